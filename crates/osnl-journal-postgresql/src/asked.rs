@@ -3,7 +3,7 @@
 use osnl_journal::DeliveryId;
 use osnl_journal::sqlite::Change;
 
-use crate::partition::Partition;
+use crate::partition::PartitionNumber;
 
 /// The kind of a change. The numbers are those of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl ChangeKind {
 
 /// The answer in a row. The numbers are those of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum RowAnswer {
     Asked = 0,
     /// It is claimed: the change follows the end of the claim. The answer of a dry run.
     UnderWay = 1,
@@ -46,7 +46,7 @@ pub(crate) enum Verdict {
     Left = 4,
 }
 
-impl Verdict {
+impl RowAnswer {
     pub(crate) fn of_number(number: i16) -> Option<Self> {
         let all = [Self::Asked, Self::UnderWay, Self::Changed, Self::Refused, Self::Left];
         all.into_iter().find(|verdict| *verdict as i16 == number)
@@ -58,7 +58,7 @@ impl Verdict {
 pub(crate) struct ChangeRow {
     pub(crate) command: Vec<u8>,
     pub(crate) delivery: DeliveryId,
-    pub(crate) partition: Partition,
+    pub(crate) partition: PartitionNumber,
     pub(crate) kind: ChangeKind,
     /// The operator, the reason, or the other action.
     pub(crate) text: String,

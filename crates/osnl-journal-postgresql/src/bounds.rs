@@ -18,9 +18,9 @@ use tokio_postgres::{Error, Row};
 use crate::delivery::delivery;
 use crate::lane::DEAD;
 use crate::load::received;
-use crate::partition::Partition;
+use crate::partition::PartitionNumber;
 use crate::session::Session;
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{CommitFailure, Transaction};
 use crate::view::quarantine::{COLUMNS, unreadable};
 
 /// Dead letters of one transaction.
@@ -30,7 +30,7 @@ const MESSAGES: i64 = 20;
 /// The bytes of their bodies, as received, unless a single one has more: while they are written nothing else is done.
 const MESSAGE_BYTES: i64 = 16 << 20;
 /// The partition whose owner keeps the bounds of the quarantine.
-pub(crate) const OF_QUARANTINE: Partition = 0;
+pub(crate) const OF_QUARANTINE: PartitionNumber = 0;
 
 const COUNT: &str = "SELECT coalesce(sum(count), 0)::bigint FROM osnl_tally WHERE state = 3";
 const BY_CAUSE: &str = "SELECT action, cause, count(*) FROM osnl_delivery WHERE state = 3 AND lane IS NULL GROUP BY action, cause";
@@ -52,7 +52,7 @@ const UNLOAD: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1)";
 /// Returns the dead letters of these partitions that leave.
 pub(crate) async fn beyond(
     session: &mut Session,
-    own: &[Partition],
+    own: &[PartitionNumber],
     max_dead: u64,
 ) -> Result<Vec<i64>, Error> {
     let most = i64::try_from(max_dead).unwrap_or(i64::MAX);
@@ -72,7 +72,7 @@ async fn count(session: &mut Session) -> Result<i64, Error> {
 }
 
 /// Returns those of these partitions among the oldest beyond `most`, of one snapshot.
-async fn oldest(session: &mut Session, own: &[Partition], most: i64) -> Result<Vec<i64>, Error> {
+async fn oldest(session: &mut Session, own: &[PartitionNumber], most: i64) -> Result<Vec<i64>, Error> {
     let dead = count(session).await?;
     // Each group with what is left of it, and what leaves.
     let mut groups: Vec<(String, Option<String>, i64, i64)> = Vec::new();
@@ -202,11 +202,11 @@ pub(crate) fn leaving(
 
 impl Transaction<'_> {
     /// Removes dead letters of this member's partitions.
-    pub(crate) async fn bury(&mut self, ids: &[i64]) -> Result<(), Trouble> {
+    pub(crate) async fn bury(&mut self, ids: &[i64]) -> Result<(), CommitFailure> {
         let own = self.member.leases.partitions();
         let (mut gone, mut arrivals, mut partitions) = (Vec::new(), Vec::new(), BTreeSet::new());
         for row in self.query(BURY, &[&ids, &own]).await? {
-            let (partition, action): (Partition, String) = (row.try_get(2)?, row.try_get(3)?);
+            let (partition, action): (PartitionNumber, String) = (row.try_get(2)?, row.try_get(3)?);
             gone.push(row.try_get::<_, i64>(0)?);
             arrivals.push(row.try_get::<_, i64>(1)?);
             partitions.insert(partition);
@@ -217,7 +217,7 @@ impl Transaction<'_> {
     }
 
     /// Removes messages from the quarantine.
-    pub(crate) async fn unload(&mut self, ids: &[i64]) -> Result<(), Trouble> {
+    pub(crate) async fn unload(&mut self, ids: &[i64]) -> Result<(), CommitFailure> {
         self.own([OF_QUARANTINE]).await?;
         self.execute(UNLOAD, &[&ids]).await?;
         Ok(())

@@ -12,18 +12,18 @@
 use std::collections::{HashMap, HashSet};
 
 use osnl_journal::DeliveryId;
-use osnl_journal::sqlite::{FORGOTTEN, State, overtaken, same_action};
+use osnl_journal::sqlite::{FORGOTTEN, RowState, overtaken, same_action};
 
-use crate::asked::{ChangeKind, ChangeRow, Verdict};
+use crate::asked::{ChangeKind, ChangeRow, RowAnswer};
 use crate::delivery::{Promotion, delivery};
 use crate::lane::{ARRIVED, DEAD, READY, WAITING};
-use crate::partition::{Partition, lane, place};
-use crate::transaction::{Transaction, Trouble};
+use crate::partition::{PartitionNumber, lane, place};
+use crate::transaction::{CommitFailure, Transaction};
 
 /// Rows that are looked at in one transaction, besides those under way.
 pub(crate) const AT_ONCE: i64 = 500;
 
-const HELD: i16 = State::Held as i16;
+const HELD: i16 = RowState::Held as i16;
 
 impl ChangeKind {
     /// Whether it changes deliveries of a state.
@@ -49,7 +49,7 @@ impl ChangeKind {
 /// A delivery as it is found by a change.
 #[derive(Clone, Debug)]
 struct FoundDelivery {
-    partition: Partition,
+    partition: PartitionNumber,
     action: String,
     state: i16,
     lane: Option<i64>,
@@ -79,7 +79,7 @@ pub(crate) struct ChangedDelivery {
 
 /// The result of a look at the rows that wait.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ChangeResult {
+pub(crate) struct ChangePassResult {
     pub(crate) changed: Vec<ChangedDelivery>,
     /// Rows of claimed deliveries, each with the delivery's action.
     pub(crate) under_way: Vec<(ChangeRow, String)>,
@@ -87,12 +87,12 @@ pub(crate) struct ChangeResult {
 }
 
 /// The answer to a row.
-enum Answer {
+enum ChangeAnswer {
     /// It is looked at again: the delivery is in no lane yet, or another change of it is before it.
     Later,
     /// The delivery has another owner by now.
-    Elsewhere(Partition),
-    Is(Verdict, Option<String>),
+    Elsewhere(PartitionNumber),
+    Is(RowAnswer, Option<String>),
 }
 
 const PENDING: &str = "SELECT command, delivery, partition, kind, text, action, out_of_order, is_dry_run FROM ( \
@@ -144,31 +144,34 @@ struct MovedRows {
     ids: Vec<i64>,
     actions: Vec<String>,
     lanes: Vec<Option<i64>>,
-    partitions: Vec<Partition>,
+    partitions: Vec<PartitionNumber>,
     ordered: Vec<bool>,
 }
 
 impl Transaction<'_> {
     /// Answers what was asked in this member's partitions; `claimed` are the deliveries with a claim.
-    pub(crate) async fn change(&mut self, claimed: &HashSet<DeliveryId>) -> Result<ChangeResult, Trouble> {
+    pub(crate) async fn change(
+        &mut self,
+        claimed: &HashSet<DeliveryId>,
+    ) -> Result<ChangePassResult, CommitFailure> {
         let own = self.member.leases.partitions();
         let rows = self.pending_changes(&own).await?;
         self.own(rows.iter().map(|row| row.partition)).await?;
         let found = self.find_changed(rows.iter().map(|row| row.delivery)).await?;
-        let mut result = ChangeResult::default();
+        let mut result = ChangePassResult::default();
         let (mut answers, mut seen) = (Vec::new(), HashSet::new());
         for row in &rows {
             let found = found.get(&row.delivery);
             let answer = match seen.insert(row.delivery) || row.is_dry_run {
                 true => judge(row, found, claimed.contains(&row.delivery)),
-                false => Answer::Later,
+                false => ChangeAnswer::Later,
             };
             match answer {
-                Answer::Later => {}
-                Answer::Elsewhere(to) => {
+                ChangeAnswer::Later => {}
+                ChangeAnswer::Elsewhere(to) => {
                     self.execute(ELSEWHERE, &[&row.command, &row.delivery.row(), &to]).await?;
                 }
-                Answer::Is(verdict, why) => answers.push((row, verdict, why)),
+                ChangeAnswer::Is(verdict, why) => answers.push((row, verdict, why)),
             }
         }
         let answered = self.answer(&answers).await?;
@@ -182,9 +185,9 @@ impl Transaction<'_> {
                 continue;
             };
             match verdict {
-                Verdict::Changed => carried.push((row, found)),
-                Verdict::UnderWay => result.under_way.push((row.clone(), found.action.clone())),
-                Verdict::Asked | Verdict::Refused | Verdict::Left => {}
+                RowAnswer::Changed => carried.push((row, found)),
+                RowAnswer::UnderWay => result.under_way.push((row.clone(), found.action.clone())),
+                RowAnswer::Asked | RowAnswer::Refused | RowAnswer::Left => {}
             }
         }
         let (lanes, ready) = self.carry_out(&carried).await?;
@@ -198,14 +201,14 @@ impl Transaction<'_> {
     pub(crate) async fn change_ended(
         &mut self,
         rows: &[&ChangeRow],
-    ) -> Result<(Vec<ChangedDelivery>, Vec<i64>), Trouble> {
+    ) -> Result<(Vec<ChangedDelivery>, Vec<i64>), CommitFailure> {
         if rows.is_empty() {
             return Ok(Default::default());
         }
         let found = self.find_changed(rows.iter().map(|row| row.delivery)).await?;
         let is_open = |row: &&&ChangeRow| found.get(&row.delivery).is_some_and(|found| found.state == READY);
-        let answers: Vec<(&ChangeRow, Verdict, Option<String>)> =
-            rows.iter().filter(is_open).map(|row| (*row, Verdict::Changed, None)).collect();
+        let answers: Vec<(&ChangeRow, RowAnswer, Option<String>)> =
+            rows.iter().filter(is_open).map(|row| (*row, RowAnswer::Changed, None)).collect();
         let answered = self.answer(&answers).await?;
         let carried: Vec<(&ChangeRow, &FoundDelivery)> = answers
             .into_iter()
@@ -218,13 +221,13 @@ impl Transaction<'_> {
     }
 
     /// Answers changes that waited for claims whose attempts have succeeded.
-    pub(crate) async fn refuse_succeeded(&mut self, rows: &[&ChangeRow]) -> Result<(), Trouble> {
+    pub(crate) async fn refuse_succeeded(&mut self, rows: &[&ChangeRow]) -> Result<(), CommitFailure> {
         let why = || Some("the attempt that was under way has succeeded".to_owned());
-        let answers: Vec<_> = rows.iter().map(|row| (*row, Verdict::Refused, why())).collect();
+        let answers: Vec<_> = rows.iter().map(|row| (*row, RowAnswer::Refused, why())).collect();
         self.answer(&answers).await.map(drop)
     }
 
-    async fn pending_changes(&mut self, own: &[Partition]) -> Result<Vec<ChangeRow>, Trouble> {
+    async fn pending_changes(&mut self, own: &[PartitionNumber]) -> Result<Vec<ChangeRow>, CommitFailure> {
         let mut rows = Vec::new();
         for row in self.query(PENDING, &[&own, &AT_ONCE]).await? {
             // Of a newer program: it waits for an owner that knows it.
@@ -246,7 +249,7 @@ impl Transaction<'_> {
     async fn find_changed(
         &mut self,
         ids: impl Iterator<Item = DeliveryId>,
-    ) -> Result<HashMap<DeliveryId, FoundDelivery>, Trouble> {
+    ) -> Result<HashMap<DeliveryId, FoundDelivery>, CommitFailure> {
         let ids: Vec<i64> = ids.map(DeliveryId::row).collect();
         let mut all = HashMap::new();
         for row in self.query(FIND, &[&ids]).await? {
@@ -279,8 +282,8 @@ impl Transaction<'_> {
     /// Writes answers; returns the rows that were still waiting for one.
     async fn answer(
         &mut self,
-        answers: &[(&ChangeRow, Verdict, Option<String>)],
-    ) -> Result<HashSet<(Vec<u8>, DeliveryId)>, Trouble> {
+        answers: &[(&ChangeRow, RowAnswer, Option<String>)],
+    ) -> Result<HashSet<(Vec<u8>, DeliveryId)>, CommitFailure> {
         if answers.is_empty() {
             return Ok(HashSet::new());
         }
@@ -296,7 +299,7 @@ impl Transaction<'_> {
     async fn carry_out(
         &mut self,
         changes: &[(&ChangeRow, &FoundDelivery)],
-    ) -> Result<(Vec<i64>, Vec<Promotion>), Trouble> {
+    ) -> Result<(Vec<i64>, Vec<Promotion>), CommitFailure> {
         let (mut lanes, mut ready, mut grouped) = (Vec::new(), Vec::new(), ChangeGroups::default());
         for (row, found) in changes {
             let id = row.delivery.row();
@@ -306,7 +309,7 @@ impl Transaction<'_> {
                 ChangeKind::Discard => {
                     grouped.discards.0.push(id);
                     grouped.discards.1.push(format!("discarded by {}", row.text));
-                    Some(State::Discarded as i16)
+                    Some(RowState::Discarded as i16)
                 }
                 ChangeKind::Hold => {
                     grouped.holds.0.push(id);
@@ -343,7 +346,7 @@ impl Transaction<'_> {
         Ok((lanes, ready))
     }
 
-    async fn write_changes(&mut self, grouped: &ChangeGroups) -> Result<(), Trouble> {
+    async fn write_changes(&mut self, grouped: &ChangeGroups) -> Result<(), CommitFailure> {
         let ChangeGroups { discards, opens, holds, moves } = grouped;
         let now = self.now;
         let mut written = 0;
@@ -366,23 +369,23 @@ impl Transaction<'_> {
             return Ok(());
         }
         // Only an owner of the partition changes them, and its row is written here.
-        Err(Trouble::Conflict("a delivery has changed within a change".to_owned()))
+        Err(CommitFailure::Conflict("a delivery has changed within a change".to_owned()))
     }
 }
 
 /// Decides about a row.
-fn judge(row: &ChangeRow, found: Option<&FoundDelivery>, is_claimed: bool) -> Answer {
-    let Some(found) = found else { return Answer::Is(Verdict::Left, None) };
+fn judge(row: &ChangeRow, found: Option<&FoundDelivery>, is_claimed: bool) -> ChangeAnswer {
+    let Some(found) = found else { return ChangeAnswer::Is(RowAnswer::Left, None) };
     if found.partition != row.partition {
-        return Answer::Elsewhere(found.partition);
+        return ChangeAnswer::Elsewhere(found.partition);
     }
     if found.state == ARRIVED {
-        return Answer::Later;
+        return ChangeAnswer::Later;
     }
     if row.action.as_ref().is_some_and(|action| *action != found.action) || !row.kind.takes(found.state) {
-        return Answer::Is(Verdict::Left, None);
+        return ChangeAnswer::Is(RowAnswer::Left, None);
     }
-    let refused = |why: String| Answer::Is(Verdict::Refused, Some(why));
+    let refused = |why: String| ChangeAnswer::Is(RowAnswer::Refused, Some(why));
     match row.kind {
         ChangeKind::Move if found.action == row.text => return refused(same_action(&row.text)),
         ChangeKind::Retry if !row.out_of_order => {
@@ -400,9 +403,9 @@ fn judge(row: &ChangeRow, found: Option<&FoundDelivery>, is_claimed: bool) -> An
         | ChangeKind::Hold => {}
     }
     if is_claimed && found.state == READY && row.kind.waits_for_claims() {
-        return Answer::Is(Verdict::UnderWay, None);
+        return ChangeAnswer::Is(RowAnswer::UnderWay, None);
     }
-    Answer::Is(Verdict::Changed, None)
+    ChangeAnswer::Is(RowAnswer::Changed, None)
 }
 
 /// Returns the consequences of a change that was made.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use osnl_core::received::ReceivedMessage;
-use osnl_journal::identity::Identity;
+use osnl_journal::identity::MessageIdentity;
 use osnl_journal::shared::StreamLease;
 use osnl_journal::sqlite::reserved_numbers;
 use osnl_journal::store::claimable::FetchKinds;
@@ -13,20 +13,20 @@ use osnl_transport::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::member::Member;
-use crate::reader::{Reader, key};
+use crate::reader::{QueueReader, key};
 
 /// A command.
-pub(crate) enum Command {
+pub(crate) enum PostgresCommand {
     Append(Box<NewEntry>, oneshot::Sender<Settle>),
     SetAside(Box<NewUnreadable>, oneshot::Sender<Settle>),
     /// The broker hands this queue to this member, from now on.
-    BeginReading(Reader),
+    BeginReading(QueueReader),
     /// Asks for the lease of a stream.
     Lease(LeaseRequest),
     /// Keeps the position of a stream, in this epoch of its lease.
-    Position(Reader, i64, String),
+    Position(QueueReader, i64, String),
     /// Gives the lease of a stream back, if it is of this epoch.
-    GiveBack(Reader, i64),
+    GiveBack(QueueReader, i64),
     Attempted(DeliveryId, UsedLimits, String),
     /// The request of the attempt that was reported last, and its duration.
     Sent(DeliveryId, u32, SentRequest),
@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Do(Box<dyn FnOnce(&mut Member) + Send>),
 }
 
-impl Command {
+impl PostgresCommand {
     /// Returns the delivery whose claim it is about.
     pub(crate) fn claim(&self) -> Option<DeliveryId> {
         match self {
@@ -92,7 +92,7 @@ impl Command {
     }
 
     /// Returns the queue that it appends from.
-    pub(crate) fn reader(&self) -> Option<&Reader> {
+    pub(crate) fn reader(&self) -> Option<&QueueReader> {
         if let Self::Append(new, _) = self {
             Some(&new.reader)
         } else if let Self::SetAside(new, _) = self {
@@ -118,18 +118,19 @@ impl Command {
 /// An entry on its way into the tables.
 pub(crate) struct NewEntry {
     pub(crate) entry: Entry,
-    pub(crate) identity: Identity,
+    pub(crate) identity: MessageIdentity,
     /// The reader of its queue; the member's own of a message that no broker hands over.
-    pub(crate) reader: Reader,
+    pub(crate) reader: QueueReader,
     /// Its number, once it has one.
     pub(crate) id: i64,
 }
 
 impl NewEntry {
     /// `own` is the reader of this member's own messages.
-    pub(crate) fn new(entry: Entry, own: &Reader) -> Self {
-        let identity = Identity::of(&entry.received, &entry.notification);
-        let reader = if entry.received.noted.is_again { own.clone() } else { Reader::of(&entry.received) };
+    pub(crate) fn new(entry: Entry, own: &QueueReader) -> Self {
+        let identity = MessageIdentity::of(&entry.received, &entry.notification);
+        let reader =
+            if entry.received.noted.is_again { own.clone() } else { QueueReader::of(&entry.received) };
         Self { reader, identity, entry, id: 0 }
     }
 
@@ -155,11 +156,11 @@ impl NewEntry {
 /// itself.
 pub(crate) fn message_key(
     received: &ReceivedMessage,
-    identity: &Identity,
+    identity: &MessageIdentity,
     kind: &[u8],
     id: &[u8],
 ) -> Vec<u8> {
-    let Reader { listener, queue } = Reader::of(received);
+    let QueueReader { listener, queue } = QueueReader::of(received);
     key(kind, &[listener.as_bytes(), queue.as_bytes(), id, identity.digest.as_bytes()])
 }
 
@@ -167,7 +168,7 @@ pub(crate) fn message_key(
 pub(crate) struct NewUnreadable {
     pub(crate) received: ReceivedMessage,
     pub(crate) reason: String,
-    pub(crate) reader: Reader,
+    pub(crate) reader: QueueReader,
     pub(crate) id: i64,
 }
 
@@ -184,25 +185,25 @@ impl NewUnreadable {
 
 /// Asks for the lease of a stream.
 pub(crate) struct LeaseRequest {
-    pub(crate) reader: Reader,
+    pub(crate) reader: QueueReader,
     pub(crate) answer: oneshot::Sender<PostgresStreamLease>,
     /// The way of what the lease is told.
-    pub(crate) commands: mpsc::WeakUnboundedSender<Command>,
+    pub(crate) commands: mpsc::WeakUnboundedSender<PostgresCommand>,
 }
 
 /// See [`StreamLease`].
 pub(crate) struct PostgresStreamLease {
-    pub(crate) reader: Reader,
+    pub(crate) reader: QueueReader,
     pub(crate) epoch: i64,
     pub(crate) position: Option<String>,
-    pub(crate) commands: mpsc::WeakUnboundedSender<Command>,
+    pub(crate) commands: mpsc::WeakUnboundedSender<PostgresCommand>,
     /// Ends with the lease.
     pub(crate) lost: watch::Receiver<()>,
 }
 
 impl PostgresStreamLease {
     /// A journal that is closed has given the lease back.
-    fn send(&self, command: Command) {
+    fn send(&self, command: PostgresCommand) {
         if let Some(commands) = self.commands.upgrade() {
             let _ = commands.send(command);
         }
@@ -215,7 +216,7 @@ impl StreamLease for PostgresStreamLease {
     }
 
     fn keep(&self, position: String) {
-        self.send(Command::Position(self.reader.clone(), self.epoch, position));
+        self.send(PostgresCommand::Position(self.reader.clone(), self.epoch, position));
     }
 
     fn lost(&self) -> BoxFuture<'static, ()> {
@@ -226,6 +227,6 @@ impl StreamLease for PostgresStreamLease {
 
 impl Drop for PostgresStreamLease {
     fn drop(&mut self) {
-        self.send(Command::GiveBack(self.reader.clone(), self.epoch));
+        self.send(PostgresCommand::GiveBack(self.reader.clone(), self.epoch));
     }
 }

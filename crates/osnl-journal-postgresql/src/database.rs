@@ -14,8 +14,8 @@ use osnl_journal::shared::{
 };
 use osnl_journal::sqlite::upkeep::{Observer, VerifyReport};
 use osnl_journal::sqlite::{
-    Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, KeptEvent, Page, Row, Unreadable,
-    UnreadableFilter,
+    Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, DeliveryListRow, Filter, KeptEvent,
+    ListPage, Unreadable, UnreadableFilter,
 };
 use osnl_journal::transfer::{MoveDestination, MoveError, MoveOptions, MoveSource};
 use osnl_journal::{DeliveryId, PausedActions};
@@ -24,15 +24,15 @@ use osnl_transport::BoxFuture;
 use tokio::time::timeout;
 
 use crate::PostgresJournal;
-use crate::command::Command;
+use crate::command::PostgresCommand;
 use crate::mark;
 use crate::options::Options;
 use crate::schema;
 use crate::session::{OpenError, Session, refused, words};
-use crate::tls::Tls;
+use crate::tls::PostgresTls;
 use crate::transfer::{PostgresDestination, PostgresSource};
 use crate::url::ConnectionUrl;
-use crate::view::{View, events, verify};
+use crate::view::{JournalView, events, verify};
 
 /// The longest time in which a command connects.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,9 +50,9 @@ const OLDEST_SERVER: i32 = 130_000;
 
 /// PostgreSQL as a kind of database.
 #[derive(Clone, Copy, Debug)]
-pub struct Postgres;
+pub struct PostgresDatabase;
 
-impl SharedDatabase for Postgres {
+impl SharedDatabase for PostgresDatabase {
     fn check(&self, connection: &Secret) -> Result<String, String> {
         ConnectionUrl::parse(connection.expose())
             .map(|url| url.to_string())
@@ -141,20 +141,20 @@ impl SharedDatabase for Postgres {
         Box::pin(async move {
             let options = options?;
             let look = async |session: &mut Session| events::events(session, &filter, limit, last).await;
-            View::default().read(&options, look).await
+            JournalView::default().read(&options, look).await
         })
     }
 
     fn asked_for(
         &self,
         options: &SharedOptions,
-        events: Vec<Vec<Row>>,
+        events: Vec<Vec<DeliveryListRow>>,
     ) -> BoxFuture<'static, Result<Vec<Vec<AskedFor>>, String>> {
         let options = own_options(options);
         Box::pin(async move {
             let options = options?;
             let look = async |session: &mut Session| events::asked_for(session, &events).await;
-            View::default().read(&options, look).await
+            JournalView::default().read(&options, look).await
         })
     }
 
@@ -175,7 +175,7 @@ impl SharedDatabase for Postgres {
                 let rows = session.query("SELECT name FROM osnl_member ORDER BY name", &[]).await?;
                 rows.iter().map(|row| row.try_get(0)).collect()
             };
-            View::default().read(&options, look).await
+            JournalView::default().read(&options, look).await
         })
     }
 
@@ -183,12 +183,12 @@ impl SharedDatabase for Postgres {
         &self,
         options: &SharedOptions,
         message_ids: HashSet<String>,
-    ) -> BoxFuture<'static, Result<HashMap<String, Vec<Row>>, String>> {
+    ) -> BoxFuture<'static, Result<HashMap<String, Vec<DeliveryListRow>>, String>> {
         let options = own_options(options);
         Box::pin(async move {
             let options = options?;
             let look = async |session: &mut Session| events::deliveries_of(session, &message_ids).await;
-            View::default().read(&options, look).await
+            JournalView::default().read(&options, look).await
         })
     }
 }
@@ -215,7 +215,7 @@ fn own_options(options: &SharedOptions) -> Result<Options, String> {
 }
 
 async fn session(options: &Options) -> Result<Session, String> {
-    let tls = Tls::of(&options.url)?;
+    let tls = PostgresTls::of(&options.url)?;
     let connecting = Session::connect(&options.url, tls, options.patience);
     match timeout(PATIENCE, connecting).await {
         Ok(session) => session.map_err(|error| format!("{}: {}", options.url, words(&error))),
@@ -330,12 +330,12 @@ impl SharedJournal for PostgresJournal {
 
     fn set_guards(&self, guards: GuardRates) {
         let guards = Arc::new(guards);
-        self.send(Command::Do(Box::new(move |member| member.limits.guards = guards)));
+        self.send(PostgresCommand::Do(Box::new(move |member| member.limits.guards = guards)));
     }
 
     fn set_digests(&self, actions: BTreeSet<Arc<str>>) {
         let actions = Arc::new(actions);
-        self.send(Command::Do(Box::new(move |member| member.limits.digests = actions)));
+        self.send(PostgresCommand::Do(Box::new(move |member| member.limits.digests = actions)));
     }
 
     fn guard_states(&self) -> Vec<GuardState> {
@@ -370,9 +370,9 @@ impl SharedJournal for PostgresJournal {
     fn list(
         &self,
         filter: Filter,
-        page: Page,
+        page: ListPage,
         most: u64,
-    ) -> BoxFuture<'_, Result<(Vec<Row>, BoundedCount), String>> {
+    ) -> BoxFuture<'_, Result<(Vec<DeliveryListRow>, BoundedCount), String>> {
         Box::pin(async move { self.view.list(&self.options, &filter, &page, most).await })
     }
 

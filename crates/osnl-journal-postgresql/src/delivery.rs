@@ -7,7 +7,7 @@ use osnl_core::event::EnrichedValues;
 use osnl_journal::{DeliveryId, UsedLimits};
 use tokio_postgres::{Error, Row};
 
-use crate::partition::Partition;
+use crate::partition::PartitionNumber;
 
 /// Returns the number of a delivery, from its column.
 pub(crate) fn delivery(row: i64) -> DeliveryId {
@@ -18,7 +18,7 @@ pub(crate) fn delivery(row: i64) -> DeliveryId {
 #[derive(Clone, Debug)]
 pub(crate) struct DeliveryRow {
     pub(crate) arrival: i64,
-    pub(crate) partition: Partition,
+    pub(crate) partition: PartitionNumber,
     pub(crate) rule: String,
     pub(crate) action: String,
     pub(crate) key: Option<String>,
@@ -79,7 +79,7 @@ impl Promotion {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ArrivedDelivery {
     pub(crate) id: i64,
-    pub(crate) partition: Partition,
+    pub(crate) partition: PartitionNumber,
     pub(crate) lane: Option<i64>,
 }
 

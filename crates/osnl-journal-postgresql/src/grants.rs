@@ -25,7 +25,7 @@ use std::time::Duration;
 use osnl_config::Rate;
 use osnl_journal::store::clock::whole_millis;
 
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{CommitFailure, Transaction};
 use crate::window::{ROUNDS, contended};
 
 /// Blocks of a rate.
@@ -92,7 +92,7 @@ fn free(rate: Rate, counted: (i64, Option<i64>), now: i64) -> (u32, Duration) {
 
 impl Transaction<'_> {
     /// Settles a grant, and takes another.
-    pub(crate) async fn order_calls(&mut self, order: &CallOrder) -> Result<CallAnswer, Trouble> {
+    pub(crate) async fn order_calls(&mut self, order: &CallOrder) -> Result<CallAnswer, CommitFailure> {
         let CallOrder { action, rate, settled, takes } = order;
         let name = format!("rate of action {action}").into_bytes();
         for _ in 0..ROUNDS {
@@ -100,7 +100,7 @@ impl Transaction<'_> {
             let since = window.now.saturating_sub(whole_millis(rate.within));
             let own = settled.map_or(0, |settled| settled.number);
             let rows = self.query(COUNT, &[&name, &since, &own]).await?;
-            let row = rows.first().ok_or_else(|| Trouble::Failed("a sum has no row".to_owned()))?;
+            let row = rows.first().ok_or_else(|| CommitFailure::Failed("a sum has no row".to_owned()))?;
             let (mut calls, mut first): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
             if let Some(settled) = settled.filter(|settled| settled.used > 0 && settled.until > since) {
                 calls += i64::from(settled.used);
@@ -126,7 +126,7 @@ impl Transaction<'_> {
         Err(contended(&name))
     }
 
-    async fn settle(&mut self, name: &[u8], settled: Option<SettledGrant>) -> Result<(), Trouble> {
+    async fn settle(&mut self, name: &[u8], settled: Option<SettledGrant>) -> Result<(), CommitFailure> {
         let Some(SettledGrant { number, used, until }) = settled else { return Ok(()) };
         if used == 0 {
             self.execute(UNUSED, &[&name, &number]).await?;

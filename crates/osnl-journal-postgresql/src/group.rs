@@ -21,13 +21,13 @@ use osnl_journal::{DeliveryId, End, Outcome};
 use osnl_model::BodyDigest;
 use tokio_postgres::types::ToSql;
 
-use crate::command::Command;
+use crate::command::PostgresCommand;
 use crate::delivery::ArrivedDelivery;
 use crate::lane::{ARRIVALS, AT_ONCE};
 use crate::member::Member;
 use crate::results::{GroupResult, JobResult};
 use crate::session::Session;
-use crate::transaction::{Progress, Transaction, Trouble};
+use crate::transaction::{CommitFailure, Transaction, TransactionProgress};
 
 /// The end of a claim.
 enum ClaimEnd<'a> {
@@ -39,10 +39,10 @@ enum ClaimEnd<'a> {
 pub(crate) async fn run(
     session: &mut Session,
     member: &Member,
-    batch: &[Command],
+    batch: &[PostgresCommand],
     now: i64,
-    (kept, progress): (&mut Option<JobResult>, &mut Progress),
-) -> Result<GroupResult, Trouble> {
+    (kept, progress): (&mut Option<JobResult>, &mut TransactionProgress),
+) -> Result<GroupResult, CommitFailure> {
     let mut transaction = Transaction::begin(session, member, now, progress);
     let mut done = GroupResult::default();
     transaction.append(batch, &mut done).await?;
@@ -70,21 +70,21 @@ impl Transaction<'_> {
     /// Writes the leases of what the commands are about; returns the ends of claims, one of each.
     async fn own_claims<'c>(
         &mut self,
-        batch: &'c [Command],
-    ) -> Result<Vec<(DeliveryId, ClaimEnd<'c>)>, Trouble> {
+        batch: &'c [PostgresCommand],
+    ) -> Result<Vec<(DeliveryId, ClaimEnd<'c>)>, CommitFailure> {
         let mut partitions = BTreeSet::new();
         let mut seen = HashSet::new();
         let mut over = Vec::new();
         for command in batch {
-            if let Command::DueNow(..) = command {
+            if let PostgresCommand::DueNow(..) = command {
                 partitions.extend(self.member.leases.partitions());
             }
             let Some(id) = command.claim() else { continue };
             let Some(place) = self.member.place(id) else { continue };
             partitions.insert(place.partition);
             let end = match command {
-                Command::Retry(_, due, ..) => Some(ClaimEnd::Retry(*due)),
-                Command::End(_, end) => Some(ClaimEnd::Outcome(end)),
+                PostgresCommand::Retry(_, due, ..) => Some(ClaimEnd::Retry(*due)),
+                PostgresCommand::End(_, end) => Some(ClaimEnd::Outcome(end)),
                 _ => None,
             };
             over.extend(end.filter(|_| seen.insert(id)).map(|end| (id, end)));
@@ -98,7 +98,7 @@ impl Transaction<'_> {
         &mut self,
         over: &mut Vec<(DeliveryId, ClaimEnd<'_>)>,
         done: &mut GroupResult,
-    ) -> Result<Vec<i64>, Trouble> {
+    ) -> Result<Vec<i64>, CommitFailure> {
         let member = self.member;
         let (mut rows, mut succeeded) = (Vec::new(), Vec::new());
         for (id, end) in &*over {

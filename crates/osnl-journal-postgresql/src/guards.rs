@@ -28,7 +28,7 @@ use crate::delivery::delivery;
 use crate::held::{Guard, HeldDelivery};
 use crate::reader;
 use crate::session::Session;
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{CommitFailure, Transaction};
 use crate::window::{ROUNDS, contended};
 
 /// Resources that are forgotten in one transaction.
@@ -78,7 +78,7 @@ impl Guard {
         window(self.kind, &self.name)
     }
 
-    fn judges(&self, subject: &Subject) -> bool {
+    fn judges(&self, subject: &GuardedDelivery) -> bool {
         let name = if self.kind == "rule" { &subject.rule } else { &subject.action };
         *name == *self.name
     }
@@ -93,7 +93,7 @@ fn window(kind: &str, name: &str) -> Vec<u8> {
 }
 
 /// A delivery that a guard is about.
-struct Subject {
+struct GuardedDelivery {
     id: DeliveryId,
     rule: String,
     action: String,
@@ -103,7 +103,7 @@ struct Subject {
     message: Option<String>,
 }
 
-impl Subject {
+impl GuardedDelivery {
     fn of(row: &Row) -> Result<Self, Error> {
         let key: Option<Vec<u8>> = row.try_get(3)?;
         let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
@@ -146,7 +146,7 @@ impl GuardCount {
 
 impl Transaction<'_> {
     /// Judges what has arrived; what a guard holds begins as held. The leases of the partitions are written.
-    pub(crate) async fn judge(&mut self, ids: &[i64]) -> Result<Vec<HeldDelivery>, Trouble> {
+    pub(crate) async fn judge(&mut self, ids: &[i64]) -> Result<Vec<HeldDelivery>, CommitFailure> {
         let rates = self.member.limits.guards.clone();
         let names = |rates: &BTreeMap<Arc<str>, Rate>| rates.keys().map(|name| name.to_string()).collect();
         let (rules, actions): (Vec<String>, Vec<String>) = (names(&rates.rules), names(&rates.actions));
@@ -154,7 +154,7 @@ impl Transaction<'_> {
             return Ok(Vec::new());
         }
         let rows = self.query(ARRIVED, &[&ids, &rules, &actions]).await?;
-        let subjects = rows.iter().map(Subject::of).collect::<Result<Vec<_>, _>>()?;
+        let subjects = rows.iter().map(GuardedDelivery::of).collect::<Result<Vec<_>, _>>()?;
         let mut verdicts: BTreeMap<usize, Vec<Guard>> = BTreeMap::new();
         for guard in guards(&rates) {
             let judged: Vec<usize> = (0..subjects.len()).filter(|n| guard.judges(&subjects[*n])).collect();
@@ -174,7 +174,7 @@ impl Transaction<'_> {
             let Some(reason) = guards.first().map(|by| guard_reason(by.kind, &by.name, by.rate)) else {
                 continue;
             };
-            let Subject { id, rule, action, key, message, .. } = subject;
+            let GuardedDelivery { id, rule, action, key, message, .. } = subject;
             held.push(HeldDelivery { id, rule, action, key, message, reason, guards });
         }
         if !held.is_empty() {
@@ -191,7 +191,7 @@ impl Transaction<'_> {
         guard: &Guard,
         name: &[u8],
         keys: &[Vec<u8>],
-    ) -> Result<Vec<bool>, Trouble> {
+    ) -> Result<Vec<bool>, CommitFailure> {
         let most = guard.rate.keys as usize;
         for _ in 0..ROUNDS {
             let window = self.window(name).await?;
@@ -215,7 +215,7 @@ impl Transaction<'_> {
         since: i64,
         most: usize,
         keys: &[Vec<u8>],
-    ) -> Result<GuardCount, Trouble> {
+    ) -> Result<GuardCount, CommitFailure> {
         // One more shows that there are too many without the one that is asked about.
         let rows = self.query(COUNT, &[&name, &since, &(most as i64 + 1)]).await?;
         let resources: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
@@ -227,10 +227,10 @@ impl Transaction<'_> {
     }
 
     /// The resources of these deliveries are let through from now on, those that a guard holds: they are released.
-    pub(crate) async fn let_go_on(&mut self, ids: &[i64]) -> Result<(), Trouble> {
+    pub(crate) async fn let_go_on(&mut self, ids: &[i64]) -> Result<(), CommitFailure> {
         let mut keys = Vec::new();
         for row in self.query(RELEASED, &[&ids]).await? {
-            let subject = Subject::of(&row)?;
+            let subject = GuardedDelivery::of(&row)?;
             for (kind, name) in [("rule", &subject.rule), ("action", &subject.action)] {
                 keys.push(subject.key_of(&window(kind, name)));
             }
@@ -286,7 +286,7 @@ mod tests {
     /// Rows in databases have this key.
     #[test]
     fn a_key_is_of_its_guard() {
-        let subject = |resource: &str| Subject {
+        let subject = |resource: &str| GuardedDelivery {
             id: DeliveryId(1),
             rule: "r".into(),
             action: "a".into(),

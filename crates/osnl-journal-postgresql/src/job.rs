@@ -6,26 +6,26 @@ use std::time::Duration;
 use osnl_core::metrics::UntoldMessages;
 use osnl_journal::{DeliveryId, Fence};
 
-use crate::command::Command;
+use crate::command::PostgresCommand;
 use crate::grants::CallOrder;
 use crate::group;
 use crate::leases::LeaseRow;
 use crate::member::Member;
-use crate::partition::Partition;
-use crate::reader::Reader;
+use crate::partition::PartitionNumber;
+use crate::reader::QueueReader;
 use crate::results::JobResult;
 use crate::session::Session;
-use crate::transaction::{Progress, Transaction, Trouble};
+use crate::transaction::{CommitFailure, Transaction, TransactionProgress};
 
 /// The content of a transaction.
-pub(crate) enum Job<'a> {
-    Group(&'a [Command]),
+pub(crate) enum TransactionJob<'a> {
+    Group(&'a [PostgresCommand]),
     /// Writes the rows of all leases, and the member's.
     Renew,
     /// Takes partitions whose rows are still as they were seen, at a time of the clock of due times; of its own ones, the next
     /// epoch.
     Take(Vec<LeaseRow>, i64),
-    Release(Vec<Partition>),
+    Release(Vec<PartitionNumber>),
     /// Removes a bite of what ended before a moment.
     Prune(i64),
     /// Removes these dead letters of this member's partitions.
@@ -39,25 +39,25 @@ pub(crate) enum Job<'a> {
     /// Tells what this member has received of streams with an expectation; members renew within this lease.
     Tell(&'a [UntoldMessages], Duration),
     /// Takes the lease of a stream, if its row is still as it was seen: epoch and beat, or not there.
-    Lease(Reader, Option<(i64, i64)>),
+    Lease(QueueReader, Option<(i64, i64)>),
     /// Keeps the positions of streams whose leases this member has.
-    Keep(Vec<(Reader, String)>),
+    Keep(Vec<(QueueReader, String)>),
     /// Gives the leases of streams back.
-    GiveBack(Vec<Reader>),
+    GiveBack(Vec<QueueReader>),
     /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, so many.
-    Read(Reader, Option<i64>, i64),
+    Read(QueueReader, Option<i64>, i64),
 }
 
 /// A result, and the moment before the transaction was sent; `None` if the answer was late.
-pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), Refusal>;
+pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), CommitRefusal>;
 
 /// Why a transaction will not be committed as it is.
 #[derive(Debug)]
-pub(crate) enum Refusal {
-    Lost(Vec<Partition>),
-    Fenced(Vec<Reader>),
+pub(crate) enum CommitRefusal {
+    Lost(Vec<PartitionNumber>),
+    Fenced(Vec<QueueReader>),
     /// Messages of these queues need larger numbers.
-    Behind(Vec<Reader>),
+    Behind(Vec<QueueReader>),
     /// The member starts anew.
     Forgotten,
     /// The program ends.
@@ -84,7 +84,7 @@ const TAKE_READER: &str = "INSERT INTO osnl_reader AS r (name, listener, queue, 
 const NUMBERS: &str =
     "UPDATE osnl_counter SET next = next + $1::bigint WHERE name = 'arrival' RETURNING next";
 
-impl Job<'_> {
+impl TransactionJob<'_> {
     /// Whether a part of it may be committed before the rest.
     pub(crate) fn has_parts(&self) -> bool {
         matches!(self, Self::Group(batch) if batch.len() > 1)
@@ -96,8 +96,8 @@ impl Job<'_> {
         session: &mut Session,
         member: &Member,
         now: i64,
-        (kept, progress): (&mut Option<JobResult>, &mut Progress),
-    ) -> std::result::Result<JobResult, Trouble> {
+        (kept, progress): (&mut Option<JobResult>, &mut TransactionProgress),
+    ) -> std::result::Result<JobResult, CommitFailure> {
         if let Self::Group(batch) = self {
             let done = group::run(session, member, batch, now, (kept, progress)).await;
             return done.map(|done| JobResult::Group(Box::new(done)));
@@ -154,25 +154,25 @@ impl Transaction<'_> {
         &mut self,
         rows: &[LeaseRow],
         now: i64,
-    ) -> std::result::Result<Vec<(Partition, i64)>, Trouble> {
-        let ids: Vec<Partition> = rows.iter().map(|row| row.partition).collect();
+    ) -> std::result::Result<Vec<(PartitionNumber, i64)>, CommitFailure> {
+        let ids: Vec<PartitionNumber> = rows.iter().map(|row| row.partition).collect();
         let epochs: Vec<i64> = rows.iter().map(|row| row.epoch).collect();
         let beats: Vec<i64> = rows.iter().map(|row| row.beat).collect();
         let mut taken = Vec::new();
         for row in self.query(TAKE, &[&self.member.token, &ids, &epochs, &beats, &Fence::LATEST]).await? {
             taken.push((row.try_get(0)?, row.try_get(1)?));
         }
-        let ids: Vec<Partition> = taken.iter().map(|(partition, _)| *partition).collect();
+        let ids: Vec<PartitionNumber> = taken.iter().map(|(partition, _)| *partition).collect();
         self.execute(CLAMP, &[&ids, &now]).await?;
         Ok(taken)
     }
 
     async fn take_reader(
         &mut self,
-        reader: &Reader,
+        reader: &QueueReader,
         epoch: Option<i64>,
         numbers: i64,
-    ) -> std::result::Result<JobResult, Trouble> {
+    ) -> std::result::Result<JobResult, CommitFailure> {
         let epoch = match epoch {
             Some(epoch) => {
                 self.read(BTreeSet::from([reader.clone()])).await?;
@@ -182,12 +182,13 @@ impl Transaction<'_> {
                 let values: (Vec<u8>, &str, &str) = (reader.name(), &reader.listener, &reader.queue);
                 let token = &self.member.token;
                 let rows = self.query(TAKE_READER, &[&values.0, &values.1, &values.2, token]).await?;
-                let row = rows.first().ok_or_else(|| Trouble::Failed("a reader has no row".to_owned()))?;
+                let row =
+                    rows.first().ok_or_else(|| CommitFailure::Failed("a reader has no row".to_owned()))?;
                 row.try_get(0)?
             }
         };
         let rows = self.query(NUMBERS, &[&numbers]).await?;
-        let row = rows.first().ok_or_else(|| Trouble::Failed("osnl_counter has no row".to_owned()))?;
+        let row = rows.first().ok_or_else(|| CommitFailure::Failed("osnl_counter has no row".to_owned()))?;
         let next: i64 = row.try_get(0)?;
         Ok(JobResult::Read { epoch, first: next - numbers, numbers })
     }

@@ -1,8 +1,9 @@
 //! States of deliveries in the tables, and whose turn a lane is.
 //!
-//! The numbers are those of [`State`], and one more: a delivery that has *arrived* is in no lane yet. Only the owner of its
-//! partition admits it, behind everything of its lane, and only the owner makes one of a lane claimable: the first that waits,
-//! unless one is claimable or claimed already, a dead letter holds the lane, or a held one is before it.
+//! The numbers are those of [`RowState`], and one more: a delivery that has *arrived* is in no lane yet. Only the owner
+//! of its partition admits it, behind everything of its lane, and only the owner makes one of a lane claimable: the
+//! first that waits, unless one is claimable or claimed already, a dead letter holds the lane, or a held one is before
+//! it.
 //!
 //! The order of a lane is that of the numbers of its deliveries, which within a queue is the order of its readers' epochs and
 //! of the messages in each. Between queues there is none.
@@ -10,35 +11,35 @@
 use std::collections::HashSet;
 
 use osnl_journal::Begin;
-use osnl_journal::sqlite::State;
+use osnl_journal::sqlite::RowState;
 
 use crate::delivery::{ArrivedDelivery, Promotion, delivery};
 use crate::held::HeldDelivery;
-use crate::partition::Partition;
-use crate::transaction::{Transaction, Trouble};
+use crate::partition::PartitionNumber;
+use crate::transaction::{CommitFailure, Transaction};
 
 /// Deliveries that are admitted in one transaction.
 pub(crate) const AT_ONCE: i64 = 1000;
 
 /// In no lane yet.
 pub(crate) const ARRIVED: i16 = -1;
-pub(crate) const WAITING: i16 = State::Waiting as i16;
-pub(crate) const READY: i16 = State::Ready as i16;
-pub(crate) const DEAD: i16 = State::Dead as i16;
+pub(crate) const WAITING: i16 = RowState::Waiting as i16;
+pub(crate) const READY: i16 = RowState::Ready as i16;
+pub(crate) const DEAD: i16 = RowState::Dead as i16;
 
 /// The number of a beginning in the tables.
 pub(crate) fn begins(begin: &Begin) -> i16 {
     match begin {
         Begin::Live => WAITING,
-        Begin::Held(_) => State::Held as i16,
+        Begin::Held(_) => RowState::Held as i16,
         Begin::Dead(_) => DEAD,
-        Begin::Shadow => State::Shadow as i16,
+        Begin::Shadow => RowState::Shadow as i16,
     }
 }
 
 /// The result of an admission.
 #[derive(Debug, Default)]
-pub(crate) struct Admission {
+pub(crate) struct LaneAdmission {
     /// The lanes to look at.
     pub(crate) lanes: Vec<i64>,
     /// Those that are claimable already.
@@ -70,9 +71,9 @@ impl Transaction<'_> {
     ///
     /// It was read with the COMMIT before this transaction. Only the owner changes what has arrived, and what it has changed
     /// since is left out; what has arrived since is admitted by the next transaction.
-    pub(crate) async fn admit(&mut self) -> Result<Admission, Trouble> {
-        let mut admitted = Admission::default();
-        let (mut ids, mut partitions): (Vec<i64>, Vec<Partition>) = (Vec::new(), Vec::new());
+    pub(crate) async fn admit(&mut self) -> Result<LaneAdmission, CommitFailure> {
+        let mut admitted = LaneAdmission::default();
+        let (mut ids, mut partitions): (Vec<i64>, Vec<PartitionNumber>) = (Vec::new(), Vec::new());
         let (mut lanes, mut are_first): (HashSet<i64>, Vec<bool>) = (HashSet::new(), Vec::new());
         let member = self.member;
         let is_own = |new: &&ArrivedDelivery| member.leases.held.contains_key(&new.partition);
@@ -88,7 +89,7 @@ impl Transaction<'_> {
         admitted.held = self.judge(&ids).await?;
         let now = self.now;
         for row in self.query(ADMIT, &[&ids, &are_first, &now]).await? {
-            let (partition, action, state): (Partition, String, i16) =
+            let (partition, action, state): (PartitionNumber, String, i16) =
                 (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
             self.count(partition, &action, state, 1);
             let lane: Option<i64> = row.try_get(4)?;
@@ -101,7 +102,7 @@ impl Transaction<'_> {
     }
 
     /// Makes the delivery claimable whose turn each of these lanes is. Their partitions are this member's.
-    pub(crate) async fn turn(&mut self, mut lanes: Vec<i64>) -> Result<Vec<Promotion>, Trouble> {
+    pub(crate) async fn turn(&mut self, mut lanes: Vec<i64>) -> Result<Vec<Promotion>, CommitFailure> {
         lanes.sort_unstable();
         lanes.dedup();
         let mut promoted = Vec::new();
@@ -109,7 +110,7 @@ impl Transaction<'_> {
             return Ok(promoted);
         }
         for row in self.query(TURN, &[&lanes]).await? {
-            let (partition, action): (Partition, String) = (row.try_get(1)?, row.try_get(2)?);
+            let (partition, action): (PartitionNumber, String) = (row.try_get(1)?, row.try_get(2)?);
             self.count(partition, &action, WAITING, -1);
             self.count(partition, &action, READY, 1);
             promoted.push(Promotion::new(delivery(row.try_get(0)?), action));

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use osnl_journal::Fence;
 
-use crate::partition::Partition;
+use crate::partition::PartitionNumber;
 
 /// The random number of a member's start.
-pub(crate) type Token = Vec<u8>;
+pub(crate) type LeaseToken = Vec<u8>;
 
 /// A row of `osnl_partition`, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LeaseRow {
-    pub(crate) partition: Partition,
+    pub(crate) partition: PartitionNumber,
     pub(crate) epoch: i64,
-    pub(crate) token: Option<Token>,
+    pub(crate) token: Option<LeaseToken>,
     pub(crate) beat: i64,
 }
 
@@ -49,24 +49,24 @@ impl Lease {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
-    pub(crate) held: BTreeMap<Partition, Lease>,
+    pub(crate) held: BTreeMap<PartitionNumber, Lease>,
     /// Rows of others, and since when each has been the same.
-    seen: HashMap<Partition, (LeaseRow, Duration)>,
+    seen: HashMap<PartitionNumber, (LeaseRow, Duration)>,
     /// Counters of members, and since when each has been the same.
-    members: HashMap<Token, (i64, Duration)>,
+    members: HashMap<LeaseToken, (i64, Duration)>,
 }
 
 impl Leases {
-    pub(crate) fn holds(&self, partition: Partition, epoch: i64) -> bool {
+    pub(crate) fn holds(&self, partition: PartitionNumber, epoch: i64) -> bool {
         self.held.get(&partition).is_some_and(|held| held.epoch == epoch)
     }
 
-    pub(crate) fn partitions(&self) -> Vec<Partition> {
+    pub(crate) fn partitions(&self) -> Vec<PartitionNumber> {
         self.held.keys().copied().collect()
     }
 
     /// Returns the leases that have given half of the fences of their epochs, with these: many more than between two looks.
-    pub(crate) fn worn(&self) -> Vec<(Partition, i64)> {
+    pub(crate) fn worn(&self) -> Vec<(PartitionNumber, i64)> {
         let worn = self.held.iter().filter(|(_, held)| held.fences >= Fence::CLAIMS / 2);
         worn.map(|(partition, held)| (*partition, held.epoch)).collect()
     }
@@ -77,7 +77,7 @@ impl Leases {
     }
 
     /// A transaction has written these rows; it was sent after `sent`.
-    pub(crate) fn renewed(&mut self, partitions: impl IntoIterator<Item = Partition>, until: Duration) {
+    pub(crate) fn renewed(&mut self, partitions: impl IntoIterator<Item = PartitionNumber>, until: Duration) {
         for partition in partitions {
             if let Some(held) = self.held.get_mut(&partition) {
                 held.until = held.until.max(until);
@@ -114,12 +114,12 @@ impl Leases {
     /// Takes note of the members' counters, and returns the number of those that are alive: at least this one.
     pub(crate) fn count_members(
         &mut self,
-        rows: Vec<(Token, i64)>,
-        own: &Token,
+        rows: Vec<(LeaseToken, i64)>,
+        own: &LeaseToken,
         now: Duration,
         lease: Duration,
     ) -> usize {
-        let there: HashSet<Token> = rows.iter().map(|(token, _)| token.clone()).collect();
+        let there: HashSet<LeaseToken> = rows.iter().map(|(token, _)| token.clone()).collect();
         self.members.retain(|token, _| there.contains(token));
         let mut alive = 0;
         for (token, number) in rows {
@@ -134,12 +134,12 @@ impl Leases {
     }
 
     /// Returns the time for which a member's counter has been the same.
-    pub(crate) fn silence(&self, member: &Token, now: Duration) -> Duration {
+    pub(crate) fn silence(&self, member: &LeaseToken, now: Duration) -> Duration {
         self.members.get(member).map_or(Duration::ZERO, |(_, since)| now.saturating_sub(*since))
     }
 
     /// Members that have been silent for so long.
-    pub(crate) fn silent(&self, own: &Token, now: Duration, silence: Duration) -> Vec<Token> {
+    pub(crate) fn silent(&self, own: &LeaseToken, now: Duration, silence: Duration) -> Vec<LeaseToken> {
         let is_silent = |since: &Duration| now.saturating_sub(*since) >= silence;
         let silent = self.members.iter().filter(|(token, (_, since))| *token != own && is_silent(since));
         silent.map(|(token, _)| token.clone()).collect()
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_member_is_alive_while_its_counter_moves() {
         let mut leases = Leases::default();
-        let own: Token = "own".into();
+        let own: LeaseToken = "own".into();
         let mut alive = |numbers: &[(&str, i64)], now| {
             let rows = numbers.iter().map(|(token, number)| ((*token).into(), *number)).collect();
             leases.count_members(rows, &own, at(now), LEASE)
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(alive(&[("own", 1), ("b", 1), ("c", 1)], 10), 3);
         assert_eq!(alive(&[("own", 1), ("b", 2), ("c", 1)], 24), 3);
         assert_eq!(alive(&[("own", 1), ("b", 2), ("c", 1)], 25), 2, "c is silent");
-        assert_eq!(leases.silent(&own, at(25), LEASE), [Token::from("c")]);
+        assert_eq!(leases.silent(&own, at(25), LEASE), [LeaseToken::from("c")]);
     }
 
     #[test]

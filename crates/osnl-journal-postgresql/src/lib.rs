@@ -160,24 +160,24 @@ use osnl_core::received::ReceivedMessage;
 use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
 use osnl_journal::{
-    AttemptLease, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
-    LearntFacts, Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
+    AttemptLease, AttemptRetry, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
+    JournalState, LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
 use osnl_transport::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use self::clock::{BootClock, LeaseClock};
-use self::command::{Command, LeaseRequest, NewEntry, NewUnreadable, PostgresStreamLease};
-pub use self::database::Postgres;
+use self::command::{LeaseRequest, NewEntry, NewUnreadable, PostgresCommand, PostgresStreamLease};
+pub use self::database::PostgresDatabase;
 pub use self::options::Options;
-use self::reader::Reader;
+use self::reader::QueueReader;
 pub use self::session::OpenError;
-use self::shared::SharedState;
+use self::shared::SharedJournalState;
 use self::tokens::RateTokens;
-pub use self::url::{ConnectionUrl, UrlError};
-use self::view::View;
-use self::writer::Writer;
+pub use self::url::{ConnectionUrl, DatabaseUrlError};
+use self::view::JournalView;
+use self::writer::PostgresWriter;
 
 /// A granted call begins within this part of the lease.
 const GRANTS_OF_A_LEASE: u32 = 3;
@@ -185,14 +185,14 @@ const GRANTS_OF_A_LEASE: u32 = 3;
 /// A member of a shared journal. See the [crate].
 #[derive(Debug)]
 pub struct PostgresJournal {
-    shared: Arc<SharedState>,
-    commands: mpsc::UnboundedSender<Command>,
+    shared: Arc<SharedJournalState>,
+    commands: mpsc::UnboundedSender<PostgresCommand>,
     options: Options,
     /// The reader of messages that no broker hands over.
-    own: Reader,
-    view: View,
+    own: QueueReader,
+    view: JournalView,
     /// A view of its own: a canary does not wait for the operator's question.
-    canaries: View,
+    canaries: JournalView,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -205,7 +205,7 @@ impl PostgresJournal {
     pub fn open(options: Options, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let gate = Gate::new(options.max_pending, options.overflowing.clone());
         counters.series.streams.share();
-        let shared = Arc::new(SharedState::new(gate, counters, Clock::starting_at(options.started)));
+        let shared = Arc::new(SharedJournalState::new(gate, counters, Clock::starting_at(options.started)));
         let (commands, receiver) = mpsc::unbounded_channel();
         let (opened, opens) = std::sync::mpsc::sync_channel(1);
         let (theirs, its_options) = (shared.clone(), options.clone());
@@ -219,7 +219,7 @@ impl PostgresJournal {
                 }
             };
             runtime.block_on(async move {
-                match Writer::open(its_options, theirs, receiver).await {
+                match PostgresWriter::open(its_options, theirs, receiver).await {
                     Ok(writer) => {
                         let _ = opened.send(Ok(()));
                         writer.run().await;
@@ -239,7 +239,7 @@ impl PostgresJournal {
         let thread = thread.map_err(|error| OpenError::Refused(error.to_string()))?;
         let ended = || OpenError::Refused("the journal's thread has ended".to_owned());
         opens.recv().map_err(|_| ended())??;
-        let (own, view, canaries) = (Reader::own(), View::default(), View::default());
+        let (own, view, canaries) = (QueueReader::own(), JournalView::default(), JournalView::default());
         Ok(Self { shared, commands, options, own, view, canaries, writer: Mutex::new(Some(thread)) })
     }
 
@@ -252,26 +252,33 @@ impl PostgresJournal {
     /// The broker hands this queue to this member, from now on: its next append takes the next epoch. To be called after each
     /// new subscription of a queue that another member may have read meanwhile.
     pub fn begin_reading(&self, listener: &str, queue: &str) {
-        self.send(Command::BeginReading(Reader { listener: listener.into(), queue: queue.into() }));
+        self.send(PostgresCommand::BeginReading(QueueReader {
+            listener: listener.into(),
+            queue: queue.into(),
+        }));
     }
 
     /// Asks for the lease of a stream.
     fn ask_to_read(&self, listener: &str, stream: &str) -> oneshot::Receiver<PostgresStreamLease> {
         let (answer, lease) = oneshot::channel();
-        let reader = Reader { listener: listener.into(), queue: stream.into() };
-        self.send(Command::Lease(LeaseRequest { reader, answer, commands: self.commands.downgrade() }));
+        let reader = QueueReader { listener: listener.into(), queue: stream.into() };
+        self.send(PostgresCommand::Lease(LeaseRequest {
+            reader,
+            answer,
+            commands: self.commands.downgrade(),
+        }));
         lease
     }
 
     /// Looks for arrivals of other members and at the leases now, not at the next interval; completes when that is done.
     pub async fn look(&self) {
         let (sender, receiver) = oneshot::channel();
-        self.send(Command::Look(sender));
+        self.send(PostgresCommand::Look(sender));
         // Dropped by a thread that has ended.
         let _ = receiver.await;
     }
 
-    fn send(&self, command: Command) {
+    fn send(&self, command: PostgresCommand) {
         // After close nothing that comes late can be kept, and its receipt says so.
         if self.commands.send(command).is_err() && !self.shared.closing.load(Ordering::Relaxed) {
             self.shared.writer_is_gone("nothing takes its commands");
@@ -282,7 +289,7 @@ impl PostgresJournal {
 /// The lease of claims: that of this member which ends first, unless another member has one of them already.
 #[derive(Debug)]
 struct MemberLease {
-    shared: Arc<SharedState>,
+    shared: Arc<SharedJournalState>,
     clock: Arc<dyn LeaseClock>,
     deliveries: Vec<DeliveryId>,
 }
@@ -313,15 +320,15 @@ impl Journal for PostgresJournal {
         let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
         self.shared.appended(open.map(|new| &new.action));
         drop(permit.take_one());
-        self.send(Command::Append(Box::new(NewEntry::new(entry, &self.own)), sender));
+        self.send(PostgresCommand::Append(Box::new(NewEntry::new(entry, &self.own)), sender));
         receipt
     }
 
     fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt {
         let (sender, receipt) = Receipt::open();
-        let reader = Reader::of(&received);
+        let reader = QueueReader::of(&received);
         let new = NewUnreadable { received, reason, reader, id: 0 };
-        self.send(Command::SetAside(Box::new(new), sender));
+        self.send(PostgresCommand::SetAside(Box::new(new), sender));
         receipt
     }
 
@@ -331,16 +338,16 @@ impl Journal for PostgresJournal {
             let works = shared.state.borrow().takes_outcomes();
             (works && shared.leases_hold(self.options.clock.now())).then(|| shared.clock.now())
         };
-        let fetch = move |ask, now| self.send(Command::Fetch(action.into(), ask, now));
+        let fetch = move |ask, now| self.send(PostgresCommand::Fetch(action.into(), ask, now));
         Box::pin(shared.claimable.claim_when_any(action, wanted, now, fetch))
     }
 
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str) {
-        self.send(Command::Attempted(delivery, used, answer.to_owned()));
+        self.send(PostgresCommand::Attempted(delivery, used, answer.to_owned()));
     }
 
     fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest) {
-        self.send(Command::Sent(delivery, made, sent));
+        self.send(PostgresCommand::Sent(delivery, made, sent));
     }
 
     fn next_due(&self, action: &str) -> Option<Instant> {
@@ -350,19 +357,19 @@ impl Journal for PostgresJournal {
         self.shared.clock.instant(self.shared.claimable.next_due(action)?)
     }
 
-    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
-        let Retry { due, used, answer } = retry;
+    fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry) {
+        let AttemptRetry { due, used, answer } = retry;
         let due = self.shared.clock.due(due);
         self.shared.claimable.retries(delivery, due.at);
-        self.send(Command::Retry(delivery, due, used, answer));
+        self.send(PostgresCommand::Retry(delivery, due, used, answer));
     }
 
     fn due_now(&self, action: &str) {
-        self.send(Command::DueNow(action.into(), self.shared.clock.now()));
+        self.send(PostgresCommand::DueNow(action.into(), self.shared.clock.now()));
     }
 
     fn end(&self, delivery: DeliveryId, end: End) {
-        self.send(Command::End(delivery, end));
+        self.send(PostgresCommand::End(delivery, end));
     }
 
     fn enriched(
@@ -373,7 +380,7 @@ impl Journal for PostgresJournal {
     ) -> BoxFuture<'static, ()> {
         let (sender, receiver) = oneshot::channel();
         let found = serde_json::to_string(enriched).unwrap_or_default();
-        self.send(Command::Enriched(delivery, found, learnt, sender));
+        self.send(PostgresCommand::Enriched(delivery, found, learnt, sender));
         Box::pin(async move {
             // The writer has ended: so has everything else.
             let _ = receiver.await;
@@ -382,7 +389,7 @@ impl Journal for PostgresJournal {
 
     fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
         let (sender, receiver) = oneshot::channel();
-        self.send(Command::Known(object.to_owned(), sender));
+        self.send(PostgresCommand::Known(object.to_owned(), sender));
         Box::pin(async move { receiver.await.ok().flatten() })
     }
 
@@ -423,7 +430,7 @@ impl Journal for PostgresJournal {
     fn close(&self) -> BoxFuture<'_, ()> {
         let (sender, receiver) = oneshot::channel();
         self.shared.closing.store(true, Ordering::Relaxed);
-        self.send(Command::Close(Some(sender)));
+        self.send(PostgresCommand::Close(Some(sender)));
         Box::pin(async move {
             // Dropped unsent by a thread that has ended already: as closed as can be.
             let _ = receiver.await;
@@ -435,7 +442,7 @@ impl Drop for PostgresJournal {
     /// Waits for what is queued to be committed, and for the partitions to be given back.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
-        self.send(Command::Close(None));
+        self.send(PostgresCommand::Close(None));
         if let Some(writer) = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             // A panic has been reported within.
             let _ = writer.join();

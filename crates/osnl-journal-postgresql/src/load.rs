@@ -10,7 +10,7 @@ use std::sync::Arc;
 use osnl_core::event::Event;
 use osnl_core::moment::moment;
 use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
-use osnl_journal::store::claimable::{BETWEEN, Claimable, FetchKinds, Kind, NEWEST, PIECE};
+use osnl_journal::store::claimable::{BETWEEN, Claimable, ClaimableKind, FetchKinds, NEWEST, PIECE};
 use osnl_journal::store::messages::Message;
 use osnl_journal::store::weight::{bytes_of, bytes_of_values};
 use osnl_journal::{ClaimedDelivery, DeliveryId};
@@ -19,7 +19,7 @@ use tokio_postgres::{Error, Row};
 
 use crate::delivery::{DeliveryRow, Promotion, delivery};
 use crate::group::stored_name;
-use crate::member::{Member, Place};
+use crate::member::{DeliveryInMemory, Member};
 use crate::session::Session;
 
 /// The bytes of stored bodies that one statement reads, which has a time limit; one body may have more.
@@ -34,7 +34,7 @@ struct LoadedPiece {
     more: bool,
     /// The bytes of their messages.
     bytes: usize,
-    unusable: Unusable,
+    unusable: UnusableDeliveries,
 }
 
 /// The messages of deliveries.
@@ -47,7 +47,7 @@ struct LoadedMessages {
 }
 
 /// Those whose message cannot be read, and why.
-pub(crate) type Unusable = Vec<(DeliveryId, String)>;
+pub(crate) type UnusableDeliveries = Vec<(DeliveryId, String)>;
 
 const READY: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 AND due = 0 AND partition = ANY($2) \
      AND id <> ALL($3) ORDER BY id LIMIT $4";
@@ -102,7 +102,7 @@ impl Member {
         session: &mut Session,
         claimable: &Claimable,
         promoted: Vec<Promotion>,
-    ) -> Result<Unusable, Error> {
+    ) -> Result<UnusableDeliveries, Error> {
         let wanted = promoted.into_iter().filter(|new| claimable.has_place(&new.action, new.id));
         let (mut ids, mut known, mut actions) = (Vec::new(), HashMap::new(), BTreeSet::new());
         for Promotion { id, action, row } in wanted {
@@ -112,7 +112,7 @@ impl Member {
         }
         // Without room for all, those that are left are newer.
         ids.sort_unstable();
-        let room = actions.iter().map(|action| claimable.room(action, Kind::Fresh)).min();
+        let room = actions.iter().map(|action| claimable.room(action, ClaimableKind::Fresh)).min();
         let loaded = self.load(session, &ids, known, room.unwrap_or(0)).await?;
         for (due, claimed) in loaded.claimed {
             let action = claimed.event.action.clone();
@@ -130,14 +130,14 @@ impl Member {
         session: &mut Session,
         claimable: &Claimable,
         (action, ask, now): (&str, FetchKinds, i64),
-    ) -> Result<Unusable, Error> {
+    ) -> Result<UnusableDeliveries, Error> {
         let own = self.leases.partitions();
         let mut unusable = Vec::new();
         let known = |claimable: &Claimable| -> Vec<i64> {
             claimable.known(action).iter().map(|id| id.row()).collect()
         };
         if ask.newest {
-            let (rows, room) = (known(claimable), claimable.room(action, Kind::Newest));
+            let (rows, room) = (known(claimable), claimable.room(action, ClaimableKind::Newest));
             let most = limit(NEWEST);
             let found = session.query(READY_NEWEST, &[&action, &own, &rows, &most]).await?;
             let mut newest = self.load_piece(session, found, (NEWEST, room), &mut unusable).await?;
@@ -161,13 +161,13 @@ impl Member {
             claimable.fetched_newest(action, newest.claimed, newest.more);
         }
         if ask.fresh {
-            let (rows, room) = (known(claimable), claimable.room(action, Kind::Fresh));
+            let (rows, room) = (known(claimable), claimable.room(action, ClaimableKind::Fresh));
             let found = session.query(READY, &[&action, &own, &rows, &limit(PIECE)]).await?;
             let oldest = self.load_piece(session, found, (PIECE, room), &mut unusable).await?;
             claimable.fetched(action, oldest.claimed, oldest.more);
         }
         if ask.due {
-            let (rows, room) = (known(claimable), claimable.room(action, Kind::Due));
+            let (rows, room) = (known(claimable), claimable.room(action, ClaimableKind::Due));
             let found = session.query(DUE, &[&action, &own, &rows, &limit(PIECE), &now]).await?;
             let due = self.load_piece(session, found, (PIECE, room), &mut unusable).await?;
             let next = session.query(NEXT_DUE, &[&action, &now, &own]).await?;
@@ -183,7 +183,7 @@ impl Member {
         session: &mut Session,
         found: Vec<Row>,
         (piece, room): (usize, usize),
-        unusable: &mut Unusable,
+        unusable: &mut UnusableDeliveries,
     ) -> Result<LoadedPiece, Error> {
         let more = found.len() > piece;
         let ids: Result<Vec<DeliveryId>, Error> =
@@ -230,7 +230,7 @@ impl Member {
             let Some(held) = self.leases.held.get_mut(&partition) else { continue };
             // Where nothing is in order, a target would refuse what is not late.
             let fence = ordered.then(|| held.next_fence());
-            let place = Place { partition, epoch: held.epoch, action: action.as_str().into() };
+            let place = DeliveryInMemory { partition, epoch: held.epoch, action: action.as_str().into() };
             self.places.insert(id, place);
             let ((received, notification), bytes) = match message {
                 Some(Ok(message)) => message.clone(),

@@ -11,9 +11,9 @@ use osnl_journal::store::messages::MessageCache;
 use crate::asked::ChangeRow;
 use crate::clock::LeaseClock;
 use crate::delivery::ArrivedDelivery;
-use crate::leases::{Leases, Token};
-use crate::partition::Partition;
-use crate::reader::Reader;
+use crate::leases::{LeaseToken, Leases};
+use crate::partition::PartitionNumber;
+use crate::reader::QueueReader;
 use crate::times::WindowTimes;
 
 /// The arrivals that a reader numbers without asking for more numbers.
@@ -23,22 +23,22 @@ pub(crate) const SMALL_BLOCK: i64 = 1 << 6;
 
 /// See the [module](self).
 pub(crate) struct Member {
-    pub(crate) token: Token,
+    pub(crate) token: LeaseToken,
     pub(crate) limits: MemberLimits,
     /// The number of the latest transaction that is known to be committed.
     pub(crate) number: i64,
     pub(crate) leases: Leases,
-    pub(crate) reading: HashMap<Reader, ReaderEpoch>,
+    pub(crate) reading: HashMap<QueueReader, ReaderEpoch>,
     /// Queues that another member has taken over: nothing of theirs is appended before the broker hands them here again.
-    pub(crate) fenced: HashSet<Reader>,
+    pub(crate) fenced: HashSet<QueueReader>,
     /// The streams whose leases it has; each is in `reading` too.
-    pub(crate) leased: BTreeSet<Reader>,
+    pub(crate) leased: BTreeSet<QueueReader>,
     /// Queues whose messages had too small numbers beside those of other queues: they are given few at a time.
-    pub(crate) abreast: HashSet<Reader>,
+    pub(crate) abreast: HashSet<QueueReader>,
     /// The largest number of a message with a meaning that this member has kept.
     pub(crate) recalled: i64,
     /// The deliveries in memory: claimable and claimed ones.
-    pub(crate) places: HashMap<DeliveryId, Place>,
+    pub(crate) places: HashMap<DeliveryId, DeliveryInMemory>,
     /// By the numbers of their arrivals.
     pub(crate) messages: MessageCache<i64>,
     /// Deliveries that had arrived in its partitions at the latest look, as many as one transaction admits.
@@ -81,8 +81,8 @@ pub(crate) struct ReaderEpoch {
 
 /// A delivery in memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) partition: Partition,
+pub(crate) struct DeliveryInMemory {
+    pub(crate) partition: PartitionNumber,
     /// The epoch in which it was read: its end is recorded in this one only.
     pub(crate) epoch: i64,
     pub(crate) action: Arc<str>,
@@ -123,13 +123,13 @@ impl Member {
     }
 
     /// The member has given its own partition another epoch: what it has in memory of it stays its own.
-    pub(crate) fn raise(&mut self, partition: Partition, from: i64, to: i64) {
-        let own = |place: &&mut Place| place.partition == partition && place.epoch == from;
+    pub(crate) fn raise(&mut self, partition: PartitionNumber, from: i64, to: i64) {
+        let own = |place: &&mut DeliveryInMemory| place.partition == partition && place.epoch == from;
         self.places.values_mut().filter(own).for_each(|place| place.epoch = to);
     }
 
     /// Returns the place of a delivery whose end this member may record.
-    pub(crate) fn place(&self, id: DeliveryId) -> Option<&Place> {
+    pub(crate) fn place(&self, id: DeliveryId) -> Option<&DeliveryInMemory> {
         self.places.get(&id).filter(|place| self.leases.holds(place.partition, place.epoch))
     }
 }

@@ -10,7 +10,7 @@ use osnl_journal::DeliveryId;
 use osnl_journal::store::digest;
 
 /// The number of a partition.
-pub(crate) type Partition = i16;
+pub(crate) type PartitionNumber = i16;
 
 /// The number of partitions; the first version of the tables has them.
 pub(crate) const PARTITIONS: u16 = 64;
@@ -26,7 +26,7 @@ pub(crate) fn place(
     key: Option<&str>,
     ordered: bool,
     id: DeliveryId,
-) -> (Option<i64>, Partition) {
+) -> (Option<i64>, PartitionNumber) {
     let lane = lane(action, key, ordered);
     let spread = match lane {
         Some(lane) => lane.cast_unsigned(),
@@ -34,7 +34,7 @@ pub(crate) fn place(
         // Numbers of deliveries are dense: their low bits say which one of a message they are.
         None => (id.0 >> 16) ^ id.0,
     };
-    (lane, (spread % u64::from(PARTITIONS)).cast_signed() as Partition)
+    (lane, (spread % u64::from(PARTITIONS)).cast_signed() as PartitionNumber)
 }
 
 #[cfg(test)]

@@ -6,17 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use osnl_journal::sqlite::State;
+use osnl_journal::sqlite::RowState;
 use tokio_postgres::Error;
 
-use crate::partition::Partition;
+use crate::partition::PartitionNumber;
 use crate::session::Session;
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{CommitFailure, Transaction};
 
 /// Deliveries of one transaction.
 const BITE: i64 = 500;
 /// The states of deliveries that have had an effect.
-const EFFECTS: [i16; 2] = [State::Delivered as i16, State::NothingToDo as i16];
+const EFFECTS: [i16; 2] = [RowState::Delivered as i16, RowState::NothingToDo as i16];
 /// Arrivals that a round looks at besides.
 const LOOKED_AT: i64 = 100;
 
@@ -44,7 +44,11 @@ const OLDEST_OBJECTS: &str =
     "DELETE FROM osnl_object WHERE name IN (SELECT name FROM osnl_object ORDER BY at LIMIT $1)";
 
 /// Whether deliveries of these partitions ended before a moment.
-pub(crate) async fn is_due(session: &mut Session, before: i64, own: &[Partition]) -> Result<bool, Error> {
+pub(crate) async fn is_due(
+    session: &mut Session,
+    before: i64,
+    own: &[PartitionNumber],
+) -> Result<bool, Error> {
     Ok(!session.query(IS_OLD, &[&before, &own]).await?.is_empty())
 }
 
@@ -73,12 +77,12 @@ pub(crate) async fn bound_objects(session: &mut Session) -> Result<(), Error> {
 
 impl Transaction<'_> {
     /// Removes a bite of this member's deliveries that ended before a moment.
-    pub(crate) async fn prune(&mut self, before: i64) -> Result<(), Trouble> {
+    pub(crate) async fn prune(&mut self, before: i64) -> Result<(), CommitFailure> {
         let own = self.member.leases.partitions();
         let (mut ids, mut arrivals, mut partitions) = (Vec::new(), Vec::new(), Vec::new());
-        let mut forgotten: BTreeMap<(Partition, String), i64> = BTreeMap::new();
+        let mut forgotten: BTreeMap<(PartitionNumber, String), i64> = BTreeMap::new();
         for row in self.query(OLD, &[&before, &own, &BITE]).await? {
-            let (partition, action, state): (Partition, String, i16) =
+            let (partition, action, state): (PartitionNumber, String, i16) =
                 (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
             let id = row.try_get::<_, i64>(0)?;
             if EFFECTS.contains(&state) {
@@ -98,7 +102,12 @@ impl Transaction<'_> {
 
     /// Removes what is kept with deliveries that are gone, and their messages that were received before a moment and have no
     /// other delivery.
-    pub(crate) async fn leave(&mut self, ids: &[i64], arrivals: &[i64], before: i64) -> Result<(), Trouble> {
+    pub(crate) async fn leave(
+        &mut self,
+        ids: &[i64],
+        arrivals: &[i64],
+        before: i64,
+    ) -> Result<(), CommitFailure> {
         self.execute(ATTEMPTS, &[&ids]).await?;
         self.execute(ENRICHED, &[&ids]).await?;
         self.execute(ARRIVALS, &[&arrivals, &before]).await?;
@@ -106,12 +115,15 @@ impl Transaction<'_> {
     }
 
     /// Notes the latest of the deliveries with an effect that leave.
-    async fn forget(&mut self, latest: BTreeMap<(Partition, String), i64>) -> Result<(), Trouble> {
+    async fn forget(
+        &mut self,
+        latest: BTreeMap<(PartitionNumber, String), i64>,
+    ) -> Result<(), CommitFailure> {
         if latest.is_empty() {
             return Ok(());
         }
         let (keys, ids): (Vec<_>, Vec<i64>) = latest.into_iter().unzip();
-        let (partitions, actions): (Vec<Partition>, Vec<String>) = keys.into_iter().unzip();
+        let (partitions, actions): (Vec<PartitionNumber>, Vec<String>) = keys.into_iter().unzip();
         self.execute(FORGOTTEN, &[&partitions, &actions, &ids]).await?;
         Ok(())
     }

@@ -7,12 +7,12 @@ use osnl_model::BodyDigest;
 
 /// A listener and the queue that it reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Reader {
+pub(crate) struct QueueReader {
     pub(crate) listener: Arc<str>,
     pub(crate) queue: Arc<str>,
 }
 
-impl Reader {
+impl QueueReader {
     pub(crate) fn of(received: &ReceivedMessage) -> Self {
         Self { listener: received.origin.listener.clone(), queue: received.origin.queue.clone() }
     }
@@ -58,7 +58,7 @@ mod tests {
     /// Rows in databases have this key.
     #[test]
     fn keys_are_those_of_all_versions() {
-        let reader = Reader { listener: "nova".into(), queue: "osnl".into() };
+        let reader = QueueReader { listener: "nova".into(), queue: "osnl".into() };
         let hex: String = reader.name().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "ab0928aabb1d3fbf5a7dc7a8c6b151fe6847d901");
     }

@@ -16,10 +16,10 @@ pub(crate) type Columns = (Option<String>, Option<String>);
 
 /// See the [module](self).
 #[derive(Default)]
-pub(crate) struct MemberReport(Mutex<Contents>);
+pub(crate) struct MemberReport(Mutex<ReportContents>);
 
 #[derive(Default)]
-struct Contents {
+struct ReportContents {
     sections: Option<String>,
     held: Option<HeldTargets>,
     /// The contents of the row; `None` while that is not known.
@@ -33,7 +33,7 @@ impl fmt::Debug for MemberReport {
 }
 
 impl MemberReport {
-    fn contents(&self) -> MutexGuard<'_, Contents> {
+    fn contents(&self) -> MutexGuard<'_, ReportContents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

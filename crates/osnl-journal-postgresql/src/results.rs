@@ -5,23 +5,23 @@ use std::sync::Arc;
 
 use osnl_journal::DeliveryId;
 
-use crate::change::{ChangeResult, ChangedDelivery};
+use crate::change::{ChangePassResult, ChangedDelivery};
 use crate::delivery::{ArrivedDelivery, Promotion};
 use crate::grants::CallAnswer;
 use crate::held::HeldDelivery;
-use crate::partition::Partition;
+use crate::partition::PartitionNumber;
 
 /// The result of a transaction.
 #[derive(Clone, Debug)]
 pub(crate) enum JobResult {
     Group(Box<GroupResult>),
-    Renewed(BTreeSet<Partition>),
+    Renewed(BTreeSet<PartitionNumber>),
     /// Partitions and their new epochs.
-    Taken(Vec<(Partition, i64)>),
+    Taken(Vec<(PartitionNumber, i64)>),
     Released,
     Told,
     Pruned,
-    Changed(Box<ChangeResult>),
+    Changed(Box<ChangePassResult>),
     Calls(CallAnswer),
     /// The epoch of the lease of a stream, and the position that was kept last; `None` if another member was faster.
     Leased(Option<(i64, Option<String>)>),
@@ -54,7 +54,7 @@ pub(crate) struct GroupResult {
     pub(crate) adopted: Vec<i64>,
     /// Deliveries that are to be admitted; not known of a COMMIT without an answer.
     pub(crate) arrived: Option<Vec<ArrivedDelivery>>,
-    pub(crate) written: BTreeSet<Partition>,
+    pub(crate) written: BTreeSet<PartitionNumber>,
 }
 
 /// The result of an append.

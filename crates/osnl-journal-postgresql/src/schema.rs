@@ -9,27 +9,27 @@ use tokio_postgres::Client;
 use crate::session::{OpenError, refused, words};
 
 /// A step from one version to the next.
-struct Step {
+struct SchemaStep {
     sql: &'static str,
     /// The oldest version of the tables that a program must know to use these.
     oldest: i32,
 }
 
-const STEPS: [Step; 9] = [
-    Step { sql: include_str!("schema/1.sql"), oldest: 1 },
+const STEPS: [SchemaStep; 9] = [
+    SchemaStep { sql: include_str!("schema/1.sql"), oldest: 1 },
     // An older program would not know what is paused.
-    Step { sql: include_str!("schema/2.sql"), oldest: 2 },
+    SchemaStep { sql: include_str!("schema/2.sql"), oldest: 2 },
     // A partition of an older program carries out no changes: those that ask are told so.
-    Step { sql: include_str!("schema/3.sql"), oldest: 2 },
+    SchemaStep { sql: include_str!("schema/3.sql"), oldest: 2 },
     // What an older program appends has no digest, and its copies are not counted.
-    Step { sql: include_str!("schema/4.sql"), oldest: 2 },
+    SchemaStep { sql: include_str!("schema/4.sql"), oldest: 2 },
     // An older program does not say how it is configured.
-    Step { sql: include_str!("schema/5.sql"), oldest: 2 },
+    SchemaStep { sql: include_str!("schema/5.sql"), oldest: 2 },
     // An older program admits without guards: it refuses them in its configuration.
-    Step { sql: include_str!("schema/6.sql"), oldest: 2 },
+    SchemaStep { sql: include_str!("schema/6.sql"), oldest: 2 },
     // An older program refuses in its configuration what needs these: expectations, the canary, actions that need what earlier
     // messages told. It tells nothing of what it receives, and a canary that it makes the delivery of is recorded as any other.
-    Step {
+    SchemaStep {
         sql: concat!(
             include_str!("schema/7.streams.sql"),
             include_str!("schema/7.canary.sql"),
@@ -38,9 +38,9 @@ const STEPS: [Step; 9] = [
         oldest: 2,
     },
     // An older program does not tell which targets it holds.
-    Step { sql: include_str!("schema/8.sql"), oldest: 2 },
+    SchemaStep { sql: include_str!("schema/8.sql"), oldest: 2 },
     // An older program refuses a stream in its configuration.
-    Step { sql: include_str!("schema/9.sql"), oldest: 2 },
+    SchemaStep { sql: include_str!("schema/9.sql"), oldest: 2 },
 ];
 
 /// The newest version of the tables that this program knows.
@@ -66,7 +66,7 @@ pub fn sql(from: i32) -> String {
     text
 }
 
-fn mark(version: i32, step: &Step) -> String {
+fn mark(version: i32, step: &SchemaStep) -> String {
     let (oldest, program) = (step.oldest, env!("CARGO_PKG_VERSION"));
     format!("INSERT INTO osnl_version (version, oldest, program) VALUES ({version}, {oldest}, '{program}')")
 }

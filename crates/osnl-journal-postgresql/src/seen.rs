@@ -39,10 +39,10 @@ use osnl_core::recall::{
     ReadRows, Recall, RecallReport, RecalledMeaning, Recollection, RowChange, message_of_row,
 };
 
-use crate::command::{Command, NewEntry};
+use crate::command::{NewEntry, PostgresCommand};
 use crate::group::{clean, stored_name};
-use crate::reader::Reader;
-use crate::transaction::{Transaction, Trouble};
+use crate::reader::QueueReader;
+use crate::transaction::{CommitFailure, Transaction};
 use crate::window::ROUNDS;
 
 /// Rows about instances, ports, floating IPs, and addresses.
@@ -93,19 +93,19 @@ impl SeenVersion {
 
 /// The messages and facts of a group that have a meaning, by their places in it.
 #[derive(Default)]
-pub(crate) struct Reports<'a> {
+pub(crate) struct GroupReports<'a> {
     recall: Option<&'a Arc<dyn Recall>>,
     places: Vec<usize>,
     reports: Vec<RecallReport<'a>>,
-    numbers: Vec<(i64, &'a Reader)>,
+    numbers: Vec<(i64, &'a QueueReader)>,
 }
 
-impl<'a> Reports<'a> {
+impl<'a> GroupReports<'a> {
     /// Those of messages that are new, and of facts that deliveries of this member have found.
     pub(crate) fn of(
         entries: &[(usize, &'a NewEntry)],
-        batch: &'a [Command],
-        is_own: impl Fn(&Command) -> bool,
+        batch: &'a [PostgresCommand],
+        is_own: impl Fn(&PostgresCommand) -> bool,
     ) -> Self {
         let mut all = Self::default();
         let with =
@@ -119,7 +119,7 @@ impl<'a> Reports<'a> {
             all.numbers.push((new.id, &new.reader));
         }
         for (n, command) in batch.iter().enumerate().filter(|(_, command)| is_own(command)) {
-            let Command::Enriched(_, _, learnt, _) = command else { continue };
+            let PostgresCommand::Enriched(_, _, learnt, _) = command else { continue };
             let Some((recaller, facts)) = &learnt.recalled else { continue };
             all.add(&recaller.0, n, RecallReport::Facts(facts));
         }
@@ -137,7 +137,7 @@ impl<'a> Reports<'a> {
     }
 
     /// Returns the readers whose messages have no larger number than this one.
-    fn behind(&self, latest: i64) -> BTreeSet<Reader> {
+    fn behind(&self, latest: i64) -> BTreeSet<QueueReader> {
         let behind = self.numbers.iter().filter(|(number, _)| *number <= latest);
         behind.map(|(_, reader)| (*reader).clone()).collect()
     }
@@ -148,14 +148,14 @@ impl Transaction<'_> {
     /// messages.
     pub(crate) async fn recall(
         &mut self,
-        all: &Reports<'_>,
-    ) -> Result<BTreeMap<usize, RecalledMeaning>, Trouble> {
+        all: &GroupReports<'_>,
+    ) -> Result<BTreeMap<usize, RecalledMeaning>, CommitFailure> {
         let Some(recall) = all.recall else { return Ok(BTreeMap::new()) };
         for _ in 0..ROUNDS {
             let mut seen = self.seen_version().await?;
             let behind = all.behind(seen.arrival);
             if !behind.is_empty() {
-                return Err(Trouble::Behind(behind.into_iter().collect()));
+                return Err(CommitFailure::Behind(behind.into_iter().collect()));
             }
             let (rows, recalled) = self.computed(&**recall, &all.reports).await?;
             let beyond = seen.count(&rows, &recalled.changes);
@@ -167,7 +167,7 @@ impl Transaction<'_> {
             self.write_seen(seen.version + 1, recalled.changes, beyond).await?;
             return Ok(all.places.iter().copied().zip(recalled.meanings).collect());
         }
-        Err(Trouble::Conflict("other members write what oss_watcher knows".to_owned()))
+        Err(CommitFailure::Conflict("other members write what oss_watcher knows".to_owned()))
     }
 
     /// Computes the meaning, and reads the rows for it: each time all that are named.
@@ -175,7 +175,7 @@ impl Transaction<'_> {
         &mut self,
         recall: &dyn Recall,
         reports: &[RecallReport<'_>],
-    ) -> Result<(ReadRows, Recollection), Trouble> {
+    ) -> Result<(ReadRows, Recollection), CommitFailure> {
         let mut rows = ReadRows::new();
         for _ in 0..READINGS {
             match recall.recall(reports, &rows) {
@@ -193,18 +193,19 @@ impl Transaction<'_> {
                 }
             }
         }
-        Err(Trouble::Failed(format!("the meaning of messages needs more than {READINGS} readings")))
+        Err(CommitFailure::Failed(format!("the meaning of messages needs more than {READINGS} readings")))
     }
 
-    async fn seen_version(&mut self) -> Result<SeenVersion, Trouble> {
+    async fn seen_version(&mut self) -> Result<SeenVersion, CommitFailure> {
         let rows = self.query(VERSION, &[]).await?;
-        let row = rows.first().ok_or_else(|| Trouble::Failed("osnl_seen_version has no row".to_owned()))?;
+        let row =
+            rows.first().ok_or_else(|| CommitFailure::Failed("osnl_seen_version has no row".to_owned()))?;
         let (version, arrival) = (row.try_get(0)?, row.try_get(1)?);
         Ok(SeenVersion { version, arrival, resources: row.try_get(2)?, messages: row.try_get(3)? })
     }
 
     /// Writes the version after one that was read; returns whether what was read is still so.
-    async fn write_seen_version(&mut self, seen: SeenVersion) -> Result<bool, Trouble> {
+    async fn write_seen_version(&mut self, seen: SeenVersion) -> Result<bool, CommitFailure> {
         let SeenVersion { version, arrival, resources, messages } = seen;
         Ok(self.execute(WRITE, &[&version, &arrival, &resources, &messages]).await? == 1)
     }
@@ -214,7 +215,7 @@ impl Transaction<'_> {
         version: i64,
         changes: Vec<RowChange>,
         (resources, messages): (i64, i64),
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), CommitFailure> {
         let (mut names, mut are_messages, mut rows, mut gone) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for RowChange { name, row } in changes {
@@ -243,7 +244,7 @@ impl Transaction<'_> {
     }
 
     /// Keeps meanings with their messages.
-    pub(crate) async fn keep_meanings(&mut self, meanings: &[(i64, &str)]) -> Result<(), Trouble> {
+    pub(crate) async fn keep_meanings(&mut self, meanings: &[(i64, &str)]) -> Result<(), CommitFailure> {
         if meanings.is_empty() {
             return Ok(());
         }

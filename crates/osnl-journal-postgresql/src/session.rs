@@ -22,18 +22,18 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Connection, Error, Row, Socket, Statement};
 
-use crate::tls::{Stream, Tls};
+use crate::tls::{PostgresStream, PostgresTls};
 use crate::url::ConnectionUrl;
 
 /// The part of the patience for which a host may be silent before the next one is tried beside it.
 const SHARE: u32 = 4;
 
 /// Values of a statement.
-pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub(crate) type StatementValues<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// An answer to a statement.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct StatementAnswer {
     pub(crate) rows: Vec<Row>,
     /// The rows that were written.
     pub(crate) count: u64,
@@ -173,7 +173,11 @@ impl fmt::Debug for Session {
 impl Session {
     /// Connects to the first host that takes writes ([`connect`]). `patience` bounds how long the server waits for this session, and this
     /// session for a lock; three times as long a statement may take.
-    pub(crate) async fn connect(url: &ConnectionUrl, tls: Tls, patience: Duration) -> Result<Self, Error> {
+    pub(crate) async fn connect(
+        url: &ConnectionUrl,
+        tls: PostgresTls,
+        patience: Duration,
+    ) -> Result<Self, Error> {
         let (client, connection) = connect(url, &tls, patience / SHARE).await?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
@@ -242,8 +246,8 @@ impl Session {
     /// At most [`AT_ONCE`], which are known to be sent in their order.
     pub(crate) async fn send(
         &mut self,
-        all: &[(&str, Values<'_>)],
-    ) -> Result<Vec<Result<Answer, Error>>, Error> {
+        all: &[(&str, StatementValues<'_>)],
+    ) -> Result<Vec<Result<StatementAnswer, Error>>, Error> {
         debug_assert!(all.len() <= AT_ONCE);
         let mut statements = Vec::with_capacity(all.len());
         for (sql, _) in all {
@@ -257,7 +261,7 @@ impl Session {
             while let Some(row) = stream.try_next().await? {
                 rows.push(row);
             }
-            Ok(Answer { rows, count: stream.rows_affected().unwrap_or(0) })
+            Ok(StatementAnswer { rows, count: stream.rows_affected().unwrap_or(0) })
         });
         let asked = join_all(asked);
         answer(&mut self.driver, self.limit, async { Ok(asked.await) }).await
@@ -266,7 +270,7 @@ impl Session {
     /// Runs statements sent at once, and returns the rows of each.
     pub(crate) async fn queries<const N: usize>(
         &mut self,
-        all: [(&str, Values<'_>); N],
+        all: [(&str, StatementValues<'_>); N],
     ) -> Result<[Vec<Row>; N], Error> {
         let mut rows = [const { Vec::new() }; N];
         for (rows, answer) in rows.iter_mut().zip(self.send(&all).await?) {
@@ -281,13 +285,13 @@ impl Session {
     }
 
     /// Runs a statement, prepared once, and returns its rows.
-    pub(crate) async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
+    pub(crate) async fn query(&mut self, sql: &str, values: StatementValues<'_>) -> Result<Vec<Row>, Error> {
         let [rows] = self.queries([(sql, values)]).await?;
         Ok(rows)
     }
 
     /// Runs a statement, prepared once, and returns the number of its rows.
-    pub(crate) async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Error> {
+    pub(crate) async fn execute(&mut self, sql: &str, values: StatementValues<'_>) -> Result<u64, Error> {
         let statement = self.statement(sql).await?;
         answer(&mut self.driver, self.limit, self.client.execute(&statement, values)).await
     }
@@ -297,9 +301,9 @@ impl Session {
 /// silent for a while: a machine without power does not answer, and its standby has been promoted.
 async fn connect(
     url: &ConnectionUrl,
-    tls: &Tls,
+    tls: &PostgresTls,
     silence: Duration,
-) -> Result<(Client, Connection<Socket, Stream>), Error> {
+) -> Result<(Client, Connection<Socket, PostgresStream>), Error> {
     let mut hosts = url.configs().into_iter();
     let mut tries = FuturesUnordered::new();
     let mut failure = None;

@@ -14,7 +14,7 @@ use osnl_journal::store::gate::Gate;
 use osnl_journal::{DeliveryId, JournalState, PausedActions};
 use tokio::sync::watch;
 
-use crate::leases::Token;
+use crate::leases::LeaseToken;
 use crate::report::MemberReport;
 use crate::tokens::RateTokens;
 
@@ -28,7 +28,7 @@ pub(crate) struct MembersSeen {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(crate) struct SharedState {
+pub(crate) struct SharedJournalState {
     pub(crate) claimable: Claimable,
     pub(crate) clock: Clock,
     pub(crate) gate: Arc<Gate>,
@@ -48,14 +48,14 @@ pub(crate) struct SharedState {
     /// The calls that this member may begin, of each action.
     pub(crate) tokens: Mutex<HashMap<Arc<str>, Arc<RateTokens>>>,
     /// The member's token, once it is registered, and its commands that wait for answers.
-    asking: Mutex<(Token, HashSet<Vec<u8>>)>,
+    asking: Mutex<(LeaseToken, HashSet<Vec<u8>>)>,
     /// The contents of this daemon's row for the others.
     pub(crate) report: MemberReport,
     /// Open deliveries that were appended and are not committed, by action.
     uncommitted: Mutex<HashMap<Arc<str>, u64>>,
 }
 
-impl SharedState {
+impl SharedJournalState {
     pub(crate) fn new(gate: Gate, counters: Arc<Counters>, clock: Clock) -> Self {
         Self {
             claimable: Claimable::default(),
@@ -111,17 +111,17 @@ impl SharedState {
     }
 
     /// Returns the member's token; an empty one before it is registered.
-    pub(crate) fn token(&self) -> Token {
+    pub(crate) fn token(&self) -> LeaseToken {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     /// The member has this token from now on.
-    pub(crate) fn set_token(&self, token: Token) {
+    pub(crate) fn set_token(&self, token: LeaseToken) {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0 = token;
     }
 
     /// Begins a command; its answers are kept until it ends. Returns the token of the member that asks.
-    pub(crate) fn begin_command(&self, command: Vec<u8>) -> Token {
+    pub(crate) fn begin_command(&self, command: Vec<u8>) -> LeaseToken {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         asking.1.insert(command);
         asking.0.clone()

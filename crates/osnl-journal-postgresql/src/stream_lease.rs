@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::command::{LeaseRequest, PostgresStreamLease};
-use crate::leases::Token;
-use crate::reader::Reader;
-use crate::transaction::{Transaction, Trouble, Value};
+use crate::leases::LeaseToken;
+use crate::reader::QueueReader;
+use crate::transaction::{CommitFailure, StatementValue, Transaction};
 
 pub(crate) const READERS: &str = "SELECT name, epoch, beat, token FROM osnl_reader WHERE name = ANY($1)";
 const FIRST: &str = "INSERT INTO osnl_reader (name, listener, queue, epoch, token, beat) VALUES ($1, $2, $3, 1, $4, 0) \
@@ -30,7 +30,7 @@ const GIVEN_BACK: &str =
 pub(crate) struct ReaderRow {
     pub(crate) epoch: i64,
     pub(crate) beat: i64,
-    pub(crate) token: Token,
+    pub(crate) token: LeaseToken,
 }
 
 /// The leases that a member has and asks for.
@@ -38,9 +38,9 @@ pub(crate) struct ReaderRow {
 pub(crate) struct StreamLeases {
     requests: Vec<LeaseRequest>,
     /// Rows of others, and since when each has been the same.
-    seen: HashMap<Reader, (ReaderRow, Duration)>,
+    seen: HashMap<QueueReader, (ReaderRow, Duration)>,
     /// The leases that it has: a sender is dropped when its lease is lost.
-    held: HashMap<Reader, watch::Sender<()>>,
+    held: HashMap<QueueReader, watch::Sender<()>>,
 }
 
 impl StreamLeases {
@@ -49,7 +49,7 @@ impl StreamLeases {
     }
 
     /// Returns the streams that this member asks for and does not have.
-    pub(crate) fn wanted(&mut self) -> BTreeSet<Reader> {
+    pub(crate) fn wanted(&mut self) -> BTreeSet<QueueReader> {
         self.requests.retain(|request| !request.answer.is_closed());
         let wanted = self.requests.iter().map(|request| request.reader.clone());
         wanted.filter(|reader| !self.held.contains_key(reader)).collect()
@@ -58,7 +58,7 @@ impl StreamLeases {
     /// Takes note of a row that was asked for and answered at these moments; returns whether it may be taken.
     pub(crate) fn is_free(
         &mut self,
-        (reader, own): (&Reader, &Token),
+        (reader, own): (&QueueReader, &LeaseToken),
         row: Option<&ReaderRow>,
         (asked, answered): (Duration, Duration),
         lease: Duration,
@@ -73,7 +73,7 @@ impl StreamLeases {
     }
 
     /// Hands the lease to the first that has asked for it. One that is not there any more gives it back.
-    pub(crate) fn grant(&mut self, reader: &Reader, epoch: i64, position: Option<String>) {
+    pub(crate) fn grant(&mut self, reader: &QueueReader, epoch: i64, position: Option<String>) {
         self.seen.remove(reader);
         let Some(at) = self.requests.iter().position(|request| request.reader == *reader) else { return };
         let LeaseRequest { reader, answer, commands } = self.requests.remove(at);
@@ -83,7 +83,7 @@ impl StreamLeases {
     }
 
     /// The member has the lease no more.
-    pub(crate) fn lose(&mut self, reader: &Reader) {
+    pub(crate) fn lose(&mut self, reader: &QueueReader) {
         self.held.remove(reader);
     }
 
@@ -98,9 +98,9 @@ impl Transaction<'_> {
     /// that was kept last.
     pub(crate) async fn lease_stream(
         &mut self,
-        reader: &Reader,
+        reader: &QueueReader,
         seen: Option<(i64, i64)>,
-    ) -> Result<Option<(i64, Option<String>)>, Trouble> {
+    ) -> Result<Option<(i64, Option<String>)>, CommitFailure> {
         let (name, token) = (reader.name(), &self.member.token);
         let (listener, queue) = (&*reader.listener, &*reader.queue);
         let rows = match seen {
@@ -112,18 +112,21 @@ impl Transaction<'_> {
     }
 
     /// Keeps the positions of streams, in the epochs of their leases.
-    pub(crate) async fn keep_positions(&mut self, positions: &[(Reader, String)]) -> Result<(), Trouble> {
+    pub(crate) async fn keep_positions(
+        &mut self,
+        positions: &[(QueueReader, String)],
+    ) -> Result<(), CommitFailure> {
         self.read(positions.iter().map(|(reader, _)| reader.clone()).collect()).await?;
         for (reader, position) in positions {
-            let values: Vec<Value> = vec![Box::new(reader.name()), Box::new(position.clone())];
+            let values: Vec<StatementValue> = vec![Box::new(reader.name()), Box::new(position.clone())];
             self.later(POSITION, values).await?;
         }
         Ok(())
     }
 
     /// Gives the leases of streams back that this member has.
-    pub(crate) async fn give_streams_back(&mut self, readers: &[Reader]) -> Result<(), Trouble> {
-        let names: Vec<Vec<u8>> = readers.iter().map(Reader::name).collect();
+    pub(crate) async fn give_streams_back(&mut self, readers: &[QueueReader]) -> Result<(), CommitFailure> {
+        let names: Vec<Vec<u8>> = readers.iter().map(QueueReader::name).collect();
         self.execute(GIVEN_BACK, &[&self.member.token, &names]).await?;
         Ok(())
     }

@@ -26,7 +26,7 @@ use tokio_postgres::Error;
 
 use crate::reader::key;
 use crate::session::Session;
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{CommitFailure, Transaction};
 
 /// Parts of the time of an expectation.
 const SLOTS: i64 = 32;
@@ -114,7 +114,7 @@ impl Transaction<'_> {
         &mut self,
         untold: &[UntoldMessages],
         lease: Duration,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), CommitFailure> {
         let (names, times): (Vec<Vec<u8>>, Vec<i64>) = untold.iter().map(stream).unzip();
         let now = self.now;
         let age = |of: &UntoldMessages| of.last.map(|last| (now - millis(last)).max(0));

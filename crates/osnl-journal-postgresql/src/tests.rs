@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use osnl_core::metrics::Counters;
-use osnl_journal::conformance::{PLACES, Rig, append, claim, entry, names, within};
+use osnl_journal::conformance::{PLACES, StoreRig, append, claim, entry, names, within};
 use osnl_journal::{Fence, NewDelivery, Outcome, Settle};
 use osnl_testkit::Postgres;
 
@@ -43,11 +43,11 @@ mod suite {
     osnl_journal::conformance!(super::rig);
 }
 
-fn rig() -> Rig {
+fn rig() -> StoreRig {
     let counters: Arc<Counters> = Arc::default();
     let options = Options { max_pending: PLACES as u64, ..options(&Postgres::shared().database(), "a") };
     let journal = Arc::new(PostgresJournal::open(options, counters.clone()).unwrap());
-    Rig { journal, counters, durable: true, keeps: Box::new(()) }
+    StoreRig { journal, counters, durable: true, keeps: Box::new(()) }
 }
 
 fn options(url: &str, name: &str) -> Options {
@@ -116,7 +116,7 @@ impl Stage {
 fn pause(member: &PostgresJournal) -> Sender<()> {
     let (resume, resumed) = channel::<()>();
     let (paused, is_paused) = channel();
-    member.send(Command::Do(Box::new(move |_| {
+    member.send(PostgresCommand::Do(Box::new(move |_| {
         paused.send(()).unwrap();
         let _ = resumed.recv();
     })));

@@ -20,15 +20,15 @@ use crate::url::{ConnectionUrl, ServerCheck};
 
 /// Makes TLS connections for a URL.
 #[derive(Clone)]
-pub(crate) struct Tls(TlsConnector);
+pub(crate) struct PostgresTls(TlsConnector);
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for PostgresTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tls")
     }
 }
 
-impl Tls {
+impl PostgresTls {
     /// Reads the certificates that a URL names.
     ///
     /// # Errors
@@ -66,8 +66,8 @@ impl Tls {
     }
 }
 
-impl MakeTlsConnect<Socket> for Tls {
-    type Stream = Stream;
+impl MakeTlsConnect<Socket> for PostgresTls {
+    type Stream = PostgresStream;
     type TlsConnect = ToHost;
     type Error = io::Error;
 
@@ -84,7 +84,7 @@ pub(crate) struct ToHost(TlsConnector, ServerName<'static>);
 pub(crate) struct TlsHandshake(tokio_rustls::Connect<Socket>);
 
 impl TlsConnect<Socket> for ToHost {
-    type Stream = Stream;
+    type Stream = PostgresStream;
     type Error = io::Error;
     type Future = TlsHandshake;
 
@@ -94,18 +94,18 @@ impl TlsConnect<Socket> for ToHost {
 }
 
 impl Future for TlsHandshake {
-    type Output = io::Result<Stream>;
+    type Output = io::Result<PostgresStream>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        Pin::new(&mut self.0).poll(context).map_ok(|stream| Stream(Box::new(stream)))
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<PostgresStream>> {
+        Pin::new(&mut self.0).poll(context).map_ok(|stream| PostgresStream(Box::new(stream)))
     }
 }
 
 /// An encrypted connection. It binds no channel: SCRAM goes on without, as with every client of an older libpq.
 #[derive(Debug)]
-pub(crate) struct Stream(Box<client::TlsStream<Socket>>);
+pub(crate) struct PostgresStream(Box<client::TlsStream<Socket>>);
 
-impl AsyncRead for Stream {
+impl AsyncRead for PostgresStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -115,7 +115,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for PostgresStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -133,7 +133,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl TlsStream for Stream {
+impl TlsStream for PostgresStream {
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clock::LeaseClock;
-use crate::command::Command;
+use crate::command::PostgresCommand;
 use crate::grants::{CallAnswer, CallOrder, SettledGrant};
 
 /// A loop that waits for an answer looks again after this time, if nothing wakes it.
@@ -66,7 +66,7 @@ impl TokenState {
 #[derive(Debug)]
 pub(crate) struct RateTokens {
     action: Arc<str>,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<PostgresCommand>,
     clock: Arc<dyn LeaseClock>,
     /// The time for which a grant is used.
     valid: Duration,
@@ -77,7 +77,7 @@ pub(crate) struct RateTokens {
 impl RateTokens {
     pub(crate) fn new(
         action: Arc<str>,
-        commands: mpsc::UnboundedSender<Command>,
+        commands: mpsc::UnboundedSender<PostgresCommand>,
         clock: Arc<dyn LeaseClock>,
         valid: Duration,
     ) -> Arc<Self> {
@@ -101,7 +101,7 @@ impl RateTokens {
 
     fn send(&self, state: &mut TokenState) {
         if !state.is_asked {
-            state.is_asked = self.commands.send(Command::Calls(self.action.clone())).is_ok();
+            state.is_asked = self.commands.send(PostgresCommand::Calls(self.action.clone())).is_ok();
         }
     }
 
@@ -231,7 +231,7 @@ mod tests {
     struct Rig {
         tokens: Arc<RateTokens>,
         clock: Arc<Seconds>,
-        commands: mpsc::UnboundedReceiver<Command>,
+        commands: mpsc::UnboundedReceiver<PostgresCommand>,
     }
 
     const RATE: Rate = Rate { keys: 60, within: Duration::from_secs(60) };

@@ -13,13 +13,13 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use crate::member::{CommitFault, Member};
-use crate::partition::Partition;
-use crate::reader::Reader;
-use crate::session::{AT_ONCE, Answer, Session, Values, words};
+use crate::partition::PartitionNumber;
+use crate::reader::QueueReader;
+use crate::session::{AT_ONCE, Session, StatementAnswer, StatementValues, words};
 
 /// Why a transaction did not commit, or may have.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum CommitFailure {
     /// Another transaction was in its way: it is repeated at once.
     Conflict(String),
     /// The database cannot be written.
@@ -35,11 +35,11 @@ pub(crate) enum Trouble {
     /// The member's row is gone: it was silent for too long.
     Forgotten,
     /// Other members have these partitions.
-    Lost(Vec<Partition>),
+    Lost(Vec<PartitionNumber>),
     /// Other members read these queues.
-    Fenced(Vec<Reader>),
+    Fenced(Vec<QueueReader>),
     /// Messages of these queues have smaller numbers than messages whose meaning counts before theirs.
-    Behind(Vec<Reader>),
+    Behind(Vec<QueueReader>),
 }
 
 /// Conflicts, and locks that took too long.
@@ -51,7 +51,7 @@ const IDLE: &str = "25P03";
 /// Classes of SQLSTATE about the values of a statement: data exceptions, and limits of the program such as an index entry.
 const VALUES: [&str; 2] = ["22", "54"];
 
-impl From<Error> for Trouble {
+impl From<Error> for CommitFailure {
     fn from(error: Error) -> Self {
         match error.code().map(SqlState::code) {
             Some(code) if CONFLICTS.contains(&code) => Self::Conflict(words(&error)),
@@ -77,30 +77,30 @@ const TALLY: &str = "INSERT INTO osnl_tally (partition, action, state, count) \
 const ANSWERED: usize = 3;
 
 /// A value of a statement that waits to be sent.
-pub(crate) type Value = Box<dyn ToSql + Sync + Send>;
+pub(crate) type StatementValue = Box<dyn ToSql + Sync + Send>;
 
 /// A statement that is sent with the next one whose answer is waited for.
 struct UnsentStatement {
     sql: &'static str,
-    values: Vec<Value>,
-    check: Check,
+    values: Vec<StatementValue>,
+    check: AnswerCheck,
 }
 
 /// The condition on the answer to a statement; without it the transaction is not committed.
-enum Check {
+enum AnswerCheck {
     /// No error.
     Done,
     /// The member's number was the one before.
     Number,
     /// The member has the leases of these partitions.
-    Leases(BTreeSet<Partition>),
+    Leases(BTreeSet<PartitionNumber>),
     /// The member reads this queue.
-    Reader(Reader),
+    Reader(QueueReader),
 }
 
 /// The progress of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum TransactionProgress {
     /// The one before it may still be committed: the number was not answered.
     Begins,
     /// It has the number, and COMMIT was not sent.
@@ -119,10 +119,10 @@ pub(crate) struct Transaction<'a> {
     /// Milliseconds since 1970.
     pub(crate) now: i64,
     waiting: Vec<UnsentStatement>,
-    written: BTreeSet<Partition>,
+    written: BTreeSet<PartitionNumber>,
     /// The change in the number of deliveries.
-    tally: BTreeMap<(Partition, String, i16), i64>,
-    progress: &'a mut Progress,
+    tally: BTreeMap<(PartitionNumber, String, i16), i64>,
+    progress: &'a mut TransactionProgress,
 }
 
 impl<'a> Transaction<'a> {
@@ -131,17 +131,21 @@ impl<'a> Transaction<'a> {
         session: &'a mut Session,
         member: &'a Member,
         now: i64,
-        progress: &'a mut Progress,
+        progress: &'a mut TransactionProgress,
     ) -> Self {
-        let begin = UnsentStatement { sql: "BEGIN", values: Vec::new(), check: Check::Done };
-        let values: Vec<Value> = vec![Box::new(member.token.clone()), Box::new(member.number + 1)];
-        let number = UnsentStatement { sql: NUMBER, values, check: Check::Number };
-        *progress = Progress::Begins;
+        let begin = UnsentStatement { sql: "BEGIN", values: Vec::new(), check: AnswerCheck::Done };
+        let values: Vec<StatementValue> = vec![Box::new(member.token.clone()), Box::new(member.number + 1)];
+        let number = UnsentStatement { sql: NUMBER, values, check: AnswerCheck::Number };
+        *progress = TransactionProgress::Begins;
         let (written, tally) = (BTreeSet::new(), BTreeMap::new());
         Self { session, member, now, waiting: vec![begin, number], written, tally, progress }
     }
 
-    pub(crate) async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Trouble> {
+    pub(crate) async fn query(
+        &mut self,
+        sql: &str,
+        values: StatementValues<'_>,
+    ) -> Result<Vec<Row>, CommitFailure> {
         let [rows] = self.queries([(sql, values)]).await?;
         Ok(rows)
     }
@@ -149,8 +153,8 @@ impl<'a> Transaction<'a> {
     /// Runs statements sent at once, at most [`ANSWERED`], and returns the rows of each.
     pub(crate) async fn queries<const N: usize>(
         &mut self,
-        all: [(&str, Values<'_>); N],
-    ) -> Result<[Vec<Row>; N], Trouble> {
+        all: [(&str, StatementValues<'_>); N],
+    ) -> Result<[Vec<Row>; N], CommitFailure> {
         const { assert!(N <= ANSWERED) };
         let mut rows = [const { Vec::new() }; N];
         for (rows, answer) in rows.iter_mut().zip(self.send(&all).await?) {
@@ -159,16 +163,24 @@ impl<'a> Transaction<'a> {
         Ok(rows)
     }
 
-    pub(crate) async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Trouble> {
+    pub(crate) async fn execute(
+        &mut self,
+        sql: &str,
+        values: StatementValues<'_>,
+    ) -> Result<u64, CommitFailure> {
         Ok(self.send(&[(sql, values)]).await?.pop().unwrap_or_default().count)
     }
 
     /// Runs a statement without a need for its answer: it is sent with the next one.
-    pub(crate) async fn later(&mut self, sql: &'static str, values: Vec<Value>) -> Result<(), Trouble> {
-        self.wait(UnsentStatement { sql, values, check: Check::Done }).await
+    pub(crate) async fn later(
+        &mut self,
+        sql: &'static str,
+        values: Vec<StatementValue>,
+    ) -> Result<(), CommitFailure> {
+        self.wait(UnsentStatement { sql, values, check: AnswerCheck::Done }).await
     }
 
-    async fn wait(&mut self, waiting: UnsentStatement) -> Result<(), Trouble> {
+    async fn wait(&mut self, waiting: UnsentStatement) -> Result<(), CommitFailure> {
         if self.waiting.len() + ANSWERED == AT_ONCE {
             self.send(&[]).await?;
         }
@@ -177,13 +189,16 @@ impl<'a> Transaction<'a> {
     }
 
     /// Sends what waits, and statements behind it; returns the answers to those.
-    async fn send(&mut self, last: &[(&str, Values<'_>)]) -> Result<Vec<Answer>, Trouble> {
+    async fn send(
+        &mut self,
+        last: &[(&str, StatementValues<'_>)],
+    ) -> Result<Vec<StatementAnswer>, CommitFailure> {
         let waiting = std::mem::take(&mut self.waiting);
         let values: Vec<Vec<&(dyn ToSql + Sync)>> = waiting
             .iter()
             .map(|waiting| waiting.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect())
             .collect();
-        let mut all: Vec<(&str, Values<'_>)> =
+        let mut all: Vec<(&str, StatementValues<'_>)> =
             waiting.iter().zip(&values).map(|(waiting, values)| (waiting.sql, &values[..])).collect();
         all.extend(last);
         let mut answers = self.session.send(&all).await?.into_iter();
@@ -191,115 +206,126 @@ impl<'a> Transaction<'a> {
         for (waiting, answer) in waiting.iter().zip(&mut answers) {
             match self.check(&waiting.check, answer).await {
                 Ok(()) => {}
-                Err(Trouble::Fenced(readers)) => fenced.extend(readers),
+                Err(CommitFailure::Fenced(readers)) => fenced.extend(readers),
                 Err(_) if !fenced.is_empty() => break,
                 Err(trouble) => return Err(trouble),
             }
         }
         if !fenced.is_empty() {
-            return Err(Trouble::Fenced(fenced));
+            return Err(CommitFailure::Fenced(fenced));
         }
         Ok(answers.collect::<Result<_, _>>()?)
     }
 
     /// Looks at an answer.
-    async fn check(&mut self, check: &Check, answer: Result<Answer, Error>) -> Result<(), Trouble> {
+    async fn check(
+        &mut self,
+        check: &AnswerCheck,
+        answer: Result<StatementAnswer, Error>,
+    ) -> Result<(), CommitFailure> {
         let answer = answer?;
         match check {
-            Check::Done => Ok(()),
-            Check::Number if answer.count == 1 => {
-                *self.progress = Progress::HasNumber;
+            AnswerCheck::Done => Ok(()),
+            AnswerCheck::Number if answer.count == 1 => {
+                *self.progress = TransactionProgress::HasNumber;
                 Ok(())
             }
-            Check::Number => Err(self.number_is_used().await?),
-            Check::Leases(partitions) => {
+            AnswerCheck::Number => Err(self.number_is_used().await?),
+            AnswerCheck::Leases(partitions) => {
                 let mut lost = partitions.clone();
                 for row in answer.rows {
                     lost.remove(&row.try_get(0)?);
                 }
-                if lost.is_empty() { Ok(()) } else { Err(Trouble::Lost(lost.into_iter().collect())) }
+                if lost.is_empty() { Ok(()) } else { Err(CommitFailure::Lost(lost.into_iter().collect())) }
             }
-            Check::Reader(_) if answer.count == 1 => Ok(()),
-            Check::Reader(reader) => Err(Trouble::Fenced(vec![reader.clone()])),
+            AnswerCheck::Reader(_) if answer.count == 1 => Ok(()),
+            AnswerCheck::Reader(reader) => Err(CommitFailure::Fenced(vec![reader.clone()])),
         }
     }
 
     /// Tells a transaction that is committed from a member that is gone.
-    async fn number_is_used(&mut self) -> Result<Trouble, Trouble> {
+    async fn number_is_used(&mut self) -> Result<CommitFailure, CommitFailure> {
         // What was sent behind it may have failed, and the transaction with it.
         self.session.batch("ROLLBACK; BEGIN").await?;
         let sql = "SELECT number FROM osnl_member WHERE token = $1";
         let found = self.session.query(sql, &[&self.member.token]).await?;
         match found.first() {
-            Some(row) if row.try_get::<_, i64>(0)? > self.member.number => Ok(Trouble::Committed),
-            Some(_) | None => Ok(Trouble::Forgotten),
+            Some(row) if row.try_get::<_, i64>(0)? > self.member.number => Ok(CommitFailure::Committed),
+            Some(_) | None => Ok(CommitFailure::Forgotten),
         }
     }
 
     /// Writes the lease rows of partitions that the transaction changes, once each.
     pub(crate) async fn own(
         &mut self,
-        partitions: impl IntoIterator<Item = Partition>,
-    ) -> Result<(), Trouble> {
+        partitions: impl IntoIterator<Item = PartitionNumber>,
+    ) -> Result<(), CommitFailure> {
         let held = &self.member.leases.held;
-        let new: BTreeSet<Partition> =
+        let new: BTreeSet<PartitionNumber> =
             partitions.into_iter().filter(|partition| !self.written.contains(partition)).collect();
         if new.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Partition> = new.iter().copied().collect();
+        let ids: Vec<PartitionNumber> = new.iter().copied().collect();
         let epochs: Vec<i64> =
             ids.iter().map(|partition| held.get(partition).map_or(-1, |held| held.epoch)).collect();
         self.written.extend(&new);
-        let values: Vec<Value> = vec![Box::new(self.member.token.clone()), Box::new(ids), Box::new(epochs)];
-        self.wait(UnsentStatement { sql: LEASES, values, check: Check::Leases(new) }).await
+        let values: Vec<StatementValue> =
+            vec![Box::new(self.member.token.clone()), Box::new(ids), Box::new(epochs)];
+        self.wait(UnsentStatement { sql: LEASES, values, check: AnswerCheck::Leases(new) }).await
     }
 
     /// Writes the rows of the queues that the transaction appends from.
-    pub(crate) async fn read(&mut self, readers: BTreeSet<Reader>) -> Result<(), Trouble> {
+    pub(crate) async fn read(&mut self, readers: BTreeSet<QueueReader>) -> Result<(), CommitFailure> {
         for reader in readers {
             let epoch = self.member.reading.get(&reader).map_or(-1, |reading| reading.epoch);
             let token = self.member.token.clone();
-            let values: Vec<Value> = vec![Box::new(reader.name()), Box::new(epoch), Box::new(token)];
-            self.wait(UnsentStatement { sql: READER, values, check: Check::Reader(reader) }).await?;
+            let values: Vec<StatementValue> = vec![Box::new(reader.name()), Box::new(epoch), Box::new(token)];
+            self.wait(UnsentStatement { sql: READER, values, check: AnswerCheck::Reader(reader) }).await?;
         }
         Ok(())
     }
 
     /// Counts deliveries in or out of a state.
-    pub(crate) fn count(&mut self, partition: Partition, action: &str, state: i16, by: i64) {
+    pub(crate) fn count(&mut self, partition: PartitionNumber, action: &str, state: i16, by: i64) {
         *self.tally.entry((partition, action.to_owned(), state)).or_default() += by;
     }
 
     /// Ends it; returns the partitions whose lease rows it has written. `keep` keeps its result before COMMIT is sent, for a
     /// COMMIT without an answer.
-    pub(crate) async fn commit(self, keep: impl FnOnce()) -> Result<BTreeSet<Partition>, Trouble> {
+    pub(crate) async fn commit(
+        self,
+        keep: impl FnOnce(),
+    ) -> Result<BTreeSet<PartitionNumber>, CommitFailure> {
         Ok(self.commit_after(None, keep).await?.0)
     }
 
     /// The same, and returns the rows of a statement that is sent with COMMIT, before it.
     pub(crate) async fn commit_after(
         mut self,
-        last: Option<(&str, Values<'_>)>,
+        last: Option<(&str, StatementValues<'_>)>,
         keep: impl FnOnce(),
-    ) -> Result<(BTreeSet<Partition>, Vec<Row>), Trouble> {
+    ) -> Result<(BTreeSet<PartitionNumber>, Vec<Row>), CommitFailure> {
         if !self.waiting.is_empty() {
             self.send(&[]).await?;
         }
         keep();
-        *self.progress = Progress::Commits;
+        *self.progress = TransactionProgress::Commits;
         if self.member.fault == CommitFault::CommitLost {
-            return Err(Trouble::Unknown("a test has broken the connection".to_owned()));
+            return Err(CommitFailure::Unknown("a test has broken the connection".to_owned()));
         }
         let rows = self.write_commit(last).await?;
         if self.member.fault == CommitFault::AnswerLost {
-            return Err(Trouble::Unknown("a test has broken the connection".to_owned()));
+            return Err(CommitFailure::Unknown("a test has broken the connection".to_owned()));
         }
         Ok((self.written, rows))
     }
 
     /// Runs the last statement, writes the counts, and commits; returns the rows of that statement.
-    async fn write_commit(&mut self, last: Option<(&str, Values<'_>)>) -> Result<Vec<Row>, Trouble> {
+    async fn write_commit(
+        &mut self,
+        last: Option<(&str, StatementValues<'_>)>,
+    ) -> Result<Vec<Row>, CommitFailure> {
         let tally: Vec<_> = std::mem::take(&mut self.tally).into_iter().filter(|(_, by)| *by != 0).collect();
         let (mut partitions, mut actions, mut states, mut counts) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -310,12 +336,12 @@ impl<'a> Transaction<'a> {
             counts.push(by);
         }
         let values: [&(dyn ToSql + Sync); 4] = [&partitions, &actions, &states, &counts];
-        let mut all: Vec<(&str, Values<'_>)> = Vec::from_iter(last);
+        let mut all: Vec<(&str, StatementValues<'_>)> = Vec::from_iter(last);
         if !partitions.is_empty() {
             all.push((TALLY, &values));
         }
         all.push(("COMMIT", &[]));
-        let unknown = |error: Error| Trouble::Unknown(words(&error));
+        let unknown = |error: Error| CommitFailure::Unknown(words(&error));
         let mut answers = self.session.send(&all).await?;
         // The server's own refusal of COMMIT too: it may end a session whose commit is done.
         let committed = answers.pop().map_or(Ok(()), |answer| answer.map(drop));

@@ -19,12 +19,12 @@ use tokio_postgres::{Client, Error};
 
 pub(crate) use self::destination::PostgresDestination;
 pub(crate) use self::source::PostgresSource;
-use crate::leases::Token;
+use crate::leases::LeaseToken;
 use crate::mark;
-use crate::partition::Partition;
+use crate::partition::PartitionNumber;
 use crate::schema;
 use crate::session::{OpenError, Session, refused, words};
-use crate::tls::Tls;
+use crate::tls::PostgresTls;
 use crate::url::ConnectionUrl;
 
 /// The longest time in which a command connects.
@@ -46,8 +46,8 @@ const RENAME: &str = "UPDATE osnl_counter SET name = $2 WHERE name = $1";
 /// The rows that every transaction of a member changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct MemberRows {
-    leases: Vec<(Partition, i64, i64)>,
-    members: Vec<(Token, i64)>,
+    leases: Vec<(PartitionNumber, i64, i64)>,
+    members: Vec<(LeaseToken, i64)>,
     names: Vec<String>,
 }
 
@@ -76,18 +76,18 @@ impl MemberRows {
 }
 
 /// A session of a command that moves a journal.
-struct Side {
+struct TransferSide {
     session: Session,
     shown: String,
     options: MoveOptions,
 }
 
-impl Side {
+impl TransferSide {
     async fn connect(connection: &Secret, options: MoveOptions) -> Result<Self, MoveError> {
         let refuse = |why: String| MoveError::Refused(why);
         let url = ConnectionUrl::parse(connection.expose()).map_err(|error| refuse(error.to_string()))?;
         let shown = url.to_string();
-        let tls = Tls::of(&url).map_err(|why| refuse(format!("{shown}: {why}")))?;
+        let tls = PostgresTls::of(&url).map_err(|why| refuse(format!("{shown}: {why}")))?;
         let away = |why: String| MoveError::Unavailable(format!("{shown}: {why}; nothing was moved"));
         match timeout(CONNECTING, Session::connect(&url, tls, PATIENCE)).await {
             Ok(Ok(session)) => Ok(Self { session, shown, options }),

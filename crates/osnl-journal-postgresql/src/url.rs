@@ -42,7 +42,7 @@ pub struct ConnectionUrl {
 
 /// Why a URL cannot be used. It never repeats the password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UrlError {
+pub enum DatabaseUrlError {
     /// Another database, or no URL.
     #[error("must begin with postgresql://, as in postgresql://osnl:password@db.example.com/osnl")]
     Scheme,
@@ -70,15 +70,15 @@ impl ConnectionUrl {
     /// Reads a URL, and the file of its password.
     ///
     /// # Errors
-    /// See [`UrlError`].
-    pub fn parse(url: &str) -> Result<Self, UrlError> {
-        let (scheme, rest) = url.split_once("://").ok_or(UrlError::Scheme)?;
+    /// See [`DatabaseUrlError`].
+    pub fn parse(url: &str) -> Result<Self, DatabaseUrlError> {
+        let (scheme, rest) = url.split_once("://").ok_or(DatabaseUrlError::Scheme)?;
         if !["postgresql", "postgres"].contains(&scheme.split('+').next().unwrap_or_default()) {
-            return Err(UrlError::Scheme);
+            return Err(DatabaseUrlError::Scheme);
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = rest.split_once('/').ok_or(UrlError::Missing("the database"))?;
-        let (login, hosts) = authority.rsplit_once('@').ok_or(UrlError::Missing("the user"))?;
+        let (authority, database) = rest.split_once('/').ok_or(DatabaseUrlError::Missing("the database"))?;
+        let (login, hosts) = authority.rsplit_once('@').ok_or(DatabaseUrlError::Missing("the user"))?;
         let (user, password) = match login.split_once(':') {
             Some((user, password)) => (user, Some(decoded("the password", password)?)),
             None => (login, None),
@@ -88,7 +88,7 @@ impl ConnectionUrl {
             [("the user", &user), ("the database", &database), ("the host", &hosts.to_owned())]
         {
             if text.is_empty() {
-                return Err(UrlError::Missing(part));
+                return Err(DatabaseUrlError::Missing(part));
             }
         }
         let mut config = Config::new();
@@ -97,7 +97,7 @@ impl ConnectionUrl {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite).ssl_mode(SslMode::Prefer);
         let mut parsed_hosts = Vec::new();
         for host in hosts.split(',') {
-            let (host, port) = host_and_port(host).ok_or(UrlError::Unreadable("the host"))?;
+            let (host, port) = host_and_port(host).ok_or(DatabaseUrlError::Unreadable("the host"))?;
             parsed_hosts.push((host.to_owned(), port));
         }
         if let Some(password) = password {
@@ -125,7 +125,7 @@ impl ConnectionUrl {
         self.hosts.iter().map(of_host).collect()
     }
 
-    fn set_options(&mut self, query: &str) -> Result<(), UrlError> {
+    fn set_options(&mut self, query: &str) -> Result<(), DatabaseUrlError> {
         let (mut certificate, mut key) = (None, None);
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
@@ -137,30 +137,31 @@ impl ConnectionUrl {
                 "sslkey" => key = Some(PathBuf::from(value)),
                 "connect_timeout" => {
                     let seconds = value.parse().ok().filter(|seconds| *seconds > 0);
-                    let wrong =
-                        || UrlError::Value("connect_timeout", value.clone(), "1 and more, in seconds");
+                    let wrong = || {
+                        DatabaseUrlError::Value("connect_timeout", value.clone(), "1 and more, in seconds")
+                    };
                     self.config.connect_timeout(Duration::from_secs(seconds.ok_or_else(wrong)?));
                 }
                 "password_file" => {
                     let path = PathBuf::from(value);
                     let text = std::fs::read_to_string(&path);
-                    let text = text.map_err(|error| UrlError::File(path, error.to_string()))?;
+                    let text = text.map_err(|error| DatabaseUrlError::File(path, error.to_string()))?;
                     self.config.password(text.trim_end_matches(['\r', '\n']));
                 }
                 "client_encoding" | "charset" => {}
-                other => return Err(UrlError::Option(other.to_owned())),
+                other => return Err(DatabaseUrlError::Option(other.to_owned())),
             }
         }
         self.identity = match (certificate, key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            (Some(_), None) => return Err(UrlError::Missing("sslkey, beside sslcert,")),
-            (None, Some(_)) => return Err(UrlError::Missing("sslcert, beside sslkey,")),
+            (Some(_), None) => return Err(DatabaseUrlError::Missing("sslkey, beside sslcert,")),
+            (None, Some(_)) => return Err(DatabaseUrlError::Missing("sslcert, beside sslkey,")),
         };
         Ok(())
     }
 
-    fn set_ssl_mode(&mut self, value: String) -> Result<(), UrlError> {
+    fn set_ssl_mode(&mut self, value: String) -> Result<(), DatabaseUrlError> {
         let (mode, checked) = match &*value {
             "disable" => (SslMode::Disable, ServerCheck::Nothing),
             "prefer" => (SslMode::Prefer, ServerCheck::Nothing),
@@ -169,7 +170,7 @@ impl ConnectionUrl {
             "verify-full" => (SslMode::Require, ServerCheck::ChainAndName),
             _ => {
                 let allowed = "disable, prefer, require, verify-ca, verify-full";
-                return Err(UrlError::Value("sslmode", value, allowed));
+                return Err(DatabaseUrlError::Value("sslmode", value, allowed));
             }
         };
         self.config.ssl_mode(mode);
@@ -178,10 +179,10 @@ impl ConnectionUrl {
     }
 }
 
-fn decoded(part: &'static str, text: &str) -> Result<String, UrlError> {
-    let text = percent_decode_str(text).decode_utf8().map_err(|_| UrlError::Unreadable(part))?;
+fn decoded(part: &'static str, text: &str) -> Result<String, DatabaseUrlError> {
+    let text = percent_decode_str(text).decode_utf8().map_err(|_| DatabaseUrlError::Unreadable(part))?;
     // The protocol ends strings with it.
-    if text.contains('\0') { Err(UrlError::Unreadable(part)) } else { Ok(text.into_owned()) }
+    if text.contains('\0') { Err(DatabaseUrlError::Unreadable(part)) } else { Ok(text.into_owned()) }
 }
 
 fn host_and_port(host: &str) -> Option<(&str, u16)> {

@@ -20,7 +20,7 @@ use tokio_postgres::Error;
 
 use crate::options::Options;
 use crate::session::{Session, words};
-use crate::tls::Tls;
+use crate::tls::PostgresTls;
 
 /// The longest time that the server works on a question.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,9 +33,9 @@ const RESUME: &str = "DELETE FROM osnl_paused WHERE action = $1";
 
 /// A connection for questions, opened with the first.
 #[derive(Debug, Default)]
-pub(crate) struct View(Mutex<Option<Session>>);
+pub(crate) struct JournalView(Mutex<Option<Session>>);
 
-impl View {
+impl JournalView {
     /// Asks; a connection that has failed is given up.
     async fn ask<T>(
         &self,
@@ -49,7 +49,7 @@ impl View {
             let mut session = match kept.take().filter(|session| !session.client.is_closed()) {
                 Some(session) => session,
                 None => {
-                    let tls = Tls::of(&options.url)?;
+                    let tls = PostgresTls::of(&options.url)?;
                     let session = Session::connect(&options.url, tls, options.patience).await;
                     session.map_err(|error| words(&error))?
                 }

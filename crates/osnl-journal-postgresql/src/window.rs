@@ -18,7 +18,7 @@
 //!
 //! In both cases the row has the difference to the clock from then on (`ahead`).
 
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{CommitFailure, Transaction};
 
 /// Counts of one window that a transaction tries before it is repeated as a whole.
 pub(crate) const ROUNDS: usize = 20;
@@ -34,7 +34,7 @@ const WRITE: &str =
 
 /// A window as a transaction has read it.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct RateWindow {
     name: Vec<u8>,
     pub(crate) version: i64,
     /// Its time in milliseconds.
@@ -52,7 +52,7 @@ fn time(at: i64, ahead: i64, clock: i64, latest: Option<i64>) -> (i64, i64) {
 
 impl Transaction<'_> {
     /// Reads a window; makes it if it is new.
-    pub(crate) async fn window(&mut self, name: &[u8]) -> Result<Window, Trouble> {
+    pub(crate) async fn window(&mut self, name: &[u8]) -> Result<RateWindow, CommitFailure> {
         let times = self.member.limits.times.clone();
         let asked = times.now();
         let mut rows = self.query(READ, &[&name]).await?;
@@ -61,22 +61,25 @@ impl Transaction<'_> {
             rows = self.query(READ, &[&name]).await?;
         }
         let latest = times.latest(name, times.now());
-        let row = rows.first().ok_or_else(|| Trouble::Conflict("a window has no row".to_owned()))?;
+        let row = rows.first().ok_or_else(|| CommitFailure::Conflict("a window has no row".to_owned()))?;
         let (now, ahead) = time(row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, latest);
         times.saw(name, now, asked);
-        Ok(Window { name: name.to_vec(), version: row.try_get(0)?, now, ahead })
+        Ok(RateWindow { name: name.to_vec(), version: row.try_get(0)?, now, ahead })
     }
 
     /// Writes a window that was read; returns whether what was counted in it since is still so.
-    pub(crate) async fn write_window(&mut self, window: &Window) -> Result<bool, Trouble> {
-        let Window { name, version, now, ahead } = window;
+    pub(crate) async fn write_window(&mut self, window: &RateWindow) -> Result<bool, CommitFailure> {
+        let RateWindow { name, version, now, ahead } = window;
         Ok(self.execute(WRITE, &[name, version, now, ahead]).await? == 1)
     }
 }
 
 /// The trouble of a transaction that has counted a window too often.
-pub(crate) fn contended(name: &[u8]) -> Trouble {
-    Trouble::Conflict(format!("other members write the window of the {}", String::from_utf8_lossy(name)))
+pub(crate) fn contended(name: &[u8]) -> CommitFailure {
+    CommitFailure::Conflict(format!(
+        "other members write the window of the {}",
+        String::from_utf8_lossy(name)
+    ))
 }
 
 #[cfg(test)]

@@ -21,18 +21,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use self::watch::Chore;
-use crate::command::Command;
+use crate::command::PostgresCommand;
 use crate::delivery::Promotion;
-use crate::job::{Job, Refusal};
-use crate::load::{self, Unusable};
+use crate::job::{CommitRefusal, TransactionJob};
+use crate::load::{self, UnusableDeliveries};
 use crate::member::{BLOCK, Member, MemberLimits, ReaderEpoch, SMALL_BLOCK};
 use crate::options::Options;
-use crate::reader::Reader;
+use crate::reader::QueueReader;
 use crate::results::JobResult;
 use crate::session::{OpenError, Session};
-use crate::shared::SharedState;
+use crate::shared::SharedJournalState;
 use crate::stream_lease::StreamLeases;
-use crate::tls::Tls;
+use crate::tls::PostgresTls;
 
 /// Commands of one transaction.
 const AT_ONCE: usize = 1000;
@@ -40,13 +40,13 @@ const AT_ONCE: usize = 1000;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// See the [module](self).
-pub(crate) struct Writer {
+pub(crate) struct PostgresWriter {
     options: Options,
-    tls: Tls,
-    shared: Arc<SharedState>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    tls: PostgresTls,
+    shared: Arc<SharedJournalState>,
+    commands: mpsc::UnboundedReceiver<PostgresCommand>,
     /// Commands that arrived while a failure lasted, or that did not fit into a group.
-    backlog: VecDeque<Command>,
+    backlog: VecDeque<PostgresCommand>,
     /// `None` after a failure, until there is another.
     session: Option<Session>,
     pub(crate) member: Member,
@@ -72,15 +72,15 @@ pub(crate) struct Writer {
     at_once: usize,
 }
 
-impl Writer {
+impl PostgresWriter {
     /// Connects, brings the tables to this version if that is permitted, and takes the partitions that are free. A
     /// database that is away is tried each second from then on.
     pub(crate) async fn open(
         options: Options,
-        shared: Arc<SharedState>,
-        commands: mpsc::UnboundedReceiver<Command>,
+        shared: Arc<SharedJournalState>,
+        commands: mpsc::UnboundedReceiver<PostgresCommand>,
     ) -> Result<Self, OpenError> {
-        let tls = Tls::of(&options.url).map_err(OpenError::Refused)?;
+        let tls = PostgresTls::of(&options.url).map_err(OpenError::Refused)?;
         let (guards, digests) = (options.guards.clone(), options.digests.clone());
         let limits = MemberLimits::new(guards, digests, options.clock.clone());
         let mut writer = Self {
@@ -150,7 +150,7 @@ impl Writer {
     }
 
     /// Takes the queued commands, at least one unless it is time to look around.
-    async fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<Command> {
+    async fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<PostgresCommand> {
         let mut batch = Vec::new();
         while batch.len() < self.at_once {
             let next = match self.backlog.pop_front() {
@@ -169,21 +169,21 @@ impl Writer {
             };
             match next {
                 None => break,
-                Some(Command::Close(waiting)) => {
+                Some(PostgresCommand::Close(waiting)) => {
                     // What was sent before is before it in the queue.
                     self.closing = true;
                     closed.extend(waiting);
                 }
-                Some(command @ Command::BeginReading(_)) if !batch.is_empty() => {
+                Some(command @ PostgresCommand::BeginReading(_)) if !batch.is_empty() => {
                     self.backlog.push_front(command);
                     break;
                 }
                 // It is a copy of what is open: an end before it is committed first.
-                Some(command) if command.asks_what_is_open() && batch.iter().any(Command::ends) => {
+                Some(command) if command.asks_what_is_open() && batch.iter().any(PostgresCommand::ends) => {
                     self.backlog.push_front(command);
                     break;
                 }
-                Some(command @ (Command::BeginReading(_) | Command::DueNow(..))) => {
+                Some(command @ (PostgresCommand::BeginReading(_) | PostgresCommand::DueNow(..))) => {
                     batch.push(command);
                     break;
                 }
@@ -194,26 +194,28 @@ impl Writer {
     }
 
     /// Commits a batch and answers its callers; `false` when the program ends before that.
-    async fn work(&mut self, mut batch: Vec<Command>) -> bool {
-        for command in batch.extract_if(.., |command| matches!(command, Command::Do(_))) {
-            if let Command::Do(what) = command {
+    async fn work(&mut self, mut batch: Vec<PostgresCommand>) -> bool {
+        for command in batch.extract_if(.., |command| matches!(command, PostgresCommand::Do(_))) {
+            if let PostgresCommand::Do(what) = command {
                 what(&mut self.member);
             }
         }
-        let calls: Vec<Command> =
-            batch.extract_if(.., |command| matches!(command, Command::Calls(_))).collect();
+        let calls: Vec<PostgresCommand> =
+            batch.extract_if(.., |command| matches!(command, PostgresCommand::Calls(_))).collect();
         for command in calls {
-            if let Command::Calls(action) = command {
+            if let PostgresCommand::Calls(action) = command {
                 self.order_calls(&action).await;
             }
         }
-        let asked: Vec<Command> = batch
-            .extract_if(.., |command| matches!(command, Command::Known(..) | Command::Look(_)))
+        let asked: Vec<PostgresCommand> = batch
+            .extract_if(.., |command| {
+                matches!(command, PostgresCommand::Known(..) | PostgresCommand::Look(_))
+            })
             .collect();
-        let leases: Vec<Command> = batch.extract_if(.., |command| command.is_of_a_lease()).collect();
-        let fetches: Vec<Command> =
-            batch.extract_if(.., |command| matches!(command, Command::Fetch(..))).collect();
-        if let [Command::BeginReading(reader)] = &batch[..] {
+        let leases: Vec<PostgresCommand> = batch.extract_if(.., |command| command.is_of_a_lease()).collect();
+        let fetches: Vec<PostgresCommand> =
+            batch.extract_if(.., |command| matches!(command, PostgresCommand::Fetch(..))).collect();
+        if let [PostgresCommand::BeginReading(reader)] = &batch[..] {
             self.member.fenced.remove(reader);
             self.member.reading.remove(reader);
             batch.clear();
@@ -225,7 +227,7 @@ impl Writer {
         }
         self.lease_as_asked(leases).await;
         for command in asked {
-            if let Command::Look(sender) = command {
+            if let PostgresCommand::Look(sender) = command {
                 self.look().await;
                 self.do_chores().await;
                 while self.more_arrived {
@@ -234,7 +236,9 @@ impl Writer {
                     }
                 }
                 let _ = sender.send(());
-            } else if let (Command::Known(object, sender), Some(session)) = (command, &mut self.session) {
+            } else if let (PostgresCommand::Known(object, sender), Some(session)) =
+                (command, &mut self.session)
+            {
                 // What cannot be read now is not known: the next commit says why.
                 let _ = sender.send(load::known(session, &object).await.unwrap_or_default());
             }
@@ -242,13 +246,13 @@ impl Writer {
         true
     }
 
-    async fn commit(&mut self, mut batch: Vec<Command>, fetches: Vec<Command>) -> bool {
+    async fn commit(&mut self, mut batch: Vec<PostgresCommand>, fetches: Vec<PostgresCommand>) -> bool {
         self.more_arrived = false;
         loop {
             if !self.number(&mut batch).await {
                 return false;
             }
-            match self.transact(&Job::Group(&batch)).await {
+            match self.transact(&TransactionJob::Group(&batch)).await {
                 Ok((JobResult::Group(done), sent)) => {
                     if let Some(sent) = sent {
                         self.renewed(done.written.iter().copied(), sent);
@@ -258,13 +262,13 @@ impl Writer {
                     return true;
                 }
                 Ok(_) => return true,
-                Err(Refusal::TooLong) => self.halve(&mut batch),
-                Err(Refusal::Unstorable(reason)) => {
+                Err(CommitRefusal::TooLong) => self.halve(&mut batch),
+                Err(CommitRefusal::Unstorable(reason)) => {
                     if !self.isolate(&mut batch, reason).await {
                         return false;
                     }
                 }
-                Err(Refusal::Behind(readers)) => {
+                Err(CommitRefusal::Behind(readers)) => {
                     self.take_numbers_back(&mut batch, readers);
                     // Other members may be faster several times.
                     self.keep_leases().await;
@@ -279,16 +283,16 @@ impl Writer {
     }
 
     /// Leaves the second half of a group for the next one.
-    fn halve(&mut self, batch: &mut Vec<Command>) {
+    fn halve(&mut self, batch: &mut Vec<PostgresCommand>) {
         self.at_once = batch.len() / 2;
         let mut rest = batch.split_off(self.at_once);
         // What is before them may be given larger numbers yet.
-        rest.iter_mut().filter_map(Command::number).for_each(|(id, _)| *id = 0);
+        rest.iter_mut().filter_map(PostgresCommand::number).for_each(|(id, _)| *id = 0);
         rest.into_iter().rev().for_each(|command| self.backlog.push_front(command));
     }
 
     /// Lets messages of these queues have larger numbers than they were given.
-    fn take_numbers_back(&mut self, batch: &mut [Command], readers: Vec<Reader>) {
+    fn take_numbers_back(&mut self, batch: &mut [PostgresCommand], readers: Vec<QueueReader>) {
         for command in batch {
             if command.reader().is_some_and(|reader| readers.contains(reader))
                 && let Some((id, _)) = command.number()
@@ -305,10 +309,10 @@ impl Writer {
     }
 
     /// Takes note of a refusal: what was refused is left out of the next attempt. `false` when the program ends.
-    async fn bear(&mut self, refusal: Refusal) -> bool {
+    async fn bear(&mut self, refusal: CommitRefusal) -> bool {
         match refusal {
-            Refusal::Lost(partitions) => self.lose(&partitions),
-            Refusal::Fenced(readers) => {
+            CommitRefusal::Lost(partitions) => self.lose(&partitions),
+            CommitRefusal::Fenced(readers) => {
                 for reader in readers {
                     tracing::warn!(
                         listener.name = &*reader.listener,
@@ -320,7 +324,7 @@ impl Writer {
                     self.member.fenced.insert(reader);
                 }
             }
-            Refusal::Forgotten => {
+            CommitRefusal::Forgotten => {
                 tracing::warn!("the other daemons have given this one up: it begins anew");
                 self.lose(&self.member.leases.partitions());
                 self.streams.lose_all();
@@ -337,14 +341,14 @@ impl Writer {
                 }
             }
             // Of groups only.
-            Refusal::TooLong | Refusal::Behind(_) | Refusal::Unstorable(_) => {}
-            Refusal::Closing => return false,
+            CommitRefusal::TooLong | CommitRefusal::Behind(_) | CommitRefusal::Unstorable(_) => {}
+            CommitRefusal::Closing => return false,
         }
         true
     }
 
     /// Gives each append a number of its reader's; `false` when the program ends.
-    async fn number(&mut self, batch: &mut [Command]) -> bool {
+    async fn number(&mut self, batch: &mut [PostgresCommand]) -> bool {
         let mut needs: std::collections::BTreeMap<_, i64> = std::collections::BTreeMap::new();
         for command in batch.iter_mut() {
             let Some(reader) = command.reader().cloned() else { continue };
@@ -364,7 +368,7 @@ impl Writer {
             }
             let epoch = reading.map(|reading| reading.epoch);
             let numbers = need.max(if is_abreast { SMALL_BLOCK } else { BLOCK });
-            match self.transact(&Job::Read(reader.clone(), epoch, numbers)).await {
+            match self.transact(&TransactionJob::Read(reader.clone(), epoch, numbers)).await {
                 Ok((JobResult::Read { epoch, first, numbers }, _)) => {
                     let numbers = first..first + numbers;
                     self.member.reading.insert(reader, ReaderEpoch { epoch, numbers });
@@ -391,7 +395,7 @@ impl Writer {
     }
 
     /// Reads what claims ask for, after what has become claimable.
-    async fn bring(&mut self, promoted: Vec<Promotion>, fetches: Vec<Command>) {
+    async fn bring(&mut self, promoted: Vec<Promotion>, fetches: Vec<PostgresCommand>) {
         if promoted.is_empty() && fetches.is_empty() {
             return;
         }
@@ -399,14 +403,14 @@ impl Writer {
         let Some(session) = &mut self.session else {
             promoted.iter().for_each(|new| shared.claimable.not_fetched(&new.action));
             for command in fetches {
-                if let Command::Fetch(action, ..) = command {
+                if let PostgresCommand::Fetch(action, ..) = command {
                     shared.claimable.not_fetched(&action);
                 }
             }
             return;
         };
         let actions: Vec<String> = promoted.iter().map(|new| new.action.clone()).collect();
-        let mut unusable: Unusable = Vec::new();
+        let mut unusable: UnusableDeliveries = Vec::new();
         let mut broken = None;
         match self.member.offer(session, &shared.claimable, promoted).await {
             Ok(mut bad) => unusable.append(&mut bad),
@@ -416,7 +420,7 @@ impl Writer {
             }
         }
         for command in fetches {
-            let Command::Fetch(action, ask, now) = command else { continue };
+            let PostgresCommand::Fetch(action, ask, now) = command else { continue };
             match self.member.fetch(session, &shared.claimable, (&action, ask, now)).await {
                 Ok(mut bad) => unusable.append(&mut bad),
                 Err(error) => {
@@ -425,8 +429,9 @@ impl Writer {
                 }
             }
         }
-        self.backlog
-            .extend(unusable.into_iter().map(|(id, reason)| Command::End(id, Outcome::Dead(reason).into())));
+        self.backlog.extend(
+            unusable.into_iter().map(|(id, reason)| PostgresCommand::End(id, Outcome::Dead(reason).into())),
+        );
         if let Some(error) = broken {
             self.session = None;
             self.failed(&crate::session::words(&error));

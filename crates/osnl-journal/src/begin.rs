@@ -9,7 +9,7 @@ use tracing::field::display;
 
 use crate::DeliveryId;
 use crate::entry::{Begin, Entry};
-use crate::identity::Identity;
+use crate::identity::MessageIdentity;
 
 /// Counts and says what does not begin as usual; called once for an entry that is kept. `ids` are the numbers of its
 /// deliveries, of a store that keeps them.
@@ -79,7 +79,7 @@ impl HeldByGuard<'_> {
 }
 
 /// Counts a copy of a message that is there already, and says so if the broker did not deliver it again itself.
-pub fn count_copy(received: &ReceivedMessage, identity: &Identity, counters: &Counters) {
+pub fn count_copy(received: &ReceivedMessage, identity: &MessageIdentity, counters: &Counters) {
     let Origin { listener, redelivered, .. } = &received.origin;
     counters.series.listener(listener).duplicates.increment();
     if *redelivered {

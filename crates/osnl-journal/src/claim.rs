@@ -106,7 +106,7 @@ pub struct SentRequest {
 
 /// An attempt that failed and will be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retry {
+pub struct AttemptRetry {
     /// When it may be attempted again.
     pub due: Instant,
     /// Attempts and time used so far.

@@ -1,6 +1,6 @@
 //! The promises of every store, as one suite that each must pass.
 //!
-//! A store brings a function that opens an empty one, a [`Rig`], and one line:
+//! A store brings a function that opens an empty one, a [`StoreRig`], and one line:
 //!
 //! ```text
 //! mod suite {
@@ -34,7 +34,7 @@ use crate::{
 pub const PLACES: usize = 8;
 
 /// One empty store.
-pub struct Rig {
+pub struct StoreRig {
     /// The store, with [`PLACES`] places.
     pub journal: Arc<dyn Journal>,
     /// The counters that it was opened with.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::calls::CallTokens;
-use crate::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
+use crate::claim::{AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits};
 use crate::entry::Entry;
 use crate::outcome::End;
 use crate::permit::Permit;
@@ -63,7 +63,7 @@ pub trait Journal: Send + Sync {
     /// Ends a claim whose attempt failed and will be repeated. The delivery keeps its place in its lane, and nothing of
     /// its lane overtakes it. A durable store keeps the moment too; after a restart the retry is due after at most the
     /// pause that was meant.
-    fn retry_at(&self, delivery: DeliveryId, retry: Retry);
+    fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry);
 
     /// Makes everything of this action that waits for a retry due now: its settings have changed.
     fn due_now(&self, action: &str);

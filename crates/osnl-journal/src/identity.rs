@@ -11,7 +11,7 @@ use osnl_model::{BodyDigest, Notification};
 /// One message, however often it is delivered. Nova has sent two different bodies under one id, so the id
 /// alone decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub struct MessageIdentity {
     /// The queue that it came from.
     pub queue: Arc<str>,
     /// `_unique_id`, else the message id; without either the digest alone decides.
@@ -20,7 +20,7 @@ pub struct Identity {
     pub digest: BodyDigest,
 }
 
-impl Identity {
+impl MessageIdentity {
     /// The identity of a message.
     #[must_use]
     pub fn of(received: &ReceivedMessage, notification: &Notification) -> Self {

@@ -57,14 +57,14 @@ const SIZE: usize = ENDS as usize + 8 * ROW * COUNTED;
 
 /// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum EntryKind {
     Message,
     Delivery,
 }
 
 /// Unexpected ends with something in hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Ends {
+struct UnexpectedEnds {
     exactly: u32,
     as_candidate: bool,
     /// Seconds since 1970 of the latest.
@@ -72,9 +72,9 @@ struct Ends {
 }
 
 /// By what each thing is known.
-type EndsByKey = BTreeMap<(Kind, u64), Ends>;
+type EndsByKey = BTreeMap<(EntryKind, u64), UnexpectedEnds>;
 
-impl Ends {
+impl UnexpectedEnds {
     fn sum(self) -> u32 {
         self.exactly + u32::from(self.as_candidate)
     }
@@ -90,11 +90,11 @@ pub struct InHand {
     /// A panic is on its way: what is in the file stays there.
     is_frozen: AtomicBool,
     started: Instant,
-    state: Mutex<State>,
+    state: Mutex<InHandState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct InHandState {
     ends: EndsByKey,
     /// The messages of this batch, until they are written.
     upcoming: Vec<u64>,
@@ -137,7 +137,7 @@ impl InHand {
                     file: Some(file),
                     is_durable,
                     is_careful: AtomicBool::new(was_unexpected || !ends.is_empty()),
-                    state: Mutex::new(State { ends, ..State::default() }),
+                    state: Mutex::new(InHandState { ends, ..InHandState::default() }),
                     ..Self::default()
                 };
                 if was_unexpected {
@@ -183,20 +183,20 @@ impl InHand {
         for row in 0..COUNTED as u64 {
             let at = |column: u64| number(ENDS + 8 * (row * ROW as u64 + column));
             let kind = match at(0) {
-                1 => Kind::Message,
-                2 => Kind::Delivery,
+                1 => EntryKind::Message,
+                2 => EntryKind::Delivery,
                 _ => continue,
             };
             let counted = at(2);
             let exactly = u32::try_from(counted >> 1).unwrap_or(u32::MAX);
-            ends.insert((kind, at(1)), Ends { exactly, as_candidate: counted & 1 == 1, at: at(3) });
+            ends.insert((kind, at(1)), UnexpectedEnds { exactly, as_candidate: counted & 1 == 1, at: at(3) });
         }
         let was_unexpected = number(RUNNING) == 1;
         if was_unexpected {
-            let mut list = |kind: Kind, from: u64, most: usize, exactly: bool| {
+            let mut list = |kind: EntryKind, from: u64, most: usize, exactly: bool| {
                 let keys = (0..most as u64).map(|n| number(from + 8 * n)).filter(|key| *key != 0);
                 for key in keys {
-                    let ends: &mut Ends = ends.entry((kind, key)).or_default();
+                    let ends: &mut UnexpectedEnds = ends.entry((kind, key)).or_default();
                     ends.at = now;
                     match exactly {
                         true => ends.exactly = ends.exactly.saturating_add(1),
@@ -204,10 +204,10 @@ impl InHand {
                     }
                 }
             };
-            list(Kind::Message, MESSAGE, 1, true);
-            list(Kind::Delivery, ATTEMPT, CALLED + 1, true);
-            list(Kind::Message, MESSAGES, LISTED, false);
-            list(Kind::Delivery, DELIVERIES, LISTED, false);
+            list(EntryKind::Message, MESSAGE, 1, true);
+            list(EntryKind::Delivery, ATTEMPT, CALLED + 1, true);
+            list(EntryKind::Message, MESSAGES, LISTED, false);
+            list(EntryKind::Delivery, DELIVERIES, LISTED, false);
         }
         ends.retain(|_, ends| now.saturating_sub(ends.at) < FORGOTTEN.as_secs());
         // Those in hand exactly matter most, then the latest.
@@ -241,11 +241,11 @@ impl InHand {
         let suspects: Vec<(u64, u32)> = state
             .ends
             .iter()
-            .filter(|((kind, _), ends)| *kind == Kind::Delivery && ends.sum() >= MOST_ENDS)
+            .filter(|((kind, _), ends)| *kind == EntryKind::Delivery && ends.sum() >= MOST_ENDS)
             .map(|((_, key), ends)| (*key, ends.sum()))
             .collect();
         for (key, _) in &suspects {
-            state.ends.remove(&(Kind::Delivery, *key));
+            state.ends.remove(&(EntryKind::Delivery, *key));
         }
         if !suspects.is_empty() {
             self.write_ends(&state.ends);
@@ -290,9 +290,9 @@ impl InHand {
         let mut state = self.lock();
         self.survived(&mut state);
         if let Some(ends) =
-            state.ends.get(&(Kind::Message, key)).copied().filter(|ends| ends.sum() >= MOST_ENDS)
+            state.ends.get(&(EntryKind::Message, key)).copied().filter(|ends| ends.sum() >= MOST_ENDS)
         {
-            state.ends.remove(&(Kind::Message, key));
+            state.ends.remove(&(EntryKind::Message, key));
             self.write_ends(&state.ends);
             return Some(reason(ends.sum()));
         }
@@ -311,9 +311,9 @@ impl InHand {
     }
 
     /// The message that was looked at did no harm.
-    fn survived(&self, state: &mut State) {
+    fn survived(&self, state: &mut InHandState) {
         if let Some(key) = state.message.take()
-            && state.ends.remove(&(Kind::Message, key)).is_some()
+            && state.ends.remove(&(EntryKind::Message, key)).is_some()
         {
             self.write_ends(&state.ends);
         }
@@ -355,8 +355,9 @@ impl InHand {
             return None;
         }
         let mut state = self.lock();
-        let ends = state.ends.get(&(Kind::Delivery, key)).copied().filter(|ends| ends.sum() >= MOST_ENDS)?;
-        state.ends.remove(&(Kind::Delivery, key));
+        let ends =
+            state.ends.get(&(EntryKind::Delivery, key)).copied().filter(|ends| ends.sum() >= MOST_ENDS)?;
+        state.ends.remove(&(EntryKind::Delivery, key));
         self.write_ends(&state.ends);
         Some(reason(ends.sum()))
     }
@@ -365,7 +366,7 @@ impl InHand {
     pub fn attempted(&self, key: u64) {
         if self.is_careful() {
             let mut state = self.lock();
-            if state.ends.remove(&(Kind::Delivery, key)).is_some() {
+            if state.ends.remove(&(EntryKind::Delivery, key)).is_some() {
                 self.write_ends(&state.ends);
             }
         }
@@ -413,10 +414,10 @@ impl InHand {
     }
 
     fn write_ends(&self, ends: &EndsByKey) {
-        let row = |((kind, key), ends): (&(Kind, u64), &Ends)| {
+        let row = |((kind, key), ends): (&(EntryKind, u64), &UnexpectedEnds)| {
             let kind = match kind {
-                Kind::Message => 1,
-                Kind::Delivery => 2,
+                EntryKind::Message => 1,
+                EntryKind::Delivery => 2,
             };
             [kind, *key, u64::from(ends.exactly) << 1 | u64::from(ends.as_candidate), ends.at]
         };
@@ -435,7 +436,7 @@ impl InHand {
         let _ = file.write_all_at(&bytes, at);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, InHandState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

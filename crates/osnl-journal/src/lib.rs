@@ -78,7 +78,7 @@ pub mod transfer;
 pub use osnl_core::fence::Fence;
 
 pub use self::calls::CallTokens;
-pub use self::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
+pub use self::claim::{AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits};
 pub use self::contract::{AttemptLease, Journal, LearntFacts, PausedActions};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};
 pub use self::outcome::{End, Handover, Outcome};

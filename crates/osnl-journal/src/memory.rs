@@ -36,13 +36,13 @@ pub use self::dead::DeadLetter;
 use self::dead::log_dead_letter;
 use self::kept::KeptNotification;
 pub use self::limits::MemoryLimits;
-use self::recent::Recent;
+use self::recent::RecentItems;
 use super::begin;
-use super::identity::Identity;
+use super::identity::MessageIdentity;
 use super::store::weight::{Weight, Weights};
 use super::{
-    AttemptLease, Begin, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
-    JournalState, LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, Retry, SentRequest,
+    AttemptLease, AttemptRetry, Begin, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry,
+    Journal, JournalState, LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest,
     Settle, Subject, UsedLimits,
 };
 
@@ -51,7 +51,7 @@ use super::{
 pub struct MemoryJournal {
     limits: Mutex<MemoryLimits>,
     places: Arc<Semaphore>,
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
     claimable: Notify,
     /// Memory does not fail.
     working: watch::Sender<JournalState>,
@@ -73,16 +73,16 @@ impl std::fmt::Debug for OnReturn {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryState {
     last: u64,
-    entries: HashMap<u64, Open>,
+    entries: HashMap<u64, OpenEntry>,
     deliveries: HashMap<DeliveryId, PendingDelivery>,
-    actions: HashMap<Arc<str>, Lanes>,
-    identities: HashMap<Identity, u64>,
-    finished: Recent<Identity, ()>,
-    returned: Recent<Identity, UsedLimits>,
+    actions: HashMap<Arc<str>, ActionLanes>,
+    identities: HashMap<MessageIdentity, u64>,
+    finished: RecentItems<MessageIdentity, ()>,
+    returned: RecentItems<MessageIdentity, UsedLimits>,
     /// The JSON seen last of objects that enrichments asked about.
-    objects: Recent<String, String>,
+    objects: RecentItems<String, String>,
     dead: VecDeque<DeadLetter>,
     /// The bytes of their bodies.
     dead_bytes: usize,
@@ -95,10 +95,10 @@ struct State {
 
 /// An entry with outcomes outstanding.
 #[derive(Debug)]
-struct Open {
+struct OpenEntry {
     received: Arc<ReceivedMessage>,
     notification: KeptNotification,
-    identity: Identity,
+    identity: MessageIdentity,
     /// Rule, action and resource of what was appended, and of what was made later in place of what was given up.
     wanted: HashSet<(Arc<str>, Arc<str>, Option<u32>)>,
     outstanding: usize,
@@ -115,7 +115,7 @@ struct PendingDelivery {
     rule: Arc<str>,
     action: Arc<str>,
     key: Option<String>,
-    lane: Lane,
+    lane: MemoryLane,
     resource: Option<u32>,
     subject: Subject,
     used: UsedLimits,
@@ -137,17 +137,17 @@ struct FailedAttempts {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Lane {
+enum MemoryLane {
     Key(String),
     Alone(DeliveryId),
 }
 
 /// The deliveries of one action.
 #[derive(Debug)]
-struct Lanes {
+struct ActionLanes {
     /// The bytes of what is claimed.
     weights: Weights,
-    by_key: HashMap<Lane, VecDeque<DeliveryId>>,
+    by_key: HashMap<MemoryLane, VecDeque<DeliveryId>>,
     /// Heads of their lane that can be claimed and have not failed.
     claimable: BTreeSet<DeliveryId>,
     /// Heads of their lane that wait for a retry, or whose retry is due.
@@ -156,7 +156,7 @@ struct Lanes {
     ended: u64,
 }
 
-impl Lanes {
+impl ActionLanes {
     fn new(bytes: Arc<AtomicUsize>) -> Self {
         Self {
             weights: Weights::new(bytes),
@@ -196,7 +196,7 @@ impl MemoryJournal {
         self.lock().dead.iter().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -220,7 +220,8 @@ impl Journal for MemoryJournal {
 
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let state = self.lock();
-        let concerns = |entry: &&Open| entry.wanted.iter().any(|(_, action, _)| actions.contains(action));
+        let concerns =
+            |entry: &&OpenEntry| entry.wanted.iter().any(|(_, action, _)| actions.contains(action));
         let open = state.entries.values().filter(concerns).count();
         let ended =
             actions.iter().filter_map(|action| state.actions.get(action)).map(|lanes| lanes.ended).sum();
@@ -228,7 +229,7 @@ impl Journal for MemoryJournal {
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
-        let identity = Identity::of(&entry.received, &entry.notification);
+        let identity = MessageIdentity::of(&entry.received, &entry.notification);
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();
         let mut used = UsedLimits::default();
@@ -286,7 +287,7 @@ impl Journal for MemoryJournal {
         state.identities.insert(identity.clone(), entry_id);
         state.entries.insert(
             entry_id,
-            Open {
+            OpenEntry {
                 notification: KeptNotification::of(&entry.received, entry.notification),
                 received: entry.received,
                 identity,
@@ -345,7 +346,7 @@ impl Journal for MemoryJournal {
         self.lock().actions.get(action)?.waiting.first().map(|(due, _)| *due)
     }
 
-    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
+    fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry) {
         let mut state = self.lock();
         state.wait(delivery, &retry);
         self.return_far_ones(&mut state, delivery);
@@ -396,7 +397,7 @@ impl Journal for MemoryJournal {
         let mut state = self.lock();
         let now = Instant::now();
         let patience = self.limits().unsettled;
-        let overdue = |entry: &Open| {
+        let overdue = |entry: &OpenEntry| {
             // A message that has gone back with its connection does not wait for us.
             let is_ours = entry.receipts.iter().any(|receipt| !receipt.is_closed());
             is_ours && now.duration_since(entry.unsettled_since) >= patience
@@ -458,16 +459,16 @@ impl Journal for MemoryJournal {
     }
 }
 
-impl State {
+impl MemoryState {
     fn next(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 
     /// The lanes of an action, made when there are none.
-    fn lanes(&mut self, action: &Arc<str>) -> &mut Lanes {
+    fn lanes(&mut self, action: &Arc<str>) -> &mut ActionLanes {
         let bytes = &self.bytes;
-        self.actions.entry(action.clone()).or_insert_with(|| Lanes::new(bytes.clone()))
+        self.actions.entry(action.clone()).or_insert_with(|| ActionLanes::new(bytes.clone()))
     }
 
     /// Takes a delivery out of its lane; the next of its key becomes claimable.
@@ -524,7 +525,7 @@ impl State {
         }
     }
 
-    fn has_finished(&mut self, identity: Identity) {
+    fn has_finished(&mut self, identity: MessageIdentity) {
         let bytes = identity.bytes();
         self.finished.insert(identity, (), bytes);
     }

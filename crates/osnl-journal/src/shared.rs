@@ -33,8 +33,8 @@ pub use self::limits::{GuardRates, GuardState};
 pub use self::stream::StreamLease;
 use crate::sqlite::upkeep::{Observer, VerifyReport};
 use crate::sqlite::{
-    Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, KeptEvent, Overview,
-    Page, Row, Tally, Unreadable, UnreadableFilter,
+    Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, DeliveryListRow, FailingKey, Filter,
+    KeptEvent, ListPage, Overview, Tally, Unreadable, UnreadableFilter,
 };
 use crate::transfer::{MoveDestination, MoveError, MoveOptions, MoveSource};
 use crate::{DeliveryId, Journal};
@@ -111,7 +111,7 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
     fn asked_for(
         &self,
         options: &SharedOptions,
-        events: Vec<Vec<Row>>,
+        events: Vec<Vec<DeliveryListRow>>,
     ) -> BoxFuture<'static, Result<Vec<Vec<AskedFor>>, String>>;
 
     /// Reads all of the tables at one moment, also while daemons work; `None` if the observer has ended it.
@@ -138,7 +138,7 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
         &self,
         options: &SharedOptions,
         message_ids: HashSet<String>,
-    ) -> BoxFuture<'static, Result<HashMap<String, Vec<Row>>, String>>;
+    ) -> BoxFuture<'static, Result<HashMap<String, Vec<DeliveryListRow>>, String>>;
 }
 
 /// The problem of a database that answers and cannot be used, and the remedy.
@@ -341,9 +341,9 @@ pub trait SharedJournal: Journal + fmt::Debug {
     fn list(
         &self,
         filter: Filter,
-        page: Page,
+        page: ListPage,
         most: u64,
-    ) -> BoxFuture<'_, Result<(Vec<Row>, BoundedCount), String>>;
+    ) -> BoxFuture<'_, Result<(Vec<DeliveryListRow>, BoundedCount), String>>;
 
     /// Returns all that is known of a delivery.
     fn show(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<DeliveryDetails>, String>>;

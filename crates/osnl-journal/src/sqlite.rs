@@ -74,10 +74,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 pub use self::about::About;
-pub use self::answers::Answers;
+pub use self::answers::AnswerPolicy;
 pub use self::change::{Change, ChangeError, ChangeOutcome, FORGOTTEN, overtaken, same_action};
 pub use self::count::{BoundedCount, PhaseCount};
-use self::decoded::MessageCache;
+use self::decoded::DecodedMessages;
 pub use self::failing::FailingKey;
 pub use self::filter::Filter;
 pub use self::look::{PlaceLook, look};
@@ -85,21 +85,23 @@ pub use self::overview::Overview;
 pub use self::phase::{Moment, Phase};
 use self::place::JournalLock;
 pub use self::quarantine::{Bodies, UnreadableFilter};
-pub use self::reader::{AttemptRow, Cursor, DeliveryDetails, KeptEvent, Order, Page, Reader, Recent, Tally};
-pub use self::records::{Row, Unreadable};
-pub use self::rows::{State, reserved_numbers};
+pub use self::reader::{
+    AttemptRow, Cursor, DeliveryDetails, KeptEvent, ListPage, RecentDelivery, RowOrder, SqliteReader, Tally,
+};
+pub use self::records::{DeliveryListRow, Unreadable};
+pub use self::rows::{RowState, reserved_numbers};
 pub use self::selection::ChangeRun;
 use self::stuck::DiskWait;
-use self::writer::{Apply, Command, JournalWriter, NewEntry};
-use super::identity::Identity;
+use self::writer::{Apply, JournalWriter, NewEntry, SqliteCommand};
+use super::identity::MessageIdentity;
 use super::store::claimable::Claimable;
 use super::store::clock::Clock;
 use super::store::gate::Gate;
 pub use super::store::gate::IN_MEMORY;
 use super::store::weight::{LIGHT, bytes_of};
 use super::{
-    AttemptLease, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
-    LearntFacts, Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
+    AttemptLease, AttemptRetry, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
+    JournalState, LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
 
 /// A reader's answer, or the refusal of SQLite.
@@ -199,8 +201,8 @@ impl From<rusqlite::Error> for OpenError {
 /// See the [module](self).
 #[derive(Debug)]
 pub struct SqliteJournal {
-    shared: Arc<SharedState>,
-    commands: mpsc::Sender<Command>,
+    shared: Arc<SqliteState>,
+    commands: mpsc::Sender<SqliteCommand>,
     /// The file, to be looked into beside the writer.
     path: PathBuf,
     /// Bytes that the file may hold, and dead letters.
@@ -220,14 +222,14 @@ fn named(notification: &Notification) -> Notification {
 
 /// The state that caller and writer share.
 #[derive(Debug)]
-struct SharedState {
+struct SqliteState {
     claimable: Claimable,
     clock: Clock,
     gate: Arc<Gate>,
     state: watch::Sender<JournalState>,
     paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
-    decoded: MessageCache,
+    decoded: DecodedMessages,
     disk_wait: DiskWait,
     /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
@@ -241,7 +243,7 @@ struct SharedState {
     on_release: OnRelease,
 }
 
-impl SharedState {
+impl SqliteState {
     /// Nothing is written any more, for good: intake stops, no attempt begins.
     fn writer_is_gone(&self, words: &str) {
         if self.is_gone.swap(true, Ordering::Relaxed) {
@@ -265,10 +267,10 @@ impl SharedState {
 #[derive(Default)]
 struct OnRelease(Mutex<Option<ReleaseCallback>>);
 
-type ReleaseCallback = Box<dyn Fn(&Recent) + Send>;
+type ReleaseCallback = Box<dyn Fn(&RecentDelivery) + Send>;
 
 impl OnRelease {
-    fn tell(&self, released: &Recent) {
+    fn tell(&self, released: &RecentDelivery) {
         if let Some(told) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             told(released);
         }
@@ -287,14 +289,14 @@ impl SqliteJournal {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(options: SqliteOptions, counters: Arc<Counters>) -> Result<Self, OpenError> {
-        let shared = Arc::new(SharedState {
+        let shared = Arc::new(SqliteState {
             claimable: Claimable::default(),
             clock: Clock::start(),
             gate: Arc::new(Gate::new(options.max_pending, options.overflowing.clone())),
             state: watch::Sender::new(JournalState::Working),
             paused: watch::Sender::new(PausedActions::new()),
             counters,
-            decoded: MessageCache::default(),
+            decoded: DecodedMessages::default(),
             disk_wait: DiskWait::default(),
             wal_pages: AtomicU32::new(0),
             ends: EndReports::default(),
@@ -327,7 +329,7 @@ impl SqliteJournal {
     /// Runs a function on the thread that writes, as a test of a failing thread does.
     #[cfg(feature = "conformance")]
     pub fn on_writer(&self, what: impl FnOnce() + Send + 'static) {
-        self.send(Command::Do(Box::new(move |_| what())));
+        self.send(SqliteCommand::Do(Box::new(move |_| what())));
     }
 
     /// Returns the number of deliveries of an action that may be pending.
@@ -354,7 +356,7 @@ impl SqliteJournal {
     }
 
     /// Calls this with each delivery that a guard held and that is released, in place of what was called before.
-    pub fn on_release(&self, told: Box<dyn Fn(&Recent) + Send>) {
+    pub fn on_release(&self, told: Box<dyn Fn(&RecentDelivery) + Send>) {
         *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
@@ -394,7 +396,7 @@ impl SqliteJournal {
     /// claimed.
     pub fn hold_suspects(&self, suspects: Vec<(u64, u32)>) {
         if !suspects.is_empty() {
-            self.send(Command::HoldSuspects(suspects));
+            self.send(SqliteCommand::HoldSuspects(suspects));
         }
     }
 
@@ -404,7 +406,7 @@ impl SqliteJournal {
     /// The journal is closed.
     pub async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<usize, ChangeError> {
         let (sender, receiver) = oneshot::channel();
-        self.send(Command::ForgetUnreadable(ids, sender));
+        self.send(SqliteCommand::ForgetUnreadable(ids, sender));
         receiver.await.map_err(|_| ChangeError::Closed)
     }
 
@@ -414,7 +416,7 @@ impl SqliteJournal {
         ChangeRun::new(self, change, if preview { Apply::Preview } else { Apply::Commit })
     }
 
-    fn send(&self, command: Command) {
+    fn send(&self, command: SqliteCommand) {
         // After close nothing that comes late can be kept, and its receipt says so. Before, the writer is gone without
         // having been told to.
         if self.commands.send(command).is_err() && !self.shared.closing.load(Ordering::Relaxed) {
@@ -449,36 +451,36 @@ impl Journal for SqliteJournal {
         gate.appended(open.map(|new| &new.action));
         drop(permit.take_one());
         // Hashed and, where the bytes in the file will do, dropped here: everything waits for the one writer.
-        let identity = Identity::of(&entry.received, &entry.notification);
+        let identity = MessageIdentity::of(&entry.received, &entry.notification);
         // What waits for the writer is bounded in number, so that a large message is read again.
         let whole = entry.deliveries.iter().any(|new| self.shared.claimable.expects(&new.action))
             && bytes_of(&entry.received, &entry.notification) <= LIGHT;
         if !whole {
             entry.notification = Arc::new(named(&entry.notification));
         }
-        self.send(Command::Append(NewEntry { entry, identity, whole }, sender));
+        self.send(SqliteCommand::Append(NewEntry { entry, identity, whole }, sender));
         receipt
     }
 
     fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt {
         let (sender, receipt) = Receipt::open();
-        self.send(Command::SetAside(received, reason, sender));
+        self.send(SqliteCommand::SetAside(received, reason, sender));
         receipt
     }
 
     fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>> {
         let shared = &self.shared;
         let now = || shared.state.borrow().takes_outcomes().then(|| shared.clock.now());
-        let fetch = move |ask, now| self.send(Command::Fetch(action.into(), ask, now));
+        let fetch = move |ask, now| self.send(SqliteCommand::Fetch(action.into(), ask, now));
         Box::pin(shared.claimable.claim_when_any(action, wanted, now, fetch))
     }
 
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str) {
-        self.send(Command::Attempted(delivery, used, answer.to_owned()));
+        self.send(SqliteCommand::Attempted(delivery, used, answer.to_owned()));
     }
 
     fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest) {
-        self.send(Command::Sent(delivery, made, sent));
+        self.send(SqliteCommand::Sent(delivery, made, sent));
     }
 
     fn next_due(&self, action: &str) -> Option<Instant> {
@@ -488,19 +490,19 @@ impl Journal for SqliteJournal {
         self.shared.clock.instant(self.shared.claimable.next_due(action)?)
     }
 
-    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
-        let Retry { due, used, answer } = retry;
+    fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry) {
+        let AttemptRetry { due, used, answer } = retry;
         let due = self.shared.clock.due(due);
         self.shared.claimable.retries(delivery, due.at);
-        self.send(Command::Retry(delivery, due, used, answer));
+        self.send(SqliteCommand::Retry(delivery, due, used, answer));
     }
 
     fn due_now(&self, action: &str) {
-        self.send(Command::DueNow(action.into(), self.shared.clock.now()));
+        self.send(SqliteCommand::DueNow(action.into(), self.shared.clock.now()));
     }
 
     fn end(&self, delivery: DeliveryId, end: End) {
-        self.send(Command::End(delivery, end));
+        self.send(SqliteCommand::End(delivery, end));
     }
 
     fn enriched(
@@ -511,7 +513,7 @@ impl Journal for SqliteJournal {
     ) -> BoxFuture<'static, ()> {
         let (sender, receiver) = oneshot::channel();
         let found = serde_json::to_string(enriched).unwrap_or_default();
-        self.send(Command::Enriched(delivery, found, learnt, sender));
+        self.send(SqliteCommand::Enriched(delivery, found, learnt, sender));
         Box::pin(async move {
             // The writer has ended: so has everything else.
             let _ = receiver.await;
@@ -520,7 +522,7 @@ impl Journal for SqliteJournal {
 
     fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
         let (sender, receiver) = oneshot::channel();
-        self.send(Command::Known(object.to_owned(), sender));
+        self.send(SqliteCommand::Known(object.to_owned(), sender));
         Box::pin(async move { receiver.await.ok().flatten() })
     }
 
@@ -555,7 +557,7 @@ impl Journal for SqliteJournal {
     fn close(&self) -> BoxFuture<'_, ()> {
         let (sender, receiver) = oneshot::channel();
         self.shared.closing.store(true, Ordering::Relaxed);
-        self.send(Command::Close(Some(sender)));
+        self.send(SqliteCommand::Close(Some(sender)));
         Box::pin(async move {
             // Dropped unsent by a writer that has ended already: as closed as can be.
             let _ = receiver.await;
@@ -567,7 +569,7 @@ impl Drop for SqliteJournal {
     /// Waits for what is queued to be committed, so that the file can be opened again at once.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
-        self.send(Command::Close(None));
+        self.send(SqliteCommand::Close(None));
         if let Some(writer) = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             // A panic has been reported within.
             let _ = writer.join();

@@ -1,7 +1,7 @@
 //! Moving a journal from one store to another, while no daemon has either.
 //!
-//! Both stores are read as the same [`Table`]s of the same columns. What a store only derives from them (counts, lanes,
-//! partitions, keys of messages, facts for searches) the destination makes anew.
+//! Both stores are read as the same [`JournalTable`]s of the same columns. What a store only derives from them (counts,
+//! lanes, partitions, keys of messages, facts for searches) the destination makes anew.
 //!
 //! | step | after an interruption |
 //! | --- | --- |
@@ -24,11 +24,11 @@ use std::time::{Duration, Instant};
 
 use osnl_transport::BoxFuture;
 
-use self::sums::Sums;
-pub use self::table::{Kind, RowView, Table, Value};
+use self::sums::TransferSums;
+pub use self::table::{CellValue, ColumnKind, JournalTable, RowView};
 
 /// The values of a row, in the order of the table's columns.
-pub type Values = Vec<Value>;
+pub type CellValues = Vec<CellValue>;
 /// The most rows of a block.
 pub const ROWS: usize = 1000;
 /// The bytes after which a block ends.
@@ -87,9 +87,9 @@ pub trait MoveTables: Send {
     /// [`BYTES`].
     fn block<'a>(
         &'a mut self,
-        table: Table,
-        after: Option<&'a [Value]>,
-    ) -> BoxFuture<'a, Result<Vec<Values>, MoveError>>;
+        table: JournalTable,
+        after: Option<&'a [CellValue]>,
+    ) -> BoxFuture<'a, Result<Vec<CellValues>, MoveError>>;
 }
 
 /// A journal that is moved away.
@@ -110,13 +110,17 @@ pub trait MoveDestination: MoveTables {
     fn begin<'a>(&'a mut self, from: &'a str) -> BoxFuture<'a, Result<(), MoveError>>;
 
     /// Writes rows.
-    fn write<'a>(&'a mut self, table: Table, rows: &'a [Values]) -> BoxFuture<'a, Result<(), MoveError>>;
+    fn write<'a>(
+        &'a mut self,
+        table: JournalTable,
+        rows: &'a [CellValues],
+    ) -> BoxFuture<'a, Result<(), MoveError>>;
 
     /// Changes a row to what it keeps of it; returns the number of values that it cannot hold as they are.
-    fn fit(&self, table: Table, row: &mut Values) -> u64;
+    fn fit(&self, table: JournalTable, row: &mut CellValues) -> u64;
 
     /// Writes what it derives from the rows.
-    fn complete<'a>(&'a mut self, facts: &'a Facts) -> BoxFuture<'a, Result<(), MoveError>>;
+    fn complete<'a>(&'a mut self, facts: &'a JournalFacts) -> BoxFuture<'a, Result<(), MoveError>>;
 
     /// Removes the mark: from now on daemons open it.
     fn finish(&mut self) -> BoxFuture<'_, Result<(), MoveError>>;
@@ -135,9 +139,9 @@ pub enum Vacancy {
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     /// The rows of each table.
-    pub rows: BTreeMap<Table, u64>,
+    pub rows: BTreeMap<JournalTable, u64>,
     /// The facts besides.
-    pub facts: Facts,
+    pub facts: JournalFacts,
     /// Losses that do not matter for deliveries; a line each.
     pub notes: Vec<String>,
     /// The destination of an earlier move.
@@ -146,7 +150,7 @@ pub struct Survey {
 
 /// Facts about a journal that are in none of its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct JournalFacts {
     /// The number of the next message: none that was shown is given to another one.
     pub next: i64,
     /// Dead letters of messages that were received until then may have been overtaken by deliveries that retention has
@@ -158,7 +162,7 @@ pub struct Facts {
 #[derive(Clone, Debug)]
 pub struct MoveReport {
     /// The rows of each table.
-    pub rows: BTreeMap<Table, u64>,
+    pub rows: BTreeMap<JournalTable, u64>,
     /// The deliveries of each rule, action, and state; empty after a dry run.
     pub deliveries: BTreeMap<(String, String, i64), u64>,
     /// The digest over all rows, the same of both; empty after a dry run.
@@ -170,7 +174,7 @@ pub struct MoveReport {
 }
 
 /// Takes note of rows that are done and of their number; `Break` interrupts the move.
-pub type Progress<'a> = &'a dyn Fn(u64, u64) -> ControlFlow<()>;
+pub type ProgressCallback<'a> = &'a dyn Fn(u64, u64) -> ControlFlow<()>;
 
 /// Moves a journal, or looks whether it could be moved.
 ///
@@ -180,7 +184,7 @@ pub async fn run(
     from: &mut dyn MoveSource,
     to: &mut dyn MoveDestination,
     is_dry_run: bool,
-    progress: Progress<'_>,
+    progress: ProgressCallback<'_>,
 ) -> Result<MoveReport, MoveFailure> {
     let begun = Instant::now();
     let unbegun = |error| MoveFailure { error, is_begun: false };
@@ -226,13 +230,16 @@ struct TableWalk {
     /// The tables that are done.
     done: usize,
     /// The last row of the table that is not.
-    after: Option<Values>,
+    after: Option<CellValues>,
 }
 
 impl TableWalk {
     /// Returns the next rows and their table; `None` at the end.
-    async fn next(&mut self, of: &mut dyn MoveTables) -> Result<Option<(Table, Vec<Values>)>, MoveError> {
-        while let Some(table) = Table::ALL.get(self.done) {
+    async fn next(
+        &mut self,
+        of: &mut dyn MoveTables,
+    ) -> Result<Option<(JournalTable, Vec<CellValues>)>, MoveError> {
+        while let Some(table) = JournalTable::ALL.get(self.done) {
             let rows = of.block(*table, self.after.as_deref()).await?;
             self.after = rows.last().cloned();
             if !rows.is_empty() {
@@ -248,11 +255,11 @@ async fn copy(
     from: &mut dyn MoveSource,
     to: &mut dyn MoveDestination,
     survey: &Survey,
-    progress: Progress<'_>,
-) -> Result<Sums, MoveError> {
+    progress: ProgressCallback<'_>,
+) -> Result<TransferSums, MoveError> {
     // Each row is written once and read back once.
     let of = survey.rows.values().sum::<u64>() * 2;
-    let (mut done, mut source, mut copied) = (0, Sums::default(), Sums::default());
+    let (mut done, mut source, mut copied) = (0, TransferSums::default(), TransferSums::default());
     let mut advance = |rows: usize| {
         done += rows as u64;
         if progress(done.min(of), of).is_break() { Err(MoveError::Interrupted) } else { Ok(()) }

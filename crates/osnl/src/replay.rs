@@ -17,7 +17,7 @@ use osnl_transport::Properties;
 
 use crate::explain::{Content, Effect, RuleVerdict, Subject, explain};
 use crate::intake::Parts;
-use crate::journal::sqlite::{Row, State};
+use crate::journal::sqlite::{DeliveryListRow, RowState};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
 use crate::native::{Native, Preview};
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
@@ -40,7 +40,7 @@ pub struct Source {
     /// The known part of the event.
     pub subject: Subject,
     /// The earlier deliveries, as far as a journal knows.
-    pub before: Vec<Row>,
+    pub before: Vec<DeliveryListRow>,
 }
 
 impl Source {
@@ -53,7 +53,7 @@ impl Source {
 
     /// An event from a file, as a listener with this budget would read it, and what a journal knows of its message id.
     #[must_use]
-    pub fn saved(saved: RecordedEvent, budget: &Budget, before: Vec<Row>) -> Self {
+    pub fn saved(saved: RecordedEvent, budget: &Budget, before: Vec<DeliveryListRow>) -> Self {
         let subject = Subject::saved(&saved, budget);
         let number = saved.line as u64;
         Self { number, kept: false, received: self::saved(saved), subject, before }
@@ -102,14 +102,14 @@ pub struct Wish {
     /// The delivery that would be appended.
     pub delivery: NewDelivery,
     /// The latest earlier delivery of this event to the same action for the same resource.
-    pub before: Option<Row>,
+    pub before: Option<DeliveryListRow>,
 }
 
 impl Wish {
     /// Whether its effect is there already.
     #[must_use]
     pub fn was_delivered(&self) -> bool {
-        self.before.as_ref().is_some_and(|row| row.state == State::Delivered)
+        self.before.as_ref().is_some_and(|row| row.state == RowState::Delivered)
     }
 }
 
@@ -142,7 +142,7 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
             |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. } | Preview::Undecided { .. });
         let wishes = effects.iter().filter(asked).map(|effect| {
             // Order is kept per action and resource, and there a repetition shows: whatever rule it was.
-            let same = |row: &&Row| *row.action == *effect.action && row.key == effect.key;
+            let same = |row: &&DeliveryListRow| *row.action == *effect.action && row.key == effect.key;
             let before = source.before.iter().rev().filter(same);
             Wish {
                 delivery: NewDelivery {
@@ -161,7 +161,7 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
                 },
                 before: before
                     .clone()
-                    .find(|row| row.state == State::Delivered)
+                    .find(|row| row.state == RowState::Delivered)
                     .or(before.clone().next())
                     .cloned(),
             }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use osnl::control::{MeasuredAction, Measurements};
-use osnl::journal::sqlite::State;
+use osnl::journal::sqlite::RowState;
 
 use super::ring::Ring;
 use super::{DAY, HOUR};
@@ -203,7 +203,7 @@ fn backlog(action: &MeasuredAction, at: SystemTime) -> Backlog {
     let oldest = action.oldest_pending.and_then(|oldest| at.duration_since(oldest).ok());
     let bounded = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     Backlog {
-        pending: bounded(count(State::Ready) + count(State::Waiting)),
+        pending: bounded(count(RowState::Ready) + count(RowState::Waiting)),
         oldest: bounded(oldest.unwrap_or_default().as_secs()),
     }
 }

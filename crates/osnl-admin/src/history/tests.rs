@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use osnl::control::{MeasuredAction, MeasuredJournal};
-use osnl::journal::sqlite::State;
+use osnl::journal::sqlite::RowState;
 use osnl::metrics::Counters;
 
 use super::*;
@@ -61,7 +61,8 @@ impl Clockwork {
     }
 
     fn wait(&mut self, pending: u64, seconds: u64) {
-        self.measured.actions[0].deliveries = BTreeMap::from([(State::Ready, pending), (State::Dead, 1000)]);
+        self.measured.actions[0].deliveries =
+            BTreeMap::from([(RowState::Ready, pending), (RowState::Dead, 1000)]);
         self.measured.actions[0].oldest_pending = Some(self.at - Duration::from_secs(seconds));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
-use osnl::journal::sqlite::{Phase, State};
+use osnl::journal::sqlite::{Phase, RowState};
 use osnl_core::metrics::{Canary, Counter};
 
 use super::Process;
@@ -149,7 +149,7 @@ fn actions(actions: &[MeasuredAction], out: &mut Writer) {
         }
     });
     each(&of::DELIVERIES, &|a, s| {
-        for state in State::ALL {
+        for state in RowState::ALL {
             s.sample(
                 &[&a.name, Phase::word_of(state)],
                 a.deliveries.get(&state).copied().unwrap_or_default(),
@@ -158,7 +158,7 @@ fn actions(actions: &[MeasuredAction], out: &mut Writer) {
     });
     each(&of::SHARED_DELIVERIES, &|a, s| {
         for (state, deliveries) in
-            State::ALL.into_iter().filter_map(|state| Some((state, a.shared_deliveries.as_ref()?)))
+            RowState::ALL.into_iter().filter_map(|state| Some((state, a.shared_deliveries.as_ref()?)))
         {
             s.sample(&[&a.name, Phase::word_of(state)], deliveries.get(&state).copied().unwrap_or_default());
         }

@@ -9,7 +9,7 @@ use osnl::control::{
     LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, PartitionLag, ProblemKind,
     Severity,
 };
-use osnl::journal::sqlite::State;
+use osnl::journal::sqlite::RowState;
 use osnl::metrics::Counters;
 use osnl_admin::metrics::{FAMILIES, Format, MetricKind, Process, render};
 use osnl_core::attempt::{Completion, ErrorClass};
@@ -43,8 +43,8 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
             under_way: 1,
             restarts: (n == 0).then_some(0),
             certificate_ends: (n == 0).then_some(1_900_000_000),
-            deliveries: [(State::Ready, 4), (State::Dead, 1)].into(),
-            shared_deliveries: (n == 0).then(|| [(State::Ready, 9)].into()),
+            deliveries: [(RowState::Ready, 4), (RowState::Dead, 1)].into(),
+            shared_deliveries: (n == 0).then(|| [(RowState::Ready, 9)].into()),
             oldest_pending: Some(now),
         }
     };

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use osnl::control::RequestProgress;
 use osnl::explain::{Ruling, Subject};
 use osnl::journal::Journal as _;
-use osnl::journal::sqlite::{Moment, Phase, Row, SqliteJournal, State};
+use osnl::journal::sqlite::{DeliveryListRow, Moment, Phase, RowState, SqliteJournal};
 use osnl::metrics::Counters;
 use osnl::native::{JournalConf, Native, Preview};
 use osnl::replay::{self, EventPlan, Live, Source, Wish};
@@ -280,13 +280,13 @@ fn before(wish: &Wish) -> String {
         String::new()
     };
     let what = match row.state {
-        State::Delivered => "delivered before, as",
-        State::NothingToDo => "no action needed before, as",
-        State::Shadow => "only recorded before (mode = shadow), as",
-        State::Discarded => "discarded before, as",
-        State::Dead => "became dead letter",
-        State::Held => "held now: delivery",
-        State::Waiting | State::Ready => "pending now: delivery",
+        RowState::Delivered => "delivered before, as",
+        RowState::NothingToDo => "no action needed before, as",
+        RowState::Shadow => "only recorded before (mode = shadow), as",
+        RowState::Discarded => "discarded before, as",
+        RowState::Dead => "became dead letter",
+        RowState::Held => "held now: delivery",
+        RowState::Waiting | RowState::Ready => "pending now: delivery",
     };
     match row.state.is_open() {
         true => format!("{what} {}{tries}{reason}", row.id),
@@ -314,7 +314,7 @@ fn object(name: &str, plan: &EventPlan) -> Value {
     json!({"event": about_json(name, &plan.source.subject), "rules": rules.collect::<Vec<_>>()})
 }
 
-fn row(row: &Row) -> Value {
+fn row(row: &DeliveryListRow) -> Value {
     json!({
         "id": row.id.to_string(),
         "rule": row.rule,

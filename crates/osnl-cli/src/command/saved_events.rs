@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 use osnl::control::NoAccess;
-use osnl::journal::sqlite::{About, Filter, KeptEvent, OpenError, Phase, Reader};
+use osnl::journal::sqlite::{About, Filter, KeptEvent, OpenError, Phase, SqliteReader};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, RecordedEvent};
 use osnl_config::nearest;
@@ -236,7 +236,7 @@ pub(super) fn journal(conf: &Native) -> Result<&Path, Refusal> {
 }
 
 /// The journal, to be read.
-pub(super) fn reader(file: &Path) -> Result<Reader, Refusal> {
+pub(super) fn reader(file: &Path) -> Result<SqliteReader, Refusal> {
     if NoAccess::is_refused(file) {
         return Err(forbidden(file));
     }
@@ -244,7 +244,7 @@ pub(super) fn reader(file: &Path) -> Result<Reader, Refusal> {
         let text = format!("{}: there is no journal yet; osnl run creates it", file.display());
         return Err((Exit::Unavailable, text));
     }
-    Reader::open(file).map_err(|error| cannot_open(file, &error))
+    SqliteReader::open(file).map_err(|error| cannot_open(file, &error))
 }
 
 /// A journal that is open, and broken.

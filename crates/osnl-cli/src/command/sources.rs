@@ -25,7 +25,7 @@ pub(super) enum AnyConf {
 pub(super) fn drivers() -> Drivers {
     let drivers = osnl_oss::drivers();
     #[cfg(feature = "postgresql")]
-    let drivers = drivers.with_database(&osnl_journal_postgresql::Postgres);
+    let drivers = drivers.with_database(&osnl_journal_postgresql::PostgresDatabase);
     drivers
 }
 

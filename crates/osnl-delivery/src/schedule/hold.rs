@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use osnl_journal::Retry;
+use osnl_journal::AttemptRetry;
 use tokio::time::Instant;
 
 use super::report::{Consequence, WaitReason, retried};
@@ -59,7 +59,7 @@ impl Schedule {
         for (n, (id, next)) in (0u32..).zip(crowded.into_iter().skip(most)) {
             let Some(item) = self.forget(id) else { continue };
             let due = next.unwrap_or(now) + Duration::from_secs(1 + u64::from(n % SPREAD));
-            let retry = Retry { due, used: item.claimed.used, answer: String::new() };
+            let retry = AttemptRetry { due, used: item.claimed.used, answer: String::new() };
             out.push(retried(item, retry, (WaitReason::Crowded, None), now));
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;
-use osnl_journal::{ClaimedDelivery, Outcome, Retry, UsedLimits};
+use osnl_journal::{AttemptRetry, ClaimedDelivery, Outcome, UsedLimits};
 use tokio::time::Instant;
 
 use super::calls::Back;
@@ -62,7 +62,7 @@ pub(crate) struct EndedDelivery {
 #[derive(Debug)]
 pub(crate) struct RetriedDelivery {
     pub(crate) claimed: ClaimedDelivery,
-    pub(crate) retry: Retry,
+    pub(crate) retry: AttemptRetry,
     pub(crate) pause: Duration,
     pub(crate) reason: WaitReason,
     /// The first thing to look at.
@@ -186,7 +186,7 @@ impl Schedule {
         }
         out.push(retried(
             item,
-            Retry { due, used, answer: error.to_string() },
+            AttemptRetry { due, used, answer: error.to_string() },
             (WaitReason::Dependency, None),
             now,
         ));
@@ -425,13 +425,13 @@ fn aged(age: Duration, pause: Duration, held: bool) -> Duration {
     if held { age } else { age + pause }
 }
 
-fn retry(now: Instant, pause: Duration, used: UsedLimits, error: &ActionError) -> Retry {
-    Retry { due: now + pause, used, answer: error.to_string() }
+fn retry(now: Instant, pause: Duration, used: UsedLimits, error: &ActionError) -> AttemptRetry {
+    AttemptRetry { due: now + pause, used, answer: error.to_string() }
 }
 
 pub(super) fn retried(
     item: Item,
-    retry: Retry,
+    retry: AttemptRetry,
     (reason, error): (WaitReason, Option<&ActionError>),
     now: Instant,
 ) -> Consequence {

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use osnl_core::event::EnrichedValues;
 use osnl_journal::{
-    AttemptLease, CallTokens, ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions,
-    Permit, Retry, SentRequest, UsedLimits,
+    AttemptLease, AttemptRetry, CallTokens, ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle,
+    PausedActions, Permit, SentRequest, UsedLimits,
 };
 use tokio::sync::watch;
 
@@ -57,7 +57,7 @@ impl Journal for Moody {
         self.inner.end(delivery, end);
     }
 
-    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
+    fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry) {
         self.inner.retry_at(delivery, retry);
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::FutureExt as _;
-use osnl_journal::sqlite::{Change, Filter, SqliteJournal, SqliteOptions, State};
+use osnl_journal::sqlite::{Change, Filter, RowState, SqliteJournal, SqliteOptions};
 
 use super::neighbours::Judge;
 use super::*;
@@ -170,7 +170,7 @@ impl Story {
         *self.action.down.lock().unwrap() = None;
         self.change(Change::Resume { action: "a".into() }).await;
         self.change(Change::Release { which: all() }).await;
-        let dead = Filter { states: vec![State::Dead], ..all() };
+        let dead = Filter { states: vec![RowState::Dead], ..all() };
         self.change(Change::Retry { which: dead, out_of_order: false }).await;
         let began = Instant::now();
         while !self.missing().is_empty() {

@@ -16,15 +16,15 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::{clean, clean_option, stored_name};
-use crate::command::{Command, NewEntry, NewUnreadable};
+use crate::command::{NewEntry, NewUnreadable, PostgresCommand};
 use crate::delivery::{DeliveryRow, Promotion, delivery};
 use crate::lane::{READY, WAITING, begins};
 use crate::member::Member;
-use crate::partition::{Partition, place};
-use crate::reader::Reader;
+use crate::partition::{PartitionNumber, place};
+use crate::reader::QueueReader;
 use crate::results::{AppendResult, GroupResult};
-use crate::seen::Reports;
-use crate::transaction::{Transaction, Trouble};
+use crate::seen::GroupReports;
+use crate::transaction::{CommitFailure, Transaction};
 
 const ARRIVAL: &str = "INSERT INTO osnl_arrival (id, identity, nameless, epoch, received, redelivered, deliveries, listener, \
      queue, exchange, routing_key, content_type, content_encoding, compression, message_id, unique_id, event_type, body, happened) \
@@ -64,7 +64,7 @@ const UNREADABLE: &str = "INSERT INTO osnl_unreadable (id, identity, received, r
 /// the first of their lane here, and that no guard judges.
 fn are_admitted<'a>(
     member: &Member,
-    all: impl Iterator<Item = (&'a NewDelivery, (Option<i64>, Partition))>,
+    all: impl Iterator<Item = (&'a NewDelivery, (Option<i64>, PartitionNumber))>,
 ) -> Vec<bool> {
     let guards = &member.limits.guards;
     let mut lanes = HashSet::new();
@@ -89,18 +89,18 @@ fn key_of<'a>(new: &'a NewDelivery, meaning: Option<&'a RecalledMeaning>) -> Opt
 }
 
 /// The values of a column.
-type Column<'a> = Box<dyn ToSql + Sync + Send + 'a>;
+type AppendColumn<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
-fn values<'a>(columns: &'a [Column<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+fn values<'a>(columns: &'a [AppendColumn<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
     columns.iter().map(|column| &**column as &(dyn ToSql + Sync)).collect()
 }
 
 /// Returns the columns of [`ARRIVAL`].
-fn arrival_columns<'a>(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Vec<Column<'a>> {
+fn arrival_columns<'a>(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Vec<AppendColumn<'a>> {
     let all = || entries.iter().map(|(_, new)| *new);
     let origins = || all().map(|new| &new.entry.received.origin);
     let properties = || all().map(|new| &new.entry.received.properties);
-    let texts = |found: &dyn Fn(&NewEntry) -> Option<&str>| -> Column<'a> {
+    let texts = |found: &dyn Fn(&NewEntry) -> Option<&str>| -> AppendColumn<'a> {
         Box::new(all().map(|new| clean_option(found(new))).collect::<Vec<Option<String>>>())
     };
     let epoch = |new: &NewEntry| member.reading.get(&new.reader).map_or(0, |reading| reading.epoch);
@@ -137,7 +137,7 @@ struct PlacedDelivery<'a> {
     /// As it is stored.
     key: Option<String>,
     new: &'a NewDelivery,
-    partition: Partition,
+    partition: PartitionNumber,
     lane: Option<i64>,
     /// Whether it is claimable at once if its lane is empty.
     admitted: bool,
@@ -193,12 +193,12 @@ impl<'a> NewDeliveries<'a> {
     }
 
     /// Returns the partitions whose lease rows are written: those of deliveries that may be claimable at once.
-    fn claimable_partitions(&self) -> Vec<Partition> {
+    fn claimable_partitions(&self) -> Vec<PartitionNumber> {
         self.all.iter().filter(|placed| placed.admitted).map(|placed| placed.partition).collect()
     }
 
     /// Returns the columns of [`DELIVERY`].
-    fn columns(&self) -> Vec<Column<'_>> {
+    fn columns(&self) -> Vec<AppendColumn<'_>> {
         let all = || self.all.iter();
         let new = || all().map(|placed| placed.new);
         let reason = |new: &NewDelivery| match &new.begin {
@@ -227,20 +227,24 @@ impl<'a> NewDeliveries<'a> {
 
 impl Transaction<'_> {
     /// Appends what is new.
-    pub(super) async fn append(&mut self, batch: &[Command], done: &mut GroupResult) -> Result<(), Trouble> {
+    pub(super) async fn append(
+        &mut self,
+        batch: &[PostgresCommand],
+        done: &mut GroupResult,
+    ) -> Result<(), CommitFailure> {
         let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
         for (n, command) in batch.iter().enumerate() {
             let Some(reader) = command.reader() else { continue };
             if !self.member.reading.contains_key(reader) {
                 done.appended.insert(n, AppendResult::Refused);
-            } else if let Command::Append(new, _) = command {
+            } else if let PostgresCommand::Append(new, _) = command {
                 entries.push((n, &**new));
-            } else if let Command::SetAside(new, _) = command {
+            } else if let PostgresCommand::SetAside(new, _) = command {
                 unreadable.push((n, &**new));
             }
         }
         let readers = entries.iter().map(|(_, new)| &new.reader);
-        let readers: BTreeSet<Reader> =
+        let readers: BTreeSet<QueueReader> =
             readers.chain(unreadable.iter().map(|(_, new)| &new.reader)).cloned().collect();
         self.read(readers).await?;
         let copies = self.nameless_copies(&entries, done).await?;
@@ -248,9 +252,9 @@ impl Transaction<'_> {
         let kept: Vec<_> =
             entries.iter().filter(|(_, new)| !new.entry.deliveries.is_empty()).copied().collect();
         let member = self.member;
-        let is_own = |command: &Command| command.claim().is_some_and(|id| member.place(id).is_some());
+        let is_own = |command: &PostgresCommand| command.claim().is_some_and(|id| member.place(id).is_some());
         // What a message means decides about the keys of its deliveries, and is computed once it is known to be new.
-        let has_meanings = !Reports::of(&entries, batch, is_own).is_empty();
+        let has_meanings = !GroupReports::of(&entries, batch, is_own).is_empty();
         let mut deliveries = NewDeliveries::default();
         if !has_meanings {
             deliveries = NewDeliveries::of(member, &kept, &BTreeMap::new());
@@ -271,7 +275,7 @@ impl Transaction<'_> {
         }
         if has_meanings {
             entries.retain(|(n, _)| done.appended.get(n) != Some(&AppendResult::Copy));
-            let meanings = self.note(&entries, &Reports::of(&entries, batch, is_own), done).await?;
+            let meanings = self.note(&entries, &GroupReports::of(&entries, batch, is_own), done).await?;
             entries.retain(|(_, entry)| new.contains(&entry.id));
             deliveries = NewDeliveries::of(member, &entries, &meanings);
             (_, rows) = self.insert(&[], &deliveries).await?;
@@ -289,9 +293,9 @@ impl Transaction<'_> {
     async fn note(
         &mut self,
         entries: &[(usize, &NewEntry)],
-        reports: &Reports<'_>,
+        reports: &GroupReports<'_>,
         done: &mut GroupResult,
-    ) -> Result<BTreeMap<usize, RecalledMeaning>, Trouble> {
+    ) -> Result<BTreeMap<usize, RecalledMeaning>, CommitFailure> {
         let meanings = self.recall(reports).await?;
         let mut kept = Vec::new();
         for (n, new) in entries {
@@ -310,7 +314,7 @@ impl Transaction<'_> {
         &mut self,
         entries: &[(usize, &NewEntry)],
         done: &mut GroupResult,
-    ) -> Result<HashSet<usize>, Trouble> {
+    ) -> Result<HashSet<usize>, CommitFailure> {
         let (mut copies, mut copied) = (HashSet::new(), Vec::new());
         let keys: Vec<Vec<u8>> = entries
             .iter()
@@ -355,7 +359,7 @@ impl Transaction<'_> {
         &mut self,
         entries: &[(usize, &NewEntry)],
         deliveries: &NewDeliveries<'_>,
-    ) -> Result<(HashSet<i64>, Vec<Row>), Trouble> {
+    ) -> Result<(HashSet<i64>, Vec<Row>), CommitFailure> {
         if entries.is_empty() && deliveries.all.is_empty() {
             return Ok((HashSet::new(), Vec::new()));
         }
@@ -368,12 +372,12 @@ impl Transaction<'_> {
     }
 
     /// Returns and counts the deliveries that are claimable at once.
-    fn promoted(&mut self, all: &NewDeliveries<'_>, rows: &[Row]) -> Result<Vec<Promotion>, Trouble> {
+    fn promoted(&mut self, all: &NewDeliveries<'_>, rows: &[Row]) -> Result<Vec<Promotion>, CommitFailure> {
         let by_id: HashMap<DeliveryId, &PlacedDelivery<'_>> =
             all.all.iter().map(|new| (new.id, new)).collect();
         let mut promoted = Vec::new();
         for row in rows {
-            let (partition, action, state): (Partition, String, i16) =
+            let (partition, action, state): (PartitionNumber, String, i16) =
                 (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
             if state == READY {
                 self.count(partition, &action, READY, 1);
@@ -387,7 +391,7 @@ impl Transaction<'_> {
     }
 
     /// Keeps what deliveries of new arrivals are told.
-    async fn tell(&mut self, all: &NewDeliveries<'_>, new: &HashSet<i64>) -> Result<(), Trouble> {
+    async fn tell(&mut self, all: &NewDeliveries<'_>, new: &HashSet<i64>) -> Result<(), CommitFailure> {
         let told = all.all.iter().filter(|placed| new.contains(&placed.arrival));
         let told = told.filter_map(|placed| Some((placed.id.row(), placed.new.told.as_ref()?)));
         let (ids, found): (Vec<i64>, Vec<String>) = told
@@ -401,7 +405,7 @@ impl Transaction<'_> {
     }
 
     /// Answers whether it is kept; a copy that the broker delivers again is there already.
-    async fn set_aside(&mut self, new: &NewUnreadable) -> Result<bool, Trouble> {
+    async fn set_aside(&mut self, new: &NewUnreadable) -> Result<bool, CommitFailure> {
         let (origin, properties) = (&new.received.origin, &new.received.properties);
         let StoredBody { extent, bytes } = StoredBody::of_received(&new.received);
         let glimpse = Glimpse::of(&new.received.body);

@@ -1,16 +1,16 @@
 //! Ends of claims: retries, outcomes, and deliveries of other actions that take over what is given up.
 
-use osnl_journal::sqlite::State;
+use osnl_journal::sqlite::RowState;
 use osnl_journal::store::clock::whole_millis;
 use osnl_journal::{DeliveryId, End, Handover, Outcome};
 
 use super::{ClaimEnd, clean};
-use crate::command::Command;
+use crate::command::PostgresCommand;
 use crate::delivery::delivery;
 use crate::lane::READY;
-use crate::partition::{Partition, place};
+use crate::partition::{PartitionNumber, place};
 use crate::results::GroupResult;
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{CommitFailure, Transaction};
 
 /// Retries of an action that are made due in one transaction.
 const DUE_AT_ONCE: i64 = 1000;
@@ -51,7 +51,7 @@ impl Transaction<'_> {
         &mut self,
         over: Vec<(DeliveryId, ClaimEnd<'_>)>,
         done: &mut GroupResult,
-    ) -> Result<Vec<i64>, Trouble> {
+    ) -> Result<Vec<i64>, CommitFailure> {
         let (mut retries, mut dues, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
         let mut ends = Vec::new();
         for (id, over) in over {
@@ -85,9 +85,9 @@ impl Transaction<'_> {
 
     async fn end(
         &mut self,
-        ends: &[(DeliveryId, State, &End)],
+        ends: &[(DeliveryId, RowState, &End)],
         done: &mut GroupResult,
-    ) -> Result<Vec<i64>, Trouble> {
+    ) -> Result<Vec<i64>, CommitFailure> {
         let reason = |end: &End| end.outcome.given_up().or(end.done.as_deref()).map(clean);
         let ids: Vec<i64> = ends.iter().map(|(id, ..)| id.row()).collect();
         let states: Vec<i16> = ends.iter().map(|(_, state, _)| *state as i16).collect();
@@ -95,14 +95,14 @@ impl Transaction<'_> {
             ends.iter().map(|(.., end)| matches!(end.outcome, Outcome::DeadHoldingKey(_))).collect();
         let took: Vec<Option<i64>> = ends.iter().map(|(.., end)| end.took.map(whole_millis)).collect();
         let reasons: Vec<Option<String>> = ends.iter().map(|(.., end)| reason(end)).collect();
-        let cause = |(_, state, end): &(DeliveryId, State, &End)| {
-            end.cause.as_deref().filter(|_| *state == State::Dead).map(clean)
+        let cause = |(_, state, end): &(DeliveryId, RowState, &End)| {
+            end.cause.as_deref().filter(|_| *state == RowState::Dead).map(clean)
         };
         let causes: Vec<Option<String>> = ends.iter().map(cause).collect();
         let now = self.now;
         let mut lanes = Vec::new();
         for row in self.query(END, &[&ids, &states, &holds, &took, &reasons, &causes, &now]).await? {
-            let (partition, action, state): (Partition, String, i16) =
+            let (partition, action, state): (PartitionNumber, String, i16) =
                 (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
             let (lane, holds): (Option<i64>, bool) = (row.try_get(4)?, row.try_get(5)?);
             self.count(partition, &action, READY, -1);
@@ -118,7 +118,7 @@ impl Transaction<'_> {
     ///
     /// Two members that make one of the same arrival at once draw the same number: one of them is repeated, and sees the
     /// other's.
-    async fn fall_back(&mut self, from: DeliveryId, to: &Handover) -> Result<bool, Trouble> {
+    async fn fall_back(&mut self, from: DeliveryId, to: &Handover) -> Result<bool, CommitFailure> {
         let action = clean(&to.action);
         let rows = self.query(PLACE, &[&from.row(), &action]).await?;
         let Some(row) = rows.first() else { return Ok(false) };
@@ -142,12 +142,12 @@ impl Transaction<'_> {
     /// Makes the retries due that a command names: of an action, in this member's partitions.
     pub(super) async fn make_due(
         &mut self,
-        batch: &[Command],
+        batch: &[PostgresCommand],
         done: &mut GroupResult,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), CommitFailure> {
         let own = self.member.leases.partitions();
         for command in batch {
-            if let Command::DueNow(action, at) = command {
+            if let PostgresCommand::DueNow(action, at) = command {
                 let made = self.execute(DUE_NOW, &[&&**action, at, &own, &DUE_AT_ONCE]).await?;
                 done.due_more = made == DUE_AT_ONCE.unsigned_abs();
             }
@@ -157,11 +157,11 @@ impl Transaction<'_> {
 }
 
 /// Returns the state in which a claim's end leaves its delivery; `None` if it stays as it is.
-fn state(end: &End) -> Option<State> {
+fn state(end: &End) -> Option<RowState> {
     match &end.outcome {
-        Outcome::Delivered => Some(State::Delivered),
-        Outcome::NothingToDo => Some(State::NothingToDo),
-        Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => Some(State::Dead),
+        Outcome::Delivered => Some(RowState::Delivered),
+        Outcome::NothingToDo => Some(RowState::NothingToDo),
+        Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => Some(RowState::Dead),
         Outcome::Returned => None,
     }
 }

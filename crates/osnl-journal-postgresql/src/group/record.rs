@@ -6,8 +6,8 @@ use osnl_journal::store::clock::whole_millis;
 use osnl_journal::{DeliveryId, LearntFacts, UsedLimits};
 
 use super::{clean, stored_name};
-use crate::command::Command;
-use crate::transaction::{Transaction, Trouble, Value};
+use crate::command::PostgresCommand;
+use crate::transaction::{CommitFailure, StatementValue, Transaction};
 
 /// The latest failed attempts kept of a delivery.
 const ATTEMPTS: u32 = 20;
@@ -36,11 +36,12 @@ fn slot(made: u32) -> i16 {
 
 impl Transaction<'_> {
     /// Keeps attempts, requests, and enrichments of deliveries that this member has claimed.
-    pub(super) async fn record(&mut self, batch: &[Command]) -> Result<(), Trouble> {
+    pub(super) async fn record(&mut self, batch: &[PostgresCommand]) -> Result<(), CommitFailure> {
         let mut used: BTreeMap<DeliveryId, UsedLimits> = BTreeMap::new();
         let mut answers: BTreeMap<(DeliveryId, i16), &str> = BTreeMap::new();
         for command in batch {
-            let (Command::Attempted(id, limits, answer) | Command::Retry(id, _, limits, answer)) = command
+            let (PostgresCommand::Attempted(id, limits, answer)
+            | PostgresCommand::Retry(id, _, limits, answer)) = command
             else {
                 continue;
             };
@@ -49,7 +50,7 @@ impl Transaction<'_> {
             }
             used.insert(*id, *limits);
             // A retry without an answer follows no attempt.
-            if !answer.is_empty() || matches!(command, Command::Attempted(..)) {
+            if !answer.is_empty() || matches!(command, PostgresCommand::Attempted(..)) {
                 answers.insert((*id, slot(limits.made)), answer);
             }
         }
@@ -58,11 +59,11 @@ impl Transaction<'_> {
             if command.claim().is_none_or(|id| self.member.place(id).is_none()) {
                 continue;
             }
-            if let Command::Sent(id, made, sent) = command {
+            if let PostgresCommand::Sent(id, made, sent) = command {
                 let request = sent.request.as_deref();
                 let request = request.map(|text| clean(&text[..text.floor_char_boundary(REQUEST)]));
                 let took = whole_millis(sent.took);
-                let values: Vec<Value> =
+                let values: Vec<StatementValue> =
                     vec![Box::new(id.row()), Box::new(slot(*made)), Box::new(request), Box::new(took)];
                 self.later(SENT, values).await?;
                 if *made > REQUESTS {
@@ -70,7 +71,7 @@ impl Transaction<'_> {
                     self.later(LET_GO, vec![Box::new(id.row()), Box::new(last)]).await?;
                 }
             }
-            if let Command::Enriched(id, found, learnt, _) = command {
+            if let PostgresCommand::Enriched(id, found, learnt, _) = command {
                 self.later(ENRICHED, vec![Box::new(id.row()), Box::new(found.clone())]).await?;
                 self.learnt(learnt).await?;
             }
@@ -82,7 +83,7 @@ impl Transaction<'_> {
         &mut self,
         used: BTreeMap<DeliveryId, UsedLimits>,
         answers: BTreeMap<(DeliveryId, i16), &str>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), CommitFailure> {
         if used.is_empty() {
             return Ok(());
         }
@@ -90,20 +91,22 @@ impl Transaction<'_> {
         let attempts: Vec<i64> = used.values().map(|used| i64::from(used.attempts)).collect();
         let aged: Vec<i64> = used.values().map(|used| whole_millis(used.age)).collect();
         let tries: Vec<i64> = used.values().map(|used| i64::from(used.made)).collect();
-        let values: Vec<Value> = vec![Box::new(ids), Box::new(attempts), Box::new(aged), Box::new(tries)];
+        let values: Vec<StatementValue> =
+            vec![Box::new(ids), Box::new(attempts), Box::new(aged), Box::new(tries)];
         self.later(USED, values).await?;
         let (ids, slots): (Vec<i64>, Vec<i16>) = answers.keys().map(|(id, slot)| (id.row(), *slot)).unzip();
         let cut = |answer: &&str| clean(&answer[..answer.floor_char_boundary(ANSWER)]);
         let texts: Vec<String> = answers.values().map(cut).collect();
         let now = self.now;
-        let values: Vec<Value> = vec![Box::new(ids), Box::new(slots), Box::new(texts), Box::new(now)];
+        let values: Vec<StatementValue> =
+            vec![Box::new(ids), Box::new(slots), Box::new(texts), Box::new(now)];
         self.later(ANSWERED, values).await
     }
 
-    async fn learnt(&mut self, learnt: &LearntFacts) -> Result<(), Trouble> {
+    async fn learnt(&mut self, learnt: &LearntFacts) -> Result<(), CommitFailure> {
         let now = self.now;
         for (name, body) in &learnt.objects {
-            let values: Vec<Value> =
+            let values: Vec<StatementValue> =
                 vec![Box::new(stored_name(name).as_bytes().to_vec()), Box::new(now), Box::new(clean(body))];
             self.later(OBJECT, values).await?;
         }

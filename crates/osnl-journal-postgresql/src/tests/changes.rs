@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use osnl_journal::Handover;
 use osnl_journal::shared::{SharedChangeRun, SharedJournal as _};
-use osnl_journal::sqlite::{Change, ChangeOutcome, Filter, State};
+use osnl_journal::sqlite::{Change, ChangeOutcome, Filter, RowState};
 
 use super::*;
 
@@ -151,7 +151,7 @@ async fn a_delivery_under_way_is_discarded_when_its_attempt_has_failed() {
             _ => {
                 let due = Instant::now() + Duration::from_secs(60);
                 let used = osnl_journal::conformance::attempts(1);
-                owner.retry_at(id, Retry { due, used, answer: "no".into() });
+                owner.retry_at(id, AttemptRetry { due, used, answer: "no".into() });
             }
         }
         assert_eq!(names(&claim(&owner, "a", 1).await), ["2"]);
@@ -322,12 +322,12 @@ async fn changes_and_ends_at_the_same_time_leave_one_end_each() {
         }
         within(member.look()).await;
     }
-    let by_rows = |state: State| -> HashSet<DeliveryId> {
+    let by_rows = |state: RowState| -> HashSet<DeliveryId> {
         let sql = format!("SELECT id FROM osnl_delivery WHERE state = {}", state as i16);
         let rows = stage.rows(&sql);
         rows.lines().map(|id| DeliveryId(id.parse().unwrap())).collect()
     };
-    let (discarded, done) = (by_rows(State::Discarded), by_rows(State::Delivered));
+    let (discarded, done) = (by_rows(RowState::Discarded), by_rows(RowState::Delivered));
     assert_eq!(done, delivered);
     assert!(answers.changed.iter().all(|id| discarded.contains(id)), "{answers:?}");
     assert_eq!(done.len() + discarded.len(), 60, "{} {}", done.len(), discarded.len());

@@ -9,7 +9,7 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// Breaks the connection of the next COMMIT.
 fn lose(member: &PostgresJournal, fault: CommitFault) {
-    member.send(Command::Do(Box::new(move |member| member.fault = fault)));
+    member.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
 }
 
 /// Opens a journal behind a proxy, and returns both and the URL. The proxy is dropped before the journal, which waits for its

@@ -5,11 +5,11 @@ use osnl_journal::sqlite::{Change, Filter};
 use osnl_journal::{End, Handover};
 
 use super::*;
-use crate::partition::Partition;
+use crate::partition::PartitionNumber;
 
 const DIGEST: &str = "digest";
 /// Its partition, of all versions.
-const HOME: Partition = 45;
+const HOME: PartitionNumber = 45;
 
 /// Two members with half of the partitions each: the one that owns those of the digest, and the other.
 async fn owner_and_other(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
@@ -25,7 +25,7 @@ async fn owner_and_other(stage: &Stage) -> (PostgresJournal, PostgresJournal) {
     }
     let held = async |member: &PostgresJournal| {
         let (sender, receiver) = oneshot::channel();
-        member.send(Command::Do(Box::new(move |member| {
+        member.send(PostgresCommand::Do(Box::new(move |member| {
             let _ = sender.send(member.leases.partitions());
         })));
         receiver.await.unwrap()
@@ -87,8 +87,11 @@ async fn one_owner_gathers_all_deliveries_of_a_digest_and_a_take_over_gathers_th
     assert_eq!(sorted(&claimed), ["10", "11", "12", "13", "14", "15", "16", "17"]);
     // Two are in a digest that has been sent, one has failed, five are being gathered.
     claimed[..2].iter().for_each(|sent| owner.end(sent.id, Outcome::Delivered.into()));
-    let retry =
-        Retry { due: Instant::now(), used: osnl_journal::conformance::attempts(1), answer: "no".into() };
+    let retry = AttemptRetry {
+        due: Instant::now(),
+        used: osnl_journal::conformance::attempts(1),
+        answer: "no".into(),
+    };
     owner.retry_at(claimed[2].id, retry);
     within(owner.look()).await;
     let paused = pause(&owner);

@@ -107,7 +107,9 @@ impl Story {
             11 => {
                 let faults = [CommitFault::AnswerLost, CommitFault::CommitLost];
                 let fault = faults[self.chance.usize(..2)];
-                self.actors[n].journal.send(Command::Do(Box::new(move |member| member.fault = fault)));
+                self.actors[n]
+                    .journal
+                    .send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
                 self.change_reader();
             }
             _ => {}

@@ -36,7 +36,7 @@ async fn a_fence_grows_with_each_claim_of_a_resource_and_with_each_owner() {
     grows(&mut last, &claimed[0]);
     // An attempt failed: the next one has a claim of its own.
     let used = osnl_journal::conformance::attempts(1);
-    a.retry_at(claimed[0].id, Retry { due: Instant::now(), used, answer: "no".into() });
+    a.retry_at(claimed[0].id, AttemptRetry { due: Instant::now(), used, answer: "no".into() });
     ends(&a, "1", &mut last, Outcome::Delivered).await;
     let under_way = claim(&a, "a", 1).await;
     grows(&mut last, &under_way[0]);
@@ -143,7 +143,7 @@ async fn a_lease_with_very_many_claims_gets_the_next_epoch_and_keeps_them() {
     let partition: i16 = stage.rows("SELECT partition FROM osnl_delivery").parse().unwrap();
     let epochs = || stage.rows("SELECT count(DISTINCT epoch) FROM osnl_partition");
     assert_eq!(epochs(), "1");
-    a.send(Command::Do(Box::new(move |member| {
+    a.send(PostgresCommand::Do(Box::new(move |member| {
         let held = member.leases.held.get_mut(&partition).unwrap();
         (0..Fence::CLAIMS / 2).for_each(|_| _ = held.next_fence());
     })));

@@ -2,7 +2,7 @@
 
 use osnl_config::Rate;
 use osnl_journal::shared::{GuardRates, SharedChangeRun, SharedJournal as _};
-use osnl_journal::sqlite::{Change, Filter, Order, Page, Phase};
+use osnl_journal::sqlite::{Change, Filter, ListPage, Phase, RowOrder};
 
 use super::*;
 use crate::member::CommitFault;
@@ -165,7 +165,9 @@ async fn what_is_released_on_any_member_is_let_through_from_then_on() {
     let [a, b] = &members;
     let filter = Filter { phases: vec![Phase::HeldByGuard], ..Filter::default() };
     let (rows, _) =
-        within(b.list(filter, Page { order: Order::Oldest, after: None, limit: 100 }, 100)).await.unwrap();
+        within(b.list(filter, ListPage { order: RowOrder::Oldest, after: None, limit: 100 }, 100))
+            .await
+            .unwrap();
     assert_eq!(rows.len(), 4);
     let before = stage.rows("SELECT reason FROM osnl_delivery WHERE state = 2 LIMIT 1");
     assert_eq!(before, "guard of rule r: more than 2 per 10m");
@@ -192,7 +194,7 @@ async fn a_commit_without_an_answer_counts_once() {
         let paused = pause(&a);
         read_in_place_of_others(&reader);
         arrive(&reader, keys("m", 8)).await;
-        a.send(Command::Do(Box::new(move |member| member.fault = fault)));
+        a.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
         drop(paused);
         within(a.look()).await;
         assert_eq!((verdicts(&stage, "m"), counted(&[a])), ("4|4".into(), 4), "{fault:?}");
@@ -237,7 +239,7 @@ async fn members_that_have_counted_the_same_do_not_let_through_twice_as_many() {
     arrive(&reader, keys("m", 24)).await;
     assert_eq!(verdicts(&stage, "m"), "0|0");
     let options = stage.options("lock");
-    let tls = tls::Tls::of(&options.url).unwrap();
+    let tls = tls::PostgresTls::of(&options.url).unwrap();
     let lock = session::Session::connect(&options.url, tls, options.patience).await.unwrap();
     lock.client.batch_execute("BEGIN; SELECT 1 FROM osnl_window FOR UPDATE").await.unwrap();
     drop(paused);

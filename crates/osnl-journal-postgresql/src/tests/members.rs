@@ -285,7 +285,7 @@ async fn a_retry_waits_for_its_pause_at_most_whatever_the_former_owners_clock_sa
     let claimed = claim(&a, "a", 1).await;
     let due = Instant::now() + Duration::from_secs(60);
     let used = osnl_journal::conformance::attempts(1);
-    a.retry_at(claimed[0].id, Retry { due, used, answer: "no".into() });
+    a.retry_at(claimed[0].id, AttemptRetry { due, used, answer: "no".into() });
     within(a.close()).await;
     stage.rows("UPDATE osnl_delivery SET due = due + 86400000");
     let _b = stage.member("b");
@@ -302,7 +302,7 @@ async fn a_retry_waits_for_its_pause_at_most_where_the_clock_was_behind_at_the_s
     let claimed = claim(&a, "a", 1).await;
     let used = osnl_journal::conformance::attempts(1);
     let due = Instant::now();
-    a.retry_at(claimed[0].id, Retry { due, used, answer: "no".into() });
+    a.retry_at(claimed[0].id, AttemptRetry { due, used, answer: "no".into() });
     within(a.close()).await;
     let started = SystemTime::now() - Duration::from_secs(2 * 3600);
     let b = PostgresJournal::open(Options { started, ..stage.options("b") }, Arc::default()).unwrap();

@@ -92,7 +92,7 @@ fn a_session_waits_for_the_disk_and_its_password_is_not_printed() {
     let (sender, receiver) = channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let tls = tls::Tls::of(&options.url).unwrap();
+        let tls = tls::PostgresTls::of(&options.url).unwrap();
         let session = session::Session::connect(&options.url, tls, options.patience).await.unwrap();
         for setting in ["synchronous_commit", "default_transaction_isolation"] {
             let row = session.client.query_one(&format!("SHOW {setting}"), &[]).await.unwrap();

@@ -167,7 +167,7 @@ async fn a_grant_without_an_answer_is_one_or_none() {
     for fault in [CommitFault::AnswerLost, CommitFault::CommitLost] {
         let stage = Stage::new();
         let (a, b) = (member(&stage, "a").await, member(&stage, "b").await);
-        a.send(Command::Do(Box::new(move |member| member.fault = fault)));
+        a.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
         assert!(begin(&a).await, "{fault:?}");
         assert_eq!(begin_all(&b).await + begin_all(&a).await, 99, "{fault:?}");
         // The end of a block is lost.
@@ -175,7 +175,7 @@ async fn a_grant_without_an_answer_is_one_or_none() {
         for _ in 0..4 {
             assert!(begin(&a).await);
         }
-        a.send(Command::Do(Box::new(move |member| member.fault = fault)));
+        a.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
         assert_eq!(begin_all(&a).await + begin_all(&b).await, 96, "{fault:?}");
     }
 }
@@ -233,7 +233,7 @@ async fn tell(stage: &Stage, mut chance: fastrand::Rng, seed: u64) {
             8 if !actors[n].is_dead => actors[n].paused = None,
             9 if actors[n].paused.is_none() => {
                 let fault = [CommitFault::AnswerLost, CommitFault::CommitLost][chance.usize(..2)];
-                actors[n].journal.send(Command::Do(Box::new(move |member| member.fault = fault)));
+                actors[n].journal.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
             }
             _ => {}
         }

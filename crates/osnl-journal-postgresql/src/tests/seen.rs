@@ -199,7 +199,7 @@ async fn a_commit_without_an_answer_tells_once() {
         let (stage, ledger) = (Stage::new(), Arc::<Ledger>::default());
         let a = stage.member("a");
         assert_eq!(tell(&a, told(&ledger, "q", "1", "x")).await, Settle::Acknowledge);
-        a.send(Command::Do(Box::new(move |member| member.fault = fault)));
+        a.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
         assert_eq!(tell(&a, told(&ledger, "q", "2", "x")).await, Settle::Acknowledge);
         assert_eq!(stage.rows(KNOWN), "x|1 2", "{fault:?}");
         assert_eq!(stage.rows(MEANINGS), "1||x\n2|1|x", "{fault:?}");

@@ -122,7 +122,7 @@ async fn a_lease_without_an_answer_is_one() {
         let stage = Stage::new();
         let a = stage.member("a");
         within(a.look()).await;
-        let lose = || a.send(Command::Do(Box::new(move |member| member.fault = fault)));
+        let lose = || a.send(PostgresCommand::Do(Box::new(move |member| member.fault = fault)));
         lose();
         let held = granted(ask(&a)).await;
         lose();

@@ -89,7 +89,7 @@ async fn messages_of_all_members_are_counted_once() {
     renew(&stage, &[&a, &b]).await;
     age(&stage, UNTIL + 5, false);
     receive(&a, 2);
-    a.send(Command::Do(Box::new(|member| member.fault = CommitFault::AnswerLost)));
+    a.send(PostgresCommand::Do(Box::new(|member| member.fault = CommitFault::AnswerLost)));
     renew(&stage, &[&a]).await;
     assert_eq!(stage.rows("SELECT sum(count) FROM osnl_stream_slot"), "2");
     receive(&b, 1);

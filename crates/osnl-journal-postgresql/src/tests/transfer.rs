@@ -11,15 +11,15 @@ use osnl_journal::Begin;
 use osnl_journal::shared::{SharedDatabase, SharedJournal as _};
 use osnl_journal::sqlite::transfer::{SqliteDestination, SqliteSource};
 use osnl_journal::sqlite::{
-    Bodies, Filter, Page, Reader as FileReader, SqliteJournal, SqliteOptions, UnreadableFilter,
+    Bodies, Filter, ListPage, SqliteJournal, SqliteOptions, SqliteReader as FileReader, UnreadableFilter,
 };
-use osnl_journal::transfer::{self as moving, MoveFailure, MoveOptions, MoveReport, Table};
+use osnl_journal::transfer::{self as moving, JournalTable, MoveFailure, MoveOptions, MoveReport};
 use osnl_model::Secret;
 use tempfile::TempDir;
 
 use self::filled::filled;
 use super::*;
-use crate::database::Postgres as Database;
+use crate::database::PostgresDatabase as Database;
 
 /// A short lease: rows of dead members are looked at for as long.
 const OPTIONS: MoveOptions = MoveOptions { lease: Duration::from_millis(600), replaces: false, show: |_| () };
@@ -37,7 +37,7 @@ async fn to_database_with(
     file: &Path,
     stage: &Stage,
     options: MoveOptions,
-    progress: moving::Progress<'_>,
+    progress: moving::ProgressCallback<'_>,
 ) -> Result<MoveReport, MoveFailure> {
     let unbegun = |error| MoveFailure { error, is_begun: false };
     let mut source = SqliteSource::open(file).map_err(unbegun)?;
@@ -54,7 +54,7 @@ async fn to_file_with(
     stage: &Stage,
     file: &Path,
     options: MoveOptions,
-    progress: moving::Progress<'_>,
+    progress: moving::ProgressCallback<'_>,
 ) -> Result<MoveReport, MoveFailure> {
     let url = Secret::new(stage.url.clone());
     let source = Database.move_from(&url, options).await;
@@ -64,8 +64,8 @@ async fn to_file_with(
     moving::run(&mut *source, &mut destination, false, progress).await
 }
 
-fn everything() -> Page {
-    Page { limit: 1000, ..Page::default() }
+fn everything() -> ListPage {
+    ListPage { limit: 1000, ..ListPage::default() }
 }
 
 /// Returns what commands show of a journal in a file, a line for each row.
@@ -120,7 +120,7 @@ async fn a_journal_that_went_to_the_database_and_back_is_the_same() {
         let before: Vec<String> =
             before.iter().map(|line| line.replace("nul \\0 name", "nul \u{fffd} name")).collect();
         let shown = shown(&member).await;
-        let deliveries = moved.rows[&Table::Deliveries] as usize;
+        let deliveries = moved.rows[&JournalTable::Deliveries] as usize;
         assert_same(&shown[..2 * deliveries], &before[..2 * deliveries]);
         // The enrichments are between.
         let unread = &before[2 * deliveries + 1..before.len() - 2];

@@ -1,12 +1,13 @@
 //! The database that a journal is moved to.
 
 use osnl_journal::transfer::{
-    Facts, MoveDestination, MoveError, MoveOptions, MoveTables, Table, Vacancy, Value, Values,
+    CellValue, CellValues, JournalFacts, JournalTable, MoveDestination, MoveError, MoveOptions, MoveTables,
+    Vacancy,
 };
 use osnl_model::Secret;
 use osnl_transport::BoxFuture;
 
-use super::{Side, insert, tables};
+use super::{TransferSide, insert, tables};
 use crate::mark::{self, Mark};
 use crate::partition::PARTITIONS;
 use crate::schema;
@@ -48,7 +49,7 @@ const ANALYZE: &str = "ANALYZE osnl_arrival, osnl_delivery, osnl_attempt, osnl_e
 
 /// See the [module](self).
 pub(crate) struct PostgresDestination {
-    side: Side,
+    side: TransferSide,
     /// The name of the counter of arrivals.
     counter: String,
     /// Rows are there, and may be removed.
@@ -57,7 +58,7 @@ pub(crate) struct PostgresDestination {
 
 impl PostgresDestination {
     pub(crate) async fn open(connection: &Secret, options: MoveOptions) -> Result<Self, MoveError> {
-        let side = Side::connect(connection, options).await?;
+        let side = TransferSide::connect(connection, options).await?;
         Ok(Self { side, counter: mark::ARRIVAL.to_owned(), is_left: false })
     }
 
@@ -81,7 +82,7 @@ impl PostgresDestination {
             None => {}
         }
         let mut there = Vec::new();
-        for table in Table::ALL {
+        for table in JournalTable::ALL {
             let count = tables::count(client, table).await.map_err(|error| side.failed(error))?;
             there.extend((count > 0).then(|| format!("{count} {}", table.name())));
         }
@@ -114,7 +115,7 @@ impl PostgresDestination {
         Ok(())
     }
 
-    async fn derive(&mut self, facts: &Facts) -> Result<(), MoveError> {
+    async fn derive(&mut self, facts: &JournalFacts) -> Result<(), MoveError> {
         let side = &self.side;
         let client = &side.session.client;
         let failed = |error| side.failed(error);
@@ -153,9 +154,9 @@ impl MoveTables for PostgresDestination {
 
     fn block<'a>(
         &'a mut self,
-        table: Table,
-        after: Option<&'a [Value]>,
-    ) -> BoxFuture<'a, Result<Vec<Values>, MoveError>> {
+        table: JournalTable,
+        after: Option<&'a [CellValue]>,
+    ) -> BoxFuture<'a, Result<Vec<CellValues>, MoveError>> {
         Box::pin(async move {
             let block = tables::block(&mut self.side.session, table, after, 0).await;
             block.map_err(|error| self.side.failed(error))?.map_err(MoveError::Differs)
@@ -172,18 +173,22 @@ impl MoveDestination for PostgresDestination {
         Box::pin(self.start(from))
     }
 
-    fn write<'a>(&'a mut self, table: Table, rows: &'a [Values]) -> BoxFuture<'a, Result<(), MoveError>> {
+    fn write<'a>(
+        &'a mut self,
+        table: JournalTable,
+        rows: &'a [CellValues],
+    ) -> BoxFuture<'a, Result<(), MoveError>> {
         Box::pin(async move {
             let written = insert::write(&mut self.side.session, table, rows).await;
             written.map_err(|error| self.side.failed(error))
         })
     }
 
-    fn fit(&self, table: Table, row: &mut Values) -> u64 {
+    fn fit(&self, table: JournalTable, row: &mut CellValues) -> u64 {
         insert::fit(table, row)
     }
 
-    fn complete<'a>(&'a mut self, facts: &'a Facts) -> BoxFuture<'a, Result<(), MoveError>> {
+    fn complete<'a>(&'a mut self, facts: &'a JournalFacts) -> BoxFuture<'a, Result<(), MoveError>> {
         Box::pin(self.derive(facts))
     }
 

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use osnl_core::quarantine::{Extent, StoredBody};
 use osnl_journal::DeliveryId;
-use osnl_journal::sqlite::State;
-use osnl_journal::transfer::{Kind, RowView, Table, Value, Values};
+use osnl_journal::sqlite::RowState;
+use osnl_journal::transfer::{CellValue, CellValues, ColumnKind, JournalTable, RowView};
 use osnl_model::BodyDigest;
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
@@ -17,54 +17,54 @@ use crate::reader::key;
 use crate::session::Session;
 
 /// Columns that are derived.
-type DerivedColumn = (&'static str, Kind);
+type DerivedColumn = (&'static str, ColumnKind);
 
 /// The table in the database, its columns in the order of the others' values, and their expressions over `c0` and so on; what is
 /// derived is behind them.
-fn target(table: Table) -> (&'static str, &'static str, &'static str, &'static [DerivedColumn]) {
+fn target(table: JournalTable) -> (&'static str, &'static str, &'static str, &'static [DerivedColumn]) {
     match table {
-        Table::Events => (
+        JournalTable::Events => (
             "osnl_arrival",
             "id, received, redelivered, copies, deliveries, listener, queue, exchange, routing_key, content_type, \
              content_encoding, compression, message_id, unique_id, event_type, body, happened, identity, nameless, epoch",
             "c0, c1, c2 <> 0, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, 0",
-            &[("identity", Kind::Bytes), ("nameless", Kind::Bytes)],
+            &[("identity", ColumnKind::Bytes), ("nameless", ColumnKind::Bytes)],
         ),
-        Table::Deliveries => (
+        JournalTable::Deliveries => (
             "osnl_delivery",
             "id, arrival, rule, action, key, state, attempts, aged, tries, due, pause, ordered, guarded, resource, subject_id, \
              subject_name, ended, took, reason, cause, lane, partition, begins",
             "c0, c1, c2, c3, c4, c5::smallint, c7, c8, c9, c10, c11, c12 <> 0, c13 <> 0, c14, c15, c16, c17, c18, c19, c20, c22, \
              c23::smallint, 0::smallint",
-            &[("lane", Kind::Number), ("partition", Kind::Number)],
+            &[("lane", ColumnKind::Number), ("partition", ColumnKind::Number)],
         ),
-        Table::Attempts => (
+        JournalTable::Attempts => (
             "osnl_attempt",
             "delivery, slot, at, answer, request, took",
             "c0, c1::smallint, c2, c3, c4, c5",
             &[],
         ),
-        Table::Enrichments => ("osnl_enriched", "delivery, found", "c0, c1", &[]),
-        Table::Objects => ("osnl_object", "name, at, body", "c0, c1, c2", &[]),
-        Table::Seen => ("osnl_seen", "name, touched, told, is_message", "c0, c1, c2, false", &[]),
-        Table::Quarantined => (
+        JournalTable::Enrichments => ("osnl_enriched", "delivery, found", "c0, c1", &[]),
+        JournalTable::Objects => ("osnl_object", "name, at, body", "c0, c1, c2", &[]),
+        JournalTable::Seen => ("osnl_seen", "name, touched, told, is_message", "c0, c1, c2, false", &[]),
+        JournalTable::Quarantined => (
             "osnl_unreadable",
             "id, received, redelivered, listener, queue, exchange, routing_key, content_type, content_encoding, compression, \
              reason, size, extent, message_id, publisher_id, event_type, digest, body, identity",
             "c0, c1, c2 <> 0, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18",
-            &[("identity", Kind::Bytes)],
+            &[("identity", ColumnKind::Bytes)],
         ),
-        Table::Pauses => ("osnl_paused", "action, since, operator", "c0, c1, c2", &[]),
+        JournalTable::Pauses => ("osnl_paused", "action, since, operator", "c0, c1, c2", &[]),
     }
 }
 
-fn statement(table: Table) -> String {
+fn statement(table: JournalTable) -> String {
     let (name, columns, expressions, derived) = target(table);
     let kinds = table.columns().iter().chain(derived).map(|(_, kind)| kind);
     let types = kinds.enumerate().map(|(n, kind)| match kind {
-        Kind::Number => format!("${}::bigint[]", n + 1),
-        Kind::Text => format!("${}::text[]", n + 1),
-        Kind::Key | Kind::Bytes => format!("${}::bytea[]", n + 1),
+        ColumnKind::Number => format!("${}::bigint[]", n + 1),
+        ColumnKind::Text => format!("${}::text[]", n + 1),
+        ColumnKind::Key | ColumnKind::Bytes => format!("${}::bytea[]", n + 1),
     });
     let types: Vec<String> = types.collect();
     let names: Vec<String> = (0..types.len()).map(|n| format!("c{n}")).collect();
@@ -76,18 +76,18 @@ fn statement(table: Table) -> String {
 }
 
 /// The values of a column.
-enum Column<'a> {
+enum InsertColumn<'a> {
     Numbers(Vec<Option<i64>>),
     Texts(Vec<Option<Cow<'a, str>>>),
     Bytes(Vec<Option<&'a [u8]>>),
 }
 
-impl<'a> Column<'a> {
-    fn of(kind: Kind, values: impl Iterator<Item = &'a Value>) -> Self {
+impl<'a> InsertColumn<'a> {
+    fn of(kind: ColumnKind, values: impl Iterator<Item = &'a CellValue>) -> Self {
         match kind {
-            Kind::Number => Self::Numbers(values.map(number).collect()),
-            Kind::Text => Self::Texts(values.map(text).collect()),
-            Kind::Key | Kind::Bytes => Self::Bytes(values.map(bytes).collect()),
+            ColumnKind::Number => Self::Numbers(values.map(number).collect()),
+            ColumnKind::Text => Self::Texts(values.map(text).collect()),
+            ColumnKind::Key | ColumnKind::Bytes => Self::Bytes(values.map(bytes).collect()),
         }
     }
 
@@ -100,25 +100,25 @@ impl<'a> Column<'a> {
     }
 }
 
-fn number(value: &Value) -> Option<i64> {
+fn number(value: &CellValue) -> Option<i64> {
     match value {
-        Value::Number(number) => Some(*number),
-        Value::Null | Value::Text(_) | Value::Bytes(_) => None,
+        CellValue::Number(number) => Some(*number),
+        CellValue::Null | CellValue::Text(_) | CellValue::Bytes(_) => None,
     }
 }
 
-fn text(value: &Value) -> Option<Cow<'_, str>> {
+fn text(value: &CellValue) -> Option<Cow<'_, str>> {
     match value {
-        Value::Text(text) => Some(clean(text)),
-        Value::Null | Value::Number(_) | Value::Bytes(_) => None,
+        CellValue::Text(text) => Some(clean(text)),
+        CellValue::Null | CellValue::Number(_) | CellValue::Bytes(_) => None,
     }
 }
 
-fn bytes(value: &Value) -> Option<&[u8]> {
+fn bytes(value: &CellValue) -> Option<&[u8]> {
     match value {
-        Value::Bytes(bytes) => Some(bytes),
-        Value::Text(text) => Some(text.as_bytes()),
-        Value::Null | Value::Number(_) => None,
+        CellValue::Bytes(bytes) => Some(bytes),
+        CellValue::Text(text) => Some(text.as_bytes()),
+        CellValue::Null | CellValue::Number(_) => None,
     }
 }
 
@@ -128,15 +128,15 @@ fn clean(text: &str) -> Cow<'_, str> {
 }
 
 /// Changes a row to what the tables keep of it; returns the number of changed values.
-pub(super) fn fit(table: Table, row: &mut Values) -> u64 {
+pub(super) fn fit(table: JournalTable, row: &mut CellValues) -> u64 {
     let mut changed = 0;
     for (value, (_, kind)) in row.iter_mut().zip(table.columns()) {
         match (value, kind) {
-            (Value::Text(text), Kind::Text) if text.contains('\0') => {
+            (CellValue::Text(text), ColumnKind::Text) if text.contains('\0') => {
                 *text = crate::group::clean(text);
                 changed += 1;
             }
-            (Value::Bytes(name), Kind::Key) => {
+            (CellValue::Bytes(name), ColumnKind::Key) => {
                 if let Cow::Owned(stored) = stored_name(&String::from_utf8_lossy(name)) {
                     *name = stored.into_bytes();
                     changed += 1;
@@ -149,38 +149,47 @@ pub(super) fn fit(table: Table, row: &mut Values) -> u64 {
 }
 
 /// Inserts rows.
-pub(super) async fn write(session: &mut Session, table: Table, rows: &[Values]) -> Result<(), Error> {
-    let derived: Vec<Values> = rows.iter().map(|row| derive(table, &table.named(row))).collect();
+pub(super) async fn write(
+    session: &mut Session,
+    table: JournalTable,
+    rows: &[CellValues],
+) -> Result<(), Error> {
+    let derived: Vec<CellValues> = rows.iter().map(|row| derive(table, &table.named(row))).collect();
     let own = table.columns().iter().enumerate();
-    let mut columns: Vec<Column<'_>> =
-        own.map(|(n, (_, kind))| Column::of(*kind, rows.iter().filter_map(move |row| row.get(n)))).collect();
+    let mut columns: Vec<InsertColumn<'_>> = own
+        .map(|(n, (_, kind))| InsertColumn::of(*kind, rows.iter().filter_map(move |row| row.get(n))))
+        .collect();
     let (.., kinds) = target(table);
     for (n, (_, kind)) in kinds.iter().enumerate() {
-        columns.push(Column::of(*kind, derived.iter().filter_map(move |row| row.get(n))));
+        columns.push(InsertColumn::of(*kind, derived.iter().filter_map(move |row| row.get(n))));
     }
-    let parameters: Vec<&(dyn ToSql + Sync)> = columns.iter().map(Column::parameter).collect();
+    let parameters: Vec<&(dyn ToSql + Sync)> = columns.iter().map(InsertColumn::parameter).collect();
     session.execute(&statement(table), &parameters).await.map(drop)
 }
 
-fn derive(table: Table, row: &RowView<'_>) -> Values {
-    let optional = |found: Option<Vec<u8>>| found.map_or(Value::Null, Value::Bytes);
+fn derive(table: JournalTable, row: &RowView<'_>) -> CellValues {
+    let optional = |found: Option<Vec<u8>>| found.map_or(CellValue::Null, CellValue::Bytes);
     match table {
-        Table::Events => {
+        JournalTable::Events => {
             let (identity, nameless) = message_keys(row);
-            vec![Value::Bytes(identity), optional(nameless)]
+            vec![CellValue::Bytes(identity), optional(nameless)]
         }
-        Table::Deliveries => {
+        JournalTable::Deliveries => {
             let is_ordered = row.number("ordered") != 0;
             let id = DeliveryId(row.number("id").unsigned_abs());
             let action = row.text("action").unwrap_or_default();
             let (own, partition) = place(action, row.text("key"), is_ordered, id);
-            let is_open = row.number("state") <= State::Held as i64;
+            let is_open = row.number("state") <= RowState::Held as i64;
             let holds = row.number("state") == i64::from(DEAD) && row.number("holds") != 0;
             let stands = own.filter(|_| is_open || holds);
-            vec![stands.map_or(Value::Null, Value::Number), Value::Number(partition.into())]
+            vec![stands.map_or(CellValue::Null, CellValue::Number), CellValue::Number(partition.into())]
         }
-        Table::Quarantined => vec![Value::Bytes(unread_key(row))],
-        Table::Attempts | Table::Enrichments | Table::Objects | Table::Seen | Table::Pauses => Vec::new(),
+        JournalTable::Quarantined => vec![CellValue::Bytes(unread_key(row))],
+        JournalTable::Attempts
+        | JournalTable::Enrichments
+        | JournalTable::Objects
+        | JournalTable::Seen
+        | JournalTable::Pauses => Vec::new(),
     }
 }
 
@@ -212,7 +221,7 @@ mod tests {
 
     use super::*;
     use crate::command::NewEntry;
-    use crate::reader::Reader;
+    use crate::reader::QueueReader;
 
     /// A version of the tables that brings a table or a column has to say what a move does with it.
     #[test]
@@ -229,13 +238,13 @@ mod tests {
         known.extend(crate::transfer::destination::EMPTIED);
         known.sort_unstable();
         assert_eq!(all.lines().collect::<Vec<_>>(), known);
-        for table in Table::ALL {
+        for table in JournalTable::ALL {
             let (name, columns, ..) = target(table);
             let sql = format!(
                 "SELECT column_name FROM information_schema.columns WHERE table_name = '{name}' ORDER BY 1"
             );
             let mut columns: Vec<&str> = columns.split(", ").collect();
-            if table == Table::Deliveries {
+            if table == JournalTable::Deliveries {
                 // Guards judge when a delivery is admitted: those that are moved have been.
                 columns.push("unguarded");
             }
@@ -248,27 +257,28 @@ mod tests {
     #[test]
     fn a_moved_message_has_the_keys_that_its_append_would_have() {
         for id in ["1", ""] {
-            let mut new = NewEntry::new(entry(id, "k", false), &Reader::own());
+            let mut new = NewEntry::new(entry(id, "k", false), &QueueReader::own());
             if id.is_empty() {
                 let mut notification = (*new.entry.notification).clone();
                 (notification.message_id, notification.unique_id) = (None, Some(String::new()));
                 new.entry.notification = Arc::new(notification);
-                new = NewEntry::new(new.entry, &Reader::own());
+                new = NewEntry::new(new.entry, &QueueReader::own());
             }
             new.id = 7;
             let (received, notification) = (&new.entry.received, &new.entry.notification);
             let value = |name: &str| match name {
-                "id" => Value::Number(7),
-                "listener" => Value::Text(received.origin.listener.to_string()),
-                "queue" => Value::Text(received.origin.queue.to_string()),
-                "unique_id" => notification.unique_id.clone().map_or(Value::Null, Value::Text),
-                "message_id" => notification.message_id.clone().map_or(Value::Null, Value::Text),
-                "body" => Value::Bytes(received.body.to_vec()),
-                _ => Value::Null,
+                "id" => CellValue::Number(7),
+                "listener" => CellValue::Text(received.origin.listener.to_string()),
+                "queue" => CellValue::Text(received.origin.queue.to_string()),
+                "unique_id" => notification.unique_id.clone().map_or(CellValue::Null, CellValue::Text),
+                "message_id" => notification.message_id.clone().map_or(CellValue::Null, CellValue::Text),
+                "body" => CellValue::Bytes(received.body.to_vec()),
+                _ => CellValue::Null,
             };
-            let row: Values = Table::Events.columns().iter().map(|(name, _)| value(name)).collect();
+            let row: CellValues =
+                JournalTable::Events.columns().iter().map(|(name, _)| value(name)).collect();
             let expected = (new.unique_key(), new.nameless_key());
-            assert_eq!(message_keys(&Table::Events.named(&row)), expected, "{id:?}");
+            assert_eq!(message_keys(&JournalTable::Events.named(&row)), expected, "{id:?}");
         }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use osnl_core::moment::millis;
 use osnl_journal::transfer::{
-    Facts, MoveError, MoveOptions, MoveSource, MoveTables, Survey, Table, Value, Values,
+    CellValue, CellValues, JournalFacts, JournalTable, MoveError, MoveOptions, MoveSource, MoveTables, Survey,
 };
 use osnl_model::Secret;
 use osnl_transport::BoxFuture;
 
-use super::{MemberRows, Side, tables};
+use super::{MemberRows, TransferSide, tables};
 use crate::mark::{self, Mark};
 use crate::schema;
 
@@ -25,7 +25,7 @@ const FORGOTTEN: &str = "SELECT max(a.received) FROM osnl_delivery d JOIN osnl_a
 
 /// See the [module](self).
 pub(crate) struct PostgresSource {
-    side: Side,
+    side: TransferSide,
     /// As they were when the snapshot was taken.
     members: MemberRows,
     moved_to: Option<String>,
@@ -36,7 +36,7 @@ pub(crate) struct PostgresSource {
 impl PostgresSource {
     /// Opens a journal that no daemon works on.
     pub(crate) async fn open(connection: &Secret, options: MoveOptions) -> Result<Self, MoveError> {
-        let side = Side::connect(connection, options).await?;
+        let side = TransferSide::connect(connection, options).await?;
         match side.version().await? {
             0 => return side.refuse("there is no journal: the database has no tables of osnl"),
             found if found < schema::VERSION => {
@@ -72,12 +72,12 @@ impl PostgresSource {
             return self.side.refuse(&format!("{lost} deliveries have no message: the tables are damaged"));
         }
         let mut rows = BTreeMap::new();
-        for table in Table::ALL {
+        for table in JournalTable::ALL {
             let count = tables::count(&self.side.session.client, table).await;
             rows.insert(table, count.map_err(|error| self.side.failed(error))?);
         }
         let mut notes = Vec::new();
-        let left = self.count(ARRIVALS).await?.saturating_sub(rows[&Table::Events]);
+        let left = self.count(ARRIVALS).await?.saturating_sub(rows[&JournalTable::Events]);
         if left > 0 {
             notes.push(format!("messages that are left out, as they have no delivery: {left}"));
         }
@@ -86,7 +86,7 @@ impl PostgresSource {
         let next = client.query_one(NEXT, &[&counter]).await.and_then(|row| row.try_get(0));
         let forgotten = client.query_one(FORGOTTEN, &[]).await.and_then(|row| row.try_get(0));
         let failed = |error| self.side.failed(error);
-        let facts = Facts { next: next.map_err(failed)?, forgotten_until: forgotten.map_err(failed)? };
+        let facts = JournalFacts { next: next.map_err(failed)?, forgotten_until: forgotten.map_err(failed)? };
         Ok(Survey { rows, facts, notes, moved_to: self.moved_to.clone() })
     }
 
@@ -121,9 +121,9 @@ impl MoveTables for PostgresSource {
 
     fn block<'a>(
         &'a mut self,
-        table: Table,
-        after: Option<&'a [Value]>,
-    ) -> BoxFuture<'a, Result<Vec<Values>, MoveError>> {
+        table: JournalTable,
+        after: Option<&'a [CellValue]>,
+    ) -> BoxFuture<'a, Result<Vec<CellValues>, MoveError>> {
         Box::pin(async move {
             let block = tables::block(&mut self.side.session, table, after, self.now).await;
             let refused = |why| MoveError::Refused(format!("{}: {why}", self.side.shown));

@@ -1,7 +1,7 @@
 //! The tables of a database as rows that all stores have in common.
 
 use osnl_core::quarantine::{Extent, StoredBody};
-use osnl_journal::transfer::{BYTES, Kind, ROWS, Table, Value, Values};
+use osnl_journal::transfer::{BYTES, CellValue, CellValues, ColumnKind, JournalTable, ROWS};
 use osnl_model::BodyDigest;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
@@ -65,7 +65,7 @@ const SEEN: &[&str] = &["name", "touched", "told"];
 const PAUSES: &[&str] = &["action COLLATE \"C\"", "since", "operator"];
 
 /// A table as it is read.
-struct Source {
+struct SourceTable {
     /// The expressions of its columns.
     columns: Vec<&'static str>,
     /// The bytes of what may be long in a row.
@@ -75,35 +75,35 @@ struct Source {
     key: &'static str,
 }
 
-fn source(table: Table) -> Source {
+fn source(table: JournalTable) -> SourceTable {
     let names = || table.columns().iter().map(|(name, _)| *name).collect();
     let (columns, size, from, key) = match table {
-        Table::Events => (
+        JournalTable::Events => (
             EVENTS.to_vec(),
             "octet_length(a.body)",
             "osnl_arrival a WHERE EXISTS (SELECT 1 FROM osnl_delivery d WHERE d.id >= a.id << 16 \
              AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16)",
             "a.id",
         ),
-        Table::Deliveries => (
+        JournalTable::Deliveries => (
             DELIVERIES.to_vec(),
             "0",
             "osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE true",
             "d.id",
         ),
-        Table::Attempts => (names(), "0", "osnl_attempt WHERE true", "delivery, slot"),
-        Table::Enrichments => (names(), "octet_length(found)", "osnl_enriched WHERE true", "delivery"),
-        Table::Objects => (names(), "octet_length(body)", "osnl_object WHERE true", "name"),
+        JournalTable::Attempts => (names(), "0", "osnl_attempt WHERE true", "delivery, slot"),
+        JournalTable::Enrichments => (names(), "octet_length(found)", "osnl_enriched WHERE true", "delivery"),
+        JournalTable::Objects => (names(), "octet_length(body)", "osnl_object WHERE true", "name"),
         // Those of the latest messages are for copies from other queues.
-        Table::Seen => (SEEN.to_vec(), "octet_length(told)", "osnl_seen WHERE NOT is_message", "name"),
-        Table::Quarantined => (names(), "octet_length(body)", "osnl_unreadable WHERE true", "id"),
-        Table::Pauses => (PAUSES.to_vec(), "0", "osnl_paused WHERE true", "action COLLATE \"C\""),
+        JournalTable::Seen => (SEEN.to_vec(), "octet_length(told)", "osnl_seen WHERE NOT is_message", "name"),
+        JournalTable::Quarantined => (names(), "octet_length(body)", "osnl_unreadable WHERE true", "id"),
+        JournalTable::Pauses => (PAUSES.to_vec(), "0", "osnl_paused WHERE true", "action COLLATE \"C\""),
     };
-    Source { columns, size, from, key }
+    SourceTable { columns, size, from, key }
 }
 
 /// Counts the rows of a table.
-pub(super) async fn count(client: &Client, table: Table) -> Result<u64, Error> {
+pub(super) async fn count(client: &Client, table: JournalTable) -> Result<u64, Error> {
     let sql = format!("SELECT count(*) FROM {}", source(table).from);
     client.query_one(&sql, &[]).await?.try_get::<_, i64>(0).map(i64::unsigned_abs)
 }
@@ -112,10 +112,10 @@ pub(super) async fn count(client: &Client, table: Table) -> Result<u64, Error> {
 /// has ended by its arrival.
 pub(super) async fn block(
     session: &mut Session,
-    table: Table,
-    after: Option<&[Value]>,
+    table: JournalTable,
+    after: Option<&[CellValue]>,
     now: i64,
-) -> Result<Result<Vec<Values>, String>, Error> {
+) -> Result<Result<Vec<CellValues>, String>, Error> {
     let sql = select(table, after.is_some()).replace("NOW", &now.to_string());
     let key: Vec<&(dyn ToSql + Sync)> =
         after.into_iter().flatten().take(table.key()).map(parameter).collect();
@@ -123,7 +123,7 @@ pub(super) async fn block(
     let mut block = Vec::new();
     for row in rows {
         let mut values = values(&row, table)?;
-        if table == Table::Quarantined
+        if table == JournalTable::Quarantined
             && let Err(why) = complete(&mut values)
         {
             return Ok(Err(why));
@@ -134,8 +134,8 @@ pub(super) async fn block(
 }
 
 /// The statement of a block: the bodies of a thousand rows need not fit into memory together.
-fn select(table: Table, is_behind: bool) -> String {
-    let Source { columns, size, from, key } = source(table);
+fn select(table: JournalTable, is_behind: bool) -> String {
+    let SourceTable { columns, size, from, key } = source(table);
     let behind = match (is_behind, table.key()) {
         (false, _) => "",
         (true, 1) => " AND KEY > $1",
@@ -144,9 +144,9 @@ fn select(table: Table, is_behind: bool) -> String {
     let behind = behind.replace("KEY", key);
     let typed = columns.iter().zip(table.columns()).enumerate().map(|(n, (column, (_, kind)))| match kind {
         // Of small numbers and of booleans too.
-        Kind::Number if is_boolean(column) => format!("({column})::integer::bigint AS c{n}"),
-        Kind::Number => format!("({column})::bigint AS c{n}"),
-        Kind::Text | Kind::Key | Kind::Bytes => format!("{column} AS c{n}"),
+        ColumnKind::Number if is_boolean(column) => format!("({column})::integer::bigint AS c{n}"),
+        ColumnKind::Number => format!("({column})::bigint AS c{n}"),
+        ColumnKind::Text | ColumnKind::Key | ColumnKind::Bytes => format!("{column} AS c{n}"),
     });
     let typed: Vec<String> = typed.collect();
     let names: Vec<String> = (0..columns.len()).map(|n| format!("c{n}")).collect();
@@ -164,22 +164,24 @@ fn is_boolean(column: &str) -> bool {
     ["redelivered", "ordered", "guarded", "NULL"].iter().any(|end| column.ends_with(end))
 }
 
-fn parameter(value: &Value) -> &(dyn ToSql + Sync) {
+fn parameter(value: &CellValue) -> &(dyn ToSql + Sync) {
     match value {
-        Value::Null => &None::<i64>,
-        Value::Number(number) => number,
-        Value::Text(text) => text,
-        Value::Bytes(bytes) => bytes,
+        CellValue::Null => &None::<i64>,
+        CellValue::Number(number) => number,
+        CellValue::Text(text) => text,
+        CellValue::Bytes(bytes) => bytes,
     }
 }
 
-fn values(row: &Row, table: Table) -> Result<Values, Error> {
-    let value = |(n, (_, kind)): (usize, &(&str, Kind))| -> Result<Value, Error> {
+fn values(row: &Row, table: JournalTable) -> Result<CellValues, Error> {
+    let value = |(n, (_, kind)): (usize, &(&str, ColumnKind))| -> Result<CellValue, Error> {
         Ok(match kind {
-            Kind::Number => row.try_get::<_, Option<i64>>(n)?.map_or(Value::Null, Value::Number),
-            Kind::Text => row.try_get::<_, Option<String>>(n)?.map_or(Value::Null, Value::Text),
-            Kind::Key | Kind::Bytes => {
-                row.try_get::<_, Option<Vec<u8>>>(n)?.map_or(Value::Null, Value::Bytes)
+            ColumnKind::Number => {
+                row.try_get::<_, Option<i64>>(n)?.map_or(CellValue::Null, CellValue::Number)
+            }
+            ColumnKind::Text => row.try_get::<_, Option<String>>(n)?.map_or(CellValue::Null, CellValue::Text),
+            ColumnKind::Key | ColumnKind::Bytes => {
+                row.try_get::<_, Option<Vec<u8>>>(n)?.map_or(CellValue::Null, CellValue::Bytes)
             }
         })
     };
@@ -187,8 +189,8 @@ fn values(row: &Row, table: Table) -> Result<Values, Error> {
 }
 
 /// Adds the digest of a message in quarantine that is from before it was kept.
-fn complete(values: &mut Values) -> Result<(), String> {
-    let row = Table::Quarantined.named(values);
+fn complete(values: &mut CellValues) -> Result<(), String> {
+    let row = JournalTable::Quarantined.named(values);
     if row.text("digest").is_some() {
         return Ok(());
     }
@@ -199,9 +201,9 @@ fn complete(values: &mut Values) -> Result<(), String> {
     let body = StoredBody { extent, bytes: row.bytes("body").to_vec() }.read();
     let body = body.map_err(|error| format!("message {number} in quarantine cannot be read: {error}"))?;
     let digest = BodyDigest::of(&body).to_string();
-    for (value, (name, _)) in values.iter_mut().zip(Table::Quarantined.columns()) {
+    for (value, (name, _)) in values.iter_mut().zip(JournalTable::Quarantined.columns()) {
         if *name == "digest" {
-            *value = Value::Text(digest.clone());
+            *value = CellValue::Text(digest.clone());
         }
     }
     Ok(())

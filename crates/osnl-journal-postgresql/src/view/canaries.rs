@@ -1,6 +1,6 @@
 //! Canaries that have come back: the delivery of each is recorded by the daemon that made it.
 
-use super::View;
+use super::JournalView;
 use crate::options::Options;
 use crate::session::Session;
 
@@ -9,7 +9,7 @@ const RETURNED: &str = "SELECT DISTINCT a.message_id FROM osnl_arrival a JOIN os
        ON d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16 \
      WHERE a.event_type = 'osnl.canary' AND length(a.message_id) <= 64 AND a.message_id = ANY($1) AND d.action = $2 AND d.state BETWEEN 4 AND 5";
 
-impl View {
+impl JournalView {
     /// Returns those of these canaries that have come back.
     pub(crate) async fn returned_canaries(
         &self,

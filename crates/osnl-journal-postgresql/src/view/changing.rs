@@ -11,12 +11,12 @@ use osnl_journal::sqlite::{Change, ChangeOutcome};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Error;
 
-use super::{View, conditions};
-use crate::asked::{ChangeKind, Verdict};
+use super::{JournalView, conditions};
+use crate::asked::{ChangeKind, RowAnswer};
 use crate::delivery::delivery;
 use crate::options::Options;
 use crate::session::{Session, words};
-use crate::shared::SharedState;
+use crate::shared::SharedJournalState;
 
 /// The interval at which answers are looked for.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -39,7 +39,7 @@ const TAKE_BACK: &str = "DELETE FROM osnl_change WHERE command = $1 AND (verdict
 
 /// A command whose answers are awaited; they are given up when it is dropped.
 struct CommandInProgress<'a> {
-    shared: &'a SharedState,
+    shared: &'a SharedJournalState,
     id: Vec<u8>,
 }
 
@@ -49,7 +49,7 @@ impl Drop for CommandInProgress<'_> {
     }
 }
 
-impl View {
+impl JournalView {
     /// Returns the deliveries that a change is about.
     pub(crate) async fn select(&self, options: &Options, change: &Change) -> Result<Vec<DeliveryId>, String> {
         let Some(filter) = change.selection() else { return Ok(Vec::new()) };
@@ -68,7 +68,7 @@ impl View {
     pub(crate) async fn change(
         &self,
         options: &Options,
-        shared: &SharedState,
+        shared: &SharedJournalState,
         (change, ids, is_dry_run): (&Change, &[DeliveryId], bool),
     ) -> Result<ChangeOutcome, String> {
         let mut outcome = ChangeOutcome::default();
@@ -97,12 +97,12 @@ impl View {
             sleep(AGAIN).await;
         }
         for (delivery, verdict, why) in self.take_back(options, &command.id, &mut outcome).await? {
-            match Verdict::of_number(verdict) {
-                Some(Verdict::Changed) => outcome.changed.push(delivery),
-                Some(Verdict::UnderWay) => outcome.under_way.push(delivery),
-                Some(Verdict::Asked) => outcome.refused.push((delivery, UNANSWERED.to_owned())),
-                Some(Verdict::Refused) => outcome.refused.push((delivery, why.unwrap_or_default())),
-                Some(Verdict::Left) | None => {}
+            match RowAnswer::of_number(verdict) {
+                Some(RowAnswer::Changed) => outcome.changed.push(delivery),
+                Some(RowAnswer::UnderWay) => outcome.under_way.push(delivery),
+                Some(RowAnswer::Asked) => outcome.refused.push((delivery, UNANSWERED.to_owned())),
+                Some(RowAnswer::Refused) => outcome.refused.push((delivery, why.unwrap_or_default())),
+                Some(RowAnswer::Left) | None => {}
             }
         }
         outcome.changed.sort_unstable();

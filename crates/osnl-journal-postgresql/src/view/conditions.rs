@@ -4,7 +4,7 @@
 
 use osnl_core::moment::millis;
 use osnl_journal::DeliveryId;
-use osnl_journal::sqlite::{About, Answers, Filter, Moment, Phase, State};
+use osnl_journal::sqlite::{About, AnswerPolicy, Filter, Moment, Phase, RowState};
 
 use crate::lane::ARRIVED;
 
@@ -23,7 +23,7 @@ pub(super) fn of(filter: &Filter) -> String {
     all.extend(action.as_ref().map(|action| format!("d.action = {}", quoted(action))));
     if !states.is_empty() {
         let mut all_states: Vec<i64> = states.iter().map(|state| *state as i64).collect();
-        all_states.extend(states.contains(&State::Waiting).then_some(i64::from(ARRIVED)));
+        all_states.extend(states.contains(&RowState::Waiting).then_some(i64::from(ARRIVED)));
         all.push(format!("d.state IN ({})", numbers(all_states)));
     }
     if !phases.is_empty() {
@@ -110,13 +110,13 @@ fn of_resource(name: &str) -> String {
     format!("({} OR {} OR {key})", same("subject_id"), same("subject_name"))
 }
 
-fn of_answers(answers: &Answers) -> String {
+fn of_answers(answers: &AnswerPolicy) -> String {
     let holds = |column: &str| match answers {
-        Answers::Status(status) => {
+        AnswerPolicy::Status(status) => {
             let status: String = status.chars().map(|c| if c == 'x' { '_' } else { c }).collect();
             format!("({column} LIKE '%status {status}%' OR {column} LIKE '%: {status}')")
         }
-        Answers::Text(text) => format!("strpos(lower({column}), {}) > 0", quoted(&text.to_lowercase())),
+        AnswerPolicy::Text(text) => format!("strpos(lower({column}), {}) > 0", quoted(&text.to_lowercase())),
     };
     format!(
         "({} OR d.tries > 0 AND EXISTS (SELECT 1 FROM osnl_attempt t WHERE t.delivery = d.id AND {}))",

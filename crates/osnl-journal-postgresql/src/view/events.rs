@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use osnl_core::event::AskedFor;
 use osnl_core::received::ReceivedMessage;
-use osnl_journal::identity::Identity;
-use osnl_journal::sqlite::{Filter, KeptEvent, Page, Row};
+use osnl_journal::identity::MessageIdentity;
+use osnl_journal::sqlite::{DeliveryListRow, Filter, KeptEvent, ListPage};
 use osnl_model::Notification;
 use tokio_postgres::Error;
 
 use super::listing::list;
-use super::{View, conditions};
+use super::{JournalView, conditions};
 use crate::command::message_key;
 use crate::load::{MESSAGES, received};
 use crate::options::Options;
@@ -21,7 +21,7 @@ const KEPT: &str = "SELECT count(*) FROM osnl_arrival WHERE identity = ANY($1)";
 const FOUND: &str = "SELECT delivery, found FROM osnl_enriched WHERE delivery = ANY($1)";
 const NAMED: &str = "SELECT id, message_id FROM osnl_arrival WHERE message_id = ANY($1) ORDER BY id";
 
-impl View {
+impl JournalView {
     /// Returns a message with its deliveries; `None` if it has left.
     pub(crate) async fn event(&self, options: &Options, number: u64) -> Result<Option<KeptEvent>, String> {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
@@ -36,7 +36,7 @@ impl View {
         messages: &[(Arc<ReceivedMessage>, Arc<Notification>)],
     ) -> Result<u64, String> {
         let keys = messages.iter().filter_map(|(received, notification)| {
-            let identity = Identity::of(received, notification);
+            let identity = MessageIdentity::of(received, notification);
             let id = identity.id.clone()?;
             Some(message_key(received, &identity, b"message", id.as_bytes()))
         });
@@ -85,22 +85,22 @@ async fn event(session: &mut Session, number: i64) -> Result<Option<KeptEvent>, 
     Ok(Some(KeptEvent { number, received, deliveries: deliveries(session, number).await? }))
 }
 
-async fn deliveries(session: &mut Session, number: u64) -> Result<Vec<Row>, Error> {
+async fn deliveries(session: &mut Session, number: u64) -> Result<Vec<DeliveryListRow>, Error> {
     let filter = Filter { event: Some(number), ..Filter::default() };
-    list(session, &filter, &Page { limit: u32::MAX, ..Page::default() }).await
+    list(session, &filter, &ListPage { limit: u32::MAX, ..ListPage::default() }).await
 }
 
 /// Returns the enrichments that are kept with the deliveries of each message, secrets and all.
 pub(crate) async fn asked_for(
     session: &mut Session,
-    events: &[Vec<Row>],
+    events: &[Vec<DeliveryListRow>],
 ) -> Result<Vec<Vec<AskedFor>>, Error> {
     let ids: Vec<i64> = events.iter().flatten().map(|row| row.id.row()).collect();
     let mut texts: HashMap<i64, String> = HashMap::new();
     for row in session.query(FOUND, &[&ids]).await? {
         texts.insert(row.try_get(0)?, row.try_get(1)?);
     }
-    let of = |row: &Row| {
+    let of = |row: &DeliveryListRow| {
         let found = serde_json::from_str(texts.get(&row.id.row())?).ok()?;
         Some(AskedFor { rule: row.rule.clone(), action: row.action.clone(), resource: row.resource, found })
     };
@@ -111,8 +111,8 @@ pub(crate) async fn asked_for(
 pub(crate) async fn deliveries_of(
     session: &mut Session,
     message_ids: &HashSet<String>,
-) -> Result<HashMap<String, Vec<Row>>, Error> {
-    let mut found: HashMap<String, Vec<Row>> = HashMap::new();
+) -> Result<HashMap<String, Vec<DeliveryListRow>>, Error> {
+    let mut found: HashMap<String, Vec<DeliveryListRow>> = HashMap::new();
     let ids: Vec<&str> = message_ids.iter().map(String::as_str).filter(|id| !id.contains('\0')).collect();
     if ids.is_empty() {
         return Ok(found);

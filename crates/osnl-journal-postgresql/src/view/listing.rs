@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use osnl_core::moment::moment;
 use osnl_journal::DeliveryId;
 use osnl_journal::sqlite::{
-    AttemptRow, BoundedCount, DeliveryDetails, Filter, Order, Page, Phase, PhaseCount, Row, State,
+    AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, ListPage, Phase, PhaseCount,
+    RowOrder, RowState,
 };
 use tokio_postgres::{Error, Row as Found};
 
-use super::{View, conditions};
+use super::{JournalView, conditions};
 use crate::delivery::delivery;
 use crate::lane::ARRIVED;
 use crate::load::{MESSAGES, received};
@@ -41,15 +42,15 @@ const COUNT_BEHIND: &str =
 const FIRST_BEHIND: &str = "SELECT id FROM osnl_delivery WHERE lane = $1 AND state BETWEEN -1 AND 2 AND id > $2 \
      ORDER BY id LIMIT $3";
 
-impl View {
+impl JournalView {
     /// Returns the deliveries of a page, and the counts of all that match, at most so many of the newest.
     pub(crate) async fn list(
         &self,
         options: &Options,
         filter: &Filter,
-        page: &Page,
+        page: &ListPage,
         most: u64,
-    ) -> Result<(Vec<Row>, BoundedCount), String> {
+    ) -> Result<(Vec<DeliveryListRow>, BoundedCount), String> {
         let both = async |session: &mut Session| {
             let rows = list(session, filter, page).await?;
             Ok((rows, count(session, filter, most).await?))
@@ -67,17 +68,21 @@ impl View {
     }
 }
 
-pub(super) async fn list(session: &mut Session, filter: &Filter, page: &Page) -> Result<Vec<Row>, Error> {
+pub(super) async fn list(
+    session: &mut Session,
+    filter: &Filter,
+    page: &ListPage,
+) -> Result<Vec<DeliveryListRow>, Error> {
     let conditions = conditions::of(filter);
     let attention = conditions::attention(&filter.moment);
     let (order, behind) = match (page.order, page.after) {
-        (Order::Oldest, after) => {
+        (RowOrder::Oldest, after) => {
             ("d.id".to_owned(), after.map(|after| format!(" AND d.id > {}", after.id.row())))
         }
-        (Order::Newest, after) => {
+        (RowOrder::Newest, after) => {
             ("d.id DESC".to_owned(), after.map(|after| format!(" AND d.id < {}", after.id.row())))
         }
-        (Order::Attention, after) => {
+        (RowOrder::Attention, after) => {
             let behind = after.map(|after| {
                 let (id, is_attention) = (after.id.row(), after.is_attention);
                 format!(" AND ({attention} < {is_attention} OR {attention} = {is_attention} AND d.id < {id})")
@@ -113,7 +118,7 @@ async fn count(session: &mut Session, filter: &Filter, most: u64) -> Result<Boun
 
 async fn show(session: &mut Session, id: DeliveryId) -> Result<Option<DeliveryDetails>, Error> {
     let filter = Filter { ids: vec![id], ..Filter::default() };
-    let Some(row) = list(session, &filter, &Page::default()).await?.pop() else { return Ok(None) };
+    let Some(row) = list(session, &filter, &ListPage::default()).await?.pop() else { return Ok(None) };
     let mut tries = Vec::new();
     for found in session.query(TRIES, &[&id.row()]).await? {
         tries.push(AttemptRow {
@@ -136,7 +141,7 @@ async fn show(session: &mut Session, id: DeliveryId) -> Result<Option<DeliveryDe
         first.push(delivery(found.try_get(0)?));
     }
     let filter = Filter { event: Some(arrival.unsigned_abs()), ..Filter::default() };
-    let page = Page { limit: OTHERS + 1, ..Page::default() };
+    let page = ListPage { limit: OTHERS + 1, ..ListPage::default() };
     let mut others = list(session, &filter, &page).await?;
     others.retain(|other| other.id != id);
     others.truncate(OTHERS as usize);
@@ -146,18 +151,18 @@ async fn show(session: &mut Session, id: DeliveryId) -> Result<Option<DeliveryDe
 }
 
 /// One that has arrived will wait, or begin, in its lane.
-pub(super) fn state(number: i16) -> State {
-    State::ALL.into_iter().find(|state| *state as i16 == number).unwrap_or(State::Waiting)
+pub(super) fn state(number: i16) -> RowState {
+    RowState::ALL.into_iter().find(|state| *state as i16 == number).unwrap_or(RowState::Waiting)
 }
 
-fn row(found: &Found) -> Result<Row, Error> {
+fn row(found: &Found) -> Result<DeliveryListRow, Error> {
     let at = |column: usize| found.try_get::<_, Option<i64>>(column);
     let number =
         |column: usize| found.try_get::<_, i64>(column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     let key: Option<Vec<u8>> = found.try_get(3)?;
     let numbered: i16 = found.try_get(4)?;
     let when = |at: Option<i64>| -> Option<SystemTime> { at.map(moment) };
-    Ok(Row {
+    Ok(DeliveryListRow {
         id: delivery(found.try_get(0)?),
         rule: found.try_get(1)?,
         action: found.try_get(2)?,

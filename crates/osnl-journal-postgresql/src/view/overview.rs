@@ -6,14 +6,14 @@ use std::time::SystemTime;
 use osnl_core::moment::moment;
 use osnl_journal::PausedActions;
 use osnl_journal::shared::SharedOverview;
-use osnl_journal::sqlite::{FailingKey, Overview, State, Tally};
+use osnl_journal::sqlite::{FailingKey, Overview, RowState, Tally};
 use tokio_postgres::Error;
 
 use super::listing::state;
-use super::{PAUSED, View};
+use super::{JournalView, PAUSED};
 use crate::bounds::OF_QUARANTINE;
 use crate::delivery::delivery;
-use crate::leases::Token;
+use crate::leases::LeaseToken;
 use crate::options::Options;
 use crate::session::Session;
 
@@ -41,17 +41,21 @@ const DEAD: &str =
 const COUNTS: &str = "SELECT (SELECT count(*) FROM osnl_arrival), (SELECT count(*) FROM osnl_unreadable), \
      (SELECT received FROM osnl_arrival ORDER BY id LIMIT 1)";
 
-impl View {
+impl JournalView {
     /// Counts what is kept, and the share of the member with this token.
-    pub(crate) async fn overview(&self, options: &Options, token: &Token) -> Result<SharedOverview, String> {
+    pub(crate) async fn overview(
+        &self,
+        options: &Options,
+        token: &LeaseToken,
+    ) -> Result<SharedOverview, String> {
         self.read(options, async |session: &mut Session| overview(session, token).await).await
     }
 }
 
 /// The deliveries of an action and state in all partitions, and in those of a member.
-type Counts = BTreeMap<(String, State), [i64; 2]>;
+type StateCounts = BTreeMap<(String, RowState), [i64; 2]>;
 
-fn tally(counts: &Counts, of: usize) -> Vec<Tally> {
+fn tally(counts: &StateCounts, of: usize) -> Vec<Tally> {
     let some = counts.iter().filter(|(_, numbers)| numbers[of] > 0);
     some.map(|((action, state), numbers)| {
         let count = numbers[of].unsigned_abs();
@@ -60,9 +64,9 @@ fn tally(counts: &Counts, of: usize) -> Vec<Tally> {
     .collect()
 }
 
-async fn overview(session: &mut Session, token: &Token) -> Result<SharedOverview, Error> {
+async fn overview(session: &mut Session, token: &LeaseToken) -> Result<SharedOverview, Error> {
     let mut found = SharedOverview::default();
-    let mut counts = Counts::new();
+    let mut counts = StateCounts::new();
     for row in session.query(TALLY, &[token]).await? {
         counts.insert((row.try_get(0)?, state(row.try_get(1)?)), [row.try_get(2)?, row.try_get(3)?]);
     }
@@ -73,7 +77,7 @@ async fn overview(session: &mut Session, token: &Token) -> Result<SharedOverview
         let numbers = counts.entry((action.clone(), begins)).or_default();
         numbers[0] += row.try_get::<_, i64>(2)?;
         numbers[1] += row.try_get::<_, i64>(3)?;
-        if begins == State::Waiting {
+        if begins == RowState::Waiting {
             earlier(&mut found.oldest, action, moment(row.try_get(4)?));
         }
     }
@@ -82,13 +86,13 @@ async fn overview(session: &mut Session, token: &Token) -> Result<SharedOverview
     found.own.reports_sums = !session.query(OWNER, &[&OF_QUARANTINE, token]).await?.is_empty();
     for of in &found.tally {
         let action = &of.action;
-        if of.state == State::Ready {
+        if of.state == RowState::Ready {
             for row in session.query(OLDEST, &[action]).await? {
                 earlier(&mut found.oldest, action.clone(), moment(row.try_get(0)?));
             }
             found.failing.insert(action.clone(), failing(session, action).await?);
         }
-        if of.state == State::Dead
+        if of.state == RowState::Dead
             && let Some(row) = session.query(DEAD, &[action]).await?.first()
             && let Some(reason) = row.try_get(0)?
         {

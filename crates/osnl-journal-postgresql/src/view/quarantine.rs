@@ -9,7 +9,7 @@ use osnl_journal::sqlite::{Bodies, Unreadable, UnreadableFilter};
 use osnl_model::BodyDigest;
 use tokio_postgres::{Error, Row};
 
-use super::View;
+use super::JournalView;
 use super::conditions::quoted;
 use crate::load::head;
 use crate::options::Options;
@@ -19,7 +19,7 @@ pub(crate) const COLUMNS: &str = "id, reason, size, extent, message_id, publishe
      exchange, routing_key, content_type, content_encoding, compression, digest, body";
 const FORGET: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1) RETURNING id";
 
-impl View {
+impl JournalView {
     /// Returns the messages that a filter matches and that have a larger number, oldest first.
     pub(crate) async fn quarantined(
         &self,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use osnl_core::moment::moment;
-use osnl_journal::sqlite::State;
+use osnl_journal::sqlite::RowState;
 use osnl_journal::sqlite::upkeep::{Contents, Observer, UpkeepProgress, VerifyReport};
 use tokio_postgres::{Error, Row};
 
@@ -15,7 +15,7 @@ use crate::load::{BODIES, MESSAGES, received};
 use crate::options::Options;
 use crate::schema;
 use crate::session::{Session, words};
-use crate::tls::Tls;
+use crate::tls::PostgresTls;
 
 /// The longest time for an answer: a count reads a whole table.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -54,7 +54,7 @@ const TALLY: &str = "SELECT coalesce(t.partition, d.partition), coalesce(t.actio
 
 /// Reads all of the tables; `None` if the observer has ended it.
 pub(crate) async fn verify(options: &Options, observer: &Observer) -> Result<Option<VerifyReport>, String> {
-    let tls = Tls::of(&options.url)?;
+    let tls = PostgresTls::of(&options.url)?;
     let session = Session::connect(&options.url, tls, PATIENCE).await.map_err(|error| words(&error))?;
     let found = schema::check(&session.client).await.map_err(|error| error.to_string())?;
     if found < schema::VERSION {
@@ -64,30 +64,30 @@ pub(crate) async fn verify(options: &Options, observer: &Observer) -> Result<Opt
         ));
     }
     session.client.batch_execute(SNAPSHOT).await.map_err(|error| words(&error))?;
-    let mut check = Check { session, observer, reported: None, problems: Vec::new() };
+    let mut check = DatabaseCheck { session, observer, reported: None, problems: Vec::new() };
     check.run(found).await.map_err(|error| words(&error))
 }
 
 /// A check that is under way.
-struct Check<'a> {
+struct DatabaseCheck<'a> {
     session: Session,
     observer: &'a Observer,
     reported: Option<Instant>,
     problems: Vec<String>,
 }
 
-impl Check<'_> {
+impl DatabaseCheck<'_> {
     async fn run(&mut self, version: i32) -> Result<Option<VerifyReport>, Error> {
         let rows = self.session.query(CONTENTS, &[]).await?;
         let contents = rows.first().map(|row| contents(row, version)).transpose()?.unwrap_or_default();
         if self.messages(contents.events).await?.is_break() {
             return Ok(None);
         }
-        let last = State::ALL.len() as i16 - 1;
+        let last = RowState::ALL.len() as i16 - 1;
         self.each(UNKNOWN, last, "has an unknown state").await?;
         self.each(LOST, -1, "has no message").await?;
-        self.each(STUCK, State::Waiting as i16, "waits for no other").await?;
-        self.each(TWO, State::Ready as i16, "is ready with another one of its resource").await?;
+        self.each(STUCK, RowState::Waiting as i16, "waits for no other").await?;
+        self.each(TWO, RowState::Ready as i16, "is ready with another one of its resource").await?;
         self.tally().await?;
         self.quarantine().await?;
         Ok(Some(VerifyReport { contents, problems: std::mem::take(&mut self.problems) }))
@@ -148,8 +148,8 @@ impl Check<'_> {
         for row in self.session.query(TALLY, &[&(NAMED as i64 + 1)]).await? {
             let (partition, action): (i16, String) = (row.try_get(0)?, row.try_get(1)?);
             let (number, kept, there): (i16, i64, i64) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-            let state = State::ALL.into_iter().find(|state| *state as i16 == number);
-            let state = state.map_or("in an unknown state", State::name);
+            let state = RowState::ALL.into_iter().find(|state| *state as i16 == number);
+            let state = state.map_or("in an unknown state", RowState::name);
             found.push(format!(
                 "partition {partition}, action {action}: {kept} deliveries {state} are counted, and there are {there}"
             ));

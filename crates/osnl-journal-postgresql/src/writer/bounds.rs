@@ -2,11 +2,11 @@
 
 use tokio_postgres::Error;
 
-use super::Writer;
+use super::PostgresWriter;
 use crate::bounds::{self, OF_QUARANTINE};
-use crate::job::Job;
+use crate::job::TransactionJob;
 
-impl Writer {
+impl PostgresWriter {
     /// Removes a bite of what is beyond the bounds.
     pub(super) async fn keep_bounds(&mut self) -> Result<(), Error> {
         let (own, most) = (self.member.leases.partitions(), self.options.max_dead);
@@ -16,7 +16,7 @@ impl Writer {
         let beyond = bounds::beyond(session, &own, most).await?;
         if !beyond.is_empty() {
             match bounds::write_letters(session, &file, &beyond).await? {
-                Ok(()) => self.remove(&Job::Bury(beyond)).await,
+                Ok(()) => self.remove(&TransactionJob::Bury(beyond)).await,
                 Err(error) => {
                     let error = error.to_string();
                     tracing::warn!(error, "dead letters cannot be moved out of the journal");
@@ -33,13 +33,13 @@ impl Writer {
             tracing::warn!(error, "unreadable messages cannot be moved out of the journal");
         }
         if !written.is_empty() {
-            self.remove(&Job::Unload(written)).await;
+            self.remove(&TransactionJob::Unload(written)).await;
         }
         Ok(())
     }
 
     /// Removes what is in the file.
-    async fn remove(&mut self, job: &Job<'_>) {
+    async fn remove(&mut self, job: &TransactionJob<'_>) {
         if let Err(refusal) = self.transact(job).await {
             _ = self.bear(refusal).await;
         }

@@ -1,16 +1,16 @@
 //! The operator's changes in this member's partitions.
 
-use super::Writer;
-use crate::change::ChangeResult;
-use crate::job::Job;
+use super::PostgresWriter;
+use crate::change::ChangePassResult;
+use crate::job::TransactionJob;
 use crate::results::JobResult;
 
-impl Writer {
+impl PostgresWriter {
     /// Makes the changes that were asked for. Nothing is claimed meanwhile, so that what the transaction takes for claimed is all
     /// that is.
     pub(super) async fn make_changes(&mut self) {
         let claimed = self.shared.claimable.freeze();
-        let changed = self.transact(&Job::Change(claimed)).await;
+        let changed = self.transact(&TransactionJob::Change(claimed)).await;
         match changed {
             Ok((JobResult::Changed(result), _)) => self.tell_changed(*result).await,
             Ok(_) => {}
@@ -21,8 +21,8 @@ impl Writer {
     }
 
     /// Memory follows the tables.
-    async fn tell_changed(&mut self, result: ChangeResult) {
-        let ChangeResult { changed, under_way, promoted } = result;
+    async fn tell_changed(&mut self, result: ChangePassResult) {
+        let ChangePassResult { changed, under_way, promoted } = result;
         for changed in &changed {
             // The next claim reads it as it is now.
             self.shared.claimable.withdraw(&changed.action, changed.id);

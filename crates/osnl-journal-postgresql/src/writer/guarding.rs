@@ -8,14 +8,14 @@ use osnl_journal::begin::HeldByGuard;
 use tokio::time::Instant;
 use tokio_postgres::Error;
 
-use super::Writer;
+use super::PostgresWriter;
 use crate::guards;
 use crate::held::HeldDelivery;
 
 /// The log repeats that a guard holds so seldom.
 const REMIND: Duration = Duration::from_secs(60);
 
-impl Writer {
+impl PostgresWriter {
     /// Counts and logs what guards hold from now on.
     pub(super) fn tell_held(&mut self, held: &[HeldDelivery]) {
         let now = Instant::now();

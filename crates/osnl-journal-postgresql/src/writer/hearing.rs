@@ -2,19 +2,19 @@
 
 use tokio_postgres::Error;
 
-use super::Writer;
-use crate::job::Job;
+use super::PostgresWriter;
+use crate::job::TransactionJob;
 use crate::results::JobResult;
 use crate::streams;
 
-impl Writer {
+impl PostgresWriter {
     /// Tells the other members what this one has received since it told last.
     pub(super) async fn tell_streams(&mut self) {
         let untold = self.shared.counters.series.streams.untold();
         if untold.is_empty() {
             return;
         }
-        match self.transact(&Job::Tell(&untold, self.options.lease)).await {
+        match self.transact(&TransactionJob::Tell(&untold, self.options.lease)).await {
             Ok((JobResult::Told, _)) => self.shared.counters.series.streams.told(&untold),
             Ok(_) => {}
             // With the next renewal.

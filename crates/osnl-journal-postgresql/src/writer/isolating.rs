@@ -7,40 +7,40 @@
 
 use osnl_journal::Settle;
 
-use super::Writer;
-use crate::command::{Command, NewUnreadable};
-use crate::job::{Job, Refusal};
+use super::PostgresWriter;
+use crate::command::{NewUnreadable, PostgresCommand};
+use crate::job::{CommitRefusal, TransactionJob};
 use crate::results::{AppendResult, JobResult};
 
-impl Writer {
+impl PostgresWriter {
     /// Makes a refused group smaller, or takes the refused message out of it. `false` when the program ends.
-    pub(super) async fn isolate(&mut self, batch: &mut Vec<Command>, reason: String) -> bool {
+    pub(super) async fn isolate(&mut self, batch: &mut Vec<PostgresCommand>, reason: String) -> bool {
         if batch.len() > 1 {
             self.halve(batch);
             return true;
         }
-        if !matches!(&batch[..], [Command::Append(..) | Command::SetAside(..)]) {
+        if !matches!(&batch[..], [PostgresCommand::Append(..) | PostgresCommand::SetAside(..)]) {
             return self.repeat(&reason).await;
         }
         // A group also admits what is stored already: the cause may be there.
-        match self.transact(&Job::Group(&[])).await {
+        match self.transact(&TransactionJob::Group(&[])).await {
             Ok((JobResult::Group(done), _)) => {
                 self.tell(Vec::new(), *done, Vec::new()).await;
             }
             Ok(_) => {}
-            Err(Refusal::Unstorable(reason)) => return self.repeat(&reason).await,
+            Err(CommitRefusal::Unstorable(reason)) => return self.repeat(&reason).await,
             // The group meets it too.
             Err(refusal) => return self.bear(refusal).await,
         }
         match batch.pop() {
-            Some(Command::Append(new, receipt)) => {
+            Some(PostgresCommand::Append(new, receipt)) => {
                 self.tell_appended(&new, AppendResult::Refused);
                 let received = (*new.entry.received).clone();
                 let reason = format!("PostgreSQL cannot store it: {reason}");
                 let unreadable = NewUnreadable { received, reason, reader: new.reader, id: new.id };
-                batch.push(Command::SetAside(Box::new(unreadable), receipt));
+                batch.push(PostgresCommand::SetAside(Box::new(unreadable), receipt));
             }
-            Some(Command::SetAside(new, receipt)) => {
+            Some(PostgresCommand::SetAside(new, receipt)) => {
                 let origin = &new.received.origin;
                 tracing::error!(
                     listener.name = &*origin.listener,

@@ -2,30 +2,30 @@
 
 use tokio_postgres::Error;
 
-use super::Writer;
-use crate::command::Command;
-use crate::job::Job;
+use super::PostgresWriter;
+use crate::command::PostgresCommand;
+use crate::job::TransactionJob;
 use crate::member::ReaderEpoch;
-use crate::reader::Reader;
+use crate::reader::QueueReader;
 use crate::results::JobResult;
 use crate::session::words;
 use crate::stream_lease::{READERS, ReaderRow};
 
-impl Writer {
+impl PostgresWriter {
     /// Carries out commands about leases of streams, behind the group that was queued with them.
-    pub(super) async fn lease_as_asked(&mut self, commands: Vec<Command>) {
-        let (mut positions, mut has_requests) = (Vec::<(Reader, String)>::new(), false);
+    pub(super) async fn lease_as_asked(&mut self, commands: Vec<PostgresCommand>) {
+        let (mut positions, mut has_requests) = (Vec::<(QueueReader, String)>::new(), false);
         for command in commands {
             match command {
-                Command::Lease(request) => {
+                PostgresCommand::Lease(request) => {
                     self.streams.request(request);
                     has_requests = true;
                 }
-                Command::Position(reader, epoch, position) if self.has_lease(&reader, epoch) => {
+                PostgresCommand::Position(reader, epoch, position) if self.has_lease(&reader, epoch) => {
                     positions.retain(|(known, _)| *known != reader);
                     positions.push((reader, position));
                 }
-                Command::GiveBack(reader, epoch) if self.has_lease(&reader, epoch) => {
+                PostgresCommand::GiveBack(reader, epoch) if self.has_lease(&reader, epoch) => {
                     self.keep_positions(std::mem::take(&mut positions)).await;
                     self.give_streams_back(vec![reader]).await;
                     has_requests = true;
@@ -39,14 +39,14 @@ impl Writer {
         }
     }
 
-    fn has_lease(&self, reader: &Reader, epoch: i64) -> bool {
+    fn has_lease(&self, reader: &QueueReader, epoch: i64) -> bool {
         let reading = self.member.reading.get(reader);
         self.member.leased.contains(reader) && reading.is_some_and(|reading| reading.epoch == epoch)
     }
 
-    async fn keep_positions(&mut self, mut positions: Vec<(Reader, String)>) {
+    async fn keep_positions(&mut self, mut positions: Vec<(QueueReader, String)>) {
         while !positions.is_empty() {
-            match self.transact(&Job::Keep(positions.clone())).await {
+            match self.transact(&TransactionJob::Keep(positions.clone())).await {
                 Ok(_) => return,
                 Err(refusal) => {
                     if !self.bear(refusal).await {
@@ -64,7 +64,7 @@ impl Writer {
     }
 
     /// Gives these back; another member takes them with its next look.
-    pub(super) async fn give_streams_back(&mut self, readers: Vec<Reader>) {
+    pub(super) async fn give_streams_back(&mut self, readers: Vec<QueueReader>) {
         if readers.is_empty() {
             return;
         }
@@ -73,13 +73,13 @@ impl Writer {
             self.member.reading.remove(reader);
             self.member.fenced.insert(reader.clone());
         }
-        if let Err(refusal) = self.transact(&Job::GiveBack(readers)).await {
+        if let Err(refusal) = self.transact(&TransactionJob::GiveBack(readers)).await {
             _ = self.bear(refusal).await;
         }
     }
 
     /// The member has the lease no more.
-    pub(super) fn lose_stream(&mut self, reader: &Reader) {
+    pub(super) fn lose_stream(&mut self, reader: &QueueReader) {
         self.member.leased.remove(reader);
         self.streams.lose(reader);
     }
@@ -98,7 +98,7 @@ impl Writer {
             return Ok(());
         }
         let Some(session) = &mut self.session else { return Ok(()) };
-        let names: Vec<Vec<u8>> = wanted.iter().map(Reader::name).collect();
+        let names: Vec<Vec<u8>> = wanted.iter().map(QueueReader::name).collect();
         let asked = self.options.clock.now();
         let mut rows = Vec::new();
         for row in session.query(READERS, &[&names]).await? {
@@ -113,7 +113,7 @@ impl Writer {
             if !self.streams.is_free((&reader, &self.member.token), row, moments, self.options.lease) {
                 continue;
             }
-            match self.transact(&Job::Lease(reader.clone(), seen)).await {
+            match self.transact(&TransactionJob::Lease(reader.clone(), seen)).await {
                 Ok((JobResult::Leased(Some((epoch, position))), _)) => {
                     self.member.fenced.remove(&reader);
                     self.member.reading.insert(reader.clone(), ReaderEpoch { epoch, numbers: 0..0 });

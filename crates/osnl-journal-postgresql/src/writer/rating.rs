@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::Writer;
-use crate::job::Job;
+use super::PostgresWriter;
+use crate::job::TransactionJob;
 use crate::results::JobResult;
 use crate::tokens::RateTokens;
 
-impl Writer {
+impl PostgresWriter {
     /// Asks for calls of an action, and settles those that were granted before.
     pub(super) async fn order_calls(&mut self, action: &str) {
         let tokens = self.shared.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(action).cloned();
@@ -38,7 +38,7 @@ impl Writer {
 
     async fn order(&mut self, tokens: &RateTokens, is_last: bool) {
         let Some(order) = tokens.order(is_last) else { return };
-        let answer = match self.transact(&Job::Calls(order)).await {
+        let answer = match self.transact(&TransactionJob::Calls(order)).await {
             Ok((JobResult::Calls(answer), sent)) => Some((answer, sent)),
             Ok(_) => None,
             Err(refusal) => {

@@ -5,17 +5,22 @@ use std::sync::Arc;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::{Entry, Outcome, Settle, begin, store};
 
-use super::Writer;
+use super::PostgresWriter;
 use crate::change::ChangedDelivery;
-use crate::command::{Command, NewEntry};
+use crate::command::{NewEntry, PostgresCommand};
 use crate::delivery::Promotion;
 use crate::results::{AppendResult, GroupResult};
 
 /// The most arrivals in `unsettled`; the latest are kept.
 const UNSETTLED: usize = u16::MAX as usize;
 
-impl Writer {
-    pub(super) async fn tell(&mut self, batch: Vec<Command>, mut done: GroupResult, fetches: Vec<Command>) {
+impl PostgresWriter {
+    pub(super) async fn tell(
+        &mut self,
+        batch: Vec<PostgresCommand>,
+        mut done: GroupResult,
+        fetches: Vec<PostgresCommand>,
+    ) {
         self.tell_held(&done.held);
         self.more_arrived |= done.arrived.as_ref().is_none_or(|arrived| !arrived.is_empty());
         self.member.arrived = done.arrived.take().unwrap_or_default();
@@ -28,7 +33,7 @@ impl Writer {
         for (n, command) in batch.into_iter().enumerate() {
             let appended = done.appended.get(&n).copied();
             match command {
-                Command::Append(new, receipt) => {
+                PostgresCommand::Append(new, receipt) => {
                     let appended = appended.unwrap_or(AppendResult::Refused);
                     let settle = match appended {
                         AppendResult::New | AppendResult::Noted | AppendResult::Copy => Settle::Acknowledge,
@@ -42,36 +47,36 @@ impl Writer {
                     }
                     told.push(new);
                 }
-                Command::SetAside(new, receipt) => {
+                PostgresCommand::SetAside(new, receipt) => {
                     if appended == Some(AppendResult::New) {
                         begin::count_unreadable(&new.received, &new.reason, &self.shared.counters);
                     }
                     let is_kept = matches!(appended, Some(AppendResult::New | AppendResult::Copy));
                     let _ = receipt.send(if is_kept { Settle::Acknowledge } else { Settle::Leave });
                 }
-                Command::DueNow(action, now) => {
+                PostgresCommand::DueNow(action, now) => {
                     self.shared.claimable.waits_until(&action, now);
                     if done.due_more {
-                        self.backlog.push_front(Command::DueNow(action, now));
+                        self.backlog.push_front(PostgresCommand::DueNow(action, now));
                     }
                 }
-                Command::Enriched(_, _, _, sender) => {
+                PostgresCommand::Enriched(_, _, _, sender) => {
                     let _ = sender.send(());
                 }
-                Command::Attempted(..)
-                | Command::Sent(..)
-                | Command::Retry(..)
-                | Command::End(..)
-                | Command::BeginReading(_)
-                | Command::Lease(_)
-                | Command::Position(..)
-                | Command::GiveBack(..)
-                | Command::Known(..)
-                | Command::Fetch(..)
-                | Command::Calls(_)
-                | Command::Close(_)
-                | Command::Look(_)
-                | Command::Do(_) => {}
+                PostgresCommand::Attempted(..)
+                | PostgresCommand::Sent(..)
+                | PostgresCommand::Retry(..)
+                | PostgresCommand::End(..)
+                | PostgresCommand::BeginReading(_)
+                | PostgresCommand::Lease(_)
+                | PostgresCommand::Position(..)
+                | PostgresCommand::GiveBack(..)
+                | PostgresCommand::Known(..)
+                | PostgresCommand::Fetch(..)
+                | PostgresCommand::Calls(_)
+                | PostgresCommand::Close(_)
+                | PostgresCommand::Look(_)
+                | PostgresCommand::Do(_) => {}
             }
         }
         while self.member.unsettled.len() > UNSETTLED {
@@ -83,11 +88,11 @@ impl Writer {
     }
 
     /// Brings what is in memory up to date, before anything is read into it; returns what is claimable again.
-    fn follow(&mut self, batch: &[Command], done: &GroupResult) -> Vec<Promotion> {
+    fn follow(&mut self, batch: &[PostgresCommand], done: &GroupResult) -> Vec<Promotion> {
         let shared = self.shared.clone();
         let mut again = Vec::new();
         for (n, command) in batch.iter().enumerate() {
-            if let Command::Append(new, _) = command {
+            if let PostgresCommand::Append(new, _) = command {
                 let Entry { received, notification, .. } = &new.entry;
                 let received = match done.happened.get(&n) {
                     Some(happened) => {
@@ -98,7 +103,7 @@ impl Writer {
                 };
                 self.member.messages.insert(new.id, &(received, notification.clone()));
             }
-            let (Command::End(id, _) | Command::Retry(id, ..)) = command else { continue };
+            let (PostgresCommand::End(id, _) | PostgresCommand::Retry(id, ..)) = command else { continue };
             let own = self.member.place(*id).is_some();
             let place = self.member.places.remove(id);
             let action: Option<Arc<str>> = place.map(|place| place.action);
@@ -108,17 +113,17 @@ impl Writer {
             self.member.deferred.remove(id);
             match command {
                 _ if let Some(changed) = done.changed.get(id) => self.count_pending_change(changed),
-                Command::Retry(_, due, ..) if done.retried.contains(id) => {
+                PostgresCommand::Retry(_, due, ..) if done.retried.contains(id) => {
                     shared.claimable.waits_until(&action, due.at);
                 }
-                Command::End(_, end) if let Some(made) = done.ended.get(id) => {
+                PostgresCommand::End(_, end) if let Some(made) = done.ended.get(id) => {
                     shared.gate.changed(&action, -1);
                     store::count(&end.outcome, &shared.counters);
                     if let (Some(to), true) = (&end.to, *made) {
                         shared.gate.changed(&to.action, 1);
                     }
                 }
-                Command::End(_, end) if own && end.outcome == Outcome::Returned => {
+                PostgresCommand::End(_, end) if own && end.outcome == Outcome::Returned => {
                     // It may be one that has failed, and has no place in memory: the next claim looks.
                     shared.claimable.waits_until(&action, 0);
                     again.push(Promotion::new(*id, action.to_string()));

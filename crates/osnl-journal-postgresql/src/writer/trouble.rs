@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime};
 use osnl_journal::JournalState;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Writer, wall};
-use crate::command::Command;
-use crate::job::{Job, Refusal, Result};
+use super::{PostgresWriter, wall};
+use crate::command::PostgresCommand;
+use crate::job::{CommitRefusal, Result, TransactionJob};
 use crate::member::CommitFault;
 use crate::prepare::prepare;
 use crate::results::JobResult;
 use crate::session::{OpenError, Session, refused, words};
-use crate::transaction::{Progress, Trouble};
+use crate::transaction::{CommitFailure, TransactionProgress};
 
 /// The pause after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -36,16 +36,16 @@ impl Contention {
     }
 }
 
-impl Writer {
+impl PostgresWriter {
     /// Repeats a transaction until it is known how it ended.
-    pub(super) async fn transact(&mut self, job: &Job<'_>) -> Result {
+    pub(super) async fn transact(&mut self, job: &TransactionJob<'_>) -> Result {
         let mut kept = None;
         let mut contention = None;
         loop {
             if let Err(refusal) = self.connected().await {
                 self.failed(&refusal.to_string());
                 if !self.pause().await {
-                    return Err(Refusal::Closing);
+                    return Err(CommitRefusal::Closing);
                 }
                 continue;
             }
@@ -54,7 +54,7 @@ impl Writer {
             let begun = Instant::now();
             let limit = self.options.patience * 2;
             let had_kept = kept.is_some();
-            let mut progress = Progress::Begins;
+            let mut progress = TransactionProgress::Begins;
             let run = job.run(session, &self.member, wall(), (&mut kept, &mut progress));
             let run = timeout(limit, run).await;
             let trouble = match run {
@@ -65,46 +65,51 @@ impl Writer {
                     return Ok((ended, Some(sent)));
                 }
                 Ok(Err(trouble)) => trouble,
-                Err(_) if progress == Progress::HasNumber || progress == Progress::Begins && !had_kept => {
-                    Trouble::TooSlow(format!("no answer within {} s", limit.as_secs()))
+                Err(_)
+                    if progress == TransactionProgress::HasNumber
+                        || progress == TransactionProgress::Begins && !had_kept =>
+                {
+                    CommitFailure::TooSlow(format!("no answer within {} s", limit.as_secs()))
                 }
-                Err(_) => Trouble::Unknown(format!("no answer within {} s", limit.as_secs())),
+                Err(_) => CommitFailure::Unknown(format!("no answer within {} s", limit.as_secs())),
             };
             match trouble {
-                Trouble::Committed => {
+                CommitFailure::Committed => {
                     if let Some(ended) = self.confirmed(kept.clone().filter(|_| had_kept)).await {
                         return ended;
                     }
                 }
-                Trouble::Forgotten => return self.refuse(Refusal::Forgotten).await,
-                Trouble::Lost(partitions) => return self.refuse(Refusal::Lost(partitions)).await,
-                Trouble::Fenced(readers) => return self.refuse(Refusal::Fenced(readers)).await,
-                Trouble::Behind(readers) => return self.refuse(Refusal::Behind(readers)).await,
-                Trouble::Conflict(reason) => {
+                CommitFailure::Forgotten => return self.refuse(CommitRefusal::Forgotten).await,
+                CommitFailure::Lost(partitions) => return self.refuse(CommitRefusal::Lost(partitions)).await,
+                CommitFailure::Fenced(readers) => return self.refuse(CommitRefusal::Fenced(readers)).await,
+                CommitFailure::Behind(readers) => return self.refuse(CommitRefusal::Behind(readers)).await,
+                CommitFailure::Conflict(reason) => {
                     self.rollback().await;
                     if !self.stand_back(contention.get_or_insert_with(Contention::begin), &reason).await {
-                        return Err(Refusal::Closing);
+                        return Err(CommitRefusal::Closing);
                     }
                 }
-                Trouble::Unknown(reason) => {
+                CommitFailure::Unknown(reason) => {
                     tracing::debug!(reason, "the end of a transaction is unknown; it is looked up");
                     self.member.fault = CommitFault::None;
                     self.session = None;
                 }
                 // All of it again would take as long.
-                Trouble::TooSlow(reason) if job.has_parts() => {
+                CommitFailure::TooSlow(reason) if job.has_parts() => {
                     tracing::debug!(reason, "a transaction takes too long; a part of it is tried");
                     self.session = None;
-                    return Err(Refusal::TooLong);
+                    return Err(CommitRefusal::TooLong);
                 }
-                Trouble::Unstorable(reason) if matches!(job, Job::Group(_)) => {
-                    return self.refuse(Refusal::Unstorable(reason)).await;
+                CommitFailure::Unstorable(reason) if matches!(job, TransactionJob::Group(_)) => {
+                    return self.refuse(CommitRefusal::Unstorable(reason)).await;
                 }
-                Trouble::Failed(reason) | Trouble::TooSlow(reason) | Trouble::Unstorable(reason) => {
+                CommitFailure::Failed(reason)
+                | CommitFailure::TooSlow(reason)
+                | CommitFailure::Unstorable(reason) => {
                     self.session = None;
                     self.failed(&reason);
                     if !self.pause().await {
-                        return Err(Refusal::Closing);
+                        return Err(CommitRefusal::Closing);
                     }
                 }
             }
@@ -116,12 +121,12 @@ impl Writer {
     /// is to be looked up again.
     async fn confirmed(&mut self, ended: Option<JobResult>) -> Option<Result> {
         self.rollback().await;
-        let Some(ended) = ended else { return Some(Err(Refusal::Forgotten)) };
+        let Some(ended) = ended else { return Some(Err(CommitRefusal::Forgotten)) };
         let rows = self.session.as_mut()?.execute(CONFIRM, &[&self.member.token]).await;
         match rows {
             Ok(1) => {}
             // The row is gone.
-            Ok(_) => return Some(Err(Refusal::Forgotten)),
+            Ok(_) => return Some(Err(CommitRefusal::Forgotten)),
             Err(error) => {
                 let reason = words(&error);
                 tracing::debug!(reason, "a transaction is committed, and may not be on the standby yet");
@@ -147,7 +152,7 @@ impl Writer {
         true
     }
 
-    async fn refuse(&mut self, refusal: Refusal) -> Result {
+    async fn refuse(&mut self, refusal: CommitRefusal) -> Result {
         self.rollback().await;
         Err(refusal)
     }
@@ -198,7 +203,7 @@ impl Writer {
         let until = Instant::now() + AGAIN;
         while !self.closing {
             match timeout_at(until, self.commands.recv()).await {
-                Ok(Some(command @ Command::Close(_))) => {
+                Ok(Some(command @ PostgresCommand::Close(_))) => {
                     self.closing = true;
                     self.backlog.push_back(command);
                 }

@@ -13,19 +13,19 @@ use osnl_journal::{DeliveryId, PausedActions};
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 
-use super::{Writer, wall};
+use super::{PostgresWriter, wall};
 use crate::bounds::OF_QUARANTINE;
-use crate::command::Command;
+use crate::command::PostgresCommand;
 use crate::delivery::ArrivedDelivery;
-use crate::job::Job;
+use crate::job::TransactionJob;
 use crate::lane::{ARRIVALS, AT_ONCE};
-use crate::leases::{Lease, LeaseRow, Token};
-use crate::partition::{PARTITIONS, Partition};
+use crate::leases::{Lease, LeaseRow, LeaseToken};
+use crate::partition::{PARTITIONS, PartitionNumber};
 use crate::prune;
-use crate::reader::Reader;
+use crate::reader::QueueReader;
 use crate::report;
 use crate::results::JobResult;
-use crate::session::{GROWING, TABLE_SIZES, Values, words};
+use crate::session::{GROWING, StatementValues, TABLE_SIZES, words};
 use crate::shared::MembersSeen;
 use crate::view::PAUSED;
 
@@ -80,7 +80,7 @@ impl Chore {
     }
 }
 
-impl Writer {
+impl PostgresWriter {
     /// Looks for arrivals and for changes to make, and keeps the leases.
     pub(super) async fn look(&mut self) {
         self.keep_leases().await;
@@ -91,7 +91,8 @@ impl Writer {
         }
         let deferred: Vec<i64> = self.member.deferred.keys().map(|id| id.row()).collect();
         let Some(session) = &mut self.session else { return };
-        let all: [(&str, Values<'_>); 2] = [(ARRIVALS, &[&own, &AT_ONCE]), (CHANGES, &[&own, &deferred])];
+        let all: [(&str, StatementValues<'_>); 2] =
+            [(ARRIVALS, &[&own, &AT_ONCE]), (CHANGES, &[&own, &deferred])];
         let found = session.queries(all).await.and_then(|[arrived, changes]| {
             let has_changes = changes.first().map_or(Ok(false), |row| row.try_get(0))?;
             Ok((ArrivedDelivery::all(&arrived)?, has_changes))
@@ -114,7 +115,7 @@ impl Writer {
         let now = self.options.clock.now();
         if now >= self.next_renewal || self.session.is_none() {
             self.next_renewal = now + self.options.renewal;
-            match self.transact(&Job::Renew).await {
+            match self.transact(&TransactionJob::Renew).await {
                 Ok((JobResult::Renewed(written), Some(sent))) => {
                     self.renewed(written, sent);
                     self.tell_streams().await;
@@ -149,7 +150,7 @@ impl Writer {
         let asked = clock.now();
         let growing = GROWING.as_slice();
         let sizes: [&(dyn ToSql + Sync); 1] = [&growing];
-        let read: [(&str, Values<'_>); 4] =
+        let read: [(&str, StatementValues<'_>); 4] =
             [(TABLE_SIZES, &sizes), (ROWS, &[]), (MEMBERS, &[]), (PAUSED, &[])];
         let [sizes, lease_rows, member_rows, paused_rows] = session.queries(read).await?;
         let sizes = sizes.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
@@ -161,7 +162,7 @@ impl Writer {
         }
         let (mut members, mut named) = (Vec::new(), Vec::new());
         for row in member_rows {
-            let token: Token = row.try_get(0)?;
+            let token: LeaseToken = row.try_get(0)?;
             let sections: Option<String> = row.try_get(4)?;
             let sections = sections.and_then(|sections| serde_json::from_str(&sections).ok());
             named.push(MemberRow {
@@ -238,7 +239,7 @@ impl Writer {
     }
 
     async fn take(&mut self, rows: Vec<LeaseRow>) {
-        let (taken, sent) = match self.transact(&Job::Take(rows, self.shared.clock.now())).await {
+        let (taken, sent) = match self.transact(&TransactionJob::Take(rows, self.shared.clock.now())).await {
             Ok((JobResult::Taken(taken), sent)) => (taken, sent),
             Ok(_) => return,
             Err(refusal) => {
@@ -273,11 +274,11 @@ impl Writer {
     /// Gives back partitions beyond a share, those without a claim.
     async fn give_back(&mut self, share: usize) {
         let claimed: HashSet<DeliveryId> = self.shared.claimable.freeze();
-        let busy: HashSet<Partition> =
+        let busy: HashSet<PartitionNumber> =
             claimed.iter().filter_map(|id| Some(self.member.places.get(id)?.partition)).collect();
         let held = self.member.leases.partitions();
         let surplus = held.len().saturating_sub(share);
-        let released: Vec<Partition> =
+        let released: Vec<PartitionNumber> =
             held.into_iter().filter(|partition| !busy.contains(partition)).take(surplus).collect();
         if !released.is_empty() {
             self.lose(&released);
@@ -285,14 +286,14 @@ impl Writer {
         }
         self.shared.claimable.thaw();
         if !released.is_empty()
-            && let Err(refusal) = self.transact(&Job::Release(released)).await
+            && let Err(refusal) = self.transact(&TransactionJob::Release(released)).await
         {
             _ = self.bear(refusal).await;
         }
     }
 
     /// These partitions are another member's, or anyone's: what is in memory of them is given back.
-    pub(super) fn lose(&mut self, partitions: &[Partition]) {
+    pub(super) fn lose(&mut self, partitions: &[PartitionNumber]) {
         for partition in partitions {
             self.member.leases.held.remove(partition);
         }
@@ -304,7 +305,7 @@ impl Writer {
         self.publish_lease();
     }
 
-    pub(super) fn renewed(&mut self, partitions: impl IntoIterator<Item = Partition>, sent: Duration) {
+    pub(super) fn renewed(&mut self, partitions: impl IntoIterator<Item = PartitionNumber>, sent: Duration) {
         self.member.leases.renewed(partitions, sent + self.options.lease);
         if self.publish_lease() {
             self.shared.claimable.changed.notify_waiters();
@@ -337,7 +338,7 @@ impl Writer {
         let (token, asked) = (&self.member.token, self.shared.commands_in_progress());
         session.execute(ANSWERED, &[token, &asked]).await?;
         if prune::is_due(session, before, &own).await?
-            && let Err(refusal) = self.transact(&Job::Prune(before)).await
+            && let Err(refusal) = self.transact(&TransactionJob::Prune(before)).await
         {
             _ = self.bear(refusal).await;
         }
@@ -360,10 +361,10 @@ impl Writer {
         self.closing = true;
         let own = self.member.leases.partitions();
         self.lose(&own);
-        let streams: Vec<Reader> = self.member.leased.iter().cloned().collect();
+        let streams: Vec<QueueReader> = self.member.leased.iter().cloned().collect();
         let limit = self.options.patience;
         let releasing = async {
-            _ = self.transact(&Job::Release(own)).await;
+            _ = self.transact(&TransactionJob::Release(own)).await;
             self.give_streams_back(streams).await;
             self.give_calls_back().await;
             self.tell_streams().await;
@@ -380,14 +381,14 @@ impl Writer {
         }
         while let Ok(command) = self.commands.try_recv() {
             // Its sender learns that nothing was kept.
-            drop::<Command>(command);
+            drop::<PostgresCommand>(command);
         }
     }
 }
 
 /// A row of a member.
 struct MemberRow {
-    token: Token,
+    token: LeaseToken,
     name: String,
     version: String,
     sections: Option<BTreeMap<String, String>>,
@@ -398,11 +399,11 @@ struct MemberRow {
 fn members_seen(
     named: Vec<MemberRow>,
     rows: &[LeaseRow],
-    own: &Token,
-    silence: impl Fn(&Token) -> Option<Duration>,
+    own: &LeaseToken,
+    silence: impl Fn(&LeaseToken) -> Option<Duration>,
 ) -> MembersSeen {
     let partitions =
-        |token: &Token| rows.iter().filter(|row| row.token.as_ref() == Some(token)).count() as u64;
+        |token: &LeaseToken| rows.iter().filter(|row| row.token.as_ref() == Some(token)).count() as u64;
     let member = |MemberRow { token, name, version, sections, held }: MemberRow| {
         let is_own = token == *own;
         let silent = if is_own { None } else { silence(&token) };

@@ -7,12 +7,12 @@ use futures_util::FutureExt as _;
 use osnl_core::received::ReceivedMessage;
 use tokio::time::Instant;
 
-use super::{PLACES, Rig, append, attempts, claim, entry, names, within};
+use super::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
 use crate::store::weight::{OF_ACTION, bytes_of};
-use crate::{ClaimLimits, DeliveryId, Entry, NewDelivery, Outcome, Retry, Settle, UsedLimits};
+use crate::{AttemptRetry, ClaimLimits, DeliveryId, Entry, NewDelivery, Outcome, Settle, UsedLimits};
 
 /// A claim that is dropped before its answer claims nothing.
-pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> Rig) {
+pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut unanswered = journal.claim("a", ClaimLimits::in_order(10));
@@ -25,7 +25,7 @@ pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> Rig
 }
 
 /// A claim takes at most its limit of each kind.
-pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Rig) {
+pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut receipts = Vec::new();
@@ -38,7 +38,7 @@ pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Rig
     let now = Instant::now();
     let dues = [1, 4, 2, 3].map(|n| now.checked_sub(Duration::from_millis(5 * n)).unwrap_or(now));
     for (claimed, due) in claimed.iter().zip(dues) {
-        journal.retry_at(claimed.id, Retry { due, used: attempts(1), answer: String::new() });
+        journal.retry_at(claimed.id, AttemptRetry { due, used: attempts(1), answer: String::new() });
     }
     let mut seen = Vec::new();
     let (newest, newer_than) = (1, Some(claimed[3].id));
@@ -67,7 +67,7 @@ pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Rig
 }
 
 /// A message that returns to the broker has its attempts when it is delivered again.
-pub async fn attempts_outlive_the_way_round(open: impl Fn() -> Rig) {
+pub async fn attempts_outlive_the_way_round(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let receipt = append(journal, entry("1", "k", false)).await;
@@ -87,7 +87,7 @@ pub async fn attempts_outlive_the_way_round(open: impl Fn() -> Rig) {
 }
 
 /// A claimed delivery has its action, its resource, and the attempts and time that it has used.
-pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(open: impl Fn() -> Rig) {
+pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut several = entry("1", "k", false);
@@ -109,7 +109,7 @@ pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(op
 }
 
 /// A claim that ends with a retry is no claim; its delivery keeps its place and is claimed again when it is due.
-pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(open: impl Fn() -> Rig) {
+pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(open: impl Fn() -> StoreRig) {
     let hour = Duration::from_secs(3600);
     let rig = open();
     let journal = &*rig.journal;
@@ -122,7 +122,7 @@ pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(o
     assert_eq!(journal.next_due("a"), None);
     let used = UsedLimits { attempts: 1, age: Duration::from_secs(7), made: 3 };
     let due = Instant::now() + hour;
-    journal.retry_at(first[0].id, Retry { due, used, answer: "status 409: no".into() });
+    journal.retry_at(first[0].id, AttemptRetry { due, used, answer: "status 409: no".into() });
     // Known at once: the caller sleeps until then, whenever it is written down.
     let next = journal.next_due("a").expect("a retry waits");
     assert!(next <= due && due - next < Duration::from_millis(2), "{:?}", due - next);
@@ -133,14 +133,14 @@ pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(o
     assert_eq!((names(&again), again[0].id, again[0].used), (vec!["1"], first[0].id, used));
     assert_eq!(journal.next_due("a"), None);
     // One that is due already waits for a claim only.
-    journal.retry_at(again[0].id, Retry { due: Instant::now(), used, answer: "no".into() });
+    journal.retry_at(again[0].id, AttemptRetry { due: Instant::now(), used, answer: "no".into() });
     let again = claim(journal, "a", 1).await;
     journal.end(again[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
 }
 
 /// A message of 260 kB that takes 24 MiB decoded: three of them exceed [`OF_ACTION`]. Claims go on when one has ended.
-pub async fn what_is_claimed_is_bounded_in_bytes(open: impl Fn() -> Rig) {
+pub async fn what_is_claimed_is_bounded_in_bytes(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let objects = vec![r#"{"":0}"#; 37_000].join(",");

@@ -3,14 +3,14 @@
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 
-use super::{Rig, append, claim, within};
+use super::{StoreRig, append, claim, within};
 use crate::{Entry, NewDelivery, Outcome, Receipt, Settle};
 
 /// Copies of a message are one event; messages that only resemble it are others.
-pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: impl Fn() -> Rig) {
+pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: impl Fn() -> StoreRig) {
     /// A message as the broker hands it over: id, body, queue, whether it was delivered before.
     type Message = (Option<&'static str>, &'static str, &'static str, bool);
-    async fn told(message: Message, done_before: bool, rig: &Rig, entries: &mut Vec<Receipt>) {
+    async fn told(message: Message, done_before: bool, rig: &StoreRig, entries: &mut Vec<Receipt>) {
         let (id, body, queue, redelivered) = message;
         let mut received =
             ReceivedMessage::sample(format!(r#"{{"payload": {{"x": "{body}"}}}}"#), redelivered);
@@ -62,7 +62,7 @@ pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: 
 }
 
 /// It was kept, and the connection was gone before it could be settled.
-pub async fn an_unsettled_message_without_an_id_is_one_event_when_it_returns(open: impl Fn() -> Rig) {
+pub async fn an_unsettled_message_without_an_id_is_one_event_when_it_returns(open: impl Fn() -> StoreRig) {
     let message = |redelivered| {
         let received = ReceivedMessage::sample(r#"{"payload": {}}"#, redelivered);
         let deliveries = vec![NewDelivery::new("r", "a", None)];

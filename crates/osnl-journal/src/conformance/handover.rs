@@ -1,10 +1,10 @@
 //! Deliveries that another action takes over.
 
-use super::{Rig, append, claim, entry, given_up, names, within};
+use super::{StoreRig, append, claim, entry, given_up, names, within};
 use crate::{End, Handover, NewDelivery, Outcome, Settle, UsedLimits};
 
 /// The message is settled when the other action is done too, where receipts wait for outcomes.
-pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl Fn() -> Rig) {
+pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl Fn() -> StoreRig) {
     let fallback = Handover::to("b");
     let rig = open();
     let journal = &*rig.journal;
@@ -44,7 +44,7 @@ pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl F
 }
 
 /// The delivery waits behind all that the other action has of that key, from any rule.
-pub async fn a_fallback_delivery_keeps_the_order_of_its_action(open: impl Fn() -> Rig) {
+pub async fn a_fallback_delivery_keeps_the_order_of_its_action(open: impl Fn() -> StoreRig) {
     let fallback = Handover::to("b");
     let rig = open();
     let journal = &*rig.journal;

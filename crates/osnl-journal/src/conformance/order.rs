@@ -1,10 +1,10 @@
 //! Lanes: which deliveries wait for which.
 
-use super::{Rig, append, claim, entry, names, number, within};
+use super::{StoreRig, append, claim, entry, names, number, within};
 use crate::{Begin, NewDelivery, Outcome, Settle};
 
 /// Deliveries of one key keep their order; keys do not wait for each other.
-pub async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> Rig) {
+pub async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut receipts = Vec::new();
@@ -25,7 +25,7 @@ pub async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> Rig) {
 }
 
 /// A delivery without a key waits for no other, nor does one action for another.
-pub async fn deliveries_without_a_key_and_other_actions_do_not_wait(open: impl Fn() -> Rig) {
+pub async fn deliveries_without_a_key_and_other_actions_do_not_wait(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut receipts = Vec::new();
@@ -42,7 +42,7 @@ pub async fn deliveries_without_a_key_and_other_actions_do_not_wait(open: impl F
 }
 
 /// A delivery of a shadow rule is recorded as done, and its lane goes on.
-pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn() -> Rig) {
+pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut shadow = entry("1", "k", false);
@@ -61,7 +61,7 @@ pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn()
 }
 
 /// A rule that could not be decided: nothing waits for it, and a copy is none of its own.
-pub async fn a_delivery_that_begins_as_a_dead_letter_holds_no_lane(open: impl Fn() -> Rig) {
+pub async fn a_delivery_that_begins_as_a_dead_letter_holds_no_lane(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut dead = entry("1", "k", false);

@@ -6,11 +6,11 @@ use futures_util::FutureExt as _;
 use osnl_core::received::ReceivedMessage;
 use tokio::time::Instant;
 
-use super::{PLACES, Rig, append, attempts, claim, entry, names, within};
-use crate::{ClaimLimits, JournalState, NewDelivery, Outcome, Permit, Retry, Settle};
+use super::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
+use crate::{AttemptRetry, ClaimLimits, JournalState, NewDelivery, Outcome, Permit, Settle};
 
 /// A receipt completes with the commit, or with the last outcome.
-pub async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> Rig) {
+pub async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut two = entry("1", "k", false);
@@ -30,7 +30,7 @@ pub async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> Rig)
 }
 
 /// An unreadable message is acknowledged once it is kept, and counted.
-pub async fn an_unreadable_message_is_acknowledged_once_it_is_kept(open: impl Fn() -> Rig) {
+pub async fn an_unreadable_message_is_acknowledged_once_it_is_kept(open: impl Fn() -> StoreRig) {
     let rig = open();
     let receipt = rig.journal.set_aside(ReceivedMessage::sample("\u{1}", false), "no JSON".into());
     assert_eq!(within(receipt).await, Settle::Acknowledge);
@@ -38,7 +38,7 @@ pub async fn an_unreadable_message_is_acknowledged_once_it_is_kept(open: impl Fn
 }
 
 /// There are as many places as [`PLACES`], and each comes back.
-pub async fn places_are_bounded_and_come_back(open: impl Fn() -> Rig) {
+pub async fn places_are_bounded_and_come_back(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let actions = ["a".into()];
@@ -65,7 +65,7 @@ pub async fn places_are_bounded_and_come_back(open: impl Fn() -> Rig) {
 }
 
 /// A closed store leaves to the broker each message that is not safe.
-pub async fn closing_leaves_unsafe_messages_to_the_broker(open: impl Fn() -> Rig) {
+pub async fn closing_leaves_unsafe_messages_to_the_broker(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     assert_eq!(*journal.state().borrow(), JournalState::Working);
@@ -77,7 +77,7 @@ pub async fn closing_leaves_unsafe_messages_to_the_broker(open: impl Fn() -> Rig
 }
 
 /// Nothing can be done about it here any more.
-pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn() -> Rig) {
+pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
     let mut receipts = Vec::new();
@@ -87,8 +87,11 @@ pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn(
     let claimed = within(journal.claim("a", ClaimLimits::in_order(2))).await;
     // The last attempt ends after the loop has let go of everything else: the next of its lane has no loop.
     journal.end(claimed[0].id, Outcome::Delivered.into());
-    let retry =
-        Retry { due: Instant::now() + Duration::from_secs(60), used: attempts(1), answer: String::new() };
+    let retry = AttemptRetry {
+        due: Instant::now() + Duration::from_secs(60),
+        used: attempts(1),
+        answer: String::new(),
+    };
     journal.retry_at(claimed[1].id, retry);
     journal.retired("a");
     let mut settled = Vec::new();

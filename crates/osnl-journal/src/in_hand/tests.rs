@@ -158,7 +158,7 @@ async fn an_attempt_that_waits_is_not_in_hand_and_one_that_panics_stays_in_the_f
     let mut later = in_hand.clone().around(vec![8], Box::pin(std::future::pending::<()>()));
     assert!(later.as_mut().poll(&mut context).is_pending());
     let ends = counted(&process(folder.path()));
-    assert_eq!(ends.keys().copied().collect::<Vec<_>>(), [(Kind::Delivery, 6)]);
+    assert_eq!(ends.keys().copied().collect::<Vec<_>>(), [(EntryKind::Delivery, 6)]);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn lists_are_bounded_and_what_is_old_is_forgotten() {
     let (ends, was_unexpected) = InHand::read(&file, 1_000_000).unwrap();
     assert!(was_unexpected);
     assert_eq!(ends.len(), COUNTED);
-    assert!(ends.keys().all(|(kind, key)| *kind == Kind::Delivery && (1977..=3000).contains(key)));
+    assert!(ends.keys().all(|(kind, key)| *kind == EntryKind::Delivery && (1977..=3000).contains(key)));
     let in_hand = process(folder.path());
     in_hand.clean_end();
     let (ends, was_unexpected) = InHand::read(&file, now() + FORGOTTEN.as_secs()).unwrap();

@@ -3,11 +3,11 @@
 use osnl_core::event::Event;
 use tokio::time::Instant;
 
-use super::{Lanes, Open, PendingDelivery, State};
+use super::{ActionLanes, MemoryState, OpenEntry, PendingDelivery};
 use crate::store::weight::OF_ACTION;
-use crate::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry};
+use crate::{AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId};
 
-impl Open {
+impl OpenEntry {
     pub(super) fn event(&self, pending: &PendingDelivery) -> Event {
         let (received, notification) = (self.received.clone(), self.notification.whole(&self.received));
         Event {
@@ -18,7 +18,7 @@ impl Open {
     }
 }
 
-impl State {
+impl MemoryState {
     pub(super) fn claim(&mut self, action: &str, wanted: ClaimLimits) -> Vec<ClaimedDelivery> {
         self.retired.remove(action);
         let mut claimed = Vec::new();
@@ -50,7 +50,7 @@ impl State {
     }
 
     /// The lanes of an action, while more of it may be claimed: an action of which nothing is claimed may always have one.
-    fn with_room(&mut self, action: &str, spare: usize) -> Option<&mut Lanes> {
+    fn with_room(&mut self, action: &str, spare: usize) -> Option<&mut ActionLanes> {
         self.actions.get_mut(action).filter(|lanes| lanes.weights.room(spare) > 0 || lanes.weights.is_empty())
     }
 
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// The claim is over, and another one is possible from a moment on.
-    pub(super) fn wait(&mut self, id: DeliveryId, retry: &Retry) {
+    pub(super) fn wait(&mut self, id: DeliveryId, retry: &AttemptRetry) {
         let Some(pending) = self.deliveries.get_mut(&id).filter(|pending| pending.claimed.is_some()) else {
             return;
         };

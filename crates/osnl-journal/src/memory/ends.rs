@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::dead::{DeadLetter, log_dead_letter};
 use super::limits::DEAD_BYTES;
-use super::{Lane, MemoryJournal, PendingDelivery, State};
+use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
 use crate::{DeliveryId, End, Handover, NewDelivery, Outcome, UsedLimits};
 
 /// A retry further away than this may go back to the broker when too many wait.
@@ -23,7 +23,7 @@ impl MemoryJournal {
     }
 
     /// The message goes back to the broker, and with it what is behind it in its lane.
-    pub(super) fn give_back(&self, state: &mut State, delivery: DeliveryId) {
+    pub(super) fn give_back(&self, state: &mut MemoryState, delivery: DeliveryId) {
         // Without a listener, a large message is not decoded.
         if let Some(told) = &*self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner)
             && let Some(pending) = state.deliveries.get(&delivery)
@@ -35,7 +35,7 @@ impl MemoryJournal {
     }
 
     /// Too many of an action wait for a retry: those furthest from it, oldest first, go back to the broker.
-    pub(super) fn return_far_ones(&self, state: &mut State, newest: DeliveryId) {
+    pub(super) fn return_far_ones(&self, state: &mut MemoryState, newest: DeliveryId) {
         let Some(lanes) = state.deliveries.get(&newest).and_then(|p| state.actions.get(&p.action)) else {
             return;
         };
@@ -51,7 +51,7 @@ impl MemoryJournal {
         far.into_iter().for_each(|id| self.give_back(state, id));
     }
 
-    fn finish_in(&self, state: &mut State, delivery: DeliveryId, end: &End) {
+    fn finish_in(&self, state: &mut MemoryState, delivery: DeliveryId, end: &End) {
         let End { outcome, done: _, cause: _, to, took: _ } = end;
         let Some(pending) = state.remove(delivery) else { return };
         if *outcome != Outcome::Returned
@@ -95,7 +95,7 @@ impl MemoryJournal {
         state.settle(&pending, *outcome == Outcome::Returned);
     }
 
-    pub(super) fn bury(&self, state: &mut State, received: Arc<ReceivedMessage>, reason: String) {
+    pub(super) fn bury(&self, state: &mut MemoryState, received: Arc<ReceivedMessage>, reason: String) {
         let most = self.limits().dead;
         state.dead_bytes += received.body.len();
         state.dead.push_back(DeadLetter { received, reason });
@@ -107,11 +107,11 @@ impl MemoryJournal {
     }
 }
 
-impl State {
+impl MemoryState {
     /// At the end of its lane, claimable if it is alone there.
     pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: UsedLimits) {
         let id = DeliveryId(self.next());
-        let lane = new.key.clone().filter(|_| new.ordered).map_or(Lane::Alone(id), Lane::Key);
+        let lane = new.key.clone().filter(|_| new.ordered).map_or(MemoryLane::Alone(id), MemoryLane::Key);
         let lanes = self.lanes(&new.action);
         let waiting = lanes.by_key.entry(lane.clone()).or_default();
         waiting.push_back(id);

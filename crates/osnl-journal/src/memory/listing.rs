@@ -6,24 +6,24 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{FailedAttempts, Lane, MemoryJournal, PendingDelivery};
+use super::{FailedAttempts, MemoryJournal, MemoryLane, PendingDelivery};
 use crate::DeliveryId;
-use crate::sqlite::{FailingKey, Row, State, Tally};
+use crate::sqlite::{DeliveryListRow, FailingKey, RowState, Tally};
 
 impl MemoryJournal {
     /// The open deliveries in the order of their numbers. What is done or given up has left.
     #[must_use]
-    pub fn rows(&self) -> Vec<Row> {
+    pub fn rows(&self) -> Vec<DeliveryListRow> {
         let state = self.lock();
         let row = |(id, pending): (&DeliveryId, &PendingDelivery)| {
             let open = state.entries.get(&pending.entry)?;
-            Some(Row {
+            Some(DeliveryListRow {
                 id: *id,
                 rule: pending.rule.to_string(),
                 action: pending.action.to_string(),
                 key: match &pending.lane {
-                    Lane::Key(key) => Some(key.clone()),
-                    Lane::Alone(_) => None,
+                    MemoryLane::Key(key) => Some(key.clone()),
+                    MemoryLane::Alone(_) => None,
                 },
                 state: state.place_of(*id, pending),
                 is_arrived: false,
@@ -46,7 +46,7 @@ impl MemoryJournal {
                 last_answer: pending.failed.as_ref().map(|failed| failed.answer.to_string()),
             })
         };
-        let mut rows: Vec<Row> = state.deliveries.iter().filter_map(row).collect();
+        let mut rows: Vec<DeliveryListRow> = state.deliveries.iter().filter_map(row).collect();
         rows.sort_unstable_by_key(|row| row.id);
         rows
     }
@@ -78,7 +78,7 @@ impl MemoryJournal {
     #[must_use]
     pub fn tally(&self) -> Vec<Tally> {
         let state = self.lock();
-        let mut counts: BTreeMap<(String, State), u64> = BTreeMap::new();
+        let mut counts: BTreeMap<(String, RowState), u64> = BTreeMap::new();
         for (id, pending) in &state.deliveries {
             *counts.entry((pending.action.to_string(), state.place_of(*id, pending))).or_default() += 1;
         }
@@ -102,17 +102,17 @@ fn moment_of(at: Instant) -> SystemTime {
     now.1 + at.saturating_duration_since(now.0) - now.0.saturating_duration_since(at)
 }
 
-impl super::State {
+impl super::MemoryState {
     fn head_before(&self, id: DeliveryId, pending: &PendingDelivery) -> Option<DeliveryId> {
         let lanes = self.actions.get(&pending.action)?;
         lanes.by_key.get(&pending.lane)?.front().copied().filter(|first| *first != id)
     }
 
-    fn place_of(&self, id: DeliveryId, pending: &PendingDelivery) -> State {
+    fn place_of(&self, id: DeliveryId, pending: &PendingDelivery) -> RowState {
         let lane = self.actions.get(&pending.action).and_then(|lanes| lanes.by_key.get(&pending.lane));
         match lane.and_then(|lane| lane.front()) {
-            Some(first) if *first != id => State::Waiting,
-            Some(_) | None => State::Ready,
+            Some(first) if *first != id => RowState::Waiting,
+            Some(_) | None => RowState::Ready,
         }
     }
 }

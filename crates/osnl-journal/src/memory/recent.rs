@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// The latest things: a bounded number of them, and of their bytes.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub(super) struct RecentItems<K, V> {
     values: HashMap<Arc<K>, LatestValue<V>>,
     order: BTreeMap<u64, Arc<K>>,
     last: u64,
@@ -21,13 +21,13 @@ struct LatestValue<V> {
     bytes: usize,
 }
 
-impl<K, V> Default for Recent<K, V> {
+impl<K, V> Default for RecentItems<K, V> {
     fn default() -> Self {
         Self { values: HashMap::new(), order: BTreeMap::new(), last: 0, bytes: 0 }
     }
 }
 
-impl<K: Eq + Hash, V> Recent<K, V> {
+impl<K: Eq + Hash, V> RecentItems<K, V> {
     /// As many as a window may hold, so that what a lost connection brings back is recognised.
     const KEPT: usize = u16::MAX as usize;
     /// The bytes of the texts in keys and values. As many ids as are kept take less.
@@ -67,12 +67,12 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_gone_and_the_oldest_leaves_first() {
-        let mut recent = Recent::default();
+        let mut recent = RecentItems::default();
         recent.insert(0, "old", 3);
         assert_eq!(recent.take(&0), Some("old"));
         recent.insert(1, "one", 3);
         recent.insert(0, "new", 3);
-        for n in 2..Recent::<usize, &str>::KEPT {
+        for n in 2..RecentItems::<usize, &str>::KEPT {
             recent.insert(n, "other", 5);
         }
         assert_eq!((recent.get(&1), recent.get(&0)), (Some(&"one"), Some(&"new")));
@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn the_bytes_of_what_is_remembered_are_bounded() {
-        const QUARTER: usize = Recent::<usize, ()>::KEPT_BYTES / 4;
-        let mut recent = Recent::default();
+        const QUARTER: usize = RecentItems::<usize, ()>::KEPT_BYTES / 4;
+        let mut recent = RecentItems::default();
         (0..6).for_each(|n| recent.insert(n, (), QUARTER));
         (2..6).for_each(|_| recent.insert(5, (), QUARTER));
         assert_eq!([1, 2, 5].map(|n| recent.get(&n).is_some()), [false, true, true]);

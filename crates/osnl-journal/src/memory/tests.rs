@@ -7,18 +7,18 @@ use futures_util::FutureExt;
 use osnl_model::Notification;
 
 use super::*;
-use crate::conformance::{PLACES, Rig, attempts};
+use crate::conformance::{PLACES, StoreRig, attempts};
 use crate::{ClaimLimits, NewDelivery, Outcome};
 
 mod suite {
     crate::conformance!(super::rig);
 }
 
-fn rig() -> Rig {
+fn rig() -> StoreRig {
     let counters: Arc<Counters> = Arc::default();
     let limits = MemoryLimits::for_prefetch(u16::try_from(PLACES / 2).unwrap());
     let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
-    Rig { journal, counters, durable: false, keeps: Box::new(()) }
+    StoreRig { journal, counters, durable: false, keeps: Box::new(()) }
 }
 
 fn journal() -> MemoryJournal {
@@ -174,7 +174,7 @@ async fn what_the_broker_has_waited_for_too_long_is_overdue_and_adopting_starts_
 async fn too_many_far_retries_go_back_oldest_first() {
     // Two of four may wait.
     let journal = journal();
-    let far = |seconds| Retry {
+    let far = |seconds| AttemptRetry {
         due: Instant::now() + Duration::from_secs(seconds),
         used: attempts(1),
         answer: "no".into(),
@@ -195,7 +195,7 @@ async fn what_waits_for_a_retry_is_returned_by_the_journal_itself_when_it_is_ove
     let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
     let head = claim(&journal)[0].0;
     let due = Instant::now() + Duration::from_secs(3600);
-    journal.retry_at(head, Retry { due, used: attempts(1), answer: "no".into() });
+    journal.retry_at(head, AttemptRetry { due, used: attempts(1), answer: "no".into() });
     tokio::time::advance(Duration::from_secs(15 * 60)).await;
     assert_eq!(journal.overdue("a"), []);
     for receipt in receipts {

@@ -5,7 +5,7 @@
 //! bodies of messages never are. Rows of a journal from before version 9 have neither names nor the number of their message's
 //! id: of these the message is looked up too, until they have left.
 
-use super::records::Row;
+use super::records::DeliveryListRow;
 use super::rows::{message_number, quoted};
 use crate::DeliveryId;
 
@@ -55,7 +55,7 @@ impl About {
         }
     }
 
-    pub(super) fn matches(&self, row: &Row) -> bool {
+    pub(super) fn matches(&self, row: &DeliveryListRow) -> bool {
         let of_resource = |name: &str| {
             let same =
                 |text: &Option<String>| text.as_ref().is_some_and(|text| text.eq_ignore_ascii_case(name));

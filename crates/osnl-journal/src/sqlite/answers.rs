@@ -1,18 +1,18 @@
 //! Deliveries by what was answered: in the reason of their end, and in the failed attempts that are kept.
 
-use super::records::Row;
+use super::records::DeliveryListRow;
 use super::rows::quoted;
 
 /// The requirements of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answers {
+pub enum AnswerPolicy {
     /// This HTTP status; an `x` is any digit.
     Status(String),
     /// This text, in either case.
     Text(String),
 }
 
-impl Answers {
+impl AnswerPolicy {
     /// Reads a status: `409`, `4xx`.
     #[must_use]
     pub fn status(text: &str) -> Option<Self> {
@@ -44,7 +44,7 @@ impl Answers {
     }
 
     /// By the reason alone: a row has no more.
-    pub(super) fn matches(&self, row: &Row) -> bool {
+    pub(super) fn matches(&self, row: &DeliveryListRow) -> bool {
         let reason = row.reason.as_deref().unwrap_or_default();
         match self {
             Self::Status(status) => {
@@ -77,7 +77,7 @@ mod tests {
             ("xxx", false),
             ("4xxx", false),
         ] {
-            assert_eq!(Answers::status(text).is_some(), expected, "{text}");
+            assert_eq!(AnswerPolicy::status(text).is_some(), expected, "{text}");
         }
     }
 }

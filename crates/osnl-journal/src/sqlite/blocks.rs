@@ -20,10 +20,10 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::about::About;
-use super::answers::Answers;
+use super::answers::AnswerPolicy;
 use super::filter::RowCondition;
 use super::phase::Phase;
-use super::rows::{SHIFT, State};
+use super::rows::{RowState, SHIFT};
 use super::work::Work;
 
 /// Events of a block, as a power of two.
@@ -32,7 +32,7 @@ const EVENTS: u32 = 9;
 const DELIVERIES: u32 = EVENTS + SHIFT;
 
 /// Four bytes of a digest over a kind of fact and its value.
-pub(super) type Mark = u32;
+pub(super) type BlockMark = u32;
 
 /// A thing that a block may contain.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub(super) enum BlockFact<'a> {
     Rule(&'a str),
     Action(&'a str),
     EventType(&'a str),
-    State(State),
+    State(RowState),
     /// A failed attempt.
     Failed,
     /// An HTTP status in the answer or the reason of a delivery.
@@ -50,7 +50,7 @@ pub(super) enum BlockFact<'a> {
 }
 
 impl BlockFact<'_> {
-    pub(super) fn mark(self) -> Mark {
+    pub(super) fn mark(self) -> BlockMark {
         let (kind, text) = match self {
             Self::Rule(rule) => ('r', rule.to_owned()),
             Self::Action(action) => ('a', action.to_owned()),
@@ -63,14 +63,14 @@ impl BlockFact<'_> {
         let digest = BodyDigest::of(format!("{kind}{text}").as_bytes());
         let mut first = [0; 4];
         first.copy_from_slice(&digest.as_bytes()[..4]);
-        Mark::from_le_bytes(first)
+        BlockMark::from_le_bytes(first)
     }
 }
 
 /// Facts about blocks that a transaction has to write down.
 #[derive(Debug, Default)]
 pub(super) struct BlockNotes {
-    facts: BTreeMap<i64, BTreeSet<Mark>>,
+    facts: BTreeMap<i64, BTreeSet<BlockMark>>,
     begun: Vec<i64>,
 }
 
@@ -95,7 +95,8 @@ impl BlockNotes {
     }
 }
 
-/// The numbers that [`Answers::Status`](super::answers::Answers) finds: behind the word, or at the end behind a colon.
+/// The numbers that [`AnswerPolicy::Status`](super::answers::AnswerPolicy) finds: behind the word, or at the end behind
+/// a colon.
 fn statuses(text: &str) -> impl Iterator<Item = u16> {
     let number = |bytes: Option<&[u8]>| -> Option<u16> {
         let digits = bytes.filter(|bytes| bytes.iter().all(u8::is_ascii_digit))?;
@@ -217,22 +218,22 @@ pub(super) fn forget(connection: &Connection, events: &BTreeSet<i64>) -> Result<
     Ok(())
 }
 
-fn bytes(marks: &BTreeSet<Mark>) -> Vec<u8> {
+fn bytes(marks: &BTreeSet<BlockMark>) -> Vec<u8> {
     marks.iter().flat_map(|mark| mark.to_be_bytes()).collect()
 }
 
-fn marks(value: ValueRef<'_>) -> impl Iterator<Item = Mark> {
+fn marks(value: ValueRef<'_>) -> impl Iterator<Item = BlockMark> {
     let bytes = value.as_blob().unwrap_or_default();
-    bytes.as_chunks().0.iter().map(|mark| Mark::from_be_bytes(*mark))
+    bytes.as_chunks().0.iter().map(|mark| BlockMark::from_be_bytes(*mark))
 }
 
 /// The marks that a block needs for a row that a filter lets through.
 #[derive(Debug, Default)]
 pub(super) struct BlockNeeds {
     /// One of each group, among the facts.
-    facts: Vec<Vec<Mark>>,
+    facts: Vec<Vec<BlockMark>>,
     /// One of each group, among the names.
-    names: Vec<Vec<Mark>>,
+    names: Vec<Vec<BlockMark>>,
 }
 
 impl BlockNeeds {
@@ -246,14 +247,14 @@ impl BlockNeeds {
 
     /// A row is to be dead, held, or to wait for a retry.
     pub(super) fn add_attention(&mut self) {
-        let any = [BlockFact::State(State::Dead), BlockFact::State(State::Held), BlockFact::Failed];
+        let any = [BlockFact::State(RowState::Dead), BlockFact::State(RowState::Held), BlockFact::Failed];
         self.facts.push(any.map(BlockFact::mark).to_vec());
     }
 
     /// A row is to be, or have been, in one of these states.
-    fn add_states(&mut self, states: &[State]) {
+    fn add_states(&mut self, states: &[RowState]) {
         // Each block has had what is open.
-        if !states.iter().any(|state| matches!(state, State::Waiting | State::Ready)) {
+        if !states.iter().any(|state| matches!(state, RowState::Waiting | RowState::Ready)) {
             self.facts.push(states.iter().map(|state| BlockFact::State(*state).mark()).collect());
         }
     }
@@ -267,11 +268,11 @@ impl BlockNeeds {
             }
             RowCondition::States(states) => self.add_states(states),
             RowCondition::Phases(phases, _) => {
-                let states: Vec<State> =
+                let states: Vec<RowState> =
                     phases.iter().flat_map(|phase: &Phase| phase.states()).copied().collect();
                 self.add_states(&states);
             }
-            RowCondition::Answered(Answers::Status(status)) => {
+            RowCondition::Answered(AnswerPolicy::Status(status)) => {
                 let is_meant = |number: &u16| {
                     let number = number.to_string();
                     status.bytes().zip(number.bytes()).all(|(want, is)| want == is || want == b'x')
@@ -293,7 +294,7 @@ impl BlockNeeds {
             | RowCondition::Event(_)
             | RowCondition::Since(_)
             | RowCondition::Until(_)
-            | RowCondition::Answered(Answers::Text(_)) => {}
+            | RowCondition::Answered(AnswerPolicy::Text(_)) => {}
         }
     }
 
@@ -330,7 +331,7 @@ impl BlockNeeds {
     }
 }
 
-fn has_each(groups: &[Vec<Mark>], value: ValueRef<'_>) -> bool {
+fn has_each(groups: &[Vec<BlockMark>], value: ValueRef<'_>) -> bool {
     let (marks, _) = value.as_blob().unwrap_or_default().as_chunks();
     groups.iter().all(|group| group.iter().any(|mark| marks.binary_search(&mark.to_be_bytes()).is_ok()))
 }

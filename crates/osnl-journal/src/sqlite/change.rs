@@ -16,7 +16,7 @@ use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::filter::Filter;
 use super::lane::{DeferredChange, LaneEntry};
-use super::rows::{State, delivery_id, event_of, is};
+use super::rows::{RowState, delivery_id, event_of, is};
 use super::work::Work;
 use super::{paused, prune};
 use crate::DeliveryId;
@@ -77,13 +77,15 @@ pub enum Change {
 impl Change {
     /// Which deliveries are asked for, and the states in which each can be changed; `None` of what changes none.
     #[must_use]
-    pub fn which(&self) -> Option<(&Filter, &'static [State])> {
+    pub fn which(&self) -> Option<(&Filter, &'static [RowState])> {
         Some(match self {
-            Self::Retry { which, .. } => (which, &[State::Dead]),
-            Self::Discard { which, .. } => (which, &[State::Waiting, State::Ready, State::Held, State::Dead]),
-            Self::Hold { which, .. } => (which, &[State::Waiting, State::Ready]),
-            Self::Release { which } => (which, &[State::Held]),
-            Self::Move { which, .. } => (which, &[State::Waiting, State::Ready, State::Held]),
+            Self::Retry { which, .. } => (which, &[RowState::Dead]),
+            Self::Discard { which, .. } => {
+                (which, &[RowState::Waiting, RowState::Ready, RowState::Held, RowState::Dead])
+            }
+            Self::Hold { which, .. } => (which, &[RowState::Waiting, RowState::Ready]),
+            Self::Release { which } => (which, &[RowState::Held]),
+            Self::Move { which, .. } => (which, &[RowState::Waiting, RowState::Ready, RowState::Held]),
             Self::Pause { .. } | Self::Resume { .. } => return None,
         })
     }
@@ -98,7 +100,7 @@ impl Change {
     #[must_use]
     pub fn selection(&self) -> Option<Filter> {
         let (which, states) = self.which()?;
-        let states: Vec<State> = match &which.states[..] {
+        let states: Vec<RowState> = match &which.states[..] {
             [] => states.to_vec(),
             asked => states.iter().copied().filter(|state| asked.contains(state)).collect(),
         };

@@ -8,17 +8,17 @@ use rusqlite::{Result, ToSql, params};
 use super::blocks::BlockNeeds;
 use super::filter::Filter;
 use super::phase::{Moment, Phase};
-use super::reader::{Reader, parts};
-use super::records::Row;
-use super::rows::State;
+use super::reader::{SqliteReader, parts};
+use super::records::DeliveryListRow;
+use super::rows::RowState;
 
 /// The number of deliveries in one state of the file and one phase.
-pub type PhaseCount = (State, Phase, u64);
+pub type PhaseCount = (RowState, Phase, u64);
 
 /// Counts, and whether there are more deliveries than were counted.
 pub type BoundedCount = (Vec<PhaseCount>, bool);
 
-impl Reader {
+impl SqliteReader {
     /// Returns the number of matching deliveries in each state and phase. By action and state it is known, by phase
     /// looked up among those that are open; else they are counted.
     ///
@@ -50,7 +50,7 @@ impl Reader {
             values.len() + 3,
         );
         let mut select = self.0.prepare(&sql)?;
-        let mut counts: BTreeMap<(State, Phase), u64> = BTreeMap::new();
+        let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();
         let mut left = i64::try_from(most).unwrap_or(i64::MAX);
         for part in parts.iter().rev() {
             let mut all: Vec<&dyn ToSql> = vec![&part.start, &part.end];
@@ -60,7 +60,7 @@ impl Reader {
             all.push(&limit);
             let mut rows = select.query(&all[..])?;
             while let Some(row) = rows.next()? {
-                let (state, count): (State, i64) = (row.get(0)?, row.get(2)?);
+                let (state, count): (RowState, i64) = (row.get(0)?, row.get(2)?);
                 if let Some(phase) = Phase::of_number(row.get(1)?) {
                     let counted = count.min(left);
                     *counts.entry((state, phase)).or_default() += counted.unsigned_abs();
@@ -77,7 +77,7 @@ impl Reader {
     /// The tally, divided by the few rows that differ from what their state says.
     fn count_known(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
         let moment = &filter.moment;
-        let mut counts: BTreeMap<(State, Phase), u64> = BTreeMap::new();
+        let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();
         for tally in self.tally()? {
             let is_of_action = filter.action.as_ref().is_none_or(|action| *action == tally.action);
             let is_of_state = filter.states.is_empty() || filter.states.contains(&tally.state);
@@ -99,23 +99,23 @@ impl Reader {
                 add(Phase::Orphaned, u64::MAX);
             }
             match tally.state {
-                State::Ready => {
+                RowState::Ready => {
                     let running = moment.running_sql();
                     add(Phase::Running, few(&format!("d.state = 1 AND {running}"))?);
                     let retrying = format!("d.state = 1 AND d.due > 0 AND d.tries > 0 AND NOT {running}");
                     add(Phase::Retrying, few(&retrying)?);
                     add(Phase::Ready, u64::MAX);
                 }
-                State::Held => {
+                RowState::Held => {
                     add(Phase::HeldByGuard, few("d.state = 2 AND d.guarded")?);
                     add(Phase::HeldAfterCrashes, u64::MAX);
                 }
-                State::Waiting => add(Phase::Waiting, u64::MAX),
-                State::Dead => add(Phase::Dead, u64::MAX),
-                State::Delivered => add(Phase::Delivered, u64::MAX),
-                State::NothingToDo => add(Phase::NoActionNeeded, u64::MAX),
-                State::Discarded => add(Phase::Discarded, u64::MAX),
-                State::Shadow => add(Phase::Shadow, u64::MAX),
+                RowState::Waiting => add(Phase::Waiting, u64::MAX),
+                RowState::Dead => add(Phase::Dead, u64::MAX),
+                RowState::Delivered => add(Phase::Delivered, u64::MAX),
+                RowState::NothingToDo => add(Phase::NoActionNeeded, u64::MAX),
+                RowState::Discarded => add(Phase::Discarded, u64::MAX),
+                RowState::Shadow => add(Phase::Shadow, u64::MAX),
             }
         }
         let is_asked = |phase: &Phase| filter.phases.is_empty() || filter.phases.contains(phase);
@@ -125,15 +125,15 @@ impl Reader {
 }
 
 /// The number of these rows in each state and phase.
-pub(super) fn count_rows(rows: &[Row], moment: &Moment) -> Vec<PhaseCount> {
-    let mut counts: BTreeMap<(State, Phase), u64> = BTreeMap::new();
+pub(super) fn count_rows(rows: &[DeliveryListRow], moment: &Moment) -> Vec<PhaseCount> {
+    let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();
     for row in rows {
         *counts.entry((row.state, Phase::of_row(row, moment))).or_default() += 1;
     }
     counted_phases(counts)
 }
 
-fn counted_phases(counts: BTreeMap<(State, Phase), u64>) -> Vec<PhaseCount> {
+fn counted_phases(counts: BTreeMap<(RowState, Phase), u64>) -> Vec<PhaseCount> {
     let counts = counts.into_iter().filter(|(_, count)| *count > 0);
     counts.map(|((state, phase), count)| (state, phase, count)).collect()
 }

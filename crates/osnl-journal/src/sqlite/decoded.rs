@@ -13,12 +13,12 @@ const KEYS_WITH_RULE_FROM: &str = "coalesce((SELECT value FROM meta WHERE name =
 
 /// The messages of which a delivery is in memory, as far as they were read from the file.
 #[derive(Debug, Default)]
-pub(super) struct MessageCache(Mutex<messages::MessageCache<Key>>);
+pub(super) struct DecodedMessages(Mutex<messages::MessageCache<DecodedKey>>);
 
 /// An event by its number; the rest tells it from one of the same number in a file that has taken this one's place.
-type Key = (i64, i64, i64);
+type DecodedKey = (i64, i64, i64);
 
-impl MessageCache {
+impl DecodedMessages {
     /// An event's message; the inner error is of a body that cannot be read.
     pub(super) fn of(
         &self,
@@ -27,7 +27,7 @@ impl MessageCache {
     ) -> Result<std::result::Result<Message, String>> {
         let mut select = connection.prepare_cached("SELECT received, identity FROM event WHERE id = ?")?;
         let (at, identity) = select.query_row([event], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let key: Key = (event, at, identity);
+        let key: DecodedKey = (event, at, identity);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(message) = known.get(&key) {
             return Ok(Ok(message));

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
-use super::reader::Reader;
+use super::reader::SqliteReader;
 use super::rows::{delivery_id, is, moment};
 use crate::DeliveryId;
 
@@ -30,7 +30,7 @@ pub struct FailingKey {
     pub answer: String,
 }
 
-impl Reader {
+impl SqliteReader {
     /// Returns open deliveries of an action that have failed at least twice, the oldest first; a bounded number of them.
     /// An index has those that wait for a retry, so that a backlog costs nothing.
     ///

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::blocks::BlockFact;
 use super::lane::LaneKey;
-use super::rows::{self, State, delivery_id, event_of};
+use super::rows::{self, RowState, delivery_id, event_of};
 use super::work::Work;
 use crate::{DeliveryId, Handover};
 
@@ -46,13 +46,13 @@ impl Work<'_> {
                  SELECT ?2, rule, ?3, key, ?4, resource, ?5, ?6, message, resource_id, resource_name \
                  FROM delivery WHERE id = ?1",
             )?
-            .execute(params![from.row(), next, to, State::Waiting, lane, how.ordered])?;
+            .execute(params![from.row(), next, to, RowState::Waiting, lane, how.ordered])?;
         self.connection
             .prepare_cached("UPDATE event SET deliveries = deliveries + 1 WHERE id = ?")?
             .execute([event])?;
         self.told(next, how.told.as_deref())?;
         self.blocks.note(next, BlockFact::Action(to));
-        self.count(to, State::Waiting, 1);
+        self.count(to, RowState::Waiting, 1);
         self.lane_turn(lane.map_or(LaneKey::Alone(delivery_id(next)), LaneKey::Shared))?;
         Ok(true)
     }

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use rusqlite::{Connection, ToSql};
 
 use super::about::About;
-use super::answers::Answers;
+use super::answers::AnswerPolicy;
 use super::phase::{Moment, Phase};
-use super::records::Row;
-use super::rows::{SHIFT, State, millis};
+use super::records::DeliveryListRow;
+use super::rows::{RowState, SHIFT, millis};
 use crate::DeliveryId;
 
 /// The deliveries that are meant; what is empty or `None` excludes nothing.
@@ -26,7 +26,7 @@ pub struct Filter {
     /// The action.
     pub action: Option<String>,
     /// In one of these states of the file.
-    pub states: Vec<State>,
+    pub states: Vec<RowState>,
     /// In one of these phases.
     pub phases: Vec<Phase>,
     /// The facts of the moment that phases depend on.
@@ -36,9 +36,9 @@ pub struct Filter {
     /// About this resource: its id, its name, or its order key.
     pub key: Option<String>,
     /// With an answer of this HTTP status: `409`, or `4xx`.
-    pub status: Option<Answers>,
+    pub status: Option<AnswerPolicy>,
     /// With this text in an answer or a reason.
-    pub text: Option<Answers>,
+    pub text: Option<AnswerPolicy>,
     /// The event type.
     pub event_type: Option<String>,
     /// Received at this moment or later.
@@ -55,11 +55,11 @@ pub(super) enum RowCondition<'a> {
     Event(u64),
     Rule(&'a str),
     Action(&'a str),
-    States(&'a [State]),
+    States(&'a [RowState]),
     Phases(&'a [Phase], &'a Moment),
     About(&'a [About]),
     Key(&'a str),
-    Answered(&'a Answers),
+    Answered(&'a AnswerPolicy),
     EventType(&'a str),
     Since(SystemTime),
     Until(SystemTime),
@@ -95,7 +95,7 @@ impl RowCondition<'_> {
     }
 
     /// An event's number means what it does in a file only.
-    fn matches(self, row: &Row) -> bool {
+    fn matches(self, row: &DeliveryListRow) -> bool {
         match self {
             Self::After(id) => row.id > id,
             Self::Ids(ids) => ids.contains(&row.id),
@@ -163,7 +163,7 @@ impl Filter {
 
     /// Whether it lets a row through.
     #[must_use]
-    pub fn matches(&self, row: &Row) -> bool {
+    pub fn matches(&self, row: &DeliveryListRow) -> bool {
         self.conditions().into_iter().all(|condition| condition.matches(row))
     }
 

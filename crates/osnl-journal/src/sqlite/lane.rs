@@ -2,7 +2,7 @@
 
 use rusqlite::{Result, Row};
 
-use super::rows::{self, State};
+use super::rows::{self, RowState};
 use crate::DeliveryId;
 
 /// The lane in which a delivery waits for others.
@@ -20,7 +20,7 @@ pub(super) struct LaneEntry {
     pub(super) id: DeliveryId,
     pub(super) action: String,
     pub(super) key: Option<String>,
-    pub(super) state: State,
+    pub(super) state: RowState,
     /// Whether it waits for those of its action and key that came before it.
     pub(super) ordered: bool,
     /// The lane that it stands in now.

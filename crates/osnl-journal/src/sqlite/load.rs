@@ -5,7 +5,7 @@ use std::time::Duration;
 use osnl_core::event::Event;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
-use super::decoded::MessageCache;
+use super::decoded::DecodedMessages;
 use super::enriched;
 use super::rows::{event_of, is};
 use crate::{ClaimedDelivery, DeliveryId, UsedLimits};
@@ -14,7 +14,7 @@ use crate::{ClaimedDelivery, DeliveryId, UsedLimits};
 /// be read.
 pub(super) fn load(
     connection: &Connection,
-    decoded: &MessageCache,
+    decoded: &DecodedMessages,
     id: DeliveryId,
 ) -> Result<Option<(i64, std::result::Result<ClaimedDelivery, String>)>> {
     let mut select = connection.prepare_cached(concat!(

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension as _, Result};
 
-use super::reader::Reader;
+use super::reader::SqliteReader;
 use super::rows::moment;
 use super::{SqliteJournal, paused, place};
 use crate::PausedActions;
@@ -29,7 +29,7 @@ pub struct Overview {
     pub paused_by: BTreeMap<String, String>,
 }
 
-impl Reader {
+impl SqliteReader {
     /// Counts what is kept.
     ///
     /// # Errors

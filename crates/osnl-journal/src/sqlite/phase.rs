@@ -1,13 +1,13 @@
 //! The words for the state of a delivery: the only place that has them. Screens, JSON, filters, and the glossary use
 //! these.
 //!
-//! A [`State`] is a number of the file. A phase is that number and what else is known at the moment: whether an attempt
-//! runs, has failed before, and whether the action is still configured. SQL and [`Phase::of_row`] decide alike.
+//! A [`RowState`] is a number of the file. A phase is that number and what else is known at the moment: whether an
+//! attempt runs, has failed before, and whether the action is still configured. SQL and [`Phase::of_row`] decide alike.
 
 use rusqlite::Connection;
 
-use super::records::Row;
-use super::rows::{State, quoted};
+use super::records::DeliveryListRow;
+use super::rows::{RowState, quoted};
 use crate::{DeliveryId, Outcome};
 
 /// The state of a delivery, as an operator sees it.
@@ -137,7 +137,7 @@ impl Phase {
 
     /// The phase of a row, given the facts of the moment.
     #[must_use]
-    pub fn of_row(row: &Row, moment: &Moment) -> Self {
+    pub fn of_row(row: &DeliveryListRow, moment: &Moment) -> Self {
         if row.state.is_open() && !moment.is_configured(&row.action) {
             return Self::Orphaned;
         }
@@ -152,23 +152,23 @@ impl Phase {
 
     /// The word for a state of which nothing else is known: `held` has both phases of this name.
     #[must_use]
-    pub fn word_of(state: State) -> &'static str {
+    pub fn word_of(state: RowState) -> &'static str {
         match state {
-            State::Held => "held",
+            RowState::Held => "held",
             other => Self::of_state(other).word(),
         }
     }
 
-    fn of_state(state: State) -> Self {
+    fn of_state(state: RowState) -> Self {
         match state {
-            State::Waiting => Self::Waiting,
-            State::Ready => Self::Ready,
-            State::Held => Self::HeldAfterCrashes,
-            State::Dead => Self::Dead,
-            State::Delivered => Self::Delivered,
-            State::NothingToDo => Self::NoActionNeeded,
-            State::Discarded => Self::Discarded,
-            State::Shadow => Self::Shadow,
+            RowState::Waiting => Self::Waiting,
+            RowState::Ready => Self::Ready,
+            RowState::Held => Self::HeldAfterCrashes,
+            RowState::Dead => Self::Dead,
+            RowState::Delivered => Self::Delivered,
+            RowState::NothingToDo => Self::NoActionNeeded,
+            RowState::Discarded => Self::Discarded,
+            RowState::Shadow => Self::Shadow,
         }
     }
 
@@ -184,18 +184,18 @@ impl Phase {
     }
 
     /// The states of the file that a row of this phase may have.
-    pub(super) fn states(self) -> &'static [State] {
+    pub(super) fn states(self) -> &'static [RowState] {
         match self {
             Self::Arrived => &[],
-            Self::Ready | Self::Running | Self::Retrying => &[State::Ready],
-            Self::Waiting => &[State::Waiting],
-            Self::HeldByGuard | Self::HeldAfterCrashes => &[State::Held],
-            Self::Orphaned => &[State::Waiting, State::Ready, State::Held],
-            Self::Dead => &[State::Dead],
-            Self::Delivered => &[State::Delivered],
-            Self::NoActionNeeded => &[State::NothingToDo],
-            Self::Shadow => &[State::Shadow],
-            Self::Discarded => &[State::Discarded],
+            Self::Ready | Self::Running | Self::Retrying => &[RowState::Ready],
+            Self::Waiting => &[RowState::Waiting],
+            Self::HeldByGuard | Self::HeldAfterCrashes => &[RowState::Held],
+            Self::Orphaned => &[RowState::Waiting, RowState::Ready, RowState::Held],
+            Self::Dead => &[RowState::Dead],
+            Self::Delivered => &[RowState::Delivered],
+            Self::NoActionNeeded => &[RowState::NothingToDo],
+            Self::Shadow => &[RowState::Shadow],
+            Self::Discarded => &[RowState::Discarded],
         }
     }
 
@@ -267,27 +267,27 @@ impl Moment {
     }
 
     /// The same rows, found by indexes; `orphans` from [`orphan_states`](Self::orphan_states).
-    pub(super) fn attention_ids_sql(&self, orphans: &[State]) -> String {
+    pub(super) fn attention_ids_sql(&self, orphans: &[RowState]) -> String {
         self.attention_parts(orphans).join(" UNION ALL ")
     }
 
     /// The newest of these rows, before a number.
-    pub(super) fn newest_attention_sql(&self, orphans: &[State], before: i64, limit: u32) -> String {
+    pub(super) fn newest_attention_sql(&self, orphans: &[RowState], before: i64, limit: u32) -> String {
         let newest = |part: String| {
             format!("SELECT id FROM ({part} AND d.id < {before} ORDER BY d.id DESC LIMIT {limit})")
         };
         self.attention_parts(orphans).into_iter().map(newest).collect::<Vec<_>>().join(" UNION ALL ")
     }
 
-    fn attention_parts(&self, orphans: &[State]) -> Vec<String> {
+    fn attention_parts(&self, orphans: &[RowState]) -> Vec<String> {
         let part = |index: &str, condition: &str| {
             let by = if index.is_empty() { String::new() } else { format!(" INDEXED BY {index}") };
             format!("SELECT d.id FROM delivery d{by} WHERE {condition}")
         };
         let orphans = orphans.iter().filter_map(|state| {
             let index = match state {
-                State::Ready => "delivery_ready",
-                State::Waiting => "",
+                RowState::Ready => "delivery_ready",
+                RowState::Waiting => "",
                 // All of them need attention anyway.
                 _ => return None,
             };
@@ -302,7 +302,7 @@ impl Moment {
     }
 
     /// Returns the open states that deliveries of missing actions are in, as the counts say.
-    pub(super) fn orphan_states(&self, connection: &Connection) -> rusqlite::Result<Vec<State>> {
+    pub(super) fn orphan_states(&self, connection: &Connection) -> rusqlite::Result<Vec<RowState>> {
         if self.configured.is_none() {
             return Ok(Vec::new());
         }
@@ -314,7 +314,7 @@ impl Moment {
     }
 
     /// As [`attention_sql`](Self::attention_sql) decides.
-    pub(super) fn needs_attention(&self, row: &Row) -> bool {
+    pub(super) fn needs_attention(&self, row: &DeliveryListRow) -> bool {
         match Phase::of_row(row, self) {
             Phase::Dead
             | Phase::HeldAfterCrashes
@@ -348,7 +348,7 @@ mod tests {
         check("no-action-needed", &[Phase::NoActionNeeded]);
         check("Held_By_Guard", &[Phase::HeldByGuard]);
         check("held", &[Phase::HeldByGuard, Phase::HeldAfterCrashes]);
-        for state in State::ALL {
+        for state in RowState::ALL {
             let phases = Phase::named(state.name()).unwrap_or_default();
             assert!(phases.iter().any(|phase| phase.states().contains(&state)), "{state:?}");
         }
@@ -372,7 +372,7 @@ mod tests {
                      routing_key, body) VALUES (1, 1, 1, 0, 1, 'l', 'q', 'e', 'k', '')";
         connection.execute_batch(event).unwrap();
         let mut id = DeliveryId::of(1, 0).row();
-        for state in State::ALL {
+        for state in RowState::ALL {
             for (action, due, tries, guarded) in
                 [("a", 0, 0, 0), ("a", 7, 0, 0), ("a", 7, 2, 1), ("it's", 0, 2, 1), ("gone", 7, 2, 0)]
             {
@@ -393,7 +393,7 @@ mod tests {
                 select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
             };
             let attention = ids(&moment.attention_sql());
-            let orphans = [State::Waiting, State::Ready, State::Held];
+            let orphans = [RowState::Waiting, RowState::Ready, RowState::Held];
             let orphans = if moment.configured.is_some() { &orphans[..] } else { &[] };
             assert_eq!(ids(&format!("d.id IN ({})", moment.attention_ids_sql(orphans))), attention);
             let newest: Vec<i64> = attention.iter().rev().take(3).rev().copied().collect();

@@ -10,11 +10,11 @@ use osnl_model::BodyDigest;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension as _, Result, ToSql, params};
 
-use super::reader::Reader;
+use super::reader::SqliteReader;
 use super::records::Unreadable;
-use super::rows::{self, State, identity_number, millis, received};
+use super::rows::{self, RowState, identity_number, millis, received};
 use super::work::Work;
-use crate::identity::Identity;
+use crate::identity::MessageIdentity;
 use crate::store::shares::QueueShare;
 use crate::{DeliveryId, in_hand};
 
@@ -48,7 +48,7 @@ impl Work<'_> {
         let origin = &received.origin;
         let digest = received.digest();
         let shown = digest.to_string();
-        let number = identity_number(&Identity { queue: origin.queue.clone(), id: None, digest });
+        let number = identity_number(&MessageIdentity { queue: origin.queue.clone(), id: None, digest });
         if origin.redelivered {
             let mut select = self.connection.prepare_cached(
                 "SELECT 1 FROM unreadable WHERE identity = ?1 AND (digest = ?2 OR digest IS NULL AND body = ?3)",
@@ -93,16 +93,16 @@ impl Work<'_> {
         for (id, ends) in suspects {
             let Some(found) = self.find(DeliveryId(*id))? else { continue };
             match found.state {
-                State::Waiting | State::Ready => {}
-                State::Held
-                | State::Dead
-                | State::Delivered
-                | State::NothingToDo
-                | State::Discarded
-                | State::Shadow => continue,
+                RowState::Waiting | RowState::Ready => {}
+                RowState::Held
+                | RowState::Dead
+                | RowState::Delivered
+                | RowState::NothingToDo
+                | RowState::Discarded
+                | RowState::Shadow => continue,
             }
             let why = in_hand::reason(*ends);
-            self.set_state(&found, State::Held, Some(&why))?;
+            self.set_state(&found, RowState::Held, Some(&why))?;
             self.connection
                 .prepare_cached("INSERT OR REPLACE INTO suspect (delivery, at, ends) VALUES (?1, ?2, ?3)")?
                 .execute(params![found.id.row(), self.now, ends])?;
@@ -188,7 +188,7 @@ pub(super) fn shares(connection: &Connection) -> Result<Vec<QueueShare>> {
     connection.prepare_cached(sql)?.query_map([], share)?.collect()
 }
 
-impl Reader {
+impl SqliteReader {
     /// Messages that were kept unread, oldest first.
     ///
     /// # Errors

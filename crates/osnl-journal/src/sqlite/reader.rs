@@ -13,13 +13,13 @@ use std::time::{Duration, SystemTime};
 use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
-pub use self::listing::{Cursor, Order, Page};
+pub use self::listing::{Cursor, ListPage, RowOrder};
 pub(super) use self::listing::{list, parts};
 pub use self::lookup::KeptEvent;
-pub use self::recent::Recent;
+pub use self::recent::RecentDelivery;
 pub(super) use self::recent::recent;
-use super::records::Row;
-use super::rows::{self, State, delivery_id, event_of, is, moment, received};
+use super::records::DeliveryListRow;
+use super::rows::{self, RowState, delivery_id, event_of, is, moment, received};
 use super::{OpenError, schema};
 use crate::DeliveryId;
 
@@ -40,7 +40,7 @@ pub struct AttemptRow {
 #[derive(Clone, Debug)]
 pub struct DeliveryDetails {
     /// As in a list.
-    pub row: Row,
+    pub row: DeliveryListRow,
     /// The latest failed attempts, oldest first; at most 20.
     pub tries: Vec<AttemptRow>,
     /// The message as it came, secrets and all.
@@ -50,7 +50,7 @@ pub struct DeliveryDetails {
     /// Open deliveries of the same action and resource behind it; the first of them, and how many more there are.
     pub behind: (Vec<DeliveryId>, u64),
     /// The other deliveries of its event, a bounded number.
-    pub others: Vec<Row>,
+    pub others: Vec<DeliveryListRow>,
 }
 
 /// The number of deliveries of an action in one state.
@@ -59,16 +59,16 @@ pub struct Tally {
     /// The action.
     pub action: String,
     /// The state.
-    pub state: State,
+    pub state: RowState,
     /// The number of deliveries, above zero.
     pub count: u64,
 }
 
 /// A journal opened to be looked into, on a connection of its own. Calls block.
 #[derive(Debug)]
-pub struct Reader(pub(super) Connection);
+pub struct SqliteReader(pub(super) Connection);
 
-impl Reader {
+impl SqliteReader {
     /// Opens a journal to read.
     ///
     /// # Errors

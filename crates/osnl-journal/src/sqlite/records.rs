@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 use osnl_core::quarantine::{Extent, Glimpse};
 use osnl_core::received::ReceivedMessage;
 
-use super::rows::State;
+use super::rows::RowState;
 use crate::DeliveryId;
 
 /// A delivery in a list. No payload, and with it no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct DeliveryListRow {
     /// Its number.
     pub id: DeliveryId,
     /// The rule that matched.
@@ -20,7 +20,7 @@ pub struct Row {
     /// The resource key, if the event has one.
     pub key: Option<String>,
     /// Its state.
-    pub state: State,
+    pub state: RowState,
     /// Whether it is in no lane yet. Only a journal that several daemons share has such.
     pub is_arrived: bool,
     /// Attempts on answers used up.

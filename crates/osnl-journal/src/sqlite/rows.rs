@@ -10,13 +10,13 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Connection, Result, Row};
 
 use crate::DeliveryId;
-use crate::identity::Identity;
+use crate::identity::MessageIdentity;
 use crate::store::digest::number;
 pub(super) use crate::store::digest::{lane, message_number};
 
 /// The state of a delivery. The numbers are those of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
+pub enum RowState {
     /// Behind an older one of its key.
     Waiting = 0,
     /// The oldest of its key: attempted as soon as its target takes it.
@@ -35,7 +35,7 @@ pub enum State {
     Shadow = 7,
 }
 
-impl State {
+impl RowState {
     /// All, in the order of their numbers.
     pub const ALL: [Self; 8] = [
         Self::Waiting,
@@ -96,13 +96,13 @@ macro_rules! is {
 }
 pub(super) use is;
 
-impl ToSql for State {
+impl ToSql for RowState {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::from(*self as i64))
     }
 }
 
-impl FromSql for State {
+impl FromSql for RowState {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let number = i64::column_result(value)?;
         Self::ALL.into_iter().find(|state| *state as i64 == number).ok_or(FromSqlError::OutOfRange(number))
@@ -169,7 +169,7 @@ pub(super) fn event_of(connection: &Connection, id: DeliveryId) -> Result<i64> {
 }
 
 /// Eight bytes of a digest over what makes two messages one: enough to find the few that may be the same.
-pub(super) fn identity_number(identity: &Identity) -> i64 {
+pub(super) fn identity_number(identity: &MessageIdentity) -> i64 {
     let mut text = Vec::with_capacity(128);
     text.extend_from_slice(identity.queue.as_bytes());
     text.push(0);
@@ -219,21 +219,21 @@ mod tests {
     #[test]
     fn conditions_of_states_mean_what_they_say() {
         let connection = Connection::open_in_memory().unwrap();
-        let check = |condition: &str, expected: &[State]| {
+        let check = |condition: &str, expected: &[RowState]| {
             let sql = format!("SELECT ?1 WHERE (SELECT {condition} FROM (SELECT ?1 AS state))");
-            let holds = |state: &State| connection.prepare(&sql).unwrap().exists([state]).unwrap();
-            let found: Vec<_> = State::ALL.into_iter().filter(holds).collect();
+            let holds = |state: &RowState| connection.prepare(&sql).unwrap().exists([state]).unwrap();
+            let found: Vec<_> = RowState::ALL.into_iter().filter(holds).collect();
             assert_eq!(found, expected, "{condition}");
         };
-        check(is!(Waiting), &[State::Waiting]);
-        check(is!(Ready), &[State::Ready]);
-        check(is!(Held), &[State::Held]);
-        check(is!(Dead), &[State::Dead]);
-        let open: Vec<_> = State::ALL.into_iter().filter(|state| state.is_open()).collect();
+        check(is!(Waiting), &[RowState::Waiting]);
+        check(is!(Ready), &[RowState::Ready]);
+        check(is!(Held), &[RowState::Held]);
+        check(is!(Dead), &[RowState::Dead]);
+        let open: Vec<_> = RowState::ALL.into_iter().filter(|state| state.is_open()).collect();
         check(is!(open), &open);
         let done: Vec<_> =
-            State::ALL.into_iter().filter(|state| !state.is_open() && *state != State::Dead).collect();
+            RowState::ALL.into_iter().filter(|state| !state.is_open() && *state != RowState::Dead).collect();
         check(is!(done), &done);
-        check(is!(with_effect), &[State::Delivered, State::NothingToDo]);
+        check(is!(with_effect), &[RowState::Delivered, RowState::NothingToDo]);
     }
 }

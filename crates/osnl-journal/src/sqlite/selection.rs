@@ -11,9 +11,9 @@ use super::SqliteJournal;
 use super::change::{Bite, BiteResult, Change, ChangeError, ChangeOutcome};
 use super::filter::Filter;
 use super::lane::DeferredChange;
-use super::reader::Reader;
-use super::rows::{State, delivery_id};
-use super::writer::{Apply, Command};
+use super::reader::SqliteReader;
+use super::rows::{RowState, delivery_id};
+use super::writer::{Apply, SqliteCommand};
 use crate::DeliveryId;
 
 /// Deliveries of one bite at most.
@@ -38,18 +38,18 @@ struct SelectedDeliveries {
     ids: Vec<DeliveryId>,
     /// For each id that is to be retried: its action and resource, as their place in `latest`.
     of: Vec<Option<usize>>,
-    effects: Effects,
+    effects: SelectionEffects,
     known_until: i64,
 }
 
 /// The last delivery with an effect of each action and resource that is asked for.
 #[derive(Debug, Default)]
-struct Effects {
+struct SelectionEffects {
     places: HashMap<String, HashMap<String, usize>>,
     latest: Vec<Option<DeliveryId>>,
 }
 
-impl Effects {
+impl SelectionEffects {
     fn place(&mut self, action: &str, key: &str) -> usize {
         let keys = match self.places.get_mut(action) {
             Some(keys) => keys,
@@ -112,7 +112,7 @@ impl<'a> ChangeRun<'a> {
             return Ok(None);
         }
         let (sender, receiver) = oneshot::channel();
-        self.journal.send(Command::Change(bite, self.how, sender));
+        self.journal.send(SqliteCommand::Change(bite, self.how, sender));
         let BiteResult { changed, bitten, effects, known_until, .. } =
             receiver.await.map_err(|_| ChangeError::Closed)?;
         for (action, key, id) in effects {
@@ -130,7 +130,7 @@ impl<'a> ChangeRun<'a> {
         }
         // What was told to the journal before is in the file then.
         let (sender, receiver) = oneshot::channel();
-        self.journal.send(Command::Barrier(sender));
+        self.journal.send(SqliteCommand::Barrier(sender));
         let known_until = receiver.await.map_err(|_| ChangeError::Closed)?;
         let (path, change) = (self.journal.path.clone(), self.change.clone());
         let selected = spawn_blocking(move || select(&path, &change)).await;
@@ -140,11 +140,11 @@ impl<'a> ChangeRun<'a> {
 }
 
 fn select(path: &Path, change: &Change) -> std::result::Result<SelectedDeliveries, String> {
-    let reader = Reader::open(path).map_err(|error| format!("{} {error}", path.display()))?;
+    let reader = SqliteReader::open(path).map_err(|error| format!("{} {error}", path.display()))?;
     reader.select(change).map_err(|error| error.to_string())
 }
 
-impl Reader {
+impl SqliteReader {
     fn select(&self, change: &Change) -> Result<SelectedDeliveries> {
         let Some(which) = change.selection() else { return Ok(SelectedDeliveries::default()) };
         let mut selected = SelectedDeliveries::default();
@@ -175,12 +175,13 @@ impl Reader {
         find(&which, "")?;
         if let Change::Release { .. } = change {
             // Those that are to be held when their attempt has ended.
-            let to_be_held = Filter { states: vec![State::Ready], phases: Vec::new(), ..which };
+            let to_be_held = Filter { states: vec![RowState::Ready], phases: Vec::new(), ..which };
             find(&to_be_held, &format!("AND d.wish = {}", DeferredChange::HOLD))?;
         }
         if let (true, Some(first)) = (selected.of.iter().any(Option::is_some), selected.ids.first()) {
             let mut select = snapshot.prepare(EFFECTS_BEHIND)?;
-            let mut rows = select.query((first.row(), State::Delivered as i64, State::NothingToDo as i64))?;
+            let mut rows =
+                select.query((first.row(), RowState::Delivered as i64, RowState::NothingToDo as i64))?;
             while let Some(row) = rows.next()? {
                 let (action, key) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
                 selected.effects.note(action, key, delivery_id(row.get(0)?));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::SharedState;
+use super::SqliteState;
 use crate::JournalState;
 
 /// The time that the disk may take for one batch.
@@ -63,7 +63,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start(file: &Path, shared: &Arc<SharedState>) -> std::io::Result<Self> {
+    pub(super) fn start(file: &Path, shared: &Arc<SqliteState>) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let (file, shared) = (file.display().to_string(), shared.clone());
         let look = move || {
@@ -89,7 +89,7 @@ impl Drop for Watch {
     }
 }
 
-impl SharedState {
+impl SqliteState {
     fn disk_does_not_answer(&self, file: &str, waited: Duration) {
         let reason = format!(
             "the journal {file} cannot be written: its disk has not answered for {} s; look at the disk and the \

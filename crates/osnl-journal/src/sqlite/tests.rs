@@ -15,21 +15,21 @@ mod upkeep;
 use futures_util::FutureExt as _;
 use tempfile::TempDir;
 
-use super::writer::Command;
+use super::writer::SqliteCommand;
 use super::*;
-use crate::conformance::{PLACES, Rig, append, attempts, claim, entry, names, within};
+use crate::conformance::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
 use crate::{Outcome, Settle};
 
 mod suite {
     crate::conformance!(super::rig);
 }
 
-fn rig() -> Rig {
+fn rig() -> StoreRig {
     let folder = tempfile::tempdir().unwrap();
     let counters: Arc<Counters> = Arc::default();
     let options = SqliteOptions { max_pending: PLACES as u64, ..options(&folder) };
     let journal = Arc::new(SqliteJournal::open(options, counters.clone()).unwrap());
-    Rig { journal, counters, durable: true, keeps: Box::new(folder) }
+    StoreRig { journal, counters, durable: true, keeps: Box::new(folder) }
 }
 
 fn options(folder: &TempDir) -> SqliteOptions {
@@ -44,8 +44,8 @@ fn open_with(options: SqliteOptions) -> SqliteJournal {
     SqliteJournal::open(options, Arc::default()).unwrap()
 }
 
-fn reader(folder: &TempDir) -> Reader {
-    Reader::open(&options(folder).path).unwrap()
+fn reader(folder: &TempDir) -> SqliteReader {
+    SqliteReader::open(&options(folder).path).unwrap()
 }
 
 /// Appends and waits for the commit.
@@ -56,7 +56,7 @@ async fn keep(journal: &SqliteJournal, id: &str, key: &str) {
 /// Runs in the writer's thread, on its connection, between two transactions.
 async fn tamper(journal: &SqliteJournal, sql: &'static str) {
     let (done, told) = oneshot::channel();
-    journal.send(Command::Do(Box::new(move |connection| {
+    journal.send(SqliteCommand::Do(Box::new(move |connection| {
         connection.execute_batch(sql).unwrap();
         let _ = done.send(());
     })));
@@ -67,7 +67,7 @@ async fn wait_for(journal: &SqliteJournal, what: impl FnMut(&JournalState) -> bo
     within(journal.state().wait_for(what)).await.unwrap().clone()
 }
 
-fn states(reader: &Reader) -> Vec<(String, &'static str)> {
-    let rows = reader.list(&Filter::default(), &Page::default()).unwrap();
+fn states(reader: &SqliteReader) -> Vec<(String, &'static str)> {
+    let rows = reader.list(&Filter::default(), &ListPage::default()).unwrap();
     rows.into_iter().map(|row| (row.message_id.unwrap_or_default(), row.state.name())).collect()
 }

@@ -19,7 +19,7 @@
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::lane::LaneKey;
-use super::rows::{State, delivery_id, is};
+use super::rows::{RowState, delivery_id, is};
 use super::work::Work;
 use crate::DeliveryId;
 
@@ -35,8 +35,8 @@ impl Work<'_> {
         let mut update = self.connection.prepare_cached(MAKE_READY)?;
         let action: Option<String> = update.query_row([id.row()], |row| row.get(0)).optional()?;
         if let Some(action) = action {
-            self.count(&action, State::Waiting, -1);
-            self.count(&action, State::Ready, 1);
+            self.count(&action, RowState::Waiting, -1);
+            self.count(&action, RowState::Ready, 1);
             self.promoted.push((action, id));
         }
         Ok(())
@@ -51,10 +51,10 @@ impl Work<'_> {
     }
 
     /// The state that a delivery arrives with at the end of a lane. Whatever is in the lane, the turn is not its own.
-    pub(super) fn on_arrival(&self, lane: Option<i64>) -> Result<State> {
-        let Some(lane) = lane else { return Ok(State::Ready) };
+    pub(super) fn on_arrival(&self, lane: Option<i64>) -> Result<RowState> {
+        let Some(lane) = lane else { return Ok(RowState::Ready) };
         let is_behind_others = self.connection.prepare_cached(IN_LANE)?.exists([lane])?;
-        Ok(if is_behind_others { State::Waiting } else { State::Ready })
+        Ok(if is_behind_others { RowState::Waiting } else { RowState::Ready })
     }
 }
 

@@ -316,7 +316,7 @@ fn copy(
     let failed = |error: rusqlite::Error| UpkeepError::of(from, error);
     let of = used(connection).map_err(failed)?;
     has_room(part, of)?;
-    let (written, mut reports) = (part.path().to_owned(), Reports::to(observer));
+    let (written, mut reports) = (part.path().to_owned(), ProgressReports::to(observer));
     let done = move || std::fs::metadata(&written).map_or(0, |meta| meta.len()).min(of);
     let report = move || reports.look(&done, of).is_break();
     connection.progress_handler(STEPS, Some(report)).map_err(failed)?;
@@ -371,12 +371,12 @@ fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
 }
 
 /// Reports of progress, not too many of them.
-struct Reports {
+struct ProgressReports {
     observer: Observer,
     latest: Option<Instant>,
 }
 
-impl Reports {
+impl ProgressReports {
     fn to(observer: &Observer) -> Self {
         Self { observer: observer.clone(), latest: None }
     }

@@ -4,7 +4,7 @@ use rusqlite::{Result, params};
 
 use super::blocks::BlockFact;
 use super::lane::{DeferredChange, LaneEntry};
-use super::rows::{State, is};
+use super::rows::{RowState, is};
 use super::work::{PendingChange, Work};
 use crate::DeliveryId;
 
@@ -28,13 +28,13 @@ impl Work<'_> {
     pub(super) fn fulfil(&mut self, found: &LaneEntry, wish: &DeferredChange) -> Result<PendingChange> {
         match wish {
             DeferredChange::Discard { by } => {
-                self.set_state(found, State::Discarded, Some(&format!("discarded by {by}")))?;
+                self.set_state(found, RowState::Discarded, Some(&format!("discarded by {by}")))?;
                 self.next_after(found)?;
                 let was_open = found.state.is_open();
                 Ok(if was_open { vec![(found.action.clone(), -1)] } else { Vec::new() })
             }
             DeferredChange::Hold { why } => {
-                self.set_state(found, State::Held, Some(why))?;
+                self.set_state(found, RowState::Held, Some(why))?;
                 self.next_after(found)?;
                 Ok(Vec::new())
             }
@@ -53,11 +53,12 @@ impl Work<'_> {
             .query_row(params![found.id.row(), to], |row| row.get(0))?;
         self.count(&found.action, found.state, -1);
         self.blocks.note(found.id.row(), BlockFact::Action(to));
-        self.count(to, State::Waiting, 1);
+        self.count(to, RowState::Waiting, 1);
         self.next_after(found)?;
-        let moved = LaneEntry { action: to.to_owned(), lane: None, state: State::Waiting, ..found.clone() };
-        if found.state == State::Held {
-            self.set_state(&moved, State::Held, reason.as_deref())?;
+        let moved =
+            LaneEntry { action: to.to_owned(), lane: None, state: RowState::Waiting, ..found.clone() };
+        if found.state == RowState::Held {
+            self.set_state(&moved, RowState::Held, reason.as_deref())?;
         } else {
             self.open_again(&moved)?;
         }

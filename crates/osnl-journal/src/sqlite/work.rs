@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::blocks::{BlockFact, BlockNotes};
 use super::lane::{DeferredChange, LaneEntry, LaneKey};
-use super::rows::{self, State, identity_number, is, millis};
-use crate::identity::Identity;
+use super::rows::{self, RowState, identity_number, is, millis};
+use crate::identity::MessageIdentity;
 use crate::store::clock::{Due, whole_millis};
 use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, UsedLimits};
 
@@ -34,7 +34,7 @@ pub(super) struct Work<'a> {
     /// The number of the next event; the caller's after the commit.
     pub(super) next_event: i64,
     /// The change in the number of deliveries, by action and state.
-    pub(super) tally: HashMap<(String, State), i64>,
+    pub(super) tally: HashMap<(String, RowState), i64>,
     /// Deliveries that a delivery loop has claimed.
     pub(super) claimed: HashSet<DeliveryId>,
     /// Deliveries that became claimable: action and delivery.
@@ -91,7 +91,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    pub(super) fn append(&mut self, entry: &Entry, identity: &Identity) -> Result<AppendResult> {
+    pub(super) fn append(&mut self, entry: &Entry, identity: &MessageIdentity) -> Result<AppendResult> {
         let (received, notification) = (&entry.received, &entry.notification);
         let (origin, properties) = (&received.origin, &received.properties);
         let number = identity_number(identity);
@@ -135,21 +135,26 @@ impl<'a> Work<'a> {
         let mut ready = Vec::new();
         for (n, new) in entry.deliveries.iter().enumerate() {
             let state = self.append_delivery(DeliveryId::of(event, n).row(), new, notification)?;
-            if state == State::Ready {
+            if state == RowState::Ready {
                 ready.push(n);
             }
         }
         Ok(AppendResult::New { event, ready })
     }
 
-    fn append_delivery(&mut self, id: i64, new: &NewDelivery, notification: &Notification) -> Result<State> {
+    fn append_delivery(
+        &mut self,
+        id: i64,
+        new: &NewDelivery,
+        notification: &Notification,
+    ) -> Result<RowState> {
         let key = new.key.as_deref().filter(|_| new.ordered);
         let lane = key.map(|key| rows::lane(&new.action, key));
         let (state, reason, guarded) = match &new.begin {
             Begin::Live => (self.on_arrival(lane)?, None, false),
-            Begin::Shadow => (State::Shadow, None, false),
-            Begin::Held(why) => (State::Held, Some(why), true),
-            Begin::Dead(why) => (State::Dead, Some(why), false),
+            Begin::Shadow => (RowState::Shadow, None, false),
+            Begin::Held(why) => (RowState::Held, Some(why), true),
+            Begin::Dead(why) => (RowState::Dead, Some(why), false),
         };
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded, \
@@ -256,17 +261,17 @@ impl<'a> Work<'a> {
         }
         let done = end.done.as_deref();
         let (state, reason) = match (&end.outcome, &found.wish) {
-            (Outcome::Delivered, _) => (State::Delivered, done),
-            (Outcome::NothingToDo, _) => (State::NothingToDo, done),
+            (Outcome::Delivered, _) => (RowState::Delivered, done),
+            (Outcome::NothingToDo, _) => (RowState::NothingToDo, done),
             (Outcome::Dead(_) | Outcome::DeadHoldingKey(_) | Outcome::Returned, Some(wish)) => {
                 return Ok(EndResult::Fulfilled(self.fulfil(&found, wish)?));
             }
             (Outcome::Returned, None) => return Ok(EndResult::Returned { action: found.action }),
             (Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason), None) => {
-                (State::Dead, Some(reason.as_str()))
+                (RowState::Dead, Some(reason.as_str()))
             }
         };
-        let cause = end.cause.as_deref().filter(|_| state == State::Dead);
+        let cause = end.cause.as_deref().filter(|_| state == RowState::Dead);
         self.set_state_over(&found, state, reason, cause, end.took)?;
         match (&end.outcome, found.lane) {
             (Outcome::DeadHoldingKey(_), Some(lane)) => self.hold_lane(id, lane)?,
@@ -280,7 +285,7 @@ impl<'a> Work<'a> {
             ) => self.next_after(&found)?,
         }
         let made = match &end.to {
-            Some(to) if state == State::Dead => self.fall_back(id, to)?,
+            Some(to) if state == RowState::Dead => self.fall_back(id, to)?,
             Some(_) | None => false,
         };
         Ok(EndResult::Over { action: found.action, made })
@@ -343,19 +348,19 @@ impl<'a> Work<'a> {
     }
 
     /// An end has its moment and its reason; what is open again has neither. Of open states, only waiting and held.
-    pub(super) fn set_state(&mut self, was: &LaneEntry, state: State, reason: Option<&str>) -> Result<()> {
+    pub(super) fn set_state(&mut self, was: &LaneEntry, state: RowState, reason: Option<&str>) -> Result<()> {
         self.set_state_over(was, state, reason, None, None)
     }
 
     fn set_state_over(
         &mut self,
         was: &LaneEntry,
-        state: State,
+        state: RowState,
         reason: Option<&str>,
         cause: Option<&str>,
         took: Option<Duration>,
     ) -> Result<()> {
-        debug_assert_ne!(state, State::Ready, "the turn decides");
+        debug_assert_ne!(state, RowState::Ready, "the turn decides");
         let ended = (!state.is_open()).then_some(self.now);
         let mut update = self.connection.prepare_cached(END)?;
         // What has ended stands in nobody's way.
@@ -370,7 +375,7 @@ impl<'a> Work<'a> {
 
     /// Opens a delivery; it is claimable when it is its turn.
     pub(super) fn open_again(&mut self, was: &LaneEntry) -> Result<()> {
-        self.set_state(was, State::Waiting, None)?;
+        self.set_state(was, RowState::Waiting, None)?;
         self.lane_turn(was.own_lane())
     }
 
@@ -382,7 +387,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    pub(super) fn count(&mut self, action: &str, state: State, by: i64) {
+    pub(super) fn count(&mut self, action: &str, state: RowState, by: i64) {
         // Looked for first: the name is only copied once per transaction.
         match self.tally.iter_mut().find(|((a, s), _)| a == action && *s == state) {
             Some((_, count)) => *count += by,
@@ -411,11 +416,11 @@ impl<'a> Work<'a> {
 }
 
 /// The event that is the same message.
-pub(super) fn same(connection: &Connection, number: i64, identity: &Identity) -> Result<Option<i64>> {
+pub(super) fn same(connection: &Connection, number: i64, identity: &MessageIdentity) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached(SAME)?;
     let mut rows = select.query([number])?;
     while let Some(row) = rows.next()? {
-        let found = Identity {
+        let found = MessageIdentity {
             queue: row.get::<_, String>(1)?.into(),
             id: row.get(2)?,
             digest: BodyDigest::of(row.get_ref(3)?.as_blob().unwrap_or_default()),

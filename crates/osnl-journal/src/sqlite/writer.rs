@@ -22,8 +22,8 @@ use super::prune::{self, PruneResult, Pruner};
 use super::rows::{is, millis, reserved_numbers};
 use super::stuck::Watch;
 use super::work::{self, AppendResult, EndResult, Work};
-use super::{OpenError, SharedState, SqliteOptions, paused, schema, trouble};
-use crate::identity::Identity;
+use super::{OpenError, SqliteOptions, SqliteState, paused, schema, trouble};
+use crate::identity::MessageIdentity;
 use crate::store::claimable::FetchKinds;
 use crate::store::clock::Due;
 use crate::{DeliveryId, End, Entry, JournalState, LearntFacts, SentRequest, Settle, UsedLimits};
@@ -41,7 +41,7 @@ const MOST_ROOM: u64 = 1 << 20;
 const SOON: Duration = Duration::from_millis(100);
 const GIB: u64 = 1 << 30;
 
-pub(super) enum Command {
+pub(super) enum SqliteCommand {
     Append(NewEntry, oneshot::Sender<Settle>),
     SetAside(ReceivedMessage, String, oneshot::Sender<Settle>),
     /// Deliveries that were in hand at so many unexpected ends.
@@ -70,7 +70,7 @@ pub(super) enum Command {
     Do(Box<dyn FnOnce(&Connection) + Send>),
 }
 
-impl Command {
+impl SqliteCommand {
     /// Returns the bytes that it adds to the file, about.
     fn bytes(&self) -> u64 {
         let body = match self {
@@ -85,7 +85,7 @@ impl Command {
 /// An entry on its way into the file.
 pub(super) struct NewEntry {
     pub(super) entry: Entry,
-    pub(super) identity: Identity,
+    pub(super) identity: MessageIdentity,
     /// Whether the notification is all of it, as the delivery loop takes it; else it is what stands in columns.
     pub(super) whole: bool,
 }
@@ -119,14 +119,14 @@ pub(super) struct JournalWriter {
     connection: Option<Connection>,
     checkpointer: Checkpointer,
     _watch: Watch,
-    shared: Arc<SharedState>,
-    commands: Receiver<Command>,
+    shared: Arc<SqliteState>,
+    commands: Receiver<SqliteCommand>,
     /// Commands that arrived while a failure lasted, or that did not fit into a group.
-    backlog: VecDeque<Command>,
+    backlog: VecDeque<SqliteCommand>,
     /// Bytes that may still be appended before the size of the file is looked at.
     room: u64,
     /// Messages that were in hand when the file was full: they wait until there is room.
-    wait_for_room: VecDeque<Command>,
+    wait_for_room: VecDeque<SqliteCommand>,
     next_event: i64,
     next_tick: Instant,
     /// Since when it fails, and when the log said so last.
@@ -148,8 +148,8 @@ pub(super) fn default_size(free: u64, own: u64) -> u64 {
 impl JournalWriter {
     pub(super) fn open(
         options: SqliteOptions,
-        shared: Arc<SharedState>,
-        commands: Receiver<Command>,
+        shared: Arc<SqliteState>,
+        commands: Receiver<SqliteCommand>,
     ) -> Result<Self, OpenError> {
         let place = JournalLock::take(&options.path, options.allow_volatile)?;
         let free = free_bytes(&place.file).unwrap_or(u64::MAX);
@@ -234,7 +234,7 @@ impl JournalWriter {
             let batch = self.gather(&mut waiting);
             self.shared.disk_wait.begins();
             let nothing_left = batch.is_empty() && self.closing;
-            let bytes: u64 = batch.iter().map(Command::bytes).sum();
+            let bytes: u64 = batch.iter().map(SqliteCommand::bytes).sum();
             if nothing_left || !self.commit(batch) {
                 break;
             }
@@ -258,7 +258,7 @@ impl JournalWriter {
     }
 
     /// Takes the queued commands, at least one unless the next tick is due; an operator's change is alone.
-    fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<Command> {
+    fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<SqliteCommand> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let most = self.room.max((self.max_size / 20).clamp(LEAST_ROOM, MOST_ROOM));
         let is_full = self.is_full();
@@ -271,16 +271,16 @@ impl JournalWriter {
                 None => self.commands.try_recv().map_err(|_| RecvTimeoutError::Timeout),
             };
             match next {
-                Ok(Command::Close(waiting)) => {
+                Ok(SqliteCommand::Close(waiting)) => {
                     // What was sent before is before it in the queue.
                     self.closing = true;
                     closed.extend(waiting);
                 }
-                Ok(command @ Command::Change(..)) if !batch.is_empty() => {
+                Ok(command @ SqliteCommand::Change(..)) if !batch.is_empty() => {
                     self.backlog.push_front(command);
                     break;
                 }
-                Ok(command @ Command::Change(..)) => return vec![command],
+                Ok(command @ SqliteCommand::Change(..)) => return vec![command],
                 Ok(command) if is_full && command.bytes() > 0 => self.wait_for_room.push_back(command),
                 Ok(command) => {
                     bytes += command.bytes();
@@ -297,23 +297,23 @@ impl JournalWriter {
     }
 
     /// Until it is committed; a failure is tried again each second, and given up only at the end: `false`.
-    fn commit(&mut self, mut batch: Vec<Command>) -> bool {
+    fn commit(&mut self, mut batch: Vec<SqliteCommand>) -> bool {
         #[cfg(any(test, feature = "conformance"))]
-        for command in batch.extract_if(.., |command| matches!(command, Command::Do(_))) {
-            if let (Command::Do(what), Some(connection)) = (command, &self.connection) {
+        for command in batch.extract_if(.., |command| matches!(command, SqliteCommand::Do(_))) {
+            if let (SqliteCommand::Do(what), Some(connection)) = (command, &self.connection) {
                 what(connection);
             }
         }
-        let asked: Vec<Command> = batch
-            .extract_if(.., |command| matches!(command, Command::Known(..) | Command::Barrier(_)))
+        let asked: Vec<SqliteCommand> = batch
+            .extract_if(.., |command| matches!(command, SqliteCommand::Known(..) | SqliteCommand::Barrier(_)))
             .collect();
-        let fetches: Vec<Command> =
-            batch.extract_if(.., |command| matches!(command, Command::Fetch(..))).collect();
+        let fetches: Vec<SqliteCommand> =
+            batch.extract_if(.., |command| matches!(command, SqliteCommand::Fetch(..))).collect();
         if !batch.is_empty() {
             loop {
                 // After a failure: into the right file, or none.
                 let ready = if self.failing.is_some() { self.ready_storage() } else { Ok(()) };
-                let is_change = matches!(batch[..], [Command::Change(..)]);
+                let is_change = matches!(batch[..], [SqliteCommand::Change(..)]);
                 let ended =
                     ready.and_then(|()| self.transact(&batch).map_err(|error| trouble::reason(&error)));
                 let is_over = match ended {
@@ -347,18 +347,18 @@ impl JournalWriter {
         }
         for command in asked {
             match (command, &self.connection) {
-                (Command::Known(object, sender), Some(connection)) => {
+                (SqliteCommand::Known(object, sender), Some(connection)) => {
                     // What cannot be read now is not known: the next commit says why.
                     let _ = sender.send(super::enriched::known(connection, &object).unwrap_or_default());
                 }
-                (Command::Barrier(sender), _) => {
+                (SqliteCommand::Barrier(sender), _) => {
                     let _ = sender.send(millis(SystemTime::now()));
                 }
                 _ => {}
             }
         }
         for command in fetches {
-            if let Command::Fetch(action, ask, now) = command {
+            if let SqliteCommand::Fetch(action, ask, now) = command {
                 self.fetch(&action, ask, now);
             }
         }
@@ -368,13 +368,13 @@ impl JournalWriter {
     #[expect(clippy::type_complexity, reason = "two lists that live for three lines")]
     fn transact(
         &mut self,
-        batch: &[Command],
+        batch: &[SqliteCommand],
     ) -> rusqlite::Result<(Vec<(CommandResult, Option<BiteResult>)>, Vec<(String, DeliveryId)>)> {
         let Some(connection) = &mut self.connection else { return Err(closed()) };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
         work.unsettled = &self.unsettled;
-        if let [Command::Change(..)] = batch {
+        if let [SqliteCommand::Change(..)] = batch {
             work.claimed = self.shared.claimable.freeze();
         }
         let mut done = Vec::with_capacity(batch.len());
@@ -383,7 +383,7 @@ impl JournalWriter {
         }
         work.finish()?;
         let (next_event, promoted, adopted) = (work.next_event, work.promoted, work.adopted);
-        if let [Command::Change(_, Apply::Preview, _)] = batch {
+        if let [SqliteCommand::Change(_, Apply::Preview, _)] = batch {
             transaction.rollback()?;
             return Ok((done, Vec::new()));
         }
@@ -490,36 +490,46 @@ pub(super) fn next_event(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(after_last.max(kept.unwrap_or(1)))
 }
 
-fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(CommandResult, Option<BiteResult>)> {
+fn apply(
+    work: &mut Work<'_>,
+    command: &SqliteCommand,
+) -> rusqlite::Result<(CommandResult, Option<BiteResult>)> {
     let done = match command {
-        Command::Append(new, _) => CommandResult::Appended(work.append(&new.entry, &new.identity)?),
-        Command::SetAside(received, reason, _) => CommandResult::SetAside(work.set_aside(received, reason)?),
-        Command::HoldSuspects(suspects) => {
+        SqliteCommand::Append(new, _) => CommandResult::Appended(work.append(&new.entry, &new.identity)?),
+        SqliteCommand::SetAside(received, reason, _) => {
+            CommandResult::SetAside(work.set_aside(received, reason)?)
+        }
+        SqliteCommand::HoldSuspects(suspects) => {
             work.hold_suspects(suspects)?;
             CommandResult::Nothing
         }
-        Command::ForgetUnreadable(ids, _) => CommandResult::Forgotten(work.forget_unreadable(ids)?),
-        Command::Attempted(id, used, answer) => {
+        SqliteCommand::ForgetUnreadable(ids, _) => CommandResult::Forgotten(work.forget_unreadable(ids)?),
+        SqliteCommand::Attempted(id, used, answer) => {
             work.attempted(*id, *used, answer)?;
             CommandResult::Nothing
         }
-        Command::Sent(id, made, sent) => {
+        SqliteCommand::Sent(id, made, sent) => {
             work.sent(*id, *made, sent)?;
             CommandResult::Nothing
         }
-        Command::Retry(id, due, used, answer) => CommandResult::Ended(work.retry(*id, *due, *used, answer)?),
-        Command::DueNow(action, now) => CommandResult::DueNow(work.due_now(action, *now)?),
-        Command::End(id, end) => CommandResult::Ended(work.end_claim(*id, end)?),
-        Command::Change(bite, ..) => return Ok((CommandResult::Nothing, Some(change::apply(work, bite)?))),
-        Command::Enriched(id, found, learnt, _) => {
+        SqliteCommand::Retry(id, due, used, answer) => {
+            CommandResult::Ended(work.retry(*id, *due, *used, answer)?)
+        }
+        SqliteCommand::DueNow(action, now) => CommandResult::DueNow(work.due_now(action, *now)?),
+        SqliteCommand::End(id, end) => CommandResult::Ended(work.end_claim(*id, end)?),
+        SqliteCommand::Change(bite, ..) => {
+            return Ok((CommandResult::Nothing, Some(change::apply(work, bite)?)));
+        }
+        SqliteCommand::Enriched(id, found, learnt, _) => {
             work.enriched(*id, found, learnt)?;
             CommandResult::Nothing
         }
-        Command::Known(..) | Command::Barrier(_) | Command::Fetch(..) | Command::Close(_) => {
-            CommandResult::Nothing
-        }
+        SqliteCommand::Known(..)
+        | SqliteCommand::Barrier(_)
+        | SqliteCommand::Fetch(..)
+        | SqliteCommand::Close(_) => CommandResult::Nothing,
         #[cfg(any(test, feature = "conformance"))]
-        Command::Do(_) => CommandResult::Nothing,
+        SqliteCommand::Do(_) => CommandResult::Nothing,
     };
     Ok((done, None))
 }

@@ -39,7 +39,7 @@ pub struct Claimable {
 
 #[derive(Debug, Default)]
 struct Queues {
-    by_action: HashMap<Arc<str>, Queue>,
+    by_action: HashMap<Arc<str>, ActionQueue>,
     /// The bytes of what is in memory of all actions.
     bytes: Arc<AtomicUsize>,
     /// While a change is being made nothing is claimed: what the change sees as claimed is all that is.
@@ -56,13 +56,13 @@ struct InMemory {
 /// A claimed delivery.
 #[derive(Debug)]
 struct ClaimedWeight {
-    kind: Kind,
+    kind: ClaimableKind,
     _weight: Weight,
 }
 
 /// The deliveries of one action that are in memory.
 #[derive(Debug)]
-struct Queue {
+struct ActionQueue {
     weights: Weights,
     /// The oldest that have never failed, in order of arrival.
     fresh: BTreeMap<DeliveryId, InMemory>,
@@ -94,7 +94,7 @@ struct Queue {
     retired: bool,
 }
 
-impl Queue {
+impl ActionQueue {
     fn new(bytes: Arc<AtomicUsize>) -> Self {
         Self {
             weights: Weights::new(bytes),
@@ -127,11 +127,11 @@ impl Queue {
 
     /// Returns the bytes that may be fetched of a kind: what retries and the newest need is kept from the oldest, which a long
     /// backlog has without end. Large messages of one kind keep no other one out.
-    fn room(&self, kind: Kind) -> usize {
+    fn room(&self, kind: ClaimableKind) -> usize {
         let (spare, has_none) = match kind {
-            Kind::Fresh => (0, self.fresh.is_empty()),
-            Kind::Newest => (OF_ACTION / 4, self.newest.is_empty()),
-            Kind::Due => (OF_ACTION / 2, self.due.is_empty()),
+            ClaimableKind::Fresh => (0, self.fresh.is_empty()),
+            ClaimableKind::Newest => (OF_ACTION / 4, self.newest.is_empty()),
+            ClaimableKind::Due => (OF_ACTION / 2, self.due.is_empty()),
         };
         match self.weights.room(spare) {
             0 if has_none => usize::from(self.taken.values().all(|taken| taken.kind != kind)),
@@ -140,7 +140,7 @@ impl Queue {
     }
 
     /// Moves it to those that are claimed.
-    fn take(&mut self, kind: Kind, InMemory { delivery, weight }: InMemory) -> ClaimedDelivery {
+    fn take(&mut self, kind: ClaimableKind, InMemory { delivery, weight }: InMemory) -> ClaimedDelivery {
         self.taken.insert(delivery.id, ClaimedWeight { kind, _weight: weight });
         delivery
     }
@@ -156,7 +156,7 @@ impl Queue {
     }
 
     fn has_place(&self, id: DeliveryId) -> bool {
-        (self.has_place_at_end() || self.is_among_oldest(id)) && self.room(Kind::Fresh) > 0
+        (self.has_place_at_end() || self.is_among_oldest(id)) && self.room(ClaimableKind::Fresh) > 0
     }
 
     /// New claimable deliveries are in the file only. Answers whether others left memory for that.
@@ -169,7 +169,7 @@ impl Queue {
     }
 
     /// Takes in what was fetched of a kind; what is due has a time.
-    fn fetched(&mut self, kind: Kind, found: Vec<(i64, ClaimedDelivery)>) {
+    fn fetched(&mut self, kind: ClaimableKind, found: Vec<(i64, ClaimedDelivery)>) {
         if self.retired {
             self.dropped = true;
             return;
@@ -180,9 +180,9 @@ impl Queue {
             }
             let (id, fetched) = (claimed.id, self.weigh(claimed));
             match kind {
-                Kind::Fresh => _ = self.fresh.insert(id, fetched),
-                Kind::Newest => _ = self.newest.insert(id, fetched),
-                Kind::Due => _ = self.due.insert((at, id), fetched),
+                ClaimableKind::Fresh => _ = self.fresh.insert(id, fetched),
+                ClaimableKind::Newest => _ = self.newest.insert(id, fetched),
+                ClaimableKind::Due => _ = self.due.insert((at, id), fetched),
             }
         }
     }
@@ -205,7 +205,7 @@ impl Queue {
         let id = *piece.range(from..).next()?.0;
         let InMemory { delivery, weight } = piece.remove(&id)?;
         let delivery = ClaimedDelivery { newest: true, ..delivery };
-        Some(self.take(Kind::Newest, InMemory { delivery, weight }))
+        Some(self.take(ClaimableKind::Newest, InMemory { delivery, weight }))
     }
 
     /// The writer has fetched; whether it left claimable ones in the file. Without them, one piece has all.
@@ -240,7 +240,7 @@ impl Queue {
 
 /// A kind of claimable deliveries. See [`FetchKinds`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ClaimableKind {
     /// The oldest that have never failed.
     Fresh,
     /// The newest that have never failed.
@@ -312,7 +312,7 @@ impl Claimable {
             return Default::default();
         }
         let Queues { by_action, bytes, .. } = &mut *queues;
-        let queue = by_action.entry(action.into()).or_insert_with(|| Queue::new(bytes.clone()));
+        let queue = by_action.entry(action.into()).or_insert_with(|| ActionQueue::new(bytes.clone()));
         if std::mem::take(&mut queue.calls_back) {
             return (Some(Vec::new()), FetchKinds::default());
         }
@@ -328,7 +328,7 @@ impl Claimable {
         while claimed.len() < wanted.due
             && let Some((_, first)) = queue.due.pop_first()
         {
-            claimed.push(queue.take(Kind::Due, first));
+            claimed.push(queue.take(ClaimableKind::Due, first));
         }
         claimed.extend(std::iter::from_fn(|| queue.pop_newest(&wanted)).take(wanted.newest));
         let mut oldest = 0;
@@ -336,20 +336,23 @@ impl Claimable {
             queue.fresh.first_entry().filter(|first| wanted.takes_oldest(oldest, *first.key()))
         {
             let first = first.remove();
-            claimed.push(queue.take(Kind::Fresh, first));
+            claimed.push(queue.take(ClaimableKind::Fresh, first));
             oldest += 1;
         }
         let ask = FetchKinds {
-            fresh: queue.beyond && !queue.asked && queue.fresh.len() < LOW && queue.room(Kind::Fresh) > 0,
+            fresh: queue.beyond
+                && !queue.asked
+                && queue.fresh.len() < LOW
+                && queue.room(ClaimableKind::Fresh) > 0,
             newest: queue.beyond
                 && !queue.newest_asked
                 && queue.wants_newest
                 && queue.newest.is_empty()
-                && queue.room(Kind::Newest) > 0,
+                && queue.room(ClaimableKind::Newest) > 0,
             due: !queue.due_asked
                 && queue.due.len() < LOW
                 && queue.next_due().is_some_and(|due| due <= now)
-                && queue.room(Kind::Due) > 0,
+                && queue.room(ClaimableKind::Due) > 0,
         };
         queue.asked |= ask.fresh;
         queue.newest_asked |= ask.newest;
@@ -362,7 +365,9 @@ impl Claimable {
     pub fn next_due(&self, action: &str) -> Option<i64> {
         let queues = self.lock();
         // What is being fetched wakes the claim, and so does room for what is due.
-        let comes = |queue: &&Queue| !queue.due_asked && queue.due.is_empty() && queue.room(Kind::Due) > 0;
+        let comes = |queue: &&ActionQueue| {
+            !queue.due_asked && queue.due.is_empty() && queue.room(ClaimableKind::Due) > 0
+        };
         queues.by_action.get(action).filter(comes)?.next_due()
     }
 
@@ -384,18 +389,18 @@ impl Claimable {
     /// Whether what is appended now is likely to have a place in memory when it is committed.
     #[must_use]
     pub fn expects(&self, action: &str) -> bool {
-        self.lock().by_action.get(action).is_some_and(Queue::has_place_at_end)
+        self.lock().by_action.get(action).is_some_and(ActionQueue::has_place_at_end)
     }
 
     /// Returns the bytes of messages that may be fetched of a kind. With more than none, one message may be larger.
     #[must_use]
-    pub fn room(&self, action: &str, kind: Kind) -> usize {
+    pub fn room(&self, action: &str, kind: ClaimableKind) -> usize {
         self.lock().by_action.get(action).map_or(0, |queue| queue.room(kind))
     }
 
     /// Notes that new claimable deliveries are in the file only.
     pub fn is_beyond(&self, action: &str) {
-        let frees = self.lock().by_action.get_mut(action).is_some_and(Queue::is_beyond);
+        let frees = self.lock().by_action.get_mut(action).is_some_and(ActionQueue::is_beyond);
         if frees {
             self.changed.notify_waiters();
         }
@@ -442,7 +447,7 @@ impl Claimable {
     /// The writer has fetched the oldest; `more` are left in the file.
     pub fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            queue.fetched(Kind::Fresh, oldest);
+            queue.fetched(ClaimableKind::Fresh, oldest);
             queue.asked = false;
             queue.has_fetched(more);
         }
@@ -452,7 +457,7 @@ impl Claimable {
     /// The writer has fetched the newest; `more` are left in the file.
     pub fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            queue.fetched(Kind::Newest, newest);
+            queue.fetched(ClaimableKind::Newest, newest);
             queue.newest_asked = false;
             queue.has_fetched(more);
         }
@@ -462,7 +467,7 @@ impl Claimable {
     /// The writer has fetched what is due; the next in the file is due then.
     pub fn fetched_due(&self, action: &str, due: Vec<(i64, ClaimedDelivery)>, next: Option<i64>) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            queue.fetched(Kind::Due, due);
+            queue.fetched(ClaimableKind::Due, due);
             queue.next_due = if queue.dropped { Some(0) } else { next };
             queue.due_asked = false;
         }
@@ -496,7 +501,7 @@ impl Claimable {
     #[must_use]
     pub fn in_memory(&self) -> HashSet<DeliveryId> {
         let queues = self.lock();
-        let of = |queue: &Queue| -> Vec<DeliveryId> {
+        let of = |queue: &ActionQueue| -> Vec<DeliveryId> {
             let waiting = queue.fresh.keys().chain(queue.newest.keys());
             waiting.chain(queue.due.keys().map(|(_, id)| id)).chain(queue.taken.keys()).copied().collect()
         };
@@ -549,7 +554,7 @@ impl Claimable {
 
     /// Drops what is in memory of all actions, but for what is claimed: it is fetched again.
     pub fn drop_all(&self) {
-        self.lock().by_action.values_mut().for_each(Queue::drop_all);
+        self.lock().by_action.values_mut().for_each(ActionQueue::drop_all);
         self.changed.notify_waiters();
     }
 

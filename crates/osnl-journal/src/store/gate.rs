@@ -19,16 +19,16 @@ pub struct Gate {
     max_pending: u64,
     /// Actions that never delay a message: beyond the bound, their new deliveries are dead letters.
     overflowing: RwLock<BTreeSet<Arc<str>>>,
-    state: Mutex<State>,
+    state: Mutex<GateState>,
     room: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct GateState {
     open: bool,
     /// Entries promised, and those appended and not committed.
     in_memory: usize,
-    actions: HashMap<Arc<str>, Room>,
+    actions: HashMap<Arc<str>, ActionRoom>,
     /// The callers that wait, in the order in which they began to.
     waiting: Vec<Waiter>,
     last_ticket: u64,
@@ -56,7 +56,7 @@ impl Drop for Ticket<'_> {
 }
 
 #[derive(Debug, Default)]
-struct Room {
+struct ActionRoom {
     pending: u64,
     reserved: u64,
     /// Said in the log since it became full.
@@ -74,8 +74,13 @@ impl Gate {
     /// A gate that is open.
     #[must_use]
     pub fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
-        let state =
-            State { open: true, in_memory: 0, actions: HashMap::new(), waiting: Vec::new(), last_ticket: 0 };
+        let state = GateState {
+            open: true,
+            in_memory: 0,
+            actions: HashMap::new(),
+            waiting: Vec::new(),
+            last_ticket: 0,
+        };
         let overflowing = RwLock::new(overflowing);
         Self { max_pending, overflowing, state: Mutex::new(state), room: Notify::new() }
     }
@@ -86,7 +91,7 @@ impl Gate {
         self.max_pending
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -210,7 +215,7 @@ impl Gate {
     }
 }
 
-impl State {
+impl GateState {
     fn take(&mut self, max_pending: u64, actions: &[Arc<str>], at_most: usize, ticket: Option<u64>) -> usize {
         if !self.open {
             return 0;

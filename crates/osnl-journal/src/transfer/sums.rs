@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 
 use osnl_model::{BodyDigest, BodyHasher};
 
-use super::table::{Table, Value};
+use super::table::{CellValue, JournalTable};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Sums {
-    tables: BTreeMap<Table, (u64, BodyHasher)>,
+pub(super) struct TransferSums {
+    tables: BTreeMap<JournalTable, (u64, BodyHasher)>,
     deliveries: BTreeMap<(String, String, i64), u64>,
     replaced: u64,
 }
 
-impl Sums {
+impl TransferSums {
     /// Adds the next row of a table.
-    pub(super) fn add(&mut self, table: Table, row: &[Value]) {
+    pub(super) fn add(&mut self, table: JournalTable, row: &[CellValue]) {
         let (rows, hasher) = self.tables.entry(table).or_default();
         *rows += 1;
         for value in row {
             add_value(hasher, value);
         }
-        if table == Table::Deliveries {
+        if table == JournalTable::Deliveries {
             let row = table.named(row);
             let text = |name| row.text(name).unwrap_or_default().to_owned();
             *self.deliveries.entry((text("rule"), text("action"), row.number("state"))).or_default() += 1;
@@ -38,14 +38,15 @@ impl Sums {
         self.replaced
     }
 
-    pub(super) fn rows(&self) -> BTreeMap<Table, u64> {
+    pub(super) fn rows(&self) -> BTreeMap<JournalTable, u64> {
         let rows = |table| self.tables.get(&table).map_or(0, |(rows, _)| *rows);
-        Table::ALL.into_iter().map(|table| (table, rows(table))).collect()
+        JournalTable::ALL.into_iter().map(|table| (table, rows(table))).collect()
     }
 
     /// Returns the digest over all rows of all tables, for operators.
     pub(super) fn digest(&self) -> String {
-        let all: Vec<u8> = Table::ALL.into_iter().flat_map(|table| *self.of(table).as_bytes()).collect();
+        let all: Vec<u8> =
+            JournalTable::ALL.into_iter().flat_map(|table| *self.of(table).as_bytes()).collect();
         BodyDigest::of(&all).to_string()
     }
 
@@ -56,7 +57,7 @@ impl Sums {
     /// Returns the first difference of a copy.
     pub(super) fn difference(&self, copy: &Self) -> Option<String> {
         let (rows, copied) = (self.rows(), copy.rows());
-        for table in Table::ALL {
+        for table in JournalTable::ALL {
             let (there, here) = (rows.get(&table), copied.get(&table));
             if there != here {
                 let count = |count: Option<&u64>| count.copied().unwrap_or_default();
@@ -73,23 +74,23 @@ impl Sums {
                 ));
             }
         }
-        let differs = |table: &Table| self.of(*table) != copy.of(*table);
-        let table = Table::ALL.into_iter().find(differs)?;
+        let differs = |table: &JournalTable| self.of(*table) != copy.of(*table);
+        let table = JournalTable::ALL.into_iter().find(differs)?;
         Some(format!("the digest of {} is {} instead of {}", table.name(), copy.of(table), self.of(table)))
     }
 
-    fn of(&self, table: Table) -> BodyDigest {
+    fn of(&self, table: JournalTable) -> BodyDigest {
         self.tables.get(&table).map(|(_, hasher)| hasher.clone()).unwrap_or_default().finish()
     }
 }
 
 /// Adds a value, with its kind and length: values cannot run into each other.
-fn add_value(hasher: &mut BodyHasher, value: &Value) {
+fn add_value(hasher: &mut BodyHasher, value: &CellValue) {
     let (kind, bytes): (u8, &[u8]) = match value {
-        Value::Null => (0, &[]),
-        Value::Number(number) => (1, &number.to_be_bytes()),
-        Value::Text(text) => (2, text.as_bytes()),
-        Value::Bytes(bytes) => (3, bytes),
+        CellValue::Null => (0, &[]),
+        CellValue::Number(number) => (1, &number.to_be_bytes()),
+        CellValue::Text(text) => (2, text.as_bytes()),
+        CellValue::Bytes(bytes) => (3, bytes),
     };
     hasher.add(&[kind]);
     hasher.add(&(bytes.len() as u64).to_be_bytes());
@@ -100,33 +101,35 @@ fn add_value(hasher: &mut BodyHasher, value: &Value) {
 mod tests {
     use super::*;
 
-    fn pause(action: &str, operator: &str) -> Vec<Value> {
-        vec![Value::Text(action.into()), Value::Number(1), Value::Text(operator.into())]
+    fn pause(action: &str, operator: &str) -> Vec<CellValue> {
+        vec![CellValue::Text(action.into()), CellValue::Number(1), CellValue::Text(operator.into())]
     }
 
-    fn delivery(action: &str, state: i64) -> Vec<Value> {
+    fn delivery(action: &str, state: i64) -> Vec<CellValue> {
         let value = |name: &str| match name {
-            "action" => Value::Text(action.into()),
-            "state" => Value::Number(state),
-            _ => Value::Null,
+            "action" => CellValue::Text(action.into()),
+            "state" => CellValue::Number(state),
+            _ => CellValue::Null,
         };
-        Table::Deliveries.columns().iter().map(|(name, _)| value(name)).collect()
+        JournalTable::Deliveries.columns().iter().map(|(name, _)| value(name)).collect()
     }
 
-    fn sums(rows: &[(Table, Vec<Value>)]) -> Sums {
-        let mut sums = Sums::default();
+    fn sums(rows: &[(JournalTable, Vec<CellValue>)]) -> TransferSums {
+        let mut sums = TransferSums::default();
         rows.iter().for_each(|(table, row)| sums.add(*table, row));
         sums
     }
 
     #[test]
     fn a_copy_differs_in_counts_states_or_any_byte() {
-        let check = |one: &[(Table, Vec<Value>)], other: &[(Table, Vec<Value>)], expected: Option<&str>| {
+        let check = |one: &[(JournalTable, Vec<CellValue>)],
+                     other: &[(JournalTable, Vec<CellValue>)],
+                     expected: Option<&str>| {
             let difference = sums(one).difference(&sums(other));
             assert_eq!(difference.is_some(), expected.is_some(), "{difference:?}");
             assert!(difference.unwrap_or_default().starts_with(expected.unwrap_or_default()));
         };
-        let (pauses, deliveries) = (Table::Pauses, Table::Deliveries);
+        let (pauses, deliveries) = (JournalTable::Pauses, JournalTable::Deliveries);
         let same = [(pauses, pause("a", "b")), (deliveries, delivery("x", 1))];
         check(&same, &same, None);
         check(&same, &same[..1], Some("0 deliveries instead of 1"));

@@ -2,7 +2,7 @@
 
 /// A table. The variants are in the order in which tables are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Table {
+pub enum JournalTable {
     /// Messages that are kept for a delivery.
     Events,
     /// Deliveries.
@@ -23,12 +23,12 @@ pub enum Table {
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     /// A number, or 0 and 1 for false and true.
     Number,
     /// A text.
     Text,
-    /// A text that databases keep as bytes, since they compare it: it is [`Value::Bytes`].
+    /// A text that databases keep as bytes, since they compare it: it is [`CellValue::Bytes`].
     Key,
     /// Bytes.
     Bytes,
@@ -36,7 +36,7 @@ pub enum Kind {
 
 /// A value of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum CellValue {
     /// None.
     Null,
     /// A number.
@@ -47,7 +47,7 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
-impl Value {
+impl CellValue {
     /// Returns its size in memory, about.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -59,9 +59,9 @@ impl Value {
     }
 }
 
-use Kind::{Bytes, Key, Number, Text};
+use ColumnKind::{Bytes, Key, Number, Text};
 
-const EVENTS: &[(&str, Kind)] = &[
+const EVENTS: &[(&str, ColumnKind)] = &[
     ("id", Number),
     ("received", Number),
     ("redelivered", Number),
@@ -82,7 +82,7 @@ const EVENTS: &[(&str, Kind)] = &[
 ];
 
 /// `holds`: a dead letter that holds its lane. `message_id` is that of the event.
-const DELIVERIES: &[(&str, Kind)] = &[
+const DELIVERIES: &[(&str, ColumnKind)] = &[
     ("id", Number),
     ("event", Number),
     ("rule", Text),
@@ -107,7 +107,7 @@ const DELIVERIES: &[(&str, Kind)] = &[
     ("message_id", Text),
 ];
 
-const ATTEMPTS: &[(&str, Kind)] = &[
+const ATTEMPTS: &[(&str, ColumnKind)] = &[
     ("delivery", Number),
     ("slot", Number),
     ("at", Number),
@@ -116,14 +116,14 @@ const ATTEMPTS: &[(&str, Kind)] = &[
     ("took", Number),
 ];
 
-const ENRICHMENTS: &[(&str, Kind)] = &[("delivery", Number), ("found", Text)];
+const ENRICHMENTS: &[(&str, ColumnKind)] = &[("delivery", Number), ("found", Text)];
 
-const OBJECTS: &[(&str, Kind)] = &[("name", Key), ("at", Number), ("body", Text)];
+const OBJECTS: &[(&str, ColumnKind)] = &[("name", Key), ("at", Number), ("body", Text)];
 
 /// `at` orders them: those that were touched last are forgotten last.
-const SEEN: &[(&str, Kind)] = &[("name", Key), ("at", Number), ("told", Text)];
+const SEEN: &[(&str, ColumnKind)] = &[("name", Key), ("at", Number), ("told", Text)];
 
-const QUARANTINED: &[(&str, Kind)] = &[
+const QUARANTINED: &[(&str, ColumnKind)] = &[
     ("id", Number),
     ("received", Number),
     ("redelivered", Number),
@@ -144,9 +144,9 @@ const QUARANTINED: &[(&str, Kind)] = &[
     ("body", Bytes),
 ];
 
-const PAUSES: &[(&str, Kind)] = &[("action", Text), ("since", Number), ("operator", Text)];
+const PAUSES: &[(&str, ColumnKind)] = &[("action", Text), ("since", Number), ("operator", Text)];
 
-impl Table {
+impl JournalTable {
     /// All, in the order in which they are copied.
     pub const ALL: [Self; 8] = [
         Self::Events,
@@ -161,7 +161,7 @@ impl Table {
 
     /// Returns its columns; the first ones are its [`key`](Self::key).
     #[must_use]
-    pub fn columns(self) -> &'static [(&'static str, Kind)] {
+    pub fn columns(self) -> &'static [(&'static str, ColumnKind)] {
         match self {
             Self::Events => EVENTS,
             Self::Deliveries => DELIVERIES,
@@ -197,7 +197,7 @@ impl Table {
 
     /// Returns a row whose values are found by the names of their columns.
     #[must_use]
-    pub fn named(self, row: &[Value]) -> RowView<'_> {
+    pub fn named(self, row: &[CellValue]) -> RowView<'_> {
         RowView { table: self, row }
     }
 }
@@ -205,23 +205,23 @@ impl Table {
 /// A row whose values are found by the names of their columns.
 #[derive(Clone, Copy, Debug)]
 pub struct RowView<'a> {
-    table: Table,
-    row: &'a [Value],
+    table: JournalTable,
+    row: &'a [CellValue],
 }
 
 impl<'a> RowView<'a> {
-    fn value(&self, name: &str) -> &'a Value {
+    fn value(&self, name: &str) -> &'a CellValue {
         let at = self.table.columns().iter().position(|(known, _)| *known == name);
         debug_assert!(at.is_some(), "{:?} has no column {name}", self.table);
-        at.and_then(|at| self.row.get(at)).unwrap_or(&Value::Null)
+        at.and_then(|at| self.row.get(at)).unwrap_or(&CellValue::Null)
     }
 
     /// Returns a number; 0 without one.
     #[must_use]
     pub fn number(&self, name: &str) -> i64 {
         match self.value(name) {
-            Value::Number(number) => *number,
-            Value::Null | Value::Text(_) | Value::Bytes(_) => 0,
+            CellValue::Number(number) => *number,
+            CellValue::Null | CellValue::Text(_) | CellValue::Bytes(_) => 0,
         }
     }
 
@@ -229,9 +229,9 @@ impl<'a> RowView<'a> {
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&'a str> {
         match self.value(name) {
-            Value::Text(text) => Some(text),
-            Value::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            Value::Null | Value::Number(_) => None,
+            CellValue::Text(text) => Some(text),
+            CellValue::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
+            CellValue::Null | CellValue::Number(_) => None,
         }
     }
 
@@ -239,9 +239,9 @@ impl<'a> RowView<'a> {
     #[must_use]
     pub fn bytes(&self, name: &str) -> &'a [u8] {
         match self.value(name) {
-            Value::Bytes(bytes) => bytes,
-            Value::Text(text) => text.as_bytes(),
-            Value::Null | Value::Number(_) => &[],
+            CellValue::Bytes(bytes) => bytes,
+            CellValue::Text(text) => text.as_bytes(),
+            CellValue::Null | CellValue::Number(_) => &[],
         }
     }
 }

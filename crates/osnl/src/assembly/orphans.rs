@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::control::Store;
-use crate::journal::sqlite::{OpenError, Reader, Recent};
+use crate::journal::sqlite::{OpenError, RecentDelivery, SqliteReader};
 use crate::native::{JournalConf, Native};
 use crate::rule::Guards;
 
@@ -69,9 +69,9 @@ impl Native {
 
 impl JournalConf {
     /// `None` if it keeps nothing, or nothing yet.
-    fn reader(&self) -> Result<Option<Reader>, OpenError> {
+    fn reader(&self) -> Result<Option<SqliteReader>, OpenError> {
         match self {
-            Self::Sqlite(options) if options.path.exists() => Reader::open(&options.path).map(Some),
+            Self::Sqlite(options) if options.path.exists() => SqliteReader::open(&options.path).map(Some),
             Self::Sqlite(_) | Self::Memory | Self::Shared(_) => Ok(None),
         }
     }
@@ -108,7 +108,7 @@ impl JournalConf {
     }
 }
 
-fn remember(guards: &Guards, row: &Recent) {
+fn remember(guards: &Guards, row: &RecentDelivery) {
     guards.remember(&row.rule, &row.action, &row.key, row.received, row.has_passed);
 }
 

@@ -32,7 +32,7 @@ use super::{OnProgress, Request};
 use crate::daemon::{ATTENTION_AGE, DaemonState};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::shared::SharedJournal;
-use crate::journal::sqlite::{ReadResult, Reader, SqliteJournal};
+use crate::journal::sqlite::{ReadResult, SqliteJournal, SqliteReader};
 use crate::listener::Bindings;
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
@@ -301,7 +301,7 @@ impl ControlHandler {
     /// Looks into the file on a thread that may wait; `None` of a journal in memory. A shared journal has no file, and says so.
     async fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Reader) -> ReadResult<T> + Send + 'static,
+        look: impl FnOnce(&SqliteReader) -> ReadResult<T> + Send + 'static,
     ) -> Result<Option<T>, Refusal> {
         let path = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path.clone(),
@@ -312,7 +312,7 @@ impl ControlHandler {
             let unavailable = |why: String| {
                 Refusal::new(Code::Unavailable, format!("the journal {} {why}", path.display()))
             };
-            let reader = Reader::open(&path).map_err(|error| unavailable(error.to_string()))?;
+            let reader = SqliteReader::open(&path).map_err(|error| unavailable(error.to_string()))?;
             look(&reader).map_err(|error| unavailable(format!("cannot be read: {error}")))
         });
         match looked.await {

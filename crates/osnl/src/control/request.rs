@@ -9,7 +9,7 @@ use super::quarantine::{MessageAgain, WhichMessages};
 use super::refusal::{Code, Refusal};
 use super::time;
 use crate::journal::DeliveryId;
-use crate::journal::sqlite::{About, Answers, Cursor, Filter, Moment, Order, Phase, State};
+use crate::journal::sqlite::{About, AnswerPolicy, Cursor, Filter, Moment, Phase, RowOrder, RowState};
 
 /// Deliveries that one list holds at most.
 pub const MOST_LISTED: u32 = 1000;
@@ -234,11 +234,11 @@ impl ListOrder {
         *self == Self::Oldest
     }
 
-    pub(super) fn order(self) -> Order {
+    pub(super) fn order(self) -> RowOrder {
         match self {
-            Self::Oldest => Order::Oldest,
-            Self::Newest => Order::Newest,
-            Self::Attention => Order::Attention,
+            Self::Oldest => RowOrder::Oldest,
+            Self::Newest => RowOrder::Newest,
+            Self::Attention => RowOrder::Attention,
         }
     }
 }
@@ -295,7 +295,7 @@ impl Which {
             about: self.about.iter().map(|text| About::parse(text)).collect(),
             key: self.resource.clone(),
             status,
-            text: self.text.clone().map(Answers::Text),
+            text: self.text.clone().map(AnswerPolicy::Text),
             event_type: self.event_type.clone(),
             since: moment("since", self.since.as_deref())?,
             until: moment("until", self.until.as_deref())?,
@@ -327,15 +327,15 @@ fn phases(name: &str) -> Result<Vec<Phase>, Refusal> {
     })
 }
 
-fn status(text: &str) -> Result<Answers, Refusal> {
-    Answers::status(text).ok_or_else(|| {
+fn status(text: &str) -> Result<AnswerPolicy, Refusal> {
+    AnswerPolicy::status(text).ok_or_else(|| {
         Refusal::new(Code::BadRequest, format!("{text:?} is not an HTTP status; write 409 or 4xx"))
     })
 }
 
-fn state(name: &str) -> Result<State, Refusal> {
-    State::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
-        let known = State::ALL.map(State::name).join(", ");
+fn state(name: &str) -> Result<RowState, Refusal> {
+    RowState::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
+        let known = RowState::ALL.map(RowState::name).join(", ");
         Refusal::new(Code::BadRequest, format!("{name:?} is not a state; allowed: {known}"))
     })
 }

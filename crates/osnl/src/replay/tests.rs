@@ -3,7 +3,7 @@
 use super::*;
 use crate::explain::Ruling;
 use crate::journal::ClaimLimits;
-use crate::journal::sqlite::{Filter, Page, Reader, SqliteJournal, SqliteOptions};
+use crate::journal::sqlite::{Filter, ListPage, SqliteJournal, SqliteOptions, SqliteReader};
 use crate::metrics::Counters;
 use crate::native::{Sources, load_texts};
 use crate::saved;
@@ -68,13 +68,13 @@ impl File {
         appended
     }
 
-    fn reader(&self) -> Reader {
-        Reader::open(&self.options().path).unwrap()
+    fn reader(&self) -> SqliteReader {
+        SqliteReader::open(&self.options().path).unwrap()
     }
 
     /// Number, rule and action of each delivery.
     fn rows(&self) -> Vec<String> {
-        let page = Page { limit: 10_000, ..Page::default() };
+        let page = ListPage { limit: 10_000, ..ListPage::default() };
         let rows = self.reader().list(&Filter::default(), &page).unwrap();
         rows.iter().map(|row| format!("{} {} {}", row.id, row.rule, row.action)).collect()
     }
@@ -131,7 +131,7 @@ async fn events_are_chosen_and_say_what_was_done_about_them() {
     let numbers = |filter: Filter, limit, last| reader.event_numbers(&filter, limit, last).unwrap();
     assert_eq!(numbers(Filter::default(), 2, false), [1, 2]);
     assert_eq!(numbers(Filter::default(), 2, true), [2, 3]);
-    assert_eq!(numbers(Filter { states: vec![State::Delivered], ..Filter::default() }, 9, true), [1]);
+    assert_eq!(numbers(Filter { states: vec![RowState::Delivered], ..Filter::default() }, 9, true), [1]);
     assert!(reader.event(4).unwrap().is_none());
 
     let shadow = |number| {
@@ -143,7 +143,7 @@ async fn events_are_chosen_and_say_what_was_done_about_them() {
         first.wishes().iter().map(|wish| wish.before.as_ref().map(|row| row.state)).collect();
     assert_eq!(
         before,
-        [Some(State::Delivered), Some(State::Delivered), None],
+        [Some(RowState::Delivered), Some(RowState::Delivered), None],
         "by action, whatever rule it was"
     );
     first.skip_delivered();

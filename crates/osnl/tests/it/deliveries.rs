@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl::journal::sqlite::{Change, Filter, Page, Reader, Row, SqliteJournal, SqliteOptions, State};
+use osnl::journal::sqlite::{
+    Change, DeliveryListRow, Filter, ListPage, RowState, SqliteJournal, SqliteOptions, SqliteReader,
+};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_k2hr3::Conf;
 use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, wait_until};
@@ -36,9 +38,9 @@ fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
     ListenerRig::bound(conf, broker, &["neutron"])
 }
 
-fn rows(folder: &Path, states: &[State]) -> Vec<Row> {
+fn rows(folder: &Path, states: &[RowState]) -> Vec<DeliveryListRow> {
     let filter = Filter { states: states.to_vec(), ..Filter::default() };
-    Reader::open(&folder.join("journal.db")).unwrap().list(&filter, &Page::default()).unwrap()
+    SqliteReader::open(&folder.join("journal.db")).unwrap().list(&filter, &ListPage::default()).unwrap()
 }
 
 /// `INSTANCE.ADDRESS` of each request, by their last digits, in order.
@@ -71,7 +73,7 @@ fn a_bulk_request_is_a_delivery_for_each_of_its_resources_with_the_request_of_on
     assert_eq!(again.head, requests[0].head);
     let order: Vec<_> = asked(&sink)[1..].iter().filter(|a| a.starts_with("1.")).cloned().collect();
     assert_eq!(order, ["1.1", "1.2"]);
-    let rows = rows(folder.path(), &[State::Delivered]);
+    let rows = rows(folder.path(), &[RowState::Delivered]);
     let told: Vec<_> = rows.iter().map(|row| (row.id.to_string(), row.resource, row.key.clone())).collect();
     let key = |n| Some(instance(n));
     assert_eq!(
@@ -99,7 +101,7 @@ fn a_shadow_rule_records_what_it_would_do_and_calls_nothing() {
     daemon.wait_until("all are recorded", |c| c.shadowed.get() == 3);
     daemon.stop().unwrap();
     assert!(sink.requests().is_empty());
-    let recorded = rows(folder.path(), &[State::Shadow]);
+    let recorded = rows(folder.path(), &[RowState::Shadow]);
     let keys: Vec<_> = recorded.iter().filter_map(|row| row.key.clone()).collect();
     assert_eq!(keys, [0, 1, 2].map(instance));
     // Live from now on: what was recorded before is done, and has used up nothing of the guard.
@@ -152,7 +154,7 @@ fn a_wrong_credential_for_five_resources_is_held_and_once_corrected_drained_in_o
     daemon.wait_until("it is held, and probed", |c| c.failures.get() > 10);
     assert_eq!(daemon.counters.dead.get(), 0);
     daemon.stop().unwrap();
-    assert_eq!(rows(folder.path(), &[State::Waiting, State::Ready]).len(), 2 * INSTANCES);
+    assert_eq!(rows(folder.path(), &[RowState::Waiting, RowState::Ready]).len(), 2 * INSTANCES);
     // The settings are those at the moment of the attempt.
     let daemon = start(&native(folder.path(), &right.url("/v1/role"), "", ""), &MemoryBroker::new());
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 2 * INSTANCES as u64);
@@ -186,7 +188,7 @@ fn beyond_its_guard_an_action_does_nothing_until_somebody_releases_it() {
     daemon.wait_until("a known one is not", |c| c.delivered.get() == 1);
     daemon.stop().unwrap();
     assert_eq!(asked(&sink).iter().filter(|a| a.starts_with('3')).count(), 0);
-    let held = rows(folder.path(), &[State::Held]);
+    let held = rows(folder.path(), &[RowState::Held]);
     let reasons: Vec<_> = held.iter().filter_map(|row| row.reason.as_deref()).collect();
     assert_eq!(reasons, ["guard of action roles: more than 2 per 10m"; 4]);
 
@@ -249,9 +251,9 @@ fn a_target_that_is_away_for_longer_than_hold_max_makes_dead_letters_that_hold_t
     daemon.wait_until("it is given up", |c| c.dead.get() == 1);
     assert!(began.elapsed().unwrap() >= Duration::from_secs(1));
     daemon.stop().unwrap();
-    let dead = rows(folder.path(), &[State::Dead]);
+    let dead = rows(folder.path(), &[RowState::Dead]);
     assert!(dead[0].reason.as_deref().unwrap().contains("hold_max is over"), "{dead:?}");
-    assert_eq!(rows(folder.path(), &[State::Waiting]).len(), 1);
+    assert_eq!(rows(folder.path(), &[RowState::Waiting]).len(), 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod retries;
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
-use osnl::journal::sqlite::{Filter, Page, Reader, State};
+use osnl::journal::sqlite::{Filter, ListPage, RowState, SqliteReader};
 use osnl::native::{Native, ProbeVerdict, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::openstack::{CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
@@ -73,10 +73,10 @@ impl Stage {
         requests.iter().map(|request| String::from_utf8(request.body.clone()).unwrap()).collect()
     }
 
-    fn reasons(&self, state: State) -> Vec<String> {
+    fn reasons(&self, state: RowState) -> Vec<String> {
         let filter = Filter { states: vec![state], ..Filter::default() };
-        let rows = Reader::open(&self.folder.path().join("journal.db")).unwrap();
-        let rows = rows.list(&filter, &Page::default()).unwrap();
+        let rows = SqliteReader::open(&self.folder.path().join("journal.db")).unwrap();
+        let rows = rows.list(&filter, &ListPage::default()).unwrap();
         rows.into_iter().map(|row| row.reason.unwrap_or_default()).collect()
     }
 
@@ -155,7 +155,7 @@ fn what_is_forbidden_uses_attempts_and_says_what_nova_said() {
     stage.port(1, Openstack::id("server"));
     daemon.wait_until("it is given up", |c| c.dead.get() == 1);
     daemon.stop().unwrap();
-    let reasons = stage.reasons(State::Dead);
+    let reasons = stage.reasons(RowState::Dead);
     assert!(reasons[0].starts_with("status 403: [enrich:server] server "), "{reasons:?}");
     assert!(reasons[0].ends_with("forbidden (403): Policy doesn't allow it."), "{reasons:?}");
 }
@@ -204,7 +204,7 @@ fn an_action_has_a_condition_that_knows_what_was_found() {
     daemon.wait_until("nor does the third", |c| c.nothing_to_do.get() == 2);
     daemon.stop().unwrap();
     assert_eq!(stage.bodies(), [r#"{"ram": 512}"#]);
-    let mut said = stage.reasons(State::NothingToDo);
+    let mut said = stage.reasons(RowState::NothingToDo);
     said.sort();
     let when = "when is false: server.metadata.Owner == 'ops', server.metadata.Owner is \"dev\"";
     assert_eq!(said, [when, "when is false: the event has no server.metadata.Owner"]);
@@ -395,6 +395,6 @@ fn an_action_calls_with_a_token_of_keystone() {
     let tokens: Vec<&str> = requests.iter().filter_map(|r| r.header("x-auth-token")).collect();
     let token = |n: usize| format!("{TOKEN}{n}");
     assert_eq!(tokens, [token(1), token(1), token(2), token(2), token(2)]);
-    let reason = &stage.reasons(State::Dead)[0];
+    let reason = &stage.reasons(RowState::Dead)[0];
     assert!(!log.contains(TOKEN) && !reason.contains(TOKEN) && reason.contains("no: ***"), "{reason}\n{log}");
 }

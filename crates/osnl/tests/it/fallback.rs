@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use osnl::journal::sqlite::{Change, Filter, Page, Reader, SqliteJournal, SqliteOptions, State};
+use osnl::journal::sqlite::{Change, Filter, ListPage, RowState, SqliteJournal, SqliteOptions, SqliteReader};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
@@ -53,8 +53,8 @@ fn what_one_action_gives_up_the_next_does_and_each_has_its_own_attempts() {
         daemon.stop().unwrap();
         assert_eq!((first.requests().len(), second.requests().len()), (4, 2), "{journal}");
         if journal == JOURNALS[0] {
-            let rows = Reader::open(&folder.path().join("journal.db")).unwrap();
-            let rows = rows.list(&Filter::default(), &Page::default()).unwrap();
+            let rows = SqliteReader::open(&folder.path().join("journal.db")).unwrap();
+            let rows = rows.list(&Filter::default(), &ListPage::default()).unwrap();
             let said: Vec<String> =
                 rows.iter().map(|row| format!("{} {} {}", row.id, row.action, row.state.name())).collect();
             assert_eq!(
@@ -85,7 +85,7 @@ fn a_dead_letter_that_is_retried_and_given_up_again_is_handed_on_once() {
     let options =
         SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("journal.db")) };
     let journal = SqliteJournal::open(options, Arc::default()).unwrap();
-    let which = Filter { states: vec![State::Dead], ..Filter::default() };
+    let which = Filter { states: vec![RowState::Dead], ..Filter::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let retry = journal.change(Change::Retry { which, out_of_order: true });
     assert_eq!(runtime.block_on(retry).unwrap().changed.len(), 1);

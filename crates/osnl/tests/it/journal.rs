@@ -4,7 +4,7 @@ use std::path::Path;
 
 use osnl::daemon::RunEnd;
 use osnl::journal::DeliveryId;
-use osnl::journal::sqlite::{Filter, Page, Reader, State};
+use osnl::journal::sqlite::{Filter, ListPage, RowState, SqliteReader};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink, wait_until};
 use osnl_transport::MemoryBroker;
@@ -38,7 +38,7 @@ fn what_was_acknowledged_is_delivered_by_the_next_process() {
     }
     let file = folder.path().join("journal.db");
     let kept = || {
-        let rows = Reader::open(&file).unwrap().list(&Filter::default(), &Page::default()).unwrap();
+        let rows = SqliteReader::open(&file).unwrap().list(&Filter::default(), &ListPage::default()).unwrap();
         rows.into_iter().filter(|row| row.state.is_open()).count()
     };
     wait_until(SOON, "all are kept", || kept() == 3);
@@ -51,8 +51,8 @@ fn what_was_acknowledged_is_delivered_by_the_next_process() {
     let order: Vec<_> = (0..3).map(|n| requests[n].target.contains(&format!("10.0.0.{n}"))).collect();
     assert_eq!(order, [true; 3], "{requests:?}");
     wait_until(SOON, "all have ended", || kept() == 0);
-    let shown = Reader::open(&file).unwrap().show(DeliveryId::parse("2.0").unwrap()).unwrap().unwrap();
-    assert_eq!(shown.row.state, State::Delivered);
+    let shown = SqliteReader::open(&file).unwrap().show(DeliveryId::parse("2.0").unwrap()).unwrap().unwrap();
+    assert_eq!(shown.row.state, RowState::Delivered);
     daemon.stop().unwrap();
 }
 
@@ -67,9 +67,9 @@ fn a_refusal_is_a_dead_letter_in_the_file_with_what_was_said() {
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("it is given up", |c| c.dead.get() == 1);
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
-    let reader = Reader::open(&folder.path().join("journal.db")).unwrap();
-    let dead = Filter { states: vec![State::Dead], ..Filter::default() };
-    let rows = reader.list(&dead, &Page::default()).unwrap();
+    let reader = SqliteReader::open(&folder.path().join("journal.db")).unwrap();
+    let dead = Filter { states: vec![RowState::Dead], ..Filter::default() };
+    let rows = reader.list(&dead, &ListPage::default()).unwrap();
     assert_eq!(rows.len(), 1);
     assert!(rows[0].reason.as_deref().unwrap().contains("409"), "{rows:?}");
     assert_eq!(rows[0].key.as_deref(), Some(&*instance(1)));

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
-use osnl::journal::sqlite::{Answers, Cursor};
+use osnl::journal::sqlite::{AnswerPolicy, Cursor};
 
 use crate::command::actions::OneActionArgs;
 use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states, states_offering};
@@ -224,7 +224,7 @@ pub(crate) struct MoveArgs {
 }
 
 fn status(text: &str) -> Result<String, String> {
-    match Answers::status(text) {
+    match AnswerPolicy::status(text) {
         Some(_) => Ok(text.to_owned()),
         None => Err("write a status, 409, or a class, 4xx".to_owned()),
     }

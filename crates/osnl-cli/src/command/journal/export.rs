@@ -21,7 +21,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl::journal::sqlite::upkeep::{self, UpkeepError, UpkeepProgress};
-use osnl::journal::sqlite::{KeptEvent, Phase, Row};
+use osnl::journal::sqlite::{DeliveryListRow, KeptEvent, Phase};
 use osnl_model::{MaskedJson, mask_text};
 use serde_json::{Map, Value, json};
 
@@ -123,7 +123,7 @@ fn line(kept: &KeptEvent, raw: bool) -> Value {
     line
 }
 
-fn delivery(row: &Row) -> Value {
+fn delivery(row: &DeliveryListRow) -> Value {
     json!({
         "id": row.id.to_string(),
         "rule": row.rule,

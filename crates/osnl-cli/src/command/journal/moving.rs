@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use osnl::journal::sqlite::State;
+use osnl::journal::sqlite::RowState;
 use osnl::journal::sqlite::transfer::{SqliteDestination, SqliteSource};
 use osnl::journal::sqlite::upkeep::UpkeepProgress;
 use osnl::journal::transfer::{
-    self, MoveDestination, MoveError, MoveFailure, MoveOptions, MoveReport, MoveSource, Table,
+    self, JournalTable, MoveDestination, MoveError, MoveFailure, MoveOptions, MoveReport, MoveSource,
 };
 use osnl::native::journal::{JournalPlace, place};
 use serde_json::{Value, json};
@@ -132,7 +132,7 @@ fn text(shown: &Urls, done: &MoveReport, is_dry_run: bool) -> String {
     let mut text = format!("{from} -> {to}\n");
     for (table, rows) in &done.rows {
         let _ = writeln!(text, "  {:<24}{rows:>12}", table.name());
-        if *table == Table::Deliveries {
+        if *table == JournalTable::Deliveries {
             for (state, count) in states(done) {
                 let _ = writeln!(text, "    {:<22}{count:>12}", state.name());
             }
@@ -151,7 +151,7 @@ fn text(shown: &Urls, done: &MoveReport, is_dry_run: bool) -> String {
         done.digest
     );
     let seconds = done.took.as_secs_f64();
-    let events = done.rows.get(&Table::Events).copied().unwrap_or_default();
+    let events = done.rows.get(&JournalTable::Events).copied().unwrap_or_default();
     let _ = writeln!(text, "  {seconds:.1} s, {:.0} events per second", events as f64 / seconds.max(0.001));
     let _ = writeln!(
         text,
@@ -161,20 +161,20 @@ fn text(shown: &Urls, done: &MoveReport, is_dry_run: bool) -> String {
 }
 
 /// The deliveries of each state.
-fn states(done: &MoveReport) -> Vec<(State, u64)> {
+fn states(done: &MoveReport) -> Vec<(RowState, u64)> {
     let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
     for ((.., state), count) in &done.deliveries {
         *counts.entry(*state).or_default() += count;
     }
-    State::ALL.into_iter().filter_map(|state| Some((state, *counts.get(&(state as i64))?))).collect()
+    RowState::ALL.into_iter().filter_map(|state| Some((state, *counts.get(&(state as i64))?))).collect()
 }
 
 fn object(shown: &Urls, done: &MoveReport, is_dry_run: bool) -> Value {
     let rows: BTreeMap<String, u64> =
         done.rows.iter().map(|(table, rows)| (table.name().replace(' ', "_"), *rows)).collect();
     let deliveries = done.deliveries.iter().map(|((rule, action, state), count)| {
-        let state = State::ALL.into_iter().find(|known| *known as i64 == *state);
-        json!({"rule": rule, "action": action, "state": state.map(State::name), "count": count})
+        let state = RowState::ALL.into_iter().find(|known| *known as i64 == *state);
+        json!({"rule": rule, "action": action, "state": state.map(RowState::name), "count": count})
     });
     json!({
         "from": shown.from,

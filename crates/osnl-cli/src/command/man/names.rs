@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, Command};
-use osnl::journal::sqlite::{Filter, Order, Page, Phase, Reader, UnreadableFilter};
+use osnl::journal::sqlite::{Filter, ListPage, Phase, RowOrder, SqliteReader, UnreadableFilter};
 use osnl::native::{self, JournalConf, Native};
 
 use super::args::Definition;
@@ -145,7 +145,7 @@ impl CommandLine {
             JournalConf::Sqlite(options) => Some(options.path.clone()),
             JournalConf::Memory | JournalConf::Shared(_) => None,
         });
-        let Some(reader) = journal.and_then(|file| Reader::open(&file).ok()) else { return names };
+        let Some(reader) = journal.and_then(|file| SqliteReader::open(&file).ok()) else { return names };
         match kind {
             NameKind::Actions => {
                 let known = reader.tally().unwrap_or_default();
@@ -155,7 +155,7 @@ impl CommandLine {
             }
             NameKind::Deliveries(phases) => {
                 let filter = Filter { phases: phases.to_vec(), ..Filter::default() };
-                let page = Page { order: Order::Newest, limit: MOST, ..Page::default() };
+                let page = ListPage { order: RowOrder::Newest, limit: MOST, ..ListPage::default() };
                 let rows = reader.list(&filter, &page).unwrap_or_default();
                 names.extend(rows.into_iter().map(|row| row.id.to_string()));
             }

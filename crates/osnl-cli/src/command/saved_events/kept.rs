@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use osnl::explain::AskedFor;
 use osnl::journal::DeliveryId;
 use osnl::journal::shared::SharedOptions;
-use osnl::journal::sqlite::{Filter, KeptEvent, Reader, Row};
+use osnl::journal::sqlite::{DeliveryListRow, Filter, KeptEvent, SqliteReader};
 use osnl::native::{JournalConf, Native};
 
 use super::{Refusal, journal, reader, unreadable};
@@ -14,7 +14,7 @@ use crate::exit::Exit;
 
 /// A journal, to be read.
 pub(in crate::command) enum KeptEvents {
-    File(Reader),
+    File(SqliteReader),
     Shared(SharedOptions),
 }
 
@@ -69,7 +69,7 @@ impl KeptEvents {
     pub(in crate::command) fn deliveries_of(
         &self,
         message_ids: &HashSet<String>,
-    ) -> Result<HashMap<String, Vec<Row>>, Refusal> {
+    ) -> Result<HashMap<String, Vec<DeliveryListRow>>, Refusal> {
         match self {
             Self::File(reader) => reader.deliveries_of(message_ids).map_err(unreadable),
             Self::Shared(options) => asked(options.database.deliveries_of(options, message_ids.clone())),

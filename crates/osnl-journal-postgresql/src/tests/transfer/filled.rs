@@ -78,7 +78,7 @@ pub(super) async fn filled(folder: &TempDir) -> PathBuf {
         journal.sent(claimed.id, made, SentRequest { request, took: Duration::from_millis(5) });
     }
     let due = Instant::now() + Duration::from_secs(3600);
-    journal.retry_at(claimed.id, Retry { due, used: used(5), answer: "status 503".into() });
+    journal.retry_at(claimed.id, AttemptRetry { due, used: used(5), answer: "status 503".into() });
     // Held, shadow, dead from the beginning, unordered, without a resource.
     keep(of("b1", Some("guarded"), "later", |new| new.begin = Begin::Held("guard of rule r".into()))).await;
     keep(of("b2", Some("guarded"), "later", plain)).await;

@@ -1,7 +1,7 @@
 //! Interruptions: at each moment one of both is usable or the same command goes on.
 
 use osnl_journal::transfer::{
-    Facts, MoveDestination, MoveError, MoveSource, MoveTables, Vacancy, Value, Values,
+    CellValue, CellValues, JournalFacts, MoveDestination, MoveError, MoveSource, MoveTables, Vacancy,
 };
 use osnl_transport::BoxFuture;
 
@@ -53,7 +53,7 @@ async fn a_move_to_a_file_that_is_interrupted_begins_anew() {
     let moved = to_file(&stage, &back, OPTIONS).await.unwrap();
     assert_eq!(
         picture(&back).len() as u64,
-        moved.rows[&Table::Deliveries] * 2 + moved.rows[&Table::Quarantined] + 3
+        moved.rows[&JournalTable::Deliveries] * 2 + moved.rows[&JournalTable::Quarantined] + 3
     );
 }
 
@@ -135,9 +135,9 @@ impl MoveTables for KilledDestination {
 
     fn block<'a>(
         &'a mut self,
-        table: Table,
-        after: Option<&'a [Value]>,
-    ) -> BoxFuture<'a, Result<Vec<Values>, MoveError>> {
+        table: JournalTable,
+        after: Option<&'a [CellValue]>,
+    ) -> BoxFuture<'a, Result<Vec<CellValues>, MoveError>> {
         self.0.block(table, after)
     }
 }
@@ -151,15 +151,19 @@ impl MoveDestination for KilledDestination {
         self.0.begin(from)
     }
 
-    fn write<'a>(&'a mut self, table: Table, rows: &'a [Values]) -> BoxFuture<'a, Result<(), MoveError>> {
+    fn write<'a>(
+        &'a mut self,
+        table: JournalTable,
+        rows: &'a [CellValues],
+    ) -> BoxFuture<'a, Result<(), MoveError>> {
         self.0.write(table, rows)
     }
 
-    fn fit(&self, table: Table, row: &mut Values) -> u64 {
+    fn fit(&self, table: JournalTable, row: &mut CellValues) -> u64 {
         self.0.fit(table, row)
     }
 
-    fn complete<'a>(&'a mut self, facts: &'a Facts) -> BoxFuture<'a, Result<(), MoveError>> {
+    fn complete<'a>(&'a mut self, facts: &'a JournalFacts) -> BoxFuture<'a, Result<(), MoveError>> {
         self.0.complete(facts)
     }
 

@@ -10,7 +10,7 @@ use super::super::count::{BoundedCount, count_rows};
 use super::super::filter::Filter;
 use super::super::phase::Moment;
 use super::super::rows::{delivery_id, is, moment};
-use super::{AttemptRow, DeliveryDetails, Reader, Row};
+use super::{AttemptRow, DeliveryDetails, DeliveryListRow, SqliteReader};
 use crate::DeliveryId;
 
 /// Deliveries behind one that are named.
@@ -20,7 +20,7 @@ const OTHERS: u32 = 20;
 
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub enum RowOrder {
     /// By number.
     #[default]
     Oldest,
@@ -32,9 +32,9 @@ pub enum Order {
 
 /// A part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct ListPage {
     /// The order.
-    pub order: Order,
+    pub order: RowOrder,
     /// Those behind this one only.
     pub after: Option<Cursor>,
     /// At most so many.
@@ -46,38 +46,38 @@ pub struct Page {
 pub struct Cursor {
     /// The delivery there.
     pub id: DeliveryId,
-    /// Whether it is among those that need attention; of [`Order::Attention`] only.
+    /// Whether it is among those that need attention; of [`RowOrder::Attention`] only.
     pub is_attention: bool,
 }
 
-impl Default for Page {
+impl Default for ListPage {
     /// The first hundred.
     fn default() -> Self {
-        Self { order: Order::Oldest, after: None, limit: 100 }
+        Self { order: RowOrder::Oldest, after: None, limit: 100 }
     }
 }
 
-impl Page {
+impl ListPage {
     /// Returns the place of a row in this order.
     #[must_use]
-    pub fn cursor(&self, row: &Row, moment: &Moment) -> Cursor {
+    pub fn cursor(&self, row: &DeliveryListRow, moment: &Moment) -> Cursor {
         let is_attention = match self.order {
-            Order::Attention => moment.needs_attention(row),
-            Order::Oldest | Order::Newest => false,
+            RowOrder::Attention => moment.needs_attention(row),
+            RowOrder::Oldest | RowOrder::Newest => false,
         };
         Cursor { id: row.id, is_attention }
     }
 
     /// Orders rows that are in memory, and leaves those of this page.
-    pub fn cut(&self, rows: &mut Vec<Row>, moment: &Moment) {
+    pub fn cut(&self, rows: &mut Vec<DeliveryListRow>, moment: &Moment) {
         let place = |id: DeliveryId, is_attention: bool| match self.order {
-            Order::Oldest => (false, i128::from(id.0)),
-            Order::Newest | Order::Attention => (!is_attention, -i128::from(id.0)),
+            RowOrder::Oldest => (false, i128::from(id.0)),
+            RowOrder::Newest | RowOrder::Attention => (!is_attention, -i128::from(id.0)),
         };
-        let of_row = |row: &Row| place(row.id, self.cursor(row, moment).is_attention);
+        let of_row = |row: &DeliveryListRow| place(row.id, self.cursor(row, moment).is_attention);
         rows.sort_by_key(of_row);
         if let Some(after) = self.after {
-            let is_attention = after.is_attention && self.order == Order::Attention;
+            let is_attention = after.is_attention && self.order == RowOrder::Attention;
             rows.retain(|row| of_row(row) > place(after.id, is_attention));
         }
         rows.truncate(self.limit as usize);
@@ -100,12 +100,12 @@ impl std::fmt::Display for Cursor {
     }
 }
 
-impl Reader {
+impl SqliteReader {
     /// Deliveries in the order of the page.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn list(&self, filter: &Filter, page: &Page) -> Result<Vec<Row>> {
+    pub fn list(&self, filter: &Filter, page: &ListPage) -> Result<Vec<DeliveryListRow>> {
         list(&self.0, filter, page)
     }
 
@@ -117,9 +117,9 @@ impl Reader {
     pub fn list_and_count(
         &self,
         filter: &Filter,
-        page: &Page,
+        page: &ListPage,
         most: u64,
-    ) -> Result<(Vec<Row>, BoundedCount)> {
+    ) -> Result<(Vec<DeliveryListRow>, BoundedCount)> {
         let parts = parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?;
         let rows = list_in(&self.0, filter, page, &parts)?;
         let is_all = page.after.is_none() && rows.len() < page.limit as usize && rows.len() as u64 <= most;
@@ -136,7 +136,7 @@ impl Reader {
     /// SQLite's.
     pub fn show(&self, id: DeliveryId) -> Result<Option<DeliveryDetails>> {
         let filter = Filter { ids: vec![id], ..Filter::default() };
-        let Some(row) = self.list(&filter, &Page::default())?.pop() else { return Ok(None) };
+        let Some(row) = self.list(&filter, &ListPage::default())?.pop() else { return Ok(None) };
         let mut select = self.0.prepare_cached(
             "SELECT at, answer, request, took FROM attempt WHERE delivery = ? ORDER BY at, slot",
         )?;
@@ -167,7 +167,7 @@ impl Reader {
         let first: Vec<_> = first.collect::<Result<_>>()?;
         let more = behind.saturating_sub(first.len() as u64);
         let filter = Filter { event: Some(event_number(&self.0, id)?), ..Filter::default() };
-        let page = Page { limit: OTHERS + 1, ..Page::default() };
+        let page = ListPage { limit: OTHERS + 1, ..ListPage::default() };
         let mut others = self.list(&filter, &page)?;
         others.retain(|other| other.id != id);
         others.truncate(OTHERS as usize);
@@ -186,19 +186,28 @@ fn millis(number: i64) -> Duration {
 /// So many rows that need attention are looked up by the indexes; if there are more, a search reads the blocks.
 const FEW: u32 = 2000;
 
-pub(in crate::sqlite) fn list(connection: &Connection, filter: &Filter, page: &Page) -> Result<Vec<Row>> {
+pub(in crate::sqlite) fn list(
+    connection: &Connection,
+    filter: &Filter,
+    page: &ListPage,
+) -> Result<Vec<DeliveryListRow>> {
     let parts = parts(connection, filter, &BlockNeeds::of(filter.conditions()))?;
     list_in(connection, filter, page, &parts)
 }
 
-fn list_in(connection: &Connection, filter: &Filter, page: &Page, parts: &[Range<i64>]) -> Result<Vec<Row>> {
-    let Page { order, after, limit } = *page;
+fn list_in(
+    connection: &Connection,
+    filter: &Filter,
+    page: &ListPage,
+    parts: &[Range<i64>],
+) -> Result<Vec<DeliveryListRow>> {
+    let ListPage { order, after, limit } = *page;
     let id = after.map(|after| after.id);
-    let search = |direction, begun| Search { filter, condition: "", begun, direction, parts };
+    let search = |direction, begun| RowSearch { filter, condition: "", begun, direction, parts };
     match order {
-        Order::Oldest => search(Direction::Up, id).rows(connection, limit),
-        Order::Newest => search(Direction::Down, id).rows(connection, limit),
-        Order::Attention => {
+        RowOrder::Oldest => search(Direction::Up, id).rows(connection, limit),
+        RowOrder::Newest => search(Direction::Down, id).rows(connection, limit),
+        RowOrder::Attention => {
             let begun = after.filter(|after| after.is_attention).map(|after| after.id);
             let is_over = after.is_some_and(|after| !after.is_attention);
             let mut rows = match is_over {
@@ -210,7 +219,8 @@ fn list_in(connection: &Connection, filter: &Filter, page: &Page, parts: &[Range
                 let others = format!(" AND NOT {}", filter.moment.attention_sql());
                 let begun = id.filter(|_| is_over);
                 rows.extend(
-                    Search { condition: &others, ..search(Direction::Down, begun) }.rows(connection, left)?,
+                    RowSearch { condition: &others, ..search(Direction::Down, begun) }
+                        .rows(connection, left)?,
                 );
             }
             Ok(rows)
@@ -225,11 +235,11 @@ fn attention(
     begun: Option<DeliveryId>,
     limit: u32,
     all: &[Range<i64>],
-) -> Result<Vec<Row>> {
+) -> Result<Vec<DeliveryListRow>> {
     let moment = &filter.moment;
     let orphans = moment.orphan_states(connection)?;
     let search = |condition: &str, parts: &[Range<i64>]| {
-        Search { filter, condition, begun, direction: Direction::Down, parts }.rows(connection, limit)
+        RowSearch { filter, condition, begun, direction: Direction::Down, parts }.rows(connection, limit)
     };
     if filter.conditions().is_empty() {
         let before = begun.map_or(i64::MAX, DeliveryId::row);
@@ -270,7 +280,7 @@ enum Direction {
 }
 
 /// The rows of a filter and one condition more, behind a number in a direction.
-struct Search<'a> {
+struct RowSearch<'a> {
     filter: &'a Filter,
     condition: &'a str,
     begun: Option<DeliveryId>,
@@ -278,8 +288,8 @@ struct Search<'a> {
     parts: &'a [Range<i64>],
 }
 
-impl Search<'_> {
-    fn rows(&self, connection: &Connection, limit: u32) -> Result<Vec<Row>> {
+impl RowSearch<'_> {
+    fn rows(&self, connection: &Connection, limit: u32) -> Result<Vec<DeliveryListRow>> {
         let mut ranges = self.parts.to_vec();
         let order = match self.direction {
             Direction::Up => "ASC",
@@ -333,8 +343,8 @@ const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tri
      CASE WHEN d.state <= 2 AND d.tries > 0 THEN \
      (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1) END";
 
-fn read(row: &rusqlite::Row<'_>) -> Result<Row> {
-    Ok(Row {
+fn read(row: &rusqlite::Row<'_>) -> Result<DeliveryListRow> {
+    Ok(DeliveryListRow {
         id: delivery_id(row.get(0)?),
         rule: row.get(1)?,
         action: row.get(2)?,

@@ -10,9 +10,9 @@ use rusqlite::{OptionalExtension as _, Result, ToSql};
 use super::super::filter::Filter;
 use super::super::rows::{self, received};
 use super::super::{enriched, work};
-use super::{Page, Reader, Row, list};
+use super::{DeliveryListRow, ListPage, SqliteReader, list};
 use crate::DeliveryId;
-use crate::identity::Identity;
+use crate::identity::MessageIdentity;
 
 /// An event that the journal holds.
 #[derive(Clone, Debug)]
@@ -22,10 +22,10 @@ pub struct KeptEvent {
     /// The message as it came, secrets and all.
     pub received: ReceivedMessage,
     /// All of its deliveries.
-    pub deliveries: Vec<Row>,
+    pub deliveries: Vec<DeliveryListRow>,
 }
 
-impl Reader {
+impl SqliteReader {
     /// The numbers of the events that have a delivery of this kind, oldest first: the first `limit`, or the last.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Reader {
             return Ok(None);
         };
         let filter = Filter { event: Some(number), ..Filter::default() };
-        let deliveries = list(&self.0, &filter, &Page { limit: u32::MAX, ..Page::default() })?;
+        let deliveries = list(&self.0, &filter, &ListPage { limit: u32::MAX, ..ListPage::default() })?;
         Ok(Some(KeptEvent { number, received, deliveries }))
     }
 
@@ -98,7 +98,7 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn asked_for(&self, deliveries: &[Row]) -> Result<Vec<AskedFor>> {
+    pub fn asked_for(&self, deliveries: &[DeliveryListRow]) -> Result<Vec<AskedFor>> {
         let mut all = Vec::new();
         for row in deliveries {
             let Some(found) = enriched::of(&self.0, row.id)? else { continue };
@@ -113,7 +113,7 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn keeps(&self, received: &ReceivedMessage, notification: &Notification) -> Result<bool> {
-        let identity = Identity::of(received, notification);
+        let identity = MessageIdentity::of(received, notification);
         let same = || work::same(&self.0, rows::identity_number(&identity), &identity);
         Ok(identity.tells(received.origin.redelivered) && same()?.is_some())
     }
@@ -122,8 +122,11 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn deliveries_of(&self, message_ids: &HashSet<String>) -> Result<HashMap<String, Vec<Row>>> {
-        let mut found: HashMap<String, Vec<Row>> = HashMap::new();
+    pub fn deliveries_of(
+        &self,
+        message_ids: &HashSet<String>,
+    ) -> Result<HashMap<String, Vec<DeliveryListRow>>> {
+        let mut found: HashMap<String, Vec<DeliveryListRow>> = HashMap::new();
         if message_ids.is_empty() {
             return Ok(found);
         }
@@ -134,7 +137,8 @@ impl Reader {
             if message_ids.contains(&message_id) {
                 let number = row.get::<_, i64>(0)?.unsigned_abs();
                 let filter = Filter { event: Some(number), ..Filter::default() };
-                let deliveries = list(&self.0, &filter, &Page { limit: u32::MAX, ..Page::default() })?;
+                let deliveries =
+                    list(&self.0, &filter, &ListPage { limit: u32::MAX, ..ListPage::default() })?;
                 found.entry(message_id).or_default().extend(deliveries);
             }
         }

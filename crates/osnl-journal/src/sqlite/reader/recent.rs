@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::super::rows::{State, event_of, millis, moment};
-use super::Reader;
+use super::super::rows::{RowState, event_of, millis, moment};
+use super::SqliteReader;
 use crate::DeliveryId;
 
 /// Messages of several listeners need not come in the order of their moments.
@@ -14,7 +14,7 @@ const APART: Duration = Duration::from_secs(60);
 
 /// A delivery as far as a guard is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recent {
+pub struct RecentDelivery {
     /// The rule that matched.
     pub rule: String,
     /// The action it wants.
@@ -34,12 +34,12 @@ struct RecentEvent {
     message: Option<String>,
 }
 
-impl Reader {
+impl SqliteReader {
     /// Visits the deliveries of what was received since a moment, oldest first. Nothing of them is kept.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn recent(&self, since: SystemTime, mut visit: impl FnMut(Recent)) -> Result<()> {
+    pub fn recent(&self, since: SystemTime, mut visit: impl FnMut(RecentDelivery)) -> Result<()> {
         let first = self.first_since(millis(since.checked_sub(APART).unwrap_or(SystemTime::UNIX_EPOCH)))?;
         let since = millis(since);
         let mut select = self.0.prepare(
@@ -49,7 +49,7 @@ impl Reader {
         let mut select = self.0.prepare(
             "SELECT id, rule, action, key, resource, guarded FROM delivery WHERE id >= ?1 AND state <> ?2 ORDER BY id",
         )?;
-        let mut rows = select.query(params![DeliveryId::of(first, 0).row(), State::Shadow])?;
+        let mut rows = select.query(params![DeliveryId::of(first, 0).row(), RowState::Shadow])?;
         let mut next = || -> Result<Option<RecentEvent>> {
             let Some(row) = events.next()? else { return Ok(None) };
             Ok(Some(RecentEvent { id: row.get(0)?, received: row.get(1)?, message: row.get(2)? }))
@@ -68,7 +68,7 @@ impl Reader {
                 continue;
             }
             let key: Option<String> = row.get(3)?;
-            visit(Recent {
+            visit(RecentDelivery {
                 rule: row.get(1)?,
                 action: row.get(2)?,
                 key: match key {
@@ -115,8 +115,8 @@ fn own_key(connection: &Connection, event: &RecentEvent, resource: Option<u32>) 
     Ok(format!("{id}#{}", resource.unwrap_or_default()))
 }
 
-/// One delivery, as [`Reader::recent`] would show it.
-pub(in crate::sqlite) fn recent(connection: &Connection, id: DeliveryId) -> Result<Option<Recent>> {
+/// One delivery, as [`SqliteReader::recent`] would show it.
+pub(in crate::sqlite) fn recent(connection: &Connection, id: DeliveryId) -> Result<Option<RecentDelivery>> {
     let event = event_of(connection, id)?;
     let mut select = connection.prepare_cached(
         "SELECT e.id, e.received, coalesce(e.unique_id, e.message_id), d.rule, d.action, d.key, d.resource, d.guarded \
@@ -126,7 +126,7 @@ pub(in crate::sqlite) fn recent(connection: &Connection, id: DeliveryId) -> Resu
     let Some(row) = rows.next()? else { return Ok(None) };
     let event = RecentEvent { id: row.get(0)?, received: row.get(1)?, message: row.get(2)? };
     let key: Option<String> = row.get(5)?;
-    Ok(Some(Recent {
+    Ok(Some(RecentDelivery {
         rule: row.get(3)?,
         action: row.get(4)?,
         key: match key {

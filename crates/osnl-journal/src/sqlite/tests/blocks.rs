@@ -8,7 +8,7 @@ use super::super::blocks::BlockNeeds;
 use super::super::schema;
 use super::hands::{change, one, only};
 use super::*;
-use crate::{Begin, End, Handover, NewDelivery, Retry, Subject, UsedLimits};
+use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, Subject, UsedLimits};
 
 /// Enough for three blocks and a part of a fourth.
 const EVENTS: u64 = 1700;
@@ -49,7 +49,7 @@ async fn lived(folder: &TempDir) -> SqliteJournal {
         let used = |made| UsedLimits { made, ..UsedLimits::default() };
         for claimed in claim(&journal, "a", 0).await {
             let number = claimed.id.0 >> 16;
-            let later = Retry {
+            let later = AttemptRetry {
                 due: Instant::now() + Duration::from_secs(3600),
                 used: used(1),
                 answer: "status 503: busy".into(),
@@ -80,7 +80,7 @@ async fn lived(folder: &TempDir) -> SqliteJournal {
             change(&journal, Change::Move { which: at("1400.0"), to: "moved".into() }).await;
             change(&journal, Change::Discard { which: at("1500.0"), by: "eve".into() }).await;
             change(&journal, Change::Hold { which: at("1600.0"), why: "status 418: me".into() }).await;
-            change(&journal, Change::Retry { which: only(&[State::Dead]), out_of_order: false }).await;
+            change(&journal, Change::Retry { which: only(&[RowState::Dead]), out_of_order: false }).await;
         }
     }
     // What was told before is in the file now.
@@ -90,7 +90,7 @@ async fn lived(folder: &TempDir) -> SqliteJournal {
 
 fn filters() -> Vec<Filter> {
     let text = |text: &str| Some(text.to_owned());
-    let status = |text: &str| Filter { status: Answers::status(text), ..Filter::default() };
+    let status = |text: &str| Filter { status: AnswerPolicy::status(text), ..Filter::default() };
     let about = |text: &str| Filter { about: vec![About::parse(text)], ..Filter::default() };
     let mut all = vec![Filter::default()];
     all.extend(["r", "rare", "second", "none"].map(|rule| Filter { rule: text(rule), ..Filter::default() }));
@@ -105,20 +105,20 @@ fn filters() -> Vec<Filter> {
     );
     all.extend(["m1000", "m1699", "17", "17.0", "id-12", "web 3", "none"].map(about));
     all.extend(["204", "403", "409", "4xx", "418", "503", "5xx", "599"].map(status));
-    all.extend(State::ALL.map(|state| only(&[state])));
+    all.extend(RowState::ALL.map(|state| only(&[state])));
     all.extend(Phase::NAMES.map(|name| Filter { phases: Phase::named(name).unwrap(), ..Filter::default() }));
-    all.push(Filter { rule: text("rare"), action: text("a"), ..only(&[State::Delivered]) });
-    all.push(Filter { text: Some(Answers::Text("BUSY".into())), ..Filter::default() });
+    all.push(Filter { rule: text("rare"), action: text("a"), ..only(&[RowState::Delivered]) });
+    all.push(Filter { text: Some(AnswerPolicy::Text("BUSY".into())), ..Filter::default() });
     all.push(Filter { event: Some(601), ..Filter::default() });
     all.push(Filter { about: vec![About::parse("m5"), About::parse("k7")], ..Filter::default() });
     all
 }
 
 /// Returns what a filter finds, asked for a page at a time.
-fn found(reader: &Reader, filter: &Filter, order: Order) -> Vec<String> {
+fn found(reader: &SqliteReader, filter: &Filter, order: RowOrder) -> Vec<String> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = Page { order, after, limit: 97 };
+        let page = ListPage { order, after, limit: 97 };
         let rows = reader.list(filter, &page).unwrap();
         let Some(last) = rows.last() else { return all };
         after = Some(page.cursor(last, &filter.moment));
@@ -138,7 +138,7 @@ async fn a_search_finds_the_same_without_the_blocks() {
         let mut connection = Connection::open(&file).unwrap();
         connection.execute_batch(sql).unwrap();
         schema::migrate(&mut connection, schema::VERSION).unwrap();
-        Reader::open(&file).unwrap()
+        SqliteReader::open(&file).unwrap()
     };
     let without = copy("without", "DELETE FROM block; DELETE FROM block_names");
     let older = "DROP TABLE block; DROP TABLE block_names; DROP INDEX delivery_dead_newest; DROP INDEX delivery_retrying; PRAGMA user_version = 9";
@@ -147,7 +147,7 @@ async fn a_search_finds_the_same_without_the_blocks() {
     for mut filter in filters() {
         for configured in [None, Some(vec!["a".to_owned(), "moved".to_owned()])] {
             filter.moment = Moment { configured, ..Moment::default() };
-            for order in [Order::Oldest, Order::Newest, Order::Attention] {
+            for order in [RowOrder::Oldest, RowOrder::Newest, RowOrder::Attention] {
                 let expected = found(&without, &filter, order);
                 assert_eq!(found(&reader, &filter, order), expected, "{filter:?} {order:?}");
                 assert_eq!(found(&older, &filter, order), expected, "older: {filter:?} {order:?}");
@@ -158,7 +158,7 @@ async fn a_search_finds_the_same_without_the_blocks() {
         let all: u64 = counts.iter().map(|(_, _, count)| count).sum();
         for most in [all.saturating_sub(1), all] {
             let (counts, has_more) = reader.count_newest(&filter, most).unwrap();
-            let page = Page { order: Order::Newest, ..Page::default() };
+            let page = ListPage { order: RowOrder::Newest, ..ListPage::default() };
             let (rows, counted) = reader.list_and_count(&filter, &page, most).unwrap();
             assert_eq!((rows, counted), (without.list(&filter, &page).unwrap(), (counts.clone(), has_more)));
             let counted: u64 = counts.iter().map(|(_, _, count)| count).sum();
@@ -220,7 +220,7 @@ async fn blocks_leave_with_their_last_event_and_go_on_after_a_restart() {
     assert_eq!(blocks(), []);
     assert_eq!(
         reader(&folder)
-            .list(&Filter { rule: Some("r".into()), ..Filter::default() }, &Page::default())
+            .list(&Filter { rule: Some("r".into()), ..Filter::default() }, &ListPage::default())
             .unwrap()
             .len(),
         1

@@ -36,8 +36,10 @@ async fn the_oldest_dead_letters_leave_to_a_file_first() {
         let claimed = claim(&journal, "a", 1).await;
         journal.end(claimed[0].id, Outcome::Dead(format!("reason {n}")).into());
     }
-    let dead =
-        || reader(&folder).list(&Filter { states: vec![State::Dead], ..Filter::default() }, &Page::default());
+    let dead = || {
+        reader(&folder)
+            .list(&Filter { states: vec![RowState::Dead], ..Filter::default() }, &ListPage::default())
+    };
     osnl_testkit::wait_until(Duration::from_secs(20), "two have left", || dead().unwrap().len() == 2);
     assert_eq!(dead().unwrap()[0].reason.as_deref(), Some("reason 2"));
     let path = folder.path().join("journal.db.dead.jsonl");
@@ -69,8 +71,10 @@ async fn dead_letters_of_one_cause_do_not_push_out_those_of_another() {
         let cause = ["status 403", "cannot connect", "status 400"][n.min(2)];
         journal.end(claimed[0].id, End::from(Outcome::Dead(reason)).caused_by(Some(cause.into())));
     }
-    let dead =
-        || reader(&folder).list(&Filter { states: vec![State::Dead], ..Filter::default() }, &Page::default());
+    let dead = || {
+        reader(&folder)
+            .list(&Filter { states: vec![RowState::Dead], ..Filter::default() }, &ListPage::default())
+    };
     osnl_testkit::wait_until(Duration::from_secs(20), "four have left", || dead().unwrap().len() == 4);
     let left: Vec<_> = dead().unwrap().into_iter().filter_map(|row| row.reason).collect();
     let flood = |n: usize| format!("status 400: name {n} is too long (attempt 6)");
@@ -182,8 +186,8 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
     }
     let full = wait_for(&journal, |state| !state.takes_entries()).await;
     assert!(matches!(&full, JournalState::Full { reason, .. } if reason.contains("max_size")), "{full:?}");
-    let done = Filter { states: vec![State::Delivered], ..Filter::default() };
-    assert_eq!(reader(&folder).list(&done, &Page::default()).unwrap(), [], "history left first");
+    let done = Filter { states: vec![RowState::Delivered], ..Filter::default() };
+    assert_eq!(reader(&folder).list(&done, &ListPage::default()).unwrap(), [], "history left first");
     assert_eq!(
         journal.known("port:p").await.as_deref(),
         Some("{}"),
@@ -271,8 +275,8 @@ async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     let claimed = claim(&journal, "a", 2).await;
     assert_eq!(names(&claimed), ["1", "2"]);
     assert_eq!(counters.dead.get(), 2);
-    let dead = Filter { states: vec![State::Dead], ..Filter::default() };
-    let rows = reader(&folder).list(&dead, &Page::default()).unwrap();
+    let dead = Filter { states: vec![RowState::Dead], ..Filter::default() };
+    let rows = reader(&folder).list(&dead, &ListPage::default()).unwrap();
     let reason = "2 deliveries are pending, max_pending (on_full = dead_letter)";
     assert!(rows.iter().all(|row| row.reason.as_deref() == Some(reason)), "{rows:?}");
     // With room there again, the next one is delivered.

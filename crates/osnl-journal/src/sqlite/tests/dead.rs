@@ -83,7 +83,7 @@ async fn a_dead_letter_from_before_history_left_is_retried_only_out_of_order() {
     tamper(&journal, "UPDATE event SET received = 1 << 50 WHERE message_id = 'm4'").await;
     let fourth = claim(&journal, "a", 1).await;
     journal.end(fourth[0].id, Outcome::Dead("why".into()).into());
-    let retry = |out_of_order| Change::Retry { which: only(&[State::Dead]), out_of_order };
+    let retry = |out_of_order| Change::Retry { which: only(&[RowState::Dead]), out_of_order };
     let (changed, refused) = change(&journal, retry(false)).await;
     // Nothing has passed the one that holds its lane, and nothing has left since the last one came.
     assert_eq!(changed, ["2.0", "4.0"]);
@@ -116,8 +116,9 @@ async fn a_fallback_delivery_has_a_number_though_its_event_has_65535() {
         keep(&journal, "3", "late").await;
         let ids = |all: &[ClaimedDelivery]| all.iter().map(|one| one.id.to_string()).collect::<Vec<_>>();
         assert_eq!(ids(&claim(&journal, "b", given.len()).await), given);
-        let found =
-            reader(&folder).list(&Filter::default(), &Page { limit: 10_000, ..Page::default() }).unwrap();
+        let found = reader(&folder)
+            .list(&Filter::default(), &ListPage { limit: 10_000, ..ListPage::default() })
+            .unwrap();
         assert!(
             found.iter().any(|row| row.id.to_string() == next && row.message_id.as_deref() == Some("m3"))
         );
@@ -169,7 +170,7 @@ async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
         INSERT INTO event SELECT 0, 0, received, 0, 0, 1001, listener, queue, exchange, routing_key, content_type, \
         content_encoding, compression, NULL, NULL, NULL, body, NULL FROM event WHERE id = 1; \
         INSERT INTO tally VALUES ('c', 3, 1001)").await;
-    let retry = Change::Retry { which: only(&[State::Dead]), out_of_order: false };
+    let retry = Change::Retry { which: only(&[RowState::Dead]), out_of_order: false };
     let mut changing = journal.changing(retry, false);
     assert!((1..=1000).contains(&within(changing.next()).await.unwrap().unwrap().changed.len()));
     change(&journal, Change::Release { which: one(second[0].id) }).await;
@@ -203,7 +204,7 @@ async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_dec
         drop(journal);
         journal = open(&folder);
         assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
-        let dead = reader(&folder).list(&only(&[State::Dead]), &Page::default()).unwrap();
+        let dead = reader(&folder).list(&only(&[RowState::Dead]), &ListPage::default()).unwrap();
         assert_eq!(dead.len(), 1);
         if discard {
             change(&journal, Change::Discard { which: one(first[0].id), by: "me".into() }).await;
@@ -236,7 +237,7 @@ async fn a_dead_letter_that_holds_its_key_does_not_leave_for_want_of_room() {
     journal.end(claimed[1].id, Outcome::Dead("second".into()).into());
     journal.end(claimed[2].id, Outcome::Dead("third".into()).into());
     let left = || -> Vec<String> {
-        let rows = reader(&folder).list(&only(&[State::Dead]), &Page::default()).unwrap();
+        let rows = reader(&folder).list(&only(&[RowState::Dead]), &ListPage::default()).unwrap();
         rows.into_iter().filter_map(|row| row.reason).collect()
     };
     osnl_testkit::wait_until(Duration::from_secs(20), "the others have left", || left() == ["first"]);

@@ -155,7 +155,7 @@ async fn damage_is_named_at_the_start_and_later() {
 async fn a_thread_that_panics_is_reported_with_its_words() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
-    journal.send(Command::Do(Box::new(|_| panic!("told so"))));
+    journal.send(SqliteCommand::Do(Box::new(|_| panic!("told so"))));
     assert_eq!(within(journal.ends().first()).await.to_string(), "journal ended unexpectedly: told so");
     let failed = wait_for(&journal, |state| matches!(state, JournalState::Failed { .. })).await;
     assert!(

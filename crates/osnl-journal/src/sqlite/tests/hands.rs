@@ -1,9 +1,9 @@
 //! The operator's changes to deliveries.
 
 use super::*;
-use crate::{Begin, End, Handover, Retry, UsedLimits};
+use crate::{AttemptRetry, Begin, End, Handover, UsedLimits};
 
-pub(super) fn only(states: &[State]) -> Filter {
+pub(super) fn only(states: &[RowState]) -> Filter {
     Filter { states: states.to_vec(), ..Filter::default() }
 }
 
@@ -40,15 +40,15 @@ async fn what_is_discarded_ends_and_frees_its_key() {
     assert_eq!(journal.withdrawn("a"), []);
     assert_eq!(change(&journal, discard("1.0")).await.0, [""; 0], "twice is once");
     let reader = reader(&folder);
-    let row = &reader.list(&one(claimed[0].id), &Page::default()).unwrap()[0];
-    assert_eq!((row.state, row.reason.as_deref()), (State::Discarded, Some("discarded by eve")));
+    let row = &reader.list(&one(claimed[0].id), &ListPage::default()).unwrap()[0];
+    assert_eq!((row.state, row.reason.as_deref()), (RowState::Discarded, Some("discarded by eve")));
 }
 
 /// An attempt under way ends first: what it did is what is recorded.
 #[tokio::test]
 async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
     let used = UsedLimits { made: 1, ..UsedLimits::default() };
-    let retry = || Retry { due: Instant::now() + Duration::from_secs(60), used, answer: "no".into() };
+    let retry = || AttemptRetry { due: Instant::now() + Duration::from_secs(60), used, answer: "no".into() };
     for restart in [false, true] {
         for (outcome, expected) in [
             (Some(Outcome::Delivered), "delivered"),
@@ -67,7 +67,10 @@ async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
             let asked = within(journal.change(discard)).await.unwrap();
             assert_eq!((asked.changed, asked.under_way), (vec![], vec![first]));
             assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "the first has not ended");
-            assert_eq!(reader(&folder).list(&one(first), &Page::default()).unwrap()[0].state, State::Ready);
+            assert_eq!(
+                reader(&folder).list(&one(first), &ListPage::default()).unwrap()[0].state,
+                RowState::Ready
+            );
             if restart {
                 drop(journal);
                 journal = open(&folder);
@@ -80,7 +83,7 @@ async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
             assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
             assert_eq!(names(&claim(&journal, "b", 0).await), [""; 0], "nothing was given up");
             let expected = if restart { "discarded" } else { expected };
-            let row = &reader(&folder).list(&one(first), &Page::default()).unwrap()[0];
+            let row = &reader(&folder).list(&one(first), &ListPage::default()).unwrap()[0];
             assert_eq!(row.state.name(), expected);
             if expected == "discarded" {
                 assert_eq!(row.reason.as_deref(), Some("discarded by eve"));
@@ -153,7 +156,7 @@ async fn a_large_change_is_made_in_bites_and_appends_go_on_beside_it() {
     // Further events get numbers behind these.
     drop(journal);
     let journal = open(&folder);
-    let retry = |out_of_order| Change::Retry { which: only(&[State::Dead]), out_of_order };
+    let retry = |out_of_order| Change::Retry { which: only(&[RowState::Dead]), out_of_order };
     let would = within(journal.preview(retry(false))).await.unwrap();
     assert_eq!(would.changed.len(), 3500);
     let mut changing = journal.changing(retry(false), false);
@@ -166,7 +169,7 @@ async fn a_large_change_is_made_in_bites_and_appends_go_on_beside_it() {
     }
     assert!(bites >= 4, "{bites}");
     let tally = reader(&folder).tally().unwrap();
-    assert!(!tally.iter().any(|tally| tally.state == State::Dead), "{tally:?}");
+    assert!(!tally.iter().any(|tally| tally.state == RowState::Dead), "{tally:?}");
 }
 
 #[tokio::test]
@@ -182,7 +185,7 @@ async fn what_is_held_keeps_its_followers_until_it_is_released() {
     let journal = open(&folder);
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "held outlives a restart");
     assert_eq!(
-        reader(&folder).list(&only(&[State::Held]), &Page::default()).unwrap()[0].reason.as_deref(),
+        reader(&folder).list(&only(&[RowState::Held]), &ListPage::default()).unwrap()[0].reason.as_deref(),
         Some("guard")
     );
     assert_eq!(change(&journal, Change::Release { which: Filter::default() }).await.0, ["1.0"]);
@@ -233,7 +236,7 @@ async fn what_a_guard_holds_waits_with_its_followers_over_a_restart() {
     drop(journal);
     let journal = open(&folder);
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
-    let rows = reader(&folder).list(&only(&[State::Held]), &Page::default()).unwrap();
+    let rows = reader(&folder).list(&only(&[RowState::Held]), &ListPage::default()).unwrap();
     assert_eq!(rows[0].reason.as_deref(), Some("guard of action a: more than 1 per 10m"));
     change(&journal, Change::Release { which: only(&[]) }).await;
     let first = claim(&journal, "a", 1).await;
@@ -257,7 +260,7 @@ async fn a_preview_says_what_a_change_would_do_and_does_nothing() {
     // Neither what is in memory nor the counts have moved.
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
     let counted = reader(&folder).count(&Filter::default()).unwrap();
-    assert_eq!(counted, [(State::Waiting, Phase::Waiting, 2), (State::Ready, Phase::Ready, 1)]);
+    assert_eq!(counted, [(RowState::Waiting, Phase::Waiting, 2), (RowState::Ready, Phase::Ready, 1)]);
     // One is under way by now.
     let changed = journal.change(discard()).await.unwrap();
     assert_eq!(
@@ -314,7 +317,7 @@ async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
     assert_eq!(released.try_iter().collect::<Vec<_>>(), [("2".to_owned(), true)]);
     let seen = |since| {
         let mut seen = Vec::new();
-        let visit = |row: Recent| seen.push((row.key, row.has_passed));
+        let visit = |row: RecentDelivery| seen.push((row.key, row.has_passed));
         reader(&folder).recent(since, visit).unwrap();
         seen
     };

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{Begin, End, Handover, NewDelivery, Retry, UsedLimits};
+use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, UsedLimits};
 
 const ACTIONS: [&str; 2] = ["a", "b"];
 const KEYS: [Option<&str>; 3] = [Some("k"), Some("l"), None];
@@ -23,7 +23,7 @@ struct Delivery {
     action: &'static str,
     key: Option<&'static str>,
     ordered: bool,
-    state: State,
+    state: RowState,
     holds_lane: bool,
     claimed: bool,
     waits_for_retry: bool,
@@ -53,25 +53,25 @@ impl Model {
         let of_lane = |one: &&mut Delivery| one.lane() == Some(lane);
         let is_taken = self.deliveries.iter().any(|one| {
             one.lane() == Some(lane)
-                && (one.state == State::Ready || (one.state == State::Dead && one.holds_lane))
+                && (one.state == RowState::Ready || (one.state == RowState::Dead && one.holds_lane))
         });
         let open = self.deliveries.iter_mut().filter(of_lane).filter(|one| one.state.is_open());
         if let (false, Some(first)) = (is_taken, open.min_by_key(|one| one.id))
-            && first.state == State::Waiting
+            && first.state == RowState::Waiting
         {
-            first.state = State::Ready;
+            first.state = RowState::Ready;
         }
     }
 
     fn open(&mut self, at: usize) {
         let one = &mut self.deliveries[at];
         (one.claimed, one.waits_for_retry, one.asked, one.holds_lane) = (false, false, None, false);
-        one.state = if one.lane().is_none() { State::Ready } else { State::Waiting };
+        one.state = if one.lane().is_none() { RowState::Ready } else { RowState::Waiting };
         let lane = one.lane();
         self.turn(lane);
     }
 
-    fn leave(&mut self, at: usize, state: State) {
+    fn leave(&mut self, at: usize, state: RowState) {
         let one = &mut self.deliveries[at];
         (one.claimed, one.waits_for_retry, one.asked, one.holds_lane) = (false, false, None, false);
         one.state = state;
@@ -81,14 +81,14 @@ impl Model {
 
     fn fulfil(&mut self, at: usize, asked: &AskedChange) {
         match asked {
-            AskedChange::Discard => self.leave(at, State::Discarded),
-            AskedChange::Hold => self.leave(at, State::Held),
+            AskedChange::Discard => self.leave(at, RowState::Discarded),
+            AskedChange::Hold => self.leave(at, RowState::Held),
             AskedChange::Move(to) => {
                 let (was, lane) = (self.deliveries[at].state, self.deliveries[at].lane());
                 self.deliveries[at].action = to;
-                self.deliveries[at].state = State::Held;
+                self.deliveries[at].state = RowState::Held;
                 self.turn(lane);
-                if was == State::Held { self.leave(at, State::Held) } else { self.open(at) }
+                if was == RowState::Held { self.leave(at, RowState::Held) } else { self.open(at) }
             }
         }
     }
@@ -96,10 +96,10 @@ impl Model {
     fn append(&mut self, action: &'static str, key: Option<&'static str>, ordered: bool, begin: &Begin) {
         self.events += 1;
         let state = match begin {
-            Begin::Live => State::Waiting,
-            Begin::Shadow => State::Shadow,
-            Begin::Held(_) => State::Held,
-            Begin::Dead(_) => State::Dead,
+            Begin::Live => RowState::Waiting,
+            Begin::Shadow => RowState::Shadow,
+            Begin::Held(_) => RowState::Held,
+            Begin::Dead(_) => RowState::Dead,
         };
         self.deliveries.push(Delivery {
             id: DeliveryId(self.events << 16),
@@ -112,7 +112,7 @@ impl Model {
             waits_for_retry: false,
             asked: None,
         });
-        if state == State::Waiting {
+        if state == RowState::Waiting {
             self.open(self.deliveries.len() - 1);
         }
     }
@@ -121,14 +121,14 @@ impl Model {
         let at = self.at(id);
         let asked = self.deliveries[at].asked.clone();
         match (outcome, asked) {
-            (Outcome::Delivered, _) => self.leave(at, State::Delivered),
-            (Outcome::NothingToDo, _) => self.leave(at, State::NothingToDo),
+            (Outcome::Delivered, _) => self.leave(at, RowState::Delivered),
+            (Outcome::NothingToDo, _) => self.leave(at, RowState::NothingToDo),
             (_, Some(asked)) => self.fulfil(at, &asked),
             (Outcome::Returned, None) => self.deliveries[at].claimed = false,
             (Outcome::Dead(_) | Outcome::DeadHoldingKey(_), None) => {
                 let holds = matches!(outcome, Outcome::DeadHoldingKey(_));
                 let one = &mut self.deliveries[at];
-                (one.state, one.claimed) = (State::Dead, false);
+                (one.state, one.claimed) = (RowState::Dead, false);
                 one.holds_lane = holds && one.lane().is_some();
                 let lane = one.lane();
                 self.turn(lane);
@@ -147,14 +147,14 @@ impl Model {
             return;
         }
         let id = DeliveryId((event << 16) + of_event().count() as u64);
-        let made = Delivery { id, action: to, ordered, state: State::Waiting, holds_lane: false, ..from };
+        let made = Delivery { id, action: to, ordered, state: RowState::Waiting, holds_lane: false, ..from };
         self.deliveries.push(made);
         self.open(self.deliveries.len() - 1);
     }
 
     fn retry(&mut self, at: usize, out_of_order: bool) {
         let one = self.deliveries[at].clone();
-        if one.state != State::Dead {
+        if one.state != RowState::Dead {
             return;
         }
         let has_later = one.lane().is_some()
@@ -162,11 +162,13 @@ impl Model {
                 other.id > one.id
                     && (other.action, other.key) == (one.action, one.key)
                     && match other.state {
-                        State::Delivered | State::NothingToDo => true,
-                        State::Ready => other.ordered,
-                        State::Waiting | State::Held | State::Dead | State::Discarded | State::Shadow => {
-                            false
-                        }
+                        RowState::Delivered | RowState::NothingToDo => true,
+                        RowState::Ready => other.ordered,
+                        RowState::Waiting
+                        | RowState::Held
+                        | RowState::Dead
+                        | RowState::Discarded
+                        | RowState::Shadow => false,
                     }
             });
         if out_of_order || !has_later {
@@ -177,9 +179,13 @@ impl Model {
     fn ask(&mut self, at: usize, asked: &AskedChange) {
         let one = &mut self.deliveries[at];
         let may = match (asked, one.state) {
-            (AskedChange::Discard, State::Waiting | State::Ready | State::Held | State::Dead) => true,
-            (AskedChange::Hold, State::Waiting | State::Ready) => true,
-            (AskedChange::Move(to), State::Waiting | State::Ready | State::Held) => one.action != *to,
+            (AskedChange::Discard, RowState::Waiting | RowState::Ready | RowState::Held | RowState::Dead) => {
+                true
+            }
+            (AskedChange::Hold, RowState::Waiting | RowState::Ready) => true,
+            (AskedChange::Move(to), RowState::Waiting | RowState::Ready | RowState::Held) => {
+                one.action != *to
+            }
             _ => false,
         };
         if may && one.claimed {
@@ -205,7 +211,7 @@ impl Model {
 
     fn claimable(&self, action: &str) -> BTreeSet<DeliveryId> {
         let is = |one: &&Delivery| {
-            one.action == action && one.state == State::Ready && !one.claimed && !one.waits_for_retry
+            one.action == action && one.state == RowState::Ready && !one.claimed && !one.waits_for_retry
         };
         self.deliveries.iter().filter(is).map(|one| one.id).collect()
     }
@@ -213,7 +219,8 @@ impl Model {
 
 /// The journal stands as the model does.
 fn check(folder: &TempDir, journal: &SqliteJournal, model: &Model, story: &[String]) {
-    let rows = reader(folder).list(&Filter::default(), &Page { limit: 10_000, ..Page::default() }).unwrap();
+    let rows =
+        reader(folder).list(&Filter::default(), &ListPage { limit: 10_000, ..ListPage::default() }).unwrap();
     let found: Vec<_> = rows.iter().map(|row| (row.id, row.action.as_str(), row.state)).collect();
     let mut expected: Vec<_> = model.deliveries.iter().map(|one| (one.id, one.action, one.state)).collect();
     expected.sort_unstable_by_key(|(id, ..)| *id);
@@ -334,7 +341,7 @@ impl Player {
         }
         let due = Instant::now() + Duration::from_secs(3600);
         let used = UsedLimits { made: 1, ..UsedLimits::default() };
-        self.journal().retry_at(id, Retry { due, used, answer: "no".into() });
+        self.journal().retry_at(id, AttemptRetry { due, used, answer: "no".into() });
     }
 
     fn due_now(&mut self) {
@@ -382,7 +389,7 @@ impl Player {
                 0 => self.model.retry(at, out_of_order),
                 1 => self.model.ask(at, &AskedChange::Discard),
                 2 => self.model.ask(at, &AskedChange::Hold),
-                3 if self.model.deliveries[at].state == State::Held => self.model.open(at),
+                3 if self.model.deliveries[at].state == RowState::Held => self.model.open(at),
                 3 if self.model.deliveries[at].asked == Some(AskedChange::Hold) => {
                     self.model.deliveries[at].asked = None;
                 }
@@ -419,7 +426,7 @@ impl Player {
     async fn drain(&mut self) {
         self.restart();
         within(self.journal().change(Change::Release { which: Filter::default() })).await.unwrap();
-        let dead = Filter { states: vec![State::Dead], ..Filter::default() };
+        let dead = Filter { states: vec![RowState::Dead], ..Filter::default() };
         within(self.journal().change(Change::Discard { which: dead, by: "me".into() })).await.unwrap();
         ACTIONS.iter().for_each(|action| self.journal().due_now(action));
         let open = |folder: &TempDir| -> u64 {

@@ -2,7 +2,7 @@
 
 use super::hands::{one, only};
 use super::*;
-use crate::{End, NewDelivery, Retry, Subject, UsedLimits};
+use crate::{AttemptRetry, End, NewDelivery, Subject, UsedLimits};
 
 #[tokio::test]
 async fn deliveries_are_found_by_what_is_known_of_them() {
@@ -24,7 +24,7 @@ async fn deliveries_are_found_by_what_is_known_of_them() {
 
     let reader = reader(&folder);
     let check = |filter: Filter, expected: &[&str]| {
-        let rows = reader.list(&filter, &Page::default()).unwrap();
+        let rows = reader.list(&filter, &ListPage::default()).unwrap();
         assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), expected, "{filter:?}");
     };
     let at = |seconds| Some(std::time::UNIX_EPOCH + Duration::from_secs(seconds));
@@ -33,7 +33,7 @@ async fn deliveries_are_found_by_what_is_known_of_them() {
     check(Filter { event: Some(3), ..Filter::default() }, &["3.0", "3.1"]);
     check(Filter { rule: Some("s".into()), ..Filter::default() }, &["3.1"]);
     check(Filter { action: Some("a".into()), ..Filter::default() }, &["1.0", "2.0", "3.0"]);
-    check(only(&[State::Waiting, State::Dead]), &["2.0", "3.0"]);
+    check(only(&[RowState::Waiting, RowState::Dead]), &["2.0", "3.0"]);
     check(Filter { key: Some("k".into()), ..Filter::default() }, &["1.0", "2.0"]);
     check(
         Filter { event_type: Some("port.delete.end".into()), ..Filter::default() },
@@ -41,8 +41,8 @@ async fn deliveries_are_found_by_what_is_known_of_them() {
     );
     check(Filter { event_type: Some("x".into()), ..Filter::default() }, &[]);
     check(Filter { since: at(200), until: at(300), ..Filter::default() }, &["2.0"]);
-    check(Filter { since: at(300), rule: Some("r".into()), ..only(&[State::Dead]) }, &["3.0"]);
-    let page = Page { after: Cursor::parse("1.0"), limit: 2, ..Page::default() };
+    check(Filter { since: at(300), rule: Some("r".into()), ..only(&[RowState::Dead]) }, &["3.0"]);
+    let page = ListPage { after: Cursor::parse("1.0"), limit: 2, ..ListPage::default() };
     let rows = reader.list(&Filter::default(), &page).unwrap();
     assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), ["2.0", "3.0"]);
 
@@ -89,7 +89,7 @@ async fn what_was_done_can_be_listed() {
     keep(&journal, "1", "k").await;
     let claimed = claim(&journal, "a", 1).await;
     journal.end(claimed[0].id, End::from(Outcome::Delivered).saying("DELETE x: 204"));
-    let done = || reader(&folder).list(&only(&[State::Delivered]), &Page::default()).unwrap();
+    let done = || reader(&folder).list(&only(&[RowState::Delivered]), &ListPage::default()).unwrap();
     osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || done().len() == 1);
     assert_eq!(done()[0].reason.as_deref(), Some("DELETE x: 204"));
 }
@@ -99,9 +99,9 @@ fn about(text: &str) -> Filter {
 }
 
 /// A page of `limit` in this order after another, until there is no more.
-fn pages(reader: &Reader, order: Order, moment: &Moment, limit: u32) -> Vec<String> {
+fn pages(reader: &SqliteReader, order: RowOrder, moment: &Moment, limit: u32) -> Vec<String> {
     let filter = Filter { moment: moment.clone(), ..Filter::default() };
-    let mut page = Page { order, after: None, limit };
+    let mut page = ListPage { order, after: None, limit };
     let mut ids = Vec::new();
     loop {
         let rows = reader.list(&filter, &page).unwrap();
@@ -123,7 +123,7 @@ async fn what_needs_attention_comes_first_and_then_the_newest() {
     journal.end(claimed[0].id, End::from(Outcome::Dead("status 409: no (attempt 1)".into())));
     let due = Instant::now() + Duration::from_secs(60);
     let (used, answer) = (attempts(1), "status 503: Later".to_owned());
-    journal.retry_at(claimed[2].id, Retry { due, used, answer });
+    journal.retry_at(claimed[2].id, AttemptRetry { due, used, answer });
     journal.end(claimed[1].id, End::from(Outcome::Delivered).saying("PUT http://x/: 201"));
     within(journal.close()).await;
     let reader = reader(&folder);
@@ -134,13 +134,13 @@ async fn what_needs_attention_comes_first_and_then_the_newest() {
         let check = |order, moment: &Moment, expected: &[&str]| {
             assert_eq!(pages(&reader, order, moment, limit), expected, "{order:?} {limit}");
         };
-        check(Order::Oldest, &known, &["1.0", "2.0", "3.0", "4.0", "5.0", "6.0"]);
-        check(Order::Newest, &known, &["6.0", "5.0", "4.0", "3.0", "2.0", "1.0"]);
-        check(Order::Attention, &known, &["3.0", "1.0", "6.0", "5.0", "4.0", "2.0"]);
-        check(Order::Attention, &gone, &["6.0", "5.0", "4.0", "3.0", "1.0", "2.0"]);
+        check(RowOrder::Oldest, &known, &["1.0", "2.0", "3.0", "4.0", "5.0", "6.0"]);
+        check(RowOrder::Newest, &known, &["6.0", "5.0", "4.0", "3.0", "2.0", "1.0"]);
+        check(RowOrder::Attention, &known, &["3.0", "1.0", "6.0", "5.0", "4.0", "2.0"]);
+        check(RowOrder::Attention, &gone, &["6.0", "5.0", "4.0", "3.0", "1.0", "2.0"]);
     }
     let filter = |moment: &Moment| Filter { moment: moment.clone(), ..Filter::default() };
-    let rows = reader.list(&filter(&known), &Page::default()).unwrap();
+    let rows = reader.list(&filter(&known), &ListPage::default()).unwrap();
     let phases: Vec<_> = rows.iter().map(|row| Phase::of_row(row, &known).word()).collect();
     assert_eq!(phases, ["dead", "delivered", "retrying", "running", "waiting", "ready"]);
     assert_eq!(rows[4].waits_for, Some(claimed[3].id));
@@ -155,15 +155,15 @@ async fn what_needs_attention_comes_first_and_then_the_newest() {
         assert_eq!(counted, one_by_one);
     }
     for (answers, expected) in [
-        (Answers::status("409"), &["1.0"][..]),
-        (Answers::status("4xx"), &["1.0"]),
-        (Answers::status("503"), &["3.0"]),
-        (Answers::status("201"), &["2.0"]),
-        (Answers::status("404"), &[]),
-        (Some(Answers::Text("LATER".into())), &["3.0"]),
+        (AnswerPolicy::status("409"), &["1.0"][..]),
+        (AnswerPolicy::status("4xx"), &["1.0"]),
+        (AnswerPolicy::status("503"), &["3.0"]),
+        (AnswerPolicy::status("201"), &["2.0"]),
+        (AnswerPolicy::status("404"), &[]),
+        (Some(AnswerPolicy::Text("LATER".into())), &["3.0"]),
     ] {
         let filter = Filter { status: answers.clone(), ..Filter::default() };
-        let found = reader.list(&filter, &Page::default()).unwrap();
+        let found = reader.list(&filter, &ListPage::default()).unwrap();
         let found: Vec<_> = found.iter().map(|row| row.id.to_string()).collect();
         assert_eq!(found, expected, "{answers:?}");
     }
@@ -184,10 +184,10 @@ async fn counts_are_those_of_the_list_whatever_the_filter() {
     let reader = reader(&folder);
     for (filter, expected) in [
         (Filter::default(), 3),
-        (only(&[State::Waiting]), 1),
+        (only(&[RowState::Waiting]), 1),
         (Filter { action: Some("b".into()), ..Filter::default() }, 0),
         (Filter { key: Some("k".into()), ..Filter::default() }, 2),
-        (Filter { key: Some("k".into()), ..only(&[State::Ready]) }, 1),
+        (Filter { key: Some("k".into()), ..only(&[RowState::Ready]) }, 1),
         (Filter { after: DeliveryId::parse("1.0"), ..Filter::default() }, 2),
         (one(DeliveryId::parse("3.0").unwrap()), 1),
         (Filter { since: Some(std::time::SystemTime::now()), ..Filter::default() }, 0),
@@ -202,10 +202,10 @@ async fn counts_are_those_of_the_list_whatever_the_filter() {
         (about("l"), 1),
         (about("nobody"), 0),
     ] {
-        let rows = reader.list(&Filter::default(), &Page::default()).unwrap();
+        let rows = reader.list(&Filter::default(), &ListPage::default()).unwrap();
         let all: u64 = reader.count(&filter).unwrap().iter().map(|(.., count)| count).sum();
         assert_eq!(all, expected, "{filter:?}");
-        assert_eq!(reader.list(&filter, &Page::default()).unwrap().len() as u64, expected, "{filter:?}");
+        assert_eq!(reader.list(&filter, &ListPage::default()).unwrap().len() as u64, expected, "{filter:?}");
         assert_eq!(rows.iter().filter(|row| filter.matches(row)).count() as u64, expected, "{filter:?}");
     }
 }

@@ -50,8 +50,8 @@ async fn a_body_that_a_later_program_cannot_read_is_a_dead_letter_and_not_stuck(
     drop(journal);
     let journal = open(&folder);
     assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
-    let dead = reader(&folder).list(&Filter::default(), &Page::default()).unwrap();
-    assert_eq!(dead[0].state, State::Dead);
+    let dead = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
+    assert_eq!(dead[0].state, RowState::Dead);
     assert!(dead[0].reason.as_deref().unwrap().contains("cannot be read"), "{:?}", dead[0].reason);
 }
 
@@ -75,7 +75,7 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
     // The same message, and it is known.
     within(append(&journal, entry("3", "other", true)).await).await;
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
-    let rows = reader(&folder).list(&Filter::default(), &Page::default()).unwrap();
+    let rows = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
     let ids: Vec<_> = rows.iter().map(|row| (row.id.to_string(), row.copies)).collect();
     assert_eq!(
         ids,
@@ -134,7 +134,7 @@ async fn nothing_that_was_promised_is_missing_after_a_kill() {
         let journal = open(&folder);
         let reader = reader(&folder);
         let mut kept = BTreeSet::new();
-        let mut page = Page { limit: 1000, ..Page::default() };
+        let mut page = ListPage { limit: 1000, ..ListPage::default() };
         loop {
             let rows = reader.list(&Filter::default(), &page).unwrap();
             let Some(last) = rows.last() else { break };
@@ -220,7 +220,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
         claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
     }
     let (told, planned) = oneshot::channel();
-    journal.send(Command::Do(Box::new(move |connection| {
+    journal.send(SqliteCommand::Do(Box::new(move |connection| {
         let _ = told.send(planned_again(connection));
     })));
     assert_eq!(within(planned).await.unwrap(), [0; 6]);

@@ -239,7 +239,7 @@ async fn a_restored_journal_repeats_what_was_pending_and_names_what_was_made_sin
     assert_eq!(reader(&folder).overview().unwrap().paused_by["a"], "anna");
     // What was made since the backup is pending again, and no number is given twice.
     keep(&journal, "7", "f").await;
-    let kept: Vec<_> = reader(&folder).list(&Filter::default(), &Page::default()).unwrap();
+    let kept: Vec<_> = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
     let kept: Vec<_> = kept.iter().map(|row| (row.id.to_string(), row.state.name())).collect();
     let expected = [
         ("1.0", "delivered"),

@@ -15,7 +15,9 @@ use crate::files::beside;
 use crate::sqlite::place::JournalLock;
 use crate::sqlite::upkeep::{Observer, problems};
 use crate::sqlite::{OpenError, blocks, schema, writer};
-use crate::transfer::{Facts, MoveDestination, MoveError, MoveTables, Table, Vacancy, Value, Values};
+use crate::transfer::{
+    CellValue, CellValues, JournalFacts, JournalTable, MoveDestination, MoveError, MoveTables, Vacancy,
+};
 
 /// The place of a new journal.
 #[derive(Debug)]
@@ -72,8 +74,8 @@ impl SqliteDestination {
                 there.push(format!("{count} rows of {name}"));
             }
         }
-        let pauses = tables::count(connection, Table::Pauses).map_err(failed)?;
-        there.extend((pauses > 0).then(|| format!("{pauses} {}", Table::Pauses.name())));
+        let pauses = tables::count(connection, JournalTable::Pauses).map_err(failed)?;
+        there.extend((pauses > 0).then(|| format!("{pauses} {}", JournalTable::Pauses.name())));
         if !there.is_empty() {
             let there = there.join(", ");
             return Err(MoveError::Refused(format!(
@@ -123,7 +125,7 @@ impl SqliteDestination {
         self.open.as_mut().map(|(connection, _)| connection).ok_or_else(why)
     }
 
-    fn insert(&mut self, table: Table, rows: &[Values]) -> Result<(), MoveError> {
+    fn insert(&mut self, table: JournalTable, rows: &[CellValues]) -> Result<(), MoveError> {
         let file = self.file.clone();
         let connection = self.connection()?;
         let mut inserted = || {
@@ -135,7 +137,7 @@ impl SqliteDestination {
     }
 
     /// Counts, notes facts for searches, and looks for what is wrong, as `osnl journal verify` does.
-    fn derive(&mut self, facts: &Facts) -> Result<(), MoveError> {
+    fn derive(&mut self, facts: &JournalFacts) -> Result<(), MoveError> {
         let (file, next) = (self.file.clone(), self.next.max(facts.next));
         let connection = self.connection()?;
         let mut derived = || {
@@ -193,9 +195,9 @@ impl MoveTables for SqliteDestination {
 
     fn block<'a>(
         &'a mut self,
-        table: Table,
-        after: Option<&'a [Value]>,
-    ) -> BoxFuture<'a, Result<Vec<Values>, MoveError>> {
+        table: JournalTable,
+        after: Option<&'a [CellValue]>,
+    ) -> BoxFuture<'a, Result<Vec<CellValues>, MoveError>> {
         let file = self.file.clone();
         let block = self.connection().and_then(|connection| {
             tables::block(connection, table, after).map_err(|error| failed(&file, &error))
@@ -213,15 +215,19 @@ impl MoveDestination for SqliteDestination {
         Box::pin(ready(self.start(from)))
     }
 
-    fn write<'a>(&'a mut self, table: Table, rows: &'a [Values]) -> BoxFuture<'a, Result<(), MoveError>> {
+    fn write<'a>(
+        &'a mut self,
+        table: JournalTable,
+        rows: &'a [CellValues],
+    ) -> BoxFuture<'a, Result<(), MoveError>> {
         Box::pin(ready(self.insert(table, rows)))
     }
 
-    fn fit(&self, _table: Table, _row: &mut Values) -> u64 {
+    fn fit(&self, _table: JournalTable, _row: &mut CellValues) -> u64 {
         0
     }
 
-    fn complete<'a>(&'a mut self, facts: &'a Facts) -> BoxFuture<'a, Result<(), MoveError>> {
+    fn complete<'a>(&'a mut self, facts: &'a JournalFacts) -> BoxFuture<'a, Result<(), MoveError>> {
         Box::pin(ready(self.derive(facts)))
     }
 

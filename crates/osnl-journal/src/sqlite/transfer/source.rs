@@ -13,7 +13,9 @@ use crate::sqlite::connection::connect;
 use crate::sqlite::place::JournalLock;
 use crate::sqlite::rows::is;
 use crate::sqlite::{OpenError, prune, schema, writer};
-use crate::transfer::{Facts, MoveError, MoveSource, MoveTables, Survey, Table, Value, Values};
+use crate::transfer::{
+    CellValue, CellValues, JournalFacts, JournalTable, MoveError, MoveSource, MoveTables, Survey,
+};
 
 /// A journal's file that no daemon has, and that none can open meanwhile.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl SqliteSource {
             return refuse(format!("{lost} deliveries have no message; osnl journal verify shows them"));
         }
         let mut rows = BTreeMap::new();
-        for table in Table::ALL {
+        for table in JournalTable::ALL {
             rows.insert(table, tables::count(&self.connection, table).map_err(failed)?);
         }
         let mut notes = Vec::new();
@@ -82,7 +84,7 @@ impl SqliteSource {
             }
         };
         note(
-            count("SELECT count(*) FROM event")?.saturating_sub(rows[&Table::Events]),
+            count("SELECT count(*) FROM event")?.saturating_sub(rows[&JournalTable::Events]),
             "messages that are left out, as they have no delivery",
         );
         note(
@@ -97,7 +99,7 @@ impl SqliteSource {
             ))?,
             "failed deliveries that will be repeated with another Idempotency-Key",
         );
-        let facts = Facts {
+        let facts = JournalFacts {
             next: writer::next_event(&self.connection).map_err(failed)?,
             forgotten_until: prune::forgotten_until(&self.connection).map_err(failed)?,
         };
@@ -122,9 +124,9 @@ impl MoveTables for SqliteSource {
 
     fn block<'a>(
         &'a mut self,
-        table: Table,
-        after: Option<&'a [Value]>,
-    ) -> BoxFuture<'a, Result<Vec<Values>, MoveError>> {
+        table: JournalTable,
+        after: Option<&'a [CellValue]>,
+    ) -> BoxFuture<'a, Result<Vec<CellValues>, MoveError>> {
         let block = tables::block(&self.connection, table, after);
         Box::pin(ready(block.map_err(|error| failed(&self.file, &error))))
     }

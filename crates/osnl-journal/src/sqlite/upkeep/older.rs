@@ -12,7 +12,7 @@ use rusqlite::{Connection, Result, params, params_from_iter};
 
 use super::super::schema;
 use super::part::is_free;
-use super::{Contents, Observer, Reports, UpkeepError, begin, contents, has_room, open, used};
+use super::{Contents, Observer, ProgressReports, UpkeepError, begin, contents, has_room, open, used};
 
 /// The oldest version that can be written: the first did not know resources of bulk requests.
 pub const LEAST_SCHEMA: i64 = 2;
@@ -77,7 +77,7 @@ fn copy_tables(from: &Connection, to: &Connection, observer: &Observer) -> Resul
         from.query_row("SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM delivery)", [], |row| {
             row.get(0)
         })?;
-    let (mut done, mut reports) = (0_i64, Reports::to(observer));
+    let (mut done, mut reports) = (0_i64, ProgressReports::to(observer));
     for table in names(to, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name", "")? {
         let columns = |connection| names(connection, "SELECT name FROM pragma_table_info(?1)", &table);
         let (ours, theirs) = (columns(from)?, columns(to)?);

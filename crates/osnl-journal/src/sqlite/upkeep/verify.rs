@@ -8,8 +8,8 @@ use osnl_core::quarantine::{Extent, StoredBody};
 use rusqlite::{Connection, Result, Row};
 
 use super::super::SqliteJournal;
-use super::super::rows::{self, State, delivery_id, is};
-use super::{Contents, Observer, Reports, UpkeepError, UpkeepProgress, counted, open};
+use super::super::rows::{self, RowState, delivery_id, is};
+use super::{Contents, Observer, ProgressReports, UpkeepError, UpkeepProgress, counted, open};
 
 /// Problems of one kind that are named.
 const NAMED: usize = 20;
@@ -72,7 +72,7 @@ pub(in crate::sqlite) fn problems(
     let damage = damage(connection);
     connection.progress_handler(0, None::<fn() -> bool>).map_err(failed)?;
     let found = damage.and_then(|damage| match damage.is_empty() {
-        true => Check { connection, observer, problems: Vec::new() }.run(),
+        true => FileCheck { connection, observer, problems: Vec::new() }.run(),
         false => Ok(damage),
     });
     found.or_else(|error| match UpkeepError::of(file, error) {
@@ -91,13 +91,13 @@ fn damage(connection: &Connection) -> Result<Vec<String>> {
 }
 
 /// A check of the rows of an undamaged file.
-struct Check<'a> {
+struct FileCheck<'a> {
     connection: &'a Connection,
     observer: &'a Observer,
     problems: Vec<String>,
 }
 
-impl Check<'_> {
+impl FileCheck<'_> {
     fn run(mut self) -> Result<Vec<String>> {
         let schema: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         self.events()?;
@@ -121,7 +121,7 @@ impl Check<'_> {
         let mut select =
             self.connection.prepare(&format!("SELECT {}, id FROM event ORDER BY id", rows::RECEIVED))?;
         let mut rows = select.query([])?;
-        let (mut done, mut reports, mut found) = (0, Reports::to(self.observer), Vec::new());
+        let (mut done, mut reports, mut found) = (0, ProgressReports::to(self.observer), Vec::new());
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(10)?;
             if let Some(problem) = unreadable(row) {
@@ -135,7 +135,7 @@ impl Check<'_> {
     }
 
     fn deliveries(&mut self) -> Result<()> {
-        let last = State::ALL.len();
+        let last = RowState::ALL.len();
         self.each(
             &format!("SELECT id FROM delivery WHERE state NOT BETWEEN 0 AND {} LIMIT {NAMED}", last - 1),
             |id| format!("delivery {} has an unknown state", delivery_id(id)),
@@ -208,8 +208,8 @@ impl Check<'_> {
         };
         let differ = all.into_iter().filter(|one| of(&kept, one) != of(&there, one));
         let words = |one: &(String, i64)| {
-            let state = State::ALL.into_iter().find(|state| *state as i64 == one.1);
-            let state = state.map_or("in an unknown state", State::name);
+            let state = RowState::ALL.into_iter().find(|state| *state as i64 == one.1);
+            let state = state.map_or("in an unknown state", RowState::name);
             let (kept, there) = (of(&kept, one), of(&there, one));
             format!("action {}: {kept} deliveries {state} are counted, and there are {there}", one.0)
         };

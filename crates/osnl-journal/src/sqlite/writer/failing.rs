@@ -9,7 +9,7 @@ use super::super::connection::closed;
 use super::super::place::Inode;
 use super::super::rows::millis;
 use super::super::{OpenError, trouble};
-use super::{Command, JournalWriter, TICK};
+use super::{JournalWriter, SqliteCommand, TICK};
 use crate::JournalState;
 use crate::files::{beside, put};
 
@@ -110,12 +110,12 @@ impl JournalWriter {
         let until = Instant::now() + TICK;
         while !self.closing {
             match self.commands.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(command @ Command::Close(_)) => {
+                Ok(command @ SqliteCommand::Close(_)) => {
                     self.closing = true;
                     self.backlog.push_back(command);
                 }
                 #[cfg(any(test, feature = "conformance"))]
-                Ok(Command::Do(what)) => {
+                Ok(SqliteCommand::Do(what)) => {
                     if let Some(connection) = &self.connection {
                         what(connection);
                     }

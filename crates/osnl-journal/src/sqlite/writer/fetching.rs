@@ -9,8 +9,8 @@ use rusqlite::{OptionalExtension as _, Params};
 use super::super::connection::closed;
 use super::super::rows::delivery_id;
 use super::super::{load, trouble};
-use super::{Command, JournalWriter};
-use crate::store::claimable::{BETWEEN, FetchKinds, Kind, NEWEST, PIECE};
+use super::{JournalWriter, SqliteCommand};
+use crate::store::claimable::{BETWEEN, ClaimableKind, FetchKinds, NEWEST, PIECE};
 use crate::store::weight::{bytes_of, bytes_of_values};
 use crate::{ClaimedDelivery, DeliveryId, Outcome};
 
@@ -49,7 +49,7 @@ impl JournalWriter {
     pub(super) fn fetch(&mut self, action: &str, ask: FetchKinds, now: i64) {
         match self.load(action, ask, now) {
             Ok(unusable) => {
-                let dead = |(id, reason)| Command::End(id, Outcome::Dead(reason).into());
+                let dead = |(id, reason)| SqliteCommand::End(id, Outcome::Dead(reason).into());
                 self.backlog.extend(unusable.into_iter().map(dead));
             }
             Err(error) => {
@@ -66,7 +66,7 @@ impl JournalWriter {
         let mut unusable = Vec::new();
         if ask.newest {
             let known = claimable.known(action);
-            let (most, room) = (rows_for(NEWEST, &known), claimable.room(action, Kind::Newest));
+            let (most, room) = (rows_for(NEWEST, &known), claimable.room(action, ClaimableKind::Newest));
             let mut newest = self.load_each(load::READY_NEWEST, (action, most), NEWEST, (&known, room))?;
             unusable.append(&mut newest.unusable);
             if newest.more {
@@ -78,14 +78,14 @@ impl JournalWriter {
         }
         if ask.fresh {
             let known = claimable.known(action);
-            let (most, room) = (rows_for(PIECE, &known), claimable.room(action, Kind::Fresh));
+            let (most, room) = (rows_for(PIECE, &known), claimable.room(action, ClaimableKind::Fresh));
             let mut oldest = self.load_each(load::READY, (action, most), PIECE, (&known, room))?;
             unusable.append(&mut oldest.unusable);
             claimable.fetched(action, oldest.claimed, oldest.more);
         }
         if ask.due {
             let known = claimable.known(action);
-            let (most, room) = (rows_for(PIECE, &known), claimable.room(action, Kind::Due));
+            let (most, room) = (rows_for(PIECE, &known), claimable.room(action, ClaimableKind::Due));
             let mut due = self.load_each(load::DUE, (action, now, most), PIECE, (&known, room))?;
             let mut next = connection.prepare_cached(load::NEXT_DUE)?;
             let next = next.query_row((action, now), |row| row.get(0)).optional()?;

@@ -4,73 +4,75 @@ use osnl_core::event::Event;
 
 use super::super::reader::recent;
 use super::super::work::{AppendResult, EndResult};
-use super::super::{SharedState, prune};
-use super::{Apply, BiteResult, Change, Command, CommandResult, JournalWriter, NewEntry, UNSETTLED};
+use super::super::{SqliteState, prune};
+use super::{Apply, BiteResult, Change, CommandResult, JournalWriter, NewEntry, SqliteCommand, UNSETTLED};
 use crate::{ClaimedDelivery, DeliveryId, End, Entry, Settle, UsedLimits, begin, store};
 
 impl JournalWriter {
-    pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(CommandResult, Option<BiteResult>)>) {
-        let SharedState { claimable, counters, .. } = &*self.shared;
+    pub(super) fn tell(&mut self, batch: Vec<SqliteCommand>, done: Vec<(CommandResult, Option<BiteResult>)>) {
+        let SqliteState { claimable, counters, .. } = &*self.shared;
         let mut unreadable = false;
         let mut unsettled = Vec::new();
         for (command, (done, answer)) in batch.into_iter().zip(done) {
             match (command, done) {
-                (Command::Append(appending, receipt), CommandResult::Appended(appended)) => {
+                (SqliteCommand::Append(appending, receipt), CommandResult::Appended(appended)) => {
                     let nameless = self.tell_appended(appending, appended);
                     // Nobody waits any more: the connection is gone, and the message comes again.
                     if let (Err(_), Some(event)) = (receipt.send(Settle::Acknowledge), nameless) {
                         unsettled.push(event);
                     }
                 }
-                (Command::SetAside(received, reason, receipt), CommandResult::SetAside(new)) => {
+                (SqliteCommand::SetAside(received, reason, receipt), CommandResult::SetAside(new)) => {
                     if new {
                         unreadable = true;
                         begin::count_unreadable(&received, &reason, counters);
                     }
                     let _ = receipt.send(Settle::Acknowledge);
                 }
-                (Command::ForgetUnreadable(_, sender), CommandResult::Forgotten(count)) => {
+                (SqliteCommand::ForgetUnreadable(_, sender), CommandResult::Forgotten(count)) => {
                     let _ = sender.send(count);
                 }
-                (Command::DueNow(action, now), CommandResult::DueNow(more)) => {
+                (SqliteCommand::DueNow(action, now), CommandResult::DueNow(more)) => {
                     claimable.waits_until(&action, now);
                     if more {
-                        self.backlog.push_back(Command::DueNow(action, now));
+                        self.backlog.push_back(SqliteCommand::DueNow(action, now));
                     }
                 }
-                (Command::Retry(id, ..), CommandResult::Ended(ended)) => self.tell_end(id, ended, None),
-                (Command::End(id, end), CommandResult::Ended(ended)) => self.tell_end(id, ended, Some(end)),
-                (Command::Change(_, Apply::Preview, sender), _) => {
+                (SqliteCommand::Retry(id, ..), CommandResult::Ended(ended)) => self.tell_end(id, ended, None),
+                (SqliteCommand::End(id, end), CommandResult::Ended(ended)) => {
+                    self.tell_end(id, ended, Some(end))
+                }
+                (SqliteCommand::Change(_, Apply::Preview, sender), _) => {
                     let _ = sender.send(answer.unwrap_or_default());
                 }
-                (Command::Change(bite, Apply::Commit, sender), _) => {
+                (SqliteCommand::Change(bite, Apply::Commit, sender), _) => {
                     if let Some(answer) = answer {
                         self.tell_changed(&bite.change, &answer);
                         let _ = sender.send(answer);
                     }
                 }
-                (Command::Enriched(_, _, _, sender), _) => {
+                (SqliteCommand::Enriched(_, _, _, sender), _) => {
                     let _ = sender.send(());
                 }
                 // Told to nobody, or about what is no more.
                 (
-                    Command::Append(..)
-                    | Command::SetAside(..)
-                    | Command::ForgetUnreadable(..)
-                    | Command::HoldSuspects(_)
-                    | Command::Attempted(..)
-                    | Command::Sent(..)
-                    | Command::Retry(..)
-                    | Command::DueNow(..)
-                    | Command::End(..)
-                    | Command::Known(..)
-                    | Command::Barrier(_)
-                    | Command::Fetch(..)
-                    | Command::Close(_),
+                    SqliteCommand::Append(..)
+                    | SqliteCommand::SetAside(..)
+                    | SqliteCommand::ForgetUnreadable(..)
+                    | SqliteCommand::HoldSuspects(_)
+                    | SqliteCommand::Attempted(..)
+                    | SqliteCommand::Sent(..)
+                    | SqliteCommand::Retry(..)
+                    | SqliteCommand::DueNow(..)
+                    | SqliteCommand::End(..)
+                    | SqliteCommand::Known(..)
+                    | SqliteCommand::Barrier(_)
+                    | SqliteCommand::Fetch(..)
+                    | SqliteCommand::Close(_),
                     _,
                 ) => {}
                 #[cfg(any(test, feature = "conformance"))]
-                (Command::Do(_), _) => {}
+                (SqliteCommand::Do(_), _) => {}
             }
         }
         claimable.changed.notify_waiters();
@@ -94,7 +96,7 @@ impl JournalWriter {
 impl JournalWriter {
     /// Brings the claimable deliveries of an entry into memory. Returns its event if no identity can be told by an id.
     fn tell_appended(&self, appending: NewEntry, appended: AppendResult) -> Option<i64> {
-        let SharedState { claimable, gate, counters, .. } = &*self.shared;
+        let SqliteState { claimable, gate, counters, .. } = &*self.shared;
         let NewEntry { entry, whole, identity } = appending;
         let mut nameless = None;
         match appended {
@@ -132,7 +134,7 @@ impl JournalWriter {
             | Change::Release { .. }
             | Change::Move { .. } => {}
         }
-        let SharedState { claimable, gate, .. } = &*self.shared;
+        let SqliteState { claimable, gate, .. } = &*self.shared;
         for (action, id) in &answer.withdrawn {
             claimable.withdraw(action, *id);
         }
@@ -156,7 +158,7 @@ impl JournalWriter {
     }
 
     fn tell_end(&self, id: DeliveryId, ended: EndResult, end: Option<End>) {
-        let SharedState { claimable, gate, .. } = &*self.shared;
+        let SqliteState { claimable, gate, .. } = &*self.shared;
         let action = match &ended {
             EndResult::Returned { action }
             | EndResult::Waits { action, .. }

@@ -13,7 +13,8 @@ use super::super::{ChangeResult, OnProgress, PauseResult, RefusedDelivery, Reque
 use super::writable::{JournalChange, Writable};
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::{
-    Change, ChangeOutcome, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal, SqliteOptions, State,
+    Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, Moment, OpenError, Phase, RowState,
+    SqliteJournal, SqliteOptions,
 };
 use crate::journal::{DeliveryId, Journal as _, JournalState};
 
@@ -209,10 +210,10 @@ impl ControlHandler {
         in_hand: &[DeliveryId],
     ) -> Result<HashSet<DeliveryId>, Refusal> {
         let to = if let Request::Move { to, .. } = request { Some(to) } else { None };
-        let is_done = |row: &Row| match to {
+        let is_done = |row: &DeliveryListRow| match to {
             Some(to) => row.action == *to,
             // Nothing else is asked for what is in hand.
-            None => row.state == State::Discarded,
+            None => row.state == RowState::Discarded,
         };
         let deadline = Instant::now() + MOMENT;
         loop {
@@ -227,11 +228,11 @@ impl ControlHandler {
     }
 
     /// Returns the requested deliveries by number, in their present state.
-    async fn named(&self, ids: &[DeliveryId]) -> Result<Vec<(DeliveryId, Option<Row>)>, Refusal> {
+    async fn named(&self, ids: &[DeliveryId]) -> Result<Vec<(DeliveryId, Option<DeliveryListRow>)>, Refusal> {
         let mut named = Vec::new();
         for some in ids.chunks(NAMED) {
             let filter = Filter { ids: some.to_vec(), ..Filter::default() };
-            let page = Page { limit: u32::MAX, ..Page::default() };
+            let page = ListPage { limit: u32::MAX, ..ListPage::default() };
             let mut rows = match &self.store {
                 Store::Shared(journal, _) => {
                     let (rows, _) = journal.list(filter, page, 1).await.map_err(unavailable)?;
@@ -325,7 +326,7 @@ fn change_of(request: &Request, which: &Filter) -> Option<Change> {
     })
 }
 
-fn why_not(request: &Request, row: Option<&Row>, moment: &Moment) -> String {
+fn why_not(request: &Request, row: Option<&DeliveryListRow>, moment: &Moment) -> String {
     let Some(row) = row else { return "there is none of this number".to_owned() };
     let takes = match request {
         Request::Retry { .. } => "dead letters are retried",
@@ -346,7 +347,7 @@ fn why_not(request: &Request, row: Option<&Row>, moment: &Moment) -> String {
         | Request::Replay { .. } => "nothing is changed",
     };
     match (row.state, &row.reason) {
-        (State::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
+        (RowState::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
         (_, _) => {
             let word = Phase::of_row(row, moment).word();
             format!("it is {word}, or another filter excludes it; only {takes}")

@@ -13,7 +13,7 @@ use super::super::request::{MOST_LISTED, Which, cursor, delivery_id};
 use super::super::{AttemptAnswer, Delivery, List, Message, Show, Totals, time};
 use super::{ControlHandler, Store};
 use crate::delivery::{TargetMonitor, TargetState};
-use crate::journal::sqlite::{DeliveryDetails, Moment, Order, Page, Phase, Row, State};
+use crate::journal::sqlite::{DeliveryDetails, DeliveryListRow, ListPage, Moment, Phase, RowOrder, RowState};
 use crate::received::ReceivedMessage;
 
 /// The facts about actions that deliveries are shown with.
@@ -66,7 +66,7 @@ impl ControlHandler {
         let facts = self.facts();
         let filter = which.filter(facts.moment.clone())?;
         let after = after.map(cursor).transpose()?;
-        let page = Page { order, after, limit: limit + 1 };
+        let page = ListPage { order, after, limit: limit + 1 };
         let (mut rows, (counts, has_more)) = match &self.store {
             Store::Memory(journal) => {
                 let mut rows = journal.rows();
@@ -143,13 +143,13 @@ impl ControlHandler {
 /// The page of a list that a request asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListedPage<'a> {
-    pub(super) order: Order,
+    pub(super) order: RowOrder,
     pub(super) after: Option<&'a str>,
     pub(super) limit: u32,
 }
 
 impl Facts {
-    pub(super) fn delivery(&self, row: Row) -> Delivery {
+    pub(super) fn delivery(&self, row: DeliveryListRow) -> Delivery {
         let phase = Phase::of_row(&row, &self.moment);
         let target = self.targets.get(&row.action);
         let is_next = matches!(phase, Phase::Ready | Phase::Retrying);
@@ -161,7 +161,7 @@ impl Facts {
         // No attempt comes before the target is probed, and none while it is paused.
         let due = row.due.filter(|_| phase == Phase::Retrying && !is_paused);
         let next = due.map(|due| held_until.map_or(due, |probe| due.max(probe)));
-        let has_succeeded = matches!(row.state, State::Delivered | State::NothingToDo);
+        let has_succeeded = matches!(row.state, RowState::Delivered | RowState::NothingToDo);
         Delivery {
             id: row.id.to_string(),
             state: row.state.name().to_owned(),

@@ -16,7 +16,7 @@ use super::status::lag;
 use super::{ControlHandler, DiskUse, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
 use crate::delivery::TargetMonitor;
-use crate::journal::sqlite::{Overview, State, Tally};
+use crate::journal::sqlite::{Overview, RowState, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::metrics::Counters;
 use osnl_journal::shared::GuardState;
@@ -85,9 +85,9 @@ pub struct MeasuredAction {
     /// The last second, since 1970, in which the target's certificate counts.
     pub certificate_ends: Option<i64>,
     /// The deliveries in the journal; of a shared one, those in the partitions of this daemon.
-    pub deliveries: BTreeMap<State, u64>,
+    pub deliveries: BTreeMap<RowState, u64>,
     /// The deliveries in all of a shared journal, if this daemon is the one that reports them.
-    pub shared_deliveries: Option<BTreeMap<State, u64>>,
+    pub shared_deliveries: Option<BTreeMap<RowState, u64>>,
     /// When the message of the oldest that is not held reached us.
     pub oldest_pending: Option<SystemTime>,
 }
@@ -110,8 +110,8 @@ pub struct MeasuredJournal {
 }
 
 /// Returns the deliveries of each action by their states.
-fn by_action(tally: &[Tally]) -> BTreeMap<&str, BTreeMap<State, u64>> {
-    let mut deliveries: BTreeMap<&str, BTreeMap<State, u64>> = BTreeMap::new();
+fn by_action(tally: &[Tally]) -> BTreeMap<&str, BTreeMap<RowState, u64>> {
+    let mut deliveries: BTreeMap<&str, BTreeMap<RowState, u64>> = BTreeMap::new();
     for of in tally {
         *deliveries.entry(&of.action).or_default().entry(of.state).or_default() += of.count;
     }

@@ -242,8 +242,9 @@ impl ControlHandler {
         if let Store::Shared(journal, _) = &self.store {
             return journal.quarantined(filter, after, limit, bodies).await.map_err(unavailable);
         }
-        let look =
-            move |reader: &crate::journal::sqlite::Reader| reader.quarantined(&filter, after, limit, bodies);
+        let look = move |reader: &crate::journal::sqlite::SqliteReader| {
+            reader.quarantined(&filter, after, limit, bodies)
+        };
         Ok(self.read(look).await?.unwrap_or_default())
     }
 

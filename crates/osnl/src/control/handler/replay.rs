@@ -61,7 +61,7 @@ impl ControlHandler {
         if let Store::Shared(journal, _) = &self.store {
             return journal.keeps(known).await.map_err(unavailable);
         }
-        let keeps = move |reader: &crate::journal::sqlite::Reader| {
+        let keeps = move |reader: &crate::journal::sqlite::SqliteReader| {
             let mut found = 0;
             for (received, notification) in &known {
                 found += u64::from(reader.keeps(received, notification)?);

@@ -21,7 +21,7 @@ use super::{ControlHandler, DiskUse, Live, STORE, Store};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::shared::{OwnShare, SharedMember};
-use crate::journal::sqlite::{FailingKey, Overview, State, Tally};
+use crate::journal::sqlite::{FailingKey, Overview, RowState, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::{ListenerState, LossyQueue};
 
@@ -149,7 +149,7 @@ impl ControlHandler {
     /// Whether a delivery of the action can begin or waits for one.
     pub(super) async fn is_pending(&self, action: &str) -> Result<bool, Refusal> {
         let kept = self.kept_in_time().await?;
-        let is_open = |of: &Tally| matches!(of.state, State::Ready | State::Waiting);
+        let is_open = |of: &Tally| matches!(of.state, RowState::Ready | RowState::Waiting);
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
@@ -180,14 +180,14 @@ impl ControlHandler {
         let looked = self.read(move |reader| {
             let (overview, tally) = (reader.overview()?, reader.tally()?);
             let (mut oldest, mut failing) = (BTreeMap::new(), BTreeMap::new());
-            for of in tally.iter().filter(|of| of.state == State::Ready) {
+            for of in tally.iter().filter(|of| of.state == RowState::Ready) {
                 if let Some(at) = reader.oldest_ready(&of.action)? {
                     oldest.insert(of.action.clone(), at);
                 }
                 failing.insert(of.action.clone(), reader.failing(&of.action)?);
             }
             let mut dead_reasons = BTreeMap::new();
-            for of in tally.iter().filter(|of| of.state == State::Dead) {
+            for of in tally.iter().filter(|of| of.state == RowState::Dead) {
                 if let Some(reason) = reader.latest_dead(&of.action)? {
                     dead_reasons.insert(of.action.clone(), reason);
                 }
@@ -273,14 +273,14 @@ impl ControlHandler {
     }
 
     fn journal(&self, kept: &StoreNumbers, disk: DiskUse) -> JournalStatus {
-        let of = |state: Option<State>| -> u64 {
+        let of = |state: Option<RowState>| -> u64 {
             kept.tally
                 .iter()
                 .filter(|of| state.is_none_or(|state| of.state == state))
                 .map(|of| of.count)
                 .sum()
         };
-        let (deliveries, dead) = (of(None), of(Some(State::Dead)));
+        let (deliveries, dead) = (of(None), of(Some(RowState::Dead)));
         let (journal, path) = match &self.store {
             Store::Memory(_) => {
                 return JournalStatus {
@@ -307,7 +307,7 @@ impl ControlHandler {
         };
         let overview = kept.overview.as_ref();
         let oldest = overview.and_then(|overview| overview.oldest);
-        let done = [State::Delivered, State::NothingToDo, State::Discarded, State::Shadow];
+        let done = [RowState::Delivered, RowState::NothingToDo, RowState::Discarded, RowState::Shadow];
         let done: u64 = done.into_iter().map(|state| of(Some(state))).sum();
         // History leaves when its space is needed; its share of the file is about its share of the deliveries.
         let open_bytes = kept.used.map(|used| match deliveries {
@@ -355,7 +355,7 @@ fn target(
     published: Option<&TargetMonitor>,
     kept: &StoreNumbers,
 ) -> TargetReport {
-    let count = |states: &[State]| -> u64 {
+    let count = |states: &[RowState]| -> u64 {
         let of = kept.tally.iter().filter(|of| of.action == name && states.contains(&of.state));
         of.map(|of| of.count).sum()
     };
@@ -366,14 +366,14 @@ fn target(
         configured,
         paused_since: paused.map(time::shown),
         paused_by: kept.overview.as_ref().and_then(|overview| overview.paused_by.get(name).cloned()),
-        pending: count(&[State::Waiting, State::Ready]),
+        pending: count(&[RowState::Waiting, RowState::Ready]),
         oldest_pending: oldest.map(time::shown),
         oldest_pending_seconds: oldest.map(time::age),
-        held: count(&[State::Held]),
-        dead: count(&[State::Dead]),
+        held: count(&[RowState::Held]),
+        dead: count(&[RowState::Dead]),
         dead_reason: kept.dead_reasons.get(name).cloned(),
-        done: count(&[State::Delivered, State::NothingToDo, State::Shadow]),
-        shadow: count(&[State::Shadow]),
+        done: count(&[RowState::Delivered, RowState::NothingToDo, RowState::Shadow]),
+        shadow: count(&[RowState::Shadow]),
         ..TargetReport::default()
     };
     // The loop notices a moment later than the journal.

@@ -2,7 +2,7 @@
 
 use osnl_core::quarantine::LONGEST_WHOLE;
 use osnl_core::received::ReceivedMessage;
-use osnl_journal::sqlite::{Filter, Page, Reader, SqliteJournal, SqliteOptions};
+use osnl_journal::sqlite::{Filter, ListPage, SqliteJournal, SqliteOptions, SqliteReader};
 use osnl_journal::{Journal as _, Settle};
 
 use super::*;
@@ -88,7 +88,8 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         // One that cannot be read does not keep those behind it.
         let done = ask(&handler, again(&[2, 1, 4], "a")).await.unwrap();
         assert_eq!((&done["ids"], &done["refusals"][0]["id"]), (&json!([2, 4]), &json!(1)));
-        let events = Reader::open(&path).unwrap().list(&Filter::default(), &Page::default()).unwrap();
+        let events =
+            SqliteReader::open(&path).unwrap().list(&Filter::default(), &ListPage::default()).unwrap();
         let mut told: Vec<_> =
             events.iter().map(|row| (row.message_id.as_deref(), &*row.queue, &*row.action)).collect();
         told.sort_unstable();

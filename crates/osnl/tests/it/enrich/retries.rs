@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 
 use osnl::enrich::AnswerForecast;
 use osnl::explain::{Ruling, Subject, explain};
-use osnl::journal::sqlite::{Filter, Reader};
+use osnl::journal::sqlite::{Filter, SqliteReader};
 use osnl::native::{Native, Preview};
 use osnl_testkit::openstack::Openstack;
 use osnl_testkit::{Broker, Sink, wait_until};
@@ -193,7 +193,7 @@ fn the_event_itself_has_what_was_found_and_explain_shows_what_was_kept() {
     assert_eq!(sent["enrichments"]["server"]["name"], "web 1");
 
     stage.rename("another");
-    let reader = Reader::open(&stage.folder.path().join("journal.db")).unwrap();
+    let reader = SqliteReader::open(&stage.folder.path().join("journal.db")).unwrap();
     let number = reader
         .event_numbers(&Filter { action: Some("hook".to_owned()), ..Filter::default() }, 9, true)
         .unwrap()[0];

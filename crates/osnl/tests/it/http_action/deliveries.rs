@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use osnl::journal::sqlite::{Filter, Page, Reader, Row, State};
+use osnl::journal::sqlite::{DeliveryListRow, Filter, ListPage, RowState, SqliteReader};
 use osnl::native::{Sources, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::{Authority, Identity, Protocols, Reply, TlsSink};
@@ -32,9 +32,9 @@ pub(super) fn publish(broker: &MemoryBroker, id: &str) {
     assert_eq!(broker.publish(&Target::new("nova", "notifications"), &Priority::Info, body), 1);
 }
 
-fn rows(folder: &Path, state: State) -> Vec<Row> {
+fn rows(folder: &Path, state: RowState) -> Vec<DeliveryListRow> {
     let filter = Filter { states: vec![state], ..Filter::default() };
-    Reader::open(&folder.join("journal.db")).unwrap().list(&filter, &Page::default()).unwrap()
+    SqliteReader::open(&folder.join("journal.db")).unwrap().list(&filter, &ListPage::default()).unwrap()
 }
 
 /// A delivery that fails for a time succeeds in the end, whatever the failure; each attempt sends the same request.
@@ -79,7 +79,7 @@ fn what_fails_for_a_time_is_delivered_by_the_same_request() {
         requests.iter().map(|request| request.header("traceparent").unwrap()).collect();
     let traces: std::collections::HashSet<&str> = parents.iter().map(|parent| &parent[..35]).collect();
     assert_eq!((traces.len(), parents.len()), (1, requests.len()), "{parents:?}");
-    let rows = rows(folder.path(), State::Delivered);
+    let rows = rows(folder.path(), RowState::Delivered);
     let said = rows[0].reason.as_deref().unwrap();
     assert_eq!(said, format!("POST {}: 200", target.url("localhost", "/gone")));
 }
@@ -100,7 +100,7 @@ fn what_cannot_be_delivered_says_why() {
         daemon.wait_until("it is given up", |c| c.dead.get() == 1);
         daemon.stop().unwrap();
         assert_eq!(target.sink().requests().len(), attempts, "{lines}");
-        let rows = rows(folder.path(), State::Dead);
+        let rows = rows(folder.path(), RowState::Dead);
         let reason = rows[0].reason.as_deref().unwrap();
         assert_eq!(reason.replace(&url, "TARGET"), expected, "{lines}");
     };
@@ -149,6 +149,6 @@ fn a_target_with_an_expired_certificate_is_held() {
     publish(&broker, "vm-1");
     daemon.wait_for_log("certificate expired on 2024-02-01T00:00:00Z");
     daemon.stop().unwrap();
-    assert_eq!(rows(folder.path(), State::Dead).len(), 0);
+    assert_eq!(rows(folder.path(), RowState::Dead).len(), 0);
     assert_eq!(target.sink().requests().len(), 0);
 }

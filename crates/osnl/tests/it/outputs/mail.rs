@@ -259,7 +259,7 @@ fn a_recipient_that_is_refused_is_named_with_what_was_done() {
     assert_eq!(server.next()["to"], json!(["a@example.com", "b@example.com"]));
     daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
     daemon.stop().unwrap();
-    let rows = osnl::journal::sqlite::Reader::open(&folder.path().join("journal.db")).unwrap();
+    let rows = osnl::journal::sqlite::SqliteReader::open(&folder.path().join("journal.db")).unwrap();
     let rows = rows.list(&Default::default(), &Default::default()).unwrap();
     let reason = rows[0].reason.clone().unwrap();
     assert!(reason.contains("mailed to a@example.com, b@example.com"), "{reason}");

@@ -90,8 +90,8 @@ fn the_newest_version_becomes_each_older_one() {
             ..SqliteOptions::new(folder.path().join("older.db"))
         });
         drop(opened);
-        let rows = Reader::open(&folder.path().join("older.db")).unwrap();
-        let rows = rows.list(&Filter::default(), &Page::default()).unwrap();
+        let rows = SqliteReader::open(&folder.path().join("older.db")).unwrap();
+        let rows = rows.list(&Filter::default(), &ListPage::default()).unwrap();
         let rows: Vec<_> = rows.iter().map(|row| (row.id.to_string(), row.state.name())).collect();
         let expected = [
             ("1.0", if version < 6 { "ready" } else { "discarded" }),
