@@ -59,12 +59,12 @@ use osnl_http::{HttpError, HttpOptions};
 
 /// The checked options of an action's driver. Its Debug form shows no secret.
 #[derive(Clone)]
-pub struct Driver {
+pub struct ActionDriver {
     table: DriverTable,
     conf: Arc<dyn DriverConf>,
 }
 
-impl Driver {
+impl ActionDriver {
     /// A driver that no section names.
     pub fn of<T: ReadDriver>(conf: T) -> Self {
         Self { table: T::TABLE, conf: Arc::new(conf) }
@@ -87,7 +87,7 @@ impl Driver {
     }
 }
 
-impl fmt::Debug for Driver {
+impl fmt::Debug for ActionDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.conf.fmt(f)
     }
@@ -99,7 +99,7 @@ pub struct DriverEntry {
     /// Name and options.
     pub table: DriverTable,
     /// Reads the options of a section; `None` with an error reported.
-    pub read: fn(&mut SectionReader<'_>) -> Option<Driver>,
+    pub read: fn(&mut SectionReader<'_>) -> Option<ActionDriver>,
 }
 
 impl DriverEntry {
@@ -109,8 +109,8 @@ impl DriverEntry {
     }
 }
 
-fn read<T: ReadDriver>(reader: &mut SectionReader<'_>) -> Option<Driver> {
-    T::read(reader).map(Driver::of)
+fn read<T: ReadDriver>(reader: &mut SectionReader<'_>) -> Option<ActionDriver> {
+    T::read(reader).map(ActionDriver::of)
 }
 
 /// The reason why an action with valid options cannot run here.
@@ -171,7 +171,7 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     }
 
     /// Whether what it does may come back as an event of this subscription.
-    fn feeds(&self, subscription: &Subscription<'_>) -> bool {
+    fn feeds(&self, subscription: &ListenerSubscription<'_>) -> bool {
         let _ = subscription;
         false
     }
@@ -253,7 +253,7 @@ impl Default for Traits<'_> {
 }
 
 /// The subscription of a listener.
-pub struct Subscription<'a> {
+pub struct ListenerSubscription<'a> {
     /// The broker.
     pub transport_url: &'a TransportUrl,
     /// The reaction to a missing exchange.

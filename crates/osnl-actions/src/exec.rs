@@ -41,12 +41,12 @@ use tokio_util::sync::CancellationToken;
 pub use self::conf::ExecConf;
 use self::once::Once;
 pub use self::program::Program;
-use self::worker::{Plan, Worker};
+use self::worker::{ChildSettings, ExecWorker};
 use super::{Action, ActionError, Completion, Event};
 
 /// The way in which a program is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum ExecMode {
     /// It runs as long as osnl does and is told of one event a line.
     Stream,
     /// It is started for each event.
@@ -57,7 +57,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecOptions {
     /// The way in which it is used.
-    pub mode: Mode,
+    pub mode: ExecMode,
     /// The longest line of a child, or all that a process for one event may write, in bytes.
     pub reply_limit: usize,
     /// The time it may take to end when its input ends, and again after SIGTERM.
@@ -69,7 +69,7 @@ pub struct ExecOptions {
 impl Default for ExecOptions {
     fn default() -> Self {
         Self {
-            mode: Mode::Stream,
+            mode: ExecMode::Stream,
             reply_limit: 64 * 1024,
             stop_timeout: Duration::from_secs(5),
             mask_secrets: false,
@@ -79,12 +79,12 @@ impl Default for ExecOptions {
 
 /// See the [module](self).
 pub struct Exec {
-    form: Form,
+    form: ExecForm,
     mask: bool,
 }
 
-enum Form {
-    Stream(Box<Worker>),
+enum ExecForm {
+    Stream(Box<ExecWorker>),
     Once(Box<Once>),
 }
 
@@ -93,18 +93,18 @@ impl Exec {
     pub fn new(action: impl Into<Arc<str>>, program: Program, options: ExecOptions) -> Self {
         let ExecOptions { mode, reply_limit, stop_timeout, mask_secrets: mask } = options;
         let name = program.name().to_owned();
-        let plan = Plan { action: action.into(), program, name, reply_limit, stop_timeout };
+        let plan = ChildSettings { action: action.into(), program, name, reply_limit, stop_timeout };
         let form = match mode {
-            Mode::Stream => Form::Stream(Box::new(Worker::new(plan))),
-            Mode::Once => Form::Once(Box::new(Once::new(plan, mask))),
+            ExecMode::Stream => ExecForm::Stream(Box::new(ExecWorker::new(plan))),
+            ExecMode::Once => ExecForm::Once(Box::new(Once::new(plan, mask))),
         };
         Self { form, mask }
     }
 
-    fn plan(&self) -> &Plan {
+    fn plan(&self) -> &ChildSettings {
         match &self.form {
-            Form::Stream(worker) => worker.plan(),
-            Form::Once(once) => once.plan(),
+            ExecForm::Stream(worker) => worker.plan(),
+            ExecForm::Once(once) => once.plan(),
         }
     }
 }
@@ -117,7 +117,7 @@ fn no_prologue() -> Result<Vec<u8>, ActionError> {
 impl Action for Exec {
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         match &self.form {
-            Form::Stream(worker) => {
+            ExecForm::Stream(worker) => {
                 let line = |event| {
                     let id = worker.id();
                     (id, event::line(id, event, self.mask))
@@ -125,7 +125,7 @@ impl Action for Exec {
                 let lines = events.iter().map(line).collect();
                 Box::pin(worker.ask(lines, no_prologue))
             }
-            Form::Once(once) => Box::pin(join_all(events.iter().map(|event| once.attempt(event)))),
+            ExecForm::Once(once) => Box::pin(join_all(events.iter().map(|event| once.attempt(event)))),
         }
     }
 
@@ -139,22 +139,22 @@ impl Action for Exec {
 
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         match &self.form {
-            Form::Stream(worker) => Box::pin(worker.start(no_prologue)),
-            Form::Once(_) => Box::pin(std::future::ready(Ok(()))),
+            ExecForm::Stream(worker) => Box::pin(worker.start(no_prologue)),
+            ExecForm::Once(_) => Box::pin(std::future::ready(Ok(()))),
         }
     }
 
     fn restarts(&self) -> Option<u64> {
         match &self.form {
-            Form::Stream(worker) => Some(worker.restarts()),
-            Form::Once(_) => None,
+            ExecForm::Stream(worker) => Some(worker.restarts()),
+            ExecForm::Once(_) => None,
         }
     }
 
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         match &self.form {
-            Form::Stream(worker) => Box::pin(worker.close(abort)),
-            Form::Once(once) => Box::pin(once.close(abort)),
+            ExecForm::Stream(worker) => Box::pin(worker.close(abort)),
+            ExecForm::Once(once) => Box::pin(once.close(abort)),
         }
     }
 }

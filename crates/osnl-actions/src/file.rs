@@ -34,8 +34,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::conf::FileConf;
 pub(crate) use self::conf::{Fsync, LineFormat};
-use self::late::{LateLines, Line};
-use self::open::Out;
+use self::late::{LateLine, LateLines};
+use self::open::FileOutput;
 pub(crate) use self::rotation::FileRotation;
 use super::{Action, ActionError, Completion, Event, dump, event_names};
 use osnl_core::ends::watched;
@@ -44,7 +44,7 @@ use osnl_core::ends::watched;
 pub struct FileAction {
     format: LineFormat,
     /// Locked by the one call that is under way, also when the attempt that made it has ended.
-    out: Arc<tokio::sync::Mutex<Out>>,
+    out: Arc<tokio::sync::Mutex<FileOutput>>,
     late: Arc<LateLines>,
     target: String,
     /// The syncs that are due: one that waits for its time, and perhaps one that waits for its turn.
@@ -52,7 +52,7 @@ pub struct FileAction {
 }
 
 impl FileAction {
-    fn new(format: LineFormat, out: Out) -> Self {
+    fn new(format: LineFormat, out: FileOutput) -> Self {
         let target = out.path().display().to_string();
         let (out, late) = (Arc::new(tokio::sync::Mutex::new(out)), Arc::default());
         Self { format, out, late, target, timer: Mutex::default() }
@@ -60,13 +60,14 @@ impl FileAction {
 
     /// An event that did not become a line has its own verdict; the others share that of the one write.
     async fn write(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
-        let lines: Vec<Result<Line, String>> = events.iter().map(|event| self.format.line(event)).collect();
-        let texts: Vec<Line> = lines.iter().flatten().cloned().collect();
+        let lines: Vec<Result<LateLine, String>> =
+            events.iter().map(|event| self.format.line(event)).collect();
+        let texts: Vec<LateLine> = lines.iter().flatten().cloned().collect();
         let written = match texts.is_empty() {
             true => Ok(()),
             false => self.append(texts).await,
         };
-        let verdict = |line: Result<Line, String>| match (line, &written) {
+        let verdict = |line: Result<LateLine, String>| match (line, &written) {
             (Err(why), _) => Err(ActionError::template(why)),
             (Ok(_), Ok(())) => Ok(Completion::Delivered(format!("written to {}", self.target))),
             (Ok(_), Err(error)) => Err(ActionError::unwritable(format!("{}: {error}", self.target))),
@@ -75,7 +76,7 @@ impl FileAction {
     }
 
     /// Waits for its turn, and writes the lines that no earlier attempt has written.
-    async fn append(&self, mut lines: Vec<Line>) -> Result<(), String> {
+    async fn append(&self, mut lines: Vec<LateLine>) -> Result<(), String> {
         let mut turn = self.out.clone().lock_owned().await;
         let there = self.late.leave_out(&mut lines);
         let now = SystemTime::now();
@@ -84,7 +85,7 @@ impl FileAction {
             self.sync_after(due);
         }
         let late = self.late.clone();
-        let write = move |out: &mut Out| {
+        let write = move |out: &mut FileOutput| {
             let text: String = lines.iter().map(|line| line.text.as_str()).collect();
             out.append(text.as_bytes(), now).map(|()| late.written(lines))
         };
@@ -159,14 +160,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// The thread did not come to its end.
 async fn on_thread<T: Send + 'static>(
-    mut turn: OwnedMutexGuard<Out>,
-    what: impl FnOnce(&mut Out) -> T + Send + 'static,
+    mut turn: OwnedMutexGuard<FileOutput>,
+    what: impl FnOnce(&mut FileOutput) -> T + Send + 'static,
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(move || what(&mut turn)).await;
     done.map_err(|error| format!("the writing thread ended: {error}"))
 }
 
-async fn sync(target: &str, out: Arc<tokio::sync::Mutex<Out>>) {
+async fn sync(target: &str, out: Arc<tokio::sync::Mutex<FileOutput>>) {
     let turn = out.lock_owned().await;
     say(target, on_thread(turn, |out| out.timer_ended(SystemTime::now())).await);
 }
@@ -188,7 +189,7 @@ fn say(target: &str, synced: Result<io::Result<()>, String>) {
 
 impl LineFormat {
     /// The line of an event, with its end.
-    fn line(&self, event: &Event) -> Result<Line, String> {
+    fn line(&self, event: &Event) -> Result<LateLine, String> {
         let mut text = match self {
             Self::Json => one_line_json(dump::line(event).to_string()),
             Self::Template(template) => {
@@ -197,7 +198,7 @@ impl LineFormat {
             }
         };
         text.push('\n');
-        Ok(Line { delivery: event.delivery.clone(), text })
+        Ok(LateLine { delivery: event.delivery.clone(), text })
     }
 }
 

@@ -8,7 +8,7 @@
 //! and previews what it would do, probes its target, and builds the [`Action`] that makes the attempts:
 //!
 //! ```
-//! use osnl_actions::driver::{Driver, DriverEntry, OptionDef, SectionReader};
+//! use osnl_actions::driver::{ActionDriver, DriverEntry, OptionDef, SectionReader};
 //! use osnl_actions::file::FileConf;
 //! use osnl_config::Ini;
 //! use osnl_config::sections::{Dialect, Findings, Layers, Schema, SectionDef};
@@ -23,7 +23,7 @@
 //! };
 //!
 //! /// Reads the one action of a file.
-//! fn read(text: &str) -> (Option<Driver>, Findings) {
+//! fn read(text: &str) -> (Option<ActionDriver>, Findings) {
 //!     let mut layers = Layers::new(&SCHEMA);
 //!     let mut findings = layers.apply(&Ini::parse("osnl.conf", text).0);
 //!     let section = &layers.sections[0];

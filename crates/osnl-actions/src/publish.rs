@@ -19,13 +19,13 @@ use futures_util::future::join_all;
 use osnl_transport::{BoxFuture, Transport, TransportError};
 
 pub use self::conf::PublishConf;
-use self::message::{Message, Unsendable};
+use self::message::{MessageTemplates, Unsendable};
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_model::mask_text;
 
 /// See the [module](self).
 pub struct Publish {
-    message: Message,
+    message: MessageTemplates,
     transport: Arc<dyn Transport>,
 }
 

@@ -60,11 +60,11 @@ pub struct Syslog {
     header: Header,
     text: Template,
     tls: Option<Arc<ClientConfig>>,
-    open: Mutex<Option<Open>>,
+    open: Mutex<Option<SyslogConnection>>,
     certificate: LatestEnd,
 }
 
-enum Open {
+enum SyslogConnection {
     Unix(UnixDatagram),
     Udp(UdpSocket),
     Stream(Box<dyn ServerStream>),
@@ -85,13 +85,13 @@ impl Syslog {
         place.encrypt(place.connect().await?, config).await
     }
 
-    async fn open(&self) -> Result<Open, ActionError> {
+    async fn open(&self) -> Result<SyslogConnection, ActionError> {
         let failed = |error| ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server));
         match (&self.server, &self.tls) {
             (SyslogServer::Unix(path), _) => {
                 let socket = UnixDatagram::unbound().map_err(failed)?;
                 socket.connect(path).map_err(failed)?;
-                Ok(Open::Unix(socket))
+                Ok(SyslogConnection::Unix(socket))
             }
             (SyslogServer::Udp(place), _) => {
                 let mut addresses =
@@ -101,15 +101,15 @@ impl Syslog {
                 let own = if address.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
                 let socket = UdpSocket::bind(own).await.map_err(failed)?;
                 socket.connect(address).await.map_err(failed)?;
-                Ok(Open::Udp(socket))
+                Ok(SyslogConnection::Udp(socket))
             }
             (SyslogServer::Tls(place), Some(config)) => {
                 let TlsConnection { stream, certificate_ends } = self.encrypted(place, config).await?;
                 self.certificate.note(certificate_ends);
-                Ok(Open::Stream(stream))
+                Ok(SyslogConnection::Stream(stream))
             }
             (SyslogServer::Tcp(place) | SyslogServer::Tls(place), _) => {
-                Ok(Open::Stream(Box::new(place.connect().await?)))
+                Ok(SyslogConnection::Stream(Box::new(place.connect().await?)))
             }
         }
     }
@@ -133,8 +133,8 @@ impl Syslog {
         verdicts
     }
 
-    async fn send_one(&self, open: &mut Option<Open>, message: &str) -> Result<(), ActionError> {
-        if let Some(Open::Stream(stream)) = open
+    async fn send_one(&self, open: &mut Option<SyslogConnection>, message: &str) -> Result<(), ActionError> {
+        if let Some(SyslogConnection::Stream(stream)) = open
             && is_closed(stream).await
         {
             *open = None;
@@ -145,9 +145,9 @@ impl Syslog {
             None => self.open().await?,
         };
         let sent = match &mut using {
-            Open::Unix(socket) => socket.send(message.as_bytes()).await.map(drop),
-            Open::Udp(socket) => socket.send(message.as_bytes()).await.map(drop),
-            Open::Stream(stream) => {
+            SyslogConnection::Unix(socket) => socket.send(message.as_bytes()).await.map(drop),
+            SyslogConnection::Udp(socket) => socket.send(message.as_bytes()).await.map(drop),
+            SyslogConnection::Stream(stream) => {
                 let frame = format!("{} {message}", message.len());
                 match stream.write_all(frame.as_bytes()).await {
                     Ok(()) => stream.flush().await,
@@ -167,10 +167,10 @@ impl Syslog {
             }
             Err(error) => Err(match using {
                 // Nobody listens, or nobody who takes it.
-                Open::Unix(_) | Open::Udp(_) => {
+                SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
                     ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))
                 }
-                Open::Stream(_) => broken(&self.server, &error),
+                SyslogConnection::Stream(_) => broken(&self.server, &error),
             }),
         }
     }

@@ -31,7 +31,7 @@ pub use self::conf::PythonConf;
 pub use self::config::PluginConfig;
 pub use self::node_detail::{NodeDetails, OssDetails, PayloadDetails, PluginCall, PluginCalls};
 use osnl_actions::exec::Program;
-use osnl_actions::exec::worker::{Plan, Worker};
+use osnl_actions::exec::worker::{ChildSettings, ExecWorker};
 use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};
 
 const SHIM: &str = concat!(include_str!("python/oslo_config.py"), "\n\n", include_str!("python/shim.py"));
@@ -64,7 +64,7 @@ pub struct PythonOptions {
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Python {
-    worker: Worker,
+    worker: ExecWorker,
     options: PythonOptions,
 }
 
@@ -89,14 +89,14 @@ impl Python {
         let mut program = options.python.clone();
         // -B: plug-in folders are the operator's; nothing is left in them.
         program.command.extend(["-B", "-u", "-c", BOOTSTRAP].map(str::to_owned));
-        let plan = Plan {
+        let plan = ChildSettings {
             action: action.into(),
             program,
             name: format!("the plug-in {}", options.plugin),
             reply_limit: REPLY_LIMIT,
             stop_timeout: options.stop_timeout,
         };
-        Self { worker: Worker::new(plan), options }
+        Self { worker: ExecWorker::new(plan), options }
     }
 
     /// The shim, its length before it, and what it has to load. The configuration is read for each start, so that a

@@ -86,7 +86,9 @@ pub use self::otlp::OtlpConf;
 pub use self::probe::OwnDaemon;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use self::rights::User;
-pub use crate::action::driver::{CallRequest, Driver, DriverError, Preview, Probe, ProbeVerdict, TlsConf};
+pub use crate::action::driver::{
+    ActionDriver, CallRequest, DriverError, Preview, Probe, ProbeVerdict, TlsConf,
+};
 use crate::delivery::DeliverySettings;
 use crate::enrich::EnrichConf;
 use crate::group::Group;
@@ -211,7 +213,7 @@ pub struct ActionConf {
     /// The section's name.
     pub name: Arc<str>,
     /// The driver with its options.
-    pub driver: Driver,
+    pub driver: ActionDriver,
     /// At what pace its deliveries are made, when they are given up, and what follows.
     pub delivery: DeliverySettings,
     /// The condition besides those of the rules: decided before anything is kept, or, if it looks at what `enrich`

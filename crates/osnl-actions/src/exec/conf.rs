@@ -8,7 +8,7 @@ use osnl_model::{Notification, resources};
 use osnl_transport::BoxFuture;
 
 use super::words;
-use super::{Exec, ExecOptions, Mode, Program};
+use super::{Exec, ExecMode, ExecOptions, Program};
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
@@ -92,7 +92,7 @@ impl ReadDriver for ExecConf {
             true => reader.text("command").and_then(|text| command(reader, "command", &text)),
             false => reader.required("command", COMMAND).and(None),
         };
-        let mode = reader.word("mode", &[("stream", Mode::Stream), ("once", Mode::Once)]);
+        let mode = reader.word("mode", &[("stream", ExecMode::Stream), ("once", ExecMode::Once)]);
         let surroundings = Surroundings::read(reader);
         let reply_limit = reader.size("reply_limit", 1024, 64 << 20);
         let mask_secrets = reader.boolean("mask_secrets");
@@ -117,8 +117,8 @@ impl DriverConf for ExecConf {
     fn does(&self) -> String {
         let name = self.program.name();
         match self.options.mode {
-            Mode::Stream => format!("sends each event to {name}, which keeps running"),
-            Mode::Once => format!("runs {name} for each event"),
+            ExecMode::Stream => format!("sends each event to {name}, which keeps running"),
+            ExecMode::Once => format!("runs {name} for each event"),
         }
     }
 

@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::Event;
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct EventLine<'a> {
     id: u64,
     idempotency_key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
     });
     let (context, payload) = masked.as_ref().map_or((&context, &*payload), |(c, p)| (c, p));
     let resource = resource_of(event);
-    let line = Line {
+    let line = EventLine {
         id,
         idempotency_key: event.idempotency_key(),
         fence: event.fence.map(Fence::number),

@@ -21,7 +21,7 @@ use super::event;
 use super::lines::tidy;
 use super::process::{ProcessGroup, ending};
 use super::verdict;
-use super::worker::Plan;
+use super::worker::ChildSettings;
 use crate::{ActionError, Completion, ErrorClass, Event};
 use osnl_core::ends::watched;
 
@@ -33,7 +33,7 @@ const REASON: usize = 300;
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Once {
-    plan: Plan,
+    plan: ChildSettings,
     mask: bool,
     tasks: Mutex<JoinSet<()>>,
     /// The ends of those whose attempts were given up.
@@ -43,7 +43,7 @@ pub(super) struct Once {
 
 /// One run, in a task of its own: its end may take longer than its attempt.
 struct Run {
-    plan: Plan,
+    plan: ChildSettings,
     process: ProcessGroup,
     stdin: ChildStdin,
     stdout: ChildStdout,
@@ -54,12 +54,12 @@ struct Run {
 }
 
 impl Once {
-    pub(super) fn new(plan: Plan, mask: bool) -> Self {
+    pub(super) fn new(plan: ChildSettings, mask: bool) -> Self {
         let abort = CancellationToken::new();
         Self { plan, mask, tasks: Mutex::default(), ending: Mutex::default(), abort }
     }
 
-    pub(super) fn plan(&self) -> &Plan {
+    pub(super) fn plan(&self) -> &ChildSettings {
         &self.plan
     }
 
@@ -93,7 +93,7 @@ impl Once {
                 let _ = answer.send(run.finish().await);
             }));
         }
-        let mut given_up = GivenUp { once: self, hung, ended: Some(ended) };
+        let mut given_up = AbandonGuard { once: self, hung, ended: Some(ended) };
         let result = answered.await.unwrap_or_else(|_| {
             Err(ActionError::new(ErrorClass::Reset, format!("{} was not seen to end", self.plan.name)))
         });
@@ -129,13 +129,13 @@ async fn gone(tasks: &mut JoinSet<()>) {
 }
 
 /// Dropped while `ended` is there, it gives up an attempt: its process is ended, and the next one waits for that.
-struct GivenUp<'a> {
+struct AbandonGuard<'a> {
     once: &'a Once,
     hung: CancellationToken,
     ended: Option<CancellationToken>,
 }
 
-impl Drop for GivenUp<'_> {
+impl Drop for AbandonGuard<'_> {
     fn drop(&mut self) {
         if let Some(ended) = self.ended.take() {
             self.hung.cancel();
@@ -145,7 +145,7 @@ impl Drop for GivenUp<'_> {
 }
 
 /// The reason for ending a process.
-enum Over {
+enum EndReason {
     Hung,
     TooMuch,
 }
@@ -153,7 +153,7 @@ enum Over {
 impl Run {
     async fn finish(self) -> Result<Completion, ActionError> {
         let Self { plan, mut process, mut stdin, mut stdout, mut chatter, input, hung, abort } = self;
-        let Plan { name, reply_limit, stop_timeout, .. } = &plan;
+        let ChildSettings { name, reply_limit, stop_timeout, .. } = &plan;
         let mut output = BytesMut::new();
         let write = async move {
             // A process that does not read it may know what to do all the same.
@@ -166,12 +166,12 @@ impl Run {
         let over = loop {
             tokio::select! {
                 biased;
-                () = hung.cancelled() => break Some(Over::Hung),
-                () = abort.cancelled() => break Some(Over::Hung),
+                () = hung.cancelled() => break Some(EndReason::Hung),
+                () = abort.cancelled() => break Some(EndReason::Hung),
                 fits = &mut read, if within.is_none() => {
                     within = Some(fits);
                     if !fits {
-                        break Some(Over::TooMuch);
+                        break Some(EndReason::TooMuch);
                     }
                 }
                 _ = process.wait() => break None,
@@ -192,11 +192,11 @@ impl Run {
         let words = chatter.last_words();
         let failed = |class, reason: String| Err(ActionError::new(class, reason));
         match over {
-            Some(Over::Hung) => {
+            Some(EndReason::Hung) => {
                 let ended = ending(status);
                 return failed(ErrorClass::Timeout, format!("{name} was ended ({ended}){words}"));
             }
-            Some(Over::TooMuch) => {
+            Some(EndReason::TooMuch) => {
                 let reason =
                     format!("{name} was ended, because it wrote more than reply_limit, {reply_limit} bytes");
                 return failed(ErrorClass::Refused(None), reason);

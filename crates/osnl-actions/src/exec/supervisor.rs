@@ -58,7 +58,7 @@ pub(super) struct Terms {
 
 /// The reason for the end of a conversation.
 #[derive(Debug)]
-enum Cause {
+enum EndCause {
     /// No more events will come, and all are answered.
     Drained,
     /// An attempt was given up.
@@ -127,17 +127,17 @@ impl Supervisor {
         }
     }
 
-    async fn converse(&mut self) -> Cause {
+    async fn converse(&mut self) -> EndCause {
         let mut batch = Vec::new();
         loop {
             let last_call = self.last_call;
             let may_take = self.out.len() < MOST_UNREAD && last_call.is_none();
             tokio::select! {
                 biased;
-                () = self.terms.hung.cancelled() => return Cause::Hung,
-                () = self.terms.abort.cancelled() => return Cause::Hung,
+                () = self.terms.hung.cancelled() => return EndCause::Hung,
+                () = self.terms.abort.cancelled() => return EndCause::Hung,
                 read = self.stdout.read_buf(&mut self.heard.buffer) => match read {
-                    Ok(0) | Err(_) => return Cause::Gone,
+                    Ok(0) | Err(_) => return EndCause::Gone,
                     Ok(_) => if let Some(cause) = self.listen() {
                         return cause;
                     },
@@ -156,15 +156,15 @@ impl Supervisor {
                     self.last_call = Some(Instant::now() + LAST_CALL);
                 }
                 () = sleep_until(last_call.unwrap_or_else(Instant::now)), if last_call.is_some() => {
-                    return Cause::Gone;
+                    return EndCause::Gone;
                 }
                 taken = self.orders.recv_many(&mut batch, 64), if may_take => {
                     if taken == 0 && self.unanswered.is_empty() {
-                        return Cause::Drained;
+                        return EndCause::Drained;
                     }
                     if taken == 0 {
                         // Nobody waits for what is unanswered either.
-                        return Cause::Hung;
+                        return EndCause::Hung;
                     }
                     for order in batch.drain(..) {
                         self.out.extend_from_slice(&order.line);
@@ -177,7 +177,7 @@ impl Supervisor {
         }
     }
 
-    fn listen(&mut self) -> Option<Cause> {
+    fn listen(&mut self) -> Option<EndCause> {
         loop {
             let line = match self.heard.next() {
                 NextLine::Line(line) => line,
@@ -185,13 +185,13 @@ impl Supervisor {
                 NextLine::TooLong(line) => {
                     let begin = tidy(&line, 80);
                     let limit = self.terms.reply_limit;
-                    return Some(Cause::Garbage(format!(
+                    return Some(EndCause::Garbage(format!(
                         "{begin:?} is longer than reply_limit, {limit} bytes"
                     )));
                 }
             };
             match verdict::read(&line) {
-                Ok(ChildLine::Fatal(reason)) => return Some(Cause::Fatal(reason)),
+                Ok(ChildLine::Fatal(reason)) => return Some(EndCause::Fatal(reason)),
                 Ok(ChildLine::Verdict(id, result)) => match self.unanswered.remove(&id) {
                     Some(answer) => {
                         self.terms.has_answered.store(true, Ordering::Relaxed);
@@ -199,22 +199,24 @@ impl Supervisor {
                     }
                     None => {
                         let begin = tidy(&line, 80);
-                        return Some(Cause::Garbage(format!("{begin:?} has the id of no event that waits")));
+                        return Some(EndCause::Garbage(format!(
+                            "{begin:?} has the id of no event that waits"
+                        )));
                     }
                 },
-                Err(problem) => return Some(Cause::Garbage(problem)),
+                Err(problem) => return Some(EndCause::Garbage(problem)),
             }
         }
     }
 
     /// Ends it, if it has not ended yet.
-    async fn wind_down(&mut self, cause: &Cause) -> io::Result<std::process::ExitStatus> {
+    async fn wind_down(&mut self, cause: &EndCause) -> io::Result<std::process::ExitStatus> {
         // The end of its input asks it to end.
         self.stdin = None;
         let patience = match cause {
-            Cause::Drained | Cause::Fatal(_) => self.terms.stop_timeout,
-            Cause::Gone => LAST_CALL,
-            Cause::Hung | Cause::Garbage(_) => Duration::ZERO,
+            EndCause::Drained | EndCause::Fatal(_) => self.terms.stop_timeout,
+            EndCause::Gone => LAST_CALL,
+            EndCause::Hung | EndCause::Garbage(_) => Duration::ZERO,
         };
         let Self { process, stdout, chatter, terms, .. } = self;
         let mut sink = tokio::io::sink();
@@ -233,7 +235,7 @@ impl Supervisor {
 
     fn failure(
         &self,
-        cause: Cause,
+        cause: EndCause,
         status: io::Result<std::process::ExitStatus>,
         waiting: usize,
     ) -> ActionError {
@@ -245,7 +247,7 @@ impl Supervisor {
         let has_answered = self.terms.has_answered.load(Ordering::Relaxed);
         let class = if has_answered { ErrorClass::Reset } else { ErrorClass::Connect };
         let (class, reason) = match cause {
-            Cause::Drained => {
+            EndCause::Drained => {
                 tracing::debug!(
                     action.name = &*self.terms.action,
                     program = %name,
@@ -254,18 +256,18 @@ impl Supervisor {
                 );
                 (ErrorClass::Connect, "osnl ends".to_owned())
             }
-            Cause::Hung => {
+            EndCause::Hung => {
                 (class, format!("{name} was ended, because it had no verdict in time ({ended}){words}"))
             }
-            Cause::Gone => (class, format!("{name} has ended ({ended}){words}")),
-            Cause::Garbage(problem) => (
+            EndCause::Gone => (class, format!("{name} has ended ({ended}){words}")),
+            EndCause::Garbage(problem) => (
                 class,
                 format!(
                     "{name} was ended, because {problem}; its standard output is for verdicts, for everything else \
                      is its standard error"
                 ),
             ),
-            Cause::Fatal(reason) => (ErrorClass::Connect, format!("{name}: {reason}")),
+            EndCause::Fatal(reason) => (ErrorClass::Connect, format!("{name}: {reason}")),
         };
         if waiting == 0 && reason != "osnl ends" {
             // If it had events, the delivery of those logs it.

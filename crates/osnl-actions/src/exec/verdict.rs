@@ -32,7 +32,7 @@ const REASON: usize = 500;
 #[derive(Deserialize)]
 struct VerdictLine {
     id: Option<u64>,
-    verdict: Option<Verdict>,
+    verdict: Option<ProgramVerdict>,
     reason: Option<String>,
     retry_after: Option<f64>,
     fatal: Option<String>,
@@ -40,7 +40,7 @@ struct VerdictLine {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
+enum ProgramVerdict {
     Done,
     NothingToDo,
     Transient,
@@ -88,7 +88,7 @@ fn without_place(error: &serde_json::Error) -> String {
 }
 
 fn meaning(
-    verdict: Verdict,
+    verdict: ProgramVerdict,
     reason: Option<&str>,
     retry_after: Option<f64>,
 ) -> Result<Completion, ActionError> {
@@ -103,11 +103,11 @@ fn meaning(
         Err(ActionError { retry_after, ..ActionError::new(class, reason("no reason given")) })
     };
     match verdict {
-        Verdict::Done => Ok(Completion::Delivered(reason("done"))),
-        Verdict::NothingToDo => Ok(Completion::NothingToDo(reason("no reason given"))),
-        Verdict::Transient => error(ErrorClass::Busy(None)),
-        Verdict::Failed => error(ErrorClass::Refused(None)),
-        Verdict::Permanent => error(ErrorClass::Rejected),
+        ProgramVerdict::Done => Ok(Completion::Delivered(reason("done"))),
+        ProgramVerdict::NothingToDo => Ok(Completion::NothingToDo(reason("no reason given"))),
+        ProgramVerdict::Transient => error(ErrorClass::Busy(None)),
+        ProgramVerdict::Failed => error(ErrorClass::Refused(None)),
+        ProgramVerdict::Permanent => error(ErrorClass::Rejected),
     }
 }
 

@@ -22,7 +22,7 @@ const ORDERS: usize = 64;
 
 /// The settings of a child, fixed before it starts.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct ChildSettings {
     /// The action's name.
     pub action: Arc<str>,
     /// The program, its arguments and its environment.
@@ -37,9 +37,9 @@ pub struct Plan {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub struct Worker {
-    plan: Plan,
-    slot: Mutex<Slot>,
+pub struct ExecWorker {
+    plan: ChildSettings,
+    slot: Mutex<ChildSlot>,
     ids: AtomicU64,
     starts: AtomicU64,
     /// Whether a child has answered.
@@ -48,7 +48,7 @@ pub struct Worker {
 }
 
 #[derive(Debug, Default)]
-struct Slot {
+struct ChildSlot {
     child: Option<Handle>,
     /// The one supervisor; dropped with it, the child is killed.
     supervisor: JoinSet<()>,
@@ -67,16 +67,16 @@ impl Handle {
     }
 }
 
-impl Worker {
+impl ExecWorker {
     /// A worker without a child yet.
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: ChildSettings) -> Self {
         let abort = CancellationToken::new();
         let (slot, starts, has_answered) = Default::default();
         Self { plan, slot, ids: AtomicU64::new(1), starts, has_answered, abort }
     }
 
     /// The settings of its children.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &ChildSettings {
         &self.plan
     }
 
@@ -156,7 +156,7 @@ impl Worker {
         // Two at once would do one event twice at once.
         gone(&mut slot.supervisor).await;
         let prologue = prologue()?;
-        let Plan { action, program, name, reply_limit, stop_timeout } = &self.plan;
+        let ChildSettings { action, program, name, reply_limit, stop_timeout } = &self.plan;
         let (process, pipes) = ProcessGroup::start(program.command())
             .map_err(|error| ActionError::unrunnable(program.refusal(&error)))?;
         self.starts.fetch_add(1, Ordering::Relaxed);

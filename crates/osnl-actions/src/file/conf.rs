@@ -8,7 +8,7 @@ use osnl_config::duration;
 use osnl_template::{Escape, Template};
 use osnl_transport::BoxFuture;
 
-use super::open::Out;
+use super::open::FileOutput;
 use super::{FileAction, FileRotation};
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
@@ -162,7 +162,7 @@ fn rotation(reader: &mut SectionReader<'_>) -> Option<FileRotation> {
 
 impl DriverConf for FileConf {
     fn action(&self, _: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
-        let out = Out::at(&self.path, self.mode, self.fsync, self.rotation, SystemTime::now());
+        let out = FileOutput::at(&self.path, self.mode, self.fsync, self.rotation, SystemTime::now());
         Ok(Arc::new(FileAction::new(self.format.clone(), out)))
     }
 

@@ -10,7 +10,7 @@ const WRITES: usize = 64;
 
 /// The line of an event.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct LateLine {
     /// The delivery, as operators write its number; `None` outside of a delivery loop.
     pub(super) delivery: Option<Arc<str>>,
     /// The text, with its end.
@@ -34,7 +34,7 @@ pub(super) struct FinishedWrite(u64);
 
 impl LateLines {
     /// Notes the lines of a write that has succeeded, before its attempt can have its result.
-    pub(super) fn written(&self, lines: Vec<Line>) -> FinishedWrite {
+    pub(super) fn written(&self, lines: Vec<LateLine>) -> FinishedWrite {
         let mut writes = self.lock();
         let number = writes.next;
         writes.next += 1;
@@ -51,7 +51,7 @@ impl LateLines {
     }
 
     /// Takes out of these the lines that an earlier attempt has written, and returns their deliveries.
-    pub(super) fn leave_out(&self, lines: &mut Vec<Line>) -> Vec<Arc<str>> {
+    pub(super) fn leave_out(&self, lines: &mut Vec<LateLine>) -> Vec<Arc<str>> {
         let writes = self.lock();
         let is_there =
             |delivery: &Arc<str>| writes.unreported.iter().any(|(_, there)| there.contains(delivery));

@@ -11,12 +11,12 @@ use super::rotation::{FileRotation, folder};
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Out {
+pub(super) struct FileOutput {
     path: PathBuf,
     mode: u32,
     fsync: Fsync,
     rotation: FileRotation,
-    open: Option<Open>,
+    open: Option<OpenFile>,
     /// The time of the last sync.
     synced: SystemTime,
     /// Whether a timer will sync the written lines.
@@ -24,7 +24,7 @@ pub(super) struct Out {
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenFile {
     file: File,
     is: (u64, u64),
     regular: bool,
@@ -37,7 +37,7 @@ struct Open {
     dirty: bool,
 }
 
-impl Out {
+impl FileOutput {
     /// A file that is opened, or made, by [`Self::open`] or its first line.
     pub(super) fn at(path: &Path, mode: u32, fsync: Fsync, rotation: FileRotation, now: SystemTime) -> Self {
         // There is always one, unless the process has no working directory.
@@ -51,7 +51,7 @@ impl Out {
     /// The operating system's; or it is a pipe or a folder, where lines cannot be kept.
     pub(super) fn open(&mut self, now: SystemTime) -> io::Result<()> {
         if self.open.is_none() {
-            self.open = Some(Open::at(&self.path, self.mode, now)?);
+            self.open = Some(OpenFile::at(&self.path, self.mode, now)?);
         }
         Ok(())
     }
@@ -131,10 +131,10 @@ impl Out {
     /// The right file for these lines.
     fn follow(&mut self, more: usize, now: SystemTime) -> io::Result<()> {
         let there = fs::metadata(&self.path).ok();
-        let same = |open: &Open| there.as_ref().is_some_and(|there| identity(there) == open.is);
+        let same = |open: &OpenFile| there.as_ref().is_some_and(|there| identity(there) == open.is);
         if !self.open.as_ref().is_some_and(same) {
             self.leave()?;
-            self.open = Some(Open::at(&self.path, self.mode, now)?);
+            self.open = Some(OpenFile::at(&self.path, self.mode, now)?);
         }
         let due = self
             .open
@@ -143,7 +143,7 @@ impl Out {
         if due {
             self.leave()?;
             self.rotation.move_away(&self.path, now)?;
-            self.open = Some(Open::at(&self.path, self.mode, now)?);
+            self.open = Some(OpenFile::at(&self.path, self.mode, now)?);
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Out {
     }
 }
 
-impl Open {
+impl OpenFile {
     fn at(path: &Path, mode: u32, now: SystemTime) -> io::Result<Self> {
         let before = fs::metadata(path).ok();
         if let Some(there) = before.as_ref().filter(|there| !there.is_file()) {

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
-use super::late::Line;
-use super::open::Out;
+use super::late::LateLine;
+use super::open::FileOutput;
 use super::{FileAction, FileRotation, Fsync, LineFormat, lock, one_line};
 use crate::{Action, Completion, Event};
 
@@ -19,16 +19,16 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_795_132_800 + seconds)
 }
 
-fn open(folder: &TempDir, rotation: FileRotation) -> Out {
+fn open(folder: &TempDir, rotation: FileRotation) -> FileOutput {
     let path = folder.path().join("audit.jsonl");
-    let mut out = Out::at(&path, 0o600, Fsync::Each, rotation, at(0));
+    let mut out = FileOutput::at(&path, 0o600, Fsync::Each, rotation, at(0));
     out.open(at(0)).unwrap();
     out
 }
 
 /// A line that no delivery loop asks for.
-fn line(text: &str) -> Vec<Line> {
-    vec![Line { delivery: None, text: format!("{text}\n") }]
+fn line(text: &str) -> Vec<LateLine> {
+    vec![LateLine { delivery: None, text: format!("{text}\n") }]
 }
 
 /// The files there by name, with what is in them.
@@ -151,14 +151,14 @@ fn a_file_that_somebody_moved_or_removed_is_made_anew() {
 #[test]
 fn what_cannot_be_written_is_an_error_and_tried_again() {
     let full = Path::new("/dev/full");
-    let mut out = Out::at(full, 0o600, Fsync::Each, NEVER, at(0));
+    let mut out = FileOutput::at(full, 0o600, Fsync::Each, NEVER, at(0));
     for _ in 0..2 {
         assert_eq!(out.append(b"1\n", at(0)).unwrap_err().raw_os_error(), Some(28));
     }
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let refused = Out::at(&pipe, 0o600, Fsync::Each, NEVER, at(0)).open(at(0)).unwrap_err();
+    let refused = FileOutput::at(&pipe, 0o600, Fsync::Each, NEVER, at(0)).open(at(0)).unwrap_err();
     assert_eq!(refused.to_string(), "is not a regular file");
     let mut out = open(&folder, NEVER);
     fs::remove_file(out.path()).unwrap();
@@ -176,7 +176,7 @@ async fn what_was_written_last_is_synced_when_its_time_has_come() {
     let pause = Duration::from_secs(3600);
     let path = folder.path().join("audit.jsonl");
     // As if it had just been synced.
-    let out = Out::at(&path, 0o600, Fsync::Interval(pause), NEVER, SystemTime::now());
+    let out = FileOutput::at(&path, 0o600, Fsync::Interval(pause), NEVER, SystemTime::now());
     let action = FileAction::new(LineFormat::Json, out);
     let is_dirty = || action.out.try_lock().unwrap().is_dirty();
     for round in 0..3 {
@@ -202,7 +202,7 @@ const FULL: &str = "OSNL_TEST_OF_A_FULL_DISK";
 fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
     if let Some(folder) = std::env::var_os(FULL) {
         let path = Path::new(&folder).join("audit.jsonl");
-        let mut out = Out::at(&path, 0o600, Fsync::Each, NEVER, at(0));
+        let mut out = FileOutput::at(&path, 0o600, Fsync::Each, NEVER, at(0));
         let line = |c: char| format!("{}\n", String::from(c).repeat(699));
         out.append(line('a').as_bytes(), at(0)).unwrap();
         for _ in 0..2 {
@@ -240,8 +240,10 @@ fn an_event_is_one_line() {
 async fn a_file_that_is_not_there_yet_is_a_target_that_is_down() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("later/audit.jsonl");
-    let action =
-        FileAction::new(LineFormat::Json, Out::at(&path, 0o600, Fsync::Each, NEVER, SystemTime::now()));
+    let action = FileAction::new(
+        LineFormat::Json,
+        FileOutput::at(&path, 0o600, Fsync::Each, NEVER, SystemTime::now()),
+    );
     let error = action.open().await.unwrap_err();
     assert_eq!(error.class, osnl_core::attempt::ErrorClass::Connect);
     assert!(
@@ -298,7 +300,7 @@ fn event(delivery: &str, text: &str) -> Event {
 #[tokio::test]
 async fn a_disk_that_does_not_answer_takes_one_thread_and_has_each_line_once() {
     let disk = HungDisk::new();
-    let out = Out::at(&disk.path, 0o600, Fsync::Each, NEVER, SystemTime::now());
+    let out = FileOutput::at(&disk.path, 0o600, Fsync::Each, NEVER, SystemTime::now());
     let format = osnl_template::Template::new("{{ event_type }}{{ payload.x }}").unwrap();
     let action = std::sync::Arc::new(FileAction::new(LineFormat::Template(format), out));
     action.open().await.unwrap();
@@ -332,7 +334,8 @@ async fn a_disk_that_does_not_answer_takes_one_thread_and_has_each_line_once() {
 #[tokio::test]
 async fn an_abort_does_not_wait_for_a_disk_that_does_not_answer() {
     let folder = tempfile::tempdir().unwrap();
-    let out = Out::at(&folder.path().join("audit.jsonl"), 0o600, Fsync::Never, NEVER, SystemTime::now());
+    let out =
+        FileOutput::at(&folder.path().join("audit.jsonl"), 0o600, Fsync::Never, NEVER, SystemTime::now());
     let action = FileAction::new(LineFormat::Json, out);
     let _hangs = action.out.clone().lock_owned().await;
     let abort = tokio_util::sync::CancellationToken::new();

@@ -26,7 +26,7 @@ use super::secrets::Secrets;
 use super::sign;
 use super::statuses::{StatusClasses, Statuses};
 use super::target::{TargetError, UrlTarget};
-use super::verb::{self, Verb};
+use super::verb::{self, HttpVerb};
 use crate::driver::{self, DriverTable, NativeReader, OF_REQUESTS, ReadDriver, SectionReader, TlsConf};
 use crate::event_names;
 use osnl_delivery::HostLimits;
@@ -200,13 +200,13 @@ fn known(reader: &mut SectionReader<'_>, method: Method) -> Option<Method> {
     }
 }
 
-fn method(reader: &mut SectionReader<'_>) -> Option<Verb> {
+fn method(reader: &mut SectionReader<'_>) -> Option<HttpVerb> {
     let text = reader.text("method")?;
     if text.contains("{{") || text.contains("{%") {
-        return template(reader, "method", Escape::None).map(Verb::Template);
+        return template(reader, "method", Escape::None).map(HttpVerb::Template);
     }
     match verb::usable(&text) {
-        Some(method) => known(reader, method).map(Verb::Written),
+        Some(method) => known(reader, method).map(HttpVerb::Written),
         None => {
             let problem = format!("{} is not a usable HTTP method", shown(&text));
             reader.refuse(

@@ -14,13 +14,13 @@ use super::cloud_event::{self, CloudEvent, CloudEventMode};
 use super::secrets::{MASK, Secrets};
 use super::sign::Signer;
 use super::target::UrlTarget;
-use super::verb::Verb;
+use super::verb::HttpVerb;
 use crate::{Event, event_names};
 
 /// The parts of a request.
 #[derive(Clone, Debug)]
 pub(super) struct RequestParts {
-    pub(super) method: Verb,
+    pub(super) method: HttpVerb,
     pub(super) target: UrlTarget,
     pub(super) query: Vec<(String, Template)>,
     pub(super) headers: Vec<(HeaderName, Template)>,
@@ -104,7 +104,7 @@ impl RequestParts {
     /// Returns the request as it is for every event, if it has no effect at its target: a method that is safe (RFC 9110,
     /// 9.2.1), without a body, and nothing of an event in it.
     pub(super) fn harmless(&self) -> Option<Request> {
-        let Verb::Written(method) = &self.method else { return None };
+        let HttpVerb::Written(method) = &self.method else { return None };
         let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
         let is_empty = matches!(self.body.of(method), RequestBody::Nothing) && self.cloud_event.is_none();
         let is_fixed = |template: &Template| template.paths().all(|path| path.starts_with("secret."));

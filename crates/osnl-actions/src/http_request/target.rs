@@ -29,13 +29,13 @@ const UNRESOLVED: &str = "http://catalog.invalid";
 #[derive(Clone, Debug)]
 pub(super) struct UrlTarget {
     template: Template,
-    host: Host,
+    host: RequestHost,
     /// Segments that are `.` or `..`, and empty ones, as they are written; `None` where the event may make as many.
     written: Option<Segments>,
 }
 
 #[derive(Clone, Debug)]
-enum Host {
+enum RequestHost {
     /// The target's root.
     Written(Url),
     /// The host of a service of this type.
@@ -66,18 +66,18 @@ impl UrlTarget {
                     return Err(TargetError::Service);
                 }
                 Url::parse(&format!("{UNRESOLVED}{rest}"))?;
-                Host::Catalog(service.to_owned())
+                RequestHost::Catalog(service.to_owned())
             }
             // All of it, so that a wrong character is found before there is an event.
-            (None, _) if written.len() == text.len() => Host::Written(root(&Url::parse(text)?)?),
+            (None, _) if written.len() == text.len() => RequestHost::Written(root(&Url::parse(text)?)?),
             (None, Some((_, rest))) if rest.contains(['/', '?']) => {
-                Host::Written(root(&Url::parse(written)?)?)
+                RequestHost::Written(root(&Url::parse(written)?)?)
             }
-            (None, Some(_) | None) => Host::Event,
+            (None, Some(_) | None) => RequestHost::Event,
         };
         let (escape, written) = match &host {
-            Host::Written(_) | Host::Catalog(_) => (Escape::Url, Some(Segments::written(text))),
-            Host::Event => (Escape::None, None),
+            RequestHost::Written(_) | RequestHost::Catalog(_) => (Escape::Url, Some(Segments::written(text))),
+            RequestHost::Event => (Escape::None, None),
         };
         Ok(Self { template: Template::escaping(text, names, escape)?, host, written })
     }
@@ -90,24 +90,24 @@ impl UrlTarget {
     /// Scheme, host and port, if they are written out.
     pub(super) fn origin(&self) -> Option<&Url> {
         match &self.host {
-            Host::Written(origin) => Some(origin),
-            Host::Catalog(_) | Host::Event => None,
+            RequestHost::Written(origin) => Some(origin),
+            RequestHost::Catalog(_) | RequestHost::Event => None,
         }
     }
 
     /// The type of the service whose URL the catalogue has.
     pub(super) fn service(&self) -> Option<&str> {
         match &self.host {
-            Host::Catalog(service) => Some(service),
-            Host::Written(_) | Host::Event => None,
+            RequestHost::Catalog(service) => Some(service),
+            RequestHost::Written(_) | RequestHost::Event => None,
         }
     }
 
     /// Whether the event says where the request goes.
     pub(super) fn is_event_s(&self) -> bool {
         match &self.host {
-            Host::Event => true,
-            Host::Written(_) | Host::Catalog(_) => false,
+            RequestHost::Event => true,
+            RequestHost::Written(_) | RequestHost::Catalog(_) => false,
         }
     }
 
@@ -134,12 +134,12 @@ impl UrlTarget {
         // The text may be the event's: it is not repeated.
         let url = Url::parse(&text).map_err(|error| error.to_string())?;
         match &self.host {
-            Host::Written(origin)
+            RequestHost::Written(origin)
                 if origin.scheme() != url.scheme() || origin.authority() != url.authority() =>
             {
                 return Err("the event changes the host of the URL".to_owned());
             }
-            Host::Written(_) | Host::Catalog(_) | Host::Event => {}
+            RequestHost::Written(_) | RequestHost::Catalog(_) | RequestHost::Event => {}
         }
         match &self.written {
             Some(written) => written.allow(url.path_and_query()).map(|()| url),
@@ -158,8 +158,8 @@ impl UrlTarget {
     /// A rendered URL for people: `catalog:dns/v2/zones`, and no secret in its query.
     pub(super) fn shown(&self, url: &Url) -> String {
         written_secrets::masked_url(&match &self.host {
-            Host::Catalog(service) => format!("{CATALOG}{service}{}", self.below_service(url)),
-            Host::Written(_) | Host::Event => url.to_string(),
+            RequestHost::Catalog(service) => format!("{CATALOG}{service}{}", self.below_service(url)),
+            RequestHost::Written(_) | RequestHost::Event => url.to_string(),
         })
     }
 

@@ -7,14 +7,14 @@ use osnl_template::{Names, Template};
 
 /// See the [module](self).
 #[derive(Clone, Debug)]
-pub(super) enum Verb {
+pub(super) enum HttpVerb {
     /// The same for all events.
     Written(Method),
     /// By the event.
     Template(Template),
 }
 
-impl Verb {
+impl HttpVerb {
     /// The method for an event.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl Verb {
     }
 }
 
-impl fmt::Display for Verb {
+impl fmt::Display for HttpVerb {
     /// As it was written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -12,7 +12,7 @@ use osnl_transport::BoxFuture;
 use super::Mail;
 use super::address::{MailAddress, split};
 use super::letter::MailWriter;
-use super::smtp::{Login, MailServer, MailTls};
+use super::smtp::{MailServer, MailTls, SmtpLogin};
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
     Preview, Probe, ProbeContext, ReadDriver, SectionReader, TlsConf, Traits, VERIFY,
@@ -35,7 +35,7 @@ pub struct MailConf {
     place: ServerAddress,
     security: Security,
     tls: TlsConf,
-    login: Option<Login>,
+    login: Option<SmtpLogin>,
     writer: MailWriter,
     digest: Option<Duration>,
     patience: Duration,
@@ -175,7 +175,7 @@ fn digest_subject(reader: &mut SectionReader<'_>) -> Option<Template> {
     }
 }
 
-fn login(reader: &mut SectionReader<'_>, security: Option<Security>) -> Option<Option<Login>> {
+fn login(reader: &mut SectionReader<'_>, security: Option<Security>) -> Option<Option<SmtpLogin>> {
     match (reader.is_set("username"), reader.is_set("password")) {
         (false, false) => Some(None),
         (true, true) => {
@@ -184,7 +184,7 @@ fn login(reader: &mut SectionReader<'_>, security: Option<Security>) -> Option<O
                 reader.warn("password", problem, "write tls = starttls or implicit");
             }
             let (user, password) = (reader.text("username"), reader.text("password"));
-            Some(Some(Login { user: user?, password: password? }))
+            Some(Some(SmtpLogin { user: user?, password: password? }))
         }
         (true, false) => reader.refuse("password", "is not set", "username needs one"),
         (false, true) => reader.refuse("username", "is not set", "password needs one"),

@@ -32,7 +32,7 @@ pub(super) struct MailWriter {
 
 /// One event's share.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct LetterPart {
     to: Vec<MailAddress>,
     names: Names,
     subject: String,
@@ -41,7 +41,7 @@ pub(super) struct Part {
     key: String,
 }
 
-impl Part {
+impl LetterPart {
     pub(super) fn recipients(&self) -> impl Iterator<Item = &str> {
         self.to.iter().map(|to| to.address.as_str())
     }
@@ -69,7 +69,7 @@ pub(super) struct Letter {
 impl MailWriter {
     /// # Errors
     /// The part of the mail that cannot be made of the event.
-    pub(super) fn part(&self, names: &Names, key: &str) -> Result<Part, String> {
+    pub(super) fn part(&self, names: &Names, key: &str) -> Result<LetterPart, String> {
         let text = |option: &str, template: &Template| {
             template.render(names).map_err(|error| format!("{option}: {error}"))
         };
@@ -81,7 +81,7 @@ impl MailWriter {
             open.or_else(|| MailAddress::parse(&made))
                 .ok_or_else(|| "to: the rendered template is not one mail address".to_owned())
         };
-        Ok(Part {
+        Ok(LetterPart {
             to: self.to.iter().map(address).collect::<Result<_, _>>()?,
             subject: header(&text("subject", &self.subject)?),
             text: text("body", &self.body)?,
@@ -92,7 +92,7 @@ impl MailWriter {
     }
 
     /// `None` of nothing.
-    pub(super) fn letter(&self, parts: &[&Part]) -> Option<Result<Letter, String>> {
+    pub(super) fn letter(&self, parts: &[&LetterPart]) -> Option<Result<Letter, String>> {
         let first = parts.first()?;
         let subject = |names: &Names| match parts.len() {
             1 => self.subject.render(names).map_err(|error| format!("subject: {error}")),
@@ -110,7 +110,7 @@ impl MailWriter {
 
     fn made(
         &self,
-        parts: &[&Part],
+        parts: &[&LetterPart],
         to: &[MailAddress],
         subject: String,
         shown_subject: String,
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    fn part(mail: &str, name: &str) -> Result<Part, String> {
+    fn part(mail: &str, name: &str) -> Result<LetterPart, String> {
         let payload = serde_json::json!({"mail": mail, "name": name});
         writer().part(&Names::from(Notification { payload, ..Notification::default() }), "m1/a")
     }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     /// Its headers, unfolded, and its body.
-    fn letter(parts: &[&Part]) -> (Vec<String>, String) {
+    fn letter(parts: &[&LetterPart]) -> (Vec<String>, String) {
         let letter = writer().letter(parts).unwrap().unwrap();
         let text = String::from_utf8(letter.bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();

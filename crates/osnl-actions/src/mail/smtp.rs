@@ -27,7 +27,7 @@ const LONGEST_REPLY: usize = 16 * 1024;
 pub(super) struct MailServer {
     pub(super) place: ServerAddress,
     pub(super) tls: MailTls,
-    pub(super) login: Option<Login>,
+    pub(super) login: Option<SmtpLogin>,
     /// The name that the client gives in its greeting.
     pub(super) name: String,
     pub(super) certificate: LatestEnd,
@@ -45,14 +45,14 @@ pub(super) enum MailTls {
 
 /// The credentials of the client.
 #[derive(Clone)]
-pub(crate) struct Login {
+pub(crate) struct SmtpLogin {
     pub(crate) user: String,
     pub(crate) password: String,
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for SmtpLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("user", &self.user).field("password", &"***").finish()
+        f.debug_struct("SmtpLogin").field("user", &self.user).field("password", &"***").finish()
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn hear(said: &[u8]) -> Result<String, ActionError> {
         place: ServerAddress::parse("localhost", 25)
             .ok_or_else(|| ActionError::new(ErrorClass::Connect, "no place"))?,
         tls: MailTls::None,
-        login: Some(Login { user: "osnl".to_owned(), password: "S3CRET".to_owned() }),
+        login: Some(SmtpLogin { user: "osnl".to_owned(), password: "S3CRET".to_owned() }),
         name: "localhost".to_owned(),
         certificate: LatestEnd::default(),
     };
@@ -107,12 +107,12 @@ struct Talk<'a> {
     certificate_ends: Option<i64>,
 }
 
-struct Reply {
+struct SmtpReply {
     code: u16,
     lines: Vec<String>,
 }
 
-impl Reply {
+impl SmtpReply {
     /// Returns the text of the reply without the password, which a server may repeat in each form in which it was sent.
     fn text(&self, server: &MailServer) -> String {
         let text = scrub(&self.lines.join(" "), server.secrets().iter().map(String::as_str));
@@ -120,7 +120,7 @@ impl Reply {
     }
 }
 
-impl Login {
+impl SmtpLogin {
     fn plain(&self) -> String {
         BASE64_STANDARD.encode(format!("\0{}\0{}", self.user, self.password))
     }
@@ -129,8 +129,9 @@ impl Login {
 impl MailServer {
     /// Returns the texts that may not appear in any other text.
     fn secrets(&self) -> Vec<String> {
-        let forms =
-            |login: &Login| [login.plain(), BASE64_STANDARD.encode(&login.password), login.password.clone()];
+        let forms = |login: &SmtpLogin| {
+            [login.plain(), BASE64_STANDARD.encode(&login.password), login.password.clone()]
+        };
         self.login.iter().flat_map(forms).collect()
     }
 
@@ -286,7 +287,7 @@ impl MailServer {
         mut talk: Talk<'a>,
         can: Extensions,
     ) -> Result<(Talk<'a>, Extensions), ActionError> {
-        let Some(login @ Login { user, password }) = &self.login else { return Ok((talk, can)) };
+        let Some(login @ SmtpLogin { user, password }) = &self.login else { return Ok((talk, can)) };
         let mechanisms = can.words("AUTH").unwrap_or_default();
         let offers = |name: &str| mechanisms.iter().any(|own| own == name);
         if offers("PLAIN") {
@@ -319,17 +320,17 @@ impl Talk<'_> {
     }
 
     /// A command whose text is in no error.
-    async fn secret(&mut self, command: &str) -> Result<Reply, ActionError> {
+    async fn secret(&mut self, command: &str) -> Result<SmtpReply, ActionError> {
         self.ask(command, Whose::Ours).await
     }
 
-    async fn ask(&mut self, command: &str, whose: Whose) -> Result<Reply, ActionError> {
+    async fn ask(&mut self, command: &str, whose: Whose) -> Result<SmtpReply, ActionError> {
         self.write(format!("{command}\r\n").as_bytes()).await?;
         self.expect(whose).await
     }
 
     /// Lines that begin with a dot get another one.
-    async fn data(&mut self, bytes: &[u8]) -> Result<Reply, ActionError> {
+    async fn data(&mut self, bytes: &[u8]) -> Result<SmtpReply, ActionError> {
         let mut out = Vec::with_capacity(bytes.len() + 64);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             if line.starts_with(b".") {
@@ -353,7 +354,7 @@ impl Talk<'_> {
     }
 
     /// 2xx and 3xx.
-    async fn expect(&mut self, whose: Whose) -> Result<Reply, ActionError> {
+    async fn expect(&mut self, whose: Whose) -> Result<SmtpReply, ActionError> {
         let reply = self.reply().await?;
         let class = match (reply.code, whose) {
             (200..=399, _) => return Ok(reply),
@@ -364,7 +365,7 @@ impl Talk<'_> {
         Err(ActionError::new(class, format!("{}: {} {}", self.server, reply.code, reply.text(self.server))))
     }
 
-    async fn reply(&mut self) -> Result<Reply, ActionError> {
+    async fn reply(&mut self) -> Result<SmtpReply, ActionError> {
         let mut lines = Vec::new();
         let mut length = 0;
         loop {
@@ -378,7 +379,7 @@ impl Talk<'_> {
             };
             lines.push(line.get(4..).unwrap_or_default().to_owned());
             if last {
-                return Ok(Reply { code, lines });
+                return Ok(SmtpReply { code, lines });
             }
         }
     }

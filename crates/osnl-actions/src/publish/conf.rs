@@ -8,10 +8,11 @@ use osnl_template::{Escape, Template};
 use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
 
 use super::Publish;
-use super::message::{Changes, CloudEvents, Format, Message, Privacy};
+use super::message::{Changes, CloudEvents, MessageFormat, MessageTemplates, Privacy};
 use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OF_EVERY_DRIVER,
-    OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, Subscription, Traits, broker_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, ListenerSubscription, NativeReader,
+    OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, Traits,
+    broker_probe,
 };
 use crate::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use crate::{Action, event_names};
@@ -26,7 +27,7 @@ pub struct PublishConf {
     name: String,
     url: TransportUrl,
     options: RabbitOptions,
-    message: Message,
+    message: MessageTemplates,
 }
 
 impl ReadDriver for PublishConf {
@@ -132,7 +133,7 @@ impl ReadDriver for PublishConf {
         Some(Self {
             name: reader.name().to_owned(),
             url: url?,
-            message: Message {
+            message: MessageTemplates {
                 exchange: exchange?,
                 topic: topic?,
                 key: key?,
@@ -178,7 +179,7 @@ fn or_default(reader: &mut SectionReader<'_>, option: &str, default: &str) -> Op
     event_names::template_or(reader, option, default, Escape::None)
 }
 
-fn format(reader: &mut SectionReader<'_>) -> Option<Format> {
+fn format(reader: &mut SectionReader<'_>) -> Option<MessageFormat> {
     const CHANGES: [&str; 5] = ["framing", "event_type", "publisher_id", "priority", "keep_token"];
     const CLOUD: [&str; 3] = ["cloudevents_source", "cloudevents_type", "cloudevents_subject"];
     let text = reader.word("format", &[("notification", 0), ("raw", 1), ("cloudevents", 2)]);
@@ -207,15 +208,15 @@ fn format(reader: &mut SectionReader<'_>) -> Option<Format> {
     }
     let privacy = Privacy { mask: mask?, keep_token: keep_token? };
     let (format, idle): (_, &[&[&str]]) = match text {
-        0 => (Format::Notification { framing: framing?, changes, privacy }, &[&CLOUD]),
-        1 => (Format::Raw(changes.payload), &[&CHANGES, &CLOUD]),
+        0 => (MessageFormat::Notification { framing: framing?, changes, privacy }, &[&CLOUD]),
+        1 => (MessageFormat::Raw(changes.payload), &[&CHANGES, &CLOUD]),
         _ => {
             let (source, kind, subject, data) = (source?, kind?, subject?, changes.payload);
             let conf = CloudEvents { source, kind, subject, extensions: extensions?, data };
-            (Format::CloudEvents(Box::new(conf)), &[&CHANGES])
+            (MessageFormat::CloudEvents(Box::new(conf)), &[&CHANGES])
         }
     };
-    let added = added.iter().filter(|_| !matches!(format, Format::CloudEvents(_)));
+    let added = added.iter().filter(|_| !matches!(format, MessageFormat::CloudEvents(_)));
     for option in idle.iter().copied().flatten().copied().chain(added.map(String::as_str)) {
         if reader.is_set(option) {
             reader.warn(option, "has no effect with this format", "choose another format, or remove it");
@@ -234,10 +235,10 @@ impl DriverConf for PublishConf {
 
     fn does(&self) -> String {
         let what = match &self.message.format {
-            Format::Notification { .. } => "as a notification",
-            Format::Raw(None) => "as it came",
-            Format::Raw(Some(_)) => "as its template has it",
-            Format::CloudEvents(_) => "as a CloudEvent",
+            MessageFormat::Notification { .. } => "as a notification",
+            MessageFormat::Raw(None) => "as it came",
+            MessageFormat::Raw(Some(_)) => "as its template has it",
+            MessageFormat::CloudEvents(_) => "as a CloudEvent",
         };
         format!("publishes each event {what}, to {}", self.shown_place())
     }
@@ -278,7 +279,7 @@ impl DriverConf for PublishConf {
         .boxed()
     }
 
-    fn feeds(&self, subscription: &Subscription<'_>) -> bool {
+    fn feeds(&self, subscription: &ListenerSubscription<'_>) -> bool {
         let host = |url: &TransportUrl| -> Vec<(String, u16)> {
             url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(self.port()))).collect()
         };
@@ -310,7 +311,7 @@ impl PublishConf {
         if let Some(key) = &self.message.key {
             return literal(key).map(str::to_owned);
         }
-        let Format::Notification { changes, .. } = &self.message.format else { return None };
+        let MessageFormat::Notification { changes, .. } = &self.message.format else { return None };
         let priority = literal(changes.priority.as_ref()?)?;
         Some(format!("{}.{}", literal(&self.message.topic)?, priority.to_lowercase()))
     }

@@ -15,12 +15,12 @@ use crate::{Event, event_names};
 
 /// The templates of messages.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
+pub(super) struct MessageTemplates {
     pub(super) exchange: Template,
     pub(super) topic: Template,
     /// The whole routing key, in place of `<topic>.<priority>`.
     pub(super) key: Option<Template>,
-    pub(super) format: Format,
+    pub(super) format: MessageFormat,
     pub(super) route: Route,
     pub(super) mandatory: bool,
     /// Whether it goes to topics of Kafka: there are no exchanges, one framing, and a key for each resource.
@@ -29,7 +29,7 @@ pub(super) struct Message {
 
 /// `format`.
 #[derive(Clone, Debug)]
-pub(super) enum Format {
+pub(super) enum MessageFormat {
     Notification {
         framing: Framing,
         changes: Changes,
@@ -87,7 +87,7 @@ pub(super) enum Unsendable {
     Content(String),
 }
 
-impl Message {
+impl MessageTemplates {
     pub(super) fn of(&self, event: &Event) -> Result<AddressedMessage, Unsendable> {
         let names = event_names::of_event(event);
         let unique = unique_id(event);
@@ -97,22 +97,22 @@ impl Message {
         }
         let (target, priority) = self.address(&names).map_err(Unsendable::Content)?;
         let message = match &self.format {
-            Format::Raw(Some(template)) => raw(&names, template),
-            Format::Raw(None) => Ok(OutgoingMessage {
+            MessageFormat::Raw(Some(template)) => raw(&names, template),
+            MessageFormat::Raw(None) => Ok(OutgoingMessage {
                 body: event.received.body.clone(),
                 properties: event.received.properties.clone(),
                 route: self.route,
                 mandatory: false,
                 key: None,
             }),
-            Format::Notification { framing, changes, privacy } => {
+            MessageFormat::Notification { framing, changes, privacy } => {
                 notification(event, &names, changes, unique).and_then(|mut emission| {
                     privacy.apply(&mut emission)?;
                     let framing = if self.has_topics { Framing::Kafka } else { *framing };
                     emission.body(framing).map(OutgoingMessage::json).map_err(|error| error.to_string())
                 })
             }
-            Format::CloudEvents(conf) => conf.message(&names, &message_id(event)),
+            MessageFormat::CloudEvents(conf) => conf.message(&names, &message_id(event)),
         };
         let message = message.map_err(Unsendable::Content)?;
         let key = if self.has_topics { key_of(event) } else { None };
@@ -123,9 +123,9 @@ impl Message {
     /// Returns the payload that the template makes of an event; `None` where the payload is the event's.
     pub(super) fn payload(&self, names: &Names) -> Option<Result<String, String>> {
         let template = match &self.format {
-            Format::Notification { changes, .. } => changes.payload.as_ref(),
-            Format::Raw(template) => template.as_ref(),
-            Format::CloudEvents(conf) => conf.data.as_ref(),
+            MessageFormat::Notification { changes, .. } => changes.payload.as_ref(),
+            MessageFormat::Raw(template) => template.as_ref(),
+            MessageFormat::CloudEvents(conf) => conf.data.as_ref(),
         };
         template.map(|template| value(names, template).map(|value| value.to_string()))
     }
@@ -159,10 +159,12 @@ impl Message {
             }
             None => {
                 let priority = match &self.format {
-                    Format::Notification { changes: Changes { priority: Some(template), .. }, .. } => {
-                        Priority::parse(&rendered("priority", template, names)?)
-                    }
-                    Format::Notification { .. } | Format::Raw(_) | Format::CloudEvents(_) => {
+                    MessageFormat::Notification {
+                        changes: Changes { priority: Some(template), .. }, ..
+                    } => Priority::parse(&rendered("priority", template, names)?),
+                    MessageFormat::Notification { .. }
+                    | MessageFormat::Raw(_)
+                    | MessageFormat::CloudEvents(_) => {
                         names.notification().priority.clone().unwrap_or(Priority::Info)
                     }
                 };

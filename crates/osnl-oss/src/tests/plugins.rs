@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::native::{WHOLE, errors, load};
 use osnl::native::{CallRequest, LoadedConf, Preview};
-use osnl_actions::exec::{ExecConf, Mode};
+use osnl_actions::exec::{ExecConf, ExecMode};
 use osnl_delivery::DeliverySettings;
 
 fn all_findings(text: &str) -> String {
@@ -38,7 +38,7 @@ fn a_command_is_a_list_and_never_a_shell_s_line() {
         "driver = exec\ncommand = x\nmode = once\nenvironment = A=1, B=two words\nworking_dir = /srv\n\
          reply_limit = 1MiB\nstop_timeout = 500ms\nmask_secrets = yes\n",
     );
-    assert_eq!((conf.options.mode, conf.options.reply_limit), (Mode::Once, 1 << 20));
+    assert_eq!((conf.options.mode, conf.options.reply_limit), (ExecMode::Once, 1 << 20));
     assert!(conf.options.mask_secrets && conf.options.stop_timeout.as_millis() == 500);
     assert_eq!(conf.program.working_dir.to_str(), Some("/srv"));
     let environment: Vec<(&str, &str)> =

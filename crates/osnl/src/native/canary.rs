@@ -16,7 +16,7 @@ use osnl_transport::Declare;
 use super::schema::{ACTION, LISTENER};
 use super::{ActionConf, ListenerConf, OnFull, RuleConf};
 use crate::action::canary::CanaryDriver;
-use crate::action::driver::Driver;
+use crate::action::driver::ActionDriver;
 use crate::delivery::{
     BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, RetryPolicy, WhenExhausted,
 };
@@ -116,7 +116,7 @@ pub(super) fn add(
     rules.insert(0, RuleConf { rule, listeners, enabled: true, guard: None, expect: None });
     actions.push(ActionConf {
         name,
-        driver: Driver::of(CanaryDriver),
+        driver: ActionDriver::of(CanaryDriver),
         delivery: DeliverySettings {
             concurrency: 1,
             timeout: Duration::from_secs(30),

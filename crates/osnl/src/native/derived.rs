@@ -14,7 +14,7 @@ use osnl_transport::{BodyBounds, ListenOptions, Transport, TransportError, trans
 
 use super::{ActionConf, ListenerConf, Native, OnFull};
 use super::{canary, fallback};
-use crate::action::driver::Subscription;
+use crate::action::driver::ListenerSubscription;
 use crate::delivery::DeliverySettings;
 use crate::journal::shared::GuardRates;
 use crate::metrics::StreamKind;
@@ -124,8 +124,8 @@ impl ListenerConf {
     }
 
     /// Its subscription, as drivers need it.
-    pub(crate) fn subscription(&self) -> Subscription<'_> {
-        Subscription {
+    pub(crate) fn subscription(&self) -> ListenerSubscription<'_> {
+        ListenerSubscription {
             transport_url: &self.transport_url,
             declare: self.declare,
             exchanges: &self.exchanges,

@@ -1,7 +1,7 @@
 //! The plug-ins of `examples/plugins`, as docs/writing-a-plugin.md shows them. The one in Go needs a compiler that the
 //! tests do not have.
 
-use osnl::action::exec::Mode;
+use osnl::action::exec::ExecMode;
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn plugin(name: &str) -> String {
     path.canonicalize().unwrap().display().to_string()
 }
 
-fn stand(command: &[&str], mode: Mode) -> Stand {
+fn stand(command: &[&str], mode: ExecMode) -> Stand {
     let options = ExecOptions { mode, ..ExecOptions::default() };
     Stand::of(Exec::new("a", Program::new(command.iter().copied()), options))
 }
@@ -19,7 +19,7 @@ fn stand(command: &[&str], mode: Mode) -> Stand {
 fn the_one_in_python_notes_each_event_once() {
     let folder = tempfile::tempdir().unwrap();
     let hosts = folder.path().join("hosts.txt").display().to_string();
-    let stand = stand(&[&python(), "-S", &plugin("notify.py"), &hosts], Mode::Stream);
+    let stand = stand(&[&python(), "-S", &plugin("notify.py"), &hosts], ExecMode::Stream);
     let of = event("port.create.end", &json!({"port": {"id": "p1"}}));
     for _ in 0..2 {
         assert_eq!(stand.attempt_of(&of), Ok(Completion::Delivered("p1 noted".to_owned())));
@@ -37,7 +37,7 @@ fn the_one_in_python_notes_each_event_once() {
 fn the_ones_in_shell_need_nothing_but_a_shell() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display().to_string();
-    let once = stand(&[&plugin("once.sh"), &path], Mode::Once);
+    let once = stand(&[&plugin("once.sh"), &path], ExecMode::Once);
     let payload = json!({"port": {"id": "p1"}});
     let done = once.attempt_of(&event("port.create.end", &payload));
     assert_eq!(done, Ok(Completion::Delivered("wrote p1.json".to_owned())));
@@ -50,12 +50,12 @@ fn the_ones_in_shell_need_nothing_but_a_shell() {
         let error = once.attempt_of(&event("port.create.end", &payload)).unwrap_err();
         assert!(error.class == class && error.reason.ends_with(reason), "{error}");
     }
-    let away = stand(&[&plugin("once.sh"), "/nonexistent"], Mode::Once);
+    let away = stand(&[&plugin("once.sh"), "/nonexistent"], ExecMode::Once);
     let error = away.attempt_of(&event("port.create.end", &payload)).unwrap_err();
     assert_eq!(error.class, ErrorClass::Busy(None), "{error}");
 
     let log = folder.path().join("events.log").display().to_string();
-    let stream = stand(&[&plugin("stream.sh"), &log], Mode::Stream);
+    let stream = stand(&[&plugin("stream.sh"), &log], ExecMode::Stream);
     let payload = json!({"port": {"id": "p2", "name": "a \\ \"b\" %s $(id)"}});
     for _ in 0..3 {
         stream.attempt_of(&event("port.create.end", &payload)).unwrap();

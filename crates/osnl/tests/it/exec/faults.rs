@@ -1,6 +1,6 @@
 //! Children that die, hang, write what is not a verdict, or cannot be started.
 
-use osnl::action::exec::Mode;
+use osnl::action::exec::ExecMode;
 
 use super::*;
 
@@ -133,7 +133,7 @@ fn what_cannot_be_started_says_what_helps() {
             "its working_dir /nonexistent is not a folder",
         ),
     ] {
-        for mode in [Mode::Stream, Mode::Once] {
+        for mode in [ExecMode::Stream, ExecMode::Once] {
             let options = ExecOptions { mode, ..ExecOptions::default() };
             let stand = Stand::of(Exec::new("a", program.clone(), options));
             let error = stand.attempt(&json!({})).unwrap_err();
@@ -168,14 +168,14 @@ fn bytes_that_are_no_text_spoil_nothing() {
 /// An event is handed over whole, however large; what it says of itself fits.
 #[test]
 fn a_huge_event_comes_whole() {
-    for mode in [Mode::Stream, Mode::Once] {
+    for mode in [ExecMode::Stream, ExecMode::Once] {
         let folder = tempfile::tempdir().unwrap();
         let script = match mode {
-            Mode::Stream => {
+            ExecMode::Stream => {
                 "import json, sys\nfor line in sys.stdin:\n  e = json.loads(line)\n  \
                              print(json.dumps({'id': e['id'], 'verdict': 'done', 'reason': str(len(e['payload']['x']))}), flush=True)\n"
             }
-            Mode::Once => "import json, sys\nprint(len(json.loads(sys.stdin.read())['payload']['x']))\n",
+            ExecMode::Once => "import json, sys\nprint(len(json.loads(sys.stdin.read())['payload']['x']))\n",
         };
         let script = written(&folder, "child.py", script);
         let program = Program::new([python(), "-S".to_owned(), script]);

@@ -1,6 +1,6 @@
 //! One process for each event: its exit status, its output, its end.
 
-use osnl::action::exec::Mode;
+use osnl::action::exec::ExecMode;
 use osnl_core::fence::Fence;
 
 use super::*;
@@ -9,7 +9,7 @@ fn shell(script: &str) -> (TempDir, Stand) {
     let folder = tempfile::tempdir().unwrap();
     let path = written(&folder, "once.sh", &format!("#!/bin/sh\ncd {}\n{script}\n", folder.path().display()));
     let options = ExecOptions {
-        mode: Mode::Once,
+        mode: ExecMode::Once,
         reply_limit: 1000,
         stop_timeout: Duration::from_millis(200),
         ..ExecOptions::default()
