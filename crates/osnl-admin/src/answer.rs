@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
-use osnl::control::{Code, Refusal};
+use osnl::control::{Code, RequestRefusal};
 use serde_json::{Value, json};
 
 use crate::access::Denial;
@@ -85,6 +85,6 @@ pub(crate) fn status(code: Code) -> StatusCode {
     }
 }
 
-pub(crate) fn refused(refusal: &Refusal) -> Answer {
+pub(crate) fn refused(refusal: &RequestRefusal) -> Answer {
     json(status(refusal.code), &json!({"error": refusal}))
 }

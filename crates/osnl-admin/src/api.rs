@@ -5,7 +5,7 @@
 //! be had here.
 
 use hyper::Method;
-use osnl::control::{MOST_LISTED, Request};
+use osnl::control::{ControlRequest, MOST_LISTED};
 use serde_json::{Map, Value, json};
 
 pub use crate::query::{Form, Row};
@@ -117,7 +117,7 @@ impl Route {
         query: &str,
         body: &[u8],
         by: &str,
-    ) -> Result<Request, String> {
+    ) -> Result<ControlRequest, String> {
         let mut object = crate::query::read(query, self.query)?;
         if self.changes() {
             if !body.is_empty() {
@@ -192,7 +192,7 @@ pub(crate) fn find(method: &Method, path: &str) -> Lookup {
 mod tests {
     use super::*;
 
-    fn request(method: &Method, path: &str, query: &str, body: &str) -> Result<Request, String> {
+    fn request(method: &Method, path: &str, query: &str, body: &str) -> Result<ControlRequest, String> {
         match find(method, path) {
             Lookup::Route(route, members) => route.request(members, query, body.as_bytes(), "me"),
             other => Err(format!("{other:?}")),
@@ -203,7 +203,7 @@ mod tests {
     fn an_address_is_a_request_of_the_control_socket() {
         let check = |method: Method, path: &str, query: &str, body: &str, expected: Value| {
             let asked = request(&method, path, query, body).unwrap_or_else(|error| panic!("{path}: {error}"));
-            let expected: Request = serde_json::from_value(expected).unwrap();
+            let expected: ControlRequest = serde_json::from_value(expected).unwrap();
             assert_eq!(asked, expected, "{path}");
         };
         check(Method::GET, "/status", "", "", json!({"verb": "status"}));
@@ -237,24 +237,24 @@ mod tests {
     /// A new verb of the control socket needs a line here, and then an address.
     #[test]
     fn every_verb_of_the_control_socket_has_an_address() {
-        fn verb(request: &Request) -> &'static str {
+        fn verb(request: &ControlRequest) -> &'static str {
             match request {
-                Request::Status { .. } => "status",
-                Request::List { .. } => "list",
-                Request::Show { .. } => "show",
-                Request::Retry { .. } => "retry",
-                Request::Discard { .. } => "discard",
-                Request::Release { .. } => "release",
-                Request::Move { .. } => "move",
-                Request::QuarantineList { .. } => "quarantine-list",
-                Request::QuarantineShow { .. } => "quarantine-show",
-                Request::QuarantineRetry { .. } => "quarantine-retry",
-                Request::QuarantineDiscard { .. } => "quarantine-discard",
-                Request::Reload { .. } => "reload",
-                Request::Pause { .. } => "pause",
-                Request::Probe { .. } => "probe",
-                Request::Resume { .. } => "resume",
-                Request::Replay { .. } => "replay",
+                ControlRequest::Status { .. } => "status",
+                ControlRequest::List { .. } => "list",
+                ControlRequest::Show { .. } => "show",
+                ControlRequest::Retry { .. } => "retry",
+                ControlRequest::Discard { .. } => "discard",
+                ControlRequest::Release { .. } => "release",
+                ControlRequest::Move { .. } => "move",
+                ControlRequest::QuarantineList { .. } => "quarantine-list",
+                ControlRequest::QuarantineShow { .. } => "quarantine-show",
+                ControlRequest::QuarantineRetry { .. } => "quarantine-retry",
+                ControlRequest::QuarantineDiscard { .. } => "quarantine-discard",
+                ControlRequest::Reload { .. } => "reload",
+                ControlRequest::Pause { .. } => "pause",
+                ControlRequest::Probe { .. } => "probe",
+                ControlRequest::Resume { .. } => "resume",
+                ControlRequest::Replay { .. } => "replay",
             }
         }
         let mut verbs: Vec<_> = ROUTES.iter().map(|route| route.verb).collect();

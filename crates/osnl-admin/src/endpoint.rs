@@ -16,7 +16,7 @@ use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use osnl::control::{ControlHandler, LONGEST_REQUEST, Refusal, bind_private};
+use osnl::control::{ControlHandler, LONGEST_REQUEST, RequestRefusal, bind_private};
 use osnl::native::{AdminAddress, AdminConf};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -353,7 +353,7 @@ impl EndpointParts {
     }
 
     /// Clients that need no token may ask as often as they like: the journal is looked into once for all of them.
-    async fn is_ready(&self) -> Result<Readiness, Refusal> {
+    async fn is_ready(&self) -> Result<Readiness, RequestRefusal> {
         let mut made = self.readiness.lock().await;
         if let Some((at, readiness)) = &*made
             && at.elapsed() < FRESH

@@ -46,7 +46,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
-use osnl::control::{Code, ControlHandler, Refusal, Request};
+use osnl::control::{Code, ControlHandler, ControlRequest, RequestRefusal};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
@@ -329,7 +329,7 @@ impl Frame {
 }
 
 /// Asks the daemon.
-async fn ask<T: DeserializeOwned>(place: Place<'_>, request: &Request) -> Result<T, Refusal> {
+async fn ask<T: DeserializeOwned>(place: Place<'_>, request: &ControlRequest) -> Result<T, RequestRefusal> {
     let value = place.handler.answer(request).await?;
     serde_json::from_value(value).map_err(|error| bad(error.to_string()))
 }
@@ -349,8 +349,8 @@ fn after<'a, T>(
     (shown, last.map(|one| format!("after={}", text::query(key(one)))))
 }
 
-fn bad(message: impl Into<String>) -> Refusal {
-    Refusal { code: Code::BadRequest, message: message.into() }
+fn bad(message: impl Into<String>) -> RequestRefusal {
+    RequestRefusal { code: Code::BadRequest, message: message.into() }
 }
 
 /// Whether a form was sent by a page of this session.

@@ -60,32 +60,33 @@ use std::path::{Path, PathBuf};
 
 pub use self::again::{Again, GivenMessage, RuleWish};
 pub use self::answer::{
-    AttemptAnswer, ChangeResult, Delivery, List, Message, PauseResult, ProbeResult, RefusedDelivery,
-    ReloadResult, ReplayResult, Show, Totals,
+    AttemptAnswer, ChangeResult, Delivery, List, MaskedMessage, PauseResult, ProbeResult, RefusedDelivery,
+    ReloadResult, ReplayResult, Show, StateTotals,
 };
-pub use self::client::{AskError, Client};
+pub use self::client::{AskError, ControlClient};
 pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
     ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
 pub use self::no_access::NoAccess;
-pub use self::problem::{Problem, ProblemKind, Severity};
+pub use self::problem::{Problem, ProblemKind, ProblemSeverity};
 pub use self::progress::{OnProgress, RequestProgress};
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage,
     WhichMessages,
 };
 pub use self::reach::{ControlBackend, ReachError, Where, reach};
-pub use self::refusal::{Code, Refusal};
-pub use self::request::{ListOrder, MOST_LISTED, Request, Which};
+pub use self::refusal::{Code, RequestRefusal};
+pub use self::request::{ControlRequest, ListOrder, MOST_LISTED, Which};
 pub use self::rules::{
     RuleReport, RuleSettings, RuleTrial, RulesReport, TrialReport, TriedEvent, UnmatchedPage, UnmatchedRow,
 };
 pub use self::silence::Silence;
 pub use self::socket::{ControlSocket, bind_private};
 pub use self::status::{
-    ConfigurationStatus, ExpiryStatus, FailingResource, Failure, HeldThere, JournalMember, JournalStatus,
-    LagStatus, LeftQueue, ListenerStatus, NotReloaded, PartitionLag, Status, TargetReport, Unavailable,
+    AttemptFailure, ConfigurationStatus, ExpiryStatus, FailingResource, HeldThere, JournalMember,
+    JournalStatus, LagStatus, LeftQueue, ListenerStatus, NotReloaded, PartitionLag, Status, TargetReport,
+    Unavailable,
 };
 pub use self::time::{ago, shown as moment, span};
 pub use self::words::{millis, size};

@@ -23,7 +23,7 @@ pub(crate) use self::reload::ReloadRequest;
 pub use self::reload::{
     Reload, ReloadChanges, ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadSummary, SectionChange,
 };
-pub(crate) use self::state::Stop;
+pub(crate) use self::state::DaemonStop;
 pub use self::state::{ATTENTION_AGE, DaemonState, EndedReload, ListenerHandle, Reloads};
 use self::tasks::Tasks;
 use crate::delivery::DeliveryLoop;
@@ -46,7 +46,7 @@ pub struct Daemon {
     /// Queues that were left before a restart, and may hold messages still.
     emptying: Vec<Farewell>,
     /// Answer questions about all of it, until the end of the drain; each by its name.
-    services: Vec<(&'static str, Service)>,
+    services: Vec<(&'static str, ServiceTask)>,
     /// Shows what runs.
     state: Arc<DaemonState>,
     /// Reads the configuration again.
@@ -59,12 +59,12 @@ pub struct Daemon {
     state_lock: Option<StateLock>,
     /// Adds tasks to those that it awaits.
     #[cfg(test)]
-    more: Option<More>,
+    more: Option<TestTasks>,
 }
 
 /// A test's own tasks, beside those that hand queues over and the control socket's.
 #[cfg(test)]
-type More = Box<dyn FnOnce(&mut JoinSet<Option<Farewell>>, &mut JoinSet<()>) + Send>;
+type TestTasks = Box<dyn FnOnce(&mut JoinSet<Option<Farewell>>, &mut JoinSet<()>) + Send>;
 
 /// The reasons for the end of a daemon without a request to stop.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +78,7 @@ pub enum DaemonError {
 }
 
 /// Answers questions from outside while the daemon runs, until this is cancelled.
-pub type Service = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
+pub type ServiceTask = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
 /// A reload under way.
 type ReloadInProgress = BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)>;
@@ -106,7 +106,7 @@ impl Daemon {
 
     /// Adds a service that answers questions while the daemon runs.
     #[must_use]
-    pub fn serving(mut self, name: &'static str, service: Service) -> Self {
+    pub fn serving(mut self, name: &'static str, service: ServiceTask) -> Self {
         self.services.push((name, service));
         self
     }

@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use osnl_model::{Budget, Notification, Predicate, Priority};
 use osnl_template::Names;
 
-pub use self::compare::{Comparison, EventSample, RuleComparison};
+pub use self::compare::{EventSample, RuleComparison, RuleSetComparison};
 pub use self::effects::Effect;
 use self::effects::effects;
 pub use self::listeners_for_event::{NotHeard, WhyNot};
@@ -32,7 +32,7 @@ pub use osnl_core::event::AskedFor;
 
 /// An event to be explained, and what is known of where it was.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct ExplainedEvent {
     /// The known part of the event.
     pub content: Content,
     /// The listener that took it, if one did.
@@ -63,7 +63,7 @@ pub enum Content {
     Unreadable(String),
 }
 
-impl Subject {
+impl ExplainedEvent {
     /// A message as it came.
     #[must_use]
     pub fn received(received: &ReceivedMessage) -> Self {
@@ -235,12 +235,17 @@ impl Ruling {
 
 /// Returns the verdict of each rule on an event, in their order; `listener` is the one to be considered alone.
 #[must_use]
-pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<RuleVerdict> {
+pub fn explain(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>) -> Vec<RuleVerdict> {
     verdicts(conf, subject, listener, true)
 }
 
 /// `previews`: whether it matters what the actions would do.
-fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: bool) -> Vec<RuleVerdict> {
+fn verdicts(
+    conf: &Native,
+    subject: &ExplainedEvent,
+    listener: Option<&str>,
+    previews: bool,
+) -> Vec<RuleVerdict> {
     let names = subject.notification().map(|notification| Names::new(notification.clone()));
     // Each listener asks its own rules: who stops, and where.
     let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
@@ -273,7 +278,7 @@ fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: 
 fn ruling(
     conf: &Native,
     rule: &RuleConf,
-    subject: &Subject,
+    subject: &ExplainedEvent,
     names: Option<&Names>,
     previews: bool,
 ) -> Ruling {

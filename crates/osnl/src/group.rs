@@ -4,14 +4,14 @@ use std::fs;
 
 /// A group, as `/etc/group` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct SystemGroup {
     /// As it was named.
     pub name: String,
     /// Its number.
     pub gid: u32,
 }
 
-impl Group {
+impl SystemGroup {
     /// Finds a group by its name, or by its number.
     ///
     /// # Errors

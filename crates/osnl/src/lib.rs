@@ -4,7 +4,7 @@
 //! configuration with rules and actions:
 //!
 //! ```
-//! use osnl::explain::{Subject, explain};
+//! use osnl::explain::{ExplainedEvent, explain};
 //! use osnl::native::{Sources, load_texts};
 //! use osnl_model::Budget;
 //!
@@ -26,7 +26,7 @@
 //! let loaded = load_texts(&[("osnl.conf".to_owned(), text.to_owned())], &Sources::default())?;
 //!
 //! let events = osnl::saved::read(r#"{"event_type": "port.delete.end", "payload": {"port_id": "7b2f"}}"#)?;
-//! let subject = Subject::saved(&events[0], &Budget::DEFAULT);
+//! let subject = ExplainedEvent::saved(&events[0], &Budget::DEFAULT);
 //! let verdicts = explain(&loaded.conf, &subject, Some("neutron"));
 //! assert!(verdicts[0].ruling.fires());
 //! # Ok::<(), Box<dyn std::error::Error>>(())

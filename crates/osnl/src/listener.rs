@@ -45,16 +45,16 @@ use tokio::time::{Instant, timeout};
 
 pub(crate) use self::announce::AS_CONFIGURED;
 use self::announce::Before;
-pub use self::bindings::{Bindings, LeftQueue, OwnQueue};
+pub use self::bindings::{Bindings, OwnQueue, UnreadQueue};
 use self::blockade::Returns;
 pub(crate) use self::farewell::{Farewell, QueueRemains};
-pub use self::gauges::{ConnectedQueues, Depth, Gauges, LossyQueue, Trouble};
+pub use self::gauges::{ConnectedQueues, ConnectionTrouble, DepthGauge, Gauges, LossyQueue};
 use self::lease::ReadLease;
 pub use self::positions::PositionStore;
 use self::prefilter::IntakePrefilter;
-use self::session::{Session, SessionEnd, few};
+use self::session::{ListenerSession, SessionEnd, few};
 pub use self::state::{ConnectionObserver, ListenerState};
-use self::stream::Streams;
+use self::stream::ListenerStreams;
 use self::tidying::BindingCleanup;
 pub use self::watchdog::{Stall, StallKind};
 use crate::backoff::Backoff;
@@ -221,7 +221,7 @@ impl Listener {
         self.recall_positions();
         let mut before: Option<LostConnection> = None;
         let mut returns = Returns::default();
-        let mut streams = Streams::new(&self.config.options, self.positions.clone());
+        let mut streams = ListenerStreams::new(&self.config.options, self.positions.clone());
         let mut lease = ReadLease::of(&self);
         let result = loop {
             let first = before.is_none();
@@ -247,7 +247,7 @@ impl Listener {
             }
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
             let lease_lost = lease.as_ref().map_or_else(|| pending().boxed(), ReadLease::lost);
-            let mut session = Session::new(&self, consumer, streams.as_mut(), prefetch);
+            let mut session = ListenerSession::new(&self, consumer, streams.as_mut(), prefetch);
             self.enter(if session.is_standby() { ListenerState::Standby } else { ListenerState::Listening });
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
@@ -354,7 +354,7 @@ impl Listener {
         &self,
         shutdown: &Shutdown,
         first: bool,
-        (mut lease, mut streams): (Option<&mut ReadLease>, Option<&mut Streams>),
+        (mut lease, mut streams): (Option<&mut ReadLease>, Option<&mut ListenerStreams>),
         prefetch: u16,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut backoff = Backoff::new(self.transport.reconnect());
@@ -415,7 +415,7 @@ impl Listener {
             self.leave_to_others(lease.as_deref_mut(), streams.as_deref_mut()).await;
             let pause = backoff.after(&error);
             let next = SystemTime::now() + pause;
-            let trouble = Trouble {
+            let trouble = ConnectionTrouble {
                 reason: error.to_string(),
                 remedy: self.remedy(&error),
                 attempts: attempt,
@@ -439,7 +439,7 @@ impl Listener {
     async fn may_read(
         &self,
         lease: Option<&mut ReadLease>,
-        streams: Option<&mut Streams>,
+        streams: Option<&mut ListenerStreams>,
         shutdown: &Shutdown,
     ) -> bool {
         let Some(lease) = lease else { return true };
@@ -474,7 +474,7 @@ impl Listener {
     }
 
     /// Gives the lease back, if there is one: another daemon may reach the broker.
-    async fn leave_to_others(&self, lease: Option<&mut ReadLease>, streams: Option<&mut Streams>) {
+    async fn leave_to_others(&self, lease: Option<&mut ReadLease>, streams: Option<&mut ListenerStreams>) {
         let Some(lease) = lease else { return };
         if let Some(streams) = streams {
             streams.write(&self.config.name, true).await;

@@ -46,12 +46,12 @@ pub const LEASE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct LiveEvents {
     is_watched: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<LiveState>,
 }
 
 #[derive(Default)]
-struct State {
-    watchers: Vec<Watcher>,
+struct LiveState {
+    watchers: Vec<LiveWatcher>,
     recent: VecDeque<Arc<LiveEvent>>,
     /// The number of the newest event.
     newest: u64,
@@ -60,7 +60,7 @@ struct State {
 }
 
 /// A reader, or the lease of a look.
-struct Watcher {
+struct LiveWatcher {
     id: u64,
     filter: LiveFilter,
     kind: WatcherKind,
@@ -159,7 +159,7 @@ impl LiveEvents {
         }
         state.second.pass();
         if state.second.spent >= MOST_TIME {
-            state.watchers.iter().for_each(Watcher::miss);
+            state.watchers.iter().for_each(LiveWatcher::miss);
             return;
         }
         state.hand_out(seen, make);
@@ -171,20 +171,20 @@ impl LiveEvents {
         let place = state.watchers.iter().position(|watcher| watcher.id == id);
         if let Some(place) = place {
             // The latest events are kept for a while: it may come back.
-            let Watcher { filter, .. } = state.watchers.remove(place);
+            let LiveWatcher { filter, .. } = state.watchers.remove(place);
             state.lease(filter);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LiveState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LiveState {
     fn watch(&mut self, filter: LiveFilter, kind: WatcherKind) -> u64 {
         self.watchers_so_far += 1;
-        self.watchers.push(Watcher { id: self.watchers_so_far, filter, kind });
+        self.watchers.push(LiveWatcher { id: self.watchers_so_far, filter, kind });
         self.watchers_so_far
     }
 
@@ -202,22 +202,22 @@ impl State {
 
     /// Ends the leases that are over.
     fn expire(&mut self) {
-        if self.watchers.iter().all(Watcher::is_reader) {
+        if self.watchers.iter().all(LiveWatcher::is_reader) {
             return;
         }
         let now = Instant::now();
         let is_over =
-            |watcher: &Watcher| matches!(watcher.kind, WatcherKind::Lease { until } if until <= now);
+            |watcher: &LiveWatcher| matches!(watcher.kind, WatcherKind::Lease { until } if until <= now);
         self.watchers.retain(|watcher| !is_over(watcher));
     }
 
     fn hand_out(&mut self, seen: &SeenHead<'_>, make: impl FnOnce() -> LiveEvent) {
-        let wants = |watcher: &&Watcher| watcher.filter.wants_head(seen);
+        let wants = |watcher: &&LiveWatcher| watcher.filter.wants_head(seen);
         if !self.watchers.iter().any(|watcher| wants(&watcher)) {
             return;
         }
         if self.second.shown >= MOST_A_SECOND {
-            self.watchers.iter().filter(wants).for_each(Watcher::miss);
+            self.watchers.iter().filter(wants).for_each(LiveWatcher::miss);
             return;
         }
         let event = Arc::new(LiveEvent { id: self.newest + 1, ..make() });
@@ -237,7 +237,7 @@ impl State {
     }
 }
 
-impl Watcher {
+impl LiveWatcher {
     fn is_reader(&self) -> bool {
         matches!(self.kind, WatcherKind::Reader { .. })
     }

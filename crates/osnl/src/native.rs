@@ -77,21 +77,21 @@ use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
 pub use self::admin::{AdminAddress, AdminConf, AdminTls};
 pub use self::canary::CanaryConf;
-pub use self::change::ChangeKind;
-pub use self::deliveries::OnFull;
+pub use self::change::SectionChangeKind;
+pub use self::deliveries::OverflowPolicy;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::drivers::Drivers;
 pub use self::lenient::state_folder_of;
 pub use self::otlp::OtlpConf;
 pub use self::probe::OwnDaemon;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
-pub use self::rights::User;
+pub use self::rights::SystemUser;
 pub use crate::action::driver::{
     ActionDriver, CallRequest, DriverError, Preview, Probe, ProbeVerdict, TlsConf,
 };
 use crate::delivery::DeliverySettings;
 use crate::enrich::EnrichConf;
-use crate::group::Group;
+use crate::group::SystemGroup;
 use crate::journal::shared::SharedOptions;
 use crate::journal::sqlite::SqliteOptions;
 use crate::rule::Rule;
@@ -113,7 +113,7 @@ pub struct Native {
     /// The age from which on a pending delivery needs attention.
     pub attention_age: Duration,
     /// The group whose members may ask the daemon, and change nothing.
-    pub control_group: Option<Group>,
+    pub control_group: Option<SystemGroup>,
     /// The journal that keeps messages until they are done.
     pub journal: JournalConf,
     /// The limit of kept messages that match no rule.
@@ -224,7 +224,7 @@ pub struct ActionConf {
     /// Beyond it, what rules want of it is held.
     pub guard: Option<Rate>,
     /// The fate of deliveries beyond `max_pending`.
-    pub on_full: OnFull,
+    pub on_full: OverflowPolicy,
     /// The enrichments that are asked before the first attempt, in this order.
     pub enrich: Vec<Arc<str>>,
 }

@@ -113,7 +113,7 @@ use tokio::task::JoinSet;
 
 pub use builder::{BuildError, Builder, Order};
 pub use endpoint::{Endpoint, NotificationResult, ReceivedNotification};
-pub use handler::{Answer, Handler};
+pub use handler::{Handler, HandlerAnswer};
 pub use osnl_model::{Head, Notification, NotificationFilter, Pattern, Priority, Target, TransportUrl};
 pub use osnl_transport::{BoxFuture, Declare, MemoryBroker, QueueKind, Transport, TransportError};
 pub use requeue::RequeuePolicy;

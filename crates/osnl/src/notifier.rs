@@ -57,7 +57,7 @@ pub use driver::Driver;
 pub use error::{BuildError, NotifyError, UnsentMessages};
 pub use osnl_model::{Context, Recorder, RequestContext};
 
-use self::job::{Job, Label, Outcome};
+use self::job::{EmissionJob, EmissionOutcome, Label};
 use self::worker::WorkerOrder;
 
 /// See the [module](self). Clones, and what [`prepare`](Self::prepare) gives, share buffer and counters.
@@ -291,14 +291,14 @@ impl Notifier {
         &self,
         prepared: PreparedNotification,
         mut places: OwnedSemaphorePermit,
-    ) -> Vec<oneshot::Receiver<Outcome>> {
+    ) -> Vec<oneshot::Receiver<EmissionOutcome>> {
         let shared = &self.shared;
         let PreparedNotification { priority, label, copies } = prepared;
         let mut outcomes = Vec::with_capacity(copies.len());
         for (target, message) in copies {
             let (reply, outcome) = oneshot::channel();
             outcomes.push(outcome);
-            let job = Job {
+            let job = EmissionJob {
                 sequence: shared.sequence.fetch_add(1, Ordering::Relaxed),
                 target,
                 priority: priority.clone(),
@@ -381,7 +381,10 @@ fn permits(count: usize) -> u32 {
 }
 
 /// The first failure of all copies.
-async fn confirmed(outcomes: Vec<oneshot::Receiver<Outcome>>, at_most: Duration) -> Result<(), NotifyError> {
+async fn confirmed(
+    outcomes: Vec<oneshot::Receiver<EmissionOutcome>>,
+    at_most: Duration,
+) -> Result<(), NotifyError> {
     match timeout(at_most, join_all(outcomes)).await {
         // A job always answers; were it not so, nothing is known of it.
         Ok(outcomes) => {

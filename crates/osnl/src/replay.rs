@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use osnl_model::{Budget, Emission, Framing, Notification};
 use osnl_transport::Properties;
 
-use crate::explain::{Content, Effect, RuleVerdict, Subject, explain};
+use crate::explain::{Content, Effect, ExplainedEvent, RuleVerdict, explain};
 use crate::intake::Parts;
 use crate::journal::sqlite::{DeliveryListRow, RowState};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
@@ -30,7 +30,7 @@ const GROUP: usize = 256;
 
 /// An event to be sent through rules again.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct ReplayEvent {
     /// Its number in the journal, or the line of its file.
     pub number: u64,
     /// Whether it is the journal's.
@@ -38,23 +38,23 @@ pub struct Source {
     /// The message as it came.
     pub received: ReceivedMessage,
     /// The known part of the event.
-    pub subject: Subject,
+    pub subject: ExplainedEvent,
     /// The earlier deliveries, as far as a journal knows.
     pub before: Vec<DeliveryListRow>,
 }
 
-impl Source {
+impl ReplayEvent {
     /// An event of a journal.
     #[must_use]
     pub fn kept(kept: crate::journal::sqlite::KeptEvent) -> Self {
-        let subject = Subject::received(&kept.received);
+        let subject = ExplainedEvent::received(&kept.received);
         Self { number: kept.number, kept: true, received: kept.received, subject, before: kept.deliveries }
     }
 
     /// An event from a file, as a listener with this budget would read it, and what a journal knows of its message id.
     #[must_use]
     pub fn saved(saved: RecordedEvent, budget: &Budget, before: Vec<DeliveryListRow>) -> Self {
-        let subject = Subject::saved(&saved, budget);
+        let subject = ExplainedEvent::saved(&saved, budget);
         let number = saved.line as u64;
         Self { number, kept: false, received: self::saved(saved), subject, before }
     }
@@ -82,7 +82,7 @@ pub(crate) fn saved(saved: RecordedEvent) -> ReceivedMessage {
 #[derive(Clone, Debug)]
 pub struct EventPlan {
     /// The event.
-    pub source: Source,
+    pub source: ReplayEvent,
     /// The verdict of each rule, in their order.
     pub rules: Vec<PlannedRule>,
 }
@@ -93,19 +93,19 @@ pub struct PlannedRule {
     /// The verdict.
     pub verdict: RuleVerdict,
     /// The deliveries that it asks for if it fires.
-    pub wishes: Vec<Wish>,
+    pub wishes: Vec<RequestedDelivery>,
 }
 
 /// A delivery that a rule asks for.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct RequestedDelivery {
     /// The delivery that would be appended.
     pub delivery: NewDelivery,
     /// The latest earlier delivery of this event to the same action for the same resource.
     pub before: Option<DeliveryListRow>,
 }
 
-impl Wish {
+impl RequestedDelivery {
     /// Whether its effect is there already.
     #[must_use]
     pub fn was_delivered(&self) -> bool {
@@ -116,7 +116,7 @@ impl Wish {
 impl EventPlan {
     /// Returns the deliveries that would be appended.
     #[must_use]
-    pub fn wishes(&self) -> Vec<&Wish> {
+    pub fn wishes(&self) -> Vec<&RequestedDelivery> {
         self.rules.iter().flat_map(|rule| &rule.wishes).collect()
     }
 
@@ -130,7 +130,7 @@ impl EventPlan {
 
 /// Plans the deliveries of these rules, or of all if none is named; `listener` is the one to be considered alone.
 #[must_use]
-pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&str>) -> EventPlan {
+pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Option<&str>) -> EventPlan {
     let verdicts = explain(conf, &source.subject, listener);
     let wanted = |verdict: &RuleVerdict| rules.is_empty() || rules.iter().any(|name| *name == *verdict.rule);
     let planned = verdicts.into_iter().filter(wanted).map(|verdict| {
@@ -144,7 +144,7 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
             // Order is kept per action and resource, and there a repetition shows: whatever rule it was.
             let same = |row: &&DeliveryListRow| *row.action == *effect.action && row.key == effect.key;
             let before = source.before.iter().rev().filter(same);
-            Wish {
+            RequestedDelivery {
                 delivery: NewDelivery {
                     rule: verdict.rule.clone(),
                     action: effect.action.clone(),
@@ -174,14 +174,14 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
 
 /// The way in which events are appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Live {
+pub struct ReplaySettings {
     /// With the ids they had: what the journal keeps already is no second event then.
     pub keep_ids: bool,
     /// The time that the journal may take nothing before that is reported: it is full, or cannot be written.
     pub patience: Duration,
 }
 
-impl Default for Live {
+impl Default for ReplaySettings {
     /// Fresh ids, ten seconds.
     fn default() -> Self {
         Self { keep_ids: false, patience: Duration::from_secs(10) }
@@ -225,7 +225,11 @@ pub enum ReplayError {
 ///
 /// # Errors
 /// See [`ReplayError`]. What was appended before stays.
-pub async fn live(journal: &dyn Journal, planned: &[EventPlan], how: Live) -> Result<u64, ReplayError> {
+pub async fn live(
+    journal: &dyn Journal,
+    planned: &[EventPlan],
+    how: ReplaySettings,
+) -> Result<u64, ReplayError> {
     append(journal, planned.iter().filter_map(|planned| planned_entry(planned, how)).collect(), how).await
 }
 
@@ -233,7 +237,7 @@ pub async fn live(journal: &dyn Journal, planned: &[EventPlan], how: Live) -> Re
 pub(crate) async fn append(
     journal: &dyn Journal,
     entries: Vec<Entry>,
-    how: Live,
+    how: ReplaySettings,
 ) -> Result<u64, ReplayError> {
     let actions: HashSet<Arc<str>> =
         entries.iter().flat_map(|entry| entry.deliveries.iter().map(|new| new.action.clone())).collect();
@@ -262,7 +266,7 @@ pub(crate) async fn append(
 }
 
 /// The entry of an event that something asks for.
-fn planned_entry(planned: &EventPlan, how: Live) -> Option<Entry> {
+fn planned_entry(planned: &EventPlan, how: ReplaySettings) -> Option<Entry> {
     let deliveries: Vec<NewDelivery> =
         planned.wishes().into_iter().map(|wish| wish.delivery.clone()).collect();
     let Content::Whole(notification) = &planned.source.subject.content else { return None };
@@ -277,7 +281,7 @@ pub(crate) fn entry(
     received: ReceivedMessage,
     notification: &Notification,
     mut deliveries: Vec<NewDelivery>,
-    how: Live,
+    how: ReplaySettings,
 ) -> Entry {
     // What can be read as a notification can be read to be sent, but for texts that are none: these stay as they are.
     let renewed = if how.keep_ids { None } else { renewed(&received) };

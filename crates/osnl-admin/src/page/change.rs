@@ -2,7 +2,7 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{ChangeResult, PauseResult, ProbeResult, Refusal, Request, Which};
+use osnl::control::{ChangeResult, ControlRequest, PauseResult, ProbeResult, RequestRefusal, Which};
 
 use super::deliveries::{fields, request, written};
 use super::{Caller, Frame, Place, ask, bad, html, text, to};
@@ -50,7 +50,11 @@ enum Verb {
 }
 
 /// Shows the effect that the change would have.
-pub(super) async fn preview(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+pub(super) async fn preview(
+    place: Place<'_>,
+    caller: &Caller,
+    query: &str,
+) -> Result<Answer, RequestRefusal> {
     let mut wish = wish(query)?;
     allowed(place)?;
     let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
@@ -69,7 +73,7 @@ pub(super) async fn preview(place: Place<'_>, caller: &Caller, query: &str) -> R
 }
 
 /// Makes the change.
-pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, Refusal> {
+pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, RequestRefusal> {
     let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
     let wish = wish(&query)?;
     allowed(place)?;
@@ -78,23 +82,23 @@ pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Resu
 }
 
 /// Pauses, resumes, or probes an action, and shows the overview.
-pub(super) async fn action(place: Place<'_>, body: &[u8]) -> Result<Answer, Refusal> {
+pub(super) async fn action(place: Place<'_>, body: &[u8]) -> Result<Answer, RequestRefusal> {
     allowed(place)?;
     let (Some(action), Some(change)) = (text::field(body, "action"), text::field(body, "change")) else {
         return Err(bad("the form has no action or no change"));
     };
     let by = place.by.to_owned();
     match &*change {
-        "pause" => ask::<PauseResult>(place, &Request::Pause { action, by }).await.map(drop)?,
-        "resume" => ask::<PauseResult>(place, &Request::Resume { action, by }).await.map(drop)?,
-        "probe" => ask::<ProbeResult>(place, &Request::Probe { action, by }).await.map(drop)?,
+        "pause" => ask::<PauseResult>(place, &ControlRequest::Pause { action, by }).await.map(drop)?,
+        "resume" => ask::<PauseResult>(place, &ControlRequest::Resume { action, by }).await.map(drop)?,
+        "probe" => ask::<ProbeResult>(place, &ControlRequest::Probe { action, by }).await.map(drop)?,
         _ => return Err(bad("a change of an action is pause, resume, or probe")),
     }
     Ok(to("/"))
 }
 
-pub(super) fn allowed(place: Place<'_>) -> Result<(), Refusal> {
-    let denied = |denial: Denial| Refusal {
+pub(super) fn allowed(place: Place<'_>) -> Result<(), RequestRefusal> {
+    let denied = |denial: Denial| RequestRefusal {
         code: osnl::control::Code::Forbidden,
         message: answer::reason(denial).to_owned(),
     };
@@ -111,7 +115,7 @@ pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>) -> Optio
     until.clone()
 }
 
-fn wish(query: &str) -> Result<Wish, Refusal> {
+fn wish(query: &str) -> Result<Wish, RequestRefusal> {
     let mut fields = fields(query)?;
     let mut take = |name: &str| {
         let at = fields.iter().position(|(known, _)| known == name);
@@ -128,7 +132,7 @@ fn wish(query: &str) -> Result<Wish, Refusal> {
         }
     };
     match request("/deliveries", &written(&fields))? {
-        Request::List { filter, .. } => Ok(Wish { change, filter, fields }),
+        ControlRequest::List { filter, .. } => Ok(Wish { change, filter, fields }),
         _ => Err(bad("this is not a search of deliveries")),
     }
 }
@@ -151,13 +155,13 @@ impl Wish {
         }
     }
 
-    fn request(&self, dry_run: bool, by: &str) -> Request {
+    fn request(&self, dry_run: bool, by: &str) -> ControlRequest {
         let (filter, by) = (self.filter.clone(), by.to_owned());
         match &self.change {
-            Verb::Retry => Request::Retry { filter, out_of_order: false, dry_run, by },
-            Verb::Release => Request::Release { filter, dry_run, by },
-            Verb::Discard => Request::Discard { filter, dry_run, by },
-            Verb::Move(to) => Request::Move { filter, to: to.clone(), dry_run, by },
+            Verb::Retry => ControlRequest::Retry { filter, out_of_order: false, dry_run, by },
+            Verb::Release => ControlRequest::Release { filter, dry_run, by },
+            Verb::Discard => ControlRequest::Discard { filter, dry_run, by },
+            Verb::Move(to) => ControlRequest::Move { filter, to: to.clone(), dry_run, by },
         }
     }
 

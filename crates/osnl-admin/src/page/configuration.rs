@@ -2,7 +2,7 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{ConfigurationReport, LastReload, Refusal, ReloadResult, Request, moment};
+use osnl::control::{ConfigurationReport, ControlRequest, LastReload, ReloadResult, RequestRefusal, moment};
 use osnl::native::DocSection;
 
 use super::{Caller, Frame, Place, after, ask, change, html, text, to};
@@ -43,7 +43,7 @@ struct ValueRow {
     from: String,
 }
 
-pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
     let ConfigurationReport { loaded, document, warnings, last_reload } =
         place.handler.configuration().await?;
     let (shown, next) = after(&document.sections, query, LISTED, |section| &section.heading);
@@ -59,9 +59,9 @@ pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Resu
 }
 
 /// Asks the daemon to read its configuration again; the page behind it shows the result.
-pub(super) async fn reload(place: Place<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn reload(place: Place<'_>) -> Result<Answer, RequestRefusal> {
     change::allowed(place)?;
-    ask::<ReloadResult>(place, &Request::Reload { by: place.by.to_owned() }).await?;
+    ask::<ReloadResult>(place, &ControlRequest::Reload { by: place.by.to_owned() }).await?;
     Ok(to("/configuration"))
 }
 

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use hyper::{Method, StatusCode};
-use osnl::control::{Delivery, List, Message, Refusal, Request, Show, millis};
+use osnl::control::{ControlRequest, Delivery, List, MaskedMessage, RequestRefusal, Show, millis};
 use osnl::journal::sqlite::Phase;
 use serde_json::json;
 
@@ -90,7 +90,7 @@ struct AttemptRow {
     request: String,
 }
 
-pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
     let given = fields(query)?;
     let value = |name: &str| {
         given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
@@ -106,7 +106,7 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
         limited.push(("limit".to_owned(), LISTED.to_string()));
     }
     let mut request = request("/deliveries", &written(&limited))?;
-    if let Request::List { count_at_most, .. } = &mut request {
+    if let ControlRequest::List { count_at_most, .. } = &mut request {
         *count_at_most = Some(COUNTED);
     }
     let list: List = ask(place, &request).await?;
@@ -151,7 +151,7 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
     Ok(html(StatusCode::OK, &page))
 }
 
-pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<Answer, Refusal> {
+pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<Answer, RequestRefusal> {
     let show: Show = ask(place, &request(&format!("/deliveries/{id}"), "")?).await?;
     let delivery = &show.delivery;
     let attempts = show.attempts.iter().map(|attempt| AttemptRow {
@@ -206,7 +206,7 @@ fn changes(delivery: &Delivery) -> Vec<&'static str> {
 }
 
 /// The request of an address of the API.
-pub(super) fn request(path: &str, query: &str) -> Result<Request, Refusal> {
+pub(super) fn request(path: &str, query: &str) -> Result<ControlRequest, RequestRefusal> {
     match api::find(&Method::GET, path) {
         Lookup::Route(route, members) => route.request(members, query, b"", "").map_err(bad),
         Lookup::OtherMethod(_) | Lookup::Nothing => Err(bad("there is no such page")),
@@ -214,7 +214,7 @@ pub(super) fn request(path: &str, query: &str) -> Result<Request, Refusal> {
 }
 
 /// The fields of a query that have a value, decoded: a form sends those that are empty too.
-pub(super) fn fields(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+pub(super) fn fields(query: &str) -> Result<Vec<(String, String)>, RequestRefusal> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let filled = pairs.filter(|(_, value)| !value.is_empty());
     filled
@@ -306,7 +306,7 @@ fn facts(show: &Show) -> Vec<(&'static str, String)> {
     facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
 
-fn message(message: &Message, delivery: &Delivery) -> Vec<(&'static str, String)> {
+fn message(message: &MaskedMessage, delivery: &Delivery) -> Vec<(&'static str, String)> {
     let again = if message.redelivered { ", redelivered" } else { "" };
     let facts = [
         (

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{Code, Refusal, RuleTrial, TrialReport, TriedEvent};
+use osnl::control::{Code, RequestRefusal, RuleTrial, TrialReport, TriedEvent};
 
 use super::{Caller, Frame, Place, bad, html, text};
 use crate::answer::{self, Answer};
@@ -34,7 +34,7 @@ struct VerdictView {
 }
 
 /// Shows the form; with a message that matched no rule or a delivery, the verdicts on its event.
-pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
     let field = |name: &str| text::field(query.as_bytes(), name).filter(|value| !value.is_empty());
     let tried = match (field("unmatched"), field("delivery")) {
         (None, None) => None,
@@ -53,7 +53,7 @@ pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Resu
 }
 
 /// Tries the text of the form.
-pub(super) async fn pasted(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, Refusal> {
+pub(super) async fn pasted(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, RequestRefusal> {
     let event = text::field(body, "event").ok_or_else(|| bad("the form has no event"))?;
     match place.handler.try_event(TriedEvent::Text(event)).await {
         Ok(reports) => Ok(html(StatusCode::OK, &ExplainPage::new(place, caller, &reports, String::new()))),

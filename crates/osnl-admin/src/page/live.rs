@@ -4,7 +4,7 @@ use askama::Template;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
-use osnl::control::{Refusal, moment};
+use osnl::control::{RequestRefusal, moment};
 use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND, MOST_READERS};
 use serde::Serialize;
 
@@ -63,7 +63,7 @@ struct Wish {
     after: Option<u64>,
 }
 
-pub(super) fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+pub(super) fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
     let wish = wish(query)?;
     let events = place.handler.live_events().look(&wish.filter);
     let page = LivePage {
@@ -100,7 +100,7 @@ pub(super) fn stream(pages: &Pages, place: Place<'_>, caller: &Caller, head: &Pa
     answer::events(EventStream::new(reader, write, is_open, pages.ends.clone()))
 }
 
-fn wish(query: &str) -> Result<Wish, Refusal> {
+fn wish(query: &str) -> Result<Wish, RequestRefusal> {
     let read = query::read(query, &OPTIONS).map_err(bad)?;
     let option = |name: &str| {
         let value = read.get(name).and_then(|value| value.as_str()).unwrap_or_default();

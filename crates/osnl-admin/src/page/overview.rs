@@ -3,7 +3,8 @@
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{
-    JournalStatus, LagStatus, ListenerStatus, Problem, Refusal, Severity, TargetReport, ago, span,
+    JournalStatus, LagStatus, ListenerStatus, Problem, ProblemSeverity, RequestRefusal, TargetReport, ago,
+    span,
 };
 
 use super::plot::Plot;
@@ -78,7 +79,7 @@ pub(super) async fn page(
     caller: &Caller,
     history: &SharedHistory,
     query: &str,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, RequestRefusal> {
     let status = place.handler.status().await?;
     let mut frame = Frame::new(place, caller, "Overview", "/");
     frame.refresh = (query == "refresh=10").then_some(10);
@@ -111,8 +112,8 @@ pub(super) async fn page(
 impl ProblemView {
     fn new(problem: &Problem) -> Self {
         let (tone, severity) = match problem.severity {
-            Severity::Critical => ("bad", "Critical"),
-            Severity::Warning => ("warn", "Warning"),
+            ProblemSeverity::Critical => ("bad", "Critical"),
+            ProblemSeverity::Warning => ("warn", "Warning"),
         };
         Self {
             tone,

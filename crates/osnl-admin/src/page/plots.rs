@@ -2,7 +2,7 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{Code, Refusal};
+use osnl::control::{Code, RequestRefusal};
 
 use super::plot::{Plot, Span, Unit, Values};
 use super::{Caller, Frame, Place, bad, html, text};
@@ -51,7 +51,7 @@ pub(super) fn page(
     caller: &Caller,
     history: &History,
     query: &str,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, RequestRefusal> {
     let read = query::read(query, &OPTIONS).map_err(bad)?;
     let option =
         |name: &str| read.get(name).and_then(|value| value.as_str()).filter(|value| !value.is_empty());
@@ -65,7 +65,7 @@ pub(super) fn page(
         None => Some(history.all()),
         Some(action) => history.actions().find(|(name, _)| *name == action).map(|(_, series)| series),
     };
-    let series = series.ok_or_else(|| Refusal {
+    let series = series.ok_or_else(|| RequestRefusal {
         code: Code::NotFound,
         message: format!("there is no plot of the action {}", action.unwrap_or_default()),
     })?;

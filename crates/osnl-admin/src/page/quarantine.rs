@@ -3,7 +3,8 @@
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{
-    QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, Refusal, Request, WhichMessages,
+    ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, RequestRefusal,
+    WhichMessages,
 };
 
 use super::change::{ChangePage, Confirm, NAMED, allowed, and_more, until_now, without_until};
@@ -44,7 +45,7 @@ struct QuarantinedPage {
     text: String,
 }
 
-pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
     let given = fields(query)?;
     let list: QuarantineList = ask(place, &request("/quarantine", &written(&given))?).await?;
     let asked: Vec<_> = given.into_iter().filter(|(name, _)| name != "after").collect();
@@ -72,7 +73,7 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
     Ok(html(StatusCode::OK, &page))
 }
 
-pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<Answer, Refusal> {
+pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<Answer, RequestRefusal> {
     let show: QuarantineShow = ask(place, &request(&format!("/quarantine/{id}"), "")?).await?;
     let message = &show.message;
     let again = if message.redelivered { ", redelivered" } else { "" };
@@ -121,7 +122,11 @@ enum Verb {
 }
 
 /// Shows which messages would be changed.
-pub(super) async fn preview(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+pub(super) async fn preview(
+    place: Place<'_>,
+    caller: &Caller,
+    query: &str,
+) -> Result<Answer, RequestRefusal> {
     allowed(place)?;
     let mut wish = Wish::read(query)?;
     let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
@@ -135,7 +140,7 @@ pub(super) async fn preview(place: Place<'_>, caller: &Caller, query: &str) -> R
 }
 
 /// Changes the messages.
-pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, Refusal> {
+pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, RequestRefusal> {
     allowed(place)?;
     let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
     let wish = Wish::read(&query)?;
@@ -144,7 +149,7 @@ pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Resu
 }
 
 impl Wish {
-    fn read(query: &str) -> Result<Self, Refusal> {
+    fn read(query: &str) -> Result<Self, RequestRefusal> {
         let mut fields = fields(query)?;
         let at = fields.iter().position(|(name, _)| name == "change");
         let verb = match at.map(|at| fields.remove(at).1).as_deref() {
@@ -153,7 +158,7 @@ impl Wish {
             Some(_) | None => return Err(bad("a change of messages is retry or discard")),
         };
         match request("/quarantine", &written(&fields))? {
-            Request::QuarantineList { filter, .. } => Ok(Self { verb, filter, fields }),
+            ControlRequest::QuarantineList { filter, .. } => Ok(Self { verb, filter, fields }),
             _ => Err(bad("this is not a search of the quarantine")),
         }
     }
@@ -173,12 +178,12 @@ impl Wish {
         }
     }
 
-    async fn made(&self, place: Place<'_>, dry_run: bool) -> Result<QuarantineChanges, Refusal> {
+    async fn made(&self, place: Place<'_>, dry_run: bool) -> Result<QuarantineChanges, RequestRefusal> {
         let (filter, by) = (self.filter.clone(), place.by);
         match self.verb {
             Verb::Retry => place.handler.retry_by_rules(&filter, dry_run, by).await,
             Verb::Discard => {
-                ask(place, &Request::QuarantineDiscard { filter, dry_run, by: by.to_owned() }).await
+                ask(place, &ControlRequest::QuarantineDiscard { filter, dry_run, by: by.to_owned() }).await
             }
         }
     }

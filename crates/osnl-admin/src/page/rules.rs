@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{Refusal, RuleReport, RuleSettings, moment};
+use osnl::control::{RequestRefusal, RuleReport, RuleSettings, moment};
 
 use super::{Caller, Frame, Place, after, html, text};
 use crate::answer::Answer;
@@ -39,7 +39,7 @@ struct RuleRow {
     others: String,
 }
 
-pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
     let report = place.handler.rules().await?;
     let (shown, next) = after(&report.rules, query, LISTED, |rule| &rule.name);
     let page = RulesPage {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{Refusal, UnmatchedPage, UnmatchedRow};
+use osnl::control::{RequestRefusal, UnmatchedPage, UnmatchedRow};
 
 use super::{Caller, Frame, Place, bad, html, text};
 use crate::answer::Answer;
@@ -34,7 +34,7 @@ struct MessageRow {
     queue: String,
 }
 
-pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
     let before = text::field(query.as_bytes(), "before").map(|before| before.parse::<u64>());
     let before = before.transpose().map_err(|_| bad("before: not the number of a message"))?;
     let found: UnmatchedPage = place.handler.unmatched(before, LISTED).await?;

@@ -73,7 +73,7 @@ fn bodies_have_the_members_of_their_verbs() {
         for part in route.path.split('/').filter_map(|part| part.strip_prefix('{')) {
             request[part.trim_end_matches('}')] = "x".into();
         }
-        let read = serde_json::from_value::<osnl::control::Request>(request.clone());
+        let read = serde_json::from_value::<osnl::control::ControlRequest>(request.clone());
         assert!(read.is_ok(), "{}: {read:?} of {request}", route.path);
     }
 }
@@ -105,7 +105,7 @@ fn answers_have_the_members_that_are_described_and_no_older_names() {
     check("LeftQueue", members::<of::LeftQueue>(), &[]);
     check("TargetStatus", members::<of::TargetReport>(), &[("status", "state")]);
     check("FailingResource", members::<of::FailingResource>(), &[]);
-    check("LatestFailure", members::<of::Failure>(), &[]);
+    check("LatestFailure", members::<of::AttemptFailure>(), &[]);
     check("Unavailable", members::<of::Unavailable>(), &[]);
     check("ExpiryStatus", members::<of::ExpiryStatus>(), &[]);
     let journal = [("status", "state"), ("unreadable", "quarantined")];
@@ -114,12 +114,12 @@ fn answers_have_the_members_that_are_described_and_no_older_names() {
     check("HeldThere", members::<of::HeldThere>(), &[]);
     check("DeliveryPage", members::<of::List>(), &[]);
     // No request of the API bounds the count.
-    check("DeliveryTotals", members::<of::Totals>(), &[("by_phase", "by_state"), ("more", "")]);
+    check("DeliveryTotals", members::<of::StateTotals>(), &[("by_phase", "by_state"), ("more", "")]);
     let delivery = [("phase", "state"), ("resource", ""), ("attempts", "")];
     check("Delivery", members::<of::Delivery>(), &delivery);
     check("DeliveryDetails", members::<of::Show>(), &[]);
     check("FailedAttempt", members::<of::AttemptAnswer>(), &[]);
-    check("Message", members::<of::Message>(), &[("body_base64", "")]);
+    check("Message", members::<of::MaskedMessage>(), &[("body_base64", "")]);
     check("DeliveryChanges", members::<of::ChangeResult>(), &[]);
     check("NotChangedDelivery", members::<of::RefusedDelivery>(), &[]);
     check("PauseResult", members::<of::PauseResult>(), &[]);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use osnl::control::{ProblemKind, Severity};
+use osnl::control::{ProblemKind, ProblemSeverity};
 use osnl_admin::metrics::{FAMILIES, Format, MetricKind, render, table};
 use regex::Regex;
 use serde::de::DeserializeOwned;
@@ -89,7 +89,7 @@ fn check_query(place: &str, query: &str) {
             for chosen in values.split('|') {
                 let is_known = match (name, label) {
                     ("osnl_attention", "kind") => is_word::<ProblemKind>(chosen),
-                    ("osnl_attention", "severity") => is_word::<Severity>(chosen),
+                    ("osnl_attention", "severity") => is_word::<ProblemSeverity>(chosen),
                     (_, label) => words.get(label).is_none_or(|words| words.contains(chosen)),
                 };
                 assert!(is_known, "{place}: no {label} of {name} is {chosen:?}");

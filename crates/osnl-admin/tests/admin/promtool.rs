@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl::control::{
     LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, PartitionLag, ProblemKind,
-    Severity,
+    ProblemSeverity,
 };
 use osnl::journal::sqlite::RowState;
 use osnl::metrics::Counters;
@@ -91,7 +91,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
         },
         loaded: now,
         is_reloaded: true,
-        problems: [(ProblemKind::ExchangeMissing, Severity::Warning)].into(),
+        problems: [(ProblemKind::ExchangeMissing, ProblemSeverity::Warning)].into(),
         counters,
     }
 }

@@ -2,7 +2,7 @@
 
 mod args;
 
-use osnl::control::{PauseResult, ProbeResult, Request, Status};
+use osnl::control::{ControlRequest, PauseResult, ProbeResult, Status};
 
 use self::args::ActionsListArgs;
 pub(crate) use self::args::{ActionsArgs, ActionsCommand, OneActionArgs};
@@ -17,17 +17,17 @@ pub(crate) fn run(args: &ActionsArgs) -> Exit {
         ActionsCommand::List(args) => list(args),
         ActionsCommand::Probe(args) => probe(args),
         ActionsCommand::Pause(args) => {
-            pause(args, &Request::Pause { action: args.action.clone(), by: asks() })
+            pause(args, &ControlRequest::Pause { action: args.action.clone(), by: asks() })
         }
         ActionsCommand::Resume(args) => {
-            pause(args, &Request::Resume { action: args.action.clone(), by: asks() })
+            pause(args, &ControlRequest::Resume { action: args.action.clone(), by: asks() })
         }
     };
     done.unwrap_or_else(|error| error.complain())
 }
 
 fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
-    let status: Status = Respondent::of(&args.place)?.ask(&Request::Status {})?;
+    let status: Status = Respondent::of(&args.place)?.ask(&ControlRequest::Status {})?;
     Ok(match args.format.format {
         Format::Json => print_json(&status.targets),
         Format::Text => print_tinted(&status::targets(&status), status::tint),
@@ -36,7 +36,7 @@ fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
 
 /// Ends with 0 when the target answers.
 fn probe(args: &OneActionArgs) -> Result<Exit, NoAnswer> {
-    let request = Request::Probe { action: args.action.clone(), by: asks() };
+    let request = ControlRequest::Probe { action: args.action.clone(), by: asks() };
     let probed: ProbeResult = Respondent::of(&args.place)?.ask(&request)?;
     let printed = match args.format.format {
         Format::Json => print_json(&probed),
@@ -69,7 +69,7 @@ fn said(probed: &ProbeResult) -> String {
 }
 
 /// Pauses or resumes, and says what came of it.
-pub(super) fn pause(args: &OneActionArgs, request: &Request) -> Result<Exit, NoAnswer> {
+pub(super) fn pause(args: &OneActionArgs, request: &ControlRequest) -> Result<Exit, NoAnswer> {
     let paused: PauseResult = Respondent::of(&args.place)?.ask(request)?;
     if args.format.format == Format::Json {
         return Ok(print_json(&paused));

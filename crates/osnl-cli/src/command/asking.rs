@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 pub(super) use osnl::control::span as age;
 use osnl::control::{
-    AskError, Client, ControlBackend, ControlHandler, OnProgress, ReachError, Refusal, Request, Where, reach,
-    socket_path,
+    AskError, ControlBackend, ControlClient, ControlHandler, ControlRequest, OnProgress, ReachError,
+    RequestRefusal, Where, reach, socket_path,
 };
 use osnl::native::{self, JournalConf};
 use serde::Serialize;
@@ -59,8 +59,8 @@ impl NoAnswer {
     }
 }
 
-impl From<Refusal> for NoAnswer {
-    fn from(refusal: Refusal) -> Self {
+impl From<RequestRefusal> for NoAnswer {
+    fn from(refusal: RequestRefusal) -> Self {
         use osnl::control::Code;
         let exit = match refusal.code {
             Code::Unavailable | Code::OtherJournal | Code::Forbidden => Exit::Unavailable,
@@ -85,7 +85,7 @@ impl From<ReachError> for NoAnswer {
 
 /// The side that answers.
 pub(super) enum Respondent {
-    Daemon(Box<Client>, Option<PathBuf>),
+    Daemon(Box<ControlClient>, Option<PathBuf>),
     File(Box<ControlHandler>),
 }
 
@@ -140,7 +140,7 @@ impl Respondent {
     /// The same for a request that may take long, told of its progress.
     pub(super) fn ask_telling<T: DeserializeOwned>(
         &mut self,
-        request: &Request,
+        request: &ControlRequest,
         told: OnProgress<'_>,
     ) -> Result<T, NoAnswer> {
         let failed = |error: &dyn std::fmt::Display| NoAnswer::new(Exit::Failed, error.to_string());
@@ -155,7 +155,7 @@ impl Respondent {
         serde_json::from_value(answer).map_err(|error| failed(&error))
     }
 
-    pub(super) fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, NoAnswer> {
+    pub(super) fn ask<T: DeserializeOwned>(&mut self, request: &ControlRequest) -> Result<T, NoAnswer> {
         match self {
             Self::Daemon(client, journal) => client.ask_for(request, journal.as_deref()).map_err(no_answer),
             Self::File(handler) => {

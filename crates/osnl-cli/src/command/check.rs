@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use clap::Args;
 use osnl::action::http::HttpOptions;
-use osnl::control::{Client, Request, Status, socket_path};
+use osnl::control::{ControlClient, ControlRequest, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
-use osnl::native::{self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, User};
+use osnl::native::{self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser};
 use osnl_admin::{Endpoint, Exporter};
 use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};
 use osnl_transport::Thorough;
@@ -71,7 +71,7 @@ pub(crate) struct CheckRunArgs {
 }
 
 pub(crate) fn run(args: &CheckRunArgs) -> Exit {
-    let user = match args.as_user.as_deref().map(User::find).transpose() {
+    let user = match args.as_user.as_deref().map(SystemUser::find).transpose() {
         Ok(user) => user,
         Err(problem) => {
             sources::complain(&format!("--as-user: {problem}"));
@@ -143,7 +143,7 @@ fn unusable_places(native: &Native) -> impl Iterator<Item = Note> {
 }
 
 /// Whether a user can read and write the files of a configuration.
-fn rights(looked: &AnyConf, user: &User, args: &CheckArgs) -> Vec<Probe> {
+fn rights(looked: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe> {
     match looked {
         AnyConf::Native(loaded) => loaded.rights_of(user),
         AnyConf::OssWatcher(loaded) => loaded.native.rights_with(user, &loaded.files),
@@ -166,14 +166,14 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     let unknown = |error: &dyn std::fmt::Display| {
         OwnDaemon::Unknown(format!("{}: {error}", socket_path(&folder).display()))
     };
-    let mut client = match Client::connect(&folder, PATIENCE) {
+    let mut client = match ControlClient::connect(&folder, PATIENCE) {
         Ok(client) => client,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return OwnDaemon::Stopped;
         }
         Err(error) => return unknown(&error),
     };
-    let status: Status = match client.ask_for(&Request::Status {}, None) {
+    let status: Status = match client.ask_for(&ControlRequest::Status {}, None) {
         Ok(status) => status,
         Err(error) => return unknown(&error),
     };

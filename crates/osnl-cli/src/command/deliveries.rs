@@ -5,7 +5,7 @@ mod list;
 mod show;
 pub(super) mod who;
 
-use osnl::control::{ChangeResult, Request, Which};
+use osnl::control::{ChangeResult, ControlRequest, Which};
 
 pub(crate) use self::args::DeliveriesArgs;
 use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
@@ -26,36 +26,38 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, NoAnswer> {
     match command {
         DeliveriesCommand::List(args) => list::run(args),
         DeliveriesCommand::Show(args) => show::run(args),
-        DeliveriesCommand::Retry(args) => change(&args.change, false, &|filter, dry_run| Request::Retry {
-            filter,
-            out_of_order: args.out_of_order,
-            dry_run,
-            by: by(),
+        DeliveriesCommand::Retry(args) => change(&args.change, false, &|filter, dry_run| {
+            ControlRequest::Retry { filter, out_of_order: args.out_of_order, dry_run, by: by() }
         }),
         DeliveriesCommand::Discard(args) => {
             // By number somebody has looked at each of them.
             let ask = args.change.ids.is_empty() && !args.yes;
-            change(&args.change, ask, &|filter, dry_run| Request::Discard { filter, dry_run, by: by() })
+            change(&args.change, ask, &|filter, dry_run| ControlRequest::Discard {
+                filter,
+                dry_run,
+                by: by(),
+            })
         }
-        DeliveriesCommand::Release(args) => {
-            change(&args.change, false, &|filter, dry_run| Request::Release { filter, dry_run, by: by() })
-        }
-        DeliveriesCommand::Move(args) => change(&args.change, false, &|filter, dry_run| Request::Move {
-            filter,
-            to: args.to.clone(),
-            dry_run,
-            by: by(),
+        DeliveriesCommand::Release(args) => change(&args.change, false, &|filter, dry_run| {
+            ControlRequest::Release { filter, dry_run, by: by() }
+        }),
+        DeliveriesCommand::Move(args) => change(&args.change, false, &|filter, dry_run| {
+            ControlRequest::Move { filter, to: args.to.clone(), dry_run, by: by() }
         }),
         DeliveriesCommand::Pause(args) => {
-            actions::pause(args, &Request::Pause { action: args.action.clone(), by: by() })
+            actions::pause(args, &ControlRequest::Pause { action: args.action.clone(), by: by() })
         }
         DeliveriesCommand::Resume(args) => {
-            actions::pause(args, &Request::Resume { action: args.action.clone(), by: by() })
+            actions::pause(args, &ControlRequest::Resume { action: args.action.clone(), by: by() })
         }
     }
 }
 
-fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request) -> Result<Exit, NoAnswer> {
+fn change(
+    args: &ChangeArgs,
+    ask: bool,
+    request: &dyn Fn(Which, bool) -> ControlRequest,
+) -> Result<Exit, NoAnswer> {
     let filter = which(&args.ids, &args.filter);
     if filter == Which::default() && !args.how.all {
         let why = "give the ids of deliveries, a filter such as --action, or --all";
@@ -102,9 +104,9 @@ fn which(ids: &[String], filter: &FilterArgs) -> Which {
     }
 }
 
-fn changed(request: &Request, changes: &ChangeResult) -> String {
+fn changed(request: &ControlRequest, changes: &ChangeResult) -> String {
     let what = match request {
-        Request::Retry { .. } if !changes.dry_run => "will be retried",
+        ControlRequest::Retry { .. } if !changes.dry_run => "will be retried",
         other => other.changed_word(),
     };
     let would = if changes.dry_run { "would be " } else { "" };
@@ -120,14 +122,14 @@ fn changed(request: &Request, changes: &ChangeResult) -> String {
 }
 
 /// The reason that a change found nothing to change.
-fn why_none(request: &Request) -> &'static str {
+fn why_none(request: &ControlRequest) -> &'static str {
     match request {
-        Request::Retry { .. } => "no dead letter matches",
-        Request::Release { .. } => {
+        ControlRequest::Retry { .. } => "no dead letter matches",
+        ControlRequest::Release { .. } => {
             "no held delivery matches; deliveries that wait for a held target need no release (to call it now: osnl \
              actions probe ACTION)"
         }
-        Request::Move { .. } => "no pending or held delivery matches",
+        ControlRequest::Move { .. } => "no pending or held delivery matches",
         _ => "no pending, held, or dead delivery matches",
     }
 }

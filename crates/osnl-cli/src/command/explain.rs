@@ -16,7 +16,7 @@ mod counts;
 
 use std::path::{Path, PathBuf};
 
-use osnl::explain::{RuleVerdict, Ruling, Subject, explain};
+use osnl::explain::{ExplainedEvent, RuleVerdict, Ruling, explain};
 use osnl::native::{JournalConf, Native};
 use osnl::unmatched::{self, UnmatchedMessage};
 use serde_json::{Value, json};
@@ -74,14 +74,15 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
 }
 
 /// Returns the events to explain, by name.
-fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>, Refusal> {
+fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedEvent)>, Refusal> {
     if let Some(wanted) = &args.unmatched {
         let found = ring(conf)?;
         let mut found: Vec<_> =
             found.into_iter().filter(|unmatched| args.wants(unmatched, wanted.as_ref())).collect();
         let first = found.len().saturating_sub(args.limit() as usize);
-        let last =
-            found.drain(first..).map(|unmatched| ("unmatched".to_owned(), Subject::unmatched(&unmatched)));
+        let last = found
+            .drain(first..)
+            .map(|unmatched| ("unmatched".to_owned(), ExplainedEvent::unmatched(&unmatched)));
         return Ok(last.collect());
     }
     if args.journal || args.pick.is_given() {
@@ -89,13 +90,13 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>,
         let kept = args.pick.events(&journal, args.limit(), true)?;
         let asked = journal.asked_for(&kept)?;
         let named = kept.iter().zip(asked).map(|(kept, asked)| {
-            (format!("event {}", kept.number), Subject::received(&kept.received).with_asked(asked))
+            (format!("event {}", kept.number), ExplainedEvent::received(&kept.received).with_asked(asked))
         });
         return Ok(named.collect());
     }
     let files = saved_events::files(&args.file)?;
     let budget = conf.budget();
-    let subject = |saved| Subject::saved(saved, &budget);
+    let subject = |saved| ExplainedEvent::saved(saved, &budget);
     Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), subject(saved))).collect())
 }
 
@@ -133,7 +134,7 @@ fn ring_place(conf: &Native) -> Result<PathBuf, Refusal> {
     }
 }
 
-fn text(name: &str, subject: &Subject, verdicts: &[RuleVerdict]) -> String {
+fn text(name: &str, subject: &ExplainedEvent, verdicts: &[RuleVerdict]) -> String {
     let mut text = about(name, subject);
     for found in verdicts {
         text.push_str(&format!("\n  {}", verdict(found)));
@@ -146,7 +147,7 @@ fn text(name: &str, subject: &Subject, verdicts: &[RuleVerdict]) -> String {
     text
 }
 
-fn object(name: &str, subject: &Subject, verdicts: &[RuleVerdict]) -> Value {
+fn object(name: &str, subject: &ExplainedEvent, verdicts: &[RuleVerdict]) -> Value {
     let rules = verdicts.iter().map(|verdict| {
         let mut object = verdict_json(verdict);
         if let Ruling::Fires(effects) = &verdict.ruling {

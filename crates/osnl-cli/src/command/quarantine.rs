@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl::control::{
-    QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, Request, WhichMessages,
+    ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, WhichMessages,
 };
 
 use self::args::WhichArgs;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &QuarantineArgs) -> Exit {
 
 fn list(args: &QuarantineListArgs) -> Result<Exit, NoAnswer> {
     let request =
-        Request::QuarantineList { filter: which(&args.which), after: args.after, limit: args.limit };
+        ControlRequest::QuarantineList { filter: which(&args.which), after: args.after, limit: args.limit };
     let list: QuarantineList = Respondent::of(&args.ask.place)?.ask(&request)?;
     Ok(match args.ask.format.format {
         Format::Json => print_json(&list),
@@ -54,7 +54,7 @@ fn list(args: &QuarantineListArgs) -> Result<Exit, NoAnswer> {
 }
 
 fn show(args: &QuarantineShowArgs) -> Result<Exit, NoAnswer> {
-    let request = Request::QuarantineShow { id: args.id, raw: false };
+    let request = ControlRequest::QuarantineShow { id: args.id, raw: false };
     let show: QuarantineShow = Respondent::of(&args.ask.place)?.ask(&request)?;
     Ok(match args.ask.format.format {
         Format::Json => print_json(&show),
@@ -63,7 +63,7 @@ fn show(args: &QuarantineShowArgs) -> Result<Exit, NoAnswer> {
 }
 
 fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
-    let request = Request::QuarantineShow { id: args.id, raw: true };
+    let request = ControlRequest::QuarantineShow { id: args.id, raw: true };
     let show: QuarantineShow = Respondent::of(&args.place)?.ask(&request)?;
     let failed = |why: String| NoAnswer::new(Exit::Failed, why);
     let body = BASE64_STANDARD.decode(show.body_base64.unwrap_or_default());
@@ -92,7 +92,7 @@ fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
 fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     let filter = named(&args.which, args.how.all)?;
     let mut respondent = Respondent::of(&args.ask.place)?;
-    let request = |dry_run| Request::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
+    let request = |dry_run| ControlRequest::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
     // By number the operator has looked at each of them.
     if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {
         let would: QuarantineChanges = respondent.ask(&request(true))?;

@@ -1,7 +1,7 @@
 //! `osnl reload`: the daemon reads its configuration again; what has changed is printed, or why nothing was.
 
 use clap::Args;
-use osnl::control::{ReloadResult, Request};
+use osnl::control::{ControlRequest, ReloadResult};
 use osnl::daemon::ReloadRefusalReason;
 
 use super::asking::{NoAnswer, Respondent, print, print_json, short};
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &ReloadArgs) -> Exit {
 
 fn ask(args: &ReloadArgs) -> Result<ReloadResult, NoAnswer> {
     let mut daemon = Respondent::of_daemon(&args.place)?;
-    daemon.ask(&Request::Reload { by: super::deliveries::who::asks() })
+    daemon.ask(&ControlRequest::Reload { by: super::deliveries::who::asks() })
 }
 
 fn text(reloaded: &ReloadResult) -> String {
@@ -78,7 +78,7 @@ fn text(reloaded: &ReloadResult) -> String {
 #[cfg(test)]
 mod tests {
     use osnl::daemon::SectionChange;
-    use osnl::native::ChangeKind;
+    use osnl::native::SectionChangeKind;
 
     use super::*;
 
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(text(&nothing), "reloaded: the configuration is the same as before\n");
         let change = SectionChange {
             section: "action:roles".to_owned(),
-            what: ChangeKind::Changed,
+            what: SectionChangeKind::Changed,
             options: vec!["api_url".to_owned(), "timeout".to_owned()],
             effect: "applies to the next attempt".to_owned(),
         };

@@ -18,12 +18,12 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use osnl::control::RequestProgress;
-use osnl::explain::{Ruling, Subject};
+use osnl::explain::{ExplainedEvent, Ruling};
 use osnl::journal::Journal as _;
 use osnl::journal::sqlite::{DeliveryListRow, Moment, Phase, RowState, SqliteJournal};
 use osnl::metrics::Counters;
 use osnl::native::{JournalConf, Native, Preview};
-use osnl::replay::{self, EventPlan, Live, Source, Wish};
+use osnl::replay::{self, EventPlan, ReplayEvent, ReplaySettings, RequestedDelivery};
 use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
@@ -80,7 +80,9 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
     }
     let (appended, copies) = match daemon {
         Some(daemon) => daemon.append(&planned, args.keep_ids)?,
-        None => append(conf, &planned, Live { keep_ids: args.keep_ids, ..Live::default() })?,
+        None => {
+            append(conf, &planned, ReplaySettings { keep_ids: args.keep_ids, ..ReplaySettings::default() })?
+        }
     };
     match args.format {
         Format::Text => {
@@ -117,12 +119,12 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Refus
 }
 
 /// The events by name, in their order, each with what was done about it before.
-fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Refusal> {
+fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)>, Refusal> {
     if args.file.is_empty() {
         let kept = args.pick.events(&KeptEvents::of(conf)?, args.limit, false)?;
         return Ok(kept
             .into_iter()
-            .map(|kept| (format!("event {}", kept.number), Source::kept(kept)))
+            .map(|kept| (format!("event {}", kept.number), ReplayEvent::kept(kept)))
             .collect());
     }
     if args.pick.is_given() {
@@ -134,7 +136,7 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
     files.truncate(args.limit as usize);
     let budget = conf.budget();
     let id = |saved: &osnl::saved::RecordedEvent| {
-        Subject::saved(saved, &budget).notification()?.message_id.clone()
+        ExplainedEvent::saved(saved, &budget).notification()?.message_id.clone()
     };
     let ids: HashSet<String> = files.iter().filter_map(|(_, saved)| id(saved)).collect();
     let mut before = match &conf.journal {
@@ -144,7 +146,7 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
     };
     let with_before = files.into_iter().map(|(name, saved)| {
         let rows = id(&saved).and_then(|id| before.remove(&id)).unwrap_or_default();
-        (format!("{name}:{}", saved.line), Source::saved(saved, &budget, rows))
+        (format!("{name}:{}", saved.line), ReplayEvent::saved(saved, &budget, rows))
     });
     Ok(with_before.collect())
 }
@@ -153,7 +155,7 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
 const AT_ONCE: usize = 256;
 
 /// Returns the number of appended events, and the number of known ones among them.
-fn append(conf: &Native, planned: &[EventPlan], how: Live) -> Result<(u64, u64), Refusal> {
+fn append(conf: &Native, planned: &[EventPlan], how: ReplaySettings) -> Result<(u64, u64), Refusal> {
     let options = match &conf.journal {
         JournalConf::Sqlite(options) => options,
         JournalConf::Shared(options) => {
@@ -207,7 +209,8 @@ impl Sums {
             sums.firing += usize::from(!wishes.is_empty());
             sums.deliveries += wishes.len();
             sums.delivered += wishes.iter().filter(|wish| wish.was_delivered()).count();
-            let is_pending = |wish: &&Wish| wish.before.as_ref().is_some_and(|row| row.state.is_open());
+            let is_pending =
+                |wish: &&RequestedDelivery| wish.before.as_ref().is_some_and(|row| row.state.is_open());
             sums.pending += wishes.iter().copied().filter(is_pending).count();
         }
         sums
@@ -270,7 +273,7 @@ fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {
     text
 }
 
-fn before(wish: &Wish) -> String {
+fn before(wish: &RequestedDelivery) -> String {
     let Some(row) = &wish.before else { return "not delivered before".to_owned() };
     let ended = row.ended.map_or(String::new(), |at| format!(" at {}", time(at)));
     let reason = row.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
@@ -300,8 +303,9 @@ fn object(name: &str, plan: &EventPlan) -> Value {
         if let Ruling::Fires(effects) = &rule.verdict.ruling {
             let actions = effects.iter().map(|effect| {
                 let mut object = would_json(effect);
-                let same =
-                    |wish: &&Wish| wish.delivery.action == effect.action && wish.delivery.key == effect.key;
+                let same = |wish: &&RequestedDelivery| {
+                    wish.delivery.action == effect.action && wish.delivery.key == effect.key
+                };
                 let wish = rule.wishes.iter().find(same);
                 object["left_out"] = json!(wish.is_none());
                 object["before"] = wish.and_then(|wish| wish.before.as_ref()).map(row).unwrap_or_default();

@@ -6,7 +6,7 @@ mod watch;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, ago, size};
+use osnl::control::{ControlRequest, JournalStatus, LeftQueue, ListenerStatus, Status, ago, size};
 
 use super::asking::{
     NoAnswer, Respondent, age, breadth, clean, print, print_json, print_tinted, short, table_within,
@@ -82,7 +82,7 @@ fn plug_in((text, exit): (String, Exit)) -> Exit {
 }
 
 fn look(place: &PlaceArgs) -> Result<Status, NoAnswer> {
-    Respondent::of(place)?.ask(&Request::Status {})
+    Respondent::of(place)?.ask(&ControlRequest::Status {})
 }
 
 fn text(status: &Status) -> String {

@@ -19,7 +19,7 @@ mod report;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use osnl::explain::{RuleVerdict, Ruling, Subject, explain};
+use osnl::explain::{ExplainedEvent, RuleVerdict, Ruling, explain};
 use osnl::native::Native;
 use osnl::rule::Mode;
 
@@ -99,7 +99,7 @@ fn outcome<'a>(conf: &Native, case: &'a Case) -> Outcome<'a> {
 }
 
 /// Returns the differences from the expectation.
-fn said(conf: &Native, subject: &Subject, listener: Option<&str>, case: &Case) -> Vec<String> {
+fn said(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>, case: &Case) -> Vec<String> {
     let verdicts = explain(conf, subject, listener);
     let mut problems = Vec::new();
     for found in &verdicts {

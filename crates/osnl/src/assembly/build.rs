@@ -13,7 +13,7 @@ use osnl_journal::state_lock::StateLock;
 use super::canary;
 use super::error::BuildError;
 use super::orphans::follow_releases;
-use super::parts::{Parts, Transports, real};
+use super::parts::{AssemblyParts, Transports, real};
 use super::silence;
 use crate::action::Action;
 use crate::action::driver::{BuildContext, EarlierRows, Interest, Logins, SharedObserver};
@@ -64,7 +64,7 @@ impl Native {
         transports: Transports<'_>,
         http: &HttpOptions,
         counters: &Arc<Counters>,
-    ) -> Result<(Daemon, Parts, Arc<ControlHandler>), BuildError> {
+    ) -> Result<(Daemon, AssemblyParts, Arc<ControlHandler>), BuildError> {
         let logins = Logins::default();
         if let Some(folder) = self.state_folder() {
             crate::state_dir::judge(&folder)?;
@@ -83,7 +83,7 @@ impl Native {
             journal.hold_suspects(in_hand.take_suspects());
         }
         let guards = Arc::new(self.guards());
-        let mut parts = Parts {
+        let mut parts = AssemblyParts {
             in_hand: Arc::new(in_hand),
             http: http.clone(),
             state_folder: state_folder.clone(),
@@ -324,7 +324,7 @@ impl ActionConf {
     }
 
     /// Builds the parts that its attempts are made with.
-    pub(super) fn setup(&self, parts: &Parts) -> Result<Setup, BuildError> {
+    pub(super) fn setup(&self, parts: &AssemblyParts) -> Result<Setup, BuildError> {
         let action = self.driver.conf().action(&BuildContext {
             name: &self.name,
             http: &parts.http,
@@ -346,14 +346,14 @@ impl ActionConf {
     }
 
     /// Returns the source of data that no event contains, if the driver has one.
-    fn completing(&self, parts: &Parts) -> Option<Arc<dyn Prepare>> {
+    fn completing(&self, parts: &AssemblyParts) -> Option<Arc<dyn Prepare>> {
         let traits = self.driver.conf().traits();
         let step = parts.asking.get(traits.asks?)?;
         parts.observer.clone()?.preparation(&traits.interest?, step)
     }
 
     /// The loop of its deliveries, not begun.
-    pub(super) fn delivery_loop(&self, parts: &Parts) -> Result<DeliveryLoop, BuildError> {
+    pub(super) fn delivery_loop(&self, parts: &AssemblyParts) -> Result<DeliveryLoop, BuildError> {
         let Setup { action, settings, preparation, fallback } = self.setup(parts)?;
         let (journal, counters) = (parts.journal.clone(), parts.counters.clone());
         let delivery = DeliveryLoop::new(self.name.clone(), action, journal, settings, counters);

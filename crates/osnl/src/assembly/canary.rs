@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::control::Store;
-use crate::daemon::{DaemonState, Service};
+use crate::daemon::{DaemonState, ServiceTask};
 use crate::journal::shared::SharedJournal;
 use crate::listener::ListenerState;
 use crate::metrics::{Canary, Counters};
@@ -28,10 +28,10 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// The transport of the canary's listener, which a reload may replace.
 #[derive(Clone, Default)]
-pub(super) struct Way(Arc<Mutex<Option<Place>>>);
+pub(super) struct Way(Arc<Mutex<Option<CanaryPlace>>>);
 
 /// A transport and an exchange.
-type Place = (Arc<dyn Transport>, String);
+type CanaryPlace = (Arc<dyn Transport>, String);
 
 impl Way {
     /// From now on it goes there: to this exchange.
@@ -39,7 +39,7 @@ impl Way {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((transport, exchange.to_owned()));
     }
 
-    fn now(&self) -> Option<Place> {
+    fn now(&self) -> Option<CanaryPlace> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -89,7 +89,7 @@ pub(super) fn send(
     daemon: Arc<DaemonState>,
     records: SharedRecords,
     counters: Arc<Counters>,
-) -> Service {
+) -> ServiceTask {
     Box::new(|end| {
         Box::pin(async move {
             let canary = &counters.series.canary;

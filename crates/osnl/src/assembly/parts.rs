@@ -34,7 +34,7 @@ pub(super) type MakeTransport =
 
 /// See the [module](self).
 #[derive(Clone)]
-pub(super) struct Parts {
+pub(super) struct AssemblyParts {
     pub(super) http: HttpOptions,
     /// The directory of the state that outlives the process.
     pub(super) state_folder: Option<PathBuf>,
@@ -77,7 +77,7 @@ fn place(conf: &ListenerConf) -> String {
     format!("{}{}", conf.transport_url.to_string_with_secrets(), conf.driver_options())
 }
 
-impl Parts {
+impl AssemblyParts {
     /// Observes for the actions of this configuration from now on.
     pub(super) fn serve(&self, native: &Native) {
         if let Some(observer) = &self.observer {
@@ -159,7 +159,7 @@ impl Parts {
     }
 }
 
-impl Parts {
+impl AssemblyParts {
     /// Whether something of the daemon is kept beyond its end, so that it has a state folder.
     fn outlives(&self, native: &Native) -> bool {
         match &self.store {

@@ -3,7 +3,7 @@
 use crate::daemon::SectionChange;
 use crate::native::change::Different;
 use crate::native::schema::{ACTION, ENRICH, KAFKA, LISTENER, RABBIT, RULE};
-use crate::native::{ChangeKind, ListenerConf, Native};
+use crate::native::{ListenerConf, Native, SectionChangeKind};
 
 /// Describes the effect of each section that has changed.
 pub(super) fn reload_summary(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
@@ -27,14 +27,14 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
     let name = section.name();
     match (section.kind(), section.what) {
         (LISTENER, what) => of_listener(name, what, old, new),
-        (RULE, ChangeKind::Removed) => "it no longer matches; its deliveries continue".to_owned(),
-        (RULE, ChangeKind::Added | ChangeKind::Changed) => "applies to new messages".to_owned(),
-        (ACTION, ChangeKind::Added) => "its deliveries begin".to_owned(),
-        (ACTION, ChangeKind::Removed) => {
+        (RULE, SectionChangeKind::Removed) => "it no longer matches; its deliveries continue".to_owned(),
+        (RULE, SectionChangeKind::Added | SectionChangeKind::Changed) => "applies to new messages".to_owned(),
+        (ACTION, SectionChangeKind::Added) => "its deliveries begin".to_owned(),
+        (ACTION, SectionChangeKind::Removed) => {
             "running attempts finish; its other deliveries are orphaned until an action has that name again"
                 .to_owned()
         }
-        (ACTION, ChangeKind::Changed) => {
+        (ACTION, SectionChangeKind::Changed) => {
             "applies to the next attempt; if its target is held, it is probed now".to_owned()
         }
         (ENRICH, _) => "applies to new attempts; cached answers are requested again".to_owned(),
@@ -43,18 +43,20 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
     }
 }
 
-fn of_listener(name: &str, what: ChangeKind, old: &Native, new: &Native) -> String {
+fn of_listener(name: &str, what: SectionChangeKind, old: &Native, new: &Native) -> String {
     let heard = |conf: &Native| {
         conf.heard().into_iter().map(|(listener, _)| listener.clone()).find(|l| *l.name == *name)
     };
     match (what, heard(old), heard(new)) {
-        (ChangeKind::Removed, None, _) => "it had not been started".to_owned(),
-        (ChangeKind::Removed, Some(gone), _) => leaves(&gone, new),
-        (ChangeKind::Added | ChangeKind::Changed, _, None) => {
+        (SectionChangeKind::Removed, None, _) => "it had not been started".to_owned(),
+        (SectionChangeKind::Removed, Some(gone), _) => leaves(&gone, new),
+        (SectionChangeKind::Added | SectionChangeKind::Changed, _, None) => {
             "not started: no enabled rule uses it".to_owned()
         }
-        (ChangeKind::Added | ChangeKind::Changed, None, Some(_)) => "it starts to listen".to_owned(),
-        (ChangeKind::Added | ChangeKind::Changed, Some(before), Some(after)) => {
+        (SectionChangeKind::Added | SectionChangeKind::Changed, None, Some(_)) => {
+            "it starts to listen".to_owned()
+        }
+        (SectionChangeKind::Added | SectionChangeKind::Changed, Some(before), Some(after)) => {
             if before.queues().iter().any(|queue| after.queues().contains(queue)) {
                 "reconnects; meanwhile the queue keeps new messages in order".to_owned()
             } else {
@@ -92,7 +94,7 @@ fn listeners_by_their_rules(different: &[Different], old: &Native, new: &Native)
         if !was.iter().any(|(before, _)| before.name == listener.name) {
             changes.push((
                 &listener.name,
-                ChangeKind::Added,
+                SectionChangeKind::Added,
                 "it starts to listen: a rule uses it now".to_owned(),
             ));
         }
@@ -100,7 +102,7 @@ fn listeners_by_their_rules(different: &[Different], old: &Native, new: &Native)
     for (listener, _) in was.iter().filter(|(listener, _)| !is_listed(&listener.name)) {
         if !is.iter().any(|(after, _)| after.name == listener.name) {
             let effect = format!("no enabled rule uses it any more: {}", leaves(listener, new));
-            changes.push((&listener.name, ChangeKind::Removed, effect));
+            changes.push((&listener.name, SectionChangeKind::Removed, effect));
         }
     }
     let change = |(name, what, effect)| SectionChange {

@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 
 use super::error::BuildError;
 use super::orphans::follow_releases;
-use super::parts::{MakeTransport, Parts, real};
+use super::parts::{AssemblyParts, MakeTransport, real};
 use super::reload_summary;
 use crate::action::driver::{DriverError, Logins};
 use crate::action::http::HttpOptions;
@@ -30,7 +30,7 @@ use crate::daemon::{Daemon, Reload, ReloadChanges, ReloadRefusal, ReloadRefusalR
 use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
 use crate::metrics::Counters;
-use crate::native::change::{Different, Values};
+use crate::native::change::{ConfigurationValues, Different};
 use crate::native::schema::{ACTION, ENRICH, LISTENER};
 use crate::native::{LoadedConf, Native, Sources, load};
 use crate::rule::Guards;
@@ -43,21 +43,21 @@ pub type Logs = Arc<dyn Fn(&Native) -> Result<Box<dyn FnOnce() + Send>, String> 
 struct RunningDaemon {
     sources: Sources,
     loaded: Arc<LoadedConf>,
-    values: Values,
-    parts: Parts,
+    values: ConfigurationValues,
+    parts: AssemblyParts,
     make: MakeTransport,
     logs: Logs,
-    next: Option<Next>,
+    next: Option<PendingReload>,
 }
 
 /// The engines that listeners use after the change, by listener name.
 type Engines = Vec<(Arc<str>, RuleEngine)>;
 
 /// The preparation that is not yet in force.
-struct Next {
+struct PendingReload {
     loaded: Arc<LoadedConf>,
-    values: Values,
-    parts: Parts,
+    values: ConfigurationValues,
+    parts: AssemblyParts,
     /// For listeners that go on.
     engines: Engines,
     logs: Box<dyn FnOnce() + Send>,
@@ -109,7 +109,7 @@ impl Reload for RunningDaemon {
     }
 
     fn commit(&mut self) {
-        let Some(Next { loaded, values, parts, engines, logs }) = self.next.take() else { return };
+        let Some(PendingReload { loaded, values, parts, engines, logs }) = self.next.take() else { return };
         logs();
         parts.counters.series.streams.expect(loaded.conf.expected(), SystemTime::now());
         parts.guards.take_effect();
@@ -190,7 +190,7 @@ impl RunningDaemon {
         changes.told.warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         changes.told.warnings.extend(self.orphans(&loaded.conf));
         changes.told.changes = reload_summary::reload_summary(&different, &self.loaded.conf, &loaded.conf);
-        self.next = Some(Next { loaded: Arc::new(loaded), values, parts, engines, logs });
+        self.next = Some(PendingReload { loaded: Arc::new(loaded), values, parts, engines, logs });
         Ok(changes)
     }
 
@@ -199,7 +199,7 @@ impl RunningDaemon {
         &self,
         conf: &Native,
         different: &[Different],
-        parts: &mut Parts,
+        parts: &mut AssemblyParts,
     ) -> Result<(ReloadChanges, Engines), BuildError> {
         let old = &self.loaded.conf;
         let is_other =

@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::daemon::Service;
+use crate::daemon::ServiceTask;
 use crate::metrics::{Counters, StreamKind, StreamState};
 
 /// The interval between two looks; expectations are of a second and more.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Returns the service that watches the streams with an expectation.
-pub(super) fn watch(counters: Arc<Counters>) -> Service {
+pub(super) fn watch(counters: Arc<Counters>) -> ServiceTask {
     Box::new(|end| {
         Box::pin(async move {
             let mut look = interval(LOOK);

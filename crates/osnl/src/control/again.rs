@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::refusal::{Code, Refusal};
+use super::refusal::{Code, RequestRefusal};
 use crate::journal::{Begin, NewDelivery};
 use crate::received::ReceivedMessage;
 use crate::replay::EventPlan;
@@ -105,10 +105,10 @@ impl GivenMessage {
         }
     }
 
-    pub(super) fn received(&self) -> Result<ReceivedMessage, Refusal> {
+    pub(super) fn received(&self) -> Result<ReceivedMessage, RequestRefusal> {
         let body = BASE64_STANDARD
             .decode(&self.body_base64)
-            .map_err(|error| Refusal::new(Code::BadRequest, format!("body_base64: {error}")))?;
+            .map_err(|error| RequestRefusal::new(Code::BadRequest, format!("body_base64: {error}")))?;
         let properties = osnl_transport::Properties {
             content_type: self.content_type.clone().map(Into::into),
             content_encoding: self.content_encoding.clone().map(Into::into),

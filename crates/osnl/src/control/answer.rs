@@ -33,14 +33,14 @@ pub struct List {
     /// In the order that was asked for.
     pub deliveries: Vec<Delivery>,
     /// The number of deliveries that the filter matches, on this page or not.
-    pub totals: Totals,
+    pub totals: StateTotals,
     /// The start of the next page, as `after`; `None` on the last page.
     pub next: Option<String>,
 }
 
 /// The numbers of deliveries, in all and by state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
+pub struct StateTotals {
     /// In all.
     pub all: u64,
     /// By the old names of states. Deprecated until 1.0.
@@ -149,7 +149,7 @@ pub struct Show {
     /// The latest failed attempts, oldest first; at most 20.
     pub attempts: Vec<AttemptAnswer>,
     /// The message.
-    pub message: Message,
+    pub message: MaskedMessage,
 }
 
 /// A failed attempt and what was answered.
@@ -169,7 +169,7 @@ pub struct AttemptAnswer {
 
 /// A message as it came, secrets masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Message {
+pub struct MaskedMessage {
     /// The listener that took it.
     pub listener: String,
     /// The queue it was taken from.

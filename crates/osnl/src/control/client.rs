@@ -12,18 +12,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::progress::OnProgress;
-use super::refusal::Refusal;
+use super::refusal::RequestRefusal;
 use super::silence::{Silence, listening_process};
 use super::socket::with_short;
-use super::wire::{Line, read_answer, write_request};
-use super::{Request, socket_path};
+use super::wire::{AnswerLine, read_answer, write_request};
+use super::{ControlRequest, socket_path};
 
 /// Bytes of an answer; the largest is a message's body.
 const LONGEST: u64 = 512 << 20;
 
 /// A connection to a daemon's socket.
 #[derive(Debug)]
-pub struct Client {
+pub struct ControlClient {
     stream: BufReader<UnixStream>,
     socket: PathBuf,
     patience: Duration,
@@ -36,7 +36,7 @@ pub struct Client {
 pub enum AskError {
     /// The daemon does not do it.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] RequestRefusal),
     /// The daemon was silent for too long.
     #[error("{0}")]
     Silent(Box<Silence>),
@@ -48,7 +48,7 @@ pub enum AskError {
     Json(#[from] serde_json::Error),
 }
 
-impl Client {
+impl ControlClient {
     /// Connects to the socket of a state directory. From now on the daemon may be silent for so long at a time; while it
     /// works on a request it gives signs of life.
     ///
@@ -82,7 +82,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`AskError`].
-    pub fn ask(&mut self, request: &Request, journal: Option<&Path>) -> Result<Value, AskError> {
+    pub fn ask(&mut self, request: &ControlRequest, journal: Option<&Path>) -> Result<Value, AskError> {
         self.asked(request, journal, None)
     }
 
@@ -92,7 +92,7 @@ impl Client {
     /// See [`AskError`].
     pub fn ask_telling(
         &mut self,
-        request: &Request,
+        request: &ControlRequest,
         journal: Option<&Path>,
         told: OnProgress<'_>,
     ) -> Result<Value, AskError> {
@@ -101,7 +101,7 @@ impl Client {
 
     fn asked(
         &mut self,
-        request: &Request,
+        request: &ControlRequest,
         journal: Option<&Path>,
         told: Option<OnProgress<'_>>,
     ) -> Result<Value, AskError> {
@@ -109,8 +109,8 @@ impl Client {
         let mut line = self.exchange(Some(&request))?;
         loop {
             match read_answer(&line)? {
-                Line::Answer(answer) => return Ok(answer?),
-                Line::Progress(progress) => told.iter().for_each(|told| told(progress)),
+                AnswerLine::Answer(answer) => return Ok(answer?),
+                AnswerLine::Progress(progress) => told.iter().for_each(|told| told(progress)),
             }
             line = self.exchange(None)?;
         }
@@ -145,7 +145,7 @@ impl Client {
     /// See [`AskError`].
     pub fn ask_for<T: DeserializeOwned>(
         &mut self,
-        request: &Request,
+        request: &ControlRequest,
         journal: Option<&Path>,
     ) -> Result<T, AskError> {
         Ok(serde_json::from_value(self.ask(request, journal)?)?)

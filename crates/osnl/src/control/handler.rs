@@ -27,8 +27,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
-use super::refusal::{Code, Refusal};
-use super::{OnProgress, Request};
+use super::refusal::{Code, RequestRefusal};
+use super::{ControlRequest, OnProgress};
 use crate::daemon::{ATTENTION_AGE, DaemonState};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::shared::SharedJournal;
@@ -73,7 +73,7 @@ impl Store {
 /// Answers requests; the [control module](super) lists them.
 pub struct ControlHandler {
     store: Store,
-    live: Option<Live>,
+    live: Option<LiveParts>,
     /// The configured actions, where they are known, of a daemon that is stopped.
     actions: Option<Vec<Arc<str>>>,
     bindings: Option<Arc<Bindings>>,
@@ -104,7 +104,7 @@ struct DiskUse {
 }
 
 /// The running parts of this process.
-struct Live {
+struct LiveParts {
     started: SystemTime,
     daemon: Arc<DaemonState>,
     counters: Arc<Counters>,
@@ -116,7 +116,7 @@ impl ControlHandler {
     pub fn of_daemon(store: Store, daemon: Arc<DaemonState>, counters: Arc<Counters>) -> Self {
         Self {
             store,
-            live: Some(Live { started: SystemTime::now(), daemon, counters }),
+            live: Some(LiveParts { started: SystemTime::now(), daemon, counters }),
             actions: None,
             bindings: None,
             rules: None,
@@ -202,7 +202,7 @@ impl ControlHandler {
     ///
     /// # Errors
     /// See [`Code`].
-    pub async fn answer(&self, request: &Request) -> Result<Value, Refusal> {
+    pub async fn answer(&self, request: &ControlRequest) -> Result<Value, RequestRefusal> {
         self.answer_telling(request, &|_| {}).await
     }
 
@@ -211,47 +211,55 @@ impl ControlHandler {
     ///
     /// # Errors
     /// See [`Code`].
-    pub async fn answer_telling(&self, request: &Request, told: OnProgress<'_>) -> Result<Value, Refusal> {
+    pub async fn answer_telling(
+        &self,
+        request: &ControlRequest,
+        told: OnProgress<'_>,
+    ) -> Result<Value, RequestRefusal> {
         match request {
-            Request::Status {} => json(self.status().await?),
-            Request::List { filter, order, after, limit, count_at_most } => {
+            ControlRequest::Status {} => json(self.status().await?),
+            ControlRequest::List { filter, order, after, limit, count_at_most } => {
                 let page =
                     deliveries::ListedPage { order: order.order(), after: after.as_deref(), limit: *limit };
                 json(self.list(filter, page, *count_at_most).await?)
             }
-            Request::Show { id, raw } => json(self.show(id, *raw).await?),
-            Request::Retry { .. }
-            | Request::Discard { .. }
-            | Request::Release { .. }
-            | Request::Move { .. } => json(self.change(request, told).await?),
-            Request::QuarantineList { filter, after, limit } => {
+            ControlRequest::Show { id, raw } => json(self.show(id, *raw).await?),
+            ControlRequest::Retry { .. }
+            | ControlRequest::Discard { .. }
+            | ControlRequest::Release { .. }
+            | ControlRequest::Move { .. } => json(self.change(request, told).await?),
+            ControlRequest::QuarantineList { filter, after, limit } => {
                 json(self.list_quarantined(filter, *after, *limit).await?)
             }
-            Request::QuarantineShow { id, raw } => json(self.show_quarantined(*id, *raw).await?),
-            Request::QuarantineRetry { messages, by } => json(self.retry_quarantined(messages, by).await?),
-            Request::QuarantineDiscard { filter, dry_run, by } => {
+            ControlRequest::QuarantineShow { id, raw } => json(self.show_quarantined(*id, *raw).await?),
+            ControlRequest::QuarantineRetry { messages, by } => {
+                json(self.retry_quarantined(messages, by).await?)
+            }
+            ControlRequest::QuarantineDiscard { filter, dry_run, by } => {
                 json(self.discard_quarantined(filter, *dry_run, by).await?)
             }
-            Request::Reload { by } => json(self.reload(by).await?),
-            Request::Pause { action, by } => json(self.set_paused(action, true, by).await?),
-            Request::Probe { action, by } => json(self.probe(action, by).await?),
-            Request::Resume { action, by } => json(self.set_paused(action, false, by).await?),
-            Request::Replay { events, keep_ids, by } => json(self.replay(events, *keep_ids, by).await?),
+            ControlRequest::Reload { by } => json(self.reload(by).await?),
+            ControlRequest::Pause { action, by } => json(self.set_paused(action, true, by).await?),
+            ControlRequest::Probe { action, by } => json(self.probe(action, by).await?),
+            ControlRequest::Resume { action, by } => json(self.set_paused(action, false, by).await?),
+            ControlRequest::Replay { events, keep_ids, by } => {
+                json(self.replay(events, *keep_ids, by).await?)
+            }
         }
     }
 
     /// Whether a path is this handler's journal.
-    pub(super) async fn is_of(&self, journal: &Path) -> Result<(), Refusal> {
+    pub(super) async fn is_of(&self, journal: &Path) -> Result<(), RequestRefusal> {
         let here = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path,
             Store::Memory(_) => {
                 let why = "this daemon keeps its journal in memory";
-                return Err(Refusal::new(Code::OtherJournal, why));
+                return Err(RequestRefusal::new(Code::OtherJournal, why));
             }
             Store::Shared(_, database) if journal == Path::new(database) => return Ok(()),
             Store::Shared(_, database) => {
                 let why = format!("this daemon's journal is {database}");
-                return Err(Refusal::new(Code::OtherJournal, why));
+                return Err(RequestRefusal::new(Code::OtherJournal, why));
             }
         };
         if here == journal {
@@ -265,7 +273,7 @@ impl ControlHandler {
         {
             return Ok(());
         }
-        Err(Refusal::new(Code::OtherJournal, format!("this daemon's journal is {}", here.display())))
+        Err(RequestRefusal::new(Code::OtherJournal, format!("this daemon's journal is {}", here.display())))
     }
 
     /// Returns what the journal takes on its disk, and what is free there; nothing of a disk that does not answer in time.
@@ -302,7 +310,7 @@ impl ControlHandler {
     async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&SqliteReader) -> ReadResult<T> + Send + 'static,
-    ) -> Result<Option<T>, Refusal> {
+    ) -> Result<Option<T>, RequestRefusal> {
         let path = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path.clone(),
             Store::Memory(_) => return Ok(None),
@@ -310,7 +318,7 @@ impl ControlHandler {
         };
         let looked = self.on_thread(move || {
             let unavailable = |why: String| {
-                Refusal::new(Code::Unavailable, format!("the journal {} {why}", path.display()))
+                RequestRefusal::new(Code::Unavailable, format!("the journal {} {why}", path.display()))
             };
             let reader = SqliteReader::open(&path).map_err(|error| unavailable(error.to_string()))?;
             look(&reader).map_err(|error| unavailable(format!("cannot be read: {error}")))
@@ -318,21 +326,21 @@ impl ControlHandler {
         match looked.await {
             Ok(found) => found.map(Some),
             Err(error) => {
-                Err(Refusal::new(Code::Unavailable, format!("the journal cannot be read: {error}")))
+                Err(RequestRefusal::new(Code::Unavailable, format!("the journal cannot be read: {error}")))
             }
         }
     }
 }
 
 /// The answer to a request that works on a journal in a file only.
-fn not_shared(database: &str) -> Refusal {
+fn not_shared(database: &str) -> RequestRefusal {
     let why = format!(
         "this does not work on {database}, a journal that daemons share; docs/shared-journal.md lists what does; nothing was \
          changed"
     );
-    Refusal::new(Code::Unsupported, why)
+    RequestRefusal::new(Code::Unsupported, why)
 }
 
-fn json(answer: impl Serialize) -> Result<Value, Refusal> {
-    serde_json::to_value(answer).map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))
+fn json(answer: impl Serialize) -> Result<Value, RequestRefusal> {
+    serde_json::to_value(answer).map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))
 }

@@ -80,7 +80,7 @@ impl ProblemKind {
     }
 }
 
-impl Severity {
+impl ProblemSeverity {
     /// Returns its name in JSON, as `critical`.
     #[must_use]
     pub fn name(self) -> String {
@@ -96,7 +96,7 @@ fn word(value: &impl Serialize) -> String {
 /// The urgency of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Severity {
+pub enum ProblemSeverity {
     /// It can wait for the morning: the daemon works, or retries by itself.
     Warning,
     /// Events are not read, or not delivered.
@@ -109,7 +109,7 @@ pub struct Problem {
     /// Its kind.
     pub kind: ProblemKind,
     /// Its urgency.
-    pub severity: Severity,
+    pub severity: ProblemSeverity,
     /// The part that has it: `listener nova`, `action roles`, `queue osnl`, `journal`, `configuration`, `daemon`.
     pub subject: String,
     /// The problem as a sentence, with its duration.
@@ -127,7 +127,7 @@ pub struct Problem {
 impl Problem {
     pub(super) fn new(
         kind: ProblemKind,
-        severity: Severity,
+        severity: ProblemSeverity,
         subject: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {

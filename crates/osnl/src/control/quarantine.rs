@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::again::RuleWish;
 use super::time;
-use crate::explain::{Content, Effect, Subject};
+use crate::explain::{Content, Effect, ExplainedEvent};
 use crate::native::Native;
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
-use crate::replay::{self, Source};
+use crate::replay::{self, ReplayEvent};
 
 /// A filter of messages in quarantine. An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,12 +169,13 @@ impl MessageAgain {
         if let Err(error) = received.decode_within(&budget) {
             return Err(unread(error.to_string()));
         }
-        let subject = Subject::received(&received);
+        let subject = ExplainedEvent::received(&received);
         if let Content::Unreadable(why) = &subject.content {
             return Err(unread(why.clone()));
         }
         let listener = listener.map(|listener| listener.name.to_string());
-        let source = Source { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
+        let source =
+            ReplayEvent { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
         let plan = replay::plan(conf, source, &[], listener.as_deref());
         // A message that comes from the broker makes dead letters of such a rule: here the rule can be mended first.
         let undecided = plan.rules.iter().find_map(|rule| {

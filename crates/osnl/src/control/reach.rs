@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::no_access::NoAccess;
 use super::silence::Silence;
-use super::{Client, ControlHandler, socket_path};
+use super::{ControlClient, ControlHandler, socket_path};
 use crate::journal::sqlite::SqliteJournal;
 
 /// A daemon that has just begun has the lock before its socket; another command has the lock for a moment.
@@ -37,7 +37,7 @@ pub struct Where {
 /// The daemon or file that answers.
 pub enum ControlBackend {
     /// A daemon, and the journal it must have.
-    Daemon(Client, Option<PathBuf>),
+    Daemon(ControlClient, Option<PathBuf>),
     /// This process, with the file of a daemon that is stopped.
     File(ControlHandler),
 }
@@ -109,7 +109,7 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
         if holder.is_none() && !is_hidden && !place.any_journal && place.journal.is_some() {
             break;
         }
-        let error = match Client::connect(&folder, patience) {
+        let error = match ControlClient::connect(&folder, patience) {
             Ok(client) => {
                 return Ok(ControlBackend::Daemon(client.with_journal(locked), meant));
             }

@@ -23,14 +23,14 @@ pub enum Code {
 /// A request that was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
-pub struct Refusal {
+pub struct RequestRefusal {
     /// Why, for scripts.
     pub code: Code,
     /// Why, for people.
     pub message: String,
 }
 
-impl Refusal {
+impl RequestRefusal {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }

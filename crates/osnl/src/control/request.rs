@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::again::Again;
 use super::quarantine::{MessageAgain, WhichMessages};
-use super::refusal::{Code, Refusal};
+use super::refusal::{Code, RequestRefusal};
 use super::time;
 use crate::journal::DeliveryId;
 use crate::journal::sqlite::{About, AnswerPolicy, Cursor, Filter, Moment, Phase, RowOrder, RowState};
@@ -21,7 +21,7 @@ fn usual() -> u32 {
 /// A request. See the [module](super) for what each answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Request {
+pub enum ControlRequest {
     /// Requests the status.
     Status {},
     /// Deliveries, a page at a time.
@@ -170,7 +170,7 @@ pub enum Request {
     },
 }
 
-impl Request {
+impl ControlRequest {
     /// Whether it changes nothing and shows no secret.
     #[must_use]
     pub fn only_reads(&self) -> bool {
@@ -281,7 +281,7 @@ pub struct Which {
 
 impl Which {
     /// Reads it; the facts of the moment decide about phases.
-    pub(super) fn filter(&self, now: Moment) -> Result<Filter, Refusal> {
+    pub(super) fn filter(&self, now: Moment) -> Result<Filter, RequestRefusal> {
         let status = self.status.as_deref().map(status).transpose()?;
         Ok(Filter {
             after: None,
@@ -303,50 +303,53 @@ impl Which {
     }
 }
 
-pub(super) fn cursor(text: &str) -> Result<Cursor, Refusal> {
+pub(super) fn cursor(text: &str) -> Result<Cursor, RequestRefusal> {
     Cursor::parse(text).ok_or_else(|| {
-        Refusal::new(Code::BadRequest, format!("after: {text:?} is not the end of a page; write its `next`"))
+        RequestRefusal::new(
+            Code::BadRequest,
+            format!("after: {text:?} is not the end of a page; write its `next`"),
+        )
     })
 }
 
-pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, Refusal> {
+pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, RequestRefusal> {
     DeliveryId::parse(text).ok_or_else(|| {
-        Refusal::new(
+        RequestRefusal::new(
             Code::BadRequest,
             format!("{text:?} is not a delivery's number; write it as listed: 17.0"),
         )
     })
 }
 
-fn phases(name: &str) -> Result<Vec<Phase>, Refusal> {
+fn phases(name: &str) -> Result<Vec<Phase>, RequestRefusal> {
     Phase::named(name).ok_or_else(|| {
-        Refusal::new(
+        RequestRefusal::new(
             Code::BadRequest,
             format!("unknown state {name:?}; allowed: {}", Phase::NAMES.join(", ")),
         )
     })
 }
 
-fn status(text: &str) -> Result<AnswerPolicy, Refusal> {
+fn status(text: &str) -> Result<AnswerPolicy, RequestRefusal> {
     AnswerPolicy::status(text).ok_or_else(|| {
-        Refusal::new(Code::BadRequest, format!("{text:?} is not an HTTP status; write 409 or 4xx"))
+        RequestRefusal::new(Code::BadRequest, format!("{text:?} is not an HTTP status; write 409 or 4xx"))
     })
 }
 
-fn state(name: &str) -> Result<RowState, Refusal> {
+fn state(name: &str) -> Result<RowState, RequestRefusal> {
     RowState::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
         let known = RowState::ALL.map(RowState::name).join(", ");
-        Refusal::new(Code::BadRequest, format!("{name:?} is not a state; allowed: {known}"))
+        RequestRefusal::new(Code::BadRequest, format!("{name:?} is not a state; allowed: {known}"))
     })
 }
 
-pub(super) fn moment(what: &str, text: Option<&str>) -> Result<Option<SystemTime>, Refusal> {
+pub(super) fn moment(what: &str, text: Option<&str>) -> Result<Option<SystemTime>, RequestRefusal> {
     let Some(text) = text else { return Ok(None) };
     match time::read(text) {
         Some(at) => Ok(Some(at)),
         None => {
             let problem = format!("{what}: {text:?} is not a time; write it as 2026-11-20T06:00:00Z");
-            Err(Refusal::new(Code::BadRequest, problem))
+            Err(RequestRefusal::new(Code::BadRequest, problem))
         }
     }
 }

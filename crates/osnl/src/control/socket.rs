@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::connect_within;
 use super::progress::RequestProgress;
-use super::refusal::{Code, Refusal};
+use super::refusal::{Code, RequestRefusal};
 use super::wire::{WireRequest, read_request, write_answer, write_progress};
 use super::{ControlHandler, LONGEST_REQUEST, socket_path};
-use crate::group::Group;
+use crate::group::SystemGroup;
 
 /// Clients at once; one more waits.
 const CLIENTS: usize = 16;
@@ -47,7 +47,7 @@ const ADDRESS: usize = 107;
 pub struct ControlSocket {
     state_dir: PathBuf,
     handler: Arc<ControlHandler>,
-    group: Option<Group>,
+    group: Option<SystemGroup>,
 }
 
 /// The rights of a client.
@@ -77,7 +77,7 @@ enum BindError {
 }
 
 /// The socket's file, removed at the end if it is still ours.
-struct Bound {
+struct BoundSocket {
     path: PathBuf,
     inode: (u64, u64),
 }
@@ -91,7 +91,7 @@ impl ControlSocket {
 
     /// Lets members of this group ask for what changes nothing.
     #[must_use]
-    pub fn open_to(self, group: Option<Group>) -> Self {
+    pub fn open_to(self, group: Option<SystemGroup>) -> Self {
         Self { group, ..self }
     }
 
@@ -131,7 +131,7 @@ impl ControlSocket {
 }
 
 /// One client, until it goes.
-async fn serve(stream: UnixStream, handler: Arc<ControlHandler>, group: Option<Group>) {
+async fn serve(stream: UnixStream, handler: Arc<ControlHandler>, group: Option<SystemGroup>) {
     // Beside root and the owner, the socket's mode lets in the group alone.
     let rights = match (stream.peer_cred(), &group) {
         (Ok(peer), _) if may_ask(peer.uid()) => Rights::All,
@@ -150,11 +150,11 @@ async fn serve(stream: UnixStream, handler: Arc<ControlHandler>, group: Option<G
         }
         let (answer, last) = if rights == Rights::None {
             let why = "only root and the daemon's own user may ask";
-            (Err(Refusal::new(Code::Forbidden, why)), true)
+            (Err(RequestRefusal::new(Code::Forbidden, why)), true)
         } else if !line.ends_with(b"\n") && line.len() == LONGEST_REQUEST {
             let why =
                 format!("the request is longer than {LONGEST_REQUEST} bytes; ask in parts, or by a filter");
-            (Err(Refusal::new(Code::BadRequest, why)), true)
+            (Err(RequestRefusal::new(Code::BadRequest, why)), true)
         } else {
             let answer = match read(&handler, &line).await {
                 Err(refusal) => Some(Err(refusal)),
@@ -163,7 +163,7 @@ async fn serve(stream: UnixStream, handler: Arc<ControlHandler>, group: Option<G
                     let why = format!(
                         "members of the group {group} may only read; ask as root or as the daemon's user"
                     );
-                    Some(Err(Refusal::new(Code::Forbidden, why)))
+                    Some(Err(RequestRefusal::new(Code::Forbidden, why)))
                 }
                 Ok(asked) if !asked.request.only_reads() && has_gone(&mut writing).await => {
                     tracing::info!("a change was asked for by a client that has gone; it is not made");
@@ -206,7 +206,7 @@ async fn beside_signs_of_life<T>(answer: impl Future<Output = T>, client: &mut O
     }
 }
 
-async fn read(handler: &ControlHandler, line: &[u8]) -> Result<WireRequest, Refusal> {
+async fn read(handler: &ControlHandler, line: &[u8]) -> Result<WireRequest, RequestRefusal> {
     let asked = read_request(line)?;
     if let Some(journal) = &asked.journal {
         handler.is_of(journal).await?;
@@ -221,7 +221,7 @@ async fn telling(
     asked: &WireRequest,
     reading: &mut BufReader<OwnedReadHalf>,
     writing: &mut OwnedWriteHalf,
-) -> Option<Result<serde_json::Value, Refusal>> {
+) -> Option<Result<serde_json::Value, RequestRefusal>> {
     let latest = Mutex::new(None);
     let note =
         |progress: RequestProgress| *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
@@ -256,7 +256,7 @@ fn may_ask(uid: u32) -> bool {
 }
 
 /// Binds the socket, and replaces one on which no process answers any more.
-fn bind(state_dir: &Path, group: Option<&Group>) -> Result<(UnixListener, Bound), BindError> {
+fn bind(state_dir: &Path, group: Option<&SystemGroup>) -> Result<(UnixListener, BoundSocket), BindError> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
     let path = socket_path(state_dir);
     if let Some(found) = found(&path)? {
@@ -287,7 +287,7 @@ fn bind(state_dir: &Path, group: Option<&Group>) -> Result<(UnixListener, Bound)
     }
     fs::rename(&fresh, &path)?;
     let meta = fs::symlink_metadata(&path)?;
-    Ok((listener, Bound { path, inode: (meta.dev(), meta.ino()) }))
+    Ok((listener, BoundSocket { path, inode: (meta.dev(), meta.ino()) }))
 }
 
 /// Binds a socket that only this user can open. It has its mode before it has a name, so that no other user can connect
@@ -305,7 +305,7 @@ pub fn bind_private(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Gives it to the group.
-fn share(path: &Path, group: &Group, mode: u32) -> Result<(), BindError> {
+fn share(path: &Path, group: &SystemGroup, mode: u32) -> Result<(), BindError> {
     let failed = |error| BindError::Group(group.name.clone(), error);
     if fs::metadata(path).map_err(failed)?.gid() != group.gid {
         chown(path, None, Some(group.gid)).map_err(failed)?;
@@ -340,7 +340,7 @@ pub(super) fn with_short<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<
     })
 }
 
-impl Drop for Bound {
+impl Drop for BoundSocket {
     fn drop(&mut self) {
         if let Ok(Some(meta)) = found(&self.path)
             && (meta.dev(), meta.ino()) == self.inode

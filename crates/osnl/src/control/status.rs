@@ -279,7 +279,7 @@ pub struct TargetReport {
     #[serde(default)]
     pub shadow: u64,
     /// The latest failed attempt since the start.
-    pub last_failure: Option<Failure>,
+    pub last_failure: Option<AttemptFailure>,
     /// Hosts that events name and that are held, those that are held longest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_hosts: Vec<Unavailable>,
@@ -332,7 +332,7 @@ pub struct FailingResource {
 
 /// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct AttemptFailure {
     /// When it ended.
     pub at: String,
     /// The target's answer.

@@ -39,7 +39,7 @@ impl TestServer {
         let path = state_dir.to_owned();
         blocking(move || {
             osnl_testkit::wait_until(std::time::Duration::from_secs(10), "the socket answers", || {
-                Client::connect(&path, SOON).is_ok()
+                ControlClient::connect(&path, SOON).is_ok()
             });
         })
         .await;
@@ -130,9 +130,10 @@ async fn a_folder_whose_path_is_longer_than_an_address_will_do() {
     let state_dir = folder.path().join("d".repeat(90)).join("e".repeat(90));
     let serving = TestServer::start(&state_dir).await;
     let asked = state_dir.clone();
-    let answer =
-        blocking(move || Client::connect(&asked, SOON).unwrap().ask(&Request::Status {}, None).unwrap())
-            .await;
+    let answer = blocking(move || {
+        ControlClient::connect(&asked, SOON).unwrap().ask(&ControlRequest::Status {}, None).unwrap()
+    })
+    .await;
     assert_eq!(answer["running"], true);
     // A second daemon finds that the place is taken, by the same way round.
     let mut second = TestServer::begin(&state_dir);
@@ -198,15 +199,15 @@ async fn many_clients_are_answered_and_those_that_say_nothing_keep_nobody_waitin
     let serving = TestServer::start(folder.path()).await;
     let path = folder.path().to_owned();
     blocking(move || {
-        let _silent: Vec<_> = (0..10).map(|_| Client::connect(&path, SOON).unwrap()).collect();
+        let _silent: Vec<_> = (0..10).map(|_| ControlClient::connect(&path, SOON).unwrap()).collect();
         // More than are served at once: the others wait for their turn.
         let threads: Vec<_> = (0..20)
             .map(|_| {
                 let path = path.clone();
                 std::thread::spawn(move || {
-                    let mut client = Client::connect(&path, SOON).unwrap();
+                    let mut client = ControlClient::connect(&path, SOON).unwrap();
                     for _ in 0..10 {
-                        let status: Status = client.ask_for(&Request::Status {}, None).unwrap();
+                        let status: Status = client.ask_for(&ControlRequest::Status {}, None).unwrap();
                         assert!(status.healthy);
                     }
                 })
@@ -231,10 +232,12 @@ async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
     let path = folder.path().to_owned();
     let patience = std::time::Duration::from_millis(700);
     let asking = spawn_blocking(move || {
-        osnl_testkit::wait_until(SOON, "the socket answers", || Client::connect(&path, patience).is_ok());
-        let mut client = Client::connect(&path, patience).unwrap();
+        osnl_testkit::wait_until(SOON, "the socket answers", || {
+            ControlClient::connect(&path, patience).is_ok()
+        });
+        let mut client = ControlClient::connect(&path, patience).unwrap();
         let begun = std::time::Instant::now();
-        let answer = client.ask(&Request::Reload { by: "eve".to_owned() }, None);
+        let answer = client.ask(&ControlRequest::Reload { by: "eve".to_owned() }, None);
         (answer, begun.elapsed())
     });
     // Both are under way until the other client has had ten signs of life.

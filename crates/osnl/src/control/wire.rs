@@ -7,19 +7,19 @@ use serde_json::{Map, Value, json};
 
 use super::VERSION;
 use super::progress::RequestProgress;
-use super::refusal::{Code, Refusal};
-use super::request::Request;
+use super::refusal::{Code, RequestRefusal};
+use super::request::ControlRequest;
 
 /// A request and the journal it means, if it says so.
 pub(super) struct WireRequest {
     pub(super) journal: Option<PathBuf>,
     /// Whether lines about its progress are wanted.
     pub(super) progress: bool,
-    pub(super) request: Request,
+    pub(super) request: ControlRequest,
 }
 
-pub(super) fn read_request(line: &[u8]) -> Result<WireRequest, Refusal> {
-    let bad = |message: String| Refusal::new(Code::BadRequest, message);
+pub(super) fn read_request(line: &[u8]) -> Result<WireRequest, RequestRefusal> {
+    let bad = |message: String| RequestRefusal::new(Code::BadRequest, message);
     let mut object: Map<String, Value> =
         serde_json::from_slice(line).map_err(|error| bad(format!("not a JSON object: {error}")))?;
     match object.remove("v") {
@@ -45,7 +45,7 @@ pub(super) fn read_request(line: &[u8]) -> Result<WireRequest, Refusal> {
 }
 
 pub(super) fn write_request(
-    request: &Request,
+    request: &ControlRequest,
     journal: Option<&Path>,
     progress: bool,
 ) -> serde_json::Result<Vec<u8>> {
@@ -60,7 +60,7 @@ pub(super) fn write_request(
     line(&value)
 }
 
-pub(super) fn write_answer(answer: &Result<Value, Refusal>) -> Vec<u8> {
+pub(super) fn write_answer(answer: &Result<Value, RequestRefusal>) -> Vec<u8> {
     let value = match answer {
         Ok(value) => json!({"v": VERSION, "ok": value}),
         Err(refusal) => json!({"v": VERSION, "error": refusal}),
@@ -74,23 +74,23 @@ pub(super) fn write_progress(progress: RequestProgress) -> Vec<u8> {
 
 /// A line of an answer.
 #[derive(Debug, PartialEq)]
-pub(super) enum Line {
+pub(super) enum AnswerLine {
     Progress(RequestProgress),
-    Answer(Result<Value, Refusal>),
+    Answer(Result<Value, RequestRefusal>),
 }
 
-pub(super) fn read_answer(line: &[u8]) -> Result<Line, serde_json::Error> {
+pub(super) fn read_answer(line: &[u8]) -> Result<AnswerLine, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct WireAnswer {
         ok: Option<Value>,
-        error: Option<Refusal>,
+        error: Option<RequestRefusal>,
         progress: Option<RequestProgress>,
     }
-    let answer: Answer = serde_json::from_slice(line)?;
+    let answer: WireAnswer = serde_json::from_slice(line)?;
     Ok(match (answer.error, answer.progress) {
-        (Some(refusal), _) => Line::Answer(Err(refusal)),
-        (None, Some(progress)) => Line::Progress(progress),
-        (None, None) => Line::Answer(Ok(answer.ok.unwrap_or(Value::Null))),
+        (Some(refusal), _) => AnswerLine::Answer(Err(refusal)),
+        (None, Some(progress)) => AnswerLine::Progress(progress),
+        (None, None) => AnswerLine::Answer(Ok(answer.ok.unwrap_or(Value::Null))),
     })
 }
 
@@ -131,24 +131,24 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read() {
         for request in [
-            Request::Status {},
-            Request::List {
+            ControlRequest::Status {},
+            ControlRequest::List {
                 filter: Default::default(),
                 order: Default::default(),
                 after: Some("1.0".into()),
                 limit: 7,
                 count_at_most: Some(9),
             },
-            Request::Pause { action: "roles".into(), by: "eve".into() },
+            ControlRequest::Pause { action: "roles".into(), by: "eve".into() },
         ] {
             let line = write_request(&request, Some(Path::new("/j.db")), true).unwrap();
             let asked = read_request(&line).unwrap();
             assert_eq!((asked.request, asked.journal, asked.progress), (request, Some("/j.db".into()), true));
         }
-        for answer in [Ok(json!({"a": 1})), Err(Refusal::new(Code::NotFound, "no"))] {
-            assert_eq!(read_answer(&write_answer(&answer)).unwrap(), Line::Answer(answer));
+        for answer in [Ok(json!({"a": 1})), Err(RequestRefusal::new(Code::NotFound, "no"))] {
+            assert_eq!(read_answer(&write_answer(&answer)).unwrap(), AnswerLine::Answer(answer));
         }
         let progress = RequestProgress { done: 3, of: 7 };
-        assert_eq!(read_answer(&write_progress(progress)).unwrap(), Line::Progress(progress));
+        assert_eq!(read_answer(&write_progress(progress)).unwrap(), AnswerLine::Progress(progress));
     }
 }

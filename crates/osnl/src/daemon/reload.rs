@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::delivery::{DeliveryLoop, Setup};
 use crate::listener::Listener;
-use crate::native::ChangeKind;
+use crate::native::SectionChangeKind;
 
 /// Reads a configuration again and builds what is new.
 pub trait Reload: Send {
@@ -59,7 +59,7 @@ pub struct SectionChange {
     /// Between the brackets.
     pub section: String,
     /// Whether it is new, removed, or has other values.
-    pub what: ChangeKind,
+    pub what: SectionChangeKind,
     /// The options that have another value; no value, which may be a secret.
     pub options: Vec<String>,
     /// The consequence.

@@ -29,7 +29,7 @@ pub struct DaemonState {
     /// The certificate of the admin endpoint.
     admin_expiry: Mutex<Option<Expiry>>,
     /// When the daemon began to stop, and why.
-    stop: Mutex<Option<Stop>>,
+    stop: Mutex<Option<DaemonStop>>,
     /// The configuration in force, where it was read from files.
     configuration: Mutex<Option<Arc<LoadedConf>>>,
     asked: mpsc::Sender<ReloadRequest>,
@@ -38,7 +38,7 @@ pub struct DaemonState {
 
 /// The end of a daemon that finishes its running attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stop {
+pub(crate) struct DaemonStop {
     /// When it began.
     pub(crate) since: SystemTime,
     /// Whether a part of the daemon failed; otherwise it was asked to stop.
@@ -176,13 +176,13 @@ impl DaemonState {
     }
 
     /// Returns when the daemon began to stop, and why; `None` while it runs.
-    pub(crate) fn stop(&self) -> Option<Stop> {
+    pub(crate) fn stop(&self) -> Option<DaemonStop> {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the daemon begins to stop.
     pub(crate) fn begin_stop(&self, is_failure: bool) {
-        let stop = Stop { since: SystemTime::now(), is_failure };
+        let stop = DaemonStop { since: SystemTime::now(), is_failure };
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
     }
 

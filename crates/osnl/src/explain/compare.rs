@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Content, Ruling, Subject, verdicts};
+use super::{Content, ExplainedEvent, Ruling, verdicts};
 use crate::native::Native;
 use crate::unmatched::FailedBehind;
 
@@ -14,7 +14,7 @@ const NAMED: usize = 5;
 
 /// The comparison so far.
 #[derive(Debug)]
-pub struct Comparison<'a> {
+pub struct RuleSetComparison<'a> {
     now: &'a Native,
     tried: &'a Native,
     listener: Option<&'a str>,
@@ -59,7 +59,7 @@ pub struct EventSample {
 }
 
 impl EventSample {
-    fn add(&mut self, name: &str, subject: &Subject) {
+    fn add(&mut self, name: &str, subject: &ExplainedEvent) {
         self.count += 1;
         if self.named.len() < NAMED {
             let id = subject.notification().and_then(|notification| notification.message_id.clone());
@@ -68,7 +68,7 @@ impl EventSample {
     }
 }
 
-impl<'a> Comparison<'a> {
+impl<'a> RuleSetComparison<'a> {
     /// Returns a comparison without events. With `listener`, only this listener is considered.
     #[must_use]
     pub fn new(now: &'a Native, tried: &'a Native, listener: Option<&'a str>) -> Self {
@@ -93,7 +93,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Looks at one event, which is called `name`.
-    pub fn add(&mut self, name: &str, subject: &Subject) {
+    pub fn add(&mut self, name: &str, subject: &ExplainedEvent) {
         self.events += 1;
         let before = verdicts(self.now, subject, self.listener, false);
         let after = verdicts(self.tried, &self.without_memories(subject), self.listener, false);
@@ -131,7 +131,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Removes earlier failures behind a head, except those of unchanged rules: they say nothing of a rewritten rule.
-    fn without_memories(&self, subject: &Subject) -> Subject {
+    fn without_memories(&self, subject: &ExplainedEvent) -> ExplainedEvent {
         let mut subject = subject.clone();
         if let Content::Head { failed, .. } = &mut subject.content {
             failed.retain(|FailedBehind { rule, .. }| self.alike.iter().any(|name| **name == **rule));

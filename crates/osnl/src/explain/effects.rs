@@ -78,7 +78,7 @@ pub(super) fn effects(
     let whole = Names::new(Arc::new(notification.clone()));
     let effects = actions.flat_map(|action| {
         let (parts, whole) = (&parts, &whole);
-        let of = Subjects { parts, whole, names, found };
+        let of = DeliverySubjects { parts, whole, names, found };
         parts.of(&rule.rule).map(move |(resource, key)| effect(conf, rule, action, &of, resource, key, &[]))
     });
     effects.collect()
@@ -99,7 +99,7 @@ impl ActionTrial<'_> {
         let Self { conf, rule, action, more } = self;
         let parts = Parts::of_notification(notification);
         let whole = Names::new(Arc::new(notification.clone()));
-        let of = Subjects { parts: &parts, whole: &whole, names: None, found: &[] };
+        let of = DeliverySubjects { parts: &parts, whole: &whole, names: None, found: &[] };
         let effects =
             parts.of(&rule.rule).map(|(resource, key)| effect(conf, rule, action, &of, resource, key, more));
         effects.into_iter().find_map(|effect| effect.dead_letter().map(str::to_owned))
@@ -107,7 +107,7 @@ impl ActionTrial<'_> {
 }
 
 /// The subjects of a notification's deliveries.
-struct Subjects<'a> {
+struct DeliverySubjects<'a> {
     parts: &'a Parts<'a>,
     whole: &'a Names,
     /// The names that conditions of actions see; `None` leaves these out.
@@ -119,7 +119,7 @@ fn effect(
     conf: &Native,
     rule: &RuleConf,
     action: &ActionConf,
-    of: &Subjects<'_>,
+    of: &DeliverySubjects<'_>,
     resource: Option<u32>,
     key: Option<String>,
     more: &[Ask],

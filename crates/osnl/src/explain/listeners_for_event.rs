@@ -6,7 +6,7 @@ use std::sync::Arc;
 use osnl_model::catalogue;
 use osnl_transport::Declare;
 
-use super::Subject;
+use super::ExplainedEvent;
 use crate::native::{ListenerConf, Native, RuleConf};
 
 /// A listener of a rule that does not receive an event, with the reason.
@@ -81,7 +81,7 @@ pub(super) struct ListenersForEvent {
 pub(super) fn listeners_for_event(
     conf: &Native,
     rule: &RuleConf,
-    subject: &Subject,
+    subject: &ExplainedEvent,
     only: Option<&str>,
 ) -> ListenersForEvent {
     let known = |name: &Arc<str>| conf.listeners.iter().any(|listener| listener.name == *name);
@@ -110,7 +110,7 @@ pub(super) fn listeners_for_event(
 /// Returns those of the listeners of which nothing says that they receive the event.
 pub(super) fn not_known_to_receive(
     conf: &Native,
-    subject: &Subject,
+    subject: &ExplainedEvent,
     only: Option<&str>,
     by: &[Arc<str>],
 ) -> Vec<Arc<str>> {
@@ -142,7 +142,7 @@ pub(super) fn not_known_to_receive(
     }
 }
 
-fn why_not(listener: &ListenerConf, subject: &Subject) -> Option<WhyNot> {
+fn why_not(listener: &ListenerConf, subject: &ExplainedEvent) -> Option<WhyNot> {
     // A queue that is read as it is: nobody here knows how it is bound.
     if listener.declare == Declare::Nothing {
         return None;

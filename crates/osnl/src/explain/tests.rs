@@ -64,8 +64,8 @@ fn port() -> serde_json::Value {
                        "device_id": "12345678-1234-5678-1234-567812345678", "fixed_ips": [{"ip_address": "10.0.0.1"}]}}})
 }
 
-fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> Subject {
-    Subject {
+fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> ExplainedEvent {
+    ExplainedEvent {
         content: Content::Whole(Arc::new(Notification::decode(event.to_string().as_bytes()).unwrap())),
         listener: None,
         exchange: place.map(|(exchange, _)| exchange.to_owned()),
@@ -75,7 +75,7 @@ fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> Subject {
     }
 }
 
-fn said(subject: &Subject, listener: Option<&str>) -> Vec<String> {
+fn said(subject: &ExplainedEvent, listener: Option<&str>) -> Vec<String> {
     let verdicts = explain(&conf(), subject, listener);
     let said = verdicts.into_iter().map(|RuleVerdict { rule, ruling, .. }| match ruling {
         Ruling::Fires(effects) => {
@@ -205,7 +205,7 @@ fn of_a_head_alone_is_said_what_follows_from_it() {
         condition: "payload.state".into(),
         reason: "it was there".into(),
     }];
-    let subject = Subject {
+    let subject = ExplainedEvent {
         content: Content::Head { head: Arc::new(head), failed },
         ..subject(&port(), Some(("neutron", "notifications.info")))
     };
@@ -221,7 +221,7 @@ fn of_a_head_alone_is_said_what_follows_from_it() {
         ..Notification::default()
     };
     let content = Content::Head { head: Arc::new(head), failed: Vec::new() };
-    let seen = said(&Subject { content, ..subject }, None);
+    let seen = said(&ExplainedEvent { content, ..subject }, None);
     assert_eq!(seen[1], "errors fires: ");
 }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use osnl_model::{mask_secrets, mask_url_passwords, one_line};
 
-use super::{Content, Effect, RuleVerdict, Ruling, Subject};
+use super::{Content, Effect, ExplainedEvent, RuleVerdict, Ruling};
 use crate::enrich::{AnswerForecast, Ask};
 use crate::native::Preview;
 use crate::rule::{Condition, Mode};
@@ -25,7 +25,7 @@ pub fn time(at: SystemTime) -> String {
 
 /// Describes an event in a line, and its origin in another.
 #[must_use]
-pub fn about(name: &str, subject: &Subject) -> String {
+pub fn about(name: &str, subject: &ExplainedEvent) -> String {
     let mut head = match subject.notification() {
         Some(n) => format!(
             "{name}: {} from {}, {}",

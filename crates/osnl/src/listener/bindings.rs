@@ -67,7 +67,7 @@ impl OwnQueue {
 }
 
 /// Exchange and routing key.
-type Keys = BTreeSet<(String, String)>;
+type BindingKeys = BTreeSet<(String, String)>;
 
 /// The bindings that osnl has made for queues of its own, kept in a file of the state directory.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub struct Bindings {
 #[derive(Debug, Default)]
 struct BindingsState {
     made: BindingsFile,
-    wanted: BTreeMap<OwnQueue, Keys>,
+    wanted: BTreeMap<OwnQueue, BindingKeys>,
     /// The content of queues that are left, when last seen. Not written to the file.
     seen: BTreeMap<OwnQueue, (QueueSeen, SystemTime)>,
 }
@@ -92,7 +92,7 @@ type BindingsFile = BTreeMap<OwnQueue, BoundQueue>;
 /// The record of a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct BoundQueue {
-    bindings: Keys,
+    bindings: BindingKeys,
     /// The listener that empties the queue.
     emptying: Option<String>,
     /// The listener that binds the queue, until nothing is left in it.
@@ -103,7 +103,7 @@ struct BoundQueue {
 
 /// A queue of ours that no listener of the configuration reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftQueue {
+pub struct UnreadQueue {
     /// The queue.
     pub queue: OwnQueue,
     /// The content when it was last seen; `None` if unknown.
@@ -112,7 +112,7 @@ pub struct LeftQueue {
     pub emptied_by: Option<String>,
 }
 
-impl LeftQueue {
+impl UnreadQueue {
     /// Returns the command that deletes it, if it was empty and had no consumer when it was last seen.
     #[must_use]
     pub fn delete_command(&self) -> Option<String> {
@@ -143,7 +143,7 @@ impl Bindings {
 
     /// Sets the bindings that listeners make from now on.
     pub fn want(&self, wanted: impl IntoIterator<Item = (OwnQueue, Vec<Binding>)>) {
-        let mut all: BTreeMap<OwnQueue, Keys> = BTreeMap::new();
+        let mut all: BTreeMap<OwnQueue, BindingKeys> = BTreeMap::new();
         for (queue, bindings) in wanted {
             all.entry(queue).or_default().extend(bindings.into_iter().map(|b| (b.exchange, b.routing_key)));
         }
@@ -176,10 +176,10 @@ impl Bindings {
 
     /// Returns the queues without a listener, with the known facts of each.
     #[must_use]
-    pub fn left_queues(&self) -> Vec<LeftQueue> {
+    pub fn left_queues(&self) -> Vec<UnreadQueue> {
         let left = self.left();
         let state = self.lock();
-        let known = |queue: OwnQueue| LeftQueue {
+        let known = |queue: OwnQueue| UnreadQueue {
             seen: state.seen.get(&queue).copied(),
             emptied_by: state.made.get(&queue).and_then(|bound| bound.emptying.clone()),
             queue,

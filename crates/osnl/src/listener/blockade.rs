@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::watchdog::Stage;
+use super::watchdog::SessionStage;
 
 /// The time without progress after which waiting for a place is a state.
 const NOTICED: Duration = Duration::from_secs(1);
@@ -94,25 +94,28 @@ impl Blockade {
     }
 
     /// Decides the consequence at this moment. `obstacle`: whether the intake names one.
-    pub(super) fn look(&mut self, stage: Stage, obstacle: bool, now: Instant) -> WaitVerdict {
+    pub(super) fn look(&mut self, stage: SessionStage, obstacle: bool, now: Instant) -> WaitVerdict {
         let quiet = now - self.moved_at;
         let (blocked, give_back) = match stage {
-            Stage::Polling => {
+            SessionStage::Polling => {
                 self.fresh(now);
                 (false, false)
             }
-            Stage::Taking => (false, false),
-            Stage::Reserving => {
+            SessionStage::Taking => (false, false),
+            SessionStage::Reserving => {
                 (quiet >= NOTICED.min(self.patience / 2), now - self.fresh_at >= self.patience)
             }
-            Stage::WindowFull if obstacle => (quiet >= SLOW.min(self.patience / 2), quiet >= self.patience),
-            Stage::WindowFull => {
+            SessionStage::WindowFull if obstacle => {
+                (quiet >= SLOW.min(self.patience / 2), quiet >= self.patience)
+            }
+            SessionStage::WindowFull => {
                 self.moved_at = now;
                 (false, false)
             }
         };
         // A trickle is no end of it: as many as were pushed by then must have been taken.
-        let trickles = stage != Stage::Polling && self.since.is_some_and(|since| self.fresh_at <= since);
+        let trickles =
+            stage != SessionStage::Polling && self.since.is_some_and(|since| self.fresh_at <= since);
         if !(blocked || give_back || trickles) {
             self.since = None;
             return WaitVerdict::Free;
@@ -192,10 +195,10 @@ mod tests {
                 }
                 verb => {
                     let (stage, obstacle) = match verb {
-                        "r" => (Stage::Reserving, true),
-                        "w" => (Stage::WindowFull, true),
-                        "e" => (Stage::WindowFull, false),
-                        _ => (Stage::Polling, false),
+                        "r" => (SessionStage::Reserving, true),
+                        "w" => (SessionStage::WindowFull, true),
+                        "e" => (SessionStage::WindowFull, false),
+                        _ => (SessionStage::Polling, false),
                     };
                     for _ in 0..rest.parse::<u32>().unwrap() {
                         now += Duration::from_secs(1);

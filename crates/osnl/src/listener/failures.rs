@@ -6,7 +6,7 @@ use osnl_core::former::Former;
 use tokio::time::Instant;
 
 use super::Listener;
-use super::gauges::Trouble;
+use super::gauges::ConnectionTrouble;
 use super::session::SessionEnd;
 
 /// The interval between two log lines about the same failures to connect.
@@ -27,13 +27,13 @@ impl Listener {
     /// are logged again after [`REMIND`]. A missing exchange or queue is logged once.
     pub(super) fn say_failed(
         &self,
-        trouble: &Trouble,
+        trouble: &ConnectionTrouble,
         is_missing: bool,
         pause: Duration,
         said: &mut Option<FailureLog>,
     ) {
         let name = &*self.config.name;
-        let Trouble { reason, remedy, attempts: attempt, next: _, is_unbound: _ } = trouble;
+        let ConnectionTrouble { reason, remedy, attempts: attempt, next: _, is_unbound: _ } = trouble;
         let known = said.as_ref().is_some_and(|said| said.reasons.contains(reason));
         let is_due = said.as_ref().is_some_and(|said| said.at.elapsed() >= REMIND) && !is_missing;
         if known && !is_due {

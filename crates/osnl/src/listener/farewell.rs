@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::gauges::Gauges;
 use super::state::ListenerState;
 use super::tidying::BindingCleanup;
-use super::watchdog::Stage;
+use super::watchdog::SessionStage;
 use super::{Listener, ListenerConfig};
 use crate::intake::Intake;
 use crate::metrics::Counters;
@@ -130,7 +130,7 @@ impl Farewell {
                 LookResult::Known(QueueRemains::Empty) => {
                     let listens =
                         matches!(*state.borrow(), ListenerState::Listening | ListenerState::Standby);
-                    let now = (listens && gauges.stage() == Stage::Polling).then(|| gauges.messages());
+                    let now = (listens && gauges.stage() == SessionStage::Polling).then(|| gauges.messages());
                     if now.is_some() && taken == now {
                         return;
                     }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_transport::{OpenQueue, PartitionSeen, QueueDepths, Subscription};
 
-use super::watchdog::Stage;
+use super::watchdog::SessionStage;
 
 /// Numbers of one listener.
 #[derive(Debug, Default)]
@@ -16,12 +16,12 @@ pub struct Gauges {
     /// Milliseconds since 1970; 0 is never.
     last_message: AtomicU64,
     opened: Mutex<ConnectedQueues>,
-    depth: Mutex<Option<Depth>>,
-    /// A [`Stage`].
+    depth: Mutex<Option<DepthGauge>>,
+    /// A [`SessionStage`].
     stage: AtomicU8,
     /// Since when the state is what it is.
     since: Mutex<Option<SystemTime>>,
-    trouble: Mutex<Option<Trouble>>,
+    trouble: Mutex<Option<ConnectionTrouble>>,
     /// The latest answer of the broker.
     waiting: Mutex<QueueDepths>,
     /// The partitions that it reads, where the broker has them.
@@ -30,7 +30,7 @@ pub struct Gauges {
 
 /// The reason of a missing connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct ConnectionTrouble {
     /// The reason why the latest attempt failed.
     pub reason: String,
     /// The commands and settings that mend it, if any are known.
@@ -45,7 +45,7 @@ pub struct Trouble {
 
 /// The broker's latest answer about the queues that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Depth {
+pub struct DepthGauge {
     /// Messages that wait, those that a consumer holds not counted.
     pub messages: u64,
     /// Consumers of the queue that has most.
@@ -56,7 +56,7 @@ pub struct Depth {
     pub waiting_since: Option<SystemTime>,
 }
 
-impl Depth {
+impl DepthGauge {
     fn next(before: Option<&Self>, messages: u64, consumers: u64, at: SystemTime) -> Self {
         let same = before.filter(|before| messages >= before.messages);
         let since = same.and_then(|before| before.waiting_since).unwrap_or(at);
@@ -143,12 +143,12 @@ impl Gauges {
 
     fn set_depth(&self, messages: u64, consumers: u64) {
         let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
-        *depth = Some(Depth::next(depth.as_ref(), messages, consumers, SystemTime::now()));
+        *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, SystemTime::now()));
     }
 
     /// Returns the broker's last answer about the queues that are read; it is asked every ten seconds while connected.
     #[must_use]
-    pub fn depth(&self) -> Option<Depth> {
+    pub fn depth(&self) -> Option<DepthGauge> {
         self.depth.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -160,23 +160,23 @@ impl Gauges {
         }
     }
 
-    pub(super) fn set_stage(&self, stage: Stage) {
+    pub(super) fn set_stage(&self, stage: SessionStage) {
         let number = match stage {
-            Stage::Taking => 0,
-            Stage::WindowFull => 1,
-            Stage::Reserving => 2,
-            Stage::Polling => 3,
+            SessionStage::Taking => 0,
+            SessionStage::WindowFull => 1,
+            SessionStage::Reserving => 2,
+            SessionStage::Polling => 3,
         };
         self.stage.store(number, Ordering::Relaxed);
     }
 
     /// Returns the stage of its session.
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> SessionStage {
         match self.stage.load(Ordering::Relaxed) {
-            1 => Stage::WindowFull,
-            2 => Stage::Reserving,
-            3 => Stage::Polling,
-            _ => Stage::Taking,
+            1 => SessionStage::WindowFull,
+            2 => SessionStage::Reserving,
+            3 => SessionStage::Polling,
+            _ => SessionStage::Taking,
         }
     }
 
@@ -192,7 +192,7 @@ impl Gauges {
     }
 
     /// An attempt to connect failed, or succeeded.
-    pub(super) fn failed(&self, trouble: Option<Trouble>) {
+    pub(super) fn failed(&self, trouble: Option<ConnectionTrouble>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
@@ -204,7 +204,7 @@ impl Gauges {
 
     /// Returns the reason of a missing connection; `None` while connected, and before the first attempt has failed.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn trouble(&self) -> Option<ConnectionTrouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_backlog_waits_since_it_last_became_smaller() {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let mut depth: Option<Depth> = None;
+        let mut depth: Option<DepthGauge> = None;
         for (n, (messages, since)) in [
             (0, None),
             (3, Some(1)),
@@ -257,7 +257,7 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            let seen = Depth::next(depth.as_ref(), messages, 1, at(n as u64));
+            let seen = DepthGauge::next(depth.as_ref(), messages, 1, at(n as u64));
             assert_eq!(seen.waiting_since, since.map(at), "{n}");
             depth = Some(seen);
         }

@@ -12,7 +12,7 @@ use osnl_transport::{Binding, LateBindings, Subscription, TransportError};
 use tokio::time::{Instant, sleep};
 
 use super::Listener;
-use super::gauges::Trouble;
+use super::gauges::ConnectionTrouble;
 
 /// The pause between two looks: what is published in it is not in our queue.
 const EACH: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ impl Listener {
             let next = SystemTime::now() + EACH;
             let reason = gap(&bound, &unbound);
             let (remedy, is_unbound) = (remedy.clone(), bound.is_empty());
-            self.gauges.failed(Some(Trouble { reason, remedy, attempts: 0, next, is_unbound }));
+            self.gauges.failed(Some(ConnectionTrouble { reason, remedy, attempts: 0, next, is_unbound }));
             sleep(EACH).await;
             match late.bind(&unbound).await {
                 Ok(rest) => {

@@ -16,8 +16,8 @@ pub(super) use self::step::{SessionEnd, few};
 use super::Listener;
 use super::blockade::Blockade;
 use super::gauges::Gauges;
-use super::stream::Streams;
-use super::watchdog::Stage;
+use super::stream::ListenerStreams;
+use super::watchdog::SessionStage;
 use crate::intake::Intake;
 use crate::shutdown::Shutdown;
 
@@ -25,17 +25,17 @@ use crate::shutdown::Shutdown;
 const UNTAKEN: Duration = Duration::from_millis(100);
 
 /// One connection's life.
-pub(super) struct Session<'a> {
+pub(super) struct ListenerSession<'a> {
     pub(super) consumer: Box<dyn Consumer>,
     core: Core<'a>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> ListenerSession<'a> {
     /// `prefetch`: unsettled messages that this subscription may have.
     pub(super) fn new(
         listener: &'a Listener,
         consumer: Box<dyn Consumer>,
-        streams: Option<&'a mut Streams>,
+        streams: Option<&'a mut ListenerStreams>,
         prefetch: u16,
     ) -> Self {
         let core = Core::new(listener, &*consumer, streams, prefetch);
@@ -72,7 +72,7 @@ impl<'a> Session<'a> {
             }
             let room = self.core.room();
             if room == 0 {
-                gauges.set_stage(Stage::WindowFull);
+                gauges.set_stage(SessionStage::WindowFull);
             }
             let (held, again) = self.core.held();
             let wake_at = self.core.wake_at();
@@ -136,12 +136,12 @@ impl<'a> Session<'a> {
 /// Nothing is polled meanwhile. Cancel-safe.
 async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) -> Result<(), TransportError> {
     if is_crowded {
-        gauges.set_stage(Stage::WindowFull);
+        gauges.set_stage(SessionStage::WindowFull);
         // The end of a message wakes the session; a lost connection is noticed all the same.
         return Err(consumer.ended().await);
     }
     tokio::task::yield_now().await;
-    gauges.set_stage(Stage::Taking);
+    gauges.set_stage(SessionStage::Taking);
     Ok(())
 }
 
@@ -162,7 +162,7 @@ async fn poll(
     let places = match (&mut reserve).now_or_never() {
         Some(places) => places,
         None => {
-            gauges.set_stage(Stage::Reserving);
+            gauges.set_stage(SessionStage::Reserving);
             tokio::select! {
                 biased;
                 places = reserve => places,
@@ -172,14 +172,14 @@ async fn poll(
     };
     batch.set_limit(places);
     if let Some(polled) = consumer.poll(batch).now_or_never() {
-        gauges.set_stage(Stage::Taking);
+        gauges.set_stage(SessionStage::Taking);
         return polled;
     }
     endpoint.keep(1);
     batch.set_limit(1);
-    gauges.set_stage(Stage::Polling);
+    gauges.set_stage(SessionStage::Polling);
     consumer.poll(batch).await?;
-    gauges.set_stage(Stage::Taking);
+    gauges.set_stage(SessionStage::Taking);
     // What has come with it.
     let more = room.saturating_sub(batch.len());
     if more > 0

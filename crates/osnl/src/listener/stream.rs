@@ -28,7 +28,7 @@ const HOLD: Duration = Duration::from_secs(1);
 const CLOCKS: u64 = 5;
 
 /// The streams of one listener.
-pub(super) struct Streams {
+pub(super) struct ListenerStreams {
     store: Option<PositionStore>,
     /// The lease of the one stream, on a journal that several daemons share.
     lease: Option<(String, Weak<dyn StreamLease>)>,
@@ -43,7 +43,7 @@ pub(super) struct Streams {
     again_at: Option<Instant>,
 }
 
-impl Streams {
+impl ListenerStreams {
     /// `None` for a listener that reads queues.
     pub(super) fn new(options: &ListenOptions, store: Option<PositionStore>) -> Option<Self> {
         (options.queue.queue_type == QueueType::Stream).then(|| Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use osnl_transport::{Binding, Declare, ListenOptions, QueueSeen, Transport};
 use tokio::time::{sleep, timeout};
 
-use super::bindings::{Bindings, LeftQueue, OwnQueue};
+use super::bindings::{Bindings, OwnQueue, UnreadQueue};
 
 /// A broker that takes longer is asked again later.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -118,7 +118,7 @@ impl BindingCleanup {
                         None => self.memory.gone(&own(queue)),
                     }
                 }
-                let here = |left: &LeftQueue| left.queue.vhost == self.own.vhost;
+                let here = |left: &UnreadQueue| left.queue.vhost == self.own.vhost;
                 self.memory.left_queues().into_iter().filter(here).filter(|_| aloud).for_each(say_left);
             }
             Ok(Err(error)) => tracing::warn!(
@@ -135,9 +135,9 @@ impl BindingCleanup {
     }
 }
 
-fn say_left(left: LeftQueue) {
+fn say_left(left: UnreadQueue) {
     let delete = left.delete_command();
-    let LeftQueue { queue: OwnQueue { queue, .. }, seen, emptied_by } = left;
+    let UnreadQueue { queue: OwnQueue { queue, .. }, seen, emptied_by } = left;
     match (emptied_by, delete, seen) {
         (Some(listener), _, _) => {
             tracing::info!(

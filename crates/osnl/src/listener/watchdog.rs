@@ -96,7 +96,7 @@ impl fmt::Display for StallKind {
 
 /// The object of a session's wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum SessionStage {
     /// Room in the window.
     WindowFull,
     /// A place in the journal.
@@ -159,7 +159,7 @@ impl ProgressChange {
 
 /// Something to act upon.
 #[derive(Debug)]
-pub(super) enum Wake {
+pub(super) enum SessionWake {
     Look,
     Answer(Result<QueueDepths, TransportError>),
 }
@@ -215,20 +215,22 @@ impl Watchdog {
     /// Records that pushed messages go back: from now on there is no progress and no watch for any.
     pub(super) fn given_back(
         &mut self,
-        stage: Stage,
+        stage: SessionStage,
         unsettled: usize,
         since: Instant,
     ) -> Option<ProgressChange> {
         let kind = match stage {
-            Stage::WindowFull => StallKind::WindowFull { unsettled },
-            Stage::Reserving | Stage::Polling | Stage::Taking => StallKind::JournalFull { unsettled },
+            SessionStage::WindowFull => StallKind::WindowFull { unsettled },
+            SessionStage::Reserving | SessionStage::Polling | SessionStage::Taking => {
+                StallKind::JournalFull { unsettled }
+            }
         };
         let is_known = self.told.is_some();
         self.stalled(kind, since, Instant::now()).filter(|_| !is_known)
     }
 
     /// Waits for the next look, or for the broker's answer. Cancel-safe.
-    pub(super) async fn wake(&mut self) -> Wake {
+    pub(super) async fn wake(&mut self) -> SessionWake {
         let answer = async {
             match &mut self.asking {
                 Some(asking) => asking.await,
@@ -239,22 +241,22 @@ impl Watchdog {
             biased;
             answer = answer => {
                 self.asking = None;
-                Wake::Answer(answer)
+                SessionWake::Answer(answer)
             }
-            _ = self.tick.tick() => Wake::Look,
+            _ = self.tick.tick() => SessionWake::Look,
         }
     }
 
-    /// Acts upon a [`Wake`].
+    /// Acts upon a [`SessionWake`].
     pub(super) fn woken(
         &mut self,
-        wake: Wake,
-        stage: Stage,
+        wake: SessionWake,
+        stage: SessionStage,
         unsettled: usize,
         consumer: &dyn Consumer,
     ) -> Option<ProgressChange> {
         let now = Instant::now();
-        if matches!(wake, Wake::Look) && self.asking.is_none() {
+        if matches!(wake, SessionWake::Look) && self.asking.is_none() {
             self.asking = Some(ask(consumer));
         }
         if self.moved {
@@ -265,22 +267,22 @@ impl Watchdog {
         }
         let quiet = now - self.quiet_since;
         match (wake, stage) {
-            (Wake::Look, Stage::WindowFull) if quiet >= STUCK => {
+            (SessionWake::Look, SessionStage::WindowFull) if quiet >= STUCK => {
                 self.stalled(StallKind::WindowFull { unsettled }, self.quiet_since, now)
             }
-            (Wake::Look, Stage::Reserving) if quiet >= STUCK => {
+            (SessionWake::Look, SessionStage::Reserving) if quiet >= STUCK => {
                 self.stalled(StallKind::JournalFull { unsettled }, self.quiet_since, now)
             }
-            (Wake::Look, _) => None,
-            (Wake::Answer(Ok(waiting)), Stage::Polling) if quiet >= SILENT || self.standby => {
+            (SessionWake::Look, _) => None,
+            (SessionWake::Answer(Ok(waiting)), SessionStage::Polling) if quiet >= SILENT || self.standby => {
                 self.answered(&waiting, consumer.partitions(), now)
             }
             // A broker that does not answer is the connection's matter: its heartbeat notices.
-            (Wake::Answer(Err(error)), _) => {
+            (SessionWake::Answer(Err(error)), _) => {
                 tracing::debug!(queue.name = self.queue, %error, "the broker does not say how many messages wait");
                 None
             }
-            (Wake::Answer(Ok(_)), _) => None,
+            (SessionWake::Answer(Ok(_)), _) => None,
         }
     }
 

@@ -14,7 +14,7 @@ use osnl_model::{NotificationFilter, Pattern};
 use osnl_transport::Declare;
 
 use super::schema::{ACTION, LISTENER};
-use super::{ActionConf, ListenerConf, OnFull, RuleConf};
+use super::{ActionConf, ListenerConf, OverflowPolicy, RuleConf};
 use crate::action::canary::CanaryDriver;
 use crate::action::driver::ActionDriver;
 use crate::delivery::{
@@ -135,7 +135,7 @@ pub(super) fn add(
         when: None,
         on_failure: None,
         guard: None,
-        on_full: OnFull::StopIntake,
+        on_full: OverflowPolicy::StopIntake,
         enrich: Vec::new(),
     });
     Some(())

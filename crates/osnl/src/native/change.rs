@@ -16,9 +16,9 @@ use super::{LoadedConf, programs};
 use crate::action::driver::cloud_content;
 
 /// Every value that counts, by section.
-pub(crate) struct Values(Vec<(String, Section)>);
+pub(crate) struct ConfigurationValues(Vec<(String, SectionValues)>);
 
-struct Section {
+struct SectionValues {
     values: BTreeMap<String, OptionValue>,
 }
 
@@ -34,7 +34,7 @@ struct OptionValue {
 /// The way in which a section has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ChangeKind {
+pub enum SectionChangeKind {
     /// It was not there.
     Added,
     /// It is not there any more.
@@ -43,7 +43,7 @@ pub enum ChangeKind {
     Changed,
 }
 
-impl ChangeKind {
+impl SectionChangeKind {
     /// Returns the printed word.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -59,7 +59,7 @@ impl ChangeKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Different {
     pub(crate) heading: String,
-    pub(crate) what: ChangeKind,
+    pub(crate) what: SectionChangeKind,
     /// The options whose value is another, in the order of their names.
     pub(crate) options: Vec<String>,
     /// Whether only files have changed that its options name, and no option.
@@ -80,38 +80,38 @@ impl Different {
 
 impl LoadedConf {
     /// Every value that counts. Files that actions name are read.
-    pub(crate) fn values(&self) -> Values {
-        Values::of(&self.layers)
+    pub(crate) fn values(&self) -> ConfigurationValues {
+        ConfigurationValues::of(&self.layers)
     }
 }
 
-impl Values {
+impl ConfigurationValues {
     fn of(layers: &Layers) -> Self {
-        let section = |section: &RawSection| (section.heading(), Section::of(layers, section));
+        let section = |section: &RawSection| (section.heading(), SectionValues::of(layers, section));
         Self(layers.sections.iter().map(section).collect())
     }
 
-    fn section(&self, heading: &str) -> Option<&Section> {
+    fn section(&self, heading: &str) -> Option<&SectionValues> {
         self.0.iter().find(|(own, _)| own == heading).map(|(_, section)| section)
     }
 
     /// Sections that are not what they were: in the order of the new ones, then those that are gone.
     pub(crate) fn different(&self, new: &Self) -> Vec<Different> {
-        let different = |(heading, section): &(String, Section)| {
+        let different = |(heading, section): &(String, SectionValues)| {
             let (what, options, is_by_files) = match self.section(heading) {
-                None => (ChangeKind::Added, Vec::new(), false),
+                None => (SectionChangeKind::Added, Vec::new(), false),
                 Some(old) => {
                     let (options, is_by_files) = old.different(section);
-                    (ChangeKind::Changed, options, is_by_files)
+                    (SectionChangeKind::Changed, options, is_by_files)
                 }
             };
-            let is_same = what == ChangeKind::Changed && options.is_empty();
+            let is_same = what == SectionChangeKind::Changed && options.is_empty();
             (!is_same).then(|| Different { heading: heading.clone(), what, options, is_by_files })
         };
         let gone = self.0.iter().filter(|(heading, _)| new.section(heading).is_none());
         let gone = gone.map(|(heading, _)| Different {
             heading: heading.clone(),
-            what: ChangeKind::Removed,
+            what: SectionChangeKind::Removed,
             options: Vec::new(),
             is_by_files: false,
         });
@@ -143,7 +143,7 @@ impl Values {
     }
 }
 
-impl Section {
+impl SectionValues {
     fn of(layers: &Layers, section: &RawSection) -> Self {
         let value = |option: &str| {
             let origin = section.origin(option);
@@ -202,7 +202,7 @@ mod tests {
         let values = |text: &str| {
             let texts = [("f".to_owned(), text.to_owned())];
             let loaded = load_texts(&texts, &Sources::default());
-            Values::of(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
+            ConfigurationValues::of(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
         };
         let (before, after) = (values(before), values(after));
         let different = before.different(&after);
@@ -235,14 +235,14 @@ mod tests {
         let text = BEFORE.replace("[action:a]\n", "[action:a]\nenrich = e\n") + &section;
         let values = || {
             let loaded = load_texts(&[("f".to_owned(), text.clone())], &Sources::default());
-            Values::of(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
+            ConfigurationValues::of(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
         };
         let before = values();
         write("a", "other");
         assert_eq!(before.different(&values()), []);
         let changed = Different {
             heading: "enrich:e".to_owned(),
-            what: ChangeKind::Changed,
+            what: SectionChangeKind::Changed,
             options: vec!["cloud".to_owned()],
             is_by_files: true,
         };

@@ -26,12 +26,12 @@ use super::otlp::otlp;
 use super::schema::KAFKA;
 use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, OTLP, RABBIT, RULE};
 use super::{
-    ActionConf, JournalConf, ListenerConf, LogFormat, Native, OnFull, RuleConf, deliveries, fallback,
+    ActionConf, JournalConf, ListenerConf, LogFormat, Native, OverflowPolicy, RuleConf, deliveries, fallback,
     members, rabbit, topology, unreachable_rules, when,
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
-use crate::group::Group;
+use crate::group::SystemGroup;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::rule::{PathPattern, Rule};
 use crate::unmatched::KeepUnmatched;
@@ -345,7 +345,7 @@ impl<'a> Checker<'a> {
         let (Some(max_pending), Some(section)) = (journal.max_pending(), self.unnamed(JOURNAL)) else {
             return;
         };
-        for action in actions.iter().filter(|action| action.on_full == OnFull::StopIntake) {
+        for action in actions.iter().filter(|action| action.on_full == OverflowPolicy::StopIntake) {
             let fires = |rule: &&RuleConf| {
                 rule.enabled && rule.rule.takes_places_of().any(|name| *name == action.name)
             };
@@ -412,12 +412,12 @@ fn state_dir(reader: &mut SectionReader<'_>) -> Option<Option<PathBuf>> {
     }
 }
 
-fn control_group(reader: &mut SectionReader<'_>) -> Option<Option<Group>> {
+fn control_group(reader: &mut SectionReader<'_>) -> Option<Option<SystemGroup>> {
     if !reader.is_set("control_group") {
         return Some(None);
     }
     let name = reader.text("control_group")?;
-    match Group::find(&name) {
+    match SystemGroup::find(&name) {
         Ok(group) => Some(Some(group)),
         Err(problem) => reader.refuse(
             "control_group",

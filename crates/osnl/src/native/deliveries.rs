@@ -42,7 +42,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The fate of deliveries beyond `max_pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFull {
+pub enum OverflowPolicy {
     /// Nothing more is read from the listeners whose rules fire this action.
     #[default]
     StopIntake,
@@ -220,8 +220,11 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     }
 }
 
-pub(super) fn on_full(reader: &mut SectionReader<'_>) -> Option<OnFull> {
-    reader.word("on_full", &[("stop_intake", OnFull::StopIntake), ("dead_letter", OnFull::DeadLetter)])
+pub(super) fn on_full(reader: &mut SectionReader<'_>) -> Option<OverflowPolicy> {
+    reader.word(
+        "on_full",
+        &[("stop_intake", OverflowPolicy::StopIntake), ("dead_letter", OverflowPolicy::DeadLetter)],
+    )
 }
 
 /// Refuses options of a rule that only a persistent journal can serve.

@@ -12,7 +12,7 @@ use osnl_model::{Budget, Priority, Target};
 use osnl_transport::KafkaTransport;
 use osnl_transport::{BodyBounds, ListenOptions, Transport, TransportError, transport_with};
 
-use super::{ActionConf, ListenerConf, Native, OnFull};
+use super::{ActionConf, ListenerConf, Native, OverflowPolicy};
 use super::{canary, fallback};
 use crate::action::driver::ListenerSubscription;
 use crate::delivery::DeliverySettings;
@@ -48,7 +48,7 @@ impl Native {
 
     /// The actions whose deliveries beyond the bound are dead letters.
     pub(crate) fn overflowing(&self) -> BTreeSet<Arc<str>> {
-        let overflowing = self.actions.iter().filter(|action| action.on_full == OnFull::DeadLetter);
+        let overflowing = self.actions.iter().filter(|action| action.on_full == OverflowPolicy::DeadLetter);
         overflowing.map(|action| action.name.clone()).collect()
     }
 

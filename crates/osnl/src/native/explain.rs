@@ -4,7 +4,7 @@ use osnl_config::{duration, size};
 use osnl_model::TransportUrl;
 use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType, StreamOffset};
 
-use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, deliveries, rabbit};
+use super::{ActionConf, JournalConf, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries, rabbit};
 use crate::enrich::{EnrichConf, OnError};
 use crate::journal::shared::SharedOptions;
 use crate::rule::{KeySource, Mode};
@@ -300,7 +300,7 @@ fn action(out: &mut String, conf: &ActionConf) {
     if let Some(fallback) = &conf.on_failure {
         say("on failure", &format!("each dead letter is also handed to {}", fallback.action));
     }
-    if conf.on_full == OnFull::DeadLetter {
+    if conf.on_full == OverflowPolicy::DeadLetter {
         say("full", "deliveries beyond max_pending become dead letters");
     }
     match conf.guard {

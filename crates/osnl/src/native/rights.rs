@@ -28,7 +28,7 @@ const WRITTEN: [&str; 2] = ["path", "log_file"];
 
 /// A user of this machine, with its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub struct SystemUser {
     /// As it was named.
     pub name: String,
     uid: u32,
@@ -43,7 +43,7 @@ enum Need {
     Enter = 1,
 }
 
-impl User {
+impl SystemUser {
     /// Finds a user by name, or by number.
     ///
     /// # Errors
@@ -129,13 +129,13 @@ impl User {
 impl LoadedConf {
     /// Tells of each file that the configuration reads or writes whether this user may.
     #[must_use]
-    pub fn rights_of(&self, user: &User) -> Vec<Probe> {
+    pub fn rights_of(&self, user: &SystemUser) -> Vec<Probe> {
         self.rights_with(user, &self.files)
     }
 
     /// Like `rights`, for a configuration that was read from other files, such as those of an old program.
     #[must_use]
-    pub fn rights_with(&self, user: &User, files: &[String]) -> Vec<Probe> {
+    pub fn rights_with(&self, user: &SystemUser, files: &[String]) -> Vec<Probe> {
         let mut probes = Vec::new();
         for file in files {
             probes.push(probe(user, "configuration", Path::new(file), &[Need::Read]));
@@ -170,7 +170,7 @@ fn files_of(section: &RawSection, text: impl Fn(&str) -> Option<String>) -> Vec<
     files
 }
 
-fn probe(user: &User, section: &str, path: &Path, needs: &[Need]) -> Probe {
+fn probe(user: &SystemUser, section: &str, path: &Path, needs: &[Need]) -> Probe {
     let what = if needs.contains(&Need::Write) { "writes" } else { "reads" };
     let probe = Probe::of(section, format!("{} {what} {}", user.name, path.display()));
     match user.obstacle(path, needs) {
@@ -193,17 +193,20 @@ mod tests {
 
     #[test]
     fn a_user_is_found_with_its_groups_or_by_number() {
-        let osnl = User { name: "osnl".to_owned(), uid: 4711, groups: vec![4712, 4713] };
-        assert_eq!(User::among("osnl", USERS, GROUPS), Ok(osnl.clone()));
-        assert_eq!(User::among("4711", USERS, GROUPS), Ok(User { name: "4711".to_owned(), ..osnl }));
-        let unknown = User { name: "65000".to_owned(), uid: 65_000, groups: vec![65_000] };
-        assert_eq!(User::among("65000", USERS, GROUPS), Ok(unknown));
-        assert!(User::among("nope", USERS, GROUPS).is_err_and(|why| why.contains("no user nope")));
+        let osnl = SystemUser { name: "osnl".to_owned(), uid: 4711, groups: vec![4712, 4713] };
+        assert_eq!(SystemUser::among("osnl", USERS, GROUPS), Ok(osnl.clone()));
+        assert_eq!(
+            SystemUser::among("4711", USERS, GROUPS),
+            Ok(SystemUser { name: "4711".to_owned(), ..osnl })
+        );
+        let unknown = SystemUser { name: "65000".to_owned(), uid: 65_000, groups: vec![65_000] };
+        assert_eq!(SystemUser::among("65000", USERS, GROUPS), Ok(unknown));
+        assert!(SystemUser::among("nope", USERS, GROUPS).is_err_and(|why| why.contains("no user nope")));
     }
 
     #[test]
     fn owner_group_and_others_have_their_own_bits() {
-        let user = User::among("osnl", USERS, GROUPS).unwrap();
+        let user = SystemUser::among("osnl", USERS, GROUPS).unwrap();
         for (owner, group, mode, may) in [
             (4711, 0, 0o400, true),
             (4711, 4712, 0o044, false),
@@ -214,7 +217,7 @@ mod tests {
         ] {
             assert_eq!(user.may(Need::Read, owner, group, mode), may, "{owner} {group} {mode:o}");
         }
-        assert!(User::among("root", USERS, GROUPS).unwrap().may(Need::Read, 1, 1, 0));
+        assert!(SystemUser::among("root", USERS, GROUPS).unwrap().may(Need::Read, 1, 1, 0));
     }
 
     #[test]
@@ -225,7 +228,7 @@ mod tests {
         fs::write(&file, "x").unwrap();
         let mode =
             |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        let user = User { name: "osnl".to_owned(), uid: 4711, groups: vec![4712] };
+        let user = SystemUser { name: "osnl".to_owned(), uid: 4711, groups: vec![4712] };
         mode(folder.path(), 0o755);
         mode(&inner, 0o700);
         mode(&file, 0o644);

@@ -150,20 +150,22 @@ fn is_wider(pattern: Option<&Pattern>, than: Option<&Pattern>) -> bool {
     if pattern == than {
         return true;
     }
-    match (Plain::read(pattern), Plain::read(than)) {
-        (Some(Plain { text: beginning, whole: false }), Some(than)) => than.text.starts_with(&beginning),
+    match (TextPattern::read(pattern), TextPattern::read(than)) {
+        (Some(TextPattern { text: beginning, whole: false }), Some(than)) => {
+            than.text.starts_with(&beginning)
+        }
         (Some(pattern), Some(than)) => pattern.whole && than.whole && pattern.text == than.text,
         (Some(_) | None, _) => false,
     }
 }
 
 /// A pattern that is a text: all of it, or how it begins.
-struct Plain {
+struct TextPattern {
     text: String,
     whole: bool,
 }
 
-impl Plain {
+impl TextPattern {
     fn read(pattern: &str) -> Option<Self> {
         let rest = pattern.strip_prefix('^').unwrap_or(pattern);
         let (rest, whole) =

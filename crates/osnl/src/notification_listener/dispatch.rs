@@ -54,7 +54,7 @@ pub(super) struct Dispatch {
 
 #[derive(Default)]
 pub(super) struct Lanes {
-    lanes: HashMap<Lane, VecDeque<Job>>,
+    lanes: HashMap<Lane, VecDeque<DispatchJob>>,
     jobs: usize,
 }
 
@@ -66,7 +66,7 @@ enum Lane {
     Bytes(u64),
 }
 
-struct Job {
+struct DispatchJob {
     received: Arc<ReceivedNotification>,
     /// The endpoints that want it, by index.
     endpoints: Arc<[usize]>,
@@ -168,7 +168,7 @@ impl Dispatch {
         let entry = by_key.entry(lane.clone());
         let is_first = matches!(entry, Entry::Vacant(_));
         let line = entry.or_default();
-        let copy = |job: &&mut Job| {
+        let copy = |job: &&mut DispatchJob| {
             job.received.origin().queue == raw.origin.queue && job.received.body() == &raw.body
         };
         if raw.origin.redelivered
@@ -181,7 +181,7 @@ impl Dispatch {
         }
         this.counters.matched.increment();
         let received = Arc::new(ReceivedNotification::new(notification, raw));
-        line.push_back(Job { received, endpoints, receipts: vec![complete] });
+        line.push_back(DispatchJob { received, endpoints, receipts: vec![complete] });
         *jobs += 1;
         drop(lanes);
         if is_first {

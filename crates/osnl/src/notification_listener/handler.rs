@@ -43,7 +43,7 @@ impl Handler {
     where
         F: Fn(ReceivedNotification) -> A + Send + Sync + 'static,
         A: Future + Send + 'static,
-        A::Output: Answer,
+        A::Output: HandlerAnswer,
     {
         Self {
             call: Box::new(move |received| {
@@ -85,24 +85,24 @@ impl Endpoint for Handler {
 }
 
 /// The answers that a [`Handler`]'s closure may give.
-pub trait Answer {
+pub trait HandlerAnswer {
     /// The answer in oslo.messaging's words.
     fn into_result(self) -> NotificationResult;
 }
 
-impl Answer for NotificationResult {
+impl HandlerAnswer for NotificationResult {
     fn into_result(self) -> NotificationResult {
         self
     }
 }
 
-impl Answer for () {
+impl HandlerAnswer for () {
     fn into_result(self) -> NotificationResult {
         NotificationResult::Handled
     }
 }
 
-impl<T: Answer, E: Display> Answer for Result<T, E> {
+impl<T: HandlerAnswer, E: Display> HandlerAnswer for Result<T, E> {
     fn into_result(self) -> NotificationResult {
         match self {
             Ok(answer) => answer.into_result(),

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::builder::Retry;
 use super::{Counters, NotifyError};
 
-pub(super) type Outcome = Result<(), NotifyError>;
+pub(super) type EmissionOutcome = Result<(), NotifyError>;
 
 /// The identity of a notification in a log line.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Label {
 }
 
 /// Dropped without an answer it is lost, and says so.
-pub(super) struct Job {
+pub(super) struct EmissionJob {
     /// Its place in the order of emission.
     pub(super) sequence: u64,
     pub(super) target: Arc<Target>,
@@ -42,12 +42,12 @@ pub(super) struct Job {
     pub(super) label: Arc<Label>,
     pub(super) counters: Arc<Counters>,
     /// `None` once it has answered.
-    pub(super) reply: Option<oneshot::Sender<Outcome>>,
+    pub(super) reply: Option<oneshot::Sender<EmissionOutcome>>,
     /// Its place in the buffer.
     pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
-impl Job {
+impl EmissionJob {
     pub(super) fn confirmed(mut self: Box<Self>) {
         self.counters.confirmed.increment();
         self.answer(Ok(()));
@@ -72,14 +72,14 @@ impl Job {
         );
     }
 
-    fn answer(&mut self, outcome: Outcome) {
+    fn answer(&mut self, outcome: EmissionOutcome) {
         // The caller that emitted it may not wait any more.
         let _ = self.reply.take().map(|reply| reply.send(outcome));
         self.place = None;
     }
 }
 
-impl Drop for Job {
+impl Drop for EmissionJob {
     fn drop(&mut self) {
         if self.reply.is_some() {
             self.tell("the notifier has ended before the broker took it");

@@ -18,7 +18,7 @@ use osnl_transport::{BoxFuture, Transport, TransportError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::job::Job;
+use super::job::EmissionJob;
 use crate::backoff::Backoff;
 
 /// Messages that may wait for their confirm at the same time.
@@ -29,7 +29,7 @@ const REFUSED: Duration = Duration::from_secs(1);
 const REFUSED_LONGEST: Duration = Duration::from_secs(30);
 
 pub(super) enum WorkerOrder {
-    Send(Box<Job>),
+    Send(Box<EmissionJob>),
     /// Answered when every job of a sequence below `upto` is settled.
     Flush {
         upto: u64,
@@ -40,7 +40,7 @@ pub(super) enum WorkerOrder {
 }
 
 /// Whether something may be begun.
-enum Gate {
+enum WorkerGate {
     Open,
     /// Nothing until then.
     Shut(Instant),
@@ -48,40 +48,40 @@ enum Gate {
     Probing,
 }
 
-type Attempt = BoxFuture<'static, (Box<Job>, Result<(), TransportError>)>;
+type EmissionAttempt = BoxFuture<'static, (Box<EmissionJob>, Result<(), TransportError>)>;
 
-struct Worker {
+struct NotifierWorker {
     transport: Arc<dyn Transport>,
-    waiting: BTreeMap<u64, Box<Job>>,
+    waiting: BTreeMap<u64, Box<EmissionJob>>,
     /// Those that were refused, by when each is tried again. The notifier's buffer bounds them.
-    refused: BTreeMap<(Instant, u64), Box<Job>>,
-    attempts: FuturesUnordered<Attempt>,
+    refused: BTreeMap<(Instant, u64), Box<EmissionJob>>,
+    attempts: FuturesUnordered<EmissionAttempt>,
     /// Sequences of all jobs here.
     open: BTreeSet<u64>,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
-    gate: Gate,
+    gate: WorkerGate,
     backoff: Backoff,
 }
 
 /// Runs until it is stopped, or until no sender of orders is left. Each remaining message then reports its own loss.
 pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::UnboundedReceiver<WorkerOrder>) {
     let backoff = Backoff::new(transport.reconnect());
-    let mut worker = Worker {
+    let mut worker = NotifierWorker {
         transport,
         waiting: BTreeMap::new(),
         refused: BTreeMap::new(),
         attempts: FuturesUnordered::new(),
         open: BTreeSet::new(),
         flushes: Vec::new(),
-        gate: Gate::Open,
+        gate: WorkerGate::Open,
         backoff,
     };
     loop {
         worker.begin();
         worker.answer_flushes();
         let shut = match worker.gate {
-            Gate::Shut(until) => Some(until),
-            Gate::Open | Gate::Probing => None,
+            WorkerGate::Shut(until) => Some(until),
+            WorkerGate::Open | WorkerGate::Probing => None,
         };
         let due = worker.refused.first_key_value().map(|((due, _), _)| *due);
         tokio::select! {
@@ -94,18 +94,18 @@ pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::Unbounde
                 Some(WorkerOrder::Stop) | None => return,
             },
             Some((job, sent)) = worker.attempts.next(), if !worker.attempts.is_empty() => worker.settle(job, sent),
-            () = sleep_until(shut.unwrap_or_else(Instant::now)), if shut.is_some() => worker.gate = Gate::Probing,
+            () = sleep_until(shut.unwrap_or_else(Instant::now)), if shut.is_some() => worker.gate = WorkerGate::Probing,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => worker.refused_are_due(),
         }
     }
 }
 
-impl Worker {
+impl NotifierWorker {
     fn begin(&mut self) {
         let room = match self.gate {
-            Gate::Open => IN_FLIGHT,
-            Gate::Probing => 1,
-            Gate::Shut(_) => 0,
+            WorkerGate::Open => IN_FLIGHT,
+            WorkerGate::Probing => 1,
+            WorkerGate::Shut(_) => 0,
         };
         while self.attempts.len() < room {
             let Some((_, job)) = self.waiting.pop_first() else { return };
@@ -117,27 +117,27 @@ impl Worker {
         }
     }
 
-    fn settle(&mut self, mut job: Box<Job>, sent: Result<(), TransportError>) {
+    fn settle(&mut self, mut job: Box<EmissionJob>, sent: Result<(), TransportError>) {
         let Err(error) = sent else {
             self.open.remove(&job.sequence);
             job.confirmed();
-            if !matches!(self.gate, Gate::Open) {
+            if !matches!(self.gate, WorkerGate::Open) {
                 tracing::info!(
                     broker.name = self.transport.location(),
                     "the broker accepts notifications again"
                 );
-                self.gate = Gate::Open;
+                self.gate = WorkerGate::Open;
             }
             return;
         };
         job.failures = job.failures.saturating_add(1);
-        let is_probe = matches!(self.gate, Gate::Probing);
+        let is_probe = matches!(self.gate, WorkerGate::Probing);
         if !error.is_recoverable() {
             self.open.remove(&job.sequence);
             job.lost(error);
             // The broker has answered.
             if is_probe {
-                self.gate = Gate::Open;
+                self.gate = WorkerGate::Open;
             }
             return;
         }
@@ -154,7 +154,7 @@ impl Worker {
             }
         } else {
             if is_probe {
-                self.gate = Gate::Open;
+                self.gate = WorkerGate::Open;
             }
             if job.refusals == 0 {
                 tracing::warn!(
@@ -172,15 +172,15 @@ impl Worker {
     /// Nothing is begun for a while, unless that is so already.
     fn shut(&mut self, error: &TransportError) {
         let first = match self.gate {
-            Gate::Open => true,
-            Gate::Probing => false,
-            Gate::Shut(_) => return,
+            WorkerGate::Open => true,
+            WorkerGate::Probing => false,
+            WorkerGate::Shut(_) => return,
         };
         if error.is_unreachable() {
             let waiting = self.waiting.values_mut().chain(self.refused.values_mut());
             waiting.for_each(|other| other.failures = other.failures.saturating_add(1));
         }
-        self.gate = Gate::Shut(Instant::now() + self.backoff.after(error));
+        self.gate = WorkerGate::Shut(Instant::now() + self.backoff.after(error));
         if first {
             tracing::warn!(
                 broker.name = self.transport.location(),
@@ -192,7 +192,7 @@ impl Worker {
     }
 
     /// Lets a message wait by itself.
-    fn refuse(&mut self, mut job: Box<Job>) {
+    fn refuse(&mut self, mut job: Box<EmissionJob>) {
         let pause = REFUSED.saturating_mul(2_u32.saturating_pow(job.refusals.min(16))).min(REFUSED_LONGEST);
         job.refusals = job.refusals.saturating_add(1);
         self.refused.insert((Instant::now() + pause, job.sequence), job);
@@ -211,7 +211,7 @@ impl Worker {
 
     /// Gives up the messages that may not be tried again.
     fn give_up(&mut self, error: &TransportError) {
-        let ends = |job: &Job| job.failures > 0 && !job.retry.allows(job.failures);
+        let ends = |job: &EmissionJob| job.failures > 0 && !job.retry.allows(job.failures);
         let waiting = self.waiting.extract_if(.., |_, job| ends(job)).map(|(_, job)| job);
         let refused = self.refused.extract_if(.., |_, job| ends(job)).map(|(_, job)| job);
         for job in waiting.chain(refused) {

@@ -43,7 +43,7 @@ fn planned(numbers: std::ops::Range<u32>, rules: &[&str]) -> Vec<EventPlan> {
     let saved = saved::read(&text).unwrap();
     saved
         .into_iter()
-        .map(|saved| plan(&conf(), Source::saved(saved, &Budget::DEFAULT, Vec::new()), &rules, None))
+        .map(|saved| plan(&conf(), ReplayEvent::saved(saved, &Budget::DEFAULT, Vec::new()), &rules, None))
         .collect()
 }
 
@@ -61,7 +61,7 @@ impl File {
         SqliteOptions { allow_volatile: true, ..SqliteOptions::new(self.folder.path().join("journal.db")) }
     }
 
-    async fn append(&self, planned: &[EventPlan], how: Live) -> Result<u64, ReplayError> {
+    async fn append(&self, planned: &[EventPlan], how: ReplaySettings) -> Result<u64, ReplayError> {
         let journal = SqliteJournal::open(self.options(), self.counters.clone()).unwrap();
         let appended = live(&journal, planned, how).await;
         journal.close().await;
@@ -83,7 +83,7 @@ impl File {
 #[tokio::test]
 async fn what_fires_is_appended_in_order_under_fresh_ids() {
     let file = File::new();
-    assert_eq!(file.append(&planned(0..600, &["ports"]), Live::default()).await.unwrap(), 600);
+    assert_eq!(file.append(&planned(0..600, &["ports"]), ReplaySettings::default()).await.unwrap(), 600);
     let expected: Vec<String> = (1..=600).map(|n| format!("{n}.0 ports audit")).collect();
     assert_eq!(file.rows(), expected);
     let reader = file.reader();
@@ -97,7 +97,7 @@ async fn what_fires_is_appended_in_order_under_fresh_ids() {
         assert!(String::from_utf8_lossy(&received.body).contains("1.50"), "numbers keep their digits");
     }
     // Once more: new events.
-    assert_eq!(file.append(&planned(0..1, &[]), Live::default()).await.unwrap(), 1);
+    assert_eq!(file.append(&planned(0..1, &[]), ReplaySettings::default()).await.unwrap(), 1);
     assert_eq!(file.rows()[600..], ["601.0 ports audit", "601.1 all audit", "601.2 all more"]);
     assert_eq!(file.counters.duplicates.get(), 0);
 }
@@ -105,7 +105,7 @@ async fn what_fires_is_appended_in_order_under_fresh_ids() {
 #[tokio::test]
 async fn with_its_own_ids_a_copy_is_no_second_event() {
     let file = File::new();
-    let how = Live { keep_ids: true, ..Live::default() };
+    let how = ReplaySettings { keep_ids: true, ..ReplaySettings::default() };
     file.append(&planned(0..2, &["ports"]), how).await.unwrap();
     file.append(&planned(0..3, &["ports"]), how).await.unwrap();
     assert_eq!(file.rows(), ["1.0 ports audit", "2.0 ports audit", "3.0 ports audit"]);
@@ -120,7 +120,7 @@ async fn with_its_own_ids_a_copy_is_no_second_event() {
 async fn events_are_chosen_and_say_what_was_done_about_them() {
     use crate::journal::Outcome;
     let file = File::new();
-    file.append(&planned(0..3, &["ports"]), Live::default()).await.unwrap();
+    file.append(&planned(0..3, &["ports"]), ReplaySettings::default()).await.unwrap();
     let journal = SqliteJournal::open(file.options(), file.counters.clone()).unwrap();
     let claimed = journal.claim("audit", ClaimLimits::in_order(1)).await;
     journal.end(claimed[0].id, Outcome::Delivered.into());
@@ -136,7 +136,7 @@ async fn events_are_chosen_and_say_what_was_done_about_them() {
 
     let shadow = |number| {
         let kept = reader.event(number).unwrap().unwrap();
-        plan(&conf(), Source::kept(kept), &[], None)
+        plan(&conf(), ReplayEvent::kept(kept), &[], None)
     };
     let mut first = shadow(1);
     let before: Vec<_> =
@@ -157,7 +157,7 @@ async fn a_journal_that_takes_nothing_is_said() {
     let file = File::new();
     let options = SqliteOptions { max_pending: 3, ..file.options() };
     let journal = SqliteJournal::open(options, file.counters.clone()).unwrap();
-    let how = Live { patience: Duration::from_millis(500), ..Live::default() };
+    let how = ReplaySettings { patience: Duration::from_millis(500), ..ReplaySettings::default() };
     let error = live(&journal, &planned(0..5, &["ports"]), how).await.unwrap_err();
     let appended = match error {
         ReplayError::Stuck { appended } => appended,
@@ -175,10 +175,10 @@ async fn what_cannot_be_read_or_does_not_fire_is_left_out() {
     let rules = ["ports".to_owned()];
     let planned: Vec<_> = saved
         .into_iter()
-        .map(|saved| plan(&conf(), Source::saved(saved, &Budget::DEFAULT, Vec::new()), &rules, None))
+        .map(|saved| plan(&conf(), ReplayEvent::saved(saved, &Budget::DEFAULT, Vec::new()), &rules, None))
         .collect();
     assert!(matches!(planned[0].rules[0].verdict.ruling, Ruling::Unreadable(_)));
-    assert_eq!(file.append(&planned, Live::default()).await.unwrap(), 0);
+    assert_eq!(file.append(&planned, ReplaySettings::default()).await.unwrap(), 0);
 }
 
 /// A journal that answers nothing in time may keep what it was handed all the same.
@@ -187,7 +187,7 @@ async fn what_the_journal_does_not_answer_about_is_not_said_to_be_missing() {
     // Its receipts complete with the outcomes, which nobody makes here.
     let limits = crate::journal::memory::MemoryLimits::for_prefetch(10);
     let journal = crate::journal::memory::MemoryJournal::new(limits, Arc::default());
-    let error = live(&journal, &planned(0..5, &["ports"]), Live::default()).await.unwrap_err();
+    let error = live(&journal, &planned(0..5, &["ports"]), ReplaySettings::default()).await.unwrap_err();
     let ReplayError::Unknown { appended: 0, sent } = error else { panic!("{error}") };
     assert!(sent > 0);
     assert_eq!(journal.rows().len() as u64, sent);

@@ -24,7 +24,7 @@ pub(super) struct UnmatchedStore {
 impl UnmatchedStore {
     /// `None`, and a line in the log, if there can be no thread.
     pub(super) fn start(shared: Arc<UnmatchedState>, journal: &Path, ends: &EndReports) -> Option<Self> {
-        let mut writer = Writer {
+        let mut writer = UnmatchedWriter {
             shared,
             journal: journal.to_owned(),
             seen: 0,
@@ -70,7 +70,7 @@ impl Drop for UnmatchedStore {
     }
 }
 
-struct Writer {
+struct UnmatchedWriter {
     shared: Arc<UnmatchedState>,
     journal: PathBuf,
     /// The number of noted messages that are written.
@@ -89,7 +89,7 @@ struct Full {
     bytes: u64,
 }
 
-impl Writer {
+impl UnmatchedWriter {
     fn write(&mut self) {
         match self.append().and_then(|()| self.replace_counts()) {
             Ok(()) => self.said = false,

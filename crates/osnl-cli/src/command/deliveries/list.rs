@@ -1,6 +1,6 @@
 //! `osnl deliveries list`: what needs attention first, then the newest.
 
-use osnl::control::{Delivery, List, ListOrder, Request, Which};
+use osnl::control::{ControlRequest, Delivery, List, ListOrder, Which};
 use osnl::journal::sqlite::Phase;
 
 use super::super::asking::{NoAnswer, Respondent, age, breadth, print_json, print_tinted, short, table};
@@ -23,8 +23,13 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, NoAnswer> {
         Sort::Newest => ListOrder::Newest,
         Sort::Oldest => ListOrder::Oldest,
     };
-    let request =
-        Request::List { filter, order, after: args.after.clone(), limit: args.limit, count_at_most: None };
+    let request = ControlRequest::List {
+        filter,
+        order,
+        after: args.after.clone(),
+        limit: args.limit,
+        count_at_most: None,
+    };
     let list: List = Respondent::of(&args.place)?.ask(&request)?;
     Ok(print(&list, args.format.format))
 }

@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use osnl::control::{AttemptAnswer, Delivery, List, ListOrder, Message, Request, Show, Which, millis};
+use osnl::control::{
+    AttemptAnswer, ControlRequest, Delivery, List, ListOrder, MaskedMessage, Show, Which, millis,
+};
 use osnl::journal::DeliveryId;
 
 use super::super::asking::{NoAnswer, Respondent, age, clean, print, print_bytes, print_json};
@@ -24,7 +26,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
             Err(ended) => return Ok(ended),
         },
     };
-    let show: Show = respondent.ask(&Request::Show { id, raw: args.raw })?;
+    let show: Show = respondent.ask(&ControlRequest::Show { id, raw: args.raw })?;
     Ok(match (args.format.format, &show.message.body_base64) {
         (Format::Json, _) => print_json(&show),
         (Format::Text, Some(body)) => {
@@ -38,7 +40,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
 /// The one delivery of a message, an event, or a resource. Several are listed.
 fn found(respondent: &mut Respondent, args: &ShowArgs) -> Result<Result<String, Exit>, NoAnswer> {
     let filter = Which { about: vec![args.about.clone()], ..Which::default() };
-    let request = Request::List {
+    let request = ControlRequest::List {
         filter,
         order: ListOrder::Attention,
         after: None,
@@ -115,7 +117,8 @@ fn order(show: &Show, lines: &mut Lines) {
 fn origin(show: &Show, lines: &mut Lines) {
     let delivery = &show.delivery;
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-    let Message { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } = &show.message;
+    let MaskedMessage { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } =
+        &show.message;
     lines.add("received", format!("{}, {} ago", delivery.received, age(delivery.age_seconds)));
     let again = if *redelivered { ", redelivered" } else { "" };
     lines.add(

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use osnl::explain::{Comparison, EventSample, RuleComparison, Subject};
+use osnl::explain::{EventSample, ExplainedEvent, RuleComparison, RuleSetComparison};
 use osnl::native::{self, Native};
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
         saved_events::known("rule", rule, names)?;
     }
     let begin = Instant::now();
-    let mut comparison = Comparison::new(conf, &tried, args.listener.as_deref());
+    let mut comparison = RuleSetComparison::new(conf, &tried, args.listener.as_deref());
     look(args, conf, &mut comparison)?;
     let rules = comparison.rules().iter();
     let rules: Vec<&RuleComparison> = rules
@@ -67,10 +67,10 @@ fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, Refusal> {
     Ok(loaded.conf)
 }
 
-fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> Result<(), Refusal> {
+fn look(args: &ExplainArgs, conf: &Native, comparison: &mut RuleSetComparison<'_>) -> Result<(), Refusal> {
     if !args.file.is_empty() {
         for (name, saved) in saved_events::files(&args.file)? {
-            comparison.add(&format!("{name}:{}", saved.line), &Subject::saved(&saved, &conf.budget()));
+            comparison.add(&format!("{name}:{}", saved.line), &ExplainedEvent::saved(&saved, &conf.budget()));
         }
         return Ok(());
     }
@@ -79,7 +79,7 @@ fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> R
         let journal = KeptEvents::of(conf)?;
         args.pick.each(&journal, |kept| {
             progress.one();
-            comparison.add(&format!("event {}", kept.number), &Subject::received(&kept.received));
+            comparison.add(&format!("event {}", kept.number), &ExplainedEvent::received(&kept.received));
             ControlFlow::Continue(())
         })?;
     }
@@ -98,12 +98,17 @@ fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> R
     let pattern = args.unmatched.as_ref().and_then(Option::as_ref);
     for unmatched in found.iter().filter(|unmatched| args.wants(unmatched, pattern)) {
         progress.one();
-        comparison.add("unmatched", &Subject::unmatched(unmatched));
+        comparison.add("unmatched", &ExplainedEvent::unmatched(unmatched));
     }
     Ok(())
 }
 
-fn text(comparison: &Comparison<'_>, rules: &[&RuleComparison], file: &Path, took: Duration) -> String {
+fn text(
+    comparison: &RuleSetComparison<'_>,
+    rules: &[&RuleComparison],
+    file: &Path,
+    took: Duration,
+) -> String {
     let (now, then) = comparison.firing();
     // Of interest to who asks again.
     let took =

@@ -1,7 +1,7 @@
 //! `osnl quarantine retry`: the rules of the configuration decide about messages that can be read by now.
 
 use osnl::control::{
-    MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, Request, WhichMessages,
+    ControlRequest, MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, WhichMessages,
 };
 use osnl::native::{self, Native};
 
@@ -57,7 +57,7 @@ fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
 fn numbers(respondent: &mut Respondent, filter: WhichMessages) -> Result<Vec<i64>, NoAnswer> {
     let (mut numbers, mut after) = (Vec::new(), 0);
     loop {
-        let request = Request::QuarantineList { filter: filter.clone(), after, limit: 1000 };
+        let request = ControlRequest::QuarantineList { filter: filter.clone(), after, limit: 1000 };
         let list: QuarantineList = respondent.ask(&request)?;
         numbers.extend(list.messages.iter().map(|message| message.id));
         match list.next {
@@ -73,7 +73,7 @@ fn plan(
     conf: &Native,
     id: i64,
 ) -> Result<Result<MessageAgain, String>, NoAnswer> {
-    let show: QuarantineShow = respondent.ask(&Request::QuarantineShow { id, raw: true })?;
+    let show: QuarantineShow = respondent.ask(&ControlRequest::QuarantineShow { id, raw: true })?;
     if !show.message.is_whole {
         return Ok(Err(format!("only the beginning of its {} bytes is kept", show.message.bytes)));
     }
@@ -93,7 +93,8 @@ fn send(
     if messages.is_empty() {
         return Ok(());
     }
-    let done: QuarantineChanges = respondent.ask(&Request::QuarantineRetry { messages, by: asks() })?;
+    let done: QuarantineChanges =
+        respondent.ask(&ControlRequest::QuarantineRetry { messages, by: asks() })?;
     changes.add(done);
     Ok(())
 }

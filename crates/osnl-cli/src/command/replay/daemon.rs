@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osnl::control::{
-    Again, AskError, Client, ControlBackend, LONGEST_REQUEST, ReachError, ReplayResult, Request,
-    RequestProgress, Where, reach,
+    Again, AskError, ControlBackend, ControlClient, ControlRequest, LONGEST_REQUEST, ReachError,
+    ReplayResult, RequestProgress, Where, reach,
 };
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::native::Native;
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 256;
 const BYTES: usize = LONGEST_REQUEST - 4096;
 
 /// The daemon, and the journal that it must have.
-pub(super) struct ReplayDaemon(Client, PathBuf);
+pub(super) struct ReplayDaemon(ControlClient, PathBuf);
 
 impl ReplayDaemon {
     /// The one that has this journal, if one has.
@@ -106,7 +106,7 @@ impl ReplayDaemon {
     }
 
     fn ask(&mut self, events: Vec<Again>, keep_ids: bool) -> Result<ReplayResult, AskError> {
-        self.0.ask_for(&Request::Replay { events, keep_ids, by: asks() }, Some(&self.1))
+        self.0.ask_for(&ControlRequest::Replay { events, keep_ids, by: asks() }, Some(&self.1))
     }
 }
 

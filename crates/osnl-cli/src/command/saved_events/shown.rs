@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use osnl::enrich::{AnswerForecast, Ask};
 use osnl::explain::words::reason;
 pub(in crate::command) use osnl::explain::words::{about, masked, time, verdict, will, would};
-use osnl::explain::{Content, Effect, RuleVerdict, Ruling, Subject};
+use osnl::explain::{Content, Effect, ExplainedEvent, RuleVerdict, Ruling};
 use osnl::native::Preview;
 use osnl::rule::Mode;
 use osnl_model::mask_secrets;
@@ -62,7 +62,7 @@ impl Out {
 }
 
 /// Renders the description of an event as JSON.
-pub(in crate::command) fn about_json(name: &str, subject: &Subject) -> Value {
+pub(in crate::command) fn about_json(name: &str, subject: &ExplainedEvent) -> Value {
     let n = subject.notification();
     json!({
         "name": name,

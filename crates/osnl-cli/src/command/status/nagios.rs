@@ -7,7 +7,7 @@
 //! | 2 | `OSNL CRITICAL` | events are not read or not delivered, or no daemon answers |
 //! | 3 | `OSNL UNKNOWN` | the daemon could not be asked: a wrong configuration, no permission |
 
-use osnl::control::{Severity, Status};
+use osnl::control::{ProblemSeverity, Status};
 
 use super::super::asking::{NoAnswer, clean};
 use crate::exit::Exit;
@@ -16,8 +16,8 @@ use crate::exit::Exit;
 pub(super) fn text(status: &Status) -> (String, Exit) {
     let (word, exit) = match status.problems.iter().map(|problem| problem.severity).max() {
         None => ("OK", Exit::Done),
-        Some(Severity::Warning) => ("WARNING", Exit::Failed),
-        Some(Severity::Critical) => ("CRITICAL", Exit::Critical),
+        Some(ProblemSeverity::Warning) => ("WARNING", Exit::Failed),
+        Some(ProblemSeverity::Critical) => ("CRITICAL", Exit::Critical),
     };
     // The most urgent one is what a pager shows.
     let mut problems: Vec<_> = status.problems.iter().collect();

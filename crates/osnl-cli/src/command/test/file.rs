@@ -21,7 +21,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use osnl::explain::Subject;
+use osnl::explain::ExplainedEvent;
 use osnl::native::Native;
 use osnl::saved;
 use osnl_config::{ConfigError, Finding, Ini, IniEntry, IniSection, nearest, shown};
@@ -36,7 +36,7 @@ pub(super) struct Case {
     pub(super) file: PathBuf,
     pub(super) line: u32,
     /// Never empty.
-    pub(super) events: Vec<(String, Subject)>,
+    pub(super) events: Vec<(String, ExplainedEvent)>,
     pub(super) listener: Option<String>,
     pub(super) rules: Option<BTreeSet<String>>,
     pub(super) actions: Option<BTreeSet<String>>,
@@ -119,7 +119,7 @@ impl Parser<'_> {
         }
     }
 
-    fn events(&mut self, section: &IniSection) -> Vec<(String, Subject)> {
+    fn events(&mut self, section: &IniSection) -> Vec<(String, ExplainedEvent)> {
         let (text, name, entry) = match (self.one(section, "event"), self.one(section, "notification")) {
             (Some(entry), None) => {
                 let path = self.path.with_file_name(&entry.value);
@@ -152,7 +152,7 @@ impl Parser<'_> {
         let place = |option: &str| self.one(section, option).map(|entry| entry.value.clone());
         let (exchange, routing_key) = (place("exchange"), place("routing_key"));
         let subjects = found.iter().map(|saved| {
-            let mut subject = Subject::saved(saved, &self.conf.budget());
+            let mut subject = ExplainedEvent::saved(saved, &self.conf.budget());
             subject.exchange = subject.exchange.or_else(|| exchange.clone());
             subject.routing_key = subject.routing_key.or_else(|| routing_key.clone());
             (format!("{name}:{}", saved.line), subject)

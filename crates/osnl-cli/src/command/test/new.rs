@@ -1,6 +1,6 @@
 //! `osnl test --new EVENT`: a test to begin with, of an event that the catalogue knows, with what the rules make of it now.
 
-use osnl::explain::{Subject, explain};
+use osnl::explain::{ExplainedEvent, explain};
 use osnl::native::Native;
 use osnl::saved;
 use osnl_config::nearest;
@@ -72,10 +72,10 @@ fn section(event: &CatalogueEvent, conf: Option<&Native>) -> String {
 
 fn fired(conf: &Native, event: &CatalogueEvent, routing_key: &str, text: &str) -> (Vec<String>, Vec<String>) {
     let Ok(events) = saved::read(text) else { return Default::default() };
-    let subjects = events.iter().map(|saved| Subject {
+    let subjects = events.iter().map(|saved| ExplainedEvent {
         exchange: Some(event.exchange().to_owned()),
         routing_key: Some(routing_key.to_owned()),
-        ..Subject::saved(saved, &conf.budget())
+        ..ExplainedEvent::saved(saved, &conf.budget())
     });
     let verdicts: Vec<_> = subjects.flat_map(|subject| explain(conf, &subject, None)).collect();
     let rules = verdicts.iter().filter(|found| found.ruling.fires()).map(|found| found.rule.to_string());

@@ -5,12 +5,12 @@ use osnl_transport::MemoryBroker;
 use super::*;
 use crate::native::{Sources, load_texts};
 
-fn build(text: &str) -> Result<(Daemon, Parts), BuildError> {
+fn build(text: &str) -> Result<(Daemon, AssemblyParts), BuildError> {
     let conf = load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()).unwrap().conf;
     built(&conf)
 }
 
-fn built(conf: &Native) -> Result<(Daemon, Parts), BuildError> {
+fn built(conf: &Native) -> Result<(Daemon, AssemblyParts), BuildError> {
     let broker = MemoryBroker::new();
     let transports = move |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
     let built = conf.assemble(&transports, &HttpOptions::default(), &Arc::default());

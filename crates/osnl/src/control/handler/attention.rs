@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use osnl_http::EXPIRES_SOON;
 
-use super::super::problem::{Problem, ProblemKind as Kind, Severity};
+use super::super::problem::{Problem, ProblemKind as Kind, ProblemSeverity};
 use super::super::time::{self, span};
 use super::super::{
     ConfigurationStatus, ExpiryStatus, HeldThere, JournalMember, JournalStatus, LeftQueue, ListenerStatus,
     TargetReport,
 };
-use crate::daemon::Stop;
+use crate::daemon::DaemonStop;
 use crate::listener::AS_CONFIGURED;
 use crate::metrics::Counters;
 
@@ -46,7 +46,7 @@ pub(super) fn of_configuration(configuration: &ConfigurationStatus) -> Option<Pr
         "the last reload was refused at {}: {first}{more}; osnl still uses the previous configuration",
         failed.since
     );
-    let problem = Problem::new(Kind::NotReloaded, Severity::Warning, "configuration", message);
+    let problem = Problem::new(Kind::NotReloaded, ProblemSeverity::Warning, "configuration", message);
     let problem = problem.because(failed.errors.join("\n"));
     let problem = problem.since(Some(failed.since.clone()), Some(failed.since_seconds));
     Some(problem.remedy("correct the file, then run osnl check and osnl reload"))
@@ -58,7 +58,8 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
     if let (Some(status), Some(reason)) = (&journal.status, &journal.reason) {
         let kind = if status == "full" { Kind::JournalFull } else { Kind::JournalFailed };
         let message = format!("the journal is {status}{}: {reason}", lasting(journal.since_seconds));
-        problems.push(since(Problem::new(kind, Severity::Critical, "journal", message).because(reason)));
+        problems
+            .push(since(Problem::new(kind, ProblemSeverity::Critical, "journal", message).because(reason)));
     }
     problems.extend(journal.members.iter().filter_map(of_member));
     let is_full = journal.status.as_deref() == Some("full");
@@ -70,7 +71,7 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
             open >> 20,
             most >> 20
         );
-        let problem = Problem::new(Kind::NearBound, Severity::Warning, "journal", message);
+        let problem = Problem::new(Kind::NearBound, ProblemSeverity::Warning, "journal", message);
         problems.push(problem.remedy(
             "look at targets that are held and at dead letters (osnl deliveries list --state dead), or raise max_size",
         ));
@@ -80,7 +81,7 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
         && bytes.saturating_add(free) < most
     {
         let message = format!("the journal's disk has {} MiB left, and its max_size needs more", free >> 20);
-        let problem = Problem::new(Kind::NearBound, Severity::Warning, "journal", message);
+        let problem = Problem::new(Kind::NearBound, ProblemSeverity::Warning, "journal", message);
         problems.push(problem.remedy("make room there, or lower max_size"));
     }
     if let (dead, Some(most)) = (journal.dead, journal.max_dead)
@@ -89,7 +90,7 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
     {
         let message =
             format!("{dead} of at most {most} dead letters are kept: beyond max_dead the oldest leave");
-        let problem = Problem::new(Kind::NearBound, Severity::Warning, "journal", message);
+        let problem = Problem::new(Kind::NearBound, ProblemSeverity::Warning, "journal", message);
         problems.push(problem.remedy("osnl deliveries retry or discard --state dead, or raise max_dead"));
     }
     problems
@@ -104,7 +105,8 @@ fn of_member(member: &JournalMember) -> Option<Problem> {
         more => format!(" (and {more} more)"),
     };
     let message = format!("daemon {name} has another configuration: {}{more}", shown.join(", "));
-    let problem = Problem::new(Kind::MembersDiffer, Severity::Warning, format!("daemon {name}"), message);
+    let problem =
+        Problem::new(Kind::MembersDiffer, ProblemSeverity::Warning, format!("daemon {name}"), message);
     let remedy = "give all daemons on a journal the same configuration, then run osnl reload on each: deliveries of an action wait \
                   where it is missing";
     (!differences.is_empty()).then(|| problem.because(differences.join("\n")).remedy(remedy))
@@ -124,7 +126,7 @@ pub(super) fn of_held_there(members: &[JournalMember], targets: &[TargetReport])
             let lasting = lasting(Some(*since_seconds));
             let message =
                 format!("daemon {name} holds the target of {action}{lasting}: {reason}; its deliveries there wait");
-            let problem = Problem::new(Kind::TargetHeld, Severity::Warning, format!("action {action}"), message);
+            let problem = Problem::new(Kind::TargetHeld, ProblemSeverity::Warning, format!("action {action}"), message);
             let problem = problem.because(reason).since(Some(since.clone()), Some(*since_seconds));
             problem.remedy(format!(
                 "see whether that machine reaches the target as this one does: osnl check --connect there; to probe now: osnl actions \
@@ -144,8 +146,8 @@ pub(super) fn of_expiry(expiry: &ExpiryStatus) -> Option<Problem> {
     let day = ends.split('T').next().unwrap_or(ends);
     let left = span(ends_seconds.unsigned_abs());
     let (severity, message) = match ends_seconds {
-        0.. => (Severity::Warning, format!("{subject}: {what} ends on {day}, in {left}")),
-        _ => (Severity::Critical, format!("{subject}: {what} has ended on {day}, {left} ago")),
+        0.. => (ProblemSeverity::Warning, format!("{subject}: {what} ends on {day}, in {left}")),
+        _ => (ProblemSeverity::Critical, format!("{subject}: {what} has ended on {day}, {left} ago")),
     };
     let problem = Problem::new(Kind::Certificate, severity, subject, message);
     let began = (ends_seconds.unsigned_abs(), soon.unsigned_abs());
@@ -159,7 +161,7 @@ pub(super) fn of_expiry(expiry: &ExpiryStatus) -> Option<Problem> {
 }
 
 /// A daemon that stops: its listeners end with it, so they need no remedy of their own.
-pub(super) fn of_stop(stop: Stop, running: u64) -> Problem {
+pub(super) fn of_stop(stop: DaemonStop, running: u64) -> Problem {
     let lasting = lasting(Some(time::age(stop.since)));
     let attempts = match running {
         0 => "no attempt is running any more".to_owned(),
@@ -167,8 +169,8 @@ pub(super) fn of_stop(stop: Stop, running: u64) -> Problem {
         many => format!("{many} running attempts are finished first"),
     };
     let (severity, why, remedy) = match stop.is_failure {
-        true => (Severity::Critical, " after a failure", "see the log"),
-        false => (Severity::Warning, "", "a second SIGTERM ends it at once"),
+        true => (ProblemSeverity::Critical, " after a failure", "see the log"),
+        false => (ProblemSeverity::Warning, "", "a second SIGTERM ends it at once"),
     };
     let message = format!("osnl is stopping{why}{lasting}: {attempts}");
     let problem = Problem::new(Kind::Stopping, severity, "daemon", message);
@@ -192,13 +194,14 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
     match (state.as_str(), stalled) {
         ("listening" | "standby", Some(stalled)) => {
             let message = format!("listener {name} is stalled: {stalled}");
-            let problem = Problem::new(Kind::ListenerStalled, Severity::Critical, &subject, message);
+            let problem = Problem::new(Kind::ListenerStalled, ProblemSeverity::Critical, &subject, message);
             vec![problem.because(stalled)]
         }
         ("listening" | "standby", None) => {
             let unbound = reason.iter().map(|reason| {
                 let message = format!("listener {name}: {reason}");
-                let problem = Problem::new(Kind::ExchangeMissing, Severity::Warning, &subject, message);
+                let problem =
+                    Problem::new(Kind::ExchangeMissing, ProblemSeverity::Warning, &subject, message);
                 remedied(problem.because(reason), listener)
             });
             let queue = if state == "listening" { shared(listener) } else { unread(listener) };
@@ -206,7 +209,7 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
         }
         ("connecting", _) => {
             let long = listener.since_seconds.is_some_and(|seconds| seconds >= CONNECTING);
-            let severity = if long { Severity::Critical } else { Severity::Warning };
+            let severity = if long { ProblemSeverity::Critical } else { ProblemSeverity::Warning };
             let why = reason.as_deref().unwrap_or(broker);
             let attempts = match (listener.attempts, listener.next_attempt_seconds) {
                 (Some(1), Some(next)) => format!("; 1 attempt, next in {}", span(next)),
@@ -224,11 +227,12 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
             let why = reason.as_deref().unwrap_or("nothing more can be kept");
             let message = format!("listener {name} is blocked{lasting}: {why}");
             let remedy = "look at the actions and the journal below; the broker keeps the messages";
-            vec![problem(Kind::ListenerBlocked, Severity::Critical, message).remedy(remedy)]
+            vec![problem(Kind::ListenerBlocked, ProblemSeverity::Critical, message).remedy(remedy)]
         }
         (state, _) => {
             let message = format!("listener {name} is {state}{lasting}: {broker}");
-            let severity = if state == "stopped" { Severity::Critical } else { Severity::Warning };
+            let severity =
+                if state == "stopped" { ProblemSeverity::Critical } else { ProblemSeverity::Warning };
             let problem = problem(Kind::ListenerEnded, severity, message);
             vec![match state {
                 "stopped" => problem.remedy("see the log, correct its section, osnl reload"),
@@ -255,7 +259,8 @@ fn shared(listener: &ListenerStatus) -> Option<Problem> {
         "listener {name} shares queue {queue}: {consumers} consumers, {others} of them not this daemon's, and each \
          message goes to one of them only"
     );
-    let problem = Problem::new(Kind::QueueShared, Severity::Critical, format!("queue {queue}"), message);
+    let problem =
+        Problem::new(Kind::QueueShared, ProblemSeverity::Critical, format!("queue {queue}"), message);
     Some(problem.remedy(format!(
         "give [listener:{name}] a pool of its own, or recreate the queue with single_active_consumer = true; to \
          see the consumers: rabbitmqctl list_consumers"
@@ -266,7 +271,7 @@ fn shared(listener: &ListenerStatus) -> Option<Problem> {
 fn lossy(listener: &ListenerStatus) -> Option<Problem> {
     let (how, queue) = (listener.queue_lossy.as_ref()?, listener.queues.first()?);
     let message = format!("listener {}: {how}", listener.name);
-    let problem = Problem::new(Kind::QueueLossy, Severity::Warning, format!("queue {queue}"), message);
+    let problem = Problem::new(Kind::QueueLossy, ProblemSeverity::Warning, format!("queue {queue}"), message);
     Some(problem.remedy(AS_CONFIGURED))
 }
 
@@ -284,8 +289,12 @@ fn lost_position(listener: &ListenerStatus) -> Option<Problem> {
         "listener {}: topic {}, partition {}: {words}{more}",
         listener.name, partition.topic, partition.partition
     );
-    let problem =
-        Problem::new(Kind::PositionLost, Severity::Warning, format!("listener {}", listener.name), message);
+    let problem = Problem::new(
+        Kind::PositionLost,
+        ProblemSeverity::Warning,
+        format!("listener {}", listener.name),
+        message,
+    );
     Some(problem.remedy(format!(
         "the topic was deleted and created anew, its messages expired unread, or the offsets of group {} expired; a restart of \
          osnl ends this note",
@@ -305,7 +314,8 @@ fn unread(listener: &ListenerStatus) -> Option<Problem> {
         listener.name,
         span(seconds)
     );
-    let problem = Problem::new(Kind::QueueUnread, Severity::Critical, format!("queue {queue}"), message);
+    let problem =
+        Problem::new(Kind::QueueUnread, ProblemSeverity::Critical, format!("queue {queue}"), message);
     let problem = problem.since(listener.queue_waiting_since.clone(), Some(seconds));
     Some(
         problem
@@ -320,7 +330,8 @@ pub(super) fn of_left_queue(left: &LeftQueue) -> Option<Problem> {
     }
     let queue = &left.queue;
     let message = format!("{messages} messages wait in queue {queue}, which no listener reads any more");
-    let problem = Problem::new(Kind::QueueUnread, Severity::Warning, format!("queue {queue}"), message);
+    let problem =
+        Problem::new(Kind::QueueUnread, ProblemSeverity::Warning, format!("queue {queue}"), message);
     Some(problem.remedy(format!(
         "a listener with queue = {queue} reads them; rabbitmqctl delete_queue {queue} discards them"
     )))
@@ -336,7 +347,7 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
     if status == Some("paused") {
         let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {by}"));
         let message = format!("{name} is paused{by}{lasting}");
-        let problem = Problem::new(Kind::ActionPaused, Severity::Warning, &subject, message);
+        let problem = Problem::new(Kind::ActionPaused, ProblemSeverity::Warning, &subject, message);
         problems.push(since(problem).remedy(format!("osnl actions resume {name}")));
     }
     let is_held = matches!(status, Some("held" | "probing"));
@@ -346,7 +357,8 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
         let first = last.and_then(|failure| failure.remedy.as_deref());
         let first = first.map_or(String::new(), |first| format!("{first}; "));
         let message = format!("the target of {name} is held{lasting}: {answer}; its deliveries wait");
-        let problem = Problem::new(Kind::TargetHeld, Severity::Warning, &subject, message).because(answer);
+        let problem =
+            Problem::new(Kind::TargetHeld, ProblemSeverity::Warning, &subject, message).because(answer);
         problems.push(since(problem).remedy(format!(
             "{first}osnl probes it again by itself; to probe now: osnl actions probe {name}"
         )));
@@ -356,7 +368,7 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
         let message = format!(
             "{name} waits for {dependency} ({seconds} so far): {reason}; deliveries that need it wait, the others continue"
         );
-        let problem = Problem::new(Kind::DependencyDown, Severity::Warning, &subject, message);
+        let problem = Problem::new(Kind::DependencyDown, ProblemSeverity::Warning, &subject, message);
         let problem = problem.because(reason).since(Some(down.since.clone()), Some(down.since_seconds));
         problems.push(problem.remedy("osnl check --connect tries it step by step"));
     }
@@ -383,7 +395,7 @@ fn failing(target: &TargetReport) -> Option<Problem> {
         span(worst.since_seconds),
         worst.answer
     );
-    let problem = Problem::new(Kind::KeyFailing, Severity::Warning, format!("action {name}"), message);
+    let problem = Problem::new(Kind::KeyFailing, ProblemSeverity::Warning, format!("action {name}"), message);
     let problem = problem.because(&worst.answer).since(Some(worst.since.clone()), Some(worst.since_seconds));
     Some(problem.remedy(format!("osnl deliveries show {}", worst.id)))
 }
@@ -397,7 +409,8 @@ fn old(target: &TargetReport, bounds: &Bounds) -> Option<Problem> {
     let last = target.last_failure.as_ref();
     let why = last.map_or(String::new(), |failure| format!("; the latest failure: {}", failure.answer));
     let message = format!("the oldest pending delivery of {name} is {} old{why}", span(seconds));
-    let problem = Problem::new(Kind::PendingOld, Severity::Critical, format!("action {name}"), message);
+    let problem =
+        Problem::new(Kind::PendingOld, ProblemSeverity::Critical, format!("action {name}"), message);
     let problem = problem.since(target.oldest_pending.clone(), Some(seconds));
     let problem = last.iter().fold(problem, |problem, failure| problem.because(&failure.answer));
     Some(problem.remedy(format!("osnl deliveries list --action {name} --state pending")))
@@ -408,7 +421,7 @@ fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
     let name = &target.action;
     let mut problems = Vec::new();
     let mut add = |kind, message: String, remedy: String| {
-        let problem = Problem::new(kind, Severity::Warning, format!("action {name}"), message);
+        let problem = Problem::new(kind, ProblemSeverity::Warning, format!("action {name}"), message);
         problems.push(problem.remedy(remedy));
     };
     if target.held > 0 {
@@ -457,13 +470,13 @@ pub(super) fn of_streams(counters: &Counters) -> Vec<Problem> {
             |last| format!("the latest came {} ago", span(time::age(last))),
         );
         let message = format!("{kind} {name} is silent: {expect} expected, {last}");
-        let problem = Problem::new(Kind::Silent, Severity::Warning, format!("{kind} {name}"), message);
+        let problem = Problem::new(Kind::Silent, ProblemSeverity::Warning, format!("{kind} {name}"), message);
         let problem = problem.since(stream.last.map(time::shown), stream.last.map(time::age));
         problem.remedy("look whether the service sends notifications: osnl tap")
     });
     let canary = counters.series.canary.late(now).map(|late| {
         let message = format!("the canary is late: none came back for {}", span(late.as_secs()));
-        let problem = Problem::new(Kind::CanaryLate, Severity::Critical, "canary", message);
+        let problem = Problem::new(Kind::CanaryLate, ProblemSeverity::Critical, "canary", message);
         problem
             .since(None, Some(late.as_secs()))
             .remedy("look whether osnl may write to the exchange, and at the listener's row")
@@ -475,7 +488,7 @@ pub(super) fn of_streams(counters: &Counters) -> Vec<Problem> {
 pub(super) fn of_overview(unreadable: u64, suspects: u64) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |kind, message: String, remedy: &str| {
-        problems.push(Problem::new(kind, Severity::Warning, "journal", message).remedy(remedy));
+        problems.push(Problem::new(kind, ProblemSeverity::Warning, "journal", message).remedy(remedy));
     };
     match unreadable {
         0 => {}

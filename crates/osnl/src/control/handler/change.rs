@@ -8,8 +8,10 @@ use std::time::{Duration, SystemTime};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::refusal::{Code, Refusal};
-use super::super::{ChangeResult, OnProgress, PauseResult, RefusedDelivery, Request, RequestProgress, time};
+use super::super::refusal::{Code, RequestRefusal};
+use super::super::{
+    ChangeResult, ControlRequest, OnProgress, PauseResult, RefusedDelivery, RequestProgress, time,
+};
 use super::writable::{JournalChange, Writable};
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::{
@@ -35,17 +37,17 @@ const MOMENT: Duration = Duration::from_millis(500);
 impl ControlHandler {
     pub(super) async fn change(
         &self,
-        request: &Request,
+        request: &ControlRequest,
         told: OnProgress<'_>,
-    ) -> Result<ChangeResult, Refusal> {
-        let (Request::Retry { filter, dry_run, by, .. }
-        | Request::Discard { filter, dry_run, by }
-        | Request::Release { filter, dry_run, by }
-        | Request::Move { filter, dry_run, by, .. }) = request
+    ) -> Result<ChangeResult, RequestRefusal> {
+        let (ControlRequest::Retry { filter, dry_run, by, .. }
+        | ControlRequest::Discard { filter, dry_run, by }
+        | ControlRequest::Release { filter, dry_run, by }
+        | ControlRequest::Move { filter, dry_run, by, .. }) = request
         else {
-            return Err(Refusal::new(Code::BadRequest, "changes nothing"));
+            return Err(RequestRefusal::new(Code::BadRequest, "changes nothing"));
         };
-        if let Request::Move { to, .. } = request {
+        if let ControlRequest::Move { to, .. } = request {
             self.is_configured(to)?;
         }
         let which = filter.filter(self.moment())?;
@@ -105,7 +107,7 @@ impl ControlHandler {
         action: &str,
         pause: bool,
         by: &str,
-    ) -> Result<PauseResult, Refusal> {
+    ) -> Result<PauseResult, RequestRefusal> {
         let known = self.paused_since(action).await?;
         if known.is_none() {
             self.is_configured(action)?;
@@ -139,7 +141,7 @@ impl ControlHandler {
         })
     }
 
-    async fn paused_since(&self, action: &str) -> Result<Option<SystemTime>, Refusal> {
+    async fn paused_since(&self, action: &str) -> Result<Option<SystemTime>, RequestRefusal> {
         let paused = match &self.store {
             Store::Sqlite(journal, _) => journal.paused().borrow().clone(),
             Store::Memory(journal) => journal.paused().borrow().clone(),
@@ -149,19 +151,19 @@ impl ControlHandler {
         Ok(paused.get(action).copied())
     }
 
-    pub(super) fn is_configured(&self, action: &str) -> Result<(), Refusal> {
+    pub(super) fn is_configured(&self, action: &str) -> Result<(), RequestRefusal> {
         match self.actions() {
             Some(actions) if !actions.iter().any(|known| **known == *action) => {
                 let known: Vec<&str> = actions.iter().map(|known| &**known).collect();
                 let why = format!("there is no action {action}; there are {}", known.join(", "));
-                Err(Refusal::new(Code::NotFound, why))
+                Err(RequestRefusal::new(Code::NotFound, why))
             }
             Some(_) | None => Ok(()),
         }
     }
 
     /// The journal of this process; else that of the file, until it is given back.
-    pub(super) async fn writable(&self) -> Result<Writable, Refusal> {
+    pub(super) async fn writable(&self) -> Result<Writable, RequestRefusal> {
         let path = match &self.store {
             Store::Sqlite(journal, _) => {
                 can_be_changed(&journal.state().borrow())?;
@@ -174,7 +176,7 @@ impl ControlHandler {
             Store::Memory(_) => {
                 let why = "memory:// keeps nothing that could be changed: what is open is the broker's, and dead \
                            letters are in the log; pause and resume work";
-                return Err(Refusal::new(Code::Unsupported, why));
+                return Err(RequestRefusal::new(Code::Unsupported, why));
             }
             Store::File(path) => path.clone(),
         };
@@ -191,7 +193,7 @@ impl ControlHandler {
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),
             };
-            return Err(Refusal::new(Code::Unavailable, format!("{}: {error}", path.display())));
+            return Err(RequestRefusal::new(Code::Unavailable, format!("{}: {error}", path.display())));
         }
     }
 
@@ -206,10 +208,10 @@ impl ControlHandler {
     /// The others are under way.
     async fn given_back(
         &self,
-        request: &Request,
+        request: &ControlRequest,
         in_hand: &[DeliveryId],
-    ) -> Result<HashSet<DeliveryId>, Refusal> {
-        let to = if let Request::Move { to, .. } = request { Some(to) } else { None };
+    ) -> Result<HashSet<DeliveryId>, RequestRefusal> {
+        let to = if let ControlRequest::Move { to, .. } = request { Some(to) } else { None };
         let is_done = |row: &DeliveryListRow| match to {
             Some(to) => row.action == *to,
             // Nothing else is asked for what is in hand.
@@ -228,7 +230,10 @@ impl ControlHandler {
     }
 
     /// Returns the requested deliveries by number, in their present state.
-    async fn named(&self, ids: &[DeliveryId]) -> Result<Vec<(DeliveryId, Option<DeliveryListRow>)>, Refusal> {
+    async fn named(
+        &self,
+        ids: &[DeliveryId],
+    ) -> Result<Vec<(DeliveryId, Option<DeliveryListRow>)>, RequestRefusal> {
         let mut named = Vec::new();
         for some in ids.chunks(NAMED) {
             let filter = Filter { ids: some.to_vec(), ..Filter::default() };
@@ -260,12 +265,12 @@ impl ChangeResult {
     }
 }
 
-pub(super) fn unavailable(why: String) -> Refusal {
-    Refusal::new(Code::Unavailable, why)
+pub(super) fn unavailable(why: String) -> RequestRefusal {
+    RequestRefusal::new(Code::Unavailable, why)
 }
 
 /// Refuses to change a journal that cannot be written.
-fn can_be_changed(state: &JournalState) -> Result<(), Refusal> {
+fn can_be_changed(state: &JournalState) -> Result<(), RequestRefusal> {
     match state {
         JournalState::Working | JournalState::Full { .. } => Ok(()),
         JournalState::Failed { reason, .. } => Err(unavailable(format!("nothing was changed: {reason}"))),
@@ -279,7 +284,10 @@ fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
 }
 
 /// The next bite, after so many deliveries.
-async fn next(changing: &mut JournalChange<'_>, before: u64) -> Result<Option<ChangeOutcome>, Refusal> {
+async fn next(
+    changing: &mut JournalChange<'_>,
+    before: u64,
+) -> Result<Option<ChangeOutcome>, RequestRefusal> {
     match timeout(PATIENCE, changing.next()).await {
         Ok(changed) => changed,
         Err(_) => {
@@ -287,7 +295,7 @@ async fn next(changing: &mut JournalChange<'_>, before: u64) -> Result<Option<Ch
                 "the journal cannot be written now; {before} deliveries were changed before, and up to a thousand more are as \
                  soon as it can: look at it with osnl status, then ask again"
             );
-            Err(Refusal::new(Code::Unavailable, why))
+            Err(RequestRefusal::new(Code::Unavailable, why))
         }
     }
 }
@@ -304,47 +312,47 @@ fn unbounded(path: &Path) -> SqliteOptions {
     }
 }
 
-fn change_of(request: &Request, which: &Filter) -> Option<Change> {
+fn change_of(request: &ControlRequest, which: &Filter) -> Option<Change> {
     let which = which.clone();
     Some(match request {
-        Request::Retry { out_of_order, .. } => Change::Retry { which, out_of_order: *out_of_order },
-        Request::Discard { by, .. } => Change::Discard { which, by: by.clone() },
-        Request::Release { .. } => Change::Release { which },
-        Request::Move { to, .. } => Change::Move { which, to: to.clone() },
-        Request::Status {}
-        | Request::List { .. }
-        | Request::Show { .. }
-        | Request::Pause { .. }
-        | Request::Probe { .. }
-        | Request::Resume { .. }
-        | Request::Reload { .. }
-        | Request::QuarantineList { .. }
-        | Request::QuarantineShow { .. }
-        | Request::QuarantineRetry { .. }
-        | Request::QuarantineDiscard { .. }
-        | Request::Replay { .. } => return None,
+        ControlRequest::Retry { out_of_order, .. } => Change::Retry { which, out_of_order: *out_of_order },
+        ControlRequest::Discard { by, .. } => Change::Discard { which, by: by.clone() },
+        ControlRequest::Release { .. } => Change::Release { which },
+        ControlRequest::Move { to, .. } => Change::Move { which, to: to.clone() },
+        ControlRequest::Status {}
+        | ControlRequest::List { .. }
+        | ControlRequest::Show { .. }
+        | ControlRequest::Pause { .. }
+        | ControlRequest::Probe { .. }
+        | ControlRequest::Resume { .. }
+        | ControlRequest::Reload { .. }
+        | ControlRequest::QuarantineList { .. }
+        | ControlRequest::QuarantineShow { .. }
+        | ControlRequest::QuarantineRetry { .. }
+        | ControlRequest::QuarantineDiscard { .. }
+        | ControlRequest::Replay { .. } => return None,
     })
 }
 
-fn why_not(request: &Request, row: Option<&DeliveryListRow>, moment: &Moment) -> String {
+fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, moment: &Moment) -> String {
     let Some(row) = row else { return "there is none of this number".to_owned() };
     let takes = match request {
-        Request::Retry { .. } => "dead letters are retried",
-        Request::Release { .. } => "held ones are released",
-        Request::Discard { .. } => "open and dead ones are discarded",
-        Request::Move { .. } => "open ones are moved",
-        Request::Status {}
-        | Request::List { .. }
-        | Request::Show { .. }
-        | Request::Pause { .. }
-        | Request::Probe { .. }
-        | Request::Resume { .. }
-        | Request::Reload { .. }
-        | Request::QuarantineList { .. }
-        | Request::QuarantineShow { .. }
-        | Request::QuarantineRetry { .. }
-        | Request::QuarantineDiscard { .. }
-        | Request::Replay { .. } => "nothing is changed",
+        ControlRequest::Retry { .. } => "dead letters are retried",
+        ControlRequest::Release { .. } => "held ones are released",
+        ControlRequest::Discard { .. } => "open and dead ones are discarded",
+        ControlRequest::Move { .. } => "open ones are moved",
+        ControlRequest::Status {}
+        | ControlRequest::List { .. }
+        | ControlRequest::Show { .. }
+        | ControlRequest::Pause { .. }
+        | ControlRequest::Probe { .. }
+        | ControlRequest::Resume { .. }
+        | ControlRequest::Reload { .. }
+        | ControlRequest::QuarantineList { .. }
+        | ControlRequest::QuarantineShow { .. }
+        | ControlRequest::QuarantineRetry { .. }
+        | ControlRequest::QuarantineDiscard { .. }
+        | ControlRequest::Replay { .. } => "nothing is changed",
     };
     match (row.state, &row.reason) {
         (RowState::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),

@@ -1,7 +1,7 @@
 //! The configuration in force, without secrets.
 
 use super::super::configuration::{ConfigurationReport, LastReload};
-use super::super::refusal::{Code, Refusal};
+use super::super::refusal::{Code, RequestRefusal};
 use super::ControlHandler;
 use super::reload::reload_result;
 use crate::daemon::EndedReload;
@@ -17,9 +17,9 @@ impl ControlHandler {
     ///
     /// # Errors
     /// No daemon with a configuration of files runs here.
-    pub async fn configuration(&self) -> Result<ConfigurationReport, Refusal> {
+    pub async fn configuration(&self) -> Result<ConfigurationReport, RequestRefusal> {
         let (Some(live), Some(loaded)) = (&self.live, self.loaded()) else {
-            return Err(Refusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
+            return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
         };
         let reloads = live.daemon.reloads().borrow().clone();
         let last_reload = reloads.last.map(|EndedReload { at, by, outcome }| LastReload {
@@ -30,7 +30,7 @@ impl ControlHandler {
         let warnings = loaded.warnings.iter().map(|warning| masked(&warning.to_string())).collect();
         // Thousands of values take a moment, for which no message waits.
         let made = self.on_thread(move || without_secrets(&loaded)).await;
-        let document = made.map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))?;
+        let document = made.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))?;
         Ok(ConfigurationReport { loaded: reloads.loaded, document, warnings, last_reload })
     }
 }

@@ -8,9 +8,9 @@ use base64::prelude::BASE64_STANDARD;
 use osnl_model::mask_secrets;
 use serde_json::{Map, Value};
 
-use super::super::refusal::{Code, Refusal};
+use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::{MOST_LISTED, Which, cursor, delivery_id};
-use super::super::{AttemptAnswer, Delivery, List, Message, Show, Totals, time};
+use super::super::{AttemptAnswer, Delivery, List, MaskedMessage, Show, StateTotals, time};
 use super::{ControlHandler, Store};
 use crate::delivery::{TargetMonitor, TargetState};
 use crate::journal::sqlite::{DeliveryDetails, DeliveryListRow, ListPage, Moment, Phase, RowOrder, RowState};
@@ -19,11 +19,11 @@ use crate::received::ReceivedMessage;
 /// The facts about actions that deliveries are shown with.
 pub(super) struct Facts {
     moment: Moment,
-    targets: BTreeMap<String, Target>,
+    targets: BTreeMap<String, DeliveryTarget>,
 }
 
 /// A target, as far as its deliveries are concerned.
-struct Target {
+struct DeliveryTarget {
     name: String,
     max_attempts: u32,
     state: TargetState,
@@ -48,7 +48,10 @@ impl ControlHandler {
         let targets = self.live.iter().flat_map(|live| live.daemon.targets());
         let target = |one: TargetMonitor| {
             let state = one.status().borrow().state;
-            (one.name().to_string(), Target { name: one.target(), max_attempts: one.max_attempts(), state })
+            (
+                one.name().to_string(),
+                DeliveryTarget { name: one.target(), max_attempts: one.max_attempts(), state },
+            )
         };
         Facts { moment: self.moment(), targets: targets.map(target).collect() }
     }
@@ -58,10 +61,13 @@ impl ControlHandler {
         which: &Which,
         asked: ListedPage<'_>,
         count_at_most: Option<u64>,
-    ) -> Result<List, Refusal> {
+    ) -> Result<List, RequestRefusal> {
         let ListedPage { order, after, limit } = asked;
         if !(1..=MOST_LISTED).contains(&limit) {
-            return Err(Refusal::new(Code::BadRequest, format!("limit: allowed are 1 to {MOST_LISTED}")));
+            return Err(RequestRefusal::new(
+                Code::BadRequest,
+                format!("limit: allowed are 1 to {MOST_LISTED}"),
+            ));
         }
         let facts = self.facts();
         let filter = which.filter(facts.moment.clone())?;
@@ -78,7 +84,7 @@ impl ControlHandler {
             }
             Store::Shared(journal, _) => {
                 let looked = journal.list(filter, page, count_at_most.unwrap_or(u64::MAX)).await;
-                looked.map_err(|why| Refusal::new(Code::Unavailable, why))?
+                looked.map_err(|why| RequestRefusal::new(Code::Unavailable, why))?
             }
             Store::Sqlite(..) | Store::File(_) => {
                 let most = count_at_most.unwrap_or(u64::MAX);
@@ -88,7 +94,7 @@ impl ControlHandler {
         };
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
-        let mut totals = Totals { more: has_more, ..Totals::default() };
+        let mut totals = StateTotals { more: has_more, ..StateTotals::default() };
         for (state, phase, count) in counts {
             totals.all += count;
             *totals.by_state.entry(state.name().to_owned()).or_default() += count;
@@ -99,22 +105,22 @@ impl ControlHandler {
         Ok(List { deliveries, totals, next })
     }
 
-    pub(super) async fn show(&self, id: &str, raw: bool) -> Result<Show, Refusal> {
+    pub(super) async fn show(&self, id: &str, raw: bool) -> Result<Show, RequestRefusal> {
         let number = delivery_id(id)?;
         if let Store::Memory(_) = &self.store {
             let why = "memory:// keeps no history of a delivery; list shows those that are open";
-            return Err(Refusal::new(Code::Unsupported, why));
+            return Err(RequestRefusal::new(Code::Unsupported, why));
         }
         let found = match &self.store {
             Store::Shared(journal, _) => {
-                journal.show(number).await.map_err(|why| Refusal::new(Code::Unavailable, why))?
+                journal.show(number).await.map_err(|why| RequestRefusal::new(Code::Unavailable, why))?
             }
             Store::Memory(_) | Store::Sqlite(..) | Store::File(_) => {
                 self.read(move |reader| reader.show(number)).await?.flatten()
             }
         };
         let Some(DeliveryDetails { row, tries, received, ahead, behind, others }) = found else {
-            return Err(Refusal::new(Code::NotFound, format!("there is no delivery {id}")));
+            return Err(RequestRefusal::new(Code::NotFound, format!("there is no delivery {id}")));
         };
         let facts = self.facts();
         let (behind, more_behind) = behind;
@@ -194,9 +200,9 @@ impl Facts {
     }
 }
 
-fn message(received: &ReceivedMessage, raw: bool) -> Message {
+fn message(received: &ReceivedMessage, raw: bool) -> MaskedMessage {
     let origin = &received.origin;
-    let mut message = Message {
+    let mut message = MaskedMessage {
         listener: origin.listener.to_string(),
         queue: origin.queue.to_string(),
         exchange: origin.exchange.clone(),

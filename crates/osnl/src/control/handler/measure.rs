@@ -11,7 +11,7 @@ use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
 use osnl_transport::QueueDepths;
 
 use super::super::LagStatus;
-use super::super::problem::{ProblemKind, Severity};
+use super::super::problem::{ProblemKind, ProblemSeverity};
 use super::status::lag;
 use super::{ControlHandler, DiskUse, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
@@ -45,7 +45,7 @@ pub struct Measurements {
     /// Whether the latest reload was done; true before the first one.
     pub is_reloaded: bool,
     /// The kinds of problems that need attention, with their urgencies.
-    pub problems: BTreeSet<(ProblemKind, Severity)>,
+    pub problems: BTreeSet<(ProblemKind, ProblemSeverity)>,
 }
 
 /// A listener.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
 use super::super::ProbeResult;
-use super::super::refusal::{Code, Refusal};
+use super::super::refusal::{Code, RequestRefusal};
 use super::ControlHandler;
 use crate::delivery::{TargetMonitor, TargetState, TargetStatus};
 
@@ -13,15 +13,15 @@ use crate::delivery::{TargetMonitor, TargetState, TargetStatus};
 const RESULT: Duration = Duration::from_secs(120);
 
 impl ControlHandler {
-    pub(super) async fn probe(&self, action: &str, by: &str) -> Result<ProbeResult, Refusal> {
+    pub(super) async fn probe(&self, action: &str, by: &str) -> Result<ProbeResult, RequestRefusal> {
         let Some(live) = &self.live else {
             let why = "no daemon runs: there is nothing to probe with; start osnl run";
-            return Err(Refusal::new(Code::Unavailable, why));
+            return Err(RequestRefusal::new(Code::Unavailable, why));
         };
         self.is_configured(action)?;
         let targets = live.daemon.targets();
         let Some(target) = targets.iter().find(|target| **target.name() == *action) else {
-            return Err(Refusal::new(Code::NotFound, format!("there is no action {action}")));
+            return Err(RequestRefusal::new(Code::NotFound, format!("there is no action {action}")));
         };
         let was = *target.status().borrow();
         if was.state == TargetState::Paused {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::super::quarantine::{
     MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, WhichMessages,
 };
-use super::super::refusal::{Code, Refusal};
+use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::{MOST_LISTED, moment};
 use super::super::{RuleWish, time};
 use super::change::{PATIENCE, unavailable};
@@ -20,7 +20,7 @@ use crate::journal::Entry;
 use crate::journal::sqlite::{Bodies, Unreadable, UnreadableFilter};
 use crate::native::LoadedConf;
 use crate::quarantine;
-use crate::replay::{self, Live, ReplayError};
+use crate::replay::{self, ReplayError, ReplaySettings};
 
 /// Messages of one transaction.
 const AT_ONCE: usize = 1000;
@@ -43,9 +43,12 @@ impl ControlHandler {
         filter: &WhichMessages,
         after: i64,
         limit: u32,
-    ) -> Result<QuarantineList, Refusal> {
+    ) -> Result<QuarantineList, RequestRefusal> {
         if !(1..=MOST_LISTED).contains(&limit) {
-            return Err(Refusal::new(Code::BadRequest, format!("limit: allowed are 1 to {MOST_LISTED}")));
+            return Err(RequestRefusal::new(
+                Code::BadRequest,
+                format!("limit: allowed are 1 to {MOST_LISTED}"),
+            ));
         }
         self.keeps_unread()?;
         let filter = filter.filter()?;
@@ -57,7 +60,11 @@ impl ControlHandler {
         Ok(QuarantineList { messages: found.iter().map(message).collect(), total, next })
     }
 
-    pub(super) async fn show_quarantined(&self, id: i64, raw: bool) -> Result<QuarantineShow, Refusal> {
+    pub(super) async fn show_quarantined(
+        &self,
+        id: i64,
+        raw: bool,
+    ) -> Result<QuarantineShow, RequestRefusal> {
         let found = self.quarantined(id).await?;
         let properties = &found.received.properties;
         let text = |text: Option<&str>| text.map(str::to_owned);
@@ -76,7 +83,7 @@ impl ControlHandler {
         filter: &WhichMessages,
         dry_run: bool,
         by: &str,
-    ) -> Result<QuarantineChanges, Refusal> {
+    ) -> Result<QuarantineChanges, RequestRefusal> {
         self.keeps_unread()?;
         let named = filter.ids.clone();
         let found = self.numbers_quarantined(filter.filter()?).await?;
@@ -98,7 +105,7 @@ impl ControlHandler {
         &self,
         messages: &[MessageAgain],
         by: &str,
-    ) -> Result<QuarantineChanges, Refusal> {
+    ) -> Result<QuarantineChanges, RequestRefusal> {
         let mut retrial = Retrial::default();
         for again in messages {
             let entry = self.again(again).await;
@@ -111,9 +118,9 @@ impl ControlHandler {
     async fn retry_one(
         &self,
         id: i64,
-        entry: Result<Entry, Refusal>,
+        entry: Result<Entry, RequestRefusal>,
         retrial: &mut Retrial,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RequestRefusal> {
         let entry = match entry {
             Ok(entry) => entry,
             Err(refusal) => {
@@ -126,7 +133,7 @@ impl ControlHandler {
             None => self.writable().await?,
         };
         // Under its own ids: what was appended before a failure is no second event when it is tried again.
-        let how = Live { keep_ids: true, ..Live::default() };
+        let how = ReplaySettings { keep_ids: true, ..ReplaySettings::default() };
         match replay::append(&*journal, vec![entry], how).await {
             Ok(_) => {
                 forget(&journal, vec![id]).await?;
@@ -161,9 +168,9 @@ impl ControlHandler {
         filter: &WhichMessages,
         dry_run: bool,
         by: &str,
-    ) -> Result<QuarantineChanges, Refusal> {
+    ) -> Result<QuarantineChanges, RequestRefusal> {
         let Some(loaded) = self.loaded() else {
-            return Err(Refusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
+            return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
         };
         self.keeps_unread()?;
         let named = filter.ids.clone();
@@ -173,7 +180,7 @@ impl ControlHandler {
                 "{} messages match; allowed are {MOST_BY_RULES} at a time: search for fewer, or use osnl quarantine retry",
                 found.len()
             );
-            return Err(Refusal::new(Code::BadRequest, why));
+            return Err(RequestRefusal::new(Code::BadRequest, why));
         }
         let begun = Instant::now();
         let changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
@@ -207,7 +214,7 @@ impl ControlHandler {
     }
 
     /// Returns the entry to append for a message that can be read by now.
-    async fn again(&self, again: &MessageAgain) -> Result<Entry, Refusal> {
+    async fn again(&self, again: &MessageAgain) -> Result<Entry, RequestRefusal> {
         self.can_be_made(again)?;
         let found = self.quarantined(again.id).await?;
         is_whole(&found)?;
@@ -215,19 +222,19 @@ impl ControlHandler {
     }
 
     /// Refuses a message of which nothing can be made here.
-    fn can_be_made(&self, again: &MessageAgain) -> Result<(), Refusal> {
+    fn can_be_made(&self, again: &MessageAgain) -> Result<(), RequestRefusal> {
         if again.deliveries.is_empty() {
-            return Err(Refusal::new(Code::BadRequest, "no rule asks for anything"));
+            return Err(RequestRefusal::new(Code::BadRequest, "no rule asks for anything"));
         }
         again.deliveries.iter().try_for_each(|wanted| self.is_configured(&wanted.action))
     }
 
-    async fn quarantined(&self, id: i64) -> Result<Unreadable, Refusal> {
+    async fn quarantined(&self, id: i64) -> Result<Unreadable, RequestRefusal> {
         self.keeps_unread()?;
         let filter = UnreadableFilter { ids: vec![id], ..UnreadableFilter::default() };
         let found = self.messages_quarantined(filter, -1, 1, Bodies::Read).await?.pop();
         found.ok_or_else(|| {
-            Refusal::new(Code::NotFound, format!("there is no message {id} in the quarantine"))
+            RequestRefusal::new(Code::NotFound, format!("there is no message {id} in the quarantine"))
         })
     }
 
@@ -238,7 +245,7 @@ impl ControlHandler {
         after: i64,
         limit: u32,
         bodies: Bodies,
-    ) -> Result<Vec<Unreadable>, Refusal> {
+    ) -> Result<Vec<Unreadable>, RequestRefusal> {
         if let Store::Shared(journal, _) = &self.store {
             return journal.quarantined(filter, after, limit, bodies).await.map_err(unavailable);
         }
@@ -249,20 +256,20 @@ impl ControlHandler {
     }
 
     /// Returns the numbers of all messages that match, oldest first.
-    async fn numbers_quarantined(&self, filter: UnreadableFilter) -> Result<Vec<i64>, Refusal> {
+    async fn numbers_quarantined(&self, filter: UnreadableFilter) -> Result<Vec<i64>, RequestRefusal> {
         if let Store::Shared(journal, _) = &self.store {
             return journal.numbers_quarantined(filter).await.map_err(unavailable);
         }
         Ok(self.read(move |reader| reader.numbers_quarantined(&filter)).await?.unwrap_or_default())
     }
 
-    fn keeps_unread(&self) -> Result<(), Refusal> {
+    fn keeps_unread(&self) -> Result<(), RequestRefusal> {
         match &self.store {
             Store::Sqlite(..) | Store::File(_) | Store::Shared(..) => Ok(()),
             Store::Memory(_) => {
                 let why = "memory:// keeps no quarantine: what cannot be read is in the log, with its digest; set \
                            sqlite:// in [journal] connection to keep it";
-                Err(Refusal::new(Code::Unsupported, why))
+                Err(RequestRefusal::new(Code::Unsupported, why))
             }
         }
     }
@@ -276,7 +283,7 @@ fn refuse_missing(changes: &mut QuarantineChanges, named: &[i64], found: &[i64])
 }
 
 /// Refuses a message of which only the beginning is kept.
-fn is_whole(found: &Unreadable) -> Result<(), Refusal> {
+fn is_whole(found: &Unreadable) -> Result<(), RequestRefusal> {
     if found.extent.is_whole() {
         return Ok(());
     }
@@ -285,22 +292,22 @@ fn is_whole(found: &Unreadable) -> Result<(), Refusal> {
         found.received.body.len(),
         found.size
     );
-    Err(Refusal::new(Code::Unsupported, why))
+    Err(RequestRefusal::new(Code::Unsupported, why))
 }
 
 /// Returns what is appended for a message that is kept whole.
-fn entry(again: &MessageAgain, found: Unreadable) -> Result<Entry, Refusal> {
-    let unread = |error| Refusal::new(Code::Unsupported, format!("it still cannot be read: {error}"));
+fn entry(again: &MessageAgain, found: Unreadable) -> Result<Entry, RequestRefusal> {
+    let unread = |error| RequestRefusal::new(Code::Unsupported, format!("it still cannot be read: {error}"));
     let notification = found.received.decode().map_err(unread)?;
     let deliveries = again.deliveries.iter().map(RuleWish::delivery).collect();
-    let how = Live { keep_ids: true, ..Live::default() };
+    let how = ReplaySettings { keep_ids: true, ..ReplaySettings::default() };
     Ok(replay::entry(found.received, &Arc::new(notification), deliveries, how))
 }
 
-async fn forget(journal: &Writable, ids: Vec<i64>) -> Result<(), Refusal> {
+async fn forget(journal: &Writable, ids: Vec<i64>) -> Result<(), RequestRefusal> {
     match timeout(PATIENCE, journal.forget_quarantined(ids)).await {
         Ok(forgotten) => forgotten,
-        Err(_) => Err(Refusal::new(
+        Err(_) => Err(RequestRefusal::new(
             Code::Unavailable,
             "the journal cannot be written now; what was asked for is done as soon as it can: look at it with osnl status",
         )),
@@ -308,7 +315,7 @@ async fn forget(journal: &Writable, ids: Vec<i64>) -> Result<(), Refusal> {
 }
 
 impl WhichMessages {
-    fn filter(&self) -> Result<UnreadableFilter, Refusal> {
+    fn filter(&self) -> Result<UnreadableFilter, RequestRefusal> {
         Ok(UnreadableFilter {
             ids: self.ids.clone(),
             queue: self.queue.clone(),

@@ -1,23 +1,23 @@
 //! Asking the daemon to read its configuration again, and how the configuration came to be what it is.
 
 use super::super::answer::ReloadResult;
-use super::super::refusal::{Code, Refusal};
+use super::super::refusal::{Code, RequestRefusal};
 use super::super::status::{ConfigurationStatus, LeftQueue, NotReloaded};
 use super::super::time;
 use super::ControlHandler;
 use crate::daemon::{ReloadOutcome, ReloadRefusalReason, Reloads};
 
 impl ControlHandler {
-    pub(super) async fn reload(&self, by: &str) -> Result<ReloadResult, Refusal> {
+    pub(super) async fn reload(&self, by: &str) -> Result<ReloadResult, RequestRefusal> {
         let Some(live) = &self.live else {
-            return Err(Refusal::new(
+            return Err(RequestRefusal::new(
                 Code::Unavailable,
                 "no daemon runs; the next one reads its configuration",
             ));
         };
         match live.daemon.reload(by).await {
             ReloadOutcome::Refused(refused) if refused.reason == ReloadRefusalReason::Unsupported => {
-                Err(Refusal::new(Code::Unsupported, refused.errors.join("; ")))
+                Err(RequestRefusal::new(Code::Unsupported, refused.errors.join("; ")))
             }
             outcome @ (ReloadOutcome::Done(_) | ReloadOutcome::Refused(_)) => Ok(reload_result(outcome)),
         }
@@ -25,7 +25,7 @@ impl ControlHandler {
 
     pub(super) fn left_queues(&self) -> Vec<LeftQueue> {
         let left = self.bindings.iter().flat_map(|bindings| bindings.left_queues());
-        let shown = |left: crate::listener::LeftQueue| LeftQueue {
+        let shown = |left: crate::listener::UnreadQueue| LeftQueue {
             delete: left.delete_command(),
             vhost: left.queue.vhost,
             queue: left.queue.queue,

@@ -6,13 +6,13 @@ use osnl_model::Notification;
 
 use super::super::ReplayResult;
 use super::super::again::Again;
-use super::super::refusal::{Code, Refusal};
+use super::super::refusal::{Code, RequestRefusal};
 use super::change::unavailable;
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::KeptEvent;
 use crate::journal::{Entry, Journal};
 use crate::received::ReceivedMessage;
-use crate::replay::{self, Live, ReplayError};
+use crate::replay::{self, ReplayError, ReplaySettings};
 
 impl ControlHandler {
     pub(super) async fn replay(
@@ -20,17 +20,17 @@ impl ControlHandler {
         events: &[Again],
         keep_ids: bool,
         by: &str,
-    ) -> Result<ReplayResult, Refusal> {
+    ) -> Result<ReplayResult, RequestRefusal> {
         let journal: &dyn Journal = match &self.store {
             Store::Sqlite(journal, _) => &**journal,
             Store::Shared(journal, _) => &**journal,
             Store::Memory(_) | Store::File(_) => {
                 let why = "events are replayed into a journal on disk that a daemon has; osnl replay appends to that of \
                            a stopped one";
-                return Err(Refusal::new(Code::Unsupported, why));
+                return Err(RequestRefusal::new(Code::Unsupported, why));
             }
         };
-        let how = Live { keep_ids, ..Live::default() };
+        let how = ReplaySettings { keep_ids, ..ReplaySettings::default() };
         // All of them are understood before the first is appended.
         let mut entries = Vec::with_capacity(events.len());
         for event in events {
@@ -46,7 +46,7 @@ impl ControlHandler {
         let asked = entries.len() as u64;
         let appended = replay::append(journal, entries, how).await.map_err(|error| match error {
             ReplayError::Stuck { .. } | ReplayError::Unknown { .. } | ReplayError::Closed { .. } => {
-                Refusal::new(Code::Unavailable, error.to_string())
+                RequestRefusal::new(Code::Unavailable, error.to_string())
             }
         })?;
         tracing::info!(events = appended, asked, by, "an operator replayed events");
@@ -57,7 +57,7 @@ impl ControlHandler {
     async fn kept_already(
         &self,
         known: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<u64, RequestRefusal> {
         if let Store::Shared(journal, _) = &self.store {
             return journal.keeps(known).await.map_err(unavailable);
         }
@@ -71,15 +71,15 @@ impl ControlHandler {
         Ok(self.read(keeps).await?.unwrap_or_default())
     }
 
-    async fn event(&self, number: u64) -> Result<Option<KeptEvent>, Refusal> {
+    async fn event(&self, number: u64) -> Result<Option<KeptEvent>, RequestRefusal> {
         if let Store::Shared(journal, _) = &self.store {
             return journal.event(number).await.map_err(unavailable);
         }
         Ok(self.read(move |reader| reader.event(number)).await?.flatten())
     }
 
-    async fn entry(&self, again: &Again, how: Live) -> Result<Entry, Refusal> {
-        let bad = |why: String| Refusal::new(Code::BadRequest, why);
+    async fn entry(&self, again: &Again, how: ReplaySettings) -> Result<Entry, RequestRefusal> {
+        let bad = |why: String| RequestRefusal::new(Code::BadRequest, why);
         if again.deliveries.is_empty() {
             return Err(bad("an event without deliveries asks for nothing".to_owned()));
         }
@@ -89,8 +89,9 @@ impl ControlHandler {
         let received = match (again.event, &again.message) {
             (Some(number), None) => {
                 let event = self.event(number).await?;
-                let gone =
-                    || Refusal::new(Code::NotFound, format!("event {number} is no longer in the journal"));
+                let gone = || {
+                    RequestRefusal::new(Code::NotFound, format!("event {number} is no longer in the journal"))
+                };
                 event.ok_or_else(gone)?.received
             }
             (None, Some(message)) => message.received()?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use osnl_model::Notification;
 
-use super::super::refusal::{Code, Refusal};
+use super::super::refusal::{Code, RequestRefusal};
 use super::super::rules::{RuleReport, RuleSettings, RulesReport, UnmatchedPage, UnmatchedRow};
 use super::super::{time, words};
 use super::ControlHandler;
@@ -18,19 +18,23 @@ impl ControlHandler {
     ///
     /// # Errors
     /// No daemon with rules runs here.
-    pub async fn rules(&self) -> Result<RulesReport, Refusal> {
+    pub async fn rules(&self) -> Result<RulesReport, RequestRefusal> {
         let ring = self.ring()?;
         let loaded = self.loaded();
         // With many rules the counts take a moment to add up.
         let made = self.on_thread(move || report(&ring, loaded.as_ref().map(|loaded| &loaded.conf)));
-        made.await.map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))
+        made.await.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))
     }
 
     /// Returns messages that matched no rule, newest first: the latest, or those before a number.
     ///
     /// # Errors
     /// No daemon with rules runs here.
-    pub async fn unmatched(&self, before: Option<u64>, limit: usize) -> Result<UnmatchedPage, Refusal> {
+    pub async fn unmatched(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<UnmatchedPage, RequestRefusal> {
         let ring = self.ring()?;
         let made = self.on_thread(move || {
             let keep = ring.keep();
@@ -41,11 +45,11 @@ impl ControlHandler {
             let messages = found.iter().map(|(number, message)| row(*number, message)).collect();
             UnmatchedPage { keep: keep.heads, with_bodies: keep.bodies, messages, next }
         });
-        made.await.map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))
+        made.await.map_err(|error| RequestRefusal::new(Code::Unavailable, error.to_string()))
     }
 
-    pub(super) fn ring(&self) -> Result<Arc<Ring>, Refusal> {
-        let missing = || Refusal::new(Code::Unsupported, "no daemon with rules runs here");
+    pub(super) fn ring(&self) -> Result<Arc<Ring>, RequestRefusal> {
+        let missing = || RequestRefusal::new(Code::Unsupported, "no daemon with rules runs here");
         self.rules.clone().ok_or_else(missing)
     }
 }

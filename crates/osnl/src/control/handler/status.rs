@@ -8,16 +8,16 @@ use osnl_http::Expiry;
 use tokio::time::{Instant, timeout};
 
 use super::super::lag::is_stale;
-use super::super::problem::{Problem, ProblemKind, Severity};
-use super::super::refusal::{Code, Refusal};
+use super::super::problem::{Problem, ProblemKind, ProblemSeverity};
+use super::super::refusal::{Code, RequestRefusal};
 use super::super::{
-    ExpiryStatus, FailingResource, Failure, JournalStatus, LagStatus, ListenerStatus, PartitionLag, Status,
-    TargetReport, Unavailable, time,
+    AttemptFailure, ExpiryStatus, FailingResource, JournalStatus, LagStatus, ListenerStatus, PartitionLag,
+    Status, TargetReport, Unavailable, time,
 };
 use super::attention::{self, Bounds};
 use super::reload::configuration;
 use super::shared::{of_shared, shared_status};
-use super::{ControlHandler, DiskUse, Live, STORE, Store};
+use super::{ControlHandler, DiskUse, LiveParts, STORE, Store};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::shared::{OwnShare, SharedMember};
@@ -55,7 +55,7 @@ impl ControlHandler {
     ///
     /// # Errors
     /// The file of a stopped daemon can't be read.
-    pub async fn status(&self) -> Result<Status, Refusal> {
+    pub async fn status(&self) -> Result<Status, RequestRefusal> {
         // The store may be unreadable, which is often the reason for the request: the rest is answered nevertheless.
         let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
         self.status_of(kept.as_ref(), disk)
@@ -64,9 +64,9 @@ impl ControlHandler {
     /// Returns the same of what the store has answered.
     pub(super) fn status_of(
         &self,
-        kept: Result<&StoreNumbers, &Refusal>,
+        kept: Result<&StoreNumbers, &RequestRefusal>,
         disk: DiskUse,
-    ) -> Result<Status, Refusal> {
+    ) -> Result<Status, RequestRefusal> {
         let nothing = StoreNumbers::default();
         let (kept, unreadable) = match kept {
             Ok(kept) => (kept, None),
@@ -135,25 +135,25 @@ impl ControlHandler {
     }
 
     /// A disk that hangs must not hide what is known without it.
-    pub(super) async fn kept_in_time(&self) -> Result<StoreNumbers, Refusal> {
+    pub(super) async fn kept_in_time(&self) -> Result<StoreNumbers, RequestRefusal> {
         match self.live {
             None => self.kept().await,
             Some(_) => timeout(STORE, self.kept()).await.unwrap_or_else(|_| {
                 let why =
                     format!("the journal cannot be read: no answer of its disk for {} s", STORE.as_secs());
-                Err(Refusal::new(Code::Unavailable, why))
+                Err(RequestRefusal::new(Code::Unavailable, why))
             }),
         }
     }
 
     /// Whether a delivery of the action can begin or waits for one.
-    pub(super) async fn is_pending(&self, action: &str) -> Result<bool, Refusal> {
+    pub(super) async fn is_pending(&self, action: &str) -> Result<bool, RequestRefusal> {
         let kept = self.kept_in_time().await?;
         let is_open = |of: &Tally| matches!(of.state, RowState::Ready | RowState::Waiting);
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
-    async fn kept(&self) -> Result<StoreNumbers, Refusal> {
+    async fn kept(&self) -> Result<StoreNumbers, RequestRefusal> {
         if let Store::Memory(journal) = &self.store {
             let mut oldest = BTreeMap::new();
             for row in journal.rows() {
@@ -174,7 +174,8 @@ impl ControlHandler {
             });
         }
         if let Store::Shared(journal, _) = &self.store {
-            let found = journal.overview().await.map_err(|why| Refusal::new(Code::Unavailable, why))?;
+            let found =
+                journal.overview().await.map_err(|why| RequestRefusal::new(Code::Unavailable, why))?;
             return Ok(of_shared(found));
         }
         let looked = self.read(move |reader| {
@@ -226,7 +227,7 @@ impl ControlHandler {
 
     /// The ends of certificates and credentials, each once: those of brokers, targets, clouds, and the admin endpoint.
     fn expiries(&self) -> Vec<ExpiryStatus> {
-        let Some(Live { daemon, .. }) = &self.live else { return Vec::new() };
+        let Some(LiveParts { daemon, .. }) = &self.live else { return Vec::new() };
         let mut all: Vec<(String, Expiry)> = Vec::new();
         for listener in daemon.listeners() {
             let opened = listener.gauges.opened();
@@ -340,12 +341,12 @@ impl ControlHandler {
 }
 
 fn journal_unreadable(why: String) -> Problem {
-    Problem::new(ProblemKind::JournalUnreadable, Severity::Critical, "journal", why)
+    Problem::new(ProblemKind::JournalUnreadable, ProblemSeverity::Critical, "journal", why)
         .remedy("look at its disk and at the log")
 }
 
 fn no_daemon() -> Problem {
-    Problem::new(ProblemKind::NoDaemon, Severity::Critical, "daemon", "no daemon runs on this journal")
+    Problem::new(ProblemKind::NoDaemon, ProblemSeverity::Critical, "daemon", "no daemon runs on this journal")
         .remedy("systemctl start osnl, or osnl run")
 }
 
@@ -382,10 +383,8 @@ fn target(
         let status = *published.status().borrow();
         report.target = Some(published.target());
         report.in_flight = published.under_way() as u64;
-        report.last_failure = published.last_failure().map(|LastFailure { at, answer, remedy }| Failure {
-            at: time::shown(at),
-            answer,
-            remedy: remedy.map(str::to_owned),
+        report.last_failure = published.last_failure().map(|LastFailure { at, answer, remedy }| {
+            AttemptFailure { at: time::shown(at), answer, remedy: remedy.map(str::to_owned) }
         });
         let (state, since) = *state.get_or_insert((status.state, status.since));
         if let TargetState::Open { until } = state {

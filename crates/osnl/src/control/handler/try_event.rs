@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::refusal::{Code, Refusal};
+use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::delivery_id;
 use super::super::rules::{RuleTrial, TrialReport, TriedEvent};
 use super::ControlHandler;
-use crate::explain::{Content, RuleVerdict, Subject, explain, words};
+use crate::explain::{Content, ExplainedEvent, RuleVerdict, explain, words};
 use crate::journal::sqlite::DeliveryDetails;
 use crate::native::Native;
 use crate::saved;
@@ -21,21 +21,21 @@ impl ControlHandler {
     ///
     /// # Errors
     /// There is no such event, or the text is not one.
-    pub async fn try_event(&self, event: TriedEvent) -> Result<Vec<TrialReport>, Refusal> {
+    pub async fn try_event(&self, event: TriedEvent) -> Result<Vec<TrialReport>, RequestRefusal> {
         let Some(loaded) = self.loaded() else {
-            return Err(Refusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
+            return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
         };
         let subjects = match event {
-            TriedEvent::Text(text) => Subjects::Text(text),
+            TriedEvent::Text(text) => TriedEvents::Text(text),
             TriedEvent::Unmatched(number) => {
                 let Some(found) = self.ring()?.get(number) else {
                     let why = format!("message {number} is not kept any more");
-                    return Err(Refusal::new(Code::NotFound, why));
+                    return Err(RequestRefusal::new(Code::NotFound, why));
                 };
-                Subjects::One(format!("unmatched {number}"), Box::new(Subject::unmatched(&found)))
+                TriedEvents::One(format!("unmatched {number}"), Box::new(ExplainedEvent::unmatched(&found)))
             }
             TriedEvent::Delivery(id) => {
-                Subjects::One(format!("delivery {id}"), Box::new(self.event_of(&id).await?))
+                TriedEvents::One(format!("delivery {id}"), Box::new(self.event_of(&id).await?))
             }
         };
         // Many rules and a large event take their time, for which no message waits; one trial at a time.
@@ -47,7 +47,7 @@ impl ControlHandler {
             });
             on_thread.await
         };
-        let unavailable = |error: String| Refusal::new(Code::Unavailable, error);
+        let unavailable = |error: String| RequestRefusal::new(Code::Unavailable, error);
         match tokio::time::timeout(LONGEST, tried).await {
             Ok(tried) => tried.map_err(|error| unavailable(error.to_string()))?,
             Err(_) => Err(unavailable("the rules need too long for this event".to_owned())),
@@ -55,29 +55,29 @@ impl ControlHandler {
     }
 
     /// Returns the event of a delivery, with the answers that are kept with it.
-    async fn event_of(&self, id: &str) -> Result<Subject, Refusal> {
+    async fn event_of(&self, id: &str) -> Result<ExplainedEvent, RequestRefusal> {
         let number = delivery_id(id)?;
         let found = self.read(move |reader| {
             let Some(DeliveryDetails { row, received, others, .. }) = reader.show(number)? else {
                 return Ok(None);
             };
             let asked = reader.asked_for(&[vec![row], others].concat())?;
-            Ok(Some(Subject::received(&received).with_asked(asked)))
+            Ok(Some(ExplainedEvent::received(&received).with_asked(asked)))
         });
-        let missing = || Refusal::new(Code::NotFound, format!("there is no delivery {id}"));
+        let missing = || RequestRefusal::new(Code::NotFound, format!("there is no delivery {id}"));
         found.await?.flatten().ok_or_else(missing)
     }
 }
 
 /// The events to try.
-enum Subjects {
+enum TriedEvents {
     Text(String),
-    One(String, Box<Subject>),
+    One(String, Box<ExplainedEvent>),
 }
 
-impl Subjects {
-    fn read(self, conf: &Native) -> Result<Vec<(String, Subject)>, Refusal> {
-        let bad = |why: String| Refusal::new(Code::BadRequest, why);
+impl TriedEvents {
+    fn read(self, conf: &Native) -> Result<Vec<(String, ExplainedEvent)>, RequestRefusal> {
+        let bad = |why: String| RequestRefusal::new(Code::BadRequest, why);
         let text = match self {
             Self::One(name, subject) => return Ok(vec![(name, *subject)]),
             Self::Text(text) => text,
@@ -90,13 +90,14 @@ impl Subjects {
             )));
         }
         let budget = conf.budget();
-        let named =
-            |event: &saved::RecordedEvent| (format!("line {}", event.line), Subject::saved(event, &budget));
+        let named = |event: &saved::RecordedEvent| {
+            (format!("line {}", event.line), ExplainedEvent::saved(event, &budget))
+        };
         Ok(events.iter().map(named).collect())
     }
 }
 
-fn report(conf: &Native, name: &str, subject: &Subject) -> TrialReport {
+fn report(conf: &Native, name: &str, subject: &ExplainedEvent) -> TrialReport {
     let about = match &subject.content {
         Content::Unreadable(why) => words::masked(&format!("{name}: cannot be read: {why}")),
         Content::Whole(_) | Content::Head { .. } => words::about(name, subject),

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::super::refusal::Refusal;
+use super::super::refusal::RequestRefusal;
 use super::change::unavailable;
 use crate::journal::Journal;
 use crate::journal::shared::{SharedChangeRun, SharedJournal};
@@ -27,7 +27,7 @@ impl Writable {
     }
 
     /// Lets messages go that were kept unread.
-    pub(super) async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<(), Refusal> {
+    pub(super) async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<(), RequestRefusal> {
         match self {
             Self::File(journal) => {
                 let forgotten = journal.forget_quarantined(ids).await;
@@ -65,7 +65,7 @@ impl JournalChange<'_> {
     }
 
     /// The next bite; `None` when all is done.
-    pub(super) async fn next(&mut self) -> Result<Option<ChangeOutcome>, Refusal> {
+    pub(super) async fn next(&mut self) -> Result<Option<ChangeOutcome>, RequestRefusal> {
         match self {
             Self::File(run) => run.next().await.map_err(|error| unavailable(error.to_string())),
             Self::Shared(run) => run.next().await.map_err(unavailable),

@@ -15,15 +15,15 @@ async fn put(journal: &SqliteJournal, body: impl Into<bytes::Bytes>, reason: &st
     assert_eq!(receipt.await, Settle::Acknowledge);
 }
 
-async fn ask(handler: &ControlHandler, request: Request) -> Result<Value, String> {
+async fn ask(handler: &ControlHandler, request: ControlRequest) -> Result<Value, String> {
     handler.answer(&request).await.map_err(|refusal| refusal.message)
 }
 
-fn of(filter: WhichMessages) -> Request {
-    Request::QuarantineList { filter, after: 0, limit: 2 }
+fn of(filter: WhichMessages) -> ControlRequest {
+    ControlRequest::QuarantineList { filter, after: 0, limit: 2 }
 }
 
-fn again(ids: &[i64], action: &str) -> Request {
+fn again(ids: &[i64], action: &str) -> ControlRequest {
     let deliveries = json!([{"rule": "r", "action": action, "resource": "k"}]);
     let messages: Vec<Value> =
         ids.iter().map(|id| json!({"id": id, "deliveries": deliveries.clone()})).collect();
@@ -63,15 +63,15 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         let elsewhere = WhichMessages { queue: Some("other".into()), ..WhichMessages::default() };
         assert_eq!(ask(&handler, of(elsewhere)).await.unwrap()["total"], 0);
 
-        let show = ask(&handler, Request::QuarantineShow { id: 1, raw: false }).await.unwrap();
+        let show = ask(&handler, ControlRequest::QuarantineShow { id: 1, raw: false }).await.unwrap();
         assert!(!show.to_string().contains("hunter2"), "{show}");
         assert_eq!(
             show["preview"],
             r#"{"message_id":"***","publisher_id":"***","event_type":"***","payload":"***""#
         );
-        let raw = ask(&handler, Request::QuarantineShow { id: 1, raw: true }).await.unwrap();
+        let raw = ask(&handler, ControlRequest::QuarantineShow { id: 1, raw: true }).await.unwrap();
         assert!(raw["body_base64"].as_str().unwrap().starts_with("eyJtZXNzYWdl"));
-        let missing = ask(&handler, Request::QuarantineShow { id: 9, raw: false }).await;
+        let missing = ask(&handler, ControlRequest::QuarantineShow { id: 9, raw: false }).await;
         assert_eq!(missing.unwrap_err(), "there is no message 9 in the quarantine");
 
         for (id, why) in [
@@ -95,13 +95,16 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         told.sort_unstable();
         assert_eq!(told, [(Some("m2"), "q", "a"), (Some("m4"), "q", "a")]);
 
-        let discard =
-            |dry_run| Request::QuarantineDiscard { filter: by_reason.clone(), dry_run, by: "root".into() };
+        let discard = |dry_run| ControlRequest::QuarantineDiscard {
+            filter: by_reason.clone(),
+            dry_run,
+            by: "root".into(),
+        };
         assert_eq!(ask(&handler, discard(true)).await.unwrap()["ids"], json!([3]));
         assert_eq!(ask(&handler, discard(false)).await.unwrap()["ids"], json!([3]));
         let left = ask(&handler, of(WhichMessages::default())).await.unwrap();
         assert_eq!((&left["total"], &left["messages"][0]["id"]), (&json!(1), &json!(1)));
-        let status = ask(&handler, Request::Status {}).await.unwrap();
+        let status = ask(&handler, ControlRequest::Status {}).await.unwrap();
         let attention = status["attention"].to_string();
         assert!(attention.contains("1 message is in quarantine; see osnl quarantine list"), "{attention}");
     }

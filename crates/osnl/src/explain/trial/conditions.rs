@@ -14,9 +14,9 @@ const COMPARISONS: [&str; 9] =
 const FIXED: [&str; 1] = ["event_type"];
 
 /// The sides of the `and`s in the conditions of a rule and an action.
-pub(super) struct Conditions(Vec<Side>);
+pub(super) struct Conditions(Vec<WhenCondition>);
 
-struct Side {
+struct WhenCondition {
     when: Expression,
     /// Whether another event of the type may decide it otherwise.
     depends_on_values: bool,
@@ -56,17 +56,17 @@ impl Conditions {
     }
 }
 
-fn sides(when: &Expression) -> Vec<Side> {
+fn sides(when: &Expression) -> Vec<WhenCondition> {
     let split = conjuncts(when.source()).unwrap_or_default();
-    let sides: Option<Vec<Side>> =
+    let sides: Option<Vec<WhenCondition>> =
         split.into_iter().map(|source| Expression::new(source.trim()).ok().map(side)).collect();
     // Names of enrichments: nothing is known of these.
     sides.filter(|sides| !sides.is_empty()).unwrap_or_else(|| vec![side(when.clone())])
 }
 
-fn side(when: Expression) -> Side {
+fn side(when: Expression) -> WhenCondition {
     let source = when.source();
     let compares = COMPARISONS.iter().any(|sign| outside(source, sign).is_some());
     let is_fixed = when.paths().all(|path| FIXED.contains(&path));
-    Side { depends_on_values: compares && !is_fixed, when }
+    WhenCondition { depends_on_values: compares && !is_fixed, when }
 }

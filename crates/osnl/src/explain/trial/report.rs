@@ -17,17 +17,17 @@ pub(super) struct Deaths {
     dead: usize,
     /// Whether the catalogue knows, for one of them at least, that the rules hear such events.
     any_is_certain: bool,
-    causes: BTreeMap<Cause, Events>,
+    causes: BTreeMap<DeathCause, DeathEvents>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Cause {
+struct DeathCause {
     option: String,
     /// The words without the place in the text, which differs from event to event.
     problem: String,
 }
 
-struct Events {
+struct DeathEvents {
     first: String,
     types: Vec<&'static str>,
 }
@@ -43,8 +43,9 @@ impl Deaths {
             Some((option, problem)) if is_option(option) => (option.to_owned(), problem.to_owned()),
             Some(_) | None => (String::new(), why),
         };
-        let cause = Cause { option, problem: without_place(&problem) };
-        let found = self.causes.entry(cause).or_insert_with(|| Events { first: problem, types: Vec::new() });
+        let cause = DeathCause { option, problem: without_place(&problem) };
+        let found =
+            self.causes.entry(cause).or_insert_with(|| DeathEvents { first: problem, types: Vec::new() });
         if !found.types.contains(&event.event_type) {
             found.types.push(event.event_type);
         }

@@ -13,8 +13,8 @@ use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::Listener;
 use crate::listener::blockade::{Blockade, FEW, WaitVerdict};
 use crate::listener::state::ListenerState;
-use crate::listener::stream::Streams;
-use crate::listener::watchdog::{Stage, Wake, Watchdog};
+use crate::listener::stream::ListenerStreams;
+use crate::listener::watchdog::{SessionStage, SessionWake, Watchdog};
 use crate::metrics::StreamKind;
 use crate::received::{ReceivedMessage, with_head};
 
@@ -51,7 +51,7 @@ pub(in crate::listener) enum WakeCause {
     /// It is time to look whether anything moves; what the intake says keeps it from it.
     Look(Option<Obstacle>),
     /// The watchdog looks.
-    Watch(Wake),
+    Watch(SessionWake),
 }
 
 /// The input or output that a step asks for.
@@ -103,7 +103,7 @@ pub(super) struct Core<'a> {
     /// The latest time to send the settlements to the broker; `None` while there are none.
     pub(super) flush_at: Option<Instant>,
     /// `None` where queues are read.
-    pub(super) streams: Option<&'a mut Streams>,
+    pub(super) streams: Option<&'a mut ListenerStreams>,
     pub(super) watchdog: Watchdog,
     pub(super) draining: bool,
     blockade: Blockade,
@@ -119,7 +119,7 @@ impl<'a> Core<'a> {
     pub(super) fn new(
         listener: &'a Listener,
         consumer: &dyn Consumer,
-        mut streams: Option<&'a mut Streams>,
+        mut streams: Option<&'a mut ListenerStreams>,
         prefetch: u16,
     ) -> Self {
         let (options, found) = (&listener.config.options, consumer.subscription());
@@ -188,7 +188,7 @@ impl<'a> Core<'a> {
     pub(super) fn step(
         &mut self,
         woken: WakeCause,
-        stage: Stage,
+        stage: SessionStage,
         consumer: &dyn Consumer,
         now: Instant,
     ) -> SessionOrder {
@@ -233,7 +233,7 @@ impl<'a> Core<'a> {
             WakeCause::Watch(wake) => {
                 let Listener { config, stall, counters, gauges, .. } = self.listener;
                 let was_standby = self.watchdog.is_standby();
-                if let Wake::Answer(answer) = &wake {
+                if let SessionWake::Answer(answer) = &wake {
                     gauges.answered(answer.as_ref().ok(), consumer.partitions());
                 }
                 if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {
@@ -261,14 +261,14 @@ impl<'a> Core<'a> {
     fn look(
         &mut self,
         obstacle: Option<Obstacle>,
-        stage: Stage,
+        stage: SessionStage,
         consumer: &dyn Consumer,
         now: Instant,
     ) -> SessionOrder {
         let Listener { config, stall, counters, .. } = self.listener;
         let reason = || match (&obstacle, stage) {
             (Some(obstacle), _) => obstacle.to_string(),
-            (None, Stage::WindowFull) => {
+            (None, SessionStage::WindowFull) => {
                 format!("{} messages are open, and none of them ends", self.open.len())
             }
             (None, _) => "there is no place for another message".to_owned(),
@@ -294,7 +294,7 @@ impl<'a> Core<'a> {
                 if let Some(change) = self.watchdog.given_back(stage, self.open.len(), since) {
                     change.publish(&config.name, stall, counters);
                 }
-                let window_full = stage == Stage::WindowFull;
+                let window_full = stage == SessionStage::WindowFull;
                 SessionOrder::End(Ok(SessionEnd::GiveBack { since, reason: reason(), window_full }))
             }
         }
@@ -302,9 +302,9 @@ impl<'a> Core<'a> {
 
     /// Closing returns nothing then. With another consumer beside ours it would hand the queue over, so the broker's
     /// latest answer has to name none.
-    fn may_widen(&self, stage: Stage, consumer: &dyn Consumer, now: Instant) -> bool {
+    fn may_widen(&self, stage: SessionStage, consumer: &dyn Consumer, now: Instant) -> bool {
         self.small
-            && stage == Stage::Polling
+            && stage == SessionStage::Polling
             && self.open.is_empty()
             && self.window.unsettled() == 0
             && consumer.untaken() == 0
@@ -392,7 +392,7 @@ impl<'a> Core<'a> {
     }
 
     fn open(&mut self, message: IncomingMessage, receipt: Receipt) {
-        let weight = Weight::of(receipt.deliveries(), &self.deliveries);
+        let weight = OpenWeight::of(receipt.deliveries(), &self.deliveries);
         self.open.push(Box::pin(async move {
             let settle = receipt.await;
             drop(weight);
@@ -452,19 +452,19 @@ fn moment(at: Instant, now: Instant) -> SystemTime {
 }
 
 /// The deliveries of an open message, for as long as it is open.
-struct Weight {
+struct OpenWeight {
     deliveries: usize,
     of: Arc<AtomicUsize>,
 }
 
-impl Weight {
+impl OpenWeight {
     fn of(deliveries: usize, of: &Arc<AtomicUsize>) -> Self {
         of.fetch_add(deliveries, Ordering::Relaxed);
         Self { deliveries, of: of.clone() }
     }
 }
 
-impl Drop for Weight {
+impl Drop for OpenWeight {
     fn drop(&mut self) {
         self.of.fetch_sub(self.deliveries, Ordering::Relaxed);
     }

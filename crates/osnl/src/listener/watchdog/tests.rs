@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
-use super::{ProgressChange, STUCK, Stage, Stall, StallKind, Wake, Watchdog};
+use super::{ProgressChange, STUCK, SessionStage, SessionWake, Stall, StallKind, Watchdog};
 use crate::intake::Intake;
 use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::{Bindings, GIVE_BACK_AFTER, Listener, ListenerConfig, ListenerState, OwnQueue};
@@ -309,7 +309,7 @@ async fn it_is_told_once_then_by_reminders_and_when_it_is_over() {
     while begun.elapsed() < Duration::from_secs(26 * 60) {
         sleep(Duration::from_secs(10)).await;
         let minute = begun.elapsed().as_secs() / 60;
-        match watchdog.woken(Wake::Look, Stage::WindowFull, 4, &*consumer) {
+        match watchdog.woken(SessionWake::Look, SessionStage::WindowFull, 4, &*consumer) {
             Some(ProgressChange::Stalled(stall)) => told.push(("stalled", minute, stall.since - begun)),
             Some(ProgressChange::Still(stall)) => told.push(("still", minute, stall.since - begun)),
             Some(ProgressChange::Over(_)) => panic!("nothing has moved"),
@@ -319,7 +319,7 @@ async fn it_is_told_once_then_by_reminders_and_when_it_is_over() {
     let expected = [("stalled", 5), ("still", 15), ("still", 25)];
     assert_eq!(told, expected.map(|(what, minute)| (what, minute, Duration::ZERO)));
     watchdog.settled();
-    let over = watchdog.woken(Wake::Look, Stage::Polling, 3, &*consumer);
+    let over = watchdog.woken(SessionWake::Look, SessionStage::Polling, 3, &*consumer);
     assert!(matches!(over, Some(ProgressChange::Over(after)) if after > STUCK * 5), "{over:?}");
-    assert_eq!(watchdog.woken(Wake::Look, Stage::WindowFull, 3, &*consumer), None);
+    assert_eq!(watchdog.woken(SessionWake::Look, SessionStage::WindowFull, 3, &*consumer), None);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{DeliveryLimits, OnDead};
-use crate::explain::{Content, Ruling, Subject, explain};
-use crate::native::OnFull;
+use crate::explain::{Content, ExplainedEvent, Ruling, explain};
+use crate::native::OverflowPolicy;
 use crate::native::Preview;
 use crate::rule::{KeySource, Mode};
 
@@ -144,7 +144,7 @@ on_full = dead_letter
     assert_eq!(rule.rule.key, KeySource::parse("payload.port.network_id").unwrap());
     let hours = |n: u64| Some(Duration::from_secs(n * 3600));
     let limits = DeliveryLimits { max_age: hours(24), hold_max: hours(48), on_dead: OnDead::HoldKey };
-    assert_eq!((action.delivery.limits, action.on_full), (limits, OnFull::DeadLetter));
+    assert_eq!((action.delivery.limits, action.on_full), (limits, OverflowPolicy::DeadLetter));
     let rates = [rule.guard, action.guard].map(|rate| rate.unwrap().to_string());
     assert_eq!(rates, ["20 per 1m", "100 per 10m"]);
     assert!(loaded.document().reads_back());
@@ -179,7 +179,7 @@ fn explain_says_which_action_is_not_asked_and_why() {
         payload: serde_json::json!({"x": 1}),
         ..osnl_model::Notification::default()
     };
-    let subject = Subject {
+    let subject = ExplainedEvent {
         content: Content::Whole(Arc::new(event)),
         listener: None,
         exchange: None,

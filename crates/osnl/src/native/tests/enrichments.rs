@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{errors, load, warnings};
 use crate::enrich::{AnswerForecast, Ask, Kind, foresee};
-use crate::explain::{Content, Subject, explain};
+use crate::explain::{Content, ExplainedEvent, explain};
 use crate::native::Drivers;
 use crate::native::{CallRequest, Preview};
 
@@ -273,7 +273,7 @@ fn a_condition_on_an_answer_that_cannot_be_decided_is_a_dead_letter() {
         };
         let found = [("server".to_owned(), json!({"name": "web"}))].into();
         let asked = AskedFor { rule: "r".to_owned(), action: "a".to_owned(), resource: None, found };
-        let subject = Subject {
+        let subject = ExplainedEvent {
             content: Content::Whole(Arc::new(event)),
             listener: None,
             exchange: None,

@@ -1,12 +1,12 @@
 //! The line and the exit status of `osnl status --format nagios`.
 
-use osnl::control::{Code, Problem, ProblemKind, Refusal};
+use osnl::control::{Code, Problem, ProblemKind, RequestRefusal};
 use serde_json::{Value, json};
 
 use super::*;
 
-fn status(problems: &[(Severity, &str)]) -> Status {
-    let problem = |(severity, message): &(Severity, &str)| Problem {
+fn status(problems: &[(ProblemSeverity, &str)]) -> Status {
+    let problem = |(severity, message): &(ProblemSeverity, &str)| Problem {
         kind: ProblemKind::TargetHeld,
         severity: *severity,
         subject: "action a".to_owned(),
@@ -44,8 +44,8 @@ const DATA: &str = "listeners=1;;;0;1 queue_messages=3;;;0 pending=2;;;0 oldest_
 
 #[test]
 fn the_most_urgent_problem_is_the_line_and_decides_the_exit_status() {
-    use Severity::{Critical, Warning};
-    let check = |problems: &[(Severity, &str)], expected: &str, exit: Exit| {
+    use ProblemSeverity::{Critical, Warning};
+    let check = |problems: &[(ProblemSeverity, &str)], expected: &str, exit: Exit| {
         assert_eq!(text(&status(problems)), (expected.replace("DATA", DATA), exit));
     };
     check(&[], "OSNL OK - 1 listening, 2 pending | DATA\n", Exit::Done);
@@ -66,6 +66,6 @@ fn no_answer_is_critical_and_what_could_not_be_asked_is_unknown() {
         assert_eq!(unanswered(&NoAnswer::new(exit, "why")), expected);
     }
     // The daemon may be well.
-    let refusal = Refusal { code: Code::Forbidden, message: "why".to_owned() };
+    let refusal = RequestRefusal { code: Code::Forbidden, message: "why".to_owned() };
     assert_eq!(unanswered(&refusal.into()), ("OSNL UNKNOWN - why\n".to_owned(), Exit::Unknown));
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use osnl::explain::{Content, Ruling, Subject, explain};
+use osnl::explain::{Content, ExplainedEvent, Ruling, explain};
 use osnl::native::Native;
 use osnl_model::Notification;
 
@@ -32,7 +32,7 @@ pub(super) struct Verdicts {
 impl Rules {
     /// Asks each of them. No secret is in the answer, nor anything that acts on a terminal.
     pub(super) fn judge(&self, kept: &Entry, read: Result<&Notification, String>) -> Verdicts {
-        let subject = Subject {
+        let subject = ExplainedEvent {
             content: match read {
                 Ok(notification) => Content::Whole(Arc::new(notification.clone())),
                 Err(reason) => Content::Unreadable(reason),

@@ -1,12 +1,12 @@
 //! Each fault on its own: kind, urgency, sentence, and remedy.
 
-use super::super::super::{FailingResource, Failure, LagStatus, PartitionLag};
+use super::super::super::{AttemptFailure, FailingResource, LagStatus, PartitionLag};
 use super::*;
 
 const BOUNDS: Bounds = Bounds { attention_age: Duration::from_secs(900), max_pending: Some(1000) };
 
 #[track_caller]
-fn check(problems: &[Problem], expected: &[(Kind, Severity, &str)]) {
+fn check(problems: &[Problem], expected: &[(Kind, ProblemSeverity, &str)]) {
     let found: Vec<_> =
         problems.iter().map(|problem| (problem.kind, problem.severity, problem.to_string())).collect();
     let expected: Vec<_> =
@@ -33,13 +33,13 @@ fn listener(state: &str) -> ListenerStatus {
 fn a_daemon_that_stops_is_no_trouble_of_its_listeners() {
     let since = SystemTime::now();
     let stop = |is_failure, running, severity, text| {
-        check(&[of_stop(Stop { since, is_failure }, running)], &[(Kind::Stopping, severity, text)]);
+        check(&[of_stop(DaemonStop { since, is_failure }, running)], &[(Kind::Stopping, severity, text)]);
     };
     let attempts = "osnl is stopping (for 0 s so far): 2 running attempts are finished first; a second SIGTERM ends it at once";
-    stop(false, 2, Severity::Warning, attempts);
+    stop(false, 2, ProblemSeverity::Warning, attempts);
     let failed =
         "osnl is stopping after a failure (for 0 s so far): no attempt is running any more; see the log";
-    stop(true, 0, Severity::Critical, failed);
+    stop(true, 0, ProblemSeverity::Critical, failed);
     let ended = ["draining", "stopped", "listening", "connecting", "blocked"]
         .map(|state| has_ended(&listener(state)));
     assert_eq!(ended, [true, true, false, false, false]);
@@ -57,7 +57,7 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
         &of_listener(&refused),
         &[(
             Kind::ListenerConnecting,
-            Severity::Warning,
+            ProblemSeverity::Warning,
             "listener nova is not connected (for 12 s so far): login refused for user \"osnl\" (403); 3 attempts, next in 4 s; \
              osnl check --connect",
         )],
@@ -74,18 +74,18 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
         &of_listener(&unbound),
         &[(
             Kind::ExchangeMissing,
-            Severity::Warning,
+            ProblemSeverity::Warning,
             "listener nova: exchange \"nova\" does not exist yet; rabbitmqctl list_exchanges",
         )],
     );
     let long = ListenerStatus { since_seconds: Some(60), ..refused };
-    assert_eq!(of_listener(&long)[0].severity, Severity::Critical);
+    assert_eq!(of_listener(&long)[0].severity, ProblemSeverity::Critical);
     let blocked = ListenerStatus { reason: Some("the journal is full".to_owned()), ..listener("blocked") };
     check(
         &of_listener(&blocked),
         &[(
             Kind::ListenerBlocked,
-            Severity::Critical,
+            ProblemSeverity::Critical,
             "listener nova is blocked (for 12 s so far): the journal is full; look at the actions and the journal below; the \
              broker keeps the messages",
         )],
@@ -93,7 +93,7 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     let stalled = ListenerStatus { stalled: Some("4 messages wait".to_owned()), ..listener("listening") };
     check(
         &of_listener(&stalled),
-        &[(Kind::ListenerStalled, Severity::Critical, "listener nova is stalled: 4 messages wait")],
+        &[(Kind::ListenerStalled, ProblemSeverity::Critical, "listener nova is stalled: 4 messages wait")],
     );
     check(&of_listener(&listener("listening")), &[]);
 }
@@ -105,7 +105,7 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
         &of_listener(&shared),
         &[(
             Kind::QueueShared,
-            Severity::Critical,
+            ProblemSeverity::Critical,
             "listener nova shares queue osnl: 2 consumers, 1 of them not this daemon's, and each message goes to one of \
              them only; give [listener:nova] a pool of its own, or recreate the queue with single_active_consumer = true; to \
              see the consumers: rabbitmqctl list_consumers",
@@ -122,7 +122,7 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
         created as configured: stop its consumers, empty it, and delete it";
     for state in ["listening", "standby"] {
         let listener = ListenerStatus { queue_lossy: losing.clone(), ..listener(state) };
-        check(&of_listener(&listener), &[(Kind::QueueLossy, Severity::Warning, message)]);
+        check(&of_listener(&listener), &[(Kind::QueueLossy, ProblemSeverity::Warning, message)]);
     }
     // Its active reader takes none.
     let waiting = |seconds| ListenerStatus {
@@ -135,7 +135,7 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
         &of_listener(&waiting(70)),
         &[(
             Kind::QueueUnread,
-            Severity::Critical,
+            ProblemSeverity::Critical,
             "listener nova is standby, and the active reader of queue osnl takes no message for 70 s: 4 wait; look at the \
              other daemon (osnl status there; rabbitmqctl list_consumers), or stop it",
         )],
@@ -161,8 +161,10 @@ fn a_lost_position_needs_attention_while_the_listener_reads_on() {
                  unread, or the offsets of group osnl expired; a restart of osnl ends this note"
             )
         });
-        let expected: Vec<_> =
-            message.iter().map(|message| (Kind::PositionLost, Severity::Warning, &**message)).collect();
+        let expected: Vec<_> = message
+            .iter()
+            .map(|message| (Kind::PositionLost, ProblemSeverity::Warning, &**message))
+            .collect();
         check(&of_listener(&listener), &expected);
     };
     judge(&[false, false], None);
@@ -183,7 +185,7 @@ fn a_left_queue_needs_attention_while_messages_wait_and_nothing_reads_them() {
         delete: None,
     };
     let problem = of_left_queue(&left).unwrap();
-    assert_eq!((problem.kind, problem.severity), (Kind::QueueUnread, Severity::Warning));
+    assert_eq!((problem.kind, problem.severity), (Kind::QueueUnread, ProblemSeverity::Warning));
     assert!(
         problem.to_string().starts_with("3 messages wait in queue old, which no listener reads any more; ")
     );
@@ -211,7 +213,7 @@ fn a_certificate_or_password_that_ends_soon_is_named() {
         std::slice::from_ref(&soon),
         &[(
             Kind::Certificate,
-            Severity::Warning,
+            ProblemSeverity::Warning,
             "listener nova: the certificate of mq1:5671 ends on 2026-12-01, in 9 d; renew it where it is installed; osnl \
              shows the new one from its next connection on",
         )],
@@ -222,7 +224,7 @@ fn a_certificate_or_password_that_ends_soon_is_named() {
         std::slice::from_ref(&password),
         &[(
             Kind::Certificate,
-            Severity::Critical,
+            ProblemSeverity::Critical,
             "listener nova: the password of user osnl has ended on 2026-12-01, 60 min ago; change it in Keystone and in \
              the configuration, osnl reload",
         )],
@@ -251,7 +253,7 @@ fn a_target_that_only_another_daemon_holds_needs_attention() {
     let other = JournalMember { name: "b:7".to_owned(), held: vec![held], ..JournalMember::default() };
     let said = [(
         Kind::TargetHeld,
-        Severity::Warning,
+        ProblemSeverity::Warning,
         "daemon b:7 holds the target of hook (for 40 s so far): HTTP 500; its deliveries there wait; see whether that machine \
          reaches the target as this one does: osnl check --connect there; to probe now: osnl actions probe hook there",
     )];
@@ -278,7 +280,7 @@ fn failing(resource: &str, failed_attempts: u32) -> FailingResource {
 
 #[test]
 fn troubles_of_a_target_have_reason_duration_and_remedy() {
-    let answer = Some(Failure { at: "now".to_owned(), answer: "HTTP 500".to_owned(), remedy: None });
+    let answer = Some(AttemptFailure { at: "now".to_owned(), answer: "HTTP 500".to_owned(), remedy: None });
     let held = TargetReport {
         status: Some("held".to_owned()),
         since_seconds: Some(40),
@@ -290,12 +292,13 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &of_target(&held, &BOUNDS),
         &[(
             Kind::TargetHeld,
-            Severity::Warning,
+            ProblemSeverity::Warning,
             "the target of hook is held (for 40 s so far): HTTP 500; its deliveries wait; osnl probes it again by itself; to probe now: osnl actions probe hook",
         )],
     );
     let remedy = Some("look at its log".to_owned());
-    let known = TargetReport { last_failure: answer.clone().map(|it| Failure { remedy, ..it }), ..held };
+    let known =
+        TargetReport { last_failure: answer.clone().map(|it| AttemptFailure { remedy, ..it }), ..held };
     let said = of_target(&known, &BOUNDS)[0].to_string();
     assert!(
         said.ends_with(
@@ -308,7 +311,7 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &of_target(&dead, &BOUNDS),
         &[(
             Kind::DeadLetters,
-            Severity::Warning,
+            ProblemSeverity::Warning,
             "hook has 2 dead letters; reason of the latest: status 401; see osnl deliveries list --state dead",
         )],
     );
@@ -317,7 +320,7 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &of_target(&one, &BOUNDS),
         &[(
             Kind::KeyFailing,
-            Severity::Warning,
+            ProblemSeverity::Warning,
             "hook fails for web-7: 7 attempts in 2 min, the last: HTTP 500; osnl deliveries show 17.0",
         )],
     );
@@ -334,7 +337,7 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &of_target(&old(900), &BOUNDS),
         &[(
             Kind::PendingOld,
-            Severity::Critical,
+            ProblemSeverity::Critical,
             "the oldest pending delivery of hook is 15 min old; the latest failure: HTTP 500; osnl deliveries list \
              --action hook --state pending",
         )],
@@ -349,7 +352,7 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &of_target(&paused, &BOUNDS),
         &[(
             Kind::ActionPaused,
-            Severity::Warning,
+            ProblemSeverity::Warning,
             "hook is paused by eve (for 2 h so far); osnl actions resume hook",
         )],
     );
@@ -399,6 +402,6 @@ fn bounds_that_are_near_or_reached_are_named() {
     };
     check(
         &of_journal(&full),
-        &[(Kind::JournalFull, Severity::Critical, "the journal is full (for 3 s so far): no room")],
+        &[(Kind::JournalFull, ProblemSeverity::Critical, "the journal is full (for 3 s so far): no room")],
     );
 }

@@ -96,7 +96,7 @@ impl Rig {
     async fn poll(&mut self, core: &mut Core<'_>) {
         core.batch.set_limit(core.room());
         self.consumer.poll(&mut core.batch).await.unwrap();
-        let order = core.step(WakeCause::Polled(Ok(())), Stage::Taking, &*self.consumer, self.now);
+        let order = core.step(WakeCause::Polled(Ok(())), SessionStage::Taking, &*self.consumer, self.now);
         assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     }
 
@@ -104,7 +104,7 @@ impl Rig {
     fn look(
         &mut self,
         core: &mut Core<'_>,
-        stage: Stage,
+        stage: SessionStage,
         obstacle: Option<Obstacle>,
         seconds: u64,
     ) -> SessionOrder {
@@ -154,16 +154,16 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     let mut core = core(&rig, 4);
     rig.poll(&mut core).await;
     assert_eq!((rig.state(), core.room()), ("listening", 3));
-    let order = rig.look(&mut core, Stage::Reserving, full(), 200);
+    let order = rig.look(&mut core, SessionStage::Reserving, full(), 200);
     assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     match &*rig.listener.state.borrow() {
         ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending is 1"), "{reason}"),
         other => panic!("{other:?}"),
     }
     // There is room: it waits for messages again.
-    rig.look(&mut core, Stage::Polling, None, 1);
+    rig.look(&mut core, SessionStage::Polling, None, 1);
     assert_eq!(rig.state(), "listening");
-    let order = rig.look(&mut core, Stage::Reserving, full(), 300);
+    let order = rig.look(&mut core, SessionStage::Reserving, full(), 300);
     match order {
         SessionOrder::End(Ok(SessionEnd::GiveBack { reason, window_full, .. })) => {
             assert!(!window_full && reason.starts_with("action a has 1 delivery pending"), "{reason}");
@@ -184,7 +184,7 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     let requeue = async |rig: &mut Rig, core: &mut Core<'_>| {
         let _ = rig.intake.open.lock().unwrap().remove(0).send(Settle::Requeue);
         let (message, settle) = core.open.next().await.unwrap();
-        core.step(WakeCause::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now)
+        core.step(WakeCause::Completed(message, settle), SessionStage::Polling, &*rig.consumer, rig.now)
     };
     assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
     assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it is rejected");
@@ -203,19 +203,20 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     let mut core = core(&rig, 4);
     rig.poll(&mut core).await;
     assert_eq!(core.room(), 0);
-    rig.look(&mut core, Stage::WindowFull, None, 7200);
+    rig.look(&mut core, SessionStage::WindowFull, None, 7200);
     assert_eq!(rig.state(), "listening", "an endpoint takes its time");
-    rig.look(&mut core, Stage::WindowFull, open(7), 299);
+    rig.look(&mut core, SessionStage::WindowFull, open(7), 299);
     assert_eq!(rig.state(), "blocked");
     // One ends: the clock begins anew.
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
-    let order = core.step(WakeCause::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
+    let order =
+        core.step(WakeCause::Completed(message, settle), SessionStage::WindowFull, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::Flush), "{order:?}");
     rig.consumer.flush(&mut core.window).await.unwrap();
     rig.poll(&mut core).await;
-    assert!(matches!(rig.look(&mut core, Stage::WindowFull, open(8), 299), SessionOrder::Nothing));
-    match rig.look(&mut core, Stage::WindowFull, open(8), 1) {
+    assert!(matches!(rig.look(&mut core, SessionStage::WindowFull, open(8), 299), SessionOrder::Nothing));
+    match rig.look(&mut core, SessionStage::WindowFull, open(8), 1) {
         SessionOrder::End(Ok(SessionEnd::GiveBack { window_full: true, reason, .. })) => {
             assert_eq!(reason, "4 messages wait for the end of their deliveries, and none of them ends");
         }
@@ -228,20 +229,23 @@ async fn with_few_messages_it_widens_when_all_is_calm_and_nothing_is_open() {
     let mut rig = Rig::new(1, QueueKind::OSLO).await;
     let mut core = core(&rig, 2);
     rig.poll(&mut core).await;
-    assert!(matches!(rig.look(&mut core, Stage::Polling, None, 100), SessionOrder::Nothing), "one is open");
+    assert!(
+        matches!(rig.look(&mut core, SessionStage::Polling, None, 100), SessionOrder::Nothing),
+        "one is open"
+    );
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
-    core.step(WakeCause::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now);
+    core.step(WakeCause::Completed(message, settle), SessionStage::Polling, &*rig.consumer, rig.now);
     rig.consumer.flush(&mut core.window).await.unwrap();
     // A second daemon has come since it connected: closing would hand the queue over.
     let consumers = |consumers| {
         let seen = osnl_transport::QueueSeen { messages: 0, consumers };
-        WakeCause::Watch(Wake::Answer(Ok(vec![("q".into(), seen)])))
+        WakeCause::Watch(SessionWake::Answer(Ok(vec![("q".into(), seen)])))
     };
-    core.step(consumers(2), Stage::Polling, &*rig.consumer, rig.now);
-    assert!(matches!(rig.look(&mut core, Stage::Polling, None, 1), SessionOrder::Nothing));
-    core.step(consumers(1), Stage::Polling, &*rig.consumer, rig.now);
-    let order = rig.look(&mut core, Stage::Polling, None, 1);
+    core.step(consumers(2), SessionStage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(rig.look(&mut core, SessionStage::Polling, None, 1), SessionOrder::Nothing));
+    core.step(consumers(1), SessionStage::Polling, &*rig.consumer, rig.now);
+    let order = rig.look(&mut core, SessionStage::Polling, None, 1);
     assert!(matches!(order, SessionOrder::End(Ok(SessionEnd::Widen))), "{order:?}");
 }
 
@@ -270,7 +274,7 @@ async fn a_single_active_consumer_ends_by_closing() {
     let queue = QueueKind { single_active_consumer: true, ..QueueKind::OSLO };
     let rig = Rig::new(2, queue).await;
     let mut core = core(&rig, 4);
-    let order = core.step(WakeCause::Draining, Stage::Polling, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Draining, SessionStage::Polling, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::Flush) && core.draining, "{order:?}");
 }
 
@@ -279,24 +283,24 @@ async fn told_to_drain_it_takes_nothing_more_and_settles_what_is_open() {
     let mut rig = Rig::new(2, QueueKind::OSLO).await;
     let mut core = core(&rig, 4);
     rig.poll(&mut core).await;
-    let order = core.step(WakeCause::Draining, Stage::Polling, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Draining, SessionStage::Polling, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::Quiesce) && core.draining, "{order:?}");
     assert_eq!((rig.state(), core.open.len()), ("draining", 2));
-    let order = core.step(WakeCause::Aborted, Stage::Polling, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Aborted, SessionStage::Polling, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::End(Ok(SessionEnd::Drained))), "{order:?}");
     let lost = TransportError::Lost { reason: "x".to_owned() };
-    let order = core.step(WakeCause::Polled(Err(lost)), Stage::Polling, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Polled(Err(lost)), SessionStage::Polling, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::End(Err(TransportError::Lost { .. }))), "{order:?}");
 }
 
 async fn end_first(rig: &Rig, core: &mut Core<'_>) {
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
-    core.step(WakeCause::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
+    core.step(WakeCause::Completed(message, settle), SessionStage::WindowFull, &*rig.consumer, rig.now);
 }
 
 fn go_on(rig: &Rig, core: &mut Core<'_>) -> (usize, usize) {
-    let order = core.step(WakeCause::Polled(Ok(())), Stage::Taking, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Polled(Ok(())), SessionStage::Taking, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     (core.open.len(), core.batch.len())
 }
