@@ -11,19 +11,19 @@ use crate::access::Denial;
 use crate::stream::EventStream;
 
 pub(crate) type AnswerBody = Either<Full<Bytes>, EventStream>;
-pub(crate) type Answer = Response<AnswerBody>;
+pub(crate) type AdminAnswer = Response<AnswerBody>;
 
 /// A body of this type.
-pub(crate) fn body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> AdminAnswer {
     whole(status, content_type, Either::Left(Full::new(body.into())))
 }
 
 /// Events as they come.
-pub(crate) fn events(stream: EventStream) -> Answer {
+pub(crate) fn events(stream: EventStream) -> AdminAnswer {
     whole(StatusCode::OK, "text/event-stream", Either::Right(stream))
 }
 
-fn whole(status: StatusCode, content_type: &'static str, body: AnswerBody) -> Answer {
+fn whole(status: StatusCode, content_type: &'static str, body: AnswerBody) -> AdminAnswer {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -33,14 +33,14 @@ fn whole(status: StatusCode, content_type: &'static str, body: AnswerBody) -> An
     answer
 }
 
-pub(crate) fn json(status: StatusCode, value: &Value) -> Answer {
+pub(crate) fn json(status: StatusCode, value: &Value) -> AdminAnswer {
     let mut text = value.to_string();
     text.push('\n');
     body(status, "application/json", text)
 }
 
 /// An error as an object: `{"error": {"code": …, "message": …}}`.
-pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
+pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> AdminAnswer {
     json(status, &json!({"error": {"code": code, "message": message}}))
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn reason(denial: Denial) -> &'static str {
     }
 }
 
-pub(crate) fn denied(denied: Denial) -> Answer {
+pub(crate) fn denied(denied: Denial) -> AdminAnswer {
     let (status, code) = match denied {
         Denial::Host => (StatusCode::MISDIRECTED_REQUEST, "other-host"),
         Denial::Token => (StatusCode::UNAUTHORIZED, "unauthorized"),
@@ -85,6 +85,6 @@ pub(crate) fn status(code: Code) -> StatusCode {
     }
 }
 
-pub(crate) fn refused(refusal: &RequestRefusal) -> Answer {
+pub(crate) fn refused(refusal: &RequestRefusal) -> AdminAnswer {
     json(status(refusal.code), &json!({"error": refusal}))
 }

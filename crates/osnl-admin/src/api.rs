@@ -8,14 +8,14 @@ use hyper::Method;
 use osnl::control::{ControlRequest, MOST_LISTED};
 use serde_json::{Map, Value, json};
 
-pub use crate::query::{Form, Row};
+pub use crate::query::{ParameterRow, ValueForm};
 
 /// The document that describes all of it.
 pub const OPENAPI: &str = include_str!("../openapi.json");
 
 /// An address and what it asks.
 #[derive(Debug)]
-pub struct Route {
+pub struct ApiRoute {
     /// `GET`, or `POST` for what changes something.
     pub method: Method,
     /// The path below `/api/v1`; a part in braces is a member of the request.
@@ -23,59 +23,59 @@ pub struct Route {
     /// The verb of the control socket.
     pub verb: &'static str,
     /// The options of its query.
-    pub query: &'static [Row],
+    pub query: &'static [ParameterRow],
 }
 
-const DELIVERIES: &[Row] = &[
-    ("id", &["filter", "ids"], Form::Texts),
-    ("event", &["filter", "event"], Form::Number),
-    ("rule", &["filter", "rule"], Form::Text),
-    ("action", &["filter", "action"], Form::Text),
-    ("state", &["filter", "states"], Form::Texts),
-    ("about", &["filter", "about"], Form::Texts),
-    ("resource", &["filter", "resource"], Form::Text),
-    ("status", &["filter", "status"], Form::Text),
-    ("text", &["filter", "text"], Form::Text),
-    ("event_type", &["filter", "event_type"], Form::Text),
-    ("since", &["filter", "since"], Form::Text),
-    ("until", &["filter", "until"], Form::Text),
-    ("order", &["order"], Form::Text),
-    ("after", &["after"], Form::Text),
-    ("limit", &["limit"], Form::Number),
+const DELIVERIES: &[ParameterRow] = &[
+    ("id", &["filter", "ids"], ValueForm::Texts),
+    ("event", &["filter", "event"], ValueForm::Number),
+    ("rule", &["filter", "rule"], ValueForm::Text),
+    ("action", &["filter", "action"], ValueForm::Text),
+    ("state", &["filter", "states"], ValueForm::Texts),
+    ("about", &["filter", "about"], ValueForm::Texts),
+    ("resource", &["filter", "resource"], ValueForm::Text),
+    ("status", &["filter", "status"], ValueForm::Text),
+    ("text", &["filter", "text"], ValueForm::Text),
+    ("event_type", &["filter", "event_type"], ValueForm::Text),
+    ("since", &["filter", "since"], ValueForm::Text),
+    ("until", &["filter", "until"], ValueForm::Text),
+    ("order", &["order"], ValueForm::Text),
+    ("after", &["after"], ValueForm::Text),
+    ("limit", &["limit"], ValueForm::Number),
 ];
 
-const QUARANTINE: &[Row] = &[
-    ("id", &["filter", "ids"], Form::Numbers),
-    ("queue", &["filter", "queue"], Form::Text),
-    ("reason", &["filter", "reason"], Form::Text),
-    ("since", &["filter", "since"], Form::Text),
-    ("until", &["filter", "until"], Form::Text),
-    ("after", &["after"], Form::Number),
-    ("limit", &["limit"], Form::Number),
+const QUARANTINE: &[ParameterRow] = &[
+    ("id", &["filter", "ids"], ValueForm::Numbers),
+    ("queue", &["filter", "queue"], ValueForm::Text),
+    ("reason", &["filter", "reason"], ValueForm::Text),
+    ("since", &["filter", "since"], ValueForm::Text),
+    ("until", &["filter", "until"], ValueForm::Text),
+    ("after", &["after"], ValueForm::Number),
+    ("limit", &["limit"], ValueForm::Number),
 ];
 
 /// Every address.
-pub static ROUTES: &[Route] = &[
-    Route::get("/status", "status", &[]),
-    Route::get("/deliveries", "list", DELIVERIES),
-    Route::get("/deliveries/{id}", "show", &[]),
-    Route::post("/deliveries/retry", "retry"),
-    Route::post("/deliveries/discard", "discard"),
-    Route::post("/deliveries/release", "release"),
-    Route::post("/deliveries/move", "move"),
-    Route::post("/actions/{action}/probe", "probe"),
-    Route::post("/actions/{action}/pause", "pause"),
-    Route::post("/actions/{action}/resume", "resume"),
-    Route::get("/quarantine", "quarantine-list", QUARANTINE),
-    Route::get("/quarantine/{id}", "quarantine-show", &[]),
-    Route::post("/quarantine/retry", "quarantine-retry"),
-    Route::post("/quarantine/discard", "quarantine-discard"),
-    Route::post("/replay", "replay"),
-    Route::post("/reload", "reload"),
+pub static ROUTES: &[ApiRoute] = &[
+    ApiRoute::get("/status", "status", &[]),
+    ApiRoute::get("/deliveries", "list", DELIVERIES),
+    ApiRoute::get("/deliveries/{id}", "show", &[]),
+    ApiRoute::post("/deliveries/retry", "retry"),
+    ApiRoute::post("/deliveries/discard", "discard"),
+    ApiRoute::post("/deliveries/release", "release"),
+    ApiRoute::post("/deliveries/move", "move"),
+    ApiRoute::post("/actions/{action}/probe", "probe"),
+    ApiRoute::post("/actions/{action}/pause", "pause"),
+    ApiRoute::post("/actions/{action}/resume", "resume"),
+    ApiRoute::get("/quarantine", "quarantine-list", QUARANTINE),
+    ApiRoute::get("/quarantine/{id}", "quarantine-show", &[]),
+    ApiRoute::post("/quarantine/retry", "quarantine-retry"),
+    ApiRoute::post("/quarantine/discard", "quarantine-discard"),
+    ApiRoute::post("/replay", "replay"),
+    ApiRoute::post("/reload", "reload"),
 ];
 
-impl Route {
-    const fn get(path: &'static str, verb: &'static str, query: &'static [Row]) -> Self {
+impl ApiRoute {
+    const fn get(path: &'static str, verb: &'static str, query: &'static [ParameterRow]) -> Self {
         Self { method: Method::GET, path, verb, query }
     }
 
@@ -164,8 +164,8 @@ fn in_words(error: &str) -> String {
 
 /// The result of looking for an address.
 #[derive(Debug)]
-pub(crate) enum Lookup {
-    Route(&'static Route, Vec<(&'static str, String)>),
+pub(crate) enum RouteLookup {
+    Route(&'static ApiRoute, Vec<(&'static str, String)>),
     /// The address is there for other methods, these.
     OtherMethod(String),
     Nothing,
@@ -173,18 +173,18 @@ pub(crate) enum Lookup {
 
 /// Finds the address of a request. A part that is written out counts before one in braces. `HEAD` is `GET` whose body
 /// the server leaves out.
-pub(crate) fn find(method: &Method, path: &str) -> Lookup {
+pub(crate) fn find(method: &Method, path: &str) -> RouteLookup {
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let all = ROUTES.iter().filter_map(|route| Some((route, route.members(path)?)));
     let mut all: Vec<_> = all.collect();
     all.sort_by_key(|(_, members)| members.len());
-    let named = |route: &'static Route| if route.changes() { route.method.as_str() } else { "GET, HEAD" };
+    let named = |route: &'static ApiRoute| if route.changes() { route.method.as_str() } else { "GET, HEAD" };
     let methods: Vec<_> = all.iter().map(|(route, _)| named(route)).collect();
     let methods = methods.join(", ");
     match all.into_iter().find(|(route, _)| route.method == *method) {
-        Some((route, members)) => Lookup::Route(route, members),
-        None if methods.is_empty() => Lookup::Nothing,
-        None => Lookup::OtherMethod(methods),
+        Some((route, members)) => RouteLookup::Route(route, members),
+        None if methods.is_empty() => RouteLookup::Nothing,
+        None => RouteLookup::OtherMethod(methods),
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
 
     fn request(method: &Method, path: &str, query: &str, body: &str) -> Result<ControlRequest, String> {
         match find(method, path) {
-            Lookup::Route(route, members) => route.request(members, query, body.as_bytes(), "me"),
+            RouteLookup::Route(route, members) => route.request(members, query, body.as_bytes(), "me"),
             other => Err(format!("{other:?}")),
         }
     }

@@ -28,16 +28,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::answer::{self, Answer, AnswerBody};
-use crate::api::{self, Lookup, OPENAPI};
+use crate::answer::{self, AdminAnswer, AnswerBody};
+use crate::api::{self, OPENAPI, RouteLookup};
 use crate::connections::{Busy, Connections};
 use crate::history::sample;
-use crate::metrics::{Format, Process, render};
+use crate::metrics::{MetricsFormat, ProcessNumbers, render};
 use crate::pace::Pace;
 use crate::page::{self, Page, Pages};
-use crate::progress::Progress;
+use crate::progress::ProgressStream;
 use crate::ready::ready;
-use crate::tls::Tls;
+use crate::tls::CurrentTls;
 use crate::words;
 
 /// The time for a handshake, for the head of a request, and between two requests of a connection.
@@ -57,7 +57,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the endpoint cannot begin. What is said follows `[admin]`.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum AdminStartError {
     /// The address cannot be had.
     #[error("listen: {address}: {error}; name another address, or end what listens there")]
     Listen {
@@ -85,7 +85,7 @@ pub struct BoundEndpoint {
 
 /// The admin endpoint.
 #[derive(Debug)]
-pub struct Endpoint;
+pub struct AdminEndpoint;
 
 enum Socket {
     Tcp(TcpListener),
@@ -97,9 +97,9 @@ struct EndpointParts {
     handler: Arc<ControlHandler>,
     access: Access,
     pages: Pages,
-    tls: Option<Tls>,
+    tls: Option<CurrentTls>,
     /// The metrics that were made last, with their format.
-    metrics: Mutex<Vec<(Format, Instant, Bytes)>>,
+    metrics: Mutex<Vec<(MetricsFormat, Instant, Bytes)>>,
     /// The latest readiness.
     readiness: Mutex<Option<(Instant, Readiness)>>,
     /// The pace of requests.
@@ -109,35 +109,38 @@ struct EndpointParts {
 /// Whether the daemon is ready, and the answer that says why.
 type Readiness = (bool, Arc<Value>);
 
-impl Endpoint {
+impl AdminEndpoint {
     /// Reads the files for TLS as a start would, and binds nothing.
     ///
     /// # Errors
-    /// [`StartError::Tls`].
-    pub fn check(conf: &AdminConf) -> Result<(), StartError> {
-        conf.tls.as_ref().map_or(Ok(()), crate::tls::judge).map_err(StartError::Tls)
+    /// [`AdminStartError::Tls`].
+    pub fn check(conf: &AdminConf) -> Result<(), AdminStartError> {
+        conf.tls.as_ref().map_or(Ok(()), crate::tls::judge).map_err(AdminStartError::Tls)
     }
 
     /// Binds the address.
     ///
     /// # Errors
-    /// See [`StartError`].
-    pub async fn bind(conf: &AdminConf, handler: Arc<ControlHandler>) -> Result<BoundEndpoint, StartError> {
-        let access = Access::new(conf).map_err(|_| StartError::Random)?;
-        let pages = Pages::new().map_err(|_| StartError::Random)?;
+    /// See [`AdminStartError`].
+    pub async fn bind(
+        conf: &AdminConf,
+        handler: Arc<ControlHandler>,
+    ) -> Result<BoundEndpoint, AdminStartError> {
+        let access = Access::new(conf).map_err(|_| AdminStartError::Random)?;
+        let pages = Pages::new().map_err(|_| AdminStartError::Random)?;
         let tls = conf
             .tls
             .clone()
-            .map(|files| Tls::new(files, handler.clone()))
+            .map(|files| CurrentTls::new(files, handler.clone()))
             .transpose()
-            .map_err(StartError::Tls)?;
-        let failed = |error| StartError::Listen { address: conf.listen.clone(), error };
+            .map_err(AdminStartError::Tls)?;
+        let failed = |error| AdminStartError::Listen { address: conf.listen.clone(), error };
         let socket = match &conf.listen {
             AdminAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address).await.map_err(failed)?),
             AdminAddress::Unix(path) => {
                 replace(path).map_err(failed)?;
                 if path.symlink_metadata().is_ok() {
-                    return Err(StartError::NotASocket(path.clone()));
+                    return Err(AdminStartError::NotASocket(path.clone()));
                 }
                 Socket::Unix(bind_private(path).map_err(failed)?, path.clone())
             }
@@ -229,12 +232,12 @@ impl BoundEndpoint {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 impl Socket {
     /// A connection, and the name of its client for the log.
-    async fn accept(&self) -> io::Result<(Box<dyn Stream>, String)> {
+    async fn accept(&self) -> io::Result<(Box<dyn ByteStream>, String)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
@@ -254,12 +257,12 @@ impl Socket {
 /// One connection, until it ends.
 async fn serve(
     shared: Arc<EndpointParts>,
-    stream: Box<dyn Stream>,
+    stream: Box<dyn ByteStream>,
     by: String,
     busy: Busy,
     stop: CancellationToken,
 ) {
-    let stream: Box<dyn Stream> = match &shared.tls {
+    let stream: Box<dyn ByteStream> = match &shared.tls {
         None => stream,
         Some(tls) => match timeout(HEAD, TlsAcceptor::from(tls.config()).accept(stream)).await {
             Ok(Ok(stream)) => Box::new(stream),
@@ -283,7 +286,7 @@ async fn serve(
         .header_read_timeout(HEAD)
         .max_headers(64)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Progress::new(stream)), answers);
+        .serve_connection(TokioIo::new(ProgressStream::new(stream)), answers);
     tokio::pin!(connection);
     let ended = tokio::select! {
         biased;
@@ -296,10 +299,10 @@ async fn serve(
     }
 }
 
-type Connection<'a, I, S> = std::pin::Pin<&'a mut hyper::server::conn::http1::Connection<I, S>>;
+type HttpConnection<'a, I, S> = std::pin::Pin<&'a mut hyper::server::conn::http1::Connection<I, S>>;
 
 /// Answers the request under way, and no other.
-async fn finish<I, S>(mut connection: Connection<'_, I, S>) -> hyper::Result<()>
+async fn finish<I, S>(mut connection: HttpConnection<'_, I, S>) -> hyper::Result<()>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
     S: hyper::service::HttpService<Incoming, ResBody = AnswerBody>,
@@ -310,7 +313,7 @@ where
 }
 
 impl EndpointParts {
-    async fn answer(&self, request: Request<Incoming>, by: &str, busy: &Busy) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, by: &str, busy: &Busy) -> AdminAnswer {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
@@ -340,7 +343,7 @@ impl EndpointParts {
     }
 
     /// Without the token only whether, not why.
-    async fn readiness(&self, head: &Parts) -> Answer {
+    async fn readiness(&self, head: &Parts) -> AdminAnswer {
         let (is_ready, why) = match self.is_ready().await {
             Ok(readiness) => readiness,
             Err(refusal) => return answer::refused(&refusal),
@@ -366,9 +369,9 @@ impl EndpointParts {
         Ok(readiness)
     }
 
-    async fn metrics(&self, head: &Parts) -> Answer {
+    async fn metrics(&self, head: &Parts) -> AdminAnswer {
         let accept = head.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let format = Format::accepted(accept);
+        let format = MetricsFormat::accepted(accept);
         let mut made = self.metrics.lock().await;
         made.retain(|(_, at, _)| at.elapsed() < FRESH);
         let known = made.iter().find(|(known, ..)| *known == format);
@@ -384,7 +387,8 @@ impl EndpointParts {
                 };
                 // Megabytes of text must not keep messages waiting.
                 let text =
-                    spawn_blocking(move || render(&measured, Process::read().ok().as_ref(), format)).await;
+                    spawn_blocking(move || render(&measured, ProcessNumbers::read().ok().as_ref(), format))
+                        .await;
                 match text {
                     Ok(text) => {
                         let text = Bytes::from(text);
@@ -401,7 +405,7 @@ impl EndpointParts {
         answer::body(StatusCode::OK, format.content_type(), text)
     }
 
-    async fn page(&self, page: &Page, head: &Parts, body: Incoming, by: &str, busy: &Busy) -> Answer {
+    async fn page(&self, page: &Page, head: &Parts, body: Incoming, by: &str, busy: &Busy) -> AdminAnswer {
         let form = match (&head.method, self.pages.longest_form(page, &self.access, head)) {
             (&Method::GET | &Method::HEAD, _) => Bytes::new(),
             (&Method::POST, Some(longest)) => {
@@ -419,17 +423,21 @@ impl EndpointParts {
             (_, None) => return other_method("GET, HEAD"),
         };
         busy.set(true);
-        let place =
-            page::Place { handler: &self.handler, access: &self.access, is_tls: self.tls.is_some(), by };
+        let place = page::PageContext {
+            handler: &self.handler,
+            access: &self.access,
+            is_tls: self.tls.is_some(),
+            by,
+        };
         self.pages.answer(page, place, head, &form).await
     }
 
-    async fn api(&self, head: &Parts, body: Incoming, by: &str, busy: &Busy) -> Answer {
+    async fn api(&self, head: &Parts, body: Incoming, by: &str, busy: &Busy) -> AdminAnswer {
         let Some(path) = head.uri.path().strip_prefix("/api/v1") else { return nothing() };
         let (route, members) = match api::find(&head.method, path) {
-            Lookup::Route(route, members) => (route, members),
-            Lookup::OtherMethod(methods) => return other_method(&methods),
-            Lookup::Nothing => return nothing(),
+            RouteLookup::Route(route, members) => (route, members),
+            RouteLookup::OtherMethod(methods) => return other_method(&methods),
+            RouteLookup::Nothing => return nothing(),
         };
         if let Err(denied) = self.access.api(route.changes()) {
             return answer::denied(denied);
@@ -456,7 +464,7 @@ impl EndpointParts {
 }
 
 /// The body of a request that changes something.
-async fn read(head: &Parts, body: Incoming, media_type: &str, longest: usize) -> Result<Bytes, Answer> {
+async fn read(head: &Parts, body: Incoming, media_type: &str, longest: usize) -> Result<Bytes, AdminAnswer> {
     let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = given.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case(media_type) {
@@ -482,12 +490,12 @@ async fn read(head: &Parts, body: Incoming, media_type: &str, longest: usize) ->
     }
 }
 
-fn nothing() -> Answer {
+fn nothing() -> AdminAnswer {
     let message = "there is nothing here; see /livez, /readyz, /metrics and /api/v1/openapi.json";
     answer::error(StatusCode::NOT_FOUND, "not-found", message)
 }
 
-fn other_method(methods: &str) -> Answer {
+fn other_method(methods: &str) -> AdminAnswer {
     let mut answer =
         answer::error(StatusCode::METHOD_NOT_ALLOWED, "method", &format!("allowed here: {methods}"));
     if let Ok(methods) = HeaderValue::from_str(methods) {

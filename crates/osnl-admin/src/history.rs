@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 pub(crate) use self::percentile::percentile;
 pub(crate) use self::sampler::sample;
-pub(crate) use self::series::{Backlog, Counts, Sample, Series};
-use self::series::{Totals, of_action, of_all};
+pub(crate) use self::series::{Backlog, Counts, HistorySample, HistorySeries};
+use self::series::{SeriesTotals, of_action, of_all};
 
 /// The time of a sample.
 pub(crate) const EACH: Duration = Duration::from_secs(10);
@@ -36,31 +36,31 @@ pub(crate) const MOST_ACTIONS: usize = 32;
 
 /// The history of a daemon. See the [module](self).
 #[derive(Default)]
-pub(crate) struct History {
+pub(crate) struct DaemonHistory {
     /// The moment of the latest sample, by both clocks.
     latest: Option<(Instant, SystemTime)>,
     /// Samples so far, gaps included.
     samples: u64,
-    all: Series,
+    all: HistorySeries,
     /// In the order of the configuration.
-    actions: Vec<(Arc<str>, Series)>,
+    actions: Vec<(Arc<str>, HistorySeries)>,
     /// Actions beyond [`MOST_ACTIONS`], which are in the sums only.
     more: usize,
 }
 
-impl History {
+impl DaemonHistory {
     /// Returns the moment of the latest sample.
     pub(crate) fn at(&self) -> Option<SystemTime> {
         self.latest.map(|(_, at)| at)
     }
 
     /// Returns the series of all actions.
-    pub(crate) fn all(&self) -> &Series {
+    pub(crate) fn all(&self) -> &HistorySeries {
         &self.all
     }
 
     /// Returns the series of each action that has one.
-    pub(crate) fn actions(&self) -> impl Iterator<Item = (&str, &Series)> {
+    pub(crate) fn actions(&self) -> impl Iterator<Item = (&str, &HistorySeries)> {
         self.actions.iter().map(|(name, series)| (&**name, series))
     }
 
@@ -85,14 +85,14 @@ impl History {
         for action in &measured.actions {
             if self.actions.len() < MOST_ACTIONS && !self.actions.iter().any(|(name, _)| *name == action.name)
             {
-                self.actions.push((action.name.clone(), Series::default()));
+                self.actions.push((action.name.clone(), HistorySeries::default()));
             }
         }
         self.more = measured.actions.len().saturating_sub(self.actions.len());
         let place = |name: &str| measured.actions.iter().position(|action| *action.name == *name);
         self.actions.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
         let is_readable = measured.journal.is_readable;
-        let totals: Vec<Option<(Totals, Option<Backlog>)>> = self
+        let totals: Vec<Option<(SeriesTotals, Option<Backlog>)>> = self
             .actions
             .iter()
             .map(|(name, _)| place(name).map(|n| of_action(&measured.actions[n], at, is_readable)))
@@ -105,7 +105,7 @@ impl History {
     }
 
     /// Adds a sample to each series: that of all actions first.
-    fn push(&mut self, mut add: impl FnMut(&mut Series, bool)) {
+    fn push(&mut self, mut add: impl FnMut(&mut HistorySeries, bool)) {
         self.samples += 1;
         let is_last = self.samples.is_multiple_of(FOLDED as u64);
         let actions = self.actions.iter_mut().map(|(_, series)| series);
@@ -121,11 +121,11 @@ fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)
 
 /// The history that the sampler writes and pages read.
 #[derive(Default)]
-pub(crate) struct SharedHistory(Mutex<History>);
+pub(crate) struct SharedHistory(Mutex<DaemonHistory>);
 
 impl SharedHistory {
     /// Returns the history; not to be kept over a wait.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, History> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, DaemonHistory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

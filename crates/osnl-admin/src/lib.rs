@@ -17,7 +17,7 @@
 //! use osnl::journal::memory::{MemoryJournal, MemoryLimits};
 //! use osnl::metrics::Counters;
 //! use osnl::native::{AdminAddress, AdminConf};
-//! use osnl_admin::Endpoint;
+//! use osnl_admin::AdminEndpoint;
 //! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! use tokio_util::sync::CancellationToken;
 //! use tokio_util::task::TaskTracker;
@@ -37,7 +37,7 @@
 //!     allow_changes: false,
 //!     host_names: Vec::new(),
 //! };
-//! let endpoint = Endpoint::bind(&conf, Arc::new(handler)).await?;
+//! let endpoint = AdminEndpoint::bind(&conf, Arc::new(handler)).await?;
 //! let address = endpoint.address().ok_or("no port")?;
 //! let stop = CancellationToken::new();
 //! let tasks = TaskTracker::new();
@@ -79,5 +79,5 @@ mod stream;
 mod tls;
 mod words;
 
-pub use self::endpoint::{BoundEndpoint, Endpoint, StartError};
+pub use self::endpoint::{AdminEndpoint, AdminStartError, BoundEndpoint};
 pub use self::otlp::Exporter;

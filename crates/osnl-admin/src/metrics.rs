@@ -12,14 +12,14 @@ mod values;
 use osnl::control::Measurements;
 
 pub use self::families::{FAMILIES, Family, MetricKind, table};
-pub use self::process::Process;
-pub use self::text::Format;
-use self::text::Writer;
+pub use self::process::ProcessNumbers;
+use self::text::FamilyWriter;
+pub use self::text::MetricsFormat;
 
 /// Writes all metrics.
 #[must_use]
-pub fn render(measured: &Measurements, process: Option<&Process>, format: Format) -> String {
-    let mut out = Writer::new(format);
+pub fn render(measured: &Measurements, process: Option<&ProcessNumbers>, format: MetricsFormat) -> String {
+    let mut out = FamilyWriter::new(format);
     values::write(measured, process, &mut out);
     out.finish()
 }

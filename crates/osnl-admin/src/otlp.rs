@@ -22,7 +22,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::encode::Resource;
+use self::encode::SpanResource;
 
 /// Spans that wait; more are dropped.
 const ROOM: usize = 8192;
@@ -46,7 +46,7 @@ pub struct Exporter {
     /// The URL for people: its query may hold a secret.
     shown: String,
     headers: HeaderMap,
-    resource: Resource,
+    resource: SpanResource,
     counters: Arc<Counters>,
     spans: Receiver<Span>,
     /// Whether the latest request failed.
@@ -89,7 +89,7 @@ impl Exporter {
             headers.insert(AUTHORIZATION, value);
         }
         let Some(spans) = counters.series.traces.export(ROOM) else { return Ok(None) };
-        let (url, resource) = (conf.traces_endpoint.clone(), Resource::of_this_process());
+        let (url, resource) = (conf.traces_endpoint.clone(), SpanResource::of_this_process());
         let (shown, counters) = (written_secrets::masked_url(&url.to_string()), counters.clone());
         Ok(Some(Self { client, url, shown, headers, resource, counters, spans, fails: false }))
     }

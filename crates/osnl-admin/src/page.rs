@@ -52,7 +52,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::session::Sessions;
 use crate::access::{Access, Denial, site};
-use crate::answer::{self, Answer};
+use crate::answer::{self, AdminAnswer};
 use crate::history::SharedHistory;
 
 const SCRIPT: &str = include_str!("../templates/page.js");
@@ -74,7 +74,7 @@ pub(crate) struct Pages {
 
 /// The parts of an endpoint that a page needs.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct PageContext<'a> {
     pub(crate) handler: &'a ControlHandler,
     pub(crate) access: &'a Access,
     /// Whether the connection is encrypted.
@@ -134,7 +134,7 @@ struct MessagePage<'a> {
 }
 
 /// A caller that may read pages.
-struct Caller {
+struct PageCaller {
     csrf: String,
     has_session: bool,
 }
@@ -215,7 +215,13 @@ impl Pages {
     }
 
     /// Answers a request; its body is empty unless the page takes a form.
-    pub(crate) async fn answer(&self, page: &Page, place: Place<'_>, head: &Parts, body: &[u8]) -> Answer {
+    pub(crate) async fn answer(
+        &self,
+        page: &Page,
+        place: PageContext<'_>,
+        head: &Parts,
+        body: &[u8],
+    ) -> AdminAnswer {
         let is_post = head.method == Method::POST;
         match page {
             Page::Css => return with_policy(answer::body(StatusCode::OK, "text/css; charset=utf-8", CSS)),
@@ -271,15 +277,15 @@ impl Pages {
     }
 
     /// Returns the caller, or the answer to one that may not read pages.
-    fn caller(&self, place: Place<'_>, head: &Parts) -> Result<Caller, Box<Answer>> {
+    fn caller(&self, place: PageContext<'_>, head: &Parts) -> Result<PageCaller, Box<AdminAnswer>> {
         if let Err(denial) = place.access.api(false) {
             return Err(denied(denial).into());
         }
         if let Some(csrf) = self.sessions.find(head) {
-            return Ok(Caller { csrf, has_session: true });
+            return Ok(PageCaller { csrf, has_session: true });
         }
         if place.access.token(head).is_ok() {
-            return Ok(Caller { csrf: self.sessions.own_csrf().to_owned(), has_session: false });
+            return Ok(PageCaller { csrf: self.sessions.own_csrf().to_owned(), has_session: false });
         }
         let here = head.uri.path_and_query().map_or("/", |here| here.as_str());
         if head.method != Method::GET && head.method != Method::HEAD {
@@ -301,7 +307,12 @@ impl Pages {
 }
 
 impl Frame {
-    fn new(place: Place<'_>, caller: &Caller, title: impl Into<String>, here: &'static str) -> Self {
+    fn new(
+        place: PageContext<'_>,
+        caller: &PageCaller,
+        title: impl Into<String>,
+        here: &'static str,
+    ) -> Self {
         Self {
             title: title.into(),
             here,
@@ -329,7 +340,10 @@ impl Frame {
 }
 
 /// Asks the daemon.
-async fn ask<T: DeserializeOwned>(place: Place<'_>, request: &ControlRequest) -> Result<T, RequestRefusal> {
+async fn ask<T: DeserializeOwned>(
+    place: PageContext<'_>,
+    request: &ControlRequest,
+) -> Result<T, RequestRefusal> {
     let value = place.handler.answer(request).await?;
     serde_json::from_value(value).map_err(|error| bad(error.to_string()))
 }
@@ -354,13 +368,13 @@ fn bad(message: impl Into<String>) -> RequestRefusal {
 }
 
 /// Whether a form was sent by a page of this session.
-fn is_of_session(body: &[u8], caller: &Caller) -> bool {
+fn is_of_session(body: &[u8], caller: &PageCaller) -> bool {
     let csrf = text::field(body, "csrf");
     csrf.is_some_and(|given| session::digest(&given) == session::digest(&caller.csrf))
 }
 
 /// Refuses a form that a page of another site has sent.
-fn foreign_form() -> Answer {
+fn foreign_form() -> AdminAnswer {
     refusal_page(
         StatusCode::FORBIDDEN,
         "This form is from a page of another site. Behind a reverse proxy, pass the Host header on, or add its name to \
@@ -369,13 +383,13 @@ fn foreign_form() -> Answer {
 }
 
 /// Answers a form of more bytes than its page takes.
-pub(crate) fn too_long(longest: usize) -> Answer {
+pub(crate) fn too_long(longest: usize) -> AdminAnswer {
     let most = text::size(longest as u64);
     let message = format!("The form is longer than {most}. Use osnl explain for a large event.");
     refusal_page(StatusCode::PAYLOAD_TOO_LARGE, &message)
 }
 
-fn refusal_page(status: StatusCode, message: &str) -> Answer {
+fn refusal_page(status: StatusCode, message: &str) -> AdminAnswer {
     let page = MessagePage {
         title: status.canonical_reason().unwrap_or("Refused"),
         message: text::line(message),
@@ -386,14 +400,14 @@ fn refusal_page(status: StatusCode, message: &str) -> Answer {
     html(status, &page)
 }
 
-fn html(status: StatusCode, page: &impl Template) -> Answer {
+fn html(status: StatusCode, page: &impl Template) -> AdminAnswer {
     match page.render() {
         Ok(text) => with_policy(answer::body(status, "text/html; charset=utf-8", Bytes::from(text))),
         Err(error) => answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()),
     }
 }
 
-fn with_policy(mut answer: Answer) -> Answer {
+fn with_policy(mut answer: AdminAnswer) -> AdminAnswer {
     let headers = answer.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
@@ -402,7 +416,7 @@ fn with_policy(mut answer: Answer) -> Answer {
 }
 
 /// Sends the browser to another page of this endpoint.
-fn to(path: &str) -> Answer {
+fn to(path: &str) -> AdminAnswer {
     let mut answer = with_policy(answer::body(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", ""));
     let path = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
     answer.headers_mut().insert(LOCATION, path);
@@ -410,7 +424,7 @@ fn to(path: &str) -> Answer {
 }
 
 /// Sets the session's cookie for so many seconds. One that ends also keeps the browser from showing kept pages again.
-fn with_cookie(mut answer: Answer, value: &str, life: u64, place: Place<'_>) -> Answer {
+fn with_cookie(mut answer: AdminAnswer, value: &str, life: u64, place: PageContext<'_>) -> AdminAnswer {
     let secure = if place.is_tls { "; Secure" } else { "" };
     let cookie =
         format!("{}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Strict{secure}", session::NAME);
@@ -421,6 +435,6 @@ fn with_cookie(mut answer: Answer, value: &str, life: u64, place: Place<'_>) -> 
 }
 
 /// Answers a caller that may not read pages.
-fn denied(denial: Denial) -> Answer {
+fn denied(denial: Denial) -> AdminAnswer {
     refusal_page(StatusCode::FORBIDDEN, answer::reason(denial))
 }

@@ -12,14 +12,14 @@ use tokio::time::{Instant, Sleep, sleep};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// See the [module](self).
-pub(crate) struct Progress<S> {
+pub(crate) struct ProgressStream<S> {
     stream: S,
     /// When a write that waits is given up.
     limit: Pin<Box<Sleep>>,
     waits: bool,
 }
 
-impl<S> Progress<S> {
+impl<S> ProgressStream<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, limit: Box::pin(sleep(PATIENCE)), waits: false }
     }
@@ -37,7 +37,7 @@ impl<S> Progress<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ProgressStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -47,7 +47,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ProgressStream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_write(context, bytes);
@@ -76,7 +76,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_not_read_ends_the_stream_and_a_slow_reader_does_not() {
         let (ours, mut theirs) = duplex(4);
-        let mut stream = Progress::new(ours);
+        let mut stream = ProgressStream::new(ours);
         let begun = Instant::now();
         let error = stream.write_all(&[0; 9]).await.unwrap_err();
         assert_eq!((error.kind(), begun.elapsed()), (io::ErrorKind::TimedOut, PATIENCE));

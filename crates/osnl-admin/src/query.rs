@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 /// The form of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ValueForm {
     /// A text.
     Text,
     /// A whole number.
@@ -16,13 +16,13 @@ pub enum Form {
 }
 
 /// An option of a query: its name there, the path of its member in the request, and its form.
-pub type Row = (&'static str, &'static [&'static str], Form);
+pub type ParameterRow = (&'static str, &'static [&'static str], ValueForm);
 
 /// Reads a query by its rows.
 ///
 /// # Errors
 /// The first option that is not known, repeated, or of another form, in words.
-pub(crate) fn read(query: &str, rows: &[Row]) -> Result<Map<String, Value>, String> {
+pub(crate) fn read(query: &str, rows: &[ParameterRow]) -> Result<Map<String, Value>, String> {
     let mut object = Map::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -44,11 +44,11 @@ pub(crate) fn read(query: &str, rows: &[Row]) -> Result<Map<String, Value>, Stri
             *place = json!([]);
         }
         match (form, place.as_array_mut()) {
-            (Form::Text, _) if is_new => *place = json!(value),
-            (Form::Number, _) if is_new => *place = number()?,
-            (Form::Texts, Some(list)) => list.push(json!(value)),
-            (Form::Numbers, Some(list)) => list.push(number()?),
-            (Form::Text | Form::Number | Form::Texts | Form::Numbers, _) => {
+            (ValueForm::Text, _) if is_new => *place = json!(value),
+            (ValueForm::Number, _) if is_new => *place = number()?,
+            (ValueForm::Texts, Some(list)) => list.push(json!(value)),
+            (ValueForm::Numbers, Some(list)) => list.push(number()?),
+            (ValueForm::Text | ValueForm::Number | ValueForm::Texts | ValueForm::Numbers, _) => {
                 return Err(format!("{name} is given twice"));
             }
         }
@@ -96,11 +96,11 @@ mod tests {
 
     #[test]
     fn options_become_members_and_what_is_not_known_is_refused() {
-        let rows: [Row; 4] = [
-            ("action", &["filter", "action"], Form::Text),
-            ("state", &["filter", "states"], Form::Texts),
-            ("event", &["filter", "event"], Form::Number),
-            ("limit", &["limit"], Form::Number),
+        let rows: [ParameterRow; 4] = [
+            ("action", &["filter", "action"], ValueForm::Text),
+            ("state", &["filter", "states"], ValueForm::Texts),
+            ("event", &["filter", "event"], ValueForm::Number),
+            ("limit", &["limit"], ValueForm::Number),
         ];
         let check = |query: &str, expected: Result<Value, &str>| match (read(query, &rows), expected) {
             (Ok(read), Ok(expected)) => assert_eq!(Value::Object(read), expected, "{query}"),

@@ -34,10 +34,10 @@ pub(crate) struct EventStream {
     /// Intervals so far, and those since the last frame.
     passed: u32,
     quiet: u32,
-    state: StreamState,
+    state: EventStreamState,
 }
 
-enum StreamState {
+enum EventStreamState {
     New,
     Open,
     Over,
@@ -53,21 +53,21 @@ impl EventStream {
         let mut ticks = interval(EACH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = Box::pin(stop.cancelled_owned());
-        Self { reader, write, is_open, stop, ticks, passed: 0, quiet: 0, state: StreamState::New }
+        Self { reader, write, is_open, stop, ticks, passed: 0, quiet: 0, state: EventStreamState::New }
     }
 
     /// The next frame; `None` at the end.
     fn poll_text(&mut self, context: &mut Context<'_>) -> Poll<Option<String>> {
         match self.state {
-            StreamState::New => {
-                self.state = StreamState::Open;
+            EventStreamState::New => {
+                self.state = EventStreamState::Open;
                 return Poll::Ready(Some("retry: 2000\n\n".to_owned()));
             }
-            StreamState::Over => return Poll::Ready(None),
-            StreamState::Open => {}
+            EventStreamState::Over => return Poll::Ready(None),
+            EventStreamState::Open => {}
         }
         if self.stop.as_mut().poll(context).is_ready() {
-            self.state = StreamState::Over;
+            self.state = EventStreamState::Over;
             return Poll::Ready(None);
         }
         // First, so that no number of events keeps a session open.
@@ -75,11 +75,11 @@ impl EventStream {
             self.passed += 1;
             self.quiet += 1;
             if !(self.is_open)() {
-                self.state = StreamState::Over;
+                self.state = EventStreamState::Over;
                 return Poll::Ready(Some("event: ended\ndata: session\n\n".to_owned()));
             }
             if self.passed > MOST {
-                self.state = StreamState::Over;
+                self.state = EventStreamState::Over;
                 return Poll::Ready(None);
             }
             let missed = self.reader.take_missed();
@@ -117,7 +117,7 @@ impl Body for EventStream {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.state, StreamState::Over)
+        matches!(self.state, EventStreamState::Over)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -13,14 +13,14 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 /// The configuration in force, and its files.
-pub(crate) struct Tls {
+pub(crate) struct CurrentTls {
     files: AdminTls,
     now: Mutex<(Vec<Option<SystemTime>>, Arc<ServerConfig>)>,
     /// Its status has the end of the certificate.
     handler: Arc<ControlHandler>,
 }
 
-impl Tls {
+impl CurrentTls {
     /// Reads the files.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Tls {
 /// Reads the files once.
 ///
 /// # Errors
-/// As [`Tls::new`].
+/// As [`CurrentTls::new`].
 pub(crate) fn judge(files: &AdminTls) -> Result<(), String> {
     config(files).map(|_| ())
 }

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use super::series::Sample;
+use super::series::HistorySample;
 
 /// The latest `MOST` samples. Its memory is taken with the first one, and never grows.
 #[derive(Default)]
-pub(super) struct Ring<const MOST: usize>(VecDeque<Sample>);
+pub(super) struct SampleRing<const MOST: usize>(VecDeque<HistorySample>);
 
-impl<const MOST: usize> Ring<MOST> {
-    pub(super) fn push(&mut self, sample: Sample) {
+impl<const MOST: usize> SampleRing<MOST> {
+    pub(super) fn push(&mut self, sample: HistorySample) {
         if self.0.capacity() == 0 {
             self.0.reserve_exact(MOST);
         }
@@ -24,12 +24,12 @@ impl<const MOST: usize> Ring<MOST> {
     }
 
     /// The oldest first.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Sample> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &HistorySample> {
         self.0.iter()
     }
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Sample>()
+        self.0.capacity() * size_of::<HistorySample>()
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use osnl::control::{MeasuredAction, Measurements};
 use osnl::journal::sqlite::RowState;
 
-use super::ring::Ring;
+use super::ring::SampleRing;
 use super::{DAY, HOUR};
 
 /// Buckets of the time from publication to the effect; the last one has no bound.
@@ -13,7 +13,7 @@ pub(crate) const BUCKETS: usize = 13;
 
 /// The numbers of a span of time. Without either it is a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sample {
+pub(crate) struct HistorySample {
     /// Counts in that time.
     pub(crate) counts: Option<Counts>,
     /// Found in the journal: the most in that time.
@@ -47,7 +47,7 @@ pub(crate) struct Backlog {
 
 /// Numbers counted since the start.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Totals {
+pub(super) struct SeriesTotals {
     received: u64,
     matched: u64,
     delivered: u64,
@@ -57,29 +57,35 @@ pub(super) struct Totals {
 
 /// The samples of the last hour and the last day.
 #[derive(Default)]
-pub(crate) struct Series {
+pub(crate) struct HistorySeries {
     /// At the latest sample; `None` after a gap.
-    before: Option<Totals>,
-    hour: Ring<HOUR>,
-    day: Ring<DAY>,
+    before: Option<SeriesTotals>,
+    hour: SampleRing<HOUR>,
+    day: SampleRing<DAY>,
     /// The sample of the day that is not complete; `None` for an empty one.
-    open: Option<Sample>,
+    open: Option<HistorySample>,
 }
 
-impl Series {
-    pub(super) fn add(&mut self, totals: Totals, passed: Duration, backlog: Option<Backlog>, is_last: bool) {
+impl HistorySeries {
+    pub(super) fn add(
+        &mut self,
+        totals: SeriesTotals,
+        passed: Duration,
+        backlog: Option<Backlog>,
+        is_last: bool,
+    ) {
         let counts = self.before.replace(totals).map(|before| totals.since(&before, passed));
-        self.push(Sample { counts, backlog }, is_last);
+        self.push(HistorySample { counts, backlog }, is_last);
     }
 
     /// Adds a gap.
     pub(super) fn skip(&mut self, is_last: bool) {
         self.before = None;
-        self.push(Sample::default(), is_last);
+        self.push(HistorySample::default(), is_last);
     }
 
     /// `is_last`: it completes a sample of the day.
-    fn push(&mut self, sample: Sample, is_last: bool) {
+    fn push(&mut self, sample: HistorySample, is_last: bool) {
         self.hour.push(sample);
         let open = self.open.get_or_insert_default();
         open.fold(&sample);
@@ -90,12 +96,12 @@ impl Series {
     }
 
     /// Returns the last hour, the oldest first; shorter if there is less.
-    pub(crate) fn hour(&self) -> Vec<Sample> {
+    pub(crate) fn hour(&self) -> Vec<HistorySample> {
         self.hour.iter().copied().collect()
     }
 
     /// Returns the last day, the oldest first; shorter if there is less.
-    pub(crate) fn day(&self) -> Vec<Sample> {
+    pub(crate) fn day(&self) -> Vec<HistorySample> {
         let all = self.day.iter().copied().chain(self.open);
         let more = (self.day.len() + usize::from(self.open.is_some())).saturating_sub(DAY);
         all.skip(more).collect()
@@ -107,7 +113,7 @@ impl Series {
     }
 }
 
-impl Sample {
+impl HistorySample {
     /// Adds another one: counts are summed, of a backlog the most is kept.
     pub(crate) fn fold(&mut self, other: &Self) {
         if let Some(other) = &other.counts {
@@ -140,7 +146,7 @@ impl Counts {
     }
 }
 
-impl Totals {
+impl SeriesTotals {
     /// Numbers that are less than before count from anew, such as those of an action that a reload has removed.
     fn since(&self, before: &Self, passed: Duration) -> Counts {
         let less = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
@@ -164,9 +170,9 @@ impl Totals {
     }
 }
 
-pub(super) fn of_all(measured: &Measurements, at: SystemTime) -> (Totals, Option<Backlog>) {
+pub(super) fn of_all(measured: &Measurements, at: SystemTime) -> (SeriesTotals, Option<Backlog>) {
     let counters = &measured.counters;
-    let mut totals = Totals {
+    let mut totals = SeriesTotals {
         received: counters.received.get(),
         matched: counters.matched.get(),
         delivered: counters.delivered.get(),
@@ -188,11 +194,11 @@ pub(super) fn of_action(
     action: &MeasuredAction,
     at: SystemTime,
     is_readable: bool,
-) -> (Totals, Option<Backlog>) {
-    let mut totals = Totals {
+) -> (SeriesTotals, Option<Backlog>) {
+    let mut totals = SeriesTotals {
         delivered: action.series.delivered.get(),
         failed: action.series.failures().map(|(_, times)| times).sum(),
-        ..Totals::default()
+        ..SeriesTotals::default()
     };
     totals.add_latency(action);
     (totals, is_readable.then(|| backlog(action, at)))

@@ -13,7 +13,7 @@ struct Clockwork {
     now: Instant,
     at: SystemTime,
     measured: Measurements,
-    history: History,
+    history: DaemonHistory,
 }
 
 impl Clockwork {
@@ -34,7 +34,7 @@ impl Clockwork {
             is_reloaded: true,
             problems: BTreeSet::new(),
         };
-        Self { now: Instant::now(), at, measured, history: History::default() }
+        Self { now: Instant::now(), at, measured, history: DaemonHistory::default() }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -122,7 +122,7 @@ async fn a_journal_that_cannot_be_read_is_a_gap_in_the_backlog_alone() {
     of.measured.journal.is_readable = true;
     of.measured.actions = actions;
     of.deliver(1, 1);
-    let pending = |series: &Series| -> Vec<_> {
+    let pending = |series: &HistorySeries| -> Vec<_> {
         series.hour().iter().map(|sample| sample.backlog.map(|backlog| backlog.pending)).collect()
     };
     assert_eq!(pending(of.history.all()), [Some(3), Some(3), None, Some(3)]);
@@ -168,7 +168,7 @@ async fn times_and_counts_are_those_of_the_interval() {
     observe(&of, 0, 700);
     observe(&of, 1, 3000);
     of.sample();
-    let p99 = |series: &Series| percentile(&series.hour().last()?.counts?.latency, 0.99);
+    let p99 = |series: &HistorySeries| percentile(&series.hour().last()?.counts?.latency, 0.99);
     assert_eq!(p99(of.history.all()), Some(1.0 + 4.0 * 0.98));
     let each: Vec<_> = of.history.actions().map(|(name, series)| (name, p99(series))).collect();
     assert_eq!(each, [("a0", Some(0.5 + 0.5 * 0.99)), ("a1", Some(1.0 + 4.0 * 0.99))]);
@@ -187,7 +187,7 @@ async fn memory_is_bounded_however_many_actions_there_are_and_however_long_it_ru
     of.deliver(HOUR + FOLDED, 1);
     assert_eq!((of.history.actions().count(), of.history.more()), (MOST_ACTIONS, 8));
     let all = of.history.actions().map(|(_, series)| series).chain([of.history.all()]);
-    let bytes: Vec<usize> = all.map(Series::bytes).collect();
+    let bytes: Vec<usize> = all.map(HistorySeries::bytes).collect();
     assert!(bytes.iter().all(|bytes| *bytes <= 56 << 10), "{bytes:?}");
     assert!(bytes.iter().sum::<usize>() < 19 << 17, "{}", bytes.iter().sum::<usize>());
     let (hour, day) = (of.history.all().hour(), of.history.all().day());

@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 
 /// The numbers of this process at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Process {
+pub struct ProcessNumbers {
     /// CPU time, of the user and of the system.
     pub cpu_seconds: f64,
     /// Resident memory.
@@ -27,7 +27,7 @@ pub struct Process {
     pub started: SystemTime,
 }
 
-impl Process {
+impl ProcessNumbers {
     /// Reads them.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_numbers_of_this_process_are_plausible() {
-        let process = Process::read().unwrap();
+        let process = ProcessNumbers::read().unwrap();
         assert!(process.resident_bytes > 1 << 20 && process.virtual_bytes >= process.resident_bytes);
         assert!(process.open_fds >= 3 && process.threads >= 1);
         let age = SystemTime::now().duration_since(process.started).unwrap_or_default();
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_name_with_a_bracket_moves_no_field() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 1000 2048000 100 18446744073709551615";
-        let process = Process::of(stat, "cpu 1\nbtime 1700000000\n", 5).unwrap();
+        let process = ProcessNumbers::of(stat, "cpu 1\nbtime 1700000000\n", 5).unwrap();
         assert_eq!((process.cpu_seconds, process.threads, process.virtual_bytes), (3.0, 3, 2_048_000));
         assert_eq!(process.started, UNIX_EPOCH + Duration::from_secs(1_700_000_010));
     }

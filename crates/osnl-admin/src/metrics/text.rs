@@ -13,14 +13,14 @@ use super::families::{Family, MetricKind};
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum MetricsFormat {
     /// The text format of Prometheus, version 0.0.4.
     Prometheus,
     /// OpenMetrics 1.0, with exemplars.
     OpenMetrics,
 }
 
-impl Format {
+impl MetricsFormat {
     /// Chooses by a request's `Accept`.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
@@ -42,38 +42,38 @@ impl Format {
 }
 
 /// Writes families, each at once.
-pub(super) struct Writer {
-    format: Format,
+pub(super) struct FamilyWriter {
+    format: MetricsFormat,
     out: String,
 }
 
 /// Writes the samples of one family.
-pub(super) struct Samples<'a> {
+pub(super) struct SampleWriter<'a> {
     family: &'static Family,
-    format: Format,
+    format: MetricsFormat,
     out: &'a mut String,
 }
 
-impl Writer {
-    pub(super) fn new(format: Format) -> Self {
+impl FamilyWriter {
+    pub(super) fn new(format: MetricsFormat) -> Self {
         Self { format, out: String::with_capacity(64 * 1024) }
     }
 
     /// Begins a family; one without samples is not written.
-    pub(super) fn family(&mut self, family: &'static Family, samples: impl FnOnce(&mut Samples<'_>)) {
+    pub(super) fn family(&mut self, family: &'static Family, samples: impl FnOnce(&mut SampleWriter<'_>)) {
         let before = self.out.len();
         // An info is a gauge to Prometheus, and its type names what the samples are called.
         let (name, kind) = match (self.format, family.kind) {
-            (Format::OpenMetrics, kind) => (family.name.to_owned(), kind),
-            (Format::Prometheus, MetricKind::Info) => (family.sample(), MetricKind::Gauge),
-            (Format::Prometheus, kind) => (family.sample(), kind),
+            (MetricsFormat::OpenMetrics, kind) => (family.name.to_owned(), kind),
+            (MetricsFormat::Prometheus, MetricKind::Info) => (family.sample(), MetricKind::Gauge),
+            (MetricsFormat::Prometheus, kind) => (family.sample(), kind),
         };
         push(&mut self.out, format_args!("# HELP {name} {}\n# TYPE {name} {}\n", family.help, kind.name()));
-        if self.format == Format::OpenMetrics && !family.unit.is_empty() {
+        if self.format == MetricsFormat::OpenMetrics && !family.unit.is_empty() {
             push(&mut self.out, format_args!("# UNIT {name} {}\n", family.unit));
         }
         let head = self.out.len();
-        samples(&mut Samples { family, format: self.format, out: &mut self.out });
+        samples(&mut SampleWriter { family, format: self.format, out: &mut self.out });
         if self.out.len() == head {
             self.out.truncate(before);
         }
@@ -89,14 +89,14 @@ impl Writer {
     }
 
     pub(super) fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
+        if self.format == MetricsFormat::OpenMetrics {
             self.out.push_str("# EOF\n");
         }
         self.out
     }
 }
 
-impl Samples<'_> {
+impl SampleWriter<'_> {
     /// Writes a sample with these values of the family's labels.
     pub(super) fn sample(&mut self, labels: &[&str], value: impl Into<Number>) {
         let ending = match self.family.kind {
@@ -124,7 +124,9 @@ impl Samples<'_> {
             count += bucket;
             let bound = observed.bounds.get(n).map_or("+Inf".to_owned(), |bound| seconds(*bound));
             self.line("_bucket", labels, Some(&bound), Number::Whole(count));
-            if let (Format::OpenMetrics, Some(Some(exemplar))) = (self.format, observed.exemplars.get(n)) {
+            if let (MetricsFormat::OpenMetrics, Some(Some(exemplar))) =
+                (self.format, observed.exemplars.get(n))
+            {
                 let Exemplar { delivery, micros, at } = exemplar;
                 let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
                 let (delivery, value) = (DeliveryId(*delivery), seconds(*micros));
@@ -227,7 +229,7 @@ mod tests {
     use super::super::families::{APPEND, BUILD, CPU, EFFECT, MATCHED};
     use super::*;
 
-    fn written(format: Format) -> String {
+    fn written(format: MetricsFormat) -> String {
         let exemplar = Exemplar {
             delivery: 17 << 10 | 2,
             micros: 1_500_000,
@@ -239,7 +241,7 @@ mod tests {
             micros: 3_250_000,
             exemplars: vec![None, Some(exemplar), None],
         };
-        let mut out = Writer::new(format);
+        let mut out = FamilyWriter::new(format);
         out.family(&BUILD, |samples| samples.sample(&["1.0"], 1u64));
         out.family(&MATCHED, |samples| samples.sample(&["a\"b\\c\nd"], 7u64));
         out.family(&APPEND, |_| {});
@@ -262,7 +264,7 @@ osnl_delivery_effect_delay_seconds_bucket{action="x",le="2.0"} 3
 osnl_delivery_effect_delay_seconds_bucket{action="x",le="+Inf"} 3
 osnl_delivery_effect_delay_seconds_sum{action="x"} 3.25
 osnl_delivery_effect_delay_seconds_count{action="x"} 3"#;
-        assert_eq!(written(Format::Prometheus), prometheus);
+        assert_eq!(written(MetricsFormat::Prometheus), prometheus);
         let id = DeliveryId(17 << 10 | 2);
         let open = format!(
             r#"# TYPE osnl_build info
@@ -281,18 +283,18 @@ osnl_delivery_effect_delay_seconds_sum{{action="x"}} 3.25
 osnl_delivery_effect_delay_seconds_count{{action="x"}} 3
 # EOF"#
         );
-        assert_eq!(written(Format::OpenMetrics), open);
+        assert_eq!(written(MetricsFormat::OpenMetrics), open);
     }
 
     #[test]
     fn the_format_is_the_one_that_the_reader_names() {
-        let check = |accept, expected| assert_eq!(Format::accepted(accept), expected, "{accept}");
-        check("", Format::Prometheus);
-        check("*/*", Format::Prometheus);
-        check("text/plain;version=0.0.4;q=0.3", Format::Prometheus);
+        let check = |accept, expected| assert_eq!(MetricsFormat::accepted(accept), expected, "{accept}");
+        check("", MetricsFormat::Prometheus);
+        check("*/*", MetricsFormat::Prometheus);
+        check("text/plain;version=0.0.4;q=0.3", MetricsFormat::Prometheus);
         check(
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain",
-            Format::OpenMetrics,
+            MetricsFormat::OpenMetrics,
         );
     }
 }

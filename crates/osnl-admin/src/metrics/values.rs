@@ -6,16 +6,16 @@ use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measureme
 use osnl::journal::sqlite::{Phase, RowState};
 use osnl_core::metrics::{Canary, Counter};
 
-use super::Process;
+use super::ProcessNumbers;
 use super::families as of;
 use super::families::Family;
-use super::text::{Samples, Writer};
+use super::text::{FamilyWriter, SampleWriter};
 
 const LISTENER_STATES: [&str; 6] = ["connecting", "listening", "standby", "blocked", "draining", "stopped"];
 const TARGET_STATES: [&str; 4] = ["ok", "held", "probing", "paused"];
 const JOURNAL_STATES: [&str; 3] = ["ok", "full", "failed"];
 
-pub(super) fn write(measured: &Measurements, process: Option<&Process>, out: &mut Writer) {
+pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, out: &mut FamilyWriter) {
     out.family(&of::BUILD, |samples| samples.sample(&[env!("CARGO_PKG_VERSION")], 1u64));
     out.family(&of::ATTENTION, |samples| {
         for (kind, severity) in &measured.problems {
@@ -70,7 +70,7 @@ pub(super) fn write(measured: &Measurements, process: Option<&Process>, out: &mu
     out.value(&of::START, process.map(|process| process.started));
 }
 
-fn canary(canary: &Canary, out: &mut Writer) {
+fn canary(canary: &Canary, out: &mut FamilyWriter) {
     if !canary.is_on() {
         return;
     }
@@ -86,13 +86,13 @@ fn canary(canary: &Canary, out: &mut Writer) {
     out.family(&of::CANARY_DELAY, |samples| samples.histogram(&[], &canary.delay.observed()));
 }
 
-fn listeners(listeners: &[MeasuredListener], out: &mut Writer) {
+fn listeners(listeners: &[MeasuredListener], out: &mut FamilyWriter) {
     out.family(&of::LISTENER_STATE, |samples| {
         for listener in listeners {
             samples.state(&[&listener.name], &LISTENER_STATES, listener.state);
         }
     });
-    let mut each = |family: &'static Family, write: &dyn Fn(&MeasuredListener, &mut Samples<'_>)| {
+    let mut each = |family: &'static Family, write: &dyn Fn(&MeasuredListener, &mut SampleWriter<'_>)| {
         out.family(family, |samples| listeners.iter().for_each(|listener| write(listener, samples)));
     };
     each(&of::LISTENER_STALLED, &|l, s| s.sample(&[&l.name], u64::from(l.is_stalled)));
@@ -139,8 +139,8 @@ fn listeners(listeners: &[MeasuredListener], out: &mut Writer) {
     });
 }
 
-fn actions(actions: &[MeasuredAction], out: &mut Writer) {
-    let mut each = |family: &'static Family, write: &dyn Fn(&MeasuredAction, &mut Samples<'_>)| {
+fn actions(actions: &[MeasuredAction], out: &mut FamilyWriter) {
+    let mut each = |family: &'static Family, write: &dyn Fn(&MeasuredAction, &mut SampleWriter<'_>)| {
         out.family(family, |samples| actions.iter().for_each(|action| write(action, samples)));
     };
     each(&of::TARGET_STATE, &|a, s| {
@@ -192,7 +192,7 @@ fn actions(actions: &[MeasuredAction], out: &mut Writer) {
     });
 }
 
-fn journal(journal: &MeasuredJournal, out: &mut Writer) {
+fn journal(journal: &MeasuredJournal, out: &mut FamilyWriter) {
     out.value(&of::QUARANTINE, journal.quarantined);
     out.family(&of::JOURNAL_STATE, |samples| samples.state(&[], &JOURNAL_STATES, journal.state));
     out.value(&of::JOURNAL_READABLE, Some(u64::from(journal.is_readable)));

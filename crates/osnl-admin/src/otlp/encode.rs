@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 const ERROR: u64 = 2;
 
 /// The source of spans.
-pub(super) struct Resource(Value);
+pub(super) struct SpanResource(Value);
 
-impl Resource {
+impl SpanResource {
     /// This process.
     pub(super) fn of_this_process() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -5,9 +5,9 @@ use hyper::StatusCode;
 use osnl::control::{ChangeResult, ControlRequest, PauseResult, ProbeResult, RequestRefusal, Which};
 
 use super::deliveries::{fields, request, written};
-use super::{Caller, Frame, Place, ask, bad, html, text, to};
+use super::{Frame, PageCaller, PageContext, ask, bad, html, text, to};
 use crate::access::Denial;
-use crate::answer::{self, Answer};
+use crate::answer::{self, AdminAnswer};
 
 /// Deliveries or messages that are named.
 pub(super) const NAMED: usize = 100;
@@ -22,26 +22,26 @@ pub(super) struct ChangePage {
     pub(super) ids: Vec<String>,
     /// The number of those that are not named, in words.
     pub(super) more: String,
-    pub(super) confirm: Option<Confirm>,
+    pub(super) confirm: Option<ConfirmForm>,
     pub(super) back: String,
 }
 
 /// The form that makes the change.
-pub(super) struct Confirm {
+pub(super) struct ConfirmForm {
     pub(super) query: String,
     pub(super) button: String,
 }
 
 /// A change that was asked for.
-struct Wish {
-    change: Verb,
+struct DeliveryChangeRequest {
+    change: DeliveryVerb,
     filter: Which,
     /// The fields of the filter.
     fields: Vec<(String, String)>,
 }
 
 /// A change of deliveries.
-enum Verb {
+enum DeliveryVerb {
     Retry,
     Release,
     Discard,
@@ -51,16 +51,16 @@ enum Verb {
 
 /// Shows the effect that the change would have.
 pub(super) async fn preview(
-    place: Place<'_>,
-    caller: &Caller,
+    place: PageContext<'_>,
+    caller: &PageCaller,
     query: &str,
-) -> Result<Answer, RequestRefusal> {
+) -> Result<AdminAnswer, RequestRefusal> {
     let mut wish = wish(query)?;
     allowed(place)?;
     let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
     let begun = begun.map(|now| format!("&until={}", text::query(&now))).unwrap_or_default();
     let result: ChangeResult = ask(place, &wish.request(true, place.by)).await?;
-    let confirm = (result.changed + result.under_way > 0).then(|| Confirm {
+    let confirm = (result.changed + result.under_way > 0).then(|| ConfirmForm {
         query: [query, &begun].concat(),
         button: format!(
             "{} {}{}",
@@ -73,7 +73,11 @@ pub(super) async fn preview(
 }
 
 /// Makes the change.
-pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, RequestRefusal> {
+pub(super) async fn done(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    body: &[u8],
+) -> Result<AdminAnswer, RequestRefusal> {
     let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
     let wish = wish(&query)?;
     allowed(place)?;
@@ -82,7 +86,7 @@ pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Resu
 }
 
 /// Pauses, resumes, or probes an action, and shows the overview.
-pub(super) async fn action(place: Place<'_>, body: &[u8]) -> Result<Answer, RequestRefusal> {
+pub(super) async fn action(place: PageContext<'_>, body: &[u8]) -> Result<AdminAnswer, RequestRefusal> {
     allowed(place)?;
     let (Some(action), Some(change)) = (text::field(body, "action"), text::field(body, "change")) else {
         return Err(bad("the form has no action or no change"));
@@ -97,7 +101,7 @@ pub(super) async fn action(place: Place<'_>, body: &[u8]) -> Result<Answer, Requ
     Ok(to("/"))
 }
 
-pub(super) fn allowed(place: Place<'_>) -> Result<(), RequestRefusal> {
+pub(super) fn allowed(place: PageContext<'_>) -> Result<(), RequestRefusal> {
     let denied = |denial: Denial| RequestRefusal {
         code: osnl::control::Code::Forbidden,
         message: answer::reason(denial).to_owned(),
@@ -115,63 +119,63 @@ pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>) -> Optio
     until.clone()
 }
 
-fn wish(query: &str) -> Result<Wish, RequestRefusal> {
+fn wish(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
     let mut fields = fields(query)?;
     let mut take = |name: &str| {
         let at = fields.iter().position(|(known, _)| known == name);
         at.map(|at| fields.remove(at).1)
     };
     let change = match (take("change").as_deref(), take("to")) {
-        (Some("retry"), None) => Verb::Retry,
-        (Some("release"), None) => Verb::Release,
-        (Some("discard"), None) => Verb::Discard,
-        (Some("move"), Some(to)) => Verb::Move(to),
+        (Some("retry"), None) => DeliveryVerb::Retry,
+        (Some("release"), None) => DeliveryVerb::Release,
+        (Some("discard"), None) => DeliveryVerb::Discard,
+        (Some("move"), Some(to)) => DeliveryVerb::Move(to),
         (Some("move"), None) => return Err(bad("choose the action to move to")),
         (Some(_) | None, _) => {
             return Err(bad("a change of deliveries is retry, release, discard, or move to an action"));
         }
     };
     match request("/deliveries", &written(&fields))? {
-        ControlRequest::List { filter, .. } => Ok(Wish { change, filter, fields }),
+        ControlRequest::List { filter, .. } => Ok(DeliveryChangeRequest { change, filter, fields }),
         _ => Err(bad("this is not a search of deliveries")),
     }
 }
 
-impl Wish {
+impl DeliveryChangeRequest {
     fn word(&self) -> &'static str {
         match self.change {
-            Verb::Retry => "retry",
-            Verb::Release => "release",
-            Verb::Discard => "discard",
-            Verb::Move(_) => "move",
+            DeliveryVerb::Retry => "retry",
+            DeliveryVerb::Release => "release",
+            DeliveryVerb::Discard => "discard",
+            DeliveryVerb::Move(_) => "move",
         }
     }
 
     /// Returns the end of a sentence about the change.
     fn goal(&self) -> String {
         match &self.change {
-            Verb::Retry | Verb::Release | Verb::Discard => String::new(),
-            Verb::Move(to) => format!(" to {}", text::line(to)),
+            DeliveryVerb::Retry | DeliveryVerb::Release | DeliveryVerb::Discard => String::new(),
+            DeliveryVerb::Move(to) => format!(" to {}", text::line(to)),
         }
     }
 
     fn request(&self, dry_run: bool, by: &str) -> ControlRequest {
         let (filter, by) = (self.filter.clone(), by.to_owned());
         match &self.change {
-            Verb::Retry => ControlRequest::Retry { filter, out_of_order: false, dry_run, by },
-            Verb::Release => ControlRequest::Release { filter, dry_run, by },
-            Verb::Discard => ControlRequest::Discard { filter, dry_run, by },
-            Verb::Move(to) => ControlRequest::Move { filter, to: to.clone(), dry_run, by },
+            DeliveryVerb::Retry => ControlRequest::Retry { filter, out_of_order: false, dry_run, by },
+            DeliveryVerb::Release => ControlRequest::Release { filter, dry_run, by },
+            DeliveryVerb::Discard => ControlRequest::Discard { filter, dry_run, by },
+            DeliveryVerb::Move(to) => ControlRequest::Move { filter, to: to.clone(), dry_run, by },
         }
     }
 
     fn page(
         &self,
-        place: Place<'_>,
-        caller: &Caller,
+        place: PageContext<'_>,
+        caller: &PageCaller,
         result: ChangeResult,
-        confirm: Option<Confirm>,
-    ) -> Answer {
+        confirm: Option<ConfirmForm>,
+    ) -> AdminAnswer {
         let (changed, goal) = (self.request(true, "").changed_word(), self.goal());
         let all = deliveries(result.changed);
         let mut summary = match result.dry_run {

@@ -5,8 +5,8 @@ use hyper::StatusCode;
 use osnl::control::{ConfigurationReport, ControlRequest, LastReload, ReloadResult, RequestRefusal, moment};
 use osnl::native::DocSection;
 
-use super::{Caller, Frame, Place, after, ask, change, html, text, to};
-use crate::answer::Answer;
+use super::{Frame, PageCaller, PageContext, after, ask, change, html, text, to};
+use crate::answer::AdminAnswer;
 
 /// Sections of a page.
 const LISTED: usize = 100;
@@ -43,7 +43,11 @@ struct ValueRow {
     from: String,
 }
 
-pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
+pub(super) async fn page(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    query: &str,
+) -> Result<AdminAnswer, RequestRefusal> {
     let ConfigurationReport { loaded, document, warnings, last_reload } =
         place.handler.configuration().await?;
     let (shown, next) = after(&document.sections, query, LISTED, |section| &section.heading);
@@ -59,7 +63,7 @@ pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Resu
 }
 
 /// Asks the daemon to read its configuration again; the page behind it shows the result.
-pub(super) async fn reload(place: Place<'_>) -> Result<Answer, RequestRefusal> {
+pub(super) async fn reload(place: PageContext<'_>) -> Result<AdminAnswer, RequestRefusal> {
     change::allowed(place)?;
     ask::<ReloadResult>(place, &ControlRequest::Reload { by: place.by.to_owned() }).await?;
     Ok(to("/configuration"))

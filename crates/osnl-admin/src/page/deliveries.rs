@@ -6,9 +6,9 @@ use osnl::control::{ControlRequest, Delivery, List, MaskedMessage, RequestRefusa
 use osnl::journal::sqlite::Phase;
 use serde_json::json;
 
-use super::{Caller, Frame, Place, ask, bad, html, text};
-use crate::answer::Answer;
-use crate::api::{self, Lookup};
+use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
+use crate::answer::AdminAnswer;
+use crate::api::{self, RouteLookup};
 
 /// Deliveries of a page.
 const LISTED: u32 = 50;
@@ -21,11 +21,11 @@ pub(super) const CHANGES: [&str; 3] = ["retry", "release", "discard"];
 #[template(path = "deliveries.html")]
 struct DeliveriesPage {
     frame: Frame,
-    search: Search,
+    search: SearchForm,
     states: Vec<(&'static str, bool)>,
     orders: Vec<(&'static str, bool)>,
     totals: String,
-    rows: Vec<DeliveryRow>,
+    rows: Vec<ShownDelivery>,
     /// The query of the next page.
     next: Option<String>,
     changes: [&'static str; 3],
@@ -44,7 +44,7 @@ struct MoveForm {
 
 /// The fields of the form, as they were given.
 #[derive(Default)]
-struct Search {
+struct SearchForm {
     about: String,
     action: String,
     rule: String,
@@ -52,7 +52,7 @@ struct Search {
     status: String,
 }
 
-struct DeliveryRow {
+struct ShownDelivery {
     id: String,
     tone: &'static str,
     state: String,
@@ -73,7 +73,7 @@ struct DeliveryPage {
     facts: Vec<(&'static str, String)>,
     changes: Vec<&'static str>,
     moving: MoveForm,
-    attempts: Vec<AttemptRow>,
+    attempts: Vec<ShownAttempt>,
     /// Older ones, of which nothing is kept.
     earlier_attempts: u64,
     behind: Vec<String>,
@@ -83,14 +83,18 @@ struct DeliveryPage {
     payload: String,
 }
 
-struct AttemptRow {
+struct ShownAttempt {
     at: String,
     took: String,
     answer: String,
     request: String,
 }
 
-pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
+pub(super) async fn list(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    query: &str,
+) -> Result<AdminAnswer, RequestRefusal> {
     let given = fields(query)?;
     let value = |name: &str| {
         given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
@@ -128,7 +132,7 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
     };
     let (state, search) = (
         value("state"),
-        Search {
+        SearchForm {
             about: value("about"),
             action: value("action"),
             rule: value("rule"),
@@ -142,7 +146,7 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
         states: Phase::NAMES.iter().map(|name| (*name, *name == state)).collect(),
         orders: ["newest", "attention", "oldest"].map(|name| (name, name == order)).to_vec(),
         totals,
-        rows: list.deliveries.iter().map(DeliveryRow::new).collect(),
+        rows: list.deliveries.iter().map(ShownDelivery::new).collect(),
         next,
         changes: CHANGES,
         filter,
@@ -151,10 +155,14 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
     Ok(html(StatusCode::OK, &page))
 }
 
-pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<Answer, RequestRefusal> {
+pub(super) async fn one(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    id: &str,
+) -> Result<AdminAnswer, RequestRefusal> {
     let show: Show = ask(place, &request(&format!("/deliveries/{id}"), "")?).await?;
     let delivery = &show.delivery;
-    let attempts = show.attempts.iter().map(|attempt| AttemptRow {
+    let attempts = show.attempts.iter().map(|attempt| ShownAttempt {
         at: text::line(&attempt.at),
         took: attempt.took_millis.map(millis).unwrap_or_default(),
         answer: text::line(&attempt.answer),
@@ -208,8 +216,8 @@ fn changes(delivery: &Delivery) -> Vec<&'static str> {
 /// The request of an address of the API.
 pub(super) fn request(path: &str, query: &str) -> Result<ControlRequest, RequestRefusal> {
     match api::find(&Method::GET, path) {
-        Lookup::Route(route, members) => route.request(members, query, b"", "").map_err(bad),
-        Lookup::OtherMethod(_) | Lookup::Nothing => Err(bad("there is no such page")),
+        RouteLookup::Route(route, members) => route.request(members, query, b"", "").map_err(bad),
+        RouteLookup::OtherMethod(_) | RouteLookup::Nothing => Err(bad("there is no such page")),
     }
 }
 
@@ -231,11 +239,11 @@ pub(super) fn written(fields: &[(String, String)]) -> String {
 }
 
 /// Returns the attempt that succeeded.
-fn success(show: &Show) -> Option<AttemptRow> {
+fn success(show: &Show) -> Option<ShownAttempt> {
     let delivery = &show.delivery;
     let succeeded = [Phase::Delivered.word(), Phase::NoActionNeeded.word()].contains(&&*delivery.phase);
     let at = delivery.ended.as_deref().filter(|_| succeeded)?;
-    Some(AttemptRow {
+    Some(ShownAttempt {
         at: text::line(at),
         took: show.took_millis.map(millis).unwrap_or_default(),
         answer: delivery.reason.as_deref().map_or_else(|| delivery.phase.clone(), text::line),
@@ -245,14 +253,14 @@ fn success(show: &Show) -> Option<AttemptRow> {
 
 impl MoveForm {
     /// A form for deliveries that are not all of this action.
-    fn new(place: Place<'_>, fields: Vec<(String, String)>, of: Option<&str>) -> Self {
+    fn new(place: PageContext<'_>, fields: Vec<(String, String)>, of: Option<&str>) -> Self {
         let actions = place.handler.actions().unwrap_or_default();
         let others = actions.iter().filter(|action| Some(&***action) != of);
         Self { fields, actions: others.map(|name| (name.to_string(), text::line(name))).collect() }
     }
 }
 
-impl DeliveryRow {
+impl ShownDelivery {
     fn new(delivery: &Delivery) -> Self {
         let reason = delivery.reason.as_deref().or(delivery.last_answer.as_deref());
         Self {

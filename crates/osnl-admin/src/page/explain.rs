@@ -4,8 +4,8 @@ use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{Code, RequestRefusal, RuleTrial, TrialReport, TriedEvent};
 
-use super::{Caller, Frame, Place, bad, html, text};
-use crate::answer::{self, Answer};
+use super::{Frame, PageCaller, PageContext, bad, html, text};
+use crate::answer::{self, AdminAnswer};
 
 /// Characters of the effects of a page.
 const EFFECTS: usize = 256 * 1024;
@@ -34,7 +34,11 @@ struct VerdictView {
 }
 
 /// Shows the form; with a message that matched no rule or a delivery, the verdicts on its event.
-pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
+pub(super) async fn page(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    query: &str,
+) -> Result<AdminAnswer, RequestRefusal> {
     let field = |name: &str| text::field(query.as_bytes(), name).filter(|value| !value.is_empty());
     let tried = match (field("unmatched"), field("delivery")) {
         (None, None) => None,
@@ -53,7 +57,11 @@ pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Resu
 }
 
 /// Tries the text of the form.
-pub(super) async fn pasted(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, RequestRefusal> {
+pub(super) async fn pasted(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    body: &[u8],
+) -> Result<AdminAnswer, RequestRefusal> {
     let event = text::field(body, "event").ok_or_else(|| bad("the form has no event"))?;
     match place.handler.try_event(TriedEvent::Text(event)).await {
         Ok(reports) => Ok(html(StatusCode::OK, &ExplainPage::new(place, caller, &reports, String::new()))),
@@ -66,8 +74,8 @@ pub(super) async fn pasted(place: Place<'_>, caller: &Caller, body: &[u8]) -> Re
 }
 
 impl ExplainPage {
-    fn new(place: Place<'_>, caller: &Caller, reports: &[TrialReport], problem: String) -> Self {
-        let mut room = Room { verdicts: VERDICTS, effects: EFFECTS };
+    fn new(place: PageContext<'_>, caller: &PageCaller, reports: &[TrialReport], problem: String) -> Self {
+        let mut room = PageRoom { verdicts: VERDICTS, effects: EFFECTS };
         Self {
             frame: Frame::new(place, caller, "Try an event", "/explain"),
             problem,
@@ -77,13 +85,13 @@ impl ExplainPage {
 }
 
 /// The room that is left on a page.
-struct Room {
+struct PageRoom {
     verdicts: usize,
     effects: usize,
 }
 
 impl EventView {
-    fn new(report: &TrialReport, room: &mut Room) -> Self {
+    fn new(report: &TrialReport, room: &mut PageRoom) -> Self {
         let (all, fires) = (report.rules.len(), report.rules.iter().filter(|rule| rule.fires).count());
         let shown = all.min(room.verdicts);
         room.verdicts -= shown;
@@ -100,7 +108,7 @@ impl EventView {
 }
 
 impl VerdictView {
-    fn new(rule: &RuleTrial, room: &mut Room) -> Self {
+    fn new(rule: &RuleTrial, room: &mut PageRoom) -> Self {
         let mut effects = Vec::new();
         for (at, effect) in rule.effects.iter().enumerate() {
             let effect = text::lines(effect);

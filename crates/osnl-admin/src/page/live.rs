@@ -8,9 +8,9 @@ use osnl::control::{RequestRefusal, moment};
 use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND, MOST_READERS};
 use serde::Serialize;
 
-use super::{Caller, Frame, Pages, Place, bad, html, text};
-use crate::answer::{self, Answer};
-use crate::query::{self, Form, Row};
+use super::{Frame, PageCaller, PageContext, Pages, bad, html, text};
+use crate::answer::{self, AdminAnswer};
+use crate::query::{self, ParameterRow, ValueForm};
 use crate::stream::EventStream;
 
 /// The policy of the one page with a script, which is a file of this endpoint.
@@ -20,13 +20,13 @@ const LONGEST: usize = 200;
 /// Rows of the page.
 const SHOWN: usize = 50;
 
-const OPTIONS: [Row; 6] = [
-    ("event_type", &["event_type"], Form::Text),
-    ("publisher", &["publisher"], Form::Text),
-    ("resource", &["resource"], Form::Text),
-    ("listener", &["listener"], Form::Text),
-    ("outcome", &["outcome"], Form::Text),
-    ("after", &["after"], Form::Number),
+const OPTIONS: [ParameterRow; 6] = [
+    ("event_type", &["event_type"], ValueForm::Text),
+    ("publisher", &["publisher"], ValueForm::Text),
+    ("resource", &["resource"], ValueForm::Text),
+    ("listener", &["listener"], ValueForm::Text),
+    ("outcome", &["outcome"], ValueForm::Text),
+    ("after", &["after"], ValueForm::Number),
 ];
 
 #[derive(Template)]
@@ -57,13 +57,17 @@ struct LiveRow {
 }
 
 /// A filter as it was asked for.
-struct Wish {
+struct LiveQuery {
     filter: LiveFilter,
     outcome: &'static str,
     after: Option<u64>,
 }
 
-pub(super) fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
+pub(super) fn page(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    query: &str,
+) -> Result<AdminAnswer, RequestRefusal> {
     let wish = wish(query)?;
     let events = place.handler.live_events().look(&wish.filter);
     let page = LivePage {
@@ -80,7 +84,12 @@ pub(super) fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Ans
 }
 
 /// Answers with events as they come.
-pub(super) fn stream(pages: &Pages, place: Place<'_>, caller: &Caller, head: &Parts) -> Answer {
+pub(super) fn stream(
+    pages: &Pages,
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    head: &Parts,
+) -> AdminAnswer {
     let wish = match wish(head.uri.query().unwrap_or_default()) {
         Ok(wish) => wish,
         Err(refusal) => return answer::refused(&refusal),
@@ -100,7 +109,7 @@ pub(super) fn stream(pages: &Pages, place: Place<'_>, caller: &Caller, head: &Pa
     answer::events(EventStream::new(reader, write, is_open, pages.ends.clone()))
 }
 
-fn wish(query: &str) -> Result<Wish, RequestRefusal> {
+fn wish(query: &str) -> Result<LiveQuery, RequestRefusal> {
     let read = query::read(query, &OPTIONS).map_err(bad)?;
     let option = |name: &str| {
         let value = read.get(name).and_then(|value| value.as_str()).unwrap_or_default();
@@ -122,10 +131,10 @@ fn wish(query: &str) -> Result<Wish, RequestRefusal> {
         listener: option("listener")?,
         is_matched,
     };
-    Ok(Wish { filter, outcome, after: read.get("after").and_then(|after| after.as_u64()) })
+    Ok(LiveQuery { filter, outcome, after: read.get("after").and_then(|after| after.as_u64()) })
 }
 
-impl Wish {
+impl LiveQuery {
     /// Returns the query that asks for the same.
     fn written(&self) -> String {
         let LiveFilter { event_type, publisher_id, resource, listener, is_matched: _ } = &self.filter;

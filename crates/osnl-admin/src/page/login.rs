@@ -3,10 +3,12 @@
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::{MessagePage, Pages, Place, foreign_form, html, refusal_page, session, text, to, with_cookie};
-use crate::answer::Answer;
+use super::{
+    MessagePage, PageContext, Pages, foreign_form, html, refusal_page, session, text, to, with_cookie,
+};
+use crate::answer::AdminAnswer;
 
-pub(super) fn answer(pages: &Pages, place: Place<'_>, head: &Parts, body: &[u8]) -> Answer {
+pub(super) fn answer(pages: &Pages, place: PageContext<'_>, head: &Parts, body: &[u8]) -> AdminAnswer {
     if let Err(denial) = place.access.api(false) {
         return super::denied(denial);
     }
@@ -36,7 +38,7 @@ pub(super) fn answer(pages: &Pages, place: Place<'_>, head: &Parts, body: &[u8])
     with_cookie(to(&next), &value, session::LIFE.as_secs(), place)
 }
 
-fn form(status: StatusCode, message: String, next: String) -> Answer {
+fn form(status: StatusCode, message: String, next: String) -> AdminAnswer {
     html(status, &MessagePage { title: "Log in", message, onward: None, login: Some(next), back: "/" })
 }
 

@@ -8,9 +8,9 @@ use osnl::control::{
 };
 
 use super::plot::Plot;
-use super::plots::{Over, plots};
-use super::{Caller, Frame, Place, html, text};
-use crate::answer::Answer;
+use super::plots::{PlotPeriod, plots};
+use super::{Frame, PageCaller, PageContext, html, text};
+use crate::answer::AdminAnswer;
 use crate::history::SharedHistory;
 
 #[derive(Template)]
@@ -75,11 +75,11 @@ struct ListenerRow {
 }
 
 pub(super) async fn page(
-    place: Place<'_>,
-    caller: &Caller,
+    place: PageContext<'_>,
+    caller: &PageCaller,
     history: &SharedHistory,
     query: &str,
-) -> Result<Answer, RequestRefusal> {
+) -> Result<AdminAnswer, RequestRefusal> {
     let status = place.handler.status().await?;
     let mut frame = Frame::new(place, caller, "Overview", "/");
     frame.refresh = (query == "refresh=10").then_some(10);
@@ -93,7 +93,7 @@ pub(super) async fn page(
     let errors = not_reloaded.map(|refused| refused.errors).unwrap_or_default();
     let plots = {
         let history = history.lock();
-        plots(&history, history.all(), Over::Hour, false)
+        plots(&history, history.all(), PlotPeriod::Hour, false)
     };
     let page = OverviewPage {
         frame,

@@ -20,7 +20,7 @@ pub(super) enum Unit {
 }
 
 /// The values of a line, the oldest first; none at a gap.
-pub(super) struct Values {
+pub(super) struct PlotValues {
     pub(super) name: &'static str,
     pub(super) values: Vec<Option<f64>>,
     /// One for each row of the figures.
@@ -29,7 +29,7 @@ pub(super) struct Values {
 
 /// The span of time that a plot shows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(super) struct PlotSpan {
     pub(super) until: SystemTime,
     /// The time of a value.
     pub(super) each: Duration,
@@ -44,7 +44,7 @@ pub(super) struct Plot {
     pub(super) id: &'static str,
     pub(super) title: &'static str,
     pub(super) width: usize,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<PlotLine>,
     /// The value at the top.
     pub(super) top: String,
     pub(super) from: String,
@@ -53,7 +53,7 @@ pub(super) struct Plot {
 }
 
 /// A line of a plot.
-pub(super) struct Line {
+pub(super) struct PlotLine {
     pub(super) name: &'static str,
     /// Its stroke: a colour, and dashes for the second.
     pub(super) style: &'static str,
@@ -67,18 +67,18 @@ impl Plot {
         id: &'static str,
         title: &'static str,
         unit: Unit,
-        span: Span,
-        all: Vec<Values>,
+        span: PlotSpan,
+        all: Vec<PlotValues>,
     ) -> Self {
         let highest = all.iter().flat_map(|line| line.values.iter().flatten()).copied().fold(0.0, f64::max);
         let top = unit.top(highest);
         let rows = all.iter().map(|line| line.figures.len()).max().unwrap_or_default();
         let ago = |values: usize| span.until - span.each * u32::try_from(values).unwrap_or(u32::MAX);
         let row = |n: usize| {
-            let cell = |line: &Values| unit.words_or_dash(line.figures.get(n).copied().flatten());
+            let cell = |line: &PlotValues| unit.words_or_dash(line.figures.get(n).copied().flatten());
             (clock(ago((rows - n) * span.grouped)), all.iter().map(cell).collect())
         };
-        let line = |(n, line): (usize, &Values)| Line {
+        let line = |(n, line): (usize, &PlotValues)| PlotLine {
             name: line.name,
             style: ["first", "second"][n.min(1)],
             path: path(&line.values, span.most, top),
@@ -223,10 +223,10 @@ mod tests {
     #[test]
     fn a_plot_is_also_in_words_and_figures() {
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(12 * 3600);
-        let span = Span { until, each: Duration::from_secs(10), most: 360, grouped: 30 };
+        let span = PlotSpan { until, each: Duration::from_secs(10), most: 360, grouped: 30 };
         let values = vec![Some(0.1), None, Some(12.4)];
-        let line = Values { name: "received", values, figures: vec![None, Some(6.2)] };
-        let empty = Values { name: "matched", values: vec![None], figures: Vec::new() };
+        let line = PlotValues { name: "received", values, figures: vec![None, Some(6.2)] };
+        let empty = PlotValues { name: "matched", values: vec![None], figures: Vec::new() };
         let plot = Plot::new("p", "Messages", Unit::PerSecond, span, vec![line, empty]);
         assert_eq!(plot.lines[0].words, "last 12/s, lowest 0.1/s, highest 12/s");
         assert_eq!(plot.lines[1].words, "no values");

@@ -4,15 +4,17 @@ use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{Code, RequestRefusal};
 
-use super::plot::{Plot, Span, Unit, Values};
-use super::{Caller, Frame, Place, bad, html, text};
-use crate::answer::Answer;
+use super::plot::{Plot, PlotSpan, PlotValues, Unit};
+use super::{Frame, PageCaller, PageContext, bad, html, text};
+use crate::answer::AdminAnswer;
 use crate::history::{
-    Backlog, Counts, DAY, EACH, FOLDED, HOUR, History, MOST_ACTIONS, Sample, Series, percentile,
+    Backlog, Counts, DAY, DaemonHistory, EACH, FOLDED, HOUR, HistorySample, HistorySeries, MOST_ACTIONS,
+    percentile,
 };
-use crate::query::{self, Form, Row};
+use crate::query::{self, ParameterRow, ValueForm};
 
-const OPTIONS: [Row; 2] = [("over", &["over"], Form::Text), ("action", &["action"], Form::Text)];
+const OPTIONS: [ParameterRow; 2] =
+    [("over", &["over"], ValueForm::Text), ("action", &["action"], ValueForm::Text)];
 
 #[derive(Template)]
 #[template(path = "plots.html")]
@@ -41,23 +43,23 @@ struct ActionFigures {
 
 /// The span of time that a page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
+pub(super) enum PlotPeriod {
     Hour,
     Day,
 }
 
 pub(super) fn page(
-    place: Place<'_>,
-    caller: &Caller,
-    history: &History,
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    history: &DaemonHistory,
     query: &str,
-) -> Result<Answer, RequestRefusal> {
+) -> Result<AdminAnswer, RequestRefusal> {
     let read = query::read(query, &OPTIONS).map_err(bad)?;
     let option =
         |name: &str| read.get(name).and_then(|value| value.as_str()).filter(|value| !value.is_empty());
     let over = match option("over") {
-        None | Some("hour") => Over::Hour,
-        Some("day") => Over::Day,
+        None | Some("hour") => PlotPeriod::Hour,
+        Some("day") => PlotPeriod::Day,
         Some(_) => return Err(bad("plots are over an hour or a day")),
     };
     let action = option("action");
@@ -77,7 +79,7 @@ pub(super) fn page(
     all.extend(history.actions().map(|(name, series)| ActionFigures::new(name, name, series)));
     let page = PlotsPage {
         frame: Frame::new(place, caller, title, "/plots"),
-        choices: [Over::Hour, Over::Day].map(|choice| Choice::new(choice, over, action)).into(),
+        choices: [PlotPeriod::Hour, PlotPeriod::Day].map(|choice| Choice::new(choice, over, action)).into(),
         note: note(history, series, over),
         plots: plots(history, series, over, action.is_none()),
         actions: all,
@@ -87,15 +89,20 @@ pub(super) fn page(
 }
 
 /// Returns the plots of a series; with those of messages if it is that of all actions.
-pub(super) fn plots(history: &History, series: &Series, over: Over, is_all: bool) -> Vec<Plot> {
+pub(super) fn plots(
+    history: &DaemonHistory,
+    series: &HistorySeries,
+    over: PlotPeriod,
+    is_all: bool,
+) -> Vec<Plot> {
     let Some(until) = history.at() else { return Vec::new() };
     let span = match over {
-        Over::Hour => Span { until, each: EACH, most: HOUR, grouped: FOLDED },
-        Over::Day => Span { until, each: EACH * FOLDED as u32, most: DAY, grouped: DAY / 12 },
+        PlotPeriod::Hour => PlotSpan { until, each: EACH, most: HOUR, grouped: FOLDED },
+        PlotPeriod::Day => PlotSpan { until, each: EACH * FOLDED as u32, most: DAY, grouped: DAY / 12 },
     };
     let samples = over.samples(series);
-    let grouped: Vec<Sample> = samples.rchunks(span.grouped).rev().map(Sample::sum).collect();
-    let values = |name, value: &dyn Fn(&Sample) -> Option<f64>| Values {
+    let grouped: Vec<HistorySample> = samples.rchunks(span.grouped).rev().map(HistorySample::sum).collect();
+    let values = |name, value: &dyn Fn(&HistorySample) -> Option<f64>| PlotValues {
         name,
         values: samples.iter().map(value).collect(),
         figures: grouped.iter().map(value).collect(),
@@ -134,13 +141,13 @@ fn per_second(counts: &Counts, count: fn(&Counts) -> u32) -> f64 {
 }
 
 /// Says how much of the span is known.
-fn note(history: &History, series: &Series, over: Over) -> String {
+fn note(history: &DaemonHistory, series: &HistorySeries, over: PlotPeriod) -> String {
     if history.at().is_none() {
         return "Nothing has been measured yet.".to_owned();
     }
     let (samples, most, each) = match over {
-        Over::Hour => (over.samples(series), HOUR, "10 s"),
-        Over::Day => (over.samples(series), DAY, "5 min"),
+        PlotPeriod::Hour => (over.samples(series), HOUR, "10 s"),
+        PlotPeriod::Day => (over.samples(series), DAY, "5 min"),
     };
     let unknown = samples.iter().filter(|sample| sample.counts.is_none()).count();
     let missing = most - samples.len() + unknown;
@@ -151,8 +158,8 @@ fn note(history: &History, series: &Series, over: Over) -> String {
     }
 }
 
-impl Over {
-    fn samples(self, series: &Series) -> Vec<Sample> {
+impl PlotPeriod {
+    fn samples(self, series: &HistorySeries) -> Vec<HistorySample> {
         match self {
             Self::Hour => series.hour(),
             Self::Day => series.day(),
@@ -168,12 +175,12 @@ impl Over {
 }
 
 impl Choice {
-    fn new(choice: Over, chosen: Over, action: Option<&str>) -> Self {
+    fn new(choice: PlotPeriod, chosen: PlotPeriod, action: Option<&str>) -> Self {
         let action = action.map(|action| format!("&action={}", text::query(action))).unwrap_or_default();
         Self {
             name: match choice {
-                Over::Hour => "Last hour",
-                Over::Day => "Last day",
+                PlotPeriod::Hour => "Last hour",
+                PlotPeriod::Day => "Last day",
             },
             query: format!("over={}{action}", choice.word()),
             is_chosen: choice == chosen,
@@ -182,17 +189,17 @@ impl Choice {
 }
 
 impl ActionFigures {
-    fn new(name: &str, action: &str, series: &Series) -> Self {
-        let (samples, day) = (series.hour(), Sample::sum(&series.day()));
-        let hour = Sample::sum(&samples);
+    fn new(name: &str, action: &str, series: &HistorySeries) -> Self {
+        let (samples, day) = (series.hour(), HistorySample::sum(&series.day()));
+        let hour = HistorySample::sum(&samples);
         let count = |count: fn(&Counts) -> u32| {
             hour.counts.map_or("-".to_owned(), |counts| count(&counts).to_string())
         };
-        let found = |sample: Option<&Sample>, unit: Unit, number: fn(Backlog) -> u32| {
+        let found = |sample: Option<&HistorySample>, unit: Unit, number: fn(Backlog) -> u32| {
             let backlog = sample.and_then(|sample| sample.backlog);
             unit.words_or_dash(backlog.map(|backlog| f64::from(number(backlog))))
         };
-        let time = |sample: &Sample, share| {
+        let time = |sample: &HistorySample, share| {
             let time = sample.counts.and_then(|counts| percentile(&counts.latency, share));
             Unit::Time.words_or_dash(time)
         };

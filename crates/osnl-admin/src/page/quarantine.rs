@@ -7,10 +7,10 @@ use osnl::control::{
     WhichMessages,
 };
 
-use super::change::{ChangePage, Confirm, NAMED, allowed, and_more, until_now, without_until};
+use super::change::{ChangePage, ConfirmForm, NAMED, allowed, and_more, until_now, without_until};
 use super::deliveries::{fields, request, written};
-use super::{Caller, Frame, Place, ask, bad, html, text};
-use crate::answer::Answer;
+use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
+use crate::answer::AdminAnswer;
 
 #[derive(Template)]
 #[template(path = "quarantine.html")]
@@ -19,14 +19,14 @@ struct QuarantinePage {
     totals: String,
     queue: String,
     reason: String,
-    rows: Vec<MessageRow>,
+    rows: Vec<QuarantineRow>,
     /// The query of the next page.
     next: Option<String>,
     /// The query of a change of all that match, from its first `&`.
     filter: String,
 }
 
-struct MessageRow {
+struct QuarantineRow {
     id: i64,
     age: String,
     queue: String,
@@ -45,7 +45,11 @@ struct QuarantinedPage {
     text: String,
 }
 
-pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
+pub(super) async fn list(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    query: &str,
+) -> Result<AdminAnswer, RequestRefusal> {
     let given = fields(query)?;
     let list: QuarantineList = ask(place, &request("/quarantine", &written(&given))?).await?;
     let asked: Vec<_> = given.into_iter().filter(|(name, _)| name != "after").collect();
@@ -66,14 +70,18 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
         },
         queue: value("queue"),
         reason: value("reason"),
-        rows: list.messages.iter().map(MessageRow::new).collect(),
+        rows: list.messages.iter().map(QuarantineRow::new).collect(),
         next,
         filter: if filter.is_empty() { String::new() } else { format!("&{}", written(&filter)) },
     };
     Ok(html(StatusCode::OK, &page))
 }
 
-pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<Answer, RequestRefusal> {
+pub(super) async fn one(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    id: &str,
+) -> Result<AdminAnswer, RequestRefusal> {
     let show: QuarantineShow = ask(place, &request(&format!("/quarantine/{id}"), "")?).await?;
     let message = &show.message;
     let again = if message.redelivered { ", redelivered" } else { "" };
@@ -107,15 +115,15 @@ pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<A
 }
 
 /// A change of messages that was asked for.
-struct Wish {
-    verb: Verb,
+struct MessageChangeRequest {
+    verb: MessageVerb,
     filter: WhichMessages,
     /// The fields of the filter.
     fields: Vec<(String, String)>,
 }
 
 /// A change of messages.
-enum Verb {
+enum MessageVerb {
     /// Through the rules in force, once more.
     Retry,
     Discard,
@@ -123,16 +131,16 @@ enum Verb {
 
 /// Shows which messages would be changed.
 pub(super) async fn preview(
-    place: Place<'_>,
-    caller: &Caller,
+    place: PageContext<'_>,
+    caller: &PageCaller,
     query: &str,
-) -> Result<Answer, RequestRefusal> {
+) -> Result<AdminAnswer, RequestRefusal> {
     allowed(place)?;
-    let mut wish = Wish::read(query)?;
+    let mut wish = MessageChangeRequest::read(query)?;
     let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
     wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
     let result = wish.made(place, true).await?;
-    let confirm = (result.changed > 0).then(|| Confirm {
+    let confirm = (result.changed > 0).then(|| ConfirmForm {
         query: wish.written(),
         button: format!("{} {}", wish.word(), messages(result.changed)),
     });
@@ -140,21 +148,25 @@ pub(super) async fn preview(
 }
 
 /// Changes the messages.
-pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, RequestRefusal> {
+pub(super) async fn done(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    body: &[u8],
+) -> Result<AdminAnswer, RequestRefusal> {
     allowed(place)?;
     let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
-    let wish = Wish::read(&query)?;
+    let wish = MessageChangeRequest::read(&query)?;
     let result = wish.made(place, false).await?;
     Ok(wish.page(place, caller, result, None))
 }
 
-impl Wish {
+impl MessageChangeRequest {
     fn read(query: &str) -> Result<Self, RequestRefusal> {
         let mut fields = fields(query)?;
         let at = fields.iter().position(|(name, _)| name == "change");
         let verb = match at.map(|at| fields.remove(at).1).as_deref() {
-            Some("retry") => Verb::Retry,
-            Some("discard") => Verb::Discard,
+            Some("retry") => MessageVerb::Retry,
+            Some("discard") => MessageVerb::Discard,
             Some(_) | None => return Err(bad("a change of messages is retry or discard")),
         };
         match request("/quarantine", &written(&fields))? {
@@ -165,24 +177,24 @@ impl Wish {
 
     fn written(&self) -> String {
         let change = match self.verb {
-            Verb::Retry => "retry",
-            Verb::Discard => "discard",
+            MessageVerb::Retry => "retry",
+            MessageVerb::Discard => "discard",
         };
         format!("change={change}&{}", written(&self.fields))
     }
 
     fn word(&self) -> &'static str {
         match self.verb {
-            Verb::Retry => "Retry",
-            Verb::Discard => "Discard",
+            MessageVerb::Retry => "Retry",
+            MessageVerb::Discard => "Discard",
         }
     }
 
-    async fn made(&self, place: Place<'_>, dry_run: bool) -> Result<QuarantineChanges, RequestRefusal> {
+    async fn made(&self, place: PageContext<'_>, dry_run: bool) -> Result<QuarantineChanges, RequestRefusal> {
         let (filter, by) = (self.filter.clone(), place.by);
         match self.verb {
-            Verb::Retry => place.handler.retry_by_rules(&filter, dry_run, by).await,
-            Verb::Discard => {
+            MessageVerb::Retry => place.handler.retry_by_rules(&filter, dry_run, by).await,
+            MessageVerb::Discard => {
                 ask(place, &ControlRequest::QuarantineDiscard { filter, dry_run, by: by.to_owned() }).await
             }
         }
@@ -190,17 +202,19 @@ impl Wish {
 
     fn page(
         &self,
-        place: Place<'_>,
-        caller: &Caller,
+        place: PageContext<'_>,
+        caller: &PageCaller,
         result: QuarantineChanges,
-        confirm: Option<Confirm>,
-    ) -> Answer {
+        confirm: Option<ConfirmForm>,
+    ) -> AdminAnswer {
         let all = messages(result.changed);
         let summary = match (&self.verb, result.dry_run) {
-            (Verb::Discard, true) => format!("{all} would be discarded, and gone for good."),
-            (Verb::Discard, false) => format!("{all} discarded."),
-            (Verb::Retry, true) => format!("{all} would go through the rules again."),
-            (Verb::Retry, false) => format!("{all} left the quarantine; the deliveries are in the journal."),
+            (MessageVerb::Discard, true) => format!("{all} would be discarded, and gone for good."),
+            (MessageVerb::Discard, false) => format!("{all} discarded."),
+            (MessageVerb::Retry, true) => format!("{all} would go through the rules again."),
+            (MessageVerb::Retry, false) => {
+                format!("{all} left the quarantine; the deliveries are in the journal.")
+            }
         };
         let title = if result.dry_run { "what would happen" } else { "done" };
         let named = result.ids.len().min(NAMED);
@@ -224,7 +238,7 @@ fn messages(count: u64) -> String {
     if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }
 
-impl MessageRow {
+impl QuarantineRow {
     fn new(message: &QuarantinedMessage) -> Self {
         Self {
             id: message.id,

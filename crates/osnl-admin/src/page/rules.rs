@@ -6,8 +6,8 @@ use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{RequestRefusal, RuleReport, RuleSettings, moment};
 
-use super::{Caller, Frame, Place, after, html, text};
-use crate::answer::Answer;
+use super::{Frame, PageCaller, PageContext, after, html, text};
+use crate::answer::AdminAnswer;
 
 /// Rules of a page.
 const LISTED: usize = 200;
@@ -39,7 +39,11 @@ struct RuleRow {
     others: String,
 }
 
-pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
+pub(super) async fn page(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    query: &str,
+) -> Result<AdminAnswer, RequestRefusal> {
     let report = place.handler.rules().await?;
     let (shown, next) = after(&report.rules, query, LISTED, |rule| &rule.name);
     let page = RulesPage {

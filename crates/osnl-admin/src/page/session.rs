@@ -18,12 +18,12 @@ const MOST: usize = 64;
 /// The sessions of an endpoint, in memory: they end with the process.
 pub(super) struct Sessions {
     random: SystemRandom,
-    live: Mutex<Vec<Session>>,
+    live: Mutex<Vec<PageSession>>,
     /// For callers that need no session: a client certificate, a Unix socket, a header with the token.
     own_csrf: String,
 }
 
-struct Session {
+struct PageSession {
     /// The digest of the cookie's value: comparing it tells nothing about the value.
     digest: [u8; 32],
     csrf: String,
@@ -48,7 +48,7 @@ impl Sessions {
         if live.len() >= MOST {
             live.remove(0);
         }
-        live.push(Session { digest: digest(&value), csrf, ends: Instant::now() + LIFE });
+        live.push(PageSession { digest: digest(&value), csrf, ends: Instant::now() + LIFE });
         Ok(value)
     }
 

@@ -4,8 +4,8 @@ use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{RequestRefusal, UnmatchedPage, UnmatchedRow};
 
-use super::{Caller, Frame, Place, bad, html, text};
-use crate::answer::Answer;
+use super::{Frame, PageCaller, PageContext, bad, html, text};
+use crate::answer::AdminAnswer;
 
 /// Messages of a page.
 const LISTED: usize = 50;
@@ -16,14 +16,14 @@ struct MessagesPage {
     frame: Frame,
     keep: u32,
     with_bodies: bool,
-    rows: Vec<MessageRow>,
+    rows: Vec<UnmatchedLine>,
     /// Whether this is not the first page.
     is_behind: bool,
     /// The query of the next page.
     next: Option<String>,
 }
 
-struct MessageRow {
+struct UnmatchedLine {
     number: u64,
     age: String,
     event_type: String,
@@ -34,7 +34,11 @@ struct MessageRow {
     queue: String,
 }
 
-pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, RequestRefusal> {
+pub(super) async fn page(
+    place: PageContext<'_>,
+    caller: &PageCaller,
+    query: &str,
+) -> Result<AdminAnswer, RequestRefusal> {
     let before = text::field(query.as_bytes(), "before").map(|before| before.parse::<u64>());
     let before = before.transpose().map_err(|_| bad("before: not the number of a message"))?;
     let found: UnmatchedPage = place.handler.unmatched(before, LISTED).await?;
@@ -42,14 +46,14 @@ pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Resu
         frame: Frame::new(place, caller, "Unmatched messages", "/unmatched"),
         keep: found.keep,
         with_bodies: found.with_bodies,
-        rows: found.messages.iter().map(MessageRow::new).collect(),
+        rows: found.messages.iter().map(UnmatchedLine::new).collect(),
         is_behind: before.is_some(),
         next: found.next.map(|next| format!("before={next}")),
     };
     Ok(html(StatusCode::OK, &page))
 }
 
-impl MessageRow {
+impl UnmatchedLine {
     fn new(row: &UnmatchedRow) -> Self {
         let text = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), text::cell);
         Self {

@@ -8,7 +8,7 @@ use osnl::daemon::Daemon;
 use osnl::journal::memory::{MemoryJournal, MemoryLimits};
 use osnl::metrics::Counters;
 use osnl::native::{AdminAddress, AdminConf, Sources, load_texts};
-use osnl_admin::{Endpoint, StartError};
+use osnl_admin::{AdminEndpoint, AdminStartError};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -41,12 +41,15 @@ impl RunningEndpoint {
         Self::try_start(&conf(lines)).await.unwrap()
     }
 
-    pub(crate) async fn try_start(conf: &AdminConf) -> Result<Self, StartError> {
+    pub(crate) async fn try_start(conf: &AdminConf) -> Result<Self, AdminStartError> {
         Self::with(conf, handler(&Arc::default())).await
     }
 
-    pub(crate) async fn with(conf: &AdminConf, handler: Arc<ControlHandler>) -> Result<Self, StartError> {
-        let bound = Endpoint::bind(conf, handler).await?;
+    pub(crate) async fn with(
+        conf: &AdminConf,
+        handler: Arc<ControlHandler>,
+    ) -> Result<Self, AdminStartError> {
+        let bound = AdminEndpoint::bind(conf, handler).await?;
         let address = match (&conf.listen, bound.address()) {
             (AdminAddress::Tcp(_), Some(address)) => address,
             _ => ([0, 0, 0, 0], 0).into(),

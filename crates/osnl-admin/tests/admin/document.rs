@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use osnl::control as of;
-use osnl_admin::api::{Form, OPENAPI, ROUTES};
+use osnl_admin::api::{OPENAPI, ROUTES, ValueForm};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor, value::Error};
 use serde_json::Value;
 
@@ -23,10 +23,10 @@ fn the_document_has_every_address_with_its_options_and_no_other() {
                 .map(|parameter| {
                     let schema = &parameter["schema"];
                     let form = match (schema["type"].as_str(), schema["items"]["type"].as_str()) {
-                        (Some("array"), Some("integer")) => Form::Numbers,
-                        (Some("array"), _) => Form::Texts,
-                        (Some("integer"), _) => Form::Number,
-                        _ => Form::Text,
+                        (Some("array"), Some("integer")) => ValueForm::Numbers,
+                        (Some("array"), _) => ValueForm::Texts,
+                        (Some("integer"), _) => ValueForm::Number,
+                        _ => ValueForm::Text,
                     };
                     (parameter["name"].as_str().unwrap().to_owned(), format!("{form:?}"))
                 })

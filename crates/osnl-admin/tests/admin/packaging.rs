@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use osnl::control::{ProblemKind, ProblemSeverity};
-use osnl_admin::metrics::{FAMILIES, Format, MetricKind, render, table};
+use osnl_admin::metrics::{FAMILIES, MetricKind, MetricsFormat, render, table};
 use regex::Regex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -46,7 +46,7 @@ fn samples() -> Vec<(String, Vec<&'static str>)> {
 
 /// The labels whose values are words of ours, with all of them.
 fn words() -> BTreeMap<&'static str, BTreeSet<String>> {
-    let text = render(&measurements(2, 1), None, Format::Prometheus);
+    let text = render(&measurements(2, 1), None, MetricsFormat::Prometheus);
     let label = Regex::new(r#"\b(state|result|outcome|kind)="([^"]*)""#).unwrap();
     let mut words: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
     for found in label.captures_iter(&text) {

@@ -11,7 +11,7 @@ use osnl::control::{
 };
 use osnl::journal::sqlite::RowState;
 use osnl::metrics::Counters;
-use osnl_admin::metrics::{FAMILIES, Format, MetricKind, Process, render};
+use osnl_admin::metrics::{FAMILIES, MetricKind, MetricsFormat, ProcessNumbers, render};
 use osnl_core::attempt::{Completion, ErrorClass};
 use osnl_core::metrics::{StreamKind, StreamState};
 use osnl_model::Notification;
@@ -98,8 +98,8 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
 
 #[test]
 fn promtool_finds_nothing_wrong_with_any_metric() {
-    let process = Process::read().unwrap();
-    let text = render(&measurements(2, 2), Some(&process), Format::Prometheus);
+    let process = ProcessNumbers::read().unwrap();
+    let text = render(&measurements(2, 2), Some(&process), MetricsFormat::Prometheus);
     for family in FAMILIES {
         let sample = match family.kind {
             MetricKind::Histogram => format!("\n{}_bucket{{", family.name),
@@ -123,6 +123,6 @@ fn promtool_finds_nothing_wrong_with_any_metric() {
 #[test]
 fn a_thousand_rules_and_a_hundred_actions_take_less_than_300_kib() {
     let measured = measurements(100, 1000);
-    let text = render(&measured, None, Format::OpenMetrics);
+    let text = render(&measured, None, MetricsFormat::OpenMetrics);
     assert!(text.len() < 300 * 1024, "{} bytes", text.len());
 }

@@ -24,7 +24,7 @@ use osnl::action::http::HttpOptions;
 use osnl::control::{ControlClient, ControlRequest, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
 use osnl::native::{self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser};
-use osnl_admin::{Endpoint, Exporter};
+use osnl_admin::{AdminEndpoint, Exporter};
 use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};
 use osnl_transport::Thorough;
 
@@ -215,7 +215,7 @@ fn startable(looked: AnyConf, http: &HttpOptions) -> Result<AnyConf, ConfRefusal
 /// The refusals of the admin endpoint and of the export of traces.
 fn unbound(loaded: &LoadedConf, http: &HttpOptions) -> Vec<ConfigError> {
     let (admin, otlp) = (&loaded.conf.admin, &loaded.conf.otlp);
-    let admin = admin.as_ref().and_then(|conf| Endpoint::check(conf).err());
+    let admin = admin.as_ref().and_then(|conf| AdminEndpoint::check(conf).err());
     let admin = admin.map(|refused| loaded.refusal_of_section("admin", &refused.to_string()));
     let otlp = otlp.as_ref().and_then(|conf| Exporter::check(conf, http).err());
     let otlp = otlp.map(|refused| loaded.refusal_of_section("otlp", &refused.to_string()));

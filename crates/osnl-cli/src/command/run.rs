@@ -12,7 +12,7 @@ use osnl::control::ControlHandler;
 use osnl::daemon::Daemon;
 use osnl::metrics::Counters;
 use osnl::native::{self, AdminConf, DriverError, LoadedConf, LogFormat, Native, OtlpConf, Sources};
-use osnl_admin::{Endpoint, Exporter, StartError};
+use osnl_admin::{AdminEndpoint, AdminStartError, Exporter};
 use osnl_config::{LogFile, duration};
 
 use super::k2hr3_osnl::filter;
@@ -106,10 +106,10 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
             Err(error) => {
                 files::complain(&format!("[admin] {error}"));
                 return Ok(match error {
-                    StartError::Listen { .. } | StartError::NotASocket(_) | StartError::Random => {
-                        Exit::Unavailable
-                    }
-                    StartError::Tls(_) => Exit::Config,
+                    AdminStartError::Listen { .. }
+                    | AdminStartError::NotASocket(_)
+                    | AdminStartError::Random => Exit::Unavailable,
+                    AdminStartError::Tls(_) => Exit::Config,
                 });
             }
         };
@@ -169,9 +169,9 @@ async fn with_admin(
     daemon: Daemon,
     handler: Arc<ControlHandler>,
     conf: Option<&AdminConf>,
-) -> Result<Daemon, StartError> {
+) -> Result<Daemon, AdminStartError> {
     let Some(conf) = conf else { return Ok(daemon) };
-    let bound = Endpoint::bind(conf, handler).await?;
+    let bound = AdminEndpoint::bind(conf, handler).await?;
     Ok(daemon.serving("admin endpoint", Box::new(|end| Box::pin(bound.run(end)))))
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use osnl_admin::api::{Form, ROUTES};
+use osnl_admin::api::{ROUTES, ValueForm};
 use osnl_testkit::{Authority, Identity, Notice, Protocols, Raw, Reply, TlsSink, closed_port};
 use serde_json::{Value, json};
 
@@ -258,15 +258,15 @@ fn each_answer_of_a_daemon_is_what_the_document_describes() {
 
 /// Each option of each list, a page and the next one, each entry, and what is not there.
 fn lists_and_their_entries(api: &mut Api) {
-    let value = |name: &str, form: Form| match (name, form) {
+    let value = |name: &str, form: ValueForm| match (name, form) {
         ("limit", _) => "1",
         ("status", _) => "4xx",
         ("state", _) => "dead",
         ("order", _) => "newest",
         ("since" | "until", _) => "2026-01-01T00:00:00Z",
-        ("id", Form::Texts) | ("after", Form::Text) => "1.0",
-        (_, Form::Number | Form::Numbers) => "1",
-        (_, Form::Text | Form::Texts) => "x",
+        ("id", ValueForm::Texts) | ("after", ValueForm::Text) => "1.0",
+        (_, ValueForm::Number | ValueForm::Numbers) => "1",
+        (_, ValueForm::Text | ValueForm::Texts) => "x",
     };
     for route in ROUTES.iter().filter(|route| !route.changes() && !route.path.contains('{')) {
         for (name, _, form) in route.query {
