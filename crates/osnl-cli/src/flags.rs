@@ -66,7 +66,7 @@ pub(crate) struct PatienceArgs {
 
 /// The form of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum OutputFormat {
     #[default]
     Text,
     Json,
@@ -76,8 +76,8 @@ pub(crate) enum Format {
 #[derive(Debug, Args)]
 pub(crate) struct FormatArgs {
     /// text for people, json for scripts
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) format: OutputFormat,
 }
 
 /// The time of arrival.

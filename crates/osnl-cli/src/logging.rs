@@ -49,13 +49,13 @@ pub(crate) use self::line::logger;
 
 /// The destination of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Destination {
+pub(crate) enum LogDestination {
     Stderr,
     /// Appended to.
     File(PathBuf),
 }
 
-impl fmt::Display for Destination {
+impl fmt::Display for LogDestination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stderr => f.write_str("standard error"),
@@ -66,8 +66,8 @@ impl fmt::Display for Destination {
 
 /// The arguments of [`start`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
-    pub(crate) destination: Destination,
+pub(crate) struct LogSettings {
+    pub(crate) destination: LogDestination,
     /// Level of our own lines.
     pub(crate) ours: LevelFilter,
     /// Level of the libraries' lines.
@@ -88,7 +88,7 @@ pub(crate) enum Style {
     OssWatcher,
 }
 
-impl Settings {
+impl LogSettings {
     fn rotation(&self) -> LogRotation {
         match self.style {
             Style::K2hr3Osnl => LogRotation::AtMidnight { keep: 31 },
@@ -140,20 +140,20 @@ const OURS: [&str; 15] = [
 /// At the end of the program what waits for stderr has this long to get there.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-static OUTPUT: OnceLock<Output> = OnceLock::new();
+static OUTPUT: OnceLock<LogOutput> = OnceLock::new();
 
 /// Starts logging; called once.
 ///
 /// # Errors
 /// The log file cannot be opened.
-pub(crate) fn start(settings: &Settings) -> io::Result<()> {
+pub(crate) fn start(settings: &LogSettings) -> io::Result<()> {
     let file = match &settings.destination {
-        Destination::Stderr => None,
-        Destination::File(path) => Some(LogWriter::open(path, settings.rotation(), &Zoned::now())?),
+        LogDestination::Stderr => None,
+        LogDestination::File(path) => Some(LogWriter::open(path, settings.rotation(), &Zoned::now())?),
     };
     let file = Mutex::new(file);
     let stderr = Background::start(io::stderr())?;
-    let output = OUTPUT.get_or_init(|| Output {
+    let output = OUTPUT.get_or_init(|| LogOutput {
         stderr,
         file,
         priorities: stderr_is_the_journal(),
@@ -164,7 +164,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<()> {
     let (levels, handle) = reload::Layer::new(settings.levels());
     // Called once.
     let _ = change::LEVELS.set(handle);
-    let lines = Lines { output, style: settings.style };
+    let lines = LogLines { output, style: settings.style };
     tracing_subscriber::registry().with(levels).with(lines).init();
     Ok(())
 }
@@ -207,7 +207,7 @@ fn stderr_is_the_journal() -> bool {
     stderr.metadata().is_ok_and(|is| stream == format!("{}:{}", is.dev(), is.ino()))
 }
 
-struct Output {
+struct LogOutput {
     stderr: Background,
     file: Mutex<Option<LogWriter>>,
     /// Lines on stderr begin with the journal's priorities.
@@ -228,7 +228,7 @@ fn journald(style: Style) -> Option<Journald> {
     }
 }
 
-impl Output {
+impl LogOutput {
     fn is_without_file(&self) -> bool {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
@@ -263,12 +263,12 @@ impl Output {
 }
 
 /// The subscriber of `tracing`.
-struct Lines {
-    output: &'static Output,
+struct LogLines {
+    output: &'static LogOutput,
     style: Style,
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl<S: Subscriber> Layer<S> for LogLines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let (level, target) = (*event.metadata().level(), event.metadata().target());
         let is_json = self.output.is_json.load(Ordering::Relaxed);

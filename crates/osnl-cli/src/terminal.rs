@@ -25,7 +25,7 @@ use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 pub(crate) use self::keys::{Input, Key, Keyboard};
-pub(crate) use self::paint::{Span, Tone, cell, pad, paint, width, wrap};
+pub(crate) use self::paint::{Tone, TonedText, cell, pad, paint, width, wrap};
 pub(crate) use self::size::{Size, drawable, size};
 
 /// The second screen, and no cursor in it.

@@ -10,7 +10,7 @@ use super::asking::{NoAnswer, Respondent, age, clean, print, print_json, print_t
 use super::deliveries::asks;
 use super::status;
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 pub(crate) fn run(args: &ActionsArgs) -> Exit {
     let done = match &args.command {
@@ -29,8 +29,8 @@ pub(crate) fn run(args: &ActionsArgs) -> Exit {
 fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
     let status: Status = Respondent::of(&args.place)?.ask(&ControlRequest::Status {})?;
     Ok(match args.format.format {
-        Format::Json => print_json(&status.targets),
-        Format::Text => print_tinted(&status::targets(&status), status::tint),
+        OutputFormat::Json => print_json(&status.targets),
+        OutputFormat::Text => print_tinted(&status::targets(&status), status::tint),
     })
 }
 
@@ -39,8 +39,8 @@ fn probe(args: &OneActionArgs) -> Result<Exit, NoAnswer> {
     let request = ControlRequest::Probe { action: args.action.clone(), by: asks() };
     let probed: ProbeResult = Respondent::of(&args.place)?.ask(&request)?;
     let printed = match args.format.format {
-        Format::Json => print_json(&probed),
-        Format::Text => print(&said(&probed)),
+        OutputFormat::Json => print_json(&probed),
+        OutputFormat::Text => print(&said(&probed)),
     };
     Ok(match printed {
         Exit::Done if probed.status != "ok" => Exit::Failed,
@@ -71,7 +71,7 @@ fn said(probed: &ProbeResult) -> String {
 /// Pauses or resumes, and says what came of it.
 pub(super) fn pause(args: &OneActionArgs, request: &ControlRequest) -> Result<Exit, NoAnswer> {
     let paused: PauseResult = Respondent::of(&args.place)?.ask(request)?;
-    if args.format.format == Format::Json {
+    if args.format.format == OutputFormat::Json {
         return Ok(print_json(&paused));
     }
     let action = clean(&paused.action).into_owned();

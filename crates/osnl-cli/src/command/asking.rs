@@ -24,12 +24,12 @@ use crate::terminal;
 pub(super) struct NoAnswer {
     pub(super) exit: Exit,
     message: String,
-    cause: Cause,
+    cause: NoAnswerCause,
 }
 
 /// The cause of a missing answer, as far as a caller decides by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum NoAnswerCause {
     /// Neither a daemon nor a journal can answer.
     Nothing,
     /// This user may not ask, so the daemon may be well.
@@ -39,12 +39,12 @@ enum Cause {
 
 impl NoAnswer {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), cause: Cause::Other }
+        Self { exit, message: message.into(), cause: NoAnswerCause::Other }
     }
 
     /// Whether this user may not ask, so that nothing is known of the daemon.
     pub(super) fn is_forbidden(&self) -> bool {
-        self.cause == Cause::Forbidden
+        self.cause == NoAnswerCause::Forbidden
     }
 
     /// Why.
@@ -67,7 +67,8 @@ impl From<RequestRefusal> for NoAnswer {
             Code::BadRequest => Exit::Usage,
             Code::NotFound | Code::Unsupported => Exit::Failed,
         };
-        let cause = if refusal.code == Code::Forbidden { Cause::Forbidden } else { Cause::Other };
+        let cause =
+            if refusal.code == Code::Forbidden { NoAnswerCause::Forbidden } else { NoAnswerCause::Other };
         Self { cause, ..Self::new(exit, refusal.message) }
     }
 }
@@ -75,9 +76,11 @@ impl From<RequestRefusal> for NoAnswer {
 impl From<ReachError> for NoAnswer {
     fn from(error: ReachError) -> Self {
         let cause = match error {
-            ReachError::Nothing { .. } => Cause::Nothing,
-            ReachError::Forbidden(_) => Cause::Forbidden,
-            ReachError::Silent { .. } | ReachError::Hung(_) | ReachError::Socket { .. } => Cause::Other,
+            ReachError::Nothing { .. } => NoAnswerCause::Nothing,
+            ReachError::Forbidden(_) => NoAnswerCause::Forbidden,
+            ReachError::Silent { .. } | ReachError::Hung(_) | ReachError::Socket { .. } => {
+                NoAnswerCause::Other
+            }
         };
         Self { cause, ..Self::new(Exit::Unavailable, error.to_string()) }
     }
@@ -116,7 +119,7 @@ impl Respondent {
         match (Self::at(&Where { state_dir: folder.clone(), ..at }, place.patience), found) {
             (Ok(daemon @ Self::Daemon(..)), _) => Ok(daemon),
             (_, Err(error)) => Err(error),
-            (Err(error), Ok(_)) if error.cause != Cause::Nothing => Err(error),
+            (Err(error), Ok(_)) if error.cause != NoAnswerCause::Nothing => Err(error),
             (Ok(Self::File(_)) | Err(_), Ok(_)) => {
                 let socket = socket_path(&folder.unwrap_or_default());
                 let message = format!(

@@ -28,11 +28,11 @@ use osnl_admin::{AdminEndpoint, Exporter};
 use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};
 use osnl_transport::Thorough;
 
-use self::report::Report;
+use self::report::CheckReport;
 use super::sources::{self, AnyConf, ConfRefusal};
 use crate::app;
 use crate::exit::Exit;
-use crate::flags::{CheckArgs, Format, duration};
+use crate::flags::{CheckArgs, OutputFormat, duration};
 use crate::output;
 
 /// Something to say about the configuration, with its parts where they are known.
@@ -66,8 +66,8 @@ pub(crate) struct CheckRunArgs {
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) timeout: Duration,
     /// Print sentences, or one object of JSON
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: OutputFormat,
 }
 
 pub(crate) fn run(args: &CheckRunArgs) -> Exit {
@@ -90,8 +90,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         Ok(found) => found,
         Err(refused) => {
             match args.format {
-                Format::Text => sources::complain(&refused.to_string()),
-                Format::Json => {
+                OutputFormat::Text => sources::complain(&refused.to_string()),
+                OutputFormat::Json => {
                     output::print(&report::refused(&errors(refused)));
                 }
             }
@@ -106,7 +106,7 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     if !args.connect {
         warnings.extend(unusable_places(&native));
     }
-    let mut report = Report { explanation: native.explain(), warnings, trial, probes: None };
+    let mut report = CheckReport { explanation: native.explain(), warnings, trial, probes: None };
     if args.connect {
         let thorough = if args.declare { Thorough::Does } else { Thorough::Asks };
         let daemon = own_daemon(&native, is_legacy);
@@ -122,8 +122,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         }
     }
     let printed = match args.format {
-        Format::Text => output::print_tinted(&report.text(), report::tint),
-        Format::Json => output::print(&report.json()),
+        OutputFormat::Text => output::print_tinted(&report.text(), report::tint),
+        OutputFormat::Json => output::print(&report.json()),
     };
     let failed = report.probes.iter().flatten().any(|probe| probe.verdict == ProbeVerdict::Failed);
     match (failed, report.trial.hopeless.is_empty()) {

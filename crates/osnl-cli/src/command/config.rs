@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::sources::{self, AnyConf};
 use crate::exit::Exit;
-use crate::flags::{CheckArgs, Format};
+use crate::flags::{CheckArgs, OutputFormat};
 use crate::output;
 use crate::terminal::Tone;
 
@@ -34,8 +34,8 @@ pub(crate) struct ConfigShowArgs {
     #[arg(long)]
     pub(crate) show_secrets: bool,
     /// text: one osnl.conf, merged from all sources; json for scripts
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: OutputFormat,
 }
 
 /// The flags of `osnl config reference`.
@@ -79,8 +79,8 @@ pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
         });
     match document {
         Ok(document) => match args.format {
-            Format::Text => output::print_tinted(&document.text(args.show_secrets), tint),
-            Format::Json => {
+            OutputFormat::Text => output::print_tinted(&document.text(args.show_secrets), tint),
+            OutputFormat::Json => {
                 let shown = if args.show_secrets { document } else { document.hidden() };
                 output::print(&format!("{}\n", values(&shown)))
             }

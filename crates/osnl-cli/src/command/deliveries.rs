@@ -15,7 +15,7 @@ use super::asking::{NoAnswer, Respondent, clean, print, print_json};
 use super::confirm::agreed;
 use super::progress::Display;
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 pub(crate) fn run(args: &DeliveriesArgs) -> Exit {
     asked(&args.command).unwrap_or_else(|error| error.complain())
@@ -80,8 +80,8 @@ fn change(
         respondent.ask_telling(&request, &|progress| display.show(progress))?
     };
     let printed = match args.format.format {
-        Format::Json => print_json(&changes),
-        Format::Text => print(&changed(&request, &changes)),
+        OutputFormat::Json => print_json(&changes),
+        OutputFormat::Text => print(&changed(&request, &changes)),
     };
     Ok(if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed })
 }

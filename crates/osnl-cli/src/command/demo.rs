@@ -55,20 +55,20 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::args::DemoArgs;
 use self::args::DemoScenario;
-use self::broker::Broker;
+use self::broker::DemoBroker;
 use self::cloud::DemoCloud;
 use self::parts::{Assembly, DemoParts};
 use self::play::{DemoSpeed, Play};
 use self::recording::Recording;
 use self::scenario::Scenario;
 use self::screen::{Picture, Screen};
-use self::stand_in::{Host, Hosts, StandIn};
+use self::stand_in::{StandIn, StandInHost, StandInHosts};
 use self::story::Story;
-use self::summary::{DemoEnd, Figures, Summary};
-use self::voice::{Tone, Voice};
+use self::summary::{DemoEnd, Summary, SummaryFigures};
+use self::voice::{DemoVoice, Tone};
 use crate::app;
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 /// The length of the demo on a terminal, without `--rate`.
 const SHOW: Duration = Duration::from_secs(5);
@@ -97,13 +97,13 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = crate::terminal::coloured() || (args.screen.is_some() && !no_colour);
     let (screen, voice) = match args.format {
-        Format::Json => (None, Voice::Json { since: Instant::now() }),
-        Format::Text => match Screen::on_stdout(args.screen, colour) {
+        OutputFormat::Json => (None, DemoVoice::Json { since: Instant::now() }),
+        OutputFormat::Text => match Screen::on_stdout(args.screen, colour) {
             Some(screen) => {
                 let voice = screen.voice();
                 (Some(screen), voice)
             }
-            None => (None, Voice::Plain { colour }),
+            None => (None, DemoVoice::Plain { colour }),
         },
     };
     let pace = match args.rate {
@@ -116,7 +116,7 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
 
     let cloud = DemoCloud::new(args.seed, Recording::built_in()?);
     let url = args.transport_url.as_ref().map(|url| url.expose());
-    let broker = Broker::open(url, &cloud.exchanges()).await?;
+    let broker = DemoBroker::open(url, &cloud.exchanges()).await?;
     let story = Arc::new(Story::new(voice));
     events::start(&story);
     let (played, queues) = match Demo::new(scenario, args, cloud, &broker, story.clone()).await {
@@ -132,7 +132,7 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
     summary.waiting = waiting?;
     summary.ok &= summary.waiting == 0;
     if screen.is_some() {
-        story.go_on_with(Voice::Plain { colour });
+        story.go_on_with(DemoVoice::Plain { colour });
     }
     story.summary(&summary);
     Ok(match summary.end {
@@ -145,7 +145,7 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
 /// Everything, before the first event.
 struct Demo<'a> {
     scenario: Scenario,
-    broker: &'a Broker,
+    broker: &'a DemoBroker,
     cloud: DemoCloud,
     story: Arc<Story>,
     target: StandIn,
@@ -158,13 +158,13 @@ impl<'a> Demo<'a> {
         scenario: Scenario,
         args: &DemoArgs,
         cloud: DemoCloud,
-        broker: &'a Broker,
+        broker: &'a DemoBroker,
         story: Arc<Story>,
     ) -> anyhow::Result<Self> {
         // Its tasks end with the runtime; those that follow a receipt end before their listener does.
         let tasks = TaskTracker::new();
         let hosts = cloud.servers().iter().map(|server| {
-            (server.cuk.clone(), Host { name: server.name.clone(), addresses: server.addresses() })
+            (server.cuk.clone(), StandInHost { name: server.name.clone(), addresses: server.addresses() })
         });
         let fails = (args.fail, args.seed ^ FAULTS);
         let target = StandIn::start(scenario, hosts.collect(), fails, &story, &tasks).await?;
@@ -185,7 +185,7 @@ impl<'a> Demo<'a> {
 
         let shutdown = Shutdown::new();
         let mut begin = Instant::now();
-        let (mut interrupted, over) = (Stop::new()?, CancellationToken::new());
+        let (mut interrupted, over) = (StopSignals::new()?, CancellationToken::new());
         let telling = async {
             let everything = async {
                 for state in &mut listening {
@@ -257,15 +257,15 @@ impl<'a> Demo<'a> {
 
 /// Whether the target holds the expected addresses, by the server's id. The inventory knows an address only from the
 /// event of a new server, so its hosts are compared.
-fn is_right(scenario: Scenario, hosts: &Hosts, expected: &BTreeMap<String, Vec<String>>) -> bool {
-    let same = |(id, host): (&String, &Host)| expected.get(id) == Some(&host.addresses);
+fn is_right(scenario: Scenario, hosts: &StandInHosts, expected: &BTreeMap<String, Vec<String>>) -> bool {
+    let same = |(id, host): (&String, &StandInHost)| expected.get(id) == Some(&host.addresses);
     hosts.keys().eq(expected.keys()) && (!scenario.has_registration() || hosts.iter().all(same))
 }
 
 /// The signals that end the demo. SIGHUP is one: the terminal has gone.
-struct Stop([Signal; 3]);
+struct StopSignals([Signal; 3]);
 
-impl Stop {
+impl StopSignals {
     fn new() -> std::io::Result<Self> {
         let [interrupt, terminate, hangup] =
             [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
@@ -282,9 +282,9 @@ impl Stop {
     }
 }
 
-fn figures(story: &Story, counters: &Counters) -> Figures {
+fn figures(story: &Story, counters: &Counters) -> SummaryFigures {
     let (published, elsewhere, acknowledged) = story.counts();
-    Figures {
+    SummaryFigures {
         published,
         elsewhere,
         received: counters.received.get(),
@@ -300,7 +300,7 @@ fn figures(story: &Story, counters: &Counters) -> Figures {
     }
 }
 
-fn introduce(scenario: Scenario, story: &Story, target: &StandIn, broker: &Broker, args: &DemoArgs) {
+fn introduce(scenario: Scenario, story: &Story, target: &StandIn, broker: &DemoBroker, args: &DemoArgs) {
     story.text(&format!(
         "{}\n{} of them go through the real parts of osnl. The target is a stand-in, the broker is {}.",
         scenario.introduction(),

@@ -23,10 +23,11 @@ use serde_json::{Value, json};
 
 pub(crate) use self::args::ExplainArgs;
 use super::saved_events::{
-    self, KeptEvents, Out, Refusal, about, about_json, masked, tint, verdict, verdict_json, would, would_json,
+    self, KeptEvents, SavedEventsRefusal, StandardOutput, about, about_json, masked, tint, verdict,
+    verdict_json, would, would_json,
 };
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 pub(crate) fn run(args: &ExplainArgs) -> Exit {
     if let Some(rules) = &args.rules {
@@ -37,14 +38,18 @@ pub(crate) fn run(args: &ExplainArgs) -> Exit {
     saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| look(args, conf))
 }
 
-fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
+fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {
     if args.counts || args.unmatched.is_some() {
         say_of_which_daemon(conf);
     }
     if args.counts {
         return counts::show(args, &ring_place(conf)?);
     }
-    let mut out = if args.format == Format::Text { Out::tinted(tint) } else { Out::plain() };
+    let mut out = if args.format == OutputFormat::Text {
+        StandardOutput::tinted(tint)
+    } else {
+        StandardOutput::plain()
+    };
     let (mut seen, mut fired, mut dead) = (0_u64, 0_u64, 0_usize);
     for (name, subject) in subjects(args, conf)? {
         let mut verdicts = explain(conf, &subject, args.listener.as_deref());
@@ -54,13 +59,13 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
         fired += u64::from(verdicts.iter().any(|verdict| verdict.ruling.fires()));
         dead += verdicts.iter().map(RuleVerdict::dead_letter_count).sum::<usize>();
         match args.format {
-            Format::Text => out.line(&text(&name, &subject, &verdicts)),
-            Format::Json => out.json(object(&name, &subject, &verdicts)),
+            OutputFormat::Text => out.line(&text(&name, &subject, &verdicts)),
+            OutputFormat::Json => out.json(object(&name, &subject, &verdicts)),
         }
     }
     if seen == 0 {
         saved_events::say("there is no such event");
-    } else if args.format == Format::Text && seen > 1 {
+    } else if args.format == OutputFormat::Text && seen > 1 {
         out.line(&format!("{fired} of {seen} events match a rule"));
     }
     match dead {
@@ -74,7 +79,7 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
 }
 
 /// Returns the events to explain, by name.
-fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedEvent)>, Refusal> {
+fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedEvent)>, SavedEventsRefusal> {
     if let Some(wanted) = &args.unmatched {
         let found = ring(conf)?;
         let mut found: Vec<_> =
@@ -113,7 +118,7 @@ fn say_of_which_daemon(conf: &Native) {
 }
 
 /// Returns the messages that no rule matched, from the daemon.
-fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, Refusal> {
+fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, SavedEventsRefusal> {
     let journal = ring_place(conf)?;
     unmatched::read(&journal, usize::MAX).map_err(|error| {
         let file = masked(&journal.display().to_string());
@@ -123,7 +128,7 @@ fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, Refusal> {
 }
 
 /// Returns the file beside which the daemon of this machine writes messages that no rule matched.
-fn ring_place(conf: &Native) -> Result<PathBuf, Refusal> {
+fn ring_place(conf: &Native) -> Result<PathBuf, SavedEventsRefusal> {
     match &conf.journal {
         JournalConf::Shared(_) => {
             let place = conf.shared_place();

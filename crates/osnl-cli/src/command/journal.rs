@@ -31,7 +31,7 @@ use super::saved_events::time;
 use super::sources;
 use crate::app;
 use crate::exit::Exit;
-use crate::flags::{Format, FormatArgs};
+use crate::flags::{FormatArgs, OutputFormat};
 
 /// Deliveries that a text names; JSON has all.
 const NAMED: usize = 10;
@@ -64,14 +64,14 @@ fn backup(args: &BackupArgs) -> Result<Exit, NoAnswer> {
 
 fn verify(args: &VerifyArgs) -> Result<Exit, NoAnswer> {
     let (name, report_of, remedy) = match place(&args.journal)? {
-        Place::File(journal) => {
+        JournalLocation::File(journal) => {
             let display = Display::cancelling("events");
             let observer = display.observer(|progress| progress);
             let found = upkeep::verify(&journal, &observer).map_err(refused)?;
             let remedy = "stop osnl and restore a backup, or move the file away and keep it";
             (journal.display().to_string(), found, remedy)
         }
-        Place::Shared(options) => {
+        JournalLocation::Shared(options) => {
             let display = Display::cancelling("events");
             let observer = display.observer(|progress| progress);
             let found = app::block_on(options.database.verify(&options, observer))
@@ -190,7 +190,7 @@ fn restored_text(journal: &Path, restored: &RestoreReport) -> String {
 }
 
 /// The place of a journal.
-enum Place {
+enum JournalLocation {
     File(PathBuf),
     Shared(Box<SharedOptions>),
 }
@@ -198,8 +198,8 @@ enum Place {
 /// The journal's file, by its name or by the configuration.
 fn file(args: &JournalFileArgs) -> Result<PathBuf, NoAnswer> {
     match place(args)? {
-        Place::File(file) => Ok(file),
-        Place::Shared(options) => {
+        JournalLocation::File(file) => Ok(file),
+        JournalLocation::Shared(options) => {
             let database = options.shown;
             let why = format!(
                 "[journal] connection is {database}, which has no file: back it up with the database's own means, such as \
@@ -211,15 +211,15 @@ fn file(args: &JournalFileArgs) -> Result<PathBuf, NoAnswer> {
 }
 
 /// The journal, by the name of its file or by the configuration.
-fn place(args: &JournalFileArgs) -> Result<Place, NoAnswer> {
+fn place(args: &JournalFileArgs) -> Result<JournalLocation, NoAnswer> {
     if let Some(file) = &args.journal {
-        return Ok(Place::File(std::path::absolute(file).unwrap_or_else(|_| file.clone())));
+        return Ok(JournalLocation::File(std::path::absolute(file).unwrap_or_else(|_| file.clone())));
     }
     let loaded = native::load(&sources::of(&args.sources))
         .map_err(|errors| NoAnswer::new(Exit::Config, errors.to_string()))?;
     match loaded.conf.journal {
-        JournalConf::Sqlite(options) => Ok(Place::File(options.path)),
-        JournalConf::Shared(options) => Ok(Place::Shared(Box::new(options))),
+        JournalConf::Sqlite(options) => Ok(JournalLocation::File(options.path)),
+        JournalConf::Shared(options) => Ok(JournalLocation::Shared(Box::new(options))),
         JournalConf::Memory => {
             Err(NoAnswer::new(Exit::Config, "[journal] connection is memory://, which has no file"))
         }
@@ -253,8 +253,8 @@ fn in_mib(display: &Display) -> Observer {
 
 fn report(format: &FormatArgs, text: &str, value: impl FnOnce() -> Value) -> Exit {
     match format.format {
-        Format::Text => print(text),
-        Format::Json => print_json(&value()),
+        OutputFormat::Text => print(text),
+        OutputFormat::Json => print_json(&value()),
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};
 use crate::exit::Exit;
-use crate::logging::{self, Destination};
+use crate::logging::{self, LogDestination};
 use crate::output;
 
 /// The manual's name, and the one that the RPM installs; from the root.
@@ -136,13 +136,13 @@ fn default_path(root: &Path) -> PathBuf {
 
 fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
     let destination = match (&args.log_file, &conf.log_file) {
-        (Some(path), _) => Destination::File(path.into()),
-        (None, LogFile::Path(path)) => Destination::File(path.clone()),
-        (None, LogFile::Stderr) => Destination::Stderr,
+        (Some(path), _) => LogDestination::File(path.into()),
+        (None, LogFile::Path(path)) => LogDestination::File(path.clone()),
+        (None, LogFile::Stderr) => LogDestination::Stderr,
     };
     let ours = args.debug_level.map_or(filter(conf.debug_level), LevelFlag::filter);
     let libraries = args.libs_debug_level.map_or(filter(conf.libs_debug_level), LevelFlag::filter);
-    let settings = logging::Settings { destination, ours, libraries, style: logging::Style::K2hr3Osnl };
+    let settings = logging::LogSettings { destination, ours, libraries, style: logging::Style::K2hr3Osnl };
     logging::start(&settings).map_err(|error: io::Error| {
         anyhow::anyhow!(
             "{}: {error}; name another one with log_file or -f, or give this user write access",

@@ -14,7 +14,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};
 use crate::exit::Exit;
-use crate::logging::{self, Destination, Settings, Style};
+use crate::logging::{self, LogDestination, LogSettings, Style};
 use crate::output;
 
 /// The flags of oss_watcher 2015.1.
@@ -71,11 +71,11 @@ fn load(args: &OssWatcherArgs) -> Result<LoadedConf, ConfigErrors> {
 fn start(loaded: &LoadedConf) -> anyhow::Result<Exit> {
     let native = &loaded.native.conf;
     let destination = match &native.log_file {
-        LogFile::Path(path) => Destination::File(path.clone()),
-        LogFile::Stderr => Destination::Stderr,
+        LogFile::Path(path) => LogDestination::File(path.clone()),
+        LogFile::Stderr => LogDestination::Stderr,
     };
     let (ours, libraries, style) = (LevelFilter::INFO, LevelFilter::WARN, Style::OssWatcher);
-    logging::start(&Settings { destination: destination.clone(), ours, libraries, style }).map_err(
+    logging::start(&LogSettings { destination: destination.clone(), ours, libraries, style }).map_err(
         |error| {
             anyhow::anyhow!(
                 "{destination}: {error}; name another one with log_file, or give this user write access"

@@ -25,7 +25,7 @@ use super::asking::{
 use super::confirm::agreed;
 use super::deliveries::asks;
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 use crate::output;
 use crate::terminal::{self, Tone};
 
@@ -45,8 +45,8 @@ fn list(args: &QuarantineListArgs) -> Result<Exit, NoAnswer> {
         ControlRequest::QuarantineList { filter: which(&args.which), after: args.after, limit: args.limit };
     let list: QuarantineList = Respondent::of(&args.ask.place)?.ask(&request)?;
     Ok(match args.ask.format.format {
-        Format::Json => print_json(&list),
-        Format::Text => {
+        OutputFormat::Json => print_json(&list),
+        OutputFormat::Text => {
             let is_filtered = which(&args.which) != WhichMessages::default();
             print_tinted(&listed(&list, is_filtered, terminal::columns()), tint)
         }
@@ -57,8 +57,8 @@ fn show(args: &QuarantineShowArgs) -> Result<Exit, NoAnswer> {
     let request = ControlRequest::QuarantineShow { id: args.id, raw: false };
     let show: QuarantineShow = Respondent::of(&args.ask.place)?.ask(&request)?;
     Ok(match args.ask.format.format {
-        Format::Json => print_json(&show),
-        Format::Text => print(&text(&show)),
+        OutputFormat::Json => print_json(&show),
+        OutputFormat::Text => print(&text(&show)),
     })
 }
 
@@ -107,10 +107,10 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
 }
 
 /// Prints which changes were made and which were not.
-fn printed(changes: &QuarantineChanges, what: &str, format: Format) -> Exit {
+fn printed(changes: &QuarantineChanges, what: &str, format: OutputFormat) -> Exit {
     let printed = match format {
-        Format::Json => print_json(changes),
-        Format::Text => print(&changed(changes, what)),
+        OutputFormat::Json => print_json(changes),
+        OutputFormat::Text => print(&changed(changes, what)),
     };
     if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed }
 }

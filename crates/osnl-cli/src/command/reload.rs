@@ -7,7 +7,7 @@ use osnl::daemon::ReloadRefusalReason;
 use super::asking::{NoAnswer, Respondent, print, print_json, short};
 use super::sources;
 use crate::exit::Exit;
-use crate::flags::{Format, FormatArgs, PlaceArgs};
+use crate::flags::{FormatArgs, OutputFormat, PlaceArgs};
 
 /// The flags of `osnl reload`.
 #[derive(Debug, Args)]
@@ -31,11 +31,11 @@ pub(crate) fn run(args: &ReloadArgs) -> Exit {
         Err(error) => return error.complain(),
     };
     let printed = match args.format.format {
-        Format::Text => {
+        OutputFormat::Text => {
             sources::complain(&reloaded.errors.join("\n"));
             print(&text(&reloaded))
         }
-        Format::Json => print_json(&reloaded),
+        OutputFormat::Json => print_json(&reloaded),
     };
     match (reloaded.reason, printed) {
         (None, printed) => printed,

@@ -30,12 +30,12 @@ pub(crate) use self::args::ReplayArgs;
 use self::daemon::ReplayDaemon;
 use super::progress::Display;
 use super::saved_events::{
-    self, KeptEvents, Out, Refusal, about, about_json, masked, time, tint, verdict, verdict_json, will,
-    would, would_json,
+    self, KeptEvents, SavedEventsRefusal, StandardOutput, about, about_json, masked, time, tint, verdict,
+    verdict_json, will, would, would_json,
 };
 use crate::app;
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
     saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| {
@@ -43,9 +43,13 @@ pub(crate) fn run(args: &ReplayArgs) -> Exit {
     })
 }
 
-fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
+fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {
     let daemon = if args.live { ready(conf, args)? } else { None };
-    let mut out = if args.format == Format::Text { Out::tinted(tint) } else { Out::plain() };
+    let mut out = if args.format == OutputFormat::Text {
+        StandardOutput::tinted(tint)
+    } else {
+        StandardOutput::plain()
+    };
     let mut planned = Vec::new();
     for (name, source) in sources(args, conf)? {
         let mut plan = replay::plan(conf, source, &args.rule, args.listener.as_deref());
@@ -53,8 +57,8 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
             plan.skip_delivered();
         }
         match args.format {
-            Format::Text => out.line(&text(&name, &plan, args.live)),
-            Format::Json => out.json(object(&name, &plan)),
+            OutputFormat::Text => out.line(&text(&name, &plan, args.live)),
+            OutputFormat::Json => out.json(object(&name, &plan)),
         }
         planned.push(plan);
     }
@@ -62,15 +66,15 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
         saved_events::say("there is no such event");
         return Ok(out.end(Exit::Failed));
     }
-    let sums = Sums::of(&planned);
+    let sums = ReplaySums::of(&planned);
     if !args.live || sums.deliveries == 0 {
         match args.format {
-            Format::Text => {
+            OutputFormat::Text => {
                 let next =
                     if args.live || sums.deliveries == 0 { "" } else { "; --live makes these deliveries" };
                 out.line(&format!("{}; nothing was changed{next}", sums.text("would create")));
             }
-            Format::Json => out.json(sums.json(None)),
+            OutputFormat::Json => out.json(sums.json(None)),
         }
         return Ok(out.end(if sums.deliveries > 0 { Exit::Done } else { Exit::Failed }));
     }
@@ -85,20 +89,20 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
         }
     };
     match args.format {
-        Format::Text => {
+        OutputFormat::Text => {
             let known =
                 if copies > 0 { format!(", {copies} were in the journal already") } else { String::new() };
             let new = appended - copies;
             let events = if new == 1 { "event" } else { "events" };
             out.line(&format!("{}; {new} {events} appended to the journal{known}", sums.text("created")));
         }
-        Format::Json => out.json(sums.json(Some((appended - copies, copies)))),
+        OutputFormat::Json => out.json(sums.json(Some((appended - copies, copies)))),
     }
     Ok(out.end(if appended > copies { Exit::Done } else { Exit::Failed }))
 }
 
 /// Refuses before anything is shown what cannot be done afterwards, and finds the daemon that has the journal.
-fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Refusal> {
+fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, SavedEventsRefusal> {
     if let JournalConf::Memory = conf.journal {
         saved_events::journal(conf)?;
     }
@@ -119,7 +123,7 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Refus
 }
 
 /// The events by name, in their order, each with what was done about it before.
-fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)>, Refusal> {
+fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)>, SavedEventsRefusal> {
     if args.file.is_empty() {
         let kept = args.pick.events(&KeptEvents::of(conf)?, args.limit, false)?;
         return Ok(kept
@@ -155,7 +159,11 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)
 const AT_ONCE: usize = 256;
 
 /// Returns the number of appended events, and the number of known ones among them.
-fn append(conf: &Native, planned: &[EventPlan], how: ReplaySettings) -> Result<(u64, u64), Refusal> {
+fn append(
+    conf: &Native,
+    planned: &[EventPlan],
+    how: ReplaySettings,
+) -> Result<(u64, u64), SavedEventsRefusal> {
     let options = match &conf.journal {
         JournalConf::Sqlite(options) => options,
         JournalConf::Shared(options) => {
@@ -193,7 +201,7 @@ fn append(conf: &Native, planned: &[EventPlan], how: ReplaySettings) -> Result<(
 
 /// The counts of a replay.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+struct ReplaySums {
     events: usize,
     firing: usize,
     deliveries: usize,
@@ -201,7 +209,7 @@ struct Sums {
     pending: usize,
 }
 
-impl Sums {
+impl ReplaySums {
     fn of(planned: &[EventPlan]) -> Self {
         let mut sums = Self { events: planned.len(), ..Self::default() };
         for plan in planned {
@@ -242,7 +250,7 @@ impl Sums {
 }
 
 #[expect(clippy::print_stderr, reason = "a question, beside the output")]
-fn agreed(sums: &Sums) -> bool {
+fn agreed(sums: &ReplaySums) -> bool {
     eprint!("{}; append them? [y/N] ", sums.text("would create"));
     let _ = std::io::stderr().flush();
     let mut answer = String::new();

@@ -20,7 +20,7 @@ use super::sources as files;
 use crate::app::{self, Signals};
 use crate::exit::Exit;
 use crate::flags::SourceArgs;
-use crate::logging::{self, Destination, Settings};
+use crate::logging::{self, LogDestination, LogSettings};
 
 /// The flags of `osnl run`.
 #[derive(Debug, Args)]
@@ -189,17 +189,17 @@ fn with_traces(
     })
 }
 
-fn settings(conf: &Native) -> Settings {
+fn settings(conf: &Native) -> LogSettings {
     let destination = match &conf.log_file {
-        LogFile::Path(path) => Destination::File(path.clone()),
-        LogFile::Stderr => Destination::Stderr,
+        LogFile::Path(path) => LogDestination::File(path.clone()),
+        LogFile::Stderr => LogDestination::Stderr,
     };
     let (ours, libraries) = (filter(conf.log_level), filter(conf.libs_log_level));
     let style = match conf.log_format {
         LogFormat::Text => logging::Style::Osnl,
         LogFormat::Json => logging::Style::Json,
     };
-    Settings { destination, ours, libraries, style }
+    LogSettings { destination, ours, libraries, style }
 }
 
 /// Prepares the log of a reloaded configuration.

@@ -18,7 +18,7 @@ use osnl_config::nearest;
 
 pub(super) use self::kept::KeptEvents;
 pub(super) use self::shown::{
-    Out, about, about_json, masked, time, tint, verdict, verdict_json, will, would, would_json,
+    StandardOutput, about, about_json, masked, time, tint, verdict, verdict_json, will, would, would_json,
 };
 use super::check::meaning;
 use super::sources;
@@ -26,7 +26,7 @@ use crate::exit::Exit;
 use crate::flags::{CheckArgs, moment as moments, states};
 
 /// Why a command ends, and with which status. One line for each thing that is wrong.
-pub(super) type Refusal = (Exit, String);
+pub(super) type SavedEventsRefusal = (Exit, String);
 
 /// The events of the journal that are meant.
 #[derive(Debug, Args)]
@@ -97,7 +97,7 @@ impl PickArgs {
         journal: &KeptEvents,
         limit: u32,
         last: bool,
-    ) -> Result<Vec<KeptEvent>, Refusal> {
+    ) -> Result<Vec<KeptEvent>, SavedEventsRefusal> {
         let filter = self.filter();
         if self.id.is_empty() {
             return journal.find(&filter, limit, last);
@@ -134,7 +134,7 @@ impl PickArgs {
         &self,
         journal: &KeptEvents,
         mut what: impl FnMut(&KeptEvent) -> ControlFlow<()>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SavedEventsRefusal> {
         if !self.id.is_empty() {
             let _ = self.events(journal, u32::MAX, false)?.iter().try_for_each(what);
             return Ok(());
@@ -178,7 +178,7 @@ pub(super) fn with_configuration(
     of: &CheckArgs,
     rules: &[String],
     listener: Option<&str>,
-    what: impl FnOnce(&Native) -> Result<Exit, Refusal>,
+    what: impl FnOnce(&Native) -> Result<Exit, SavedEventsRefusal>,
 ) -> Exit {
     let done = configuration(of).and_then(|conf| {
         for rule in rules {
@@ -193,7 +193,7 @@ pub(super) fn with_configuration(
 }
 
 /// Reads and checks; a `k2hr3_osnl.conf` as what it means in osnl's form.
-fn configuration(args: &CheckArgs) -> Result<Native, Refusal> {
+fn configuration(args: &CheckArgs) -> Result<Native, SavedEventsRefusal> {
     let (conf, warnings) =
         sources::look(args).and_then(meaning).map_err(|refused| (Exit::Config, refused.to_string()))?;
     for warning in warnings {
@@ -207,7 +207,7 @@ pub(super) fn known<'a>(
     what: &str,
     name: &str,
     names: impl Iterator<Item = &'a str> + Clone,
-) -> Result<(), Refusal> {
+) -> Result<(), SavedEventsRefusal> {
     if names.clone().any(|known| known == name) {
         return Ok(());
     }
@@ -225,7 +225,7 @@ pub(super) fn no_file(database: &str) -> String {
 }
 
 /// The journal's file.
-pub(super) fn journal(conf: &Native) -> Result<&Path, Refusal> {
+pub(super) fn journal(conf: &Native) -> Result<&Path, SavedEventsRefusal> {
     match &conf.journal {
         JournalConf::Sqlite(options) => Ok(&options.path),
         JournalConf::Shared(options) => Err((Exit::Unavailable, no_file(&options.shown))),
@@ -236,7 +236,7 @@ pub(super) fn journal(conf: &Native) -> Result<&Path, Refusal> {
 }
 
 /// The journal, to be read.
-pub(super) fn reader(file: &Path) -> Result<SqliteReader, Refusal> {
+pub(super) fn reader(file: &Path) -> Result<SqliteReader, SavedEventsRefusal> {
     if NoAccess::is_refused(file) {
         return Err(forbidden(file));
     }
@@ -248,12 +248,12 @@ pub(super) fn reader(file: &Path) -> Result<SqliteReader, Refusal> {
 }
 
 /// A journal that is open, and broken.
-pub(super) fn unreadable(error: impl std::fmt::Display) -> Refusal {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> SavedEventsRefusal {
     (Exit::Unavailable, format!("the journal cannot be read: {error}"))
 }
 
 /// A journal that this user may not read.
-pub(super) fn forbidden(file: &Path) -> Refusal {
+pub(super) fn forbidden(file: &Path) -> SavedEventsRefusal {
     let text = format!(
         "{}, so the journal cannot be read; run this command as root or as the daemon's user",
         NoAccess::to(file)
@@ -261,12 +261,12 @@ pub(super) fn forbidden(file: &Path) -> Refusal {
     (Exit::Unavailable, text)
 }
 
-pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refusal {
+pub(super) fn cannot_open(file: &Path, error: &OpenError) -> SavedEventsRefusal {
     (error.into(), format!("{} {error}", file.display()))
 }
 
 /// The events of files, each with the name of its file; `-` is stdin.
-pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, RecordedEvent)>, Refusal> {
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, RecordedEvent)>, SavedEventsRefusal> {
     let mut found = Vec::new();
     for path in paths {
         let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
@@ -294,7 +294,7 @@ pub(super) fn say(text: &str) {
 }
 
 /// Says why, line by line, and how it ends.
-fn refuse((exit, text): Refusal) -> Exit {
+fn refuse((exit, text): SavedEventsRefusal) -> Exit {
     sources::complain(&text);
     exit
 }

@@ -31,7 +31,7 @@ use serde_json::value::RawValue;
 pub(crate) use self::args::SendArgs;
 use self::destination::Destination;
 use self::input::{InputContent, InputEntry};
-use self::report::{Report, Submission};
+use self::report::{SendReport, Submission};
 use crate::app;
 use crate::command::sources::complain;
 use crate::exit::Exit;
@@ -75,7 +75,7 @@ async fn send(args: &SendArgs, destination: &Destination, entries: &[InputEntry]
     let copies: usize = plan.iter().map(|(_, targets)| targets.len()).sum();
     let total = copies as u64 * u64::from(args.count);
     let transport = &destination.transport;
-    let mut report = Report::new(args, &**transport, total);
+    let mut report = SendReport::new(args, &**transport, total);
     let mut on_the_way = FuturesUnordered::new();
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     let mut interrupted = false;

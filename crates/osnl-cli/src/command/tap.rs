@@ -40,13 +40,13 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::args::TapArgs;
 pub(super) use self::clean::{json as clean_json, text as clean_text};
-use self::plan::{Output, Plan, WrongUsage};
-use self::session::{Clock, Course};
-use self::voice::{Voice, say};
-use self::writer::{Arrivals, Totals};
+use self::plan::{TapOutput, TapPlan, WrongUsage};
+use self::session::{ConnectionCourse, WriterClock};
+use self::voice::{TapVoice, say};
+use self::writer::{Arrivals, WriterTotals};
 use crate::app::{self, ProgramSignal, Signals};
 use crate::exit::Exit;
-use crate::logging::{self, Destination, Settings};
+use crate::logging::{self, LogDestination, LogSettings};
 use crate::terminal;
 
 /// Batches between the broker and the writer: enough to keep both busy.
@@ -54,15 +54,15 @@ const BATCHES: usize = 8;
 
 /// Runs the tap.
 pub(crate) fn run(args: &TapArgs) -> Exit {
-    let settings = Settings {
-        destination: Destination::Stderr,
+    let settings = LogSettings {
+        destination: LogDestination::Stderr,
         ours: LevelFilter::WARN,
         // What befalls the connection is said by `session`, once.
         libraries: LevelFilter::OFF,
         style: logging::Style::Osnl,
     };
     let started = logging::start(&settings).map_err(anyhow::Error::from);
-    let ended = match started.and_then(|()| Plan::of(args)) {
+    let ended = match started.and_then(|()| TapPlan::of(args)) {
         Ok(plan) => app::block_on(Box::pin(tap(args, plan))).unwrap_or_else(|error| {
             say(&format!("error: {error}"));
             Exit::Failed
@@ -76,9 +76,9 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
     ended
 }
 
-async fn tap(args: &TapArgs, plan: Plan) -> Exit {
+async fn tap(args: &TapArgs, plan: TapPlan) -> Exit {
     let mut signals = Signals::catch();
-    let Plan { url, transport, groups, options, chosen, voice, output } = plan;
+    let TapPlan { url, transport, groups, options, chosen, voice, output } = plan;
     if args.check {
         let until = (args.duration.unwrap_or(check::USUAL), args.count);
         let looked = check::look(
@@ -100,12 +100,12 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     let began = Instant::now();
     let (sender, batches) = mpsc::channel(BATCHES);
     let clock = match &output {
-        Output::Lines(writer) if writer.rates.is_some() => Clock::Told,
-        Output::Lines(_) | Output::Screen(_) => Clock::Untold,
+        TapOutput::Lines(writer) if writer.rates.is_some() => WriterClock::Told,
+        TapOutput::Lines(_) | TapOutput::Screen(_) => WriterClock::Untold,
     };
     let heard = voice.clone();
     let mut writing = tokio::task::spawn_blocking(move || write(output, batches, &heard));
-    let mut course = Course::default();
+    let mut course = ConnectionCourse::default();
     let ended = {
         let session = session::run(&*transport, &options, (chosen, clock), (&sender, &voice), &mut course);
         tokio::select! {
@@ -118,7 +118,7 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     drop(sender);
     let written = tokio::select! {
         written = &mut writing => written.unwrap_or_else(|error| {
-            Totals { failure: Some(error.to_string()), ..Totals::default() }
+            WriterTotals { failure: Some(error.to_string()), ..WriterTotals::default() }
         }),
         () = end_signal(&mut signals) => {
             terminal::leave();
@@ -156,14 +156,14 @@ fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     }
 }
 
-fn write(output: Output, batches: mpsc::Receiver<Arrivals>, voice: &Voice) -> Totals {
+fn write(output: TapOutput, batches: mpsc::Receiver<Arrivals>, voice: &TapVoice) -> WriterTotals {
     match output {
-        Output::Lines(writer) => writer.run(batches, &mut std::io::stdout().lock()),
-        Output::Screen(view) => view.run(batches, voice),
+        TapOutput::Lines(writer) => writer.run(batches, &mut std::io::stdout().lock()),
+        TapOutput::Screen(view) => view.run(batches, voice),
     }
 }
 
-fn summary(course: &Course, written: &Totals, took: Duration) {
+fn summary(course: &ConnectionCourse, written: &WriterTotals, took: Duration) {
     if !course.opened {
         return;
     }

@@ -25,8 +25,8 @@ use osnl::rule::Mode;
 
 pub(crate) use self::args::TestArgs;
 use self::file::Case;
-use self::report::Outcome;
-use super::saved_events::{self, Refusal, verdict, would};
+use self::report::TestOutcome;
+use super::saved_events::{self, SavedEventsRefusal, verdict, would};
 use super::sources;
 use crate::exit::Exit;
 
@@ -46,19 +46,19 @@ pub(crate) fn run(args: &TestArgs) -> Exit {
         if !errors.is_empty() {
             return Err((Exit::Config, errors.join("\n")));
         }
-        let outcomes: Vec<Outcome> = cases.iter().map(|case| outcome(conf, case)).collect();
+        let outcomes: Vec<TestOutcome> = cases.iter().map(|case| outcome(conf, case)).collect();
         if outcomes.is_empty() {
             let hint = "there is no test; osnl test --new EVENT prints one: save it as tests/NAME.test beside the \
                         configuration";
             saved_events::say(hint);
         }
-        let passed = !outcomes.is_empty() && outcomes.iter().all(Outcome::passed);
+        let passed = !outcomes.is_empty() && outcomes.iter().all(TestOutcome::passed);
         Ok(report::print(args.format, &outcomes, if passed { Exit::Done } else { Exit::Failed }))
     })
 }
 
 /// Files and folders as named, else the folders `tests` beside the configuration.
-fn files(args: &TestArgs) -> Result<Vec<PathBuf>, Refusal> {
+fn files(args: &TestArgs) -> Result<Vec<PathBuf>, SavedEventsRefusal> {
     let mut files = Vec::new();
     let failed = |path: &Path, error: std::io::Error| (Exit::Failed, format!("{}: {error}", path.display()));
     for path in &args.file {
@@ -88,14 +88,14 @@ fn tests_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn outcome<'a>(conf: &Native, case: &'a Case) -> Outcome<'a> {
+fn outcome<'a>(conf: &Native, case: &'a Case) -> TestOutcome<'a> {
     let mut problems = Vec::new();
     for (name, subject) in &case.events {
         let found = said(conf, subject, case.listener.as_deref(), case);
         let event = if case.events.len() > 1 { format!("{name}: ") } else { String::new() };
         problems.extend(found.into_iter().map(|problem| format!("{event}{problem}")));
     }
-    Outcome { case, problems }
+    TestOutcome { case, problems }
 }
 
 /// Returns the differences from the expectation.

@@ -23,12 +23,12 @@ pub(super) struct Background {
 
 #[derive(Default)]
 struct Buffer {
-    queue: Mutex<Queue>,
+    queue: Mutex<LineQueue>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Queue {
+struct LineQueue {
     waiting: Vec<u8>,
     dropped: u64,
     /// The thread has something in its hands.
@@ -37,7 +37,7 @@ struct Queue {
     ended: bool,
 }
 
-impl Queue {
+impl LineQueue {
     fn write_directly(&mut self) {
         write(&mut io::stderr(), &std::mem::take(&mut self.waiting));
     }
@@ -84,14 +84,14 @@ impl Background {
     /// Waits until everything is written or dropped, at most so long.
     pub(super) fn flush(&self, at_most: Duration) {
         let queue = self.shared.lock();
-        let busy = |queue: &mut Queue| queue.writing || !queue.waiting.is_empty();
+        let busy = |queue: &mut LineQueue| queue.writing || !queue.waiting.is_empty();
         let waited = self.shared.changed.wait_timeout_while(queue, at_most, busy);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 impl Buffer {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, LineQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

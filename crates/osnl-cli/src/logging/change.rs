@@ -11,7 +11,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::reload::Handle;
 
 use super::file::LogWriter;
-use super::{Destination, OUTPUT, Settings, Style};
+use super::{LogDestination, LogSettings, OUTPUT, Style};
 
 pub(super) static LEVELS: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
 
@@ -19,11 +19,11 @@ pub(super) static LEVELS: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
 ///
 /// # Errors
 /// The log file cannot be opened.
-pub(crate) fn prepare(settings: Settings) -> io::Result<Box<dyn FnOnce() + Send>> {
+pub(crate) fn prepare(settings: LogSettings) -> io::Result<Box<dyn FnOnce() + Send>> {
     let file = match &settings.destination {
-        Destination::Stderr => None,
+        LogDestination::Stderr => None,
         // The one that is open may be open already; the same file twice is written in the same order.
-        Destination::File(path) => Some(LogWriter::open(path, settings.rotation(), &Zoned::now())?),
+        LogDestination::File(path) => Some(LogWriter::open(path, settings.rotation(), &Zoned::now())?),
     };
     Ok(Box::new(move || {
         if let Some(output) = OUTPUT.get() {

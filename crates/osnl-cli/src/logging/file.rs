@@ -47,7 +47,7 @@ pub(super) struct WriteResult {
 pub(super) struct LogWriter {
     path: PathBuf,
     rotation: LogRotation,
-    open: Option<Open>,
+    open: Option<OpenLogFile>,
     looked_at: Timestamp,
     /// It has been said that the file cannot be written.
     failing: bool,
@@ -56,7 +56,7 @@ pub(super) struct LogWriter {
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenLogFile {
     file: File,
     is: (u64, u64),
     /// The day of its lines; none if it is not a regular file.
@@ -70,7 +70,7 @@ impl LogWriter {
     /// It cannot be opened for appending.
     pub(super) fn open(path: &Path, rotation: LogRotation, now: &Zoned) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
-        let open = Some(Open::at(&path, now)?);
+        let open = Some(OpenLogFile::at(&path, now)?);
         Ok(Self { path, rotation, open, looked_at: now.timestamp(), failing: false, torn: false })
     }
 
@@ -100,7 +100,7 @@ impl LogWriter {
     /// Closes it and opens what is there now; if that fails the next line says so.
     pub(super) fn reopen(&mut self, now: &Zoned) {
         self.looked_at = now.timestamp();
-        self.open = Open::at(&self.path, now).ok();
+        self.open = OpenLogFile::at(&self.path, now).ok();
     }
 
     /// The right file for a line of this moment.
@@ -139,7 +139,7 @@ impl LogWriter {
     fn open_anew(&mut self, now: &Zoned) -> io::Result<()> {
         self.open = None;
         self.torn = false;
-        self.open = Some(Open::at(&self.path, now)?);
+        self.open = Some(OpenLogFile::at(&self.path, now)?);
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl LogWriter {
     }
 }
 
-impl Open {
+impl OpenLogFile {
     fn at(path: &Path, now: &Zoned) -> io::Result<Self> {
         osnl::state_dir::judge_link(path).map_err(io::Error::other)?;
         let file = OpenOptions::new().create(true).append(true).mode(MODE).open(path)?;

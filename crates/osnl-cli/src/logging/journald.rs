@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tracing::{Event, Level};
 
-use super::json::Values;
+use super::json::LogValues;
 use super::line::name_of;
 
 /// The socket at which the journal takes datagrams.
@@ -76,7 +76,7 @@ fn datagram(event: &Event<'_>) -> Vec<u8> {
         Level::INFO => 6,
         Level::DEBUG | Level::TRACE => 7,
     };
-    let values = Values::of(event);
+    let values = LogValues::of(event);
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut message = values.message.clone();
     let mut fields = String::new();
@@ -110,9 +110,9 @@ mod tests {
 
     use super::*;
 
-    struct To(Journald);
+    struct JournaldLayer(Journald);
 
-    impl<S: tracing::Subscriber> Layer<S> for To {
+    impl<S: tracing::Subscriber> Layer<S> for JournaldLayer {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             self.0.send(event);
         }
@@ -180,7 +180,8 @@ mod tests {
         let path = folder.path().join("socket");
         assert!(Journald::connect(&path).is_none());
         let journal = UnixDatagram::bind(&path).unwrap();
-        let subscriber = tracing_subscriber::registry().with(To(Journald::connect(&path).unwrap()));
+        let subscriber =
+            tracing_subscriber::registry().with(JournaldLayer(Journald::connect(&path).unwrap()));
         tracing::subscriber::with_default(subscriber, || {
             let reason = "two\nMESSAGE=lines";
             tracing::warn!(target: "osnl::delivery", { delivery.id = %"17.0", attempt = 2, former = "old", reason }, "attempt failed");

@@ -19,7 +19,7 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned) -> String {
         Level::DEBUG => "debug",
         Level::TRACE => "trace",
     };
-    let values = Values::of(event);
+    let values = LogValues::of(event);
     let line = json!({
         "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
         "level": level,
@@ -32,12 +32,12 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned) -> String {
 
 /// The message and the fields of an event, each with its type.
 #[derive(Default)]
-pub(super) struct Values {
+pub(super) struct LogValues {
     pub(super) message: String,
     pub(super) fields: Map<String, Value>,
 }
 
-impl Values {
+impl LogValues {
     pub(super) fn of(event: &Event<'_>) -> Self {
         let mut values = Self::default();
         event.record(&mut values);
@@ -62,7 +62,7 @@ impl Values {
     }
 }
 
-impl Visit for Values {
+impl Visit for LogValues {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, value.into());
     }

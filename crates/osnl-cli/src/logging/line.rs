@@ -39,10 +39,10 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
         let _ = write!(line, ":{} ", event.metadata().line().unwrap_or(0));
     }
     // What monitoring of the old programs reads stays as it was.
-    let former = if style == Style::Osnl { None } else { Former::of(event) };
+    let former = if style == Style::Osnl { None } else { FormerLine::of(event) };
     let text = match former {
-        Some(message) => Text { message, ..Text::default() },
-        None => Text::of(event, if style == Style::Osnl { LONGEST } else { usize::MAX }),
+        Some(message) => MessageText { message, ..MessageText::default() },
+        None => MessageText::of(event, if style == Style::Osnl { LONGEST } else { usize::MAX }),
     };
     // Whatever an event, a broker or a target says.
     line.push_str(&one_line(&text.message));
@@ -122,9 +122,9 @@ pub(super) const FORMER: &str = "former";
 
 /// The value of [`FORMER`].
 #[derive(Default)]
-struct Former(Option<String>);
+struct FormerLine(Option<String>);
 
-impl Former {
+impl FormerLine {
     fn of(event: &Event<'_>) -> Option<String> {
         event.metadata().fields().field(FORMER)?;
         let mut former = Self::default();
@@ -133,7 +133,7 @@ impl Former {
     }
 }
 
-impl Visit for Former {
+impl Visit for FormerLine {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == FORMER {
             self.0 = Some(value.to_owned());
@@ -149,14 +149,14 @@ impl Visit for Former {
 
 /// The message apart from the fields, which may come before it.
 #[derive(Default)]
-struct Text {
+struct MessageText {
     message: String,
     fields: String,
     /// The longest value.
     longest: usize,
 }
 
-impl Text {
+impl MessageText {
     fn of(event: &Event<'_>, longest: usize) -> Self {
         let mut text = Self { longest, ..Self::default() };
         event.record(&mut text);
@@ -170,7 +170,7 @@ impl Text {
     }
 }
 
-impl Visit for Text {
+impl Visit for MessageText {
     fn record_str(&mut self, field: &Field, value: &str) {
         let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
         if plain && !matches!(field.name(), FORMER | "message") {

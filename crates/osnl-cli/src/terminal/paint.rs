@@ -19,7 +19,7 @@ pub(crate) enum Tone {
 }
 
 /// A text in a tone.
-pub(crate) type Span = (Tone, String);
+pub(crate) type TonedText = (Tone, String);
 
 impl Tone {
     /// The text as a terminal shows it in this tone.
@@ -94,7 +94,7 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<&str> {
 }
 
 /// The line, cut at the width.
-pub(crate) fn paint(spans: &[Span], columns: usize, colour: bool) -> String {
+pub(crate) fn paint(spans: &[TonedText], columns: usize, colour: bool) -> String {
     let mut left = columns;
     let mut line = String::new();
     for (tone, text) in spans {

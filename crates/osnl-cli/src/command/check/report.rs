@@ -11,14 +11,14 @@ use crate::output;
 use crate::terminal::Tone;
 
 /// The report on a configuration that can be used.
-pub(super) struct Report {
+pub(super) struct CheckReport {
     pub(super) explanation: String,
     pub(super) warnings: Vec<Note>,
     pub(super) trial: Trial,
     pub(super) probes: Option<Vec<Probe>>,
 }
 
-impl Report {
+impl CheckReport {
     pub(super) fn text(&self) -> String {
         let mut out: String = self.warnings.iter().map(|said| format!("warning: {}\n", said.text)).collect();
         out.push_str(&self.explanation);

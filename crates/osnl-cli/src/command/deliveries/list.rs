@@ -7,7 +7,7 @@ use super::super::asking::{NoAnswer, Respondent, age, breadth, print_json, print
 use super::args::{ListArgs, Sort};
 use super::{deliveries, which};
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 use crate::output;
 use crate::terminal::{self, Tone};
 
@@ -35,10 +35,10 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, NoAnswer> {
 }
 
 /// Prints a list, on a terminal as wide as that.
-pub(super) fn print(list: &List, format: Format) -> Exit {
+pub(super) fn print(list: &List, format: OutputFormat) -> Exit {
     match format {
-        Format::Json => print_json(list),
-        Format::Text => print_tinted(&text(list, terminal::columns()), tint),
+        OutputFormat::Json => print_json(list),
+        OutputFormat::Text => print_tinted(&text(list, terminal::columns()), tint),
     }
 }
 

@@ -12,7 +12,7 @@ use super::args::ShowArgs;
 use super::list;
 use crate::command::{sources, tap};
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 /// Deliveries that are listed where several are meant.
 const LISTED: u32 = 50;
@@ -28,12 +28,12 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
     };
     let show: Show = respondent.ask(&ControlRequest::Show { id, raw: args.raw })?;
     Ok(match (args.format.format, &show.message.body_base64) {
-        (Format::Json, _) => print_json(&show),
-        (Format::Text, Some(body)) => {
+        (OutputFormat::Json, _) => print_json(&show),
+        (OutputFormat::Text, Some(body)) => {
             let body = BASE64_STANDARD.decode(body);
             print_bytes(&body.map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?)
         }
-        (Format::Text, None) => print(&text(&show)),
+        (OutputFormat::Text, None) => print(&text(&show)),
     })
 }
 
@@ -68,7 +68,7 @@ fn found(respondent: &mut Respondent, args: &ShowArgs) -> Result<Result<String, 
 
 fn text(show: &Show) -> String {
     let delivery = &show.delivery;
-    let mut lines = Lines::default();
+    let mut lines = ValueLines::default();
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     lines.add("delivery", delivery.id.clone());
     let ended = delivery.ended.as_ref().map_or(String::new(), |at| format!(", since {at}"));
@@ -98,7 +98,7 @@ fn text(show: &Show) -> String {
 }
 
 /// The deliveries before and behind it, and what else its event asked for.
-fn order(show: &Show, lines: &mut Lines) {
+fn order(show: &Show, lines: &mut ValueLines) {
     if show.ahead > 0 {
         lines.add("ahead", format!("{} older of the same action and key", show.ahead));
     }
@@ -114,7 +114,7 @@ fn order(show: &Show, lines: &mut Lines) {
     }
 }
 
-fn origin(show: &Show, lines: &mut Lines) {
+fn origin(show: &Show, lines: &mut ValueLines) {
     let delivery = &show.delivery;
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     let MaskedMessage { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } =
@@ -134,7 +134,7 @@ fn origin(show: &Show, lines: &mut Lines) {
 }
 
 /// The attempts, and of the failed ones that are kept the request and the answer.
-fn attempts(show: &Show, lines: &mut Lines) {
+fn attempts(show: &Show, lines: &mut ValueLines) {
     let took = show.took_millis.map_or(String::new(), |took| format!("; the last took {}", millis(took)));
     lines.add("attempts", format!("{}{took}", show.delivery.attempts_text()));
     for AttemptAnswer { at, answer, request, took_millis } in &show.attempts {
@@ -148,9 +148,9 @@ fn attempts(show: &Show, lines: &mut Lines) {
 
 /// Lines of a name and a value; what has no value has no line.
 #[derive(Default)]
-struct Lines(String);
+struct ValueLines(String);
 
-impl Lines {
+impl ValueLines {
     fn add(&mut self, name: &str, value: String) {
         if !value.is_empty() {
             self.0.push_str(&format!("{name:<12}{}\n", clean(&value)));

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use osnl_model::Secret;
 
-use crate::flags::{Format, rate, secret};
+use crate::flags::{OutputFormat, rate, secret};
 use crate::terminal::Size;
 
 /// The flags of `osnl demo`.
@@ -34,8 +34,8 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub(crate) seed: u64,
     /// text: a live screen or lines; json: one object per line
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: OutputFormat,
     /// Use a real broker; queues created there are deleted at the end
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub(crate) transport_url: Option<Secret>,

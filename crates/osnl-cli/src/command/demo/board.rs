@@ -9,7 +9,7 @@ const KEPT: usize = 200;
 
 /// See the [module](self). The last row is the latest.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(super) struct DemoBoard {
     rows: VecDeque<BoardRow>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct BoardRow {
     pub(super) settled: bool,
 }
 
-impl Board {
+impl DemoBoard {
     /// The rows, the latest last.
     pub(super) fn rows(&self) -> impl DoubleEndedIterator<Item = &BoardRow> + ExactSizeIterator {
         self.rows.iter()
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn row(lines: &[(&str, &str)]) -> (&'static str, String, bool) {
-        let mut board = Board::default();
+        let mut board = DemoBoard::default();
         for (label, text) in lines {
             let event_type = Some("port.delete.end");
             board.line(&StoryLine { number: Some(1), label, tone: Tone::Plain, text, event_type });
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_board_is_bounded() {
-        let mut board = Board::default();
+        let mut board = DemoBoard::default();
         for number in 0..KEPT + 5 {
             let number = Some(number);
             board.line(&StoryLine {

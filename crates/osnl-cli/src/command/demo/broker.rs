@@ -9,15 +9,15 @@ use osnl_model::TransportUrl;
 use osnl_transport::{MemoryBroker, Properties, Transport};
 
 use self::real::RealBroker;
-use super::recording::Message;
+use super::recording::DemoMessage;
 
 /// See the [module](self).
-pub(super) enum Broker {
+pub(super) enum DemoBroker {
     InProcess(MemoryBroker),
     Real(Box<RealBroker>),
 }
 
-impl Broker {
+impl DemoBroker {
     /// The broker at this URL, with these exchanges; the in-process one without.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl Broker {
     /// A transport for a listener.
     ///
     /// # Errors
-    /// As [`Broker::open`].
+    /// As [`DemoBroker::open`].
     pub(super) fn transport(&self) -> anyhow::Result<Arc<dyn Transport>> {
         Ok(match self {
             Self::InProcess(broker) => Arc::new(broker.transport()),
@@ -60,7 +60,7 @@ impl Broker {
     ///
     /// # Errors
     /// The real broker does not take it.
-    pub(super) async fn publish(&self, message: &Message) -> anyhow::Result<()> {
+    pub(super) async fn publish(&self, message: &DemoMessage) -> anyhow::Result<()> {
         match self {
             Self::InProcess(broker) => {
                 let properties = Properties {

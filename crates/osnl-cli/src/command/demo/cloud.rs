@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 
-use super::recording::{Message, Recording, Replacements};
+use super::recording::{DemoMessage, Recording, Replacements};
 
 /// Servers at the beginning of the demo.
 const AT_FIRST: usize = 4;
@@ -48,13 +48,13 @@ pub(super) struct DemoServer {
     pub(super) name: String,
     /// Its id; K2HR3 calls it `cuk`.
     pub(super) cuk: String,
-    ports: Vec<Port>,
+    ports: Vec<DemoPort>,
     /// Whether its compute node speaks nova's legacy format.
     legacy: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Port {
+struct DemoPort {
     id: String,
     address: String,
     mac: String,
@@ -119,7 +119,7 @@ impl DemoCloud {
     ///
     /// # Errors
     /// The recording lacks something; a test sees to it that it does not.
-    pub(super) fn next(&mut self) -> anyhow::Result<(Message, HostEffect)> {
+    pub(super) fn next(&mut self) -> anyhow::Result<(DemoMessage, HostEffect)> {
         loop {
             // One always; more as it comes.
             if self.scenes.is_empty() || self.scenes.len() < AT_ONCE && self.rng.u8(..3) == 0 {
@@ -226,10 +226,10 @@ impl DemoCloud {
         DemoServer { name, cuk, ports: vec![self.port()], legacy: self.rng.bool() }
     }
 
-    fn port(&mut self) -> Port {
+    fn port(&mut self) -> DemoPort {
         self.ports += 1;
         let [_, third, second, last] = self.ports.saturating_add(10).to_be_bytes();
-        Port {
+        DemoPort {
             id: uuid(&mut self.rng),
             address: format!("10.{third}.{second}.{last}"),
             mac: format!("fa:16:3e:{third:02x}:{second:02x}:{last:02x}"),
@@ -244,7 +244,7 @@ impl DemoServer {
     }
 
     fn names(&self, port: usize) -> Replacements {
-        let mut names = self.ports.get(port).map(Port::names).unwrap_or_default();
+        let mut names = self.ports.get(port).map(DemoPort::names).unwrap_or_default();
         names.insert("server", self.name.clone());
         names.insert("cuk", self.cuk.clone());
         names
@@ -258,13 +258,13 @@ impl DemoServer {
         }
     }
 
-    fn forgets(&self, ports: &[Port], whole: bool) -> HostEffect {
+    fn forgets(&self, ports: &[DemoPort], whole: bool) -> HostEffect {
         let addresses = ports.iter().map(|port| port.address.clone()).collect();
         HostEffect::Forgets { cuk: self.cuk.clone(), addresses, whole }
     }
 }
 
-impl Port {
+impl DemoPort {
     fn names(&self) -> Replacements {
         Replacements::from([
             ("port", self.id.clone()),
@@ -300,7 +300,7 @@ mod tests {
 
     use super::*;
 
-    fn life(seed: u64, events: usize) -> Vec<(Message, HostEffect)> {
+    fn life(seed: u64, events: usize) -> Vec<(DemoMessage, HostEffect)> {
         let mut cloud = DemoCloud::new(seed, Recording::built_in().unwrap());
         (0..events).map(|_| cloud.next().unwrap()).collect()
     }

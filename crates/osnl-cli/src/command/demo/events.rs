@@ -24,16 +24,16 @@ use crate::logging::logger;
 pub(super) fn start(story: &Arc<Story>) {
     let ours = Targets::new().with_target("osnl", LevelFilter::DEBUG);
     // Fails only where another log was started before: there is none in this program.
-    let _ = tracing_subscriber::registry().with(ours).with(Events { story: story.clone() }).try_init();
+    let _ = tracing_subscriber::registry().with(ours).with(StoryLayer { story: story.clone() }).try_init();
 }
 
-struct Events {
+struct StoryLayer {
     story: Arc<Story>,
 }
 
-impl<S: Subscriber> Layer<S> for Events {
+impl<S: Subscriber> Layer<S> for StoryLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = StoryFields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
         let number = fields
@@ -70,7 +70,7 @@ impl<S: Subscriber> Layer<S> for Events {
 
 /// The fields of a log event that the story needs.
 #[derive(Default)]
-struct Fields {
+struct StoryFields {
     message: String,
     message_id: Option<String>,
     digest: Option<String>,
@@ -81,7 +81,7 @@ struct Fields {
     former: Option<String>,
 }
 
-impl Fields {
+impl StoryFields {
     fn sentence(&self) -> String {
         if let Some(former) = &self.former {
             return former.split(" action.name=").next().unwrap_or_default().to_owned();
@@ -111,7 +111,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for StoryFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.take(field, value.to_owned());
     }

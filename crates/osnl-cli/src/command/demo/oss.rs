@@ -24,9 +24,9 @@ use self::target::DemoTarget;
 use super::args::DemoArgs;
 use super::folder::PrivateFolder;
 use super::story::Story;
-use super::voice::{Tone, Voice};
+use super::voice::{DemoVoice, Tone};
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 const FILE: &str = include_str!("../../../fixtures/oss/document.conf");
 const STEPS: &str = include_str!("../../../fixtures/demo/oss.json");
@@ -35,7 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(5);
 
 /// A recorded message.
-struct Step {
+struct RecordedStep {
     note: String,
     exchange: String,
     routing_key: String,
@@ -44,8 +44,8 @@ struct Step {
 
 pub(super) async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     let voice = match args.format {
-        Format::Json => Voice::Json { since: Instant::now() },
-        Format::Text => Voice::Plain { colour: crate::terminal::coloured() },
+        OutputFormat::Json => DemoVoice::Json { since: Instant::now() },
+        OutputFormat::Text => DemoVoice::Plain { colour: crate::terminal::coloured() },
     };
     let story = Arc::new(Story::new(voice));
     let target = DemoTarget::start(args.fail, story.clone()).await?;
@@ -139,14 +139,14 @@ async fn play(broker: &MemoryBroker, counters: &Counters, story: &Story) -> anyh
     Ok(counters.dead.get() == 0)
 }
 
-fn steps() -> anyhow::Result<Vec<Step>> {
+fn steps() -> anyhow::Result<Vec<RecordedStep>> {
     let whole: Value = serde_json::from_str(STEPS).context("the recording is not JSON")?;
     let steps = whole["steps"].as_array().context("the recording lacks steps")?;
     let text = |step: &Value, key: &str| {
         step[key].as_str().map(str::to_owned).with_context(|| format!("the recording lacks {key}"))
     };
     let step = |step: &Value| {
-        Ok(Step {
+        Ok(RecordedStep {
             note: text(step, "note")?,
             exchange: text(step, "exchange")?,
             routing_key: text(step, "routing_key")?,

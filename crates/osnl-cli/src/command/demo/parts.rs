@@ -13,9 +13,9 @@ use osnl_model::{Priority, Target};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::broker::Broker;
+use super::broker::DemoBroker;
 use super::narrated::NarratingIntake;
-use super::recording::Message;
+use super::recording::DemoMessage;
 use super::scenario::{Scenario, ScenarioParts};
 use super::story::Story;
 
@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The parts, before they are put together.
 pub(super) struct DemoParts<'a> {
-    pub(super) broker: &'a Broker,
+    pub(super) broker: &'a DemoBroker,
     pub(super) story: &'a Arc<Story>,
     pub(super) tasks: &'a TaskTracker,
     pub(super) counters: &'a Arc<Counters>,
@@ -83,7 +83,7 @@ impl DemoParts<'_> {
 
 impl Routes {
     /// The listener whose queue takes this message.
-    pub(super) fn listener(&self, message: &Message) -> Option<&str> {
+    pub(super) fn listener(&self, message: &DemoMessage) -> Option<&str> {
         let takes = |(target, priority): &(Target, Priority)| {
             target.exchange.as_deref() == Some(message.exchange.as_str())
                 && target.routing_key(priority) == message.routing_key

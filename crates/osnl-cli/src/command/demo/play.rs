@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::broker::Broker;
+use super::broker::DemoBroker;
 use super::cloud::{DemoCloud, HostEffect};
 use super::parts::Routes;
 use super::scenario::Scenario;
@@ -31,7 +31,7 @@ pub(super) enum DemoSpeed {
 /// The cloud that plays, and its audience.
 pub(super) struct Play<'a> {
     pub(super) cloud: DemoCloud,
-    pub(super) broker: &'a Broker,
+    pub(super) broker: &'a DemoBroker,
     pub(super) routes: &'a Routes,
     pub(super) scenario: Scenario,
     pub(super) target: &'a StandIn,

@@ -16,11 +16,11 @@ pub(super) type Replacements = BTreeMap<&'static str, String>;
 /// The templates by name.
 #[derive(Debug)]
 pub(super) struct Recording {
-    templates: BTreeMap<String, Template>,
+    templates: BTreeMap<String, RecordingTemplate>,
 }
 
 #[derive(Debug)]
-struct Template {
+struct RecordingTemplate {
     exchange: String,
     routing_key: String,
     /// Its meaning in words; `{server}` stands for the server's name.
@@ -32,7 +32,7 @@ struct Template {
 
 /// One message, ready to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct DemoMessage {
     pub(super) exchange: String,
     pub(super) routing_key: String,
     pub(super) body: String,
@@ -48,7 +48,8 @@ impl Recording {
     pub(super) fn built_in() -> anyhow::Result<Self> {
         let whole: Value = serde_json::from_str(TEXT).context("the recording is not JSON")?;
         let templates = whole["templates"].as_array().context("the recording lacks templates")?;
-        let templates = templates.iter().map(|value| Ok((text(value, "name")?, Template::read(value)?)));
+        let templates =
+            templates.iter().map(|value| Ok((text(value, "name")?, RecordingTemplate::read(value)?)));
         Ok(Self { templates: templates.collect::<anyhow::Result<_>>()? })
     }
 
@@ -56,7 +57,7 @@ impl Recording {
     ///
     /// # Errors
     /// There is no such template, or it needs a name that is not given.
-    pub(super) fn fill(&self, template: &str, names: &Replacements) -> anyhow::Result<Message> {
+    pub(super) fn fill(&self, template: &str, names: &Replacements) -> anyhow::Result<DemoMessage> {
         let found =
             self.templates.get(template).with_context(|| format!("the recording lacks {template}"))?;
         let mut body = found.body.clone();
@@ -68,7 +69,12 @@ impl Recording {
             Some(server) => found.note.replace("{server}", server),
             None => found.note.clone(),
         };
-        Ok(Message { exchange: found.exchange.clone(), routing_key: found.routing_key.clone(), body, note })
+        Ok(DemoMessage {
+            exchange: found.exchange.clone(),
+            routing_key: found.routing_key.clone(),
+            body,
+            note,
+        })
     }
 
     /// The exchanges that the services publish to, without repeats.
@@ -81,7 +87,7 @@ impl Recording {
     }
 }
 
-impl Template {
+impl RecordingTemplate {
     fn read(value: &Value) -> anyhow::Result<Self> {
         let stands_for = value["stands_for"].as_object().context("the recording lacks stands_for")?;
         let stands_for = stands_for

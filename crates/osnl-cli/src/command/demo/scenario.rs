@@ -20,7 +20,7 @@ use osnl_k2hr3::{ApiUrl, Conf};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::broker::Broker;
+use super::broker::DemoBroker;
 
 /// Two listeners, one for each of nova's formats; each has a queue of its own, since sharing one they would share
 /// its messages. No service makes the exchange here. The names in braces are filled in.
@@ -159,7 +159,7 @@ impl Scenario {
     ///
     /// # Errors
     /// It is not valid; a test sees to it that it is.
-    pub(super) fn configure(self, broker: &Broker, url: &str) -> anyhow::Result<ScenarioParts> {
+    pub(super) fn configure(self, broker: &DemoBroker, url: &str) -> anyhow::Result<ScenarioParts> {
         match self {
             Self::Webhook => webhook(broker, url),
             Self::K2hr3 => k2hr3(broker, url),
@@ -203,7 +203,7 @@ fn role_request(query: &str) -> HostRequest {
     }
 }
 
-fn webhook(broker: &Broker, url: &str) -> anyhow::Result<ScenarioParts> {
+fn webhook(broker: &DemoBroker, url: &str) -> anyhow::Result<ScenarioParts> {
     let text = WEBHOOK
         .replace("{nova}", &broker.name("nova"))
         .replace("{pool}", &broker.name("osnl-demo"))
@@ -220,7 +220,7 @@ fn webhook(broker: &Broker, url: &str) -> anyhow::Result<ScenarioParts> {
     Ok(ScenarioParts { listeners, action: (action.name.clone(), opened, action.delivery) })
 }
 
-fn k2hr3(broker: &Broker, url: &str) -> anyhow::Result<ScenarioParts> {
+fn k2hr3(broker: &DemoBroker, url: &str) -> anyhow::Result<ScenarioParts> {
     const ACTION: &str = "k2hr3";
     let confs = K2HR3.iter().map(|(name, exchange, pool, rest)| {
         let (exchange, pool) = (broker.name(exchange), broker.name(pool));

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(super) use self::view::Picture;
-use super::board::Board;
-use super::voice::Voice;
+use super::board::DemoBoard;
+use super::voice::DemoVoice;
 use crate::terminal::{self, Keys, Size, Terminal};
 
 /// Between two pictures.
@@ -27,7 +27,7 @@ pub(super) struct Screen {
     /// None: as large as the terminal is at the moment.
     fixed: Option<Size>,
     colour: bool,
-    board: Arc<Mutex<Board>>,
+    board: Arc<Mutex<DemoBoard>>,
 }
 
 impl Screen {
@@ -40,8 +40,8 @@ impl Screen {
     }
 
     /// The voice that fills it.
-    pub(super) fn voice(&self) -> Voice {
-        Voice::Board(self.board.clone())
+    pub(super) fn voice(&self) -> DemoVoice {
+        DemoVoice::Board(self.board.clone())
     }
 
     /// Draws until `work` is done, and once more.

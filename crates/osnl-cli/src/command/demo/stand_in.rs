@@ -19,8 +19,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use self::roles::{Fault, Roles};
-pub(super) use self::roles::{Host, Hosts};
+use self::roles::{Roles, StandInFault};
+pub(super) use self::roles::{StandInHost, StandInHosts};
 use super::requests::{DemoRequest, Requests};
 use super::scenario::{HostRequest, Scenario};
 use super::story::Story;
@@ -33,10 +33,10 @@ const LATE: Duration = Duration::from_secs(10);
 pub(super) struct StandIn {
     url: String,
     at_first: (usize, usize),
-    server: Arc<Server>,
+    server: Arc<StandInServer>,
 }
 
-struct Server {
+struct StandInServer {
     scenario: Scenario,
     story: Arc<Story>,
     fail: u32,
@@ -44,11 +44,11 @@ struct Server {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+enum StandInAnswer {
     NoContent,
     BadRequest,
     NotFound,
-    Fails(Fault),
+    Fails(StandInFault),
 }
 
 impl StandIn {
@@ -58,7 +58,7 @@ impl StandIn {
     /// There is no free port.
     pub(super) async fn start(
         scenario: Scenario,
-        hosts: Hosts,
+        hosts: StandInHosts,
         (fail, seed): (u32, u64),
         story: &Arc<Story>,
         tasks: &TaskTracker,
@@ -67,7 +67,8 @@ impl StandIn {
         let url = format!("http://{}{}", listener.local_addr()?, scenario.path());
         let roles = Roles::new(hosts, fail, seed);
         let at_first = roles.size();
-        let server = Arc::new(Server { scenario, story: story.clone(), fail, roles: Mutex::new(roles) });
+        let server =
+            Arc::new(StandInServer { scenario, story: story.clone(), fail, roles: Mutex::new(roles) });
         let (serving, connections) = (server.clone(), tasks.clone());
         tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -94,7 +95,7 @@ impl StandIn {
     }
 
     /// The hosts that it holds now, by `cuk`.
-    pub(super) fn hosts(&self) -> Hosts {
+    pub(super) fn hosts(&self) -> StandInHosts {
         self.server.roles().hosts().clone()
     }
 
@@ -121,25 +122,25 @@ impl StandIn {
 
     /// The last answer, if that was a failure.
     pub(super) fn failing(&self) -> Option<&'static str> {
-        self.server.roles().failing().map(Fault::text)
+        self.server.roles().failing().map(StandInFault::text)
     }
 }
 
-impl Server {
+impl StandInServer {
     /// Answers one request, and closes: on a connection that is kept, the client would repeat a request that was not
     /// answered by itself, and no failure would be seen.
     async fn serve(&self, stream: TcpStream) {
         let mut requests = Requests::of(stream);
         let Some(request) = requests.next().await else { return };
         let answer = self.answer(&request);
-        if answer == Answer::Fails(Fault::Late) {
+        if answer == StandInAnswer::Fails(StandInFault::Late) {
             // The client gives up and closes before anything is sent.
             let _ = tokio::time::timeout(LATE, requests.stream.read_u8()).await;
         }
         let _ = requests.stream.write_all(answer.bytes()).await;
     }
 
-    fn answer(&self, request: &DemoRequest) -> Answer {
+    fn answer(&self, request: &DemoRequest) -> StandInAnswer {
         let (method, target) = request.line().unwrap_or_default();
         let wanted = self.scenario.read(method, target, &request.body);
         let number = match &wanted {
@@ -149,16 +150,18 @@ impl Server {
         let line = format!("{method} {target} {}", String::from_utf8_lossy(&request.body));
         self.story.line(number, "request", Tone::Plain, line.trim_end());
         let (answer, effect) = match wanted {
-            None => (Answer::NotFound, "no such route".to_owned()),
-            Some(HostRequest::Incomplete) => (Answer::BadRequest, "no host".to_owned()),
+            None => (StandInAnswer::NotFound, "no such route".to_owned()),
+            Some(HostRequest::Incomplete) => (StandInAnswer::BadRequest, "no host".to_owned()),
             Some(wanted) => {
                 let fault = self.roles().fault(&format!("{method} {target}"));
                 match fault {
-                    None => (Answer::NoContent, self.carry_out(wanted)),
+                    None => (StandInAnswer::NoContent, self.carry_out(wanted)),
                     // Done, and the client does not learn it: the next attempt finds it done.
-                    Some(Fault::Late) => (Answer::Fails(Fault::Late), self.carry_out(wanted)),
-                    Some(fault @ (Fault::Unavailable | Fault::Reset)) => {
-                        (Answer::Fails(fault), format!("made to fail, once (--fail {})", self.fail))
+                    Some(StandInFault::Late) => {
+                        (StandInAnswer::Fails(StandInFault::Late), self.carry_out(wanted))
+                    }
+                    Some(fault @ (StandInFault::Unavailable | StandInFault::Reset)) => {
+                        (StandInAnswer::Fails(fault), format!("made to fail, once (--fail {})", self.fail))
                     }
                 }
             }
@@ -192,7 +195,7 @@ impl Server {
     }
 }
 
-impl Answer {
+impl StandInAnswer {
     fn status(self) -> &'static str {
         match self {
             Self::NoContent => "204 No Content",
@@ -208,10 +211,10 @@ impl Answer {
             Self::NoContent => b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
             Self::BadRequest => b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
             Self::NotFound => b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            Self::Fails(Fault::Unavailable) => {
+            Self::Fails(StandInFault::Unavailable) => {
                 b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             }
-            Self::Fails(Fault::Reset | Fault::Late) => b"",
+            Self::Fails(StandInFault::Reset | StandInFault::Late) => b"",
         }
     }
 }

@@ -10,19 +10,19 @@ use osnl::received::ReceivedMessage;
 use osnl_model::{BodyDigest, Head, Notification, read_head, resource_key};
 use tokio::sync::Notify;
 
-use super::recording::Message;
+use super::recording::DemoMessage;
 use super::summary::Summary;
-use super::voice::{StoryLine, Tone, Voice};
+use super::voice::{DemoVoice, StoryLine, Tone};
 
 /// See the [module](self).
 pub(super) struct Story {
-    voice: Mutex<Voice>,
-    state: Mutex<Progress>,
+    voice: Mutex<DemoVoice>,
+    state: Mutex<StoryProgress>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct Progress {
+struct StoryProgress {
     /// The last message published; messages are numbered from 1.
     last: usize,
     by_digest: HashMap<String, usize>,
@@ -43,12 +43,12 @@ struct Progress {
 
 impl Story {
     /// A story told by this voice.
-    pub(super) fn new(voice: Voice) -> Self {
+    pub(super) fn new(voice: DemoVoice) -> Self {
         Self { voice: Mutex::new(voice), state: Mutex::default(), changed: Notify::new() }
     }
 
     /// Goes on with another voice.
-    pub(super) fn go_on_with(&self, voice: Voice) {
+    pub(super) fn go_on_with(&self, voice: DemoVoice) {
         *self.voice() = voice;
     }
 
@@ -73,7 +73,7 @@ impl Story {
     }
 
     /// A message goes to the broker, whose queue for this listener takes it; gives its number.
-    pub(super) fn publish(&self, message: &Message, listener: Option<&str>) -> usize {
+    pub(super) fn publish(&self, message: &DemoMessage, listener: Option<&str>) -> usize {
         let head = read_head(message.body.as_bytes()).map(Head::into_owned).unwrap_or_default();
         let mut state = self.lock();
         state.last += 1;
@@ -97,7 +97,7 @@ impl Story {
             (Some(event_type), None) => event_type.to_string(),
             (None, _) => "a body that cannot be read".to_owned(),
         };
-        let Message { exchange, routing_key, note, .. } = message;
+        let DemoMessage { exchange, routing_key, note, .. } = message;
         self.tell(&StoryLine {
             number: Some(number),
             label: "published",
@@ -222,7 +222,7 @@ impl Story {
         self.voice().line(line);
     }
 
-    async fn until(&self, holds: impl Fn(&Progress) -> bool) {
+    async fn until(&self, holds: impl Fn(&StoryProgress) -> bool) {
         loop {
             // Armed before looking, so that a change in between is not missed.
             let changed = self.changed.notified();
@@ -233,11 +233,11 @@ impl Story {
         }
     }
 
-    fn voice(&self) -> MutexGuard<'_, Voice> {
+    fn voice(&self) -> MutexGuard<'_, DemoVoice> {
         self.voice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
+    fn lock(&self) -> MutexGuard<'_, StoryProgress> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

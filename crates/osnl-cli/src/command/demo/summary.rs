@@ -18,7 +18,7 @@ pub(super) enum DemoEnd {
 
 /// The counts, at any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Figures {
+pub(super) struct SummaryFigures {
     pub(super) published: u64,
     /// The ones among these that no queue of ours took.
     pub(super) elsewhere: u64,
@@ -44,7 +44,7 @@ pub(super) struct Summary {
     pub(super) seed: u64,
     /// From the first event to the last acknowledgement.
     pub(super) took: Duration,
-    pub(super) figures: Figures,
+    pub(super) figures: SummaryFigures,
     /// Messages still in the queue of the broker.
     pub(super) waiting: u64,
     /// Hosts and their addresses at the target, before and after; those that were added in between.
@@ -53,7 +53,7 @@ pub(super) struct Summary {
     pub(super) after: (usize, usize),
 }
 
-impl Figures {
+impl SummaryFigures {
     /// Everything that matched has found its end, and nothing else happened.
     pub(super) fn add_up(&self) -> bool {
         self.dead == 0

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | plain | stdout is no terminal, or one that cannot be drawn on | a line for each thing that happens |
 //! | JSON | `--format json` | the same, one object per line: `at` (seconds), `message` (its number), `by`, `what`, `text`; the last line is `{"summary": {…}}` |
-//! | board | stdout is a terminal | nothing is printed: the [`Board`] is kept for `screen.rs` |
+//! | board | stdout is a terminal | nothing is printed: the [`DemoBoard`] is kept for `screen.rs` |
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::board::Board;
+use super::board::DemoBoard;
 use super::summary::Summary;
 pub(super) use crate::terminal::Tone;
 
@@ -30,13 +30,13 @@ pub(super) struct StoryLine<'a> {
 }
 
 /// See the [module](self).
-pub(super) enum Voice {
+pub(super) enum DemoVoice {
     Plain { colour: bool },
     Json { since: Instant },
-    Board(Arc<Mutex<Board>>),
+    Board(Arc<Mutex<DemoBoard>>),
 }
 
-impl Voice {
+impl DemoVoice {
     pub(super) fn line(&self, line: &StoryLine<'_>) {
         let text = line.text.replace(['\r', '\n'], " ");
         match self {

@@ -7,7 +7,7 @@ use osnl::unmatched::UnmatchedMessage;
 use osnl_model::Pattern;
 
 use crate::command::saved_events::PickArgs;
-use crate::flags::{CheckArgs, Format, pattern};
+use crate::flags::{CheckArgs, OutputFormat, pattern};
 
 /// The flags of `osnl explain`.
 #[derive(Debug, Args)]
@@ -47,8 +47,8 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// text for people; json: one object per line
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
-    pub(super) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(super) format: OutputFormat,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,
     #[command(flatten, next_help_heading = "Journal filters")]

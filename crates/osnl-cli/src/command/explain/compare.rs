@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::{ExplainArgs, ring};
 use crate::command::asking::table;
-use crate::command::saved_events::{self, KeptEvents, Out, Refusal, masked};
+use crate::command::saved_events::{self, KeptEvents, SavedEventsRefusal, StandardOutput, masked};
 use crate::command::sources;
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 /// A comparison that took less reports no time.
 const SHOWN: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ const SHOWN: Duration = Duration::from_secs(1);
 /// Stands for a missing rule or a number without meaning.
 const NONE: &str = "-";
 
-pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exit, Refusal> {
+pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exit, SavedEventsRefusal> {
     let tried = tried(args, file)?;
     for rule in &args.rule {
         let names = conf.rules.iter().chain(&tried.rules).map(|rule| &*rule.rule.name);
@@ -37,10 +37,10 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
     let rules: Vec<&RuleComparison> = rules
         .filter(|found| args.rule.is_empty() || args.rule.iter().any(|name| **name == *found.rule))
         .collect();
-    let mut out = Out::plain();
+    let mut out = StandardOutput::plain();
     match args.format {
-        Format::Text => out.line(&text(&comparison, &rules, file, begin.elapsed())),
-        Format::Json => {
+        OutputFormat::Text => out.line(&text(&comparison, &rules, file, begin.elapsed())),
+        OutputFormat::Json => {
             rules.iter().for_each(|found| out.json(object(found)));
             let (now, then) = comparison.firing();
             out.json(
@@ -56,7 +56,7 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
 }
 
 /// The configuration with the rules of the file alone. What is said of it is said if it is about that file.
-fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, Refusal> {
+fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, SavedEventsRefusal> {
     let mut sources = sources::of(&args.of.sources);
     sources.rules = Some(file.to_owned());
     let loaded = native::load(&sources).map_err(|errors| (Exit::Config, errors.to_string()))?;
@@ -67,14 +67,18 @@ fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, Refusal> {
     Ok(loaded.conf)
 }
 
-fn look(args: &ExplainArgs, conf: &Native, comparison: &mut RuleSetComparison<'_>) -> Result<(), Refusal> {
+fn look(
+    args: &ExplainArgs,
+    conf: &Native,
+    comparison: &mut RuleSetComparison<'_>,
+) -> Result<(), SavedEventsRefusal> {
     if !args.file.is_empty() {
         for (name, saved) in saved_events::files(&args.file)? {
             comparison.add(&format!("{name}:{}", saved.line), &ExplainedEvent::saved(&saved, &conf.budget()));
         }
         return Ok(());
     }
-    let mut progress = Progress::new();
+    let mut progress = ComparisonProgress::new();
     if args.unmatched.is_none() {
         let journal = KeptEvents::of(conf)?;
         args.pick.each(&journal, |kept| {
@@ -185,12 +189,12 @@ fn object(found: &RuleComparison) -> Value {
 }
 
 /// Counts the events on a terminal: a large journal takes minutes.
-struct Progress {
+struct ComparisonProgress {
     seen: u64,
     shown: bool,
 }
 
-impl Progress {
+impl ComparisonProgress {
     const STEP: u64 = 10_000;
 
     fn new() -> Self {
@@ -206,7 +210,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ComparisonProgress {
     fn drop(&mut self) {
         if self.shown {
             let _ = write!(stderr(), "\r\x1b[K");

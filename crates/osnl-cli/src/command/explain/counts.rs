@@ -6,11 +6,11 @@ use osnl::unmatched::{self, RuleMatches};
 use serde_json::json;
 
 use super::ExplainArgs;
-use crate::command::saved_events::{Out, Refusal, masked, time};
+use crate::command::saved_events::{SavedEventsRefusal, StandardOutput, masked, time};
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
-pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refusal> {
+pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, SavedEventsRefusal> {
     let (since, mut counts) = unmatched::counts(journal).map_err(|error| {
         (Exit::Unavailable, format!("{}.rules: {error}; a running daemon writes it", journal.display()))
     })?;
@@ -18,14 +18,14 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refusal> 
         (args.rule.is_empty() || args.rule.iter().any(|name| *name == *counted.rule))
             && args.listener.as_ref().is_none_or(|name| **name == *counted.listener)
     });
-    let mut out = Out::plain();
-    if args.format == Format::Text {
+    let mut out = StandardOutput::plain();
+    if args.format == OutputFormat::Text {
         out.line(&format!("messages received since {}", time(since)));
     }
     for counted in &counts {
         match args.format {
-            Format::Text => out.line(&masked(&text(counted))),
-            Format::Json => out.json(json!({
+            OutputFormat::Text => out.line(&masked(&text(counted))),
+            OutputFormat::Json => out.json(json!({
                 "since": time(since),
                 "listener": &*counted.listener,
                 "rule": &*counted.rule,

@@ -101,7 +101,7 @@ const NEEDED: [(&str, &str); 2] = [
 
 /// Returns the sample for these services.
 pub(super) fn sample(services: &[&str], target: &SampleTarget, transport_url: &str) -> String {
-    let mut sample = Sample { out: String::new(), reference: native::reference(osnl_oss::drivers()) };
+    let mut sample = SampleText { out: String::new(), reference: native::reference(osnl_oss::drivers()) };
     let services_named = services.join(", ");
     sample.comment(&format!("A sample by osnl init for {services_named}. Replace each {PLACEHOLDER}."));
     sample.comment(
@@ -135,12 +135,12 @@ pub(super) fn sample(services: &[&str], target: &SampleTarget, transport_url: &s
 }
 
 /// A sample that is being written.
-struct Sample {
+struct SampleText {
     out: String,
     reference: Reference,
 }
 
-impl Sample {
+impl SampleText {
     /// A listener, and a rule for one event of its service.
     fn service(&mut self, service: &str, target: &SampleTarget, transport_url: &str) {
         let Some(event) = usual(service, target) else { return };

@@ -37,7 +37,7 @@ pub(crate) enum JournalCommand {
     /// Create or update the tables of a journal in PostgreSQL
     Migrate(MigrateArgs),
     /// Move the journal between a file and PostgreSQL; osnl must be stopped
-    Move(MoveArgs),
+    Move(JournalMoveArgs),
 }
 
 /// The journal's file, and the form of the answer: of each command.
@@ -168,7 +168,7 @@ pub(crate) struct MigrateArgs {
                   Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/url\n  \
                   osnl journal move --replace --from file:///srv/url --to sqlite:///srv/osnl.db"
 )]
-pub(crate) struct MoveArgs {
+pub(crate) struct JournalMoveArgs {
     /// Journal: sqlite:///PATH, postgresql://..., or file:///PATH of a file that contains the URL
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,

@@ -29,7 +29,7 @@ use super::args::ExportArgs;
 use super::{events, file, moment, object, refused, report, shown, words};
 use crate::command::asking::{NoAnswer, clean};
 use crate::command::progress::Display;
-use crate::command::saved_events::{self, KeptEvents, Refusal};
+use crate::command::saved_events::{self, KeptEvents, SavedEventsRefusal};
 use crate::command::tap::clean::mask_urls;
 use crate::exit::Exit;
 
@@ -65,7 +65,7 @@ fn older(args: &ExportArgs, journal: &Path, schema: i64) -> Result<Exit, NoAnswe
 }
 
 fn lines(args: &ExportArgs, journal: &Path) -> Result<Exit, NoAnswer> {
-    let failed = |(exit, text): Refusal| NoAnswer::new(exit, text);
+    let failed = |(exit, text): SavedEventsRefusal| NoAnswer::new(exit, text);
     let reader = KeptEvents::File(saved_events::reader(journal).map_err(failed)?);
     let display = Display::cancelling("events");
     let observer = display.observer(|progress| progress);

@@ -13,7 +13,7 @@ use osnl::journal::transfer::{
 use osnl::native::journal::{JournalPlace, place};
 use serde_json::{Value, json};
 
-use super::args::MoveArgs;
+use super::args::JournalMoveArgs;
 use super::{aside, report};
 use crate::app;
 use crate::command::asking::{NoAnswer, clean};
@@ -24,7 +24,7 @@ use crate::exit::Exit;
 /// The URLs of both kinds.
 const EITHER: &str = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE";
 
-pub(super) fn run(args: &MoveArgs) -> Result<Exit, NoAnswer> {
+pub(super) fn run(args: &JournalMoveArgs) -> Result<Exit, NoAnswer> {
     let (from, to) = (side("--from", &args.from)?, side("--to", &args.to)?);
     let options = MoveOptions { lease: args.lease, replaces: args.replace, show };
     let moved = app::block_on(move_journal(from, to, options, args));
@@ -44,7 +44,7 @@ async fn move_journal(
     from: JournalPlace,
     to: JournalPlace,
     options: MoveOptions,
-    args: &MoveArgs,
+    args: &JournalMoveArgs,
 ) -> Result<(Urls, MoveReport), NoAnswer> {
     let refused = |error: MoveError| unbegun(&error);
     let (mut source, mut destination): (Box<dyn MoveSource>, Box<dyn MoveDestination>) = match (from, to) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use crate::command::saved_events::PickArgs;
-use crate::flags::{CheckArgs, Format, PatienceArgs};
+use crate::flags::{CheckArgs, OutputFormat, PatienceArgs};
 
 /// The flags of `osnl replay`.
 #[derive(Debug, Args)]
@@ -46,8 +46,8 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
     /// text for people; json: one object per line
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
-    pub(super) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(super) format: OutputFormat,
     #[command(flatten)]
     pub(super) patience: PatienceArgs,
     #[command(flatten, next_help_heading = "Configuration")]

@@ -15,7 +15,7 @@ use osnl::replay::EventPlan;
 use crate::app;
 use crate::command::deliveries::asks;
 use crate::command::progress::Display;
-use crate::command::saved_events::{Refusal, forbidden, no_file};
+use crate::command::saved_events::{SavedEventsRefusal, forbidden, no_file};
 use crate::exit::Exit;
 
 /// Events of one request: a commit holds them all, and deliveries go on meanwhile.
@@ -28,7 +28,11 @@ pub(super) struct ReplayDaemon(ControlClient, PathBuf);
 
 impl ReplayDaemon {
     /// The one that has this journal, if one has.
-    pub(super) fn of(conf: &Native, journal: &Path, patience: Duration) -> Result<Option<Self>, Refusal> {
+    pub(super) fn of(
+        conf: &Native,
+        journal: &Path,
+        patience: Duration,
+    ) -> Result<Option<Self>, SavedEventsRefusal> {
         match SqliteJournal::look_for_holder(journal) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(forbidden(journal)),
             Ok(None) | Err(_) => return Ok(None),
@@ -46,7 +50,11 @@ impl ReplayDaemon {
     }
 
     /// The one of this machine that shares this journal.
-    pub(super) fn of_shared(conf: &Native, database: &str, patience: Duration) -> Result<Self, Refusal> {
+    pub(super) fn of_shared(
+        conf: &Native,
+        database: &str,
+        patience: Duration,
+    ) -> Result<Self, SavedEventsRefusal> {
         let shared = Some(database.to_owned());
         let place = Where { state_dir: conf.state_folder(), shared, ..Where::default() };
         let unavailable = |error: ReachError| (Exit::Unavailable, error.to_string());
@@ -59,13 +67,17 @@ impl ReplayDaemon {
     }
 
     /// Returns the number of appended events, and the number of known ones among them.
-    pub(super) fn append(mut self, planned: &[EventPlan], keep_ids: bool) -> Result<(u64, u64), Refusal> {
-        let mut group = Group::default();
+    pub(super) fn append(
+        mut self,
+        planned: &[EventPlan],
+        keep_ids: bool,
+    ) -> Result<(u64, u64), SavedEventsRefusal> {
+        let mut group = EventGroup::default();
         let (mut appended, mut copies) = (0, 0);
         let display = Display::start("events", "appended");
         let of = planned.len() as u64;
         let asked = planned.iter().filter_map(|plan| Some((plan, Again::of(plan)?)));
-        let mut send = |group: &mut Group| -> Result<(), Refusal> {
+        let mut send = |group: &mut EventGroup| -> Result<(), SavedEventsRefusal> {
             let events = std::mem::take(group).events;
             if events.is_empty() {
                 return Ok(());
@@ -112,7 +124,7 @@ impl ReplayDaemon {
 
 /// The events of the next request.
 #[derive(Default)]
-struct Group {
+struct EventGroup {
     events: Vec<Again>,
     bytes: usize,
 }

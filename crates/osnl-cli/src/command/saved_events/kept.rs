@@ -8,7 +8,7 @@ use osnl::journal::shared::SharedOptions;
 use osnl::journal::sqlite::{DeliveryListRow, Filter, KeptEvent, SqliteReader};
 use osnl::native::{JournalConf, Native};
 
-use super::{Refusal, journal, reader, unreadable};
+use super::{SavedEventsRefusal, journal, reader, unreadable};
 use crate::app;
 use crate::exit::Exit;
 
@@ -20,7 +20,7 @@ pub(in crate::command) enum KeptEvents {
 
 impl KeptEvents {
     /// Opens the journal of a configuration.
-    pub(in crate::command) fn of(conf: &Native) -> Result<Self, Refusal> {
+    pub(in crate::command) fn of(conf: &Native) -> Result<Self, SavedEventsRefusal> {
         match &conf.journal {
             JournalConf::Shared(options) => Ok(Self::Shared(options.clone())),
             JournalConf::Sqlite(_) | JournalConf::Memory => reader(journal(conf)?).map(Self::File),
@@ -28,7 +28,12 @@ impl KeptEvents {
     }
 
     /// Returns the events that have a delivery of this kind, oldest first: the first of them, or the last.
-    pub(super) fn find(&self, filter: &Filter, limit: u32, last: bool) -> Result<Vec<KeptEvent>, Refusal> {
+    pub(super) fn find(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        last: bool,
+    ) -> Result<Vec<KeptEvent>, SavedEventsRefusal> {
         match self {
             Self::File(reader) => {
                 let numbers = reader.event_numbers(filter, limit, last).map_err(unreadable)?;
@@ -44,7 +49,10 @@ impl KeptEvents {
     }
 
     /// Returns the enrichments that are kept with the deliveries of each event.
-    pub(in crate::command) fn asked_for(&self, events: &[KeptEvent]) -> Result<Vec<Vec<AskedFor>>, Refusal> {
+    pub(in crate::command) fn asked_for(
+        &self,
+        events: &[KeptEvent],
+    ) -> Result<Vec<Vec<AskedFor>>, SavedEventsRefusal> {
         match self {
             Self::File(reader) => {
                 let found = events.iter().map(|kept| reader.asked_for(&kept.deliveries).map_err(unreadable));
@@ -58,7 +66,7 @@ impl KeptEvents {
     }
 
     /// Returns the names of the daemons that share the journal; none of a journal of one daemon.
-    pub(in crate::command) fn member_names(&self) -> Result<Vec<String>, Refusal> {
+    pub(in crate::command) fn member_names(&self) -> Result<Vec<String>, SavedEventsRefusal> {
         match self {
             Self::File(_) => Ok(Vec::new()),
             Self::Shared(options) => asked(options.database.member_names(options)),
@@ -69,7 +77,7 @@ impl KeptEvents {
     pub(in crate::command) fn deliveries_of(
         &self,
         message_ids: &HashSet<String>,
-    ) -> Result<HashMap<String, Vec<DeliveryListRow>>, Refusal> {
+    ) -> Result<HashMap<String, Vec<DeliveryListRow>>, SavedEventsRefusal> {
         match self {
             Self::File(reader) => reader.deliveries_of(message_ids).map_err(unreadable),
             Self::Shared(options) => asked(options.database.deliveries_of(options, message_ids.clone())),
@@ -82,7 +90,7 @@ pub(super) fn behind(last: &KeptEvent) -> Option<DeliveryId> {
     last.deliveries.iter().map(|row| row.id).max()
 }
 
-fn asked<T>(asking: impl Future<Output = Result<T, String>>) -> Result<T, Refusal> {
+fn asked<T>(asking: impl Future<Output = Result<T, String>>) -> Result<T, SavedEventsRefusal> {
     match app::block_on(asking) {
         Ok(answer) => answer.map_err(|why| (Exit::Unavailable, why)),
         Err(error) => Err((Exit::Failed, error.to_string())),

@@ -17,14 +17,14 @@ use crate::output::{self, Put, Tint};
 use crate::terminal::{self, Tone};
 
 /// Standard output, until its reader has gone.
-pub(in crate::command) struct Out {
+pub(in crate::command) struct StandardOutput {
     gone: bool,
     failed: bool,
     coloured: bool,
     tint: Tint,
 }
 
-impl Out {
+impl StandardOutput {
     /// For people on a terminal with this in colour.
     pub(in crate::command) fn tinted(tint: Tint) -> Self {
         Self { gone: false, failed: false, coloured: terminal::coloured(), tint }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueEnum};
 use osnl_model::{Priority, Secret};
 
-use crate::flags::{Format, SourceArgs, max_body, rate, secret};
+use crate::flags::{OutputFormat, SourceArgs, max_body, rate, secret};
 
 /// The flags of `osnl send`.
 #[derive(Debug, Args)]
@@ -55,8 +55,8 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// text, or json: one object per line, then {"summary": ...}
-    #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "FORMAT")]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, hide_possible_values = true, value_name = "FORMAT")]
+    pub(crate) format: OutputFormat,
     /// Broker: rabbit://..., or file:///PATH of a file that contains the URL
     #[arg(long, value_name = "URL", value_parser = secret, conflicts_with_all = ["config_file", "config_dir", "listener"], help_heading = "Broker")]
     pub(crate) transport_url: Option<Secret>,

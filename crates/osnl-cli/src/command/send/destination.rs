@@ -23,13 +23,13 @@ pub(super) struct Destination {
 }
 
 /// A destination that cannot be used: what to print, and how to end.
-pub(super) type Refusal = (Exit, anyhow::Error);
+pub(super) type SendRefusal = (Exit, anyhow::Error);
 
 /// From `--transport-url`, else from the configuration's listener.
 ///
 /// # Errors
 /// The URL or the configuration cannot be used, or does not say which listener is meant.
-pub(super) fn find(args: &SendArgs) -> Result<Destination, Refusal> {
+pub(super) fn find(args: &SendArgs) -> Result<Destination, SendRefusal> {
     let (transport, options, exchange, topics, budget) = match &args.transport_url {
         Some(url) => {
             let url = from_flag(url.expose()).map_err(|error| (Exit::Usage, error))?;
@@ -58,7 +58,7 @@ fn from_flag(text: &str) -> anyhow::Result<TransportUrl> {
     TransportUrl::parse(text.trim()).context("--transport-url")
 }
 
-fn from_configuration(args: &SendArgs) -> Result<ListenerConf, Refusal> {
+fn from_configuration(args: &SendArgs) -> Result<ListenerConf, SendRefusal> {
     let loaded = native::load(&sources::of(&args.sources)).map_err(|errors| {
         let hint = if args.sources.config_file.is_empty() && args.sources.config_dir.is_empty() {
             "\nthe broker is named by --transport-url, or by a configuration with --config-file"
@@ -86,7 +86,7 @@ fn from_configuration(args: &SendArgs) -> Result<ListenerConf, Refusal> {
 }
 
 /// That of the listener, where it has one; `--exchange` says it where it has several, or reads a queue only.
-fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, Refusal> {
+fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, SendRefusal> {
     match (&args.exchange, &listener.exchanges[..]) {
         (Some(named), _) => Ok(named.clone()),
         (None, [only]) => Ok(only.clone()),

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::args::SendArgs;
 use crate::command::tap::{clean_json, clean_text};
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 use crate::output::{self, Tint};
 use crate::terminal::Tone;
 
@@ -26,8 +26,8 @@ pub(super) struct Submission {
 }
 
 #[derive(Debug)]
-pub(super) struct Report {
-    format: Format,
+pub(super) struct SendReport {
+    format: OutputFormat,
     /// An unrouted message is a failure.
     mandatory: bool,
     /// Whether missing exchanges and queues are made.
@@ -60,7 +60,7 @@ const TINT: Tint = |line| {
     Some((tone, 0..end))
 };
 
-impl Report {
+impl SendReport {
     pub(super) fn new(args: &SendArgs, transport: &dyn Transport, total: u64) -> Self {
         Self {
             format: args.format,
@@ -102,7 +102,7 @@ impl Report {
                 "refused"
             }
         };
-        if self.format == Format::Json || self.total <= FEW {
+        if self.format == OutputFormat::Json || self.total <= FEW {
             let reason = answer.err().map(|error| error.to_string());
             self.say(&line(self.format, sent, outcome, reason.as_deref()));
         }
@@ -116,13 +116,13 @@ impl Report {
         let (total, confirmed, refused) = (*total, *confirmed, *refused);
         let unrouted: u64 = self.unrouted.values().sum();
         let last = match self.format {
-            Format::Json => {
+            OutputFormat::Json => {
                 json!({"summary": {"messages": total, "confirmed": confirmed, "unrouted": unrouted,
                     "refused": refused, "not_confirmed": total - confirmed - unrouted - refused,
                     "seconds": took.as_secs_f64(), "broker": location}})
                 .to_string()
             }
-            Format::Text => {
+            OutputFormat::Text => {
                 let messages = if total == 1 { "message" } else { "messages" };
                 format!(
                     "{confirmed} of {total} {messages} confirmed by {location} in {:.3} s",
@@ -180,15 +180,15 @@ fn is_open(error: &TransportError) -> bool {
 }
 
 /// The line of one message. What a file or a broker says in it cannot act on a terminal.
-fn line(format: Format, sent: &Submission, outcome: &str, reason: Option<&str>) -> String {
+fn line(format: OutputFormat, sent: &Submission, outcome: &str, reason: Option<&str>) -> String {
     let Submission { exchange, routing_key, event_type, message_id } = sent;
     match format {
-        Format::Json => clean_json(
+        OutputFormat::Json => clean_json(
             json!({"outcome": outcome, "exchange": exchange, "routing_key": routing_key,
                 "event_type": event_type, "message_id": message_id, "reason": reason})
             .to_string(),
         ),
-        Format::Text => {
+        OutputFormat::Text => {
             let id = message_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
             let event_type = event_type.as_deref().unwrap_or("(no event type)");
             let line = format!("{outcome}: {event_type}{id} to exchange \"{exchange}\", key {routing_key}");
@@ -210,7 +210,7 @@ mod tests {
             event_type: Some(evil.clone()),
             message_id: Some(evil.clone()),
         };
-        for format in [Format::Text, Format::Json] {
+        for format in [OutputFormat::Text, OutputFormat::Json] {
             let line = line(format, &sent, "refused", Some(&evil));
             assert!(!line.contains(osnl_model::is_dangerous), "{}", line.escape_debug());
         }

@@ -11,7 +11,7 @@ use osnl_model::{Priority, Target, nearest};
 use serde_json::{Value, json};
 
 use super::args::SendArgs;
-use super::destination::Refusal;
+use super::destination::SendRefusal;
 use crate::exit::Exit;
 
 /// Words of event types after which something is gone.
@@ -75,7 +75,7 @@ pub(super) fn confirm(
     event_type: &str,
     targets: &[Target],
     broker: &str,
-) -> Result<(), Refusal> {
+) -> Result<(), SendRefusal> {
     let ends = event_type.split('.').any(|word| ENDS.contains(&word));
     let service = targets.iter().filter_map(|target| target.exchange.as_deref()).find_map(service_of);
     let (true, Some((service, exchange)), false) = (ends, service, args.yes) else { return Ok(()) };

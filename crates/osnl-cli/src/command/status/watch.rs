@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use osnl::control::Status;
 use tokio::sync::mpsc;
 
-use self::plot::History;
+use self::plot::PlotHistory;
 use super::super::asking::NoAnswer;
 use super::{StatusArgs, look, text, tint};
 use crate::app::{self, ProgramSignal, Signals};
@@ -20,7 +20,7 @@ use crate::output::{self, Put, put};
 use crate::terminal::{self, Keys, Size, Terminal, cell};
 
 /// One look, and when it was.
-type Look = (Instant, Result<Status, NoAnswer>);
+type StatusLook = (Instant, Result<Status, NoAnswer>);
 
 pub(super) fn run(args: &StatusArgs) -> Exit {
     let looks = looking(args.place.clone(), args.interval);
@@ -32,7 +32,7 @@ pub(super) fn run(args: &StatusArgs) -> Exit {
 }
 
 /// Asks on a thread of its own: a daemon that hangs must not keep Ctrl-C waiting.
-fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<Look> {
+fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<StatusLook> {
     let (sender, looks) = mpsc::channel(1);
     std::thread::spawn(move || {
         // Nothing is ever sent: its time-out is the pause.
@@ -46,9 +46,9 @@ fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<Look> {
     looks
 }
 
-async fn watch(interval: Duration, mut looks: mpsc::Receiver<Look>, signals: &mut Signals) -> Exit {
+async fn watch(interval: Duration, mut looks: mpsc::Receiver<StatusLook>, signals: &mut Signals) -> Exit {
     let terminal = terminal::drawable().map(|_| Terminal::enter(Keys::Silent));
-    let mut history = History::new(interval);
+    let mut history = PlotHistory::new(interval);
     loop {
         let (at, looked) = tokio::select! {
             biased;
@@ -72,7 +72,7 @@ async fn watch(interval: Duration, mut looks: mpsc::Receiver<Look>, signals: &mu
     }
 }
 
-fn block(history: &History, looked: &Result<Status, NoAnswer>) -> String {
+fn block(history: &PlotHistory, looked: &Result<Status, NoAnswer>) -> String {
     let status = match looked {
         Ok(status) => text(status),
         Err(error) => format!("! {}\n", super::super::asking::short(error.message(), 400)),

@@ -7,7 +7,7 @@ use clap::Args;
 use osnl_model::{Pattern, Secret};
 
 use super::condition::TapCondition;
-use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
+use crate::flags::{OutputFormat, SourceArgs, max_body, pattern, secret};
 
 /// The flags of `osnl tap`.
 #[derive(Debug, Args)]
@@ -63,8 +63,8 @@ pub(crate) struct TapArgs {
     pub(crate) when: Vec<TapCondition>,
 
     /// text: one line per event; json: one object per line
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) format: OutputFormat,
     /// Largest body to read [default: the listener's, or 4MiB]
     #[arg(long, value_name = "SIZE", value_parser = max_body)]
     pub(crate) max_body: Option<usize>,

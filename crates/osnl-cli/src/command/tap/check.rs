@@ -19,7 +19,7 @@ use self::mend::LikelyCause;
 use super::clean;
 use super::event::EventFilter;
 use crate::exit::Exit;
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 use crate::output;
 
 /// The wait for messages.
@@ -141,10 +141,10 @@ impl CheckResult {
     }
 
     /// Prints it; the status says whether anything came.
-    pub(super) fn report(&self, format: Format) -> Exit {
+    pub(super) fn report(&self, format: OutputFormat) -> Exit {
         let text = match format {
-            Format::Text => self.text(),
-            Format::Json => clean::json(format!("{}\n", self.json())),
+            OutputFormat::Text => self.text(),
+            OutputFormat::Json => clean::json(format!("{}\n", self.json())),
         };
         match output::print(&text) {
             Exit::Done => {}

@@ -47,7 +47,7 @@ pub(super) fn event(message: &TapMessage, event: &TapEvent, received: Timestamp,
         message_id: n.message_id.as_deref(),
         project_id: about.project.as_deref(),
         user_id: about.user.as_deref(),
-        resource: Resource {
+        resource: JsonResource {
             id: about.ids.first().map(String::as_str),
             ids: &about.ids,
             name: about.name.as_deref(),
@@ -114,7 +114,7 @@ struct ShownEvent<'a> {
     message_id: Option<&'a str>,
     project_id: Option<&'a str>,
     user_id: Option<&'a str>,
-    resource: Resource<'a>,
+    resource: JsonResource<'a>,
     format: &'a str,
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,7 +128,7 @@ struct ShownEvent<'a> {
 }
 
 #[derive(Serialize)]
-struct Resource<'a> {
+struct JsonResource<'a> {
     id: Option<&'a str>,
     ids: &'a [String],
     name: Option<&'a str>,
@@ -158,7 +158,7 @@ struct SavedEvent<'a> {
     received: &'a str,
     exchange: &'a str,
     routing_key: &'a str,
-    properties: Properties<'a>,
+    properties: JsonProperties<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +167,7 @@ struct SavedEvent<'a> {
 
 /// Those that were set, under AMQP's names.
 #[derive(Serialize)]
-struct Properties<'a> {
+struct JsonProperties<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,7 +196,7 @@ struct Properties<'a> {
     app_id: Option<&'a str>,
 }
 
-fn properties(from: &TapProperties) -> Properties<'_> {
+fn properties(from: &TapProperties) -> JsonProperties<'_> {
     let TapProperties {
         content_type,
         content_encoding,
@@ -212,7 +212,7 @@ fn properties(from: &TapProperties) -> Properties<'_> {
         app_id,
         headers,
     } = from;
-    Properties {
+    JsonProperties {
         content_type: content_type.as_deref(),
         content_encoding: content_encoding.as_deref(),
         headers,

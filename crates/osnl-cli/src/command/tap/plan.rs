@@ -14,11 +14,11 @@ use super::event::EventFilter;
 use super::rates::Rates;
 use super::save::Save;
 use super::url;
-use super::view::{Rules, View};
-use super::voice::Voice;
-use super::writer::{Body, Writer};
+use super::view::{Rules, TapView};
+use super::voice::TapVoice;
+use super::writer::{BodyPart, EventWriter};
 use crate::command::sources;
-use crate::flags::{Format, widened};
+use crate::flags::{OutputFormat, widened};
 use crate::terminal;
 
 /// The exchanges of the services that are known to notify, by their usual names.
@@ -55,7 +55,7 @@ impl std::fmt::Display for WrongUsage {
 impl std::error::Error for WrongUsage {}
 
 /// The plan of a tap.
-pub(super) struct Plan {
+pub(super) struct TapPlan {
     pub(super) url: TransportUrl,
     pub(super) transport: Box<dyn Transport>,
     /// The pools of the listeners, which are groups where the broker has topics.
@@ -63,19 +63,19 @@ pub(super) struct Plan {
     pub(super) options: TapOptions,
     /// The exchanges are the usual ones: those of [`EXCHANGES`].
     pub(super) chosen: bool,
-    pub(super) voice: Voice,
-    pub(super) output: Output,
+    pub(super) voice: TapVoice,
+    pub(super) output: TapOutput,
 }
 
 /// The output for events.
-pub(super) enum Output {
+pub(super) enum TapOutput {
     /// Standard output, line by line.
-    Lines(Writer),
+    Lines(EventWriter),
     /// The terminal, as a screen.
-    Screen(View),
+    Screen(TapView),
 }
 
-impl Output {
+impl TapOutput {
     pub(super) fn wanted(&self) -> &EventFilter {
         match self {
             Self::Lines(writer) => &writer.wanted,
@@ -91,7 +91,7 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// The age at which the broker drops a message: an older one is of no use to a live view.
 const TTL: std::time::Duration = std::time::Duration::from_secs(60);
 
-impl Plan {
+impl TapPlan {
     /// # Errors
     /// A URL, a configuration, a priority or a file that cannot be used.
     pub(super) fn of(args: &TapArgs) -> anyhow::Result<Self> {
@@ -139,7 +139,7 @@ impl Plan {
                 bodies: BodyBounds::new(in_hand, budget.body),
             },
             chosen,
-            voice: Voice::new(matches!(output, Output::Screen(_))),
+            voice: TapVoice::new(matches!(output, TapOutput::Screen(_))),
             output,
         })
     }
@@ -188,7 +188,7 @@ fn bind(
     Ok(())
 }
 
-fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Result<Output> {
+fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Result<TapOutput> {
     let wanted = EventFilter {
         event_type: args.event_type.clone(),
         publisher: args.publisher.clone(),
@@ -201,15 +201,15 @@ fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Resul
     let save = args.save.as_deref().map(Save::open).transpose()?;
     let colour = terminal::coloured();
     if on_screen(args) {
-        return Ok(Output::Screen(View { wanted, colour, rates: args.rates, save, rules }));
+        return Ok(TapOutput::Screen(TapView { wanted, colour, rates: args.rates, save, rules }));
     }
-    Ok(Output::Lines(Writer {
+    Ok(TapOutput::Lines(EventWriter {
         wanted,
         format: args.format,
         body: match (args.body, args.raw) {
-            (_, true) => Body::Raw,
-            (true, false) => Body::Masked,
-            (false, false) => Body::Hidden,
+            (_, true) => BodyPart::Raw,
+            (true, false) => BodyPart::Masked,
+            (false, false) => BodyPart::Hidden,
         },
         colour,
         rates: args.rates.then(|| Rates::new(args.format)),
@@ -221,7 +221,7 @@ fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Resul
 /// A terminal shows the view unless the flags ask for lines.
 fn on_screen(args: &TapArgs) -> bool {
     let lines = args.lines || args.body || args.raw || args.check || args.count.is_some();
-    let text = args.format == Format::Text;
+    let text = args.format == OutputFormat::Text;
     !lines && text && std::io::stdin().is_terminal() && terminal::drawable().is_some()
 }
 

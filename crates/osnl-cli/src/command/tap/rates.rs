@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 
 use super::clean;
 use super::event::{TapEvent, UnreadableBody};
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 /// Counts by event type.
 #[derive(Debug)]
 pub(super) struct Rates {
-    format: Format,
+    format: OutputFormat,
     began: Option<Timestamp>,
     told: Option<Timestamp>,
     counts: BTreeMap<String, u64>,
@@ -27,7 +27,7 @@ const MOST_TYPES: usize = 10_000;
 const SECOND: f64 = 1.0;
 
 impl Rates {
-    pub(super) fn new(format: Format) -> Self {
+    pub(super) fn new(format: OutputFormat) -> Self {
         let (counts, sums) = (BTreeMap::new(), BTreeMap::new());
         Self { format, began: None, told: None, counts, sums }
     }
@@ -61,8 +61,8 @@ impl Rates {
         let Some(began) = self.began else { return };
         let seconds = at.duration_since(began).as_secs_f64().max(SECOND);
         match self.format {
-            Format::Text => counted(out, at, seconds, &self.sums),
-            Format::Json => table(out, self.format, at, "per_second_in_all", seconds, &self.sums),
+            OutputFormat::Text => counted(out, at, seconds, &self.sums),
+            OutputFormat::Json => table(out, self.format, at, "per_second_in_all", seconds, &self.sums),
         }
     }
 }
@@ -92,7 +92,7 @@ fn rate(count: u64, seconds: f64) -> f64 {
 
 fn table(
     out: &mut String,
-    format: Format,
+    format: OutputFormat,
     at: Timestamp,
     what: &str,
     seconds: f64,
@@ -102,13 +102,13 @@ fn table(
     let total: u64 = counts.values().sum();
     let sorted = sorted(counts);
     match format {
-        Format::Text => {
+        OutputFormat::Text => {
             out.push_str(&format!("{at:.0} {:>9.1}/s in all\n", rate(total)));
             for (name, count) in sorted {
                 out.push_str(&format!("{:20} {:>9.1}/s {}\n", "", rate(count), clean::text(name)));
             }
         }
-        Format::Json => {
+        OutputFormat::Json => {
             let types: Map<String, Value> =
                 sorted.iter().map(|(name, count)| ((*name).clone(), json!(rate(*count)))).collect();
             let at = format!("{at:.6}");
@@ -152,13 +152,13 @@ mod tests {
             assert_eq!(out, expected);
         };
         check(
-            Format::Text,
+            OutputFormat::Text,
             "1970-01-01T00:00:02Z       2.0/s in all\n                           1.5/s b\n                           0.5/s a\\x1b\n\
              1970-01-01T00:00:03Z       0.0/s in all\n\
              1970-01-01T00:00:04Z         4 events in 4 s, 1.0/s\n                             3 b\n                             1 a\\x1b\n",
         );
         check(
-            Format::Json,
+            OutputFormat::Json,
             "{\"at\":\"1970-01-01T00:00:02.000000Z\",\"events\":4,\"per_second\":2.0,\"seconds\":2.0,\"types\":{\"a\\u001b\":0.5,\"b\":1.5}}\n\
              {\"at\":\"1970-01-01T00:00:03.000000Z\",\"events\":0,\"per_second\":0.0,\"seconds\":1.0,\"types\":{}}\n\
              {\"at\":\"1970-01-01T00:00:04.000000Z\",\"counts\":{\"a\\u001b\":1,\"b\":3},\"events\":4,\"per_second_in_all\":1.0,\"seconds\":4.0,\"types\":{\"a\\u001b\":0.3,\"b\":0.8}}\n",

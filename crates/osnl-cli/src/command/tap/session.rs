@@ -10,7 +10,7 @@ use osnl_transport::{Tap, TapOptions, Transport, TransportError};
 use tokio::sync::mpsc::Sender;
 use tokio::time::MissedTickBehavior;
 
-use super::voice::Voice;
+use super::voice::TapVoice;
 use super::writer::Arrivals;
 
 /// Messages that are handed over together at most.
@@ -19,14 +19,14 @@ const ROUND: Duration = Duration::from_secs(1);
 
 /// Whether the writer is told the time each second, though nothing comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Clock {
+pub(super) enum WriterClock {
     Told,
     Untold,
 }
 
 /// The history of the connection.
 #[derive(Debug, Default)]
-pub(super) struct Course {
+pub(super) struct ConnectionCourse {
     /// A tap was open at least once.
     pub(super) opened: bool,
     pub(super) dropped: u64,
@@ -40,9 +40,9 @@ pub(super) struct Course {
 pub(super) async fn run(
     transport: &dyn Transport,
     options: &TapOptions,
-    (chosen, clock): (bool, Clock),
-    (sender, voice): (&Sender<Arrivals>, &Voice),
-    course: &mut Course,
+    (chosen, clock): (bool, WriterClock),
+    (sender, voice): (&Sender<Arrivals>, &TapVoice),
+    course: &mut ConnectionCourse,
 ) -> Result<(), TransportError> {
     let mut failures = 0u32;
     loop {
@@ -50,7 +50,7 @@ pub(super) async fn run(
             Ok(tap) => {
                 failures = 0;
                 listening(&*tap, course, chosen, voice);
-                let mut session = Session { tap, options, chosen, clock, voice, turn: 0, full: false };
+                let mut session = TapSession { tap, options, chosen, clock, voice, turn: 0, full: false };
                 match session.run(sender, course).await {
                     Ok(()) => {
                         session.count_dropped(course).await;
@@ -83,7 +83,7 @@ pub(super) async fn run(
 }
 
 /// Reports the findings, once for each connection.
-fn listening(tap: &dyn Tap, course: &mut Course, chosen: bool, voice: &Voice) {
+fn listening(tap: &dyn Tap, course: &mut ConnectionCourse, chosen: bool, voice: &TapVoice) {
     let found = tap.tapped();
     let say = |text: &str| voice.say(text);
     let (host, vhost) = (&found.host, &found.virtual_host);
@@ -154,21 +154,25 @@ fn list(names: &[String], none: &str) -> String {
 }
 
 /// One connection.
-struct Session<'a> {
+struct TapSession<'a> {
     tap: Box<dyn Tap>,
     options: &'a TapOptions,
     chosen: bool,
-    clock: Clock,
-    voice: &'a Voice,
+    clock: WriterClock,
+    voice: &'a TapVoice,
     /// Chooses the next of the missing usual exchanges.
     turn: usize,
     /// The queue's limit dropped something in the last second.
     full: bool,
 }
 
-impl Session<'_> {
+impl TapSession<'_> {
     /// Hands over messages; ends well when its output is closed.
-    async fn run(&mut self, sender: &Sender<Arrivals>, course: &mut Course) -> Result<(), TransportError> {
+    async fn run(
+        &mut self,
+        sender: &Sender<Arrivals>,
+        course: &mut ConnectionCourse,
+    ) -> Result<(), TransportError> {
         let mut missing = self.tap.tapped().missing.clone();
         let mut second = tokio::time::interval(ROUND);
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -183,8 +187,10 @@ impl Session<'_> {
                     self.report_dropped(course).await?;
                     match self.clock {
                         // A writer that is behind learns the time with what it has before it.
-                        Clock::Told => drop(sender.try_send(Arrivals { messages: Vec::new(), at: Timestamp::now() })),
-                        Clock::Untold => {}
+                        WriterClock::Told => {
+                            drop(sender.try_send(Arrivals { messages: Vec::new(), at: Timestamp::now() }));
+                        }
+                        WriterClock::Untold => {}
                     }
                 }
                 place = sender.reserve(), if !messages.is_empty() => {
@@ -228,7 +234,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn report_dropped(&mut self, course: &mut Course) -> Result<(), TransportError> {
+    async fn report_dropped(&mut self, course: &mut ConnectionCourse) -> Result<(), TransportError> {
         let dropped = self.tap.dropped().await?.unwrap_or(0);
         course.dropped += dropped;
         self.voice.standing().dropped = course.dropped;
@@ -248,7 +254,7 @@ impl Session<'_> {
     }
 
     /// At the end; a connection that is lost now has told all it can.
-    pub(super) async fn count_dropped(&mut self, course: &mut Course) {
+    pub(super) async fn count_dropped(&mut self, course: &mut ConnectionCourse) {
         if let Ok(Some(dropped)) = self.tap.dropped().await {
             course.dropped += dropped;
         }

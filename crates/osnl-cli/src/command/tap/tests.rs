@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::event::EventFilter;
-use super::writer::{Arrivals, Body, Totals, Writer};
-use crate::flags::Format;
+use super::writer::{Arrivals, BodyPart, EventWriter, WriterTotals};
+use crate::flags::OutputFormat;
 
 fn recorded(message: &Value) -> TapMessage {
     let text = |of: &Value| of.as_str().map(str::to_owned);
@@ -80,8 +80,8 @@ fn message(body: impl Into<Vec<u8>>) -> TapMessage {
     }
 }
 
-fn writer(format: Format, body: Body) -> Writer {
-    Writer {
+fn writer(format: OutputFormat, body: BodyPart) -> EventWriter {
+    EventWriter {
         wanted: EventFilter::default(),
         format,
         body,
@@ -92,7 +92,7 @@ fn writer(format: Format, body: Body) -> Writer {
     }
 }
 
-fn write(writer: Writer, messages: &[TapMessage]) -> (String, Totals) {
+fn write(writer: EventWriter, messages: &[TapMessage]) -> (String, WriterTotals) {
     let (sender, receiver) = mpsc::channel(4);
     let seen = Arrivals { messages: messages.to_vec(), at: Timestamp::UNIX_EPOCH };
     sender.try_send(seen).unwrap_or_else(|_| panic!("the channel is new"));
@@ -107,7 +107,7 @@ fn each_recorded_form_is_one_line() {
     let wire = wire();
     let check = |name: &str, expected: &str| {
         let (_, message) = wire.iter().find(|(file, _)| file.starts_with(name)).unwrap();
-        let (out, _) = write(writer(Format::Text, Body::Hidden), std::slice::from_ref(message));
+        let (out, _) = write(writer(OutputFormat::Text, BodyPart::Hidden), std::slice::from_ref(message));
         assert_eq!(out, format!("{expected}\n"), "{name}");
     };
     check(
@@ -121,8 +121,10 @@ fn each_recorded_form_is_one_line() {
          expected ident at line 1 column 2: this is not json {",
     );
     check("37-", "1970-01-01T00:00:00.000000 neutron notifications.info unreadable: the body is empty: ");
-    let (out, written) =
-        write(writer(Format::Text, Body::Hidden), &wire.iter().map(|(_, m)| m.clone()).collect::<Vec<_>>());
+    let (out, written) = write(
+        writer(OutputFormat::Text, BodyPart::Hidden),
+        &wire.iter().map(|(_, m)| m.clone()).collect::<Vec<_>>(),
+    );
     assert_eq!((out.lines().count(), written.shown), (wire.len(), wire.len() as u64), "a line for each");
     assert_eq!(written.unreadable, out.lines().filter(|line| line.contains(" unreadable: ")).count() as u64);
     assert!(written.unreadable > 15 && written.unreadable < 30, "{}", written.unreadable);
@@ -131,7 +133,7 @@ fn each_recorded_form_is_one_line() {
 #[test]
 fn what_services_were_recorded_with_is_recognised() {
     let services = services();
-    let (out, written) = write(writer(Format::Text, Body::Hidden), &services);
+    let (out, written) = write(writer(OutputFormat::Text, BodyPart::Hidden), &services);
     assert_eq!((written.shown, written.unreadable), (services.len() as u64, 0));
     for line in [
         " CADF",
@@ -216,10 +218,10 @@ pub(super) fn planted() -> (Vec<TapMessage>, Vec<String>) {
 fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
     let (messages, secrets) = planted();
     for (format, body) in [
-        (Format::Text, Body::Hidden),
-        (Format::Text, Body::Masked),
-        (Format::Json, Body::Hidden),
-        (Format::Json, Body::Masked),
+        (OutputFormat::Text, BodyPart::Hidden),
+        (OutputFormat::Text, BodyPart::Masked),
+        (OutputFormat::Json, BodyPart::Hidden),
+        (OutputFormat::Json, BodyPart::Masked),
     ] {
         let (out, written) = write(writer(format, body), &messages);
         assert_eq!(written.shown, messages.len() as u64);
@@ -229,7 +231,7 @@ fn no_secret_of_any_recording_is_in_any_form_of_the_output() {
             assert_eq!(line, None, "{secret} in {format:?} {body:?}");
         }
     }
-    let (raw, _) = write(writer(Format::Text, Body::Raw), &messages);
+    let (raw, _) = write(writer(OutputFormat::Text, BodyPart::Raw), &messages);
     assert!(raw.contains("gAAAAAB-S3CRET"), "the test plants what it looks for");
 }
 
@@ -244,20 +246,20 @@ fn a_message_cannot_talk_to_the_terminal() {
         message.routing_key = evil.to_owned();
     }
     for (format, body) in [
-        (Format::Text, Body::Hidden),
-        (Format::Text, Body::Masked),
-        (Format::Text, Body::Raw),
-        (Format::Json, Body::Raw),
+        (OutputFormat::Text, BodyPart::Hidden),
+        (OutputFormat::Text, BodyPart::Masked),
+        (OutputFormat::Text, BodyPart::Raw),
+        (OutputFormat::Json, BodyPart::Raw),
     ] {
         let (out, _) = write(writer(format, body), &bodies);
         let wild = out.chars().find(|c| c.is_control() && *c != '\n' || *c == '\u{202e}');
         assert_eq!(wild, None, "{format:?} {body:?}\n{}", out.escape_debug());
-        if format == Format::Json {
+        if format == OutputFormat::Json {
             let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             assert_eq!(objects[0]["event_type"], evil);
         }
     }
-    let (out, _) = write(writer(Format::Text, Body::Hidden), &bodies);
+    let (out, _) = write(writer(OutputFormat::Text, BodyPart::Hidden), &bodies);
     assert_eq!(out.lines().count(), 2);
 }
 
@@ -272,10 +274,10 @@ fn what_costs_too_much_is_shown_with_the_flag_that_reads_it() {
         (3000, small, Some("6039 bytes; the limit is 6000 (option max_body); raise it with --max-body")),
         (3000, Budget::DEFAULT, None),
     ] {
-        for format in [Format::Text, Format::Json] {
+        for format in [OutputFormat::Text, OutputFormat::Json] {
             let wanted = EventFilter { budget, ..EventFilter::default() };
             let (out, written) =
-                write(Writer { wanted, ..writer(format, Body::Hidden) }, &[message(body(values))]);
+                write(EventWriter { wanted, ..writer(format, BodyPart::Hidden) }, &[message(body(values))]);
             assert_eq!(written.unreadable, u64::from(expected.is_some()), "{out}");
             assert!(expected.is_none_or(|expected| out.contains(expected)), "{out}");
         }
@@ -286,7 +288,7 @@ fn what_costs_too_much_is_shown_with_the_flag_that_reads_it() {
 fn filters_and_the_count_decide_what_is_shown() {
     let services = services();
     let check = |wanted: EventFilter, count, expected: (u64, u64)| {
-        let writer = Writer { wanted, count, ..writer(Format::Json, Body::Hidden) };
+        let writer = EventWriter { wanted, count, ..writer(OutputFormat::Json, BodyPart::Hidden) };
         let (out, written) = write(writer, &services);
         assert_eq!(out.lines().count() as u64, written.shown);
         let types =
@@ -324,7 +326,7 @@ fn what_cannot_be_written_ends_it_and_is_said_unless_the_reader_has_gone() {
         let (sender, receiver) = mpsc::channel(4);
         let seen = Arrivals { messages: vec![message("{}")], at: Timestamp::UNIX_EPOCH };
         sender.try_send(seen).unwrap_or_else(|_| panic!("the channel is new"));
-        let written = writer(Format::Text, Body::Hidden).run(receiver, &mut BrokenPipe(kind));
+        let written = writer(OutputFormat::Text, BodyPart::Hidden).run(receiver, &mut BrokenPipe(kind));
         assert_eq!(written.failure.as_deref(), expected);
         assert!(sender.is_closed());
     };

@@ -32,13 +32,13 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use self::kept::Entry;
+use self::kept::KeptEntry;
 pub(super) use self::rules::Rules;
 use self::state::{Act, ViewState};
 use super::event::EventFilter;
 use super::save::Save;
-use super::voice::Voice;
-use super::writer::{Arrivals, Totals};
+use super::voice::TapVoice;
+use super::writer::{Arrivals, WriterTotals};
 use crate::terminal::{Input, Keyboard, Keys, Size, Terminal, size};
 
 /// Between two pictures while events come.
@@ -49,7 +49,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::ZERO;
 
 /// The parts of the view.
-pub(super) struct View {
+pub(super) struct TapView {
     pub(super) wanted: EventFilter,
     pub(super) colour: bool,
     /// Begin with the rates.
@@ -58,10 +58,10 @@ pub(super) struct View {
     pub(super) rules: Option<Rules>,
 }
 
-impl View {
+impl TapView {
     /// Shows events until there are no more, or the operator leaves.
-    pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, voice: &Voice) -> Totals {
-        let mut written = Totals::default();
+    pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, voice: &TapVoice) -> WriterTotals {
+        let mut written = WriterTotals::default();
         let mut state = ViewState::new(self.rates, Timestamp::now());
         let terminal = Terminal::enter(Keys::Read);
         written.failure = self.show((&terminal, voice), &mut state, &mut batches, &mut written).err();
@@ -80,10 +80,10 @@ impl View {
 
     fn show(
         &mut self,
-        (terminal, voice): (&Terminal, &Voice),
+        (terminal, voice): (&Terminal, &TapVoice),
         state: &mut ViewState,
         batches: &mut Receiver<Arrivals>,
-        written: &mut Totals,
+        written: &mut WriterTotals,
     ) -> Result<(), String> {
         let mut keyboard = Keyboard::default();
         let (mut drawn, mut changed) = (Instant::now(), true);
@@ -130,7 +130,12 @@ impl View {
         }
     }
 
-    fn take(&mut self, state: &mut ViewState, batch: &Arrivals, written: &mut Totals) -> Result<(), String> {
+    fn take(
+        &mut self,
+        state: &mut ViewState,
+        batch: &Arrivals,
+        written: &mut WriterTotals,
+    ) -> Result<(), String> {
         for message in &batch.messages {
             written.seen += 1;
             let Some(read) = self.wanted.read(message) else { continue };
@@ -140,7 +145,7 @@ impl View {
                 let saved = save.write(message, batch.at);
                 saved.map_err(|error| format!("--save {}: {error}", save.path().display()))?;
             }
-            state.add(Entry::new(message, &read, batch.at));
+            state.add(KeptEntry::new(message, &read, batch.at));
         }
         if let Some(save) = &mut self.save {
             save.flush().map_err(|error| format!("--save {}: {error}", save.path().display()))?;
@@ -148,7 +153,7 @@ impl View {
         Ok(())
     }
 
-    fn draw(&self, (terminal, voice): (&Terminal, &Voice), state: &mut ViewState, size: Option<Size>) {
+    fn draw(&self, (terminal, voice): (&Terminal, &TapVoice), state: &mut ViewState, size: Option<Size>) {
         let Some(size) = size else { return };
         let standing = voice.standing().clone();
         terminal.draw(&frame::lines(state, &standing, size, self.colour));

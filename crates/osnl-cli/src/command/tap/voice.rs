@@ -35,12 +35,12 @@ pub(super) struct ConnectionState {
 
 /// See the [module](self). Copies share what they know.
 #[derive(Clone, Debug)]
-pub(super) struct Voice {
+pub(super) struct TapVoice {
     screen: bool,
     standing: Arc<Mutex<ConnectionState>>,
 }
 
-impl Voice {
+impl TapVoice {
     /// `screen`: lines are kept for it.
     pub(super) fn new(screen: bool) -> Self {
         Self { screen, standing: Arc::default() }

@@ -14,7 +14,7 @@ use super::event::{EventFilter, TapEvent, UnreadableBody};
 use super::rates::Rates;
 use super::save::Save;
 use super::{clean, json, line};
-use crate::flags::Format;
+use crate::flags::OutputFormat;
 
 /// Messages that came together; none, where only the time is told.
 pub(super) struct Arrivals {
@@ -23,10 +23,10 @@ pub(super) struct Arrivals {
 }
 
 /// Writes events in the chosen form and counts them.
-pub(super) struct Writer {
+pub(super) struct EventWriter {
     pub(super) wanted: EventFilter,
-    pub(super) format: Format,
-    pub(super) body: Body,
+    pub(super) format: OutputFormat,
+    pub(super) body: BodyPart,
     pub(super) colour: bool,
     /// Instead of the events.
     pub(super) rates: Option<Rates>,
@@ -36,7 +36,7 @@ pub(super) struct Writer {
 
 /// The part of a body that is shown beside the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(super) enum BodyPart {
     Hidden,
     Masked,
     Raw,
@@ -44,7 +44,7 @@ pub(super) enum Body {
 
 /// The result of writing an event.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
+pub(super) struct WriterTotals {
     pub(super) seen: u64,
     pub(super) shown: u64,
     pub(super) unreadable: u64,
@@ -57,10 +57,10 @@ pub(super) struct Totals {
 /// Enough for some hundred lines.
 const BUFFER: usize = 64 * 1024;
 
-impl Writer {
+impl EventWriter {
     /// Writes what comes until there is no more, `count` are shown, or the output is gone.
-    pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, out: &mut dyn Write) -> Totals {
-        let mut written = Totals::default();
+    pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, out: &mut dyn Write) -> WriterTotals {
+        let mut written = WriterTotals::default();
         let ended = self.write_all(&mut batches, out, &mut written);
         written.undecided = self.wanted.undecided.get();
         // Whoever sends learns now that nothing more is taken.
@@ -83,7 +83,7 @@ impl Writer {
         &mut self,
         batches: &mut Receiver<Arrivals>,
         out: &mut dyn Write,
-        written: &mut Totals,
+        written: &mut WriterTotals,
     ) -> Result<(), WriteError> {
         let mut buffer = String::with_capacity(BUFFER);
         loop {
@@ -139,30 +139,30 @@ impl Writer {
         read: &Result<TapEvent, UnreadableBody>,
         at: Timestamp,
     ) {
-        let raw = self.body == Body::Raw;
+        let raw = self.body == BodyPart::Raw;
         match (self.format, read) {
-            (Format::Json, Ok(event)) => out.push_str(&json::event(message, event, at, raw)),
-            (Format::Json, Err(why)) => out.push_str(&json::unreadable(message, why, at, raw)),
-            (Format::Text, Ok(event)) => line::event(out, message, event, at, self.colour),
-            (Format::Text, Err(why)) => line::unreadable(out, message, why, at),
+            (OutputFormat::Json, Ok(event)) => out.push_str(&json::event(message, event, at, raw)),
+            (OutputFormat::Json, Err(why)) => out.push_str(&json::unreadable(message, why, at, raw)),
+            (OutputFormat::Text, Ok(event)) => line::event(out, message, event, at, self.colour),
+            (OutputFormat::Text, Err(why)) => line::unreadable(out, message, why, at),
         }
         out.push('\n');
         match (self.format, self.body, read) {
-            (Format::Text, Body::Raw, _) => {
+            (OutputFormat::Text, BodyPart::Raw, _) => {
                 out.push_str("  ");
                 out.push_str(&clean::bytes(&message.body));
                 out.push('\n');
             }
-            (Format::Text, Body::Masked, Ok(event)) => {
+            (OutputFormat::Text, BodyPart::Masked, Ok(event)) => {
                 for line in json::body_masked(event).lines() {
                     out.push_str("  ");
                     out.push_str(line);
                     out.push('\n');
                 }
             }
-            (Format::Text, Body::Masked, Err(_))
-            | (Format::Text, Body::Hidden, _)
-            | (Format::Json, Body::Hidden | Body::Masked | Body::Raw, _) => {}
+            (OutputFormat::Text, BodyPart::Masked, Err(_))
+            | (OutputFormat::Text, BodyPart::Hidden, _)
+            | (OutputFormat::Json, BodyPart::Hidden | BodyPart::Masked | BodyPart::Raw, _) => {}
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn read(path: &Path, conf: &Native) -> Result<Vec<Case>, Vec<String>>
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: {error}")])?;
     let (ini, syntax) = Ini::parse(&name, &text);
-    let mut reading = Parser { path, file: &name, conf, errors: syntax };
+    let mut reading = TestFileParser { path, file: &name, conf, errors: syntax };
     let mut cases = Vec::new();
     for section in &ini.sections {
         cases.extend(reading.case(section));
@@ -62,14 +62,14 @@ pub(super) fn read(path: &Path, conf: &Native) -> Result<Vec<Case>, Vec<String>>
     }
 }
 
-struct Parser<'a> {
+struct TestFileParser<'a> {
     path: &'a Path,
     file: &'a str,
     conf: &'a Native,
     errors: Vec<ConfigError>,
 }
 
-impl Parser<'_> {
+impl TestFileParser<'_> {
     fn case(&mut self, section: &IniSection) -> Option<Case> {
         let before = self.errors.len();
         let name = section.name.strip_prefix("test:").map(str::trim).filter(|name| !name.is_empty());

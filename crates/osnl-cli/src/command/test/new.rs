@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{TestArgs, called};
 use crate::command::check::meaning;
-use crate::command::saved_events::{self, Out};
+use crate::command::saved_events::{self, StandardOutput};
 use crate::command::sources;
 use crate::exit::Exit;
 
@@ -32,7 +32,7 @@ pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
             None
         }
     };
-    let mut out = Out::plain();
+    let mut out = StandardOutput::plain();
     out.line(
         "# The rules do this now. Change it to what they should do; osnl test shows each difference.\n\
          # rules and actions are complete lists, or none.",

@@ -4,18 +4,18 @@ use serde_json::json;
 
 use super::args::TestFormat;
 use super::file::Case;
-use crate::command::saved_events::{Out, masked};
+use crate::command::saved_events::{StandardOutput, masked};
 use crate::exit::Exit;
 use crate::terminal::Tone;
 
 /// The result of one test.
-pub(super) struct Outcome<'a> {
+pub(super) struct TestOutcome<'a> {
     pub(super) case: &'a Case,
     /// The differences from the expectation.
     pub(super) problems: Vec<String>,
 }
 
-impl Outcome<'_> {
+impl TestOutcome<'_> {
     pub(super) fn passed(&self) -> bool {
         self.problems.is_empty()
     }
@@ -25,8 +25,9 @@ impl Outcome<'_> {
     }
 }
 
-pub(super) fn print(format: TestFormat, outcomes: &[Outcome<'_>], exit: Exit) -> Exit {
-    let mut out = if format == TestFormat::Text { Out::tinted(tint) } else { Out::plain() };
+pub(super) fn print(format: TestFormat, outcomes: &[TestOutcome<'_>], exit: Exit) -> Exit {
+    let mut out =
+        if format == TestFormat::Text { StandardOutput::tinted(tint) } else { StandardOutput::plain() };
     let failed = outcomes.iter().filter(|outcome| !outcome.passed()).count();
     match format {
         TestFormat::Text => {
@@ -68,7 +69,7 @@ fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     Some((tone, 0..if line.starts_with("ok ") { 2 } else { line.len() }))
 }
 
-fn junit(outcomes: &[Outcome<'_>], failed: usize) -> String {
+fn junit(outcomes: &[TestOutcome<'_>], failed: usize) -> String {
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"osnl\" tests=\"{}\" failures=\"{failed}\">\n",
         outcomes.len()

@@ -16,7 +16,7 @@ use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
 use osnl_model::TransportUrl;
 use osnl_transport::{RabbitOptions, RabbitTransport, Transport};
 
-use crate::command::demo::recording::Message;
+use crate::command::demo::recording::DemoMessage;
 
 /// The longest wait for any answer of the broker.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ impl RealBroker {
     /// Connects, by TLS if the URL says so, and declares the exchanges.
     ///
     /// # Errors
-    /// See [`Broker::open`](super::Broker::open).
+    /// See [`DemoBroker::open`](super::DemoBroker::open).
     pub(super) async fn open(url: &TransportUrl, exchanges: &[&str]) -> anyhow::Result<Self> {
         // Refuses what it cannot do, such as another driver, before anything is connected.
         let location = osnl_transport::transport(url)?.location();
@@ -68,7 +68,7 @@ impl RealBroker {
     }
 
     /// Publishes as oslo.messaging does, and waits until the broker has it.
-    pub(super) async fn publish(&self, message: &Message) -> anyhow::Result<()> {
+    pub(super) async fn publish(&self, message: &DemoMessage) -> anyhow::Result<()> {
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_content_encoding("utf-8".into())

@@ -17,11 +17,11 @@ use super::super::voice::Tone;
 /// A server that answers as long as the runtime lives.
 pub(super) struct DemoTarget {
     port: u16,
-    server: Arc<Server>,
+    server: Arc<OssServer>,
     _tasks: TaskTracker,
 }
 
-struct Server {
+struct OssServer {
     story: Arc<Story>,
     fail: u32,
     state: Mutex<Addresses>,
@@ -40,7 +40,7 @@ impl DemoTarget {
     pub(super) async fn start(fail: u32, story: Arc<Story>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port on 127.0.0.1")?;
         let port = listener.local_addr()?.port();
-        let server = Arc::new(Server { story, fail, state: Mutex::default() });
+        let server = Arc::new(OssServer { story, fail, state: Mutex::default() });
         let (serving, tasks) = (server.clone(), TaskTracker::new());
         let connections = tasks.clone();
         tasks.spawn(async move {
@@ -74,7 +74,7 @@ impl DemoTarget {
     }
 }
 
-impl Server {
+impl OssServer {
     fn state(&self) -> MutexGuard<'_, Addresses> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

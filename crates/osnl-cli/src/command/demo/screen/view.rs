@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::command::demo::board::{Board, BoardRow};
-use crate::command::demo::stand_in::Hosts;
-use crate::command::demo::summary::Figures;
-use crate::terminal::{Size, Span, Tone, cell, pad, paint};
+use crate::command::demo::board::{BoardRow, DemoBoard};
+use crate::command::demo::stand_in::StandInHosts;
+use crate::command::demo::summary::SummaryFigures;
+use crate::terminal::{Size, Tone, TonedText, cell, pad, paint};
 
 /// Everything on the screen but the events.
 #[derive(Clone, Debug)]
@@ -16,12 +16,12 @@ pub(in super::super) struct Picture {
     /// Events there will be.
     pub(in super::super) events: u64,
     pub(in super::super) elapsed: Duration,
-    pub(in super::super) figures: Figures,
+    pub(in super::super) figures: SummaryFigures,
     /// The failure of the last request, if it failed.
     pub(in super::super) failing: Option<&'static str>,
     /// Osnl attempts nothing for the moment.
     pub(in super::super) held: bool,
-    pub(in super::super) hosts: Hosts,
+    pub(in super::super) hosts: StandInHosts,
     /// Names of hosts that are gone, the last one last.
     pub(in super::super) gone: Vec<String>,
 }
@@ -31,10 +31,10 @@ const ABOVE: usize = 8;
 const BELOW: usize = 7;
 const HOST_LINES: usize = 4;
 
-type Spans = Vec<Span>;
+type Spans = Vec<TonedText>;
 
 /// At most as many lines as the size has, none longer than its width.
-pub(super) fn lines(picture: &Picture, board: &Board, size: Size, colour: bool) -> Vec<String> {
+pub(super) fn lines(picture: &Picture, board: &DemoBoard, size: Size, colour: bool) -> Vec<String> {
     let mut lines = head(picture, board, size.width);
     let room = size.height.saturating_sub(ABOVE + BELOW);
     let skipped = board.rows().len().saturating_sub(room);
@@ -45,9 +45,9 @@ pub(super) fn lines(picture: &Picture, board: &Board, size: Size, colour: bool) 
     lines.into_iter().map(|spans| paint(&spans, size.width, colour)).collect()
 }
 
-fn head(picture: &Picture, board: &Board, width: usize) -> Vec<Spans> {
-    let Figures { received, unmatched, matched, unreadable, failed, delivered, .. } = picture.figures;
-    let Figures { nothing_to_do, acknowledged, .. } = picture.figures;
+fn head(picture: &Picture, board: &DemoBoard, width: usize) -> Vec<Spans> {
+    let SummaryFigures { received, unmatched, matched, unreadable, failed, delivered, .. } = picture.figures;
+    let SummaryFigures { nothing_to_do, acknowledged, .. } = picture.figures;
     let in_work = received.saturating_sub(acknowledged);
     let retrying = board.rows().filter(|row| !row.settled && row.tone == Tone::Bad && row.number.is_some());
     let retrying = retrying.count();
@@ -131,7 +131,7 @@ fn row(row: &BoardRow, width: usize) -> Spans {
 }
 
 fn stand_ins(picture: &Picture, width: usize) -> Vec<Spans> {
-    let Figures { published, elsewhere, .. } = picture.figures;
+    let SummaryFigures { published, elsewhere, .. } = picture.figures;
     let state = match (picture.held, picture.failing) {
         (true, _) => (Tone::Bad, "fails; osnl holds its deliveries".to_owned()),
         (false, Some(failure)) => (Tone::Bad, format!("fails: {failure}")),
@@ -173,26 +173,32 @@ fn rule(title: &str, width: usize) -> Spans {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::demo::stand_in::Host;
+    use crate::command::demo::stand_in::StandInHost;
     use crate::command::demo::voice::StoryLine;
 
     fn picture() -> Picture {
-        let host = Host { name: "web-1".to_owned(), addresses: vec!["10.0.0.11".to_owned()] };
+        let host = StandInHost { name: "web-1".to_owned(), addresses: vec!["10.0.0.11".to_owned()] };
         Picture {
             target: "inventory",
             seed: 1,
             events: 60,
             elapsed: Duration::from_millis(3400),
-            figures: Figures { published: 41, elsewhere: 19, received: 22, failed: 2, ..Figures::default() },
+            figures: SummaryFigures {
+                published: 41,
+                elsewhere: 19,
+                received: 22,
+                failed: 2,
+                ..SummaryFigures::default()
+            },
             failing: None,
             held: false,
-            hosts: Hosts::from([("a".to_owned(), host)]),
+            hosts: StandInHosts::from([("a".to_owned(), host)]),
             gone: vec!["db-2".to_owned()],
         }
     }
 
-    fn board(rows: usize) -> Board {
-        let mut board = Board::default();
+    fn board(rows: usize) -> DemoBoard {
+        let mut board = DemoBoard::default();
         for number in 1..=rows {
             let event_type = Some("port.delete.end");
             for (label, text) in [

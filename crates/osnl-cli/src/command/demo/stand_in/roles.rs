@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use fastrand::Rng;
 
 /// Hosts by `cuk`, the id of the instance.
-pub(in super::super) type Hosts = BTreeMap<String, Host>;
+pub(in super::super) type StandInHosts = BTreeMap<String, StandInHost>;
 
 /// A host in the roles of K2HR3.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct Host {
+pub(in super::super) struct StandInHost {
     /// For people; K2HR3 knows no names.
     pub(in super::super) name: String,
     pub(in super::super) addresses: Vec<String>,
@@ -17,7 +17,7 @@ pub(in super::super) struct Host {
 
 /// The form of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum StandInFault {
     /// 503, nothing is done.
     Unavailable,
     /// The connection is closed without an answer, nothing is done.
@@ -28,20 +28,20 @@ pub(super) enum Fault {
 
 /// See the [module](self).
 pub(super) struct Roles {
-    hosts: Hosts,
+    hosts: StandInHosts,
     /// Every how many requests one fails; 0 for never.
     fail: u32,
     rng: Rng,
     requests: u32,
     /// Request targets that have failed: none fails twice.
     failed: HashSet<String>,
-    failing: Option<Fault>,
+    failing: Option<StandInFault>,
     gone: Vec<String>,
     registered: usize,
 }
 
 impl Roles {
-    pub(super) fn new(hosts: Hosts, fail: u32, seed: u64) -> Self {
+    pub(super) fn new(hosts: StandInHosts, fail: u32, seed: u64) -> Self {
         let rng = Rng::with_seed(seed);
         Self {
             hosts,
@@ -55,7 +55,7 @@ impl Roles {
         }
     }
 
-    pub(super) fn hosts(&self) -> &Hosts {
+    pub(super) fn hosts(&self) -> &StandInHosts {
         &self.hosts
     }
 
@@ -75,7 +75,7 @@ impl Roles {
     }
 
     /// The failure of the last request, if it failed.
-    pub(super) fn failing(&self) -> Option<Fault> {
+    pub(super) fn failing(&self) -> Option<StandInFault> {
         self.failing
     }
 
@@ -91,15 +91,15 @@ impl Roles {
     }
 
     /// Counts a request; how it fails, if it is one of those that do.
-    pub(super) fn fault(&mut self, target: &str) -> Option<Fault> {
+    pub(super) fn fault(&mut self, target: &str) -> Option<StandInFault> {
         self.requests += 1;
         let fails =
             self.fail > 0 && self.requests.is_multiple_of(self.fail) && self.failed.insert(target.to_owned());
         // A late answer takes its time, so it comes less often.
         self.failing = fails.then(|| match self.rng.u8(..5) {
-            0 | 1 => Fault::Unavailable,
-            2 | 3 => Fault::Reset,
-            _ => Fault::Late,
+            0 | 1 => StandInFault::Unavailable,
+            2 | 3 => StandInFault::Reset,
+            _ => StandInFault::Late,
         });
         self.failing
     }
@@ -122,7 +122,7 @@ impl Roles {
     }
 }
 
-impl Fault {
+impl StandInFault {
     /// In a few words.
     pub(super) fn text(self) -> &'static str {
         match self {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn roles(fail: u32, seed: u64) -> Roles {
-        let mut roles = Roles::new(Hosts::new(), fail, seed);
+        let mut roles = Roles::new(StandInHosts::new(), fail, seed);
         roles.register("a", "web-1", &["10.0.0.1".to_owned(), "10.0.0.2".to_owned()]);
         roles
     }
@@ -169,7 +169,7 @@ mod tests {
         }
         let kinds = |seed| {
             let mut roles = roles(1, seed);
-            (0..50).filter_map(|n| roles.fault(&format!("/{n}")).map(Fault::text)).collect::<Vec<_>>()
+            (0..50).filter_map(|n| roles.fault(&format!("/{n}")).map(StandInFault::text)).collect::<Vec<_>>()
         };
         assert_eq!(kinds(1), kinds(1));
         assert_ne!(kinds(1), kinds(2));

@@ -11,7 +11,7 @@ const KEPT: usize = 60;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The looks of the last minutes.
-pub(super) struct History {
+pub(super) struct PlotHistory {
     interval: Duration,
     points: VecDeque<Option<Point>>,
     /// Messages received until the latest look, and when that was.
@@ -29,7 +29,7 @@ struct Point {
     age: u64,
 }
 
-impl History {
+impl PlotHistory {
     pub(super) fn new(interval: Duration) -> Self {
         Self { interval, points: VecDeque::with_capacity(KEPT), received: None }
     }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn points_are_scaled_gaps_are_blank_and_the_oldest_leave() {
-        let mut history = History::new(Duration::from_secs(2));
+        let mut history = PlotHistory::new(Duration::from_secs(2));
         let point = |rate, backlog, age| Some(Point { rate, backlog, age });
         history.points.extend([point(None, 0, 0), point(Some(2.0), 7, 0), None, point(Some(1.0), 14, 130)]);
         let blank = " ".repeat(KEPT - 4);

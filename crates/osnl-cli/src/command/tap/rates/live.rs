@@ -14,21 +14,21 @@ const SLOTS: usize = LONGEST + 1;
 /// Counts by event type.
 #[derive(Debug)]
 pub(in crate::command::tap) struct Live {
-    types: BTreeMap<String, Counter>,
+    types: BTreeMap<String, RateCounter>,
     /// The second that runs, since 1970.
     now: i64,
     began: i64,
 }
 
 #[derive(Clone, Debug)]
-struct Counter {
+struct RateCounter {
     seconds: [u32; SLOTS],
     total: u64,
 }
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::command::tap) struct Row {
+pub(in crate::command::tap) struct RateRow {
     pub(in crate::command::tap) name: String,
     /// Events per second over the last complete 1, 10 and 60 seconds, or as many as there have been.
     pub(in crate::command::tap) rates: [f64; 3],
@@ -37,7 +37,7 @@ pub(in crate::command::tap) struct Row {
 
 /// By what the table is sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::command::tap) enum Order {
+pub(in crate::command::tap) enum RateOrder {
     Name,
     Second,
     Ten,
@@ -59,7 +59,9 @@ impl Live {
         let slot = self.slot(self.now);
         let counter = match self.types.get_mut(name) {
             Some(counter) => counter,
-            None => self.types.entry(name.to_owned()).or_insert(Counter { seconds: [0; SLOTS], total: 0 }),
+            None => {
+                self.types.entry(name.to_owned()).or_insert(RateCounter { seconds: [0; SLOTS], total: 0 })
+            }
         };
         counter.seconds[slot] = counter.seconds[slot].saturating_add(1);
         counter.total += 1;
@@ -79,14 +81,14 @@ impl Live {
     }
 
     /// All types by their names, and their sum.
-    pub(in crate::command::tap) fn rows(&self) -> (Vec<Row>, Row) {
-        let mut sum = Row { name: "all".to_owned(), rates: [0.0; 3], total: 0 };
-        let mut rows: Vec<Row> = Vec::with_capacity(self.types.len());
+    pub(in crate::command::tap) fn rows(&self) -> (Vec<RateRow>, RateRow) {
+        let mut sum = RateRow { name: "all".to_owned(), rates: [0.0; 3], total: 0 };
+        let mut rows: Vec<RateRow> = Vec::with_capacity(self.types.len());
         for (name, counter) in &self.types {
             let rates = SPANS.map(|span| self.rate(counter, span));
             sum.rates.iter_mut().zip(rates).for_each(|(sum, rate)| *sum += rate);
             sum.total += counter.total;
-            rows.push(Row { name: name.clone(), rates, total: counter.total });
+            rows.push(RateRow { name: name.clone(), rates, total: counter.total });
         }
         (rows, sum)
     }
@@ -100,7 +102,7 @@ impl Live {
         usize::try_from(self.now - self.began).unwrap_or(0)
     }
 
-    fn rate(&self, counter: &Counter, span: usize) -> f64 {
+    fn rate(&self, counter: &RateCounter, span: usize) -> f64 {
         let span = span.min(self.complete());
         let events: u64 =
             (1..=span).map(|back| u64::from(counter.seconds[self.slot(self.now - back as i64)])).sum();
@@ -116,15 +118,15 @@ impl Live {
 }
 
 /// Sorts rows: numbers from the largest, names from `a`; equal ones by name.
-pub(in crate::command::tap) fn sort(rows: &mut [Row], order: Order, reversed: bool) {
+pub(in crate::command::tap) fn sort(rows: &mut [RateRow], order: RateOrder, reversed: bool) {
     rows.sort_by(|a, b| {
-        let largest_first = |of: fn(&Row) -> f64| of(b).total_cmp(&of(a));
+        let largest_first = |of: fn(&RateRow) -> f64| of(b).total_cmp(&of(a));
         let ordering = match order {
-            Order::Name => Ordering::Equal,
-            Order::Second => largest_first(|row| row.rates[0]),
-            Order::Ten => largest_first(|row| row.rates[1]),
-            Order::Sixty => largest_first(|row| row.rates[2]),
-            Order::Total => b.total.cmp(&a.total),
+            RateOrder::Name => Ordering::Equal,
+            RateOrder::Second => largest_first(|row| row.rates[0]),
+            RateOrder::Ten => largest_first(|row| row.rates[1]),
+            RateOrder::Sixty => largest_first(|row| row.rates[2]),
+            RateOrder::Total => b.total.cmp(&a.total),
         };
         ordering.then_with(|| a.name.cmp(&b.name))
     });
@@ -180,12 +182,12 @@ mod tests {
         live.count("a");
         live.advance(2);
         for (order, reversed, expected) in [
-            (Order::Name, false, "abc"),
-            (Order::Name, true, "cba"),
-            (Order::Second, false, "abc"),
-            (Order::Ten, false, "abc"),
-            (Order::Total, false, "abc"),
-            (Order::Total, true, "cba"),
+            (RateOrder::Name, false, "abc"),
+            (RateOrder::Name, true, "cba"),
+            (RateOrder::Second, false, "abc"),
+            (RateOrder::Ten, false, "abc"),
+            (RateOrder::Total, false, "abc"),
+            (RateOrder::Total, true, "cba"),
         ] {
             let (mut rows, sum) = live.rows();
             sort(&mut rows, order, reversed);
@@ -200,7 +202,7 @@ mod tests {
         let mut live = Live::new(0);
         (0..MOST_TYPES + 5).for_each(|n| live.count(&n.to_string()));
         let (mut rows, sum) = live.rows();
-        sort(&mut rows, Order::Total, false);
+        sort(&mut rows, RateOrder::Total, false);
         assert_eq!((rows.len(), rows[0].total, sum.total), (MOST_TYPES + 1, 5, MOST_TYPES as u64 + 5));
         assert_eq!(rows[0].name, "(others)");
     }

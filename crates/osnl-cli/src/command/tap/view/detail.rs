@@ -3,11 +3,11 @@
 use osnl_model::{MaskedJson, Resource, resources};
 use serde_json::Value;
 
-use super::kept::Entry;
+use super::kept::KeptEntry;
 use super::rules::{Rules, Verdicts};
 use crate::command::tap::clean;
 use crate::command::tap::event::{EventFilter, TapEvent, UnreadableBody};
-use crate::terminal::{Span, Tone};
+use crate::terminal::{Tone, TonedText};
 
 /// More lines than anybody reads on a screen; `--save` and `--body` have them all.
 const MOST_LINES: usize = 5_000;
@@ -17,23 +17,23 @@ const MOST_CHARACTERS: usize = 20_000;
 const MOST_RESOURCES: usize = 20;
 
 /// An opened event, as lines of any length.
-pub(super) struct Detail {
+pub(super) struct EventDetail {
     pub(super) number: u64,
-    pub(super) lines: Vec<Vec<Span>>,
+    pub(super) lines: Vec<Vec<TonedText>>,
     /// The first of the lines with the verdicts of the rules, if they were asked for.
     pub(super) rules_at: Option<usize>,
 }
 
-impl Detail {
-    pub(super) fn of(number: u64, kept: &Entry, rules: Option<&Rules>) -> Self {
-        let mut lines = Lines(Vec::new(), None);
+impl EventDetail {
+    pub(super) fn of(number: u64, kept: &KeptEntry, rules: Option<&Rules>) -> Self {
+        let mut lines = DetailLines(Vec::new(), None);
         // What is kept has been read before.
         match EventFilter::default().read(&kept.message) {
             Some(Ok(event)) => lines.event(kept, &event, rules),
             Some(Err(why)) => lines.unreadable(kept, &why, rules),
             None => {}
         }
-        let Lines(mut lines, rules_at) = lines;
+        let DetailLines(mut lines, rules_at) = lines;
         let more = lines.len().saturating_sub(MOST_LINES);
         if more > 0 {
             lines.truncate(MOST_LINES);
@@ -44,10 +44,10 @@ impl Detail {
 }
 
 /// And where the rules are among them.
-struct Lines(Vec<Vec<Span>>, Option<usize>);
+struct DetailLines(Vec<Vec<TonedText>>, Option<usize>);
 
-impl Lines {
-    fn event(&mut self, kept: &Entry, event: &TapEvent, rules: Option<&Rules>) {
+impl DetailLines {
+    fn event(&mut self, kept: &KeptEntry, event: &TapEvent, rules: Option<&Rules>) {
         let n = &event.notification;
         let judged = rules.map(|rules| rules.judge(kept, Ok(n)));
         self.pair("event type", n.event_type.as_deref());
@@ -83,7 +83,7 @@ impl Lines {
         self.json(MaskedJson::object(&n.context));
     }
 
-    fn unreadable(&mut self, kept: &Entry, why: &UnreadableBody, rules: Option<&Rules>) {
+    fn unreadable(&mut self, kept: &KeptEntry, why: &UnreadableBody, rules: Option<&Rules>) {
         let judged = rules.map(|rules| rules.judge(kept, Err(why.reason.clone())));
         self.pair("unreadable", Some(&why.reason));
         self.pair("rules", judged.as_ref().map(Verdicts::words).as_deref());
@@ -93,7 +93,7 @@ impl Lines {
         self.text(Tone::Plain, &format!("  {}", why.body));
     }
 
-    fn place(&mut self, kept: &Entry) {
+    fn place(&mut self, kept: &KeptEntry) {
         let message = &kept.message;
         self.pair("exchange", Some(&message.exchange));
         self.pair("routing key", Some(&message.routing_key));

@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::state::{Page, Prompt, ViewState};
+use super::state::{Prompt, TapPage, ViewState};
 use super::{help, list, table};
 use crate::command::tap::clean;
 use crate::command::tap::voice::ConnectionState;
-use crate::terminal::{Size, Span, Tone, cell, paint, width as columns, wrap};
+use crate::terminal::{Size, Tone, TonedText, cell, paint, width as columns, wrap};
 
 /// Lines above and below a page.
 const AROUND: usize = 4;
@@ -37,18 +37,18 @@ fn page(
     state: &mut ViewState,
     standing: &ConnectionState,
     (width, rows): (usize, usize),
-) -> (Vec<Vec<Span>>, Vec<Span>) {
+) -> (Vec<Vec<TonedText>>, Vec<TonedText>) {
     let (all, heads) = match state.page {
-        Page::List => {
+        TapPage::List => {
             state.fit(rows, 0);
             return (list::lines(state, width), list::heads(width));
         }
-        Page::Rates => {
+        TapPage::Rates => {
             // The line of all stays.
             state.fit(rows, state.table.0.len() + 1);
             return (table::lines(state, width), table::heads(state, width));
         }
-        Page::Detail => {
+        TapPage::Detail => {
             let number = state.detail.as_ref().map_or(0, |detail| detail.number);
             let lines = state.detail.as_ref().map_or(Vec::new(), |detail| wrapped(&detail.lines, width));
             if let (Some(at), Some(detail)) = (state.jump.take(), &state.detail) {
@@ -56,13 +56,13 @@ fn page(
             }
             (lines, format!(" event {number} of {} seen", state.seen))
         }
-        Page::Messages => {
+        TapPage::Messages => {
             let told = standing.told.iter().map(|(at, text)| {
                 vec![(Tone::Dim, format!(" {} ", at.strftime("%H:%M:%S"))), (Tone::Plain, text.clone())]
             });
             (wrapped(&told.collect::<Vec<_>>(), width), " connection log, UTC".to_owned())
         }
-        Page::Help => (wrapped(&help::lines(), width), " keys".to_owned()),
+        TapPage::Help => (wrapped(&help::lines(), width), " keys".to_owned()),
     };
     state.fit(rows, all.len());
     let end = (state.top + rows).min(all.len());
@@ -75,7 +75,7 @@ fn page(
 }
 
 /// Lines that are too long go on below, their beginning kept free.
-fn wrapped(lines: &[Vec<Span>], width: usize) -> Vec<Vec<Span>> {
+fn wrapped(lines: &[Vec<TonedText>], width: usize) -> Vec<Vec<TonedText>> {
     let mut out = Vec::new();
     for line in lines {
         let wide: usize = line.iter().map(|(_, text)| columns(text)).sum();
@@ -97,7 +97,7 @@ fn wrapped(lines: &[Vec<Span>], width: usize) -> Vec<Vec<Span>> {
     out
 }
 
-fn title(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span> {
+fn title(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<TonedText> {
     let link = if standing.connected {
         (Tone::Good, "live".to_owned())
     } else if standing.host.is_empty() {
@@ -119,7 +119,7 @@ fn title(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Spa
     vec![(Tone::Strong, name), link, (Tone::Plain, " ".repeat(free)), (Tone::Plain, counts)]
 }
 
-fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span> {
+fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<TonedText> {
     let mut text = if standing.host.is_empty() {
         " not connected yet".to_owned()
     } else if standing.has_topics {
@@ -138,7 +138,7 @@ fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Spa
     };
     text = clean::text(&text).into_owned();
     let listed = match &state.search {
-        Some((typed, _)) if state.page == Page::List => {
+        Some((typed, _)) if state.page == TapPage::List => {
             format!(
                 " | filter \"{}\": {} of {}",
                 clean::text(typed),
@@ -152,7 +152,7 @@ fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Spa
     vec![(Tone::Dim, cell(&text, free)), (Tone::Warn, listed)]
 }
 
-fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span> {
+fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<TonedText> {
     let typing = |what: &str, text: &str| {
         let text = clean::text(text).into_owned();
         // The end is what is being typed.
@@ -169,21 +169,23 @@ fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span
         None => {}
     }
     let keys: Cow<'_, str> = match state.page {
-        Page::List if state.listed.follows() => {
+        TapPage::List if state.listed.follows() => {
             "Up, Down select  Enter open  / filter  p pause  Tab rates  ? help  q quit".into()
         }
-        Page::List => "Enter open  / filter  s save  End follow  p pause  Tab rates  ? help  q quit".into(),
-        Page::Detail if state.detail.as_ref().is_some_and(|detail| detail.rules_at.is_some()) => {
+        TapPage::List => {
+            "Enter open  / filter  s save  End follow  p pause  Tab rates  ? help  q quit".into()
+        }
+        TapPage::Detail if state.detail.as_ref().is_some_and(|detail| detail.rules_at.is_some()) => {
             "Up, Down scroll  Left, Right events  r rules  s save  Esc back  q quit".into()
         }
-        Page::Detail => "Up, Down scroll  Left, Right events  s save  Esc back  q quit".into(),
-        Page::Rates => {
+        TapPage::Detail => "Up, Down scroll  Left, Right events  s save  Esc back  q quit".into(),
+        TapPage::Rates => {
             "t sort by type  1, 2, 3 by a rate  a by total  r reverse  Tab list  ? help  q quit".into()
         }
-        Page::Messages | Page::Help => "Esc back  q quit".into(),
+        TapPage::Messages | TapPage::Help => "Esc back  q quit".into(),
     };
     // Why nothing comes is more urgent than what keys do.
-    let moving = matches!(state.page, Page::List | Page::Rates);
+    let moving = matches!(state.page, TapPage::List | TapPage::Rates);
     let told = standing.told.back().filter(|_| moving && !standing.connected);
     match told {
         Some((_, text)) => vec![(Tone::Warn, format!(" {text}"))],

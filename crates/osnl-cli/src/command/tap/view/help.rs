@@ -1,6 +1,6 @@
 //! The list of keys.
 
-use crate::terminal::{Span, Tone};
+use crate::terminal::{Tone, TonedText};
 
 /// Keys and their effect. A text without keys is a title; a text whose keys are a space belongs to the row above it.
 const TEXT: &[(&str, &str)] = &[
@@ -27,7 +27,7 @@ const TEXT: &[(&str, &str)] = &[
     ("t, 1, 2, 3, a", "sort by type, 1 s, 10 s, 60 s, or total (all); r reverses"),
 ];
 
-pub(super) fn lines() -> Vec<Vec<Span>> {
+pub(super) fn lines() -> Vec<Vec<TonedText>> {
     let mut lines = Vec::new();
     for (keys, text) in TEXT {
         if keys.is_empty() {

@@ -17,7 +17,7 @@ pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// An event as the list has it; all texts are harmless.
 #[derive(Clone, Debug)]
-pub(in crate::command::tap) struct Entry {
+pub(in crate::command::tap) struct KeptEntry {
     /// As it came: what is opened is read again.
     pub(super) message: TapMessage,
     pub(super) received: Timestamp,
@@ -36,7 +36,7 @@ pub(in crate::command::tap) struct Entry {
     pub(super) project: String,
 }
 
-impl Entry {
+impl KeptEntry {
     pub(in crate::command::tap) fn new(
         message: &TapMessage,
         read: &Result<TapEvent, UnreadableBody>,
@@ -110,7 +110,7 @@ impl Entry {
 /// The last events, numbered from 1 in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct EventRing {
-    events: VecDeque<Entry>,
+    events: VecDeque<KeptEntry>,
     /// The number of the last event: all of them are counted.
     last: u64,
     bytes: usize,
@@ -118,7 +118,7 @@ pub(super) struct EventRing {
 
 impl EventRing {
     /// Keeps one; the oldest go. Gives its number.
-    pub(super) fn push(&mut self, kept: Entry) -> u64 {
+    pub(super) fn push(&mut self, kept: KeptEntry) -> u64 {
         self.bytes += kept.bytes();
         self.events.push_back(kept);
         self.last += 1;
@@ -139,13 +139,13 @@ impl EventRing {
         self.last
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&Entry> {
+    pub(super) fn get(&self, number: u64) -> Option<&KeptEntry> {
         let at = number.checked_sub(self.first())?;
         self.events.get(usize::try_from(at).ok()?)
     }
 
     /// With their numbers, from the oldest.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &KeptEntry)> {
         (self.first()..).zip(&self.events)
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     fn what_is_kept_is_bounded_in_number_and_bytes() {
         let message = TapMessage::default();
         let read = crate::command::tap::event::EventFilter::default().read(&message).unwrap();
-        let small = Entry::new(&message, &read, Timestamp::UNIX_EPOCH);
+        let small = KeptEntry::new(&message, &read, Timestamp::UNIX_EPOCH);
         let kept = |bytes: usize| {
             let mut kept = small.clone();
             kept.message.body = vec![b'x'; bytes].into();

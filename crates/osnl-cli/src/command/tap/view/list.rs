@@ -2,9 +2,9 @@
 
 use osnl_model::Priority;
 
-use super::kept::Entry;
+use super::kept::KeptEntry;
 use super::state::ViewState;
-use crate::terminal::{Span, Tone, cell};
+use crate::terminal::{Tone, TonedText, cell};
 
 /// Columns: a time, an exchange, a priority.
 const TIME: usize = 12;
@@ -12,7 +12,7 @@ const EXCHANGE: usize = 9;
 const PRIORITY: usize = 5;
 
 /// The headings of the list.
-pub(super) fn heads(width: usize) -> Vec<Span> {
+pub(super) fn heads(width: usize) -> Vec<TonedText> {
     let [event, what] = rest(width);
     let text = format!(
         " {} {} {} {} {}",
@@ -25,11 +25,11 @@ pub(super) fn heads(width: usize) -> Vec<Span> {
     vec![(Tone::Strong, text)]
 }
 
-pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
+pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<TonedText>> {
     let selected = state.listed.selected();
     let on_screen = state.listed.on_screen();
     let kept = on_screen.filter_map(|number| Some((number, state.ring.get(number)?)));
-    let lines: Vec<Vec<Span>> =
+    let lines: Vec<Vec<TonedText>> =
         kept.map(|(number, kept)| line(kept, width, selected == Some(number))).collect();
     if !lines.is_empty() {
         return lines;
@@ -42,7 +42,7 @@ pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
     vec![vec![(Tone::Dim, text)]]
 }
 
-fn line(kept: &Entry, width: usize, selected: bool) -> Vec<Span> {
+fn line(kept: &KeptEntry, width: usize, selected: bool) -> Vec<TonedText> {
     let [event, what] = rest(width);
     let priority = kept.priority.as_ref().map_or(String::new(), |priority| priority.as_str().to_uppercase());
     let mark = if selected { ">" } else { " " };
@@ -65,7 +65,7 @@ fn rest(width: usize) -> [usize; 2] {
 }
 
 /// Returns the colour that sets trouble apart.
-fn shade(kept: &Entry) -> Tone {
+fn shade(kept: &KeptEntry) -> Tone {
     match kept.priority {
         _ if !kept.readable => Tone::Warn,
         _ if kept.is_failure => Tone::Bad,

@@ -6,10 +6,10 @@ use osnl::explain::{Content, ExplainedEvent, Ruling, explain};
 use osnl::native::Native;
 use osnl_model::Notification;
 
-use super::kept::Entry;
+use super::kept::KeptEntry;
 use crate::command::saved_events::{verdict, would};
 use crate::command::tap::clean;
-use crate::terminal::{Span, Tone};
+use crate::terminal::{Tone, TonedText};
 
 /// The rules of a configuration.
 #[derive(Debug)]
@@ -26,12 +26,12 @@ pub(super) struct Verdicts {
     fires: Vec<String>,
     all: usize,
     /// A line for each rule, those that match first, and one for each thing that would be done.
-    pub(super) lines: Vec<Vec<Span>>,
+    pub(super) lines: Vec<Vec<TonedText>>,
 }
 
 impl Rules {
     /// Asks each of them. No secret is in the answer, nor anything that acts on a terminal.
-    pub(super) fn judge(&self, kept: &Entry, read: Result<&Notification, String>) -> Verdicts {
+    pub(super) fn judge(&self, kept: &KeptEntry, read: Result<&Notification, String>) -> Verdicts {
         let subject = ExplainedEvent {
             content: match read {
                 Ok(notification) => Content::Whole(Arc::new(notification.clone())),

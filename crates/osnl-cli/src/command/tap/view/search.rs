@@ -5,18 +5,18 @@ use std::sync::Arc;
 use osnl_model::Notification;
 use osnl_template::Names;
 
-use super::kept::Entry;
+use super::kept::KeptEntry;
 use crate::command::tap::condition::TapCondition;
 use crate::command::tap::event::EventFilter;
 
 /// Which of the kept events are listed.
 #[derive(Clone, Debug)]
-pub(super) enum Search {
+pub(super) enum EventSearch {
     Text(String),
     Condition(TapCondition),
 }
 
-impl Search {
+impl EventSearch {
     /// `None`: nothing was typed, all are listed.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Search {
         Ok(Some(Self::Text(typed.to_lowercase())))
     }
 
-    pub(super) fn finds(&self, kept: &Entry) -> bool {
+    pub(super) fn finds(&self, kept: &KeptEntry) -> bool {
         match self {
             Self::Text(text) => kept.has(text),
             Self::Condition(condition) => notification(kept)
@@ -46,7 +46,7 @@ impl Search {
 }
 
 /// Read again: what is kept is as it came.
-fn notification(kept: &Entry) -> Option<Arc<Notification>> {
+fn notification(kept: &KeptEntry) -> Option<Arc<Notification>> {
     match EventFilter::default().read(&kept.message)? {
         Ok(event) => Some(event.notification),
         Err(_) => None,

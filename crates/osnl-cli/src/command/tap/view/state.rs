@@ -6,16 +6,16 @@ mod select;
 use jiff::Timestamp;
 
 use self::select::Listing;
-use super::detail::Detail;
-use super::kept::{Entry, EventRing};
+use super::detail::EventDetail;
+use super::kept::{EventRing, KeptEntry};
 use super::rules::Rules;
-use super::search::Search;
-use crate::command::tap::rates::live::{Live, Order, Row, sort};
+use super::search::EventSearch;
+use crate::command::tap::rates::live::{Live, RateOrder, RateRow, sort};
 use crate::terminal::Key;
 
 /// The page between head and foot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum TapPage {
     List,
     /// One event.
     Detail,
@@ -47,24 +47,24 @@ pub(super) enum Act {
 pub(super) struct ViewState {
     pub(super) ring: EventRing,
     pub(super) listed: Listing,
-    pub(super) search: Option<(String, Search)>,
+    pub(super) search: Option<(String, EventSearch)>,
     pub(super) paused: bool,
     /// Events that came in all.
     pub(super) seen: u64,
     /// Events that came and were not kept because it was paused.
     pub(super) passed: u64,
-    pub(super) page: Page,
+    pub(super) page: TapPage,
     /// The page that escape leads back to.
-    base: Page,
+    base: TapPage,
     pub(super) prompt: Option<Prompt>,
     /// The result of the last key that did something.
     pub(super) note: Option<String>,
-    pub(super) detail: Option<Detail>,
+    pub(super) detail: Option<EventDetail>,
     live: Live,
-    pub(super) table: (Vec<Row>, Row),
+    pub(super) table: (Vec<RateRow>, RateRow),
     /// Seconds that the rates of the table are over.
     pub(super) spans: [usize; 3],
-    pub(super) order: Order,
+    pub(super) order: RateOrder,
     pub(super) reversed: bool,
     /// The first line of a page that is only scrolled.
     pub(super) top: usize,
@@ -77,7 +77,7 @@ pub(super) struct ViewState {
 
 impl ViewState {
     pub(super) fn new(rates: bool, at: Timestamp) -> Self {
-        let page = if rates { Page::Rates } else { Page::List };
+        let page = if rates { TapPage::Rates } else { TapPage::List };
         let live = Live::new(at.as_second());
         Self {
             ring: EventRing::default(),
@@ -94,7 +94,7 @@ impl ViewState {
             table: live.rows(),
             spans: live.spans(),
             live,
-            order: Order::Sixty,
+            order: RateOrder::Sixty,
             reversed: false,
             top: 0,
             jump: None,
@@ -103,7 +103,7 @@ impl ViewState {
     }
 
     /// An event that came.
-    pub(super) fn add(&mut self, kept: Entry) {
+    pub(super) fn add(&mut self, kept: KeptEntry) {
         self.live.count(if kept.readable { &kept.event_type } else { "(unreadable)" });
         self.seen += 1;
         if self.paused {
@@ -136,7 +136,7 @@ impl ViewState {
     }
 
     /// The event that is opened, or the selected one.
-    pub(super) fn selected(&self) -> Option<&Entry> {
+    pub(super) fn selected(&self) -> Option<&KeptEntry> {
         self.ring.get(self.listed.selected()?)
     }
 
@@ -154,30 +154,30 @@ impl ViewState {
             Key::Char('q') => return Act::Leave,
             Key::Suspend => return Act::Suspend,
             Key::Char('p') => self.pause(),
-            Key::Char('?') => self.turn(Page::Help),
-            Key::Char('m') => self.turn(Page::Messages),
+            Key::Char('?') => self.turn(TapPage::Help),
+            Key::Char('m') => self.turn(TapPage::Messages),
             Key::Tab => {
-                let other = if self.base == Page::Rates { Page::List } else { Page::Rates };
+                let other = if self.base == TapPage::Rates { TapPage::List } else { TapPage::Rates };
                 self.base = other;
                 self.turn(other);
             }
             Key::Escape | Key::Backspace if self.page != self.base => self.turn(self.base),
-            Key::Char('/') if self.base == Page::List => {
+            Key::Char('/') if self.base == TapPage::List => {
                 let before = self.search.as_ref().map(|(typed, _)| typed.clone());
-                self.turn(Page::List);
+                self.turn(TapPage::List);
                 self.prompt = Some(Prompt::Search(before.unwrap_or_default()));
             }
-            Key::Char('s') if matches!(self.page, Page::List | Page::Detail) => {
+            Key::Char('s') if matches!(self.page, TapPage::List | TapPage::Detail) => {
                 match self.listed.selected() {
                     Some(number) => self.prompt = Some(Prompt::Save(format!("osnl-event-{number}.jsonl"))),
                     None => self.note("there is nothing to save yet".to_owned()),
                 }
             }
             key => match self.page {
-                Page::List => self.list_key(key, rules),
-                Page::Detail => self.detail_key(key, rules),
-                Page::Rates => self.rates_key(key),
-                Page::Messages | Page::Help => self.scroll(key),
+                TapPage::List => self.list_key(key, rules),
+                TapPage::Detail => self.detail_key(key, rules),
+                TapPage::Rates => self.rates_key(key),
+                TapPage::Messages | TapPage::Help => self.scroll(key),
             },
         }
         Act::Nothing
@@ -224,11 +224,11 @@ impl ViewState {
 
     fn rates_key(&mut self, key: Key) {
         let order = match key {
-            Key::Char('t') => Order::Name,
-            Key::Char('1') => Order::Second,
-            Key::Char('2') => Order::Ten,
-            Key::Char('3') => Order::Sixty,
-            Key::Char('a') => Order::Total,
+            Key::Char('t') => RateOrder::Name,
+            Key::Char('1') => RateOrder::Second,
+            Key::Char('2') => RateOrder::Ten,
+            Key::Char('3') => RateOrder::Sixty,
+            Key::Char('a') => RateOrder::Total,
             Key::Char('r') => {
                 self.reversed = !self.reversed;
                 sort(&mut self.table.0, self.order, self.reversed);
@@ -254,17 +254,17 @@ impl ViewState {
         };
     }
 
-    fn turn(&mut self, page: Page) {
+    fn turn(&mut self, page: TapPage) {
         (self.page, self.top) = (page, 0);
     }
 
     fn open(&mut self, rules: Option<&Rules>) {
         let Some(number) = self.listed.selected() else { return };
         let Some(kept) = self.ring.get(number) else { return };
-        self.detail = Some(Detail::of(number, kept, rules));
+        self.detail = Some(EventDetail::of(number, kept, rules));
         // Otherwise what comes next would move the selection away from what is open.
         self.listed.stay();
-        self.turn(Page::Detail);
+        self.turn(TapPage::Detail);
     }
 
     fn pause(&mut self) {
@@ -292,7 +292,7 @@ impl ViewState {
             Key::Enter => {
                 return match make(text) {
                     Prompt::Search(text) => {
-                        match Search::parse(&text) {
+                        match EventSearch::parse(&text) {
                             Ok(search) => self.search(search.map(|search| (text.trim().to_owned(), search))),
                             Err(error) => {
                                 self.note = Some(format!("filter not changed: {error}"));
@@ -313,8 +313,8 @@ impl ViewState {
     }
 
     /// Lists what it finds among all that is kept.
-    fn search(&mut self, search: Option<(String, Search)>) {
-        let finds = |kept: &Entry| search.as_ref().is_none_or(|(_, search)| search.finds(kept));
+    fn search(&mut self, search: Option<(String, EventSearch)>) {
+        let finds = |kept: &KeptEntry| search.as_ref().is_none_or(|(_, search)| search.finds(kept));
         let found = self.ring.iter().filter(|(_, kept)| finds(kept)).map(|(number, _)| number);
         self.listed.replace(found.collect());
         self.search = search;

@@ -2,8 +2,8 @@
 
 use super::state::ViewState;
 use crate::command::tap::clean;
-use crate::command::tap::rates::live::{Order, Row};
-use crate::terminal::{Span, Tone, cell};
+use crate::command::tap::rates::live::{RateOrder, RateRow};
+use crate::terminal::{Tone, TonedText, cell};
 
 /// The widths of the columns of numbers: two rates, the rate of the last minute, the total.
 const NUMBERS: [usize; 4] = [10, 11, 11, 9];
@@ -11,17 +11,21 @@ const NUMBERS: [usize; 4] = [10, 11, 11, 9];
 const RATES: [&str; 2] = ["EVENTS PER SECOND:", "PER SECOND:"];
 
 /// The headings of the table; the column that it is sorted by has a mark.
-pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
+pub(super) fn heads(state: &ViewState, width: usize) -> Vec<TonedText> {
     // Numbers begin with the largest, names with the first of the alphabet.
-    let is_ascending = (state.order == Order::Name) != state.reversed;
+    let is_ascending = (state.order == RateOrder::Name) != state.reversed;
     let mark = if is_ascending { '↑' } else { '↓' };
     let [one, ten, sixty] = state.spans.map(|seconds| format!("last {seconds} s"));
-    let columns =
-        [(Order::Second, one), (Order::Ten, ten), (Order::Sixty, sixty), (Order::Total, "total".to_owned())];
-    let marked = |order: Order, name: &str| {
+    let columns = [
+        (RateOrder::Second, one),
+        (RateOrder::Ten, ten),
+        (RateOrder::Sixty, sixty),
+        (RateOrder::Total, "total".to_owned()),
+    ];
+    let marked = |order: RateOrder, name: &str| {
         if state.order == order { format!("{name} {mark}") } else { name.to_owned() }
     };
-    let (name, room) = (marked(Order::Name, "TYPE"), names(width));
+    let (name, room) = (marked(RateOrder::Name, "TYPE"), names(width));
     let beside = room.saturating_sub(name.chars().count());
     let rates = RATES.iter().find(|rates| rates.len() < beside).unwrap_or(&"");
     let mut text = format!(" {}", cell(&format!("{name}{rates:>beside$}"), room));
@@ -31,7 +35,7 @@ pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
     vec![(Tone::Strong, text)]
 }
 
-pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
+pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<TonedText>> {
     let (rows, sum) = &state.table;
     let shown = rows.iter().skip(state.top).take(state.rows.saturating_sub(1));
     let mut lines = vec![line(sum, width, Tone::Strong)];
@@ -40,7 +44,7 @@ pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
     lines
 }
 
-fn line(row: &Row, width: usize, tone: Tone) -> Vec<Span> {
+fn line(row: &RateRow, width: usize, tone: Tone) -> Vec<TonedText> {
     let mut text = format!(" {}", cell(&clean::text(&row.name), names(width)));
     row.rates.iter().zip(NUMBERS).for_each(|(rate, width)| text.push_str(&format!(" {rate:>width$.1}")));
     text.push_str(&format!(" {:>1$}", row.total, NUMBERS[3]));

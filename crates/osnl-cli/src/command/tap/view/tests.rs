@@ -6,9 +6,9 @@ use osnl_testkit::fixture;
 use osnl_transport::TapMessage;
 
 use super::frame;
-use super::kept::Entry;
+use super::kept::KeptEntry;
 use super::rules::Rules;
-use super::state::{Act, Page, ViewState};
+use super::state::{Act, TapPage, ViewState};
 use crate::command::tap::event::EventFilter;
 use crate::command::tap::tests::{planted, services};
 use crate::command::tap::voice::ConnectionState;
@@ -38,7 +38,7 @@ fn state(messages: &[TapMessage], rates: bool) -> ViewState {
         state.tick(at(second));
         for message in three {
             let read = EventFilter::default().read(message).unwrap();
-            state.add(Entry::new(message, &read, at(second)));
+            state.add(KeptEntry::new(message, &read, at(second)));
         }
     }
     state.tick(at(i64::try_from(messages.len().div_ceil(3)).unwrap()));
@@ -135,16 +135,16 @@ fn keys_do_what_the_help_says() {
     assert_eq!((state.listed.selected(), state.listed.follows()), (Some(28), false));
     let next = |state: &mut ViewState| {
         let read = EventFilter::default().read(&services[30]).unwrap();
-        state.add(Entry::new(&services[30], &read, at(99)));
+        state.add(KeptEntry::new(&services[30], &read, at(99)));
     };
     next(&mut state);
     assert_eq!(state.listed.selected(), Some(28), "what comes does not move it");
     press(&mut state, "\r");
-    assert_eq!((state.page, state.detail.as_ref().map(|d| d.number)), (Page::Detail, Some(28)));
+    assert_eq!((state.page, state.detail.as_ref().map(|d| d.number)), (TapPage::Detail, Some(28)));
     press(&mut state, ">>");
     assert_eq!(state.detail.as_ref().map(|d| d.number), Some(30));
     press(&mut state, "\x1b");
-    assert_eq!(state.page, Page::List);
+    assert_eq!(state.page, TapPage::List);
     press(&mut state, "$");
     next(&mut state);
     assert_eq!((state.listed.selected(), state.listed.follows()), (Some(32), true));
@@ -154,9 +154,9 @@ fn keys_do_what_the_help_says() {
     press(&mut state, "p");
     assert_eq!((state.passed, state.note.is_some()), (0, true));
     press(&mut state, "\t");
-    assert_eq!(state.page, Page::Rates);
+    assert_eq!(state.page, TapPage::Rates);
     press(&mut state, "?\x1b");
-    assert_eq!(state.page, Page::Rates, "back where one came from");
+    assert_eq!(state.page, TapPage::Rates, "back where one came from");
     press(&mut state, "\ts");
     assert_eq!(state.key(Key::Enter, None), Act::Save("osnl-event-32.jsonl".to_owned()));
     assert_eq!(state.key(Key::Suspend, None), Act::Suspend);
