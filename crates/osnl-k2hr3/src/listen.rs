@@ -10,7 +10,7 @@ use osnl_transport::{Transport, transport};
 use tokio::signal::ctrl_c;
 
 use super::NotificationEndpoint;
-use super::meaning::{Part, assemble};
+use super::meaning::{EndpointPart, assemble};
 
 /// The time that the shutdown may take.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ pub async fn listen_on(
     }
     let shutdown = Shutdown::new();
     let listener = last.conf().listener();
-    let parts = endpoints.iter().map(|endpoint| Part {
+    let parts = endpoints.iter().map(|endpoint| EndpointPart {
         rule: endpoint.conf().rule(),
         action: endpoint.action(),
         delivery: endpoint.conf().delivery(),

@@ -154,7 +154,7 @@ impl Conf {
         http: &HttpOptions,
         delivery: DeliverySettings,
     ) -> Result<Daemon, StartError> {
-        let part = Part { rule: self.rule(), action: Arc::new(self.action(http)?), delivery };
+        let part = EndpointPart { rule: self.rule(), action: Arc::new(self.action(http)?), delivery };
         let journal = self.open_journal(counters)?;
         Ok(assemble(self.listener(), vec![part], journal, transport, counters))
     }
@@ -198,7 +198,7 @@ pub(super) struct OpenJournal {
 }
 
 /// One endpoint's share of a daemon.
-pub(super) struct Part {
+pub(super) struct EndpointPart {
     pub(super) rule: Rule,
     pub(super) action: Arc<dyn Action>,
     pub(super) delivery: DeliverySettings,
@@ -207,7 +207,7 @@ pub(super) struct Part {
 /// One listener, and a rule with an action for each part. Several parts are told apart by a number.
 pub(super) fn assemble(
     listener: ListenerConfig,
-    parts: Vec<Part>,
+    parts: Vec<EndpointPart>,
     opened: OpenJournal,
     transport: Arc<dyn Transport>,
     counters: &Arc<Counters>,
@@ -217,7 +217,7 @@ pub(super) fn assemble(
     let several = parts.len() > 1;
     let mut rules = Vec::new();
     let mut deliveries = Vec::new();
-    for (number, Part { mut rule, action, delivery }) in (1..).zip(parts) {
+    for (number, EndpointPart { mut rule, action, delivery }) in (1..).zip(parts) {
         let name: Arc<str> = if several { format!("{NAME}.{number}").into() } else { NAME.into() };
         rule.name = name.clone();
         rule.actions = vec![name.clone()];

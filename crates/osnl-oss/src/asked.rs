@@ -19,7 +19,7 @@ use osnl_http::Expiry;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
-use super::instance::{Instance, Nic, number, text_of};
+use super::instance::{KnownInstance, Nic, number, text_of};
 use super::ordered::OrderedMap;
 use super::servers::{KnownServer, Servers};
 use osnl_actions::ActionError;
@@ -97,7 +97,7 @@ impl Servers for CloudLookup {
             let of_flavor = |key: &str| flavor.as_ref().and_then(|flavor| number(flavor, key));
             let (root, ephemeral) = (of_flavor("disk"), of_flavor("OS-FLV-EXT-DATA:ephemeral"));
             let metadata = server.get("metadata").and_then(Value::as_object);
-            let instance = Instance {
+            let instance = KnownInstance {
                 id: Some(id.to_owned()),
                 // Told to administrators, and by newer novas to all.
                 hostname: text_of(&server, "OS-EXT-SRV-ATTR:hostname"),

@@ -11,7 +11,7 @@ const BEHIND: &str = "</string></parameter></parameters></execution-context>";
 
 /// The form in which a node detail is posted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Body {
+pub enum BodyForm {
     /// As JSON.
     #[default]
     Json,
@@ -21,7 +21,7 @@ pub enum Body {
     XmlUnescaped,
 }
 
-impl Body {
+impl BodyForm {
     /// `Content-Type`
     #[must_use]
     pub fn content_type(self) -> &'static str {

@@ -17,7 +17,7 @@ use osnl_config::{
     in_order, read_text,
 };
 
-use self::check::Checker;
+use self::check::OssChecker;
 use crate::drivers::drivers;
 use osnl::native::{self, Document};
 use osnl_config::secret_file::open_files;
@@ -42,9 +42,9 @@ pub struct Conf {
     /// The queue that is consumed; nothing is declared.
     pub watch_queue: String,
     /// `[rest]`; `None` if its plug-in is not enabled.
-    rest: Option<Rest>,
+    rest: Option<RestSection>,
     /// `[openstack]`; `None` if nothing of it is set.
-    openstack: Option<Openstack>,
+    openstack: Option<OpenstackSection>,
     /// `[oss]`
     oss: Vec<(&'static str, String)>,
     /// `[journal]`
@@ -61,7 +61,7 @@ pub enum Plugin {
 }
 
 #[derive(Clone)]
-struct Rest {
+struct RestSection {
     url_creation: String,
     url_deletion: String,
     user: String,
@@ -73,7 +73,7 @@ struct Rest {
 }
 
 #[derive(Clone)]
-struct Openstack {
+struct OpenstackSection {
     auth_url: String,
     user: String,
     password: String,
@@ -197,7 +197,7 @@ impl Conf {
         findings.extend(layers.apply_environment(environment));
         findings.warnings.extend(open_files(&layers));
         let file = texts.last().map_or("oss.conf", |(name, _)| name.as_str());
-        let conf = Checker { file, layers: &layers, findings: &mut findings }.conf();
+        let conf = OssChecker { file, layers: &layers, findings: &mut findings }.conf();
         let Findings { mut errors, mut warnings } = findings;
         let files: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();
         in_order(&mut errors, |error| &error.0, &files);

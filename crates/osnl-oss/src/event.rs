@@ -3,7 +3,7 @@
 use osnl_model::service::nova::legacy_name;
 use serde::{Deserialize, Serialize};
 
-use super::instance::Instance;
+use super::instance::KnownInstance;
 
 /// The one name that stands for all events of floating IPs, as in oss_watcher.
 const FLOATING: &str = "floatingip.update.end";
@@ -58,7 +58,7 @@ pub struct Occurrence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
     /// The instance, as far as it is known.
-    pub instance: Instance,
+    pub instance: KnownInstance,
     /// The resource of a bulk request, by its index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,

@@ -9,7 +9,7 @@ use super::ordered::OrderedMap;
 /// An instance, as far as it is known. `None` is an unknown value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Instance {
+pub struct KnownInstance {
     /// Its UUID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -74,7 +74,7 @@ impl Nic {
 /// The details in one event of nova's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct InstanceReading {
-    pub(super) instance: Instance,
+    pub(super) instance: KnownInstance,
     /// `None` where the event does not say; empty where it says that there are none.
     pub(super) nics: Option<Vec<Nic>>,
     /// Whether it has nova's versioned form.
@@ -110,7 +110,7 @@ impl InstanceReading {
             };
             list.iter().filter_map(nic).collect()
         });
-        let instance = Instance {
+        let instance = KnownInstance {
             id: text_of(payload, "instance_id"),
             hostname: text_of(payload, "hostname"),
             display_name: text_of(payload, "display_name"),
@@ -138,7 +138,7 @@ impl InstanceReading {
             };
             list.iter().filter_map(nic).collect()
         });
-        let instance = Instance {
+        let instance = KnownInstance {
             id: text_of(data, "uuid"),
             hostname: text_of(data, "host_name"),
             display_name: text_of(data, "display_name"),
@@ -156,7 +156,7 @@ impl InstanceReading {
     }
 }
 
-impl Instance {
+impl KnownInstance {
     /// One of which nothing but the id is known.
     pub(super) fn unknown(id: Option<String>) -> Self {
         Self { id, ..Self::default() }

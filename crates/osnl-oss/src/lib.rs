@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use osnl_model::Notification;
-//! use osnl_oss::{Body, EventReport, Lists, Memory, NodeForm, PluginInvocation};
+//! use osnl_oss::{BodyForm, EventReport, Lists, Memory, NodeForm, PluginInvocation};
 //!
 //! let message = Notification::decode(
 //!     br#"{"event_type": "compute.instance.create.end", "payload": {"instance_id": "2f6c", "hostname": "web-1",
@@ -20,7 +20,7 @@
 //!     return Err("nothing to report".into());
 //! };
 //! let [PluginInvocation { happened, created: true }] = &calls[..] else { return Err("not one allocation".into()) };
-//! let body = Body::Json.text(&NodeForm::default().node_detail(happened))?;
+//! let body = BodyForm::Json.text(&NodeForm::default().node_detail(happened))?;
 //! assert!(body.starts_with(r#"{"FQDN": "web-1", "IP": "10.0.0.7", "#), "{body}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -30,7 +30,7 @@
 //! | [`event`](Lists) | the events that count, and whether each is an allocation or a release |
 //! | [`memory`](Memory) | the meaning of an event, given earlier events of instances, ports, and floating IPs |
 //! | [`node_detail`](NodeForm) | the keys and values of a node detail, in each of the program's forms |
-//! | [`body`](Body) | JSON, or JSON in XML |
+//! | [`body`](BodyForm) | JSON, or JSON in XML |
 //! | [`asked`](CloudLookup) | the answers of nova, neutron, and glance about an instance |
 //! | [`completing`](CompletionStep) | the questions of a delivery; each is asked once |
 //!
@@ -59,11 +59,11 @@ mod watcher;
 mod wire_log;
 
 pub use self::asked::CloudLookup;
-pub use self::body::Body;
+pub use self::body::BodyForm;
 pub use self::completing::CompletionStep;
 pub use self::drivers::drivers;
 pub use self::event::{Lists, Occurrence, What};
-pub use self::instance::{Instance, Nic};
+pub use self::instance::{KnownInstance, Nic};
 pub use self::memory::{EventMeaning, Memory, RowChange};
 pub use self::node_detail::{Constants, DetailKeys, IpType, NodeDetail, NodeForm, ValueRule};
 pub use self::ordered::OrderedMap;

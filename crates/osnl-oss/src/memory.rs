@@ -31,7 +31,7 @@ use self::decided::DecidedMessages;
 use self::partial::Partial;
 use self::rows::{FloatingRow, InstanceRow, MemoryRow, PortRow};
 use super::event::{Lists, Occurrence};
-use super::instance::{Instance, InstanceReading};
+use super::instance::{InstanceReading, KnownInstance};
 pub use osnl_core::recall::RowChange;
 use osnl_core::recall::{PartKeys, message_of_row};
 
@@ -227,8 +227,8 @@ impl Memory {
 
     /// Returns the known details of an instance: those of events, and the answers of the APIs where events have none.
     #[must_use]
-    pub fn instance(&self, id: Option<&str>) -> Instance {
-        let mut known = Instance::unknown(id.map(str::to_owned));
+    pub fn instance(&self, id: Option<&str>) -> KnownInstance {
+        let mut known = KnownInstance::unknown(id.map(str::to_owned));
         let Some(id) = id else { return known };
         if let Some(asked) = self.asked(&instance_name(id)) {
             known.learn(asked.instance.clone());

@@ -22,7 +22,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
 use super::event::{Occurrence, What};
-use super::instance::Instance;
+use super::instance::KnownInstance;
 use super::ordered::OrderedMap;
 
 /// The metadata that the document names.
@@ -121,7 +121,7 @@ impl NodeForm {
             DetailKeys::Documented => NOTED.iter().for_each(|key| node.add(key, noted(key))),
             DetailKeys::Metadata => {
                 let metadata = instance.metadata.clone().unwrap_or_default();
-                node.0.push(("Metadata".to_owned(), Member::Object(metadata)));
+                node.0.push(("Metadata".to_owned(), MemberValue::Object(metadata)));
             }
             DetailKeys::Flattened => {}
         }
@@ -148,14 +148,14 @@ impl NodeForm {
     }
 
     fn name(&self, happened: &Occurrence) -> Option<String> {
-        let Instance { hostname, display_name, .. } = &happened.instance;
+        let KnownInstance { hostname, display_name, .. } = &happened.instance;
         let (first, second) =
             if self.asked(happened) { (display_name, hostname) } else { (hostname, display_name) };
         first.as_ref().or(second.as_ref()).cloned()
     }
 
     fn storage(&self, happened: &Occurrence) -> Option<i64> {
-        let Instance { disk_gb, root_gb, .. } = happened.instance;
+        let KnownInstance { disk_gb, root_gb, .. } = happened.instance;
         if self.asked(happened) { root_gb.or(disk_gb) } else { disk_gb.or(root_gb) }
     }
 
@@ -208,17 +208,17 @@ fn is_private(address: IpAddr) -> bool {
 
 /// Keys and values in the order of the program's source.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct NodeDetail(Vec<(String, Member)>);
+pub struct NodeDetail(Vec<(String, MemberValue)>);
 
 #[derive(Clone, Debug, PartialEq)]
-enum Member {
+enum MemberValue {
     Value(Value),
     Object(OrderedMap),
 }
 
 impl NodeDetail {
     fn add(&mut self, key: &str, value: impl Serialize) {
-        self.0.push((key.to_owned(), Member::Value(json!(value))));
+        self.0.push((key.to_owned(), MemberValue::Value(json!(value))));
     }
 }
 
@@ -227,8 +227,8 @@ impl Serialize for NodeDetail {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, member) in &self.0 {
             match member {
-                Member::Value(value) => map.serialize_entry(key, value)?,
-                Member::Object(object) => map.serialize_entry(key, object)?,
+                MemberValue::Value(value) => map.serialize_entry(key, value)?,
+                MemberValue::Object(object) => map.serialize_entry(key, object)?,
             }
         }
         map.end()

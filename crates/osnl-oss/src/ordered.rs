@@ -21,7 +21,7 @@ impl OrderedMap {
     /// The object at this path of a JSON text; `None` where there is none.
     pub(super) fn at(text: &str, path: &[&str]) -> Option<Self> {
         let Some((first, rest)) = path.split_first() else { return serde_json::from_str(text).ok() };
-        let members: Raw<'_> = serde_json::from_str(text).ok()?;
+        let members: RawObject<'_> = serde_json::from_str(text).ok()?;
         let (_, value) = members.0.iter().rev().find(|(name, _)| name == first)?;
         Self::at(value.get(), rest)
     }
@@ -39,13 +39,13 @@ impl Serialize for OrderedMap {
 
 impl<'de> Deserialize<'de> for OrderedMap {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(MembersVisitor)
     }
 }
 
-struct Members;
+struct MembersVisitor;
 
-impl<'de> Visitor<'de> for Members {
+impl<'de> Visitor<'de> for MembersVisitor {
     type Value = OrderedMap;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,24 +65,24 @@ impl<'de> Visitor<'de> for Members {
 }
 
 /// Members whose values are not read.
-struct Raw<'a>(Vec<(String, &'a serde_json::value::RawValue)>);
+struct RawObject<'a>(Vec<(String, &'a serde_json::value::RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct RawMembers<'a>(std::marker::PhantomData<&'a ()>);
         impl<'de: 'a, 'a> Visitor<'de> for RawMembers<'a> {
-            type Value = Raw<'a>;
+            type Value = RawObject<'a>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw<'a>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject<'a>, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Raw(members))
+                Ok(RawObject(members))
             }
         }
         deserializer.deserialize_map(RawMembers(std::marker::PhantomData))

@@ -77,7 +77,7 @@ struct PluginOrder<'a> {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct NodeDetailLine<'a> {
     id: u64,
     node_detail: &'a RawValue,
     created: bool,
@@ -112,8 +112,8 @@ impl Python {
     }
 
     async fn notify(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
-        let mut open: Vec<Open<'_>> =
-            events.iter().map(|event| Open::of(event, &*self.options.details)).collect();
+        let mut open: Vec<OpenEvent<'_>> =
+            events.iter().map(|event| OpenEvent::of(event, &*self.options.details)).collect();
         // The next call of each event that is not done: of one event's calls, none before the one ahead of it is done.
         loop {
             let (mut lines, mut asked) = (Vec::new(), Vec::new());
@@ -121,8 +121,8 @@ impl Python {
                 let Some((node_detail, created)) = one.calls.next() else { continue };
                 let id = self.worker.id();
                 // Texts as keys: it can always be written.
-                let mut line =
-                    serde_json::to_vec(&Line { id, node_detail: &node_detail, created }).unwrap_or_default();
+                let mut line = serde_json::to_vec(&NodeDetailLine { id, node_detail: &node_detail, created })
+                    .unwrap_or_default();
                 line.push(b'\n');
                 lines.push((id, line));
                 asked.push(one);
@@ -143,7 +143,7 @@ impl Python {
 }
 
 /// An event whose calls are being made.
-struct Open<'a> {
+struct OpenEvent<'a> {
     event: &'a Event,
     calls: std::vec::IntoIter<(Box<RawValue>, bool)>,
     /// The result of the call before.
@@ -152,7 +152,7 @@ struct Open<'a> {
     verdict: Option<Result<Completion, ActionError>>,
 }
 
-impl<'a> Open<'a> {
+impl<'a> OpenEvent<'a> {
     fn of(event: &'a Event, details: &dyn NodeDetails) -> Self {
         let (mut calls, mut verdict) = (Vec::new(), None);
         match details.of_event(event) {

@@ -23,7 +23,7 @@ use osnl_transport::BoxFuture;
 
 pub use self::conf::OssRestConf;
 pub(super) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
-use super::{Body, EventReport, Lists, NodeForm, Occurrence, PluginInvocation};
+use super::{BodyForm, EventReport, Lists, NodeForm, Occurrence, PluginInvocation};
 use osnl_actions::http_request::{Authorization as _, FixedHeader, key_value, scrub};
 use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};
 
@@ -41,7 +41,7 @@ pub struct OssRestOptions {
     /// Keys and values of a node detail.
     pub form: NodeForm,
     /// The envelope.
-    pub body: Body,
+    pub body: BodyForm,
     /// The header with the key; `None` for none.
     pub idempotency: Option<HeaderName>,
 }

@@ -7,7 +7,7 @@ use osnl_http::Expiry;
 use osnl_transport::BoxFuture;
 
 use super::event::{Occurrence, What};
-use super::instance::{Instance, Nic};
+use super::instance::{KnownInstance, Nic};
 use osnl_actions::ActionError;
 
 /// The details of instances that events lack.
@@ -34,7 +34,7 @@ pub trait Servers: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KnownServer {
     /// The instance.
-    pub instance: Instance,
+    pub instance: KnownInstance,
     /// Its addresses, in the order of its networks' names.
     pub nics: Vec<Nic>,
 }
@@ -67,7 +67,7 @@ pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Co
         *asked = true;
         happened.instance.id = servers.of_port(port).await?;
     }
-    let Instance { id, hostname, display_name, memory_mb, .. } = &happened.instance;
+    let KnownInstance { id, hostname, display_name, memory_mb, .. } = &happened.instance;
     if let Some(id) = id.clone()
         && (memory_mb.is_none() || (hostname.is_none() && display_name.is_none()))
     {
@@ -81,7 +81,7 @@ pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Co
                 happened.ip = nics.first().map(Nic::shown);
             }
         }
-    } else if let Instance { os: None, image: Some(image), .. } = &happened.instance {
+    } else if let KnownInstance { os: None, image: Some(image), .. } = &happened.instance {
         // Nova's versioned events name the image, and no property of it.
         *asked = true;
         happened.instance.os = servers.os_of_image(image).await?;

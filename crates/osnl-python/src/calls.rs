@@ -18,24 +18,24 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// The calls of one listener.
 #[pyclass(frozen)]
 pub(crate) struct Calls {
-    shared: Arc<SharedState>,
+    shared: Arc<SharedCalls>,
 }
 
 /// The end of [`Calls`] that the engine has.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    shared: Arc<SharedState>,
+    shared: Arc<SharedCalls>,
 }
 
 #[derive(Default)]
-struct SharedState {
-    state: Mutex<State>,
+struct SharedCalls {
+    state: Mutex<CallQueue>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    queue: VecDeque<Request>,
+struct CallQueue {
+    queue: VecDeque<PendingCall>,
     /// Threads within [`Calls::next`].
     waiting: usize,
     /// Calls that a thread has taken and not ended.
@@ -45,7 +45,7 @@ struct State {
     is_closed: bool,
 }
 
-struct Request {
+struct PendingCall {
     function: Arc<Py<PyAny>>,
     texts: Vec<Option<String>>,
     result: oneshot::Sender<String>,
@@ -53,16 +53,16 @@ struct Request {
 
 /// A call that a thread has taken. Without a result, for whatever reason, it has failed.
 #[pyclass]
-pub(crate) struct Call {
-    request: Option<Request>,
-    shared: Arc<SharedState>,
+pub(crate) struct TakenCall {
+    request: Option<PendingCall>,
+    shared: Arc<SharedCalls>,
     /// Whether another thread is to be started, since none waits for the next call.
     #[pyo3(get)]
     needs_thread: bool,
 }
 
-impl SharedState {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl SharedCalls {
+    fn lock(&self) -> MutexGuard<'_, CallQueue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,7 +87,7 @@ impl Caller {
         let mut state = self.shared.lock();
         // Of a closed listener nothing is asked any more: the result is dropped, and with it the call.
         if !state.is_closed {
-            state.queue.push_back(Request { function, texts, result });
+            state.queue.push_back(PendingCall { function, texts, result });
             self.shared.changed.notify_all();
         }
         receiver
@@ -123,7 +123,7 @@ impl Calls {
     }
 
     /// Returns the next call as soon as there is one; `None` at the end. `is_first` says that the thread has begun.
-    fn next(&self, py: Python<'_>, is_first: bool) -> Option<Call> {
+    fn next(&self, py: Python<'_>, is_first: bool) -> Option<TakenCall> {
         let mut state = self.shared.lock();
         if is_first {
             state.is_starting = false;
@@ -135,7 +135,11 @@ impl Calls {
                     state.under_way += 1;
                     let needs_thread = state.waiting == 0 && !state.is_starting;
                     state.is_starting |= needs_thread;
-                    return Some(Call { request: Some(request), shared: self.shared.clone(), needs_thread });
+                    return Some(TakenCall {
+                        request: Some(request),
+                        shared: self.shared.clone(),
+                        needs_thread,
+                    });
                 }
             }
             if state.is_closed {
@@ -144,7 +148,7 @@ impl Calls {
             state.waiting += 1;
             drop(state);
             py.detach(|| {
-                let is_idle = |state: &mut State| !state.is_closed && state.queue.is_empty();
+                let is_idle = |state: &mut CallQueue| !state.is_closed && state.queue.is_empty();
                 drop(self.shared.changed.wait_while(self.shared.lock(), is_idle));
             });
             state = self.shared.lock();
@@ -155,7 +159,7 @@ impl Calls {
 }
 
 #[pymethods]
-impl Call {
+impl TakenCall {
     /// Returns the function to call.
     #[getter]
     fn function(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -177,7 +181,7 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for TakenCall {
     fn drop(&mut self) {
         self.shared.lock().under_way -= 1;
         self.shared.changed.notify_all();

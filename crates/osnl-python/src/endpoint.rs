@@ -30,12 +30,12 @@ impl Sends {
 
 /// The caller of K2HR3 for one configuration.
 #[pyclass(frozen)]
-pub(crate) struct Endpoint {
+pub(crate) struct K2hr3Caller {
     pub(crate) endpoint: NotificationEndpoint,
 }
 
 #[pymethods]
-impl Endpoint {
+impl K2hr3Caller {
     #[new]
     fn new(py: Python<'_>, conf: PyRef<'_, Conf>) -> PyResult<Self> {
         let conf = conf.loaded.conf.clone();

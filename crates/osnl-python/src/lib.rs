@@ -19,7 +19,7 @@ mod _native {
     #[pymodule_export]
     use crate::conf::Conf;
     #[pymodule_export]
-    use crate::endpoint::{Endpoint, parameters};
+    use crate::endpoint::{K2hr3Caller, parameters};
     #[pymodule_export]
     use crate::listen::{listen, listen_to};
     #[pymodule_export]

@@ -22,11 +22,11 @@ use serde_json::{Value, json};
 
 use crate::calls::{Caller, Calls};
 use crate::conf::Conf;
-use crate::endpoint::{Endpoint, SENDS};
-use crate::wait::{self, Outcome};
+use crate::endpoint::{K2hr3Caller, SENDS};
+use crate::wait::{self, WaitOutcome};
 
 /// An endpoint, and the reader of payloads that takes the place of ours.
-type Plain = (Py<Endpoint>, Option<Py<PyAny>>);
+type Plain = (Py<K2hr3Caller>, Option<Py<PyAny>>);
 
 /// A function to call, the priorities that it takes, and its filter.
 type Own = (Py<PyAny>, Vec<String>, Option<String>);
@@ -78,7 +78,7 @@ pub(crate) fn listen_to(
 }
 
 /// Ctrl-C is the usual end; what another handler raises goes on.
-fn ended(ended: Outcome<i32>) -> PyResult<i32> {
+fn ended(ended: WaitOutcome<i32>) -> PyResult<i32> {
     match ended.raised {
         Some(error) if !Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py)) => Err(error),
         Some(_) | None => Ok(ended.done),

@@ -34,7 +34,7 @@ impl<S: Subscriber> Layer<S> for Forward {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut message = Message::default();
+        let mut message = LogMessage::default();
         event.record(&mut message);
         let level = match *event.metadata().level() {
             Level::ERROR => 40,
@@ -68,12 +68,12 @@ fn logger(target: &str) -> String {
 }
 
 #[derive(Default)]
-struct Message {
+struct LogMessage {
     text: String,
     fields: String,
 }
 
-impl Visit for Message {
+impl Visit for LogMessage {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }

@@ -22,7 +22,7 @@ const LOOKS: Duration = Duration::from_millis(200);
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// The result of the work, and an exception that a signal raised.
-pub(crate) struct Outcome<T> {
+pub(crate) struct WaitOutcome<T> {
     pub(crate) done: T,
     pub(crate) raised: Option<PyErr>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Outcome<T> {
 pub(crate) fn run<T: Send, F: Future<Output = T>>(
     py: Python<'_>,
     work: impl FnOnce(Shutdown) -> F + Send,
-) -> PyResult<Outcome<T>> {
+) -> PyResult<WaitOutcome<T>> {
     // One worker, as the engine has one thread. It is a runtime of several, because only there a call of Python may
     // block while another thread goes on with the rest.
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -52,7 +52,7 @@ pub(crate) fn run<T: Send, F: Future<Output = T>>(
             let mut deadline = None;
             loop {
                 match is_done.recv_timeout(LOOKS) {
-                    Ok(done) => return Ok(Outcome { done, raised }),
+                    Ok(done) => return Ok(WaitOutcome { done, raised }),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => {
                         return Err(PyRuntimeError::new_err("the engine ended by a panic"));

@@ -5,18 +5,18 @@ use osnl_config::{Value, ValueOrigin, shown};
 use osnl_http::Url;
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OSS_OPTIONS, OWN_PLUGIN, RABBIT, REST};
-use super::{Conf, Openstack, Plugin, Rest};
+use super::{Conf, OpenstackSection, Plugin, RestSection};
 use osnl::native::journal::STORE;
 use osnl_actions::transport_url;
 
-pub(super) struct Checker<'a> {
+pub(super) struct OssChecker<'a> {
     /// The subject of a finding without a line.
     pub(super) file: &'a str,
     pub(super) layers: &'a Layers,
     pub(super) findings: &'a mut Findings,
 }
 
-impl Checker<'_> {
+impl OssChecker<'_> {
     pub(super) fn conf(&mut self) -> Option<Conf> {
         // Each of these reports what is wrong with its own options; only then does a None end it.
         let plugins = self.plugins();
@@ -119,7 +119,7 @@ impl Checker<'_> {
         }
     }
 
-    fn rest(&mut self) -> Option<Rest> {
+    fn rest(&mut self) -> Option<RestSection> {
         let (host, port) = (self.name(REST, "host"), self.port(REST));
         let (user, password) = (self.text(REST, "user"), self.text(REST, "password"));
         let mut host = host.unwrap_or_else(|| "http://host".to_owned());
@@ -160,7 +160,7 @@ impl Checker<'_> {
             self.warn(REST, "body", problem, "xml escapes < and &, and is safe");
         }
         let verify = self.value(REST, "verify")? != Some(Value::Bool(false));
-        Some(Rest {
+        Some(RestSection {
             url_creation: creation?,
             url_deletion: deletion?,
             user,
@@ -174,13 +174,18 @@ impl Checker<'_> {
 
     /// Returns `Some(None)` if nothing of the group is set: its defaults are a cloud on this machine, which no operator
     /// has configured.
-    fn openstack(&mut self) -> Option<Option<Openstack>> {
+    fn openstack(&mut self) -> Option<Option<OpenstackSection>> {
         let names = ["auth_url", "user", "password", "tenant"];
         if !names.into_iter().any(|name| self.is_set(OPENSTACK, name)) {
             return Some(None);
         }
         let [auth_url, user, password, tenant] = names.map(|name| self.text(OPENSTACK, name));
-        Some(Some(Openstack { auth_url: auth_url?, user: user?, password: password?, tenant: tenant? }))
+        Some(Some(OpenstackSection {
+            auth_url: auth_url?,
+            user: user?,
+            password: password?,
+            tenant: tenant?,
+        }))
     }
 
     fn url(&mut self, option: &str, origin: &str) -> Option<String> {

@@ -5,7 +5,7 @@ use osnl_config::sections::Layers;
 use osnl_model::service::nova::{legacy_name, versioned_name};
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, RABBIT, REST};
-use super::{Conf, Openstack, Plugin, Rest};
+use super::{Conf, OpenstackSection, Plugin, RestSection};
 use osnl::native::{DocEntry, DocSection};
 
 /// The one name of the listener and the rule, and the action that posts.
@@ -103,8 +103,8 @@ pub(super) fn sections(conf: &Conf, layers: &Layers, files: &[String]) -> Vec<Do
     sections
 }
 
-fn cloud_entries(openstack: &Openstack, from: &dyn Fn(&str, &str) -> String) -> Vec<DocEntry> {
-    let Openstack { auth_url, user, password, tenant } = openstack;
+fn cloud_entries(openstack: &OpenstackSection, from: &dyn Fn(&str, &str) -> String) -> Vec<DocEntry> {
+    let OpenstackSection { auth_url, user, password, tenant } = openstack;
     let values =
         [("auth_url", auth_url), ("username", user), ("password", password), ("project_name", tenant)];
     let mut entries = vec![entry("kind", "server", FIXED)];
@@ -121,7 +121,7 @@ pub(super) fn of_openstack(option: &str) -> &str {
     }
 }
 
-fn rest_entries(rest: &Rest, from: &dyn Fn(&str, &str) -> String) -> Vec<DocEntry> {
+fn rest_entries(rest: &RestSection, from: &dyn Fn(&str, &str) -> String) -> Vec<DocEntry> {
     let url = |option: &str| format!("{}; host and port", from(REST, option));
     let mut entries = vec![
         entry("driver", "oss_rest", FIXED),

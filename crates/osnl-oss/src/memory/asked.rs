@@ -3,7 +3,7 @@
 
 use super::rows::{AskedRow, MemoryRow};
 use super::{Memory, instance_name, port_name};
-use crate::instance::Instance;
+use crate::instance::KnownInstance;
 use crate::servers::Complete;
 
 impl Memory {
@@ -12,7 +12,8 @@ impl Memory {
         let instance = &found.happened.instance;
         let Some(id) = instance.id.as_deref() else { return };
         if let Some(port) = &found.happened.port {
-            let of_port = AskedRow { instance: Instance::unknown(Some(id.to_owned())), nics: Vec::new() };
+            let of_port =
+                AskedRow { instance: KnownInstance::unknown(Some(id.to_owned())), nics: Vec::new() };
             self.put(asked_name(&port_name(port)), MemoryRow::Asked(of_port));
         }
         let mut row = self.asked(&instance_name(id)).cloned().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::instance::{Instance, Nic};
+use crate::instance::{KnownInstance, Nic};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,7 +31,7 @@ pub(super) struct AddressRow {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct InstanceRow {
-    pub(super) instance: Instance,
+    pub(super) instance: KnownInstance,
     /// In the order in which they were told of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) nics: Vec<Nic>,
@@ -53,7 +53,7 @@ pub(super) struct InstanceRow {
 #[serde(default)]
 pub(super) struct AskedRow {
     /// The instance; of a port the one that has it, by its id.
-    pub(super) instance: Instance,
+    pub(super) instance: KnownInstance,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) nics: Vec<Nic>,
 }

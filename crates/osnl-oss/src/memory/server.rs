@@ -3,7 +3,7 @@
 use super::rows::{InstanceRow, MemoryRow};
 use super::{Memory, instance_name};
 use crate::event::{Lists, Occurrence, What};
-use crate::instance::{Instance, InstanceReading, Nic};
+use crate::instance::{InstanceReading, KnownInstance, Nic};
 
 const TWICE: &str = "nova has told of it already, in its other form";
 
@@ -48,7 +48,7 @@ impl Memory {
     /// Takes note of what neutron says of an instance's port.
     pub(super) fn plugged(&mut self, id: &str, port: &str, addresses: &[String]) {
         let mut row = self.instance_row(id).cloned().unwrap_or_else(|| InstanceRow {
-            instance: Instance::unknown(Some(id.to_owned())),
+            instance: KnownInstance::unknown(Some(id.to_owned())),
             ..InstanceRow::default()
         });
         row.nics.retain(|nic| nic.port.as_deref() != Some(port) || addresses.contains(&nic.address));

@@ -11,7 +11,7 @@ use osnl_transport::BoxFuture;
 
 use super::{OssRest, OssRestOptions};
 use crate::completing::interest;
-use crate::{Body, Constants, DetailKeys, EventReport, IpType, Lists, Memory, NodeForm, ValueRule};
+use crate::{BodyForm, Constants, DetailKeys, EventReport, IpType, Lists, Memory, NodeForm, ValueRule};
 use osnl_actions::Action;
 use osnl_actions::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
@@ -124,9 +124,10 @@ impl ReadDriver for OssRestConf {
         }
         let lists = lists(reader);
         let form = form(reader);
-        let bodies = [("json", Body::Json), ("xml", Body::Xml), ("xml_unescaped", Body::XmlUnescaped)];
+        let bodies =
+            [("json", BodyForm::Json), ("xml", BodyForm::Xml), ("xml_unescaped", BodyForm::XmlUnescaped)];
         let body = reader.word("body", &bodies);
-        if body == Some(Body::XmlUnescaped) {
+        if body == Some(BodyForm::XmlUnescaped) {
             let problem = "a user who can write metadata can write any XML into the body";
             reader.warn("body", problem, "xml escapes < and &, and is safe");
         }

@@ -26,7 +26,7 @@ impl Servers for RecordedServers {
 
     fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<KnownServer>, ActionError>> {
         let metadata = serde_json::from_str(r#"{"Owner": "alice", "ApplicationName": "shop"}"#).unwrap();
-        let instance = Instance {
+        let instance = KnownInstance {
             id: Some(id.to_owned()),
             display_name: Some("web 1".to_owned()),
             os: Some("Ubuntu".to_owned()),
@@ -35,7 +35,7 @@ impl Servers for RecordedServers {
             vcpus: Some(2),
             created_at: Some("2024-05-06T07:08:09Z".to_owned()),
             metadata: Some(metadata),
-            ..Instance::default()
+            ..KnownInstance::default()
         };
         let server = KnownServer { instance, nics: Vec::new() };
         std::future::ready(Ok(Some(server))).boxed()
@@ -68,7 +68,7 @@ fn calls(body: &str, form: &NodeForm) -> Vec<(bool, String)> {
         .map(|one| completed(one, &RecordedServers).now_or_never().unwrap().unwrap().happened);
     let told = happened.filter(|one| one.not.is_none());
     told.map(|one| {
-        let text = Body::Json.text(&form.node_detail(&one)).unwrap();
+        let text = BodyForm::Json.text(&form.node_detail(&one)).unwrap();
         (lists.created(event_type, one.what).unwrap(), text)
     })
     .collect()
@@ -122,21 +122,21 @@ fn the_text_is_that_of_the_recorded_runs() {
         "payload": {"instance_id": "i", "hostname": "web-1", "image_meta": {"os": "Ubuntü"}, "disk_gb": 25,
         "memory_mb": 2048, "vcpus": 2, "created_at": "2024-05-06 07:08:09+00:00", "fixed_ips": [{"address": "10.0.0.7"}],
         "metadata": {"Owner": "a&b", "IP": "no", "A": "<"}}}"#;
-    let check = |keys: DetailKeys, body_as: Body, expected: &str| {
+    let check = |keys: DetailKeys, body_as: BodyForm, expected: &str| {
         let happened = told(&mut Memory::default(), body, &Lists::default()).remove(0);
         let form = NodeForm { keys, ..NodeForm::default() };
         assert_eq!(body_as.text(&form.node_detail(&happened)).unwrap(), expected);
     };
     check(
         DetailKeys::Documented,
-        Body::Json,
+        BodyForm::Json,
         r#"{"FQDN": "web-1", "IP": "10.0.0.7", "IPType": "Public", "OS": "Ubunt\u00fc", "Storage": 25, "Ram": 2048, "CPU": 2, "Datacenter": "KDC", "SecurityDomain": "DQT", "Owner": "a&b", "AdditionalUsers": null, "ApplicationName": null, "EnvironmentCI": null, "Description": null, "CreationDate": "2024-05-06 07:08:09+00:00"}"#,
     );
     let flat = r#"{"Hostname": "web-1", "IP": "10.0.0.7", "ID": "i", "IPType": "Public", "OS": "Ubunt\u00fc", "Storage": 25, "Ram": 2048, "CPU": 2, "Datacenter": "KDC", "SecurityDomain": "DQT", "CreationDate": "2024-05-06 07:08:09+00:00", "Owner": "a&b", "A": "<"}"#;
-    check(DetailKeys::Flattened, Body::Json, flat);
+    check(DetailKeys::Flattened, BodyForm::Json, flat);
     check(
         DetailKeys::Metadata,
-        Body::Json,
+        BodyForm::Json,
         r#"{"Hostname": "web-1", "IP": "10.0.0.7", "ID": "i", "IPType": "Public", "OS": "Ubunt\u00fc", "Storage": 25, "Ram": 2048, "CPU": 2, "Datacenter": "KDC", "SecurityDomain": "DQT", "Metadata": {"Owner": "a&b", "IP": "no", "A": "<"}, "CreationDate": "2024-05-06 07:08:09+00:00"}"#,
     );
     let wrapped = |json: &str| {
@@ -145,7 +145,7 @@ fn the_text_is_that_of_the_recorded_runs() {
              type=\"string\"><string>{json}</string></parameter></parameters></execution-context>"
         )
     };
-    check(DetailKeys::Flattened, Body::XmlUnescaped, &wrapped(flat));
+    check(DetailKeys::Flattened, BodyForm::XmlUnescaped, &wrapped(flat));
     let escaped = flat.replace("a&b", "a&amp;b").replace('<', "&lt;");
-    check(DetailKeys::Flattened, Body::Xml, &wrapped(&escaped));
+    check(DetailKeys::Flattened, BodyForm::Xml, &wrapped(&escaped));
 }

@@ -190,7 +190,7 @@ fn both_forms_give_one_node_detail() {
         // The versioned form has the image's id only.
         assert_eq!(one.instance.os.as_deref(), os);
         one.instance.os = None;
-        Body::Json.text(&form.node_detail(&one)).unwrap()
+        BodyForm::Json.text(&form.node_detail(&one)).unwrap()
     };
     let legacy = detail("legacy_compute_instance_create_end", Some("Ubuntu"));
     assert_eq!(detail("instance_create_end", None), legacy);
@@ -218,7 +218,7 @@ fn values_may_follow_one_rule() {
     };
     let mut memory = Memory::default();
     let check = |happened: Vec<Occurrence>, expected: [&str; 4]| {
-        let text = Body::Json.text(&form.node_detail(&happened[0])).unwrap();
+        let text = BodyForm::Json.text(&form.node_detail(&happened[0])).unwrap();
         let node: Value = serde_json::from_str(&text).unwrap();
         let of = |key: &str| node[key].to_string();
         assert_eq!([of("FQDN"), of("IPType"), of("Storage"), of("CreationDate")], expected);

@@ -74,7 +74,7 @@ class K2hr3NotificationEndpoint:
             context=on.context, publisher_id=on.publisher_id, event_type=on.event_type,
             metadata=on.metadata, payload=on.payload)
         try:
-            self._native = _native.Endpoint(conf._native)
+            self._native = _native.K2hr3Caller(conf._native)
         except ValueError as error:
             raise K2hr3NotificationEndpointError(str(error)) from error
 

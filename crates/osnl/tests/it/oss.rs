@@ -8,7 +8,7 @@ use osnl::received::ReceivedMessage;
 use osnl_http::Url;
 use osnl_http::header::HeaderName;
 use osnl_oss::rest::{OssRest, OssRestOptions};
-use osnl_oss::{Body, Lists, NodeForm, WatchedActions, Watcher};
+use osnl_oss::{BodyForm, Lists, NodeForm, WatchedActions, Watcher};
 use osnl_testkit::{Reply, Sink, fixture};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -34,7 +34,7 @@ fn attempt(sink: &Sink, event: &Event) -> Result<Completion, ActionError> {
         login: None,
         lists: Lists::default(),
         form: NodeForm::default(),
-        body: Body::Json,
+        body: BodyForm::Json,
         idempotency: Some(HeaderName::from_static("idempotency-key")),
     };
     let action = OssRest::new(options, &HttpOptions::default()).unwrap();
