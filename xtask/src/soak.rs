@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use osnl_testkit::{Broker, Program, Reply, Sink, wait_until};
+use osnl_testkit::{Broker, Reply, RestartableProgram, Sink, wait_until};
 
 use self::bound::Bound;
 use crate::step;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         wanted.huge,
         wanted.seed
     );
-    let mut daemon = Program::start(bound.command(&program, &["run", "-c"], &file));
+    let mut daemon = RestartableProgram::start(bound.command(&program, &["run", "-c"], &file));
     wait_until(SOON, "the queue to be consumed", || {
         vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers > 0)
     });
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         [wanted.rate, wanted.minutes * 60, wanted.largest, wanted.seed, wanted.huge].map(|n| n.to_string());
     let mut publisher = Command::new(built("osnl-bench"));
     publisher.args(["soak", &vhost.url()]).args(numbers);
-    let mut publisher = Program::start(publisher);
+    let mut publisher = RestartableProgram::start(publisher);
     while publisher.is_running() && daemon.is_running() {
         std::thread::park_timeout(Duration::from_millis(500));
     }

@@ -8,7 +8,7 @@ use osnl_openstack::{
     ApiError, Cloud, CloudConf, Fields, Flavor, FloatingIp, Image, Kind, Node, Port, Project, Server, User,
 };
 use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
-use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
+use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, Sink, TlsSink};
 
 fn cloud(openstack: &Openstack, more: &[(&str, &str)]) -> Cloud {
     let mut fields = Fields::default();
@@ -181,7 +181,7 @@ async fn a_burst_shares_the_token_that_replaces_a_refused_one() {
 #[tokio::test]
 async fn a_certificate_that_has_ended_is_named_as_such() {
     let authority = Authority::new();
-    let keystone = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls13);
+    let keystone = TlsSink::start(&authority.issue(&ServerIdentity::Expired), Protocols::Tls13);
     let (url, ca) = (keystone.url("localhost", "/v3"), authority.file().display().to_string());
     let mut fields = Fields::default();
     for (name, value) in

@@ -1,7 +1,7 @@
 //! AMQP brokers that cannot be had here: they say what their script says.
 //!
 //! - [`ScriptedServer`] opens connections and channels; every other method goes to a function, which answers through
-//!   the [`Link`], or leaves it to the usual answer.
+//!   the [`ScriptedLink`], or leaves it to the usual answer.
 //! - [`ScriptedBroker`] is a script with one queue behind it: it delivers, counts and takes back as RabbitMQ does,
 //!   and does on request what only other versions do ([`Habits`]).
 //!
@@ -21,4 +21,4 @@ pub use amq_protocol::{frame, protocol, types};
 
 pub use self::broker::{Habits, ScriptedBroker};
 pub use self::client::RawClient;
-pub use self::scripted::{Link, ScriptedServer};
+pub use self::scripted::{ScriptedLink, ScriptedServer};

@@ -1,7 +1,8 @@
 //! RabbitMQ nodes of our own: private name, cookie, ports and folders; loopback only.
 //!
 //! - [`Broker`] is one node that belongs to one test, which may kill it: four to five seconds to start.
-//! - [`Cluster`] is several nodes with one quorum queue, each of which may be killed: a quarter of a minute to start.
+//! - [`RabbitCluster`] is several nodes with one quorum queue, each of which may be killed: a quarter of a minute to
+//!   start.
 //! - [`SharedBroker`] is the node that `cargo xtask test` started for all tests; each takes a fresh
 //!   [`Vhost`] from it (some milliseconds), so that tests run side by side.
 
@@ -11,19 +12,19 @@ mod running;
 mod tls;
 mod vhost;
 
-pub use cluster::Cluster;
+pub use cluster::RabbitCluster;
 pub use running::Broker;
-pub use vhost::{Binding, Exchange, Queue, Vhost};
+pub use vhost::{DeclaredBinding, DeclaredQueue, Exchange, Vhost};
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use node::Node;
+use node::BrokerNode;
 
 /// The node that `cargo xtask test` runs for all tests. It is not to be stopped: see [`Broker`] for that.
 #[derive(Debug)]
 pub struct SharedBroker {
-    node: Arc<Node>,
+    node: Arc<BrokerNode>,
 }
 
 impl Broker {
@@ -37,7 +38,7 @@ impl Broker {
         SHARED.get_or_init(|| {
             let folder = std::env::var_os(crate::BROKER_VARIABLE)
                 .unwrap_or_else(|| panic!("no test broker: run the tests with \"cargo xtask test\""));
-            SharedBroker { node: Arc::new(Node::load(Path::new(&folder))) }
+            SharedBroker { node: Arc::new(BrokerNode::load(Path::new(&folder))) }
         })
     }
 }

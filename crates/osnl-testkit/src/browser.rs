@@ -18,8 +18,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use self::driver::Driver;
-use crate::program::Program;
+use self::driver::ChromedriverSession;
+use crate::program::RestartableProgram;
 use crate::wait::reached;
 
 /// Environment variable: the file `axe.min.js` that `cargo xtask setup` installed.
@@ -57,8 +57,8 @@ const ARGUMENTS: [&str; 13] = [
 /// A browser with one window and no history. Ends when dropped.
 #[derive(Debug)]
 pub struct Browser {
-    driver: Driver,
-    process: Program,
+    driver: ChromedriverSession,
+    process: RestartableProgram,
     _folder: TempDir,
 }
 
@@ -73,7 +73,7 @@ pub enum Theme {
 
 /// A key without a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key {
+pub enum BrowserKey {
     /// To the next element.
     Tab,
     /// Follows a link, sends a form.
@@ -95,7 +95,7 @@ impl Browser {
         let mut command = Command::new("chromedriver");
         // Chromium writes below its user's folders too.
         command.arg("--port=0").env("HOME", folder.path()).env_remove("XDG_CONFIG_HOME");
-        let process = Program::start(command);
+        let process = RestartableProgram::start(command);
         let port = port(&process);
         let profile = folder.path().join("profile");
         let arguments = ARGUMENTS.map(str::to_owned).into_iter();
@@ -105,7 +105,7 @@ impl Browser {
             "goog:chromeOptions": {"args": arguments},
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }}});
-        let driver = Driver::begin(port, &wanted)
+        let driver = ChromedriverSession::begin(port, &wanted)
             .unwrap_or_else(|error| panic!("Chromium does not start: {error}\n{}", process.output()));
         let browser = Self { driver, process, _folder: folder };
         // An element is waited for: on a busy machine a click returns before the page behind it is there.
@@ -180,11 +180,11 @@ impl Browser {
 
     /// Presses a key, and waits until the page behind it is loaded.
     #[track_caller]
-    pub fn press(&self, key: Key) {
+    pub fn press(&self, key: BrowserKey) {
         let value = match key {
-            Key::Tab => "\u{e004}",
-            Key::Enter => "\u{e007}",
-            Key::Space => " ",
+            BrowserKey::Tab => "\u{e004}",
+            BrowserKey::Enter => "\u{e007}",
+            BrowserKey::Space => " ",
         };
         let actions = json!([{"type": "keyDown", "value": value}, {"type": "keyUp", "value": value}]);
         self.post("/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}));
@@ -338,7 +338,7 @@ impl Browser {
 }
 
 /// The port that chromedriver has chosen.
-fn port(process: &Program) -> u16 {
+fn port(process: &RestartableProgram) -> u16 {
     let words = "started successfully on port ";
     process.wait_for(words, 1, SOON);
     let output = process.output();

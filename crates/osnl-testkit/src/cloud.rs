@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::Program;
+use crate::RestartableProgram;
 use crate::ports;
 
 /// Environment variable: the Python environment with the services.
@@ -31,7 +31,7 @@ const PASSWORD: &str = "cloud-admin-password";
 pub struct RealCloud {
     folder: TempDir,
     ports: BTreeMap<String, u16>,
-    running: BTreeMap<String, Program>,
+    running: BTreeMap<String, RestartableProgram>,
     broker: String,
     token: String,
     token_seconds: u64,
@@ -86,7 +86,7 @@ impl RealCloud {
     /// It does not answer in time.
     pub fn start_service(&mut self, service: &str) {
         let script = self.script(&["serve", service]);
-        let program = Program::start(script);
+        let program = RestartableProgram::start(script);
         program.wait_for("serving", 1, START);
         self.running.insert(service.to_owned(), program);
     }

@@ -1,6 +1,6 @@
 //! The promises of every transport, as one suite that each must pass.
 //!
-//! A transport brings a [`Rig`], its broker and what a test does to it from outside, and one line:
+//! A transport brings a [`BrokerRig`], its broker and what a test does to it from outside, and one line:
 //!
 //! ```text
 //! mod memory {
@@ -33,7 +33,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 
 /// A broker and what a test does to it from outside. Futures need not be `Send`: the test awaits them itself.
 #[expect(async_fn_in_trait, reason = "used by name only, and awaited where it is called")]
-pub trait Rig: Sized {
+pub trait BrokerRig: Sized {
     /// A broker, or a part of one, that holds nothing and that no other test sees.
     async fn start() -> Self;
 
@@ -50,10 +50,10 @@ pub trait Rig: Sized {
     async fn make_exchange(&mut self, exchange: &str);
 
     /// Publishes in this order to exchanges that are there; returns when the broker has all of it.
-    async fn publish(&mut self, samples: Vec<Sample>);
+    async fn publish(&mut self, samples: Vec<SampleMessage>);
 
     /// The messages of a queue, as the broker counts them.
-    fn depth(&self, queue: &str) -> Depth;
+    fn depth(&self, queue: &str) -> UnsettledMessages;
 
     /// Closes every connection, as an administrator does.
     fn close_connections(&self);
@@ -64,7 +64,7 @@ pub trait Rig: Sized {
 
 /// The messages of a queue that are not settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub enum UnsettledMessages {
     /// The broker counts those that wait, and no others.
     Ready(u64),
     /// The broker counts those that wait, and those that were handed to a consumer.
@@ -75,7 +75,7 @@ pub enum Depth {
 
 /// A message to publish.
 #[derive(Clone, Debug)]
-pub struct Sample {
+pub struct SampleMessage {
     /// The topic exchange.
     pub exchange: String,
     /// The routing key.
@@ -90,7 +90,7 @@ pub struct Sample {
     pub compression: Option<String>,
 }
 
-impl Sample {
+impl SampleMessage {
     /// As neutron would send it: exchange `neutron`, key `notifications.info`, UTF-8 JSON by its properties.
     #[must_use]
     pub fn new(body: impl Into<Vec<u8>>) -> Self {
@@ -126,7 +126,7 @@ pub mod behaviours {
 ///
 /// # Panics
 /// When the behaviour is another, or takes longer than a minute.
-pub fn run<R: Rig, F: Future<Output = ()>>(name: &str, behaviour: fn(R) -> F) {
+pub fn run<R: BrokerRig, F: Future<Output = ()>>(name: &str, behaviour: fn(R) -> F) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -143,7 +143,8 @@ pub fn run<R: Rig, F: Future<Output = ()>>(name: &str, behaviour: fn(R) -> F) {
     });
 }
 
-/// One test for each of the [`behaviours`](crate::conformance::behaviours), on this [`Rig`](crate::conformance::Rig).
+/// One test for each of the [`behaviours`](crate::conformance::behaviours), on this
+/// [`BrokerRig`](crate::conformance::BrokerRig).
 #[macro_export]
 macro_rules! conformance {
     ($rig:ty) => {

@@ -33,7 +33,7 @@ pub struct Body {
 
 /// A way to compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
+pub enum HostileCompression {
     /// RFC 1950, which kombu calls `application/x-gzip`.
     Zlib,
     /// RFC 1952.
@@ -42,7 +42,7 @@ pub enum Compression {
     Bzip2,
 }
 
-impl Compression {
+impl HostileCompression {
     /// The value of the header `compression`.
     #[must_use]
     pub const fn header(self) -> &'static str {
@@ -287,20 +287,20 @@ pub fn bulk(ports: usize, port: &str) -> String {
 
 /// A notification of about `plain` bytes, of zeros as far as possible, packed.
 #[must_use]
-pub fn bomb(event_type: &str, plain: usize, packing: Compression) -> Body {
+pub fn bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
     let text = notification(event_type, &quoted(&"0".repeat(plain)));
     packed(format!("a bomb, {packing:?}"), &text, packing)
 }
 
 /// The same of JSON that is large as a tree.
 #[must_use]
-pub fn tree_bomb(event_type: &str, plain: usize, packing: Compression) -> Body {
+pub fn tree_bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
     let times = plain / 7;
     let text = notification(event_type, &format!("[{}0]", r#"{"":0},"#.repeat(times)));
     packed(format!("a bomb of objects, {packing:?}"), &text, packing)
 }
 
-fn packed(name: String, plain: &str, packing: Compression) -> Body {
+fn packed(name: String, plain: &str, packing: HostileCompression) -> Body {
     let bytes = packing.pack(plain.as_bytes());
     Body { name, bytes, compression: Some(packing.header()), plain: plain.len() }
 }
@@ -334,7 +334,7 @@ pub fn bodies(event_type: &str, bytes: usize) -> Vec<Body> {
     ));
     let port = r#"{"id": "p$", "device_id": "d$"}"#;
     found.push(plain("ports", &notification("port.create.start", &bulk(bytes / 30, port)), false));
-    for packing in [Compression::Zlib, Compression::Gzip, Compression::Bzip2] {
+    for packing in [HostileCompression::Zlib, HostileCompression::Gzip, HostileCompression::Bzip2] {
         found.push(bomb(event_type, bytes * 16, packing));
         found.push(tree_bomb(event_type, bytes * 16, packing));
     }

@@ -2,16 +2,16 @@
 //!
 //! | part | purpose |
 //! | --- | --- |
-//! | [`Broker`], [`Cluster`], [`SharedBroker`], [`Vhost`] | private RabbitMQ nodes, and virtual hosts on one that all tests share |
+//! | [`Broker`], [`RabbitCluster`], [`SharedBroker`], [`Vhost`] | private RabbitMQ nodes, and virtual hosts on one that all tests share |
 //! | [`Postgres`] | private PostgreSQL servers, and databases on one that the tests of a process share |
-//! | [`Publisher`], [`OsloListener`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
+//! | [`OsloPublisher`], [`OsloListener`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
 //! | [`VersionedPeer`] | the real oslo.versionedobjects, with ironic's payload classes |
 //! | [`Sink`] | an HTTP target or proxy that records each byte and fails on request |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
 //! | [`Openstack`](openstack::Openstack) | Keystone, nova, neutron, glance, and ironic, for requests about one object |
 //! | [`RealCloud`] | Keystone, Neutron and Ironic from PyPI, for `cargo xtask test --cloud` |
-//! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, and refuses; a server that never answers |
-//! | [`Program`] | a child process that a test kills, stops, and starts again |
+//! | [`FaultyProxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, and refuses; a server that never answers |
+//! | [`RestartableProgram`] | a child process that a test kills, stops, and starts again |
 //! | [`Browser`] | headless Chromium: pages, keys, themes, its console, accessibility by axe-core |
 //! | [`Pty`] | a program on a terminal: its screen, keys, and the state of the terminal afterwards |
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
@@ -65,8 +65,8 @@ mod tls;
 mod wait;
 
 pub use backlog::FullBacklog;
-pub use broker::{Binding, Broker, Cluster, Exchange, Queue, SharedBroker, Vhost};
-pub use browser::{AXE_REQUIREMENTS, AXE_VARIABLE, Browser, Key, OTHER_NAME, Theme};
+pub use broker::{Broker, DeclaredBinding, DeclaredQueue, Exchange, RabbitCluster, SharedBroker, Vhost};
+pub use browser::{AXE_REQUIREMENTS, AXE_VARIABLE, Browser, BrowserKey, OTHER_NAME, Theme};
 pub use cloud::{CLOUD_REQUIREMENTS, CLOUD_VARIABLE, RealCloud};
 #[cfg(feature = "kafka")]
 pub use kafka::{
@@ -75,17 +75,17 @@ pub use kafka::{
 #[cfg(feature = "conformance")]
 pub use listening::ListenOnly;
 pub use peer::{
-    BrokerObjects, Notice, Options, OsloListener, Publisher, Raw, ReceivedObject, TakenMessage, Upstream,
-    VersionedPeer, python, python_program,
+    BrokerObjects, Notice, OsloListener, OsloPublisher, PublisherOptions, RawMessage, ReceivedObject,
+    TakenMessage, Upstream, VersionedPeer, python, python_program,
 };
 pub use ports::{closed_port, free_port};
 pub use postgres::Postgres;
 pub use process::{Guard, signal};
-pub use program::Program;
-pub use proxy::{Fault, Proxy};
+pub use program::RestartableProgram;
+pub use proxy::{FaultyProxy, NetworkFault};
 pub use pty::Pty;
-pub use sink::{Reply, Request, Sink};
-pub use tls::{Authority, Certificate, Handshake, Identity, OldServer, Protocols, TlsSink};
+pub use sink::{Reply, Sink, SinkRequest};
+pub use tls::{Authority, Certificate, Handshake, OldServer, Protocols, ServerIdentity, TlsSink};
 pub use wait::wait_until;
 
 /// The folder of RabbitMQ's own scripts in Debian's package; those in `/usr/sbin` change the user first.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::{Reply, Request, Sink, fixture};
+use crate::{Reply, Sink, SinkRequest, fixture};
 
 /// The user that [`Openstack`] lets in, of project `oss` and domain `Default`.
 pub const USER: &str = "osswatch";
@@ -29,11 +29,11 @@ pub const TOKEN: &str = "gAAAAAB-token-";
 #[derive(Debug)]
 pub struct Openstack {
     sink: Sink,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<StandInState>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct StandInState {
     base: String,
     /// Path and what is answered.
     objects: HashMap<String, Value>,
@@ -55,7 +55,7 @@ impl Openstack {
         let sink = Sink::start();
         let exchanges = fixture::json("openstack/keystone.json")["exchanges"].as_array().unwrap().clone();
         let recorded = exchanges.into_iter().map(|e| (e["label"].as_str().unwrap().to_owned(), e)).collect();
-        let state = State {
+        let state = StandInState {
             base: sink.url(""),
             objects: HashMap::new(),
             faults: Vec::new(),
@@ -166,8 +166,8 @@ impl Openstack {
     }
 }
 
-impl State {
-    fn reply(&mut self, request: &Request) -> Reply {
+impl StandInState {
+    fn reply(&mut self, request: &SinkRequest) -> Reply {
         let fault = self.faults.iter().rev().find(|(path, _)| request.target.starts_with(path.as_str()));
         match fault.map(|(_, reply)| reply.clone()) {
             // Late, and then as it should be.
@@ -179,7 +179,7 @@ impl State {
         }
     }
 
-    fn well(&mut self, request: &Request) -> Reply {
+    fn well(&mut self, request: &SinkRequest) -> Reply {
         if (request.method.as_str(), request.target.as_str()) == ("POST", "/v3/auth/tokens") {
             return self.login(&request.body);
         }

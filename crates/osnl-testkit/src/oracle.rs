@@ -1,10 +1,10 @@
 //! The oracle: publishes with confirms, kills and breaks everything at random moments, and counts at the target.
 //!
 //! Each event has a number and a key. `judge` says what is looked at in the end: effects, order and records. With
-//! [`Plan::operations`] an operator reloads, pauses, renames the queue and commands meanwhile; with [`Plan::standby`] a
-//! second daemon takes over whenever the first is killed, and order is judged per daemon. Everything random
-//! comes from one seed; what the operating system does in between does not, so a seed repeats the kind of a run,
-//! not its every moment.
+//! [`OraclePlan::operations`] an operator reloads, pauses, renames the queue and commands meanwhile; with
+//! [`OraclePlan::standby`] a second daemon takes over whenever the first is killed, and order is judged per daemon.
+//! Everything random comes from one seed; what the operating system does in between does not, so a seed repeats the
+//! kind of a run, not its every moment.
 
 mod breaking;
 mod judge;
@@ -16,8 +16,8 @@ mod settings;
 mod shared;
 mod target;
 
-pub use program::Program;
-pub use report::{Recovery, Report};
+pub use program::OracleProgram;
+pub use report::{OracleReport, Recovery};
 pub use shared::{SharedPlan, SharedReport};
 
 use std::time::{Duration, Instant};
@@ -26,11 +26,11 @@ use crate::{Broker, wait_until};
 use breaking::Saboteur;
 use judge::Evidence;
 use operator::{Operations, make_whole};
-use program::Daemon;
+use program::OracleDaemon;
 use publisher::Confirmations;
 use report::Break;
-use settings::Settings;
-use target::Target;
+use settings::OracleSettings;
+use target::OracleTarget;
 
 const QUEUE: &str = "k2hr3_osnl";
 /// To start, to connect, to stop.
@@ -40,9 +40,9 @@ const QUIET: Duration = Duration::from_secs(8);
 
 /// The program of a run, and its times.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct OraclePlan {
     /// The program under test.
-    pub program: Program,
+    pub program: OracleProgram,
     /// The time of publishing and breaking.
     pub time: Duration,
     /// The time after that within which everything confirmed must have its effect.
@@ -59,10 +59,10 @@ pub struct Plan {
     pub standby: bool,
 }
 
-impl Plan {
+impl OraclePlan {
     /// A minute at 200 events a second about 50 resources.
     #[must_use]
-    pub fn new(program: Program, seed: u64) -> Self {
+    pub fn new(program: OracleProgram, seed: u64) -> Self {
         let (time, drain) = (Duration::from_secs(60), Duration::from_secs(120));
         Self { program, time, drain, seed, rate: 200, keys: 50, operations: false, standby: false }
     }
@@ -72,16 +72,16 @@ impl Plan {
     /// # Panics
     /// When a part cannot be started, such as without `cargo xtask setup`.
     #[must_use]
-    pub fn run(&self) -> Report {
+    pub fn run(&self) -> OracleReport {
         let broker = Broker::start();
         let vhost = broker.vhost("oracle");
         let names = if self.standby { &["daemon", "standby"][..] } else { &["daemon"] };
-        let target = Target::start(names.len());
-        let settings = if self.operations { Settings::bounded() } else { Settings::default() };
+        let target = OracleTarget::start(names.len());
+        let settings = if self.operations { OracleSettings::bounded() } else { OracleSettings::default() };
         let start = |(n, name): (usize, &&'static str)| {
-            Daemon::start(name, self.program.clone(), [&vhost.url(), &target.url(n)], settings.clone())
+            OracleDaemon::start(name, self.program.clone(), [&vhost.url(), &target.url(n)], settings.clone())
         };
-        let daemons: Vec<Daemon> = names.iter().enumerate().map(start).collect();
+        let daemons: Vec<OracleDaemon> = names.iter().enumerate().map(start).collect();
         let depth = |queue: &str| vhost.list_queues().into_iter().find(|found| found.name == queue);
         wait_until(SOON, "the queue to be consumed", || {
             depth(QUEUE).is_some_and(|queue| queue.consumers >= daemons.len() as u64)
@@ -107,7 +107,7 @@ impl Plan {
         }
         let mut last = (0, Instant::now());
         let drained = || {
-            daemons.iter().for_each(Daemon::supervise);
+            daemons.iter().for_each(OracleDaemon::supervise);
             let requests = target.count();
             if requests != last.0 {
                 last = (requests, Instant::now());
@@ -126,10 +126,10 @@ impl Plan {
         wait_until(self.drain + SOON, "the events to have their effects", drained);
         let drained = stopped.elapsed();
         // What was repeated late is counted too.
-        let log = daemons.iter().map(Daemon::stop).collect::<Vec<_>>().join("");
+        let log = daemons.iter().map(OracleDaemon::stop).collect::<Vec<_>>().join("");
         let journals = self.program.has_durable_queue();
-        let journals: Option<Vec<_>> = journals.then(|| daemons.iter().map(Daemon::journal).collect());
-        let mut wrong: Vec<String> = daemons.iter().flat_map(Daemon::ended).collect();
+        let journals: Option<Vec<_>> = journals.then(|| daemons.iter().map(OracleDaemon::journal).collect());
+        let mut wrong: Vec<String> = daemons.iter().flat_map(OracleDaemon::ended).collect();
         wrong.extend(journals.iter().flatten().filter_map(|(_, wrong)| wrong.clone()));
         let evidence = Evidence {
             confirmed: confirmed.iter().map(|(number, _)| *number).collect(),
@@ -138,7 +138,7 @@ impl Plan {
             retried: done.retried,
         };
         let faults = target.faults();
-        Report::of(
+        OracleReport::of(
             self.seed,
             &evidence,
             report::Observations {
@@ -158,7 +158,7 @@ impl Plan {
         &self,
         breaking: &Saboteur<'_>,
         broker: &Broker,
-        daemons: &[Daemon],
+        daemons: &[OracleDaemon],
     ) -> (Vec<Break>, Operations) {
         std::thread::scope(|scope| {
             let broker = scope.spawn(|| {

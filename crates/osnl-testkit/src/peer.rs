@@ -9,7 +9,7 @@ mod upstream;
 mod versioned;
 
 pub use listener::OsloListener;
-pub use publisher::{BrokerObjects, Notice, Options, Publisher, Raw, TakenMessage};
+pub use publisher::{BrokerObjects, Notice, OsloPublisher, PublisherOptions, RawMessage, TakenMessage};
 pub use script::python;
 pub use upstream::Upstream;
 pub use versioned::{ReceivedObject, VersionedPeer};

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::disk::Disk;
 use crate::ports;
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 use crate::tls::Certificate;
 use crate::wait::reached;
 
@@ -47,13 +47,13 @@ pub struct Postgres {
 /// The order matters: the guard is called off last.
 #[derive(Debug)]
 struct RunningServer {
-    group: Group,
+    group: ChildGroup,
     _guard: Guard,
 }
 
 impl RunningServer {
     fn start(postgres: &mut Command, folder: &Path) -> Self {
-        let group = Group::spawn(postgres);
+        let group = ChildGroup::spawn(postgres);
         // It ends its children and gives back its shared memory.
         let guard = Guard::asking("QUIT", &[group.id()], Some(folder));
         Self { group, _guard: guard }
@@ -325,8 +325,9 @@ mod tests {
         let url = server.database();
         let database = url.rsplit_once('/').unwrap().1;
         server.sql(database, "CREATE TABLE t (x int)");
-        let proxy = crate::Proxy::before(server.port());
-        for (fault, succeeds) in [(crate::Fault::LoseCommit, false), (crate::Fault::None, true)] {
+        let proxy = crate::FaultyProxy::before(server.port());
+        for (fault, succeeds) in [(crate::NetworkFault::LoseCommit, false), (crate::NetworkFault::None, true)]
+        {
             proxy.set(fault);
             let mut psql = program("psql", server.folder.path());
             psql.args(["-X", "-q", "-h", "127.0.0.1", "-U", "osnl", "-d", database, "-p"]);

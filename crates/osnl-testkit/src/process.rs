@@ -9,11 +9,11 @@ use std::process::{Child, Command, Stdio};
 
 /// A child that leads a process group of its own.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct ChildGroup {
     child: Child,
 }
 
-impl Group {
+impl ChildGroup {
     /// Starts `command` as the leader of a new process group: a Ctrl-C in the terminal does not reach it.
     ///
     /// # Panics
@@ -53,7 +53,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ChildGroup {
     fn drop(&mut self) {
         self.kill();
     }
@@ -139,10 +139,10 @@ mod tests {
 
     /// A shell and its child `cat`, which live until they are killed: `cat` reads a pipe that we hold open. By way
     /// of descriptor 3, because the shell gives what runs in its background an empty standard input.
-    fn victim() -> Group {
+    fn victim() -> ChildGroup {
         let mut command = Command::new("sh");
         command.args(["-c", "exec 3<&0; cat <&3 & wait"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Group::spawn(&mut command)
+        ChildGroup::spawn(&mut command)
     }
 
     #[test]

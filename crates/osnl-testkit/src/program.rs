@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
 /// A program that can be started any number of times. What runs is killed when dropped, and when we are.
 #[derive(Debug)]
-pub struct Program {
+pub struct RestartableProgram {
     command: Command,
     running: Option<RunningProcess>,
     folder: TempDir,
@@ -25,12 +25,12 @@ pub struct Program {
 /// The order matters: the guard is called off last.
 #[derive(Debug)]
 struct RunningProcess {
-    group: Group,
+    group: ChildGroup,
     _guard: Guard,
 }
 
-impl Program {
-    /// Starts `command`; its two outputs go to one file, which [`Program::output`] reads. It has no input.
+impl RestartableProgram {
+    /// Starts `command`; its two outputs go to one file, which [`RestartableProgram::output`] reads. It has no input.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -51,7 +51,7 @@ impl Program {
         let path = self.log();
         let log = || File::options().create(true).append(true).open(&path).unwrap();
         self.command.stdin(Stdio::null()).stdout(log()).stderr(log());
-        let group = Group::spawn(&mut self.command);
+        let group = ChildGroup::spawn(&mut self.command);
         let guard = Guard::over(&[group.id()], None);
         self.running = Some(RunningProcess { group, _guard: guard });
     }

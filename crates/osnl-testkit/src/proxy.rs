@@ -1,8 +1,8 @@
 //! A bad network on loopback: a TCP proxy that passes bytes, or does to them what networks do.
 //!
 //! A test gives its client the proxy's port instead of the server's. What happens to connections, those that are
-//! open and those to come, is a [`Fault`] that can be changed at any time; [`Proxy::cut`] ends the open ones. The
-//! proxy knows no protocol: it stands before a broker as well as before an HTTP target.
+//! open and those to come, is a [`NetworkFault`] that can be changed at any time; [`FaultyProxy::cut`] ends the open
+//! ones. The proxy knows no protocol: it stands before a broker as well as before an HTTP target.
 
 mod frames;
 mod relay;
@@ -16,7 +16,7 @@ use crate::{ports, wait};
 
 /// The behaviour of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum NetworkFault {
     /// Bytes pass.
     None,
     /// Connections are accepted and stay open, but not a byte passes, either way: half-open TCP, as when a
@@ -37,51 +37,52 @@ pub enum Fault {
 
 /// The proxy. Stops when dropped, and cuts what is open.
 #[derive(Debug)]
-pub struct Proxy {
+pub struct FaultyProxy {
     address: SocketAddr,
-    shared: Arc<Inner>,
+    shared: Arc<SharedProxy>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct SharedProxy {
     server: SocketAddr,
-    state: Mutex<State>,
+    state: Mutex<ProxyState>,
     /// Rings with every change of the fault.
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
-    fault: Fault,
+struct ProxyState {
+    fault: NetworkFault,
     stopped: bool,
     accepted: usize,
     cuts: usize,
-    open: Vec<Arc<relay::Pair>>,
+    open: Vec<Arc<relay::RelayPair>>,
 }
 
-impl Proxy {
+impl FaultyProxy {
     /// A proxy on a free port of 127.0.0.1 for the server at this port of 127.0.0.1.
     #[must_use]
     pub fn before(port: u16) -> Self {
         let listener = ports::listen();
         let address = listener.local_addr().unwrap();
-        let state = State { fault: Fault::None, stopped: false, accepted: 0, cuts: 0, open: Vec::new() };
+        let state =
+            ProxyState { fault: NetworkFault::None, stopped: false, accepted: 0, cuts: 0, open: Vec::new() };
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let shared = Arc::new(Inner { server, state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(SharedProxy { server, state: Mutex::new(state), changed: Condvar::new() });
         let proxy = Self { address, shared, accepting: Mutex::new(None) };
         proxy.listen(listener);
         proxy
     }
 
-    /// The port for the client; it stays the same, also over [`Fault::Refuse`].
+    /// The port for the client; it stays the same, also over [`NetworkFault::Refuse`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
     /// From now on, for open connections and new ones.
-    pub fn set(&self, fault: Fault) {
+    pub fn set(&self, fault: NetworkFault) {
         let refused = self.accepting.lock().unwrap().is_none();
         {
             let mut state = self.shared.state.lock().unwrap();
@@ -92,13 +93,13 @@ impl Proxy {
         }
         self.shared.changed.notify_all();
         match fault {
-            Fault::Refuse => self.stop_listening(),
-            Fault::None
-            | Fault::Stall
-            | Fault::Delay(_)
-            | Fault::CutAfter(_)
-            | Fault::LoseCommit
-            | Fault::NoDeliveries
+            NetworkFault::Refuse => self.stop_listening(),
+            NetworkFault::None
+            | NetworkFault::Stall
+            | NetworkFault::Delay(_)
+            | NetworkFault::CutAfter(_)
+            | NetworkFault::LoseCommit
+            | NetworkFault::NoDeliveries
                 if refused =>
             {
                 // The kernel may hold on to the port for a moment.
@@ -109,12 +110,12 @@ impl Proxy {
                 });
                 self.listen(listener.expect("the proxy's port is still free"));
             }
-            Fault::None
-            | Fault::Stall
-            | Fault::Delay(_)
-            | Fault::CutAfter(_)
-            | Fault::LoseCommit
-            | Fault::NoDeliveries => {}
+            NetworkFault::None
+            | NetworkFault::Stall
+            | NetworkFault::Delay(_)
+            | NetworkFault::CutAfter(_)
+            | NetworkFault::LoseCommit
+            | NetworkFault::NoDeliveries => {}
         }
     }
 
@@ -135,7 +136,7 @@ impl Proxy {
         self.shared.state.lock().unwrap().accepted
     }
 
-    /// Returns the number of cut connections so far, by [`Proxy::cut`] or [`Fault::CutAfter`].
+    /// Returns the number of cut connections so far, by [`FaultyProxy::cut`] or [`NetworkFault::CutAfter`].
     #[must_use]
     pub fn cuts(&self) -> usize {
         self.shared.state.lock().unwrap().cuts
@@ -147,10 +148,10 @@ impl Proxy {
             let mut unanswered = Vec::new();
             for client in listener.incoming() {
                 let state = shared.state.lock().unwrap();
-                if state.stopped || state.fault == Fault::Refuse {
+                if state.stopped || state.fault == NetworkFault::Refuse {
                     return;
                 }
-                let is_silent = state.fault == Fault::Stall;
+                let is_silent = state.fault == NetworkFault::Stall;
                 drop(state);
                 let Ok(client) = client else { continue };
                 let Ok(server) = TcpStream::connect(shared.server) else {
@@ -177,7 +178,7 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
+impl Drop for FaultyProxy {
     fn drop(&mut self) {
         self.shared.state.lock().unwrap().stopped = true;
         self.stop_listening();
@@ -194,15 +195,15 @@ mod tests {
     /// As a machine that has lost its power, and as one on which the server has ended.
     #[test]
     fn a_server_that_is_away_is_silent_on_request() {
-        let proxy = Proxy::before(ports::closed_port());
+        let proxy = FaultyProxy::before(ports::closed_port());
         let answer = || {
             let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap();
             client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
             client.read(&mut [0]).map_err(|error| error.kind())
         };
-        proxy.set(Fault::Stall);
+        proxy.set(NetworkFault::Stall);
         assert_eq!(answer(), Err(ErrorKind::WouldBlock));
-        proxy.set(Fault::None);
+        proxy.set(NetworkFault::None);
         assert!(matches!(answer(), Ok(0) | Err(ErrorKind::ConnectionReset)));
     }
 }

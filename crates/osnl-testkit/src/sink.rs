@@ -8,7 +8,7 @@
 mod connection;
 mod request;
 
-pub use request::Request;
+pub use request::SinkRequest;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -58,28 +58,28 @@ pub enum Reply {
     After(Duration, Box<Reply>),
 }
 
-type Chooser = Box<dyn Fn(&Request) -> Option<Reply> + Send>;
+type Chooser = Box<dyn Fn(&SinkRequest) -> Option<Reply> + Send>;
 
 /// The target. Stops when dropped.
 #[derive(Debug)]
 pub struct Sink {
     address: SocketAddr,
-    shared: Arc<Inner>,
+    shared: Arc<SharedSink>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The state that connections and the owner share.
-struct Inner {
-    state: Mutex<State>,
+struct SharedSink {
+    state: Mutex<SinkState>,
     /// Rings with every recorded request and when the sink stops.
     changed: Condvar,
 }
 
-struct State {
+struct SinkState {
     stopped: bool,
     connections: usize,
     open: HashMap<usize, TcpStream>,
-    requests: Vec<Request>,
+    requests: Vec<SinkRequest>,
     chooser: Option<Chooser>,
     script: VecDeque<Reply>,
     default: Reply,
@@ -100,7 +100,7 @@ impl Sink {
     pub fn start_at(address: IpAddr) -> Self {
         let listener = ports::listen_at(address);
         let address = listener.local_addr().unwrap();
-        let state = State {
+        let state = SinkState {
             stopped: true,
             connections: 0,
             open: HashMap::new(),
@@ -109,7 +109,7 @@ impl Sink {
             script: VecDeque::new(),
             default: Reply::Status(204),
         };
-        let shared = Arc::new(Inner { state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(SharedSink { state: Mutex::new(state), changed: Condvar::new() });
         let sink = Self { address, shared, accepting: Mutex::new(None) };
         sink.accept(listener);
         sink
@@ -138,13 +138,13 @@ impl Sink {
     }
 
     /// From now on, asked first about every request; `None` leaves it to the script and the default.
-    pub fn reply_when(&self, choose: impl Fn(&Request) -> Option<Reply> + Send + 'static) {
+    pub fn reply_when(&self, choose: impl Fn(&SinkRequest) -> Option<Reply> + Send + 'static) {
         self.shared.state.lock().unwrap().chooser = Some(Box::new(choose));
     }
 
     /// All requests so far, in the order in which they were complete.
     #[must_use]
-    pub fn requests(&self) -> Vec<Request> {
+    pub fn requests(&self) -> Vec<SinkRequest> {
         self.shared.state.lock().unwrap().requests.clone()
     }
 
@@ -158,7 +158,7 @@ impl Sink {
     /// # Panics
     /// When there are fewer by `deadline` from now.
     #[track_caller]
-    pub fn wait_for(&self, n: usize, deadline: Duration) -> Vec<Request> {
+    pub fn wait_for(&self, n: usize, deadline: Duration) -> Vec<SinkRequest> {
         let state = self.shared.state.lock().unwrap();
         let (state, _) = self
             .shared
@@ -234,9 +234,9 @@ impl Drop for Sink {
     }
 }
 
-impl Inner {
+impl SharedSink {
     /// Records a request and decides what it gets.
-    fn record(&self, request: Request) -> Reply {
+    fn record(&self, request: SinkRequest) -> Reply {
         let mut state = self.state.lock().unwrap();
         let chosen = state.chooser.as_ref().and_then(|choose| choose(&request));
         state.requests.push(request);
@@ -253,8 +253,8 @@ impl Inner {
     }
 }
 
-impl fmt::Debug for Inner {
+impl fmt::Debug for SharedSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").finish_non_exhaustive()
+        f.debug_struct("SharedSink").finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ mod certificate;
 mod old;
 pub(crate) mod serve;
 
-pub use certificate::{Authority, Certificate, Identity};
+pub use certificate::{Authority, Certificate, ServerIdentity};
 pub use old::OldServer;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -4,7 +4,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use osnl_testkit::{Binding, Broker, BrokerObjects, Notice, Options, Publisher, Raw, wait_until};
+use osnl_testkit::{
+    Broker, BrokerObjects, DeclaredBinding, Notice, OsloPublisher, PublisherOptions, RawMessage, wait_until,
+};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -19,7 +21,7 @@ fn inner(body: &[u8]) -> Value {
 #[test]
 fn the_notifier_declares_and_publishes_as_services_do() {
     let vhost = Broker::shared().vhost("notifier");
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify(&Notice {
         payload: json!({"port": {"device_id": "仮名"}}),
         context: Some(json!({"request_id": "req-1", "auth_token": "secret"})),
@@ -37,7 +39,7 @@ fn the_notifier_declares_and_publishes_as_services_do() {
     let queues = vhost.list_queues();
     let names: Vec<_> = queues.iter().map(|q| (q.name.as_str(), q.durable, q.ready, q.unacked)).collect();
     assert_eq!(names, [("notifications.error", false, 1, 0), ("notifications.info", false, 1, 0)]);
-    assert!(vhost.list_bindings().contains(&Binding {
+    assert!(vhost.list_bindings().contains(&DeclaredBinding {
         exchange: "neutron".to_owned(),
         queue: "notifications.info".to_owned(),
         routing_key: "notifications.info".to_owned(),
@@ -64,19 +66,19 @@ fn the_notifier_declares_and_publishes_as_services_do() {
 #[test]
 fn raw_bytes_arrive_with_the_properties_given_and_no_others() {
     let vhost = Broker::shared().vhost("raw");
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.prepare(&BrokerObjects {
         queue: "prepared".to_owned(),
         routing_keys: vec!["a.b".to_owned(), "c".to_owned()],
         arguments: json!({"x-max-length": 10}),
         ..BrokerObjects::default()
     });
-    let raw = Raw {
+    let raw = RawMessage {
         routing_key: "a.b".to_owned(),
         body: vec![0, 255, 10, 34],
         properties: json!({"content_type": "text/plain", "message_id": "m-1"}),
         headers: json!({"compression": "application/x-gzip"}),
-        ..Raw::default()
+        ..RawMessage::default()
     };
     publisher.raw(&raw);
 
@@ -97,7 +99,7 @@ fn virtual_hosts_are_apart_and_go_when_dropped() {
     let (one, two) = (shared.vhost("same name"), shared.vhost("same name"));
     assert_ne!(one.name(), two.name());
     // Plain AMQP, because oslo.messaging would connect again at once.
-    let mut publisher = Publisher::start(&one.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&one.url(), PublisherOptions::default());
     publisher.prepare(&BrokerObjects { queue: "notifications.info".to_owned(), ..BrokerObjects::default() });
     assert_eq!(one.list_queues().len(), 1);
     assert_eq!(two.list_queues(), []);
@@ -121,7 +123,7 @@ fn virtual_hosts_are_apart_and_go_when_dropped() {
 fn a_durable_queue_survives_kill_stop_and_shutdown() {
     let broker = Broker::start();
     let vhost = broker.root();
-    let mut publisher = Publisher::start(&broker.url(), Options { durable: true });
+    let mut publisher = OsloPublisher::start(&broker.url(), PublisherOptions { durable: true });
     publisher.notify(&Notice { payload: json!({"n": 1}), ..Notice::default() });
     let port = broker.port();
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, Upstream, fixture};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, Upstream, fixture};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -26,7 +26,7 @@ fn upstream_sends_the_recorded_request() {
     osnl_testkit::wait_until(SOON, "upstream's consumer", || {
         vhost.list_queues().iter().any(|queue| queue.name == "k2hr3_osnl" && queue.consumers == 1)
     });
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify(&Notice {
         publisher_id: vector["publisher_id"].as_str().unwrap().to_owned(),
         event_type: vector["event_type"].as_str().unwrap().to_owned(),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use osnl_testkit::{Cluster, Program, wait_until};
+use osnl_testkit::{RabbitCluster, RestartableProgram, wait_until};
 
 use super::stage::{QUEUE, Stage, Story, build, built};
 
@@ -21,7 +21,7 @@ pub(super) fn run() -> Result<ExitCode> {
     crate::setup::broker_only()?;
     build()?;
     let story = Story::begin();
-    let cluster = Cluster::start(3);
+    let cluster = RabbitCluster::start(3);
     cluster.declare("neutron", "notifications.info", QUEUE);
     let leader = || {
         wait_until(SOON, "a leader of the queue", || cluster.leader(QUEUE).is_some());
@@ -39,7 +39,7 @@ pub(super) fn run() -> Result<ExitCode> {
     let urls: Vec<String> =
         cluster.ports().iter().map(|port| format!("rabbit://guest:guest@127.0.0.1:{port}")).collect();
     publisher.args(["confirm", &urls.join(","), &RATE.to_string(), &EVENTS.to_string()]);
-    let mut publisher = Program::start(publisher);
+    let mut publisher = RestartableProgram::start(publisher);
     story.tell(&format!(
         "{EVENTS} events are being published, {RATE} per second at most, each until it is confirmed"
     ));
@@ -83,7 +83,7 @@ pub(super) fn run() -> Result<ExitCode> {
 }
 
 /// The node that osnl is connected to.
-fn connected(cluster: &Cluster, stage: &Stage) -> Result<usize> {
+fn connected(cluster: &RabbitCluster, stage: &Stage) -> Result<usize> {
     let port = stage.connected_to().context("osnl does not say where it listens")?;
     cluster
         .ports()
@@ -92,7 +92,7 @@ fn connected(cluster: &Cluster, stage: &Stage) -> Result<usize> {
         .with_context(|| format!("no node has port {port}"))
 }
 
-fn kill(story: Story, cluster: &Cluster, stage: &Stage, node: usize, what: &str) -> Result<()> {
+fn kill(story: Story, cluster: &RabbitCluster, stage: &Stage, node: usize, what: &str) -> Result<()> {
     let on_it = connected(cluster, stage)? == node;
     let (listened, before) = (stage.listened(), stage.count());
     let moment = Instant::now();
@@ -110,7 +110,7 @@ fn kill(story: Story, cluster: &Cluster, stage: &Stage, node: usize, what: &str)
     Ok(())
 }
 
-fn come_back(story: Story, cluster: &Cluster, node: usize) {
+fn come_back(story: Story, cluster: &RabbitCluster, node: usize) {
     let started = Instant::now();
     cluster.start_again(node);
     story.tell(&format!("node {node} is back after {:.2?}", started.elapsed()));

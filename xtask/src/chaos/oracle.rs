@@ -11,7 +11,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use osnl_testkit::oracle::{Plan, Program};
+use osnl_testkit::oracle::{OraclePlan, OracleProgram};
 
 use crate::{setup, step};
 
@@ -40,11 +40,11 @@ pub(super) fn run(args: &[String]) -> Result<ExitCode> {
         return Ok(ended);
     }
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-    let plan = Plan {
+    let plan = OraclePlan {
         time: wanted.time,
         operations: wanted.operations,
         standby: wanted.standby,
-        ..Plan::new(wanted.program()?, wanted.seed.unwrap_or(clock))
+        ..OraclePlan::new(wanted.program()?, wanted.seed.unwrap_or(clock))
     };
     println!(
         "chaos: {:.0} s of at most {} events/s about {} resources, {}{}, seed {}",
@@ -116,18 +116,18 @@ impl Arguments {
         Ok(Self { time, seed, upstream, release, osnl, operations, standby })
     }
 
-    fn program(&self) -> Result<Program> {
+    fn program(&self) -> Result<OracleProgram> {
         if self.upstream {
-            return Ok(Program::Upstream);
+            return Ok(OracleProgram::Upstream);
         }
         if let Some(path) = &self.osnl {
-            return Ok(Program::Osnl(path.clone()));
+            return Ok(OracleProgram::Osnl(path.clone()));
         }
         let profile = if self.release { "release" } else { "dev" };
         let build = ["build", "--locked", "-p", "osnl-cli", "--profile", profile];
         step::run(step::cargo().args(build).stdin(Stdio::null()))?;
         let folder = if self.release { "release" } else { "debug" };
-        Ok(Program::Osnl(step::target_dir().join(folder).join("osnl")))
+        Ok(OracleProgram::Osnl(step::target_dir().join(folder).join("osnl")))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use osnl_testkit::{Program, Reply, Sink, wait_until};
+use osnl_testkit::{Reply, RestartableProgram, Sink, wait_until};
 
 use crate::step;
 
@@ -32,7 +32,7 @@ type Effects = Arc<Mutex<Vec<(Instant, u64)>>>;
 
 /// A running osnl and the target it calls.
 pub(super) struct Stage {
-    pub(super) osnl: Program,
+    pub(super) osnl: RestartableProgram,
     effects: Effects,
     _sink: Sink,
 }
@@ -60,7 +60,7 @@ impl Stage {
         std::fs::write(&file, configuration).with_context(|| format!("cannot write {}", file.display()))?;
         let mut command = built("osnl");
         command.args(["k2hr3-osnl", "-c"]).arg(&file).current_dir(&folder).env("HOME", &folder);
-        let osnl = Program::start(command);
+        let osnl = RestartableProgram::start(command);
         osnl.wait_for("listening at", 1, SOON);
         Ok(Self { osnl, effects, _sink: sink })
     }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
-use osnl_testkit::{Authority, Identity};
+use osnl_testkit::{Authority, ServerIdentity};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -141,7 +141,7 @@ async fn clients_show_a_certificate_and_a_renewed_one_of_ours_needs_no_restart()
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
     let renew = || {
-        let issued = ours.issue(&Identity::LOOPBACK);
+        let issued = ours.issue(&ServerIdentity::LOOPBACK);
         std::fs::copy(issued.file(), &certificate).unwrap();
         std::fs::copy(issued.key_file(), &key).unwrap();
     };
@@ -153,8 +153,8 @@ async fn clients_show_a_certificate_and_a_renewed_one_of_ours_needs_no_restart()
         theirs.file().display()
     );
     let running = RunningEndpoint::start(&lines).await;
-    let client = theirs.issue(&Identity::LOOPBACK);
-    let other = ours.issue(&Identity::LOOPBACK);
+    let client = theirs.issue(&ServerIdentity::LOOPBACK);
+    let other = ours.issue(&ServerIdentity::LOOPBACK);
     let ask = async |identity: Option<&osnl_testkit::Certificate>| {
         let connector = TlsConnector::from(Arc::new(client_config(&ours, identity)));
         let tcp = TcpStream::connect(running.address).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Browser, Key, Notice, Raw, Reply, Sink};
+use osnl_testkit::{Browser, BrowserKey, Notice, RawMessage, Reply, Sink};
 use serde_json::{Value, json};
 
 use crate::reloading::{LISTENER, Rig, SOON, instance};
@@ -102,7 +102,7 @@ impl Stage {
         ]);
         for body in [HOSTILE.as_bytes().to_vec(), b"\x00\x1b[2J\xff{".repeat(10_000)] {
             let properties = json!({"content_type": HOSTILE, "content_encoding": "utf-8"});
-            publisher.raw(&Raw { body, properties, ..Raw::default() });
+            publisher.raw(&RawMessage { body, properties, ..RawMessage::default() });
         }
     }
 
@@ -124,7 +124,7 @@ impl Stage {
     pub(crate) fn log_in(&self, path: &str) {
         self.open(path);
         self.browser.write("#token", TOKEN);
-        self.browser.press(Key::Enter);
+        self.browser.press(BrowserKey::Enter);
         self.arrive(path);
     }
 

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use osnl_testkit::{
-    Authority, Broker, BrokerObjects, FullBacklog, Identity, Protocols, Publisher, Raw, Sink, TlsSink,
+    Authority, Broker, BrokerObjects, FullBacklog, OsloPublisher, Protocols, RawMessage, ServerIdentity,
+    Sink, TlsSink,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,7 +44,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
     let broker = Broker::shared();
     let vhost = broker.vhost("check-connect");
     let home = crate::private_folder().unwrap();
-    let mut peer = Publisher::start(&vhost.url(), osnl_testkit::Options::default());
+    let mut peer = OsloPublisher::start(&vhost.url(), osnl_testkit::PublisherOptions::default());
     prepare(&mut peer);
     let all = || (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings());
     let before = all();
@@ -129,7 +130,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     let user = format!("{}-narrow", vhost.name());
     vhost.set_password(&user, "S3CRET");
     let home = crate::private_folder().unwrap();
-    let mut peer = Publisher::start(&vhost.url(), osnl_testkit::Options::default());
+    let mut peer = OsloPublisher::start(&vhost.url(), osnl_testkit::PublisherOptions::default());
     prepare(&mut peer);
     let before = (vhost.list_queues(), vhost.list_bindings());
     let text = conf(&vhost.url_for(&user, "S3CRET"), "exchange = neutron\npool = mine", DUMP);
@@ -186,7 +187,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
 }
 
 /// Queues as an operator may have made them, one of them with a message.
-fn prepare(peer: &mut Publisher) {
+fn prepare(peer: &mut OsloPublisher) {
     let queue = |name: &str, durable: bool, arguments: Value| BrokerObjects {
         queue: name.to_owned(),
         durable,
@@ -199,11 +200,11 @@ fn prepare(peer: &mut Publisher) {
     peer.prepare(&queue("long", true, json!({"x-single-active-consumer": true, "x-max-length": 9})));
     peer.prepare(&queue("kind", true, json!({"x-queue-type": "quorum", "x-single-active-consumer": true})));
     peer.prepare(&queue("short", false, json!({})));
-    peer.raw(&Raw {
+    peer.raw(&RawMessage {
         exchange: String::new(),
         routing_key: "alike".to_owned(),
         body: b"x".to_vec(),
-        ..Raw::default()
+        ..RawMessage::default()
     });
 }
 
@@ -261,10 +262,10 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
     let vhost = broker.vhost("check-refused");
     let home = crate::private_folder().unwrap();
     let authority = Authority::new();
-    let secure = broker.tls_port(&authority.issue(&Identity::LOOPBACK), None);
+    let secure = broker.tls_port(&authority.issue(&ServerIdentity::LOOPBACK), None);
     let silent = FullBacklog::start();
-    let expired = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls12And13);
-    let good = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let expired = TlsSink::start(&authority.issue(&ServerIdentity::Expired), Protocols::Tls12And13);
+    let good = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
     let ca = authority.file();
     let ca = ca.display();
     let plain = vhost.url().replace("rabbit://guest:guest@127.0.0.1:", "");
@@ -344,8 +345,8 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
 fn a_client_certificate_out_of_its_time_is_said_although_the_target_asks_for_none() {
     let home = crate::private_folder().unwrap();
     let authority = Authority::new();
-    let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
-    let check = |shown: &Identity, flags: &[&str]| {
+    let target = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
+    let check = |shown: &ServerIdentity, flags: &[&str]| {
         let shown = authority.issue(shown);
         let (file, key) = (shown.file().display(), shown.key_file().display());
         let rest = format!(
@@ -359,21 +360,21 @@ fn a_client_certificate_out_of_its_time_is_said_although_the_target_asks_for_non
         let line = probes(&output).into_iter().find(|line| line.contains(&named)).unwrap_or_default();
         (line.replace(&file.to_string(), "FILE"), output)
     };
-    let (line, _) = check(&Identity::LOOPBACK, &["--connect"]);
+    let (line, _) = check(&ServerIdentity::LOOPBACK, &["--connect"]);
     assert_eq!(line, "ok       [action:a] client certificate FILE: valid until 2120-01-01");
-    let (line, _) = check(&Identity::Expired, &["--connect"]);
+    let (line, _) = check(&ServerIdentity::Expired, &["--connect"]);
     assert_eq!(
         line,
         "failed   [action:a] client certificate FILE: expired on 2024-02-01; renew it: servers that ask for a client \
          certificate refuse this one"
     );
-    let (line, _) = check(&Identity::NotYet, &["--connect"]);
+    let (line, _) = check(&ServerIdentity::NotYet, &["--connect"]);
     assert_eq!(
         line,
         "failed   [action:a] client certificate FILE: is not valid before 2124-01-01; check the clock of this machine, or \
          name the certificate that is in use"
     );
-    let (_, output) = check(&Identity::Version1, &[]);
+    let (_, output) = check(&ServerIdentity::Version1, &[]);
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(78), "{text}");
     let expected = "the certificate is of X.509 version 1, and TLS needs version 3; issue it with extensions, such as \
@@ -428,7 +429,7 @@ fn places_that_a_start_refuses_are_named_and_nothing_is_made() {
 fn the_certificate_of_the_admin_endpoint_is_judged_by_its_dates() {
     let home = crate::private_folder().unwrap();
     let authority = Authority::new();
-    let check = |shown: &Identity| {
+    let check = |shown: &ServerIdentity| {
         let shown = authority.issue(shown);
         let file = shown.file().display().to_string();
         let rest = format!(
@@ -440,9 +441,9 @@ fn the_certificate_of_the_admin_endpoint_is_judged_by_its_dates() {
         let line = probes(&output).into_iter().find(|line| line.contains("[admin] ")).unwrap_or_default();
         line.replace(&file, "FILE")
     };
-    assert_eq!(check(&Identity::LOOPBACK), "ok       [admin] certificate FILE: valid until 2120-01-01");
+    assert_eq!(check(&ServerIdentity::LOOPBACK), "ok       [admin] certificate FILE: valid until 2120-01-01");
     assert_eq!(
-        check(&Identity::Expired),
+        check(&ServerIdentity::Expired),
         "failed   [admin] certificate FILE: expired on 2024-02-01; renew it: clients refuse this one"
     );
 }

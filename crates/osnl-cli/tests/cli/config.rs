@@ -8,7 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use osnl_testkit::{
-    Binding, Broker, Exchange, Notice, Options, Publisher, Queue, Sink, Vhost, fixture, wait_until,
+    Broker, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions, Sink, Vhost,
+    fixture, wait_until,
 };
 use tempfile::TempDir;
 
@@ -168,7 +169,7 @@ impl Drop for DaemonRun {
     }
 }
 
-type Topology = (Vec<Exchange>, Vec<Queue>, Vec<Binding>);
+type Topology = (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBinding>);
 
 fn topology(vhost: &Vhost) -> Topology {
     let exchanges =
@@ -189,7 +190,7 @@ fn observe(
     wait_until(SOON, "the queue is consumed", || consumed().is_some());
     let declared = topology(vhost);
     let queue = declared.1[0].name.clone();
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let recorded = fixture::json("k2hr3/requests.json");
     let ids = ["neutron-v4-v6", "neutron-fixed-ips-empty", "nova-versioned", "nova-legacy"];
     let vectors = recorded["vectors"].as_array().unwrap();

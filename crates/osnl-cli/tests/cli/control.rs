@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Reply, Sink, Vhost, signal, wait_until};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, signal, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -15,7 +15,7 @@ struct Rig {
     home: TempDir,
     vhost: Vhost,
     sink: Sink,
-    publisher: Publisher,
+    publisher: OsloPublisher,
     daemon: Option<Child>,
 }
 
@@ -38,7 +38,7 @@ impl Rig {
             sink.url("/v1/role"),
         );
         fs::write(home.path().join("a.conf"), text).unwrap();
-        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let mut rig = Self { home, vhost, sink, publisher, daemon: None };
         rig.run();
         rig
@@ -160,7 +160,7 @@ fn normal(mut value: Value) -> Value {
 }
 
 /// Instance 1 is refused for good; the others are done.
-fn refusing() -> impl Fn(&osnl_testkit::Request) -> Option<Reply> + Send + 'static {
+fn refusing() -> impl Fn(&osnl_testkit::SinkRequest) -> Option<Reply> + Send + 'static {
     |request| request.target.contains("000000000001").then_some(Reply::Status(409))
 }
 

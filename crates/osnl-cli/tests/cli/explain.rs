@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, wait_until};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, wait_until};
 use serde_json::{Value, json};
 
 use crate::harness::{Osnl, PROMPTLY, Place, SOON, instance, port_deleted};
@@ -306,7 +306,7 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     let sink = Sink::start();
     place.write("a.conf", conf(&place, &vhost.url(), &sink.url("/v1/role")));
     let osnl = listening(&place);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let created = Notice { event_type: "port.create.end".to_owned(), ..port(1) };
     let network = Notice { event_type: "network.create.end".to_owned(), ..port(2) };
     publisher.notify_all(&[network.clone(), network, created, server("active"), port(3)]);

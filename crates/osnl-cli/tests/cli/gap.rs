@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, wait_until};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};
 use serde_json::Value;
 
 use crate::harness::{Place, QUEUE, SOON, conf, depth, instance, notices, settled};
@@ -20,7 +20,7 @@ fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() 
     osnl.wait_for(
         "the queue is transient, as k2hr3_osnl declares it: a restart of the broker deletes it with its messages",
     );
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..10));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..10));
     depth(&vhost, QUEUE, (0, 10));
     sink.wait_for(2, SOON);
 
@@ -36,7 +36,7 @@ fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() 
     };
     wait_until(SOON, "every message to have its effect", || (0..10).all(asked));
     // The new queue works like the old one.
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(10..11));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(10..11));
     wait_until(SOON, "a message after the gap", || asked(10));
     settled(&vhost, QUEUE);
 
@@ -79,7 +79,7 @@ fn after_a_restart_of_the_broker_our_queue_is_read_at_once_and_bound_when_its_ex
     };
     let asked_for =
         |n: usize| sink.requests().iter().filter(|made| made.target.contains(&instance(n))).count();
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&notices(0..1));
     run().listening().stop();
     publisher.notify_all(&notices(1..6));
@@ -96,10 +96,10 @@ fn after_a_restart_of_the_broker_our_queue_is_read_at_once_and_bound_when_its_ex
     wait_until(SOON, "what waited is delivered", || (1..6).all(|n| asked_for(n) == 1));
     wait_until(SOON, "the status names the gap", || row()["reason"] == gap);
     assert_eq!(row()["state"], "listening");
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(6..7));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(6..7));
     osnl.wait_for("the exchange is there and the queue is bound to it");
     wait_until(SOON, "the gap is over", || row()["reason"].is_null());
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(7..8));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(7..8));
     wait_until(SOON, "what is published then arrives", || asked_for(7) == 1);
     osnl.stop();
 }

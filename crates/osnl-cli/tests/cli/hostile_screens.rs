@@ -1,7 +1,7 @@
 //! Text of a publisher, a tenant or a target acts on no terminal: every screen in every form, errors, and the log.
 
 use osnl_model::is_dangerous;
-use osnl_testkit::{Raw, Reply, wait_until};
+use osnl_testkit::{RawMessage, Reply, wait_until};
 use serde_json::json;
 
 use crate::reloading::{LISTENER, Rig, SOON};
@@ -30,7 +30,7 @@ fn what_others_say_acts_on_no_terminal() {
     rig.listening("neutron");
     let unread = body("port.cut").replacen('}', "", 1);
     for body in [body("port.x"), unread, body("other")] {
-        rig.publisher.raw(&Raw { body: body.into(), ..Raw::default() });
+        rig.publisher.raw(&RawMessage { body: body.into(), ..RawMessage::default() });
     }
     wait_until(SOON, "one is dead, one is unread, and one matched nothing", || {
         let unmatched = rig.ask(&["explain", "--unmatched"]).1;

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, wait_until};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, wait_until};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -122,7 +122,7 @@ fn after_a_kill_everything_that_was_acknowledged_has_its_effect() {
             ..Notice::default()
         })
         .collect();
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&notices);
     for seen in [50, 200, 350] {
         sink.wait_for(seen, SOON);
@@ -172,7 +172,7 @@ fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
         };
         events.map(notice).collect()
     };
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&notices(0..ROUNDS / 2));
     sink.wait_for(INSTANCES * ROUNDS / 4, SOON);
     assert!(sink.requests().iter().all(|r| r.target.starts_with("/first")), "the second stands by");
@@ -212,7 +212,7 @@ fn check_names_what_waits_for_an_action_that_is_gone() {
     write(&home, &url, "http://127.0.0.1:9/v1/role", "allow_volatile = yes");
     let mut daemon = DaemonRun(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
     wait_until(SOON, "the queue is there", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
-    Publisher::start(&url, Options::default()).notify_all(&[Notice {
+    OsloPublisher::start(&url, PublisherOptions::default()).notify_all(&[Notice {
         exchange: "neutron".to_owned(),
         topic: "notifications".to_owned(),
         event_type: "port.delete.end".to_owned(),

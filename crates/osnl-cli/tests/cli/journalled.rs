@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::{env, fs};
 
-use osnl_testkit::{Broker, Guard, Notice, Options, Publisher, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, Guard, Notice, OsloPublisher, PublisherOptions, Sink, Vhost, wait_until};
 use tempfile::TempDir;
 
 use crate::harness::{SOON, instance, port_deleted};
@@ -18,7 +18,7 @@ pub(crate) struct Rig {
     pub(crate) home: TempDir,
     pub(crate) vhost: Vhost,
     pub(crate) sink: Sink,
-    publisher: Publisher,
+    publisher: OsloPublisher,
     published: usize,
     running: Option<(Child, Guard)>,
 }
@@ -38,7 +38,7 @@ impl Rig {
             sink.url("/v1/role"),
         );
         fs::write(home.path().join("a.conf"), text).unwrap();
-        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         Self { home, vhost, sink, publisher, published: 0, running: None }
     }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use osnl_testkit::{Broker, Options, Program, Publisher, Reply, Sink};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, RestartableProgram, Sink};
 
 use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, depth, instance, notices, settled};
 
@@ -15,9 +15,9 @@ fn killed_with_events_in_work_it_takes_up_all_of_them_and_asked_to_stop_it_repea
     place.write("osnl.conf", conf(&vhost.url(), &sink.url("/v1/role"), ""));
     let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
     command.args(["k2hr3-osnl", "-c"]).arg(place.path("osnl.conf"));
-    let mut osnl = Program::start(command);
+    let mut osnl = RestartableProgram::start(command);
     osnl.wait_for("listening at", 1, SOON);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&notices(0..20));
     sink.wait_for(3, SOON);
     depth(&vhost, QUEUE, (0, 20));

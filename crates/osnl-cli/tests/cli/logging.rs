@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Reply, Sink, wait_until};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};
 use serde_json::json;
 
 use crate::daemon::{Case, Daemon, SOON, Way};
@@ -52,7 +52,7 @@ fn life(script: Vec<Reply>, options: &str, notices: &[(Notice, &str)]) -> Vec<St
     let case = Case::new(&vhost.url(), &api_url, "");
     let daemon = Daemon::start(&mut case.command());
     case.wait_for("stderr", " Starting\n");
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let mut seen = 0;
     for (notice, last) in notices {
         publisher.notify(notice);

@@ -1,6 +1,6 @@
 //! The destination and the level of the log: `debug_level`, `log_file`, `-d`, `-l`, `-f`.
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, closed_port, wait_until};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, closed_port, wait_until};
 use serde_json::json;
 
 use crate::harness::{PROMPTLY, Place, SOON, conf, port_deleted};
@@ -101,7 +101,7 @@ fn nothing_secret_is_in_a_log_of_everything() {
     let mut payload = port_deleted(1);
     payload["port"]["binding:profile"] = json!({"admin_pass": "hunter2", "token": "hunter3"});
     let context = Some(json!({"user_id": "u", "auth_token": "hunter4"}));
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify(&Notice { payload: payload.clone(), context: context.clone(), ..Notice::default() });
     publisher.notify(&Notice { event_type: "x".to_owned(), payload, context, ..Notice::default() });
     sink.wait_for(1, SOON);

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 
 use osnl_testkit::{
-    Authority, Identity, Notice, Protocols, Raw, Reply, Sink, TlsSink, free_port, wait_until,
+    Authority, Notice, Protocols, RawMessage, Reply, ServerIdentity, Sink, TlsSink, free_port, wait_until,
 };
 use serde_json::Value;
 
@@ -356,7 +356,7 @@ fn a_canary_comes_back_and_no_other_rule_sees_it() {
 #[test]
 fn a_target_has_the_end_of_its_certificate_and_a_plug_in_its_restarts() {
     let authority = Authority::new();
-    let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let target = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
     let (url, ca) = (target.url("localhost", "/hook"), authority.file().display().to_string());
     let actions = format!(
         "[action:roles]\ndriver = http\nurl = {url}\nca_file = {ca}\n\
@@ -462,11 +462,11 @@ fn a_trace_of_the_publisher_goes_on_and_a_forged_one_does_not() {
             "timestamp": "2026-11-20 06:36:22.662155", "priority": "INFO", "payload": notice(n, n).payload,
             "_context_traceparent": given,
         });
-        rig.publisher.raw(&Raw {
+        rig.publisher.raw(&RawMessage {
             exchange: "neutron".into(),
             routing_key: "notifications.info".into(),
             body: body.to_string().into_bytes(),
-            ..Raw::default()
+            ..RawMessage::default()
         });
         let requests = rig.sink.wait_for(n + 1, SOON);
         let sent = requests[n].header("traceparent").unwrap();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use osnl_testkit::{Broker, Options, Publisher, Sink};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Sink};
 
 use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, instance, notices, settled};
 
@@ -32,7 +32,7 @@ fn under_every_name_a_deleted_port_is_a_request_and_a_signal_the_end() {
         (copy, &["--config", "k2hr3_osnl.conf"]),
     ];
 
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let mut count = 0;
     for (program, args) in &programs {
         for signal in ["TERM", "INT"] {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use osnl_testkit::{Binding, Broker, Notice, Options, Publisher, Reply, Request, Sink, Vhost, wait_until};
+use osnl_testkit::{
+    Broker, DeclaredBinding, Notice, OsloPublisher, PublisherOptions, Reply, Sink, SinkRequest, Vhost,
+    wait_until,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{Osnl, Place, SOON, conf, instance, notices, port_deleted, settled};
@@ -33,15 +36,16 @@ impl<'a> Side<'a> {
     }
 
     /// The requests that the daemon of this name made.
-    fn made(&self, name: &str) -> Vec<Request> {
+    fn made(&self, name: &str) -> Vec<SinkRequest> {
         let begin = format!("/{name}?");
         self.sink.requests().into_iter().filter(|request| request.target.starts_with(&begin)).collect()
     }
 }
 
 /// The numbers of the instances asked for.
-fn numbers(requests: &[Request]) -> Vec<usize> {
-    let number = |n: &usize, request: &Request| request.target.contains(&format!("&cuk={}&", instance(*n)));
+fn numbers(requests: &[SinkRequest]) -> Vec<usize> {
+    let number =
+        |n: &usize, request: &SinkRequest| request.target.contains(&format!("&cuk={}&", instance(*n)));
     let mut found: Vec<usize> =
         requests.iter().map(|request| (0..10).find(|n| number(n, request)).unwrap()).collect();
     found.sort_unstable();
@@ -56,7 +60,7 @@ fn topic_exchange_and_pool_are_what_is_declared() {
     let more = "[oslo_messaging_notifications]\nexchange = nova\ntopic = versioned_notifications\npool = site-b\n\
                 event_type = ^instance\\.delete\\.end$\npublisher_id = ^nova-compute:.*$";
     let osnl = place.daemon("k", &conf(&vhost.url(), &sink.url("/r"), more)).listening();
-    let binding = |exchange: &str, queue: &str, routing_key: &str| Binding {
+    let binding = |exchange: &str, queue: &str, routing_key: &str| DeclaredBinding {
         exchange: exchange.to_owned(),
         queue: queue.to_owned(),
         routing_key: routing_key.to_owned(),
@@ -81,7 +85,7 @@ fn topic_exchange_and_pool_are_what_is_declared() {
     let unversioned = Notice { topic: "notifications".to_owned(), ..deleted(1) };
     let neutrons = Notice { exchange: "neutron".to_owned(), ..deleted(2) };
     let warning = Notice { priority: "warn".to_owned(), ..deleted(3) };
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&[unversioned, neutrons, warning, deleted(0)]);
     let made = sink.wait_for(1, SOON);
     assert_eq!(made[0].target, format!("/r?extra=openstack-auto-v1&cuk={}", instance(0)));
@@ -117,7 +121,7 @@ fn each_filter_lets_through_what_it_says() {
         Notice { payload, ..Notice::default() }
     };
     let context = json!({"user": "aaa", "project_domain": "default"});
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&[
         Notice { context: Some(context), ..notice(1, "wanted") },
         Notice { event_type: "port.create.end".to_owned(), ..notice(2, "unwanted") },
@@ -152,7 +156,7 @@ fn retries_are_counted_and_paused_as_the_options_say() {
         side.start(name, lines);
     }
     side.all_listen();
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..1));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..1));
     for (osnl, (name, lines, attempts, longest)) in std::mem::take(&mut side.running).into_iter().zip(cases) {
         osnl.wait_for("dead letter");
         settled(&vhost, name);
@@ -190,7 +194,7 @@ fn a_dead_letter_is_json_without_secrets() {
     payload["admin_password"] = Value::from("hunter2");
     payload["port"]["binding:profile"] = json!({"auth_token": "hunter2", "note": "two\nlines"});
     let notice = Notice { payload: payload.clone(), ..Notice::default() };
-    Publisher::start(&vhost.url(), Options::default()).notify(&notice);
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify(&notice);
     osnl.wait_for("{\"dead_letter\"");
     settled(&vhost, "k2hr3_osnl");
     let log = osnl.stop();
@@ -225,7 +229,7 @@ fn timeout_seconds_ends_an_attempt_that_hangs() {
     sink.script(vec![Reply::Hang]);
     let place = Place::new();
     let osnl = place.daemon("k", &conf(&vhost.url(), &sink.url("/r"), "timeout_seconds = 1")).listening();
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..1));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..1));
     let made = sink.wait_for(2, SOON);
     let gap = made[1].at.duration_since(made[0].at);
     assert!((Duration::from_secs(1)..Duration::from_secs(20)).contains(&gap), "{gap:?}");
@@ -248,7 +252,7 @@ fn requeue_on_error_gives_the_message_back_unless_it_is_not_allowed() {
     );
     side.start("default", "max_retries = 0");
     side.all_listen();
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&notices(0..1));
     wait_until(SOON, "the message to come round three times", || side.made("back").len() >= 3);
     for name in ["forbidden", "default"] {

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use osnl_testkit::oracle::{Plan, Program};
+use osnl_testkit::oracle::{OraclePlan, OracleProgram};
 
 #[test]
 fn every_confirmed_event_has_its_effect_in_order_and_with_a_record() {
-    let program = Program::Osnl(env!("CARGO_BIN_EXE_osnl").into());
-    let plan = Plan {
+    let program = OracleProgram::Osnl(env!("CARGO_BIN_EXE_osnl").into());
+    let plan = OraclePlan {
         time: Duration::from_secs(15),
         drain: Duration::from_secs(30),
-        ..Plan::new(program, 20_261_120)
+        ..OraclePlan::new(program, 20_261_120)
     };
     let report = plan.run();
     assert!(report.holds(), "{report}\nthe program's last words:\n{}", report.log());

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
-use osnl_testkit::{Broker, BrokerObjects, Options, Publisher, Raw, Reply, Sink, Vhost, fixture, wait_until};
+use osnl_testkit::{
+    Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Reply, Sink, Vhost, fixture,
+    wait_until,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{Osnl, Place, SOON, settled};
@@ -17,7 +20,7 @@ pub(crate) struct Stand {
     pub(crate) place: Place,
     pub(crate) vhost: Vhost,
     pub(crate) sink: Sink,
-    publisher: Publisher,
+    publisher: OsloPublisher,
 }
 
 impl Stand {
@@ -25,7 +28,7 @@ impl Stand {
     pub(crate) fn new(name: &str, more: &str) -> Self {
         let vhost = Broker::shared().vhost(name);
         let (place, sink) = (Place::new(), Sink::start());
-        let mut publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         publisher.prepare(&BrokerObjects {
             queue: QUEUE.to_owned(),
             routing_keys: vec![QUEUE.to_owned()],
@@ -64,11 +67,11 @@ impl Stand {
     }
 
     pub(crate) fn publish(&mut self, body: impl AsRef<[u8]>) {
-        let raw = Raw {
+        let raw = RawMessage {
             exchange: String::new(),
             routing_key: QUEUE.to_owned(),
             body: body.as_ref().to_vec(),
-            ..Raw::default()
+            ..RawMessage::default()
         };
         self.publisher.raw(&raw);
     }
@@ -270,7 +273,7 @@ fn nothing_that_ended_the_original_ends_ours() {
 fn a_queue_that_comes_later_is_read_and_said_once() {
     let vhost = Broker::shared().vhost("oss-later");
     let (place, sink) = (Place::new(), Sink::start());
-    let publisher = Publisher::start(&vhost.url(), Options::default());
+    let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let mut stand = Stand { place, vhost, sink, publisher };
     stand.write("");
     let link = stand.place.path("oss_watcher");

@@ -1,6 +1,6 @@
 //! `osnl explain --rules`: what other rules would make of the events of files, of the journal and of the ring.
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, wait_until};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, wait_until};
 use serde_json::{Value, json};
 
 use crate::explain::{conf, json_lines, listening, port, run, said};
@@ -88,7 +88,7 @@ fn journal_and_ring_are_asked_as_a_whole() {
     place.write("a.conf", conf(&place, &vhost.url(), &sink.url("/v1/role")));
     place.write("other.conf", OTHER.replace("payload.state != 'DOWN'", "payload.port is defined"));
     let osnl = listening(&place);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let typed = |event_type: &str, n: usize| Notice { event_type: event_type.to_owned(), ..port(n) };
     publisher.notify_all(&[typed("network.create.end", 1), typed("port.update.end", 2), port(3), port(4)]);
     sink.wait_for(2, SOON);

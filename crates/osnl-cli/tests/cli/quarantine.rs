@@ -2,7 +2,7 @@
 //! budget of its day is delivered under any later one; of a huge one the beginning is kept.
 
 use osnl_model::BodyDigest;
-use osnl_testkit::{Notice, Raw, Reply, wait_until};
+use osnl_testkit::{Notice, RawMessage, Reply, wait_until};
 
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON, notice};
 
@@ -103,7 +103,7 @@ fn of_a_huge_message_the_beginning_is_kept_and_the_next_has_its_effect() {
     let body = [head, &"x".repeat(17 << 20), "\"}}"].concat().into_bytes();
     let (bytes, digest) = (body.len(), BodyDigest::of(&body));
     let routing_key = "notifications.info".into();
-    rig.publisher.raw(&Raw { exchange: "neutron".into(), routing_key, body, ..Raw::default() });
+    rig.publisher.raw(&RawMessage { exchange: "neutron".into(), routing_key, body, ..RawMessage::default() });
     rig.publish([(1, 1)]);
     wait_until(SOON, "the effect of the event behind it", || rig.sink.requests().len() == 1);
     is_kept(&rig, 1);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, BrokerObjects, Options, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 use serde_json::json;
 
 use crate::harness::{Osnl, Place, SOON, instance, notices};
@@ -36,7 +36,7 @@ fn a_queue_that_is_not_there_is_told_once_and_read_when_it_comes() {
     osnl.wait_for(MISSING);
     osnl.wait_for("attempt=3");
     assert_eq!(vhost.list_queues(), []);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.prepare(&BrokerObjects { queue: "theirs".into(), durable: false, ..BrokerObjects::default() });
     let osnl = osnl.listening();
     publisher.notify_all(&notices(0..2));
@@ -50,7 +50,7 @@ fn a_queue_that_is_not_there_is_told_once_and_read_when_it_comes() {
 fn killed_while_it_reads_a_stream_it_repeats_and_never_loses() {
     let vhost = Broker::shared().vhost("killed");
     let (place, sink, state) = (Place::new(), Sink::start(), crate::private_folder().unwrap());
-    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
     let arguments = json!({"x-queue-type": "stream"});
     publisher.prepare(&BrokerObjects { queue: "theirs".into(), arguments, ..BrokerObjects::default() });
     publisher.notify_all(&notices(0..30));

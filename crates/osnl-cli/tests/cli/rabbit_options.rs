@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Authority, Broker, Identity, Options, Publisher, Sink, wait_until};
+use osnl_testkit::{Authority, Broker, OsloPublisher, PublisherOptions, ServerIdentity, Sink, wait_until};
 
 use crate::harness::{Place, QUEUE, SOON, conf, notices, settled};
 
@@ -15,7 +15,7 @@ fn a_native_file_reaches_the_broker_as_its_options_say() {
     let authority = Authority::new();
     let broker = Broker::shared();
     let vhost = broker.vhost("run-options");
-    let port = broker.tls_port(&authority.issue(&Identity::LOOPBACK), None);
+    let port = broker.tls_port(&authority.issue(&ServerIdentity::LOOPBACK), None);
     let place = Place::new();
     let ca = authority.file();
     place.write(
@@ -47,7 +47,7 @@ fn a_native_file_reaches_the_broker_as_its_options_say() {
         queues.iter().map(|queue| (&*queue.name, queue.durable)).collect::<Vec<_>>(),
         [("osnl", false)]
     );
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..3));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..3));
     wait_until(SOON, "three events to be recorded", || place.read("record.jsonl").lines().count() == 3);
     settled(&vhost, "osnl");
 
@@ -65,7 +65,7 @@ fn under_the_legacy_name_the_query_counts_and_the_section_is_told_not_to() {
     let authority = Authority::new();
     let broker = Broker::shared();
     let vhost = broker.vhost("legacy-options");
-    let port = broker.tls_port(&authority.issue(&Identity::LOOPBACK), None);
+    let port = broker.tls_port(&authority.issue(&ServerIdentity::LOOPBACK), None);
     let sink = Sink::start();
     let url = format!(
         "rabbit://guest:guest@localhost:{port}/{}?ssl=1&amqp_durable_queues=1&heartbeat_timeout_threshold=0",

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
-use osnl_testkit::{Notice, Options, Publisher, Reply, signal, wait_until};
+use osnl_testkit::{Notice, OsloPublisher, PublisherOptions, Reply, signal, wait_until};
 use serde_json::{Value, json};
 
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON, asked, instance, notice};
@@ -257,7 +257,7 @@ fn a_hundred_reloads_under_load_lose_nothing_and_double_nothing() {
     let mut rig = Rig::start("reload-hundred");
     let url = rig.vhost.url();
     let publishing = std::thread::spawn(move || {
-        let mut publisher = Publisher::start(&url, Options::default());
+        let mut publisher = OsloPublisher::start(&url, PublisherOptions::default());
         for first in (0..EVENTS).step_by(20) {
             let notices: Vec<Notice> = (first..first + 20).map(|event| notice(event % 7, event)).collect();
             publisher.notify_all(&notices);

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, Vhost, signal};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, Vhost, signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -16,7 +16,7 @@ pub(crate) struct Rig {
     pub(crate) home: TempDir,
     pub(crate) vhost: Vhost,
     pub(crate) sink: Sink,
-    pub(crate) publisher: Publisher,
+    pub(crate) publisher: OsloPublisher,
     pub(crate) daemon: Option<Child>,
 }
 
@@ -34,7 +34,7 @@ impl Rig {
     pub(crate) fn with(name: &str, sections: &[&str]) -> Self {
         let (home, sink) = (crate::private_folder().unwrap(), Sink::start());
         let vhost = Broker::shared().vhost(name);
-        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let mut rig = Self { home, vhost, sink, publisher, daemon: None };
         rig.write(sections);
         rig.run();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, Options, Publisher, Sink};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Sink};
 
 use crate::explain::{conf, json_lines, listening, port, run, said};
 use crate::harness::{PROMPTLY, Place, SOON, instance};
@@ -19,7 +19,7 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     let mut tap = place
         .run(Path::new(OSNL), &["tap", &vhost.url(), "-e", "neutron", "-n", "3", "--save", "seen.jsonl"]);
     tap.wait_for("listening at");
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&[port(1), port(2), port(3)]);
     sink.wait_for(3, SOON);
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0));
@@ -106,7 +106,7 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     let sink = Sink::start();
     place.write("a.conf", conf(&place, &vhost.url(), &sink.url("/v1/role")));
     let osnl = listening(&place);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&[port(1), port(2), port(3)]);
     sink.wait_for(3, SOON);
     let replay = |more: &[&str]| {

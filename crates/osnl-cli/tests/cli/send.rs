@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, BrokerObjects, Options, OsloListener, Publisher, Vhost, closed_port, fixture};
+use osnl_testkit::{
+    Broker, BrokerObjects, OsloListener, OsloPublisher, PublisherOptions, Vhost, closed_port, fixture,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{PROMPTLY, Place, SOON};
@@ -13,13 +15,13 @@ const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 struct Scene {
     place: Place,
     vhost: Vhost,
-    peer: Publisher,
+    peer: OsloPublisher,
 }
 
 impl Scene {
     fn new() -> Self {
         let vhost = Broker::shared().vhost("send");
-        let mut peer = Publisher::start(&vhost.url(), Options::default());
+        let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         peer.prepare(&BrokerObjects { queue: "q".to_owned(), ..BrokerObjects::default() });
         Self { place: Place::new(), vhost, peer }
     }

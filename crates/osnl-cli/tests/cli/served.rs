@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use osnl_admin::api::{ROUTES, ValueForm};
-use osnl_testkit::{Authority, Identity, Notice, Protocols, Raw, Reply, TlsSink, closed_port};
+use osnl_testkit::{Authority, Notice, Protocols, RawMessage, Reply, ServerIdentity, TlsSink, closed_port};
 use serde_json::{Value, json};
 
 use self::schema::Document;
@@ -187,7 +187,7 @@ fn actions(closed: u16, secure: &TlsSink, authority: &Authority) -> String {
 #[test]
 fn each_answer_of_a_daemon_is_what_the_document_describes() {
     let authority = Authority::new();
-    let secure = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let secure = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
     let closed = closed_port();
     let listeners = format!(
         "{LISTENER}max_body = 4KiB\n[listener:nova]\ntransport_url = rabbit://127.0.0.1:{closed}/\nexchange = nova\npool = osnl\n"
@@ -217,13 +217,13 @@ fn each_answer_of_a_daemon_is_what_the_document_describes() {
     for id in ["m1", "m2"] {
         let padding = "x".repeat(8192);
         let body = json!({"event_type": "port.delete.end", "publisher_id": "network.h", "message_id": id, "payload": padding});
-        rig.publisher.raw(&Raw {
+        rig.publisher.raw(&RawMessage {
             exchange: "neutron".into(),
             routing_key: "notifications.info".into(),
             body: body.to_string().into_bytes(),
             properties: json!({"content_type": "application/json", "content_encoding": "utf-8"}),
             headers: json!({"compression": "identity"}),
-            ..Raw::default()
+            ..RawMessage::default()
         });
     }
     api.wait(|status| {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Request, Sink, Upstream, fixture};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, SinkRequest, Upstream, fixture};
 use serde_json::Value;
 
 use crate::harness::{Place, SOON, conf, instance, settled};
@@ -16,7 +16,7 @@ const ROUTER: &str = "neutron-router-port";
 /// The requests of each instance, in order; without the program's name and that connections are kept.
 fn by_cuk(sink: &Sink) -> BTreeMap<String, Vec<String>> {
     let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for Request { method, target, version, headers, body, .. } in sink.requests() {
+    for SinkRequest { method, target, version, headers, body, .. } in sink.requests() {
         let cuk = target.split("cuk=").nth(1).unwrap().split('&').next().unwrap();
         let mut text = format!("{method} {target} {version}\n");
         for (name, value) in headers.iter().filter(|(name, _)| name != "User-Agent" && name != "Connection") {
@@ -43,7 +43,7 @@ fn the_same_messages_give_the_same_requests() {
         vhost.list_queues().iter().any(|queue| queue.name == "theirs" && queue.consumers == 1)
     });
 
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let recorded = fixture::json("k2hr3/requests.json");
     let vectors = recorded["vectors"].as_array().unwrap();
     let (mut published, mut requests, mut flat, mut router) = (0, 0, 0, 0);

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, closed_port};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, closed_port};
 
 use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, depth, notices, settled};
 
@@ -13,7 +13,7 @@ fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {
     let sink = Sink::start();
     sink.reply_with(Reply::Hang);
     let place = Place::new();
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     for (n, (first, second)) in [("TERM", "INT"), ("INT", "INT"), ("TERM", "TERM")].into_iter().enumerate() {
         let text = conf(&vhost.url(), &sink.url("/v1/role"), "");
         let mut osnl = place.daemon("k", &text).listening();
@@ -45,7 +45,7 @@ fn a_drain_waits_for_the_answer_that_is_under_way() {
     let place = Place::new();
     let text = conf(&vhost.url(), &sink.url("/v1/role"), "timeout_seconds = 2\n");
     let osnl = place.daemon("k", &text).listening();
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..2));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..2));
     sink.wait_for(2, SOON);
     let log = osnl.stop();
     assert!(log.contains("delivered DELETE"), "{log}");
@@ -64,7 +64,7 @@ fn sighup_does_not_end_it() {
     osnl.signal("HUP");
     osnl.wait_for("SIGHUP");
     osnl.signal("HUP");
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..1));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..1));
     sink.wait_for(1, SOON);
     settled(&vhost, QUEUE);
     assert!(osnl.is_running());
@@ -106,7 +106,7 @@ fn what_is_held_for_a_target_that_is_down_goes_back_to_the_queue() {
     let place = Place::new();
     let text = conf(&vhost.url(), &sink.url("/v1/role"), "");
     let osnl = place.daemon("k", &text).listening();
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(0..30));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..30));
     osnl.wait_for("is held");
     depth(&vhost, QUEUE, (0, 30));
     osnl.stop();

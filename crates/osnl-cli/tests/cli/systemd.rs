@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Notice, Options, Publisher, Sink};
+use osnl_testkit::{Notice, OsloPublisher, PublisherOptions, Sink};
 use serde_json::json;
 
 use crate::daemon::{Case, Daemon, SOON, Way};
@@ -246,7 +246,7 @@ fn systemd_is_told_what_is_waited_for() {
         "fixed_ips": [{"ip_address": "10.0.0.1"}],
     });
     let notice = Notice { payload: json!({"port": port}), ..Notice::default() };
-    Publisher::start(&way.vhost.url(), Options::default()).notify(&notice);
+    OsloPublisher::start(&way.vhost.url(), PublisherOptions::default()).notify(&notice);
     let target = format!("K2HR3 at {}", sink.url("/v1/role"));
     let held = manager.news();
     assert!(

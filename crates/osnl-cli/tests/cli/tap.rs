@@ -7,7 +7,8 @@ mod save;
 use std::path::Path;
 
 use osnl_testkit::{
-    Binding, Broker, BrokerObjects, Exchange, Notice, Options, Publisher, Queue, Raw, Vhost, wait_until,
+    Broker, BrokerObjects, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions,
+    RawMessage, Vhost, wait_until,
 };
 use serde_json::json;
 
@@ -16,13 +17,13 @@ use crate::harness::{Osnl, PROMPTLY, Place, SOON};
 struct Rig {
     place: Place,
     vhost: Vhost,
-    publisher: Publisher,
+    publisher: OsloPublisher,
 }
 
 impl Rig {
     fn new(name: &str) -> Self {
         let vhost = Broker::shared().vhost(name);
-        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         Self { place: Place::new(), vhost, publisher }
     }
 
@@ -48,7 +49,7 @@ impl Rig {
 }
 
 /// All that a virtual host has, by the broker's own listing.
-fn state(vhost: &Vhost) -> (Vec<Exchange>, Vec<Queue>, Vec<Binding>) {
+fn state(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBinding>) {
     (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings())
 }
 
@@ -157,7 +158,7 @@ fn a_lost_connection_is_said_made_again_and_its_gap_reported() {
     rig.vhost.close_all_connections("maintenance");
     tap.wait_for("connection lost: 320 CONNECTION_FORCED - maintenance; connecting again");
     tap.wait_for("what was published meanwhile was not seen");
-    let mut publisher = Publisher::start(&rig.vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&rig.vhost.url(), PublisherOptions::default());
     publisher.notify(&event(2));
     shows(&tap, 2);
     tap.signal("TERM");
@@ -173,10 +174,10 @@ fn what_the_queues_limit_drops_is_counted() {
     tap.signal("STOP");
     let body = format!(r#"{{"event_type": "x", "priority": "INFO", "payload": "{}"}}"#, "x".repeat(20_000));
     for _ in 0..400 {
-        rig.publisher.raw(&Raw {
+        rig.publisher.raw(&RawMessage {
             exchange: "nova".into(),
             body: body.clone().into_bytes(),
-            ..Raw::default()
+            ..RawMessage::default()
         });
     }
     tap.signal("CONT");

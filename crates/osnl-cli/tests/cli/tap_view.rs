@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, BrokerObjects, Notice, Options, Pty, Publisher, Vhost};
+use osnl_testkit::{Broker, BrokerObjects, Notice, OsloPublisher, Pty, PublisherOptions, Vhost};
 use serde_json::{Value, json};
 
 use crate::harness::{PROMPTLY, Place, SOON};
@@ -10,13 +10,13 @@ use crate::harness::{PROMPTLY, Place, SOON};
 struct Rig {
     place: Place,
     vhost: Vhost,
-    publisher: Publisher,
+    publisher: OsloPublisher,
 }
 
 impl Rig {
     fn new(name: &str) -> Self {
         let vhost = Broker::shared().vhost(name);
-        let mut publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         // So that the exchange is there.
         publisher.notify(&event(0));
         Self { place: Place::new(), vhost, publisher }
@@ -262,7 +262,7 @@ fn a_lost_connection_and_a_stop_are_survived() {
     assert!(view.text().contains("\x1b[7m"), "the selected line is marked by colour too");
     view.type_in("m");
     view.shows(SOON, "connection lost: 320 CONNECTION_FORCED - maintenance");
-    let mut publisher = Publisher::start(&rig.vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&rig.vhost.url(), PublisherOptions::default());
     publisher.notify(&event(2));
     view.shows(SOON, "2 seen");
     view.type_in("p");

@@ -1,6 +1,6 @@
 //! `when` and `stop` from a running daemon to what an operator sees of them.
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, wait_until};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, wait_until};
 use serde_json::json;
 
 use crate::explain::{conf, json_lines, listening, port, run, said};
@@ -21,7 +21,7 @@ fn what_when_and_stop_decide_is_seen_in_explain_counts_and_deliveries() {
     let text = text.replace("[rule:forget-ports]\n", "[rule:forget-ports]\nenabled = no\n");
     place.write("a.conf", format!("{text}{RULES}"));
     let osnl = listening(&place);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let created = Notice { event_type: "port.create.end".to_owned(), ..port(1) };
     let network = Notice { event_type: "network.create.end".to_owned(), ..port(2) };
     publisher.notify_all(&[created, network, port(3)]);

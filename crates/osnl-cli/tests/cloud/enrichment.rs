@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Notice, Options, Publisher, Sink, wait_until};
+use osnl_testkit::{Notice, OsloPublisher, PublisherOptions, Sink, wait_until};
 use serde_json::{Value, json};
 
 use crate::stand::{Osnl, SOON, Stand, bodies, stand, text};
@@ -68,7 +68,7 @@ fn deliveries_wait_for_a_keystone_that_is_away_and_for_nothing_else() {
     stand.cloud.stop_service("keystone");
     // Made before it went, perhaps; neutron itself needs it for each call, so that the next ones are a stand-in's.
     let before = sink.requests().len();
-    let mut neutron = Publisher::start(&stand.vhost.url(), Options::default());
+    let mut neutron = OsloPublisher::start(&stand.vhost.url(), PublisherOptions::default());
     let mut events = 0;
     let mut publish = |event: &str, payload: Value| {
         events += 1;

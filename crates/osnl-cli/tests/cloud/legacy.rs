@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use osnl_testkit::{Notice, Options, Program, Publisher, Sink, Upstream, wait_until};
+use osnl_testkit::{Notice, OsloPublisher, PublisherOptions, RestartableProgram, Sink, Upstream, wait_until};
 use serde_json::{Value, json};
 
 use crate::stand::{SOON, Stand, stand, text};
@@ -55,7 +55,7 @@ fn k2hr3_osnl_asks_for_the_same_as_the_original() {
         .arg(write("ours", &ours))
         .env("HOME", home.path())
         .stdin(Stdio::null());
-    let osnl = Program::start(command);
+    let osnl = RestartableProgram::start(command);
     osnl.wait_for("listening at", 1, SOON);
     wait_until(SOON, "the original consumes", || {
         stand.vhost.list_queues().iter().any(|queue| queue.name == "theirs" && queue.consumers == 1)
@@ -101,7 +101,7 @@ fn oss_watcher_tells_of_floating_ips() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
     command.args(["oss-watcher", "--config-file=oss.conf"]).current_dir(home.path()).stdin(Stdio::null());
     command.env("HOME", home.path());
-    let osnl = Program::start(command);
+    let osnl = RestartableProgram::start(command);
     osnl.wait_for("listening at", 1, SOON);
 
     let instance = "5ac1d5a5-1cbc-4f5d-8f4f-6bd3a7c6a001";
@@ -114,7 +114,7 @@ fn oss_watcher_tells_of_floating_ips() {
     let port = vm_port(&mut stand, &inside, "", instance);
     let fixed = text(&port["fixed_ips"][0]["ip_address"]);
     // nova is not part of this cloud: its event as it writes it.
-    Publisher::start(&stand.vhost.url(), Options::default()).notify(&Notice {
+    OsloPublisher::start(&stand.vhost.url(), PublisherOptions::default()).notify(&Notice {
         exchange: "nova".to_owned(),
         publisher_id: "compute.node1".to_owned(),
         event_type: "compute.instance.create.end".to_owned(),
@@ -130,7 +130,7 @@ fn oss_watcher_tells_of_floating_ips() {
     let told = |path: &str| {
         let requests = sink.requests();
         let about =
-            |request: &&osnl_testkit::Request| String::from_utf8_lossy(&request.body).contains(&address);
+            |request: &&osnl_testkit::SinkRequest| String::from_utf8_lossy(&request.body).contains(&address);
         requests.iter().filter(|request| request.target.starts_with(path)).filter(about).count()
     };
     wait_until(SOON, "the association is told", || told("/made") == 1);

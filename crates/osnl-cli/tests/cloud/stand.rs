@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Program, RealCloud, Sink, Vhost};
+use osnl_testkit::{Broker, RealCloud, RestartableProgram, Sink, Vhost};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -63,7 +63,7 @@ pub(crate) fn text(value: &Value) -> String {
 /// A folder with a configuration, and what runs on it.
 pub(crate) struct Osnl {
     home: TempDir,
-    running: Option<Program>,
+    running: Option<RestartableProgram>,
 }
 
 impl Osnl {
@@ -93,14 +93,14 @@ impl Osnl {
 
     /// Starts the daemon and waits until it listens.
     pub(crate) fn run(mut self) -> Self {
-        let program = Program::start(self.command(&["run", "-c", "osnl.conf"]));
+        let program = RestartableProgram::start(self.command(&["run", "-c", "osnl.conf"]));
         program.wait_for("listening at", 1, SOON);
         self.running = Some(program);
         self
     }
 
-    pub(crate) fn start(&self, args: &[&str]) -> Program {
-        Program::start(self.command(args))
+    pub(crate) fn start(&self, args: &[&str]) -> RestartableProgram {
+        RestartableProgram::start(self.command(args))
     }
 
     pub(crate) fn ask(&self, args: &[&str]) -> Output {

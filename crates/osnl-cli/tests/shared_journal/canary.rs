@@ -3,12 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use osnl_testkit::{Postgres, Program, wait_until};
+use osnl_testkit::{Postgres, RestartableProgram, wait_until};
 
 use crate::stage::{SOON, Stage};
 
 /// Returns the address of a daemon's admin endpoint.
-fn address(daemon: &Program) -> String {
+fn address(daemon: &RestartableProgram) -> String {
     daemon.wait_for("the admin endpoint listens", 1, SOON);
     let log = daemon.output();
     let line = log.lines().find(|line| line.contains("the admin endpoint listens")).unwrap();

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use osnl_testkit::{Postgres, Program, Reply, wait_until};
+use osnl_testkit::{Postgres, Reply, RestartableProgram, wait_until};
 use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
 
 /// Two daemons that give up after one attempt, each with half of the partitions.
-fn daemons(stage: &Stage) -> [Program; 2] {
+fn daemons(stage: &Stage) -> [RestartableProgram; 2] {
     let once = "retry_interval = 1s\nmax_attempts = 1\n[action:other]\ndriver = http\nurl = TARGET\nbody = {\"port\": \"{{ payload.port.id }}\", \"n\": {{ payload.n }}}";
     let both = ["a", "b"].map(|name| stage.daemon_with(name, &[("retry_interval = 1s", once)]));
     stage.wait_for_halves("b");

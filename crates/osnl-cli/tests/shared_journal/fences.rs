@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
-use osnl_testkit::{Notice, Postgres, Reply, Request, wait_until};
+use osnl_testkit::{Notice, Postgres, Reply, SinkRequest, wait_until};
 use serde_json::json;
 
 use crate::stage::{SOON, Stage};
@@ -47,7 +47,7 @@ fn notice(n: u64) -> Notice {
     Notice { payload: json!({"n": n, "port": {"id": "port-0"}}), ..Notice::default() }
 }
 
-fn fence(request: &Request) -> u64 {
+fn fence(request: &SinkRequest) -> u64 {
     request.header("osnl-fence").unwrap().parse().unwrap()
 }
 

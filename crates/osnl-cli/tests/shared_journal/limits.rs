@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use osnl_testkit::{Postgres, Program, wait_until};
+use osnl_testkit::{Postgres, RestartableProgram, wait_until};
 use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
 
 /// Two daemons with an option of the action, each with half of the partitions.
-fn daemons(stage: &Stage, option: &str) -> [Program; 2] {
+fn daemons(stage: &Stage, option: &str) -> [RestartableProgram; 2] {
     let edit = format!("retry_interval = 1s\n{option}");
     let both = ["a", "b"].map(|name| stage.daemon_with(name, &[("retry_interval = 1s", &edit)]));
     stage.wait_for_halves("b");
@@ -35,7 +35,9 @@ fn a_guard_counts_over_both_daemons_and_after_one_is_killed() {
     assert_eq!(held["phase"], "held by guard", "{held}");
     let (_, shown) = stage.run("a", &["deliveries", "show", held["id"].as_str().unwrap()]);
     assert!(shown.contains("guard of action hook: more than 2 per 10m"), "{shown}");
-    let said = |daemon: &Program| daemon.output().contains("a guard holds deliveries for further resources");
+    let said = |daemon: &RestartableProgram| {
+        daemon.output().contains("a guard holds deliveries for further resources")
+    };
     assert!(said(&first) || said(&second), "{}", second.output());
 
     first.kill9();

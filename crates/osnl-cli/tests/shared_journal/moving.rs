@@ -1,17 +1,17 @@
 //! `osnl journal move`: daemons before and after it, in both directions.
 
-use osnl_testkit::{Postgres, Program, Reply, wait_until};
+use osnl_testkit::{Postgres, Reply, RestartableProgram, wait_until};
 use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
 
 /// Stops a daemon as systemd does.
-fn stop(daemon: &mut Program) {
+fn stop(daemon: &mut RestartableProgram) {
     daemon.signal("TERM");
     assert!(daemon.wait(SOON).success(), "{}", daemon.output());
 }
 
-fn started(stage: &Stage, name: &str) -> Program {
+fn started(stage: &Stage, name: &str) -> RestartableProgram {
     let daemon = stage.start(name);
     daemon.wait_for("listening at", 1, SOON);
     daemon

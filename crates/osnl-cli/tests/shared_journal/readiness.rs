@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Fault, Postgres, Program, Proxy, wait_until};
+use osnl_testkit::{FaultyProxy, NetworkFault, Postgres, RestartableProgram, wait_until};
 use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
@@ -14,7 +14,7 @@ const ADMIN: (&str, &str) = ("[journal]", "[admin]\nlisten = 127.0.0.1:0\n[journ
 const PROBE: Duration = Duration::from_secs(5);
 
 /// Returns the address of a daemon's admin endpoint.
-fn address(daemon: &Program) -> String {
+fn address(daemon: &RestartableProgram) -> String {
     let output = daemon.output();
     let line = output.lines().find(|line| line.contains("the admin endpoint listens")).unwrap();
     let (_, behind) = line.split_once("127.0.0.1:").unwrap();
@@ -94,7 +94,7 @@ fn a_daemon_without_its_database_is_alive_and_not_ready() {
 fn a_daemon_that_alone_is_cut_off_from_the_database_is_alone_not_ready() {
     let server = Postgres::start(true);
     let database = server.database();
-    let network = Proxy::before(server.port());
+    let network = FaultyProxy::before(server.port());
     let stage = Stage::new("readiness-alone", &database);
     let (port, own) = (server.port().to_string(), network.port().to_string());
     let through = database.replace(&format!(":{port}/"), &format!(":{own}/"));
@@ -103,16 +103,16 @@ fn a_daemon_that_alone_is_cut_off_from_the_database_is_alone_not_ready() {
     let second = stage.daemon_with("b", &[ADMIN]);
     let (first, second) = (address(&first), address(&second));
     // Silent: connections are open, and no answer comes.
-    for fault in [Fault::Stall, Fault::Refuse] {
+    for fault in [NetworkFault::Stall, NetworkFault::Refuse] {
         ready(&first);
         network.set(fault);
-        if fault == Fault::Refuse {
+        if fault == NetworkFault::Refuse {
             network.cut();
         }
         let reason = unready(&first);
         assert!(reason.contains(&format!(":{own}")), "{reason}");
         ready(&second);
-        network.set(Fault::None);
+        network.set(NetworkFault::None);
     }
     ready(&first);
 }

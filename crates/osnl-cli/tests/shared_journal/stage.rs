@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Notice, Options, Program, Publisher, Sink, Vhost, wait_until};
+use osnl_testkit::{
+    Broker, Notice, OsloPublisher, PublisherOptions, RestartableProgram, Sink, Vhost, wait_until,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -38,7 +40,7 @@ retry_interval = 1s
 pub(crate) struct Stage {
     pub(crate) vhost: Vhost,
     pub(crate) sink: Sink,
-    publisher: Publisher,
+    publisher: OsloPublisher,
     database: String,
     home: TempDir,
 }
@@ -46,7 +48,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new(name: &str, database: &str) -> Self {
         let vhost = Broker::shared().vhost(&format!("shared-{name}"));
-        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let home = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir();
         Self { vhost, sink: Sink::start(), publisher, database: database.to_owned(), home: home.unwrap() }
     }
@@ -79,18 +81,18 @@ impl Stage {
     }
 
     /// Starts a daemon that was configured.
-    pub(crate) fn start(&self, name: &str) -> Program {
-        Program::start(self.command(name, &["run"]))
+    pub(crate) fn start(&self, name: &str) -> RestartableProgram {
+        RestartableProgram::start(self.command(name, &["run"]))
     }
 
     /// As [`Stage::daemon_with`], without edits.
-    pub(crate) fn daemon(&self, name: &str) -> Program {
+    pub(crate) fn daemon(&self, name: &str) -> RestartableProgram {
         self.daemon_with(name, &[])
     }
 
     /// Configures, checks, and starts a daemon, and waits until it listens or stands by.
     #[track_caller]
-    pub(crate) fn daemon_with(&self, name: &str, edits: &[(&str, &str)]) -> Program {
+    pub(crate) fn daemon_with(&self, name: &str, edits: &[(&str, &str)]) -> RestartableProgram {
         self.configure(name, edits);
         let (code, said) = self.run(name, &["check"]);
         assert_eq!(code, Some(0), "{said}");

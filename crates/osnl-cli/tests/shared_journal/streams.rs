@@ -1,12 +1,12 @@
 //! A stream: one daemon reads it for all, and the next one goes on where the former one was.
 
-use osnl_testkit::{Postgres, Program, wait_until};
+use osnl_testkit::{Postgres, RestartableProgram, wait_until};
 
 use crate::stage::{SOON, Stage};
 
 const STREAM: (&str, &str) = ("prefetch = 10", "prefetch = 10\nqueue_type = stream\nstream_offset = first");
 
-fn start(stage: &Stage, name: &str, state: &str) -> Program {
+fn start(stage: &Stage, name: &str, state: &str) -> RestartableProgram {
     stage.configure(name, &[STREAM]);
     let (code, said) = stage.run(name, &["check"]);
     assert_eq!(code, Some(0), "{said}");

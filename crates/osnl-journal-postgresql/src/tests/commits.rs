@@ -1,6 +1,6 @@
 //! Commits without an answer, and a database that goes away.
 
-use osnl_testkit::{Fault, Proxy, wait_until};
+use osnl_testkit::{FaultyProxy, NetworkFault, wait_until};
 
 use super::*;
 use crate::member::CommitFault;
@@ -14,9 +14,9 @@ fn lose(member: &PostgresJournal, fault: CommitFault) {
 
 /// Opens a journal behind a proxy, and returns both and the URL. The proxy is dropped before the journal, which waits for its
 /// thread.
-fn behind_proxy(patience: Duration) -> (PostgresJournal, Proxy, String) {
+fn behind_proxy(patience: Duration) -> (PostgresJournal, FaultyProxy, String) {
     let server = Postgres::shared();
-    let proxy = Proxy::before(server.port());
+    let proxy = FaultyProxy::before(server.port());
     let url = server.database().replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
     let options = Options { patience, ..options(&url, "a") };
     (PostgresJournal::open(options, Arc::default()).unwrap(), proxy, url)
@@ -144,11 +144,11 @@ async fn what_the_standby_may_not_have_is_not_acknowledged() {
 async fn a_database_that_does_not_answer_is_away() {
     let (a, proxy, _) = behind_proxy(Duration::from_millis(200));
     keep(&a, "1", "k").await;
-    proxy.set(Fault::Stall);
+    proxy.set(NetworkFault::Stall);
     let failed = |state: &JournalState| matches!(state, JournalState::Failed { .. });
     let state = within(a.state().wait_for(failed)).await.unwrap().clone();
     assert!(format!("{state:?}").contains("no answer within"), "{state:?}");
-    proxy.set(Fault::None);
+    proxy.set(NetworkFault::None);
     keep(&a, "2", "other").await;
     assert_eq!(names(&claim(&a, "a", 2).await), ["1", "2"]);
 }
@@ -167,12 +167,12 @@ async fn a_group_that_takes_too_long_is_committed_in_parts() {
         receipts.push(append(&a, new).await);
     }
     // 64 KiB each 4 ms: all of them need a second and a half, and a transaction has one.
-    proxy.set(Fault::Delay(Duration::from_millis(4)));
+    proxy.set(NetworkFault::Delay(Duration::from_millis(4)));
     drop(paused);
     for receipt in receipts {
         assert_eq!(within(receipt).await, Settle::Acknowledge);
     }
-    proxy.set(Fault::None);
+    proxy.set(NetworkFault::None);
     let order = "SELECT string_agg(unique_id, ' ' ORDER BY id) FROM osnl_arrival";
     let expected: Vec<String> = (0..=24).map(|n| n.to_string()).collect();
     let database = url.rsplit_once('/').unwrap().1;

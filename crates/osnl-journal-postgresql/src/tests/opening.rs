@@ -115,8 +115,8 @@ fn a_session_waits_for_the_disk_and_its_password_is_not_printed() {
 #[tokio::test]
 async fn a_silent_host_does_not_keep_the_next_one_from_being_used() {
     let server = Postgres::shared();
-    let proxy = osnl_testkit::Proxy::before(server.port());
-    proxy.set(osnl_testkit::Fault::Stall);
+    let proxy = osnl_testkit::FaultyProxy::before(server.port());
+    proxy.set(osnl_testkit::NetworkFault::Stall);
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}/", proxy.port(), server.port());
     let url = server.database().replace(&format!("127.0.0.1:{}/", server.port()), &hosts);
     let options = Options { patience: Duration::from_secs(2), ..options(&url, "a") };

@@ -1,6 +1,6 @@
 //! Encrypted sessions, and servers that are not the one that was meant.
 
-use osnl_testkit::{Authority, Identity};
+use osnl_testkit::{Authority, ServerIdentity};
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn a_session_is_encrypted_and_its_server_checked_as_asked() {
     assert_eq!(open("127.0.0.1", "prefer", &authority).unwrap(), "f");
     let refused = open("127.0.0.1", "require", &authority).unwrap_err();
     assert!(refused.contains("does not support TLS"), "{refused}");
-    server.encrypt(&authority.issue(&Identity::For("DNS:localhost")));
+    server.encrypt(&authority.issue(&ServerIdentity::For("DNS:localhost")));
     for (host, mode, authority, expected) in [
         ("127.0.0.1", "disable", &authority, Ok("f")),
         ("127.0.0.1", "prefer", &other, Ok("t")),

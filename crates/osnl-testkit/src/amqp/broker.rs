@@ -7,7 +7,7 @@ use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::protocol::{AMQPClass, basic, connection, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
 
-use super::scripted::{Link, ScriptedServer};
+use super::scripted::{ScriptedLink, ScriptedServer};
 
 /// The words of RabbitMQ 3.8.15 and later when a delivery stays unacknowledged for too long.
 const CONSUMER_TIMEOUT: &str = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value \
@@ -36,30 +36,30 @@ pub struct Habits {
 #[derive(Debug)]
 pub struct ScriptedBroker {
     server: ScriptedServer,
-    shared: Arc<Mutex<State>>,
+    shared: Arc<Mutex<AmqpBrokerState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct AmqpBrokerState {
     habits: Habits,
     declared: bool,
-    ready: VecDeque<Message>,
-    consumers: HashMap<u64, Consumer>,
+    ready: VecDeque<BrokerMessage>,
+    consumers: HashMap<u64, BrokerConsumer>,
     prefetch: HashMap<u64, usize>,
     dropped: usize,
     connections: usize,
 }
 
 #[derive(Debug)]
-struct Consumer {
-    link: Link,
+struct BrokerConsumer {
+    link: ScriptedLink,
     channel: u16,
     last_tag: u64,
-    unsettled: BTreeMap<u64, Message>,
+    unsettled: BTreeMap<u64, BrokerMessage>,
 }
 
 #[derive(Debug, Clone)]
-struct Message {
+struct BrokerMessage {
     exchange: String,
     routing_key: String,
     body: Vec<u8>,
@@ -73,7 +73,7 @@ impl ScriptedBroker {
     #[must_use]
     pub fn start(habits: Habits) -> Self {
         let declared = habits.inequivalent.is_some();
-        let shared = Arc::new(Mutex::new(State { habits, declared, ..State::default() }));
+        let shared = Arc::new(Mutex::new(AmqpBrokerState { habits, declared, ..AmqpBrokerState::default() }));
         let (script, ended) = (shared.clone(), shared.clone());
         let server = ScriptedServer::start(
             move |link, channel, method| script.lock().unwrap().answer(link, channel, method),
@@ -113,7 +113,7 @@ impl ScriptedBroker {
     fn publish_message(&self, exchange: &str, routing_key: &str, body: Vec<u8>, properties: Option<Vec<u8>>) {
         let mut state = self.shared.lock().unwrap();
         let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
-        state.ready.push_back(Message { exchange, routing_key, body, properties, returned: 0 });
+        state.ready.push_back(BrokerMessage { exchange, routing_key, body, properties, returned: 0 });
         state.deliver();
     }
 
@@ -167,13 +167,13 @@ impl ScriptedBroker {
         self.each(|consumer| consumer.link.send(0, method.clone()));
     }
 
-    fn each(&self, act: impl Fn(&Consumer)) {
+    fn each(&self, act: impl Fn(&BrokerConsumer)) {
         self.shared.lock().unwrap().consumers.values().for_each(act);
     }
 }
 
-impl State {
-    fn answer(&mut self, link: &Link, channel: u16, method: &AMQPClass) -> bool {
+impl AmqpBrokerState {
+    fn answer(&mut self, link: &ScriptedLink, channel: u16, method: &AMQPClass) -> bool {
         let number = link.number();
         match method {
             AMQPClass::Queue(queue::AMQPMethod::Declare(declare)) => {
@@ -212,7 +212,7 @@ impl State {
                 let ok = basic::ConsumeOk { consumer_tag: "c".into() };
                 link.send(channel, AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)));
                 let link = link.clone();
-                let consumer = Consumer { link, channel, last_tag: 0, unsettled: BTreeMap::new() };
+                let consumer = BrokerConsumer { link, channel, last_tag: 0, unsettled: BTreeMap::new() };
                 self.consumers.insert(number, consumer);
                 self.connections += 1;
                 self.deliver();
@@ -248,7 +248,7 @@ impl State {
         self.deliver();
     }
 
-    fn take_back(&mut self, mut message: Message) {
+    fn take_back(&mut self, mut message: BrokerMessage) {
         message.returned += 1;
         if self.habits.delivery_limit.is_some_and(|limit| message.returned > limit) {
             self.dropped += 1;

@@ -13,8 +13,8 @@ const FRAME_MAX: u32 = 131_072;
 const BASIC: u16 = 60;
 
 /// Answers a method on a channel: through the link, or not at all. `false` asks for the usual answer.
-trait Script: Fn(&Link, u16, &AMQPClass) -> bool + Send + Sync {}
-impl<F: Fn(&Link, u16, &AMQPClass) -> bool + Send + Sync> Script for F {}
+trait Script: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync {}
+impl<F: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync> Script for F {}
 
 /// A server on a free port of 127.0.0.1 until the process ends; one thread a connection.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct ScriptedServer {
 
 /// A connection, as the script sees it. Clones write to the same connection.
 #[derive(Clone, Debug)]
-pub struct Link {
+pub struct ScriptedLink {
     number: u64,
     stream: Arc<Mutex<TcpStream>>,
 }
@@ -36,8 +36,8 @@ impl ScriptedServer {
     /// # Panics
     /// When no port is free.
     pub fn start(
-        script: impl Fn(&Link, u16, &AMQPClass) -> bool + Send + Sync + 'static,
-        ended: impl Fn(&Link) + Send + Sync + 'static,
+        script: impl Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync + 'static,
+        ended: impl Fn(&ScriptedLink) + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -49,7 +49,7 @@ impl ScriptedServer {
                 let (script, ended, sender) = (script.clone(), ended.clone(), sender.clone());
                 std::thread::spawn(move || {
                     let writer = Arc::new(Mutex::new(stream.try_clone().unwrap()));
-                    let link = Link { number, stream: writer };
+                    let link = ScriptedLink { number, stream: writer };
                     // How it ended is seen by whoever looks at what was asked.
                     let _ = serve(&link, stream, &*script, &sender);
                     link.cut();
@@ -74,7 +74,7 @@ impl ScriptedServer {
     }
 }
 
-impl Link {
+impl ScriptedLink {
     /// The connection's number, counted from 0.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -202,7 +202,12 @@ pub(super) fn content_header(channel: u16, body_size: usize, properties: &[u8]) 
 }
 
 /// Until the client or the script ends the connection.
-fn serve(link: &Link, mut stream: TcpStream, script: &dyn Script, asked: &Sender<AMQPClass>) -> Option<()> {
+fn serve(
+    link: &ScriptedLink,
+    mut stream: TcpStream,
+    script: &dyn Script,
+    asked: &Sender<AMQPClass>,
+) -> Option<()> {
     let mut header = [0; 8];
     stream.read_exact(&mut header).ok()?;
     let start = conn::Start {

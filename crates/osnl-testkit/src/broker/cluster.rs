@@ -4,35 +4,35 @@ use std::sync::Mutex;
 
 use tempfile::TempDir;
 
-use super::node::{Node, binary};
+use super::node::{BrokerNode, binary};
 use super::running::{await_server, launch_epmd, spawn_server};
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 
 /// A RabbitMQ cluster on 127.0.0.1, user `guest` with password `guest`; nodes are counted from 0. Ends when dropped,
 /// and also when the process that owns it is killed.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct RabbitCluster {
     // The order matters: servers end before epmd, and processes before their folder.
-    members: Vec<Member>,
-    _epmd: Group,
+    members: Vec<ClusterMember>,
+    _epmd: ChildGroup,
     _guard: Guard,
     _folder: TempDir,
 }
 
 #[derive(Debug)]
-struct Member {
-    node: Node,
+struct ClusterMember {
+    node: BrokerNode,
     running: Mutex<Option<NodeProcess>>,
 }
 
 /// The guard is called off last.
 #[derive(Debug)]
 struct NodeProcess {
-    server: Group,
+    server: ChildGroup,
     _guard: Guard,
 }
 
-impl Member {
+impl ClusterMember {
     /// Starts it, with whatever data it has.
     fn start(&self) {
         let server = spawn_server(&self.node);
@@ -48,7 +48,7 @@ impl Member {
     }
 }
 
-impl Cluster {
+impl RabbitCluster {
     /// Starts `nodes` nodes and joins them.
     ///
     /// # Panics
@@ -61,12 +61,13 @@ impl Cluster {
             std::fs::create_dir(&place).unwrap();
             place
         };
-        let first = Node::create(&place(0));
-        let others: Vec<Node> = (1..nodes).map(|n| first.sibling(&place(n))).collect();
+        let first = BrokerNode::create(&place(0));
+        let others: Vec<BrokerNode> = (1..nodes).map(|n| first.sibling(&place(n))).collect();
         let epmd = launch_epmd(&first).unwrap_or_else(|failure| panic!("{failure}"));
         let guard = Guard::over(&[epmd.id()], Some(folder.path()));
         let members = [first].into_iter().chain(others);
-        let members: Vec<Member> = members.map(|node| Member { node, running: Mutex::new(None) }).collect();
+        let members: Vec<ClusterMember> =
+            members.map(|node| ClusterMember { node, running: Mutex::new(None) }).collect();
         let cluster = Self { members, _epmd: epmd, _guard: guard, _folder: folder };
         std::thread::scope(|scope| {
             for member in &cluster.members {
@@ -163,7 +164,7 @@ impl Cluster {
         self.running()?.node.eval(&asked).ok()?.parse().ok()
     }
 
-    fn running(&self) -> Option<&Member> {
+    fn running(&self) -> Option<&ClusterMember> {
         self.members.iter().find(|member| {
             member.running.lock().unwrap().as_mut().is_some_and(|running| running.server.is_running())
         })

@@ -19,7 +19,7 @@ use crate::{BROKER_ROOT_VARIABLE, SCRIPTS, hex, ports};
 
 /// Everything one must know to run or to reach a node. Written to `node.json` in its folder.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct BrokerNode {
     pub(super) folder: PathBuf,
     pub(super) name: String,
     pub(super) cookie: String,
@@ -28,7 +28,7 @@ pub(super) struct Node {
     pub(super) epmd: u16,
 }
 
-impl Node {
+impl BrokerNode {
     /// A new identity with free ports; makes the folders and files that the node expects.
     pub(super) fn create(folder: &Path) -> Self {
         let [amqp, dist, epmd] = ports::three();
@@ -217,7 +217,7 @@ impl Node {
         }
     }
 
-    /// As [`Node::eval`], for an expression that `rabbit_json` can encode.
+    /// As [`BrokerNode::eval`], for an expression that `rabbit_json` can encode.
     ///
     /// # Panics
     /// When the node does not answer or raises.

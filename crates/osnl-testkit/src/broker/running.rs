@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::node::Node;
+use super::node::BrokerNode;
 use super::vhost::Vhost;
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
 const START: Duration = Duration::from_secs(90);
@@ -24,7 +24,7 @@ const TRIES: usize = 4;
 /// the process that owns it is killed.
 #[derive(Debug)]
 pub struct Broker {
-    pub(super) node: Arc<Node>,
+    pub(super) node: Arc<BrokerNode>,
     // The order matters: processes end before their folder goes.
     processes: Mutex<Option<Processes>>,
     folder: TempDir,
@@ -33,8 +33,8 @@ pub struct Broker {
 /// The order matters here too: the guard is called off last.
 #[derive(Debug)]
 struct Processes {
-    server: Group,
-    _epmd: Group,
+    server: ChildGroup,
+    _epmd: ChildGroup,
     _guard: Guard,
 }
 
@@ -48,7 +48,7 @@ impl Broker {
         let mut failures = String::new();
         for _ in 0..TRIES {
             let folder = tempfile::Builder::new().prefix("osnl-broker-").tempdir().unwrap();
-            let node = Arc::new(Node::create(folder.path()));
+            let node = Arc::new(BrokerNode::create(folder.path()));
             match launch(&node) {
                 Ok(processes) => return Self { node, processes: Mutex::new(Some(processes)), folder },
                 Err(failure) => failures.push_str(&failure),
@@ -183,7 +183,7 @@ impl Broker {
 }
 
 /// Starts epmd and the node and waits for AMQP.
-fn launch(node: &Arc<Node>) -> Result<Processes, String> {
+fn launch(node: &Arc<BrokerNode>) -> Result<Processes, String> {
     let mut epmd = launch_epmd(node)?;
     let server = spawn_server(node);
     let guard = Guard::over(&[server.id(), epmd.id()], Some(&node.folder));
@@ -195,10 +195,10 @@ fn launch(node: &Arc<Node>) -> Result<Processes, String> {
 }
 
 /// Starts the epmd that this node wants, and waits for its port.
-pub(super) fn launch_epmd(node: &Node) -> Result<Group, String> {
+pub(super) fn launch_epmd(node: &BrokerNode) -> Result<ChildGroup, String> {
     let mut epmd = node.program("epmd");
     epmd.args(["-port", &node.epmd.to_string(), "-address", "127.0.0.1"]);
-    let mut epmd = Group::spawn(epmd.stdin(Stdio::null()).stdout(output(node)).stderr(output(node)));
+    let mut epmd = ChildGroup::spawn(epmd.stdin(Stdio::null()).stdout(output(node)).stderr(output(node)));
     // A node that finds no epmd starts one by itself, which nobody would end.
     let listening = reached(START, &mut || !epmd.is_running() || connects(node.epmd));
     if !listening || !epmd.is_running() {
@@ -207,13 +207,13 @@ pub(super) fn launch_epmd(node: &Node) -> Result<Group, String> {
     Ok(epmd)
 }
 
-pub(super) fn spawn_server(node: &Node) -> Group {
+pub(super) fn spawn_server(node: &BrokerNode) -> ChildGroup {
     let mut server = node.script("rabbitmq-server");
-    Group::spawn(server.stdin(Stdio::null()).stdout(output(node)).stderr(output(node)))
+    ChildGroup::spawn(server.stdin(Stdio::null()).stdout(output(node)).stderr(output(node)))
 }
 
 /// Waits for AMQP.
-pub(super) fn await_server(node: &Node, mut server: Group) -> Result<Group, String> {
+pub(super) fn await_server(node: &BrokerNode, mut server: ChildGroup) -> Result<ChildGroup, String> {
     let started = Instant::now();
     let ready = reached(START, &mut || !server.is_running() || speaks_amqp(node.amqp));
     if ready && server.is_running() && node.eval("rabbit:await_startup(), <<>>").is_ok() {
@@ -222,7 +222,7 @@ pub(super) fn await_server(node: &Node, mut server: Group) -> Result<Group, Stri
     Err(format!("no AMQP on port {} after {:?}\n{}", node.amqp, started.elapsed(), log_of(node)))
 }
 
-fn output(node: &Node) -> File {
+fn output(node: &BrokerNode) -> File {
     File::options().create(true).append(true).open(node.folder.join("output")).unwrap()
 }
 
@@ -241,7 +241,7 @@ fn speaks_amqp(port: u16) -> bool {
 }
 
 /// The end of everything the node wrote.
-fn log_of(node: &Node) -> String {
+fn log_of(node: &BrokerNode) -> String {
     let mut text = std::fs::read_to_string(node.folder.join("output")).unwrap_or_default();
     let log = node.folder.join("log").join(format!("{}.log", node.name));
     text.push_str(&std::fs::read_to_string(log).unwrap_or_default());

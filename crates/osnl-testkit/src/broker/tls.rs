@@ -1,6 +1,6 @@
 //! TLS ports of a running node, each with a certificate of its own, and logins by client certificate.
 
-use super::node::{Node, binary};
+use super::node::{BrokerNode, binary};
 use super::{Broker, SharedBroker};
 use crate::{Authority, Certificate, ports};
 
@@ -53,7 +53,7 @@ impl Broker {
     }
 }
 
-fn open(node: &Node, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
+fn open(node: &BrokerNode, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
     let text = |path: &std::path::Path| format!("binary_to_list({})", binary(path.to_str().unwrap()));
     let mut options =
         format!("{{certfile, {}}}, {{keyfile, {}}}", text(certificate.file()), text(certificate.key_file()));

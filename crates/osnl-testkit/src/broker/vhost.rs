@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-use super::node::{Node, binary};
+use super::node::{BrokerNode, binary};
 
 /// A virtual host. One made by [`SharedBroker::vhost`](super::SharedBroker::vhost) is deleted when dropped, with
 /// its queues; connections to it are closed by the broker then.
 #[derive(Debug)]
 pub struct Vhost {
-    node: Arc<Node>,
+    node: Arc<BrokerNode>,
     name: String,
     owned: bool,
 }
 
 /// A queue as the broker sees it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Queue {
+pub struct DeclaredQueue {
     /// Its name.
     pub name: String,
     /// Whether it outlives a restart of the broker.
@@ -53,7 +53,7 @@ pub struct Exchange {
 
 /// A declared binding of a queue to an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Binding {
+pub struct DeclaredBinding {
     /// The exchange.
     pub exchange: String,
     /// The queue.
@@ -63,11 +63,11 @@ pub struct Binding {
 }
 
 impl Vhost {
-    pub(super) fn root(node: &Arc<Node>) -> Self {
+    pub(super) fn root(node: &Arc<BrokerNode>) -> Self {
         Self { node: Arc::clone(node), name: "/".to_owned(), owned: false }
     }
 
-    pub(super) fn create(node: &Arc<Node>, name: &str) -> Self {
+    pub(super) fn create(node: &Arc<BrokerNode>, name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let word: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -119,7 +119,7 @@ impl Vhost {
     /// All queues, by name.
     #[must_use]
     #[track_caller]
-    pub fn list_queues(&self) -> Vec<Queue> {
+    pub fn list_queues(&self) -> Vec<DeclaredQueue> {
         let rows = self.ask(
             "[#{name => element(4, proplists:get_value(name, I)), \
                 durable => proplists:get_value(durable, I), \
@@ -131,11 +131,11 @@ impl Vhost {
               || I <- rabbit_amqqueue:info_all(V, [name, durable, auto_delete, arguments, \
                                                    messages_ready, messages_unacknowledged, consumers])]",
         );
-        let mut queues: Vec<Queue> = rows
+        let mut queues: Vec<DeclaredQueue> = rows
             .as_array()
             .into_iter()
             .flatten()
-            .map(|row| Queue {
+            .map(|row| DeclaredQueue {
                 name: text(row, "name"),
                 durable: row["durable"] == true,
                 auto_delete: row["auto_delete"] == true,
@@ -181,16 +181,16 @@ impl Vhost {
     /// All bindings but those that every queue has to the default exchange, sorted.
     #[must_use]
     #[track_caller]
-    pub fn list_bindings(&self) -> Vec<Binding> {
+    pub fn list_bindings(&self) -> Vec<DeclaredBinding> {
         let rows = self.ask(
             "[#{exchange => element(4, element(2, B)), routing_key => element(3, B), \
                 queue => element(4, element(4, B))} || B <- rabbit_binding:list(V)]",
         );
-        let mut bindings: Vec<Binding> = rows
+        let mut bindings: Vec<DeclaredBinding> = rows
             .as_array()
             .into_iter()
             .flatten()
-            .map(|row| Binding {
+            .map(|row| DeclaredBinding {
                 exchange: text(row, "exchange"),
                 queue: text(row, "queue"),
                 routing_key: text(row, "routing_key"),
@@ -281,7 +281,7 @@ impl Vhost {
         self.url().replace("guest:guest", &format!("{user}:{password}"))
     }
 
-    /// [`Vhost::url`] by way of a [`Proxy`](crate::Proxy) or another port of 127.0.0.1.
+    /// [`Vhost::url`] by way of a [`FaultyProxy`](crate::FaultyProxy) or another port of 127.0.0.1.
     #[must_use]
     pub fn url_through(&self, port: u16) -> String {
         self.url().replace(&format!("127.0.0.1:{}/", self.node.amqp), &format!("127.0.0.1:{port}/"))

@@ -11,12 +11,12 @@ const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A session of chromedriver.
 #[derive(Debug)]
-pub(super) struct Driver {
+pub(super) struct ChromedriverSession {
     port: u16,
     session: String,
 }
 
-impl Driver {
+impl ChromedriverSession {
     /// Begins a session, which starts Chromium.
     pub(super) fn begin(port: u16, wanted: &Value) -> Result<Self, String> {
         let begun = exchange(port, "POST", "/session", wanted)?;

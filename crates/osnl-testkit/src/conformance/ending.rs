@@ -3,31 +3,33 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Rig;
-use super::session::{POOL, Session, depth_becomes, number, numbers, publish, within};
+use super::BrokerRig;
+use super::session::{ConsumerSession, POOL, depth_becomes, number, numbers, publish, within};
 
 /// The broker has not refused access: the next attempt may come at once.
-pub async fn a_closed_connection_ends_the_consumer_recoverably<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn a_closed_connection_ends_the_consumer_recoverably<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..1).await;
     session.take(1).await;
     rig.close_connections();
     let error = session.poll().await.expect_err("the connection is gone");
     assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
-    let mut next = Session::open(&rig, POOL).await;
+    let mut next = ConsumerSession::open(&rig, POOL).await;
     assert_eq!(numbers(&next.take(1).await), [0]);
 }
 
 /// At least once, and those that come again are marked; what was settled before does not.
-pub async fn after_each_of_many_lost_connections_every_unsettled_message_comes_again<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn after_each_of_many_lost_connections_every_unsettled_message_comes_again<R: BrokerRig>(
+    mut rig: R,
+) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..10).await;
     let mut open: BTreeSet<u32> = (0..10).collect();
     session.take(10).await;
     for round in 0..8 {
         rig.close_connections();
         while session.poll().await.is_ok() {}
-        session = Session::open(&rig, POOL).await;
+        session = ConsumerSession::open(&rig, POOL).await;
         let taken = session.take(open.len()).await;
         assert_eq!(numbers(&taken), open.iter().copied().collect::<Vec<_>>());
         assert!(taken.iter().all(|message| message.redelivered));
@@ -41,23 +43,23 @@ pub async fn after_each_of_many_lost_connections_every_unsettled_message_comes_a
 }
 
 /// Listening again makes the queue again.
-pub async fn a_deleted_queue_ends_the_consumer_recoverably<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn a_deleted_queue_ends_the_consumer_recoverably<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..1).await;
     session.take(1).await;
     rig.delete_queue(POOL);
     let error = session.poll().await.expect_err("the queue is gone");
     assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
     assert!(error.to_string().contains(POOL), "{error}");
-    let mut next = Session::open(&rig, POOL).await;
+    let mut next = ConsumerSession::open(&rig, POOL).await;
     assert!(next.consumer.subscription().created);
     publish(&mut rig, 1..2).await;
     assert_eq!(numbers(&next.take(1).await), [1]);
 }
 
 /// Also with a consumer that takes nothing, because its window is full or because it has no place for a message.
-pub async fn the_end_is_noticed_while_nothing_is_taken<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn the_end_is_noticed_while_nothing_is_taken<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..20).await;
     for taken in [10, 2, 0] {
         session.batch.set_limit(taken);
@@ -73,7 +75,7 @@ pub async fn the_end_is_noticed_while_nothing_is_taken<R: Rig>(mut rig: R) {
         let error = within(session.consumer.ended()).await;
         assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
         depth_becomes(&rig, POOL, 20, 0);
-        session = Session::open(&rig, POOL).await;
+        session = ConsumerSession::open(&rig, POOL).await;
     }
     rig.delete_queue(POOL);
     let error = within(session.consumer.ended()).await;

@@ -2,12 +2,12 @@
 
 use osnl_transport::QueueSeen;
 
-use super::Rig;
-use super::session::{POOL, PREFETCH, Session, depth_becomes, number, numbers, publish, within};
+use super::BrokerRig;
+use super::session::{ConsumerSession, POOL, PREFETCH, depth_becomes, number, numbers, publish, within};
 
 /// No more than the prefetch is handed over; each settlement makes room for one.
-pub async fn a_full_window_stops_deliveries_and_settling_resumes_them<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn a_full_window_stops_deliveries_and_settling_resumes_them<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..25).await;
     let mut first = session.take(usize::from(PREFETCH)).await;
     assert_eq!(numbers(&first), (0..10).collect::<Vec<_>>());
@@ -25,8 +25,8 @@ pub async fn a_full_window_stops_deliveries_and_settling_resumes_them<R: Rig>(mu
 }
 
 /// A message that waits for its target must not keep the others of its window with the broker.
-pub async fn what_is_finished_behind_a_parked_message_is_acknowledged<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn what_is_finished_behind_a_parked_message_is_acknowledged<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..30).await;
     let mut parked = Vec::new();
     let mut seen = 0;
@@ -51,8 +51,8 @@ pub async fn what_is_finished_behind_a_parked_message_is_acknowledged<R: Rig>(mu
 }
 
 /// A listener that drains gets nothing new and finishes what is open.
-pub async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..2).await;
     let messages = session.take(2).await;
     within(session.consumer.quiesce()).await.unwrap();
@@ -66,8 +66,8 @@ pub async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: Rig>(mut r
 }
 
 /// The question of the stall watchdog; the answer takes nothing and alters nothing.
-pub async fn what_waits_in_the_queue_is_known_without_taking_it<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn what_waits_in_the_queue_is_known_without_taking_it<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..13).await;
     let taken = session.take(usize::from(PREFETCH)).await;
     depth_becomes(&rig, POOL, 3, 10);

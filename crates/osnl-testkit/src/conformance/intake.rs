@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::Rig;
-use super::session::{POOL, PREFETCH, Session, depth_becomes, numbers, publish};
+use super::BrokerRig;
+use super::session::{ConsumerSession, POOL, PREFETCH, depth_becomes, numbers, publish};
 
 /// The first to come makes the queue and reports it; closing leaves it there for the next, which takes over in place.
-pub async fn a_subscription_opens_says_what_it_made_and_closes<R: Rig>(mut rig: R) {
-    let session = Session::open(&rig, POOL).await;
+pub async fn a_subscription_opens_says_what_it_made_and_closes<R: BrokerRig>(mut rig: R) {
+    let session = ConsumerSession::open(&rig, POOL).await;
     let found = session.consumer.subscription();
     assert!(found.created && !found.host.is_empty());
     assert_eq!((found.waiting, found.other_consumers), (0, 0));
@@ -19,7 +19,7 @@ pub async fn a_subscription_opens_says_what_it_made_and_closes<R: Rig>(mut rig: 
     assert_eq!(bound, [(POOL, "neutron", "notifications.info")]);
     let epoch = found.epoch;
     session.close().await;
-    let mut again = Session::open(&rig, POOL).await;
+    let mut again = ConsumerSession::open(&rig, POOL).await;
     let found = again.consumer.subscription();
     assert_eq!(
         (found.created, found.other_consumers),
@@ -33,17 +33,17 @@ pub async fn a_subscription_opens_says_what_it_made_and_closes<R: Rig>(mut rig: 
 }
 
 /// A queue outlives its consumer.
-pub async fn what_was_published_while_nobody_listened_waits<R: Rig>(mut rig: R) {
-    Session::open(&rig, POOL).await.close().await;
+pub async fn what_was_published_while_nobody_listened_waits<R: BrokerRig>(mut rig: R) {
+    ConsumerSession::open(&rig, POOL).await.close().await;
     publish(&mut rig, 0..3).await;
-    let mut session = Session::open(&rig, POOL).await;
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     assert_eq!(session.consumer.subscription().waiting, 3);
     assert_eq!(numbers(&session.take(3).await), [0, 1, 2]);
 }
 
 /// Over many polls and a moving window.
-pub async fn messages_come_in_the_order_of_their_publication<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn messages_come_in_the_order_of_their_publication<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..100).await;
     let mut seen = Vec::new();
     while seen.len() < 100 {
@@ -57,8 +57,8 @@ pub async fn messages_come_in_the_order_of_their_publication<R: Rig>(mut rig: R)
 }
 
 /// Messages that do not fit stay for the next poll.
-pub async fn a_poll_brings_what_is_ready_and_no_more_than_its_room<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn a_poll_brings_what_is_ready_and_no_more_than_its_room<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..u32::from(PREFETCH)).await;
     let mut seen = Vec::new();
     for room in [3, 1, 4, 2] {
@@ -79,8 +79,8 @@ pub async fn a_poll_brings_what_is_ready_and_no_more_than_its_room<R: Rig>(mut r
 }
 
 /// Dropped half-way, again and again, while messages are on their way.
-pub async fn a_poll_that_was_given_up_loses_nothing<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn a_poll_that_was_given_up_loses_nothing<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     for n in 0..10 {
         publish(&mut rig, n..n + 1).await;
         let mut taken = Vec::new();
@@ -98,14 +98,14 @@ pub async fn a_poll_that_was_given_up_loses_nothing<R: Rig>(mut rig: R) {
     assert!(session.is_silent().await);
     // The broker, too, has counted each once.
     session.close().await;
-    let mut session = Session::open(&rig, POOL).await;
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     assert_eq!(numbers(&session.take(10).await), (0..10).collect::<Vec<_>>());
 }
 
 /// Each pool is a queue of its own.
-pub async fn pools_have_a_copy_each<R: Rig>(mut rig: R) {
-    let mut one = Session::open(&rig, "one").await;
-    let mut two = Session::open(&rig, "two").await;
+pub async fn pools_have_a_copy_each<R: BrokerRig>(mut rig: R) {
+    let mut one = ConsumerSession::open(&rig, "one").await;
+    let mut two = ConsumerSession::open(&rig, "two").await;
     assert_eq!(two.consumer.subscription().other_consumers, 0);
     publish(&mut rig, 0..8).await;
     for (session, pool) in [(&mut one, "one"), (&mut two, "two")] {
@@ -120,9 +120,9 @@ pub async fn pools_have_a_copy_each<R: Rig>(mut rig: R) {
 }
 
 /// Between them each message comes once.
-pub async fn listeners_of_one_pool_share<R: Rig>(mut rig: R) {
-    let mut one = Session::open(&rig, POOL).await;
-    let mut two = Session::open(&rig, POOL).await;
+pub async fn listeners_of_one_pool_share<R: BrokerRig>(mut rig: R) {
+    let mut one = ConsumerSession::open(&rig, POOL).await;
+    let mut two = ConsumerSession::open(&rig, POOL).await;
     assert_eq!(two.consumer.subscription().other_consumers, 1);
     publish(&mut rig, 0..40).await;
     let mut shared = Vec::new();

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 
 use osnl_transport::Declare;
 
-use super::session::{POOL, Session, depth_becomes, neutron, options};
-use super::{Rig, Sample};
+use super::session::{ConsumerSession, POOL, depth_becomes, neutron, options};
+use super::{BrokerRig, SampleMessage};
 
 const MESSAGES: u16 = 500;
 const SIZE: usize = 100_000;
@@ -36,11 +36,11 @@ pub fn in_a_process_of_its_own(path: &str, test: impl FnOnce()) {
 }
 
 /// 50 MB of bodies, held all at once, and all of it settled in the end.
-pub async fn five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb<R: Rig>(mut rig: R) {
+pub async fn five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb<R: BrokerRig>(mut rig: R) {
     let wide = options(POOL, MESSAGES, Declare::Create);
-    let mut session = Session::open_with(&*rig.transport(), &neutron(), &wide).await;
+    let mut session = ConsumerSession::open_with(&*rig.transport(), &neutron(), &wide).await;
     for _ in 0..MESSAGES / 10 {
-        rig.publish((0..10).map(|_| Sample::new(vec![b'x'; SIZE])).collect()).await;
+        rig.publish((0..10).map(|_| SampleMessage::new(vec![b'x'; SIZE])).collect()).await;
     }
     let taken = session.take(usize::from(MESSAGES)).await;
     assert_eq!(taken.iter().map(|m| m.body.len()).sum::<usize>(), SIZE * usize::from(MESSAGES));

@@ -8,7 +8,7 @@ use osnl_transport::{
     Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Transport, TransportError, Window,
 };
 
-use super::{Depth, Rig, Sample};
+use super::{BrokerRig, SampleMessage, UnsettledMessages};
 
 /// Longer than any step takes.
 pub(super) const SOON: Duration = Duration::from_secs(45);
@@ -16,7 +16,7 @@ pub(super) const PREFETCH: u16 = 10;
 /// The pool, and with it the queue, of most behaviours.
 pub(super) const POOL: &str = "p";
 
-pub(super) struct Session {
+pub(super) struct ConsumerSession {
     pub(super) consumer: Box<dyn Consumer>,
     pub(super) window: Window,
     pub(super) batch: Batch,
@@ -37,8 +37,8 @@ pub(super) fn neutron() -> [(Target, Priority); 1] {
     [(Target::new("neutron", "notifications"), Priority::Info)]
 }
 
-impl Session {
-    pub(super) async fn open(rig: &impl Rig, pool: &str) -> Self {
+impl ConsumerSession {
+    pub(super) async fn open(rig: &impl BrokerRig, pool: &str) -> Self {
         Self::open_with(&*rig.transport(), &neutron(), &options(pool, PREFETCH, Declare::Create)).await
     }
 
@@ -94,8 +94,8 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.expect("it takes too long")
 }
 
-pub(super) async fn publish(rig: &mut impl Rig, numbers: std::ops::Range<u32>) {
-    rig.publish(Sample::numbers(numbers)).await;
+pub(super) async fn publish(rig: &mut impl BrokerRig, numbers: std::ops::Range<u32>) {
+    rig.publish(SampleMessage::numbers(numbers)).await;
 }
 
 pub(super) fn number(message: &IncomingMessage) -> u32 {
@@ -107,11 +107,11 @@ pub(super) fn numbers(messages: &[IncomingMessage]) -> Vec<u32> {
 }
 
 /// The broker hears of a settlement a moment after it was sent.
-pub(super) fn depth_becomes(rig: &impl Rig, queue: &str, ready: u64, unacknowledged: u64) {
+pub(super) fn depth_becomes(rig: &impl BrokerRig, queue: &str, ready: u64, unacknowledged: u64) {
     let seen = || match rig.depth(queue) {
-        Depth::Ready(found) => found == ready,
-        Depth::Apart(found, open) => (found, open) == (ready, unacknowledged),
-        Depth::Together(found) => found == ready + unacknowledged,
+        UnsettledMessages::Ready(found) => found == ready,
+        UnsettledMessages::Apart(found, open) => (found, open) == (ready, unacknowledged),
+        UnsettledMessages::Together(found) => found == ready + unacknowledged,
     };
     let what = format!("{ready} ready and {unacknowledged} unacknowledged in {queue}");
     tokio::task::block_in_place(|| crate::wait_until(SOON, &what, seen));

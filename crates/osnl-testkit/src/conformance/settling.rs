@@ -1,26 +1,26 @@
 //! A settled message is gone, another one comes again, and a dead connection settles nothing.
 
-use super::Rig;
-use super::session::{POOL, Session, depth_becomes, number, numbers, publish};
+use super::BrokerRig;
+use super::session::{ConsumerSession, POOL, depth_becomes, number, numbers, publish};
 
 /// Not to this consumer, and not to the next.
-pub async fn what_is_acknowledged_never_comes_again<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn what_is_acknowledged_never_comes_again<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..5).await;
     let taken = session.take(5).await;
     session.acknowledge(taken);
     session.flush().await;
     depth_becomes(&rig, POOL, 0, 0);
     session.close().await;
-    let mut next = Session::open(&rig, POOL).await;
+    let mut next = ConsumerSession::open(&rig, POOL).await;
     assert_eq!(next.consumer.subscription().waiting, 0);
     publish(&mut rig, 5..6).await;
     assert_eq!(numbers(&next.take(1).await), [5]);
 }
 
 /// Islands too: what was finished between unfinished ones does not come back with them.
-pub async fn what_is_unsettled_at_the_close_comes_again_in_order_and_marked<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn what_is_unsettled_at_the_close_comes_again_in_order_and_marked<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..6).await;
     let (done, _open): (Vec<_>, Vec<_>) =
         session.take(6).await.into_iter().partition(|message| [1, 3, 4].contains(&number(message)));
@@ -30,15 +30,15 @@ pub async fn what_is_unsettled_at_the_close_comes_again_in_order_and_marked<R: R
     session.close().await;
     depth_becomes(&rig, POOL, 3, 0);
     publish(&mut rig, 6..7).await;
-    let mut again = Session::open(&rig, POOL).await;
+    let mut again = ConsumerSession::open(&rig, POOL).await;
     let taken = again.take(4).await;
     assert_eq!(numbers(&taken), [0, 2, 5, 6]);
     assert_eq!(taken.iter().map(|m| m.redelivered).collect::<Vec<_>>(), [true, true, true, false]);
 }
 
 /// It goes to the consumers of the queue: here, to us again.
-pub async fn what_is_given_back_comes_again_marked<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn what_is_given_back_comes_again_marked<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..1).await;
     for _ in 0..3 {
         let taken = session.take(1).await;
@@ -55,8 +55,8 @@ pub async fn what_is_given_back_comes_again_marked<R: Rig>(mut rig: R) {
 }
 
 /// One acknowledgement for many must not cover one that goes back.
-pub async fn a_prefix_does_not_swallow_what_is_given_back<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn a_prefix_does_not_swallow_what_is_given_back<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..4).await;
     for message in session.take(4).await {
         match number(&message) {
@@ -71,13 +71,13 @@ pub async fn a_prefix_does_not_swallow_what_is_given_back<R: Rig>(mut rig: R) {
 }
 
 /// Its tag may be another message's on the new connection.
-pub async fn a_message_of_an_earlier_connection_cannot_be_settled<R: Rig>(mut rig: R) {
-    let mut session = Session::open(&rig, POOL).await;
+pub async fn a_message_of_an_earlier_connection_cannot_be_settled<R: BrokerRig>(mut rig: R) {
+    let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..2).await;
     let mut old = session.take(2).await;
     rig.close_connections();
     session.poll().await.expect_err("the connection is gone");
-    let mut next = Session::open(&rig, POOL).await;
+    let mut next = ConsumerSession::open(&rig, POOL).await;
     assert_eq!(numbers(&next.take(2).await), [0, 1]);
     let (one, other) = (old.remove(0), old.remove(0));
     assert!(next.window.acknowledge(one).is_err());

@@ -3,19 +3,19 @@
 use osnl_model::{Priority, Target};
 use osnl_transport::{Declare, ListenOptions, TransportError};
 
-use super::session::{POOL, PREFETCH, Session, neutron, options, publish, within};
-use super::{Rig, Sample};
+use super::session::{ConsumerSession, POOL, PREFETCH, neutron, options, publish, within};
+use super::{BrokerRig, SampleMessage};
 
-fn sample(exchange: &str, routing_key: &str) -> Sample {
-    Sample {
+fn sample(exchange: &str, routing_key: &str) -> SampleMessage {
+    SampleMessage {
         exchange: exchange.to_owned(),
         routing_key: routing_key.to_owned(),
-        ..Sample::new(format!("{exchange} {routing_key}"))
+        ..SampleMessage::new(format!("{exchange} {routing_key}"))
     }
 }
 
 /// Three services, two topics, several priorities; each message says where it came from.
-pub async fn many_targets_feed_one_pool<R: Rig>(mut rig: R) {
+pub async fn many_targets_feed_one_pool<R: BrokerRig>(mut rig: R) {
     let to = [
         (Target::new("neutron", "notifications"), Priority::Info),
         (Target::new("neutron", "notifications"), Priority::Error),
@@ -23,7 +23,7 @@ pub async fn many_targets_feed_one_pool<R: Rig>(mut rig: R) {
         (Target { exchange: None, topic: "notifications".to_owned() }, Priority::Audit),
     ];
     let mut session =
-        Session::open_with(&*rig.transport(), &to, &options(POOL, PREFETCH, Declare::Create)).await;
+        ConsumerSession::open_with(&*rig.transport(), &to, &options(POOL, PREFETCH, Declare::Create)).await;
     assert_eq!(session.consumer.subscription().queues(), [POOL]);
     let wanted = [
         ("neutron", "notifications.info"),
@@ -44,7 +44,7 @@ pub async fn many_targets_feed_one_pool<R: Rig>(mut rig: R) {
 }
 
 /// A transport passes on what the publisher wrote; what it means is decided later.
-pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: Rig>(mut rig: R) {
+pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: BrokerRig>(mut rig: R) {
     let long = "x".repeat(200);
     let to = [
         (Target::new("neutron", "notifications"), Priority::Other("urgent".to_owned())),
@@ -55,7 +55,7 @@ pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: Rig>(
         (Target::new("neutron", "any.*"), Priority::Info),
     ];
     let mut session =
-        Session::open_with(&*rig.transport(), &to, &options(POOL, PREFETCH, Declare::Create)).await;
+        ConsumerSession::open_with(&*rig.transport(), &to, &options(POOL, PREFETCH, Declare::Create)).await;
     let keys = [
         "notifications.urgent".to_owned(),
         "a.topic.with.dots.info".to_owned(),
@@ -70,7 +70,7 @@ pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: Rig>(
 
 /// The service alone makes its exchange. Until then listening to its own queues fails, as often as one likes, and leaves
 /// nothing.
-pub async fn a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make<R: Rig>(mut rig: R) {
+pub async fn a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make<R: BrokerRig>(mut rig: R) {
     let (transport, passive) = (rig.transport(), options(POOL, PREFETCH, Declare::Passive));
     let passive = ListenOptions { pool: None, ..passive };
     for _ in 0..2 {
@@ -82,15 +82,15 @@ pub async fn a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make<R: Rig
         assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
     }
     rig.make_exchange("neutron").await;
-    let mut session = Session::open_with(&*transport, &neutron(), &passive).await;
+    let mut session = ConsumerSession::open_with(&*transport, &neutron(), &passive).await;
     publish(&mut rig, 0..1).await;
     session.take(1).await;
 }
 
 /// A queue of ours is read before its exchange is there, and bound when it is.
-pub async fn a_queue_of_ours_is_read_before_its_exchange_is_there<R: Rig>(mut rig: R) {
+pub async fn a_queue_of_ours_is_read_before_its_exchange_is_there<R: BrokerRig>(mut rig: R) {
     let (transport, passive) = (rig.transport(), options(POOL, PREFETCH, Declare::Passive));
-    let mut session = Session::open_with(&*transport, &neutron(), &passive).await;
+    let mut session = ConsumerSession::open_with(&*transport, &neutron(), &passive).await;
     let unbound = session.consumer.subscription().unbound.clone();
     assert_eq!((unbound.len(), session.consumer.subscription().bindings.len()), (1, 0));
     let mut late = session.consumer.late_bindings();

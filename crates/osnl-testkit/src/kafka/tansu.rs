@@ -9,8 +9,8 @@
 //! | messages and offsets outlive the broker | no | yes |
 //! | users for SCRAM | no | yes |
 //!
-//! Neither keeps the note of a commit, has TLS, or makes topics by itself. The network before it is a [`Proxy`], so that
-//! connections are lost while the broker runs.
+//! Neither keeps the note of a commit, has TLS, or makes topics by itself. The network before it is a [`FaultyProxy`],
+//! so that connections are lost while the broker runs.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -22,9 +22,9 @@ use rdkafka::consumer::Consumer;
 use tempfile::TempDir;
 
 use super::{KafkaClient, KafkaCluster, KafkaLogin};
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
-use crate::{Fault, Proxy, TANSU_VARIABLE, ports};
+use crate::{FaultyProxy, NetworkFault, TANSU_VARIABLE, ports};
 
 /// The longest wait for it to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ pub enum TansuStorage {
 /// A broker. It is killed when dropped, and when this process ends.
 pub struct Tansu {
     client: KafkaClient,
-    proxy: Proxy,
+    proxy: FaultyProxy,
     port: u16,
     storage: TansuStorage,
     asks_for_logins: bool,
@@ -51,7 +51,7 @@ pub struct Tansu {
 
 /// The order matters: the guard is called off last.
 struct RunningTansu {
-    _group: Group,
+    _group: ChildGroup,
     _guard: Guard,
 }
 
@@ -69,12 +69,12 @@ impl KafkaCluster for Tansu {
     }
 
     fn stop(&self) {
-        self.proxy.set(Fault::Refuse);
+        self.proxy.set(NetworkFault::Refuse);
         self.proxy.cut();
     }
 
     fn start_again(&self) {
-        self.proxy.set(Fault::None);
+        self.proxy.set(NetworkFault::None);
     }
 }
 
@@ -86,7 +86,7 @@ impl Tansu {
     #[must_use]
     pub fn start(storage: TansuStorage) -> Self {
         let port = ports::free_port();
-        let proxy = Proxy::before(port);
+        let proxy = FaultyProxy::before(port);
         let folder = tempfile::Builder::new().prefix("osnl-tansu-").tempdir().unwrap();
         let client = KafkaClient::new(format!("127.0.0.1:{}", proxy.port()), storage == TansuStorage::Memory);
         let mut tansu = Self { client, proxy, port, storage, asks_for_logins: false, running: None, folder };
@@ -152,7 +152,7 @@ impl Tansu {
         if self.asks_for_logins {
             command.arg("--authentication");
         }
-        let group = Group::spawn(command.stdout(file.try_clone().unwrap()).stderr(file));
+        let group = ChildGroup::spawn(command.stdout(file.try_clone().unwrap()).stderr(file));
         let guard = Guard::over(&[group.id()], None);
         self.running = Some(RunningTansu { _group: group, _guard: guard });
         let port = self.port;

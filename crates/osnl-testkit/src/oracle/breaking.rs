@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::pause_until;
-use super::program::Daemon;
+use super::program::OracleDaemon;
 use super::publisher::Confirmations;
 use super::report::Break;
-use super::target::{SHARE, Target};
+use super::target::{OracleTarget, SHARE};
 use crate::{Broker, Reply};
 
 pub(super) struct Saboteur<'a> {
@@ -14,14 +14,14 @@ pub(super) struct Saboteur<'a> {
     pub(super) end: Instant,
     pub(super) seed: u64,
     pub(super) confirmed: &'a Confirmations,
-    pub(super) target: &'a Target,
+    pub(super) target: &'a OracleTarget,
     /// Some keys are refused for longer, so that there are dead letters.
     pub(super) refuses_some: bool,
 }
 
 impl Saboteur<'_> {
     /// `kill -9`, and started again at once or a little later. The `at`th of those that run.
-    pub(super) fn daemon(&self, at: usize, daemon: &Daemon) -> Vec<Break> {
+    pub(super) fn daemon(&self, at: usize, daemon: &OracleDaemon) -> Vec<Break> {
         let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(at as u64 * 1000));
         let mut breaks = Vec::new();
         while self.next(millis(&mut chance, 300, 4_000)) {

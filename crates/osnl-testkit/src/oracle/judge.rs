@@ -24,7 +24,7 @@ const DISCARDED: i64 = 6;
 
 /// A delivery as a journal has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct JournalRow {
     pub(super) event: u64,
     pub(super) delivery: i64,
     pub(super) state: i64,
@@ -32,7 +32,7 @@ pub(super) struct Row {
     pub(super) reason: String,
 }
 
-impl Row {
+impl JournalRow {
     /// Message id, delivery, state, queue, reason.
     pub(super) fn read(row: &Value) -> Self {
         let text = |at: usize| row[at].as_str().unwrap_or_default();
@@ -58,14 +58,14 @@ pub(super) struct Evidence {
     pub(super) confirmed: BTreeSet<u64>,
     pub(super) requests: Vec<TargetRequest>,
     /// The rows of each daemon; `None` of a program without a journal.
-    pub(super) journals: Option<Vec<Vec<Row>>>,
+    pub(super) journals: Option<Vec<Vec<JournalRow>>>,
     /// Deliveries of daemons that were dead and tried again.
     pub(super) retried: BTreeSet<(usize, i64)>,
 }
 
 /// Events that break a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct OracleVerdict {
     pub(super) missing: Vec<u64>,
     pub(super) out_of_order: Vec<u64>,
     pub(super) unrecorded: Vec<u64>,
@@ -77,7 +77,7 @@ pub(super) struct Verdict {
     pub(super) dead: usize,
 }
 
-impl Verdict {
+impl OracleVerdict {
     pub(super) fn of(evidence: &Evidence) -> Self {
         let mut verdict = Self { out_of_order: out_of_order(evidence), ..Self::default() };
         let effects = effects(&evidence.requests);
@@ -87,7 +87,8 @@ impl Verdict {
             verdict.missing = evidence.confirmed.difference(&events).copied().collect();
             return verdict;
         };
-        let rows: Vec<HashMap<u64, Vec<&Row>>> = journals.iter().map(|journal| by_event(journal)).collect();
+        let rows: Vec<HashMap<u64, Vec<&JournalRow>>> =
+            journals.iter().map(|journal| by_event(journal)).collect();
         let of = |event: u64| rows.iter().filter_map(move |rows| rows.get(&event)).flatten();
         for event in evidence.confirmed.difference(&events) {
             if of(*event).any(|row| row.has_ended_without_effect()) {
@@ -133,8 +134,8 @@ fn effects(requests: &[TargetRequest]) -> BTreeMap<(usize, u64), usize> {
     effects
 }
 
-fn by_event(journal: &[Row]) -> HashMap<u64, Vec<&Row>> {
-    let mut rows: HashMap<u64, Vec<&Row>> = HashMap::new();
+fn by_event(journal: &[JournalRow]) -> HashMap<u64, Vec<&JournalRow>> {
+    let mut rows: HashMap<u64, Vec<&JournalRow>> = HashMap::new();
     journal.iter().for_each(|row| rows.entry(row.event).or_default().push(row));
     rows
 }
@@ -197,10 +198,10 @@ mod tests {
     }
 
     /// `1:4` is event 1, delivered; `1:3q` of the queue q; `1:3!` without a reason.
-    fn journal(text: &str) -> Vec<Row> {
+    fn journal(text: &str) -> Vec<JournalRow> {
         let row = |(n, word): (usize, &str)| {
             let (event, rest) = word.split_once(':').unwrap();
-            Row {
+            JournalRow {
                 event: event.parse().unwrap(),
                 delivery: i64::try_from(n).unwrap(),
                 state: rest[..1].parse().unwrap(),
@@ -225,7 +226,7 @@ mod tests {
                     [].into()
                 },
             };
-            let verdict = Verdict::of(&evidence);
+            let verdict = OracleVerdict::of(&evidence);
             let found = [
                 ("missing", &verdict.missing),
                 ("order", &verdict.out_of_order),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::breaking::{Saboteur, millis};
-use super::program::{CommandResult, Daemon};
+use super::program::{OracleDaemon, ProgramResult};
 use super::{SOON, pause_until};
 use crate::wait::reached;
 
@@ -21,7 +21,7 @@ pub(super) struct Operations {
 }
 
 impl Operations {
-    fn note(&mut self, what: &'static str, said: &CommandResult) -> bool {
+    fn note(&mut self, what: &'static str, said: &ProgramResult) -> bool {
         let (accepted, refused) = self.count.entry(what).or_default();
         let is_accepted = said.status == Some(0);
         *(if is_accepted { accepted } else { refused }) += 1;
@@ -31,7 +31,7 @@ impl Operations {
 
 impl Saboteur<'_> {
     /// One thing after the other, until the end.
-    pub(super) fn operate(&self, daemons: &[Daemon]) -> Operations {
+    pub(super) fn operate(&self, daemons: &[OracleDaemon]) -> Operations {
         let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(3));
         let mut done = Operations::default();
         let mut renamed = Instant::now();
@@ -75,7 +75,7 @@ impl Saboteur<'_> {
 }
 
 /// Nothing is held, paused or guarded any more, and nothing becomes a dead letter.
-pub(super) fn make_whole(daemons: &[Daemon], done: &mut Operations) {
+pub(super) fn make_whole(daemons: &[OracleDaemon], done: &mut Operations) {
     for daemon in daemons {
         daemon.configure(daemon.settings().plain());
         reached(SOON, &mut || done.note("reload", &daemon.ask(&["reload"])));
@@ -84,17 +84,17 @@ pub(super) fn make_whole(daemons: &[Daemon], done: &mut Operations) {
     }
 }
 
-fn pause(daemon: &Daemon, done: &mut Operations) {
+fn pause(daemon: &OracleDaemon, done: &mut Operations) {
     done.note("pause", &daemon.ask(&["deliveries", "pause", "roles"]));
 }
 
-fn resume(daemon: &Daemon, done: &mut Operations) {
+fn resume(daemon: &OracleDaemon, done: &mut Operations) {
     reached(SOON, &mut || done.note("resume", &daemon.ask(&["deliveries", "resume", "roles"])));
 }
 
 /// Every daemon goes on with another queue, one after the other. None is killed before it has said yes; after that the
 /// kill may come at any moment.
-fn rename(daemons: &[Daemon], done: &mut Operations) {
+fn rename(daemons: &[OracleDaemon], done: &mut Operations) {
     for daemon in daemons {
         let _spared = daemon.spare();
         daemon.supervise();
@@ -110,7 +110,7 @@ fn rename(daemons: &[Daemon], done: &mut Operations) {
     }
 }
 
-fn retry(at: usize, daemon: &Daemon, chance: &mut fastrand::Rng, done: &mut Operations) {
+fn retry(at: usize, daemon: &OracleDaemon, chance: &mut fastrand::Rng, done: &mut Operations) {
     let dead = daemon.ask_json(&["deliveries", "list", "--state", "dead", "--limit", "100"]);
     let ids: Vec<String> = dead
         .iter()
@@ -132,7 +132,7 @@ fn retry(at: usize, daemon: &Daemon, chance: &mut fastrand::Rng, done: &mut Oper
 fn discard(
     states: &str,
     what: &'static str,
-    daemon: &Daemon,
+    daemon: &OracleDaemon,
     chance: &mut fastrand::Rng,
     done: &mut Operations,
 ) {

@@ -9,21 +9,21 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::SOON;
-use super::judge::Row;
-use super::settings::Settings;
-use crate::process::{Group, Guard};
+use super::judge::JournalRow;
+use super::settings::OracleSettings;
+use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
 /// The program that consumes the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Program {
+pub enum OracleProgram {
     /// This `osnl`, by `osnl run` with its journal.
     Osnl(PathBuf),
     /// k2hr3-osnl 1.0.8 with `requeue_on_error`. Its queue is transient, so its broker is left alone.
     Upstream,
 }
 
-impl Program {
+impl OracleProgram {
     pub(super) fn has_durable_queue(&self) -> bool {
         match self {
             Self::Osnl(_) => true,
@@ -35,15 +35,15 @@ impl Program {
 /// The status of a start that found the journal in use: a command had it.
 const UNAVAILABLE: i32 = 69;
 
-pub(super) struct Daemon {
+pub(super) struct OracleDaemon {
     /// `daemon` or `standby`.
     pub(super) name: &'static str,
-    program: Program,
+    program: OracleProgram,
     transport_url: String,
     api_url: String,
     home: TempDir,
-    running: Mutex<Option<(Group, Guard)>>,
-    settings: Mutex<Settings>,
+    running: Mutex<Option<(ChildGroup, Guard)>>,
+    settings: Mutex<OracleSettings>,
     /// Held by an operation that a kill must not meet.
     unkilled: Mutex<()>,
     /// Its ends that were not asked for.
@@ -52,18 +52,18 @@ pub(super) struct Daemon {
 
 /// The result of a command.
 #[derive(Debug)]
-pub(super) struct CommandResult {
+pub(super) struct ProgramResult {
     pub(super) status: Option<i32>,
     pub(super) out: String,
 }
 
-impl Daemon {
+impl OracleDaemon {
     /// The URLs are the broker's and the target's.
     pub(super) fn start(
         name: &'static str,
-        program: Program,
+        program: OracleProgram,
         [transport_url, api_url]: [&str; 2],
-        settings: Settings,
+        settings: OracleSettings,
     ) -> Self {
         let daemon = Self {
             name,
@@ -82,10 +82,10 @@ impl Daemon {
     }
 
     /// Writes its configuration; the file is replaced at once, so that no start reads half of it.
-    pub(super) fn configure(&self, settings: Settings) {
+    pub(super) fn configure(&self, settings: OracleSettings) {
         let text = match self.program {
-            Program::Osnl(_) => settings.text(self.home.path(), &self.transport_url, &self.api_url),
-            Program::Upstream => format!(
+            OracleProgram::Osnl(_) => settings.text(self.home.path(), &self.transport_url, &self.api_url),
+            OracleProgram::Upstream => format!(
                 "[oslo_messaging_notifications]\ntransport_url = {}\nallow_requeue = True\n\
                  [k2hr3]\napi_url = {}\nrequeue_on_error = True\ntimeout_seconds = 1\n\
                  retry_interval_seconds = 1\n",
@@ -98,22 +98,22 @@ impl Daemon {
         *self.settings.lock().unwrap() = settings;
     }
 
-    pub(super) fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> OracleSettings {
         self.settings.lock().unwrap().clone()
     }
 
     /// Runs a command of `osnl` against it, or against its file while it is down.
-    pub(super) fn ask(&self, words: &[&str]) -> CommandResult {
-        let Program::Osnl(path) = &self.program else { panic!("{:?} takes no commands", self.program) };
+    pub(super) fn ask(&self, words: &[&str]) -> ProgramResult {
+        let OracleProgram::Osnl(path) = &self.program else { panic!("{:?} takes no commands", self.program) };
         let mut command = Command::new(path);
         command.env_clear().args(words).args(["-c", "a.conf"]);
         command.env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
         let output = command.output().unwrap();
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        CommandResult { status: output.status.code(), out: text(&output.stdout) + &text(&output.stderr) }
+        ProgramResult { status: output.status.code(), out: text(&output.stdout) + &text(&output.stderr) }
     }
 
-    /// As [`Daemon::ask`], for what prints JSON.
+    /// As [`OracleDaemon::ask`], for what prints JSON.
     pub(super) fn ask_json(&self, words: &[&str]) -> Option<Value> {
         serde_json::from_str(&self.ask(&[words, &["--format", "json"]].concat()).out).ok()
     }
@@ -132,12 +132,12 @@ impl Daemon {
 
     fn command(&self) -> Command {
         match &self.program {
-            Program::Osnl(path) => {
+            OracleProgram::Osnl(path) => {
                 let mut command = Command::new(path);
                 command.env_clear().arg("run");
                 command
             }
-            Program::Upstream => crate::peer::python_program("k2hr3-osnl"),
+            OracleProgram::Upstream => crate::peer::python_program("k2hr3-osnl"),
         }
     }
 
@@ -149,7 +149,7 @@ impl Daemon {
         let mut command = self.command();
         command.args(["-c", "a.conf"]).env("HOME", self.home.path()).current_dir(self.home.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log());
-        let group = Group::spawn(&mut command);
+        let group = ChildGroup::spawn(&mut command);
         let guard = Guard::over(&[group.id()], None);
         *self.running.lock().unwrap() = Some((group, guard));
     }
@@ -177,7 +177,7 @@ impl Daemon {
         self.start_again();
     }
 
-    fn note_end(&self, group: &mut Group) {
+    fn note_end(&self, group: &mut ChildGroup) {
         let Ok(status) = group.child().wait() else { return };
         if status.code() != Some(UNAVAILABLE) {
             self.ended.lock().unwrap().push(format!("the {} ended by itself: {status}", self.name));
@@ -201,7 +201,7 @@ impl Daemon {
 
     /// Returns the rows of the journal, read by Python's SQLite: not by the program that is under test; and the
     /// problem with the file itself, its counts included.
-    pub(super) fn journal(&self) -> (Vec<Row>, Option<String>) {
+    pub(super) fn journal(&self) -> (Vec<JournalRow>, Option<String>) {
         let script = "import json, sqlite3, sys\n\
             database = sqlite3.connect(sys.stdin.read())\n\
             select = lambda text: database.execute(text).fetchall()\n\
@@ -228,6 +228,6 @@ impl Daemon {
         } else {
             None
         };
-        (lines.map(|row| Row::read(&row)).collect(), wrong)
+        (lines.map(|row| JournalRow::read(&row)).collect(), wrong)
     }
 }

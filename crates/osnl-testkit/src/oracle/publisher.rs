@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::{Plan, SOON};
-use crate::process::{Group, Guard};
+use super::{OraclePlan, SOON};
+use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
 const SCRIPT: &str = include_str!("../../python/oracle_publisher.py");
@@ -15,19 +15,19 @@ const SCRIPT: &str = include_str!("../../python/oracle_publisher.py");
 type Numbers = Vec<(u64, Instant)>;
 
 pub(super) struct Confirmations {
-    process: Mutex<Group>,
+    process: Mutex<ChildGroup>,
     numbers: Arc<Mutex<Numbers>>,
     reader: JoinHandle<()>,
     _guard: Guard,
 }
 
 impl Confirmations {
-    pub(super) fn start(port: u16, vhost: &str, plan: &Plan) -> Self {
+    pub(super) fn start(port: u16, vhost: &str, plan: &OraclePlan) -> Self {
         let mut command = crate::peer::python_program("python");
         command.args(["-c", SCRIPT, &port.to_string(), vhost]);
         command
             .args([u64::from(plan.rate), u64::from(plan.keys), plan.seed].map(|number| number.to_string()));
-        let mut process = Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let mut process = ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let guard = Guard::over(&[process.id()], None);
         let lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
         let numbers: Arc<Mutex<Numbers>> = Arc::default();

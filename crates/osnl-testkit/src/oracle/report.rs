@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::judge::{Evidence, Verdict};
+use super::judge::{Evidence, OracleVerdict};
 use super::target::TargetRequest;
 
 /// The number of faults that are named of each kind.
@@ -45,7 +45,7 @@ pub struct Recovery {
 
 /// The result of a run.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct OracleReport {
     /// The source of everything random.
     pub seed: u64,
     /// The time of publishing.
@@ -82,9 +82,9 @@ pub struct Report {
     log: String,
 }
 
-impl Report {
+impl OracleReport {
     pub(super) fn of(seed: u64, evidence: &Evidence, mut seen: Observations) -> Self {
-        let verdict = Verdict::of(evidence);
+        let verdict = OracleVerdict::of(evidence);
         let foreign = evidence.requests.iter().filter(|asked| asked.event == u64::MAX).count();
         if foreign > 0 {
             seen.wrong.push(format!("{foreign} requests that are about none of the events"));
@@ -157,7 +157,7 @@ fn recoveries(breaks: &[Break], requests: &[TargetRequest]) -> BTreeMap<&'static
     summed.collect()
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for OracleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,

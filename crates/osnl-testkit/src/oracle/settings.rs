@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The settings that change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Settings {
+pub(super) struct OracleSettings {
     /// Which of the queues `k2hr3_osnl`, `k2hr3_osnl_1`, … is read.
     pub(super) pool: u32,
     prefetch: u32,
@@ -18,7 +18,7 @@ pub(super) struct Settings {
     max_pending: u32,
 }
 
-impl Default for Settings {
+impl Default for OracleSettings {
     /// A refused request is repeated without end: what is dead after six attempts has no effect.
     fn default() -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl OracleSettings {
     /// With a bound that a pause of a second or a guard reaches, so that the broker keeps the rest.
     pub(super) fn bounded() -> Self {
         Self { max_pending: 150, ..Self::default() }

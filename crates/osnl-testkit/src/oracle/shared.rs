@@ -27,16 +27,16 @@ use std::time::{Duration, Instant};
 pub use report::SharedReport;
 use serde_json::Value;
 
-use self::faults::{Kind, Saboteur};
-use self::judge::{Evidence, Row, Verdict};
-use self::member::{Addresses, Member, Programs};
+use self::faults::{FaultKind, SharedSaboteur};
+use self::judge::{DatabaseRow, SharedEvidence, SharedVerdict};
+use self::member::{MemberAddresses, OracleMember, Programs};
 use self::operator::Operator;
 use self::publisher::PublisherThread;
-use self::servers::Servers;
-use self::target::Target;
+use self::servers::OracleServers;
+use self::target::SharedTarget;
 use super::{SOON, pause_until};
 use crate::wait::reached;
-use crate::{Broker, Postgres, Queue, Vhost, wait_until};
+use crate::{Broker, DeclaredQueue, Postgres, Vhost, wait_until};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 /// An exchange for each queue.
@@ -110,16 +110,16 @@ impl SharedPlan {
     pub fn run(&self) -> SharedReport {
         let _ = fs::remove_dir_all(&self.logs);
         fs::create_dir_all(&self.logs).unwrap();
-        let (broker, servers) = (Arc::new(Broker::start()), Servers::start());
+        let (broker, servers) = (Arc::new(Broker::start()), OracleServers::start());
         let vhost = broker.vhost("shared-oracle");
         let _ = servers.primary().database();
         publisher::prepare(&vhost.url());
         let untried = self.untried(&servers);
-        let target = Target::start(NAMES.len());
+        let target = SharedTarget::start(NAMES.len());
         let members = self.members(&broker, &servers, &vhost, &target);
         wait_until(SOON, "all daemons to consume all queues", || is_consumed(&own_queues(&vhost)));
 
-        let mut saboteur = Saboteur::new(
+        let mut saboteur = SharedSaboteur::new(
             members,
             servers,
             (broker.clone(), untried.iter().map(|(kind, _)| *kind).collect()),
@@ -143,7 +143,7 @@ impl SharedPlan {
         }
         let windows = std::mem::take(&mut saboteur.windows);
         let most_calls = rate::most_in_a_window(&target.limited(), &saboteur.delays);
-        let Saboteur { mut members, servers, counts, mut wrong, story, .. } = saboteur;
+        let SharedSaboteur { mut members, servers, counts, mut wrong, story, .. } = saboteur;
         let server = servers.primary();
         if drained.is_none() {
             wrong.push(format!(
@@ -153,11 +153,12 @@ impl SharedPlan {
             ));
         }
         wrong.extend(stop(&mut members));
-        let rows: Vec<Row> = server.rows(DATABASE, Row::SQL).lines().filter_map(Row::read).collect();
+        let rows: Vec<DatabaseRow> =
+            server.rows(DATABASE, DatabaseRow::SQL).lines().filter_map(DatabaseRow::read).collect();
         wrong.extend(tables(server).into_iter().chain(verified(&self.osnl, members[0].home())));
         wrong.extend(done.wrong);
         let buried = members.iter().flat_map(|member| buried(&member.buried())).collect();
-        let evidence = Evidence { published, effects: target.effects(), rows, windows, buried };
+        let evidence = SharedEvidence { published, effects: target.effects(), rows, windows, buried };
         let requests = target.counts();
         if requests.foreign > 0 {
             wrong.push(format!("{} requests about no event", requests.foreign));
@@ -166,7 +167,7 @@ impl SharedPlan {
         let output: Vec<(String, String)> =
             members.iter().map(|member| (member.name.clone(), member.output())).collect();
         wrong.extend(panics(&output));
-        let verdict = Verdict::of(&evidence);
+        let verdict = SharedVerdict::of(&evidence);
         wrong.extend(beyond(&verdict, most_calls));
         SharedReport {
             most_calls,
@@ -188,33 +189,40 @@ impl SharedPlan {
         }
     }
 
-    fn members(&self, broker: &Broker, servers: &Servers, vhost: &Vhost, target: &Target) -> Vec<Member> {
-        let addresses = Addresses {
+    fn members(
+        &self,
+        broker: &Broker,
+        servers: &OracleServers,
+        vhost: &Vhost,
+        target: &SharedTarget,
+    ) -> Vec<OracleMember> {
+        let addresses = MemberAddresses {
             databases: servers.ports(),
             broker: broker.port(),
             transport_url: &|port| vhost.url_through(port),
         };
         let programs =
             Programs { osnl: self.osnl.clone(), other: self.other.clone(), faketime: self.faketime.clone() };
-        let start = |named| Member::start(named, &programs, &self.logs, &addresses, target);
+        let start = |named| OracleMember::start(named, &programs, &self.logs, &addresses, target);
         NAMES.into_iter().enumerate().map(start).collect()
     }
 
     /// Returns the faults for which something is missing, and what.
-    fn untried(&self, servers: &Servers) -> Vec<(Kind, String)> {
+    fn untried(&self, servers: &OracleServers) -> Vec<(FaultKind, String)> {
         let mut untried = Vec::new();
         if self.other.is_none() {
             untried.push((
-                Kind::ChangeVersion,
+                FaultKind::ChangeVersion,
                 "a daemon of another version: name one by --other PATH".to_owned(),
             ));
         }
         if self.faketime.is_none() {
-            untried.push((Kind::ClockSet, "the clock of a daemon set: faketime is not there".to_owned()));
+            untried
+                .push((FaultKind::ClockSet, "the clock of a daemon set: faketime is not there".to_owned()));
         }
         if let Some(why) = &servers.without_disks {
             untried.push((
-                Kind::DatabaseFull,
+                FaultKind::DatabaseFull,
                 format!("disk of the database full: none can be mounted ({why})"),
             ));
         }
@@ -222,7 +230,7 @@ impl SharedPlan {
     }
 
     /// Writes what a reader of the logs needs besides.
-    fn write(&self, evidence: &Evidence, story: &[String], began: Instant) {
+    fn write(&self, evidence: &SharedEvidence, story: &[String], began: Instant) {
         let write = |name: &str, text: String| fs::write(self.logs.join(name), text).unwrap();
         write("story.txt", story.join("\n"));
         let mut effects = String::new();
@@ -243,22 +251,23 @@ impl SharedPlan {
 }
 
 /// Returns the daemons' queues; the Notifier has one of its own.
-fn own_queues(vhost: &Vhost) -> Vec<Queue> {
+fn own_queues(vhost: &Vhost) -> Vec<DeclaredQueue> {
     vhost.list_queues().into_iter().filter(|queue| queue.name.starts_with("osnl-")).collect()
 }
 
 /// Whether each queue has all consumers; a stream has one.
-fn is_consumed(queues: &[Queue]) -> bool {
-    let all = |queue: &Queue| queue.consumers == if is_stream(queue) { 1 } else { NAMES.len() as u64 };
+fn is_consumed(queues: &[DeclaredQueue]) -> bool {
+    let all =
+        |queue: &DeclaredQueue| queue.consumers == if is_stream(queue) { 1 } else { NAMES.len() as u64 };
     queues.len() == QUEUES.len() && queues.iter().all(all)
 }
 
-fn is_stream(queue: &Queue) -> bool {
+fn is_stream(queue: &DeclaredQueue) -> bool {
     queue.arguments["x-queue-type"] == "stream"
 }
 
 /// Waits until nothing is open, in the journal and at the broker, twice in a row; not longer than `limit` without an effect.
-fn drain(saboteur: &mut Saboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<Duration> {
+fn drain(saboteur: &mut SharedSaboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<Duration> {
     let began = Instant::now();
     let (mut empty, mut last) = (0, (0, began));
     while last.1.elapsed() < limit && began.elapsed() < LONGEST_DRAIN {
@@ -269,7 +278,7 @@ fn drain(saboteur: &mut Saboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<
         }
         let queues = own_queues(vhost);
         let server = saboteur.servers.primary();
-        let is_read = |queue: &Queue| match is_stream(queue) {
+        let is_read = |queue: &DeclaredQueue| match is_stream(queue) {
             true => server.rows(DATABASE, POSITION) == queue.ready.to_string(),
             false => (queue.ready, queue.unacked) == (0, 0),
         };
@@ -284,7 +293,7 @@ fn drain(saboteur: &mut Saboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<
 }
 
 /// Ends the daemons in good order; returns what is wrong about it.
-fn stop(members: &mut [Member]) -> Vec<String> {
+fn stop(members: &mut [OracleMember]) -> Vec<String> {
     members.iter().for_each(|member| member.signal("TERM"));
     let mut wrong = Vec::new();
     for member in members {
@@ -335,7 +344,7 @@ fn buried(lines: &str) -> Vec<u64> {
 }
 
 /// Returns what is more than permitted.
-fn beyond(verdict: &Verdict, most_calls: usize) -> Vec<String> {
+fn beyond(verdict: &SharedVerdict, most_calls: usize) -> Vec<String> {
     let late = verdict.most_late;
     let late = (late > MOST_LATE).then(|| {
         format!("{late} late effects by one fault of a daemon: at most {MOST_LATE} may be under way")

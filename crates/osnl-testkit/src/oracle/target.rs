@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::{Reply, Request, Sink};
+use crate::{Reply, Sink, SinkRequest};
 
 /// One in so many keys is refused where some are.
 pub(super) const SHARE: u64 = 8;
@@ -22,7 +22,7 @@ pub(super) struct TargetRequest {
 }
 
 #[derive(Default)]
-struct State {
+struct OracleTargetState {
     fault: Option<Reply>,
     /// The answer about some keys.
     refused: Option<(u64, Reply)>,
@@ -31,15 +31,15 @@ struct State {
     faults: BTreeMap<String, u64>,
 }
 
-pub(super) struct Target {
+pub(super) struct OracleTarget {
     /// One for each daemon, which is known by it.
     sinks: Vec<Sink>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<OracleTargetState>>,
 }
 
-impl Target {
+impl OracleTarget {
     pub(super) fn start(daemons: usize) -> Self {
-        let state: Arc<Mutex<State>> = Arc::default();
+        let state: Arc<Mutex<OracleTargetState>> = Arc::default();
         let sink = |daemon: usize| {
             let (sink, state) = (Sink::start(), state.clone());
             sink.reply_when(move |request| Some(state.lock().unwrap().answer(daemon, request)));
@@ -90,8 +90,8 @@ impl Target {
     }
 }
 
-impl State {
-    fn answer(&mut self, daemon: usize, request: &Request) -> Reply {
+impl OracleTargetState {
+    fn answer(&mut self, daemon: usize, request: &SinkRequest) -> Reply {
         let (key, event) = numbers(&request.target).unwrap_or((u64::MAX, u64::MAX));
         let refused = self.refused.as_ref().filter(|(share, _)| key % SHARE == *share);
         let refused = refused.map(|(_, reply)| reply.clone());

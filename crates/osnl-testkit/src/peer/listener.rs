@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
 const SCRIPT: &str = include_str!("../../python/listener.py");
@@ -21,7 +21,7 @@ pub struct OsloListener {
     received: Arc<Mutex<Vec<Value>>>,
     _input: ChildStdin,
     reader: Option<JoinHandle<()>>,
-    process: Group,
+    process: ChildGroup,
     _guard: Guard,
 }
 
@@ -36,7 +36,7 @@ impl OsloListener {
         let options = json!({"targets": targets, "pool": pool, "durable": durable});
         let mut command = super::python_program("python");
         command.args(["-c", SCRIPT, url, &options.to_string()]);
-        let mut process = Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let mut process = ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let guard = Guard::over(&[process.id()], None);
         let input = process.child().stdin.take().unwrap();
         let lines = BufReader::new(process.child().stdout.take().unwrap()).lines();

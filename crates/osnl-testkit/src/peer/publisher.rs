@@ -6,13 +6,13 @@ use std::process::{ChildStdin, ChildStdout, Stdio};
 use serde_json::{Value, json};
 
 use crate::hex;
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 
 const SCRIPT: &str = include_str!("../../python/peer.py");
 
 /// The way in which the publisher declares exchange and queue.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
+pub struct PublisherOptions {
     /// `amqp_durable_queues`: exchanges and queues of the Notifier are durable.
     pub durable: bool,
 }
@@ -55,7 +55,7 @@ impl Default for Notice {
 
 /// Bytes to publish as they are.
 #[derive(Debug, Clone)]
-pub struct Raw {
+pub struct RawMessage {
     /// The exchange; empty for the default one, which routes to the queue named by the routing key.
     pub exchange: String,
     /// The routing key.
@@ -72,7 +72,7 @@ pub struct Raw {
     pub durable: bool,
 }
 
-impl Default for Raw {
+impl Default for RawMessage {
     fn default() -> Self {
         Self {
             exchange: "neutron".to_owned(),
@@ -137,23 +137,23 @@ pub struct TakenMessage {
 
 /// A long-lived Python process with the real oslo.messaging. Ends when dropped.
 #[derive(Debug)]
-pub struct Publisher {
+pub struct OsloPublisher {
     requests: ChildStdin,
     replies: BufReader<ChildStdout>,
-    _process: Group,
+    _process: ChildGroup,
     _guard: Guard,
 }
 
-impl Publisher {
+impl OsloPublisher {
     /// Starts the process; it connects to the broker at `url` (`rabbit://…`) with the first request.
     ///
     /// # Panics
     /// When the tests were not started by `cargo xtask test`.
     #[must_use]
-    pub fn start(url: &str, options: Options) -> Self {
+    pub fn start(url: &str, options: PublisherOptions) -> Self {
         let mut command = super::python_program("python");
         command.args(["-c", SCRIPT, url, if options.durable { "true" } else { "false" }]);
-        let mut process = Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let mut process = ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let guard = Guard::over(&[process.id()], None);
         let requests = process.child().stdin.take().unwrap();
         let replies = BufReader::new(process.child().stdout.take().unwrap());
@@ -186,7 +186,7 @@ impl Publisher {
         }
     }
 
-    /// As [`Publisher::notify`], for a broker that may be down.
+    /// As [`OsloPublisher::notify`], for a broker that may be down.
     ///
     /// # Errors
     /// The reason for which it is not confirmed; it may be published all the same.
@@ -208,15 +208,15 @@ impl Publisher {
     /// # Panics
     /// When it could not be published.
     #[track_caller]
-    pub fn raw(&mut self, raw: &Raw) {
+    pub fn raw(&mut self, raw: &RawMessage) {
         self.try_raw(raw).unwrap_or_else(|error| panic!("not published: {error}"));
     }
 
-    /// As [`Publisher::raw`], for a broker that may be down.
+    /// As [`OsloPublisher::raw`], for a broker that may be down.
     ///
     /// # Errors
     /// The reason for which it is not confirmed; it may be published all the same.
-    pub fn try_raw(&mut self, raw: &Raw) -> Result<(), String> {
+    pub fn try_raw(&mut self, raw: &RawMessage) -> Result<(), String> {
         self.send(&json!({
             "op": "raw", "exchange": raw.exchange, "routing_key": raw.routing_key, "body": hex::encode(&raw.body),
             "properties": raw.properties, "headers": raw.headers, "declare": raw.declare, "durable": raw.durable,

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
 /// A running `k2hr3-osnl -c FILE`. Killed when dropped.
 #[derive(Debug)]
 pub struct Upstream {
-    process: Group,
+    process: ChildGroup,
     stderr: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
     _guard: Guard,
@@ -34,7 +34,7 @@ impl Upstream {
         let mut command = super::python_program("k2hr3-osnl");
         command.arg("-c").arg(configuration).env("HOME", home.path()).current_dir(home.path());
         let mut process =
-            Group::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
+            ChildGroup::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
         let guard = Guard::over(&[process.id()], None);
         let stderr = Arc::new(Mutex::new(String::new()));
         let lines = BufReader::new(process.child().stderr.take().unwrap()).lines();

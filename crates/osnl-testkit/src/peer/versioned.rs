@@ -7,7 +7,7 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::fixture;
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 
 const SCRIPT: &str = include_str!("../../python/versioned.py");
 
@@ -35,7 +35,7 @@ pub struct ReceivedObject {
 pub struct VersionedPeer {
     requests: ChildStdin,
     replies: BufReader<ChildStdout>,
-    _process: Group,
+    _process: ChildGroup,
     _guard: Guard,
 }
 
@@ -57,7 +57,7 @@ impl VersionedPeer {
 
     fn run(mut command: Command, url: &str) -> Self {
         command.args(["-c", SCRIPT, url]).arg(fixture::path("emission/catalog/ironic.json"));
-        let mut process = Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let mut process = ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let guard = Guard::over(&[process.id()], None);
         let requests = process.child().stdin.take().unwrap();
         let replies = BufReader::new(process.child().stdout.take().unwrap());

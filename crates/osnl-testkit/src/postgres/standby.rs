@@ -52,7 +52,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Fault, Proxy, ports};
+    use crate::{FaultyProxy, NetworkFault, ports};
 
     #[test]
     fn a_promoted_standby_has_what_was_committed_and_can_have_a_standby() {
@@ -78,10 +78,10 @@ mod tests {
         let primary = Postgres::start(true);
         let _ = primary.database();
         primary.sql("test0", "CREATE TABLE t (x int)");
-        let link = Proxy::before(primary.port());
+        let link = FaultyProxy::before(primary.port());
         let _standby = primary.standby(ports::free_port(), link.port());
         primary.wait_for_standby();
-        link.set(Fault::Delay(Duration::from_millis(300)));
+        link.set(NetworkFault::Delay(Duration::from_millis(300)));
         let began = std::time::Instant::now();
         primary.sql("test0", "INSERT INTO t VALUES (1)");
         // There and back.

@@ -2,7 +2,7 @@
 
 /// The bytes of a frame that is not whole yet.
 #[derive(Default)]
-pub(super) struct Frames {
+pub(super) struct PartialFrame {
     rest: Vec<u8>,
 }
 
@@ -13,7 +13,7 @@ const METHOD: u8 = 1;
 /// Class `basic` (60), method `deliver` (60).
 const DELIVER: [u8; 4] = [0, 60, 0, 60];
 
-impl Frames {
+impl PartialFrame {
     /// The whole frames of what has come so far; with `withhold` without messages.
     pub(super) fn pass(&mut self, bytes: &[u8], withhold: bool) -> Vec<u8> {
         self.rest.extend_from_slice(bytes);

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::frames::Frames;
-use super::{Fault, Inner};
+use super::frames::PartialFrame;
+use super::{NetworkFault, SharedProxy};
 
 /// Kind, length, text.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
 /// Both ends of a connection.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(super) struct RelayPair {
     client: TcpStream,
     server: TcpStream,
     cut: AtomicBool,
@@ -22,17 +22,17 @@ pub(super) struct Pair {
     left: AtomicU64,
 }
 
-impl Pair {
+impl RelayPair {
     /// Takes note of a new fault.
-    pub(super) fn allow(&self, fault: Fault) {
+    pub(super) fn allow(&self, fault: NetworkFault) {
         let left = match fault {
-            Fault::CutAfter(bytes) => bytes,
-            Fault::None
-            | Fault::Stall
-            | Fault::Delay(_)
-            | Fault::LoseCommit
-            | Fault::Refuse
-            | Fault::NoDeliveries => u64::MAX,
+            NetworkFault::CutAfter(bytes) => bytes,
+            NetworkFault::None
+            | NetworkFault::Stall
+            | NetworkFault::Delay(_)
+            | NetworkFault::LoseCommit
+            | NetworkFault::Refuse
+            | NetworkFault::NoDeliveries => u64::MAX,
         };
         self.left.store(left, Ordering::SeqCst);
     }
@@ -55,9 +55,10 @@ impl Pair {
     }
 }
 
-pub(super) fn start(shared: &Arc<Inner>, client: TcpStream, server: TcpStream) {
+pub(super) fn start(shared: &Arc<SharedProxy>, client: TcpStream, server: TcpStream) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let pair = Arc::new(Pair { client, server, cut: AtomicBool::new(false), left: AtomicU64::new(u64::MAX) });
+    let pair =
+        Arc::new(RelayPair { client, server, cut: AtomicBool::new(false), left: AtomicU64::new(u64::MAX) });
     {
         let mut state = shared.state.lock().unwrap();
         pair.allow(state.fault);
@@ -80,12 +81,12 @@ pub(super) fn start(shared: &Arc<Inner>, client: TcpStream, server: TcpStream) {
     }
 }
 
-fn copy(shared: &Inner, pair: &Pair, from_server: bool) {
+fn copy(shared: &SharedProxy, pair: &RelayPair, from_server: bool) {
     let (mut from, mut to) =
         if from_server { (&pair.server, &pair.client) } else { (&pair.client, &pair.server) };
     let mut buffer = vec![0; 64 * 1024];
-    let withholds = |shared: &Inner| shared.state.lock().unwrap().fault == Fault::NoDeliveries;
-    let mut frames = (from_server && withholds(shared)).then(Frames::default);
+    let withholds = |shared: &SharedProxy| shared.state.lock().unwrap().fault == NetworkFault::NoDeliveries;
+    let mut frames = (from_server && withholds(shared)).then(PartialFrame::default);
     while let Ok(n @ 1..) = from.read(&mut buffer) {
         pause(shared, pair);
         if let Some(frames) = &mut frames {
@@ -95,7 +96,10 @@ fn copy(shared: &Inner, pair: &Pair, from_server: bool) {
             }
             continue;
         }
-        if !from_server && commits(&buffer[..n]) && shared.state.lock().unwrap().fault == Fault::LoseCommit {
+        if !from_server
+            && commits(&buffer[..n])
+            && shared.state.lock().unwrap().fault == NetworkFault::LoseCommit
+        {
             pair.left.store(0, Ordering::SeqCst);
         }
         let allowed = if from_server { pass(pair, n) } else { n };
@@ -117,7 +121,7 @@ fn commits(bytes: &[u8]) -> bool {
 }
 
 /// Returns how many of `n` bytes may pass.
-fn pass(pair: &Pair, n: usize) -> usize {
+fn pass(pair: &RelayPair, n: usize) -> usize {
     let before = pair.left.load(Ordering::SeqCst);
     if before == u64::MAX {
         return n;
@@ -128,14 +132,14 @@ fn pass(pair: &Pair, n: usize) -> usize {
 }
 
 /// Waits as long as the fault says.
-fn pause(shared: &Inner, pair: &Pair) {
+fn pause(shared: &SharedProxy, pair: &RelayPair) {
     let mut state = shared.state.lock().unwrap();
-    if let Fault::Delay(delay) = state.fault {
+    if let NetworkFault::Delay(delay) = state.fault {
         drop(state);
         std::thread::park_timeout(delay);
         return;
     }
-    while state.fault == Fault::Stall && !state.stopped && !pair.is_cut() {
+    while state.fault == NetworkFault::Stall && !state.stopped && !pair.is_cut() {
         state = shared.changed.wait(state).unwrap();
     }
 }

@@ -3,14 +3,14 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use super::{Inner, Reply, Request};
+use super::{Reply, SharedSink, SinkRequest};
 use crate::pipe::pipe;
 
 /// The headers of every reply of the K2HR3 API, besides the length of a body.
 const USUAL_HEADERS: &str = "X-Powered-By: Express\r\nDate: Fri, 20 Nov 2026 06:00:00 GMT\r\n";
 
 /// Serves until the connection ends; an error is the end of it.
-pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &Inner) {
+pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &SharedSink) {
     let mut pending = Vec::new();
     while let Ok(Some((request, last))) = next(&mut stream, &mut pending, number) {
         let close = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
@@ -49,10 +49,10 @@ fn next(
     stream: &mut TcpStream,
     pending: &mut Vec<u8>,
     number: usize,
-) -> io::Result<Option<(Request, Option<()>)>> {
+) -> io::Result<Option<(SinkRequest, Option<()>)>> {
     let mut buffer = [0_u8; 16 * 1024];
     loop {
-        if let Some((request, length)) = Request::parse(pending, number) {
+        if let Some((request, length)) = SinkRequest::parse(pending, number) {
             pending.drain(..length);
             return Ok(Some((request, None)));
         }
@@ -62,7 +62,7 @@ fn next(
         }
         let before = pending.len();
         pending.extend_from_slice(&buffer[..peeked]);
-        let whole = Request::parse(pending, number);
+        let whole = SinkRequest::parse(pending, number);
         let take = whole.as_ref().map_or(peeked, |(_, length)| length - before - 1);
         stream.read_exact(&mut buffer[..take])?;
         if let Some((request, _)) = whole {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 /// One request as it stood on the wire.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct SinkRequest {
     /// `DELETE`, …
     pub method: String,
     /// The request target as sent: path and query, or the absolute form through a proxy.
@@ -23,7 +23,7 @@ pub struct Request {
     pub connection: usize,
 }
 
-impl Request {
+impl SinkRequest {
     /// The value of the first header of that name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_request_is_complete_or_not_yet() {
         let check = |bytes: &[u8], expected: Option<(&[u8], usize)>| {
-            let found = Request::parse(bytes, 1);
+            let found = SinkRequest::parse(bytes, 1);
             let found = found.as_ref().map(|(request, length)| (request.body.as_slice(), *length));
             assert_eq!(found, expected, "{}", String::from_utf8_lossy(bytes));
         };
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn headers_keep_order_case_and_blanks() {
         let bytes = b"DELETE /r?a=b%20c HTTP/1.1\r\nZ-first: 1\r\na-SECOND:  two \r\nEmpty:\r\n\r\n";
-        let (request, _) = Request::parse(bytes, 7).unwrap();
+        let (request, _) = SinkRequest::parse(bytes, 7).unwrap();
         assert_eq!(request.method, "DELETE");
         assert_eq!(request.target, "/r?a=b%20c");
         assert_eq!(request.version, "HTTP/1.1");

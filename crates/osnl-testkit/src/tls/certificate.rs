@@ -65,7 +65,7 @@ impl Default for CertificateRequest<'_> {
 
 /// The name of the server in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
+pub enum ServerIdentity {
     /// Valid today for these names, as `DNS:localhost,IP:127.0.0.1`.
     For(&'static str),
     /// Without a `subjectAltName`; this is the CN.
@@ -85,7 +85,7 @@ pub enum Identity {
     Version1,
 }
 
-impl Identity {
+impl ServerIdentity {
     /// All names and addresses of loopback.
     pub const LOOPBACK: Self = Self::For(LOOPBACK);
 }
@@ -140,31 +140,31 @@ impl Authority {
 
     /// Makes a certificate.
     #[must_use]
-    pub fn issue(&self, identity: &Identity) -> Certificate {
+    pub fn issue(&self, identity: &ServerIdentity) -> Certificate {
         let wanted = match *identity {
-            Identity::For(names) => CertificateRequest { names, ..CertificateRequest::default() },
-            Identity::CommonName(common_name) => {
+            ServerIdentity::For(names) => CertificateRequest { names, ..CertificateRequest::default() },
+            ServerIdentity::CommonName(common_name) => {
                 CertificateRequest { common_name, ..CertificateRequest::default() }
             }
-            Identity::SelfSignedCommonName(common_name) => {
+            ServerIdentity::SelfSignedCommonName(common_name) => {
                 CertificateRequest { common_name, own_key: true, ..CertificateRequest::default() }
             }
-            Identity::Expired => {
+            ServerIdentity::Expired => {
                 CertificateRequest { names: "DNS:localhost", dates: PAST, ..CertificateRequest::default() }
             }
-            Identity::NotYet => {
+            ServerIdentity::NotYet => {
                 CertificateRequest { names: "DNS:localhost", dates: FUTURE, ..CertificateRequest::default() }
             }
-            Identity::SelfSigned => {
+            ServerIdentity::SelfSigned => {
                 CertificateRequest { names: LOOPBACK, own_key: true, ..CertificateRequest::default() }
             }
-            Identity::SelfSignedExpired => CertificateRequest {
+            ServerIdentity::SelfSignedExpired => CertificateRequest {
                 names: LOOPBACK,
                 own_key: true,
                 dates: PAST,
                 ..CertificateRequest::default()
             },
-            Identity::Version1 => CertificateRequest {
+            ServerIdentity::Version1 => CertificateRequest {
                 common_name: "localhost",
                 is_version_1: true,
                 ..CertificateRequest::default()

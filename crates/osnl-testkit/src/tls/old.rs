@@ -4,13 +4,13 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use super::Certificate;
-use crate::process::{Group, Guard};
+use crate::process::{ChildGroup, Guard};
 
 /// `openssl s_server` with TLS 1.1 only. Ends when dropped.
 #[derive(Debug)]
 pub struct OldServer {
     port: u16,
-    _process: Group,
+    _process: ChildGroup,
     _guard: Guard,
 }
 
@@ -26,7 +26,7 @@ impl OldServer {
         command.arg("-cert").arg(certificate.file()).arg("-key").arg(certificate.key_file());
         // A pipe that nobody writes to: at the end of its input it ends too.
         let mut process =
-            Group::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()));
+            ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()));
         let guard = Guard::over(&[process.id()], None);
         let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
         let port = lines

@@ -4,7 +4,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareO
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use osnl_model::TransportUrl;
-use osnl_testkit::conformance::{Depth, Rig, Sample};
+use osnl_testkit::conformance::{BrokerRig, SampleMessage, UnsettledMessages};
 use osnl_testkit::{Broker, Vhost};
 use osnl_transport::{MemoryBroker, Properties, Transport, transport};
 
@@ -18,7 +18,7 @@ mod rabbit {
 
 struct Memory(MemoryBroker);
 
-impl Rig for Memory {
+impl BrokerRig for Memory {
     async fn start() -> Self {
         Self(MemoryBroker::new())
     }
@@ -32,7 +32,7 @@ impl Rig for Memory {
         self.0.publish_raw(exchange, "", "".into(), Properties::default());
     }
 
-    async fn publish(&mut self, samples: Vec<Sample>) {
+    async fn publish(&mut self, samples: Vec<SampleMessage>) {
         for sample in samples {
             let properties = Properties {
                 content_type: sample.content_type.map(Into::into),
@@ -43,8 +43,8 @@ impl Rig for Memory {
         }
     }
 
-    fn depth(&self, queue: &str) -> Depth {
-        Depth::Ready(self.0.ready(queue) as u64)
+    fn depth(&self, queue: &str) -> UnsettledMessages {
+        UnsettledMessages::Ready(self.0.ready(queue) as u64)
     }
 
     fn close_connections(&self) {
@@ -69,7 +69,7 @@ impl Rabbit {
     }
 }
 
-impl Rig for Rabbit {
+impl BrokerRig for Rabbit {
     async fn start() -> Self {
         Self(tokio::task::block_in_place(|| Broker::shared().vhost("conformance")))
     }
@@ -85,7 +85,7 @@ impl Rig for Rabbit {
         connection.close(200, "done".into()).await.unwrap();
     }
 
-    async fn publish(&mut self, samples: Vec<Sample>) {
+    async fn publish(&mut self, samples: Vec<SampleMessage>) {
         let (connection, channel) = self.channel().await;
         for sample in samples {
             let mut properties = BasicProperties::default();
@@ -108,9 +108,9 @@ impl Rig for Rabbit {
         connection.close(200, "done".into()).await.unwrap();
     }
 
-    fn depth(&self, queue: &str) -> Depth {
+    fn depth(&self, queue: &str) -> UnsettledMessages {
         let (ready, unacknowledged) = self.0.queue_depth(queue).unwrap();
-        Depth::Apart(ready, unacknowledged)
+        UnsettledMessages::Apart(ready, unacknowledged)
     }
 
     fn close_connections(&self) {

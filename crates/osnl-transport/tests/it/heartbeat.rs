@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use osnl_model::TransportUrl;
-use osnl_testkit::{Authority, Broker, Identity};
+use osnl_testkit::{Authority, Broker, ServerIdentity};
 use osnl_transport::{Batch, TransportError, transport};
 
 use crate::tls::{listen_options, to};
@@ -72,7 +72,7 @@ async fn a_broker_that_falls_silent_is_given_up_within_two_heartbeats() {
     let broker = Broker::shared();
     let vhost = broker.vhost("silent");
     let authority = Authority::new();
-    let tls = broker.tls_port(&authority.issue(&Identity::LOOPBACK), None);
+    let tls = broker.tls_port(&authority.issue(&ServerIdentity::LOOPBACK), None);
     let under_tls = format!("heartbeat_timeout_threshold=2&ssl=1&ssl_ca_file={}", authority.file().display());
     let (plain, under_tls) = tokio::join!(
         noticed(broker.port(), "127.0.0.1", vhost.name(), "heartbeat_timeout_threshold=2"),

@@ -1,6 +1,6 @@
 //! The login methods on a real RabbitMQ, right and wrong.
 
-use osnl_testkit::{Authority, Broker, Identity};
+use osnl_testkit::{Authority, Broker, ServerIdentity};
 use osnl_transport::TransportError;
 
 use crate::tls::attempt;
@@ -25,10 +25,10 @@ async fn passwords_go_by_either_mechanism_and_are_never_repeated() {
 async fn a_client_certificate_is_a_login() {
     let ours = Authority::new();
     let broker = Broker::start();
-    let port = broker.tls_port(&ours.issue(&Identity::LOOPBACK), Some(&ours));
+    let port = broker.tls_port(&ours.issue(&ServerIdentity::LOOPBACK), Some(&ours));
     let ca = ours.file();
     let url = |name: &'static str| {
-        let certificate = ours.issue(&Identity::CommonName(name));
+        let certificate = ours.issue(&ServerIdentity::CommonName(name));
         let (file, key) = (certificate.file().display(), certificate.key_file().display());
         let query = format!("ssl=1&ssl_ca_file={}&ssl_cert_file={file}&ssl_key_file={key}", ca.display());
         format!("rabbit://localhost:{port}/?{query}&rabbit_login_method=EXTERNAL")

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use osnl_model::{Priority, Target, TransportUrl};
-use osnl_testkit::{Broker, Fault, FullBacklog, Proxy, Vhost};
+use osnl_testkit::{Broker, FaultyProxy, FullBacklog, NetworkFault, Vhost};
 use osnl_transport::{
     Batch, Consumer, Declare, ListenOptions, QueueKind, Transport, TransportError, transport,
 };
@@ -30,14 +30,14 @@ async fn listen(transport: &dyn Transport) -> Result<Box<dyn Consumer>, Transpor
 #[tokio::test]
 async fn a_connection_over_which_nothing_comes_any_more_is_given_up() {
     let vhost = Broker::shared().vhost("half-open");
-    let proxy = Proxy::before(Broker::shared().port());
+    let proxy = FaultyProxy::before(Broker::shared().port());
     let transport = through(proxy.port(), &vhost, "?heartbeat_timeout_threshold=1");
     let mut consumer = listen(&*transport).await.unwrap();
     // Quiet, but not silent: heartbeats keep it open for longer than silence would.
     let mut batch = Batch::with_limit(1);
     let poll = consumer.poll(&mut batch);
     assert!(tokio::time::timeout(Duration::from_millis(2500), poll).await.is_err(), "heartbeats pass");
-    proxy.set(Fault::Stall);
+    proxy.set(NetworkFault::Stall);
     let stalled = Instant::now();
     let poll = tokio::time::timeout(Duration::from_secs(20), consumer.poll(&mut batch));
     let error = poll.await.expect("the silence is noticed").expect_err("nothing came");
@@ -48,23 +48,23 @@ async fn a_connection_over_which_nothing_comes_any_more_is_given_up() {
 #[tokio::test]
 async fn a_connection_cut_at_any_byte_of_its_opening_is_a_recoverable_failure() {
     let vhost = Broker::shared().vhost("cut");
-    let proxy = Proxy::before(Broker::shared().port());
+    let proxy = FaultyProxy::before(Broker::shared().port());
     let transport = through(proxy.port(), &vhost, "");
     // The start alone is some 500 bytes; the whole opening less than 1000.
     for bytes in [0, 1, 7, 8, 300, 520, 560, 600, 640, 700] {
-        proxy.set(Fault::CutAfter(bytes));
+        proxy.set(NetworkFault::CutAfter(bytes));
         if let Err(error) = listen(&*transport).await {
             assert!(error.is_recoverable() && !error.is_refused_access(), "{bytes}: {error}");
         }
     }
     assert!(proxy.cuts() >= 5, "{}", proxy.cuts());
-    proxy.set(Fault::Refuse);
+    proxy.set(NetworkFault::Refuse);
     let error = listen(&*transport).await.err().expect("refused");
     assert!(
         matches!(&error, TransportError::Connect { reason, .. } if reason.contains("refused")),
         "{error}"
     );
-    proxy.set(Fault::Delay(Duration::from_millis(1)));
+    proxy.set(NetworkFault::Delay(Duration::from_millis(1)));
     listen(&*transport).await.unwrap().close().await;
 }
 

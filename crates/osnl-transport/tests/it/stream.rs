@@ -3,7 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use osnl_model::{Priority, TransportUrl};
-use osnl_testkit::{Broker, BrokerObjects, Fault, Options, Proxy, Publisher, Raw, Vhost};
+use osnl_testkit::{
+    Broker, BrokerObjects, FaultyProxy, NetworkFault, OsloPublisher, PublisherOptions, RawMessage, Vhost,
+};
 use osnl_transport::{Declare, ListenOptions, QueueKind, QueueType, Resume, StreamOffset, transport};
 use serde_json::json;
 
@@ -22,16 +24,18 @@ fn reading(stream_offset: StreamOffset, resume: Option<Resume>) -> ListenOptions
     options(Some(STREAM), 10, Declare::Nothing, queue)
 }
 
-fn stream(name: &str) -> (Vhost, Publisher) {
+fn stream(name: &str) -> (Vhost, OsloPublisher) {
     let vhost = Broker::shared().vhost(name);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let arguments = json!({"x-queue-type": "stream"});
     publisher.prepare(&BrokerObjects { queue: STREAM.into(), arguments, ..BrokerObjects::default() });
     (vhost, publisher)
 }
 
-fn publish(publisher: &mut Publisher, numbers: std::ops::Range<u32>) {
-    numbers.for_each(|n| publisher.raw(&Raw { body: n.to_string().into_bytes(), ..Raw::default() }));
+fn publish(publisher: &mut OsloPublisher, numbers: std::ops::Range<u32>) {
+    numbers.for_each(|n| {
+        publisher.raw(&RawMessage { body: n.to_string().into_bytes(), ..RawMessage::default() })
+    });
 }
 
 fn now() -> u64 {
@@ -86,7 +90,7 @@ async fn a_stream_that_had_to_be_made_is_read_from_its_beginning() {
     let to = targets(&["neutron"], &[Priority::Info]);
     let mut session = Session::open(&*rabbit(&vhost), &to, &reading).await.unwrap();
     assert!(session.consumer.subscription().created);
-    publish(&mut Publisher::start(&vhost.url(), Options::default()), 0..2);
+    publish(&mut OsloPublisher::start(&vhost.url(), PublisherOptions::default()), 0..2);
     assert_eq!(offsets(&session.read(2).await), [0, 1]);
 }
 
@@ -157,14 +161,14 @@ async fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
 async fn a_stream_of_which_nothing_comes_is_not_taken_for_another() {
     let (vhost, mut publisher) = stream("silent");
     publish(&mut publisher, 0..5);
-    let proxy = Proxy::before(Broker::shared().port());
+    let proxy = FaultyProxy::before(Broker::shared().port());
     let url = TransportUrl::parse(&vhost.url_through(proxy.port())).unwrap();
     let transport = transport(&url).unwrap();
     let reading = reading(StreamOffset::Next, Some(Resume::At(5)));
-    proxy.set(Fault::NoDeliveries);
+    proxy.set(NetworkFault::NoDeliveries);
     let error = Session::open(&*transport, &[], &reading).await.err().expect("nothing is known");
     assert!(error.is_recoverable() && !error.is_refused_access(), "{error}");
-    proxy.set(Fault::None);
+    proxy.set(NetworkFault::None);
     let mut session = Session::open(&*transport, &[], &reading).await.unwrap();
     assert!(!session.consumer.subscription().created);
     publish(&mut publisher, 5..6);

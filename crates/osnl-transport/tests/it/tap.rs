@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use osnl_model::TransportUrl;
-use osnl_testkit::{Broker, BrokerObjects, Options, Publisher, Raw, Vhost};
+use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Vhost};
 use osnl_transport::{
     BodyBounds, MemoryBroker, Properties, Tap, TapBinding, TapMessage, TapOptions, Transport, TransportError,
     transport,
@@ -20,7 +20,7 @@ enum Rig {
 
 struct Rabbit {
     vhost: Vhost,
-    publisher: Publisher,
+    publisher: OsloPublisher,
 }
 
 impl Rig {
@@ -40,12 +40,12 @@ impl Rig {
             Self::Memory(broker) => {
                 broker.publish_raw(exchange, key, body.to_owned().into(), Properties::default());
             }
-            Self::Rabbit(rabbit) => rabbit.publisher.raw(&Raw {
+            Self::Rabbit(rabbit) => rabbit.publisher.raw(&RawMessage {
                 exchange: exchange.to_owned(),
                 routing_key: key.to_owned(),
                 body: body.as_bytes().to_vec(),
                 declare: true,
-                ..Raw::default()
+                ..RawMessage::default()
             }),
         }
     }
@@ -54,7 +54,7 @@ impl Rig {
 impl Rabbit {
     fn new(name: &str) -> Self {
         let vhost = Broker::shared().vhost(name);
-        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         Self { vhost, publisher }
     }
 
@@ -153,8 +153,12 @@ async fn what_the_bound_drops_is_counted_and_the_latest_are_kept() {
 #[tokio::test]
 async fn what_waits_too_long_is_dropped_and_counted() {
     let mut rabbit = Rabbit::new("tap-ttl");
-    let raw =
-        |body: &str| Raw { exchange: "nova".into(), body: body.into(), declare: true, ..Raw::default() };
+    let raw = |body: &str| RawMessage {
+        exchange: "nova".into(),
+        body: body.into(),
+        declare: true,
+        ..RawMessage::default()
+    };
     rabbit.publisher.raw(&raw("before"));
     let wanted = TapOptions { prefetch: 1, ttl: Duration::from_millis(20), ..options(&[("nova", "#")]) };
     let mut tap = rabbit.transport().tap(&wanted).await.unwrap();
@@ -214,7 +218,12 @@ async fn a_user_who_may_do_little_is_told_what_is_refused() {
     let mut rabbit = Rabbit::new("tap-rights");
     for exchange in ["nova", "glance"] {
         let body = Vec::new();
-        rabbit.publisher.raw(&Raw { exchange: exchange.into(), body, declare: true, ..Raw::default() });
+        rabbit.publisher.raw(&RawMessage {
+            exchange: exchange.into(),
+            body,
+            declare: true,
+            ..RawMessage::default()
+        });
     }
     // Configure, write, read: queues of its own, and what passes through nova; not the default exchange.
     let own = "^amq\\.gen-.*";

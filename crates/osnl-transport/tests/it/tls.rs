@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use osnl_model::{Priority, Target, TransportUrl};
-use osnl_testkit::{Authority, Broker, Certificate, Identity};
+use osnl_testkit::{Authority, Broker, Certificate, ServerIdentity};
 use osnl_transport::{
     Declare, ListenOptions, QueueKind, RabbitOptions, TransportError, transport, transport_with,
 };
@@ -53,10 +53,10 @@ async fn a_broker_is_reached_by_tls_and_verified_as_the_options_say() {
     let (ours, other) = (Authority::new(), Authority::new());
     let broker = Broker::shared();
     let vhost = broker.vhost("tls");
-    let port = |identity: Identity| broker.tls_port(&ours.issue(&identity), None);
-    let both = port(Identity::LOOPBACK);
-    let named = port(Identity::For("DNS:rabbit.example.com"));
-    let expired = port(Identity::Expired);
+    let port = |identity: ServerIdentity| broker.tls_port(&ours.issue(&identity), None);
+    let both = port(ServerIdentity::LOOPBACK);
+    let named = port(ServerIdentity::For("DNS:rabbit.example.com"));
+    let expired = port(ServerIdentity::Expired);
     let (ca, wrong) = (ours.file(), other.file());
     let (ca, wrong) = (text(&ca), text(&wrong));
     let url = |host: &str, port: u16, query: &str| {
@@ -116,9 +116,9 @@ async fn client_certificates_are_shown_where_the_broker_wants_them() {
     let ours = Authority::new();
     let broker = Broker::shared();
     let vhost = broker.vhost("tls-client");
-    let port = broker.tls_port(&ours.issue(&Identity::LOOPBACK), Some(&ours));
-    let (mine, stranger) = (ours.issue(&Identity::CommonName("client")), Authority::new());
-    let stranger = stranger.issue(&Identity::CommonName("client"));
+    let port = broker.tls_port(&ours.issue(&ServerIdentity::LOOPBACK), Some(&ours));
+    let (mine, stranger) = (ours.issue(&ServerIdentity::CommonName("client")), Authority::new());
+    let stranger = stranger.issue(&ServerIdentity::CommonName("client"));
     let url = |more: &str, versions: &str| {
         let ca = ours.file();
         let query = format!("ssl=1&ssl_ca_file={}&ssl_version={versions}{more}", ca.display());
@@ -155,7 +155,7 @@ async fn client_certificates_are_shown_where_the_broker_wants_them() {
 #[tokio::test]
 async fn a_port_of_the_other_kind_is_named() {
     let broker = Broker::shared();
-    let port = broker.tls_port(&Authority::new().issue(&Identity::LOOPBACK), None);
+    let port = broker.tls_port(&Authority::new().issue(&ServerIdentity::LOOPBACK), None);
     let reason = refusal(attempt(&format!("rabbit://guest:guest@127.0.0.1:{}/?ssl=1", broker.port())).await);
     assert_eq!(
         reason,
@@ -175,7 +175,8 @@ async fn files_that_cannot_be_used_are_an_error_before_anything_is_connected() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let authority = Authority::new();
-    let (certificate, other) = (authority.issue(&Identity::LOOPBACK), authority.issue(&Identity::LOOPBACK));
+    let (certificate, other) =
+        (authority.issue(&ServerIdentity::LOOPBACK), authority.issue(&ServerIdentity::LOOPBACK));
     std::fs::write(path("text"), "SECRET TEXT").unwrap();
     let (good, key) = (text(certificate.file()), text(other.key_file()));
     let check = |query: &str, expected: &str| {

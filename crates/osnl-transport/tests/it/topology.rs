@@ -3,7 +3,8 @@
 
 use osnl_model::{Priority, Target};
 use osnl_testkit::{
-    Binding, Broker, BrokerObjects, Exchange, Notice, Options, Publisher, Queue, Raw, Vhost, wait_until,
+    Broker, BrokerObjects, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions,
+    RawMessage, Vhost, wait_until,
 };
 use osnl_transport::{
     Argument, Declare, MemoryBroker, Properties, QueueKind, QueueType, Transport, TransportError,
@@ -17,13 +18,13 @@ const TWO: [Priority; 2] = [Priority::Info, Priority::Error];
 /// A broker that can be published to; both kinds of it.
 enum Rig {
     Memory(MemoryBroker),
-    Rabbit(Vhost, Publisher),
+    Rabbit(Vhost, OsloPublisher),
 }
 
 impl Rig {
     fn both(name: &str) -> [Self; 2] {
         let vhost = Broker::shared().vhost(name);
-        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         [Self::Memory(MemoryBroker::new()), Self::Rabbit(vhost, publisher)]
     }
 
@@ -42,7 +43,7 @@ impl Rig {
             }
             Self::Rabbit(_, publisher) => {
                 let (exchange, routing_key) = (exchange.to_owned(), key.to_owned());
-                publisher.raw(&Raw { exchange, routing_key, body, ..Raw::default() });
+                publisher.raw(&RawMessage { exchange, routing_key, body, ..RawMessage::default() });
             }
         }
     }
@@ -56,8 +57,8 @@ impl Rig {
 }
 
 /// Returns every exchange, queue and binding, without the numbers that change by themselves.
-fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<Queue>, Vec<Binding>) {
-    let still = |queue: Queue| Queue { ready: 0, unacked: 0, consumers: 0, ..queue };
+fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBinding>) {
+    let still = |queue: DeclaredQueue| DeclaredQueue { ready: 0, unacked: 0, consumers: 0, ..queue };
     let queues = vhost.list_queues().into_iter().map(still);
     (vhost.list_exchanges(), queues.collect(), vhost.list_bindings())
 }
@@ -80,17 +81,17 @@ async fn three_exchanges_two_topics_seven_priorities_share_one_connection() {
         assert_eq!((vhost.list_queues().len(), vhost.list_bindings().len()), (queues, 42));
         assert!(vhost.list_queues().iter().all(|queue| queue.consumers == 1));
 
-        let mut publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let mut sent = Vec::new();
         for (target, priority) in &to {
             let exchange = target.exchange.clone().unwrap();
             let key = target.routing_key(priority);
             let body = format!("{exchange} {key}").into_bytes();
-            publisher.raw(&Raw {
+            publisher.raw(&RawMessage {
                 exchange: exchange.clone(),
                 routing_key: key.clone(),
                 body,
-                ..Raw::default()
+                ..RawMessage::default()
             });
             sent.push((pool.map_or(key.clone(), str::to_owned), format!("{exchange} {key}")));
         }
@@ -263,7 +264,7 @@ async fn a_queue_that_is_only_read_is_looked_for_and_left_as_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_existing_queue_of_ours_is_used_as_it_is_and_what_differs_is_named() {
     let vhost = Broker::shared().vhost("differs");
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let arguments = json!({"x-max-length": 5});
     publisher.prepare(&BrokerObjects { queue: "osnl".into(), arguments, ..BrokerObjects::default() });
     let before = topology(&vhost);
@@ -297,7 +298,7 @@ async fn an_existing_queue_of_ours_is_used_as_it_is_and_what_differs_is_named() 
         let mut session = Session::open(&*rabbit(&vhost), &to, &options).await.unwrap();
         let open = &session.consumer.subscription().open[0];
         assert_eq!((open.differs.as_deref(), open.durable), (differs, durable));
-        publisher.raw(&Raw { body: b"x".to_vec(), ..Raw::default() });
+        publisher.raw(&RawMessage { body: b"x".to_vec(), ..RawMessage::default() });
         assert_eq!(bodies(&session.read(1).await), ["x"]);
         session.close().await;
         assert_eq!(topology(&vhost), before);
@@ -375,7 +376,7 @@ async fn nothing_of_a_service_is_altered() {
     for durable in [false, true] {
         let vhost = Broker::shared().vhost("service");
         // The real Notifier declares its exchange and its queue notifications.info.
-        let mut publisher = Publisher::start(&vhost.url(), Options { durable });
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable });
         publisher.notify(&Notice::default());
         let before = topology(&vhost);
         assert_eq!((before.0.len(), before.1.len(), before.2.len()), (1, 1, 1));
@@ -408,11 +409,11 @@ async fn nothing_of_a_service_is_altered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
     let vhost = Broker::shared().vhost("types");
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     for (queue, arguments) in [("log", json!({"x-queue-type": "stream"})), ("queue", json!({}))] {
         publisher.prepare(&BrokerObjects { queue: queue.into(), arguments, ..BrokerObjects::default() });
     }
-    publisher.raw(&Raw { body: b"x".to_vec(), ..Raw::default() });
+    publisher.raw(&RawMessage { body: b"x".to_vec(), ..RawMessage::default() });
     let before = topology(&vhost);
     let stream = QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO };
     let to = targets(&["neutron"], &[Priority::Info]);
@@ -437,7 +438,7 @@ async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
     let vhost = Broker::shared().vhost("limits");
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let to = targets(&["neutron"], &[Priority::Info]);
     let ours = QueueKind { queue_type: QueueType::Quorum, durable: true, ..QueueKind::OSLO };
     let limited = QueueKind { delivery_limit: Some(3), ..ours.clone() };

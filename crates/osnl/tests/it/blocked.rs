@@ -7,7 +7,7 @@ use std::time::Duration;
 use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
-use osnl_testkit::{Broker, Options, Publisher, Vhost, wait_until};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Vhost, wait_until};
 
 use crate::faults::Target;
 use crate::harness::{ListenerRig, SOON};
@@ -51,7 +51,7 @@ fn a_full_window_behind_a_held_target_goes_back_and_nothing_is_done_twice() {
     let target = Target::down();
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(&vhost, &target, folder.path(), "connection = memory://", "prefetch = 5");
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..12));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..12));
     daemon.wait_for_log(GIVEN_BACK);
     wait_until(SOON, "all are with the broker", || vhost.queue_depth("q") == Some((12, 0)));
     let said = reason(&daemon);
@@ -76,7 +76,7 @@ fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
     let [first, second] = [&folders[0], &folders[1]]
         .map(|folder| daemon(&vhost, &target, folder.path(), &sqlite(folder.path()), ""));
     assert_eq!((first.state(), second.state()), (ListenerState::Listening, ListenerState::Standby));
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..6));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..6));
     first.wait_for_log(GIVEN_BACK);
     wait_until(SOON, "the first knows who reads now", || {
         reason(&first).contains("order holds for each daemon")

@@ -10,7 +10,7 @@ use osnl::journal::sqlite::{
 };
 use osnl::native::{Native, Sources, load_texts};
 use osnl_k2hr3::Conf;
-use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, wait_until};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};
 use osnl_transport::MemoryBroker;
 use serde_json::json;
 
@@ -285,7 +285,7 @@ fn one_parked_key_at_the_front_and_a_restart_repeats_nothing_else() {
     sink.reply_when(move |request| request.target.contains(&parked).then_some(Reply::Status(500)));
     let conf = conf(&sink.url("/v1/role"), "");
     let mut daemon = listening(&conf, &vhost);
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..OTHERS));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..OTHERS));
     daemon.wait_until("the others are delivered", |c| c.delivered.get() == OTHERS as u64 - 1);
     wait_until(SOON, "they are acknowledged around it", || vhost.queue_depth(QUEUE) == Some((0, 1)));
     daemon.shutdown.abort.cancel();

@@ -11,7 +11,9 @@ use std::time::Duration;
 use osnl::daemon::RunEnd;
 use osnl::listener::ListenerState;
 use osnl_model::TransportUrl;
-use osnl_testkit::{Broker, Fault, Options, Proxy, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{
+    Broker, FaultyProxy, NetworkFault, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until,
+};
 use osnl_transport::{Transport, transport};
 
 use crate::harness::{ListenerRig, QUEUE, SOON, conf, instance};
@@ -71,7 +73,7 @@ pub(crate) fn in_work(
     count: usize,
 ) -> ListenerRig {
     let daemon = target.daemon(transport);
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..count));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..count));
     daemon.wait_until("they are in work", |c| c.matched.get() == count as u64);
     daemon
 }
@@ -117,22 +119,22 @@ fn a_queue_deleted_under_the_consumer_takes_nothing_with_it_that_is_in_work() {
     wait_until(SOON, "it listens again", || {
         daemon.listened() == 2 && daemon.state() == ListenerState::Listening
     });
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(10..15));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(10..15));
     all_done(&vhost, &target, daemon, 15);
 }
 
 #[test]
 fn a_half_open_connection_is_noticed_by_its_missing_heartbeats() {
     let vhost = Broker::shared().vhost("half-open");
-    let proxy = Proxy::before(Broker::shared().port());
+    let proxy = FaultyProxy::before(Broker::shared().port());
     let target = Target::down();
     let url = format!("{}?heartbeat_timeout_threshold=1", vhost.url_through(proxy.port()));
     let transport = transport(&TransportUrl::parse(&url).unwrap()).unwrap();
     let daemon = in_work(&vhost, &target, transport.into(), 10);
-    proxy.set(Fault::Stall);
+    proxy.set(NetworkFault::Stall);
     wait_until(SOON, "the silence is noticed", || daemon.state() != ListenerState::Listening);
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(10..12));
-    proxy.set(Fault::None);
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(10..12));
+    proxy.set(NetworkFault::None);
     daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == 10);
     all_done(&vhost, &target, daemon, 12);
 }
@@ -170,7 +172,7 @@ fn a_window_full_of_what_the_target_does_not_take_stands_still_loses_nothing_and
     let vhost = Broker::shared().vhost("window");
     let target = Target::down();
     let daemon = target.daemon(connects(&vhost.url()));
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..300));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..300));
     daemon.wait_until("the window is full", |c| c.matched.get() == 200);
     wait_until(SOON, "the broker keeps the rest", || vhost.queue_depth(QUEUE) == Some((100, 200)));
     // A lost connection in this state brings another 200: the same, or some that had waited before the broker has
@@ -187,7 +189,7 @@ fn a_window_full_of_what_the_target_does_not_take_stands_still_loses_nothing_and
 fn a_connection_cut_200_times_with_50_deliveries_open_changes_no_effect() {
     const OPEN: usize = 50;
     let vhost = Broker::shared().vhost("cuts");
-    let proxy = Proxy::before(Broker::shared().port());
+    let proxy = FaultyProxy::before(Broker::shared().port());
     let target = Target::down();
     let daemon = in_work(&vhost, &target, connects(&vhost.url_through(proxy.port())), OPEN);
     for _ in 0..180 {
@@ -197,7 +199,7 @@ fn a_connection_cut_200_times_with_50_deliveries_open_changes_no_effect() {
     }
     // The same while effects are under way, and acknowledgements get lost after them.
     target.come_up();
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     for round in 0..20 {
         let from = OPEN + round * 5;
         publisher.notify_all(&ports(from..from + 5));

@@ -16,7 +16,7 @@ use osnl::action::http_request::{Authorization, HttpAction, HttpConf};
 use osnl::action::k2hr3::K2hr3;
 use osnl::action::{Action, ActionError, Completion, ErrorClass};
 use osnl::native::{Sources, load_texts};
-use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
+use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, Sink, TlsSink};
 use osnl_transport::BoxFuture;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -179,9 +179,9 @@ fn what_breaks_off_is_told_apart_and_what_has_no_end_is_cut() {
 fn certificates_are_checked_and_shown() {
     let authority = Authority::new();
     let clients = Authority::new();
-    let certificate = authority.issue(&Identity::LOOPBACK);
-    let ours = clients.issue(&Identity::For("DNS:osnl"));
-    let strange = authority.issue(&Identity::For("DNS:osnl"));
+    let certificate = authority.issue(&ServerIdentity::LOOPBACK);
+    let ours = clients.issue(&ServerIdentity::For("DNS:osnl"));
+    let strange = authority.issue(&ServerIdentity::For("DNS:osnl"));
     let ca = authority.file();
     let lines = |target: &TlsSink, more: &str| {
         format!("url = {}\nca_file = {}\n{more}", target.url("localhost", "/"), ca.display())
@@ -200,12 +200,12 @@ fn certificates_are_checked_and_shown() {
         }
         assert_eq!(target.sink().requests().len(), 1, "who is not known reaches nothing");
     }
-    let expired = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls13);
+    let expired = TlsSink::start(&authority.issue(&ServerIdentity::Expired), Protocols::Tls13);
     let error = Hook::new(&lines(&expired, "")).refused();
     assert_eq!(error.class, ErrorClass::Tls);
     assert_eq!(error.reason, "certificate expired on 2024-02-01T00:00:00Z; renew it on the server");
     let other = Authority::new();
-    let unknown = TlsSink::start(&other.issue(&Identity::LOOPBACK), Protocols::Tls13);
+    let unknown = TlsSink::start(&other.issue(&ServerIdentity::LOOPBACK), Protocols::Tls13);
     let error = Hook::new(&lines(&unknown, "")).refused();
     assert!(error.reason.contains("name the CA's certificate in ca_file"), "{error}");
     Hook::new(&format!("url = {}\nverify = false", unknown.url("localhost", "/"))).make().unwrap();

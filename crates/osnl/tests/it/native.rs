@@ -10,7 +10,9 @@ use osnl::daemon::RunEnd;
 use osnl::metrics::Counters;
 use osnl::native::{Native, Sources, load_texts};
 use osnl_model::{Priority, Target};
-use osnl_testkit::{Authority, Broker, Identity, Options, Protocols, Publisher, Sink, TlsSink, wait_until};
+use osnl_testkit::{
+    Authority, Broker, OsloPublisher, Protocols, PublisherOptions, ServerIdentity, Sink, TlsSink, wait_until,
+};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
@@ -187,7 +189,7 @@ fn a_native_queue_is_durable_with_one_active_consumer() {
         )
     };
     let daemon = run();
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let queue = || vhost.list_queues().into_iter().find(|q| q.name == "osnl");
     wait_until(SOON, "the queue is consumed", || queue().is_some_and(|q| q.consumers == 1));
     let made = queue().unwrap();
@@ -212,7 +214,7 @@ fn a_native_queue_is_durable_with_one_active_consumer() {
 #[test]
 fn verify_and_ca_file_say_whom_an_https_target_must_be() {
     let authority = Authority::new();
-    let certificate = authority.issue(&Identity::LOOPBACK);
+    let certificate = authority.issue(&ServerIdentity::LOOPBACK);
     let check = |option: &str, delivered: bool| {
         let folder = tempfile::tempdir().unwrap();
         let target = TlsSink::start(&certificate, Protocols::Tls12And13);

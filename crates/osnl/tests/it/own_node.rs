@@ -8,7 +8,7 @@ use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
 use osnl_model::TransportUrl;
-use osnl_testkit::{Broker, BrokerObjects, Options, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 use osnl_transport::{QueueSeen, transport};
 
 use crate::faults::{Target, all_done, connects, in_work};
@@ -22,8 +22,8 @@ fn node() -> MutexGuard<'static, Broker> {
     NODE.get_or_init(|| Mutex::new(Broker::start())).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn durable_queue(vhost: &Vhost) -> Publisher {
-    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+fn durable_queue(vhost: &Vhost) -> OsloPublisher {
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
     publisher.prepare(&BrokerObjects { queue: QUEUE.to_owned(), ..BrokerObjects::default() });
     publisher
 }
@@ -76,7 +76,7 @@ fn a_restart_and_a_kill_of_the_broker_lose_nothing_and_are_over_within_a_second_
         });
         recovers_at_once(&daemon, come_back(&broker));
         daemon.wait_until("it has adopted all", |c| c.adopted.get() == 20);
-        Publisher::start(&vhost.url(), Options { durable: true }).notify_all(&ports(20..25));
+        OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true }).notify_all(&ports(20..25));
         all_done(&vhost, &target, daemon, 25);
     }
 }
@@ -87,7 +87,7 @@ fn in_a_memory_alarm_publishers_are_blocked_and_we_go_on() {
     let vhost = broker.vhost("alarm");
     let target = Target::down();
     let daemon = in_work(&vhost, &target, connects(&vhost.url()), 20);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&ports(20..22));
     broker.set_memory_watermark(0.000_000_1);
     wait_until(SOON, "the alarm", || broker.has_alarm());
@@ -151,7 +151,7 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     let daemon = native(&text).daemon(&HttpOptions::default(), &counters).unwrap();
     let daemon = ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10));
     wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&ports(0..6));
     daemon.wait_for_log("nothing could keep is given back");
     match daemon.state() {
@@ -170,7 +170,7 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     broker.unset("channel_tick_interval");
     daemon.stop().unwrap();
     for n in 0..6 {
-        let asked = |r: &osnl_testkit::Request| r.target.contains(&instance(n));
+        let asked = |r: &osnl_testkit::SinkRequest| r.target.contains(&instance(n));
         assert!(sink.requests().iter().any(asked), "{n}");
     }
 }

@@ -1,6 +1,6 @@
 //! Places in the journal are shared: a listener that waits keeps none from another one.
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, Vhost};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, Vhost};
 
 use crate::harness::{ListenerRig, SOON};
 use crate::native::native;
@@ -39,7 +39,7 @@ fn an_idle_listener_does_not_make_another_one_deaf() {
             let queues = vhost.list_queues();
             ["one", "two"].iter().all(|name| queues.iter().any(|q| q.name == *name && q.consumers == 1))
         });
-        let mut publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         for (n, exchange) in ["neutron", "nova", "neutron", "nova"].into_iter().enumerate() {
             let notices: Vec<Notice> = ports(n..n + 1)
                 .into_iter()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use osnl::action::ErrorClass;
 use osnl::action::http::{HttpOptions, Verification};
-use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink, fixture};
+use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, Sink, TlsSink, fixture};
 
 use crate::harness::{ListenerRig, SOON, bound_broker, conf, port_deleted, publish, quick};
 use crate::http::{Attempts, environment};
@@ -83,7 +83,7 @@ fn targets_in_no_proxy_are_reached_directly() {
 #[test]
 fn https_goes_through_a_tunnel_and_the_proxy_sees_no_request() {
     let authority = Authority::new();
-    let certificate = authority.issue(&Identity::For("DNS:k2hr3-api.in-no-dns.example"));
+    let certificate = authority.issue(&ServerIdentity::For("DNS:k2hr3-api.in-no-dns.example"));
     let target = TlsSink::start(&certificate, Protocols::Tls12And13);
     let proxy = Sink::start();
     let behind = format!("{}:{}", Ipv4Addr::LOCALHOST, target.port());

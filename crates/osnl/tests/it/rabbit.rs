@@ -6,8 +6,8 @@ use osnl::daemon::{DaemonError, RunEnd};
 use osnl_k2hr3::Conf;
 use osnl_model::TransportUrl;
 use osnl_testkit::{
-    Binding, Broker, BrokerObjects, Exchange, Notice, Options, Publisher, Queue, Raw, Reply, Sink, Upstream,
-    Vhost, fixture, wait_until,
+    Broker, BrokerObjects, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions,
+    RawMessage, Reply, Sink, Upstream, Vhost, fixture, wait_until,
 };
 use osnl_transport::{Transport, TransportError, transport};
 use serde_json::Value;
@@ -76,7 +76,7 @@ fn the_three_kinds_in_both_framings_give_the_recorded_requests() {
         let conf = conf(&sink.url("/v1/role"), &format!("[oslo_messaging_notifications]\n{options}"));
         let daemon = listening(&conf, &vhost);
         let vector = vector(id);
-        let mut publisher = Publisher::start(&vhost.url(), Options::default());
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         for (n, driver) in ["messaging", "messagingv2"].into_iter().enumerate() {
             let mut notice = Notice {
                 exchange: exchange.to_owned(),
@@ -110,7 +110,7 @@ fn the_flat_neutron_form_of_the_manual_gives_what_the_wrapped_form_gives() {
     let sink = Sink::start();
     let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
     let wrapped = port_deleted(&instance(1), "172.16.0.1");
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&[notice(wrapped.clone()), notice(wrapped["port"].clone())]);
     let requests = sink.wait_for(2, SOON);
     assert_eq!(requests[0].target, requests[1].target);
@@ -118,10 +118,10 @@ fn the_flat_neutron_form_of_the_manual_gives_what_the_wrapped_form_gives() {
 }
 
 /// Exchanges, queues and bindings without the ones every virtual host has, and without consumers.
-fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<Queue>, Vec<Binding>) {
+fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBinding>) {
     let exchanges =
         vhost.list_exchanges().into_iter().filter(|e| !e.name.is_empty() && !e.name.starts_with("amq."));
-    let queues = vhost.list_queues().into_iter().map(|queue| Queue { consumers: 0, ..queue });
+    let queues = vhost.list_queues().into_iter().map(|queue| DeclaredQueue { consumers: 0, ..queue });
     (exchanges.collect(), queues.collect(), vhost.list_bindings())
 }
 
@@ -150,7 +150,7 @@ fn what_is_declared_is_what_k2hr3_osnl_declares() {
 fn durable_objects_that_an_operator_prepared_are_used_as_they_are() {
     let vhost = Broker::shared().vhost("prepared");
     let sink = Sink::start();
-    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
     publisher.prepare(&BrokerObjects { queue: QUEUE.to_owned(), ..BrokerObjects::default() });
     let before = topology(&vhost);
     let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
@@ -169,7 +169,7 @@ fn a_connection_closed_by_an_administrator_loses_and_repeats_nothing() {
     let sink = Sink::start();
     sink.reply_with(Reply::Status(500));
     let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..20));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..20));
     daemon.wait_until("they are in work", |c| c.matched.get() == 20);
     for round in 1..=3 {
         vhost.close_all_connections("test");
@@ -194,7 +194,7 @@ fn a_deleted_queue_is_declared_and_consumed_again() {
     wait_until(SOON, "the queue is back", || {
         vhost.list_queues().iter().any(|q| q.name == QUEUE && q.consumers == 1)
     });
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..2));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..2));
     sink.wait_for(2, SOON);
     settled(&vhost);
     daemon.stop().unwrap();
@@ -206,7 +206,7 @@ fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_
     let vhost = broker.root();
     let sink = Sink::start();
     let conf = conf(&sink.url("/v1/role"), "");
-    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
     publisher.prepare(&BrokerObjects { queue: QUEUE.to_owned(), ..BrokerObjects::default() });
     publisher.notify_all(&ports(0..10));
     broker.kill9();
@@ -217,7 +217,7 @@ fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_
 
     // Killed while the target is down and messages are in work.
     sink.reply_with(Reply::Status(503));
-    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
     publisher.notify_all(&ports(10..40));
     daemon.wait_until("they are in work", |c| c.matched.get() >= 40);
     broker.kill9();
@@ -230,7 +230,7 @@ fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_
     // Closing in good order, with nothing in work.
     broker.shutdown();
     broker.start_again();
-    Publisher::start(&vhost.url(), Options { durable: true }).notify_all(&ports(40..45));
+    OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true }).notify_all(&ports(40..45));
     daemon.wait_until("what came after", |c| c.delivered.get() >= 45);
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     assert!(effects(&sink, 40..45).iter().all(|n| *n == 1));
@@ -241,14 +241,14 @@ fn every_recorded_body_is_settled_on_a_real_broker_too() {
     let vhost = Broker::shared().vhost("bodies");
     let sink = Sink::start();
     let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let cases = wire_cases();
     for (_, case) in &cases {
-        publisher.raw(&Raw {
+        publisher.raw(&RawMessage {
             body: body(case),
             properties: case["properties"].clone(),
             headers: case["headers"].clone(),
-            ..Raw::default()
+            ..RawMessage::default()
         });
     }
     daemon.wait_until("all are received", |c| c.received.get() == cases.len() as u64);
@@ -265,7 +265,7 @@ fn draining_gives_unfinished_messages_back_and_the_next_start_takes_them() {
     sink.stop();
     let conf = conf(&sink.url("/v1/role"), "");
     let daemon = listening(&conf, &vhost);
-    Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..300));
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..300));
     daemon.wait_until("the window is full", |c| c.matched.get() == 200);
     // The broker keeps what is beyond the window.
     assert_eq!(vhost.queue_depth(QUEUE), Some((100, 200)));
@@ -285,7 +285,7 @@ fn while_draining_nothing_new_is_taken_from_the_broker() {
     let sink = Sink::start();
     sink.reply_with(Reply::Hang);
     let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&ports(0..1));
     sink.wait_for(1, SOON);
     daemon.shutdown.drain.cancel();
@@ -332,7 +332,7 @@ fn the_target_hangs_resets_and_refuses_and_every_message_still_has_its_effect() 
     let vhost = Broker::shared().vhost("target");
     let sink = Sink::start();
     let daemon = listening(&conf(&sink.url("/v1/role"), "timeout_seconds = 1\n"), &vhost);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let failures =
         [Reply::Hang, Reply::Reset, Reply::Status(500), Reply::CloseWithoutReply, Reply::Status(503)];
     for (round, failure) in failures.into_iter().enumerate() {
@@ -354,7 +354,7 @@ fn other_priorities_do_not_reach_the_queue() {
     let vhost = Broker::shared().vhost("priorities");
     let sink = Sink::start();
     let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     for priority in ["audit", "debug", "warn", "error", "critical", "sample", "info"] {
         let payload = port_deleted(&instance(1), "10.0.0.1");
         publisher.notify(&Notice { priority: priority.to_owned(), payload, ..Notice::default() });

@@ -12,7 +12,9 @@ use osnl::daemon::RunEnd;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
 use osnl::native::{Sources, load_texts};
-use osnl_testkit::{Broker, BrokerObjects, Notice, Options, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{
+    Broker, BrokerObjects, Notice, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until,
+};
 use serde_json::json;
 
 use crate::harness::{ListenerRig, SOON, instance};
@@ -20,9 +22,9 @@ use crate::rabbit::ports;
 
 const STREAM: &str = "log";
 
-fn stream(name: &str) -> (Vhost, Publisher) {
+fn stream(name: &str) -> (Vhost, OsloPublisher) {
     let vhost = Broker::shared().vhost(name);
-    let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
     let arguments = json!({"x-queue-type": "stream"});
     publisher.prepare(&BrokerObjects { queue: STREAM.into(), arguments, ..BrokerObjects::default() });
     (vhost, publisher)
@@ -140,7 +142,7 @@ fn a_lost_connection_reads_on_and_repeats_nothing_that_was_done() {
         daemon.wait_until("this round is delivered", |c| c.delivered.get() == 10 * round as u64);
         vhost.close_all_connections("test");
         daemon.wait_until("it is back", |c| c.reconnects.get() == round as u64);
-        publisher = Publisher::start(&vhost.url(), Options { durable: true });
+        publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
     }
     daemon.stop().unwrap();
     assert_eq!(effects(&sink, 30), [1; 30]);

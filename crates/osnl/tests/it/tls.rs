@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use osnl::action::ErrorClass;
 use osnl::action::http::{HttpOptions, Verification};
-use osnl_testkit::{Authority, Certificate, Identity, OldServer, Protocols, TlsSink};
+use osnl_testkit::{Authority, Certificate, OldServer, Protocols, ServerIdentity, TlsSink};
 use osnl_tls::CommonName;
 use rustls::pki_types::{ServerName, UnixTime};
 
@@ -35,7 +35,7 @@ fn refused(url: &str, options: &HttpOptions) -> String {
 #[test]
 fn a_target_with_a_certificate_of_an_own_ca_is_reached() {
     let authority = Authority::new();
-    let certificate = authority.issue(&Identity::LOOPBACK);
+    let certificate = authority.issue(&ServerIdentity::LOOPBACK);
     let check = |at: IpAddr, host: &str, protocols: Protocols, name: Option<&str>, version: &str| {
         let target = TlsSink::start_at(at, &certificate, protocols);
         let options = trusting(authority.file());
@@ -74,13 +74,13 @@ fn certificates_are_refused_with_the_reason() {
     let ours = trusting(authority.file());
     let unknown = "certificate is self-signed or of an unknown issuer; put the CA's certificate into \
         SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
-    let issue = |identity: Identity| authority.issue(&identity);
+    let issue = |identity: ServerIdentity| authority.issue(&identity);
 
     let expired = "certificate expired on 2024-02-01T00:00:00Z; renew it on the server";
-    check(&issue(Identity::Expired), "localhost", &ours, expired);
+    check(&issue(ServerIdentity::Expired), "localhost", &ours, expired);
     let early = "certificate is not valid before 2124-01-01T00:00:00Z; check the clock of this machine";
-    check(&issue(Identity::NotYet), "localhost", &ours, early);
-    let names = issue(Identity::For("DNS:k2hr3.example.com,DNS:*.k2hr3.example,IP:10.0.0.1"));
+    check(&issue(ServerIdentity::NotYet), "localhost", &ours, early);
+    let names = issue(ServerIdentity::For("DNS:k2hr3.example.com,DNS:*.k2hr3.example,IP:10.0.0.1"));
     let named = "certificate is for k2hr3.example.com, *.k2hr3.example, 10.0.0.1, not";
     let mend = "connect by a name of the certificate, or issue it for";
     for host in ["localhost", "127.0.0.1"] {
@@ -88,33 +88,33 @@ fn certificates_are_refused_with_the_reason() {
     }
     let nameless = "certificate is for no name at all, not";
     let belong = "names belong into its subjectAltName";
-    let common = issue(Identity::CommonName("k2hr3.example"));
+    let common = issue(ServerIdentity::CommonName("k2hr3.example"));
     check(&common, "localhost", &ours, &format!("{nameless} localhost; {belong}"));
-    let common = issue(Identity::CommonName("127.0.0.1"));
+    let common = issue(ServerIdentity::CommonName("127.0.0.1"));
     check(&common, "127.0.0.1", &ours, &format!("{nameless} 127.0.0.1; {belong}"));
-    check(&other.issue(&Identity::CommonName("localhost")), "localhost", &ours, unknown);
-    check(&other.issue(&Identity::LOOPBACK), "localhost", &ours, unknown);
-    check(&issue(Identity::LOOPBACK), "localhost", &HttpOptions::default(), unknown);
+    check(&other.issue(&ServerIdentity::CommonName("localhost")), "localhost", &ours, unknown);
+    check(&other.issue(&ServerIdentity::LOOPBACK), "localhost", &ours, unknown);
+    check(&issue(ServerIdentity::LOOPBACK), "localhost", &HttpOptions::default(), unknown);
     let old = "certificate is of X.509 version 1, and TLS needs version 3; issue it with extensions, such as \
         subjectAltName: openssl x509 -req with -extfile";
-    check(&issue(Identity::Version1), "localhost", &ours, old);
-    let own = issue(Identity::SelfSigned);
+    check(&issue(ServerIdentity::Version1), "localhost", &ours, old);
+    let own = issue(ServerIdentity::SelfSigned);
     check(&own, "localhost", &ours, unknown);
     check(&own, "localhost", &HttpOptions::default(), unknown);
     // Trusted itself, and still not for every name and for ever.
-    let past = issue(Identity::SelfSignedExpired);
+    let past = issue(ServerIdentity::SelfSignedExpired);
     check(&past, "localhost", &trusting(past.file()), expired);
     let renewed = [Authority::named("renewed"), Authority::named("renewed")];
     let reason = "certificate is not signed by the CA of that name that is trusted here; if the CA was renewed, put \
         its new certificate into SSL_CERT_FILE or the system's store";
-    check(&renewed[0].issue(&Identity::LOOPBACK), "localhost", &trusting(renewed[1].file()), reason);
+    check(&renewed[0].issue(&ServerIdentity::LOOPBACK), "localhost", &trusting(renewed[1].file()), reason);
 }
 
 /// `openssl req -x509`, and that file into `SSL_CERT_FILE`: the way many private K2HR3 are set up.
 #[test]
 fn certificates_that_openssl_takes_are_taken() {
     let authority = Authority::new();
-    for identity in [Identity::SelfSigned, Identity::SelfSignedCommonName("localhost")] {
+    for identity in [ServerIdentity::SelfSigned, ServerIdentity::SelfSignedCommonName("localhost")] {
         let own = authority.issue(&identity);
         let target = TlsSink::start(&own, Protocols::Tls12And13);
         reached(&target.url("localhost", "/"), &trusting(own.file()));
@@ -122,7 +122,7 @@ fn certificates_that_openssl_takes_are_taken() {
         let reason = refused(&target.url("localhost", "/"), &trusting(twin.file()));
         assert!(reason.starts_with("certificate is self-signed or of an unknown issuer"), "{reason}");
     }
-    let named = authority.issue(&Identity::CommonName("LocalHost"));
+    let named = authority.issue(&ServerIdentity::CommonName("LocalHost"));
     let target = TlsSink::start(&named, Protocols::Tls12And13);
     reached(&target.url("localhost", "/"), &trusting(authority.file()));
 }
@@ -152,7 +152,7 @@ fn a_name_in_the_cn_is_held_to_the_constraints_of_its_issuer() {
 #[test]
 fn a_name_in_the_cn_counts_only_under_a_configured_ca() {
     let authority = Authority::new();
-    let certificate = authority.issue(&Identity::CommonName("localhost"));
+    let certificate = authority.issue(&ServerIdentity::CommonName("localhost"));
     let chain = osnl_tls::certificates_from(&[certificate.file().to_owned()]).unwrap();
     let check = |common_name: CommonName, expected: bool| {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -169,7 +169,7 @@ fn a_name_in_the_cn_counts_only_under_a_configured_ca() {
 #[test]
 fn ssl_cert_file_and_ssl_cert_dir_name_the_ca() {
     let (authority, other) = (Authority::new(), Authority::new());
-    let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let target = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(authority.file(), folder.path().join("ours.pem")).unwrap();
     std::fs::write(folder.path().join("README"), "no certificate").unwrap();
@@ -220,7 +220,7 @@ fn old_protocols_are_refused_with_the_reason() {
         assert_eq!(reason, expected);
     };
     let authority = Authority::new();
-    check(OldServer::start(&authority.issue(&Identity::LOOPBACK)).port(), old);
+    check(OldServer::start(&authority.issue(&ServerIdentity::LOOPBACK)).port(), old);
     // As servers answer that are too old to know how versions are told today: TLS 1.1 it shall be.
     let mut hello = vec![0x16, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
     hello.extend([7; 32]);

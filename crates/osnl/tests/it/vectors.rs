@@ -5,7 +5,7 @@ use std::sync::Arc;
 use osnl::action::k2hr3::HostParameters;
 use osnl_k2hr3::ApiUrl;
 use osnl_model::{Priority, Target};
-use osnl_testkit::{Request, Sink, fixture};
+use osnl_testkit::{Sink, SinkRequest, fixture};
 use osnl_transport::MemoryBroker;
 use serde_json::Value;
 
@@ -90,7 +90,7 @@ fn recorded_headers(request: &Value) -> Vec<(String, String)> {
     comparable(request["headers"].as_array().unwrap().iter().map(header))
 }
 
-pub(crate) fn assert_as_recorded(made: &Request, recorded: &Value, port: u16) {
+pub(crate) fn assert_as_recorded(made: &SinkRequest, recorded: &Value, port: u16) {
     assert_eq!(made.method, recorded["method"].as_str().unwrap());
     assert_eq!(made.target, recorded["target"].as_str().unwrap());
     assert_eq!(made.version, recorded["http_version"].as_str().unwrap());

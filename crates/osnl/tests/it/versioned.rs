@@ -9,7 +9,7 @@ use osnl_model::versioned::{
     VersionedObject, WireObject, read_text, to_version,
 };
 use osnl_model::{Notification, TransportUrl};
-use osnl_testkit::{Broker, Options, Publisher, VersionedPeer, fixture};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, VersionedPeer, fixture};
 use osnl_transport::transport;
 use serde_json::{Value, json};
 
@@ -106,7 +106,7 @@ fn what_is_emitted_is_read_by_the_real_libraries_as_objects() {
     runtime.block_on(notifier.close(SOON)).unwrap();
     assert_eq!(notifier.counters().confirmed.get(), 28);
     // The copies of one notification are one notification, with an id of the copy each.
-    let mut broker = Publisher::start(&vhost.url(), Options::default());
+    let mut broker = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let mut ids = BTreeSet::new();
     while let Some(delivered) = broker.take("second.warn") {
         let read = Notification::decode(&delivered.body).unwrap();
@@ -137,7 +137,7 @@ fn read_and_write<N: VersionedNotification>(payload: &str) -> (String, String) {
 fn what_the_real_libraries_write_is_read_typed() {
     let vhost = Broker::shared().vhost("versioned-in");
     let mut peer = VersionedPeer::start(&vhost.url());
-    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.prepare(&osnl_testkit::BrokerObjects {
         exchange: "ironic".to_owned(),
         queue: "typed".to_owned(),

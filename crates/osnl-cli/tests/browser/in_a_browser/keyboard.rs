@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use osnl_testkit::Key;
+use osnl_testkit::BrowserKey;
 use serde_json::{Value, json};
 
 use crate::reloading::SOON;
@@ -31,7 +31,7 @@ fn every_control_is_reached_in_order_and_seen() {
         for path in ["/", "/deliveries", &dead, "/quarantine"] {
             stage.open(path);
             for place in 0.. {
-                browser.press(Key::Tab);
+                browser.press(BrowserKey::Tab);
                 let focus = browser.run(FOCUS, &json!([]));
                 if focus.is_null() {
                     assert!(place > 3, "{path}: only {place} controls");
@@ -50,10 +50,10 @@ fn every_control_is_reached_in_order_and_seen() {
     }
     // The first link leads past the navigation.
     stage.open("/");
-    browser.press(Key::Tab);
+    browser.press(BrowserKey::Tab);
     assert_eq!(browser.run(FOCUS, &json!([]))["name"], "Skip to the content");
-    browser.press(Key::Enter);
-    browser.press(Key::Tab);
+    browser.press(BrowserKey::Enter);
+    browser.press(BrowserKey::Tab);
     let is_inside = browser.run("return document.activeElement.closest('main') !== null", &json!([]));
     assert_eq!(is_inside, true);
 }
@@ -66,7 +66,7 @@ fn changes_are_made_with_enter_and_space() {
     let focus = |name: &str| {
         let end = Instant::now() + SOON;
         loop {
-            browser.press(Key::Tab);
+            browser.press(BrowserKey::Tab);
             let found: Value = browser.run(FOCUS, &json!([]));
             if found["name"] == *name {
                 return;
@@ -75,23 +75,23 @@ fn changes_are_made_with_enter_and_space() {
         }
     };
     focus("Pause billing");
-    browser.press(Key::Enter);
+    browser.press(BrowserKey::Enter);
     browser.wait("the pause", "return document.body.innerText.includes('paused by')");
     assert!(stage.target("billing")["paused_since"].is_string());
     focus("Resume billing");
-    browser.press(Key::Space);
+    browser.press(BrowserKey::Space);
     browser.wait("the end of the pause", "return !document.body.innerText.includes('paused by')");
     assert!(stage.target("billing")["paused_since"].is_null());
 
     stage.open("/deliveries?state=dead");
     focus("discard");
-    browser.press(Key::Enter);
+    browser.press(BrowserKey::Enter);
     browser.wait("the preview", "return document.body.innerText.includes('would be discarded')");
     focus("Discard 4 deliveries");
-    browser.press(Key::Space);
+    browser.press(BrowserKey::Space);
     browser.wait("the change", "return document.body.innerText.includes('4 deliveries discarded.')");
     focus("Log out");
-    browser.press(Key::Enter);
+    browser.press(BrowserKey::Enter);
     browser.wait("the form", "return document.getElementById('token') !== null");
     stage.arrive("/login");
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use osnl_testkit::Key;
+use osnl_testkit::BrowserKey;
 
 use crate::stage::{Stage, TOKEN};
 
@@ -23,14 +23,14 @@ fn a_session_begins_with_the_token_and_ends_with_a_button_or_the_daemon() {
             "return document.activeElement.id == 'token' && document.activeElement.type == 'password'";
         browser.wait("the cursor to be in the field", is_there);
         browser.write("#token", "not-the-token");
-        browser.press(Key::Enter);
+        browser.press(BrowserKey::Enter);
         browser.wait(
             "the refusal",
             "return document.querySelector('main').innerText.includes('This is not the token.')",
         );
         assert!(browser.cookies().is_empty());
         browser.write("#token", TOKEN);
-        browser.press(Key::Enter);
+        browser.press(BrowserKey::Enter);
         stage.arrive("/deliveries?state=dead");
         let cookies = browser.cookies();
         assert_eq!(cookies.len(), 1);

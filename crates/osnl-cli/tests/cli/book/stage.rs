@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Broker, Program, Reply, Sink, Vhost};
+use osnl_testkit::{Broker, Reply, RestartableProgram, Sink, Vhost};
 use tempfile::TempDir;
 
 use super::compare::is_as_shown;
@@ -60,7 +60,7 @@ pub(crate) struct Stage {
     folder: TempDir,
     vhost: Vhost,
     target: Sink,
-    running: Vec<Program>,
+    running: Vec<RestartableProgram>,
     /// The page's `export`s, before each command.
     exports: String,
     status: i32,
@@ -163,7 +163,7 @@ impl Stage {
 
     fn begin(&mut self, line: usize, command: &str, prints: &[String]) {
         self.told(line, command);
-        self.running.push(Program::start(self.shell(&format!("exec {command}"))));
+        self.running.push(RestartableProgram::start(self.shell(&format!("exec {command}"))));
         self.wait_for(prints);
     }
 
@@ -220,7 +220,7 @@ impl Stage {
                 return;
             }
             let late = !asks || Instant::now() >= end;
-            let running: Vec<String> = self.running.iter().map(Program::output).collect();
+            let running: Vec<String> = self.running.iter().map(RestartableProgram::output).collect();
             assert!(
                 !late,
                 "{}{printed}\n-- shown:\n{}\n-- running:\n{}",
@@ -238,7 +238,7 @@ impl Stage {
             self.status = 0;
             return self.as_in_pages(&self.vhost.ctl(&args.split_whitespace().collect::<Vec<_>>()));
         }
-        let mut program = Program::start(self.shell(command));
+        let mut program = RestartableProgram::start(self.shell(command));
         self.status = program.wait(SOON).code().unwrap_or(-1);
         self.as_in_pages(&program.output())
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{
-    Authority, Broker, BrokerObjects, Identity, Notice, Options, Protocols, Publisher, SharedBroker, Sink,
-    TlsSink, Vhost, closed_port, wait_until,
+    Authority, Broker, BrokerObjects, Notice, OsloPublisher, Protocols, PublisherOptions, ServerIdentity,
+    SharedBroker, Sink, TlsSink, Vhost, closed_port, wait_until,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -64,9 +64,9 @@ impl Parts {
         names: &mut Vec<(String, &'static str)>,
     ) -> String {
         let (authority, other) = (Authority::new(), Authority::new());
-        let untrusted = TlsSink::start(&other.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
-        let not_yet = TlsSink::start(&authority.issue(&Identity::NotYet), Protocols::Tls12And13);
-        let secure = broker.tls_port(&authority.issue(&Identity::LOOPBACK), None);
+        let untrusted = TlsSink::start(&other.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
+        let not_yet = TlsSink::start(&authority.issue(&ServerIdentity::NotYet), Protocols::Tls12And13);
+        let secure = broker.tls_port(&authority.issue(&ServerIdentity::LOOPBACK), None);
         let files = [&authority, &other].map(|authority| authority.file().display().to_string());
         let text = text
             .replace("SECURE", &format!("127.0.0.1:{secure}"))
@@ -113,7 +113,7 @@ impl<'a> Stage<'a> {
             Part::Cloud(path, reply) => cloud.fail(path, reply.clone()),
             Part::NoCloud => cloud.sink().stop(),
             Part::QueueOfOthers | Part::SecondReader => {
-                Publisher::start(&vhost.url(), Options::default()).prepare(&BrokerObjects {
+                OsloPublisher::start(&vhost.url(), PublisherOptions::default()).prepare(&BrokerObjects {
                     exchange: String::new(),
                     routing_keys: Vec::new(),
                     queue: "osnl".to_owned(),
@@ -240,7 +240,7 @@ impl<'a> Stage<'a> {
                 Notice { payload: json!({"port": port}), ..Notice::default() }
             })
             .collect();
-        Publisher::start(&self.vhost.url(), Options::default()).notify_all(&notices);
+        OsloPublisher::start(&self.vhost.url(), PublisherOptions::default()).notify_all(&notices);
     }
 
     /// A line with words for what differs each time.

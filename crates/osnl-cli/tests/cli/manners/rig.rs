@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Raw, Reply, Sink, Vhost, closed_port, wait_until};
+use osnl_testkit::{
+    Broker, Notice, OsloPublisher, PublisherOptions, RawMessage, Reply, Sink, Vhost, closed_port, wait_until,
+};
 use serde_json::{Value, json};
 
 use super::OSNL;
@@ -12,7 +14,7 @@ pub(super) struct Rig {
     pub(super) place: Place,
     pub(super) vhost: Vhost,
     pub(super) sink: Sink,
-    publisher: Publisher,
+    publisher: OsloPublisher,
     daemon: Option<Osnl>,
 }
 
@@ -30,7 +32,7 @@ impl Rig {
         let vhost = Broker::shared().vhost(name);
         // Instance 1 is refused for good.
         sink.reply_when(|request| request.target.contains("000000000001").then_some(Reply::Status(409)));
-        let publisher = Publisher::start(&vhost.url(), Options::default());
+        let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let mut rig = Self { place, vhost, sink, publisher, daemon: None };
         rig.place.write("a.conf", rig.conf());
         rig.place.write("event.json", notice("port.delete.end", 3).to_string());
@@ -44,12 +46,15 @@ impl Rig {
         {
             rig.publish(event_type, instance);
         }
-        rig.publisher.raw(&Raw {
+        rig.publisher.raw(&RawMessage {
             body: br#"{"message_id": "m-unread", "publisher_id": "network.node1", "adminPass": "S3CRET""#
                 .to_vec(),
-            ..Raw::default()
+            ..RawMessage::default()
         });
-        rig.publisher.raw(&Raw { body: b"{\"event_type\": \"without a secret\"".to_vec(), ..Raw::default() });
+        rig.publisher.raw(&RawMessage {
+            body: b"{\"event_type\": \"without a secret\"".to_vec(),
+            ..RawMessage::default()
+        });
         rig.wait("roles", "dead", 1);
         rig.wait("roles", "done", 1);
         wait_until(SOON, "two messages are kept unread", || rig.status()["journal"]["unreadable"] == 2);

@@ -1,6 +1,6 @@
 //! A great deal: events of a megabyte, and ten thousand at once.
 
-use osnl_testkit::{Raw, wait_until};
+use osnl_testkit::{RawMessage, wait_until};
 use serde_json::{Value, json};
 
 use super::Rig;
@@ -19,8 +19,9 @@ fn an_event_of_a_megabyte_is_shown_whole_in_every_form() {
     let forms: [&[&str]; 4] = [&[], &["--format", "json"], &["--body"], &["--raw"]];
     let mut taps: Vec<_> =
         forms.iter().map(|form| rig.listening(&[&["-e", "nova", "-n", "2"], *form].concat())).collect();
-    let cut = Raw { exchange: "nova".into(), body: body[..body.len() - 3].into(), ..Raw::default() };
-    rig.publisher.raw(&Raw { body: body.clone().into_bytes(), ..cut.clone() });
+    let cut =
+        RawMessage { exchange: "nova".into(), body: body[..body.len() - 3].into(), ..RawMessage::default() };
+    rig.publisher.raw(&RawMessage { body: body.clone().into_bytes(), ..cut.clone() });
     rig.publisher.raw(&cut);
     for (form, tap) in forms.iter().zip(&mut taps) {
         assert_eq!(tap.wait(SOON).code(), Some(0), "{form:?} {}", tap.stderr());

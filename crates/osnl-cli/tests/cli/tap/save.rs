@@ -2,14 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use osnl_testkit::{Raw, fixture};
+use osnl_testkit::{RawMessage, fixture};
 use serde_json::{Value, json};
 
 use super::{Rig, event};
 use crate::harness::PROMPTLY;
 
 /// Recorded messages that differ in all that a body can differ in: framings, forms, services, what cannot be read.
-fn recorded() -> Vec<Raw> {
+fn recorded() -> Vec<RawMessage> {
     let folder = std::fs::read_dir(fixture::path("wire")).unwrap();
     let mut names: Vec<String> =
         folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -39,13 +39,13 @@ fn recorded() -> Vec<Raw> {
         }
         let compression = &message["headers"]["compression"];
         let headers = if compression.is_string() { json!({"compression": compression}) } else { json!({}) };
-        messages.push(Raw {
+        messages.push(RawMessage {
             exchange: "nova".to_owned(),
             routing_key: "notifications.info".to_owned(),
             body,
             properties,
             headers,
-            ..Raw::default()
+            ..RawMessage::default()
         });
     }
     assert!(messages.len() > 40, "{}", messages.len());
@@ -127,11 +127,11 @@ fn what_is_saved_is_as_it_was_received_and_for_its_owner_only() {
     let mut rig = Rig::with_nova("tap-save");
     let mut tap = rig.listening(&["-e", "nova", "--save", "s.jsonl", "-n", "2", "--format", "json"]);
     rig.publisher.notify(&event(1));
-    rig.publisher.raw(&Raw {
+    rig.publisher.raw(&RawMessage {
         exchange: "nova".into(),
         body: b"\xff\x1b]0;owned\x07".to_vec(),
         headers: json!({"compression": "none-such", "n": 7}),
-        ..Raw::default()
+        ..RawMessage::default()
     });
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
     let saved: Vec<Value> =

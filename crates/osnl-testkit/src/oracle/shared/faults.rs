@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::member::Member;
-use super::servers::Servers;
-use super::target::Target;
-use super::window::Window;
+use super::member::OracleMember;
+use super::servers::OracleServers;
+use super::target::SharedTarget;
+use super::window::FaultWindow;
 use crate::oracle::breaking::millis;
 use crate::oracle::pause_until;
 use crate::wait::reached;
-use crate::{Broker, Fault, Reply};
+use crate::{Broker, NetworkFault, Reply};
 
 /// Faults at the same time.
 const AT_ONCE: usize = 3;
@@ -29,7 +29,7 @@ const UNDER_WAY: Duration = Duration::from_millis(300);
 const DRAIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FaultKind {
     Kill,
     Stop,
     StopInRequest,
@@ -61,10 +61,10 @@ pub(super) enum Kind {
     TargetSilent,
 }
 
-use Kind::*;
+use FaultKind::*;
 
 /// Kind, name, weight, and the shortest and the longest time in milliseconds.
-const KINDS: [(Kind, &str, u32, [u64; 2]); 29] = [
+const KINDS: [(FaultKind, &str, u32, [u64; 2]); 29] = [
     (Kill, "daemon killed with SIGKILL", 4, [1, 2_000]),
     (Stop, "daemon stopped and continued", 4, [500, 12_000]),
     (StopInRequest, "daemon stopped with a request under way", 5, [3_000, 10_000]),
@@ -98,7 +98,7 @@ const KINDS: [(Kind, &str, u32, [u64; 2]); 29] = [
 
 /// The part that a fault concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Subject {
+enum FaultSubject {
     Member(usize),
     /// The network between a daemon and the target: what else happens to the daemon meets it.
     Path(usize),
@@ -111,44 +111,44 @@ enum Subject {
 
 #[derive(Clone, Copy, Debug)]
 struct Active {
-    kind: Kind,
-    subject: Subject,
+    kind: FaultKind,
+    subject: FaultSubject,
     since: Instant,
     until: Instant,
     delay: Duration,
 }
 
-pub(super) struct Saboteur<'a> {
-    pub(super) members: Vec<Member>,
-    pub(super) servers: Servers,
+pub(super) struct SharedSaboteur<'a> {
+    pub(super) members: Vec<OracleMember>,
+    pub(super) servers: OracleServers,
     /// The server that has fallen silent, as a machine without power.
     silent: Option<usize>,
     /// Faults for which something is missing here.
-    impossible: Vec<Kind>,
+    impossible: Vec<FaultKind>,
     broker: Arc<Broker>,
     /// Until the broker runs again.
     starting: Option<JoinHandle<()>>,
-    target: &'a Target,
+    target: &'a SharedTarget,
     chance: fastrand::Rng,
     began: Instant,
     active: Vec<Active>,
     pub(super) counts: BTreeMap<&'static str, u64>,
     /// Times in which daemons may have lost their partitions.
-    pub(super) windows: Vec<Window>,
+    pub(super) windows: Vec<FaultWindow>,
     /// Times in which requests of a daemon may have been kept on their way.
-    pub(super) delays: Vec<Window>,
+    pub(super) delays: Vec<FaultWindow>,
     /// Violations that no fault explains.
     pub(super) wrong: Vec<String>,
     /// Each fault and its time, for a reader of the logs.
     pub(super) story: Vec<String>,
 }
 
-impl<'a> Saboteur<'a> {
+impl<'a> SharedSaboteur<'a> {
     pub(super) fn new(
-        members: Vec<Member>,
-        servers: Servers,
-        (broker, impossible): (Arc<Broker>, Vec<Kind>),
-        target: &'a Target,
+        members: Vec<OracleMember>,
+        servers: OracleServers,
+        (broker, impossible): (Arc<Broker>, Vec<FaultKind>),
+        target: &'a SharedTarget,
         seed: u64,
     ) -> Self {
         let chance = fastrand::Rng::with_seed(seed.wrapping_add(1));
@@ -205,7 +205,7 @@ impl<'a> Saboteur<'a> {
         over.iter().for_each(|active| self.end(active));
         for n in 0..self.members.len() {
             let is_asked = self.active.iter().any(|active| {
-                active.subject == Subject::Member(n)
+                active.subject == FaultSubject::Member(n)
                     && matches!(active.kind, Terminate | ChangeVersion | Kill)
             });
             if !is_asked && let Some(status) = self.members[n].ended() {
@@ -219,7 +219,7 @@ impl<'a> Saboteur<'a> {
 
     fn is_over(&mut self, active: &Active) -> bool {
         match (active.kind, active.subject) {
-            (Terminate | ChangeVersion, Subject::Member(n)) => {
+            (Terminate | ChangeVersion, FaultSubject::Member(n)) => {
                 self.members[n].ended().is_some() || Instant::now() >= active.since + DRAIN
             }
             (DatabaseFailsOver, _) => self.servers.is_whole(),
@@ -244,14 +244,14 @@ impl<'a> Saboteur<'a> {
         let subject = match kind {
             Kill | Stop | StopInRequest | Terminate | ChangeVersion | CutDatabase | CutInRequest
             | SilentDatabase | SlowDatabase | LoseCommit | BreakAgain | CutBroker | SilentBroker => {
-                Subject::Member(self.chance.usize(..self.members.len()))
+                FaultSubject::Member(self.chance.usize(..self.members.len()))
             }
-            ClockSet => Subject::Clock(self.chance.usize(..self.members.len())),
-            SilentTarget => Subject::Path(self.chance.usize(..self.members.len())),
+            ClockSet => FaultSubject::Clock(self.chance.usize(..self.members.len())),
+            SilentTarget => FaultSubject::Path(self.chance.usize(..self.members.len())),
             DatabaseKilled | DatabaseRestarted | DatabaseReadOnly | DatabaseSlow | DatabaseLosesCommits
-            | DatabaseFailsOver | DatabaseFull | CommitsSlow | CommitsWait => Subject::Server,
-            BrokerKilled => Subject::Broker,
-            TargetRefuses | TargetSlow | TargetFails | TargetSilent => Subject::Target,
+            | DatabaseFailsOver | DatabaseFull | CommitsSlow | CommitsWait => FaultSubject::Server,
+            BrokerKilled => FaultSubject::Broker,
+            TargetRefuses | TargetSlow | TargetFails | TargetSilent => FaultSubject::Target,
         };
         if self.active.iter().any(|active| active.subject == subject) {
             return;
@@ -262,10 +262,10 @@ impl<'a> Saboteur<'a> {
         let active = Active { kind: *kind, subject, since, until, delay };
         *self.counts.entry(*name).or_default() += 1;
         let whose = match subject {
-            Subject::Member(n) | Subject::Path(n) | Subject::Clock(n) => {
+            FaultSubject::Member(n) | FaultSubject::Path(n) | FaultSubject::Clock(n) => {
                 format!(" ({})", self.members[n].name)
             }
-            Subject::Server | Subject::Broker | Subject::Target => String::new(),
+            FaultSubject::Server | FaultSubject::Broker | FaultSubject::Target => String::new(),
         };
         self.note(&format!("{name}{whose}, for {:.1} s", (until - since).as_secs_f64()));
         self.active.push(active);
@@ -274,26 +274,26 @@ impl<'a> Saboteur<'a> {
 
     fn begin(&mut self, active: &Active) {
         match (active.kind, active.subject) {
-            (Kill, Subject::Member(n)) => self.members[n].kill(),
-            (Stop, Subject::Member(n)) => self.members[n].signal("STOP"),
-            (StopInRequest, Subject::Member(n)) => {
+            (Kill, FaultSubject::Member(n)) => self.members[n].kill(),
+            (Stop, FaultSubject::Member(n)) => self.members[n].signal("STOP"),
+            (StopInRequest, FaultSubject::Member(n)) => {
                 self.target.slow_down(n, true);
                 let before = self.target.requests(n);
                 reached(Duration::from_secs(1), &mut || self.target.requests(n) > before);
                 self.members[n].signal("STOP");
                 self.target.slow_down(n, false);
             }
-            (Terminate | ChangeVersion, Subject::Member(n)) => self.members[n].signal("TERM"),
-            (CutInRequest, Subject::Member(n)) => {
-                self.target.reach(n, Fault::Stall);
+            (Terminate | ChangeVersion, FaultSubject::Member(n)) => self.members[n].signal("TERM"),
+            (CutInRequest, FaultSubject::Member(n)) => {
+                self.target.reach(n, NetworkFault::Stall);
                 pause_until(Instant::now() + UNDER_WAY);
                 self.set_networks();
             }
-            (ClockSet, Subject::Clock(n)) => {
+            (ClockSet, FaultSubject::Clock(n)) => {
                 let seconds = self.chance.i64(1..=FURTHEST) * if self.chance.bool() { 1 } else { -1 };
                 self.members[n].set_clock(seconds);
             }
-            (SilentTarget, Subject::Path(n)) => self.target.reach(n, Fault::Stall),
+            (SilentTarget, FaultSubject::Path(n)) => self.target.reach(n, NetworkFault::Stall),
             (DatabaseKilled, _) => self.servers.primary_mut().kill9(),
             (DatabaseRestarted, _) => self.servers.primary_mut().shutdown(),
             (DatabaseReadOnly, _) => self.servers.primary().set(READ_ONLY, Some("on")),
@@ -307,8 +307,8 @@ impl<'a> Saboteur<'a> {
             }
             (DatabaseFull, _) => self.servers.primary().fill_disk(),
             (BrokerKilled, _) => self.kill_broker(active.until),
-            (CommitsSlow, _) => self.servers.reach_standby(Fault::Delay(active.delay * 4)),
-            (CommitsWait, _) => self.servers.reach_standby(Fault::Stall),
+            (CommitsSlow, _) => self.servers.reach_standby(NetworkFault::Delay(active.delay * 4)),
+            (CommitsWait, _) => self.servers.reach_standby(NetworkFault::Stall),
             (TargetRefuses, _) => self.target.refuse(),
             (TargetSlow, _) => {
                 let pause = millis(&mut self.chance, 100, 3_500);
@@ -331,19 +331,19 @@ impl<'a> Saboteur<'a> {
 
     fn end(&mut self, active: &Active) {
         match (active.kind, active.subject) {
-            (Kill, Subject::Member(n)) => self.members[n].start_again(),
-            (Stop | StopInRequest, Subject::Member(n)) => self.members[n].signal("CONT"),
-            (CutInRequest, Subject::Member(n)) => {
-                self.target.reach(n, Fault::None);
+            (Kill, FaultSubject::Member(n)) => self.members[n].start_again(),
+            (Stop | StopInRequest, FaultSubject::Member(n)) => self.members[n].signal("CONT"),
+            (CutInRequest, FaultSubject::Member(n)) => {
+                self.target.reach(n, NetworkFault::None);
                 self.set_networks();
             }
-            (ChangeVersion, Subject::Member(n)) => {
+            (ChangeVersion, FaultSubject::Member(n)) => {
                 self.members[n].change_version();
                 self.has_terminated(n);
             }
-            (Terminate, Subject::Member(n)) => self.has_terminated(n),
-            (ClockSet, Subject::Clock(n)) => self.members[n].set_clock(0),
-            (SilentTarget, Subject::Path(n)) => self.target.reach(n, Fault::None),
+            (Terminate, FaultSubject::Member(n)) => self.has_terminated(n),
+            (ClockSet, FaultSubject::Clock(n)) => self.members[n].set_clock(0),
+            (SilentTarget, FaultSubject::Path(n)) => self.target.reach(n, NetworkFault::None),
             (DatabaseKilled | DatabaseRestarted, _) => self.servers.primary_mut().start_again(),
             (DatabaseReadOnly, _) => self.servers.primary().set(READ_ONLY, None),
             (DatabaseFailsOver, _) => {
@@ -351,7 +351,7 @@ impl<'a> Saboteur<'a> {
                 self.set_networks();
             }
             (DatabaseFull, _) => self.servers.primary_mut().free_disk(),
-            (CommitsSlow | CommitsWait, _) => self.servers.reach_standby(Fault::None),
+            (CommitsSlow | CommitsWait, _) => self.servers.reach_standby(NetworkFault::None),
             (BrokerKilled, _) => {
                 if let Some(starting) = self.starting.take() {
                     starting.join().expect("the broker starts again");
@@ -361,18 +361,22 @@ impl<'a> Saboteur<'a> {
             (TargetSlow | TargetFails | TargetSilent, _) => self.target.fail_with(None),
             _ => self.set_networks(),
         }
-        if let (Stop | StopInRequest | CutInRequest | SilentTarget, Subject::Member(n) | Subject::Path(n)) =
-            (active.kind, active.subject)
+        if let (
+            Stop | StopInRequest | CutInRequest | SilentTarget,
+            FaultSubject::Member(n) | FaultSubject::Path(n),
+        ) = (active.kind, active.subject)
         {
-            self.delays.push(Window { daemon: Some(n), from: active.since, until: Instant::now() });
+            self.delays.push(FaultWindow { daemon: Some(n), from: active.since, until: Instant::now() });
         }
         let daemon = match active.subject {
-            Subject::Member(n) => Some(n),
-            Subject::Server => None,
+            FaultSubject::Member(n) => Some(n),
+            FaultSubject::Server => None,
             // It costs no lease.
-            Subject::Path(_) | Subject::Clock(_) | Subject::Broker | Subject::Target => return,
+            FaultSubject::Path(_) | FaultSubject::Clock(_) | FaultSubject::Broker | FaultSubject::Target => {
+                return;
+            }
         };
-        self.windows.push(Window { daemon, from: active.since, until: Instant::now() });
+        self.windows.push(FaultWindow { daemon, from: active.since, until: Instant::now() });
     }
 
     /// Its messages are persistent, and so are exchanges, queues, and bindings.
@@ -403,32 +407,32 @@ impl<'a> Saboteur<'a> {
     /// Sets the networks of all daemons to what the active faults say.
     fn set_networks(&mut self) {
         for n in 0..self.members.len() {
-            let own = self.active.iter().find(|active| active.subject == Subject::Member(n));
+            let own = self.active.iter().find(|active| active.subject == FaultSubject::Member(n));
             let (kind, delay) = own.map_or((None, Duration::ZERO), |own| (Some(own.kind), own.delay));
-            let of_all = self.active.iter().find(|active| active.subject == Subject::Server);
+            let of_all = self.active.iter().find(|active| active.subject == FaultSubject::Server);
             let of_all = match of_all.map(|active| (active.kind, active.delay)) {
-                Some((DatabaseSlow, delay)) => Fault::Delay(delay),
-                Some((DatabaseLosesCommits, _)) => Fault::LoseCommit,
-                _ => Fault::None,
+                Some((DatabaseSlow, delay)) => NetworkFault::Delay(delay),
+                Some((DatabaseLosesCommits, _)) => NetworkFault::LoseCommit,
+                _ => NetworkFault::None,
             };
             let at_database = match kind {
-                Some(CutDatabase | CutInRequest) => Fault::Refuse,
-                Some(SilentDatabase) => Fault::Stall,
-                Some(SlowDatabase) => Fault::Delay(delay),
-                Some(LoseCommit) => Fault::LoseCommit,
+                Some(CutDatabase | CutInRequest) => NetworkFault::Refuse,
+                Some(SilentDatabase) => NetworkFault::Stall,
+                Some(SlowDatabase) => NetworkFault::Delay(delay),
+                Some(LoseCommit) => NetworkFault::LoseCommit,
                 // A transaction has some kilobytes; a connection that begins has more.
-                Some(BreakAgain) => Fault::CutAfter(delay.as_millis() as u64 * 40),
+                Some(BreakAgain) => NetworkFault::CutAfter(delay.as_millis() as u64 * 40),
                 _ => of_all,
             };
             let mut at_databases = [at_database; 2];
             if let Some(silent) = self.silent {
-                at_databases[silent] = Fault::Stall;
+                at_databases[silent] = NetworkFault::Stall;
             }
             self.members[n].reach_database(at_databases);
             self.members[n].reach_broker(match kind {
-                Some(CutBroker) => Fault::Refuse,
-                Some(SilentBroker) => Fault::Stall,
-                _ => Fault::None,
+                Some(CutBroker) => NetworkFault::Refuse,
+                Some(SilentBroker) => NetworkFault::Stall,
+                _ => NetworkFault::None,
             });
         }
     }

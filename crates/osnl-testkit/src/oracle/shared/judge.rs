@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use super::REJECTED;
 use super::publisher::Publication;
-use super::target::Effect;
-use super::window::Window;
+use super::target::TargetEffect;
+use super::window::FaultWindow;
 
 /// Numbers of states in the journal.
 const DEAD: i64 = 3;
@@ -31,7 +31,7 @@ const AFTERMATH: Duration = Duration::from_secs(20);
 
 /// A delivery in the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct DatabaseRow {
     pub(super) event: u64,
     pub(super) arrival: i64,
     pub(super) delivery: i64,
@@ -43,15 +43,15 @@ pub(super) struct Row {
     pub(super) reason: String,
 }
 
-impl Row {
-    /// The columns of [`Row`] for `psql`.
+impl DatabaseRow {
+    /// The columns of [`DatabaseRow`] for `psql`.
     pub(super) const SQL: &'static str = "SELECT substring(convert_from(a.body, 'UTF8') from 'chaos[^0-9]*([0-9]+)'), a.id, d.id, \
          (d.action = 'spare')::int, d.state, \
          CASE WHEN d.state >= 3 THEN coalesce((extract(epoch FROM pg_xact_commit_timestamp(d.xmin)) * 1000000)::bigint, 0) ELSE 0 END, (coalesce(a.unique_id, a.message_id) IS NOT NULL)::int, \
          translate(coalesce(d.reason, ''), E'\\n', ' ') \
          FROM osnl_arrival a JOIN osnl_delivery d ON d.arrival = a.id ORDER BY d.id";
 
-    /// Reads a line of [`Row::SQL`].
+    /// Reads a line of [`DatabaseRow::SQL`].
     pub(super) fn read(line: &str) -> Option<Self> {
         let mut columns = line.splitn(8, '|');
         let mut number = || columns.next()?.parse::<i64>().ok();
@@ -70,19 +70,19 @@ impl Row {
 
 /// The observations of a run.
 #[derive(Debug, Default)]
-pub(super) struct Evidence {
+pub(super) struct SharedEvidence {
     pub(super) published: Vec<Publication>,
-    pub(super) effects: Vec<Effect>,
+    pub(super) effects: Vec<TargetEffect>,
     /// In the order of their numbers.
-    pub(super) rows: Vec<Row>,
-    pub(super) windows: Vec<Window>,
+    pub(super) rows: Vec<DatabaseRow>,
+    pub(super) windows: Vec<FaultWindow>,
     /// Events whose dead letters have left the journal for a file.
     pub(super) buried: HashSet<u64>,
 }
 
 /// Events that break a rule, and counts of what is permitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct SharedVerdict {
     pub(super) lost: Vec<u64>,
     pub(super) wrongly_dead: Vec<u64>,
     pub(super) not_dead: Vec<u64>,
@@ -108,13 +108,13 @@ pub(super) struct Verdict {
     pub(super) stored_again: usize,
 }
 
-impl Verdict {
-    pub(super) fn of(evidence: &Evidence) -> Self {
+impl SharedVerdict {
+    pub(super) fn of(evidence: &SharedEvidence) -> Self {
         let mut verdict = Self::default();
-        let Evidence { published, effects, rows, .. } = evidence;
+        let SharedEvidence { published, effects, rows, .. } = evidence;
         let seen: HashSet<(u64, bool)> =
             effects.iter().map(|effect| (effect.event, effect.is_spare)).collect();
-        let mut by_event: HashMap<u64, Vec<&Row>> = HashMap::new();
+        let mut by_event: HashMap<u64, Vec<&DatabaseRow>> = HashMap::new();
         rows.iter().for_each(|row| by_event.entry(row.event).or_default().push(row));
         for Publication { event, has_id, is_again, .. } in published {
             let rejected = event.is_multiple_of(REJECTED);
@@ -150,7 +150,7 @@ impl Verdict {
         verdict
     }
 
-    fn judge_row(&mut self, row: &Row, rejected: bool, seen: &HashSet<(u64, bool)>) {
+    fn judge_row(&mut self, row: &DatabaseRow, rejected: bool, seen: &HashSet<(u64, bool)>) {
         let may_be_dead = rejected && !row.is_spare;
         match row.state {
             DEAD if may_be_dead => self.dead += 1,
@@ -163,7 +163,7 @@ impl Verdict {
     }
 
     /// First effects come in order; further ones may come again, and late.
-    fn judge_effects(&mut self, evidence: &Evidence) {
+    fn judge_effects(&mut self, evidence: &SharedEvidence) {
         let nameless: HashSet<u64> =
             evidence.published.iter().filter(|one| !one.has_id).map(|one| one.event).collect();
         let mut arrivals: HashMap<u64, BTreeSet<i64>> = HashMap::new();
@@ -210,7 +210,7 @@ impl Verdict {
     }
 
     /// Finds deliveries without an effect at a target that refuses smaller fences.
-    fn judge_fences(&mut self, effects: &[Effect]) {
+    fn judge_fences(&mut self, effects: &[TargetEffect]) {
         let mut refused: BTreeMap<(u64, bool), bool> = BTreeMap::new();
         for effect in effects {
             let is_behind = effect.is_behind == Some(true);
@@ -222,7 +222,7 @@ impl Verdict {
 
     /// Messages of a resource are stored in their order, but for those that come again; ends are recorded in the order of
     /// deliveries.
-    fn judge_records(&mut self, evidence: &Evidence) {
+    fn judge_records(&mut self, evidence: &SharedEvidence) {
         let ports: HashMap<u64, u32> = evidence.published.iter().map(|one| (one.event, one.port)).collect();
         let mut stored = HashSet::new();
         let mut latest: HashMap<u32, u64> = HashMap::new();
@@ -267,8 +267,8 @@ mod tests {
 
     /// Events of one port: `1` an effect, `1s` one of the fallback; those of the second daemon have a `b`. `1+` has a fence, and
     /// `1-` a smaller one than a request before.
-    fn effects(text: &str) -> Vec<Effect> {
-        let effect = |word: &str| Effect {
+    fn effects(text: &str) -> Vec<TargetEffect> {
+        let effect = |word: &str| TargetEffect {
             event: word.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap(),
             port: 7,
             daemon: usize::from(word.contains('b')),
@@ -281,11 +281,11 @@ mod tests {
 
     /// `1:4` is event 1, delivered; `1:4s` by the fallback. Each word is an arrival, and ends later than the one before;
     /// `<` ends earlier.
-    fn rows(text: &str) -> Vec<Row> {
+    fn rows(text: &str) -> Vec<DatabaseRow> {
         let row = |(n, word): (usize, &str)| {
             let (event, state) = word.split_once(':').unwrap();
             let n = n as i64 + 1;
-            Row {
+            DatabaseRow {
                 event: event.parse().unwrap(),
                 arrival: n,
                 delivery: n << 16,
@@ -299,7 +299,7 @@ mod tests {
         text.split_whitespace().enumerate().map(row).collect()
     }
 
-    fn verdict(count: u64, seen: &str, stored: &str) -> Verdict {
+    fn verdict(count: u64, seen: &str, stored: &str) -> SharedVerdict {
         let published = (1..=count).map(|event| Publication {
             event,
             port: 7,
@@ -307,7 +307,12 @@ mod tests {
             is_again: event == 6,
         });
         let (effects, rows) = (effects(seen), rows(stored));
-        Verdict::of(&Evidence { published: published.collect(), effects, rows, ..Evidence::default() })
+        SharedVerdict::of(&SharedEvidence {
+            published: published.collect(),
+            effects,
+            rows,
+            ..SharedEvidence::default()
+        })
     }
 
     #[test]
@@ -351,15 +356,15 @@ mod tests {
         let published = vec![Publication { event, port: 7, has_id: true, is_again: false }];
         let (effects, mut rows) = (effects(&format!("{event}s")), rows(&format!("{event}:3 {event}:4s")));
         rows[1].arrival = 1;
-        let mut evidence = Evidence { published, effects, rows, ..Evidence::default() };
-        let verdict = Verdict::of(&evidence);
+        let mut evidence = SharedEvidence { published, effects, rows, ..SharedEvidence::default() };
+        let verdict = SharedVerdict::of(&evidence);
         assert!(verdict.findings().iter().all(|(_, events)| events.is_empty()), "{verdict:?}");
         assert_eq!(verdict.dead, 1);
         evidence.rows.remove(0);
-        assert_eq!(Verdict::of(&evidence).not_dead, [event]);
+        assert_eq!(SharedVerdict::of(&evidence).not_dead, [event]);
         evidence.buried.insert(event);
-        assert_eq!(Verdict::of(&evidence).not_dead, [0; 0]);
+        assert_eq!(SharedVerdict::of(&evidence).not_dead, [0; 0]);
         evidence.effects.clear();
-        assert_eq!(Verdict::of(&evidence).lost, [event]);
+        assert_eq!(SharedVerdict::of(&evidence).lost, [event]);
     }
 }

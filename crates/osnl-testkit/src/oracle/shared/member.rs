@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::rate::{CALLS, WITHIN};
-use super::target::Target;
+use super::target::SharedTarget;
 use super::{CHANGED, CONCURRENCY, DATABASE, GONE, HOOK, LEASE, LIMITED, QUEUES, SPARE, STREAM};
-use crate::process::{Group, Guard};
-use crate::{Fault, Proxy};
+use crate::process::{ChildGroup, Guard};
+use crate::{FaultyProxy, NetworkFault};
 
-pub(super) struct Member {
+pub(super) struct OracleMember {
     pub(super) name: String,
     programs: Programs,
     /// It runs the other version.
     is_other: bool,
     home: PathBuf,
-    database: [Proxy; 2],
-    broker: Proxy,
-    at_database: [Fault; 2],
-    at_broker: Fault,
-    running: Option<(Group, Guard)>,
+    database: [FaultyProxy; 2],
+    broker: FaultyProxy,
+    at_database: [NetworkFault; 2],
+    at_broker: NetworkFault,
+    running: Option<(ChildGroup, Guard)>,
 }
 
 /// The file from which faketime reads.
@@ -39,26 +39,27 @@ pub(super) struct Programs {
 }
 
 /// The addresses of a member.
-pub(super) struct Addresses<'a> {
+pub(super) struct MemberAddresses<'a> {
     pub(super) databases: [u16; 2],
     pub(super) broker: u16,
     /// The broker's URL by way of a port.
     pub(super) transport_url: &'a dyn Fn(u16) -> String,
 }
 
-impl Member {
+impl OracleMember {
     /// Configures and starts a daemon in a folder of its own.
     pub(super) fn start(
         (number, name): (usize, &str),
         programs: &Programs,
         folder: &Path,
-        addresses: &Addresses<'_>,
-        target: &Target,
+        addresses: &MemberAddresses<'_>,
+        target: &SharedTarget,
     ) -> Self {
         let home = folder.join(name);
         fs::create_dir_all(&home).unwrap();
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
-        let (database, broker) = (addresses.databases.map(Proxy::before), Proxy::before(addresses.broker));
+        let (database, broker) =
+            (addresses.databases.map(FaultyProxy::before), FaultyProxy::before(addresses.broker));
         let mut text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = postgresql://osnl@127.0.0.1:{},127.0.0.1:{}/{DATABASE}\n\
              lease = {}s\n\
@@ -101,8 +102,8 @@ impl Member {
             home,
             database,
             broker,
-            at_database: [Fault::None; 2],
-            at_broker: Fault::None,
+            at_database: [NetworkFault::None; 2],
+            at_broker: NetworkFault::None,
             running: None,
         };
         member.set_clock(0);
@@ -123,7 +124,7 @@ impl Member {
             }
         }
         command.args(["run", "-c", "osnl.conf"]).stdin(Stdio::null()).stdout(log()).stderr(log());
-        let group = Group::spawn(&mut command);
+        let group = ChildGroup::spawn(&mut command);
         let guard = Guard::over(&[group.id()], None);
         self.running = Some((group, guard));
     }
@@ -164,14 +165,14 @@ impl Member {
     }
 
     /// The networks between it and both servers of the database from now on; one that refuses cuts what is open.
-    pub(super) fn reach_database(&mut self, faults: [Fault; 2]) {
+    pub(super) fn reach_database(&mut self, faults: [NetworkFault; 2]) {
         for ((proxy, now), fault) in self.database.iter().zip(&mut self.at_database).zip(faults) {
             change(proxy, now, fault);
         }
     }
 
     /// The network between it and the broker from now on.
-    pub(super) fn reach_broker(&mut self, fault: Fault) {
+    pub(super) fn reach_broker(&mut self, fault: NetworkFault) {
         change(&self.broker, &mut self.at_broker, fault);
     }
 
@@ -191,12 +192,12 @@ impl Member {
     }
 }
 
-fn change(proxy: &Proxy, now: &mut Fault, fault: Fault) {
+fn change(proxy: &FaultyProxy, now: &mut NetworkFault, fault: NetworkFault) {
     if *now == fault {
         return;
     }
     proxy.set(fault);
-    if fault == Fault::Refuse {
+    if fault == NetworkFault::Refuse {
         proxy.cut();
     }
     *now = fault;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{CHANGED, GONE, PORTS, QUEUES, REJECTED};
 use crate::oracle::pause_until;
-use crate::{BrokerObjects, Notice, Options, Publisher, Raw};
+use crate::{BrokerObjects, Notice, OsloPublisher, PublisherOptions, RawMessage};
 
 /// The pause between two bursts, and the messages of a usual one and of one in so many.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -54,7 +54,7 @@ impl PublisherThread {
 
 fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Publication> {
     let mut chance = fastrand::Rng::with_seed(seed);
-    let mut publisher = Publisher::start(url, Options { durable: true });
+    let mut publisher = OsloPublisher::start(url, PublisherOptions { durable: true });
     let mut published = Vec::new();
     while !over.load(Ordering::Relaxed) {
         let next = Instant::now() + PAUSE;
@@ -87,7 +87,7 @@ fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Publication> {
 
 /// Makes the exchanges, so that they outlive the broker with their bindings.
 pub(super) fn prepare(url: &str) {
-    let mut publisher = Publisher::start(url, Options { durable: true });
+    let mut publisher = OsloPublisher::start(url, PublisherOptions { durable: true });
     for exchange in QUEUES {
         publisher.prepare(&BrokerObjects { exchange: exchange.to_owned(), ..BrokerObjects::default() });
     }
@@ -99,10 +99,10 @@ fn notice(exchange: &str, kind: &str, payload: &Value) -> Notice {
 }
 
 /// A message as another publisher than oslo.messaging may write it.
-fn nameless(exchange: &str, kind: &str, payload: &Value) -> Raw {
+fn nameless(exchange: &str, kind: &str, payload: &Value) -> RawMessage {
     let body = json!({
         "event_type": kind, "publisher_id": "network.node1", "priority": "INFO",
         "timestamp": "2026-11-20 06:00:00.000000", "payload": payload,
     });
-    Raw { exchange: exchange.to_owned(), body: body.to_string().into_bytes(), ..Raw::default() }
+    RawMessage { exchange: exchange.to_owned(), body: body.to_string().into_bytes(), ..RawMessage::default() }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::window::Window;
+use super::window::FaultWindow;
 
 /// The calls that may begin within a time.
 pub(super) const CALLS: usize = 200;
@@ -15,14 +15,14 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 /// A call of the action with the rate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
+pub(super) struct RatedCall {
     pub(super) daemon: usize,
     pub(super) at: Instant,
 }
 
 /// Returns the most calls in a window, of those that came in time. `delays` are the times in which a daemon's calls were kept.
-pub(super) fn most_in_a_window(calls: &[Call], delays: &[Window]) -> usize {
-    let is_late = |call: &Call| {
+pub(super) fn most_in_a_window(calls: &[RatedCall], delays: &[FaultWindow]) -> usize {
+    let is_late = |call: &RatedCall| {
         delays.iter().any(|delay| {
             delay.daemon == Some(call.daemon) && delay.from <= call.at && call.at <= delay.until + MOMENT
         })
@@ -46,10 +46,10 @@ mod tests {
     fn calls_in_time_are_counted_in_each_window() {
         let began = Instant::now();
         let at = |seconds: u64| began + Duration::from_secs(seconds);
-        let calls: Vec<Call> =
-            [0, 1, 18, 19, 20, 40, 41].map(|second| Call { daemon: 1, at: at(second) }).into();
+        let calls: Vec<RatedCall> =
+            [0, 1, 18, 19, 20, 40, 41].map(|second| RatedCall { daemon: 1, at: at(second) }).into();
         assert_eq!(most_in_a_window(&calls, &[]), 3);
-        let mut delay = Window { daemon: Some(1), from: at(17), until: at(18) };
+        let mut delay = FaultWindow { daemon: Some(1), from: at(17), until: at(18) };
         assert_eq!(most_in_a_window(&calls, &[delay]), 2);
         delay.daemon = Some(0);
         assert_eq!(most_in_a_window(&calls, &[delay]), 3);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::judge::Verdict;
+use super::judge::SharedVerdict;
 use super::rate;
 use super::target::RequestCounts;
 
@@ -35,7 +35,7 @@ pub struct SharedReport {
     pub(super) commands: BTreeMap<String, [u64; 2]>,
     /// Lines of the daemons' logs, by what they say.
     pub(super) said: BTreeMap<&'static str, usize>,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: SharedVerdict,
     /// All other violations.
     pub(super) wrong: Vec<String>,
     pub(super) logs: PathBuf,

@@ -6,19 +6,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::oracle::pause_until;
-use crate::{Fault, Postgres, Proxy, ports};
+use crate::{FaultyProxy, NetworkFault, Postgres, ports};
 
-struct Pair {
+struct ServerPair {
     primary: Postgres,
     standby: Postgres,
     /// From the standby to the primary.
-    link: Proxy,
+    link: FaultyProxy,
 }
 
-impl Pair {
+impl ServerPair {
     /// Makes a standby on a port.
     fn of(primary: Postgres, port: u16) -> Self {
-        let link = Proxy::before(primary.port());
+        let link = FaultyProxy::before(primary.port());
         let standby = primary.standby(port, link.port());
         primary.wait_for_standby();
         Self { primary, standby, link }
@@ -38,23 +38,23 @@ impl Pair {
 /// The megabytes of the file system of each server: more than twice those that half an hour takes.
 const DISK: u32 = 800;
 
-pub(super) struct Servers {
+pub(super) struct OracleServers {
     /// The reason for which no disk can be full.
     pub(super) without_disks: Option<String>,
     /// `None` while a standby takes over.
-    pair: Option<Pair>,
-    moving: Option<JoinHandle<Pair>>,
+    pair: Option<ServerPair>,
+    moving: Option<JoinHandle<ServerPair>>,
     ports: [u16; 2],
 }
 
-impl Servers {
+impl OracleServers {
     pub(super) fn start() -> Self {
         let (primary, without_disks) = match Postgres::on_disk(DISK) {
             Ok(primary) => (primary, None),
             Err(why) => (Postgres::start(true), Some(why)),
         };
         let ports = [primary.port(), ports::free_port()];
-        Self { pair: Some(Pair::of(primary, ports[1])), moving: None, ports, without_disks }
+        Self { pair: Some(ServerPair::of(primary, ports[1])), moving: None, ports, without_disks }
     }
 
     /// Returns the ports of both; one is the primary's.
@@ -62,7 +62,7 @@ impl Servers {
         self.ports
     }
 
-    fn pair(&self) -> &Pair {
+    fn pair(&self) -> &ServerPair {
         self.pair.as_ref().expect("a fail-over is a fault of its own, and is over")
     }
 
@@ -80,7 +80,7 @@ impl Servers {
     }
 
     /// The network between the standby and the primary from now on.
-    pub(super) fn reach_standby(&self, fault: Fault) {
+    pub(super) fn reach_standby(&self, fault: NetworkFault) {
         self.pair().link.set(fault);
     }
 

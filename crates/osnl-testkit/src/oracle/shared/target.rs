@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::rate::Call;
+use super::rate::RatedCall;
 use super::{LIMITED, REJECTED, SPARE};
-use crate::{Fault, Proxy, Reply, Request, Sink};
+use crate::{FaultyProxy, NetworkFault, Reply, Sink, SinkRequest};
 
 /// Usual answers come within so many milliseconds.
 const USUAL: u64 = 60;
@@ -19,7 +19,7 @@ const LATE: Duration = Duration::from_millis(400);
 
 /// A request that was answered as a success.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Effect {
+pub(super) struct TargetEffect {
     pub(super) event: u64,
     pub(super) port: u32,
     /// The number of the daemon that asked.
@@ -42,36 +42,39 @@ pub(super) struct RequestCounts {
 }
 
 #[derive(Default)]
-struct State {
+struct SharedTargetState {
     fault: Option<Reply>,
     /// Daemons whose requests are answered late, so that one is under way.
     slow: Vec<usize>,
     requests: Vec<u64>,
     counts: RequestCounts,
-    effects: Vec<Effect>,
+    effects: Vec<TargetEffect>,
     /// The largest fence of each action and port.
     fences: HashMap<(String, u32), u64>,
     /// Calls of the action with the rate, in their order.
-    limited: Vec<Call>,
+    limited: Vec<RatedCall>,
 }
 
-pub(super) struct Target {
+pub(super) struct SharedTarget {
     sinks: Vec<Sink>,
     /// Before each sink.
-    proxies: Vec<Proxy>,
-    state: Arc<Mutex<State>>,
+    proxies: Vec<FaultyProxy>,
+    state: Arc<Mutex<SharedTargetState>>,
 }
 
-impl Target {
+impl SharedTarget {
     pub(super) fn start(daemons: usize) -> Self {
-        let state = Arc::new(Mutex::new(State { requests: vec![0; daemons], ..State::default() }));
+        let state = Arc::new(Mutex::new(SharedTargetState {
+            requests: vec![0; daemons],
+            ..SharedTargetState::default()
+        }));
         let sink = |daemon: usize| {
             let (sink, state) = (Sink::start(), state.clone());
             sink.reply_when(move |request| Some(state.lock().unwrap().answer(daemon, request)));
             sink
         };
         let sinks: Vec<Sink> = (0..daemons).map(sink).collect();
-        let proxies = sinks.iter().map(|sink| Proxy::before(sink.port())).collect();
+        let proxies = sinks.iter().map(|sink| FaultyProxy::before(sink.port())).collect();
         Self { sinks, proxies, state }
     }
 
@@ -80,7 +83,7 @@ impl Target {
     }
 
     /// The network between a daemon and its address from now on.
-    pub(super) fn reach(&self, daemon: usize, fault: Fault) {
+    pub(super) fn reach(&self, daemon: usize, fault: NetworkFault) {
         self.proxies[daemon].set(fault);
     }
 
@@ -114,12 +117,12 @@ impl Target {
         self.state.lock().unwrap().effects.len()
     }
 
-    pub(super) fn effects(&self) -> Vec<Effect> {
+    pub(super) fn effects(&self) -> Vec<TargetEffect> {
         self.state.lock().unwrap().effects.clone()
     }
 
     /// Returns the calls of the action with the rate.
-    pub(super) fn limited(&self) -> Vec<Call> {
+    pub(super) fn limited(&self) -> Vec<RatedCall> {
         self.state.lock().unwrap().limited.clone()
     }
 
@@ -133,8 +136,8 @@ impl Target {
     }
 }
 
-impl State {
-    fn answer(&mut self, daemon: usize, request: &Request) -> Reply {
+impl SharedTargetState {
+    fn answer(&mut self, daemon: usize, request: &SinkRequest) -> Reply {
         self.requests[daemon] += 1;
         let Some((event, port)) = numbers(&request.body) else {
             self.counts.foreign += 1;
@@ -143,7 +146,7 @@ impl State {
         let is_spare = request.target == SPARE;
         let is_behind = self.is_behind(port, request);
         if request.target == LIMITED {
-            self.limited.push(Call { daemon, at: Instant::now() });
+            self.limited.push(RatedCall { daemon, at: Instant::now() });
         }
         let verdict = Reply::Status(if event.is_multiple_of(REJECTED) && !is_spare { 400 } else { 204 });
         let after = |pause: Duration| Reply::After(pause, Box::new(verdict.clone()));
@@ -154,7 +157,7 @@ impl State {
             None => (after(Duration::from_millis(fastrand::u64(..USUAL))), true),
         };
         if is_answered && verdict == Reply::Status(204) {
-            self.effects.push(Effect { event, port, daemon, is_spare, is_behind, at: Instant::now() });
+            self.effects.push(TargetEffect { event, port, daemon, is_spare, is_behind, at: Instant::now() });
         } else {
             self.counts.failed += 1;
         }
@@ -162,7 +165,7 @@ impl State {
     }
 
     /// Whether a request has a smaller fence than one before, about the same port.
-    fn is_behind(&mut self, port: u32, request: &Request) -> Option<bool> {
+    fn is_behind(&mut self, port: u32, request: &SinkRequest) -> Option<bool> {
         let fence: u64 = request.header("osnl-fence")?.parse().ok()?;
         let latest = self.fences.entry((request.target.clone(), port)).or_default();
         let is_behind = fence < *latest;

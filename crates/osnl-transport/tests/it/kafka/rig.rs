@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use osnl_model::TransportUrl;
-use osnl_testkit::conformance::{Depth, Rig, Sample};
+use osnl_testkit::conformance::{BrokerRig, SampleMessage, UnsettledMessages};
 use osnl_testkit::{KafkaClient, KafkaCluster, MockKafka, Tansu, TansuStorage};
 use osnl_transport::{KafkaOptions, KafkaTransport, Transport};
 use rdkafka::consumer::Consumer;
@@ -55,7 +55,7 @@ pub(super) fn transport(kafka: &KafkaClient, query: &str) -> KafkaTransport {
         .with_setting("fetch.wait.max.ms", "50")
 }
 
-impl Rig for Mock {
+impl BrokerRig for Mock {
     async fn start() -> Self {
         Self::new()
     }
@@ -69,12 +69,12 @@ impl Rig for Mock {
         self.create_topic(TOPIC, 1);
     }
 
-    async fn publish(&mut self, samples: Vec<Sample>) {
+    async fn publish(&mut self, samples: Vec<SampleMessage>) {
         publish(self, samples);
     }
 
-    fn depth(&self, queue: &str) -> Depth {
-        Depth::Together(self.unfinished(queue, TOPIC))
+    fn depth(&self, queue: &str) -> UnsettledMessages {
+        UnsettledMessages::Together(self.unfinished(queue, TOPIC))
     }
 
     fn close_connections(&self) {
@@ -92,7 +92,7 @@ pub(super) struct OnTansu {
     transport: KafkaTransport,
 }
 
-impl Rig for OnTansu {
+impl BrokerRig for OnTansu {
     async fn start() -> Self {
         let tansu = tokio::task::block_in_place(|| {
             let tansu = Tansu::start(TansuStorage::Memory);
@@ -114,12 +114,12 @@ impl Rig for OnTansu {
 
     async fn make_exchange(&mut self, _: &str) {}
 
-    async fn publish(&mut self, samples: Vec<Sample>) {
+    async fn publish(&mut self, samples: Vec<SampleMessage>) {
         publish(&self.tansu, samples);
     }
 
-    fn depth(&self, queue: &str) -> Depth {
-        Depth::Together(self.tansu.unfinished(queue, TOPIC))
+    fn depth(&self, queue: &str) -> UnsettledMessages {
+        UnsettledMessages::Together(self.tansu.unfinished(queue, TOPIC))
     }
 
     fn close_connections(&self) {
@@ -145,7 +145,7 @@ pub(super) const TANSU_LACKS: [&str; 6] = [
     "the_end_is_noticed_while_nothing_is_taken",
 ];
 
-fn publish(kafka: &KafkaClient, samples: Vec<Sample>) {
+fn publish(kafka: &KafkaClient, samples: Vec<SampleMessage>) {
     for sample in samples {
         let mut headers = OwnedHeaders::new();
         for (key, value) in [

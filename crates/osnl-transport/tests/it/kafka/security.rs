@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use osnl_model::TransportUrl;
-use osnl_testkit::{Authority, Identity, KafkaCluster as _, KafkaFront, KafkaLogin};
+use osnl_testkit::{Authority, KafkaCluster as _, KafkaFront, KafkaLogin, ServerIdentity};
 use osnl_transport::{Declare, KafkaOptions, KafkaTransport, Transport as _, TransportError};
 
 use super::member::{Member, neutron, options, texts, within};
@@ -53,18 +53,18 @@ async fn works(mock: &Mock, transport: &KafkaTransport, group: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_come_and_go_over_tls() {
     let (mock, authority) = (mock(), Authority::new());
-    let front = KafkaFront::tls(&mock, &authority.issue(&Identity::LOOPBACK));
+    let front = KafkaFront::tls(&mock, &authority.issue(&ServerIdentity::LOOPBACK));
     works(&mock, &transport("", &front.address(), &tls(&authority.file(), "")), GROUP).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_the_client_is_shown_and_its_absence_is_told() {
     let (mock, authority) = (mock(), Authority::new());
-    let front = KafkaFront::tls_asking(&mock, &authority.issue(&Identity::LOOPBACK), &authority);
+    let front = KafkaFront::tls_asking(&mock, &authority.issue(&ServerIdentity::LOOPBACK), &authority);
     let (error, remedy) = refused(&transport("", &front.address(), &tls(&authority.file(), ""))).await;
     assert!(matches!(&error, TransportError::Tls { .. }), "{error:?}");
     assert!(remedy.contains("ssl_client_cert_file"), "{error}: {remedy}");
-    let own = authority.issue(&Identity::LOOPBACK);
+    let own = authority.issue(&ServerIdentity::LOOPBACK);
     let files = format!(
         "&ssl_client_cert_file={}&ssl_client_key_file={}",
         own.file().display(),
@@ -77,14 +77,15 @@ async fn a_certificate_of_the_client_is_shown_and_its_absence_is_told() {
 async fn a_refused_certificate_is_told_with_its_reason_and_its_remedy() {
     let (mock, authority, other) = (mock(), Authority::new(), Authority::new());
     for (identity, trusted, reason, remedy) in [
-        (Identity::LOOPBACK, &other, "unknown", "name the CA's certificate in ssl_cafile"),
-        (Identity::For("DNS:mq9.example"), &authority, "mq9.example", ""),
-        (Identity::Expired, &authority, "expired", ""),
+        (ServerIdentity::LOOPBACK, &other, "unknown", "name the CA's certificate in ssl_cafile"),
+        (ServerIdentity::For("DNS:mq9.example"), &authority, "mq9.example", ""),
+        (ServerIdentity::Expired, &authority, "expired", ""),
     ] {
         let front = KafkaFront::tls(&mock, &authority.issue(&identity));
-        let address = front
-            .address()
-            .replace("127.0.0.1", if identity == Identity::Expired { "localhost" } else { "127.0.0.1" });
+        let address = front.address().replace(
+            "127.0.0.1",
+            if identity == ServerIdentity::Expired { "localhost" } else { "127.0.0.1" },
+        );
         let (error, found) = refused(&transport("", &address, &tls(&trusted.file(), ""))).await;
         assert!(matches!(&error, TransportError::Tls { .. }), "{identity:?}: {error:?}");
         assert!(
@@ -99,7 +100,7 @@ async fn a_port_with_or_without_tls_that_should_be_the_other_is_told() {
     let (mock, authority) = (mock(), Authority::new());
     let (error, remedy) = refused(&transport("", mock.address(), &tls(&authority.file(), ""))).await;
     assert!(remedy.contains("security_protocol to PLAINTEXT"), "{error}: {remedy}");
-    let front = KafkaFront::tls(&mock, &authority.issue(&Identity::LOOPBACK));
+    let front = KafkaFront::tls(&mock, &authority.issue(&ServerIdentity::LOOPBACK));
     for (login, protocol, with) in
         [("", "PLAINTEXT", "SSL, or SASL_SSL with a login,"), ("u:p@", "SASL_PLAINTEXT", "SASL_SSL,")]
     {
@@ -122,7 +123,7 @@ const MECHANISMS: [(&str, bool); 4] =
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_with_the_right_password_works_with_and_without_tls() {
     let (mock, authority) = (mock(), Authority::new());
-    let certificate = authority.issue(&Identity::LOOPBACK);
+    let certificate = authority.issue(&ServerIdentity::LOOPBACK);
     for (mechanism, is_encrypted) in MECHANISMS {
         let front = KafkaFront::login(&mock, is_encrypted.then_some(&certificate), login(mechanism));
         let ca = format!("SASL_SSL&ssl_cafile={}", authority.file().display());

@@ -7,7 +7,7 @@ use osnl::action::http::HttpOptions;
 use osnl::native::{LoadedConf, ProbeVerdict, Sources, load_texts};
 use osnl_model::Notification;
 use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, USER};
-use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
+use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, Sink, TlsSink};
 use osnl_transport::MemoryBroker;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn login(openstack: &Openstack) -> String {
 fn a_service_is_called_where_the_catalogue_says_and_with_the_token() {
     let openstack = Openstack::start();
     let authority = Authority::new();
-    let dns = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let dns = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
     let other = Sink::start();
     openstack.list("dns", "public", REGION, &other.url("/public"));
     openstack.list("dns", "internal", REGION, &other.url("/internal"));

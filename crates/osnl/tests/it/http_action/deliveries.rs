@@ -6,7 +6,7 @@ use std::time::Duration;
 use osnl::journal::sqlite::{DeliveryListRow, Filter, ListPage, RowState, SqliteReader};
 use osnl::native::{Sources, load_texts};
 use osnl_model::{Priority, Target};
-use osnl_testkit::{Authority, Identity, Protocols, Reply, TlsSink};
+use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, TlsSink};
 use osnl_transport::MemoryBroker;
 use serde_json::json;
 
@@ -41,7 +41,7 @@ fn rows(folder: &Path, state: RowState) -> Vec<DeliveryListRow> {
 #[test]
 fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let authority = Authority::new();
-    let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let target = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
     let sink = target.sink();
     let folder = tempfile::tempdir().unwrap();
     let broker = MemoryBroker::new();
@@ -88,7 +88,7 @@ fn what_fails_for_a_time_is_delivered_by_the_same_request() {
 fn what_cannot_be_delivered_says_why() {
     let check = |lines: &str, replies: Vec<Reply>, attempts: usize, expected: &str| {
         let authority = Authority::new();
-        let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+        let target = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
         target.sink().script(replies);
         let folder = tempfile::tempdir().unwrap();
         let broker = MemoryBroker::new();
@@ -137,7 +137,7 @@ fn what_cannot_be_delivered_says_why() {
 #[test]
 fn a_target_with_an_expired_certificate_is_held() {
     let authority = Authority::new();
-    let target = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls13);
+    let target = TlsSink::start(&authority.issue(&ServerIdentity::Expired), Protocols::Tls13);
     let folder = tempfile::tempdir().unwrap();
     let broker = MemoryBroker::new();
     let lines = format!(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use osnl::action::ErrorClass;
-use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
+use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, Sink, TlsSink};
 use serde_json::json;
 
 use super::{Hook, SOON, with};
@@ -56,7 +56,7 @@ fn a_kept_connection_that_ends_unanswered_costs_no_attempt() {
 fn nor_does_one_with_tls() {
     let authority = Authority::new();
     for protocols in [Protocols::Tls12, Protocols::Tls13] {
-        let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), protocols);
+        let target = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), protocols);
         let ca = authority.file();
         let hook = Hook::new(&format!("url = {}\nca_file = {}", target.url("localhost", "/"), ca.display()));
         target.sink().script(vec![Reply::Status(204), Reply::CloseWithoutReply, Reply::Status(204)]);
@@ -143,7 +143,7 @@ fn what_has_no_end_is_left() {
 #[test]
 fn a_server_with_another_certificate_gets_no_request() {
     let authority = Authority::new();
-    let check = |identity: Identity, host: &str, expected: &str| {
+    let check = |identity: ServerIdentity, host: &str, expected: &str| {
         let target = TlsSink::start(&authority.issue(&identity), Protocols::Tls12And13);
         let ca = authority.file();
         let error =
@@ -152,9 +152,9 @@ fn a_server_with_another_certificate_gets_no_request() {
         assert!(error.reason.contains(expected), "{error}");
         assert_eq!(target.sink().requests().len(), 0);
     };
-    check(Identity::For("DNS:other.example"), "localhost", "other.example");
-    check(Identity::For("DNS:localhost"), "127.0.0.1", "localhost");
-    check(Identity::NotYet, "localhost", "2124");
+    check(ServerIdentity::For("DNS:other.example"), "localhost", "other.example");
+    check(ServerIdentity::For("DNS:localhost"), "127.0.0.1", "localhost");
+    check(ServerIdentity::NotYet, "localhost", "2124");
 }
 
 /// A wait that is a date counts from the answer's own, and holds the target; so does one in seconds.

@@ -6,7 +6,7 @@ use std::path::Path;
 use osnl::native::{Sources, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
-use osnl_testkit::{Reply, Request, Sink, fixture, wait_until};
+use osnl_testkit::{Reply, Sink, SinkRequest, fixture, wait_until};
 use osnl_transport::MemoryBroker;
 use serde_json::Value;
 
@@ -91,7 +91,7 @@ fn message(event: &Value) -> (Target, String) {
     (Target::new(message["exchange"].as_str().unwrap(), topic), body)
 }
 
-fn compare(recipe: &str, sent: &Request, expected: &Value, openstack: &Openstack) {
+fn compare(recipe: &str, sent: &SinkRequest, expected: &Value, openstack: &Openstack) {
     let line = [&expected["method"], &expected["target"]].map(|text| text.as_str().unwrap());
     assert_eq!([sent.method.as_str(), sent.target.as_str()], line, "{recipe}");
     for (name, value) in expected["headers"].as_object().unwrap() {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use osnl::notifier::{Confirm, Context, Driver, NotifyError, OnFull, Retry};
-use osnl_testkit::{Broker, Options, Publisher};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions};
 use osnl_transport::{Declare, Route, TransportError};
 use serde_json::Value;
 
 use super::{LONG, builder, rabbit, runtime};
 
 /// Drains the queue and returns the numbers in the payloads.
-fn drained(peer: &mut Publisher, queue: &str) -> Vec<u64> {
+fn drained(peer: &mut OsloPublisher, queue: &str) -> Vec<u64> {
     let mut numbers = Vec::new();
     while let Some(message) = peer.take(queue) {
         let body: Value = serde_json::from_slice(&message.body).unwrap();
@@ -61,7 +61,7 @@ fn nothing_confirmed_is_missing_after_the_broker_was_killed_and_restarted_while_
         assert!(notifier.counters().retried.get() > 0, "nothing was in flight when the broker went");
         confirmed
     });
-    let mut peer = Publisher::start(&broker.url(), Options { durable: true });
+    let mut peer = OsloPublisher::start(&broker.url(), PublisherOptions { durable: true });
     let found: BTreeSet<u64> = drained(&mut peer, "notifications.info").into_iter().collect();
     let missing: Vec<_> = confirmed.difference(&found).collect();
     assert!(confirmed.len() == 4000 && missing.is_empty(), "confirmed and not there: {missing:?}");
@@ -97,14 +97,14 @@ fn a_closed_connection_is_opened_again_by_the_next_emission() {
         }
         notifier.close(LONG).await.unwrap();
     });
-    let mut peer = Publisher::start(&vhost.url(), Options::default());
+    let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     assert_eq!(drained(&mut peer, "notifications.info"), [0, 1, 2]);
 }
 
 #[test]
 fn what_no_queue_takes_is_told_for_each_message_and_not_tried_again() {
     let vhost = Broker::shared().vhost("notifier");
-    let mut peer = Publisher::start(&vhost.url(), Options::default());
+    let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     peer.prepare(&osnl_testkit::BrokerObjects {
         exchange: "nova".to_owned(),
         queue: "bound".to_owned(),

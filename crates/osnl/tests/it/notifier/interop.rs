@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use osnl::notifier::{Context, Driver, RequestContext};
 use osnl_model::{Compression, Emission, Priority, to_python_json};
-use osnl_testkit::{Broker, BrokerObjects, Notice, Options, OsloListener, Publisher, fixture};
+use osnl_testkit::{Broker, BrokerObjects, Notice, OsloListener, OsloPublisher, PublisherOptions, fixture};
 use osnl_transport::Route;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -117,7 +117,7 @@ fn oslo_s_listener_receives_what_was_emitted_in_every_priority_framing_and_topic
 #[test]
 fn a_recorded_notification_leaves_as_it_was_recorded() {
     let vhost = Broker::shared().vhost("notifier");
-    let mut peer = Publisher::start(&vhost.url(), Options::default());
+    let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     for (case, driver) in [
         ("wire/09-v2-request-context.json", Driver::MessagingV2),
         ("wire/10-v1-request-context.json", Driver::Messaging),
@@ -148,7 +148,7 @@ fn what_oslo_s_notifier_makes_on_the_broker_ours_makes_too() {
     for durable in [false, true] {
         let topic = format!("t{durable}");
         let exchange = format!("x{durable}");
-        let mut peer = Publisher::start(&theirs.url(), Options { durable });
+        let mut peer = OsloPublisher::start(&theirs.url(), PublisherOptions { durable });
         peer.notify(&Notice { exchange: exchange.clone(), topic: topic.clone(), ..Notice::default() });
         runtime().block_on(async {
             let route = Route { durable, ..Route::OSLO };
@@ -166,7 +166,7 @@ fn what_oslo_s_notifier_makes_on_the_broker_ours_makes_too() {
 #[test]
 fn what_is_there_is_used_as_it_is() {
     let vhost = Broker::shared().vhost("notifier");
-    let mut peer = Publisher::start(&vhost.url(), Options::default());
+    let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     // Durable, with an expiry: neither is what we would make.
     peer.prepare(&BrokerObjects {
         exchange: "nova".to_owned(),
@@ -189,7 +189,7 @@ fn what_is_there_is_used_as_it_is() {
 fn our_consumer_reads_what_oslo_s_notifier_sends_in_every_priority() {
     use osnl_transport::{Batch, Declare, ListenOptions, QueueKind, Window};
     let vhost = Broker::shared().vhost("notifier");
-    let mut peer = Publisher::start(&vhost.url(), Options::default());
+    let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let notices: Vec<Notice> = Priority::ALL
         .iter()
         .flat_map(|priority| ["messaging", "messagingv2"].map(|driver| (priority, driver)))

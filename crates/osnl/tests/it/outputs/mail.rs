@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use osnl_testkit::{Authority, Certificate, Guard, Identity, python_program};
+use osnl_testkit::{Authority, Certificate, Guard, ServerIdentity, python_program};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
@@ -122,7 +122,7 @@ const TEXTS: &str = "subject = Größe {{ payload.port.device_id }}\nbody = .\n 
 #[test]
 fn a_mail_arrives_by_each_kind_of_tls_and_login() {
     let authority = Authority::new();
-    let certificate = authority.issue(&Identity::LOOPBACK);
+    let certificate = authority.issue(&ServerIdentity::LOOPBACK);
     let ca = authority.file();
     for (tls, without, mechanism) in
         [("starttls", json!([]), "PLAIN"), ("implicit", json!(["PLAIN"]), "LOGIN")]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::native::ProbeVerdict;
-use osnl_testkit::{Authority, Broker, FullBacklog, Identity, Protocols, Reply, Sink, TlsSink};
+use osnl_testkit::{Authority, Broker, FullBacklog, Protocols, Reply, ServerIdentity, Sink, TlsSink};
 use serde_json::json;
 
 use super::mail::Server;
@@ -45,7 +45,7 @@ fn nobody() -> u16 {
 #[test]
 fn a_mail_server_is_talked_to_up_to_the_login_and_gets_no_mail() {
     let authority = Authority::new();
-    let certificate = authority.issue(&Identity::LOOPBACK);
+    let certificate = authority.issue(&ServerIdentity::LOOPBACK);
     let ca = format!("ca_file = {}", authority.file().display());
     let fine = (ProbeVerdict::Fine, "mail server localhost:");
     let clear = Server::start(&json!({}));
@@ -64,7 +64,7 @@ fn a_mail_server_is_talked_to_up_to_the_login_and_gets_no_mail() {
         check(&server.action(&login("S3CRET")), fine.0, &[fine.1, until]);
         check(&server.action(&login("WR0NG")), ProbeVerdict::Failed, &["535"]);
         assert_eq!(server.rest(), [""; 0]);
-        let expired = Server::with_tls(tls, &authority.issue(&Identity::Expired), json!({}));
+        let expired = Server::with_tls(tls, &authority.issue(&ServerIdentity::Expired), json!({}));
         check(&expired.action(&format!("{to}tls = {tls}\n{ca}")), ProbeVerdict::Failed, &["expired"]);
     }
     let address = "from = a@example.com\nto = b@example.com\ntls = none";
@@ -87,8 +87,8 @@ fn a_log_is_connected_to_and_told_nothing() {
     udp.set_nonblocking(true).unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let authority = Authority::new();
-    let good = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
-    let expired = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls12And13);
+    let good = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
+    let expired = TlsSink::start(&authority.issue(&ServerIdentity::Expired), Protocols::Tls12And13);
     let log = |server: String| format!("driver = syslog\nserver = {server}\n");
     let tls = |port: u16| {
         log(format!("tls://localhost:{port}")) + &format!("ca_file = {}", authority.file().display())
@@ -115,8 +115,8 @@ fn a_log_is_connected_to_and_told_nothing() {
 #[test]
 fn an_http_target_gets_a_connection_and_no_request() {
     let authority = Authority::new();
-    let good = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
-    let expired = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls12And13);
+    let good = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
+    let expired = TlsSink::start(&authority.issue(&ServerIdentity::Expired), Protocols::Tls12And13);
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     fs::write(&token, "U=S3CRET\n").unwrap();
@@ -160,7 +160,8 @@ fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
         exchange: "out".to_owned(),
         ..osnl_testkit::BrokerObjects::default()
     };
-    let mut peer = osnl_testkit::Publisher::start(&vhost.url(), osnl_testkit::Options::default());
+    let mut peer =
+        osnl_testkit::OsloPublisher::start(&vhost.url(), osnl_testkit::PublisherOptions::default());
     peer.prepare(&target);
     let all = || (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings());
     let before = all();

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
 
-use osnl_testkit::{Authority, Identity};
+use osnl_testkit::{Authority, ServerIdentity};
 use osnl_transport::MemoryBroker;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -138,7 +138,7 @@ fn a_stream_that_the_collector_closed_is_noticed_before_the_next_message() {
 #[test]
 fn a_collector_with_tls_must_have_a_certificate_of_the_ca() {
     let (ours, foreign) = (Authority::new(), Authority::named("somebody else's"));
-    let certificate = ours.issue(&Identity::LOOPBACK);
+    let certificate = ours.issue(&ServerIdentity::LOOPBACK);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let osnl_tls::ClientIdentity { chain, key } =
