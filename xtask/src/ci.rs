@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::{deny, package, setup, step, test, tidy};
 
 /// A step: its name, what it does, and what to do when it fails.
-type Step = (&'static str, fn(&mut Outcome) -> Result<()>, &'static str);
+type CiStep = (&'static str, fn(&mut CiOutcome) -> Result<()>, &'static str);
 
-const STEPS: [Step; 9] = [
+const STEPS: [CiStep; 9] = [
     ("format", |_| cargo(&["fmt", "--all", "--check"]), "run `cargo fmt --all`"),
     ("tidy", |_| passed(tidy::run(&[])), "each line above says what to do"),
     ("deny", |_| passed(deny::run()), "each line above says what to do"),
@@ -33,13 +33,13 @@ const STEPS: [Step; 9] = [
 ];
 
 #[derive(Default)]
-struct Outcome {
+struct CiOutcome {
     count: Option<test::Count>,
 }
 
 /// Runs all steps.
 pub(crate) fn run() -> Result<ExitCode> {
-    let mut outcome = Outcome::default();
+    let mut outcome = CiOutcome::default();
     let mut times: Vec<(&str, Duration)> = Vec::new();
     for (name, run, advice) in STEPS {
         println!("ci: {name}");
@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(times: &[(&str, Duration)], outcome: &Outcome) {
+fn report(times: &[(&str, Duration)], outcome: &CiOutcome) {
     for (name, time) in times {
         println!("ci: {name:<8} {:>7.1} s", time.as_secs_f32());
     }
@@ -94,7 +94,7 @@ fn docs() -> Result<()> {
     step::run(step::cargo().args(args).env("RUSTDOCFLAGS", "-D warnings").stdin(Stdio::null()))
 }
 
-fn tests(outcome: &mut Outcome) -> Result<()> {
+fn tests(outcome: &mut CiOutcome) -> Result<()> {
     let (count, status) = test::run_and_count(&[]).context("the tests could not be run")?;
     outcome.count = Some(count);
     if !status.success() {

@@ -14,7 +14,7 @@ use osnl_testkit::Guard;
 use crate::{setup, step};
 
 /// A root directory: a release of Debian with further packages.
-pub(crate) struct Root<'a> {
+pub(crate) struct DebianRoot<'a> {
     /// The version's name: bookworm, trixie.
     pub(crate) suite: &'a str,
     /// Its folder's name under `target/debian`.
@@ -25,7 +25,7 @@ pub(crate) struct Root<'a> {
     pub(crate) proof: &'a Path,
 }
 
-impl Root<'_> {
+impl DebianRoot<'_> {
     /// Returns the root directory, after making it if need be. `purpose` is what asks for it.
     pub(crate) fn ensure(&self, purpose: &str) -> Result<PathBuf> {
         let folder = step::target_dir().join("debian").join(self.folder);

@@ -42,7 +42,7 @@ struct Arguments {
 
 /// The result of one target.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Outcome {
+struct FuzzOutcome {
     executions: u64,
     /// Places reached, with libFuzzer.
     reached: Option<u64>,
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    let driver = Driver::build()?;
+    let driver = FuzzRunner::build()?;
     let each = wanted.time / u32::try_from(wanted.targets.len())?;
     println!("fuzz: {} targets, {:.0} s each, {}", wanted.targets.len(), each.as_secs_f32(), driver.how());
     let mut table =
@@ -92,13 +92,13 @@ fn targets() -> Result<Vec<String>> {
 }
 
 /// The program that runs the targets.
-struct Driver {
+struct FuzzRunner {
     program: PathBuf,
     is_guided: bool,
     folder: PathBuf,
 }
 
-impl Driver {
+impl FuzzRunner {
     fn build() -> Result<Self> {
         let folder = step::target_dir().join("fuzz");
         let lock = step::root().join("fuzz/Cargo.lock");
@@ -139,7 +139,7 @@ impl Driver {
     }
 
     /// One target for so long, again after each finding.
-    fn run(&self, target: &str, time: Duration) -> Result<Outcome> {
+    fn run(&self, target: &str, time: Duration) -> Result<FuzzOutcome> {
         let corpus = self.folder.join("corpus").join(target);
         let findings = self.folder.join("findings");
         fs::create_dir_all(&findings)?;
@@ -170,7 +170,7 @@ impl Driver {
         let _guard = Guard::over(&[child.id()], None);
         let output = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let mut outcome = Outcome::read(&said);
+        let mut outcome = FuzzOutcome::read(&said);
         outcome.findings =
             files_with(&findings, target)?.into_iter().filter(|file| !before.contains(file)).collect();
         if !output.status.success() {
@@ -206,7 +206,7 @@ fn files_with(folder: &Path, target: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-impl Outcome {
+impl FuzzOutcome {
     /// The driver's final figures; where it broke off, the last that it said.
     fn read(said: &str) -> Self {
         let last = |word: &str| {
@@ -288,7 +288,11 @@ mod tests {
     #[test]
     fn figures_are_the_drivers_last() {
         let check = |said: &str, executions: u64, reached: Option<u64>| {
-            assert_eq!(Outcome::read(said), Outcome { executions, reached, findings: Vec::new() }, "{said}");
+            assert_eq!(
+                FuzzOutcome::read(said),
+                FuzzOutcome { executions, reached, findings: Vec::new() },
+                "{said}"
+            );
         };
         check("", 0, None);
         check(

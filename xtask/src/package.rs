@@ -52,7 +52,7 @@ const REVISION: &str = "1";
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match *words.as_slice() {
-        ["deb"] => made(&deb::make(&Binary::build(Profile::Release)?, REVISION, deb::Compression::Small)?),
+        ["deb"] => made(&deb::make(&Binary::build(Profile::Release)?, REVISION, deb::DebCompression::Small)?),
         ["rpm"] => made(&rpm::make(&Binary::build(Profile::Release)?, REVISION)?),
         ["image"] => made(&[image::make(&Binary::build(Profile::Release)?)?]),
         ["image-test", ref flags @ ..] => image::test(flags),
@@ -91,7 +91,7 @@ pub(crate) fn gate() -> Result<()> {
 /// The packages of a program that was built elsewhere, split into `out`.
 pub(crate) fn of_program(program: &Path, out: &Path) -> Result<Vec<PathBuf>> {
     let binary = Binary::split(program, out)?;
-    Ok([deb::make(&binary, REVISION, deb::Compression::Small)?, rpm::make(&binary, REVISION)?].concat())
+    Ok([deb::make(&binary, REVISION, deb::DebCompression::Small)?, rpm::make(&binary, REVISION)?].concat())
 }
 
 /// Makes an environment of Python with the wheels of the release build, and returns its folder.
@@ -116,7 +116,7 @@ fn lint() -> Result<ExitCode> {
     let binary = Binary::build(Profile::Release)?;
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--no-cfg", "--info", "--fail-on=error,warning"]);
-    lintian.args(deb::make(&binary, REVISION, deb::Compression::Small)?);
+    lintian.args(deb::make(&binary, REVISION, deb::DebCompression::Small)?);
     let mut rpmlint = Command::new("rpmlint");
     rpmlint.args(["--strict", "--ignore-unused-rpmlintrc", "--rpmlintrc"]);
     rpmlint.arg(step::root().join("packaging/rpm/osnl.rpmlintrc")).args(rpm::make(&binary, REVISION)?);

@@ -28,7 +28,7 @@ use crate::{package, step};
 
 /// The words of the command.
 #[derive(Debug, PartialEq, Eq)]
-struct Order {
+struct ReleaseOrder {
     version: String,
     key: Option<String>,
     is_dry: bool,
@@ -36,7 +36,7 @@ struct Order {
 
 /// Makes the files of a release.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    let order = Order::parse(args)?;
+    let order = ReleaseOrder::parse(args)?;
     let version = &order.version;
     let present = present()?;
     ensure!(
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-impl Order {
+impl ReleaseOrder {
     fn parse(args: &[String]) -> Result<Self> {
         let mut order = Self { version: String::new(), key: None, is_dry: false };
         let mut words = args.iter();
@@ -134,20 +134,20 @@ fn sign(file: &Path, key: &str, home: Option<&Path>) -> Result<()> {
 mod tests {
     use std::process::{Command, Stdio};
 
-    use super::{Order, checksums, sign};
+    use super::{ReleaseOrder, checksums, sign};
 
     #[test]
     fn the_words_of_the_command() {
-        let check = |words: &str, expected: Result<Order, &str>| {
+        let check = |words: &str, expected: Result<ReleaseOrder, &str>| {
             let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-            let found = Order::parse(&words).map_err(|error| error.to_string());
+            let found = ReleaseOrder::parse(&words).map_err(|error| error.to_string());
             match (found, expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected),
                 (Err(found), Err(part)) => assert!(found.contains(part), "{found}"),
                 (found, expected) => panic!("{words:?}: {found:?}, expected {expected:?}"),
             }
         };
-        let order = |key: Option<&str>| Order {
+        let order = |key: Option<&str>| ReleaseOrder {
             version: "0.2.0".to_owned(),
             key: key.map(str::to_owned),
             is_dry: true,

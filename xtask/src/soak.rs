@@ -43,7 +43,7 @@ struct Arguments {
 }
 
 /// When the effect of each event was seen, in nanoseconds since the epoch.
-type Effects = Arc<Mutex<BTreeMap<u64, u128>>>;
+type EffectTimes = Arc<Mutex<BTreeMap<u64, u128>>>;
 
 /// Runs it.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let effects = Effects::default();
+    let effects = EffectTimes::default();
     let sink = target(&effects);
     let broker = Broker::start();
     let vhost = broker.vhost("soak");
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let is_same = daemon.is_running();
     let peak = daemon.id().and_then(peak_memory).or(peak);
     let effects = effects.lock().map(|effects| effects.clone()).unwrap_or_default();
-    let report = Report::of(&sent, &effects);
+    let report = SoakReport::of(&sent, &effects);
     println!("{report}");
     println!(
         "  the daemon's memory at its peak: {}",
@@ -134,7 +134,7 @@ fn built(name: &str) -> PathBuf {
 }
 
 /// Answers 204 at once, and notes which event was asked about.
-fn target(effects: &Effects) -> Sink {
+fn target(effects: &EffectTimes) -> Sink {
     let sink = Sink::start();
     let seen = effects.clone();
     sink.reply_when(move |request| {
@@ -213,7 +213,7 @@ impl Publications {
 
 /// The effects of the normal events.
 #[derive(Debug)]
-struct Report {
+struct SoakReport {
     normal: usize,
     hostile: u64,
     bytes: u64,
@@ -222,7 +222,7 @@ struct Report {
     waits: [Duration; 3],
 }
 
-impl Report {
+impl SoakReport {
     fn of(sent: &Publications, effects: &BTreeMap<u64, u128>) -> Self {
         let mut waits = Vec::new();
         let mut missing = Vec::new();
@@ -247,7 +247,7 @@ impl Report {
     }
 }
 
-impl std::fmt::Display for Report {
+impl std::fmt::Display for SoakReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [p50, p99, most] = self.waits.map(|wait| wait.as_secs_f64() * 1e3);
         writeln!(
@@ -328,7 +328,8 @@ mod tests {
     #[test]
     fn waits_and_what_is_missing() {
         let check = |said: &str, effects: &[(u64, u128)], missing: &[u64], p99: u64, holds: bool| {
-            let report = Report::of(&Publications::read(said).unwrap(), &effects.iter().copied().collect());
+            let report =
+                SoakReport::of(&Publications::read(said).unwrap(), &effects.iter().copied().collect());
             assert_eq!(
                 (&*report.missing, report.waits[1].as_nanos(), report.holds()),
                 (missing, p99.into(), holds),

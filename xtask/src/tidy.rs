@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 
-use self::budget::{Budget, Row};
+use self::budget::{BudgetRow, TidyBudget};
 use self::graph::Graph;
 use crate::step;
 
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let text = std::fs::read_to_string(step::root().join(budget::FILE))?;
-    violations.extend(Budget::parse(&text)?.check(&measured));
+    violations.extend(TidyBudget::parse(&text)?.check(&measured));
     violations.extend(crates::check()?);
     violations.extend(pictures::check(&step::root(), &paths)?);
     for violation in &violations {
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 }
 
 /// Adds what a file's English counts to the row of its crate, or of `docs`.
-fn count(path: &str, text: &str, measured: &mut BTreeMap<String, Row>) {
+fn count(path: &str, text: &str, measured: &mut BTreeMap<String, BudgetRow>) {
     if path.starts_with("docs/") && path.ends_with(".md") {
         measured.entry("docs".to_owned()).or_default()[3] += english::page(text);
     } else if path.ends_with(".rs")
@@ -105,7 +105,7 @@ fn folder(path: &str) -> Option<&str> {
 /// Adds the imports of each crate to its row, and prints them if that is asked for.
 fn imports(
     paths: &[String],
-    measured: &mut BTreeMap<String, Row>,
+    measured: &mut BTreeMap<String, BudgetRow>,
     violations: &mut Vec<Violation>,
     is_printed: bool,
 ) -> Result<()> {

@@ -10,34 +10,34 @@ use serde_json::{Value, json};
 use super::classes::Classes;
 use super::more::{MORE, SINCE, expand};
 use super::sample;
-use super::shape::Shape;
+use super::shape::PayloadShape;
 
 /// Recorded to show how objects go over the wire; no service sends them.
 const PROBES: [&str; 4] = ["probe.", "baremetal.example_obj.", "baremetal.probe.", "baremetal.x."];
 
 /// Service, event type, form (`plain`, `cadf`, `text`, or a class).
-type Key = (String, String, String);
+type EventKey = (String, String, String);
 
 #[derive(Default)]
-struct Event {
+struct EventSummary {
     recorded: bool,
     topics: BTreeSet<String>,
     priorities: BTreeSet<String>,
     publishers: BTreeSet<String>,
-    shape: Shape,
+    shape: PayloadShape,
     sample: Option<Value>,
 }
 
 /// As JSON, ready to be written.
-pub(super) struct Events {
+pub(super) struct EventTable {
     pub(super) services: Value,
     pub(super) shapes: Value,
     pub(super) events: Value,
     pub(super) samples: Value,
 }
 
-pub(super) fn collect(folder: &Path, classes: &Classes) -> Result<Events> {
-    let mut events: BTreeMap<Key, Event> = BTreeMap::new();
+pub(super) fn collect(folder: &Path, classes: &Classes) -> Result<EventTable> {
+    let mut events: BTreeMap<EventKey, EventSummary> = BTreeMap::new();
     let mut services: BTreeMap<String, (String, String)> = BTreeMap::new();
     for part in ["captures", "captures2"] {
         let mut files: Vec<PathBuf> =
@@ -55,7 +55,7 @@ pub(super) fn collect(folder: &Path, classes: &Classes) -> Result<Events> {
 fn recorded(
     file: &Path,
     services: &mut BTreeMap<String, (String, String)>,
-    events: &mut BTreeMap<Key, Event>,
+    events: &mut BTreeMap<EventKey, EventSummary>,
 ) -> Result<()> {
     let read = super::read_json(file)?;
     let stem = file.file_stem().and_then(|stem| stem.to_str()).context("no name")?;
@@ -113,7 +113,7 @@ fn publisher(id: &str) -> String {
 }
 
 /// Nova's own list.
-fn of_nova(folder: &Path, classes: &Classes, events: &mut BTreeMap<Key, Event>) -> Result<()> {
+fn of_nova(folder: &Path, classes: &Classes, events: &mut BTreeMap<EventKey, EventSummary>) -> Result<()> {
     let list = super::read_json(&folder.join("catalog/nova-events.json"))?;
     for (event_type, forms) in list.as_object().context("no object")? {
         for form in forms.as_array().context("no list")? {
@@ -129,7 +129,7 @@ fn of_nova(folder: &Path, classes: &Classes, events: &mut BTreeMap<Key, Event>) 
     Ok(())
 }
 
-fn more(classes: &Classes, events: &mut BTreeMap<Key, Event>) -> Result<()> {
+fn more(classes: &Classes, events: &mut BTreeMap<EventKey, EventSummary>) -> Result<()> {
     for (service, pattern, described) in MORE {
         for event_type in expand(pattern) {
             let models = models(classes, events, service, &event_type, described);
@@ -145,16 +145,16 @@ fn more(classes: &Classes, events: &mut BTreeMap<Key, Event>) -> Result<()> {
 /// Returns the models of an event of the list, by form.
 fn models(
     classes: &Classes,
-    events: &BTreeMap<Key, Event>,
+    events: &BTreeMap<EventKey, EventSummary>,
     service: &str,
     event_type: &str,
     described: &str,
-) -> BTreeMap<String, Event> {
+) -> BTreeMap<String, EventSummary> {
     let versioned = classes.has(service, described);
     let described = described.replace('~', event_type.split('.').next().unwrap_or_default());
     let (begin, end) = described.split_once('*').unwrap_or((&described, ""));
     let priority = if event_type.ends_with("error") { "ERROR" } else { "INFO" };
-    let mut models: BTreeMap<String, Event> = BTreeMap::new();
+    let mut models: BTreeMap<String, EventSummary> = BTreeMap::new();
     for ((of, known, form), event) in events.iter().filter(|(_, event)| event.recorded) {
         let like = known.starts_with(begin) && known.ends_with(end) && form != "text";
         if of == service && if versioned { *form == described } else { like } {
@@ -171,8 +171,8 @@ fn models(
 fn written(
     classes: &Classes,
     services: BTreeMap<String, (String, String)>,
-    events: BTreeMap<Key, Event>,
-) -> Events {
+    events: BTreeMap<EventKey, EventSummary>,
+) -> EventTable {
     let (mut shapes, mut samples, mut out) = (Vec::new(), Vec::new(), Vec::new());
     // Of a class, or of plain payloads of one length: the sample that stands for all.
     let mut shared: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -210,7 +210,7 @@ fn written(
     }
     let since: BTreeMap<String, &str> =
         SINCE.iter().map(|(service, field, release)| (format!("{service} {field}"), *release)).collect();
-    Events {
+    EventTable {
         services: services
             .into_iter()
             .map(|(name, (exchange, version))| {

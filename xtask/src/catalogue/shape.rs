@@ -51,19 +51,19 @@ const FREE: [&str; 38] = [
 
 /// Places and what is there.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shape {
+pub(super) struct PayloadShape {
     seen: usize,
-    fields: BTreeMap<Vec<String>, Place>,
+    fields: BTreeMap<Vec<String>, PlaceStatistics>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Place {
+struct PlaceStatistics {
     /// In how many of the payloads.
     seen: usize,
     types: BTreeSet<&'static str>,
 }
 
-impl Shape {
+impl PayloadShape {
     /// Adds a payload.
     pub(super) fn add(&mut self, payload: &Value) {
         self.seen += 1;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use osnl_testkit::{RabbitCluster, RestartableProgram, wait_until};
 
-use super::stage::{QUEUE, Stage, Story, build, built};
+use super::stage::{ChaosStage, ChaosStory, QUEUE, build, built};
 
 const EVENTS: u64 = 6000;
 /// Events per second.
@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_secs(120);
 pub(super) fn run() -> Result<ExitCode> {
     crate::setup::broker_only()?;
     build()?;
-    let story = Story::begin();
+    let story = ChaosStory::begin();
     let cluster = RabbitCluster::start(3);
     cluster.declare("neutron", "notifications.info", QUEUE);
     let leader = || {
@@ -33,7 +33,7 @@ pub(super) fn run() -> Result<ExitCode> {
         leader()?
     ));
 
-    let mut stage = Stage::start(&cluster.url())?;
+    let mut stage = ChaosStage::start(&cluster.url())?;
     story.tell(&format!("osnl listens, by node {}", connected(&cluster, &stage)?));
     let mut publisher = built("osnl-bench");
     let urls: Vec<String> =
@@ -83,7 +83,7 @@ pub(super) fn run() -> Result<ExitCode> {
 }
 
 /// The node that osnl is connected to.
-fn connected(cluster: &RabbitCluster, stage: &Stage) -> Result<usize> {
+fn connected(cluster: &RabbitCluster, stage: &ChaosStage) -> Result<usize> {
     let port = stage.connected_to().context("osnl does not say where it listens")?;
     cluster
         .ports()
@@ -92,7 +92,13 @@ fn connected(cluster: &RabbitCluster, stage: &Stage) -> Result<usize> {
         .with_context(|| format!("no node has port {port}"))
 }
 
-fn kill(story: Story, cluster: &RabbitCluster, stage: &Stage, node: usize, what: &str) -> Result<()> {
+fn kill(
+    story: ChaosStory,
+    cluster: &RabbitCluster,
+    stage: &ChaosStage,
+    node: usize,
+    what: &str,
+) -> Result<()> {
     let on_it = connected(cluster, stage)? == node;
     let (listened, before) = (stage.listened(), stage.count());
     let moment = Instant::now();
@@ -110,14 +116,14 @@ fn kill(story: Story, cluster: &RabbitCluster, stage: &Stage, node: usize, what:
     Ok(())
 }
 
-fn come_back(story: Story, cluster: &RabbitCluster, node: usize) {
+fn come_back(story: ChaosStory, cluster: &RabbitCluster, node: usize) {
     let started = Instant::now();
     cluster.start_again(node);
     story.tell(&format!("node {node} is back after {:.2?}", started.elapsed()));
 }
 
 /// Effects against events; events that are missing are a failure.
-fn report(stage: &Stage, repeated: &BTreeSet<u64>) -> ExitCode {
+fn report(stage: &ChaosStage, repeated: &BTreeSet<u64>) -> ExitCode {
     let effects = stage.effects();
     let missing: Vec<u64> = (1..=EVENTS).filter(|n| !effects.contains_key(n)).collect();
     let twice: Vec<u64> = effects.iter().filter(|(_, count)| **count > 1).map(|(n, _)| *n).collect();

@@ -15,9 +15,9 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Lines with the time since the beginning.
 #[derive(Clone, Copy)]
-pub(super) struct Story(Instant);
+pub(super) struct ChaosStory(Instant);
 
-impl Story {
+impl ChaosStory {
     pub(super) fn begin() -> Self {
         Self(Instant::now())
     }
@@ -28,22 +28,22 @@ impl Story {
 }
 
 /// The requests of the target: the number of each event, and the time.
-type Effects = Arc<Mutex<Vec<(Instant, u64)>>>;
+type TimedEffects = Arc<Mutex<Vec<(Instant, u64)>>>;
 
 /// A running osnl and the target it calls.
-pub(super) struct Stage {
+pub(super) struct ChaosStage {
     pub(super) osnl: RestartableProgram,
-    effects: Effects,
+    effects: TimedEffects,
     _sink: Sink,
 }
 
-impl Stage {
+impl ChaosStage {
     /// Starts osnl on this transport and waits until it listens. Its folder, `target/chaos`, stays.
     pub(super) fn start(transport_url: &str) -> Result<Self> {
         let folder = step::target_dir().join("chaos");
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let sink = Sink::start();
-        let effects = Effects::default();
+        let effects = TimedEffects::default();
         let seen = effects.clone();
         sink.reply_when(move |request| {
             if let (Some(number), Ok(mut seen)) = (number_of(&request.target), seen.lock()) {

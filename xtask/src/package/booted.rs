@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use osnl_testkit::{Guard, wait_until};
 
-use crate::debian::Root;
+use crate::debian::DebianRoot;
 use crate::{setup, step};
 
 const BOOT: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ impl System {
     /// Boots a copy of `suite`; `packages` are there as `/mnt`. `purpose` is the command that asks for it.
     pub(super) fn start(suite: &str, packages: &Path, purpose: &str) -> Result<Self> {
         setup::nspawn()?;
-        let root = Root {
+        let root = DebianRoot {
             suite,
             folder: &format!("{suite}-booted"),
             packages: "procps,systemd,systemd-sysv,dbus,python3,python3-apt",

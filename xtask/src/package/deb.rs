@@ -7,13 +7,13 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::binary::Binary;
-use super::tree::{self, Family};
+use super::tree::{self, DistributionFamily};
 use super::{folder, moment, moment_as, sh, version};
 use crate::step;
 
 /// The time that goes into a small size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
+pub(super) enum DebCompression {
     /// For operators.
     Small,
     /// For the gate, which installs the package once.
@@ -23,7 +23,7 @@ pub(super) enum Compression {
 const MAINTAINER: &str = "The osnl developers <osnl@lists.osnl.org>";
 
 /// Makes `osnl` and `osnl-dbgsym`, and returns their paths.
-pub(super) fn make(binary: &Binary, revision: &str, compression: Compression) -> Result<Vec<PathBuf>> {
+pub(super) fn make(binary: &Binary, revision: &str, compression: DebCompression) -> Result<Vec<PathBuf>> {
     let version = format!("{}-{revision}", version()?);
     let architecture = step::output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
     let work = folder()?.join("deb");
@@ -44,7 +44,7 @@ pub(super) fn make(binary: &Binary, revision: &str, compression: Compression) ->
         let mut dpkg = Command::new("dpkg-deb");
         dpkg.args([
             "--root-owner-group",
-            if compression == Compression::Small { "-Zxz" } else { "-Znone" },
+            if compression == DebCompression::Small { "-Zxz" } else { "-Znone" },
             "--build",
         ]);
         dpkg.args([root, &package]).env("SOURCE_DATE_EPOCH", moment()?).stdout(std::process::Stdio::null());
@@ -53,7 +53,7 @@ pub(super) fn make(binary: &Binary, revision: &str, compression: Compression) ->
     };
 
     let root = work.join("osnl");
-    tree::write(&root, binary, Family::Debian)?;
+    tree::write(&root, binary, DistributionFamily::Debian)?;
     documents(&root, &version)?;
     scripts(&root)?;
     let package = pack(&root, "osnl", &fields(binary)?)?;

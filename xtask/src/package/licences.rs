@@ -16,7 +16,7 @@ use crate::step;
 
 /// A crate of another author.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Part {
+pub(crate) struct ForeignCrate {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) licence: String,
@@ -27,7 +27,7 @@ pub(crate) struct Part {
 
 /// Everything that the program is built of, our own crates too but `osnl-cli`, and which part uses which.
 pub(crate) struct Materials {
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<ForeignCrate>,
     /// By name and version; `osnl-cli` is among them.
     pub(crate) edges: BTreeMap<Name, Vec<Name>>,
 }
@@ -61,7 +61,7 @@ pub(super) fn text() -> Result<String> {
 }
 
 /// Returns the crates of other authors that the program contains, by name.
-fn parts() -> Result<Vec<Part>> {
+fn parts() -> Result<Vec<ForeignCrate>> {
     let mut parts = materials()?.parts;
     parts.retain(|part| !part.is_ours);
     Ok(parts)
@@ -106,8 +106,8 @@ pub(crate) fn materials() -> Result<Materials> {
     let others = packages
         .iter()
         .filter(|package| package["name"] != "osnl-cli" && reached.contains(&text(&package["id"])));
-    let mut parts: Vec<Part> = others
-        .map(|package| Part {
+    let mut parts: Vec<ForeignCrate> = others
+        .map(|package| ForeignCrate {
             name: text(&package["name"]),
             version: text(&package["version"]),
             licence: text(&package["license"]),

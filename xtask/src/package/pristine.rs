@@ -16,7 +16,7 @@ use osnl_testkit::Broker;
 use super::binary::{Binary, Profile};
 use super::booted::System;
 use super::{deb, rpm, tree};
-use crate::debian::Root;
+use crate::debian::DebianRoot;
 use crate::{setup, step};
 
 const DEB: &str = include_str!("pristine/deb.sh");
@@ -83,7 +83,7 @@ pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
 
     setup::broker_only()?;
     let proof = Path::new("usr/bin/systemd-analyze");
-    let root = Root { suite, folder: &format!("{suite}-base"), packages: "procps,systemd", proof }
+    let root = DebianRoot { suite, folder: &format!("{suite}-base"), packages: "procps,systemd", proof }
         .ensure("package test")?;
     let broker = Broker::start();
     let url = broker.url();
@@ -120,7 +120,7 @@ pub(super) fn under_systemd(flags: &[&str]) -> Result<ExitCode> {
 /// Makes the Debian packages twice: as an older version, and as this one.
 pub(super) fn both(binary: &Binary, profile: Profile) -> Result<[Vec<PathBuf>; 2]> {
     let compression =
-        if profile == Profile::Release { deb::Compression::Small } else { deb::Compression::Fast };
+        if profile == Profile::Release { deb::DebCompression::Small } else { deb::DebCompression::Fast };
     Ok([deb::make(binary, OLDER, compression)?, deb::make(binary, super::REVISION, compression)?])
 }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::binary::Binary;
-use super::tree::{self, Family};
+use super::tree::{self, DistributionFamily};
 use super::{folder, moment, moment_as, sh, version};
 use crate::{setup, step};
 
@@ -18,7 +18,7 @@ pub(super) fn make(binary: &Binary, revision: &str) -> Result<Vec<PathBuf>> {
     setup::rpm()?;
     let work = folder()?.join("rpm");
     let root = work.join("osnl");
-    tree::write(&root, binary, Family::RedHat)?;
+    tree::write(&root, binary, DistributionFamily::RedHat)?;
     let lines = work.join("lines");
     tree::write_lines(&lines, binary)?;
     // Times are in the package: those of the last commit.

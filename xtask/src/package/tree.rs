@@ -13,7 +13,7 @@ use crate::step;
 
 /// A family of distributions, where it has places of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(super) enum DistributionFamily {
     Debian,
     RedHat,
 }
@@ -40,7 +40,7 @@ pub(super) const KEPT: &[&str] = &["etc/logrotate.d/osnl", "etc/osnl/osnl.conf"]
 pub(super) const REPLACED: &[&str] = &["k2hr3-osnl", "oss-watcher"];
 const NAMES: &[&str] = &["osnl", "k2hr3-osnl", "k2hr3_osnl", "oss-watcher", "oss_watcher"];
 
-impl Family {
+impl DistributionFamily {
     fn zsh(self) -> &'static str {
         match self {
             Self::Debian => "usr/share/zsh/vendor-completions",
@@ -57,7 +57,7 @@ impl Family {
 }
 
 /// Writes all files of the package into an empty folder.
-pub(super) fn write(root: &Path, binary: &Binary, family: Family) -> Result<()> {
+pub(super) fn write(root: &Path, binary: &Binary, family: DistributionFamily) -> Result<()> {
     let _ = fs::remove_dir_all(root);
     copy(&binary.program, &root.join("usr/bin/osnl"), 0o755)?;
     let packaging = step::root().join("packaging");
@@ -69,7 +69,7 @@ pub(super) fn write(root: &Path, binary: &Binary, family: Family) -> Result<()> 
     completions(root, family)?;
     let licences = root.join(family.licences());
     file(&licences.join("THIRD-PARTY.txt"), &licences::text()?)?;
-    if family == Family::RedHat {
+    if family == DistributionFamily::RedHat {
         for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
             copy(&step::root().join(name), &licences.join(name), 0o644)?;
         }
@@ -101,7 +101,7 @@ fn manual_pages(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn completions(root: &Path, family: Family) -> Result<()> {
+fn completions(root: &Path, family: DistributionFamily) -> Result<()> {
     for name in NAMES {
         let script = |shell: &str| ask(root, &["completions", shell, "--program", name]);
         file(&root.join("usr/share/bash-completion/completions").join(name), &script("bash")?)?;

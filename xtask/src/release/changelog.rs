@@ -15,13 +15,13 @@ const KINDS: [(&str, &str); 4] =
 const UNRELEASED: &str = "## Unreleased\n\nThe fragments in [changelog.d](changelog.d/).\n";
 
 /// A section, and the files that it is made of.
-pub(super) struct Section {
+pub(super) struct ChangelogSection {
     pub(super) text: String,
     pub(super) fragments: Vec<PathBuf>,
 }
 
 /// Reads the fragments below `root`.
-pub(super) fn section(root: &Path, version: &str, date: &str) -> Result<Section> {
+pub(super) fn section(root: &Path, version: &str, date: &str) -> Result<ChangelogSection> {
     let folder = root.join("changelog.d");
     let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
     let mut fragments: Vec<PathBuf> = entries
@@ -51,10 +51,10 @@ pub(super) fn section(root: &Path, version: &str, date: &str) -> Result<Section>
             text.push_str(&format!("\n### {heading}\n\n{}", items.concat()));
         }
     }
-    Ok(Section { text, fragments })
+    Ok(ChangelogSection { text, fragments })
 }
 
-impl Section {
+impl ChangelogSection {
     /// Puts the section above the older ones, and removes the fragments.
     pub(super) fn write(&self, root: &Path) -> Result<()> {
         let path = root.join("CHANGELOG.md");

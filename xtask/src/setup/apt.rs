@@ -8,40 +8,50 @@ use anyhow::{Context as _, Result};
 use crate::step;
 
 /// A program, its package, and the argument by which it shows that it is there.
-pub(super) struct Program {
+pub(super) struct RequiredProgram {
     pub(super) name: &'static str,
     pub(super) package: &'static str,
     pub(super) shows: &'static str,
 }
 
 /// Reads the manual pages in tests.
-pub(super) const GROFF: Program = Program { name: "groff", package: "groff-base", shows: "--version" };
+pub(super) const GROFF: RequiredProgram =
+    RequiredProgram { name: "groff", package: "groff-base", shows: "--version" };
 /// Traces the daemon in a test where that is allowed.
-pub(super) const STRACE: Program = Program { name: "strace", package: "strace", shows: "-V" };
+pub(super) const STRACE: RequiredProgram = RequiredProgram { name: "strace", package: "strace", shows: "-V" };
 /// Builds Kafka's client library.
-pub(super) const MAKE: Program = Program { name: "make", package: "make", shows: "--version" };
+pub(super) const MAKE: RequiredProgram =
+    RequiredProgram { name: "make", package: "make", shows: "--version" };
 /// Finds the libraries that Kafka's client library is linked to.
-pub(super) const PKG_CONFIG: Program = Program { name: "pkg-config", package: "pkgconf", shows: "--version" };
+pub(super) const PKG_CONFIG: RequiredProgram =
+    RequiredProgram { name: "pkg-config", package: "pkgconf", shows: "--version" };
 /// The headers of OpenSSL, of which `pkg-config` knows when they are there.
-pub(super) const LIBSSL: Program = Program { name: "pkg-config", package: "libssl-dev", shows: "libssl" };
+pub(super) const LIBSSL: RequiredProgram =
+    RequiredProgram { name: "pkg-config", package: "libssl-dev", shows: "libssl" };
 /// Makes root directories of Debian.
-pub(super) const DEBOOTSTRAP: Program =
-    Program { name: "debootstrap", package: "debootstrap", shows: "--version" };
+pub(super) const DEBOOTSTRAP: RequiredProgram =
+    RequiredProgram { name: "debootstrap", package: "debootstrap", shows: "--version" };
 /// Makes packages of the other family.
-pub(super) const RPM: Program = Program { name: "rpmbuild", package: "rpm", shows: "--version" };
+pub(super) const RPM: RequiredProgram =
+    RequiredProgram { name: "rpmbuild", package: "rpm", shows: "--version" };
 /// Boots root directories with their own systemd.
-pub(super) const NSPAWN: Program =
-    Program { name: "systemd-nspawn", package: "systemd-container", shows: "--version" };
+pub(super) const NSPAWN: RequiredProgram =
+    RequiredProgram { name: "systemd-nspawn", package: "systemd-container", shows: "--version" };
 /// Builds and runs containers, with crun.
-pub(super) const PODMAN: Program = Program { name: "podman", package: "podman", shows: "--version" };
-pub(super) const CRUN: Program = Program { name: "crun", package: "crun", shows: "--version" };
+pub(super) const PODMAN: RequiredProgram =
+    RequiredProgram { name: "podman", package: "podman", shows: "--version" };
+pub(super) const CRUN: RequiredProgram =
+    RequiredProgram { name: "crun", package: "crun", shows: "--version" };
 /// Sets the clock of one process.
-pub(super) const FAKETIME: Program = Program { name: "faketime", package: "faketime", shows: "--version" };
+pub(super) const FAKETIME: RequiredProgram =
+    RequiredProgram { name: "faketime", package: "faketime", shows: "--version" };
 /// Finds faults of Debian packages.
-pub(super) const LINTIAN: Program = Program { name: "lintian", package: "lintian", shows: "--version" };
+pub(super) const LINTIAN: RequiredProgram =
+    RequiredProgram { name: "lintian", package: "lintian", shows: "--version" };
 
 /// Finds faults of RPM packages.
-pub(super) const RPMLINT: Program = Program { name: "rpmlint", package: "rpmlint", shows: "--version" };
+pub(super) const RPMLINT: RequiredProgram =
+    RequiredProgram { name: "rpmlint", package: "rpmlint", shows: "--version" };
 
 /// The lists of packages are only brought up to date where that is needed.
 const INSTALL: &str = "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
@@ -82,7 +92,7 @@ pub(super) fn faketime_library() -> Result<PathBuf> {
         .context("faketime is installed, and has no libfaketimeMT.so.1 in /usr/lib")
 }
 
-impl Program {
+impl RequiredProgram {
     /// Whether it runs.
     pub(super) fn is_there(&self) -> bool {
         let mut command = Command::new(self.name);

@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use super::LeftOut;
-use super::apt::Program;
+use super::apt::RequiredProgram;
 
-const CHROMEDRIVER: Program =
-    Program { name: "chromedriver", package: "chromium-driver", shows: "--version" };
+const CHROMEDRIVER: RequiredProgram =
+    RequiredProgram { name: "chromedriver", package: "chromium-driver", shows: "--version" };
 
 /// The names of browsers that chromedriver finds by itself.
 const BROWSERS: [&str; 4] = ["chromium", "google-chrome", "chromium-browser", "chrome"];

@@ -18,24 +18,24 @@ const STAMP: &str = "requirements.stamp";
 const BY_HAND: &str = "apt-get install --no-install-recommends python3 python3-venv";
 
 /// An environment: its folder under `testenv`, its content in words, and its packages.
-struct Environment {
+struct PythonEnvironment {
     folder: &'static str,
     words: &'static str,
     requirements: &'static str,
 }
 
-const PEERS: Environment = Environment {
+const PEERS: PythonEnvironment = PythonEnvironment {
     folder: "python",
     words: "the real oslo.messaging and k2hr3-osnl",
     requirements: REQUIREMENTS,
 };
-const CLOUD: Environment = Environment {
+const CLOUD: PythonEnvironment = PythonEnvironment {
     folder: "cloud",
     words: "Keystone, Neutron, and Ironic (three minutes, 700 MB)",
     requirements: CLOUD_REQUIREMENTS,
 };
 
-const KAFKA: Environment = Environment {
+const KAFKA: PythonEnvironment = PythonEnvironment {
     folder: "kafka",
     words: "the real oslo.messaging and its Kafka driver",
     requirements: KAFKA_REQUIREMENTS,
@@ -87,16 +87,16 @@ pub(super) fn ensure_cloud() -> Result<PathBuf> {
     CLOUD.ensure()
 }
 
-const PACKAGING: Environment = Environment {
+const PACKAGING: PythonEnvironment = PythonEnvironment {
     folder: "packaging",
     words: "ansible and the readers of manifests (three minutes, 700 MB)",
     requirements: include_str!("packaging-requirements.txt"),
 };
 
-const MATURIN: Environment =
-    Environment { folder: "maturin", words: "maturin", requirements: "maturin==1.16.0\n" };
+const MATURIN: PythonEnvironment =
+    PythonEnvironment { folder: "maturin", words: "maturin", requirements: "maturin==1.16.0\n" };
 
-impl Environment {
+impl PythonEnvironment {
     fn folder(&self) -> PathBuf {
         step::target_dir().join("testenv").join(self.folder)
     }

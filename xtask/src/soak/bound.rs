@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result};
 /// It goes when it is dropped, after the program.
 pub(super) struct Bound {
     bytes: u64,
-    kind: Kind,
+    kind: BoundKind,
 }
 
-enum Kind {
+enum BoundKind {
     /// The folder of a cgroup of ours.
     Group(PathBuf),
     AddressSpace,
@@ -30,24 +30,24 @@ impl Bound {
             // Version 2 lets the file appear where the controller is switched on.
             if Path::new(folder).join("cgroup.procs").exists() && fs::create_dir(&group).is_ok() {
                 if group.join(file).exists() && fs::write(group.join(file), bytes.to_string()).is_ok() {
-                    return Ok(Self { bytes, kind: Kind::Group(group) });
+                    return Ok(Self { bytes, kind: BoundKind::Group(group) });
                 }
                 fs::remove_dir(&group).with_context(|| group.display().to_string())?;
             }
         }
-        Ok(Self { bytes, kind: Kind::AddressSpace })
+        Ok(Self { bytes, kind: BoundKind::AddressSpace })
     }
 
     /// The program with these arguments and a file, within the bound.
     pub(super) fn command(&self, program: &Path, args: &[&str], file: &Path) -> Command {
         let mut command = Command::new("sh");
         match &self.kind {
-            Kind::Group(folder) => {
+            BoundKind::Group(folder) => {
                 command
                     .args(["-c", "echo $$ >\"$1/cgroup.procs\" && shift && exec \"$@\"", "sh"])
                     .arg(folder);
             }
-            Kind::AddressSpace => {
+            BoundKind::AddressSpace => {
                 let script = "ulimit -v \"$1\" && shift && exec \"$@\"";
                 command.args(["-c", script, "sh", &(self.bytes >> 10).to_string()]);
             }
@@ -61,15 +61,15 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = self.bytes >> 20;
         match &self.kind {
-            Kind::Group(_) => write!(f, "in a cgroup of {mib} MiB"),
-            Kind::AddressSpace => write!(f, "with {mib} MiB of address space"),
+            BoundKind::Group(_) => write!(f, "in a cgroup of {mib} MiB"),
+            BoundKind::AddressSpace => write!(f, "with {mib} MiB of address space"),
         }
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let Kind::Group(folder) = &self.kind {
+        if let BoundKind::Group(folder) = &self.kind {
             let _ = fs::remove_dir(folder);
         }
     }

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use osnl_testkit::{BROKER_ROOT_VARIABLE, SCRIPTS};
 
-use crate::debian::Root;
+use crate::debian::DebianRoot;
 
 /// A version of RabbitMQ, and the release of Debian that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +73,12 @@ pub(super) fn enter(release: Release, args: &[String]) -> Result<std::convert::I
 /// The root directory with the release's RabbitMQ; made once.
 fn ensure_root(release: Release) -> Result<PathBuf> {
     let server = Path::new(SCRIPTS.trim_start_matches('/')).join("rabbitmq-server");
-    let root =
-        Root { suite: release.suite, folder: release.suite, packages: "rabbitmq-server", proof: &server };
+    let root = DebianRoot {
+        suite: release.suite,
+        folder: release.suite,
+        packages: "rabbitmq-server",
+        proof: &server,
+    };
     root.ensure(&format!("--broker {}", release.version))
 }
 

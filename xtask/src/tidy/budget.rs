@@ -14,14 +14,14 @@ pub(super) const COLUMNS: [&str; 6] =
     ["cycles", "upward", "openings", "persons", "participles", "possessives"];
 
 /// A number for each of [`COLUMNS`].
-pub(super) type Row = [usize; COLUMNS.len()];
+pub(super) type BudgetRow = [usize; COLUMNS.len()];
 
 /// A row for each crate's folder.
 #[derive(Debug, Default)]
-pub(super) struct Budget(BTreeMap<String, (usize, Row)>);
+pub(super) struct TidyBudget(BTreeMap<String, (usize, BudgetRow)>);
 
-impl Budget {
-    pub(super) fn parse(text: &str) -> Result<Budget> {
+impl TidyBudget {
+    pub(super) fn parse(text: &str) -> Result<TidyBudget> {
         let mut rows = BTreeMap::new();
         for (at, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default();
@@ -40,11 +40,11 @@ impl Budget {
                 at + 1
             );
         }
-        Ok(Budget(rows))
+        Ok(TidyBudget(rows))
     }
 
     /// Compares the measured rows with the budget; a crate without a row has none.
-    pub(super) fn check(&self, measured: &BTreeMap<String, Row>) -> Vec<Violation> {
+    pub(super) fn check(&self, measured: &BTreeMap<String, BudgetRow>) -> Vec<Violation> {
         let mut violations = Vec::new();
         let mut add = |line: usize, text: String| {
             violations.push(Violation { path: FILE.to_owned(), line, text });
@@ -80,12 +80,12 @@ fn remedy(column: &str) -> &'static str {
 }
 
 /// The measured rows as lines of the file.
-pub(super) fn table(measured: &BTreeMap<String, Row>) -> String {
+pub(super) fn table(measured: &BTreeMap<String, BudgetRow>) -> String {
     let mut text = format!("{:<24}", "# folder");
     for column in COLUMNS {
         let _ = write!(text, " {column:>11}");
     }
-    let mut totals = Row::default();
+    let mut totals = BudgetRow::default();
     for row in measured.values() {
         totals.iter_mut().zip(row).for_each(|(total, number)| *total += number);
     }
@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn more_than_the_budget_and_less_are_refused() {
-        let budget = Budget::parse("# x\ncrates/a 3 0 0 0 2 0\ngone 1 0 0 0 0 0 # why\n").unwrap();
-        let check = |place: &str, row: Row, expected: &[&str]| {
+        let budget = TidyBudget::parse("# x\ncrates/a 3 0 0 0 2 0\ngone 1 0 0 0 0 0 # why\n").unwrap();
+        let check = |place: &str, row: BudgetRow, expected: &[&str]| {
             let found = budget
                 .check(&BTreeMap::from([(place.to_owned(), row), ("gone".to_owned(), [1, 0, 0, 0, 0, 0])]));
             let found: Vec<String> = found.iter().map(|violation| violation.text.clone()).collect();
@@ -123,7 +123,7 @@ mod tests {
             [0, 0, 1, 0, 0, 0],
             &["crates/b: openings 1, at most 0", "crates/a: nothing is there"],
         );
-        assert!(Budget::parse("crates/a 1").is_err());
-        assert!(Budget::parse("crates/a 1 2 3 4 5 x").is_err());
+        assert!(TidyBudget::parse("crates/a 1").is_err());
+        assert!(TidyBudget::parse("crates/a 1 2 3 4 5 x").is_err());
     }
 }

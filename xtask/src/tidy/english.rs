@@ -18,7 +18,7 @@ const NOUNS: &str = "Binding Building Encoding Feed Finding Framing Greeting Hea
 
 /// The numbers of a file.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct EnglishCounts {
     pub(super) openings: usize,
     pub(super) persons: usize,
     pub(super) participles: usize,
@@ -26,8 +26,8 @@ pub(super) struct Counts {
 }
 
 /// Counts a Rust file.
-pub(super) fn rust(text: &str) -> Counts {
-    let mut counts = Counts::default();
+pub(super) fn rust(text: &str) -> EnglishCounts {
+    let mut counts = EnglishCounts::default();
     let mut before = None;
     for line in text.lines().map(str::trim_start) {
         let mark = ["///", "//!"].into_iter().find(|mark| line.starts_with(mark));
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn comments_names_and_pages() {
         let check = |text: &str, [openings, persons, participles, possessives]: [usize; 4]| {
-            let expected = Counts { openings, persons, participles, possessives };
+            let expected = EnglishCounts { openings, persons, participles, possessives };
             assert_eq!(rust(text), expected, "{text}");
         };
         check("/// What it does.\n/// What more.\nfn f() {}", [1, 0, 0, 0]);

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use self::source::{Files, Source};
+use self::source::{CrateSource, Files};
 
 /// The most files that a cycle within one top-level module may have.
 const LARGEST_CYCLE: usize = 3;
@@ -41,8 +41,8 @@ impl Graph {
     }
 
     fn of(root: &str, files: Files<'_>) -> Result<Graph> {
-        let source = Source::read(root, files)?;
-        let imports = Resolver { source: &source }.imports();
+        let source = CrateSource::read(root, files)?;
+        let imports = PathResolver { source: &source }.imports();
         let order = order(&files(root)?);
         Ok(Graph { files: source.files, imports, order })
     }
@@ -152,26 +152,26 @@ fn order(root: &str) -> Vec<String> {
 
 /// The end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum PathEnd {
     Module(usize),
     /// Something that the module defines.
     Definition(usize),
 }
 
-impl Place {
+impl PathEnd {
     fn module(self) -> Option<usize> {
         match self {
-            Place::Module(module) => Some(module),
-            Place::Definition(_) => None,
+            PathEnd::Module(module) => Some(module),
+            PathEnd::Definition(_) => None,
         }
     }
 }
 
-struct Resolver<'a> {
-    source: &'a Source,
+struct PathResolver<'a> {
+    source: &'a CrateSource,
 }
 
-impl Resolver<'_> {
+impl PathResolver<'_> {
     fn imports(&self) -> BTreeMap<(usize, usize), BTreeSet<String>> {
         let mut imports: BTreeMap<(usize, usize), BTreeSet<String>> = BTreeMap::new();
         for (at, module) in self.source.modules.iter().enumerate() {
@@ -201,7 +201,7 @@ impl Resolver<'_> {
 
     fn definitions(&self, from: usize, path: &[String], found: &mut BTreeSet<(usize, String)>) {
         for (place, name) in self.resolve(from, path, &mut BTreeSet::new()) {
-            if let Place::Definition(module) = place {
+            if let PathEnd::Definition(module) = place {
                 found.insert((self.source.modules[module].file, name));
             }
         }
@@ -213,7 +213,7 @@ impl Resolver<'_> {
         from: usize,
         path: &[String],
         seen: &mut BTreeSet<(usize, Vec<String>)>,
-    ) -> Vec<(Place, String)> {
+    ) -> Vec<(PathEnd, String)> {
         if !seen.insert((from, path.to_vec())) {
             return Vec::new();
         }
@@ -223,10 +223,10 @@ impl Resolver<'_> {
             let mut next = Vec::new();
             for module in current {
                 let places = match name.as_str() {
-                    "crate" if at == 0 => vec![(Place::Module(0), name.clone())],
-                    "self" if at == 0 => vec![(Place::Module(module), name.clone())],
+                    "crate" if at == 0 => vec![(PathEnd::Module(0), name.clone())],
+                    "self" if at == 0 => vec![(PathEnd::Module(module), name.clone())],
                     "super" => {
-                        let parent = self.source.modules[module].parent.map(Place::Module);
+                        let parent = self.source.modules[module].parent.map(PathEnd::Module);
                         parent.map(|parent| (parent, name.clone())).into_iter().collect()
                     }
                     _ => self.lookup(module, name, seen),
@@ -247,14 +247,14 @@ impl Resolver<'_> {
         at: usize,
         name: &str,
         seen: &mut BTreeSet<(usize, Vec<String>)>,
-    ) -> Vec<(Place, String)> {
+    ) -> Vec<(PathEnd, String)> {
         let module = &self.source.modules[at];
         let mut places = Vec::new();
         if module.definitions.contains(name) {
-            places.push((Place::Definition(at), name.to_owned()));
+            places.push((PathEnd::Definition(at), name.to_owned()));
         }
         if let Some(&child) = module.children.get(name) {
-            places.push((Place::Module(child), name.to_owned()));
+            places.push((PathEnd::Module(child), name.to_owned()));
         }
         for alias in module.aliases.iter().filter(|alias| alias.name == name) {
             places.extend(self.resolve(at, &alias.path, seen));

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use self::elsewhere::ELSEWHERE;
-use self::messages::Message;
+use self::messages::MessageLiteral;
 use super::Violation;
 
 /// The folder of the pictures, which a test runs.
@@ -107,7 +107,7 @@ pub(super) fn check(root: &Path, paths: &[String]) -> Result<Vec<Violation>> {
     let mut needed = vec![false; ELSEWHERE.len()];
     for path in paths.iter().filter(|path| path.ends_with(".rs")) {
         let Some(messages) = messages_of(root, path)? else { continue };
-        for Message { line, text, plain } in messages {
+        for MessageLiteral { line, text, plain } in messages {
             if messages::is_in(&text, &said) || said.contains(&plain) {
                 continue;
             }
@@ -149,9 +149,9 @@ fn shown(picture: &str) -> impl Iterator<Item = String> + '_ {
 }
 
 /// Those of a file that is looked at.
-fn messages_of(root: &Path, path: &str) -> Result<Option<Vec<Message>>> {
+fn messages_of(root: &Path, path: &str) -> Result<Option<Vec<MessageLiteral>>> {
     let within = |all: &[&str]| all.iter().any(|begin| path.starts_with(begin));
-    let of: fn(&str) -> Option<Vec<Message>> = match (within(SPEAKING), within(&REFUSING)) {
+    let of: fn(&str) -> Option<Vec<MessageLiteral>> = match (within(SPEAKING), within(&REFUSING)) {
         (true, _) => messages::all,
         (false, true) => messages::refusals,
         (false, false) => return Ok(None),

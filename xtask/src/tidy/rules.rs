@@ -28,7 +28,7 @@ const HOSTS: [(&str, &str); 5] = [
 
 /// All violations of a file, by line.
 pub(super) fn check(path: &str, bytes: &[u8]) -> Vec<Violation> {
-    let mut found = Findings { path, violations: Vec::new() };
+    let mut found = RuleFindings { path, violations: Vec::new() };
     found.check_name();
     if bytes.contains(&0) {
         found.add(0, "binary files are not committed: generate it, or keep it as text");
@@ -54,12 +54,12 @@ fn is_recording(path: &str) -> bool {
     path.starts_with("fixtures/")
 }
 
-struct Findings<'a> {
+struct RuleFindings<'a> {
     path: &'a str,
     violations: Vec<Violation>,
 }
 
-impl Findings<'_> {
+impl RuleFindings<'_> {
     fn add(&mut self, line: usize, text: impl Into<String>) {
         self.violations.push(Violation { path: self.path.to_owned(), line, text: text.into() });
     }

@@ -20,7 +20,7 @@ pub(super) struct Alias {
 /// One module, inline or in a file of its own.
 #[derive(Debug, Default)]
 pub(super) struct Module {
-    /// Index of its file in [`Source::files`].
+    /// Index of its file in [`CrateSource::files`].
     pub(super) file: usize,
     pub(super) parent: Option<usize>,
     pub(super) children: BTreeMap<String, usize>,
@@ -39,15 +39,15 @@ pub(super) type Files<'a> = &'a dyn Fn(&str) -> Result<String>;
 
 /// The modules of a crate and the files that they are in, the root first.
 #[derive(Debug, Default)]
-pub(super) struct Source {
+pub(super) struct CrateSource {
     pub(super) files: Vec<String>,
     pub(super) modules: Vec<Module>,
 }
 
-impl Source {
+impl CrateSource {
     /// Reads the crate from its root file on.
-    pub(super) fn read(root: &str, files: Files<'_>) -> Result<Source> {
-        let mut source = Source::default();
+    pub(super) fn read(root: &str, files: Files<'_>) -> Result<CrateSource> {
+        let mut source = CrateSource::default();
         source.read_file(files, root, None, Path::new(""))?;
         Ok(source)
     }
@@ -77,7 +77,7 @@ impl Source {
         let at = self.modules.len() - 1;
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut children = Vec::new();
-        Scanner { module: &mut self.modules[at], children: &mut children }.scan(&tokens, true);
+        ModuleScanner { module: &mut self.modules[at], children: &mut children }.scan(&tokens, true);
         for (name, body) in children {
             let folder = below.join(&name);
             let child = match body {
@@ -97,13 +97,13 @@ impl Source {
     }
 }
 
-struct Scanner<'a> {
+struct ModuleScanner<'a> {
     module: &'a mut Module,
     /// Declared modules; those of an inline one with its tokens.
     children: &'a mut Vec<(String, Option<TokenStream>)>,
 }
 
-impl Scanner<'_> {
+impl ModuleScanner<'_> {
     /// `is_top`: items here are the module's own; deeper ones are local to a function.
     fn scan(&mut self, tokens: &[TokenTree], is_top: bool) {
         let mut at = 0;

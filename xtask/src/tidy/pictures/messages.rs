@@ -54,7 +54,7 @@ const REFUSALS: [&str; 14] = [
 
 /// One literal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct MessageLiteral {
     /// From 1.
     pub(super) line: usize,
     /// The message, with `{}` for each value put in.
@@ -64,16 +64,16 @@ pub(super) struct Message {
 }
 
 /// All of them, in the order of the file; `None` if it cannot be read as Rust.
-pub(super) fn all(source: &str) -> Option<Vec<Message>> {
+pub(super) fn all(source: &str) -> Option<Vec<MessageLiteral>> {
     of(source, true)
 }
 
 /// Only those that are an argument of what refuses.
-pub(super) fn refusals(source: &str) -> Option<Vec<Message>> {
+pub(super) fn refusals(source: &str) -> Option<Vec<MessageLiteral>> {
     of(source, false)
 }
 
-fn of(source: &str, wanted: bool) -> Option<Vec<Message>> {
+fn of(source: &str, wanted: bool) -> Option<Vec<MessageLiteral>> {
     let tokens: TokenStream = source.parse().ok()?;
     let mut literals = Vec::new();
     walk(tokens, wanted, &mut literals);
@@ -87,7 +87,7 @@ fn of(source: &str, wanted: bool) -> Option<Vec<Message>> {
         let text = with_holes(&plain);
         // A template is no message, whatever words are in it.
         let is_template = plain.replace("{{ }}", "").contains("{{ ");
-        (is_prose(&text) && !is_template).then_some(Message { line, text, plain })
+        (is_prose(&text) && !is_template).then_some(MessageLiteral { line, text, plain })
     });
     Some(messages.collect())
 }
@@ -189,7 +189,7 @@ pub(super) fn is_in(message: &str, said: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn texts(messages: Option<Vec<Message>>) -> Vec<(usize, String)> {
+    fn texts(messages: Option<Vec<MessageLiteral>>) -> Vec<(usize, String)> {
         messages.unwrap().into_iter().map(|message| (message.line, message.text)).collect()
     }
 
