@@ -7,6 +7,7 @@ mod budget;
 mod crates;
 mod english;
 mod graph;
+mod namesakes;
 mod pictures;
 mod rules;
 mod sentences;
@@ -19,6 +20,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::budget::{BudgetRow, TidyBudget};
 use self::graph::Graph;
+use self::namesakes::Namesakes;
 use crate::step;
 
 /// A rule that a line of a file breaks.
@@ -60,7 +62,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
             count(path, &text, &mut measured);
         }
     }
-    imports(&paths, &mut measured, &mut violations, is_graph)?;
+    modules(&paths, &mut measured, &mut violations, is_graph)?;
     if is_graph {
         println!("{}", budget::table(&measured));
         return Ok(ExitCode::SUCCESS);
@@ -102,13 +104,14 @@ fn folder(path: &str) -> Option<&str> {
     path.match_indices('/').nth(depth - 1).map(|(at, _)| &path[..at])
 }
 
-/// Adds the imports of each crate to its row, and prints them if that is asked for.
-fn imports(
+/// Adds the imports and the namesakes of each crate to its row, and prints them if that is asked for.
+fn modules(
     paths: &[String],
     measured: &mut BTreeMap<String, BudgetRow>,
     violations: &mut Vec<Violation>,
     is_printed: bool,
 ) -> Result<()> {
+    let mut namesakes = Namesakes::default();
     for path in paths {
         let Some(folder) = folder(path) else { continue };
         let root = ["lib.rs", "main.rs"].into_iter().find(|root| *path == format!("{folder}/src/{root}"));
@@ -118,6 +121,7 @@ fn imports(
             let text = format!("the order of modules and the modules differ by `{module}`");
             violations.push(Violation { path: path.clone(), line: 1, text });
         }
+        graph.types().for_each(|(name, file)| namesakes.add(name, folder, file));
         let (cycles, upward) = (graph.cycles(), graph.upward());
         let row = measured.entry(folder.to_owned()).or_default();
         row[0] += cycles.iter().map(Vec::len).sum::<usize>();
@@ -129,6 +133,12 @@ fn imports(
             }
             upward.iter().for_each(|arrow| println!("{folder}/src: upward: {arrow}"));
         }
+    }
+    for folder in namesakes.folders() {
+        measured.entry(folder.to_owned()).or_default()[6] += 1;
+    }
+    if is_printed {
+        namesakes.lines().for_each(|line| println!("{line}"));
     }
     Ok(())
 }
