@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use osnl_model::ContentInfo;
@@ -98,6 +99,8 @@ pub struct MessageView<'a> {
     pub routing_key: &'a str,
     /// The properties needed to read the body.
     pub properties: &'a Properties,
+    /// When it was received, if that is known: asking for the time costs as much as looking up a head.
+    pub received: Option<SystemTime>,
 }
 
 impl IncomingMessage {
@@ -105,7 +108,7 @@ impl IncomingMessage {
     #[must_use]
     pub fn view(&self) -> MessageView<'_> {
         let Self { body, queue, exchange, routing_key, properties, .. } = self;
-        MessageView { body, queue, exchange, routing_key, properties }
+        MessageView { body, queue, exchange, routing_key, properties, received: None }
     }
 }
 

@@ -185,7 +185,7 @@ impl Ring {
     ) {
         self.shared.note(|slot, keep| {
             slot.place(listener, message.queue, message.exchange, message.routing_key);
-            slot.received = Some(SystemTime::now());
+            slot.received = Some(message.received.unwrap_or_else(SystemTime::now));
             slot.head(head);
             set(&mut slot.message_id, None);
             slot.failed.clear();

@@ -28,8 +28,8 @@ pub(super) struct Offsets {
     low: i64,
     /// Finished offsets above it: from the key to before the value. Ranges neither touch nor overlap.
     done: BTreeMap<i64, i64>,
-    /// Offsets that were read and are unfinished, in ascending order. Nearly always the last one is added, and one of the ends is
-    /// removed; unlike a tree it keeps its memory.
+    /// Offsets that were read and are unfinished, in ascending order. Nearly always the last is added and the first removed;
+    /// unlike a tree it keeps its memory.
     open: VecDeque<i64>,
     /// Offsets that were given back: they have to be read again.
     again: BTreeSet<i64>,
@@ -44,7 +44,7 @@ pub(super) struct Offsets {
 /// The verdict about a message that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// It is to be handed out; whether it was handed out before.
+    /// It is new, or has to be read again; whether it was handed out before.
     Open {
         /// Whether a consumer of the group had it before.
         redelivered: bool,
@@ -81,19 +81,17 @@ impl Offsets {
         self.handed
     }
 
-    /// Decides about a message that was read. Offsets below it that never come, because the topic is compacted or
-    /// has transactions, count as finished.
+    /// Decides about a message that was read; one that is `Open` is [kept](Self::keep) or [passed](Self::pass) next. Offsets
+    /// below it that never come, because the topic is compacted or has transactions, count as finished.
     pub(super) fn admit(&mut self, offset: i64) -> Admission {
         if offset < self.low {
             return Admission::Known;
         }
-        let gone: Vec<i64> = self.again.range(..offset).copied().collect();
-        for gone in gone {
+        while let Some(gone) = self.first_again().filter(|gone| *gone < offset) {
             self.again.remove(&gone);
             self.finished(gone, gone + 1);
         }
         if self.again.remove(&offset) {
-            self.open(offset);
             return Admission::Open { redelivered: true };
         }
         if offset < self.next {
@@ -108,8 +106,22 @@ impl Offsets {
             self.advance();
             return Admission::Known;
         }
-        self.open(offset);
         Admission::Open { redelivered: offset < self.seen_before }
+    }
+
+    /// Keeps an admitted message open until it is finished or given back.
+    pub(super) fn keep(&mut self, offset: i64) {
+        if self.open.back().is_none_or(|last| *last < offset) {
+            self.open.push_back(offset);
+        } else if let Err(place) = self.open.binary_search(&offset) {
+            self.open.insert(place, offset);
+        }
+    }
+
+    /// Finishes an admitted message that is not wanted, as if it had been handed out.
+    pub(super) fn pass(&mut self, offset: i64) {
+        self.hand_out(offset);
+        self.finished(offset, offset.saturating_add(1));
     }
 
     /// Takes note that a message was handed out.
@@ -131,18 +143,10 @@ impl Offsets {
         }
     }
 
-    fn open(&mut self, offset: i64) {
-        if self.open.back().is_none_or(|last| *last < offset) {
-            self.open.push_back(offset);
-        } else if let Err(place) = self.open.binary_search(&offset) {
-            self.open.insert(place, offset);
-        }
-    }
-
     /// Removes an open offset; returns whether it was open.
     fn close(&mut self, offset: i64) -> bool {
-        if self.open.back() == Some(&offset) {
-            return self.open.pop_back().is_some();
+        if self.open.front() == Some(&offset) {
+            return self.open.pop_front().is_some();
         }
         self.open.binary_search(&offset).is_ok_and(|place| self.open.remove(place).is_some())
     }

@@ -23,6 +23,9 @@ use crate::{LostPosition, PartitionSeen, TransportError};
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(8);
 /// The longest time that the consumer does not hear of rejected messages while more of them come.
 const TELL_EVERY: Duration = Duration::from_millis(20);
+/// The same if some were fetched, and the number of those that are not held back.
+const TELL_WANTED: Duration = Duration::from_millis(2);
+const MOST_UNTOLD: usize = 32;
 
 /// One assignment of a partition; a later one of the same partition has another number.
 pub(super) type AssignmentId = u64;
@@ -74,8 +77,8 @@ pub(super) struct State {
     pub(super) fetched: VecDeque<FetchedMessage>,
     /// Messages that the prefilter has rejected and the consumer has not heard of.
     pub(super) rejected: usize,
-    /// When the consumer was last woken for rejected messages.
-    told_at: Option<Instant>,
+    /// When the first message came of which the consumer has not been told.
+    untold_since: Option<Instant>,
     /// Messages that were handed out and are unfinished, by tag.
     open: BTreeMap<u64, (AssignmentId, i64)>,
     last_tag: u64,
@@ -217,7 +220,7 @@ impl SharedState {
         self.room_of(&self.lock())
     }
 
-    fn room_of(&self, state: &State) -> Room {
+    pub(super) fn room_of(&self, state: &State) -> Room {
         match state.is_quiet || state.is_closing || state.ended.is_some() {
             true => Room::Closed,
             false if state.in_hand() >= state.most || self.body_flow.is_full() => Room::Full,
@@ -278,23 +281,42 @@ impl State {
         admitted.unwrap_or(Admission::Known)
     }
 
-    /// Finishes a message that is not wanted, as if it had been handed out.
+    /// Finishes a message that was admitted and is not wanted.
     pub(super) fn reject(&mut self, assignment: AssignmentId, offset: i64) {
         self.rejected += 1;
         if let Some(partition) = self.partitions.get_mut(&assignment) {
-            partition.hand_out(offset);
-            partition.offsets.finish(offset);
+            partition.offsets.pass(offset);
+            partition.has_read = true;
             self.is_dirty = true;
         }
     }
 
-    /// Whether the consumer is to hear of rejected messages now: no further message is there, or it has not heard for a while.
-    pub(super) fn tells_of_rejected(&mut self, is_idle: bool) -> bool {
-        let now = Instant::now();
-        let is_late = self.told_at.is_none_or(|at| now.duration_since(at) >= TELL_EVERY);
-        let tells = self.rejected > 0 && (is_idle || is_late);
+    /// Keeps a message that was admitted until the consumer takes it.
+    pub(super) fn keep(&mut self, fetched: FetchedMessage) {
+        if let Some(partition) = self.partitions.get_mut(&fetched.assignment) {
+            partition.offsets.keep(fetched.offset);
+        }
+        self.fetched.push_back(fetched);
+    }
+
+    /// Whether there are messages that the consumer has not been told of.
+    pub(super) fn has_untold(&self) -> bool {
+        self.untold_since.is_some()
+    }
+
+    /// Whether the consumer is to hear of fetched and rejected messages now: it is when no further message is there. Of a backlog
+    /// it hears of several at once, since waking it costs as much as several messages: after [`TELL_WANTED`], or
+    /// [`TELL_EVERY`] if none is wanted.
+    pub(super) fn tells(&mut self, is_idle: bool) -> bool {
+        if self.rejected == 0 && self.fetched.is_empty() {
+            self.untold_since = None;
+            return false;
+        }
+        let since = *self.untold_since.get_or_insert_with(Instant::now);
+        let patience = if self.fetched.is_empty() { TELL_EVERY } else { TELL_WANTED };
+        let tells = is_idle || self.fetched.len() >= MOST_UNTOLD || since.elapsed() >= patience;
         if tells {
-            self.told_at = Some(now);
+            self.untold_since = None;
         }
         tells
     }

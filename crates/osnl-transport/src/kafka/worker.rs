@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use osnl_model::BodyDigest;
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::context::{Context, commit};
 use super::failure::{is_topic_gone, lost};
-use super::flow::{Flow, Turn};
+use super::flow::{Flow, Room, Turn};
 use super::names::Plan;
 use super::offsets::Admission;
 use super::shared::{AssignmentId, FetchedMessage, SharedState};
@@ -34,10 +34,11 @@ const POLL: Duration = Duration::from_millis(50);
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 /// The longest time that the last commit may take.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
-/// The most messages that are taken at once.
-const BATCH: usize = 64;
+/// The most messages that are taken at once: of a backlog, with one in a hundred that matches, each wake-up of the listener then
+/// brings about two. Without a backlog, what is there is taken.
+const BATCH: usize = 256;
 /// The bytes of messages after which no further one is taken at once.
-const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: usize = 1 << 20;
 /// The longest time that the end of the assignment may take.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
 /// The longest wait for each answer of the broker.
@@ -136,8 +137,14 @@ impl Worker {
         let most = self.shared.space().clamp(1, BATCH);
         let mut batch: Vec<(AssignmentId, BorrowedMessage<'_>)> = Vec::with_capacity(most);
         let mut lookup = AssignmentLookup::default();
-        let (mut wait, mut bytes, mut polls) = (POLL, 0, 0);
-        while let Some(polled) = self.consumer.poll(wait) {
+        // What the consumer has not been told of does not wait for more.
+        let mut wait = if self.shared.lock().has_untold() { Duration::ZERO } else { POLL };
+        let (mut bytes, mut polls, mut is_idle) = (0, 0, false);
+        loop {
+            let Some(polled) = self.consumer.poll(wait) else {
+                is_idle = true;
+                break;
+            };
             wait = Duration::ZERO;
             polls += 1;
             match polled {
@@ -154,11 +161,12 @@ impl Worker {
                 break;
             }
         }
-        self.keep(&batch);
+        self.keep(&batch, is_idle);
     }
 
-    /// Keeps messages that were fetched, unless they are known, and finishes those that are not wanted.
-    fn keep(&self, batch: &[(AssignmentId, BorrowedMessage<'_>)]) {
+    /// Keeps messages that were fetched, unless they are known, and finishes those that are not wanted. `is_idle`: no further
+    /// message is there.
+    fn keep(&self, batch: &[(AssignmentId, BorrowedMessage<'_>)], is_idle: bool) {
         let shared = &*self.shared;
         let admitted: Vec<Admission> = {
             let mut state = shared.lock();
@@ -166,9 +174,10 @@ impl Worker {
         };
         // Without the lock: the consumer's side goes on meanwhile. Only this thread moves partitions.
         let (mut rejected, mut fetched) = (Vec::with_capacity(batch.len()), Vec::new());
+        let received = SystemTime::now();
         for ((assignment, message), admission) in batch.iter().zip(admitted) {
             let Admission::Open { redelivered } = admission else { continue };
-            match self.judge(*assignment, message, redelivered) {
+            match self.judge(*assignment, message, redelivered, received) {
                 Some(wanted) => fetched.push(wanted),
                 None => rejected.push((*assignment, message.offset())),
             }
@@ -178,12 +187,14 @@ impl Worker {
         for (assignment, offset) in rejected {
             state.reject(assignment, offset);
         }
-        state.fetched.extend(fetched);
+        fetched.into_iter().for_each(|fetched| state.keep(fetched));
         // Before any of them can be taken, and so leave.
         shared.body_flow.has_brought(messages, bytes);
-        let has_news = state.tells_of_rejected(batch.is_empty()) || messages > 0;
+        // Without room, no further message is asked for.
+        let is_last = is_idle || shared.room_of(&state) != Room::Free;
+        let tells = state.tells(is_last);
         drop(state);
-        if has_news {
+        if tells {
             shared.arrived.notify_waiters();
         }
     }
@@ -194,11 +205,12 @@ impl Worker {
         assignment: AssignmentId,
         message: &BorrowedMessage<'_>,
         redelivered: bool,
+        received: SystemTime,
     ) -> Option<FetchedMessage> {
         let payload = message.payload().unwrap_or_default();
         let (offset, properties) = (message.offset(), properties(message));
         let is_whole = payload.len() <= self.bodies.whole;
-        if is_whole && self.is_rejected(message.topic(), payload, &properties) {
+        if is_whole && self.is_rejected(message.topic(), payload, &properties, received) {
             return None;
         }
         let cut = (!is_whole).then(|| Cut { bytes: payload.len() as u64, digest: BodyDigest::of(payload) });
@@ -210,10 +222,12 @@ impl Worker {
         Some(FetchedMessage { assignment, offset, redelivered, body, cut, properties, share })
     }
 
-    fn is_rejected(&self, topic: &str, body: &[u8], properties: &Properties) -> bool {
+    fn is_rejected(&self, topic: &str, body: &[u8], properties: &Properties, received: SystemTime) -> bool {
         let Some(prefilter) = self.shared.prefilter.get() else { return false };
         let exchange = self.plan.exchange(topic);
-        let view = MessageView { body, queue: &self.group, exchange, routing_key: topic, properties };
+        let received = Some(received);
+        let view =
+            MessageView { body, queue: &self.group, exchange, routing_key: topic, properties, received };
         // A panic belongs to the listener, which meets the message next and knows what to do.
         catch_unwind(AssertUnwindSafe(|| prefilter.rejects(&view))).unwrap_or(false)
     }

@@ -242,7 +242,8 @@ fn view<'a>(
     properties: &'a osnl_transport::Properties,
 ) -> MessageView<'a> {
     let body = body.as_bytes();
-    MessageView { body, queue, exchange: "nova", routing_key: "notifications.info", properties }
+    let routing_key = "notifications.info";
+    MessageView { body, queue, exchange: "nova", routing_key, properties, received: None }
 }
 
 fn engine_for_ports() -> RuleEngine {
