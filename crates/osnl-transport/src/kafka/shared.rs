@@ -159,8 +159,9 @@ impl SharedState {
         self.wait_until(longest, |state| self.room_of(state) != Room::Full);
     }
 
-    /// Waits until this holds, at most this long; returns whether it does.
+    /// Waits until this holds, at most this long; returns whether it does. The consumer hears of everything before.
     pub(super) fn wait_until(&self, longest: Duration, holds: impl Fn(&State) -> bool) -> bool {
+        self.arrived.notify_waiters();
         let waited = self.wake.wait_timeout_while(self.lock(), longest, |state| !holds(state));
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         holds(&state)

@@ -252,6 +252,8 @@ impl Worker {
 
     fn read_again(&self, again: &[(Arc<str>, i32, i64)]) {
         for (topic, number, offset) in again {
+            // A seek may take a while, and what was fetched does not wait for it.
+            self.shared.arrived.notify_waiters();
             if let Err(error) = self.consumer.seek(topic, *number, Offset::Offset(*offset), ANSWER) {
                 self.shared.end(lost(format!(
                     "messages that were given back to topic \"{topic}\" can't be read again: {error}"
