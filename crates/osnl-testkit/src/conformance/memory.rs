@@ -12,6 +12,13 @@ const SIZE: usize = 100_000;
 const LIMIT: u64 = 120_000_000;
 /// Set for the process of its own.
 const ALONE: &str = "OSNL_TEST_ALONE";
+/// Runs a program without the open files of this one. The mock cluster of Kafka leaves its connections to every child, and while
+/// one lives, the connections that the cluster closes are not lost.
+const WITHOUT_OPEN_FILES: &str = r#"for fd in /proc/self/fd/*; do
+    fd=${fd##*/}
+    [ "$fd" -le 2 ] || eval "exec $fd>&-"
+done
+exec "$0" "$@""#;
 
 /// Runs this test's program once more with this test alone, `path` being its name with modules and crate, and
 /// there calls `test`. A process's peak memory says little while other tests run in it.
@@ -24,7 +31,9 @@ pub fn in_a_process_of_its_own(path: &str, test: impl FnOnce()) {
     }
     // The harness knows tests without the name of their crate.
     let name = path.split_once("::").map_or(path, |(_, rest)| rest);
-    let output = Command::new(std::env::current_exe().unwrap())
+    let output = Command::new("bash")
+        .args(["--norc", "-c", WITHOUT_OPEN_FILES])
+        .arg(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(ALONE, "1")
         .stdin(Stdio::null())
