@@ -308,14 +308,14 @@ impl State {
     /// Whether the consumer is to hear of fetched and rejected messages now: it is when no further message is there. Of a backlog
     /// it hears of several at once, since waking it costs as much as several messages: after [`TELL_WANTED`], or
     /// [`TELL_EVERY`] if none is wanted.
-    pub(super) fn tells(&mut self, is_idle: bool) -> bool {
+    pub(super) fn tells(&mut self, is_idle: bool, now: Instant) -> bool {
         if self.rejected == 0 && self.fetched.is_empty() {
             self.untold_since = None;
             return false;
         }
-        let since = *self.untold_since.get_or_insert_with(Instant::now);
+        let since = *self.untold_since.get_or_insert(now);
         let patience = if self.fetched.is_empty() { TELL_EVERY } else { TELL_WANTED };
-        let tells = is_idle || self.fetched.len() >= MOST_UNTOLD || since.elapsed() >= patience;
+        let tells = is_idle || self.fetched.len() >= MOST_UNTOLD || now.duration_since(since) >= patience;
         if tells {
             self.untold_since = None;
         }
@@ -500,3 +500,6 @@ impl State {
         self.open.values().filter(|(of, _)| *of == assignment).count() as u64
     }
 }
+
+#[cfg(test)]
+mod tests;

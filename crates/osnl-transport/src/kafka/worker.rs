@@ -192,7 +192,7 @@ impl Worker {
         shared.body_flow.has_brought(messages, bytes);
         // Without room, no further message is asked for.
         let is_last = is_idle || shared.room_of(&state) != Room::Free;
-        let tells = state.tells(is_last);
+        let tells = state.tells(is_last, Instant::now());
         drop(state);
         if tells {
             shared.arrived.notify_waiters();
