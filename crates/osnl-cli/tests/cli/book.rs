@@ -37,14 +37,17 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 27] = [
+const OTHER_PROGRAMS: [(&str, &str); 30] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask package deb"),
+    ("../README.md", "cargo xtask package wheel"),
     ("../README.md", "cargo xtask test"),
     ("../README.md", "ln -sf /usr/bin/osnl "),
+    ("../README.md", "python3 -m venv "),
     ("../README.md", "sudo apt install "),
     ("../README.md", "sudo install "),
+    ("../README.md", "venv/bin/pip install "),
     ("backup.md", "runuser "),
     ("backup.md", "systemctl "),
     ("benchmarks.md", "cargo xtask bench"),
