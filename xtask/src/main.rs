@@ -75,7 +75,7 @@ cargo xtask COMMAND
                  make the packages of the release build in target/package; lint asks lintian
   package test [--suite trixie] [--release]
                  install, upgrade, remove, and purge them in a fresh root directory of Debian
-  package wheel-test [--python PROGRAM]
+  package wheel-test [--python PROGRAM] [--release]
                  install the wheels in a fresh environment of Python, and run the manual of k2hr3_osnl there
   package systemd-test, package ansible-test [--suite trixie]
                  the same under a systemd of its own; and the role of packaging/ansible there

@@ -8,8 +8,8 @@
 //! | `package image-test [--release]` | the image, as a container; the manifests for Kubernetes, judged |
 //! | `package lint` | the packages, and what lintian and rpmlint say about them |
 //! | `package test [--suite trixie] [--release]` | the packages again, installed, upgraded, removed, and purged in a fresh root directory of Debian |
-//! | `package wheel` | the wheels `osnl` and `osnl-k2hr3` |
-//! | `package wheel-test [--python PROGRAM]` | the wheels of the debug build, tried in a fresh environment of Python |
+//! | `package wheel` | the wheels `osnl` and `osnl-k2hr3`, for glibc 2.28 or newer |
+//! | `package wheel-test [--python PROGRAM] [--release]` | the wheels of the debug build, tried in a fresh environment of Python |
 //! | `package systemd-test [--suite trixie] [--release]` | the same under a systemd of its own: enabled, reloaded, restarted by an upgrade |
 //! | `package ansible-test [--suite trixie]` | the role of `packaging/ansible` on such a host |
 //!
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         ["systemd-test", ref flags @ ..] => pristine::under_systemd(flags),
         ["ansible-test", ref flags @ ..] => ansible::test(flags),
         _ => bail!(
-            "{}: allowed are deb, rpm, wheel, image, lint, image-test, wheel-test [--python PROGRAM], and, with --suite SUITE, test, systemd-test, ansible-test",
+            "{}: allowed are deb, rpm, wheel, image, lint, image-test, wheel-test [--python PROGRAM] [--release], and, with --suite SUITE, test, systemd-test, ansible-test",
             args.join(" ")
         ),
     }

@@ -81,6 +81,11 @@ pub(crate) fn maturin() -> Result<PathBuf> {
     Ok(python::ensure_maturin()?.join("bin/maturin"))
 }
 
+/// Brings maturin and Zig, and returns the folder of their programs.
+pub(crate) fn maturin_with_zig() -> Result<PathBuf> {
+    Ok(python::ensure_maturin_with_zig()?.join("bin"))
+}
+
 /// Brings what Kafka's client library is built with.
 pub(crate) fn kafka() -> Result<()> {
     apt::MAKE.ensure()?;

@@ -18,19 +18,16 @@ use crate::{setup, step};
 /// The folders with a `pyproject.toml`, and the beginnings of their wheels' names.
 const WHEELS: [(&str, &str); 2] = [("packaging/pypi/osnl", "osnl-"), ("crates/osnl-python", "osnl_k2hr3-")];
 
+/// The oldest glibc of the wheels that are released: that of RHEL 8. Zig links for it, since this machine's is newer.
+const GLIBC: &str = "manylinux_2_28";
+
 /// Builds both wheels and returns their paths.
 pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
-    let maturin = setup::maturin()?;
     let out = folder()?.join("wheels");
     let _ = std::fs::remove_dir_all(&out);
     for (project, _) in WHEELS {
-        let mut build = step::building(&maturin);
-        build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
-        match profile {
-            Profile::Release => build.arg("--release"),
-            // The debug build is for this machine alone: its glibc is not looked at.
-            Profile::Debug => build.args(["--profile", "dev", "--auditwheel", "skip"]),
-        };
+        let mut build = maturin(profile)?;
+        build.args(["--locked", "--quiet", "--out"]).arg(&out);
         build.current_dir(step::root().join(project)).stdin(Stdio::null());
         // Another folder than that of this program's own build would be built again.
         build.env("CARGO_TARGET_DIR", step::target_dir());
@@ -39,16 +36,42 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     WHEELS.iter().map(|(_, name)| wheel(&out, name)).collect()
 }
 
+fn maturin(profile: Profile) -> Result<Command> {
+    Ok(match profile {
+        Profile::Release => {
+            let programs = setup::maturin_with_zig()?;
+            let mut build = step::building(programs.join("maturin"));
+            let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+            build.args(["build", "--release", "--zig", "--compatibility", GLIBC, "--target", &target]);
+            // Zig is a module of the Python that is found first.
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(programs).chain(std::env::split_paths(&path));
+            build.env("PATH", std::env::join_paths(folders)?);
+            build
+        }
+        // The debug build is for this machine alone: its glibc is not looked at.
+        Profile::Debug => {
+            let mut build = step::building(setup::maturin()?);
+            build.args(["build", "--profile", "dev", "--auditwheel", "skip"]);
+            build
+        }
+    })
+}
+
 /// Builds, installs, and tests.
 pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
+    let (profile, flags) = match flags {
+        ["--release", rest @ ..] | [rest @ .., "--release"] => (Profile::Release, rest),
+        _ => (Profile::Debug, flags),
+    };
     let python = match *flags {
         [] => "python3",
         ["--python", python] => python,
-        _ => anyhow::bail!("unknown arguments: {}; allowed: --python PROGRAM", flags.join(" ")),
+        _ => anyhow::bail!("unknown arguments: {}; allowed: --python PROGRAM, --release", flags.join(" ")),
     };
     setup::broker_only()?;
     let started = Instant::now();
-    let wheels = make(Profile::Debug)?;
+    let wheels = make(profile)?;
     println!("package: made {} wheels in {:.1} s", wheels.len(), started.elapsed().as_secs_f32());
     let environment = folder()?.join(format!("venv-{}", std::process::id()));
     let result = in_environment(&environment, python, &wheels);

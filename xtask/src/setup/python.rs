@@ -77,6 +77,11 @@ pub(super) fn ensure_maturin() -> Result<PathBuf> {
     MATURIN.ensure()
 }
 
+/// The same with Zig, which links for an older glibc than this machine's.
+pub(super) fn ensure_maturin_with_zig() -> Result<PathBuf> {
+    MATURIN_WITH_ZIG.ensure()
+}
+
 /// The same of the tests on Kafka.
 pub(super) fn ensure_kafka() -> Result<PathBuf> {
     KAFKA.ensure()
@@ -95,6 +100,12 @@ const PACKAGING: PythonEnvironment = PythonEnvironment {
 
 const MATURIN: PythonEnvironment =
     PythonEnvironment { folder: "maturin", words: "maturin", requirements: "maturin==1.16.0\n" };
+
+const MATURIN_WITH_ZIG: PythonEnvironment = PythonEnvironment {
+    folder: "maturin-zig",
+    words: "maturin and Zig",
+    requirements: "maturin==1.16.0\nziglang==0.17.1\n",
+};
 
 impl PythonEnvironment {
     fn folder(&self) -> PathBuf {
