@@ -81,9 +81,9 @@ pub(crate) fn maturin() -> Result<PathBuf> {
     Ok(python::ensure_maturin()?.join("bin/maturin"))
 }
 
-/// Brings maturin and Zig, and returns the folder of their programs.
+/// The same with Zig beside it.
 pub(crate) fn maturin_with_zig() -> Result<PathBuf> {
-    Ok(python::ensure_maturin_with_zig()?.join("bin"))
+    Ok(python::ensure_maturin_with_zig()?.join("bin/maturin"))
 }
 
 /// Brings what Kafka's client library is built with.

@@ -23,11 +23,20 @@ const GLIBC: &str = "manylinux_2_28";
 
 /// Builds both wheels and returns their paths.
 pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
+    let maturin = match profile {
+        Profile::Release => setup::maturin_with_zig()?,
+        Profile::Debug => setup::maturin()?,
+    };
     let out = folder()?.join("wheels");
     let _ = std::fs::remove_dir_all(&out);
     for (project, _) in WHEELS {
-        let mut build = maturin(profile)?;
-        build.args(["--locked", "--quiet", "--out"]).arg(&out);
+        let mut build = step::building(&maturin);
+        build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
+        match profile {
+            Profile::Release => for_older_glibc(build.arg("--release"), &maturin)?,
+            // The debug build is for this machine alone: its glibc is not looked at.
+            Profile::Debug => drop(build.args(["--profile", "dev", "--auditwheel", "skip"])),
+        }
         build.current_dir(step::root().join(project)).stdin(Stdio::null());
         // Another folder than that of this program's own build would be built again.
         build.env("CARGO_TARGET_DIR", step::target_dir());
@@ -36,26 +45,14 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     WHEELS.iter().map(|(_, name)| wheel(&out, name)).collect()
 }
 
-fn maturin(profile: Profile) -> Result<Command> {
-    Ok(match profile {
-        Profile::Release => {
-            let programs = setup::maturin_with_zig()?;
-            let mut build = step::building(programs.join("maturin"));
-            let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-            build.args(["build", "--release", "--zig", "--compatibility", GLIBC, "--target", &target]);
-            // Zig is a module of the Python that is found first.
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let folders = std::iter::once(programs).chain(std::env::split_paths(&path));
-            build.env("PATH", std::env::join_paths(folders)?);
-            build
-        }
-        // The debug build is for this machine alone: its glibc is not looked at.
-        Profile::Debug => {
-            let mut build = step::building(setup::maturin()?);
-            build.args(["build", "--profile", "dev", "--auditwheel", "skip"]);
-            build
-        }
-    })
+/// Has Zig link, which maturin looks for as a module of the Python that is found first.
+fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    build.args(["--zig", "--compatibility", GLIBC, "--target", &target]);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = maturin.parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
+    build.env("PATH", std::env::join_paths(folders)?);
+    Ok(())
 }
 
 /// Builds, installs, and tests.
