@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::body_flow::BodyFlow;
 use super::failure::connect_failure;
+use super::frames::LARGEST;
 use super::greeting::Greeting;
 use super::options::{LoginMethod, RabbitOptions};
 use super::socket::{BrokerStream, Carrier, SilentEnd};
@@ -134,6 +135,9 @@ fn uri(url: &TransportUrl, host: &TransportHost, options: &RabbitOptions) -> AMQ
         },
         vhost: url.virtual_host().to_owned(),
         query: AMQPQueryString {
+            // The library has two buffers of 32 frames. It writes zeros into what it adds to them once a broker has agreed
+            // to more than it began with: eight megabytes that nothing else needs.
+            frame_max: Some(LARGEST),
             heartbeat: Some(options.heartbeat()),
             auth_mechanism: Some(mechanism),
             ..AMQPQueryString::default()
