@@ -6,6 +6,14 @@ apt() {
     ! grep -iE 'warning|error' /tmp/apt | grep -v 'k2hr3-osnl' | grep . || fails "apt-get $*: see above"
 }
 
+# resident: the memory of the daemon. `most_resident`, in MiB, is set for the release build.
+resident() {
+    kib=$(awk '/^VmRSS:/ { print $2 }' "/proc/$daemon/status")
+    step "resident when idle: $((kib / 1024)).$((kib % 1024 * 10 / 1024)) MiB"
+    [ -z "${most_resident:-}" ] || [ "$kib" -le $((most_resident * 1024)) ] ||
+        fails "more than $most_resident MiB are resident; does 'cargo xtask layout' change that?"
+}
+
 ! command -v osnl > /dev/null || fails "osnl is there already"
 theirs
 begin=$(date +%s%N)
@@ -23,6 +31,7 @@ rm -r /var/log/osnl/late
 publish compute.instance.create.end
 soon has_lines /var/log/osnl/events.jsonl 1
 step "the first event is delivered"
+resident
 
 # The daemon runs on while its file is replaced.
 soon sh -c 'osnl deliveries list | grep -q late'
