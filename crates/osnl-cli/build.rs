@@ -2,7 +2,7 @@
 //! `cargo xtask layout` writes.
 //!
 //! The kernel maps a program in pieces of 64 KiB and more. Functions that are spread over all of it make all of it
-//! resident; beside each other they are a fifth. Only the layout differs: a linker that finds none of the names does as
+//! resident; beside each other they are a third. Only the layout differs: a linker that finds none of the names does as
 //! it would have done.
 
 use std::env;
@@ -21,6 +21,8 @@ fn main() {
         && !is_chosen
     {
         let folder = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-        println!("cargo::rustc-link-arg-bins=-Wl,-T,{folder}/layout.ld");
+        // Two arguments, not `-Wl,`: a folder may have a comma in its name.
+        println!("cargo::rustc-link-arg-bins=-T");
+        println!("cargo::rustc-link-arg-bins={folder}/layout.ld");
     }
 }

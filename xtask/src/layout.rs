@@ -65,7 +65,7 @@ struct MappedSection {
     name: String,
 }
 
-/// The lines of the script: in how many runs at most a section of the pattern was used, and the pattern.
+/// The lines of the script: patterns, and in how many runs at most a section of each was used.
 type LayoutLines = BTreeMap<String, u32>;
 
 /// Builds, runs, and writes.
