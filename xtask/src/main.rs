@@ -18,7 +18,6 @@
 //! | `soak [--minutes N] [--seed S] [--huge N]` | hostile messages among normal ones, at the end `N` of 128 MiB, under a bound of memory: every normal one has its effect in time |
 //! | `package deb\|rpm\|wheel\|lint\|test\|wheel-test\|systemd-test\|ansible-test` | packages for Debian, RPM distributions, and Python; what lintian says; tries in fresh places |
 //! | `release X.Y.Z [--sign KEY] [--dry-run]` | changelog, versions, packages built twice, bill of materials, checksums |
-//! | `layout` | writes which functions of the release build are linked beside each other, after a run of the daemon |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //! | `chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | kills and breaks everything while events come, and counts what is lost |
@@ -38,7 +37,6 @@ mod debian;
 mod deny;
 mod docs;
 mod fuzz;
-mod layout;
 mod package;
 mod release;
 mod setup;
@@ -83,7 +81,6 @@ cargo xtask COMMAND
                  the same under a systemd of its own; and the role of packaging/ansible there
   release X.Y.Z [--sign KEY] [--dry-run]
                  gather the changelog, set versions, build packages twice, and write checksums; tags nothing
-  layout         write crates/osnl-cli/layout.ld: the functions that a daemon runs, as valgrind sees them
   catalogue      write crates/osnl-model/data from fixtures/emission
   bench [a b …]  measure what a message costs; --quick for a short run, --full for a long one (docs/benchmarks.md)
 
@@ -108,7 +105,6 @@ fn main() -> ExitCode {
         "deny" => deny::run(),
         "advisories" => deny::advisories(),
         "docs" => docs::run(&rest),
-        "layout" => layout::run(),
         "catalogue" => catalogue::run(),
         "bench" => bench::run(&rest),
         "chaos" => chaos::run(&rest),

@@ -11,7 +11,7 @@ resident() {
     kib=$(awk '/^VmRSS:/ { print $2 }' "/proc/$daemon/status")
     step "resident when idle: $((kib / 1024)).$((kib % 1024 * 10 / 1024)) MiB"
     [ -z "${most_resident:-}" ] || [ "$kib" -le $((most_resident * 1024)) ] ||
-        fails "more than $most_resident MiB are resident; does 'cargo xtask layout' change that?"
+        fails "more than $most_resident MiB are resident"
 }
 
 ! command -v osnl > /dev/null || fails "osnl is there already"
