@@ -145,11 +145,6 @@ pub(crate) fn lintian() -> Result<()> {
     apt::LINTIAN.ensure()
 }
 
-/// Brings valgrind.
-pub(crate) fn valgrind() -> Result<()> {
-    apt::VALGRIND.ensure()
-}
-
 /// Brings rpmlint.
 pub(crate) fn rpmlint() -> Result<()> {
     apt::RPMLINT.ensure()

@@ -59,4 +59,3 @@ pub use osnl_http as http;
 
 pub use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
 pub use osnl_core::event::{Event, FAILURE, Progress};
-pub use osnl_core::received::KeyForm;

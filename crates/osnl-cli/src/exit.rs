@@ -34,8 +34,6 @@ impl From<&OpenError> for Exit {
             | OpenError::Volatile(_)
             | OpenError::Open(_)
             | OpenError::NotAJournal(_)
-            | OpenError::Moved(_)
-            | OpenError::Unfinished(_)
             | OpenError::Newer { .. } => Self::Config,
         }
     }

@@ -11,7 +11,7 @@ use osnl_template::Names;
 use serde_json::Value;
 
 use super::fence::Fence;
-use super::received::{KeyForm, ReceivedMessage};
+use super::received::ReceivedMessage;
 
 /// The name of [`Event::failure`] in templates.
 pub const FAILURE: &str = "failure";
@@ -127,11 +127,10 @@ impl Event {
         })
     }
 
-    /// The id of its message, if it has one: [`Notification::id`]. For events that were stored before keys had rules,
-    /// the message id comes first, so that each attempt has the same key.
+    /// The id of its message, if it has one: [`Notification::id`].
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        id_of(&self.notification, &self.received)
+        self.notification.id()
     }
 
     /// The same in every attempt, and another for every other effect that is wanted: the message's id, or the
@@ -140,12 +139,7 @@ impl Event {
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         let digest = || self.received.digest().to_string();
-        match self.received.noted.key {
-            KeyForm::WithRule => {
-                idempotency_key(&self.notification, &self.rule, &self.action, self.resource, digest)
-            }
-            KeyForm::WithoutRule => former_key(&self.notification, &self.action, self.resource, digest),
-        }
+        idempotency_key(&self.notification, &self.rule, &self.action, self.resource, digest)
     }
 }
 
@@ -183,15 +177,6 @@ impl Event {
     }
 }
 
-/// [`Event::id`], of a message that is no event yet.
-#[must_use]
-pub fn id_of<'a>(notification: &'a Notification, received: &ReceivedMessage) -> Option<&'a str> {
-    match received.noted.key {
-        KeyForm::WithRule => notification.id(),
-        KeyForm::WithoutRule => former_id(notification),
-    }
-}
-
 /// [`Event::idempotency_key`], of a message without an id with this digest.
 pub fn idempotency_key(
     notification: &Notification,
@@ -201,27 +186,9 @@ pub fn idempotency_key(
     digest: impl FnOnce() -> String,
 ) -> String {
     let message = notification.id().map_or_else(digest, str::to_owned);
-    keyed(&format!("{message}/{rule}/{action}"), resource)
-}
-
-fn former_key(
-    notification: &Notification,
-    action: &str,
-    resource: Option<u32>,
-    digest: impl FnOnce() -> String,
-) -> String {
-    let message = former_id(notification).map_or_else(digest, str::to_owned);
-    keyed(&format!("{message}/{action}"), resource)
-}
-
-fn former_id(notification: &Notification) -> Option<&str> {
-    notification.message_id.as_deref().or(notification.unique_id.as_deref())
-}
-
-fn keyed(key: &str, resource: Option<u32>) -> String {
     match resource {
-        Some(n) => format!("{key}/{n}"),
-        None => key.to_owned(),
+        Some(n) => format!("{message}/{rule}/{action}/{n}"),
+        None => format!("{message}/{rule}/{action}"),
     }
 }
 
@@ -238,17 +205,16 @@ mod tests {
             ..Notification::default()
         };
         let digest = || "DIGEST".to_owned();
-        let check = |unique, message, rule: &str, resource, new: &str, former: &str| {
+        let check = |unique, message, rule: &str, resource, expected: &str| {
             let notification = notification(unique, message);
-            assert_eq!(idempotency_key(&notification, rule, "a", resource, digest), new);
-            assert_eq!(former_key(&notification, "a", resource, digest), former);
+            assert_eq!(idempotency_key(&notification, rule, "a", resource, digest), expected);
         };
-        check(Some("u"), Some("m"), "r", None, "u/r/a", "m/a");
-        check(Some("u"), Some("m"), "other", None, "u/other/a", "m/a");
-        check(None, Some("m"), "r", Some(2), "m/r/a/2", "m/a/2");
-        check(Some(""), Some("m"), "r", None, "m/r/a", "m/a");
-        check(Some("u"), None, "r", None, "u/r/a", "u/a");
-        check(None, None, "r", Some(0), "DIGEST/r/a/0", "DIGEST/a/0");
-        check(Some(""), Some(""), "r", None, "DIGEST/r/a", "/a");
+        check(Some("u"), Some("m"), "r", None, "u/r/a");
+        check(Some("u"), Some("m"), "other", None, "u/other/a");
+        check(None, Some("m"), "r", Some(2), "m/r/a/2");
+        check(Some(""), Some("m"), "r", None, "m/r/a");
+        check(Some("u"), None, "r", None, "u/r/a");
+        check(None, None, "r", Some(0), "DIGEST/r/a/0");
+        check(Some(""), Some(""), "r", None, "DIGEST/r/a");
     }
 }

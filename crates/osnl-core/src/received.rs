@@ -50,22 +50,10 @@ pub struct MessageNotes {
     pub changes: Vec<RowChange>,
     /// Computes its meaning when a shared journal keeps it; until then the other notes say nothing.
     pub recaller: Option<Recaller>,
-    /// The form of its idempotency keys.
-    pub key: KeyForm,
     /// An operator has it appended: no broker hands it over.
     pub is_again: bool,
     /// The body is only the beginning of one that was too large to be kept.
     pub cut: Option<Cut>,
-}
-
-/// The form of an idempotency key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeyForm {
-    /// `MESSAGE/RULE/ACTION`: two rules that fire one action for one event have two effects.
-    #[default]
-    WithRule,
-    /// `MESSAGE/ACTION`, by the message id first: what was kept before keys had rules has been sent with this one.
-    WithoutRule,
 }
 
 impl ReceivedMessage {

@@ -24,7 +24,7 @@ use osnl_model::{BodyDigest, Notification};
 use serde_json::Value;
 
 pub use self::span::{Attribute, Span, SpanKind};
-use crate::event::{Event, id_of};
+use crate::event::Event;
 use crate::received::ReceivedMessage;
 
 /// The header, and the member of a request context, that has trace and parent.
@@ -106,8 +106,7 @@ impl Event {
 }
 
 fn message(notification: &Notification, received: &ReceivedMessage) -> BodyDigest {
-    let id = id_of(notification, received);
-    id.map_or_else(|| received.digest(), |id| BodyDigest::of(id.as_bytes()))
+    notification.id().map_or_else(|| received.digest(), |id| BodyDigest::of(id.as_bytes()))
 }
 
 /// Reads a valid value.

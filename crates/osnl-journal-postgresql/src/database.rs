@@ -17,7 +17,6 @@ use osnl_journal::sqlite::{
     Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, DeliveryListRow, Filter, KeptEvent,
     ListPage, Unreadable, UnreadableFilter,
 };
-use osnl_journal::transfer::{MoveDestination, MoveError, MoveOptions, MoveSource};
 use osnl_journal::{DeliveryId, PausedActions};
 use osnl_model::{Notification, Secret};
 use osnl_transport::BoxFuture;
@@ -25,12 +24,10 @@ use tokio::time::timeout;
 
 use crate::PostgresJournal;
 use crate::command::PostgresCommand;
-use crate::mark;
 use crate::options::Options;
 use crate::schema;
 use crate::session::{OpenError, Session, refused, words};
 use crate::tls::PostgresTls;
-use crate::transfer::{PostgresDestination, PostgresSource};
 use crate::url::ConnectionUrl;
 use crate::view::{JournalView, events, verify};
 
@@ -103,30 +100,6 @@ impl SharedDatabase for PostgresDatabase {
                 Ok::<_, OpenError>(Migration { from, to: schema::VERSION, sql: schema::sql(from) })
             };
             migrated.await.map_err(|error| error.to_string())
-        })
-    }
-
-    fn move_from(
-        &self,
-        connection: &Secret,
-        options: MoveOptions,
-    ) -> BoxFuture<'static, Result<Box<dyn MoveSource>, MoveError>> {
-        let connection = connection.clone();
-        Box::pin(async move {
-            let source = PostgresSource::open(&connection, options).await?;
-            Ok(Box::new(source) as Box<dyn MoveSource>)
-        })
-    }
-
-    fn move_to(
-        &self,
-        connection: &Secret,
-        options: MoveOptions,
-    ) -> BoxFuture<'static, Result<Box<dyn MoveDestination>, MoveError>> {
-        let connection = connection.clone();
-        Box::pin(async move {
-            let destination = PostgresDestination::open(&connection, options).await?;
-            Ok(Box::new(destination) as Box<dyn MoveDestination>)
         })
     }
 
@@ -290,11 +263,6 @@ async fn tables(session: &Session) -> Result<DatabaseFact, String> {
         Ok(found) => found,
         Err(error) => return Ok(fact("tables", FactKind::Failed, error.to_string(), None)),
     };
-    if found > 0
-        && let Some(mark) = mark::read(&session.client).await.map_err(failed)?
-    {
-        return Ok(fact("tables", FactKind::Failed, OpenError::from(mark).to_string(), None));
-    }
     let row = session.client.query_one(MAY_CREATE, &[]).await.map_err(failed)?;
     let may_create: bool = row.try_get(0).map_err(failed)?;
     if found >= known {

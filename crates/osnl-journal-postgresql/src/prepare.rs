@@ -1,7 +1,6 @@
 //! Makes sure of what a journal needs of its database, on each new connection: another server may answer than before, and the
 //! journal may have been moved.
 
-use crate::mark;
 use crate::options::Options;
 use crate::schema;
 use crate::session::{OpenError, Session, refused};
@@ -19,9 +18,6 @@ pub(crate) async fn prepare(session: &Session, options: &Options) -> Result<(), 
     };
     if found < schema::VERSION {
         return Err(OpenError::NotMigrated { found, known: schema::VERSION });
-    }
-    if let Some(mark) = mark::read(&session.client).await.map_err(refused)? {
-        return Err(mark.into());
     }
     if options.allow_volatile {
         return Ok(());

@@ -93,16 +93,6 @@ pub enum OpenError {
         /// PostgreSQL's words.
         reason: String,
     },
-    /// The journal was moved to another store.
-    #[error(
-        "the journal was moved to {0}; set [journal] connection to that, or move it back with osnl journal move --replace"
-    )]
-    Moved(String),
-    /// A move to this database did not finish.
-    #[error(
-        "it holds the unfinished copy of {0}; run that osnl journal move again, or drop the tables osnl_*"
-    )]
-    Unfinished(String),
     /// Texts of other languages cannot be kept.
     #[error("the database has the encoding {0}; create it with ENCODING 'UTF8'")]
     Encoding(String),

@@ -22,7 +22,6 @@ mod seen;
 mod stream_leases;
 mod streams;
 mod tls_sessions;
-mod transfer;
 mod unstorable;
 mod verifying;
 

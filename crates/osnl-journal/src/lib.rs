@@ -73,7 +73,6 @@ mod state;
 pub mod state_dir;
 pub mod state_lock;
 pub mod store;
-pub mod transfer;
 
 pub use osnl_core::fence::Fence;
 

@@ -36,7 +36,6 @@ use crate::sqlite::{
     Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, DeliveryListRow, FailingKey, Filter,
     KeptEvent, ListPage, Overview, Tally, Unreadable, UnreadableFilter,
 };
-use crate::transfer::{MoveDestination, MoveError, MoveOptions, MoveSource};
 use crate::{DeliveryId, Journal};
 
 /// A kind of database that can hold a shared journal.
@@ -70,26 +69,6 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
         options: &SharedOptions,
         is_dry_run: bool,
     ) -> BoxFuture<'static, Result<Migration, String>>;
-
-    /// Opens a journal that is moved away, unless a daemon works on it.
-    ///
-    /// # Errors
-    /// See [`MoveError`].
-    fn move_from(
-        &self,
-        connection: &Secret,
-        options: MoveOptions,
-    ) -> BoxFuture<'static, Result<Box<dyn MoveSource>, MoveError>>;
-
-    /// Opens the place that a journal is moved to.
-    ///
-    /// # Errors
-    /// See [`MoveError`].
-    fn move_to(
-        &self,
-        connection: &Secret,
-        options: MoveOptions,
-    ) -> BoxFuture<'static, Result<Box<dyn MoveDestination>, MoveError>>;
 
     /// Returns the kept messages that have a delivery of this kind, oldest first: the first `limit`, or the last. It needs no
     /// daemon.

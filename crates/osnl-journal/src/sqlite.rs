@@ -48,7 +48,6 @@ mod selection;
 mod stuck;
 #[cfg(test)]
 mod tests;
-pub mod transfer;
 mod trouble;
 mod turn;
 pub mod upkeep;
@@ -165,7 +164,7 @@ pub enum OpenError {
     NotAJournal(String),
     /// A newer program has written it.
     #[error(
-        "was written by a newer osnl (version {found} of its tables, this one knows {known}); run that one, let it write a file for this one (osnl journal export --schema {known}), or name another file"
+        "was written by a newer osnl (version {found} of its tables, this one knows {known}); run that one, or name another file"
     )]
     Newer {
         /// Its version.
@@ -173,12 +172,6 @@ pub enum OpenError {
         /// The newest that can be read.
         known: i64,
     },
-    /// It was moved to another store.
-    #[error("was moved to {0}; name that one, or move it back with osnl journal move --replace")]
-    Moved(String),
-    /// A move to it did not finish.
-    #[error("is the unfinished copy of {0}; run that osnl journal move again, or remove this file")]
-    Unfinished(String),
     /// The operating system refuses.
     #[error("cannot be opened: {}; {}", .0, trouble::io_remedy(.0))]
     Io(#[from] io::Error),

@@ -45,9 +45,6 @@ pub(super) const CRUN: RequiredProgram =
 /// Sets the clock of one process.
 pub(super) const FAKETIME: RequiredProgram =
     RequiredProgram { name: "faketime", package: "faketime", shows: "--version" };
-/// Says which functions a program has run.
-pub(super) const VALGRIND: RequiredProgram =
-    RequiredProgram { name: "valgrind", package: "valgrind", shows: "--version" };
 /// Finds faults of Debian packages.
 pub(super) const LINTIAN: RequiredProgram =
     RequiredProgram { name: "lintian", package: "lintian", shows: "--version" };

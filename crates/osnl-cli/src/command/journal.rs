@@ -1,12 +1,11 @@
 //! `osnl journal`: copies, checks, restores, and shrinks the journal's file.
 //!
-//! These commands work on the file; [`migrate`] is for a journal in a database, [`moving`] and `verify` for both. A daemon that has it is
+//! These commands work on the file; [`migrate`] is for a journal in a database, `verify` for both. A daemon that has it is
 //! not asked: it may hang, and that is when a backup is wanted most.
 
 pub(crate) mod args;
 mod export;
 mod migrate;
-mod moving;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -44,7 +43,6 @@ pub(crate) fn run(args: &JournalArgs) -> Exit {
         JournalCommand::Verify(args) => verify(args),
         JournalCommand::Compact(args) => compact(args),
         JournalCommand::Migrate(args) => migrate::run(args),
-        JournalCommand::Move(args) => moving::run(args),
     };
     done.unwrap_or_else(|error| error.complain())
 }
@@ -231,7 +229,6 @@ fn refused(error: UpkeepError) -> NoAnswer {
         UpkeepError::Open { error, .. } => error.into(),
         UpkeepError::Missing(_) | UpkeepError::InUse { .. } | UpkeepError::Busy(_) => Exit::Unavailable,
         UpkeepError::Interrupted => Exit::Interrupted,
-        UpkeepError::Schema { .. } => Exit::Usage,
         UpkeepError::NotAJournal { .. }
         | UpkeepError::NoFolder(_)
         | UpkeepError::Writing(_)

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Reply, fixture, python, wait_until};
+use osnl_testkit::{Reply, wait_until};
 
 use crate::harness::SOON;
 use crate::journalled::{QUEUE, Rig, address, preload, resource};
@@ -222,46 +222,6 @@ fn a_clock_that_is_set_while_a_target_is_held_changes_nothing() {
         rig.sink.reply_with(Reply::Status(204));
         rig.all_done();
     }
-}
-
-#[test]
-fn an_older_programs_journal_with_pending_work_is_delivered_in_order() {
-    let mut rig = Rig::new("older");
-    let script = "import json, sqlite3, sys\nfile, sql = json.load(sys.stdin)\n\
-                  database = sqlite3.connect(file)\ndatabase.executescript(sql)\n";
-    // The recorded file, and in it work that has an effect: three of one resource, one of another.
-    let mut sql = fixture::text("journal/v1.sql");
-    let body = |n: usize, key: &str| {
-        format!(
-            "{{\"event_type\": \"port.delete.end\", \"publisher_id\": \"network.node1\", \"message_id\": \"p{n}\", \
-             \"payload\": {{\"port\": {{\"device_id\": \"{key}\", \"fixed_ips\": [{{\"ip_address\": \"{}\"}}]}}}}}}",
-            address(n)
-        )
-    };
-    for (n, state) in [(0, 1), (1, 1), (2, 0), (4, 0)] {
-        let (id, key) = (n + 10, resource(n, 2));
-        sql += &format!(
-            "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, routing_key, \
-             message_id, event_type, body) VALUES ({id}, {n}, 1790000000000, 0, 1, 'neutron', 'osnl', 'neutron', \
-             'notifications.info', 'p{n}', 'port.delete.end', CAST('{}' AS BLOB));\n\
-             INSERT INTO delivery (id, rule, action, key, state) VALUES ({}, 'gone', 'roles', '{key}', {state});\n",
-            body(n, &key),
-            id * 65536,
-        );
-    }
-    sql += "UPDATE tally SET count = count + 2 WHERE action = 'roles' AND state IN (0, 1);\n\
-            UPDATE meta SET value = 20 WHERE name = 'next_event';\n";
-    let file = rig.path("journal.db").to_string_lossy().into_owned();
-    let _ = python(script, &serde_json::json!([file, sql]).to_string());
-    rig.start();
-    let requests = rig.sink.wait_for(4, SOON);
-    let place = |n: usize| requests.iter().position(|request| request.target.contains(&address(n)));
-    assert!(place(0) < place(2) && place(2) < place(4), "{:?}", (place(0), place(2), place(4)));
-    assert!(place(0).is_some() && place(1).is_some());
-    // And what is new comes after it.
-    rig.consuming();
-    rig.publish(3, 3);
-    rig.all_done();
 }
 
 #[test]

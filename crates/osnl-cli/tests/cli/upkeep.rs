@@ -77,13 +77,10 @@ fn a_backup_of_a_running_daemon_is_restored_and_says_what_it_repeats() {
     let verified = journal(&rig, &["verify"], 0);
     assert!(verified.contains("no problem found"), "{verified}");
     // What needs it stopped says so.
-    for args in
-        [&["restore", "--replace", "backup.db"][..], &["compact"], &["export", "--schema", "8", "-o", "x.db"]]
-    {
+    for args in [&["restore", "--replace", "backup.db"][..], &["compact"]] {
         let told = journal(&rig, args, 69);
         assert!(told.contains(&format!("is in use by process {}; stop it first", rig.pid())), "{told}");
     }
-    assert_eq!(names(rig.home.path(), "x.db"), [""; 0]);
     rig.sink.reply_with(Reply::Status(204));
     rig.all_done();
     wait_until(SOON, "all of it is made", || pending(&rig) == 0);
@@ -200,7 +197,7 @@ fn a_full_disk_and_ctrl_c_leave_no_half_file() {
 #[test]
 fn exported_events_have_no_secrets_and_are_read_again() {
     let folder = crate::private_folder().unwrap();
-    let sql = osnl_testkit::fixture::text("journal/v10.sql");
+    let sql = osnl_testkit::fixture::text("journal/v1.sql");
     let body = r#"{"event_type": "port.delete.end", "message_id": "m1", "_context_auth_token": "S3CRET", "payload": {"admin_password": "S3CRET", "port_id": "p"}}"#;
     let hex: String = body.bytes().map(|byte| format!("{byte:02X}")).collect();
     let more = format!("UPDATE event SET body = X'{hex}' WHERE id = 1;");
@@ -241,14 +238,6 @@ fn exported_events_have_no_secrets_and_are_read_again() {
         let text = run(&["explain", "-c", "a.conf", name], 0);
         assert!(text.contains("port.delete.end") && text.contains("rule gone matches"), "{text}");
     }
-    // For an older program, and into place of nothing.
-    let text = run(&[&export[..], &["--schema", "5", "-o", "older.db"]].concat(), 0);
-    assert!(text.starts_with("older.db: tables of version 5; "), "{text}");
-    assert!(text.contains("  retries that are due at once: 1\n"), "{text}");
-    let text = run(&[&export[..], &["--schema", "5", "-o", "older.db"]].concat(), 1);
-    assert!(text.contains("exists already"), "{text}");
-    let text = run(&[&export[..], &["--schema", "99", "-o", "x.db"]].concat(), 2);
-    assert!(text.contains("allowed: 2 to 10"), "{text}");
 }
 
 const CONF: &str = "[listener:neutron]\ntransport_url = rabbit://127.0.0.1/\nexchange = neutron\npool = osnl\n\

@@ -11,7 +11,6 @@ mod expected;
 mod fences;
 mod limits;
 mod mail;
-mod moving;
 mod oss;
 mod quarantine;
 mod readiness;

@@ -114,14 +114,6 @@ impl Stage {
         (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
     }
 
-    /// Runs a command without a configuration.
-    pub(crate) fn bare(&self, args: &[&str]) -> (Option<i32>, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
-        command.env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
-        let Output { status, stdout, stderr } = command.args(args).stdin(Stdio::null()).output().unwrap();
-        (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
-    }
-
     /// Runs a command that answers in JSON.
     pub(crate) fn json(&self, name: &str, args: &[&str]) -> Value {
         let (_, text) = self.run(name, &[args, &["--format", "json"]].concat());

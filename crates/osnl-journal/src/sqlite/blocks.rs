@@ -166,45 +166,6 @@ fn close(connection: &Connection, block: i64) -> Result<()> {
     Ok(())
 }
 
-/// Says what all blocks of a file from before version 10 contain.
-pub(super) fn fill(connection: &Connection) -> Result<()> {
-    let mut notes = BlockNotes::default();
-    let mut select = connection.prepare("SELECT delivery, answer FROM attempt")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        let id = row.get(0)?;
-        notes.note(id, BlockFact::Failed);
-        notes.note_answer(id, row.get_ref(1)?.as_str().unwrap_or_default());
-    }
-    let mut select = connection.prepare(
-        "SELECT d.id, d.rule, d.action, e.event_type, d.state, d.reason, d.tries FROM delivery d \
-         JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16)",
-    )?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        let id = row.get(0)?;
-        notes.note(id, BlockFact::Rule(row.get_ref(1)?.as_str()?));
-        notes.note(id, BlockFact::Action(row.get_ref(2)?.as_str()?));
-        if let Some(event_type) = row.get_ref(3)?.as_str_or_null()? {
-            notes.note(id, BlockFact::EventType(event_type));
-        }
-        notes.note(id, BlockFact::State(row.get(4)?));
-        notes.note_answer(id, row.get_ref(5)?.as_str_or_null()?.unwrap_or_default());
-        if row.get::<_, i64>(6)? > 0 {
-            notes.note(id, BlockFact::Failed);
-        }
-    }
-    for (block, facts) in &notes.facts {
-        let mut insert = connection.prepare_cached("INSERT INTO block (id, facts) VALUES (?1, ?2)")?;
-        insert.execute(params![block, bytes(facts)])?;
-    }
-    // The last one may get more.
-    for block in notes.facts.keys().rev().skip(1) {
-        close(connection, *block)?;
-    }
-    Ok(())
-}
-
 /// Removes what is said of the blocks that these events were the last of.
 pub(super) fn forget(connection: &Connection, events: &BTreeSet<i64>) -> Result<()> {
     let blocks: BTreeSet<i64> = events.iter().map(|event| event >> EVENTS).collect();

@@ -2,14 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use osnl_core::received::KeyForm;
 use rusqlite::{Connection, Result, params};
 
 use super::rows;
 use crate::store::messages::{self, Message};
-
-/// The first event whose idempotency keys name the rule; those before it keep the keys that they had.
-const KEYS_WITH_RULE_FROM: &str = "coalesce((SELECT value FROM meta WHERE name = 'keys_with_rule_from'), 0)";
 
 /// The messages of which a delivery is in memory, as far as they were read from the file.
 #[derive(Debug, Default)]
@@ -32,15 +28,11 @@ impl DecodedMessages {
         if let Some(message) = known.get(&key) {
             return Ok(Ok(message));
         }
-        let sql =
-            format!("SELECT {}, noted, id < {KEYS_WITH_RULE_FROM} FROM event WHERE id = ?", rows::RECEIVED);
+        let sql = format!("SELECT {}, noted FROM event WHERE id = ?", rows::RECEIVED);
         let mut select = connection.prepare_cached(&sql)?;
         let received = select.query_row(params![event], |row| {
             let mut received = rows::received(row, 0)?;
             received.noted.happened = row.get::<_, Option<String>>(10)?.map(Into::into);
-            if row.get(11)? {
-                received.noted.key = KeyForm::WithoutRule;
-            }
             Ok(received)
         })?;
         let notification = match received.decode() {

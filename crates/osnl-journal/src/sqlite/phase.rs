@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn sql_and_code_agree_on_every_kind_of_row() {
         let mut connection = Connection::open_in_memory().unwrap();
-        super::super::schema::migrate(&mut connection, super::super::schema::VERSION).unwrap();
+        super::super::schema::prepare(&mut connection).unwrap();
         let event = "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
                      routing_key, body) VALUES (1, 1, 1, 0, 1, 'l', 'q', 'e', 'k', '')";
         connection.execute_batch(event).unwrap();

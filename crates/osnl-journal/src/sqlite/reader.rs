@@ -72,16 +72,13 @@ impl SqliteReader {
     /// Opens a journal to read.
     ///
     /// # Errors
-    /// See [`OpenError`]; a file of an older version is read by a daemon first, which brings it up to date.
+    /// See [`OpenError`].
     pub fn open(file: &Path) -> std::result::Result<Self, OpenError> {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         match schema::check(&connection)? {
-            schema::VERSION => Ok(Self(connection)),
             0 => Err(OpenError::NotAJournal("it is empty".to_owned())),
-            found => Err(OpenError::NotAJournal(format!(
-                "its tables are of version {found}; start osnl on it once"
-            ))),
+            _ => Ok(Self(connection)),
         }
     }
 

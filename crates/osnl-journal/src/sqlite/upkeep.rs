@@ -4,7 +4,6 @@
 //! | --- | --- |
 //! | [`backup`] | one moment of it, from a read transaction; the daemon keeps writing |
 //! | [`verify`] | the same |
-//! | [`export_older`] | refused: deliveries would be made twice |
 //! | [`compact`], [`restore`](fn@restore) | refused: the file is replaced, and the daemon has it open |
 //!
 //! A copy is made by `VACUUM INTO`, so it has neither free pages nor a WAL. It is written beside its place, synced, and
@@ -13,7 +12,6 @@
 //! A WAL beside a file that is replaced would be applied to the new file. So `settle` ends WAL mode first, which SQLite
 //! allows only while no other program has the file open.
 
-mod older;
 mod part;
 mod restore;
 mod verify;
@@ -27,11 +25,9 @@ use std::time::{Duration, Instant, SystemTime};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, ffi};
 
-pub use self::older::{LEAST_SCHEMA, OlderReport, export_older};
 pub use self::part::PartFile;
 use self::part::is_free;
 pub use self::restore::{BackupSource, ReplacedJournal, RestoreOptions, RestoreReport, Since, restore};
-pub(super) use self::verify::problems;
 pub use self::verify::{VerifyReport, verify};
 use super::connection::connect;
 use super::place::{JournalLock, free_bytes};
@@ -40,7 +36,7 @@ use super::{OpenError, SqliteJournal, schema, trouble};
 use crate::files::beside;
 use crate::state_dir::UnsafePlace;
 
-/// The newest version of the tables, which this program writes.
+/// The version of the tables.
 pub const SCHEMA: i64 = schema::VERSION;
 /// Steps of SQLite's machine between two looks at the clock.
 const STEPS: i32 = 100;
@@ -132,12 +128,6 @@ pub enum UpkeepError {
         /// Bytes of the copy, at most.
         needed: u64,
     },
-    /// There is no program with tables of this version, or it cannot be written.
-    #[error("version {asked} of the tables cannot be written; allowed: {LEAST_SCHEMA} to {SCHEMA}")]
-    Schema {
-        /// The version that was asked for.
-        asked: i64,
-    },
     /// SQLite refuses.
     #[error("{}: {}", .file.display(), trouble::reason(.error))]
     Sqlite {
@@ -176,8 +166,6 @@ impl UpkeepError {
             error @ (OpenError::NoFile
             | OpenError::Volatile(_)
             | OpenError::Newer { .. }
-            | OpenError::Moved(_)
-            | OpenError::Unfinished(_)
             | OpenError::Io(_)) => Self::Open { file, error },
         }
     }
@@ -206,7 +194,7 @@ pub struct Contents {
     pub latest: Option<SystemTime>,
 }
 
-/// Copies a journal, of this version or an older one, to a file of mode 0600; a file that is there is replaced only if that
+/// Copies a journal to a file of mode 0600; a file that is there is replaced only if that
 /// is asked for.
 ///
 /// # Errors
@@ -253,7 +241,7 @@ pub fn compact(journal: &Path, observer: &Observer) -> Result<(u64, Contents), U
     Ok((before, contents))
 }
 
-/// Opens a journal to read, of any version that this program knows.
+/// Opens a journal to read.
 fn open(file: &Path) -> Result<Connection, UpkeepError> {
     match std::fs::metadata(file) {
         Ok(found) if !found.is_file() => {

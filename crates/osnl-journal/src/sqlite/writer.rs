@@ -182,7 +182,7 @@ impl JournalWriter {
 
     fn reopen(&mut self) -> Result<(), OpenError> {
         let mut connection = connect(&self.place.file)?;
-        schema::migrate(&mut connection, schema::VERSION)?;
+        schema::prepare(&mut connection)?;
         let shared = self.shared.clone();
         // In place of SQLite's own, which would checkpoint within a commit.
         connection.wal_hook(Some(move |_: &mut _, pages: i32| {

@@ -48,16 +48,6 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a line of the log: tests/cli/monitoring.rs",
     ),
     (
-        "osnl-journal/src/sqlite.rs",
-        "was moved to {}; name that one, or move it back with osnl journal move --replace",
-        "needs a database: osnl-cli/tests/shared_journal/moving.rs",
-    ),
-    (
-        "osnl-journal/src/sqlite.rs",
-        "is the unfinished copy of {}; run that osnl journal move again, or remove this file",
-        "needs a database: osnl-journal-postgresql/src/tests/transfer/unfinished.rs",
-    ),
-    (
         "osnl-cli/src/command/k2hr3_osnl.rs",
         "{}: refused by the broker",
         "needs a broker: tests/cli/refused.rs",
@@ -149,7 +139,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "osnl-journal/src/sqlite.rs",
-        "was written by a newer osnl (version {} of its tables, this one knows {}); run that one, let it write a file for this one (osnl journal export --schema {}), or name another file",
+        "was written by a newer osnl (version {} of its tables, this one knows {}); run that one, or name another file",
         "needs such a file: the tests of schema.rs",
     ),
     (

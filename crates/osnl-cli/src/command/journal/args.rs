@@ -1,18 +1,17 @@
 //! The flags of `osnl journal`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use crate::command::saved_events::PickArgs;
-use crate::flags::{FormatArgs, SourceArgs, duration};
+use crate::flags::{FormatArgs, SourceArgs};
 
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "backup, verify, and export of events also work while osnl runs or hangs. restore, compact, move, \
-                  and export --schema refuse then, with exit status 69. backup, export, verify, and compact also \
+    after_help = "backup, verify, and export of events also work while osnl runs or hangs. restore and compact \
+                  refuse then, with exit status 69. backup, export, verify, and compact also \
                   exit with 69 when there is no journal.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
@@ -28,7 +27,7 @@ pub(crate) enum JournalCommand {
     Backup(BackupArgs),
     /// Replace the journal with a backup; osnl must be stopped
     Restore(RestoreArgs),
-    /// Write events as JSON lines, or a journal that an older osnl can read
+    /// Write events as JSON lines
     Export(Box<ExportArgs>),
     /// Check the journal and all its rows, also while osnl runs
     Verify(VerifyArgs),
@@ -36,8 +35,6 @@ pub(crate) enum JournalCommand {
     Compact(CompactArgs),
     /// Create or update the tables of a journal in PostgreSQL
     Migrate(MigrateArgs),
-    /// Move the journal between a file and PostgreSQL; osnl must be stopped
-    Move(JournalMoveArgs),
 }
 
 /// The journal's file, and the form of the answer: of each command.
@@ -97,9 +94,8 @@ pub(crate) struct RestoreArgs {
 #[command(
     mut_arg("format", |arg| arg.help("Format of the command's report, not of the file: text for people, json for scripts")),
     after_help = "osnl replay, explain, and send take this file. It has mode 0600. Exits with 1 when it cannot be \
-                        written; with --schema, 69 while a daemon uses the journal.\n\n\
-                        Examples:\n  osnl journal export --since 1d -o events.jsonl\n  \
-                        osnl journal export --schema 8 -o older.db"
+                        written.\n\n\
+                        Example:\n  osnl journal export --since 1d -o events.jsonl"
 )]
 pub(crate) struct ExportArgs {
     /// File to create
@@ -111,11 +107,6 @@ pub(crate) struct ExportArgs {
     /// Write each message as it came, with its secrets
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Write a journal for an older osnl whose tables have version N
-    #[arg(long, value_name = "N", conflicts_with_all = [
-        "raw", "id", "event_type", "fired", "action", "resource", "state", "since", "until",
-    ])]
-    pub(crate) schema: Option<i64>,
     #[command(flatten)]
     pub(crate) pick: PickArgs,
     #[command(flatten)]
@@ -158,32 +149,4 @@ pub(crate) struct MigrateArgs {
     /// Print the SQL and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-}
-
-/// The flags of `osnl journal move`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Copies and compares all rows, and marks the old journal as moved: osnl does not start on it any more. After \
-                  an interruption, run it again. A file that contains the URL keeps the password off the command line. Exits with 69 while osnl uses one of the two journals.\n\n\
-                  Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/url\n  \
-                  osnl journal move --replace --from file:///srv/url --to sqlite:///srv/osnl.db"
-)]
-pub(crate) struct JournalMoveArgs {
-    /// Journal: sqlite:///PATH, postgresql://..., or file:///PATH of a file that contains the URL
-    #[arg(long, value_name = "URL")]
-    pub(crate) from: String,
-    /// Destination; must be empty, unless --replace is given
-    #[arg(long, value_name = "URL")]
-    pub(crate) to: String,
-    /// Count and check, and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Replace a journal in --to that is marked as moved
-    #[arg(long)]
-    pub(crate) replace: bool,
-    /// The configured lease ([journal]): for this long, a killed daemon counts as running
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
-    pub(crate) lease: Duration,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
 }

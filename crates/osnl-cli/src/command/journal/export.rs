@@ -1,4 +1,4 @@
-//! `osnl journal export`: events as JSON lines, or a journal file for an older program.
+//! `osnl journal export`: events as JSON lines.
 //!
 //! A line is an object. Later versions add members; what a member means does not change within one `format`.
 //!
@@ -16,7 +16,6 @@
 
 use std::io::{BufWriter, Write as _};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -26,7 +25,7 @@ use osnl_model::{MaskedJson, mask_text};
 use serde_json::{Map, Value, json};
 
 use super::args::ExportArgs;
-use super::{events, file, moment, object, refused, report, shown, words};
+use super::{events, file, moment, refused, report, shown};
 use crate::command::asking::{NoAnswer, clean};
 use crate::command::progress::Display;
 use crate::command::saved_events::{self, KeptEvents, SavedEventsRefusal};
@@ -37,34 +36,7 @@ use crate::exit::Exit;
 const FORMAT: &str = "osnl-events/1";
 
 pub(super) fn run(args: &ExportArgs) -> Result<Exit, NoAnswer> {
-    let journal = file(&args.journal)?;
-    match args.schema {
-        Some(schema) => older(args, &journal, schema),
-        None => lines(args, &journal),
-    }
-}
-
-fn older(args: &ExportArgs, journal: &Path, schema: i64) -> Result<Exit, NoAnswer> {
-    let display = Display::cancelling("events and deliveries");
-    let observer = display.observer(|progress| progress);
-    let exported = upkeep::export_older(journal, &args.output, schema, args.overwrite, &observer);
-    let exported = exported.map_err(refused)?;
-    drop(display);
-    let mut text =
-        format!("{}: tables of version {schema}; {}\n", shown(&args.output), words(&exported.contents));
-    for note in &exported.notes {
-        text.push_str(&format!("  {note}\n"));
-    }
-    Ok(report(&args.journal.format, &text, || {
-        json!({
-            "file": args.output.display().to_string(),
-            "contents": object(&exported.contents),
-            "notes": exported.notes,
-        })
-    }))
-}
-
-fn lines(args: &ExportArgs, journal: &Path) -> Result<Exit, NoAnswer> {
+    let journal = &file(&args.journal)?;
     let failed = |(exit, text): SavedEventsRefusal| NoAnswer::new(exit, text);
     let reader = KeptEvents::File(saved_events::reader(journal).map_err(failed)?);
     let display = Display::cancelling("events");

@@ -10,7 +10,7 @@ use crate::command::oss_watcher::OssWatcherArgs;
 
 /// The names of all pages. Written out, since the commands are not known while their flags are being described; a
 /// test holds it against them.
-pub(crate) const PAGES: [&str; 49] = [
+pub(crate) const PAGES: [&str; 48] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
@@ -50,7 +50,6 @@ pub(crate) const PAGES: [&str; 49] = [
     "journal-verify",
     "journal-compact",
     "journal-migrate",
-    "journal-move",
     "explain",
     "test",
     "replay",

@@ -258,7 +258,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal",
         Words {
-            see: &["journal-backup", "journal-restore", "journal-export", "journal-verify", "journal-compact", "journal-migrate", "journal-move"],
+            see: &["journal-backup", "journal-restore", "journal-export", "journal-verify", "journal-compact", "journal-migrate"],
             ..COMMAND
         },
     ),
@@ -274,7 +274,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-export",
         Words {
-            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later releases of osnl only add keys. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl can open, and lists what that version cannot store; osnl must be stopped.", "\n", groups!()),
+            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later releases of osnl only add keys. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received.", "\n", groups!()),
             see: &["replay", "send", "journal-restore"],
             ..COMMAND
         },
@@ -287,15 +287,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
             ..COMMAND
         },
     ),
-    ("journal-migrate", Words { see: &["check", "journal-move"], ..COMMAND }),
-    (
-        "journal-move",
-        Words {
-            more: r"Moves events, deliveries (in every state and in their order), attempts, enrichments, the quarantine, and which actions are paused. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. Any other value that the destination cannot store ends the command before it writes anything. With \fB\-\-replace\fR the destination may hold a journal that was moved away earlier: its file is renamed to JOURNAL.replaced\-TIME, or its tables are emptied.",
-            see: &["journal-migrate", "journal-backup", "check"],
-            ..COMMAND
-        },
-    ),
+    ("journal-migrate", Words { see: &["check"], ..COMMAND }),
     ("journal-compact", Words { see: &["journal-verify"], ..COMMAND }),
     (
         "explain",

@@ -45,7 +45,7 @@ fn on_a_pipe(rig: &Rig, sample: &Sample, call: &[&str]) {
         told.stdout
     };
     match sample.json {
-        Json::None(_) | Json::Elsewhere(_) => {}
+        Json::None(_) => {}
         Json::One => {
             let text = json(&["--format", "json"]);
             let read: Result<Value, _> = serde_json::from_str(&text);

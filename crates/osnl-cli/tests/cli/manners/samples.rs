@@ -10,8 +10,6 @@ pub(super) enum Json {
     Lines,
     /// There is none.
     None(&'static str),
-    /// It needs more than the rig has: another test reads it.
-    Elsewhere(&'static str),
 }
 
 /// A call, and what it comes to.
@@ -72,15 +70,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("journal restore", &["--journal", "restored.db", "--replace", "backup.db"], 0, Json::One, false),
     of("journal migrate", &[], 0, FOR_TOOLS, false),
     of("journal compact", &["--journal", "restored.db"], 0, Json::One, false),
-    of("journal move", &["--help"], 0, Json::Elsewhere("tests/shared_journal/moving.rs"), true),
     of("journal export", &["--overwrite", "-o", "events.jsonl"], 0, Json::One, false),
-    of(
-        "journal export",
-        &["--journal", "backup.db", "--schema", "8", "--overwrite", "-o", "older.db"],
-        0,
-        Json::One,
-        false,
-    ),
     of("man", &[], 0, FOR_TOOLS, false),
     of("completions", &["bash"], 0, FOR_TOOLS, false),
     of("k2hr3-osnl", &["-v"], 0, DAEMON, false),
@@ -125,7 +115,7 @@ fn every_command_has_a_sample() {
         for sample in of_it {
             let json = node.has("--format") && node.help.contains("json");
             match sample.json {
-                Json::One | Json::Lines | Json::Elsewhere(_) => {
+                Json::One | Json::Lines => {
                     assert!(json, "osnl {} has no --format json", node.name);
                 }
                 Json::None(why) => {

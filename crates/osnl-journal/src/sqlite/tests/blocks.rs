@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use super::super::blocks::BlockNeeds;
-use super::super::schema;
 use super::hands::{change, one, only};
 use super::*;
 use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, Subject, UsedLimits};
@@ -131,18 +130,15 @@ async fn a_search_finds_the_same_without_the_blocks() {
     let folder = tempfile::tempdir().unwrap();
     let journal = lived(&folder).await;
     let reader = reader(&folder);
-    // Another file without what is known of blocks, and one that was made by an older program.
+    // Another file without what is known of blocks.
     let copy = |name: &str, sql: &str| {
         let file = folder.path().join(name);
         reader.0.execute("VACUUM INTO ?1", [file.to_str().unwrap()]).unwrap();
-        let mut connection = Connection::open(&file).unwrap();
+        let connection = Connection::open(&file).unwrap();
         connection.execute_batch(sql).unwrap();
-        schema::migrate(&mut connection, schema::VERSION).unwrap();
         SqliteReader::open(&file).unwrap()
     };
     let without = copy("without", "DELETE FROM block; DELETE FROM block_names");
-    let older = "DROP TABLE block; DROP TABLE block_names; DROP INDEX delivery_dead_newest; DROP INDEX delivery_retrying; PRAGMA user_version = 9";
-    let older = copy("older", older);
     let mut left_out = BTreeSet::new();
     for mut filter in filters() {
         for configured in [None, Some(vec!["a".to_owned(), "moved".to_owned()])] {
@@ -150,7 +146,6 @@ async fn a_search_finds_the_same_without_the_blocks() {
             for order in [RowOrder::Oldest, RowOrder::Newest, RowOrder::Attention] {
                 let expected = found(&without, &filter, order);
                 assert_eq!(found(&reader, &filter, order), expected, "{filter:?} {order:?}");
-                assert_eq!(found(&older, &filter, order), expected, "older: {filter:?} {order:?}");
             }
         }
         let counts = without.count(&filter).unwrap();
@@ -170,15 +165,13 @@ async fn a_search_finds_the_same_without_the_blocks() {
                 "{filter:?}"
             );
         }
-        for reader in [&reader, &older] {
-            let ranges = BlockNeeds::of(filter.conditions()).ranges(&reader.0).unwrap();
-            let span: i64 = ranges.iter().map(|range| (range.end.min(4 << 25) - range.start).max(0)).sum();
-            if span <= 2 << 25 {
-                left_out.insert(format!(
-                    "{:?} {:?} {:?} {:?}",
-                    filter.rule, filter.action, filter.key, filter.status
-                ));
-            }
+        let ranges = BlockNeeds::of(filter.conditions()).ranges(&reader.0).unwrap();
+        let span: i64 = ranges.iter().map(|range| (range.end.min(4 << 25) - range.start).max(0)).sum();
+        if span <= 2 << 25 {
+            left_out.insert(format!(
+                "{:?} {:?} {:?} {:?}",
+                filter.rule, filter.action, filter.key, filter.status
+            ));
         }
     }
     // Otherwise the blocks are for nothing.

@@ -64,23 +64,3 @@ async fn a_row_from_before_has_its_digest_and_ids_too_and_its_copy_is_known() {
     put(&journal, SEEN, true, "why").await;
     assert_eq!(reader(&folder).unreadable(0, 10).unwrap().len(), 1);
 }
-
-/// Finding 24: a delivery that the journal holds from before keeps the key that it has been sent with.
-#[tokio::test]
-async fn a_delivery_from_before_keys_had_rules_keeps_its_key_over_restarts() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = open(&folder);
-    keep(&journal, "1", "k").await;
-    tamper(&journal, "UPDATE meta SET value = 2 WHERE name = 'keys_with_rule_from'").await;
-    drop(journal);
-    let journal = open(&folder);
-    keep(&journal, "2", "other").await;
-    let claimed = claim(&journal, "a", 2).await;
-    let keys: Vec<_> = claimed.iter().map(|one| one.event.idempotency_key()).collect();
-    assert_eq!(keys, ["m1/a", "2/r/a"]);
-    drop(journal);
-    let journal = open(&folder);
-    let claimed = claim(&journal, "a", 2).await;
-    let again: Vec<_> = claimed.iter().map(|one| one.event.idempotency_key()).collect();
-    assert_eq!(again, keys);
-}

@@ -1,13 +1,11 @@
 //! Issue 20: copies of a journal that is in use, a restored journal, and what is found in a damaged one.
 
-mod older;
 mod size;
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::PathBuf;
 
 use rusqlite::Connection;
 
@@ -59,7 +57,7 @@ async fn a_backup_is_one_moment_of_a_journal_that_is_in_use() {
     let (file, copies) = (options(&folder).path, tempfile::tempdir().unwrap());
     let copy = copies.path().join("copy.db");
     let contents = made(&file, &copy);
-    assert_eq!((contents.events, contents.open, contents.dead, contents.schema), (5, 3, 1, 10));
+    assert_eq!((contents.events, contents.open, contents.dead, contents.schema), (5, 3, 1, 1));
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(files(copies.path()), ["copy.db"]);
     // What comes later is not in it, and it is a journal that a daemon can open.
@@ -173,7 +171,7 @@ async fn another_file_is_no_journal() {
     check("text", "is not a journal of osnl: it is not an SQLite file");
     Connection::open(place("other")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
     check("other", "is not a journal of osnl: it holds another program's tables");
-    let newer = format!("{} PRAGMA user_version = 11", osnl_testkit::fixture::text("journal/v10.sql"));
+    let newer = format!("{} PRAGMA user_version = 11", osnl_testkit::fixture::text("journal/v1.sql"));
     Connection::open(place("newer")).unwrap().execute_batch(&newer).unwrap();
     check("newer", "was written by a newer osnl");
 }
@@ -408,22 +406,5 @@ async fn damaged_pages_are_named() {
         assert!(found.is_err() || found.is_ok_and(|found| !found.problems.is_empty()), "page {page}");
         let error = restored(&copy, &folder.path().join("new.db"), None).unwrap_err();
         assert!(!folder.path().join("new.db").exists(), "page {page}: {error}");
-    }
-}
-
-/// Older versions are copied, checked, and restored as they are; the daemon brings them up to date.
-#[test]
-fn journals_of_older_versions_are_kept_as_they_are() {
-    for version in 1..=9 {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, copy): (PathBuf, PathBuf) = (folder.path().join("old.db"), folder.path().join("copy.db"));
-        let sql = osnl_testkit::fixture::text(&format!("journal/v{version}.sql"));
-        Connection::open(&file).unwrap().execute_batch(&sql).unwrap();
-        let contents = made(&file, &copy);
-        assert_eq!((contents.schema, contents.dead), (version, 1), "version {version}");
-        let report = restored(&copy, &folder.path().join("journal.db"), None).unwrap();
-        assert_eq!((report.contents.schema, report.paused.as_slice()), (version, &["roles".to_owned()][..]));
-        let journal = open(&folder);
-        assert!(journal.paused().borrow().contains_key("roles"), "version {version}");
     }
 }

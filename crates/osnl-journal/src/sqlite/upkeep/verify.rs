@@ -13,10 +13,6 @@ use super::{Contents, Observer, ProgressReports, UpkeepError, UpkeepProgress, co
 
 /// Problems of one kind that are named.
 const NAMED: usize = 20;
-/// The version since when lanes and quarantined messages have the columns that are looked at.
-const WITH_LANES: i64 = 6;
-const WITH_EXTENT: i64 = 7;
-const WITH_ENRICHED: i64 = 4;
 
 /// The contents of a journal, and its problems.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +23,7 @@ pub struct VerifyReport {
     pub problems: Vec<String>,
 }
 
-/// Reads all of a journal, of this version or an older one, at one moment.
+/// Reads all of a journal at one moment.
 ///
 /// # Errors
 /// See [`UpkeepError`].
@@ -99,18 +95,11 @@ struct FileCheck<'a> {
 
 impl FileCheck<'_> {
     fn run(mut self) -> Result<Vec<String>> {
-        let schema: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         self.events()?;
         self.deliveries()?;
-        if schema >= WITH_LANES {
-            self.lanes()?;
-        }
-        if schema >= WITH_EXTENT {
-            self.quarantine()?;
-        }
-        if schema >= WITH_ENRICHED {
-            self.enriched()?;
-        }
+        self.lanes()?;
+        self.quarantine()?;
+        self.enriched()?;
         self.tally()?;
         Ok(self.problems)
     }
