@@ -23,7 +23,7 @@ use osnl_http::{HttpError, HttpOptions, Verification};
 use osnl_journal::Journal;
 use osnl_journal::in_hand::InHand;
 use osnl_model::{NotificationFilter, Pattern, Priority, Target};
-use osnl_transport::{Declare, ListenOptions, QueueKind, RabbitOptions, Transport};
+use osnl_transport::{Declare, ListenOptions, RabbitOptions, Transport};
 
 use super::Conf;
 use super::wire_log::{WireLog, log_returned};
@@ -46,7 +46,6 @@ impl Conf {
         // The query was checked with the URL. It counts as it did for oslo.messaging; a section
         // [oslo_messaging_rabbit] does not, as it did not for k2hr3_osnl.
         let rabbit = RabbitOptions::from_query(&options.transport_url).unwrap_or_default();
-        let durable = rabbit.queue().durable.unwrap_or(QueueKind::OSLO.durable);
         ListenerConfig {
             budget: Default::default(),
             name: NAME.into(),
@@ -56,7 +55,7 @@ impl Conf {
                 pool: Some(options.pool.clone()),
                 prefetch: rabbit.prefetch().unwrap_or(PREFETCH),
                 declare: Declare::Create,
-                queue: QueueKind { durable, ..QueueKind::OSLO },
+                queue: rabbit.queue().as_oslo(),
             },
             refused_access_is_fatal: true,
             give_back_after: GIVE_BACK_AFTER,

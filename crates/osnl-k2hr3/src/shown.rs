@@ -3,9 +3,10 @@
 use osnl::action::k2hr3::K2hr3Conf;
 use osnl::native::journal::written;
 use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
-use osnl_config::ValueOrigin;
+use osnl_config::{ConfigErrors, ValueOrigin, shown};
 use osnl_core::rule::Rule;
 use osnl_model::Predicate;
+use osnl_transport::QueueType;
 
 use super::conf::{Conf, Level, LoadedConf, LogFile};
 use super::meaning::{NAME, PREFETCH, native_pattern};
@@ -14,10 +15,28 @@ const FIXED: &str = "as k2hr3_osnl does it";
 const ON: &str = "oslo_messaging_notifications";
 
 /// The file means something that the native form cannot say, such as a comma in a topic's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} cannot be written in the native form; rename what has commas or line ends in its name")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} cannot be written in the native form; {remedy}")]
 pub struct NotNative {
     what: &'static str,
+    remedy: String,
+}
+
+impl NotNative {
+    /// `refusal`: the native form's words about it.
+    fn new(what: &'static str, conf: &Conf, refusal: Option<String>) -> Self {
+        let on = &conf.oslo_messaging_notifications;
+        let keys = [&on.context, &on.metadata, &on.payload].into_iter().flatten().map(|(key, _)| key);
+        let separates = |name: &String| name.contains([',', '=', '\n', '\r']);
+        let remedy = match [&on.exchange, &on.topic, &on.pool].into_iter().chain(keys).find(|n| separates(n)) {
+            Some(name) => format!("rename {}, whose commas, equals signs, or line ends separate there", shown(name)),
+            None => match refusal {
+                Some(refusal) => format!("it is refused there: {refusal}"),
+                None => "osnl k2hr3-osnl runs the file as it is".to_owned(),
+            },
+        };
+        Self { what, remedy }
+    }
 }
 
 impl LoadedConf {
@@ -32,10 +51,11 @@ impl LoadedConf {
         let sources = native::Sources::default();
         let document = Document { sections: self.sections(), drivers: sources.drivers };
         let texts = [("shown".to_owned(), document.text(true))];
-        let native = native::load_texts(&texts, &sources).map_err(|_| NotNative { what: "a value" })?.conf;
+        let refused = |errors: ConfigErrors| NotNative::new("a value", &self.conf, Some(errors.to_string()));
+        let native = native::load_texts(&texts, &sources).map_err(refused)?.conf;
         match difference(&self.conf, &native) {
             None => Ok(document),
-            Some(what) => Err(NotNative { what }),
+            Some(what) => Err(NotNative::new(what, &self.conf, None)),
         }
     }
 
@@ -80,7 +100,7 @@ impl LoadedConf {
             true => format!("{}, its query", self.origin_of(ON, "transport_url")),
             false => fixed.to_owned(),
         };
-        vec![
+        let mut entries = vec![
             entry(
                 "transport_url",
                 on.transport_url.to_string_with_secrets(),
@@ -93,12 +113,20 @@ impl LoadedConf {
             entry("declare", "create", FIXED),
             entry("durable", meant.queue.durable.to_string(), query(FIXED, meant.queue.durable)),
             entry("single_active_consumer", "false", FIXED),
+            entry("oslo_arguments", "true", FIXED),
             entry(
                 "prefetch",
                 meant.prefetch.to_string(),
                 query("osnl's own; k2hr3_osnl has no limit", meant.prefetch != PREFETCH),
             ),
-        ]
+        ];
+        if meant.queue.queue_type != QueueType::Classic {
+            entries.push(entry("queue_type", meant.queue.queue_type.as_str(), query(FIXED, true)));
+        }
+        if meant.queue.auto_delete {
+            entries.push(entry("auto_delete", "true", query(FIXED, true)));
+        }
+        entries
     }
 
     fn rule(&self) -> Vec<DocEntry> {

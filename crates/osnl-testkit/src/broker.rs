@@ -53,6 +53,20 @@ impl SharedBroker {
         Vhost::create(&self.node, name)
     }
 
+    /// A virtual host whose queues have this type where a declaration names none.
+    ///
+    /// # Panics
+    /// As [`vhost`](Self::vhost).
+    #[must_use]
+    #[track_caller]
+    pub fn vhost_of_type(&self, name: &str, default: Option<&str>) -> Vhost {
+        let vhost = self.vhost(name);
+        if let Some(default) = default {
+            vhost.make_anew(&["--default-queue-type", default]);
+        }
+        vhost
+    }
+
     /// The AMQP port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -4,8 +4,8 @@ use std::future::ready;
 
 use osnl_model::{Priority, Target};
 use osnl_transport::{
-    Binding, BoxFuture, Consumer, Features, ListenOptions, OutgoingMessage, QueueSeen, Reconnect, Tap,
-    TapOptions, Transport, TransportError,
+    Binding, BoxFuture, Consumer, Features, ListenOptions, OutgoingMessage, QueueKind, QueueSeen, Reconnect,
+    Tap, TapOptions, Transport, TransportError,
 };
 
 /// Listens as the function says; nothing can be published, watched or tidied.
@@ -72,6 +72,10 @@ where
 
     fn reconnect(&self) -> Reconnect {
         Reconnect::default()
+    }
+
+    fn oslo_queue(&self) -> QueueKind {
+        QueueKind::OSLO
     }
 
     fn features(&self) -> Features {

@@ -13,7 +13,7 @@ use crate::outgoing::OutgoingMessage;
 use crate::rabbit::options::Reconnect;
 use crate::settle::Window;
 use crate::tap::{Tap, TapOptions};
-use crate::topology::{Binding, ListenOptions, Subscription};
+use crate::topology::{Binding, ListenOptions, QueueKind, Subscription};
 
 /// Queues, with their messages and consumers.
 pub type QueueDepths = Vec<(Arc<str>, QueueSeen)>;
@@ -70,6 +70,9 @@ pub trait Transport: Send + Sync {
         queues: &'a [String],
         alone: bool,
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>>;
+
+    /// Returns the queue that oslo.messaging declares with this transport's options.
+    fn oslo_queue(&self) -> QueueKind;
 
     /// Returns the features of this transport.
     fn features(&self) -> Features;

@@ -56,7 +56,7 @@ use self::settings::Settings;
 use self::shared::GroupMemory;
 use self::tap::KafkaTap;
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{Binding, ListenOptions};
+use crate::topology::{Binding, ListenOptions, QueueKind};
 use crate::{
     BoxFuture, Consumer, Features, QueueSeen, Reconnect, Tap, TapOptions, Transport, TransportError,
 };
@@ -179,6 +179,10 @@ impl Transport for KafkaTransport {
         _: bool,
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
         Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
+    }
+
+    fn oslo_queue(&self) -> QueueKind {
+        QueueKind::OSLO
     }
 
     fn features(&self) -> Features {

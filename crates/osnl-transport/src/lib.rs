@@ -89,7 +89,7 @@ pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, SecurityProto
 pub use kafka::{KafkaLook, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, MessageView, Prefilter, Properties};
-pub use outgoing::{OutgoingMessage, Route};
+pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]
 pub use rabbit::frames::frames_in_pieces;

@@ -19,7 +19,9 @@ use self::consumer::MemoryConsumer;
 use self::tap::{MemoryTap, TapQueue};
 use crate::message::{Epoch, Properties};
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueType, Subscription, plan};
+use crate::topology::{
+    Binding, Declare, ListenOptions, OpenQueue, QueueKind, QueueType, Subscription, plan,
+};
 use crate::{
     BoxFuture, Consumer, Features, QueueSeen, Reconnect, Tap, TapMessage, TapOptions, TapProperties,
     Transport, TransportError,
@@ -292,6 +294,10 @@ impl Transport for MemoryTransport {
 
     fn reconnect(&self) -> Reconnect {
         Reconnect::default()
+    }
+
+    fn oslo_queue(&self) -> QueueKind {
+        QueueKind::OSLO
     }
 
     fn features(&self) -> Features {

@@ -13,8 +13,12 @@ pub struct OutgoingMessage {
     pub body: Bytes,
     /// The properties that its consumers see.
     pub properties: Properties,
-    /// The exchange and queue to make where they are missing.
-    pub route: Route,
+    /// What is made where it is missing, as oslo.messaging makes it with the transport's options; what is there is never
+    /// altered. [`Create`](Declare::Create): the exchange, a queue named as the routing key, and the binding between
+    /// them, as its Notifier does, so that nothing is lost before the first consumer connects. Without one, such a queue
+    /// fills up. [`Passive`](Declare::Passive) and [`Nothing`](Declare::Nothing): nothing; a missing exchange is an
+    /// error.
+    pub declare: Declare,
     /// Whether a message that no queue takes is an error; otherwise the broker drops it and confirms.
     pub mandatory: bool,
     /// The resource that it is about: where [`Features::keys`](crate::Features::keys), messages with one key keep their order.
@@ -32,28 +36,9 @@ impl OutgoingMessage {
                 content_encoding: Some("utf-8".into()),
                 compression: None,
             },
-            route: Route::OSLO,
+            declare: Declare::Create,
             mandatory: false,
             key: None,
         }
     }
-}
-
-/// The exchange, queue, and binding between publisher and reader. Existing ones are never altered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// [`Create`](Declare::Create): the exchange, a queue named as the routing key, and the binding between them, as
-    /// oslo.messaging's Notifier does, so that nothing is lost before the first consumer connects. Without one, such a
-    /// queue fills up. [`Passive`](Declare::Passive) and [`Nothing`](Declare::Nothing): nothing; an exchange that is
-    /// missing is an error.
-    pub declare: Declare,
-    /// Whether exchange and queue outlive a restart of the broker (`amqp_durable_queues`), if they are made here.
-    pub durable: bool,
-}
-
-impl Route {
-    /// oslo.messaging's defaults: made, transient.
-    pub const OSLO: Self = Self { declare: Declare::Create, durable: false };
-    /// Everything is left to others.
-    pub const PASSIVE: Self = Self { declare: Declare::Passive, durable: false };
 }

@@ -195,7 +195,8 @@ impl RabbitTransport {
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
         let queue = queue.for_broker(greeting.major());
         let mode = (options.declare, options.pool.is_some());
-        let declared = declare::declare(&connection, &plan, mode, &queue, greeting.major());
+        let (oslo, broker) = (self.oslo_queue(), (greeting.major(), forced));
+        let declared = declare::declare(&connection, &plan, mode, (&queue, &oslo), broker);
         let (mut open, unbound) = match declared.await {
             Ok(declared) => declared,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
@@ -209,6 +210,12 @@ impl RabbitTransport {
         let mut remarks = Vec::new();
         if forced && !options.queue.durable && open.iter().any(|queue| queue.created) {
             remarks.push("the broker refuses transient shared queues: ours was declared durable".to_owned());
+        }
+        for made in open.iter().filter(|made| made.differs.is_none()) {
+            if let Some(other) = made.queue_type.filter(|other| *other != queue.queue_type) {
+                let (name, other) = (&made.name, other.as_str());
+                remarks.push(format!("queue \"{name}\" is a {other} queue by the broker's default type"));
+            }
         }
         for queue in open.iter_mut().filter(|queue| queue.queue_type == Some(QueueType::Stream)) {
             let Some(Resume::At(position)) = options.queue.resume.get(&*queue.name) else { continue };
@@ -279,6 +286,10 @@ impl Transport for RabbitTransport {
         alone: bool,
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
         Box::pin(tidy::tidy(self, superfluous, queues, alone))
+    }
+
+    fn oslo_queue(&self) -> QueueKind {
+        self.options.queue().as_oslo()
     }
 
     fn features(&self) -> Features {

@@ -44,7 +44,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use osnl_model::versioned::Topics;
 use osnl_model::{Compression, Emission, Framing, Priority, Target, to_python_json};
-use osnl_transport::{OutgoingMessage, Route};
+use osnl_transport::{Declare, OutgoingMessage};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -73,7 +73,7 @@ struct NotifierState {
     drivers: Vec<Driver>,
     confirm: Confirm,
     on_full: OnFull,
-    route: Route,
+    declare: Declare,
     mandatory: bool,
     compression: Option<Compression>,
     /// The one framing that readers of the broker know, if it has one.
@@ -350,7 +350,7 @@ impl NotifierState {
                 message
             }
         };
-        message.route = self.route;
+        message.declare = self.declare;
         message.mandatory = self.mandatory;
         message
     }

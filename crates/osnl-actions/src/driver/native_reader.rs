@@ -6,7 +6,7 @@ use std::sync::Arc;
 use osnl_config::sections::SectionReader;
 use osnl_config::typed;
 use osnl_http::{Scheme, Url};
-use osnl_model::TransportUrl;
+use osnl_model::{TransportUrl, catalogue};
 use osnl_template::TemplateError;
 
 use super::compiled;
@@ -23,6 +23,9 @@ pub const ENRICH: &str = "enrich";
 pub trait NativeReader<'a> {
     /// The broker of the option `transport_url`, which must be set.
     fn transport_url(&mut self) -> Option<TransportUrl>;
+
+    /// Warns of an option `declare = create` for exchanges that OpenStack services own.
+    fn warn_of_service<'b>(&mut self, exchanges: impl IntoIterator<Item = &'b str>);
 
     /// Warns of credentials that leave this machine without TLS.
     fn warn_in_clear(&mut self, option: &str, url: &Url);
@@ -71,6 +74,18 @@ impl<'a> NativeReader<'a> for SectionReader<'a> {
                 Some(url)
             }
             Err(refusal) => self.refused(OPTION, refusal),
+        }
+    }
+
+    fn warn_of_service<'b>(&mut self, exchanges: impl IntoIterator<Item = &'b str>) {
+        let owned = exchanges.into_iter().find_map(|name| Some((name, catalogue::owner_of_exchange(name)?)));
+        if let Some((exchange, owner)) = owned {
+            let problem = format!(
+                "exchange {exchange} belongs to {owner}: if osnl creates it first, with another durability than {owner} \
+                 is configured for, the broker refuses {owner}"
+            );
+            let allowed = "remove the line: osnl waits until the service has created it";
+            self.warn("declare", &problem, allowed);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use osnl_model::{Framing, TransportUrl};
 use osnl_template::{Escape, Template};
-use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
+use osnl_transport::{BoxFuture, Declare, OptionError, RabbitOptions, transport_with};
 
 use super::Publish;
 use super::message::{Changes, CloudEvents, MessageFormat, MessageTemplates, Privacy};
@@ -93,7 +93,8 @@ impl ReadDriver for PublishConf {
                 "declare",
                 "passive or create",
                 "passive: the exchange must exist. create: osnl creates it as oslo.messaging does, with a queue \
-                 named like the routing key.",
+                 named like the routing key; amqp_durable_queues, amqp_auto_delete, and rabbit_quorum_queue count, \
+                 in [oslo_messaging_rabbit] and in the query of transport_url.",
             )
             .or("passive"),
             OptionDef::new(
@@ -108,7 +109,7 @@ impl ReadDriver for PublishConf {
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let url = reader.transport_url();
-        let options = url.as_ref().and_then(|url| match RabbitOptions::from_query(url) {
+        let options = url.as_ref().and_then(|url| match driver_options(reader, url) {
             Ok(options) => Some(options),
             Err(error) => reader.refuse("transport_url", &error.to_string(), "see docs/rabbit.md"),
         });
@@ -127,9 +128,11 @@ impl ReadDriver for PublishConf {
         let key = address(reader, "key");
         let format = format(reader);
         let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
+        if declare == Some(Declare::Create) && !has_topics {
+            reader.warn_of_service(exchange.as_ref().and_then(literal));
+        }
         let mandatory = reader.boolean("mandatory");
         let options = options?;
-        let route = Route { declare: declare?, durable: options.queue().durable == Some(true) };
         Some(Self {
             name: reader.name().to_owned(),
             url: url?,
@@ -138,13 +141,29 @@ impl ReadDriver for PublishConf {
                 topic: topic?,
                 key: key?,
                 format: format?,
-                route,
+                declare: declare?,
                 mandatory: mandatory?,
                 has_topics,
             },
             options,
         })
     }
+}
+
+/// Those of the URL's query, over what `[oslo_messaging_rabbit]` says of declarations; its other options are those of
+/// the listeners' brokers.
+fn driver_options(reader: &SectionReader<'_>, url: &TransportUrl) -> Result<RabbitOptions, OptionError> {
+    let mut options = RabbitOptions::default();
+    let section = reader.layers.sections.iter().find(|section| section.def.kind == "oslo_messaging_rabbit");
+    for (section, name) in section.into_iter().flat_map(|s| RabbitOptions::DECLARING.map(|name| (s, name))) {
+        if let Ok(Some(text)) = reader.layers.resolve(section, name) {
+            // A bad value is reported with its section.
+            let _ = options.set(name, &text);
+        }
+    }
+    options.set_from_query(url)?;
+    options.check()?;
+    Ok(options)
 }
 
 fn optional(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Template>> {
@@ -273,7 +292,7 @@ impl DriverConf for PublishConf {
         };
         async move {
             let exchanges: Vec<String> = named.into_iter().collect();
-            let declare = self.message.route.declare;
+            let declare = self.message.declare;
             broker_probe(context, &self.url, &self.options, &exchanges, declare).await
         }
         .boxed()

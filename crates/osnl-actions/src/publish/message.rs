@@ -5,7 +5,7 @@ use osnl_model::{
     BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,
 };
 use osnl_template::{Names, Template};
-use osnl_transport::{LONGEST_NAME, OutgoingMessage, Properties, Route};
+use osnl_transport::{Declare, LONGEST_NAME, OutgoingMessage, Properties};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -21,7 +21,7 @@ pub(super) struct MessageTemplates {
     /// The whole routing key, in place of `<topic>.<priority>`.
     pub(super) key: Option<Template>,
     pub(super) format: MessageFormat,
-    pub(super) route: Route,
+    pub(super) declare: Declare,
     pub(super) mandatory: bool,
     /// Whether it goes to topics of Kafka: there are no exchanges, one framing, and a key for each resource.
     pub(super) has_topics: bool,
@@ -101,7 +101,7 @@ impl MessageTemplates {
             MessageFormat::Raw(None) => Ok(OutgoingMessage {
                 body: event.received.body.clone(),
                 properties: event.received.properties.clone(),
-                route: self.route,
+                declare: self.declare,
                 mandatory: false,
                 key: None,
             }),
@@ -116,7 +116,7 @@ impl MessageTemplates {
         };
         let message = message.map_err(Unsendable::Content)?;
         let key = if self.has_topics { key_of(event) } else { None };
-        let message = OutgoingMessage { route: self.route, mandatory: self.mandatory, key, ..message };
+        let message = OutgoingMessage { declare: self.declare, mandatory: self.mandatory, key, ..message };
         Ok(AddressedMessage { target, priority, message })
     }
 

@@ -25,7 +25,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use osnl::stamp;
 use osnl_model::{Emission, Target};
-use osnl_transport::{Declare, OutgoingMessage, Route};
+use osnl_transport::{Declare, OutgoingMessage};
 use serde_json::value::RawValue;
 
 pub(crate) use self::args::SendArgs;
@@ -152,8 +152,7 @@ fn messages(
     args: &SendArgs,
     destination: &Destination,
 ) -> anyhow::Result<Vec<(Submission, OutgoingMessage)>> {
-    let route =
-        Route { declare: if args.declare { Declare::Create } else { Declare::Passive }, durable: false };
+    let declare = if args.declare { Declare::Create } else { Declare::Passive };
     let about = |target: &Target, emission: Option<&Emission>| Submission {
         exchange: target.exchange.clone().unwrap_or_default(),
         routing_key: target.routing_key(&entry.priority),
@@ -163,7 +162,7 @@ fn messages(
     let features = destination.transport.features();
     let with = |message: OutgoingMessage, emission: Option<&Emission>| {
         let key = emission.filter(|_| features.keys).and_then(Emission::resource_key);
-        OutgoingMessage { route, mandatory: true, key, ..message }
+        OutgoingMessage { declare, mandatory: true, key, ..message }
     };
     match &entry.content {
         InputContent::Bytes(read, message) => {

@@ -84,6 +84,15 @@ impl Vhost {
         vhost
     }
 
+    /// Deletes it, and makes it again with these options of `rabbitmqctl add_vhost`.
+    #[track_caller]
+    pub(super) fn make_anew(&self, options: &[&str]) {
+        self.node.ctl(&["delete_vhost", &self.name]);
+        let add = ["add_vhost", &self.name];
+        self.node.ctl(&add.iter().chain(options).copied().collect::<Vec<_>>());
+        self.ctl(&["set_permissions", "guest", ".*", ".*", ".*"]);
+    }
+
     /// Its name, fit for a URL as it is; `/` for the default one.
     #[must_use]
     pub fn name(&self) -> &str {

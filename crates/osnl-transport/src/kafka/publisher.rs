@@ -93,7 +93,7 @@ impl Publisher {
         let mut state = self.turn.lock().await;
         let places = self.places(message.body.len()).await;
         if !state.found.contains(&topic) {
-            self.look(&mut state, seen, transport, &topic, message.route.declare).await?;
+            self.look(&mut state, seen, transport, &topic, message.declare).await?;
         }
         let producer = state.producer(transport)?;
         let context = producer.context().clone();

@@ -18,7 +18,7 @@ pub(super) fn send(
         return Err(TransportError::Connect { host: "memory".into(), reason: "the broker is down".into() });
     }
     let (exchange, routing_key) = route(to, priority);
-    match message.route.declare {
+    match message.declare {
         Declare::Create => {
             let binding = Binding {
                 queue: routing_key.clone(),

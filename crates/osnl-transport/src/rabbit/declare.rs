@@ -1,10 +1,18 @@
-//! Exchanges, queues and bindings. An exchange is declared as oslo.messaging declares it (topic, transient,
-//! not deleted by itself, without arguments) and only if we are told to; a queue as [`QueueKind`] says.
+//! Exchanges, queues and bindings. An exchange is declared as oslo.messaging declares it with the same options
+//! ([`exchange_options`]), without arguments, and only if we are told to; a queue as [`QueueKind`] says. Options of our
+//! own speak of the queue alone: an exchange is its service's, which is refused over another durability.
 //!
 //! Everything is looked at passively first. What is there is used as it is: an exchange is never
 //! declared again, and of a queue we only learn whether it is what we would have made, by asking for ours
 //! and reading the refusal ([`refusal`](super::refusal)). oslo.messaging, in contrast, declares actively and ends
 //! over a mismatch. A queue that is not ours to make ([`Declare::Nothing`]) is never declared otherwise than passively.
+//!
+//! What the broker makes of a declaration is looked at: the default type of a virtual host makes a quorum queue of one
+//! that names no type, and a broker may be configured to overlook a type that differs.
+//!
+//! A queue of the services, without a pool, is made only where its exchange has the durability that our options say:
+//! another one shows that the service is configured otherwise, and it could not declare the queue that we would make.
+//! A broker that refuses transient queues leaves no choice.
 //!
 //! A missing exchange is not a refusal. A queue of ours is read without it, because it may hold messages from before: a
 //! broker that restarts keeps a durable queue, and loses a transient exchange until its service publishes again. The
@@ -25,9 +33,11 @@ use lapin::{Channel, Connection, ExchangeKind, Queue};
 use super::arguments::{stream_probe, table};
 use super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, is_missing, reason, reply_code};
 use super::held::ConnectionGuard;
+use super::look::TYPE;
 use super::refusal::Difference;
 use super::returns;
 use super::side::SideChannel;
+use super::tap::probe;
 use crate::topology::{Binding, Declare, OpenQueue, QueueKind, QueueType, TopologyPlan};
 use crate::{BoxFuture, LateBindings, TransportError};
 
@@ -38,6 +48,8 @@ pub(super) enum DeclareError {
     NoExchange(String),
     /// The queue is not ours to make, and is not there.
     NoQueue(String),
+    /// The exchange shows that its service declares queues otherwise than our options say.
+    OtherDurability { queue: String, exchange: String, durable: bool },
     /// It is a stream and should not be, or the other way round.
     OtherType { queue: String, is_stream: bool },
     /// The broker refused an operation, or the connection ended.
@@ -55,6 +67,23 @@ impl From<DeclareError> for TransportError {
         match error {
             DeclareError::NoExchange(exchange) => Self::NoExchange { exchange },
             DeclareError::NoQueue(queue) => Self::NoQueue { queue },
+            DeclareError::OtherDurability { queue, exchange, durable } => Self::Refused {
+                what: format!("declare queue \"{queue}\""),
+                reason: if durable {
+                    format!(
+                        "exchange \"{exchange}\" is durable, so its service declares durable queues, and would be \
+                         refused if this one were transient: set amqp_durable_queues or rabbit_quorum_queue as the \
+                         service has it"
+                    )
+                } else {
+                    format!(
+                        "exchange \"{exchange}\" is transient, so its service declares transient queues, and would \
+                         be refused if this one were durable: remove amqp_durable_queues and rabbit_quorum_queue, as \
+                         the service has it"
+                    )
+                },
+                code: None,
+            },
             DeclareError::OtherType { queue, is_stream } => Self::Refused {
                 what: format!("consume queue \"{queue}\""),
                 reason: if is_stream {
@@ -72,13 +101,13 @@ impl From<DeclareError> for TransportError {
 
 /// Looks for what the plan names, makes what may be made, and answers the queues in the plan's order, and the bindings
 /// that could not be made because their exchange is not there. Whether it may go on without an exchange is up to
-/// `is_ours`.
+/// `is_ours`. `forced`: the broker refuses transient queues, so that ours is durable whatever the services have.
 pub(super) async fn declare(
     connection: &Connection,
     plan: &TopologyPlan,
     (declare, is_ours): (Declare, bool),
-    kind: &QueueKind,
-    major: Option<u32>,
+    (kind, oslo): (&QueueKind, &QueueKind),
+    (major, forced): (Option<u32>, bool),
 ) -> Result<(Vec<OpenQueue>, Vec<Binding>), DeclareError> {
     let mut declarer = Declarer { side: SideChannel::new(connection), major };
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
@@ -95,13 +124,16 @@ pub(super) async fn declare(
     }
     let mut open = Vec::with_capacity(plan.queues.len());
     for queue in &plan.queues {
-        open.push(declarer.queue(queue, declare, kind).await?);
+        let of_service = plan.bindings.iter().filter(|binding| !is_ours && !forced && binding.queue == *queue);
+        let exchanges: Vec<&str> = of_service.map(|binding| binding.exchange.as_str()).collect();
+        let there = exchanges.into_iter().filter(|exchange| !missing.contains(exchange)).collect();
+        open.push(declarer.queue((queue, there), declare, kind).await?);
     }
     let (of_missing, of_others): (Vec<&Binding>, Vec<&Binding>) =
         plan.bindings.iter().partition(|binding| missing.contains(&binding.exchange.as_str()));
     let unbound = match declare {
         Declare::Create => {
-            declarer.make_exchanges(&missing, &of_missing).await?;
+            declarer.make_exchanges(&missing, &of_missing, exchange_options(oslo)).await?;
             Vec::new()
         }
         Declare::Passive | Declare::Nothing => of_missing.into_iter().cloned().collect(),
@@ -165,6 +197,7 @@ impl Declarer<'_> {
         &mut self,
         names: &[&str],
         bindings: &[&Binding],
+        options: ExchangeDeclareOptions,
     ) -> Result<(), OperationFailure> {
         if names.is_empty() {
             return Ok(());
@@ -174,7 +207,7 @@ impl Declarer<'_> {
             channel.exchange_declare(
                 (*name).into(),
                 ExchangeKind::Topic,
-                ExchangeDeclareOptions::default(),
+                options,
                 FieldTable::default(),
             )
         }));
@@ -185,7 +218,7 @@ impl Declarer<'_> {
             match made.map_err(|error| self.side.closed_by(&declaring(name), error)) {
                 // Somebody was quicker, with other arguments: theirs is used. The refusal took our bindings with it.
                 Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {
-                    return self.make_one_by_one(names, bindings).await;
+                    return self.make_one_by_one(names, bindings, options).await;
                 }
                 other => other?,
             }
@@ -197,9 +230,10 @@ impl Declarer<'_> {
         &mut self,
         names: &[&str],
         bindings: &[&Binding],
+        options: ExchangeDeclareOptions,
     ) -> Result<(), OperationFailure> {
         for name in names {
-            match self.exchange_declare(name, ExchangeDeclareOptions::default()).await {
+            match self.exchange_declare(name, options).await {
                 Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {}
                 other => other?,
             }
@@ -212,7 +246,7 @@ impl Declarer<'_> {
 
     async fn queue(
         &mut self,
-        name: &str,
+        (name, exchanges): (&str, Vec<&str>),
         declare: Declare,
         kind: &QueueKind,
     ) -> Result<OpenQueue, DeclareError> {
@@ -239,19 +273,17 @@ impl Declarer<'_> {
                     Declare::Nothing => return Err(DeclareError::NoQueue(name.to_owned())),
                     Declare::Create | Declare::Passive => {}
                 }
+                self.fits_service(name, &exchanges, kind).await?;
                 self.make_queue(name, kind, &what).await?;
                 open.created = true;
-                return Ok(open);
+                return Ok(self.as_made(open, kind).await);
             }
             Err(failure) => return Err(failure.into()),
         }
         let refused = match declare {
             Declare::Nothing => None,
             Declare::Create | Declare::Passive => match self.make_queue(name, kind, &what).await {
-                Ok(_) => {
-                    open.drops = returns::drops(&mut self.side, name, kind, self.major, true).await;
-                    return Ok(open);
-                }
+                Ok(_) => return Ok(self.as_made(open, kind).await),
                 Err(failure) => Some(failure),
             },
         };
@@ -265,10 +297,8 @@ impl Declarer<'_> {
                 open.durable = difference.durable(kind.durable);
                 open.differs = Some(difference.to_string());
                 let loss = difference.loss().map(str::to_owned);
-                let names_type = matches!(difference, Difference::Named { argument: "x-queue-type", .. });
-                if !names_type {
-                    open.drops = returns::drops(&mut self.side, name, kind, self.major, false).await;
-                }
+                let is_there = difference.with_type(kind);
+                open.drops = returns::drops(&mut self.side, name, &is_there, self.major, false).await;
                 open.loses = loss.or_else(|| open.drops.as_ref().map(|drops| format!("it {drops}")));
             }
             // A broker that forbids transient queues says so before it compares.
@@ -284,6 +314,43 @@ impl Declarer<'_> {
             (open.queue_type, open.durable) = (Some(QueueType::Stream), Some(true));
         }
         Ok(open)
+    }
+
+    /// Whether a queue of the services may be made, by the exchanges that they have declared. A broker that does not
+    /// let us ask leaves it to the options.
+    async fn fits_service(
+        &mut self,
+        queue: &str,
+        exchanges: &[&str],
+        kind: &QueueKind,
+    ) -> Result<(), DeclareError> {
+        for exchange in exchanges {
+            let found = probe::describe(&mut self.side, exchange).await.unwrap_or_default();
+            if let Some(durable) = found.durable.filter(|durable| *durable != kind.durable) {
+                let (queue, exchange) = (queue.to_owned(), (*exchange).to_owned());
+                return Err(DeclareError::OtherDurability { queue, exchange, durable });
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at a queue that the broker has made by our declaration, or found to be alike.
+    async fn as_made(&mut self, mut open: OpenQueue, kind: &QueueKind) -> OpenQueue {
+        let found = returns::queue_type(&mut self.side, &open.name, kind).await;
+        let is_named = kind.declared_arguments().contains_key(TYPE);
+        open.queue_type = found.or(open.queue_type.filter(|_| is_named));
+        let Some(other) = found.filter(|found| *found != kind.queue_type) else {
+            open.drops = returns::drops(&mut self.side, &open.name, kind, self.major, true).await;
+            open.loses = open.drops.as_ref().filter(|_| kind.delivery_limit.is_none()).map(|d| format!("it {d}"));
+            return open;
+        };
+        let made = QueueKind { queue_type: other, ..kind.clone() };
+        let drops = returns::drops(&mut self.side, &open.name, &made, self.major, false).await;
+        open.drops = drops.map(|drops| {
+            format!("is a {} queue by the broker's default type, and {drops}", other.as_str())
+        });
+        open.loses = open.drops.as_ref().map(|drops| format!("it {drops}"));
+        open
     }
 
     async fn make_queue(
@@ -351,6 +418,12 @@ impl Declarer<'_> {
             .await
             .map_err(|error| self.side.closed_by(what, error))
     }
+}
+
+/// As oslo.messaging declares an exchange: like its queue.
+pub(super) fn exchange_options(oslo: &QueueKind) -> ExchangeDeclareOptions {
+    let (durable, auto_delete) = (oslo.durable, oslo.auto_delete);
+    ExchangeDeclareOptions { durable, auto_delete, ..Default::default() }
 }
 
 fn declaring(exchange: &str) -> String {

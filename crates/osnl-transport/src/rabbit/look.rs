@@ -253,10 +253,9 @@ async fn queue(
             let (mut made, mut drops) = (QueueMade::Unknown, None);
             if let Some(kind) = kind.map(|kind| kind.for_broker(major)) {
                 made = compare(side, name, &kind).await?;
-                // The comparison ends with the type, and the limit is compared after it.
-                if !matches!(&made, QueueMade::Differs(first) if first.starts_with(TYPE)) {
-                    drops = returns::drops(side, name, &kind, major, false).await;
-                }
+                let queue_type = returns::queue_type(side, name, &kind).await.unwrap_or(kind.queue_type);
+                let is_there = QueueKind { queue_type, ..kind };
+                drops = returns::drops(side, name, &is_there, major, false).await;
             }
             Ok(QueueLook::There { waiting, consumers, made, drops })
         }

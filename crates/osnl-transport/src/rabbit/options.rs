@@ -165,6 +165,13 @@ impl RabbitOptions {
                 "exclude each other; remove rabbit_ha_queues",
             );
         }
+        if self.boolean("rabbit_quorum_queue") == Some(true) && self.boolean("amqp_auto_delete") == Some(true)
+        {
+            return refuse(
+                "rabbit_quorum_queue and amqp_auto_delete",
+                "the broker makes no quorum queue that is deleted with its last consumer; remove amqp_auto_delete",
+            );
+        }
         Ok(())
     }
 
@@ -272,10 +279,22 @@ impl RabbitOptions {
             .filter(|count| *count > 0)
     }
 
+    /// The options that decide what is declared.
+    pub const DECLARING: [&str; 7] = [
+        "amqp_durable_queues",
+        "amqp_auto_delete",
+        "rabbit_ha_queues",
+        "rabbit_quorum_queue",
+        "rabbit_quorum_delivery_limit",
+        "rabbit_quorum_max_memory_length",
+        "rabbit_quorum_max_memory_bytes",
+    ];
+
     /// Returns the arguments for a queue that has to be made.
     #[must_use]
     pub fn queue(&self) -> QueueOptions {
-        let limit = |name| self.integer(name).filter(|limit| *limit > 0);
+        let limit =
+            |name| self.integer(name).and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit > 0);
         let quorum = (self.boolean("rabbit_quorum_queue") == Some(true)).then(|| QuorumLimits {
             delivery_limit: limit("rabbit_quorum_delivery_limit"),
             max_in_memory_length: limit("rabbit_quorum_max_memory_length"),
@@ -285,6 +304,7 @@ impl RabbitOptions {
             durable: if quorum.is_some() { Some(true) } else { self.boolean("amqp_durable_queues") },
             auto_delete: self.boolean("amqp_auto_delete"),
             quorum,
+            mirrored: self.boolean("rabbit_ha_queues") == Some(true),
         }
     }
 

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use self::link::Link;
 use super::RabbitTransport;
-use crate::TransportError;
+use crate::{Transport as _, TransportError};
 use crate::message::Properties;
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{self, LONGEST_NAME};
@@ -75,7 +75,8 @@ impl RabbitPublisher {
         // It is never closed.
         let _place = self.room.acquire().await.ok();
         let link = self.link(&mut turn, seen, transport).await?;
-        link.prepare(&exchange, &routing_key, message.route, &transport.durable_queues).await?;
+        let declared = (message.declare, &transport.oslo_queue());
+        link.prepare(&exchange, &routing_key, declared, &transport.durable_queues).await?;
         link.publish(exchange, routing_key, &message, turn).await
     }
 

@@ -7,6 +7,9 @@
 
 use std::fmt;
 
+use super::look::TYPE;
+use crate::topology::{QueueKind, QueueType};
+
 /// The difference that a refusal names, or its whole text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Difference<'a> {
@@ -34,6 +37,15 @@ impl<'a> Difference<'a> {
             Self::Named { argument, .. } if argument.starts_with("x-") => Some(ours),
             Self::Named { .. } | Self::Other(_) => None,
         }
+    }
+
+    /// Returns our kind with the type of the queue that is there, as far as the refusal names it.
+    pub(super) fn with_type(&self, ours: &QueueKind) -> QueueKind {
+        let queue_type = match self {
+            Self::Named { argument: TYPE, found, .. } => QueueType::named(found),
+            Self::Named { .. } | Self::Other(_) => ours.queue_type,
+        };
+        QueueKind { queue_type, ..ours.clone() }
     }
 
     /// Returns the way in which a queue that differs so can lose messages that ours would keep. A bound that was asked for with another value is

@@ -13,11 +13,11 @@ use lapin::options::QueueDeclareOptions;
 
 use super::arguments::table;
 use super::failure::{PRECONDITION_FAILED, reason, reply_code};
+use super::look::TYPE;
 use super::refusal::Difference;
 use super::side::SideChannel;
 use crate::topology::{Argument, DELIVERY_LIMIT, QueueKind, QueueType};
 
-const TYPE: &str = "x-queue-type";
 /// Compared last; the broker makes no queue with a value that it does not know (`rabbit_amqqueue.erl`,
 /// `check_queue_leader_locator_arg`).
 const LOCATOR: &str = "x-queue-leader-locator";
@@ -66,6 +66,20 @@ pub(super) async fn drops<C: Borrow<Connection>>(
     let asked = (DELIVERY_LIMIT, Argument::Integer(NO_LIMIT_LIKE_IT));
     let limit = argument(side, name, &like_it, asked, LOCATOR).await;
     say(&limit, &exchange, major)
+}
+
+/// Returns the type of a queue that is otherwise as `kind` says; `None` if the broker does not name it.
+pub(super) async fn queue_type<C: Borrow<Connection>>(
+    side: &mut SideChannel<C>,
+    name: &str,
+    kind: &QueueKind,
+) -> Option<QueueType> {
+    let asked = (TYPE, Argument::Text(NOBODY_HAS.to_owned()));
+    match argument(side, name, kind, asked, LOCATOR).await {
+        ArgumentValue::Value(found) => Some(QueueType::named(&found)),
+        ArgumentValue::None => Some(QueueType::Classic),
+        ArgumentValue::Unknown => None,
+    }
 }
 
 async fn argument<C: Borrow<Connection>>(

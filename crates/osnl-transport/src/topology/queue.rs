@@ -9,6 +9,18 @@
 //! | `ha_policy` | yes | no | no |
 //! | `stream_offset`, `resume` | | | yes |
 //!
+//! A queue that oslo.messaging programs declare too ([`QueueKind::oslo_arguments`]) has their arguments alone: the broker
+//! refuses a program that declares it otherwise. Every other queue of ours names its type, so that the default type of
+//! a virtual host changes nothing, and a quorum queue has no delivery limit. Measured with oslo.messaging 18.3.1, in
+//! `tests/it/declared.rs` (RabbitMQ 3.10.8 and 4.0.5):
+//!
+//! | declared first, durable | then by oslo.messaging, without a type | in a virtual host of default type quorum |
+//! | --- | --- | --- |
+//! | without a type | accepted | accepted, both are quorum queues |
+//! | `x-queue-type = classic` | accepted | refused with 406: the broker adds `quorum` to what names no type |
+//!
+//! A transient queue is a classic one in any virtual host.
+//!
 //! No queue of ours is ever exclusive. Options that a kind does not allow are refused before the broker is asked:
 //! [`QueueKind::refusal`].
 
@@ -78,6 +90,13 @@ impl QueueType {
             Self::Stream => "stream",
         }
     }
+
+    /// Returns the type of this name. A queue that was declared without a type, before brokers wrote one down, is a
+    /// classic one.
+    pub(crate) fn named(name: &str) -> Self {
+        let replicated = [Self::Quorum, Self::Stream].into_iter().find(|known| known.as_str() == name);
+        replicated.unwrap_or(Self::Classic)
+    }
 }
 
 /// The first position in a stream, when there is no earlier reading.
@@ -125,6 +144,9 @@ pub struct QueueKind {
     pub max_in_memory_bytes: Option<u32>,
     /// `x-ha-policy`, which RabbitMQ has not heeded since 3.0; oslo.messaging sends `all` with `rabbit_ha_queues`.
     pub ha_policy: Option<String>,
+    /// Whether oslo.messaging programs declare this queue too, as a service its own and k2hr3_osnl its pool: then only
+    /// with the arguments that they send.
+    pub oslo_arguments: bool,
     /// Further arguments of the declaration; those that have a field here are not among them.
     pub arguments: QueueArguments,
     /// Arguments of the consumer, `x-stream-offset` excepted.
@@ -152,6 +174,7 @@ impl QueueKind {
             max_in_memory_length: None,
             max_in_memory_bytes: None,
             ha_policy: None,
+            oslo_arguments: !single_active_consumer,
             arguments: BTreeMap::new(),
             consumer_arguments: BTreeMap::new(),
             stream_offset: StreamOffset::Next,
@@ -159,8 +182,8 @@ impl QueueKind {
         }
     }
 
-    /// Returns all arguments of the declaration, in oslo.messaging's spelling. A classic queue has no argument for its
-    /// type.
+    /// Returns all arguments of the declaration, in oslo.messaging's spelling; as there, without the type of a classic
+    /// queue if oslo.messaging programs declare it too.
     #[must_use]
     pub fn declared_arguments(&self) -> QueueArguments {
         let mut all = self.arguments.clone();
@@ -168,7 +191,7 @@ impl QueueKind {
             all.extend(value.map(|value| (name.to_owned(), value)));
         };
         let number = |number: Option<u32>| number.map(|number| Argument::Integer(number.into()));
-        let typed = self.queue_type != QueueType::Classic;
+        let typed = self.queue_type != QueueType::Classic || !self.oslo_arguments;
         set("x-queue-type", typed.then(|| Argument::Text(self.queue_type.as_str().to_owned())));
         set("x-single-active-consumer", self.single_active_consumer.then_some(Argument::Boolean(true)));
         set("x-delivery-limit", number(self.delivery_limit));
@@ -178,13 +201,14 @@ impl QueueKind {
         all
     }
 
-    /// Returns this kind in the form for a broker of this version: a quorum queue has no delivery limit unless one is
-    /// set. Since 4.0 the default is a limit of 20, and -1 means none; before, the default is none, and -1 would drop a
+    /// Returns this kind in the form for a broker of this version: a quorum queue of osnl's own has no delivery limit
+    /// unless one is set. Since 4.0 the default is a limit of 20, and -1 means none; before, the default is none, and -1 would drop a
     /// message at its first return.
     #[must_use]
     pub fn for_broker(&self, major: Option<u32>) -> Self {
         let mut kind = self.clone();
         if self.queue_type == QueueType::Quorum
+            && !self.oslo_arguments
             && self.delivery_limit.is_none()
             && major.is_some_and(|major| major >= 4)
         {
@@ -322,7 +346,8 @@ mod tests {
 
     fn kind(queue_type: QueueType, arguments: &[(&str, &str)]) -> QueueKind {
         let arguments = arguments.iter().map(|(k, v)| ((*k).to_owned(), Argument::parse(v))).collect();
-        QueueKind { queue_type, durable: true, arguments, ..QueueKind::OSLO }
+        let single_active_consumer = false;
+        QueueKind { queue_type, single_active_consumer, arguments, ..QueueKind::DURABLE }
     }
 
     #[test]
@@ -352,7 +377,8 @@ mod tests {
             assert_eq!(seen.join(" "), expected);
         };
         check(&QueueKind::OSLO, "");
-        check(&QueueKind::DURABLE, "x-single-active-consumer=true");
+        check(&QueueKind { durable: true, ..QueueKind::OSLO }, "");
+        check(&QueueKind::DURABLE, "x-queue-type=classic x-single-active-consumer=true");
         check(&QueueKind { ha_policy: Some("all".into()), ..QueueKind::OSLO }, "x-ha-policy=all");
         let quorum = QueueKind {
             delivery_limit: Some(5),
@@ -380,6 +406,8 @@ mod tests {
         }
         for major in [Some(4), Some(5)] {
             check(QueueType::Quorum, None, &[], major, Some(-1));
+            let of_service = QueueKind { oslo_arguments: true, ..kind(QueueType::Quorum, &[]) };
+            assert_eq!(of_service.for_broker(major), of_service);
             check(QueueType::Quorum, Some(5), &[], major, Some(5));
             check(QueueType::Quorum, None, &[(DELIVERY_LIMIT, "7")], major, Some(7));
             check(QueueType::Classic, None, &[], major, None);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod conformance;
+mod declared;
 mod fuzz;
 mod headers;
 mod heartbeat;

@@ -7,7 +7,7 @@ use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Broker, ListenOnly, Vhost};
 use osnl_transport::{
     Batch, Declare, IncomingMessage, ListenOptions, MemoryBroker, OutgoingMessage, Properties, QueueKind,
-    Route, Transport, TransportError, transport,
+    Transport, TransportError, transport,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -91,7 +91,7 @@ async fn nothing_is_made_unless_asked_for_and_what_no_queue_takes_is_told_if_ask
     let (transports, vhost) = transports();
     for transport in transports {
         let (target, priority) = (target(), Priority::Info);
-        let passive = || OutgoingMessage { route: Route::PASSIVE, ..outgoing(1) };
+        let passive = || OutgoingMessage { declare: Declare::Passive, ..outgoing(1) };
         let error = transport.send(&target, &priority, passive()).await.unwrap_err();
         assert!(matches!(&error, TransportError::Refused { .. }) && error.is_recoverable(), "{error}");
         assert!(
@@ -119,7 +119,7 @@ async fn a_mandatory_send_that_was_given_up_does_not_fail_the_next() {
     for transport in transports {
         let target = target();
         transport.send(&target, &Priority::Error, outgoing(1)).await.unwrap();
-        let mandatory = OutgoingMessage { mandatory: true, route: Route::PASSIVE, ..outgoing(1) };
+        let mandatory = OutgoingMessage { mandatory: true, declare: Declare::Passive, ..outgoing(1) };
         for _ in 0..50 {
             let unbound = transport.send(&target, &Priority::Info, mandatory.clone());
             let _ = tokio::time::timeout(Duration::from_micros(300), unbound).await;

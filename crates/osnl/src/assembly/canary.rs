@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use osnl_model::{Emission, Framing, Priority, Target};
-use osnl_transport::{OutgoingMessage, Route, Transport};
+use osnl_transport::{Declare, OutgoingMessage, Transport};
 use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -173,7 +173,8 @@ async fn one(canary: &Canary, transport: &dyn Transport, exchange: &str) -> Resu
     let body = emission
         .body(transport.features().framing.unwrap_or(Framing::Envelope))
         .map_err(|error| error.to_string())?;
-    let message = OutgoingMessage { route: Route::PASSIVE, mandatory: true, ..OutgoingMessage::json(body) };
+    let sent = OutgoingMessage::json(body);
+    let message = OutgoingMessage { declare: Declare::Passive, mandatory: true, ..sent };
     canary.sends(&id, SystemTime::now());
     let target = Target::new(exchange, canary::TOPIC);
     let sent = timeout(ANSWER, transport.send(&target, &Priority::Info, message)).await;

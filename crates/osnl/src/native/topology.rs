@@ -14,7 +14,7 @@ use osnl_config::{nearest, shown};
 use osnl_model::Priority;
 use osnl_transport::{
     Argument, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, QueueArguments, QueueKind, QueueOptions, QueueType,
-    QuorumLimits, RabbitOptions, StreamOffset,
+    RabbitOptions, StreamOffset,
 };
 
 use super::schema::LISTENER;
@@ -24,7 +24,7 @@ use crate::action::driver::NativeReader;
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
 
 /// The options that have no effect beside `queue = NAME`.
-const DECLARING: [&str; 10] = [
+const DECLARING: [&str; 11] = [
     "exchange",
     "topics",
     "priorities",
@@ -35,6 +35,7 @@ const DECLARING: [&str; 10] = [
     "single_active_consumer",
     "arguments",
     "delivery_limit",
+    "oslo_arguments",
 ];
 
 /// The remedy for a listener without a queue of its own.
@@ -61,7 +62,7 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     match option {
         option if text("queue").is_some() && DECLARING.contains(&option) => false,
         "single_active_consumer" => is_pool && !is_stream,
-        "durable" => is_pool,
+        "durable" | "oslo_arguments" => is_pool,
         "stream_offset" => is_stream,
         _ => true,
     }
@@ -92,6 +93,9 @@ pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions
         text => text.filter(|text| reader.check_name("pool", text, LONGEST_NAME)).map(Some),
     };
     let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
+    if declare == Some(Declare::Create) {
+        reader.warn_of_service(exchanges.iter().flatten().map(String::as_str));
+    }
     let own = pool == Some(None);
     let driver = rabbit.map(RabbitOptions::queue).unwrap_or_default();
     let queue = queue(reader, own, driver);
@@ -187,12 +191,14 @@ fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Opt
         false if own || queue_type == Some(QueueType::Stream) => Some(false),
         false | true => reader.boolean("single_active_consumer"),
     };
+    let oslo_arguments = match own {
+        true => Some(true),
+        false => reader.boolean("oslo_arguments"),
+    };
     // Limits of a quorum queue mean nothing to another kind.
     let limits = driver.quorum.filter(|_| queue_type == Some(QueueType::Quorum)).unwrap_or_default();
-    let limit =
-        |of: fn(&QuorumLimits) -> Option<i64>| of(&limits).and_then(|limit| u32::try_from(limit).ok());
     let delivery_limit = match reader.is_set("delivery_limit") {
-        false => Some(limit(|limits| limits.delivery_limit)),
+        false => Some(limits.delivery_limit),
         true => reader.number("delivery_limit", 0, u32::MAX >> 1).map(Some),
     };
     let declared = arguments(reader, "arguments");
@@ -202,10 +208,9 @@ fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Opt
         let problem = "services declare their queues without it, and would be refused";
         return reader.refuse("single_active_consumer", problem, "remove it, or set a pool");
     }
-    if own && (reader.is_set("arguments") || auto_delete == Some(true)) {
-        let option = if reader.is_set("arguments") { "arguments" } else { "auto_delete" };
-        let problem = "the broker refuses a service that declares its queue with other arguments";
-        reader.warn(option, problem, "set a pool, or set the same arguments in the service");
+    if oslo_arguments == Some(true) && single_active_consumer == Some(true) {
+        let problem = "oslo.messaging programs declare their queues without it, and would be refused";
+        return reader.refuse("oslo_arguments", problem, "set single_active_consumer = false, or remove it");
     }
     let refuses = Some(Argument::Text("reject-publish".to_owned()));
     if declared.as_ref().and_then(|declared| declared.get("x-overflow")) == refuses.as_ref() {
@@ -218,15 +223,37 @@ fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Opt
         auto_delete: auto_delete?,
         single_active_consumer: single_active_consumer?,
         delivery_limit: delivery_limit?,
-        max_in_memory_length: limit(|limits| limits.max_in_memory_length),
-        max_in_memory_bytes: limit(|limits| limits.max_in_memory_bytes),
+        max_in_memory_length: limits.max_in_memory_length,
+        max_in_memory_bytes: limits.max_in_memory_bytes,
+        ha_policy: driver.as_oslo().ha_policy.filter(|_| oslo_arguments == Some(true)),
+        oslo_arguments: oslo_arguments?,
         arguments: declared?,
         consumer_arguments: consumer_arguments?,
         stream_offset: stream_offset?,
         ..QueueKind::OSLO
     };
     checked(reader, &queue, &[])?;
+    if own {
+        as_services_do(reader, &queue, &driver.as_oslo());
+    }
     Some(queue)
+}
+
+/// Warns of what makes a queue of the services unlike the one that they declare with oslo.messaging's options.
+fn as_services_do(reader: &mut SectionReader<'_>, queue: &QueueKind, oslo: &QueueKind) {
+    let unlike = [
+        ("arguments", queue.arguments != oslo.arguments),
+        ("auto_delete", queue.auto_delete != oslo.auto_delete),
+        ("durable", queue.durable != oslo.durable),
+        ("queue_type", queue.queue_type != oslo.queue_type),
+        ("delivery_limit", queue.delivery_limit != oslo.delivery_limit),
+    ];
+    if let Some((option, _)) = unlike.iter().find(|(option, unlike)| *unlike && reader.is_set(option)) {
+        let problem = "the broker refuses a service that declares its queue with other arguments";
+        let allowed = "set a pool, or the options that the service has: amqp_durable_queues, rabbit_quorum_queue, \
+                       amqp_auto_delete";
+        reader.warn(option, problem, allowed);
+    }
 }
 
 /// Refuses options that the type does not allow; `only` these options, or all.

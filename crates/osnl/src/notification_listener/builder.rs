@@ -98,6 +98,7 @@ impl Builder {
     }
 
     pub(super) fn of(transport: Result<Arc<dyn Transport>, TransportError>) -> Self {
+        let queue = transport.as_ref().map_or(QueueKind::OSLO, |transport| transport.oslo_queue());
         Self {
             transport,
             name: "listener".into(),
@@ -108,7 +109,7 @@ impl Builder {
                 pool: None,
                 prefetch: PREFETCH,
                 declare: Declare::Create,
-                queue: QueueKind::OSLO,
+                queue,
             },
             order: Order::default(),
             concurrency: CONCURRENCY,
@@ -155,8 +156,8 @@ impl Builder {
         self
     }
 
-    /// Sets the kind of queue to create if it is missing; by default the kind that oslo.messaging creates, so that a
-    /// Python listener may share the pool. An existing queue is used as it is.
+    /// Sets the kind of queue to create if it is missing; by default the kind that oslo.messaging creates
+    /// with the options of the URL's query, so that a Python listener may share the pool. An existing queue is used as it is.
     pub fn queue(mut self, queue: QueueKind) -> Self {
         self.options.queue = queue;
         self

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use osnl_model::{Compression, Target};
-use osnl_transport::{Route, Transport};
+use osnl_transport::{Declare, Transport};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -71,7 +71,7 @@ pub struct NotifierBuilder {
     confirm: Confirm,
     on_full: OnFull,
     buffer: usize,
-    route: Route,
+    declare: Declare,
     mandatory: bool,
     compression: Option<Compression>,
 }
@@ -88,7 +88,7 @@ impl NotifierBuilder {
             confirm: Confirm::Awaited(Duration::from_secs(60)),
             on_full: OnFull::Wait(Duration::from_secs(10)),
             buffer: 1000,
-            route: Route::OSLO,
+            declare: Declare::Create,
             mandatory: false,
             compression: None,
         }
@@ -142,9 +142,11 @@ impl NotifierBuilder {
         self
     }
 
-    /// Sets the route, which is made on the broker where it is missing; by default the one that oslo's Notifier makes.
-    pub fn route(mut self, route: Route) -> Self {
-        self.route = route;
+    /// Whether exchange, queue, and binding are made on the broker where they are missing ([`Declare::Create`], the
+    /// default), as oslo's Notifier makes them with the options of the URL's query: `amqp_durable_queues`,
+    /// `amqp_auto_delete`, `rabbit_quorum_queue`.
+    pub fn declare(mut self, declare: Declare) -> Self {
+        self.declare = declare;
         self
     }
 
@@ -186,7 +188,7 @@ impl NotifierBuilder {
             drivers: self.drivers,
             confirm: self.confirm,
             on_full: self.on_full,
-            route: self.route,
+            declare: self.declare,
             mandatory: self.mandatory,
             compression: self.compression,
             framing: features.and_then(|features| features.framing),

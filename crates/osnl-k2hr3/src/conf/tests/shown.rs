@@ -59,13 +59,52 @@ fn what_the_native_form_cannot_say_is_refused() {
         let shown = load(&text).unwrap().document();
         assert_eq!(shown.err().map(|error| error.to_string()).as_deref(), expected, "{lines}");
     };
-    let end = "cannot be written in the native form; rename what has commas or line ends in its name";
-    check("topic = a,b", Some(&format!("what is listened to {end}")));
-    check("context = a=b:x", Some(&format!("a pattern {end}")));
+    let end = "cannot be written in the native form; rename";
+    let why = "whose commas, equals signs, or line ends separate there";
+    check("topic = a,b", Some(&format!("what is listened to {end} \"a,b\", {why}")));
+    check("context = a=b:x", Some(&format!("a pattern {end} \"a=b\", {why}")));
     check("event_type = ", None);
     check("event_type = ^$$x$", None);
     check("exchange = \" a \"", None);
     check("payload = a.b:x,c d:y", None);
+}
+
+#[test]
+fn issue_46_every_option_of_the_query_declares_the_same_in_the_native_form() {
+    let values = |name: &str| -> &[&str] {
+        match name {
+            "rabbit_login_method" => &["PLAIN", "AMQPLAIN"],
+            "ssl_version" => &["TLSv1_2"],
+            "kombu_compression" => &["gzip"],
+            "kombu_failover_strategy" => &["shuffle"],
+            "rabbit_quorum_delivery_limit" => &["5&rabbit_quorum_queue=1", "5"],
+            "rabbit_quorum_max_memory_length" => &["10&rabbit_quorum_queue=1", "10"],
+            "rabbit_quorum_max_memory_bytes" => &["1000&rabbit_quorum_queue=1", "4294967295&rabbit_quorum_queue=1"],
+            "rabbit_quorum_queue" => &["1", "0", "1&amqp_durable_queues=0"],
+            "amqp_durable_queues" => &["1", "0", "1&amqp_auto_delete=1"],
+            "rabbit_qos_prefetch_count" => &["0", "7"],
+            "ssl_ca_file" | "ssl_cert_file" => &["/f.pem"],
+            "ssl_key_file" => &["/f.pem&ssl_cert_file=/f.pem"],
+            "hostname" | "processname" => &["h"],
+            "kombu_reconnect_delay" => &["1.5"],
+            _ => &["1"],
+        }
+    };
+    for option in &osnl_transport::RABBIT_OPTIONS {
+        for value in values(option.name) {
+            let query = format!("{}={value}", option.name);
+            let text = format!(
+                "[k2hr3]\napi_url = http://h/\n[oslo_messaging_notifications]\ntransport_url = rabbit://u:p@h/v?{query}\n"
+            );
+            let loaded = load(&text).unwrap_or_else(|errors| panic!("{query}: {errors}"));
+            let document = loaded.document().unwrap_or_else(|error| panic!("{query}: {error}"));
+            let native = native(&document.text(true));
+            let (old, new) = (loaded.conf.listener().options, native.listeners[0].config().options);
+            assert_eq!(format!("{old:?}"), format!("{new:?}"), "{query}");
+            let rabbit = osnl_transport::RabbitOptions::from_query(&native.listeners[0].transport_url).unwrap();
+            assert_eq!(rabbit.queue().as_oslo(), old.queue, "{query}");
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::topology::{QueueKind, QueueType};
+
 /// The settings of TLS with the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
@@ -109,15 +111,36 @@ pub struct QueueOptions {
     pub auto_delete: Option<bool>,
     /// `x-queue-type: quorum`, with its limits.
     pub quorum: Option<QuorumLimits>,
+    /// `x-ha-policy: all`, which brokers have ignored since 3.0.
+    pub mirrored: bool,
+}
+
+impl QueueOptions {
+    /// Returns the queue that oslo.messaging declares with these options. The exchange is durable, and deleted by itself,
+    /// as this queue is.
+    #[must_use]
+    pub fn as_oslo(&self) -> QueueKind {
+        let limits = self.quorum.unwrap_or_default();
+        QueueKind {
+            queue_type: self.quorum.map_or(QueueType::Classic, |_| QueueType::Quorum),
+            durable: self.durable == Some(true),
+            auto_delete: self.auto_delete == Some(true),
+            delivery_limit: limits.delivery_limit,
+            max_in_memory_length: limits.max_in_memory_length,
+            max_in_memory_bytes: limits.max_in_memory_bytes,
+            ha_policy: self.mirrored.then(|| "all".to_owned()),
+            ..QueueKind::OSLO
+        }
+    }
 }
 
 /// Arguments of a quorum queue; `None` is not sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuorumLimits {
     /// `x-delivery-limit`.
-    pub delivery_limit: Option<i64>,
+    pub delivery_limit: Option<u32>,
     /// `x-max-in-memory-length`.
-    pub max_in_memory_length: Option<i64>,
+    pub max_in_memory_length: Option<u32>,
     /// `x-max-in-memory-bytes`.
-    pub max_in_memory_bytes: Option<i64>,
+    pub max_in_memory_bytes: Option<u32>,
 }

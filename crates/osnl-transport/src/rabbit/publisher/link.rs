@@ -17,7 +17,8 @@ use tokio::sync::MutexGuard;
 use super::super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, reply_code};
 use super::{RabbitPublisherState, properties, route};
 use crate::TransportError;
-use crate::outgoing::{OutgoingMessage, Route};
+use crate::outgoing::OutgoingMessage;
+use crate::topology::{Declare, QueueKind};
 
 /// A send that takes longer looks whether the broker blocks publishers.
 const LONG: Duration = Duration::from_secs(1);
@@ -68,7 +69,7 @@ impl Link {
         &self,
         exchange: &str,
         routing_key: &str,
-        route: Route,
+        declared: (Declare, &QueueKind),
         force_durable: &AtomicBool,
     ) -> Result<(), TransportError> {
         let key = (exchange.to_owned(), routing_key.to_owned());
@@ -76,7 +77,7 @@ impl Link {
         if routes().contains(&key) {
             return Ok(());
         }
-        self.patiently(route::prepare(&self.connection, exchange, routing_key, route, force_durable)).await?;
+        self.patiently(route::prepare(&self.connection, exchange, routing_key, declared, force_durable)).await?;
         let mut prepared = routes();
         if prepared.len() >= MAX_ROUTES {
             prepared.clear();

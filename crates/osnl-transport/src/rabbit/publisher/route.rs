@@ -10,33 +10,36 @@ use super::super::failure::{
     NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, refuses_transient_queues, reply_code,
 };
 use super::super::side::SideChannel;
+use super::super::arguments::table;
+use super::super::declare::exchange_options;
 use crate::TransportError;
-use crate::outgoing::Route;
-use crate::topology::Declare;
+use crate::topology::{Declare, QueueKind};
 
-/// As [`Route`] says. The default exchange is always there, and routes to the queue named as the key.
+/// As [`OutgoingMessage::declare`](crate::OutgoingMessage) says; `oslo` is what oslo.messaging declares. The default exchange
+/// is always there, and routes to the queue named as the key.
 pub(super) async fn prepare(
     connection: &Connection,
     exchange: &str,
     routing_key: &str,
-    route: Route,
+    (declare, oslo): (Declare, &QueueKind),
     force_durable: &AtomicBool,
 ) -> Result<(), TransportError> {
-    let durable = route.durable || force_durable.load(Ordering::Relaxed);
+    let mut queue = oslo.clone();
+    queue.durable |= force_durable.load(Ordering::Relaxed);
     let mut steps = Steps { side: SideChannel::new(connection) };
     if !exchange.is_empty() && !steps.exchange(exchange, None).await? {
-        match route.declare {
+        match declare {
             Declare::Passive | Declare::Nothing => {
                 return Err(TransportError::no_exchange_to_publish_to(exchange));
             }
-            Declare::Create => steps.exchange(exchange, Some(durable)).await?,
+            Declare::Create => steps.exchange(exchange, Some(oslo)).await?,
         };
     }
-    match route.declare {
+    match declare {
         Declare::Passive | Declare::Nothing => {}
         Declare::Create => {
             if !steps.queue(routing_key, None).await? {
-                match steps.queue(routing_key, Some(durable)).await {
+                match steps.queue(routing_key, Some(&queue)).await {
                     Err(failure) if refuses_transient_queues(&failure) => {
                         // The broker has closed the connection over it; the next attempt asks for a durable one.
                         force_durable.store(true, Ordering::Relaxed);
@@ -61,12 +64,9 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     /// Looks for the exchange, or makes it; `false` if it is not there.
-    async fn exchange(&mut self, name: &str, durable: Option<bool>) -> Result<bool, OperationFailure> {
-        let options = ExchangeDeclareOptions {
-            passive: durable.is_none(),
-            durable: durable.unwrap_or_default(),
-            ..Default::default()
-        };
+    async fn exchange(&mut self, name: &str, oslo: Option<&QueueKind>) -> Result<bool, OperationFailure> {
+        let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+        let options = oslo.map_or(passive, exchange_options);
         let channel = self.side.channel().await?;
         let declared =
             channel.exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default()).await;
@@ -74,14 +74,16 @@ impl Steps<'_> {
     }
 
     /// Looks for the queue, or makes it; `false` if it is not there.
-    async fn queue(&mut self, name: &str, durable: Option<bool>) -> Result<bool, OperationFailure> {
+    async fn queue(&mut self, name: &str, kind: Option<&QueueKind>) -> Result<bool, OperationFailure> {
         let options = QueueDeclareOptions {
-            passive: durable.is_none(),
-            durable: durable.unwrap_or_default(),
+            passive: kind.is_none(),
+            durable: kind.is_some_and(|kind| kind.durable),
+            auto_delete: kind.is_some_and(|kind| kind.auto_delete),
             ..Default::default()
         };
+        let arguments = kind.map_or_else(FieldTable::default, |kind| table(&kind.declared_arguments()));
         let channel = self.side.channel().await?;
-        let declared = channel.queue_declare(name.into(), options, FieldTable::default()).await;
+        let declared = channel.queue_declare(name.into(), options, arguments).await;
         self.found(declared.map(drop), &format!("declare queue \"{name}\""))
     }
 

@@ -5,6 +5,8 @@
 //! arguments), and the first that differs is named with both values. If it has gone meanwhile, the argument is
 //! refused before anything is made (`rabbit_channel.erl`, `exchange.declare`). So nothing is ever created.
 
+use std::borrow::Borrow;
+
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
@@ -15,8 +17,8 @@ use crate::TransportError;
 use crate::tap::ExchangeFound;
 
 /// Asks twice at most: for the type, then for the durability of an exchange of that type.
-pub(in crate::rabbit) async fn describe(
-    side: &mut SideChannel<Connection>,
+pub(in crate::rabbit) async fn describe<C: Borrow<Connection>>(
+    side: &mut SideChannel<C>,
     exchange: &str,
 ) -> Result<ExchangeFound, TransportError> {
     let mut found = ExchangeFound::default();
@@ -38,8 +40,8 @@ pub(in crate::rabbit) async fn describe(
 }
 
 /// The refusal's text; empty where it tells nothing, as when the user may not ask.
-async fn ask(
-    side: &mut SideChannel<Connection>,
+async fn ask<C: Borrow<Connection>>(
+    side: &mut SideChannel<C>,
     exchange: &str,
     kind: &str,
 ) -> Result<String, TransportError> {

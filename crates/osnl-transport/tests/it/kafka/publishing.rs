@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use osnl_model::Priority;
 use osnl_testkit::KafkaCluster as _;
 use osnl_transport::{
-    Declare, KafkaTransport, OutgoingMessage, Properties, Route, Transport, TransportError,
+    Declare, KafkaTransport, OutgoingMessage, Properties, Transport, TransportError,
 };
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::sync::Notify;
@@ -97,7 +97,7 @@ async fn every_codec_is_written() {
 async fn a_topic_is_made_only_if_asked_for() {
     let mock = Mock::new();
     let (transport, broker) = (mock.kafka(""), mock.cluster().bootstrap_servers());
-    let passive = || OutgoingMessage { route: Route::PASSIVE, mandatory: true, ..message(1) };
+    let passive = || OutgoingMessage { declare: Declare::Passive, mandatory: true, ..message(1) };
     let error = send(&transport, passive()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -227,7 +227,6 @@ async fn all_sends_end_when_a_cluster_goes_away() {
 async fn an_unreachable_cluster_is_told_at_once() {
     let url = osnl_model::TransportUrl::parse("kafka://127.0.0.1:1/").unwrap();
     let transport = KafkaTransport::new(&url, Default::default()).unwrap();
-    let create = Route { declare: Declare::Create, durable: false };
-    let error = send(&transport, OutgoingMessage { route: create, ..message(1) }).await.unwrap_err();
+    let error = send(&transport, OutgoingMessage { declare: Declare::Create, ..message(1) }).await.unwrap_err();
     assert!(matches!(&error, TransportError::Connect { host, .. } if host == "127.0.0.1:1"), "{error:?}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use osnl::notifier::{Confirm, Context, Driver, NotifyError, OnFull, Retry};
 use osnl_testkit::{Broker, OsloPublisher, PublisherOptions};
-use osnl_transport::{Declare, Route, TransportError};
+use osnl_transport::{Declare, TransportError};
 use serde_json::Value;
 
 use super::{LONG, builder, rabbit, runtime};
@@ -25,10 +25,10 @@ fn drained(peer: &mut OsloPublisher, queue: &str) -> Vec<u64> {
 #[test]
 fn nothing_confirmed_is_missing_after_the_broker_was_killed_and_restarted_while_publishing() {
     let broker = Arc::new(Broker::start());
-    let route = Route { durable: true, ..Route::OSLO };
+    let url = format!("{}?amqp_durable_queues=1", broker.url());
     let confirmed: BTreeSet<u64> = runtime().block_on(async {
         let notifier =
-            builder(rabbit(&broker.url()), Driver::Messaging).route(route).buffer(200).build().unwrap();
+            builder(rabbit(&url), Driver::Messaging).buffer(200).build().unwrap();
         let emitted = async {
             let context = Context::new();
             let mut confirmed = BTreeSet::new();
@@ -69,9 +69,8 @@ fn nothing_confirmed_is_missing_after_the_broker_was_killed_and_restarted_while_
     // The same node, out of memory: it takes nothing until the alarm is over.
     broker.ctl(&["set_vm_memory_high_watermark", "0"]);
     runtime().block_on(async {
-        let transport = rabbit(&broker.url());
+        let transport = rabbit(&url);
         let notifier = builder(transport, Driver::Messaging)
-            .route(route)
             .confirm(Confirm::Awaited(Duration::from_millis(200)))
             .build()
             .unwrap();
@@ -113,7 +112,7 @@ fn what_no_queue_takes_is_told_for_each_message_and_not_tried_again() {
     });
     runtime().block_on(async {
         let notifier = builder(rabbit(&vhost.url()), Driver::Messaging)
-            .route(Route::PASSIVE)
+            .declare(Declare::Passive)
             .mandatory(true)
             .build()
             .unwrap();
@@ -147,9 +146,8 @@ fn what_no_queue_takes_is_told_for_each_message_and_not_tried_again() {
 fn a_missing_exchange_that_is_left_to_its_service_is_no_reason_to_wait_longer_than_told() {
     let vhost = Broker::shared().vhost("notifier");
     runtime().block_on(async {
-        let route = Route { declare: Declare::Passive, durable: false };
-        let notifier = builder(rabbit(&vhost.url()), Driver::Messaging).route(route).retry(Retry::Times(0));
-        let notifier = notifier.build().unwrap();
+        let notifier = builder(rabbit(&vhost.url()), Driver::Messaging).retry(Retry::Times(0));
+        let notifier = notifier.declare(Declare::Passive).build().unwrap();
         let error = notifier.info(&Context::new(), "e", &()).await.unwrap_err().to_string();
         assert!(error.contains("\"nova\"") && error.contains("declare = create"), "{error}");
     });

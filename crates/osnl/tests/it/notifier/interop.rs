@@ -6,7 +6,6 @@ use std::sync::Arc;
 use osnl::notifier::{Context, Driver, RequestContext};
 use osnl_model::{Compression, Emission, Priority, to_python_json};
 use osnl_testkit::{Broker, BrokerObjects, Notice, OsloListener, OsloPublisher, PublisherOptions, fixture};
-use osnl_transport::Route;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -151,9 +150,9 @@ fn what_oslo_s_notifier_makes_on_the_broker_ours_makes_too() {
         let mut peer = OsloPublisher::start(&theirs.url(), PublisherOptions { durable });
         peer.notify(&Notice { exchange: exchange.clone(), topic: topic.clone(), ..Notice::default() });
         runtime().block_on(async {
-            let route = Route { durable, ..Route::OSLO };
-            let notifier = builder(rabbit(&ours.url()), Driver::MessagingV2);
-            let notifier = notifier.exchange(exchange).topics([topic]).route(route).build().unwrap();
+            let url = format!("{}?amqp_durable_queues={durable}", ours.url());
+            let notifier = builder(rabbit(&url), Driver::MessagingV2);
+            let notifier = notifier.exchange(exchange).topics([topic]).build().unwrap();
             notifier.info(&Context::new(), "e", &()).await.unwrap();
             notifier.close(LONG).await.unwrap();
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use osnl::notifier::{BuildError, Confirm, Context, Driver, Notifier, OnFull, Recorder, Retry};
 use osnl_model::Priority;
-use osnl_transport::{Declare, MemoryBroker, Route};
+use osnl_transport::{Declare, MemoryBroker};
 use serde_json::json;
 
 use super::{LONG, builder};
@@ -115,12 +115,11 @@ fn what_cannot_be_built_says_why() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_exchange_keeps_the_notifications_for_another_exchange_waiting_for_nothing() {
     let broker = MemoryBroker::new();
-    let passive = Route { declare: Declare::Passive, ..Route::OSLO };
     let there = builder(Arc::new(broker.transport()), Driver::Messaging).build().unwrap();
     there.info(&Context::new(), "e", &0).await.unwrap();
     let notifier = builder(Arc::new(broker.transport()), Driver::Messaging)
         .exchange("missing")
-        .route(passive)
+        .declare(Declare::Passive)
         .confirm(Confirm::Background)
         .build()
         .unwrap();
@@ -144,8 +143,7 @@ async fn a_missing_exchange_keeps_the_notifications_for_another_exchange_waiting
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_each_time_is_given_up_after_its_own_attempts() {
     let broker = MemoryBroker::new();
-    let passive = Route { declare: Declare::Passive, ..Route::OSLO };
-    let notifier = builder(Arc::new(broker.transport()), Driver::Messaging).route(passive).build().unwrap();
+    let notifier = builder(Arc::new(broker.transport()), Driver::Messaging).declare(Declare::Passive).build().unwrap();
     let begun = tokio::time::Instant::now();
     let prepared = notifier.prepare(None, Some(Retry::Times(3)));
     let error = prepared.info(&Context::new(), "e", &()).await.unwrap_err().to_string();

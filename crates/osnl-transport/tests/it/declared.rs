@@ -1,0 +1,131 @@
+//! What stands on the broker after a declaration, beside the real oslo.messaging, which names no type of a classic queue: in
+//! a virtual host of any default type.
+
+use osnl_model::{Priority, TransportUrl};
+use osnl_testkit::{Broker, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost};
+use osnl_transport::{Declare, QueueKind, QueueType, TransportError, transport};
+use serde_json::{Value, json};
+
+use crate::session::{Session, options, rabbit, targets};
+
+const QUEUE: &str = "notifications.info";
+
+/// The queue's type as the broker has it.
+fn queue_type(vhost: &Vhost, name: &str) -> String {
+    let line = vhost.ctl(&["--silent", "list_queues", "name", "type"]);
+    let found = line.lines().find_map(|line| line.strip_prefix(&format!("{name}\t")));
+    found.unwrap_or_else(|| panic!("no {name} in {line}")).rsplit('_').nth(1).map_or_else(
+        || found.unwrap_or_default().to_owned(),
+        str::to_owned,
+    )
+}
+
+fn arguments(vhost: &Vhost, name: &str) -> Value {
+    vhost.list_queues().into_iter().find(|queue| queue.name == name).unwrap().arguments
+}
+
+/// Declares by the transport of a URL with this query.
+async fn declare(vhost: &Vhost, query: &str, pool: Option<&str>, kind: Option<QueueKind>) -> Session {
+    let url = TransportUrl::parse(&format!("{}{query}", vhost.url())).unwrap();
+    let transport = transport(&url).unwrap();
+    let kind = kind.unwrap_or_else(|| transport.oslo_queue());
+    let options = options(pool, 10, Declare::Create, kind);
+    Session::open(&*transport, &targets(&["neutron"], &[Priority::Info]), &options).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issue_46_oslo_declares_the_same_queue_before_and_after_in_a_vhost_of_any_default_type() {
+    for default in [None, Some("quorum")] {
+        for query in ["", "?amqp_durable_queues=1", "?rabbit_quorum_queue=1", "?rabbit_ha_queues=1"] {
+            let story = format!("{default:?} {query}");
+            let theirs_first = Broker::shared().vhost_of_type("first", default);
+            let ours_first = Broker::shared().vhost_of_type("second", default);
+            let notify = |vhost: &Vhost| {
+                let mut peer =
+                    OsloPublisher::start(&format!("{}{query}", vhost.url()), PublisherOptions::default());
+                peer.notify(&Notice::default());
+                peer
+            };
+            let ours = declare(&ours_first, query, None, None).await;
+            let _theirs = notify(&ours_first);
+            let _listens =
+                OsloListener::start(&format!("{}{query}", ours_first.url()), &[("neutron", "notifications")], None, false);
+            let _before = notify(&theirs_first);
+            let found = declare(&theirs_first, query, None, None).await;
+            let [ours, found] = [&ours, &found].map(|session| &session.consumer.subscription().open[0]);
+            assert_eq!((ours.created, found.created), (true, false), "{story}");
+            assert_eq!((&ours.differs, &found.differs), (&None, &None), "{story}");
+            let seen = ours.queue_type.unwrap().as_str();
+            assert_eq!(queue_type(&ours_first, QUEUE), queue_type(&theirs_first, QUEUE), "{story}");
+            assert_eq!((seen, ours.queue_type), (&*queue_type(&ours_first, QUEUE), found.queue_type), "{story}");
+            assert_eq!(arguments(&ours_first, QUEUE), arguments(&theirs_first, QUEUE), "{story}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issue_46_a_queue_of_our_own_has_its_type_in_a_vhost_of_any_default_type() {
+    let vhost = Broker::shared().vhost_of_type("own", Some("quorum"));
+    let is_old = vhost.greeting()[1].starts_with("3.");
+    let quorum = QueueKind { queue_type: QueueType::Quorum, ..QueueKind::DURABLE };
+    for (pool, kind) in [("classic", QueueKind::DURABLE), ("quorum", quorum)] {
+        let session = declare(&vhost, "", Some(pool), Some(kind.clone())).await;
+        let open = &session.consumer.subscription().open[0];
+        assert_eq!((open.created, open.queue_type, &open.drops), (true, Some(kind.queue_type), &None), "{pool}");
+        assert_eq!(queue_type(&vhost, pool), pool);
+        let limit = arguments(&vhost, pool).get("x-delivery-limit").cloned();
+        assert_eq!(limit, (pool == "quorum" && !is_old).then(|| json!(-1)), "{pool}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issue_46_a_type_that_the_broker_chose_is_seen_and_its_limit_is_said() {
+    let vhost = Broker::shared().vhost_of_type("chosen", Some("quorum"));
+    let is_old = vhost.greeting()[1].starts_with("3.");
+    for created in [true, false] {
+        let session = declare(&vhost, "?amqp_durable_queues=1", Some("theirs"), None).await;
+        let found = session.consumer.subscription();
+        let open = &found.open[0];
+        assert_eq!((open.created, open.queue_type), (created, Some(QueueType::Quorum)));
+        assert_eq!(found.remarks, ["queue \"theirs\" is a quorum queue by the broker's default type"]);
+        // Before 4.0 a quorum queue has no limit by default.
+        let said = "it is a quorum queue by the broker's default type, and has the broker's delivery limit, 20";
+        assert_eq!(open.loses.as_deref().is_some_and(|loses| loses.starts_with(said)), !is_old, "{open:?}");
+        assert_eq!(open.loses.is_some(), !is_old);
+    }
+    // The same queue is another one than osnl's own would be.
+    let session = declare(&vhost, "", Some("theirs"), Some(QueueKind { single_active_consumer: false, ..QueueKind::DURABLE })).await;
+    let open = &session.consumer.subscription().open[0];
+    assert_eq!(open.differs.as_deref(), Some("x-queue-type: configured classic, found quorum"));
+    assert_eq!(open.loses.is_some(), !is_old, "{open:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issue_46_a_queue_of_a_service_is_not_made_otherwise_than_its_exchange_shows() {
+    for durable in [false, true] {
+        let vhost = Broker::shared().vhost("service");
+        // The service has published info, and nothing else yet.
+        let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions { durable });
+        peer.notify(&Notice::default());
+        for asked in [!durable, durable] {
+            let kind = QueueKind { durable: asked, ..QueueKind::OSLO };
+            let options = options(None, 10, Declare::Passive, kind);
+            let to = targets(&["neutron"], &[Priority::Error]);
+            let opened = Session::open(&*rabbit(&vhost), &to, &options).await;
+            let refused = match opened {
+                Ok(session) => {
+                    session.close().await;
+                    false
+                }
+                Err(TransportError::Refused { reason, .. }) => {
+                    let named = if durable { "set amqp_durable_queues" } else { "remove amqp_durable_queues" };
+                    assert!(reason.contains(named), "{reason}");
+                    true
+                }
+                Err(error) => panic!("{error}"),
+            };
+            assert_eq!(refused, asked != durable, "{durable} {asked}");
+        }
+        peer.notify(&Notice { priority: "error".to_owned(), ..Notice::default() });
+    }
+}
