@@ -28,8 +28,11 @@ impl NotNative {
         let on = &conf.oslo_messaging_notifications;
         let keys = [&on.context, &on.metadata, &on.payload].into_iter().flatten().map(|(key, _)| key);
         let separates = |name: &String| name.contains([',', '=', '\n', '\r']);
-        let remedy = match [&on.exchange, &on.topic, &on.pool].into_iter().chain(keys).find(|n| separates(n)) {
-            Some(name) => format!("rename {}, whose commas, equals signs, or line ends separate there", shown(name)),
+        let remedy = match [&on.exchange, &on.topic, &on.pool].into_iter().chain(keys).find(|n| separates(n))
+        {
+            Some(name) => {
+                format!("rename {}, whose commas, equals signs, or line ends separate there", shown(name))
+            }
             None => match refusal {
                 Some(refusal) => format!("it is refused there: {refusal}"),
                 None => "osnl k2hr3-osnl runs the file as it is".to_owned(),

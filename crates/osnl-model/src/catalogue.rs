@@ -105,8 +105,27 @@ pub fn field_exists(event_type: &str, path: &str) -> Option<bool> {
 /// Exchanges of services that the catalogue has no events of, as they set oslo.messaging's `control_exchange`, and those
 /// that have their service's name where it is configured so.
 const MORE_EXCHANGES: [&str; 21] = [
-    "aodh", "barbican", "blazar", "ceilometer", "cinder", "cloudkitty", "cyborg", "freezer", "gnocchi", "manila",
-    "mistral", "murano", "sahara", "senlin", "swift", "tacker", "trove", "vitrage", "watcher", "zaqar", "zun",
+    "aodh",
+    "barbican",
+    "blazar",
+    "ceilometer",
+    "cinder",
+    "cloudkitty",
+    "cyborg",
+    "freezer",
+    "gnocchi",
+    "manila",
+    "mistral",
+    "murano",
+    "sahara",
+    "senlin",
+    "swift",
+    "tacker",
+    "trove",
+    "vitrage",
+    "watcher",
+    "zaqar",
+    "zun",
 ];
 
 /// Returns the owner of an exchange of OpenStack: the name of a service, or "several services" for `openstack`,
@@ -114,7 +133,8 @@ const MORE_EXCHANGES: [&str; 21] = [
 #[must_use]
 pub fn owner_of_exchange(exchange: &str) -> Option<&'static str> {
     let services = &data::catalogue().services;
-    let mut owners = services.iter().filter(|(_, service)| service.exchange == exchange).map(|(name, _)| *name);
+    let mut owners =
+        services.iter().filter(|(_, service)| service.exchange == exchange).map(|(name, _)| *name);
     match (owners.next(), owners.next()) {
         (Some(_), Some(_)) => Some("several services"),
         (Some(only), None) => Some(only),

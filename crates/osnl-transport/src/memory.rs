@@ -19,9 +19,7 @@ use self::consumer::MemoryConsumer;
 use self::tap::{MemoryTap, TapQueue};
 use crate::message::{Epoch, Properties};
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{
-    Binding, Declare, ListenOptions, OpenQueue, QueueKind, QueueType, Subscription, plan,
-};
+use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueKind, QueueType, Subscription, plan};
 use crate::{
     BoxFuture, Consumer, Features, QueueSeen, Reconnect, Tap, TapMessage, TapOptions, TapProperties,
     Transport, TransportError,

@@ -43,8 +43,8 @@ use osnl_transport::{
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-pub(crate) use self::announce::AS_CONFIGURED;
 use self::announce::Before;
+pub(crate) use self::announce::{ANOTHER_LIMIT, AS_CONFIGURED};
 pub use self::bindings::{Bindings, OwnQueue, UnreadQueue};
 use self::blockade::Returns;
 pub(crate) use self::farewell::{Farewell, QueueRemains};

@@ -369,7 +369,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         "listeners": [{
             "name": "neutron", "state": "listening", "status": "listening", "reason": null, "remedy": null, "since": "WHEN", "since_seconds": "NUMBER",
             "attempts": null, "next_attempt": null, "next_attempt_seconds": null, "queue_messages": 0, "consumers": 1,
-            "own_consumers": 1, "exclusive": true, "queue_lossy": null, "unbound": false, "queue_seen_seconds": "NUMBER", "queue_waiting_since": null,
+            "own_consumers": 1, "exclusive": true, "queue_lossy": null, "queue_remedy": null, "unbound": false, "queue_seen_seconds": "NUMBER", "queue_waiting_since": null,
             "queue_waiting_seconds": null, "lag": null, "stalled": null, "broker": "BROKER", "queues": ["osnl"], "waiting_at_connect": 0,
             "messages": 2, "reconnects": 0, "last_message": "WHEN", "last_message_seconds": "NUMBER"
         }],

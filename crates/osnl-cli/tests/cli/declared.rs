@@ -4,10 +4,6 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use osnl::Context;
-use osnl::notification_listener::NotificationListener;
-use osnl::notifier::{Driver, Notifier};
-use osnl_model::{Target, TransportUrl};
 use osnl_testkit::{
     Broker, Notice, OsloListener, OsloPublisher, PublisherOptions, Sink, Upstream, Vhost, python, wait_until,
 };
@@ -110,7 +106,11 @@ fn issue_46_a_native_listener_declares_as_oslo_messaging_does_wherever_an_option
         let [query, section, own, pool] = &vhosts;
         let same = format!("pool = {QUEUE}\nsingle_active_consumer = false\noslo_arguments = true");
         // A pool of osnl's own is durable unless an option says otherwise.
-        let same = if options.contains("durable_queues") { same } else { format!("{same}\ndurable = {}", n > 3 && n < 6) };
+        let same = if options.contains("durable_queues") {
+            same
+        } else {
+            format!("{same}\ndurable = {}", n > 3 && n < 6)
+        };
         let several = listener("query", &with(query, options), "pool =")
             + &listener("own", &own.url(), &format!("pool =\n{}", lines(options)))
             + &listener("pool", &with(pool, options), &same);
@@ -138,7 +138,8 @@ fn issue_46_k2hr3_osnl_conf_declares_as_oslo_messaging_does() {
         let _daemon = place.daemon("k", &text).listening();
         assert_eq!(&Declared::on(&vhost, QUEUE), expected, "{options}");
         // The same in the native form.
-        let shown = place.run(Path::new(OSNL), &["config", "show", "--show-secrets", "--k2hr3-osnl", "k.conf"]);
+        let shown =
+            place.run(Path::new(OSNL), &["config", "show", "--show-secrets", "--k2hr3-osnl", "k.conf"]);
         let mut shown = shown;
         assert_eq!(shown.wait(SOON).code(), Some(0), "{options} {}", shown.stderr());
         let other = self::vhost();
@@ -155,7 +156,9 @@ fn issue_46_what_is_published_to_is_declared_as_oslo_messaging_declares_it() {
         let vhosts = [vhost(), vhost(), vhost(), vhost()];
         let [query, section, sent, source] = &vhosts;
         let action = |name: &str, url: &str| {
-            format!("[action:{name}]\ndriver = publish\ntransport_url = {url}\nexchange = {EXCHANGE}\ndeclare = create\n")
+            format!(
+                "[action:{name}]\ndriver = publish\ntransport_url = {url}\nexchange = {EXCHANGE}\ndeclare = create\n"
+            )
         };
         let read = format!(
             "[listener:source]\ntransport_url = {}\nexchange = source\npool = source\ndurable = true\nauto_delete = false\n\
@@ -163,14 +166,13 @@ fn issue_46_what_is_published_to_is_declared_as_oslo_messaging_declares_it() {
             source.url()
         );
         let place = Place::new();
-        let text = |section: &str, to: &str| format!("{section}{read}[rule:all]\nactions = to\n{}", action("to", to));
-        for (section, to) in
-            [(String::new(), with(query, options)), (format!("[oslo_messaging_rabbit]\n{}\n", lines(options)), section.url())]
-        {
-            let daemon = run(&place, &text(&section, &to));
+        let text = |section: &str, to: &str| {
+            format!("{section}{read}[rule:all]\nactions = to\n{}", action("to", to))
+        };
+        let of_section = format!("[oslo_messaging_rabbit]\n{}\n", lines(options));
+        for (section, to, at) in [("", with(query, options), query), (&of_section, section.url(), section)] {
+            let daemon = run(&place, &text(section, &to));
             let mut peer = OsloPublisher::start(&source.url(), PublisherOptions::default());
-            let at = if section.is_empty() { query } else { vhosts.get(1).unwrap() };
-            source.list_queues();
             peer.raw(&osnl_testkit::RawMessage {
                 exchange: "source".to_owned(),
                 routing_key: OF_SERVICE.to_owned(),
@@ -181,33 +183,11 @@ fn issue_46_what_is_published_to_is_declared_as_oslo_messaging_declares_it() {
             daemon.stop();
         }
         let url = with(sent, options);
-        let line = ["send", "--declare", "--transport-url", &url, "--exchange", EXCHANGE, "--event-type", "e"];
+        let line =
+            ["send", "--declare", "--transport-url", &url, "--exchange", EXCHANGE, "--event-type", "e"];
         let mut send = place.run(Path::new(OSNL), &line);
         assert_eq!(send.wait(SOON).code(), Some(0), "{}", send.stderr());
         assert_eq!(&Declared::on(sent, OF_SERVICE), expected, "send {options}");
-    }
-}
-
-#[test]
-fn issue_46_the_library_declares_as_oslo_messaging_does() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    for (options, (of_notifier, of_pool)) in OPTIONS.iter().zip(theirs()) {
-        let (emitting, listening) = (vhost(), vhost());
-        let url = |vhost: &Vhost| TransportUrl::parse(&with(vhost, options)).unwrap();
-        let _entered = runtime.enter();
-        let notifier = Notifier::builder(&url(&emitting), "p").driver(Driver::MessagingV2).exchange(EXCHANGE);
-        let notifier = notifier.build().unwrap();
-        runtime.block_on(notifier.info(&Context::new(), "e", &())).unwrap();
-        assert_eq!(&Declared::on(&emitting, OF_SERVICE), of_notifier, "Notifier {options}");
-        let listener = NotificationListener::builder(&url(&listening))
-            .target(Target::new(EXCHANGE, "notifications"))
-            .pool(QUEUE)
-            .endpoint(Ignored)
-            .build()
-            .unwrap();
-        let reading = runtime.spawn(listener.run());
-        assert_eq!(&Declared::on(&listening, QUEUE), of_pool, "NotificationListener {options}");
-        reading.abort();
     }
 }
 
@@ -216,6 +196,7 @@ const RPC: &str = r#"
 import sys
 import oslo_messaging
 from oslo_config import cfg
+from oslo_messaging import opts
 
 class Endpoint:
     def ping(self, ctxt):
@@ -224,6 +205,8 @@ class Endpoint:
 oslo_messaging.set_transport_defaults("neutron")
 conf = cfg.ConfigOpts()
 conf([], project="osnl-test", default_config_files=[], default_config_dirs=[])
+for group, options in opts.list_opts():
+    conf.register_opts(options, group=group)
 transport = oslo_messaging.get_rpc_transport(conf, url=sys.stdin.read())
 target = oslo_messaging.Target(topic="agents", server="one")
 server = oslo_messaging.get_rpc_server(transport, target, [Endpoint()], executor="threading")

@@ -17,9 +17,7 @@ fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() 
     let place = Place::new();
     let text = conf(&vhost.url(), &sink.url("/v1/role"), "retry_interval_seconds = 1");
     let osnl = place.daemon("k", &text).listening();
-    osnl.wait_for(
-        "the queue is transient, as k2hr3_osnl declares it: a restart of the broker deletes it with its messages",
-    );
+    osnl.wait_for("the queue is transient: a restart of the broker deletes it with its messages");
     OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..10));
     depth(&vhost, QUEUE, (0, 10));
     sink.wait_for(2, SOON);

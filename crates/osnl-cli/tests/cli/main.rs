@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod crash;
 mod daemon;
+mod declared;
 mod demo;
 mod errors;
 mod events;

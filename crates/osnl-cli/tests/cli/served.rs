@@ -23,7 +23,7 @@ const RULES: &str = "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\n\
                      [rule:created]\nevent_type = ^port\\.create\\.end$\nguard = 1 per 1h\nactions = plain\n";
 
 /// Members that no answer of this test has, and why.
-const NOT_SERVED: [(&str, &str); 35] = [
+const NOT_SERVED: [(&str, &str); 36] = [
     ("HeldThere.action", "a journal in PostgreSQL: tests/shared_journal/takeover.rs"),
     ("HeldThere.reason", "the same"),
     ("HeldThere.since", "the same"),
@@ -45,6 +45,7 @@ const NOT_SERVED: [(&str, &str); 35] = [
     ("LagStatus.partitions", "RabbitMQ has no partitions"),
     ("ListenerStatus.lag", "RabbitMQ has no partitions"),
     ("ListenerStatus.queue_lossy", "the queue is durable and without a limit"),
+    ("ListenerStatus.queue_remedy", "the queue is durable and without a limit"),
     ("ListenerStatus.queue_waiting_seconds", "no message waits for longer than a look"),
     ("ListenerStatus.queue_waiting_since", "no message waits for longer than a look"),
     ("ListenerStatus.stalled", "messages that wait move"),

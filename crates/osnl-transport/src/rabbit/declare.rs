@@ -124,7 +124,8 @@ pub(super) async fn declare(
     }
     let mut open = Vec::with_capacity(plan.queues.len());
     for queue in &plan.queues {
-        let of_service = plan.bindings.iter().filter(|binding| !is_ours && !forced && binding.queue == *queue);
+        let of_service =
+            plan.bindings.iter().filter(|binding| !is_ours && !forced && binding.queue == *queue);
         let exchanges: Vec<&str> = of_service.map(|binding| binding.exchange.as_str()).collect();
         let there = exchanges.into_iter().filter(|exchange| !missing.contains(exchange)).collect();
         open.push(declarer.queue((queue, there), declare, kind).await?);
@@ -204,12 +205,7 @@ impl Declarer<'_> {
         }
         let channel = self.side.channel().await?;
         let made = join_all(names.iter().map(|name| {
-            channel.exchange_declare(
-                (*name).into(),
-                ExchangeKind::Topic,
-                options,
-                FieldTable::default(),
-            )
+            channel.exchange_declare((*name).into(), ExchangeKind::Topic, options, FieldTable::default())
         }));
         let bound = join_all(bindings.iter().map(|binding| bind(&channel, binding)));
         // Polled in this order, so sent in this order.
@@ -341,14 +337,14 @@ impl Declarer<'_> {
         open.queue_type = found.or(open.queue_type.filter(|_| is_named));
         let Some(other) = found.filter(|found| *found != kind.queue_type) else {
             open.drops = returns::drops(&mut self.side, &open.name, kind, self.major, true).await;
-            open.loses = open.drops.as_ref().filter(|_| kind.delivery_limit.is_none()).map(|d| format!("it {d}"));
+            open.loses =
+                open.drops.as_ref().filter(|_| kind.delivery_limit.is_none()).map(|d| format!("it {d}"));
             return open;
         };
         let made = QueueKind { queue_type: other, ..kind.clone() };
         let drops = returns::drops(&mut self.side, &open.name, &made, self.major, false).await;
-        open.drops = drops.map(|drops| {
-            format!("is a {} queue by the broker's default type, and {drops}", other.as_str())
-        });
+        open.drops = drops
+            .map(|drops| format!("is a {} queue by the broker's default type, and {drops}", other.as_str()));
         open.loses = open.drops.as_ref().map(|drops| format!("it {drops}"));
         open
     }

@@ -25,10 +25,10 @@ use tokio::time::timeout;
 
 use self::link::Link;
 use super::RabbitTransport;
-use crate::{Transport as _, TransportError};
 use crate::message::Properties;
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{self, LONGEST_NAME};
+use crate::{Transport as _, TransportError};
 
 /// Sends that may wait for their confirms at the same time.
 const IN_FLIGHT: usize = 1000;

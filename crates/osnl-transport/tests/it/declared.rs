@@ -14,10 +14,11 @@ const QUEUE: &str = "notifications.info";
 fn queue_type(vhost: &Vhost, name: &str) -> String {
     let line = vhost.ctl(&["--silent", "list_queues", "name", "type"]);
     let found = line.lines().find_map(|line| line.strip_prefix(&format!("{name}\t")));
-    found.unwrap_or_else(|| panic!("no {name} in {line}")).rsplit('_').nth(1).map_or_else(
-        || found.unwrap_or_default().to_owned(),
-        str::to_owned,
-    )
+    found
+        .unwrap_or_else(|| panic!("no {name} in {line}"))
+        .rsplit('_')
+        .nth(1)
+        .map_or_else(|| found.unwrap_or_default().to_owned(), str::to_owned)
 }
 
 fn arguments(vhost: &Vhost, name: &str) -> Value {
@@ -48,8 +49,12 @@ async fn issue_46_oslo_declares_the_same_queue_before_and_after_in_a_vhost_of_an
             };
             let ours = declare(&ours_first, query, None, None).await;
             let _theirs = notify(&ours_first);
-            let _listens =
-                OsloListener::start(&format!("{}{query}", ours_first.url()), &[("neutron", "notifications")], None, false);
+            let _listens = OsloListener::start(
+                &format!("{}{query}", ours_first.url()),
+                &[("neutron", "notifications")],
+                None,
+                false,
+            );
             let _before = notify(&theirs_first);
             let found = declare(&theirs_first, query, None, None).await;
             let [ours, found] = [&ours, &found].map(|session| &session.consumer.subscription().open[0]);
@@ -57,7 +62,11 @@ async fn issue_46_oslo_declares_the_same_queue_before_and_after_in_a_vhost_of_an
             assert_eq!((&ours.differs, &found.differs), (&None, &None), "{story}");
             let seen = ours.queue_type.unwrap().as_str();
             assert_eq!(queue_type(&ours_first, QUEUE), queue_type(&theirs_first, QUEUE), "{story}");
-            assert_eq!((seen, ours.queue_type), (&*queue_type(&ours_first, QUEUE), found.queue_type), "{story}");
+            assert_eq!(
+                (seen, ours.queue_type),
+                (&*queue_type(&ours_first, QUEUE), found.queue_type),
+                "{story}"
+            );
             assert_eq!(arguments(&ours_first, QUEUE), arguments(&theirs_first, QUEUE), "{story}");
         }
     }
@@ -71,7 +80,11 @@ async fn issue_46_a_queue_of_our_own_has_its_type_in_a_vhost_of_any_default_type
     for (pool, kind) in [("classic", QueueKind::DURABLE), ("quorum", quorum)] {
         let session = declare(&vhost, "", Some(pool), Some(kind.clone())).await;
         let open = &session.consumer.subscription().open[0];
-        assert_eq!((open.created, open.queue_type, &open.drops), (true, Some(kind.queue_type), &None), "{pool}");
+        assert_eq!(
+            (open.created, open.queue_type, &open.drops),
+            (true, Some(kind.queue_type), &None),
+            "{pool}"
+        );
         assert_eq!(queue_type(&vhost, pool), pool);
         let limit = arguments(&vhost, pool).get("x-delivery-limit").cloned();
         assert_eq!(limit, (pool == "quorum" && !is_old).then(|| json!(-1)), "{pool}");
@@ -89,12 +102,19 @@ async fn issue_46_a_type_that_the_broker_chose_is_seen_and_its_limit_is_said() {
         assert_eq!((open.created, open.queue_type), (created, Some(QueueType::Quorum)));
         assert_eq!(found.remarks, ["queue \"theirs\" is a quorum queue by the broker's default type"]);
         // Before 4.0 a quorum queue has no limit by default.
-        let said = "it is a quorum queue by the broker's default type, and has the broker's delivery limit, 20";
+        let said =
+            "it is a quorum queue by the broker's default type, and has the broker's delivery limit, 20";
         assert_eq!(open.loses.as_deref().is_some_and(|loses| loses.starts_with(said)), !is_old, "{open:?}");
         assert_eq!(open.loses.is_some(), !is_old);
     }
     // The same queue is another one than osnl's own would be.
-    let session = declare(&vhost, "", Some("theirs"), Some(QueueKind { single_active_consumer: false, ..QueueKind::DURABLE })).await;
+    let session = declare(
+        &vhost,
+        "",
+        Some("theirs"),
+        Some(QueueKind { single_active_consumer: false, ..QueueKind::DURABLE }),
+    )
+    .await;
     let open = &session.consumer.subscription().open[0];
     assert_eq!(open.differs.as_deref(), Some("x-queue-type: configured classic, found quorum"));
     assert_eq!(open.loses.is_some(), !is_old, "{open:?}");
@@ -118,7 +138,8 @@ async fn issue_46_a_queue_of_a_service_is_not_made_otherwise_than_its_exchange_s
                     false
                 }
                 Err(TransportError::Refused { reason, .. }) => {
-                    let named = if durable { "set amqp_durable_queues" } else { "remove amqp_durable_queues" };
+                    let named =
+                        if durable { "set amqp_durable_queues" } else { "remove amqp_durable_queues" };
                     assert!(reason.contains(named), "{reason}");
                     true
                 }

@@ -165,9 +165,12 @@ pub struct ListenerStatus {
     /// Whether one of several consumers gets all messages, or each gets all of a stream: nothing is shared out.
     #[serde(default)]
     pub exclusive: bool,
-    /// The way in which its queue, which another program has made, can lose messages.
+    /// The way in which its queue, as another program or the broker has made it, can lose messages.
     #[serde(default)]
     pub queue_lossy: Option<String>,
+    /// The remedy for that.
+    #[serde(default)]
+    pub queue_remedy: Option<String>,
     /// Whether no exchange that should fill its queue is there yet, so that nothing comes into it.
     #[serde(default)]
     pub unbound: bool,

@@ -9,6 +9,9 @@ use osnl_transport::{ListenOptions, OpenQueue, QueueType, Subscription};
 /// The remedy for a queue that another program has made.
 pub(crate) const AS_CONFIGURED: &str =
     "to have it created as configured: stop its consumers, empty it, and delete it";
+/// The remedy for a queue to which the broker gives its delivery limit.
+pub(crate) const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
+     or read a pool of osnl's own: without oslo_arguments";
 
 /// The state known when the connection ended.
 #[derive(Clone, Copy, Debug)]
@@ -207,7 +210,8 @@ fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
                     &[("listener.name", listener), ("queue.name", &queues)]
                 ),
                 "the queue was gone and has been made anew: its messages, and those published since the connection was \
-                 lost, are lost; declare queue and exchange durable to keep them"
+                 lost, are lost; durable = true keeps the queue of a pool, and amqp_durable_queues = true queue and \
+                 exchange, if the services have it too"
             );
         }
         Some(Before { away, unsettled }) => {
@@ -217,8 +221,8 @@ fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
         None if found.durable == Some(false) => tracing::warn!(
             listener.name = listener,
             queue.name = names(&|queue| queue.durable == Some(false)),
-            "the queue is transient, as k2hr3_osnl declares it: a restart of the broker deletes it with its messages; \
-             a queue of this name that is declared durable beforehand is used as it is"
+            "the queue is transient: a restart of the broker deletes it with its messages; with amqp_durable_queues = true \
+             osnl creates a durable one, but an existing queue is used as it is"
         ),
         None => {}
     }

@@ -77,25 +77,25 @@ pub struct ConnectedQueues {
     pub certificate_ends: Option<i64>,
     /// Whether the queues are as they would be made.
     pub is_as_configured: bool,
-    /// The first queue that is not as it would be made, so that it can lose messages.
+    /// The first queue that can lose messages otherwise than it is configured to.
     pub lossy: Option<LossyQueue>,
 }
 
-/// A queue that another program has made so that it can lose messages.
+/// A queue that can lose messages: another program has made it so, or the broker of our own declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossyQueue {
     /// Its name.
     pub queue: String,
-    /// The arguments that were asked for, and those that it has.
-    pub differs: String,
+    /// The arguments that were asked for, and those that it has, of a queue that another program has made.
+    pub differs: Option<String>,
     /// The way in which messages can be lost.
     pub how: String,
 }
 
 impl LossyQueue {
     fn of(queue: &OpenQueue) -> Option<Self> {
-        let (differs, how) = queue.differs.clone().zip(queue.loses.clone())?;
-        Some(Self { queue: queue.name.to_string(), differs, how })
+        let how = queue.loses.clone()?;
+        Some(Self { queue: queue.name.to_string(), differs: queue.differs.clone(), how })
     }
 }
 

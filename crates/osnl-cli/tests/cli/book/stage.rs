@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Broker, Reply, RestartableProgram, Sink, Vhost};
+use osnl_testkit::{
+    Broker, OsloPublisher, PublisherOptions, RawMessage, Reply, RestartableProgram, Sink, Vhost,
+};
 use tempfile::TempDir;
 
 use super::compare::is_as_shown;
@@ -154,6 +156,11 @@ impl Stage {
 
     fn arrange(&mut self, words: &str) {
         match words.split_whitespace().collect::<Vec<_>>()[..] {
+            ["service", "creates", exchange] => {
+                let exchange = exchange.to_owned();
+                let mut service = OsloPublisher::start(&self.vhost.url(), PublisherOptions::default());
+                service.raw(&RawMessage { exchange, ..RawMessage::default() });
+            }
             ["target", "stops"] => self.target.stop(),
             ["target", "starts"] => self.target.restart(),
             ["target", "answers", status] => self.target.reply_with(Reply::Status(status.parse().unwrap())),

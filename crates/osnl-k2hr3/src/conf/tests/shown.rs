@@ -79,7 +79,9 @@ fn issue_46_every_option_of_the_query_declares_the_same_in_the_native_form() {
             "kombu_failover_strategy" => &["shuffle"],
             "rabbit_quorum_delivery_limit" => &["5&rabbit_quorum_queue=1", "5"],
             "rabbit_quorum_max_memory_length" => &["10&rabbit_quorum_queue=1", "10"],
-            "rabbit_quorum_max_memory_bytes" => &["1000&rabbit_quorum_queue=1", "4294967295&rabbit_quorum_queue=1"],
+            "rabbit_quorum_max_memory_bytes" => {
+                &["1000&rabbit_quorum_queue=1", "4294967295&rabbit_quorum_queue=1"]
+            }
             "rabbit_quorum_queue" => &["1", "0", "1&amqp_durable_queues=0"],
             "amqp_durable_queues" => &["1", "0", "1&amqp_auto_delete=1"],
             "rabbit_qos_prefetch_count" => &["0", "7"],
@@ -101,7 +103,8 @@ fn issue_46_every_option_of_the_query_declares_the_same_in_the_native_form() {
             let native = native(&document.text(true));
             let (old, new) = (loaded.conf.listener().options, native.listeners[0].config().options);
             assert_eq!(format!("{old:?}"), format!("{new:?}"), "{query}");
-            let rabbit = osnl_transport::RabbitOptions::from_query(&native.listeners[0].transport_url).unwrap();
+            let rabbit =
+                osnl_transport::RabbitOptions::from_query(&native.listeners[0].transport_url).unwrap();
             assert_eq!(rabbit.queue().as_oslo(), old.queue, "{query}");
         }
     }

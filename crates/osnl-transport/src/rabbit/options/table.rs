@@ -13,8 +13,8 @@ const TRANSIENT: &str = "Has no effect: it is about the reply and fanout queues 
 /// The options, in the order of oslo.messaging's reference. A default is oslo.messaging's; empty is none.
 #[rustfmt::skip]
 pub static RABBIT_OPTIONS: [OptionDef; 44] = [
-    OptionDef::typed("amqp_durable_queues", Kind::Bool, "Decides whether a queue that osnl has to create is durable; an existing queue is used as it is.").or("false"),
-    OptionDef::typed("amqp_auto_delete", Kind::Bool, "Decides whether such a queue is deleted with its last consumer.").or("false"),
+    OptionDef::typed("amqp_durable_queues", Kind::Bool, "Decides whether an exchange and a queue that osnl has to create are durable; existing ones are used as they are.").or("false"),
+    OptionDef::typed("amqp_auto_delete", Kind::Bool, "Decides whether such an exchange is deleted with its last binding, and such a queue with its last consumer.").or("false"),
     OptionDef::typed("rpc_conn_pool_size", Kind::Range(1, MAX), RPC).or("30"),
     OptionDef::typed("conn_pool_min_size", Kind::Range(-MAX, MAX), RPC).or("2"),
     OptionDef::typed("conn_pool_ttl", Kind::Range(-MAX, MAX), RPC).or("1200"),
@@ -36,10 +36,10 @@ pub static RABBIT_OPTIONS: [OptionDef; 44] = [
     OptionDef::typed("rabbit_retry_backoff", Kind::Range(0, 86_400), "Is the addition to that pause with each further failure, in seconds.").or("2"),
     OptionDef::typed("rabbit_interval_max", Kind::Range(1, 86_400), "Is the longest such pause, in seconds.").or("30"),
     OptionDef::typed("rabbit_max_retries", Kind::Range(-MAX, MAX), "Has no effect: it no longer exists in oslo.messaging; connecting is tried without limit, in osnl too.").or("0"),
-    OptionDef::typed("rabbit_ha_queues", Kind::Bool, "Has no effect: it has meant nothing since RabbitMQ 3.0, where a policy mirrors queues; rabbit_quorum_queue is the replicated kind.").or("false"),
-    OptionDef::typed("rabbit_quorum_queue", Kind::Bool, "Makes a queue that osnl has to create a durable quorum queue.").or("false"),
+    OptionDef::typed("rabbit_ha_queues", Kind::Bool, "Has no effect: it has meant nothing since RabbitMQ 3.0, where a policy mirrors queues; a queue that services declare too gets the same x-ha-policy; rabbit_quorum_queue is the replicated kind.").or("false"),
+    OptionDef::typed("rabbit_quorum_queue", Kind::Bool, "Makes a queue that osnl has to create a durable quorum queue, and an exchange durable; amqp_durable_queues then has no effect.").or("false"),
     OptionDef::typed("rabbit_transient_quorum_queue", Kind::Bool, TRANSIENT).or("false"),
-    OptionDef::typed("rabbit_quorum_delivery_limit", Kind::Range(0, MAX), "Is the number of redeliveries of a message of such a queue; 0 leaves it to the broker.").or("0"),
+    OptionDef::typed("rabbit_quorum_delivery_limit", Kind::Range(0, MAX), "Is the number of redeliveries of a message of such a queue; 0 leaves it to the broker, and means no limit for a queue of osnl's own.").or("0"),
     OptionDef::typed("rabbit_quorum_max_memory_length", Kind::Range(0, MAX), "Is the number of messages of such a queue that the broker keeps in memory; 0 leaves it to the broker.").or("0"),
     OptionDef::typed("rabbit_quorum_max_memory_bytes", Kind::Range(0, u32::MAX as i64), "Is the number of bytes of such a queue that the broker keeps in memory; 0 leaves it to the broker.").or("0"),
     OptionDef::typed("rabbit_transient_queues_ttl", Kind::Range(0, MAX), TRANSIENT).or("1800"),

@@ -77,7 +77,8 @@ impl Link {
         if routes().contains(&key) {
             return Ok(());
         }
-        self.patiently(route::prepare(&self.connection, exchange, routing_key, declared, force_durable)).await?;
+        self.patiently(route::prepare(&self.connection, exchange, routing_key, declared, force_durable))
+            .await?;
         let mut prepared = routes();
         if prepared.len() >= MAX_ROUTES {
             prepared.clear();

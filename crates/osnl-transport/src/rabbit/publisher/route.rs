@@ -6,12 +6,12 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::FieldTable;
 use lapin::{Connection, ExchangeKind};
 
+use super::super::arguments::table;
+use super::super::declare::exchange_options;
 use super::super::failure::{
     NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, refuses_transient_queues, reply_code,
 };
 use super::super::side::SideChannel;
-use super::super::arguments::table;
-use super::super::declare::exchange_options;
 use crate::TransportError;
 use crate::topology::{Declare, QueueKind};
 

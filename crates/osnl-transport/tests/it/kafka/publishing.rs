@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use osnl_model::Priority;
 use osnl_testkit::KafkaCluster as _;
-use osnl_transport::{
-    Declare, KafkaTransport, OutgoingMessage, Properties, Transport, TransportError,
-};
+use osnl_transport::{Declare, KafkaTransport, OutgoingMessage, Properties, Transport, TransportError};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::sync::Notify;
 
@@ -227,6 +225,7 @@ async fn all_sends_end_when_a_cluster_goes_away() {
 async fn an_unreachable_cluster_is_told_at_once() {
     let url = osnl_model::TransportUrl::parse("kafka://127.0.0.1:1/").unwrap();
     let transport = KafkaTransport::new(&url, Default::default()).unwrap();
-    let error = send(&transport, OutgoingMessage { declare: Declare::Create, ..message(1) }).await.unwrap_err();
+    let error =
+        send(&transport, OutgoingMessage { declare: Declare::Create, ..message(1) }).await.unwrap_err();
     assert!(matches!(&error, TransportError::Connect { host, .. } if host == "127.0.0.1:1"), "{error:?}");
 }

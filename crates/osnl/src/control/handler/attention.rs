@@ -12,7 +12,6 @@ use super::super::{
     TargetReport,
 };
 use crate::daemon::DaemonStop;
-use crate::listener::AS_CONFIGURED;
 use crate::metrics::Counters;
 
 /// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
@@ -267,12 +266,15 @@ fn shared(listener: &ListenerStatus) -> Option<Problem> {
     )))
 }
 
-/// A queue that another program has made so that it can lose messages.
+/// A queue that another program, or the broker, has made so that it can lose messages.
 fn lossy(listener: &ListenerStatus) -> Option<Problem> {
     let (how, queue) = (listener.queue_lossy.as_ref()?, listener.queues.first()?);
     let message = format!("listener {}: {how}", listener.name);
     let problem = Problem::new(Kind::QueueLossy, ProblemSeverity::Warning, format!("queue {queue}"), message);
-    Some(problem.remedy(AS_CONFIGURED))
+    Some(match &listener.queue_remedy {
+        Some(remedy) => problem.remedy(remedy.clone()),
+        None => problem,
+    })
 }
 
 /// Partitions whose position did not exist any more when the listener began to read them.

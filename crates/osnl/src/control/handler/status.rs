@@ -23,7 +23,7 @@ use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::shared::{OwnShare, SharedMember};
 use crate::journal::sqlite::{FailingKey, Overview, RowState, Tally};
 use crate::journal::{Journal as _, JournalState};
-use crate::listener::{ListenerState, LossyQueue};
+use crate::listener::{ANOTHER_LIMIT, AS_CONFIGURED, ListenerState, LossyQueue};
 
 /// A delivery that has failed so often fails again and again.
 const SEVERAL: u32 = 5;
@@ -500,8 +500,13 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         own_consumers: 1,
         // A queue that another program has made may share its messages out.
         exclusive: heard.exclusive && opened.is_as_configured,
-        queue_lossy: opened.lossy.as_ref().map(|LossyQueue { queue, differs, how }| {
-            format!("queue {queue} was declared with other settings ({differs}): {how}")
+        queue_lossy: opened.lossy.as_ref().map(|LossyQueue { queue, differs, how }| match differs {
+            Some(differs) => format!("queue {queue} was declared with other settings ({differs}): {how}"),
+            None => format!("queue {queue} can lose messages: {how}"),
+        }),
+        queue_remedy: opened.lossy.as_ref().map(|lossy| match lossy.differs {
+            Some(_) => AS_CONFIGURED.to_owned(),
+            None => ANOTHER_LIMIT.to_owned(),
         }),
         unbound: trouble.as_ref().is_some_and(|trouble| trouble.is_unbound),
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),

@@ -27,8 +27,7 @@ fn nothing_confirmed_is_missing_after_the_broker_was_killed_and_restarted_while_
     let broker = Arc::new(Broker::start());
     let url = format!("{}?amqp_durable_queues=1", broker.url());
     let confirmed: BTreeSet<u64> = runtime().block_on(async {
-        let notifier =
-            builder(rabbit(&url), Driver::Messaging).buffer(200).build().unwrap();
+        let notifier = builder(rabbit(&url), Driver::Messaging).buffer(200).build().unwrap();
         let emitted = async {
             let context = Context::new();
             let mut confirmed = BTreeSet::new();

@@ -3,9 +3,13 @@
 
 use std::sync::Arc;
 
+use osnl::notification_listener::{Handler, NotificationListener};
 use osnl::notifier::{Context, Driver, RequestContext};
-use osnl_model::{Compression, Emission, Priority, to_python_json};
-use osnl_testkit::{Broker, BrokerObjects, Notice, OsloListener, OsloPublisher, PublisherOptions, fixture};
+use osnl_model::{Compression, Emission, Priority, Target, TransportUrl, to_python_json};
+use osnl_testkit::{
+    Broker, BrokerObjects, DeclaredQueue, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost,
+    fixture,
+};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -141,25 +145,50 @@ fn a_recorded_notification_leaves_as_it_was_recorded() {
 }
 
 #[test]
-fn what_oslo_s_notifier_makes_on_the_broker_ours_makes_too() {
-    let ours = Broker::shared().vhost("notifier");
-    let theirs = Broker::shared().vhost("notifier");
-    for durable in [false, true] {
-        let topic = format!("t{durable}");
-        let exchange = format!("x{durable}");
-        let mut peer = OsloPublisher::start(&theirs.url(), PublisherOptions { durable });
-        peer.notify(&Notice { exchange: exchange.clone(), topic: topic.clone(), ..Notice::default() });
+fn issue_46_what_oslo_messaging_makes_on_the_broker_ours_makes_too() {
+    let vhosts = || [(); 2].map(|()| Broker::shared().vhost("notifier"));
+    for options in [
+        "",
+        "?amqp_durable_queues=1",
+        "?amqp_auto_delete=1",
+        "?rabbit_quorum_queue=1",
+        "?rabbit_quorum_queue=1&rabbit_quorum_delivery_limit=5&rabbit_quorum_max_memory_length=10",
+        "?rabbit_ha_queues=1",
+    ] {
+        let same = |[theirs, ours]: &[Vhost; 2]| {
+            let of = |vhost: &Vhost| {
+                let queues =
+                    vhost.list_queues().into_iter().map(|queue| DeclaredQueue { consumers: 0, ..queue });
+                (vhost.list_exchanges(), vhost.list_bindings(), queues.collect::<Vec<_>>())
+            };
+            assert_eq!(of(theirs), of(ours), "{options}");
+        };
+        let emitted = vhosts();
+        let [theirs, ours] = emitted.each_ref().map(|vhost| format!("{}{options}", vhost.url()));
+        OsloPublisher::start(&theirs, PublisherOptions::default())
+            .notify(&Notice { exchange: "nova".to_owned(), ..Notice::default() });
         runtime().block_on(async {
-            let url = format!("{}?amqp_durable_queues={durable}", ours.url());
-            let notifier = builder(rabbit(&url), Driver::MessagingV2);
-            let notifier = notifier.exchange(exchange).topics([topic]).build().unwrap();
+            let notifier = builder(rabbit(&ours), Driver::MessagingV2).build().unwrap();
             notifier.info(&Context::new(), "e", &()).await.unwrap();
             notifier.close(LONG).await.unwrap();
         });
+        same(&emitted);
+
+        let listened = vhosts();
+        let [theirs, ours] = listened.each_ref().map(|vhost| format!("{}{options}", vhost.url()));
+        let _theirs = OsloListener::start(&theirs, &[("nova", "notifications")], Some("pool"), false);
+        runtime().block_on(async {
+            let listener = NotificationListener::builder(&TransportUrl::parse(&ours).unwrap())
+                .target(Target::new("nova", "notifications"))
+                .pool("pool")
+                .endpoint(Handler::new(|_| async {}));
+            let running = listener.build().unwrap().start();
+            running.listening().await;
+            same(&listened);
+            running.stop();
+            running.wait().await.unwrap();
+        });
     }
-    assert_eq!(ours.list_exchanges(), theirs.list_exchanges());
-    assert_eq!(ours.list_bindings(), theirs.list_bindings());
-    assert_eq!(ours.list_queues(), theirs.list_queues());
 }
 
 #[test]
@@ -202,9 +231,8 @@ fn our_consumer_reads_what_oslo_s_notifier_sends_in_every_priority() {
         .collect();
     runtime().block_on(async {
         let transport = rabbit(&vhost.url());
-        let to: Vec<_> = Priority::ALL
-            .map(|priority| (osnl_model::Target::new("neutron", "notifications"), priority))
-            .to_vec();
+        let to: Vec<_> =
+            Priority::ALL.map(|priority| (Target::new("neutron", "notifications"), priority)).to_vec();
         let options = ListenOptions {
             bodies: Default::default(),
             pool: Some("pool".to_owned()),

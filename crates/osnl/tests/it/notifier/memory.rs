@@ -143,7 +143,8 @@ async fn a_missing_exchange_keeps_the_notifications_for_another_exchange_waiting
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_each_time_is_given_up_after_its_own_attempts() {
     let broker = MemoryBroker::new();
-    let notifier = builder(Arc::new(broker.transport()), Driver::Messaging).declare(Declare::Passive).build().unwrap();
+    let notifier =
+        builder(Arc::new(broker.transport()), Driver::Messaging).declare(Declare::Passive).build().unwrap();
     let begun = tokio::time::Instant::now();
     let prepared = notifier.prepare(None, Some(Retry::Times(3)));
     let error = prepared.info(&Context::new(), "e", &()).await.unwrap_err().to_string();

@@ -2,6 +2,7 @@
 
 use super::super::super::{AttemptFailure, FailingResource, LagStatus, PartitionLag};
 use super::*;
+use crate::listener::AS_CONFIGURED;
 
 const BOUNDS: Bounds = Bounds { attention_age: Duration::from_secs(900), max_pending: Some(1000) };
 
@@ -121,7 +122,11 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
     let message = "listener nova: queue osnl was declared with other settings (durable: …): a restart deletes it; to have it \
         created as configured: stop its consumers, empty it, and delete it";
     for state in ["listening", "standby"] {
-        let listener = ListenerStatus { queue_lossy: losing.clone(), ..listener(state) };
+        let listener = ListenerStatus {
+            queue_lossy: losing.clone(),
+            queue_remedy: Some(AS_CONFIGURED.to_owned()),
+            ..listener(state)
+        };
         check(&of_listener(&listener), &[(Kind::QueueLossy, ProblemSeverity::Warning, message)]);
     }
     // Its active reader takes none.
