@@ -114,6 +114,13 @@ impl TransportUrl {
         &self.query
     }
 
+    /// The same URL with one more option in its query.
+    #[must_use]
+    pub fn with_option(mut self, name: &str, value: &str) -> Self {
+        self.query.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The URL with its passwords, such that reading it gives an equal value. Not for logs.
     pub fn to_string_with_secrets(&self) -> String {
         print::url(self, true)

@@ -60,9 +60,27 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let CertificateResult { certs, errors, .. } = load_certs_from_paths(Some(path), None);
     match errors.first() {
         Some(error) => Err(refuse(error.to_string())),
-        None if certs.is_empty() => Err(refuse("the file holds no certificate in PEM form".to_owned())),
-        None => Ok(certs),
+        None => match foreign_heading(path) {
+            Some(heading) => Err(refuse(format!(
+                "the heading {heading} is not read, only CERTIFICATE; to convert the file: openssl storeutl -certs \
+                 -out NEW.pem {}",
+                path.display()
+            ))),
+            None if certs.is_empty() => Err(refuse("the file holds no certificate in PEM form".to_owned())),
+            None => Ok(certs),
+        },
     }
+}
+
+/// A heading of certificates that OpenSSL reads and rustls passes over: such a certificate would be missing without a word.
+/// The first of them has OpenSSL's own marks behind the certificate, by which it may also be distrusted.
+fn foreign_heading(path: &Path) -> Option<&'static str> {
+    let text = std::fs::read(path).ok()?;
+    let begins = |heading: &&str| {
+        let line = format!("-----BEGIN {heading}-----");
+        text.split(|byte| *byte == b'\n').any(|each| each.trim_ascii() == line.as_bytes())
+    };
+    ["TRUSTED CERTIFICATE", "X509 CERTIFICATE"].into_iter().find(begins)
 }
 
 /// A client's certificate and key; without a file for the key, it stands in the certificate's.

@@ -74,6 +74,7 @@ pub fn refusal(host: &str, error: &rustls::Error, remedies: &Remedies) -> Refusa
         ) => Refusal::new("the server offers no TLS 1.2 or newer"),
         rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
             Refusal::new("the server finds no cipher suite or kind of key that both sides can use")
+                .remedied(SUITES)
         }
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
             Refusal::new("the server asks for a client certificate").remedied(remedies.identity)
@@ -122,6 +123,10 @@ fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Ref
         other => Refusal::new(format!("certificate cannot be used: {other}")),
     }
 }
+
+/// What a server has to have, as its options name it. OpenSSL sends the same alert for a missing client certificate.
+const SUITES: &str = "let the server offer TLS 1.3, or of TLS 1.2 ECDHE with AES-GCM or ChaCha20-Poly1305 \
+    (ECDHE-RSA-AES256-GCM-SHA384), or show it a client certificate if it asks for one";
 
 /// openssl makes it where it is given no extensions.
 const VERSION_1: &str = "certificate is of X.509 version 1, and TLS needs version 3";

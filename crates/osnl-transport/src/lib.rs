@@ -97,7 +97,7 @@ pub use rabbit::greeting::Greeting;
 pub use rabbit::look::{ExchangeLook, HostFacts, HostLook, Look, MayWrite, QueueLook, QueueMade};
 pub use rabbit::options::{
     FailoverStrategy, LoginMethod, OptionError, QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions,
-    Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust, effect_of,
+    Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust, TrustWarning, effect_of,
 };
 pub use rabbit::prove::{Proof, Proofs, Thorough};
 pub use rabbit::remedy::{escaped, listener_permissions, login_user, set_permissions, shell_quoted};
@@ -115,9 +115,22 @@ pub use topology::{
 ///
 /// # Errors
 /// [`TransportError::UnknownDriver`] names the drivers that there are; an option of the query may be wrong, or a
-/// file that it names.
+/// file that it names. A broker that is not verified is warned of: no configuration with findings stands behind the URL.
 pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportError> {
-    transport_with(url, RabbitOptions::from_query(url)?)
+    let options = RabbitOptions::from_query(url)?;
+    let warning = options.tls().and_then(|tls| tls.warning());
+    let transport = transport_with(url, options)?;
+    if let Some(TrustWarning { problem, remedy }) = warning {
+        let broker = transport.location();
+        tracing::warn!(
+            broker.name = broker,
+            reason = problem,
+            remedy,
+            former = format_args!("{broker}: the broker is not verified: {problem}; {remedy}"),
+            "the broker is not verified",
+        );
+    }
+    Ok(transport)
 }
 
 /// The same with these options instead of the query's.

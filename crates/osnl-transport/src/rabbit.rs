@@ -54,7 +54,7 @@ use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::lost;
 use self::held::ConnectionGuard;
-use self::options::{RabbitOptions, Reconnect, Trust};
+use self::options::{RabbitOptions, Reconnect};
 use self::order::HostOrder;
 use self::publisher::RabbitPublisher;
 use self::remedy::{listener_permissions, login_user};
@@ -88,9 +88,8 @@ impl RabbitTransport {
     /// The options do not fit together, or a file of TLS cannot be used.
     pub fn new(url: TransportUrl, options: RabbitOptions) -> Result<Self, TransportError> {
         options.check()?;
-        let tls = options.tls(url.hosts().len());
-        if let Some(tls) = &tls {
-            tls::config(tls).map_err(|reason| TransportError::TlsFiles { reason })?;
+        if let Some(tls) = options.tls() {
+            tls::config(&tls).map_err(|reason| TransportError::TlsFiles { reason })?;
         }
         let order = HostOrder::new(url.hosts().len(), options.failover());
         let durable_queues = AtomicBool::new(false);
@@ -105,18 +104,6 @@ impl RabbitTransport {
                      user:password@"
                 ),
                 "transport_url: a host has no user, and is logged in to as guest: each host needs its own user:password@",
-            );
-        }
-        if tls.is_some_and(|tls| tls.trust == Trust::Anybody) {
-            let broker = transport.location();
-            tracing::warn!(
-                broker.name = broker,
-                former = format_args!(
-                    "{broker}: ssl without ssl_ca_file: the connection is encrypted, and who answers is not verified, so \
-                     whoever does gets the password; name the CA's certificate in ssl_ca_file, or set tls = verify"
-                ),
-                "ssl without ssl_ca_file: the connection is encrypted, but the broker's certificate is not verified, and a \
-                 forged broker would get the password; name the CA's certificate in ssl_ca_file, or set tls = verify",
             );
         }
         Ok(transport)

@@ -8,6 +8,7 @@ use osnl_config::typed;
 use osnl_http::{Scheme, Url};
 use osnl_model::{TransportUrl, catalogue};
 use osnl_template::TemplateError;
+use osnl_transport::{RabbitOptions, TrustWarning};
 
 use super::compiled;
 use crate::transport_url;
@@ -29,6 +30,9 @@ pub trait NativeReader<'a> {
 
     /// Warns of credentials that leave this machine without TLS.
     fn warn_in_clear(&mut self, option: &str, url: &Url);
+
+    /// Warns of a broker that is not verified, at the option of this section that decides it.
+    fn warn_of_trust(&mut self, options: &RabbitOptions);
 
     /// The enrichments that an action names, which its templates may use. Their sections are checked elsewhere.
     fn enrichments(&self) -> Vec<String>;
@@ -94,6 +98,13 @@ impl<'a> NativeReader<'a> for SectionReader<'a> {
             let problem =
                 "credentials go to another machine in clear, where anyone on the network can read them";
             self.warn(option, problem, "write https://, or send them to this machine only");
+        }
+    }
+
+    fn warn_of_trust(&mut self, options: &RabbitOptions) {
+        if let Some(TrustWarning { problem, remedy }) = options.tls().and_then(|tls| tls.warning()) {
+            let option = ["tls", "ssl"].into_iter().find(|option| self.section.entry(option).is_some());
+            self.warn(option.unwrap_or("transport_url"), problem, remedy);
         }
     }
 

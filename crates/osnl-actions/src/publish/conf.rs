@@ -133,6 +133,7 @@ impl ReadDriver for PublishConf {
         }
         let mandatory = reader.boolean("mandatory");
         let options = options?;
+        reader.warn_of_trust(&options);
         Some(Self {
             name: reader.name().to_owned(),
             url: url?,

@@ -56,6 +56,7 @@ mod systemd;
 mod tap;
 mod tap_view;
 mod tls;
+mod trust;
 mod upkeep;
 mod when;
 

@@ -1,11 +1,12 @@
 //! From layers to [`Conf`]: every option once, in the order of the manual, collecting all that is wrong.
 
+use osnl::action::driver::NativeReader as _;
 use osnl::native::journal::journal;
 use osnl::transport_url;
 use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{Value, ValueOrigin, shown, typed};
 use osnl_model::{Pattern, PatternError, TransportUrl};
-use osnl_transport::LONGEST_NAME;
+use osnl_transport::{LONGEST_NAME, RabbitOptions};
 
 use super::ApiUrl;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
@@ -150,9 +151,26 @@ fn transport_url(reader: &mut SectionReader<'_>) -> Option<TransportUrl> {
                 let problem = "is blank, which means guest at rabbit://localhost";
                 reader.warn(OPTION, problem, allowed);
             }
-            Some(url)
+            trusting(reader, url)
         }
         Err(refusal) => reader.refused(OPTION, refusal),
+    }
+}
+
+/// The URL with the option `tls` in its query, where every user of the URL finds it.
+fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<TransportUrl> {
+    const OPTION: &str = "tls";
+    let url = match reader.is_set(OPTION) {
+        true => url.with_option(OPTION, &reader.text(OPTION)?),
+        false => url,
+    };
+    let options = RabbitOptions::from_query(&url).map_err(|error| transport_url::option_refusal(&error));
+    match transport_url::check(&url.to_string_with_secrets()).and(options) {
+        Ok(options) => {
+            reader.warn_of_trust(&options);
+            Some(url)
+        }
+        Err(refusal) => reader.refused("transport_url", refusal),
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn connect(
     let silent = |_| failed(format!("no answer within {seconds} s"));
     let target = (host.hostname.as_str(), host.port_or(DEFAULT_PORT));
     let tcp = timeout_at(deadline, TcpStream::connect(target)).await.map_err(silent)?;
-    let tls = options.tls(url.hosts().len());
+    let tls = options.tls();
     let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| match &tls {
         // A broker that resets the connection at once has not said a word either.
         None if error.kind() == io::ErrorKind::ConnectionReset => failed(SilentEnd::Plain.to_string()),

@@ -192,7 +192,7 @@ impl RabbitTransport {
             LoginMethod::Plain | LoginMethod::AmqPlain => host.credentials().0.to_owned(),
             LoginMethod::External => "of the client certificate".to_owned(),
         };
-        let tls = self.options.tls(self.url.hosts().len()).is_some();
+        let tls = self.options.tls().is_some();
         let reached = reached.map(|(connection, seen)| {
             let ConnectionFacts { certificate_ends, greeting, body_flow: _ } = seen;
             let seen = HostFacts { tls, certificate_ends, user, greeting };

@@ -21,7 +21,7 @@ pub(super) const REMEDIES: Remedies = Remedies {
 pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match &options.trust {
-        Trust::Anybody => osnl_tls::unchecked(),
+        Trust::Unverified => osnl_tls::unchecked(),
         Trust::Ca { file, name } => {
             let (certificates, common_name, of) = match file {
                 Some(file) => {

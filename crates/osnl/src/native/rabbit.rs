@@ -10,6 +10,7 @@ use osnl_transport::{OptionError, RABBIT_OPTIONS, RabbitOptions, Trust, effect_o
 
 use super::ListenerConf;
 use super::document::DocEntry;
+use crate::action::driver::NativeReader as _;
 use crate::transport_url;
 
 /// `[oslo_messaging_rabbit]`.
@@ -24,15 +25,18 @@ pub(super) fn of_listener(
     section: &RabbitOptions,
     url: Option<&TransportUrl>,
 ) -> Option<RabbitOptions> {
-    let verify = reader.word("tls", &[("oslo", false), ("verify", true)]);
     let mut options = section.clone();
     // What is wrong with the query was said with the URL.
     let query = url.map_or(Ok(()), |url| options.set_from_query(url));
     let is_good = lay(reader, &RABBIT_OPTIONS, |name, text| options.set(name, text));
-    let options = options.verifying(verify?);
     query.ok().filter(|()| is_good)?;
     match options.check() {
-        Ok(()) => Some(options),
+        Ok(()) => {
+            if url.is_some_and(|url| url.driver() != "kafka") {
+                reader.warn_of_trust(&options);
+            }
+            Some(options)
+        }
         Err(error) => reader.refused("", transport_url::option_refusal(&error)),
     }
 }
@@ -108,14 +112,14 @@ pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
     let options = &listener.rabbit;
     let mut lines = Vec::new();
-    if let Some(tls) = options.tls(listener.transport_url.hosts().len()) {
+    if let Some(tls) = options.tls() {
         let of = |file: &Option<std::path::PathBuf>| match file {
             Some(file) => format!("of a CA in {}", file.display()),
             None => "of a CA that the system trusts".to_owned(),
         };
         lines.push(match &tls.trust {
-            Trust::Anybody => "tls        encrypted, but any server is trusted and gets the password: set \
-                               tls = verify, and ssl_ca_file unless the system trusts the CA"
+            Trust::Unverified => "tls        encrypted, but any server is trusted and gets the password: set \
+                                  tls = verify, and ssl_ca_file unless the system trusts the CA"
                 .to_owned(),
             Trust::Ca { file, name: true } => {
                 format!("tls        encrypted; the broker needs a certificate {} for its name", of(file))

@@ -168,7 +168,6 @@ static LISTENER_OPTIONS: &[OptionDef] = &[
     OptionDef::new("max_in_hand", "size", "Most bytes of message bodies in memory, 1MiB to 4GiB. At the limit, nothing is read from the broker until a message is acknowledged. Of a body above 16MiB and above max_body, only the beginning is read and quarantined.").or("64MiB"),
     OptionDef::typed("max_values", Kind::Integer, "Most JSON values in a message, 1000 to 20000000. A message with more is quarantined.").or("500000"),
     OptionDef::typed("max_resources", Kind::Integer, "Most resources in a bulk request, 1 to 60000. A message with more is quarantined.").or("10000"),
-    OptionDef::new("tls", "oslo or verify", "verify: use TLS, and verify certificate and host name. oslo: follow ssl and ssl_ca_file.").or("oslo"),
     OptionDef::new("expect", "number per duration", "Least number of messages within a time, such as 1 per 10m. With fewer, osnl status reports that the listener is silent."),
 ];
 

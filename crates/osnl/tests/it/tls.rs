@@ -243,7 +243,9 @@ fn what_speaks_no_tls_is_refused_with_the_reason() {
     check(b"", ended);
     check(
         &[0x15, 3, 3, 0, 2, 2, 40],
-        "the server finds no cipher suite or kind of key that both sides can use",
+        "the server finds no cipher suite or kind of key that both sides can use; let the server offer TLS 1.3, or of TLS \
+         1.2 ECDHE with AES-GCM or ChaCha20-Poly1305 (ECDHE-RSA-AES256-GCM-SHA384), or show it a client certificate if \
+         it asks for one",
     );
     check(&[0x15, 3, 3, 0, 2, 2, 80], "the server refuses the TLS handshake: InternalError");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use osnl::native::{self, ListenerConf};
 use osnl_model::{Budget, Compression, TransportUrl, nearest};
-use osnl_transport::{RabbitOptions, Transport, transport_with};
+use osnl_transport::{RabbitOptions, Transport, transport};
 
 use super::args::SendArgs;
 use crate::command::sources;
@@ -35,7 +35,7 @@ pub(super) fn find(args: &SendArgs) -> Result<Destination, SendRefusal> {
             let url = from_flag(url.expose()).map_err(|error| (Exit::Usage, error))?;
             let options = RabbitOptions::from_query(&url).context("--transport-url");
             let options = options.map_err(|error| (Exit::Usage, error))?;
-            let transport = transport_with(&url, options.clone());
+            let transport = transport(&url);
             (transport, options, "openstack".to_owned(), vec!["notifications".to_owned()], Budget::DEFAULT)
         }
         None => {

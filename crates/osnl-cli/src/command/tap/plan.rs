@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use anyhow::bail;
 use osnl::native::{self, ListenerConf, Native};
 use osnl_model::{Budget, Secret, TransportUrl, nearest};
-use osnl_transport::{BodyBounds, RabbitOptions, TapBinding, TapOptions, Transport};
+use osnl_transport::{BodyBounds, TapBinding, TapOptions, Transport};
 
 use super::args::TapArgs;
 use super::condition::priority;
@@ -107,8 +107,7 @@ impl TapPlan {
         };
         let transport = match listeners.first() {
             Some(listener) => listener.transport()?,
-            None if url.driver() == "kafka" => osnl_transport::transport(&url)?,
-            None => osnl_transport::transport_with(&url, RabbitOptions::from_query(&url)?)?,
+            None => osnl_transport::transport(&url)?,
         };
         let mut groups: Vec<String> = listeners.iter().filter_map(|listener| listener.pool.clone()).collect();
         groups.dedup();

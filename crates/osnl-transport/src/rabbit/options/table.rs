@@ -1,7 +1,8 @@
 //! Every option of `[oslo_messaging_rabbit]`, with oslo.messaging's default and what it does here.
 //!
 //! Names, types, limits and defaults are those that oslo.messaging 18.3.1 registers
-//! (`oslo_messaging/_drivers/impl_rabbit.py`, `amqp.py`), and of what older releases had, whatever files still set.
+//! (`oslo_messaging/_drivers/impl_rabbit.py`, `amqp.py`), and of what older releases had, whatever files still set. The
+//! last one, `tls`, is osnl's own: oslo.messaging passes over it in a URL's query and in its section.
 
 use osnl_config::{Kind, OptionDef};
 
@@ -12,18 +13,18 @@ const TRANSIENT: &str = "Has no effect: it is about the reply and fanout queues 
 
 /// The options, in the order of oslo.messaging's reference. A default is oslo.messaging's; empty is none.
 #[rustfmt::skip]
-pub static RABBIT_OPTIONS: [OptionDef; 44] = [
+pub static RABBIT_OPTIONS: [OptionDef; 45] = [
     OptionDef::typed("amqp_durable_queues", Kind::Bool, "Decides whether an exchange and a queue that osnl has to create are durable; existing ones are used as they are.").or("false"),
     OptionDef::typed("amqp_auto_delete", Kind::Bool, "Decides whether such an exchange is deleted with its last binding, and such a queue with its last consumer.").or("false"),
     OptionDef::typed("rpc_conn_pool_size", Kind::Range(1, MAX), RPC).or("30"),
     OptionDef::typed("conn_pool_min_size", Kind::Range(-MAX, MAX), RPC).or("2"),
     OptionDef::typed("conn_pool_ttl", Kind::Range(-MAX, MAX), RPC).or("1200"),
-    OptionDef::typed("ssl", Kind::Bool, "Decides whether the connection is encrypted; the broker's certificate is verified only with ssl_ca_file, or with tls = verify.").or("false"),
+    OptionDef::typed("ssl", Kind::Bool, "Decides whether the connection is encrypted; the broker's certificate must then be of an authority in ssl_ca_file, or without it of one that the system trusts.").or("false"),
     OptionDef::typed("ssl_version", Kind::Word(&["", "TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3", "SSLv23", "SSLv2", "SSLv3"]), "Limits the TLS versions: TLSv1_2 and TLSv1_3 mean only that one, SSLv23 both; for older ones, TLS 1.2 or newer is used instead.").or(""),
     OptionDef::typed("ssl_key_file", Kind::Form("text"), "Is the key of ssl_cert_file, without a passphrase.").or(""),
     OptionDef::typed("ssl_cert_file", Kind::Form("text"), "Is the certificate to present to the broker; it is read again for each connection.").or(""),
-    OptionDef::typed("ssl_ca_file", Kind::Form("text"), "Is the file of the trusted authorities; the host name is verified too if the URL has one host, as in oslo.messaging.").or(""),
-    OptionDef::typed("ssl_enforce_hostname_verification", Kind::Bool, "Decides, with ssl_ca_file, whether the name in the certificate must match the host.").or("true"),
+    OptionDef::typed("ssl_ca_file", Kind::Form("text"), "Is the file of the trusted authorities, in place of the system's; the certificate must then be for the name of the host that is connected to.").or(""),
+    OptionDef::typed("ssl_enforce_hostname_verification", Kind::Bool, "Has no effect, nor has it in oslo.messaging 18.3.1: with ssl_ca_file the name is verified in any case.").or("true"),
     OptionDef::typed("ssl_enforce_fips_mode", Kind::Bool, "Has no effect: it does nothing in oslo.messaging either since OpenSSL 3; TLS is rustls's here.").or("false"),
     OptionDef::typed("kombu_reconnect_delay", Kind::Seconds(0.0, 4.5), "Is the pause after a connection is lost or the consumer is cancelled, in seconds; unless it is set, the first attempt is made at once.").or("1.0"),
     OptionDef::typed("kombu_reconnect_splay", Kind::Seconds(0.0, 86_400.0), "Is the largest random addition to kombu_reconnect_delay, in seconds.").or("0.0"),
@@ -57,6 +58,7 @@ pub static RABBIT_OPTIONS: [OptionDef; 44] = [
     OptionDef::typed("rpc_reply_retry_attempts", Kind::Range(-MAX, MAX), RPC).or("-1"),
     OptionDef::typed("rpc_retry_delay", Kind::Seconds(0.0, 86_400.0), RPC).or("0.25"),
     OptionDef::typed("fake_rabbit", Kind::Bool, "Has no effect: it no longer exists in oslo.messaging; it was for its own tests.").or("false"),
+    OptionDef::typed("tls", Kind::Choice(&["oslo", "verify", "unverified"]), "Is osnl's own. verify: use TLS, and verify the broker's certificate and its name. unverified: use TLS, and verify neither, so that a forged broker gets the password. oslo: follow ssl and ssl_ca_file.").or("oslo"),
 ];
 
 /// The meaning of an option as the rest of a sentence that begins with its name and value.

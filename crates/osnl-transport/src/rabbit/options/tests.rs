@@ -99,33 +99,36 @@ fn what_is_laid_over_wins() {
     options.set("ssl", "true").unwrap();
     options.set("heartbeat_timeout_threshold", "10").unwrap();
     options.set_from_query(&url("ssl=off")).unwrap();
-    assert_eq!((options.tls(1), options.heartbeat()), (None, 10));
+    assert_eq!((options.tls(), options.heartbeat()), (None, 10));
     options.set("ssl", "YES").unwrap();
-    assert!(options.tls(1).is_some());
+    assert!(options.tls().is_some());
     let set: Vec<_> =
         options.set_options().map(|(option, value)| format!("{}={value}", option.name)).collect();
     assert_eq!(set, ["ssl=true", "heartbeat_timeout_threshold=10"]);
 }
 
 #[test]
-fn tls_is_oslos_unless_verify_is_asked_for() {
-    let check = |query: &str, verify: bool, hosts: usize, expected: Option<Trust>| {
-        let mut options = RabbitOptions::default();
-        options.set_from_query(&url(query)).unwrap();
-        let seen = options.verifying(verify).tls(hosts).map(|tls| tls.trust);
-        assert_eq!(seen, expected, "{query} {verify} {hosts}");
+fn tls_verifies_what_oslo_messaging_verifies_unless_a_word_of_osnls_own_is_set() {
+    let check = |query: &str, expected: Option<Trust>| {
+        let seen = options(query).tls().map(|tls| tls.trust);
+        assert_eq!(seen, expected, "{query}");
     };
     let ca = |file: Option<&str>, name| Some(Trust::Ca { file: file.map(PathBuf::from), name });
-    check("", false, 1, None);
-    check("ssl_ca_file=ca", false, 1, None);
-    check("ssl=1", false, 1, Some(Trust::Anybody));
-    check("ssl=1&ssl_ca_file=ca", false, 1, ca(Some("ca"), true));
-    check("ssl=1&ssl_ca_file=ca", false, 2, ca(Some("ca"), false));
-    check("ssl=1&ssl_ca_file=ca&ssl_enforce_hostname_verification=0", false, 1, ca(Some("ca"), false));
-    check("", true, 2, ca(None, true));
-    check("ssl=1&ssl_ca_file=ca&ssl_enforce_hostname_verification=0", true, 2, ca(Some("ca"), true));
-    assert!(options("ssl=1").verifying(true).check().is_ok());
-    assert!(options("ssl=0").verifying(true).check().is_err());
+    check("", None);
+    check("ssl_ca_file=ca", None);
+    check("ssl=1", ca(None, false));
+    check("ssl=1&tls=oslo", ca(None, false));
+    check("ssl=1&ssl_ca_file=", ca(None, false));
+    check("ssl=1&ssl_ca_file=ca", ca(Some("ca"), true));
+    check("ssl=1&ssl_ca_file=ca&ssl_enforce_hostname_verification=0", ca(Some("ca"), true));
+    check("ssl=1&ssl_enforce_hostname_verification=0", ca(None, false));
+    check("tls=verify", ca(None, true));
+    check("tls=verify&ssl_ca_file=ca", ca(Some("ca"), true));
+    check("tls=unverified", Some(Trust::Unverified));
+    check("ssl=1&tls=unverified&ssl_ca_file=ca", Some(Trust::Unverified));
+    for refused in ["ssl=0&tls=verify", "ssl=0&tls=unverified", "tls=no"] {
+        assert!(RabbitOptions::from_query(&url(refused)).is_err(), "{refused}");
+    }
 }
 
 #[test]
@@ -155,5 +158,5 @@ fn values_are_typed() {
     assert_eq!(options("kombu_compression=bz2").compression(), Some(Compression::Bzip2));
     assert_eq!(options("").heartbeat(), 60);
     assert_eq!(options("heartbeat_timeout_threshold=0").heartbeat(), 0);
-    assert_eq!(options("ssl=1&ssl_version=SSLv23").tls(1).unwrap().versions, TlsVersions::Any);
+    assert_eq!(options("ssl=1&ssl_version=SSLv23").tls().unwrap().versions, TlsVersions::Any);
 }

@@ -19,11 +19,39 @@ pub struct TlsOptions {
     pub versions: TlsVersions,
 }
 
+/// Something that is not verified: a forged broker that it lets in, and the options that refuse such a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustWarning {
+    /// The missing verification.
+    pub problem: &'static str,
+    /// The options that verify it.
+    pub remedy: &'static str,
+}
+
+impl TlsOptions {
+    /// Returns a warning unless both the broker's certificate and its name are verified.
+    #[must_use]
+    pub fn warning(&self) -> Option<TrustWarning> {
+        let problem = match self.trust {
+            Trust::Unverified => {
+                "encrypted, but the broker's certificate is not verified, and a forged broker would get the password"
+            }
+            Trust::Ca { name: false, .. } => {
+                "encrypted, but the name in the broker's certificate is not verified, and any server with a certificate \
+                 of an authority of the system would get the password"
+            }
+            Trust::Ca { name: true, .. } => return None,
+        };
+        let remedy = "set tls = verify, and ssl_ca_file unless the system trusts the CA";
+        Some(TrustWarning { problem, remedy })
+    }
+}
+
 /// The brokers that are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Any broker.
-    Anybody,
+    /// Any broker, by `tls = unverified` alone.
+    Unverified,
     /// Brokers with a certificate of a CA in this file, or without a file of one of the system's.
     Ca {
         /// A PEM file, or a folder of such files.

@@ -34,10 +34,10 @@ fn section_query_and_listener_are_laid_over_one_another() {
     let base = text("", "", "ssl = true");
     let variable = ("OS_OSLO_MESSAGING_RABBIT__SSL_CA_FILE", "/ca.pem");
     let loaded = load_layers(&[&base], &[variable]).unwrap();
-    let trust = listener(&loaded).rabbit.tls(1).unwrap().trust;
+    let trust = listener(&loaded).rabbit.tls().unwrap().trust;
     assert_eq!(trust, Trust::Ca { file: Some("/ca.pem".into()), name: true });
     let loaded = load_layers(&[&base], &[("OS_LISTENER_N__SSL", "off")]).unwrap();
-    assert_eq!(listener(&loaded).rabbit.tls(1), None);
+    assert_eq!(listener(&loaded).rabbit.tls(), None);
 }
 
 #[test]
@@ -133,7 +133,12 @@ fn what_is_wrong_points_at_its_line() {
         "",
         "a.conf:1: [listener:n]: tls = verify and ssl = false; one requires TLS, the other turns it off; remove one of them",
     );
-    check("", "tls = yes", "", "a.conf:4: [listener:n] tls: unknown value \"yes\"; allowed: oslo, verify");
+    check(
+        "",
+        "tls = yes",
+        "",
+        "a.conf:4: [listener:n] tls: \"yes\" is not a valid value; allowed: oslo, verify, unverified",
+    );
     // What one place lacks another may bring.
     let external = "rabbit_login_method=EXTERNAL&ssl_cert_file=c&ssl_key_file=k";
     let loaded = load(&text(&format!("?{external}"), "", "ssl = 1")).unwrap();
@@ -145,8 +150,8 @@ fn check_explains_every_option_that_is_set() {
     let section = "ssl = 1\nheartbeat_rate = 3\nuse_queue_manager = true\nrabbit_retry_backoff = 4";
     let explained = load(&text("?ssl_version=TLSv1", "", section)).unwrap().conf.explain();
     for expected in [
-        "  tls        encrypted, but any server is trusted and gets the password: set tls = verify, and \
-         ssl_ca_file unless the system trusts the CA\n",
+        "  tls        encrypted; the broker needs a certificate of a CA that the system trusts, for whatever name: set \
+         tls = verify\n",
         "  option     ssl = true decides whether the connection is encrypted;",
         "  option     ssl_version = TLSv1 limits the TLS versions:",
         "  option     rabbit_retry_backoff = 4 is the addition to that pause with each further failure, in seconds\n",
