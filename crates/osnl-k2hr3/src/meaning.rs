@@ -34,7 +34,7 @@ pub(super) const NAME: &str = "k2hr3_osnl";
 /// Unsettled messages that the broker may hand us. k2hr3_osnl set no limit and could fill its memory.
 pub(super) const PREFETCH: u16 = 200;
 
-/// Calls of K2HR3 under way at once, each for another instance. k2hr3_osnl had up to 64.
+/// Calls of K2HR3 under way at once, each for another instance.
 const CONCURRENCY: usize = 16;
 
 impl Conf {

@@ -1,4 +1,4 @@
-//! `clouds.yaml`, found and merged as openstacksdk does it.
+//! `clouds.yaml`, found and merged.
 //!
 //! The first that is there of `clouds.yaml`, `clouds.yml`, `clouds.json` in `OS_CLIENT_CONFIG_FILE` (a file), the working
 //! folder, `$XDG_CONFIG_HOME/openstack` (`~/.config/openstack`), `/etc/openstack`. Over it, option by option, the

@@ -32,7 +32,7 @@
 //! | item | purpose |
 //! | --- | --- |
 //! | [`CloudConf`] | a cloud and a login: options under the names of keystoneauth, checked |
-//! | [`Clouds`] | the same from a `clouds.yaml`, found and merged as openstacksdk does |
+//! | [`Clouds`] | the same from a `clouds.yaml`, found and merged |
 //! | [`Cloud`] | reads objects and gives tokens, each request with a deadline |
 //! | [`Kind`] | the service and the path of an object |
 //! | [`Server`] and the other objects | the fields of an object |

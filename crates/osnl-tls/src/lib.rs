@@ -63,9 +63,9 @@ pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};
 /// Whether a name in a certificate's CN counts where the certificate has no `subjectAltName`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommonName {
-    /// As for OpenSSL, within the name constraints of its issuers: for CAs that a configuration names.
+    /// Within the name constraints of its issuers: for CAs that a configuration names.
     Counts,
-    /// As for browsers: for the system's CAs, which issue no such certificates any more.
+    /// For the system's CAs, which issue no such certificates any more.
     Ignored,
 }
 

@@ -23,7 +23,7 @@ static TOLD: Once = Once::new();
 /// verifier that trusts it. Exactly that refusal is overruled, for exactly the trusted certificates. The dates were
 /// right then: webpki looks at them first.
 ///
-/// A certificate without any `subjectAltName` may have its name in the CN, as for OpenSSL, which holds that name to the
+/// A certificate without any `subjectAltName` may have its name in the CN, within the name
 /// constraints of the issuers; webpki looks at the constraints for a `subjectAltName` only.
 #[derive(Debug)]
 pub(crate) struct OwnCertificates {

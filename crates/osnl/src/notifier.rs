@@ -13,7 +13,7 @@
 //! | When is an emission done? | [`Confirm::Awaited`]: when the broker has confirmed every copy, at most after the given time. [`Confirm::Background`]: when it is in the buffer |
 //! | What if the buffer is full? | [`OnFull::Wait`] waits for a place, at most as long as given; [`OnFull::Error`] fails at once |
 //! | What if the broker is down or blocks? | An emission waits no longer than these two times together. The buffer keeps the messages |
-//! | How often is a message tried? | [`Retry`], as in oslo.messaging: without limit, or n more times |
+//! | How often is a message tried? | [`Retry`]: without limit, or n more times |
 //! | Which failures are final? | A `mandatory` message that no queue takes, and a message that is too large for the broker |
 //! | How is a failure reported? | One log line for each message, [`Counters`], the error of the caller that awaits it, and the error of the next [`Notifier::flush`] |
 //! | Are there duplicates? | If the connection is lost before the confirm, the message is sent again with the same ids |

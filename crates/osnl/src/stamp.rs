@@ -1,4 +1,4 @@
-//! Ids and times for a new notification, as oslo.messaging and oslo.utils make them.
+//! Ids and times for a new notification.
 //!
 //! Ids come from the standard library's keyed hash, whose key the operating system gives: a UUID must be unique, not
 //! secret, which is no reason for a crate.

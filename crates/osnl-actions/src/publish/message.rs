@@ -45,8 +45,8 @@ pub(super) enum MessageFormat {
 pub(super) struct Privacy {
     /// Values in context and payload that are secrets by their names are replaced.
     pub(super) mask: bool,
-    /// The token of the request in the context is passed on. Otherwise it is null, as oslo.context's `redacted_copy` and
-    /// `osnl send` have it.
+    /// The token of the request in the context is passed on. Otherwise it is null, as `osnl send`
+    /// has it.
     pub(super) keep_token: bool,
 }
 

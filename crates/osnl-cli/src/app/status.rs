@@ -54,7 +54,7 @@ impl SystemdStatus {
     /// Tells `systemd` of each change, and that this thread gets round to telling it. Never ends.
     ///
     /// `READY=1` does not wait for the broker: a broker that is away at boot is a state, not a failure, and must
-    /// not hold up what is ordered after us. `Starting` is logged with the first connection, as k2hr3_osnl does; `osnl run` has plainer words.
+    /// not hold up what is ordered after us. `Starting` is logged with the first connection; `osnl run` has plainer words.
     /// While the configuration is read again it is `RELOADING=1`, and `READY=1` when that has ended, well or not.
     pub(super) async fn tell(mut self, systemd: &SystemdNotifier) {
         let mut line = self.line();

@@ -166,7 +166,6 @@ impl LevelFlag {
         match self {
             Self::Debug => LevelFilter::DEBUG,
             Self::Info => LevelFilter::INFO,
-            // As upstream has it.
             Self::Warn | Self::Critical => LevelFilter::WARN,
             Self::Error => LevelFilter::ERROR,
         }

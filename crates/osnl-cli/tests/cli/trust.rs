@@ -57,6 +57,9 @@ const ROWS: &[Row] = &[
     ("ssl=1&ssl_ca_file=OTHER", "", "wrong", ["--", "--"], SAME),
     ("ssl=1&ssl_ca_file=OTHER", "", "right,right", ["--", "--"], SAME),
     ("ssl=1&ssl_ca_file=OTHER", "", "wrong,wrong", ["--", "--"], SAME),
+    ("ssl=1", "", "common", ["+-", "+-"], SAME),
+    ("ssl=1&ssl_ca_file=OWN", "", "own", ["++", "++"], SAME),
+    ("ssl=1&ssl_enforce_fips_mode=1", "", "right", ["+-", "+-"], SAME),
     ("ssl=1", "", "expired", ["--", "--"], SAME),
     ("ssl=1&ssl_ca_file=CA", "", "expired", ["--", "--"], SAME),
     ("ssl=1&ssl_ca_file=CA", "", "common", ["++", "++"], SAME),
@@ -84,17 +87,21 @@ fn osnl_lets_in_no_broker_that_oslo_messaging_refuses() {
     let broker = Broker::shared();
     let vhost = broker.vhost("trust");
     let port = |identity: ServerIdentity| broker.tls_port(&ours.issue(&identity), None);
+    let own = other.issue(&ServerIdentity::SelfSigned);
     let hosts = BTreeMap::from([
         ("right", format!("127.0.0.1:{}", port(ServerIdentity::LOOPBACK))),
         ("wrong", format!("127.0.0.1:{}", port(ServerIdentity::For("DNS:rabbit.example.com")))),
         ("expired", format!("localhost:{}", port(ServerIdentity::Expired))),
         ("common", format!("localhost:{}", port(ServerIdentity::CommonName("localhost")))),
         ("local", format!("localhost:{}", port(ServerIdentity::For("DNS:localhost")))),
+        ("own", format!("localhost:{}", broker.tls_port(&own, None))),
         ("down", "127.0.0.1:1".to_owned()),
     ]);
+    let own = own.file().to_str().unwrap();
     let url = |(query, _, names, ..): &Row| {
         let query = query.replace("CA", ours.file().to_str().unwrap());
         let query = query.replace("OTHER", other.file().to_str().unwrap());
+        let query = query.replace("OWN", own);
         let hosts: Vec<_> = names.split(',').map(|name| format!("guest:guest@{}", hosts[name])).collect();
         format!("rabbit://{}/{}?rabbit_retry_backoff=0&{query}", hosts.join(","), vhost.name())
     };

@@ -26,7 +26,7 @@ pub struct KafkaOptions {
 /// The first message that a group without an offset reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FirstOffset {
-    /// The next one to be published, as oslo.messaging does.
+    /// The next one to be published.
     #[default]
     Latest,
     /// The oldest one that is kept.

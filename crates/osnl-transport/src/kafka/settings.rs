@@ -51,7 +51,7 @@ impl Settings {
         let mut secrets = BTreeMap::new();
         let security = options.security();
         values.insert("security.protocol", options.text("security_protocol").to_lowercase());
-        // As in oslo.messaging: the first host that has them.
+        // The first host that has them.
         let login =
             url.hosts().iter().find_map(|host| Some((host.username.as_ref()?, host.password.as_ref())));
         let mut user = None;

@@ -12,6 +12,7 @@ mod kafka;
 mod login;
 mod newer_brokers;
 mod proxied;
+mod registered;
 mod sending;
 mod session;
 mod stream;

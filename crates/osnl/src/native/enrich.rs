@@ -17,7 +17,7 @@ use crate::enrich::{EnrichConf, Limits, OnError};
 pub(super) static OPTIONS: &[OptionDef] = &[
     OptionDef::new("kind", "server, port, floatingip, flavor, image, project, user, node, network, subnet, router, volume or domain", "Kind of the object to query. Must be set."),
     OptionDef::new("id", "template", "Id of the object. Without it: that of the object that the event is about or names, or that an earlier enrichment has found."),
-    OptionDef::new("cloud", "name", "Cloud in clouds.yaml, which is searched for as openstacksdk does. Options of this section override it."),
+    OptionDef::new("cloud", "name", "Cloud in clouds.yaml. Options of this section override it."),
     OptionDef::new("clouds_file", "path", "Path of clouds.yaml, if it is not in a place of openstacksdk. A secure.yaml beside it is read too."),
     OptionDef::new("auth_type", "password, v3applicationcredential or token", "Kind of login. Without it, the other options decide."),
     OptionDef::new("auth_url", "URL", "URL of Keystone. Version 3 is used, even if the URL ends in /v2.0 or in no version."),

@@ -169,7 +169,7 @@ impl Builder {
         self
     }
 
-    /// Sets the number of messages that endpoints may handle at a time; 64 by default, as with oslo.messaging.
+    /// Sets the number of messages that endpoints may handle at a time; 64 by default.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
         self
@@ -177,7 +177,7 @@ impl Builder {
 
     /// Whether [`NotificationResult::Requeue`](super::NotificationResult::Requeue) has a meaning. Without it such
     /// a message is acknowledged, with a
-    /// warning, as oslo.messaging does.
+    /// warning.
     pub fn allow_requeue(mut self, allow_requeue: bool) -> Self {
         self.allow_requeue = allow_requeue;
         self

@@ -32,7 +32,7 @@ const NAMES_SAID: usize = 16;
 pub(super) struct Dispatch {
     pub(super) endpoints: Vec<Box<dyn Endpoint>>,
     pub(super) order: Order,
-    /// `None`: a message that is to come again is acknowledged instead, as with oslo.messaging.
+    /// `None`: a message that is to come again is acknowledged instead.
     pub(super) requeue: Option<RequeuePolicy>,
     /// Whether the broker gets a message back after its last attempt; else it is set aside.
     pub(super) is_endless: bool,

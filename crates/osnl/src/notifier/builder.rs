@@ -112,7 +112,7 @@ impl NotifierBuilder {
         self
     }
 
-    /// Adds a driver. Without any, emissions are dropped, as in oslo.messaging.
+    /// Adds a driver. Without any, emissions are dropped.
     pub fn driver(mut self, driver: Driver) -> Self {
         self.drivers.push(driver);
         self

@@ -1,15 +1,14 @@
 //! Every option of `[oslo_messaging_rabbit]`, with oslo.messaging's default and what it does here.
 //!
-//! Names, types, limits and defaults are those that oslo.messaging 18.3.1 registers
-//! (`oslo_messaging/_drivers/impl_rabbit.py`, `amqp.py`), and of what older releases had, whatever files still set. The
-//! last one, `tls`, is osnl's own: oslo.messaging passes over it in a URL's query and in its section.
+//! Names and defaults are those that oslo.messaging 18.3.1 registers (`tests/it/registered.rs` compares), and of what
+//! older releases had, whatever files still set. The last one, `tls`, is osnl's own.
 
 use osnl_config::{Kind, OptionDef};
 
 const MAX: i64 = i32::MAX as i64;
 const RPC: &str = "Has no effect: it is about RPC, which osnl does not speak.";
 const COMPRESSION: &str = "Has no effect: it is for publishing, by `osnl send` and the library; received bodies state their own compression.";
-const TRANSIENT: &str = "Has no effect: it is about the reply and fanout queues of RPC; notifications have none in oslo.messaging either.";
+const TRANSIENT: &str = "Has no effect: it is about the reply and fanout queues of RPC.";
 
 /// The options, in the order of oslo.messaging's reference. A default is oslo.messaging's; empty is none.
 #[rustfmt::skip]

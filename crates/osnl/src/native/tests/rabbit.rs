@@ -156,7 +156,7 @@ fn check_explains_every_option_that_is_set() {
         "  option     ssl_version = TLSv1 limits the TLS versions:",
         "  option     rabbit_retry_backoff = 4 is the addition to that pause with each further failure, in seconds\n",
         "  option     heartbeat_rate = 3 has no effect: it is not needed: heartbeats are sent twice per interval",
-        "  option     use_queue_manager = true has no effect: it is about the reply and fanout queues of RPC;",
+        "  option     use_queue_manager = true has no effect: it is about the reply and fanout queues of RPC\n",
     ] {
         assert!(explained.contains(expected), "{expected}\nnot in\n{explained}");
     }
