@@ -15,7 +15,7 @@ use std::sync::Arc;
 use osnl_config::written_secrets;
 use osnl_http::Url as ApiUrl;
 use osnl_http::header::{ACCEPT_ENCODING, HOST, HeaderValue, USER_AGENT};
-use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Scheme, Url, Verification};
+use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Url};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
@@ -62,18 +62,6 @@ impl K2hr3 {
         options.remedies.trust =
             "put the CA's certificate into SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
         let client = Client::to(&options, &api_url)?;
-        if options.verification == Verification::None && api_url.scheme() == Scheme::Https {
-            let target = api_url.authority();
-            tracing::warn!(
-                target.name = target,
-                former = format_args!(
-                    "allow_self_signed_cert: neither the certificate of {target} nor the name in it is checked; \
-                     whoever answers there is believed"
-                ),
-                "allow_self_signed_cert: the certificate of the target and its name are not verified, and a forged target \
-                 would be trusted"
-            );
-        }
         let (no_addresses, events) = (NoAddresses::All, K2hr3Events::All);
         Ok(Self { client, api_url, parameters: Arc::new(HostParameters::of), no_addresses, events })
     }

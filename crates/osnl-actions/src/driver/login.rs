@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use osnl_config::{nearest, typed};
-use osnl_http::Scheme;
+use osnl_http::{Scheme, Verification};
 use osnl_openstack::{CloudConf, CloudVariables, Clouds, CloudsError, Fields};
 
-use super::SectionReader;
+use super::{ENRICH, SectionReader};
 
 /// The options of a login, with the names that they have in a `clouds.yaml`.
 pub const LOGIN: [(&str, &str); 18] = [
@@ -49,6 +49,16 @@ pub fn cloud(reader: &mut SectionReader<'_>) -> Option<CloudConf> {
         let option = if reader.is_set("cloud") { "cloud" } else { "auth_url" };
         let problem = "logs in to Keystone on another machine in clear, where anyone on the network can read the password";
         reader.warn(option, problem, "use an auth_url that begins with https://");
+    }
+    // An action's own verify is warned of with its target.
+    let own = reader.is_set("verify");
+    if found.verification == Some(Verification::None) && (!own || reader.section.def.kind == ENRICH) {
+        let problem = "the certificates of the cloud and their names are not verified, and a forged Keystone would get the password";
+        reader.warn(
+            if own { "verify" } else { "cloud" },
+            problem,
+            "name the file of its CA's certificate in ca_file",
+        );
     }
     Some(found)
 }

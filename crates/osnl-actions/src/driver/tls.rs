@@ -12,6 +12,10 @@ pub const VERIFY: OptionDef =
 pub const CA_FILE: OptionDef =
     OptionDef::new("ca_file", "path", "PEM file of the certificates to trust instead of the system's.");
 
+/// The danger of a target that is not verified.
+pub const UNVERIFIED: &str =
+    "the certificate of the target and its name are not verified, and a forged target would be trusted";
+
 /// The values of `verify` and `ca_file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConf {
@@ -22,10 +26,13 @@ pub struct TlsConf {
 }
 
 impl TlsConf {
-    /// Reads both options.
-    pub fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
+    /// Reads both options. Where the target may have TLS, verification that is turned off is warned of.
+    pub fn read(reader: &mut SectionReader<'_>, may_have_tls: bool) -> Option<Self> {
         let verify = reader.boolean("verify");
         let ca_file = reader.path("ca_file", "write the path of a PEM file, or remove the line");
+        if may_have_tls && verify == Some(false) {
+            reader.warn("verify", UNVERIFIED, "name the file of its CA's certificate in ca_file");
+        }
         Some(Self { verify: verify?, ca_file: ca_file? })
     }
 

@@ -70,7 +70,7 @@ impl ReadDriver for HttpConf {
         let secrets = secrets(reader);
         let login = login::login(reader);
         let certificate = login::certificate(reader);
-        let tls = TlsConf::read(reader);
+        let tls = TlsConf::read(reader, true);
         let signer = login::signer(reader);
         let idempotency = header_name(reader, "idempotency_header");
         let fence = header_name(reader, "fence_header");

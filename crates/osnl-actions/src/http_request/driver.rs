@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use osnl_config::written_secrets;
 use osnl_http::header::{HeaderName, HeaderValue};
-use osnl_http::{Client, HttpError, HttpOptions, Pool, Scheme, Url, Verification};
+use osnl_http::{Client, HttpError, HttpOptions, Pool, Url};
 use osnl_model::{Notification, mask_text};
 use osnl_openstack::{Cloud, CloudConf};
 use osnl_template::readable;
@@ -54,17 +54,9 @@ impl HttpConf {
         let own = self.http(http);
         let away = HttpOptions { certificate: None, guard: Some(self.0.guard.clone()), ..own.clone() };
         let (own, away) = match self.0.message.target.origin() {
-            Some(origin) => {
-                if origin.scheme() == Scheme::Https {
-                    self.warn_of_unverified(&own, origin.authority());
-                }
-                (Client::to(&own, origin)?, self.away(&away)?)
-            }
+            Some(origin) => (Client::to(&own, origin)?, self.away(&away)?),
             None => match self.0.message.target.service() {
-                Some(service) => {
-                    self.warn_of_unverified(&own, service);
-                    (Client::anywhere(&own)?, self.away(&away)?)
-                }
+                Some(_) => (Client::anywhere(&own)?, self.away(&away)?),
                 None => {
                     let client = Client::anywhere(&away)?;
                     (client.clone(), Some(client))
@@ -102,17 +94,6 @@ impl HttpConf {
     /// For redirects.
     fn away(&self, guarded: &HttpOptions) -> Result<Option<Client>, HttpError> {
         if self.0.redirects > 0 { Client::anywhere(guarded).map(Some) } else { Ok(None) }
-    }
-
-    fn warn_of_unverified(&self, http: &HttpOptions, whom: &str) {
-        if http.verification == Verification::None {
-            tracing::warn!(
-                action.name = %self.0.name,
-                target.name = whom,
-                "verify = false: the certificate of the target and its name are not verified, and a forged target would be \
-                 trusted"
-            );
-        }
     }
 
     /// Returns the form of the URL before there is an event, for people.

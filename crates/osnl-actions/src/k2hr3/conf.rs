@@ -69,7 +69,7 @@ impl ReadDriver for K2hr3Conf {
             reader.word("events", &[("deletions", K2hr3Events::Deletions), ("all", K2hr3Events::All)]);
         let no_addresses =
             reader.word("no_addresses", &[("skip", NoAddresses::Skip), ("all", NoAddresses::All)]);
-        let tls = TlsConf::read(reader);
+        let tls = TlsConf::read(reader, true);
         if no_addresses == Some(NoAddresses::All) {
             let problem =
                 "a deleted port without addresses asks K2HR3 to forget every address of its instance";

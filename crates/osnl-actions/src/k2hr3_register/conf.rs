@@ -66,7 +66,7 @@ impl ReadDriver for K2hr3RegisterConf {
         if let Some(path) = &token_file {
             reader.warn_of_open("token_file", Path::new(path), "a token");
         }
-        let tls = TlsConf::read(reader);
+        let tls = TlsConf::read(reader, true);
         Some(Self { api_url: api_url?, role: role?, token_file: token_file?.into(), tls: tls? })
     }
 }

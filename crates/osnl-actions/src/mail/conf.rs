@@ -119,7 +119,7 @@ impl ReadDriver for MailConf {
                 )
             })
         });
-        let tls = TlsConf::read(reader);
+        let tls = TlsConf::read(reader, security.is_some_and(|(security, _)| security != Security::None));
         let login = login(reader, security.map(|(security, _)| security));
         let from = reader.required("from", "write the sender's address").and_then(|text| {
             MailAddress::parse(&text).or_else(|| {

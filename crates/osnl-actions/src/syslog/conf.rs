@@ -95,8 +95,9 @@ impl ReadDriver for SyslogConf {
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let server = server(reader);
-        let tls = TlsConf::read(reader);
-        if !matches!(server, Some(SyslogServer::Tls(_)) | None) {
+        let may_have_tls = matches!(server, Some(SyslogServer::Tls(_)) | None);
+        let tls = TlsConf::read(reader, may_have_tls);
+        if !may_have_tls {
             for option in ["verify", "ca_file"] {
                 if reader.is_set(option) {
                     reader.warn(option, "has no effect without TLS", "write tls:// in server, or remove it");

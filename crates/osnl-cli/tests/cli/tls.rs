@@ -50,8 +50,8 @@ fn allow_self_signed_cert_is_warned_of_at_each_start() {
     let check = |api_url: &str, more: &str, warned: bool| {
         let (_folder, path) = configuration(api_url, more);
         let log = log_at_start(&mut command(&path, &[]));
-        let expected = "allow_self_signed_cert: neither the certificate of \
-            localhost:8443 nor the name in it is checked; whoever answers there is believed";
+        let expected = "allow_self_signed_cert: the certificate of the target and its name are not verified, and a \
+            forged target would be trusted; put the CA's";
         let line = log.lines().find(|line| line.contains(expected));
         assert_eq!(line.is_some_and(|line| line.contains(" WARNING ")), warned, "{api_url} {more}\n{log}");
     };

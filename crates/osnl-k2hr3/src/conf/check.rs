@@ -1,10 +1,11 @@
 //! From layers to [`Conf`]: every option once, in the order of the manual, collecting all that is wrong.
 
-use osnl::action::driver::NativeReader as _;
+use osnl::action::driver::{NativeReader as _, UNVERIFIED};
 use osnl::native::journal::journal;
 use osnl::transport_url;
 use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{Value, ValueOrigin, shown, typed};
+use osnl_http::Scheme;
 use osnl_model::{Pattern, PatternError, TransportUrl};
 use osnl_transport::{LONGEST_NAME, RabbitOptions};
 
@@ -77,6 +78,12 @@ fn k2hr3(reader: &mut SectionReader<'_>) -> Option<K2hr3Options> {
     let retry_interval_seconds = seconds(reader, "retry_interval_seconds", 0);
     let allow_self_signed_cert = reader.boolean("allow_self_signed_cert");
     let requeue_on_error = reader.boolean("requeue_on_error");
+    if allow_self_signed_cert == Some(true)
+        && api_url.as_ref().is_some_and(|url| url.scheme() == Scheme::Https)
+    {
+        let remedy = "put the CA's certificate into SSL_CERT_FILE or the system's store, and set it to False";
+        reader.warn("allow_self_signed_cert", UNVERIFIED, remedy);
+    }
     Some(K2hr3Options {
         api_url: api_url?,
         timeout_seconds: timeout_seconds?,

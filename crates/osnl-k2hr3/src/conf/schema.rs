@@ -51,7 +51,7 @@ static NOTIFICATION_OPTIONS: &[OptionDef] = &[
     OptionDef::typed("metadata", Kind::Dict, "The same for message_id and timestamp."),
     OptionDef::typed("payload", Kind::Dict, "The same for the payload."),
     OptionDef::typed("transport_url", TEXT, "The broker.").or("rabbit://guest:guest@127.0.0.1:5672/").secret(),
-    // osnl's own: k2hr3_osnl passes over it here, and would refuse it in the query of the URL.
+    // osnl's own, where k2hr3_osnl passes over unknown options (fixtures/k2hr3, 09-unknown-keys.conf).
     OptionDef::typed("tls", TLS, "How the broker is verified: as its URL has it, always with the name, or not at all.").or("oslo"),
     OptionDef::typed("topic", TEXT, "The topic, one name; the queue is bound with <topic>.info.").or("notifications"),
     OptionDef::typed("exchange", TEXT, "The topic exchange.").or("neutron"),

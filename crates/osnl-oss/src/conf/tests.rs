@@ -111,7 +111,8 @@ fn plug_ins_and_own_options_have_their_place() {
     assert_eq!(
         warnings,
         [
-            "/etc/oss.conf:12: [rest] body: a user who can write metadata can write any XML into the body; xml escapes < and &, and is safe"
+            "/etc/oss.conf:12: [rest] body: a user who can write metadata can write any XML into the body; xml escapes < and &, and is safe",
+            "/etc/oss.conf:13: [rest] verify: the certificate of the target and its name are not verified, and a forged target would be trusted; name the file of its CA's certificate in ca_file"
         ]
     );
     assert!(loaded.document().reads_back());

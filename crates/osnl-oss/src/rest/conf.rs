@@ -4,9 +4,8 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use osnl_core::former::Former;
 use osnl_http::header::HeaderName;
-use osnl_http::{HttpOptions, Scheme, Url};
+use osnl_http::{HttpOptions, Url};
 use osnl_transport::BoxFuture;
 
 use super::{OssRest, OssRestOptions};
@@ -142,7 +141,7 @@ impl ReadDriver for OssRestConf {
                 ),
             },
         };
-        let tls = TlsConf::read(reader);
+        let tls = TlsConf::read(reader, true);
         let ask = reader.enrichment(ASK.name);
         let options = OssRestOptions {
             creation: creation?,
@@ -219,23 +218,6 @@ impl OssRestConf {
 impl DriverConf for OssRestConf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         let error = |error| DriverError::Http { action: context.name.clone(), error };
-        let url = &self.options.creation;
-        if !self.tls.verify && url.scheme() == Scheme::Https {
-            let (action, target) = (&**context.name, url.authority());
-            tracing::warn!(
-                action.name = action,
-                target.name = target,
-                former = %Former(
-                    format_args!(
-                        "verify = false: neither the certificate of {target} nor the name in it is checked; whoever \
-                         answers there is believed"
-                    ),
-                    &[("action.name", action)]
-                ),
-                "verify = false: the certificate of the target and its name are not verified, and a forged target would be \
-                 trusted"
-            );
-        }
         let options = OssRestOptions::clone(&self.options);
         let action = OssRest::new(options, &self.http(context.http)).map_err(error)?;
         Ok(Arc::new(action))

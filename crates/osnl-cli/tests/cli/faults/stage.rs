@@ -105,7 +105,7 @@ impl<'a> Stage<'a> {
         }
         let mut names = Vec::new();
         let mut parts = Parts { sink, authorities: Vec::new(), servers: Vec::new() };
-        if ["SECURE", "TLSPORT", "NOTYET"].iter().any(|word| text.contains(word)) {
+        if ["SECURE", "TLSPORT", "NOTYET", "OTHERCA"].iter().any(|word| text.contains(word)) {
             text = parts.with_tls(&text, broker, &mut names);
         }
         match &fault.part {

@@ -57,7 +57,7 @@ fn of_broker() -> Vec<Fault> {
             "unknown host",
             &[("= URL", "= rabbit://guest:guest@no-such-host.invalid:5672/VHOST")],
         ),
-        broker("broker", "TLS to a port without", &[("= URL", "= URL?ssl=1")]),
+        broker("broker", "TLS to a port without", &[("= URL", "= URL?ssl=1&ssl_ca_file=OTHERCA")]),
         broker("broker", "a certificate of another authority", certificate),
         broker("broker", "another service at its port", &[("= URL", "= rabbit://guest:guest@ADDRESS/VHOST")]),
     ]
