@@ -46,6 +46,7 @@
 //! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
 //! - [`action`](osnl_actions) is one attempt at the outside world.
 //! - [`control`] answers requests from outside: status, deliveries.
+//! - `management` asks the broker's management API about queues.
 //! - [`live`] shows events as they come to readers that look on.
 //! - [`notification_listener`] is for programs that listen themselves: oslo.messaging's words.
 //! - [`notifier`] is the emitting side; [`versioned`] has payloads with classes and versions.
@@ -74,6 +75,7 @@ pub mod group;
 pub mod intake;
 pub mod listener;
 pub mod live;
+mod management;
 pub mod native;
 pub mod notification_listener;
 pub mod notifier;

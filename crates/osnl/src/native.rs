@@ -42,6 +42,7 @@ pub mod journal;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod lenient;
+mod management;
 mod members;
 mod otlp;
 mod preview;
@@ -94,6 +95,7 @@ use crate::enrich::EnrichConf;
 use crate::group::SystemGroup;
 use crate::journal::shared::SharedOptions;
 use crate::journal::sqlite::SqliteOptions;
+use crate::management::ManagementConf;
 use crate::rule::Rule;
 use crate::unmatched::KeepUnmatched;
 
@@ -187,6 +189,8 @@ pub struct ListenerConf {
     pub expect: Option<Rate>,
     /// The options of oslo.messaging's rabbit driver from `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
+    /// The management API of its broker; `None` is not asked.
+    pub management: Option<ManagementConf>,
     /// The options of oslo.messaging's Kafka driver from `[oslo_messaging_kafka]` and the URL's query.
     #[cfg(feature = "kafka")]
     pub kafka: KafkaOptions,

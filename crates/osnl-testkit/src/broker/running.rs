@@ -45,10 +45,29 @@ impl Broker {
     /// When RabbitMQ is not installed, or the node does not come up; the message has the end of its log.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_prepared(|_| {})
+    }
+
+    /// Starts a node whose management API listens on this port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// As [`Broker::start`].
+    #[must_use]
+    pub fn start_with_management(port: u16) -> Self {
+        Self::start_prepared(|node| {
+            let settings = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
+            let mut file = File::options().append(true).open(node.folder.join("rabbitmq.conf")).unwrap();
+            file.write_all(settings.as_bytes()).unwrap();
+            std::fs::write(node.folder.join("plugins"), "[rabbitmq_management].\n").unwrap();
+        })
+    }
+
+    fn start_prepared(prepare: impl Fn(&BrokerNode)) -> Self {
         let mut failures = String::new();
         for _ in 0..TRIES {
             let folder = tempfile::Builder::new().prefix("osnl-broker-").tempdir().unwrap();
             let node = Arc::new(BrokerNode::create(folder.path()));
+            prepare(&node);
             match launch(&node) {
                 Ok(processes) => return Self { node, processes: Mutex::new(Some(processes)), folder },
                 Err(failure) => failures.push_str(&failure),

@@ -208,6 +208,12 @@ impl RabbitOptions {
         self.tls()?.certificate
     }
 
+    /// Returns the file of the authorities that `ssl_ca_file` names, with TLS or without.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        self.file("ssl_ca_file")
+    }
+
     /// The heartbeat to ask for, in seconds; 0 is none.
     #[must_use]
     pub fn heartbeat(&self) -> u16 {

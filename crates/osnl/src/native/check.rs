@@ -27,7 +27,7 @@ use super::schema::KAFKA;
 use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, OTLP, RABBIT, RULE};
 use super::{
     ActionConf, JournalConf, ListenerConf, LogFormat, Native, OverflowPolicy, RuleConf, deliveries, fallback,
-    members, rabbit, topology, unreachable_rules, when,
+    management, members, rabbit, topology, unreachable_rules, when,
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
@@ -448,6 +448,7 @@ struct DriverOptions {
 fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<ListenerConf> {
     let url = reader.transport_url();
     let rabbit = rabbit::of_listener(reader, &options.rabbit, url.as_ref());
+    let management = management::of_listener(reader, url.as_ref(), rabbit.as_ref());
     #[cfg(feature = "kafka")]
     let of_kafka = kafka::of_listener(reader, &options.kafka, url.as_ref());
     let topology = topology::read(reader, rabbit.as_ref());
@@ -481,6 +482,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         has_canary: false,
         expect: expect?,
         rabbit: rabbit?,
+        management: management?,
         #[cfg(feature = "kafka")]
         kafka: of_kafka?,
     })

@@ -5,6 +5,7 @@
 //! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
 //! | permissions of the listener's user | as `RabbitTransport::prove` does | nothing is made, unless [`Thorough::Does`] |
+//! | the management API of a broker | as a daemon asks it | everything |
 //! | consumers of a queue | our own daemon's are those that its control socket names | the daemon |
 //! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS, and the request if it has no effect | no other request is sent |
 //! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
@@ -15,6 +16,7 @@
 //! All at the same time, each within the deadline.
 
 mod cloud;
+mod management;
 mod own;
 mod permissions;
 mod places;
@@ -28,11 +30,12 @@ use osnl_model::Priority;
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
-    Declare, ExchangeLook, QueueLook, QueueMade, QueueType, RabbitTransport, Thorough, Transport as _,
-    login_user,
+    Declare, ExchangeLook, Look, QueueKind, QueueLook, QueueMade, QueueType, RabbitTransport, Thorough,
+    Transport as _, login_user,
 };
 
 use self::cloud::enrichment;
+use self::management::management;
 pub use self::own::OwnDaemon;
 use super::{JournalConf, ListenerConf, Native};
 use crate::action::driver::probe::{broker, exchange, silent};
@@ -173,12 +176,29 @@ async fn listener(
             conf,
         ));
     }
+    let proofs = proven(conf, &transport, &look, ours, thorough, limit);
+    let (proofs, asked) = tokio::join!(proofs, management(conf, &look, limit.mul_f64(0.5)));
+    probes.extend(proofs);
+    probes.extend(asked);
+    probes
+}
+
+/// Proves the permissions for the queues of a listener, if its broker lets us in.
+async fn proven(
+    conf: &ListenerConf,
+    transport: &RabbitTransport,
+    look: &Look,
+    ours: Option<&QueueKind>,
+    thorough: Thorough,
+    limit: Duration,
+) -> Vec<Probe> {
+    let mut probes = Vec::new();
     if look.hosts.iter().any(|host| host.reached.is_ok()) {
         for name in conf.queues() {
             let there = look.exchanges.iter().filter(|(_, found)| matches!(found, ExchangeLook::There(_)));
             let exchanges: Vec<String> = there.map(|(name, _)| name.clone()).collect();
             let proven = transport.prove(&name, &exchanges, ours, thorough, limit).await;
-            let probe = probe(format!("permissions for queue {name}"));
+            let probe = Probe::of(format!("listener:{}", conf.name), format!("permissions for queue {name}"));
             probes.push(match proven {
                 Ok(proofs) => permissions::verdict(probe, &proofs, conf),
                 Err(error) => probe.failed(error.to_string(), None),
@@ -235,7 +255,49 @@ fn queue(
             ),
             Declare::Passive | Declare::Create => probe.fine("does not exist, and will be created"),
         },
-        QueueLook::Refused(words) => probe
-            .failed(words.clone(), Some("rabbitmqctl set_permissions lets this user in; is it exclusive?")),
+        // As the daemon says it: the broker's words decide, and a queue whose node is down needs no permission.
+        QueueLook::Refused(error) => {
+            let (user, virtual_host) = (login_user(&conf.transport_url), conf.transport_url.virtual_host());
+            let needed = |virtual_host: &str| permissions::needed(user, virtual_host, conf);
+            probe.failed(error.to_string(), error.remedy(virtual_host, needed).as_deref())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_transport::TransportError;
+
+    use super::*;
+    use crate::native::{Sources, load_texts};
+
+    #[test]
+    fn a_queue_that_cannot_be_looked_at_has_the_daemon_s_remedy() {
+        let text = "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = nova\npool = q\n[rule:r]\nactions = a\n\
+                    [action:a]\ndriver = dump\n";
+        let loaded = load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()).unwrap();
+        let conf = &loaded.conf.listeners[0];
+        let transport = conf.transport().unwrap();
+        for (code, reason, is_permission) in [
+            (
+                404,
+                "404 NOT_FOUND - home node 'rabbit@mq1' of durable queue 'q' in vhost '/' is down or inaccessible",
+                false,
+            ),
+            (405, "405 RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q'", false),
+            (403, "403 ACCESS_REFUSED - read access to queue 'q' in vhost '/' refused for user 'u'", true),
+        ] {
+            let error = || TransportError::Refused {
+                what: "look at queue \"q\"".to_owned(),
+                reason: reason.to_owned(),
+                code: Some(code),
+            };
+            let (daemon, look) = (OwnDaemon::Unknown(String::new()), QueueLook::Refused(error()));
+            let found = queue(Probe::of("listener:l", "queue q"), &look, ("mq", "q"), &daemon, conf);
+            assert!(found.found.contains(reason), "{found}");
+            let remedy = transport.remedy(&error(), &conf.targets(), &conf.options());
+            assert_eq!(found.advice, remedy);
+            assert_eq!(found.to_string().contains("set_permissions"), is_permission, "{found}");
+        }
     }
 }

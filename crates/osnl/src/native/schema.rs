@@ -147,6 +147,7 @@ static DEFAULT_OPTIONS: &[OptionDef] = &[
 #[rustfmt::skip]
 static LISTENER_OPTIONS: &[OptionDef] = &[
     OptionDef::new("transport_url", "URL", "Broker: rabbit://user:password@host:port,user:password@host2:port/vhost. Must be set.").secret(),
+    OptionDef::new("management_url", "URL", "Management API of the broker: https://user:password@host:15671/, several hosts with commas between them. osnl asks it for policies, the delivery limit, and other consumers of the queue, which AMQP does not report. The user needs the tag monitoring; without a user, that of transport_url is meant. TLS trusts ssl_ca_file if it is set, else the system's authorities. Without this option these facts are unknown.").secret(),
     OptionDef::new("exchange", "list", "Exchanges of the services, such as neutron, nova, openstack. Must be set, unless queue is."),
     OptionDef::new("topics", "list", "Topics. The queue is bound to each exchange with each topic and priority.").or("notifications"),
     OptionDef::new("priorities", "list", "Priorities to bind, of audit, debug, info, warn, error, critical and sample.").or("audit, debug, info, warn, error, critical, sample"),

@@ -1,0 +1,200 @@
+//! Asks the management API. Each answer has a bound and a time limit; nothing is asked twice.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use osnl_http::header::{AUTHORIZATION, HeaderValue};
+use osnl_http::{Answer, Client, HttpOptions, Method, Proxies, Request, StatusCode, Url, Verification};
+use osnl_model::{TransportHost, TransportUrl};
+use osnl_transport::shell_quoted;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::timeout;
+
+use super::{BrokerFacts, ManagementConf, Unknown, reading};
+
+/// The time for one answer.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The most bytes of an answer: a queue with a thousand consumers has about 700 KB.
+const LONGEST: usize = 1 << 20;
+/// The characters of a name that a path has as they are.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The subject of the questions.
+pub(crate) struct Subject<'a> {
+    /// The virtual host.
+    pub(crate) vhost: &'a str,
+    /// The queues.
+    pub(crate) queues: &'a [String],
+    /// The name of the cluster that the listener is connected to, if the broker has told it.
+    pub(crate) cluster: Option<&'a str>,
+}
+
+impl ManagementConf {
+    /// Returns the hosts as URLs, without a login.
+    pub(crate) fn targets(url: &TransportUrl) -> impl Iterator<Item = Result<Url, osnl_http::UrlError>> {
+        url.hosts().iter().map(|host| Url::parse(&format!("{}/", base(url, host))))
+    }
+
+    /// Asks the hosts in their order until one answers.
+    pub(crate) async fn ask(&self, subject: &Subject<'_>) -> Result<BrokerFacts, Unknown> {
+        let mut unknown = Unknown::new("management_url names no host", "write one");
+        for host in self.url.hosts() {
+            let api = Api::new(self, host);
+            match api.overview().await {
+                Ok(facts) => return api.about(facts, subject).await,
+                Err(failed) => unknown = failed,
+            }
+        }
+        Err(unknown)
+    }
+}
+
+/// One host of the API.
+struct Api<'a> {
+    conf: &'a ManagementConf,
+    base: String,
+    user: &'a str,
+    password: &'a str,
+}
+
+impl<'a> Api<'a> {
+    fn new(conf: &'a ManagementConf, host: &'a TransportHost) -> Self {
+        let (user, password) = match (&host.username, &host.password) {
+            (None, None) => (conf.login.0.as_str(), conf.login.1.expose()),
+            (Some(_), _) | (_, Some(_)) => host.credentials(),
+        };
+        Self { conf, base: base(&conf.url, host), user, password }
+    }
+
+    async fn overview(&self) -> Result<BrokerFacts, Unknown> {
+        let answer = self.get("overview").await?;
+        reading::overview(&self.judged(answer, "/api/overview")?.body)
+    }
+
+    /// Asks about the virtual host and the queues, of the broker that has answered.
+    async fn about(&self, mut facts: BrokerFacts, subject: &Subject<'_>) -> Result<BrokerFacts, Unknown> {
+        if let (Some(here), Some(there)) = (subject.cluster, &facts.cluster)
+            && here != there
+        {
+            return Err(Unknown::new(
+                format!(
+                    "management_url is not for this broker: it is of cluster {there}, the listener's is {here}"
+                ),
+                "name a host of the listener's cluster",
+            ));
+        }
+        let encoded = |name: &str| utf8_percent_encode(name, PLAIN).to_string();
+        let vhost = encoded(subject.vhost);
+        if let Ok(answer) = self.get(&format!("vhosts/{vhost}")).await
+            && let Ok(answer) = self.judged(answer, "/api/vhosts")
+        {
+            facts.default_queue_type = reading::default_queue_type(&answer.body);
+        }
+        for name in subject.queues {
+            let found = match self.get(&format!("queues/{vhost}/{}", encoded(name))).await {
+                Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
+                    let vhost = subject.vhost;
+                    Err(Unknown::new(
+                        format!("the management API knows no queue {name} in virtual host {vhost}"),
+                        "is management_url for this broker? it is asked again when the queue is there",
+                    ))
+                }
+                Ok(answer) => {
+                    let judged = self.judged(answer, "/api/queues");
+                    judged.and_then(|answer| reading::queue(name, &answer.body))
+                }
+                Err(unknown) => Err(unknown),
+            };
+            facts.queues.push((name.clone(), found));
+        }
+        Ok(facts)
+    }
+
+    async fn get(&self, path: &str) -> Result<Answer, Unknown> {
+        let place = &self.base;
+        let mend = "look at host and port of management_url; on that host: rabbitmq-plugins enable rabbitmq_management";
+        let target = Url::parse(&format!("{place}/api/{path}"))
+            .map_err(|error| Unknown::new(error.problem, error.allowed))?;
+        let client = Client::to(&self.http(), &target)
+            .map_err(|error| Unknown::new(error.to_string(), "look at ssl_ca_file"))?;
+        let mut request = Request::new(Method::GET, target);
+        request.reply_limit = LONGEST;
+        let login = STANDARD.encode(format!("{}:{}", self.user, self.password));
+        if let Ok(mut value) = HeaderValue::try_from(format!("Basic {login}")) {
+            value.set_sensitive(true);
+            request.headers.insert(AUTHORIZATION, value);
+        }
+        match timeout(ANSWER, client.send(request)).await {
+            Err(_) => {
+                let reason = format!("{place}: no answer within {} s", ANSWER.as_secs());
+                Err(Unknown::new(reason, mend))
+            }
+            Ok(Err(failure)) => Err(Unknown::new(format!("{place}: {failure}"), mend)),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    fn http(&self) -> HttpOptions {
+        let verification = match &self.conf.ca_file {
+            Some(file) => Verification::Ca(vec![file.clone()]),
+            None => Verification::System,
+        };
+        let mut http = HttpOptions { verification, proxies: Proxies::default(), ..HttpOptions::default() };
+        http.ca_remedy = "name a PEM file in ssl_ca_file";
+        http.remedies.trust = "name the CA's certificate in ssl_ca_file";
+        http.remedies.renewed = "ssl_ca_file";
+        http.pool.idle = Duration::ZERO;
+        http
+    }
+
+    /// An answer that has what was asked for.
+    fn judged(&self, answer: Answer, what: &str) -> Result<Answer, Unknown> {
+        let (place, user) = (&self.base, shell_quoted(self.user));
+        let refused =
+            |reason: &str, remedy: String| Err(Unknown::new(format!("{place}{what}: {reason}"), remedy));
+        let tags = || {
+            format!(
+                "rabbitmqctl set_user_tags {user} monitoring  # replaces its tags; see them first: rabbitmqctl list_users"
+            )
+        };
+        let text = String::from_utf8_lossy(&answer.body);
+        match answer.status {
+            StatusCode::OK if !answer.whole => refused(
+                "the answer is longer than 1 MiB",
+                "look at host and port of management_url, and at the consumers of the queue".to_owned(),
+            ),
+            StatusCode::OK => Ok(answer),
+            StatusCode::UNAUTHORIZED if text.contains("Not management user") => {
+                refused("401, the user has no tag that lets it ask", tags())
+            }
+            StatusCode::UNAUTHORIZED => refused(
+                "401, the login is refused",
+                format!(
+                    "look at user and password of management_url; to test them: rabbitmqctl authenticate_user {user}; the \
+                     user needs the tag monitoring: rabbitmqctl list_users"
+                ),
+            ),
+            StatusCode::FORBIDDEN => refused("403, the user may not ask this", tags()),
+            StatusCode::NOT_FOUND => refused(
+                "404, this is not the management API",
+                "look at host, port, and path of management_url; on that host: rabbitmq-plugins enable rabbitmq_management"
+                    .to_owned(),
+            ),
+            status => {
+                let excerpt = answer.excerpt().map(|excerpt| format!(", {excerpt}")).unwrap_or_default();
+                refused(&format!("status {}{excerpt}", status.as_u16()), "see the log of the broker".to_owned())
+            }
+        }
+    }
+}
+
+/// Returns the beginning of each URL of a host, without a login.
+fn base(url: &TransportUrl, host: &TransportHost) -> String {
+    let name = &host.hostname;
+    let name = if name.contains(':') { format!("[{name}]") } else { name.clone() };
+    let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let prefix = url.virtual_host().trim_matches('/');
+    let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+    format!("{}://{name}{port}{prefix}", url.driver())
+}

@@ -1,0 +1,119 @@
+//! Reads answers of the management API. Pure. The texts are the broker's: they are cut, and lose control characters.
+
+use std::collections::BTreeMap;
+
+use osnl_model::is_dangerous;
+use serde_json::Value;
+
+use super::{BrokerFacts, QueueConsumer, QueueFacts, QueuePolicies, Unknown};
+
+/// Characters of a text that are kept.
+const LONGEST: usize = 200;
+/// Consumers that are kept.
+const CONSUMERS: usize = 20;
+/// Keys of a definition or of arguments that are kept: RabbitMQ knows about forty.
+const KEYS: usize = 100;
+
+/// Reads `/api/overview`.
+pub(super) fn overview(body: &[u8]) -> Result<BrokerFacts, Unknown> {
+    let found = object(body)?;
+    let version = text(&found["rabbitmq_version"]).or_else(|| text(&found["product_version"]));
+    if version.is_none() {
+        return Err(not_the_api("it names no version of RabbitMQ"));
+    }
+    let cluster = text(&found["cluster_name"]);
+    Ok(BrokerFacts { version, cluster, ..BrokerFacts::default() })
+}
+
+/// Reads `default_queue_type` of `/api/vhosts/VHOST`.
+pub(super) fn default_queue_type(body: &[u8]) -> Option<String> {
+    text(&object(body).ok()?["default_queue_type"]).filter(|word| word != "undefined")
+}
+
+/// Reads `/api/queues/VHOST/QUEUE`.
+pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, Unknown> {
+    let found = object(body)?;
+    if found["name"].as_str() != Some(name) {
+        return Err(not_the_api("it is about another queue"));
+    }
+    let empty = Vec::new();
+    let consumers = found["consumer_details"].as_array().unwrap_or(&empty);
+    let consumer = |consumer: &Value| {
+        let channel = &consumer["channel_details"];
+        QueueConsumer {
+            tag: text(&consumer["consumer_tag"]).unwrap_or_default(),
+            connection: text(&channel["connection_name"]).unwrap_or_default(),
+            user: text(&channel["user"]).unwrap_or_default(),
+        }
+    };
+    Ok(QueueFacts {
+        queue_type: text(&found["type"]),
+        durable: found["durable"].as_bool(),
+        arguments: entries(&found["arguments"]),
+        policies: policies(&found),
+        delivery_limit: number(&found["delivery_limit"])
+            .or_else(|| (found["delivery_limit"] == "unlimited").then_some(-1)),
+        consumers: consumers.iter().take(CONSUMERS).map(consumer).collect(),
+    })
+}
+
+fn policies(found: &Value) -> Result<QueuePolicies, Unknown> {
+    let effective = &found["effective_policy_definition"];
+    // A queue without a policy has an empty definition, which some versions write as a list.
+    if !effective.is_object() && !effective.is_array() {
+        return Err(Unknown::new(
+            "the management API has no statistics of the queue",
+            "ask again after some seconds; to see whether they are turned off: rabbitmqctl environment (disable_stats, \
+             disable_metrics_collector)",
+        ));
+    }
+    Ok(QueuePolicies {
+        policy: text(&found["policy"]),
+        operator_policy: text(&found["operator_policy"]),
+        effective: entries(effective),
+    })
+}
+
+/// A JSON object.
+fn object(body: &[u8]) -> Result<Value, Unknown> {
+    let found: Value = serde_json::from_slice(body).map_err(|_| not_the_api("it is not valid JSON"))?;
+    if found.is_object() { Ok(found) } else { Err(not_the_api("it is not a JSON object")) }
+}
+
+fn not_the_api(why: &str) -> Unknown {
+    Unknown::new(
+        format!("the answer is not that of RabbitMQ's management API: {why}"),
+        "look at host, port, and path of management_url",
+    )
+}
+
+fn entries(found: &Value) -> BTreeMap<String, Value> {
+    let entries = found.as_object().into_iter().flatten().take(KEYS);
+    entries.map(|(name, value)| (clean(name), scalar(value))).collect()
+}
+
+/// A number, a boolean, or a text that is cut; nothing else is looked at.
+fn scalar(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(clean(text)),
+        Value::Number(_) | Value::Bool(_) => value.clone(),
+        Value::Null | Value::Array(_) | Value::Object(_) => Value::Null,
+    }
+}
+
+/// Returns a whole number, however it is written; one beyond all bounds is the largest.
+pub(super) fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64().or_else(|| number.as_u64().map(|_| i64::MAX)),
+        Value::String(text) => text.parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(clean).filter(|text| !text.is_empty())
+}
+
+fn clean(text: &str) -> String {
+    text.chars().take(LONGEST).map(|c| if is_dangerous(c) { ' ' } else { c }).collect()
+}

@@ -1,0 +1,217 @@
+//! Judges the facts of a queue: each way in which the broker loses or withholds messages that osnl would read. Pure.
+//!
+//! What the operator has written in the listener's own section is intended, and is no risk.
+
+use osnl_transport::{QueueKind, shell_quoted};
+use serde_json::{Map, Value, json};
+
+use super::{BrokerFacts, QueueFacts, QueuePolicies, reading};
+
+/// The limit of a quorum queue without one, since RabbitMQ 4.0.
+const DEFAULT_LIMIT: i64 = 20;
+/// A number of messages that no queue has: a policy has to have a key.
+const NO_BOUND: i64 = 2_000_000_000;
+/// A policy of this priority is before all that an operator usually has.
+const PRIORITY: u32 = 999;
+
+/// The remedy for what stands in a queue's declaration.
+const DECLARED: &str = "it cannot be changed afterwards; to have the queue created anew: stop its consumers, empty it, and delete it";
+
+/// A way in which a queue loses messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QueueRisk {
+    /// The setting, where it is, and what happens if nothing is done.
+    pub(crate) message: String,
+    /// The command that mends it.
+    pub(crate) remedy: String,
+}
+
+/// The place of a setting.
+enum Setting {
+    Policy,
+    Argument,
+    /// The broker's default.
+    Default,
+}
+
+/// Returns the risks of all queues. `wanted`: the kind that the configuration asks for. `declares`: whether osnl declares
+/// its queues, so that AMQP has compared them.
+pub(crate) fn risks(facts: &BrokerFacts, vhost: &str, wanted: &QueueKind, declares: bool) -> Vec<QueueRisk> {
+    let known = facts.queues.iter().filter_map(|(name, found)| Some((name, found.as_ref().ok()?)));
+    let each = known.flat_map(|(name, queue)| {
+        let judge = Judge { name, vhost, queue, wanted, major: facts.major() };
+        judge.all(declares)
+    });
+    each.collect()
+}
+
+struct Judge<'a> {
+    name: &'a str,
+    vhost: &'a str,
+    queue: &'a QueueFacts,
+    wanted: &'a QueueKind,
+    major: Option<u32>,
+}
+
+impl Judge<'_> {
+    fn all(&self, declares: bool) -> Vec<QueueRisk> {
+        let keys: &[&str] = match self.queue.queue_type.as_deref() {
+            Some("stream") => &["max-age", "max-length-bytes"],
+            Some("quorum") => &["message-ttl", "expires", "max-length", "max-length-bytes", "delivery-limit"],
+            Some(_) | None => &["message-ttl", "expires", "max-length", "max-length-bytes"],
+        };
+        let mut found: Vec<QueueRisk> = keys.iter().filter_map(|key| self.of_key(key)).collect();
+        if !declares && self.queue.durable == Some(false) {
+            let consequence = "it is transient, and a restart of the broker deletes it with its messages";
+            found.push(self.risk(consequence, DECLARED.to_owned()));
+        }
+        found
+    }
+
+    fn policies(&self) -> Option<&QueuePolicies> {
+        self.queue.policies.as_ref().ok()
+    }
+
+    fn of_key(&self, key: &str) -> Option<QueueRisk> {
+        let (setting, value) = if key == "delivery-limit" { self.limit()? } else { self.bound(key)? };
+        let place = match &setting {
+            Setting::Policy => self.named(),
+            Setting::Argument => "its declaration".to_owned(),
+            Setting::Default => "the broker's default".to_owned(),
+        };
+        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let consequence = format!("{place} sets {key} = {shown}: {}", self.consequence(key, &shown));
+        let remedy = match setting {
+            Setting::Policy | Setting::Default => self.policy_without(key),
+            Setting::Argument => DECLARED.to_owned(),
+        };
+        Some(self.risk(&consequence, remedy))
+    }
+
+    fn risk(&self, consequence: &str, remedy: String) -> QueueRisk {
+        let message = format!("queue {} in virtual host {}: {consequence}", self.name, self.vhost);
+        QueueRisk { message, remedy }
+    }
+
+    /// Returns a setting that the configuration does not ask for, the smaller one of two.
+    fn bound(&self, key: &str) -> Option<(Setting, Value)> {
+        let of_policy = self.policies().and_then(|policies| policies.effective.get(key));
+        let of_policy = of_policy.map(|value| (Setting::Policy, value.clone()));
+        let name = format!("x-{key}");
+        let own = self.wanted.declared_arguments();
+        let argument = self.queue.arguments.get(&name).filter(|_| !own.contains_key(&name));
+        let argument = argument.map(|value| (Setting::Argument, value.clone()));
+        let size = |value: &Value| reading::number(value).unwrap_or(0);
+        let both = of_policy.into_iter().chain(argument);
+        both.filter(|(_, value)| size(value) < NO_BOUND).min_by_key(|(_, value)| size(value))
+    }
+
+    /// Returns the delivery limit in force, unless the configuration asks for it.
+    fn limit(&self) -> Option<(Setting, Value)> {
+        let reported = self.queue.delivery_limit;
+        let of = |value: Option<&Value>| value.and_then(reading::number);
+        let of_policy = of(self.policies().and_then(|policies| policies.effective.get("delivery-limit")));
+        let argument = of(self.queue.arguments.get("x-delivery-limit"));
+        let lowest = [of_policy, argument].into_iter().flatten().min();
+        let is_new = self.major.is_some_and(|major| major >= 4);
+        // Without the policies the limit is known only if the broker reports it.
+        self.policies().map(|_| ()).or(reported.map(|_| ()))?;
+        let limit = reported.or(lowest).or(is_new.then_some(DEFAULT_LIMIT))?;
+        if limit < 0 || self.wanted.delivery_limit.is_some_and(|own| i64::from(own) == limit) {
+            return None;
+        }
+        let setting = match () {
+            () if of_policy == Some(limit) => Setting::Policy,
+            () if argument == Some(limit) => Setting::Argument,
+            () => Setting::Default,
+        };
+        Some((setting, json!(limit)))
+    }
+
+    /// `policy "ttl"`, `operator policy "op"`, or both: the broker does not say which one has a key.
+    fn named(&self) -> String {
+        let policies = self.policies();
+        let policy = policies.and_then(|policies| policies.policy.as_ref());
+        let operator = policies.and_then(|policies| policies.operator_policy.as_ref());
+        match (policy, operator) {
+            (Some(policy), Some(operator)) => {
+                format!("policy \"{policy}\" or operator policy \"{operator}\"")
+            }
+            (Some(policy), None) => format!("policy \"{policy}\""),
+            (None, Some(operator)) => format!("operator policy \"{operator}\""),
+            (None, None) => "a policy".to_owned(),
+        }
+    }
+
+    fn consequence(&self, key: &str, value: &str) -> String {
+        let effective = |key: &str| {
+            let of_policy = self.policies().and_then(|policies| policies.effective.get(key));
+            let value = of_policy.or_else(|| self.queue.arguments.get(&format!("x-{key}")))?;
+            Some(value.as_str()?.to_owned())
+        };
+        let fate = match effective("dead-letter-exchange") {
+            Some(exchange) => format!("goes to exchange \"{exchange}\", and osnl does not read it"),
+            None => "is dropped: the queue has no dead-letter exchange".to_owned(),
+        };
+        let time = match value.parse::<u64>() {
+            Ok(ms) if ms % 1000 == 0 => format!("{} s", ms / 1000),
+            Ok(_) | Err(_) => format!("{value} ms"),
+        };
+        let unit = if key == "max-length" { "messages" } else { "bytes" };
+        let overflow = effective("overflow");
+        match key {
+            "message-ttl" => format!("a message that waits for {time} {fate}"),
+            "expires" => {
+                format!("the broker deletes the queue with its messages after {time} without a consumer")
+            }
+            "delivery-limit" => format!(
+                "a message that returns more than {value} times {fate}; each lost connection counts as a return"
+            ),
+            "max-age" => format!("the broker deletes what is older than {value}, read or not"),
+            _ if self.queue.queue_type.as_deref() == Some("stream") => {
+                format!("beyond {value} bytes the broker deletes the oldest messages, read or not")
+            }
+            _ if overflow.as_deref().is_some_and(|overflow| overflow.starts_with("reject-publish")) => {
+                format!(
+                    "beyond {value} {unit} the broker refuses new messages, and their publisher loses them or waits"
+                )
+            }
+            _ => format!("beyond {value} {unit} the oldest message {fate}"),
+        }
+    }
+
+    /// Returns the commands that give this queue alone a policy with all keys of the present one but `key`.
+    fn policy_without(&self, key: &str) -> String {
+        let policies = self.policies();
+        let present = policies.into_iter().flat_map(|policies| &policies.effective);
+        let mut definition: Map<String, Value> = present
+            .filter(|(name, _)| *name != key)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        if key == "delivery-limit" && self.major.is_some_and(|major| major >= 4) {
+            definition.insert(key.to_owned(), json!(-1));
+        } else if definition.is_empty() {
+            definition.insert("max-length".to_owned(), json!(NO_BOUND));
+        }
+        let name = shell_quoted(&format!("osnl-{}", self.name)).into_owned();
+        let pattern = shell_quoted(&format!("^{}$", osnl_transport::escaped(self.name))).into_owned();
+        let definition = shell_quoted(&Value::Object(definition).to_string()).into_owned();
+        let vhost = shell_quoted(self.vhost);
+        let command = |verb: &str| {
+            format!(
+                "rabbitmqctl {verb} -p {vhost} --apply-to queues --priority {PRIORITY} {name} {pattern} {definition}"
+            )
+        };
+        let has =
+            |of: fn(&QueuePolicies) -> &Option<String>| policies.is_some_and(|found| of(found).is_some());
+        match (has(|found| &found.policy), has(|found| &found.operator_policy)) {
+            (_, false) => command("set_policy"),
+            (false, true) => command("set_operator_policy"),
+            (true, true) => format!(
+                "to see which one: rabbitmqctl list_policies -p {vhost}; rabbitmqctl list_operator_policies -p {vhost}; then {}, \
+                 or the same with set_operator_policy",
+                command("set_policy")
+            ),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `management_url` of a listener.
+
+use osnl_config::sections::SectionReader;
+use osnl_model::{Secret, TransportUrl};
+use osnl_transport::RabbitOptions;
+
+use crate::action::driver::NativeReader as _;
+use crate::management::ManagementConf;
+
+const OPTION: &str = "management_url";
+const FORM: &str = "write https://user:password@host:15671/";
+
+/// Reads it; `Some(None)` if it is not set. `rabbit`: the broker's options.
+pub(super) fn of_listener(
+    reader: &mut SectionReader<'_>,
+    broker: Option<&TransportUrl>,
+    rabbit: Option<&RabbitOptions>,
+) -> Option<Option<ManagementConf>> {
+    if !reader.is_set(OPTION) {
+        return Some(None);
+    }
+    let text = reader.text(OPTION)?;
+    // The text is not repeated: it has a password.
+    let url = match TransportUrl::parse(&text) {
+        Ok(url) if !["http", "https"].contains(&url.driver()) => {
+            return reader.refuse(OPTION, "the scheme must be http or https", FORM);
+        }
+        Ok(url) if !url.query().is_empty() => {
+            return reader.refuse(
+                OPTION,
+                "has a query",
+                "in a password write ? as %3F; remove what follows the path",
+            );
+        }
+        // A bare / in a password ends the hosts.
+        Ok(url) if url.virtual_host().contains('@') => {
+            return reader.refuse(
+                OPTION,
+                "has an @ after the hosts",
+                "in a password write / as %2F and # as %23",
+            );
+        }
+        Ok(url) => url,
+        Err(error) => return reader.refuse(OPTION, &error.to_string(), FORM),
+    };
+    for target in ManagementConf::targets(&url) {
+        match target {
+            Ok(target) => reader.warn_in_clear(OPTION, &target),
+            Err(error) => return reader.refuse(OPTION, error.problem, error.allowed),
+        }
+    }
+    let broker = broker?;
+    if broker.driver() == "kafka" {
+        return reader.refuse(OPTION, "is an option of RabbitMQ", "remove the line");
+    }
+    let (user, password) = broker.hosts().first().map_or(("guest", "guest"), |host| host.credentials());
+    let login = (user.to_owned(), Secret::new(password));
+    Some(Some(ManagementConf { url, login, ca_file: rabbit?.ca_file() }))
+}
