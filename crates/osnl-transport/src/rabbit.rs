@@ -230,7 +230,7 @@ impl RabbitTransport {
             }
         }
         let subscription = Subscription::new(host, (plan.bindings, unbound), open, remarks);
-        let subscription = Subscription { certificate_ends, ..subscription };
+        let subscription = Subscription { certificate_ends, cluster: greeting.cluster, ..subscription };
         let share = (plan.share, options.bodies);
         RabbitConsumer::start(connection, body_flow, subscription, share, &queue).await
     }

@@ -148,6 +148,8 @@ pub struct Subscription {
     pub remarks: Vec<String>,
     /// The last second, since 1970, in which the broker's certificate counts; `None` without TLS.
     pub certificate_ends: Option<i64>,
+    /// The name that all nodes of the broker's cluster share, as far as it is told.
+    pub cluster: Option<String>,
 }
 
 impl Subscription {
@@ -174,6 +176,7 @@ impl Subscription {
             open,
             remarks,
             certificate_ends: None,
+            cluster: None,
         }
     }
 

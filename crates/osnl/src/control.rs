@@ -85,8 +85,8 @@ pub use self::silence::Silence;
 pub use self::socket::{ControlSocket, bind_private};
 pub use self::status::{
     AttemptFailure, ConfigurationStatus, ExpiryStatus, FailingResource, HeldThere, JournalMember,
-    JournalStatus, LagStatus, LeftQueue, ListenerStatus, NotReloaded, PartitionLag, Status, TargetReport,
-    Unavailable,
+    JournalStatus, LagStatus, LeftQueue, ListenerStatus, ManagementStatus, NotReloaded, PartitionLag,
+    QueueRiskStatus, QueueStatus, Status, TargetReport, Unavailable,
 };
 pub use self::time::{ago, shown as moment, span};
 pub use self::words::{millis, size};

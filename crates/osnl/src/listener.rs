@@ -22,8 +22,10 @@ mod gauges;
 mod given_back;
 mod late;
 mod lease;
+mod overseer;
 mod positions;
 mod prefilter;
+mod recount;
 mod session;
 mod state;
 mod stream;
@@ -48,8 +50,10 @@ pub(crate) use self::announce::{ANOTHER_LIMIT, AS_CONFIGURED};
 pub use self::bindings::{Bindings, OwnQueue, UnreadQueue};
 use self::blockade::Returns;
 pub(crate) use self::farewell::{Farewell, QueueRemains};
+pub(crate) use self::gauges::Overseen;
 pub use self::gauges::{ConnectedQueues, ConnectionTrouble, DepthGauge, Gauges, LossyQueue};
 use self::lease::ReadLease;
+use self::overseer::Overseer;
 pub use self::positions::PositionStore;
 use self::prefilter::IntakePrefilter;
 use self::session::{ListenerSession, SessionEnd, few};
@@ -60,6 +64,7 @@ pub use self::watchdog::{Stall, StallKind};
 use crate::backoff::Backoff;
 use crate::intake::Intake;
 use crate::journal::shared::SharedJournal;
+use crate::management::ManagementConf;
 use crate::metrics::{Counters, ListenerSeries};
 use crate::shutdown::Shutdown;
 
@@ -95,6 +100,7 @@ pub struct Listener {
     shared: Option<Arc<dyn SharedJournal>>,
     positions: Option<PositionStore>,
     tidying: Option<BindingCleanup>,
+    overseer: Option<Overseer>,
     stall: watch::Sender<Option<Stall>>,
     gauges: Arc<Gauges>,
     series: Arc<ListenerSeries>,
@@ -120,6 +126,7 @@ impl Listener {
             shared: None,
             positions: None,
             tidying: None,
+            overseer: None,
             stall: watch::Sender::new(None),
             gauges: Arc::default(),
             series,
@@ -139,6 +146,16 @@ impl Listener {
     #[must_use]
     pub fn with_bindings(mut self, memory: Arc<Bindings>, vhost: &str) -> Self {
         self.tidying = BindingCleanup::new(memory, vhost, &self.config.options);
+        self
+    }
+
+    /// Sets the management API of its broker, which is RabbitMQ, for this virtual host; without one, what the API tells is
+    /// unknown.
+    #[must_use]
+    pub(crate) fn with_management(mut self, api: Option<ManagementConf>, vhost: &str) -> Self {
+        let overseer = Overseer { api, vhost: vhost.to_owned() };
+        self.gauges.oversaw(overseer.unasked(&self.config.name));
+        self.overseer = Some(overseer);
         self
     }
 
@@ -219,7 +236,7 @@ impl Listener {
     /// can succeed.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
         self.recall_positions();
-        let mut before: Option<LostConnection> = None;
+        let mut before: Option<Instant> = None;
         let mut returns = Returns::default();
         let mut streams = ListenerStreams::new(&self.config.options, self.positions.clone());
         let mut lease = ReadLease::of(&self);
@@ -235,9 +252,7 @@ impl Listener {
                     Ok(None) => break Ok(()),
                     Err(error) => break Err(error),
                 };
-            let lost = before
-                .take()
-                .map(|LostConnection { at, unsettled }| Before { away: at.elapsed(), unsettled });
+            let lost = before.take().map(|at| at.elapsed());
             consumer.set_prefilter(Arc::new(IntakePrefilter::of(&self)));
             self.connected(&*consumer, lost);
             self.remember_groups(consumer.subscription()).await;
@@ -254,10 +269,11 @@ impl Listener {
                     tidying.connected(&self.config.name, &*self.transport).await;
                 }
             };
-            let besides = async { tokio::join!(tidying, self.bind_late(&found, late)) };
+            let besides = async { tokio::join!(tidying, self.bind_late(&found, late), self.oversee(&found)) };
             let ended = until(lease_lost, beside(session.run(&shutdown), besides)).await;
             let unsettled = session.unsettled();
-            before = Some(LostConnection { at: Instant::now(), unsettled });
+            before = Some(Instant::now());
+            self.count_ended(&found, unsettled, &ended);
             match ended {
                 Ok(SessionEnd::Drained) => {
                     session.consumer.close().await;
@@ -284,6 +300,9 @@ impl Listener {
             }
         };
         self.stall.send_replace(None);
+        if let Some(tidying) = &self.tidying {
+            tidying.end_reading(self.gauges.returns().expected());
+        }
         if let Some(streams) = &mut streams {
             streams.write(&self.config.name, true).await;
         }
@@ -311,12 +330,40 @@ impl Listener {
         }
     }
 
-    /// Reports a subscription that is open.
-    fn connected(&self, consumer: &dyn Consumer, lost: Option<Before>) {
+    /// Reports a subscription that is open. `away`: the time since the previous connection ended.
+    fn connected(&self, consumer: &dyn Consumer, away: Option<Duration>) {
         let (found, is_shared) = (consumer.subscription(), self.transport.features().partitions);
-        announce::announce(&self.config.name, (&self.config.options, is_shared), found, lost);
-        self.gauges.connected(found, lost.is_some());
+        let former = away.is_none().then(|| self.tidying.as_ref()?.begin_reading()).flatten();
+        let mut returns = self.gauges.returns();
+        if let Some(Some(unsettled)) = former {
+            returns.ended(unsettled);
+        }
+        let unsettled = returns.expected();
+        drop(returns);
+        let before = Before { away, former, unsettled };
+        let name = &self.config.name;
+        announce::announce(name, (&self.config.options, is_shared), found, &before);
+        if found.created && before.was_read() && !self.is_auto_deleted() {
+            self.gauges.created_again();
+        }
+        self.gauges.connected(found, away.is_some());
         self.gauges.saw_partitions(consumer.partitions());
+    }
+
+    /// Counts what a connection that has ended leaves to be delivered again.
+    fn count_ended(
+        &self,
+        found: &Subscription,
+        unsettled: usize,
+        ended: &Result<SessionEnd, TransportError>,
+    ) {
+        // Nothing is taken from a stream or a partition.
+        let is_queue = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));
+        let is_queue = is_queue && !self.transport.features().partitions;
+        match ended {
+            Ok(SessionEnd::LeaseLost) => self.gauges.returns().left_to_others(),
+            Ok(_) | Err(_) => self.gauges.returns().ended(if is_queue { unsettled } else { 0 }),
+        }
     }
 
     /// It is in this state from now on.
@@ -509,13 +556,6 @@ async fn give_up(
         () = shutdown.abort.cancelled() => {}
         () = end => {}
     }
-}
-
-/// A connection that has ended.
-struct LostConnection {
-    at: Instant,
-    /// Messages that were not settled, as far as is known.
-    unsettled: usize,
 }
 
 fn log_lost_connection(listener: &str, unsettled: usize, error: &TransportError) {

@@ -3,6 +3,7 @@
 mod nagios;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -204,7 +205,31 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
     for (listener, lag) in listeners.iter().filter_map(|one| Some((one, one.lag.as_ref()?))) {
         text.push_str(&format!("  {}: {}\n", clean(&listener.name), short(&lag.text(), 300)));
     }
+    text.push_str(&of_queues(listeners));
     text
+}
+
+/// Renders what is not known of the queues, a line for each reason, and the queues that were created anew.
+fn of_queues(listeners: &[ListenerStatus]) -> String {
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for listener in listeners {
+        if let Some(reason) = listener.management.as_ref().and_then(|seen| seen.reason.as_deref()) {
+            reasons.entry(reason).or_default().push(&listener.name);
+        }
+    }
+    let line = |(reason, names): (&str, Vec<&str>)| {
+        let names = clean(&names.join(", ")).into_owned();
+        format!("  {names}: policies and delivery limit are unknown: {}\n", short(reason, 300))
+    };
+    let anew = listeners.iter().filter_map(|one| Some((&one.name, one.queue_created_seconds?)));
+    let anew = anew.map(|(name, seconds)| {
+        format!(
+            "  {}: its queue was missing and was created {} ago: what it held is lost\n",
+            clean(name),
+            age(seconds)
+        )
+    });
+    reasons.into_iter().map(line).chain(anew).collect()
 }
 
 /// Renders how long something has lasted.

@@ -390,6 +390,15 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         "expiries": [],
         "counters": {}
     });
+    expected["listeners"][0]["management"] = json!({
+        "status": "unknown", "reason": "management_url is not set",
+        "remedy": "write in [listener:neutron] of an osnl.conf: management_url = https://HOST:15671/ (its user needs the tag monitoring)",
+        "seen_seconds": null, "version": null, "default_queue_type": null, "queues": [], "risks": []
+    });
+    expected["listeners"][0]["missing_messages"] = json!(0);
+    for never in ["queue_created", "queue_created_seconds"] {
+        expected["listeners"][0][never] = Value::Null;
+    }
     let status = normal(rig.status());
     assert_eq!(status["counters"]["received"], 2);
     for part in ["counters", "attention"] {

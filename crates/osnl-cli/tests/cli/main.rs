@@ -26,6 +26,7 @@ mod killed;
 mod left_queue;
 mod logging;
 mod logs;
+mod management;
 mod manners;
 mod monitoring;
 mod names;

@@ -23,7 +23,7 @@ const RULES: &str = "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\n\
                      [rule:created]\nevent_type = ^port\\.create\\.end$\nguard = 1 per 1h\nactions = plain\n";
 
 /// Members that no answer of this test has, and why.
-const NOT_SERVED: [(&str, &str); 36] = [
+const NOT_SERVED: [(&str, &str); 53] = [
     ("HeldThere.action", "a journal in PostgreSQL: tests/shared_journal/takeover.rs"),
     ("HeldThere.reason", "the same"),
     ("HeldThere.since", "the same"),
@@ -44,11 +44,18 @@ const NOT_SERVED: [(&str, &str); 36] = [
     ("LagStatus.messages", "RabbitMQ has no partitions"),
     ("LagStatus.partitions", "RabbitMQ has no partitions"),
     ("ListenerStatus.lag", "RabbitMQ has no partitions"),
+    ("ListenerStatus.queue_created", "the queue was never missing"),
+    ("ListenerStatus.queue_created_seconds", "the same"),
     ("ListenerStatus.queue_lossy", "the queue is durable and without a limit"),
     ("ListenerStatus.queue_remedy", "the queue is durable and without a limit"),
     ("ListenerStatus.queue_waiting_seconds", "no message waits for longer than a look"),
     ("ListenerStatus.queue_waiting_since", "no message waits for longer than a look"),
     ("ListenerStatus.stalled", "messages that wait move"),
+    ("ManagementStatus.default_queue_type", "management_url is not set: tests/cli/management.rs"),
+    ("ManagementStatus.queues", "the same"),
+    ("ManagementStatus.risks", "the same"),
+    ("ManagementStatus.seen_seconds", "the same"),
+    ("ManagementStatus.version", "the same"),
     ("Message.unreadable", "the message of each delivery can be read"),
     ("PartitionLag.current_offset", "RabbitMQ has no partitions"),
     ("PartitionLag.end_offset", "RabbitMQ has no partitions"),
@@ -58,6 +65,16 @@ const NOT_SERVED: [(&str, &str); 36] = [
     ("PartitionLag.reason", "RabbitMQ has no partitions"),
     ("PartitionLag.seen_seconds", "RabbitMQ has no partitions"),
     ("PartitionLag.topic", "RabbitMQ has no partitions"),
+    ("QueueRiskStatus.message", "management_url is not set"),
+    ("QueueRiskStatus.remedy", "management_url is not set"),
+    ("QueueStatus.consumers", "management_url is not set"),
+    ("QueueStatus.durable", "management_url is not set"),
+    ("QueueStatus.effective_policy", "management_url is not set"),
+    ("QueueStatus.operator_policy", "management_url is not set"),
+    ("QueueStatus.policies_known", "management_url is not set"),
+    ("QueueStatus.policy", "management_url is not set"),
+    ("QueueStatus.queue", "management_url is not set"),
+    ("QueueStatus.type", "management_url is not set"),
     ("ReloadResult.warnings", "no option is doubtful"),
     ("TargetStatus.more_held_hosts", "one host is held"),
 ];

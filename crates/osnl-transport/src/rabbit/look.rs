@@ -79,7 +79,7 @@ pub enum ExchangeLook {
 }
 
 /// A queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum QueueLook {
     /// It is there.
     There {
@@ -94,8 +94,8 @@ pub enum QueueLook {
     },
     /// It is not.
     Missing,
-    /// The broker's words.
-    Refused(String),
+    /// The broker refuses the look: it may be there.
+    Refused(TransportError),
 }
 
 /// The comparison of a queue that is there with the one that we would make.
@@ -238,14 +238,14 @@ async fn unbind(side: &mut SideChannel<&Connection>, exchange: &str) -> MayWrite
 }
 
 /// # Errors
-/// As [`exchange`].
+/// The broker refuses, or the connection has ended.
 async fn queue(
     side: &mut SideChannel<Connection>,
     name: &str,
     kind: Option<&QueueKind>,
     major: Option<u32>,
-) -> Result<QueueLook, String> {
-    let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
+) -> Result<QueueLook, TransportError> {
+    let channel = side.channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     match channel.queue_declare(name.into(), passive, FieldTable::default()).await {
         Ok(found) => {
@@ -260,24 +260,24 @@ async fn queue(
             Ok(QueueLook::There { waiting, consumers, made, drops })
         }
         Err(error) => {
-            let failure = side.closed_by("look at a queue", error);
-            if is_missing(&failure.error) { Ok(QueueLook::Missing) } else { Err(reason(&failure.error)) }
+            let failure = side.closed_by(&format!("look at queue \"{name}\""), error);
+            if is_missing(&failure.error) { Ok(QueueLook::Missing) } else { Err(failure.into()) }
         }
     }
 }
 
 /// # Errors
-/// As [`exchange`].
+/// As [`queue`].
 async fn compare(
     side: &mut SideChannel<Connection>,
     name: &str,
     kind: &QueueKind,
-) -> Result<QueueMade, String> {
+) -> Result<QueueMade, TransportError> {
     let mut arguments = kind.declared_arguments();
     arguments.insert(TYPE.to_owned(), Argument::Text(NO_TYPE.to_owned()));
     let options =
         QueueDeclareOptions { durable: kind.durable, auto_delete: kind.auto_delete, ..Default::default() };
-    let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
+    let channel = side.channel().await?;
     let Err(error) = channel.queue_declare(name.into(), options, table(&arguments)).await else {
         return Ok(QueueMade::Unknown);
     };
@@ -285,7 +285,7 @@ async fn compare(
     match reply_code(&failure.error) {
         Some(PRECONDITION_FAILED) => Ok(made(&reason(&failure.error), kind)),
         Some(ACCESS_REFUSED) => Ok(QueueMade::Unknown),
-        Some(_) | None => Err(reason(&failure.error)),
+        Some(_) | None => Err(failure.into()),
     }
 }
 

@@ -148,6 +148,11 @@ impl AssemblyParts {
             Some(memory) => listener.with_bindings(memory.clone(), conf.transport_url.virtual_host()),
             None => listener,
         };
+        let listener = match is_shared {
+            // Kafka has no such API.
+            true => listener,
+            false => listener.with_management(conf.management.clone(), conf.transport_url.virtual_host()),
+        };
         let folder = self.state_folder.as_deref();
         Ok(match conf.queue.queue_type {
             QueueType::Stream => listener.with_positions(Native::positions(folder, &conf.name)?),

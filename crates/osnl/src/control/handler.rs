@@ -5,6 +5,7 @@ mod change;
 mod configuration;
 mod deliveries;
 mod measure;
+mod overseen;
 mod probe;
 mod quarantine;
 mod reload;

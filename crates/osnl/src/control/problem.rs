@@ -38,6 +38,8 @@ pub enum ProblemKind {
     QueueShared,
     /// A queue that another program has made can lose messages that ours would keep.
     QueueLossy,
+    /// Messages that were unsettled when a connection ended did not come back.
+    MessagesMissing,
     /// The position of a consumer group did not exist any more: messages were deleted before they were read.
     PositionLost,
     /// Messages wait in a queue of ours that has no reader, or whose reader takes none.

@@ -171,6 +171,18 @@ pub struct ListenerStatus {
     /// The remedy for that.
     #[serde(default)]
     pub queue_remedy: Option<String>,
+    /// The answers of the broker's management API; `None` where the broker has no such API.
+    #[serde(default)]
+    pub management: Option<ManagementStatus>,
+    /// Messages that were unsettled when a connection ended and that did not come back, since the start.
+    #[serde(default)]
+    pub missing_messages: u64,
+    /// When its queue, which was read before, was found missing and was created, since the start.
+    #[serde(default)]
+    pub queue_created: Option<String>,
+    /// Seconds since then.
+    #[serde(default)]
+    pub queue_created_seconds: Option<u64>,
     /// Whether no exchange that should fill its queue is there yet, so that nothing comes into it.
     #[serde(default)]
     pub unbound: bool,
@@ -195,6 +207,65 @@ pub struct ListenerStatus {
     pub last_message: Option<String>,
     /// Seconds since then.
     pub last_message_seconds: Option<u64>,
+}
+
+/// The answers of the management API about the queues of a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagementStatus {
+    /// `known`, or `unknown` if an answer is missing.
+    pub status: String,
+    /// The reason if one is missing.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The line or the command that gets it.
+    #[serde(default)]
+    pub remedy: Option<String>,
+    /// Seconds since the latest answers.
+    #[serde(default)]
+    pub seen_seconds: Option<u64>,
+    /// The broker's version.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The default queue type of the virtual host, if one is set.
+    #[serde(default)]
+    pub default_queue_type: Option<String>,
+    /// The queues that the API knows.
+    #[serde(default)]
+    pub queues: Vec<QueueStatus>,
+    /// The ways in which they lose messages, each with its remedy.
+    #[serde(default)]
+    pub risks: Vec<QueueRiskStatus>,
+}
+
+/// A queue, as the management API shows it. A `null` is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Its name.
+    pub queue: String,
+    /// `classic`, `quorum` or `stream`.
+    #[serde(rename = "type")]
+    pub queue_type: Option<String>,
+    /// Whether it outlives a restart of the broker.
+    pub durable: Option<bool>,
+    /// Whether its policies are known.
+    pub policies_known: bool,
+    /// The name of its policy.
+    pub policy: Option<String>,
+    /// The name of its operator policy.
+    pub operator_policy: Option<String>,
+    /// The settings of both together, as `message-ttl = 60000`.
+    pub effective_policy: Vec<String>,
+    /// Its consumers, ours among them: tag, user, and connection.
+    pub consumers: Vec<String>,
+}
+
+/// A way in which a queue loses messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueRiskStatus {
+    /// The setting, and what happens if nothing is done.
+    pub message: String,
+    /// The command that mends it.
+    pub remedy: String,
 }
 
 /// The lag of a consumer group in the partitions that a listener reads.

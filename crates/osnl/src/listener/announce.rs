@@ -6,6 +6,9 @@ use std::time::Duration;
 use osnl_core::former::Former;
 use osnl_transport::{ListenOptions, OpenQueue, QueueType, Subscription};
 
+use super::Listener;
+use super::recount::ReturnVerdict;
+
 /// The remedy for a queue that another program has made.
 pub(crate) const AS_CONFIGURED: &str =
     "to have it created as configured: stop its consumers, empty it, and delete it";
@@ -13,33 +16,31 @@ pub(crate) const AS_CONFIGURED: &str =
 pub(crate) const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
      or read a pool of osnl's own: without oslo_arguments";
 
-/// The state known when the connection ended.
+/// The knowledge about the connection or the run before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
-    /// The time since the connection ended.
-    pub(super) away: Duration,
-    /// Messages that were not settled, as far as is known.
+    /// The time since the previous connection of this run ended; `None` for the first.
+    pub(super) away: Option<Duration>,
+    /// The record of the run before, for the first connection of this one: `None` if no run is known to have read the
+    /// queue, and `Some(None)` if that run ended without a word.
+    pub(super) former: Option<Option<usize>>,
+    /// Messages that were not settled then, as far as is known.
     pub(super) unsettled: usize,
 }
 
-/// The fate of the messages that were unsettled when a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum UnsettledFate {
-    /// As many wait as were unsettled, or more.
-    All,
-    /// So many are not there any more: no other consumer has them.
-    Lost(usize),
-    /// Fewer wait; another consumer may have the others, or the broker has not noticed yet that the connection ended.
-    Unknown(usize),
+impl Before {
+    /// Whether the queue was read before, so that it was there.
+    pub(super) fn was_read(&self) -> bool {
+        self.away.is_some() || self.former.is_some()
+    }
 }
 
-/// Says it. `is_shared`: the consumers of a name share its partitions. `before`: of the connection before this one, at the
-/// start nothing.
+/// Says it. `is_shared`: the consumers of a name share its partitions.
 pub(super) fn announce(
     listener: &str,
     (options, is_shared): (&ListenOptions, bool),
     found: &Subscription,
-    before: Option<Before>,
+    before: &Before,
 ) {
     let queues = found.queues().join(", ");
     for binding in &found.bindings {
@@ -118,7 +119,7 @@ pub(super) fn announce(
         }
         other_consumers(listener, (options, is_shared), queue);
     }
-    durability(listener, found, before);
+    durability(listener, (options, found), before);
 }
 
 /// `notifications.info (classic, 3 waiting, 1 other consumer)`
@@ -177,29 +178,20 @@ fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool),
     }
 }
 
-fn kept(found: &Subscription, unsettled: usize) -> UnsettledFate {
-    // Nothing is taken from a stream.
-    let is_stream = found.open.iter().all(|queue| queue.queue_type == Some(QueueType::Stream));
-    let missing = unsettled.saturating_sub(usize::try_from(found.waiting).unwrap_or(usize::MAX));
-    match missing {
-        0 => UnsettledFate::All,
-        _ if is_stream => UnsettledFate::All,
-        missing if found.other_consumers == 0 => UnsettledFate::Lost(missing),
-        missing => UnsettledFate::Unknown(missing),
-    }
-}
-
-fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
+fn durability(listener: &str, (options, found): (&ListenOptions, &Subscription), before: &Before) {
     let names = |which: &dyn Fn(&OpenQueue) -> bool| {
         let names: Vec<&str> = found.open.iter().filter(|queue| which(queue)).map(|q| &*q.name).collect();
         names.join(", ")
     };
-    match before {
-        Some(Before { away, .. }) if found.created => {
-            let (queues, away) = (names(&|queue| queue.created), format!("{:.1} s", away.as_secs_f64()));
+    let away = before.away.map(|away| format!("{:.1} s", away.as_secs_f64()));
+    let Before { unsettled, former, .. } = *before;
+    match away {
+        Some(away) if found.created => {
+            let queues = names(&|queue| queue.created);
             tracing::warn!(
                 listener.name = listener,
                 queue.name = queues,
+                queue.unsettled = unsettled,
                 away,
                 former = %Former(
                     format_args!(
@@ -214,97 +206,87 @@ fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
                  exchange, if the services have it too"
             );
         }
-        Some(Before { away, unsettled }) => {
-            let (queues, away) = (names(&|_| true), format!("{:.1} s", away.as_secs_f64()));
-            back(listener, &queues, &away, unsettled, kept(found, unsettled));
-        }
-        None if found.durable == Some(false) => tracing::warn!(
+        Some(away) => tracing::info!(
+            listener.name = listener,
+            queue.unsettled = unsettled,
+            queue.waiting = found.waiting,
+            away,
+            former = %Former(
+                format_args!("back after {away}"),
+                &[("listener.name", listener), ("queue.unsettled", &unsettled.to_string())]
+            ),
+            "back after a lost connection; messages that were unsettled are counted as the broker delivers them again"
+        ),
+        None => at_start(listener, &names, (options, found), (former, unsettled)),
+    }
+}
+
+/// Reports what is known of an earlier run.
+fn at_start(
+    listener: &str,
+    names: &dyn Fn(&dyn Fn(&OpenQueue) -> bool) -> String,
+    (options, found): (&ListenOptions, &Subscription),
+    (former, unsettled): (Option<Option<usize>>, usize),
+) {
+    if found.durable == Some(false) {
+        tracing::warn!(
             listener.name = listener,
             queue.name = names(&|queue| queue.durable == Some(false)),
             "the queue is transient: a restart of the broker deletes it with its messages; with amqp_durable_queues = true \
              osnl creates a durable one, but an existing queue is used as it is"
+        );
+    }
+    match former {
+        Some(_) if found.created && !options.queue.auto_delete => tracing::warn!(
+            listener.name = listener,
+            queue.name = names(&|queue| queue.created),
+            queue.unsettled = unsettled,
+            "the queue that an earlier run read did not exist and was created: what it held, and what was published \
+             meanwhile, is lost"
         ),
-        None => {}
+        Some(Some(1..)) => tracing::info!(
+            listener.name = listener,
+            queue.name = names(&|_| true),
+            queue.unsettled = unsettled,
+            queue.waiting = found.waiting,
+            "messages were unsettled when the run before ended; they are counted as the broker delivers them again"
+        ),
+        Some(None) => tracing::info!(
+            listener.name = listener,
+            queue.name = names(&|_| true),
+            queue.waiting = found.waiting,
+            "the run before ended without counting its unsettled messages: whether all of them come back is unknown"
+        ),
+        Some(Some(0)) | None => {}
     }
 }
 
-/// Reports a queue that was there all the time, and what it has of the unsettled messages.
-fn back(listener: &str, queues: &str, away: &str, unsettled: usize, fate: UnsettledFate) {
-    let number = unsettled.to_string();
-    match fate {
-        UnsettledFate::All => tracing::info!(
-            listener.name = listener,
-            queue.unsettled = unsettled,
-            away,
-            former = %Former(
-                format_args!("back after {away}; the queue kept its messages"),
-                &[("listener.name", listener), ("queue.unsettled", &number)]
+impl Listener {
+    /// Reports the messages that were delivered again, or were not.
+    pub(super) fn say_returned(&self, verdict: Option<ReturnVerdict>) {
+        let (listener, queues) = (&*self.config.name, self.gauges.opened().queues.join(", "));
+        match verdict {
+            None => {}
+            Some(ReturnVerdict::Back(messages)) => tracing::info!(
+                listener.name = listener,
+                queue.name = queues,
+                queue.redelivered = messages,
+                "as many messages as were unsettled are delivered again"
             ),
-            "back after a lost connection; the queue kept its messages"
-        ),
-        UnsettledFate::Lost(messages) => tracing::error!(
-            listener.name = listener,
-            queue.name = queues,
-            queue.unsettled = unsettled,
-            queue.lost = messages,
-            away,
-            former = %Former(
-                format_args!(
-                    "back after {away}; messages that were not settled are not in the queue any more: a delivery \
-                     limit or a time-out of the queue has dropped or dead-lettered them, or somebody has purged it"
-                ),
-                &[
-                    ("listener.name", listener),
-                    ("queue.name", queues),
-                    ("queue.unsettled", &number),
-                    ("queue.lost", &messages.to_string())
-                ]
+            Some(ReturnVerdict::Missing(messages)) => tracing::error!(
+                listener.name = listener,
+                queue.name = queues,
+                queue.missing = messages,
+                "unsettled messages did not come back, and the queue is empty: a delivery limit or a time-out of the queue \
+                 has dropped or dead-lettered them, a consumer that has left has read them, or an operator has purged it"
             ),
-            "back after a lost connection; unsettled messages are not in the queue any more: a delivery limit or a \
-             time-out of the queue has dropped or dead-lettered them, or an operator has purged it"
-        ),
-        UnsettledFate::Unknown(messages) => tracing::warn!(
-            listener.name = listener,
-            queue.name = queues,
-            queue.unsettled = unsettled,
-            queue.missing = messages,
-            away,
-            former = %Former(
-                format_args!(
-                    "back after {away}; whether the queue kept its messages is not known: another consumer may \
-                     have them, or the broker has not noticed yet that the connection before ended"
-                ),
-                &[
-                    ("listener.name", listener),
-                    ("queue.name", queues),
-                    ("queue.unsettled", &number),
-                    ("queue.missing", &messages.to_string())
-                ]
+            Some(ReturnVerdict::Unknown(messages)) => tracing::warn!(
+                listener.name = listener,
+                queue.name = queues,
+                queue.missing = messages,
+                "unsettled messages did not come back, and the queue is empty: whether another consumer has read them is \
+                 unknown"
             ),
-            "back after a lost connection; whether the queue kept its messages is unknown: another consumer may have \
-             them, or the broker has not noticed yet that the previous connection ended"
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::subscription;
-    use super::*;
-
-    #[tokio::test]
-    async fn a_queue_is_said_to_have_kept_its_messages_only_if_it_has_them() {
-        let mut found = subscription("q").await;
-        for (unsettled, waiting, others, expected) in [
-            (0, 0, 0, UnsettledFate::All),
-            (5, 5, 0, UnsettledFate::All),
-            (5, 70, 3, UnsettledFate::All),
-            (5, 0, 0, UnsettledFate::Lost(5)),
-            (5, 1, 0, UnsettledFate::Lost(4)),
-            (5, 1, 1, UnsettledFate::Unknown(4)),
-        ] {
-            (found.waiting, found.other_consumers) = (waiting, others);
-            assert_eq!(kept(&found, unsettled), expected, "{unsettled} {waiting} {others}");
         }
     }
 }

@@ -8,6 +8,9 @@
 //! `"emptying":"neutron"` beside its bindings, which an older osnl passes over. `"listener":"neutron"` names the listener
 //! that binds the queue: a restart with another `pool` leaves the old queue as a reload does.
 //!
+//! `"unsettled":3` is the number of messages that were unsettled when the run that read the queue ended; `null` while one
+//! reads it.
+//!
 //! Bindings that the configuration no longer has are removed when a listener of that queue connects; bindings that
 //! others have made are left alone. A queue that no listener reads any more is *left*: it is named until it is gone.
 //!
@@ -99,6 +102,9 @@ struct BoundQueue {
     listener: Option<String>,
     /// The journal of the daemon that binds the queue; none of an older osnl.
     journal: Option<String>,
+    /// The number of messages that were unsettled when the latest run ended; `Some(None)` while one reads the queue, and
+    /// after one that ended without a word.
+    unsettled: Option<Option<usize>>,
 }
 
 /// A queue of ours that no listener of the configuration reads.
@@ -273,6 +279,25 @@ impl Bindings {
         });
     }
 
+    /// Records that the queue is read from now on. Returns the record of the run before.
+    pub(super) fn begin_reading(&self, queue: &OwnQueue) -> Option<Option<usize>> {
+        let mut former = None;
+        self.write(|made| {
+            former = made.entry(queue.clone()).or_default().unsettled.replace(None);
+        });
+        former
+    }
+
+    /// Records the number of messages that are unsettled at the end of a run.
+    pub(super) fn end_reading(&self, queue: &OwnQueue, unsettled: usize) {
+        self.write(|made| {
+            // A queue that was never read has no record.
+            if let Some(record) = made.get_mut(queue).and_then(|bound| bound.unsettled.as_mut()) {
+                *record = Some(unsettled);
+            }
+        });
+    }
+
     /// The queue is not there any more.
     pub fn gone(&self, queue: &OwnQueue) {
         self.lock().seen.remove(queue);
@@ -309,12 +334,15 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 fn text(made: &BindingsFile) -> String {
     let queue = |(own, bound): (&OwnQueue, &BoundQueue)| {
-        let BoundQueue { bindings, emptying, listener, journal } = bound;
+        let BoundQueue { bindings, emptying, listener, journal, unsettled } = bound;
         let mut entry = json!({"vhost": own.vhost, "queue": own.queue, "bindings": bindings});
         for (name, word) in [("emptying", emptying), ("listener", listener), ("journal", journal)] {
             if let Some(word) = word {
                 entry[name] = json!(word);
             }
+        }
+        if let Some(unsettled) = unsettled {
+            entry["unsettled"] = json!(unsettled);
         }
         entry
     };
@@ -330,7 +358,8 @@ fn read(text: &[u8]) -> Option<BindingsFile> {
         let own = OwnQueue { vhost: word("vhost")?, queue: word("queue")? };
         let (emptying, listener, journal) = (word("emptying"), word("listener"), word("journal"));
         let bindings = serde_json::from_value(queue["bindings"].clone()).ok()?;
-        made.insert(own, BoundQueue { bindings, emptying, listener, journal });
+        let unsettled = queue.get("unsettled").map(|number| usize::try_from(number.as_u64()?).ok());
+        made.insert(own, BoundQueue { bindings, emptying, listener, journal, unsettled });
     }
     Some(made)
 }

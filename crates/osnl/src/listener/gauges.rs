@@ -1,12 +1,15 @@
 //! The gauges of one listener, for a status.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_transport::{OpenQueue, PartitionSeen, QueueDepths, Subscription};
 
+use super::recount::ReturnCount;
 use super::watchdog::SessionStage;
+use crate::management::risk::QueueRisk;
+use crate::management::{BrokerFacts, Unknown};
 
 /// Numbers of one listener.
 #[derive(Debug, Default)]
@@ -26,6 +29,23 @@ pub struct Gauges {
     waiting: Mutex<QueueDepths>,
     /// The partitions that it reads, where the broker has them.
     partitions: Mutex<Option<Vec<PartitionSeen>>>,
+    /// The messages that come back after a connection.
+    returns: Mutex<ReturnCount>,
+    /// The time at which the queue was found missing and was created.
+    created: Mutex<Option<SystemTime>>,
+    /// The answers of the management API.
+    overseen: Mutex<Option<Overseen>>,
+}
+
+/// The latest answers of the management API.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overseen {
+    /// The latest answers, and their time; they stay while the API does not answer.
+    pub(crate) facts: Option<(BrokerFacts, SystemTime)>,
+    /// The ways in which these queues lose messages, by those facts.
+    pub(crate) risks: Vec<QueueRisk>,
+    /// Why the latest question has no answer.
+    pub(crate) unknown: Option<Unknown>,
 }
 
 /// The reason of a missing connection.
@@ -139,6 +159,37 @@ impl Gauges {
     #[must_use]
     pub fn partitions(&self) -> Option<Vec<PartitionSeen>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the count of the messages that come back.
+    pub(super) fn returns(&self) -> MutexGuard<'_, ReturnCount> {
+        self.returns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the messages that were unsettled when a connection ended, and that have not come back.
+    pub(crate) fn missing(&self) -> usize {
+        self.returns().missing()
+    }
+
+    /// A queue that was read before was not there, and is created.
+    pub(super) fn created_again(&self) {
+        self.returns().created();
+        *self.created.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
+    }
+
+    /// Returns when a queue that was read before was found missing and was created, since the start.
+    pub(crate) fn created(&self) -> Option<SystemTime> {
+        *self.created.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The management API was asked, or can't be.
+    pub(super) fn oversaw(&self, seen: Overseen) {
+        *self.overseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+    }
+
+    /// Returns the latest answers of the management API; `None` where the broker has no such API.
+    pub(crate) fn overseen(&self) -> Option<Overseen> {
+        self.overseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set_depth(&self, messages: u64, consumers: u64) {

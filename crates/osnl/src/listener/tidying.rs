@@ -57,6 +57,17 @@ impl BindingCleanup {
         self.memory.end_emptying(&self.own);
     }
 
+    /// Begins to read the queue. Returns what an earlier run left unsettled in it: `None` if no run has read it, and
+    /// `Some(None)` if that run ended without a word.
+    pub(super) fn begin_reading(&self) -> Option<Option<usize>> {
+        self.memory.begin_reading(&self.own)
+    }
+
+    /// The queue is not read any more, and so many of its messages are unsettled.
+    pub(super) fn end_reading(&self, unsettled: usize) {
+        self.memory.end_reading(&self.own, unsettled);
+    }
+
     /// Whether a listener of the configuration reads it.
     pub(super) fn is_wanted(&self) -> bool {
         self.memory.is_wanted(&self.own)

@@ -22,6 +22,8 @@ const UNREAD: u64 = 60;
 const NEAR: u64 = 80;
 /// Differences of two configurations that a line names.
 const DIFFERENCES: usize = 5;
+/// Consumers that a line names.
+const CONSUMERS: usize = 5;
 /// A disk with less room is nearly full.
 const FREE: u64 = 100 << 20;
 
@@ -204,7 +206,12 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
                 remedied(problem.because(reason), listener)
             });
             let queue = if state == "listening" { shared(listener) } else { unread(listener) };
-            unbound.chain(queue).chain(lossy(listener)).chain(lost_position(listener)).collect()
+            unbound
+                .chain(queue)
+                .chain(lossy(listener))
+                .chain(risks(listener))
+                .chain(lost_position(listener))
+                .collect()
         }
         ("connecting", _) => {
             let long = listener.since_seconds.is_some_and(|seconds| seconds >= CONNECTING);
@@ -254,8 +261,12 @@ fn shared(listener: &ListenerStatus) -> Option<Problem> {
     }
     let others = consumers - listener.own_consumers;
     let name = &listener.name;
+    let known = listener.management.iter().flat_map(|seen| &seen.queues);
+    let known: Vec<&str> =
+        known.flat_map(|queue| &queue.consumers).take(CONSUMERS).map(String::as_str).collect();
+    let who = if known.is_empty() { String::new() } else { format!(" ({})", known.join("; ")) };
     let message = format!(
-        "listener {name} shares queue {queue}: {consumers} consumers, {others} of them not this daemon's, and each \
+        "listener {name} shares queue {queue}: {consumers} consumers, {others} of them not this daemon's{who}, and each \
          message goes to one of them only"
     );
     let problem =
@@ -275,6 +286,39 @@ fn lossy(listener: &ListenerStatus) -> Option<Problem> {
         Some(remedy) => problem.remedy(remedy.clone()),
         None => problem,
     })
+}
+
+/// The ways in which the broker loses messages of a queue, as its management API shows, and those that it has lost.
+fn risks(listener: &ListenerStatus) -> impl Iterator<Item = Problem> {
+    let found = listener.management.iter().flat_map(|seen| &seen.risks);
+    let missing = (listener.missing_messages > 0).then(|| missing(listener));
+    let risks = found.map(|risk| {
+        let message = format!("listener {}: {}", listener.name, risk.message);
+        let subject = format!("listener {}", listener.name);
+        Problem::new(Kind::QueueLossy, ProblemSeverity::Warning, subject, message).remedy(&risk.remedy)
+    });
+    risks.chain(missing)
+}
+
+/// Messages that were unsettled when a connection ended, and did not come back.
+fn missing(listener: &ListenerStatus) -> Problem {
+    let (name, messages) = (&listener.name, listener.missing_messages);
+    let why = match listener.queue_created {
+        Some(_) => "the queue did not exist any more and was created anew",
+        None => {
+            "the queue is empty: a delivery limit or a time-out has dropped or dead-lettered them, another consumer has read \
+             them, or an operator has purged it"
+        }
+    };
+    let message = format!(
+        "listener {name}: messages that were unsettled when a connection ended did not come back ({messages}), and {why}"
+    );
+    let problem =
+        Problem::new(Kind::MessagesMissing, ProblemSeverity::Warning, format!("listener {name}"), message);
+    problem.remedy(
+        "see the limits of the queue: osnl check --connect with management_url; deliveries that osnl has read are made; a \
+         restart of osnl ends this note",
+    )
 }
 
 /// Partitions whose position did not exist any more when the listener began to read them.

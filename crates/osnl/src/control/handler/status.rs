@@ -15,6 +15,7 @@ use super::super::{
     Status, TargetReport, Unavailable, time,
 };
 use super::attention::{self, Bounds};
+use super::overseen::management;
 use super::reload::configuration;
 use super::shared::{of_shared, shared_status};
 use super::{ControlHandler, DiskUse, LiveParts, STORE, Store};
@@ -508,6 +509,10 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
             Some(_) => AS_CONFIGURED.to_owned(),
             None => ANOTHER_LIMIT.to_owned(),
         }),
+        management: heard.gauges.overseen().map(management),
+        missing_messages: heard.gauges.missing() as u64,
+        queue_created: heard.gauges.created().map(time::shown),
+        queue_created_seconds: heard.gauges.created().map(time::age),
         unbound: trouble.as_ref().is_some_and(|trouble| trouble.is_unbound),
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),

@@ -235,6 +235,7 @@ impl<'a> Core<'a> {
                 let was_standby = self.watchdog.is_standby();
                 if let SessionWake::Answer(answer) = &wake {
                     gauges.answered(answer.as_ref().ok(), consumer.partitions());
+                    self.count_returned(answer.is_ok(), stage, consumer);
                 }
                 if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {
                     change.publish(&config.name, stall, counters);
@@ -255,6 +256,15 @@ impl<'a> Core<'a> {
                 SessionOrder::Nothing
             }
         }
+    }
+
+    /// Counts what has not come back, by the broker's answer.
+    fn count_returned(&self, is_answered: bool, stage: SessionStage, consumer: &dyn Consumer) {
+        let Some(depth) = self.listener.gauges.depth().filter(|_| is_answered) else { return };
+        let is_idle = stage == SessionStage::Polling && consumer.untaken() == 0;
+        let others = depth.consumers.saturating_sub(1);
+        let verdict = self.listener.gauges.returns().looked(depth.messages, others, is_idle);
+        self.listener.say_returned(verdict);
     }
 
     /// Whether it is blocked, or no longer, and what follows.
@@ -326,10 +336,12 @@ impl<'a> Core<'a> {
         let mut unmatched = 0;
         endpoint.upcoming(&self.batch);
         let mut is_first = true;
+        let mut again = 0;
         // A message that no rule wants takes its time too.
         while (std::mem::take(&mut is_first) || begun.elapsed() < SLICE)
             && let Some(mut message) = self.batch.take_first()
         {
+            again += usize::from(message.redelivered);
             if let Some(streams) = &mut self.streams
                 && streams.admit(&mut message)
             {
@@ -369,6 +381,10 @@ impl<'a> Core<'a> {
             }
         }
         endpoint.looked_at();
+        if again > 0 {
+            let verdict = self.listener.gauges.returns().delivered_again(again);
+            self.listener.say_returned(verdict);
+        }
         self.is_rest = !self.batch.is_empty();
         counters.unmatched.add(unmatched);
         series.unmatched.add(unmatched);

@@ -137,6 +137,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         shared: None,
         positions: None,
         tidying: None,
+        overseer: None,
         stall: rig.listener.stall.clone(),
         gauges: rig.listener.gauges.clone(),
         series: rig.listener.series.clone(),

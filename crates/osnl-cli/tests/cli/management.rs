@@ -1,0 +1,252 @@
+//! The management API of a real broker: what `osnl check --connect` and `osnl status` say of policies, operator policies,
+//! the default queue type, and of answers that are missing; and the messages that a broker no longer has.
+
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use osnl_testkit::{
+    Broker, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, closed_port, free_port, wait_until,
+};
+use serde_json::Value;
+
+use crate::harness::{Osnl, Place, SOON, notices};
+
+/// A node with its management API, and the port of the API. It ends with this process.
+fn node() -> &'static (Broker, u16) {
+    static NODE: OnceLock<(Broker, u16)> = OnceLock::new();
+    NODE.get_or_init(|| {
+        let port = free_port();
+        let broker = Broker::start_with_management(port);
+        for (user, password, tag) in [("monitor", "m0n:@/", "monitoring"), ("plain", "p", "other")] {
+            broker.ctl(&["add_user", user, password]);
+            broker.ctl(&["set_user_tags", user, tag]);
+        }
+        (broker, port)
+    })
+}
+
+fn conf(vhost: &Vhost, management: &str, more: &str) -> String {
+    format!(
+        "[journal]\nconnection = memory://\n[DEFAULT]\nstate_dir = STATE\n[listener:l]\ntransport_url = {}\n\
+         exchange = neutron\npool = osnl\n{management}\n{more}\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n",
+        vhost.url()
+    )
+}
+
+fn write(place: &Place, text: &str) {
+    let state = place.path("state").display().to_string();
+    place.write("osnl.conf", text.replace("STATE", &state));
+}
+
+fn osnl(place: &Place, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+    command.env_clear().env("HOME", place.path("")).current_dir(place.path("")).stdin(Stdio::null());
+    let output = command.args(args).args(["-c", "osnl.conf"]).output().unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text)
+}
+
+/// The lines of `osnl check --connect` about the API.
+fn checked(place: &Place) -> Vec<String> {
+    let (_, text) = osnl(place, &["check", "--connect"]);
+    assert!(!text.contains("m0n"), "{text}");
+    text.lines().filter(|line| line.contains("] management API")).map(str::to_owned).collect()
+}
+
+fn status(place: &Place) -> Value {
+    let (_, text) = osnl(place, &["status", "--format", "json"]);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn run(place: &Place) -> Osnl {
+    place.run(std::path::Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "osnl.conf"])
+}
+
+fn url(login: &str, port: u16) -> String {
+    format!("management_url = http://{login}127.0.0.1:{port}/")
+}
+
+/// Sets a policy or an operator policy of this virtual host.
+fn set(vhost: &Vhost, command: &str, name: &str, definition: &str) {
+    vhost.ctl(&[command, name, "^osnl$", definition, "--apply-to", "queues"]);
+}
+
+#[test]
+fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
+    let (broker, port) = node();
+    let monitor = url("monitor:m0n%3A%40%2F@", *port);
+    let check = |name: &str, prepare: &dyn Fn(&Vhost), more: &str, expected: &[&str]| {
+        let vhost = broker.vhost(name);
+        prepare(&vhost);
+        let place = Place::new();
+        write(&place, &conf(&vhost, &monitor, more));
+        // Before the first start there is nothing to ask about.
+        let found = checked(&place);
+        assert_eq!(
+            found,
+            ["ok       [listener:l] management API, queue osnl: is asked when the queue exists"]
+        );
+        let daemon = run(&place);
+        let known = || status(&place)["listeners"][0]["management"].clone();
+        wait_until(SOON, "the API has told all", || known()["status"] == "known");
+        let (known, shown) = (known(), osnl(&place, &["status"]));
+        let lines = checked(&place);
+        let risks = known["risks"].as_array().unwrap();
+        assert_eq!(risks.len(), expected.len(), "{name}: {known:#}");
+        for (risk, words) in risks.iter().zip(expected) {
+            let (message, remedy) = (risk["message"].as_str().unwrap(), risk["remedy"].as_str().unwrap());
+            assert!(message.contains(words), "{name}: {message}");
+            let attention = format!("! listener l: {message}");
+            assert!(shown.1.contains(&attention), "{name}: {attention}\n{}", shown.1);
+            let warning = format!("warning  [listener:l] management API: {message}; {remedy}");
+            assert!(lines.contains(&warning), "{name}: {warning}\n{lines:#?}");
+        }
+        assert_eq!(shown.0, Some(i32::from(!expected.is_empty())), "{name}: {}", shown.1);
+        assert_eq!(shown.1.contains("all is well"), expected.is_empty(), "{name}: {}", shown.1);
+        assert!(!shown.1.contains("unknown"), "{name}: {}", shown.1);
+        assert!(lines[0].starts_with("ok       [listener:l] management API, queue osnl: "), "{lines:?}");
+        assert!(!daemon.stderr().contains("m0n"), "{}", daemon.stderr());
+        (vhost, place, daemon, known)
+    };
+    let nothing = |_: &Vhost| {};
+    let (.., known) = check("plain", &nothing, "", &[]);
+    assert_eq!((&known["version"], &known["queues"][0]["type"]), (&"3.10.8".into(), &"classic".into()));
+    assert_eq!(known["queues"][0]["consumers"].as_array().map(Vec::len), Some(1), "{known:#}");
+    check(
+        "policy",
+        &|vhost| set(vhost, "set_policy", "ttl", r#"{"message-ttl":60000,"dead-letter-exchange":"d"}"#),
+        "",
+        &["policy \"ttl\" sets message-ttl = 60000: a message that waits for 60 s goes to exchange \"d\""],
+    );
+    check(
+        "quorum",
+        &|vhost| set(vhost, "set_policy", "limit", r#"{"delivery-limit":20}"#),
+        "queue_type = quorum",
+        &["policy \"limit\" sets delivery-limit = 20: a message that returns more than 20 times is dropped"],
+    );
+    // The command that is told mends it.
+    let (vhost, place, daemon, known) = check(
+        "operator",
+        &|vhost| set(vhost, "set_operator_policy", "most", r#"{"max-length":5}"#),
+        "",
+        &["operator policy \"most\" sets max-length = 5: beyond 5 messages the oldest message is dropped"],
+    );
+    let remedy = known["risks"][0]["remedy"].as_str().unwrap();
+    let words: Vec<String> = remedy.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
+    assert_eq!(words[0], "rabbitmqctl", "{remedy}");
+    let words: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+    broker.ctl(&words);
+    wait_until(SOON, "the broker has the statistics", || checked(&place).len() == 1);
+    drop(daemon);
+    drop(vhost);
+}
+
+#[test]
+fn an_answer_that_is_missing_is_unknown_and_says_what_to_do() {
+    let (broker, port) = node();
+    let vhost = broker.vhost("unknown");
+    let check = |management: &str, reason: &str, remedy: &str| {
+        let place = Place::new();
+        write(&place, &conf(&vhost, management, ""));
+        let _daemon = run(&place);
+        let seen = || status(&place)["listeners"][0]["management"].clone();
+        wait_until(SOON, "it is asked", || {
+            seen()["reason"].as_str().is_some_and(|found| found.contains(reason))
+        });
+        let found = seen();
+        assert_eq!(found["status"], "unknown", "{found:#}");
+        assert!(found["remedy"].as_str().unwrap().contains(remedy), "{found:#}");
+        let (code, text) = osnl(&place, &["status"]);
+        assert!(text.contains("  l: policies and delivery limit are unknown: "), "{text}");
+        assert_eq!(code, Some(0), "a default installation has no alarm: {text}");
+        let lines = checked(&place);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let begin = "untested [listener:l] management API";
+        assert!(lines[0].starts_with(begin) && lines[0].contains(reason), "{lines:?}");
+        assert!(lines[0].contains(remedy), "{lines:?}");
+    };
+    check(
+        "",
+        "management_url is not set",
+        "in [listener:l] of an osnl.conf: management_url = https://HOST:15671/",
+    );
+    check(&url("plain:p@", *port), "401, the user has no tag", "rabbitmqctl set_user_tags plain monitoring");
+    check(&url("monitor:wrong@", *port), "401, the login is refused", "authenticate_user monitor");
+    let off = url("", closed_port());
+    check(&off, "127.0.0.1", "rabbitmq-plugins enable rabbitmq_management");
+    // Another broker that has such a queue too.
+    let other = url("", *port);
+    let shared = Broker::shared().vhost("unknown-other");
+    let place = Place::new();
+    write(&place, &conf(&shared, &other, ""));
+    let lines = checked(&place);
+    assert!(lines[0].contains("knows no queue") || lines[0].contains("is asked when"), "{lines:?}");
+}
+
+/// A daemon whose target is down, with three messages that stay unsettled.
+fn unsettled(vhost: &Vhost, place: &Place, more: &str) -> (Osnl, Sink) {
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(503));
+    let text = conf(vhost, "declare = create", more);
+    let action = format!("driver = k2hr3\napi_url = {}\n", sink.url("/v1/role"));
+    write(
+        place,
+        &text.replace("driver = dump\n", &action).replace("actions = a", "event_type = ^port\nactions = a"),
+    );
+    let daemon = run(place);
+    wait_until(SOON, "it listens", || listener(place)["state"] == "listening");
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    publisher.notify_all(&notices(0..3));
+    wait_until(SOON, "all are handed over", || vhost.queue_depth("osnl") == Some((0, 3)));
+    (daemon, sink)
+}
+
+fn listener(place: &Place) -> Value {
+    status(place)["listeners"][0].clone()
+}
+
+#[test]
+fn messages_that_a_delivery_limit_drops_are_counted_and_not_called_kept() {
+    let vhost = Broker::shared().vhost("dropped");
+    let place = Place::new();
+    let (daemon, _sink) = unsettled(&vhost, &place, "queue_type = quorum\ndelivery_limit = 2");
+    for cut in 1..=5 {
+        vhost.close_all_connections("cut");
+        wait_until(SOON, "it listens again", || {
+            let seen = listener(&place);
+            seen["reconnects"].as_u64() >= Some(cut) && seen["state"] == "listening"
+        });
+    }
+    wait_until(SOON, "the broker has dropped them", || vhost.queue_depth("osnl") == Some((0, 0)));
+    wait_until(SOON, "they are missed", || listener(&place)["missing_messages"] == 3);
+    let (code, text) = osnl(&place, &["status"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains(
+        "! listener l: messages that were unsettled when a connection ended did not come back (3)"
+    ));
+    let log = daemon.stderr();
+    assert!(log.contains("unsettled messages did not come back, and the queue is empty"), "{log}");
+    assert!(!log.contains("kept"), "{log}");
+}
+
+#[test]
+fn a_queue_that_is_gone_after_a_stop_is_said_with_what_was_unsettled_in_it() {
+    let vhost = Broker::shared().vhost("gone");
+    let place = Place::new();
+    let (mut daemon, _sink) = unsettled(&vhost, &place, "");
+    daemon.signal("TERM");
+    daemon.wait(SOON);
+    wait_until(SOON, "they are in the queue again", || vhost.queue_depth("osnl") == Some((3, 0)));
+    vhost.delete_queue("osnl");
+    let daemon = run(&place);
+    wait_until(SOON, "it listens", || listener(&place)["state"] == "listening");
+    daemon.wait_for("the queue that an earlier run read did not exist and was created");
+    let seen = listener(&place);
+    assert_eq!(seen["missing_messages"], 3, "{seen:#}");
+    assert!(seen["queue_created_seconds"].is_number(), "{seen:#}");
+    let (code, text) = osnl(&place, &["status"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("  l: its queue was missing and was created "), "{text}");
+    assert!(text.contains("did not come back (3), and the queue did not exist any more"), "{text}");
+}

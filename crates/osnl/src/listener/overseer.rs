@@ -1,0 +1,89 @@
+//! Asks the management API about the queues of a subscription, after it is opened and then again and again.
+//!
+//! The broker gathers the statistics of a queue seconds after the queue is made, so missing answers are asked for again
+//! soon, and then less and less often. Each risk and each reason for a missing answer is logged once.
+
+use std::time::{Duration, SystemTime};
+
+use osnl_transport::{Declare, Subscription};
+use tokio::time::sleep;
+
+use super::Listener;
+use super::gauges::Overseen;
+use crate::management::client::Subject;
+use crate::management::risk::risks;
+use crate::management::{ManagementConf, Unknown};
+
+/// The interval between two looks at known facts: a policy may be set at any time.
+const AGAIN: Duration = Duration::from_secs(5 * 60);
+/// The first pause after an answer that is missing; each further one is twice as long.
+const SOON: Duration = Duration::from_secs(3);
+
+/// The management API of a listener's broker.
+pub(super) struct Overseer {
+    /// `None`: the API is not configured.
+    pub(super) api: Option<ManagementConf>,
+    pub(super) vhost: String,
+}
+
+impl Overseer {
+    /// Returns what is known before the first question.
+    pub(super) fn unasked(&self, listener: &str) -> Overseen {
+        let unknown = match &self.api {
+            None => Unknown::not_asked(listener),
+            Some(_) => {
+                Unknown::new("the management API has not been asked yet", "it is asked after the connect")
+            }
+        };
+        Overseen { unknown: Some(unknown), ..Overseen::default() }
+    }
+}
+
+impl Listener {
+    /// Asks again and again, for as long as the subscription is open.
+    pub(super) async fn oversee(&self, found: &Subscription) {
+        let Some(Overseer { api: Some(api), vhost }) = &self.overseer else { return };
+        let queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();
+        let subject = Subject { vhost, queues: &queues, cluster: found.cluster.as_deref() };
+        let mut pause = SOON;
+        loop {
+            let before = self.gauges.overseen().unwrap_or_default();
+            let seen = match api.ask(&subject).await {
+                Ok(facts) => {
+                    let options = &self.config.options;
+                    let declares = options.declare != Declare::Nothing;
+                    let risks = risks(&facts, vhost, &options.queue, declares);
+                    let unknown = facts.unknown().cloned();
+                    Overseen { facts: Some((facts, SystemTime::now())), risks, unknown }
+                }
+                Err(unknown) => Overseen { unknown: Some(unknown), ..before.clone() },
+            };
+            self.say_overseen(&before, &seen);
+            pause = if seen.unknown.is_some() { (pause * 2).min(AGAIN) } else { AGAIN };
+            self.gauges.oversaw(seen);
+            sleep(pause).await;
+        }
+    }
+
+    fn say_overseen(&self, before: &Overseen, seen: &Overseen) {
+        let listener = &*self.config.name;
+        for risk in seen.risks.iter().filter(|risk| !before.risks.contains(risk)) {
+            tracing::warn!(
+                listener.name = listener,
+                reason = risk.message,
+                remedy = risk.remedy,
+                "the broker may lose messages of the queue"
+            );
+        }
+        if let Some(Unknown { reason, remedy }) = &seen.unknown
+            && seen.unknown != before.unknown
+        {
+            tracing::info!(
+                listener.name = listener,
+                reason,
+                remedy,
+                "policies, delivery limit, and other consumers of the queue are not known"
+            );
+        }
+    }
+}

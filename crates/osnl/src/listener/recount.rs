@@ -1,0 +1,155 @@
+//! Counts the messages that come back after a connection: those that were unsettled when it ended, against those that the
+//! broker delivers again. Pure.
+//!
+//! A number is no identity: the broker may deliver again what this program never saw, so "back" means as many as were
+//! unsettled. Missing are those that are not back when the queue is empty, twice in a row, while this is its only
+//! consumer. Where another consumer was seen meanwhile, the fate of the rest stays unknown.
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct ReturnCount {
+    /// Messages that were unsettled when a connection ended.
+    expected: usize,
+    /// Messages that were delivered again since.
+    back: usize,
+    /// Messages that have not come back, of which that was said.
+    missing: usize,
+    /// Whether another consumer was seen since.
+    was_shared: bool,
+    /// Whether the latest look found the queue empty, and nothing has come since.
+    was_empty: bool,
+    /// Whether the latest change was said.
+    is_said: bool,
+}
+
+/// The result of a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReturnVerdict {
+    /// As many as were unsettled are delivered again.
+    Back(usize),
+    /// So many are not in the queue, and no other consumer was seen.
+    Missing(usize),
+    /// So many are not in the queue; another consumer was seen.
+    Unknown(usize),
+}
+
+impl ReturnCount {
+    /// Returns the messages that are to come back.
+    pub(super) fn expected(&self) -> usize {
+        self.expected.saturating_sub(self.back)
+    }
+
+    /// Returns the messages that have not come back.
+    pub(super) fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// A connection has ended, with so many unsettled messages.
+    pub(super) fn ended(&mut self, unsettled: usize) {
+        let expected = self.expected() + unsettled;
+        let was_shared = self.was_shared && self.expected() > 0;
+        *self = Self { expected, missing: self.missing, was_shared, ..Self::default() };
+    }
+
+    /// Another daemon reads on: it settles what comes back.
+    pub(super) fn left_to_others(&mut self) {
+        *self = Self { missing: self.missing, ..Self::default() };
+    }
+
+    /// The queue was not there and is created: it has none of them.
+    pub(super) fn created(&mut self) {
+        self.missing += self.expected();
+        (self.expected, self.back) = (0, 0);
+    }
+
+    /// So many messages were delivered again.
+    pub(super) fn delivered_again(&mut self, messages: usize) -> Option<ReturnVerdict> {
+        self.back += messages;
+        self.was_empty = false;
+        // Those that were missed too soon.
+        let late = self.back.saturating_sub(self.expected).min(self.missing);
+        self.missing -= late;
+        self.expected += late;
+        if self.expected == 0 || self.back < self.expected || self.is_said {
+            return None;
+        }
+        self.is_said = true;
+        Some(ReturnVerdict::Back(self.expected))
+    }
+
+    /// The broker was asked: so many wait, and so many other consumers are there. `is_idle`: nothing is at hand, and the
+    /// next message would be taken.
+    pub(super) fn looked(&mut self, waiting: u64, others: u64, is_idle: bool) -> Option<ReturnVerdict> {
+        self.was_shared |= others > 0;
+        let is_empty = waiting == 0 && is_idle;
+        let was_empty = std::mem::replace(&mut self.was_empty, is_empty);
+        let rest = self.expected();
+        if rest == 0 || !is_empty || !was_empty || self.is_said {
+            return None;
+        }
+        self.is_said = true;
+        if self.was_shared {
+            return Some(ReturnVerdict::Unknown(rest));
+        }
+        self.missing += rest;
+        self.expected -= rest;
+        Some(ReturnVerdict::Missing(rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy)]
+    enum Step {
+        Ended(usize),
+        Created,
+        Again(usize, Option<ReturnVerdict>),
+        Look((u64, u64, bool), Option<ReturnVerdict>),
+    }
+
+    #[test]
+    fn only_a_count_tells_what_came_back() {
+        use ReturnVerdict::{Back, Missing, Unknown};
+        use Step::{Again, Created, Ended, Look};
+        const EMPTY: (u64, u64, bool) = (0, 0, true);
+        let check = |name: &str, steps: &[Step], missing: usize| {
+            let mut count = ReturnCount::default();
+            for (n, step) in steps.iter().enumerate() {
+                match step {
+                    Ended(unsettled) => count.ended(*unsettled),
+                    Created => count.created(),
+                    Again(messages, said) => {
+                        assert_eq!(count.delivered_again(*messages), *said, "{name}: {n}");
+                    }
+                    Look((waiting, others, is_idle), said) => {
+                        assert_eq!(count.looked(*waiting, *others, *is_idle), *said, "{name}: {n}");
+                    }
+                }
+            }
+            assert_eq!(count.missing(), missing, "{name}");
+        };
+        check("none was unsettled", &[Ended(0), Again(2, None), Look(EMPTY, None), Look(EMPTY, None)], 0);
+        check("all are back", &[Ended(3), Again(2, None), Again(1, Some(Back(3))), Again(1, None)], 0);
+        let missed = || [Look(EMPTY, None), Look(EMPTY, Some(Missing(3))), Look(EMPTY, None)];
+        check("none is back", &[&[Ended(3)], &missed()[..]].concat(), 3);
+        // A delivery limit drops them at one of many cuts; those after it find nothing unsettled.
+        let cuts = [Ended(3), Again(3, Some(Back(3))), Ended(3), Ended(0), Ended(0)];
+        check("many cuts", &[&cuts[..], &missed()[..]].concat(), 3);
+        let cut = [Ended(2), Again(1, None), Ended(2), Again(2, None), Again(1, Some(Back(3)))];
+        check("a cut before all are back", &cut, 0);
+        let busy = [Look((1, 0, true), None), Look((0, 0, false), None), Look(EMPTY, None), Again(0, None)];
+        check("not empty, not idle, not twice", &[&[Ended(1)], &busy[..], &[Look(EMPTY, None)]].concat(), 0);
+        let others = [Ended(1), Look((0, 1, true), None), Look(EMPTY, Some(Unknown(1)))];
+        check("another consumer", &others, 0);
+        check(
+            "another consumer before the next end",
+            &[Ended(1), Look((0, 1, true), None), Ended(0), Look(EMPTY, None), Look(EMPTY, Some(Unknown(1)))],
+            0,
+        );
+        check("made anew", &[Ended(4), Created, Look(EMPTY, None), Look(EMPTY, None)], 4);
+        let late = [Ended(2), Look(EMPTY, None), Look(EMPTY, Some(Missing(2))), Again(1, None)];
+        check("missed too soon", &late, 1);
+    }
+}
