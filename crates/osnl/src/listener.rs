@@ -45,7 +45,6 @@ use osnl_transport::{
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use self::announce::Before;
 pub(crate) use self::announce::{ANOTHER_LIMIT, AS_CONFIGURED};
 pub use self::bindings::{Bindings, OwnQueue, UnreadQueue};
 use self::blockade::Returns;
@@ -327,42 +326,6 @@ impl Listener {
         {
             let known = &mut self.config.options.queue.resume;
             positions.remember(&self.config.name, known, found).await;
-        }
-    }
-
-    /// Reports a subscription that is open. `away`: the time since the previous connection ended.
-    fn connected(&self, consumer: &dyn Consumer, away: Option<Duration>) {
-        let (found, is_shared) = (consumer.subscription(), self.transport.features().partitions);
-        let former = away.is_none().then(|| self.tidying.as_ref()?.begin_reading()).flatten();
-        let mut returns = self.gauges.returns();
-        if let Some(Some(unsettled)) = former {
-            returns.ended(unsettled);
-        }
-        let unsettled = returns.expected();
-        drop(returns);
-        let before = Before { away, former, unsettled };
-        let name = &self.config.name;
-        announce::announce(name, (&self.config.options, is_shared), found, &before);
-        if found.created && before.was_read() && !self.is_auto_deleted() {
-            self.gauges.created_again();
-        }
-        self.gauges.connected(found, away.is_some());
-        self.gauges.saw_partitions(consumer.partitions());
-    }
-
-    /// Counts what a connection that has ended leaves to be delivered again.
-    fn count_ended(
-        &self,
-        found: &Subscription,
-        unsettled: usize,
-        ended: &Result<SessionEnd, TransportError>,
-    ) {
-        // Nothing is taken from a stream or a partition.
-        let is_queue = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));
-        let is_queue = is_queue && !self.transport.features().partitions;
-        match ended {
-            Ok(SessionEnd::LeaseLost) => self.gauges.returns().left_to_others(),
-            Ok(_) | Err(_) => self.gauges.returns().ended(if is_queue { unsettled } else { 0 }),
         }
     }
 

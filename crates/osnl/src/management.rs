@@ -7,7 +7,7 @@
 //! | `GET /api/vhosts/VHOST` | the default queue type |
 //! | `GET /api/queues/VHOST/QUEUE` | type, durability, arguments, policies with their definition, consumers |
 //!
-//! A user with the tag `monitoring` may ask all of them. An answer is a fact or [`Unknown`], which has its reason and its
+//! A user with the tag `monitoring` may ask all of them. An answer is a fact or [`UnknownFact`], which has its reason and its
 //! remedy: silence, a refusal, and statistics that the broker has not gathered yet never count as well.
 //! [`client`] asks, [`reading`] reads the answers, and [`risk`] judges them; the last two are pure.
 //!
@@ -39,14 +39,14 @@ pub struct ManagementConf {
 
 /// A missing answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unknown {
+pub(crate) struct UnknownFact {
     /// Why it is missing.
     pub(crate) reason: String,
     /// The line or the command that gets it.
     pub(crate) remedy: String,
 }
 
-impl Unknown {
+impl UnknownFact {
     pub(crate) fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { reason: reason.into(), remedy: remedy.into() }
     }
@@ -70,7 +70,7 @@ pub(crate) struct BrokerFacts {
     /// The default queue type of the virtual host; `None` if none is set or it is not known.
     pub(crate) default_queue_type: Option<String>,
     /// Each queue.
-    pub(crate) queues: Vec<(String, Result<QueueFacts, Unknown>)>,
+    pub(crate) queues: Vec<(String, Result<QueueFacts, UnknownFact>)>,
 }
 
 impl BrokerFacts {
@@ -80,7 +80,7 @@ impl BrokerFacts {
     }
 
     /// Returns the first answer that is missing.
-    pub(crate) fn unknown(&self) -> Option<&Unknown> {
+    pub(crate) fn unknown(&self) -> Option<&UnknownFact> {
         self.queues.iter().find_map(|(_, found)| match found {
             Ok(facts) => facts.policies.as_ref().err(),
             Err(unknown) => Some(unknown),
@@ -98,11 +98,11 @@ pub(crate) struct QueueFacts {
     /// The arguments of its declaration.
     pub(crate) arguments: BTreeMap<String, Value>,
     /// The policies; unknown until the broker has gathered the statistics of the queue.
-    pub(crate) policies: Result<QueuePolicies, Unknown>,
+    pub(crate) policies: Result<QueuePolicies, UnknownFact>,
     /// The delivery limit that a newer broker reports; a negative number is none.
     pub(crate) delivery_limit: Option<i64>,
     /// Consumers, ours among them.
-    pub(crate) consumers: Vec<QueueConsumer>,
+    pub(crate) consumers: Vec<ConsumerFacts>,
 }
 
 /// The policies of a queue, merged by the broker.
@@ -118,7 +118,7 @@ pub(crate) struct QueuePolicies {
 
 /// A consumer of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QueueConsumer {
+pub(crate) struct ConsumerFacts {
     /// Its tag.
     pub(crate) tag: String,
     /// Its connection, as `10.0.0.7:51234 -> 10.0.0.2:5672`.

@@ -182,7 +182,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
         let found = "; reading was not tested, because a test would take messages; if reading is permitted, osnl status shows";
         assert!(line.starts_with("untested ") && line.contains(" may ") && line.contains(found), "{line}");
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains(", 1 untested.") && !text.contains("passed"), "{text}");
+        assert!(text.contains(", 2 untested.") && !text.contains("passed"), "{text}");
     }
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before);
     osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);

@@ -489,7 +489,8 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
             osnl_transport::QueueLook::There { drops, .. } => {
                 assert_eq!(drops.as_ref().map(|drops| &drops[..dropped.len()]), expected, "{name}");
             }
-            other => assert_eq!((name, other), ("gone", &osnl_transport::QueueLook::Missing)),
+            osnl_transport::QueueLook::Missing => assert_eq!(name, "gone"),
+            osnl_transport::QueueLook::Refused(error) => panic!("{name}: {error}"),
         }
     }
     assert_eq!(vhost.list_queues().into_iter().map(|queue| queue.name).collect::<Vec<_>>(), names);

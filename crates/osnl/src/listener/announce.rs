@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use osnl_core::former::Former;
-use osnl_transport::{ListenOptions, OpenQueue, QueueType, Subscription};
+use osnl_transport::{Consumer, ListenOptions, OpenQueue, QueueType, Subscription, TransportError};
 
 use super::Listener;
 use super::recount::ReturnVerdict;
+use super::session::SessionEnd;
 
 /// The remedy for a queue that another program has made.
 pub(crate) const AS_CONFIGURED: &str =
@@ -18,25 +19,25 @@ pub(crate) const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exch
 
 /// The knowledge about the connection or the run before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Before {
+struct Before {
     /// The time since the previous connection of this run ended; `None` for the first.
-    pub(super) away: Option<Duration>,
+    away: Option<Duration>,
     /// The record of the run before, for the first connection of this one: `None` if no run is known to have read the
     /// queue, and `Some(None)` if that run ended without a word.
-    pub(super) former: Option<Option<usize>>,
+    former: Option<Option<usize>>,
     /// Messages that were not settled then, as far as is known.
-    pub(super) unsettled: usize,
+    unsettled: usize,
 }
 
 impl Before {
     /// Whether the queue was read before, so that it was there.
-    pub(super) fn was_read(&self) -> bool {
+    fn was_read(&self) -> bool {
         self.away.is_some() || self.former.is_some()
     }
 }
 
 /// Says it. `is_shared`: the consumers of a name share its partitions.
-pub(super) fn announce(
+fn announce(
     listener: &str,
     (options, is_shared): (&ListenOptions, bool),
     found: &Subscription,
@@ -262,6 +263,42 @@ fn at_start(
 }
 
 impl Listener {
+    /// Reports a subscription that is open. `away`: the time since the previous connection ended.
+    pub(super) fn connected(&self, consumer: &dyn Consumer, away: Option<Duration>) {
+        let (found, is_shared) = (consumer.subscription(), self.transport.features().partitions);
+        let former = away.is_none().then(|| self.tidying.as_ref()?.begin_reading()).flatten();
+        let mut returns = self.gauges.returns();
+        if let Some(Some(unsettled)) = former {
+            returns.ended(unsettled);
+        }
+        let unsettled = returns.expected();
+        drop(returns);
+        let before = Before { away, former, unsettled };
+        let name = &self.config.name;
+        announce(name, (&self.config.options, is_shared), found, &before);
+        if found.created && before.was_read() && !self.is_auto_deleted() {
+            self.gauges.created_again();
+        }
+        self.gauges.connected(found, away.is_some());
+        self.gauges.saw_partitions(consumer.partitions());
+    }
+
+    /// Counts what a connection that has ended leaves to be delivered again.
+    pub(super) fn count_ended(
+        &self,
+        found: &Subscription,
+        unsettled: usize,
+        ended: &Result<SessionEnd, TransportError>,
+    ) {
+        // Nothing is taken from a stream or a partition.
+        let is_queue = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));
+        let is_queue = is_queue && !self.transport.features().partitions;
+        match ended {
+            Ok(SessionEnd::LeaseLost) => self.gauges.returns().left_to_others(),
+            Ok(_) | Err(_) => self.gauges.returns().ended(if is_queue { unsettled } else { 0 }),
+        }
+    }
+
     /// Reports the messages that were delivered again, or were not.
     pub(super) fn say_returned(&self, verdict: Option<ReturnVerdict>) {
         let (listener, queues) = (&*self.config.name, self.gauges.opened().queues.join(", "));

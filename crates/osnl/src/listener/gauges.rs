@@ -9,7 +9,7 @@ use osnl_transport::{OpenQueue, PartitionSeen, QueueDepths, Subscription};
 use super::recount::ReturnCount;
 use super::watchdog::SessionStage;
 use crate::management::risk::QueueRisk;
-use crate::management::{BrokerFacts, Unknown};
+use crate::management::{BrokerFacts, UnknownFact};
 
 /// Numbers of one listener.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub(crate) struct Overseen {
     /// The ways in which these queues lose messages, by those facts.
     pub(crate) risks: Vec<QueueRisk>,
     /// Why the latest question has no answer.
-    pub(crate) unknown: Option<Unknown>,
+    pub(crate) unknown: Option<UnknownFact>,
 }
 
 /// The reason of a missing connection.

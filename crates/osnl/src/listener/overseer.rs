@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use super::Listener;
 use super::gauges::Overseen;
-use crate::management::client::Subject;
+use crate::management::client::ApiQuestion;
 use crate::management::risk::risks;
-use crate::management::{ManagementConf, Unknown};
+use crate::management::{ManagementConf, UnknownFact};
 
 /// The interval between two looks at known facts: a policy may be set at any time.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
@@ -30,9 +30,9 @@ impl Overseer {
     /// Returns what is known before the first question.
     pub(super) fn unasked(&self, listener: &str) -> Overseen {
         let unknown = match &self.api {
-            None => Unknown::not_asked(listener),
+            None => UnknownFact::not_asked(listener),
             Some(_) => {
-                Unknown::new("the management API has not been asked yet", "it is asked after the connect")
+                UnknownFact::new("the management API has not been asked yet", "it is asked after the connect")
             }
         };
         Overseen { unknown: Some(unknown), ..Overseen::default() }
@@ -44,7 +44,7 @@ impl Listener {
     pub(super) async fn oversee(&self, found: &Subscription) {
         let Some(Overseer { api: Some(api), vhost }) = &self.overseer else { return };
         let queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();
-        let subject = Subject { vhost, queues: &queues, cluster: found.cluster.as_deref() };
+        let subject = ApiQuestion { vhost, queues: &queues, cluster: found.cluster.as_deref() };
         let mut pause = SOON;
         loop {
             let before = self.gauges.overseen().unwrap_or_default();
@@ -75,7 +75,7 @@ impl Listener {
                 "the broker may lose messages of the queue"
             );
         }
-        if let Some(Unknown { reason, remedy }) = &seen.unknown
+        if let Some(UnknownFact { reason, remedy }) = &seen.unknown
             && seen.unknown != before.unknown
         {
             tracing::info!(

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Copy)]
-    enum Step {
+    enum CountStep {
         Ended(usize),
         Created,
         Again(usize, Option<ReturnVerdict>),
@@ -111,10 +111,10 @@ mod tests {
 
     #[test]
     fn only_a_count_tells_what_came_back() {
+        use CountStep::{Again, Created, Ended, Look};
         use ReturnVerdict::{Back, Missing, Unknown};
-        use Step::{Again, Created, Ended, Look};
         const EMPTY: (u64, u64, bool) = (0, 0, true);
-        let check = |name: &str, steps: &[Step], missing: usize| {
+        let check = |name: &str, steps: &[CountStep], missing: usize| {
             let mut count = ReturnCount::default();
             for (n, step) in steps.iter().enumerate() {
                 match step {

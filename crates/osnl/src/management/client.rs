@@ -11,7 +11,7 @@ use osnl_transport::shell_quoted;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
-use super::{BrokerFacts, ManagementConf, Unknown, reading};
+use super::{BrokerFacts, ManagementConf, UnknownFact, reading};
 
 /// The time for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const LONGEST: usize = 1 << 20;
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The subject of the questions.
-pub(crate) struct Subject<'a> {
+pub(crate) struct ApiQuestion<'a> {
     /// The virtual host.
     pub(crate) vhost: &'a str,
     /// The queues.
@@ -37,8 +37,8 @@ impl ManagementConf {
     }
 
     /// Asks the hosts in their order until one answers.
-    pub(crate) async fn ask(&self, subject: &Subject<'_>) -> Result<BrokerFacts, Unknown> {
-        let mut unknown = Unknown::new("management_url names no host", "write one");
+    pub(crate) async fn ask(&self, subject: &ApiQuestion<'_>) -> Result<BrokerFacts, UnknownFact> {
+        let mut unknown = UnknownFact::new("management_url names no host", "write one");
         for host in self.url.hosts() {
             let api = Api::new(self, host);
             match api.overview().await {
@@ -67,17 +67,21 @@ impl<'a> Api<'a> {
         Self { conf, base: base(&conf.url, host), user, password }
     }
 
-    async fn overview(&self) -> Result<BrokerFacts, Unknown> {
+    async fn overview(&self) -> Result<BrokerFacts, UnknownFact> {
         let answer = self.get("overview").await?;
         reading::overview(&self.judged(answer, "/api/overview")?.body)
     }
 
     /// Asks about the virtual host and the queues, of the broker that has answered.
-    async fn about(&self, mut facts: BrokerFacts, subject: &Subject<'_>) -> Result<BrokerFacts, Unknown> {
+    async fn about(
+        &self,
+        mut facts: BrokerFacts,
+        subject: &ApiQuestion<'_>,
+    ) -> Result<BrokerFacts, UnknownFact> {
         if let (Some(here), Some(there)) = (subject.cluster, &facts.cluster)
             && here != there
         {
-            return Err(Unknown::new(
+            return Err(UnknownFact::new(
                 format!(
                     "management_url is not for this broker: it is of cluster {there}, the listener's is {here}"
                 ),
@@ -95,7 +99,7 @@ impl<'a> Api<'a> {
             let found = match self.get(&format!("queues/{vhost}/{}", encoded(name))).await {
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
                     let vhost = subject.vhost;
-                    Err(Unknown::new(
+                    Err(UnknownFact::new(
                         format!("the management API knows no queue {name} in virtual host {vhost}"),
                         "is management_url for this broker? it is asked again when the queue is there",
                     ))
@@ -111,13 +115,13 @@ impl<'a> Api<'a> {
         Ok(facts)
     }
 
-    async fn get(&self, path: &str) -> Result<Answer, Unknown> {
+    async fn get(&self, path: &str) -> Result<Answer, UnknownFact> {
         let place = &self.base;
         let mend = "look at host and port of management_url; on that host: rabbitmq-plugins enable rabbitmq_management";
         let target = Url::parse(&format!("{place}/api/{path}"))
-            .map_err(|error| Unknown::new(error.problem, error.allowed))?;
+            .map_err(|error| UnknownFact::new(error.problem, error.allowed))?;
         let client = Client::to(&self.http(), &target)
-            .map_err(|error| Unknown::new(error.to_string(), "look at ssl_ca_file"))?;
+            .map_err(|error| UnknownFact::new(error.to_string(), "look at ssl_ca_file"))?;
         let mut request = Request::new(Method::GET, target);
         request.reply_limit = LONGEST;
         let login = STANDARD.encode(format!("{}:{}", self.user, self.password));
@@ -128,9 +132,9 @@ impl<'a> Api<'a> {
         match timeout(ANSWER, client.send(request)).await {
             Err(_) => {
                 let reason = format!("{place}: no answer within {} s", ANSWER.as_secs());
-                Err(Unknown::new(reason, mend))
+                Err(UnknownFact::new(reason, mend))
             }
-            Ok(Err(failure)) => Err(Unknown::new(format!("{place}: {failure}"), mend)),
+            Ok(Err(failure)) => Err(UnknownFact::new(format!("{place}: {failure}"), mend)),
             Ok(Ok(answer)) => Ok(answer),
         }
     }
@@ -149,10 +153,10 @@ impl<'a> Api<'a> {
     }
 
     /// An answer that has what was asked for.
-    fn judged(&self, answer: Answer, what: &str) -> Result<Answer, Unknown> {
+    fn judged(&self, answer: Answer, what: &str) -> Result<Answer, UnknownFact> {
         let (place, user) = (&self.base, shell_quoted(self.user));
         let refused =
-            |reason: &str, remedy: String| Err(Unknown::new(format!("{place}{what}: {reason}"), remedy));
+            |reason: &str, remedy: String| Err(UnknownFact::new(format!("{place}{what}: {reason}"), remedy));
         let tags = || {
             format!(
                 "rabbitmqctl set_user_tags {user} monitoring  # replaces its tags; see them first: rabbitmqctl list_users"

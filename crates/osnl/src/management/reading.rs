@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use osnl_model::is_dangerous;
 use serde_json::Value;
 
-use super::{BrokerFacts, QueueConsumer, QueueFacts, QueuePolicies, Unknown};
+use super::{BrokerFacts, ConsumerFacts, QueueFacts, QueuePolicies, UnknownFact};
 
 /// Characters of a text that are kept.
 const LONGEST: usize = 200;
@@ -15,7 +15,7 @@ const CONSUMERS: usize = 20;
 const KEYS: usize = 100;
 
 /// Reads `/api/overview`.
-pub(super) fn overview(body: &[u8]) -> Result<BrokerFacts, Unknown> {
+pub(super) fn overview(body: &[u8]) -> Result<BrokerFacts, UnknownFact> {
     let found = object(body)?;
     let version = text(&found["rabbitmq_version"]).or_else(|| text(&found["product_version"]));
     if version.is_none() {
@@ -31,7 +31,7 @@ pub(super) fn default_queue_type(body: &[u8]) -> Option<String> {
 }
 
 /// Reads `/api/queues/VHOST/QUEUE`.
-pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, Unknown> {
+pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, UnknownFact> {
     let found = object(body)?;
     if found["name"].as_str() != Some(name) {
         return Err(not_the_api("it is about another queue"));
@@ -40,7 +40,7 @@ pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, Unknown> {
     let consumers = found["consumer_details"].as_array().unwrap_or(&empty);
     let consumer = |consumer: &Value| {
         let channel = &consumer["channel_details"];
-        QueueConsumer {
+        ConsumerFacts {
             tag: text(&consumer["consumer_tag"]).unwrap_or_default(),
             connection: text(&channel["connection_name"]).unwrap_or_default(),
             user: text(&channel["user"]).unwrap_or_default(),
@@ -57,11 +57,11 @@ pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, Unknown> {
     })
 }
 
-fn policies(found: &Value) -> Result<QueuePolicies, Unknown> {
+fn policies(found: &Value) -> Result<QueuePolicies, UnknownFact> {
     let effective = &found["effective_policy_definition"];
     // A queue without a policy has an empty definition, which some versions write as a list.
     if !effective.is_object() && !effective.is_array() {
-        return Err(Unknown::new(
+        return Err(UnknownFact::new(
             "the management API has no statistics of the queue",
             "ask again after some seconds; to see whether they are turned off: rabbitmqctl environment (disable_stats, \
              disable_metrics_collector)",
@@ -75,13 +75,13 @@ fn policies(found: &Value) -> Result<QueuePolicies, Unknown> {
 }
 
 /// A JSON object.
-fn object(body: &[u8]) -> Result<Value, Unknown> {
+fn object(body: &[u8]) -> Result<Value, UnknownFact> {
     let found: Value = serde_json::from_slice(body).map_err(|_| not_the_api("it is not valid JSON"))?;
     if found.is_object() { Ok(found) } else { Err(not_the_api("it is not a JSON object")) }
 }
 
-fn not_the_api(why: &str) -> Unknown {
-    Unknown::new(
+fn not_the_api(why: &str) -> UnknownFact {
+    UnknownFact::new(
         format!("the answer is not that of RabbitMQ's management API: {why}"),
         "look at host, port, and path of management_url",
     )

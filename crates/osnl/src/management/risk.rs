@@ -39,13 +39,13 @@ enum Setting {
 pub(crate) fn risks(facts: &BrokerFacts, vhost: &str, wanted: &QueueKind, declares: bool) -> Vec<QueueRisk> {
     let known = facts.queues.iter().filter_map(|(name, found)| Some((name, found.as_ref().ok()?)));
     let each = known.flat_map(|(name, queue)| {
-        let judge = Judge { name, vhost, queue, wanted, major: facts.major() };
+        let judge = QueueJudge { name, vhost, queue, wanted, major: facts.major() };
         judge.all(declares)
     });
     each.collect()
 }
 
-struct Judge<'a> {
+struct QueueJudge<'a> {
     name: &'a str,
     vhost: &'a str,
     queue: &'a QueueFacts,
@@ -53,7 +53,7 @@ struct Judge<'a> {
     major: Option<u32>,
 }
 
-impl Judge<'_> {
+impl QueueJudge<'_> {
     fn all(&self, declares: bool) -> Vec<QueueRisk> {
         let keys: &[&str] = match self.queue.queue_type.as_deref() {
             Some("stream") => &["max-age", "max-length-bytes"],
@@ -77,6 +77,7 @@ impl Judge<'_> {
         let place = match &setting {
             Setting::Policy => self.named(),
             Setting::Argument => "its declaration".to_owned(),
+            Setting::Default if self.policies().is_none() => "the broker or a policy".to_owned(),
             Setting::Default => "the broker's default".to_owned(),
         };
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

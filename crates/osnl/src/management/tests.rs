@@ -5,9 +5,9 @@ use osnl_testkit::{Reply, Sink};
 use osnl_transport::{QueueKind, QueueType};
 use serde_json::{Value, json};
 
-use super::client::Subject;
+use super::client::ApiQuestion;
 use super::risk::risks;
-use super::{BrokerFacts, ManagementConf, Unknown, reading};
+use super::{BrokerFacts, ManagementConf, UnknownFact, reading};
 
 fn conf(url: &str) -> ManagementConf {
     let login = ("osnl".to_owned(), Secret::new("from-transport-url"));
@@ -18,10 +18,10 @@ fn body(status: u16, body: impl Into<Vec<u8>>) -> Reply {
     Reply::StatusWith { status, headers: Vec::new(), body: body.into() }
 }
 
-fn ask(conf: &ManagementConf) -> Result<BrokerFacts, Unknown> {
+fn ask(conf: &ManagementConf) -> Result<BrokerFacts, UnknownFact> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let queues = ["a/b c".to_owned()];
-    let subject = Subject { vhost: "/", queues: &queues, cluster: Some("rabbit@mq1") };
+    let subject = ApiQuestion { vhost: "/", queues: &queues, cluster: Some("rabbit@mq1") };
     runtime.block_on(conf.ask(&subject))
 }
 
@@ -129,7 +129,7 @@ fn a_missing_answer_is_unknown_with_its_reason_and_its_remedy() {
 async fn a_server_that_says_nothing_is_given_up() {
     let sink = api("/api/overview", Reply::Hang);
     let conf = conf(&format!("http://u:p@127.0.0.1:{}/", sink.port()));
-    let subject = Subject { vhost: "/", queues: &[], cluster: None };
+    let subject = ApiQuestion { vhost: "/", queues: &[], cluster: None };
     let unknown = conf.ask(&subject).await.unwrap_err();
     assert!(unknown.reason.ends_with("no answer within 10 s"), "{unknown:?}");
 }

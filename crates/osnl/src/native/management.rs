@@ -50,9 +50,6 @@ pub(super) fn of_listener(
         }
     }
     let broker = broker?;
-    if broker.driver() == "kafka" {
-        return reader.refuse(OPTION, "is an option of RabbitMQ", "remove the line");
-    }
     let (user, password) = broker.hosts().first().map_or(("guest", "guest"), |host| host.credentials());
     let login = (user.to_owned(), Secret::new(password));
     Some(Some(ManagementConf { url, login, ca_file: rabbit?.ca_file() }))

@@ -272,7 +272,7 @@ mod tests {
     use crate::native::{Sources, load_texts};
 
     #[test]
-    fn a_queue_that_cannot_be_looked_at_has_the_daemon_s_remedy() {
+    fn a_queue_that_cannot_be_looked_at_has_the_remedy_of_the_daemon() {
         let text = "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = nova\npool = q\n[rule:r]\nactions = a\n\
                     [action:a]\ndriver = dump\n";
         let loaded = load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()).unwrap();

@@ -7,6 +7,7 @@ mod empty_names;
 mod enrichments;
 mod http_request;
 mod layers;
+mod management;
 mod messages;
 mod outputs;
 mod rabbit;

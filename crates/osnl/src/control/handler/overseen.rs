@@ -2,7 +2,7 @@
 
 use super::super::{ManagementStatus, QueueRiskStatus, QueueStatus, time};
 use crate::listener::Overseen;
-use crate::management::{QueueConsumer, QueueFacts};
+use crate::management::{ConsumerFacts, QueueFacts};
 
 pub(super) fn management(seen: Overseen) -> ManagementStatus {
     let (reason, remedy) = seen.unknown.map(|unknown| (unknown.reason, unknown.remedy)).unzip();
@@ -27,7 +27,7 @@ pub(super) fn management(seen: Overseen) -> ManagementStatus {
 fn queue(queue: String, facts: QueueFacts) -> QueueStatus {
     let policies_known = facts.policies.is_ok();
     let policies = facts.policies.unwrap_or_default();
-    let consumer = |QueueConsumer { tag, connection, user }| format!("{tag} of user {user}, {connection}");
+    let consumer = |ConsumerFacts { tag, connection, user }| format!("{tag} of user {user}, {connection}");
     QueueStatus {
         queue,
         queue_type: facts.queue_type,

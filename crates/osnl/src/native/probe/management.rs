@@ -6,28 +6,28 @@ use osnl_transport::{Declare, Look, QueueLook};
 use tokio::time::timeout;
 
 use crate::action::driver::Probe;
-use crate::management::client::Subject;
+use crate::management::client::ApiQuestion;
 use crate::management::risk::risks;
-use crate::management::{BrokerFacts, QueueFacts, Unknown};
+use crate::management::{BrokerFacts, QueueFacts, UnknownFact};
 use crate::native::ListenerConf;
 
 /// Asks the API about the queues of a listener, of whose broker `look` has the answers.
 pub(super) async fn management(conf: &ListenerConf, look: &Look, limit: Duration) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
     let probe = |what: String| Probe::of(section.clone(), what);
-    let unproven = |what: String, unknown: &Unknown| {
+    let unproven = |what: String, unknown: &UnknownFact| {
         let found = format!("policies, delivery limit, and other consumers are unknown: {}", unknown.reason);
         probe(what).unproven(found, &unknown.remedy)
     };
     let Some(api) = &conf.management else {
-        return vec![unproven("management API".to_owned(), &Unknown::not_asked(&conf.name))];
+        return vec![unproven("management API".to_owned(), &UnknownFact::not_asked(&conf.name))];
     };
     let (vhost, queues) = (conf.transport_url.virtual_host(), conf.queues());
     let cluster = look.hosts.iter().find_map(|host| host.reached.as_ref().ok()?.greeting.cluster.as_deref());
-    let subject = Subject { vhost, queues: &queues, cluster };
+    let subject = ApiQuestion { vhost, queues: &queues, cluster };
     let asked = timeout(limit, api.ask(&subject)).await;
     let silent = || {
-        Unknown::new(
+        UnknownFact::new(
             format!("no answer within {} s", limit.as_secs_f64()),
             "look at host and port of management_url",
         )

@@ -1,0 +1,38 @@
+//! `management_url`: the login, the trust, and the warning of a login in clear.
+
+use super::{WHOLE, load, warnings};
+use crate::management::ManagementConf;
+use osnl_model::{Secret, TransportUrl};
+
+#[test]
+fn the_login_is_that_of_the_broker_unless_the_url_has_one() {
+    let check = |lines: &str, url: &str, ca_file: Option<&str>| {
+        let text = WHOLE.replace("pool = osnl\n", &format!("pool = osnl\n{lines}\n"));
+        let loaded = load(&text).unwrap_or_else(|errors| panic!("{errors}"));
+        let expected = ManagementConf {
+            url: TransportUrl::parse(url).unwrap(),
+            login: ("u".to_owned(), Secret::new("hunter2")),
+            ca_file: ca_file.map(Into::into),
+        };
+        assert_eq!(loaded.conf.listeners[0].management.as_ref(), Some(&expected), "{lines}");
+        let shown = format!("{:?}{}", loaded.conf, loaded.document().text(false));
+        assert!(!shown.contains("hunter2") && !shown.contains("s3cret"), "{shown}");
+        warnings(&loaded).into_iter().filter(|line| line.contains("management_url")).collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(check("management_url = https://mq:15671/", "https://mq:15671/", None), none);
+    let own = "management_url = https://m:s3cret@mq:15671/\nssl_ca_file = /etc/ca.pem";
+    assert_eq!(check(own, "https://m:s3cret@mq:15671/", Some("/etc/ca.pem")), none);
+    assert_eq!(check("management_url = http://127.0.0.1:15672/", "http://127.0.0.1:15672/", None), none);
+    let two = "http://m:s3cret@127.0.0.1:15672,m:s3cret@mq2.example.com:15672/";
+    let found = check(&format!("management_url = {two}"), two, None);
+    assert_eq!(
+        found,
+        [
+            "a.conf:5: [listener:neutron] management_url: credentials go to another machine in clear, where anyone on the \
+          network can read them; write https://, or send them to this machine only"
+        ]
+    );
+    let text = WHOLE.to_owned();
+    assert_eq!(load(&text).unwrap().conf.listeners[0].management, None);
+}
