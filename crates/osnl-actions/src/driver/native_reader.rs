@@ -85,8 +85,8 @@ impl<'a> NativeReader<'a> for SectionReader<'a> {
         let owned = exchanges.into_iter().find_map(|name| Some((name, catalogue::owner_of_exchange(name)?)));
         if let Some((exchange, owner)) = owned {
             let problem = format!(
-                "exchange {exchange} belongs to {owner}: if osnl creates it first, with another durability than {owner} \
-                 is configured for, the broker refuses {owner}"
+                "exchange {exchange} belongs to {owner}: if osnl creates it first, the broker refuses a service that has \
+                 amqp_durable_queues or rabbit_quorum_queue otherwise"
             );
             let allowed = "remove the line: osnl waits until the service has created it";
             self.warn("declare", &problem, allowed);

@@ -11,8 +11,8 @@
 //!
 //! A queue that oslo.messaging programs declare too ([`QueueKind::oslo_arguments`]) has their arguments alone: the broker
 //! refuses a program that declares it otherwise. Every other queue of ours names its type, so that the default type of
-//! a virtual host changes nothing, and a quorum queue has no delivery limit. Measured with oslo.messaging 18.3.1, in
-//! `tests/it/declared.rs` (RabbitMQ 3.10.8 and 4.0.5):
+//! a virtual host changes nothing, and a quorum queue has no delivery limit. Measured with oslo.messaging 18.3.1 and
+//! RabbitMQ 3.10.8, in `tests/it/declared.rs`:
 //!
 //! | declared first, durable | then by oslo.messaging, without a type | in a virtual host of default type quorum |
 //! | --- | --- | --- |

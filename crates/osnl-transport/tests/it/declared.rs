@@ -2,7 +2,7 @@
 //! a virtual host of any default type.
 
 use osnl_model::{Priority, TransportUrl};
-use osnl_testkit::{Broker, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost};
+use osnl_testkit::{Broker, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost, python};
 use osnl_transport::{Declare, QueueKind, QueueType, TransportError, transport};
 use serde_json::{Value, json};
 
@@ -88,6 +88,31 @@ async fn issue_46_a_queue_of_our_own_has_its_type_in_a_vhost_of_any_default_type
         assert_eq!(queue_type(&vhost, pool), pool);
         let limit = arguments(&vhost, pool).get("x-delivery-limit").cloned();
         assert_eq!(limit, (pool == "quorum" && !is_old).then(|| json!(-1)), "{pool}");
+    }
+}
+
+/// Declares the queue as kombu does for oslo.messaging with `amqp_durable_queues`; prints the refusal.
+const NAMES_NO_TYPE: &str = r#"
+import sys
+import kombu
+
+url = sys.stdin.read().replace("rabbit://", "amqp://", 1)
+try:
+    kombu.Connection(url).default_channel.queue_declare("named", durable=True, auto_delete=False)
+except Exception as error:
+    print(error)
+"#;
+
+/// Why a queue that services declare too names no type.
+#[tokio::test(flavor = "multi_thread")]
+async fn issue_46_a_named_type_refuses_a_program_that_names_none_where_the_default_is_another() {
+    let kind = QueueKind { single_active_consumer: false, ..QueueKind::DURABLE };
+    for (default, is_refused) in [(None, false), (Some("quorum"), true)] {
+        let vhost = Broker::shared().vhost_of_type("named", default);
+        declare(&vhost, "", Some("named"), Some(kind.clone())).await.close().await;
+        let said = python(NAMES_NO_TYPE, &vhost.url());
+        assert_eq!(said.contains("inequivalent arg 'x-queue-type'"), is_refused, "{default:?}: {said}");
+        assert_eq!(said.is_empty(), !is_refused, "{said}");
     }
 }
 

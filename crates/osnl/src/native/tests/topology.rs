@@ -154,7 +154,8 @@ fn every_form_means_what_it_says_and_reads_back() {
     };
     assert_eq!(conf.queue, expected);
 
-    let stream = QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO };
+    let single_active_consumer = false;
+    let stream = QueueKind { queue_type: QueueType::Stream, single_active_consumer, ..QueueKind::DURABLE };
     for (offset, expected) in [
         ("", StreamOffset::Next),
         ("stream_offset = first", StreamOffset::First),
@@ -221,7 +222,18 @@ fn what_is_likely_a_slip_is_warned_of() {
     );
     check(
         "arguments = x-max-length=5\npool =",
-        "arguments: the broker refuses a service that declares its queue with other arguments; set a pool, or set the same arguments in the service",
+        "arguments: the broker refuses a service that declares its queue with other arguments; set a pool, or the options \
+         that the service has: amqp_durable_queues, rabbit_quorum_queue, amqp_auto_delete",
+    );
+    check(
+        "durable = true\npool =",
+        "durable: the broker refuses a service that declares its queue with other arguments; set a pool, or the options \
+         that the service has: amqp_durable_queues, rabbit_quorum_queue, amqp_auto_delete",
+    );
+    check(
+        "declare = create",
+        "declare: exchange neutron belongs to neutron: if osnl creates it first, the broker refuses a service that has \
+         amqp_durable_queues or rabbit_quorum_queue otherwise; remove the line: osnl waits until the service has created it",
     );
 }
 
