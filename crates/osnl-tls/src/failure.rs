@@ -124,7 +124,7 @@ fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Ref
     }
 }
 
-/// What a server has to have, as its options name it. OpenSSL sends the same alert for a missing client certificate.
+/// The suites that a server needs, as its options name them. OpenSSL sends the same alert for a missing client certificate.
 const SUITES: &str = "let the server offer TLS 1.3, or of TLS 1.2 ECDHE with AES-GCM or ChaCha20-Poly1305 \
     (ECDHE-RSA-AES256-GCM-SHA384), or show it a client certificate if it asks for one";
 

@@ -31,7 +31,7 @@ with concurrent.futures.ThreadPoolExecutor(len(urls)) as pool:
     print(json.dumps(list(pool.map(attempt, urls))))
 "#;
 
-/// What both have in the query, osnl's own word, the hosts, and the verdicts with the authority known to the system
+/// The query of both, osnl's own word, the hosts, and the verdicts with the authority known to the system
 /// and with it unknown: `+` lets in, `-` refuses. Where they differ, the reason is the last.
 type Row = (&'static str, &'static str, &'static str, [&'static str; 2], &'static str);
 

@@ -11,7 +11,7 @@ from oslo_messaging._drivers import amqp, impl_rabbit
 print(json.dumps({o.name: "" if o.default is None else str(o.default) for o in impl_rabbit.rabbit_opts + amqp.amqp_opts}))
 "#;
 
-/// Of older releases, and osnl's own.
+/// Options of older releases, and osnl's own.
 const OTHERS: [&str; 8] = [
     "kombu_reconnect_timeout",
     "rabbit_max_retries",

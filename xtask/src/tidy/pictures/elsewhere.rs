@@ -113,16 +113,6 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "name the CA's certificate in ca_file, put it into the system's store, or set verify = false",
         "needs a target with TLS: osnl/tests/it",
     ),
-    (
-        "osnl-oss/src/rest/conf.rs",
-        "verify = false: the certificate of the target and its name are not verified, and a forged target would be trusted",
-        "a line of the log of what runs on: osnl/tests/it",
-    ),
-    (
-        "osnl-oss/src/rest/conf.rs",
-        "verify = false: neither the certificate of {} nor the name in it is checked; whoever answers there is believed",
-        "the same line under the old program's name",
-    ),
     ("osnl-oss/src/python/conf.rs", "the plug-in", "a name within a delivery's failure"),
     ("osnl-config/src/error.rs", " (os error ", "what no message has"),
     ("osnl-config/src/sections/layers.rs", "there is no such option", "for who programs a dialect"),
