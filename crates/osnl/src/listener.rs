@@ -268,7 +268,8 @@ impl Listener {
                     tidying.connected(&self.config.name, &*self.transport).await;
                 }
             };
-            let besides = async { tokio::join!(tidying, self.bind_late(&found, late), self.oversee(&found)) };
+            let besides =
+                async { tokio::join!(tidying, self.bind_late(&found, late), Box::pin(self.oversee(&found))) };
             let ended = until(lease_lost, beside(session.run(&shutdown), besides)).await;
             let unsettled = session.unsettled();
             before = Some(Instant::now());

@@ -4,10 +4,11 @@
 //! | question | answer |
 //! | --- | --- |
 //! | `GET /api/overview` | whether the login is accepted, the version, the name of the cluster |
-//! | `GET /api/vhosts/VHOST` | the default queue type |
+//! | `GET /api/vhosts` | the default queue type |
 //! | `GET /api/queues/VHOST/QUEUE` | type, durability, arguments, policies with their definition, consumers |
 //!
-//! A user with the tag `monitoring` may ask all of them. An answer is a fact or [`UnknownFact`], which has its reason and its
+//! A user with the tag `monitoring` that has any permissions in the virtual host, empty ones included, may ask all of them. An
+//! answer is a fact or [`UnknownFact`], which has its reason and its
 //! remedy: silence, a refusal, and statistics that the broker has not gathered yet never count as well.
 //! [`client`] asks, [`reading`] reads the answers, and [`risk`] judges them; the last two are pure.
 //!

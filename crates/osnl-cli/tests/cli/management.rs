@@ -28,7 +28,7 @@ fn node() -> &'static (Broker, u16) {
 fn conf(vhost: &Vhost, management: &str, more: &str) -> String {
     format!(
         "[journal]\nconnection = memory://\n[DEFAULT]\nstate_dir = STATE\n[listener:l]\ntransport_url = {}\n\
-         exchange = neutron\npool = osnl\n{management}\n{more}\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n",
+         exchange = neutron\ndeclare = create\npool = osnl\n{management}\n{more}\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n",
         vhost.url()
     )
 }
@@ -79,6 +79,7 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
     let monitor = url("monitor:m0n%3A%40%2F@", *port);
     let check = |name: &str, prepare: &dyn Fn(&Vhost), more: &str, expected: &[&str]| {
         let vhost = broker.vhost(name);
+        vhost.ctl(&["set_permissions", "monitor", "^$", "^$", "^$"]);
         prepare(&vhost);
         let place = Place::new();
         write(&place, &conf(&vhost, &monitor, more));
@@ -90,7 +91,7 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         );
         let daemon = run(&place);
         let known = || status(&place)["listeners"][0]["management"].clone();
-        wait_until(SOON, "the API has told all", || known()["status"] == "known");
+        wait_until(SOON * 2, "the API has told all", || known()["status"] == "known");
         let (known, shown) = (known(), osnl(&place, &["status"]));
         let lines = checked(&place);
         let risks = known["risks"].as_array().unwrap();
@@ -173,6 +174,8 @@ fn an_answer_that_is_missing_is_unknown_and_says_what_to_do() {
         "in [listener:l] of an osnl.conf: management_url = https://HOST:15671/",
     );
     check(&url("plain:p@", *port), "401, the user has no tag", "rabbitmqctl set_user_tags plain monitoring");
+    let blind = &format!("rabbitmqctl set_permissions -p {} monitor '^$' '^$' '^$'", vhost.name());
+    check(&url("monitor:m0n%3A%40%2F@", *port), "401, the user may not see the virtual host", blind);
     check(&url("monitor:wrong@", *port), "401, the login is refused", "authenticate_user monitor");
     let off = url("", closed_port());
     check(&off, "127.0.0.1", "rabbitmq-plugins enable rabbitmq_management");
@@ -189,7 +192,7 @@ fn an_answer_that_is_missing_is_unknown_and_says_what_to_do() {
 fn unsettled(vhost: &Vhost, place: &Place, more: &str) -> (Osnl, Sink) {
     let sink = Sink::start();
     sink.reply_with(Reply::Status(503));
-    let text = conf(vhost, "declare = create", more);
+    let text = conf(vhost, "", more);
     let action = format!("driver = k2hr3\napi_url = {}\n", sink.url("/v1/role"));
     write(
         place,

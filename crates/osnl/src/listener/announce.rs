@@ -179,16 +179,18 @@ fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool),
     }
 }
 
+/// The names of these queues.
+fn names(found: &Subscription, which: impl Fn(&OpenQueue) -> bool) -> String {
+    let names: Vec<&str> = found.open.iter().filter(|queue| which(queue)).map(|q| &*q.name).collect();
+    names.join(", ")
+}
+
 fn durability(listener: &str, (options, found): (&ListenOptions, &Subscription), before: &Before) {
-    let names = |which: &dyn Fn(&OpenQueue) -> bool| {
-        let names: Vec<&str> = found.open.iter().filter(|queue| which(queue)).map(|q| &*q.name).collect();
-        names.join(", ")
-    };
     let away = before.away.map(|away| format!("{:.1} s", away.as_secs_f64()));
     let Before { unsettled, former, .. } = *before;
     match away {
         Some(away) if found.created => {
-            let queues = names(&|queue| queue.created);
+            let queues = names(found, |queue| queue.created);
             tracing::warn!(
                 listener.name = listener,
                 queue.name = queues,
@@ -218,21 +220,20 @@ fn durability(listener: &str, (options, found): (&ListenOptions, &Subscription),
             ),
             "back after a lost connection; messages that were unsettled are counted as the broker delivers them again"
         ),
-        None => at_start(listener, &names, (options, found), (former, unsettled)),
+        None => at_start(listener, (options, found), (former, unsettled)),
     }
 }
 
 /// Reports what is known of an earlier run.
 fn at_start(
     listener: &str,
-    names: &dyn Fn(&dyn Fn(&OpenQueue) -> bool) -> String,
     (options, found): (&ListenOptions, &Subscription),
     (former, unsettled): (Option<Option<usize>>, usize),
 ) {
     if found.durable == Some(false) {
         tracing::warn!(
             listener.name = listener,
-            queue.name = names(&|queue| queue.durable == Some(false)),
+            queue.name = names(found, |queue| queue.durable == Some(false)),
             "the queue is transient: a restart of the broker deletes it with its messages; with amqp_durable_queues = true \
              osnl creates a durable one, but an existing queue is used as it is"
         );
@@ -240,21 +241,21 @@ fn at_start(
     match former {
         Some(_) if found.created && !options.queue.auto_delete => tracing::warn!(
             listener.name = listener,
-            queue.name = names(&|queue| queue.created),
+            queue.name = names(found, |queue| queue.created),
             queue.unsettled = unsettled,
             "the queue that an earlier run read did not exist and was created: what it held, and what was published \
              meanwhile, is lost"
         ),
         Some(Some(1..)) => tracing::info!(
             listener.name = listener,
-            queue.name = names(&|_| true),
+            queue.name = names(found, |_| true),
             queue.unsettled = unsettled,
             queue.waiting = found.waiting,
             "messages were unsettled when the run before ended; they are counted as the broker delivers them again"
         ),
         Some(None) => tracing::info!(
             listener.name = listener,
-            queue.name = names(&|_| true),
+            queue.name = names(found, |_| true),
             queue.waiting = found.waiting,
             "the run before ended without counting its unsettled messages: whether all of them come back is unknown"
         ),

@@ -16,8 +16,8 @@ use crate::management::{ManagementConf, UnknownFact};
 
 /// The interval between two looks at known facts: a policy may be set at any time.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
-/// The first pause after an answer that is missing; each further one is twice as long.
-const SOON: Duration = Duration::from_secs(3);
+/// The first pause after an answer that is missing; each further one is half as long again.
+const SOON: Duration = Duration::from_secs(2);
 
 /// The management API of a listener's broker.
 pub(super) struct Overseer {
@@ -59,7 +59,7 @@ impl Listener {
                 Err(unknown) => Overseen { unknown: Some(unknown), ..before.clone() },
             };
             self.say_overseen(&before, &seen);
-            pause = if seen.unknown.is_some() { (pause * 2).min(AGAIN) } else { AGAIN };
+            pause = if seen.unknown.is_some() { pause.mul_f64(1.5).min(AGAIN) } else { AGAIN };
             self.gauges.oversaw(seen);
             sleep(pause).await;
         }

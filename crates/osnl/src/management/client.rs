@@ -40,7 +40,7 @@ impl ManagementConf {
     pub(crate) async fn ask(&self, subject: &ApiQuestion<'_>) -> Result<BrokerFacts, UnknownFact> {
         let mut unknown = UnknownFact::new("management_url names no host", "write one");
         for host in self.url.hosts() {
-            let api = Api::new(self, host);
+            let api = Api::new(self, host, subject.vhost);
             match api.overview().await {
                 Ok(facts) => return api.about(facts, subject).await,
                 Err(failed) => unknown = failed,
@@ -56,15 +56,16 @@ struct Api<'a> {
     base: String,
     user: &'a str,
     password: &'a str,
+    vhost: &'a str,
 }
 
 impl<'a> Api<'a> {
-    fn new(conf: &'a ManagementConf, host: &'a TransportHost) -> Self {
+    fn new(conf: &'a ManagementConf, host: &'a TransportHost, vhost: &'a str) -> Self {
         let (user, password) = match (&host.username, &host.password) {
             (None, None) => (conf.login.0.as_str(), conf.login.1.expose()),
             (Some(_), _) | (_, Some(_)) => host.credentials(),
         };
-        Self { conf, base: base(&conf.url, host), user, password }
+        Self { conf, base: base(&conf.url, host), user, password, vhost }
     }
 
     async fn overview(&self) -> Result<BrokerFacts, UnknownFact> {
@@ -90,10 +91,11 @@ impl<'a> Api<'a> {
         }
         let encoded = |name: &str| utf8_percent_encode(name, PLAIN).to_string();
         let vhost = encoded(subject.vhost);
-        if let Ok(answer) = self.get(&format!("vhosts/{vhost}")).await
+        // The one of this name alone is for administrators.
+        if let Ok(answer) = self.get("vhosts").await
             && let Ok(answer) = self.judged(answer, "/api/vhosts")
         {
-            facts.default_queue_type = reading::default_queue_type(&answer.body);
+            facts.default_queue_type = reading::default_queue_type(subject.vhost, &answer.body);
         }
         for name in subject.queues {
             let found = match self.get(&format!("queues/{vhost}/{}", encoded(name))).await {
@@ -172,6 +174,14 @@ impl<'a> Api<'a> {
             StatusCode::UNAUTHORIZED if text.contains("Not management user") => {
                 refused("401, the user has no tag that lets it ask", tags())
             }
+            StatusCode::UNAUTHORIZED if text.contains("access virtual host") => refused(
+                "401, the user may not see the virtual host",
+                format!(
+                    "rabbitmqctl set_permissions -p {} {user} '^$' '^$' '^$'  # the user has none there yet; with these it sees the \
+                     virtual host and uses nothing in it",
+                    shell_quoted(self.vhost)
+                ),
+            ),
             StatusCode::UNAUTHORIZED => refused(
                 "401, the login is refused",
                 format!(

@@ -25,9 +25,11 @@ pub(super) fn overview(body: &[u8]) -> Result<BrokerFacts, UnknownFact> {
     Ok(BrokerFacts { version, cluster, ..BrokerFacts::default() })
 }
 
-/// Reads `default_queue_type` of `/api/vhosts/VHOST`.
-pub(super) fn default_queue_type(body: &[u8]) -> Option<String> {
-    text(&object(body).ok()?["default_queue_type"]).filter(|word| word != "undefined")
+/// Reads `default_queue_type` of a virtual host from `/api/vhosts`.
+pub(super) fn default_queue_type(vhost: &str, body: &[u8]) -> Option<String> {
+    let found: Value = serde_json::from_slice(body).ok()?;
+    let found = found.as_array()?.iter().find(|found| found["name"] == vhost)?;
+    text(&found["default_queue_type"]).filter(|word| word != "undefined")
 }
 
 /// Reads `/api/queues/VHOST/QUEUE`.

@@ -38,7 +38,7 @@ fn api(path: &'static str, reply: Reply) -> Sink {
                 "/api/overview" => {
                     json!({"rabbitmq_version": "3.10.8", "cluster_name": "rabbit@mq1"}).to_string()
                 }
-                "/api/vhosts/%2F" => json!({"default_queue_type": "quorum"}).to_string(),
+                "/api/vhosts" => json!([{"name": "/", "default_queue_type": "quorum"}]).to_string(),
                 "/api/queues/%2F/a%2Fb%20c" => queue(&json!({})).to_string(),
                 _ => return Some(body(404, "")),
             },
@@ -99,6 +99,13 @@ fn a_missing_answer_is_unknown_with_its_reason_and_its_remedy() {
     check(overview, body(401, tag), "401, the user has no tag", "rabbitmqctl set_user_tags u monitoring");
     let login = r#"{"error":"not_authorized","reason":"Login failed"}"#;
     check(overview, body(401, login), "401, the login is refused", "rabbitmqctl authenticate_user u");
+    let vhost = r#"{"error":"not_authorised","reason":"User not authorised to access virtual host"}"#;
+    check(
+        queue_path,
+        body(401, vhost),
+        "may not see the virtual host",
+        "set_permissions -p / u '^$' '^$' '^$'",
+    );
     check(queue_path, body(403, ""), "403", "set_user_tags u monitoring");
     check(overview, body(404, ""), "404, this is not the management API", "rabbitmq-plugins enable");
     check(overview, body(503, "down"), "status 503", "log of the broker");
