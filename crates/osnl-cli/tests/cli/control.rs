@@ -344,6 +344,20 @@ fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     );
 }
 
+/// Adds the values of a listener that AMQP does not tell: its broker's management API is not asked.
+fn beside_amqp(listener: &mut Value) {
+    listener["management"] = json!({
+        "status": "unknown", "reason": "management_url is not set",
+        "remedy": "write in [listener:neutron] of an osnl.conf: management_url = https://HOST:15671/ (its user needs the tag \
+                   monitoring)",
+        "seen_seconds": null, "version": null, "default_queue_type": null, "queues": [], "risks": []
+    });
+    listener["missing_messages"] = json!(0);
+    for never in ["queue_created", "queue_created_seconds"] {
+        listener[never] = Value::Null;
+    }
+}
+
 #[test]
 fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     let mut rig = Rig::start("paused", "");
@@ -390,15 +404,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         "expiries": [],
         "counters": {}
     });
-    expected["listeners"][0]["management"] = json!({
-        "status": "unknown", "reason": "management_url is not set",
-        "remedy": "write in [listener:neutron] of an osnl.conf: management_url = https://HOST:15671/ (its user needs the tag monitoring)",
-        "seen_seconds": null, "version": null, "default_queue_type": null, "queues": [], "risks": []
-    });
-    expected["listeners"][0]["missing_messages"] = json!(0);
-    for never in ["queue_created", "queue_created_seconds"] {
-        expected["listeners"][0][never] = Value::Null;
-    }
+    beside_amqp(&mut expected["listeners"][0]);
     let status = normal(rig.status());
     assert_eq!(status["counters"]["received"], 2);
     for part in ["counters", "attention"] {
