@@ -65,7 +65,6 @@ where
         &'a self,
         _: &'a [Binding],
         queues: &'a [String],
-        _: bool,
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
         Box::pin(ready(Ok(vec![None; queues.len()])))
     }

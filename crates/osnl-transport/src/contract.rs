@@ -59,8 +59,8 @@ pub trait Transport: Send + Sync {
     /// As [`Transport::listen`]. A transport that can't be tapped refuses.
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>>;
 
-    /// Looks at queues that are ours, each of which may have gone, and removes bindings of them; with `alone` only if
-    /// none of them has more than one consumer. Removing what is not there is no error.
+    /// Removes bindings of queues that are ours, then looks at queues, each of which may have gone. Removing what is not
+    /// there is no error.
     ///
     /// # Errors
     /// As [`Transport::listen`]. A transport that remembers nothing sees nothing and has nothing to remove.
@@ -68,7 +68,6 @@ pub trait Transport: Send + Sync {
         &'a self,
         superfluous: &'a [Binding],
         queues: &'a [String],
-        alone: bool,
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>>;
 
     /// Returns the queue that oslo.messaging declares with this transport's options.

@@ -272,6 +272,19 @@ impl TransportError {
         }
     }
 
+    /// Whether the attempt ended before the virtual host was open: nothing was declared or bound in it.
+    #[must_use]
+    pub fn is_refused_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::Tls { .. }
+                | Self::NotAmqp { .. }
+                | Self::LoginRefused { .. }
+                | Self::VirtualHostRefused { .. }
+        )
+    }
+
     /// Whether all is well but for an exchange or a queue that another program makes: the listener looks for it
     /// until it is there.
     #[must_use]

@@ -176,7 +176,6 @@ impl Transport for KafkaTransport {
         &'a self,
         _: &'a [Binding],
         queues: &'a [String],
-        _: bool,
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
         Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
     }

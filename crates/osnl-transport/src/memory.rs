@@ -152,12 +152,8 @@ impl MemoryBroker {
     }
 
     fn seen(&self, queue: &str) -> QueueSeen {
-        let state = self.lock();
-        let of = |queue: &MemoryQueue| QueueSeen {
-            messages: u32::try_from(queue.ready.len()).unwrap_or(u32::MAX),
-            consumers: queue.consumers,
-        };
-        state.queues.get(queue).map_or(QueueSeen { messages: 0, consumers: 0 }, of)
+        let none = QueueSeen { messages: 0, consumers: 0 };
+        self.lock().queues.get(queue).map_or(none, MemoryQueue::seen)
     }
 
     /// Deletes a queue with whatever it holds; its consumers are cancelled.
@@ -206,7 +202,22 @@ impl MemoryBroker {
     }
 }
 
+impl MemoryQueue {
+    fn seen(&self) -> QueueSeen {
+        let messages = u32::try_from(self.ready.len()).unwrap_or(u32::MAX);
+        QueueSeen { messages, consumers: self.consumers }
+    }
+}
+
 impl BrokerState {
+    /// # Errors
+    /// The broker is down.
+    fn refusal(&self) -> Result<(), TransportError> {
+        let refused =
+            || TransportError::Connect { host: "memory".into(), reason: "the broker is down".into() };
+        if self.down { Err(refused()) } else { Ok(()) }
+    }
+
     /// Makes the bindings whose exchange is there, and answers the others.
     fn bind(&mut self, bindings: &[Binding]) -> Vec<Binding> {
         let mut unbound = Vec::new();
@@ -283,11 +294,16 @@ impl Transport for MemoryTransport {
 
     fn tidy<'a>(
         &'a self,
-        _: &'a [Binding],
+        superfluous: &'a [Binding],
         queues: &'a [String],
-        _: bool,
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-        Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
+        let mut state = self.broker.lock();
+        if let Err(error) = state.refusal() {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        state.bindings.retain(|binding| !superfluous.contains(binding));
+        let seen = queues.iter().map(|queue| state.queues.get(queue).map(MemoryQueue::seen)).collect();
+        Box::pin(std::future::ready(Ok(seen)))
     }
 
     fn reconnect(&self) -> Reconnect {
@@ -322,12 +338,7 @@ impl MemoryTransport {
         options: &ListenOptions,
     ) -> Result<MemoryConsumer, TransportError> {
         let mut state = self.broker.lock();
-        if state.down {
-            return Err(TransportError::Connect {
-                host: "memory".into(),
-                reason: "the broker is down".into(),
-            });
-        }
+        state.refusal()?;
         let plan = plan(to, options)?;
         if options.queue.queue_type == QueueType::Stream {
             return Err(TransportError::ListenOptions {

@@ -270,9 +270,8 @@ impl Transport for RabbitTransport {
         &'a self,
         superfluous: &'a [Binding],
         queues: &'a [String],
-        alone: bool,
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
-        Box::pin(tidy::tidy(self, superfluous, queues, alone))
+        Box::pin(tidy::tidy(self, superfluous, queues))
     }
 
     fn oslo_queue(&self) -> QueueKind {

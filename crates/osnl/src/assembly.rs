@@ -3,6 +3,7 @@
 mod build;
 mod canary;
 mod error;
+mod exits;
 mod held;
 mod orphans;
 mod parts;

@@ -30,7 +30,7 @@ use crate::delivery::DeliveryLoop;
 use crate::ends::{EndReports, UnexpectedEnd};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
-use crate::listener::{ConnectionObserver, Farewell, Listener};
+use crate::listener::{ConnectionObserver, Listener};
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
 pub use osnl_core::ended::RunEnd;
@@ -43,8 +43,6 @@ pub struct Daemon {
     pub deliveries: Vec<DeliveryLoop>,
     /// The journal between listeners and delivery loops.
     pub journal: Arc<dyn Journal>,
-    /// Queues that were left before a restart, and may hold messages still.
-    emptying: Vec<Farewell>,
     /// Answer questions about all of it, until the end of the drain; each by its name.
     services: Vec<(&'static str, ServiceTask)>,
     /// Shows what runs.
@@ -62,9 +60,9 @@ pub struct Daemon {
     more: Option<TestTasks>,
 }
 
-/// A test's own tasks, beside those that hand queues over and the control socket's.
+/// A test's own tasks, beside those that end listeners and the control socket's.
 #[cfg(test)]
-type TestTasks = Box<dyn FnOnce(&mut JoinSet<Option<Farewell>>, &mut JoinSet<()>) + Send>;
+type TestTasks = Box<dyn FnOnce(&mut JoinSet<()>, &mut JoinSet<()>) + Send>;
 
 /// The reasons for the end of a daemon without a request to stop.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +90,6 @@ impl Daemon {
             listeners,
             deliveries,
             journal,
-            emptying: Vec::new(),
             services: Vec::new(),
             state,
             reload: None,
@@ -147,12 +144,6 @@ impl Daemon {
         self
     }
 
-    /// The same, and what is left in these queues is read too.
-    pub(crate) fn emptying(mut self, emptying: Vec<Farewell>) -> Self {
-        self.emptying = emptying;
-        self
-    }
-
     /// Returns the daemon's live state.
     #[must_use]
     pub fn state(&self) -> Arc<DaemonState> {
@@ -184,7 +175,7 @@ impl Daemon {
         drain_deadline: Duration,
     ) -> Result<RunEnd, DaemonError> {
         let ends = EndReports::default();
-        let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.emptying, self.deliveries);
+        let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.deliveries);
         let watched: Vec<EndReports> = self.watched.into_iter().chain([ends.clone()]).collect();
         let mut unexpected: FuturesUnordered<_> = watched.iter().map(EndReports::first).collect();
         let asked = CancellationToken::new();
@@ -196,7 +187,7 @@ impl Daemon {
         }
         #[cfg(test)]
         if let Some(more) = self.more {
-            more(&mut tasks.handovers, &mut controls);
+            more(&mut tasks.exits, &mut controls);
         }
 
         let mut first_error: Option<DaemonError> = None;
@@ -211,11 +202,9 @@ impl Daemon {
                 Some(end) = unexpected.next() => first_error = Some(DaemonError::Unexpected(end)),
                 Some(ended) = tasks.listeners.join_next_with_id() => first_error = tasks.listener_ended(ended).err(),
                 Some(ended) = tasks.deliveries.join_next_with_id() => first_error = tasks.delivery_ended(ended).err(),
-                Some(left) = tasks.handovers.join_next() => match left {
-                    Ok(Some(farewell)) => tasks.empty(farewell),
-                    Ok(None) => {}
-                    Err(error) => first_error = Some(tasks::panicked("handover of a queue".to_owned(), error)),
-                },
+                Some(left) = tasks.exits.join_next() => {
+                    first_error = left.err().map(|error| tasks::panicked("end of a listener".to_owned(), error));
+                }
                 Some(ended) = controls.join_next() => {
                     first_error = ended.err().map(|error| tasks::panicked("control socket".to_owned(), error));
                 }

@@ -17,11 +17,11 @@ mod announce;
 mod bindings;
 mod blockade;
 mod failures;
-mod farewell;
 mod gauges;
 mod given_back;
 mod late;
 mod lease;
+mod leaving;
 mod overseer;
 mod positions;
 mod prefilter;
@@ -46,12 +46,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 pub(crate) use self::announce::{ANOTHER_LIMIT, AS_CONFIGURED};
-pub use self::bindings::{Bindings, OwnQueue, UnreadQueue};
+pub use self::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 use self::blockade::Returns;
-pub(crate) use self::farewell::{Farewell, QueueRemains};
 pub(crate) use self::gauges::Overseen;
 pub use self::gauges::{ConnectedQueues, ConnectionTrouble, DepthGauge, Gauges, LossyQueue};
 use self::lease::ReadLease;
+pub(crate) use self::leaving::{ExitObstacle, QueueExit, ReadTurn};
 use self::overseer::Overseer;
 pub use self::positions::PositionStore;
 use self::prefilter::IntakePrefilter;
@@ -100,6 +100,8 @@ pub struct Listener {
     positions: Option<PositionStore>,
     tidying: Option<BindingCleanup>,
     overseer: Option<Overseer>,
+    /// Listeners that end before this one reads.
+    turns: Vec<ReadTurn>,
     stall: watch::Sender<Option<Stall>>,
     gauges: Arc<Gauges>,
     series: Arc<ListenerSeries>,
@@ -126,6 +128,7 @@ impl Listener {
             positions: None,
             tidying: None,
             overseer: None,
+            turns: Vec::new(),
             stall: watch::Sender::new(None),
             gauges: Arc::default(),
             series,
@@ -140,11 +143,10 @@ impl Listener {
         self
     }
 
-    /// Sets the memory of its bindings in this virtual host, from which it removes those of its own queue that are no
-    /// longer configured.
+    /// Sets the memory of the queues that it reads, from which it removes bindings that are no longer configured.
     #[must_use]
-    pub fn with_bindings(mut self, memory: Arc<Bindings>, vhost: &str) -> Self {
-        self.tidying = BindingCleanup::new(memory, vhost, &self.config.options);
+    pub fn with_bindings(mut self, memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
+        self.tidying = Some(BindingCleanup::new(memory, queues));
         self
     }
 
@@ -156,6 +158,16 @@ impl Listener {
         self.gauges.oversaw(overseer.unasked(&self.config.name));
         self.overseer = Some(overseer);
         self
+    }
+
+    /// Reads nothing before these turns come.
+    pub(crate) fn after(&mut self, turns: Vec<ReadTurn>) {
+        self.turns = turns;
+    }
+
+    /// Returns the turns that it waits for.
+    pub(crate) fn turns(&self) -> &[ReadTurn] {
+        &self.turns
     }
 
     /// Returns the listener's live state.
@@ -197,9 +209,9 @@ impl Listener {
         self.config.options.queues(&self.config.targets)
     }
 
-    /// Returns the means to leave its queue for another one; `None` where the queue is not ours to empty.
-    pub(crate) fn farewell(&self) -> Option<Farewell> {
-        Farewell::of(self)
+    /// The same in their virtual host; of Kafka and of a listener without a record of its queues, none.
+    pub(crate) fn own_queues(&self) -> Vec<OwnQueue> {
+        self.tidying.iter().flat_map(BindingCleanup::queues).cloned().collect()
     }
 
     /// Whether its queue goes with its last consumer.
@@ -262,7 +274,6 @@ impl Listener {
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
             let lease_lost = lease.as_ref().map_or_else(|| pending().boxed(), ReadLease::lost);
             let mut session = ListenerSession::new(&self, consumer, streams.as_mut(), prefetch);
-            self.enter(if session.is_standby() { ListenerState::Standby } else { ListenerState::Listening });
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
                     tidying.connected(&self.config.name, &*self.transport).await;
@@ -270,8 +281,9 @@ impl Listener {
             };
             let besides =
                 async { tokio::join!(tidying, self.bind_late(&found, late), Box::pin(self.oversee(&found))) };
-            let ended = until(lease_lost, beside(session.run(&shutdown), besides)).await;
+            let ended = until(lease_lost, beside(self.read(&mut session, &shutdown), besides)).await;
             let unsettled = session.unsettled();
+            self.gauges.set_unsettled(0);
             before = Some(Instant::now());
             self.count_ended(&found, unsettled, &ended);
             match ended {
@@ -390,9 +402,7 @@ impl Listener {
             } else {
                 self.state.send_replace(ListenerState::Connecting { attempt });
             }
-            if let Some(tidying) = &self.tidying {
-                tidying.binds(&options.bindings(&self.config.targets), &self.config.name);
-            }
+            let is_new = self.tidying.as_ref().is_some_and(BindingCleanup::binds);
             let listen = self.transport.listen(&self.config.targets, options);
             tokio::pin!(listen);
             let listened = tokio::select! {
@@ -422,6 +432,9 @@ impl Listener {
                 first && attempt == 1 && self.config.refused_access_is_fatal && error.is_refused_access();
             if fatal || !error.is_recoverable() {
                 return Err(error);
+            }
+            if is_new && error.is_refused_connection() {
+                self.tidying.iter().for_each(BindingCleanup::made_nothing);
             }
             self.leave_to_others(lease.as_deref_mut(), streams.as_deref_mut()).await;
             let pause = backoff.after(&error);

@@ -78,7 +78,7 @@ const REFUSING: [&str; 18] = [
 
 /// Parts of those folders that refuse nothing: what `check` explains, probes and previews, the reference, what a reload
 /// tells, tests; and a shared journal, which the default build has not: tests/shared_journal/checked.rs of the program.
-const SILENT: [&str; 15] = [
+const SILENT: [&str; 16] = [
     "/tests/",
     "/tests.rs",
     "/differential",
@@ -87,6 +87,7 @@ const SILENT: [&str; 15] = [
     "native/reference",
     "native/probe",
     "native/preview.rs",
+    "assembly/exits.rs",
     "assembly/reload_summary.rs",
     "osnl-actions/src/driver/probe",
     "osnl-actions/src/driver/preview.rs",

@@ -15,7 +15,8 @@ use crate::flags::{FormatArgs, OutputFormat, PlaceArgs};
     mut_arg("config_file", |arg| arg.help("Only its state_dir is used, to find the daemon [default: /etc/osnl/osnl.conf]")),
     mut_arg("config_dir", |arg| arg.help("Folder of *.conf files, only used to find the daemon")),
     after_help = "The daemon reads the files that it was started with. Exits with 0, also if nothing has changed; \
-                  78 if the configuration is wrong; 1 if a change needs a restart; 69 if no daemon answers.\n\n\
+                  78 if the configuration is wrong; 1 if a change needs a restart, or a listener would leave a queue \
+                  that is not known to be empty; 69 if no daemon answers.\n\n\
                   Examples:\n  osnl reload\n  osnl reload --format json | jq '.changes[].section'"
 )]
 pub(crate) struct ReloadArgs {
@@ -44,6 +45,7 @@ pub(crate) fn run(args: &ReloadArgs) -> Exit {
             Some(
                 ReloadRefusalReason::NeedsRestart
                 | ReloadRefusalReason::Unusable
+                | ReloadRefusalReason::QueueNotEmpty
                 | ReloadRefusalReason::Unsupported,
             ),
             _,

@@ -93,8 +93,10 @@ fn text(status: &Status) -> String {
         }
         _ => "the daemon is stopped; this is what its journal holds\n".to_owned(),
     };
-    if status.healthy {
-        text.push_str("all is well\n");
+    match (status.healthy, status.idle) {
+        (true, true) => text.push_str("all is well\n"),
+        (true, false) => text.push_str("nothing needs attention, and messages or deliveries are under way\n"),
+        (false, _) => {}
     }
     for line in &status.attention {
         text.push_str(&format!("! {}\n", short(line, 500)));
@@ -116,7 +118,9 @@ fn text(status: &Status) -> String {
         text.push_str("\nqueues that no listener reads any more, shown until they are deleted\n");
     }
     for left in status.left_queues.iter().take(FEW) {
-        text.push_str(&format!("  {}: {}\n", clean(&left.queue), left_queue(left)));
+        let LeftQueue { queue, vhost, broker, .. } = left;
+        let place = format!("{} of virtual host {} at {}", clean(queue), clean(vhost), clean(broker));
+        text.push_str(&format!("  {place}: {}\n", left_queue(left)));
     }
     if status.left_queues.len() > FEW {
         text.push_str(&format!("  and {} more; --format json shows them\n", status.left_queues.len() - FEW));
@@ -251,12 +255,11 @@ fn left_queue(left: &LeftQueue) -> String {
         (Some(messages), None) => format!("{messages} message{}", s(messages)),
         (None, _) => "what it holds is not known".to_owned(),
     };
-    match (&left.emptied_by, &left.delete, left.messages) {
-        (Some(listener), ..) => format!("{holds}; being emptied by listener {}", clean(listener)),
-        (None, Some(delete), _) => format!("empty; {}", clean(delete)),
-        (None, None, None) => holds,
-        (None, None, Some(0)) => format!("{holds}; other consumers read it"),
-        (None, None, Some(_)) => {
+    match (&left.delete, left.messages) {
+        (Some(delete), _) => format!("empty; {}", clean(delete)),
+        (None, None) => holds,
+        (None, Some(0)) => format!("{holds}; other consumers read it"),
+        (None, Some(_)) => {
             format!("{holds}; a listener with queue = {} reads them", clean(&left.queue))
         }
     }

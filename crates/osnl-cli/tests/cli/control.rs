@@ -373,7 +373,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     let lines: Vec<&str> = status.stdout.lines().collect();
     assert!(lines.len() <= 24 && lines.iter().all(|line| line.chars().count() <= 130), "{}", status.stdout);
     let mut expected = json!({
-        "running": true, "healthy": false, "attention": [],
+        "running": true, "healthy": false, "idle": false, "attention": [],
         "problems": [{
             "kind": "action-paused", "severity": "warning", "subject": "action roles", "message": "MESSAGE", "reason": null,
             "since": "WHEN", "since_seconds": "NUMBER", "remedy": "osnl actions resume roles"

@@ -9,15 +9,28 @@ use super::side::SideChannel;
 use crate::topology::Binding;
 use crate::{QueueSeen, TransportError};
 
-/// Looks into the queues that are there, and then removes the bindings: over a connection of its own. With `alone`, it
-/// removes them only if none of the queues has another consumer.
+/// Removes the bindings, and then looks into the queues that are there: over a connection of its own.
 pub(super) async fn tidy(
     transport: &RabbitTransport,
     superfluous: &[Binding],
     queues: &[String],
-    alone: bool,
 ) -> Result<Vec<Option<QueueSeen>>, TransportError> {
     let mut side = SideChannel::new(transport.connection().await?);
+    for binding in superfluous {
+        let Binding { queue, exchange, routing_key } = binding;
+        let channel = side.channel().await?;
+        let unbound = channel.queue_unbind(
+            queue.as_str().into(),
+            exchange.as_str().into(),
+            routing_key.as_str().into(),
+            FieldTable::default(),
+        );
+        if let Err(error) = unbound.await {
+            let what =
+                format!("unbind queue \"{queue}\" from exchange \"{exchange}\", key \"{routing_key}\"");
+            return Err(OperationFailure { what, error }.into());
+        }
+    }
     let mut seen = Vec::new();
     for queue in queues {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
@@ -32,22 +45,6 @@ pub(super) async fn tidy(
                 }
                 seen.push(None);
             }
-        }
-    }
-    let shared = seen.iter().flatten().any(|seen| seen.consumers > 1);
-    for binding in superfluous.iter().filter(|_| !(alone && shared)) {
-        let Binding { queue, exchange, routing_key } = binding;
-        let channel = side.channel().await?;
-        let unbound = channel.queue_unbind(
-            queue.as_str().into(),
-            exchange.as_str().into(),
-            routing_key.as_str().into(),
-            FieldTable::default(),
-        );
-        if let Err(error) = unbound.await {
-            let what =
-                format!("unbind queue \"{queue}\" from exchange \"{exchange}\", key \"{routing_key}\"");
-            return Err(OperationFailure { what, error }.into());
         }
     }
     // What does not answer goes with the connection.

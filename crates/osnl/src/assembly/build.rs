@@ -97,7 +97,7 @@ impl Native {
             ring: Arc::new(self.ring(state_folder.is_some())),
             live: Arc::default(),
             observer: self.observer(),
-            bindings: state_folder.as_ref().map(|folder| Arc::new(Bindings::open(folder, store.name()))),
+            bindings: Arc::new(Bindings::open(state_folder.as_deref(), store.name())),
             transports: HashMap::new(),
             rules: HashMap::new(),
             asking: self.asking(http, &logins, |_| None)?,
@@ -109,16 +109,12 @@ impl Native {
         for (conf, rules) in self.heard() {
             listeners.push(parts.listener(self, conf, rules, transports)?);
         }
-        if let Some(bindings) = &parts.bindings {
-            bindings.want(self.bindings());
-        }
-        let emptying = parts.emptying(self, &listeners);
+        parts.bindings.want(self.read_queues());
         counters.series.streams.expect(self.expected(), SystemTime::now());
         parts.rules.values().for_each(|live| live.begin(None));
         let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
         let deliveries = deliveries.collect::<Result<_, _>>()?;
         let mut daemon = Daemon::new(listeners, deliveries, journal)
-            .emptying(emptying)
             .watching(parts.ring.ends())
             .recording(parts.in_hand.clone())
             .holding(state_lock);

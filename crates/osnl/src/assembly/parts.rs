@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError};
+use osnl_transport::{QueueType, Transport, TransportError};
 
 use super::canary::Way;
 use super::error::BuildError;
@@ -18,7 +18,7 @@ use crate::enrich::EnrichmentStep;
 use crate::in_hand::InHand;
 use crate::intake::{LiveRules, Observe, RuleEngine};
 use crate::journal::Journal;
-use crate::listener::{Bindings, Farewell, Listener, ListenerConfig, OwnQueue};
+use crate::listener::{Bindings, Listener, ReadQueue};
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
 use crate::native::{ListenerConf, LoadedConf, Native};
@@ -55,8 +55,8 @@ pub(super) struct AssemblyParts {
     pub(super) live: Arc<LiveEvents>,
     /// The observations for the actions that need them.
     pub(super) observer: Option<Arc<dyn SharedObserver>>,
-    /// The bindings made so far; `None` where no directory is configured.
-    pub(super) bindings: Option<Arc<Bindings>>,
+    /// The queues read and the bindings made so far.
+    pub(super) bindings: Arc<Bindings>,
     /// By where they connect to and how.
     pub(super) transports: HashMap<String, Arc<dyn Transport>>,
     /// By the listener's name.
@@ -96,6 +96,11 @@ impl AssemblyParts {
         if let Store::Shared(journal, _) = &self.store {
             journal.set_sections(&loaded.section_digests());
         }
+    }
+
+    /// Returns the transport of a listener that was built.
+    pub(super) fn transport_of(&self, conf: &ListenerConf) -> Option<Arc<dyn Transport>> {
+        self.transports.get(&place(conf)).cloned()
     }
 
     /// Those that no listener of this configuration uses.
@@ -144,15 +149,15 @@ impl AssemblyParts {
             Store::Shared(journal, _) => listener.with_shared(journal.clone()),
             Store::Memory(_) | Store::Sqlite(..) | Store::File(_) => listener,
         };
-        let listener = match &self.bindings {
-            Some(memory) => listener.with_bindings(memory.clone(), conf.transport_url.virtual_host()),
-            None => listener,
-        };
         let listener = match is_shared {
             // Kafka has no such API.
             true => listener,
             false => listener.with_management(conf.management.clone(), conf.transport_url.virtual_host()),
         };
+        // A stream that osnl only reads keeps its messages for whatever else reads it.
+        let is_stream = conf.queue.queue_type == QueueType::Stream;
+        let queues = conf.read_queues().into_iter().filter(|read| read.declared || !is_stream);
+        let listener = listener.with_bindings(self.bindings.clone(), queues.collect());
         let folder = self.state_folder.as_deref();
         Ok(match conf.queue.queue_type {
             QueueType::Stream => listener.with_positions(Native::positions(folder, &conf.name)?),
@@ -172,39 +177,11 @@ impl AssemblyParts {
             Store::Shared(..) | Store::Sqlite(..) | Store::File(_) => self.state_folder.is_some(),
         }
     }
-
-    /// Queues that were left before this start, or by it, and may hold messages still, each with the listener that read
-    /// it. A queue whose listener is not configured any more stays as it is.
-    pub(super) fn emptying(&self, native: &Native, listeners: &[Listener]) -> Vec<Farewell> {
-        let emptying = self.bindings.iter().flat_map(|bindings| {
-            let behind = bindings.left_behind().into_iter().map(|(own, name)| (own, name, false));
-            bindings.emptying().into_iter().map(|(own, name)| (own, name, true)).chain(behind)
-        });
-        let farewell = |(own, name, was_begun): (OwnQueue, String, bool)| {
-            let heard = native.heard();
-            let conf = heard.iter().find(|(conf, _)| *conf.name == *name).map(|(conf, _)| conf);
-            let conf = conf.filter(|conf| conf.transport_url.virtual_host() == own.vhost);
-            let listener =
-                listeners.iter().find(|listener| **listener.name() == *name).filter(|_| conf.is_some());
-            let farewell = listener.and_then(Listener::farewell);
-            if farewell.is_none() && was_begun {
-                own.say_not_emptied(&name);
-            }
-            Some(farewell?.for_queue(&own.queue))
-        };
-        emptying.filter_map(farewell).collect()
-    }
 }
 
 impl Native {
-    /// Returns the bindings of the listeners' own queues.
-    pub(super) fn bindings(&self) -> Vec<(OwnQueue, Vec<Binding>)> {
-        let own = |(listener, _): (&ListenerConf, _)| {
-            let queue = listener.pool.clone().filter(|_| listener.declare != Declare::Nothing)?;
-            let own = OwnQueue { vhost: listener.transport_url.virtual_host().to_owned(), queue };
-            let ListenerConfig { targets, options, .. } = listener.config();
-            Some((own, options.bindings(&targets)))
-        };
-        self.heard().into_iter().filter_map(own).collect()
+    /// Returns the queues that listeners read.
+    pub(super) fn read_queues(&self) -> Vec<ReadQueue> {
+        self.heard().iter().flat_map(|(listener, _)| listener.read_queues()).collect()
     }
 }

@@ -57,13 +57,17 @@ fn of_listener(name: &str, what: SectionChangeKind, old: &Native, new: &Native) 
             "it starts to listen".to_owned()
         }
         (SectionChangeKind::Added | SectionChangeKind::Changed, Some(before), Some(after)) => {
-            if before.queues().iter().any(|queue| after.queues().contains(queue)) {
-                "reconnects; meanwhile the queue keeps new messages in order".to_owned()
-            } else {
-                format!(
-                    "another queue is read; when that is bound, the one before is emptied: {}",
-                    leaves(&before, new)
-                )
+            let (was, is) = (before.read_queues(), after.read_queues());
+            let stays = was.iter().any(|was| is.iter().any(|is| is.own.is_same(&was.own)));
+            let left: Vec<&str> = was.iter().map(|was| &*was.own.queue).collect();
+            match stays {
+                true => "reconnects; meanwhile the queue keeps new messages in order".to_owned(),
+                false if left.is_empty() => "reconnects; its group keeps its positions".to_owned(),
+                false => format!(
+                    "another queue is read; when that is bound, what osnl has bound to the one before is unbound, and its last \
+                     messages are delivered; queue {} stays, and osnl status shows it",
+                    left.join(", ")
+                ),
             }
         }
     }
@@ -72,16 +76,16 @@ fn of_listener(name: &str, what: SectionChangeKind, old: &Native, new: &Native) 
 /// Describes the end of a listener. A queue that no listener reads any more fills up.
 fn leaves(gone: &ListenerConf, new: &Native) -> String {
     let drains = "running work is finished, and its connection closed";
-    let read = |queue: &String| new.heard().iter().any(|(listener, _)| listener.queues().contains(queue));
-    let left: Vec<String> = gone.queues().into_iter().filter(|queue| !read(queue)).collect();
-    match (&left[..], &gone.pool) {
-        ([queue], Some(_)) => {
-            format!(
-                "{drains}; queue {queue} stays and fills up unless another consumer reads it; osnl status shows its messages"
-            )
-        }
-        // The services' own queues.
-        _ => drains.to_owned(),
+    let now = new.read_queues();
+    let left = gone.read_queues().into_iter().map(|read| read.own);
+    let left: Vec<String> =
+        left.filter(|own| !now.iter().any(|now| now.own.is_same(own))).map(|own| own.queue).collect();
+    match left.is_empty() {
+        true => drains.to_owned(),
+        false => format!(
+            "{drains}; queue {} stays and fills up unless another consumer reads it; osnl status shows its messages",
+            left.join(", ")
+        ),
     }
 }
 

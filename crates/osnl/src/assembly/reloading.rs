@@ -6,7 +6,7 @@
 //! | a rule, their order, a guard | all rules are made anew and judge what comes from then on; what is in the journal keeps its verdict, names that stay keep their counts |
 //! | an action | its next attempt is made with the new settings; a held target is probed at once |
 //! | an enrichment | the same for the actions that name it in `enrich` or `ask`; what it remembered is forgotten |
-//! | a listener, or the broker's options that it uses | another connection takes its place |
+//! | a listener, or the broker's options that it uses | another connection takes its place; refused while it would leave messages: `exits.rs` |
 //! | log options | the next line is written by them |
 //! | `[journal]`, `state_dir` | refused: it needs a restart |
 
@@ -20,6 +20,7 @@ use osnl_transport::BoxFuture;
 use tokio::task::spawn_blocking;
 
 use super::error::BuildError;
+use super::exits::{self, LeavingListener};
 use super::orphans::follow_releases;
 use super::parts::{AssemblyParts, MakeTransport, real};
 use super::reload_summary;
@@ -94,10 +95,17 @@ impl Reload for RunningDaemon {
         Box::pin(async move {
             let prepared = spawn_blocking(move || {
                 let changes = self.changes();
-                (self as Box<dyn Reload>, changes)
+                (self, changes)
             });
             match prepared.await {
-                Ok(prepared) => prepared,
+                Ok((mut running, Ok((changes, leaving)))) => {
+                    let asked = exits::refuse_messages(&leaving).await;
+                    if asked.is_err() {
+                        running.next = None;
+                    }
+                    (running as Box<dyn Reload>, asked.map(|()| changes))
+                }
+                Ok((running, Err(refused))) => (running as Box<dyn Reload>, Err(refused)),
                 // It has panicked: the daemon continues, and can't reload any more.
                 Err(error) => {
                     let errors = vec![format!("the configuration could not be read: {error}")];
@@ -131,9 +139,7 @@ impl Reload for RunningDaemon {
             Store::Memory(journal) => journal.make_room(loaded.conf.prefetch()),
             Store::File(_) => {}
         }
-        if let Some(bindings) = &parts.bindings {
-            bindings.want(loaded.conf.bindings());
-        }
+        parts.bindings.want(loaded.conf.read_queues());
         for (name, live) in &parts.rules {
             let before = self.parts.rules.get(name);
             if !before.is_some_and(|before| Arc::ptr_eq(before, live)) {
@@ -166,7 +172,7 @@ impl Reload for BrokenReload {
 }
 
 impl RunningDaemon {
-    fn changes(&mut self) -> Result<ReloadChanges, ReloadRefusal> {
+    fn changes(&mut self) -> Result<(ReloadChanges, Vec<LeavingListener>), ReloadRefusal> {
         self.next = None;
         let loaded = load(&self.sources).map_err(|errors| ReloadRefusal {
             reason: ReloadRefusalReason::Configuration,
@@ -187,11 +193,14 @@ impl RunningDaemon {
             .map_err(|error| ReloadRefusal { reason: ReloadRefusalReason::Unusable, errors: vec![error] })?;
         let mut parts = self.parts.clone();
         let (mut changes, engines) = self.build(&loaded.conf, &different, &mut parts).map_err(unusable)?;
+        let leaving = exits::leaving(&self.parts, (&self.loaded.conf, &loaded.conf), &changes.leave);
+        let exits = leaving.iter().map(|leaving| leaving.exit.clone());
+        changes.exits = exits.filter(|exit| !exit.queues.is_empty()).collect();
         changes.told.warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         changes.told.warnings.extend(self.orphans(&loaded.conf));
         changes.told.changes = reload_summary::reload_summary(&different, &self.loaded.conf, &loaded.conf);
         self.next = Some(PendingReload { loaded: Arc::new(loaded), values, parts, engines, logs });
-        Ok(changes)
+        Ok((changes, leaving))
     }
 
     /// Builds what is new; nothing of it runs.

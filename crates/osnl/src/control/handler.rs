@@ -156,8 +156,8 @@ impl ControlHandler {
 
     /// Adds the bindings, from which the status names our queues that no listener reads any more.
     #[must_use]
-    pub fn with_bindings(mut self, bindings: Option<Arc<Bindings>>) -> Self {
-        self.bindings = bindings;
+    pub fn with_bindings(mut self, bindings: Arc<Bindings>) -> Self {
+        self.bindings = Some(bindings);
         self
     }
 

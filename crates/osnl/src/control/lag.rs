@@ -17,7 +17,7 @@ pub(super) fn is_stale(at: SystemTime) -> bool {
 
 impl PartitionLag {
     /// Returns the lag of a partition at this moment.
-    pub(super) fn of(seen: &PartitionSeen, is_subscribed: bool, now: SystemTime) -> Self {
+    pub(crate) fn of(seen: &PartitionSeen, is_subscribed: bool, now: SystemTime) -> Self {
         let age = seen.end.map(|(_, at)| now.duration_since(at).unwrap_or_default());
         let is_fresh = is_subscribed && age.is_some_and(|age| age < STALE);
         let unknown = || match (is_subscribed, &seen.unknown, age) {

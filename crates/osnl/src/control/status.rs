@@ -17,6 +17,9 @@ pub struct Status {
     pub running: bool,
     /// Whether `attention` is empty.
     pub healthy: bool,
+    /// Whether no delivery is pending or running, and no message is on its way from the broker.
+    #[serde(default)]
+    pub idle: bool,
     /// The problems that need the operator's attention, a sentence each: those of `problems`.
     pub attention: Vec<String>,
     /// The problems that need the operator's attention, with kind, urgency, cause, duration, and remedy.
@@ -38,7 +41,7 @@ pub struct Status {
     pub configuration: Option<ConfigurationStatus>,
     /// In the order of the configuration; none of a stopped daemon.
     pub listeners: Vec<ListenerStatus>,
-    /// Queues that osnl has made and bound, and that no listener reads any more: they fill up.
+    /// Queues that osnl has read, and that no listener reads any more.
     #[serde(default)]
     pub left_queues: Vec<LeftQueue>,
     /// Actions in the order of the configuration, then those that only the journal knows.
@@ -89,9 +92,12 @@ pub struct ExpiryStatus {
     pub ends_seconds: i64,
 }
 
-/// A queue that osnl has made and that no listener reads any more.
+/// A queue that osnl has read and that no listener reads any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftQueue {
+    /// The hosts of the broker.
+    #[serde(default)]
+    pub broker: String,
     /// The virtual host.
     pub vhost: String,
     /// Its name.
@@ -105,9 +111,9 @@ pub struct LeftQueue {
     /// Seconds since then.
     #[serde(default)]
     pub seen_seconds: Option<u64>,
-    /// The listener that reads what is left in it.
+    /// The command that removes the bindings of osnl that still fill it; `None` if there is none.
     #[serde(default)]
-    pub emptied_by: Option<String>,
+    pub unbind: Option<String>,
     /// The command that deletes it, if it was empty and had no consumer; else `None`.
     #[serde(default)]
     pub delete: Option<String>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::delivery::{DeliveryLoop, Setup};
-use crate::listener::Listener;
+use crate::listener::{Listener, QueueExit};
 use crate::native::SectionChangeKind;
 
 /// Reads a configuration again and builds what is new.
@@ -30,6 +30,8 @@ pub trait Reload: Send {
 pub struct ReloadChanges {
     /// Listeners that end, by name; those that are replaced too.
     pub leave: Vec<Arc<str>>,
+    /// The queues that those leave, and no listener reads from now on.
+    pub(crate) exits: Vec<QueueExit>,
     /// Listeners that begin.
     pub begin: Vec<Listener>,
     /// Actions that end.
@@ -96,6 +98,8 @@ pub enum ReloadRefusalReason {
     NeedsRestart,
     /// It is right, and something that it names cannot be used here and now.
     Unusable,
+    /// It is right, and a listener would leave a queue that is not known to be empty.
+    QueueNotEmpty,
     /// The daemon is ending, or has no configuration that it could read again.
     Unsupported,
 }

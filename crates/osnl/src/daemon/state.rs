@@ -101,6 +101,19 @@ impl ListenerHandle {
         }
     }
 
+    /// Whether no message of its queues waits, as far as it can know.
+    pub(crate) fn is_idle(&self) -> bool {
+        match &*self.state.borrow() {
+            ListenerState::Listening => self.gauges.is_idle(),
+            // Another daemon reads.
+            ListenerState::Standby => self.gauges.depth().is_none_or(|depth| depth.messages == 0),
+            ListenerState::Connecting { .. }
+            | ListenerState::Blocked { .. }
+            | ListenerState::Draining
+            | ListenerState::Stopped => false,
+        }
+    }
+
     /// Returns the broker's address for display, without secrets.
     #[must_use]
     pub fn broker(&self) -> &str {

@@ -2,18 +2,14 @@
 //!
 //! A listener that takes the place of another on the same queue begins when that one has closed its connection: what
 //! it had been sent and not taken is in its place in the queue again, so that order survives, with a single active
-//! consumer or without. On another queue it begins at once; when it listens, the old queue is unbound, and its listener
-//! drains when nothing seems to be left there. Then it is looked again: whatever is in the queue is read by another
-//! listener of it ([`Farewell`]), until nothing is. If another change replaces a listener that never got its queue, the
-//! old queue waits for the next one: an exchange without a bound queue of ours loses what is published to it.
+//! consumer or without. On another queue it connects at once, and reads when its turn has come: see
+//! [`QueueExit`]. If another change replaces a listener whose turn has not come, the next one waits for the same turn.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_core::former::Former;
 use osnl_transport::TransportError;
-use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +18,7 @@ use super::DaemonError;
 use super::reload::ReloadChanges;
 use crate::delivery::{DeliveryLoop, Remote};
 use crate::ends::{self, EndReports, UnexpectedEnd};
-use crate::listener::{Farewell, Gauges, Listener, ListenerState, QueueRemains};
+use crate::listener::{Listener, OwnQueue, QueueExit, ReadTurn};
 use crate::shutdown::Shutdown;
 
 /// A listener that another waits for has this long to settle what is open. What is left goes back to the broker, and
@@ -37,56 +33,26 @@ pub(super) struct Tasks {
     ends: EndReports,
     pub(super) listeners: JoinSet<Result<(), TransportError>>,
     pub(super) deliveries: JoinSet<()>,
-    /// Tasks that each wait for a listener before they tell another to drain. A queue that still holds messages after
-    /// that is read on.
-    pub(super) handovers: JoinSet<Option<Farewell>>,
+    /// Tasks that each end a listener whose queues are left.
+    pub(super) exits: JoinSet<()>,
     seats: Vec<Seat>,
-    /// The listeners of the configuration.
-    named: watch::Sender<StatesByName>,
     loops: Vec<RunningLoop>,
     /// Nothing has changed yet: a listener that cannot begin ends the daemon.
     starting: bool,
 }
 
-/// The state of the listener that has a name by now.
-type StatesByName = HashMap<Arc<str>, watch::Receiver<ListenerState>>;
-
 /// A listener that runs, or is about to end.
 struct Seat {
     task: Id,
     name: Arc<str>,
-    queues: Vec<String>,
+    queues: Vec<OwnQueue>,
     own: Shutdown,
     ended: CancellationToken,
     leaving: bool,
-    /// `None` where the queue is not ours to empty.
-    farewell: Option<Farewell>,
-    state: watch::Receiver<ListenerState>,
-    gauges: Arc<Gauges>,
-}
-
-/// The means to leave the queue of a running listener.
-struct QueueHandover {
-    name: Arc<str>,
-    own: Shutdown,
-    ended: CancellationToken,
-    farewell: Option<Farewell>,
-    state: watch::Receiver<ListenerState>,
-    gauges: Arc<Gauges>,
-}
-
-impl Seat {
-    fn leave(&mut self) -> QueueHandover {
-        self.leaving = true;
-        QueueHandover {
-            name: self.name.clone(),
-            own: self.own.clone(),
-            ended: self.ended.clone(),
-            farewell: self.farewell.clone(),
-            state: self.state.clone(),
-            gauges: self.gauges.clone(),
-        }
-    }
+    /// The turns that it waits for.
+    turns: Vec<ReadTurn>,
+    /// The turn that comes when it has ended, and nothing is unbound any more.
+    exit: Option<ReadTurn>,
 }
 
 /// A delivery loop that runs, or is about to end.
@@ -103,7 +69,6 @@ impl Tasks {
         shutdown: &Shutdown,
         ends: &EndReports,
         listeners: Vec<Listener>,
-        emptying: Vec<Farewell>,
         deliveries: Vec<DeliveryLoop>,
     ) -> Self {
         let mut tasks = Self {
@@ -111,18 +76,13 @@ impl Tasks {
             ends: ends.clone(),
             listeners: JoinSet::new(),
             deliveries: JoinSet::new(),
-            handovers: JoinSet::new(),
+            exits: JoinSet::new(),
             seats: Vec::new(),
-            named: watch::Sender::new(StatesByName::new()),
             loops: Vec::new(),
             starting: true,
         };
-        for listener in listeners {
-            tasks.name(&listener);
-            tasks.listen(listener);
-        }
+        listeners.into_iter().for_each(|listener| tasks.listen(listener));
         deliveries.into_iter().for_each(|delivery| tasks.deliver(delivery));
-        emptying.into_iter().for_each(|farewell| tasks.empty(farewell));
         tasks
     }
 
@@ -150,101 +110,64 @@ impl Tasks {
         }
         changes.deliveries.into_iter().for_each(|delivery| self.deliver(delivery));
 
-        let begins = |name: &Arc<str>| changes.begin.iter().any(|listener| listener.name() == name);
-        self.named.send_modify(|named| {
-            changes.leave.iter().filter(|name| !begins(name)).for_each(|name| drop(named.remove(name)));
-        });
-        let mut left = Vec::new();
+        let mut turns: Vec<(Arc<str>, ReadTurn)> = Vec::new();
         for seat in self.seats.iter_mut().filter(|seat| !seat.leaving && changes.leave.contains(&seat.name)) {
-            left.push(seat.leave());
+            seat.leaving = true;
+            let waiting = seat.turns.iter().filter(|turn| !turn.over.is_cancelled()).cloned();
+            turns.extend(waiting.map(|turn| (seat.name.clone(), turn)));
+            // A listener that takes its place on the same queues ends it.
+            let Some(exit) = changes.exits.iter().find(|exit| exit.listener == seat.name) else { continue };
+            let turn = ReadTurn { queues: exit.names(), ..ReadTurn::default() };
+            seat.exit = Some(turn.clone());
+            turns.push((seat.name.clone(), turn.clone()));
+            let (own, ended) = (seat.own.clone(), seat.ended.clone());
+            self.exits.spawn(leave(exit.clone(), turn, own, ended, self.shutdown.drain.clone()));
         }
-        for listener in changes.begin {
-            let (name, queues) = (listener.name().clone(), listener.queues());
-            self.name(&listener);
+        let taken: Vec<Arc<str>> = changes.begin.iter().map(|listener| listener.name().clone()).collect();
+        for mut listener in changes.begin {
+            let of = turns.extract_if(.., |(name, _)| name == listener.name());
+            listener.after(of.map(|(_, turn)| turn).collect());
             self.listen(listener);
-            for mut leaving in left.extract_if(.., |leaving| leaving.name == name) {
-                // What reads the same queue takes its place there.
-                leaving.farewell = leaving.farewell.filter(|farewell| !queues.contains(farewell.queue()));
-                leaving.farewell.as_ref().inspect(|farewell| farewell.begin());
-                self.hand_over(leaving);
-            }
         }
-        left.into_iter().for_each(|leaving| leaving.own.drain.cancel());
-    }
-
-    fn name(&self, listener: &Listener) {
-        self.named.send_modify(|named| drop(named.insert(listener.name().clone(), listener.state())));
-    }
-
-    /// The queue of a listener is left: for another one, as soon as the listener of its name has that.
-    fn hand_over(&mut self, leaving: QueueHandover) {
-        let QueueHandover { name, own, ended, farewell, state, gauges } = leaving;
-        let (shutdown, named) = (self.shutdown.drain.clone(), self.named.subscribe());
-        self.handovers.spawn(async move {
-            let looks_empty = async {
-                is_replaced(&name, named).await;
-                if let Some(farewell) = &farewell {
-                    farewell.looks_empty(state, &gauges).await;
-                }
-            };
-            tokio::select! {
-                () = looks_empty => {}
-                // Something else has its place, or the daemon ends: what is left is remembered.
-                () = own.drain.cancelled() => return None,
-            }
-            own.drain.cancel();
-            let farewell = farewell?;
-            let left = async {
-                ended.cancelled().await;
-                farewell.left().await
-            };
-            let left = tokio::select! {
-                left = left => left,
-                () = shutdown.cancelled() => return None,
-            };
-            match left {
-                QueueRemains::Messages(_) => Some(farewell),
-                QueueRemains::Empty | QueueRemains::NotOurs => None,
-            }
-        });
-    }
-
-    /// Reads what is left in a queue, and then leaves it.
-    pub(super) fn empty(&mut self, farewell: Farewell) {
-        let queue = farewell.queue();
-        // What reads the queue by now reads what is in it.
-        if self.seats.iter().any(|seat| seat.queues.contains(queue) && seat.farewell.is_some()) {
-            return;
+        // None takes their place.
+        turns.into_iter().for_each(|(_, turn)| turn.bound.cancel());
+        let gone = |seat: &&Seat| seat.leaving && seat.exit.is_none() && !taken.contains(&seat.name);
+        for Seat { own, ended, .. } in self.seats.iter().filter(gone) {
+            let (own, ended) = (own.clone(), ended.clone());
+            self.exits.spawn(async move { gives_way(&own, &ended).await });
         }
-        // Its bindings stay until the listener's queue of today has its own: in between, events would reach neither.
-        self.listen(farewell.reader());
-        let Some(seat) = self.seats.last_mut() else { return };
-        seat.farewell = Some(farewell);
-        let leaving = seat.leave();
-        self.hand_over(leaving);
     }
 
     fn listen(&mut self, listener: Listener) {
         let own =
             Shutdown { drain: self.shutdown.drain.child_token(), abort: self.shutdown.abort.child_token() };
-        let queues = listener.queues();
-        let shares = |seat: &&Seat| seat.queues.iter().any(|queue| queues.contains(queue));
-        let before: Vec<_> = self.seats.iter().filter(|seat| seat.leaving).filter(shares).collect();
+        let (name, queues) = (listener.name().clone(), listener.own_queues());
+        let shares = |seat: &Seat| seat.queues.iter().any(|was| queues.iter().any(|now| now.is_same(was)));
+        // One of the same name that leaves nothing reads the same queues.
+        let before = self.seats.iter().filter(|seat| seat.leaving);
+        let before = before.filter(|seat| shares(seat) || (seat.exit.is_none() && seat.name == name));
+        let before: Vec<_> =
+            before.map(|seat| (seat.own.clone(), seat.ended.clone(), seat.exit.clone())).collect();
         // An auto-delete queue must not be without a consumer; no order is promised there.
-        let before: Vec<_> = before.into_iter().filter(|_| !listener.is_auto_deleted()).collect();
-        let before: Vec<_> = before.into_iter().map(|seat| (seat.own.clone(), seat.ended.clone())).collect();
-        let (name, ended) = (listener.name().clone(), CancellationToken::new());
-        let (farewell, state, gauges) = (listener.farewell(), listener.state(), listener.gauges());
+        let is_auto_deleted = listener.is_auto_deleted();
+        let (ended, turns) = (CancellationToken::new(), listener.turns().to_vec());
         let (theirs, over) = (own.clone(), ended.clone().drop_guard());
         let task = self.listeners.spawn(async move {
             let _over = over;
-            for (shutdown, ended) in before {
+            for (shutdown, ended, exit) in before {
+                if is_auto_deleted {
+                    shutdown.drain.cancel();
+                    continue;
+                }
                 gives_way(&shutdown, &ended).await;
+                if let Some(ReadTurn { over, .. }) = exit {
+                    over.cancelled().await;
+                }
             }
             listener.run(theirs).await
         });
-        let (task, leaving) = (task.id(), false);
-        self.seats.push(Seat { task, name, queues, own, ended, leaving, farewell, state, gauges });
+        let (task, leaving, exit) = (task.id(), false, None);
+        self.seats.push(Seat { task, name, queues, own, ended, leaving, turns, exit });
     }
 
     fn deliver(&mut self, delivery: DeliveryLoop) {
@@ -327,31 +250,30 @@ fn by_itself(task: String) -> DaemonError {
     DaemonError::Unexpected(UnexpectedEnd { task, message: "nothing told it to end".to_owned() })
 }
 
-/// Waits until the listener that has this name by then has its queue, or until none has the name.
-async fn is_replaced(name: &str, mut named: watch::Receiver<StatesByName>) {
-    loop {
-        let Some(mut state) = named.borrow_and_update().get(name).cloned() else { return };
-        let has_queue = async {
-            if state.wait_for(has_queue).await.is_err() {
-                // It has ended without: it cannot go on, or the next one is about to have the name.
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            () = has_queue => return,
-            changed = named.changed() => if changed.is_err() { return },
+/// Ends a listener whose queues are left, when these are empty and another listener is bound to its own.
+async fn leave(
+    exit: QueueExit,
+    turn: ReadTurn,
+    own: Shutdown,
+    ended: CancellationToken,
+    stop: CancellationToken,
+) {
+    let emptied = async {
+        turn.bound.cancelled().await;
+        if exit.is_replaced {
+            exit.emptied().await;
         }
+    };
+    tokio::select! {
+        () = emptied => {}
+        // Another listener reads its queues again, or the daemon ends: what is left is in the record of queues.
+        () = own.drain.cancelled() => {}
     }
-}
-
-/// Whether a listener in this state has opened its queue, and bound it.
-fn has_queue(state: &ListenerState) -> bool {
-    match state {
-        ListenerState::Listening
-        | ListenerState::Standby
-        | ListenerState::Blocked { .. }
-        | ListenerState::Draining => true,
-        ListenerState::Connecting { .. } | ListenerState::Stopped => false,
+    gives_way(&own, &ended).await;
+    turn.over.cancel();
+    tokio::select! {
+        () = exit.count() => {}
+        () = stop.cancelled() => {}
     }
 }
 

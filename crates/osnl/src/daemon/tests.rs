@@ -153,9 +153,9 @@ async fn what_an_action_keeps_running_ends_the_daemon_when_it_panics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handover_or_a_control_socket_that_panics_ends_the_daemon() {
+async fn the_end_of_a_listener_or_a_control_socket_that_panics_ends_the_daemon() {
     let odd: [(&str, TestTasks); 2] = [
-        ("handover of a queue", Box::new(|handovers, _| drop(handovers.spawn(async { panic!("odd") })))),
+        ("end of a listener", Box::new(|exits, _| drop(exits.spawn(async { panic!("odd") })))),
         ("control socket", Box::new(|_, controls| drop(controls.spawn(async { panic!("odd") })))),
     ];
     for (name, more) in odd {

@@ -1,27 +1,26 @@
-//! The bindings that osnl has made for its own queues: `<state_dir>/bindings.json`.
+//! The queues that osnl has read, and the bindings that it has made for its own: `<state_dir>/bindings.json`.
 //!
 //! ```json
-//! {"format":1,"queues":[{"vhost":"/","queue":"osnl","bindings":[["neutron","notifications.info"]]}]}
+//! {"format":1,"queues":[{"hosts":["mq1:5672"],"vhost":"/","queue":"osnl","declared":true,
+//!   "bindings":[["neutron","notifications.info"]],"journal":"/var/lib/osnl/journal.db"}]}
 //! ```
-//!
-//! A queue that was left for another one and may still hold messages is to be *emptied*, by the listener that read it:
-//! `"emptying":"neutron"` beside its bindings, which an older osnl passes over. `"listener":"neutron"` names the listener
-//! that binds the queue: a restart with another `pool` leaves the old queue as a reload does.
 //!
 //! `"unsettled":3` is the number of messages that were unsettled when the run that read the queue ended; `null` while one
 //! reads it.
 //!
 //! Bindings that the configuration no longer has are removed when a listener of that queue connects; bindings that
-//! others have made are left alone. A queue that no listener reads any more is *left*: it is named until it is gone.
+//! others have made are left alone. A queue that no listener of the configuration reads is *left*, by a reload or by a
+//! restart with another configuration. A left queue of ours is named until it is gone; one that osnl only read, until it
+//! is empty or another consumer reads it. osnl never unbinds a left queue at a start, and never reads it: its messages may
+//! be meant for other rules.
 //!
-//! Daemons with one state directory by mistake write one file. `"journal"` names the journal of the daemon that binds a queue: a
-//! daemon with another journal neither empties the queue nor names it as left, since the other one reads it.
+//! Two names of a queue are the same queue if virtual host and name are equal, and the brokers have a host in common:
+//! the hosts of a cluster change one by one.
 //!
-//! This file knows a queue by virtual host and name, since the hosts of a cluster change. `check` compares the hosts
-//! that are written; a daemon's tasks compare names only, because two readers of one queue are worse than one
-//! hand-over too many.
+//! Daemons with one state directory by mistake write one file. `"journal"` names the journal of the daemon that reads a
+//! queue: a daemon with another journal does not name the queue as left, since the other one reads it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -35,9 +34,11 @@ use serde_json::{Value, json};
 
 const FORMAT: u64 = 1;
 
-/// A queue in a virtual host.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A queue in a virtual host of a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnQueue {
+    /// The hosts of the broker, each with its port.
+    pub hosts: BTreeSet<String>,
     /// The virtual host.
     pub vhost: String,
     /// The queue's name.
@@ -45,23 +46,43 @@ pub struct OwnQueue {
 }
 
 impl OwnQueue {
+    /// Whether both are one queue, as far as their names tell.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.queue == other.queue && self.is_beside(other)
+    }
+
+    /// Whether both are in one virtual host of one broker.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        self.vhost == other.vhost && !self.hosts.is_disjoint(&other.hosts)
+    }
+
+    /// Returns the broker's hosts, for people.
+    #[must_use]
+    pub fn broker(&self) -> String {
+        self.hosts.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+
     /// Returns the command that deletes the queue and its messages.
     #[must_use]
     pub fn delete_command(&self) -> String {
-        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
         format!("rabbitmqctl delete_queue --vhost {} {}", quoted(&self.vhost), quoted(&self.queue))
     }
-}
 
-impl OwnQueue {
-    /// It was to be emptied by a listener that is not there any more, or reads another virtual host.
-    pub(crate) fn say_not_emptied(&self, listener: &str) {
-        tracing::warn!(
-            queue.name = self.queue,
-            listener.name = listener,
-            "the queue was to be emptied by a listener that does not read its virtual host any more: a listener that \
-             names it in queue reads what is in it"
-        );
+    /// Returns the commands that remove these bindings of the queue; `None` without a binding.
+    #[must_use]
+    pub fn unbind_command(&self, bindings: &[Binding]) -> Option<String> {
+        let command = |binding: &Binding| {
+            format!(
+                "rabbitmqadmin --vhost={} delete binding source={} destination_type=queue destination={} \
+                 properties_key={}",
+                quoted(&self.vhost),
+                quoted(&binding.exchange),
+                quoted(&self.queue),
+                quoted(&binding.routing_key)
+            )
+        };
+        let commands: Vec<String> = bindings.iter().map(command).collect();
+        (!commands.is_empty()).then(|| commands.join(" && "))
     }
 
     fn binding(&self, (exchange, routing_key): &(String, String)) -> Binding {
@@ -69,13 +90,35 @@ impl OwnQueue {
     }
 }
 
+/// For a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+impl std::fmt::Display for OwnQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "queue {} of virtual host {} at {}", self.queue, self.vhost, self.broker())
+    }
+}
+
+/// A queue that a listener of the configuration reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadQueue {
+    /// The queue.
+    pub own: OwnQueue,
+    /// Whether it is ours: created and bound by osnl if it is missing.
+    pub declared: bool,
+    /// The bindings that the listener makes for it, if it is ours.
+    pub bindings: Vec<Binding>,
+}
+
 /// Exchange and routing key.
 type BindingKeys = BTreeSet<(String, String)>;
 
-/// The bindings that osnl has made for queues of its own, kept in a file of the state directory.
+/// The queues that osnl has read, kept in a file of the state directory if there is one.
 #[derive(Debug)]
 pub struct Bindings {
-    path: PathBuf,
+    path: Option<PathBuf>,
     /// The name of the daemon's journal.
     journal: String,
     state: Mutex<BindingsState>,
@@ -83,199 +126,153 @@ pub struct Bindings {
 
 #[derive(Debug, Default)]
 struct BindingsState {
-    made: BindingsFile,
-    wanted: BTreeMap<OwnQueue, BindingKeys>,
-    /// The content of queues that are left, when last seen. Not written to the file.
-    seen: BTreeMap<OwnQueue, (QueueSeen, SystemTime)>,
+    made: Vec<BoundQueue>,
+    wanted: Vec<ReadQueue>,
 }
 
-/// The content of the file.
-type BindingsFile = BTreeMap<OwnQueue, BoundQueue>;
-
 /// The record of a queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct BoundQueue {
+    own: OwnQueue,
+    declared: bool,
     bindings: BindingKeys,
-    /// The listener that empties the queue.
-    emptying: Option<String>,
-    /// The listener that binds the queue, until nothing is left in it.
-    listener: Option<String>,
-    /// The journal of the daemon that binds the queue; none of an older osnl.
+    /// The journal of the daemon that reads the queue.
     journal: Option<String>,
+    /// Its content when it was last seen. Not written to the file.
+    seen: Option<(QueueSeen, SystemTime)>,
     /// The number of messages that were unsettled when the latest run ended; `Some(None)` while one reads the queue, and
     /// after one that ended without a word.
     unsettled: Option<Option<usize>>,
 }
 
-/// A queue of ours that no listener of the configuration reads.
+/// A queue that osnl has read and that no listener of the configuration reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadQueue {
     /// The queue.
     pub queue: OwnQueue,
     /// The content when it was last seen; `None` if unknown.
     pub seen: Option<(QueueSeen, SystemTime)>,
-    /// The listener that empties it.
-    pub emptied_by: Option<String>,
+    /// The bindings of ours that still fill it.
+    pub bindings: Vec<Binding>,
+    declared: bool,
 }
 
 impl UnreadQueue {
-    /// Returns the command that deletes it, if it was empty and had no consumer when it was last seen.
+    /// Returns the command that deletes it, if it is ours, was empty, and had no consumer when it was last seen.
     #[must_use]
     pub fn delete_command(&self) -> Option<String> {
         let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
-        self.seen.filter(|(seen, _)| is_empty(seen)).map(|_| self.queue.delete_command())
+        self.seen.filter(|(seen, _)| self.declared && is_empty(seen)).map(|_| self.queue.delete_command())
+    }
+}
+
+impl BindingsState {
+    fn wanted(&self, queue: &OwnQueue) -> impl Iterator<Item = &ReadQueue> {
+        self.wanted.iter().filter(|wanted| wanted.own.is_same(queue))
+    }
+
+    fn made(&self, queue: &OwnQueue) -> Option<&BoundQueue> {
+        self.made.iter().find(|made| made.own.is_same(queue))
     }
 }
 
 impl Bindings {
-    /// Opens the bindings of a state directory, for the daemon with this journal. An unreadable file counts as empty: no binding
-    /// is removed then.
+    /// Opens the record of a state directory, for the daemon with this journal; without a directory nothing outlives the
+    /// process. An unreadable file counts as empty: no binding is removed then.
     #[must_use]
-    pub fn open(state_dir: &Path, journal: impl Into<String>) -> Self {
-        let path = state_dir.join("bindings.json");
-        let made = match fs::read(&path) {
-            Ok(text) => read(&text).unwrap_or_else(|| {
+    pub fn open(state_dir: Option<&Path>, journal: impl Into<String>) -> Self {
+        let path = state_dir.map(|folder| folder.join("bindings.json"));
+        let text = path.as_ref().and_then(|path| Some((path, fs::read(path).ok()?)));
+        let made = text.map(|(path, text)| {
+            read(&text).unwrap_or_else(|| {
                 tracing::warn!(path = %path.display(), "the file cannot be read: osnl removes no earlier binding");
-                BindingsFile::default()
-            }),
-            Err(_) => BindingsFile::default(),
-        };
-        Self {
-            path,
-            journal: journal.into(),
-            state: Mutex::new(BindingsState { made, ..BindingsState::default() }),
-        }
-    }
-
-    /// Sets the bindings that listeners make from now on.
-    pub fn want(&self, wanted: impl IntoIterator<Item = (OwnQueue, Vec<Binding>)>) {
-        let mut all: BTreeMap<OwnQueue, BindingKeys> = BTreeMap::new();
-        for (queue, bindings) in wanted {
-            all.entry(queue).or_default().extend(bindings.into_iter().map(|b| (b.exchange, b.routing_key)));
-        }
-        self.lock().wanted = all.clone();
-        // What is read again is not to be emptied.
-        self.write(|made| {
-            let read_again = made.iter_mut().filter(|(queue, _)| all.contains_key(queue));
-            read_again.for_each(|(_, bound)| bound.emptying = None);
+                Vec::new()
+            })
         });
+        let state = BindingsState { made: made.unwrap_or_default(), wanted: Vec::new() };
+        Self { path, journal: journal.into(), state: Mutex::new(state) }
     }
 
-    /// Whether a listener of the configuration reads it.
-    pub(super) fn is_wanted(&self, queue: &OwnQueue) -> bool {
-        self.lock().wanted.contains_key(queue)
+    /// Sets the queues that listeners read from now on.
+    pub fn want(&self, wanted: Vec<ReadQueue>) {
+        self.lock().wanted = wanted;
     }
 
-    /// Queues with bindings of ours that no listener reads.
+    /// Whether osnl has read or bound the queue.
     #[must_use]
-    pub fn left(&self) -> Vec<OwnQueue> {
-        let state = self.lock();
-        self.own_left(&state).map(|(queue, _)| queue.clone()).collect()
+    pub fn knows(&self, queue: &OwnQueue) -> bool {
+        self.lock().made(queue).is_some()
     }
 
-    /// The queues that no listener reads, and that no daemon with another journal binds.
-    fn own_left<'a>(&self, state: &'a BindingsState) -> impl Iterator<Item = (&'a OwnQueue, &'a BoundQueue)> {
+    /// Returns the queues without a listener that no daemon with another journal reads, with the known facts of each.
+    #[must_use]
+    pub fn left(&self) -> Vec<UnreadQueue> {
+        let state = self.lock();
         let is_own =
-            |bound: &BoundQueue| bound.journal.as_ref().is_none_or(|journal| *journal == self.journal);
-        state.made.iter().filter(move |(queue, bound)| !state.wanted.contains_key(*queue) && is_own(bound))
-    }
-
-    /// Returns the queues without a listener, with the known facts of each.
-    #[must_use]
-    pub fn left_queues(&self) -> Vec<UnreadQueue> {
-        let left = self.left();
-        let state = self.lock();
-        let known = |queue: OwnQueue| UnreadQueue {
-            seen: state.seen.get(&queue).copied(),
-            emptied_by: state.made.get(&queue).and_then(|bound| bound.emptying.clone()),
-            queue,
+            |made: &&BoundQueue| made.journal.as_ref().is_none_or(|journal| *journal == self.journal);
+        let left = state.made.iter().filter(is_own).filter(|made| state.wanted(&made.own).next().is_none());
+        let unread = |made: &BoundQueue| UnreadQueue {
+            queue: made.own.clone(),
+            seen: made.seen,
+            bindings: made.bindings.iter().map(|keys| made.own.binding(keys)).collect(),
+            declared: made.declared,
         };
-        left.into_iter().map(known).collect()
-    }
-
-    /// Queues that are to be emptied and that no listener of the configuration reads, with the name of the listener that
-    /// does it.
-    #[must_use]
-    pub fn emptying(&self) -> Vec<(OwnQueue, String)> {
-        let state = self.lock();
-        let left = self.own_left(&state);
-        left.filter_map(|(queue, bound)| Some((queue.clone(), bound.emptying.clone()?))).collect()
-    }
-
-    /// Queues that a listener of this name has bound, that no listener of the configuration reads, and that are not known
-    /// to be empty: the configuration has changed while no daemon ran.
-    #[must_use]
-    pub fn left_behind(&self) -> Vec<(OwnQueue, String)> {
-        let state = self.lock();
-        let left = self.own_left(&state).filter(|(_, bound)| bound.emptying.is_none());
-        left.filter_map(|(queue, bound)| Some((queue.clone(), bound.listener.clone()?))).collect()
-    }
-
-    /// The queue is left for another one, and what is in it is to be read by this listener: also after a restart.
-    pub(super) fn begin_to_empty(&self, queue: &OwnQueue, listener: &str) {
-        self.write(|made| {
-            let bound = made.entry(queue.clone()).or_default();
-            bound.emptying = Some(listener.to_owned());
-            bound.journal = Some(self.journal.clone());
-        });
-    }
-
-    /// Nothing is left in the queue, or that is not ours to read.
-    pub(super) fn end_emptying(&self, queue: &OwnQueue) {
-        self.write(|made| {
-            if let Some(bound) = made.get_mut(queue) {
-                (bound.emptying, bound.listener) = (None, None);
-            }
-        });
+        left.map(unread).collect()
     }
 
     /// Records the content of a queue that is left; `None` where it could not be seen.
-    pub(super) fn saw(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
-        let seen = seen.map(|seen| (seen, SystemTime::now()));
-        let mut state = self.lock();
-        match seen {
-            Some(seen) => state.seen.insert(queue.clone(), seen),
-            None => state.seen.remove(queue),
-        };
+    pub(crate) fn saw(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
+        let is_done = |seen: &QueueSeen| seen.messages == 0 || seen.consumers > 0;
+        self.write(|made| {
+            made.retain(|made| {
+                made.declared || !seen.is_some_and(|seen| is_done(&seen)) || !made.own.is_same(queue)
+            });
+            let of = made.iter_mut().find(|made| made.own.is_same(queue));
+            of.into_iter().for_each(|made| made.seen = seen.map(|seen| (seen, SystemTime::now())));
+        });
     }
 
     /// Returns the bindings that were made for a queue still read, and are no longer configured.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
-        let (Some(made), Some(wanted)) = (state.made.get(queue), state.wanted.get(queue)) else {
+        let wanted: Vec<&Binding> = state.wanted(queue).flat_map(|wanted| &wanted.bindings).collect();
+        if state.wanted(queue).next().is_none() {
             return Vec::new();
-        };
-        made.bindings.difference(wanted).map(|keys| queue.binding(keys)).collect()
+        }
+        let made = state.made(queue).into_iter().flat_map(|made| &made.bindings);
+        made.map(|keys| queue.binding(keys)).filter(|binding| !wanted.contains(&binding)).collect()
     }
 
-    /// Returns the bindings that were made for a queue and still exist.
-    #[must_use]
-    pub fn made_for(&self, queue: &OwnQueue) -> Vec<Binding> {
-        let state = self.lock();
-        let bound = state.made.get(queue).into_iter().flat_map(|bound| &bound.bindings);
-        bound.map(|keys| queue.binding(keys)).collect()
-    }
-
-    /// Records the bindings of a listener.
-    pub fn made(&self, queue: &OwnQueue, bindings: &[Binding], listener: &str) {
-        let keys = bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
+    /// Records a queue that is read, or whose bindings are about to be made; answers whether it was not known before.
+    pub fn made(&self, queue: &ReadQueue) -> bool {
+        let is_new = !self.knows(&queue.own);
+        let keys = queue.bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
         self.write(|made| {
-            let bound = made.entry(queue.clone()).or_default();
-            bound.bindings.extend(keys);
-            bound.listener = Some(listener.to_owned());
-            bound.journal = Some(self.journal.clone());
+            let at = made.iter().position(|made| made.own.is_same(&queue.own)).unwrap_or_else(|| {
+                let (own, declared) = (queue.own.clone(), queue.declared);
+                let bindings = BindingKeys::new();
+                made.push(BoundQueue { own, declared, bindings, journal: None, seen: None, unsettled: None });
+                made.len() - 1
+            });
+            let of = &mut made[at];
+            of.own.hosts.clone_from(&queue.own.hosts);
+            of.declared |= queue.declared;
+            of.bindings.extend(keys);
+            of.journal = Some(self.journal.clone());
         });
+        is_new
     }
 
     /// These are no more.
-    pub fn removed(&self, queue: &OwnQueue, bindings: &[Binding]) {
+    pub(crate) fn removed(&self, queue: &OwnQueue, bindings: &[Binding]) {
         let is_removed = |exchange: &str, key: &str| {
             bindings.iter().any(|b| b.exchange == exchange && b.routing_key == key)
         };
         self.write(|made| {
-            let bound = made.entry(queue.clone()).or_default();
-            bound.bindings.retain(|(exchange, key)| !is_removed(exchange, key));
+            if let Some(made) = made.iter_mut().find(|made| made.own.is_same(queue)) {
+                made.bindings.retain(|(exchange, key)| !is_removed(exchange, key));
+            }
         });
     }
 
@@ -283,7 +280,8 @@ impl Bindings {
     pub(super) fn begin_reading(&self, queue: &OwnQueue) -> Option<Option<usize>> {
         let mut former = None;
         self.write(|made| {
-            former = made.entry(queue.clone()).or_default().unsettled.replace(None);
+            let of = made.iter_mut().find(|made| made.own.is_same(queue));
+            former = of.and_then(|made| made.unsettled.replace(None));
         });
         former
     }
@@ -292,30 +290,31 @@ impl Bindings {
     pub(super) fn end_reading(&self, queue: &OwnQueue, unsettled: usize) {
         self.write(|made| {
             // A queue that was never read has no record.
-            if let Some(record) = made.get_mut(queue).and_then(|bound| bound.unsettled.as_mut()) {
+            let of = made.iter_mut().find(|made| made.own.is_same(queue));
+            if let Some(record) = of.and_then(|made| made.unsettled.as_mut()) {
                 *record = Some(unsettled);
             }
         });
     }
 
-    /// The queue is not there any more.
-    pub fn gone(&self, queue: &OwnQueue) {
-        self.lock().seen.remove(queue);
-        self.write(|made| _ = made.remove(queue));
+    /// The queue is not there, or was not reached at all.
+    pub(crate) fn gone(&self, queue: &OwnQueue) {
+        self.write(|made| made.retain(|made| !made.own.is_same(queue)));
     }
 
-    fn write(&self, change: impl FnOnce(&mut BindingsFile)) {
+    fn write(&self, change: impl FnOnce(&mut Vec<BoundQueue>)) {
         let mut state = self.lock();
         let before = text(&state.made);
         change(&mut state.made);
         let now = text(&state.made);
         if now != before
-            && let Err(error) = replace(&self.path, &now)
+            && let Some(path) = &self.path
+            && let Err(error) = replace(path, &now)
         {
             tracing::warn!(
-                path = %self.path.display(),
+                path = %path.display(),
                 error = error.to_string(),
-                "the file cannot be written: after a restart osnl does not know which bindings to remove"
+                "the file cannot be written: after a restart osnl does not know which queues it has read and bound"
             );
         }
     }
@@ -332,15 +331,20 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     files::replace(path, text.as_bytes())
 }
 
-fn text(made: &BindingsFile) -> String {
-    let queue = |(own, bound): (&OwnQueue, &BoundQueue)| {
-        let BoundQueue { bindings, emptying, listener, journal, unsettled } = bound;
-        let mut entry = json!({"vhost": own.vhost, "queue": own.queue, "bindings": bindings});
-        for (name, word) in [("emptying", emptying), ("listener", listener), ("journal", journal)] {
-            if let Some(word) = word {
-                entry[name] = json!(word);
-            }
-        }
+fn text(made: &[BoundQueue]) -> String {
+    let queue = |bound: &BoundQueue| {
+        let BoundQueue {
+            own: OwnQueue { hosts, vhost, queue },
+            declared,
+            bindings,
+            journal,
+            seen: _,
+            unsettled,
+        } = bound;
+        let mut entry = json!({
+            "hosts": hosts, "vhost": vhost, "queue": queue, "declared": declared, "bindings": bindings,
+            "journal": journal,
+        });
         if let Some(unsettled) = unsettled {
             entry["unsettled"] = json!(unsettled);
         }
@@ -349,17 +353,21 @@ fn text(made: &BindingsFile) -> String {
     format!("{}\n", json!({"format": FORMAT, "queues": made.iter().map(queue).collect::<Vec<_>>()}))
 }
 
-fn read(text: &[u8]) -> Option<BindingsFile> {
+fn read(text: &[u8]) -> Option<Vec<BoundQueue>> {
     let found: Value = serde_json::from_slice(text).ok()?;
     (found["format"] == FORMAT).then_some(())?;
-    let mut made = BindingsFile::default();
+    let mut made = Vec::new();
     for queue in found["queues"].as_array()? {
         let word = |name: &str| Some(queue[name].as_str()?.to_owned());
-        let own = OwnQueue { vhost: word("vhost")?, queue: word("queue")? };
-        let (emptying, listener, journal) = (word("emptying"), word("listener"), word("journal"));
-        let bindings = serde_json::from_value(queue["bindings"].clone()).ok()?;
-        let unsettled = queue.get("unsettled").map(|number| usize::try_from(number.as_u64()?).ok());
-        made.insert(own, BoundQueue { bindings, emptying, listener, journal, unsettled });
+        let hosts = serde_json::from_value(queue["hosts"].clone()).ok()?;
+        made.push(BoundQueue {
+            own: OwnQueue { hosts, vhost: word("vhost")?, queue: word("queue")? },
+            declared: queue["declared"].as_bool()?,
+            bindings: serde_json::from_value(queue["bindings"].clone()).ok()?,
+            journal: word("journal"),
+            seen: None,
+            unsettled: queue.get("unsettled").map(|number| usize::try_from(number.as_u64()?).ok()),
+        });
     }
     Some(made)
 }
@@ -368,101 +376,111 @@ fn read(text: &[u8]) -> Option<BindingsFile> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_made_and_is_not_wanted_is_superfluous_and_a_queue_that_nobody_reads_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = |queue: &str| OwnQueue { vhost: "/".into(), queue: queue.into() };
-        let bindings = |queue: &str, exchanges: &[&str]| -> Vec<Binding> {
-            let binding = |exchange: &&str| Binding {
-                queue: queue.into(),
-                exchange: (*exchange).into(),
-                routing_key: "n.info".into(),
-            };
-            exchanges.iter().map(binding).collect()
-        };
-        let memory = Bindings::open(folder.path(), "/a/journal.db");
-        memory.want([(own("q"), bindings("q", &["a", "b"])), (own("r"), bindings("r", &["a"]))]);
-        memory.made(&own("q"), &bindings("q", &["a", "b"]), "neutron");
-        memory.made(&own("r"), &bindings("r", &["a"]), "neutron");
-        assert_eq!((memory.superfluous(&own("q")), memory.left()), (vec![], vec![]));
+    fn at(hosts: &[&str], queue: &str) -> OwnQueue {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        OwnQueue { hosts, vhost: "/".into(), queue: queue.into() }
+    }
 
-        let again = Bindings::open(folder.path(), "/a/journal.db");
-        // Two listeners of one queue: what one of them wants is not superfluous.
-        again.want([(own("q"), bindings("q", &["a"])), (own("q"), bindings("q", &["c"]))]);
+    fn own(queue: &str) -> OwnQueue {
+        at(&["a:1", "b:1"], queue)
+    }
+
+    fn bindings(queue: &str, exchanges: &[&str]) -> Vec<Binding> {
+        let binding = |exchange: &&str| Binding {
+            queue: queue.into(),
+            exchange: (*exchange).into(),
+            routing_key: "n.info".into(),
+        };
+        exchanges.iter().map(binding).collect()
+    }
+
+    fn bound(queue: &str, exchanges: &[&str]) -> ReadQueue {
+        ReadQueue { own: own(queue), declared: true, bindings: bindings(queue, exchanges) }
+    }
+
+    fn left(memory: &Bindings) -> Vec<OwnQueue> {
+        memory.left().into_iter().map(|left| left.queue).collect()
+    }
+
+    #[test]
+    fn bindings_that_are_not_configured_are_superfluous_and_a_queue_without_a_listener_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Bindings::open(Some(folder.path()), "/a/journal.db");
+        memory.want(vec![bound("q", &["a", "b"]), bound("r", &["a"])]);
+        assert!(memory.made(&bound("q", &["a", "b"])) && memory.made(&bound("r", &["a"])));
+        assert!(!memory.made(&bound("q", &[])));
+        assert_eq!((memory.superfluous(&own("q")), left(&memory)), (vec![], vec![]));
+
+        let again = Bindings::open(Some(folder.path()), "/a/journal.db");
+        // Two listeners of one queue: the bindings of each are wanted.
+        again.want(vec![bound("q", &["a"]), bound("q", &["c"])]);
         assert_eq!(again.superfluous(&own("q")), bindings("q", &["b"]));
         assert_eq!(again.superfluous(&own("other")), []);
-        assert_eq!(again.left(), [own("r")]);
+        assert_eq!((left(&again), again.left()[0].bindings.clone()), (vec![own("r")], bindings("r", &["a"])));
         again.removed(&own("q"), &bindings("q", &["b"]));
         again.gone(&own("r"));
-        let last = Bindings::open(folder.path(), "/a/journal.db");
-        last.want([(own("q"), bindings("q", &["a"]))]);
-        assert_eq!((last.superfluous(&own("q")), last.left()), (vec![], vec![]));
-        assert_eq!(own("a'b").delete_command(), "rabbitmqctl delete_queue --vhost '/' 'a'\\''b'");
+        let last = Bindings::open(Some(folder.path()), "/a/journal.db");
+        last.want(vec![bound("q", &["a"])]);
+        assert_eq!((last.superfluous(&own("q")), left(&last)), (vec![], vec![]));
 
         fs::write(folder.path().join("bindings.json"), "{").unwrap();
-        let broken = Bindings::open(folder.path(), "/a/journal.db");
-        broken.want([(own("q"), vec![])]);
-        assert_eq!((broken.superfluous(&own("q")), broken.left()), (vec![], vec![]));
+        let broken = Bindings::open(Some(folder.path()), "/a/journal.db");
+        broken.want(vec![bound("q", &[])]);
+        assert_eq!((broken.superfluous(&own("q")), left(&broken)), (vec![], vec![]));
     }
 
-    /// Its messages would be judged by rules that are not theirs, and acknowledged.
+    /// The messages of the other broker's queue would be forgotten.
     #[test]
-    fn a_queue_of_a_daemon_with_another_journal_is_not_emptied_and_not_left() {
+    fn a_queue_of_the_same_name_at_another_broker_is_left_and_a_cluster_may_change_its_hosts() {
+        for (hosts, expected) in [(&["b:1", "c:1"], 0), (&["c:1", "d:1"], 1)] {
+            let memory = Bindings::open(None, "memory://");
+            memory.made(&bound("q", &["a"]));
+            let now = ReadQueue { own: at(hosts, "q"), ..bound("q", &["a"]) };
+            memory.want(vec![now.clone()]);
+            assert_eq!((memory.made(&now), memory.left().len()), (expected == 1, expected), "{hosts:?}");
+        }
+    }
+
+    /// Its messages would be judged by rules that are not theirs.
+    #[test]
+    fn a_queue_of_a_daemon_with_another_journal_is_not_left() {
         let folder = tempfile::tempdir().unwrap();
-        let own = |queue: &str| OwnQueue { vhost: "/".into(), queue: queue.into() };
-        let open = |journal: &str| Bindings::open(folder.path(), journal);
-        let a = open("/a/journal.db");
-        a.want([(own("a"), vec![])]);
-        a.made(&own("a"), &[], "neutron");
-        a.begin_to_empty(&own("old"), "neutron");
-        let b = open("memory://");
-        b.want([(own("b"), vec![])]);
-        assert_eq!((b.left(), b.left_behind(), b.emptying()), (vec![], vec![], vec![]));
-        b.made(&own("b"), &[], "neutron");
-        let again = open("/a/journal.db");
-        again.want([(own("a2"), vec![])]);
-        assert_eq!(again.left_behind(), [(own("a"), "neutron".to_owned())]);
-        assert_eq!(again.emptying(), [(own("old"), "neutron".to_owned())]);
-        assert_eq!(again.left(), [own("a"), own("old")]);
-        // What an older osnl has written.
-        let text = fs::read_to_string(folder.path().join("bindings.json")).unwrap();
-        fs::write(folder.path().join("bindings.json"), text.replace("\"journal\"", "\"former\"")).unwrap();
-        let b = open("memory://");
-        b.want([(own("b"), vec![])]);
-        assert_eq!(b.left(), [own("a"), own("old")]);
+        let a = Bindings::open(Some(folder.path()), "/a/journal.db");
+        a.made(&bound("a", &[]));
+        let b = Bindings::open(Some(folder.path()), "memory://");
+        b.want(vec![bound("b", &[])]);
+        assert_eq!(left(&b), []);
+        let again = Bindings::open(Some(folder.path()), "/a/journal.db");
+        again.want(vec![bound("a2", &[])]);
+        assert_eq!(left(&again), [own("a")]);
     }
 
     #[test]
-    fn what_is_to_be_emptied_outlives_a_restart_and_is_deleted_by_nobody_before_it_is_empty() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = |queue: &str| OwnQueue { vhost: "/".into(), queue: queue.into() };
-        let memory = Bindings::open(folder.path(), "/a/journal.db");
-        memory.want([(own("new"), vec![])]);
-        memory.begin_to_empty(&own("old"), "neutron");
-        let again = Bindings::open(folder.path(), "/a/journal.db");
-        again.want([(own("new"), vec![])]);
-        assert_eq!(again.emptying(), [(own("old"), "neutron".to_owned())]);
-        let command = |messages: u32, consumers: u32| {
-            again.saw(&own("old"), Some(QueueSeen { messages, consumers }));
-            again.left_queues()[0].delete_command()
+    fn only_an_empty_queue_of_ours_is_to_be_deleted_and_one_that_was_only_read_is_forgotten() {
+        let memory = Bindings::open(None, "memory://");
+        memory.made(&bound("ours", &["x"]));
+        memory.made(&ReadQueue { declared: false, ..bound("theirs", &[]) });
+        memory.want(vec![]);
+        let command = |seen: Option<(u32, u32)>| {
+            memory.saw(&own("ours"), seen.map(|(messages, consumers)| QueueSeen { messages, consumers }));
+            memory.left()[0].delete_command()
         };
-        assert_eq!(again.left_queues()[0].delete_command(), None, "nobody has looked");
-        assert_eq!((command(3, 0), command(0, 1)), (None, None));
-        assert_eq!(command(0, 0).as_deref(), Some("rabbitmqctl delete_queue --vhost '/' 'old'"));
-        again.saw(&own("old"), None);
-        assert_eq!(again.left_queues()[0].delete_command(), None, "it could not be seen");
-        again.end_emptying(&own("old"));
-        assert_eq!(Bindings::open(folder.path(), "/a/journal.db").emptying(), []);
-        // A queue that was left by a restart is to be emptied too, until it is known to be empty.
-        memory.made(&own("before"), &[], "neutron");
-        let again = Bindings::open(folder.path(), "/a/journal.db");
-        again.want([(own("new"), vec![])]);
-        assert_eq!(again.left_behind(), [(own("before"), "neutron".to_owned())]);
-        again.end_emptying(&own("before"));
-        assert_eq!(Bindings::open(folder.path(), "/a/journal.db").left_behind(), []);
-        // A queue that is read again is not to be emptied.
-        again.begin_to_empty(&own("old"), "neutron");
-        again.want([(own("old"), vec![])]);
-        assert_eq!(Bindings::open(folder.path(), "/a/journal.db").emptying(), []);
+        for (seen, expected) in
+            [(None, false), (Some((3, 0)), false), (Some((0, 1)), false), (Some((0, 0)), true)]
+        {
+            assert_eq!(command(seen).is_some(), expected, "{seen:?}");
+        }
+        assert_eq!(own("a'b").delete_command(), "rabbitmqctl delete_queue --vhost '/' 'a'\\''b'");
+        assert_eq!(
+            own("ours").unbind_command(&bindings("ours", &["x"])).as_deref(),
+            Some(
+                "rabbitmqadmin --vhost='/' delete binding source='x' destination_type=queue destination='ours' \
+                 properties_key='n.info'"
+            )
+        );
+        for (messages, consumers, is_left) in [(3, 0, true), (0, 0, false)] {
+            memory.saw(&own("theirs"), Some(QueueSeen { messages, consumers }));
+            assert_eq!(memory.knows(&own("theirs")), is_left, "{messages} {consumers}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The gauges of one listener, for a status.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +22,8 @@ pub struct Gauges {
     depth: Mutex<Option<DepthGauge>>,
     /// A [`SessionStage`].
     stage: AtomicU8,
+    /// Messages that are read and not settled.
+    unsettled: AtomicUsize,
     /// Since when the state is what it is.
     since: Mutex<Option<SystemTime>>,
     trouble: Mutex<Option<ConnectionTrouble>>,
@@ -229,6 +231,22 @@ impl Gauges {
             3 => SessionStage::Polling,
             _ => SessionStage::Taking,
         }
+    }
+
+    pub(super) fn set_unsettled(&self, messages: usize) {
+        self.unsettled.store(messages, Ordering::Relaxed);
+    }
+
+    /// Returns the messages that are read and not settled.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.unsettled.load(Ordering::Relaxed)
+    }
+
+    /// Whether the session waits for a message, and has none unsettled.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.stage() == SessionStage::Polling && self.unsettled() == 0
     }
 
     /// Returns the messages and consumers of each queue, by the broker's last answer, at most ten seconds old.

@@ -103,7 +103,7 @@ impl Listener {
 
     /// Returns the number of consumers that the queues have now; `None` if the broker does not report it.
     async fn others(&self, queues: &[String]) -> Option<u32> {
-        let seen = timeout(ANSWER, self.transport.tidy(&[], queues, false)).await.ok()?.ok()?;
+        let seen = timeout(ANSWER, self.transport.tidy(&[], queues)).await.ok()?.ok()?;
         seen.into_iter().map(|seen| seen.map(|seen| seen.consumers)).sum()
     }
 }

@@ -70,6 +70,7 @@ impl<'a> ListenerSession<'a> {
                 self.flush().await?;
                 return Ok(SessionEnd::Drained);
             }
+            gauges.set_unsettled(self.core.window.unsettled());
             let room = self.core.room();
             if room == 0 {
                 gauges.set_stage(SessionStage::WindowFull);

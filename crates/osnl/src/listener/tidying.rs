@@ -1,96 +1,69 @@
-//! After connecting: what was made for an earlier configuration is taken away, beside the messages that come.
+//! After connecting: bindings of an earlier configuration are removed, and left queues are looked at, beside the messages
+//! that come.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_transport::{Binding, Declare, ListenOptions, QueueSeen, Transport};
+use osnl_transport::{Binding, Transport};
 use tokio::time::{sleep, timeout};
 
-use super::bindings::{Bindings, OwnQueue, UnreadQueue};
+use super::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 
 /// A broker that takes longer is asked again later.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The interval between two looks at queues that are left: the reported state is not older.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// The memory of a listener's own queue, where it has one.
+/// The memory of a listener's queues.
 #[derive(Clone)]
 pub(super) struct BindingCleanup {
     memory: Arc<Bindings>,
-    own: OwnQueue,
+    queues: Vec<ReadQueue>,
 }
 
 impl BindingCleanup {
-    /// `None` where the queue is not ours: the services' own, or one that is only read.
-    pub(super) fn new(memory: Arc<Bindings>, vhost: &str, options: &ListenOptions) -> Option<Self> {
-        let queue = options.pool.clone().filter(|_| options.declare != Declare::Nothing)?;
-        Some(Self { memory, own: OwnQueue { vhost: vhost.to_owned(), queue } })
+    pub(super) fn new(memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
+        Self { memory, queues }
     }
 
-    pub(super) fn queue(&self) -> &String {
-        &self.own.queue
+    pub(super) fn queues(&self) -> impl Iterator<Item = &OwnQueue> {
+        self.queues.iter().map(|queue| &queue.own)
     }
 
-    /// Returns the bindings made for the queue.
-    pub(super) fn bound(&self) -> Vec<Binding> {
-        self.memory.made_for(&self.own)
+    /// The bindings of its own queues are about to be made. An attempt that is given up may have made them all the same,
+    /// so they are remembered before it begins. Answers whether a queue was not known before.
+    pub(super) fn binds(&self) -> bool {
+        let own = self.queues.iter().filter(|queue| queue.declared);
+        own.fold(false, |is_new, queue| self.memory.made(queue) | is_new)
     }
 
-    /// That is no more; the queue is remembered until it is gone.
-    pub(super) fn unbound(&self, bindings: &[Binding]) {
-        self.memory.removed(&self.own, bindings);
+    /// The first attempt did not reach the virtual host: nothing was made there.
+    pub(super) fn made_nothing(&self) {
+        self.queues.iter().filter(|queue| queue.declared).for_each(|queue| self.memory.gone(&queue.own));
     }
 
-    /// The same for another queue of the virtual host.
-    pub(super) fn of_queue(&self, queue: &str) -> Self {
-        let own = OwnQueue { vhost: self.own.vhost.clone(), queue: queue.to_owned() };
-        Self { memory: self.memory.clone(), own }
-    }
-
-    /// The queue is left, and this listener reads what is in it.
-    pub(super) fn begin_to_empty(&self, listener: &str) {
-        self.memory.begin_to_empty(&self.own, listener);
-    }
-
-    /// There is nothing to read in it any more.
-    pub(super) fn end_emptying(&self) {
-        self.memory.end_emptying(&self.own);
-    }
-
-    /// Begins to read the queue. Returns what an earlier run left unsettled in it: `None` if no run has read it, and
+    /// Begins to read its queues. Returns what an earlier run left unsettled in them: `None` if no run has read them, and
     /// `Some(None)` if that run ended without a word.
     pub(super) fn begin_reading(&self) -> Option<Option<usize>> {
-        self.memory.begin_reading(&self.own)
+        let former = self.queues.iter().filter_map(|queue| {
+            self.memory.made(queue);
+            self.memory.begin_reading(&queue.own)
+        });
+        former.reduce(|sum, one| Some(sum? + one?))
     }
 
-    /// The queue is not read any more, and so many of its messages are unsettled.
+    /// Its queues are not read any more, and so many of their messages are unsettled.
     pub(super) fn end_reading(&self, unsettled: usize) {
-        self.memory.end_reading(&self.own, unsettled);
-    }
-
-    /// Whether a listener of the configuration reads it.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.memory.is_wanted(&self.own)
-    }
-
-    /// Records the current content; `None` where it could not be seen.
-    pub(super) fn saw(&self, seen: Option<QueueSeen>) {
-        self.memory.saw(&self.own, seen);
-    }
-
-    /// It is not there.
-    pub(super) fn gone(&self) {
-        self.memory.gone(&self.own);
-    }
-
-    /// These bindings are about to be made. An attempt that is given up may have made them all the same, so they are
-    /// remembered before it begins.
-    pub(super) fn binds(&self, bindings: &[Binding], listener: &str) {
-        self.memory.made(&self.own, bindings, listener);
+        for (n, queue) in self.queues.iter().enumerate() {
+            self.memory.end_reading(&queue.own, if n == 0 { unsettled } else { 0 });
+        }
     }
 
     /// Connected; then looks again and again at what is left, for as long as anything is.
     pub(super) async fn connected(&self, listener: &str, transport: &dyn Transport) {
+        for queue in &self.queues {
+            self.memory.made(queue);
+        }
         self.tidied(listener, transport, true).await;
         loop {
             sleep(AGAIN).await;
@@ -100,20 +73,19 @@ impl BindingCleanup {
 
     /// `aloud`: queues that are left are said.
     async fn tidied(&self, listener: &str, transport: &dyn Transport, aloud: bool) {
-        let superfluous = self.memory.superfluous(&self.own);
-        let left = self.memory.left().into_iter().filter(|left| left.vhost == self.own.vhost);
-        let left: Vec<String> = left.map(|left| left.queue).collect();
-        if superfluous.is_empty() && left.is_empty() {
+        let Some(ReadQueue { own: here, .. }) = self.queues.first() else { return };
+        let superfluous: Vec<Binding> =
+            self.queues.iter().flat_map(|queue| self.memory.superfluous(&queue.own)).collect();
+        let left = || self.memory.left().into_iter().filter(|left| left.queue.is_beside(here));
+        let before: Vec<UnreadQueue> = left().collect();
+        if superfluous.is_empty() && before.is_empty() {
             return;
         }
-        let own = |queue: &String| OwnQueue { vhost: self.own.vhost.clone(), queue: queue.clone() };
-        let tidied = timeout(PATIENCE, transport.tidy(&superfluous, &left, false)).await;
-        if !matches!(tidied, Ok(Ok(_))) {
-            left.iter().for_each(|queue| self.memory.saw(&own(queue), None));
-        }
-        match tidied {
+        let names: Vec<String> = before.iter().map(|left| left.queue.queue.clone()).collect();
+        let tidied = timeout(PATIENCE, transport.tidy(&superfluous, &names)).await;
+        let error = match tidied {
             Ok(Ok(seen)) => {
-                self.memory.removed(&self.own, &superfluous);
+                self.queues.iter().for_each(|queue| self.memory.removed(&queue.own, &superfluous));
                 for Binding { queue, exchange, routing_key } in &superfluous {
                     tracing::info!(
                         listener.name = listener,
@@ -123,55 +95,51 @@ impl BindingCleanup {
                         "a binding that is no longer configured is removed"
                     );
                 }
-                for (queue, seen) in left.iter().zip(seen) {
+                for (UnreadQueue { queue, .. }, seen) in before.iter().zip(seen) {
                     match seen {
-                        Some(seen) => self.memory.saw(&own(queue), Some(seen)),
-                        None => self.memory.gone(&own(queue)),
+                        Some(seen) => self.memory.saw(queue, Some(seen)),
+                        None => self.memory.gone(queue),
                     }
                 }
-                let here = |left: &UnreadQueue| left.queue.vhost == self.own.vhost;
-                self.memory.left_queues().into_iter().filter(here).filter(|_| aloud).for_each(say_left);
+                left().filter(|_| aloud).for_each(say_left);
+                return;
             }
-            Ok(Err(error)) => tracing::warn!(
-                listener.name = listener,
-                error = error.to_string(),
-                "bindings that are no longer configured cannot be removed: osnl tries again in a minute"
-            ),
-            Err(_) => tracing::warn!(
-                listener.name = listener,
-                error = "no answer",
-                "bindings that are no longer configured cannot be removed: osnl tries again in a minute"
-            ),
-        }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        before.iter().for_each(|left| self.memory.saw(&left.queue, None));
+        tracing::warn!(
+            listener.name = listener,
+            error,
+            "bindings that are no longer configured cannot be removed: osnl tries again in a minute"
+        );
     }
 }
 
 fn say_left(left: UnreadQueue) {
     let delete = left.delete_command();
-    let UnreadQueue { queue: OwnQueue { queue, .. }, seen, emptied_by } = left;
-    match (emptied_by, delete, seen) {
-        (Some(listener), _, _) => {
-            tracing::info!(
-                listener.name = listener,
-                queue.name = queue,
-                "the queue is being emptied and then left"
-            );
-        }
-        (None, Some(delete), _) => tracing::warn!(
+    let (queue, vhost) = (&*left.queue.queue, &*left.queue.vhost);
+    let seen = left.seen.map(|(seen, _)| seen);
+    match (delete, seen) {
+        (Some(delete), _) if left.bindings.is_empty() => tracing::warn!(
             queue.name = queue,
+            queue.vhost = vhost,
             remedy = delete,
-            "osnl created this queue, no listener reads it, and it is empty: delete it"
+            "no listener reads this queue of osnl any more, and it is empty: delete it"
         ),
-        (None, None, Some((seen, _))) => tracing::warn!(
+        (_, Some(seen)) => tracing::warn!(
             queue.name = queue,
+            queue.vhost = vhost,
             queue.waiting = seen.messages,
             queue.consumers = seen.consumers,
-            "osnl created this queue, no listener reads it, and it holds messages or has other consumers: a listener with \
-             queue = NAME reads them"
+            queue.bindings = left.bindings.len(),
+            "no listener reads this queue any more, and it is bound, holds messages, or has other consumers: a listener \
+             with queue = NAME reads them"
         ),
-        (None, None, None) => tracing::warn!(
+        (_, None) => tracing::warn!(
             queue.name = queue,
-            "osnl created this queue, no listener reads it, and the number of its messages is unknown"
+            queue.vhost = vhost,
+            "no listener reads this queue any more, and the number of its messages is unknown"
         ),
     }
 }

@@ -10,15 +10,19 @@ use osnl_model::Secret;
 use osnl_model::{Budget, Priority, Target};
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
-use osnl_transport::{BodyBounds, ListenOptions, Transport, TransportError, transport_with};
+use osnl_transport::{BodyBounds, Declare, ListenOptions, Transport, TransportError, transport_with};
 
 use super::{ActionConf, ListenerConf, Native, OverflowPolicy};
 use super::{canary, fallback};
 use crate::action::driver::ListenerSubscription;
 use crate::delivery::DeliverySettings;
 use crate::journal::shared::GuardRates;
+use crate::listener::{OwnQueue, ReadQueue};
 use crate::metrics::StreamKind;
 use crate::rule::Rule;
+
+/// The port of RabbitMQ without TLS.
+const RABBIT_PORT: u16 = 5672;
 
 impl Native {
     /// Returns the folder of the state that outlives the process, and of its control socket; `None` if no folder is
@@ -121,6 +125,46 @@ impl ListenerConf {
             return false;
         }
         self.rabbit == other.rabbit
+    }
+
+    /// Whether its broker is Kafka, which has groups with positions instead of queues.
+    pub(crate) fn is_kafka(&self) -> bool {
+        #[cfg(feature = "kafka")]
+        return self.transport_url.driver() == super::kafka::DRIVER;
+        #[cfg(not(feature = "kafka"))]
+        false
+    }
+
+    /// Whether both read with one group of one Kafka, as far as their options tell.
+    pub(crate) fn is_same_group(&self, other: &Self) -> bool {
+        self.hosts() == other.hosts() && self.pool == other.pool && {
+            #[cfg(feature = "kafka")]
+            let is_same = self.kafka.group() == other.kafka.group();
+            #[cfg(not(feature = "kafka"))]
+            let is_same = true;
+            is_same
+        }
+    }
+
+    /// Returns the hosts of its broker, each with its port.
+    fn hosts(&self) -> BTreeSet<String> {
+        let hosts = self.transport_url.hosts().iter();
+        hosts.map(|host| format!("{}:{}", host.hostname, host.port_or(RABBIT_PORT))).collect()
+    }
+
+    /// Returns the queues that it reads; none of Kafka.
+    pub(crate) fn read_queues(&self) -> Vec<ReadQueue> {
+        if self.is_kafka() {
+            return Vec::new();
+        }
+        let (options, targets, hosts) = (self.options(), self.targets(), self.hosts());
+        let declared = self.pool.is_some() && self.declare != Declare::Nothing;
+        // The services bind their own queues too.
+        let bindings = if declared { options.bindings(&targets) } else { Vec::new() };
+        let vhost = self.transport_url.virtual_host();
+        let own = |queue| OwnQueue { hosts: hosts.clone(), vhost: vhost.to_owned(), queue };
+        let queues = options.queues(&targets).into_iter();
+        queues.map(|queue| ReadQueue { own: own(queue), declared, bindings: bindings.clone() }).collect()
     }
 
     /// Its subscription, as drivers need it.

@@ -123,7 +123,7 @@ fn the_broker_s_consumer_time_out_costs_a_connection_and_nothing_else() {
 fn seen(vhost: &Vhost, queue: &str) -> QueueSeen {
     let transport = transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(transport.tidy(&[], &[queue.to_owned()], false)).unwrap()[0].unwrap()
+    runtime.block_on(transport.tidy(&[], &[queue.to_owned()])).unwrap()[0].unwrap()
 }
 
 /// A quorum queue that drops what comes again too often, on a broker that ends a consumer which keeps a message for too

@@ -39,7 +39,7 @@ fn a_second_daemon_with_the_same_state_directory_is_refused() {
     );
     assert_eq!(refused, expected);
     let second = build(&text("two")).unwrap();
-    assert!(second.1.bindings.is_some());
+    assert!(second.1.state_folder.is_some());
     drop(first);
     build(&text("one")).unwrap();
 }

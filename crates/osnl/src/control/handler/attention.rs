@@ -11,7 +11,7 @@ use super::super::{
     ConfigurationStatus, ExpiryStatus, HeldThere, JournalMember, JournalStatus, LeftQueue, ListenerStatus,
     TargetReport,
 };
-use crate::daemon::DaemonStop;
+use crate::daemon::{DaemonStop, ReloadRefusalReason};
 use crate::metrics::Counters;
 
 /// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
@@ -50,7 +50,15 @@ pub(super) fn of_configuration(configuration: &ConfigurationStatus) -> Option<Pr
     let problem = Problem::new(Kind::NotReloaded, ProblemSeverity::Warning, "configuration", message);
     let problem = problem.because(failed.errors.join("\n"));
     let problem = problem.since(Some(failed.since.clone()), Some(failed.since_seconds));
-    Some(problem.remedy("correct the file, then run osnl check and osnl reload"))
+    Some(problem.remedy(match failed.reason {
+        ReloadRefusalReason::QueueNotEmpty => {
+            "take one of the ways out that osnl reload names, then osnl reload"
+        }
+        ReloadRefusalReason::Configuration
+        | ReloadRefusalReason::NeedsRestart
+        | ReloadRefusalReason::Unusable
+        | ReloadRefusalReason::Unsupported => "correct the file, then run osnl check and osnl reload",
+    }))
 }
 
 pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
@@ -369,17 +377,26 @@ fn unread(listener: &ListenerStatus) -> Option<Problem> {
     )
 }
 
+/// A queue that osnl has read, that no listener reads any more, and that holds or receives messages, or may.
 pub(super) fn of_left_queue(left: &LeftQueue) -> Option<Problem> {
-    let messages = left.messages.filter(|messages| *messages > 0)?;
-    if left.emptied_by.is_some() || left.consumers != Some(0) {
-        return None;
-    }
-    let queue = &left.queue;
-    let message = format!("{messages} messages wait in queue {queue}, which no listener reads any more");
+    let LeftQueue { broker, vhost, queue, messages, consumers, unbind, .. } = left;
+    let place = format!("queue {queue} of virtual host {vhost} at {broker}");
+    let message = match (messages, unbind) {
+        // Another program reads it.
+        (Some(_), _) if consumers.is_some_and(|consumers| consumers > 0) => return None,
+        (Some(0), None) => return None,
+        (Some(0), Some(_)) => format!("no listener reads {place} any more, and its bindings still fill it"),
+        (Some(1), _) => format!("1 message waits in {place}, which no listener reads any more"),
+        (Some(many), _) => format!("{many} messages wait in {place}, which no listener reads any more"),
+        (None, _) => {
+            format!("no listener reads {place} any more, and whether messages wait in it is not known")
+        }
+    };
     let problem =
         Problem::new(Kind::QueueUnread, ProblemSeverity::Warning, format!("queue {queue}"), message);
+    let unbind = unbind.iter().fold(String::new(), |_, unbind| format!("; to unbind it: {unbind}"));
     Some(problem.remedy(format!(
-        "a listener with queue = {queue} reads them; rabbitmqctl delete_queue {queue} discards them"
+        "a listener with queue = {queue} and the transport_url of that broker reads its messages{unbind}"
     )))
 }
 
@@ -418,12 +435,32 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
         let problem = problem.because(reason).since(Some(down.since.clone()), Some(down.since_seconds));
         problems.push(problem.remedy("osnl check --connect tries it step by step"));
     }
+    problems.extend(held_hosts(target));
     if !is_held && status != Some("paused") {
         problems.extend(failing(target));
     }
     problems.extend(old(target, bounds).filter(|_| status != Some("paused")));
     problems.extend(counted(target, bounds));
     problems
+}
+
+/// Hosts of the target that are held, while the others are not.
+fn held_hosts(target: &TargetReport) -> Option<Problem> {
+    let (name, first) = (&target.action, target.held_hosts.first()?);
+    let others = match target.held_hosts.len() + target.more_held_hosts - 1 {
+        0 => String::new(),
+        1 => " (and 1 other host)".to_owned(),
+        others => format!(" (and {others} other hosts)"),
+    };
+    let message = format!(
+        "{name} holds {}{others} ({} so far): {}; deliveries to it wait, the others continue",
+        first.name,
+        span(first.since_seconds),
+        first.reason
+    );
+    let problem = Problem::new(Kind::TargetHeld, ProblemSeverity::Warning, format!("action {name}"), message);
+    let problem = problem.because(&first.reason).since(Some(first.since.clone()), Some(first.since_seconds));
+    Some(problem.remedy(format!("osnl probes it again by itself; to probe now: osnl actions probe {name}")))
 }
 
 /// Resources whose deliveries fail again and again.

@@ -24,15 +24,16 @@ impl ControlHandler {
     }
 
     pub(super) fn left_queues(&self) -> Vec<LeftQueue> {
-        let left = self.bindings.iter().flat_map(|bindings| bindings.left_queues());
+        let left = self.bindings.iter().flat_map(|bindings| bindings.left());
         let shown = |left: crate::listener::UnreadQueue| LeftQueue {
             delete: left.delete_command(),
+            unbind: left.queue.unbind_command(&left.bindings),
+            broker: left.queue.broker(),
             vhost: left.queue.vhost,
             queue: left.queue.queue,
             messages: left.seen.map(|(seen, _)| seen.messages.into()),
             consumers: left.seen.map(|(seen, _)| seen.consumers.into()),
             seen_seconds: left.seen.map(|(_, at)| time::age(at)),
-            emptied_by: left.emptied_by,
         };
         left.map(shown).collect()
     }

@@ -101,9 +101,12 @@ impl ControlHandler {
         problems.extend(live.iter().flat_map(|live| attention::of_streams(&live.counters)));
         let expiries = self.expiries();
         problems.extend(expiries.iter().filter_map(attention::of_expiry));
+        let is_open = |target: &TargetReport| target.pending + target.in_flight > 0;
+        let is_idle = live.iter().flat_map(|live| live.daemon.listeners()).all(|listener| listener.is_idle());
         Ok(Status {
             running: live.is_some(),
             healthy: problems.is_empty(),
+            idle: is_idle && !targets.iter().any(is_open),
             attention_age_seconds: bounds.attention_age.as_secs(),
             attention: problems.iter().map(ToString::to_string).collect(),
             problems,
@@ -214,7 +217,7 @@ impl ControlHandler {
         let handles: Vec<ListenerHandle> =
             self.live.iter().flat_map(|live| live.daemon.listeners()).collect();
         let mut listeners: Vec<ListenerStatus> = handles.iter().map(listener).collect();
-        // Two listeners of this daemon may read one queue, such as one that empties it.
+        // Two listeners of this daemon may read one queue.
         let places: Vec<(String, Vec<String>)> =
             listeners.iter().map(|one| (one.broker.clone(), one.queues.clone())).collect();
         for listener in &mut listeners {

@@ -16,7 +16,9 @@ use tokio_util::task::TaskTracker;
 use super::{ProgressChange, STUCK, SessionStage, SessionWake, Stall, StallKind, Watchdog};
 use crate::intake::Intake;
 use crate::journal::{Obstacle, Receipt, Settle};
-use crate::listener::{Bindings, GIVE_BACK_AFTER, Listener, ListenerConfig, ListenerState, OwnQueue};
+use crate::listener::{
+    Bindings, GIVE_BACK_AFTER, Listener, ListenerConfig, ListenerState, OwnQueue, ReadQueue,
+};
 use crate::metrics::Counters;
 use crate::received::ReceivedMessage;
 use crate::shutdown::Shutdown;
@@ -264,8 +266,7 @@ async fn a_standby_does_not_complain_of_what_the_active_consumer_gets_until_that
 /// An attempt may have bound what it was to bind when it is given up for another configuration.
 #[tokio::test(start_paused = true)]
 async fn bindings_of_an_attempt_that_was_given_up_are_remembered() {
-    let folder = tempfile::tempdir().unwrap();
-    let memory = Arc::new(Bindings::open(folder.path(), "memory://"));
+    let memory = Arc::new(Bindings::open(None, "memory://"));
     let config = ListenerConfig {
         name: "l".into(),
         targets: targets().into(),
@@ -277,14 +278,15 @@ async fn bindings_of_an_attempt_that_was_given_up_are_remembered() {
     let bound = config.options.bindings(&config.targets);
     let transport = Arc::new(ListenOnly::new(|_, _| Box::pin(std::future::pending())));
     let listener = Listener::new(config, transport, Arc::new(HoldingEndpoint::default()), Arc::default());
-    let listener = listener.with_bindings(memory.clone(), "/");
+    let own = OwnQueue { hosts: ["h:1".to_owned()].into(), vhost: "/".into(), queue: "p".into() };
+    let read = ReadQueue { own: own.clone(), declared: true, bindings: bound.clone() };
+    let listener = listener.with_bindings(memory.clone(), vec![read.clone()]);
     let shutdown = Shutdown::new();
     let listener = TaskTracker::new().spawn(listener.run(shutdown.clone()));
     sleep(Duration::from_millis(1)).await;
     shutdown.drain.cancel();
     listener.await.unwrap().unwrap();
-    let own = OwnQueue { vhost: "/".into(), queue: "p".into() };
-    memory.want([(own.clone(), vec![])]);
+    memory.want(vec![ReadQueue { bindings: Vec::new(), ..read }]);
     assert_eq!((memory.superfluous(&own), bound.len()), (bound, 1));
 }
 

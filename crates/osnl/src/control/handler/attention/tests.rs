@@ -178,30 +178,37 @@ fn a_lost_position_needs_attention_while_the_listener_reads_on() {
     judge(&[true, true, true], Some(&format!("0: {words} (and 2 more partitions)")));
 }
 
+/// B51, issue 46: virtual host and broker are named, and what is not known is not well.
 #[test]
-fn a_left_queue_needs_attention_while_messages_wait_and_nothing_reads_them() {
-    let left = LeftQueue {
-        vhost: "/".to_owned(),
-        queue: "old".to_owned(),
-        messages: Some(3),
-        consumers: Some(0),
-        seen_seconds: Some(1),
-        emptied_by: None,
-        delete: None,
+fn a_left_queue_needs_attention_while_it_holds_or_receives_messages_or_may() {
+    let judge = |messages, consumers, unbind: Option<&str>, expected: Option<&str>| {
+        let left = LeftQueue {
+            broker: "mq1:5672".to_owned(),
+            vhost: "/".to_owned(),
+            queue: "old".to_owned(),
+            messages,
+            consumers,
+            seen_seconds: messages.map(|_| 1),
+            unbind: unbind.map(str::to_owned),
+            delete: None,
+        };
+        let problem = of_left_queue(&left);
+        assert!(problem.iter().all(|problem| problem.kind == Kind::QueueUnread));
+        assert_eq!(problem.map(|problem| problem.message).as_deref(), expected, "{left:?}");
     };
-    let problem = of_left_queue(&left).unwrap();
-    assert_eq!((problem.kind, problem.severity), (Kind::QueueUnread, ProblemSeverity::Warning));
-    assert!(
-        problem.to_string().starts_with("3 messages wait in queue old, which no listener reads any more; ")
-    );
-    for well in [
-        LeftQueue { messages: Some(0), ..left.clone() },
-        LeftQueue { messages: None, ..left.clone() },
-        LeftQueue { consumers: Some(1), ..left.clone() },
-        LeftQueue { emptied_by: Some("nova".to_owned()), ..left },
-    ] {
-        assert_eq!(of_left_queue(&well), None);
-    }
+    let place = "queue old of virtual host / at mq1:5672";
+    let waits = format!("3 messages wait in {place}, which no listener reads any more");
+    let one = format!("1 message waits in {place}, which no listener reads any more");
+    let fills = format!("no listener reads {place} any more, and its bindings still fill it");
+    let unknown = format!("no listener reads {place} any more, and whether messages wait in it is not known");
+    judge(Some(3), Some(0), None, Some(&waits));
+    judge(Some(1), Some(0), Some("unbind"), Some(&one));
+    judge(Some(0), Some(0), Some("unbind"), Some(&fills));
+    judge(None, None, None, Some(&unknown));
+    judge(None, None, Some("unbind"), Some(&unknown));
+    judge(Some(0), Some(0), None, None);
+    judge(Some(3), Some(1), None, None);
+    judge(Some(0), Some(1), Some("unbind"), None);
 }
 
 /// The bound is fourteen days, as the alert rule has it.

@@ -138,6 +138,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         positions: None,
         tidying: None,
         overseer: None,
+        turns: Vec::new(),
         stall: rig.listener.stall.clone(),
         gauges: rig.listener.gauges.clone(),
         series: rig.listener.series.clone(),

@@ -1,0 +1,202 @@
+//! The queues that a reload takes from listeners, and the refusal while one of them may hold messages.
+//!
+//! | change | left |
+//! | --- | --- |
+//! | `pool`, `queue`, virtual host or hosts of `transport_url` | the former queue |
+//! | `exchange`, `topics`, `priorities` without a pool | the queues of the keys that are gone |
+//! | a listener that is removed or has no enabled rule any more | its queues |
+//! | on Kafka: the group, the hosts, topics, a removed listener | the unread part of the partitions, by the group's lag |
+//!
+//! A queue that another listener of the new configuration reads is not left. Nothing is left at a broker that the
+//! listener has never reached, unless an earlier process has read the queue. The unread part of a stream is not known, so
+//! a reload never leaves one.
+//!
+//! A command that unbinds the former queue first would lose what is published before the reload. So the refusal names
+//! the order that loses nothing: the former queue becomes a listener of its own in the same reload, is unbound then, and
+//! is removed when it is empty.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use osnl_transport::{Declare, QueueType};
+use tokio::time::timeout;
+
+use super::parts::AssemblyParts;
+use crate::control::PartitionLag;
+use crate::daemon::{ListenerHandle, ReloadRefusal, ReloadRefusalReason};
+use crate::listener::{ExitObstacle, QueueExit};
+use crate::native::{ListenerConf, Native};
+
+/// Messages may be on their way at one look; so many looks see them.
+const LOOKS: u32 = 5;
+/// The interval between two looks.
+const LOOK: Duration = Duration::from_millis(200);
+/// A broker that takes longer has not answered; a command waits for five seconds.
+const ANSWER: Duration = Duration::from_secs(4);
+
+/// A listener whose queues are left, with its former options.
+#[derive(Clone)]
+pub(super) struct LeavingListener {
+    pub(super) conf: ListenerConf,
+    pub(super) exit: QueueExit,
+    /// The topics of Kafka that it goes on to read with the same group.
+    topics: Vec<String>,
+}
+
+/// Returns the listeners that leave queues; `leave`: all that end or are replaced.
+pub(super) fn leaving(
+    parts: &AssemblyParts,
+    (old, new): (&Native, &Native),
+    leave: &[Arc<str>],
+) -> Vec<LeavingListener> {
+    let running = parts.state.as_ref().map(|state| state.listeners()).unwrap_or_default();
+    let now: Vec<_> = new.heard().iter().flat_map(|(conf, _)| conf.read_queues()).collect();
+    let of = |conf: &ListenerConf| {
+        let ListenerHandle { state, gauges, .. } =
+            running.iter().find(|running| running.name == conf.name)?.clone();
+        let left = conf.read_queues().into_iter();
+        let left: Vec<_> = left.filter(|read| !now.iter().any(|now| now.own.is_same(&read.own))).collect();
+        let next = new.heard().into_iter().map(|(next, _)| next).find(|next| next.name == conf.name);
+        // What has the same name at other hosts may be the same queue, which has just been bound.
+        let is_named =
+            |queue: &str, vhost: &str| now.iter().any(|now| now.own.queue == queue && now.own.vhost == vhost);
+        let unbound = left.iter().filter(|left| !is_named(&left.own.queue, &left.own.vhost));
+        let group = next.filter(|next| conf.is_same_group(next));
+        let topics =
+            group.iter().flat_map(|next| next.targets()).map(|(to, priority)| to.routing_key(&priority));
+        let exit = QueueExit {
+            listener: conf.name.clone(),
+            transport: parts.transport_of(conf)?,
+            memory: parts.bindings.clone(),
+            bindings: unbound.flat_map(|left| left.bindings.clone()).collect(),
+            queues: left.into_iter().map(|left| left.own).collect(),
+            is_replaced: next.is_some(),
+            state,
+            gauges,
+        };
+        let topics = topics.collect();
+        Some(LeavingListener { conf: conf.clone(), exit, topics })
+    };
+    let ends = old.heard().into_iter().filter(|(conf, _)| leave.contains(&conf.name));
+    ends.filter_map(|(conf, _)| of(conf)).collect()
+}
+
+/// Asks whether all of it may be left.
+///
+/// # Errors
+/// The queues that may hold messages, and the ways out.
+pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), ReloadRefusal> {
+    let asked = leaving.iter().map(|listener| timeout(ANSWER, listener.obstacle_that_stays()));
+    let mut errors = Vec::new();
+    for (listener, obstacle) in leaving.iter().zip(join_all(asked).await) {
+        let silent = || {
+            let queue = listener.exit.queues.first()?.clone();
+            let reason = format!("the broker has not said for {} s what it holds", ANSWER.as_secs());
+            Some(ExitObstacle { queue, reason })
+        };
+        let obstacle = obstacle.unwrap_or_else(|_| Some(silent()));
+        errors.extend(obstacle.iter().flat_map(|obstacle| listener.refusal(obstacle)));
+    }
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(ReloadRefusal { reason: ReloadRefusalReason::QueueNotEmpty, errors }),
+    }
+}
+
+impl LeavingListener {
+    /// Looks again while messages may just be on their way.
+    async fn obstacle_that_stays(&self) -> Option<Option<ExitObstacle>> {
+        for _ in 1..LOOKS {
+            self.obstacle().await?;
+            tokio::time::sleep(LOOK).await;
+        }
+        self.obstacle().await
+    }
+
+    async fn obstacle(&self) -> Option<Option<ExitObstacle>> {
+        if self.conf.is_kafka() {
+            return self.unread().map(|_| None);
+        }
+        let queue = self.exit.queues.first()?;
+        if self.conf.queue.queue_type == QueueType::Stream && self.exit.has_read() {
+            let reason = "how much of a stream is unread is not known".to_owned();
+            return Some(Some(ExitObstacle { queue: queue.clone(), reason }));
+        }
+        self.exit.obstacle().await.map(Some)
+    }
+
+    /// Describes what a group of Kafka has not read of the partitions that are left.
+    fn unread(&self) -> Option<String> {
+        if !self.exit.has_read() {
+            return None;
+        }
+        let Some(partitions) = self.exit.gauges.partitions() else {
+            return Some("its lag is not known".to_owned());
+        };
+        let is_subscribed = self.exit.state.borrow().is_subscribed();
+        let now = std::time::SystemTime::now();
+        let left = partitions.iter().filter(|seen| !self.topics.iter().any(|topic| **topic == *seen.topic));
+        let mut lags = left.map(|seen| PartitionLag::of(seen, is_subscribed, now));
+        lags.find_map(|of| match (of.lag, of.reason) {
+            (Some(0), _) => None,
+            (Some(lag), _) => Some(format!("topic {}, partition {}: {lag} unread", of.topic, of.partition)),
+            (None, reason) => Some(format!(
+                "topic {}, partition {}: its lag is not known{}",
+                of.topic,
+                of.partition,
+                reason.map_or(String::new(), |reason| format!(" ({reason})"))
+            )),
+        })
+    }
+
+    /// The reason, then the ways out, a line each.
+    fn refusal(&self, obstacle: &Option<ExitObstacle>) -> Vec<String> {
+        let name = &self.conf.name;
+        let Some(ExitObstacle { queue, reason }) = obstacle else {
+            let unread = self.unread().unwrap_or_default();
+            return vec![
+                format!("[listener:{name}] group {} is not read to its end: {unread}", self.group()),
+                format!(
+                    "keep the group as a listener of its own with the former options, and remove that when its lag is 0 \
+                     (osnl status); or reload [listener:{name}] then"
+                ),
+            ];
+        };
+        let (vhost, broker, of) = (&queue.vhost, queue.broker(), &queue.queue);
+        let declared = self.conf.declare != Declare::Nothing && self.conf.pool.is_some();
+        let unbind = declared.then(|| {
+            let read = self.conf.read_queues().into_iter().find(|read| read.own == *queue)?;
+            queue.unbind_command(&read.bindings)
+        });
+        let unbind = unbind.flatten();
+        let mut lines = vec![
+            format!(
+                "[listener:{name}] queue {of} of virtual host {vhost} at {broker} would be left, and {reason}"
+            ),
+            format!(
+                "to lose nothing: keep it in the same file as [listener:{name}-former] with the former transport_url and \
+                 queue = {of}, with rules that name it, and reload; {}remove that listener when the queue is empty",
+                match unbind {
+                    Some(_) => "then unbind the queue (until then each event arrives twice), and ",
+                    None => "",
+                }
+            ),
+        ];
+        lines.push(match unbind {
+            Some(unbind) => format!(
+                "or unbind it, and reload when it is empty and the only consumer is this listener: events published between \
+                 the two reach no queue of osnl; to unbind: {unbind}"
+            ),
+            None => format!(
+                "or reload when it is empty and the only consumer is this listener; to see its bindings: rabbitmqctl \
+                 list_bindings --vhost '{vhost}'"
+            ),
+        });
+        lines
+    }
+
+    fn group(&self) -> String {
+        self.exit.gauges.opened().queues.join(", ")
+    }
+}

@@ -1,0 +1,280 @@
+//! Leaves the queues that a reload takes from a listener.
+//!
+//! A reload is allowed only while such a queue is empty ([`QueueExit::obstacle`]), but a message may arrive between that
+//! look and the switch. None is left behind unseen, because each step happens where it can be counted:
+//!
+//! 1. The listener goes on with its old queue. The one that takes its place connects and binds the new queue. It reads
+//!    nothing yet ([`ReadTurn`]): it would take the places in the journal that the messages of the old queue need.
+//! 2. The bindings of the old queue are removed. Messages published between 1 and 2 are in both queues, and are
+//!    delivered twice; none is in neither.
+//! 3. When the old queue is empty and its listener has nothing open, that listener ends, and the other one reads.
+//! 4. The broker is asked once more. The answer, also that there is none, is in the record of queues
+//!    ([`Bindings`]), and a queue that is not empty needs attention until a listener reads it.
+//!
+//! A removed listener ends at once, and its queue stays bound: the reload does not say where else its messages should
+//! go. That needs attention for as long as the queue fills.
+//!
+//! A count of messages excludes those that the broker has pushed. So the listener has to be idle too: it waits for a
+//! message, and none is unsettled.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use osnl_transport::{Binding, Consumer, QueueSeen, Transport, TransportError};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Listener;
+use super::bindings::{Bindings, OwnQueue};
+use super::gauges::Gauges;
+use super::session::{ListenerSession, SessionEnd};
+use super::state::ListenerState;
+use super::watchdog::SessionStage;
+use crate::shutdown::Shutdown;
+
+/// A broker that takes longer has not answered.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The interval between two looks at a queue that is to be left.
+const LOOK: Duration = Duration::from_millis(500);
+/// The looks after which a listener without a connection is not waited for: its messages are with the broker.
+const LOOKS: u32 = 3;
+
+/// The queues that a listener is to leave, and the means to ask for them.
+#[derive(Clone)]
+pub(crate) struct QueueExit {
+    pub(crate) listener: Arc<str>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) memory: Arc<Bindings>,
+    pub(crate) queues: Vec<OwnQueue>,
+    /// The bindings to remove, where the listener reads another queue from now on.
+    pub(crate) bindings: Vec<Binding>,
+    /// Whether another listener takes its place; a removed one just ends.
+    pub(crate) is_replaced: bool,
+    pub(crate) state: watch::Receiver<ListenerState>,
+    pub(crate) gauges: Arc<Gauges>,
+}
+
+/// The reason why a queue cannot be left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExitObstacle {
+    pub(crate) queue: OwnQueue,
+    pub(crate) reason: String,
+}
+
+impl QueueExit {
+    /// Returns the reason why its queues cannot be left now: messages, other consumers, or no answer.
+    pub(crate) async fn obstacle(&self) -> Option<ExitObstacle> {
+        let first = self.queues.first()?;
+        if let Some(reason) = self.open_messages() {
+            return Some(ExitObstacle { queue: first.clone(), reason });
+        }
+        let seen = match self.look(&[]).await {
+            Ok(seen) => seen,
+            // Nothing was ever read there, by this process or an earlier one.
+            Err(_) if !self.has_read() => return None,
+            Err(error) => {
+                let reason = format!("the broker cannot be asked what it holds: {error}");
+                return Some(ExitObstacle { queue: first.clone(), reason });
+            }
+        };
+        let own = u32::from(self.is_connected());
+        let held =
+            self.queues.iter().zip(seen).find_map(|(queue, seen)| {
+                Some(ExitObstacle { queue: queue.clone(), reason: held(seen?, own)? })
+            });
+        held.or_else(|| Some(ExitObstacle { queue: first.clone(), reason: self.open_messages()? }))
+    }
+
+    /// Returns the names of the queues.
+    pub(crate) fn names(&self) -> String {
+        self.queues.iter().map(|queue| &*queue.queue).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether this subscription or an earlier one has read one of the queues, or may have bound it.
+    pub(crate) fn has_read(&self) -> bool {
+        self.gauges.opened().host.is_some() || self.queues.iter().any(|queue| self.memory.knows(queue))
+    }
+
+    fn is_connected(&self) -> bool {
+        matches!(*self.state.borrow(), ListenerState::Listening | ListenerState::Standby)
+    }
+
+    /// Describes the messages that the listener holds; `None` if it holds none, as far as it can know.
+    fn open_messages(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            ListenerState::Connecting { .. } | ListenerState::Stopped => return None,
+            ListenerState::Blocked { reason, .. } => {
+                return Some(format!("the listener is blocked ({reason}) and may hold messages"));
+            }
+            ListenerState::Draining => return Some("the listener is ending".to_owned()),
+            ListenerState::Listening | ListenerState::Standby => {}
+        }
+        match (self.gauges.unsettled(), self.gauges.stage()) {
+            (0, SessionStage::Polling) => None,
+            (0, SessionStage::Taking | SessionStage::WindowFull | SessionStage::Reserving) => {
+                Some("the listener is about to read messages".to_owned())
+            }
+            (unsettled, _) => Some(format!("the listener holds {} unacknowledged", messages(unsettled))),
+        }
+    }
+
+    /// Removes the bindings, and waits until the queues are empty and the listener has nothing open, at two looks with
+    /// nothing in between.
+    pub(crate) async fn emptied(&self) {
+        let (mut before, mut away) = (None, 0);
+        while self.gauges.opened().host.is_some() {
+            let seen = self.look(&self.bindings).await;
+            match &seen {
+                Ok(seen) => {
+                    self.queues.iter().for_each(|queue| self.memory.removed(queue, &self.bindings));
+                    self.record(Some(seen));
+                }
+                Err(error) => tracing::warn!(
+                    listener.name = &*self.listener,
+                    error,
+                    "the queue that is to be left cannot be looked at: osnl looks again"
+                ),
+            }
+            let is_empty = seen.is_ok_and(|seen| seen.iter().flatten().all(|seen| seen.messages == 0));
+            let now = (is_empty && self.open_messages().is_none()).then(|| self.gauges.messages());
+            away = if self.is_connected() { 0 } else { away + 1 };
+            let is_away = away >= LOOKS && !matches!(*self.state.borrow(), ListenerState::Blocked { .. });
+            if (now.is_some() && now == before) || is_away {
+                return;
+            }
+            before = now;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Records what is left, now that the listener has closed its connection.
+    pub(crate) async fn count(&self) {
+        let seen = self.look(&[]).await.ok();
+        self.record(seen.as_deref());
+        for (at, OwnQueue { queue, vhost, .. }) in self.queues.iter().enumerate() {
+            let left = seen.as_ref().and_then(|seen| Some((*seen.get(at)?)?.messages));
+            tracing::info!(
+                listener.name = &*self.listener,
+                queue.name = queue,
+                queue.vhost = vhost,
+                queue.waiting = left,
+                "the listener has left the queue"
+            );
+        }
+    }
+
+    /// `seen`: what the broker answered, if it did; a queue may be gone.
+    fn record(&self, seen: Option<&[Option<QueueSeen>]>) {
+        for (at, queue) in self.queues.iter().enumerate() {
+            match seen.and_then(|seen| seen.get(at)) {
+                Some(None) => self.memory.gone(queue),
+                seen => self.memory.saw(queue, seen.copied().flatten()),
+            }
+        }
+    }
+
+    /// # Errors
+    /// The broker's words, or that it gave no answer.
+    async fn look(&self, bindings: &[Binding]) -> Result<Vec<Option<QueueSeen>>, String> {
+        let queues: Vec<String> = self.queues.iter().map(|queue| queue.queue.clone()).collect();
+        match timeout(ANSWER, self.transport.tidy(bindings, &queues)).await {
+            Ok(seen) => seen.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer for {} s", ANSWER.as_secs())),
+        }
+    }
+}
+
+/// Describes what keeps a queue from being left; `own`: the consumers that are ours.
+fn held(seen: QueueSeen, own: u32) -> Option<String> {
+    let waiting = (seen.messages > 0).then(|| format!("{} in it", messages(seen.messages as usize)));
+    let others = match seen.consumers.saturating_sub(own) {
+        0 => None,
+        1 => Some("another consumer reads it".to_owned()),
+        others => Some(format!("{others} other consumers read it")),
+    };
+    let all: Vec<String> = waiting.into_iter().chain(others).collect();
+    (!all.is_empty()).then(|| all.join(", and "))
+}
+
+fn messages(count: usize) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+}
+
+/// The wait of a listener that takes the place of another on another queue. See the [module](self).
+#[derive(Clone, Default)]
+pub(crate) struct ReadTurn {
+    /// The new queue is bound.
+    pub(crate) bound: CancellationToken,
+    /// The former listener has ended.
+    pub(crate) over: CancellationToken,
+    /// The former queues.
+    pub(crate) queues: String,
+}
+
+impl ReadTurn {
+    /// Waits with an open subscription of which nothing is taken; `false` when told to stop.
+    ///
+    /// # Errors
+    /// The subscription has ended.
+    pub(super) async fn comes(
+        &self,
+        consumer: &mut dyn Consumer,
+        shutdown: &Shutdown,
+    ) -> Result<bool, TransportError> {
+        tokio::select! {
+            biased;
+            () = shutdown.abort.cancelled() => Ok(false),
+            () = shutdown.drain.cancelled() => Ok(false),
+            () = self.over.cancelled() => Ok(true),
+            error = consumer.ended() => Err(error),
+        }
+    }
+
+    /// Returns the reason for the wait, for a status.
+    pub(super) fn reason(&self) -> String {
+        format!("what arrived last in its former queue ({}) is delivered first", self.queues)
+    }
+}
+
+impl Listener {
+    /// Reads when its turn has come, until the session ends.
+    pub(super) async fn read(
+        &self,
+        session: &mut ListenerSession<'_>,
+        shutdown: &Shutdown,
+    ) -> Result<SessionEnd, TransportError> {
+        for turn in &self.turns {
+            turn.bound.cancel();
+        }
+        for turn in self.turns.iter().filter(|turn| !turn.over.is_cancelled()) {
+            self.blocked(SystemTime::now(), turn.reason());
+            if !turn.comes(&mut *session.consumer, shutdown).await? {
+                return Ok(SessionEnd::Drained);
+            }
+        }
+        self.enter(if session.is_standby() { ListenerState::Standby } else { ListenerState::Listening });
+        session.run(shutdown).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_with_messages_or_another_consumer_is_not_left() {
+        for (messages, consumers, own, expected) in [
+            (0, 0, 0, None),
+            (0, 1, 1, None),
+            (0, 0, 1, None),
+            (1, 1, 1, Some("1 message in it")),
+            (5, 0, 0, Some("5 messages in it")),
+            (0, 1, 0, Some("another consumer reads it")),
+            (5, 3, 1, Some("5 messages in it, and 2 other consumers read it")),
+        ] {
+            let seen = QueueSeen { messages, consumers };
+            assert_eq!(held(seen, own).as_deref(), expected, "{seen:?} {own}");
+        }
+    }
+}
