@@ -1,5 +1,7 @@
 //! Tests that a reload leads to the same state as a restart with the same file.
 
+mod stories;
+
 use std::path::Path;
 
 use futures_util::FutureExt as _;
