@@ -1,4 +1,5 @@
 //! The binary as its users run it.
+#![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod book;
