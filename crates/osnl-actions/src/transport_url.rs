@@ -56,6 +56,9 @@ pub fn option_refusal(error: &OptionError) -> ValueRefusal {
                 format!("known are those of [{section}], as osnl config reference has them"),
             )
         },
+        OptionError::Foreign { name, instead } => {
+            ValueRefusal::new(format!("{} is an option of another client library", shown(name)), *instead)
+        }
         OptionError::Value { name, allowed } => {
             ValueRefusal::new(format!("{name} has a bad value"), format!("allowed: {allowed}"))
         }

@@ -145,7 +145,9 @@ impl ActionError {
             ErrorClass::Timeout => {
                 Some("look at the target's load and log, or increase the action's timeout")
             }
-            ErrorClass::Status(401 | 403) => Some("check the action's credentials"),
+            ErrorClass::Status(401 | 403) => {
+                Some("check the action's credentials; then: osnl reload (a file:// is read again without it)")
+            }
             ErrorClass::Status(404 | 405) => Some("check the path and the method of the action"),
             ErrorClass::Status(500..600) | ErrorClass::Reset => Some("the target's own log tells why"),
             ErrorClass::Tls

@@ -31,6 +31,7 @@ pub struct TransportUrl {
     hosts: Vec<TransportHost>,
     virtual_host: Option<String>,
     query: Vec<(String, String)>,
+    folded_dollars: bool,
 }
 
 /// One broker of a [`TransportUrl`].
@@ -119,6 +120,18 @@ impl TransportUrl {
     pub fn with_option(mut self, name: &str, value: &str) -> Self {
         self.query.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Notes that `$$` stood where it has `$` now.
+    #[must_use]
+    pub fn with_folded_dollars(mut self, folded: bool) -> Self {
+        self.folded_dollars = folded;
+        self
+    }
+
+    /// Whether `$$` stood where it has `$` now, which a password may have meant.
+    pub fn has_folded_dollars(&self) -> bool {
+        self.folded_dollars
     }
 
     /// The URL with its passwords, such that reading it gives an equal value. Not for logs.

@@ -21,4 +21,4 @@ pub use amq_protocol::{frame, protocol, types};
 
 pub use self::broker::{Habits, ScriptedBroker};
 pub use self::client::RawClient;
-pub use self::scripted::{ScriptedLink, ScriptedServer};
+pub use self::scripted::{HandshakeOffer, ScriptedLink, ScriptedServer};

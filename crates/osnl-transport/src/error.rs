@@ -51,6 +51,16 @@ pub enum TransportError {
         /// The bytes that came instead of AMQP.
         reason: String,
     },
+    /// The broker offers nothing that osnl may log in with, or less than it needs.
+    #[error("{host}: {reason}")]
+    Handshake {
+        /// `host:port`.
+        host: String,
+        /// The broker's offer, and what is missing in it.
+        reason: String,
+        /// The remedy.
+        remedy: String,
+    },
     /// The broker refused user name or password.
     #[error("{host}: login refused for user \"{user}\": {reason}")]
     LoginRefused {
@@ -176,6 +186,7 @@ impl TransportError {
             | Self::NotConfirmed { .. }
             | Self::Tls { .. }
             | Self::NotAmqp { .. }
+            | Self::Handshake { .. }
             | Self::Connect { .. }
             | Self::LoginRefused { .. }
             | Self::VirtualHostRefused { .. }
@@ -199,6 +210,7 @@ impl TransportError {
             | Self::TlsFiles { .. }
             | Self::Tls { .. }
             | Self::NotAmqp { .. }
+            | Self::Handshake { .. }
             | Self::Connect { .. }
             // Nobody refused anything: it comes when its service starts, and then every second counts.
             | Self::NoExchange { .. }
@@ -221,6 +233,7 @@ impl TransportError {
             Self::Connect { .. }
             | Self::Tls { .. }
             | Self::NotAmqp { .. }
+            | Self::Handshake { .. }
             | Self::LoginRefused { .. }
             | Self::VirtualHostRefused { .. } => true,
             Self::UnknownDriver { .. }
@@ -245,11 +258,17 @@ impl TransportError {
         Self::Tls { host, reason: refusal.reason, remedy: refusal.remedy }
     }
 
+    /// Returns the error for an offer of the broker that does not suffice.
+    pub(crate) fn no_handshake(host: String, none: crate::rabbit::login::NothingInCommon) -> Self {
+        Self::Handshake { host, reason: none.reason, remedy: none.remedy }
+    }
+
     /// Returns the remedy that it holds.
     #[must_use]
     pub fn own_remedy(&self) -> Option<&str> {
         match self {
             Self::Tls { remedy, .. } => remedy.as_deref(),
+            Self::Handshake { remedy, .. } => Some(remedy),
             _ => None,
         }
     }

@@ -100,7 +100,9 @@ pub use rabbit::options::{
     Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust, TrustWarning, effect_of,
 };
 pub use rabbit::prove::{Proof, Proofs, Thorough};
-pub use rabbit::remedy::{escaped, listener_permissions, login_user, set_permissions, shell_quoted};
+pub use rabbit::remedy::{
+    answer_remedy, escaped, listener_permissions, login_user, set_permissions, shell_quoted,
+};
 pub use settle::{Settlement, Stale, Window};
 pub use tap::{
     ExchangeFound, GroupLag, GroupSeen, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TapProperties,

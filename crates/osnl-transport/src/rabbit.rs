@@ -7,6 +7,7 @@
 //! It declares what oslo.messaging declares (see [`declare`]); an exchange or a queue that is there is never
 //! declared with other arguments, nor altered.
 
+mod answer;
 mod arguments;
 mod body_flow;
 mod connect;
@@ -18,6 +19,7 @@ pub(crate) mod frames;
 pub(crate) mod greeting;
 mod headers;
 mod held;
+pub(crate) mod login;
 pub(crate) mod look;
 mod order;
 mod properties;
@@ -321,6 +323,7 @@ fn address(host: &TransportHost) -> String {
 fn rank(error: &TransportError) -> u8 {
     match error {
         TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,
+        TransportError::Handshake { .. } => 2,
         TransportError::Tls { .. } | TransportError::NotAmqp { .. } => 1,
         TransportError::UnknownDriver { .. }
         | TransportError::Options(_)

@@ -75,7 +75,8 @@ impl<'a> NativeReader<'a> for SectionReader<'a> {
                 if let Some(path) = key {
                     self.warn_of_open(OPTION, Path::new(path), "a private key");
                 }
-                Some(url)
+                let written = self.section.entry(OPTION).filter(|entry| entry.file.is_none());
+                Some(url.with_folded_dollars(written.is_some_and(|entry| entry.text.contains("$$"))))
             }
             Err(refusal) => self.refused(OPTION, refusal),
         }

@@ -164,8 +164,14 @@ pub fn broker(
     probe.failed(words, advice.as_deref())
 }
 
-/// One exchange.
-pub fn exchange(probe: Probe, found: &ExchangeLook, declare: Declare) -> Probe {
+/// One exchange; `virtual_host` and `permissions` as for [`broker`].
+pub fn exchange(
+    probe: Probe,
+    found: &ExchangeLook,
+    declare: Declare,
+    virtual_host: &str,
+    permissions: impl FnOnce(&str) -> String,
+) -> Probe {
     match found {
         ExchangeLook::There(ExchangeFound { kind: Some(kind), .. }) if kind != "topic" => {
             let advice = "name the exchange that the service publishes to: its control_exchange";
@@ -184,7 +190,8 @@ pub fn exchange(probe: Probe, found: &ExchangeLook, declare: Declare) -> Probe {
             ),
         },
         ExchangeLook::Refused(words) => {
-            probe.failed(words.clone(), Some("rabbitmqctl set_permissions lets this user read it"))
+            let advice = osnl_transport::answer_remedy(words, virtual_host, permissions);
+            probe.failed(words.clone(), advice.as_deref())
         }
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn transport_url(url: &str) -> Result<TransportUrl> {
         driver: driver.to_ascii_lowercase(),
         hosts: hosts(authority)?,
         virtual_host: Some(decoded(path, "virtual host")?).filter(|name| !matches!(name.as_str(), "" | "/")),
+        folded_dollars: false,
         query: query.split('&').filter(|pair| !pair.is_empty()).map(query_pair).collect::<Result<_>>()?,
     })
 }

@@ -16,11 +16,29 @@ const BASIC: u16 = 60;
 trait Script: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync {}
 impl<F: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync> Script for F {}
 
+/// The offer of a server in its handshake.
+#[derive(Clone, Debug)]
+pub struct HandshakeOffer {
+    /// The mechanisms, with spaces between them.
+    pub mechanisms: &'static str,
+    /// The locales, with spaces between them.
+    pub locales: &'static str,
+    /// Channels, the size of a frame, and seconds of the heartbeat.
+    pub tune: (u16, u32, u16),
+}
+
+impl Default for HandshakeOffer {
+    fn default() -> Self {
+        Self { mechanisms: "PLAIN AMQPLAIN", locales: "en_US", tune: (100, FRAME_MAX, 0) }
+    }
+}
+
 /// A server on a free port of 127.0.0.1 until the process ends; one thread a connection.
 #[derive(Debug)]
 pub struct ScriptedServer {
     port: u16,
     asked: Mutex<Receiver<AMQPClass>>,
+    agreed: Mutex<Receiver<AMQPClass>>,
 }
 
 /// A connection, as the script sees it. Clones write to the same connection.
@@ -39,25 +57,38 @@ impl ScriptedServer {
         script: impl Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync + 'static,
         ended: impl Fn(&ScriptedLink) + Send + Sync + 'static,
     ) -> Self {
+        Self::offering(HandshakeOffer::default(), script, ended)
+    }
+
+    /// The same with another offer.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub fn offering(
+        offer: HandshakeOffer,
+        script: impl Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync + 'static,
+        ended: impl Fn(&ScriptedLink) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (sender, asked) = channel();
+        let ((sender, asked), (answers, agreed)) = (channel(), channel());
         let (script, ended) = (Arc::new(script), Arc::new(ended));
         std::thread::spawn(move || {
             for (number, stream) in (0..).zip(listener.incoming()) {
                 let Ok(stream) = stream else { continue };
                 let (script, ended, sender) = (script.clone(), ended.clone(), sender.clone());
+                let (offer, answers) = (offer.clone(), answers.clone());
                 std::thread::spawn(move || {
                     let writer = Arc::new(Mutex::new(stream.try_clone().unwrap()));
                     let link = ScriptedLink { number, stream: writer };
                     // How it ended is seen by whoever looks at what was asked.
-                    let _ = serve(&link, stream, &*script, &sender);
+                    let _ = serve(&link, stream, &*script, (&offer, &answers, &sender));
                     link.cut();
                     ended(&link);
                 });
             }
         });
-        Self { port, asked: Mutex::new(asked) }
+        Self { port, asked: Mutex::new(asked), agreed: Mutex::new(agreed) }
     }
 
     /// `rabbit://u:p@127.0.0.1:PORT/`
@@ -71,6 +102,12 @@ impl ScriptedServer {
     #[must_use]
     pub fn asked(&self) -> Vec<AMQPClass> {
         self.asked.lock().unwrap().try_iter().collect()
+    }
+
+    /// Returns the answers of clients to the handshake since the last call: `start-ok` and `tune-ok`.
+    #[must_use]
+    pub fn agreed(&self) -> Vec<AMQPClass> {
+        self.agreed.lock().unwrap().try_iter().collect()
     }
 }
 
@@ -206,15 +243,15 @@ fn serve(
     link: &ScriptedLink,
     mut stream: TcpStream,
     script: &dyn Script,
-    asked: &Sender<AMQPClass>,
+    (offer, answers, asked): (&HandshakeOffer, &Sender<AMQPClass>, &Sender<AMQPClass>),
 ) -> Option<()> {
     let mut header = [0; 8];
     stream.read_exact(&mut header).ok()?;
     let start = conn::Start {
         version_major: 0,
         version_minor: 9,
-        mechanisms: "PLAIN AMQPLAIN".into(),
-        locales: "en_US".into(),
+        mechanisms: offer.mechanisms.into(),
+        locales: offer.locales.into(),
         ..conn::Start::default()
     };
     link.send(0, AMQPClass::Connection(conn::AMQPMethod::Start(start)));
@@ -234,8 +271,16 @@ fn serve(
             }
         };
         let AMQPFrame::Method(id, method) = frame else { continue };
+        if let AMQPClass::Connection(conn::AMQPMethod::StartOk(_) | conn::AMQPMethod::TuneOk(_)) = &method {
+            let _ = answers.send(method.clone());
+        }
         match &method {
             AMQPClass::Connection(conn::AMQPMethod::CloseOk(_)) => return Some(()),
+            AMQPClass::Connection(conn::AMQPMethod::StartOk(_)) => {
+                let (channel_max, frame_max, heartbeat) = offer.tune;
+                let tune = conn::Tune { channel_max, frame_max, heartbeat };
+                link.send(0, AMQPClass::Connection(conn::AMQPMethod::Tune(tune)));
+            }
             AMQPClass::Connection(conn::AMQPMethod::TuneOk(_))
             | AMQPClass::Channel(ch::AMQPMethod::CloseOk(_)) => {}
             AMQPClass::Connection(_) | AMQPClass::Channel(_) => {
@@ -258,10 +303,6 @@ fn serve(
 /// Returns the answer of any broker without objections. Queues are there and empty.
 fn usual(method: &AMQPClass) -> Option<AMQPClass> {
     Some(match method {
-        AMQPClass::Connection(conn::AMQPMethod::StartOk(_)) => {
-            let tune = conn::Tune { channel_max: 100, frame_max: FRAME_MAX, heartbeat: 0 };
-            AMQPClass::Connection(conn::AMQPMethod::Tune(tune))
-        }
         AMQPClass::Connection(conn::AMQPMethod::Open(_)) => {
             AMQPClass::Connection(conn::AMQPMethod::OpenOk(conn::OpenOk {}))
         }

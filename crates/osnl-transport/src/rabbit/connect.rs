@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use osnl_model::{TransportHost, TransportUrl};
 use osnl_tls::Refusal;
@@ -18,6 +18,7 @@ use super::body_flow::BodyFlow;
 use super::failure::connect_failure;
 use super::frames::LARGEST;
 use super::greeting::Greeting;
+use super::login::{Login, NothingInCommon};
 use super::options::{LoginMethod, RabbitOptions};
 use super::socket::{BrokerStream, Carrier, SilentEnd};
 use super::{address, runtime, tls};
@@ -81,10 +82,12 @@ pub(super) async fn connect(
     let (silence, allowed) = watch::channel(Some(limit + Duration::from_secs(1)));
     let heartbeat = options.heartbeat();
     let told = Arc::new(OnceLock::new());
+    let (user, password) = host.credentials();
+    let (user, password) = (user.to_owned(), password.to_owned());
+    let by = Login { configured: options.login(), user, password, told: Arc::clone(&told) };
     let body_flow = Arc::<BodyFlow>::default();
-    let stream =
-        BrokerStream::new(carrier, allowed, heartbeat > 0, Arc::clone(&told), Arc::clone(&body_flow));
-    let login = login(uri(url, host, options), stream);
+    let stream = BrokerStream::new(carrier, allowed, heartbeat > 0, by.clone(), Arc::clone(&body_flow));
+    let login = login(uri(url, host, options), by, stream);
     let mute = |_| match told.get() {
         Some(_) => failed(format!("no answer within {seconds} s")),
         None => {
@@ -93,12 +96,15 @@ pub(super) async fn connect(
         }
     };
     let connection = timeout_at(deadline, login).await.map_err(mute)?.map_err(|error| {
-        let user = match options.login() {
-            LoginMethod::Plain | LoginMethod::AmqPlain => host.credentials().0,
-            LoginMethod::External => "of the client certificate",
-        };
-        connect_failure(&error, &host.hostname, &address(host), user, url.virtual_host(), options.login())
+        let user = login_name(host, options);
+        let mut failure = connect_failure(&error, &host.hostname, &address(host), user, url.virtual_host());
+        if let (TransportError::LoginRefused { reason, .. }, true) = (&mut failure, url.has_folded_dollars())
+        {
+            reason.push_str("; $$ in transport_url was read as one $: if the password has two, write $$$$");
+        }
+        failure
     })?;
+    suffices(connection.configuration()).map_err(|none| TransportError::no_handshake(address(host), none))?;
     // Three heartbeats of the broker's, which sends two per interval.
     let negotiated = connection.configuration().heartbeat();
     silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
@@ -106,9 +112,43 @@ pub(super) async fn connect(
     Ok((connection, ConnectionFacts { certificate_ends: ends, greeting, body_flow }))
 }
 
+/// The name in the line about a login.
+pub(super) fn login_name<'a>(host: &'a TransportHost, options: &RabbitOptions) -> &'a str {
+    match options.login() {
+        Some(LoginMethod::External) => "of the client certificate",
+        Some(LoginMethod::Plain | LoginMethod::AmqPlain) | None => host.credentials().0,
+    }
+}
+
+/// The fewest channels that the client library needs: two at once, and it counts that of the connection too.
+const CHANNELS: u16 = 3;
+/// The smallest bound of frames that AMQP allows.
+const FRAME: u32 = 4096;
+
+/// # Errors
+/// The broker offers less than osnl needs.
+fn suffices(agreed: &lapin::Configuration) -> Result<(), NothingInCommon> {
+    let (channels, frame) = (agreed.channel_max(), agreed.frame_max());
+    let little = |what: String, remedy: String| Err(NothingInCommon { reason: what, remedy });
+    if channels < CHANNELS {
+        return little(
+            format!("the broker allows {channels} channels in a connection, and osnl needs {CHANNELS}"),
+            format!("set channel_max in rabbitmq.conf to {CHANNELS} or more, or to 0"),
+        );
+    }
+    if frame < FRAME {
+        return little(
+            format!("the broker allows frames of {frame} bytes, and AMQP asks for {FRAME}"),
+            format!("set frame_max in rabbitmq.conf to {FRAME} or more"),
+        );
+    }
+    Ok(())
+}
+
 /// The library asks for the connection that is there already, once.
-async fn login(uri: AMQPUri, stream: BrokerStream) -> lapin::Result<Connection> {
+async fn login(uri: AMQPUri, by: Login, stream: BrokerStream) -> lapin::Result<Connection> {
     let properties = ConnectionProperties::default()
+        .with_auth_provider(by)
         .with_connection_name(format!("osnl:{}", std::process::id()).into())
         .with_client_property("product".into(), "osnl".into());
     let stream = Mutex::new(Some(stream));
@@ -121,11 +161,6 @@ async fn login(uri: AMQPUri, stream: BrokerStream) -> lapin::Result<Connection> 
 
 fn uri(url: &TransportUrl, host: &TransportHost, options: &RabbitOptions) -> AMQPUri {
     let (username, password) = host.credentials();
-    let mechanism = match options.login() {
-        LoginMethod::Plain => SASLMechanism::Plain,
-        LoginMethod::AmqPlain => SASLMechanism::AMQPlain,
-        LoginMethod::External => SASLMechanism::External,
-    };
     AMQPUri {
         scheme: AMQPScheme::AMQP,
         authority: AMQPAuthority {
@@ -139,7 +174,6 @@ fn uri(url: &TransportUrl, host: &TransportHost, options: &RabbitOptions) -> AMQ
             // to more than it began with: eight megabytes that nothing else needs.
             frame_max: Some(LARGEST),
             heartbeat: Some(options.heartbeat()),
-            auth_mechanism: Some(mechanism),
             ..AMQPQueryString::default()
         },
     }

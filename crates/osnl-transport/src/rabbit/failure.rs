@@ -4,7 +4,7 @@ use std::io;
 
 use lapin::ErrorKind;
 
-use super::options::LoginMethod;
+use super::login::NothingInCommon;
 use super::socket::{NotAmqp, SilentEnd};
 use super::tls::REMEDIES;
 use crate::TransportError;
@@ -92,7 +92,6 @@ pub(super) fn connect_failure(
     host: &str,
     user: &str,
     virtual_host: &str,
-    login: LoginMethod,
 ) -> TransportError {
     let (host, mut reason) = (host.to_owned(), reason(error));
     if let Some(error) = io_error(error) {
@@ -112,15 +111,14 @@ pub(super) fn connect_failure(
         if inner.is_some_and(|inner| inner.is::<NotAmqp>()) {
             return TransportError::NotAmqp { host, reason };
         }
-        // RabbitMQ says nothing to a login by a mechanism that it does not offer.
+        if let Some(none) = inner.and_then(|inner| inner.downcast_ref::<NothingInCommon>()) {
+            return TransportError::no_handshake(host, none.clone());
+        }
         if matches!(
             error.kind(),
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
         ) {
-            reason = format!(
-                "the broker ended the connection during the login ({reason}); does it offer the \
-                     rabbit_login_method {login}?"
-            );
+            reason = format!("the broker ended the connection during the login ({reason})");
         }
     }
     match reply_code(error) {
@@ -145,7 +143,7 @@ mod tests {
     #[test]
     fn a_refused_login_a_refused_virtual_host_and_a_refused_connection_are_told_apart() {
         let check = |error: lapin::Error, expected: &str| {
-            let failure = connect_failure(&error, "mq1", "mq1:5672", "osnl", "/v", LoginMethod::Plain);
+            let failure = connect_failure(&error, "mq1", "mq1:5672", "osnl", "/v");
             assert_eq!(failure.to_string(), expected);
             assert!(failure.is_recoverable());
             failure.is_refused_access()

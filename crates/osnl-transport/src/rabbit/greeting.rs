@@ -1,4 +1,5 @@
-//! The broker's description of itself before the login: the server properties of `connection.start`.
+//! The broker's description of itself before the login: the server properties of `connection.start`, and the mechanisms and
+//! locales that it offers.
 //!
 //! The client library reads them and does not hand them on, so they are read on their way to it. Only texts are
 //! looked at, no table within them, and no more than [`MOST`] bytes: whatever is malformed ends the reading, and what
@@ -16,13 +17,17 @@ pub struct Greeting {
     pub version: Option<String>,
     /// The name that all nodes of a cluster share, such as `rabbit@mq1`.
     pub cluster: Option<String>,
+    /// The SASL mechanisms that it offers.
+    pub mechanisms: Vec<String>,
+    /// The locales that it offers.
+    pub locales: Vec<String>,
 }
 
 impl Greeting {
     /// `RabbitMQ 3.10.8, cluster rabbit@mq1`, or as much of it as is known; `None` if nothing is.
     #[must_use]
     pub fn words(&self) -> Option<String> {
-        let Self { product, version, cluster } = self;
+        let Self { product, version, cluster, .. } = self;
         let broker = match (product, version) {
             (Some(product), Some(version)) => Some(format!("{product} {version}")),
             (Some(product), None) => Some(product.clone()),
@@ -95,6 +100,10 @@ fn read(frame: &[u8]) -> Greeting {
     let _protocol_version = rest.take(2);
     let Some(length) = rest.long().filter(|_| is_start) else { return greeting };
     let table = &rest.0[..length.min(rest.0.len())];
+    if rest.take(length).is_some() {
+        greeting.mechanisms = rest.words();
+        greeting.locales = rest.words();
+    }
     // Ends where it is malformed.
     let _ = properties(Octets(table), &mut greeting);
     greeting
@@ -132,6 +141,12 @@ impl<'a> Octets<'a> {
 
     fn long(&mut self) -> Option<usize> {
         Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?) as usize)
+    }
+
+    /// Words with spaces between them; none where the text is cut off.
+    fn words(&mut self) -> Vec<String> {
+        let text = self.long().and_then(|length| self.take(length)).unwrap_or_default();
+        text.split(u8::is_ascii_whitespace).map(shown).filter(|word| !word.is_empty()).collect()
     }
 
     fn short_text(&mut self) -> Option<&'a [u8]> {

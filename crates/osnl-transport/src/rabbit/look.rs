@@ -19,7 +19,6 @@ use super::connect::ConnectionFacts;
 use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, is_missing, reason, reply_code};
 use super::greeting::Greeting;
-use super::options::LoginMethod;
 use super::refusal::Difference;
 use super::returns;
 use super::side::SideChannel;
@@ -188,10 +187,7 @@ impl RabbitTransport {
         limit: Duration,
     ) -> (String, Result<(Connection, HostFacts), TransportError>) {
         let reached = connect::connect(&self.url, host, &self.options, limit).await;
-        let user = match self.options.login() {
-            LoginMethod::Plain | LoginMethod::AmqPlain => host.credentials().0.to_owned(),
-            LoginMethod::External => "of the client certificate".to_owned(),
-        };
+        let user = connect::login_name(host, &self.options).to_owned();
         let tls = self.options.tls().is_some();
         let reached = reached.map(|(connection, seen)| {
             let ConnectionFacts { certificate_ends, greeting, body_flow: _ } = seen;

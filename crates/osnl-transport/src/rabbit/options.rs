@@ -5,6 +5,7 @@
 //! [`RabbitOptions::set_from_query`] lay one over the other; what is not set stays osnl's own default, which is not
 //! always oslo.messaging's (see `docs/reference/rabbit.md`).
 
+mod foreign;
 mod table;
 mod typed;
 
@@ -40,6 +41,14 @@ pub enum OptionError {
         name: Option<String>,
         /// The name that was likely meant.
         nearest: Option<&'static str>,
+    },
+    /// An option of another client library.
+    #[error("{name} is an option of another client library; {instead}")]
+    Foreign {
+        /// As it was written.
+        name: String,
+        /// The remedy.
+        instead: &'static str,
     },
     /// It is not of its kind.
     #[error("{name} has a bad value; allowed: {allowed}")]
@@ -105,6 +114,9 @@ impl RabbitOptions {
     /// An unknown name or a bad value.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), OptionError> {
         let Some(option) = option(name) else {
+            if let Some(instead) = foreign::instead(name) {
+                return Err(OptionError::Foreign { name: name.to_owned(), instead });
+            }
             let nearest = nearest(name, RABBIT_OPTIONS.iter().map(|option| option.name));
             return Err(OptionError::Unknown {
                 section: "oslo_messaging_rabbit",
@@ -142,7 +154,7 @@ impl RabbitOptions {
         if self.file("ssl_key_file").is_some() && self.file("ssl_cert_file").is_none() {
             return refuse("ssl_key_file without ssl_cert_file", "a key needs its certificate");
         }
-        if self.login() == LoginMethod::External
+        if self.login() == Some(LoginMethod::External)
             && (self.tls().is_none() || self.file("ssl_cert_file").is_none())
         {
             return refuse(
@@ -220,13 +232,14 @@ impl RabbitOptions {
         self.integer("heartbeat_timeout_threshold").and_then(|seconds| seconds.try_into().ok()).unwrap_or(60)
     }
 
-    /// Returns the mechanism of the login.
+    /// Returns the mechanism of the login; without one, the broker's offer decides.
     #[must_use]
-    pub fn login(&self) -> LoginMethod {
+    pub fn login(&self) -> Option<LoginMethod> {
         match self.words("rabbit_login_method") {
-            "PLAIN" => LoginMethod::Plain,
-            "EXTERNAL" => LoginMethod::External,
-            _ => LoginMethod::AmqPlain,
+            "PLAIN" => Some(LoginMethod::Plain),
+            "AMQPLAIN" => Some(LoginMethod::AmqPlain),
+            "EXTERNAL" => Some(LoginMethod::External),
+            _ => None,
         }
     }
 
@@ -355,7 +368,8 @@ pub(crate) fn each_of_query(
             OptionError::Unknown { section, name, nearest } => {
                 OptionError::Unknown { section, name: name.filter(|_| safe), nearest }
             }
-            error @ (OptionError::Value { .. }
+            error @ (OptionError::Foreign { .. }
+            | OptionError::Value { .. }
             | OptionError::Repeated { .. }
             | OptionError::Refused { .. }
             | OptionError::Together { .. }) => error,

@@ -3,14 +3,12 @@
 
 use osnl_model::TransportUrl;
 
-use super::failure::ACCESS_REFUSED;
+use super::answer::Answer;
 use crate::error::TransportError;
 use crate::topology::Declare;
 
 /// The beginning of the standard library's words for a name that cannot be resolved.
 const UNRESOLVED: &str = "failed to lookup address information";
-/// AMQP's reply code for a queue that another connection has for itself.
-const LOCKED: u16 = 405;
 
 impl TransportError {
     /// Returns the remedy; `None` where the error names it, or none is known. `permissions` is the command that gives the
@@ -19,6 +17,10 @@ impl TransportError {
     pub fn remedy(&self, virtual_host: &str, permissions: impl FnOnce(&str) -> String) -> Option<String> {
         let vhost = shell_quoted(virtual_host);
         match self {
+            // Some answers end the connection before a user is judged.
+            Self::Connect { reason, .. } if Answer::of(reason).is_some() => {
+                Answer::of(reason)?.remedy(virtual_host, permissions)
+            }
             Self::Connect { host, reason } if reason.contains(UNRESOLVED) => Some(format!(
                 "check the host in transport_url; to resolve it: getent hosts {}",
                 shell_quoted(name(host))
@@ -35,30 +37,28 @@ impl TransportError {
                 port(host)
             )),
             Self::Tls { remedy, .. } => remedy.clone(),
+            Self::Handshake { remedy, .. } => Some(remedy.clone()),
             Self::LoginRefused { user, .. } => {
                 let user = shell_quoted(user);
                 Some(format!(
                     "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user {user}; \
-                     to change them: rabbitmqctl change_password {user}"
+                     to change them: rabbitmqctl change_password {user}; then: osnl reload (a file:// is read again without it)"
                 ))
             }
-            Self::VirtualHostRefused { virtual_host, .. } => Some(format!(
-                "choose one of rabbitmqctl list_vhosts, or create it: rabbitmqctl add_vhost {}; {}",
-                shell_quoted(virtual_host),
-                permissions(virtual_host)
-            )),
+            Self::VirtualHostRefused { virtual_host, reason, .. } => match Answer::of(reason) {
+                Some(answer) => answer.remedy(virtual_host, permissions),
+                None => Some(
+                    "choose one of rabbitmqctl list_vhosts, and look at the broker's log for the reason"
+                        .to_owned(),
+                ),
+            },
             Self::NoExchange { .. } => Some(format!(
                 "compare it with the service's control_exchange, and the virtual host with its transport_url; rabbitmqctl list_exchanges -p {vhost} \
                  name type"
             )),
             Self::NoQueue { .. } => Some(format!("rabbitmqctl list_queues -p {vhost} name")),
-            Self::Refused { code: Some(ACCESS_REFUSED), .. } => Some(permissions(virtual_host)),
-            Self::Refused { code: Some(LOCKED), .. } => Some(
-                "another connection has that queue for itself: give the listener a pool of its own"
-                    .to_owned(),
-            ),
-            Self::Refused { .. }
-            | Self::UnknownDriver { .. }
+            Self::Refused { reason, .. } => answer_remedy(reason, virtual_host, permissions),
+            Self::UnknownDriver { .. }
             | Self::Options(_)
             | Self::TlsFiles { .. }
             | Self::ListenOptions { .. }
@@ -71,6 +71,17 @@ impl TransportError {
             | Self::OnlyListens { .. } => None,
         }
     }
+}
+
+/// Returns the remedy for a refusal in the broker's words; `None` where they have none. `permissions` as for
+/// [`TransportError::remedy`].
+#[must_use]
+pub fn answer_remedy(
+    words: &str,
+    virtual_host: &str,
+    permissions: impl FnOnce(&str) -> String,
+) -> Option<String> {
+    Answer::of(words)?.remedy(virtual_host, permissions)
 }
 
 /// Returns the name in `host:port`.
@@ -155,7 +166,11 @@ mod tests {
             assert_eq!(error.remedy("v host", permissions).as_deref(), expected, "{error}");
         };
         let host = || "mq1:5671".to_owned();
-        let refused = |code| TransportError::Refused { what: String::new(), reason: String::new(), code };
+        let refused = |reason: &str| TransportError::Refused {
+            what: String::new(),
+            reason: reason.to_owned(),
+            code: None,
+        };
         check(
             TransportError::Connect { host: host(), reason: String::new() },
             Some(
@@ -189,14 +204,14 @@ mod tests {
             TransportError::LoginRefused { host: host(), user: "a b".into(), reason: String::new() },
             Some(
                 "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user 'a b'; \
-                 to change them: rabbitmqctl change_password 'a b'",
+                 to change them: rabbitmqctl change_password 'a b'; then: osnl reload (a file:// is read again without it)",
             ),
         );
         check(
             TransportError::VirtualHostRefused {
                 host: host(),
                 virtual_host: "/x".into(),
-                reason: String::new(),
+                reason: "530 NOT_ALLOWED - vhost /x not found".to_owned(),
             },
             Some(
                 "choose one of rabbitmqctl list_vhosts, or create it: rabbitmqctl add_vhost /x; PERMISSIONS in /x",
@@ -213,12 +228,15 @@ mod tests {
             TransportError::NoQueue { queue: "q".into() },
             Some("rabbitmqctl list_queues -p 'v host' name"),
         );
-        check(refused(Some(ACCESS_REFUSED)), Some("PERMISSIONS in v host"));
         check(
-            refused(Some(LOCKED)),
-            Some("another connection has that queue for itself: give the listener a pool of its own"),
+            refused("403 ACCESS_REFUSED - access to queue 'q' in vhost 'v host' refused for user 'o'"),
+            Some("PERMISSIONS in v host"),
         );
-        check(refused(None), None);
+        check(refused("403 ACCESS_REFUSED"), None);
+        check(
+            TransportError::Handshake { host: host(), reason: String::new(), remedy: "write X".into() },
+            Some("write X"),
+        );
         check(TransportError::Lost { reason: String::new() }, None);
     }
 

@@ -12,8 +12,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::body_flow::BodyFlow;
 use super::frames::{self, Frames};
-use super::greeting::{self, Greeting};
+use super::greeting;
+use super::login::{Login, NothingInCommon};
 
 /// A heartbeat: type, channel, size, end.
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
@@ -70,6 +71,7 @@ enum FirstBytes {
     SpeaksTls,
     NotAmqp(NotAmqp),
     Missing(SilentEnd),
+    NothingInCommon(NothingInCommon),
 }
 
 impl FirstBytes {
@@ -82,6 +84,7 @@ impl FirstBytes {
             }
             Self::NotAmqp(other) => io::Error::new(kind, other.clone()),
             Self::Missing(end) => io::Error::new(kind, *end),
+            Self::NothingInCommon(none) => io::Error::new(kind, none.clone()),
         }
     }
 }
@@ -106,15 +109,16 @@ pub(super) struct BrokerStream {
     frames: Frames,
     body_flow: Arc<BodyFlow>,
     greeting: Option<greeting::GreetingReader>,
+    login: Login,
 }
 
 impl BrokerStream {
-    /// `told` is set to what the broker says it is, as soon as it does.
+    /// What the broker says it is goes to `login`, as soon as it does.
     pub(super) fn new(
         carrier: Carrier,
         silence: watch::Receiver<SilenceLimit>,
         heartbeat: bool,
-        told: Arc<OnceLock<Greeting>>,
+        login: Login,
         body_flow: Arc<BodyFlow>,
     ) -> Self {
         let (since, heard) = (Instant::now(), Arc::default());
@@ -129,7 +133,8 @@ impl BrokerStream {
             alarm,
             frames: Frames::new(heartbeat).counting(Arc::clone(&body_flow)),
             body_flow,
-            greeting: Some(greeting::GreetingReader::new(told)),
+            greeting: Some(greeting::GreetingReader::new(Arc::clone(&login.told))),
+            login,
         }
     }
 
@@ -252,6 +257,9 @@ impl BrokerStream {
         }
         if self.greeting.as_mut().is_some_and(|listener| listener.pass(bytes)) {
             self.greeting = None;
+            if let Err(none) = self.login.method() {
+                return Err(self.is_useless(FirstBytes::NothingInCommon(none)));
+            }
         }
         let broken = |error: frames::BrokenFrame| io::Error::new(io::ErrorKind::InvalidData, error);
         self.frames.pass(bytes).map_err(broken)

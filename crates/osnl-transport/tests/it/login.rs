@@ -1,7 +1,8 @@
 //! The login methods on a real RabbitMQ, right and wrong.
 
+use osnl_model::TransportUrl;
 use osnl_testkit::{Authority, Broker, ServerIdentity};
-use osnl_transport::TransportError;
+use osnl_transport::{TransportError, transport};
 
 use crate::tls::attempt;
 
@@ -14,6 +15,12 @@ async fn passwords_go_by_either_mechanism_and_are_never_repeated() {
         let error = attempt(&format!("{wrong}{method}")).await.unwrap_err();
         assert!(matches!(error, TransportError::LoginRefused { .. }), "{method}: {error:?}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        let folded = TransportUrl::parse(&format!("{wrong}{method}")).unwrap().with_folded_dollars(true);
+        assert!(!error.to_string().contains("$$"), "{error}");
+        let error =
+            transport(&folded).unwrap().listen(&crate::tls::to(), &crate::tls::listen_options()).await.err();
+        let error = error.expect("a refusal");
+        assert!(error.to_string().ends_with("if the password has two, write $$$$"), "{error}");
         assert!(
             error.to_string().contains("login refused for user \"guest\": 403 ACCESS_REFUSED"),
             "{error}"
@@ -35,7 +42,11 @@ async fn a_client_certificate_is_a_login() {
     };
     // Before the broker knows the mechanism.
     let error = attempt(&url("osnl-client")).await.unwrap_err().to_string();
-    assert!(error.contains("does it offer the rabbit_login_method EXTERNAL?"), "{error}");
+    assert!(
+        error.contains("offers the login mechanism PLAIN, AMQPLAIN, and not EXTERNAL")
+            || error.contains("offers the login mechanism AMQPLAIN, PLAIN, and not EXTERNAL"),
+        "{error}"
+    );
     broker.offer_external("osnl-client");
     attempt(&url("osnl-client")).await.unwrap();
     let error = attempt(&url("somebody")).await.unwrap_err();

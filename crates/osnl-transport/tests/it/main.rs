@@ -4,6 +4,7 @@
 mod conformance;
 mod declared;
 mod fuzz;
+mod handshake;
 mod headers;
 mod heartbeat;
 mod in_hand;

@@ -157,15 +157,15 @@ async fn listener(
     let look = transport.look(&conf.exchanges, &conf.queues(), ours, limit).await;
     let virtual_host = conf.transport_url.virtual_host();
     let mut probes: Vec<Probe> = Vec::new();
+    let needed =
+        |virtual_host: &str| permissions::needed(login_user(&conf.transport_url), virtual_host, conf);
     for host in &look.hosts {
-        let needed =
-            |virtual_host: &str| permissions::needed(login_user(&conf.transport_url), virtual_host, conf);
         probes.push(broker(probe(format!("broker {}", host.host)), host, virtual_host, needed));
     }
     let certificate = conf.rabbit.client_certificate();
     probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
     for (name, found) in &look.exchanges {
-        probes.push(exchange(probe(format!("exchange {name}")), found, conf.declare));
+        probes.push(exchange(probe(format!("exchange {name}")), found, conf.declare, virtual_host, needed));
     }
     for (name, found) in &look.queues {
         probes.push(queue(

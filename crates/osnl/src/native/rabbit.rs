@@ -74,9 +74,10 @@ pub(super) fn lay(
                 OptionError::Refused { value, reason, .. } => {
                     typed::ValueRefusal::new(format!("{value} is not supported"), *reason)
                 }
-                OptionError::Unknown { .. } | OptionError::Repeated { .. } | OptionError::Together { .. } => {
-                    transport_url::option_refusal(&error)
-                }
+                OptionError::Unknown { .. }
+                | OptionError::Foreign { .. }
+                | OptionError::Repeated { .. }
+                | OptionError::Together { .. } => transport_url::option_refusal(&error),
             };
             reader.refused::<()>(option.name, refusal);
         }

@@ -162,7 +162,7 @@ pub async fn broker_probe(
     let certificate = options.client_certificate();
     probes.extend(certificate.and_then(|file| client_certificate_probe(context.section, &file)));
     for (name, found) in &look.exchanges {
-        let seen = exchange(probe(format!("exchange {name}")), found, declare);
+        let seen = exchange(probe(format!("exchange {name}")), found, declare, url.virtual_host(), needed);
         let there = matches!(found, ExchangeLook::There(_));
         let asked = transport.may_write(name, context.deadline.mul_f64(0.3));
         probes.push(match if there { asked.await.ok() } else { None } {

@@ -120,11 +120,12 @@ fn origin(show: &Show, lines: &mut ValueLines) {
     let MaskedMessage { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } =
         &show.message;
     lines.add("received", format!("{}, {} ago", delivery.received, age(delivery.age_seconds)));
+    let exchange = match exchange.as_str() {
+        "" => "the default exchange".to_owned(),
+        name => format!("exchange {name}"),
+    };
     let again = if *redelivered { ", redelivered" } else { "" };
-    lines.add(
-        "from",
-        format!("queue {queue}, exchange {exchange}, {routing_key}, listener {listener}{again}"),
-    );
+    lines.add("from", format!("queue {queue}, {exchange}, {routing_key}, listener {listener}{again}"));
     lines.add("message", format!("{}, {bytes} bytes, digest {digest}", or_empty(&delivery.message_id)));
     lines.add("publisher", or_empty(&show.message.publisher_id));
     lines.add("sent", or_empty(&show.message.timestamp));

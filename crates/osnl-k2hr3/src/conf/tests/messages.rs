@@ -114,7 +114,7 @@ fn every_wrong_transport_url_says_what_is_allowed() {
     check(
         ON,
         "transport_url = rabbit://u:p@h/?heartbeat=1",
-        "transport_url: unknown option \"heartbeat\"; known are those of [oslo_messaging_rabbit], as osnl config reference has them",
+        "transport_url: \"heartbeat\" is an option of another client library; write heartbeat_timeout_threshold",
     );
     check(
         ON,

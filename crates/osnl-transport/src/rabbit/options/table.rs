@@ -31,7 +31,7 @@ pub static RABBIT_OPTIONS: [OptionDef; 45] = [
     OptionDef::typed("kombu_missing_consumer_retry_timeout", Kind::Range(-MAX, MAX), RPC).or("60"),
     OptionDef::typed("kombu_reconnect_timeout", Kind::Range(-MAX, MAX), RPC).or("60"),
     OptionDef::typed("kombu_failover_strategy", Kind::Word(&["round-robin", "shuffle"]), "Is the order in which several hosts are tried: one after the other, or at random each time.").or("round-robin"),
-    OptionDef::typed("rabbit_login_method", Kind::Word(&["PLAIN", "AMQPLAIN", "EXTERNAL", "RABBIT-CR-DEMO"]), "Is the SASL mechanism of the login; EXTERNAL uses the client certificate instead of a password.").or("AMQPLAIN"),
+    OptionDef::typed("rabbit_login_method", Kind::Word(&["PLAIN", "AMQPLAIN", "EXTERNAL", "RABBIT-CR-DEMO"]), "Is the SASL mechanism of the login; without it, AMQPLAIN, or PLAIN where the broker does not offer that. EXTERNAL uses the client certificate instead of a password.").or("AMQPLAIN"),
     OptionDef::typed("rabbit_retry_interval", Kind::Range(1, 86_400), "Is the pause after the first failed attempt to connect, in seconds.").or("1"),
     OptionDef::typed("rabbit_retry_backoff", Kind::Range(0, 86_400), "Is the addition to that pause with each further failure, in seconds.").or("2"),
     OptionDef::typed("rabbit_interval_max", Kind::Range(1, 86_400), "Is the longest such pause, in seconds.").or("30"),

@@ -56,6 +56,14 @@ fn bad_options_are_refused_by_name_and_values_are_not_repeated() {
         "rabbit_qos_prefetch_cnt is not an option of [oslo_messaging_rabbit]; did you mean rabbit_qos_prefetch_count?",
     );
     check("SSL=1", "SSL is not an option of [oslo_messaging_rabbit]; did you mean ssl?");
+    check(
+        "heartbeat=60",
+        "heartbeat is an option of another client library; write heartbeat_timeout_threshold",
+    );
+    check(
+        "connection_attempts=3",
+        "connection_attempts is an option of another client library; remove it: osnl tries to connect without a limit",
+    );
     check("ssl=hunter2", &format!("ssl has a bad value; {words}"));
     check("ssl=", &format!("ssl has a bad value; {words}"));
     check(
@@ -151,8 +159,8 @@ fn values_are_typed() {
 
     assert_eq!(options("rabbit_qos_prefetch_count=0").prefetch(), None);
     assert_eq!(options("rabbit_qos_prefetch_count=7").prefetch(), Some(7));
-    assert_eq!(options("").login(), LoginMethod::AmqPlain);
-    assert_eq!(options("rabbit_login_method=plain").login(), LoginMethod::Plain);
+    assert_eq!(options("").login(), None);
+    assert_eq!(options("rabbit_login_method=plain").login(), Some(LoginMethod::Plain));
     assert_eq!(options("").failover(), FailoverStrategy::Shuffle);
     assert_eq!(options("kombu_failover_strategy=round-robin").failover(), FailoverStrategy::RoundRobin);
     assert_eq!(options("kombu_compression=bz2").compression(), Some(Compression::Bzip2));

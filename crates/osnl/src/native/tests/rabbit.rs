@@ -142,7 +142,7 @@ fn what_is_wrong_points_at_its_line() {
     // What one place lacks another may bring.
     let external = "rabbit_login_method=EXTERNAL&ssl_cert_file=c&ssl_key_file=k";
     let loaded = load(&text(&format!("?{external}"), "", "ssl = 1")).unwrap();
-    assert_eq!(listener(&loaded).rabbit.login(), LoginMethod::External);
+    assert_eq!(listener(&loaded).rabbit.login(), Some(LoginMethod::External));
 }
 
 #[test]

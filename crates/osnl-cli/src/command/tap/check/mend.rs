@@ -111,7 +111,12 @@ mod tests {
             "rabbitmqctl set_permissions -p / 'o'\\''tap' '^amq\\.gen-.*' '^(amq\\.gen-.*|amq\\.default)$' \
              '^(amq\\.gen-.*|nova|my\\.exchange)$'  # overwrites its permissions; see them first: rabbitmqctl list_user_permissions 'o'\\''tap'"
         );
-        let error = TransportError::Refused { what: String::new(), reason: String::new(), code: Some(403) };
+        let error = TransportError::Refused {
+            what: String::new(),
+            reason: "403 ACCESS_REFUSED - access to queue 'q' in vhost '/v' refused for user 'tap'"
+                .to_owned(),
+            code: Some(403),
+        };
         let found = refused(&error, ("tap", "/v"), &["nova"]).unwrap();
         assert!(found.starts_with("rabbitmqctl set_permissions -p /v tap '^amq\\.gen-.*' "), "{found}");
         assert!(

@@ -1,0 +1,210 @@
+//! The broker's words for a refusal, and what the operator does about each.
+//!
+//! One AMQP reply code stands for many refusals: 530 for a missing virtual host as well as for a limit of connections, 403
+//! for a missing permission as well as for an exclusive consumer. The words are those of RabbitMQ 3.10 to 4.x, in
+//! `rabbit_reader.erl`, `rabbit_access_control.erl`, `rabbit_channel.erl`, and `rabbit_amqqueue.erl`.
+
+use super::remedy::shell_quoted;
+
+/// A refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    NoVirtualHost,
+    VirtualHostDown,
+    /// The user has no permission in the virtual host, or not the one for an exchange or a queue.
+    NoPermission,
+    /// The user lacks a permission for a topic of an exchange.
+    NoTopicPermission,
+    VirtualHostLimit,
+    UserLimit,
+    NodeLimit,
+    ChannelLimit,
+    QueueLimit,
+    /// The node with the queue, or its process, is away.
+    QueueAway,
+    /// A queue of another connection.
+    Locked,
+    /// Another consumer has the queue for itself.
+    ExclusiveConsumer,
+    Reserved,
+}
+
+/// Words that must all be there, the most specific first.
+const WORDS: [(&[&str], Answer); 19] = [
+    (&["user connection limit"], Answer::UserLimit),
+    (&["node connection limit"], Answer::NodeLimit),
+    (&["connection limit"], Answer::VirtualHostLimit),
+    (&["channel limit"], Answer::ChannelLimit),
+    (&["number of channels opened"], Answer::ChannelLimit),
+    (&["queue limit"], Answer::QueueLimit),
+    (&["down or inaccessible"], Answer::QueueAway),
+    (&["stopped by supervisor"], Answer::QueueAway),
+    (&["failed to restart"], Answer::QueueAway),
+    (&["failed to perform operation on queue", "timeout"], Answer::QueueAway),
+    (&["vhost", "is down"], Answer::VirtualHostDown),
+    (&["vhost", "not found", "NOT_ALLOWED"], Answer::NoVirtualHost),
+    (&["exclusive access to locked queue"], Answer::Locked),
+    (&["RESOURCE_LOCKED"], Answer::Locked),
+    (&["in exclusive use"], Answer::ExclusiveConsumer),
+    (&["reserved prefix"], Answer::Reserved),
+    (&["default exchange"], Answer::Reserved),
+    (&["access to topic", "refused for user"], Answer::NoTopicPermission),
+    (&["access to", "refused for user"], Answer::NoPermission),
+];
+
+impl Answer {
+    pub(super) fn of(words: &str) -> Option<Self> {
+        // A quoted name may hold any of the words.
+        let words = without_names(words);
+        let found = WORDS.iter().find(|(all, _)| all.iter().all(|word| words.contains(word)));
+        found.map(|(_, answer)| *answer)
+    }
+
+    /// Returns the remedy; the permissions are named only where one is missing.
+    pub(super) fn remedy(
+        self,
+        virtual_host: &str,
+        permissions: impl FnOnce(&str) -> String,
+    ) -> Option<String> {
+        const CONNECTIONS: &str =
+            "the connections there are: rabbitmqctl list_connections user vhost peer_host state";
+        let vhost = shell_quoted(virtual_host);
+        Some(match self {
+            Self::NoVirtualHost => format!(
+                "choose one of rabbitmqctl list_vhosts, or create it: rabbitmqctl add_vhost {vhost}; {}",
+                permissions(virtual_host)
+            ),
+            Self::VirtualHostDown => format!(
+                "look at the broker's log; to start it again: rabbitmqctl restart_vhost -p {vhost}"
+            ),
+            Self::NoPermission => permissions(virtual_host),
+            Self::NoTopicPermission => format!(
+                "let the user write or read that topic; see: rabbitmqctl list_topic_permissions -p {vhost}"
+            ),
+            Self::VirtualHostLimit => format!(
+                "end connections, or raise the limit; the limit: rabbitmqctl list_vhost_limits -p {vhost}; {CONNECTIONS}"
+            ),
+            Self::UserLimit => format!(
+                "end connections, or raise the user's limit; the limit: rabbitmqctl list_user_limits --global; {CONNECTIONS}"
+            ),
+            Self::NodeLimit => format!(
+                "end connections, or raise connection_max in rabbitmq.conf of that node; {CONNECTIONS}"
+            ),
+            Self::ChannelLimit => "close channels, or raise the limit; the limits: rabbitmqctl list_user_limits --global, channel_max \
+                                   in rabbitmq.conf; the channels there are: rabbitmqctl list_connections user peer_host channels"
+                .to_owned(),
+            Self::QueueLimit => format!(
+                "delete queues, or raise the limit; the limit: rabbitmqctl list_vhost_limits -p {vhost}; the queues there are: \
+                 rabbitmqctl list_queues -p {vhost} name messages consumers"
+            ),
+            Self::QueueAway => "start the node that has the queue, and its messages, again; osnl goes on by itself; the nodes: \
+                                rabbitmqctl cluster_status"
+                .to_owned(),
+            Self::Locked => {
+                "another connection has that queue for itself: give the listener a pool of its own".to_owned()
+            }
+            Self::ExclusiveConsumer => format!(
+                "another consumer has that queue for itself: stop it, or give the listener a pool of its own; see: \
+                 rabbitmqctl list_consumers -p {vhost}"
+            ),
+            Self::Reserved => "choose another name: the broker keeps this one for itself".to_owned(),
+        })
+    }
+}
+
+/// The words outside of single quotes. A name with a quote in it leaves a part of itself, which is the worst that happens.
+fn without_names(words: &str) -> String {
+    words.split('\'').step_by(2).collect::<Vec<_>>().join("''")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_and_not_the_code_choose_the_remedy() {
+        for (words, expected, remedy) in [
+            ("530 NOT_ALLOWED - vhost v not found", Answer::NoVirtualHost, "add_vhost v; PERMISSIONS"),
+            (
+                "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u'",
+                Answer::NoPermission,
+                "PERMISSIONS",
+            ),
+            (
+                "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (2) is reached",
+                Answer::VirtualHostLimit,
+                "list_vhost_limits -p v;",
+            ),
+            (
+                "530 NOT_ALLOWED - connection refused for user 'u': user connection limit (1) is reached",
+                Answer::UserLimit,
+                "list_user_limits",
+            ),
+            (
+                "530 NOT_ALLOWED - connection refused: node connection limit (1) is reached",
+                Answer::NodeLimit,
+                "connection_max",
+            ),
+            (
+                "541 INTERNAL_ERROR - access to vhost 'v' refused for user 'u': vhost 'v' is down",
+                Answer::VirtualHostDown,
+                "restart_vhost -p v",
+            ),
+            (
+                "530 NOT_ALLOWED - number of channels opened for user 'u' has reached the maximum allowed user limit of (1)",
+                Answer::ChannelLimit,
+                "channel_max",
+            ),
+            (
+                "406 PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is reached",
+                Answer::QueueLimit,
+                "list_queues -p v",
+            ),
+            (
+                "404 NOT_FOUND - home node 'rabbit@mq1' of durable queue 'q' in vhost 'v' is down or inaccessible",
+                Answer::QueueAway,
+                "cluster_status",
+            ),
+            (
+                "405 RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost 'v'",
+                Answer::Locked,
+                "pool of its own",
+            ),
+            (
+                "403 ACCESS_REFUSED - queue 'q' in vhost 'v' in exclusive use",
+                Answer::ExclusiveConsumer,
+                "list_consumers -p v",
+            ),
+            (
+                "403 ACCESS_REFUSED - access to exchange 'connection limit' in vhost 'v' refused for user 'u'",
+                Answer::NoPermission,
+                "PERMISSIONS",
+            ),
+            (
+                "403 ACCESS_REFUSED - configure access to queue 'q' in vhost 'v' refused for user 'u'",
+                Answer::NoPermission,
+                "PERMISSIONS",
+            ),
+            (
+                "403 ACCESS_REFUSED - access to topic 't' in exchange 'x' in vhost 'v' refused for user 'u'",
+                Answer::NoTopicPermission,
+                "list_topic_permissions",
+            ),
+            (
+                "403 ACCESS_REFUSED - queue name 'amq.q' contains reserved prefix 'amq.*'",
+                Answer::Reserved,
+                "another name",
+            ),
+        ] {
+            let answer = Answer::of(words);
+            assert_eq!(answer, Some(expected), "{words}");
+            let found = expected.remedy("v", |_| "PERMISSIONS".to_owned()).unwrap();
+            assert!(found.contains(remedy), "{words}: {found}");
+            let is_missing = matches!(expected, Answer::NoPermission | Answer::NoVirtualHost);
+            assert_eq!(found.contains("PERMISSIONS"), is_missing, "{words}: {found}");
+        }
+        for words in ["403 ACCESS_REFUSED", "320 CONNECTION_FORCED - bye", "Connection refused"] {
+            assert_eq!(Answer::of(words), None, "{words}");
+        }
+    }
+}

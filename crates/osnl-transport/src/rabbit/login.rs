@@ -1,0 +1,175 @@
+//! The login, by a mechanism that the broker offers in its greeting.
+//!
+//! Without `rabbit_login_method`: AMQPLAIN, as oslo.messaging's default names it, else PLAIN. A broker that offers neither, or
+//! not the configured one, gets no password: the connection ends with [`NothingInCommon`].
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use lapin::auth::AuthProvider;
+use lapin::types::{LongString, ShortString};
+
+use super::greeting::Greeting;
+use super::options::LoginMethod;
+
+/// The locale that a client sends, and that every broker known offers.
+const LOCALE: &str = "en_US";
+/// The mechanisms for a user and a password, the preferred one first.
+const BY_PASSWORD: [LoginMethod; 2] = [LoginMethod::AmqPlain, LoginMethod::Plain];
+
+/// The login of one connection.
+#[derive(Clone)]
+pub(super) struct Login {
+    pub(super) configured: Option<LoginMethod>,
+    pub(super) user: String,
+    pub(super) password: String,
+    pub(super) told: Arc<OnceLock<Greeting>>,
+}
+
+/// The broker offers nothing that osnl may use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct NothingInCommon {
+    pub(crate) reason: String,
+    pub(crate) remedy: String,
+}
+
+impl Login {
+    /// Decides on the mechanism.
+    ///
+    /// # Errors
+    /// The broker offers none that is configured or known, or not the locale.
+    pub(super) fn method(&self) -> Result<LoginMethod, NothingInCommon> {
+        choose(self.configured, self.told.get().unwrap_or(&Greeting::default()))
+    }
+
+    fn response(&self, method: LoginMethod) -> Vec<u8> {
+        let (user, password) = (self.user.as_bytes(), self.password.as_bytes());
+        match method {
+            LoginMethod::Plain => [b"\0", user, b"\0", password].concat(),
+            // A table without its length.
+            LoginMethod::AmqPlain => {
+                let long = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes();
+                [b"\x05LOGINS", &long(user)[..], user, b"\x08PASSWORDS", &long(password)[..], password]
+                    .concat()
+            }
+            LoginMethod::External => Vec::new(),
+        }
+    }
+}
+
+/// A broker whose greeting names no mechanism, or cannot be read, is asked as if it offered all.
+fn choose(configured: Option<LoginMethod>, greeting: &Greeting) -> Result<LoginMethod, NothingInCommon> {
+    let Greeting { mechanisms, locales, .. } = greeting;
+    if !locales.is_empty() && !locales.iter().any(|locale| locale == LOCALE) {
+        return Err(NothingInCommon {
+            reason: format!("the broker offers the locale {}, and not {LOCALE}", locales.join(", ")),
+            remedy: format!("let the broker offer the locale {LOCALE}"),
+        });
+    }
+    let is_offered = |method: &LoginMethod| mechanisms.is_empty() || mechanisms.contains(&method.to_string());
+    let reason = |wanted: &str| {
+        format!("the broker offers the login mechanism {}, and not {wanted}", mechanisms.join(", "))
+    };
+    let by_password = BY_PASSWORD.into_iter().find(is_offered);
+    match configured {
+        Some(method) if is_offered(&method) => Ok(method),
+        Some(method) => Err(NothingInCommon {
+            reason: reason(&method.to_string()),
+            remedy: by_password.map_or_else(no_password, |offered| {
+                format!(
+                    "write rabbit_login_method = {offered}, or let the broker offer {method} (auth_mechanisms in rabbitmq.conf)"
+                )
+            }),
+        }),
+        None => by_password.ok_or_else(|| NothingInCommon {
+            reason: reason("AMQPLAIN or PLAIN"),
+            remedy: if is_offered(&LoginMethod::External) {
+                "write rabbit_login_method = EXTERNAL, with ssl = true, ssl_cert_file and ssl_key_file".to_owned()
+            } else {
+                no_password()
+            },
+        }),
+    }
+}
+
+fn no_password() -> String {
+    "let the broker offer PLAIN, AMQPLAIN, or EXTERNAL (auth_mechanisms in rabbitmq.conf)".to_owned()
+}
+
+impl AuthProvider for Login {
+    fn mechanism(&self) -> ShortString {
+        // An error has ended the connection before.
+        self.method().map_or_else(|_| ShortString::default(), |method| method.to_string().into())
+    }
+
+    fn auth_starter(&self) -> Result<LongString, String> {
+        let method = self.method().map_err(|none| none.reason)?;
+        Ok(self.response(method).into())
+    }
+}
+
+/// No password.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("configured", &self.configured).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mechanism_is_one_that_both_sides_have() {
+        use LoginMethod::{AmqPlain, External, Plain};
+        let check = |configured: Option<LoginMethod>, offered: &str, expected: Result<LoginMethod, &str>| {
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+            let greeting =
+                Greeting { mechanisms: words(offered), locales: words("en_US"), ..Greeting::default() };
+            match (choose(configured, &greeting), expected) {
+                (Ok(method), Ok(expected)) => assert_eq!(method, expected, "{configured:?} {offered}"),
+                (Err(error), Err(expected)) => {
+                    assert!(error.remedy.starts_with(expected), "{configured:?} {offered}: {error:?}");
+                    assert!(error.reason.contains(&offered.replace(' ', ", ")), "{error:?}");
+                }
+                (seen, expected) => panic!("{configured:?} {offered}: {seen:?}, not {expected:?}"),
+            }
+        };
+        for (offered, expected) in [
+            ("", Ok(AmqPlain)),
+            ("PLAIN AMQPLAIN", Ok(AmqPlain)),
+            ("PLAIN", Ok(Plain)),
+            ("EXTERNAL PLAIN", Ok(Plain)),
+            ("EXTERNAL", Err("write rabbit_login_method = EXTERNAL, with ssl")),
+            ("RABBIT-CR-DEMO", Err("let the broker offer PLAIN")),
+            ("XPLAIN", Err("let the broker offer PLAIN")),
+        ] {
+            check(None, offered, expected);
+        }
+        check(Some(AmqPlain), "PLAIN", Err("write rabbit_login_method = PLAIN, or"));
+        check(Some(Plain), "AMQPLAIN", Err("write rabbit_login_method = AMQPLAIN, or"));
+        check(Some(External), "PLAIN AMQPLAIN", Err("write rabbit_login_method = AMQPLAIN, or"));
+        check(Some(External), "PLAIN EXTERNAL", Ok(External));
+        check(Some(Plain), "PLAIN AMQPLAIN", Ok(Plain));
+        check(Some(Plain), "EXTERNAL", Err("let the broker offer PLAIN"));
+    }
+
+    #[test]
+    fn a_broker_without_our_locale_is_named() {
+        let greeting = Greeting { locales: vec!["de_DE".to_owned()], ..Greeting::default() };
+        let error = choose(None, &greeting).unwrap_err();
+        assert_eq!(error.reason, "the broker offers the locale de_DE, and not en_US");
+    }
+
+    #[test]
+    fn the_password_is_not_shown() {
+        let login = Login {
+            configured: None,
+            user: "u".to_owned(),
+            password: "S3CRET".to_owned(),
+            told: Arc::default(),
+        };
+        assert!(!format!("{login:?}").contains("S3CRET"));
+    }
+}
