@@ -38,6 +38,7 @@ mod equalities;
 mod explain;
 mod fallback;
 mod findings;
+mod guests;
 pub mod journal;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -270,6 +271,7 @@ impl LoadedConf {
         let mut warnings = self.warnings.clone();
         warnings.extend(self.never_sent());
         warnings.extend(self.empty_names());
+        warnings.extend(self.guest_hosts());
         warnings.extend(self.not_deletions());
         in_order(&mut warnings, |warning| &warning.0, &self.files);
         warnings

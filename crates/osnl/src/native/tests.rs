@@ -5,6 +5,7 @@ mod catalogue_lint;
 mod deliveries;
 mod empty_names;
 mod enrichments;
+mod guests;
 mod http_request;
 mod layers;
 mod management;

@@ -1,0 +1,33 @@
+//! The warnings of `osnl check` about hosts without a user, which `osnl run` logs too.
+
+use osnl_model::TransportUrl;
+
+use super::load;
+
+#[test]
+fn check_names_each_host_that_run_warns_of() {
+    let check = |hosts: &str, expected: &[&str]| {
+        let url = format!("rabbit://{hosts}/");
+        let text = format!(
+            "[listener:l]\ntransport_url = {url}\nexchange = neutron\npool = osnl\n\
+             [rule:r]\nactions = a\nevent_type = ^port\\.create\\.end$\n\
+             [action:a]\ndriver = publish\ntransport_url = {url}\nexchange = x\ndeclare = passive\n"
+        );
+        let warnings: Vec<String> =
+            load(&text).unwrap().all_warnings().iter().map(ToString::to_string).collect();
+        for (line, section) in [(2, "listener:l"), (10, "action:a")] {
+            for host in expected {
+                let begin = format!("a.conf:{line}: [{section}] transport_url: {host} has no user");
+                assert!(warnings.iter().any(|warning| warning.starts_with(&begin)), "{begin}: {warnings:?}");
+            }
+        }
+        let run = TransportUrl::parse(&url).unwrap().hosts_without_login().count();
+        let checked = warnings.iter().filter(|warning| warning.contains("logged in to as guest")).count();
+        assert_eq!((run, checked), (expected.len(), 2 * expected.len()), "{hosts}: {warnings:?}");
+    };
+    check("u:p@one", &[]);
+    check("one", &[]);
+    check("u:p@one,two", &["two"]);
+    check("u:p@one,two,u:p@three,four", &["two", "four"]);
+    check("one,u@two", &["one"]);
+}
