@@ -10,6 +10,7 @@ mod parts;
 mod refusals;
 mod reload_summary;
 mod reloading;
+mod secrets;
 mod silence;
 
 pub use self::error::BuildError;

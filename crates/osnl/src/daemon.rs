@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::reload::ReloadRequest;
 pub use self::reload::{
-    Reload, ReloadChanges, ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadSummary, SectionChange,
+    Reload, ReloadChanges, ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadScope, ReloadSummary,
+    SectionChange,
 };
 pub(crate) use self::state::DaemonStop;
 pub use self::state::{ATTENTION_AGE, DaemonState, EndedReload, ListenerHandle, Reloads};
@@ -215,9 +216,11 @@ impl Daemon {
                 }
                 Some(asked) = next(&mut requests), if reload.is_some() => {
                     if let Some(reload) = reload.take() {
-                        log_reload(&asked.by);
+                        if asked.scope == ReloadScope::Configuration {
+                            log_reload(&asked.by);
+                        }
                         self.state.note(|reloads| reloads.begun += 1);
-                        preparing = Some((reload.prepare(), asked));
+                        preparing = Some((reload.prepare(asked.scope), asked));
                     }
                 }
             }

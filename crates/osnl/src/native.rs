@@ -54,6 +54,7 @@ mod reference;
 mod rights;
 mod rule_events;
 pub(crate) mod schema;
+mod secrets;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,7 @@ pub use self::otlp::OtlpConf;
 pub use self::probe::OwnDaemon;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use self::rights::SystemUser;
+pub(crate) use self::secrets::ChangedSecret;
 pub use crate::action::driver::{
     ActionDriver, CallRequest, DriverError, Preview, Probe, ProbeVerdict, TlsConf,
 };

@@ -9,6 +9,8 @@
 //! | a listener, or the broker's options that it uses | another connection takes its place; refused while it would leave messages: `exits.rs` |
 //! | log options | the next line is written by them |
 //! | `[journal]`, `state_dir` | refused: it needs a restart |
+//!
+//! After a refused login only the files of secrets are read again: [`super::secrets`].
 
 #[cfg(test)]
 mod tests;
@@ -23,11 +25,11 @@ use super::error::BuildError;
 use super::exits::{self, LeavingListener};
 use super::orphans::follow_releases;
 use super::parts::{AssemblyParts, MakeTransport, real};
-use super::reload_summary;
+use super::{reload_summary, secrets};
 use crate::action::driver::{DriverError, Logins};
 use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, Store};
-use crate::daemon::{Daemon, Reload, ReloadChanges, ReloadRefusal, ReloadRefusalReason};
+use crate::daemon::{Daemon, Reload, ReloadChanges, ReloadRefusal, ReloadRefusalReason, ReloadScope};
 use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
 use crate::metrics::Counters;
@@ -83,6 +85,8 @@ impl LoadedConf {
         let loaded = Arc::new(self);
         daemon.state().set_configuration(loaded.clone());
         parts.tell_members(&loaded);
+        let state = daemon.state();
+        let daemon = daemon.serving("watch over secrets", secrets::watch(state, sources.environment.clone()));
         let running = RunningDaemon { sources, loaded, values, parts, make, logs, next: None };
         Ok((daemon.with_reload(Box::new(running), counters.clone()), handler))
     }
@@ -91,10 +95,11 @@ impl LoadedConf {
 impl Reload for RunningDaemon {
     fn prepare(
         mut self: Box<Self>,
+        scope: ReloadScope,
     ) -> BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)> {
         Box::pin(async move {
             let prepared = spawn_blocking(move || {
-                let changes = self.changes();
+                let changes = self.changes(scope);
                 (self, changes)
             });
             match prepared.await {
@@ -162,6 +167,7 @@ struct BrokenReload;
 impl Reload for BrokenReload {
     fn prepare(
         self: Box<Self>,
+        _: ReloadScope,
     ) -> BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)> {
         let errors = vec!["an earlier reload has failed inside; restart osnl".to_owned()];
         let refused = ReloadRefusal { reason: ReloadRefusalReason::Unsupported, errors };
@@ -172,9 +178,16 @@ impl Reload for BrokenReload {
 }
 
 impl RunningDaemon {
-    fn changes(&mut self) -> Result<(ReloadChanges, Vec<LeavingListener>), ReloadRefusal> {
+    fn changes(
+        &mut self,
+        scope: ReloadScope,
+    ) -> Result<(ReloadChanges, Vec<LeavingListener>), ReloadRefusal> {
         self.next = None;
-        let loaded = load(&self.sources).map_err(|errors| ReloadRefusal {
+        let loaded = match scope {
+            ReloadScope::Configuration => load(&self.sources),
+            ReloadScope::Secrets => self.loaded.with_secrets_read_again(&self.sources.environment),
+        };
+        let loaded = loaded.map_err(|errors| ReloadRefusal {
             reason: ReloadRefusalReason::Configuration,
             errors: errors.0.iter().map(ToString::to_string).collect(),
         })?;

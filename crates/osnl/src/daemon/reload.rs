@@ -14,11 +14,21 @@ use crate::delivery::{DeliveryLoop, Setup};
 use crate::listener::{Listener, QueueExit};
 use crate::native::SectionChangeKind;
 
+/// The files that a reload reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadScope {
+    /// The configuration, with the files that it names.
+    Configuration,
+    /// The files of secrets that the configuration in force names.
+    Secrets,
+}
+
 /// Reads a configuration again and builds what is new.
 pub trait Reload: Send {
     /// Prepares a change without making it. It may take as long as reading files takes; the daemon continues meanwhile.
     fn prepare(
         self: Box<Self>,
+        scope: ReloadScope,
     ) -> BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)>;
 
     /// Puts the last preparation into force; must not wait.
@@ -117,5 +127,6 @@ pub enum ReloadOutcome {
 pub(crate) struct ReloadRequest {
     /// The requester, for the log.
     pub(crate) by: String,
+    pub(crate) scope: ReloadScope,
     pub(crate) answer: Option<oneshot::Sender<ReloadOutcome>>,
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use osnl_http::Expiry;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::reload::{ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadRequest};
+use super::reload::{ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadRequest, ReloadScope};
 use crate::delivery::{DeliveryLoop, TargetMonitor};
 use crate::listener::{Gauges, Listener, ListenerState, Stall};
 use crate::native::LoadedConf;
@@ -224,7 +224,14 @@ impl DaemonState {
 
     /// Asks for a reload and does not wait for it. If many are asked for already, one of them will do.
     pub fn request_reload(&self, by: &str) {
-        let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), answer: None });
+        let scope = ReloadScope::Configuration;
+        let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), scope, answer: None });
+    }
+
+    /// Asks for the secrets of the configuration in force to be read again, and does not wait for it.
+    pub(crate) fn request_secrets(&self) {
+        let (by, scope) = ("a refusal".to_owned(), ReloadScope::Secrets);
+        let _ = self.asked.try_send(ReloadRequest { by, scope, answer: None });
     }
 
     /// Asks for a reload and waits for its outcome.
@@ -234,7 +241,8 @@ impl DaemonState {
             let errors = vec!["the daemon is ending, or cannot read its configuration again".to_owned()];
             ReloadOutcome::Refused(ReloadRefusal { reason: ReloadRefusalReason::Unsupported, errors })
         };
-        if self.asked.send(ReloadRequest { by: by.to_owned(), answer: Some(answer) }).await.is_err() {
+        let scope = ReloadScope::Configuration;
+        if self.asked.send(ReloadRequest { by: by.to_owned(), scope, answer: Some(answer) }).await.is_err() {
             return ending();
         }
         answered.await.unwrap_or_else(|_| ending())

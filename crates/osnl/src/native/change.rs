@@ -121,7 +121,7 @@ impl ConfigurationValues {
     /// Returns the changes that need a restart of the daemon, each with its place; `self` is the new configuration.
     pub(crate) fn needing_a_restart(&self, different: &[Different]) -> Vec<ConfigError> {
         let fixed = |different: &Different, option: &str| match different.kind() {
-            JOURNAL | ADMIN | CANARY | OTLP => true,
+            kind if needs_a_restart(kind) => true,
             DEFAULT => matches!(option, "state_dir" | "control_group"),
             _ => false,
         };
@@ -181,6 +181,11 @@ impl SectionValues {
         let is_by_files = other.iter().all(|option| of(self, option).0 == of(new, option).0);
         (other, is_by_files)
     }
+}
+
+/// Whether a change of any option of such a section needs a restart.
+pub(super) fn needs_a_restart(kind: &str) -> bool {
+    [JOURNAL, ADMIN, CANARY, OTLP].contains(&kind)
 }
 
 /// Certificates and keys: read when the action is built. The listeners' are read for each connection.

@@ -67,7 +67,7 @@ fn a_digest_that_comes_or_goes_with_a_reload_counts_as_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let mut reloaded = running(folder.path(), before);
         write(folder.path(), after);
-        drop(reloaded.changes().unwrap_or_else(|refused| panic!("{refused:?}")));
+        drop(reloaded.changes(ReloadScope::Configuration).unwrap_or_else(|refused| panic!("{refused:?}")));
         reloaded.commit();
         assert_eq!(at_once(&reloaded), expected, "after a reload");
         let folder = tempfile::tempdir().unwrap();
@@ -92,8 +92,48 @@ fn rules_are_made_anew_only_where_something_of_them_is_another() {
         ("actions = post", "actions = post\nstop = true", true),
     ] {
         write(folder.path(), &before.replace(from, to));
-        drop(running.changes().unwrap_or_else(|refused| panic!("{from}: {refused:?}")));
+        drop(
+            running
+                .changes(ReloadScope::Configuration)
+                .unwrap_or_else(|refused| panic!("{from}: {refused:?}")),
+        );
         let engines = running.next.take().map(|next| next.engines.len());
         assert_eq!(engines, Some(usize::from(expected)), "{from} -> {to}");
+    }
+}
+
+/// A secret in a file is read again without the configuration around it, and replaces what uses it.
+#[test]
+fn only_the_files_of_secrets_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("url");
+    let from_file = format!("transport_url = file://{}", url.display());
+    let text = BEFORE.replace("transport_url = rabbit://u:p@h/", &from_file);
+    std::fs::write(&url, "rabbit://u:old@h/\n").unwrap();
+    let mut running = running(folder.path(), &text);
+    let environment = running.sources.environment.clone();
+    assert!(running.loaded.changed_secrets(&environment).is_empty());
+
+    // A change of the configuration is not read with it.
+    write(folder.path(), &text.replace("to = a@b", "to = other@b"));
+    std::fs::write(&url, "rabbit://u:new@h/\n").unwrap();
+    assert_eq!(running.loaded.changed_secrets(&environment).len(), 1);
+    let (changes, _) = running.changes(ReloadScope::Secrets).unwrap_or_else(|refused| panic!("{refused:?}"));
+    assert_eq!((changes.leave.len(), changes.begin.len(), changes.setups.len()), (1, 1, 0));
+    drop(changes);
+    running.commit();
+    let listener = |running: &RunningDaemon| {
+        running.loaded.conf.listeners[0].transport_url.hosts()[0].credentials().1.to_owned()
+    };
+    assert_eq!(listener(&running), "new");
+    assert!(running.loaded.changed_secrets(&environment).is_empty());
+
+    // What the option refuses is named, without its text, and changes nothing.
+    for wrong in ["S3CRET", "rabbit://u:S3CRET@h:x/", "", "two\nlines"] {
+        std::fs::write(&url, wrong).unwrap();
+        let refused = running.changes(ReloadScope::Secrets).err().expect("a refusal");
+        assert!(refused.errors[0].contains("transport_url"), "{refused:?}");
+        assert!(!format!("{refused:?}").contains("S3CRET"), "{refused:?}");
+        assert_eq!(listener(&running), "new");
     }
 }

@@ -1,0 +1,76 @@
+//! Secrets in files, read again without the configuration that names them.
+
+use osnl_config::sections::{Layers, RawEntry, RawSection};
+use osnl_config::{ConfigErrors, Environment, secret_file};
+use osnl_model::BodyDigest;
+
+use super::change::needs_a_restart;
+use super::{LoadedConf, check};
+
+/// A secret whose file has another content by now; no content is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChangedSecret {
+    pub(crate) section: String,
+    pub(crate) option: String,
+    pub(crate) file: String,
+    digest: Option<String>,
+}
+
+impl LoadedConf {
+    /// Whether a value that a reload can change names a file.
+    pub(crate) fn has_secret_files(&self) -> bool {
+        let mut sections = self.layers.sections.iter().filter(|section| !needs_a_restart(section.def.kind));
+        sections.any(|section| section.entries.iter().any(|entry| entry.file.is_some()))
+    }
+
+    /// Returns the secrets that have changed in their files.
+    pub(crate) fn changed_secrets(&self, environment: &Environment) -> Vec<ChangedSecret> {
+        let new = self.read_again(environment);
+        let of_section = |(was, is): (&RawSection, &RawSection)| -> Vec<ChangedSecret> {
+            let heading = is.heading();
+            let changed = was.entries.iter().zip(&is.entries).filter_map(|(was, is)| {
+                let content =
+                    |entry: &RawEntry| entry.file.as_ref().and_then(|file| file.content.clone().ok());
+                let file = is.file.as_ref()?.path.display().to_string();
+                let digest = content(is).map(|text| BodyDigest::of(text.as_bytes()).to_string());
+                let (section, option) = (heading.clone(), is.option.clone());
+                (content(was) != content(is)).then_some(ChangedSecret { section, option, file, digest })
+            });
+            changed.collect()
+        };
+        self.layers.sections.iter().zip(&new.sections).flat_map(of_section).collect()
+    }
+
+    /// Reads the configuration in force with the secrets that are in their files now.
+    ///
+    /// # Errors
+    /// A secret is not one that its option allows, or its file cannot be read.
+    pub(crate) fn with_secrets_read_again(&self, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let layers = self.read_again(environment);
+        let file = self.files.last().map_or("configuration", String::as_str);
+        let checked = check::check(file, &layers, self.drivers);
+        match checked.conf {
+            Some(conf) if checked.errors.is_empty() => Ok(Self {
+                conf,
+                warnings: self.warnings.clone(),
+                layers,
+                drivers: self.drivers,
+                files: self.files.clone(),
+            }),
+            Some(_) | None => Err(ConfigErrors(checked.errors)),
+        }
+    }
+
+    /// Sections that need a restart keep what they have.
+    fn read_again(&self, environment: &Environment) -> Layers {
+        let mut layers = self.layers.clone();
+        // Files that every user can read were warned of at the start.
+        let _ = secret_file::read_all(&mut layers, environment);
+        for (new, old) in layers.sections.iter_mut().zip(&self.layers.sections) {
+            if needs_a_restart(new.def.kind) {
+                new.clone_from(old);
+            }
+        }
+        layers
+    }
+}
