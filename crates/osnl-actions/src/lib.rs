@@ -20,6 +20,7 @@
 //! static SCHEMA: Schema = Schema {
 //!     sections: &SECTIONS,
 //!     dialect: Dialect::Strict { foreign: &[], reference: "", synonyms: &[], machine_default: |_| None },
+//!     former: &[],
 //! };
 //!
 //! /// Reads the one action of a file.

@@ -22,6 +22,7 @@
 //!         synonyms: &[],
 //!         machine_default: |_| None,
 //!     },
+//!     former: &[],
 //! };
 //!
 //! let mut layers = Layers::new(&SCHEMA);
@@ -54,7 +55,7 @@ pub use self::findings::Findings;
 pub use self::layers::{LayeredValue, Layers};
 pub use self::raw::{RawEntry, RawSection};
 pub use self::reader::SectionReader;
-pub use self::schema::{Dialect, ForeignSection, Schema, SectionDef, SectionOption};
+pub use self::schema::{Dialect, ForeignSection, FormerOption, Schema, SectionDef, SectionOption};
 pub use self::secret_files::{open_files, read_all};
 pub use self::slips::{joined, repeated};
 #[cfg(test)]

@@ -37,6 +37,7 @@ static SCHEMA: Schema = Schema {
         synonyms: &[],
         machine_default: |_| None,
     },
+    former: &[],
 };
 
 const fn option(name: &'static str) -> OptionDef {

@@ -11,6 +11,29 @@ pub struct Schema {
     pub sections: &'static [SectionDef],
     /// The rules about names and values that differ between osnl's own form and those of older programs.
     pub dialect: Dialect,
+    /// Names that options had in former releases of other programs.
+    pub former: &'static [FormerOption],
+}
+
+/// A former name of an option.
+#[derive(Clone, Copy, Debug)]
+pub struct FormerOption {
+    /// The name; one that ends in `*` is that of all options that begin so.
+    pub name: &'static str,
+    /// The options that replace it: the first that the form has is named. Without any it has no successor.
+    pub successors: &'static [&'static str],
+}
+
+impl FormerOption {
+    /// A name and its successors.
+    pub const fn new(name: &'static str, successors: &'static [&'static str]) -> Self {
+        Self { name, successors }
+    }
+
+    /// Whether an option with this name is meant.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name.strip_suffix('*').map_or(self.name == name, |begin| name.starts_with(begin))
+    }
 }
 
 /// The rules about names and values of a form.
@@ -80,7 +103,12 @@ pub struct SectionOption {
 impl Schema {
     /// A form that is read as oslo.config reads it.
     pub const fn oslo(sections: &'static [SectionDef], unapplied: &'static [ForeignSection]) -> Self {
-        Self { sections, dialect: Dialect::Oslo { unapplied } }
+        Self { sections, dialect: Dialect::Oslo { unapplied }, former: &[] }
+    }
+
+    /// With names that options had in former releases of other programs.
+    pub const fn with_former(self, former: &'static [FormerOption]) -> Self {
+        Self { former, ..self }
     }
 
     /// Whether the form is read as oslo.config reads it.

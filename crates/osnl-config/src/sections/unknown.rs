@@ -2,7 +2,7 @@
 
 use super::findings::Findings;
 use super::raw::{DEFAULT, RawSection};
-use super::schema::{Dialect, Schema, SectionDef};
+use super::schema::{Dialect, FormerOption, Schema, SectionDef};
 use crate::{ConfigError, Finding, IniSection, Warning, nearest};
 
 /// Returns the definition and the name of a section of a file, or what is wrong with it.
@@ -90,12 +90,15 @@ pub(super) fn option(
 ) {
     let mut finding = finding.group(&section.heading());
     finding.suggestion = suggestion(schema, section.def, name);
+    if former(schema, name).is_some_and(|former| former.successors.is_empty()) {
+        finding = finding.allowed("is an option of the services that publish; remove it");
+    }
     match schema.dialect {
         Dialect::Strict { reference, .. } => {
             finding = Finding { problem: "unknown option".to_owned(), ..finding.option(name) };
             if name.starts_with("and ") || name.starts_with("or ") {
                 finding = finding.allowed("a value continues on the next line if that begins with a space");
-            } else if finding.suggestion.is_none() {
+            } else if finding.suggestion.is_none() && finding.allowed.is_none() {
                 finding = finding.allowed(format!("{reference} has those of {}", section.def.form()));
             }
             findings.errors.push(ConfigError(finding));
@@ -112,6 +115,17 @@ pub(super) fn option(
 
 /// The nearest name of the same section, else the section that has it, or one that is near.
 pub(super) fn suggestion(schema: &Schema, def: &SectionDef, name: &str) -> Option<String> {
+    if let Some(former) = former(schema, name) {
+        let (found, ours) = former.successors.iter().find_map(|ours| {
+            let mut sections = std::iter::once(def).chain(schema.sections);
+            sections.find(|def| def.option(ours).is_some()).map(|found| (found, *ours))
+        })?;
+        return Some(if std::ptr::eq(found, def) {
+            ours.to_owned()
+        } else {
+            format!("{} {ours}", found.form())
+        });
+    }
     let names = |def: &SectionDef| def.all_options().map(|option| option.row.name);
     let synonyms = match schema.dialect {
         Dialect::Strict { synonyms, .. } => synonyms,
@@ -136,6 +150,12 @@ pub(super) fn suggestion(schema: &Schema, def: &SectionDef, name: &str) -> Optio
     };
     let elsewhere = || there().or_else(near).map(|(def, name)| format!("{} {name}", def.form()));
     own.or_else(elsewhere)
+}
+
+/// Returns the entry of a former name that no section has now.
+fn former(schema: &Schema, name: &str) -> Option<&'static FormerOption> {
+    let is_known = || schema.sections.iter().any(|def| def.option(name).is_some());
+    schema.former.iter().find(|former| former.is(name)).filter(|_| !is_known())
 }
 
 /// Names of oslo.config's groups have no case, but `[DEFAULT]` is only itself.

@@ -4,6 +4,7 @@
 use osnl::native::journal::STORE;
 use osnl_config::sections::{ForeignSection, Schema, SectionDef};
 use osnl_config::{Kind, OptionDef};
+use osnl_transport::FORMER_OPTIONS;
 
 pub(super) const NOTIFICATIONS: &str = "oslo_messaging_notifications";
 pub(super) const K2HR3: &str = "k2hr3";
@@ -23,7 +24,7 @@ const BOOL: Kind = Kind::Bool;
 const TEXT: Kind = Kind::Form("text");
 const PATTERN: Kind = Kind::Form("regular expression");
 
-pub(super) static SCHEMA: Schema = Schema::oslo(SECTIONS, UNAPPLIED);
+pub(super) static SCHEMA: Schema = Schema::oslo(SECTIONS, UNAPPLIED).with_former(FORMER_OPTIONS);
 
 const SECTIONS: &[SectionDef] = &[
     SectionDef::new(DEFAULT, "The program itself.", DEFAULT_OPTIONS),

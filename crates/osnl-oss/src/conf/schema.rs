@@ -2,6 +2,7 @@
 
 use osnl_config::sections::{Schema, SectionDef};
 use osnl_config::{Kind, OptionDef};
+use osnl_transport::FORMER_OPTIONS;
 
 use osnl::native::journal::STORE;
 
@@ -19,7 +20,7 @@ const KEYS: Kind = Kind::Choice(&["documented", "flattened", "metadata"]);
 const VALUES: Kind = Kind::Choice(&["original", "uniform"]);
 const BODIES: Kind = Kind::Choice(&["json", "xml", "xml_unescaped"]);
 
-pub(super) static SCHEMA: Schema = Schema::oslo(SECTIONS, &[]);
+pub(super) static SCHEMA: Schema = Schema::oslo(SECTIONS, &[]).with_former(FORMER_OPTIONS);
 
 const SECTIONS: &[SectionDef] = &[
     SectionDef::new(DEFAULT, "The program itself.", DEFAULT_OPTIONS),

@@ -6,6 +6,7 @@
 //! always oslo.messaging's (see `docs/reference/rabbit.md`).
 
 mod foreign;
+mod former;
 mod table;
 mod typed;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use osnl_config::{Kind, OptionDef, Value};
 use osnl_model::{Compression, TransportUrl, nearest};
 
+pub use self::former::FORMER_OPTIONS;
 pub use self::table::{RABBIT_OPTIONS, effect_of};
 pub use self::typed::{
     FailoverStrategy, LoginMethod, QueueOptions, QuorumLimits, Reconnect, RetryPauses, TlsOptions,

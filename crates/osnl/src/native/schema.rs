@@ -9,7 +9,7 @@ use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionDef};
 #[cfg(feature = "kafka")]
 use osnl_transport::KAFKA_OPTIONS;
-use osnl_transport::RABBIT_OPTIONS;
+use osnl_transport::{FORMER_OPTIONS, RABBIT_OPTIONS};
 
 use super::{admin, canary, deliveries, enrich, journal, otlp};
 
@@ -29,6 +29,7 @@ pub(crate) const LISTENER: &str = "listener";
 /// The form that `osnl run` reads, without the options of drivers; [`Drivers`](super::Drivers) add them.
 pub(super) const SCHEMA: Schema = Schema {
     sections: &SECTIONS,
+    former: FORMER_OPTIONS,
     dialect: Dialect::Strict {
         foreign: &[foreign("k2hr3"), foreign("oslo_messaging_notifications")],
         reference: "osnl config reference",
