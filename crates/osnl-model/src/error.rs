@@ -73,7 +73,7 @@ pub enum DecodeError {
         found: JsonKind,
     },
     /// The header `compression` names what this crate cannot undo.
-    #[error("unsupported compression {name:?}")]
+    #[error("unsupported compression {name:?}; osnl reads gzip, zlib, and bz2")]
     UnsupportedCompression {
         /// The name, or its beginning.
         name: String,

@@ -107,7 +107,7 @@ rows! {
     encoding_unknown: "content encoding unknown", "dropped", encoded("klingon") => SetAside("unsupported content encoding \"klingon\"");
     compressed_zlib: "compressed, `application/x-gzip` (which is zlib)", "callback, acknowledged", compressed("application/x-gzip", ZLIB) => Notified;
     compressed_bz2: "compressed, `application/x-bz2`", "callback, acknowledged", compressed("application/x-bz2", BZ2) => Notified;
-    compressed_unknown: "compressed in a way that is not known", "dropped", compressed("application/x-lzma", BZ2) => SetAside("unsupported compression \"application/x-lzma\"");
+    compressed_unknown: "compressed in a way that is not known", "dropped", compressed("application/x-lzma", BZ2) => SetAside("unsupported compression \"application/x-lzma\"; osnl reads gzip, zlib, and bz2");
     compressed_damaged: "compressed and damaged", "dropped", compressed("application/x-bz2", &BZ2[..BZ2.len() - 8]) => SetAside("the compressed body is damaged or cut off");
     compressed_bomb: "a decompression bomb (more than 4 MiB)", "decompressed", compressed("application/x-bz2", BZ2_OF_8_MB) => SetAside("the body has more than 4194304 bytes when decompressed, the limit (option max_body)");
     too_large: "larger than 4 MiB", "callback, acknowledged", padded(&message("x", "INFO"), 5_000_000) => SetAside("the body has 5000000 bytes; the limit is 4194304 (option max_body)");

@@ -157,7 +157,10 @@ fn what_is_saved_is_as_it_was_received_and_for_its_owner_only() {
     );
     assert_eq!(printed[0]["resource"], json!({"id": "i-1", "ids": ["i-1"], "name": "vm 1"}));
     assert_eq!(printed[1]["body_escaped"], "\\xff\\x1b]0;owned\\x07");
-    assert_eq!(printed[1]["unreadable"], "unsupported compression \"none-such\"");
+    assert_eq!(
+        printed[1]["unreadable"],
+        "unsupported compression \"none-such\"; osnl reads gzip, zlib, and bz2"
+    );
     assert!(!tap.stdout().contains("S3CRET") && !tap.stderr().contains("S3CRET"));
 
     let file = rig.place.path("s.jsonl");

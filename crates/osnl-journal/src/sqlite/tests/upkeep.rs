@@ -363,7 +363,7 @@ async fn what_is_wrong_with_a_journal_is_named() {
     .await;
     check(
         "UPDATE event SET compression = 'application/x-unheard-of' WHERE id = 2",
-        &["event 2 cannot be read: unsupported compression \"application/x-unheard-of\""],
+        &["event 2 cannot be read: unsupported compression \"application/x-unheard-of\"; osnl reads gzip, zlib, and bz2"],
     )
     .await;
     check(
