@@ -257,11 +257,13 @@ pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusa
             let mut warnings: Vec<Note> =
                 loaded.warnings.iter().map(|warning| Note::of(warning.0.clone())).collect();
             let of_rule = |warning: Warning| {
-                let Finding { problem, allowed, .. } = warning.0;
+                let Finding { problem, allowed, option, .. } = warning.0;
                 let allowed = allowed.map_or(String::new(), |allowed| format!("; {allowed}"));
-                Note::plain(format!("[oslo_messaging_notifications] event_type: {problem}{allowed}"))
+                let option = option.as_deref().unwrap_or("event_type");
+                Note::plain(format!("[oslo_messaging_notifications] {option}: {problem}{allowed}"))
             };
-            warnings.extend(native.not_deletions().into_iter().map(of_rule));
+            let of_catalogue = native.not_deletions().into_iter().chain(native.never_sent());
+            warnings.extend(of_catalogue.map(of_rule));
             warnings.extend(loaded.manual_differences().into_iter().map(|what| Note {
                 text: format!("manual and program of k2hr3_osnl differ; osnl uses {what}"),
                 finding: None,

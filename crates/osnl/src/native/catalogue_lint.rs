@@ -7,6 +7,7 @@
 
 mod compared;
 mod fields;
+mod forms;
 mod hints;
 mod impossible;
 mod types;
@@ -103,6 +104,9 @@ impl<'a> Judge<'a> {
             (_, false) => {
                 let mut found: Vec<Warning> =
                     pattern.and_then(|_| self.elsewhere(rule, &matched)).into_iter().collect();
+                if found.is_empty() {
+                    found.extend(self.in_part(rule, &matched));
+                }
                 let publisher = no_publisher(&rule.rule, &matched).map(|found| ("publisher_id", found));
                 let kind = no_kind(&rule.rule, &matched).map(|found| ("when", found));
                 for (option, (problem, mend)) in publisher.into_iter().chain(kind) {
@@ -171,10 +175,6 @@ impl<'a> Judge<'a> {
         if !all.all(|topic| usual(topic)) || matched.iter().any(|event| event.topics.is_empty()) {
             return None;
         }
-        let comes = |event: &CatalogueEvent, listener: &ListenerConf| {
-            let exchange = listener.exchanges.iter().any(|name| name == event.exchange());
-            exchange && listener.topics.iter().any(|topic| event.topics.contains(&topic.as_str()))
-        };
         let heard_of: Vec<&CatalogueEvent> =
             matched.iter().copied().filter(|event| heard().any(|listener| comes(event, listener))).collect();
         let listed = |mut names: Vec<&str>| {
@@ -188,13 +188,11 @@ impl<'a> Judge<'a> {
                 listed(heard().flat_map(|listener| listener.topics.iter().map(String::as_str)).collect());
             let problem =
                 format!("its events are published to topic {topics}, but its listeners read topic {ours}");
-            return Some(self.warning(
-                rule,
-                "event_type",
-                &problem,
-                "add the topic to a listener of the rule",
-                None,
-            ));
+            let form = forms::notification_format(matched).map_or_else(String::new, |form| {
+                format!("; nova publishes this form with notification_format = {form} or both")
+            });
+            let mend = format!("add the topic to a listener of the rule{form}");
+            return Some(self.warning(rule, "event_type", &problem, &mend, None));
         }
         // What was never recorded may come with any priority.
         if heard_of.iter().any(|event| !event.recorded || event.priorities.is_empty()) {
@@ -212,6 +210,20 @@ impl<'a> Judge<'a> {
         let problem = format!("its events were only seen with priority {}", priorities.to_lowercase());
         let option = if rule.rule.priorities.is_some() { "priorities" } else { "event_type" };
         Some(self.warning(rule, option, &problem, "name it in priorities of rule and listener", None))
+    }
+
+    /// Events that the listeners read, and that the rule matches in part or twice.
+    fn in_part(&self, rule: &RuleConf, matched: &[&CatalogueEvent]) -> Vec<Warning> {
+        let listeners: Vec<&ListenerConf> =
+            self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name)).collect();
+        let is_heard = |event: &&CatalogueEvent| listeners.iter().any(|listener| comes(event, listener));
+        let heard: Vec<&CatalogueEvent> = matched.iter().copied().filter(is_heard).collect();
+        let Some(pattern) = &rule.rule.filter.event_type else { return Vec::new() };
+        let publisher = forms::missed_publisher(&rule.rule, &heard).map(|found| ("publisher_id", found));
+        let twice = forms::both_forms(&rule.rule, pattern, &heard).map(|found| ("event_type", found));
+        let errors = forms::unread_errors(&rule.rule, pattern, &heard, &listeners);
+        let found = publisher.into_iter().chain(twice).chain(errors.map(|found| ("event_type", found)));
+        found.map(|(option, (problem, mend))| self.warning(rule, option, &problem, &mend, None)).collect()
     }
 
     fn no_event(
@@ -287,6 +299,12 @@ impl<'a> Judge<'a> {
         finding.suggestion = near.map(|name| shown(name).trim_matches('"').to_owned());
         Warning(finding)
     }
+}
+
+/// Whether an event is published to a topic of the listener.
+fn comes(event: &CatalogueEvent, listener: &ListenerConf) -> bool {
+    let exchange = listener.exchanges.iter().any(|name| name == event.exchange());
+    exchange && listener.topics.iter().any(|topic| event.topics.contains(&topic.as_str()))
 }
 
 /// The keys of the patterns on the payload, those of its top first.

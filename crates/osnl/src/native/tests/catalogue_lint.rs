@@ -26,7 +26,17 @@ fn a_publisher_and_a_kind_that_no_event_has_are_pointed_at() {
                 nova-api:<host>, nova-compute:<host>";
     check("nova", &format!("{deleted}\npublisher_id = ^compute\\."), &[none]);
     check("nova", &format!("{deleted}\npublisher_id = ^nova-compute:ctl1$"), &[]);
-    check("nova", &format!("{deleted}\npublisher_id = ^nova-api"), &[]);
+    let missed = |missed: &str| {
+        format!(
+            "a.conf:7: [rule:r] publisher_id: misses {missed}:<host>, which also sends instance.delete.end; to match each known \
+             publisher, write publisher_id = ^(nova-api:|nova-compute:)"
+        )
+    };
+    check("nova", &format!("{deleted}\npublisher_id = ^nova-api"), &[&missed("nova-compute")]);
+    check("nova", &format!("{deleted}\npublisher_id = ^nova-compute:.*$"), &[&missed("nova-api")]);
+    check("nova", &format!("{deleted}\npublisher_id = ^nova-(api|compute):"), &[]);
+    check("nova", &format!("{deleted}\npublisher_id = ^(nova-api:|nova-compute:)"), &[]);
+    check("nova", "event_type = ^instance\\.create\\.end$\npublisher_id = ^nova-compute:.*$", &[]);
     check("nova", "event_type = ^compute\\.instance\npublisher_id = ^compute", &[]);
     check("neutron", "publisher_id = ^network.*$", &[]);
     let port = r"event_type = ^port\.delete\.end$";
@@ -281,4 +291,45 @@ fn a_pattern_that_lacks_what_may_stand_before_it_is_pointed_at() {
     check(r"\.delete\.end$", &format!(r"{begin} .*\.delete\.end$"));
     check("delete|destroy", &format!("{begin} .*(delete|destroy)"));
     check("^delete", "osnl events lists them; did you mean flavor.delete?");
+}
+
+#[test]
+fn both_forms_of_one_event_and_unread_errors_are_pointed_at() {
+    let twice = "a.conf:6: [rule:r] event_type: matches both forms of one event, compute.instance.delete.end on topic \
+                 notifications and instance.delete.end on topic versioned_notifications: its actions are called twice; match \
+                 one of them, or read one of the topics; both are sent with notification_format = both";
+    let both = "topics = notifications, versioned_notifications";
+    let deleted = r"event_type = ^(compute\.)?instance\.delete\.end$";
+    let error = r"event_type = ^compute\.instance\.delete\.(end|error)$";
+    let lost = "a.conf:6: [rule:r] event_type: compute.instance.delete.error is only sent with priority error, which is not \
+                read; name error in priorities of rule and listener";
+    let form = |theirs: &str, ours: &str, form: &str| {
+        format!(
+            "a.conf:6: [rule:r] event_type: its events are published to topic {theirs}, but its listeners read topic {ours}; add \
+             the topic to a listener of the rule; nova publishes this form with notification_format = {form} or both"
+        )
+    };
+    for (rule, listener, expected) in [
+        (deleted, both, vec![twice.to_owned()]),
+        (deleted, "topics = notifications", vec![]),
+        (deleted, "topics = versioned_notifications", vec![]),
+        (&*format!("{deleted}\npublisher_id = ^compute\\."), both, vec![]),
+        (&*format!("{deleted}\nwhen = event_type.startswith('compute.')"), both, vec![]),
+        ("event_type = .*", both, vec![]),
+        (
+            r"event_type = ^instance\.delete\.end$",
+            "topics = notifications",
+            vec![form("versioned_notifications", "notifications", "versioned")],
+        ),
+        (
+            r"event_type = ^compute\.instance\.delete\.end$",
+            "topics = versioned_notifications",
+            vec![form("notifications", "versioned_notifications", "unversioned")],
+        ),
+        (error, "priorities = info", vec![lost.to_owned()]),
+        (error, "priorities = info, error", vec![]),
+        (error, "topics = notifications", vec![]),
+    ] {
+        assert_eq!(never_heard("nova", rule, listener), expected, "{rule} {listener}");
+    }
 }
