@@ -14,6 +14,7 @@ mod args;
 mod compare;
 mod counts;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use osnl::explain::{ExplainedEvent, RuleVerdict, Ruling, explain};
@@ -121,10 +122,31 @@ fn say_of_which_daemon(conf: &Native) {
 fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, SavedEventsRefusal> {
     let journal = ring_place(conf)?;
     unmatched::read(&journal, usize::MAX).map_err(|error| {
+        if error.kind() == ErrorKind::NotFound {
+            return none_yet(conf, &journal);
+        }
         let file = masked(&journal.display().to_string());
         let text = format!("{file}.unmatched: {error}; a daemon with keep_unmatched above 0 writes it");
         (Exit::Unavailable, text)
     })
+}
+
+/// Explains that the daemon has written no unmatched message: it writes the file with the first one.
+fn none_yet(conf: &Native, journal: &Path) -> SavedEventsRefusal {
+    if conf.keep_unmatched.heads == 0 {
+        let text = "unmatched events are not kept: keep_unmatched is 0 in the configuration";
+        return (Exit::Unavailable, text.to_owned());
+    }
+    match unmatched::counts(journal) {
+        Ok((since, _)) => {
+            (Exit::Failed, format!("no unmatched event yet since {}", saved_events::time(since)))
+        }
+        Err(_) if journal.exists() => (Exit::Failed, "no unmatched event yet".to_owned()),
+        Err(_) => {
+            let file = masked(&journal.display().to_string());
+            (Exit::Unavailable, format!("{file}: there is no journal yet; osnl run creates it"))
+        }
+    }
 }
 
 /// Returns the file beside which the daemon of this machine writes messages that no rule matched.

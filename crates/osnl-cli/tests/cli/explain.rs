@@ -265,8 +265,8 @@ fn what_cannot_be_explained_ends_with_the_reason_and_the_status_for_it() {
     check(&["-c", "wrong.conf", "event.json"], 78, "wrong.conf:2: [rule:x] nonsense: unknown option");
     check(&["-c", "memory.conf", "--journal"], 78, "memory://");
     check(&["-c", "a.conf", "--journal"], 69, "there is no journal yet");
-    check(&["-c", "a.conf", "--unmatched"], 69, "journal.db.unmatched");
-    check(&["-c", "a.conf", "--counts"], 69, "journal.db.rules");
+    check(&["-c", "a.conf", "--unmatched"], 69, "there is no journal yet");
+    check(&["-c", "a.conf", "--counts"], 69, "no rule has been counted yet");
     check(&["-c", "a.conf", "missing.json"], 1, "missing.json: No such file");
     check(&["-c", "a.conf", "broken.json"], 1, "broken.json:1: not JSON");
 }
@@ -306,6 +306,11 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     let sink = Sink::start();
     place.write("a.conf", conf(&place, &vhost.url(), &sink.url("/v1/role")));
     let osnl = listening(&place);
+    // The file is written with the first message; the counts, within a second.
+    wait_until(SOON, "the counts are written", || place.path("state/journal.db.rules").exists());
+    let (code, stdout, stderr) = run(&place, &["explain", "-c", "a.conf", "--unmatched"]);
+    assert_eq!((code, &*stdout), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("no unmatched event yet since 20"), "{stderr}");
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let created = Notice { event_type: "port.create.end".to_owned(), ..port(1) };
     let network = Notice { event_type: "network.create.end".to_owned(), ..port(2) };

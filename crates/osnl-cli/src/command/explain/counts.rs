@@ -1,5 +1,6 @@
 //! `osnl explain --counts`: what each rule has seen since the daemon began.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use osnl::unmatched::{self, RuleMatches};
@@ -12,6 +13,11 @@ use crate::flags::OutputFormat;
 
 pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, SavedEventsRefusal> {
     let (since, mut counts) = unmatched::counts(journal).map_err(|error| {
+        if error.kind() == ErrorKind::NotFound {
+            let text =
+                "no rule has been counted yet: a running daemon writes its counts with its first messages";
+            return (Exit::Unavailable, text.to_owned());
+        }
         (Exit::Unavailable, format!("{}.rules: {error}; a running daemon writes it", journal.display()))
     })?;
     counts.retain(|counted| {
