@@ -21,6 +21,7 @@
 //! # Ok::<(), osnl_template::TemplateError>(())
 //! ```
 
+pub mod age;
 pub mod attempt;
 pub mod ended;
 pub mod ends;

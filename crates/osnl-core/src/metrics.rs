@@ -3,6 +3,7 @@
 
 mod canary;
 mod histogram;
+mod old_events;
 mod series;
 mod silence;
 mod traces;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::canary::Canary;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
+pub use self::old_events::OldEvents;
 pub use self::series::{ActionSeries, ListenerSeries, RuleSeries, Series};
 pub use self::silence::{StreamKind, StreamState, Streams, UntoldMessages};
 pub use self::traces::Traces;
@@ -64,6 +66,8 @@ counters! {
     shadowed,
     /// Deliveries that a guard held.
     guarded,
+    /// Deliveries that were dead letters at once, because their event was too old.
+    too_old,
     /// Texts that a pattern could not be tried on within its limit of steps; they count as no match.
     step_limits,
     /// Connections opened after the first.

@@ -12,14 +12,6 @@ pub fn moment(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or(0))
 }
 
-/// Returns the time between a publication, in microseconds since 1970, and a later moment; zero if the publisher's clock
-/// is ahead.
-pub(crate) fn since_publication(published: i64, at: SystemTime) -> Duration {
-    let published =
-        u64::try_from(published).map_or(UNIX_EPOCH, |micros| UNIX_EPOCH + Duration::from_micros(micros));
-    at.duration_since(published).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ mod step_limits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Priority, Saw, StepLimit};
 use osnl_template::{Expression, Names};
@@ -59,6 +60,8 @@ pub struct Rule {
     pub key: KeySource,
     /// Whether what it fires is called.
     pub mode: Mode,
+    /// The [age](crate::age) beyond which an event that it matches is a dead letter of its actions; `None`: no limit.
+    pub max_event_age: Option<Duration>,
 }
 
 /// `mode` of a rule.

@@ -32,7 +32,7 @@ pub(crate) fn begins(begin: &Begin) -> i16 {
     match begin {
         Begin::Live => WAITING,
         Begin::Held(_) => RowState::Held as i16,
-        Begin::Dead(_) => DEAD,
+        Begin::Dead(_) | Begin::TooOld(_) => DEAD,
         Begin::Shadow => RowState::Shadow as i16,
     }
 }

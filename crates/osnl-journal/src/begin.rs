@@ -37,7 +37,9 @@ pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counte
                 let id = ids(n);
                 HeldByGuard { id, rule, action, key, message, reason: why }.announce(counters);
             }
-            Begin::Dead(_) => {
+            Begin::Dead(_) | Begin::TooOld(_) => {
+                let is_too_old = matches!(new.begin, Begin::TooOld(_));
+                counters.too_old.add(u64::from(is_too_old));
                 counters.dead.increment();
                 counters.series.action(action).dead.increment();
             }
@@ -106,7 +108,7 @@ pub fn count_unreadable(received: &ReceivedMessage, reason: &str, counters: &Cou
 pub fn announce_dead(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>) {
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for (n, new) in entry.deliveries.iter().enumerate() {
-        if let Begin::Dead(reason) = &new.begin {
+        if let Some(reason) = new.begin.dead_letter() {
             let key = new.key.as_deref().unwrap_or("-");
             tracing::error!(
                 delivery.id = ids(n).map(display),
@@ -114,7 +116,7 @@ pub fn announce_dead(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>) {
                 action.name = &*new.action,
                 message.id = message,
                 resource.id = key,
-                reason = &**reason,
+                reason,
                 former = %Former(
                     format_args!("dead letter: {reason}"),
                     &[

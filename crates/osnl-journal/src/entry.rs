@@ -78,6 +78,8 @@ pub enum Begin {
     Held(String),
     /// It is a dead letter from the start; why.
     Dead(String),
+    /// It is a dead letter from the start, because its event was too old when it was first read; the reason.
+    TooOld(String),
 }
 
 impl Begin {
@@ -86,7 +88,16 @@ impl Begin {
     pub fn is_open(&self) -> bool {
         match self {
             Self::Live | Self::Held(_) => true,
-            Self::Shadow | Self::Dead(_) => false,
+            Self::Shadow | Self::Dead(_) | Self::TooOld(_) => false,
+        }
+    }
+
+    /// Returns the reason of one that is a dead letter from the start.
+    #[must_use]
+    pub fn dead_letter(&self) -> Option<&str> {
+        match self {
+            Self::Dead(why) | Self::TooOld(why) => Some(why),
+            Self::Live | Self::Held(_) | Self::Shadow => None,
         }
     }
 }

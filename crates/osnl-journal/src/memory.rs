@@ -41,9 +41,9 @@ use super::begin;
 use super::identity::MessageIdentity;
 use super::store::weight::{Weight, Weights};
 use super::{
-    AttemptLease, AttemptRetry, Begin, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry,
-    Journal, JournalState, LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest,
-    Settle, Subject, UsedLimits,
+    AttemptLease, AttemptRetry, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
+    JournalState, LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest, Settle,
+    Subject, UsedLimits,
 };
 
 /// See the [module](self).
@@ -266,10 +266,10 @@ impl Journal for MemoryJournal {
         }
         begin::announce(&entry, |_| None, &self.counters);
         for new in &entry.deliveries {
-            if let Begin::Dead(reason) = &new.begin {
+            if let Some(reason) = new.begin.dead_letter() {
                 let (received, notification) = (&entry.received, &entry.notification);
                 log_dead_letter(&new.rule, &new.action, &received.origin, notification, reason);
-                self.bury(&mut state, received.clone(), reason.clone());
+                self.bury(&mut state, received.clone(), reason.to_owned());
             }
         }
         let outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();

@@ -14,6 +14,7 @@ pub mod words;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl_core::age::EventAge;
 use osnl_model::{Budget, Notification, Predicate, Priority};
 use osnl_template::Names;
 
@@ -43,6 +44,8 @@ pub struct ExplainedEvent {
     pub routing_key: Option<String>,
     /// The time at which it was received.
     pub received: Option<SystemTime>,
+    /// The time at which it counts as first read, for `max_event_age`; `None`: its age is not judged.
+    pub read: Option<SystemTime>,
     /// The answers that are kept with its deliveries.
     pub asked: Vec<AskedFor>,
 }
@@ -77,6 +80,7 @@ impl ExplainedEvent {
             exchange: Some(origin.exchange.clone()),
             routing_key: Some(origin.routing_key.clone()),
             received: Some(origin.received),
+            read: Some(origin.received),
             asked: Vec::new(),
         }
     }
@@ -100,6 +104,7 @@ impl ExplainedEvent {
             exchange: saved.exchange.clone(),
             routing_key: saved.routing_key.clone(),
             received: saved.received,
+            read: saved.received,
             asked: Vec::new(),
         }
     }
@@ -123,6 +128,7 @@ impl ExplainedEvent {
             exchange: Some(unmatched.exchange.clone()),
             routing_key: Some(unmatched.routing_key.clone()),
             received: unmatched.received,
+            read: unmatched.received,
             asked: Vec::new(),
         }
     }
@@ -262,7 +268,8 @@ fn verdicts(
             _ if !rule.enabled => Ruling::Disabled,
             (Some(by), _) => Ruling::Stopped(by),
             (None, names) => {
-                let ruling = ruling(conf, rule, subject, names.as_ref(), previews);
+                let too_old = too_old(conf, rule, subject, &heard.by);
+                let ruling = ruling(conf, rule, subject, names.as_ref(), previews, too_old.as_deref());
                 if ruling.fires() && rule.rule.ends_the_turn() {
                     ended.push((rule.rule.name.clone(), heard.by));
                 }
@@ -275,19 +282,28 @@ fn verdicts(
     verdicts
 }
 
+/// Returns the reason why the event is too old for a rule, whichever of these listeners reads it.
+fn too_old(conf: &Native, rule: &RuleConf, subject: &ExplainedEvent, by: &[Arc<str>]) -> Option<String> {
+    let age = EventAge::of(subject.notification()?, subject.read?)?;
+    let heard = conf.listeners.iter().filter(|listener| by.contains(&listener.name));
+    let limits: Option<Vec<_>> = heard.map(|listener| rule.max_event_age(listener)).collect();
+    age.exceeds(limits?.into_iter().max())
+}
+
 fn ruling(
     conf: &Native,
     rule: &RuleConf,
     subject: &ExplainedEvent,
     names: Option<&Names>,
     previews: bool,
+    too_old: Option<&str>,
 ) -> Ruling {
     let fires = || names.map_or(Ok(()), |names| rule.rule.fires(names));
     match &subject.content {
         Content::Unreadable(reason) => Ruling::Unreadable(reason.clone()),
         Content::Whole(notification) => match fires() {
             Ok(()) if !previews => Ruling::Fires(Vec::new()),
-            Ok(()) => Ruling::Fires(effects(conf, rule, notification, names, &subject.asked)),
+            Ok(()) => Ruling::Fires(effects(conf, rule, notification, names, &subject.asked, too_old)),
             Err(mismatch) => fails(rule, &mismatch),
         },
         Content::Head { failed, .. } => match fires() {

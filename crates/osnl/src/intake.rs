@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use osnl_core::age::EventAge;
 use osnl_model::{Budget, Head, Notification};
 use osnl_template::Names;
 use osnl_transport::{Batch, BoxFuture, IncomingMessage, MessageView};
@@ -191,6 +192,9 @@ impl RuleEngine {
         failed: &mut Vec<(&'r Rule, RuleMismatch)>,
     ) -> Vec<NewDelivery> {
         let notification = names.notification();
+        let limit = rule.max_event_age;
+        let age = limit.and_then(|_| EventAge::of(notification, received.origin.received));
+        let too_old = age.and_then(|age| age.exceeds(limit));
         let mut deliveries = Vec::new();
         let noted: HashMap<_, _> = noted.iter().map(|(part, key)| (*part, key)).collect();
         for (resource, key) in parts.of(rule) {
@@ -229,9 +233,11 @@ impl RuleEngine {
                         continue;
                     }
                     (Ok(()), Mode::Shadow) => Begin::Shadow,
-                    (Ok(()), Mode::Live) => {
-                        self.guarded(rule, action, key.as_deref(), resource, received, notification)
-                    }
+                    // No fallback is called: it might repeat for an old event what the limit is to prevent.
+                    (Ok(()), Mode::Live) => match &too_old {
+                        Some(why) => Begin::TooOld(why.clone()),
+                        None => self.guarded(rule, action, key.as_deref(), resource, received, notification),
+                    },
                 };
                 deliveries.push(NewDelivery {
                     rule: rule.name.clone(),
@@ -394,7 +400,7 @@ impl Intake for RuleEngine {
         let decisions = self.rules.decide(&names);
         let notification = names.notification();
         let series = self.counters.series.listener(&received.origin.listener);
-        series.arrived(notification, received.origin.received);
+        let age = series.arrived(notification, received.origin.received);
         let mut keys = PartKeys::new();
         let observer = decisions.decided.iter().find_map(|decided| match decided {
             RuleDecision::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
@@ -414,7 +420,13 @@ impl Intake for RuleEngine {
             .flat_map(|decided| match decided {
                 RuleDecision::Fires(rule) => {
                     streams.note(StreamKind::Rule, &rule.name, 1, received.origin.received);
-                    self.deliveries(rule, &received, &names, &keys, &parts, &mut failed)
+                    let new = self.deliveries(rule, &received, &names, &keys, &parts, &mut failed);
+                    if let (Some(age), None, false) = (age, rule.max_event_age, received.origin.redelivered)
+                        && new.iter().any(|new| new.begin.is_open())
+                    {
+                        series.ages.runs(age.age, received.origin.received);
+                    }
+                    new
                 }
                 RuleDecision::Undecided(rule, why) => dead_letters(rule, &why, &names, &parts),
             })

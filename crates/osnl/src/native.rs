@@ -190,6 +190,8 @@ pub struct ListenerConf {
     pub has_canary: bool,
     /// The least number of messages; with fewer the stream is silent.
     pub expect: Option<Rate>,
+    /// The greatest age of an event when it is first read; deliveries of older ones are dead letters.
+    pub max_event_age: Option<Duration>,
     /// The options of oslo.messaging's rabbit driver from `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
     /// The management API of its broker; `None` is not asked.

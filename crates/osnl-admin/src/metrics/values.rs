@@ -41,6 +41,7 @@ pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, o
     let counters = &measured.counters;
     let total = |counter: &Counter| Some(counter.get());
     out.value(&of::GUARDED, total(&counters.guarded));
+    out.value(&of::TOO_OLD, total(&counters.too_old));
     out.value(&of::RETURNED, total(&counters.returned));
     out.value(&of::STALLS, total(&counters.stalls));
     out.value(&of::PATTERN_LIMITS, total(&counters.step_limits));

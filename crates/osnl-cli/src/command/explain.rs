@@ -16,6 +16,7 @@ mod counts;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use osnl::explain::{ExplainedEvent, RuleVerdict, Ruling, explain};
 use osnl::native::{JournalConf, Native};
@@ -102,7 +103,10 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedE
     }
     let files = saved_events::files(&args.file)?;
     let budget = conf.budget();
-    let subject = |saved| ExplainedEvent::saved(saved, &budget);
+    let subject = |saved| {
+        let subject = ExplainedEvent::saved(saved, &budget);
+        ExplainedEvent { read: subject.read.or_else(|| Some(SystemTime::now())), ..subject }
+    };
     Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), subject(saved))).collect())
 }
 

@@ -206,6 +206,13 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         ]);
     }
     let mut text = table_within(rows, terminal::columns(), &[5, 7, 6, 8, 2]);
+    for (listener, old) in listeners.iter().filter_map(|one| Some((one, one.last_event_age_seconds?))) {
+        text.push_str(&format!(
+            "  {}: the last event was {} old when it was read\n",
+            clean(&listener.name),
+            age(old)
+        ));
+    }
     for (listener, lag) in listeners.iter().filter_map(|one| Some((one, one.lag.as_ref()?))) {
         text.push_str(&format!("  {}: {}\n", clean(&listener.name), short(&lag.text(), 300)));
     }

@@ -31,6 +31,7 @@ mod management;
 mod manners;
 mod monitoring;
 mod names;
+mod old_events;
 mod options;
 mod oracle;
 mod oss_owner;

@@ -146,11 +146,16 @@ impl<'a> SectionReader<'a> {
     pub fn duration(&mut self, option: &str, least: Duration) -> Option<Duration> {
         /// 24 days, the longest duration that a 31-bit count of milliseconds holds.
         const MOST: Duration = Duration::from_secs(2_147_483);
+        self.duration_within(option, least, MOST)
+    }
+
+    /// A duration of at least `least` and at most `most`.
+    pub fn duration_within(&mut self, option: &str, least: Duration, most: Duration) -> Option<Duration> {
         let text = self.text(option)?;
         match duration::parse(&text) {
-            Some(duration) if (least..=MOST).contains(&duration) => Some(duration),
+            Some(duration) if (least..=most).contains(&duration) => Some(duration),
             Some(_) => {
-                let allowed = format!("allowed: {} to {}", duration::shown(least), duration::shown(MOST));
+                let allowed = format!("allowed: {} to {}", duration::shown(least), duration::shown(most));
                 self.refuse(option, &format!("{} is out of range", shown(&text)), &allowed)
             }
             None => {

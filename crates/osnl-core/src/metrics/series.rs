@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use osnl_model::{Notification, Timestamp};
+use osnl_model::Notification;
 
 use super::Counter;
 use super::canary::Canary;
 use super::histogram::{DISK, Histogram, LATENCY};
+use super::old_events::OldEvents;
 use super::silence::Streams;
 use super::traces::Traces;
+use crate::age::EventAge;
 use crate::attempt::{CLASSES, Completion, ErrorClass};
-use crate::moment::{millis, moment, since_publication};
+use crate::moment::{millis, moment};
 
 /// The numbers with a label, and the histograms of the journal.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub struct ListenerSeries {
     pub receipt: Histogram,
     /// The time from publication until the event was in the journal.
     pub append: Histogram,
+    /// The ages of its events when they were first read.
+    pub ages: OldEvents,
 }
 
 /// The numbers of an action.
@@ -127,6 +131,7 @@ impl Default for ListenerSeries {
             reconnects: Counter::default(),
             receipt: Histogram::new(&LATENCY),
             append: Histogram::new(&LATENCY),
+            ages: OldEvents::default(),
         }
     }
 }
@@ -145,11 +150,12 @@ impl Default for ActionSeries {
 }
 
 impl ListenerSeries {
-    /// Counts a notification that has arrived, and the time since its publication.
-    pub fn arrived(&self, notification: &Notification, at: SystemTime) {
-        if let Some(time) = delay(notification, at) {
-            self.receipt.observe(time);
-        }
+    /// Counts a notification that has arrived, and returns its age.
+    pub fn arrived(&self, notification: &Notification, at: SystemTime) -> Option<EventAge> {
+        let found = EventAge::of(notification, at);
+        self.ages.read(found.map(|of| of.age));
+        found.iter().for_each(|of| self.receipt.observe(of.age));
+        found
     }
 
     /// Counts the time from publication until the event is kept.
@@ -212,10 +218,9 @@ impl ActionSeries {
     }
 }
 
-/// Returns the time since a notification was published, by the clock of its publisher; none for one from the future.
+/// Returns the time since a notification was published, by the clock of its publisher; zero for one from the future.
 fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
-    let published = Timestamp::parse(notification.timestamp.as_deref()?).ok()?;
-    Some(since_publication(published.as_microseconds(), at))
+    EventAge::of(notification, at).map(|of| of.age)
 }
 
 struct SeriesByName<T>(RwLock<NamedSeries<T>>);

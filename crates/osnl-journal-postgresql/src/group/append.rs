@@ -202,7 +202,7 @@ impl<'a> NewDeliveries<'a> {
         let all = || self.all.iter();
         let new = || all().map(|placed| placed.new);
         let reason = |new: &NewDelivery| match &new.begin {
-            Begin::Held(why) | Begin::Dead(why) => Some(clean(why)),
+            Begin::Held(why) | Begin::Dead(why) | Begin::TooOld(why) => Some(clean(why)),
             Begin::Live | Begin::Shadow => None,
         };
         vec![

@@ -154,7 +154,7 @@ impl<'a> Work<'a> {
             Begin::Live => (self.on_arrival(lane)?, None, false),
             Begin::Shadow => (RowState::Shadow, None, false),
             Begin::Held(why) => (RowState::Held, Some(why), true),
-            Begin::Dead(why) => (RowState::Dead, Some(why), false),
+            Begin::Dead(why) | Begin::TooOld(why) => (RowState::Dead, Some(why), false),
         };
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded, \

@@ -132,7 +132,7 @@ impl RuleWish {
     pub fn of(new: &NewDelivery) -> Self {
         let shadow = match &new.begin {
             Begin::Shadow => true,
-            Begin::Live | Begin::Held(_) | Begin::Dead(_) => false,
+            Begin::Live | Begin::Held(_) | Begin::Dead(_) | Begin::TooOld(_) => false,
         };
         Self {
             rule: new.rule.to_string(),

@@ -66,6 +66,8 @@ pub enum ProblemKind {
     Quarantined,
     /// Deliveries are held since the process ended unexpectedly while attempting them.
     Suspects,
+    /// Actions are called for events older than a day.
+    OldEvents,
     /// A stream that usually has messages has none.
     Silent,
     /// The canary did not come back.

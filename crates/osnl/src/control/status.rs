@@ -213,6 +213,13 @@ pub struct ListenerStatus {
     pub last_message: Option<String>,
     /// Seconds since then.
     pub last_message_seconds: Option<u64>,
+    /// The age, when it was read, of the event that was read last; `None` before the first, and without a timestamp. The
+    /// payload of a message that no rule can match is not read.
+    #[serde(default)]
+    pub last_event_age_seconds: Option<u64>,
+    /// The age of the oldest event for which actions were called lately without a `max_event_age`, if it is above a day.
+    #[serde(default)]
+    pub old_events_seconds: Option<u64>,
 }
 
 /// The answers of the management API about the queues of a listener.

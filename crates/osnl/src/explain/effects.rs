@@ -27,15 +27,20 @@ pub struct Effect {
     pub asks: Vec<Ask>,
     /// The action's condition, if what is not known yet decides it; `***` if it looks at a key that seems secret.
     pub provided: Option<String>,
+    /// The reason why it is a dead letter at once whose retry has this effect: its event is too old.
+    pub too_old: Option<String>,
     /// The effect that the action would have.
     pub would: Preview,
 }
 
 impl Effect {
     /// Returns the reason why the delivery would be a dead letter at once, if it would: no request can be made of the
-    /// event, or the action's condition cannot be decided. A delivery in shadow is recorded, and never one.
+    /// event, it is too old, or the action's condition cannot be decided. A delivery in shadow is recorded, and never one.
     #[must_use]
     pub fn dead_letter(&self) -> Option<&str> {
+        if let Some(why) = &self.too_old {
+            return Some(why);
+        }
         match (&self.would, self.mode) {
             (Preview::Unusable { why } | Preview::Undecided { why }, Mode::Live) => Some(why),
             (Preview::Unusable { .. } | Preview::Undecided { .. }, Mode::Shadow)
@@ -71,6 +76,7 @@ pub(super) fn effects(
     notification: &Notification,
     names: Option<&Names>,
     found: &[AskedFor],
+    too_old: Option<&str>,
 ) -> Vec<Effect> {
     let actions = rule.rule.actions.iter();
     let actions = actions.filter_map(|name| conf.actions.iter().find(|action| action.name == *name));
@@ -81,7 +87,11 @@ pub(super) fn effects(
         let of = DeliverySubjects { parts, whole, names, found };
         parts.of(&rule.rule).map(move |(resource, key)| effect(conf, rule, action, &of, resource, key, &[]))
     });
-    effects.collect()
+    let judged = effects.map(|effect| match (&effect.would, effect.mode) {
+        (Preview::NotAsked { .. } | Preview::Undecided { .. }, _) | (_, Mode::Shadow) => effect,
+        (_, Mode::Live) => Effect { too_old: too_old.map(str::to_owned), ..effect },
+    });
+    judged.collect()
 }
 
 /// An action that is tried with an event.
@@ -150,7 +160,16 @@ fn effect(
             }
         },
     };
-    Effect { action: action.name.clone(), key, resource, mode: rule.rule.mode, asks, provided, would }
+    Effect {
+        action: action.name.clone(),
+        key,
+        resource,
+        mode: rule.rule.mode,
+        asks,
+        provided,
+        too_old: None,
+        would,
+    }
 }
 
 /// The preview of an action whose condition does not hold.

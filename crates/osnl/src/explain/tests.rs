@@ -71,6 +71,7 @@ fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> ExplainedE
         exchange: place.map(|(exchange, _)| exchange.to_owned()),
         routing_key: place.map(|(_, key)| key.to_owned()),
         received: None,
+        read: None,
         asked: Vec::new(),
     }
 }

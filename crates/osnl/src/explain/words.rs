@@ -169,5 +169,9 @@ fn described(effect: &Effect, called: &str) -> String {
         }
         _ => String::new(),
     };
-    masked(&format!("action {}{key}{called}: {does}{shadow}", effect.action)) + &below
+    let (too_old, called) = match &effect.too_old {
+        Some(why) => (format!(" a dead letter, {why}; osnl deliveries retry would make it:"), String::new()),
+        None => (String::new(), called),
+    };
+    masked(&format!("action {}{key}{called}:{too_old} {does}{shadow}", effect.action)) + &below
 }

@@ -301,3 +301,53 @@ fn nothing_is_rejected_while_each_message_is_watched() {
     let reader = live.read(crate::live::LiveFilter::default(), None);
     assert!(reader.is_some() && !rejects());
 }
+
+/// The limit of the rule counts for its deliveries, the fallback is not called, and a rule in shadow records as ever.
+#[test]
+fn an_event_that_is_too_old_is_a_dead_letter_whose_retry_is_the_delivery() {
+    let day = Duration::from_secs(86_400);
+    let check = |timestamp: &str, limit: Option<Duration>, mode: Mode, expected: (u64, u64, bool)| {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+        let rule = Rule {
+            name: "r".into(),
+            actions: vec!["a".into()],
+            mode,
+            max_event_age: limit,
+            ..Rule::default()
+        };
+        let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone());
+        let body = format!("{{\"event_type\": \"x\", \"message_id\": \"1\", \"payload\": {{}}{timestamp}}}");
+        let mut received = ReceivedMessage::sample(body, false);
+        // 2026-11-25 12:00:00.
+        received.origin.received = std::time::UNIX_EPOCH + Duration::from_secs(1_795_608_000);
+        let listener = received.origin.listener.clone();
+        let at = received.origin.received;
+        let _receipt = engine.notify(received);
+        let claimed =
+            journal.claim("a", ClaimLimits::in_order(9)).now_or_never().unwrap_or_default().len() as u64;
+        let runs_old = counters.series.listener(&listener).ages.running(at).is_some();
+        assert_eq!((claimed, counters.too_old.get(), runs_old), expected, "{timestamp} {limit:?} {mode:?}");
+        assert_eq!(counters.dead.get(), counters.too_old.get());
+        let reasons: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
+        assert!(
+            reasons.iter().all(|reason| reason.starts_with("too old: published 2026-03-26T")),
+            "{reasons:?}"
+        );
+    };
+    let old = r#", "timestamp": "2026-03-26 09:00:00.000001""#;
+    for (timestamp, limit, mode, expected) in [
+        (old, Some(day), Mode::Live, (0, 1, false)),
+        (old, Some(day * 300), Mode::Live, (1, 0, false)),
+        (old, None, Mode::Live, (1, 0, true)),
+        (old, Some(day), Mode::Shadow, (0, 0, false)),
+        (r#", "timestamp": "2026-11-25 11:00:00""#, Some(day), Mode::Live, (1, 0, false)),
+        (r#", "timestamp": "2026-11-25 11:00:00""#, None, Mode::Live, (1, 0, false)),
+        (r#", "timestamp": "2027-11-25 11:00:00""#, Some(day), Mode::Live, (1, 0, false)),
+        (r#", "timestamp": "soon""#, Some(day), Mode::Live, (1, 0, false)),
+        (r#", "timestamp": 5"#, Some(day), Mode::Live, (1, 0, false)),
+        ("", Some(day), Mode::Live, (1, 0, false)),
+    ] {
+        check(timestamp, limit, mode, expected);
+    }
+}

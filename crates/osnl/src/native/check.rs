@@ -454,7 +454,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let topology = topology::read(reader, rabbit.as_ref());
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
     let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
-    let expect = deliveries::expect(reader);
+    let (expect, max_event_age) = (deliveries::expect(reader), deliveries::max_event_age(reader));
     let give_back_after = reader.duration("give_back_after", LEAST_PATIENCE);
     let budget = budget(reader);
     let max_in_hand =
@@ -481,6 +481,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         max_in_hand: max_in_hand?,
         has_canary: false,
         expect: expect?,
+        max_event_age: max_event_age?,
         rabbit: rabbit?,
         management: management?,
         #[cfg(feature = "kafka")]
@@ -525,7 +526,7 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
         }
     };
     let (mode, key, guard) = (deliveries::mode(reader), deliveries::key(reader), deliveries::guard(reader));
-    let expect = deliveries::expect(reader);
+    let (expect, max_event_age) = (deliveries::expect(reader), deliveries::max_event_age(reader));
     let (context, payload, nested) = nested(context?, payload?);
     Some(RuleConf {
         enabled: enabled?,
@@ -552,6 +553,7 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
             actions: fired?.iter().map(|name| Arc::from(name.as_str())).collect(),
             key: key?,
             mode: mode?,
+            max_event_age: max_event_age?,
         },
     })
 }

@@ -80,6 +80,16 @@ pub(super) fn expect(reader: &mut SectionReader<'_>) -> Option<Option<Rate>> {
     }
 }
 
+/// Reads the greatest age of an event, if there is one.
+pub(super) fn max_event_age(reader: &mut SectionReader<'_>) -> Option<Option<Duration>> {
+    const OPTION: &str = "max_event_age";
+    const YEARS: Duration = Duration::from_secs(3650 * 86_400);
+    if !reader.is_set(OPTION) {
+        return Some(None);
+    }
+    reader.duration_within(OPTION, Duration::from_secs(1), YEARS).map(Some)
+}
+
 pub(super) fn guard(reader: &mut SectionReader<'_>) -> Option<Option<Rate>> {
     rate(reader, "guard", "different resources")
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use osnl_config::Rate;
 #[cfg(feature = "kafka")]
@@ -12,7 +13,7 @@ use osnl_model::{Budget, Priority, Target};
 use osnl_transport::KafkaTransport;
 use osnl_transport::{BodyBounds, Declare, ListenOptions, Transport, TransportError, transport_with};
 
-use super::{ActionConf, ListenerConf, Native, OverflowPolicy};
+use super::{ActionConf, ListenerConf, Native, OverflowPolicy, RuleConf};
 use super::{canary, fallback};
 use crate::action::driver::ListenerSubscription;
 use crate::delivery::DeliverySettings;
@@ -89,10 +90,19 @@ impl Native {
         budgets.reduce(Budget::or).unwrap_or_default()
     }
 
-    /// The enabled rules that look at a listener's messages.
+    /// The enabled rules that look at a listener's messages, with its greatest age of events where they have none.
     pub(crate) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
         let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
-        rules.map(|rule| rule.rule.clone()).collect()
+        let of_rule =
+            |rule: &RuleConf| Rule { max_event_age: rule.max_event_age(listener), ..rule.rule.clone() };
+        rules.map(of_rule).collect()
+    }
+}
+
+impl RuleConf {
+    /// Returns the greatest age of events from this listener.
+    pub(crate) fn max_event_age(&self, listener: &ListenerConf) -> Option<Duration> {
+        self.rule.max_event_age.or(listener.max_event_age)
     }
 }
 

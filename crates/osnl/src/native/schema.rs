@@ -54,6 +54,11 @@ pub(super) const SCHEMA: Schema = Schema {
             ("retry_timeout", "retry_max_age"),
             ("retry_limit", "max_attempts"),
             ("max_age", "retry_max_age"),
+            ("event_max_age", "max_event_age"),
+            ("max_message_age", "max_event_age"),
+            ("message_max_age", "max_event_age"),
+            ("older_than", "max_event_age"),
+            ("ignore_older_than", "max_event_age"),
             ("ttl", "retry_max_age"),
             ("workers", "concurrency"),
             ("threads", "concurrency"),
@@ -171,6 +176,7 @@ static LISTENER_OPTIONS: &[OptionDef] = &[
     OptionDef::typed("max_values", Kind::Integer, "Most JSON values in a message, 1000 to 20000000. A message with more is quarantined.").or("500000"),
     OptionDef::typed("max_resources", Kind::Integer, "Most resources in a bulk request, 1 to 60000. A message with more is quarantined.").or("10000"),
     OptionDef::new("expect", "number per duration", "Least number of messages within a time, such as 1 per 10m. With fewer, osnl status reports that the listener is silent."),
+    OptionDef::new("max_event_age", "duration", "Greatest age of an event when it is first read, by its timestamp, 1s to 3650d. Deliveries of an older one become dead letters (too old) that osnl deliveries retry makes; on_failure is not called. An event without a timestamp, or from the future, is not old. Without it: no limit."),
 ];
 
 /// The options of `[rule:NAME]`.
@@ -188,6 +194,7 @@ static RULE_OPTIONS: &[OptionDef] = &[
     OptionDef::new("key", "resource, none or a path", "Value by which deliveries are kept in order: the resource, nothing, or the value at a path, such as payload.port.network_id or context.project_id.").or("resource"),
     OptionDef::new("guard", "number per duration", "Most different resources within a time, such as 100 per 10m. Deliveries of further resources are held until an operator releases or discards them."),
     OptionDef::new("expect", "number per duration", "Least number of messages that the rule matches, as for a listener."),
+    OptionDef::new("max_event_age", "duration", "Greatest age of an event for this rule, in place of the listener's."),
 ];
 
 /// The options of `[rule:NAME]` that end in a key.

@@ -168,6 +168,9 @@ pub(in crate::command) fn would_json(effect: &Effect) -> Value {
     if !effect.asks.is_empty() {
         object["asks"] = effect.asks.iter().map(ask_json).collect();
     }
+    if let Some(why) = &effect.too_old {
+        object["too_old"] = json!(why);
+    }
     if let Some(when) = &effect.provided {
         object["provided"] = json!(when);
     }

@@ -219,6 +219,7 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
                 .chain(lossy(listener))
                 .chain(risks(listener))
                 .chain(lost_position(listener))
+                .chain(old_events(listener))
                 .collect()
         }
         ("connecting", _) => {
@@ -254,6 +255,17 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
             }]
         }
     }
+}
+
+/// Actions that are called for a history that was not read.
+fn old_events(listener: &ListenerStatus) -> Option<Problem> {
+    let (name, age) = (&listener.name, span(listener.old_events_seconds?));
+    let message = format!("listener {name} runs events that were up to {age} old when they were read");
+    let problem =
+        Problem::new(Kind::OldEvents, ProblemSeverity::Warning, format!("listener {name}"), message);
+    Some(problem.remedy(format!(
+        "max_event_age = 1d in [listener:{name}] would make dead letters of such events, which can be retried"
+    )))
 }
 
 /// The same, with the remedy of the listener's reason.

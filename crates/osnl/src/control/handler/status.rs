@@ -221,6 +221,11 @@ impl ControlHandler {
         let places: Vec<(String, Vec<String>)> =
             listeners.iter().map(|one| (one.broker.clone(), one.queues.clone())).collect();
         for listener in &mut listeners {
+            if let Some(live) = &self.live {
+                let series = live.counters.series.listener(&listener.name);
+                listener.last_event_age_seconds = series.ages.last().map(|age| age.as_secs());
+                listener.old_events_seconds = series.ages.running(SystemTime::now()).map(|age| age.as_secs());
+            }
             let same = |(broker, queues): &&(String, Vec<String>)| {
                 *broker == listener.broker && queues.iter().any(|queue| listener.queues.contains(queue))
             };
@@ -526,6 +531,8 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         reconnects: heard.gauges.reconnects(),
         last_message: last.map(time::shown),
         last_message_seconds: last.map(time::age),
+        last_event_age_seconds: None,
+        old_events_seconds: None,
     }
 }
 

@@ -185,6 +185,7 @@ fn explain_says_which_action_is_not_asked_and_why() {
         exchange: None,
         routing_key: None,
         received: None,
+        read: None,
         asked: Vec::new(),
     };
     let verdicts = explain(&loaded.conf, &subject, None);

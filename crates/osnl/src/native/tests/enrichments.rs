@@ -279,6 +279,7 @@ fn a_condition_on_an_answer_that_cannot_be_decided_is_a_dead_letter() {
             exchange: None,
             routing_key: None,
             received: None,
+            read: None,
             asked: vec![asked],
         };
         let verdicts = explain(&conf, &subject, None);

@@ -41,6 +41,7 @@ impl Rules {
             exchange: Some(kept.message.exchange.clone()),
             routing_key: Some(kept.message.routing_key.clone()),
             received: Some(kept.received.into()),
+            read: Some(kept.received.into()),
             asked: Vec::new(),
         };
         let mut verdicts = explain(&self.conf, &subject, self.listener.as_deref());

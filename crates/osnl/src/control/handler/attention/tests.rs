@@ -417,3 +417,12 @@ fn bounds_that_are_near_or_reached_are_named() {
         &[(Kind::JournalFull, ProblemSeverity::Critical, "the journal is full (for 3 s so far): no room")],
     );
 }
+
+#[test]
+fn a_history_that_is_worked_off_is_reported_while_it_lasts() {
+    let old = ListenerStatus { old_events_seconds: Some(244 * 86_400), ..listener("listening") };
+    let text = "listener nova runs events that were up to 244 d old when they were read; max_event_age = 1d in [listener:nova] \
+                would make dead letters of such events, which can be retried";
+    check(&of_listener(&old), &[(Kind::OldEvents, ProblemSeverity::Warning, text)]);
+    check(&of_listener(&listener("listening")), &[]);
+}
