@@ -61,7 +61,7 @@ mod tests {
     fn old_events_are_known_while_they_run_and_for_a_while() {
         let seen = OldEvents::default();
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let days = |days| Duration::from_secs(days * 86_400);
+        let days = |days: u64| Duration::from_secs(days * 86_400);
         assert_eq!(seen.running(at(0)), None);
         seen.runs(days(1), at(0));
         assert_eq!(seen.running(at(0)), None, "a day is not old");
