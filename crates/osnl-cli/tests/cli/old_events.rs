@@ -12,7 +12,7 @@ use crate::harness::{Osnl, Place, SOON, instance, port_deleted};
 const OLD: usize = 8;
 
 /// A queue with deletions of months ago and one of now, and a daemon that begins to read it.
-fn with_history(name: &str, listener: &str) -> (Place, Sink, Osnl) {
+fn with_history(name: &str, listener: &str) -> (Vhost, Place, Sink, Osnl) {
     let place = Place::new();
     let vhost = Broker::shared().vhost(name);
     let sink = Sink::start();
@@ -31,7 +31,7 @@ fn with_history(name: &str, listener: &str) -> (Place, Sink, Osnl) {
     place.write("a.conf", format!("{text}[listener:neutron]\n{listener}\n"));
     publisher.notify(&Notice { payload: port_deleted(OLD), ..Notice::default() });
     let osnl = listening(&place);
-    (place, sink, osnl)
+    (vhost, place, sink, osnl)
 }
 
 fn status(place: &Place) -> Value {
@@ -45,7 +45,7 @@ fn attention(status: &Value) -> Vec<&str> {
 
 #[test]
 fn old_events_are_dead_letters_that_a_retry_delivers() {
-    let (place, sink, osnl) = with_history("old-events", "max_event_age = 1d");
+    let (_vhost, place, sink, osnl) = with_history("old-events", "max_event_age = 1d");
     sink.wait_for(1, SOON);
     let dead = || {
         let (_, text, _) =
@@ -79,7 +79,7 @@ fn old_events_are_dead_letters_that_a_retry_delivers() {
 
 #[test]
 fn old_events_that_run_are_an_attention() {
-    let (place, sink, osnl) = with_history("old-events-run", "prefetch = 20");
+    let (_vhost, place, sink, osnl) = with_history("old-events-run", "prefetch = 20");
     sink.wait_for(1 + OLD, SOON);
     let now = status(&place);
     let found = attention(&now);
