@@ -93,7 +93,7 @@ fn an_event_that_comes_by_another_way_is_pointed_at() {
         assert_eq!(never_heard(exchange, rule, listener), expected, "{exchange} {rule} {listener}");
     };
     let versioned = "event_type = ^instance\\.delete\\.end$";
-    let topic = "a.conf:6: [rule:r] event_type: its events are published to topic versioned_notifications, but its listeners read topic notifications; add the topic to a listener of the rule";
+    let topic = "a.conf:6: [rule:r] event_type: its events are published to topic versioned_notifications, but its listeners read topic notifications; add the topic to a listener of the rule; nova publishes this form with notification_format = versioned or both";
     check("nova", versioned, "topics = notifications", &[topic]);
     check("nova", versioned, "topics = notifications, versioned_notifications", &[]);
     check("nova", "event_type = ^(compute\\.)?instance\\.delete", "topics = notifications", &[]);
