@@ -267,6 +267,11 @@ fn what_cannot_be_explained_ends_with_the_reason_and_the_status_for_it() {
     check(&["-c", "a.conf", "--journal"], 69, "there is no journal yet");
     check(&["-c", "a.conf", "--unmatched"], 69, "there is no journal yet");
     check(&["-c", "a.conf", "--counts"], 69, "no rule has been counted yet");
+    for name in ["unmatched", "rules"] {
+        std::fs::create_dir_all(place.path(&format!("state/journal.db.{name}"))).unwrap();
+    }
+    check(&["-c", "a.conf", "--unmatched"], 69, "journal.db.unmatched: Is a directory");
+    check(&["-c", "a.conf", "--counts"], 69, "journal.db.rules: Is a directory");
     check(&["-c", "a.conf", "missing.json"], 1, "missing.json: No such file");
     check(&["-c", "a.conf", "broken.json"], 1, "broken.json:1: not JSON");
 }

@@ -28,6 +28,12 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("osnl/src/native/schema.rs", "set state_dir in [DEFAULT] to an absolute path", "the same"),
     ("osnl-journal/src/sqlite/place.rs", "{} is a folder", "is said of a journal: its crate's tests"),
+    (
+        "osnl-cli/src/command/explain.rs",
+        "{}.unmatched: {}; a daemon with keep_unmatched above 0 writes it",
+        "needs a file that cannot be read: tests/cli/explain.rs",
+    ),
+    ("osnl-cli/src/command/explain/counts.rs", "{}.rules: {}; a running daemon writes it", "the same"),
     ("osnl-cli/src/command/explain/counts.rs", ", {} did not match {}", "is a screen: tests/cli/explain.rs"),
     ("osnl-cli/src/command/explain/counts.rs", ", {} skipped by {}", "the same"),
     ("osnl/src/native/deliveries.rs", "then back to the broker", "is a part of what check explains"),
