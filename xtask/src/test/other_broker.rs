@@ -1,8 +1,9 @@
-//! `test --broker 4`: the tests that need a broker, against the RabbitMQ of a newer Debian.
+//! `test --broker 4` and `--broker 4.3`: the tests that need a broker, against the RabbitMQ of a newer Debian.
 //!
 //! That Debian is a root directory under `target/`, made by [`crate::debian`] once. Its `/proc`, `/dev` and the folder for
 //! temporary files are mounted in a mount namespace of their own, so nothing is left mounted when the last process of the
-//! run has ended, however it ended. Needs root. The node is one of the testkit's: loopback only, free ports, ended by pid.
+//! run has ended, however it ended. The root gets this machine's `/etc/hosts`: without it Erlang 29 does not find its
+//! own node. Needs root. The node is one of the testkit's: loopback only, free ports, ended by pid.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,15 @@ pub(super) struct Release {
     suite: &'static str,
 }
 
-const RELEASES: &[Release] = &[Release { version: "4", suite: "trixie" }];
+const RELEASES: &[Release] =
+    &[Release { version: "4", suite: "trixie" }, Release { version: "4.3", suite: "sid" }];
 
 /// Mounts what RabbitMQ wants, in the namespace that this shell was started in, and becomes the command.
 const ENTER: &str = "set -eu
     root=$1 temporary=$2; shift 2
     mount -t proc proc \"$root/proc\"
     mount --rbind /dev \"$root/dev\"
+    cp /etc/hosts \"$root/etc/hosts\"
     mkdir -p \"$root$temporary\"
     mount --bind \"$temporary\" \"$root$temporary\"
     exec \"$@\"";
@@ -103,8 +106,9 @@ mod tests {
         check("-p osnl --test it", Ok((None, "-p osnl --test it")));
         check("--broker 4", Ok((Some("4"), "")));
         check("-p osnl --broker 4 stream -- --nocapture", Ok((Some("4"), "-p osnl stream -- --nocapture")));
+        check("--broker 4.3 -p osnl", Ok((Some("4.3"), "-p osnl")));
         check("-- --broker 4", Ok((None, "-- --broker 4")));
-        check("--broker", Err("--broker needs a version: 4"));
-        check("--broker 3", Err("--broker 3: not one of: 4"));
+        check("--broker", Err("--broker needs a version: 4, 4.3"));
+        check("--broker 3", Err("--broker 3: not one of: 4, 4.3"));
     }
 }

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 use crate::{BROKER_ROOT_VARIABLE, SCRIPTS, hex, ports};
 
+/// Settings as Erlang terms; not every node has the file.
+const ADVANCED: &str = "advanced.config";
+
 /// Everything one must know to run or to reach a node. Written to `node.json` in its folder.
 #[derive(Debug)]
 pub(super) struct BrokerNode {
@@ -67,6 +70,15 @@ impl BrokerNode {
         });
         std::fs::write(folder.join("node.json"), identity.to_string()).unwrap();
         node
+    }
+
+    /// Settles what each version has by a default of its own: whether queues are made that are neither durable nor
+    /// exclusive. RabbitMQ before 3.13 does not know the setting, and makes them.
+    pub(super) fn permit_transient_queues(&self, permit: bool) {
+        let terms = format!(
+            "[{{rabbit, [{{permit_deprecated_features, #{{transient_nonexcl_queues => {permit}}}}}]}}].\n"
+        );
+        std::fs::write(self.folder.join(ADVANCED), terms).unwrap();
     }
 
     /// The identity of the node that lives in `folder`.
@@ -148,7 +160,7 @@ impl BrokerNode {
             .env("RABBITMQ_PID_FILE", self.folder.join("pid"))
             .env("RABBITMQ_CONF_ENV_FILE", self.folder.join("no-such-file"))
             .env("RABBITMQ_CONFIG_FILE", self.folder.join("rabbitmq"))
-            .env("RABBITMQ_ADVANCED_CONFIG_FILE", self.folder.join("no-such-file"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", self.folder.join(ADVANCED))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.folder.join("plugins"))
             .env("RABBITMQ_CTL_ERL_ARGS", format!("{loopback} +S 1:1"))
             .env("RABBITMQ_CTL_DIST_PORT_MIN", "10240")

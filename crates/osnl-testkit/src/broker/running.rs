@@ -39,13 +39,23 @@ struct Processes {
 }
 
 impl Broker {
-    /// Starts a node and waits until it accepts AMQP connections.
+    /// Starts a node and waits until it accepts AMQP connections. It makes queues that are neither durable nor exclusive
+    /// also where its version refuses them by default, as RabbitMQ 4.3 does.
     ///
     /// # Panics
     /// When RabbitMQ is not installed, or the node does not come up; the message has the end of its log.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_prepared(|_| {})
+        Self::start_prepared(|node| node.permit_transient_queues(true))
+    }
+
+    /// As [`Broker::start`], but such queues are refused. RabbitMQ 3.10 cannot refuse them.
+    ///
+    /// # Panics
+    /// As [`Broker::start`].
+    #[must_use]
+    pub fn start_refusing_transient_queues() -> Self {
+        Self::start_prepared(|node| node.permit_transient_queues(false))
     }
 
     /// Starts a node whose management API listens on this port of 127.0.0.1.
@@ -55,6 +65,7 @@ impl Broker {
     #[must_use]
     pub fn start_with_management(port: u16) -> Self {
         Self::start_prepared(|node| {
+            node.permit_transient_queues(true);
             let settings = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
             let mut file = File::options().append(true).open(node.folder.join("rabbitmq.conf")).unwrap();
             file.write_all(settings.as_bytes()).unwrap();

@@ -265,7 +265,7 @@ impl Vhost {
     #[track_caller]
     pub fn fail_all_channels(&self) {
         self.ask(
-            "begin [rabbit_channel:do(P, {'basic.ack', 4294967295, false}) || P <- rabbit_channel:list(), \
+            "begin [rabbit_channel_common:do(P, {'basic.ack', 4294967295, false}) || P <- rabbit_channel:list(), \
              (catch proplists:get_value(vhost, rabbit_channel:info(P, [vhost]))) =:= V], true end",
         );
     }

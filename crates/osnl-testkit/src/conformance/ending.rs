@@ -63,13 +63,14 @@ pub async fn the_end_is_noticed_while_nothing_is_taken<R: BrokerRig>(mut rig: R)
     publish(&mut rig, 0..20).await;
     for taken in [10, 2, 0] {
         session.batch.set_limit(taken);
-        session.take(taken).await;
+        // Where the first comes alone, two polls can bring one more than asked for.
+        let had = session.take(taken).await.len();
         // Given up once: whatever has come meanwhile is there for the next poll.
         let given_up = tokio::time::timeout(Duration::from_millis(30), session.consumer.ended()).await;
         assert!(given_up.is_err(), "nothing has ended");
         if taken == 2 {
             session.batch.set_limit(8);
-            assert_eq!(numbers(&session.take(8).await).last(), Some(&9));
+            assert_eq!(numbers(&session.take(10 - had).await).last(), Some(&9));
         }
         rig.close_connections();
         let error = within(session.consumer.ended()).await;

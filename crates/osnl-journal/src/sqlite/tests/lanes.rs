@@ -99,7 +99,7 @@ impl Model {
             Begin::Live => RowState::Waiting,
             Begin::Shadow => RowState::Shadow,
             Begin::Held(_) => RowState::Held,
-            Begin::Dead(_) => RowState::Dead,
+            Begin::Dead(_) | Begin::TooOld(_) => RowState::Dead,
         };
         self.deliveries.push(Delivery {
             id: DeliveryId(self.events << 16),
