@@ -119,7 +119,9 @@ pub enum TransportError {
         reason: String,
     },
     /// The broker ended the consumer, as it does when the queue is deleted.
-    #[error("consumer of queue \"{queue}\" cancelled by the broker (was the queue deleted?)")]
+    #[error(
+        "consumer of queue \"{queue}\" cancelled by the broker: the queue was deleted, or a message was held beyond its consumer time-out"
+    )]
     Cancelled {
         /// The queue consumed.
         queue: String,

@@ -109,8 +109,8 @@ pub use tap::{
     TopicSeen, TopicsSeen,
 };
 pub use topology::{
-    Argument, Binding, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, OpenQueue, QueueArguments,
-    QueueKind, QueueType, Resume, StreamOffset, Subscription,
+    Argument, Binding, BrokerVersion, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, OpenQueue,
+    QueueArguments, QueueKind, QueueType, Resume, StreamOffset, Subscription,
 };
 
 /// The transport that a URL asks for, with the options of its query. Nothing is connected yet.

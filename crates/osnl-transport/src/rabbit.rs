@@ -54,7 +54,6 @@ pub(crate) use self::body_flow::BodyShare;
 use self::connect::{ConnectionFacts, DEFAULT_PORT};
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
-use self::failure::lost;
 use self::held::ConnectionGuard;
 use self::options::{RabbitOptions, Reconnect};
 use self::order::HostOrder;
@@ -182,9 +181,9 @@ impl RabbitTransport {
     ) -> Result<RabbitConsumer, TransportError> {
         let forced = self.durable_queues.load(Ordering::Relaxed);
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
-        let queue = queue.for_broker(greeting.major());
+        let queue = queue.for_broker(greeting.rabbitmq());
         let mode = (options.declare, options.pool.is_some());
-        let (oslo, broker) = (self.oslo_queue(), (greeting.major(), forced));
+        let (oslo, broker) = (self.oslo_queue(), (greeting.rabbitmq(), forced));
         let declared = declare::declare(&connection, &plan, mode, (&queue, &oslo), broker);
         let (mut open, unbound) = match declared.await {
             Ok(declared) => declared,
@@ -192,13 +191,19 @@ impl RabbitTransport {
                 // The broker has closed the connection over it. The next attempt asks for a durable one, so this
                 // is no refusal that anybody has to mend, nor one that may end the start.
                 self.durable_queues.store(true, Ordering::Relaxed);
-                return Err(lost(&error.error));
+                let reason =
+                    format!("{}; the next attempt declares a durable one", failure::NO_TRANSIENT_QUEUES);
+                return Err(TransportError::Lost { reason });
             }
             Err(error) => return Err(error.into()),
         };
         let mut remarks = Vec::new();
         if forced && !options.queue.durable && open.iter().any(|queue| queue.created) {
-            remarks.push("the broker refuses transient shared queues: ours was declared durable".to_owned());
+            remarks.push(format!(
+                "{}: ours was declared durable. Services that declare such queues cannot publish: {}",
+                failure::NO_TRANSIENT_QUEUES,
+                failure::DURABLE_EVERYWHERE
+            ));
         }
         for made in open.iter().filter(|made| made.differs.is_none()) {
             if let Some(other) = made.queue_type.filter(|other| *other != queue.queue_type) {

@@ -5,12 +5,14 @@
 //! named as its routing key, which is the very queue that the service's notifier declares and other listeners share.
 //! Or one queue that the operator has prepared, of which nothing is declared ([`Declare::Nothing`]).
 
+mod broker_version;
 mod queue;
 
 use std::sync::Arc;
 
 use osnl_model::{Priority, Target};
 
+pub use self::broker_version::BrokerVersion;
 pub(crate) use self::queue::DELIVERY_LIMIT;
 pub use self::queue::{
     Argument, KNOWN_ARGUMENTS, QueueArguments, QueueKind, QueueType, Resume, StreamOffset,

@@ -9,6 +9,7 @@ use osnl_testkit::{
     Authority, Broker, BrokerObjects, FullBacklog, OsloPublisher, Protocols, RawMessage, ServerIdentity,
     Sink, TlsSink,
 };
+use osnl_transport::BrokerVersion;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -104,6 +105,15 @@ fn everything_is_looked_at_and_left_as_it_was() {
         ],
     );
     assert_eq!(status, Some(69));
+    let refuses = BrokerVersion::read(&vhost.greeting()[1]).unwrap().denies_transient_queues();
+    let transient = if refuses {
+        "warning  [listener:l] queue none: does not exist, and will be created: durable, if this RabbitMQ refuses \
+         transient queues, as 4.3 does by default; services that declare transient queues cannot publish there: write \
+         amqp_durable_queues = true or rabbit_quorum_queue = true, in them and here"
+    } else {
+        "ok       [listener:l] queue none: does not exist, and will be created"
+    };
+    assert_eq!(check("exchange = neutron\npool = none\ndurable = false", &[neutron, transient]), Some(0));
     let status = check(
         "queue = none",
         &[

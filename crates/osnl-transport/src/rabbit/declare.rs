@@ -38,7 +38,7 @@ use super::refusal::Difference;
 use super::returns;
 use super::side::SideChannel;
 use super::tap::probe;
-use crate::topology::{Binding, Declare, OpenQueue, QueueKind, QueueType, TopologyPlan};
+use crate::topology::{Binding, BrokerVersion, Declare, OpenQueue, QueueKind, QueueType, TopologyPlan};
 use crate::{BoxFuture, LateBindings, TransportError};
 
 /// Why a subscription could not be declared.
@@ -107,9 +107,9 @@ pub(super) async fn declare(
     plan: &TopologyPlan,
     (declare, is_ours): (Declare, bool),
     (kind, oslo): (&QueueKind, &QueueKind),
-    (major, forced): (Option<u32>, bool),
+    (version, forced): (Option<BrokerVersion>, bool),
 ) -> Result<(Vec<OpenQueue>, Vec<Binding>), DeclareError> {
-    let mut declarer = Declarer { side: SideChannel::new(connection), major };
+    let mut declarer = Declarer { side: SideChannel::new(connection), version };
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
     let mut missing = Vec::new();
     for exchange in exchanges {
@@ -156,7 +156,7 @@ impl LateBindings for RabbitLateBindings {
     ) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
         Box::pin(async move {
             let connection: &Connection = &self.0;
-            let mut declarer = Declarer { side: SideChannel::new(connection), major: None };
+            let mut declarer = Declarer { side: SideChannel::new(connection), version: None };
             let exchanges: BTreeSet<&str> = bindings.iter().map(|b| b.exchange.as_str()).collect();
             let mut missing = Vec::new();
             for exchange in exchanges {
@@ -179,7 +179,7 @@ impl LateBindings for RabbitLateBindings {
 struct Declarer<'a> {
     side: SideChannel<&'a Connection>,
     /// The broker's version, as far as it says so.
-    major: Option<u32>,
+    version: Option<BrokerVersion>,
 }
 
 impl Declarer<'_> {
@@ -294,10 +294,10 @@ impl Declarer<'_> {
                 open.differs = Some(difference.to_string());
                 let loss = difference.loss().map(str::to_owned);
                 let is_there = difference.with_type(kind);
-                open.drops = returns::drops(&mut self.side, name, &is_there, self.major, false).await;
+                open.drops = returns::drops(&mut self.side, name, &is_there, self.version, false).await;
                 open.loses = loss.or_else(|| open.drops.as_ref().map(|drops| format!("it {drops}")));
             }
-            // A broker that forbids transient queues says so before it compares.
+            // The queue has gone meanwhile, and a transient one is refused.
             Some(failure) if super::failure::refuses_transient_queues(&failure) => return Err(failure.into()),
             // Not permitted to declare: reading it may still be.
             Some(_) => {}
@@ -336,13 +336,13 @@ impl Declarer<'_> {
         let is_named = kind.declared_arguments().contains_key(TYPE);
         open.queue_type = found.or(open.queue_type.filter(|_| is_named));
         let Some(other) = found.filter(|found| *found != kind.queue_type) else {
-            open.drops = returns::drops(&mut self.side, &open.name, kind, self.major, true).await;
+            open.drops = returns::drops(&mut self.side, &open.name, kind, self.version, true).await;
             open.loses =
                 open.drops.as_ref().filter(|_| kind.delivery_limit.is_none()).map(|d| format!("it {d}"));
             return open;
         };
         let made = QueueKind { queue_type: other, ..kind.clone() };
-        let drops = returns::drops(&mut self.side, &open.name, &made, self.major, false).await;
+        let drops = returns::drops(&mut self.side, &open.name, &made, self.version, false).await;
         open.drops = drops
             .map(|drops| format!("is a {} queue by the broker's default type, and {drops}", other.as_str()));
         open.loses = open.drops.as_ref().map(|drops| format!("it {drops}"));

@@ -12,6 +12,12 @@ use crate::TransportError;
 pub(super) const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
 const INTERNAL_ERROR: u16 = 541;
+/// The answer that [`refuses_transient_queues`] has found.
+pub(super) const NO_TRANSIENT_QUEUES: &str =
+    "the broker refuses queues that are neither durable nor exclusive (541, transient_nonexcl_queues)";
+/// The remedy for it. oslo.messaging with its defaults declares such a queue for each notification.
+pub(super) const DURABLE_EVERYWHERE: &str =
+    "write amqp_durable_queues = true or rabbit_quorum_queue = true, there and here";
 pub(super) const NOT_FOUND: u16 = 404;
 pub(super) const PRECONDITION_FAILED: u16 = 406;
 
@@ -55,7 +61,10 @@ pub(super) fn is_missing(error: &lapin::Error) -> bool {
 /// The broker's words, else the operating system's.
 pub(super) fn reason(error: &lapin::Error) -> String {
     match error.kind() {
-        ErrorKind::ProtocolError(error) => format!("{} {}", error.get_id(), error.get_message()),
+        // Some of RabbitMQ's texts have several lines; ours go into one.
+        ErrorKind::ProtocolError(error) => {
+            format!("{} {}", error.get_id(), error.get_message().as_str().replace(['\r', '\n'], " "))
+        }
         ErrorKind::IOError(error) => error.to_string(),
         _ => error.to_string(),
     }
@@ -77,7 +86,8 @@ fn io_error(error: &lapin::Error) -> Option<&io::Error> {
     }
 }
 
-/// RabbitMQ 4.3 and later close the connection with 541 over a queue that is neither durable nor exclusive.
+/// RabbitMQ 4.3 closes the connection with 541 over a queue that is neither durable nor exclusive, unless its operator
+/// permits such queues; RabbitMQ from 3.13 does if its operator does not. If the queue is there it compares first.
 pub(super) fn refuses_transient_queues(failure: &OperationFailure) -> bool {
     reply_code(&failure.error) == Some(INTERNAL_ERROR)
         && failure.what.starts_with("declare queue")
@@ -185,15 +195,20 @@ mod tests {
         )));
     }
 
-    /// As RabbitMQ 4.3 words it.
+    /// As RabbitMQ 4.3 words it by default, and as 4.3.6 words it when its operator has decided so.
     #[test]
     fn only_the_refusal_of_a_transient_queue_asks_for_a_durable_one() {
-        let deprecated = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.";
+        let deprecated = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nBy default, this feature is \
+                          not permitted anymore.";
+        let configured = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nIts use is not permitted \
+                          per the configuration (overriding the default, which is permitted):\n    \"deprec...";
         let check = |what: &str, text: &str| {
             let error = closed(AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR), text);
             refuses_transient_queues(&OperationFailure { what: what.to_owned(), error })
         };
-        assert!(check("declare queue \"q\"", deprecated));
+        assert!(check("declare queue \"q\"", deprecated) && check("declare queue \"q\"", configured));
+        let words = reason(&closed(AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR), configured));
+        assert!(words.starts_with("541 INTERNAL_ERROR") && !words.contains('\n'), "{words}");
         assert!(!check("declare exchange \"x\"", deprecated));
         assert!(!check("declare queue \"q\"", "INTERNAL_ERROR"));
     }

@@ -8,6 +8,8 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::topology::BrokerVersion;
+
 /// The broker, as it describes itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Greeting {
@@ -39,11 +41,11 @@ impl Greeting {
         (!words.is_empty()).then(|| words.join(", "))
     }
 
-    /// The first number of the version, of RabbitMQ: `4`.
+    /// The version, of RabbitMQ.
     #[must_use]
-    pub fn major(&self) -> Option<u32> {
+    pub fn rabbitmq(&self) -> Option<BrokerVersion> {
         let is_rabbit = self.product.as_deref() == Some("RabbitMQ");
-        self.version.as_deref().filter(|_| is_rabbit)?.split('.').next()?.parse().ok()
+        BrokerVersion::read(self.version.as_deref().filter(|_| is_rabbit)?)
     }
 }
 

@@ -24,7 +24,7 @@ use super::returns;
 use super::side::SideChannel;
 use super::tap::probe;
 use super::{RabbitTransport, address, connect};
-use crate::topology::{Argument, QueueKind};
+use crate::topology::{Argument, BrokerVersion, QueueKind};
 use crate::{ExchangeFound, TransportError};
 
 pub(super) const TYPE: &str = "x-queue-type";
@@ -152,12 +152,12 @@ impl RabbitTransport {
         let mut look = Look::default();
         let mut others = Vec::new();
         let mut side: Option<SideChannel<Connection>> = None;
-        let mut major = None;
+        let mut version = None;
         for (host, reached) in found {
             let reached = reached.map(|(connection, reached)| {
                 match side {
                     None => {
-                        major = reached.greeting.major();
+                        version = reached.greeting.rabbitmq();
                         side = Some(SideChannel::new(connection));
                     }
                     Some(_) => others.push(connection),
@@ -172,7 +172,7 @@ impl RabbitTransport {
                 look.exchanges.push((name.clone(), found.unwrap_or_else(ExchangeLook::Refused)));
             }
             for name in queues {
-                let found = queue(&mut side, name, kind, major).await;
+                let found = queue(&mut side, name, kind, version).await;
                 look.queues.push((name.clone(), found.unwrap_or_else(QueueLook::Refused)));
             }
             others.push(side.into_connection());
@@ -239,7 +239,7 @@ async fn queue(
     side: &mut SideChannel<Connection>,
     name: &str,
     kind: Option<&QueueKind>,
-    major: Option<u32>,
+    version: Option<BrokerVersion>,
 ) -> Result<QueueLook, TransportError> {
     let channel = side.channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
@@ -247,11 +247,11 @@ async fn queue(
         Ok(found) => {
             let (waiting, consumers) = (found.message_count(), found.consumer_count());
             let (mut made, mut drops) = (QueueMade::Unknown, None);
-            if let Some(kind) = kind.map(|kind| kind.for_broker(major)) {
+            if let Some(kind) = kind.map(|kind| kind.for_broker(version)) {
                 made = compare(side, name, &kind).await?;
                 let queue_type = returns::queue_type(side, name, &kind).await.unwrap_or(kind.queue_type);
                 let is_there = QueueKind { queue_type, ..kind };
-                drops = returns::drops(side, name, &is_there, major, false).await;
+                drops = returns::drops(side, name, &is_there, version, false).await;
             }
             Ok(QueueLook::There { waiting, consumers, made, drops })
         }

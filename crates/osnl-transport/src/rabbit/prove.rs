@@ -21,7 +21,9 @@ use lapin::{Connection, Error};
 
 use super::RabbitTransport;
 use super::arguments::table;
-use super::failure::{ACCESS_REFUSED, is_missing, reason, reply_code};
+use super::failure::{
+    ACCESS_REFUSED, OperationFailure, is_missing, reason, refuses_transient_queues, reply_code,
+};
 use super::look::{NO_TYPE, TYPE, close};
 use super::side::SideChannel;
 use crate::TransportError;
@@ -84,12 +86,21 @@ impl RabbitTransport {
             match self.reach(host, limit).await.1 {
                 Err(error) => last = error,
                 Ok((connection, reached)) => {
-                    let major = reached.greeting.major();
-                    let kind = kind.map(|kind| kind.for_broker(major));
-                    let mut proving = Prover { side: SideChannel::new(&connection), queue, kind };
+                    let version = reached.greeting.rabbitmq();
+                    let kind = kind.map(|kind| kind.for_broker(version));
+                    let side = SideChannel::new(&connection);
+                    let mut proving = Prover { side, queue, kind: kind.clone(), is_denied: false };
                     let proofs = proving.all(exchanges, thorough, reached.user).await;
+                    let is_denied = proving.is_denied;
                     close(&connection).await;
-                    return Ok(proofs);
+                    return match kind.filter(|_| is_denied) {
+                        // The broker has closed the connection over it. A listener asks for a durable one then.
+                        Some(kind) => {
+                            let durable = QueueKind { durable: true, ..kind };
+                            Box::pin(self.prove(queue, exchanges, Some(&durable), thorough, limit)).await
+                        }
+                        None => Ok(proofs),
+                    };
                 }
             }
         }
@@ -101,6 +112,8 @@ struct Prover<'a> {
     side: SideChannel<&'a Connection>,
     queue: &'a str,
     kind: Option<QueueKind>,
+    /// The broker makes no transient queue.
+    is_denied: bool,
 }
 
 impl Prover<'_> {
@@ -176,7 +189,11 @@ impl Prover<'_> {
         };
         match channel.queue_declare(self.queue.into(), options, arguments).await {
             Ok(_) => Proof::Proven,
-            Err(error) => self.refused("make a queue", error),
+            Err(error) => {
+                let failure = self.side.closed_by("declare queue", error);
+                self.is_denied = refuses_transient_queues(&failure);
+                self.refused(failure)
+            }
         }
     }
 
@@ -198,12 +215,16 @@ impl Prover<'_> {
         let (options, none) = (QueueBindOptions::default(), FieldTable::default());
         let bound = channel.queue_bind(self.queue.into(), exchange.into(), UNUSED_KEY.into(), options, none);
         if let Err(error) = bound.await {
-            return self.refused("bind a queue", error);
+            let failure = self.side.closed_by("bind a queue", error);
+            return self.refused(failure);
         }
         let none = FieldTable::default();
         match channel.queue_unbind(self.queue.into(), exchange.into(), UNUSED_KEY.into(), none).await {
             Ok(()) => Proof::Proven,
-            Err(error) => self.refused("unbind a queue", error),
+            Err(error) => {
+                let failure = self.side.closed_by("unbind a queue", error);
+                self.refused(failure)
+            }
         }
     }
 
@@ -249,8 +270,7 @@ impl Prover<'_> {
         }
     }
 
-    fn refused(&mut self, what: &str, error: Error) -> Proof {
-        let failure = self.side.closed_by(what, error);
+    fn refused(&self, failure: OperationFailure) -> Proof {
         let words = reason(&failure.error);
         match reply_code(&failure.error) {
             Some(ACCESS_REFUSED) => Proof::Refused(words),

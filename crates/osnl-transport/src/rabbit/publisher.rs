@@ -74,9 +74,17 @@ impl RabbitPublisher {
         let mut turn = self.turn.lock().await;
         // It is never closed.
         let _place = self.room.acquire().await.ok();
-        let link = self.link(&mut turn, seen, transport).await?;
-        let declared = (message.declare, &transport.oslo_queue());
-        link.prepare(&exchange, &routing_key, declared, &transport.durable_queues).await?;
+        let mut link = self.link(&mut turn, seen, transport).await?;
+        let (declared, durable) = ((message.declare, &transport.oslo_queue()), &transport.durable_queues);
+        let was_forced = durable.load(Ordering::Relaxed);
+        let mut prepared = link.prepare(&exchange, &routing_key, declared, durable).await;
+        if prepared.is_err() && was_forced != durable.load(Ordering::Relaxed) {
+            // The broker has closed the connection over a transient queue.
+            turn.link = None;
+            link = self.link(&mut turn, seen, transport).await?;
+            prepared = link.prepare(&exchange, &routing_key, declared, durable).await;
+        }
+        prepared?;
         link.publish(exchange, routing_key, &message, turn).await
     }
 

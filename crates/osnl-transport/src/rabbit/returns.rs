@@ -16,7 +16,7 @@ use super::failure::{PRECONDITION_FAILED, reason, reply_code};
 use super::look::TYPE;
 use super::refusal::Difference;
 use super::side::SideChannel;
-use crate::topology::{Argument, DELIVERY_LIMIT, QueueKind, QueueType};
+use crate::topology::{Argument, BrokerVersion, DELIVERY_LIMIT, QueueKind, QueueType};
 
 /// Compared last; the broker makes no queue with a value that it does not know (`rabbit_amqqueue.erl`,
 /// `check_queue_leader_locator_arg`).
@@ -25,8 +25,6 @@ const DEAD_LETTERS: &str = "x-dead-letter-exchange";
 const NOBODY_HAS: &str = "osnl-only-asks";
 /// As unlikely a limit as there is.
 const NO_LIMIT_LIKE_IT: i64 = 2_147_480_011;
-/// The limit of a queue that has none of its own, since RabbitMQ 4.0.
-const DEFAULT: i64 = 20;
 
 /// An argument of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +36,12 @@ enum ArgumentValue {
 }
 
 /// Returns a remark for the operator about an existing queue that we would make as a quorum queue, if there is one.
-/// `major`: the broker's version. `alike`: the broker has compared it with ours and found no difference.
+/// `version`: the broker's version. `alike`: the broker has compared it with ours and found no difference.
 pub(super) async fn drops<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,
     kind: &QueueKind,
-    major: Option<u32>,
+    version: Option<BrokerVersion>,
     alike: bool,
 ) -> Option<String> {
     if kind.queue_type != QueueType::Quorum {
@@ -54,7 +52,7 @@ pub(super) async fn drops<C: Borrow<Connection>>(
         declared.get(argument).map_or(ArgumentValue::None, |own| ArgumentValue::Value(own.to_string()))
     };
     if alike {
-        return say(&own(DELIVERY_LIMIT), &own(DEAD_LETTERS), major);
+        return say(&own(DELIVERY_LIMIT), &own(DEAD_LETTERS), version);
     }
     let asked = (DEAD_LETTERS, Argument::Text(NOBODY_HAS.to_owned()));
     let exchange = argument(side, name, kind, asked, TYPE).await;
@@ -65,7 +63,7 @@ pub(super) async fn drops<C: Borrow<Connection>>(
     }
     let asked = (DELIVERY_LIMIT, Argument::Integer(NO_LIMIT_LIKE_IT));
     let limit = argument(side, name, &like_it, asked, LOCATOR).await;
-    say(&limit, &exchange, major)
+    say(&limit, &exchange, version)
 }
 
 /// Returns the type of a queue that is otherwise as `kind` says; `None` if the broker does not name it.
@@ -115,18 +113,18 @@ fn read(refusal: &str, asked: &str) -> ArgumentValue {
     }
 }
 
-fn say(limit: &ArgumentValue, exchange: &ArgumentValue, major: Option<u32>) -> Option<String> {
-    let times = match (limit, major) {
+fn say(limit: &ArgumentValue, exchange: &ArgumentValue, version: Option<BrokerVersion>) -> Option<String> {
+    let times = match (limit, version.map(BrokerVersion::default_delivery_limit)) {
         (ArgumentValue::Value(limit), _) => match limit.parse::<i64>() {
             Ok(limit) if limit < 0 => return None,
             Ok(limit) => format!("has a delivery limit of {limit}"),
             Err(_) => format!("has a delivery limit of {limit}"),
         },
-        (ArgumentValue::None, Some(4..)) => {
-            format!("has the broker's delivery limit, {DEFAULT} unless a policy sets another")
+        (ArgumentValue::None, Some(Some(default))) => {
+            format!("has the broker's delivery limit, {default} unless a policy sets another")
         }
         // Without a limit of its own, and none by default.
-        (ArgumentValue::None, Some(_)) => return None,
+        (ArgumentValue::None, Some(None)) => return None,
         (ArgumentValue::None, None) | (ArgumentValue::Unknown, _) => {
             "may have a delivery limit; which is unknown".to_owned()
         }
@@ -149,44 +147,43 @@ mod tests {
     #[test]
     fn what_is_dropped_is_said_as_far_as_it_is_known() {
         let value = |text: &str| ArgumentValue::Value(text.to_owned());
-        let check =
-            |limit: ArgumentValue, exchange: ArgumentValue, major: Option<u32>, expected: Option<&str>| {
-                let said = say(&limit, &exchange, major);
-                match (&said, expected) {
-                    (Some(said), Some(expected)) => assert!(said.starts_with(expected), "{said}"),
-                    (said, expected) => assert_eq!(said.as_deref(), expected),
-                }
-            };
-        check(value("-1"), ArgumentValue::None, Some(4), None);
-        check(ArgumentValue::None, ArgumentValue::None, Some(3), None);
+        let check = |limit: ArgumentValue, exchange: ArgumentValue, version: &str, expected: Option<&str>| {
+            let said = say(&limit, &exchange, BrokerVersion::read(version));
+            match (&said, expected) {
+                (Some(said), Some(expected)) => assert!(said.starts_with(expected), "{said}"),
+                (said, expected) => assert_eq!(said.as_deref(), expected),
+            }
+        };
+        check(value("-1"), ArgumentValue::None, "4.3.6", None);
+        check(ArgumentValue::None, ArgumentValue::None, "3.10.8", None);
         check(
             value("3"),
             ArgumentValue::None,
-            Some(3),
+            "3.10.8",
             Some("has a delivery limit of 3; beyond it, a message is dropped"),
         );
         check(
             value("3"),
             value("dlx"),
-            Some(4),
+            "4.3.6",
             Some("has a delivery limit of 3; beyond it, a message goes to exchange \"dlx\""),
         );
         check(
             ArgumentValue::None,
             ArgumentValue::None,
-            Some(4),
+            "4.3.6",
             Some("has the broker's delivery limit, 20 unless"),
         );
         check(
             ArgumentValue::None,
             ArgumentValue::Unknown,
-            None,
+            "",
             Some("may have a delivery limit; which is unknown"),
         );
         check(
             ArgumentValue::Unknown,
             ArgumentValue::None,
-            Some(4),
+            "4.3.6",
             Some("may have a delivery limit; which is unknown"),
         );
     }

@@ -27,6 +27,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::broker_version::BrokerVersion;
+
 /// Arguments of a declaration or of a consumer, by name.
 pub type QueueArguments = BTreeMap<String, Argument>;
 
@@ -205,12 +207,12 @@ impl QueueKind {
     /// unless one is set. Since 4.0 the default is a limit of 20, and -1 means none; before, the default is none, and -1 would drop a
     /// message at its first return.
     #[must_use]
-    pub fn for_broker(&self, major: Option<u32>) -> Self {
+    pub fn for_broker(&self, version: Option<BrokerVersion>) -> Self {
         let mut kind = self.clone();
         if self.queue_type == QueueType::Quorum
             && !self.oslo_arguments
             && self.delivery_limit.is_none()
-            && major.is_some_and(|major| major >= 4)
+            && version.is_some_and(BrokerVersion::knows_unlimited_deliveries)
         {
             kind.arguments.entry(DELIVERY_LIMIT.to_owned()).or_insert(Argument::Integer(-1));
         }
@@ -395,23 +397,31 @@ mod tests {
 
     #[test]
     fn a_quorum_queue_has_no_delivery_limit_where_the_broker_can_do_without() {
-        let check = |queue_type, limit: Option<u32>, own: &[(&str, &str)], major, expected: Option<i64>| {
+        let check = |queue_type,
+                     limit: Option<u32>,
+                     own: &[(&str, &str)],
+                     version: &str,
+                     expected: Option<i64>| {
             let kind = QueueKind { delivery_limit: limit, ..kind(queue_type, own) };
-            let asked = kind.for_broker(major).declared_arguments().get(DELIVERY_LIMIT).cloned();
-            assert_eq!(asked, expected.map(Argument::Integer), "{queue_type:?} {limit:?} {own:?} {major:?}");
+            let asked = kind
+                .for_broker(BrokerVersion::read(version))
+                .declared_arguments()
+                .get(DELIVERY_LIMIT)
+                .cloned();
+            assert_eq!(asked, expected.map(Argument::Integer), "{queue_type:?} {limit:?} {own:?} {version}");
         };
-        for major in [None, Some(3)] {
-            check(QueueType::Quorum, None, &[], major, None);
-            check(QueueType::Quorum, Some(5), &[], major, Some(5));
+        for version in ["", "3.10.8"] {
+            check(QueueType::Quorum, None, &[], version, None);
+            check(QueueType::Quorum, Some(5), &[], version, Some(5));
         }
-        for major in [Some(4), Some(5)] {
-            check(QueueType::Quorum, None, &[], major, Some(-1));
+        for version in ["4.0.5", "4.3.6", "5.0.0"] {
+            check(QueueType::Quorum, None, &[], version, Some(-1));
             let of_service = QueueKind { oslo_arguments: true, ..kind(QueueType::Quorum, &[]) };
-            assert_eq!(of_service.for_broker(major), of_service);
-            check(QueueType::Quorum, Some(5), &[], major, Some(5));
-            check(QueueType::Quorum, None, &[(DELIVERY_LIMIT, "7")], major, Some(7));
-            check(QueueType::Classic, None, &[], major, None);
-            check(QueueType::Stream, None, &[], major, None);
+            assert_eq!(of_service.for_broker(BrokerVersion::read(version)), of_service);
+            check(QueueType::Quorum, Some(5), &[], version, Some(5));
+            check(QueueType::Quorum, None, &[(DELIVERY_LIMIT, "7")], version, Some(7));
+            check(QueueType::Classic, None, &[], version, None);
+            check(QueueType::Stream, None, &[], version, None);
         }
     }
 

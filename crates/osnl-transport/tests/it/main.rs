@@ -20,3 +20,4 @@ mod stream;
 mod tap;
 mod tls;
 mod topology;
+mod versions;

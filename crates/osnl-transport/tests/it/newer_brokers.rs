@@ -36,7 +36,7 @@ fn declared(broker: &ScriptedBroker) -> Vec<bool> {
         .collect()
 }
 
-/// RabbitMQ 4.3 and later close the connection with 541 over a queue that is neither durable nor exclusive.
+/// RabbitMQ 4.3 by default, with the real one in [`versions`](crate::versions).
 #[tokio::test]
 async fn where_transient_queues_are_refused_the_second_attempt_declares_a_durable_one_and_says_so() {
     let broker = ScriptedBroker::start(Habits { refuses_transient_queues: true, ..Habits::default() });

@@ -30,7 +30,8 @@ use osnl_model::Priority;
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
-    Declare, ExchangeLook, Look, QueueKind, QueueLook, QueueMade, QueueType, RabbitTransport, Thorough,
+    BrokerVersion, Declare, ExchangeLook, Look, QueueKind, QueueLook, QueueMade, QueueType, RabbitTransport,
+    Thorough,
     Transport as _, login_user,
 };
 
@@ -167,12 +168,15 @@ async fn listener(
     for (name, found) in &look.exchanges {
         probes.push(exchange(probe(format!("exchange {name}")), found, conf.declare, virtual_host, needed));
     }
+    let reached = look.hosts.iter().find_map(|host| host.reached.as_ref().ok());
+    let denies = reached.and_then(|facts| facts.greeting.rabbitmq());
+    let denies = denies.is_some_and(BrokerVersion::denies_transient_queues);
     for (name, found) in &look.queues {
         probes.push(queue(
             probe(format!("queue {name}")),
             found,
             (&transport.location(), name),
-            daemon,
+            (daemon, denies),
             conf,
         ));
     }
@@ -212,9 +216,10 @@ fn queue(
     probe: Probe,
     found: &QueueLook,
     place: (&str, &str),
-    daemon: &OwnDaemon,
+    (daemon, denies): (&OwnDaemon, bool),
     conf: &ListenerConf,
 ) -> Probe {
+    let is_transient = !conf.queue.durable && conf.queue.queue_type == QueueType::Classic;
     match found {
         QueueLook::There { waiting, consumers, made, drops } => {
             let messages = if *waiting == 1 { "1 message waits" } else { "messages wait" };
@@ -252,6 +257,12 @@ fn queue(
             Declare::Nothing => probe.failed(
                 "does not exist; with queue = NAME osnl creates nothing",
                 Some("create it, or check its name"),
+            ),
+            Declare::Passive | Declare::Create if is_transient && denies => probe.warning(
+                "does not exist, and will be created: durable, if this RabbitMQ refuses transient queues, as 4.3 does \
+                 by default",
+                "services that declare transient queues cannot publish there: write amqp_durable_queues = true or \
+                 rabbit_quorum_queue = true, in them and here",
             ),
             Declare::Passive | Declare::Create => probe.fine("does not exist, and will be created"),
         },

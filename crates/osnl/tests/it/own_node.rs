@@ -9,7 +9,8 @@ use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
 use osnl_model::TransportUrl;
 use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
-use osnl_transport::{QueueSeen, transport};
+use osnl_transport::{BrokerVersion, QueueSeen, transport};
+use serde_json::json;
 
 use crate::faults::{Target, all_done, connects, in_work};
 use crate::harness::{ListenerRig, QUEUE, SOON, instance};
@@ -105,19 +106,38 @@ fn in_a_memory_alarm_publishers_are_blocked_and_we_go_on() {
     all_done(&vhost, &target, daemon, 25);
 }
 
+/// Until 4.2 the broker closes the channel. From 4.3 on it cancels the consumer of a quorum queue, and lets a classic one be.
 #[test]
 fn the_broker_s_consumer_time_out_costs_a_connection_and_nothing_else() {
     let broker = node();
-    broker.set("consumer_timeout", "1000");
-    broker.set("channel_tick_interval", "300");
-    let vhost = broker.vhost("consumer-timeout");
-    let target = Target::down();
-    let daemon = in_work(&vhost, &target, connects(&vhost.url()), 10);
-    daemon.wait_until("it is back for the second time", |c| c.adopted.get() >= 20);
-    daemon.wait_for_log("delivery acknowledgement on channel");
-    broker.unset("consumer_timeout");
-    broker.unset("channel_tick_interval");
-    all_done(&vhost, &target, daemon, 10);
+    let closes = Some("delivery acknowledgement on channel");
+    let is_older = version(&broker) < BrokerVersion::read("4.3.0").unwrap();
+    for (queue_type, said) in [
+        ("quorum", if is_older { closes } else { Some("cancelled by the broker") }),
+        ("classic", closes.filter(|_| is_older)),
+    ] {
+        broker.set("consumer_timeout", "1000");
+        broker.set("channel_tick_interval", "300");
+        let vhost = broker.vhost("consumer-timeout");
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
+        let arguments = json!({"x-queue-type": queue_type});
+        publisher.prepare(&BrokerObjects { queue: QUEUE.to_owned(), arguments, ..BrokerObjects::default() });
+        let target = Target::down();
+        let daemon = target.daemon(connects(&vhost.url()));
+        publisher.notify_all(&ports(0..10));
+        daemon.wait_until("they are in work", |c| c.matched.get() == 10);
+        if let Some(said) = said {
+            daemon.wait_until("it is back for the second time", |c| c.adopted.get() >= 20);
+            daemon.wait_for_log(said);
+        }
+        broker.unset("consumer_timeout");
+        broker.unset("channel_tick_interval");
+        all_done(&vhost, &target, daemon, 10);
+    }
+}
+
+fn version(broker: &Broker) -> BrokerVersion {
+    BrokerVersion::read(&broker.root().greeting()[1]).unwrap()
 }
 
 fn seen(vhost: &Vhost, queue: &str) -> QueueSeen {

@@ -41,7 +41,7 @@ pub(super) async fn prepare(
             if !steps.queue(routing_key, None).await? {
                 match steps.queue(routing_key, Some(&queue)).await {
                     Err(failure) if refuses_transient_queues(&failure) => {
-                        // The broker has closed the connection over it; the next attempt asks for a durable one.
+                        // The broker has closed the connection over it; the caller asks again, for a durable one.
                         force_durable.store(true, Ordering::Relaxed);
                         return Err(lost(&failure.error));
                     }
