@@ -179,7 +179,7 @@ pub fn exchange(
         }
         ExchangeLook::There(what) => probe.fine(match what.durable {
             Some(true) => "exists: topic, durable",
-            Some(false) => "exists: topic, transient (gone after a restart of the broker)",
+            Some(false) => "exists: topic, transient (RabbitMQ before 4.3 may delete it at a restart)",
             None => "exists",
         }),
         ExchangeLook::Missing => match declare {

@@ -306,6 +306,15 @@ impl Vhost {
         ));
     }
 
+    /// Deletes an exchange with its bindings. No exchange, no effect.
+    #[track_caller]
+    pub fn delete_exchange(&self, exchange: &str) {
+        let exchange = binary(exchange);
+        self.ask(&format!(
+            "begin rabbit_exchange:delete(rabbit_misc:r(V, exchange, {exchange}), false, <<\"osnl\">>), true end"
+        ));
+    }
+
     /// Asks the node with `V` bound to this virtual host's name.
     #[track_caller]
     fn ask(&self, expression: &str) -> Value {

@@ -5,6 +5,8 @@
 //! | a quorum queue that names no delivery limit | has none | has 20 | has 20 |
 //! | `x-delivery-limit = -1` | drops a message at its first return | no limit | no limit |
 //! | a queue that is neither durable nor exclusive | is made | is made | is refused, unless its operator permits it |
+//! | a restart of the broker | deletes transient exchanges | deletes them | keeps them |
+//! | a look at what the user may do nothing with | is answered | is answered | is refused with 403 |
 //! | a message held beyond the consumer time-out | closes the channel | closes it | cancels the consumer of a quorum queue |
 //!
 //! The third row is RabbitMQ's default, which its operator may change; Debian's package of 4.3 permits such queues. So the
@@ -39,6 +41,12 @@ impl BrokerVersion {
     #[must_use]
     pub fn knows_unlimited_deliveries(self) -> bool {
         self >= Self::V4_0
+    }
+
+    /// Whether a transient exchange outlives a restart of the broker.
+    #[must_use]
+    pub fn keeps_transient_exchanges(self) -> bool {
+        self >= Self::V4_3
     }
 
     /// Whether a queue that is neither durable nor exclusive is refused by default.

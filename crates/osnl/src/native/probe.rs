@@ -199,7 +199,8 @@ async fn proven(
     let mut probes = Vec::new();
     if look.hosts.iter().any(|host| host.reached.is_ok()) {
         for name in conf.queues() {
-            let there = look.exchanges.iter().filter(|(_, found)| matches!(found, ExchangeLook::There(_)));
+            // RabbitMQ 4.3 refuses even a look at an exchange of which the user may do nothing.
+            let there = look.exchanges.iter().filter(|(_, found)| *found != ExchangeLook::Missing);
             let exchanges: Vec<String> = there.map(|(name, _)| name.clone()).collect();
             let proven = transport.prove(&name, &exchanges, ours, thorough, limit).await;
             let probe = Probe::of(format!("listener:{}", conf.name), format!("permissions for queue {name}"));
