@@ -1,7 +1,7 @@
 //! A queue with a history that was not read: `max_event_age`, its dead letters, their retry, and the attention without it.
 
 use osnl_testkit::{
-    Broker, BrokerObjects, Notice, OsloPublisher, PublisherOptions, RawMessage, Sink, wait_until,
+    Broker, BrokerObjects, Notice, OsloPublisher, PublisherOptions, RawMessage, Sink, Vhost, wait_until,
 };
 use serde_json::{Value, json};
 

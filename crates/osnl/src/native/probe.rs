@@ -31,8 +31,7 @@ use osnl_model::Priority;
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
     BrokerVersion, Declare, ExchangeLook, Look, QueueKind, QueueLook, QueueMade, QueueType, RabbitTransport,
-    Thorough,
-    Transport as _, login_user,
+    Thorough, Transport as _, login_user,
 };
 
 use self::cloud::enrichment;
@@ -305,7 +304,7 @@ mod tests {
                 code: Some(code),
             };
             let (daemon, look) = (OwnDaemon::Unknown(String::new()), QueueLook::Refused(error()));
-            let found = queue(Probe::of("listener:l", "queue q"), &look, ("mq", "q"), &daemon, conf);
+            let found = queue(Probe::of("listener:l", "queue q"), &look, ("mq", "q"), (&daemon, false), conf);
             assert!(found.found.contains(reason), "{found}");
             let remedy = transport.remedy(&error(), &conf.targets(), &conf.options());
             assert_eq!(found.advice, remedy);
