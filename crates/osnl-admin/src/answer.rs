@@ -86,5 +86,41 @@ pub(crate) fn status(code: Code) -> StatusCode {
 }
 
 pub(crate) fn refused(refusal: &RequestRefusal) -> AdminAnswer {
-    json(status(refusal.code), &json!({"error": refusal}))
+    json(status(refusal.code), &json!({"error": {"code": refusal.code, "message": message(refusal)}}))
+}
+
+/// Returns the words of a refusal for a client over HTTP. An error of the journal has SQL and paths: they go to the log.
+pub(crate) fn message(refusal: &RequestRefusal) -> &str {
+    match refusal.code {
+        Code::Unavailable => {
+            tracing::warn!(error = refusal.message, "a request over HTTP was not answered");
+            "not available now; the daemon's log has the reason"
+        }
+        Code::BadRequest | Code::Unsupported | Code::NotFound | Code::OtherJournal | Code::Forbidden => {
+            &refusal.message
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_journal_is_a_short_reason() {
+        let check = |code, is_shown: bool| {
+            let detail = "the journal /var/lib/osnl/journal.db cannot be read: near x: in SELECT d.id FROM delivery d";
+            let refusal = RequestRefusal { code, message: detail.to_owned() };
+            let said = message(&refusal);
+            assert_eq!(said == detail, is_shown, "{said}");
+            assert!(is_shown || !said.contains("SELECT") && !said.contains('/'), "{said}");
+        };
+        check(Code::Unavailable, false);
+        // These say what the caller did.
+        for code in
+            [Code::BadRequest, Code::Unsupported, Code::NotFound, Code::OtherJournal, Code::Forbidden]
+        {
+            check(code, true);
+        }
+    }
 }

@@ -273,7 +273,7 @@ impl Pages {
             Page::QuarantineChange => quarantine::preview(place, &caller, query).await,
             Page::Quarantined(id) => quarantine::one(place, &caller, id).await,
         };
-        made.unwrap_or_else(|refusal| refusal_page(answer::status(refusal.code), &refusal.message))
+        made.unwrap_or_else(|refusal| refusal_page(answer::status(refusal.code), answer::message(&refusal)))
     }
 
     /// Returns the caller, or the answer to one that may not read pages.

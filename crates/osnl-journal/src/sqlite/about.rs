@@ -5,8 +5,9 @@
 //! bodies of messages never are. Rows of a journal from before version 9 have neither names nor the number of their message's
 //! id: of these the message is looked up too, until they have left.
 
+use super::filter::BoundValues;
 use super::records::DeliveryListRow;
-use super::rows::{message_number, quoted};
+use super::rows::message_number;
 use crate::DeliveryId;
 
 /// One thing that an operator names.
@@ -32,7 +33,7 @@ impl About {
     }
 
     /// A condition on a row `d`.
-    pub(super) fn sql(&self) -> String {
+    pub(super) fn sql(&self, values: &mut BoundValues) -> String {
         match self {
             Self::Delivery(id) => format!("d.id = {}", id.row()),
             Self::Event(number) => {
@@ -43,10 +44,10 @@ impl About {
                 let known = format!("EXISTS (SELECT 1 FROM event WHERE id = {event})");
                 format!("(d.id >= {first} AND d.id < coalesce({next}, {}) AND {known})", i64::MAX)
             }
-            Self::Resource(name) => resource_sql(name),
+            Self::Resource(name) => resource_sql(&values.bind(name)),
             Self::Named(name) => {
-                let (resource, number) = (resource_sql(name), message_number(name));
-                let id = quoted(name);
+                let id = values.bind(name);
+                let (resource, number) = (resource_sql(&id), message_number(name));
                 format!(
                     "({resource} OR d.message = {number} \
                      OR d.message IS NULL AND EXISTS (SELECT 1 FROM event m WHERE m.id = {OF_ROW} AND m.message_id = {id}))"
@@ -73,8 +74,8 @@ impl About {
 /// The number of the event of a row `d`.
 const OF_ROW: &str = "(SELECT max(id) FROM event WHERE id <= d.id >> 16)";
 
+/// A condition on a resource, whose name is at this place.
 fn resource_sql(name: &str) -> String {
-    let name = quoted(name);
     let same = |column: &str| format!("d.{column} = {name} COLLATE NOCASE");
     format!("({} OR {} OR {})", same("key"), same("resource_id"), same("resource_name"))
 }

@@ -1,7 +1,7 @@
 //! Deliveries by what was answered: in the reason of their end, and in the failed attempts that are kept.
 
+use super::filter::BoundValues;
 use super::records::DeliveryListRow;
-use super::rows::quoted;
 
 /// The requirements of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,17 +24,18 @@ impl AnswerPolicy {
     }
 
     /// A condition on a row `d`.
-    pub(super) fn sql(&self) -> String {
+    pub(super) fn sql(&self, values: &mut BoundValues) -> String {
+        let text = match self {
+            Self::Status(_) => String::new(),
+            Self::Text(text) => values.bind(&text.to_lowercase()),
+        };
         let holds = |column: &str| match self {
             // A success ends with its status, a failure has the word before it.
             Self::Status(status) => {
                 let status: String = status.chars().map(|c| if c == 'x' { '_' } else { c }).collect();
                 format!("({column} LIKE '%status {status}%' OR {column} LIKE '%: {status}')")
             }
-            Self::Text(text) => {
-                let text = quoted(&text.to_lowercase());
-                format!("instr(lower({column}), {text}) > 0")
-            }
+            Self::Text(_) => format!("instr(lower({column}), {text}) > 0"),
         };
         format!(
             "({} OR d.tries > 0 AND EXISTS (SELECT 1 FROM attempt a WHERE a.delivery = d.id AND {}))",

@@ -47,6 +47,18 @@ pub struct Filter {
     pub until: Option<SystemTime>,
 }
 
+/// The values of a statement, from `?3` on.
+#[derive(Default)]
+pub(super) struct BoundValues(Vec<Box<dyn ToSql>>);
+
+impl BoundValues {
+    /// Adds a text, and returns its place in the SQL.
+    pub(super) fn bind(&mut self, text: &str) -> String {
+        self.0.push(Box::new(text.to_owned()));
+        format!("?{}", self.0.len() + 2)
+    }
+}
+
 /// A condition of a filter: it means the same in SQL and for a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RowCondition<'a> {
@@ -66,31 +78,29 @@ pub(super) enum RowCondition<'a> {
 }
 
 impl RowCondition<'_> {
-    /// A condition in which `?` is the value; numbers stand in the text.
-    fn sql(self) -> (String, Option<Box<dyn ToSql>>) {
-        let with = |condition: &str, value: Box<dyn ToSql>| (condition.to_owned(), Some(value));
-        let text = |condition: &str, text: &str| with(condition, Box::new(text.to_owned()));
+    /// Returns the condition. Texts are among the values: no text from outside is a part of the SQL.
+    fn sql(self, values: &mut BoundValues) -> String {
         let among = |column: &str, numbers: Vec<i64>| {
             let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-            (format!("{column} IN ({})", numbers.join(", ")), None)
+            format!("{column} IN ({})", numbers.join(", "))
         };
         match self {
-            Self::After(id) => with("d.id > ?", Box::new(id.row())),
+            Self::After(id) => format!("d.id > {}", id.row()),
             Self::Ids(ids) => among("d.id", ids.iter().map(|id| id.row()).collect()),
-            Self::Event(number) => (About::Event(number).sql(), None),
-            Self::Rule(rule) => text("d.rule = ?", rule),
-            Self::Action(action) => text("d.action = ?", action),
+            Self::Event(number) => About::Event(number).sql(values),
+            Self::Rule(rule) => format!("d.rule = {}", values.bind(rule)),
+            Self::Action(action) => format!("d.action = {}", values.bind(action)),
             Self::States(states) => among("d.state", states.iter().map(|state| *state as i64).collect()),
-            Self::Phases(phases, moment) => (phases_sql(phases, moment), None),
+            Self::Phases(phases, moment) => phases_sql(phases, moment),
             Self::About(about) => {
-                let any: Vec<String> = about.iter().map(About::sql).collect();
-                (format!("({})", any.join(" OR ")), None)
+                let any: Vec<String> = about.iter().map(|about| about.sql(values)).collect();
+                format!("({})", any.join(" OR "))
             }
-            Self::Key(key) => (About::Resource(key.to_owned()).sql(), None),
-            Self::Answered(answers) => (answers.sql(), None),
-            Self::EventType(event_type) => text("e.event_type = ?", event_type),
-            Self::Since(at) => with("e.received >= ?", Box::new(millis(at))),
-            Self::Until(at) => with("e.received < ?", Box::new(millis(at))),
+            Self::Key(key) => About::Resource(key.to_owned()).sql(values),
+            Self::Answered(answers) => answers.sql(values),
+            Self::EventType(event_type) => format!("e.event_type = {}", values.bind(event_type)),
+            Self::Since(at) => format!("e.received >= {}", millis(at)),
+            Self::Until(at) => format!("e.received < {}", millis(at)),
         }
     }
 
@@ -152,13 +162,10 @@ impl Filter {
 
     /// Conditions with `?3` and on, and their values.
     pub(super) fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
-        let mut sql = String::new();
-        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-        for (condition, value) in self.conditions().into_iter().map(RowCondition::sql) {
-            values.extend(value);
-            sql.push_str(&format!(" AND {}", condition.replace('?', &format!("?{}", values.len() + 2))));
-        }
-        (sql, values)
+        let mut values = BoundValues::default();
+        let conditions = self.conditions().into_iter();
+        let sql = conditions.map(|condition| format!(" AND {}", condition.sql(&mut values))).collect();
+        (sql, values.0)
     }
 
     /// Whether it lets a row through.

@@ -7,7 +7,7 @@
 use rusqlite::Connection;
 
 use super::records::DeliveryListRow;
-use super::rows::{RowState, quoted};
+use super::rows::{RowState, hex_text};
 use crate::{DeliveryId, Outcome};
 
 /// The state of a delivery, as an operator sees it.
@@ -221,7 +221,7 @@ impl Moment {
     /// Whether the action of a row `d` is missing from the configuration.
     fn orphaned(&self) -> String {
         let Some(known) = &self.configured else { return "0".to_owned() };
-        let known: Vec<String> = known.iter().map(|name| quoted(name)).collect();
+        let known: Vec<String> = known.iter().map(|name| hex_text(name)).collect();
         format!("d.action NOT IN ({})", known.join(", "))
     }
 

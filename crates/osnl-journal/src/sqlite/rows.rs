@@ -206,9 +206,10 @@ pub(super) fn received(row: &Row<'_>, from: usize) -> Result<ReceivedMessage> {
     })
 }
 
-/// A string of SQL.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+/// A text of the configuration within SQL, whatever its characters are.
+pub(super) fn hex_text(text: &str) -> String {
+    let bytes: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("CAST(x'{bytes}' AS TEXT)")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod dead;
 mod decoded;
 mod failing;
 mod hands;
+mod hostile_filters;
 mod lanes;
 mod listing;
 mod quarantine;
