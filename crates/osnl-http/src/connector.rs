@@ -5,6 +5,7 @@
 //! answered, and its matcher is not urllib's.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,13 +89,14 @@ impl Connector {
         let proxy = self.proxy(scheme, target.authority().map(Authority::as_str).unwrap_or_default())?;
         let host = target.host().unwrap_or_default();
         if let Some(guard) = &self.guard {
-            // An address is not looked up, so the resolver does not see it; a proxy's lookups nobody sees.
-            match host.trim_matches(['[', ']']).parse() {
-                Ok(address) => guard.judge(host, address)?,
-                Err(_) if proxy.is_some() && !guard.allows_name(host) => {
-                    return Err(Forbidden::ByProxy { host: host.to_owned() }.into());
-                }
-                Err(_) => {}
+            // An address is not looked up, so the resolver does not see it. A proxy may reach what this machine does not, and
+            // its lookups cannot be seen: behind it only allow_hosts are called.
+            let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+            if proxy.is_some() && !guard.allows(host, address) {
+                return Err(Forbidden::ByProxy { host: host.to_owned() }.into());
+            }
+            if let Some(address) = address {
+                guard.judge(host, address)?;
             }
         }
         let to = proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.uri().clone());

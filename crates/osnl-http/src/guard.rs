@@ -10,7 +10,8 @@
 //! local, and passes a firewall that guards it from outside. It is asked for each address ([`this_machine`]), since
 //! interfaces change while we run.
 //!
-//! What goes by a proxy is resolved by the proxy, so it is refused as well, unless its host is allowed by name.
+//! What goes by a proxy is resolved by the proxy, which may reach other networks than this machine: it is refused as well,
+//! names and addresses, unless `allow_hosts` has it.
 
 mod address;
 mod this_machine;
@@ -57,8 +58,8 @@ pub enum Forbidden {
         /// The class of that address.
         class: AddressClass,
     },
-    /// A proxy would resolve it.
-    #[error("{host} would be looked up by a proxy, and its URL is not from the configuration; {REMEDY}")]
+    /// A proxy would connect to it.
+    #[error("{host} would be called by a proxy, and its URL is not from the configuration; {REMEDY}")]
     ByProxy {
         /// As in the URL.
         host: String,
@@ -99,14 +100,19 @@ impl AddressGuard {
             | AddressClass::Metadata
             | AddressClass::Special => false,
         };
-        let network = |allowed: &AllowedHost| match allowed {
-            AllowedHost::Network(network) => network.contains(&address),
-            AllowedHost::Name(_) | AllowedHost::Below(_) => false,
-        };
-        if fine || self.allows_name(host) || self.hosts.iter().any(network) {
+        if fine || self.allows(host, Some(address)) {
             return Ok(());
         }
         Err(Forbidden::Address { host: host.to_owned(), address, class })
+    }
+
+    /// Whether the allowed hosts have this one, by its name or by this address.
+    pub(crate) fn allows(&self, host: &str, address: Option<IpAddr>) -> bool {
+        let network = |allowed: &AllowedHost| match (allowed, address) {
+            (AllowedHost::Network(network), Some(address)) => network.contains(&address),
+            (AllowedHost::Network(_), None) | (AllowedHost::Name(_) | AllowedHost::Below(_), _) => false,
+        };
+        self.allows_name(host) || self.hosts.iter().any(network)
     }
 
     /// Whether this host may be reached whatever its addresses are.

@@ -94,13 +94,20 @@ fn behind_a_proxy_a_guarded_request_goes_only_to_hosts_that_are_named() {
     let options = through(AddressGuard::default());
     let failure = sent(&options, request(Method::GET, "http://hook.example/")).unwrap_err();
     assert_eq!(failure.class, FailureClass::Forbidden);
-    assert!(failure.reason.contains("would be looked up by a proxy"), "{failure}");
-    let failure = sent(&options, request(Method::GET, "http://169.254.169.254/")).unwrap_err();
-    assert_eq!(failure.class, FailureClass::Forbidden, "{failure}");
+    assert!(failure.reason.contains("would be called by a proxy"), "{failure}");
+    for address in ["169.254.169.254", "93.184.216.34", "[2606:2800:220:1::1]", "10.1.2.3", "127.0.0.1"] {
+        let failure = sent(&options, request(Method::GET, &format!("http://{address}/a"))).unwrap_err();
+        assert_eq!(failure.class, FailureClass::Forbidden, "{failure}");
+    }
+    let private = through(AddressGuard { hosts: Vec::new(), private: true });
+    sent(&private, request(Method::GET, "http://10.1.2.3/")).unwrap_err();
     assert_eq!(proxy.requests().len(), 0);
+    let network = through(AddressGuard { hosts: vec!["192.0.2.0/24".parse().unwrap()], private: false });
+    sent(&network, request(Method::GET, "http://192.0.2.7/")).unwrap();
     let options = through(AddressGuard { hosts: vec!["*.example".parse().unwrap()], private: false });
     sent(&options, request(Method::GET, "http://hook.example/")).unwrap();
-    assert_eq!(proxy.requests()[0].target, "http://hook.example/");
+    let called: Vec<_> = proxy.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(called, ["http://192.0.2.7/", "http://hook.example/"]);
 }
 
 #[test]
