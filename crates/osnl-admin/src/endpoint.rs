@@ -16,6 +16,7 @@ use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use osnl::connections::{Busy, Connections};
 use osnl::control::{ControlHandler, LONGEST_REQUEST, RequestRefusal, bind_private};
 use osnl::native::{AdminAddress, AdminConf};
 use serde_json::{Value, json};
@@ -30,7 +31,6 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::answer::{self, AdminAnswer, AnswerBody};
 use crate::api::{self, OPENAPI, RouteLookup};
-use crate::connections::{Busy, Connections};
 use crate::history::sample;
 use crate::metrics::{MetricsFormat, ProcessNumbers, render};
 use crate::pace::Pace;
@@ -46,6 +46,8 @@ const HEAD: Duration = Duration::from_secs(5);
 const BODY: Duration = Duration::from_secs(10);
 /// The longest life of a connection; a scraper opens another one.
 const LIFE: Duration = Duration::from_secs(10 * 60);
+/// Connections at once.
+pub(crate) const MOST: usize = 64;
 /// Bytes of the head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 /// After the end was asked for, answers have this long.
@@ -193,7 +195,7 @@ impl BoundEndpoint {
             }
             (None, Socket::Tcp(_)) => {}
         }
-        let mut connections = Connections::default();
+        let mut connections = Connections::at_most(MOST);
         let (mut fails, pace) = (false, Pace::new());
         loop {
             let accepted = tokio::select! {

@@ -65,7 +65,6 @@
 mod access;
 mod answer;
 pub mod api;
-mod connections;
 mod endpoint;
 mod history;
 pub mod metrics;

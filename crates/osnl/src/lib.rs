@@ -68,6 +68,7 @@ pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl
 
 pub mod assembly;
 mod backoff;
+pub mod connections;
 pub mod control;
 pub mod daemon;
 pub mod explain;

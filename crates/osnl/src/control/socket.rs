@@ -1,6 +1,9 @@
 //! The socket: made with mode 0600, several clients, bounded requests, removed at the end. With a group it has mode 0660,
 //! and its members may ask for what changes nothing and holds no secret; the folder can be entered then, and its
 //! other files are the owner's alone.
+//!
+//! Root and the daemon's own user have a share of the clients of their own, so that other users never keep them out. In each
+//! share the oldest idle client gives way to a new one ([`Connections`]); while all are being answered, the new one is refused.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -16,7 +19,6 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,11 +27,16 @@ use super::progress::RequestProgress;
 use super::refusal::{Code, RequestRefusal};
 use super::wire::{WireRequest, read_request, write_answer, write_progress};
 use super::{ControlHandler, LONGEST_REQUEST, socket_path};
+use crate::connections::{Busy, Connections};
 use crate::group::SystemGroup;
 
-/// Clients at once; one more waits.
-const CLIENTS: usize = 16;
-/// A client that says nothing, or takes no answer, for so long is let go.
+/// Clients of root and the daemon's user at once.
+const OPERATORS: usize = 64;
+/// Those of all other users.
+const OTHERS: usize = 16;
+/// The first request of a client must be there within this time: a command asks as soon as it is connected.
+const FIRST: Duration = Duration::from_secs(5);
+/// A client that says nothing more, or takes no answer, for so long is let go.
 const IDLE: Duration = Duration::from_secs(60);
 /// While a request is worked on, the client gets a space so often: JSON allows it before an answer, and the client knows
 /// that this process lives.
@@ -95,6 +102,15 @@ impl ControlSocket {
         Self { group, ..self }
     }
 
+    /// Returns the rights of a client. Beside root and the owner, the socket's mode lets in the group alone.
+    fn rights(&self, client: &UnixStream) -> Rights {
+        match (client.peer_cred(), &self.group) {
+            (Ok(peer), _) if may_ask(peer.uid()) => Rights::All,
+            (Ok(_), Some(_)) => Rights::Reads,
+            (Ok(_), None) | (Err(_), _) => Rights::None,
+        }
+    }
+
     /// Answers requests until `stop`. Without a socket the daemon runs on, and the log has the reason.
     pub async fn run(self, stop: CancellationToken) {
         let path = socket_path(&self.state_dir);
@@ -109,15 +125,23 @@ impl ControlSocket {
                 return;
             }
         };
-        let mut clients = JoinSet::new();
+        let (mut operators, mut others) = (Connections::at_most(OPERATORS), Connections::at_most(OTHERS));
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(_) = clients.join_next() => {}
-                accepted = listener.accept(), if clients.len() < CLIENTS => match accepted {
+                () = operators.ended() => {}
+                () = others.ended() => {}
+                accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        clients.spawn(serve(stream, self.handler.clone(), self.group.clone()));
+                        let rights = self.rights(&stream);
+                        let share = if rights == Rights::All { &mut operators } else { &mut others };
+                        if share.make_room() {
+                            let (handler, group) = (self.handler.clone(), self.group.clone());
+                            share.add(move |busy| Box::pin(serve(stream, handler, rights, group, busy)));
+                        } else {
+                            refuse_for_now(&stream);
+                        }
                     }
                     Err(error) => {
                         // Such as too many open files: it may pass.
@@ -130,22 +154,30 @@ impl ControlSocket {
     }
 }
 
+/// Tells a client that all are being answered. It has asked nothing yet, so its buffer has room.
+fn refuse_for_now(client: &UnixStream) {
+    let why = "too many requests are being answered; ask again in a moment";
+    let _ = client.try_write(&write_answer(&Err(RequestRefusal::new(Code::Unavailable, why))));
+}
+
 /// One client, until it goes.
-async fn serve(stream: UnixStream, handler: Arc<ControlHandler>, group: Option<SystemGroup>) {
-    // Beside root and the owner, the socket's mode lets in the group alone.
-    let rights = match (stream.peer_cred(), &group) {
-        (Ok(peer), _) if may_ask(peer.uid()) => Rights::All,
-        (Ok(_), Some(_)) => Rights::Reads,
-        (Ok(_), None) | (Err(_), _) => Rights::None,
-    };
+async fn serve(
+    stream: UnixStream,
+    handler: Arc<ControlHandler>,
+    rights: Rights,
+    group: Option<SystemGroup>,
+    busy: Busy,
+) {
     let (reading, mut writing) = stream.into_split();
     let mut reading = BufReader::new(reading);
     let mut line = Vec::new();
+    let mut wait = FIRST;
     loop {
         line.clear();
+        busy.set(false);
         let mut bounded = (&mut reading).take(LONGEST_REQUEST as u64);
-        match timeout(IDLE, bounded.read_until(b'\n', &mut line)).await {
-            Ok(Ok(1..)) => {}
+        match timeout(std::mem::replace(&mut wait, IDLE), bounded.read_until(b'\n', &mut line)).await {
+            Ok(Ok(1..)) => busy.set(true),
             Ok(Ok(0) | Err(_)) | Err(_) => return,
         }
         let (answer, last) = if rights == Rights::None {

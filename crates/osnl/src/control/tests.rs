@@ -219,6 +219,28 @@ async fn many_clients_are_answered_and_those_that_say_nothing_keep_nobody_waitin
     serving.end().await;
 }
 
+/// Issue 46: the oldest idle client gives way, however many there are.
+#[tokio::test]
+async fn idle_clients_give_way_to_a_command() {
+    let folder: TempDir = tempfile::tempdir().unwrap();
+    let serving = TestServer::start(folder.path()).await;
+    let path = folder.path().to_owned();
+    blocking(move || {
+        let connect = |_| UnixStream::connect(socket_path(&path)).unwrap();
+        let silent: Vec<UnixStream> = (0..400).map(connect).collect();
+        let patience = std::time::Duration::from_secs(3);
+        let mut client = ControlClient::connect(&path, patience).unwrap();
+        let status: Status = client.ask_for(&ControlRequest::Status {}, None).unwrap();
+        assert!(status.healthy);
+        // The first ones have ended before their time.
+        let mut first = &silent[0];
+        first.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
+        assert_eq!(first.read(&mut [0]).unwrap(), 0);
+    })
+    .await;
+    serving.end().await;
+}
+
 /// 18.1: the time-out bounds silence. What takes longer is waited for as long as there are signs of life.
 #[tokio::test]
 async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
