@@ -9,7 +9,7 @@ use osnl_transport::BoxFuture;
 
 use super::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, Traits,
+    ReadDriver, SectionReader, SentLogin, Traits,
 };
 use super::{Action, ActionError, Completion, Event};
 use osnl_core::metrics::Counters;
@@ -35,6 +35,10 @@ impl DriverConf for CanaryDriver {
 
     fn does(&self) -> String {
         "notes that the canary has come back".to_owned()
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        Vec::new()
     }
 
     fn traits(&self) -> Traits<'_> {

@@ -27,7 +27,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_model::{Notification, TransportUrl, mask_secrets};
+use osnl_model::{LoginProtection, Notification, TransportUrl, mask_secrets};
 use osnl_openstack::CloudConf;
 use osnl_template::Names;
 use osnl_transport::{BoxFuture, Declare};
@@ -55,7 +55,8 @@ use osnl_core::event::idempotency_key;
 use osnl_core::metrics::Counters;
 use osnl_delivery::HostLimits;
 use osnl_delivery::enrich::Ask;
-use osnl_http::{HttpError, HttpOptions};
+use osnl_http::{HttpError, HttpOptions, Scheme, Url};
+pub use osnl_model::SentLogin;
 
 /// The checked options of an action's driver. Its Debug form shows no secret.
 #[derive(Clone)]
@@ -154,6 +155,10 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     /// Describes the action in a sentence: its first line in `osnl check`.
     fn does(&self) -> String;
 
+    /// Lists the logins that its requests carry, so that `osnl check` and the start name those that a network could read. A login
+    /// to a cloud is listed where [`cloud`] reads it.
+    fn logins(&self) -> Vec<SentLogin>;
+
     /// Further lines there: a word of at most ten letters, and what it stands for.
     fn explain(&self) -> Vec<(&'static str, String)> {
         Vec::new()
@@ -181,6 +186,15 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
 
     /// Whether what it needs is there and lets us in, without using it.
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>>;
+}
+
+/// Returns the login of a request to a URL that an option names.
+pub fn login_at(option: &'static str, url: &Url) -> SentLogin {
+    let protection = match url.scheme() {
+        Scheme::Https => LoginProtection::Verified,
+        Scheme::Http => LoginProtection::Clear,
+    };
+    SentLogin::new(option, url.host(), protection, "write https://, or send it to this machine only")
 }
 
 /// The kinds of failed attempts, in words that follow a number and "for".

@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn an_error_of_the_journal_is_a_short_reason() {
         let check = |code, is_shown: bool| {
-            let detail = "the journal /var/lib/osnl/journal.db cannot be read: near x: in SELECT d.id FROM delivery d";
+            let detail =
+                "the journal /var/lib/osnl/journal.db cannot be read: near x: in SELECT d.id FROM delivery d";
             let refusal = RequestRefusal { code, message: detail.to_owned() };
             let said = message(&refusal);
             assert_eq!(said == detail, is_shown, "{said}");
@@ -117,8 +118,7 @@ mod tests {
         };
         check(Code::Unavailable, false);
         // These say what the caller did.
-        for code in
-            [Code::BadRequest, Code::Unsupported, Code::NotFound, Code::OtherJournal, Code::Forbidden]
+        for code in [Code::BadRequest, Code::Unsupported, Code::NotFound, Code::OtherJournal, Code::Forbidden]
         {
             check(code, true);
         }

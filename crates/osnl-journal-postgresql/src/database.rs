@@ -9,8 +9,8 @@ use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::shared::{
-    DatabaseFact, FactKind, GuardRates, GuardState, HeldTargets, Migration, SharedDatabase, SharedJournal,
-    SharedOptions, SharedOverview, StreamLease, UnusableDatabase,
+    CheckedConnection, DatabaseFact, FactKind, GuardRates, GuardState, HeldTargets, Migration,
+    SharedDatabase, SharedJournal, SharedOptions, SharedOverview, StreamLease, UnusableDatabase,
 };
 use osnl_journal::sqlite::upkeep::{Observer, VerifyReport};
 use osnl_journal::sqlite::{
@@ -50,10 +50,9 @@ const OLDEST_SERVER: i32 = 130_000;
 pub struct PostgresDatabase;
 
 impl SharedDatabase for PostgresDatabase {
-    fn check(&self, connection: &Secret) -> Result<String, String> {
-        ConnectionUrl::parse(connection.expose())
-            .map(|url| url.to_string())
-            .map_err(|error| error.to_string())
+    fn check(&self, connection: &Secret) -> Result<CheckedConnection, String> {
+        let url = ConnectionUrl::parse(connection.expose()).map_err(|error| error.to_string())?;
+        Ok(CheckedConnection { shown: url.to_string(), logins: url.logins() })
     }
 
     fn open(

@@ -8,7 +8,7 @@
 //!
 //! use osnl_journal_postgresql::{ConnectionUrl, Options, PostgresJournal};
 //!
-//! let url = ConnectionUrl::parse("postgresql+psycopg2://osnl:secret@db1,db2/osnl?sslmode=require")?;
+//! let url = ConnectionUrl::parse("postgresql+psycopg2://osnl:secret@db1,db2/osnl?sslmode=verify-full")?;
 //! assert_eq!(url.to_string(), "postgresql://osnl@db1,db2/osnl", "without the password");
 //! // `migrate`: it may make the tables.
 //! let options = Options { migrate: true, ..Options::new(url, "osnl-1") };
@@ -113,6 +113,7 @@ mod clock;
 mod command;
 mod database;
 mod delivery;
+mod frames;
 mod grants;
 mod group;
 mod guards;

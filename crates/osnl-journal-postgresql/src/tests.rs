@@ -8,6 +8,7 @@ mod canaries;
 mod changes;
 mod commits;
 mod digests;
+mod false_servers;
 mod faults;
 mod fences;
 mod guards;

@@ -1,26 +1,38 @@
-//! TLS of the connection: the client library's trait over rustls.
+//! TLS of the connection, and the bounds of what the server sends: the client library's trait over rustls.
+//!
+//! The library hands over each socket as for TLS from the first byte. So TLS is asked for here, and also a connection in clear
+//! is one whose messages are looked at ([`ServerFrames`]).
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
 use osnl_tls::{CommonName, any_name, certificates_from, checked, identity, system_certificates, unchecked};
+use osnl_transport::BoxFuture;
 use rustls::ClientConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client;
+use tokio_util::either::Either;
 
-use crate::url::{ConnectionUrl, ServerCheck};
+use crate::frames::ServerFrames;
+use crate::url::{AuthMethods, ConnectionUrl, SessionSecurity};
 
-/// Makes TLS connections for a URL.
+/// The bytes that ask a server for TLS.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// Secures connections as a URL asks for.
 #[derive(Clone)]
-pub(crate) struct PostgresTls(TlsConnector);
+pub(crate) struct PostgresTls {
+    url: ConnectionUrl,
+    /// One for each security that a host of the URL has.
+    connectors: Vec<(SessionSecurity, TlsConnector)>,
+}
 
 impl fmt::Debug for PostgresTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,36 +46,47 @@ impl PostgresTls {
     /// # Errors
     /// A file, and what is wrong with it.
     pub(crate) fn of(url: &ConnectionUrl) -> Result<Self, String> {
-        let provider = Arc::new(default_provider());
-        let roots = || match &url.root {
-            Some(file) => {
-                let found = certificates_from(std::slice::from_ref(file)).map_err(|error| error.to_string());
-                Ok::<_, String>((found?, CommonName::Counts))
+        let mut connectors: Vec<(SessionSecurity, TlsConnector)> = Vec::new();
+        for security in url.hosts().map(|host| url.security(host)) {
+            if security != SessionSecurity::Disable && connectors.iter().all(|(known, _)| *known != security)
+            {
+                connectors.push((security, connector(url, security)?));
             }
-            None => Ok((system_certificates()?, CommonName::Ignored)),
-        };
-        let verifier = match url.checked {
-            ServerCheck::Nothing => unchecked(),
-            ServerCheck::Chain | ServerCheck::ChainAndName => {
-                let (roots, common_name) = roots()?;
-                let verifier = checked(roots, common_name, &provider)?;
-                if url.checked == ServerCheck::Chain { any_name(verifier) } else { verifier }
-            }
-        };
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        let config = match &url.identity {
-            Some((certificate, key)) => {
-                let own = identity(certificate, Some(key)).map_err(|error| error.to_string())?;
-                config.with_client_auth_cert(own.chain, own.key).map_err(|error| error.to_string())?
-            }
-            None => config.with_no_client_auth(),
-        };
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        }
+        Ok(Self { url: url.clone(), connectors })
     }
+}
+
+fn connector(url: &ConnectionUrl, security: SessionSecurity) -> Result<TlsConnector, String> {
+    let provider = Arc::new(default_provider());
+    let roots = || match &url.root {
+        Some(file) => {
+            let found = certificates_from(std::slice::from_ref(file)).map_err(|error| error.to_string());
+            Ok::<_, String>((found?, CommonName::Counts))
+        }
+        None => Ok((system_certificates()?, CommonName::Ignored)),
+    };
+    let verifier = match security {
+        SessionSecurity::Disable | SessionSecurity::Prefer | SessionSecurity::Require => unchecked(),
+        SessionSecurity::VerifyCa | SessionSecurity::VerifyFull => {
+            let (roots, common_name) = roots()?;
+            let verifier = checked(roots, common_name, &provider)?;
+            if security == SessionSecurity::VerifyCa { any_name(verifier) } else { verifier }
+        }
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let config = match &url.identity {
+        Some((certificate, key)) => {
+            let own = identity(certificate, Some(key)).map_err(|error| error.to_string())?;
+            config.with_client_auth_cert(own.chain, own.key).map_err(|error| error.to_string())?
+        }
+        None => config.with_no_client_auth(),
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 impl MakeTlsConnect<Socket> for PostgresTls {
@@ -72,38 +95,64 @@ impl MakeTlsConnect<Socket> for PostgresTls {
     type Error = io::Error;
 
     fn make_tls_connect(&mut self, domain: &str) -> io::Result<ToHost> {
-        let name = ServerName::try_from(domain.to_owned()).map_err(io::Error::other)?;
-        Ok(ToHost(self.0.clone(), name))
+        let security = self.url.security(domain);
+        let connector = self.connectors.iter().find(|(known, _)| *known == security);
+        Ok(ToHost {
+            connector: connector.map(|(_, connector)| connector.clone()),
+            host: domain.to_owned(),
+            may_be_clear: matches!(security, SessionSecurity::Disable | SessionSecurity::Prefer),
+            methods: self.url.methods(domain),
+        })
     }
 }
 
-/// A handshake with one host.
-pub(crate) struct ToHost(TlsConnector, ServerName<'static>);
+/// The way to secure a connection with one host.
+pub(crate) struct ToHost {
+    /// `None`: TLS is not asked for.
+    connector: Option<TlsConnector>,
+    host: String,
+    may_be_clear: bool,
+    methods: AuthMethods,
+}
 
-/// A handshake under way.
-pub(crate) struct TlsHandshake(tokio_rustls::Connect<Socket>);
+impl ToHost {
+    async fn secure(self, mut socket: Socket) -> io::Result<PostgresStream> {
+        let frames = ServerFrames::new(self.methods);
+        if let Some(connector) = self.connector {
+            socket.write_all(&SSL_REQUEST).await?;
+            let mut answer = [0];
+            socket.read_exact(&mut answer).await?;
+            if answer == *b"S" {
+                let name = ServerName::try_from(self.host).map_err(io::Error::other)?;
+                let stream = connector.connect(name, socket).await?;
+                return Ok(PostgresStream { stream: Either::Right(Box::new(stream)), frames });
+            }
+        }
+        if self.may_be_clear {
+            return Ok(PostgresStream { stream: Either::Left(socket), frames });
+        }
+        let problem = "server does not support TLS: set ssl = on there, or go without by sslmode=disable";
+        Err(io::Error::other(problem))
+    }
+}
 
 impl TlsConnect<Socket> for ToHost {
     type Stream = PostgresStream;
     type Error = io::Error;
-    type Future = TlsHandshake;
+    type Future = BoxFuture<'static, io::Result<PostgresStream>>;
 
-    fn connect(self, stream: Socket) -> TlsHandshake {
-        TlsHandshake(self.0.connect(self.1, stream))
+    fn connect(self, socket: Socket) -> Self::Future {
+        Box::pin(self.secure(socket))
     }
 }
 
-impl Future for TlsHandshake {
-    type Output = io::Result<PostgresStream>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<PostgresStream>> {
-        Pin::new(&mut self.0).poll(context).map_ok(|stream| PostgresStream(Box::new(stream)))
-    }
-}
-
-/// An encrypted connection. It binds no channel: SCRAM goes on without, as with every client of an older libpq.
+/// A connection, and the server's messages on it. It binds no channel: SCRAM goes on without, as with every client of an
+/// older libpq.
 #[derive(Debug)]
-pub(crate) struct PostgresStream(Box<client::TlsStream<Socket>>);
+pub(crate) struct PostgresStream {
+    stream: Either<Socket, Box<client::TlsStream<Socket>>>,
+    frames: ServerFrames,
+}
 
 impl AsyncRead for PostgresStream {
     fn poll_read(
@@ -111,7 +160,13 @@ impl AsyncRead for PostgresStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let read = self.frames.look(&buffer.filled()[before..]);
+        if read.is_err() {
+            buffer.set_filled(before);
+        }
+        Poll::Ready(read)
     }
 }
 
@@ -121,15 +176,15 @@ impl AsyncWrite for PostgresStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -5,27 +5,43 @@
 //! | `postgresql+psycopg2://` | the driver behind `+` is one of Python, and ignored |
 //! | user, password | percent-encoded; the password may be in a file instead: `?password_file=/etc/osnl/journal.password` |
 //! | hosts | several with commas, each with its port; the first that takes writes is used, and a silent one delays the next little |
-//! | `sslmode` | `disable`, `prefer` (default), `require`, `verify-ca`, `verify-full` |
+//! | `sslmode` | `disable`, `prefer`, `require`, `verify-ca`, `verify-full`; by default `verify-full`, and `prefer` for a host that is this machine, without `sslrootcert` |
 //! | `sslrootcert`, `sslcert`, `sslkey` | files; without `sslrootcert`, the system's certificates |
+//! | `require_auth` | the logins that the server may ask for: `password`, `md5`, `scram-sha-256`, `none`, with commas; by default all, and neither `password` nor `md5` from another machine whose certificate is not checked |
 //! | `connect_timeout` | seconds for each host, 10 by default |
 //! | `client_encoding` | ignored, as is `charset`: the session is in UTF-8 |
 //!
-//! `prefer` and `require` encrypt and check nothing, as for every client of PostgreSQL.
+//! `prefer` and `require` encrypt and check nothing, and a false server would be given a password that it asks for.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use osnl_model::{LoginProtection, SentLogin, is_this_machine};
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{SslMode, SslNegotiation, TargetSessionAttrs};
 
-/// The checks of the server's certificate.
+/// The encryption of a session, and the checks of the server's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ServerCheck {
-    Nothing,
-    Chain,
-    ChainAndName,
+pub(crate) enum SessionSecurity {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// The logins that a server may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AuthMethods {
+    /// The password as it is.
+    pub(crate) password: bool,
+    /// A digest of it that can be tried against many passwords, and used in its place.
+    pub(crate) md5: bool,
+    pub(crate) scram: bool,
+    /// None at all.
+    pub(crate) none: bool,
 }
 
 /// A connection. Its text and its `Debug` form have no password.
@@ -34,7 +50,8 @@ pub struct ConnectionUrl {
     /// Without hosts.
     config: Config,
     hosts: Vec<(String, u16)>,
-    pub(crate) checked: ServerCheck,
+    security: Option<SessionSecurity>,
+    methods: Option<AuthMethods>,
     pub(crate) root: Option<PathBuf>,
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
     shown: String,
@@ -63,8 +80,26 @@ pub enum DatabaseUrlError {
     File(PathBuf, String),
 }
 
-const OPTIONS: &str =
-    "sslmode, sslrootcert, sslcert, sslkey, connect_timeout, password_file, client_encoding, charset";
+const OPTIONS: &str = "sslmode, sslrootcert, sslcert, sslkey, require_auth, connect_timeout, password_file, client_encoding, charset";
+
+impl AuthMethods {
+    pub(crate) const ALL: Self = Self { password: true, md5: true, scram: true, none: true };
+    pub(crate) const WITHOUT_PASSWORD: Self = Self { password: false, md5: false, ..Self::ALL };
+
+    fn read(text: &str) -> Option<Self> {
+        let mut methods = Self { password: false, md5: false, scram: false, none: false };
+        for word in text.split(',') {
+            match word.trim() {
+                "password" => methods.password = true,
+                "md5" => methods.md5 = true,
+                "scram-sha-256" => methods.scram = true,
+                "none" => methods.none = true,
+                _ => return None,
+            }
+        }
+        Some(methods)
+    }
+}
 
 impl ConnectionUrl {
     /// Reads a URL, and the file of its password.
@@ -94,7 +129,9 @@ impl ConnectionUrl {
         let mut config = Config::new();
         config.user(&user).dbname(&database).application_name("osnl");
         config.connect_timeout(Duration::from_secs(10)).tcp_user_timeout(Duration::from_secs(10));
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite).ssl_mode(SslMode::Prefer);
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        // The library hands over each socket at once, and `tls` does what the mode asks for.
+        config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
         let mut parsed_hosts = Vec::new();
         for host in hosts.split(',') {
             let (host, port) = host_and_port(host).ok_or(DatabaseUrlError::Unreadable("the host"))?;
@@ -104,8 +141,8 @@ impl ConnectionUrl {
             config.password(password);
         }
         let shown = format!("postgresql://{user}@{hosts}/{database}");
-        let (checked, hosts) = (ServerCheck::Nothing, parsed_hosts);
-        let mut url = Self { config, hosts, checked, root: None, identity: None, shown };
+        let (security, methods, hosts) = (None, None, parsed_hosts);
+        let mut url = Self { config, hosts, security, methods, root: None, identity: None, shown };
         url.set_options(query)?;
         Ok(url)
     }
@@ -125,6 +162,56 @@ impl ConnectionUrl {
         self.hosts.iter().map(of_host).collect()
     }
 
+    /// Returns the names of its hosts.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().map(|(host, _)| host.as_str())
+    }
+
+    /// Returns the encryption of a session with a host.
+    pub(crate) fn security(&self, host: &str) -> SessionSecurity {
+        self.security.unwrap_or_else(|| match is_this_machine(host) && self.root.is_none() {
+            true => SessionSecurity::Prefer,
+            false => SessionSecurity::VerifyFull,
+        })
+    }
+
+    /// Returns the logins that a host may ask for.
+    pub(crate) fn methods(&self, host: &str) -> AuthMethods {
+        self.methods.unwrap_or_else(|| match is_this_machine(host) || self.knows(host) {
+            true => AuthMethods::ALL,
+            false => AuthMethods::WITHOUT_PASSWORD,
+        })
+    }
+
+    /// Whether a session is with that host or with none: without a name, an authority that the system trusts certifies anyone.
+    fn knows(&self, host: &str) -> bool {
+        match self.security(host) {
+            SessionSecurity::VerifyFull => true,
+            SessionSecurity::VerifyCa => self.root.is_some(),
+            SessionSecurity::Disable | SessionSecurity::Prefer | SessionSecurity::Require => false,
+        }
+    }
+
+    /// Returns the login at each host.
+    pub(crate) fn logins(&self) -> Vec<SentLogin> {
+        let of_host = |host: &str| {
+            let protection = match self.security(host) {
+                _ if self.knows(host) => LoginProtection::Verified,
+                SessionSecurity::Disable | SessionSecurity::Prefer => LoginProtection::Clear,
+                SessionSecurity::Require | SessionSecurity::VerifyCa | SessionSecurity::VerifyFull => {
+                    LoginProtection::Unverified
+                }
+            };
+            SentLogin::new(
+                "connection",
+                host,
+                protection,
+                "set sslmode=verify-full, with sslrootcert for an own authority",
+            )
+        };
+        self.hosts().map(of_host).collect()
+    }
+
     fn set_options(&mut self, query: &str) -> Result<(), DatabaseUrlError> {
         let (mut certificate, mut key) = (None, None);
         for option in query.split('&').filter(|option| !option.is_empty()) {
@@ -133,6 +220,16 @@ impl ConnectionUrl {
             match name {
                 "sslmode" => self.set_ssl_mode(value)?,
                 "sslrootcert" => self.root = Some(value.into()),
+                "require_auth" => {
+                    let wrong = || {
+                        DatabaseUrlError::Value(
+                            "require_auth",
+                            value.clone(),
+                            "password, md5, scram-sha-256, none",
+                        )
+                    };
+                    self.methods = Some(AuthMethods::read(&value).ok_or_else(wrong)?);
+                }
                 "sslcert" => certificate = Some(PathBuf::from(value)),
                 "sslkey" => key = Some(PathBuf::from(value)),
                 "connect_timeout" => {
@@ -162,19 +259,17 @@ impl ConnectionUrl {
     }
 
     fn set_ssl_mode(&mut self, value: String) -> Result<(), DatabaseUrlError> {
-        let (mode, checked) = match &*value {
-            "disable" => (SslMode::Disable, ServerCheck::Nothing),
-            "prefer" => (SslMode::Prefer, ServerCheck::Nothing),
-            "require" => (SslMode::Require, ServerCheck::Nothing),
-            "verify-ca" => (SslMode::Require, ServerCheck::Chain),
-            "verify-full" => (SslMode::Require, ServerCheck::ChainAndName),
+        self.security = Some(match &*value {
+            "disable" => SessionSecurity::Disable,
+            "prefer" => SessionSecurity::Prefer,
+            "require" => SessionSecurity::Require,
+            "verify-ca" => SessionSecurity::VerifyCa,
+            "verify-full" => SessionSecurity::VerifyFull,
             _ => {
                 let allowed = "disable, prefer, require, verify-ca, verify-full";
                 return Err(DatabaseUrlError::Value("sslmode", value, allowed));
             }
-        };
-        self.config.ssl_mode(mode);
-        self.checked = checked;
+        });
         Ok(())
     }
 }
@@ -221,7 +316,7 @@ mod tests {
             let host = |config: Config| format!("{:?}:{}", config.get_hosts()[0], config.get_ports()[0]);
             let hosts: Vec<String> = parsed.configs().into_iter().map(host).collect();
             let password = parsed.config.get_password().map(String::from_utf8_lossy).unwrap_or_default();
-            let mode = (parsed.config.get_ssl_mode(), parsed.checked);
+            let mode: Vec<_> = parsed.hosts().map(|host| parsed.security(host)).collect();
             assert_eq!(format!("{parsed} {hosts:?} {password} {mode:?}"), expected);
             for shown in [parsed.to_string(), format!("{parsed:?}")] {
                 assert!(!shown.contains("secret"), "{shown}");
@@ -229,12 +324,54 @@ mod tests {
         };
         check(
             "postgresql+psycopg2://nova:secret%40%2F@vip/nova?client_encoding=utf8",
-            r#"postgresql://nova@vip/nova ["Tcp(\"vip\"):5432"] secret@/ (Prefer, Nothing)"#,
+            r#"postgresql://nova@vip/nova ["Tcp(\"vip\"):5432"] secret@/ [VerifyFull]"#,
         );
         check(
             "postgres://osnl:secret@db1:5433,[::1]:6000,[fe80::2]/osnl?sslmode=verify-full",
             "postgresql://osnl@db1:5433,[::1]:6000,[fe80::2]/osnl \
-             [\"Tcp(\\\"db1\\\"):5433\", \"Tcp(\\\"::1\\\"):6000\", \"Tcp(\\\"fe80::2\\\"):5432\"] secret (Require, ChainAndName)",
+             [\"Tcp(\\\"db1\\\"):5433\", \"Tcp(\\\"::1\\\"):6000\", \"Tcp(\\\"fe80::2\\\"):5432\"] secret [VerifyFull, VerifyFull, VerifyFull]",
+        );
+    }
+
+    /// Another machine is checked unless the operator says otherwise, and gets no password that it could keep.
+    #[test]
+    fn a_host_that_is_not_checked_gets_no_password_and_is_named() {
+        let check =
+            |hosts: &str, query: &str, securities: &[SessionSecurity], is_given: bool, said: &[&str]| {
+                let url =
+                    ConnectionUrl::parse(&format!("postgresql://osnl:secret@{hosts}/osnl{query}")).unwrap();
+                let found: Vec<_> = url.hosts().map(|host| url.security(host)).collect();
+                assert_eq!(found, securities, "{hosts} {query}");
+                let methods: Vec<_> = url.hosts().map(|host| url.methods(host)).collect();
+                assert!(
+                    methods.iter().all(|methods| methods.password == is_given),
+                    "{hosts} {query} {methods:?}"
+                );
+                let findings: Vec<_> =
+                    url.logins().iter().filter_map(|login| Some(login.finding()?.0)).collect();
+                assert!(
+                    findings.len() == said.len()
+                        && findings.iter().zip(said).all(|(text, part)| text.contains(part)),
+                    "{hosts} {query} {findings:?}"
+                );
+            };
+        use SessionSecurity::{Disable, Prefer, Require, VerifyCa, VerifyFull};
+        check("db.example.net", "", &[VerifyFull], true, &[]);
+        check("127.0.0.1", "", &[Prefer], true, &[]);
+        check("[::1],localhost", "", &[Prefer, Prefer], true, &[]);
+        check("127.0.0.1", "?sslrootcert=/ca", &[VerifyFull], true, &[]);
+        check("127.0.0.1", "?sslmode=require", &[Require], true, &[]);
+        check("192.0.2.1", "?sslmode=disable", &[Disable], false, &["in clear"]);
+        check("192.0.2.1", "?sslmode=prefer", &[Prefer], false, &["in clear"]);
+        check("192.0.2.1", "?sslmode=require", &[Require], false, &["not checked"]);
+        check("192.0.2.1", "?sslmode=verify-ca", &[VerifyCa], false, &["not checked"]);
+        check("192.0.2.1", "?sslmode=verify-ca&sslrootcert=/ca", &[VerifyCa], true, &[]);
+        check(
+            "a,b",
+            "?sslmode=disable&require_auth=password",
+            &[Disable, Disable],
+            true,
+            &["a in clear", "b in clear"],
         );
     }
 
@@ -257,6 +394,7 @@ mod tests {
             ("postgresql://a:secret@h:x/d", "the host cannot be read"),
             ("postgresql://a:secret%00@h/d", "the password cannot be read"),
             ("postgresql://a:secret@h/d?sslmode=verify", "unknown value \"verify\" of sslmode"),
+            ("postgresql://a:secret@h/d?require_auth=gss", "unknown value \"gss\" of require_auth"),
             ("postgresql://a:secret@h/d?options=x", "unknown option \"options\""),
             ("postgresql://a:secret@h/d?sslkey=x", "sslcert, beside sslkey, is required"),
             ("postgresql://a@h/d?password_file=/nowhere/x", "/nowhere/x: No such file"),

@@ -25,7 +25,7 @@ use osnl_core::ends::EndReports;
 use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
-use osnl_model::{Notification, Secret};
+use osnl_model::{Notification, Secret, SentLogin};
 use osnl_transport::BoxFuture;
 
 pub use self::changing::SharedChangeRun;
@@ -38,13 +38,22 @@ use crate::sqlite::{
 };
 use crate::{DeliveryId, Journal};
 
+/// A connection that can be used.
+#[derive(Clone, Debug)]
+pub struct CheckedConnection {
+    /// The connection for display, without its password.
+    pub shown: String,
+    /// The login at each of its hosts.
+    pub logins: Vec<SentLogin>,
+}
+
 /// A kind of database that can hold a shared journal.
 pub trait SharedDatabase: Send + Sync + fmt::Debug {
-    /// Checks a connection; returns it for display, without its password.
+    /// Checks a connection.
     ///
     /// # Errors
     /// The problem, without the password.
-    fn check(&self, connection: &Secret) -> Result<String, String>;
+    fn check(&self, connection: &Secret) -> Result<CheckedConnection, String>;
 
     /// Opens a journal. Blocks for seconds at most. A database that cannot be reached is no error: the journal is failed
     /// until it can.

@@ -75,7 +75,7 @@ mod settle;
 mod tap;
 mod topology;
 
-use osnl_model::TransportUrl;
+use osnl_model::{LoginProtection, SentLogin, TransportUrl};
 
 pub use bodies::{BodyBounds, Cut};
 pub use contract::{
@@ -149,4 +149,23 @@ pub fn transport_with(
         "rabbit" | "kombu" => Ok(Box::new(RabbitTransport::new(url.clone(), options)?)),
         driver => Err(TransportError::UnknownDriver { driver: driver.to_owned() }),
     }
+}
+
+/// Returns the login at each host of a broker with these options; of Kafka with those of the URL.
+#[must_use]
+pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
+    match url.driver() {
+        #[cfg(feature = "kafka")]
+        "kafka" => KafkaOptions::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
+        _ => options.logins(url),
+    }
+}
+
+/// A login in clear at each host of a URL that has a password.
+fn logins_in_clear(url: &TransportUrl, remedy: &'static str) -> Vec<SentLogin> {
+    let hosts = url.hosts().iter().filter(|host| host.password.is_some());
+    let of_host = |host: &osnl_model::TransportHost| {
+        SentLogin::new("transport_url", &host.hostname, LoginProtection::Clear, remedy)
+    };
+    hosts.map(of_host).collect()
 }

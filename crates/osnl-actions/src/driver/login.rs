@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use osnl_config::{nearest, typed};
-use osnl_http::{Scheme, Verification};
+use osnl_http::Verification;
 use osnl_openstack::{CloudConf, CloudVariables, Clouds, CloudsError, Fields};
 
-use super::{ENRICH, SectionReader};
+use super::{ENRICH, NativeReader as _, SectionReader, login_at};
 
 /// The options of a login, with the names that they have in a `clouds.yaml`.
 pub const LOGIN: [(&str, &str); 18] = [
@@ -45,11 +45,8 @@ pub fn cloud(reader: &mut SectionReader<'_>) -> Option<CloudConf> {
         return reader.refuse("clouds_file", "there is no such file", allowed);
     }
     let found = named_cloud(reader, file, written)?;
-    if found.auth_url.scheme() == Scheme::Http && !found.auth_url.is_loopback() {
-        let option = if reader.is_set("cloud") { "cloud" } else { "auth_url" };
-        let problem = "logs in to Keystone on another machine in clear, where anyone on the network can read the password";
-        reader.warn(option, problem, "use an auth_url that begins with https://");
-    }
+    let option = if reader.is_set("cloud") { "cloud" } else { "auth_url" };
+    reader.warn_of_logins(&[login_at(option, &found.auth_url)]);
     // An action's own verify is warned of with its target.
     let own = reader.is_set("verify");
     if found.verification == Some(Verification::None) && (!own || reader.section.def.kind == ENRICH) {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use osnl_config::sections::SectionReader;
 use osnl_config::typed;
-use osnl_http::{Scheme, Url};
-use osnl_model::{TransportUrl, catalogue};
+use osnl_model::{SentLogin, TransportUrl, catalogue};
 use osnl_template::TemplateError;
 use osnl_transport::{RabbitOptions, TrustWarning};
 
@@ -28,8 +27,8 @@ pub trait NativeReader<'a> {
     /// Warns of an option `declare = create` for exchanges that OpenStack services own.
     fn warn_of_service<'b>(&mut self, exchanges: impl IntoIterator<Item = &'b str>);
 
-    /// Warns of credentials that leave this machine without TLS.
-    fn warn_in_clear(&mut self, option: &str, url: &Url);
+    /// Warns of logins that leave this machine without the protection of verified TLS.
+    fn warn_of_logins(&mut self, logins: &[SentLogin]);
 
     /// Warns of a broker that is not verified, at the option of this section that decides it.
     fn warn_of_trust(&mut self, options: &RabbitOptions);
@@ -94,11 +93,11 @@ impl<'a> NativeReader<'a> for SectionReader<'a> {
         }
     }
 
-    fn warn_in_clear(&mut self, option: &str, url: &Url) {
-        if url.scheme() == Scheme::Http && !url.is_loopback() {
-            let problem =
-                "credentials go to another machine in clear, where anyone on the network can read them";
-            self.warn(option, problem, "write https://, or send them to this machine only");
+    fn warn_of_logins(&mut self, logins: &[SentLogin]) {
+        for login in logins {
+            if let Some((problem, remedy)) = login.finding() {
+                self.warn(login.option, &problem, remedy);
+            }
         }
     }
 

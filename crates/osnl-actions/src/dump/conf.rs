@@ -9,7 +9,7 @@ use super::Dump;
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, Traits, file_probe,
+    ReadDriver, SectionReader, SentLogin, Traits, file_probe,
 };
 
 /// `driver = dump`.
@@ -50,6 +50,10 @@ impl DriverConf for DumpConf {
 
     fn does(&self) -> String {
         format!("writes each event to {}, one line of JSON each", self.to())
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        Vec::new()
     }
 
     fn traits(&self) -> Traits<'_> {

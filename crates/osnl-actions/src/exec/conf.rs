@@ -12,7 +12,7 @@ use super::{Exec, ExecMode, ExecOptions, Program};
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, Traits,
+    ReadDriver, SectionReader, SentLogin, Traits,
 };
 
 /// `driver = exec`.
@@ -120,6 +120,10 @@ impl DriverConf for ExecConf {
             ExecMode::Stream => format!("sends each event to {name}, which keeps running"),
             ExecMode::Once => format!("runs {name} for each event"),
         }
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        Vec::new()
     }
 
     fn traits(&self) -> Traits<'_> {

@@ -12,7 +12,7 @@ use super::open::FileOutput;
 use super::{FileAction, FileRotation};
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, Traits, file_probe,
+    ReadDriver, SectionReader, SentLogin, Traits, file_probe,
 };
 use crate::{Action, event_names};
 
@@ -172,6 +172,10 @@ impl DriverConf for FileConf {
             LineFormat::Template(_) => "a line each, by template",
         };
         format!("writes each event to {}, {what}", self.path.display())
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        Vec::new()
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

@@ -106,10 +106,6 @@ impl ReadDriver for HttpConf {
             let problem = "its host comes from the event, so any host that an event names would receive the credentials";
             return reader.refuse("url", problem, "write a fixed scheme and host, or remove the credentials");
         }
-        let credentials = sent || literals.first.is_some();
-        if let Some(origin) = target.origin().filter(|_| credentials) {
-            reader.warn_in_clear("url", origin);
-        }
         Some(Self(Arc::new(HttpSettings {
             name: reader.name().to_owned(),
             message: Arc::new(RequestParts {

@@ -21,8 +21,8 @@ use super::scrub;
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, NO_REQUEST, Preview, Probe, ProbeContext,
-    ProbeVerdict, Retries, Traits, certificate_of_cloud, client_certificate_probe, cloud_probe, silent,
-    target_probe,
+    ProbeVerdict, Retries, SentLogin, Traits, certificate_of_cloud, client_certificate_probe, cloud_probe,
+    login_at, silent, target_probe,
 };
 
 /// For one request to Keystone; the time of the whole attempt counts too.
@@ -116,6 +116,16 @@ impl DriverConf for HttpConf {
 
     fn does(&self) -> String {
         format!("{} {}", self.0.message.method, self.shown_target())
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        let super::conf::HttpSettings { login, certificate, message, literals, .. } = &*self.0;
+        let is_sent = login.is_some()
+            || certificate.is_some()
+            || !message.secrets.is_empty()
+            || literals.first.is_some();
+        let origin = message.target.origin().filter(|_| is_sent);
+        origin.map(|origin| login_at("url", origin)).into_iter().collect()
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

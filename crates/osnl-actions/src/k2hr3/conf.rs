@@ -11,7 +11,7 @@ use super::{DELETIONS, K2hr3, K2hr3Events, NoAddresses, Unusable, asked_for, req
 use crate::Action;
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Retries, SectionReader, TlsConf, Traits, VERIFY, target_probe,
+    ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, VERIFY, target_probe,
 };
 use crate::http_request::Statuses;
 
@@ -92,6 +92,10 @@ impl DriverConf for K2hr3Conf {
             K2hr3Events::All => "on each event that its rules let through",
         };
         format!("DELETE {}, {on}", shown(&self.api_url))
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        Vec::new()
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

@@ -11,8 +11,9 @@ use osnl_transport::BoxFuture;
 use super::{K2hr3Register, asked_for, request_url, token};
 use crate::Action;
 use crate::driver::{
-    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
-    Preview, Probe, ProbeContext, ReadDriver, Retries, SectionReader, TlsConf, Traits, VERIFY, target_probe,
+    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
+    ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, VERIFY, login_at,
+    target_probe,
 };
 use crate::http_request::Statuses;
 use crate::k2hr3::{API_URL, Unusable, api_url};
@@ -60,9 +61,6 @@ impl ReadDriver for K2hr3RegisterConf {
             }
         });
         let token_file = reader.required("token_file", "write the path of a file that holds U=TOKEN");
-        if let Some(url) = &api_url {
-            reader.warn_in_clear("api_url", url);
-        }
         if let Some(path) = &token_file {
             reader.warn_of_open("token_file", Path::new(path), "a token");
         }
@@ -81,6 +79,10 @@ impl DriverConf for K2hr3RegisterConf {
 
     fn does(&self) -> String {
         format!("PUT {}/{}, for the addresses of a port or an instance", self.api_url, self.role)
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        vec![login_at("api_url", &self.api_url)]
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use osnl_config::duration;
+use osnl_model::LoginProtection;
 use osnl_template::{Escape, Template, TemplateError};
 use osnl_tls::LatestEnd;
 use osnl_transport::BoxFuture;
@@ -15,7 +16,7 @@ use super::letter::MailWriter;
 use super::smtp::{MailServer, MailTls, SmtpLogin};
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
-    Preview, Probe, ProbeContext, ReadDriver, SectionReader, TlsConf, Traits, VERIFY,
+    Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, TlsConf, Traits, VERIFY,
 };
 use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ErrorClass, event_names};
@@ -120,7 +121,7 @@ impl ReadDriver for MailConf {
             })
         });
         let tls = TlsConf::read(reader, security.is_some_and(|(security, _)| security != Security::None));
-        let login = login(reader, security.map(|(security, _)| security));
+        let login = login(reader);
         let from = reader.required("from", "write the sender's address").and_then(|text| {
             MailAddress::parse(&text).or_else(|| {
                 reader.refuse(
@@ -175,14 +176,10 @@ fn digest_subject(reader: &mut SectionReader<'_>) -> Option<Template> {
     }
 }
 
-fn login(reader: &mut SectionReader<'_>, security: Option<Security>) -> Option<Option<SmtpLogin>> {
+fn login(reader: &mut SectionReader<'_>) -> Option<Option<SmtpLogin>> {
     match (reader.is_set("username"), reader.is_set("password")) {
         (false, false) => Some(None),
         (true, true) => {
-            if security == Some(Security::None) {
-                let problem = "travels in clear with tls = none";
-                reader.warn("password", problem, "write tls = starttls or implicit");
-            }
             let (user, password) = (reader.text("username"), reader.text("password"));
             Some(Some(SmtpLogin { user: user?, password: password? }))
         }
@@ -261,6 +258,16 @@ impl DriverConf for MailConf {
 
     fn does(&self) -> String {
         format!("mails each event to {}, by {}", self.recipients(), self.place)
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        let protection = match self.security {
+            Security::Starttls | Security::Implicit => LoginProtection::Verified,
+            Security::None => LoginProtection::Clear,
+        };
+        let remedy = "write tls = starttls or implicit";
+        let login = self.login.iter();
+        login.map(|_| SentLogin::new("password", &self.place.host, protection, remedy)).collect()
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

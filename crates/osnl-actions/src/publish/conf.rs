@@ -5,13 +5,13 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use osnl_model::{Framing, TransportUrl};
 use osnl_template::{Escape, Template};
-use osnl_transport::{BoxFuture, Declare, OptionError, RabbitOptions, transport_with};
+use osnl_transport::{BoxFuture, Declare, OptionError, RabbitOptions, broker_logins, transport_with};
 
 use super::Publish;
 use super::message::{Changes, CloudEvents, MessageFormat, MessageTemplates, Privacy};
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, ListenerSubscription, NativeReader,
-    OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, Traits,
+    OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
     broker_probe,
 };
 use crate::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
@@ -261,6 +261,10 @@ impl DriverConf for PublishConf {
             MessageFormat::CloudEvents(_) => "as a CloudEvent",
         };
         format!("publishes each event {what}, to {}", self.shown_place())
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        broker_logins(&self.url, &self.options)
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

@@ -14,7 +14,7 @@ use super::message::{Header, SyslogForm};
 use super::{Syslog, SyslogServer};
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, SectionReader, TlsConf, Traits, VERIFY,
+    ProbeContext, ReadDriver, SectionReader, SentLogin, TlsConf, Traits, VERIFY,
 };
 use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ActionError, ErrorClass, event_names};
@@ -219,6 +219,10 @@ impl DriverConf for SyslogConf {
             SyslogForm::Rfc3164 { .. } => "RFC 3164",
         };
         format!("sends each event to the log at {}, as {form} has it", self.server)
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        Vec::new()
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

@@ -53,11 +53,13 @@ journal /nonexistent/osnl/journal.db
   history    ended deliveries are kept for 7 days, or less if their space is needed
   limits     file size 10 GiB (or half of the free disk space, if that is less), 1000000 pending deliveries per action, 10000 dead letters
 listener neutron
-  broker     mq1.example.com:5672, mq2.example.com:5672, virtual host /
+  broker     mq1.example.com:5671, mq2.example.com:5671, virtual host /
   exchange   neutron, awaited until its service creates it
   bindings   notifications.{info}
   queue      osnl, created if missing: durable, single active consumer
   prefetch   at most 200 unacknowledged messages
+  tls        encrypted, but any server is trusted and gets the password: set tls = verify, and ssl_ca_file unless the system trusts the CA
+  option     ssl = true TODO
 rule forget-deleted-ports
   listeners  neutron
   if         event_type matches ^port\\.delete\\.end$
@@ -86,7 +88,7 @@ fn a_wrong_configuration_ends_with_78_and_a_line_for_each_error() {
     let home = crate::private_folder().unwrap();
     fs::write(
         home.path().join("wrong.conf"),
-        "[listener:a]\ntransport_url = rabbit://u:hunter2@h/\nexchange = nova\ncolour = blue\n\
+        "[listener:a]\ntransport_url = rabbit://u:hunter2@localhost/\nexchange = nova\ncolour = blue\n\
          pool = osnl\n[rule:r]\nactions = role\n[action:roles]\ndriver = k2hr3\napi_url = http://h/\n",
     )
     .unwrap();
@@ -123,7 +125,7 @@ fn show_tells_layers_apart_and_hides_passwords() {
     };
     write(
         "k.conf",
-        "[oslo_messaging_notifications]\ntransport_url = rabbit://u:hunter2@h/\n[k2hr3]\napi_url = http://h/\nx = y\n",
+        "[oslo_messaging_notifications]\ntransport_url = rabbit://u:hunter2@localhost/\n[k2hr3]\napi_url = http://h/\nx = y\n",
     );
     write("k2hr3-osnl.conf.d/a.conf", "[k2hr3]\ntimeout_seconds = 7\napi_url = http://other/\n");
     let show = |more: &[&str]| {
@@ -137,7 +139,7 @@ fn show_tells_layers_apart_and_hides_passwords() {
     let place = home.path().display();
     for lines in [
         "# Passwords are hidden as ***".to_owned(),
-        "# k.conf:2, [oslo_messaging_notifications] transport_url\ntransport_url = rabbit://u:***@h/\n"
+        "# k.conf:2, [oslo_messaging_notifications] transport_url\ntransport_url = rabbit://u:***@localhost/\n"
             .to_owned(),
         "# k.conf:4, [k2hr3] api_url\napi_url = http://h/\n".to_owned(),
         format!("# {place}/k2hr3-osnl.conf.d/a.conf:2, [k2hr3] timeout_seconds\ntimeout = 7s\n"),
@@ -147,7 +149,7 @@ fn show_tells_layers_apart_and_hides_passwords() {
         assert!(shown.contains(&lines), "{lines}\n{shown}");
     }
     let open = text(&show(&["--show-secrets"]).stdout);
-    assert!(open.contains("rabbit://u:hunter2@h/") && !open.contains("***"), "{open}");
+    assert!(open.contains("rabbit://u:hunter2@localhost/") && !open.contains("***"), "{open}");
     // Native files are shown too, and what is shown is shown again as it is.
     write("native.conf", &open);
     let again = osnl(&home).args(["config", "show", "--show-secrets", "-c", "native.conf"]).output().unwrap();
@@ -263,7 +265,7 @@ fn run_stays_up_where_the_login_is_refused() {
     let log = home.path().join("osnl.log");
     let port = Broker::shared().port();
     let text = fs::read_to_string(examples().join("k2hr3.conf")).unwrap();
-    let hosts = "rabbit://osnl:secret@mq1.example.com:5672,osnl:secret@mq2.example.com:5672/";
+    let hosts = "rabbit://osnl:secret@mq1.example.com:5671,osnl:secret@mq2.example.com:5671/?ssl=true";
     assert!(text.contains(hosts));
     let text = text.replace(hosts, &format!("rabbit://nobody:hunter2@127.0.0.1:{port}/"));
     fs::write(home.path().join("a.conf"), text.replace("https://k2hr3.example.com", "http://127.0.0.1:9"))
@@ -292,7 +294,7 @@ fn run_stays_up_where_the_login_is_refused() {
 #[test]
 fn values_are_printed_for_scripts_with_where_they_came_from() {
     let place = crate::harness::Place::new();
-    place.write("a.conf", crate::explain::conf(&place, "rabbit://u:S3CRET@h/", "https://h/"));
+    place.write("a.conf", crate::explain::conf(&place, "rabbit://u:S3CRET@localhost/", "https://h/"));
     let show = |more: &[&str]| {
         let args = [&["config", "show", "-c", "a.conf", "--format", "json"], more].concat();
         let (code, text) = crate::explain::said(&place, &args);

@@ -7,7 +7,7 @@ use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{Value, ValueOrigin, shown, typed};
 use osnl_http::Scheme;
 use osnl_model::{Pattern, PatternError, TransportUrl};
-use osnl_transport::{LONGEST_NAME, RabbitOptions};
+use osnl_transport::{LONGEST_NAME, RabbitOptions, broker_logins};
 
 use super::ApiUrl;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
@@ -175,6 +175,7 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
     match transport_url::check(&url.to_string_with_secrets()).and(options) {
         Ok(options) => {
             reader.warn_of_trust(&options);
+            reader.warn_of_logins(&broker_logins(&url, &options));
             Some(url)
         }
         Err(refusal) => reader.refused("transport_url", refusal),

@@ -12,7 +12,7 @@ use crate::completing::interest;
 use crate::rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use osnl_actions::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, SectionReader, Traits,
+    ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
 };
 use osnl_actions::exec::Program;
 use osnl_actions::exec::conf::{
@@ -116,6 +116,10 @@ impl DriverConf for PythonConf {
 
     fn does(&self) -> String {
         format!("calls the plug-in {} in a Python of its own", self.options.plugin)
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        Vec::new()
     }
 
     fn traits(&self) -> Traits<'_> {

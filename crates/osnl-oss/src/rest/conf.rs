@@ -14,7 +14,8 @@ use crate::{BodyForm, Constants, DetailKeys, EventReport, IpType, Lists, Memory,
 use osnl_actions::Action;
 use osnl_actions::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
-    Preview, Probe, ProbeContext, ReadDriver, Retries, SectionReader, TlsConf, Traits, VERIFY, target_probe,
+    Preview, Probe, ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, VERIFY,
+    login_at, target_probe,
 };
 use osnl_actions::http_request::{Authorization as _, FixedHeader, Statuses};
 
@@ -112,15 +113,6 @@ impl ReadDriver for OssRestConf {
             None => creation.clone(),
         };
         let login = login(reader);
-        if let Some(Some(_)) = login {
-            let host = creation.as_ref().map(Url::authority);
-            let other = deletion.as_ref().filter(|url| Some(url.authority()) != host);
-            for (option, url) in [("url_creation", creation.as_ref()), ("url_deletion", other)] {
-                if let Some(url) = url {
-                    reader.warn_in_clear(option, url);
-                }
-            }
-        }
         let lists = lists(reader);
         let form = form(reader);
         let bodies =
@@ -226,6 +218,18 @@ impl DriverConf for OssRestConf {
     fn does(&self) -> String {
         let OssRestOptions { creation, deletion, .. } = &*self.options;
         format!("POST {creation} for what comes, {deletion} for what goes")
+    }
+
+    fn logins(&self) -> Vec<SentLogin> {
+        let OssRestOptions { creation, deletion, login, .. } = &*self.options;
+        let mut logins = Vec::new();
+        if login.is_some() {
+            logins.push(login_at("url_creation", creation));
+            if deletion.authority() != creation.authority() {
+                logins.push(login_at("url_deletion", deletion));
+            }
+        }
+        logins
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

@@ -11,7 +11,7 @@ use crate::drivers;
 /// A whole configuration; tests change lines of it.
 pub(super) const WHOLE: &str = "\
 [listener:neutron]
-transport_url = rabbit://u:hunter2@mq/
+transport_url = rabbit://u:hunter2@localhost/
 exchange = neutron
 pool = osnl
 [rule:gone]

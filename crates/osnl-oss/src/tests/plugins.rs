@@ -157,7 +157,8 @@ fn the_examples_load_without_a_warning() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
     assert_eq!(all_findings(&read("examples/plugins.conf")), "");
-    let frame = "[listener:neutron]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npool = osnl\n";
+    let frame =
+        "[listener:neutron]\ntransport_url = rabbit://u:p@localhost/\nexchange = neutron\npool = osnl\n";
     let pages = [read("docs/exec.md"), read("docs/writing-a-plugin.md")].concat();
     let blocks: Vec<&str> =
         pages.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::{OptionDef, Value};
-use osnl_model::{Secret, TransportUrl, nearest};
+use osnl_model::{Secret, SentLogin, TransportUrl, nearest};
 
 pub use self::table::KAFKA_OPTIONS;
 use crate::rabbit::options::{OptionError, allowed, each_of_query, read};
@@ -130,6 +130,19 @@ impl KafkaOptions {
     pub fn security(&self) -> SecurityProtocol {
         let text = self.text("security_protocol");
         SecurityProtocol { tls: text.ends_with("SSL"), sasl: text.starts_with("SASL") }
+    }
+
+    /// Returns the logins that go to a broker in clear. SCRAM does not send the password.
+    #[must_use]
+    pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
+        let security = self.security();
+        let is_sent = url.driver() == "kafka" && security.sasl && self.text("sasl_mechanism") == "PLAIN";
+        match is_sent && !security.tls {
+            true => {
+                crate::logins_in_clear(url, "set security_protocol = SASL_SSL, or a sasl_mechanism of SCRAM")
+            }
+            false => Vec::new(),
+        }
     }
 
     /// Returns the file of the certificate that we show a broker; `None` without TLS.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::{Kind, OptionDef, Value};
-use osnl_model::{Compression, TransportUrl, nearest};
+use osnl_model::{Compression, SentLogin, TransportUrl, nearest};
 
 pub use self::former::FORMER_OPTIONS;
 pub use self::table::{RABBIT_OPTIONS, effect_of};
@@ -214,6 +214,15 @@ impl RabbitOptions {
             key: self.file("ssl_key_file"),
             versions,
         })
+    }
+
+    /// Returns the logins that go to a broker in clear. TLS that trusts any broker is warned of by itself.
+    #[must_use]
+    pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
+        match ["rabbit", "kombu"].contains(&url.driver()) && self.tls().is_none() {
+            true => crate::logins_in_clear(url, "set ssl = true, and use the broker's port with TLS"),
+            false => Vec::new(),
+        }
     }
 
     /// Returns the file of the certificate that we show a broker; `None` without TLS.

@@ -23,6 +23,9 @@ pub(super) fn action(
     let known = which(reader, drivers)?;
     let foreign = refuse_foreign(reader, drivers, known.table.name);
     let conf = (known.read)(reader);
+    if let Some(conf) = &conf {
+        reader.warn_of_logins(&conf.conf().logins());
+    }
     let traits = conf.as_ref().map(|conf| conf.conf().traits()).unwrap_or_default();
     let delivery = deliveries::settings(reader, traits.gathers, traits.hosts.unwrap_or_default());
     let enrich = match reader.is_set("enrich") {

@@ -451,6 +451,13 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let management = management::of_listener(reader, url.as_ref(), rabbit.as_ref());
     #[cfg(feature = "kafka")]
     let of_kafka = kafka::of_listener(reader, &options.kafka, url.as_ref());
+    if let (Some(url), Some(rabbit)) = (&url, &rabbit) {
+        reader.warn_of_logins(&rabbit.logins(url));
+    }
+    #[cfg(feature = "kafka")]
+    if let (Some(url), Some(options)) = (&url, &of_kafka) {
+        reader.warn_of_logins(&options.logins(url));
+    }
     let topology = topology::read(reader, rabbit.as_ref());
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
     let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));

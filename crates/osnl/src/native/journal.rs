@@ -9,7 +9,8 @@ use osnl_model::Secret;
 
 use super::schema::JOURNAL;
 use super::{JournalConf, members};
-use crate::journal::shared::SharedDatabase;
+use crate::action::driver::NativeReader as _;
+use crate::journal::shared::{CheckedConnection, SharedDatabase};
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
 
@@ -102,8 +103,8 @@ pub enum JournalPlace {
     Shared {
         /// The connection, with its password.
         connection: Secret,
-        /// The same for display.
-        shown: String,
+        /// The same for display, and its logins.
+        checked: CheckedConnection,
         /// The kind of database.
         database: &'static dyn SharedDatabase,
     },
@@ -148,7 +149,10 @@ fn read(
         allow_volatile: allow_volatile?,
         overflowing: Default::default(),
     };
-    if let JournalPlace::Shared { connection, shown, database } = connection {
+    if let JournalPlace::Shared { connection, checked: CheckedConnection { shown, logins }, database } =
+        connection
+    {
+        reader.warn_of_logins(&logins);
         return members::journal(reader, options, (connection, shown), database).map(JournalConf::Shared);
     }
     members::idle(reader);
@@ -178,7 +182,7 @@ pub fn place(
     let Some(database) = database else { return Err((NOT_BUILT.0.to_owned(), NOT_BUILT.1)) };
     let connection = Secret::new(text);
     match database.check(&connection) {
-        Ok(shown) => Ok(JournalPlace::Shared { connection, shown, database }),
+        Ok(checked) => Ok(JournalPlace::Shared { connection, checked, database }),
         Err(problem) => Err((problem, members::CONNECTION)),
     }
 }

@@ -4,7 +4,7 @@ use osnl_config::sections::SectionReader;
 use osnl_model::{Secret, TransportUrl};
 use osnl_transport::RabbitOptions;
 
-use crate::action::driver::NativeReader as _;
+use crate::action::driver::{NativeReader as _, login_at};
 use crate::management::ManagementConf;
 
 const OPTION: &str = "management_url";
@@ -45,7 +45,7 @@ pub(super) fn of_listener(
     };
     for target in ManagementConf::targets(&url) {
         match target {
-            Ok(target) => reader.warn_in_clear(OPTION, &target),
+            Ok(target) => reader.warn_of_logins(&[login_at(OPTION, &target)]),
             Err(error) => return reader.refuse(OPTION, error.problem, error.allowed),
         }
     }

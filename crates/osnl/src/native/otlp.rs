@@ -7,7 +7,7 @@ use osnl_config::sections::SectionReader;
 use osnl_http::{HttpOptions, Url};
 use osnl_openstack::ApiSecret;
 
-use crate::action::driver::{NativeReader as _, TlsConf};
+use crate::action::driver::{NativeReader as _, TlsConf, login_at};
 
 /// The options of `[otlp]`.
 #[rustfmt::skip]
@@ -60,7 +60,7 @@ pub(super) fn otlp(reader: &mut SectionReader<'_>) -> Option<Option<OtlpConf>> {
     };
     let authorization = authorization?;
     if authorization.is_some() {
-        reader.warn_in_clear(ENDPOINT, &traces_endpoint);
+        reader.warn_of_logins(&[login_at(ENDPOINT, &traces_endpoint)]);
     }
     Some(Some(OtlpConf { traces_endpoint, authorization, ca_file: ca_file? }))
 }

@@ -22,7 +22,7 @@ use osnl_config::{ConfigErrors, Environment};
 /// A whole configuration; tests change lines of it.
 const WHOLE: &str = "\
 [listener:neutron]
-transport_url = rabbit://u:hunter2@mq/
+transport_url = rabbit://u:hunter2@localhost/
 exchange = neutron
 pool = osnl
 [rule:gone]
@@ -62,7 +62,7 @@ fn warnings(loaded: &LoadedConf) -> Vec<String> {
 /// A configuration whose one rule has these lines.
 fn with_rule(lines: &str) -> String {
     format!(
-        "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npriorities = info, warn\n\
+        "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = neutron\npriorities = info, warn\n\
          [action:a]\ndriver = dump\n[rule:r]\nactions = a\n{lines}\n[listener:n]\npool = osnl\n"
     )
 }
@@ -106,7 +106,7 @@ fn the_examples_load_without_a_warning() {
     let blocks: Vec<&str> =
         page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 4, "{}", blocks.len());
-    let frame = "[listener:neutron]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npool = osnl\n[action:roles]\n\
+    let frame = "[listener:neutron]\ntransport_url = rabbit://u:p@localhost/\nexchange = neutron\npool = osnl\n[action:roles]\n\
                  driver = dump\n[action:audit]\ndriver = dump\n";
     for block in blocks {
         let used = "[rule:all]\nactions = roles, audit\nenabled = true\n";

@@ -10,7 +10,7 @@ fn never_sent(exchange: &str, rule: &str) -> Vec<String> {
 /// The same with more lines of the listener.
 fn never_heard(exchange: &str, rule: &str, listener: &str) -> Vec<String> {
     let text = format!(
-        "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = {exchange}\n[rule:r]\nactions = a\n{rule}\n\
+        "[listener:l]\ntransport_url = rabbit://u:p@localhost/\nexchange = {exchange}\n[rule:r]\nactions = a\n{rule}\n\
          [action:a]\ndriver = dump\n[listener:l]\n{listener}\npool = osnl\n"
     );
     load(&text).unwrap().never_sent().iter().map(ToString::to_string).collect()

@@ -41,7 +41,7 @@ const TEMPLATES: [(&str, &str); 17] = [
 
 fn text(action: &str) -> String {
     format!(
-        "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = n\n[rule:r]\nevent_type = ^port\nactions = a\n\
+        "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = n\n[rule:r]\nevent_type = ^port\nactions = a\n\
          [enrich:server]\nkind = server\n{LOGIN}\n[enrich:flavor]\nkind = flavor\n{LOGIN}\n[action:a]\n{action}\n[listener:n]\npool = osnl\n"
     )
 }

@@ -10,7 +10,7 @@ use super::super::{CallRequest, LoadedConf, Sources, load_texts};
 /// A file whose one action has these lines.
 fn load(lines: &str) -> LoadedConf {
     let text = format!(
-        "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npool = osnl\n[rule:r]\nactions = a\n[action:a]\n{lines}\n"
+        "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = neutron\npool = osnl\n[rule:r]\nactions = a\n[action:a]\n{lines}\n"
     );
     let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default());
     loaded.unwrap_or_else(|errors| panic!("{lines}\n{errors}"))
@@ -41,8 +41,8 @@ fn the_example_and_every_recipe_load_without_a_warning() {
         let names: Vec<&str> =
             block.lines().filter_map(|line| line.strip_prefix("[action:")?.strip_suffix(']')).collect();
         let frame = format!(
-            "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n\
-             pool = osnl\n[listener:m]\ntransport_url = rabbit://u:p@h/\nexchange = nova\ntopics = versioned_notifications\npool = m\n\
+            "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = neutron\n\
+             pool = osnl\n[listener:m]\ntransport_url = rabbit://u:p@localhost/\nexchange = nova\ntopics = versioned_notifications\npool = m\n\
              [rule:r]\nactions = {}\n",
             names.join(", ")
         );

@@ -102,7 +102,7 @@ fn every_wrong_value_of_a_listener_says_what_is_allowed() {
     );
     check(
         listener,
-        "transport_url = rabbit://u:hunter2@h/?ssl=2",
+        "transport_url = rabbit://u:hunter2@localhost/?ssl=2",
         "transport_url: ssl has a bad value; allowed: true, yes, on, 1, or false, no, off, 0",
     );
     check(listener, "exchange =", "exchange: is empty; write a name");
@@ -203,7 +203,7 @@ fn all_errors_come_at_once_in_the_order_of_lines() {
 nonsense
 [listener:a]
 [listener:b]
-transport_url = rabbit://u:hunter2@h/
+transport_url = rabbit://u:hunter2@localhost/
 exchange = nova
 colour = blue
 [rule:r]
@@ -238,7 +238,8 @@ timeout = 1 year
             "a.conf:13: [action:x] driver: is not set; allowed: k2hr3, http, dump, exec, file, syslog, publish, mail, k2hr3_register"
         ]
     );
-    let shared = "[listener:n]\ntransport_url = rabbit://other@mq:5672/\nexchange = nova\npool = osnl\n";
+    let shared =
+        "[listener:n]\ntransport_url = rabbit://other@localhost:5672/\nexchange = nova\npool = osnl\n";
     assert_eq!(
         errors(load(&format!("{WHOLE}{shared}"))),
         ["a.conf:16: [listener:n] pool: [listener:neutron] uses this queue of this broker already; \
@@ -337,13 +338,13 @@ fn every_warning() {
 fn no_output_holds_the_password() {
     for lines in [
         "[listener:neutron]\ntransport_url = rabbit://u:hunter2@h:port/",
-        "[listener:neutron]\ntransport_url = rabbit://u:hunter2/x@h/",
+        "[listener:neutron]\ntransport_url = rabbit://u:hunter2/x@localhost/",
         "[listener:neutron]\ntransport_url = pigeon://u:hunter2@h/",
-        "[listener:neutron]\ntransport_url = rabbit://u:p$hunter2@h/",
+        "[listener:neutron]\ntransport_url = rabbit://u:p$hunter2@localhost/",
         "[listener:neutron]\npool = $transport_url",
-        "[rule:gone]\nlisteners = rabbit://u:hunter2@h/",
-        "[rule:gone]\nevent_type = (rabbit://u:hunter2@h/",
-        "[rule:gone]\ntransport_url = rabbit://u:hunter2@h/",
+        "[rule:gone]\nlisteners = rabbit://u:hunter2@localhost/",
+        "[rule:gone]\nevent_type = (rabbit://u:hunter2@localhost/",
+        "[rule:gone]\ntransport_url = rabbit://u:hunter2@localhost/",
         "[rabbit://u:hunter2@h]\nx = y",
         "rabbit://u:hunter2@h = x",
         "[action:roles]\napi_url = http://u:hunter2@h/",

@@ -20,7 +20,7 @@ fn examples_and_pages_load_without_a_warning() {
             let actions: Vec<&str> =
                 block.lines().filter_map(|line| line.strip_prefix("[action:")?.strip_suffix(']')).collect();
             let frame = format!(
-                "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npool = osnl\n[rule:all]\nactions = {}\n",
+                "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = neutron\npool = osnl\n[rule:all]\nactions = {}\n",
                 actions.join(", ")
             );
             assert_eq!(all_findings(&format!("{frame}{block}\n")), "", "{driver}: {block}");
@@ -32,7 +32,7 @@ fn examples_and_pages_load_without_a_warning() {
 #[test]
 fn mistakes_are_told_with_what_is_allowed() {
     let check = |lines: &str, expected: &str| {
-        let frame = "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = n\npool = osnl\n[rule:r]\nactions = a\n";
+        let frame = "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = n\npool = osnl\n[rule:r]\nactions = a\n";
         let found = all_findings(&format!("{frame}[action:a]\n{lines}\n"));
         let found: Vec<&str> =
             found.lines().map(|line| line.split_once("[action:a] ").map_or(line, |(_, rest)| rest)).collect();
@@ -78,8 +78,7 @@ fn mistakes_are_told_with_what_is_allowed() {
 
 /// Returns the effect of an action as `osnl explain` shows it.
 fn preview(action: &str, payload: serde_json::Value) -> Preview {
-    let frame =
-        "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = n\npool = osnl\n[rule:r]\nactions = a\n";
+    let frame = "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = n\npool = osnl\n[rule:r]\nactions = a\n";
     let loaded = load(&format!("{frame}[action:a]\n{action}\n")).unwrap_or_else(|errors| panic!("{errors}"));
     let notification = osnl_model::Notification {
         event_type: Some("port.delete.end".to_owned()),

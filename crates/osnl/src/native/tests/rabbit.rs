@@ -8,7 +8,7 @@ use crate::native::{ListenerConf, LoadedConf};
 /// A whole configuration with this URL, lines of the listener and lines of the section.
 fn text(query: &str, listener: &str, section: &str) -> String {
     let rest = "[rule:r]\nactions = a\n[action:a]\ndriver = dump\n";
-    let url = format!("transport_url = rabbit://u:hunter2@h/{query}");
+    let url = format!("transport_url = rabbit://u:hunter2@localhost/{query}");
     format!(
         "[listener:n]\n{url}\nexchange = n\n{listener}\n[oslo_messaging_rabbit]\n{section}\n{rest}[listener:n]\npool = osnl\n"
     )

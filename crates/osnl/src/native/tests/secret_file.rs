@@ -4,12 +4,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use super::super::drivers::Drivers;
 use super::{WHOLE, errors, load_layers, warnings};
 
-const URL: &str = "rabbit://u:hun$ter2@mq/";
+const URL: &str = "rabbit://u:hun$ter2@localhost/";
 
 fn with(value: &str) -> String {
-    WHOLE.replace("rabbit://u:hunter2@mq/", value)
+    WHOLE.replace("rabbit://u:hunter2@localhost/", value)
 }
 
 fn write(path: &Path, content: impl AsRef<[u8]>, mode: u32) {
@@ -55,8 +56,8 @@ fn a_file_that_gives_no_secret_is_refused_with_what_to_do() {
     let place = folder.path().display().to_string();
     fs::create_dir(folder.path().join("d")).unwrap();
     write(&folder.path().join("empty"), "\n", 0o400);
-    write(&folder.path().join("lines"), "rabbit://u:hunter2@mq/\n\n", 0o400);
-    write(&folder.path().join("latin"), b"rabbit://u:\xe9@mq/", 0o400);
+    write(&folder.path().join("lines"), "rabbit://u:hunter2@localhost/\n\n", 0o400);
+    write(&folder.path().join("latin"), b"rabbit://u:\xe9@localhost/", 0o400);
     write(&folder.path().join("large"), vec![b'x'; 65_537], 0o400);
     write(&folder.path().join("wrong"), "hunter2", 0o400);
     let check = |value: &str, variables: &[(&str, &str)], expected: &str| {
@@ -103,7 +104,7 @@ fn a_file_that_is_open_to_everybody_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");
     let check = |mode: u32, open: bool| {
-        write(&file, "rabbit://u:hunter2@mq/", mode);
+        write(&file, "rabbit://u:hunter2@localhost/", mode);
         let loaded = load_layers(&[&with(&format!("file://{}", file.display()))], &[]).unwrap();
         let said = format!(
             "a.conf:2: [listener:neutron] transport_url: {} is open to every user of this machine; \
@@ -157,25 +158,69 @@ fn keys_tokens_and_clouds_that_every_user_can_read_are_warned_of() {
     );
 }
 
-/// A login or a token: to this machine in clear, to another one over TLS.
+/// Of each driver that there is, and each section that has a login: to this machine in clear, to another one over TLS. A driver
+/// without a case fails the test.
 #[test]
-fn credentials_that_leave_this_machine_in_clear_are_warned_of() {
-    let check = |driver: &str, options: &str, warned: &[&str]| {
-        for (origin, clear) in [("http://cmdb", true), ("https://cmdb", false), ("http://127.0.0.1", false)] {
-            let text = format!("[action:x]\ndriver = {driver}\n{}", options.replace("ORIGIN", origin));
-            let loaded = load_layers(&[WHOLE, &text], &[]).unwrap();
-            let said = warnings(&loaded).into_iter().filter(|said| said.contains("in clear"));
-            let said: Vec<String> = said.collect();
-            assert_eq!(said.len(), if clear { warned.len() } else { 0 }, "{origin} {said:?}");
-            assert!(
-                said.iter().zip(warned).all(|(said, option)| said.contains(&format!("] {option}: "))),
-                "{said:?}"
-            );
+fn every_login_in_clear_is_named() {
+    let drivers = [
+        ("k2hr3_register", "api_url = HTTP/v1/role\nrole = r\ntoken_file = /none\n", "api_url"),
+        // No credential goes to K2HR3 with a deletion.
+        ("k2hr3", "api_url = HTTP/v1/role\n", ""),
+        ("http", "url = HTTP/a\nauth = bearer\ntoken = t\n", "url"),
+        ("http", "url = HTTP/a\nheader.X-Api-Key = t\n", "url"),
+        ("http", "url = HTTP/a\n", ""),
+        (
+            "http",
+            "url = catalog:dns/v2\nauth = keystone\nauth_url = HTTP/v3\nusername = u\npassword = p\nproject_name = p\n",
+            "auth_url",
+        ),
+        (
+            "mail",
+            "server = HOST\ntls = none\nusername = u\npassword = p\nfrom = a@b.c\nto = a@b.c\n",
+            "password",
+        ),
+        ("mail", "server = HOST\nusername = u\npassword = p\nfrom = a@b.c\nto = a@b.c\n", ""),
+        ("publish", "transport_url = rabbit://u:p@HOST/\nexchange = x\n", "transport_url"),
+        ("publish", "transport_url = rabbit://u:p@HOST/?ssl=true\nexchange = x\n", ""),
+        // These log in nowhere.
+        ("syslog", "server = tcp://HOST:601\n", ""),
+        ("dump", "", ""),
+        ("file", "path = /none\n", ""),
+        ("exec", "command = /bin/true\n", ""),
+    ];
+    for entry in Drivers::default().entries() {
+        let name = entry.table.name;
+        assert!(drivers.iter().any(|(driver, ..)| *driver == name), "{name} has no case here");
+    }
+    let actions = drivers
+        .map(|(driver, options, option)| (format!("[action:x]\ndriver = {driver}\n{options}"), option));
+    let sections = [
+        ("[listener:n2]\ntransport_url = rabbit://u:p@HOST/\nexchange = x\npool = second\n", "transport_url"),
+        ("[listener:n2]\ntransport_url = rabbit://u:p@HOST/?ssl=true\nexchange = x\npool = second\n", ""),
+        (
+            "[enrich:e]\nkind = server\nauth_url = HTTP/v3\nusername = u\npassword = p\nproject_name = p\n",
+            "auth_url",
+        ),
+        ("[otlp]\ntraces_endpoint = HTTP/v1/traces\nauthorization = Bearer t\n", "traces_endpoint"),
+        ("[otlp]\ntraces_endpoint = HTTP/v1/traces\n", ""),
+    ]
+    .map(|(text, option)| (text.to_owned(), option));
+    for (text, option) in actions.into_iter().chain(sections) {
+        for (http, host, is_clear) in [
+            ("http://cmdb", "cmdb", true),
+            ("http://127.0.0.1", "127.0.0.1", false),
+            ("https://localhost", "localhost", false),
+        ] {
+            let written = text.replace("HTTP", http).replace("HOST", host);
+            let loaded =
+                load_layers(&[WHOLE, &written], &[]).unwrap_or_else(|errors| panic!("{written}{errors}"));
+            let said: Vec<String> =
+                warnings(&loaded).into_iter().filter(|said| said.contains("in clear")).collect();
+            let expected = usize::from(is_clear && !option.is_empty());
+            assert_eq!(said.len(), expected, "{written} {said:?}");
+            assert!(said.iter().all(|said| said.contains(&format!("] {option}: "))), "{said:?}");
         }
-    };
-    check("k2hr3_register", "api_url = ORIGIN/v1/role\nrole = r\ntoken_file = /none\n", &["api_url"]);
-    // No credential goes to K2HR3 with a deletion.
-    check("k2hr3", "api_url = ORIGIN/v1/role\n", &[]);
+    }
 }
 
 #[test]
@@ -204,7 +249,7 @@ fn what_looks_like_a_comment_is_warned_of() {
 fn a_configuration_with_a_secret_that_every_user_can_read_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("osnl.conf");
-    fs::write(&file, "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = x\npool = osnl\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n").unwrap();
+    fs::write(&file, "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = x\npool = second\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n").unwrap();
     let warned = |folder_mode: u32, mode: u32| {
         fs::set_permissions(folder.path(), Permissions::from_mode(folder_mode)).unwrap();
         fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();

@@ -13,7 +13,7 @@ fn with(lines: &str) -> String {
 /// A listener that is these lines and no more; the first of them is line 3.
 fn alone(lines: &str) -> String {
     let rest = &WHOLE[WHOLE.find("[rule").unwrap()..];
-    format!("[listener:neutron]\ntransport_url = rabbit://u@mq/\n{lines}\n{rest}")
+    format!("[listener:neutron]\ntransport_url = rabbit://u@localhost/\n{lines}\n{rest}")
 }
 
 #[track_caller]
@@ -175,7 +175,9 @@ fn every_form_means_what_it_says_and_reads_back() {
 fn two_listeners_do_not_share_a_queue_but_may_share_a_stream() {
     let second = |lines: &str| {
         let lines = lines.replace('|', "\n");
-        format!("[listener:n]\ntransport_url = rabbit://mq/\n{lines}\n[rule:gone]\nlisteners = neutron, n\n")
+        format!(
+            "[listener:n]\ntransport_url = rabbit://localhost/\n{lines}\n[rule:gone]\nlisteners = neutron, n\n"
+        )
     };
     let check = |first: &str, other: &str, expected: Option<(&str, u32)>| {
         let text = format!("{}{}", with(&first.replace('|', "\n")), second(other));
