@@ -33,7 +33,7 @@ use crate::answer::{self, AdminAnswer, AnswerBody};
 use crate::api::{self, OPENAPI, RouteLookup};
 use crate::history::sample;
 use crate::metrics::{MetricsFormat, ProcessNumbers, render};
-use crate::pace::Pace;
+use crate::pace::{MOST, Pace};
 use crate::page::{self, Page, Pages};
 use crate::progress::ProgressStream;
 use crate::ready::ready;
@@ -46,8 +46,6 @@ const HEAD: Duration = Duration::from_secs(5);
 const BODY: Duration = Duration::from_secs(10);
 /// The longest life of a connection; a scraper opens another one.
 const LIFE: Duration = Duration::from_secs(10 * 60);
-/// Connections at once.
-pub(crate) const MOST: usize = 64;
 /// Bytes of the head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 /// After the end was asked for, answers have this long.

@@ -8,8 +8,10 @@ use tokio::time::{Instant, sleep_until};
 
 /// The interval between two turns when all the time is used.
 const EACH: Duration = Duration::from_millis(5);
+/// Connections at once.
+pub(crate) const MOST: usize = 64;
 /// Turns that are saved up while there is nothing to do: that of as many connections as there may be.
-const SAVED: u32 = crate::endpoint::MOST as u32;
+const SAVED: u32 = MOST as u32;
 
 /// See the [module](self).
 pub(crate) struct Pace {

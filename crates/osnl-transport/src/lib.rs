@@ -67,6 +67,7 @@ mod error;
 mod future;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod logins;
 mod memory;
 mod message;
 mod outgoing;
@@ -75,7 +76,7 @@ mod settle;
 mod tap;
 mod topology;
 
-use osnl_model::{LoginProtection, SentLogin, TransportUrl};
+use osnl_model::{SentLogin, TransportUrl};
 
 pub use bodies::{BodyBounds, Cut};
 pub use contract::{
@@ -159,13 +160,4 @@ pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLog
         "kafka" => KafkaOptions::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
         _ => options.logins(url),
     }
-}
-
-/// A login in clear at each host of a URL that has a password.
-fn logins_in_clear(url: &TransportUrl, remedy: &'static str) -> Vec<SentLogin> {
-    let hosts = url.hosts().iter().filter(|host| host.password.is_some());
-    let of_host = |host: &osnl_model::TransportHost| {
-        SentLogin::new("transport_url", &host.hostname, LoginProtection::Clear, remedy)
-    };
-    hosts.map(of_host).collect()
 }

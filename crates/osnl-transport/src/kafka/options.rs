@@ -139,7 +139,7 @@ impl KafkaOptions {
         let is_sent = url.driver() == "kafka" && security.sasl && self.text("sasl_mechanism") == "PLAIN";
         match is_sent && !security.tls {
             true => {
-                crate::logins_in_clear(url, "set security_protocol = SASL_SSL, or a sasl_mechanism of SCRAM")
+                crate::logins::in_clear(url, "set security_protocol = SASL_SSL, or a sasl_mechanism of SCRAM")
             }
             false => Vec::new(),
         }

@@ -220,7 +220,7 @@ impl RabbitOptions {
     #[must_use]
     pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         match ["rabbit", "kombu"].contains(&url.driver()) && self.tls().is_none() {
-            true => crate::logins_in_clear(url, "set ssl = true, and use the broker's port with TLS"),
+            true => crate::logins::in_clear(url, "set ssl = true, and use the broker's port with TLS"),
             false => Vec::new(),
         }
     }

@@ -158,8 +158,8 @@ fn keys_tokens_and_clouds_that_every_user_can_read_are_warned_of() {
     );
 }
 
-/// Of each driver that there is, and each section that has a login: to this machine in clear, to another one over TLS. A driver
-/// without a case fails the test.
+/// Logins of every driver and of every section that has one: to this machine in clear, to another one over TLS. A driver without
+/// a case fails the test.
 #[test]
 fn every_login_in_clear_is_named() {
     let drivers = [
