@@ -13,7 +13,7 @@ pub struct OutgoingMessage {
     pub body: Bytes,
     /// The properties that its consumers see.
     pub properties: Properties,
-    /// What is made where it is missing, as oslo.messaging makes it with the transport's options; what is there is never
+    /// The exchange and the queue to create where they are missing, as oslo.messaging makes it with the transport's options; what is there is never
     /// altered. [`Create`](Declare::Create): the exchange, a queue named as the routing key, and the binding between
     /// them, as its Notifier does, so that nothing is lost before the first consumer connects. Without one, such a queue
     /// fills up. [`Passive`](Declare::Passive) and [`Nothing`](Declare::Nothing): nothing; a missing exchange is an

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use osnl_model::{Priority, Target};
 
 pub use self::broker_version::BrokerVersion;
-pub(crate) use self::queue::DELIVERY_LIMIT;
 pub use self::queue::{
     Argument, KNOWN_ARGUMENTS, QueueArguments, QueueKind, QueueType, Resume, StreamOffset,
 };
+pub(crate) use self::queue::{DELIVERY_LIMIT, TYPE};
 use crate::TransportError;
 use crate::bodies::BodyBounds;
 use crate::message::Epoch;

@@ -1,4 +1,4 @@
-//! What stands on the broker, option by option and place by place, beside the real oslo.messaging with the same options; and
+//! Exchanges and queues on the broker, option by option and place by place, beside the real oslo.messaging with the same options; and
 //! that its programs start and work on what osnl has declared.
 
 use std::path::Path;
@@ -28,9 +28,9 @@ const OPTIONS: [&str; 7] = [
 
 /// Exchange and queue as the broker has them.
 #[derive(Clone, Debug, PartialEq)]
-struct Declared(String);
+struct DeclaredObjects(String);
 
-impl Declared {
+impl DeclaredObjects {
     #[track_caller]
     fn on(vhost: &Vhost, queue: &str) -> Self {
         let exchange = || vhost.list_exchanges().into_iter().find(|exchange| exchange.name == EXCHANGE);
@@ -59,8 +59,8 @@ fn lines(options: &str) -> String {
 }
 
 /// The rows of the real oslo.messaging: by its Notifier, and by its listener with a pool.
-fn theirs() -> &'static [(Declared, Declared)] {
-    static ROWS: OnceLock<Vec<(Declared, Declared)>> = OnceLock::new();
+fn theirs() -> &'static [(DeclaredObjects, DeclaredObjects)] {
+    static ROWS: OnceLock<Vec<(DeclaredObjects, DeclaredObjects)>> = OnceLock::new();
     ROWS.get_or_init(|| {
         let rows = OPTIONS.iter().map(|options| {
             let (of_notifier, of_pool) = (vhost(), vhost());
@@ -68,7 +68,7 @@ fn theirs() -> &'static [(Declared, Declared)] {
             peer.notify(&Notice::default());
             let to = [(EXCHANGE, "notifications")];
             let _listens = OsloListener::start(&with(&of_pool, options), &to, Some(QUEUE), false);
-            (Declared::on(&of_notifier, OF_SERVICE), Declared::on(&of_pool, QUEUE))
+            (DeclaredObjects::on(&of_notifier, OF_SERVICE), DeclaredObjects::on(&of_pool, QUEUE))
         });
         let rows: Vec<_> = rows.collect();
         // Else all of them would agree on nothing.
@@ -125,7 +125,7 @@ fn issue_46_a_native_listener_declares_as_oslo_messaging_does_wherever_an_option
             ("listener", own, OF_SERVICE, of_notifier),
             ("pool", pool, QUEUE, of_pool),
         ] {
-            assert_eq!(&Declared::on(vhost, queue), expected, "{place} {options}");
+            assert_eq!(&DeclaredObjects::on(vhost, queue), expected, "{place} {options}");
         }
     }
 }
@@ -136,7 +136,7 @@ fn issue_46_k2hr3_osnl_conf_declares_as_oslo_messaging_does() {
         let (vhost, place, sink) = (vhost(), Place::new(), Sink::start());
         let text = conf(&with(&vhost, options), &sink.url("/v1/role"), "");
         let _daemon = place.daemon("k", &text).listening();
-        assert_eq!(&Declared::on(&vhost, QUEUE), expected, "{options}");
+        assert_eq!(&DeclaredObjects::on(&vhost, QUEUE), expected, "{options}");
         // The same in the native form.
         let shown =
             place.run(Path::new(OSNL), &["config", "show", "--show-secrets", "--k2hr3-osnl", "k.conf"]);
@@ -146,7 +146,7 @@ fn issue_46_k2hr3_osnl_conf_declares_as_oslo_messaging_does() {
         let native = Place::new();
         native.write("osnl.conf", shown.stdout().replace(vhost.name(), other.name()));
         let _daemon = native.run(Path::new(OSNL), &["run", "-c", "osnl.conf"]).listening();
-        assert_eq!(&Declared::on(&other, QUEUE), expected, "{options}");
+        assert_eq!(&DeclaredObjects::on(&other, QUEUE), expected, "{options}");
     }
 }
 
@@ -179,7 +179,7 @@ fn issue_46_what_is_published_to_is_declared_as_oslo_messaging_declares_it() {
                 body: br#"{"event_type": "e", "publisher_id": "p", "priority": "INFO", "payload": {}, "message_id": "1"}"#.to_vec(),
                 ..osnl_testkit::RawMessage::default()
             });
-            assert_eq!(&Declared::on(at, OF_SERVICE), expected, "publish {section}{to}");
+            assert_eq!(&DeclaredObjects::on(at, OF_SERVICE), expected, "publish {section}{to}");
             daemon.stop();
         }
         let url = with(sent, options);
@@ -187,7 +187,7 @@ fn issue_46_what_is_published_to_is_declared_as_oslo_messaging_declares_it() {
             ["send", "--declare", "--transport-url", &url, "--exchange", EXCHANGE, "--event-type", "e"];
         let mut send = place.run(Path::new(OSNL), &line);
         assert_eq!(send.wait(SOON).code(), Some(0), "{}", send.stderr());
-        assert_eq!(&Declared::on(sent, OF_SERVICE), expected, "send {options}");
+        assert_eq!(&DeclaredObjects::on(sent, OF_SERVICE), expected, "send {options}");
     }
 }
 

@@ -8,7 +8,7 @@ use super::remedy::shell_quoted;
 
 /// A refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum BrokerAnswer {
     NoVirtualHost,
     VirtualHostDown,
     /// The user has no permission in the virtual host, or not the one for an exchange or a queue.
@@ -30,29 +30,29 @@ pub(super) enum Answer {
 }
 
 /// Words that must all be there, the most specific first.
-const WORDS: [(&[&str], Answer); 19] = [
-    (&["user connection limit"], Answer::UserLimit),
-    (&["node connection limit"], Answer::NodeLimit),
-    (&["connection limit"], Answer::VirtualHostLimit),
-    (&["channel limit"], Answer::ChannelLimit),
-    (&["number of channels opened"], Answer::ChannelLimit),
-    (&["queue limit"], Answer::QueueLimit),
-    (&["down or inaccessible"], Answer::QueueAway),
-    (&["stopped by supervisor"], Answer::QueueAway),
-    (&["failed to restart"], Answer::QueueAway),
-    (&["failed to perform operation on queue", "timeout"], Answer::QueueAway),
-    (&["vhost", "is down"], Answer::VirtualHostDown),
-    (&["vhost", "not found", "NOT_ALLOWED"], Answer::NoVirtualHost),
-    (&["exclusive access to locked queue"], Answer::Locked),
-    (&["RESOURCE_LOCKED"], Answer::Locked),
-    (&["in exclusive use"], Answer::ExclusiveConsumer),
-    (&["reserved prefix"], Answer::Reserved),
-    (&["default exchange"], Answer::Reserved),
-    (&["access to topic", "refused for user"], Answer::NoTopicPermission),
-    (&["access to", "refused for user"], Answer::NoPermission),
+const WORDS: [(&[&str], BrokerAnswer); 19] = [
+    (&["user connection limit"], BrokerAnswer::UserLimit),
+    (&["node connection limit"], BrokerAnswer::NodeLimit),
+    (&["connection limit"], BrokerAnswer::VirtualHostLimit),
+    (&["channel limit"], BrokerAnswer::ChannelLimit),
+    (&["number of channels opened"], BrokerAnswer::ChannelLimit),
+    (&["queue limit"], BrokerAnswer::QueueLimit),
+    (&["down or inaccessible"], BrokerAnswer::QueueAway),
+    (&["stopped by supervisor"], BrokerAnswer::QueueAway),
+    (&["failed to restart"], BrokerAnswer::QueueAway),
+    (&["failed to perform operation on queue", "timeout"], BrokerAnswer::QueueAway),
+    (&["vhost", "is down"], BrokerAnswer::VirtualHostDown),
+    (&["vhost", "not found", "NOT_ALLOWED"], BrokerAnswer::NoVirtualHost),
+    (&["exclusive access to locked queue"], BrokerAnswer::Locked),
+    (&["RESOURCE_LOCKED"], BrokerAnswer::Locked),
+    (&["in exclusive use"], BrokerAnswer::ExclusiveConsumer),
+    (&["reserved prefix"], BrokerAnswer::Reserved),
+    (&["default exchange"], BrokerAnswer::Reserved),
+    (&["access to topic", "refused for user"], BrokerAnswer::NoTopicPermission),
+    (&["access to", "refused for user"], BrokerAnswer::NoPermission),
 ];
 
-impl Answer {
+impl BrokerAnswer {
     pub(super) fn of(words: &str) -> Option<Self> {
         // A quoted name may hold any of the words.
         let words = without_names(words);
@@ -124,87 +124,87 @@ mod tests {
     #[test]
     fn the_words_and_not_the_code_choose_the_remedy() {
         for (words, expected, remedy) in [
-            ("530 NOT_ALLOWED - vhost v not found", Answer::NoVirtualHost, "add_vhost v; PERMISSIONS"),
+            ("530 NOT_ALLOWED - vhost v not found", BrokerAnswer::NoVirtualHost, "add_vhost v; PERMISSIONS"),
             (
                 "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u'",
-                Answer::NoPermission,
+                BrokerAnswer::NoPermission,
                 "PERMISSIONS",
             ),
             (
                 "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (2) is reached",
-                Answer::VirtualHostLimit,
+                BrokerAnswer::VirtualHostLimit,
                 "list_vhost_limits -p v;",
             ),
             (
                 "530 NOT_ALLOWED - connection refused for user 'u': user connection limit (1) is reached",
-                Answer::UserLimit,
+                BrokerAnswer::UserLimit,
                 "list_user_limits",
             ),
             (
                 "530 NOT_ALLOWED - connection refused: node connection limit (1) is reached",
-                Answer::NodeLimit,
+                BrokerAnswer::NodeLimit,
                 "connection_max",
             ),
             (
                 "541 INTERNAL_ERROR - access to vhost 'v' refused for user 'u': vhost 'v' is down",
-                Answer::VirtualHostDown,
+                BrokerAnswer::VirtualHostDown,
                 "restart_vhost -p v",
             ),
             (
                 "530 NOT_ALLOWED - number of channels opened for user 'u' has reached the maximum allowed user limit of (1)",
-                Answer::ChannelLimit,
+                BrokerAnswer::ChannelLimit,
                 "channel_max",
             ),
             (
                 "406 PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is reached",
-                Answer::QueueLimit,
+                BrokerAnswer::QueueLimit,
                 "list_queues -p v",
             ),
             (
                 "404 NOT_FOUND - home node 'rabbit@mq1' of durable queue 'q' in vhost 'v' is down or inaccessible",
-                Answer::QueueAway,
+                BrokerAnswer::QueueAway,
                 "cluster_status",
             ),
             (
                 "405 RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost 'v'",
-                Answer::Locked,
+                BrokerAnswer::Locked,
                 "pool of its own",
             ),
             (
                 "403 ACCESS_REFUSED - queue 'q' in vhost 'v' in exclusive use",
-                Answer::ExclusiveConsumer,
+                BrokerAnswer::ExclusiveConsumer,
                 "list_consumers -p v",
             ),
             (
                 "403 ACCESS_REFUSED - access to exchange 'connection limit' in vhost 'v' refused for user 'u'",
-                Answer::NoPermission,
+                BrokerAnswer::NoPermission,
                 "PERMISSIONS",
             ),
             (
                 "403 ACCESS_REFUSED - configure access to queue 'q' in vhost 'v' refused for user 'u'",
-                Answer::NoPermission,
+                BrokerAnswer::NoPermission,
                 "PERMISSIONS",
             ),
             (
                 "403 ACCESS_REFUSED - access to topic 't' in exchange 'x' in vhost 'v' refused for user 'u'",
-                Answer::NoTopicPermission,
+                BrokerAnswer::NoTopicPermission,
                 "list_topic_permissions",
             ),
             (
                 "403 ACCESS_REFUSED - queue name 'amq.q' contains reserved prefix 'amq.*'",
-                Answer::Reserved,
+                BrokerAnswer::Reserved,
                 "another name",
             ),
         ] {
-            let answer = Answer::of(words);
+            let answer = BrokerAnswer::of(words);
             assert_eq!(answer, Some(expected), "{words}");
             let found = expected.remedy("v", |_| "PERMISSIONS".to_owned()).unwrap();
             assert!(found.contains(remedy), "{words}: {found}");
-            let is_missing = matches!(expected, Answer::NoPermission | Answer::NoVirtualHost);
+            let is_missing = matches!(expected, BrokerAnswer::NoPermission | BrokerAnswer::NoVirtualHost);
             assert_eq!(found.contains("PERMISSIONS"), is_missing, "{words}: {found}");
         }
         for words in ["403 ACCESS_REFUSED", "320 CONNECTION_FORCED - bye", "Connection refused"] {
-            assert_eq!(Answer::of(words), None, "{words}");
+            assert_eq!(BrokerAnswer::of(words), None, "{words}");
         }
     }
 }

@@ -18,7 +18,7 @@ use super::body_flow::BodyFlow;
 use super::failure::connect_failure;
 use super::frames::LARGEST;
 use super::greeting::Greeting;
-use super::login::{Login, NothingInCommon};
+use super::login::{BrokerLogin, NothingInCommon};
 use super::options::{LoginMethod, RabbitOptions};
 use super::socket::{BrokerStream, Carrier, SilentEnd};
 use super::{address, runtime, tls};
@@ -84,7 +84,7 @@ pub(super) async fn connect(
     let told = Arc::new(OnceLock::new());
     let (user, password) = host.credentials();
     let (user, password) = (user.to_owned(), password.to_owned());
-    let by = Login { configured: options.login(), user, password, told: Arc::clone(&told) };
+    let by = BrokerLogin { configured: options.login(), user, password, told: Arc::clone(&told) };
     let body_flow = Arc::<BodyFlow>::default();
     let stream = BrokerStream::new(carrier, allowed, heartbeat > 0, by.clone(), Arc::clone(&body_flow));
     let login = login(uri(url, host, options), by, stream);
@@ -146,7 +146,7 @@ fn suffices(agreed: &lapin::Configuration) -> Result<(), NothingInCommon> {
 }
 
 /// The library asks for the connection that is there already, once.
-async fn login(uri: AMQPUri, by: Login, stream: BrokerStream) -> lapin::Result<Connection> {
+async fn login(uri: AMQPUri, by: BrokerLogin, stream: BrokerStream) -> lapin::Result<Connection> {
     let properties = ConnectionProperties::default()
         .with_auth_provider(by)
         .with_connection_name(format!("osnl:{}", std::process::id()).into())

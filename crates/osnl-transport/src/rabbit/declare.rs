@@ -7,7 +7,7 @@
 //! and reading the refusal ([`refusal`](super::refusal)). oslo.messaging, in contrast, declares actively and ends
 //! over a mismatch. A queue that is not ours to make ([`Declare::Nothing`]) is never declared otherwise than passively.
 //!
-//! What the broker makes of a declaration is looked at: the default type of a virtual host makes a quorum queue of one
+//! A declared queue is looked at afterwards: the default type of a virtual host makes a quorum queue of one
 //! that names no type, and a broker may be configured to overlook a type that differs.
 //!
 //! A queue of the services, without a pool, is made only where its exchange has the durability that our options say:
@@ -33,12 +33,11 @@ use lapin::{Channel, Connection, ExchangeKind, Queue};
 use super::arguments::{stream_probe, table};
 use super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, is_missing, reason, reply_code};
 use super::held::ConnectionGuard;
-use super::look::TYPE;
 use super::refusal::Difference;
 use super::returns;
 use super::side::SideChannel;
 use super::tap::probe;
-use crate::topology::{Binding, BrokerVersion, Declare, OpenQueue, QueueKind, QueueType, TopologyPlan};
+use crate::topology::{Binding, BrokerVersion, Declare, OpenQueue, QueueKind, QueueType, TYPE, TopologyPlan};
 use crate::{BoxFuture, LateBindings, TransportError};
 
 /// Why a subscription could not be declared.

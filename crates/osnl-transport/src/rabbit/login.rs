@@ -19,7 +19,7 @@ const BY_PASSWORD: [LoginMethod; 2] = [LoginMethod::AmqPlain, LoginMethod::Plain
 
 /// The login of one connection.
 #[derive(Clone)]
-pub(super) struct Login {
+pub(super) struct BrokerLogin {
     pub(super) configured: Option<LoginMethod>,
     pub(super) user: String,
     pub(super) password: String,
@@ -34,7 +34,7 @@ pub(crate) struct NothingInCommon {
     pub(crate) remedy: String,
 }
 
-impl Login {
+impl BrokerLogin {
     /// Decides on the mechanism.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ fn no_password() -> String {
     "let the broker offer PLAIN, AMQPLAIN, or EXTERNAL (auth_mechanisms in rabbitmq.conf)".to_owned()
 }
 
-impl AuthProvider for Login {
+impl AuthProvider for BrokerLogin {
     fn mechanism(&self) -> ShortString {
         // An error has ended the connection before.
         self.method().map_or_else(|_| ShortString::default(), |method| method.to_string().into())
@@ -110,9 +110,9 @@ impl AuthProvider for Login {
 }
 
 /// No password.
-impl fmt::Debug for Login {
+impl fmt::Debug for BrokerLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("configured", &self.configured).finish_non_exhaustive()
+        f.debug_struct("BrokerLogin").field("configured", &self.configured).finish_non_exhaustive()
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_password_is_not_shown() {
-        let login = Login {
+        let login = BrokerLogin {
             configured: None,
             user: "u".to_owned(),
             password: "S3CRET".to_owned(),

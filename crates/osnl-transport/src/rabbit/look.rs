@@ -24,10 +24,9 @@ use super::returns;
 use super::side::SideChannel;
 use super::tap::probe;
 use super::{RabbitTransport, address, connect};
-use crate::topology::{Argument, BrokerVersion, QueueKind};
+use crate::topology::{Argument, BrokerVersion, QueueKind, TYPE};
 use crate::{ExchangeFound, TransportError};
 
-pub(super) const TYPE: &str = "x-queue-type";
 /// No broker has it, so no queue is made by asking for it.
 pub(super) const NO_TYPE: &str = "osnl-only-asks";
 /// Every virtual host has it.

@@ -24,10 +24,10 @@ use super::arguments::table;
 use super::failure::{
     ACCESS_REFUSED, OperationFailure, is_missing, reason, refuses_transient_queues, reply_code,
 };
-use super::look::{NO_TYPE, TYPE, close};
+use super::look::{NO_TYPE, close};
 use super::side::SideChannel;
 use crate::TransportError;
-use crate::topology::{Argument, QueueKind};
+use crate::topology::{Argument, QueueKind, TYPE};
 
 /// No service publishes with it.
 const UNUSED_KEY: &str = "osnl-check.nothing-publishes-this";

@@ -7,8 +7,7 @@
 
 use std::fmt;
 
-use super::look::TYPE;
-use crate::topology::{QueueKind, QueueType};
+use crate::topology::{QueueKind, QueueType, TYPE};
 
 /// The difference that a refusal names, or its whole text.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use osnl_model::TransportUrl;
 
-use super::answer::Answer;
+use super::answer::BrokerAnswer;
 use crate::error::TransportError;
 use crate::topology::Declare;
 
@@ -18,8 +18,8 @@ impl TransportError {
         let vhost = shell_quoted(virtual_host);
         match self {
             // Some answers end the connection before a user is judged.
-            Self::Connect { reason, .. } if Answer::of(reason).is_some() => {
-                Answer::of(reason)?.remedy(virtual_host, permissions)
+            Self::Connect { reason, .. } if BrokerAnswer::of(reason).is_some() => {
+                BrokerAnswer::of(reason)?.remedy(virtual_host, permissions)
             }
             Self::Connect { host, reason } if reason.contains(UNRESOLVED) => Some(format!(
                 "check the host in transport_url; to resolve it: getent hosts {}",
@@ -45,7 +45,7 @@ impl TransportError {
                      to change them: rabbitmqctl change_password {user}; then: osnl reload (a file:// is read again without it)"
                 ))
             }
-            Self::VirtualHostRefused { virtual_host, reason, .. } => match Answer::of(reason) {
+            Self::VirtualHostRefused { virtual_host, reason, .. } => match BrokerAnswer::of(reason) {
                 Some(answer) => answer.remedy(virtual_host, permissions),
                 None => Some(
                     "choose one of rabbitmqctl list_vhosts, and look at the broker's log for the reason"
@@ -81,7 +81,7 @@ pub fn answer_remedy(
     virtual_host: &str,
     permissions: impl FnOnce(&str) -> String,
 ) -> Option<String> {
-    Answer::of(words)?.remedy(virtual_host, permissions)
+    BrokerAnswer::of(words)?.remedy(virtual_host, permissions)
 }
 
 /// Returns the name in `host:port`.

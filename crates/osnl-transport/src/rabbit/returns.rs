@@ -13,10 +13,9 @@ use lapin::options::QueueDeclareOptions;
 
 use super::arguments::table;
 use super::failure::{PRECONDITION_FAILED, reason, reply_code};
-use super::look::TYPE;
 use super::refusal::Difference;
 use super::side::SideChannel;
-use crate::topology::{Argument, BrokerVersion, DELIVERY_LIMIT, QueueKind, QueueType};
+use crate::topology::{Argument, BrokerVersion, DELIVERY_LIMIT, QueueKind, QueueType, TYPE};
 
 /// Compared last; the broker makes no queue with a value that it does not know (`rabbit_amqqueue.erl`,
 /// `check_queue_leader_locator_arg`).

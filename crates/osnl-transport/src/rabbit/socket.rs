@@ -27,7 +27,7 @@ use tokio_rustls::client::TlsStream;
 use super::body_flow::BodyFlow;
 use super::frames::{self, Frames};
 use super::greeting;
-use super::login::{Login, NothingInCommon};
+use super::login::{BrokerLogin, NothingInCommon};
 
 /// A heartbeat: type, channel, size, end.
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
@@ -109,7 +109,7 @@ pub(super) struct BrokerStream {
     frames: Frames,
     body_flow: Arc<BodyFlow>,
     greeting: Option<greeting::GreetingReader>,
-    login: Login,
+    login: BrokerLogin,
 }
 
 impl BrokerStream {
@@ -118,7 +118,7 @@ impl BrokerStream {
         carrier: Carrier,
         silence: watch::Receiver<SilenceLimit>,
         heartbeat: bool,
-        login: Login,
+        login: BrokerLogin,
         body_flow: Arc<BodyFlow>,
     ) -> Self {
         let (since, heard) = (Instant::now(), Arc::default());

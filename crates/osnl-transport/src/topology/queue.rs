@@ -263,6 +263,8 @@ impl QueueKind {
 
 /// The number of times that a message of a quorum queue may come back.
 pub(crate) const DELIVERY_LIMIT: &str = "x-delivery-limit";
+/// The argument that names the type of a queue.
+pub(crate) const TYPE: &str = "x-queue-type";
 
 /// Arguments that are a field of [`QueueKind`] and an option of the configuration.
 const OWN_FIELD: [(&str, &str); 2] =

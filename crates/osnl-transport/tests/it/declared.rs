@@ -1,4 +1,4 @@
-//! What stands on the broker after a declaration, beside the real oslo.messaging, which names no type of a classic queue: in
+//! Exchanges and queues on the broker after a declaration, beside the real oslo.messaging, which names no type of a classic queue: in
 //! a virtual host of any default type.
 
 use osnl_model::{Priority, TransportUrl};

@@ -3,6 +3,107 @@
 
 /// By file.
 pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "remove it: osnl tries to connect without a limit",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write rabbit_retry_interval",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write rabbit_retry_backoff",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write rabbit_interval_max",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "remove it: an attempt to connect ends after 10 s, and the heartbeat ends a silent connection",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "remove it: osnl reads on while the broker blocks publishers",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write ssl, ssl_ca_file, ssl_cert_file, and ssl_key_file",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write ssl_ca_file",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write ssl_cert_file",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write ssl_key_file",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "remove it, and write ssl_ca_file, by which the certificate is verified",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write the virtual host behind the hosts: rabbit://user:password@host/VHOST",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write user and password in front of the host: rabbit://user:password@host",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "remove it: osnl names its connections osnl and its process's number",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write rabbit_login_method",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "remove it: osnl takes what the broker offers",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write rabbit_qos_prefetch_count",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write kombu_failover_strategy",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    (
+        "osnl-transport/src/rabbit/options/foreign.rs",
+        "write kombu_compression",
+        "one row of a table: rabbit-options.txt has others",
+    ),
+    ("osnl/src/assembly/reloading.rs", "watch over secrets", "the name of a task"),
+    (
+        "osnl-transport/src/rabbit/options.rs",
+        "set ssl = true, and use the broker's port with TLS",
+        "fixtures/errors/listener: of each broker in clear",
+    ),
     ("osnl-http/src/url.rs", "the URL is too long", "of events: its own tests"),
     ("osnl-http/src/url.rs", "at most 65534 bytes can be sent", "the same"),
     (

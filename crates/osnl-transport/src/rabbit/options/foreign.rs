@@ -26,7 +26,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
         "remove it: an attempt to connect ends after 10 s, and the heartbeat ends a silent connection",
     ),
     (&["blocked_connection_timeout"], "remove it: osnl reads on while the broker blocks publishers"),
-    (&["ssl_options", "tls", "use_ssl"], "write ssl, ssl_ca_file, ssl_cert_file, and ssl_key_file"),
+    (&["ssl_options", "use_ssl"], "write ssl, ssl_ca_file, ssl_cert_file, and ssl_key_file"),
     (&["cafile", "cacertfile", "capath", "ca_certs", "ssl_ca_certs"], "write ssl_ca_file"),
     (&["certfile", "ssl_certfile"], "write ssl_cert_file"),
     (&["keyfile", "ssl_keyfile"], "write ssl_key_file"),
