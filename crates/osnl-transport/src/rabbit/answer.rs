@@ -30,12 +30,14 @@ pub(super) enum BrokerAnswer {
 }
 
 /// Words that must all be there, the most specific first.
-const WORDS: [(&[&str], BrokerAnswer); 19] = [
+const WORDS: [(&[&str], BrokerAnswer); 20] = [
     (&["user connection limit"], BrokerAnswer::UserLimit),
     (&["node connection limit"], BrokerAnswer::NodeLimit),
     (&["connection limit"], BrokerAnswer::VirtualHostLimit),
     (&["channel limit"], BrokerAnswer::ChannelLimit),
     (&["number of channels opened"], BrokerAnswer::ChannelLimit),
+    // The client library's, before it asks.
+    (&["maximum number of channels"], BrokerAnswer::ChannelLimit),
     (&["queue limit"], BrokerAnswer::QueueLimit),
     (&["down or inaccessible"], BrokerAnswer::QueueAway),
     (&["stopped by supervisor"], BrokerAnswer::QueueAway),
@@ -121,81 +123,80 @@ fn without_names(words: &str) -> String {
 mod tests {
     use super::*;
 
+    /// The words, the answer, and a part of its remedy.
+    const CASES: [(&str, Answer, &str); 15] = [
+        ("530 NOT_ALLOWED - vhost v not found", BrokerAnswer::NoVirtualHost, "add_vhost v; PERMISSIONS"),
+        ("530 NOT_ALLOWED - access to vhost 'v' refused for user 'u'", BrokerAnswer::NoPermission, "PERMISSIONS"),
+        (
+            "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (2) is reached",
+            BrokerAnswer::VirtualHostLimit,
+            "list_vhost_limits -p v;",
+        ),
+        (
+            "530 NOT_ALLOWED - connection refused for user 'u': user connection limit (1) is reached",
+            BrokerAnswer::UserLimit,
+            "list_user_limits",
+        ),
+        (
+            "530 NOT_ALLOWED - connection refused: node connection limit (1) is reached",
+            BrokerAnswer::NodeLimit,
+            "connection_max",
+        ),
+        (
+            "541 INTERNAL_ERROR - access to vhost 'v' refused for user 'u': vhost 'v' is down",
+            BrokerAnswer::VirtualHostDown,
+            "restart_vhost -p v",
+        ),
+        (
+            "530 NOT_ALLOWED - number of channels opened for user 'u' has reached the maximum allowed user limit of (1)",
+            BrokerAnswer::ChannelLimit,
+            "channel_max",
+        ),
+        (
+            "406 PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is reached",
+            BrokerAnswer::QueueLimit,
+            "list_queues -p v",
+        ),
+        (
+            "404 NOT_FOUND - home node 'rabbit@mq1' of durable queue 'q' in vhost 'v' is down or inaccessible",
+            BrokerAnswer::QueueAway,
+            "cluster_status",
+        ),
+        (
+            "405 RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost 'v'",
+            BrokerAnswer::Locked,
+            "pool of its own",
+        ),
+        (
+            "403 ACCESS_REFUSED - queue 'q' in vhost 'v' in exclusive use",
+            BrokerAnswer::ExclusiveConsumer,
+            "list_consumers -p v",
+        ),
+        (
+            "403 ACCESS_REFUSED - access to exchange 'connection limit' in vhost 'v' refused for user 'u'",
+            BrokerAnswer::NoPermission,
+            "PERMISSIONS",
+        ),
+        (
+            "403 ACCESS_REFUSED - configure access to queue 'q' in vhost 'v' refused for user 'u'",
+            BrokerAnswer::NoPermission,
+            "PERMISSIONS",
+        ),
+        (
+            "403 ACCESS_REFUSED - access to topic 't' in exchange 'x' in vhost 'v' refused for user 'u'",
+            BrokerAnswer::NoTopicPermission,
+            "list_topic_permissions",
+        ),
+        (
+            "403 ACCESS_REFUSED - queue name 'amq.q' contains reserved prefix 'amq.*'",
+            BrokerAnswer::Reserved,
+            "another name",
+        ),
+    ];
+
     #[test]
     fn the_words_and_not_the_code_choose_the_remedy() {
-        for (words, expected, remedy) in [
-            ("530 NOT_ALLOWED - vhost v not found", BrokerAnswer::NoVirtualHost, "add_vhost v; PERMISSIONS"),
-            (
-                "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u'",
-                BrokerAnswer::NoPermission,
-                "PERMISSIONS",
-            ),
-            (
-                "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (2) is reached",
-                BrokerAnswer::VirtualHostLimit,
-                "list_vhost_limits -p v;",
-            ),
-            (
-                "530 NOT_ALLOWED - connection refused for user 'u': user connection limit (1) is reached",
-                BrokerAnswer::UserLimit,
-                "list_user_limits",
-            ),
-            (
-                "530 NOT_ALLOWED - connection refused: node connection limit (1) is reached",
-                BrokerAnswer::NodeLimit,
-                "connection_max",
-            ),
-            (
-                "541 INTERNAL_ERROR - access to vhost 'v' refused for user 'u': vhost 'v' is down",
-                BrokerAnswer::VirtualHostDown,
-                "restart_vhost -p v",
-            ),
-            (
-                "530 NOT_ALLOWED - number of channels opened for user 'u' has reached the maximum allowed user limit of (1)",
-                BrokerAnswer::ChannelLimit,
-                "channel_max",
-            ),
-            (
-                "406 PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (1) is reached",
-                BrokerAnswer::QueueLimit,
-                "list_queues -p v",
-            ),
-            (
-                "404 NOT_FOUND - home node 'rabbit@mq1' of durable queue 'q' in vhost 'v' is down or inaccessible",
-                BrokerAnswer::QueueAway,
-                "cluster_status",
-            ),
-            (
-                "405 RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost 'v'",
-                BrokerAnswer::Locked,
-                "pool of its own",
-            ),
-            (
-                "403 ACCESS_REFUSED - queue 'q' in vhost 'v' in exclusive use",
-                BrokerAnswer::ExclusiveConsumer,
-                "list_consumers -p v",
-            ),
-            (
-                "403 ACCESS_REFUSED - access to exchange 'connection limit' in vhost 'v' refused for user 'u'",
-                BrokerAnswer::NoPermission,
-                "PERMISSIONS",
-            ),
-            (
-                "403 ACCESS_REFUSED - configure access to queue 'q' in vhost 'v' refused for user 'u'",
-                BrokerAnswer::NoPermission,
-                "PERMISSIONS",
-            ),
-            (
-                "403 ACCESS_REFUSED - access to topic 't' in exchange 'x' in vhost 'v' refused for user 'u'",
-                BrokerAnswer::NoTopicPermission,
-                "list_topic_permissions",
-            ),
-            (
-                "403 ACCESS_REFUSED - queue name 'amq.q' contains reserved prefix 'amq.*'",
-                BrokerAnswer::Reserved,
-                "another name",
-            ),
-        ] {
+        for (words, expected, remedy) in CASES {
             let answer = BrokerAnswer::of(words);
             assert_eq!(answer, Some(expected), "{words}");
             let found = expected.remedy("v", |_| "PERMISSIONS".to_owned()).unwrap();
@@ -203,6 +204,8 @@ mod tests {
             let is_missing = matches!(expected, BrokerAnswer::NoPermission | BrokerAnswer::NoVirtualHost);
             assert_eq!(found.contains("PERMISSIONS"), is_missing, "{words}: {found}");
         }
+        let own = super::super::failure::reason(&lapin::ErrorKind::ChannelsLimitReached.into());
+        assert_eq!(BrokerAnswer::of(&own), Some(BrokerAnswer::ChannelLimit), "{own}");
         for words in ["403 ACCESS_REFUSED", "320 CONNECTION_FORCED - bye", "Connection refused"] {
             assert_eq!(BrokerAnswer::of(words), None, "{words}");
         }

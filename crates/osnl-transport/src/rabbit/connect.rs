@@ -18,7 +18,7 @@ use super::body_flow::BodyFlow;
 use super::failure::connect_failure;
 use super::frames::LARGEST;
 use super::greeting::Greeting;
-use super::login::{BrokerLogin, NothingInCommon};
+use super::login::BrokerLogin;
 use super::options::{LoginMethod, RabbitOptions};
 use super::socket::{BrokerStream, Carrier, SilentEnd};
 use super::{address, runtime, tls};
@@ -104,7 +104,6 @@ pub(super) async fn connect(
         }
         failure
     })?;
-    suffices(connection.configuration()).map_err(|none| TransportError::no_handshake(address(host), none))?;
     // Three heartbeats of the broker's, which sends two per interval.
     let negotiated = connection.configuration().heartbeat();
     silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
@@ -118,31 +117,6 @@ pub(super) fn login_name<'a>(host: &'a TransportHost, options: &RabbitOptions) -
         Some(LoginMethod::External) => "of the client certificate",
         Some(LoginMethod::Plain | LoginMethod::AmqPlain) | None => host.credentials().0,
     }
-}
-
-/// The fewest channels that the client library needs: two at once, and it counts that of the connection too.
-const CHANNELS: u16 = 3;
-/// The smallest bound of frames that AMQP allows.
-const FRAME: u32 = 4096;
-
-/// # Errors
-/// The broker offers less than osnl needs.
-fn suffices(agreed: &lapin::Configuration) -> Result<(), NothingInCommon> {
-    let (channels, frame) = (agreed.channel_max(), agreed.frame_max());
-    let little = |what: String, remedy: String| Err(NothingInCommon { reason: what, remedy });
-    if channels < CHANNELS {
-        return little(
-            format!("the broker allows {channels} channels in a connection, and osnl needs {CHANNELS}"),
-            format!("set channel_max in rabbitmq.conf to {CHANNELS} or more, or to 0"),
-        );
-    }
-    if frame < FRAME {
-        return little(
-            format!("the broker allows frames of {frame} bytes, and AMQP asks for {FRAME}"),
-            format!("set frame_max in rabbitmq.conf to {FRAME} or more"),
-        );
-    }
-    Ok(())
 }
 
 /// The library asks for the connection that is there already, once.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::body_flow::BodyFlow;
 use super::cut::CutBody;
+use super::login::NothingInCommon;
 use super::{headers, tune};
 
 /// The largest frame, its eight octets of header and end included: what RabbitMQ offers by default.
@@ -41,6 +42,8 @@ pub(super) enum BrokenFrame {
 pub(super) struct Frames {
     /// Whether the broker's offer of a heartbeat is left as it is.
     heartbeat: bool,
+    /// The offer that does not suffice, if the broker made one.
+    pub(super) insufficient: Option<NothingInCommon>,
     /// The bytes that pass unseen before the next frame begins.
     passing: usize,
     /// The beginning of a frame of which more has to come.
@@ -110,6 +113,7 @@ impl Frames {
     pub(super) fn new(heartbeat: bool) -> Self {
         Self {
             heartbeat,
+            insufficient: None,
             passing: 0,
             held: Vec::new(),
             ready: Vec::new(),
@@ -268,7 +272,9 @@ impl Frames {
         {
             self.arriving.entry(channel).or_default().tag = tag;
         }
-        tune::limit(payload, self.heartbeat);
+        if let Err(none) = tune::limit(payload, self.heartbeat) {
+            self.insufficient = Some(none);
+        }
         headers::method(payload).map_or(FrameVerdict::AsItIs, FrameVerdict::Anew)
     }
 

@@ -57,12 +57,13 @@ impl TransportError {
                  name type"
             )),
             Self::NoQueue { .. } => Some(format!("rabbitmqctl list_queues -p {vhost} name")),
-            Self::Refused { reason, .. } => answer_remedy(reason, virtual_host, permissions),
+            Self::Refused { reason, .. } | Self::Lost { reason } => {
+                answer_remedy(reason, virtual_host, permissions)
+            }
             Self::UnknownDriver { .. }
             | Self::Options(_)
             | Self::TlsFiles { .. }
             | Self::ListenOptions { .. }
-            | Self::Lost { .. }
             | Self::Cancelled { .. }
             | Self::Unroutable { .. }
             | Self::NotTaken { .. }

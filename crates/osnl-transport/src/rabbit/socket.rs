@@ -262,7 +262,11 @@ impl BrokerStream {
             }
         }
         let broken = |error: frames::BrokenFrame| io::Error::new(io::ErrorKind::InvalidData, error);
-        self.frames.pass(bytes).map_err(broken)
+        let passed = self.frames.pass(bytes).map_err(broken)?;
+        match self.frames.insufficient.take() {
+            Some(none) => Err(self.is_useless(FirstBytes::NothingInCommon(none))),
+            None => Ok(passed),
+        }
     }
 }
 

@@ -3,26 +3,48 @@
 //! - The largest frame: at most [`LARGEST`], and never without a bound, since tables in a frame are read at once.
 //! - The heartbeat: the broker offers one in `connection.tune`, and a client that wants none answers 0. The client library
 //!   takes 0 for "whatever the broker offers", so the offer is made 0 on its way in.
+//! - Less than the client library needs: it would answer with more than the offer, and the broker would end the connection.
 
 use super::frames::LARGEST;
+use super::login::NothingInCommon;
 
 /// Class `connection` (10), method `tune` (30), `channel_max`, before what may change.
 const TUNE: [u8; 4] = [0, 10, 0, 30];
-const BEFORE: usize = TUNE.len() + 2;
+/// The smallest bound of frames that the client library agrees to.
+const SMALLEST: u32 = 8192;
+/// The fewest channels: two at once, and the client library counts that of the connection too.
+const CHANNELS: u16 = 3;
 
 /// Changes the payload of a method frame, if it is `connection.tune`.
-pub(super) fn limit(payload: &mut [u8], heartbeat: bool) {
-    if !payload.starts_with(&TUNE) {
-        return;
+///
+/// # Errors
+/// The broker offers less than the client library needs.
+pub(super) fn limit(payload: &mut [u8], heartbeat: bool) -> Result<(), NothingInCommon> {
+    let Some([e, f, a, b, c, d, seconds @ ..]) =
+        payload.starts_with(&TUNE).then(|| payload.get_mut(TUNE.len()..)).flatten()
+    else {
+        return Ok(());
+    };
+    let (channels, offered) = (u16::from_be_bytes([*e, *f]), u32::from_be_bytes([*a, *b, *c, *d]));
+    if (1..CHANNELS).contains(&channels) {
+        return Err(NothingInCommon {
+            reason: format!("the broker offers a connection {channels} channels, and osnl needs {CHANNELS}"),
+            remedy: format!("set channel_max in rabbitmq.conf to {CHANNELS} or more, or to 0"),
+        });
     }
-    let Some([a, b, c, d, seconds @ ..]) = payload.get_mut(BEFORE..) else { return };
-    let offered = u32::from_be_bytes([*a, *b, *c, *d]);
+    if (1..SMALLEST).contains(&offered) {
+        return Err(NothingInCommon {
+            reason: format!("the broker offers frames of {offered} bytes, and osnl needs {SMALLEST}"),
+            remedy: format!("set frame_max in rabbitmq.conf to {SMALLEST} or more"),
+        });
+    }
     if offered == 0 || offered > LARGEST {
         [*a, *b, *c, *d] = LARGEST.to_be_bytes();
     }
     if !heartbeat {
         seconds.fill(0);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -33,15 +55,27 @@ mod tests {
     fn only_the_offer_is_limited() {
         let check = |payload: &[u8], heartbeat: bool, expected: &[u8]| {
             let mut seen = payload.to_vec();
-            limit(&mut seen, heartbeat);
+            limit(&mut seen, heartbeat).unwrap();
             assert_eq!(seen, expected, "{payload:?}");
         };
         let tune = |frame_max: u32, heartbeat: [u8; 2]| {
             [&TUNE[..], &[7, 255], &frame_max.to_be_bytes(), &heartbeat].concat()
         };
-        for (offered, expected) in [(0, LARGEST), (4096, 4096), (LARGEST, LARGEST), (u32::MAX, LARGEST)] {
+        for (offered, expected) in [(0, LARGEST), (8192, 8192), (LARGEST, LARGEST), (u32::MAX, LARGEST)] {
             check(&tune(offered, [0, 60]), true, &tune(expected, [0, 60]));
             check(&tune(offered, [1, 60]), false, &tune(expected, [0, 0]));
+        }
+        for (channels, frame_max, refused) in [
+            (0, 8192, false),
+            (3, 8192, false),
+            (2, 8192, true),
+            (1, 8192, true),
+            (3, 8191, true),
+            (3, 1, true),
+        ] {
+            let mut offer =
+                [&TUNE[..], &u16::to_be_bytes(channels), &u32::to_be_bytes(frame_max), &[0, 60]].concat();
+            assert_eq!(limit(&mut offer, true).is_err(), refused, "{channels} {frame_max}");
         }
         let other = [0, 10, 0, 31, 1, 1, 1, 1, 1, 1, 1, 1];
         check(&other, false, &other);

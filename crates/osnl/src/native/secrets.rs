@@ -64,6 +64,12 @@ impl LoadedConf {
     /// Sections that need a restart keep what they have.
     fn read_again(&self, environment: &Environment) -> Layers {
         let mut layers = self.layers.clone();
+        // A content that was read counts as the option's text.
+        layers
+            .sections
+            .iter_mut()
+            .flat_map(|section| &mut section.entries)
+            .for_each(|entry| entry.file = None);
         // Files that every user can read were warned of at the start.
         let _ = secret_file::read_all(&mut layers, environment);
         for (new, old) in layers.sections.iter_mut().zip(&self.layers.sections) {
