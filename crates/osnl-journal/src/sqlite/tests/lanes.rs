@@ -276,7 +276,7 @@ impl Player {
         let begin = match self.random.u8(..12) {
             0 => Begin::Held("guard of action a: more than 1 per 1m".into()),
             1 => Begin::Shadow,
-            2 => Begin::Dead("why".into()),
+            2 => Begin::TooOld("why".into()),
             _ => Begin::Live,
         };
         self.story.push(format!("append {action} {key:?} {ordered} {begin:?}"));
