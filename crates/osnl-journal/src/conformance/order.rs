@@ -60,15 +60,18 @@ pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn()
     assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
 }
 
-/// A rule that could not be decided: nothing waits for it, and a copy is none of its own.
+/// A rule that could not be decided, an event that is too old: nothing waits for it, and a copy is none of its own.
 pub async fn a_delivery_that_begins_as_a_dead_letter_holds_no_lane(open: impl Fn() -> StoreRig) {
-    let rig = open();
-    let journal = &*rig.journal;
-    let mut dead = entry("1", "k", false);
-    dead.deliveries[0].begin = Begin::Dead("why".into());
-    assert_eq!(within(append(journal, dead.clone()).await).await, Settle::Acknowledge);
-    assert_eq!(within(append(journal, dead).await).await, Settle::Acknowledge);
-    let _receipt = append(journal, entry("2", "k", false)).await;
-    assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
-    assert_eq!((rig.counters.dead.get(), rig.counters.duplicates.get()), (1, 1));
+    for (begin, too_old) in [(Begin::Dead("why".into()), 0), (Begin::TooOld("why".into()), 1)] {
+        let rig = open();
+        let journal = &*rig.journal;
+        let mut dead = entry("1", "k", false);
+        dead.deliveries[0].begin = begin;
+        assert_eq!(within(append(journal, dead.clone()).await).await, Settle::Acknowledge);
+        assert_eq!(within(append(journal, dead).await).await, Settle::Acknowledge);
+        let _receipt = append(journal, entry("2", "k", false)).await;
+        assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+        let counters = &rig.counters;
+        assert_eq!((counters.dead.get(), counters.too_old.get(), counters.duplicates.get()), (1, too_old, 1));
+    }
 }
