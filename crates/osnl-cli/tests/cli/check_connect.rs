@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use osnl_testkit::{
     Authority, Broker, BrokerObjects, FullBacklog, OsloPublisher, Protocols, RawMessage, ServerIdentity,
-    Sink, TlsSink,
+    Sink, TlsSink, Vhost,
 };
 use osnl_transport::BrokerVersion;
 use serde_json::{Value, json};
@@ -105,15 +105,10 @@ fn everything_is_looked_at_and_left_as_it_was() {
         ],
     );
     assert_eq!(status, Some(69));
-    let refuses = BrokerVersion::read(&vhost.greeting()[1]).unwrap().denies_transient_queues();
-    let transient = if refuses {
-        "warning  [listener:l] queue none: does not exist, and will be created: durable, if this RabbitMQ refuses \
-         transient queues, as 4.3 does by default; services that declare transient queues cannot publish there: write \
-         amqp_durable_queues = true or rabbit_quorum_queue = true, in them and here"
-    } else {
-        "ok       [listener:l] queue none: does not exist, and will be created"
-    };
-    assert_eq!(check("exchange = neutron\npool = none\ndurable = false", &[neutron, transient]), Some(0));
+    assert_eq!(
+        check("exchange = neutron\npool = none\ndurable = false", &[neutron, transient_queue(&vhost)]),
+        Some(0)
+    );
     let status = check(
         "queue = none",
         &[
@@ -132,6 +127,17 @@ fn everything_is_looked_at_and_left_as_it_was() {
     assert_eq!(all(), before, "nothing is made, bound, consumed or settled");
     let waiting = peer.take("alike").expect("the message waits");
     assert!(!waiting.redelivered, "nobody has been handed the message");
+}
+
+/// A transient queue that is not there yet.
+fn transient_queue(vhost: &Vhost) -> &'static str {
+    if BrokerVersion::read(&vhost.greeting()[1]).unwrap().denies_transient_queues() {
+        "warning  [listener:l] queue none: does not exist, and will be created: durable, if this RabbitMQ refuses \
+         transient queues, as 4.3 does by default; services that declare transient queues cannot publish there: write \
+         amqp_durable_queues = true or rabbit_quorum_queue = true, in them and here"
+    } else {
+        "ok       [listener:l] queue none: does not exist, and will be created"
+    }
 }
 
 /// The permissions of a listener's user, as they are, and as they must be.

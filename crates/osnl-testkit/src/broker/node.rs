@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 use crate::{BROKER_ROOT_VARIABLE, SCRIPTS, hex, ports};
 
+/// The default until RabbitMQ 3.13; since 4.0 it is 16 MiB.
+const LARGEST_MESSAGE: u32 = 128 * 1024 * 1024;
 /// Settings as Erlang terms; not every node has the file.
 const ADVANCED: &str = "advanced.config";
 
@@ -61,7 +63,8 @@ impl BrokerNode {
         // The ports alone would be enough in the environment; a file is read by every version alike.
         let settings = format!(
             "listeners.tcp.1 = 127.0.0.1:{amqp}\nnum_acceptors.tcp = 2\n\
-             disk_free_limit.absolute = 50MB\nlog.console = false\n"
+             disk_free_limit.absolute = 50MB\nlog.console = false\n\
+             max_message_size = {LARGEST_MESSAGE}\n"
         );
         std::fs::write(folder.join("rabbitmq.conf"), settings).unwrap();
         std::fs::write(folder.join("plugins"), "[].\n").unwrap();

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     /// The words, the answer, and a part of its remedy.
-    const CASES: [(&str, Answer, &str); 15] = [
+    const CASES: [(&str, BrokerAnswer, &str); 15] = [
         ("530 NOT_ALLOWED - vhost v not found", BrokerAnswer::NoVirtualHost, "add_vhost v; PERMISSIONS"),
         ("530 NOT_ALLOWED - access to vhost 'v' refused for user 'u'", BrokerAnswer::NoPermission, "PERMISSIONS"),
         (

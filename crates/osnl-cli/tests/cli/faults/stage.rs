@@ -139,6 +139,8 @@ impl<'a> Stage<'a> {
         let text = places.iter().fold(text, |text, (name, value)| text.replace(name, value));
         fs::write(home.path().join("a.conf"), &text).unwrap();
         names.extend([
+            // RabbitMQ 4.3 names the permission.
+            ("REFUSED - configure access".to_owned(), "REFUSED - access"),
             (user, "USER"),
             (vhost.name().to_owned(), "VHOST"),
             (home.path().display().to_string(), "HOME"),
