@@ -59,7 +59,7 @@ listener neutron
   queue      osnl, created if missing: durable, single active consumer
   prefetch   at most 200 unacknowledged messages
   tls        encrypted, but any server is trusted and gets the password: set tls = verify, and ssl_ca_file unless the system trusts the CA
-  option     ssl = true TODO
+  option     ssl = true decides whether the connection is encrypted; the broker's certificate is verified only with ssl_ca_file, or with tls = verify
 rule forget-deleted-ports
   listeners  neutron
   if         event_type matches ^port\\.delete\\.end$

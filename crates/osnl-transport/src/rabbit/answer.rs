@@ -126,7 +126,11 @@ mod tests {
     /// The words, the answer, and a part of its remedy.
     const CASES: [(&str, BrokerAnswer, &str); 15] = [
         ("530 NOT_ALLOWED - vhost v not found", BrokerAnswer::NoVirtualHost, "add_vhost v; PERMISSIONS"),
-        ("530 NOT_ALLOWED - access to vhost 'v' refused for user 'u'", BrokerAnswer::NoPermission, "PERMISSIONS"),
+        (
+            "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u'",
+            BrokerAnswer::NoPermission,
+            "PERMISSIONS",
+        ),
         (
             "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (2) is reached",
             BrokerAnswer::VirtualHostLimit,
