@@ -36,7 +36,7 @@ pub use self::hosts::{MOST_AT_ONCE, hosts, rate};
 pub use self::interest::{EarlierRows, Interest, MakeObserver, SharedObserver};
 pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
-pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE};
+pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE, exchange_of_service};
 pub use self::preview::Preview;
 pub use self::probe::{
     NO_REQUEST, broker_probe, certificate_of_cloud, client_certificate_probe, cloud_probe, file_probe,

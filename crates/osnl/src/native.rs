@@ -56,6 +56,7 @@ mod rule_events;
 pub(crate) mod schema;
 mod secrets;
 mod sections;
+mod service_exchanges;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -276,6 +277,7 @@ impl LoadedConf {
         warnings.extend(self.never_sent());
         warnings.extend(self.empty_names());
         warnings.extend(self.guest_hosts());
+        warnings.extend(self.service_exchanges());
         warnings.extend(self.not_deletions());
         in_order(&mut warnings, |warning| &warning.0, &self.files);
         warnings

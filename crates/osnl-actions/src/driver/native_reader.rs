@@ -58,6 +58,19 @@ pub trait NativeReader<'a> {
     ) -> Result<Option<T>, ()>;
 }
 
+/// Returns the problem of `declare = create` for the first of these exchanges that an OpenStack service owns, and the remedy.
+pub fn exchange_of_service<'b>(
+    exchanges: impl IntoIterator<Item = &'b str>,
+) -> Option<(String, &'static str)> {
+    let (exchange, owner) =
+        exchanges.into_iter().find_map(|name| Some((name, catalogue::owner_of_exchange(name)?)))?;
+    let problem = format!(
+        "exchange {exchange} belongs to {owner}: if osnl creates it first, the broker refuses a service that has \
+         amqp_durable_queues or rabbit_quorum_queue otherwise"
+    );
+    Some((problem, "remove the line: osnl waits until the service has created it"))
+}
+
 impl<'a> NativeReader<'a> for SectionReader<'a> {
     fn transport_url(&mut self) -> Option<TransportUrl> {
         const OPTION: &str = "transport_url";
@@ -82,13 +95,7 @@ impl<'a> NativeReader<'a> for SectionReader<'a> {
     }
 
     fn warn_of_service<'b>(&mut self, exchanges: impl IntoIterator<Item = &'b str>) {
-        let owned = exchanges.into_iter().find_map(|name| Some((name, catalogue::owner_of_exchange(name)?)));
-        if let Some((exchange, owner)) = owned {
-            let problem = format!(
-                "exchange {exchange} belongs to {owner}: if osnl creates it first, the broker refuses a service that has \
-                 amqp_durable_queues or rabbit_quorum_queue otherwise"
-            );
-            let allowed = "remove the line: osnl waits until the service has created it";
+        if let Some((problem, allowed)) = exchange_of_service(exchanges) {
             self.warn("declare", &problem, allowed);
         }
     }

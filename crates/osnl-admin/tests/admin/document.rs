@@ -102,6 +102,9 @@ fn answers_have_the_members_that_are_described_and_no_older_names() {
     check("ListenerStatus", members::<of::ListenerStatus>(), &[("status", ""), ("waiting_at_connect", "")]);
     check("LagStatus", members::<of::LagStatus>(), &[]);
     check("PartitionLag", members::<of::PartitionLag>(), &[]);
+    check("ManagementStatus", members::<of::ManagementStatus>(), &[]);
+    check("QueueStatus", members::<of::QueueStatus>(), &[]);
+    check("QueueRiskStatus", members::<of::QueueRiskStatus>(), &[]);
     check("LeftQueue", members::<of::LeftQueue>(), &[]);
     check("TargetStatus", members::<of::TargetReport>(), &[("status", "state")]);
     check("FailingResource", members::<of::FailingResource>(), &[]);

@@ -69,7 +69,7 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
             settings.destination
         )
     })?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(&loaded.service_exchanges()) {
         tracing::warn!("{warning}");
     }
     let counters = Arc::new(Counters::default());

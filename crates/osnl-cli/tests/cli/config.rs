@@ -265,7 +265,7 @@ fn run_stays_up_where_the_login_is_refused() {
     let log = home.path().join("osnl.log");
     let port = Broker::shared().port();
     let text = fs::read_to_string(examples().join("k2hr3.conf")).unwrap();
-    let hosts = "rabbit://osnl:secret@mq1.example.com:5671,osnl:secret@mq2.example.com:5671/?ssl=true";
+    let hosts = "rabbit://osnl:secret@mq1.example.com:5671,osnl:secret@mq2.example.com:5671/?tls=verify";
     assert!(text.contains(hosts));
     let text = text.replace(hosts, &format!("rabbit://nobody:hunter2@127.0.0.1:{port}/"));
     fs::write(home.path().join("a.conf"), text.replace("https://k2hr3.example.com", "http://127.0.0.1:9"))

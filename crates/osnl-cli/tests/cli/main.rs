@@ -47,6 +47,7 @@ mod reload_http;
 mod reloading;
 mod replay;
 mod rights;
+mod rotation;
 mod rule_tests;
 mod send;
 mod served;

@@ -113,7 +113,7 @@ pub(super) struct BrokerStream {
 }
 
 impl BrokerStream {
-    /// What the broker says it is goes to `login`, as soon as it does.
+    /// Gives the broker's offer to `login`, as soon as it is known.
     pub(super) fn new(
         carrier: Carrier,
         silence: watch::Receiver<SilenceLimit>,

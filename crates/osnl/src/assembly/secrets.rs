@@ -45,9 +45,9 @@ pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> Servic
                 if is_new {
                     for ChangedSecret { section, option, file, .. } in &changed {
                         tracing::info!(
-                            section,
-                            option,
-                            file,
+                            config.section = section,
+                            config.option = option,
+                            file.path = file,
                             "a secret in a file has changed: it is read again"
                         );
                     }

@@ -93,9 +93,6 @@ pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions
         text => text.filter(|text| reader.check_name("pool", text, LONGEST_NAME)).map(Some),
     };
     let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
-    if declare == Some(Declare::Create) {
-        reader.warn_of_service(exchanges.iter().flatten().map(String::as_str));
-    }
     let own = pool == Some(None);
     let driver = rabbit.map(RabbitOptions::queue).unwrap_or_default();
     let queue = queue(reader, own, driver);

@@ -159,7 +159,7 @@ impl Stage {
             ["service", "creates", exchange] => {
                 let exchange = exchange.to_owned();
                 let mut service = OsloPublisher::start(&self.vhost.url(), PublisherOptions::default());
-                service.raw(&RawMessage { exchange, ..RawMessage::default() });
+                service.raw(&RawMessage { exchange, declare: true, ..RawMessage::default() });
             }
             ["target", "stops"] => self.target.stop(),
             ["target", "starts"] => self.target.restart(),

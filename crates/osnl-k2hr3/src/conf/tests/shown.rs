@@ -88,6 +88,7 @@ fn issue_46_every_option_of_the_query_declares_the_same_in_the_native_form() {
             "ssl_ca_file" | "ssl_cert_file" => &["/f.pem"],
             "ssl_key_file" => &["/f.pem&ssl_cert_file=/f.pem"],
             "hostname" | "processname" => &["h"],
+            "tls" => &["verify", "unverified"],
             "kombu_reconnect_delay" => &["1.5"],
             _ => &["1"],
         }

@@ -29,8 +29,8 @@ fn the_login_is_that_of_the_broker_unless_the_url_has_one() {
     assert_eq!(
         found,
         [
-            "a.conf:5: [listener:neutron] management_url: credentials go to another machine in clear, where anyone on the \
-          network can read them; write https://, or send them to this machine only"
+            "a.conf:5: [listener:neutron] management_url: the login goes to mq2.example.com in clear: anyone in the \
+          network could read it, and read and change what follows; write https://, or send it to this machine only"
         ]
     );
     let text = WHOLE.to_owned();

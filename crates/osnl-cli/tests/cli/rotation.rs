@@ -1,0 +1,98 @@
+//! A secret that changes at the server and in its file: it is used after the refusal, without a reload.
+
+use std::fs;
+
+use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
+use osnl_testkit::{Notice, Reply, wait_until};
+use serde_json::{Value, json};
+
+use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON, instance, notice};
+
+fn write(rig: &Rig, name: &str, secret: &str) {
+    // As rotation tools do: no reader finds half of it.
+    let (new, file) = (rig.home.path().join("new"), rig.home.path().join(name));
+    fs::write(&new, secret).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
+#[test]
+fn a_broker_whose_password_changes_is_logged_in_to_with_the_new_one() {
+    let mut rig = Rig::start("rotation-broker");
+    let user = rig.vhost.name().to_owned();
+    rig.vhost.set_password(&user, "before");
+    write(&rig, "url", &rig.vhost.url_for(&user, "before"));
+    rig.write(&[&LISTENER.replace("URL", "file://HOME/url"), RULE, ACTION]);
+    rig.reload(0);
+    rig.listening("neutron");
+
+    rig.vhost.set_password(&user, "behind");
+    rig.vhost.close_all_connections("the password has changed");
+    wait_until(SOON, "the login is refused", || {
+        rig.listener("neutron").to_string().contains("login refused for user")
+    });
+    // A content that is no URL is named, and changes nothing.
+    write(&rig, "url", "S3CRET");
+    wait_until(SOON, "the content is refused", || rig.status().to_string().contains("bad transport URL"));
+    write(&rig, "url", &rig.vhost.url_for(&user, "behind"));
+    rig.listening("neutron");
+    rig.publish([(1, 1)]);
+    rig.sink.wait_for(1, SOON);
+    wait_until(SOON, "no reload is refused any more", || {
+        !rig.status().to_string().contains("bad transport URL")
+    });
+    let log = rig.log();
+    assert!(!log.contains("S3CRET") && !log.contains("behind@") && !log.contains("before@"), "{log}");
+}
+
+#[test]
+fn a_target_whose_token_changes_gets_the_new_one_and_no_dead_letter() {
+    let mut rig = Rig::start("rotation-target");
+    rig.sink.reply_when(|request| {
+        let is_new = request.header("authorization") == Some("Bearer behind");
+        Some(Reply::Status(if is_new { 204 } else { 401 }))
+    });
+    write(&rig, "token", "before");
+    let action = "[action:roles]\ndriver = http\nurl = SINK\nauth = bearer\ntoken = file://HOME/token\n\
+                  retry_interval = 1s\n";
+    rig.write(&[LISTENER, RULE, action]);
+    rig.reload(0);
+    rig.publish([(1, 1), (2, 2)]);
+    rig.sink.wait_for(1, SOON);
+    write(&rig, "token", "behind");
+    wait_until(SOON, "all is delivered", || rig.target("roles")["done"] == 2);
+    assert_eq!(rig.target("roles")["dead"], 0);
+}
+
+#[test]
+fn a_cloud_whose_password_changes_is_logged_in_to_with_the_new_one() {
+    let mut rig = Rig::start("rotation-cloud");
+    let openstack = Openstack::start();
+    let path = |id: &str| format!("/compute/v2.1/servers/{id}");
+    openstack.put(&path(&instance(1)), openstack.get(&path(Openstack::id("server"))));
+    let action = "[action:roles]\ndriver = oss_rest\nurl_creation = SINK\nretry_interval = 1s\nask = cloud\n";
+    let rule = RULE.replace("port\\.delete", "floatingip\\.update");
+    let url = openstack.auth_url();
+    let cloud = format!(
+        "[enrich:cloud]\nkind = server\nauth_url = {url}\nusername = {USER}\npassword = file://HOME/password\n\
+         project_name = oss\n"
+    );
+    write(&rig, "password", "before");
+    rig.write(&[LISTENER, &rule, action, &cloud]);
+    rig.reload(0);
+    let floating = json!({"floatingip": {
+        "id": "f", "floating_ip_address": "172.24.4.9", "port_id": "p", "router_id": "r",
+        "port_details": {"device_id": instance(1), "device_owner": "compute:nova"},
+    }});
+    rig.publisher.notify_all(&[Notice {
+        event_type: "floatingip.update.end".into(),
+        payload: floating,
+        ..notice(1, 1)
+    }]);
+    wait_until(SOON, "the login is refused", || {
+        rig.target("roles")["dependencies_down"].to_string().contains("[enrich:cloud] ")
+    });
+    write(&rig, "password", PASSWORD);
+    let requests = rig.sink.wait_for(1, SOON);
+    let node: Value = serde_json::from_slice(&requests[0].body).unwrap();
+    assert_eq!(node["FQDN"], json!("web 1"));
+}

@@ -1,0 +1,28 @@
+//! Listeners that create the exchange of an OpenStack service.
+//!
+//! Commands that ask no broker, such as `explain`, are silent about it.
+
+use osnl_config::Warning;
+use osnl_transport::Declare;
+
+use super::LoadedConf;
+use super::schema::LISTENER;
+use crate::action::driver::exchange_of_service;
+
+impl LoadedConf {
+    /// Warns of each listener with `declare = create` for the exchange of a service.
+    #[must_use]
+    pub fn service_exchanges(&self) -> Vec<Warning> {
+        let creating = self.conf.listeners.iter().filter(|listener| listener.declare == Declare::Create);
+        let warning = |(name, (problem, allowed)): (&str, (String, &str))| {
+            Warning(self.finding(LISTENER, name, "declare", &problem).allowed(allowed))
+        };
+        creating
+            .filter_map(|listener| {
+                let found = exchange_of_service(listener.exchanges.iter().map(String::as_str))?;
+                Some((&*listener.name, found))
+            })
+            .map(warning)
+            .collect()
+    }
+}
