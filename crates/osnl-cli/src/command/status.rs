@@ -181,6 +181,9 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     }
 }
 
+/// Seconds from which on the age of an event is shown: a younger one is as usual.
+const OLD: u64 = 60;
+
 fn listeners(listeners: &[ListenerStatus]) -> String {
     let mut rows = vec![
         ["  name", "state", "state for", "received", "last", "reconnects", "in queue", "consumers", "queue"]
@@ -206,7 +209,8 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         ]);
     }
     let mut text = table_within(rows, terminal::columns(), &[5, 7, 6, 8, 2]);
-    for (listener, old) in listeners.iter().filter_map(|one| Some((one, one.last_event_age_seconds?))) {
+    let old = |one: &ListenerStatus| one.last_event_age_seconds.filter(|age| *age >= OLD);
+    for (listener, old) in listeners.iter().filter_map(|one| Some((one, old(one)?))) {
         text.push_str(&format!(
             "  {}: the last event was {} old when it was read\n",
             clean(&listener.name),

@@ -385,7 +385,8 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
             "attempts": null, "next_attempt": null, "next_attempt_seconds": null, "queue_messages": 0, "consumers": 1,
             "own_consumers": 1, "exclusive": true, "queue_lossy": null, "queue_remedy": null, "unbound": false, "queue_seen_seconds": "NUMBER", "queue_waiting_since": null,
             "queue_waiting_seconds": null, "lag": null, "stalled": null, "broker": "BROKER", "queues": ["osnl"], "waiting_at_connect": 0,
-            "messages": 2, "reconnects": 0, "last_message": "WHEN", "last_message_seconds": "NUMBER"
+            "messages": 2, "reconnects": 0, "last_message": "WHEN", "last_message_seconds": "NUMBER",
+            "last_event_age_seconds": "NUMBER", "old_events_seconds": null
         }],
         "configuration": {"loaded": "WHEN", "loaded_seconds": "NUMBER", "not_reloaded": null}, "left_queues": [],
         "targets": [{
