@@ -469,7 +469,7 @@ fn the_certificate_of_the_admin_endpoint_is_judged_by_its_dates() {
 #[test]
 fn check_answers_scripts_in_json() {
     let home = crate::private_folder().unwrap();
-    let right = conf("rabbit://u:hunter2@mq/", "exchange = neutron\npool = a # b", DUMP);
+    let right = conf("rabbit://u:hunter2@127.0.0.1/", "exchange = neutron\npool = a # b", DUMP);
     let output = osnl(&home, &right, &["--format", "json"]);
     assert_eq!(output.status.code(), Some(0));
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -58,8 +58,8 @@ listener neutron
   bindings   notifications.{info}
   queue      osnl, created if missing: durable, single active consumer
   prefetch   at most 200 unacknowledged messages
-  tls        encrypted, but any server is trusted and gets the password: set tls = verify, and ssl_ca_file unless the system trusts the CA
-  option     ssl = true decides whether the connection is encrypted; the broker's certificate is verified only with ssl_ca_file, or with tls = verify
+  tls        encrypted; the broker needs a certificate of a CA that the system trusts for its name
+  option     tls = verify is osnl's own. verify: use TLS, and verify the broker's certificate and its name. unverified: use TLS, and verify neither, so that a forged broker gets the password. oslo: follow ssl and ssl_ca_file
 rule forget-deleted-ports
   listeners  neutron
   if         event_type matches ^port\\.delete\\.end$

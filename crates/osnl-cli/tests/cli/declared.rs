@@ -196,17 +196,14 @@ const RPC: &str = r#"
 import sys
 import oslo_messaging
 from oslo_config import cfg
-from oslo_messaging import opts
 
 class Endpoint:
     def ping(self, ctxt):
         return "pong"
 
 oslo_messaging.set_transport_defaults("neutron")
-conf = cfg.ConfigOpts()
+conf = cfg.CONF
 conf([], project="osnl-test", default_config_files=[], default_config_dirs=[])
-for group, options in opts.list_opts():
-    conf.register_opts(options, group=group)
 transport = oslo_messaging.get_rpc_transport(conf, url=sys.stdin.read())
 target = oslo_messaging.Target(topic="agents", server="one")
 server = oslo_messaging.get_rpc_server(transport, target, [Endpoint()], executor="threading")

@@ -101,7 +101,7 @@ fn a_file_system_that_became_read_only() {
 
 #[test]
 fn a_limit_on_the_size_of_files() {
-    check("fsize", file_size("4096"), "raise the limit on the size of files", file_size("unlimited"));
+    check("fsize", file_size("16384"), "raise the limit on the size of files", file_size("unlimited"));
 }
 
 #[test]
