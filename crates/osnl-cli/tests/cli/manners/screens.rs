@@ -54,7 +54,7 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"after \d+ failed attempts?", "after N failed attempts"),
         (r"\b\d+(\.\d+)? (KiB|MiB)", "SIZE"),
         (r"in \d+\.\d+ s", "in N s"),
-        (r"\b\d+ (s|min|h)\b", "N s"),
+        (r"\b\d+ (s|min|h|d)\b", "N s"),
         (r"(by|of|user) root\b", "$1 USER"),
     ] {
         text = Regex::new(pattern).unwrap().replace_all(&text, kind).into_owned();

@@ -207,7 +207,7 @@ fn two_listeners_do_not_share_a_queue_but_may_share_a_stream() {
 fn what_is_likely_a_slip_is_warned_of() {
     let check = |lines: &str, expected: &str| {
         let loaded = load(&with(lines)).unwrap_or_else(|errors| panic!("{errors}"));
-        let mut found = warnings(&loaded);
+        let mut found: Vec<String> = loaded.all_warnings().iter().map(ToString::to_string).collect();
         // The pool stands in the frame too.
         found.retain(|warning| !warning.contains("both are one section"));
         assert_eq!(found, [format!("a.conf:14: [listener:neutron] {expected}")], "{lines}");
