@@ -41,6 +41,7 @@ fn conf(url: &str, listener: &str, rest: &str) -> String {
 const DUMP: &str = "[action:a]\ndriver = dump";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one broker, looked at in one go")]
 fn everything_is_looked_at_and_left_as_it_was() {
     let broker = Broker::shared();
     let vhost = broker.vhost("check-connect");

@@ -154,6 +154,7 @@ fn judged(version: &str, found: &Value, wanted: &QueueKind, declares: bool) -> V
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_it() {
     let quorum = QueueKind { queue_type: QueueType::Quorum, ..QueueKind::DURABLE };
     let limited = QueueKind { delivery_limit: Some(50), ..quorum.clone() };

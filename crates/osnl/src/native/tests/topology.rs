@@ -2,7 +2,7 @@
 
 use osnl_transport::{Argument, Declare, QueueKind, QueueType, StreamOffset};
 
-use super::{WHOLE, errors, load, warnings};
+use super::{WHOLE, errors, load};
 use crate::native::ListenerConf;
 
 /// `WHOLE` with these lines in the listener's section; their first line is number 14.
