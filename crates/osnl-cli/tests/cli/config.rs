@@ -234,7 +234,9 @@ fn what_is_shown_declares_and_requests_what_the_legacy_file_does() {
         let (old, new) = (Broker::shared().vhost("legacy"), Broker::shared().vhost("shown"));
         let (old_sink, new_sink) = (Sink::start(), Sink::start());
         // What the recorded files name is not here; the environment is above them.
+        let state = home.path().join("state");
         let with = |mut command: Command, vhost: &Vhost, sink: &Sink| {
+            command.env("STATE_DIRECTORY", &state);
             command.env("OS_OSLO_MESSAGING_NOTIFICATIONS__TRANSPORT_URL", vhost.url());
             command.env("OS_K2HR3__API_URL", sink.url("/v1/role"));
             command
@@ -247,7 +249,7 @@ fn what_is_shown_declares_and_requests_what_the_legacy_file_does() {
         let native = home.path().join("native.conf");
         fs::write(&native, &shown.stdout).unwrap();
         let mut run = osnl(&home);
-        run.args(["run", "--config-file"]).arg(&native);
+        run.args(["run", "--config-file"]).arg(&native).env("STATE_DIRECTORY", &state);
         let (declared, targets) = observe(legacy, &old, &old_sink, exchange, topic);
         assert_eq!(
             observe(run, &new, &new_sink, exchange, topic),

@@ -55,6 +55,7 @@ impl Rig {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
         command.env_clear().env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
+        command.env("STATE_DIRECTORY", self.home.path().join("default-state"));
         command.args(args);
         command
     }

@@ -50,6 +50,7 @@ impl Case {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
         command.arg("k2hr3-osnl").arg("-c").arg(self.path("conf")).env_clear().stdin(Stdio::null());
+        command.env("STATE_DIRECTORY", self.path("state"));
         command.stderr(File::create(self.path("stderr")).unwrap());
         command
     }

@@ -58,10 +58,8 @@ impl Place {
         ] {
             command.env_remove(name);
         }
-        if args.first() == Some(&"k2hr3-osnl") {
-            // Daemons of the legacy names would share the state directory of the machine.
-            command.env("STATE_DIRECTORY", self.0.path().join("state"));
-        }
+        // As root, daemons without a state_dir would share that of the machine, and find there what earlier runs left.
+        command.env("STATE_DIRECTORY", self.0.path().join("state"));
         Osnl::start(command.args(args).current_dir(self.0.path()))
     }
 

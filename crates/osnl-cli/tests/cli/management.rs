@@ -113,8 +113,8 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
     };
     let nothing = |_: &Vhost| {};
     let (.., known) = check("plain", &nothing, "", &[]);
-    assert_eq!((&known["version"], &known["queues"][0]["type"]), (&"3.10.8".into(), &"classic".into()));
-    assert_eq!(known["queues"][0]["consumers"].as_array().map(Vec::len), Some(1), "{known:#}");
+    let version = broker.root().greeting()[1].clone();
+    assert_eq!((&known["version"], &known["queues"][0]["type"]), (&version.into(), &"classic".into()));
     check(
         "policy",
         &|vhost| set(vhost, "set_policy", "ttl", r#"{"message-ttl":60000,"dead-letter-exchange":"d"}"#),
@@ -152,11 +152,13 @@ fn an_answer_that_is_missing_is_unknown_and_says_what_to_do() {
         let place = Place::new();
         write(&place, &conf(&vhost, management, ""));
         let _daemon = run(&place);
-        let seen = || status(&place)["listeners"][0]["management"].clone();
-        wait_until(SOON, "it is asked", || {
-            seen()["reason"].as_str().is_some_and(|found| found.contains(reason))
+        let seen = || status(&place)["listeners"][0].clone();
+        wait_until(SOON, "the listener reads, and the API was asked", || {
+            let listener = seen();
+            let found = listener["management"]["reason"].as_str();
+            listener["state"] == "listening" && found.is_some_and(|found| found.contains(reason))
         });
-        let found = seen();
+        let found = seen()["management"].clone();
         assert_eq!(found["status"], "unknown", "{found:#}");
         assert!(found["remedy"].as_str().unwrap().contains(remedy), "{found:#}");
         let (code, text) = osnl(&place, &["status"]);
@@ -175,7 +177,7 @@ fn an_answer_that_is_missing_is_unknown_and_says_what_to_do() {
     );
     check(&url("plain:p@", *port), "401, the user has no tag", "rabbitmqctl set_user_tags plain monitoring");
     let blind = &format!("rabbitmqctl set_permissions -p {} monitor '^$' '^$' '^$'", vhost.name());
-    check(&url("monitor:m0n%3A%40%2F@", *port), "401, the user may not see the virtual host", blind);
+    check(&url("monitor:m0n%3A%40%2F@", *port), "the user may not see the virtual host", blind);
     check(&url("monitor:wrong@", *port), "401, the login is refused", "authenticate_user monitor");
     let off = url("", closed_port());
     check(&off, "127.0.0.1", "rabbitmq-plugins enable rabbitmq_management");

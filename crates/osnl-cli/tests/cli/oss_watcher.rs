@@ -407,9 +407,7 @@ fn the_cloud_of_the_file_is_asked_for_what_no_event_has_told() {
     });
     assert_eq!(node, expected);
     let log = osnl.stop();
-    // As root, daemons of other tests share the state directory of the old names.
-    let shared = |line: &str| line.contains("(in_hand)") || line.contains("(socket)");
-    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARNING") && !shared(line)).collect();
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARNING")).collect();
     assert!(!log.contains(PASSWORD) && warnings.is_empty(), "{log}");
     let shown = |flags: &[&str]| {
         let mut osnl = stand.place.run(Path::new(OSNL), &[&["config", "show"], flags].concat());

@@ -42,11 +42,11 @@ async fn a_client_certificate_is_a_login() {
     };
     // Before the broker knows the mechanism.
     let error = attempt(&url("osnl-client")).await.unwrap_err().to_string();
-    assert!(
-        error.contains("offers the login mechanism PLAIN, AMQPLAIN, and not EXTERNAL")
-            || error.contains("offers the login mechanism AMQPLAIN, PLAIN, and not EXTERNAL"),
-        "{error}"
-    );
+    let (_, offered) = error.split_once("offers the login mechanism ").unwrap_or_default();
+    let (offered, _) = offered.split_once(", and not EXTERNAL").unwrap_or_default();
+    // RabbitMQ 4.3 also offers ANONYMOUS.
+    let offered: Vec<&str> = offered.split(", ").collect();
+    assert!(["AMQPLAIN", "PLAIN"].iter().all(|name| offered.contains(name)), "{error}");
     broker.offer_external("osnl-client");
     attempt(&url("osnl-client")).await.unwrap();
     let error = attempt(&url("somebody")).await.unwrap_err();

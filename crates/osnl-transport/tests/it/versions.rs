@@ -131,8 +131,9 @@ async fn the_default_delivery_limit_of_the_version_is_said_and_ours_has_none() {
         arguments: json!({"x-queue-type": "quorum"}),
         ..BrokerObjects::default()
     });
-    for (name, limit) in [("theirs", default), ("ours", None)] {
-        let options = options(Some(name), 10, Declare::Create, quorum());
+    let own = || QueueKind { queue_type: QueueType::Quorum, ..QueueKind::DURABLE };
+    for (name, limit, kind) in [("theirs", default, quorum()), ("ours", None, own())] {
+        let options = options(Some(name), 10, Declare::Create, kind);
         let session = Session::open(&*rabbit(&vhost), &to, &options).await.unwrap();
         let open = &session.consumer.subscription().open[0];
         let said = open.drops.clone().unwrap_or_default();
@@ -143,7 +144,7 @@ async fn the_default_delivery_limit_of_the_version_is_said_and_ours_has_none() {
     }
     let (exchange, routing_key) = (String::new(), "ours".to_owned());
     publisher.raw(&RawMessage { exchange, routing_key, body: b"1".to_vec(), ..RawMessage::default() });
-    let options = options(Some("ours"), 10, Declare::Create, quorum());
+    let options = options(Some("ours"), 10, Declare::Create, own());
     for delivery in 1..=22 {
         let mut session = Session::open(&*rabbit(&vhost), &to, &options).await.unwrap();
         assert_eq!(session.poll().await.unwrap().len(), 1, "delivery {delivery}");

@@ -100,10 +100,14 @@ impl<'a> Api<'a> {
         for name in subject.queues {
             let found = match self.get(&format!("queues/{vhost}/{}", encoded(name))).await {
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
+                    // RabbitMQ 4.3 answers so, too, for a virtual host that the user may not see; before, it says 401.
                     let vhost = subject.vhost;
                     Err(UnknownFact::new(
-                        format!("the management API knows no queue {name} in virtual host {vhost}"),
-                        "is management_url for this broker? it is asked again when the queue is there",
+                        format!(
+                            "the management API shows no queue {name} in virtual host {vhost}: 404, the queue is not there, or \
+                             the user may not see the virtual host"
+                        ),
+                        self.let_see(),
                     ))
                 }
                 Ok(answer) => {
@@ -154,6 +158,15 @@ impl<'a> Api<'a> {
         http
     }
 
+    /// The command after which the user sees the virtual host.
+    fn let_see(&self) -> String {
+        let (vhost, user) = (shell_quoted(self.vhost), shell_quoted(self.user));
+        format!(
+            "rabbitmqctl set_permissions -p {vhost} {user} '^$' '^$' '^$'  # if the user has none there yet; with these it sees \
+             the virtual host and uses nothing in it"
+        )
+    }
+
     /// An answer that has what was asked for.
     fn judged(&self, answer: Answer, what: &str) -> Result<Answer, UnknownFact> {
         let (place, user) = (&self.base, shell_quoted(self.user));
@@ -176,11 +189,7 @@ impl<'a> Api<'a> {
             }
             StatusCode::UNAUTHORIZED if text.contains("access virtual host") => refused(
                 "401, the user may not see the virtual host",
-                format!(
-                    "rabbitmqctl set_permissions -p {} {user} '^$' '^$' '^$'  # the user has none there yet; with these it sees the \
-                     virtual host and uses nothing in it",
-                    shell_quoted(self.vhost)
-                ),
+                self.let_see(),
             ),
             StatusCode::UNAUTHORIZED => refused(
                 "401, the login is refused",

@@ -122,8 +122,8 @@ fn a_missing_answer_is_unknown_with_its_reason_and_its_remedy() {
     check(
         queue_path,
         body(404, ""),
-        "knows no queue a/b c in virtual host /",
-        "is management_url for this broker",
+        "shows no queue a/b c in virtual host /: 404",
+        "set_permissions -p / u '^$' '^$' '^$'",
     );
     check(queue_path, body(200, r#"{"name":"b"}"#), "about another queue", "look at host");
     check(queue_path, body(200, r#"{"name":"a/b c"}"#), "no statistics", "ask again");

@@ -179,8 +179,9 @@ fn a_native_queue_is_durable_with_one_active_consumer() {
     let vhost = Broker::shared().vhost("native");
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start();
-    let conf = native(&text(&vhost.url(), &sink.url("/v1/role"), &folder.path().join("x"), ""));
-    let run = || {
+    let run = |name: &str| {
+        let state = format!("[DEFAULT]\nstate_dir = {}\n", folder.path().join(name).display());
+        let conf = native(&text(&vhost.url(), &sink.url("/v1/role"), &folder.path().join("x"), &state));
         let counters = Arc::new(Counters::default());
         ListenerRig::start_daemon(
             conf.daemon(&HttpOptions::default(), &counters).unwrap(),
@@ -188,7 +189,7 @@ fn a_native_queue_is_durable_with_one_active_consumer() {
             Duration::from_secs(10),
         )
     };
-    let daemon = run();
+    let daemon = run("first");
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     let queue = || vhost.list_queues().into_iter().find(|q| q.name == "osnl");
     wait_until(SOON, "the queue is consumed", || queue().is_some_and(|q| q.consumers == 1));
@@ -201,7 +202,7 @@ fn a_native_queue_is_durable_with_one_active_consumer() {
     publisher.notify_all(&ports(0..1));
     wait_until(SOON, "the queue is bound", || bindings() == 7);
     // The second waits in line: it is the same queue, declared alike.
-    let second = run();
+    let second = run("second");
     wait_until(SOON, "both consume", || queue().is_some_and(|q| q.consumers == 2));
     publisher.notify_all(&ports(1..3));
     sink.wait_for(2, SOON);
