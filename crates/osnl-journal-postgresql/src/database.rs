@@ -168,6 +168,7 @@ impl SharedDatabase for PostgresDatabase {
 /// The options of this member, which is named by its machine and process.
 fn own_options(options: &SharedOptions) -> Result<Options, String> {
     let url = ConnectionUrl::parse(options.connection.expose()).map_err(|error| error.to_string())?;
+    let url = url.in_file(options.connection_file.clone());
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(Options {
         migrate: true,

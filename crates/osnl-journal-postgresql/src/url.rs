@@ -3,7 +3,7 @@
 //! | part | meaning |
 //! | --- | --- |
 //! | `postgresql+psycopg2://` | the driver behind `+` is one of Python, and ignored |
-//! | user, password | percent-encoded; the password may be in a file instead: `?password_file=/etc/osnl/journal.password` |
+//! | user, password | percent-encoded; the password may be in a file instead: `?password_file=/etc/osnl/journal.password`, which is read for each connection |
 //! | hosts | several with commas, each with its port; the first that takes writes is used, and a silent one delays the next little |
 //! | `sslmode` | `disable`, `prefer`, `require`, `verify-ca`, `verify-full`; by default `verify-full`, and `prefer` for a host that is this machine, without `sslrootcert` |
 //! | `sslrootcert`, `sslcert`, `sslkey` | files; without `sslrootcert`, the system's certificates |
@@ -13,9 +13,9 @@
 //!
 //! `prefer` and `require` encrypt and check nothing, and a false server would be given a password that it asks for.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fmt, io};
 
 use osnl_model::{LoginProtection, SentLogin, is_this_machine};
 use percent_encoding::percent_decode_str;
@@ -54,7 +54,17 @@ pub struct ConnectionUrl {
     methods: Option<AuthMethods>,
     pub(crate) root: Option<PathBuf>,
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
+    login_file: Option<LoginFile>,
     shown: String,
+}
+
+/// A file that has the login. It is read for each connection, because a password may change while the program runs.
+#[derive(Clone)]
+enum LoginFile {
+    /// The password alone.
+    Password(PathBuf),
+    /// The whole URL, of which only user and password count.
+    Url(PathBuf),
 }
 
 /// Why a URL cannot be used. It never repeats the password.
@@ -142,9 +152,18 @@ impl ConnectionUrl {
         }
         let shown = format!("postgresql://{user}@{hosts}/{database}");
         let (security, methods, hosts) = (None, None, parsed_hosts);
-        let mut url = Self { config, hosts, security, methods, root: None, identity: None, shown };
+        let mut url =
+            Self { config, hosts, security, methods, root: None, identity: None, login_file: None, shown };
         url.set_options(query)?;
         Ok(url)
+    }
+
+    /// The same, of a URL that stands in this file; `None` changes nothing.
+    #[must_use]
+    pub fn in_file(mut self, file: Option<PathBuf>) -> Self {
+        // A file of the password alone is the more exact one.
+        self.login_file = self.login_file.or(file.map(LoginFile::Url));
+        self
     }
 
     /// Whether a fail-over to another host is intended.
@@ -152,10 +171,26 @@ impl ConnectionUrl {
         self.hosts.len() > 1
     }
 
-    /// Returns the configuration for each host, in their order.
+    /// Returns the configuration for each host, in their order, with the login that its file has now. A file that has none,
+    /// as while it is replaced, changes nothing.
     pub(crate) fn configs(&self) -> Vec<Config> {
+        let mut now = self.config.clone();
+        match &self.login_file {
+            None => {}
+            Some(LoginFile::Password(path)) => {
+                let password = read_password(path);
+                password.ok().filter(|text| !text.is_empty()).map(|password| now.password(password));
+            }
+            Some(LoginFile::Url(path)) => {
+                let text = std::fs::read_to_string(path).unwrap_or_default();
+                if let Ok(Self { config, .. }) = Self::parse(text.trim_end_matches(['\r', '\n'])) {
+                    config.get_user().map(|user| now.user(user));
+                    config.get_password().map(|password| now.password(password));
+                }
+            }
+        }
         let of_host = |(host, port): &(String, u16)| {
-            let mut config = self.config.clone();
+            let mut config = now.clone();
             config.host(host).port(*port);
             config
         };
@@ -241,9 +276,10 @@ impl ConnectionUrl {
                 }
                 "password_file" => {
                     let path = PathBuf::from(value);
-                    let text = std::fs::read_to_string(&path);
-                    let text = text.map_err(|error| DatabaseUrlError::File(path, error.to_string()))?;
-                    self.config.password(text.trim_end_matches(['\r', '\n']));
+                    let password = read_password(&path)
+                        .map_err(|error| DatabaseUrlError::File(path.clone(), error.to_string()))?;
+                    self.config.password(password);
+                    self.login_file = Some(LoginFile::Password(path));
                 }
                 "client_encoding" | "charset" => {}
                 other => return Err(DatabaseUrlError::Option(other.to_owned())),
@@ -272,6 +308,11 @@ impl ConnectionUrl {
         });
         Ok(())
     }
+}
+
+fn read_password(path: &Path) -> io::Result<String> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn decoded(part: &'static str, text: &str) -> Result<String, DatabaseUrlError> {
@@ -382,6 +423,44 @@ mod tests {
         std::fs::write(&file, "secret\n").unwrap();
         let url = format!("postgresql://osnl@db/osnl?password_file={}", file.display());
         assert_eq!(ConnectionUrl::parse(&url).unwrap().config.get_password(), Some(&b"secret"[..]));
+    }
+
+    #[test]
+    fn issue_46_a_login_that_changes_in_its_file_is_that_of_the_next_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        let login = |url: &ConnectionUrl| {
+            let logins = url.configs().into_iter().map(|config| {
+                let password =
+                    String::from_utf8_lossy(config.get_password().unwrap_or_default()).into_owned();
+                format!("{} {password} {:?}", config.get_user().unwrap(), config.get_hosts()[0])
+            });
+            logins.collect::<Vec<_>>().join(", ")
+        };
+        std::fs::write(&file, "before\n").unwrap();
+        let url = format!("postgresql://osnl@db1,db2/osnl?password_file={}", file.display());
+        let url = ConnectionUrl::parse(&url).unwrap();
+        std::fs::write(&file, "behind\n").unwrap();
+        assert_eq!(login(&url), r#"osnl behind Tcp("db1"), osnl behind Tcp("db2")"#);
+        // While the file is replaced, and where it is not there any more.
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(login(&url), r#"osnl before Tcp("db1"), osnl before Tcp("db2")"#);
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(login(&url), r#"osnl before Tcp("db1"), osnl before Tcp("db2")"#);
+
+        let whole = "postgresql://osnl:before@db/osnl";
+        let url = ConnectionUrl::parse(whole).unwrap().in_file(Some(file.clone()));
+        for (text, expected) in [
+            (whole, "osnl before Tcp(\"db\")"),
+            ("postgresql://osnl2:behind@db/osnl\n", "osnl2 behind Tcp(\"db\")"),
+            // Another place needs a restart.
+            ("postgresql://osnl:behind@other/osnl", "osnl behind Tcp(\"db\")"),
+            ("half of", "osnl before Tcp(\"db\")"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(login(&url), expected, "{text}");
+        }
+        assert!(!format!("{url:?} {url}").contains("before"));
     }
 
     #[test]

@@ -141,6 +141,8 @@ pub struct SharedOptions {
     pub database: &'static dyn SharedDatabase,
     /// The connection, with its password.
     pub connection: Secret,
+    /// The file that has the connection, whose password may change while the daemon runs.
+    pub connection_file: Option<PathBuf>,
     /// The same for display.
     pub shown: String,
     /// The time after which another daemon takes over the work of a silent one; the same for all daemons.
@@ -168,6 +170,7 @@ impl PartialEq for SharedOptions {
         let Self {
             database: _,
             connection,
+            connection_file,
             shown,
             lease,
             retention,
@@ -179,8 +182,8 @@ impl PartialEq for SharedOptions {
             guards,
             digests,
         } = self;
-        (connection, shown, lease, retention)
-            == (&other.connection, &other.shown, &other.lease, &other.retention)
+        (connection, connection_file, shown, lease, retention)
+            == (&other.connection, &other.connection_file, &other.shown, &other.lease, &other.retention)
             && (max_pending, max_dead, archive) == (&other.max_pending, &other.max_dead, &other.archive)
             && (allow_volatile, overflowing, guards, digests)
                 == (&other.allow_volatile, &other.overflowing, &other.guards, &other.digests)

@@ -264,6 +264,8 @@ pub struct LoadedConf {
     /// In the order of files and lines.
     pub warnings: Vec<Warning>,
     layers: Layers,
+    /// The files with secrets and certificates that options name, as they were read.
+    named_files: Vec<change::NamedFile>,
     drivers: Drivers,
     files: Vec<String>,
 }
@@ -317,7 +319,7 @@ impl LoadedConf {
 impl std::fmt::Debug for LoadedConf {
     /// Without the texts as they were written, which may be secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { conf, warnings, layers: _, drivers: _, files: _ } = self;
+        let Self { conf, warnings, layers: _, named_files: _, drivers: _, files: _ } = self;
         f.debug_struct("LoadedConf").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
     }
 }
@@ -383,7 +385,8 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     in_order(&mut warnings, |warning| &warning.0, &files);
     match checked.conf {
         Some(conf) if errors.is_empty() => {
-            Ok(LoadedConf { conf, warnings, layers, drivers: sources.drivers, files })
+            let named_files = change::named_files(&layers);
+            Ok(LoadedConf { conf, warnings, layers, named_files, drivers: sources.drivers, files })
         }
         Some(_) | None => Err(ConfigErrors(errors)),
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{Reply, wait_until};
 
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON};
@@ -59,4 +60,30 @@ fn a_target_whose_token_changes_gets_the_new_one_and_no_dead_letter() {
     write(&rig, "token", "behind");
     wait_until(SOON, "all is delivered", || rig.target("roles")["done"] == 2);
     assert_eq!(rig.target("roles")["dead"], 0);
+}
+
+#[test]
+fn a_cloud_whose_password_changes_in_clouds_yaml_is_logged_in_to_with_the_new_one() {
+    let mut rig = Rig::start("rotation-cloud");
+    let openstack = Openstack::start();
+    openstack.list("dns", "public", "RegionOne", &rig.sink.url("/dns"));
+    let clouds = |rig: &Rig, password: &str| {
+        let login = format!("username: {USER}, password: {password}, project_name: oss");
+        let auth = format!("{{auth_url: '{}', {login}}}", openstack.auth_url());
+        write(rig, "clouds.yaml", &format!("clouds: {{mine: {{auth: {auth}}}}}\n"));
+    };
+    clouds(&rig, "before");
+    let action = "[action:roles]\ndriver = http\nurl = catalog:dns/v2/zones\nauth = keystone\ncloud = mine\n\
+                  clouds_file = HOME/clouds.yaml\nretry_interval = 1s\n";
+    rig.write(&[LISTENER, RULE, action]);
+    rig.reload(0);
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the login is refused", || {
+        rig.target("roles")["last_failure"].to_string().contains("login as user")
+    });
+    clouds(&rig, PASSWORD);
+    wait_until(SOON, "it is delivered", || rig.target("roles")["pending"] == 0);
+    assert_eq!(rig.sink.requests()[0].target, "/dns/v2/zones");
+    let log = rig.log();
+    assert!(log.contains("a secret in a file has changed") && !log.contains(PASSWORD), "{log}");
 }

@@ -1,7 +1,8 @@
-//! Reads secrets in files again while a listener or a target is refused, for brokers, targets, and clouds alike.
+//! Reads secrets in files again while something is refused: brokers, their management APIs, targets, and clouds alike.
+//! A journal in a database reads its own for each connection.
 //!
 //! A password is often changed first at the server and then in the file, or the other way round. So no file is read while
-//! all is well, and none is read once only: each second in which a listener is not connected, or a target failed lately,
+//! all is well, and none is read once only: each second in which something is refused, or was lately,
 //! the files are compared with what is in force. A change is checked and put into force as a reload is
 //! ([`ReloadScope::Secrets`](crate::daemon::ReloadScope)), without the rest of the configuration.
 
@@ -59,12 +60,13 @@ pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> Servic
     })
 }
 
-/// Whether a listener is not connected, or a target failed lately.
+/// Whether a listener is not connected, its management API does not answer, or a target or what it depends on failed lately.
 fn is_refused(state: &DaemonState) -> bool {
     let lately = |at: SystemTime| at.elapsed().is_ok_and(|age| age < LATELY);
-    state.listeners().iter().any(|listener| listener.trouble().is_some())
+    state.listeners().iter().any(|listener| listener.trouble().is_some() || listener.lacks_facts())
         || state.targets().iter().any(|target| {
             target.status().borrow().outage.is_some()
+                || !target.held().outages.is_empty()
                 || target.last_failure().is_some_and(|failure| lately(failure.at))
         })
 }

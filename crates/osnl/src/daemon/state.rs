@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::reload::{ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadRequest, ReloadScope};
 use crate::delivery::{DeliveryLoop, TargetMonitor};
 use crate::listener::{Gauges, Listener, ListenerState, Stall};
+use crate::management::UnknownFact;
 use crate::native::LoadedConf;
 
 /// Requests that may wait while one is worked on. One that waits covers all that come with it.
@@ -124,6 +125,12 @@ impl ListenerHandle {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.gauges.trouble().map(|trouble| trouble.reason)
+    }
+
+    /// Whether the management API of its broker is configured, and does not answer.
+    pub(crate) fn lacks_facts(&self) -> bool {
+        let unknown = self.gauges.overseen().and_then(|seen| seen.unknown);
+        unknown.is_some_and(|unknown| unknown != UnknownFact::not_asked(&self.name))
     }
 
     /// Returns the listener's live state.

@@ -148,19 +148,17 @@ impl SectionValues {
         let value = |option: &str| {
             let origin = section.origin(option);
             let resolved = |option: &str| layers.resolve(section, option).ok().flatten();
-            let value = resolved(option);
-            let digest = |bytes: Vec<u8>| osnl_model::BodyDigest::of(&bytes).to_string();
-            let calls = [ACTION, ENRICH].contains(&section.def.kind);
-            let file = value.as_ref().filter(|_| calls).and_then(|value| match option {
-                "cloud" => {
-                    let clouds_file = resolved("clouds_file").filter(|file| !file.is_empty());
-                    cloud_content(value, clouds_file.map(PathBuf::from)).map(digest)
+            let of_file = section.entry(option).is_some_and(|entry| entry.file.is_some());
+            let value = match resolved(option) {
+                // The journal reads its login again for each connection.
+                Some(text) if of_file && (section.def.kind, option) == (JOURNAL, "connection") => {
+                    Some(without_login(&text))
                 }
-                // A change in it is one of its cloud.
-                "clouds_file" => None,
-                _ if names_a_file(option) => Some(digest(std::fs::read(value).unwrap_or_default())),
-                _ if section.def.kind == ACTION => programs::files_of(option, value),
-                _ => None,
+                value => value,
+            };
+            let file = value.as_ref().and_then(|value| {
+                let program = || (section.def.kind == ACTION).then(|| programs::files_of(option, value));
+                named_file(layers, section, option).map(|named| named.digest).or_else(|| program().flatten())
             });
             (option.to_owned(), OptionValue { value, file, origin: Some(origin) })
         };
@@ -188,6 +186,52 @@ pub(super) fn needs_a_restart(kind: &str) -> bool {
     [JOURNAL, ADMIN, CANARY, OTLP].contains(&kind)
 }
 
+/// A file with a secret or a certificate that an action or an enrichment names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NamedFile {
+    pub(super) section: String,
+    pub(super) option: String,
+    /// Its path, or the name of the cloud that stands in it.
+    pub(super) file: String,
+    pub(super) digest: String,
+}
+
+/// Returns all of these files, as they are now.
+pub(super) fn named_files(layers: &Layers) -> Vec<NamedFile> {
+    let of_section = |section: &'_ RawSection| -> Vec<NamedFile> {
+        section.entries.iter().filter_map(|entry| named_file(layers, section, &entry.option)).collect()
+    };
+    layers.sections.iter().flat_map(of_section).collect()
+}
+
+fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<NamedFile> {
+    if ![ACTION, ENRICH].contains(&section.def.kind) {
+        return None;
+    }
+    let resolved = |option: &str| layers.resolve(section, option).ok().flatten();
+    let value = resolved(option)?;
+    let content = match option {
+        "cloud" => {
+            let clouds_file = resolved("clouds_file").filter(|file| !file.is_empty());
+            cloud_content(&value, clouds_file.map(PathBuf::from))?
+        }
+        // A change in it is one of its cloud.
+        "clouds_file" => return None,
+        _ if names_a_file(option) => std::fs::read(&value).unwrap_or_default(),
+        _ => return None,
+    };
+    let digest = osnl_model::BodyDigest::of(&content).to_string();
+    Some(NamedFile { section: section.heading(), option: option.to_owned(), file: value, digest })
+}
+
+/// Returns a URL without user and password.
+fn without_login(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    let begin = authority.rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[begin..])
+}
+
 /// Certificates and keys: read when the action is built. The listeners' are read for each connection.
 fn names_a_file(option: &str) -> bool {
     option.ends_with("_file") || option.starts_with("client_")
@@ -195,7 +239,7 @@ fn names_a_file(option: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Sources, load_texts};
+    use super::super::{Drivers, Sources, load_texts};
     use super::*;
 
     const BEFORE: &str = "[listener:l]\ntransport_url = rabbit://u:secret@h/\nexchange = x\n\
@@ -256,6 +300,33 @@ mod tests {
         write("a", "a");
         std::fs::write(&ca, "second").unwrap();
         assert_eq!(before.different(&values()), [changed]);
+    }
+
+    #[test]
+    fn a_login_of_the_journal_that_changes_in_its_file_needs_no_restart() {
+        for (url, expected) in [
+            ("postgresql://u:secret@h/d", "postgresql://h/d"),
+            ("postgresql://u:s%40@h1,h2:1/d?a=b@c", "postgresql://h1,h2:1/d?a=b@c"),
+            ("postgresql://h/d", "postgresql://h/d"),
+            ("memory://", "memory://"),
+            ("text", "text"),
+        ] {
+            assert_eq!(without_login(url), expected);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("connection");
+        let values = |content: &str| {
+            std::fs::write(&file, content).unwrap();
+            let text = format!("[journal]\nconnection = file://{}\n", file.display());
+            let mut layers = Layers::new(Drivers::default().schema());
+            layers.apply(&osnl_config::Ini::parse("f", &text).0);
+            osnl_config::secret_file::read_all(&mut layers, &Default::default());
+            ConfigurationValues::of(&layers)
+        };
+        let before = values("postgresql://u:before@h/d");
+        let needed = |new: ConfigurationValues| new.needing_a_restart(&before.different(&new)).len();
+        assert_eq!(needed(values("postgresql://u2:behind@h/d")), 0);
+        assert_eq!(needed(values("postgresql://u:before@other/d")), 1);
     }
 
     #[test]

@@ -50,9 +50,12 @@ pub(super) fn journal(
     }
     let SqliteOptions { retention, max_pending, max_dead, allow_volatile, overflowing, .. } = options;
     let lease = lease?;
+    let entry = reader.section.entry("connection");
+    let connection_file = entry.and_then(|entry| Some(entry.file.as_ref()?.path.clone()));
     Some(SharedOptions {
         database,
         connection,
+        connection_file,
         shown,
         lease,
         retention,

@@ -1,10 +1,10 @@
-//! Secrets in files, read again without the configuration that names them.
+//! Secrets in files, read again without the configuration that names them: values, certificates, and clouds.
 
 use osnl_config::sections::{Layers, RawEntry, RawSection};
 use osnl_config::{ConfigErrors, Environment, secret_file};
 use osnl_model::BodyDigest;
 
-use super::change::needs_a_restart;
+use super::change::{NamedFile, named_files, needs_a_restart};
 use super::{LoadedConf, check};
 
 /// A secret whose file has another content by now; no content is kept.
@@ -12,15 +12,23 @@ use super::{LoadedConf, check};
 pub(crate) struct ChangedSecret {
     pub(crate) section: String,
     pub(crate) option: String,
+    /// Its path, or the name of the cloud that stands in it.
     pub(crate) file: String,
     digest: Option<String>,
+}
+
+impl From<NamedFile> for ChangedSecret {
+    fn from(NamedFile { section, option, file, digest }: NamedFile) -> Self {
+        Self { section, option, file, digest: Some(digest) }
+    }
 }
 
 impl LoadedConf {
     /// Whether a value that a reload can change names a file.
     pub(crate) fn has_secret_files(&self) -> bool {
         let mut sections = self.layers.sections.iter().filter(|section| !needs_a_restart(section.def.kind));
-        sections.any(|section| section.entries.iter().any(|entry| entry.file.is_some()))
+        !self.named_files.is_empty()
+            || sections.any(|section| section.entries.iter().any(|entry| entry.file.is_some()))
     }
 
     /// Returns the secrets that have changed in their files.
@@ -38,7 +46,9 @@ impl LoadedConf {
             });
             changed.collect()
         };
-        self.layers.sections.iter().zip(&new.sections).flat_map(of_section).collect()
+        let values = self.layers.sections.iter().zip(&new.sections).flat_map(of_section);
+        let named = named_files(&new).into_iter().filter(|named| !self.named_files.contains(named));
+        values.chain(named.map(ChangedSecret::from)).collect()
     }
 
     /// Reads the configuration in force with the secrets that are in their files now.
@@ -53,6 +63,7 @@ impl LoadedConf {
             Some(conf) if checked.errors.is_empty() => Ok(Self {
                 conf,
                 warnings: self.warnings.clone(),
+                named_files: named_files(&layers),
                 layers,
                 drivers: self.drivers,
                 files: self.files.clone(),

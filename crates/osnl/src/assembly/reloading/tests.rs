@@ -102,6 +102,61 @@ fn rules_are_made_anew_only_where_something_of_them_is_another() {
     }
 }
 
+/// The login of a management API, which a listener with a connection has too, is one of its secrets.
+#[test]
+fn issue_46_the_login_of_a_management_api_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = folder.path().join("api");
+    let url = |password: &str| std::fs::write(&api, format!("https://m:{password}@h:15671/")).unwrap();
+    url("old");
+    let option = format!("pool = osnl\nmanagement_url = file://{}\n", api.display());
+    let mut running = running(folder.path(), &BEFORE.replace("pool = osnl\n", &option));
+    let environment = running.sources.environment.clone();
+    assert!(running.loaded.has_secret_files() && running.loaded.changed_secrets(&environment).is_empty());
+    url("new");
+    assert_eq!(running.loaded.changed_secrets(&environment).len(), 1);
+    let (changes, _) = running.changes(ReloadScope::Secrets).unwrap_or_else(|refused| panic!("{refused:?}"));
+    assert_eq!((changes.leave.len(), changes.begin.len()), (1, 1));
+}
+
+/// Certificates, keys, and clouds are files with secrets too.
+#[test]
+fn issue_46_the_files_that_an_action_or_an_enrichment_names_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let [clouds, token] = ["clouds.yaml", "token"].map(|name| folder.path().join(name));
+    let cloud = |password: &str| {
+        let auth = format!("auth_url: https://h/v3, username: u, password: {password}, project_name: p");
+        std::fs::write(&clouds, format!("clouds: {{one: {{auth: {{{auth}}}}}}}")).unwrap();
+    };
+    cloud("old");
+    std::fs::write(&token, "old").unwrap();
+    let text = BEFORE.replace("[rule:r]", &format!("[enrich:e]\nkind = port\ncloud = one\nclouds_file = {}\n\
+         [action:other]\ndriver = k2hr3_register\napi_url = https://h/v1/role\nrole = r\ntoken_file = {}\n[rule:r]", clouds.display(), token.display()));
+    let text = text.replace("driver = mail", "driver = mail\nenrich = e");
+    let mut running = running(folder.path(), &text);
+    let environment = running.sources.environment.clone();
+    let changed = |running: &RunningDaemon| -> Vec<String> {
+        let changed = running.loaded.changed_secrets(&environment).into_iter();
+        changed.map(|secret| format!("[{}] {} {}", secret.section, secret.option, secret.file)).collect()
+    };
+    assert!(running.loaded.has_secret_files());
+    assert_eq!(changed(&running), Vec::<String>::new());
+    cloud("new");
+    assert_eq!(changed(&running), ["[enrich:e] cloud one"]);
+    std::fs::write(&token, "new").unwrap();
+    assert_eq!(
+        changed(&running),
+        ["[enrich:e] cloud one".to_owned(), format!("[action:other] token_file {}", token.display())]
+    );
+    let (changes, _) = running.changes(ReloadScope::Secrets).unwrap_or_else(|refused| panic!("{refused:?}"));
+    let mut setups: Vec<String> = changes.setups.iter().map(|(name, _)| name.to_string()).collect();
+    setups.sort();
+    assert_eq!(setups, ["other", "post"]);
+    drop(changes);
+    running.commit();
+    assert_eq!(changed(&running), Vec::<String>::new());
+}
+
 /// A secret in a file is read again without the configuration around it, and replaces what uses it.
 #[test]
 fn only_the_files_of_secrets_are_read_again() {
