@@ -67,6 +67,18 @@ impl Proxies {
         proxies
     }
 
+    /// Returns the variables whose proxy has a login, each with the proxy's host.
+    #[must_use]
+    pub fn logins(&self) -> Vec<(&'static str, String)> {
+        let each = [("http_proxy", Scheme::Http, &self.http), ("https_proxy", Scheme::Https, &self.https)];
+        let proxies = each.into_iter().filter_map(|(variable, scheme, url)| {
+            let proxy = Proxy::parse(scheme, url.as_ref()?).ok()?;
+            let host = proxy.uri.host()?.trim_matches(['[', ']']).to_owned();
+            proxy.authorization.map(|_| (variable, host))
+        });
+        proxies.collect()
+    }
+
     fn place(&mut self, name: &str) -> Option<&mut Option<String>> {
         match name {
             "http_proxy" => Some(&mut self.http),

@@ -23,7 +23,9 @@ use clap::Args;
 use osnl::action::http::HttpOptions;
 use osnl::control::{ControlClient, ControlRequest, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
-use osnl::native::{self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser};
+use osnl::native::{
+    self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser, proxy_warnings,
+};
 use osnl_admin::{AdminEndpoint, Exporter};
 use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};
 use osnl_transport::Thorough;
@@ -99,6 +101,7 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         }
     };
     let mut warnings = warnings;
+    warnings.extend(proxy_warnings(&http).into_iter().map(Note::plain));
     match native.orphans() {
         Ok(found) => warnings.extend(found.iter().map(Note::plain)),
         Err(error) => warnings.push(Note::plain(format!("[journal] connection: the file {error}"))),
@@ -249,8 +252,8 @@ pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusa
             Ok((loaded.conf, loaded.warnings.into_iter().map(|warning| Note::of(warning.0)).collect()))
         }
         AnyConf::OssWatcher(loaded) => {
-            let warnings = loaded.warnings.iter().map(|warning| Note::of(warning.0.clone())).collect();
-            Ok((loaded.native.conf, warnings))
+            let warnings = loaded.warnings.iter().cloned().chain(loaded.native.guest_hosts());
+            Ok((loaded.native.conf.clone(), warnings.map(|warning| Note::of(warning.0)).collect()))
         }
         AnyConf::K2hr3Osnl(loaded) => {
             let native = native_form(&loaded)?;
@@ -263,7 +266,7 @@ pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusa
                 Note::plain(format!("[oslo_messaging_notifications] {option}: {problem}{allowed}"))
             };
             let of_catalogue = native.not_deletions().into_iter().chain(native.never_sent());
-            warnings.extend(of_catalogue.map(of_rule));
+            warnings.extend(of_catalogue.chain(native.guest_hosts()).map(of_rule));
             warnings.extend(loaded.manual_differences().into_iter().map(|what| Note {
                 text: format!("manual and program of k2hr3_osnl differ; osnl uses {what}"),
                 finding: None,

@@ -115,6 +115,24 @@ fn a_wrong_proxy_is_named_without_its_password() {
 }
 
 #[test]
+fn a_proxy_with_a_login_is_named_by_its_variable_and_host() {
+    let check = |variables: &[(&str, &str)], expected: &[(&str, &str)]| {
+        let logins = environment(variables).logins();
+        let logins: Vec<(&str, &str)> = logins.iter().map(|(name, host)| (*name, &**host)).collect();
+        assert_eq!(logins, expected);
+    };
+    check(&[], &[]);
+    check(&[("http_proxy", "http://proxy:3128"), ("https_proxy", "proxy")], &[]);
+    check(&[("http_proxy", "http://u@proxy:3128")], &[]);
+    check(&[("HTTP_PROXY", "http://u:p@proxy:3128")], &[("http_proxy", "proxy")]);
+    check(
+        &[("http_proxy", "u:p@[fd00::1]:1"), ("https_proxy", "http://u:p@two")],
+        &[("http_proxy", "fd00::1"), ("https_proxy", "two")],
+    );
+    check(&[("https_proxy", "socks5://u:p@proxy")], &[]);
+}
+
+#[test]
 fn no_login_is_printed() {
     let proxies =
         environment(&[("http_proxy", "http://user:secret@proxy:1"), ("https_proxy", "user:secret@p")]);

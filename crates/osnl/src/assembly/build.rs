@@ -29,7 +29,7 @@ use crate::journal::shared::{GuardRates, SharedOptions};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
-use crate::native::{ActionConf, JournalConf, ListenerConf, Native};
+use crate::native::{ActionConf, JournalConf, ListenerConf, Native, proxy_warnings};
 use crate::rule::{Guards, GuardsInForce};
 use crate::unmatched::Ring;
 
@@ -65,6 +65,9 @@ impl Native {
         http: &HttpOptions,
         counters: &Arc<Counters>,
     ) -> Result<(Daemon, AssemblyParts, Arc<ControlHandler>), BuildError> {
+        for warning in proxy_warnings(http) {
+            tracing::warn!("{warning}");
+        }
         let logins = Logins::default();
         if let Some(folder) = self.state_folder() {
             crate::state_dir::judge(&folder)?;

@@ -11,7 +11,8 @@ const URL: &str = "transport_url";
 
 impl LoadedConf {
     /// Warns of each host that osnl logs in to as guest beside hosts with a user, in listeners and actions.
-    pub(super) fn guest_hosts(&self) -> Vec<Warning> {
+    #[must_use]
+    pub fn guest_hosts(&self) -> Vec<Warning> {
         let of_section = |section: &RawSection| -> Vec<Warning> {
             let text = section.entry(URL).and_then(|_| self.layers.resolve(section, URL).ok().flatten());
             let Some(url) = text.and_then(|text| TransportUrl::parse(&text).ok()) else { return Vec::new() };
