@@ -20,7 +20,7 @@ static TOLD: Once = Once::new();
 ///
 /// The usual self-signed certificate says that it is a CA's, because `openssl req -x509` writes so. OpenSSL
 /// lets a server present it if it is trusted; webpki refuses a CA's certificate from a server before it looks
-/// verifier that trusts it. Exactly that refusal is overruled, for exactly the trusted certificates. The dates were
+/// whether it is trusted. Exactly that refusal is overruled, for exactly the trusted certificates. The dates were
 /// right then: webpki looks at them first.
 ///
 /// A certificate without any `subjectAltName` may have its name in the CN, within the name

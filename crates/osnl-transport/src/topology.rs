@@ -29,7 +29,8 @@ pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";
 /// The missing parts that a listener makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Declare {
-    /// A missing exchange is made as oslo.messaging makes it: topic, transient, not deleted by itself.
+    /// A missing exchange is made as oslo.messaging makes it with the transport's options: topic, and as durable as its
+    /// queues.
     Create,
     /// A missing exchange is left to its service. A queue of ours is read all the same, and bound when the exchange is
     /// there ([`Subscription::unbound`]); of the services' own queues listening fails until then.

@@ -15,7 +15,7 @@ const EXCHANGE: &str = "neutron";
 const OF_SERVICE: &str = "notifications.info";
 
 /// Options as the query of a URL has them.
-const OPTIONS: [&str; 7] = [
+const OPTIONS: [&str; 10] = [
     "amqp_durable_queues=0",
     "amqp_durable_queues=1",
     "amqp_auto_delete=1",
@@ -24,6 +24,9 @@ const OPTIONS: [&str; 7] = [
     "rabbit_quorum_queue=1&rabbit_quorum_delivery_limit=5&rabbit_quorum_max_memory_length=10&\
      rabbit_quorum_max_memory_bytes=1000",
     "rabbit_ha_queues=1",
+    "rabbit_ha_queues=1&amqp_durable_queues=1",
+    "amqp_durable_queues=0&rabbit_quorum_queue=1",
+    "rabbit_quorum_delivery_limit=5",
 ];
 
 /// Exchange and queue as the broker has them.
@@ -109,7 +112,7 @@ fn issue_46_a_native_listener_declares_as_oslo_messaging_does_wherever_an_option
         let same = if options.contains("durable_queues") {
             same
         } else {
-            format!("{same}\ndurable = {}", n > 3 && n < 6)
+            format!("{same}\ndurable = {}", options.contains("quorum_queue=1"))
         };
         let several = listener("query", &with(query, options), "pool =")
             + &listener("own", &own.url(), &format!("pool =\n{}", lines(options)))
