@@ -90,7 +90,14 @@ impl EventStream {
                 return Poll::Ready(Some(":\n\n".to_owned()));
             }
         }
-        self.reader.poll_next(context).map(|event| Some(self.event(&event)))
+        let next = self.reader.poll_next(context);
+        next.map(|event| match event {
+            Some(event) => Some(self.event(&event)),
+            None => {
+                self.state = EventStreamState::Over;
+                Some("event: ended\ndata: readers\n\n".to_owned())
+            }
+        })
     }
 
     /// An event of one line of data: a line end within it would end the event, or begin another.

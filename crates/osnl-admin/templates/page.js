@@ -89,9 +89,13 @@
     missed += Number(message.data);
     tell();
   });
-  events.addEventListener("ended", () => {
+  events.addEventListener("ended", (message) => {
     events.close();
-    say("The session has ended: load the page again and log in.");
+    say(
+      message.data === "readers"
+        ? "Another reader has taken the place of this one: load the page again."
+        : "The session has ended: load the page again and log in.",
+    );
   });
 
   pause.hidden = false;

@@ -80,13 +80,15 @@ struct Second {
 }
 
 impl LiveEvents {
-    /// Begins to read the events that a filter lets through, and those of the latest that came after number `after`;
-    /// `None` if there are [`MOST_READERS`] readers.
-    pub fn read(self: &Arc<Self>, filter: LiveFilter, after: Option<u64>) -> Option<LiveReader> {
+    /// Begins to read the events that a filter lets through, and those of the latest that came after number `after`. If
+    /// there are [`MOST_READERS`] readers, the oldest one gives way.
+    pub fn read(self: &Arc<Self>, filter: LiveFilter, after: Option<u64>) -> LiveReader {
         let mut state = self.lock();
         state.expire();
-        if state.watchers.iter().filter(|watcher| watcher.is_reader()).count() >= MOST_READERS {
-            return None;
+        let readers = state.watchers.iter().filter(|watcher| watcher.is_reader()).count();
+        let oldest = state.watchers.iter().position(LiveWatcher::is_reader);
+        if let Some(oldest) = oldest.filter(|_| readers >= MOST_READERS) {
+            state.watchers.remove(oldest);
         }
         let (to, events) = channel(ROOM);
         // A number that is yet to come is one of a process before this one.
@@ -101,7 +103,7 @@ impl LiveEvents {
         let kind = WatcherKind::Reader { events: to, missed: missed.clone() };
         let id = state.watch(filter, kind);
         self.is_watched.store(true, Ordering::Relaxed);
-        Some(LiveReader::new(id, events, missed, self.clone()))
+        LiveReader::new(id, events, missed, self.clone())
     }
 
     /// Returns the latest events that a filter lets through, the newest first. They are kept from the first look on,

@@ -2,10 +2,10 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::http::request::Parts;
 use osnl::control::{RequestRefusal, moment};
-use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND, MOST_READERS};
+use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND};
 use serde::Serialize;
 
 use super::{Frame, PageCaller, PageContext, Pages, bad, html, text};
@@ -95,12 +95,7 @@ pub(super) fn stream(
         Err(refusal) => return answer::refused(&refusal),
     };
     let again = head.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let Some(reader) = place.handler.live_events().read(wish.filter, again.or(wish.after)) else {
-        let message = format!("{MOST_READERS} readers look on already");
-        let mut answer = answer::error(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &message);
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
-        return answer;
-    };
+    let reader = place.handler.live_events().read(wish.filter, again.or(wish.after));
     let is_open: Box<dyn Fn() -> bool + Send> = match caller.has_session {
         true => pages.sessions.watch(head),
         false => Box::new(|| true),

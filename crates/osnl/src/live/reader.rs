@@ -27,13 +27,9 @@ impl LiveReader {
         Self { id, events, missed, of }
     }
 
-    /// Returns the next event; there is always another one.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Arc<LiveEvent>> {
-        match self.events.poll_recv(context) {
-            Poll::Ready(Some(event)) => Poll::Ready(event),
-            // The other side lives as long as this one.
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
-        }
+    /// Returns the next event; `None` once another reader has taken this one's place.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<LiveEvent>>> {
+        self.events.poll_recv(context)
     }
 
     /// Returns the number of events missed since the last call: the reader was slow, or there were too many.

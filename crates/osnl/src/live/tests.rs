@@ -38,7 +38,7 @@ fn show_payload(live: &LiveEvents, event_type: &str, payload: &str, is_matched: 
 fn taken(reader: &mut LiveReader) -> Vec<Arc<LiveEvent>> {
     let mut all = Vec::new();
     let mut context = Context::from_waker(Waker::noop());
-    while let Poll::Ready(event) = reader.poll_next(&mut context) {
+    while let Poll::Ready(Some(event)) = reader.poll_next(&mut context) {
         all.push(event);
     }
     all
@@ -59,7 +59,7 @@ async fn a_reader_gets_what_its_filter_lets_through() {
     let live = Arc::<LiveEvents>::default();
     show(&live, "before.any.reader", true);
     let check = |filter: LiveFilter, expected: &[&str]| {
-        let mut reader = live.read(filter.clone(), None).unwrap();
+        let mut reader = live.read(filter.clone(), None);
         show(&live, "port.create.end", true);
         show_payload(&live, "image.delete", r#"{"id": "9c"}"#, false);
         assert_eq!(types(&taken(&mut reader)), expected, "{filter:?}");
@@ -77,7 +77,7 @@ async fn a_reader_gets_what_its_filter_lets_through() {
 #[tokio::test(start_paused = true)]
 async fn an_event_is_masked_and_cut() {
     let live = Arc::<LiveEvents>::default();
-    let mut reader = live.read(LiveFilter::default(), None).unwrap();
+    let mut reader = live.read(LiveFilter::default(), None);
     show(&live, "port.create.end", true);
     let long = "x".repeat(1 << 20);
     show_payload(&live, &long, &format!(r#"{{"port": {{"id": "{long}"}}, "password": "hunter2"}}"#), true);
@@ -97,8 +97,8 @@ async fn an_event_is_masked_and_cut() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_loses_events_and_learns_how_many_and_others_lose_none() {
     let live = Arc::<LiveEvents>::default();
-    let mut slow = live.read(LiveFilter::default(), None).unwrap();
-    let mut quick = live.read(LiveFilter::default(), None).unwrap();
+    let mut slow = live.read(LiveFilter::default(), None);
+    let mut quick = live.read(LiveFilter::default(), None);
     let mut seen = 0;
     for second in 0..4 {
         for _ in 0..MOST_A_SECOND {
@@ -123,19 +123,25 @@ async fn a_slow_reader_loses_events_and_learns_how_many_and_others_lose_none() {
 #[tokio::test(start_paused = true)]
 async fn readers_are_bounded_and_one_that_comes_back_gets_what_it_missed() {
     let live = Arc::<LiveEvents>::default();
-    let mut readers: Vec<_> =
-        (0..MOST_READERS).map(|_| live.read(LiveFilter::default(), None).unwrap()).collect();
-    assert!(live.read(LiveFilter::default(), None).is_none());
+    let mut readers: Vec<_> = (0..MOST_READERS).map(|_| live.read(LiveFilter::default(), None)).collect();
     for event_type in ["a", "b", "c"] {
         show(&live, event_type, false);
     }
     let events = taken(&mut readers[0]);
     let numbers: Vec<u64> = events.iter().map(|event| event.id).collect();
     assert_eq!(numbers, [1, 2, 3]);
-    drop(readers);
+    // With one more, the oldest ends, after what it has.
+    let one_more = live.read(LiveFilter::default(), None);
+    let mut context = Context::from_waker(Waker::noop());
+    let ended: Vec<bool> = readers
+        .iter_mut()
+        .map(|reader| matches!(reader.poll_next(&mut context), Poll::Ready(None)))
+        .collect();
+    assert_eq!(ended.iter().position(|ended| *ended), Some(0));
+    assert_eq!(ended.iter().filter(|ended| **ended).count(), 1);
+    drop((readers, one_more));
     show(&live, "d", false);
-    let again =
-        |after: u64| types(&taken(&mut live.read(LiveFilter::default(), Some(after)).unwrap())).join("");
+    let again = |after: u64| types(&taken(&mut live.read(LiveFilter::default(), Some(after)))).join("");
     assert_eq!(again(2), "cd");
     assert_eq!(again(4), "");
     // A number of a process before this one.
@@ -171,7 +177,7 @@ async fn a_look_keeps_the_latest_events_for_a_while() {
 #[tokio::test(start_paused = true)]
 async fn a_second_that_is_used_up_costs_intake_nothing_more() {
     let live = Arc::<LiveEvents>::default();
-    let mut reader = live.read(LiveFilter::default(), None).unwrap();
+    let mut reader = live.read(LiveFilter::default(), None);
     live.lock().second = Second { begun: Some(Instant::now()), shown: 0, spent: MOST_TIME };
     show(&live, "a", true);
     assert_eq!((taken(&mut reader).len(), reader.take_missed()), (0, 1));
