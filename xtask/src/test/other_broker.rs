@@ -17,7 +17,7 @@ use crate::debian::DebianRoot;
 /// A version of RabbitMQ, and the release of Debian that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Release {
-    pub(super) version: &'static str,
+    version: &'static str,
     suite: &'static str,
 }
 

@@ -25,7 +25,7 @@ impl Postgres {
 
     /// Mounts a file system for its data.
     pub(super) fn mount(&mut self, megabytes: u32) -> Result<(), String> {
-        let place = self.folder.path().join(PLACE);
+        let place = self.folder.join(PLACE);
         std::fs::create_dir(&place).unwrap();
         self.disk = Some((Disk::mount(&place, megabytes, other_user())?, megabytes));
         Ok(())

@@ -18,7 +18,7 @@ impl Postgres {
         if let Some((_, megabytes)) = self.disk {
             standby.mount(megabytes).unwrap();
         }
-        let mut copy = program("pg_basebackup", standby.folder.path());
+        let mut copy = program("pg_basebackup", &standby.folder);
         copy.args(["-h", "127.0.0.1", "-U", "osnl", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-p"]);
         copy.arg(through.to_string()).arg("-D").arg(standby.data()).stdin(Stdio::null());
         let made = copy.output().unwrap_or_else(|error| missing(&error));

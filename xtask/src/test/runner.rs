@@ -1,0 +1,312 @@
+//! The programs that run test binaries, and the counts and times that stand in their output.
+//!
+//! cargo-nextest runs the tests of all binaries side by side, each in a process of its own. libtest runs one binary after
+//! the other; it runs doc tests, which nextest leaves out.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+use std::{fmt, io};
+
+use anyhow::{Result, bail};
+
+use crate::{setup, step};
+
+/// The runner if `--runner` names none.
+const DEFAULT: Runner = Runner::Nextest;
+/// Tests at once: they wait more than they compute. `.config/nextest.toml` has the number too.
+const THREADS: &str = "--test-threads=8";
+/// The tests that are printed with their times.
+const SLOWEST: usize = 30;
+
+/// A program that runs tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runner {
+    Libtest,
+    Nextest,
+}
+
+impl Runner {
+    /// Takes `--runner NAME` out of the arguments. Doc tests have one runner only.
+    pub(super) fn parse(args: &mut Vec<String>) -> Result<Runner> {
+        let own = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+        let named = args[..own].iter().position(|arg| arg == "--runner");
+        let is_doc = args[..own].iter().any(|arg| arg == "--doc");
+        let Some(at) = named else { return Ok(if is_doc { Runner::Libtest } else { DEFAULT }) };
+        let name = args.get(at + 1).map_or("", String::as_str);
+        let runner = match name {
+            "libtest" => Runner::Libtest,
+            "nextest" => Runner::Nextest,
+            _ => bail!("--runner {name}: allowed are libtest, nextest"),
+        };
+        args.drain(at..at + 2);
+        Ok(runner)
+    }
+
+    /// The command with the arguments that `cargo test` would have.
+    pub(super) fn command(self, args: &[String], is_gate: bool) -> Result<Command> {
+        let mut args = args.to_vec();
+        let (mut command, first) = match self {
+            Runner::Nextest => {
+                let mut command = step::building(setup::nextest()?);
+                command.current_dir(step::root()).args(["nextest", "run"]);
+                if is_gate {
+                    command.args(["--profile", "ci"]);
+                }
+                (command, "--show-progress=none")
+            }
+            Runner::Libtest => {
+                if !args.iter().any(|arg| arg == "--") {
+                    args.push("--".to_owned());
+                }
+                args.push(THREADS.to_owned());
+                let mut command = step::cargo();
+                command.arg("test");
+                (command, "--no-fail-fast")
+            }
+        };
+        command.args([first, "--locked"]);
+        if !names_packages(&args) {
+            command.arg("--workspace");
+        }
+        if self == Runner::Libtest && !names_targets(&args) {
+            // Without doc tests; some tests run examples.
+            step::run(step::cargo().args(["build", "--locked", "-p", "osnl", "--examples"]))?;
+            command.args(["--lib", "--bins", "--tests"]);
+        }
+        command.args(args);
+        Ok(command)
+    }
+}
+
+/// `--workspace` wins over a choice of packages, so it must not stand beside one.
+pub(super) fn names_packages(args: &[String]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| {
+        arg.starts_with("-p") || arg.starts_with("--package") || arg.starts_with("--manifest-path")
+    })
+}
+
+fn names_targets(args: &[String]) -> bool {
+    let targets = ["--lib", "--bin", "--bins", "--test", "--tests", "--example", "--all-targets", "--doc"];
+    args.iter().take_while(|arg| *arg != "--").any(|arg| targets.contains(&arg.as_str()))
+}
+
+/// The sum of what all test binaries say.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    /// The tests that cannot run here, by the beginning of their names.
+    lacks: Option<&'static str>,
+}
+
+impl Count {
+    /// The count without the tests that cannot run here.
+    pub(super) fn lacking(self, tests: Option<&'static str>) -> Self {
+        Self { lacks: tests, ..self }
+    }
+
+    /// Whether all tests ran that there are.
+    pub(crate) fn is_whole(self) -> bool {
+        self.lacks.is_none()
+    }
+
+    /// Adds a summary such as `ok. 3 passed; 0 failed; 1 ignored` or `4 tests run: 3 passed (1 slow), 1 timed out, 9 skipped`.
+    /// nextest skips the tests that the arguments left out, which are not counted.
+    fn add(&mut self, summary: &str) {
+        let words: Vec<&str> = summary.split(|c: char| !c.is_alphanumeric()).collect();
+        for pair in words.windows(2) {
+            let &[number, word] = pair else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match word {
+                "passed" => self.passed += number,
+                "failed" | "timed" | "exec" => self.failed += number,
+                "ignored" => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 {
+            write!(f, ", {} skipped", self.skipped)?;
+        }
+        if let Some(tests) = self.lacks {
+            write!(f, "; {tests}* not run")?;
+        }
+        Ok(())
+    }
+}
+
+/// The counts and times that were read from a runner's output.
+#[derive(Debug, Default)]
+pub(super) struct TestReport {
+    pub(super) count: Count,
+    /// nextest only: libtest times no single test.
+    tests: Vec<(Duration, String)>,
+    /// With nextest the sum of a binary's tests, which run side by side.
+    binaries: BTreeMap<String, Duration>,
+    /// libtest's binary that runs now.
+    current: String,
+    /// nextest repeats failures after its summary.
+    is_over: bool,
+}
+
+impl TestReport {
+    /// Copies lines and reads them.
+    pub(super) fn pass_on(mut lines: impl io::BufRead, out: &mut impl io::Write) -> Result<Self> {
+        let mut report = Self::default();
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            out.write_all(&line)?;
+            report.read(String::from_utf8_lossy(&line).trim());
+            line.clear();
+        }
+        Ok(report)
+    }
+
+    fn read(&mut self, line: &str) {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            self.count.add(result);
+            let time = result.rsplit_once("finished in ").and_then(|(_, time)| seconds(time));
+            *self.binaries.entry(self.current.clone()).or_default() += time.unwrap_or_default();
+        } else if let Some(binary) = line.strip_prefix("Running ") {
+            // `Running unittests src/lib.rs (target/debug/deps/osnl-0123456789abcdef)`
+            let file = binary.rsplit(['/', '(']).next().unwrap_or_default();
+            file.trim_end_matches(')').rsplit_once('-').unwrap_or((file, "")).0.clone_into(&mut self.current);
+        } else if let Some(crate_name) = line.strip_prefix("Doc-tests ") {
+            self.current = format!("{crate_name} (doc tests)");
+        } else if let Some((_, summary)) =
+            line.strip_prefix("Summary [").and_then(|rest| rest.split_once(']'))
+        {
+            self.count.add(summary);
+            self.is_over = true;
+        } else if let Some((time, binary, test)) = timed(line).filter(|_| !self.is_over) {
+            *self.binaries.entry(binary.to_owned()).or_default() += time;
+            self.tests.push((time, format!("{binary} {test}")));
+        }
+    }
+
+    /// The binaries by time, then the slowest tests.
+    pub(super) fn times(&self) -> String {
+        let mut binaries: Vec<(Duration, &str)> =
+            self.binaries.iter().map(|(name, time)| (*time, name.as_str())).collect();
+        binaries.sort_by(|one, other| other.cmp(one));
+        let mut tests: Vec<(Duration, &str)> =
+            self.tests.iter().map(|(time, name)| (*time, name.as_str())).collect();
+        tests.sort_by(|one, other| other.cmp(one));
+        let mut text = String::new();
+        for (title, rows) in
+            [("test binaries, the time of their tests", &binaries[..]), ("slowest tests", &tests)]
+        {
+            let most = if title == "slowest tests" { SLOWEST } else { usize::MAX };
+            if !rows.is_empty() {
+                text += &format!("{title}:\n");
+            }
+            for (time, name) in rows.iter().take(most) {
+                text += &format!("{:>9.3} s  {name}\n", time.as_secs_f64());
+            }
+        }
+        text
+    }
+}
+
+/// Reads nextest's line of a test that ended: `PASS [   0.004s] (  1/174) osnl-core::it guards::one`.
+fn timed(line: &str) -> Option<(Duration, &str, &str)> {
+    let (status, rest) = line.split_once(" [")?;
+    let is_status = status.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || " -".contains(c));
+    let (time, rest) = rest.split_once(']').filter(|_| is_status)?;
+    let rest = rest.split_once(')').map_or(rest, |(_, rest)| rest);
+    let (binary, test) = rest.trim().split_once(' ')?;
+    Some((seconds(time.trim())?, binary, test))
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.strip_suffix('s')?.parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Not to standard output: the run that this test is part of counts what stands there.
+    fn read(output: &str) -> TestReport {
+        let mut copy = Vec::new();
+        let report = TestReport::pass_on(output.as_bytes(), &mut copy).unwrap();
+        assert_eq!(copy, output.as_bytes());
+        report
+    }
+
+    #[test]
+    fn results_of_both_runners_are_summed() {
+        let check = |output: &str, expected: &str| {
+            assert_eq!(read(output).count.to_string(), expected, "{output}");
+        };
+        check("", "0 passed, 0 failed");
+        check("running 0 tests\ntest result: ok? no\n", "0 passed, 0 failed");
+        let ok = "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.02s\n";
+        check(ok, "12 passed, 0 failed");
+        let bad = "test result: FAILED. 1 passed; 2 failed; 3 ignored; 0 measured; 0 filtered out\n";
+        check(&format!("{ok}noise\n{bad}"), "13 passed, 2 failed, 3 skipped");
+        // A test that prints without a newline shares its line with nothing of ours.
+        check(&format!("x{ok}"), "0 passed, 0 failed");
+        let next = "     Summary [   1.234s] 9/10 tests run: 6 passed (2 slow, 1 leaky), 2 failed, 1 timed out, 7 skipped\n";
+        check(next, "6 passed, 3 failed");
+        check("     Summary [   0.234s] 1 test run: 1 passed, 2174 skipped\n", "1 passed, 0 failed");
+    }
+
+    #[test]
+    fn times_are_those_of_binaries_and_tests() {
+        let next = "        PASS [   0.250s] (   1/2174) osnl-core fence::one\n\
+                    \x20       FAIL [   1.500s] (   2/2174) osnl-cli::cli tap::two\n\
+                    \x20       SLOW [> 60.000s] (─────────) osnl-cli::cli tap::three\n\
+                    \x20       PASS [   0.500s] (   3/2174) osnl-core fence::four\n\
+                    \x20    Summary [   2.000s] 3 tests run: 2 passed, 1 failed, 0 skipped\n\
+                    \x20       FAIL [   1.500s] (   2/2174) osnl-cli::cli tap::two\n";
+        let expected = "test binaries, the time of their tests:\n    1.500 s  osnl-cli::cli\n    0.750 s  osnl-core\n\
+                        slowest tests:\n    1.500 s  osnl-cli::cli tap::two\n    0.500 s  osnl-core fence::four\n    \
+                        0.250 s  osnl-core fence::one\n";
+        assert_eq!(read(next).times(), expected);
+        let lib = "     Running unittests src/lib.rs (target/debug/deps/osnl_core-0123456789abcdef)\n\
+                   test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.75s\n\n";
+        assert_eq!(read(lib).times(), "test binaries, the time of their tests:\n    0.750 s  osnl_core\n");
+    }
+
+    #[test]
+    fn the_runner_is_taken_out_of_the_arguments() {
+        let check = |line: &str, expected: Result<(Runner, &str), &str>| {
+            let mut args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            match (Runner::parse(&mut args), expected) {
+                (Ok(runner), Ok(expected)) => {
+                    assert_eq!((runner, args.join(" ").as_str()), expected, "{line}")
+                }
+                (Err(error), Err(reason)) => assert_eq!(error.to_string(), reason, "{line}"),
+                (found, _) => panic!("{line}: {found:?}"),
+            }
+        };
+        check("-p osnl name", Ok((DEFAULT, "-p osnl name")));
+        check("--runner libtest -p osnl", Ok((Runner::Libtest, "-p osnl")));
+        check("-p osnl --runner nextest name", Ok((Runner::Nextest, "-p osnl name")));
+        check("--doc -p osnl", Ok((Runner::Libtest, "--doc -p osnl")));
+        check("-- --runner x", Ok((DEFAULT, "-- --runner x")));
+        check("--runner", Err("--runner : allowed are libtest, nextest"));
+    }
+
+    #[test]
+    fn packages_are_seen_before_the_dashes_only() {
+        let check = |args: &[&str], expected: bool| {
+            let owned: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            assert_eq!(names_packages(&owned), expected, "{args:?}");
+        };
+        check(&[], false);
+        check(&["sink"], false);
+        check(&["-p", "xtask"], true);
+        check(&["-pxtask"], true);
+        check(&["--package=xtask"], true);
+        check(&["--", "-p"], false);
+    }
+}
