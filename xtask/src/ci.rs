@@ -1,35 +1,59 @@
 //! `ci`: the gate. Everything that must hold before a change lands, cheapest first; stops at what fails.
 //!
+//! A step with a part of `ci --long` ([`long`]) runs only if the part's paths have changed since the commit that
+//! `docs/long-runs.toml` says the part last passed on: a fresh clone knows no other commit to compare with.
+//!
 //! Needs no terminal, asks nothing, and ends with the time of each step and the count of tests.
 
-use std::process::{ExitCode, Stdio};
+pub(crate) mod long;
+
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use self::long::LongRuns;
 use crate::{deny, package, setup, step, test, tidy};
 
-/// A step: its name, what it does, and what to do when it fails.
-type CiStep = (&'static str, fn(&mut CiOutcome) -> Result<()>, &'static str);
+/// A step of the gate.
+struct CiStep {
+    name: &'static str,
+    run: fn(&mut CiOutcome) -> Result<()>,
+    /// The remedy when it fails.
+    advice: &'static str,
+    /// The part of `ci --long` whose paths decide whether it runs; `None` always runs.
+    part: Option<&'static str>,
+}
 
-const STEPS: [CiStep; 9] = [
-    ("format", |_| cargo(&["fmt", "--all", "--check"]), "run `cargo fmt --all`"),
-    ("tidy", |_| passed(tidy::run(&[])), "each line above says what to do"),
-    ("deny", |_| passed(deny::run()), "each line above says what to do"),
-    (
+impl CiStep {
+    const fn new(name: &'static str, run: fn(&mut CiOutcome) -> Result<()>, advice: &'static str) -> Self {
+        Self { name, run, advice, part: None }
+    }
+
+    const fn when_due(mut self, part: &'static str) -> Self {
+        self.part = Some(part);
+        self
+    }
+}
+
+const STEPS: &[CiStep] = &[
+    CiStep::new("format", |_| cargo(&["fmt", "--all", "--check"]), "run `cargo fmt --all`"),
+    CiStep::new("tidy", |_| passed(tidy::run(&[])), "each line above says what to do"),
+    CiStep::new("deny", |_| passed(deny::run()), "each line above says what to do"),
+    CiStep::new(
         "clippy",
         |_| cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         "mend what clippy says; an exception is `#[expect(…, reason = …)]`",
     ),
-    ("test", tests, "run `cargo xtask test -p CRATE NAME` for one test alone"),
-    (
-        "kafka",
-        |_| kafka(),
-        "run `cargo test -p osnl-transport --features kafka --lib kafka::NAME` for one test alone",
+    CiStep::new("test", tests, "run `cargo xtask test -p CRATE NAME` for one test alone"),
+    CiStep::new("kafka", |_| kafka(), "run `cargo xtask test --kafka kafka::NAME` for one test alone"),
+    CiStep::new(
+        "shared",
+        |_| shared_journal(),
+        "run `cargo xtask test --postgresql NAME` for one test alone",
     ),
-    ("shared", |_| shared_journal(), "run `cargo xtask test --postgresql NAME` for one test alone"),
-    ("package", |_| package::gate(), "run `cargo xtask package test` alone"),
-    ("docs", |_| docs(), "mend what rustdoc says"),
+    CiStep::new("package", |_| package::gate(), "run `cargo xtask package test` alone").when_due("package"),
+    CiStep::new("docs", |_| docs(), "mend what rustdoc says"),
 ];
 
 #[derive(Default)]
@@ -37,11 +61,24 @@ struct CiOutcome {
     count: Option<test::Count>,
 }
 
-/// Runs all steps.
-pub(crate) fn run() -> Result<ExitCode> {
+/// Runs the steps of the gate, or with `--long` what is not in it.
+pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    match args {
+        [] => gate(),
+        [flag, parts @ ..] if flag == "--long" => long::run(parts),
+        _ => bail!("the only argument is --long [PART…]"),
+    }
+}
+
+fn gate() -> Result<ExitCode> {
+    let runs = LongRuns::read()?;
     let mut outcome = CiOutcome::default();
     let mut times: Vec<(&str, Duration)> = Vec::new();
-    for (name, run, advice) in STEPS {
+    for CiStep { name, run, advice, part } in STEPS {
+        if let Some(reason) = part.and_then(|part| runs.not_due(part)) {
+            println!("ci: {name}: not run, {reason}; ci --long runs it");
+            continue;
+        }
         println!("ci: {name}");
         let started = Instant::now();
         let result = run(&mut outcome);
@@ -68,23 +105,24 @@ fn cargo(args: &[&str]) -> Result<()> {
     step::run(step::cargo().args(args).stdin(Stdio::null()))
 }
 
-/// The transport that is not in the default build: lints, those of its benchmark too, and the tests that need no broker.
+/// The transport that is not in the default build: lints, those of its benchmark too, and the tests on its mock cluster.
 fn kafka() -> Result<()> {
     setup::kafka()?;
     let of = ["-p", "osnl-transport", "--features", "osnl-transport/kafka-tests", "--locked"];
-    let bench = ["-p", "osnl-bench", "--features", "osnl-bench/kafka"];
-    let lint = ["--all-targets", "--", "-D", "warnings"];
-    cargo(&[&["clippy"], &of[..], &bench[..], &lint[..]].concat())?;
-    cargo(&[&["test"], &of[..], &["--lib", "kafka::"]].concat())
+    cargo(&[&["clippy"], &of[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    succeeded(test::run_with_mock_kafka()?)
 }
 
-/// The journal that daemons share, which is not in the default build: lints, and the program on PostgreSQL.
+/// The journal that daemons share, which is not in the default build: lints, and a take-over as a smoke test.
 fn shared_journal() -> Result<()> {
     let of = ["-p", "osnl-cli", "--features", "postgresql", "--locked"];
     cargo(&[&["clippy"], &of[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
-    let (_, status) = test::run_with_postgresql(&[])?;
+    succeeded(test::run_with_postgresql(&["takeover::".to_owned()])?)
+}
+
+fn succeeded((_, status): (test::Count, ExitStatus)) -> Result<()> {
     if !status.success() {
-        bail!("cargo test ended with {status}");
+        bail!("the tests ended with {status}");
     }
     Ok(())
 }
@@ -95,11 +133,9 @@ fn docs() -> Result<()> {
 }
 
 fn tests(outcome: &mut CiOutcome) -> Result<()> {
-    let (count, status) = test::run_and_count(&[]).context("the tests could not be run")?;
+    let (count, status) = test::run_for_gate().context("the tests could not be run")?;
     outcome.count = Some(count);
-    if !status.success() {
-        bail!("cargo test ended with {status}");
-    }
+    succeeded((count, status))?;
     if !count.is_whole() {
         bail!("some tests cannot run here: see NOT RUN above");
     }

@@ -90,8 +90,9 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments = ["test", "bench", "chaos", "docs", "fuzz", "package", "release", "soak", "tidy"]
-        .contains(&command.as_str());
+    let takes_arguments =
+        ["test", "bench", "ci", "chaos", "docs", "fuzz", "package", "release", "soak", "tidy"]
+            .contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -100,7 +101,7 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "setup" => setup::all().map(|()| ExitCode::SUCCESS),
         "test" => test::run(&rest),
-        "ci" => ci::run(),
+        "ci" => ci::run(&rest),
         "tidy" => tidy::run(&rest),
         "deny" => deny::run(),
         "advisories" => deny::advisories(),

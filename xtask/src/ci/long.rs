@@ -1,0 +1,259 @@
+//! `ci --long`: the parts that take too long for the gate, each started by its name, and the record of their runs.
+//!
+//! A part is a command of this program, which ends after [`BOUND`]. `docs/long-runs.toml` has its last run: a landing
+//! commits the record together with what it lands. A tree with changes that are not committed leaves no record, since no
+//! commit has what ran.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use osnl_testkit::Guard;
+use serde::{Deserialize, Serialize};
+
+use crate::step;
+
+const FILE: &str = "docs/long-runs.toml";
+const HEADER: &str = "# The last run of each part of `cargo xtask ci --long`, which writes this file.\n\n";
+/// The longest time of a part, in words of coreutils' `timeout`.
+const BOUND: &str = "30m";
+const PASSED: &str = "passed";
+
+/// A part: its arguments for this program, and the paths that it is about.
+struct LongPart {
+    name: &'static str,
+    args: &'static [&'static str],
+    paths: &'static [&'static str],
+}
+
+/// `library` has its row here when it has its command.
+const PARTS: &[LongPart] = &[
+    part("doc-tests", &["test", "--doc"], &["crates"]),
+    part("shared", &["test", "--postgresql"], SHARED),
+    part("package", &["package", "test"], PACKAGING),
+    part("wheel", &["package", "wheel-test"], &["crates/osnl-python", "packaging/pypi", "xtask/src/package"]),
+    part("kafka", &["test", "--kafka"], &["crates/osnl-transport/src/kafka", "crates/osnl-cli/tests/kafka"]),
+    part("broker-4", &["test", "--broker", "4"], BROKER),
+    part("broker-4.3", &["test", "--broker", "4.3"], BROKER),
+    part("cloud", &["test", "--cloud"], &["crates/osnl-openstack", "crates/osnl-cli/tests/cloud"]),
+    part("chaos", &["chaos", "--minutes", "10"], DELIVERY),
+    part("soak", &["soak", "--minutes", "10"], DELIVERY),
+    part("fuzz", &["fuzz", "--minutes", "20"], &["fuzz", "crates/osnl-model", "crates/osnl-transport"]),
+    part("bench", &["bench", "a", "b", "durable"], DELIVERY),
+];
+
+const SHARED: &[&str] = &[
+    "crates/osnl-journal-postgresql",
+    "crates/osnl-journal/src/shared.rs",
+    "crates/osnl-journal/src/shared",
+    "crates/osnl-cli/tests/shared_journal",
+];
+const PACKAGING: &[&str] = &[
+    "packaging",
+    "crates/osnl-cli/Cargo.toml",
+    "crates/osnl-python",
+    "xtask/src/package",
+    "xtask/src/package.rs",
+];
+const BROKER: &[&str] = &["crates/osnl-transport"];
+const DELIVERY: &[&str] = &[
+    "crates/osnl-transport",
+    "crates/osnl-journal",
+    "crates/osnl-delivery",
+    "crates/osnl-actions",
+    "crates/osnl",
+];
+
+const fn part(name: &'static str, args: &'static [&'static str], paths: &'static [&'static str]) -> LongPart {
+    LongPart { name, args, paths }
+}
+
+/// A run of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct LongRun {
+    date: String,
+    commit: String,
+    seconds: u64,
+    result: String,
+}
+
+/// The recorded runs, by part.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct LongRuns(BTreeMap<String, LongRun>);
+
+/// Runs the parts that `names` has, or all, and records each.
+pub(super) fn run(names: &[String]) -> Result<ExitCode> {
+    if let Some(unknown) = names.iter().find(|name| PARTS.iter().all(|part| part.name != **name)) {
+        let known: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+        bail!("no part `{unknown}`; allowed: {}", known.join(", "));
+    }
+    let mut lines = Vec::new();
+    let mut has_failed = false;
+    for part in PARTS.iter().filter(|part| names.is_empty() || names.iter().any(|name| name == part.name)) {
+        println!("ci: {}: cargo xtask {}", part.name, part.args.join(" "));
+        let started = Instant::now();
+        let is_passed = part.run()?;
+        has_failed |= !is_passed;
+        let (seconds, result) = (started.elapsed().as_secs(), if is_passed { PASSED } else { "failed" });
+        let line = format!("ci: {:<10} {seconds:>5} s  {result}", part.name);
+        println!("{line}");
+        lines.push(line);
+        part.record(seconds, result)?;
+    }
+    println!("{}", lines.join("\n"));
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl LongPart {
+    /// Runs it to its end, or to the bound; returns whether it passed.
+    fn run(&self) -> Result<bool> {
+        // `timeout` leads a process group of its own.
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=60s", BOUND]).arg(std::env::current_exe()?).args(self.args);
+        let mut child =
+            command.stdin(Stdio::null()).process_group(0).spawn().context("cannot run timeout")?;
+        let _guard = Guard::asking("TERM", &[child.id()], None);
+        Ok(child.wait()?.success())
+    }
+
+    fn record(&self, seconds: u64, result: &str) -> Result<()> {
+        let own = format!(":!{FILE}");
+        if !git(&["status", "--porcelain", "--", ".", &own])?.is_empty() {
+            println!("ci: {}: no record, because there are changes that are not committed", self.name);
+            return Ok(());
+        }
+        let date = step::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.trim().to_owned();
+        let commit = git(&["rev-parse", "HEAD"])?;
+        let mut runs = LongRuns::read()?;
+        let run = LongRun { date, commit, seconds, result: result.to_owned() };
+        runs.0.insert(self.name.to_owned(), run);
+        fs::write(path(), runs.text()?).with_context(|| format!("cannot write {FILE}"))
+    }
+
+    /// Its paths and the versions of all dependencies.
+    fn all_paths(&self) -> Vec<&str> {
+        [self.paths, &["Cargo.lock"]].concat()
+    }
+
+    /// The number of commits since another one that touch its paths; `None` if that one is not in this clone.
+    fn commits_since(&self, commit: &str) -> Option<usize> {
+        let range = format!("{commit}..HEAD");
+        let args = [&["rev-list", "--count", range.as_str(), "--"][..], &self.all_paths()].concat();
+        git(&args).ok()?.parse().ok()
+    }
+}
+
+impl LongRuns {
+    /// Reads the file; without one there are no runs.
+    pub(super) fn read() -> Result<Self> {
+        match fs::read_to_string(path()) {
+            Ok(text) => Self::parse(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).with_context(|| format!("cannot read {FILE}")),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).with_context(|| format!("{FILE} is not as `ci --long` writes it"))
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(format!("{HEADER}{}", toml::to_string(self)?))
+    }
+
+    /// The reason why a part need not run in the gate; `None` if it is due: it has not passed, or its paths differ from
+    /// those of the commit that it passed on.
+    pub(super) fn not_due(&self, name: &str) -> Option<String> {
+        let part = PARTS.iter().find(|part| part.name == name)?;
+        let run = self.0.get(name).filter(|run| run.result == PASSED)?;
+        let paths = part.all_paths();
+        git(&[&["diff", "--quiet", run.commit.as_str(), "--"][..], &paths].concat()).ok()?;
+        Some(format!("nothing under {} changed since {}", paths.join(", "), short(&run.commit)))
+    }
+
+    /// A line for each part: its last run, and the number of commits that have touched its paths since.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        PARTS.iter().map(|part| {
+            let name = part.name;
+            let Some(LongRun { date, commit, result, .. }) = self.0.get(name) else {
+                return format!("{name:<10} no recorded run");
+            };
+            let since = part.commits_since(commit);
+            let since = since.map_or_else(|| "an unknown number of".to_owned(), |number| number.to_string());
+            format!(
+                "{name:<10} {result} on {date} at {}; {since} commits have touched its paths since",
+                short(commit)
+            )
+        })
+    }
+}
+
+/// Prints the state of each part.
+pub(crate) fn print_state() -> Result<()> {
+    LongRuns::read()?.lines().for_each(|line| println!("tidy: ci --long {line}"));
+    Ok(())
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..10).unwrap_or(commit)
+}
+
+fn path() -> PathBuf {
+    step::root().join(FILE)
+}
+
+/// Runs git and returns its output without the last newline.
+fn git(args: &[&str]) -> Result<String> {
+    let mut git = Command::new("git");
+    // A checkout by another user is common where a container runs the gate.
+    git.current_dir(step::root()).args(["-c", "safe.directory=*"]).args(args).stderr(Stdio::null());
+    Ok(step::output(&mut git)?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_read_as_they_are_written() {
+        let run = |result: &str| LongRun {
+            date: "2026-11-25".to_owned(),
+            commit: "0123456789abcdef".to_owned(),
+            seconds: 61,
+            result: result.to_owned(),
+        };
+        let runs = LongRuns([("soak".to_owned(), run(PASSED)), ("chaos".to_owned(), run("failed"))].into());
+        let text = runs.text().unwrap();
+        assert!(text.contains("\n[soak]\ndate = \"2026-11-25\"\n"), "{text}");
+        assert_eq!(LongRuns::parse(&text).unwrap(), runs);
+        assert!(LongRuns::parse("soak = 1").unwrap_err().to_string().contains(FILE));
+    }
+
+    #[test]
+    fn a_part_is_due_unless_it_passed_and_nothing_changed() {
+        let head = git(&["rev-parse", "HEAD"]).unwrap_or_default();
+        let runs = |commit: &str, result: &str| {
+            let (date, seconds) = (String::new(), 1);
+            let run = LongRun { date, commit: commit.to_owned(), seconds, result: result.to_owned() };
+            LongRuns([("soak".to_owned(), run)].into())
+        };
+        assert_eq!(LongRuns::default().not_due("soak"), None);
+        assert_eq!(runs(&head, "failed").not_due("soak"), None);
+        assert_eq!(runs("no-such-commit", PASSED).not_due("soak"), None);
+        assert_eq!(runs("no-such-commit", PASSED).lines().filter(|line| line.contains("unknown")).count(), 1);
+    }
+
+    #[test]
+    fn parts_have_paths_that_exist() {
+        for part in PARTS {
+            for path in part.paths {
+                assert!(step::root().join(path).exists(), "{}: {path}", part.name);
+            }
+        }
+    }
+}
