@@ -4,13 +4,9 @@
 //! ignored). Recordings under `fixtures/` are not ours to format; they must only be text.
 
 mod budget;
-mod crates;
-mod english;
 mod graph;
-mod namesakes;
-mod pictures;
+mod prose;
 mod rules;
-mod sentences;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,8 +16,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::budget::{BudgetRow, TidyBudget};
 use self::graph::Graph;
-use self::namesakes::Namesakes;
-use crate::step;
+use crate::{ci, step};
 
 /// A rule that a line of a file breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +53,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
             let bytes = std::fs::read(&full).with_context(|| format!("cannot read {path}"))?;
             violations.extend(rules::check(path, &bytes));
             let text = String::from_utf8_lossy(&bytes);
-            violations.extend(sentences::check(path, &text));
             count(path, &text, &mut measured);
         }
     }
@@ -69,8 +63,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
     let text = std::fs::read_to_string(step::root().join(budget::FILE))?;
     violations.extend(TidyBudget::parse(&text)?.check(&measured));
-    violations.extend(crates::check()?);
-    violations.extend(pictures::check(&step::root(), &paths)?);
+    ci::long::print_state()?;
     for violation in &violations {
         println!("{violation}");
     }
@@ -82,19 +75,11 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Adds what a file's English counts to the row of its crate, or of `docs`.
+/// Adds the prose of a Rust file to the row of its crate.
 fn count(path: &str, text: &str, measured: &mut BTreeMap<String, BudgetRow>) {
-    if path.starts_with("docs/") && path.ends_with(".md") {
-        measured.entry("docs".to_owned()).or_default()[3] += english::page(text);
-    } else if path.ends_with(".rs")
-        && let Some(folder) = folder(path)
-    {
-        let counts = english::rust(text);
+    if let Some(folder) = folder(path).filter(|_| path.ends_with(".rs")) {
         let row = measured.entry(folder.to_owned()).or_default();
-        row[2] += counts.openings;
-        row[3] += counts.persons;
-        row[4] += counts.participles;
-        row[5] += counts.possessives;
+        row[2..].iter_mut().zip(prose::count(text)).for_each(|(total, number)| *total += number);
     }
 }
 
@@ -104,14 +89,13 @@ fn folder(path: &str) -> Option<&str> {
     path.match_indices('/').nth(depth - 1).map(|(at, _)| &path[..at])
 }
 
-/// Adds the imports and the namesakes of each crate to its row, and prints them if that is asked for.
+/// Adds the imports of each crate to its row, and prints them if that is asked for.
 fn modules(
     paths: &[String],
     measured: &mut BTreeMap<String, BudgetRow>,
     violations: &mut Vec<Violation>,
     is_printed: bool,
 ) -> Result<()> {
-    let mut namesakes = Namesakes::default();
     for path in paths {
         let Some(folder) = folder(path) else { continue };
         let root = ["lib.rs", "main.rs"].into_iter().find(|root| *path == format!("{folder}/src/{root}"));
@@ -121,7 +105,6 @@ fn modules(
             let text = format!("the order of modules and the modules differ by `{module}`");
             violations.push(Violation { path: path.clone(), line: 1, text });
         }
-        graph.types().for_each(|(name, file)| namesakes.add(name, folder, file));
         let (cycles, upward) = (graph.cycles(), graph.upward());
         let row = measured.entry(folder.to_owned()).or_default();
         row[0] += cycles.iter().map(Vec::len).sum::<usize>();
@@ -133,12 +116,6 @@ fn modules(
             }
             upward.iter().for_each(|arrow| println!("{folder}/src: upward: {arrow}"));
         }
-    }
-    for folder in namesakes.folders() {
-        measured.entry(folder.to_owned()).or_default()[6] += 1;
-    }
-    if is_printed {
-        namesakes.lines().for_each(|line| println!("{line}"));
     }
     Ok(())
 }

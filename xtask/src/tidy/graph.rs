@@ -25,8 +25,6 @@ const ORDER: &str = "//! Order, lowest first:";
 #[derive(Debug)]
 pub(super) struct Graph {
     files: Vec<String>,
-    /// Each type or trait, and its file.
-    types: Vec<(String, usize)>,
     /// The names that the first file takes from the second.
     imports: BTreeMap<(usize, usize), BTreeSet<String>>,
     /// Top-level modules, lowest first; empty where the root gives none.
@@ -46,14 +44,7 @@ impl Graph {
         let source = CrateSource::read(root, files)?;
         let imports = PathResolver { source: &source }.imports();
         let order = order(&files(root)?);
-        let modules = source.modules.iter();
-        let types = modules.flat_map(|module| module.types.iter().map(|name| (name.clone(), module.file)));
-        Ok(Graph { types: types.collect(), files: source.files, imports, order })
-    }
-
-    /// The names of the types and traits, each with its file.
-    pub(super) fn types(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.types.iter().map(|(name, file)| (name.as_str(), self.files[*file].as_str()))
+        Ok(Graph { files: source.files, imports, order })
     }
 
     /// The refused cycles, the largest first.

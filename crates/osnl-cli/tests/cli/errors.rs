@@ -13,8 +13,8 @@
 //! the program runs, in a file marked `escaped` `\xNN` is a byte, `== folder NAME` makes a folder; before a command there
 //! may be variables, behind it `< FILE`, and `| grep WORD`, which shows only such lines. Errors are shown before output.
 //!
-//! `cargo xtask tidy` refuses a message of the configuration's code that no picture shows. What is seen only with real
-//! parts (a broker that refuses, a target's TLS) has its picture in the tests that make those parts.
+//! An error that only real parts show (a broker that refuses, a target's TLS) has its picture in the tests that make those
+//! parts.
 
 mod picture;
 

@@ -25,8 +25,6 @@ pub(super) struct Module {
     pub(super) parent: Option<usize>,
     pub(super) children: BTreeMap<String, usize>,
     pub(super) definitions: BTreeSet<String>,
-    /// Those of the definitions that are types or traits.
-    pub(super) types: BTreeSet<String>,
     pub(super) aliases: Vec<Alias>,
     /// Modules whose names are all imported.
     pub(super) globs: Vec<Vec<String>>,
@@ -155,9 +153,6 @@ impl ModuleScanner<'_> {
                             Some(TokenTree::Ident(name)),
                         ) if is_top => {
                             self.module.definitions.insert(name.to_string());
-                            if !matches!(word.as_str(), "fn" | "const" | "static") {
-                                self.module.types.insert(name.to_string());
-                            }
                             is_public = false;
                             at += 2;
                             continue;

@@ -57,16 +57,6 @@ fn every_form_of_import_leads_to_the_defining_file() {
 }
 
 #[test]
-fn types_are_those_of_modules_without_tests_and_functions() {
-    let lib = "mod room; pub struct Hall; fn go() { struct Local; } const MOST: u8 = 1; \
-               impl Iterator for Hall { type Item = u8; } mod inner { pub(super) type Name = u8; } \
-               #[cfg(test)] mod tests { struct Rig; }";
-    let files = [("lib.rs", lib), ("room.rs", "pub enum Kind { One } pub trait Visit { type Output; }")];
-    let expected = [("Hall", "lib.rs"), ("Kind", "room.rs"), ("Visit", "room.rs"), ("Name", "lib.rs")];
-    assert_eq!(graph(&files).types().collect::<Vec<_>>(), expected);
-}
-
-#[test]
 fn cycles_of_different_modules_or_of_more_than_three_files_are_refused() {
     let check = |files: &[(&str, &str)], expected: &[&[&str]]| {
         let graph = graph(files);
