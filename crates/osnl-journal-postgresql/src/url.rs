@@ -178,14 +178,17 @@ impl ConnectionUrl {
         match &self.login_file {
             None => {}
             Some(LoginFile::Password(path)) => {
-                let password = read_password(path);
-                password.ok().filter(|text| !text.is_empty()).map(|password| now.password(password));
+                if let Some(password) = read_password(path).ok().filter(|text| !text.is_empty()) {
+                    now.password(password);
+                }
             }
             Some(LoginFile::Url(path)) => {
                 let text = std::fs::read_to_string(path).unwrap_or_default();
                 if let Ok(Self { config, .. }) = Self::parse(text.trim_end_matches(['\r', '\n'])) {
-                    config.get_user().map(|user| now.user(user));
-                    config.get_password().map(|password| now.password(password));
+                    now.user(config.get_user().unwrap_or_default());
+                    if let Some(password) = config.get_password() {
+                        now.password(password);
+                    }
                 }
             }
         }
