@@ -4,51 +4,31 @@
 //! | --- | --- |
 //! | `a` | a queue of 4 kB messages of which one in a hundred matches: messages per second, CPU, peak memory |
 //! | `b` | a queue of which all match, against a fast target: requests per second, CPU, peak memory |
-//! | `d` | from publishing to the request, at a pace |
-//! | `http` | `driver = http` against a target whose answers take 20 ms: requests per second, of what its concurrency allows |
-//! | `rules` | a thousand rules against one, without and with `when` |
-//! | `config` | reading and checking a configuration of a thousand rules |
-//! | `enrich` | what an enrichment costs that is remembered: the answer, and keeping it with the delivery |
-//! | `tap` | looking on at full speed, lines into a pipe, against the raw consumer |
-//! | `journal` | as `b`, with the journal on this disk: against its parts each alone, and against k2hr3_osnl |
-//! | `durable` | as `d`, by way of the journal, beside the disk's own `fdatasync` |
+//! | `latency` | from publishing to the request, at a pace |
+//! | `durable` | as `latency`, by way of the journal, beside the disk's own `fdatasync` |
 //! | `retries` | a backlog of which some keys fail: how much longer the others take; with `--full` of a million |
 //! | `commands` | commands on a million deliveries: how long they stop the journal |
-//! | `resources` | a message about 10,000 resources against 10,000 about one |
-//! | `exec` | telling a long-lived child of events, in Rust and in Python |
 //! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
-//! | `admin` | scrapes of a large configuration, and deliveries beside slow clients of the admin endpoint |
 //! | `page` | searches of the page in a journal with a long history, to the first byte; with `--full` of a million deliveries |
 //! | `shared` | only if named: a journal in PostgreSQL, beside a bare client, beside SQLite, and four daemons beside one |
-//! | `kafka` | only if named: osnl on Kafka, beside a consumer with the same client library, and beside itself on RabbitMQ |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
 //! with `--against PATH` another build of osnl, to see what a change is worth. The figures are Markdown;
 //! docs/benchmarks.md says what they mean.
 
-mod admin;
 mod against;
 mod commands;
-mod configuration;
-mod enrich;
-mod exec;
-mod http;
 mod journal;
-mod kafka;
-mod library;
 mod page;
 mod process;
 mod python;
-mod resources;
 mod retries;
-mod rules;
 mod sections;
 mod shared;
 mod sink;
 mod stage;
 mod table;
-mod tap;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -65,25 +45,15 @@ type Section = fn(&Stage, Effort) -> Result<()>;
 const SECTIONS: &[(&str, Section)] = &[
     ("a", sections::one_percent),
     ("b", sections::all_match),
-    ("d", sections::latency),
-    ("http", http::latency),
-    ("rules", rules::thousand),
-    ("config", configuration::check),
-    ("enrich", enrich::hit),
-    ("tap", tap::piped),
-    ("journal", journal::parts),
+    ("latency", sections::latency),
     ("durable", journal::latency),
     ("retries", retries::backlog),
     ("commands", commands::stops),
-    ("resources", resources::bulk),
-    ("exec", exec::child),
     ("python", python::library),
-    ("admin", admin::observed),
     ("page", page::searches),
 ];
 
-/// They need another build of osnl, so each runs only if it is named. What is named beside it has the same build.
-const WITH_KAFKA: (&str, Section) = ("kafka", kafka::drained);
+/// It needs another build of osnl, so it runs only if it is named. Sections named beside it have the same build.
 const WITH_POSTGRESQL: (&str, Section) = ("shared", shared::journal);
 
 /// The parsed arguments.
@@ -92,7 +62,7 @@ struct Arguments {
     effort: Effort,
     /// Another build of osnl.
     other: Option<PathBuf>,
-    /// None is all but [`WITH_KAFKA`] and [`WITH_POSTGRESQL`].
+    /// None is all but [`WITH_POSTGRESQL`].
     sections: Vec<String>,
 }
 
@@ -106,14 +76,11 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         }
     };
     crate::setup::broker_only()?;
-    let is_named = |(name, _): (&str, Section)| sections.iter().any(|wanted| wanted == name);
+    let (shared, run_shared) = WITH_POSTGRESQL;
+    let is_shared = sections.iter().any(|wanted| wanted == shared);
     let mut cargo = step::cargo();
     cargo.args(["build", "--release", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]);
-    if is_named(WITH_KAFKA) {
-        crate::setup::kafka()?;
-        cargo.args(["--features", "osnl-cli/kafka,osnl-bench/kafka"]);
-    }
-    if is_named(WITH_POSTGRESQL) {
+    if is_shared {
         crate::setup::postgresql_only()?;
         cargo.args(["--features", "osnl-cli/postgresql,osnl-bench/postgresql"]);
     }
@@ -126,10 +93,8 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
             section(&stage, effort).with_context(|| format!("section {name}"))?;
         }
     }
-    for (name, section) in [WITH_KAFKA, WITH_POSTGRESQL] {
-        if is_named((name, section)) {
-            section(&stage, effort).with_context(|| format!("section {name}"))?;
-        }
+    if is_shared {
+        run_shared(&stage, effort).with_context(|| format!("section {shared}"))?;
     }
     println!("Load of the machine at the end (1, 5, 15 minutes): {}", load());
     Ok(ExitCode::SUCCESS)
@@ -166,7 +131,7 @@ impl Arguments {
 
 /// The names of all sections.
 fn named() -> impl Iterator<Item = &'static str> {
-    SECTIONS.iter().chain([&WITH_KAFKA, &WITH_POSTGRESQL]).map(|(name, _)| *name)
+    SECTIONS.iter().chain([&WITH_POSTGRESQL]).map(|(name, _)| *name)
 }
 
 /// Describes the machine that the figures are from.
@@ -208,9 +173,9 @@ mod tests {
         check("", Ok(&[]));
         check("--quick", Ok(&[]));
         check("retries --full", Ok(&["retries"]));
-        check("d --quick a", Ok(&["d", "a"]));
-        check("kafka", Ok(&["kafka"]));
-        check("--against . d", Ok(&["d"]));
+        check("latency --quick a", Ok(&["latency", "a"]));
+        check("shared", Ok(&["shared"]));
+        check("--against . b", Ok(&["b"]));
         check("--against", Err("path of another osnl"));
         check("--against no/such/file", Err("--against no/such/file"));
         check("e", Err("\"e\" is neither"));

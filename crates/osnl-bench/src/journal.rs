@@ -1,30 +1,27 @@
-//! The journal alone: filled, emptied, and beside it the same rows by SQLite alone; and the disk under both.
+//! The journal alone, filled; and the disk under it.
 
 use std::collections::VecDeque;
 use std::io::{Seek as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
-use osnl::journal::{ClaimLimits, Entry, Journal, NewDelivery, Outcome, Receipt, Settle};
+use osnl::journal::{Entry, Journal, NewDelivery, Receipt, Settle};
 use osnl::received::{Origin, ReceivedMessage};
 use osnl_transport::Properties;
-use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::clock::print_span;
 use crate::messages::Messages;
 
 /// Entries that wait for their commit: as many as osnl's `prefetch`.
 const OPEN: usize = 200;
-/// Deliveries claimed at once.
-const IN_FLIGHT: usize = 64;
-const ACTION: &str = "roles";
+pub(crate) const ACTION: &str = "roles";
 /// A page of SQLite's WAL with its head, twice: the least that a commit writes.
 const WRITTEN: usize = 2 * (4096 + 24);
 
-pub(crate) fn open(file: &str) -> Result<SqliteJournal> {
+fn open(file: &str) -> Result<SqliteJournal> {
     let mut options = SqliteOptions::new(PathBuf::from(file));
     options.allow_volatile = true;
     options.max_pending = u64::from(u32::MAX);
@@ -107,67 +104,10 @@ pub(crate) async fn append_all(journal: &dyn Journal, entries: Vec<Entry>, windo
     Ok(())
 }
 
-/// Claims and ends `count` deliveries, and no more: the rest is for other parts.
-pub(crate) async fn end_all(journal: &dyn Journal, count: u64) {
-    let mut ended = 0;
-    while ended < count {
-        let left = usize::try_from(count - ended).unwrap_or(IN_FLIGHT);
-        let claimed = journal.claim(ACTION, ClaimLimits::in_order(IN_FLIGHT.min(left))).await;
-        ended += claimed.len() as u64;
-        claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
-    }
-}
-
 async fn safe(receipt: Option<Receipt>) -> Result<()> {
     if let Some(receipt) = receipt {
         ensure!(receipt.await == Settle::Acknowledge, "the journal ended");
     }
-    Ok(())
-}
-
-/// Claims and ends `count` deliveries; prints when it began and when the last end was safe.
-pub(crate) async fn outcome(file: &str, count: u64) -> Result<()> {
-    let journal = open(file)?;
-    let began = Instant::now();
-    end_all(&journal, count).await;
-    journal.close().await;
-    print_span(began.elapsed());
-    Ok(())
-}
-
-/// Measures SQLite alone on the rows of `count` messages, `batch` in a transaction.
-pub(crate) fn raw(file: &str, count: u64, batch: u64) -> Result<()> {
-    // The tables are the journal's own.
-    drop(open(file)?);
-    let mut connection = Connection::open(Path::new(file))?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    let messages = Messages::new(0)?;
-    let bodies: Vec<Vec<u8>> = (1..=count).map(|n| messages.matching(n)).collect();
-    let began = Instant::now();
-    let mut n: i64 = 0;
-    for bodies in bodies.chunks(usize::try_from(batch)?) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for body in bodies {
-            n += 1;
-            // Spread, as a digest is.
-            let identity = n.wrapping_mul(0x1e37_79b9_7f4a_7c15);
-            let key = format!("00000000-0000-4000-8000-{n:012x}");
-            transaction
-                .prepare_cached(
-                    "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
-                     routing_key, content_type, content_encoding, message_id, unique_id, event_type, body) \
-                     VALUES (?1, ?2, 1790000000000, 0, 1, 'neutron', 'k2hr3_osnl', 'neutron', 'notifications.info', \
-                     'application/json', 'utf-8', ?3, ?3, 'port.delete.end', ?4)",
-                )?
-                .execute(params![n, identity, key, body])?;
-            transaction
-                .prepare_cached("INSERT INTO delivery (id, rule, action, key, state, lane) VALUES (?1, 'deleted', 'roles', ?2, 1, ?3)")?
-                .execute(params![n << 16, key, n.wrapping_mul(0x3c6e_f372_fe94_f82b)])?;
-        }
-        transaction.commit()?;
-    }
-    print_span(began.elapsed());
     Ok(())
 }
 

@@ -7,38 +7,22 @@
 //! | `pace URL RATE COUNT FROM` | publishes matching messages at `RATE` per second, numbered from `FROM` on | `NUMBER:TIME …` |
 //! | `confirm URL,… RATE COUNT` | publishes matching messages at `RATE` per second, each until a broker has confirmed it | the numbers that were sent more than once |
 //! | `append FILE COUNT KEYS SIZE` | appends to a journal; `SIZE` 0 is as recorded | `FIRST LAST` |
-//! | `outcome FILE COUNT` | claims and ends what a journal holds | `FIRST LAST` |
-//! | `sqlite FILE COUNT BATCH` | the rows of appends by SQLite alone | `FIRST LAST` |
-//! | `enrich FILE ROUNDS` | asks for what is remembered, and keeps it in a journal | `HIT KEPT`, nanoseconds, see [`enrich`] |
-//! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
-//! | `exec COUNT FLIGHT CHILD…` | tells a child of events, `FLIGHT` at once | `FIRST LAST` |
 //! | `soak URL RATE SECONDS LARGEST SEED HUGE` | publishes matching messages at `RATE` per second and a hostile one for each ten, then `HUGE` of 128 MiB | `NUMBER:TIME …` of the matching ones, then `HOSTILE BYTES` |
-//! | `bulk URL COUNT RESOURCES` | publishes bulk requests of so many resources each | nothing |
 //! | `history FILE COUNT DEAD` | a journal with a long history | nothing |
-//! | `exec-whole COUNT FLIGHT CHILD…` | the same from a broker inside of the process, through all of osnl | `FIRST LAST` |
-//! | `answer` | is such a child: says of each event that it is done | verdicts |
 //! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
-//! | `cluster` | a mock cluster of Kafka (feature `kafka`) | its address; then answers on standard input |
-//! | `read ADDRESS COUNT` | reads from it and stores offsets, nothing else (feature `kafka`) | `FIRST LAST` |
 //! | `shared URL COUNT WINDOW` | a journal in PostgreSQL: appends with `WINDOW` open, claims, and ends (feature `postgresql`) | `FIRST LAST` |
 //! | `bare URL COUNT BATCH` | the rows of the same by a bare client (feature `postgresql`) | `FIRST LAST` |
 //! | `claims URL PENDING COUNT` | claims and ends, while so many are pending there (feature `postgresql`) | `FIRST LAST` |
 //! | `commits URL COUNT RATE` | the database's own commits, so many each second (feature `postgresql`) | `NUMBER:NANOSECONDS …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
-//! Times are nanoseconds since the epoch of Unix. `raw`, `read`, `cluster`, and `sink` run until their standard input ends.
+//! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
-mod bulk;
 mod clock;
 mod confirm;
-mod enrich;
-mod exec;
 mod history;
-mod http;
 mod journal;
-#[cfg(feature = "kafka")]
-mod kafka;
 mod messages;
 mod publish;
 mod queue;
@@ -71,30 +55,14 @@ fn main() -> Result<()> {
                 [number(rate)?, number(seconds)?, number(largest)?, number(seed)?];
             block_on(soak::run(url, [rate, seconds, largest, seed, number(huge)?]))
         }
-        ["bulk", url, count, resources] => block_on(bulk::run(url, number(count)?, number(resources)?)),
         ["history", file, count, dead] => history::run(file, number(count)?, number(dead)?),
-        ["enrich", file, rounds] => block_on(enrich::run(file, number(rounds)?)),
         ["append", file, count, keys, size] => {
             // 0 is as recorded.
             let size = size.parse().context("SIZE")?;
             block_on(journal::append(file, number(count)?, number(keys)?, size))
         }
-        ["outcome", file, count] => block_on(journal::outcome(file, number(count)?)),
-        ["sqlite", file, count, batch] => journal::raw(file, number(count)?, number(batch)?),
-        ["http", port, count, flight] => block_on(http::run(number(port)?, number(count)?, number(flight)?)),
-        ["exec", count, flight, ref child @ ..] => {
-            block_on(exec::alone(number(count)?, number(flight)?, child))
-        }
-        ["exec-whole", count, flight, ref child @ ..] => {
-            block_on(exec::whole(number(count)?, number(flight)?, child))
-        }
-        ["answer"] => exec::answer(),
         ["sync", file, count] => journal::sync(file, number(count)?),
         ["sink"] => sink::run(),
-        #[cfg(feature = "kafka")]
-        ["cluster"] => kafka::cluster(),
-        #[cfg(feature = "kafka")]
-        ["read", address, count] => kafka::raw(address, number(count)?),
         #[cfg(feature = "postgresql")]
         ["shared", url, count, window] => block_on(shared::whole(url, number(count)?, number(window)?)),
         #[cfg(feature = "postgresql")]
@@ -105,11 +73,9 @@ fn main() -> Result<()> {
         ["bare", url, count, batch] => block_on(shared::bare(url, number(count)?, number(batch)?)),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
-             confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED HUGE | \
-             bulk URL COUNT RESOURCES | history FILE COUNT DEAD | append FILE COUNT KEYS SIZE | \
-             outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | exec COUNT FLIGHT CHILD… | \
-             exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | sink | cluster | read ADDRESS COUNT | shared URL COUNT WINDOW | bare URL COUNT BATCH | \
-             claims URL PENDING COUNT | commits URL COUNT RATE"
+             confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED HUGE | history FILE COUNT DEAD | \
+             append FILE COUNT KEYS SIZE | sync FILE COUNT | sink | shared URL COUNT WINDOW | \
+             bare URL COUNT BATCH | claims URL PENDING COUNT | commits URL COUNT RATE"
         ),
     }
 }

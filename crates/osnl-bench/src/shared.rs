@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use osnl::journal::Journal as _;
+use osnl::journal::{ClaimLimits, Journal, Outcome};
 use osnl_journal_postgresql::{ConnectionUrl, Options, PostgresJournal};
 use tokio::time::interval;
 use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::clock::print_span;
-use crate::journal::{append_all, end_all, entry, received};
+use crate::journal::{ACTION, append_all, entry, received};
 use crate::messages::Messages;
 
 /// Messages that are made at once.
 const PIECE: usize = 10_000;
 /// Partitions of a journal.
 const PARTITIONS: i64 = 64;
+/// Deliveries claimed at once.
+const IN_FLIGHT: usize = 64;
 /// The state of a delivery that has succeeded.
 const DONE: i16 = 4;
 
@@ -166,5 +168,16 @@ impl BareClient {
         }
         transaction.commit().await?;
         Ok(ids.iter().map(|id| id << 16).collect())
+    }
+}
+
+/// Claims and ends `count` deliveries, and no more: the rest is for other parts.
+async fn end_all(journal: &dyn Journal, count: u64) {
+    let mut ended = 0;
+    while ended < count {
+        let left = usize::try_from(count - ended).unwrap_or(IN_FLIGHT);
+        let claimed = journal.claim(ACTION, ClaimLimits::in_order(IN_FLIGHT.min(left))).await;
+        ended += claimed.len() as u64;
+        claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use osnl_testkit::Guard;
@@ -14,8 +14,6 @@ const TICK: Duration = Duration::from_millis(10);
 /// A running program; killed when dropped, and when we are.
 pub(super) struct Process {
     name: String,
-    /// Nanoseconds since the epoch of Unix, right before it was started.
-    pub(super) started: u128,
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Option<BufReader<ChildStdout>>,
@@ -26,14 +24,13 @@ impl Process {
     pub(super) fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let started = now();
         let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let guard = Guard::over(&[child.id()], None);
         let (stdin, stdout) = (
             child.stdin.take(),
             child.stdout.take().map(|stdout| BufReader::with_capacity(64 * 1024, stdout)),
         );
-        Ok(Self { name, started, child, stdin, stdout, _guard: guard })
+        Ok(Self { name, child, stdin, stdout, _guard: guard })
     }
 
     /// The next line it writes.
@@ -45,30 +42,6 @@ impl Process {
         let line = line.trim();
         anyhow::ensure!(!line.is_empty(), "{} ended without an answer", self.name);
         Ok(line.to_owned())
-    }
-
-    /// Reads so many lines; when the first and the last of them were there, in nanoseconds since the epoch of Unix.
-    pub(super) fn lines(&mut self, count: u64) -> Result<(u128, u128)> {
-        let stdout = self.stdout.as_mut().context("no output")?;
-        let (mut seen, mut first) = (0, 0);
-        while seen < count {
-            let bytes = stdout.fill_buf()?;
-            anyhow::ensure!(!bytes.is_empty(), "{} ended after {seen} of {count} lines", self.name);
-            let (length, lines) = (bytes.len(), bytes.split(|byte| *byte == b'\n').count() - 1);
-            stdout.consume(length);
-            if seen == 0 && lines > 0 {
-                first = now();
-            }
-            seen += lines as u64;
-        }
-        Ok((first, now()))
-    }
-
-    /// Sends it a signal, by its name without `SIG`.
-    pub(super) fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("kill").args(["-s", name, "--", &self.child.id().to_string()]).status()?;
-        anyhow::ensure!(status.success(), "cannot send {name} to {}", self.name);
-        Ok(())
     }
 
     /// Gives it a line to read.
@@ -107,9 +80,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Nanoseconds since the epoch of Unix.
-pub(super) fn now() -> u128 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }

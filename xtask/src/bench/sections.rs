@@ -26,7 +26,7 @@ pub(super) struct Effort {
     pub(super) mostly_unmatched: u64,
     /// Messages of a round of `b`.
     pub(super) matching: u64,
-    /// Length of a run of `d`, in seconds.
+    /// Length of a run of `latency`, in seconds.
     pub(super) paced: u64,
     /// Deliveries that wait in the journal in `retries`.
     pub(super) backlog: u64,
@@ -59,7 +59,8 @@ impl Effort {
 pub(super) fn one_percent(stage: &Stage, effort: Effort) -> Result<()> {
     let title = "(a) one message in a hundred matches, the others are 4 kB";
     let programs = [Program::Raw, Program::C, Program::Osnl, Program::Other, Program::Upstream];
-    let drained = drain(stage, title, &programs, effort.rounds, Load::one_percent(effort))?;
+    let load = Load { count: effort.mostly_unmatched, every: 100, size: SIZE };
+    let drained = drain(stage, title, &programs, effort.rounds, load)?;
     drained.print();
     drained.compare(Program::Osnl, Program::Other);
     Ok(())
@@ -85,12 +86,6 @@ pub(super) struct Load {
     pub(super) size: u64,
 }
 
-impl Load {
-    pub(super) fn one_percent(effort: Effort) -> Self {
-        Self { count: effort.mostly_unmatched, every: 100, size: SIZE }
-    }
-}
-
 /// The figures of each program, and their title.
 pub(super) struct Comparison {
     title: String,
@@ -113,11 +108,9 @@ pub(super) fn drain(
                 | Program::C
                 | Program::Osnl
                 | Program::Other
-                | Program::Rules(..)
+                | Program::Native
                 | Program::Journal
-                | Program::OtherJournal
-                | Program::Kafka(_)
-                | Program::Tap(_) => load,
+                | Program::OtherJournal => load,
                 Program::Upstream if round < UPSTREAM_ROUNDS => {
                     Load { count: load.count / UPSTREAM_SHARE, ..load }
                 }
@@ -137,11 +130,6 @@ impl Comparison {
     /// The middle of a program's messages per second.
     pub(super) fn rate(&self, of: Program) -> Option<f64> {
         self.figures.iter().find(|(program, _)| *program == of).map(|(_, figures)| median(&figures.rate))
-    }
-
-    /// The middle of a program's CPU time per message, in microseconds.
-    pub(super) fn cpu(&self, of: Program) -> Option<f64> {
-        self.figures.iter().find(|(program, _)| *program == of).map(|(_, figures)| median(&figures.cpu))
     }
 
     /// One build beside the other, of the same rounds.
@@ -176,13 +164,7 @@ impl Comparison {
 /// One run. CPU time is all of the process's, its start included.
 fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::table::Figure> {
     let Load { count, every, size } = load;
-    if let Program::Kafka(consumer) = program {
-        return super::kafka::once(stage, consumer, load);
-    }
     let queue = stage.queue()?;
-    if matches!(program, Program::Tap(_)) {
-        return super::tap::once(&queue, program, load);
-    }
     queue.fill(count, every, size)?;
     let mut process = queue.consume(program, count)?;
     // The last message matches, so the last request comes when all of them have been read.
@@ -190,11 +172,9 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
         Program::Raw | Program::C => (Span::parse(&process.line()?)?, count),
         Program::Osnl
         | Program::Other
-        | Program::Rules(..)
+        | Program::Native
         | Program::Journal
         | Program::OtherJournal
-        | Program::Tap(_)
-        | Program::Kafka(_)
         | Program::Upstream => {
             let requests = count / every;
             (stage.sink().wait(requests, SECONDS)?, count - every)
@@ -213,7 +193,7 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
 /// From publishing to the request, at a pace.
 pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     let columns = ["", "msg/s", "messages", "p50", "p99", "max", "CPU µs/msg"];
-    let mut table = Table::new("(d) from publishing to the request, ms", &columns);
+    let mut table = Table::new("(latency) from publishing to the request, ms", &columns);
     for rate in [100, 1000] {
         for program in stage.cast(&PROGRAMS[1..]) {
             let count = rate * effort.paced;

@@ -11,7 +11,7 @@ use super::journal::run;
 use super::process::Process;
 use super::sections::{Effort, Load, SECONDS, SIZE, drain, paced, paced_by, spread};
 use super::sink::times;
-use super::stage::{Program, Queue, SOON, Stage, When, built};
+use super::stage::{Program, Queue, SOON, Stage, built};
 use super::table::{Table, median, quantile};
 use crate::step;
 
@@ -100,7 +100,7 @@ fn drained_by(stage: &Stage, effort: Effort, start: Start<'_>) -> Result<Vec<f64
 fn latency(stage: &Stage, server: &Postgres, effort: Effort, start: Start<'_>) -> Result<(f64, f64)> {
     const RATE: u64 = 100;
     let count = RATE * effort.paced;
-    let (memory, _) = paced(stage, Program::Rules(1, When::No), RATE, count)?;
+    let (memory, _) = paced(stage, Program::Native, RATE, count)?;
     let (shared, _) = paced_by(stage, "osnl run, journal in PostgreSQL", start, RATE, count)?;
     let commits = step::output(built("osnl-bench").args([
         "commits",

@@ -27,48 +27,14 @@ pub(super) enum Program {
     Osnl,
     /// Another build of ours, to compare with.
     Other,
-    /// Ours in its own form, with so many rules of which the last one is what the others have.
-    Rules(usize, When),
+    /// Ours in its own form.
+    Native,
     /// Ours in its own form, with the journal on the disk.
     Journal,
     /// The other build in the same form.
     OtherJournal,
-    /// Looks on: a line for each message into a pipe.
-    Tap(Lines),
-    /// A consumer of Kafka.
-    Kafka(OnKafka),
     /// The program that ours replaces.
     Upstream,
-}
-
-/// The output of `osnl tap`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lines {
-    Text,
-    Json,
-    /// Lines, and a file of `--save`.
-    Saved,
-}
-
-/// Whether the rules have a `when`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum When {
-    /// None has.
-    No,
-    /// All have; the head decides before.
-    AfterHead,
-    /// All have, and nothing else: each is evaluated for each message.
-    Alone,
-}
-
-impl When {
-    fn shown(self) -> &'static str {
-        match self {
-            Self::No => "",
-            Self::AfterHead => ", each with when",
-            Self::Alone => ", when alone",
-        }
-    }
 }
 
 impl fmt::Display for Program {
@@ -78,39 +44,11 @@ impl fmt::Display for Program {
             Self::C => f.write_str("raw consumer (C, librabbitmq)"),
             Self::Osnl => f.write_str("osnl"),
             Self::Other => f.write_str("osnl, the other build"),
-            Self::Rules(rules, when) => {
-                let s = if *rules == 1 { "" } else { "s" };
-                write!(f, "osnl run, {rules} rule{s}{}", when.shown())
-            }
+            Self::Native => f.write_str("osnl run, memory"),
             Self::Journal => f.write_str("osnl run, journal on disk"),
             Self::OtherJournal => f.write_str("osnl run, journal on disk, the other build"),
-            Self::Tap(Lines::Text) => f.write_str("osnl tap, lines into a pipe"),
-            Self::Tap(Lines::Json) => f.write_str("osnl tap, JSON into a pipe"),
-            Self::Tap(Lines::Saved) => f.write_str("osnl tap --save, lines into a pipe"),
-            Self::Kafka(consumer) => consumer.fmt(f),
             Self::Upstream => f.write_str("k2hr3_osnl 1.0.8"),
         }
-    }
-}
-
-/// A consumer of Kafka.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OnKafka {
-    /// Stores offsets and does nothing else.
-    Raw,
-    /// Ours, in memory.
-    Memory,
-    /// Ours, with the journal on the disk.
-    Journal,
-}
-
-impl fmt::Display for OnKafka {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Raw => "raw consumer (librdkafka, stores offsets only)",
-            Self::Memory => "osnl run on Kafka",
-            Self::Journal => "osnl run on Kafka, journal on disk",
-        })
     }
 }
 
@@ -157,12 +95,7 @@ impl Stage {
     /// Those of the programs that are there.
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
-            Program::Raw
-            | Program::Osnl
-            | Program::Rules(..)
-            | Program::Journal
-            | Program::Tap(_)
-            | Program::Kafka(_) => true,
+            Program::Raw | Program::Osnl | Program::Native | Program::Journal => true,
             Program::C => self.c.is_some(),
             Program::Other | Program::OtherJournal => self.other.is_some(),
             Program::Upstream => self.upstream.is_some(),
@@ -219,10 +152,6 @@ impl Queue<'_> {
         command
     }
 
-    pub(super) fn url(&self) -> String {
-        self.vhost.url()
-    }
-
     /// Starts a consumer; the raw one stops after `count` messages.
     pub(super) fn consume(&self, program: Program, count: u64) -> Result<Process> {
         let mut command = match program {
@@ -237,19 +166,17 @@ impl Queue<'_> {
                 command.args([&port, self.vhost.name(), QUEUE, &count.to_string()]);
                 command
             }
-            Program::Tap(lines) => self.tap(lines),
-            Program::Rules(rules, when) => self.run("connection = memory://", rules, when)?,
+            Program::Native => self.run_as(built("osnl"), "connection = memory://")?,
             Program::Journal => return self.consume_with(&self.folder),
             Program::OtherJournal => {
                 let other = self.stage.other.as_ref().context("no other build")?;
-                self.run_as(Command::new(other), &on_disk(&self.folder), 1, When::No)?
+                self.run_as(Command::new(other), &on_disk(&self.folder))?
             }
             Program::Osnl => self.configured(built("osnl"), &["k2hr3-osnl"]),
             Program::Other => {
                 let other = self.stage.other.as_ref().context("no other build")?;
                 self.configured(Command::new(other), &["k2hr3-osnl"])
             }
-            Program::Kafka(consumer) => anyhow::bail!("{consumer} reads no queue of RabbitMQ"),
             Program::Upstream => {
                 let upstream = self.stage.upstream.as_ref().context("no k2hr3_osnl")?;
                 self.configured(Command::new(upstream), &[])
@@ -267,35 +194,26 @@ impl Queue<'_> {
 
     /// Starts `osnl run` with the journal in this folder.
     pub(super) fn consume_with(&self, state_dir: &Path) -> Result<Process> {
-        self.start(&self.native(&on_disk(state_dir), 1, When::No))
+        self.start(&self.native(&on_disk(state_dir)))
     }
 
     /// The same with the action `earlier`, whose deliveries wait in a queue of their own.
     pub(super) fn consume_beside(&self, state_dir: &Path) -> Result<Process> {
-        self.start(&(self.native(&on_disk(state_dir), 1, When::No) + &self.action("earlier")))
+        self.start(&(self.native(&on_disk(state_dir)) + &self.action("earlier")))
     }
 
     /// The same with the page, for callers that have the token; answers its port.
     pub(super) fn consume_with_page(&self, state_dir: &Path, token: &str) -> Result<(Process, u16)> {
         let port = free_port();
         let admin = format!("[admin]\nlisten = 127.0.0.1:{port}\ntoken = {token}\n");
-        Ok((self.start(&(self.native(&on_disk(state_dir), 1, When::No) + &admin))?, port))
-    }
-
-    /// Starts `osnl run` with so many rules and actions, and an admin endpoint; answers its port.
-    pub(super) fn consume_observed(&self, rules: usize, actions: usize) -> Result<(Process, u16)> {
-        let port = free_port();
-        let mut text = self.native(&on_disk(&self.folder), rules, When::No);
-        text.push_str(&format!("[admin]\nlisten = 127.0.0.1:{port}\n"));
-        text.extend((1..actions).map(|n| self.action(&format!("other-{n}"))));
-        Ok((self.start(&text)?, port))
+        Ok((self.start(&(self.native(&on_disk(state_dir)) + &admin))?, port))
     }
 
     /// Starts `osnl run` with the journal in this database.
     pub(super) fn consume_shared(&self, database: &str) -> Result<Process> {
         let journal = format!("connection = {database}");
         let port = self.stage.sink().port();
-        self.start(&native(&self.folder, &self.listener(true), port, (&journal, 1, When::No)))
+        self.start(&native(&self.folder, &self.listener(true), port, &journal))
     }
 
     /// Starts one of several daemons on a journal in this database, with a queue that osnl declares, and so many requests at once.
@@ -308,7 +226,7 @@ impl Queue<'_> {
         );
         let journal = format!("connection = {database}");
         let port = self.stage.sink().port();
-        let text = native(&folder, &listener, port, (&journal, 1, When::No))
+        let text = native(&folder, &listener, port, &journal)
             .replace("driver = k2hr3\n", &format!("driver = k2hr3\nconcurrency = {at_once}\n"));
         start(&folder, &text)
     }
@@ -319,30 +237,6 @@ impl Queue<'_> {
         step::run(
             built("osnl-bench").args(["confirm", &self.vhost.url()]).args(numbers).stdout(Stdio::null()),
         )
-    }
-
-    /// As [`Queue::consume_http`], for ports that are created; of a bulk request each is a delivery.
-    pub(super) fn consume_created(&self, concurrency: u64) -> Result<Process> {
-        self.consume_ports(concurrency, "create", "{{ resource.id }}")
-    }
-
-    /// Starts `osnl run` with `driver = http` and so many requests at once.
-    pub(super) fn consume_http(&self, concurrency: u64) -> Result<Process> {
-        self.consume_ports(concurrency, "delete", "{{ payload.port.device_id }}")
-    }
-
-    fn consume_ports(&self, concurrency: u64, verb: &str, instance: &str) -> Result<Process> {
-        let native = self.native("connection = memory://", 1, When::No);
-        let port = self.stage.sink().port();
-        let (head, rest) = native.split_once("[action:roles]").context("no action")?;
-        let (_, rules) = rest.split_once("[rule:").context("no rule")?;
-        let rules = rules.replace(r"port\.delete", &format!(r"port\.{verb}"));
-        let text = format!(
-            "{head}[action:roles]\ndriver = http\nconcurrency = {concurrency}\n\
-             url = http://127.0.0.1:{port}/?cuk={instance}\n\
-             body = {{\"port\": \"{instance}\"}}\n[rule:{rules}"
-        );
-        self.start(&text)
     }
 
     /// Starts `osnl run` in the folder, with the text of its configuration.
@@ -356,43 +250,11 @@ impl Queue<'_> {
         format!("[action:{name}]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n")
     }
 
-    fn run(&self, journal: &str, rules: usize, when: When) -> Result<Command> {
-        self.run_as(built("osnl"), journal, rules, when)
-    }
-
-    fn run_as(&self, mut command: Command, journal: &str, rules: usize, when: When) -> Result<Command> {
+    fn run_as(&self, mut command: Command, journal: &str) -> Result<Command> {
         let file = self.folder.join("osnl.conf");
-        std::fs::write(&file, self.native(journal, rules, when))?;
+        std::fs::write(&file, self.native(journal))?;
         command.arg("run").arg("-c").arg(file);
         Ok(command)
-    }
-
-    /// Bounded so that nothing that a run publishes is dropped.
-    fn tap(&self, lines: Lines) -> Command {
-        let mut command = built("osnl");
-        command.args(["tap", &self.vhost.url(), "--exchange", "neutron", "--queue-limit", "1000000"]);
-        match lines {
-            Lines::Text => {}
-            Lines::Json => drop(command.args(["--format", "json"])),
-            Lines::Saved => {
-                let file = self.folder.join("saved.jsonl");
-                // It would be appended to.
-                drop(std::fs::remove_file(&file));
-                command.arg("--save").arg(file);
-            }
-        }
-        command
-    }
-
-    /// Waits until a tap's queue is read.
-    pub(super) fn wait_for_tap(&self) {
-        let tapped = || {
-            self.vhost
-                .list_queues()
-                .iter()
-                .any(|queue| queue.name.starts_with("amq.gen-") && queue.consumers > 0)
-        };
-        wait_until(SOON, "a tap", tapped);
     }
 
     /// In an empty home: k2hr3_osnl would read `~/k2hr3-osnl.conf.d`.
@@ -402,8 +264,8 @@ impl Queue<'_> {
     }
 
     /// The same meaning as `k2hr3_osnl.conf` in osnl's own form.
-    fn native(&self, journal: &str, rules: usize, when: When) -> String {
-        native(&self.folder, &self.listener(false), self.stage.sink().port(), (journal, rules, when))
+    fn native(&self, journal: &str) -> String {
+        native(&self.folder, &self.listener(false), self.stage.sink().port(), journal)
     }
 
     /// The options of a listener; a shared journal asks for one consumer at a time.
@@ -433,7 +295,7 @@ impl Queue<'_> {
 }
 
 /// Starts `osnl run` in a folder, with the text of its configuration.
-pub(super) fn start(folder: &Path, text: &str) -> Result<Process> {
+fn start(folder: &Path, text: &str) -> Result<Process> {
     let file = folder.join("osnl.conf");
     std::fs::write(&file, text)?;
     let mut command = built("osnl");
@@ -441,49 +303,20 @@ pub(super) fn start(folder: &Path, text: &str) -> Result<Process> {
     Process::start(&mut command)
 }
 
-/// A configuration in osnl's own form, with these lines of its listener. All rules but the last look for events that do not come,
-/// half of them for publishers too.
-pub(super) fn native(
-    folder: &Path,
-    listener: &str,
-    port: u16,
-    (journal, rules, when): (&str, usize, When),
-) -> String {
-    let mut text = format!(
+/// A configuration in osnl's own form, with these lines of its listener and of its journal.
+fn native(folder: &Path, listener: &str, port: u16, journal: &str) -> String {
+    format!(
         "[DEFAULT]\nstate_dir = {0}\nlog_file = {0}/log\n[journal]\n{journal}\n\
          [listener:neutron]\nexchange = neutron\npriorities = info\n{listener}\
-         [action:roles]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n",
+         [action:roles]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n\
+         [rule:deleted]\nevent_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\nactions = roles\n",
         folder.display(),
-    );
-    for n in 1..rules {
-        if when == When::Alone {
-            text += &format!("[rule:r{n}]\nwhen = payload.port_id == \"none-{n}\"\nactions = roles\n");
-            continue;
-        }
-        text += &format!(
-            "[rule:r{n}]\nevent_type = ^compute\\.instance\\.step{n}\\.(start|end)$\nactions = roles\n"
-        );
-        if n % 2 == 0 {
-            text += "publisher_id = ^compute\\..*$\n";
-        }
-        if when == When::AfterHead {
-            text += "when = payload.instance_id is match(\"^x\")\n";
-        }
-    }
-    let last = match when {
-        When::No => "event_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\n",
-        When::AfterHead => {
-            "event_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\n\
-                 when = payload.port_id is defined\n"
-        }
-        When::Alone => "when = event_type == \"port.delete.end\" and publisher_id.startswith(\"network\")\n",
-    };
-    text + "[rule:deleted]\n" + last + "actions = roles\n"
+    )
 }
 
 /// Temporary folders may be of a kind that osnl does not trust; what is measured is the disk they are on. No dead letter of
 /// a long history leaves.
-pub(super) fn on_disk(state_dir: &Path) -> String {
+fn on_disk(state_dir: &Path) -> String {
     let path = state_dir.display();
     format!("connection = sqlite://{path}/journal.db\nallow_volatile = yes\nmax_dead = 1000000")
 }
