@@ -1,9 +1,12 @@
 //! `fuzz`: every target of `fuzz/*.rs` for a share of the time, and what was found.
 //!
-//! Where a C++ compiler is there, libFuzzer guides the mutations by what they reach: the compiler's own coverage pass is
-//! switched on by flags that a stable rustc has. Elsewhere inputs of the corpus are mutated at random. The corpus begins
-//! with recorded messages, configurations and answers ([`seeds`]) and grows under `target/fuzz/corpus`; an input that
-//! breaks something is saved under `target/fuzz/findings`, and the exit status is 1 then.
+//! libFuzzer guides the mutations by what they reach, which needs a C++ compiler: the compiler's own coverage pass is switched
+//! on by flags that a stable rustc has. The corpus begins with recorded messages, configurations and answers ([`seeds`]) and
+//! grows under `target/fuzz/corpus`; an input that breaks something is saved under `target/fuzz/findings`, and the exit status
+//! is 1 then.
+//!
+//! cargo-fuzz would pass the same flags to a stable rustc (`--sanitizer none`), and takes minutes to build; the turns of the
+//! targets, the seeds, and the table would still be ours.
 
 #[path = "../../fuzz/driver/scan.rs"]
 mod scan;
@@ -16,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use osnl_testkit::Guard;
 
 use crate::step;
@@ -61,7 +64,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     };
     let driver = FuzzRunner::build()?;
     let each = wanted.time / u32::try_from(wanted.targets.len())?;
-    println!("fuzz: {} targets, {:.0} s each, {}", wanted.targets.len(), each.as_secs_f32(), driver.how());
+    println!("fuzz: {} targets, {:.0} s each", wanted.targets.len(), each.as_secs_f32());
     let mut table =
         String::from("| target | executions | places reached | findings |\n| --- | --- | --- | --- |\n");
     let mut found = Vec::new();
@@ -94,7 +97,6 @@ fn targets() -> Result<Vec<String>> {
 /// The program that runs the targets.
 struct FuzzRunner {
     program: PathBuf,
-    is_guided: bool,
     folder: PathBuf,
 }
 
@@ -105,8 +107,10 @@ impl FuzzRunner {
         if !lock.exists() {
             fs::copy(step::root().join("Cargo.lock"), &lock)?;
         }
-        let is_guided = ["c++", "g++", "clang++"].iter().any(|compiler| answers(compiler));
-        let name = if is_guided { "coverage" } else { "mutating" };
+        ensure!(
+            ["c++", "g++", "clang++"].iter().any(|compiler| answers(compiler)),
+            "libFuzzer needs a C++ compiler: install g++"
+        );
         // With a target named, build scripts and macros are built without the flags.
         let host = host()?;
         let mut cargo = step::cargo();
@@ -117,25 +121,16 @@ impl FuzzRunner {
                 "--manifest-path",
                 "fuzz/Cargo.toml",
                 "--bin",
-                name,
+                "coverage",
                 "--target",
                 &host,
             ])
-            .args(if is_guided { &["--features", "coverage"][..] } else { &[] })
             .env("CARGO_TARGET_DIR", folder.join("build"))
-            .env("RUSTFLAGS", if is_guided { COVERAGE } else { "" })
+            .env("RUSTFLAGS", COVERAGE)
             .stdin(Stdio::null());
         step::run(&mut cargo)?;
-        let program = folder.join("build").join(host).join("release").join(name);
-        Ok(Self { program, is_guided, folder })
-    }
-
-    fn how(&self) -> &'static str {
-        if self.is_guided {
-            "guided by coverage (libFuzzer)"
-        } else {
-            "mutated at random: no C++ compiler for libFuzzer"
-        }
+        let program = folder.join("build").join(host).join("release").join("coverage");
+        Ok(Self { program, folder })
     }
 
     /// One target for so long, again after each finding.
