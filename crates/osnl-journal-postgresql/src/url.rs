@@ -185,7 +185,9 @@ impl ConnectionUrl {
             Some(LoginFile::Url(path)) => {
                 let text = std::fs::read_to_string(path).unwrap_or_default();
                 if let Ok(Self { config, .. }) = Self::parse(text.trim_end_matches(['\r', '\n'])) {
-                    now.user(config.get_user().unwrap_or_default());
+                    if let Some(user) = config.get_user() {
+                        now.user(user);
+                    }
                     if let Some(password) = config.get_password() {
                         now.password(password);
                     }
