@@ -13,9 +13,9 @@ use anyhow::{Result, bail};
 use crate::{setup, step};
 
 /// The runner if `--runner` names none.
-const DEFAULT: Runner = Runner::Nextest;
+const DEFAULT: Runner = Runner::Libtest;
 /// Tests at once: they wait more than they compute. `.config/nextest.toml` has the number too.
-const THREADS: &str = "--test-threads=8";
+const THREADS: &str = "--test-threads=4";
 /// The tests that are printed with their times.
 const SLOWEST: usize = 30;
 
