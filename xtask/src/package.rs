@@ -2,7 +2,7 @@
 //!
 //! | command | makes, in `target/package` |
 //! | --- | --- |
-//! | `package deb` | `osnl_….deb`, and `osnl-dbgsym_….deb` with the line tables that backtraces are read with |
+//! | `package deb` | `osnl_….deb`, and `osnl-dbgsym_….ddeb` with the line tables that backtraces are read with |
 //! | `package rpm` | `osnl-….rpm` and `osnl-debuginfo-….rpm` |
 //! | `package image` | the folder that a container's image is built of |
 //! | `package image-test [--release]` | the image, as a container; the manifests for Kubernetes, judged |
@@ -13,20 +13,16 @@
 //! | `package systemd-test [--suite trixie] [--release]` | the same under a systemd of its own: enabled, reloaded, restarted by an upgrade |
 //! | `package ansible-test [--suite trixie]` | the role of `packaging/ansible` on such a host |
 //!
-//! dpkg-deb and rpmbuild do the work, from metadata in `packaging/`: both are there in seconds, where cargo's own
-//! packagers are built for minutes, and the files of both families come from one table ([`tree`]).
-//!
-//! Two runs give the same bytes: times are those of the last commit, or of `SOURCE_DATE_EPOCH`.
+//! cargo-deb and cargo-generate-rpm do the work, from metadata in `crates/osnl-cli/Cargo.toml` and scripts in
+//! `packaging/`; [`stage`] makes the files that they package. Times are those of the last commit, or of
+//! `SOURCE_DATE_EPOCH`.
 
 mod ansible;
-mod binary;
 mod booted;
-mod deb;
 mod image;
 mod licences;
 mod pristine;
-mod rpm;
-mod tree;
+mod stage;
 mod wheel;
 
 use std::path::{Path, PathBuf};
@@ -37,13 +33,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use self::binary::{Binary, Profile};
-pub(crate) use self::licences::{Materials, materials};
+use self::stage::{Profile, Stage};
 use crate::release::present as version;
 use crate::{setup, step};
 
 /// The cargo features of the program as it is released. A wheel has none of them: it can't ask for the system's OpenSSL.
-pub(crate) const FEATURES: &str = "osnl-cli/kafka";
+const FEATURES: &str = "osnl-cli/kafka";
 
 /// The number of this packaging of the version.
 const REVISION: &str = "1";
@@ -52,9 +47,9 @@ const REVISION: &str = "1";
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match *words.as_slice() {
-        ["deb"] => made(&deb::make(&Binary::build(Profile::Release)?, REVISION, deb::DebCompression::Small)?),
-        ["rpm"] => made(&rpm::make(&Binary::build(Profile::Release)?, REVISION)?),
-        ["image"] => made(&[image::make(&Binary::build(Profile::Release)?)?]),
+        ["deb"] => made(&Stage::make(Profile::Release)?.deb(REVISION)?),
+        ["rpm"] => made(&Stage::make(Profile::Release)?.rpm()?),
+        ["image"] => made(&[image::make(&Stage::make(Profile::Release)?)?]),
         ["image-test", ref flags @ ..] => image::test(flags),
         ["wheel"] => made(&wheel::make(Profile::Release)?),
         ["wheel-test", ref flags @ ..] => wheel::test(flags),
@@ -88,11 +83,15 @@ pub(crate) fn gate() -> Result<()> {
     Ok(())
 }
 
-/// The packages of a program that was built elsewhere, split into `out`.
-pub(crate) fn of_program(program: &Path, out: &Path) -> Result<Vec<PathBuf>> {
-    let binary = Binary::split(program, out)?;
-    Ok([deb::make(&binary, REVISION, deb::DebCompression::Small)?, rpm::make(&binary, REVISION)?].concat())
+/// Makes the packages of a release and returns their paths.
+pub(crate) fn of_release() -> Result<Vec<PathBuf>> {
+    let stage = Stage::make(Profile::Release)?;
+    Ok([stage.deb(REVISION)?, stage.rpm()?].concat())
 }
+
+/// The features and the manifest of the program, as cargo's commands take them.
+pub(crate) const PROGRAM: [&str; 4] =
+    ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--features", "kafka"];
 
 /// Makes an environment of Python with the wheels of the release build, and returns its folder.
 pub(crate) fn environment_for_benchmarks() -> Result<PathBuf> {
@@ -113,13 +112,13 @@ fn made(packages: &[PathBuf]) -> Result<ExitCode> {
 fn lint() -> Result<ExitCode> {
     setup::lintian()?;
     setup::rpmlint()?;
-    let binary = Binary::build(Profile::Release)?;
+    let stage = Stage::make(Profile::Release)?;
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--no-cfg", "--info", "--fail-on=error,warning"]);
-    lintian.args(deb::make(&binary, REVISION, deb::DebCompression::Small)?);
+    lintian.args(stage.deb(REVISION)?);
     let mut rpmlint = Command::new("rpmlint");
     rpmlint.args(["--strict", "--ignore-unused-rpmlintrc", "--rpmlintrc"]);
-    rpmlint.arg(step::root().join("packaging/rpm/osnl.rpmlintrc")).args(rpm::make(&binary, REVISION)?);
+    rpmlint.arg(step::root().join("packaging/rpm/osnl.rpmlintrc")).args(stage.rpm()?);
     // Both speak, even if the first one finds something.
     let found =
         [lintian.status().context("cannot run lintian")?, rpmlint.status().context("cannot run rpmlint")?];

@@ -1,22 +1,8 @@
 //! `release X.Y.Z [--sign KEY] [--dry-run]`: everything of a release but its tag and its publication.
 //!
-//! | step | leaves |
-//! | --- | --- |
-//! | [`changelog`] | `CHANGELOG.md` with a section of the fragments, and `changelog.d` empty |
-//! | [`versions`] | the version wherever it is written |
-//! | [`build`] | packages of two builds in two directories, which must be the same bytes |
-//! | [`sbom`] | a bill of materials as CycloneDX JSON, judged by CycloneDX's own schema |
-//! | here | `SHA256SUMS`, and with a key a detached signature of each file |
-//!
-//! Files are in `target/release-X.Y.Z`. The tree must be clean at the start; afterwards its changes are the commit of
-//! the release. Nothing is tagged, pushed, or published: the last lines say what is left to do.
-
-mod build;
-mod changelog;
-mod sbom;
-mod versions;
-
-pub(crate) use self::versions::present;
+//! The version goes wherever it is written, the fragments of `changelog.d` into `CHANGELOG.md`. `target/release-X.Y.Z` gets
+//! the packages, a bill of materials by cargo-cyclonedx, `SHA256SUMS`, and with a key a signature of each. The tree must
+//! be clean at the start; afterwards its changes are the commit of the release. The last lines say what is left to do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,10 +10,31 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{package, step};
+use crate::{package, setup, step};
+
+/// The words of `Cargo.toml` that a version is in; `@` is the version.
+const MANIFEST: &[&str] = &["[workspace.package]\nversion = \"@\"", ", version = \"@\" }"];
+/// The files of packages that pages name.
+const PACKAGES: &[&str] = &["osnl_@-1_amd64.deb", "osnl-@-1.x86_64.rpm"];
+const PLACES: [(&str, &[&str]); 4] = [
+    ("Cargo.toml", MANIFEST),
+    ("README.md", PACKAGES),
+    ("docs/install.md", PACKAGES),
+    ("packaging/ansible/site.yml", PACKAGES),
+];
+
+/// The kinds of fragments, as their names end, and their headings. A summary has none: it opens the section.
+const KINDS: [(&str, &str); 5] = [
+    ("summary", ""),
+    ("removal", "### Removed\n\n"),
+    ("feature", "### New\n\n"),
+    ("change", "### Changed\n\n"),
+    ("fix", "### Fixed\n\n"),
+];
+const UNRELEASED: &str = "## Unreleased\n\nThe fragments in [changelog.d](changelog.d/).\n";
 
 /// The words of the command.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct ReleaseOrder {
     version: String,
     key: Option<String>,
@@ -36,37 +43,35 @@ struct ReleaseOrder {
 
 /// Makes the files of a release.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    let order = ReleaseOrder::parse(args)?;
-    let version = &order.version;
-    let present = present()?;
-    ensure!(
-        versions::number(version)? >= versions::number(&present)?,
-        "{version} is older than the present version, {present}"
-    );
-    let section = changelog::section(&step::root(), version, &package::moment_as("+%Y-%m-%d")?)?;
-    let changed = versions::change(&step::root(), &present, version, order.is_dry)?;
-    if order.is_dry {
-        println!("{}", section.text);
-        println!("release: {} fragments would go into CHANGELOG.md", section.fragments.len());
-        for path in changed {
-            println!("release: {present} would become {version} in {path}");
-        }
-        println!("release: nothing was changed");
+    let ReleaseOrder { version, key, is_dry } = ReleaseOrder::parse(args)?;
+    let (section, fragments) = section(&step::root(), &version, &package::moment_as("+%Y-%m-%d")?)?;
+    if is_dry {
+        println!("{section}\nrelease: {} would become {version}; nothing was changed", present()?);
         return Ok(ExitCode::SUCCESS);
     }
-    section.write(&step::root())?;
+    let changes =
+        step::output(Command::new("git").args(["status", "--porcelain"]).current_dir(step::root()))?;
+    ensure!(changes.is_empty(), "there are changes that are not committed: git status");
+    set_version(&present()?, &version)?;
+    let changelog = step::root().join("CHANGELOG.md");
+    let before = fs::read_to_string(&changelog).context("CHANGELOG.md")?;
+    ensure!(before.contains(UNRELEASED), "CHANGELOG.md has lost its section Unreleased");
+    fs::write(&changelog, before.replacen(UNRELEASED, &format!("{UNRELEASED}\n{section}"), 1))?;
+    for fragment in fragments {
+        fs::remove_file(&fragment).with_context(|| fragment.display().to_string())?;
+    }
+
     let folder = step::target_dir().join(format!("release-{version}"));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    build::twice(&folder)?;
-    sbom::write(&folder, version)?;
-    let files = checksums(&folder)?;
-    if let Some(key) = &order.key {
-        for file in &files {
-            sign(file, key, None)?;
-        }
+    for made in package::of_release()? {
+        fs::copy(&made, folder.join(made.file_name().context("a package without a name")?))?;
     }
-    for file in &files {
+    bill_of_materials(&folder.join(format!("osnl-{version}.cdx.json")))?;
+    for file in checksums(&folder)? {
+        if let Some(key) = &key {
+            sign(&file, key)?;
+        }
         println!("release: {}", file.display());
     }
     println!(
@@ -79,7 +84,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 
 impl ReleaseOrder {
     fn parse(args: &[String]) -> Result<Self> {
-        let mut order = Self { version: String::new(), key: None, is_dry: false };
+        let mut order = Self::default();
         let mut words = args.iter();
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -91,26 +96,101 @@ impl ReleaseOrder {
                 other => bail!("unknown argument {other}; allowed: X.Y.Z, --sign KEY, --dry-run"),
             }
         }
-        versions::number(&order.version)?;
-        if !order.is_dry {
-            let mut git = Command::new("git");
-            git.args(["status", "--porcelain"]).current_dir(step::root());
-            ensure!(
-                step::output(&mut git)?.is_empty(),
-                "there are changes that are not committed: git status"
-            );
-        }
+        let numbers: Vec<_> = order.version.split('.').map(str::parse::<u32>).collect();
+        ensure!(
+            numbers.len() == 3 && numbers.iter().all(Result::is_ok),
+            "\"{}\" is not a version; write X.Y.Z, such as 0.2.0",
+            order.version
+        );
         Ok(order)
     }
 }
 
+/// The version that the workspace has now.
+pub(crate) fn present() -> Result<String> {
+    let text = fs::read_to_string(step::root().join("Cargo.toml")).context("Cargo.toml")?;
+    let found =
+        text.split_once("[workspace.package]\nversion = \"").and_then(|(_, rest)| rest.split_once('"'));
+    Ok(found.context("Cargo.toml has no version")?.0.to_owned())
+}
+
+/// Changes the version in all places.
+fn set_version(from: &str, to: &str) -> Result<()> {
+    for (file, words) in PLACES {
+        let path = step::root().join(file);
+        let mut text = fs::read_to_string(&path).with_context(|| file.to_owned())?;
+        for word in words {
+            text = text.replace(&word.replace('@', from), &word.replace('@', to));
+        }
+        fs::write(&path, text).with_context(|| file.to_owned())?;
+    }
+    // Only the crates of the workspace have another version; nothing is asked of a registry.
+    step::run(step::cargo().args(["update", "--workspace", "--offline", "--quiet"]))
+}
+
+/// The section of a release in the changelog, and the fragments it is made of.
+fn section(root: &Path, version: &str, date: &str) -> Result<(String, Vec<PathBuf>)> {
+    let mut fragments = Vec::new();
+    for entry in fs::read_dir(root.join("changelog.d")).context("changelog.d")? {
+        fragments.push(entry?.path());
+    }
+    fragments.sort();
+    let mut text = format!("## {version} - {date}\n");
+    let mut gathered = Vec::new();
+    for (kind, heading) in KINDS {
+        let ending = format!(".{kind}.md");
+        let (of_kind, others) =
+            fragments.into_iter().partition(|path| path.to_string_lossy().ends_with(&ending));
+        fragments = others;
+        let of_kind: Vec<PathBuf> = of_kind;
+        for (index, path) in of_kind.iter().enumerate() {
+            let fragment = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let fragment = fragment.trim();
+            text.push_str(if index == 0 || heading.is_empty() { "\n" } else { "" });
+            text.push_str(if index == 0 { heading } else { "" });
+            // Later lines are indented, code and lists in an item too.
+            text.push_str(&match heading {
+                "" => format!("{fragment}\n"),
+                _ => format!("- {}\n", fragment.replace('\n', "\n  ").replace("\n  \n", "\n\n")),
+            });
+        }
+        gathered.extend(of_kind);
+    }
+    if let Some(stranger) = fragments.first() {
+        bail!(
+            "{}: a fragment is named SLUG.feature.md, fix, change, removal, or summary",
+            stranger.display()
+        );
+    }
+    ensure!(!gathered.is_empty(), "changelog.d has no fragment: nothing has changed");
+    Ok((text, gathered))
+}
+
+/// cargo-cyclonedx writes beside each manifest of the workspace: only the program's file is kept.
+fn bill_of_materials(path: &Path) -> Result<()> {
+    let mut cyclonedx = Command::new(setup::cargo_cyclonedx()?);
+    cyclonedx.args([
+        "cyclonedx",
+        "--format",
+        "json",
+        "--spec-version",
+        "1.5",
+        "--override-filename",
+        "osnl.cdx",
+    ]);
+    cyclonedx
+        .args(package::PROGRAM)
+        .env("SOURCE_DATE_EPOCH", package::moment()?)
+        .env("CARGO_NET_OFFLINE", "true");
+    step::run(cyclonedx.current_dir(step::root()).stdin(Stdio::null()))?;
+    // References to our own crates have this machine's path.
+    let kept = "sed \"s|file://$PWD|file:///usr/src/osnl|\" crates/osnl-cli/osnl.cdx.json > \"$1\" && rm -f crates/*/osnl.cdx.json xtask/osnl.cdx.json";
+    step::run(Command::new("sh").args(["-euc", kept, "sh"]).arg(path).current_dir(step::root()))
+}
+
 /// Writes `SHA256SUMS`, and returns it with the files that it names.
 fn checksums(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)?
-        .map_while(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.is_file())
-        .collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
     files.sort();
     let names = files.iter().filter_map(|path| path.file_name());
     let sums = step::output(Command::new("sha256sum").args(names).current_dir(folder))?;
@@ -120,93 +200,70 @@ fn checksums(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Writes FILE.asc by a key that gpg has, in `home` or where it always looks.
-fn sign(file: &Path, key: &str, home: Option<&Path>) -> Result<()> {
+/// Writes FILE.asc by a key that gpg has.
+fn sign(file: &Path, key: &str) -> Result<()> {
     let mut gpg = Command::new("gpg");
-    if let Some(home) = home {
-        gpg.arg("--homedir").arg(home);
-    }
     gpg.args(["--batch", "--yes", "--armor", "--detach-sign", "--local-user", key]).arg(file);
     step::run(gpg.stdin(Stdio::null()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::fs;
 
-    use super::{ReleaseOrder, checksums, sign};
+    use super::{PLACES, ReleaseOrder, present, section};
+    use crate::step;
 
     #[test]
     fn the_words_of_the_command() {
-        let check = |words: &str, expected: Result<ReleaseOrder, &str>| {
+        let parse = |words: &str| {
             let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-            let found = ReleaseOrder::parse(&words).map_err(|error| error.to_string());
-            match (found, expected) {
-                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
-                (Err(found), Err(part)) => assert!(found.contains(part), "{found}"),
-                (found, expected) => panic!("{words:?}: {found:?}, expected {expected:?}"),
-            }
+            ReleaseOrder::parse(&words).map_err(|error| error.to_string())
         };
-        let order = |key: Option<&str>| ReleaseOrder {
-            version: "0.2.0".to_owned(),
-            key: key.map(str::to_owned),
-            is_dry: true,
-        };
-        check("0.2.0 --dry-run", Ok(order(None)));
-        check("--dry-run --sign ABCD 0.2.0", Ok(order(Some("ABCD"))));
-        check("--dry-run", Err("X.Y.Z"));
-        check("0.2 --dry-run", Err("X.Y.Z"));
-        check("0.2.0 0.3.0 --dry-run", Err("unknown argument 0.3.0"));
-        check("0.2.0 --dry-run --sign", Err("no key"));
+        let signed = ReleaseOrder { version: "0.2.0".to_owned(), key: Some("ABCD".to_owned()), is_dry: true };
+        assert_eq!(parse("--dry-run --sign ABCD 0.2.0"), Ok(signed));
+        for (words, part) in [
+            ("--dry-run", "X.Y.Z"),
+            ("0.2", "X.Y.Z"),
+            ("0.2.x", "X.Y.Z"),
+            ("0.2.0 0.3.0", "unknown argument 0.3.0"),
+            ("0.2.0 --sign", "no key"),
+        ] {
+            let error = parse(words).unwrap_err();
+            assert!(error.contains(part), "{words}: {error}");
+        }
     }
 
-    /// A key of its own, which is gone afterwards.
     #[test]
-    fn files_are_summed_and_signed() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("b"), "two").unwrap();
-        std::fs::write(folder.path().join("a"), "one").unwrap();
-        let files = checksums(folder.path()).unwrap();
-        let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
-        assert_eq!(names, ["a", "b", "SHA256SUMS"]);
-        let judge = |folder: &std::path::Path| {
-            let mut sum = Command::new("sha256sum");
-            sum.args(["--check", "--quiet", "SHA256SUMS"]).current_dir(folder).stdout(Stdio::null());
-            sum.stderr(Stdio::null()).status().unwrap().success()
-        };
-        assert!(judge(folder.path()));
-        std::fs::write(folder.path().join("a"), "other").unwrap();
-        assert!(!judge(folder.path()));
+    fn the_version_is_where_the_table_says() {
+        let present = present().unwrap();
+        for (file, words) in PLACES.iter().filter(|(file, _)| *file != "README.md") {
+            let text = fs::read_to_string(step::root().join(file)).unwrap();
+            assert!(words.iter().any(|word| text.contains(&word.replace('@', &present))), "{file}");
+        }
+    }
 
-        let gpg = |args: &[&str]| {
-            let mut gpg = Command::new("gpg");
-            gpg.arg("--homedir")
-                .arg(home.path())
-                .args(["--batch", "--quiet"])
-                .args(args)
-                .stdin(Stdio::null());
-            gpg.stderr(Stdio::null()).status().unwrap().success()
-        };
-        assert!(
-            sign(&files[1], "other@osnl.invalid", Some(home.path())).is_err(),
-            "a key that gpg does not have"
-        );
-        assert!(gpg(&["--passphrase", "", "--quick-gen-key", "release@osnl.invalid", "ed25519"]));
-        sign(&files[1], "release@osnl.invalid", Some(home.path())).unwrap();
-        let signature = folder.path().join("b.asc");
-        let [signature, file] = [&signature, &files[1]].map(|path| path.to_str().unwrap());
-        assert!(gpg(&["--verify", signature, file]));
-        std::fs::write(file, "forged").unwrap();
-        assert!(!gpg(&["--verify", signature, file]));
-        assert!(
-            Command::new("gpgconf")
-                .arg("--homedir")
-                .arg(home.path())
-                .args(["--kill", "all"])
-                .status()
-                .unwrap()
-                .success()
-        );
+    #[test]
+    fn fragments_become_a_section_by_kind() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("changelog.d");
+        fs::create_dir(&folder).unwrap();
+        assert!(section(root.path(), "0.2.0", "2026-12-01").is_err(), "nothing has changed");
+        for (name, text) in [
+            ("b.fix.md", "A fault is gone.\n"),
+            ("a.fix.md", "Another\nis too.\n\n    code\n"),
+            ("y.summary.md", "In short.\n"),
+            ("z.feature.md", "There is more.\n"),
+        ] {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let (text, fragments) = section(root.path(), "0.2.0", "2026-12-01").unwrap();
+        let expected = "## 0.2.0 - 2026-12-01\n\nIn short.\n\n### New\n\n- There is more.\n\n### Fixed\n\n\
+                        - Another\n  is too.\n\n      code\n- A fault is gone.\n";
+        assert_eq!(text, expected);
+        assert_eq!(fragments.len(), 4);
+        fs::write(folder.join("b.fixed.md"), "x").unwrap();
+        let error = section(root.path(), "0.3.0", "2026-12-02").unwrap_err().to_string();
+        assert!(error.contains("b.fixed.md"), "{error}");
     }
 }

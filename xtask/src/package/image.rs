@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -14,8 +15,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use osnl_testkit::Broker;
 use serde_json::Value;
 
-use super::binary::{Binary, Profile};
-use super::{folder, pristine, sh, tree};
+use super::stage::{Profile, Stage};
+use super::{folder, pristine, sh};
 use crate::{setup, step};
 
 /// The user of many images that need none: it has no name on the host.
@@ -36,29 +37,31 @@ const MISTAKES: [(&str, &str); 3] = [
 ];
 
 /// Makes the folder that an image is built of, and returns the archive in it.
-pub(super) fn make(binary: &Binary) -> Result<PathBuf> {
+pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
     let image = folder()?.join("image");
     let root = image.join("rootfs");
     let _ = fs::remove_dir_all(&image);
-    tree::copy(&binary.program, &root.join("usr/bin/osnl"), 0o755)?;
-    for library in libraries(&binary.program)? {
+    copy(&stage.program(), &root.join("usr/bin/osnl"), 0o755)?;
+    for library in libraries(&stage.program())? {
         let place = library.strip_prefix("/").unwrap_or(&library);
-        tree::copy(&fs::canonicalize(&library)?, &root.join(place), 0o755)?;
+        copy(&fs::canonicalize(&library)?, &root.join(place), 0o755)?;
         let copyright = copyright(&library)?;
-        tree::copy(&copyright, &root.join(copyright.strip_prefix("/").unwrap_or(&copyright)), 0o644)?;
+        copy(&copyright, &root.join(copyright.strip_prefix("/").unwrap_or(&copyright)), 0o644)?;
     }
     ensure!(Path::new(CERTIFICATES).exists(), "there is no {CERTIFICATES}: apt-get install ca-certificates");
-    tree::copy(Path::new(CERTIFICATES), &root.join(&CERTIFICATES[1..]), 0o644)?;
-    tree::link(CERTIFICATES, &root.join(OF_OPENSSL))?;
-    tree::file(&root.join("etc/passwd"), &format!("osnl:x:{USER}:{USER}::/var/lib/osnl:/nonexistent\n"))?;
-    tree::file(&root.join("etc/group"), &format!("osnl:x:{USER}:\n"))?;
+    copy(Path::new(CERTIFICATES), &root.join(&CERTIFICATES[1..]), 0o644)?;
+    let openssl = root.join(OF_OPENSSL);
+    fs::create_dir_all(openssl.parent().unwrap_or(&root))?;
+    symlink(CERTIFICATES, &openssl)?;
+    file(&root.join("etc/passwd"), &format!("osnl:x:{USER}:{USER}::/var/lib/osnl:/nonexistent\n"))?;
+    file(&root.join("etc/group"), &format!("osnl:x:{USER}:\n"))?;
     let packaging = step::root().join("packaging");
-    tree::copy(&packaging.join("etc/osnl.conf"), &root.join("etc/osnl/osnl.conf"), 0o644)?;
-    tree::file(&root.join("usr/share/doc/osnl/THIRD-PARTY.txt"), &super::licences::text()?)?;
+    copy(&packaging.join("etc/osnl.conf"), &root.join("etc/osnl/osnl.conf"), 0o644)?;
+    file(&root.join("usr/share/doc/osnl/THIRD-PARTY.txt"), &super::licences::text()?)?;
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
-        tree::copy(&step::root().join(name), &root.join("usr/share/doc/osnl").join(name), 0o644)?;
+        copy(&step::root().join(name), &root.join("usr/share/doc/osnl").join(name), 0o644)?;
     }
-    tree::copy(&packaging.join("container/Containerfile"), &image.join("Containerfile"), 0o644)?;
+    copy(&packaging.join("container/Containerfile"), &image.join("Containerfile"), 0o644)?;
     sh(
         &root,
         "mkdir -p -m 755 var var/lib etc/osnl/conf.d && mkdir -m 700 var/lib/osnl && mkdir -m 1777 tmp",
@@ -70,6 +73,20 @@ pub(super) fn make(binary: &Binary) -> Result<PathBuf> {
                  --numeric-owner -rf \"$1\" ./var/lib/osnl";
     sh(&root, owned, &[&archive.display().to_string(), USER])?;
     Ok(archive)
+}
+
+/// Copies a file; folders on its way are made.
+fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
+    let mut install = Command::new("install");
+    install.args(["-D", "-m", &format!("{mode:o}")]);
+    step::run(install.args([from, to]))
+}
+
+/// Writes a file that everyone may read; folders on its way are made.
+fn file(path: &Path, text: &str) -> Result<()> {
+    let written = folder()?.join("written");
+    fs::write(&written, text).with_context(|| written.display().to_string())?;
+    copy(&written, path, 0o644)
 }
 
 /// Judges the manifests, builds the image of the debug build, and runs it.
@@ -86,7 +103,7 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     manifest(&python, &manifests)?;
     setup::podman()?;
     setup::broker_only()?;
-    let archive = make(&Binary::build(profile)?)?;
+    let archive = make(&Stage::make(profile)?)?;
     let broker = Broker::start();
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     let image = archive.parent().context("an archive without a folder")?;
@@ -112,7 +129,7 @@ fn manifest(python: &Path, manifests: &Path) -> Result<()> {
     for (words, wrong) in MISTAKES {
         ensure!(text.contains(words), "{} has lost \"{words}\"", manifests.display());
         let path = folder()?.join("mistake.yaml");
-        tree::file(&path, &text.replacen(words, wrong, 1))?;
+        fs::write(&path, text.replacen(words, wrong, 1))?;
         ensure!(!judge(&path)?.status.success(), "the schemas take \"{wrong}\"");
     }
     println!("package: the manifests are Kubernetes', and {} mistakes in them are found", MISTAKES.len());

@@ -16,24 +16,13 @@ use crate::step;
 
 /// A crate of another author.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ForeignCrate {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) licence: String,
-    pub(crate) authors: Vec<String>,
+struct ForeignCrate {
+    name: String,
+    version: String,
+    licence: String,
+    authors: Vec<String>,
     folder: PathBuf,
-    is_ours: bool,
 }
-
-/// Everything that the program is built of, our own crates too but `osnl-cli`, and which part uses which.
-pub(crate) struct Materials {
-    pub(crate) parts: Vec<ForeignCrate>,
-    /// By name and version; `osnl-cli` is among them.
-    pub(crate) edges: BTreeMap<Name, Vec<Name>>,
-}
-
-/// The name and the version of a crate.
-pub(crate) type Name = (String, String);
 
 /// Returns the text of the file.
 pub(super) fn text() -> Result<String> {
@@ -62,13 +51,6 @@ pub(super) fn text() -> Result<String> {
 
 /// Returns the crates of other authors that the program contains, by name.
 fn parts() -> Result<Vec<ForeignCrate>> {
-    let mut parts = materials()?.parts;
-    parts.retain(|part| !part.is_ours);
-    Ok(parts)
-}
-
-/// Returns all crates that the program contains.
-pub(crate) fn materials() -> Result<Materials> {
     let platform = platform()?;
     let mut cargo = step::cargo();
     cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
@@ -92,20 +74,9 @@ pub(crate) fn materials() -> Result<Materials> {
             open.extend(edges.get(&id).into_iter().flatten().cloned());
         }
     }
-    let name = |package: &Value| (text(&package["name"]), text(&package["version"]));
-    let names: BTreeMap<String, Name> =
-        packages.iter().map(|package| (text(&package["id"]), name(package))).collect();
-    let named = |id: &String| names.get(id).cloned();
-    let mut used: BTreeMap<Name, Vec<Name>> = BTreeMap::new();
-    for id in &reached {
-        let mut on: Vec<Name> = edges.get(id).into_iter().flatten().filter_map(named).collect();
-        on.sort();
-        on.dedup();
-        used.insert(named(id).context("a crate without a name")?, on);
-    }
     let others = packages
         .iter()
-        .filter(|package| package["name"] != "osnl-cli" && reached.contains(&text(&package["id"])));
+        .filter(|package| !package["source"].is_null() && reached.contains(&text(&package["id"])));
     let mut parts: Vec<ForeignCrate> = others
         .map(|package| ForeignCrate {
             name: text(&package["name"]),
@@ -116,7 +87,6 @@ pub(crate) fn materials() -> Result<Materials> {
                 .parent()
                 .map(Path::to_owned)
                 .unwrap_or_default(),
-            is_ours: package["source"].is_null(),
         })
         .collect();
     parts.sort();
@@ -124,7 +94,7 @@ pub(crate) fn materials() -> Result<Materials> {
     if let Some(part) = parts.iter().find(|part| part.licence.is_empty()) {
         anyhow::bail!("{} {} names no licence", part.name, part.version);
     }
-    Ok(Materials { parts, edges: used })
+    Ok(parts)
 }
 
 /// The platform that this machine builds for.

@@ -13,9 +13,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use osnl_testkit::Broker;
 
-use super::binary::{Binary, Profile};
 use super::booted::System;
-use super::{deb, rpm, tree};
+use super::stage::{Profile, Stage, program_in};
 use crate::debian::DebianRoot;
 use crate::{setup, step};
 
@@ -69,22 +68,13 @@ fn options(flags: &[&str]) -> Result<(&'static str, Profile)> {
 pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
     let (suite, profile) = options(flags)?;
     let started = Instant::now();
-    let binary = Binary::build(profile)?;
-    println!(
-        "package: {:.1} MB stripped, {:.1} MB of line tables, glibc {} or newer",
-        megabytes(&binary.program)?,
-        megabytes(&binary.lines)?,
-        binary.glibc
-    );
-    let [old, new] = both(&binary, profile)?;
-    let rpms = rpm::make(&binary, super::REVISION)?;
-    println!(
-        "package: made {} packages in {:.1} s",
-        old.len() + new.len() + rpms.len(),
-        started.elapsed().as_secs_f32()
-    );
+    let stage = Stage::make(profile)?;
+    let debs = both(&stage)?;
+    let rpms = stage.rpm()?;
+    println!("package: made the packages in {:.1} s", started.elapsed().as_secs_f32());
 
     setup::broker_only()?;
+    setup::rpm()?;
     let proof = Path::new("usr/bin/systemd-analyze");
     let root = DebianRoot { suite, folder: &format!("{suite}-base"), packages: "procps,systemd", proof }
         .ensure("package test")?;
@@ -94,7 +84,7 @@ pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
         Profile::Release => format!("most_resident={MOST_RESIDENT}\n{DEB}"),
         Profile::Debug => DEB.to_owned(),
     };
-    in_a_copy(&root, |copy| enter(copy, &deb, &[&old[..], &new[..]].concat(), &url))?;
+    in_a_copy(&root, |copy| enter(copy, &deb, &debs, &url))?;
     in_a_copy(&root, |copy| {
         install_rpm(copy, &rpms)?;
         enter(copy, RPM, &rpms, &url)
@@ -106,7 +96,7 @@ pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
 /// Runs the Debian packages under a systemd of their own.
 pub(super) fn under_systemd(flags: &[&str]) -> Result<ExitCode> {
     let (suite, profile) = options(flags)?;
-    let packages = both(&Binary::build(profile)?, profile)?.concat();
+    let packages = both(&Stage::make(profile)?)?;
     setup::broker_only()?;
     let broker = Broker::start();
     let started = Instant::now();
@@ -121,22 +111,21 @@ pub(super) fn under_systemd(flags: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the Debian packages twice: as an older version, and as this one.
-pub(super) fn both(binary: &Binary, profile: Profile) -> Result<[Vec<PathBuf>; 2]> {
-    let compression =
-        if profile == Profile::Release { deb::DebCompression::Small } else { deb::DebCompression::Fast };
-    Ok([deb::make(binary, OLDER, compression)?, deb::make(binary, super::REVISION, compression)?])
+/// Makes the Debian package twice: as an older version, and as this one.
+pub(super) fn both(stage: &Stage) -> Result<[PathBuf; 2]> {
+    let program = |revision| Ok(program_in(&stage.deb(revision)?)?.to_owned());
+    let older: Result<PathBuf> = program(OLDER);
+    Ok([older?, program(super::REVISION)?])
 }
 
 /// Debian's rpm installs into the root with its own database; what the package needs is not an RPM there.
 fn install_rpm(root: &Path, packages: &[PathBuf]) -> Result<()> {
     let theirs = root.join("usr/bin/k2hr3-osnl");
-    tree::file(&theirs, "#!/bin/sh\necho theirs\n")?;
+    std::fs::write(&theirs, "#!/bin/sh\necho theirs\n")?;
     step::run(Command::new("chmod").arg("755").arg(&theirs))?;
-    let program = packages.iter().find(|path| !path.to_string_lossy().contains("debuginfo"));
     let mut rpm = Command::new("rpm");
     rpm.arg("--root").arg(root).args(["--install", "--nodeps", "--dbpath", "/var/lib/rpm"]);
-    step::run(rpm.arg(program.context("no package")?).stdin(Stdio::null()))
+    step::run(rpm.arg(program_in(packages)?).stdin(Stdio::null()))
 }
 
 /// Works on a copy of a root directory, which goes with it.
@@ -167,9 +156,4 @@ fn enter(root: &Path, script: &str, packages: &[PathBuf], url: &str) -> Result<(
     command.args([root, folder]).args(["sh", "-c", &format!("{COMMON}\n{script}"), "sh", url]);
     command.args(packages.iter().filter_map(|path| path.file_name()));
     step::run(command.stdin(Stdio::null()))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-fn megabytes(path: &Path) -> Result<f64> {
-    Ok(std::fs::metadata(path).with_context(|| path.display().to_string())?.len() as f64 / 1e6)
 }

@@ -11,8 +11,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use osnl_testkit::Broker;
 
-use super::binary::Profile;
 use super::folder;
+use super::stage::Profile;
 use crate::{setup, step};
 
 /// The folders with a `pyproject.toml`, and the beginnings of their wheels' names.

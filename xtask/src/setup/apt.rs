@@ -31,9 +31,8 @@ pub(super) const LIBSSL: RequiredProgram =
 /// Makes root directories of Debian.
 pub(super) const DEBOOTSTRAP: RequiredProgram =
     RequiredProgram { name: "debootstrap", package: "debootstrap", shows: "--version" };
-/// Makes packages of the other family.
-pub(super) const RPM: RequiredProgram =
-    RequiredProgram { name: "rpmbuild", package: "rpm", shows: "--version" };
+/// Installs packages of the other family.
+pub(super) const RPM: RequiredProgram = RequiredProgram { name: "rpm", package: "rpm", shows: "--version" };
 /// Boots root directories with their own systemd.
 pub(super) const NSPAWN: RequiredProgram =
     RequiredProgram { name: "systemd-nspawn", package: "systemd-container", shows: "--version" };

@@ -4,7 +4,7 @@
 //! 2 s for a check. As a release it links for minutes.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
 
@@ -19,6 +19,15 @@ pub(super) struct Tool {
 
 /// Licences, versions, and advisories of dependencies.
 pub(super) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", options: &[] };
+/// For tools that digest and compress 100 MB.
+const OPTIMISED: &[&str] = &["--config", "profile.dev.opt-level=1"];
+/// Debian packages.
+pub(super) const CARGO_DEB: Tool = Tool { name: "cargo-deb", version: "3.8.0", options: OPTIMISED };
+/// RPM packages; without rpm.
+pub(super) const CARGO_GENERATE_RPM: Tool =
+    Tool { name: "cargo-generate-rpm", version: "0.21.1", options: OPTIMISED };
+/// Bills of materials, by the authors of CycloneDX.
+pub(super) const CARGO_CYCLONEDX: Tool = Tool { name: "cargo-cyclonedx", version: "0.5.9", options: &[] };
 /// The book as HTML; without its web server.
 pub(super) const MDBOOK: Tool =
     Tool { name: "mdbook", version: "0.5.4", options: &["--no-default-features", "--features", "search"] };
@@ -33,8 +42,8 @@ impl Tool {
         let Self { name, version, options } = self;
         let root = step::target_dir().join("tools");
         let program = root.join("bin").join(name);
-        let installed = step::output(Command::new(&program).arg("--version"));
-        if installed.is_ok_and(|printed| printed.trim().ends_with(version)) {
+        let installed = std::fs::read_to_string(root.join(".crates.toml")).unwrap_or_default();
+        if program.exists() && installed.contains(&format!("\"{name} {version} (")) {
             return Ok(program);
         }
         println!("setup: installing {name} {version} into {}", root.display());

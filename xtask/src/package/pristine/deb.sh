@@ -1,6 +1,6 @@
 # osnl by apt: nothing, installed, an event delivered, upgraded with a journal in use, removed, purged.
 old=/mnt/$1
-new=/mnt/$3
+new=/mnt/$2
 apt() {
     apt-get -y -q -o Dpkg::Use-Pty=0 --no-install-recommends "$@" > /tmp/apt 2>&1 || { cat /tmp/apt; fails "apt-get $*"; }
     ! grep -iE 'warning|error' /tmp/apt | grep -v 'k2hr3-osnl' | grep . || fails "apt-get $*: see above"

@@ -1,6 +1,6 @@
 # osnl by apt under a real systemd: enabled, reloaded, upgraded while it runs, a second instance, removed.
 old=/mnt/$1
-new=/mnt/$3
+new=/mnt/$2
 apt() {
     apt-get -y -q -o Dpkg::Use-Pty=0 --no-install-recommends "$@" > /tmp/apt 2>&1 || { cat /tmp/apt; fails "apt-get $*"; }
 }

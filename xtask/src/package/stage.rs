@@ -1,0 +1,117 @@
+//! The folder that cargo-deb and cargo-generate-rpm take for cargo's target folder.
+//!
+//! Its `release/` has the program of either build, manual pages, completions, licences, and line tables: `stage.sh` makes
+//! them. The tables of files are in `crates/osnl-cli/Cargo.toml`. cargo-deb refuses a debug build, which tests package,
+//! and neither tool makes files that the program itself prints, hence this folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use super::{FEATURES, REVISION, folder, licences, moment, moment_as, version};
+use crate::{setup, step};
+
+/// The build that is packaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// The build for operators.
+    Release,
+    /// The build of the tests, which is there already: for the gate.
+    Debug,
+}
+
+/// The program and what is packaged beside it.
+#[derive(Debug)]
+pub(super) struct Stage {
+    folder: PathBuf,
+    profile: Profile,
+}
+
+impl Stage {
+    /// Builds the program and makes the other files.
+    pub(super) fn make(profile: Profile) -> Result<Self> {
+        setup::kafka()?;
+        let mut cargo = step::cargo();
+        cargo.args(["build", "--locked", "-p", "osnl-cli", "--features", FEATURES]);
+        let name = match profile {
+            Profile::Release => {
+                cargo.arg("--release");
+                "release"
+            }
+            Profile::Debug => "debug",
+        };
+        step::run(&mut cargo)?;
+        let stage = Self { folder: folder()?.join("stage"), profile };
+        let _ = std::fs::remove_dir_all(&stage.folder);
+        let release = stage.folder.join("release");
+        std::fs::create_dir_all(&release).with_context(|| release.display().to_string())?;
+        std::fs::write(release.join("THIRD-PARTY.txt"), licences::text()?)?;
+        let built = step::target_dir().join(name).join("osnl");
+        let words = [built.display().to_string(), format!("{}-{REVISION}", version()?), moment_as("-R")?];
+        super::sh(&release, include_str!("stage.sh"), &words.each_ref().map(String::as_str))?;
+        Ok(stage)
+    }
+
+    /// The program without symbols.
+    pub(super) fn program(&self) -> PathBuf {
+        self.folder.join("release/stripped/osnl")
+    }
+
+    /// Makes the Debian package, of a release that of the line tables too, and returns their paths.
+    pub(super) fn deb(&self, revision: &str) -> Result<Vec<PathBuf>> {
+        let mut deb = Command::new(setup::cargo_deb()?);
+        deb.args(["--package", "osnl-cli", "--no-build", "--locked", "--quiet", "--deb-revision", revision]);
+        // gzip of its own is Zopfli, which takes minutes.
+        deb.arg("--compress-system");
+        deb.args(match self.profile {
+            Profile::Release => ["--dbgsym", "--compress-debug-symbols=zlib"].as_slice(),
+            Profile::Debug => &["--strip", "--fast", "--compress-type=gz"],
+        });
+        self.made(deb.env("CARGO_TARGET_DIR", &self.folder), "deb")
+    }
+
+    /// Makes the RPM package and that of the line tables, and returns their paths.
+    pub(super) fn rpm(&self) -> Result<Vec<PathBuf>> {
+        let this_osnl = format!("requires = {{ osnl = \"= {}-{REVISION}\" }}", version()?);
+        let compression = match self.profile {
+            Profile::Release => "zstd",
+            Profile::Debug => "none",
+        };
+        let mut packages = Vec::new();
+        for (variant, metadata) in [("program", None), ("debuginfo", Some(this_osnl.as_str()))] {
+            let mut rpm = Command::new(setup::cargo_generate_rpm()?);
+            rpm.args(["--package", "crates/osnl-cli", "--variant", variant, "--target-dir"])
+                .arg(&self.folder);
+            rpm.args(["--payload-compress", compression, "--auto-req"]);
+            rpm.arg(if metadata.is_none() { "builtin" } else { "disabled" });
+            rpm.args(metadata.map(|metadata| ["--set-metadata", metadata]).into_iter().flatten());
+            packages.extend(self.made(&mut rpm, variant)?);
+        }
+        Ok(packages)
+    }
+
+    /// Runs a tool that writes packages into an empty folder, moves them to the others, and returns their paths.
+    fn made(&self, tool: &mut Command, name: &str) -> Result<Vec<PathBuf>> {
+        let out = self.folder.join(name);
+        let _ = std::fs::remove_dir_all(&out);
+        std::fs::create_dir_all(&out)?;
+        tool.arg("--output").arg(&out).current_dir(step::root()).stdin(Stdio::null()).stdout(Stdio::null());
+        step::run(tool.env("SOURCE_DATE_EPOCH", moment()?))?;
+        let mut packages = Vec::new();
+        for entry in std::fs::read_dir(&out)?.flatten() {
+            let package = folder()?.join(entry.file_name());
+            std::fs::rename(entry.path(), &package).with_context(|| package.display().to_string())?;
+            packages.push(package);
+        }
+        packages.sort();
+        Ok(packages)
+    }
+}
+
+/// The package of the program among those that were made.
+pub(super) fn program_in(packages: &[PathBuf]) -> Result<&Path> {
+    let is_program =
+        |path: &&PathBuf| !["dbgsym", "debuginfo"].iter().any(|name| path.to_string_lossy().contains(name));
+    packages.iter().find(is_program).map(PathBuf::as_path).context("no package of the program was made")
+}
