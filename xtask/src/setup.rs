@@ -71,7 +71,6 @@ pub(crate) fn cloud() -> Result<PathBuf> {
 /// Brings everything that tests need, and what the gate needs besides.
 pub(crate) fn all() -> Result<()> {
     run()?;
-    nextest()?;
     deny().map(|_| ())
 }
 

@@ -1,7 +1,8 @@
 //! The programs that run test binaries, and the counts and times that stand in their output.
 //!
-//! cargo-nextest runs the tests of all binaries side by side, each in a process of its own. libtest runs one binary after
-//! the other; it runs doc tests, which nextest leaves out.
+//! libtest runs one binary after the other, and is the default: two cores are busy with brokers, daemons, and Python, so that
+//! a process for each test only adds work, and Chromium beside other tests starves them. cargo-nextest (`--runner nextest`)
+//! prints the time of each test, which libtest does not.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -14,7 +15,7 @@ use crate::{setup, step};
 
 /// The runner if `--runner` names none.
 const DEFAULT: Runner = Runner::Libtest;
-/// Tests at once: they wait more than they compute. `.config/nextest.toml` has the number too.
+/// Tests at once: many wait. `.config/nextest.toml` has a number too.
 const THREADS: &str = "--test-threads=4";
 /// The tests that are printed with their times.
 const SLOWEST: usize = 30;
