@@ -1,14 +1,10 @@
 //! The assertions about any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/it/fuzz.rs` in the
 //! gate.
 
-use osnl_model::versioned::ironic::{
-    InspectionRuleCRUDPayload, NodeCRUDPayload, NodeSetPowerStatePayload, PortCRUDPayload,
-};
-use osnl_model::versioned::{Json, ObjectForm, VersionedObject, WireObject, read_text, to_payload_text};
 use osnl_model::{
     BodyDigest, Budget, ContentInfo, DecodeError, MaskedJson, Notification, Secret, TransportUrl, bulk_len,
     bulk_part, mask_secrets, mask_text, parse_python_json, parse_python_literal, plain_body, read_head,
-    resource_key, resources, service, to_python_json,
+    resource_key, resources, to_python_json,
 };
 
 /// A URL that is read prints as one that reads the same; printed for people it has no password; no error repeats
@@ -79,25 +75,9 @@ pub(crate) fn compressed(data: &[u8]) {
     }
 }
 
-/// A payload is read by any class, and by none, without a panic; nothing of it is lost; what was read as an object is
-/// written so that it is read as the same.
-pub(crate) fn versioned(data: &[u8]) {
-    let text = String::from_utf8_lossy(data);
-    let Ok(raw) = serde_json::from_str::<Json>(&text) else { return };
-    let form = ObjectForm::of(&raw);
-    let shown = format!("{form:?} {raw:?}");
-    assert!(form.is_err() || ObjectForm::is_one(&raw), "{shown}");
-    read_as::<InspectionRuleCRUDPayload>(&text, &raw);
-    read_as::<NodeCRUDPayload>(&text, &raw);
-    read_as::<NodeSetPowerStatePayload>(&text, &raw);
-    read_as::<PortCRUDPayload>(&text, &raw);
-}
-
-/// A notification is read by its service, or by no reader, without a panic; each resource of it has a kind, and a
-/// view that can be written; of a bulk request each part is about the same resource.
+/// Each resource of a notification has a kind, and a view that can be written; of a bulk request each part is about the same resource.
 pub(crate) fn readers(data: &[u8]) {
     let Ok(read) = Notification::decode(data) else { return };
-    let _ = format!("{:?}", service::read(&read));
     let found = resources(&read);
     for resource in &found {
         assert!(!resource.kind.is_empty(), "{resource:?}");
@@ -182,22 +162,4 @@ fn masked(read: &Notification) {
     assert_eq!(format!("{:?}", MaskedJson::value(&read.payload)), masked.to_string());
     let context = mask_secrets(&serde_json::Value::Object(read.context.clone()));
     assert_eq!(format!("{:?}", MaskedJson::object(&read.context)), context.to_string());
-}
-
-fn read_as<T: VersionedObject + std::fmt::Debug>(text: &str, raw: &Json) {
-    match read_text::<T>(text).expect("it is JSON") {
-        WireObject::Known(read) => {
-            assert_eq!(&Json::Object(read.raw.clone()), raw);
-            let _ = (read.unknown_fields().count(), read.changes().len(), format!("{:?}", read.object));
-            let written = to_payload_text(&read.object).expect("it was read");
-            let again = read_text::<T>(&written).expect("it was written");
-            let again = again.known().map(|object| to_payload_text(object).expect("it was read"));
-            assert_eq!(again, Some(written));
-        }
-        WireObject::Unknown(unknown) => {
-            let said = unknown.reason.to_string();
-            assert!(!said.is_empty());
-            assert_eq!(&unknown.raw, raw);
-        }
-    }
 }

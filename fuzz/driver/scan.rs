@@ -2,7 +2,7 @@
 //! script and `cargo xtask fuzz`.
 
 /// The files that have targets.
-pub(crate) const FILES: [&str; 3] = ["entries", "daemon", "wire"];
+pub(crate) const FILES: [&str; 4] = ["entries", "daemon", "library", "wire"];
 
 /// The names of the targets in the text of a file.
 pub(crate) fn targets(text: &str) -> Vec<String> {

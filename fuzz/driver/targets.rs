@@ -4,6 +4,8 @@
 mod daemon;
 #[path = "../entries.rs"]
 mod entries;
+#[path = "../library.rs"]
+mod library;
 #[path = "../wire.rs"]
 mod wire;
 

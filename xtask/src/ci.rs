@@ -52,6 +52,8 @@ const STEPS: &[CiStep] = &[
         |_| shared_journal(),
         "run `cargo xtask test --postgresql NAME` for one test alone",
     ),
+    CiStep::new("library", |_| library(), "run `cargo xtask test --library NAME` for one test alone")
+        .when_due("library"),
     CiStep::new("package", |_| package::gate(), "run `cargo xtask package test` alone").when_due("package"),
     CiStep::new("docs", |_| docs(), "mend what rustdoc says"),
 ];
@@ -118,6 +120,20 @@ fn shared_journal() -> Result<()> {
     let of = ["-p", "osnl-cli", "--features", "postgresql", "--locked"];
     cargo(&[&["clippy"], &of[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
     succeeded(test::run_with_postgresql(&["takeover::".to_owned()])?)
+}
+
+/// The library for services, a workspace of its own: format, lints, docs, tests.
+fn library() -> Result<()> {
+    let manifest = ["--manifest-path", "library/Cargo.toml"];
+    let run = |args: &[&str], more: &[&str]| {
+        let mut cargo = step::cargo();
+        cargo.args(args).args(manifest).args(more).env("CARGO_TARGET_DIR", step::target_dir().join("library"));
+        step::run(cargo.env("RUSTDOCFLAGS", "-D warnings").stdin(Stdio::null()))
+    };
+    run(&["fmt", "--all", "--check"], &[])?;
+    run(&["clippy", "--workspace", "--all-targets", "--locked"], &["--", "-D", "warnings"])?;
+    run(&["doc", "--workspace", "--no-deps", "--locked"], &[])?;
+    succeeded(test::run_library(&[])?)
 }
 
 fn succeeded((_, status): (test::Count, ExitStatus)) -> Result<()> {

@@ -34,8 +34,8 @@ cargo xtask COMMAND
   test [ARGS…]             run the tests with a private broker; ARGS as of `cargo test`, and --runner libtest|nextest
   test --doc               run the examples in documentation comments
   test --broker 4|4.3      run what needs a broker, against a newer RabbitMQ in a root directory of Debian
-  test --kafka|--postgresql|--cloud [ARGS…]
-                           run the tests on Kafka; with a shared journal; against Keystone, Neutron, and Ironic
+  test --kafka|--postgresql|--library|--cloud [ARGS…]
+                           run the tests on Kafka; with a shared journal; of library/; against Keystone, Neutron, Ironic
   ci                       the gate: all that must hold before a change lands
   ci --long [PART…]        the parts that take too long for the gate, recorded in docs/long-runs.toml
   tidy [--graph]           check files by rules that no compiler has; print imports and the budget's rows

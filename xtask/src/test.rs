@@ -9,6 +9,7 @@
 //! With `--kafka` the tests of the Kafka transport and of the program on Kafka run, against the mock cluster of its client
 //! library and against tansu, which is built once; further arguments choose among them.
 //! With `--postgresql` the tests of the program with a journal that daemons share run, on PostgreSQL.
+//! With `--library` the tests of the library for services run, a workspace of its own.
 //! With `--cloud` the tests against Keystone, Neutron and Ironic from PyPI run, and nothing else.
 //!
 //! With `--broker 4` or `4.3` only tests that need a broker run, against that version: [`other_broker`].
@@ -96,6 +97,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let run = match other_broker::parse(args) {
         _ if first == "--kafka" => run_with_kafka(&args[1..]),
         _ if first == "--postgresql" => run_with_postgresql(&args[1..]),
+        _ if first == "--library" => run_library(&args[1..]),
         _ if first == "--cloud" => run_with_cloud(&args[1..]),
         Ok((None, args)) => run_and_count(&args),
         Ok((Some(_), rest)) if other_broker::is_entered() => run_against(rest),
@@ -133,6 +135,12 @@ pub(crate) fn run_with_mock_kafka() -> Result<(Count, ExitStatus)> {
 /// Runs the tests of the program with a journal that daemons share.
 pub(crate) fn run_with_postgresql(args: &[String]) -> Result<(Count, ExitStatus)> {
     run_and_count(&joined(&[WITH_POSTGRESQL], args))
+}
+
+/// Runs the tests of the library for services.
+pub(crate) fn run_library(args: &[String]) -> Result<(Count, ExitStatus)> {
+    let known: &[&str] = &["--manifest-path", "library/Cargo.toml", "--workspace"];
+    run_and_count_in(&joined(&[known], args), &[("CARGO_TARGET_DIR", step::target_dir().join("library"))])
 }
 
 /// Runs the tests against the services of a cloud.

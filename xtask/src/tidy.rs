@@ -85,7 +85,7 @@ fn count(path: &str, text: &str, measured: &mut BTreeMap<String, BudgetRow>) {
 
 /// The folder of the crate that a file is in.
 fn folder(path: &str) -> Option<&str> {
-    let depth = if path.starts_with("crates/") { 2 } else { 1 };
+    let depth = if path.starts_with("crates/") || path.starts_with("library/") { 2 } else { 1 };
     path.match_indices('/').nth(depth - 1).map(|(at, _)| &path[..at])
 }
 

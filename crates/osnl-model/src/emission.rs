@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::envelope::{framed, json_text, not_json, priority};
-use crate::python_json::{parse_as, parse_python_json, to_python_json};
+use crate::python_json::{parse_python_json, parse_python_json_as, to_python_json};
 use crate::redact::mask_secrets;
 use crate::{Budget, DecodeError, Notification, Part, Priority, resource_key};
 
@@ -70,11 +70,12 @@ impl Emission {
     pub fn read_within(body: &[u8], budget: &Budget) -> Result<Self, DecodeError> {
         budget.check_size(body)?;
         let text = json_text(body)?;
-        let outer: Pairs = parse_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
+        let outer: Pairs = parse_python_json_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
         let (version, message) = (outer.value("oslo.version")?, outer.value("oslo.message")?);
         match framed(version.as_ref(), message.as_ref())? {
             Some(inner) => {
-                let pairs = parse_as(inner).map_err(|error| not_json(inner, Part::Message, &error))?;
+                let pairs =
+                    parse_python_json_as(inner).map_err(|error| not_json(inner, Part::Message, &error))?;
                 Self::of(pairs)
             }
             None => Self::of(outer),
@@ -87,7 +88,7 @@ impl Emission {
     ///
     /// The text is not a JSON object.
     pub fn read_object(text: &str) -> Result<Vec<(String, Box<RawValue>)>, DecodeError> {
-        let pairs: Pairs = parse_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
+        let pairs: Pairs = parse_python_json_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
         Ok(pairs.0)
     }
 

@@ -155,7 +155,7 @@ impl fmt::Display for JsonKind {
 }
 
 /// The beginning of a name, short enough for a log line and too short for most secrets.
-pub(crate) fn excerpt(text: &str) -> String {
+pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 24;
     if text.chars().count() <= LONGEST {
         return text.to_owned();

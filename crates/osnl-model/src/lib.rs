@@ -31,16 +31,15 @@
 //!
 //! | item | purpose |
 //! | --- | --- |
-//! | [`versioned`] | emits and reads notifications with typed, versioned payloads |
 //! | [`Budget`] | limits the cost of one message; functions without one use its default |
 //! | [`Target`], [`Priority`], [`TransportUrl`] | the address of a listener |
 //! | [`resources`], [`resource_key`] | the objects that a notification is about, and its order |
 //! | [`BodyDigest`] | recognises copies of a message |
 //! | [`mask_secrets`] | removes secrets before output |
-//! | [`service`], [`catalogue`] | payloads by service, and the events that each service sends |
+//! | [`catalogue`], [`nova`] | the events that each service sends; the two names of nova's |
 
 pub mod catalogue;
-pub mod service;
+pub mod nova;
 
 mod priority;
 mod target;
@@ -49,7 +48,6 @@ mod transport_url;
 mod body;
 mod budget;
 mod compress;
-mod context;
 mod decode;
 mod emission;
 mod envelope;
@@ -59,7 +57,6 @@ mod notification;
 mod one_line;
 mod python_json;
 mod python_literal;
-mod recorder;
 
 mod digest;
 mod filter;
@@ -68,27 +65,20 @@ mod resource;
 mod suggest;
 mod timestamp;
 
-pub mod versioned;
-
-// The derives write `::osnl_model`, here too.
-extern crate self as osnl_model;
-
 pub use body::{ContentInfo, plain_body};
 pub use budget::{Budget, Excess, memory_of};
 pub use compress::Compression;
-pub use context::{Context, RequestContext};
 pub use digest::{BodyDigest, BodyHasher, bounded_id};
 pub use emission::{Emission, Framing};
 pub use envelope::{Head, read_head};
-pub use error::{DecodeError, JsonKind, Part};
+pub use error::{DecodeError, JsonKind, Part, excerpt};
 pub use filter::{Mismatch, NotificationFilter, Pattern, PatternError, Predicate, Saw, StepLimit};
 pub use login::{LoginProtection, SentLogin, is_this_machine};
 pub use notification::Notification;
 pub use one_line::{is_dangerous, one_line, one_line_json, one_line_with_tabs};
 pub use priority::Priority;
-pub use python_json::{parse_python_json, to_python_json};
+pub use python_json::{parse_python_json, parse_python_json_as, to_python_json};
 pub use python_literal::parse_python_literal;
-pub use recorder::Recorder;
 pub use redact::{MaskedJson, is_secret_key, mask_members, mask_secrets, mask_text, mask_url_passwords};
 pub use resource::{
     Address, AddressKind, Bulk, Resource, bulk_len, bulk_part, resource_at, resource_key, resource_keys,

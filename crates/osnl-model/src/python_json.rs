@@ -36,8 +36,12 @@ pub(crate) fn repairing<T>(
     }
 }
 
-/// As [`parse_python_json`], into a type of the caller's that need not borrow from the text and is no [`Value`].
-pub(crate) fn parse_as<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, serde_json::Error> {
+/// Reads JSON as [`parse_python_json`] does, into a type of the caller that does not borrow from the text.
+///
+/// # Errors
+///
+/// As [`parse_python_json`], and a value of another type.
+pub fn parse_python_json_as<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, serde_json::Error> {
     repairing(text, |text| serde_json::from_str(text))
 }
 

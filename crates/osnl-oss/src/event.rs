@@ -1,6 +1,6 @@
 //! The events that count, and whether something came or went.
 
-use osnl_model::service::nova::legacy_name;
+use osnl_model::nova::legacy_name;
 use serde::{Deserialize, Serialize};
 
 use super::instance::KnownInstance;

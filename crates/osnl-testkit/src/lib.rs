@@ -5,7 +5,6 @@
 //! | [`Broker`], [`RabbitCluster`], [`SharedBroker`], [`Vhost`] | private RabbitMQ nodes, and virtual hosts on one that all tests share |
 //! | [`Postgres`] | private PostgreSQL servers, and databases on one that the tests of a process share |
 //! | [`OsloPublisher`], [`OsloListener`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
-//! | [`VersionedPeer`] | the real oslo.versionedobjects, with ironic's payload classes |
 //! | [`Sink`] | an HTTP target or proxy that records each byte and fails on request |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
 //! | [`Openstack`](openstack::Openstack) | Keystone, nova, neutron, glance, and ironic, for requests about one object |
@@ -75,8 +74,8 @@ pub use kafka::{
 #[cfg(feature = "conformance")]
 pub use listening::ListenOnly;
 pub use peer::{
-    BrokerObjects, Notice, OsloListener, OsloPublisher, PublisherOptions, RawMessage, ReceivedObject,
-    TakenMessage, Upstream, VersionedPeer, python, python_program,
+    BrokerObjects, Notice, OsloListener, OsloPublisher, PublisherOptions, RawMessage, TakenMessage, Upstream,
+    python, python_program,
 };
 pub use ports::{closed_port, free_port};
 pub use postgres::Postgres;

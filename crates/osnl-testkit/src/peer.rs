@@ -6,13 +6,11 @@ mod listener;
 mod publisher;
 mod script;
 mod upstream;
-mod versioned;
 
 pub use listener::OsloListener;
 pub use publisher::{BrokerObjects, Notice, OsloPublisher, PublisherOptions, RawMessage, TakenMessage};
 pub use script::python;
 pub use upstream::Upstream;
-pub use versioned::{ReceivedObject, VersionedPeer};
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +22,7 @@ pub fn python_program(name: &str) -> Command {
     program_in(&PathBuf::from(folder), name)
 }
 
+/// The same of another environment.
 pub(crate) fn program_in(environment: &Path, name: &str) -> Command {
     let mut command = Command::new(environment.join("bin").join(name));
     for (key, _) in std::env::vars_os() {

@@ -34,7 +34,7 @@
 //! For RabbitMQ, [`transport`] makes the transport of a [`TransportUrl`]; the rest is the same.
 //!
 //! A transport connects, declares, hands over the messages that are ready, and sends settlements. It never sleeps, retries,
-//! or counts: `osnl::listener` decides when to connect again.
+//! or counts: the caller decides when to connect again, by the pauses of a [`Backoff`].
 //!
 //! The contract of a [`Consumer`]:
 //!
@@ -61,6 +61,7 @@
 //!
 //! Each detail of this contract is a test in `osnl_testkit::conformance`, which every transport passes.
 
+mod backoff;
 mod bodies;
 mod contract;
 mod error;
@@ -73,11 +74,13 @@ mod message;
 mod outgoing;
 mod rabbit;
 mod settle;
+pub mod stamp;
 mod tap;
 mod topology;
 
 use osnl_model::{SentLogin, TransportUrl};
 
+pub use backoff::Backoff;
 pub use bodies::{BodyBounds, Cut};
 pub use contract::{
     Consumer, Features, LateBindings, LostPosition, PartitionSeen, QueueDepths, QueueSeen, Transport,

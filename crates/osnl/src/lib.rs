@@ -1,7 +1,6 @@
 //! The OpenStack Notification Listener as a library.
 //!
-//! [`NotificationListener`] receives notifications in a program, and [`notifier::Notifier`] emits them. A daemon has a
-//! configuration with rules and actions:
+//! [`NotificationListener`] receives notifications in a program. A daemon has a configuration with rules and actions:
 //!
 //! ```
 //! use osnl::explain::{ExplainedEvent, explain};
@@ -49,7 +48,6 @@
 //! - `management` asks the broker's management API about queues.
 //! - [`live`] shows events as they come to readers that look on.
 //! - [`notification_listener`] is for programs that listen themselves: oslo.messaging's words.
-//! - [`notifier`] is the emitting side; [`versioned`] has payloads with classes and versions.
 //! - [`native`] is osnl's own configuration, and [`assembly`] makes a daemon of it.
 //! - [`explain`] gives the reason why a rule fires or not; [`unmatched`] is the trace of messages that match no rule;
 //!   [`replay`] sends journalled or [`saved`] events through rules again.
@@ -65,9 +63,9 @@ pub use osnl_delivery::enrich;
 pub use osnl_journal as journal;
 pub use osnl_journal::{in_hand, state_dir};
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
+pub use osnl_transport::stamp;
 
 pub mod assembly;
-mod backoff;
 pub mod connections;
 pub mod control;
 pub mod daemon;
@@ -79,9 +77,6 @@ pub mod live;
 mod management;
 pub mod native;
 pub mod notification_listener;
-pub mod notifier;
 pub mod replay;
 pub mod saved;
-pub mod stamp;
 pub mod unmatched;
-pub mod versioned;

@@ -40,7 +40,7 @@ use futures_util::FutureExt as _;
 use osnl_core::former::Former;
 use osnl_model::{Budget, Priority, Target};
 use osnl_transport::{
-    BoxFuture, Consumer, ListenOptions, QueueType, Subscription, Transport, TransportError,
+    Backoff, BoxFuture, Consumer, ListenOptions, QueueType, Subscription, Transport, TransportError,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -60,7 +60,6 @@ pub use self::state::{ConnectionObserver, ListenerState};
 use self::stream::ListenerStreams;
 use self::tidying::BindingCleanup;
 pub use self::watchdog::{Stall, StallKind};
-use crate::backoff::Backoff;
 use crate::intake::Intake;
 use crate::journal::shared::SharedJournal;
 use crate::management::ManagementConf;

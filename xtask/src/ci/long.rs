@@ -30,10 +30,10 @@ struct LongPart {
     paths: &'static [&'static str],
 }
 
-/// `library` has its row here when it has its command.
 const PARTS: &[LongPart] = &[
     part("doc-tests", &["test", "--doc"], &["crates"]),
     part("shared", &["test", "--postgresql"], SHARED),
+    part("library", &["test", "--library"], LIBRARY),
     part("package", &["package", "test"], PACKAGING),
     part("wheel", &["package", "wheel-test"], &["crates/osnl-python", "packaging/pypi", "xtask/src/package"]),
     part("kafka", &["test", "--kafka"], &["crates/osnl-transport/src/kafka", "crates/osnl-cli/tests/kafka"]),
@@ -52,6 +52,8 @@ const SHARED: &[&str] = &[
     "crates/osnl-journal/src/shared",
     "crates/osnl-cli/tests/shared_journal",
 ];
+const LIBRARY: &[&str] =
+    &["library", "crates/osnl-model", "crates/osnl-transport", "fixtures/emission", "fuzz/library.rs"];
 const PACKAGING: &[&str] = &[
     "packaging",
     "crates/osnl-cli/Cargo.toml",

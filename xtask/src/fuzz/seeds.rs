@@ -85,7 +85,7 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
         "transport_url" => texts(URLS),
         "envelope" | "compressed" | "saved_events" => bodies()?,
         "versioned" => payloads()?,
-        "readers" => notifications()?,
+        "readers" | "services" => notifications()?,
         "budgets" => [bodies()?, notifications()?].concat(),
         "python_literals" => [texts(LITERALS), bodies()?].concat(),
         "masking" => [texts(SECRETS), texts(LITERALS)].concat(),

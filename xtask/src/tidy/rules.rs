@@ -51,7 +51,7 @@ pub(super) fn check(path: &str, bytes: &[u8]) -> Vec<Violation> {
 }
 
 fn is_recording(path: &str) -> bool {
-    path.starts_with("fixtures/")
+    path.starts_with("fixtures/") || path.starts_with("library/fixtures/")
 }
 
 struct RuleFindings<'a> {
@@ -99,7 +99,7 @@ impl RuleFindings<'_> {
 
     fn check_machine(&mut self, text: &str) {
         // The lock file names the registry of each package: cargo's own words.
-        if self.path == "Cargo.lock" {
+        if ["Cargo.lock", "library/Cargo.lock"].contains(&self.path) {
             return;
         }
         for (line, content) in numbered(text) {
@@ -127,7 +127,8 @@ impl RuleFindings<'_> {
                 format!("{count} lines, at most {MOST_LINES}: split it by what can be named"),
             );
         }
-        let is_source = self.path.starts_with("crates/") && self.path.contains("/src/");
+        let is_source = ["crates/", "library/"].iter().any(|folder| self.path.starts_with(folder))
+            && self.path.contains("/src/");
         let has_doc =
             text.lines().find(|line| !line.trim().is_empty()).is_some_and(|line| line.starts_with("//!"));
         if is_source && !has_doc {

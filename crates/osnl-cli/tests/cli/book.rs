@@ -37,7 +37,7 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 31] = [
+const OTHER_PROGRAMS: [(&str, &str); 30] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask package deb"),
@@ -67,7 +67,6 @@ const OTHER_PROGRAMS: [(&str, &str); 31] = [
     ("upgrade.md", "mv "),
     ("upgrade.md", "runuser "),
     ("upgrade.md", "systemctl "),
-    ("versioned-notifications.md", "OSNL_TRANSPORT_URL="),
     ("writing-a-plugin.md", "echo "),
 ];
 

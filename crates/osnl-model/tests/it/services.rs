@@ -3,8 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helper: what is not there fails the test")]
 
 mod catalogue;
-mod facts;
 mod lacking;
 mod masking;
+mod names;
 mod recorded;
-mod typed;

@@ -2,7 +2,7 @@
 
 use osnl_config::ValueOrigin;
 use osnl_config::sections::Layers;
-use osnl_model::service::nova::{legacy_name, versioned_name};
+use osnl_model::nova::{legacy_name, versioned_name};
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, RABBIT, REST};
 use super::{Conf, OpenstackSection, Plugin, RestSection};

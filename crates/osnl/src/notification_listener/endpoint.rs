@@ -3,7 +3,6 @@
 use std::fmt;
 
 use bytes::Bytes;
-use osnl_model::versioned::{VersionedObject, WireObject, read, read_text};
 use osnl_model::{Head, Notification, NotificationFilter, Priority};
 use osnl_transport::{BoxFuture, Properties};
 
@@ -115,17 +114,6 @@ impl ReceivedNotification {
     #[must_use]
     pub fn properties(&self) -> &Properties {
         &self.raw.properties
-    }
-
-    /// Reads the payload as a versioned object of a class. Another class, another major version, and a payload without
-    /// a class are [`WireObject::Unknown`], with all of their content.
-    #[must_use]
-    pub fn versioned<T: VersionedObject>(&self) -> WireObject<T> {
-        match self.raw.payload_text().as_deref().map(read_text) {
-            Some(Ok(read)) => read,
-            // It was read before; only the order of the keys is not known any more.
-            Some(Err(_)) | None => read(self.notification.payload.clone().into()),
-        }
     }
 
     pub(super) fn raw(&self) -> &Raw {

@@ -37,7 +37,7 @@ fn publish(url: &str, compressions: &[Option<&str>]) {
 }
 
 /// An example as cargo has built it: `cargo test` does, unless it is told to build this test alone.
-pub(crate) fn example(name: &str) -> Command {
+fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(

@@ -1,10 +1,6 @@
-//! Messages that `osnl send`, the action `publish`, and the notifier of the library put on Kafka, and a listener of them.
+//! Messages that `osnl send` and the action `publish` put on Kafka, and a listener of them.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use osnl::notifier::{Context, Driver, Notifier, RequestContext};
-use osnl_model::{Emission, TransportUrl};
+use osnl_model::Emission;
 use osnl_testkit::{KafkaClient, KafkaCluster, MockKafka, Sink, StoredMessage, fixture, wait_until};
 use serde_json::{Value, json};
 
@@ -103,28 +99,6 @@ pub(crate) fn is_published_on(kafka: &impl KafkaCluster) {
     assert_eq!(inner(&published[0])["payload"], port_deleted());
     assert_eq!(published[0].key, kafka.all(TOPIC)[0].key);
     assert_eq!(kafka.unfinished("osnl", TOPIC), 0);
-}
-
-#[test]
-fn the_notifier_of_the_library_publishes_to_kafka() {
-    let kafka = MockKafka::start();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let url = TransportUrl::parse(&kafka.url()).unwrap();
-        let transport: Arc<dyn osnl_transport::Transport> = osnl_transport::transport(&url).unwrap().into();
-        let builder = Notifier::builder("network.n1").transport(transport.clone());
-        let notifier = builder.driver(Driver::Messaging).driver(Driver::MessagingV2).build().unwrap();
-        let context: Context = RequestContext { user_id: Some("u".to_owned()), ..Default::default() }.into();
-        notifier.info(&context, "port.delete.end", &port_deleted()).await.unwrap();
-        notifier.close(Duration::from_secs(10)).await.unwrap();
-        transport.close().await;
-    });
-    let stored = kafka.all(TOPIC);
-    assert_eq!(stored.len(), 2, "one for each driver");
-    for message in &stored {
-        assert!(inner(message)["_context"].to_string().contains(r#":"u""#), "{message:?}");
-        assert!(message.key.is_some());
-    }
 }
 
 /// The recorded file of k2hr3_osnl, with the address of this cluster and of this target.

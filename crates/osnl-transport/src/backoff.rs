@@ -1,0 +1,97 @@
+//! The pause between two attempts to connect.
+
+use std::time::Duration;
+
+use crate::{Reconnect, TransportError};
+
+/// The pauses between attempts to connect. A missing broker or exchange is tried about once a second, so the first
+/// message arrives within a second of its return. A broker that refuses the connection is tried less and less often,
+/// down to every 30 s.
+///
+/// Other pauses in the transport's options (`rabbit_retry_interval` and the like) are kept to the second, whatever the
+/// failure was.
+#[derive(Debug)]
+pub struct Backoff {
+    asked: Reconnect,
+    failures: u32,
+    refusals: u32,
+}
+
+const ROUND: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+impl Backoff {
+    /// Returns the pauses of a transport with these options.
+    #[must_use]
+    pub fn new(asked: Reconnect) -> Self {
+        Self { asked, failures: 0, refusals: 0 }
+    }
+
+    /// Returns the pause before the first attempt after a lost connection; `None` unless the options ask for one.
+    #[must_use]
+    pub fn before(&self) -> Option<Duration> {
+        let (delay, splay) = self.asked.delay?;
+        Some(delay + splay.mul_f64(fastrand::f64()))
+    }
+
+    /// The pause after this failure; up to a fifth is taken off at random, so that many daemons do
+    /// not knock at the same instant.
+    pub fn after(&mut self, error: &TransportError) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        if let Some(retry) = self.asked.retry {
+            return retry.after(self.failures);
+        }
+        let pause = if error.is_refused_access() {
+            self.refusals = self.refusals.saturating_add(1);
+            ROUND.saturating_mul(2u32.saturating_pow(self.refusals - 1)).min(LONGEST)
+        } else {
+            self.refusals = 0;
+            ROUND
+        };
+        pause.mul_f64(1.0 - 0.2 * fastrand::f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::RetryPauses;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_connection_is_tried_each_second_and_a_refused_login_ever_less_often() {
+        let refused =
+            TransportError::LoginRefused { host: "h".into(), user: "u".into(), reason: "403".into() };
+        let away = TransportError::Connect { host: "h".into(), reason: "refused".into() };
+        let mut backoff = Backoff::new(Reconnect::default());
+        assert_eq!(backoff.before(), None);
+        let mut check = |error: &TransportError, longest: f64| {
+            let pause = backoff.after(error).as_secs_f64();
+            assert!((longest * 0.8..=longest).contains(&pause), "{pause} against {longest}");
+        };
+        (0..10).for_each(|_| check(&away, 1.0));
+        [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0].into_iter().for_each(|longest| check(&refused, longest));
+        check(&away, 1.0);
+        check(&refused, 1.0);
+        // A service that starts late is found within a second, however long it takes.
+        let missing = TransportError::NoExchange { exchange: "neutron".into() };
+        (0..10).for_each(|_| check(&missing, 1.0));
+    }
+
+    #[test]
+    fn pauses_that_the_options_ask_for_win() {
+        let seconds = Duration::from_secs;
+        let retry = RetryPauses { first: seconds(1), step: seconds(2), longest: seconds(4) };
+        let asked = Reconnect { delay: Some((seconds(2), seconds(3))), retry: Some(retry) };
+        let mut backoff = Backoff::new(asked);
+        for _ in 0..50 {
+            let before = backoff.before().unwrap();
+            assert!((seconds(2)..=seconds(5)).contains(&before), "{before:?}");
+        }
+        let refused =
+            TransportError::LoginRefused { host: "h".into(), user: "u".into(), reason: "403".into() };
+        let away = TransportError::Connect { host: "h".into(), reason: "refused".into() };
+        let pauses = [&away, &refused, &away, &refused].map(|error| backoff.after(error).as_secs());
+        assert_eq!(pauses, [1, 3, 4, 4]);
+    }
+}

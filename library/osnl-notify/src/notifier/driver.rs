@@ -1,0 +1,84 @@
+//! The destinations of notifications, by the names of oslo.messaging's `[oslo_messaging_notifications] driver`.
+
+use std::str::FromStr;
+
+use osnl_model::{Emission, Framing, Priority, mask_secrets, parse_python_json, to_python_json};
+use tracing::Level;
+
+use crate::Recorder;
+
+/// One of the drivers of a notifier.
+#[derive(Clone, Debug)]
+pub enum Driver {
+    /// To the broker, without envelope.
+    Messaging,
+    /// To the broker, in the envelope 2.0. What services use today.
+    MessagingV2,
+    /// To the log, target `osnl_notify::notification`, secrets masked: at the priority's level, where `audit` and `sample` are
+    /// info (oslo.messaging logs these two not at all) and `critical` is error.
+    Log,
+    /// Nowhere.
+    Noop,
+    /// Into memory, for tests.
+    Test(Recorder),
+}
+
+impl Driver {
+    /// Returns the framing of messages to the broker; `None` if the driver sends none.
+    pub(super) fn framing(&self) -> Option<Framing> {
+        match self {
+            Self::Messaging => Some(Framing::Bare),
+            Self::MessagingV2 => Some(Framing::Envelope),
+            Self::Log | Self::Noop | Self::Test(_) => None,
+        }
+    }
+
+    /// Takes a notification at once, if it does not go to the broker.
+    pub(super) fn record(&self, emission: &Emission) {
+        match self {
+            Self::Log => log(emission),
+            Self::Test(recorder) => recorder.push(emission.clone()),
+            Self::Messaging | Self::MessagingV2 | Self::Noop => {}
+        }
+    }
+}
+
+impl FromStr for Driver {
+    type Err = String;
+
+    /// Reads oslo.messaging's names. `routing` does not exist here.
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "messaging" => Ok(Self::Messaging),
+            "messagingv2" => Ok(Self::MessagingV2),
+            "log" => Ok(Self::Log),
+            "noop" => Ok(Self::Noop),
+            "test" => Ok(Self::Test(Recorder::default())),
+            other => Err(format!(
+                "unknown driver \"{other}\"; allowed are messaging, messagingv2, log, noop and test"
+            )),
+        }
+    }
+}
+
+/// The whole notification as JSON.
+fn log(emission: &Emission) {
+    macro_rules! at {
+        ($level:expr) => {
+            if tracing::enabled!(target: "osnl_notify::notification", $level) {
+                tracing::event!(target: "osnl_notify::notification", $level, "{}", shown(emission));
+            }
+        };
+    }
+    match emission.priority.as_ref().unwrap_or(&Priority::Info) {
+        Priority::Debug => at!(Level::DEBUG),
+        Priority::Audit | Priority::Info | Priority::Sample | Priority::Other(_) => at!(Level::INFO),
+        Priority::Warn => at!(Level::WARN),
+        Priority::Error | Priority::Critical => at!(Level::ERROR),
+    }
+}
+
+fn shown(emission: &Emission) -> String {
+    let whole = to_python_json(emission).and_then(|text| parse_python_json(&text));
+    whole.map(|value| mask_secrets(&value).to_string()).unwrap_or_default()
+}

@@ -1,0 +1,103 @@
+//! Notifications: a payload with a level, an event type and a publisher.
+
+use osnl_model::Emission;
+use serde_json::value::to_raw_value;
+
+use super::{FieldType as _, ObjectPayload, Outlet, Severity, VersionedObject};
+use crate::Context;
+
+/// The event type of a notification.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event type of a notification",
+    note = "take osnl_notify::versioned::ironic::EventType, osnl_notify::versioned::nova::EventType or String, or \
+            implement EventTypeText for your own"
+)]
+pub trait EventTypeText {
+    /// The body's `event_type`.
+    fn event_type(&self) -> String;
+}
+
+/// The publisher of a notification.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a publisher of a notification",
+    note = "take osnl_notify::versioned::ironic::NotificationPublisher (service.host), \
+            osnl_notify::versioned::nova::NotificationPublisher (source:host) or String, or implement PublisherText for your own"
+)]
+pub trait PublisherText {
+    /// The body's `publisher_id`.
+    fn publisher_id(&self) -> String;
+}
+
+impl EventTypeText for String {
+    fn event_type(&self) -> String {
+        self.clone()
+    }
+}
+
+impl PublisherText for String {
+    fn publisher_id(&self) -> String {
+        self.clone()
+    }
+}
+
+/// A notification; `#[derive(VersionedNotification)]` writes it.
+///
+/// Only the payload goes onto the wire as an object. Event type, publisher and level become `event_type`,
+/// `publisher_id` and the priority.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a versioned notification",
+    note = "notifications are structs with #[derive(VersionedNotification)] and the fields payload, level (or nova's \
+            priority), event_type and publisher"
+)]
+pub trait VersionedNotification: VersionedObject {
+    /// The class of the payload.
+    type Payload: VersionedObject;
+    /// The type of its level.
+    type Level: Severity;
+
+    /// The payload.
+    fn payload(&self) -> &Self::Payload;
+
+    /// The severity.
+    fn level(&self) -> Self::Level;
+
+    /// The body's `event_type`.
+    fn event_type(&self) -> String;
+
+    /// The body's `publisher_id`.
+    fn publisher_id(&self) -> String;
+
+    /// Emits the notification, as often as it is called.
+    ///
+    /// Below the threshold this is one comparison; nothing is copied, masked or written. It does not fail: what
+    /// becomes of the message is the [`Emitter`](super::Emitter)'s.
+    fn emit(&self, outlet: &Outlet, context: &Context) {
+        let Some(emitter) = outlet.open_for(self.level()) else { return };
+        let written = if Self::Payload::MASKS {
+            let mut payload = self.payload().clone();
+            payload.mask();
+            to_raw_value(&ObjectPayload(&payload))
+        } else {
+            to_raw_value(&ObjectPayload(self.payload()))
+        };
+        match written {
+            Ok(payload) => emitter.emit(Emission {
+                message_id: None,
+                publisher_id: Some(self.publisher_id()),
+                event_type: Some(self.event_type()),
+                priority: Some(self.level().priority()),
+                payload,
+                timestamp: None,
+                unique_id: None,
+                context: context.redacted(),
+                extra: Vec::new(),
+            }),
+            Err(error) => emitter.not_written(&self.event_type(), &error),
+        }
+    }
+
+    /// The payload as it would be emitted, secrets and all.
+    fn unmasked(&self) -> ObjectPayload<'_, Self::Payload> {
+        ObjectPayload(self.payload())
+    }
+}

@@ -1,0 +1,14 @@
+//! Versioned notifications against what ironic 39, nova 34 and oslo.versionedobjects 3.12 put on the wire and compute
+//! (`fixtures/emission`, `library/fixtures`).
+
+mod catalogue;
+mod compatibility;
+mod emit;
+mod every_recording;
+mod fingerprints;
+mod history;
+mod nova_classes;
+mod operation;
+mod properties;
+mod recordings;
+mod wire;

@@ -1,0 +1,195 @@
+//! The payload of what is done to an instance.
+
+use osnl_notify::versioned::{DateTime, Dict, Uuid, VersionedObject};
+
+use super::{BlockDevicePayload, ExceptionPayload, FlavorPayload, IpPayload, SharePayload};
+
+pub(crate) struct InstanceActionInstance {
+    pub(crate) architecture: Option<String>,
+    pub(crate) auto_disk_config: String,
+    pub(crate) availability_zone: Option<String>,
+    pub(crate) created_at: Option<DateTime>,
+    pub(crate) deleted_at: Option<DateTime>,
+    pub(crate) display_description: Option<String>,
+    pub(crate) display_name: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) image_ref: Option<String>,
+    pub(crate) kernel_id: Option<String>,
+    pub(crate) key_name: Option<String>,
+    pub(crate) launched_at: Option<DateTime>,
+    pub(crate) locked: bool,
+    pub(crate) metadata: Dict<String>,
+    pub(crate) node: Option<String>,
+    pub(crate) os_type: Option<String>,
+    pub(crate) power_state: Option<String>,
+    pub(crate) progress: Option<i64>,
+    pub(crate) ramdisk_id: Option<String>,
+    pub(crate) reservation_id: Option<String>,
+    pub(crate) vm_state: Option<String>,
+    pub(crate) task_state: Option<String>,
+    pub(crate) project_id: Option<String>,
+    pub(crate) terminated_at: Option<DateTime>,
+    pub(crate) updated_at: Option<DateTime>,
+    pub(crate) user_id: Option<String>,
+    pub(crate) uuid: Uuid,
+}
+
+#[derive(Clone, PartialEq, VersionedObject)]
+#[versioned(namespace = "nova", version = "1.9", schema_in_fingerprint, schema(instance: InstanceActionInstance { architecture, auto_disk_config, availability_zone, created_at, deleted_at, display_description, display_name, host, host_name = hostname, image_uuid = image_ref, kernel_id, key_name, launched_at, locked, metadata, node, os_type, power_state, progress, ramdisk_id, reservation_id, state = vm_state, task_state, tenant_id = project_id, terminated_at, updated_at, user_id, uuid }))]
+pub(crate) struct InstanceActionPayload {
+    pub(crate) fault: Option<ExceptionPayload>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) uuid: Uuid,
+    pub(crate) user_id: Option<String>,
+    pub(crate) tenant_id: Option<String>,
+    pub(crate) reservation_id: Option<String>,
+    pub(crate) display_name: Option<String>,
+    pub(crate) display_description: Option<String>,
+    pub(crate) host_name: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) node: Option<String>,
+    pub(crate) os_type: Option<String>,
+    pub(crate) architecture: Option<String>,
+    pub(crate) availability_zone: Option<String>,
+    pub(crate) flavor: FlavorPayload,
+    pub(crate) image_uuid: Option<String>,
+    pub(crate) key_name: Option<String>,
+    pub(crate) kernel_id: Option<String>,
+    pub(crate) ramdisk_id: Option<String>,
+    pub(crate) created_at: Option<DateTime>,
+    pub(crate) launched_at: Option<DateTime>,
+    pub(crate) terminated_at: Option<DateTime>,
+    pub(crate) deleted_at: Option<DateTime>,
+    pub(crate) updated_at: Option<DateTime>,
+    #[versioned(
+        kind = "InstanceState",
+        values(
+            "active",
+            "building",
+            "paused",
+            "suspended",
+            "stopped",
+            "rescued",
+            "resized",
+            "soft-delete",
+            "deleted",
+            "error",
+            "shelved",
+            "shelved_offloaded"
+        )
+    )]
+    pub(crate) state: Option<String>,
+    #[versioned(
+        kind = "InstancePowerState",
+        values("pending", "running", "_unused", "paused", "shutdown", "_unused", "crashed", "suspended")
+    )]
+    pub(crate) power_state: Option<String>,
+    #[versioned(
+        kind = "InstanceTaskState",
+        values(
+            "scheduling",
+            "block_device_mapping",
+            "networking",
+            "spawning",
+            "image_snapshot",
+            "image_snapshot_pending",
+            "image_pending_upload",
+            "image_uploading",
+            "image_backup",
+            "updating_password",
+            "resize_prep",
+            "resize_migrating",
+            "resize_migrated",
+            "resize_finish",
+            "resize_reverting",
+            "resize_confirming",
+            "rebooting",
+            "reboot_pending",
+            "reboot_started",
+            "rebooting_hard",
+            "reboot_pending_hard",
+            "reboot_started_hard",
+            "pausing",
+            "unpausing",
+            "suspending",
+            "resuming",
+            "powering-off",
+            "powering-on",
+            "rescuing",
+            "unrescuing",
+            "rebuilding",
+            "rebuild_block_device_mapping",
+            "rebuild_spawning",
+            "migrating",
+            "deleting",
+            "soft-deleting",
+            "restoring",
+            "shelving",
+            "shelving_image_pending_upload",
+            "shelving_image_uploading",
+            "shelving_offloading",
+            "unshelving"
+        )
+    )]
+    pub(crate) task_state: Option<String>,
+    pub(crate) progress: Option<i64>,
+    pub(crate) ip_addresses: Vec<IpPayload>,
+    pub(crate) block_devices: Option<Vec<BlockDevicePayload>>,
+    pub(crate) metadata: Dict<String>,
+    pub(crate) locked: bool,
+    #[versioned(kind = "DiskConfig", values("MANUAL", "AUTO"))]
+    pub(crate) auto_disk_config: String,
+    pub(crate) action_initiator_user: Option<String>,
+    pub(crate) action_initiator_project: Option<String>,
+    pub(crate) locked_reason: Option<String>,
+    pub(crate) shares: Option<Vec<SharePayload>>,
+}
+
+impl InstanceActionPayload {
+    /// The same, populated from sources that have what it has.
+    pub(crate) fn repopulated(&self) -> Self {
+        let instance = InstanceActionInstance {
+            architecture: self.architecture.clone(),
+            auto_disk_config: self.auto_disk_config.clone(),
+            availability_zone: self.availability_zone.clone(),
+            created_at: self.created_at.clone(),
+            deleted_at: self.deleted_at.clone(),
+            display_description: self.display_description.clone(),
+            display_name: self.display_name.clone(),
+            host: self.host.clone(),
+            hostname: self.host_name.clone(),
+            image_ref: self.image_uuid.clone(),
+            kernel_id: self.kernel_id.clone(),
+            key_name: self.key_name.clone(),
+            launched_at: self.launched_at.clone(),
+            locked: self.locked,
+            metadata: self.metadata.clone(),
+            node: self.node.clone(),
+            os_type: self.os_type.clone(),
+            power_state: self.power_state.clone(),
+            progress: self.progress,
+            ramdisk_id: self.ramdisk_id.clone(),
+            reservation_id: self.reservation_id.clone(),
+            vm_state: self.state.clone(),
+            task_state: self.task_state.clone(),
+            project_id: self.tenant_id.clone(),
+            terminated_at: self.terminated_at.clone(),
+            updated_at: self.updated_at.clone(),
+            user_id: self.user_id.clone(),
+            uuid: self.uuid.clone(),
+        };
+        let extra = InstanceActionPayloadExtra {
+            fault: self.fault.clone(),
+            request_id: self.request_id.clone(),
+            flavor: self.flavor.clone(),
+            ip_addresses: self.ip_addresses.clone(),
+            block_devices: self.block_devices.clone(),
+            action_initiator_user: self.action_initiator_user.clone(),
+            action_initiator_project: self.action_initiator_project.clone(),
+            locked_reason: self.locked_reason.clone(),
+            shares: self.shares.clone(),
+        };
+        Self::populate(&instance, extra)
+    }
+}
