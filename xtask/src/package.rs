@@ -34,7 +34,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use self::stage::{Profile, Stage};
-use crate::release::present as version;
 use crate::{setup, step};
 
 /// The cargo features of the program as it is released. A wheel has none of them: it can't ask for the system's OpenSSL.
@@ -42,6 +41,14 @@ const FEATURES: &str = "osnl-cli/kafka";
 
 /// The number of this packaging of the version.
 const REVISION: &str = "1";
+
+/// The version that the workspace has now.
+pub(crate) fn version() -> Result<String> {
+    let text = std::fs::read_to_string(step::root().join("Cargo.toml")).context("Cargo.toml")?;
+    let found =
+        text.split_once("[workspace.package]\nversion = \"").and_then(|(_, rest)| rest.split_once('"'));
+    Ok(found.context("Cargo.toml has no version")?.0.to_owned())
+}
 
 /// Runs one of the commands.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {

@@ -46,13 +46,13 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let ReleaseOrder { version, key, is_dry } = ReleaseOrder::parse(args)?;
     let (section, fragments) = section(&step::root(), &version, &package::moment_as("+%Y-%m-%d")?)?;
     if is_dry {
-        println!("{section}\nrelease: {} would become {version}; nothing was changed", present()?);
+        println!("{section}\nrelease: {} would become {version}; nothing was changed", package::version()?);
         return Ok(ExitCode::SUCCESS);
     }
     let changes =
         step::output(Command::new("git").args(["status", "--porcelain"]).current_dir(step::root()))?;
     ensure!(changes.is_empty(), "there are changes that are not committed: git status");
-    set_version(&present()?, &version)?;
+    set_version(&package::version()?, &version)?;
     let changelog = step::root().join("CHANGELOG.md");
     let before = fs::read_to_string(&changelog).context("CHANGELOG.md")?;
     ensure!(before.contains(UNRELEASED), "CHANGELOG.md has lost its section Unreleased");
@@ -104,14 +104,6 @@ impl ReleaseOrder {
         );
         Ok(order)
     }
-}
-
-/// The version that the workspace has now.
-pub(crate) fn present() -> Result<String> {
-    let text = fs::read_to_string(step::root().join("Cargo.toml")).context("Cargo.toml")?;
-    let found =
-        text.split_once("[workspace.package]\nversion = \"").and_then(|(_, rest)| rest.split_once('"'));
-    Ok(found.context("Cargo.toml has no version")?.0.to_owned())
 }
 
 /// Changes the version in all places.
@@ -211,7 +203,8 @@ fn sign(file: &Path, key: &str) -> Result<()> {
 mod tests {
     use std::fs;
 
-    use super::{PLACES, ReleaseOrder, present, section};
+    use super::{PLACES, ReleaseOrder, section};
+    use crate::package;
     use crate::step;
 
     #[test]
@@ -236,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_version_is_where_the_table_says() {
-        let present = present().unwrap();
+        let present = package::version().unwrap();
         for (file, words) in PLACES.iter().filter(|(file, _)| *file != "README.md") {
             let text = fs::read_to_string(step::root().join(file)).unwrap();
             assert!(words.iter().any(|word| text.contains(&word.replace('@', &present))), "{file}");
