@@ -1,9 +1,10 @@
 //! The `osnl` command. Under the names `k2hr3_osnl` and `k2hr3-osnl`, `oss_watcher` and `oss-watcher` it
 //! takes those programs' flags.
 //!
-//! Order, lowest first: `exit`, `terminal`, `output`, `flags`, `logging`, `app`, `command`.
+//! Order, lowest first: `exit`, `clean`, `terminal`, `output`, `flags`, `logging`, `app`, `command`.
 
 mod app;
+mod clean;
 mod command;
 mod exit;
 mod flags;

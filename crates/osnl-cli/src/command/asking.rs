@@ -12,7 +12,7 @@ use osnl::native::{self, JournalConf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{sources, tap};
+use super::sources;
 use crate::app;
 use crate::exit::Exit;
 use crate::flags::{PatienceArgs, PlaceArgs, SourceArgs};
@@ -234,14 +234,14 @@ fn looked_for(place: &PlaceArgs) -> Result<Where, NoAnswer> {
 /// One JSON value for scripts.
 pub(super) fn print_json(value: &impl Serialize) -> Exit {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => print(&(tap::clean_json(text) + "\n")),
+        Ok(text) => print(&(crate::clean::json(text) + "\n")),
         Err(_) => Exit::Failed,
     }
 }
 
 /// Makes foreign text one line that is harmless to a terminal.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
-    tap::clean_text(text)
+    crate::clean::text(text)
 }
 
 /// Columns as wide as what is in them, the last one open.

@@ -6,7 +6,7 @@ use osnl::native::{self, Drivers, Sources};
 use osnl_config::{ConfigErrors, Warning, in_words};
 use osnl_k2hr3::{Conf, HiddenInputs};
 
-use super::tap::clean_text;
+use crate::clean;
 use crate::flags::{CheckArgs, SourceArgs};
 use crate::terminal::{Tone, on_stderr};
 
@@ -82,7 +82,7 @@ fn legacy(path: &Path) -> Result<osnl_k2hr3::LoadedConf, String> {
 #[expect(clippy::print_stderr, reason = "warnings go there")]
 pub(super) fn warn(warnings: &[Warning]) {
     for warning in warnings {
-        eprintln!("osnl: {} {}", on_stderr(Tone::Warn, "warning:"), clean_text(&warning.to_string()));
+        eprintln!("osnl: {} {}", on_stderr(Tone::Warn, "warning:"), clean::text(&warning.to_string()));
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn complain(errors: &str) {
         if line.starts_with(' ') {
             eprintln!("{line}");
         } else {
-            eprintln!("osnl: {} {}", on_stderr(Tone::Bad, "error:"), clean_text(&in_words(line)));
+            eprintln!("osnl: {} {}", on_stderr(Tone::Bad, "error:"), clean::text(&in_words(line)));
         }
     }
 }

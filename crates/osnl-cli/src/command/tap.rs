@@ -14,7 +14,6 @@
 
 mod args;
 mod check;
-pub(super) mod clean;
 mod condition;
 mod event;
 mod json;
@@ -39,7 +38,6 @@ use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::args::TapArgs;
-pub(super) use self::clean::{json as clean_json, text as clean_text};
 use self::plan::{TapOutput, TapPlan, WrongUsage};
 use self::session::{ConnectionCourse, WriterClock};
 use self::voice::{TapVoice, say};

@@ -6,7 +6,7 @@ use osnl::native::{Probe, ProbeVerdict};
 use serde_json::{Value, json};
 
 use super::Note;
-use crate::command::tap::clean_json;
+use crate::clean;
 use crate::output;
 use crate::terminal::Tone;
 
@@ -84,7 +84,7 @@ impl CheckReport {
             all["probes"] = probes.iter().map(probe).collect();
         }
         // A probe repeats the answers of brokers and targets.
-        clean_json(format!("{all}\n"))
+        clean::json(format!("{all}\n"))
     }
 }
 

@@ -10,7 +10,7 @@ use osnl::journal::DeliveryId;
 use super::super::asking::{NoAnswer, Respondent, age, clean, print, print_bytes, print_json};
 use super::args::ShowArgs;
 use super::list;
-use crate::command::{sources, tap};
+use crate::command::sources;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 
@@ -91,7 +91,10 @@ fn text(show: &Show) -> String {
         None => {
             let shown = serde_json::json!({"payload": show.message.payload, "context": show.message.context});
             let pretty = serde_json::to_string_pretty(&shown).unwrap_or_default();
-            text.push_str(&format!("\npayload and context, secrets masked\n{}\n", tap::clean_json(pretty)));
+            text.push_str(&format!(
+                "\npayload and context, secrets masked\n{}\n",
+                crate::clean::json(pretty)
+            ));
         }
     }
     text

@@ -26,10 +26,10 @@ use serde_json::{Map, Value, json};
 
 use super::args::ExportArgs;
 use super::{events, file, moment, refused, report, shown};
+use crate::clean::mask_urls;
 use crate::command::asking::{NoAnswer, clean};
 use crate::command::progress::Display;
 use crate::command::saved_events::{self, KeptEvents, SavedEventsRefusal};
-use crate::command::tap::clean::mask_urls;
 use crate::exit::Exit;
 
 /// The form of the lines.

@@ -11,7 +11,7 @@ use osnl::rule::Mode;
 use osnl_model::mask_secrets;
 use serde_json::{Value, json};
 
-use crate::command::tap::clean;
+use crate::clean;
 use crate::exit::Exit;
 use crate::output::{self, Put, Tint};
 use crate::terminal::{self, Tone};

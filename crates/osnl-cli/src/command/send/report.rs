@@ -7,7 +7,7 @@ use osnl_transport::{Transport, TransportError};
 use serde_json::json;
 
 use super::args::SendArgs;
-use crate::command::tap::{clean_json, clean_text};
+use crate::clean;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 use crate::output::{self, Tint};
@@ -134,20 +134,20 @@ impl SendReport {
         let Self { location, .. } = &*self;
         let kind = if self.mandatory { "error" } else { "warning" };
         for ((exchange, key), count) in &self.unrouted {
-            let (exchange, key) = (clean_text(exchange), clean_text(key));
+            let (exchange, key) = (clean::text(exchange), clean::text(key));
             eprintln!(
                 "osnl: {kind}: no queue took {count} of them: none is bound to exchange \"{exchange}\" with key \
                  {key}; bind one, or make what a service would with --declare"
             );
         }
         for (reason, count) in &self.said {
-            eprintln!("osnl: error: {} ({count} of them)", clean_text(reason));
+            eprintln!("osnl: error: {} ({count} of them)", clean::text(reason));
         }
         if !self.said.is_empty() && !self.declares {
             eprintln!("osnl: --declare creates {}, as a service does", self.made);
         }
         if let Some(reason) = &self.unavailable {
-            eprintln!("osnl: error: {location} cannot be reached: {}", clean_text(reason));
+            eprintln!("osnl: error: {location} cannot be reached: {}", clean::text(reason));
         }
     }
 
@@ -183,7 +183,7 @@ fn is_open(error: &TransportError) -> bool {
 fn line(format: OutputFormat, sent: &Submission, outcome: &str, reason: Option<&str>) -> String {
     let Submission { exchange, routing_key, event_type, message_id } = sent;
     match format {
-        OutputFormat::Json => clean_json(
+        OutputFormat::Json => clean::json(
             json!({"outcome": outcome, "exchange": exchange, "routing_key": routing_key,
                 "event_type": event_type, "message_id": message_id, "reason": reason})
             .to_string(),
@@ -192,7 +192,7 @@ fn line(format: OutputFormat, sent: &Submission, outcome: &str, reason: Option<&
             let id = message_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
             let event_type = event_type.as_deref().unwrap_or("(no event type)");
             let line = format!("{outcome}: {event_type}{id} to exchange \"{exchange}\", key {routing_key}");
-            clean_text(&line).into_owned()
+            clean::text(&line).into_owned()
         }
     }
 }

@@ -16,8 +16,8 @@ use osnl_transport::{ExchangeFound, Greeting, Tap, TapOptions, TopicsSeen, Trans
 use serde_json::{Value, json};
 
 use self::mend::LikelyCause;
-use super::clean;
 use super::event::EventFilter;
+use crate::clean;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 use crate::output;

@@ -10,9 +10,9 @@ use osnl_template::Names;
 use osnl_transport::{BodyBounds, Cut, TapMessage};
 use serde_json::Value;
 
-use super::clean;
 use super::condition::TapCondition;
 use super::resource::{EventSubject, about};
+use crate::clean;
 use crate::flags::unread;
 
 /// Which events are shown. Several of one kind: any of them; several kinds: all of them.

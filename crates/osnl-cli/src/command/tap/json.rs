@@ -18,9 +18,9 @@ use osnl_transport::{TapMessage, TapProperties};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::clean;
 use super::event::{TapEvent, UnreadableBody};
 use super::resource::ShownForm;
+use crate::clean;
 
 /// The object of an event, without the end of its line.
 pub(super) fn event(message: &TapMessage, event: &TapEvent, received: Timestamp, raw: bool) -> String {

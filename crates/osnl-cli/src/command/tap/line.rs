@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use osnl_model::Priority;
 use osnl_transport::TapMessage;
 
-use super::clean;
 use super::event::{TapEvent, UnreadableBody};
+use crate::clean;
 
 /// Appends the line of an event, without its end.
 pub(super) fn event(

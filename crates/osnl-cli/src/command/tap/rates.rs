@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::clean;
 use super::event::{TapEvent, UnreadableBody};
+use crate::clean;
 use crate::flags::OutputFormat;
 
 /// Counts by event type.

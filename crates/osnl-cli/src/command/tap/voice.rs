@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::clean;
+use crate::clean;
 
 /// Lines that are kept for a screen.
 const KEPT: usize = 200;

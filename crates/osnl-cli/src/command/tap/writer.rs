@@ -13,7 +13,8 @@ use tokio::sync::mpsc::{Receiver, error::TryRecvError};
 use super::event::{EventFilter, TapEvent, UnreadableBody};
 use super::rates::Rates;
 use super::save::Save;
-use super::{clean, json, line};
+use super::{json, line};
+use crate::clean;
 use crate::flags::OutputFormat;
 
 /// Messages that came together; none, where only the time is told.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::kept::KeptEntry;
 use super::rules::{Rules, Verdicts};
-use crate::command::tap::clean;
+use crate::clean;
 use crate::command::tap::event::{EventFilter, TapEvent, UnreadableBody};
 use crate::terminal::{Tone, TonedText};
 

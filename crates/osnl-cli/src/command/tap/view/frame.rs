@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::state::{Prompt, TapPage, ViewState};
 use super::{help, list, table};
-use crate::command::tap::clean;
+use crate::clean;
 use crate::command::tap::voice::ConnectionState;
 use crate::terminal::{Size, Tone, TonedText, cell, paint, width as columns, wrap};
 

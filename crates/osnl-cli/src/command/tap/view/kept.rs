@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use osnl_model::Priority;
 use osnl_transport::TapMessage;
 
-use crate::command::tap::clean;
+use crate::clean;
 use crate::command::tap::event::{TapEvent, UnreadableBody};
 use crate::command::tap::resource::ShownForm;
 

@@ -50,7 +50,7 @@ fn line(kept: &KeptEntry, width: usize, selected: bool) -> Vec<TonedText> {
         "{mark}{} {} {} {} {}",
         cell(&kept.time, TIME),
         cell(&kept.exchange, EXCHANGE),
-        cell(&crate::command::tap::clean::text(&priority), PRIORITY),
+        cell(&crate::clean::text(&priority), PRIORITY),
         cell(&kept.event_type, event),
         cell(&kept.what, what)
     );

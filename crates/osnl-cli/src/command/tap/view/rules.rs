@@ -7,8 +7,8 @@ use osnl::native::Native;
 use osnl_model::Notification;
 
 use super::kept::KeptEntry;
+use crate::clean;
 use crate::command::saved_events::{verdict, would};
-use crate::command::tap::clean;
 use crate::terminal::{Tone, TonedText};
 
 /// The rules of a configuration.

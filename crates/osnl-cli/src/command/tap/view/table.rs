@@ -1,7 +1,7 @@
 //! The rates: a line for each type, and one for all.
 
 use super::state::ViewState;
-use crate::command::tap::clean;
+use crate::clean;
 use crate::command::tap::rates::live::{RateOrder, RateRow};
 use crate::terminal::{Tone, TonedText, cell};
 

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use osnl_model::{is_secret_key, mask_text, mask_url_passwords};
-pub(in crate::command) use osnl_model::{one_line as text, one_line_json as json};
+pub(crate) use osnl_model::{one_line as text, one_line_json as json};
 use serde_json::Value;
 
 /// Bytes as text, what is no UTF-8 as `\xff`.
-pub(super) fn bytes(bytes: &[u8]) -> String {
+pub(crate) fn bytes(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         shown.push_str(&text(chunk.valid()));
@@ -21,7 +21,7 @@ pub(super) fn bytes(bytes: &[u8]) -> String {
 
 /// Hides the passwords of URLs in all texts of a value: for what osnl itself says, where a name before a colon is no
 /// secret. Payloads go through `osnl_model::mask_secrets`, which does this too.
-pub(in crate::command) fn mask_urls(value: &mut Value) {
+pub(crate) fn mask_urls(value: &mut Value) {
     match value {
         Value::String(text) => {
             if let Cow::Owned(masked) = mask_url_passwords(text) {
@@ -36,7 +36,7 @@ pub(in crate::command) fn mask_urls(value: &mut Value) {
 
 /// A body that is no readable JSON, the texts behind keys that look secret as `***`: as well as it can be done
 /// without understanding it. Quotes may be escaped any number of times, as in an envelope.
-pub(super) fn mask_unreadable(body: &str) -> String {
+pub(crate) fn mask_unreadable(body: &str) -> String {
     let mut masked = String::with_capacity(body.len());
     let mut rest = body;
     while let Some(open) = rest.find('"') {
