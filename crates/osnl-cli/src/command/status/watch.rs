@@ -1,16 +1,12 @@
-//! `osnl status --watch`: the status again and again, with small plots of rate, backlog, and age over the last minutes.
-//! On a terminal it redraws; elsewhere it prints a block each time. Ctrl-C ends it with 0, and
-//! so does a reader that has gone, such as `head`.
-
-mod plot;
+//! `osnl status --watch`: the status again and again. On a terminal it redraws; elsewhere it prints a block each
+//! time. Ctrl-C ends it with 0, and so does a reader that has gone, such as `head`.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use osnl::control::Status;
 use tokio::sync::mpsc;
 
-use self::plot::PlotHistory;
 use super::super::asking::NoAnswer;
 use super::{StatusArgs, look, text, tint};
 use crate::app::{self, ProgramSignal, Signals};
@@ -19,14 +15,13 @@ use crate::flags::PlaceArgs;
 use crate::output::{self, Put, put};
 use crate::terminal::{self, Keys, Size, Terminal, cell};
 
-/// One look, and when it was.
-type StatusLook = (Instant, Result<Status, NoAnswer>);
+type StatusLook = Result<Status, NoAnswer>;
 
 pub(super) fn run(args: &StatusArgs) -> Exit {
     let looks = looking(args.place.clone(), args.interval);
     let watched = app::block_on(async {
         let mut signals = Signals::catch();
-        watch(args.interval, looks, &mut signals).await
+        watch(looks, &mut signals).await
     });
     watched.unwrap_or(Exit::Failed)
 }
@@ -37,7 +32,7 @@ fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<StatusLook> {
     std::thread::spawn(move || {
         // Nothing is ever sent: its time-out is the pause.
         let (_open, pause) = channel::<()>();
-        while sender.blocking_send((Instant::now(), look(&place))).is_ok() {
+        while sender.blocking_send(look(&place)).is_ok() {
             if pause.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
@@ -46,11 +41,10 @@ fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<StatusLook> {
     looks
 }
 
-async fn watch(interval: Duration, mut looks: mpsc::Receiver<StatusLook>, signals: &mut Signals) -> Exit {
+async fn watch(mut looks: mpsc::Receiver<StatusLook>, signals: &mut Signals) -> Exit {
     let terminal = terminal::drawable().map(|_| Terminal::enter(Keys::Silent));
-    let mut history = PlotHistory::new(interval);
     loop {
-        let (at, looked) = tokio::select! {
+        let looked = tokio::select! {
             biased;
             signal = signals.next() => match signal {
                 ProgramSignal::End(_) => return Exit::Done,
@@ -59,8 +53,7 @@ async fn watch(interval: Duration, mut looks: mpsc::Receiver<StatusLook>, signal
             Some(look) = looks.recv() => look,
             else => return Exit::Failed,
         };
-        history.add(at, looked.as_ref().ok());
-        let block = block(&history, &looked);
+        let block = block(&looked);
         match (&terminal, terminal::size()) {
             (Some(terminal), Some(size)) => terminal.draw(&lines(&block, size)),
             _ => match put(format!("{block}\n").as_bytes()) {
@@ -72,12 +65,12 @@ async fn watch(interval: Duration, mut looks: mpsc::Receiver<StatusLook>, signal
     }
 }
 
-fn block(history: &PlotHistory, looked: &Result<Status, NoAnswer>) -> String {
+fn block(looked: &Result<Status, NoAnswer>) -> String {
     let status = match looked {
         Ok(status) => text(status),
         Err(error) => format!("! {}\n", super::super::asking::short(error.message(), 400)),
     };
-    format!("{}\n{}\n{status}", jiff::Zoned::now().strftime("%F %T"), history.plots())
+    format!("{}\n\n{status}", jiff::Zoned::now().strftime("%F %T"))
 }
 
 /// As much as the terminal has room for.
