@@ -69,10 +69,9 @@ impl ReadDriver for FileConf {
                 "fsync",
                 "each, interval or never",
                 "each: an event counts as delivered when its line is on the disk. interval: the file is \
-                 synchronized once per fsync_interval. never: the operating system decides.",
+                 synchronized once a second. never: the operating system decides.",
             )
             .or("each"),
-            OptionDef::new("fsync_interval", "duration", "Time between synchronizations, with fsync = interval.").or("1s"),
             OptionDef::new(
                 "rotate_size",
                 "size",
@@ -133,13 +132,8 @@ fn mode(reader: &mut SectionReader<'_>) -> Option<u32> {
 }
 
 fn fsync(reader: &mut SectionReader<'_>) -> Option<Fsync> {
-    let pause = reader.duration("fsync_interval", Duration::from_millis(1))?;
-    let words = [("each", Fsync::Each), ("interval", Fsync::Interval(pause)), ("never", Fsync::Never)];
-    let fsync = reader.word("fsync", &words)?;
-    if reader.is_set("fsync_interval") && fsync != Fsync::Interval(pause) {
-        reader.warn("fsync_interval", "has no effect without fsync = interval", "set it, or remove this");
-    }
-    Some(fsync)
+    let pause = Duration::from_secs(1);
+    reader.word("fsync", &[("each", Fsync::Each), ("interval", Fsync::Interval(pause)), ("never", Fsync::Never)])
 }
 
 fn rotation(reader: &mut SectionReader<'_>) -> Option<FileRotation> {

@@ -221,9 +221,6 @@ fn digest(reader: &mut SectionReader<'_>, to: &[Template]) -> Option<Option<Dura
         let problem = "collects events into one mail, but the recipients are templates";
         return reader.refuse("digest", problem, "write addresses in to, or remove digest");
     }
-    if reader.is_set("batch_wait") {
-        reader.warn("batch_wait", "has no effect beside digest", "remove it");
-    }
     Some(Some(digest))
 }
 

@@ -26,9 +26,9 @@ fn value(argument: &Argument) -> AMQPValue {
     }
 }
 
-/// The arguments of a queue's consumer; of a stream's, with where to begin.
+/// The arguments of a queue's consumer: of a stream's, the first position.
 pub(super) fn consumer_table(queue: &OpenQueue, kind: &QueueKind) -> FieldTable {
-    let mut table = table(&kind.consumer_arguments);
+    let mut table = FieldTable::default();
     if queue.queue_type == Some(QueueType::Stream) {
         let word = |word: &str| AMQPValue::LongString(word.into());
         let offset = match (queue.created, kind.resume.get(&*queue.name)) {

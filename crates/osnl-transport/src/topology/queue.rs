@@ -151,8 +151,6 @@ pub struct QueueKind {
     pub oslo_arguments: bool,
     /// Further arguments of the declaration; those that have a field here are not among them.
     pub arguments: QueueArguments,
-    /// Arguments of the consumer, `x-stream-offset` excepted.
-    pub consumer_arguments: QueueArguments,
     /// The first position in a stream, unless `resume` knows its name.
     pub stream_offset: StreamOffset,
     /// The positions from which reading continues, by the stream's name. A stream that had to be made is read from its
@@ -178,7 +176,6 @@ impl QueueKind {
             ha_policy: None,
             oslo_arguments: !single_active_consumer,
             arguments: BTreeMap::new(),
-            consumer_arguments: BTreeMap::new(),
             stream_offset: StreamOffset::Next,
             resume: BTreeMap::new(),
         }
@@ -252,10 +249,6 @@ impl QueueKind {
         }
         if let Some((name, field)) = OWN_FIELD.iter().find(|(name, _)| self.arguments.contains_key(*name)) {
             return Some(("arguments", format!("{name} has an option of its own, {field}")));
-        }
-        if self.consumer_arguments.contains_key("x-stream-offset") {
-            let why = "x-stream-offset has an option of its own, stream_offset";
-            return Some(("consumer_arguments", why.to_owned()));
         }
         None
     }
@@ -465,11 +458,6 @@ mod tests {
         check(
             kind(Classic, &[("x-queue-type", "quorum")]),
             Some("arguments: x-queue-type has an option of its own, queue_type"),
-        );
-        let consumer_arguments = BTreeMap::from([("x-stream-offset".to_owned(), Argument::Integer(1))]);
-        check(
-            QueueKind { consumer_arguments, ..kind(Stream, &[]) },
-            Some("consumer_arguments: x-stream-offset has an option of its own, stream_offset"),
         );
     }
 }

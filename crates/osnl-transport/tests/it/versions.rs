@@ -153,13 +153,12 @@ async fn the_default_delivery_limit_of_the_version_is_said_and_ours_has_none() {
 
 /// The argument of a version that an older one does not know is refused by neither.
 #[tokio::test(flavor = "multi_thread")]
-async fn arguments_of_consumers_and_queues_since_4_3_are_accepted_by_every_version() {
+async fn arguments_of_queues_since_4_3_are_accepted_by_every_version() {
     let vhost = Broker::shared().vhost("arguments");
     let to = targets(&["neutron"], &[Priority::Info]);
     let mut kind = quorum();
     let number = |name: &str| (name.to_owned(), Argument::Integer(60_000));
     kind.arguments.extend(["x-consumer-disconnected-timeout", "x-consumer-timeout"].map(number));
-    kind.consumer_arguments.extend(["x-consumer-timeout"].map(number));
     assert_eq!(kind.refusal(), None);
     let session =
         Session::open(&*rabbit(&vhost), &to, &options(Some("q"), 10, Declare::Create, kind)).await.unwrap();

@@ -24,7 +24,6 @@ pub(super) static ACTION_OPTIONS: &[OptionDef] = &[
     OptionDef::new("when_exhausted", "dead_letter or return", "Effect of giving up: dead_letter keeps the delivery as a dead letter; return gives the message back to the broker.").or("dead_letter"),
     OptionDef::typed("concurrency", Kind::Integer, "Most attempts at the same time, each for a different resource, 1 to 1000.").or("16"),
     OptionDef::typed("batch", Kind::Integer, "Most events in one call, 1 to 1000. For a driver that sends events one by one it only changes the number of calls at a time.").or("1"),
-    OptionDef::new("batch_wait", "duration", "Time for which the first event of a call waits for others, at most an hour.").or("0"),
     OptionDef::new("rate", "number per duration", "Most calls within a time, such as 100 per 10m; further ones wait. Without it: no limit."),
     OptionDef::new("retry_max_age", "duration", "Time after the first attempt within which a delivery must succeed; then it becomes a dead letter. none: no limit. Time in which its target is held does not count.").or("24h"),
     OptionDef::new("hold_max", "duration", "Longest time for which a delivery waits for a held target; then it becomes a dead letter. Without it: no limit."),
@@ -37,7 +36,6 @@ pub(super) static ACTION_OPTIONS: &[OptionDef] = &[
 
 /// The largest digest.
 const MOST_GATHERED: usize = 500;
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The fate of deliveries beyond `max_pending`.
@@ -122,23 +120,15 @@ pub(super) fn settings(
     })
 }
 
-/// `gathers` is the driver's own word for how long, in place of `batch_wait`; then as many as can are taken.
+/// `gathers` is the time for which the driver collects events; then as many as can are taken.
 fn batch(reader: &mut SectionReader<'_>, gathers: Option<Duration>) -> Option<BatchLimits> {
     let most = reader.number("batch", 1, MOST_AT_ONCE);
-    let wait = reader.duration("batch_wait", Duration::ZERO);
-    let (most, wait) = (usize::try_from(most?).ok()?, wait?);
+    let most = usize::try_from(most?).ok()?;
     if let Some(wait) = gathers {
         let most = if reader.is_set("batch") { most } else { MOST_GATHERED };
         return Some(BatchLimits { most, wait, whole: true });
     }
-    if wait > LONGEST_WAIT {
-        let problem = format!("{} is out of range", duration::shown(wait));
-        return reader.refuse("batch_wait", &problem, "allowed: 0 to 1h");
-    }
-    if most == 1 && !wait.is_zero() {
-        reader.warn("batch_wait", "has no effect with batch = 1", "set batch, or remove it");
-    }
-    Some(BatchLimits { most, wait: if most == 1 { Duration::ZERO } else { wait }, whole: false })
+    Some(BatchLimits { most, ..BatchLimits::default() })
 }
 
 fn limits(reader: &mut SectionReader<'_>) -> Option<DeliveryLimits> {

@@ -206,10 +206,8 @@ fn queues(out: &mut String, conf: &ListenerConf) {
         let list: Vec<String> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
         list.join(", ")
     };
-    for (word, arguments) in [("arguments ", &kind.arguments), ("consumer  ", &kind.consumer_arguments)] {
-        if !arguments.is_empty() {
-            line(out, 1, &format!("{word} {}", list(arguments)));
-        }
+    if !kind.arguments.is_empty() {
+        line(out, 1, &format!("arguments  {}", list(&kind.arguments)));
     }
 }
 

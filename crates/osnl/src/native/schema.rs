@@ -167,7 +167,6 @@ static LISTENER_OPTIONS: &[OptionDef] = &[
     OptionDef::typed("oslo_arguments", Kind::Bool, "true: oslo.messaging programs declare this queue too, as k2hr3_osnl does, so osnl sends the arguments that they send: no x-queue-type of a classic queue, and no x-delivery-limit of its own. Without a pool always.").or("false"),
     OptionDef::typed("delivery_limit", Kind::Integer, "Number of redeliveries of a message, of a quorum queue."),
     OptionDef::new("arguments", "list of name=value", "Further arguments of the queue, if osnl has to create it: x-max-length=1000, x-queue-version=2."),
-    OptionDef::new("consumer_arguments", "list of name=value", "Further arguments of the consumer."),
     OptionDef::new("stream_offset", "first, last, next or a time", "Position at which osnl starts to read a stream; later it continues after the last message. A time is written as 2026-11-20T06:00:00Z.").or("next"),
     OptionDef::typed("prefetch", Kind::Integer, "Most unacknowledged messages of the listener, over all its queues, 1 to 65535.").or("200"),
     OptionDef::new("give_back_after", "duration", "Longest time for which the listener holds unacknowledged messages while it is blocked; then they go back to the broker. Keep it well below the broker's consumer time-out (30 minutes unless changed).").or("5m"),

@@ -123,15 +123,12 @@ fn existing(reader: &mut SectionReader<'_>) -> Option<Topology> {
     }
     let name = reader.broker_name("queue", LONGEST_NAME);
     let queue_type = queue_type(reader);
-    let consumer_arguments = arguments(reader, "consumer_arguments");
     let stream_offset = stream_offset(reader, queue_type);
     let queue = QueueKind {
         queue_type: queue_type?,
-        consumer_arguments: consumer_arguments?,
         stream_offset: stream_offset?,
         ..QueueKind::OSLO
     };
-    checked(reader, &queue, &["consumer_arguments"])?;
     alone.then_some(())?;
     Some(Topology {
         exchanges: Vec::new(),
@@ -199,7 +196,6 @@ fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Opt
         true => reader.number("delivery_limit", 0, u32::MAX >> 1).map(Some),
     };
     let declared = arguments(reader, "arguments");
-    let consumer_arguments = arguments(reader, "consumer_arguments");
     let stream_offset = stream_offset(reader, queue_type);
     if own && single_active_consumer == Some(true) {
         let problem = "services declare their queues without it, and would be refused";
@@ -225,11 +221,10 @@ fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Opt
         ha_policy: driver.as_oslo().ha_policy.filter(|_| oslo_arguments == Some(true)),
         oslo_arguments: oslo_arguments?,
         arguments: declared?,
-        consumer_arguments: consumer_arguments?,
         stream_offset: stream_offset?,
         ..QueueKind::OSLO
     };
-    checked(reader, &queue, &[])?;
+    checked(reader, &queue)?;
     if own {
         as_services_do(reader, &queue, &driver.as_oslo());
     }
@@ -253,20 +248,14 @@ fn as_services_do(reader: &mut SectionReader<'_>, queue: &QueueKind, oslo: &Queu
     }
 }
 
-/// Refuses options that the type does not allow; `only` these options, or all.
-fn checked(reader: &mut SectionReader<'_>, queue: &QueueKind, only: &[&str]) -> Option<()> {
-    match queue.refusal() {
-        Some((option, why)) if only.is_empty() || only.contains(&option) => {
-            let allowed = match option {
-                "arguments" | "consumer_arguments" => {
-                    "leave it out of the list, or choose another queue_type"
-                }
-                _ => "remove it, or choose another queue_type",
-            };
-            reader.refuse(option, &why, allowed)
-        }
-        Some(_) | None => Some(()),
-    }
+/// Refuses options that the type does not allow.
+fn checked(reader: &mut SectionReader<'_>, queue: &QueueKind) -> Option<()> {
+    let Some((option, why)) = queue.refusal() else { return Some(()) };
+    let allowed = match option {
+        "arguments" => "leave it out of the list, or choose another queue_type",
+        _ => "remove it, or choose another queue_type",
+    };
+    reader.refuse(option, &why, allowed)
 }
 
 fn stream_offset(reader: &mut SectionReader<'_>, queue_type: Option<QueueType>) -> Option<StreamOffset> {

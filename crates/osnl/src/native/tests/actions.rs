@@ -91,7 +91,6 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
         "rate = 5/s",
         "rate: \"5/s\" is not a rate; write 100 per 10m: at most this many calls within that time",
     );
-    check("batch_wait = 2h", "batch_wait: 2h is out of range; allowed: 0 to 1h");
     check("concurrency = 0", "concurrency: 0 is out of range; allowed: 1 to 1000");
     let found = errors(load(&WHOLE.replace("driver = dump", "driver = $log_level")));
     let known = format!("driver: unknown value \"info\"; allowed: {}", Drivers::default().names().join(", "));
@@ -104,21 +103,17 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
 
 #[test]
 fn calls_of_several_events_and_their_pace_are_read_and_explained() {
-    let loaded = load(&format!("{WHOLE}batch = 50\nbatch_wait = 2s\nrate = 100 per 10m\n")).unwrap();
+    let loaded = load(&format!("{WHOLE}batch = 50\nrate = 100 per 10m\n")).unwrap();
     let delivery = loaded.conf.actions[1].delivery();
-    assert_eq!(delivery.batch, BatchLimits { most: 50, wait: Duration::from_secs(2), whole: false });
+    assert_eq!(delivery.batch, BatchLimits { most: 50, ..BatchLimits::default() });
     assert_eq!(delivery.rate.map(|rate| rate.to_string()).as_deref(), Some("100 per 10m"));
     let explained = loaded.conf.explain();
     for line in [
-        "  batch      up to 50 events in one call; the first waits 2 s for others",
+        "  batch      up to 50 events in one call",
         "  rate       at most 100 calls per 10m",
     ] {
         assert!(explained.lines().any(|found| found == line), "{explained}");
     }
-    let alone = load(&format!("{WHOLE}batch_wait = 2s\n")).unwrap();
-    let warning =
-        "a.conf:13: [action:record] batch_wait: has no effect with batch = 1; set batch, or remove it";
-    assert_eq!(warnings(&alone), [warning]);
 }
 
 #[test]

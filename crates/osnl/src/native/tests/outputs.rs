@@ -57,10 +57,6 @@ fn mistakes_are_told_with_what_is_allowed() {
         &format!("{file}rotate_keep = 3"),
         "rotate_keep: has no effect without rotate_size or rotate_interval; set one of them, or remove this",
     );
-    check(
-        &format!("{file}fsync_interval = 3s"),
-        "fsync_interval: has no effect without fsync = interval; set it, or remove this",
-    );
     let server = "server: is not the address of a log server; write /dev/log, udp://host:514, tcp://host:601 or tls://host:6514";
     for wrong in ["logs.example.com", "http://logs", "tcp://", "udp://a b", "tcp://u:secret@h:1"] {
         check(&format!("driver = syslog\nserver = {wrong}"), server);

@@ -59,7 +59,7 @@ fn every_conflict_says_what_to_do() {
     );
     let form = "write name=value with commas between them; in double quotes a value is a string";
     check("arguments = x-max-length", &format!("arguments: \"x-max-length\" has no value; {form}"));
-    check("consumer_arguments = =1", &format!("consumer_arguments: \"=1\" has no valid name; {form}"));
+    check("arguments = =1", &format!("arguments: \"=1\" has no valid name; {form}"));
     check("arguments = a=1, a=2", "arguments: names \"a\" twice; name it once");
     check(
         "stream_offset = first",
@@ -104,13 +104,9 @@ fn a_queue_stands_alone() {
     let no_pool = "a.conf:1: [listener:neutron] pool: is not set; write a queue name that no other team on this broker \
                    uses, such as pool = osnl-TEAM; pool = osnl keeps the queue that earlier versions used by default";
     assert_eq!(errors(load(&alone(""))), [neither, no_pool]);
-    let conf = listener(&alone("queue = theirs\nconsumer_arguments = x-priority=5"));
+    let conf = listener(&alone("queue = theirs"));
     assert_eq!((conf.pool.as_deref(), conf.declare), (Some("theirs"), Declare::Nothing));
-    let kind = QueueKind {
-        consumer_arguments: [("x-priority".to_owned(), Argument::Integer(5))].into(),
-        ..QueueKind::OSLO
-    };
-    assert_eq!(conf.queue, kind);
+    assert_eq!(conf.queue, QueueKind::OSLO);
     assert!(conf.config().targets.is_empty());
 }
 
