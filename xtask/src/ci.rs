@@ -127,7 +127,11 @@ fn library() -> Result<()> {
     let manifest = ["--manifest-path", "library/Cargo.toml"];
     let run = |args: &[&str], more: &[&str]| {
         let mut cargo = step::cargo();
-        cargo.args(args).args(manifest).args(more).env("CARGO_TARGET_DIR", step::target_dir().join("library"));
+        cargo
+            .args(args)
+            .args(manifest)
+            .args(more)
+            .env("CARGO_TARGET_DIR", step::target_dir().join("library"));
         step::run(cargo.env("RUSTDOCFLAGS", "-D warnings").stdin(Stdio::null()))
     };
     run(&["fmt", "--all", "--check"], &[])?;

@@ -133,7 +133,10 @@ fn mode(reader: &mut SectionReader<'_>) -> Option<u32> {
 
 fn fsync(reader: &mut SectionReader<'_>) -> Option<Fsync> {
     let pause = Duration::from_secs(1);
-    reader.word("fsync", &[("each", Fsync::Each), ("interval", Fsync::Interval(pause)), ("never", Fsync::Never)])
+    reader.word(
+        "fsync",
+        &[("each", Fsync::Each), ("interval", Fsync::Interval(pause)), ("never", Fsync::Never)],
+    )
 }
 
 fn rotation(reader: &mut SectionReader<'_>) -> Option<FileRotation> {

@@ -124,11 +124,7 @@ fn existing(reader: &mut SectionReader<'_>) -> Option<Topology> {
     let name = reader.broker_name("queue", LONGEST_NAME);
     let queue_type = queue_type(reader);
     let stream_offset = stream_offset(reader, queue_type);
-    let queue = QueueKind {
-        queue_type: queue_type?,
-        stream_offset: stream_offset?,
-        ..QueueKind::OSLO
-    };
+    let queue = QueueKind { queue_type: queue_type?, stream_offset: stream_offset?, ..QueueKind::OSLO };
     alone.then_some(())?;
     Some(Topology {
         exchanges: Vec::new(),

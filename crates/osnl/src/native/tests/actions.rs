@@ -108,10 +108,7 @@ fn calls_of_several_events_and_their_pace_are_read_and_explained() {
     assert_eq!(delivery.batch, BatchLimits { most: 50, ..BatchLimits::default() });
     assert_eq!(delivery.rate.map(|rate| rate.to_string()).as_deref(), Some("100 per 10m"));
     let explained = loaded.conf.explain();
-    for line in [
-        "  batch      up to 50 events in one call",
-        "  rate       at most 100 calls per 10m",
-    ] {
+    for line in ["  batch      up to 50 events in one call", "  rate       at most 100 calls per 10m"] {
         assert!(explained.lines().any(|found| found == line), "{explained}");
     }
 }
