@@ -1,4 +1,4 @@
-//! The terminal as a screen: for `osnl demo`, which draws, and `osnl tap`, which is also typed at.
+//! The terminal as a screen: for `osnl status --watch`, which draws, and `osnl tap`, which is also typed at.
 //!
 //! It switches to the second screen, so what was there before comes back, and to keys that are not echoed.
 //! It is given back with every end: when the [`Terminal`] is dropped, before a panic is reported, and by [`leave`]
@@ -25,7 +25,7 @@ use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 pub(crate) use self::keys::{Input, Key, Keyboard};
-pub(crate) use self::paint::{Tone, TonedText, cell, pad, paint, width, wrap};
+pub(crate) use self::paint::{Tone, TonedText, cell, paint, width, wrap};
 pub(crate) use self::size::{Size, drawable, size};
 
 /// The second screen, and no cursor in it.
@@ -35,8 +35,6 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 /// The treatment of keys while the screen is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keys {
-    /// There is no keyboard.
-    None,
     /// They are not echoed, and not read.
     Silent,
     /// Each is read when it is typed.
@@ -137,7 +135,6 @@ pub(crate) fn are_colours_wanted() -> bool {
 fn enter(keys: Keys) {
     let mut entered = ENTERED.lock().unwrap_or_else(PoisonError::into_inner);
     *entered = Some(match keys {
-        Keys::None => None,
         Keys::Silent => change_stdin(|modes| modes.local_modes.remove(LocalModes::ECHO)),
         Keys::Read => change_stdin(|modes| {
             modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN);

@@ -3,49 +3,42 @@
 //! Real are the listeners, the rules, the journal, the delivery loop with its retries, and the action with its HTTP
 //! client; with `--transport-url` the broker too. Stood in for are the services, by recorded notifications with
 //! other names in them (`cloud.rs`), the target, by a server on 127.0.0.1 (`stand_in.rs`), and else the broker, by
-//! the in-process one. `scenario.rs` has the configuration and the target of a scenario. Three voices tell what
-//! happens, each from where it is known:
+//! the in-process one. Three files tell the steps, each from where it is known, and `printer.rs` prints them:
 //!
 //! | file | tells |
 //! | --- | --- |
 //! | `narrated.rs` | what a rule says to a message, and when the message is acknowledged |
 //! | `stand_in.rs` | each request, and what the target would answer |
-//! | `events.rs` | the library's own log events: bindings, retries, outcomes, what cannot be read |
+//! | `events.rs` | the library's own log events: retries, outcomes, what cannot be read |
 //!
-//! On a terminal it is a live screen (`screen.rs`), else lines (`voice.rs`); both keep what osnl does apart from what
-//! the stand-ins do. With the same `--seed`, `--count` and `--fail` the events and the failures are the same; where
-//! no rate is asked for and stdout is no terminal, each event waits for the one before, and the lines too are the
-//! same but for port and times.
+//! With the same `--seed`, `--count` and `--fail` the events and the failures are the same; where no rate is asked
+//! for and stdout is no terminal, each event waits for the one before, and the lines too are the same but for port
+//! and times.
 //!
 //! Exit status: 0 when everything ended as it must, 1 when not, 130 after a signal.
 
 mod args;
-mod board;
 mod broker;
 mod cloud;
+mod configuration;
 mod events;
-mod folder;
 mod narrated;
-mod oss;
 mod parts;
 mod play;
+mod printer;
 mod recording;
 mod requests;
-mod scenario;
-mod screen;
 mod stand_in;
 mod story;
 mod summary;
-mod voice;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use osnl::daemon::RunEnd;
-use osnl::delivery::BreakerState;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
 use osnl::shutdown::Shutdown;
@@ -54,18 +47,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::args::DemoArgs;
-use self::args::DemoScenario;
 use self::broker::DemoBroker;
 use self::cloud::DemoCloud;
 use self::parts::{Assembly, DemoParts};
 use self::play::{DemoSpeed, Play};
+use self::printer::{Printer, Tone};
 use self::recording::Recording;
-use self::scenario::Scenario;
-use self::screen::{Picture, Screen};
-use self::stand_in::{StandIn, StandInHost, StandInHosts};
+use self::stand_in::{StandIn, StandInHost};
 use self::story::Story;
 use self::summary::{DemoEnd, Summary, SummaryFigures};
-use self::voice::{DemoVoice, Tone};
 use crate::app;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
@@ -80,11 +70,7 @@ const FAULTS: u64 = 0x6661_756c_7473;
 /// Runs the demo.
 #[expect(clippy::print_stderr, reason = "what keeps the demo from starting; there is no log")]
 pub(crate) fn run(args: &DemoArgs) -> Exit {
-    let told = match args.scenario {
-        DemoScenario::Webhook => app::block_on(Box::pin(tell(args, Scenario::Webhook))),
-        DemoScenario::K2hr3 => app::block_on(Box::pin(tell(args, Scenario::K2hr3))),
-        DemoScenario::Oss => app::block_on(Box::pin(oss::tell(args))),
-    };
+    let told = app::block_on(Box::pin(tell(args)));
     let told = told.map_err(anyhow::Error::from).and_then(|told| told);
     told.unwrap_or_else(|error| {
         eprintln!("osnl demo: error: {error:#}");
@@ -92,23 +78,14 @@ pub(crate) fn run(args: &DemoArgs) -> Exit {
     })
 }
 
-async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
-    let terminal = std::io::stdout().is_terminal();
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = crate::terminal::coloured() || (args.screen.is_some() && !no_colour);
-    let (screen, voice) = match args.format {
-        OutputFormat::Json => (None, DemoVoice::Json { since: Instant::now() }),
-        OutputFormat::Text => match Screen::on_stdout(args.screen, colour) {
-            Some(screen) => {
-                let voice = screen.voice();
-                (Some(screen), voice)
-            }
-            None => (None, DemoVoice::Plain { colour }),
-        },
+async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
+    let printer = match args.format {
+        OutputFormat::Json => Printer::Json { since: Instant::now() },
+        OutputFormat::Text => Printer::Text { colour: crate::terminal::coloured() },
     };
     let pace = match args.rate {
         Some(rate) => DemoSpeed::PerSecond(rate),
-        None if terminal || screen.is_some() => {
+        None if std::io::stdout().is_terminal() => {
             DemoSpeed::PerSecond(f64::from(args.count) / SHOW.as_secs_f64())
         }
         None => DemoSpeed::InStep,
@@ -117,12 +94,12 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
     let cloud = DemoCloud::new(args.seed, Recording::built_in()?);
     let url = args.transport_url.as_ref().map(|url| url.expose());
     let broker = DemoBroker::open(url, &cloud.exchanges()).await?;
-    let story = Arc::new(Story::new(voice));
+    let story = Arc::new(Story::new(printer));
     events::start(&story);
-    let (played, queues) = match Demo::new(scenario, args, cloud, &broker, story.clone()).await {
+    let (played, queues) = match Demo::new(args, cloud, &broker, story.clone()).await {
         Ok(demo) => {
             let queues = demo.assembled.queues.clone();
-            (demo.run(args, pace, screen.as_ref()).await, queues)
+            (demo.run(args, pace).await, queues)
         }
         Err(error) => (Err(error), Vec::new()),
     };
@@ -131,9 +108,6 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
     let mut summary = played?;
     summary.waiting = waiting?;
     summary.ok &= summary.waiting == 0;
-    if screen.is_some() {
-        story.go_on_with(DemoVoice::Plain { colour });
-    }
     story.summary(&summary);
     Ok(match summary.end {
         DemoEnd::Interrupted => Exit::Interrupted,
@@ -144,7 +118,6 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
 
 /// Everything, before the first event.
 struct Demo<'a> {
-    scenario: Scenario,
     broker: &'a DemoBroker,
     cloud: DemoCloud,
     story: Arc<Story>,
@@ -155,7 +128,6 @@ struct Demo<'a> {
 
 impl<'a> Demo<'a> {
     async fn new(
-        scenario: Scenario,
         args: &DemoArgs,
         cloud: DemoCloud,
         broker: &'a DemoBroker,
@@ -167,21 +139,21 @@ impl<'a> Demo<'a> {
             (server.cuk.clone(), StandInHost { name: server.name.clone(), addresses: server.addresses() })
         });
         let fails = (args.fail, args.seed ^ FAULTS);
-        let target = StandIn::start(scenario, hosts.collect(), fails, &story, &tasks).await?;
-        introduce(scenario, &story, &target, broker, args);
+        let target = StandIn::start(hosts.collect(), fails, &story, &tasks).await?;
+        introduce(&story, &target, broker, args);
         let counters = Arc::new(Counters::default());
         let parts = DemoParts { broker, story: &story, tasks: &tasks, counters: &counters };
-        let assembled = parts.assemble(scenario, target.url())?;
-        Ok(Self { scenario, broker, cloud, story, target, counters, assembled })
+        let assembled = parts.assemble(target.url())?;
+        Ok(Self { broker, cloud, story, target, counters, assembled })
     }
 
     /// Runs it to its end; what still waits in queues is not known yet.
-    async fn run(self, args: &DemoArgs, pace: DemoSpeed, screen: Option<&Screen>) -> anyhow::Result<Summary> {
-        let Self { scenario, broker, cloud, story, target, counters, assembled } = self;
-        let Assembly { daemon, mut listening, breaker, routes, queues: _ } = assembled;
-        let expected = target.hosts().into_iter().map(|(cuk, host)| (cuk, host.addresses)).collect();
-        let (story, target) = (&*story, &target);
-        let mut play = Play { cloud, broker, routes: &routes, scenario, target, story, expected };
+    async fn run(self, args: &DemoArgs, pace: DemoSpeed) -> anyhow::Result<Summary> {
+        let Self { broker, cloud, story, target, counters, assembled } = self;
+        let Assembly { daemon, mut listening, routes, queues: _ } = assembled;
+        let expected = target.hosts().into_keys().collect();
+        let story = &*story;
+        let mut play = Play { cloud, broker, routes: &routes, story, expected };
 
         let shutdown = Shutdown::new();
         let mut begin = Instant::now();
@@ -218,30 +190,13 @@ impl<'a> Demo<'a> {
             over.cancel();
             ended
         };
-        let since = Instant::now();
-        let picture = || Picture {
-            target: scenario.target(),
-            seed: args.seed,
-            events: args.count.into(),
-            elapsed: since.elapsed(),
-            figures: figures(story, &counters),
-            failing: target.failing(),
-            held: *breaker.borrow() != BreakerState::Closed,
-            hosts: target.hosts(),
-            gone: target.gone(),
-        };
-        let running = Box::pin(async { tokio::join!(draining, telling) });
-        let (ended, end) = match screen {
-            Some(screen) => screen.show(picture, running).await,
-            None => running.await,
-        };
+        let (ended, end) = Box::pin(async { tokio::join!(draining, telling) }).await;
         let (end, took) = end?;
         let drained = ended.context("a listener could not go on")? == RunEnd::Drained;
 
         let figures = figures(story, &counters);
-        let right = is_right(scenario, &target.hosts(), &play.expected);
+        let right = target.hosts().into_keys().collect::<BTreeSet<_>>() == play.expected;
         Ok(Summary {
-            scenario,
             end,
             ok: drained && end == DemoEnd::EverythingSettled && figures.add_up() && right,
             seed: args.seed,
@@ -249,17 +204,10 @@ impl<'a> Demo<'a> {
             figures,
             waiting: 0,
             before: target.at_first(),
-            registered: target.registered(),
+            registered: target.added(),
             after: target.size(),
         })
     }
-}
-
-/// Whether the target holds the expected addresses, by the server's id. The inventory knows an address only from the
-/// event of a new server, so its hosts are compared.
-fn is_right(scenario: Scenario, hosts: &StandInHosts, expected: &BTreeMap<String, Vec<String>>) -> bool {
-    let same = |(id, host): (&String, &StandInHost)| expected.get(id) == Some(&host.addresses);
-    hosts.keys().eq(expected.keys()) && (!scenario.has_registration() || hosts.iter().all(same))
 }
 
 /// The signals that end the demo. SIGHUP is one: the terminal has gone.
@@ -300,22 +248,19 @@ fn figures(story: &Story, counters: &Counters) -> SummaryFigures {
     }
 }
 
-fn introduce(scenario: Scenario, story: &Story, target: &StandIn, broker: &DemoBroker, args: &DemoArgs) {
+fn introduce(story: &Story, target: &StandIn, broker: &DemoBroker, args: &DemoArgs) {
     story.text(&format!(
-        "{}\n{} of them go through the real parts of osnl. The target is a stand-in, the broker is {}.",
-        scenario.introduction(),
+        "Instances of a small cloud are created and deleted, and an inventory with a REST interface must list\n\
+         exactly those that exist. {} recorded notifications go through the real parts of osnl.\n\
+         The inventory is a stand-in, the broker is {}.",
         args.count,
         broker.describe()
     ));
-    story.heading(&format!("The target: {} (a stand-in)", scenario.target()));
+    story.heading("The target: inventory");
     story.line(None, "is at", Tone::Plain, target.url());
-    let mut hosts: Vec<String> = target
-        .hosts()
-        .iter()
-        .map(|(id, host)| format!("{} ({id}) at {}", host.name, host.addresses.join(", ")))
-        .collect();
+    let mut hosts: Vec<String> = target.hosts().into_values().map(|host| host.name).collect();
     hosts.sort();
-    hosts.iter().for_each(|host| story.line(None, "holds", Tone::Plain, host));
+    story.line(None, "holds", Tone::Plain, &hosts.join(", "));
     const HOW: &str = "once: with 503, without an answer, or too late";
     let fails = match args.fail {
         0 => "never".to_owned(),
@@ -323,5 +268,7 @@ fn introduce(scenario: Scenario, story: &Story, target: &StandIn, broker: &DemoB
         n => format!("request {n}, {}, ... each {HOW}", n.saturating_mul(2)),
     };
     story.line(None, "fails", Tone::Plain, &fails);
-    story.heading(scenario.configuration());
+    story.heading("osnl: two listeners, two rules, and one action with driver = http");
+    story.line(None, "listens", Tone::Plain, "nova: topic notifications");
+    story.line(None, "listens", Tone::Plain, "nova-versioned: topic versioned_notifications");
 }

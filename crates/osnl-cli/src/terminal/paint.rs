@@ -57,12 +57,6 @@ pub(crate) fn clip(text: &str, columns: usize) -> &str {
     text
 }
 
-/// The text, made exactly this wide.
-pub(crate) fn pad(text: &str, columns: usize) -> String {
-    let text = clip(text, columns);
-    format!("{text}{}", " ".repeat(columns - width(text)))
-}
-
 /// The text, made exactly this wide; what is cut ends in `…`.
 pub(crate) fn cell(text: &str, columns: usize) -> String {
     let wide = width(text);
@@ -129,7 +123,6 @@ mod tests {
             ("仮想", 3, "仮…"),
         ] {
             assert_eq!(cell(text, columns), expected, "{text} {columns}");
-            assert_eq!(width(&pad(text, columns)), columns, "{text} {columns}");
         }
         for (text, columns, expected) in [
             ("abcdef", 4, &["abcd", "ef"][..]),

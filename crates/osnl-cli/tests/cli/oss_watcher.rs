@@ -473,21 +473,3 @@ fn a_plug_in_that_raises_keeps_no_other_from_being_called() {
     osnl.wait_for("no such table");
     osnl.stop();
 }
-
-/// The demo has a target of its own, which knows in the end whether it was told of everything.
-#[test]
-fn the_demo_tells_of_each_address_that_comes_and_goes() {
-    let place = Place::new();
-    let mut osnl = place.run(Path::new(OSNL), &["demo", "--scenario", "oss", "--fail", "3"]);
-    let (code, stderr) = osnl.refused();
-    let story = osnl.stdout();
-    assert_eq!(code, Some(0), "{story}{stderr}");
-    let told: Vec<&str> =
-        story.lines().filter_map(|line| line.split_once("answer     200: ").map(|(_, told)| told)).collect();
-    let floating = ["172.24.4.174 has come", "172.24.4.174 has gone"];
-    let mut expected = vec!["10.0.0.7 has come"];
-    expected.extend([floating, floating, floating].concat());
-    expected.push("10.0.0.7 has gone");
-    assert_eq!(told, expected, "{story}");
-    assert!(story.contains("answer     503: made to fail, once"), "{story}");
-}

@@ -2,8 +2,7 @@
 //!
 //! The cloud is a deck of little scenes, shuffled by a seed: the same seed gives the same events for ever. Two
 //! or three scenes play at once, so their events mix as they do on a real broker. A server tells of its end in
-//! one of nova's two formats, as its compute node was set up; a booting server registers itself with K2HR3,
-//! which is what K2HR3's user data script does in it.
+//! one of nova's two formats, as its compute node was set up.
 //!
 //! | scene | events |
 //! | --- | --- |
@@ -42,11 +41,10 @@ pub(super) struct DemoCloud {
     events: u64,
 }
 
-/// A server as nova and K2HR3 know it.
+/// A server as nova knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DemoServer {
     pub(super) name: String,
-    /// Its id; K2HR3 calls it `cuk`.
     pub(super) cuk: String,
     ports: Vec<DemoPort>,
     /// Whether its compute node speaks nova's legacy format.
@@ -64,19 +62,10 @@ struct DemoPort {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HostEffect {
     None,
-    /// The server runs, now with these addresses too; with K2HR3 it registers itself.
-    Registers {
-        server: String,
-        cuk: String,
-        addresses: Vec<String>,
-    },
-    /// These addresses must be gone when everything has ended.
-    Forgets {
-        cuk: String,
-        addresses: Vec<String>,
-        /// Whether the server itself is deleted.
-        whole: bool,
-    },
+    /// The server with this id runs.
+    Appears(String),
+    /// The server with this id is deleted.
+    Goes(String),
 }
 
 /// Something that takes some events.
@@ -160,23 +149,23 @@ impl DemoCloud {
             ("server-updated", server.names(0), HostEffect::None),
         ]);
         let running = if server.legacy { "server-created-legacy" } else { "server-created" };
-        steps.push_back((running, server.names(0), server.registers()));
+        steps.push_back((running, server.names(0), HostEffect::Appears(server.cuk.clone())));
         Scene { steps, then: Some(server) }
     }
 
     fn goes(&mut self) -> Scene {
         let Some(server) = self.take() else { return self.elsewhere() };
+        let goes = HostEffect::Goes(server.cuk.clone());
         let mut steps = VecDeque::new();
         if server.legacy {
             steps.push_back(("server-updated", server.names(0), HostEffect::None));
-            steps.push_back(("server-deleted-legacy", server.names(0), server.forgets(&server.ports, true)));
+            steps.push_back(("server-deleted-legacy", server.names(0), goes));
         } else {
-            for (number, port) in server.ports.iter().enumerate() {
+            for number in 0..server.ports.len() {
                 steps.push_back(("port-goes", server.names(number), HostEffect::None));
-                let forgets = server.forgets(std::slice::from_ref(port), false);
-                steps.push_back(("port-deleted", server.names(number), forgets));
+                steps.push_back(("port-deleted", server.names(number), HostEffect::None));
             }
-            steps.push_back(("server-deleted", server.names(0), server.forgets(&server.ports, true)));
+            steps.push_back(("server-deleted", server.names(0), goes));
         }
         Scene { steps, then: None }
     }
@@ -189,7 +178,7 @@ impl DemoCloud {
         }
         let port = self.port();
         server.ports.push(port);
-        let steps = VecDeque::from([("port-created", server.names(1), server.registers())]);
+        let steps = VecDeque::from([("port-created", server.names(1), HostEffect::None)]);
         Scene { steps, then: Some(server) }
     }
 
@@ -249,19 +238,6 @@ impl DemoServer {
         names.insert("cuk", self.cuk.clone());
         names
     }
-
-    fn registers(&self) -> HostEffect {
-        HostEffect::Registers {
-            server: self.name.clone(),
-            cuk: self.cuk.clone(),
-            addresses: self.addresses(),
-        }
-    }
-
-    fn forgets(&self, ports: &[DemoPort], whole: bool) -> HostEffect {
-        let addresses = ports.iter().map(|port| port.address.clone()).collect();
-        HostEffect::Forgets { cuk: self.cuk.clone(), addresses, whole }
-    }
 }
 
 impl DemoPort {
@@ -276,7 +252,7 @@ impl DemoPort {
 }
 
 impl Scene {
-    /// A scene of one event that concerns no role.
+    /// A scene of one event that concerns no host.
     fn of(event: &'static str, names: Replacements) -> Self {
         Self { steps: VecDeque::from([(event, names, HostEffect::None)]), then: None }
     }
@@ -316,9 +292,8 @@ mod tests {
     fn most_events_are_nobodys_business_and_every_kind_comes() {
         for seed in 0..20 {
             let life = life(seed, 400);
-            let forgets =
-                life.iter().filter(|(_, effect)| matches!(effect, HostEffect::Forgets { .. })).count();
-            assert!((40..130).contains(&forgets), "seed {seed}: {forgets}");
+            let gone = life.iter().filter(|(_, effect)| matches!(effect, HostEffect::Goes(_))).count();
+            assert!((20..90).contains(&gone), "seed {seed}: {gone}");
             let unreadable = life.iter().filter(|(message, _)| read_head(message.body.as_bytes()).is_err());
             assert!((1..40).contains(&unreadable.count()), "seed {seed}");
             for event in [
@@ -342,11 +317,7 @@ mod tests {
         for (message, effect) in life(3, 400) {
             let Ok(notification) = Notification::decode(message.body.as_bytes()) else { continue };
             assert!(ids.insert(notification.message_id), "twice: {}", message.body);
-            if let HostEffect::Registers { cuk, addresses, .. } = &effect {
-                assert!(message.body.contains(cuk), "{}", message.body);
-                assert!(message.body.contains(addresses.last().unwrap()), "{}", message.body);
-            }
-            if let HostEffect::Forgets { cuk, .. } = &effect {
+            if let HostEffect::Appears(cuk) | HostEffect::Goes(cuk) = &effect {
                 assert!(message.body.contains(cuk), "{}", message.body);
             }
             assert!(!message.note.contains('{'), "{}", message.note);

@@ -2,7 +2,7 @@
 //!
 //! | from | told |
 //! | --- | --- |
-//! | the listener | its bindings (debug), and anything that goes wrong |
+//! | the listener | anything that goes wrong |
 //! | the rule engine | why a wanted message did not fire a rule (debug) |
 //! | the journal | what cannot be read; dead letters |
 //! | the delivery loop | each outcome, each pause before another attempt, each hold |
@@ -16,8 +16,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::printer::Tone;
 use super::story::Story;
-use super::voice::Tone;
 use crate::logging::logger;
 
 /// Begins to tell the events.
@@ -42,7 +42,6 @@ impl<S: Subscriber> Layer<S> for StoryLayer {
             .and_then(|id| self.story.by_message_id(id))
             .or_else(|| fields.digest.as_deref().and_then(|digest| self.story.by_digest(digest)));
         let label = match (&*logger(event.metadata().target()), level) {
-            ("osnl::listener" | "osnl::listener::announce", Level::DEBUG) => "listens",
             // `listening at memory` says nothing to anybody here.
             ("osnl::listener" | "osnl::listener::announce", Level::INFO) => return,
             ("osnl::endpoint", Level::DEBUG) => "no match",

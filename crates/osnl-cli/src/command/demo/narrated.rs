@@ -11,8 +11,8 @@ use osnl_template::Names;
 use osnl_transport::BoxFuture;
 use tokio_util::task::TaskTracker;
 
+use super::printer::Tone;
 use super::story::Story;
-use super::voice::Tone;
 
 /// The rule engine of one listener, which has one rule of its own name, and the story that is told of it.
 pub(super) struct NarratingIntake {

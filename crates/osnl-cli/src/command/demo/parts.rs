@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl::daemon::Daemon;
-use osnl::delivery::{BreakerState, DeliveryLoop, DeliverySettings, RetryPolicy};
+use osnl::delivery::{DeliveryLoop, DeliverySettings, RetryPolicy};
 use osnl::intake::RuleEngine;
 use osnl::journal::memory::{MemoryJournal, MemoryLimits};
 use osnl::listener::{Listener, ListenerState};
@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::broker::DemoBroker;
+use super::configuration::{ConfiguredParts, configure};
 use super::narrated::NarratingIntake;
 use super::recording::DemoMessage;
-use super::scenario::{Scenario, ScenarioParts};
 use super::story::Story;
 
 /// Real pauses are seconds and minutes; the demo shortens them.
@@ -36,8 +36,6 @@ pub(super) struct DemoParts<'a> {
 pub(super) struct Assembly {
     pub(super) daemon: Daemon,
     pub(super) listening: Vec<watch::Receiver<ListenerState>>,
-    /// Whether the target is held.
-    pub(super) breaker: watch::Receiver<BreakerState>,
     /// The queues that are listened to.
     pub(super) queues: Vec<String>,
     pub(super) routes: Routes,
@@ -47,14 +45,13 @@ pub(super) struct Assembly {
 pub(super) struct Routes(Vec<(String, Vec<(Target, Priority)>)>);
 
 impl DemoParts<'_> {
-    /// Puts the parts of a scenario together: one journal and one delivery loop for all its listeners, so that
+    /// Puts the parts together: one journal and one delivery loop for all its listeners, so that
     /// requests about an instance keep their order whichever listener read the event.
     ///
     /// # Errors
     /// The broker's URL asks for an unknown feature.
-    pub(super) fn assemble(&self, scenario: Scenario, url: &str) -> anyhow::Result<Assembly> {
-        let ScenarioParts { listeners, action: (name, action, settings) } =
-            scenario.configure(self.broker, url)?;
+    pub(super) fn assemble(&self, url: &str) -> anyhow::Result<Assembly> {
+        let ConfiguredParts { listeners, action: (name, action, settings) } = configure(self.broker, url)?;
         let prefetch = listeners.iter().map(|(listener, _)| listener.options.prefetch).sum();
         let journal =
             Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(prefetch), self.counters.clone()));
@@ -74,10 +71,9 @@ impl DemoParts<'_> {
             .collect::<anyhow::Result<_>>()?;
         let delivery =
             DeliveryLoop::new(name, action, journal.clone(), hurried(settings), self.counters.clone());
-        let breaker = delivery.state();
         let listening = listeners.iter().map(Listener::state).collect();
         let daemon = Daemon::new(listeners, vec![delivery], journal);
-        Ok(Assembly { daemon, listening, breaker, queues, routes })
+        Ok(Assembly { daemon, listening, queues, routes })
     }
 }
 

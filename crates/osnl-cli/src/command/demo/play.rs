@@ -1,6 +1,6 @@
 //! Publishes the events: at a rate, or each when the one before was looked at.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
@@ -8,10 +8,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::broker::DemoBroker;
 use super::cloud::{DemoCloud, HostEffect};
 use super::parts::Routes;
-use super::scenario::Scenario;
-use super::stand_in::StandIn;
+use super::printer::Tone;
 use super::story::Story;
-use super::voice::Tone;
 
 /// A message that gets no verdict within this time, because its target is held, stops the next no longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,11 +31,9 @@ pub(super) struct Play<'a> {
     pub(super) cloud: DemoCloud,
     pub(super) broker: &'a DemoBroker,
     pub(super) routes: &'a Routes,
-    pub(super) scenario: Scenario,
-    pub(super) target: &'a StandIn,
     pub(super) story: &'a Story,
-    /// The addresses that the target must have at the end, by the server's id.
-    pub(super) expected: BTreeMap<String, Vec<String>>,
+    /// The ids of the servers that the target must list at the end.
+    pub(super) expected: BTreeSet<String>,
 }
 
 impl Play<'_> {
@@ -77,28 +73,14 @@ impl Play<'_> {
     }
 
     fn take_effect(&mut self, effect: HostEffect) {
-        let registers = self.scenario.has_registration();
         match effect {
             HostEffect::None => {}
-            HostEffect::Registers { server, cuk, addresses } if registers => {
-                self.target.register(&cuk, &server, &addresses);
-                self.expected.insert(cuk, addresses);
+            HostEffect::Appears(id) => {
+                self.expected.insert(id);
             }
-            HostEffect::Registers { cuk, addresses, .. } => {
-                self.expected.entry(cuk).or_insert(addresses);
+            HostEffect::Goes(id) => {
+                self.expected.remove(&id);
             }
-            HostEffect::Forgets { cuk, whole: true, .. } => {
-                self.expected.remove(&cuk);
-            }
-            HostEffect::Forgets { cuk, addresses, whole: false } if registers => {
-                if let Some(known) = self.expected.get_mut(&cuk) {
-                    known.retain(|address| !addresses.contains(address));
-                    if known.is_empty() {
-                        self.expected.remove(&cuk);
-                    }
-                }
-            }
-            HostEffect::Forgets { .. } => {}
         }
     }
 }

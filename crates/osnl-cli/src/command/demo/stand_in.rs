@@ -1,30 +1,31 @@
-//! A stand-in for the target, on 127.0.0.1 only: keeps hosts and answers the requests of its [`Scenario`].
+//! A stand-in for the target, on 127.0.0.1 only: an inventory of hosts with a REST interface.
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | a host that is, or all or some addresses of one that goes | 204; repeating is safe, as with K2HR3 |
+//! | `PUT /api/hosts/ID` with name and addresses, `DELETE /api/hosts/ID` | 204; repeating is safe |
 //! | no host named | 400 |
 //! | another route | 404 |
 //!
-//! Every Nth request fails once, in one of three ways that a seed chooses (`roles.rs`). The hosts of K2HR3 register
-//! themselves here without HTTP: that scenario is about their end.
+//! Every Nth request fails once, in one of three ways that a seed chooses (`inventory.rs`).
 
-mod roles;
+mod inventory;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use self::roles::{Roles, StandInFault};
-pub(super) use self::roles::{StandInHost, StandInHosts};
+use self::inventory::{Inventory, StandInFault};
+pub(super) use self::inventory::{StandInHost, StandInHosts};
+use super::printer::Tone;
 use super::requests::{DemoRequest, Requests};
-use super::scenario::{HostRequest, Scenario};
 use super::story::Story;
-use super::voice::Tone;
+
+const PATH: &str = "/api/hosts";
 
 /// The delay of a late answer: longer than the demo's delivery waits for any.
 const LATE: Duration = Duration::from_secs(10);
@@ -37,10 +38,23 @@ pub(super) struct StandIn {
 }
 
 struct StandInServer {
-    scenario: Scenario,
     story: Arc<Story>,
     fail: u32,
-    roles: Mutex<Roles>,
+    inventory: Mutex<Inventory>,
+}
+
+/// A request that the stand-in understands.
+#[derive(Debug, PartialEq, Eq)]
+enum HostRequest {
+    /// The host has these addresses.
+    Put {
+        id: String,
+        name: String,
+        addresses: Vec<String>,
+    },
+    Delete(String),
+    /// The request lacks the host.
+    Incomplete,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,18 +71,16 @@ impl StandIn {
     /// # Errors
     /// There is no free port.
     pub(super) async fn start(
-        scenario: Scenario,
         hosts: StandInHosts,
         (fail, seed): (u32, u64),
         story: &Arc<Story>,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port on 127.0.0.1")?;
-        let url = format!("http://{}{}", listener.local_addr()?, scenario.path());
-        let roles = Roles::new(hosts, fail, seed);
-        let at_first = roles.size();
-        let server =
-            Arc::new(StandInServer { scenario, story: story.clone(), fail, roles: Mutex::new(roles) });
+        let url = format!("http://{}{}", listener.local_addr()?, PATH);
+        let inventory = Inventory::new(hosts, fail, seed);
+        let at_first = inventory.size();
+        let server = Arc::new(StandInServer { story: story.clone(), fail, inventory: Mutex::new(inventory) });
         let (serving, connections) = (server.clone(), tasks.clone());
         tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -91,38 +103,17 @@ impl StandIn {
 
     /// The numbers of hosts and addresses now.
     pub(super) fn size(&self) -> (usize, usize) {
-        self.server.roles().size()
+        self.server.inventory().size()
     }
 
-    /// The hosts that it holds now, by `cuk`.
+    /// The hosts that it holds now, by the id of the instance.
     pub(super) fn hosts(&self) -> StandInHosts {
-        self.server.roles().hosts().clone()
+        self.server.inventory().hosts().clone()
     }
 
-    /// Names of hosts that are gone, the last one last.
-    pub(super) fn gone(&self) -> Vec<String> {
-        self.server.roles().gone().to_vec()
-    }
-
-    /// Hosts that registered themselves.
-    pub(super) fn registered(&self) -> usize {
-        self.server.roles().registered()
-    }
-
-    /// A host registers itself, or another address of it.
-    pub(super) fn register(&self, cuk: &str, name: &str, addresses: &[String]) {
-        self.server.story.line(
-            None,
-            "registers",
-            Tone::Plain,
-            &format!("{name} at {}", addresses.join(", ")),
-        );
-        self.server.roles().register(cuk, name, addresses);
-    }
-
-    /// The last answer, if that was a failure.
-    pub(super) fn failing(&self) -> Option<&'static str> {
-        self.server.roles().failing().map(StandInFault::text)
+    /// The number of hosts that were added.
+    pub(super) fn added(&self) -> usize {
+        self.server.inventory().added()
     }
 }
 
@@ -142,9 +133,9 @@ impl StandInServer {
 
     fn answer(&self, request: &DemoRequest) -> StandInAnswer {
         let (method, target) = request.line().unwrap_or_default();
-        let wanted = self.scenario.read(method, target, &request.body);
+        let wanted = read(method, target, &request.body);
         let number = match &wanted {
-            Some(HostRequest::Put { id, .. } | HostRequest::Delete { id, .. }) => self.story.under_way(id),
+            Some(HostRequest::Put { id, .. } | HostRequest::Delete(id)) => self.story.under_way(id),
             Some(HostRequest::Incomplete) | None => None,
         };
         let line = format!("{method} {target} {}", String::from_utf8_lossy(&request.body));
@@ -153,7 +144,7 @@ impl StandInServer {
             None => (StandInAnswer::NotFound, "no such route".to_owned()),
             Some(HostRequest::Incomplete) => (StandInAnswer::BadRequest, "no host".to_owned()),
             Some(wanted) => {
-                let fault = self.roles().fault(&format!("{method} {target}"));
+                let fault = self.inventory().fault(&format!("{method} {target}"));
                 match fault {
                     None => (StandInAnswer::NoContent, self.carry_out(wanted)),
                     // Done, and the client does not learn it: the next attempt finds it done.
@@ -174,13 +165,13 @@ impl StandInServer {
     fn carry_out(&self, wanted: HostRequest) -> String {
         match wanted {
             HostRequest::Put { id, name, addresses } => {
-                let known = self.roles().hosts().contains_key(&id);
-                self.roles().register(&id, &name, &addresses);
+                let known = self.inventory().hosts().contains_key(&id);
+                self.inventory().put(&id, &name, &addresses);
                 let verb = if known { "already lists" } else { "lists" };
                 format!("{verb} {name} at {}", addresses.join(", "))
             }
-            HostRequest::Delete { id, addresses } => {
-                let forgotten = self.roles().forget(&id, addresses.as_deref());
+            HostRequest::Delete(id) => {
+                let forgotten = self.inventory().forget(&id);
                 match forgotten.is_empty() {
                     true => "nothing to remove".to_owned(),
                     false => format!("removes {}", forgotten.join(", ")),
@@ -190,8 +181,8 @@ impl StandInServer {
         }
     }
 
-    fn roles(&self) -> MutexGuard<'_, Roles> {
-        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inventory(&self) -> MutexGuard<'_, Inventory> {
+        self.inventory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -215,6 +206,45 @@ impl StandInAnswer {
                 b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             }
             Self::Fails(StandInFault::Reset | StandInFault::Late) => b"",
+        }
+    }
+}
+
+/// Reads a request; `None` if there is no such route.
+fn read(method: &str, target: &str, body: &[u8]) -> Option<HostRequest> {
+    let id = target.strip_prefix(PATH)?.strip_prefix('/').unwrap_or_default().to_owned();
+    match method {
+        "PUT" | "DELETE" if id.is_empty() => Some(HostRequest::Incomplete),
+        "DELETE" => Some(HostRequest::Delete(id)),
+        "PUT" => {
+            let host: Value = serde_json::from_slice(body).unwrap_or_default();
+            let Some(name) = host["name"].as_str() else { return Some(HostRequest::Incomplete) };
+            let addresses = host["addresses"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let addresses = addresses.iter().filter_map(|address| Some(address.as_str()?.to_owned()));
+            Some(HostRequest::Put { id, name: name.to_owned(), addresses: addresses.collect() })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_in_reads_the_requests_of_its_api_only() {
+        let put =
+            HostRequest::Put { id: "a".into(), name: "web-1".into(), addresses: vec!["10.0.0.1".into()] };
+        let body = r#"{"name": "web-1", "addresses": ["10.0.0.1", null]}"#;
+        for (method, target, body, expected) in [
+            ("PUT", "/api/hosts/a", body, Some(put)),
+            ("PUT", "/api/hosts/a", "{", Some(HostRequest::Incomplete)),
+            ("DELETE", "/api/hosts/a", "", Some(HostRequest::Delete("a".into()))),
+            ("DELETE", "/api/hosts/", "", Some(HostRequest::Incomplete)),
+            ("GET", "/api/hosts/a", "", None),
+            ("DELETE", "/v1/role?cuk=a", "", None),
+        ] {
+            assert_eq!(read(method, target, body.as_bytes()), expected, "{method} {target}");
         }
     }
 }

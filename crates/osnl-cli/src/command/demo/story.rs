@@ -10,13 +10,13 @@ use osnl::received::ReceivedMessage;
 use osnl_model::{BodyDigest, Head, Notification, read_head, resource_key};
 use tokio::sync::Notify;
 
+use super::printer::{Printer, Tone};
 use super::recording::DemoMessage;
 use super::summary::Summary;
-use super::voice::{DemoVoice, StoryLine, Tone};
 
 /// See the [module](self).
 pub(super) struct Story {
-    voice: Mutex<DemoVoice>,
+    printer: Printer,
     state: Mutex<StoryProgress>,
     changed: Notify,
 }
@@ -42,34 +42,32 @@ struct StoryProgress {
 }
 
 impl Story {
-    /// A story told by this voice.
-    pub(super) fn new(voice: DemoVoice) -> Self {
-        Self { voice: Mutex::new(voice), state: Mutex::default(), changed: Notify::new() }
-    }
-
-    /// Goes on with another voice.
-    pub(super) fn go_on_with(&self, voice: DemoVoice) {
-        *self.voice() = voice;
+    /// A story that this printer prints.
+    pub(super) fn new(printer: Printer) -> Self {
+        Self { printer, state: Mutex::default(), changed: Notify::new() }
     }
 
     /// A line about a message, or about none.
     pub(super) fn line(&self, number: Option<usize>, label: &str, tone: Tone, text: &str) {
-        self.tell(&StoryLine { number, label, tone, text, event_type: None });
+        if number.is_some() {
+            self.lock().progress += 1;
+        }
+        self.printer.line(number, label, tone, text);
     }
 
     /// Prose.
     pub(super) fn text(&self, text: &str) {
-        self.voice().text(text);
+        self.printer.text(text);
     }
 
     /// Announces the next part in a few words.
     pub(super) fn heading(&self, text: &str) {
-        self.voice().heading(text);
+        self.printer.heading(text);
     }
 
     /// The end of it.
     pub(super) fn summary(&self, summary: &Summary) {
-        self.voice().summary(summary);
+        self.printer.summary(summary);
     }
 
     /// A message goes to the broker, whose queue for this listener takes it; gives its number.
@@ -92,20 +90,8 @@ impl Story {
             state.unrouted += 1;
         }
         drop(state);
-        let what = match (&head.event_type, &head.publisher_id) {
-            (Some(event_type), Some(publisher_id)) => format!("{event_type} from {publisher_id}"),
-            (Some(event_type), None) => event_type.to_string(),
-            (None, _) => "a body that cannot be read".to_owned(),
-        };
-        let DemoMessage { exchange, routing_key, note, .. } = message;
-        self.tell(&StoryLine {
-            number: Some(number),
-            label: "published",
-            tone: Tone::Strong,
-            text: &format!("{what}, to exchange {exchange}, key {routing_key}"),
-            event_type: head.event_type.as_deref(),
-        });
-        self.line(Some(number), "is", Tone::Dim, note);
+        let event_type = head.event_type.as_deref().unwrap_or("a body that cannot be read");
+        self.line(Some(number), "published", Tone::Strong, &format!("{event_type} ({})", message.note));
         if listener.is_none() {
             let why = "no queue of osnl is bound to it";
             self.line(Some(number), "unrouted", Tone::Dim, why);
@@ -122,7 +108,7 @@ impl Story {
     pub(super) fn unmatched(&self, number: usize, why: &str) {
         self.line(Some(number), "no match", Tone::Dim, why);
         self.note_look(number);
-        self.acknowledge(number);
+        self.settle(number);
     }
 
     /// A message is taken; its deliveries queue up behind those about the same resource.
@@ -151,6 +137,10 @@ impl Story {
     /// The listener acknowledges a message, which the broker then forgets.
     pub(super) fn acknowledge(&self, number: usize) {
         self.line(Some(number), "settled", Tone::Dim, "acknowledged to the broker");
+        self.settle(number);
+    }
+
+    fn settle(&self, number: usize) {
         let mut state = self.lock();
         state.acknowledged += 1;
         state.unsettled.remove(&number);
@@ -215,13 +205,6 @@ impl Story {
         (state.last as u64, state.unrouted, state.acknowledged)
     }
 
-    fn tell(&self, line: &StoryLine<'_>) {
-        if line.number.is_some() {
-            self.lock().progress += 1;
-        }
-        self.voice().line(line);
-    }
-
     async fn until(&self, holds: impl Fn(&StoryProgress) -> bool) {
         loop {
             // Armed before looking, so that a change in between is not missed.
@@ -231,10 +214,6 @@ impl Story {
             }
             changed.await;
         }
-    }
-
-    fn voice(&self) -> MutexGuard<'_, DemoVoice> {
-        self.voice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, StoryProgress> {

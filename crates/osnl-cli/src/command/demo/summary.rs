@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::scenario::Scenario;
-use super::voice::Tone;
+use super::printer::Tone;
 
 /// The end of the telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +36,6 @@ pub(super) struct SummaryFigures {
 /// See the [module](self).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Summary {
-    pub(super) scenario: Scenario,
     pub(super) end: DemoEnd,
     /// The demo finished as expected.
     pub(super) ok: bool,
@@ -67,55 +65,38 @@ impl SummaryFigures {
 impl Summary {
     pub(super) fn lines(&self) -> Vec<String> {
         let figures = &self.figures;
-        let target = self.scenario.target();
-        let mut lines: Vec<String> = [
-            (figures.published, "notifications published".to_owned()),
-            (figures.received, "received by osnl; no queue of osnl is bound to the others".to_owned()),
-            (figures.unmatched, "matched no rule".to_owned()),
-            (figures.matched, "matched a rule".to_owned()),
-            (figures.unreadable, "unreadable: quarantined".to_owned()),
-            (figures.delivered, format!("delivered to {target}")),
-            (figures.nothing_to_do, "needed no action".to_owned()),
-            (figures.dead, "dead letters".to_owned()),
-            (figures.attempts, "attempts".to_owned()),
-            (figures.failed, self.failures()),
-            (figures.acknowledged, "acknowledged to the broker".to_owned()),
-            (self.waiting, "still in the queue of the broker".to_owned()),
-        ]
-        .iter()
-        .map(|(count, what)| format!("{count:>4}  {what}"))
-        .collect();
-        lines.push(format!(
-            "Took {:.1} s: {:.1} notifications/s, {:.1} attempts/s (seed {}).",
-            self.took.as_secs_f64(),
-            self.per_second(figures.published),
-            self.per_second(figures.attempts),
-            self.seed
-        ));
         let ((hosts, addresses), (hosts_after, addresses_after)) = (self.before, self.after);
         let deleted = (hosts + self.registered).saturating_sub(hosts_after);
-        lines.push(format!(
-            "{target}: {hosts} instances ({addresses} addresses) at the start, {} added, {deleted} deleted, {hosts_after} instances ({addresses_after} addresses) at the end.",
-            self.registered
-        ));
-        lines
-    }
-
-    /// Describes the attempts that failed.
-    fn failures(&self) -> String {
-        match self.figures.dead {
-            0 if self.ok && self.figures.failed > 0 => {
-                "attempts failed, all retried and delivered".to_owned()
-            }
-            _ => "attempts failed".to_owned(),
-        }
+        vec![
+            format!(
+                "{} notifications published, {} received: {} matched no rule, {} matched, {} unreadable.",
+                figures.published, figures.received, figures.unmatched, figures.matched, figures.unreadable
+            ),
+            format!(
+                "{} attempts: {} delivered, {} failed; {} dead letters.",
+                figures.attempts, figures.delivered, figures.failed, figures.dead
+            ),
+            format!(
+                "{} acknowledged to the broker, {} still in its queues; took {:.1} s (seed {}).",
+                figures.acknowledged,
+                self.waiting,
+                self.took.as_secs_f64(),
+                self.seed
+            ),
+            format!(
+                "Inventory: {hosts} instances ({addresses} addresses) at the start, {} added, {deleted} deleted, {hosts_after} ({addresses_after} addresses) at the end.",
+                self.registered
+            ),
+        ]
     }
 
     /// The last line.
     pub(super) fn verdict(&self) -> (Tone, &'static str) {
         match self.end {
             DemoEnd::Interrupted => (Tone::Bad, "Interrupted. The broker has the unfinished messages again."),
-            DemoEnd::EverythingSettled | DemoEnd::Stuck if self.ok => (Tone::Good, self.scenario.success()),
+            DemoEnd::EverythingSettled | DemoEnd::Stuck if self.ok => {
+                (Tone::Good, "The inventory lists exactly the instances that exist. Nothing was lost.")
+            }
             DemoEnd::EverythingSettled | DemoEnd::Stuck => {
                 (Tone::Bad, "Not everything was delivered. Please report this output.")
             }
@@ -124,7 +105,7 @@ impl Summary {
 
     pub(super) fn json(&self) -> Value {
         let figures = &self.figures;
-        let mut summary = json!({
+        json!({
             "ok": self.ok,
             "ended": match self.end {
                 DemoEnd::EverythingSettled => "settled",
@@ -156,13 +137,7 @@ impl Summary {
                 "hosts_after": self.after.0,
                 "addresses_after": self.after.1,
             },
-        });
-        if self.scenario == Scenario::K2hr3 {
-            // The names before 0.1.0, kept until 1.0.
-            summary["k2hr3"] = summary["target"].clone();
-            summary["k2hr3"]["registered"] = self.registered.into();
-        }
-        summary
+        })
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

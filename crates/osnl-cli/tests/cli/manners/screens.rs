@@ -19,10 +19,7 @@ fn normal(rig: &Rig, text: &str) -> String {
     let text = text.replace(&rig.vhost.url(), "rabbit://BROKER").replace(rig.vhost.name(), "VHOST");
     let mut text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     for (pattern, kind) in [
-        (
-            r"Took \d+\.\d s: [\d.]+ notifications/s, [\d.]+ attempts/s",
-            "Took N s: N notifications/s, N attempts/s",
-        ),
+        (r"took \d+\.\d s", "took N s"),
         // Whether the temporary folder outlives a restart is the machine's matter.
         (r"(?m)^  place .*\n", ""),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "WHEN"),
@@ -166,9 +163,9 @@ fn fits(rig: &Rig, name: &str, args: &[&str]) {
 #[test]
 fn the_end_of_the_demo() {
     let rig = Rig::start("manners-demo");
-    let told = rig.tell(&["demo", "--count", "10"]);
+    let told = rig.tell(&["demo"]);
     assert_eq!(told.code, Some(0), "{}", told.stderr);
-    let end: Vec<&str> = told.stdout.lines().rev().take(8).collect();
+    let end: Vec<&str> = told.stdout.lines().rev().take(6).collect();
     let end: Vec<&str> = end.into_iter().rev().collect();
     is_as_kept("screen-demo-end", &normal(&rig, &format!("{}\n", end.join("\n"))));
 }
