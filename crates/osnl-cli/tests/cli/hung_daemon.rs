@@ -180,8 +180,6 @@ fn watching_goes_on_over_a_hang_and_ctrl_c_ends_it_well() {
     let mut watching = command(&rig.home, &arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut await_line = |part: &str| assert!(lines.any(|line| line.contains(part)), "{part}");
-    await_line("the last 6 s");
-    await_line("  received  ");
     await_line("! listener nova is not connected");
     rig.signal("STOP");
     await_line("! osnl (process ");
