@@ -16,8 +16,9 @@ use crate::{package, setup, step};
 const MANIFEST: &[&str] = &["[workspace.package]\nversion = \"@\"", ", version = \"@\" }"];
 /// The files of packages that pages name.
 const PACKAGES: &[&str] = &["osnl_@-1_amd64.deb", "osnl-@-1.x86_64.rpm"];
-const PLACES: [(&str, &[&str]); 4] = [
+const PLACES: [(&str, &[&str]); 5] = [
     ("Cargo.toml", MANIFEST),
+    ("library/Cargo.toml", MANIFEST),
     ("README.md", PACKAGES),
     ("docs/install.md", PACKAGES),
     ("packaging/ansible/site.yml", PACKAGES),
@@ -116,8 +117,12 @@ fn set_version(from: &str, to: &str) -> Result<()> {
         }
         fs::write(&path, text).with_context(|| file.to_owned())?;
     }
-    // Only the crates of the workspace have another version; nothing is asked of a registry.
-    step::run(step::cargo().args(["update", "--workspace", "--offline", "--quiet"]))
+    // Only the crates of a workspace have another version; nothing is asked of a registry.
+    for manifest in ["Cargo.toml", "library/Cargo.toml"] {
+        let args = ["update", "--workspace", "--offline", "--quiet", "--manifest-path", manifest];
+        step::run(step::cargo().args(args))?;
+    }
+    Ok(())
 }
 
 /// The section of a release in the changelog, and the fragments it is made of.

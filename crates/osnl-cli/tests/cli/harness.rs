@@ -59,7 +59,10 @@ impl Place {
             command.env_remove(name);
         }
         // As root, daemons without a state_dir would share that of the machine, and find there what earlier runs left.
-        command.env("STATE_DIRECTORY", self.0.path().join("state"));
+        // What only reads a configuration speaks of the default.
+        if !args.first().is_some_and(|command| ["check", "config", "init"].contains(command)) {
+            command.env("STATE_DIRECTORY", self.0.path().join("state"));
+        }
         Osnl::start(command.args(args).current_dir(self.0.path()))
     }
 
