@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{WHOLE, errors, load, warnings};
+use super::{WHOLE, errors, load};
 use crate::delivery::{BatchLimits, DeliverySettings, WhenExhausted};
 use crate::native::{CallRequest, DocEntry, Drivers, Preview};
 
