@@ -139,10 +139,11 @@ pub(crate) fn run_with_postgresql(args: &[String]) -> Result<(Count, ExitStatus)
 
 /// Runs the tests of the library for services.
 pub(crate) fn run_library(args: &[String]) -> Result<(Count, ExitStatus)> {
-    // Some tests run the examples.
-    let targets = ["--lib", "--bins", "--tests", "--examples"];
     let known: &[&str] = &["--manifest-path", "library/Cargo.toml", "--workspace"];
-    let known = &[known, &targets].concat();
+    // Some tests run the examples.
+    let mut examples = step::cargo();
+    examples.args(["build", "--locked", "--examples"]).args(known);
+    step::run(examples.env("CARGO_TARGET_DIR", step::target_dir().join("library")))?;
     run_and_count_in(&joined(&[known], args), &[("CARGO_TARGET_DIR", step::target_dir().join("library"))])
 }
 
