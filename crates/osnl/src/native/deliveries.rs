@@ -196,11 +196,11 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     }
     let batch = settings.batch;
     if batch.most > 1 {
-        let wait = batch.wait.as_secs_f64();
-        say(
-            "batch",
-            &format!("up to {} events in one call; the first waits {wait} s for others", batch.most),
-        );
+        let wait = match batch.wait.as_secs_f64() {
+            0.0 => String::new(),
+            wait => format!("; the first waits {wait} s for others"),
+        };
+        say("batch", &format!("up to {} events in one call{wait}", batch.most));
     }
     if let Some(rate) = settings.rate {
         say(
