@@ -135,14 +135,6 @@ impl Broker {
         self.node.eval(&format!("application:set_env(rabbit, {setting}, {value}), <<>>")).unwrap();
     }
 
-    /// Forgets a setting: the default is back.
-    ///
-    /// # Panics
-    /// When the node does not answer.
-    pub fn unset(&self, setting: &str) {
-        self.node.eval(&format!("application:unset_env(rabbit, {setting}), <<>>")).unwrap();
-    }
-
     /// Raises or ends the memory alarm by the high watermark, as a fraction of the machine's memory. While it lasts
     /// publishers are blocked; a node starts with 0.4.
     ///

@@ -130,8 +130,9 @@ fn the_broker_s_consumer_time_out_costs_a_connection_and_nothing_else() {
             daemon.wait_until("it is back for the second time", |c| c.adopted.get() >= 20);
             daemon.wait_for_log(said);
         }
-        broker.unset("consumer_timeout");
-        broker.unset("channel_tick_interval");
+        broker.set("consumer_timeout", "1800000");
+        // RabbitMQ's default: a node without this setting ends each new channel.
+        broker.set("channel_tick_interval", "60000");
         all_done(&vhost, &target, daemon, 10);
     }
 }
@@ -186,8 +187,9 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     sink.reply_with(Reply::Status(204));
     daemon.wait_until("all six have their effect", |c| c.delivered.get() == 6);
     wait_until(SOON, "it is no longer blocked", || daemon.state() == ListenerState::Listening);
-    broker.unset("consumer_timeout");
-    broker.unset("channel_tick_interval");
+    broker.set("consumer_timeout", "1800000");
+    // RabbitMQ's default: a node without this setting ends each new channel.
+    broker.set("channel_tick_interval", "60000");
     daemon.stop().unwrap();
     for n in 0..6 {
         let asked = |r: &osnl_testkit::SinkRequest| r.target.contains(&instance(n));
