@@ -6,6 +6,7 @@ mod listener;
 mod publisher;
 mod script;
 mod upstream;
+mod zygote;
 
 pub use listener::OsloListener;
 pub use publisher::{BrokerObjects, Notice, OsloPublisher, PublisherOptions, RawMessage, TakenMessage};

@@ -1,14 +1,13 @@
 //! oslo.messaging's own notification listener, behind a pipe of JSON lines (`python/listener.py`).
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{ChildStdin, Stdio};
+use std::io::BufRead as _;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::process::{ChildGroup, Guard};
+use super::zygote::Script;
 use crate::wait::reached;
 
 const SCRIPT: &str = include_str!("../../python/listener.py");
@@ -19,10 +18,8 @@ const START: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct OsloListener {
     received: Arc<Mutex<Vec<Value>>>,
-    _input: ChildStdin,
+    script: Option<Script>,
     reader: Option<JoinHandle<()>>,
-    process: ChildGroup,
-    _guard: Guard,
 }
 
 impl OsloListener {
@@ -34,12 +31,8 @@ impl OsloListener {
     #[must_use]
     pub fn start(url: &str, targets: &[(&str, &str)], pool: Option<&str>, durable: bool) -> Self {
         let options = json!({"targets": targets, "pool": pool, "durable": durable});
-        let mut command = super::python_program("python");
-        command.args(["-c", SCRIPT, url, &options.to_string()]);
-        let mut process = ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-        let guard = Guard::over(&[process.id()], None);
-        let input = process.child().stdin.take().unwrap();
-        let lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
+        let script = Script::start(SCRIPT, &[url, &options.to_string()]);
+        let lines = script.output().lines();
         let received = Arc::new(Mutex::new(Vec::new()));
         let gathered = Arc::clone(&received);
         let reader = std::thread::spawn(move || {
@@ -47,7 +40,7 @@ impl OsloListener {
                 gathered.lock().unwrap().push(serde_json::from_str(&line).unwrap());
             }
         });
-        let listener = Self { received, _input: input, reader: Some(reader), process, _guard: guard };
+        let listener = Self { received, script: Some(script), reader: Some(reader) };
         let ready = reached(START, &mut || !listener.received.lock().unwrap().is_empty());
         assert!(ready, "oslo.messaging's listener does not start; its output above says why");
         listener.received.lock().unwrap().remove(0);
@@ -77,7 +70,7 @@ impl OsloListener {
 
 impl Drop for OsloListener {
     fn drop(&mut self) {
-        self.process.kill();
+        drop(self.script.take());
         if let Some(reader) = self.reader.take() {
             // Its pipe is closed; a line it could not read has panicked already.
             let _ = reader.join();

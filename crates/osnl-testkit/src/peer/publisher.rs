@@ -1,12 +1,12 @@
 //! oslo.messaging's Notifier, and raw AMQP, behind a pipe of JSON lines (`python/peer.py`).
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 
+use super::zygote::Script;
 use crate::hex;
-use crate::process::{ChildGroup, Guard};
 
 const SCRIPT: &str = include_str!("../../python/peer.py");
 
@@ -138,10 +138,8 @@ pub struct TakenMessage {
 /// A long-lived Python process with the real oslo.messaging. Ends when dropped.
 #[derive(Debug)]
 pub struct OsloPublisher {
-    requests: ChildStdin,
-    replies: BufReader<ChildStdout>,
-    _process: ChildGroup,
-    _guard: Guard,
+    script: Script,
+    replies: BufReader<UnixStream>,
 }
 
 impl OsloPublisher {
@@ -151,13 +149,9 @@ impl OsloPublisher {
     /// When the tests were not started by `cargo xtask test`.
     #[must_use]
     pub fn start(url: &str, options: PublisherOptions) -> Self {
-        let mut command = super::python_program("python");
-        command.args(["-c", SCRIPT, url, if options.durable { "true" } else { "false" }]);
-        let mut process = ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-        let guard = Guard::over(&[process.id()], None);
-        let requests = process.child().stdin.take().unwrap();
-        let replies = BufReader::new(process.child().stdout.take().unwrap());
-        Self { requests, replies, _process: process, _guard: guard }
+        let script = Script::start(SCRIPT, &[url, if options.durable { "true" } else { "false" }]);
+        let replies = script.output();
+        Self { script, replies }
     }
 
     /// Publishes by the real Notifier; returns when the broker has confirmed.
@@ -263,9 +257,7 @@ impl OsloPublisher {
 
     fn send(&mut self, request: &Value) {
         let line = format!("{request}\n");
-        self.requests
-            .write_all(line.as_bytes())
-            .unwrap_or_else(|error| panic!("the Python peer is gone: {error}"));
+        self.script.write(&line).unwrap_or_else(|error| panic!("the Python peer is gone: {error}"));
     }
 
     fn receive(&mut self) -> Result<Value, String> {
