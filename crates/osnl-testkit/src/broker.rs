@@ -50,7 +50,7 @@ impl SharedBroker {
     /// When the node does not answer.
     #[must_use]
     pub fn vhost(&self, name: &str) -> Vhost {
-        Vhost::create(&self.node, name)
+        Vhost::create(&self.node, name, None)
     }
 
     /// A virtual host whose queues have this type where a declaration names none.
@@ -60,11 +60,7 @@ impl SharedBroker {
     #[must_use]
     #[track_caller]
     pub fn vhost_of_type(&self, name: &str, default: Option<&str>) -> Vhost {
-        let vhost = self.vhost(name);
-        if let Some(default) = default {
-            vhost.make_anew(&["--default-queue-type", default]);
-        }
-        vhost
+        Vhost::create(&self.node, name, default)
     }
 
     /// The AMQP port on 127.0.0.1.

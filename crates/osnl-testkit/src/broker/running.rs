@@ -114,7 +114,7 @@ impl Broker {
     /// A new, empty virtual host whose name begins with `name`; it is deleted when dropped.
     #[must_use]
     pub fn vhost(&self, name: &str) -> Vhost {
-        Vhost::create(&self.node, name)
+        Vhost::create(&self.node, name, None)
     }
 
     /// Runs rabbitmqctl against this node and gives its standard output.

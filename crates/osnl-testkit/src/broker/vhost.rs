@@ -34,6 +34,8 @@ pub struct DeclaredQueue {
     pub unacked: u64,
     /// Consumers.
     pub consumers: u64,
+    /// `classic`, `quorum`, `stream`.
+    pub queue_type: String,
 }
 
 /// A declared exchange.
@@ -67,30 +69,30 @@ impl Vhost {
         Self { node: Arc::clone(node), name: "/".to_owned(), owned: false }
     }
 
-    pub(super) fn create(node: &Arc<BrokerNode>, name: &str) -> Self {
+    /// `default`: the type of its queues whose declaration names none.
+    pub(super) fn create(node: &Arc<BrokerNode>, name: &str, default: Option<&str>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let word: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{word}-{}-{number}", std::process::id());
         let vhost = Self { node: Arc::clone(node), name, owned: true };
+        match default {
+            None => {
+                vhost.ask("begin ok = rabbit_vhost:add(V, <<\"osnl\">>), true end");
+            }
+            // The function's arguments differ from version to version.
+            Some(default) => {
+                node.ctl(&["add_vhost", &vhost.name, "--default-queue-type", default]);
+            }
+        }
         vhost.ask(
             "begin \
-             ok = rabbit_vhost:add(V, <<\"osnl\">>), \
              rabbit_vhost:await_running_on_all_nodes(V, 30000), \
              All = <<\".*\">>, \
              ok = rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, V, All, All, All, <<\"osnl\">>), \
              true end",
         );
         vhost
-    }
-
-    /// Deletes it, and makes it again with these options of `rabbitmqctl add_vhost`.
-    #[track_caller]
-    pub(super) fn make_anew(&self, options: &[&str]) {
-        self.node.ctl(&["delete_vhost", &self.name]);
-        let add = ["add_vhost", &self.name];
-        self.node.ctl(&add.iter().chain(options).copied().collect::<Vec<_>>());
-        self.ctl(&["set_permissions", "guest", ".*", ".*", ".*"]);
     }
 
     /// Its name, fit for a URL as it is; `/` for the default one.
@@ -136,9 +138,11 @@ impl Vhost {
                 arguments => rabbit_misc:amqp_table(proplists:get_value(arguments, I)), \
                 ready => proplists:get_value(messages_ready, I, 0), \
                 unacked => proplists:get_value(messages_unacknowledged, I, 0), \
-                consumers => proplists:get_value(consumers, I, 0)} \
+                consumers => proplists:get_value(consumers, I, 0), \
+                module => proplists:get_value(type, I)} \
               || I <- rabbit_amqqueue:info_all(V, [name, durable, auto_delete, arguments, \
-                                                   messages_ready, messages_unacknowledged, consumers])]",
+                                                   messages_ready, messages_unacknowledged, \
+                                                   consumers, type])]",
         );
         let mut queues: Vec<DeclaredQueue> = rows
             .as_array()
@@ -152,6 +156,10 @@ impl Vhost {
                 ready: row["ready"].as_u64().unwrap_or_default(),
                 unacked: row["unacked"].as_u64().unwrap_or_default(),
                 consumers: row["consumers"].as_u64().unwrap_or_default(),
+                queue_type: text(row, "module")
+                    .trim_start_matches("rabbit_")
+                    .trim_end_matches("_queue")
+                    .to_owned(),
             })
             .collect();
         queues.sort_by(|a, b| a.name.cmp(&b.name));

@@ -12,13 +12,7 @@ const QUEUE: &str = "notifications.info";
 
 /// The queue's type as the broker has it.
 fn queue_type(vhost: &Vhost, name: &str) -> String {
-    let line = vhost.ctl(&["--silent", "list_queues", "name", "type"]);
-    let found = line.lines().find_map(|line| line.strip_prefix(&format!("{name}\t")));
-    found
-        .unwrap_or_else(|| panic!("no {name} in {line}"))
-        .rsplit('_')
-        .nth(1)
-        .map_or_else(|| found.unwrap_or_default().to_owned(), str::to_owned)
+    vhost.list_queues().into_iter().find(|queue| queue.name == name).unwrap().queue_type
 }
 
 fn arguments(vhost: &Vhost, name: &str) -> Value {
