@@ -107,10 +107,6 @@ impl K2hr3 {
                 action.name = &*event.action,
                 delivery.id = event.delivery.as_deref(),
                 instance.id = parameters.cuk,
-                former = format_args!(
-                    "the deleted port has no addresses: K2HR3 is asked to forget every address of instance {}",
-                    parameters.cuk
-                ),
                 "the deleted port has no addresses: K2HR3 is asked to forget every address of the instance"
             );
         }

@@ -1,5 +1,4 @@
-//! The admin endpoint of a daemon: health, metrics, and the requests of the control socket over HTTP. An [`Exporter`] sends
-//! traces to a collector.
+//! The admin endpoint of a daemon: health, metrics, and the requests of the control socket over HTTP.
 //!
 //! | path | answer |
 //! | --- | --- |
@@ -68,7 +67,6 @@ pub mod api;
 mod endpoint;
 mod history;
 pub mod metrics;
-mod otlp;
 mod pace;
 mod page;
 mod progress;
@@ -79,4 +77,3 @@ mod tls;
 mod words;
 
 pub use self::endpoint::{AdminEndpoint, AdminStartError, BoundEndpoint};
-pub use self::otlp::Exporter;

@@ -11,8 +11,6 @@ mod hostile;
 mod http;
 #[path = "admin/live.rs"]
 mod live;
-#[path = "admin/otlp.rs"]
-mod otlp;
 #[path = "admin/packaging.rs"]
 mod packaging;
 #[path = "admin/page.rs"]

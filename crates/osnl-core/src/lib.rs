@@ -28,7 +28,6 @@ pub mod ends;
 pub mod event;
 pub mod fallback;
 pub mod fence;
-pub mod former;
 pub mod metrics;
 pub mod moment;
 pub mod observe;

@@ -6,7 +6,6 @@ mod histogram;
 mod old_events;
 mod series;
 mod silence;
-mod traces;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +14,6 @@ pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
 pub use self::old_events::OldEvents;
 pub use self::series::{ActionSeries, ListenerSeries, RuleSeries, Series};
 pub use self::silence::{StreamKind, StreamState, Streams, UntoldMessages};
-pub use self::traces::Traces;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {

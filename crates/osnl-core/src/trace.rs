@@ -1,21 +1,12 @@
-//! The trace of an event (W3C Trace Context), and the spans of it that are exported.
+//! The trace of an event (W3C Trace Context), which targets get in the header `traceparent`.
 //!
-//! Ids are digests of what every part knows, so a target that got a `traceparent` and a collector that got spans name
-//! the same trace, over restarts too, and nothing has to be remembered.
-//!
-//! | span | id, a digest over | parent | time |
-//! | --- | --- | --- | --- |
-//! | event | the message | that of the notification, if it has one | from receipt until the event is in the journal |
-//! | delivery | the idempotency key | the event | from receipt until its outcome |
-//! | attempt | the key and the moment | the delivery | the attempt |
+//! Ids are digests of what every part knows, so all requests of an event name the same trace, over restarts too, and
+//! nothing has to be remembered. Each attempt is a span: a digest over the idempotency key and the moment.
 //!
 //! - **Trace.** That of the notification, if its request context has a valid `traceparent`. OpenStack's own
 //!   `request_id` and `global_request_id` are not one: they have another form and no parent. Else sixteen bytes of a
 //!   digest over the id of the message: all deliveries of an event, and all of their attempts, have one trace.
 //! - **Flags.** Those of the notification's; else `01`, since with `00` targets that trace everything would stop to.
-//!   A trace with `00` is not exported.
-
-mod span;
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,20 +14,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use osnl_model::{BodyDigest, Notification};
 use serde_json::Value;
 
-pub use self::span::{Attribute, Span, SpanKind};
 use crate::event::Event;
 use crate::received::ReceivedMessage;
 
 /// The header, and the member of a request context, that has trace and parent.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// The trace of an event, and the span that it continues.
+/// The trace of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     /// 32 hexadecimal digits.
     pub trace: String,
-    /// The span of the notification's publisher.
-    pub parent: Option<SpanId>,
     /// Two hexadecimal digits; the last bit is whether it is recorded.
     pub flags: String,
 }
@@ -52,7 +40,6 @@ impl TraceContext {
         let context = notification.context.get(TRACEPARENT).and_then(Value::as_str);
         context.and_then(read).unwrap_or_else(|| Self {
             trace: hex(&message(notification, received).as_bytes()[..16]),
-            parent: None,
             flags: "01".to_owned(),
         })
     }
@@ -62,23 +49,9 @@ impl TraceContext {
     pub fn traceparent(&self, span: &SpanId) -> String {
         format!("00-{}-{span}-{}", self.trace, self.flags)
     }
-
-    /// Whether its publisher lets it be recorded.
-    #[must_use]
-    pub fn is_sampled(&self) -> bool {
-        u8::from_str_radix(&self.flags, 16).is_ok_and(|flags| flags & 1 == 1)
-    }
 }
 
 impl SpanId {
-    fn of_event(notification: &Notification, received: &ReceivedMessage) -> Self {
-        Self::digest(&format!("event {}", message(notification, received)))
-    }
-
-    fn of_delivery(key: &str) -> Self {
-        Self::digest(&format!("delivery {key}"))
-    }
-
     /// Returns the id of an attempt that began at this moment, of a delivery with this idempotency key.
     #[must_use]
     pub fn of_attempt(key: &str, began: SystemTime) -> Self {
@@ -125,8 +98,7 @@ fn read(text: &str) -> Option<TraceContext> {
         && is_hex(parent, 16)
         && is_set(parent)
         && is_hex(flags, 2);
-    let parent = SpanId(parent.to_owned());
-    is_valid.then(|| TraceContext { trace: trace.to_owned(), parent: Some(parent), flags: flags.to_owned() })
+    is_valid.then(|| TraceContext { trace: trace.to_owned(), flags: flags.to_owned() })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -142,10 +114,8 @@ mod tests {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let valid = format!("00-{trace}-00f067aa0ba902b7-00");
         let found = read(&valid).unwrap();
-        let parent = found.parent.as_ref().map(ToString::to_string);
-        assert_eq!((found.trace.as_str(), parent.as_deref()), (trace, Some("00f067aa0ba902b7")));
-        assert!(!found.is_sampled());
-        assert!(read(&format!("01-{trace}-00f067aa0ba902b7-01-more")).unwrap().is_sampled());
+        assert_eq!((found.trace.as_str(), found.flags.as_str()), (trace, "00"));
+        assert_eq!(read(&format!("01-{trace}-00f067aa0ba902b7-01-more")).unwrap().flags, "01");
         for wrong in [
             "req-9e1a2b3c-4d5e-6f70-8192-a3b4c5d6e7f8",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",

@@ -81,7 +81,6 @@ use osnl_core::event::Event;
 pub use osnl_core::fallback::Fallback;
 use osnl_core::metrics::{ActionSeries, Counters};
 use osnl_core::shutdown::Shutdown;
-use osnl_core::trace::Span;
 use osnl_journal::in_hand::InHand;
 use osnl_journal::{DeliveryId, Journal, JournalState, LearntFacts, Outcome, PausedActions, SentRequest};
 use osnl_transport::BoxFuture;
@@ -354,9 +353,6 @@ impl DeliveryLoop {
             self.sent.extend(sent.take().map(|sent| (*id, sent)));
             self.in_hand.attempted(self.key(*id, event));
             self.series.attempted(result.as_ref().err().map(|error| error.class));
-            if let Some(began) = event.began {
-                self.counters.series.traces.record(|| Span::of_attempt(event, id, began, result));
-            }
             if result.is_err()
                 && let Some(kept) = event.progressed()
             {

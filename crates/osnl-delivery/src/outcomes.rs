@@ -5,9 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::Completion;
 use osnl_core::event::Event;
-use osnl_core::former::Former;
-use osnl_core::trace::Span;
-use osnl_journal::sqlite::Phase;
 use osnl_journal::{ClaimedDelivery, DeliveryId, End};
 use tokio::time::Instant;
 
@@ -41,7 +38,6 @@ impl DeliveryLoop {
                     attempt = used.made + 1,
                     message.id = message,
                     done = what.as_str(),
-                    former = %Former(format_args!("delivered {what}"), &[("action.name", action), ("message.id", message)]),
                     "delivered"
                 );
                 done = what;
@@ -54,7 +50,6 @@ impl DeliveryLoop {
                     resource.id = resource,
                     message.id = message,
                     reason = why.as_str(),
-                    former = %Former(format_args!("nothing to do: {why}"), &[("action.name", action), ("message.id", message)]),
                     "no action needed"
                 );
                 done = why;
@@ -83,20 +78,9 @@ impl DeliveryLoop {
                 message.id = message,
                 reason,
                 remedy,
-                former = %Former(
-                    format_args!("given up, dead letter: {reason} (attempt {})", used.attempts),
-                    &[
-                        ("action.name", action),
-                        ("delivery", &id.0.to_string()),
-                        ("message.id", message),
-                        ("resource.id", resource)
-                    ]
-                ),
                 "given up: dead letter"
             );
         }
-        let word = Phase::after(&outcome).word();
-        self.counters.series.traces.record(|| Span::of_delivery(&event, &id, word, outcome.given_up()));
         let end = End::from(outcome).caused_by(cause).after(took);
         self.end(id, &event, end, &done, (used.attempts, &answer));
     }
@@ -140,10 +124,8 @@ impl DeliveryLoop {
         let (action, rule, message) = (&*self.name, &*event.rule, message_id(event));
         let resource = key.unwrap_or("-");
         let pause = format!("{:.1} s", pause.as_secs_f64());
-        let before = [("action.name", action), ("message.id", message)];
         match reason {
             WaitReason::Failed => {
-                let before = [("action.name", action), ("message.id", message), ("resource.id", resource)];
                 tracing::warn!(
                     action.name = action,
                     delivery.id = %id,
@@ -154,7 +136,6 @@ impl DeliveryLoop {
                     error,
                     remedy,
                     next_attempt_in = pause.as_str(),
-                    former = %Former(format_args!("{error}; next attempt in {pause}"), &before),
                     "attempt failed, retrying"
                 );
             }
@@ -164,7 +145,6 @@ impl DeliveryLoop {
                 attempt,
                 message.id = message,
                 error,
-                former = %Former(format_args!("{error}; held"), &before),
                 "attempt failed, target held"
             ),
             WaitReason::Dependency => tracing::debug!(
@@ -172,14 +152,12 @@ impl DeliveryLoop {
                 delivery.id = %id,
                 message.id = message,
                 error,
-                former = %Former(format_args!("{error}; waits for it"), &before),
                 "a dependency is down, waiting"
             ),
             WaitReason::Crowded => tracing::debug!(
                 action.name = action,
                 delivery.id = %id,
                 message.id = message,
-                former = %Former("its host is busy or held", &before),
                 "the host is busy or held, waiting"
             ),
         }
@@ -188,12 +166,10 @@ impl DeliveryLoop {
     /// A delivery of a digest that was refused for good.
     pub(super) fn apart(&self, id: DeliveryId, error: &str) {
         self.failed(error, None);
-        let before = [("action.name", &*self.name), ("delivery", &id.0.to_string())];
         tracing::warn!(
             action.name = &*self.name,
             delivery.id = %id,
             error,
-            former = %Former(format_args!("{error}; tried alone"), &before),
             "a batch was refused, trying alone"
         );
     }
@@ -251,10 +227,6 @@ impl DeliveryLoop {
             dependency,
             error,
             remedy = "osnl check --connect tries it step by step",
-            former = %Former(
-                format_args!("a dependency is down: deliveries that need it wait, the others go out: {error}"),
-                &[("action.name", &self.name), ("dependency", dependency)]
-            ),
             "a dependency is down: deliveries that need it wait, the others continue"
         );
     }

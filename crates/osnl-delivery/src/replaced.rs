@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use osnl_core::attempt::{Action, ActionError, ErrorClass};
-use osnl_core::former::Former;
 use osnl_transport::BoxFuture;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -70,10 +69,6 @@ pub(super) async fn open(action: Arc<dyn Action>, name: Arc<str>, limit: Duratio
         action.name = &*name,
         target.name = target,
         error = error.to_string(),
-        former = %Former(
-            format_args!("{target}: {error}; events wait until it can be started"),
-            &[("action.name", &name)]
-        ),
         "the action cannot be started; its events wait until it can"
     );
 }

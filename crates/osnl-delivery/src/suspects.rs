@@ -1,7 +1,6 @@
 //! Deliveries that the process had in hand when it ended unexpectedly: see [`osnl_journal::in_hand`].
 
 use osnl_core::event::Event;
-use osnl_core::former::Former;
 use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};
 
 use super::DeliveryLoop;
@@ -20,14 +19,12 @@ impl DeliveryLoop {
                 }
                 Some(why) => {
                     let message = claimed.event.notification.message_id.as_deref().unwrap_or("-");
-                    let before = [("action.name", &*self.name), ("message.id", message)];
                     tracing::error!(
                         action.name = &*self.name,
                         delivery.id = %claimed.id,
                         rule.name = &*claimed.event.rule,
                         message.id = message,
                         reason = why.as_str(),
-                        former = %Former(format_args!("given up, dead letter: {why}"), &before),
                         "given up: dead letter"
                     );
                     self.close(claimed.id, Outcome::Dead(why).into());

@@ -77,7 +77,6 @@ impl Client {
             tracing::info!(
                 http.target = target,
                 http.proxy = %proxy,
-                former = format_args!("Requests to {target} go through the proxy {proxy} http.proxy={proxy}"),
                 "requests go through a proxy",
             );
         }

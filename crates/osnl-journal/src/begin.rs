@@ -1,10 +1,8 @@
 //! Counts and log lines of what a store takes in, the same for every store.
 
-use osnl_core::former::Former;
 use osnl_core::metrics::Counters;
 use osnl_core::quarantine;
 use osnl_core::received::{Origin, ReceivedMessage};
-use osnl_core::trace::Span;
 use tracing::field::display;
 
 use crate::DeliveryId;
@@ -15,7 +13,6 @@ use crate::identity::MessageIdentity;
 /// deliveries, of a store that keeps them.
 pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counters: &Counters) {
     counters.series.listener(&entry.received.origin.listener).appended(&entry.notification);
-    counters.series.traces.record(|| Span::of_event(&entry.notification, &entry.received));
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for (n, new) in entry.deliveries.iter().enumerate() {
         let id = ids(n).map(display);
@@ -117,15 +114,6 @@ pub fn announce_dead(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>) {
                 message.id = message,
                 resource.id = key,
                 reason,
-                former = %Former(
-                    format_args!("dead letter: {reason}"),
-                    &[
-                        ("rule.name", &new.rule),
-                        ("action.name", &new.action),
-                        ("message.id", message),
-                        ("resource.id", key),
-                    ]
-                ),
                 "dead letter from the beginning"
             );
         }

@@ -250,7 +250,6 @@ impl SqliteState {
         });
         tracing::error!(
             reason = words,
-            former = format_args!("{reason}; what was not acknowledged stays with the broker"),
             "the journal's thread ended unexpectedly; restart osnl; what was not acknowledged stays with the broker",
         );
     }

@@ -1,7 +1,7 @@
 //! The logins that connections make: each connection lists its own, and one sentence warns of those that a network could read.
 //!
 //! `osnl check` and the start print [`SentLogin::finding`] of every login of the configuration: of each driver by its
-//! `DriverConf::logins`, of listeners, the journal, enrichments, and `[otlp]` where their sections are read.
+//! `DriverConf::logins`, of listeners, the journal, and enrichments where their sections are read.
 
 use std::net::IpAddr;
 

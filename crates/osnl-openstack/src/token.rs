@@ -102,8 +102,6 @@ impl Tokens {
                     Some(token) => {
                         tracing::warn!(
                             error = error.to_string(),
-                            former =
-                                format_args!("The token cannot be renewed yet, and is still good: {error}"),
                             "the token cannot be renewed yet, and is still good"
                         );
                         Ok(token)

@@ -56,7 +56,6 @@ impl CloudLookup {
                     tracing::warn!(
                         enrich.name = &*self.name,
                         error = error.to_string(),
-                        former = format_args!("[enrich:{}] {error}; not waited for", self.name),
                         "the cloud does not answer: the delivery continues without its values (on_error = default)"
                     );
                     Ok(None)

@@ -34,12 +34,7 @@ impl Watcher {
         let mut memory = Memory::default();
         let unread = memory.restore(kept);
         if unread > 0 {
-            tracing::warn!(
-                rows = unread,
-                former =
-                    format_args!("{unread} rows of what was seen before cannot be read, and are not known"),
-                "rows about earlier events cannot be read and are ignored"
-            );
+            tracing::warn!(rows = unread, "rows about earlier events cannot be read and are ignored");
         }
         Self { memory: Mutex::new(memory), watched: Arc::new(RwLock::new(watched)), recaller: None }
     }

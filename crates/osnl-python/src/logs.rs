@@ -81,7 +81,7 @@ impl Visit for LogMessage {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let _ = match field.name() {
             "message" => write!(self.text, "{value:?}"),
-            // The words of former versions, beside the fields.
+            // The old programs' words, beside the fields.
             "former" => Ok(()),
             name => write!(self.fields, " {name}={value:?}"),
         };

@@ -89,10 +89,6 @@ impl ServerCertVerifier for OwnCertificates {
                     let server = name.to_str();
                     tracing::warn!(
                         server.name = &*server,
-                        former = format_args!(
-                            "The certificate of {server} names it in its CN only, which is out of use; let it be issued \
-                             with a subjectAltName"
-                        ),
                         "a certificate names its server in its CN only, which is out of use; let it be issued \
                          with a subjectAltName",
                     );

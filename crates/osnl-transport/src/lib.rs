@@ -128,13 +128,7 @@ pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportErro
     let transport = transport_with(url, options)?;
     if let Some(TrustWarning { problem, remedy }) = warning {
         let broker = transport.location();
-        tracing::warn!(
-            broker.name = broker,
-            reason = problem,
-            remedy,
-            former = format_args!("{broker}: the broker is not verified: {problem}; {remedy}"),
-            "the broker is not verified",
-        );
+        tracing::warn!(broker.name = broker, reason = problem, remedy, "the broker is not verified",);
     }
     Ok(transport)
 }

@@ -100,10 +100,6 @@ impl RabbitTransport {
             let host = address(host);
             tracing::warn!(
                 broker.host = host,
-                former = format_args!(
-                    "transport_url: {host} has no user, and is logged in to as guest: each host needs its own \
-                     user:password@"
-                ),
                 "transport_url: a host has no user, and is logged in to as guest: each host needs its own user:password@",
             );
         }

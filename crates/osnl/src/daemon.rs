@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use osnl_core::former::Former;
 use osnl_journal::state_lock::StateLock;
 use osnl_transport::{BoxFuture, TransportError};
 use tokio::task::JoinSet;
@@ -250,21 +249,13 @@ impl Daemon {
 }
 
 fn log_reload(by: &str) {
-    tracing::info!(
-        by,
-        former = format_args!("{by}: the configuration is read again"),
-        "reading the configuration again"
-    );
+    tracing::info!(by, "reading the configuration again");
 }
 
 fn log_unexpected_end(end: &UnexpectedEnd) {
     tracing::error!(
         task = end.task,
         reason = end.to_string(),
-        former = %Former(
-            format_args!("{end}; the daemon ends, unacknowledged messages stay with the broker"),
-            &[("task", &end.task)]
-        ),
         "a task ended unexpectedly: the daemon ends, unacknowledged messages stay with the broker"
     );
 }
@@ -298,12 +289,7 @@ fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
     let Err(error) = ended else { return };
     if first_error.is_none() {
         if let DaemonError::Unexpected(end) = &error {
-            tracing::error!(
-                task = end.task,
-                reason = end.to_string(),
-                former = %Former(end, &[("task", &end.task)]),
-                "a task ended unexpectedly"
-            );
+            tracing::error!(task = end.task, reason = end.to_string(), "a task ended unexpectedly");
         }
         *first_error = Some(error);
     }

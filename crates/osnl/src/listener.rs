@@ -37,7 +37,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
-use osnl_core::former::Former;
 use osnl_model::{Budget, Priority, Target};
 use osnl_transport::{
     Backoff, BoxFuture, Consumer, ListenOptions, QueueType, Subscription, Transport, TransportError,
@@ -539,10 +538,6 @@ fn log_lost_connection(listener: &str, unsettled: usize, error: &TransportError)
         listener.name = listener,
         unsettled,
         error = error.to_string(),
-        former = %Former(
-            format_args!("{error}; reconnecting, the broker delivers unacknowledged messages again"),
-            &[("listener.name", listener), ("unsettled", &unsettled.to_string())]
-        ),
         "connection lost: reconnecting, the broker delivers unacknowledged messages again"
     );
 }

@@ -5,7 +5,6 @@
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [admin]            listen, token, tls_certificate, tls_key, client_ca_file, allow_changes, host_names
 //! [canary]           listener, every, action
-//! [otlp]             traces_endpoint, authorization, ca_file
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [oslo_messaging_kafka]   those of its Kafka driver, in a build with Kafka
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
@@ -45,7 +44,6 @@ mod kafka;
 mod lenient;
 mod management;
 mod members;
-mod otlp;
 mod preview;
 mod probe;
 mod programs;
@@ -87,7 +85,6 @@ pub use self::deliveries::OverflowPolicy;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::drivers::Drivers;
 pub use self::lenient::state_folder_of;
-pub use self::otlp::OtlpConf;
 pub use self::probe::OwnDaemon;
 pub use self::proxies::proxy_warnings;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
@@ -130,8 +127,6 @@ pub struct Native {
     pub admin: Option<AdminConf>,
     /// The canary; `None` is off.
     pub canary: Option<CanaryConf>,
-    /// The export of traces; `None` is off.
-    pub otlp: Option<OtlpConf>,
     /// In the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
     /// In the order of the files; never empty.

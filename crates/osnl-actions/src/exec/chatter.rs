@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_core::former::Former;
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 use tokio::time::Instant;
@@ -78,10 +77,6 @@ impl Chatter {
             tracing::warn!(
                 action.name = action,
                 lines = left_out,
-                former = %Former(
-                    format_args!("{action}: {left_out} lines were too many and are left out"),
-                    &[("action.name", action)]
-                ),
                 "the program writes too many lines: some were left out"
             );
         }

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use osnl_core::former::Former;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::{mpsc, oneshot};
@@ -275,10 +274,6 @@ impl Supervisor {
             tracing::warn!(
                 action.name = action,
                 reason,
-                former = %Former(
-                    format_args!("{reason}; it is started again with the next event"),
-                    &[("action.name", action)]
-                ),
                 "the program ended and is started again with the next event"
             );
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use osnl_core::former::Former;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -160,14 +159,10 @@ impl ExecWorker {
         let (process, pipes) = ProcessGroup::start(program.command())
             .map_err(|error| ActionError::unrunnable(program.refusal(&error)))?;
         self.starts.fetch_add(1, Ordering::Relaxed);
-        let number = process.id().map(|id| id.to_string());
-        let before = [Some(("action.name", &**action)), number.as_deref().map(|id| ("process.id", id))];
-        let before: Vec<(&str, &str)> = before.into_iter().flatten().collect();
         tracing::info!(
             action.name = &**action,
             process.id = process.id(),
             program = %name,
-            former = %Former(format_args!("started {name}"), &before),
             "program started"
         );
         let (orders, taken) = mpsc::channel(ORDERS);

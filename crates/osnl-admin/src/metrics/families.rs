@@ -110,7 +110,6 @@ families! {
     JOURNAL_FREE = "osnl_journal_free_space_bytes" Gauge "bytes" [] "The free space of the journal's file system.";
     COMMITS = "osnl_journal_commit_duration_seconds" Histogram "seconds" [] "The time of a commit, its fdatasync included.";
     CHECKPOINTS = "osnl_journal_checkpoint_duration_seconds" Histogram "seconds" [] "The time of a move from the write-ahead log to the journal's file.";
-    SPANS = "osnl_trace_spans" Counter "" ["result"] "Spans of traces: exported, and dropped because the collector refused them or was away for too long.";
     RELOADS = "osnl_config_reloads" Counter "" ["result"] "Reloads of the configuration.";
     RELOAD_OK = "osnl_config_last_reload_successful" Gauge "" [] "0 after a reload that was refused.";
     CONFIG_LOADED = "osnl_config_loaded_timestamp_seconds" Gauge "seconds" [] "The time at which the configuration in force was read.";

@@ -47,12 +47,6 @@ pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, o
     out.value(&of::PATTERN_LIMITS, total(&counters.step_limits));
     journal(&measured.journal, out);
     let series = &counters.series;
-    if series.traces.is_on() {
-        out.family(&of::SPANS, |samples| {
-            samples.sample(&["exported"], series.traces.exported.get());
-            samples.sample(&["dropped"], series.traces.dropped.get());
-        });
-    }
     out.family(&of::COMMITS, |samples| samples.histogram(&[], &series.commits.observed()));
     out.family(&of::CHECKPOINTS, |samples| samples.histogram(&[], &series.checkpoints.observed()));
     out.family(&of::RELOADS, |samples| {

@@ -21,7 +21,6 @@ const SECRETS: &str = "[DEFAULT]\nlog_level = warn\n\
      [action:mail]\ndriver = mail\nserver = h\nfrom = a@b\nto = a@b\ntls = starttls\nusername = u\npassword = S3CRET14\n\
      [action:run]\ndriver = exec\ncommand = /bin/x, --password, S3CRET15\nenvironment = TOKEN=S3CRET16\n\
      [enrich:vm]\nkind = server\nauth_url = https://k/v3\nusername = u\npassword = S3CRET12\nproject_name = p\n\
-     [otlp]\ntraces_endpoint = https://h/v1/traces\nauthorization = Bearer S3CRET17\n\
      [admin]\nlisten = 127.0.0.1:9464\ntoken = S3CRET18S3CRET18S3CRET18\n\
      [journal]\nconnection = memory://\n";
 

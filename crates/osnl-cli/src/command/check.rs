@@ -26,7 +26,7 @@ use osnl::explain::{Trial, try_actions};
 use osnl::native::{
     self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser, proxy_warnings,
 };
-use osnl_admin::{AdminEndpoint, Exporter};
+use osnl_admin::AdminEndpoint;
 use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};
 use osnl_transport::Thorough;
 
@@ -201,7 +201,7 @@ fn startable(looked: AnyConf, http: &HttpOptions) -> Result<AnyConf, ConfRefusal
     let legacy = match &looked {
         AnyConf::Native(loaded) => {
             let mut errors = loaded.refusals(http);
-            errors.extend(unbound(loaded, http));
+            errors.extend(unbound(loaded));
             return if errors.is_empty() {
                 Ok(looked)
             } else {
@@ -215,14 +215,10 @@ fn startable(looked: AnyConf, http: &HttpOptions) -> Result<AnyConf, ConfRefusal
     if words.is_empty() { Ok(looked) } else { Err(ConfRefusal::Other(words.join("\n"))) }
 }
 
-/// The refusals of the admin endpoint and of the export of traces.
-fn unbound(loaded: &LoadedConf, http: &HttpOptions) -> Vec<ConfigError> {
-    let (admin, otlp) = (&loaded.conf.admin, &loaded.conf.otlp);
-    let admin = admin.as_ref().and_then(|conf| AdminEndpoint::check(conf).err());
-    let admin = admin.map(|refused| loaded.refusal_of_section("admin", &refused.to_string()));
-    let otlp = otlp.as_ref().and_then(|conf| Exporter::check(conf, http).err());
-    let otlp = otlp.map(|refused| loaded.refusal_of_section("otlp", &refused.to_string()));
-    admin.into_iter().chain(otlp).collect()
+/// The refusal of the admin endpoint.
+fn unbound(loaded: &LoadedConf) -> Option<ConfigError> {
+    let refused = AdminEndpoint::check(loaded.conf.admin.as_ref()?).err()?;
+    Some(loaded.refusal_of_section("admin", &refused.to_string()))
 }
 
 /// Returns a `k2hr3_osnl.conf` as what it means in the native form.

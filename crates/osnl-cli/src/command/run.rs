@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use osnl::action::http::{HttpError, HttpOptions};
+use osnl::action::http::HttpOptions;
 use osnl::assembly::BuildError;
 use osnl::control::ControlHandler;
 use osnl::daemon::Daemon;
 use osnl::metrics::Counters;
-use osnl::native::{self, AdminConf, DriverError, LoadedConf, LogFormat, Native, OtlpConf, Sources};
-use osnl_admin::{AdminEndpoint, AdminStartError, Exporter};
+use osnl::native::{self, AdminConf, DriverError, LoadedConf, LogFormat, Native, Sources};
+use osnl_admin::{AdminEndpoint, AdminStartError};
 use osnl_config::{LogFile, duration};
 
 use super::k2hr3_osnl::filter;
@@ -75,7 +75,7 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
     let counters = Arc::new(Counters::default());
     let (rules, actions) = (loaded.conf.rules.len(), loaded.conf.actions.len());
     let ends = ends_of_retries(&loaded.conf);
-    let (admin, otlp) = (loaded.conf.admin.clone(), loaded.conf.otlp.clone());
+    let admin = loaded.conf.admin.clone();
     app::block_on(async {
         // Before anybody can read that we are there: who does may stop us.
         let signals = Signals::catch();
@@ -111,13 +111,6 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
                     | AdminStartError::Random => Exit::Unavailable,
                     AdminStartError::Tls(_) => Exit::Config,
                 });
-            }
-        };
-        let daemon = match with_traces(daemon, otlp.as_ref(), &http, &counters) {
-            Ok(daemon) => daemon,
-            Err(error) => {
-                files::complain(&format!("[otlp] {error}"));
-                return Ok(Exit::Config);
             }
         };
         tracing::info!(
@@ -173,20 +166,6 @@ async fn with_admin(
     let Some(conf) = conf else { return Ok(daemon) };
     let bound = AdminEndpoint::bind(conf, handler).await?;
     Ok(daemon.serving("admin endpoint", Box::new(|end| Box::pin(bound.run(end)))))
-}
-
-/// Exports a trace of each event, if there is a collector.
-fn with_traces(
-    daemon: Daemon,
-    conf: Option<&OtlpConf>,
-    http: &HttpOptions,
-    counters: &Arc<Counters>,
-) -> Result<Daemon, HttpError> {
-    let Some(conf) = conf else { return Ok(daemon) };
-    Ok(match Exporter::new(conf, http, counters)? {
-        Some(exporter) => daemon.serving("trace export", Box::new(|end| Box::pin(exporter.run(end)))),
-        None => daemon,
-    })
 }
 
 fn settings(conf: &Native) -> LogSettings {

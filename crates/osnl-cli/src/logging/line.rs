@@ -38,7 +38,7 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
         push_name(&mut line, target);
         let _ = write!(line, ":{} ", event.metadata().line().unwrap_or(0));
     }
-    // What monitoring of the old programs reads stays as it was.
+    // What monitoring of the old programs reads.
     let former = if style == Style::Osnl { None } else { FormerLine::of(event) };
     let text = match former {
         Some(message) => MessageText { message, ..MessageText::default() },
@@ -117,7 +117,7 @@ fn push_date(line: &mut String, now: &Zoned) {
     push(":", now.second().into(), 2);
 }
 
-/// The field with the whole line as it was before its sentence became constant, of events that had another one.
+/// The field with an old program's own words, of events that it had a line for.
 pub(super) const FORMER: &str = "former";
 
 /// The value of [`FORMER`].
@@ -237,7 +237,7 @@ mod tests {
             tracing::info!(target: "osnl_k2hr3::listen", "");
             tracing::info!(target: "osnl_oss::watcher", "");
             tracing::debug!(target: "osnl_core::x", id = "a\u{1b}[31m\u{2028}", "{{}}");
-            tracing::info!(target: "osnl::delivery", attempt = 1, former = "delivered x id=y", "delivered");
+            tracing::info!(target: "osnl::delivery", attempt = 1, former = "Handle event `x`.", "delivered");
         });
         let text = text.lock().unwrap().clone();
         // Where in this file the events stand is of no interest.
@@ -263,7 +263,7 @@ mod tests {
                 "2026-11-20 06:41:49,007 INFO osnl.k2hr3.listen:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.oss.watcher:N ",
                 "2026-11-20 06:41:49,007 DEBUG osnl.x:N {} id=a\\x1b[31m\\u{2028}",
-                "2026-11-20 06:41:49,007 INFO osnl.delivery:N delivered x id=y",
+                "2026-11-20 06:41:49,007 INFO osnl.delivery:N Handle event `x`.",
             ]
         );
     }

@@ -151,7 +151,7 @@ fn a_log_file_that_is_moved_away_is_opened_anew() {
     let case = Case::new(&way.url(), NOWHERE, "log_file = FOLDER/overruled\ndebug_level = debug");
     let daemon = Daemon::start(case.command().arg("-f").arg(case.path("log")));
     // The broker is away: a line for each attempt at this level.
-    case.wait_for("log", "trying again");
+    case.wait_for("log", "cannot listen");
     fs::rename(case.path("log"), case.path("moved")).unwrap();
     case.wait_for("log", "127.0.0.1");
     // A second file, for those who send SIGHUP after having moved it.
@@ -170,7 +170,7 @@ fn a_log_file_that_cannot_be_written_is_said_once_and_its_lines_come_to_stderr()
     // By a link: whatever the daemon did with it, the device would stay.
     std::os::unix::fs::symlink("/dev/full", case.path("log")).unwrap();
     let daemon = Daemon::start(&mut case.command());
-    case.wait_for("stderr", "trying again");
+    case.wait_for("stderr", "cannot listen");
     way.wait_for_tries(2);
     daemon.stop();
     let stderr = case.read("stderr");
@@ -184,7 +184,7 @@ fn a_hangup_without_a_log_file_ends_nothing() {
     let way = Way::closed("hangup");
     let case = Case::new(&way.url(), NOWHERE, "");
     let daemon = Daemon::start(&mut case.command());
-    case.wait_for("stderr", "trying again");
+    case.wait_for("stderr", "cannot listen");
     daemon.signal("HUP");
     case.wait_for("stderr", "SIGHUP: the log goes to stderr");
     daemon.stop();
@@ -222,7 +222,7 @@ fn lines_bear_the_journals_priorities_only_where_stderr_is_the_journal() {
             command.env("JOURNAL_STREAM", format!("{}:{}", is.dev(), is.ino() + offset));
         }
         let daemon = Daemon::start(&mut command);
-        case.wait_for("stderr", "trying again");
+        case.wait_for("stderr", "cannot listen");
         daemon.stop();
         let stderr = case.read("stderr");
         let mut priorities = std::collections::BTreeSet::new();

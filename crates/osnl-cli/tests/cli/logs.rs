@@ -54,7 +54,7 @@ fn the_log_goes_to_the_file_that_is_named_and_the_flag_wins() {
         place.write("k.conf", conf(&url, "http://127.0.0.1:9/", &format!("[DEFAULT]\n{file}")));
         let mut osnl = place.osnl(&[&["-c", "k.conf"], flags].concat());
         let log = || expected.map_or_else(|| osnl.stderr(), |name| place.read(name));
-        wait_until(SOON, "the log", || log().contains("trying again"));
+        wait_until(SOON, "the log", || log().contains("cannot listen"));
         osnl.signal("TERM");
         assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
         let log = expected.map_or_else(|| osnl.stderr(), |name| place.read(name));
@@ -84,7 +84,7 @@ fn a_log_file_is_continued() {
     let url = format!("rabbit://guest:guest@127.0.0.1:{}/", closed_port());
     place.write("k.conf", conf(&url, "http://127.0.0.1:9/", "[DEFAULT]\nlog_file = osnl.log"));
     let mut osnl = place.osnl(&["-c", "k.conf"]);
-    wait_until(SOON, "the log", || place.read("osnl.log").contains("trying again"));
+    wait_until(SOON, "the log", || place.read("osnl.log").contains("cannot listen"));
     osnl.signal("TERM");
     assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
     assert!(place.read("osnl.log").starts_with("from before\n2"));

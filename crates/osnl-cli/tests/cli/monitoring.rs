@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 
 use osnl_testkit::{
-    Authority, Notice, Protocols, RawMessage, Reply, ServerIdentity, Sink, TlsSink, free_port, wait_until,
+    Authority, Notice, Protocols, RawMessage, Reply, ServerIdentity, TlsSink, free_port, wait_until,
 };
 use serde_json::Value;
 
@@ -391,56 +391,6 @@ fn an_address_that_is_taken_ends_the_start() {
     );
 }
 
-/// Issue 19: a trace of an event at a collector, whose attempts are the parents of what the target saw.
-#[test]
-fn a_collector_gets_one_trace_for_each_event() {
-    let collector = Sink::start();
-    collector.reply_with(Reply::Status(200));
-    let otlp = format!("[otlp]\ntraces_endpoint = {}\n", collector.url("/v1/traces"));
-    let (mut rig, admin) = monitored("monitoring-traces", &[LISTENER, RULE, RETRYING, &otlp]);
-    rig.sink.script(vec![Reply::Status(500)]);
-    rig.publish([(1, 1)]);
-    let mut spans: Vec<Value> = Vec::new();
-    wait_until(SOON, "the delivery has its span", || {
-        spans = collector.requests().iter().flat_map(|request| spans_of(&request.body)).collect();
-        spans.len() >= 4
-    });
-    let named = |name: &str| -> Vec<&Value> { spans.iter().filter(|span| span["name"] == name).collect() };
-    let (event, delivery) = (named("receive osnl")[0], named("deliver roles")[0]);
-    let attempts = named("attempt roles");
-    assert_eq!((spans.len(), attempts.len()), (4, 2), "{spans:?}");
-    assert!(spans.iter().all(|span| span["traceId"] == event["traceId"]), "{spans:?}");
-    assert_eq!(event["parentSpanId"], Value::Null);
-    assert_eq!(delivery["parentSpanId"], event["spanId"]);
-    assert!(attempts.iter().all(|attempt| attempt["parentSpanId"] == delivery["spanId"]), "{spans:?}");
-    // The target's own spans belong to the attempts.
-    let seen: Vec<String> =
-        rig.sink.requests().iter().map(|request| request.header("traceparent").unwrap().to_owned()).collect();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let made: Vec<String> = attempts
-        .iter()
-        .map(|attempt| format!("00-{}-{}-01", text(&attempt["traceId"]), text(&attempt["spanId"])))
-        .collect();
-    assert_eq!(made, seen);
-    assert_eq!((&attempts[0]["status"]["code"], &attempts[1]["status"]), (&2.into(), &Value::Null));
-    assert_eq!(attribute(attempts[0], "error.type"), "status_5xx");
-    assert_eq!(attribute(delivery, "outcome"), "delivered");
-    assert_eq!(attribute(event, "event_type"), "port.delete.end");
-    let shown = rig.ask(&["deliveries", "show", &attribute(delivery, "delivery.id")]).1;
-    assert!(shown.contains("delivered"), "{shown}");
-    wait_until(SOON, "the spans are counted", || {
-        sample(&admin, "osnl_trace_spans_total{result=\"exported\"}").as_deref() == Some("4")
-    });
-    // A collector that is away delays nothing, and the log says so once.
-    collector.stop();
-    rig.publish([(2, 2), (3, 3)]);
-    wait_until(SOON, "both are delivered", || rig.target("roles")["done"] == 3);
-    wait_until(SOON, "the log says so", || rig.log().contains("traces cannot be exported"));
-    collector.restart();
-    wait_until(SOON, "they are exported", || rig.log().contains("traces are exported again"));
-    assert_eq!(rig.log().matches("traces cannot be exported").count(), 1);
-}
-
 /// Issue 19: the trace of a notification's publisher goes on; what is no trace reaches no target.
 #[test]
 fn a_trace_of_the_publisher_goes_on_and_a_forged_one_does_not() {
@@ -482,17 +432,3 @@ fn a_trace_of_the_publisher_goes_on_and_a_forged_one_does_not() {
 }
 
 const RETRYING: &str = "[action:roles]\ndriver = http\nurl = SINK\nretry_interval = 1s\n";
-
-/// The spans of a request to a collector.
-fn spans_of(body: &[u8]) -> Vec<Value> {
-    let body: Value = serde_json::from_slice(body).unwrap();
-    let resources = body["resourceSpans"].as_array().unwrap().iter();
-    let scopes = resources.flat_map(|resource| resource["scopeSpans"].as_array().unwrap());
-    scopes.flat_map(|scope| scope["spans"].as_array().unwrap().clone()).collect()
-}
-
-fn attribute(span: &Value, name: &str) -> String {
-    let mut attributes = span["attributes"].as_array().unwrap().iter();
-    let found = attributes.find(|attribute| attribute["key"] == name).unwrap_or_else(|| panic!("{span}"));
-    found["value"]["stringValue"].as_str().unwrap().to_owned()
-}

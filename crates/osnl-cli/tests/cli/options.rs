@@ -163,9 +163,9 @@ fn retries_are_counted_and_paused_as_the_options_say() {
         let log = osnl.stop();
         let made = side.made(name);
         assert_eq!(made.len(), attempts, "{lines}\n{log}");
-        assert!(log.contains(&format!("(attempt {attempts})")), "{lines}\n{log}");
+        assert!(log.contains(&format!(" attempt={attempts} ")), "{lines}\n{log}");
         let pauses: Vec<f64> = log
-            .split("next attempt in ")
+            .split("next_attempt_in=\"")
             .skip(1)
             .map(|rest| rest.split(' ').next().unwrap().parse().unwrap())
             .collect();

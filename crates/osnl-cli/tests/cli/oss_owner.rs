@@ -85,7 +85,7 @@ fn a_refused_login_is_said_and_tried_again() {
     std::os::unix::fs::symlink(OSNL, &link).unwrap();
     let mut osnl = stand.place.run(&link, &["--config-file=oss.conf"]);
     osnl.wait_for("WARNING (service) Rabbit service is unavailable");
-    osnl.wait_for("trying again");
+    osnl.wait_for("cannot listen");
     assert!(osnl.is_running());
     let log = osnl.stop();
     assert!(!log.contains("not-the-secret-one"), "{log}");

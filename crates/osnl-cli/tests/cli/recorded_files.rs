@@ -56,7 +56,7 @@ fn check(name: &str, expected: Expectation) {
     let log = || osnl.stderr() + &place.read("osnl-test.log");
     match expected {
         Ok(()) => {
-            wait_until(SOON, &format!("{name} to try to connect"), || log().contains("trying again"));
+            wait_until(SOON, &format!("{name} to try to connect"), || log().contains("cannot listen"));
             assert!(osnl.is_running(), "{name}");
             osnl.signal("INT");
             assert_eq!(osnl.wait(PROMPTLY).code(), Some(0), "{name}\n{}", osnl.stderr());

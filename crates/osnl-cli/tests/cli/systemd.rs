@@ -272,7 +272,7 @@ fn an_abstract_socket_is_told_and_a_dead_one_hurts_nobody() {
     {
         let case = Case::new(&way.url(), "http://127.0.0.1:9/v1/role", "");
         let daemon = Daemon::start(case.command().env("NOTIFY_SOCKET", &socket));
-        case.wait_for("stderr", "trying again");
+        case.wait_for("stderr", "cannot listen");
         if heard {
             assert!(manager.news().starts_with("READY=1\n"), "{socket}");
         }

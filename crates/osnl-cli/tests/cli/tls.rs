@@ -67,7 +67,7 @@ fn a_proxy_is_told_at_the_start_without_its_login() {
     let (_folder, path) = configuration("http://k2hr3.example/v1/role", "");
     let variable = ("http_proxy", "http://user:secret@proxy.example:3128");
     let log = log_at_start(&mut command(&path, &[variable]));
-    assert!(log.contains("Requests to k2hr3.example go through the proxy proxy.example:3128"), "{log}");
+    assert!(log.contains("http.target=k2hr3.example http.proxy=proxy.example:3128"), "{log}");
     assert!(!log.contains("secret"), "{log}");
 }
 

@@ -14,7 +14,6 @@ use super::canary::Canary;
 use super::histogram::{DISK, Histogram, LATENCY};
 use super::old_events::OldEvents;
 use super::silence::Streams;
-use super::traces::Traces;
 use crate::age::EventAge;
 use crate::attempt::{CLASSES, Completion, ErrorClass};
 use crate::moment::{millis, moment};
@@ -29,8 +28,6 @@ pub struct Series {
     pub canary: Canary,
     /// The streams that should not fall silent.
     pub streams: Streams,
-    /// The spans of events, if they are exported.
-    pub traces: Traces,
     /// The time of each commit of the journal, its `fdatasync` included.
     pub commits: Histogram,
     /// The time of each move from the WAL to the journal's file.
@@ -93,7 +90,6 @@ impl Default for Series {
             rules: SeriesByName::default(),
             canary: Canary::default(),
             streams: Streams::default(),
-            traces: Traces::default(),
             commits: Histogram::new(&DISK),
             checkpoints: Histogram::new(&DISK),
         }

@@ -41,11 +41,6 @@ impl StepLimits {
         if said.insert(pattern.to_owned()) {
             tracing::warn!(
                 pattern,
-                former = format_args!(
-                    "the pattern \"{pattern}\" was given up after too many steps; a rule with it is undecided, and what it \
-                     would fire is a dead letter; an endpoint's filter does not match. Patterns without nested repetition \
-                     and look-around need no limit. Said once; counted as step_limits"
-                ),
                 "the pattern was given up after too many steps; a rule with it is undecided, and what it would fire \
                  is a dead letter; an endpoint's filter does not match. \
                  Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits"

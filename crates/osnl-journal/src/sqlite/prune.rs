@@ -119,11 +119,7 @@ fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
     let ids = most_common(connection, (dead - most).min(BITE))?;
     if let Err(error) = write_dead(connection, pruner.file, &ids)? {
         // They stay where they are: more than the bound is better than none.
-        tracing::warn!(
-            error = error.to_string(),
-            former = format_args!("dead letters cannot be moved out of the journal: {error}"),
-            "dead letters cannot be moved out of the journal"
-        );
+        tracing::warn!(error = error.to_string(), "dead letters cannot be moved out of the journal");
         return Ok(0);
     }
     remove(connection, &ids, pruner.next_event, None)?;
@@ -269,7 +265,6 @@ pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
         if let Err(error) = archive::write_quarantined(pruner.file, &oldest) {
             tracing::warn!(
                 error = error.to_string(),
-                former = format_args!("unreadable messages cannot be moved out of the journal: {error}"),
                 "unreadable messages cannot be moved out of the journal"
             );
             return Ok(());

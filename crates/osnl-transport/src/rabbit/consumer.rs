@@ -164,17 +164,10 @@ impl RabbitConsumer {
                 Event::ConnectionBlocked(reason) => tracing::warn!(
                     broker.host = &**host,
                     reason = reason.as_str(),
-                    former = format_args!(
-                        "{host} takes nothing from publishers ({reason}); what waits is consumed all the same"
-                    ),
                     "the broker takes nothing from publishers; what waits is consumed all the same"
                 ),
                 Event::ConnectionUnblocked => {
-                    tracing::info!(
-                        broker.host = &**host,
-                        former = format_args!("{host} takes messages from publishers again"),
-                        "the broker takes messages from publishers again"
-                    );
+                    tracing::info!(broker.host = &**host, "the broker takes messages from publishers again");
                 }
                 // The library's; a lost connection comes as the end of the deliveries.
                 _ => {}

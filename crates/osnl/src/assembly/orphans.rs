@@ -57,7 +57,6 @@ impl Native {
                 tracing::warn!(
                     action.name = &*orphans.action,
                     deliveries = orphans.deliveries,
-                    former = %orphans,
                     "orphaned: deliveries wait for an action that is not configured; they continue when an action has that \
                      name again; move or discard them otherwise"
                 );

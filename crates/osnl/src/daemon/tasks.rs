@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_core::former::Former;
 use osnl_transport::TransportError;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
@@ -210,10 +209,6 @@ impl Tasks {
                 tracing::error!(
                     listener.name = listener,
                     error = error.to_string(),
-                    former = %Former(
-                        format_args!("the listener cannot go on: {error}; correct its section and reload"),
-                        &[("listener.name", listener)]
-                    ),
                     "the listener cannot continue: correct its section and reload"
                 );
                 Ok(())

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use osnl_core::former::Former;
 use osnl_transport::{Consumer, ListenOptions, OpenQueue, QueueType, Subscription, TransportError};
 
 use super::Listener;
@@ -58,36 +57,15 @@ fn announce(
         queue.name = queues,
         queue.waiting = found.waiting,
         broker.host = &*found.host,
-        former = %Former(
-            format_args!("listening at {}", found.host),
-            &[
-                ("listener.name", listener),
-                ("queue.name", &queues),
-                ("queue.waiting", &found.waiting.to_string())
-            ]
-        ),
         "listening at the broker"
     );
     if found.open.len() > 1 {
         let each: Vec<String> = found.open.iter().map(in_short).collect();
         let each_queue = each.join("; ");
-        tracing::info!(
-            listener.name = listener,
-            queues = each_queue,
-            former = %Former(
-                format_args!("{} queues: {each_queue}", each.len()),
-                &[("listener.name", listener)]
-            ),
-            "the listener reads several queues"
-        );
+        tracing::info!(listener.name = listener, queues = each_queue, "the listener reads several queues");
     }
     for remark in &found.remarks {
-        tracing::info!(
-            listener.name = listener,
-            remark,
-            former = %Former(remark, &[("listener.name", listener)]),
-            "remark of the broker's client"
-        );
+        tracing::info!(listener.name = listener, remark, "remark of the broker's client");
     }
     for queue in &found.open {
         if let Some(differs) = &queue.differs {
@@ -96,13 +74,6 @@ fn announce(
                 queue.name = &*queue.name,
                 difference = differs.to_string(),
                 remedy = AS_CONFIGURED,
-                former = %Former(
-                    format_args!(
-                        "queue \"{}\" exists with other arguments than ours and is used as it is ({differs})",
-                        queue.name
-                    ),
-                    &[("listener.name", listener), ("queue.name", &*queue.name), ("remedy", AS_CONFIGURED)]
-                ),
                 "the queue exists with other arguments than configured, and osnl uses it as it is"
             );
         }
@@ -111,10 +82,6 @@ fn announce(
                 listener.name = listener,
                 queue.name = &*queue.name,
                 reason = drops.to_string(),
-                former = %Former(
-                    format_args!("queue \"{}\" {drops}", queue.name),
-                    &[("listener.name", listener), ("queue.name", &*queue.name)]
-                ),
                 "the broker may drop messages of the queue"
             );
         }
@@ -139,7 +106,6 @@ fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool),
     if queue.other_consumers == 0 || queue.queue_type == Some(QueueType::Stream) {
         return;
     }
-    let before = [("listener.name", listener), ("queue.name", &*queue.name)];
     if is_shared {
         tracing::info!(
             listener.name = listener,
@@ -152,14 +118,6 @@ fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool),
             listener.name = listener,
             queue.name = &*queue.name,
             queue.other_consumers = queue.other_consumers,
-            former = %Former(
-                format_args!(
-                    "{} other consumer(s) on this queue: of a queue made by osnl one gets the messages, the others wait \
-                     to take its place",
-                    queue.other_consumers
-                ),
-                &before
-            ),
             "the queue has other consumers: one of them gets the messages, the others stand by"
         );
     } else {
@@ -167,13 +125,6 @@ fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool),
             listener.name = listener,
             queue.name = &*queue.name,
             queue.other_consumers = queue.other_consumers,
-            former = %Former(
-                format_args!(
-                    "{} other consumer(s) on this queue take a share of its messages; a pool of its own gets all of them",
-                    queue.other_consumers
-                ),
-                &before
-            ),
             "other consumers take a share of this queue's messages; a listener with its own pool gets all of them"
         );
     }
@@ -196,14 +147,6 @@ fn durability(listener: &str, (options, found): (&ListenOptions, &Subscription),
                 queue.name = queues,
                 queue.unsettled = unsettled,
                 away,
-                former = %Former(
-                    format_args!(
-                        "the queue was gone and has been made anew: what waited in it, and what was published in the \
-                         {away} since the connection was lost, is lost; a queue and an exchange that are declared durable \
-                         keep it"
-                    ),
-                    &[("listener.name", listener), ("queue.name", &queues)]
-                ),
                 "the queue was gone and has been made anew: its messages, and those published since the connection was \
                  lost, are lost; durable = true keeps the queue of a pool, and amqp_durable_queues = true queue and \
                  exchange, if the services have it too"
@@ -214,10 +157,6 @@ fn durability(listener: &str, (options, found): (&ListenOptions, &Subscription),
             queue.unsettled = unsettled,
             queue.waiting = found.waiting,
             away,
-            former = %Former(
-                format_args!("back after {away}"),
-                &[("listener.name", listener), ("queue.unsettled", &unsettled.to_string())]
-            ),
             "back after a lost connection; messages that were unsettled are counted as the broker delivers them again"
         ),
         None => at_start(listener, (options, found), (former, unsettled)),

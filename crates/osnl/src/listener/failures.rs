@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use osnl_core::former::Former;
 use tokio::time::Instant;
 
 use super::Listener;
@@ -50,10 +49,6 @@ impl Listener {
                 attempt,
                 reason,
                 remedy,
-                former = %Former(
-                    format_args!("{reason}; it is looked for each second"),
-                    &before
-                ),
                 "cannot listen: osnl looks for the missing exchange or queue every second"
             );
         } else {
@@ -64,12 +59,6 @@ impl Listener {
                 reason,
                 remedy,
                 next_attempt_in = format!("{seconds:.1} s"),
-                former = %Former(
-                    format_args!(
-                        "{reason}; trying again in {seconds:.1} s, and on: logged when the reason changes"
-                    ),
-                    &before
-                ),
                 "cannot listen: osnl tries again until it can, and logs each new reason"
             );
         }

@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use osnl_core::former::Former;
 use osnl_transport::{Binding, LateBindings, Subscription, TransportError};
 use tokio::time::{Instant, sleep};
 
@@ -36,13 +35,6 @@ impl Listener {
             queue.name = queues,
             reason = missing,
             remedy = remedy.as_deref(),
-            former = %Former(
-                format_args!(
-                    "{missing}; its service creates it when it first publishes, and it is looked for each second; what is in \
-                     the queue is read meanwhile"
-                ),
-                &before
-            ),
             "an exchange is missing: its service creates it with its first notification; osnl reads the queue meanwhile, and \
              looks for the exchange every second"
         );

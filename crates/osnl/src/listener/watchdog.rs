@@ -12,7 +12,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use osnl_core::former::Former;
 use osnl_transport::{BoxFuture, Consumer, PartitionSeen, QueueDepths, TransportError};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
@@ -130,10 +129,6 @@ impl ProgressChange {
                     queue.name = queue,
                     seconds,
                     reason = kind.to_string(),
-                    former = %Former(
-                        format_args!("nothing moves for {seconds} s: {kind}"),
-                        &[("listener.name", listener), ("queue.name", queue)]
-                    ),
                     "no progress: messages wait and none moves"
                 );
                 if state.send_replace(Some(stall)).is_none() {
@@ -142,15 +137,7 @@ impl ProgressChange {
             }
             Self::Over(after) => {
                 let seconds = after.as_secs();
-                tracing::info!(
-                    listener.name = listener,
-                    seconds,
-                    former = %Former(
-                        format_args!("messages move again, after {seconds} s"),
-                        &[("listener.name", listener)]
-                    ),
-                    "progress resumed"
-                );
+                tracing::info!(listener.name = listener, seconds, "progress resumed");
                 state.send_replace(None);
             }
         }

@@ -11,7 +11,7 @@ use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{ConfigError, Finding, ValueOrigin};
 use serde::{Deserialize, Serialize};
 
-use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, OTLP};
+use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
 use super::{LoadedConf, programs};
 use crate::action::driver::cloud_content;
 
@@ -183,7 +183,7 @@ impl SectionValues {
 
 /// Whether a change of any option of such a section needs a restart.
 pub(super) fn needs_a_restart(kind: &str) -> bool {
-    [JOURNAL, ADMIN, CANARY, OTLP].contains(&kind)
+    [JOURNAL, ADMIN, CANARY].contains(&kind)
 }
 
 /// A file with a secret or a certificate that an action or an enrichment names.

@@ -21,10 +21,9 @@ use super::enrich::enrich;
 use super::journal::{journal_with, keep_unmatched};
 #[cfg(feature = "kafka")]
 use super::kafka;
-use super::otlp::otlp;
 #[cfg(feature = "kafka")]
 use super::schema::KAFKA;
-use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, OTLP, RABBIT, RULE};
+use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::{
     ActionConf, JournalConf, ListenerConf, LogFormat, Native, OverflowPolicy, RuleConf, deliveries, fallback,
     management, members, rabbit, topology, unreachable_rules, when,
@@ -100,10 +99,6 @@ impl<'a> Checker<'a> {
             Some(section) => admin(&mut self.reader(section)),
             None => Some(None),
         };
-        let otlp = match self.unnamed(OTLP) {
-            Some(section) => otlp(&mut self.reader(section)),
-            None => Some(None),
-        };
         let options = self.driver_options();
         let known = options.clone().unwrap_or_default();
         let mut listeners = self.each(LISTENER, |reader| listener(reader, &known));
@@ -159,7 +154,6 @@ impl<'a> Checker<'a> {
             keep_unmatched: keep_unmatched?,
             admin: admin?,
             canary: canary?,
-            otlp: otlp?,
             listeners: listeners?,
             rules: rules?,
             actions: actions?,

@@ -1,6 +1,6 @@
 //! Every section of the native form.
 //!
-//! The table of a section is in the module that reads it: `journal.rs`, `admin.rs`, `canary.rs`, `otlp.rs`, `enrich.rs`,
+//! The table of a section is in the module that reads it: `journal.rs`, `admin.rs`, `canary.rs`, `enrich.rs`,
 //! `deliveries.rs` for all actions, a driver's `conf.rs` for its own, `osnl-transport` for the rabbit driver, and here
 //! for `[DEFAULT]`, listeners, and rules. A row is the only declaration of its option.
 
@@ -11,7 +11,7 @@ use osnl_config::{Kind, OptionDef};
 use osnl_transport::KAFKA_OPTIONS;
 use osnl_transport::{FORMER_OPTIONS, RABBIT_OPTIONS};
 
-use super::{admin, canary, deliveries, enrich, journal, otlp};
+use super::{admin, canary, deliveries, enrich, journal};
 
 pub(crate) use crate::action::driver::{ACTION, ENRICH, RULE};
 
@@ -19,7 +19,6 @@ pub(crate) const DEFAULT: &str = "DEFAULT";
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const CANARY: &str = "canary";
-pub(crate) const OTLP: &str = "otlp";
 /// Options of oslo.messaging's rabbit driver, as OpenStack's own files have them; a listener may have each of its own.
 pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
 /// Options of oslo.messaging's Kafka driver.
@@ -118,12 +117,11 @@ const fn foreign(name: &'static str) -> ForeignSection {
 }
 
 #[rustfmt::skip]
-pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 11 } else { 10 }] = [
+pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 10 } else { 9 }] = [
     SectionDef::new(DEFAULT, "The daemon as a whole.", DEFAULT_OPTIONS),
     SectionDef::new(JOURNAL, "The journal, which keeps events and deliveries.", journal::STORE).with_shared(journal::BESIDES),
     SectionDef::new(ADMIN, "The endpoint for monitoring and for requests over HTTP. It is off unless listen is set. Changes of this section need a restart.", admin::OPTIONS),
     SectionDef::new(CANARY, "Test notifications that osnl publishes to the broker and receives again, through a rule and the journal. They are off unless listener is set. Changes of this section need a restart.", canary::OPTIONS),
-    SectionDef::new(OTLP, "The collector that gets a trace of each event, over HTTP as JSON. It is off unless traces_endpoint is set; changes of this section need a restart.", otlp::OPTIONS),
     SectionDef::new(RABBIT, "The options of oslo.messaging's rabbit driver, for all listeners. The query of a transport_url and the listener's own section override them. Without an option, osnl's own behaviour applies.", &RABBIT_DEFS),
     #[cfg(feature = "kafka")]
     SectionDef::new(KAFKA, "The options of oslo.messaging's Kafka driver, for all listeners on Kafka. The query of a transport_url overrides them.", &KAFKA_DEFS),

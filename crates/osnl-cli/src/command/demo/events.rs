@@ -76,14 +76,20 @@ struct StoryFields {
     reason: Option<String>,
     /// The listener or the rule that speaks.
     speaker: Option<String>,
-    /// The sentence with its values, of events whose own sentence is constant.
-    former: Option<String>,
+    /// The call that was made, of a delivery.
+    done: Option<String>,
+    /// The failure of an attempt that is made again, and the pause before.
+    error: Option<String>,
+    pause: Option<String>,
 }
 
 impl StoryFields {
     fn sentence(&self) -> String {
-        if let Some(former) = &self.former {
-            return former.split(" action.name=").next().unwrap_or_default().to_owned();
+        if let Some(done) = &self.done {
+            return format!("{} {done}", self.message);
+        }
+        if let (Some(error), Some(pause)) = (&self.error, &self.pause) {
+            return format!("{error}; next attempt in {pause}");
         }
         let mut sentence = match &self.speaker {
             Some(speaker) => format!("{speaker}: {}", self.message),
@@ -102,8 +108,10 @@ impl StoryFields {
             "message" => self.message = value,
             "message.id" => self.message_id = Some(value),
             "message.digest" => self.digest = Some(value),
+            "done" => self.done = Some(value),
+            "error" => self.error = Some(value),
+            "next_attempt_in" => self.pause = Some(value),
             "reason" => self.reason = Some(value),
-            "former" => self.former = Some(value),
             "listener.name" | "rule.name" => self.speaker = Some(value),
             _ => {}
         }

@@ -52,10 +52,6 @@ impl JournalWriter {
         self.reopen()?;
         tracing::error!(
             journal.file = %file.display(),
-            former = format_args!(
-                "{} had been removed while in use; everything in it has been written to it anew",
-                file.display()
-            ),
             "the journal's file had been removed while in use; everything in it has been written to it anew"
         );
         Ok(())
@@ -68,10 +64,6 @@ impl JournalWriter {
             tracing::error!(
                 journal.file = file,
                 reason,
-                former = format_args!(
-                    "the journal {file} cannot be written: {reason}; nothing is read from the broker, which keeps the \
-                     messages, and no attempt begins; tried each second"
-                ),
                 "the journal cannot be written: nothing is read from the broker, which keeps the messages, and no \
                  attempt begins; tried each second",
             );
@@ -151,7 +143,6 @@ impl JournalWriter {
             tracing::info!(
                 journal.file = %file,
                 seconds,
-                former = format_args!("the journal {file} can be written again, after {seconds} s"),
                 "the journal can be written again"
             );
             self.publish(None);
@@ -193,11 +184,7 @@ impl JournalWriter {
         });
         if changed {
             match full {
-                Some(reason) => tracing::error!(
-                    reason,
-                    former = format_args!("the journal {reason}"),
-                    "the journal is full"
-                ),
+                Some(reason) => tracing::error!(reason, "the journal is full"),
                 None => tracing::info!("the journal takes messages again"),
             }
             self.shared.claimable.changed.notify_waiters();

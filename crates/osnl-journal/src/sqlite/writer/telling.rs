@@ -86,7 +86,6 @@ impl JournalWriter {
         {
             tracing::warn!(
                 error = error.to_string(),
-                former = format_args!("unreadable messages cannot be moved out of the journal: {error}"),
                 "unreadable messages cannot be moved out of the journal"
             );
         }

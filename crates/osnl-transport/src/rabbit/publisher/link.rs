@@ -192,20 +192,13 @@ impl Link {
                         broker.host = host,
                         reason = reason.as_str(),
                         sends,
-                        former = format_args!(
-                            "the broker at {host} takes no messages for now ({reason}); {sends} wait until it does"
-                        ),
                         "the broker takes no messages for now; sends wait until it does",
                     );
                 }
                 Event::ConnectionUnblocked => {
                     self.blocked.store(false, Ordering::Relaxed);
                     let host = &*self.host;
-                    tracing::info!(
-                        broker.host = host,
-                        former = format_args!("the broker at {host} takes messages again"),
-                        "the broker takes messages again",
-                    );
+                    tracing::info!(broker.host = host, "the broker takes messages again",);
                 }
                 // The client library's own; what ends the connection ends the sends too.
                 _ => {}

@@ -83,9 +83,7 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
 fn the_query_of_a_url_is_in_no_form_for_people() {
     const ID: &str = "12345678-1234-5678-1234-567812345678";
     let query = "token=S3CRET1&password=S3CRET2&key=S3CRET3&n=1";
-    let loaded = load(&format!(
-        "driver = k2hr3\napi_url = https://h/v1/role?{query}\n[otlp]\ntraces_endpoint = https://h/traces?{query}"
-    ));
+    let loaded = load(&format!("driver = k2hr3\napi_url = https://h/v1/role?{query}"));
     let event_type = Some("compute.instance.delete.end".to_owned());
     let event = Notification { event_type, payload: json!({"instance_id": ID}), ..Notification::default() };
     let wanted = CallRequest { notification: &event, rule: "r", resource: None, asks: &[] };
@@ -94,7 +92,7 @@ fn the_query_of_a_url_is_in_no_form_for_people() {
         assert!(!text.contains("S3CRET"), "{text}");
         assert!(text.contains("token=***&password=***&key=***&n=1"), "{text}");
     }
-    let hidden = "traces_endpoint = https://h/traces?token=***&password=***&key=***&n=1";
+    let hidden = "api_url = https://h/v1/role?token=***&password=***&key=***&n=1";
     assert!(shown[2].contains(hidden), "{}", shown[2]);
     assert!(loaded.document().text(true).contains(query));
     assert!(loaded.document().reads_back());

@@ -201,8 +201,6 @@ fn every_login_in_clear_is_named() {
             "[enrich:e]\nkind = server\nauth_url = HTTP/v3\nusername = u\npassword = p\nproject_name = p\n",
             "auth_url",
         ),
-        ("[otlp]\ntraces_endpoint = HTTP/v1/traces\nauthorization = Bearer t\n", "traces_endpoint"),
-        ("[otlp]\ntraces_endpoint = HTTP/v1/traces\n", ""),
     ]
     .map(|(text, option)| (text.to_owned(), option));
     for (text, option) in actions.into_iter().chain(sections) {
