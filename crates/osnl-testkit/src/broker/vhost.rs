@@ -34,7 +34,7 @@ pub struct DeclaredQueue {
     pub unacked: u64,
     /// Consumers.
     pub consumers: u64,
-    /// `classic`, `quorum`, `stream`.
+    /// The type: `classic`, `quorum`, or `stream`.
     pub queue_type: String,
 }
 

@@ -115,7 +115,7 @@ fn a_queue_deleted_under_the_consumer_takes_nothing_with_it_that_is_in_work() {
     let target = Target::down();
     let daemon = in_work(&vhost, &target, connects(&vhost.url()), 10);
     vhost.delete_queue(QUEUE);
-    daemon.wait_for_log(&format!("consumer of queue \"{QUEUE}\" cancelled by the broker"));
+    daemon.wait_for_log(&format!("consumer of queue \\\"{QUEUE}\\\" cancelled by the broker"));
     wait_until(SOON, "it listens again", || {
         daemon.listened() == 2 && daemon.state() == ListenerState::Listening
     });
@@ -150,7 +150,7 @@ fn a_password_rotated_under_it_is_refused_ever_less_often_and_taken_when_it_is_r
     vhost.close_all_connections("the password has changed");
     let third = ListenerState::Connecting { attempt: 3 };
     wait_until(SOON, "two attempts were refused", || daemon.state() == third);
-    daemon.wait_for_log(&format!("login refused for user \"{user}\""));
+    daemon.wait_for_log(&format!("login refused for user \\\"{user}\\\""));
     assert!(daemon.log().iter().all(|line| !line.contains("first-word")));
     // 1 s and 2 s, up to a fifth taken off each.
     let states = daemon.states();
