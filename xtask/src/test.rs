@@ -34,6 +34,9 @@ use self::runner::{Runner, TestReport, names_packages};
 use crate::setup::{self, LeftOut};
 use crate::step;
 
+/// The beginning of the names of the tests that need a browser.
+pub(crate) const PAGE: &str = "in_a_browser::";
+
 /// The tests that need a broker.
 const WITH_BROKER: &[&str] = &[
     "-p",
@@ -181,15 +184,6 @@ pub(crate) fn run_and_count_in(
     args: &[String],
     variables: &[(&str, PathBuf)],
 ) -> Result<(Count, ExitStatus)> {
-    run_with(args, variables, false)
-}
-
-/// All tests, as the gate runs them.
-pub(crate) fn run_for_gate() -> Result<(Count, ExitStatus)> {
-    run_with(&[], &[], true)
-}
-
-fn run_with(args: &[String], variables: &[(&str, PathBuf)], is_gate: bool) -> Result<(Count, ExitStatus)> {
     let mut args = args.to_vec();
     let runner = Runner::parse(&mut args)?;
     let (found, left_out) = setup::run()?;
@@ -211,7 +205,7 @@ fn run_with(args: &[String], variables: &[(&str, PathBuf)], is_gate: bool) -> Re
         started.elapsed().as_secs_f32()
     );
 
-    let mut command = runner.command(&args, is_gate)?;
+    let mut command = runner.command(&args)?;
     command.env(BROKER_VARIABLE, broker.folder()).env(POSTGRES_VARIABLE, postgres.folder()).envs(found);
     command.envs(variables.iter().map(|(name, value)| (*name, value)));
     let (output, writer) = io::pipe()?;
@@ -226,6 +220,11 @@ fn run_with(args: &[String], variables: &[(&str, PathBuf)], is_gate: bool) -> Re
     print!("{}", report.times());
     not_run();
     Ok((report.count.lacking(left_out.map(|left_out| left_out.tests)), status))
+}
+
+/// All tests but what these arguments leave out, as the gate runs them.
+pub(crate) fn run_for_gate(left_out: &[&str]) -> Result<(Count, ExitStatus)> {
+    run_and_count(&joined(&[left_out], &[]))
 }
 
 /// Adds what leaves tests out.

@@ -32,6 +32,8 @@ struct LongPart {
 
 const PARTS: &[LongPart] = &[
     part("doc-tests", &["test", "--doc"], &["crates"]),
+    part("page", &["test", "-p", "osnl-cli", "--test", "browser"], PAGE),
+    part("postgresql", &["test", "-p", "osnl-journal-postgresql"], STORE),
     part("shared", &["test", "--postgresql"], SHARED),
     part("library", &["test", "--library"], LIBRARY),
     part("package", &["package", "test"], PACKAGING),
@@ -46,6 +48,9 @@ const PARTS: &[LongPart] = &[
     part("bench", &["bench", "a", "b", "durable"], DELIVERY),
 ];
 
+const PAGE: &[&str] =
+    &["crates/osnl-admin", "crates/osnl-cli/tests/browser", "crates/osnl-testkit/src/browser.rs"];
+const STORE: &[&str] = &["crates/osnl-journal-postgresql", "crates/osnl-journal/src"];
 const SHARED: &[&str] = &[
     "crates/osnl-journal-postgresql",
     "crates/osnl-journal/src/shared.rs",

@@ -27,7 +27,7 @@ pub(super) fn ensure() -> Result<Option<LeftOut>> {
     match installed() {
         Ok(()) => Ok(None),
         Err(_) if has_snaps_only(&release) && !CHROMEDRIVER.is_there() => {
-            Ok(Some(LeftOut { tests: "in_a_browser::", why: ELSEWHERE }))
+            Ok(Some(LeftOut { tests: crate::test::PAGE, why: ELSEWHERE }))
         }
         Err(error) => Err(error),
     }

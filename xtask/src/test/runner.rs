@@ -15,8 +15,8 @@ use crate::{setup, step};
 
 /// The runner if `--runner` names none.
 const DEFAULT: Runner = Runner::Libtest;
-/// Tests at once: many wait. `.config/nextest.toml` has a number too.
-const THREADS: &str = "--test-threads=4";
+/// Tests at once: most of them wait. `.config/nextest.toml` has a number too.
+const THREADS: &str = "--test-threads=8";
 /// The tests that are printed with their times.
 const SLOWEST: usize = 30;
 
@@ -45,15 +45,12 @@ impl Runner {
     }
 
     /// The command with the arguments that `cargo test` would have.
-    pub(super) fn command(self, args: &[String], is_gate: bool) -> Result<Command> {
+    pub(super) fn command(self, args: &[String]) -> Result<Command> {
         let mut args = args.to_vec();
         let (mut command, first) = match self {
             Runner::Nextest => {
                 let mut command = step::building(setup::nextest()?);
                 command.current_dir(step::root()).args(["nextest", "run"]);
-                if is_gate {
-                    command.args(["--profile", "ci"]);
-                }
                 (command, "--show-progress=none")
             }
             Runner::Libtest => {
