@@ -48,10 +48,9 @@ use osnl_transport::BoxFuture;
 
 pub use self::authorization::{Authorization, FixedHeader};
 pub use self::body::BodyFormat;
-pub(crate) use self::body::rendered;
 pub use self::cloud_event::CloudEventMode;
 pub use self::conf::HttpConf;
-pub(crate) use self::conf::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
+pub(crate) use self::conf::{SOURCE, SUBJECT, TYPE};
 use self::message::{RequestParts, RequestSubject};
 pub use self::secrets::scrub;
 pub use self::statuses::{NoStatuses, StatusClasses, Statuses};

@@ -100,8 +100,9 @@ pub use rabbit::frames::frames_in_pieces;
 pub use rabbit::greeting::Greeting;
 pub use rabbit::look::{ExchangeLook, HostFacts, HostLook, Look, MayWrite, QueueLook, QueueMade};
 pub use rabbit::options::{
-    FORMER_OPTIONS, FailoverStrategy, LoginMethod, OptionError, QueueOptions, QuorumLimits, RABBIT_OPTIONS,
-    RabbitOptions, Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust, TrustWarning, effect_of,
+    FORMER_OPTIONS, FailoverStrategy, LoginMethod, NO_EFFECT, OptionError, QueueOptions, QuorumLimits,
+    RABBIT_OPTIONS, RabbitOptions, Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust, TrustWarning,
+    effect_of,
 };
 pub use rabbit::prove::{Proof, Proofs, Thorough};
 pub use rabbit::remedy::{

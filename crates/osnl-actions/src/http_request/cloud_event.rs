@@ -8,7 +8,6 @@
 //! | `subject` | `cloudevents_subject`, by default the resource's id |
 //! | `time` | the notification's timestamp, which is UTC |
 //! | `priority` | an extension: `info`, `error`, … |
-//! | others | extensions: an `extension.NAME` each, absent where that is empty |
 //!
 //! The value that a template makes of an attribute must be valid by the specification, or the event is a dead letter
 //! that says so: `id` and `type` are not empty, `source` is a URI-reference, no text has a control character or a
@@ -48,31 +47,7 @@ pub(crate) struct CloudEvent {
     pub(crate) subject: Option<String>,
     pub(crate) time: Option<String>,
     pub(crate) priority: Option<String>,
-    /// Names that [`is_extension`] has agreed to, and their values; empty ones are left out.
-    pub(crate) extensions: Vec<(String, String)>,
 }
-
-/// Whether an attribute of this name may be added: lower-case letters and digits, at most twenty as the specification
-/// recommends, and none that it knows itself.
-pub(crate) fn is_extension(name: &str) -> bool {
-    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    (1..=20).contains(&name.len()) && name.chars().all(fine) && !OWN.contains(&name)
-}
-
-/// Attributes of the specification, what stands beside them in JSON, and our own.
-const OWN: [&str; 11] = [
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "subject",
-    "time",
-    "datacontenttype",
-    "dataschema",
-    "data",
-    "database64",
-    "priority",
-];
 
 impl CloudEvent {
     fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -85,9 +60,7 @@ impl CloudEvent {
         let maybe = [("subject", &self.subject), ("time", &self.time), ("priority", &self.priority)];
         let maybe = maybe.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let maybe = maybe.filter(|(_, value)| !value.is_empty());
-        let extensions = self.extensions.iter().filter(|(_, value)| !value.is_empty());
-        let extensions = extensions.map(|(name, value)| (name.as_str(), value.as_str()));
-        always.into_iter().chain(maybe).chain(extensions)
+        always.into_iter().chain(maybe)
     }
 
     /// Returns the violation of the specification, in words.
@@ -233,10 +206,6 @@ mod tests {
             subject: Some("a \"ü\" 100%".to_owned()),
             time: time("2026-11-20 06:36:22.662155"),
             priority: None,
-            extensions: vec![
-                ("servername".to_owned(), "web 1".to_owned()),
-                ("none".to_owned(), String::new()),
-            ],
         }
     }
 
@@ -253,7 +222,6 @@ mod tests {
             ("ce-type", "org.openstack.instance.delete.end"),
             ("ce-subject", "a%20%22%C3%BC%22%20100%25"),
             ("ce-time", "2026-11-20T06:36:22.662155Z"),
-            ("ce-servername", "web%201"),
         ];
         assert_eq!(found, expected);
     }

@@ -16,9 +16,8 @@ use osnl_http::{AddressGuard, AllowedHost, ClientCertificate, Method};
 use osnl_template::{Escape, Template};
 
 pub(super) use self::login::Login;
-pub(crate) use self::table::EXTENSION;
 use super::body::{self, BodyFormat, RequestBody};
-use super::cloud_event::{self, CloudEventMode};
+use super::cloud_event::CloudEventMode;
 use super::keystone;
 use super::literals::Literals;
 use super::message::{CloudEventConf, RequestParts};
@@ -28,7 +27,6 @@ use super::statuses::{StatusClasses, Statuses};
 use super::target::{TargetError, UrlTarget};
 use super::verb::{self, HttpVerb};
 use crate::driver::{self, DriverTable, NativeReader, OF_REQUESTS, ReadDriver, SectionReader, TlsConf};
-use crate::event_names;
 use osnl_delivery::HostLimits;
 
 pub(crate) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
@@ -315,7 +313,7 @@ fn is_connection_header(name: &HeaderName) -> bool {
     own.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
-/// Whether an attribute of CloudEvents has options of its own; others are the operator's extensions.
+/// Whether osnl sets this attribute of a CloudEvent; others are the operator's headers.
 fn is_attribute(name: &HeaderName) -> bool {
     let own = ["specversion", "id", "source", "type", "subject", "time", "priority", "datacontenttype"];
     name.as_str().strip_prefix("ce-").is_some_and(|name| own.contains(&name))
@@ -424,39 +422,8 @@ fn cloud_event(reader: &mut SectionReader<'_>) -> Option<Option<CloudEventConf>>
     let source = attribute("cloudevents_source", SOURCE);
     let kind = attribute("cloudevents_type", TYPE);
     let subject = attribute("cloudevents_subject", SUBJECT);
-    let extensions = extensions(reader);
-    let (source, kind, subject, extensions) = (source?, kind?, subject?, extensions?);
-    match (mode?, extensions.first()) {
-        (None, Some((name, _))) => {
-            let option = format!("extension.{name}");
-            reader.refuse(
-                &option,
-                "requires cloudevents",
-                "set that to binary or structured, or remove the line",
-            )
-        }
-        (mode, _) => Some(mode.map(|mode| CloudEventConf { mode, source, kind, subject, extensions })),
-    }
-}
-
-/// `extension.NAME`: attributes of a CloudEvent beside the usual ones.
-pub(crate) fn extensions(reader: &mut SectionReader<'_>) -> Option<Vec<(String, Template)>> {
-    const PREFIX: &str = "extension.";
-    let mut found = Some(Vec::new());
-    for option in reader.keys(PREFIX) {
-        let name = &option[PREFIX.len()..];
-        if !cloud_event::is_extension(name) {
-            let allowed = "1 to 20 lower-case letters and digits, and no attribute that it has already";
-            found = reader.refuse(&option, "is not a valid name for an attribute of a CloudEvent", allowed);
-            continue;
-        }
-        match (event_names::template(reader, &option, Escape::None), &mut found) {
-            (Some(Some(template)), Some(found)) => found.push((name.to_owned(), template)),
-            (Some(_), _) => {}
-            (None, _) => found = None,
-        }
-    }
-    found
+    let (source, kind, subject) = (source?, kind?, subject?);
+    Some(mode?.map(|mode| CloudEventConf { mode, source, kind, subject }))
 }
 
 fn judgement(reader: &mut SectionReader<'_>) -> Option<StatusClasses> {

@@ -43,7 +43,6 @@ pub(super) struct CloudEventConf {
     pub(super) source: Template,
     pub(super) kind: Template,
     pub(super) subject: Template,
-    pub(super) extensions: Vec<(String, Template)>,
 }
 
 /// The event of a request.
@@ -250,7 +249,6 @@ impl CloudEventConf {
             subject: Some(subject).filter(|subject| !subject.is_empty()),
             time: notification.timestamp.as_deref().and_then(cloud_event::time),
             priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
-            extensions: rendered(&self.extensions, "extension", names)?,
         })
     }
 }

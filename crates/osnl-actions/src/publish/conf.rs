@@ -14,7 +14,7 @@ use crate::driver::{
     OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
     broker_probe,
 };
-use crate::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
+use crate::http_request::{SOURCE, SUBJECT, TYPE};
 use crate::{Action, event_names};
 
 const TOPIC: &str = "notifications";
@@ -104,8 +104,7 @@ impl ReadDriver for PublishConf {
             )
             .or("false"),
         ],
-    )
-    .with_keyed(&[EXTENSION]);
+    );
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let url = reader.transport_url();
@@ -211,9 +210,7 @@ fn format(reader: &mut SectionReader<'_>) -> Option<MessageFormat> {
     let source = or_default(reader, "cloudevents_source", SOURCE);
     let kind = or_default(reader, "cloudevents_type", TYPE);
     let subject = or_default(reader, "cloudevents_subject", SUBJECT);
-    let extensions = extensions(reader);
     let (mask, keep_token) = (reader.boolean("mask_secrets"), reader.boolean("keep_token"));
-    let added = reader.keys(EXTENSION.name);
     let changes = Changes {
         event_type: event_type?,
         publisher_id: publisher_id?,
@@ -232,12 +229,11 @@ fn format(reader: &mut SectionReader<'_>) -> Option<MessageFormat> {
         1 => (MessageFormat::Raw(changes.payload), &[&CHANGES, &CLOUD]),
         _ => {
             let (source, kind, subject, data) = (source?, kind?, subject?, changes.payload);
-            let conf = CloudEvents { source, kind, subject, extensions: extensions?, data };
+            let conf = CloudEvents { source, kind, subject, data };
             (MessageFormat::CloudEvents(Box::new(conf)), &[&CHANGES])
         }
     };
-    let added = added.iter().filter(|_| !matches!(format, MessageFormat::CloudEvents(_)));
-    for option in idle.iter().copied().flatten().copied().chain(added.map(String::as_str)) {
+    for option in idle.iter().copied().flatten().copied() {
         if reader.is_set(option) {
             reader.warn(option, "has no effect with this format", "choose another format, or remove it");
         }

@@ -10,7 +10,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::http_request::cloud_event::{self, CloudEvent};
-use crate::http_request::rendered as rendered_all;
 use crate::{Event, event_names};
 
 /// The templates of messages.
@@ -56,7 +55,6 @@ pub(super) struct CloudEvents {
     pub(super) source: Template,
     pub(super) kind: Template,
     pub(super) subject: Template,
-    pub(super) extensions: Vec<(String, Template)>,
     /// Its data, if that is not the event's payload.
     pub(super) data: Option<Template>,
 }
@@ -291,7 +289,6 @@ impl CloudEvents {
             subject: Some(text("subject", &self.subject)?).filter(|subject| !subject.is_empty()),
             time: notification.timestamp.as_deref().and_then(cloud_event::time),
             priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
-            extensions: rendered_all(&self.extensions, "extension", names)?,
         };
         let data = match &self.data {
             Some(template) => value(names, template)?,

@@ -18,7 +18,7 @@ use osnl_config::{Kind, OptionDef, Value};
 use osnl_model::{Compression, SentLogin, TransportUrl, nearest};
 
 pub use self::former::FORMER_OPTIONS;
-pub use self::table::{RABBIT_OPTIONS, effect_of};
+pub use self::table::{NO_EFFECT, RABBIT_OPTIONS, effect_of};
 pub use self::typed::{
     FailoverStrategy, LoginMethod, QueueOptions, QuorumLimits, Reconnect, RetryPauses, TlsOptions,
     TlsVersions, Trust, TrustWarning,

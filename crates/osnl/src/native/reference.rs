@@ -5,6 +5,7 @@
 
 use osnl_config::sections::{SectionDef, SectionOption};
 use osnl_config::variable_name;
+use osnl_transport::NO_EFFECT;
 
 use super::Drivers;
 use super::schema::{ACTION, KAFKA, LISTENER, RABBIT};
@@ -37,7 +38,7 @@ pub struct ReferenceSection {
     /// `[DEFAULT]`, `[listener:NAME]`.
     pub form: String,
     /// The purpose of the section.
-    pub about: &'static str,
+    pub about: String,
     /// The spelling of the environment variable that sets one of its options.
     pub variable: String,
     /// In the order they are documented in.
@@ -109,7 +110,16 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
     }
     let name = if def.named { format!("{}:<name>", def.kind) } else { def.kind.to_owned() };
     let variable = variable_name(&name, "").replace("__NAME___", "_<NAME>__") + "<OPTION>";
-    ReferenceSection { form: def.form(), about: def.about, variable, options }
+    let mut about = def.about.to_owned();
+    if def.kind == RABBIT {
+        let idle = options.extract_if(.., |option| option.meaning == NO_EFFECT).map(|option| option.name);
+        let names = idle.collect::<Vec<_>>().join(", ");
+        about += &format!(
+            " Accepted without effect, since they are about RPC or publishing, are not needed here, or do nothing in \
+             oslo.messaging either: {names}."
+        );
+    }
+    ReferenceSection { form: def.form(), about, variable, options }
 }
 
 /// Lists the drivers with another default for an option of all actions.
@@ -155,7 +165,7 @@ impl Reference {
         }
         for section in &self.sections {
             out.push_str(&format!("{}\n", section.form));
-            wrapped(&mut out, 2, section.about);
+            wrapped(&mut out, 2, &section.about);
             out.push_str(&format!("  Environment: {}\n\n", section.variable));
             for option in &section.options {
                 out.push_str(&format!("  {} ({})\n", option.name, option.facts()));
@@ -180,7 +190,7 @@ impl Reference {
             out.push_str(&format!("{}\n\n", markdown(paragraph)));
         }
         for section in &self.sections {
-            let (form, about) = (&section.form, markdown(section.about));
+            let (form, about) = (&section.form, markdown(&section.about));
             out.push_str(&format!("## `{form}`\n\n{about} Environment: `{}`.\n\n", section.variable));
             out.push_str("| option | value | default | meaning |\n| --- | --- | --- | --- |\n");
             for option in &section.options {
@@ -208,7 +218,7 @@ impl Reference {
             out.push_str(&format!("{}\n.PP\n", roff(paragraph)));
         }
         for section in &self.sections {
-            out.push_str(&format!(".SH \"{}\"\n{}\n.PP\n", roff(&section.form), roff(section.about)));
+            out.push_str(&format!(".SH \"{}\"\n{}\n.PP\n", roff(&section.form), roff(&section.about)));
             out.push_str(&format!("Environment: {}\n", roff(&section.variable)));
             for option in &section.options {
                 let (name, facts) = (roff(&option.name), roff(&option.facts()));

@@ -4,13 +4,6 @@ use crate::driver::{CA_FILE, DriverTable, OptionDef, VERIFY};
 
 pub(super) const TABLE: DriverTable = DriverTable { keyed: KEYED, ..DriverTable::new("http", OPTIONS) };
 
-/// The extension attributes, an option of every driver that makes CloudEvents.
-pub(crate) const EXTENSION: OptionDef = OptionDef::new(
-    "extension.",
-    "template",
-    "Further attribute of a CloudEvent: lower-case letters and digits, such as extension.servername; empty for none.",
-);
-
 const KEYED: &[OptionDef] = &[
     OptionDef::new("query.", "template", "Query parameter of url; the value is encoded.").secret_by_key(),
     OptionDef::new(
@@ -20,7 +13,6 @@ const KEYED: &[OptionDef] = &[
          never shown; the same holds for query. and field.",
     )
     .secret_by_key(),
-    EXTENSION,
     OptionDef::new("field.", "template", "A parameter of a body with format = form; the value is encoded.")
         .secret_by_key(),
     OptionDef::new(

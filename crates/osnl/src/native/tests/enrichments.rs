@@ -22,7 +22,7 @@ const TEMPLATES: [(&str, &str); 17] = [
     ("http", "url = http://h/\nheader.X-Name = TEXT"),
     ("http", "url = http://h/\nquery.name = TEXT"),
     ("http", "url = http://h/\nformat = form\nfield.name = TEXT"),
-    ("http", "url = http://h/\ncloudevents = binary\nextension.servername = TEXT"),
+    ("http", "url = http://h/\ncloudevents = binary\ncloudevents_subject = TEXT"),
     ("file", "path = /x\nformat = template\ntemplate = TEXT"),
     ("syslog", "message = TEXT"),
     ("mail", "server = h\nfrom = a@b\nto = a@b\nsubject = TEXT"),
@@ -35,7 +35,7 @@ const TEMPLATES: [(&str, &str); 17] = [
     ("publish", "transport_url = rabbit://h/\nexchange = x\nformat = raw\npayload = TEXT"),
     (
         "publish",
-        "transport_url = rabbit://h/\nexchange = x\nformat = cloudevents\nextension.servername = TEXT",
+        "transport_url = rabbit://h/\nexchange = x\nformat = cloudevents\ncloudevents_subject = TEXT",
     ),
 ];
 
@@ -206,9 +206,9 @@ fn a_preview_shows_where_a_value_will_stand() {
         "\"name\":\"web 1\"",
     );
     check(
-        "driver = http\nurl = http://h/\ncloudevents = binary\nextension.servername = {{ server.name }}",
-        "Ce-Servername: <server.name>",
-        "Ce-Servername: web%201",
+        "driver = http\nurl = http://h/\ncloudevents = binary\ncloudevents_subject = {{ server.name }}",
+        "Ce-Subject: <server.name>",
+        "Ce-Subject: web%201",
     );
     check(&format!("driver = syslog\nmessage = {name}"), " <server.name>", " web 1");
     check(

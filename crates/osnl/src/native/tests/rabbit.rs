@@ -155,8 +155,8 @@ fn check_explains_every_option_that_is_set() {
         "  option     ssl = true decides whether the connection is encrypted;",
         "  option     ssl_version = TLSv1 limits the TLS versions:",
         "  option     rabbit_retry_backoff = 4 is the addition to that pause with each further failure, in seconds\n",
-        "  option     heartbeat_rate = 3 has no effect: it is not needed: heartbeats are sent twice per interval",
-        "  option     use_queue_manager = true has no effect: it is about the reply and fanout queues of RPC\n",
+        "  option     heartbeat_rate = 3 has no effect",
+        "  option     use_queue_manager = true has no effect\n",
     ] {
         assert!(explained.contains(expected), "{expected}\nnot in\n{explained}");
     }
