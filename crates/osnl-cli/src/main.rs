@@ -86,13 +86,40 @@ const WITH_TRANSPORTS: &str = if cfg!(feature = "kafka") {
     long_version = WITH_TRANSPORTS,
     about = "OpenStack Notification Listener: act on notifications without losing any",
     after_help = "Examples:\n  osnl check -c /etc/osnl/osnl.conf",
-    // Options are --help and --version alone: without a list of them all fits a screen.
-    help_template = "{about}\n{usage-heading} {usage}\n\nCommands:\n{subcommands}{after-help}",
     disable_help_subcommand = true
 )]
 struct Osnl {
     #[command(subcommand)]
     command: Command,
+}
+
+/// The commands by the task that they are for.
+const TASKS: [(&str, &[&str]); 5] = [
+    ("Set up", &["init", "check", "run", "reload", "events", "demo"]),
+    ("Watch", &["status", "tap", "explain"]),
+    ("Repair", &["deliveries", "actions", "quarantine", "replay"]),
+    ("Drop-ins", &["k2hr3-osnl", "oss-watcher"]),
+    ("Expert", &["config", "journal", "test", "send", "man", "completions"]),
+];
+
+impl Osnl {
+    /// Its help lists the commands by task. Options are `--help` and `--version` alone: without a list of them all fits
+    /// a screen.
+    fn by_task() -> clap::Command {
+        let command = Self::command();
+        let styles = command.get_styles();
+        let (heading, literal) = (styles.get_header(), styles.get_literal());
+        let mut tasks = String::new();
+        for (task, names) in TASKS {
+            tasks += &format!("\n\n{heading}{task}:{heading:#}");
+            for name in names {
+                let about = command.find_subcommand(name).and_then(clap::Command::get_about);
+                let about = about.map(ToString::to_string).unwrap_or_default();
+                tasks += &format!("\n  {literal}{name:<12}{literal:#} {about}");
+            }
+        }
+        command.help_template(format!("{{about}}\n{{usage-heading}} {{usage}}{tasks}{{after-help}}"))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -154,18 +181,20 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Command {
     match called_as {
         Some(program @ ("k2hr3_osnl" | "k2hr3-osnl")) => {
             let program = program.to_owned();
-            Command::K2hr3Osnl(K2hr3OsnlArgs { program, ..parsed(arguments) })
+            Command::K2hr3Osnl(K2hr3OsnlArgs { program, ..parsed(K2hr3OsnlArgs::command(), arguments) })
         }
-        Some("oss_watcher" | "oss-watcher") => Command::OssWatcher(parsed(arguments)),
-        _ => parsed::<Osnl>(arguments).command,
+        Some("oss_watcher" | "oss-watcher") => {
+            Command::OssWatcher(parsed(OssWatcherArgs::command(), arguments))
+        }
+        _ => parsed::<Osnl>(Osnl::by_task(), arguments).command,
     }
 }
 
 /// Help and usage errors have colours where everything else has them: clap by itself takes some variables, such as `CI`,
 /// for a terminal that knows colours.
-fn parsed<P: Parser>(arguments: Vec<OsString>) -> P {
+fn parsed<P: Parser>(command: clap::Command, arguments: Vec<OsString>) -> P {
     let colours = if are_colours_wanted() { ColorChoice::Auto } else { ColorChoice::Never };
-    let found = P::command().color(colours).get_matches_from(arguments);
+    let found = command.color(colours).get_matches_from(arguments);
     P::from_arg_matches(&found).unwrap_or_else(|error| error.exit())
 }
 
@@ -180,6 +209,17 @@ mod tests {
         Osnl::command().debug_assert();
         K2hr3OsnlArgs::command().debug_assert();
         OssWatcherArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_stands_under_one_task() {
+        let mut expected: Vec<String> =
+            Osnl::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        let mut listed: Vec<String> =
+            TASKS.iter().flat_map(|(_, names)| *names).map(|name| (*name).to_owned()).collect();
+        expected.sort();
+        listed.sort();
+        assert_eq!(listed, expected);
     }
 
     #[test]

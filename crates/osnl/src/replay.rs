@@ -119,13 +119,6 @@ impl EventPlan {
     pub fn wishes(&self) -> Vec<&RequestedDelivery> {
         self.rules.iter().flat_map(|rule| &rule.wishes).collect()
     }
-
-    /// Leaves out what was delivered before.
-    pub fn skip_delivered(&mut self) {
-        for rule in &mut self.rules {
-            rule.wishes.retain(|wish| !wish.was_delivered());
-        }
-    }
 }
 
 /// Plans the deliveries of these rules, or of all if none is named; `listener` is the one to be considered alone.

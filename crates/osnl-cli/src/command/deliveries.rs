@@ -10,7 +10,6 @@ use osnl::control::{ChangeResult, ControlRequest, Which};
 pub(crate) use self::args::DeliveriesArgs;
 use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
 pub(super) use self::who::asks;
-use super::actions;
 use super::asking::{NoAnswer, Respondent, clean, print, print_json};
 use super::confirm::agreed;
 use super::progress::Display;
@@ -44,12 +43,6 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, NoAnswer> {
         DeliveriesCommand::Move(args) => change(&args.change, false, &|filter, dry_run| {
             ControlRequest::Move { filter, to: args.to.clone(), dry_run, by: by() }
         }),
-        DeliveriesCommand::Pause(args) => {
-            actions::pause(args, &ControlRequest::Pause { action: args.action.clone(), by: by() })
-        }
-        DeliveriesCommand::Resume(args) => {
-            actions::pause(args, &ControlRequest::Resume { action: args.action.clone(), by: by() })
-        }
     }
 }
 

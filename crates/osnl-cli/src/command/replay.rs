@@ -22,7 +22,7 @@ use osnl::explain::{ExplainedEvent, Ruling};
 use osnl::journal::Journal as _;
 use osnl::journal::sqlite::{DeliveryListRow, Moment, Phase, RowState, SqliteJournal};
 use osnl::metrics::Counters;
-use osnl::native::{JournalConf, Native, Preview};
+use osnl::native::{JournalConf, Native};
 use osnl::replay::{self, EventPlan, ReplayEvent, ReplaySettings, RequestedDelivery};
 use serde_json::{Value, json};
 
@@ -52,10 +52,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     };
     let mut planned = Vec::new();
     for (name, source) in sources(args, conf)? {
-        let mut plan = replay::plan(conf, source, &args.rule, args.listener.as_deref());
-        if args.skip_delivered {
-            plan.skip_delivered();
-        }
+        let plan = replay::plan(conf, source, &args.rule, args.listener.as_deref());
         match args.format {
             OutputFormat::Text => out.line(&text(&name, &plan, args.live)),
             OutputFormat::Json => out.json(object(&name, &plan)),
@@ -270,10 +267,7 @@ fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {
                 .find(|wish| wish.delivery.action == effect.action && wish.delivery.key == effect.key);
             let before = match wish {
                 Some(wish) => before(wish),
-                None if matches!(effect.would, Preview::NotAsked { .. } | Preview::Undecided { .. }) => {
-                    "nothing is appended".to_owned()
-                }
-                None => "left out, it was delivered before".to_owned(),
+                None => "nothing is appended".to_owned(),
             };
             text.push_str(&format!("\n    {}\n      {}", described(effect), masked(&before)));
         }

@@ -362,9 +362,9 @@ fn beside_amqp(listener: &mut Value) {
 #[test]
 fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     let mut rig = Rig::start("paused", "");
-    rig.ask(&["deliveries", "pause", "nobody"]).expect(1, "", "there is no action nobody; there are roles");
-    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused", "");
-    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused already, since 20", "");
+    rig.ask(&["actions", "pause", "nobody"]).expect(1, "", "there is no action nobody; there are roles");
+    rig.ask(&["actions", "pause", "roles"]).expect(0, "roles is paused", "");
+    rig.ask(&["actions", "pause", "roles"]).expect(0, "roles is paused already, since 20", "");
     rig.publish(1);
     rig.publish(1);
     rig.wait("pending", 2);
@@ -433,12 +433,12 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     assert_eq!(rig.sink.requests().len(), 0);
 
     rig.stop("TERM");
-    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles is resumed", "");
-    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles was not paused", "");
-    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused", "");
+    rig.ask(&["actions", "resume", "roles"]).expect(0, "roles is resumed", "");
+    rig.ask(&["actions", "resume", "roles"]).expect(0, "roles was not paused", "");
+    rig.ask(&["actions", "pause", "roles"]).expect(0, "roles is paused", "");
     rig.run();
     assert_eq!(rig.sink.requests().len(), 0);
-    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles is resumed", "");
+    rig.ask(&["actions", "resume", "roles"]).expect(0, "roles is resumed", "");
     rig.sink.wait_for(2, SOON);
     rig.wait("done", 2);
     assert_eq!(rig.ask(&["status"]).code, Some(0));
@@ -524,7 +524,7 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
     rig.sink.reply_when(refusing());
     rig.publish(1);
     rig.wait("dead", 1);
-    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused", "");
+    rig.ask(&["actions", "pause", "roles"]).expect(0, "roles is paused", "");
     rig.publish(2);
     rig.publish(3);
     rig.wait("pending", 2);
@@ -547,7 +547,7 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
         "1 delivery moved: 2.0",
         "",
     );
-    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles is resumed", "");
+    rig.ask(&["actions", "resume", "roles"]).expect(0, "roles is resumed", "");
     rig.sink.reply_when(|_| None);
     rig.run();
     rig.wait("done", 2);
@@ -555,7 +555,7 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
     let twice = |rig: &Rig| {
         let children: Vec<_> = (0..4)
             .map(|_| {
-                let mut command = rig.command(&["deliveries", "pause", "roles", "-c", "a.conf"]);
+                let mut command = rig.command(&["actions", "pause", "roles", "-c", "a.conf"]);
                 command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
             })
             .collect();
@@ -586,7 +586,7 @@ fn a_daemon_without_a_file_says_what_can_be_had() {
     rig.ask(&["status"]).expect(69, "", "its journal is in memory, of which nothing is left");
     rig.run();
     rig.ask(&["status"]).expect(0, "in memory: nothing outlives the process", "");
-    rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused", "");
+    rig.ask(&["actions", "pause", "roles"]).expect(0, "roles is paused", "");
     rig.publish(1);
     rig.publish(1);
     rig.wait("pending", 2);
@@ -596,7 +596,7 @@ fn a_daemon_without_a_file_says_what_can_be_had() {
     rig.ask(&["deliveries", "discard", "--all", "--yes"]).expect(1, "", refused);
     let id = listed["deliveries"][0]["id"].as_str().unwrap().to_owned();
     rig.ask(&["deliveries", "show", &id]).expect(1, "", "memory:// keeps no history");
-    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles is resumed", "");
+    rig.ask(&["actions", "resume", "roles"]).expect(0, "roles is resumed", "");
     rig.sink.wait_for(2, SOON);
 }
 

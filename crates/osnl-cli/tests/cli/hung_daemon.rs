@@ -69,7 +69,7 @@ fn a_hung_daemon_is_named_by_every_command_that_asks_it() {
         &["deliveries", "list"],
         &["deliveries", "show", "17.0"],
         &["deliveries", "retry", "--all"],
-        &["deliveries", "pause", "log"],
+        &["actions", "pause", "log"],
         &["quarantine", "list"],
     ];
     rig.signal("STOP");

@@ -68,12 +68,6 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     // Nobody is asked where nobody sits.
     let (code, _, stderr) = run(&place, &[&args[..], &["--live"]].concat());
     assert!(code == Some(2) && stderr.contains("add --yes"), "{stderr}");
-    let skipped = ["--live", "--yes", "--skip-delivered"];
-    let (code, text) = said(&place, &[&args[..], &skipped].concat());
-    assert!(code == Some(1) && text.contains("left out, it was delivered before"), "{text}");
-    assert!(
-        text.ends_with("0 of 3 events would create 0 deliveries (0 delivered before); nothing was changed\n")
-    );
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--keep-ids"]].concat());
     assert!(
         code == Some(1) && text.contains("; 0 events appended to the journal, 3 were in the journal already"),

@@ -4,7 +4,6 @@ use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{AnswerPolicy, Cursor};
 
-use crate::command::actions::OneActionArgs;
 use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states, states_offering};
 
 /// `osnl deliveries` and what is behind it.
@@ -35,12 +34,6 @@ pub(crate) enum DeliveriesCommand {
     Release(ReleaseArgs),
     /// Move pending and held deliveries to another action
     Move(MoveArgs),
-    /// The same as osnl actions pause; needs the daemon
-    #[command(after_help = "Example:\n  osnl deliveries pause roles")]
-    Pause(OneActionArgs),
-    /// The same as osnl actions resume; needs the daemon
-    #[command(after_help = "Example:\n  osnl deliveries resume roles")]
-    Resume(OneActionArgs),
 }
 
 /// The deliveries that are meant.

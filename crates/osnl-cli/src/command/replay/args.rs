@@ -30,9 +30,6 @@ pub(crate) struct ReplayArgs {
     /// Evaluate as if this listener had received the event
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
-    /// Leave out deliveries that were delivered before
-    #[arg(long)]
-    pub(super) skip_delivered: bool,
     /// Append the events to the journal, so that the daemon makes the calls
     #[arg(long)]
     pub(super) live: bool,

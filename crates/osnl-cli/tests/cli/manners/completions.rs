@@ -60,7 +60,7 @@ fn bash_offers_commands_options_values_and_files() {
     };
     check(&["dem"], &["demo"]);
     check(&["re"], &["reload", "replay"]);
-    check(&["deliveries", "re"], &["release", "resume", "retry"]);
+    check(&["deliveries", "re"], &["release", "retry"]);
     check(&["config", "s"], &["show"]);
     check(&["status", "--st"], &["--state-dir"]);
     check(&["deliveries", "retry", "--out"], &["--out-of-order"]);

@@ -58,8 +58,6 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("actions probe", &["audit"], 0, Json::One, false),
     of("actions pause", &["audit"], 0, Json::One, false),
     of("actions resume", &["audit"], 0, Json::One, false),
-    of("deliveries pause", &["audit"], 0, Json::One, false),
-    of("deliveries resume", &["audit"], 0, Json::One, false),
     of("quarantine list", &[], 0, Json::One, true),
     of("quarantine show", &["1"], 0, Json::One, false),
     of("quarantine export", &["2"], 0, FOR_TOOLS, false),

@@ -96,8 +96,6 @@ fn the_screens_of_a_daemon_and_of_its_file() {
         "deliveries-move-dry-run",
         &["deliveries", "move", "--action", "cmdb", "--to", "audit", "--dry-run"],
     );
-    shows(&rig, "deliveries-pause", &["deliveries", "pause", "audit"]);
-    shows(&rig, "deliveries-resume", &["deliveries", "resume", "audit"]);
     shows(&rig, "quarantine-list", &["quarantine", "list"]);
     fits(&rig, "quarantine-list", &["quarantine", "list"]);
     shows(&rig, "quarantine-list-none", &["quarantine", "list", "--queue", "nobody"]);

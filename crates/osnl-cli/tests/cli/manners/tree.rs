@@ -62,8 +62,14 @@ pub(super) fn leaves() -> impl Iterator<Item = &'static Node> {
 
 fn walk(name: &str, found: &mut Vec<Node>) {
     let help = help(name, "100", "--help");
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let listed = listed.take_while(|line| line.starts_with("  "));
+    // The program's own commands stand under tasks, down to its examples.
+    let heading = if name.is_empty() { "Set up:" } else { "Commands:" };
+    let listed = help.lines().skip_while(|line| *line != heading).skip(1);
+    let listed = listed.take_while(|line| match name {
+        "" => *line != "Examples:",
+        _ => line.starts_with("  "),
+    });
+    let listed = listed.filter(|line| line.starts_with("  "));
     // What is wrapped is indented further.
     let listed = listed.filter(|line| !line.starts_with("   "));
     let below: Vec<String> =
