@@ -164,7 +164,7 @@ fn tests(outcome: &mut CiOutcome) -> Result<()> {
         left_out.extend(["--exclude", "osnl-journal-postgresql"]);
     }
     if is_left_out("page") {
-        left_out.extend(["--", "--skip", test::PAGE]);
+        left_out.extend(["--", "--skip", setup::PAGE]);
     }
     let (count, status) = test::run_for_gate(&left_out).context("the tests could not be run")?;
     outcome.count = Some(count);

@@ -18,6 +18,7 @@ mod python;
 mod rabbitmq;
 mod tool;
 
+pub(crate) use self::browser::PAGE;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 

@@ -34,9 +34,6 @@ use self::runner::{Runner, TestReport, names_packages};
 use crate::setup::{self, LeftOut};
 use crate::step;
 
-/// The beginning of the names of the tests that need a browser.
-pub(crate) const PAGE: &str = "in_a_browser::";
-
 /// The tests that need a broker.
 const WITH_BROKER: &[&str] = &[
     "-p",
@@ -222,7 +219,7 @@ pub(crate) fn run_and_count_in(
     Ok((report.count.lacking(left_out.map(|left_out| left_out.tests)), status))
 }
 
-/// All tests but what these arguments leave out, as the gate runs them.
+/// All tests of the gate, which the arguments make fewer.
 pub(crate) fn run_for_gate(left_out: &[&str]) -> Result<(Count, ExitStatus)> {
     run_and_count(&joined(&[left_out], &[]))
 }

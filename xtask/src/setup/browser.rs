@@ -11,6 +11,9 @@ use anyhow::{Context as _, Result, ensure};
 use super::LeftOut;
 use super::apt::RequiredProgram;
 
+/// The beginning of the names of the tests that need a browser.
+pub(crate) const PAGE: &str = "in_a_browser::";
+
 const CHROMEDRIVER: RequiredProgram =
     RequiredProgram { name: "chromedriver", package: "chromium-driver", shows: "--version" };
 
@@ -27,7 +30,7 @@ pub(super) fn ensure() -> Result<Option<LeftOut>> {
     match installed() {
         Ok(()) => Ok(None),
         Err(_) if has_snaps_only(&release) && !CHROMEDRIVER.is_there() => {
-            Ok(Some(LeftOut { tests: crate::test::PAGE, why: ELSEWHERE }))
+            Ok(Some(LeftOut { tests: PAGE, why: ELSEWHERE }))
         }
         Err(error) => Err(error),
     }

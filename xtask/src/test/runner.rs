@@ -1,8 +1,8 @@
 //! The programs that run test binaries, and the counts and times that stand in their output.
 //!
-//! libtest runs one binary after the other, and is the default: two cores are busy with brokers, daemons, and Python, so that
-//! a process for each test only adds work, and Chromium beside other tests starves them. cargo-nextest (`--runner nextest`)
-//! prints the time of each test, which libtest does not.
+//! libtest runs one binary after the other, and is the default: the tests of a binary share one Python with oslo.messaging,
+//! which a process for each test would load anew. cargo-nextest (`--runner nextest`) prints the time of each test, which
+//! libtest does not.
 
 use std::collections::BTreeMap;
 use std::process::Command;
