@@ -48,8 +48,12 @@ const PARTS: &[LongPart] = &[
     part("bench", &["bench", "a", "b", "durable"], DELIVERY),
 ];
 
-const PAGE: &[&str] =
-    &["crates/osnl-admin", "crates/osnl-cli/tests/browser", "crates/osnl-testkit/src/browser.rs"];
+const PAGE: &[&str] = &[
+    "crates/osnl-admin/src",
+    "crates/osnl-admin/templates",
+    "crates/osnl-cli/tests/browser",
+    "crates/osnl-testkit/src/browser.rs",
+];
 const STORE: &[&str] = &["crates/osnl-journal-postgresql", "crates/osnl-journal/src"];
 const SHARED: &[&str] = &[
     "crates/osnl-journal-postgresql",

@@ -10,7 +10,7 @@ use crate::command::oss_watcher::OssWatcherArgs;
 
 /// The names of all pages. Written out, since the commands are not known while their flags are being described; a
 /// test holds it against them.
-pub(crate) const PAGES: [&str; 48] = [
+pub(crate) const PAGES: [&str; 46] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
@@ -35,8 +35,6 @@ pub(crate) const PAGES: [&str; 48] = [
     "deliveries-discard",
     "deliveries-release",
     "deliveries-move",
-    "deliveries-pause",
-    "deliveries-resume",
     "quarantine",
     "quarantine-list",
     "quarantine-show",

@@ -233,8 +233,6 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     ("deliveries-discard", Words { more: groups!(), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-release", Words { more: concat!(r"A delivery is held because a guard's limit was exceeded, or because osnl crashed three times during its attempts. Deliveries that wait for a held target are pending, and need no release: \fBosnl actions probe\fR calls the target now.", "\n", times!()), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-move", Words { more: groups!(), see: &["deliveries-list"], ..COMMAND }),
-    ("deliveries-pause", Words { see: &["deliveries-resume"], ..COMMAND }),
-    ("deliveries-resume", Words { see: &["deliveries-pause"], ..COMMAND }),
     (
         "quarantine",
         Words {
