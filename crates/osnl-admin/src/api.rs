@@ -1,7 +1,7 @@
 //! `/api/v1`: the verbs of the control socket as addresses.
 //!
 //! An address names the verb; its query, or the object in a request's body, is the rest of the request. Answers are
-//! those of [`osnl::control`] in the words of the glossary alone, with secrets masked; the bytes of a message are not to
+//! those of [`osnl::control`], with secrets masked; the bytes of a message are not to
 //! be had here.
 
 use hyper::Method;
@@ -131,7 +131,6 @@ impl ApiRoute {
             object.insert("by".to_owned(), json!(by));
         }
         object.insert("verb".to_owned(), json!(self.verb));
-        crate::words::filter(&mut object)?;
         let limit = object.get("limit").and_then(Value::as_u64);
         if limit.is_some_and(|limit| !(1..=u64::from(MOST_LISTED)).contains(&limit)) {
             return Err(format!("limit: allowed are 1 to {MOST_LISTED}"));
@@ -212,7 +211,7 @@ mod tests {
             "/deliveries",
             "state=dead&action=roles&limit=5&after=3.0",
             "",
-            json!({"verb": "list", "filter": {"phases": ["dead"], "action": "roles"}, "limit": 5, "after": "3.0"}),
+            json!({"verb": "list", "filter": {"states": ["dead"], "action": "roles"}, "limit": 5, "after": "3.0"}),
         );
         check(Method::GET, "/deliveries/17.0", "", "", json!({"verb": "show", "id": "17.0"}));
         check(Method::GET, "/quarantine/4", "", "", json!({"verb": "quarantine-show", "id": 4}));

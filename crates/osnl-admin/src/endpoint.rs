@@ -38,7 +38,6 @@ use crate::page::{self, Page, Pages};
 use crate::progress::ProgressStream;
 use crate::ready::ready;
 use crate::tls::CurrentTls;
-use crate::words;
 
 /// The time for a handshake, for the head of a request, and between two requests of a connection.
 const HEAD: Duration = Duration::from_secs(5);
@@ -457,7 +456,7 @@ impl EndpointParts {
             Err(error) => return answer::error(StatusCode::BAD_REQUEST, "bad-request", &error),
         };
         match self.handler.answer(&request).await {
-            Ok(value) => answer::json(StatusCode::OK, &words::answer(route.verb, value)),
+            Ok(value) => answer::json(StatusCode::OK, &value),
             Err(refusal) => answer::refused(&refusal),
         }
     }

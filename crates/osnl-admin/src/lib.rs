@@ -74,6 +74,5 @@ mod query;
 mod ready;
 mod stream;
 mod tls;
-mod words;
 
 pub use self::endpoint::{AdminEndpoint, AdminStartError, BoundEndpoint};

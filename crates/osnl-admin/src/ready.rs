@@ -28,10 +28,10 @@ pub(crate) fn ready(status: &Status) -> (bool, Value) {
     let all_listen = !status.listeners.is_empty() && status.listeners.iter().all(listens);
     // A listener notices it with the next message only.
     let journal = &status.journal;
-    let takes = !matches!(journal.status.as_deref(), Some("full" | "failed"));
+    let takes = !matches!(journal.state.as_deref(), Some("full" | "failed"));
     let is_ready = all_listen && takes;
     let journal = json!({
-        "status": journal.status,
+        "status": journal.state,
         "ready": takes,
         "reason": journal.reason,
         "seconds": journal.since_seconds,

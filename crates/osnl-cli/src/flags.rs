@@ -136,16 +136,15 @@ pub(crate) fn unread(error: &DecodeError) -> String {
     }
 }
 
-/// Returns the reader of the states of deliveries: their words with hyphens, groups of them, and former names.
+/// Returns the reader of the states of deliveries: their words with hyphens, and groups of them.
 pub(crate) fn states() -> PossibleValuesParser {
     states_offering(&Phase::NAMES)
 }
 
 /// Returns the same reader for a command that changes only some states: shells and messages offer those alone.
 pub(crate) fn states_offering(offered: &[&str]) -> PossibleValuesParser {
-    let former = PossibleValue::new("nothing-to-do").hide(true);
     let named = |name: &'static str| PossibleValue::new(name).hide(!offered.contains(&name));
-    PossibleValuesParser::new(Phase::NAMES.into_iter().map(named).chain([former]))
+    PossibleValuesParser::new(Phase::NAMES.into_iter().map(named))
 }
 
 pub(crate) fn rate(text: &str) -> Result<f64, String> {

@@ -43,9 +43,9 @@ counters! {
     /// Messages that a rule wanted.
     matched,
     /// Messages whose body could not be read; set aside.
-    unreadable,
+    quarantined,
     /// Redelivered messages that were still in work or just finished: no second event.
-    adopted,
+    deduplicated,
     /// Further copies of a message that is kept: no second event.
     duplicates,
     /// Attempts begun.
@@ -55,13 +55,13 @@ counters! {
     /// Deliveries whose effect is done.
     delivered,
     /// Deliveries for which there was nothing to do.
-    nothing_to_do,
+    no_action_needed,
     /// Deliveries given up: dead letters.
     dead,
     /// Messages given back to the broker.
     returned,
     /// Deliveries of shadow rules: recorded, nothing was called.
-    shadowed,
+    shadow,
     /// Deliveries that a guard held.
     guarded,
     /// Deliveries that were dead letters at once, because their event was too old.

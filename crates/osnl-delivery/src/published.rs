@@ -48,16 +48,6 @@ impl TargetState {
             Self::Paused => "paused",
         }
     }
-
-    /// The word that JSON had for it before, deprecated until 1.0.
-    #[must_use]
-    pub fn old_name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open { .. } => "open",
-            Self::Probing | Self::Paused => self.name(),
-        }
-    }
 }
 
 /// A state and its beginning.

@@ -20,7 +20,7 @@ pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counte
         match &new.begin {
             Begin::Live => {}
             Begin::Shadow => {
-                counters.shadowed.increment();
+                counters.shadow.increment();
                 tracing::info!(
                     delivery.id = id,
                     rule.name = rule,
@@ -82,7 +82,7 @@ pub fn count_copy(received: &ReceivedMessage, identity: &MessageIdentity, counte
     let Origin { listener, redelivered, .. } = &received.origin;
     counters.series.listener(listener).duplicates.increment();
     if *redelivered {
-        counters.adopted.increment();
+        counters.deduplicated.increment();
     } else {
         counters.duplicates.increment();
         tracing::info!(
@@ -96,7 +96,7 @@ pub fn count_copy(received: &ReceivedMessage, identity: &MessageIdentity, counte
 
 /// Counts a message that cannot be read, and says so.
 pub fn count_unreadable(received: &ReceivedMessage, reason: &str, counters: &Counters) {
-    counters.unreadable.increment();
+    counters.quarantined.increment();
     counters.series.listener(&received.origin.listener).quarantined.increment();
     quarantine::say(received, reason);
 }

@@ -36,15 +36,6 @@ impl JournalState {
         }
     }
 
-    /// The word that JSON had for it before, deprecated until 1.0.
-    #[must_use]
-    pub fn old_name(&self) -> &'static str {
-        match self {
-            Self::Working => "working",
-            Self::Full { .. } | Self::Failed { .. } => self.name(),
-        }
-    }
-
     /// Returns the reason that no entry can be kept; none while it works.
     #[must_use]
     pub fn obstacle(&self) -> Option<Obstacle> {

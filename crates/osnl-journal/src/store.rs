@@ -17,7 +17,7 @@ use crate::Outcome;
 pub fn count(outcome: &Outcome, counters: &Counters) {
     match outcome {
         Outcome::Delivered => counters.delivered.increment(),
-        Outcome::NothingToDo => counters.nothing_to_do.increment(),
+        Outcome::NothingToDo => counters.no_action_needed.increment(),
         Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
         // It has not left the journal.
         Outcome::Returned => {}

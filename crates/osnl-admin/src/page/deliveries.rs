@@ -123,7 +123,7 @@ pub(super) async fn list(
         given.iter().filter(|(name, _)| !matches!(&**name, "order" | "after" | "limit")).cloned().collect();
     let moving = MoveForm::new(place, filter.clone(), None);
     let filter = if filter.is_empty() { String::new() } else { format!("&{}", written(&filter)) };
-    let by_state = list.totals.by_phase.iter().map(|(state, count)| format!("{count} {state}"));
+    let by_state = list.totals.by_state.iter().map(|(state, count)| format!("{count} {state}"));
     let by_state: Vec<String> = by_state.collect();
     let totals = match list.totals.all {
         0 => "No delivery matches.".to_owned(),
@@ -201,7 +201,7 @@ pub(super) async fn one(
 
 /// The changes that are possible now.
 fn changes(delivery: &Delivery) -> Vec<&'static str> {
-    let is = |phase: Phase| delivery.phase == phase.word();
+    let is = |phase: Phase| delivery.state == phase.word();
     if is(Phase::Dead) {
         vec!["retry", "discard"]
     } else if is(Phase::HeldAfterCrashes) || is(Phase::HeldByGuard) {
@@ -241,12 +241,12 @@ pub(super) fn written(fields: &[(String, String)]) -> String {
 /// Returns the attempt that succeeded.
 fn success(show: &Show) -> Option<ShownAttempt> {
     let delivery = &show.delivery;
-    let succeeded = [Phase::Delivered.word(), Phase::NoActionNeeded.word()].contains(&&*delivery.phase);
+    let succeeded = [Phase::Delivered.word(), Phase::NoActionNeeded.word()].contains(&&*delivery.state);
     let at = delivery.ended.as_deref().filter(|_| succeeded)?;
     Some(ShownAttempt {
         at: text::line(at),
         took: show.took_millis.map(millis).unwrap_or_default(),
-        answer: delivery.reason.as_deref().map_or_else(|| delivery.phase.clone(), text::line),
+        answer: delivery.reason.as_deref().map_or_else(|| delivery.state.clone(), text::line),
         request: String::new(),
     })
 }
@@ -265,7 +265,7 @@ impl ShownDelivery {
         let reason = delivery.reason.as_deref().or(delivery.last_answer.as_deref());
         Self {
             id: delivery.id.clone(),
-            tone: tone(&delivery.phase),
+            tone: tone(&delivery.state),
             state: text::cell(&delivery.state_text()),
             age: text::age(Some(delivery.age_seconds)),
             action: text::cell(&delivery.action),

@@ -196,7 +196,7 @@ impl ListenerRow {
             messages: listener.messages,
             last: ago(listener.last_message_seconds),
             reconnects: listener.reconnects,
-            waiting: number(listener.in_queue()),
+            waiting: number(listener.queue_messages),
             consumers: number(listener.consumers),
             queues: text::line(&queues),
             reason: text::line(&reason.join("; ")),
@@ -219,7 +219,7 @@ fn journal(journal: &JournalStatus) -> Vec<(&'static str, String)> {
         None => ("Store", "in memory: nothing outlives the process".to_owned()),
     }];
     let mut add = |name: &'static str, value: Option<String>| facts.extend(value.map(|value| (name, value)));
-    add("State", journal.status.clone());
+    add("State", journal.state.clone());
     add("Reason", journal.reason.as_deref().map(text::line));
     add("Size", journal.bytes.map(text::size));
     add("Largest size", journal.max_bytes.map(text::size));
@@ -228,7 +228,7 @@ fn journal(journal: &JournalStatus) -> Vec<(&'static str, String)> {
     add("Deliveries", Some(journal.deliveries.to_string()));
     add("Dead", Some(journal.dead.to_string()));
     add("Oldest", journal.oldest_seconds.map(|seconds| format!("{} ago", span(seconds))));
-    add("In quarantine", journal.unreadable.map(|count| count.to_string()));
+    add("In quarantine", journal.quarantined.map(|count| count.to_string()));
     facts
 }
 

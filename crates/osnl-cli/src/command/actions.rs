@@ -43,7 +43,7 @@ fn probe(args: &OneActionArgs) -> Result<Exit, NoAnswer> {
         OutputFormat::Text => print(&said(&probed)),
     };
     Ok(match printed {
-        Exit::Done if probed.status != "ok" => Exit::Failed,
+        Exit::Done if probed.state != "ok" => Exit::Failed,
         printed => printed,
     })
 }
@@ -53,7 +53,7 @@ fn said(probed: &ProbeResult) -> String {
     let answer = probed.answer.as_deref().map_or(String::new(), |answer| format!(": {}", short(answer, 300)));
     let next =
         probed.next_probe_seconds.map_or(String::new(), |next| format!("; next probe in {}", age(next)));
-    match (probed.status.as_str(), probed.probed) {
+    match (probed.state.as_str(), probed.probed) {
         ("ok", true) => {
             format!("{action} is ok: {target}; deliveries that wait for a retry are attempted now\n")
         }

@@ -183,7 +183,7 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     let mut consumers = BTreeMap::new();
     for listener in &status.listeners {
         // One that waits for its broker consumes nothing.
-        if !matches!(listener.status.as_str(), "listening" | "standby" | "blocked" | "draining") {
+        if !matches!(listener.state.as_str(), "listening" | "standby" | "blocked" | "draining") {
             continue;
         }
         for queue in &listener.queues {

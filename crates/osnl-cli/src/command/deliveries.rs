@@ -86,7 +86,7 @@ fn which(ids: &[String], filter: &FilterArgs) -> Which {
         event: filter.event,
         rule: filter.rule.clone(),
         action: filter.action.clone(),
-        phases: filter.state.clone(),
+        states: filter.state.clone(),
         status: filter.status.clone(),
         text: filter.text.clone(),
         resource: filter.resource.clone(),

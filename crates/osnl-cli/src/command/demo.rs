@@ -238,11 +238,11 @@ fn figures(story: &Story, counters: &Counters) -> SummaryFigures {
         received: counters.received.get(),
         unmatched: counters.unmatched.get(),
         matched: counters.matched.get(),
-        unreadable: counters.unreadable.get(),
+        unreadable: counters.quarantined.get(),
         attempts: counters.attempts.get(),
         failed: counters.failures.get(),
         delivered: counters.delivered.get(),
-        nothing_to_do: counters.nothing_to_do.get(),
+        nothing_to_do: counters.no_action_needed.get(),
         dead: counters.dead.get(),
         acknowledged,
     }

@@ -187,7 +187,7 @@ fn append(
         ended.map(|_| done).map_err(|error| (error, done))
     });
     match appended {
-        Ok(Ok(appended)) => Ok((appended, counters.duplicates.get() + counters.adopted.get())),
+        Ok(Ok(appended)) => Ok((appended, counters.duplicates.get() + counters.deduplicated.get())),
         Ok(Err((error, 0))) => Err((Exit::Unavailable, error.to_string())),
         Ok(Err((error, before))) => {
             Err((Exit::Unavailable, format!("{error} ({before} events were appended before)")))
@@ -324,8 +324,7 @@ fn row(row: &DeliveryListRow) -> Value {
     json!({
         "id": row.id.to_string(),
         "rule": row.rule,
-        "state": row.state.name(),
-        "phase": Phase::of_row(row, &Moment::default()).word(),
+        "state": Phase::of_row(row, &Moment::default()).word(),
         "ended": row.ended.map(time),
         "failed_attempts": row.tries,
         "reason": row.reason,

@@ -203,7 +203,7 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
             listener.messages.to_string(),
             ago(listener.last_message_seconds),
             listener.reconnects.to_string(),
-            number(listener.in_queue()),
+            number(listener.queue_messages),
             number(listener.consumers),
             short(&queue, 60),
         ]);
@@ -340,7 +340,7 @@ pub(super) fn targets(status: &Status) -> String {
 }
 
 fn journal(journal: &JournalStatus) -> String {
-    let mut parts = vec![match (&journal.path, &journal.status) {
+    let mut parts = vec![match (&journal.path, &journal.state) {
         (Some(path), Some(state)) => format!("{}: {state}", clean(path)),
         (Some(path), None) => clean(path).into_owned(),
         (None, _) => "in memory: nothing outlives the process".to_owned(),
@@ -356,8 +356,8 @@ fn journal(journal: &JournalStatus) -> String {
     }
     let deliveries = if journal.deliveries == 1 { "delivery" } else { "deliveries" };
     parts.push(format!("{} {deliveries}", journal.deliveries));
-    if let Some(unreadable @ 1..) = journal.unreadable {
-        parts.push(format!("{unreadable} message{} in quarantine", s(unreadable)));
+    if let Some(quarantined @ 1..) = journal.quarantined {
+        parts.push(format!("{quarantined} message{} in quarantine", s(quarantined)));
     }
     format!("  {}\n{}", parts.join(", "), members(journal))
 }
@@ -411,7 +411,7 @@ mod tests {
             let status: Status = serde_json::from_value(serde_json::json!({
                 "running": true, "healthy": false, "attention": [], "problems": problems, "version": "1", "pid": 1,
                 "started": null, "uptime_seconds": 1, "listeners": [], "journal": JournalStatus::default(), "counters": {},
-                "targets": [TargetReport { action: "a".into(), status: Some("ok".into()), ..TargetReport::default() }],
+                "targets": [TargetReport { action: "a".into(), state: Some("ok".into()), ..TargetReport::default() }],
             }))
             .unwrap();
             let table = targets(&status);

@@ -37,12 +37,12 @@ impl Stage {
         stage.wait(|status| {
             let target = |action: &str| target(status, action);
             [
-                ("quarantined", status["journal"]["unreadable"] == 2),
+                ("quarantined", status["journal"]["quarantined"] == 2),
                 ("held by guard", target("inventory")["held"] == 2),
                 ("delivered", target("inventory")["done"] == 5),
                 ("dead", target("dns")["dead"] == 4),
                 ("failing", target("billing")["failing"].as_array().is_some_and(|keys| !keys.is_empty())),
-                ("held", target("roles")["status"] == "held"),
+                ("held", target("roles")["state"] == "held"),
             ]
         });
         stage

@@ -34,7 +34,7 @@ fn what_others_say_acts_on_no_terminal() {
     }
     wait_until(SOON, "one is dead, one is unread, and one matched nothing", || {
         let unmatched = rig.ask(&["explain", "--unmatched"]).1;
-        rig.status()["journal"]["unreadable"] == 1
+        rig.status()["journal"]["quarantined"] == 1
             && rig.target("hook")["dead"] == 1
             && unmatched.contains("owned")
     });

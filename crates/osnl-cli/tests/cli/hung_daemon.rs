@@ -134,10 +134,7 @@ fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
     wait_until(SOON, "an attempt has failed", || json()["listeners"][0]["attempts"].is_number());
     let status = json();
     let (listener, problem) = (&status["listeners"][0], &status["problems"][0]);
-    assert_eq!(
-        (&listener["status"], &problem["kind"]),
-        (&"connecting".into(), &"listener-connecting".into())
-    );
+    assert_eq!((&listener["state"], &problem["kind"]), (&"connecting".into(), &"listener-connecting".into()));
     assert!(problem["reason"].as_str().unwrap().contains("refused"), "{problem}");
     assert_eq!((&problem["subject"], &problem["remedy"]), (&"listener nova".into(), &listener["remedy"]));
     assert!(problem["remedy"].as_str().unwrap().starts_with("check host and port in transport_url; "));

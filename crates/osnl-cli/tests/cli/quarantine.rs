@@ -20,7 +20,7 @@ fn long(key: usize) -> Notice {
 
 #[track_caller]
 fn is_kept(rig: &Rig, count: u64) {
-    wait_until(SOON, &format!("{count} in quarantine"), || rig.status()["journal"]["unreadable"] == count);
+    wait_until(SOON, &format!("{count} in quarantine"), || rig.status()["journal"]["quarantined"] == count);
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn a_template_has_the_fence_and_so_has_the_record_of_a_failed_attempt() {
     let number = |fence: &str| fence.parse::<u64>().unwrap();
     assert!(number(&fences[0]) < number(&fences[1]), "{fences:?}");
     let listed = || stage.json("a", &["deliveries", "list"])["deliveries"][0].clone();
-    wait_until(SOON, "the end to be recorded", || listed()["phase"] == "delivered");
+    wait_until(SOON, "the end to be recorded", || listed()["state"] == "delivered");
     let (_, shown) = stage.run("a", &["deliveries", "show", listed()["id"].as_str().unwrap()]);
     assert!(shown.contains(&format!("x-fence: {}", fences[0])), "{shown}");
     drop(shared);

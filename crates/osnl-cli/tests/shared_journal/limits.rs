@@ -32,7 +32,7 @@ fn a_guard_counts_over_both_daemons_and_after_one_is_killed() {
     wait_until(SOON, "two ports to be delivered", || count(&stage, "delivered") == 4);
     wait_until(SOON, "the other two to be held", || count(&stage, "held-by-guard") == 4);
     let held = listed(&stage, "held-by-guard")["deliveries"][0].clone();
-    assert_eq!(held["phase"], "held by guard", "{held}");
+    assert_eq!(held["state"], "held by guard", "{held}");
     let (_, shown) = stage.run("a", &["deliveries", "show", held["id"].as_str().unwrap()]);
     assert!(shown.contains("guard of action hook: more than 2 per 10m"), "{shown}");
     let said = |daemon: &RestartableProgram| {

@@ -63,7 +63,7 @@ fn listings_show_what_is_there_and_what_does_not_work_yet_says_so() {
     let of_port = &of_port["deliveries"];
     let by_id = |id: &str| of_port.as_array().unwrap().iter().find(|row| row["id"] == id).unwrap().clone();
     let (first, second) = (ids.iter().min().unwrap(), ids.iter().max().unwrap());
-    assert_eq!((&by_id(first)["phase"], &by_id(second)["phase"]), (&"ready".into(), &"waiting".into()));
+    assert_eq!((&by_id(first)["state"], &by_id(second)["state"]), (&"ready".into(), &"waiting".into()));
     assert_eq!(by_id(second)["waits_for"], **first);
     let shown = stage.json("b", &["deliveries", "show", first]);
     assert_eq!((&shown["behind"][0], &shown["message"]["payload"]["n"]), (&(**second).into(), &1.into()));

@@ -14,7 +14,7 @@ async fn a_reader_that_was_stopped_appends_nothing_behind_its_successor() {
     }
     let unreadable = a.set_aside(ReceivedMessage::sample("\u{1}", false), "no JSON".into());
     assert_eq!(within(unreadable).await, Settle::Leave);
-    assert_eq!(a.shared.counters.unreadable.get(), 0);
+    assert_eq!(a.shared.counters.quarantined.get(), 0);
     keep(&b, "3", "k").await;
     a.begin_reading("neutron", "osnl");
     let origin = ReceivedMessage::sample("", false).origin;
@@ -61,7 +61,7 @@ async fn a_message_that_another_member_has_kept_attaches_to_it() {
     keep(&a, "1", "k").await;
     let again = append(&b, entry("1", "k", true)).await;
     assert_eq!(within(again).await, Settle::Acknowledge);
-    assert_eq!(b.shared.counters.adopted.get(), 1);
+    assert_eq!(b.shared.counters.deduplicated.get(), 1);
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_arrival"), "1");
     assert_eq!(names(&claimable(&a, "a").await), ["1"]);
 }
@@ -84,7 +84,7 @@ async fn copies_that_come_together_are_one() {
         assert_eq!(within(receipt).await, Settle::Acknowledge);
     }
     assert_eq!(stage.rows("SELECT count(*), count(nameless) FROM osnl_arrival"), "2|1");
-    assert_eq!(a.shared.counters.adopted.get(), 4);
+    assert_eq!(a.shared.counters.deduplicated.get(), 4);
     assert_eq!(claimable(&a, "a").await.len(), 2);
 }
 

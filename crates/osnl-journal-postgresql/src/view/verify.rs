@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use osnl_core::moment::moment;
-use osnl_journal::sqlite::RowState;
 use osnl_journal::sqlite::upkeep::{Contents, Observer, UpkeepProgress, VerifyReport};
+use osnl_journal::sqlite::{Phase, RowState};
 use tokio_postgres::{Error, Row};
 
 use super::quarantine;
@@ -149,7 +149,7 @@ impl DatabaseCheck<'_> {
             let (partition, action): (i16, String) = (row.try_get(0)?, row.try_get(1)?);
             let (number, kept, there): (i16, i64, i64) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
             let state = RowState::ALL.into_iter().find(|state| *state as i16 == number);
-            let state = state.map_or("in an unknown state", RowState::name);
+            let state = state.map_or("in an unknown state", Phase::word_of);
             found.push(format!(
                 "partition {partition}, action {action}: {kept} deliveries {state} are counted, and there are {there}"
             ));

@@ -47,7 +47,7 @@ pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: 
             let claimed = claim(&*rig.journal, "a", left).await;
             let story = format!("{first:?} {second:?} done {done_before} durable {}", rig.durable);
             assert_eq!(claimed.len(), left, "{story}");
-            let counted = (rig.counters.adopted.get(), rig.counters.duplicates.get());
+            let counted = (rig.counters.deduplicated.get(), rig.counters.duplicates.get());
             let redelivered = u64::from(is_copy && second.3);
             assert_eq!(counted, (redelivered, u64::from(is_copy) - redelivered), "{story}");
             for claimed in claimed {

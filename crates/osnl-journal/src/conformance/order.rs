@@ -56,7 +56,7 @@ pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn()
     assert_eq!(names(&claim(journal, "a", 1).await), ["3"]);
     // A copy is none of its own.
     assert_eq!(within(append(journal, shadow).await).await, Settle::Acknowledge);
-    assert_eq!((rig.counters.shadowed.get(), rig.counters.duplicates.get()), (2, 1));
+    assert_eq!((rig.counters.shadow.get(), rig.counters.duplicates.get()), (2, 1));
     assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
 }
 

@@ -34,7 +34,7 @@ pub async fn an_unreadable_message_is_acknowledged_once_it_is_kept(open: impl Fn
     let rig = open();
     let receipt = rig.journal.set_aside(ReceivedMessage::sample("\u{1}", false), "no JSON".into());
     assert_eq!(within(receipt).await, Settle::Acknowledge);
-    assert_eq!(rig.counters.unreadable.get(), 1);
+    assert_eq!(rig.counters.quarantined.get(), 1);
 }
 
 /// There are as many places as [`PLACES`], and each comes back.

@@ -61,7 +61,7 @@ impl MemoryJournal {
         }
         match outcome {
             Outcome::Delivered => self.counters.delivered.increment(),
-            Outcome::NothingToDo => self.counters.nothing_to_do.increment(),
+            Outcome::NothingToDo => self.counters.no_action_needed.increment(),
             Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) => {
                 self.counters.dead.increment();
                 if let Some(open) = state.entries.get(&pending.entry) {

@@ -59,8 +59,8 @@ impl Phase {
         Self::Discarded,
     ];
 
-    /// Names that mean several of them, and names that earlier versions had.
-    pub const GROUPS: [(&'static str, &'static [Self]); 5] = [
+    /// Names that mean several of them.
+    pub const GROUPS: [(&'static str, &'static [Self]); 4] = [
         (
             "pending",
             &[Self::Arrived, Self::Ready, Self::Running, Self::Retrying, Self::Waiting, Self::Orphaned],
@@ -80,7 +80,6 @@ impl Phase {
         ),
         ("held", &[Self::HeldByGuard, Self::HeldAfterCrashes]),
         ("done", &[Self::Delivered, Self::NoActionNeeded, Self::Shadow]),
-        ("nothing-to-do", &[Self::NoActionNeeded]),
     ];
 
     /// The names to write on a command line: the words with hyphens, and groups.
@@ -338,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_every_age_are_understood() {
+    fn each_name_and_each_word_is_understood() {
         let check = |name: &str, expected: &[Phase]| {
             assert_eq!(Phase::named(name).as_deref(), Some(expected), "{name}");
         };
@@ -349,7 +348,7 @@ mod tests {
         check("Held_By_Guard", &[Phase::HeldByGuard]);
         check("held", &[Phase::HeldByGuard, Phase::HeldAfterCrashes]);
         for state in RowState::ALL {
-            let phases = Phase::named(state.name()).unwrap_or_default();
+            let phases = Phase::named(Phase::word_of(state)).unwrap_or_default();
             assert!(phases.iter().any(|phase| phase.states().contains(&state)), "{state:?}");
         }
         let pending = Phase::named("pending").unwrap();

@@ -48,21 +48,6 @@ impl RowState {
         Self::Shadow,
     ];
 
-    /// As commands and listings call it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Ready => "ready",
-            Self::Held => "held",
-            Self::Dead => "dead",
-            Self::Delivered => "delivered",
-            Self::NothingToDo => "nothing-to-do",
-            Self::Discarded => "discarded",
-            Self::Shadow => "shadow",
-        }
-    }
-
     /// Whether an outcome is still to come.
     #[must_use]
     pub fn is_open(self) -> bool {

@@ -199,8 +199,10 @@ mod tests {
             prepare(&mut fresh).unwrap();
             assert_eq!(shape(&old), shape(&fresh), "the tables have changed after their release");
             let rows = super::super::reader::list(&old, &Default::default(), &Default::default()).unwrap();
-            let seen: Vec<_> =
-                rows.iter().map(|row| (row.id.0, row.state.name(), row.action.as_str())).collect();
+            let seen: Vec<_> = rows
+                .iter()
+                .map(|row| (row.id.0, super::super::Phase::word_of(row.state), row.action.as_str()))
+                .collect();
             assert_eq!(
                 seen,
                 [

@@ -70,5 +70,5 @@ async fn wait_for(journal: &SqliteJournal, what: impl FnMut(&JournalState) -> bo
 
 fn states(reader: &SqliteReader) -> Vec<(String, &'static str)> {
     let rows = reader.list(&Filter::default(), &ListPage::default()).unwrap();
-    rows.into_iter().map(|row| (row.message_id.unwrap_or_default(), row.state.name())).collect()
+    rows.into_iter().map(|row| (row.message_id.unwrap_or_default(), Phase::word_of(row.state))).collect()
 }

@@ -120,9 +120,8 @@ impl OracleDaemon {
 
     /// Deliveries that have not ended, if it can be asked.
     pub(super) fn open(&self) -> Option<u64> {
-        let list = self.ask_json(&["deliveries", "list", "--limit", "1"])?;
-        let states = list["totals"]["by_state"].as_object()?;
-        Some(["waiting", "ready", "held"].iter().filter_map(|state| states.get(*state)?.as_u64()).sum())
+        let list = self.ask_json(&["deliveries", "list", "--state", "open", "--limit", "1"])?;
+        list["totals"]["all"].as_u64()
     }
 
     /// While this is held nothing kills it.

@@ -43,11 +43,8 @@ pub struct List {
 pub struct StateTotals {
     /// In all.
     pub all: u64,
-    /// By the old names of states. Deprecated until 1.0.
+    /// By state, in the words of the glossary.
     pub by_state: BTreeMap<String, u64>,
-    /// By the words of the screens.
-    #[serde(default)]
-    pub by_phase: BTreeMap<String, u64>,
     /// Whether there are more than were counted; only where a request bounds the count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
@@ -58,12 +55,8 @@ pub struct StateTotals {
 pub struct Delivery {
     /// Its number, `EVENT.N`.
     pub id: String,
-    /// The old name of its state: `waiting`, `ready`, `held`, `dead`, `delivered`, `nothing-to-do`, `discarded` or
-    /// `shadow`. Deprecated until 1.0.
+    /// Its state, in the words of the glossary.
     pub state: String,
-    /// Its state in the words of the screens, as the glossary has them.
-    #[serde(default)]
-    pub phase: String,
     /// Whether its target is held or paused, and it waits for that.
     #[serde(default)]
     pub target_held: bool,
@@ -88,8 +81,6 @@ pub struct Delivery {
     pub rule: String,
     /// The event type.
     pub event_type: Option<String>,
-    /// Its order key. Deprecated until 1.0: it is `key`.
-    pub resource: Option<String>,
     /// Its order key: deliveries of one action and key are made one after the other.
     #[serde(default)]
     pub key: Option<String>,
@@ -99,8 +90,6 @@ pub struct Delivery {
     /// The name of that resource.
     #[serde(default)]
     pub resource_name: Option<String>,
-    /// Attempts on answers used up. Deprecated until 1.0: it is `attempts_counted`.
-    pub attempts: u32,
     /// Failed attempts of any kind.
     pub failed_attempts: u32,
     /// Attempts made, those under way apart.
@@ -251,7 +240,7 @@ pub struct ProbeResult {
     /// Whether there was a delivery to probe it with.
     pub probed: bool,
     /// The target's state afterwards: `ok`, `held`, `probing` or `paused`.
-    pub status: String,
+    pub state: String,
     /// The latest failure, unless it is ok.
     pub answer: Option<String>,
     /// Seconds until the next probe.

@@ -9,7 +9,7 @@ use super::quarantine::{MessageAgain, WhichMessages};
 use super::refusal::{Code, RequestRefusal};
 use super::time;
 use crate::journal::DeliveryId;
-use crate::journal::sqlite::{About, AnswerPolicy, Cursor, Filter, Moment, Phase, RowOrder, RowState};
+use crate::journal::sqlite::{About, AnswerPolicy, Cursor, Filter, Moment, Phase, RowOrder};
 
 /// Deliveries that one list holds at most.
 pub const MOST_LISTED: u32 = 1000;
@@ -255,11 +255,9 @@ pub struct Which {
     pub rule: Option<String>,
     /// Only deliveries of this action.
     pub action: Option<String>,
-    /// In one of these states, by their old names. Deprecated until 1.0: `phases` has the words of the screens.
-    pub states: Vec<String>,
-    /// In one of these states, by the words of the screens or the name of a group.
+    /// In one of these states, by the words of the glossary or the name of a group.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub phases: Vec<String>,
+    pub states: Vec<String>,
     /// With one of these: the number of a delivery or an event, the id of a message, the id or the name of a resource.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub about: Vec<String>,
@@ -289,8 +287,8 @@ impl Which {
             event: self.event,
             rule: self.rule.clone(),
             action: self.action.clone(),
-            states: self.states.iter().map(|name| state(name)).collect::<Result<_, _>>()?,
-            phases: self.phases.iter().map(|name| phases(name)).collect::<Result<Vec<_>, _>>()?.concat(),
+            states: Vec::new(),
+            phases: self.states.iter().map(|name| phases(name)).collect::<Result<Vec<_>, _>>()?.concat(),
             moment: now,
             about: self.about.iter().map(|text| About::parse(text)).collect(),
             key: self.resource.clone(),
@@ -333,13 +331,6 @@ fn phases(name: &str) -> Result<Vec<Phase>, RequestRefusal> {
 fn status(text: &str) -> Result<AnswerPolicy, RequestRefusal> {
     AnswerPolicy::status(text).ok_or_else(|| {
         RequestRefusal::new(Code::BadRequest, format!("{text:?} is not an HTTP status; write 409 or 4xx"))
-    })
-}
-
-fn state(name: &str) -> Result<RowState, RequestRefusal> {
-    RowState::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
-        let known = RowState::ALL.map(RowState::name).join(", ");
-        RequestRefusal::new(Code::BadRequest, format!("{name:?} is not a state; allowed: {known}"))
     })
 }
 

@@ -1,7 +1,6 @@
 //! The status: one value for the screen, JSON, monitoring systems, and HTTP. Times are RFC 3339 in UTC.
 //!
-//! The words of states are those of the glossary. Members named *deprecated* keep an older name or word beside the new
-//! one until 1.0.
+//! The words of states are those of the glossary.
 
 use std::collections::BTreeMap;
 
@@ -126,9 +125,6 @@ pub struct ListenerStatus {
     pub name: String,
     /// `connecting`, `listening`, `standby`, `blocked`, `draining` or `stopped`.
     pub state: String,
-    /// The same word.
-    #[serde(default)]
-    pub status: String,
     /// The reason if it is connecting or blocked.
     #[serde(default)]
     pub reason: Option<String>,
@@ -157,9 +153,8 @@ pub struct ListenerStatus {
     pub broker: String,
     /// The queues that it reads; none before the first connection.
     pub queues: Vec<String>,
-    /// Messages that waited in them when it connected last; deprecated: see `queue_messages`.
-    pub waiting_at_connect: Option<u32>,
-    /// The messages that wait in its queues without a consumer; the broker is asked every ten seconds.
+    /// The messages that wait in its queues without a consumer; the broker is asked every ten seconds, and until the
+    /// first answer it is the number at the last connection.
     #[serde(default)]
     pub queue_messages: Option<u64>,
     /// Consumers of its queue, this one included; of several queues, those of the one with most.
@@ -323,11 +318,8 @@ pub struct TargetReport {
     pub target: Option<String>,
     /// Whether the configuration has it; not known of a journal alone.
     pub configured: Option<bool>,
-    /// `closed`, `open`, `probing`, `paused`; of a stopped daemon `paused` or nothing. Deprecated: see `status`.
-    pub state: Option<String>,
     /// `ok`, `held`, `probing` or `paused`; of a stopped daemon `paused` or nothing.
-    #[serde(default)]
-    pub status: Option<String>,
+    pub state: Option<String>,
     /// When the state began, RFC 3339.
     pub since: Option<String>,
     /// Seconds since then.
@@ -436,11 +428,8 @@ pub struct JournalStatus {
     pub store: String,
     /// Its file, or its database without the password.
     pub path: Option<String>,
-    /// `working`, `full` or `failed`; not known of a file alone. Deprecated: see `status`.
-    pub state: Option<String>,
     /// `ok`, `full` or `failed`; not known of a file alone.
-    #[serde(default)]
-    pub status: Option<String>,
+    pub state: Option<String>,
     /// The reason if it is full or failed.
     pub reason: Option<String>,
     /// When that began, RFC 3339.
@@ -477,8 +466,8 @@ pub struct JournalStatus {
     pub oldest: Option<String>,
     /// Seconds since then.
     pub oldest_seconds: Option<u64>,
-    /// Messages kept that cannot be read.
-    pub unreadable: Option<u64>,
+    /// Messages in quarantine.
+    pub quarantined: Option<u64>,
     /// The daemons that share it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<JournalMember>,

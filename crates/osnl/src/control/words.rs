@@ -10,18 +10,17 @@ impl Delivery {
     /// Returns the state, and what it waits for.
     #[must_use]
     pub fn state_text(&self) -> String {
-        let Self { phase, waits_for, next_attempt_seconds, target_held, .. } = self;
+        let Self { state, waits_for, next_attempt_seconds, target_held, .. } = self;
         match (waits_for, next_attempt_seconds, target_held) {
-            _ if phase.is_empty() => self.state.clone(),
-            (Some(other), _, _) => format!("{phase} for {other}"),
-            (None, _, true) => format!("{phase} (target held)"),
-            (None, Some(0), false) => format!("{phase}, next attempt now"),
-            (None, Some(seconds), false) => format!("{phase}, next attempt in {}", span(*seconds)),
-            (None, None, false) => phase.clone(),
+            (Some(other), _, _) => format!("{state} for {other}"),
+            (None, _, true) => format!("{state} (target held)"),
+            (None, Some(0), false) => format!("{state}, next attempt now"),
+            (None, Some(seconds), false) => format!("{state}, next attempt in {}", span(*seconds)),
+            (None, None, false) => state.clone(),
         }
     }
 
-    /// Returns the resource by its name and its id; of what an older version has kept, its key.
+    /// Returns the resource by its name and its id; without both, its key.
     #[must_use]
     pub fn resource_text(&self) -> Option<String> {
         resource(self.resource_name.as_deref(), self.resource_id.as_deref()).or_else(|| self.key.clone())
@@ -31,7 +30,7 @@ impl Delivery {
     #[must_use]
     pub fn attempts_text(&self) -> String {
         let Self { attempts_made: made, attempts_counted: counted, attempts_allowed: allowed, .. } = self;
-        let is_over = self.ended.is_some() && self.phase != Phase::Dead.word();
+        let is_over = self.ended.is_some() && self.state != Phase::Dead.word();
         match allowed {
             _ if *made == 0 || is_over => made.to_string(),
             Some(allowed) if counted == made => format!("{counted} of {allowed}"),
@@ -59,23 +58,13 @@ impl ListenerStatus {
             None => self.state.clone(),
         }
     }
-
-    /// Returns the number of messages in its queue: as last seen, else as the broker said when it connected.
-    #[must_use]
-    pub fn in_queue(&self) -> Option<u64> {
-        match self.lag {
-            // What its partitions had then says nothing.
-            Some(_) => self.queue_messages,
-            None => self.queue_messages.or(self.waiting_at_connect.map(u64::from)),
-        }
-    }
 }
 
 impl TargetReport {
     /// Returns the state; `-` for one that is not known.
     #[must_use]
     pub fn state(&self) -> &str {
-        match (&self.status, self.configured) {
+        match (&self.state, self.configured) {
             (Some(state), _) => state,
             (None, Some(false)) => "not configured",
             (None, Some(true) | None) => "-",
@@ -85,7 +74,7 @@ impl TargetReport {
     /// Returns the state, and when the next probe is due.
     #[must_use]
     pub fn state_text(&self) -> String {
-        match (&self.status, self.next_probe_seconds) {
+        match (&self.state, self.next_probe_seconds) {
             (Some(state), Some(seconds)) => format!("{state}, probe in {}", span(seconds)),
             (_, None) | (None, _) => self.state().to_owned(),
         }
@@ -134,7 +123,7 @@ mod tests {
     fn delivery(json: serde_json::Value) -> Delivery {
         let mut all = serde_json::json!({
             "id": "17.0", "state": "ready", "received": "", "age_seconds": 1, "ended": null, "action": "a", "rule": "r",
-            "event_type": null, "resource": null, "attempts": 0, "failed_attempts": 0, "reason": null, "queue": "q",
+            "event_type": null, "failed_attempts": 0, "reason": null, "queue": "q",
             "message_id": null, "copies": 0,
         });
         all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
@@ -144,15 +133,14 @@ mod tests {
     #[test]
     fn a_state_says_what_it_waits_for() {
         for (json, expected) in [
-            // A daemon of the version before.
             (serde_json::json!({}), "ready"),
-            (serde_json::json!({"phase": "ready", "target_held": true}), "ready (target held)"),
+            (serde_json::json!({"state": "ready", "target_held": true}), "ready (target held)"),
             (
-                serde_json::json!({"phase": "retrying", "next_attempt_seconds": 12}),
+                serde_json::json!({"state": "retrying", "next_attempt_seconds": 12}),
                 "retrying, next attempt in 12 s",
             ),
-            (serde_json::json!({"phase": "waiting", "waits_for": "16.0"}), "waiting for 16.0"),
-            (serde_json::json!({"phase": "no action needed"}), "no action needed"),
+            (serde_json::json!({"state": "waiting", "waits_for": "16.0"}), "waiting for 16.0"),
+            (serde_json::json!({"state": "no action needed"}), "no action needed"),
         ] {
             assert_eq!(delivery(json).state_text(), expected);
         }
@@ -161,21 +149,21 @@ mod tests {
     #[test]
     fn attempts_made_and_counted_are_told_apart() {
         for (json, expected) in [
-            (serde_json::json!({"phase": "ready"}), "0"),
+            (serde_json::json!({"state": "ready"}), "0"),
             (
-                serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
+                serde_json::json!({"state": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
                 "7 (3 of 5 counted)",
             ),
             (
-                serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 0, "attempts_allowed": 5}),
+                serde_json::json!({"state": "retrying", "attempts_made": 7, "attempts_counted": 0, "attempts_allowed": 5}),
                 "7",
             ),
             (
-                serde_json::json!({"phase": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),
+                serde_json::json!({"state": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),
                 "6 (5 counted)",
             ),
             (
-                serde_json::json!({"phase": "delivered", "ended": "x", "attempts_made": 3, "attempts_counted": 2}),
+                serde_json::json!({"state": "delivered", "ended": "x", "attempts_made": 3, "attempts_counted": 2}),
                 "3",
             ),
         ] {

@@ -128,7 +128,7 @@ fn what_cannot_be_decided_is_a_dead_letter_of_each_action() {
     let why = "rule typed: when cannot be decided: invalid operation: tried to use + operator on unsupported \
                types number and string, at \"payload.n + 'x'\"";
     assert_eq!(reasons, [why, why]);
-    assert_eq!((counters.dead.get(), counters.shadowed.get(), counters.matched.get()), (2, 0, 1));
+    assert_eq!((counters.dead.get(), counters.shadow.get(), counters.matched.get()), (2, 0, 1));
 }
 
 /// Ports of a bulk request, each of them this JSON.

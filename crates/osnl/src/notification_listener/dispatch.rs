@@ -116,7 +116,7 @@ impl Intake for Dispatcher {
     }
 
     fn unreadable(&self, received: Raw, reason: String) -> Receipt {
-        self.0.counters.unreadable.increment();
+        self.0.counters.quarantined.increment();
         Receipt::complete(self.0.set_aside(received, reason))
     }
 }
@@ -175,7 +175,7 @@ impl Dispatch {
             && let Some(job) = line.iter_mut().find(copy)
         {
             // It came over a connection that is lost since; what is under way answers for both.
-            this.counters.adopted.increment();
+            this.counters.deduplicated.increment();
             job.receipts.push(complete);
             return receipt;
         }

@@ -105,7 +105,7 @@ fn a_message_that_can_never_succeed_is_not_requeued() {
     );
     publish(&broker, &port_deleted(&instance(1), "10.0.0.256"));
     publish(&broker, &port_deleted("i-0000002a", "10.0.0.1"));
-    daemon.wait_until("all have ended", |c| c.nothing_to_do.get() == 2 && c.dead.get() == 2);
+    daemon.wait_until("all have ended", |c| c.no_action_needed.get() == 2 && c.dead.get() == 2);
     assert_eq!(daemon.counters.returned.get(), 0);
     daemon.stop().unwrap();
     assert_eq!((sink.requests().len(), broker.ready(QUEUE)), (0, 0));

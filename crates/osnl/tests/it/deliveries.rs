@@ -98,7 +98,7 @@ fn a_shadow_rule_records_what_it_would_do_and_calls_nothing() {
     for n in 0..3 {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
-    daemon.wait_until("all are recorded", |c| c.shadowed.get() == 3);
+    daemon.wait_until("all are recorded", |c| c.shadow.get() == 3);
     daemon.stop().unwrap();
     assert!(sink.requests().is_empty());
     let recorded = rows(folder.path(), &[RowState::Shadow]);

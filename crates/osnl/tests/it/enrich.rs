@@ -197,11 +197,11 @@ fn an_action_has_a_condition_that_knows_what_was_found() {
     body["server"]["metadata"]["Owner"] = "dev".into();
     stage.openstack.put(&stage.server_path(), body.clone());
     stage.port(2, Openstack::id("server"));
-    daemon.wait_until("the second asks for nothing", |c| c.nothing_to_do.get() == 1);
+    daemon.wait_until("the second asks for nothing", |c| c.no_action_needed.get() == 1);
     body["server"]["metadata"] = json!({});
     stage.openstack.put(&stage.server_path(), body);
     stage.port(3, Openstack::id("server"));
-    daemon.wait_until("nor does the third", |c| c.nothing_to_do.get() == 2);
+    daemon.wait_until("nor does the third", |c| c.no_action_needed.get() == 2);
     daemon.stop().unwrap();
     assert_eq!(stage.bodies(), [r#"{"ram": 512}"#]);
     let mut said = stage.reasons(RowState::NothingToDo);

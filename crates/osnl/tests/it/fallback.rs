@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use osnl::journal::sqlite::{Change, Filter, ListPage, RowState, SqliteJournal, SqliteOptions, SqliteReader};
+use osnl::journal::sqlite::{
+    Change, Filter, ListPage, Phase, RowState, SqliteJournal, SqliteOptions, SqliteReader,
+};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
@@ -55,8 +57,10 @@ fn what_one_action_gives_up_the_next_does_and_each_has_its_own_attempts() {
         if journal == JOURNALS[0] {
             let rows = SqliteReader::open(&folder.path().join("journal.db")).unwrap();
             let rows = rows.list(&Filter::default(), &ListPage::default()).unwrap();
-            let said: Vec<String> =
-                rows.iter().map(|row| format!("{} {} {}", row.id, row.action, row.state.name())).collect();
+            let said: Vec<String> = rows
+                .iter()
+                .map(|row| format!("{} {} {}", row.id, row.action, Phase::word_of(row.state)))
+                .collect();
             assert_eq!(
                 said,
                 [

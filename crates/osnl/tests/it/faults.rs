@@ -87,7 +87,7 @@ pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: ListenerRig, even
     let counted = &daemon.counters;
     assert_eq!(counted.dead.get(), 0);
     // Whatever came twice was marked by the broker, and recognised: only what is marked can be adopted.
-    assert_eq!(counted.received.get(), events as u64 + counted.adopted.get());
+    assert_eq!(counted.received.get(), events as u64 + counted.deduplicated.get());
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 }
 
@@ -97,7 +97,7 @@ fn a_channel_error_is_told_and_everything_in_work_is_adopted() {
     let target = Target::down();
     let daemon = in_work(&vhost, &target, connects(&vhost.url()), 20);
     vhost.fail_all_channels();
-    daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == 20);
+    daemon.wait_until("it is back and has adopted all", |c| c.deduplicated.get() == 20);
     daemon.wait_for_log("unknown delivery tag 4294967295");
     // The messages can be adopted before the rig has recorded the state.
     wait_until(SOON, "it listens again", || {
@@ -135,7 +135,7 @@ fn a_half_open_connection_is_noticed_by_its_missing_heartbeats() {
     wait_until(SOON, "the silence is noticed", || daemon.state() != ListenerState::Listening);
     OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(10..12));
     proxy.set(NetworkFault::None);
-    daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == 10);
+    daemon.wait_until("it is back and has adopted all", |c| c.deduplicated.get() == 10);
     all_done(&vhost, &target, daemon, 12);
 }
 
@@ -163,7 +163,7 @@ fn a_password_rotated_under_it_is_refused_ever_less_often_and_taken_when_it_is_r
             && begun(3) - begun(2) >= Duration::from_millis(1600)
     );
     vhost.set_password(&user, "first-word");
-    daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == 10);
+    daemon.wait_until("it is back and has adopted all", |c| c.deduplicated.get() == 10);
     all_done(&vhost, &target, daemon, 10);
 }
 
@@ -179,7 +179,7 @@ fn a_window_full_of_what_the_target_does_not_take_stands_still_loses_nothing_and
     // taken back what we held.
     vhost.close_all_connections("full");
     daemon.wait_until("its window is full again", |c| c.received.get() == 400);
-    daemon.wait_until("what comes again is known", |c| c.adopted.get() >= 100);
+    daemon.wait_until("what comes again is known", |c| c.deduplicated.get() >= 100);
     wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
     assert_eq!(daemon.counters.delivered.get(), 0);
     all_done(&vhost, &target, daemon, 300);
@@ -193,9 +193,9 @@ fn a_connection_cut_200_times_with_50_deliveries_open_changes_no_effect() {
     let target = Target::down();
     let daemon = in_work(&vhost, &target, connects(&vhost.url_through(proxy.port())), OPEN);
     for _ in 0..180 {
-        let before = daemon.counters.adopted.get();
+        let before = daemon.counters.deduplicated.get();
         assert_eq!(proxy.cut(), 1);
-        daemon.wait_until("all are adopted", |c| c.adopted.get() == before + OPEN as u64);
+        daemon.wait_until("all are adopted", |c| c.deduplicated.get() == before + OPEN as u64);
     }
     // The same while effects are under way, and acknowledgements get lost after them.
     target.come_up();

@@ -146,11 +146,11 @@ async fn check((body, properties): Body, ours: Ours) {
         broker.publish_raw("neutron", "notifications.info", body.clone().into(), properties.clone());
     }
     let counters = running.counters();
-    let settled = || counters.delivered.get() + counters.unmatched.get() + counters.unreadable.get();
+    let settled = || counters.delivered.get() + counters.unmatched.get() + counters.quarantined.get();
     while settled() < 2 {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
-    let became = match (counters.delivered.get(), counters.unmatched.get(), counters.unreadable.get()) {
+    let became = match (counters.delivered.get(), counters.unmatched.get(), counters.quarantined.get()) {
         (2, 0, 0) => "notified, acknowledged".to_owned(),
         (0, 2, 0) => "acknowledged, no endpoint is notified".to_owned(),
         (0, 0, 2) => {

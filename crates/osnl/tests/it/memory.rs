@@ -193,7 +193,7 @@ fn a_message_is_acknowledged_only_after_its_outcome() {
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     publish(&broker, &json!({"port": {"device_id": "reserved_dhcp_port", "device_owner": "network:dhcp"}}));
     sink.wait_for(1, SOON);
-    daemon.wait_until("the other is done", |c| c.nothing_to_do.get() == 1);
+    daemon.wait_until("the other is done", |c| c.no_action_needed.get() == 1);
     // The connection goes: what was not acknowledged is there again, the other is not.
     broker.set_down(true);
     wait_until(SOON, "the message is back in its queue", || broker.ready(QUEUE) == 1);
@@ -212,7 +212,7 @@ fn a_lost_connection_makes_no_second_request_for_what_is_in_work_or_done() {
     daemon.wait_until("they are in work", |c| c.matched.get() == 10 && c.failures.get() > 0);
     for round in 1..=3 {
         broker.disconnect_all();
-        daemon.wait_until("all ten are adopted", |c| c.adopted.get() == round * 10);
+        daemon.wait_until("all ten are adopted", |c| c.deduplicated.get() == round * 10);
     }
     sink.reply_with(Reply::Status(204));
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 10);

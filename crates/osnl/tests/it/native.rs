@@ -120,7 +120,7 @@ fn a_port_without_addresses_is_a_choice() {
         publish("port.delete.end", &port_deleted(&instance(2), "10.0.0.1"));
         // An instance never names addresses: all of them are meant.
         publish("compute.instance.delete.end", &json!({"instance_id": instance(3)}));
-        daemon.wait_until("all are done", |c| c.delivered.get() + c.nothing_to_do.get() == 6);
+        daemon.wait_until("all are done", |c| c.delivered.get() + c.no_action_needed.get() == 6);
         daemon.stop().unwrap();
         let targets: Vec<String> = sink.requests().into_iter().map(|r| r.target).collect();
         assert_eq!(targets.len(), requests, "{choice}: {targets:?}");
@@ -145,7 +145,7 @@ fn an_event_that_is_no_deletion_deletes_a_host_only_where_all_are_meant() {
         wait_until(SOON, "bound", || publish("port.update.end", 1) == 1);
         publish("port.delete.end", 2);
         publish("port.delete.start", 3);
-        daemon.wait_until("all are done", |c| c.delivered.get() + c.nothing_to_do.get() == 6);
+        daemon.wait_until("all are done", |c| c.delivered.get() + c.no_action_needed.get() == 6);
         daemon.stop().unwrap();
         let targets: Vec<String> = sink.requests().into_iter().map(|request| request.target).collect();
         let of = |number: usize| targets.iter().any(|target| target.contains(&instance(number)));

@@ -51,11 +51,11 @@ fn a_delivery_limit_takes_no_effect_away() {
     publish(&broker, 0..2);
     daemon.wait_until("they are in work", |c| c.matched.get() == 2);
     for cut in 1..=21 {
-        let before = daemon.counters.adopted.get();
+        let before = daemon.counters.deduplicated.get();
         broker.cut();
         wait_until(SOON, "it consumes again", || broker.consumed() == cut + 1);
         let comes_again = if cut <= 20 { 2 } else { 0 };
-        daemon.wait_until("what comes again is adopted", |c| c.adopted.get() == before + comes_again);
+        daemon.wait_until("what comes again is adopted", |c| c.deduplicated.get() == before + comes_again);
     }
     assert_eq!((broker.dropped(), broker.depth()), (2, (0, 0)));
     let gave_back = |method: &AMQPClass| {
@@ -75,7 +75,7 @@ fn a_consumer_time_out_is_told_and_everything_in_work_is_adopted() {
     publish(&broker, 0..5);
     daemon.wait_until("they are in work", |c| c.matched.get() == 5);
     broker.time_out_consumers();
-    daemon.wait_until("it is back", |c| c.adopted.get() == 5);
+    daemon.wait_until("it is back", |c| c.deduplicated.get() == 5);
     daemon.wait_for_log("Timeout value used: 1800000 ms");
     all_done(&broker, &target, daemon, 5);
 }

@@ -358,7 +358,7 @@ async fn what_a_lost_connection_brings_back_finds_its_first_copy() {
         broker.disconnect_all();
     }
     until(|| running.counters().received.get() >= 20).await;
-    assert_eq!((running.counters().matched.get(), running.counters().adopted.get()), (5, 15));
+    assert_eq!((running.counters().matched.get(), running.counters().deduplicated.get()), (5, 15));
     for n in 5..50 {
         publish(&broker, "x", &json!({ "n": n }));
     }
@@ -429,7 +429,7 @@ async fn a_message_nobody_kept_stays_with_the_broker() {
     )
     .await;
     broker.publish_raw("neutron", "notifications.info", "not json".into(), Properties::default());
-    until(|| running.counters().unreadable.get() != 0).await;
+    until(|| running.counters().quarantined.get() != 0).await;
     running.stop();
     running.wait().await.unwrap();
     assert_eq!(broker.ready(POOL), 1);

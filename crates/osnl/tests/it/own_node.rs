@@ -76,7 +76,7 @@ fn a_restart_and_a_kill_of_the_broker_lose_nothing_and_are_over_within_a_second_
             matches!(daemon.state(), ListenerState::Connecting { attempt: 2.. })
         });
         recovers_at_once(&daemon, come_back(&broker));
-        daemon.wait_until("it has adopted all", |c| c.adopted.get() == 20);
+        daemon.wait_until("it has adopted all", |c| c.deduplicated.get() == 20);
         OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true }).notify_all(&ports(20..25));
         all_done(&vhost, &target, daemon, 25);
     }
@@ -127,7 +127,7 @@ fn the_broker_s_consumer_time_out_costs_a_connection_and_nothing_else() {
         publisher.notify_all(&ports(0..10));
         daemon.wait_until("they are in work", |c| c.matched.get() == 10);
         if let Some(said) = said {
-            daemon.wait_until("it is back for the second time", |c| c.adopted.get() >= 20);
+            daemon.wait_until("it is back for the second time", |c| c.deduplicated.get() >= 20);
             daemon.wait_for_log(said);
         }
         broker.set("consumer_timeout", "1800000");

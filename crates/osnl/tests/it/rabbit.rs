@@ -173,7 +173,7 @@ fn a_connection_closed_by_an_administrator_loses_and_repeats_nothing() {
     daemon.wait_until("they are in work", |c| c.matched.get() == 20);
     for round in 1..=3 {
         vhost.close_all_connections("test");
-        daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == round * 20);
+        daemon.wait_until("it is back and has adopted all", |c| c.deduplicated.get() == round * 20);
     }
     let tried = sink.requests().len();
     sink.reply_with(Reply::Status(204));
@@ -254,7 +254,7 @@ fn every_recorded_body_is_settled_on_a_real_broker_too() {
     daemon.wait_until("all are received", |c| c.received.get() == cases.len() as u64);
     settled(&vhost);
     // 21 that cannot be read at all, and one whose payload is nested too deep.
-    assert_eq!(daemon.counters.unreadable.get(), 22);
+    assert_eq!(daemon.counters.quarantined.get(), 22);
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 }
 

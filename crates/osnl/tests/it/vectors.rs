@@ -123,7 +123,7 @@ fn the_daemon_makes_the_recorded_requests_byte_for_byte() {
         }
     }
     daemon.wait_until("all are finished", |c| {
-        (c.delivered.get() + c.nothing_to_do.get() + c.dead.get()) as usize == vectors().len()
+        (c.delivered.get() + c.no_action_needed.get() + c.dead.get()) as usize == vectors().len()
     });
     assert_eq!(sink.requests().len(), expected);
     daemon.stop().unwrap();

@@ -55,10 +55,10 @@ fn text(list: &List, columns: Option<usize>) -> String {
         }
         text = fitted(rows, columns);
     }
-    let by_phase = || list.totals.by_phase.iter().map(|(phase, count)| format!("{count} {phase}"));
+    let by_state = || list.totals.by_state.iter().map(|(state, count)| format!("{count} {state}"));
     text.push_str(&match list.totals.all {
         0 => "no deliveries\n".to_owned(),
-        all => format!("{}: {}\n", deliveries(all), by_phase().collect::<Vec<_>>().join(", ")),
+        all => format!("{}: {}\n", deliveries(all), by_state().collect::<Vec<_>>().join(", ")),
     });
     if let Some(next) = &list.next {
         text.push_str(&format!("{} shown; the next page: --after {next}\n", list.deliveries.len()));
@@ -129,7 +129,7 @@ fn row(delivery: &Delivery) -> Vec<String> {
     let or_none =
         |text: &Option<String>, most| text.as_deref().map_or("-".to_owned(), |text| short(text, most));
     let result = match &delivery.reason {
-        Some(done) if delivery.phase == Phase::Delivered.word() => Some(status_first(done)),
+        Some(done) if delivery.state == Phase::Delivered.word() => Some(status_first(done)),
         reason => reason.clone().or_else(|| delivery.last_answer.clone()),
     };
     vec![

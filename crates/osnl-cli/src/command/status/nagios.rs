@@ -44,7 +44,7 @@ pub(super) fn unanswered(error: &NoAnswer) -> (String, Exit) {
 }
 
 fn well(status: &Status) -> String {
-    let in_state = |word: &str| status.listeners.iter().filter(|listener| listener.status == word).count();
+    let in_state = |word: &str| status.listeners.iter().filter(|listener| listener.state == word).count();
     let (listening, standby) = (in_state("listening"), in_state("standby"));
     let standby = if standby > 0 { format!(", {standby} standby") } else { String::new() };
     format!("{listening} listening{standby}, {} pending", pending(status))
@@ -61,7 +61,7 @@ fn data(status: &Status) -> Vec<String> {
     let oldest = status.targets.iter().filter_map(|target| target.oldest_pending_seconds).max().unwrap_or(0);
     let waiting: u64 = status.listeners.iter().filter_map(|listener| listener.queue_messages).sum();
     let reading =
-        status.listeners.iter().filter(|one| matches!(&*one.status, "listening" | "standby")).count();
+        status.listeners.iter().filter(|one| matches!(&*one.state, "listening" | "standby")).count();
     let counter = |name: &str| status.counters.get(name).copied().unwrap_or(0);
     let mut data = vec![
         format!("listeners={reading};;;0;{}", status.listeners.len()),

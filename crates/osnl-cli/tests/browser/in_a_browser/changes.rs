@@ -22,7 +22,7 @@ fn an_action_is_paused_resumed_and_probed() {
         assert!(stage.target("inventory")["paused_since"].is_null());
         browser.click("button[aria-label='Probe roles now']");
         assert_eq!(stage.path(), "/");
-        let status = stage.target("roles")["status"].clone();
+        let status = stage.target("roles")["state"].clone();
         assert!(status == "held" || status == "probing", "{status}");
     }
     let log = stage.rig.log();
@@ -126,7 +126,7 @@ fn messages_of_the_quarantine_are_retried_and_discarded() {
     for _ in 0..3 {
         stage.publish_one("port.delete.end", &"a long name ".repeat(1000));
     }
-    stage.wait(|status| [("quarantined", status["journal"]["unreadable"] == 3)]);
+    stage.wait(|status| [("quarantined", status["journal"]["quarantined"] == 3)]);
     stage.log_in("/quarantine");
     for are_on in [true, false] {
         stage.browser.set_scripts(are_on);
@@ -157,7 +157,7 @@ fn messages_of_the_quarantine_are_retried_and_discarded() {
     stage.shows("1 message left the quarantine; the deliveries are in the journal.");
     stage.wait(|status| {
         let done = status["targets"].to_string().contains("\"done\":1");
-        [("delivered", done), ("one is left", status["journal"]["unreadable"] == 1)]
+        [("delivered", done), ("one is left", status["journal"]["quarantined"] == 1)]
     });
     stage.open("/quarantine");
     stage.browser.click_text("discard");

@@ -13,12 +13,12 @@ fn state(stage: &Stage) -> Value {
     let mut status = Value::Null;
     wait_until(Duration::from_secs(120), "the journal's numbers", || {
         status = stage.rig.status();
-        status["journal"]["unreadable"].is_number()
+        status["journal"]["quarantined"].is_number()
     });
     let targets = status["targets"].as_array().unwrap().iter();
     let targets: Vec<Value> =
         targets.map(|target| json!([target["paused_since"], target["dead"], target["held"]])).collect();
-    json!([targets, status["journal"]["unreadable"], status["configuration"]["loaded_at"]])
+    json!([targets, status["journal"]["quarantined"], status["configuration"]["loaded_at"]])
 }
 
 /// A page that sends each of its forms into a frame of its own, and reads with everything that reads. It even knows the

@@ -57,7 +57,7 @@ impl Rig {
         });
         rig.wait("roles", "dead", 1);
         rig.wait("roles", "done", 1);
-        wait_until(SOON, "two messages are kept unread", || rig.status()["journal"]["unreadable"] == 2);
+        wait_until(SOON, "two messages are kept unread", || rig.status()["journal"]["quarantined"] == 2);
         // The one that is attempted counts as held while it waits for its next attempt.
         wait_until(SOON, "cmdb is held", || rig.target("cmdb")["state"] == "open");
         // It is written beside the journal, by a thread that nobody waits for.

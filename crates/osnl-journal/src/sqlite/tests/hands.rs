@@ -52,7 +52,7 @@ async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
     for restart in [false, true] {
         for (outcome, expected) in [
             (Some(Outcome::Delivered), "delivered"),
-            (Some(Outcome::NothingToDo), "nothing-to-do"),
+            (Some(Outcome::NothingToDo), "no action needed"),
             (Some(Outcome::Dead("why".into())), "discarded"),
             (Some(Outcome::DeadHoldingKey("why".into())), "discarded"),
             (Some(Outcome::Returned), "discarded"),
@@ -84,7 +84,7 @@ async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
             assert_eq!(names(&claim(&journal, "b", 0).await), [""; 0], "nothing was given up");
             let expected = if restart { "discarded" } else { expected };
             let row = &reader(&folder).list(&one(first), &ListPage::default()).unwrap()[0];
-            assert_eq!(row.state.name(), expected);
+            assert_eq!(Phase::word_of(row.state), expected);
             if expected == "discarded" {
                 assert_eq!(row.reason.as_deref(), Some("discarded by eve"));
             }
@@ -137,7 +137,7 @@ async fn lanes_of_two_actions_that_share_a_number_send_nothing_to_the_wrong_targ
     let second = claim(&journal, "b", 1).await;
     assert_eq!((names(&second), &*second[0].event.action), (vec!["2"], "b"));
     let tally = reader(&folder).tally().unwrap();
-    let tally: Vec<_> = tally.iter().map(|t| (t.action.as_str(), t.state.name(), t.count)).collect();
+    let tally: Vec<_> = tally.iter().map(|t| (t.action.as_str(), Phase::word_of(t.state), t.count)).collect();
     assert_eq!(tally, [("a", "delivered", 1), ("b", "ready", 1)]);
 }
 

@@ -53,7 +53,7 @@ async fn deliveries_are_found_by_what_is_known_of_them() {
     assert_eq!(reader.show(DeliveryId::parse("2.0").unwrap()).unwrap().unwrap().ahead, 1);
     assert!(reader.show(DeliveryId::parse("9.0").unwrap()).unwrap().is_none());
     let tally: Vec<_> =
-        reader.tally().unwrap().into_iter().map(|t| (t.action, t.state.name(), t.count)).collect();
+        reader.tally().unwrap().into_iter().map(|t| (t.action, Phase::word_of(t.state), t.count)).collect();
     let expected = [("a", "waiting", 1), ("a", "ready", 1), ("a", "dead", 1), ("b", "ready", 1)];
     assert_eq!(tally, expected.map(|(action, state, count)| (action.to_owned(), state, count)));
     assert_eq!(reader.oldest_ready("a").unwrap(), at(100));

@@ -238,7 +238,7 @@ async fn a_restored_journal_repeats_what_was_pending_and_names_what_was_made_sin
     // What was made since the backup is pending again, and no number is given twice.
     keep(&journal, "7", "f").await;
     let kept: Vec<_> = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
-    let kept: Vec<_> = kept.iter().map(|row| (row.id.to_string(), row.state.name())).collect();
+    let kept: Vec<_> = kept.iter().map(|row| (row.id.to_string(), Phase::word_of(row.state))).collect();
     let expected = [
         ("1.0", "delivered"),
         ("2.0", "dead"),

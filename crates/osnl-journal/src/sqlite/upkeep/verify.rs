@@ -7,8 +7,8 @@ use std::path::Path;
 use osnl_core::quarantine::{Extent, StoredBody};
 use rusqlite::{Connection, Result, Row};
 
-use super::super::SqliteJournal;
 use super::super::rows::{self, RowState, delivery_id, is};
+use super::super::{Phase, SqliteJournal};
 use super::{Contents, Observer, ProgressReports, UpkeepError, UpkeepProgress, counted, open};
 
 /// Problems of one kind that are named.
@@ -198,7 +198,7 @@ impl FileCheck<'_> {
         let differ = all.into_iter().filter(|one| of(&kept, one) != of(&there, one));
         let words = |one: &(String, i64)| {
             let state = RowState::ALL.into_iter().find(|state| *state as i64 == one.1);
-            let state = state.map_or("in an unknown state", RowState::name);
+            let state = state.map_or("in an unknown state", Phase::word_of);
             let (kept, there) = (of(&kept, one), of(&there, one));
             format!("action {}: {kept} deliveries {state} are counted, and there are {there}", one.0)
         };

@@ -64,14 +64,14 @@ pub(super) fn of_configuration(configuration: &ConfigurationStatus) -> Option<Pr
 pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
     let mut problems = Vec::new();
     let since = |problem: Problem| problem.since(journal.since.clone(), journal.since_seconds);
-    if let (Some(status), Some(reason)) = (&journal.status, &journal.reason) {
+    if let (Some(status), Some(reason)) = (&journal.state, &journal.reason) {
         let kind = if status == "full" { Kind::JournalFull } else { Kind::JournalFailed };
         let message = format!("the journal is {status}{}: {reason}", lasting(journal.since_seconds));
         problems
             .push(since(Problem::new(kind, ProblemSeverity::Critical, "journal", message).because(reason)));
     }
     problems.extend(journal.members.iter().filter_map(of_member));
-    let is_full = journal.status.as_deref() == Some("full");
+    let is_full = journal.state.as_deref() == Some("full");
     if let (Some(open), Some(most), false) = (journal.open_bytes, journal.max_bytes, is_full)
         && is_near(open, most)
     {
@@ -126,7 +126,7 @@ pub(super) fn of_held_there(members: &[JournalMember], targets: &[TargetReport])
     let is_held = |action: &str| {
         targets
             .iter()
-            .any(|of| of.action == action && matches!(of.status.as_deref(), Some("held" | "probing")))
+            .any(|of| of.action == action && matches!(of.state.as_deref(), Some("held" | "probing")))
     };
     let others = members.iter().filter(|member| !member.is_own && member.silent_seconds.is_none());
     let held = others.flat_map(|member| member.held.iter().map(move |held| (member, held)));
@@ -418,7 +418,7 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
     let mut problems = Vec::new();
     let since = |problem: Problem| problem.since(target.since.clone(), target.since_seconds);
     let lasting = lasting(target.since_seconds);
-    let status = target.status.as_deref();
+    let status = target.state.as_deref();
     if status == Some("paused") {
         let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {by}"));
         let message = format!("{name} is paused{by}{lasting}");

@@ -95,10 +95,9 @@ impl ControlHandler {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let mut totals = StateTotals { more: has_more, ..StateTotals::default() };
-        for (state, phase, count) in counts {
+        for (_, phase, count) in counts {
             totals.all += count;
-            *totals.by_state.entry(state.name().to_owned()).or_default() += count;
-            *totals.by_phase.entry(phase.word().to_owned()).or_default() += count;
+            *totals.by_state.entry(phase.word().to_owned()).or_default() += count;
         }
         let next = rows.last().filter(|_| more).map(|last| page.cursor(last, &facts.moment).to_string());
         let deliveries = rows.into_iter().map(|row| facts.delivery(row)).collect();
@@ -170,8 +169,7 @@ impl Facts {
         let has_succeeded = matches!(row.state, RowState::Delivered | RowState::NothingToDo);
         Delivery {
             id: row.id.to_string(),
-            state: row.state.name().to_owned(),
-            phase: phase.word().to_owned(),
+            state: phase.word().to_owned(),
             target_held: is_next && target.is_some_and(|target| !matches!(target.state, TargetState::Closed)),
             waits_for: row.waits_for.map(|id| id.to_string()),
             next_attempt: next.map(time::shown),
@@ -182,11 +180,9 @@ impl Facts {
             action: row.action,
             rule: row.rule,
             event_type: row.event_type,
-            resource: row.key.clone(),
             key: row.key,
             resource_id: row.resource_id,
             resource_name: row.resource_name,
-            attempts: row.attempts,
             failed_attempts: row.tries,
             attempts_made: row.tries + u32::from(has_succeeded),
             attempts_counted: row.attempts,

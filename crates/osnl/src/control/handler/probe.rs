@@ -66,7 +66,7 @@ fn probed(target: &TargetMonitor, now: TargetStatus, probed: bool) -> ProbeResul
         action: target.name().to_string(),
         target: target.target(),
         probed,
-        status: now.state.name().to_owned(),
+        state: now.state.name().to_owned(),
         answer: target.last_failure().map(|failure| failure.answer).filter(|_| !is_ok),
         next_probe_seconds: match now.state {
             TargetState::Open { until } => {

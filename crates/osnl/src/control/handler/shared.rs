@@ -56,8 +56,7 @@ pub(super) fn shared_status(
     JournalStatus {
         store: "postgresql".to_owned(),
         path: Some(database.to_owned()),
-        state: Some(state.old_name().to_owned()),
-        status: Some(state.name().to_owned()),
+        state: Some(state.name().to_owned()),
         reason,
         since: since.map(time::shown),
         since_seconds: since.map(time::age),
@@ -67,7 +66,7 @@ pub(super) fn shared_status(
         max_dead: Some(max_dead),
         oldest: oldest.map(time::shown),
         oldest_seconds: oldest.map(time::age),
-        unreadable: overview.map(|overview| overview.unreadable),
+        quarantined: overview.map(|overview| overview.unreadable),
         members: kept.members.iter().map(member).collect(),
         unowned_partitions: overview.map(|_| kept.unowned),
         ..JournalStatus::default()

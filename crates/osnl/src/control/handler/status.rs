@@ -295,8 +295,7 @@ impl ControlHandler {
             Store::Memory(_) => {
                 return JournalStatus {
                     store: "memory".to_owned(),
-                    state: Some(JournalState::Working.old_name().to_owned()),
-                    status: Some(JournalState::Working.name().to_owned()),
+                    state: Some(JournalState::Working.name().to_owned()),
                     deliveries,
                     ..JournalStatus::default()
                 };
@@ -327,8 +326,7 @@ impl ControlHandler {
         JournalStatus {
             store: "sqlite".to_owned(),
             path: Some(path.display().to_string()),
-            state: state.as_ref().map(|state| state.old_name().to_owned()),
-            status: state.as_ref().map(|state| state.name().to_owned()),
+            state: state.as_ref().map(|state| state.name().to_owned()),
             reason,
             since: since.map(time::shown),
             since_seconds: since.map(time::age),
@@ -343,7 +341,7 @@ impl ControlHandler {
             max_pending: self.max_pending(),
             oldest: oldest.map(time::shown),
             oldest_seconds: oldest.map(time::age),
-            unreadable: overview.map(|overview| overview.unreadable),
+            quarantined: overview.map(|overview| overview.unreadable),
             ..JournalStatus::default()
         }
     }
@@ -414,8 +412,7 @@ fn target(
         fail(&mut report, kept.failing.get(name), (state == TargetState::Closed).then_some(since));
     }
     if let Some((state, since)) = state {
-        report.state = Some(state.old_name().to_owned());
-        report.status = Some(state.name().to_owned());
+        report.state = Some(state.name().to_owned());
         report.since = Some(time::shown(since));
         report.since_seconds = Some(time::age(since));
     }
@@ -490,10 +487,12 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
     // Some partition's end is not known.
     let depth = depth.filter(|depth| lag.is_none() || !is_stale(depth.at));
     let waiting_since = depth.as_ref().and_then(|depth| depth.waiting_since);
+    // What the partitions of a Kafka topic had at the connection is not known.
+    let waiting_at_connect =
+        opened.host.as_ref().filter(|_| lag.is_none()).map(|_| u64::from(opened.waiting));
     ListenerStatus {
         name: heard.name.to_string(),
         state: state.name().to_owned(),
-        status: state.name().to_owned(),
         reason,
         remedy: trouble.as_ref().and_then(|trouble| trouble.remedy.clone()),
         since: since.map(time::shown),
@@ -503,8 +502,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         next_attempt_seconds: trouble.as_ref().map(|trouble| until(trouble.next)),
         stalled: heard.stall.borrow().as_ref().map(|stall| stall.kind.to_string()),
         broker: heard.broker.clone(),
-        waiting_at_connect: opened.host.as_ref().map(|_| opened.waiting),
-        queue_messages: depth.as_ref().map(|depth| depth.messages),
+        queue_messages: depth.as_ref().map_or(waiting_at_connect, |depth| Some(depth.messages)),
         consumers: depth.as_ref().map(|depth| depth.consumers),
         own_consumers: 1,
         // A queue that another program has made may share its messages out.

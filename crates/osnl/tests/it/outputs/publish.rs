@@ -168,7 +168,7 @@ fn a_notification_that_comes_back_is_not_published_again() {
     let published = reading.next();
     let target = Target::new("neutron", "notifications");
     broker.publish(&target, &Priority::Info, String::from_utf8(published.body.to_vec()).unwrap());
-    daemon.wait_until("it is recognised", |c| c.nothing_to_do.get() == 1);
+    daemon.wait_until("it is recognised", |c| c.no_action_needed.get() == 1);
     daemon.stop().unwrap();
 }
 

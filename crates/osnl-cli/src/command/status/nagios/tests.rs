@@ -17,18 +17,18 @@ fn status(problems: &[(ProblemSeverity, &str)]) -> Status {
         remedy: None,
     };
     let listener = json!({
-        "name": "nova", "state": "listening", "status": "listening", "broker": "b", "queues": ["osnl"],
-        "waiting_at_connect": 0, "queue_messages": 3, "messages": 7, "reconnects": 0, "last_message": null,
+        "name": "nova", "state": "listening", "broker": "b", "queues": ["osnl"],
+        "queue_messages": 3, "messages": 7, "reconnects": 0, "last_message": null,
         "last_message_seconds": null,
     });
     let target = json!({
-        "action": "a", "target": "t", "configured": true, "state": "closed", "status": "ok", "since": null,
+        "action": "a", "target": "t", "configured": true, "state": "ok", "since": null,
         "since_seconds": null, "next_probe_seconds": null, "paused_since": null, "pending": 2, "oldest_pending": null,
         "oldest_pending_seconds": 42, "in_flight": 0, "held": 1, "dead": 4, "done": 5, "last_failure": null,
     });
     let journal = json!({
-        "store": "sqlite", "path": "/j", "state": "working", "status": "ok", "reason": null, "bytes": 4096,
-        "max_bytes": 8192, "events": 1, "deliveries": 1, "oldest": null, "oldest_seconds": null, "unreadable": 0,
+        "store": "sqlite", "path": "/j", "state": "ok", "reason": null, "bytes": 4096,
+        "max_bytes": 8192, "events": 1, "deliveries": 1, "oldest": null, "oldest_seconds": null, "quarantined": 0,
     });
     let status: Value = json!({
         "running": true, "healthy": problems.is_empty(), "attention": [], "attention_age_seconds": 900, "version": "0",

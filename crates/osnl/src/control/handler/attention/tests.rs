@@ -19,7 +19,6 @@ fn listener(state: &str) -> ListenerStatus {
     ListenerStatus {
         name: "nova".to_owned(),
         state: state.to_owned(),
-        status: state.to_owned(),
         broker: "rabbit at mq1".to_owned(),
         queues: vec!["osnl".to_owned()],
         since_seconds: Some(12),
@@ -248,7 +247,7 @@ fn target() -> TargetReport {
     TargetReport {
         action: "hook".to_owned(),
         configured: Some(true),
-        status: Some("ok".to_owned()),
+        state: Some("ok".to_owned()),
         since_seconds: Some(7200),
         ..TargetReport::default()
     }
@@ -271,7 +270,7 @@ fn a_target_that_only_another_daemon_holds_needs_attention() {
     )];
     check(&of_held_there(std::slice::from_ref(&other), &[target()]), &said);
     // This one says so itself; another one is silent, and does nothing.
-    let held = TargetReport { status: Some("probing".to_owned()), ..target() };
+    let held = TargetReport { state: Some("probing".to_owned()), ..target() };
     check(&of_held_there(std::slice::from_ref(&other), &[held]), &[]);
     let silent = JournalMember { silent_seconds: Some(20), ..other.clone() };
     let own = JournalMember { is_own: true, ..other };
@@ -294,7 +293,7 @@ fn failing(resource: &str, failed_attempts: u32) -> FailingResource {
 fn troubles_of_a_target_have_reason_duration_and_remedy() {
     let answer = Some(AttemptFailure { at: "now".to_owned(), answer: "HTTP 500".to_owned(), remedy: None });
     let held = TargetReport {
-        status: Some("held".to_owned()),
+        state: Some("held".to_owned()),
         since_seconds: Some(40),
         last_failure: answer.clone(),
         failing: vec![failing("web-7", 7)],
@@ -355,7 +354,7 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         )],
     );
     let paused = TargetReport {
-        status: Some("paused".to_owned()),
+        state: Some("paused".to_owned()),
         paused_by: Some("eve".to_owned()),
         failing: vec![failing("web-7", 7)],
         ..old(10_000)
@@ -377,7 +376,7 @@ fn bounds_that_are_near_or_reached_are_named() {
     assert_eq!(pending(800)[0].kind, Kind::NearBound);
     assert_eq!(pending(1000)[0].kind, Kind::PendingFull);
     let journal = JournalStatus {
-        status: Some("ok".to_owned()),
+        state: Some("ok".to_owned()),
         bytes: Some(90 << 20),
         open_bytes: Some(79 << 20),
         max_bytes: Some(100 << 20),
@@ -406,7 +405,7 @@ fn bounds_that_are_near_or_reached_are_named() {
         "80 of at most 100 dead letters are kept: beyond max_dead the oldest leave",
     );
     let full = JournalStatus {
-        status: Some("full".to_owned()),
+        state: Some("full".to_owned()),
         reason: Some("no room".to_owned()),
         since_seconds: Some(3),
         open_bytes: Some(100 << 20),
