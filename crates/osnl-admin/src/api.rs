@@ -332,7 +332,7 @@ mod tests {
             "/deliveries/discard",
             "",
             r#"{"filter": {"phases": ["dead"]}}"#,
-            "\"phases\" is not a member",
+            "unknown field `phases`; allowed: one of `ids`",
         );
         check(Method::POST, "/reload", "", r#"{"verb": "status"}"#, "\"verb\" is not a member");
         check(Method::POST, "/reload", "now=1", "", "allowed: none");

@@ -31,7 +31,7 @@ pub(crate) fn ready(status: &Status) -> (bool, Value) {
     let takes = !matches!(journal.state.as_deref(), Some("full" | "failed"));
     let is_ready = all_listen && takes;
     let journal = json!({
-        "status": journal.state,
+        "state": journal.state,
         "ready": takes,
         "reason": journal.reason,
         "seconds": journal.since_seconds,
@@ -67,7 +67,7 @@ mod tests {
     fn a_queue_that_no_exchange_fills_is_not_ready() {
         let reason = "bound to 0 of 1 exchanges: exchange \"nova\" does not exist yet";
         for (unbound, expected) in [(true, false), (false, true)] {
-            let mut status = status(&["listening"], json!({"status": "ok"}));
+            let mut status = status(&["listening"], json!({"state": "ok"}));
             status.listeners[0].unbound = unbound;
             status.listeners[0].reason = Some(reason.to_owned());
             let (is_ready, why) = ready(&status);
@@ -80,11 +80,11 @@ mod tests {
     #[test]
     fn listeners_and_the_journal_decide() {
         for (listeners, journal, expected) in [
-            (&["listening", "standby"][..], json!({"status": "ok"}), true),
-            (&["listening", "connecting"], json!({"status": "ok"}), false),
-            (&["listening"], json!({"status": "full", "reason": "no space left on device"}), false),
-            (&["listening"], json!({"status": "failed", "reason": "the disk does not answer"}), false),
-            (&[], json!({"status": "ok"}), false),
+            (&["listening", "standby"][..], json!({"state": "ok"}), true),
+            (&["listening", "connecting"], json!({"state": "ok"}), false),
+            (&["listening"], json!({"state": "full", "reason": "no space left on device"}), false),
+            (&["listening"], json!({"state": "failed", "reason": "the disk does not answer"}), false),
+            (&[], json!({"state": "ok"}), false),
         ] {
             let (is_ready, why) = ready(&status(listeners, journal.clone()));
             assert_eq!((is_ready, &why["ready"]), (expected, &json!(expected)), "{why}");

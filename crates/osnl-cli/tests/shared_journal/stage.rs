@@ -193,7 +193,7 @@ impl Stage {
     #[track_caller]
     pub(crate) fn wait_for_journal(&self, name: &str, expected: &str) {
         wait_until(SOON, &format!("the journal to be {expected}"), || {
-            self.status(name)["journal"]["status"] == expected
+            self.status(name)["journal"]["state"] == expected
         });
     }
 }
