@@ -451,7 +451,7 @@ fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
     rig.publish(1);
     wait_until(SOON, "it is held", || {
         let state = rig.status()["targets"][0]["state"].clone();
-        state == "open" || state == "probing"
+        state == "held" || state == "probing"
     });
     let status = rig.status();
     assert_eq!(

@@ -186,6 +186,7 @@ pub struct MaskedMessage {
     /// The reason if it cannot be read.
     pub unreadable: Option<String>,
     /// The body as it came, in base64, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
 

@@ -100,6 +100,7 @@ pub struct QuarantineShow {
     /// The compression, from the header that kombu sets.
     pub compression: Option<String>,
     /// The bytes that are kept, in base64, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
 

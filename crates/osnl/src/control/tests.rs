@@ -159,7 +159,7 @@ async fn broken_requests_get_an_answer_and_harm_nobody() {
         .await;
     check(b"{\"v\": 1, \"verb\": \"list\", \"limit\": 0}\n", "bad-request", "1 to 1000").await;
     let states = b"{\"v\": 1, \"verb\": \"list\", \"filter\": {\"states\": [\"lost\"]}}\n";
-    check(states, "bad-request", "allowed: waiting, ready, held, dead").await;
+    check(states, "bad-request", "allowed: arrived, ready, running").await;
     let since = b"{\"v\": 1, \"verb\": \"list\", \"filter\": {\"since\": \"now\"}}\n";
     check(since, "bad-request", "\"now\" is not a time").await;
     check(&vec![b'x'; LONGEST_REQUEST + 1], "bad-request", "longer than 4194304 bytes").await;

@@ -59,7 +59,7 @@ impl Rig {
         rig.wait("roles", "done", 1);
         wait_until(SOON, "two messages are kept unread", || rig.status()["journal"]["quarantined"] == 2);
         // The one that is attempted counts as held while it waits for its next attempt.
-        wait_until(SOON, "cmdb is held", || rig.target("cmdb")["state"] == "open");
+        wait_until(SOON, "cmdb is held", || rig.target("cmdb")["state"] == "held");
         // It is written beside the journal, by a thread that nobody waits for.
         let unmatched = ["explain", "-c", "a.conf", "--unmatched"];
         wait_until(SOON, "what no rule wanted is kept", || {
