@@ -50,7 +50,6 @@ pub use self::authorization::{Authorization, FixedHeader};
 pub use self::body::BodyFormat;
 pub use self::cloud_event::CloudEventMode;
 pub use self::conf::HttpConf;
-pub(crate) use self::conf::{SOURCE, SUBJECT, TYPE};
 use self::message::{RequestParts, RequestSubject};
 pub use self::secrets::scrub;
 pub use self::statuses::{NoStatuses, StatusClasses, Statuses};

@@ -3,9 +3,9 @@
 //! | attribute | what it is |
 //! | --- | --- |
 //! | `id` | the message's id, and which of several resources: the same for every action and attempt |
-//! | `source` | `cloudevents_source`, by default `openstack/` and the publisher |
-//! | `type` | `cloudevents_type`, by default `org.openstack.` and the event type |
-//! | `subject` | `cloudevents_subject`, by default the resource's id |
+//! | `source` | `openstack/` and the publisher, or `cloudevents_source` of `driver = http` |
+//! | `type` | `org.openstack.` and the event type, or `cloudevents_type` |
+//! | `subject` | the resource's id, or `cloudevents_subject` |
 //! | `time` | the notification's timestamp, which is UTC |
 //! | `priority` | an extension: `info`, `error`, … |
 //!
@@ -19,9 +19,12 @@
 use jiff::civil::DateTime;
 use osnl_http::HeaderMap;
 use osnl_http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use osnl_template::{Names, Template};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+use crate::driver::OF_EVERY_DRIVER;
 
 /// The content type of `application/cloudevents+json`.
 pub(crate) const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
@@ -36,6 +39,45 @@ pub enum CloudEventMode {
     Binary,
     /// One JSON object.
     Structured,
+}
+
+pub(super) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
+pub(super) const TYPE: &str = "org.openstack.{{ event_type }}";
+pub(super) const SUBJECT: &str = "{{ resource.id|default('') }}";
+
+/// The templates of the attributes that come from the event.
+#[derive(Clone, Debug)]
+pub(crate) struct AttributeTemplates {
+    pub(super) source: Template,
+    pub(super) kind: Template,
+    pub(super) subject: Template,
+}
+
+impl AttributeTemplates {
+    /// Returns the usual ones. They compile, as a test makes sure.
+    pub(crate) fn usual() -> Option<Self> {
+        let compiled = |text: &str| Template::compile(text, &OF_EVERY_DRIVER).ok();
+        Some(Self { source: compiled(SOURCE)?, kind: compiled(TYPE)?, subject: compiled(SUBJECT)? })
+    }
+
+    /// Returns the attributes of an event.
+    ///
+    /// # Errors
+    /// A template that fails, by its option.
+    pub(crate) fn of(&self, names: &Names, id: String) -> Result<CloudEvent, String> {
+        let text = |option: &str, template: &Template| {
+            template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
+        };
+        let notification = names.notification();
+        Ok(CloudEvent {
+            id,
+            source: text("source", &self.source)?,
+            kind: text("type", &self.kind)?,
+            subject: Some(text("subject", &self.subject)?).filter(|subject| !subject.is_empty()),
+            time: notification.timestamp.as_deref().and_then(time),
+            priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
+        })
+    }
 }
 
 /// The attributes.
@@ -133,7 +175,7 @@ pub(crate) fn is_json(content_type: &str) -> bool {
 }
 
 /// A timestamp of oslo (`2026-11-20 06:36:22.662155`, UTC) or of RFC 3339, in RFC 3339.
-pub(crate) fn time(timestamp: &str) -> Option<String> {
+fn time(timestamp: &str) -> Option<String> {
     let instant = match timestamp.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,
         Err(_) => {

@@ -17,7 +17,7 @@ use osnl_template::{Escape, Template};
 
 pub(super) use self::login::Login;
 use super::body::{self, BodyFormat, RequestBody};
-use super::cloud_event::CloudEventMode;
+use super::cloud_event::{AttributeTemplates, CloudEventMode};
 use super::keystone;
 use super::literals::Literals;
 use super::message::{CloudEventConf, RequestParts};
@@ -29,9 +29,6 @@ use super::verb::{self, HttpVerb};
 use crate::driver::{self, DriverTable, NativeReader, OF_REQUESTS, ReadDriver, SectionReader, TlsConf};
 use osnl_delivery::HostLimits;
 
-pub(crate) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
-pub(crate) const TYPE: &str = "org.openstack.{{ event_type }}";
-pub(crate) const SUBJECT: &str = "{{ resource.id|default('') }}";
 /// More than any API answers that says only whether it is done.
 const MOST_REPLY: u64 = 16 << 20;
 
@@ -414,16 +411,16 @@ fn cloud_event(reader: &mut SectionReader<'_>) -> Option<Option<CloudEventConf>>
         ("structured", Some(CloudEventMode::Structured)),
     ];
     let mode = reader.word("cloudevents", &modes);
-    let mut attribute = |option: &str, default: &str| match reader.is_set(option) {
+    let usual = AttributeTemplates::usual()?;
+    let mut attribute = |option: &str, usual: Template| match reader.is_set(option) {
         true => template(reader, option, Escape::None),
-        // Compiles, as a test makes sure.
-        false => Template::compile(default, &OF_REQUESTS).ok(),
+        false => Some(usual),
     };
-    let source = attribute("cloudevents_source", SOURCE);
-    let kind = attribute("cloudevents_type", TYPE);
-    let subject = attribute("cloudevents_subject", SUBJECT);
-    let (source, kind, subject) = (source?, kind?, subject?);
-    Some(mode?.map(|mode| CloudEventConf { mode, source, kind, subject }))
+    let source = attribute("cloudevents_source", usual.source);
+    let kind = attribute("cloudevents_type", usual.kind);
+    let subject = attribute("cloudevents_subject", usual.subject);
+    let attributes = AttributeTemplates { source: source?, kind: kind?, subject: subject? };
+    Some(mode?.map(|mode| CloudEventConf { mode, attributes }))
 }
 
 fn judgement(reader: &mut SectionReader<'_>) -> Option<StatusClasses> {

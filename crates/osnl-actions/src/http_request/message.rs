@@ -10,7 +10,7 @@ use osnl_model::{mask_secrets, mask_text};
 use osnl_template::{Names, Template};
 
 use super::body::{RequestBody, rendered};
-use super::cloud_event::{self, CloudEvent, CloudEventMode};
+use super::cloud_event::{AttributeTemplates, CloudEvent, CloudEventMode};
 use super::secrets::{MASK, Secrets};
 use super::sign::Signer;
 use super::target::UrlTarget;
@@ -40,9 +40,7 @@ pub(super) struct RequestParts {
 #[derive(Clone, Debug)]
 pub(super) struct CloudEventConf {
     pub(super) mode: CloudEventMode,
-    pub(super) source: Template,
-    pub(super) kind: Template,
-    pub(super) subject: Template,
+    pub(super) attributes: AttributeTemplates,
 }
 
 /// The event of a request.
@@ -232,24 +230,12 @@ impl RequestParts {
 
 impl CloudEventConf {
     fn event(&self, names: &Names, about: &RequestSubject<'_>) -> Result<CloudEvent, String> {
-        let text = |option: &str, template: &Template| {
-            template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
-        };
-        let notification = names.notification();
         let id = match (about.id, about.resource) {
             (Some(id), Some(n)) => format!("{id}/{n}"),
             (Some(id), None) => id.to_owned(),
             (None, _) => about.key.to_owned(),
         };
-        let subject = text("subject", &self.subject)?;
-        Ok(CloudEvent {
-            id,
-            source: text("source", &self.source)?,
-            kind: text("type", &self.kind)?,
-            subject: Some(subject).filter(|subject| !subject.is_empty()),
-            time: notification.timestamp.as_deref().and_then(cloud_event::time),
-            priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
-        })
+        self.attributes.of(names, id)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::driver::{
     OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
     broker_probe,
 };
-use crate::http_request::{SOURCE, SUBJECT, TYPE};
+use crate::http_request::cloud_event::AttributeTemplates;
 use crate::{Action, event_names};
 
 const TOPIC: &str = "notifications";
@@ -86,9 +86,6 @@ impl ReadDriver for PublishConf {
                 "true: in a notification, the request's token in the context is passed on; otherwise it is null.",
             )
             .or("false"),
-            OptionDef::new("cloudevents_source", "template", "Source of the CloudEvent.").or(SOURCE),
-            OptionDef::new("cloudevents_type", "template", "Type of the CloudEvent.").or(TYPE),
-            OptionDef::new("cloudevents_subject", "template", "Subject of the CloudEvent; empty for none.").or(SUBJECT),
             OptionDef::new(
                 "declare",
                 "passive or create",
@@ -194,22 +191,14 @@ fn with_dots(text: &str) -> String {
     out + rest
 }
 
-fn or_default(reader: &mut SectionReader<'_>, option: &str, default: &str) -> Option<Template> {
-    event_names::template_or(reader, option, default, Escape::None)
-}
-
 fn format(reader: &mut SectionReader<'_>) -> Option<MessageFormat> {
     const CHANGES: [&str; 5] = ["framing", "event_type", "publisher_id", "priority", "keep_token"];
-    const CLOUD: [&str; 3] = ["cloudevents_source", "cloudevents_type", "cloudevents_subject"];
     let text = reader.word("format", &[("notification", 0), ("raw", 1), ("cloudevents", 2)]);
     let framing = reader.word("framing", &[("messagingv2", Framing::Envelope), ("messaging", Framing::Bare)]);
     let event_type = optional(reader, "event_type");
     let publisher_id = optional(reader, "publisher_id");
     let priority = optional(reader, "priority");
     let payload = optional(reader, "payload");
-    let source = or_default(reader, "cloudevents_source", SOURCE);
-    let kind = or_default(reader, "cloudevents_type", TYPE);
-    let subject = or_default(reader, "cloudevents_subject", SUBJECT);
     let (mask, keep_token) = (reader.boolean("mask_secrets"), reader.boolean("keep_token"));
     let changes = Changes {
         event_type: event_type?,
@@ -224,16 +213,15 @@ fn format(reader: &mut SectionReader<'_>) -> Option<MessageFormat> {
         return reader.refuse("mask_secrets", problem, allowed);
     }
     let privacy = Privacy { mask: mask?, keep_token: keep_token? };
-    let (format, idle): (_, &[&[&str]]) = match text {
-        0 => (MessageFormat::Notification { framing: framing?, changes, privacy }, &[&CLOUD]),
-        1 => (MessageFormat::Raw(changes.payload), &[&CHANGES, &CLOUD]),
+    let (format, idle): (_, &[&str]) = match text {
+        0 => (MessageFormat::Notification { framing: framing?, changes, privacy }, &[]),
+        1 => (MessageFormat::Raw(changes.payload), &CHANGES),
         _ => {
-            let (source, kind, subject, data) = (source?, kind?, subject?, changes.payload);
-            let conf = CloudEvents { source, kind, subject, data };
-            (MessageFormat::CloudEvents(Box::new(conf)), &[&CHANGES])
+            let conf = CloudEvents { attributes: AttributeTemplates::usual()?, data: changes.payload };
+            (MessageFormat::CloudEvents(Box::new(conf)), &CHANGES)
         }
     };
-    for option in idle.iter().copied().flatten().copied() {
+    for option in idle.iter().copied() {
         if reader.is_set(option) {
             reader.warn(option, "has no effect with this format", "choose another format, or remove it");
         }

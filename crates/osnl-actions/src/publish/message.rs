@@ -9,7 +9,7 @@ use osnl_transport::{Declare, LONGEST_NAME, OutgoingMessage, Properties};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::http_request::cloud_event::{self, CloudEvent};
+use crate::http_request::cloud_event::{self, AttributeTemplates};
 use crate::{Event, event_names};
 
 /// The templates of messages.
@@ -52,9 +52,7 @@ pub(super) struct Privacy {
 /// The templates of a CloudEvent.
 #[derive(Clone, Debug)]
 pub(super) struct CloudEvents {
-    pub(super) source: Template,
-    pub(super) kind: Template,
-    pub(super) subject: Template,
+    pub(super) attributes: AttributeTemplates,
     /// Its data, if that is not the event's payload.
     pub(super) data: Option<Template>,
 }
@@ -278,21 +276,10 @@ fn utf8(content_type: &'static str) -> Properties {
 
 impl CloudEvents {
     fn message(&self, names: &Names, id: &str) -> Result<OutgoingMessage, String> {
-        let text = |option: &str, template: &Template| {
-            template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
-        };
-        let notification = names.notification();
-        let event = CloudEvent {
-            id: id.to_owned(),
-            source: text("source", &self.source)?,
-            kind: text("type", &self.kind)?,
-            subject: Some(text("subject", &self.subject)?).filter(|subject| !subject.is_empty()),
-            time: notification.timestamp.as_deref().and_then(cloud_event::time),
-            priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
-        };
+        let event = self.attributes.of(names, id.to_owned())?;
         let data = match &self.data {
             Some(template) => value(names, template)?,
-            None => mask_secrets(&notification.payload),
+            None => mask_secrets(&names.notification().payload),
         };
         let body = event.structured(&mut HeaderMap::new(), "application/json", &data.to_string())?;
         Ok(OutgoingMessage { properties: utf8(cloud_event::STRUCTURED), ..OutgoingMessage::json(body) })

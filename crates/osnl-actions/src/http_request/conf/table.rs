@@ -1,6 +1,7 @@
 //! The options of `driver = http`.
 
 use crate::driver::{CA_FILE, DriverTable, OptionDef, VERIFY};
+use crate::http_request::cloud_event::{SOURCE, SUBJECT, TYPE};
 
 pub(super) const TABLE: DriverTable = DriverTable { keyed: KEYED, ..DriverTable::new("http", OPTIONS) };
 
@@ -95,9 +96,9 @@ const OPTIONS: &[OptionDef] = &[
     )
     .or("off"),
     OptionDef::new("cloudevents_source", "template", "Source of the CloudEvent.")
-        .or(super::SOURCE),
-    OptionDef::new("cloudevents_type", "template", "Type of the CloudEvent.").or(super::TYPE),
-    OptionDef::new("cloudevents_subject", "template", "Subject of the CloudEvent; empty for none.").or(super::SUBJECT),
+        .or(SOURCE),
+    OptionDef::new("cloudevents_type", "template", "Type of the CloudEvent.").or(TYPE),
+    OptionDef::new("cloudevents_subject", "template", "Subject of the CloudEvent; empty for none.").or(SUBJECT),
     OptionDef::new("success", "statuses", "Statuses that mean success.").or("2xx"),
     OptionDef::new("retry", "statuses", "Statuses that ask for a later attempt. The delivery is retried without counting the attempt; Retry-After is obeyed.")
         .or("408, 425, 429, 5xx"),
