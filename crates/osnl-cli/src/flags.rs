@@ -111,7 +111,7 @@ pub(crate) struct HowArgs {
 
 /// Reads the largest body, as the option of a listener has it.
 pub(crate) fn max_body(text: &str) -> Result<usize, String> {
-    let allowed = Budget::LEAST.body..=Budget::MOST.body;
+    let allowed = Budget::LEAST_BODY..=Budget::MOST.body;
     let size = size::parse(text).and_then(|size| usize::try_from(size).ok());
     size.filter(|size| allowed.contains(size)).ok_or_else(|| {
         let [least, most] = [allowed.start(), allowed.end()].map(|size| size::shown(*size as u64));
@@ -119,17 +119,10 @@ pub(crate) fn max_body(text: &str) -> Result<usize, String> {
     })
 }
 
-/// Returns a budget with bodies of this size, and as many more values as they have room for.
-pub(crate) fn widened(budget: Budget, max_body: Option<usize>) -> Budget {
-    let Some(body) = max_body else { return budget };
-    let room = body / (Budget::DEFAULT.body / Budget::DEFAULT.values);
-    Budget { body, values: budget.values.max(room).min(Budget::MOST.values), ..budget }
-}
-
 /// Returns the reason that a message cannot be read, and the flag that reads it, if there is one.
 pub(crate) fn unread(error: &DecodeError) -> String {
     match error {
-        DecodeError::TooMuch(excess) if excess.option().is_some() => {
+        DecodeError::TooMuch(excess) if excess.is_raised_by_max_body() => {
             format!("{error}; raise it with --max-body")
         }
         other => other.to_string(),

@@ -8,7 +8,8 @@
 //! | [`DEPTH`](Budget::DEPTH) | 120, fixed | arrays, objects, and the text of the envelope, together |
 //! | [`resources`](Budget::resources) | 10,000 | resources of a bulk request |
 //!
-//! A message that exceeds one is not read further. The [`Excess`] says what, how much, and which option would let it in.
+//! `max_body` is the only option: the other limits follow from it, see [`Budget::of_body`]. A message that exceeds one is
+//! not read further. The [`Excess`] says what, how much, and whether the option would let it in.
 //! Texts within the payload stay texts here; masking reads into them, with limits of its own.
 
 mod tree;
@@ -26,9 +27,9 @@ pub(crate) use self::tree::{Tree, members_memory};
 pub struct Budget {
     /// Bytes of a plain body, compressed on the wire or not: option `max_body`.
     pub body: usize,
-    /// JSON values: option `max_values`.
+    /// JSON values.
     pub values: usize,
-    /// Resources of a bulk request: option `max_resources`.
+    /// Resources of a bulk request.
     pub resources: usize,
 }
 
@@ -50,7 +51,7 @@ pub enum Excess {
         limit: usize,
     },
     /// There are too many values.
-    #[error("the message has more than {limit} values, the limit (option max_values)")]
+    #[error("the message has more than {limit} values, the limit (it grows with option max_body)")]
     Values {
         /// The limit.
         limit: usize,
@@ -71,7 +72,7 @@ pub enum Excess {
         limit: usize,
     },
     /// A bulk request has too many resources.
-    #[error("the message has {found} resources; the limit is {limit} (option max_resources)")]
+    #[error("the message has {found} resources; the limit is {limit} (it grows with option max_body)")]
     Resources {
         /// The number of them.
         found: usize,
@@ -81,14 +82,16 @@ pub enum Excess {
 }
 
 impl Excess {
-    /// The option that would let the message in, if one would.
+    /// Whether a larger `max_body` would let the message in.
     #[must_use]
-    pub const fn option(&self) -> Option<&'static str> {
+    pub const fn is_raised_by_max_body(&self) -> bool {
         match self {
-            Self::Body { .. } | Self::Decompressed { .. } | Self::Memory { .. } => Some("max_body"),
-            Self::Values { .. } => Some("max_values"),
-            Self::Resources { .. } => Some("max_resources"),
-            Self::Depth { .. } => None,
+            Self::Body { .. }
+            | Self::Decompressed { .. }
+            | Self::Memory { .. }
+            | Self::Values { .. }
+            | Self::Resources { .. } => true,
+            Self::Depth { .. } => false,
         }
     }
 }
@@ -100,14 +103,28 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// The limits of a listener without these options.
+    /// The limits of a listener without the option.
     pub const DEFAULT: Self = Self { body: 4 * 1024 * 1024, values: 500_000, resources: 10_000 };
 
-    /// The least values of the options.
-    pub const LEAST: Self = Self { body: 4 << 10, values: 1000, resources: 1 };
+    /// The least `max_body`.
+    pub const LEAST_BODY: usize = 4 << 10;
 
-    /// The greatest values of the options: a machine can hold a few such messages.
-    pub const MOST: Self = Self { body: 128 << 20, values: 20_000_000, resources: 60_000 };
+    /// The limits of the greatest `max_body`: a machine can hold a few such messages. The number of a delivery has room
+    /// for 65,536 resources of an event.
+    pub const MOST: Self = Self { body: 128 << 20, values: 16_000_000, resources: 60_000 };
+
+    /// Returns the limits for bodies of this size: those of [`DEFAULT`](Self::DEFAULT), and for a larger body as many times
+    /// more values and resources as it is larger.
+    #[must_use]
+    pub fn of_body(body: usize) -> Self {
+        let larger =
+            |least: usize, most: usize| (least.saturating_mul(body) / Self::DEFAULT.body).clamp(least, most);
+        Self {
+            body,
+            values: larger(Self::DEFAULT.values, Self::MOST.values),
+            resources: larger(Self::DEFAULT.resources, Self::MOST.resources),
+        }
+    }
 
     /// The depth to which arrays, objects and texts may be nested in each other. Fixed: all that reads, masks, writes
     /// and drops a message does so by recursion, and must do with a small stack.

@@ -1,7 +1,7 @@
 //! A real browser: headless Chromium, driven through chromedriver.
 //!
 //! The commands of WebDriver that the tests need are one request with a JSON body each, and are made here: fantoccini
-//! 0.22.1 brings 18 more crates and second versions of 12 that osnl has (http 0.2, thiserror 1, icu 1.5), which
+//! 0.22.1 brings 18 more crates and second versions of 13 that osnl has (http 0.2, thiserror 1, icu 1.5), which
 //! `multiple-versions = "deny"` refuses, and has no name for Chromium's own commands, which set themes and turn scripts off.
 //!
 //! Chromium is a child of chromedriver in one process group, which ends with the [`Browser`], and with the test whatever

@@ -20,8 +20,8 @@ impl BodyBounds {
     /// Returns the bounds for a reader of bodies up to `max_body`. A larger body is kept whole up to 16 MiB and counts
     /// among the bytes in hand, so that it can be read later, when the option is raised.
     #[must_use]
-    pub fn new(in_hand: usize, max_body: usize) -> Self {
-        Self { in_hand, whole: max_body.max(Self::DEFAULT.whole) }
+    pub fn of_max_body(max_body: usize) -> Self {
+        Self { whole: max_body.max(Self::DEFAULT.whole), ..Self::DEFAULT }
     }
 }
 

@@ -182,8 +182,6 @@ pub struct ListenerConf {
     pub give_back_after: Duration,
     /// The resources that one message may use.
     pub budget: Budget,
-    /// Bytes of bodies that may be in memory.
-    pub max_in_hand: usize,
     /// Whether it receives the canary.
     pub has_canary: bool,
     /// The least number of messages; with fewer the stream is silent.

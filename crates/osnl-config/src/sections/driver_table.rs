@@ -32,11 +32,6 @@ impl DriverTable {
         named.chain(self.keyed.iter().filter(move |row| row.has_key(option)))
     }
 
-    /// With options whose names end in a key.
-    pub const fn with_keyed(self, keyed: &'static [OptionDef]) -> Self {
-        Self { keyed, ..self }
-    }
-
     /// The default of an option that every action has, if this driver has another one.
     pub fn default_of(&self, option: &str) -> Option<&'static str> {
         self.defaults.iter().find(|(name, _)| *name == option).map(|(_, default)| *default)

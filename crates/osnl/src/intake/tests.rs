@@ -228,8 +228,8 @@ fn what_costs_too_much_is_set_aside() {
     assert_eq!(
         reasons,
         [
-            "the message has 21 resources; the limit is 20 (option max_resources)",
-            "the message has more than 300 values, the limit (option max_values)",
+            "the message has 21 resources; the limit is 20 (it grows with option max_body)",
+            "the message has more than 300 values, the limit (it grows with option max_body)",
             "the body has 5082 bytes; the limit is 4000 (option max_body)",
         ]
     );

@@ -32,11 +32,9 @@ use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
 use crate::group::SystemGroup;
 use crate::journal::sqlite::IN_MEMORY;
+use crate::listener::GIVE_BACK_AFTER;
 use crate::rule::{PathPattern, Rule};
 use crate::unmatched::KeepUnmatched;
-
-/// A broker that ends a consumer sooner than this ends every one that works.
-const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 const LEVELS: [(&str, Level); 4] =
     [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
@@ -456,10 +454,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
     let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
     let (expect, max_event_age) = (deliveries::expect(reader), deliveries::max_event_age(reader));
-    let give_back_after = reader.duration("give_back_after", LEAST_PATIENCE);
-    let budget = budget(reader);
-    let max_in_hand =
-        reader.size("max_in_hand", 1 << 20, 4 << 30).and_then(|most| usize::try_from(most).ok());
+    let max_body = reader.size("max_body", Budget::LEAST_BODY as u64, Budget::MOST.body as u64);
     let topology = topology?;
     let prefetch = kept_in_memory(reader, prefetch?);
     let queues = topology.topics.len() * topology.priorities.len();
@@ -477,9 +472,8 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         declare: topology.declare,
         queue: topology.queue,
         prefetch,
-        give_back_after: give_back_after?,
-        budget: budget?,
-        max_in_hand: max_in_hand?,
+        give_back_after: GIVE_BACK_AFTER,
+        budget: Budget::of_body(usize::try_from(max_body?).ok()?),
         has_canary: false,
         expect: expect?,
         max_event_age: max_event_age?,
@@ -487,20 +481,6 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         management: management?,
         #[cfg(feature = "kafka")]
         kafka: of_kafka?,
-    })
-}
-
-/// Reads the limits of one message.
-fn budget(reader: &mut SectionReader<'_>) -> Option<Budget> {
-    let (least, most) = (Budget::LEAST, Budget::MOST);
-    let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
-    let body = reader.size("max_body", least.body as u64, most.body as u64);
-    let values = reader.number("max_values", number(least.values), number(most.values));
-    let resources = reader.number("max_resources", number(least.resources), number(most.resources));
-    Some(Budget {
-        body: usize::try_from(body?).ok()?,
-        values: usize::try_from(values?).ok()?,
-        resources: usize::try_from(resources?).ok()?,
     })
 }
 

@@ -206,7 +206,7 @@ impl ListenerConf {
     /// The way in which it subscribes.
     pub(crate) fn options(&self) -> ListenOptions {
         ListenOptions {
-            bodies: BodyBounds::new(self.max_in_hand, self.budget.body),
+            bodies: BodyBounds::of_max_body(self.budget.body),
             pool: self.pool.clone(),
             prefetch: self.prefetch,
             declare: self.declare,

@@ -167,11 +167,7 @@ static LISTENER_OPTIONS: &[OptionDef] = &[
     OptionDef::new("arguments", "list of name=value", "Further arguments of the queue, if osnl has to create it: x-max-length=1000, x-queue-version=2."),
     OptionDef::new("stream_offset", "first, last, next or a time", "Position at which osnl starts to read a stream; later it continues after the last message. A time is written as 2026-11-20T06:00:00Z.").or("next"),
     OptionDef::typed("prefetch", Kind::Integer, "Most unacknowledged messages of the listener, over all its queues, 1 to 65535.").or("200"),
-    OptionDef::new("give_back_after", "duration", "Longest time for which the listener holds unacknowledged messages while it is blocked; then they go back to the broker. Keep it well below the broker's consumer time-out (30 minutes unless changed).").or("5m"),
-    OptionDef::new("max_body", "size", "Largest uncompressed body, 4KiB to 128MiB. A message with a larger one is quarantined. A decoded message may take six times as much memory.").or("4MiB"),
-    OptionDef::new("max_in_hand", "size", "Most bytes of message bodies in memory, 1MiB to 4GiB. At the limit, nothing is read from the broker until a message is acknowledged. Of a body above 16MiB and above max_body, only the beginning is read and quarantined.").or("64MiB"),
-    OptionDef::typed("max_values", Kind::Integer, "Most JSON values in a message, 1000 to 20000000. A message with more is quarantined.").or("500000"),
-    OptionDef::typed("max_resources", Kind::Integer, "Most resources in a bulk request, 1 to 60000. A message with more is quarantined.").or("10000"),
+    OptionDef::new("max_body", "size", "Largest uncompressed body, 4KiB to 128MiB. A message with a larger one is quarantined. The other limits of a message follow from it: six times as much memory when decoded, 500000 JSON values and 10000 resources of a bulk request, and as many times more as it is larger than 4MiB. Of a body above 16MiB and above max_body, only the beginning is read and quarantined.").or("4MiB"),
     OptionDef::new("expect", "number per duration", "Least number of messages within a time, such as 1 per 10m. With fewer, osnl status reports that the listener is silent."),
     OptionDef::new("max_event_age", "duration", "Greatest age of an event when it is first read, by its timestamp, 1s to 3650d. Deliveries of an older one become dead letters (too old) that osnl deliveries retry makes; on_failure is not called. An event without a timestamp, or from the future, is not old. Without it: no limit."),
 ];

@@ -20,7 +20,7 @@ fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &s
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\n{journal}\n\
          [listener:l]\ntransport_url = {}\nexchange = neutron\npool = q\ndeclare = create\n{more}\n\
-         give_back_after = 400ms\n\
+         \
          [rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
          [action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 1s\n",
         folder.display(),
@@ -28,7 +28,9 @@ fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &s
         target.sink.url("/v1/role"),
     );
     let counters = Arc::new(Counters::default());
-    let daemon = native(&text).daemon(&HttpOptions::default(), &counters).unwrap();
+    let mut conf = native(&text);
+    conf.listeners[0].give_back_after = Duration::from_millis(400);
+    let daemon = conf.daemon(&HttpOptions::default(), &counters).unwrap();
     let daemon = ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10));
     wait_until(SOON, "it listens", || daemon.state().is_subscribed());
     daemon

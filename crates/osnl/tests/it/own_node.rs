@@ -160,7 +160,7 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = sqlite:///{}/journal.db\nallow_volatile = yes\nmax_pending = 1\n\
          [listener:l]\ntransport_url = {}\nexchange = neutron\npool = q\ndeclare = create\n\
-         queue_type = quorum\ndelivery_limit = 3\ngive_back_after = 400ms\n\
+         queue_type = quorum\ndelivery_limit = 3\n\
          [rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
          [action:roles]\ndriver = k2hr3\napi_url = {}\nretry_interval = 1s\n",
         folder.path().display(),
@@ -169,7 +169,9 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
         sink.url("/v1/role"),
     );
     let counters = Arc::new(Counters::default());
-    let daemon = native(&text).daemon(&HttpOptions::default(), &counters).unwrap();
+    let mut conf = native(&text);
+    conf.listeners[0].give_back_after = Duration::from_millis(400);
+    let daemon = conf.daemon(&HttpOptions::default(), &counters).unwrap();
     let daemon = ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10));
     wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());

@@ -10,7 +10,6 @@ use osnl_transport::{RabbitOptions, Transport, transport};
 use super::args::SendArgs;
 use crate::command::sources;
 use crate::exit::Exit;
-use crate::flags::widened;
 
 /// The broker, exchange and topics that messages go to.
 pub(super) struct Destination {
@@ -48,7 +47,7 @@ pub(super) fn find(args: &SendArgs) -> Result<Destination, SendRefusal> {
     let transport = transport.map_err(|error| (Exit::Usage, error.into()))?;
     // Kombu's compression is of no use where messages have a framing of their own: the driver compresses them.
     let compression = compression.filter(|_| transport.features().framing.is_none());
-    let budget = widened(budget, args.max_body);
+    let budget = args.max_body.map_or(budget, Budget::of_body);
     Ok(Destination { transport: transport.into(), exchange, topics, compression, budget })
 }
 

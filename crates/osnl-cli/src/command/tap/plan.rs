@@ -18,7 +18,7 @@ use super::view::{Rules, TapView};
 use super::voice::TapVoice;
 use super::writer::{BodyPart, EventWriter};
 use crate::command::sources;
-use crate::flags::{OutputFormat, widened};
+use crate::flags::OutputFormat;
 use crate::terminal;
 
 /// The exchanges of the services that are known to notify, by their usual names.
@@ -119,10 +119,7 @@ impl TapPlan {
         let chosen = args.exchange.is_empty() && listeners.is_empty();
         let rules = conf.map(|conf| Rules { conf: Box::new(conf), listener: args.listener.clone() });
         let largest = listeners.iter().map(|listener| listener.budget).max_by_key(|budget| budget.body);
-        let budget = largest.unwrap_or(Budget::DEFAULT);
-        let budget = widened(budget, args.max_body);
-        let in_hand = listeners.iter().map(|listener| listener.max_in_hand).max();
-        let in_hand = in_hand.unwrap_or(BodyBounds::DEFAULT.in_hand);
+        let budget = args.max_body.map(Budget::of_body).or(largest).unwrap_or_default();
         let output = output(args, rules, budget)?;
         Ok(Self {
             url,
@@ -135,7 +132,7 @@ impl TapPlan {
                 max_messages: args.queue_limit,
                 max_bytes: MOST_BYTES.max(budget.body as u64),
                 ttl: TTL,
-                bodies: BodyBounds::new(in_hand, budget.body),
+                bodies: BodyBounds::of_max_body(budget.body),
             },
             chosen,
             voice: TapVoice::new(matches!(output, TapOutput::Screen(_))),

@@ -270,7 +270,13 @@ fn what_costs_too_much_is_shown_with_the_flag_that_reads_it() {
     let small = Budget { body: 6000, values: 1000, ..Budget::DEFAULT };
     for (values, budget, expected) in [
         (100, small, None),
-        (1500, small, Some("more than 1000 values, the limit (option max_values); raise it with --max-body")),
+        (
+            1500,
+            small,
+            Some(
+                "more than 1000 values, the limit (it grows with option max_body); raise it with --max-body",
+            ),
+        ),
         (3000, small, Some("6039 bytes; the limit is 6000 (option max_body); raise it with --max-body")),
         (3000, Budget::DEFAULT, None),
     ] {
