@@ -23,5 +23,6 @@ mod saved_events;
 pub(crate) mod send;
 mod sources;
 pub(crate) mod status;
+mod table;
 pub(crate) mod tap;
 pub(crate) mod test;

@@ -17,7 +17,6 @@ use crate::app;
 use crate::exit::Exit;
 use crate::flags::{PatienceArgs, PlaceArgs, SourceArgs};
 pub(super) use crate::output::{print, print_bytes, print_tinted};
-use crate::terminal;
 
 /// Why there is no answer, and how the program ends over it.
 #[derive(Debug)]
@@ -244,54 +243,6 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     crate::clean::text(text)
 }
 
-/// Columns as wide as what is in them, the last one open.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
-    let widths = widths(rows);
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - terminal::width(cell))))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// The same on a terminal of so many columns: what is too wide loses these columns, the first named first.
-pub(super) fn table_within(
-    mut rows: Vec<Vec<String>>,
-    within: Option<usize>,
-    expendable: &[usize],
-) -> String {
-    let is_too_wide = |rows: &[Vec<String>]| within.is_some_and(|within| breadth(rows) > within);
-    let mut left: Vec<usize> = expendable.to_vec();
-    while is_too_wide(&rows) && !left.is_empty() {
-        let column = left.remove(0);
-        for row in rows.iter_mut().filter(|row| row.len() > column) {
-            row.remove(column);
-        }
-        left.iter_mut().filter(|other| **other > column).for_each(|other| *other -= 1);
-    }
-    table(&rows)
-}
-
-/// Returns the width of a table in columns.
-pub(super) fn breadth(rows: &[Vec<String>]) -> usize {
-    let widths = widths(rows);
-    widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
-}
-
-fn widths(rows: &[Vec<String>]) -> Vec<usize> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |n: usize| {
-        rows.iter().filter_map(|row| row.get(n)).map(|cell| terminal::width(cell)).max().unwrap_or(0)
-    };
-    (0..columns).map(width).collect()
-}
-
 /// So many characters at most, and that something was left out.
 pub(super) fn short(text: &str, most: usize) -> String {
     let clean = clean(text);
@@ -308,33 +259,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_and_columns_fit() {
+    fn ages_and_texts_are_short() {
         for (seconds, expected) in
             [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (200_000, "2 d")]
         {
             assert_eq!(age(seconds), expected);
         }
-        let rows = [vec!["a".to_owned(), "bb".to_owned()], vec!["ccc".to_owned(), String::new()]];
-        assert_eq!(table(&rows), "a    bb\nccc\n");
-        // Columns of a terminal, not characters.
-        let wide = [vec!["仮想".to_owned(), "x".to_owned()], vec!["abc".to_owned(), "y".to_owned()]];
-        assert_eq!(table(&wide), "仮想  x\nabc   y\n");
         assert_eq!(short("a\x1b[2J", 20), "a\\x1b[2J");
         assert_eq!(short("abcdef", 4), "abc…");
-    }
-
-    #[test]
-    fn a_narrow_terminal_loses_the_columns_that_matter_least() {
-        let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
-        let rows = vec![row(["name", "since", "dead", "target"]), row(["a", "12 s", "1", "http://x/"])];
-        for (within, expected) in [
-            (None, "name  since  dead  target\na     12 s   1     http://x/\n"),
-            (Some(28), "name  since  dead  target\na     12 s   1     http://x/\n"),
-            (Some(27), "name  since  dead\na     12 s   1\n"),
-            (Some(16), "name  dead\na     1\n"),
-            (Some(2), "name  dead\na     1\n"),
-        ] {
-            assert_eq!(table_within(rows.clone(), within, &[3, 1]), expected, "{within:?}");
-        }
     }
 }

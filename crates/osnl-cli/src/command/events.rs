@@ -7,6 +7,7 @@
 mod summary;
 
 use std::fmt::Write as _;
+use std::iter::once;
 
 use clap::{Args, ValueEnum};
 use osnl_config::nearest;
@@ -14,6 +15,7 @@ use osnl_model::catalogue::{self, CatalogueEvent, CatalogueField, PayloadForm};
 use serde_json::{Value, json};
 
 use super::sources;
+use super::table::table;
 use crate::exit::Exit;
 use crate::output;
 
@@ -124,21 +126,21 @@ impl Selection {
         let mut out = String::new();
         match self {
             Self::Services => {
-                let _ = writeln!(out, "{:<10} {:<10} {:<10} EVENTS", "SERVICE", "RECORDED", "EXCHANGE");
-                for (name, version, exchange, count) in services() {
-                    let _ = writeln!(out, "{name:<10} {version:<10} {exchange:<10} {count}");
-                }
+                let heads = ["SERVICE", "RECORDED", "EXCHANGE", "EVENTS"].map(str::to_owned);
+                let rows = services().map(|(name, version, exchange, count)| {
+                    [name.to_owned(), version.to_owned(), exchange.to_owned(), count.to_string()]
+                });
+                out.push_str(&table(once(heads).chain(rows)));
                 out.push_str(
                     "\nosnl events SERVICE lists a service's events, osnl events EVENT shows one.\n",
                 );
             }
             Self::Events(events) => {
-                let longest = events.iter().map(|event| event.event_type.len()).max().unwrap_or_default();
-                let _ = writeln!(out, "{:<longest$}  {:<14} PAYLOAD", "EVENT", "PRIORITY");
-                for event in events {
-                    let priorities = event.priorities.join(",");
-                    let _ = writeln!(out, "{:<longest$}  {priorities:<14} {}", event.event_type, form(event));
-                }
+                let heads = ["EVENT", "PRIORITY", "PAYLOAD"].map(str::to_owned);
+                let rows = events
+                    .iter()
+                    .map(|event| [event.event_type.to_owned(), event.priorities.join(","), form(event)]);
+                out.push_str(&table(once(heads).chain(rows)));
             }
             Self::One(events) => {
                 for (at, event) in events.iter().enumerate() {
@@ -254,14 +256,13 @@ fn one(out: &mut String, event: &CatalogueEvent) {
         let as_seen = if event.recorded { "as recorded from" } else { "of events like it, recorded from" };
         line("fields", &format!("{as_seen} {release}; since: the first release, where known"));
     }
-    let longest = fields.iter().map(|field| field.short().len()).max().unwrap_or_default();
-    for field in &fields {
+    out.push_str(&table(fields.iter().map(|field| {
         let absent = if field.sometimes_absent { ", not always there" } else { "" };
         // That a class had its fields from the beginning is no news.
         let since = field.since.as_deref().filter(|_| field.later);
         let since = since.map_or(String::new(), |since| format!(", since {since}"));
-        let _ = writeln!(out, "  {:<longest$}  {}{absent}{since}", field.short(), field.kind);
-    }
+        [format!("  {}", field.short()), format!("{}{absent}{since}", field.kind)]
+    })));
     if let Some(sample) = event.sample() {
         let of = if sample.event_type == event.event_type { "" } else { sample.event_type };
         let of = if of.is_empty() { String::new() } else { format!(": a payload of {of}") };

@@ -1,28 +1,30 @@
 //! The progress of long work, on standard error: a bar with rate and time left on a terminal, else a line every ten
-//! seconds. Ctrl-C says what was done and ends with 130, or cancels the work, which then removes what it has begun.
+//! seconds, also where `TERM` is `dumb`. Ctrl-C says what was done and ends with 130, or cancels the work, which then
+//! removes what it has begun.
 //!
-//! Two lines of drawing need no crate of widgets.
+//! No bar has a thread of its own: each update draws it, so nothing is drawn after the work.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Once, mpsc};
+use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use osnl::control::RequestProgress;
 use osnl::journal::sqlite::upkeep::{Observer, UpkeepProgress};
 
 use super::asking::age;
 use crate::app::Signals;
 
-/// The interval between two lines where no terminal is.
-const LINE: Duration = Duration::from_secs(10);
-/// The interval between two drawings.
-const DRAW: Duration = Duration::from_millis(100);
+/// The interval in seconds between two lines where there is no terminal.
+const LINE: u64 = 10;
 /// Work that takes less needs no bar.
 const QUIET: Duration = Duration::from_millis(700);
-/// The cells of the bar.
-const BAR: usize = 24;
+/// The template of work whose end is known. It has no colours, so `NO_COLOR` changes nothing.
+const BAR: &str = "[{bar:24}] {pos} of {len} {msg}, {per_sec:0}, {eta} left";
+/// The template of work whose end is not known.
+const COUNT: &str = "{pos} {msg}";
 /// The exit status after Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
@@ -30,28 +32,31 @@ const INTERRUPTED: i32 = 130;
 pub(super) struct Display(Arc<ProgressState>);
 
 struct ProgressState {
-    /// As the lines name what is done: `deliveries`.
-    what: &'static str,
     /// As the line after Ctrl-C has it: `retried`.
     done: &'static str,
-    begun: Instant,
+    /// Hidden until the work has taken [`QUIET`]. Its message names what is done: `deliveries`.
+    bar: ProgressBar,
+    /// Whether standard error can show a bar: it is a terminal, and `TERM` is not `dumb`.
     is_terminal: bool,
-    is_over: AtomicBool,
+    is_drawn: Once,
+    /// The last interval that has a line: each has at most one.
+    lines: AtomicU64,
     is_cancelled: AtomicBool,
-    state: Mutex<DisplayState>,
-}
-
-#[derive(Default)]
-struct DisplayState {
-    latest: RequestProgress,
-    shown: Option<Instant>,
-    is_drawn: bool,
 }
 
 impl Display {
     /// Begins; from now on Ctrl-C ends the program with a line that says what was done.
     pub(super) fn start(what: &'static str, done: &'static str) -> Self {
-        let shared = Arc::new(ProgressState::new(what, done));
+        Self::interruptible(ProgressState::new(Some(0), what, done))
+    }
+
+    /// Begins to count on a terminal; from now on Ctrl-C ends the program.
+    pub(super) fn counting(what: &'static str) -> Self {
+        Self::interruptible(ProgressState::new(None, what, ""))
+    }
+
+    fn interruptible(state: ProgressState) -> Self {
+        let shared = Arc::new(state);
         let interrupted = shared.clone();
         // Without the thread Ctrl-C ends the program as ever.
         let _ = std::thread::Builder::new().name("ctrl-c".to_owned()).spawn(move || interrupted.wait());
@@ -60,7 +65,7 @@ impl Display {
 
     /// Begins; from now on Ctrl-C, SIGTERM, and SIGHUP cancel the work by its observer. A second one ends the program.
     pub(super) fn cancelling(what: &'static str) -> Self {
-        let shared = Arc::new(ProgressState::new(what, ""));
+        let shared = Arc::new(ProgressState::new(Some(0), what, ""));
         let interrupted = shared.clone();
         let (caught, catches) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ctrl-c".to_owned());
@@ -90,50 +95,53 @@ impl Display {
     pub(super) fn show(&self, progress: RequestProgress) {
         self.0.show(progress);
     }
+
+    /// Counts one more.
+    pub(super) fn count(&self) {
+        self.0.draw();
+        self.0.bar.inc(1);
+    }
 }
 
 impl Drop for Display {
     fn drop(&mut self) {
-        self.0.is_over.store(true, Ordering::Relaxed);
-        self.0.clear();
+        self.0.bar.finish_and_clear();
     }
 }
 
 impl ProgressState {
-    fn new(what: &'static str, done: &'static str) -> Self {
+    fn new(of: Option<u64>, what: &'static str, done: &'static str) -> Self {
+        let template = if of.is_some() { BAR } else { COUNT };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(of, ProgressDrawTarget::hidden());
         Self {
-            what,
             done,
-            begun: Instant::now(),
-            is_terminal: std::io::stderr().is_terminal(),
-            is_over: AtomicBool::new(false),
+            bar: bar.with_style(style.progress_chars("#.")).with_message(what),
+            is_terminal: !ProgressDrawTarget::stderr().is_hidden(),
+            is_drawn: Once::new(),
+            lines: AtomicU64::new(0),
             is_cancelled: AtomicBool::new(false),
-            state: Mutex::default(),
         }
     }
 
-    fn show(&self, progress: RequestProgress) {
-        let mut state = self.lock();
-        state.latest = progress;
-        let due = if self.is_terminal { DRAW } else { LINE };
-        let first = if self.is_terminal { QUIET } else { LINE };
-        let is_due = match state.shown {
-            Some(shown) => shown.elapsed() >= due,
-            None => self.begun.elapsed() >= first,
-        };
-        if !is_due {
-            return;
+    /// Draws the bar from now on, if the work takes long.
+    fn draw(&self) {
+        if self.is_terminal && self.bar.elapsed() >= QUIET {
+            self.is_drawn.call_once(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
         }
-        state.shown = Some(Instant::now());
-        let line = line(progress, self.what, self.begun.elapsed());
-        let mut stderr = std::io::stderr();
-        // Nothing depends on it.
-        let _ = if self.is_terminal {
-            state.is_drawn = true;
-            write!(stderr, "\r{} {line}\x1b[K", bar(progress)).and_then(|()| stderr.flush())
-        } else {
-            writeln!(stderr, "osnl: {line}")
-        };
+    }
+
+    fn show(&self, RequestProgress { done, of }: RequestProgress) {
+        self.draw();
+        self.bar.update(|state| {
+            state.set_len(of);
+            state.set_pos(done);
+        });
+        let due = self.bar.elapsed().as_secs() / LINE;
+        if !self.is_terminal && self.lines.fetch_max(due, Ordering::Relaxed) < due {
+            // A progress line that cannot be written changes nothing about the work.
+            let _ = writeln!(std::io::stderr(), "osnl: {}", line(&self.bar));
+        }
     }
 
     fn wait_to_cancel(&self, caught: &mpsc::Sender<()>) {
@@ -145,48 +153,34 @@ impl ProgressState {
             self.is_cancelled.store(true, Ordering::Relaxed);
             signals.next().await;
         });
+        self.bar.finish_and_clear();
         std::process::exit(INTERRUPTED);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, DisplayState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn clear(&self) {
-        if std::mem::take(&mut self.lock().is_drawn) {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
     }
 
     fn wait(&self) {
         let Ok(Ok(())) = crate::app::block_on(tokio::signal::ctrl_c()) else { return };
-        if !self.is_over.load(Ordering::Relaxed) {
-            self.clear();
-            let RequestProgress { done, of } = self.lock().latest;
-            let _ = writeln!(
-                std::io::stderr(),
-                "osnl: interrupted: at least {done} of {of} {} were {}; run the command again for the others",
-                self.what,
-                self.done
-            );
+        if !self.bar.is_finished() {
+            // Finishing moves the position to the end.
+            let (done, of) = (self.bar.position(), self.bar.length());
+            self.bar.finish_and_clear();
+            if let Some(of) = of {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "osnl: interrupted: at least {done} of {of} {} were {}; run the command again for the others",
+                    self.bar.message(),
+                    self.done
+                );
+            }
         }
         std::process::exit(INTERRUPTED);
     }
 }
 
 /// `1200 of 5000 deliveries, 300/s, 13 s left`.
-fn line(RequestProgress { done, of }: RequestProgress, what: &str, since: Duration) -> String {
-    let rate = done as f64 / since.as_secs_f64().max(0.001);
-    let mut line = format!("{done} of {of} {what}, {rate:.0}/s");
-    if rate > 0.0 && of > done {
-        line.push_str(&format!(", {} left", age(((of - done) as f64 / rate).ceil() as u64)));
-    }
-    line
-}
-
-fn bar(RequestProgress { done, of }: RequestProgress) -> String {
-    let full = if of == 0 { 0 } else { (done.min(of) as usize * BAR) / of as usize };
-    format!("[{}{}]", "#".repeat(full), ".".repeat(BAR - full))
+fn line(bar: &ProgressBar) -> String {
+    let (done, of, left) = (bar.position(), bar.length().unwrap_or_default(), bar.eta());
+    let left = if left.is_zero() { String::new() } else { format!(", {} left", age(left.as_secs())) };
+    format!("{done} of {of} {}, {:.0}/s{left}", bar.message(), bar.per_sec())
 }
 
 #[cfg(test)]
@@ -194,14 +188,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rate_and_time_left_are_shown() {
-        let progress = |done, of| RequestProgress { done, of };
-        let two = Duration::from_secs(2);
-        assert_eq!(line(progress(600, 1500), "events", two), "600 of 1500 events, 300/s, 3 s left");
-        assert_eq!(line(progress(1500, 1500), "events", two), "1500 of 1500 events, 750/s");
-        assert_eq!(line(progress(0, 0), "events", two), "0 of 0 events, 0/s");
-        assert_eq!(bar(progress(0, 0)), format!("[{}]", ".".repeat(24)));
-        assert_eq!(bar(progress(6, 12)), format!("[{}{}]", "#".repeat(12), ".".repeat(12)));
-        assert_eq!(bar(progress(13, 12)), format!("[{}]", "#".repeat(24)));
+    fn the_line_names_what_is_done_and_the_rate() {
+        for template in [BAR, COUNT] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+        let bar = ProgressState::new(Some(1500), "events", "").bar;
+        bar.set_position(600);
+        bar.set_elapsed(Duration::from_secs(2));
+        // The rate of finished work is that of all of its time.
+        bar.abandon();
+        assert_eq!(line(&bar), "600 of 1500 events, 300/s");
     }
 }

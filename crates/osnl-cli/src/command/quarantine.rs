@@ -18,12 +18,10 @@ use osnl::control::{
 use self::args::WhichArgs;
 pub(crate) use self::args::{QuarantineArgs, QuarantineCommand};
 use self::args::{QuarantineDiscardArgs, QuarantineExportArgs, QuarantineListArgs, QuarantineShowArgs};
-use super::asking::{
-    NoAnswer, Respondent, age, breadth, clean, print, print_bytes, print_json, print_tinted, short, table,
-    table_within,
-};
+use super::asking::{NoAnswer, Respondent, age, clean, print, print_bytes, print_json, print_tinted, short};
 use super::confirm::agreed;
 use super::deliveries::asks;
+use super::table::{breadth, table, table_within};
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 use crate::output;
@@ -170,9 +168,10 @@ fn listed(list: &QuarantineList, is_filtered: bool, columns: Option<usize>) -> S
 
 /// The table; on a terminal that is too narrow for it, what names a message, and below that why it is here.
 fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
-    let Some(columns) = columns.filter(|columns| breadth(&rows) > *columns) else { return table(&rows) };
+    let whole = table(&rows);
+    let Some(columns) = columns.filter(|columns| breadth(&whole) > *columns) else { return whole };
     let below: Vec<String> = rows.iter_mut().filter_map(Vec::pop).collect();
-    let table = table_within(rows, Some(columns), &[5, 3, 2, 4]);
+    let table = table_within(&rows, Some(columns), &[5, 3, 2, 4]);
     let mut text = String::new();
     for (line, (n, reason)) in table.lines().zip(below.iter().enumerate()) {
         text.push_str(&format!("{line}\n"));

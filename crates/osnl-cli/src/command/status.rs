@@ -9,9 +9,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use osnl::control::{ControlRequest, JournalStatus, LeftQueue, ListenerStatus, Status, ago, size};
 
-use super::asking::{
-    NoAnswer, Respondent, age, breadth, clean, print, print_json, print_tinted, short, table_within,
-};
+use super::asking::{NoAnswer, Respondent, age, clean, print, print_json, print_tinted, short};
+use super::table::{breadth, table, table_within};
 use crate::exit::Exit;
 use crate::flags::{PlaceArgs, duration};
 use crate::output;
@@ -318,8 +317,8 @@ pub(super) fn targets(status: &Status) -> String {
     let done = address - 1;
     // The address goes first, then the words beside a number.
     let columns = terminal::columns();
-    let kept = rows.iter().map(|row| row[..address].to_vec()).collect::<Vec<_>>();
-    if columns.is_some_and(|columns| breadth(&kept) > columns) {
+    let kept = || table(rows.iter().map(|row| &row[..address]));
+    if columns.is_some_and(|columns| breadth(&kept()) > columns) {
         rows.iter_mut().skip(1).zip(targets).for_each(|(row, target)| row[done] = number(target.done));
     }
     let mut text = table_within(rows, columns, &[address, 2, 5]);

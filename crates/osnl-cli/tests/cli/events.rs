@@ -23,7 +23,7 @@ fn services_events_and_one_event_are_shown() {
             assert!(stdout.contains(word), "{args:?} lacks {word}\n{stdout}");
         }
     };
-    check(&["events"], &["nova       34.0.0     nova", "cinder     29.0.0     openstack"]);
+    check(&["events"], &["nova       34.0.0    nova", "cinder     29.0.0    openstack"]);
     check(&["events", "ironic"], &["baremetal.node.power_set.start", "NodeSetPowerStatePayload 1."]);
     check(&["events", "nova", "instance.delete"], &["instance.delete.start", "instance.delete.end"]);
     let one = [

@@ -3,7 +3,8 @@
 use osnl::control::{ControlRequest, Delivery, List, ListOrder, Which};
 use osnl::journal::sqlite::Phase;
 
-use super::super::asking::{NoAnswer, Respondent, age, breadth, print_json, print_tinted, short, table};
+use super::super::asking::{NoAnswer, Respondent, age, print_json, print_tinted, short};
+use super::super::table::{breadth, table};
 use super::args::{ListArgs, Sort};
 use super::{deliveries, which};
 use crate::exit::Exit;
@@ -77,10 +78,12 @@ fn has_own_key(delivery: &Delivery) -> bool {
 /// The table; on a terminal that is too narrow for it, what names a delivery, and below that what it is about and why it is
 /// where it is.
 fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
-    let Some(columns) = columns.filter(|columns| breadth(&rows) > *columns) else { return table(&rows) };
+    let whole = table(&rows);
+    let Some(columns) = columns.filter(|columns| breadth(&whole) > *columns) else { return whole };
     let below: Vec<Vec<String>> = rows.iter_mut().map(|row| row.split_off(NAMED)).collect();
-    let mut lines = table(&rows).lines().map(str::to_owned).collect::<Vec<_>>().into_iter();
-    let mut text = lines.next().unwrap_or_default() + "\n";
+    let table = table(&rows);
+    let mut lines = table.lines();
+    let mut text = lines.next().unwrap_or_default().to_owned() + "\n";
     let names: Vec<String> = below.first().into_iter().flatten().map(|head| head.to_lowercase()).collect();
     for (line, below) in lines.zip(below.iter().skip(1)) {
         text.push_str(&format!("{line}\n"));

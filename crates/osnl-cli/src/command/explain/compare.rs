@@ -2,7 +2,6 @@
 //!
 //! The journal is read event by event: however large it is, memory holds a table of rules and a few names for each.
 
-use std::io::{IsTerminal as _, Write as _, stderr};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,9 +11,10 @@ use osnl::native::{self, Native};
 use serde_json::{Value, json};
 
 use super::{ExplainArgs, ring};
-use crate::command::asking::table;
+use crate::command::progress::Display;
 use crate::command::saved_events::{self, KeptEvents, SavedEventsRefusal, StandardOutput, masked};
 use crate::command::sources;
+use crate::command::table::table;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 
@@ -78,11 +78,12 @@ fn look(
         }
         return Ok(());
     }
-    let mut progress = ComparisonProgress::new();
     if args.unmatched.is_none() {
         let journal = KeptEvents::of(conf)?;
+        // A large journal takes minutes.
+        let display = Display::counting("events");
         args.pick.each(&journal, |kept| {
-            progress.one();
+            display.count();
             comparison.add(&format!("event {}", kept.number), &ExplainedEvent::received(&kept.received));
             ControlFlow::Continue(())
         })?;
@@ -101,7 +102,6 @@ fn look(
     };
     let pattern = args.unmatched.as_ref().and_then(Option::as_ref);
     for unmatched in found.iter().filter(|unmatched| args.wants(unmatched, pattern)) {
-        progress.one();
         comparison.add("unmatched", &ExplainedEvent::unmatched(unmatched));
     }
     Ok(())
@@ -186,34 +186,4 @@ fn object(found: &RuleComparison) -> Value {
         "unknown": found.unknown,
         "undecided": found.undecided,
     })
-}
-
-/// Counts the events on a terminal: a large journal takes minutes.
-struct ComparisonProgress {
-    seen: u64,
-    shown: bool,
-}
-
-impl ComparisonProgress {
-    const STEP: u64 = 10_000;
-
-    fn new() -> Self {
-        Self { seen: 0, shown: false }
-    }
-
-    fn one(&mut self) {
-        self.seen += 1;
-        if self.seen.is_multiple_of(Self::STEP) && stderr().is_terminal() {
-            self.shown = true;
-            let _ = write!(stderr(), "\r{} events", self.seen);
-        }
-    }
-}
-
-impl Drop for ComparisonProgress {
-    fn drop(&mut self) {
-        if self.shown {
-            let _ = write!(stderr(), "\r\x1b[K");
-        }
-    }
 }
