@@ -15,33 +15,7 @@ struct SchemaStep {
     oldest: i32,
 }
 
-const STEPS: [SchemaStep; 9] = [
-    SchemaStep { sql: include_str!("schema/1.sql"), oldest: 1 },
-    // An older program would not know what is paused.
-    SchemaStep { sql: include_str!("schema/2.sql"), oldest: 2 },
-    // A partition of an older program carries out no changes: those that ask are told so.
-    SchemaStep { sql: include_str!("schema/3.sql"), oldest: 2 },
-    // What an older program appends has no digest, and its copies are not counted.
-    SchemaStep { sql: include_str!("schema/4.sql"), oldest: 2 },
-    // An older program does not say how it is configured.
-    SchemaStep { sql: include_str!("schema/5.sql"), oldest: 2 },
-    // An older program admits without guards: it refuses them in its configuration.
-    SchemaStep { sql: include_str!("schema/6.sql"), oldest: 2 },
-    // An older program refuses in its configuration what needs these: expectations, the canary, actions that need what earlier
-    // messages told. It tells nothing of what it receives, and a canary that it makes the delivery of is recorded as any other.
-    SchemaStep {
-        sql: concat!(
-            include_str!("schema/7.streams.sql"),
-            include_str!("schema/7.canary.sql"),
-            include_str!("schema/7.seen.sql")
-        ),
-        oldest: 2,
-    },
-    // An older program does not tell which targets it holds.
-    SchemaStep { sql: include_str!("schema/8.sql"), oldest: 2 },
-    // An older program refuses a stream in its configuration.
-    SchemaStep { sql: include_str!("schema/9.sql"), oldest: 2 },
-];
+const STEPS: [SchemaStep; 1] = [SchemaStep { sql: include_str!("tables.sql"), oldest: 1 }];
 
 /// The newest version of the tables that this program knows.
 pub const VERSION: i32 = STEPS.len() as i32;

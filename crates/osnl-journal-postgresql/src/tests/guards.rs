@@ -249,30 +249,3 @@ async fn members_that_have_counted_the_same_do_not_let_through_twice_as_many() {
     tokio::join!(a.look(), b.look());
     assert_eq!(verdicts(&stage, "m"), "20|4");
 }
-
-/// The tables are migrated beside daemons that know the version before, and append as they did.
-#[tokio::test]
-async fn what_a_daemon_of_the_version_before_appends_is_judged() {
-    let stage = Stage::new();
-    let all = schema::sql(0);
-    let (before, _) = all.split_once("-- version 6").unwrap();
-    stage.rows(before);
-    let append = |n: i64| {
-        stage.rows(&format!(
-            "INSERT INTO osnl_arrival (id, identity, epoch, received, redelivered, deliveries, listener, queue, exchange, \
-               routing_key, body) VALUES ({n}, '{n}', 1, 0, false, 1, 'l', 'q', 'e', 'r', '{{}}'); \
-             INSERT INTO osnl_delivery (id, arrival, partition, state, begins, rule, action, key, ordered) \
-             VALUES ({n} << 16, {n}, {n}, -1, 0, 'r', 'a', 'k{n}', false)"
-        ))
-    };
-    append(1);
-    append(2);
-    let a = guarded(&stage, "a", guards(&[], &[("a", 1)]));
-    append(3);
-    within(a.look()).await;
-    assert_eq!((held(&stage), stage.tally()), ("k2 k3".into(), "1|1 2|2".into()));
-    assert_eq!(
-        stage.rows("SELECT max(version), max(oldest) FROM osnl_version"),
-        format!("{}|2", schema::VERSION)
-    );
-}

@@ -52,7 +52,7 @@ fn tables_are_made_only_where_that_is_permitted() {
     let opened = PostgresJournal::open(Options { migrate: false, ..stage.options("a") }, Arc::default());
     drop(opened.unwrap());
     let (newer, newest) = (schema::VERSION + 1, schema::VERSION + 2);
-    stage.rows(&format!("INSERT INTO osnl_version VALUES ({newer}, 2, 'x')"));
+    stage.rows(&format!("INSERT INTO osnl_version VALUES ({newer}, 1, 'x')"));
     drop(stage.member("an older program beside a newer one"));
     stage.rows(&format!("INSERT INTO osnl_version VALUES ({newest}, {newer}, 'x')"));
     let refused = refusal(stage.options("a"));

@@ -102,7 +102,7 @@ fn a_queue_stands_alone() {
     let neither = "a.conf:1: [listener:neutron] exchange: is not set; write the service's, such as neutron, nova or \
                    openstack, or read a queue as it is: queue = NAME";
     let no_pool = "a.conf:1: [listener:neutron] pool: is not set; write a queue name that no other team on this broker \
-                   uses, such as pool = osnl-TEAM; pool = osnl keeps the queue that earlier versions used by default";
+                   uses, such as pool = osnl-TEAM";
     assert_eq!(errors(load(&alone(""))), [neither, no_pool]);
     let conf = listener(&alone("queue = theirs"));
     assert_eq!((conf.pool.as_deref(), conf.declare), (Some("theirs"), Declare::Nothing));

@@ -1,1 +1,0 @@
-ALTER TABLE osnl_member ADD COLUMN held text;

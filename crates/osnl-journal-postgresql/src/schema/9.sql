@@ -1,1 +1,0 @@
-ALTER TABLE osnl_reader ADD COLUMN position text;
