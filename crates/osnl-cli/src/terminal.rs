@@ -1,129 +1,99 @@
-//! The terminal as a screen: for `osnl status --watch`, which draws, and `osnl tap`, which is also typed at.
+//! The terminal: colours and widths of plain lines, and the full-screen views of `osnl tap` and `osnl status --watch`.
 //!
-//! It switches to the second screen, so what was there before comes back, and to keys that are not echoed.
-//! It is given back with every end: when the [`Terminal`] is dropped, before a panic is reported, and by [`leave`]
-//! for ends that drop nothing. Ctrl-C stays a signal; Ctrl-Z is a key, see [`Terminal::suspend`].
-//!
-//! | file | what |
-//! | --- | --- |
-//! | `keys.rs` | what was typed |
-//! | `paint.rs` | texts of a tone and a width: pure |
-//! | `size.rs` | how large it is, and whether it can be drawn on |
-//!
-//! Two pages of lists and texts need no widget library, and crossterm alone brings mio, signal-hook, and parking_lot
-//! for the same system calls.
+//! ratatui draws the views; crossterm reads their keys and switches the modes. In raw mode Ctrl-C and Ctrl-Z are keys:
+//! [`act`] sends their signals. [`close`] gives the terminal back; ratatui's hook does it before a panic is reported,
+//! and [`leave`] at an end of the program that drops nothing.
 
-mod keys;
-mod paint;
-mod size;
+use std::borrow::Cow;
+use std::io::{self, IsTerminal as _, stdout};
 
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::sync::{Mutex, Once, PoisonError};
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{self, EnterAlternateScreen, enable_raw_mode, is_raw_mode_enabled};
+use ratatui::layout::Size;
+use ratatui::style::Style;
+use ratatui::{DefaultTerminal, Frame};
+use rustix::event::{Timespec, poll};
+use rustix::process::{Signal, kill_current_process_group};
+use unicode_truncate::UnicodeTruncateStr as _;
+use unicode_width::UnicodeWidthStr as _;
 
-use rustix::process::Signal;
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+/// Smaller terminals get lines instead of a screen.
+const SMALLEST: Size = Size::new(72, 18);
 
-pub(crate) use self::keys::{Input, Key, Keyboard};
-pub(crate) use self::paint::{Tone, TonedText, cell, paint, width, wrap};
-pub(crate) use self::size::{Size, drawable, size};
-
-/// The second screen, and no cursor in it.
-const ENTER: &str = "\x1b[?1049h\x1b[?25l";
-const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
-
-/// The treatment of keys while the screen is shown.
+/// The colour of a text on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keys {
-    /// They are not echoed, and not read.
-    Silent,
-    /// Each is read when it is typed.
-    Read,
+pub(crate) enum Tone {
+    Plain,
+    Dim,
+    Good,
+    Warn,
+    Bad,
+    Strong,
 }
 
-/// The state to restore: whether the second screen is shown, and the settings of stdin.
-static ENTERED: Mutex<Option<Option<Termios>>> = Mutex::new(None);
-static HOOK: Once = Once::new();
-
-/// The second screen, until dropped.
-pub(crate) struct Terminal {
-    keys: Keys,
-}
-
-impl Terminal {
-    pub(crate) fn enter(keys: Keys) -> Self {
-        // What a panic says must not vanish with the second screen.
-        HOOK.call_once(|| {
-            let report = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |panic| {
-                leave();
-                report(panic);
-            }));
-        });
-        enter(keys);
-        Self { keys }
-    }
-
-    /// Draws a whole screen: these lines from the top, nothing else. Nothing once it has been left.
-    pub(crate) fn draw(&self, lines: &[String]) {
-        if ENTERED.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-            return;
-        }
-        let mut text = String::from("\x1b[H");
-        for (number, line) in lines.iter().enumerate() {
-            let end = if number + 1 == lines.len() { "" } else { "\r\n" };
-            // To a String, which takes everything.
-            let _ = write!(text, "{line}\x1b[K{end}");
-        }
-        text += "\x1b[J";
-        write(&text);
-    }
-
-    /// Gives the terminal back and stops, as Ctrl-Z does; goes on when the shell says so.
-    pub(crate) fn suspend(&self) {
-        leave();
-        // All of a pipe's programs, as if the terminal had sent it. Nothing can be done where that is refused.
-        let _ = rustix::process::kill_current_process_group(Signal::TSTP);
-        // The signal may be taken by another thread: a moment, so that it has come before the screen is entered again.
-        let moment = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-        let _ = rustix::event::poll(&mut [], Some(&moment));
-        enter(self.keys);
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        leave();
-    }
-}
-
-/// Gives the terminal back, if it was entered.
-pub(crate) fn leave() {
-    let entered = ENTERED.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(stdin) = entered {
-        write(LEAVE);
-        if let Some(stdin) = stdin {
-            // Nothing can be done about a terminal that has gone.
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &stdin);
+impl Tone {
+    /// The text as a terminal shows it in this tone.
+    pub(crate) fn paint(self, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Dim => format!("\x1b[2m{text}\x1b[0m"),
+            Self::Good => format!("\x1b[32m{text}\x1b[0m"),
+            Self::Warn => format!("\x1b[33m{text}\x1b[0m"),
+            Self::Bad => format!("\x1b[31m{text}\x1b[0m"),
+            Self::Strong => format!("\x1b[1m{text}\x1b[0m"),
         }
     }
+}
+
+impl From<Tone> for Style {
+    fn from(tone: Tone) -> Self {
+        match tone {
+            Tone::Plain => Self::new(),
+            Tone::Dim => Self::new().dim(),
+            Tone::Good => Self::new().green(),
+            Tone::Warn => Self::new().yellow(),
+            Tone::Bad => Self::new().red(),
+            Tone::Strong => Self::new().bold(),
+        }
+    }
+}
+
+/// Cuts a text to these columns; a text that was cut ends in `…`.
+pub(crate) fn clipped(text: &str, columns: usize) -> Cow<'_, str> {
+    if text.width() <= columns {
+        return text.into();
+    }
+    let (beginning, _) = text.unicode_truncate(columns.saturating_sub(1));
+    format!("{beginning}…").into()
 }
 
 /// Returns the width of standard output in columns, if it is a terminal that reports one.
 pub(crate) fn columns() -> Option<usize> {
-    size().map(|size| size.width).filter(|width| *width > 0)
+    size().map(|size| size.width.into()).filter(|width| *width > 0)
+}
+
+/// Whether a screen can be drawn: standard output is a terminal, understands more than lines, and is large enough.
+pub(crate) fn is_drawable() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    !is_dumb && size().is_some_and(|size| size.width >= SMALLEST.width && size.height >= SMALLEST.height)
+}
+
+/// crossterm asks the controlling terminal even where standard output is a file.
+fn size() -> Option<Size> {
+    let size = stdout().is_terminal().then(terminal::size)?;
+    size.ok().map(Size::from)
 }
 
 /// Whether colours are wanted on standard output: it is a terminal that knows them, and `NO_COLOR` is not set.
 pub(crate) fn coloured() -> bool {
-    use std::io::IsTerminal as _;
-    std::io::stdout().is_terminal() && are_colours_wanted()
+    stdout().is_terminal() && are_colours_wanted()
 }
 
 /// A word on standard error, in its tone if that is a terminal that wants colours.
 pub(crate) fn on_stderr(tone: Tone, text: &str) -> String {
-    use std::io::IsTerminal as _;
-    if std::io::stderr().is_terminal() && are_colours_wanted() { tone.paint(text) } else { text.to_owned() }
+    if io::stderr().is_terminal() && are_colours_wanted() { tone.paint(text) } else { text.to_owned() }
 }
 
 /// Whether colours are allowed: neither `NO_COLOR` nor `TERM=dumb` is set.
@@ -132,32 +102,93 @@ pub(crate) fn are_colours_wanted() -> bool {
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }
 
-fn enter(keys: Keys) {
-    let mut entered = ENTERED.lock().unwrap_or_else(PoisonError::into_inner);
-    *entered = Some(match keys {
-        Keys::Silent => change_stdin(|modes| modes.local_modes.remove(LocalModes::ECHO)),
-        Keys::Read => change_stdin(|modes| {
-            modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN);
-            modes.special_codes[SpecialCodeIndex::VMIN] = 1;
-            modes.special_codes[SpecialCodeIndex::VTIME] = 0;
-            // No key: a stop must give the screen back first.
-            modes.special_codes[SpecialCodeIndex::VSUSP] = 0;
-        }),
-    });
-    write(ENTER);
+/// Begins a full-screen view.
+pub(crate) fn open() -> io::Result<DefaultTerminal> {
+    ratatui::try_init().inspect_err(|_| leave())
 }
 
-/// Gives what was before, if stdin is a terminal.
-fn change_stdin(change: impl FnOnce(&mut Termios)) -> Option<Termios> {
-    let before = tcgetattr(std::io::stdin()).ok()?;
-    let mut changed = before.clone();
-    change(&mut changed);
-    tcsetattr(std::io::stdin(), OptionalActions::Now, &changed).ok()?;
-    Some(before)
+/// Draws a picture. Nothing once the terminal was given back, as it is before a panic of another thread is reported.
+pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+    if is_raw_mode_enabled()? {
+        terminal.draw(picture)?;
+    }
+    Ok(())
 }
 
-fn write(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    // A terminal that has gone does not end the program; its signal does.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+/// Hands on keys and resizes until `take` refuses one.
+///
+/// crossterm reads on a thread of its own: on a terminal that has gone its reads never return, and a caller that waits
+/// for them could not end.
+pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) {
+    std::thread::spawn(move || while event::read().is_ok_and(&mut take) {});
+}
+
+/// Carries out what a terminal itself does outside raw mode: Ctrl-C, Ctrl-Z; and Ctrl-L, which draws everything anew.
+/// Returns whether the key was one of them.
+pub(crate) fn act(terminal: &mut DefaultTerminal, key: KeyEvent) -> io::Result<bool> {
+    match (key.code, key.modifiers) {
+        // All programs of a pipe get the signal. Nothing can be done where that is refused.
+        (KeyCode::Char('c'), KeyModifiers::CONTROL) => drop(kill_current_process_group(Signal::INT)),
+        (KeyCode::Char('z'), KeyModifiers::CONTROL) => suspend(terminal)?,
+        (KeyCode::Char('l'), KeyModifiers::CONTROL) => repaint(terminal)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Gives the terminal back and stops; continues when the shell asks for it.
+fn suspend(terminal: &mut DefaultTerminal) -> io::Result<()> {
+    leave();
+    let _ = kill_current_process_group(Signal::TSTP);
+    // Another thread may take the signal: it stops this one within the moment, before the screen is entered again.
+    let moment = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    let _ = poll(&mut [], Some(&moment));
+    enable_raw_mode()?;
+    execute!(stdout(), EnterAlternateScreen)?;
+    repaint(terminal)
+}
+
+/// Clears the screen; the next picture is drawn as a whole.
+fn repaint(terminal: &mut DefaultTerminal) -> io::Result<()> {
+    // `Terminal::clear` asks for the cursor, whose answer only the thread of the keys could read.
+    let size = terminal.size()?;
+    terminal.resize(size.into())
+}
+
+/// Ends a full-screen view.
+pub(crate) fn close(mut terminal: DefaultTerminal) {
+    leave();
+    // Dropped on a terminal that has gone, it would panic: standard error has gone too.
+    if terminal.show_cursor().is_err() {
+        std::mem::forget(terminal);
+    }
+}
+
+/// Gives the terminal back, if a view has it.
+pub(crate) fn leave() {
+    if is_raw_mode_enabled().unwrap_or(false) {
+        // A terminal that has gone needs nothing.
+        let _ = execute!(stdout(), Show);
+        let _ = ratatui::try_restore();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_to_columns() {
+        for (text, columns, expected) in [
+            ("port", 6, "port"),
+            ("port", 4, "port"),
+            ("port", 3, "po…"),
+            ("仮想", 4, "仮想"),
+            ("仮想機", 4, "仮…"),
+            ("仮想", 3, "仮…"),
+            ("e\u{301}é", 2, "e\u{301}é"),
+        ] {
+            assert_eq!(clipped(text, columns), expected, "{text} {columns}");
+        }
+    }
 }

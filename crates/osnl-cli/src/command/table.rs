@@ -4,8 +4,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, Row, Table};
-
-use crate::terminal;
+use unicode_width::UnicodeWidthStr as _;
 
 /// Returns the lines of a table.
 pub(super) fn table<R: Into<Row>>(rows: impl IntoIterator<Item = R>) -> String {
@@ -41,7 +40,7 @@ pub(super) fn table_within<R: Into<Row>>(
 
 /// Returns the width of the widest line in columns of a terminal.
 pub(super) fn breadth(lines: &str) -> usize {
-    lines.lines().map(terminal::width).max().unwrap_or(0)
+    lines.lines().map(|line| line.width()).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use osnl::control::Status;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::Event;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span, Text};
 use tokio::sync::mpsc;
 
 use super::super::asking::NoAnswer;
@@ -12,8 +16,8 @@ use super::{StatusArgs, look, text, tint};
 use crate::app::{self, ProgramSignal, Signals};
 use crate::exit::Exit;
 use crate::flags::PlaceArgs;
-use crate::output::{self, Put, put};
-use crate::terminal::{self, Keys, Size, Terminal, cell};
+use crate::output::{Put, put};
+use crate::terminal::{self, clipped};
 
 type StatusLook = Result<Status, NoAnswer>;
 
@@ -41,26 +45,57 @@ fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<StatusLook> {
     looks
 }
 
-async fn watch(mut looks: mpsc::Receiver<StatusLook>, signals: &mut Signals) -> Exit {
-    let terminal = terminal::drawable().map(|_| Terminal::enter(Keys::Silent));
+async fn watch(looks: mpsc::Receiver<StatusLook>, signals: &mut Signals) -> Exit {
+    let terminal = terminal::is_drawable().then(terminal::open);
+    let Some(Ok(mut terminal)) = terminal else { return watch_on(None, looks, signals).await };
+    let ended = watch_on(Some(&mut terminal), looks, signals).await;
+    terminal::close(terminal);
+    ended
+}
+
+async fn watch_on(
+    mut terminal: Option<&mut DefaultTerminal>,
+    mut looks: mpsc::Receiver<StatusLook>,
+    signals: &mut Signals,
+) -> Exit {
+    let (sender, mut events) = mpsc::channel(1);
+    if terminal.is_some() {
+        terminal::read_events(move |event| sender.blocking_send(event).is_ok());
+    }
+    let (mut shown, colour) = (String::new(), terminal::coloured());
     loop {
-        let looked = tokio::select! {
+        let event = tokio::select! {
             biased;
             signal = signals.next() => match signal {
                 ProgramSignal::End(_) => return Exit::Done,
                 ProgramSignal::Hangup => continue,
             },
-            Some(look) = looks.recv() => look,
+            Some(event) = events.recv() => Some(event),
+            Some(look) = looks.recv() => {
+                shown = block(&look);
+                None
+            }
             else => return Exit::Failed,
         };
-        let block = block(&looked);
-        match (&terminal, terminal::size()) {
-            (Some(terminal), Some(size)) => terminal.draw(&lines(&block, size)),
-            _ => match put(format!("{block}\n").as_bytes()) {
-                Put::Done => {}
+        let Some(terminal) = &mut terminal else {
+            match put(format!("{shown}\n").as_bytes()) {
+                Put::Done => continue,
                 Put::Gone => return Exit::Done,
                 Put::Failed => return Exit::Failed,
-            },
+            }
+        };
+        let acted = match event {
+            Some(Event::Key(key)) => terminal::act(terminal, key).map(drop),
+            Some(_) | None => Ok(()),
+        };
+        let drawn = acted.and_then(|()| {
+            terminal::draw(terminal, |frame| {
+                frame.render_widget(picture(&shown, frame.area(), colour), frame.area())
+            })
+        });
+        // The terminal has gone.
+        if drawn.is_err() {
+            return Exit::Done;
         }
     }
 }
@@ -73,24 +108,33 @@ fn block(looked: &Result<Status, NoAnswer>) -> String {
     format!("{}\n\n{status}", jiff::Zoned::now().strftime("%F %T"))
 }
 
-/// As much as the terminal has room for.
-fn lines(block: &str, size: Size) -> Vec<String> {
-    let colour = terminal::coloured();
-    let fit = |line: &str| {
-        let line = cell(line, size.width).trim_end().to_owned();
-        if colour { output::tinted(&line, tint) } else { line }
+/// The block, cut to the width of the terminal.
+fn picture(block: &str, area: Rect, colour: bool) -> Text<'static> {
+    let line = |line: &str| {
+        let line = clipped(line, area.width.into()).into_owned();
+        match tint(&line).filter(|_| colour) {
+            Some((tone, part)) => Line::from(vec![
+                Span::raw(line[..part.start].to_owned()),
+                Span::styled(line[part.clone()].to_owned(), tone),
+                Span::raw(line[part.end..].to_owned()),
+            ]),
+            None => Line::from(line),
+        }
     };
-    block.lines().take(size.height).map(fit).collect()
+    block.lines().map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use ratatui::style::Stylize as _;
+
     use super::*;
 
     #[test]
     fn a_screen_is_cut_to_the_terminal() {
-        let size = Size { width: 10, height: 2 };
-        let shown = lines("a line that is long\nsecond\nthird\n", size);
-        assert_eq!(shown, ["a line th…", "second"]);
+        let area = Rect::new(0, 0, 10, 2);
+        let shown = picture("! a line that is long\nsecond", area, true);
+        let expected = vec!["".into(), "! a line …".yellow(), "".into()];
+        assert_eq!(shown, Text::from(vec![Line::from(expected), Line::from("second")]));
     }
 }

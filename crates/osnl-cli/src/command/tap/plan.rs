@@ -218,7 +218,7 @@ fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Resul
 fn on_screen(args: &TapArgs) -> bool {
     let lines = args.lines || args.body || args.raw || args.check || args.count.is_some();
     let text = args.format == OutputFormat::Text;
-    !lines && text && std::io::stdin().is_terminal() && terminal::drawable().is_some()
+    !lines && text && std::io::stdin().is_terminal() && terminal::is_drawable()
 }
 
 /// Returns the part of a routing key that stands for a priority; `*` is any.

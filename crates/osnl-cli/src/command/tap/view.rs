@@ -9,7 +9,7 @@
 //! | `kept.rs` | the events that are kept |
 //! | `state.rs`, `state/` | what is selected, filtered, paused, typed: keys to changes, pure |
 //! | `search.rs` | what was typed after `/` |
-//! | `frame.rs` | a screen of some size: header, page, foot; pure |
+//! | `frame.rs` | a screen of some size: header, page, foot |
 //! | `list.rs`, `detail.rs`, `table.rs`, `help.rs` | its pages |
 //! | `rules.rs` | what the rules of a configuration say of an event |
 
@@ -25,10 +25,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::Event;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::mpsc::error::TryRecvError;
 
@@ -39,14 +43,14 @@ use super::event::EventFilter;
 use super::save::Save;
 use super::voice::TapVoice;
 use super::writer::{Arrivals, WriterTotals};
-use crate::terminal::{Input, Keyboard, Keys, Size, Terminal, size};
+use crate::terminal;
 
 /// Between two pictures while events come.
 const FRAME: Duration = Duration::from_millis(100);
 /// Between two pictures while nothing happens: clock and rates go on.
 const IDLE: Duration = Duration::from_secs(1);
-/// The wait for keys while events wait.
-const GLANCE: Duration = Duration::ZERO;
+/// Keys that wait for the view; the terminal keeps those that come after them.
+const KEYS: usize = 64;
 
 /// The parts of the view.
 pub(super) struct TapView {
@@ -63,12 +67,17 @@ impl TapView {
     pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, voice: &TapVoice) -> WriterTotals {
         let mut written = WriterTotals::default();
         let mut state = ViewState::new(self.rates, Timestamp::now());
-        let terminal = Terminal::enter(Keys::Read);
-        written.failure = self.show((&terminal, voice), &mut state, &mut batches, &mut written).err();
+        match terminal::open() {
+            Ok(mut terminal) => {
+                let shown = self.show((&mut terminal, voice), &mut state, &mut batches, &mut written);
+                written.failure = shown.err();
+                terminal::close(terminal);
+            }
+            Err(error) => written.failure = Some(format!("terminal: {error}")),
+        }
         written.undecided = self.wanted.undecided.get();
-        // Whoever sends learns now that nothing more is taken.
+        // The sender learns now that nothing more is taken.
         drop(batches);
-        drop(terminal);
         if let Some(save) = &mut self.save
             && let Err(error) = save.flush()
         {
@@ -80,53 +89,39 @@ impl TapView {
 
     fn show(
         &mut self,
-        (terminal, voice): (&Terminal, &TapVoice),
+        (terminal, voice): (&mut DefaultTerminal, &TapVoice),
         state: &mut ViewState,
         batches: &mut Receiver<Arrivals>,
         written: &mut WriterTotals,
     ) -> Result<(), String> {
-        let mut keyboard = Keyboard::default();
-        let (mut drawn, mut changed) = (Instant::now(), true);
-        let mut shown = None;
+        let (sender, events) = sync_channel(KEYS);
+        terminal::read_events(move |event| sender.send(event).is_ok());
+        let (mut drawn, mut changed) = (None::<Instant>, false);
         loop {
-            let mut waiting = false;
+            let is_due = drawn.is_none_or(|drawn| drawn.elapsed() >= if changed { FRAME } else { IDLE });
+            let mut patience = if is_due { Duration::ZERO } else { FRAME };
             match batches.try_recv() {
                 Ok(batch) => {
-                    waiting = true;
-                    changed = true;
+                    (patience, changed) = (Duration::ZERO, true);
                     self.take(state, &batch, written)?;
                 }
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
-            let now = size();
-            if now != shown || changed && drawn.elapsed() >= FRAME || drawn.elapsed() >= IDLE {
+            if is_due {
                 state.tick(Timestamp::now());
-                self.draw((terminal, voice), state, now);
-                (drawn, changed, shown) = (Instant::now(), false, now);
             }
-            let patience = match (waiting, changed) {
-                (true, _) => GLANCE,
-                (false, _) => FRAME,
+            let event = match events.recv_timeout(patience) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) if is_due => None,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
-            let keys = match keyboard.wait(patience) {
-                Input::Keys(keys) => keys,
-                Input::Gone => return Ok(()),
-            };
-            for key in keys {
-                match state.key(key, self.rules.as_ref()) {
-                    Act::Nothing => {}
-                    Act::Leave => return Ok(()),
-                    Act::Suspend => terminal.suspend(),
-                    Act::Save(path) => {
-                        let said = save_one(state, Path::new(&path));
-                        state.note(said);
-                    }
-                }
-                // What was typed is answered at once.
-                self.draw((terminal, voice), state, now);
-                (drawn, changed) = (Instant::now(), false);
+            // An error means that the terminal has gone.
+            if !self.answer((terminal, voice), state, event).unwrap_or(false) {
+                return Ok(());
             }
+            (drawn, changed) = (Some(Instant::now()), false);
         }
     }
 
@@ -153,10 +148,28 @@ impl TapView {
         Ok(())
     }
 
-    fn draw(&self, (terminal, voice): (&Terminal, &TapVoice), state: &mut ViewState, size: Option<Size>) {
-        let Some(size) = size else { return };
+    /// Answers a key and draws. Returns whether the view stays.
+    fn answer(
+        &self,
+        (terminal, voice): (&mut DefaultTerminal, &TapVoice),
+        state: &mut ViewState,
+        event: Option<Event>,
+    ) -> io::Result<bool> {
+        if let Some(Event::Key(key)) = event
+            && !terminal::act(terminal, key)?
+        {
+            match state.key(key, self.rules.as_ref()) {
+                Act::Nothing => {}
+                Act::Leave => return Ok(false),
+                Act::Save(path) => {
+                    let said = save_one(state, Path::new(&path));
+                    state.note(said);
+                }
+            }
+        }
         let standing = voice.standing().clone();
-        terminal.draw(&frame::lines(state, &standing, size, self.colour));
+        terminal::draw(terminal, |frame| frame::draw(frame, state, &standing, self.colour))?;
+        Ok(true)
     }
 }
 

@@ -2,6 +2,7 @@
 //! writes them to standard error at its end.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -70,7 +71,7 @@ impl TapVoice {
 }
 
 /// A line about the events, which are on standard output.
-#[expect(clippy::print_stderr, reason = "where everything goes that is no event")]
 pub(super) fn say(text: &str) {
-    eprintln!("osnl tap: {}", clean::text(text));
+    // It may have gone with the terminal.
+    let _ = writeln!(std::io::stderr(), "osnl tap: {}", clean::text(text));
 }

@@ -1,13 +1,14 @@
 //! One event, opened: where it is from, what it is about, what rules say of it, payload and context without secrets.
 
 use osnl_model::{MaskedJson, Resource, resources};
+use ratatui::style::Stylize as _;
+use ratatui::text::{Line, Span};
 use serde_json::Value;
 
 use super::kept::KeptEntry;
 use super::rules::{Rules, Verdicts};
 use crate::clean;
 use crate::command::tap::event::{EventFilter, TapEvent, UnreadableBody};
-use crate::terminal::{Tone, TonedText};
 
 /// More lines than anybody reads on a screen; `--save` and `--body` have them all.
 const MOST_LINES: usize = 5_000;
@@ -19,7 +20,7 @@ const MOST_RESOURCES: usize = 20;
 /// An opened event, as lines of any length.
 pub(super) struct EventDetail {
     pub(super) number: u64,
-    pub(super) lines: Vec<Vec<TonedText>>,
+    pub(super) lines: Vec<Line<'static>>,
     /// The first of the lines with the verdicts of the rules, if they were asked for.
     pub(super) rules_at: Option<usize>,
 }
@@ -37,14 +38,14 @@ impl EventDetail {
         let more = lines.len().saturating_sub(MOST_LINES);
         if more > 0 {
             lines.truncate(MOST_LINES);
-            lines.push(vec![(Tone::Dim, format!("... and {more} lines more; s saves the whole event"))]);
+            lines.push(format!("... and {more} lines more; s saves the whole event").dim().into());
         }
         Self { number, lines, rules_at }
     }
 }
 
 /// And where the rules are among them.
-struct DetailLines(Vec<Vec<TonedText>>, Option<usize>);
+struct DetailLines(Vec<Line<'static>>, Option<usize>);
 
 impl DetailLines {
     fn event(&mut self, kept: &KeptEntry, event: &TapEvent, rules: Option<&Rules>) {
@@ -70,11 +71,11 @@ impl DetailLines {
             self.resource(resource);
         }
         if found.len() > MOST_RESOURCES {
-            self.text(Tone::Dim, &format!("  ... and {} more", found.len() - MOST_RESOURCES));
+            self.0.push(format!("  ... and {} more", found.len() - MOST_RESOURCES).dim().into());
         }
         if found.is_empty() {
             self.title("resource");
-            self.text(Tone::Dim, "  none could be told from the message");
+            self.0.push("  none could be told from the message".dim().into());
         }
         self.rules(judged);
         self.title("payload, secrets masked");
@@ -90,7 +91,7 @@ impl DetailLines {
         self.place(kept);
         self.rules(judged);
         self.title("body, escaped; secrets hidden as well as it goes");
-        self.text(Tone::Plain, &format!("  {}", why.body));
+        self.0.push(format!("  {}", why.body).into());
     }
 
     fn place(&mut self, kept: &KeptEntry) {
@@ -148,7 +149,7 @@ impl DetailLines {
         self.title("rules");
         self.1 = Some(self.0.len() - 1);
         for mut line in judged.lines {
-            line.insert(0, (Tone::Plain, "  ".to_owned()));
+            line.spans.insert(0, "  ".into());
             self.0.push(line);
         }
     }
@@ -163,23 +164,18 @@ impl DetailLines {
                 }
                 None => format!("  {line}"),
             };
-            self.0.push(vec![(Tone::Plain, line)]);
+            self.0.push(line.into());
         }
     }
 
     fn title(&mut self, text: &str) {
-        self.0.push(Vec::new());
-        self.text(Tone::Strong, text);
+        self.0.extend([Line::default(), text.to_owned().bold().into()]);
     }
 
     fn pair(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
             let value = clean::text(&osnl_model::mask_text(value)).into_owned();
-            self.0.push(vec![(Tone::Dim, format!("  {name:<12}")), (Tone::Plain, value)]);
+            self.0.push(Line::from(vec![format!("  {name:<12}").dim(), Span::raw(value)]));
         }
-    }
-
-    fn text(&mut self, tone: Tone, text: &str) {
-        self.0.push(vec![(tone, text.to_owned())]);
     }
 }

@@ -1,64 +1,61 @@
 //! A screen: two lines of where it looks and how it goes, the heads of the page, the page, and one line of what can be
-//! done or is typed. Pure: the same state has the same lines.
+//! done or is typed. The same state has the same screen.
 
-use std::borrow::Cow;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::{Style, Stylize as _};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, Paragraph};
+use unicode_truncate::UnicodeTruncateStr as _;
 
 use super::state::{Prompt, TapPage, ViewState};
 use super::{help, list, table};
 use crate::clean;
 use crate::command::tap::voice::ConnectionState;
-use crate::terminal::{Size, Tone, TonedText, cell, paint, width as columns, wrap};
+use crate::terminal::clipped;
 
-/// Lines above and below a page.
-const AROUND: usize = 4;
-
-/// Exactly as many lines as the size has, none wider.
-pub(super) fn lines(
-    state: &mut ViewState,
-    standing: &ConnectionState,
-    size: Size,
-    colour: bool,
-) -> Vec<String> {
-    let Size { width, height } = size;
-    let rows = height.saturating_sub(AROUND);
-    let (page, heads) = page(state, standing, (width, rows));
-    let mut lines = vec![title(state, standing, width), place(state, standing, width), heads];
-    lines.extend(page);
-    lines.resize(height.saturating_sub(1), Vec::new());
-    lines.push(foot(state, standing, width));
-    // The last lines are those that one cannot do without.
-    let skipped = lines.len().saturating_sub(height);
-    lines.drain(..skipped);
-    lines.iter().map(|spans| paint(spans, width, colour)).collect()
+pub(super) fn draw(frame: &mut Frame<'_>, state: &mut ViewState, standing: &ConnectionState, colour: bool) {
+    let area = frame.area();
+    let [link, counts] = title(state, standing);
+    let [place, filter] = place(state, standing, area.width.into());
+    let first = Block::new()
+        .title(Line::from(vec![" osnl tap  ".bold(), link]))
+        .title(Line::from(counts).right_aligned())
+        .title_bottom(foot(state, standing, area.width.into()));
+    let second = Block::new().title(place).title(Line::from(filter).right_aligned());
+    let below = first.inner(area);
+    frame.render_widget(first, area);
+    frame.render_widget(&second, below);
+    page(frame, second.inner(below), state, standing);
+    if !colour {
+        frame.buffer_mut().set_style(area, Style::reset());
+    }
 }
 
-/// The page, as many lines as fit, and what stands above it.
-fn page(
-    state: &mut ViewState,
-    standing: &ConnectionState,
-    (width, rows): (usize, usize),
-) -> (Vec<Vec<TonedText>>, Vec<TonedText>) {
+/// The heads and the page below them.
+fn page(frame: &mut Frame<'_>, area: Rect, state: &mut ViewState, standing: &ConnectionState) {
+    let rows = usize::from(area.height.saturating_sub(1));
+    let width = area.width.into();
     let (all, heads) = match state.page {
         TapPage::List => {
             state.fit(rows, 0);
-            return (list::lines(state, width), list::heads(width));
+            return list::draw(frame, area, state);
         }
         TapPage::Rates => {
             // The line of all stays.
             state.fit(rows, state.table.0.len() + 1);
-            return (table::lines(state, width), table::heads(state, width));
+            return table::draw(frame, area, state);
         }
         TapPage::Detail => {
-            let number = state.detail.as_ref().map_or(0, |detail| detail.number);
-            let lines = state.detail.as_ref().map_or(Vec::new(), |detail| wrapped(&detail.lines, width));
-            if let (Some(at), Some(detail)) = (state.jump.take(), &state.detail) {
+            let Some(detail) = &state.detail else { return };
+            if let Some(at) = state.jump.take() {
                 state.top = wrapped(&detail.lines[..at.min(detail.lines.len())], width).len();
             }
-            (lines, format!(" event {number} of {} seen", state.seen))
+            (wrapped(&detail.lines, width), format!(" event {} of {} seen", detail.number, state.seen))
         }
         TapPage::Messages => {
             let told = standing.told.iter().map(|(at, text)| {
-                vec![(Tone::Dim, format!(" {} ", at.strftime("%H:%M:%S"))), (Tone::Plain, text.clone())]
+                Line::from(vec![format!(" {} ", at.strftime("%H:%M:%S")).dim(), text.clone().into()])
             });
             (wrapped(&told.collect::<Vec<_>>(), width), " connection log, UTC".to_owned())
         }
@@ -71,41 +68,48 @@ fn page(
     } else {
         heads
     };
-    (all[state.top..end].to_vec(), vec![(Tone::Strong, heads)])
+    let lines = Text::from(all[state.top..end].to_vec());
+    frame.render_widget(Paragraph::new(lines).block(Block::new().title(heads.bold())), area);
 }
 
-/// Lines that are too long go on below, their beginning kept free.
-fn wrapped(lines: &[Vec<TonedText>], width: usize) -> Vec<Vec<TonedText>> {
+/// Breaks lines that are too long; their pieces begin below the text of the last span.
+///
+/// `Paragraph` would begin them at the edge, and cannot scroll beyond 65,535 lines.
+fn wrapped(lines: &[Line<'static>], width: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     for line in lines {
-        let wide: usize = line.iter().map(|(_, text)| columns(text)).sum();
-        let Some(((tone, last), before)) = line.split_last().filter(|_| wide > width) else {
+        let Some((last, before)) = line.spans.split_last().filter(|_| line.width() > width) else {
             out.push(line.clone());
             continue;
         };
-        let used: usize = before.iter().map(|(_, text)| columns(text)).sum();
-        let blanks = columns(last) - columns(last.trim_start());
-        let free = width.saturating_sub(used).max(1);
-        let (first, rest) = last.split_at(wrap(last, free)[0].len());
-        out.push(before.iter().cloned().chain([(*tone, first.to_owned())]).collect());
-        // Further lines begin where the text did.
+        let used: usize = before.iter().map(Span::width).sum();
+        let blanks = last.content.len() - last.content.trim_start().len();
         let indent = (used + blanks).min(width / 2);
-        for piece in wrap(rest, width.saturating_sub(indent)) {
-            out.push(vec![(*tone, format!("{}{piece}", " ".repeat(indent)))]);
+        let (mut spans, mut free, mut rest) = (before.to_vec(), width.saturating_sub(used), &*last.content);
+        while !rest.is_empty() {
+            let fits = rest.unicode_truncate(free).0.len();
+            // A character that is wider than all there is goes through whole.
+            let fits = if fits == 0 { rest.chars().next().map_or(0, char::len_utf8) } else { fits };
+            let (piece, more) = rest.split_at(fits);
+            spans.push(Span::styled(piece.to_owned(), last.style));
+            out.push(Line::from(std::mem::replace(&mut spans, vec![" ".repeat(indent).into()])));
+            (free, rest) = (width - indent, more);
         }
     }
     out
 }
 
-fn title(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<TonedText> {
-    let link = if standing.connected {
-        (Tone::Good, "live".to_owned())
+/// The state of the connection, and the counts at the right.
+fn title(state: &ViewState, standing: &ConnectionState) -> [Span<'static>; 2] {
+    let link = if state.paused {
+        format!("paused, {} passed", state.passed).yellow()
+    } else if standing.connected {
+        "live".green()
     } else if standing.host.is_empty() {
-        (Tone::Warn, "connecting".to_owned())
+        "connecting".yellow()
     } else {
-        (Tone::Bad, "connection lost".to_owned())
+        "connection lost".red()
     };
-    let link = if state.paused { (Tone::Warn, format!("paused, {} passed", state.passed)) } else { link };
     let sum = &state.table.1;
     let mut counts = format!("{} seen, {:.1}/s", state.seen, sum.rates[1]);
     if standing.dropped > 0 {
@@ -114,13 +118,13 @@ fn title(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Ton
     if standing.gaps > 0 {
         counts.push_str(&format!(", {} gaps", standing.gaps));
     }
-    let name = " osnl tap  ".to_owned();
-    let free = width.saturating_sub(columns(&name) + columns(&link.1) + columns(&counts) + 1);
-    vec![(Tone::Strong, name), link, (Tone::Plain, " ".repeat(free)), (Tone::Plain, counts)]
+    counts.push(' ');
+    [link, counts.into()]
 }
 
-fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<TonedText> {
-    let mut text = if standing.host.is_empty() {
+/// The place that is read, and the filter at the right.
+fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> [Span<'static>; 2] {
+    let text = if standing.host.is_empty() {
         " not connected yet".to_owned()
     } else if standing.has_topics {
         let topics = match &standing.bound[..] {
@@ -136,59 +140,52 @@ fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Ton
         };
         format!(" {} virtual host \"{}\", {exchanges}", standing.host, standing.virtual_host)
     };
-    text = clean::text(&text).into_owned();
     let listed = match &state.search {
         Some((typed, _)) if state.page == TapPage::List => {
-            format!(
-                " | filter \"{}\": {} of {}",
-                clean::text(typed),
-                state.listed.len(),
-                state.ring.iter().count()
-            )
+            let (found, all) = (state.listed.len(), state.ring.iter().count());
+            format!(" | filter \"{}\": {found} of {all}", clean::text(typed))
         }
         Some(_) | None => String::new(),
     };
-    let free = width.saturating_sub(columns(&listed));
-    vec![(Tone::Dim, cell(&text, free)), (Tone::Warn, listed)]
+    let listed = listed.yellow();
+    let text = clean::text(&text);
+    [clipped(&text, width.saturating_sub(listed.width())).into_owned().dim(), listed]
 }
 
-fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<TonedText> {
-    let typing = |what: &str, text: &str| {
-        let text = clean::text(text).into_owned();
+fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Line<'static> {
+    let typing = |what: &'static str, text: &str| {
+        let text = clean::text(text);
         // The end is what is being typed.
-        let over = columns(&text).saturating_sub(width.saturating_sub(columns(what) + 2));
-        let text: String = text.chars().skip(over).collect();
-        vec![(Tone::Strong, what.to_owned()), (Tone::Plain, text), (Tone::Chosen, " ".to_owned())]
+        let (end, _) = text.unicode_truncate_start(width.saturating_sub(what.len() + 1));
+        Line::from(vec![what.bold(), end.to_owned().into(), " ".reversed()])
     };
     if let Some(note) = &state.note {
-        return vec![(Tone::Warn, format!(" {}", clean::text(note)))];
+        return format!(" {}", clean::text(note)).yellow().into();
     }
     match &state.prompt {
         Some(Prompt::Search(text)) => return typing(" /", text),
         Some(Prompt::Save(text)) => return typing(" save to: ", text),
         None => {}
     }
-    let keys: Cow<'_, str> = match state.page {
+    let keys = match state.page {
         TapPage::List if state.listed.follows() => {
-            "Up, Down select  Enter open  / filter  p pause  Tab rates  ? help  q quit".into()
+            "Up, Down select  Enter open  / filter  p pause  Tab rates  ? help  q quit"
         }
-        TapPage::List => {
-            "Enter open  / filter  s save  End follow  p pause  Tab rates  ? help  q quit".into()
-        }
+        TapPage::List => "Enter open  / filter  s save  End follow  p pause  Tab rates  ? help  q quit",
         TapPage::Detail if state.detail.as_ref().is_some_and(|detail| detail.rules_at.is_some()) => {
-            "Up, Down scroll  Left, Right events  r rules  s save  Esc back  q quit".into()
+            "Up, Down scroll  Left, Right events  r rules  s save  Esc back  q quit"
         }
-        TapPage::Detail => "Up, Down scroll  Left, Right events  s save  Esc back  q quit".into(),
+        TapPage::Detail => "Up, Down scroll  Left, Right events  s save  Esc back  q quit",
         TapPage::Rates => {
-            "t sort by type  1, 2, 3 by a rate  a by total  r reverse  Tab list  ? help  q quit".into()
+            "t sort by type  1, 2, 3 by a rate  a by total  r reverse  Tab list  ? help  q quit"
         }
-        TapPage::Messages | TapPage::Help => "Esc back  q quit".into(),
+        TapPage::Messages | TapPage::Help => "Esc back  q quit",
     };
     // Why nothing comes is more urgent than what keys do.
     let moving = matches!(state.page, TapPage::List | TapPage::Rates);
     let told = standing.told.back().filter(|_| moving && !standing.connected);
     match told {
-        Some((_, text)) => vec![(Tone::Warn, format!(" {text}"))],
-        None => vec![(Tone::Dim, format!(" {keys}"))],
+        Some((_, text)) => format!(" {text}").yellow().into(),
+        None => format!(" {keys}").dim().into(),
     }
 }

@@ -1,6 +1,7 @@
 //! The list of keys.
 
-use crate::terminal::{Tone, TonedText};
+use ratatui::style::Stylize as _;
+use ratatui::text::Line;
 
 /// Keys and their effect. A text without keys is a title; a text whose keys are a space belongs to the row above it.
 const TEXT: &[(&str, &str)] = &[
@@ -27,14 +28,10 @@ const TEXT: &[(&str, &str)] = &[
     ("t, 1, 2, 3, a", "sort by type, 1 s, 10 s, 60 s, or total (all); r reverses"),
 ];
 
-pub(super) fn lines() -> Vec<Vec<TonedText>> {
-    let mut lines = Vec::new();
-    for (keys, text) in TEXT {
-        if keys.is_empty() {
-            lines.push(vec![(Tone::Strong, format!(" {text}"))]);
-        } else {
-            lines.push(vec![(Tone::Good, format!("   {keys:<27}")), (Tone::Plain, (*text).to_owned())]);
-        }
-    }
-    lines
+pub(super) fn lines() -> Vec<Line<'static>> {
+    let line = |&(keys, text): &(&str, &'static str)| match keys {
+        "" => Line::from(format!(" {text}").bold()),
+        keys => Line::from(vec![format!("   {keys:<27}").green(), text.into()]),
+    };
+    TEXT.iter().map(line).collect()
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use osnl::explain::{Content, ExplainedEvent, Ruling, explain};
 use osnl::native::Native;
 use osnl_model::Notification;
+use ratatui::style::Stylize as _;
+use ratatui::text::Line;
 
 use super::kept::KeptEntry;
 use crate::clean;
 use crate::command::saved_events::{verdict, would};
-use crate::terminal::{Tone, TonedText};
 
 /// The rules of a configuration.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) struct Verdicts {
     fires: Vec<String>,
     all: usize,
     /// A line for each rule, those that match first, and one for each thing that would be done.
-    pub(super) lines: Vec<Vec<TonedText>>,
+    pub(super) lines: Vec<Line<'static>>,
 }
 
 impl Rules {
@@ -50,13 +51,16 @@ impl Rules {
         let fires = firing.map(|verdict| clean::text(&verdict.rule).into_owned()).collect();
         let mut lines = Vec::new();
         for found in &verdicts {
-            let (mark, tone) = if found.ruling.fires() { ("✓ ", Tone::Good) } else { ("  ", Tone::Dim) };
-            lines.push(vec![(tone, format!("{mark}{}", verdict(found)))]);
+            let line = verdict(found);
+            lines.push(match found.ruling.fires() {
+                true => format!("✓ {line}").green().into(),
+                false => format!("  {line}").dim().into(),
+            });
             if let Ruling::Fires(effects) = &found.ruling {
                 for effect in effects {
                     // A request has a line for each header.
                     let would = would(effect);
-                    lines.extend(would.lines().map(|line| vec![(Tone::Plain, format!("    {line}"))]));
+                    lines.extend(would.lines().map(|line| format!("    {line}").into()));
                 }
             }
         }

@@ -4,6 +4,7 @@
 mod select;
 
 use jiff::Timestamp;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use self::select::Listing;
 use super::detail::EventDetail;
@@ -11,7 +12,6 @@ use super::kept::{EventRing, KeptEntry};
 use super::rules::Rules;
 use super::search::EventSearch;
 use crate::command::tap::rates::live::{Live, RateOrder, RateRow, sort};
-use crate::terminal::Key;
 
 /// The page between head and foot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,6 @@ pub(super) enum Prompt {
 pub(super) enum Act {
     Nothing,
     Leave,
-    Suspend,
     /// The selected event, to a file of this name.
     Save(String),
 }
@@ -145,29 +144,42 @@ impl ViewState {
     }
 
     /// Applies a key; `rules` are asked about an opened event.
-    pub(super) fn key(&mut self, key: Key, rules: Option<&Rules>) -> Act {
+    pub(super) fn key(&mut self, key: KeyEvent, rules: Option<&Rules>) -> Act {
         self.note = None;
+        let key = match (key.code, key.modifiers) {
+            (KeyCode::Char('u'), KeyModifiers::CONTROL) => {
+                if let Some(Prompt::Search(text) | Prompt::Save(text)) = &mut self.prompt {
+                    text.clear();
+                }
+                return Act::Nothing;
+            }
+            // Some terminals send these for Backspace and Enter.
+            (KeyCode::Char('h'), KeyModifiers::CONTROL) => KeyCode::Backspace,
+            (KeyCode::Char('j'), KeyModifiers::CONTROL) => KeyCode::Enter,
+            (KeyCode::Char(_), KeyModifiers::NONE | KeyModifiers::SHIFT) => key.code,
+            (KeyCode::Char(_), _) => return Act::Nothing,
+            (code, _) => code,
+        };
         if let Some(prompt) = self.prompt.take() {
             return self.typed(prompt, key);
         }
         match key {
-            Key::Char('q') => return Act::Leave,
-            Key::Suspend => return Act::Suspend,
-            Key::Char('p') => self.pause(),
-            Key::Char('?') => self.turn(TapPage::Help),
-            Key::Char('m') => self.turn(TapPage::Messages),
-            Key::Tab => {
+            KeyCode::Char('q') => return Act::Leave,
+            KeyCode::Char('p') => self.pause(),
+            KeyCode::Char('?') => self.turn(TapPage::Help),
+            KeyCode::Char('m') => self.turn(TapPage::Messages),
+            KeyCode::Tab => {
                 let other = if self.base == TapPage::Rates { TapPage::List } else { TapPage::Rates };
                 self.base = other;
                 self.turn(other);
             }
-            Key::Escape | Key::Backspace if self.page != self.base => self.turn(self.base),
-            Key::Char('/') if self.base == TapPage::List => {
+            KeyCode::Esc | KeyCode::Backspace if self.page != self.base => self.turn(self.base),
+            KeyCode::Char('/') if self.base == TapPage::List => {
                 let before = self.search.as_ref().map(|(typed, _)| typed.clone());
                 self.turn(TapPage::List);
                 self.prompt = Some(Prompt::Search(before.unwrap_or_default()));
             }
-            Key::Char('s') if matches!(self.page, TapPage::List | TapPage::Detail) => {
+            KeyCode::Char('s') if matches!(self.page, TapPage::List | TapPage::Detail) => {
                 match self.listed.selected() {
                     Some(number) => self.prompt = Some(Prompt::Save(format!("osnl-event-{number}.jsonl"))),
                     None => self.note("there is nothing to save yet".to_owned()),
@@ -183,38 +195,32 @@ impl ViewState {
         Act::Nothing
     }
 
-    fn list_key(&mut self, key: Key, rules: Option<&Rules>) {
+    fn list_key(&mut self, key: KeyCode, rules: Option<&Rules>) {
         match key {
-            Key::Up | Key::Char('k') => self.listed.up(1),
-            Key::Down | Key::Char('j') => self.listed.down(1),
-            Key::PageUp => self.listed.up(self.rows),
-            Key::PageDown | Key::Char(' ') => self.listed.down(self.rows),
-            Key::Home | Key::Char('g') => self.listed.home(),
-            Key::End | Key::Char('G') => self.listed.end(),
-            Key::Enter | Key::Right => self.open(rules),
-            Key::Escape => self.search(None),
-            Key::Char(_)
-            | Key::Tab
-            | Key::Backspace
-            | Key::Left
-            | Key::Clear
-            | Key::Redraw
-            | Key::Suspend => {}
+            KeyCode::Up | KeyCode::Char('k') => self.listed.up(1),
+            KeyCode::Down | KeyCode::Char('j') => self.listed.down(1),
+            KeyCode::PageUp => self.listed.up(self.rows),
+            KeyCode::PageDown | KeyCode::Char(' ') => self.listed.down(self.rows),
+            KeyCode::Home | KeyCode::Char('g') => self.listed.home(),
+            KeyCode::End | KeyCode::Char('G') => self.listed.end(),
+            KeyCode::Enter | KeyCode::Right => self.open(rules),
+            KeyCode::Esc => self.search(None),
+            _ => {}
         }
     }
 
-    fn detail_key(&mut self, key: Key, rules: Option<&Rules>) {
+    fn detail_key(&mut self, key: KeyCode, rules: Option<&Rules>) {
         match key {
-            Key::Left | Key::Char('N') => {
+            KeyCode::Left | KeyCode::Char('N') => {
                 self.listed.up(1);
                 self.open(rules);
             }
-            Key::Right | Key::Char('n') => {
+            KeyCode::Right | KeyCode::Char('n') => {
                 self.listed.down(1);
                 self.open(rules);
             }
-            Key::Enter => self.turn(self.base),
-            Key::Char('r') => match self.detail.as_ref().map(|detail| detail.rules_at) {
+            KeyCode::Enter => self.turn(self.base),
+            KeyCode::Char('r') => match self.detail.as_ref().map(|detail| detail.rules_at) {
                 Some(Some(at)) => self.jump = Some(at),
                 Some(None) | None => self.note("no rules are known: start with -c FILE".to_owned()),
             },
@@ -222,14 +228,14 @@ impl ViewState {
         }
     }
 
-    fn rates_key(&mut self, key: Key) {
+    fn rates_key(&mut self, key: KeyCode) {
         let order = match key {
-            Key::Char('t') => RateOrder::Name,
-            Key::Char('1') => RateOrder::Second,
-            Key::Char('2') => RateOrder::Ten,
-            Key::Char('3') => RateOrder::Sixty,
-            Key::Char('a') => RateOrder::Total,
-            Key::Char('r') => {
+            KeyCode::Char('t') => RateOrder::Name,
+            KeyCode::Char('1') => RateOrder::Second,
+            KeyCode::Char('2') => RateOrder::Ten,
+            KeyCode::Char('3') => RateOrder::Sixty,
+            KeyCode::Char('a') => RateOrder::Total,
+            KeyCode::Char('r') => {
                 self.reversed = !self.reversed;
                 sort(&mut self.table.0, self.order, self.reversed);
                 return;
@@ -240,17 +246,16 @@ impl ViewState {
         sort(&mut self.table.0, order, false);
     }
 
-    fn scroll(&mut self, key: Key) {
+    fn scroll(&mut self, key: KeyCode) {
         self.top = match key {
-            Key::Up | Key::Char('k') => self.top.saturating_sub(1),
-            Key::Down | Key::Char('j') => self.top.saturating_add(1),
-            Key::PageUp => self.top.saturating_sub(self.rows),
-            Key::PageDown | Key::Char(' ') => self.top.saturating_add(self.rows),
-            Key::Home | Key::Char('g') => 0,
+            KeyCode::Up | KeyCode::Char('k') => self.top.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => self.top.saturating_add(1),
+            KeyCode::PageUp => self.top.saturating_sub(self.rows),
+            KeyCode::PageDown | KeyCode::Char(' ') => self.top.saturating_add(self.rows),
+            KeyCode::Home | KeyCode::Char('g') => 0,
             // As far as it goes: `fit` knows.
-            Key::End | Key::Char('G') => usize::MAX,
-            Key::Char(_) | Key::Enter | Key::Escape | Key::Tab | Key::Backspace => self.top,
-            Key::Left | Key::Right | Key::Clear | Key::Redraw | Key::Suspend => self.top,
+            KeyCode::End | KeyCode::Char('G') => usize::MAX,
+            _ => self.top,
         };
     }
 
@@ -275,21 +280,16 @@ impl ViewState {
         }
     }
 
-    fn typed(&mut self, prompt: Prompt, key: Key) -> Act {
+    fn typed(&mut self, prompt: Prompt, key: KeyCode) -> Act {
         let (make, mut text): (fn(String) -> Prompt, String) = match prompt {
             Prompt::Search(text) => (Prompt::Search, text),
             Prompt::Save(text) => (Prompt::Save, text),
         };
         match key {
-            Key::Char(c) => text.push(c),
-            Key::Backspace => drop(text.pop()),
-            Key::Clear => text.clear(),
-            Key::Escape => return Act::Nothing,
-            Key::Suspend => {
-                self.prompt = Some(make(text));
-                return Act::Suspend;
-            }
-            Key::Enter => {
+            KeyCode::Char(c) => text.push(c),
+            KeyCode::Backspace => drop(text.pop()),
+            KeyCode::Esc => return Act::Nothing,
+            KeyCode::Enter => {
                 return match make(text) {
                     Prompt::Search(text) => {
                         match EventSearch::parse(&text) {
@@ -305,8 +305,7 @@ impl ViewState {
                     Prompt::Save(text) => Act::Save(text.trim().to_owned()),
                 };
             }
-            Key::Tab | Key::Up | Key::Down | Key::Left | Key::Right | Key::PageUp | Key::PageDown => {}
-            Key::Home | Key::End | Key::Redraw => {}
+            _ => {}
         }
         self.prompt = Some(make(text));
         Act::Nothing
