@@ -1,13 +1,14 @@
 //! A program on a terminal of its own: what it draws, what is typed, and whether it gives the terminal back.
 //!
-//! The terminal is its controlling one, so Ctrl-C (`"\x03"`) becomes a signal as on any terminal. A picture is what a
-//! program draws from "home" to "clear below", as osnl's screens do; colours are taken out of it.
+//! The terminal is its controlling one, so Ctrl-C (`"\x03"`) becomes a signal as on any terminal. A picture is complete
+//! when the cursor is hidden, which ratatui does after each; it has no colours.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,18 +20,24 @@ use crate::wait::reached;
 
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
-const HOME: &str = "\x1b[H";
-const END: &str = "\x1b[J";
+const DRAWN: &[u8] = b"\x1b[?25l";
 
 /// A program that runs on a terminal; killed when dropped.
-#[derive(Debug)]
 pub struct Pty {
     child: Child,
     master: File,
     before: Termios,
     text: Arc<Mutex<Vec<u8>>>,
+    screen: Mutex<Screen>,
     reader: Option<JoinHandle<()>>,
     _guard: Guard,
+}
+
+/// What the terminal shows.
+struct Screen {
+    parser: vt100::Parser,
+    /// Bytes of the text that it shows.
+    parsed: usize,
 }
 
 impl Pty {
@@ -67,7 +74,9 @@ impl Pty {
                 gathered.lock().unwrap().extend_from_slice(&bytes[..count]);
             }
         });
-        Self { child, master, before, text, reader: Some(reader), _guard: guard }
+        let (rows, columns) = rows_and_columns(size);
+        let screen = Mutex::new(Screen { parser: vt100::Parser::new(rows, columns, 0), parsed: 0 });
+        Self { child, master, before, text, screen, reader: Some(reader), _guard: guard }
     }
 
     /// Types this.
@@ -83,6 +92,8 @@ impl Pty {
     /// # Panics
     /// When the terminal has gone.
     pub fn resize(&self, size: (u16, u16)) {
+        let (rows, columns) = rows_and_columns(size);
+        self.drawn().parser.set_size(rows, columns);
         tcsetwinsize(&self.master, winsize(size)).unwrap();
     }
 
@@ -101,12 +112,27 @@ impl Pty {
     }
 
     /// The last complete picture, without colours; empty before the first.
+    ///
+    /// # Panics
+    /// Never by itself.
     #[must_use]
     pub fn picture(&self) -> String {
-        let text = self.text();
-        let Some(end) = text.rfind(END) else { return String::new() };
-        let drawn = text[..end].rsplit(HOME).next().unwrap_or_default();
-        plain(drawn).replace("\r\n", "\n")
+        let drawn = self.drawn();
+        let (_, columns) = drawn.parser.screen().size();
+        drawn.parser.screen().rows(0, columns.get()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The screen after the last complete picture.
+    fn drawn(&self) -> MutexGuard<'_, Screen> {
+        let mut screen = self.screen.lock().unwrap();
+        let text = self.text.lock().unwrap();
+        let new = &text[screen.parsed..];
+        if let Some(at) = new.windows(DRAWN.len()).rposition(|bytes| bytes == DRAWN) {
+            let end = at + DRAWN.len();
+            screen.parser.process(&new[..end]);
+            screen.parsed += end;
+        }
+        screen
     }
 
     /// Waits for a picture with this text.
@@ -166,6 +192,10 @@ impl Drop for Pty {
 
 fn winsize((ws_col, ws_row): (u16, u16)) -> Winsize {
     Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+fn rows_and_columns((columns, rows): (u16, u16)) -> (NonZeroU16, NonZeroU16) {
+    (NonZeroU16::new(rows).unwrap(), NonZeroU16::new(columns).unwrap())
 }
 
 /// Without escape sequences.
