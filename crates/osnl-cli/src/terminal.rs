@@ -1,8 +1,8 @@
 //! The terminal: colours and widths of plain lines, and the full-screen views of `osnl tap` and `osnl status --watch`.
 //!
 //! ratatui draws the views; crossterm reads their keys and switches the modes. In raw mode Ctrl-C and Ctrl-Z are keys:
-//! [`act`] sends their signals. [`close`] gives the terminal back; ratatui's hook does it before a panic is reported,
-//! and [`leave`] at an end of the program that drops nothing.
+//! [`read_events`] and [`act`] send their signals. [`close`] gives the terminal back; ratatui's hook does it before
+//! a panic is reported, and [`leave`] at an end of the program that drops nothing.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, stdout};
@@ -115,20 +115,27 @@ pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Fra
     Ok(())
 }
 
-/// Hands on keys and resizes until `take` refuses one.
+/// Hands on keys and resizes until `take` refuses one. Ctrl-C sends its signal, also while a view answers no keys.
 ///
 /// crossterm reads on a thread of its own: on a terminal that has gone its reads never return, and a caller that waits
 /// for them could not end.
 pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) {
-    std::thread::spawn(move || while event::read().is_ok_and(&mut take) {});
+    let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
+    std::thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if event == interrupt {
+                // All programs of a pipe get it. Nothing can be done where that is refused.
+                let _ = kill_current_process_group(Signal::INT);
+            } else if !take(event) {
+                return;
+            }
+        }
+    });
 }
 
-/// Carries out what a terminal itself does outside raw mode: Ctrl-C, Ctrl-Z; and Ctrl-L, which draws everything anew.
-/// Returns whether the key was one of them.
+/// Carries out Ctrl-Z, and Ctrl-L, which draws everything anew. Returns whether the key was one of them.
 pub(crate) fn act(terminal: &mut DefaultTerminal, key: KeyEvent) -> io::Result<bool> {
     match (key.code, key.modifiers) {
-        // All programs of a pipe get the signal. Nothing can be done where that is refused.
-        (KeyCode::Char('c'), KeyModifiers::CONTROL) => drop(kill_current_process_group(Signal::INT)),
         (KeyCode::Char('z'), KeyModifiers::CONTROL) => suspend(terminal)?,
         (KeyCode::Char('l'), KeyModifiers::CONTROL) => repaint(terminal)?,
         _ => return Ok(false),

@@ -33,7 +33,7 @@ pub struct Pty {
     _guard: Guard,
 }
 
-/// What the terminal shows.
+/// The screen, as far as pictures are complete.
 struct Screen {
     parser: vt100::Parser,
     /// Bytes of the text that it shows.

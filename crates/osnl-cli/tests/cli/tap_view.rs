@@ -273,7 +273,13 @@ fn a_lost_connection_and_a_stop_are_survived() {
     view.shows(SOON, "paused, 0 passed");
     publisher.notify(&event(3));
     view.shows(SOON, "paused, 1 passed");
+    // Nothing stops a program that leads its session: the screen is left and entered again.
+    view.type_in("\x1a");
+    osnl_testkit::wait_until(SOON, "a second start", || view.text().matches("\x1b[?1049h").count() == 2);
+    publisher.notify(&event(3));
+    view.shows(SOON, "paused, 2 passed");
+    assert!(view.picture().contains("osnl tap"), "{}", view.picture());
     view.type_in("q");
     assert_eq!(view.wait(PROMPTLY).code(), Some(0), "{}", view.text());
-    assert!(view.left_behind().contains("3 events shown, 1 gap of "), "{}", view.left_behind());
+    assert!(view.left_behind().contains("4 events shown, 1 gap of "), "{}", view.left_behind());
 }

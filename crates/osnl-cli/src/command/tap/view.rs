@@ -50,7 +50,7 @@ const FRAME: Duration = Duration::from_millis(100);
 /// Between two pictures while nothing happens: clock and rates go on.
 const IDLE: Duration = Duration::from_secs(1);
 /// Keys that wait for the view; the terminal keeps those that come after them.
-const KEYS: usize = 64;
+const KEYS: usize = 1024;
 
 /// The parts of the view.
 pub(super) struct TapView {
