@@ -11,7 +11,6 @@ use osnl::control::{
 use osnl::native::{self, JournalConf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use unicode_width::UnicodeWidthStr as _;
 
 use super::sources;
 use crate::app;
