@@ -117,7 +117,8 @@ pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Fra
 
 /// Hands on keys and resizes until `take` refuses one. Ctrl-C sends its signal, also while a view answers no keys.
 ///
-/// crossterm reads on a thread of its own: on a terminal that has gone its reads never return, and a caller that waits
+/// A key that comes in the same moment as a resize is read with the next key: crossterm returns the resize and waits for
+/// new input. crossterm reads on a thread of its own: on a terminal that has gone its reads never return, and a caller that waits
 /// for them could not end.
 pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) {
     let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));

@@ -21,7 +21,7 @@ fn a_wrong_credential_holds_the_target_and_a_corrected_one_drains_it_in_order() 
     rig.publish((0..5).flat_map(|key| (0..4).map(move |n| (key, key + 5 * n))));
     wait_until(SOON, "the target is held", || {
         let target = rig.target("roles");
-        matches!(target["state"].as_str(), Some("open" | "probing")) && target["pending"] == 20
+        matches!(target["state"].as_str(), Some("held" | "probing")) && target["pending"] == 20
     });
     let right = ACTION.replace("SINK", &rig.sink.url("/right/v1/role"));
     rig.write(&[LISTENER, RULE, &right]);
@@ -36,7 +36,7 @@ fn a_wrong_credential_holds_the_target_and_a_corrected_one_drains_it_in_order() 
     let target = rig.target("roles");
     assert_eq!(
         (&target["state"], &target["dead"], &target["done"]),
-        (&json!("closed"), &json!(0), &json!(20))
+        (&json!("ok"), &json!(0), &json!(20))
     );
     assert!(target["target"].as_str().unwrap().contains("/right/"), "{target}");
     // The listener has noticed nothing.
@@ -75,7 +75,7 @@ fn a_corrected_login_of_the_cloud_that_an_action_asks_counts() {
         rig.target("roles")["dependencies_down"].to_string().contains("[enrich:cloud] ")
     });
     // Status names what is at fault: the target is not.
-    assert_eq!(rig.target("roles")["state"], "closed");
+    assert_eq!(rig.target("roles")["state"], "ok");
     assert_eq!(rig.sink.requests().len(), 0);
     rig.write(&[LISTENER, &rule, action, &cloud(PASSWORD)]);
     let told = rig.reload(0);

@@ -104,7 +104,8 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     view.type_in("?");
     view.shows(SOON, "jump to the newest event");
     view.resize((80, 20));
-    osnl_testkit::wait_until(SOON, "a smaller picture", || foot(&view).contains("Esc back"));
+    // crossterm may read a key that comes with a resize only with the next key.
+    view.shows(SOON, "lines 1 to 16 of");
     view.type_in("\t");
     view.shows(SOON, "PER SECOND:");
     view.type_in("q");

@@ -39,7 +39,8 @@ const DECLARING: [&str; 11] = [
 ];
 
 /// The remedy for a listener without a queue of its own.
-const NAME_YOUR_QUEUE: &str = "write a queue name that no other team on this broker uses, such as pool = osnl-TEAM";
+const NAME_YOUR_QUEUE: &str =
+    "write a queue name that no other team on this broker uses, such as pool = osnl-TEAM";
 
 pub(super) struct Topology {
     pub(super) exchanges: Vec<String>,
