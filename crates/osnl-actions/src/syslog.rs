@@ -7,6 +7,8 @@
 //! | `tcp://host:601` | a stream, frames with their length before them (RFC 6587, 3.4.1) | it is in the connection |
 //! | `tls://host:6514` | the same over TLS (RFC 5425) | the same |
 //!
+//! The crate syslog 7 has neither TLS nor frames with their length.
+//!
 //! Syslog has no answer: what is in a connection that breaks is lost, and no protocol of this table tells. A
 //! connection that the collector has closed is noticed before the next message and made anew.
 

@@ -9,6 +9,9 @@
 //! - A key may occur several times; all values are kept.
 //! - Lines end with LF, CRLF or CR. A byte order mark is refused.
 //!
+//! No crate reads this dialect: rust-ini and configparser join, quote, and comment differently, and forget the line of a
+//! value, which each message names.
+//!
 //! No message repeats a line of the file: any of them may hold a password.
 
 use super::error::{ConfigError, Finding};

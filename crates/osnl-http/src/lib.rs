@@ -41,6 +41,9 @@
 //! | [`redirected`] | the request that follows a redirect, without the secrets that must not leave |
 //! | [`reach`] | a test whether a target accepts connections, without a request |
 //!
+//! The client stands on hyper and not on reqwest: requests keep the bytes of the old programs' requests, with the case of
+//! header names and the proxy rules of urllib, and a [`Failure`] knows the step that failed.
+//!
 //! Options are checked when a client is built: a wrong CA file or a wrong proxy is an error at the start, not with the
 //! first message. The caller passes the environment; nothing here reads it.
 //!

@@ -27,7 +27,7 @@ pub(crate) use self::tree::{Tree, members_memory};
 pub struct Budget {
     /// Bytes of a plain body, compressed on the wire or not: option `max_body`.
     pub body: usize,
-    /// JSON values.
+    /// JSON values, counted in both texts.
     pub values: usize,
     /// Resources of a bulk request.
     pub resources: usize,
@@ -109,12 +109,12 @@ impl Budget {
     /// The least `max_body`.
     pub const LEAST_BODY: usize = 4 << 10;
 
-    /// The limits of the greatest `max_body`: a machine can hold a few such messages. The number of a delivery has room
-    /// for 65,536 resources of an event.
+    /// The limits of the greatest `max_body`: a machine can hold a few such messages, and a delivery's number has room
+    /// for 65,536 resources.
     pub const MOST: Self = Self { body: 128 << 20, values: 16_000_000, resources: 60_000 };
 
-    /// Returns the limits for bodies of this size: those of [`DEFAULT`](Self::DEFAULT), and for a larger body as many times
-    /// more values and resources as it is larger.
+    /// Returns the limits for bodies of this size: those of [`DEFAULT`](Self::DEFAULT), with values and resources that
+    /// grow with a larger body.
     #[must_use]
     pub fn of_body(body: usize) -> Self {
         let larger =

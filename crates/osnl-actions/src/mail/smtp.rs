@@ -2,6 +2,9 @@
 //!
 //! A connection for each mail: there are few, and a server drops idle ones. What was said in clear before STARTTLS is
 //! forgotten. Without TLS no login is tried unless the configuration says `tls = none`.
+//!
+//! lettre 0.11 takes neither this daemon's TLS configuration, whose refusals name the remedy, nor a way to say at which
+//! step a server has refused a mail.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! systemd's notification protocol (`sd_notify(3)`, `sd_watchdog_enabled(3)`): datagrams of `NAME=value` lines to
 //! the socket that `NOTIFY_SOCKET` names. A unit of another type than `notify` sets no such variable, and nothing
 //! is sent.
+//!
+//! sd-notify 0.5 sends on a blocking socket, so a manager that does not read would stop the daemon.
 
 use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt as _;

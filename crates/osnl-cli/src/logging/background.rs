@@ -2,6 +2,9 @@
 //! Lines that cannot be written are dropped; their number is reported as soon as the stream takes lines again.
 //!
 //! The log file has no such thread: a dead letter must be in the file when its outcome returns.
+//!
+//! tracing-appender 0.2 has such a thread too. It drops lines without a word in the log, bounds them by their number and
+//! not by their bytes, and does not tell the daemon that its thread has ended.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -7,6 +7,9 @@
 //!
 //! Logging never waits. A line that is too long for a datagram is handed over in a sealed file in memory. What the journal
 //! does not take at once goes to standard error as without this.
+//!
+//! tracing-journald 0.3 sends on a blocking socket, so a journal that hangs would stop the daemon, and it throws away a
+//! line that the journal refuses.
 
 use std::fs::File;
 use std::io::{self, Write as _};

@@ -1,5 +1,8 @@
 //! A log line as a JSON object: `timestamp` (RFC 3339 with the zone), `level`, `target`, `message`, and `fields` with the
 //! values by their names. Names are stable: a sentence is constant, and what varies is a field.
+//!
+//! The JSON of tracing-subscriber 0.3 has no bound for a value, so a tenant's name could fill the disk, and writes
+//! bidirectional characters as they are, which reorder a line on a terminal.
 
 use jiff::Zoned;
 use osnl_model::one_line_json;

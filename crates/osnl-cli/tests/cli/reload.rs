@@ -34,10 +34,7 @@ fn a_wrong_credential_holds_the_target_and_a_corrected_one_drains_it_in_order() 
         (0..5).map(|key| (instance(key), (0..4).map(|n| key + 5 * n).collect())).collect();
     assert_eq!(asked(&rig.sink, |target| target.starts_with("/right/")), expected);
     let target = rig.target("roles");
-    assert_eq!(
-        (&target["state"], &target["dead"], &target["done"]),
-        (&json!("ok"), &json!(0), &json!(20))
-    );
+    assert_eq!((&target["state"], &target["dead"], &target["done"]), (&json!("ok"), &json!(0), &json!(20)));
     assert!(target["target"].as_str().unwrap().contains("/right/"), "{target}");
     // The listener has noticed nothing.
     assert_eq!((rig.connections(), before.len()), (before, 1));

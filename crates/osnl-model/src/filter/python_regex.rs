@@ -1,4 +1,4 @@
-//! Python's regular expressions, written for the `regex` and `fancy-regex` crates.
+//! Python's regular expressions, written for the `regex` and `fancy-regex` crates. No crate has Python's meanings.
 //!
 //! The two languages look alike and differ in detail, so every element is read as Python 3.11 reads it and
 //! written anew: literals escaped, classes as code points, flags resolved into what they mean.
