@@ -215,10 +215,6 @@ fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
     assert!(view.left_behind().contains("4001 events shown in "), "{}", view.left_behind());
 }
 
-fn foot(view: &Pty) -> String {
-    view.picture().lines().last().unwrap_or_default().to_owned()
-}
-
 /// Columns, as a terminal counts them.
 fn columns(line: &str) -> usize {
     line.chars().map(|c| if ('\u{2e80}'..'\u{a000}').contains(&c) { 2 } else { 1 }).sum()
