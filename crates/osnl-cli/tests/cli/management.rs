@@ -77,7 +77,7 @@ fn set(vhost: &Vhost, command: &str, name: &str, definition: &str) {
 fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
     let (broker, port) = node();
     let monitor = url("monitor:m0n%3A%40%2F@", *port);
-    let check = |name: &str, prepare: &dyn Fn(&Vhost), more: &str, expected: &[&str]| {
+    let check = |name: &str, prepare: fn(&Vhost), more: &str, expected: &[&str]| {
         let vhost = broker.vhost(name);
         vhost.ctl(&["set_permissions", "monitor", "^$", "^$", "^$"]);
         prepare(&vhost);
@@ -111,29 +111,42 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         assert!(!daemon.stderr().contains("m0n"), "{}", daemon.stderr());
         (vhost, place, daemon, known)
     };
-    let nothing = |_: &Vhost| {};
-    let (.., known) = check("plain", &nothing, "", &[]);
-    let version = broker.root().greeting()[1].clone();
-    assert_eq!((&known["version"], &known["queues"][0]["type"]), (&version.into(), &"classic".into()));
-    check(
-        "policy",
-        &|vhost| set(vhost, "set_policy", "ttl", r#"{"message-ttl":60000,"dead-letter-exchange":"d"}"#),
-        "",
-        &["policy \"ttl\" sets message-ttl = 60000: a message that waits for 60 s goes to exchange \"d\""],
-    );
-    check(
-        "quorum",
-        &|vhost| set(vhost, "set_policy", "limit", r#"{"delivery-limit":20}"#),
-        "queue_type = quorum",
-        &["policy \"limit\" sets delivery-limit = 20: a message that returns more than 20 times is dropped"],
-    );
+    // Each waits for its daemon's next question to the API.
+    let (vhost, place, daemon, known) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (.., known) = check("plain", |_| {}, "", &[]);
+            let version = broker.root().greeting()[1].clone();
+            assert_eq!(
+                (&known["version"], &known["queues"][0]["type"]),
+                (&version.into(), &"classic".into())
+            );
+        });
+        scope.spawn(|| {
+            check(
+                "policy",
+                |vhost| set(vhost, "set_policy", "ttl", r#"{"message-ttl":60000,"dead-letter-exchange":"d"}"#),
+                "",
+                &["policy \"ttl\" sets message-ttl = 60000: a message that waits for 60 s goes to exchange \"d\""],
+            )
+        });
+        scope.spawn(|| {
+            check(
+                "quorum",
+                |vhost| set(vhost, "set_policy", "limit", r#"{"delivery-limit":20}"#),
+                "queue_type = quorum",
+                &["policy \"limit\" sets delivery-limit = 20: a message that returns more than 20 times is dropped"],
+            )
+        });
+        check(
+            "operator",
+            |vhost| set(vhost, "set_operator_policy", "most", r#"{"max-length":5}"#),
+            "",
+            &[
+                "operator policy \"most\" sets max-length = 5: beyond 5 messages the oldest message is dropped",
+            ],
+        )
+    });
     // The command that is told mends it.
-    let (vhost, place, daemon, known) = check(
-        "operator",
-        &|vhost| set(vhost, "set_operator_policy", "most", r#"{"max-length":5}"#),
-        "",
-        &["operator policy \"most\" sets max-length = 5: beyond 5 messages the oldest message is dropped"],
-    );
     let remedy = known["risks"][0]["remedy"].as_str().unwrap();
     let words: Vec<String> = remedy.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
     assert_eq!(words[0], "rabbitmqctl", "{remedy}");
@@ -147,8 +160,9 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
 #[test]
 fn an_answer_that_is_missing_is_unknown_and_says_what_to_do() {
     let (broker, port) = node();
-    let vhost = broker.vhost("unknown");
-    let check = |management: &str, reason: &str, remedy: &str| {
+    let check = &|management: &str, reason: &str, remedy: &str| {
+        let vhost = broker.vhost("unknown");
+        let remedy = &remedy.replace("VHOST", vhost.name());
         let place = Place::new();
         write(&place, &conf(&vhost, management, ""));
         let _daemon = run(&place);
@@ -170,17 +184,23 @@ fn an_answer_that_is_missing_is_unknown_and_says_what_to_do() {
         assert!(lines[0].starts_with(begin) && lines[0].contains(reason), "{lines:?}");
         assert!(lines[0].contains(remedy), "{lines:?}");
     };
-    check(
-        "",
-        "management_url is not set",
-        "in [listener:l] of an osnl.conf: management_url = https://HOST:15671/",
-    );
-    check(&url("plain:p@", *port), "401, the user has no tag", "rabbitmqctl set_user_tags plain monitoring");
-    let blind = &format!("rabbitmqctl set_permissions -p {} monitor '^$' '^$' '^$'", vhost.name());
-    check(&url("monitor:m0n%3A%40%2F@", *port), "the user may not see the virtual host", blind);
-    check(&url("monitor:wrong@", *port), "401, the login is refused", "authenticate_user monitor");
-    let off = url("", closed_port());
-    check(&off, "127.0.0.1", "rabbitmq-plugins enable rabbitmq_management");
+    let blind = "rabbitmqctl set_permissions -p VHOST monitor '^$' '^$' '^$'";
+    let unset = "in [listener:l] of an osnl.conf: management_url = https://HOST:15671/";
+    std::thread::scope(|scope| {
+        for (management, reason, remedy) in [
+            (String::new(), "management_url is not set", unset),
+            (
+                url("plain:p@", *port),
+                "401, the user has no tag",
+                "rabbitmqctl set_user_tags plain monitoring",
+            ),
+            (url("monitor:m0n%3A%40%2F@", *port), "the user may not see the virtual host", blind),
+            (url("monitor:wrong@", *port), "401, the login is refused", "authenticate_user monitor"),
+            (url("", closed_port()), "127.0.0.1", "rabbitmq-plugins enable rabbitmq_management"),
+        ] {
+            scope.spawn(move || check(&management, reason, remedy));
+        }
+    });
     // Another broker that has such a queue too.
     let other = url("", *port);
     let shared = Broker::shared().vhost("unknown-other");

@@ -67,13 +67,13 @@ fn every_recorded_body_is_settled_and_what_cannot_be_read_is_set_aside_once() {
         daemon.wait_until(name, |c| c.received.get() == count("received", &before) + 2);
         daemon.wait_until(name, |c| {
             c.quarantined.get() + c.unmatched.get() + c.delivered.get() + c.dead.get()
-                == ["unreadable", "unmatched", "delivered", "dead"]
+                == ["quarantined", "unmatched", "delivered", "dead"]
                     .iter()
                     .map(|n| count(n, &before))
                     .sum::<u64>()
                     + 2
         });
-        let unreadable = daemon.counters.quarantined.get() - count("unreadable", &before);
+        let unreadable = daemon.counters.quarantined.get() - count("quarantined", &before);
         let number = name.split('-').next().unwrap();
         let expected = UNREADABLE.contains(&number) || number == TOO_DEEP;
         assert_eq!(unreadable, u64::from(expected), "{name}");

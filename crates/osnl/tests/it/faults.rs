@@ -86,8 +86,9 @@ pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: ListenerRig, even
     assert_eq!(target.effects(0..events), vec![1; events]);
     let counted = &daemon.counters;
     assert_eq!(counted.dead.get(), 0);
-    // Whatever came twice was marked by the broker, and recognised: only what is marked can be adopted.
-    assert_eq!(counted.received.get(), events as u64 + counted.deduplicated.get());
+    // Whatever came twice was marked by the broker, and recognised. The rest of a batch that a lost connection had handed
+    // over, and that nobody has looked at yet, is received too.
+    assert!(counted.received.get() >= events as u64 + counted.deduplicated.get());
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 }
 

@@ -112,9 +112,9 @@ rows! {
     compressed_bomb: "a decompression bomb (more than 4 MiB)", "decompressed", compressed("application/x-bz2", BZ2_OF_8_MB) => SetAside("the body has more than 4194304 bytes when decompressed, the limit (option max_body)");
     too_large: "larger than 4 MiB", "callback, acknowledged", padded(&message("x", "INFO"), 5_000_000) => SetAside("the body has 5000000 bytes; the limit is 4194304 (option max_body)");
     too_large_not_matched: "larger than 4 MiB, but no filter matches", "acknowledged, silently", padded(&message("other", "INFO"), 5_000_000) => Acknowledged;
-    too_many_values: "more than 500,000 values", "callback, acknowledged", plain(&with("payload", &format!("[{}0]", "0,".repeat(500_000)))) => SetAside("the message has more than 500000 values, the limit (option max_values)");
+    too_many_values: "more than 500,000 values", "callback, acknowledged", plain(&with("payload", &format!("[{}0]", "0,".repeat(500_000)))) => SetAside("the message has more than 500000 values, the limit (it grows with option max_body)");
     too_much_memory: "small objects that take more than 24 MiB", "callback, acknowledged", plain(&with("payload", &format!("[{}0]", "{\"\":0},".repeat(60_000)))) => SetAside("the message takes more than 25165824 bytes of memory when decoded, the limit (6 times option max_body)");
-    too_many_resources: "a bulk request of more than 10,000 resources", "callback, acknowledged", plain(&with("event_type", "\"port.create.end\"").replace("{\"key\": \"v\"}", &format!("{{\"ports\": [{}{{}}]}}", "{},".repeat(10_000)))) => SetAside("the message has 10001 resources; the limit is 10000 (option max_resources)");
+    too_many_resources: "a bulk request of more than 10,000 resources", "callback, acknowledged", plain(&with("event_type", "\"port.create.end\"").replace("{\"key\": \"v\"}", &format!("{{\"ports\": [{}{{}}]}}", "{},".repeat(10_000)))) => SetAside("the message has 10001 resources; the limit is 10000 (it grows with option max_body)");
 }
 
 const BZ2: &str = "425a6839314159265359903f1e430000191f805004001001218000a625d56a2000545068d1a0c80d089ea9a69ea68fd4468db544e6c19f316b3a12ac988263dce0274d7bc45350f5545bec48fb035f177245385090903f1e43";

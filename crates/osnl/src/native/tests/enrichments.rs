@@ -33,10 +33,7 @@ const TEMPLATES: [(&str, &str); 17] = [
     ("publish", "transport_url = rabbit://h/\nexchange = TEXT"),
     ("publish", "transport_url = rabbit://h/\nexchange = x\npayload = TEXT"),
     ("publish", "transport_url = rabbit://h/\nexchange = x\nformat = raw\npayload = TEXT"),
-    (
-        "publish",
-        "transport_url = rabbit://h/\nexchange = x\nformat = cloudevents\ncloudevents_subject = TEXT",
-    ),
+    ("publish", "transport_url = rabbit://h/\nexchange = x\nformat = cloudevents\npayload = TEXT"),
 ];
 
 fn text(action: &str) -> String {
