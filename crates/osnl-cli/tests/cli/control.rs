@@ -8,6 +8,8 @@ use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Reply, Sink,
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::harness::osnl_of_any_user;
+
 const SOON: Duration = Duration::from_secs(20);
 
 /// A folder with a configuration, a broker, a target, and a daemon that may run.
@@ -53,7 +55,7 @@ impl Rig {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        let mut command = osnl_of_any_user();
         command.env_clear().env("HOME", self.home.path()).current_dir(self.home.path()).stdin(Stdio::null());
         command.env("STATE_DIRECTORY", self.home.path().join("default-state"));
         command.args(args);

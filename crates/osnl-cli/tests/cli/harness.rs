@@ -1,10 +1,12 @@
 //! The binary as a child process: started, told by signals, ended by its own id whatever happens.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,16 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// The limit of an end without delay. A drain that waits for its deadline takes longer.
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
+
+/// The program for any user, as an open file, which needs no path: the folder of the build may be closed to others, as
+/// root's home is.
+pub(crate) fn osnl_of_any_user() -> Command {
+    static PROGRAM: OnceLock<File> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| File::open(env!("CARGO_BIN_EXE_osnl")).unwrap());
+    let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+    command.arg0("osnl");
+    command
+}
 
 /// A folder to run in: file names in messages are as short as they were given.
 pub(crate) struct Place(TempDir);

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use osnl_testkit::{signal, wait_until};
 
-use crate::harness::{Place, SOON};
+use crate::harness::{Place, SOON, osnl_of_any_user};
 
 const DAEMON: u32 = 65531;
 const MEMBER: u32 = 65534;
@@ -67,7 +67,7 @@ impl Rig {
     }
 
     fn command(&self, user: u32, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        let mut command = osnl_of_any_user();
         command.env_clear().current_dir(self.place.path("")).stdin(Stdio::null()).args(args);
         command.uid(user).gid(if user == 0 { 0 } else { GROUP });
         command
@@ -171,7 +171,7 @@ fn a_user_without_a_home_is_told_to_set_state_dir() {
                  [rule:r]\nactions = d\n[action:d]\ndriver = dump\npath = /tmp/d\n"
             ),
         );
-        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        let mut command = osnl_of_any_user();
         command.env_clear().current_dir(place.path("")).args(["check", "-c", "a.conf"]);
         if is_root {
             command.uid(MEMBER).gid(MEMBER);
