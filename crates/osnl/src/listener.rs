@@ -54,7 +54,7 @@ pub(crate) use self::leaving::{ExitObstacle, QueueExit, ReadTurn};
 use self::overseer::Overseer;
 pub use self::positions::PositionStore;
 use self::prefilter::IntakePrefilter;
-use self::session::{ListenerSession, SessionEnd, few};
+use self::session::{ListenerSession, SessionEnd};
 pub use self::state::{ConnectionObserver, ListenerState};
 use self::stream::ListenerStreams;
 use self::tidying::BindingCleanup;
@@ -251,16 +251,12 @@ impl Listener {
         let mut lease = ReadLease::of(&self);
         let result = loop {
             let first = before.is_none();
-            let prefetch = match returns.is_small() {
-                true => few(self.config.options.prefetch, self.queues().len()),
-                false => self.config.options.prefetch,
+            let mut consumer = match self.connect(&shutdown, first, (lease.as_mut(), streams.as_mut())).await
+            {
+                Ok(Some(consumer)) => consumer,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
             };
-            let mut consumer =
-                match self.connect(&shutdown, first, (lease.as_mut(), streams.as_mut()), prefetch).await {
-                    Ok(Some(consumer)) => consumer,
-                    Ok(None) => break Ok(()),
-                    Err(error) => break Err(error),
-                };
             let lost = before.take().map(|at| at.elapsed());
             consumer.set_prefilter(Arc::new(IntakePrefilter::of(&self)));
             self.connected(&*consumer, lost);
@@ -271,7 +267,7 @@ impl Listener {
             }
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
             let lease_lost = lease.as_ref().map_or_else(|| pending().boxed(), ReadLease::lost);
-            let mut session = ListenerSession::new(&self, consumer, streams.as_mut(), prefetch);
+            let mut session = ListenerSession::new(&self, consumer, streams.as_mut());
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
                     tidying.connected(&self.config.name, &*self.transport).await;
@@ -296,12 +292,9 @@ impl Listener {
                         break Ok(());
                     }
                 }
-                Ok(ended @ (SessionEnd::Return | SessionEnd::LeaseLost | SessionEnd::Widen)) => {
+                Ok(ended @ (SessionEnd::Return | SessionEnd::LeaseLost)) => {
                     self.say_ended(&ended, unsettled);
                     session.consumer.close().await;
-                    if ended == SessionEnd::Widen {
-                        returns.widened();
-                    }
                 }
                 Err(error) => {
                     self.stall.send_replace(None);
@@ -376,7 +369,6 @@ impl Listener {
         shutdown: &Shutdown,
         first: bool,
         (mut lease, mut streams): (Option<&mut ReadLease>, Option<&mut ListenerStreams>),
-        prefetch: u16,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut backoff = Backoff::new(self.transport.reconnect());
         let mut said = None;
@@ -394,14 +386,13 @@ impl Listener {
             let options = &self.config.options;
             let options =
                 streams.as_ref().map_or_else(|| options.clone(), |streams| streams.options(options));
-            let options = &ListenOptions { prefetch, ..options };
             if attempt == 1 {
                 self.enter(ListenerState::Connecting { attempt });
             } else {
                 self.state.send_replace(ListenerState::Connecting { attempt });
             }
             let is_new = self.tidying.as_ref().is_some_and(BindingCleanup::binds);
-            let listen = self.transport.listen(&self.config.targets, options);
+            let listen = self.transport.listen(&self.config.targets, &options);
             tokio::pin!(listen);
             let listened = tokio::select! {
                 biased;

@@ -10,6 +10,9 @@
 //! | the end of a message, the window being full, where the intake names an obstacle | [`SLOW`] in which nothing moves | `patience` in which nothing moves |
 //!
 //! A full window without an obstacle is an endpoint that takes its time: it is left alone.
+//!
+//! The next subscription has the same prefetch: with a smaller one, a quorum queue would put what returns once more
+//! behind what it did not fetch again.
 
 use std::time::Duration;
 
@@ -21,14 +24,9 @@ use super::watchdog::SessionStage;
 const NOTICED: Duration = Duration::from_secs(1);
 /// The same for a full window, whose messages may take their time.
 const SLOW: Duration = Duration::from_secs(10);
-/// The unsettled messages of a subscription that was given back before: so few that each has its turn before a delivery
-/// limit of 20 is used up.
-pub(super) const FEW: u16 = 8;
 /// The shortest pause after a return, and the longest; in between, each is four times the one before.
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(3600);
-/// The time without a blockade after which the whole prefetch is requested again.
-const CALM: Duration = Duration::from_secs(60);
 
 /// The consequence of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +56,11 @@ pub(super) struct Blockade {
     /// Messages taken since then.
     taken: usize,
     since: Option<Instant>,
-    /// When it was blocked last, or began.
-    calm_since: Instant,
 }
 
 impl Blockade {
     pub(super) fn new(patience: Duration, prefetch: usize, now: Instant) -> Self {
-        Self { patience, prefetch, moved_at: now, fresh_at: now, taken: 0, since: None, calm_since: now }
+        Self { patience, prefetch, moved_at: now, fresh_at: now, taken: 0, since: None }
     }
 
     /// Returns the interval between two looks.
@@ -120,14 +116,8 @@ impl Blockade {
             self.since = None;
             return WaitVerdict::Free;
         }
-        self.calm_since = now;
         let since = *self.since.get_or_insert(self.moved_at);
         if give_back { WaitVerdict::GiveBack { since } } else { WaitVerdict::Blocked { since } }
-    }
-
-    /// Whether nothing has blocked for so long that the whole prefetch may be asked for again.
-    pub(super) fn is_calm(&self, now: Instant) -> bool {
-        self.since.is_none() && now - self.calm_since >= CALM.min(self.patience)
     }
 }
 
@@ -136,7 +126,6 @@ impl Blockade {
 pub(super) struct Returns {
     count: u32,
     last: Option<Instant>,
-    small: bool,
 }
 
 impl Returns {
@@ -152,18 +141,8 @@ impl Returns {
         }
         let pause = pause(self.count);
         self.count = self.count.saturating_add(1);
-        (self.last, self.small) = (Some(now), true);
+        self.last = Some(now);
         pause
-    }
-
-    /// The whole prefetch is asked for again.
-    pub(super) fn widened(&mut self) {
-        self.small = false;
-    }
-
-    /// Whether only few messages are to be pushed.
-    pub(super) fn is_small(&self) -> bool {
-        self.small
     }
 }
 
@@ -236,15 +215,12 @@ mod tests {
         let (mut returns, mut now) = (Returns::default(), Instant::now());
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            assert_eq!(returns.is_small(), !pauses.is_empty());
             pauses.push(returns.given_back(PATIENCE, now).as_secs());
             now += PATIENCE;
         }
         assert_eq!(pauses, [5, 20, 80, 320, 1280, 3600, 3600]);
         // Twenty of them, which is what a quorum queue allows, take most of a day.
         assert!(20 * PATIENCE.as_secs() + pauses.iter().sum::<u64>() + 13 * 3600 > 15 * 3600);
-        returns.widened();
-        assert!(!returns.is_small());
         now += Duration::from_secs(3 * 3600);
         assert_eq!(returns.given_back(PATIENCE, now).as_secs(), 5);
     }

@@ -83,10 +83,6 @@ impl Listener {
                 unsettled,
                 "another daemon reads from now on, and reads again what this one received and could not store"
             ),
-            SessionEnd::Widen => tracing::info!(
-                listener.name = name,
-                "nothing has blocked for a while: the whole prefetch is asked for again"
-            ),
             SessionEnd::Drained | SessionEnd::GiveBack { .. } => {}
         }
     }

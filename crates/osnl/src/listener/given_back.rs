@@ -86,10 +86,7 @@ impl Listener {
             () = shutdown.drain.cancelled() => return false,
             () = wait => {}
         }
-        tracing::info!(
-            listener.name = &*self.config.name,
-            "there is room again: the listener reads on, with few messages at a time at first"
-        );
+        tracing::info!(listener.name = &*self.config.name, "there is room again: the listener reads on");
         true
     }
 

@@ -11,8 +11,8 @@ use futures_util::{FutureExt, StreamExt};
 use osnl_transport::{Batch, Consumer, TransportError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+pub(super) use self::step::SessionEnd;
 use self::step::{Core, SessionOrder, WakeCause};
-pub(super) use self::step::{SessionEnd, few};
 use super::Listener;
 use super::blockade::Blockade;
 use super::gauges::Gauges;
@@ -31,14 +31,13 @@ pub(super) struct ListenerSession<'a> {
 }
 
 impl<'a> ListenerSession<'a> {
-    /// `prefetch`: unsettled messages that this subscription may have.
+    /// The session of a subscription that was opened with the listener's options.
     pub(super) fn new(
         listener: &'a Listener,
         consumer: Box<dyn Consumer>,
         streams: Option<&'a mut ListenerStreams>,
-        prefetch: u16,
     ) -> Self {
-        let core = Core::new(listener, &*consumer, streams, prefetch);
+        let core = Core::new(listener, &*consumer, streams);
         Self { consumer, core }
     }
 

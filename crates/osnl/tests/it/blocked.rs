@@ -1,16 +1,17 @@
 //! A listener that can keep nothing more: what it was handed goes back, and is read again when there is room.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
-use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Vhost, wait_until};
+use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 
 use crate::faults::Target;
-use crate::harness::{ListenerRig, SOON};
+use crate::harness::{ListenerRig, SOON, instance};
 use crate::native::native;
 use crate::rabbit::ports;
 
@@ -27,8 +28,12 @@ fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &s
         vhost.url(),
         target.sink.url("/v1/role"),
     );
+    start(&text)
+}
+
+fn start(text: &str) -> ListenerRig {
     let counters = Arc::new(Counters::default());
-    let mut conf = native(&text);
+    let mut conf = native(text);
     conf.listeners[0].give_back_after = Duration::from_millis(400);
     let daemon = conf.daemon(&HttpOptions::default(), &counters).unwrap();
     let daemon = ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10));
@@ -97,4 +102,54 @@ fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
         daemon.stop().unwrap();
     }
     assert_eq!(target.effects(0..6), [1; 6]);
+}
+
+/// Each daemon in turn has the queue and gives it back, and one of them stops. The target is asked for one
+/// resource, so it sees the order of the queue.
+#[test]
+fn a_quorum_queue_keeps_its_order_over_daemons_that_give_it_back_and_stop() {
+    const EVENTS: usize = 30;
+    let vhost = Broker::shared().vhost("blocked-order");
+    let sink = Sink::start();
+    let (is_up, done) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (up, seen) = (is_up.clone(), done.clone());
+    sink.reply_when(move |request| {
+        if !up.load(Ordering::SeqCst) {
+            return Some(Reply::Status(503));
+        }
+        seen.lock().unwrap().push(request.target.rsplit('/').next()?.parse::<usize>().ok()?);
+        Some(Reply::Status(204))
+    });
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [first, second] = [&folders[0], &folders[1]].map(|folder| {
+        start(&format!(
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = memory://\n\
+             [listener:l]\ntransport_url = {}\nexchange = neutron\npool = q\ndeclare = create\nprefetch = 5\n\
+             queue_type = quorum\n[rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = a\n\
+             [action:a]\ndriver = http\nurl = {}/{{{{ payload.port.name }}}}\nretry_interval = 1s\n",
+            folder.path().display(),
+            vhost.url(),
+            sink.url(""),
+        ))
+    });
+    let event = |n: usize| Notice {
+        payload: serde_json::json!({"port": {"id": instance(0), "name": n.to_string()}}),
+        ..Notice::default()
+    };
+    let events: Vec<Notice> = (0..EVENTS).map(event).collect();
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&events);
+    first.wait_for_log(GIVEN_BACK);
+    second.wait_for_log(GIVEN_BACK);
+    first.stop().unwrap();
+    is_up.store(true, Ordering::SeqCst);
+    wait_until(SOON, "all are settled", || vhost.queue_depth("q") == Some((0, 0)));
+    second.stop().unwrap();
+    let done = done.lock().unwrap();
+    let mut firsts: Vec<usize> = Vec::new();
+    done.iter().for_each(|n| {
+        if !firsts.contains(n) {
+            firsts.push(*n);
+        }
+    });
+    assert_eq!(firsts, (0..EVENTS).collect::<Vec<_>>(), "{done:?}");
 }

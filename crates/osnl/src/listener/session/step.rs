@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use osnl_transport::{Batch, BoxFuture, Consumer, IncomingMessage, TransportError, Window};
+use osnl_transport::{Batch, BoxFuture, Consumer, IncomingMessage, QueueType, TransportError, Window};
 use tokio::time::Instant;
 
 use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::Listener;
-use crate::listener::blockade::{Blockade, FEW, WaitVerdict};
+use crate::listener::blockade::{Blockade, WaitVerdict};
 use crate::listener::state::ListenerState;
 use crate::listener::stream::ListenerStreams;
 use crate::listener::watchdog::{SessionStage, SessionWake, Watchdog};
@@ -85,8 +85,6 @@ pub(in crate::listener) enum SessionEnd {
     Return,
     /// Another daemon on the journal has the lease.
     LeaseLost,
-    /// There is room again, and nothing is open: the whole prefetch can be asked for.
-    Widen,
 }
 
 /// The state of a session. See the [module](self).
@@ -110,9 +108,9 @@ pub(super) struct Core<'a> {
     begun: Instant,
     /// A message is to go back with the channel.
     returns: bool,
+    /// Whether a message can be rejected, and keeps its place by that: in classic queues.
+    rejects: bool,
     prefetch: usize,
-    /// Whether fewer messages are asked for than the configuration allows.
-    small: bool,
 }
 
 impl<'a> Core<'a> {
@@ -120,7 +118,6 @@ impl<'a> Core<'a> {
         listener: &'a Listener,
         consumer: &dyn Consumer,
         mut streams: Option<&'a mut ListenerStreams>,
-        prefetch: u16,
     ) -> Self {
         let (options, found) = (&listener.config.options, consumer.subscription());
         if let Some(streams) = &mut streams {
@@ -132,7 +129,8 @@ impl<'a> Core<'a> {
             None => options.queue.single_active_consumer,
         };
         let standby = is_idle && found.other_consumers > 0;
-        let (small, prefetch) = (prefetch < options.prefetch, usize::from(prefetch));
+        let prefetch = usize::from(options.prefetch);
+        let rejects = found.open.iter().all(|queue| queue.queue_type == Some(QueueType::Classic));
         let patience = listener.config.give_back_after;
         Self {
             listener,
@@ -148,8 +146,8 @@ impl<'a> Core<'a> {
             blockade: Blockade::new(patience, prefetch, Instant::now()),
             begun: Instant::now(),
             returns: false,
+            rejects,
             prefetch,
-            small,
         }
     }
 
@@ -211,7 +209,11 @@ impl<'a> Core<'a> {
                 while let Some(Some((message, settle))) = self.open.next().now_or_never() {
                     self.settle(message, settle, now);
                 }
-                if self.returns { SessionOrder::End(Ok(SessionEnd::Return)) } else { SessionOrder::Flush }
+                if self.may_return(now) {
+                    SessionOrder::End(Ok(SessionEnd::Return))
+                } else {
+                    SessionOrder::Flush
+                }
             }
             WakeCause::HandOut(places) => {
                 self.hand_out_again(places);
@@ -229,7 +231,8 @@ impl<'a> Core<'a> {
                 }
             }
             WakeCause::Clock => SessionOrder::Nothing,
-            WakeCause::Look(obstacle) => self.look(obstacle, stage, consumer, now),
+            WakeCause::Look(_) if self.may_return(now) => SessionOrder::End(Ok(SessionEnd::Return)),
+            WakeCause::Look(obstacle) => self.look(obstacle, stage, now),
             WakeCause::Watch(wake) => {
                 let Listener { config, stall, counters, gauges, .. } = self.listener;
                 let was_standby = self.watchdog.is_standby();
@@ -268,13 +271,7 @@ impl<'a> Core<'a> {
     }
 
     /// Whether it is blocked, or no longer, and what follows.
-    fn look(
-        &mut self,
-        obstacle: Option<Obstacle>,
-        stage: SessionStage,
-        consumer: &dyn Consumer,
-        now: Instant,
-    ) -> SessionOrder {
+    fn look(&mut self, obstacle: Option<Obstacle>, stage: SessionStage, now: Instant) -> SessionOrder {
         let Listener { config, stall, counters, .. } = self.listener;
         let reason = || match (&obstacle, stage) {
             (Some(obstacle), _) => obstacle.to_string(),
@@ -289,11 +286,7 @@ impl<'a> Core<'a> {
                     tracing::info!(listener.name = &*config.name, "the listener is no longer blocked");
                     self.listener.enter(ListenerState::Listening);
                 }
-                if self.may_widen(stage, consumer, now) {
-                    SessionOrder::End(Ok(SessionEnd::Widen))
-                } else {
-                    SessionOrder::Nothing
-                }
+                SessionOrder::Nothing
             }
             WaitVerdict::Blocked { since } => {
                 self.listener.blocked(moment(since, now), reason());
@@ -310,16 +303,14 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Closing returns nothing then. With another consumer beside ours it would hand the queue over, so the broker's
-    /// latest answer has to name none.
-    fn may_widen(&self, stage: SessionStage, consumer: &dyn Consumer, now: Instant) -> bool {
-        self.small
-            && stage == SessionStage::Polling
-            && self.open.is_empty()
-            && self.window.unsettled() == 0
-            && consumer.untaken() == 0
-            && self.listener.gauges.depth().is_some_and(|depth| depth.consumers <= 1)
-            && self.blockade.is_calm(now)
+    /// Whether a message is to go back by closing the channel, and those that go back with it have had their time.
+    fn may_return(&self, now: Instant) -> bool {
+        self.returns && self.is_old(now)
+    }
+
+    /// Whether the session has lasted for so long that a return of everything unsettled does not follow another.
+    fn is_old(&self, now: Instant) -> bool {
+        now - self.begun >= self.listener.config.give_back_after
     }
 
     /// Looks at the messages of the batch, until it is empty or [`SLICE`] or [`MOST_DELIVERIES`] is reached.
@@ -429,6 +420,7 @@ impl<'a> Core<'a> {
 
     fn settle(&mut self, message: IncomingMessage, settle: Settle, now: Instant) {
         self.watchdog.settled();
+        let is_old = self.is_old(now);
         let stale = match (settle, &mut self.streams) {
             (Settle::Acknowledge, Some(streams)) => {
                 streams.done(&message);
@@ -442,23 +434,18 @@ impl<'a> Core<'a> {
             }
             // The channel closes soon, and puts it in front of what follows it.
             (Settle::Requeue, None) if self.draining => Ok(()),
-            // Everything that is unsettled goes back with it, so not again before the next has had its time.
-            (Settle::Requeue, None) if now - self.begun >= self.listener.config.give_back_after => {
+            (Settle::Requeue, None) if self.rejects && !is_old => self.window.requeue(message),
+            // A quorum queue would put a rejected message behind what follows it, so it goes back with the channel, and
+            // with everything that is unsettled: not before that has had its time.
+            (Settle::Requeue, None) => {
                 self.returns = true;
                 Ok(())
             }
-            (Settle::Requeue, None) => self.window.requeue(message),
             // Dropped: it stays unsettled and goes back with the connection.
             (Settle::Leave, _) => Ok(()),
         };
         debug_assert!(stale.is_ok(), "a session's messages are those of its window");
     }
-}
-
-/// The unsettled messages to ask for after a return, of so many that are allowed by so many queues.
-pub(in crate::listener) fn few(allowed: u16, queues: usize) -> u16 {
-    let queues = u16::try_from(queues).unwrap_or(u16::MAX);
-    allowed.min(FEW.max(queues))
 }
 
 /// A monotonic moment as people have it.

@@ -125,7 +125,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
             budget: Default::default(),
             name: "l".into(),
             targets: Vec::new(),
-            options: rig.listener.config.options.clone(),
+            options: ListenOptions { prefetch, ..rig.listener.config.options.clone() },
             refused_access_is_fatal: false,
             give_back_after: GIVE_BACK_AFTER,
         },
@@ -143,7 +143,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         gauges: rig.listener.gauges.clone(),
         series: rig.listener.series.clone(),
     }));
-    Core::new(listener, &*rig.consumer, None, prefetch)
+    Core::new(listener, &*rig.consumer, None)
 }
 
 fn full() -> Option<Obstacle> {
@@ -180,22 +180,28 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
 /// A rejected message of a quorum queue would be behind what follows it; each return takes all that is unsettled along.
 #[tokio::test(start_paused = true)]
 async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
-    let mut rig = Rig::new(3, QueueKind::OSLO).await;
-    let mut core = core(&rig, 4);
-    rig.poll(&mut core).await;
-    let requeue = async |rig: &mut Rig, core: &mut Core<'_>| {
-        let _ = rig.intake.open.lock().unwrap().remove(0).send(Settle::Requeue);
-        let (message, settle) = core.open.next().await.unwrap();
-        core.step(WakeCause::Completed(message, settle), SessionStage::Polling, &*rig.consumer, rig.now)
-    };
-    assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
-    assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it is rejected");
-    rig.now += GIVE_BACK_AFTER;
-    assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::End(Ok(SessionEnd::Return))));
-    assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it stays unsettled");
-    (core.returns, core.draining) = (false, true);
-    assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
-    assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "so does one that comes while it ends");
+    for is_classic in [true, false] {
+        let mut rig = Rig::new(3, QueueKind::OSLO).await;
+        let mut core = core(&rig, 4);
+        assert!(core.rejects, "the broker in the process has classic queues only");
+        core.rejects = is_classic;
+        rig.poll(&mut core).await;
+        let requeue = async |rig: &mut Rig, core: &mut Core<'_>| {
+            let _ = rig.intake.open.lock().unwrap().remove(0).send(Settle::Requeue);
+            let (message, settle) = core.open.next().await.unwrap();
+            core.step(WakeCause::Completed(message, settle), SessionStage::Polling, &*rig.consumer, rig.now)
+        };
+        assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
+        let rejected = usize::from(is_classic);
+        assert_eq!((core.window.unsettled(), core.window.due()), (3, rejected), "{is_classic}");
+        let order = rig.look(&mut core, SessionStage::Polling, None, GIVE_BACK_AFTER.as_secs());
+        assert_eq!(matches!(order, SessionOrder::End(Ok(SessionEnd::Return))), !is_classic, "{order:?}");
+        assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::End(Ok(SessionEnd::Return))));
+        assert_eq!((core.window.unsettled(), core.window.due()), (3, rejected), "it stays unsettled");
+        (core.returns, core.draining) = (false, true);
+        assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
+        assert_eq!(core.window.due(), rejected, "so does one that comes while it ends");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,31 +230,6 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
         }
         other => panic!("{other:?}"),
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn with_few_messages_it_widens_when_all_is_calm_and_nothing_is_open() {
-    let mut rig = Rig::new(1, QueueKind::OSLO).await;
-    let mut core = core(&rig, 2);
-    rig.poll(&mut core).await;
-    assert!(
-        matches!(rig.look(&mut core, SessionStage::Polling, None, 100), SessionOrder::Nothing),
-        "one is open"
-    );
-    rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
-    let (message, settle) = core.open.next().await.unwrap();
-    core.step(WakeCause::Completed(message, settle), SessionStage::Polling, &*rig.consumer, rig.now);
-    rig.consumer.flush(&mut core.window).await.unwrap();
-    // A second daemon has come since it connected: closing would hand the queue over.
-    let consumers = |consumers| {
-        let seen = osnl_transport::QueueSeen { messages: 0, consumers };
-        WakeCause::Watch(SessionWake::Answer(Ok(vec![("q".into(), seen)])))
-    };
-    core.step(consumers(2), SessionStage::Polling, &*rig.consumer, rig.now);
-    assert!(matches!(rig.look(&mut core, SessionStage::Polling, None, 1), SessionOrder::Nothing));
-    core.step(consumers(1), SessionStage::Polling, &*rig.consumer, rig.now);
-    let order = rig.look(&mut core, SessionStage::Polling, None, 1);
-    assert!(matches!(order, SessionOrder::End(Ok(SessionEnd::Widen))), "{order:?}");
 }
 
 #[tokio::test(start_paused = true)]
