@@ -38,14 +38,21 @@ pub(super) const PREFETCH: u16 = 200;
 const CONCURRENCY: usize = 16;
 
 impl Conf {
+    /// Returns the options of the driver: the query of the URL, which counts as it did for oslo.messaging, and
+    /// oslo.messaging's heartbeat. A section `[oslo_messaging_rabbit]` does not count, as it did not for k2hr3_osnl.
+    #[must_use]
+    pub fn rabbit(&self) -> RabbitOptions {
+        // The query was checked with the URL.
+        let url = &self.oslo_messaging_notifications.transport_url;
+        RabbitOptions::from_query(url).unwrap_or_default().with_oslo_heartbeat()
+    }
+
     /// The queue that is consumed, and how it is declared: topic exchange and pool queue as k2hr3_osnl
     /// declares them, bound with `<topic>.info` only.
     #[must_use]
     pub fn listener(&self) -> ListenerConfig {
         let options = &self.oslo_messaging_notifications;
-        // The query was checked with the URL. It counts as it did for oslo.messaging; a section
-        // [oslo_messaging_rabbit] does not, as it did not for k2hr3_osnl.
-        let rabbit = RabbitOptions::from_query(&options.transport_url).unwrap_or_default();
+        let rabbit = self.rabbit();
         ListenerConfig {
             budget: Default::default(),
             name: NAME.into(),

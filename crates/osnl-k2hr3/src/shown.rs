@@ -6,7 +6,7 @@ use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
 use osnl_config::{ConfigErrors, ValueOrigin, shown};
 use osnl_core::rule::Rule;
 use osnl_model::Predicate;
-use osnl_transport::QueueType;
+use osnl_transport::{HEARTBEAT_OPTION, OSLO_HEARTBEAT, QueueType, RabbitOptions};
 
 use super::conf::{Conf, Level, LoadedConf, LogFile};
 use super::meaning::{NAME, PREFETCH, native_pattern};
@@ -123,6 +123,13 @@ impl LoadedConf {
                 query("osnl's own; k2hr3_osnl has no limit", meant.prefetch != PREFETCH),
             ),
         ];
+        if !RabbitOptions::from_query(&on.transport_url).is_ok_and(|query| query.is_set(HEARTBEAT_OPTION)) {
+            entries.push(entry(
+                HEARTBEAT_OPTION,
+                OSLO_HEARTBEAT.to_string(),
+                "oslo.messaging's own; osnl's is 10",
+            ));
+        }
         if meant.queue.queue_type != QueueType::Classic {
             entries.push(entry("queue_type", meant.queue.queue_type.as_str(), query(FIXED, true)));
         }

@@ -15,7 +15,7 @@ use osnl::notification_listener::{
     NotificationResult, Pattern, Priority, ReceivedNotification, Shutdown,
 };
 use osnl_k2hr3::{HostParameters, NotificationEndpoint, Unusable, listen_until};
-use osnl_transport::transport;
+use osnl_transport::transport_with;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::{Py, PyAny, PyRef, PyResult, Python, pyfunction};
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ fn ended(ended: WaitOutcome<i32>) -> PyResult<i32> {
 async fn run(conf: &osnl_k2hr3::Conf, endpoints: Vec<PythonEndpoint>, shutdown: &Shutdown) -> i32 {
     let on = &conf.oslo_messaging_notifications;
     let listening = conf.listener().options;
-    let transport = match transport(&on.transport_url) {
+    let transport = match transport_with(&on.transport_url, conf.rabbit()) {
         Ok(transport) => Arc::from(transport),
         Err(error) => {
             tracing::error!("found an invalid endpoint, {error}");

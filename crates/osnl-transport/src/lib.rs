@@ -100,13 +100,13 @@ pub use rabbit::frames::frames_in_pieces;
 pub use rabbit::greeting::Greeting;
 pub use rabbit::look::{ExchangeLook, HostFacts, HostLook, Look, MayWrite, QueueLook, QueueMade};
 pub use rabbit::options::{
-    FORMER_OPTIONS, FailoverStrategy, LoginMethod, NO_EFFECT, OptionError, QueueOptions, QuorumLimits,
-    RABBIT_OPTIONS, RabbitOptions, Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust, TrustWarning,
-    effect_of,
+    FORMER_OPTIONS, FailoverStrategy, HEARTBEAT, HEARTBEAT_OPTION, LoginMethod, NO_EFFECT, OSLO_HEARTBEAT,
+    OptionError, QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions, Reconnect, RetryPauses,
+    TlsOptions, TlsVersions, Trust, TrustWarning, effect_of,
 };
 pub use rabbit::prove::{Proof, Proofs, Thorough};
 pub use rabbit::remedy::{
-    answer_remedy, escaped, listener_permissions, login_user, set_permissions, shell_quoted,
+    answer_remedy, escaped, listener_permissions, login_user, set_permissions, shell_quoted, take_over_policy,
 };
 pub use settle::{Settlement, Stale, Window};
 pub use tap::{
@@ -114,8 +114,8 @@ pub use tap::{
     TopicSeen, TopicsSeen,
 };
 pub use topology::{
-    Argument, Binding, BrokerVersion, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, OpenQueue,
-    QueueArguments, QueueKind, QueueType, Resume, StreamOffset, Subscription,
+    Argument, Binding, BrokerVersion, CONSUMER_DISCONNECTED_TIMEOUT, Declare, KNOWN_ARGUMENTS, LONGEST_NAME,
+    ListenOptions, OpenQueue, QueueArguments, QueueKind, QueueType, Resume, StreamOffset, Subscription,
 };
 
 /// The transport that a URL asks for, with the options of its query. Nothing is connected yet.

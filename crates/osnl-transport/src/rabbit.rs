@@ -21,12 +21,14 @@ mod headers;
 mod held;
 pub(crate) mod login;
 pub(crate) mod look;
+mod majority;
 mod order;
 mod properties;
 pub(crate) mod prove;
 mod publisher;
 mod refusal;
 pub(crate) mod remedy;
+mod returned;
 mod returns;
 mod runtime;
 mod side;
@@ -53,12 +55,12 @@ pub(crate) use self::body_flow::BodyFlow;
 pub(crate) use self::body_flow::BodyShare;
 use self::connect::{ConnectionFacts, DEFAULT_PORT};
 use self::consumer::RabbitConsumer;
-use self::declare::DeclareError;
+use self::declare::{DeclareError, LateTakeOver};
 use self::held::ConnectionGuard;
 use self::options::{RabbitOptions, Reconnect};
 use self::order::HostOrder;
 use self::publisher::RabbitPublisher;
-use self::remedy::{listener_permissions, login_user};
+use self::remedy::{listener_permissions, login_user, take_over_policy};
 use self::stream::StreamIdentity;
 use self::tap::RabbitTap;
 use crate::outgoing::OutgoingMessage;
@@ -181,7 +183,7 @@ impl RabbitTransport {
         let mode = (options.declare, options.pool.is_some());
         let (oslo, broker) = (self.oslo_queue(), (greeting.rabbitmq(), forced));
         let declared = declare::declare(&connection, &plan, mode, (&queue, &oslo), broker);
-        let (mut open, unbound) = match declared.await {
+        let (mut open, unbound, late) = match declared.await {
             Ok(declared) => declared,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
                 // The broker has closed the connection over it. The next attempt asks for a durable one, so this
@@ -199,6 +201,13 @@ impl RabbitTransport {
                 "{}: ours was declared durable. Services that declare such queues cannot publish: {}",
                 failure::NO_TRANSIENT_QUEUES,
                 failure::DURABLE_EVERYWHERE
+            ));
+        }
+        for LateTakeOver { queue, difference } in late {
+            let policy = take_over_policy(self.url.virtual_host(), &queue);
+            remarks.push(format!(
+                "queue \"{queue}\" ({difference}): when the node of its consumer dies, the next daemon gets its messages \
+                 after that time, by default 60 s; unless a policy sets 20 s already: {policy}"
             ));
         }
         for made in open.iter().filter(|made| made.differs.is_none()) {
@@ -233,9 +242,11 @@ impl RabbitTransport {
             }
         }
         let subscription = Subscription::new(host, (plan.bindings, unbound), open, remarks);
-        let subscription = Subscription { certificate_ends, cluster: greeting.cluster, ..subscription };
+        let subscription =
+            Subscription { certificate_ends, cluster: greeting.cluster.clone(), ..subscription };
         let share = (plan.share, options.bodies);
-        RabbitConsumer::start(connection, body_flow, subscription, share, &queue).await
+        let kind = (&queue, greeting.rabbitmq());
+        RabbitConsumer::start(connection, body_flow, subscription, share, kind).await
     }
 }
 

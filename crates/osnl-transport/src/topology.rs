@@ -14,9 +14,10 @@ use osnl_model::{Priority, Target};
 
 pub use self::broker_version::BrokerVersion;
 pub use self::queue::{
-    Argument, KNOWN_ARGUMENTS, QueueArguments, QueueKind, QueueType, Resume, StreamOffset,
+    Argument, CONSUMER_DISCONNECTED_TIMEOUT, KNOWN_ARGUMENTS, QueueArguments, QueueKind, QueueType, Resume,
+    StreamOffset,
 };
-pub(crate) use self::queue::{DELIVERY_LIMIT, TYPE};
+pub(crate) use self::queue::{CONSUMER_DISCONNECTED, DELIVERY_LIMIT, TYPE};
 use crate::TransportError;
 use crate::bodies::BodyBounds;
 use crate::message::Epoch;

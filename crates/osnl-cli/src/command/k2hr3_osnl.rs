@@ -9,7 +9,7 @@ use osnl::daemon::DaemonError;
 use osnl::metrics::Counters;
 use osnl_config::{Warning, in_words};
 use osnl_k2hr3::{Conf, HiddenInputs, Level, LogFile};
-use osnl_transport::{RabbitOptions, Transport, transport_with};
+use osnl_transport::{Transport, transport_with};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};
@@ -101,7 +101,7 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     }
 
     let url = &loaded.conf.oslo_messaging_notifications.transport_url;
-    let transport: Arc<dyn Transport> = transport_with(url, RabbitOptions::from_query(url)?)?.into();
+    let transport: Arc<dyn Transport> = transport_with(url, loaded.conf.rabbit())?.into();
     let counters = Arc::new(Counters::default());
     app::block_on(async {
         // Before anybody can read that we start: who does may stop us.

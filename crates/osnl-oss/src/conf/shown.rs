@@ -3,6 +3,7 @@
 use osnl_config::ValueOrigin;
 use osnl_config::sections::Layers;
 use osnl_model::nova::{legacy_name, versioned_name};
+use osnl_transport::{HEARTBEAT_OPTION, OSLO_HEARTBEAT};
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, RABBIT, REST};
 use super::{Conf, OpenstackSection, Plugin, RestSection};
@@ -50,6 +51,7 @@ pub(super) fn sections(conf: &Conf, layers: &Layers, files: &[String]) -> Vec<Do
             format!("{}; user, password, port and virtual_host", from(RABBIT, "host")),
         ),
         entry("queue", &conf.watch_queue, from(RABBIT, "watch_queue")),
+        entry(HEARTBEAT_OPTION, OSLO_HEARTBEAT.to_string(), "oslo.messaging's own; osnl's is 10"),
     ];
     let actions: Vec<String> = conf.plugins.iter().map(Plugin::action).collect();
     let rule = vec![

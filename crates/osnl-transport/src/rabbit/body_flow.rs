@@ -9,8 +9,7 @@
 //!
 //! The prefetch of a running consumer is not lowered instead: with RabbitMQ, `basic.qos` counts for consumers that begin
 //! later, so it would take a new consumer, which gives back all that is unsettled, and quorum queues count that against
-//! their delivery limit. The listener asks for fewer messages only
-//! after it had to give them back anyway.
+//! their delivery limit.
 //!
 //! A body above [`BodyBounds::whole`] is never assembled: see [`cut`](super::cut). So the memory of a connection is at
 //! most `in_hand`, one body of `whole`, and the client library's two buffers of 4 MiB.

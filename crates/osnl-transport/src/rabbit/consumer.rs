@@ -29,11 +29,13 @@ use super::declare::RabbitLateBindings;
 use super::failure::{OperationFailure, lost};
 use super::headers;
 use super::held::ConnectionGuard;
+use super::majority::lost_majority;
 use super::properties::properties;
+use super::returned::ReturnedMessages;
 use crate::bodies::BodyBounds;
 use crate::message::{Batch, IncomingMessage, Prefilter};
 use crate::settle::{Settlement, Window};
-use crate::topology::{QueueKind, QueueType, Subscription};
+use crate::topology::{BrokerVersion, OpenQueue, QueueKind, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
 
 /// The longest time that an orderly close may take before the connection is just dropped.
@@ -56,12 +58,15 @@ pub(super) struct RabbitConsumer {
     ended: Option<TransportError>,
     /// Messages without some of their headers.
     shortened: u64,
+    /// Ends when the broker's node has been cut off from the others; `None` where that closes the connection.
+    majority: Option<BoxFuture<'static, TransportError>>,
 }
 
 /// One queue's channel and what comes over it.
 struct QueueConsumer {
     channel: Channel,
     deliveries: lapin::Consumer,
+    returned: ReturnedMessages,
     name: Arc<str>,
     is_stream: bool,
     /// The last poll in which it had nothing; its waker is in place then.
@@ -75,7 +80,7 @@ impl RabbitConsumer {
         body_flow: Arc<BodyFlow>,
         subscription: Subscription,
         (share, bodies): (u16, BodyBounds),
-        kind: &QueueKind,
+        (kind, version): (&QueueKind, Option<BrokerVersion>),
     ) -> Result<Self, TransportError> {
         let mut queues = Vec::with_capacity(subscription.open.len());
         body_flow.begin(bodies);
@@ -99,14 +104,22 @@ impl RabbitConsumer {
             queues.push(QueueConsumer {
                 channel,
                 deliveries,
+                returned: ReturnedMessages::new(share, may_be_quorum(queue)),
                 name: queue.name.clone(),
                 is_stream,
                 dry_in: 0,
             });
         }
+        let (events, connection) = (Box::pin(connection.events_listener()), Arc::new(connection));
+        // Of a queue that is only read, nothing may be bound: the plan has no bindings.
+        let bound = subscription.bindings.iter().find(|binding| !subscription.unbound.contains(binding));
+        let is_watched = version.is_some_and(BrokerVersion::keeps_cut_off_connections)
+            && subscription.open.iter().any(may_be_quorum);
+        let watched = bound.filter(|_| is_watched).cloned();
         Ok(Self {
-            events: Box::pin(connection.events_listener()),
-            connection: Arc::new(connection),
+            events,
+            majority: watched.map(|binding| lost_majority(connection.clone(), binding)),
+            connection,
             body_flow,
             queues,
             next: 0,
@@ -120,6 +133,11 @@ impl RabbitConsumer {
 
     /// One message of each queue in turn, so that a full queue keeps none waiting.
     fn take_ready(&mut self, context: &mut Context<'_>, out: &mut Batch) -> Poll<()> {
+        // Also while messages come: its time limits count.
+        if let Some(Poll::Ready(error)) = self.majority.as_mut().map(|lost| lost.as_mut().poll(context)) {
+            self.majority = None;
+            return self.end(error);
+        }
         self.polls += 1;
         let mut dry = 0;
         while out.room() > 0 && dry < self.queues.len() {
@@ -129,12 +147,18 @@ impl RabbitConsumer {
             if queue.dry_in == self.polls {
                 continue;
             }
+            if let Some((tag, delivery)) = queue.returned.take_next() {
+                self.look_for_the_mark(at, &delivery);
+                if let Some(message) = self.message(at, tag, delivery) {
+                    out.push(message);
+                }
+                continue;
+            }
             match queue.deliveries.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(delivery))) => {
-                    self.look_for_the_mark(at, &delivery);
-                    if let Some(message) = self.message(at, delivery) {
-                        out.push(message);
-                    }
+                    queue.returned.arrived(delivery);
+                    // Its turn is not over: what was ready is handed over first.
+                    self.next = at;
                 }
                 Poll::Ready(Some(Err(error))) => return self.end(lost(&error)),
                 Poll::Ready(None) => {
@@ -142,6 +166,11 @@ impl RabbitConsumer {
                     return self.end(TransportError::Cancelled { queue });
                 }
                 Poll::Pending => {
+                    queue.returned.wait(context);
+                    if queue.returned.has_ready() {
+                        self.next = at;
+                        continue;
+                    }
                     queue.dry_in = self.polls;
                     dry += 1;
                 }
@@ -198,7 +227,7 @@ impl RabbitConsumer {
     }
 
     /// `None` for a message that came when nothing more was wanted, and that is not whole: it goes back to the broker.
-    fn message(&self, at: usize, delivery: Delivery) -> Option<IncomingMessage> {
+    fn message(&self, at: usize, tag: u64, delivery: Delivery) -> Option<IncomingMessage> {
         let queue = &self.queues[at];
         let cut = self.body_flow.cut(queue.channel.id(), delivery.delivery_tag);
         if cut.is_some() && self.body_flow.is_over() {
@@ -207,7 +236,7 @@ impl RabbitConsumer {
         Some(IncomingMessage {
             epoch: self.subscription.epoch,
             channel: u16::try_from(at).unwrap_or(u16::MAX),
-            tag: delivery.delivery_tag,
+            tag,
             _in_hand: Some(self.body_flow.share(delivery.data.len())),
             body: Bytes::from(delivery.data),
             cut,
@@ -221,10 +250,16 @@ impl RabbitConsumer {
     }
 }
 
+/// Whether a queue is a quorum queue, or one of unknown type.
+fn may_be_quorum(queue: &OpenQueue) -> bool {
+    !matches!(queue.queue_type, Some(QueueType::Classic | QueueType::Stream))
+}
+
 impl QueueConsumer {
     /// Three groups, each written before the next begins: the order matters (see `settle`).
     /// Within a group the frames are queued together instead of one per turn of the I/O thread.
-    async fn settle(&self, settlements: &[Settlement]) -> Result<(), TransportError> {
+    async fn settle(&mut self, settlements: Vec<Settlement>) -> Result<(), TransportError> {
+        let settlements = &self.returned.real(settlements);
         let requeues = settlements.iter().filter_map(|s| match s {
             Settlement::Requeue(tag) => Some(self.requeue(*tag)),
             Settlement::Acknowledge(_) | Settlement::AcknowledgeThrough(_) => None,
@@ -300,7 +335,7 @@ impl Consumer for RabbitConsumer {
     }
 
     fn untaken(&self) -> usize {
-        self.held.len()
+        self.held.len() + self.queues.iter().map(|queue| queue.returned.len()).sum::<usize>()
     }
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
@@ -310,10 +345,10 @@ impl Consumer for RabbitConsumer {
             if self.connection.status().blocked() {
                 return Ok(());
             }
-            for (at, queue) in (0..).zip(&self.queues) {
+            for (at, queue) in (0..).zip(&mut self.queues) {
                 let settlements = window.settlements(at);
                 if !settlements.is_empty() {
-                    queue.settle(&settlements).await?;
+                    queue.settle(settlements).await?;
                 }
             }
             Ok(())

@@ -107,8 +107,8 @@ pub(super) async fn declare(
     (declare, is_ours): (Declare, bool),
     (kind, oslo): (&QueueKind, &QueueKind),
     (version, forced): (Option<BrokerVersion>, bool),
-) -> Result<(Vec<OpenQueue>, Vec<Binding>), DeclareError> {
-    let mut declarer = Declarer { side: SideChannel::new(connection), version };
+) -> Result<(Vec<OpenQueue>, Vec<Binding>, Vec<LateTakeOver>), DeclareError> {
+    let mut declarer = Declarer { side: SideChannel::new(connection), version, late: Vec::new() };
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
     let mut missing = Vec::new();
     for exchange in exchanges {
@@ -142,7 +142,7 @@ pub(super) async fn declare(
         declarer.bind(binding).await?;
     }
     declarer.side.close_channel("declared").await;
-    Ok((open, unbound))
+    Ok((open, unbound, declarer.late))
 }
 
 /// Bindings of an open subscription whose exchange was not there.
@@ -155,7 +155,8 @@ impl LateBindings for RabbitLateBindings {
     ) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
         Box::pin(async move {
             let connection: &Connection = &self.0;
-            let mut declarer = Declarer { side: SideChannel::new(connection), version: None };
+            let mut declarer =
+                Declarer { side: SideChannel::new(connection), version: None, late: Vec::new() };
             let exchanges: BTreeSet<&str> = bindings.iter().map(|b| b.exchange.as_str()).collect();
             let mut missing = Vec::new();
             for exchange in exchanges {
@@ -179,6 +180,14 @@ struct Declarer<'a> {
     side: SideChannel<&'a Connection>,
     /// The broker's version, as far as it says so.
     version: Option<BrokerVersion>,
+    /// Queues that change hands at another time than ours would.
+    late: Vec<LateTakeOver>,
+}
+
+/// A queue whose `x-consumer-disconnected-timeout` is not ours, and the difference. It is compared last: the rest is the same.
+pub(super) struct LateTakeOver {
+    pub(super) queue: String,
+    pub(super) difference: String,
 }
 
 impl Declarer<'_> {
@@ -289,6 +298,13 @@ impl Declarer<'_> {
             Some(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {
                 let refusal = reason(&failure.error);
                 let difference = Difference::read(&refusal);
+                if difference.is_late_take_over() {
+                    let (queue, difference) = (name.to_owned(), difference.to_string());
+                    self.late.push(LateTakeOver { queue, difference });
+                    open.queue_type = Some(kind.queue_type);
+                    open.durable = Some(kind.durable);
+                    return Ok(self.as_made(open, kind).await);
+                }
                 open.durable = difference.durable(kind.durable);
                 open.differs = Some(difference.to_string());
                 let loss = difference.loss().map(str::to_owned);

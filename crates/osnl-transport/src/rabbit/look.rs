@@ -103,6 +103,8 @@ pub enum QueueMade {
     Unknown,
     /// The same.
     Alike,
+    /// The same, but for the time after which it changes hands when its consumer's node dies: the difference.
+    ChangesHandsLate(String),
     /// The first difference, as `durable: configured true, found false`.
     Differs(String),
 }
@@ -248,6 +250,12 @@ async fn queue(
             let (mut made, mut drops) = (QueueMade::Unknown, None);
             if let Some(kind) = kind.map(|kind| kind.for_broker(version)) {
                 made = compare(side, name, &kind).await?;
+                if made == QueueMade::Alike
+                    && version.is_some_and(BrokerVersion::keeps_cut_off_connections)
+                    && let Some(difference) = returns::late_take_over(side, name, &kind).await
+                {
+                    made = QueueMade::ChangesHandsLate(difference);
+                }
                 let queue_type = returns::queue_type(side, name, &kind).await.unwrap_or(kind.queue_type);
                 let is_there = QueueKind { queue_type, ..kind };
                 drops = returns::drops(side, name, &is_there, version, false).await;

@@ -24,6 +24,13 @@ pub use self::typed::{
     TlsVersions, Trust, TrustWarning,
 };
 
+/// The heartbeat to ask for unless one is set, in seconds.
+pub const HEARTBEAT: u16 = 10;
+/// The heartbeat that oslo.messaging asks for unless one is set, in seconds.
+pub const OSLO_HEARTBEAT: u16 = 60;
+/// The option that sets it.
+pub const HEARTBEAT_OPTION: &str = "heartbeat_timeout_threshold";
+
 /// Options that are set, each with a value of its kind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RabbitOptions {
@@ -237,10 +244,19 @@ impl RabbitOptions {
         self.file("ssl_ca_file")
     }
 
-    /// The heartbeat to ask for, in seconds; 0 is none.
+    /// The heartbeat to ask for, in seconds; 0 is none. The broker gives the queue of a machine that falls silent to the
+    /// next consumer after nearly three of them, hence [`HEARTBEAT`] and not oslo.messaging's 60 s, unless it is set.
     #[must_use]
     pub fn heartbeat(&self) -> u16 {
-        self.integer("heartbeat_timeout_threshold").and_then(|seconds| seconds.try_into().ok()).unwrap_or(60)
+        let set = self.integer(HEARTBEAT_OPTION).and_then(|seconds| seconds.try_into().ok());
+        set.unwrap_or(HEARTBEAT)
+    }
+
+    /// Keeps oslo.messaging's heartbeat where none is set, for programs that osnl takes the place of.
+    #[must_use]
+    pub fn with_oslo_heartbeat(mut self) -> Self {
+        self.values.entry(HEARTBEAT_OPTION).or_insert(Value::Integer(OSLO_HEARTBEAT.into()));
+        self
     }
 
     /// Returns the mechanism of the login; without one, the broker's offer decides.

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::topology::{QueueKind, QueueType, TYPE};
+use crate::topology::{CONSUMER_DISCONNECTED, QueueKind, QueueType, TYPE};
 
 /// The difference that a refusal names, or its whole text.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +36,12 @@ impl<'a> Difference<'a> {
             Self::Named { argument, .. } if argument.starts_with("x-") => Some(ours),
             Self::Named { .. } | Self::Other(_) => None,
         }
+    }
+
+    /// Whether a queue is as ours would be, but for the time after which it changes hands when a node dies, which is
+    /// compared last.
+    pub(super) fn is_late_take_over(&self) -> bool {
+        matches!(self, Self::Named { argument: CONSUMER_DISCONNECTED, .. })
     }
 
     /// Returns our kind with the type of the queue that is there, as far as the refusal names it.

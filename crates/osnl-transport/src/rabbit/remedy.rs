@@ -5,7 +5,7 @@ use osnl_model::TransportUrl;
 
 use super::answer::BrokerAnswer;
 use crate::error::TransportError;
-use crate::topology::Declare;
+use crate::topology::{CONSUMER_DISCONNECTED_TIMEOUT, Declare};
 
 /// The beginning of the standard library's words for a name that cannot be resolved.
 const UNRESOLVED: &str = "failed to lookup address information";
@@ -133,6 +133,20 @@ pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]:
         pattern(configure),
         pattern(write),
         pattern(read)
+    )
+}
+
+/// Returns the command that has RabbitMQ 4.3 give a queue to the next consumer after
+/// [`CONSUMER_DISCONNECTED_TIMEOUT`]. One policy counts for a queue: this one takes the place of another.
+#[must_use]
+pub fn take_over_policy(virtual_host: &str, queue: &str) -> String {
+    let pattern = format!("^{}$", escaped(queue));
+    format!(
+        "rabbitmqctl set_policy -p {} --apply-to quorum_queues {} {} \
+         '{{\"consumer-disconnected-timeout\": {CONSUMER_DISCONNECTED_TIMEOUT}}}'  # in place of another policy of the queue",
+        shell_quoted(virtual_host),
+        shell_quoted(&format!("osnl-{queue}")),
+        shell_quoted(&pattern),
     )
 }
 

@@ -15,7 +15,9 @@ use super::arguments::table;
 use super::failure::{PRECONDITION_FAILED, reason, reply_code};
 use super::refusal::Difference;
 use super::side::SideChannel;
-use crate::topology::{Argument, BrokerVersion, DELIVERY_LIMIT, QueueKind, QueueType, TYPE};
+use crate::topology::{
+    Argument, BrokerVersion, CONSUMER_DISCONNECTED, DELIVERY_LIMIT, QueueKind, QueueType, TYPE,
+};
 
 /// Compared last; the broker makes no queue with a value that it does not know (`rabbit_amqqueue.erl`,
 /// `check_queue_leader_locator_arg`).
@@ -77,6 +79,24 @@ pub(super) async fn queue_type<C: Borrow<Connection>>(
         ArgumentValue::None => Some(QueueType::Classic),
         ArgumentValue::Unknown => None,
     }
+}
+
+/// Returns the difference between a queue's [`CONSUMER_DISCONNECTED`] and the one of `kind`, if there is one. A broker that
+/// does not compare it names none.
+pub(super) async fn late_take_over<C: Borrow<Connection>>(
+    side: &mut SideChannel<C>,
+    name: &str,
+    kind: &QueueKind,
+) -> Option<String> {
+    let ours = kind.declared_arguments().get(CONSUMER_DISCONNECTED)?.to_string();
+    let asked = (CONSUMER_DISCONNECTED, Argument::Integer(NO_LIMIT_LIKE_IT));
+    let found = match argument(side, name, kind, asked, LOCATOR).await {
+        ArgumentValue::Value(found) if found == ours => return None,
+        ArgumentValue::Value(found) => found,
+        ArgumentValue::None => "none".to_owned(),
+        ArgumentValue::Unknown => return None,
+    };
+    Some(format!("{CONSUMER_DISCONNECTED}: configured {ours}, found {found}"))
 }
 
 async fn argument<C: Borrow<Connection>>(

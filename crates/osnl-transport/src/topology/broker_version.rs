@@ -7,6 +7,7 @@
 //! | a queue that is neither durable nor exclusive | is made | is made | is refused, unless its operator permits it |
 //! | a restart of the broker | deletes transient exchanges | deletes them | keeps them |
 //! | a look at what the user may do nothing with | is answered | is answered | is refused with 403 |
+//! | a daemon's node that is cut off from the others | closes the connection with `pause_minority` | the same | keeps it, as `rabbit::majority` says |
 //! | a message held beyond the consumer time-out | closes the channel | closes it | cancels the consumer of a quorum queue |
 //!
 //! The third row is RabbitMQ's default, which its operator may change; Debian's package of 4.3 permits such queues. So the
@@ -41,6 +42,13 @@ impl BrokerVersion {
     #[must_use]
     pub fn knows_unlimited_deliveries(self) -> bool {
         self >= Self::V4_0
+    }
+
+    /// Whether a node that is cut off from the others keeps its connections, and does not tell their consumers that the
+    /// queue has another active one.
+    #[must_use]
+    pub fn keeps_cut_off_connections(self) -> bool {
+        self >= Self::V4_3
     }
 
     /// Whether a transient exchange outlives a restart of the broker.

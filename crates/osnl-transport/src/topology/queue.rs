@@ -200,19 +200,25 @@ impl QueueKind {
         all
     }
 
-    /// Returns this kind in the form for a broker of this version: a quorum queue of osnl's own has no delivery limit
-    /// unless one is set. Since 4.0 the default is a limit of 20, and -1 means none; before, the default is none, and -1 would drop a
-    /// message at its first return.
+    /// Returns this kind in the form for a broker of this version. A quorum queue of osnl's own has, unless they are set:
+    ///
+    /// - no delivery limit: since 4.0 the default is a limit of 20, and -1 means none; before, the default is none, and
+    ///   -1 would drop a message at its first return;
+    /// - [`CONSUMER_DISCONNECTED_TIMEOUT`] on every version: a queue lives longer than the version that made it, and those
+    ///   before 4.3 ignore the argument.
     #[must_use]
     pub fn for_broker(&self, version: Option<BrokerVersion>) -> Self {
         let mut kind = self.clone();
-        if self.queue_type == QueueType::Quorum
-            && !self.oslo_arguments
-            && self.delivery_limit.is_none()
-            && version.is_some_and(BrokerVersion::knows_unlimited_deliveries)
-        {
-            kind.arguments.entry(DELIVERY_LIMIT.to_owned()).or_insert(Argument::Integer(-1));
+        if self.queue_type != QueueType::Quorum || self.oslo_arguments {
+            return kind;
         }
+        let mut unless_set = |name: &str, value: i64| {
+            kind.arguments.entry(name.to_owned()).or_insert(Argument::Integer(value));
+        };
+        if self.delivery_limit.is_none() && version.is_some_and(BrokerVersion::knows_unlimited_deliveries) {
+            unless_set(DELIVERY_LIMIT, -1);
+        }
+        unless_set(CONSUMER_DISCONNECTED, CONSUMER_DISCONNECTED_TIMEOUT.into());
         kind
     }
 
@@ -254,6 +260,12 @@ impl QueueKind {
     }
 }
 
+/// The time after which RabbitMQ 4.3 gives the messages of a consumer to another one when the consumer's node has gone,
+/// in milliseconds. Its default is 60 s. Less than 20 s would let the other one begin before a daemon that is cut off
+/// with that node has noticed it.
+pub const CONSUMER_DISCONNECTED_TIMEOUT: u32 = 20_000;
+/// The argument with that time.
+pub(crate) const CONSUMER_DISCONNECTED: &str = "x-consumer-disconnected-timeout";
 /// The number of times that a message of a quorum queue may come back.
 pub(crate) const DELIVERY_LIMIT: &str = "x-delivery-limit";
 /// The argument that names the type of a queue.
@@ -264,8 +276,9 @@ const OWN_FIELD: [(&str, &str); 2] =
     [("x-queue-type", "queue_type"), ("x-single-active-consumer", "single_active_consumer")];
 
 /// The arguments of queues and consumers in RabbitMQ's manual. A broker ignores unknown ones silently.
-pub const KNOWN_ARGUMENTS: [&str; 28] = [
+pub const KNOWN_ARGUMENTS: [&str; 29] = [
     "x-cancel-on-ha-failover",
+    "x-consumer-disconnected-timeout",
     "x-consumer-timeout",
     "x-credit",
     "x-dead-letter-exchange",
@@ -301,6 +314,7 @@ pub const KNOWN_ARGUMENTS: [&str; 28] = [
 fn unknown_arguments(queue_type: QueueType) -> &'static [&'static str] {
     match queue_type {
         QueueType::Classic => &[
+            "x-consumer-disconnected-timeout",
             "x-delivery-limit",
             "x-max-in-memory-length",
             "x-max-in-memory-bytes",
@@ -319,6 +333,7 @@ fn unknown_arguments(queue_type: QueueType) -> &'static [&'static str] {
             "x-initial-cluster-size",
         ],
         QueueType::Stream => &[
+            "x-consumer-disconnected-timeout",
             "x-expires",
             "x-message-ttl",
             "x-max-length",
@@ -418,6 +433,22 @@ mod tests {
             check(QueueType::Classic, None, &[], version, None);
             check(QueueType::Stream, None, &[], version, None);
         }
+    }
+
+    #[test]
+    fn a_quorum_queue_of_our_own_changes_hands_after_20_s_when_a_node_dies() {
+        let check = |kind: QueueKind, expected: Option<i64>| {
+            for version in ["", "3.10.8", "4.0.5", "4.3.6"] {
+                let asked = kind.for_broker(BrokerVersion::read(version)).declared_arguments();
+                let time = asked.get(CONSUMER_DISCONNECTED).cloned();
+                assert_eq!(time, expected.map(Argument::Integer), "{version}");
+            }
+        };
+        check(kind(QueueType::Quorum, &[]), Some(20_000));
+        check(kind(QueueType::Quorum, &[(CONSUMER_DISCONNECTED, "5000")]), Some(5000));
+        check(QueueKind { oslo_arguments: true, ..kind(QueueType::Quorum, &[]) }, None);
+        check(kind(QueueType::Classic, &[]), None);
+        check(kind(QueueType::Stream, &[]), None);
     }
 
     #[test]

@@ -82,6 +82,8 @@ async fn issue_46_a_queue_of_our_own_has_its_type_in_a_vhost_of_any_default_type
         assert_eq!(queue_type(&vhost, pool), pool);
         let limit = arguments(&vhost, pool).get("x-delivery-limit").cloned();
         assert_eq!(limit, (pool == "quorum" && !is_old).then(|| json!(-1)), "{pool}");
+        let late = arguments(&vhost, pool).get("x-consumer-disconnected-timeout").cloned();
+        assert_eq!(late, (pool == "quorum").then(|| json!(20_000)), "{pool}");
     }
 }
 

@@ -90,7 +90,8 @@ async fn the_heartbeat_is_negotiated_and_can_be_off() {
     let broker = Broker::shared();
     // The node itself offers 60 s.
     for (query, expected) in [
-        ("", 60),
+        ("", 10),
+        ("?heartbeat_timeout_threshold=60", 60),
         ("?heartbeat_timeout_threshold=7", 7),
         ("?heartbeat_timeout_threshold=600", 60),
         ("?heartbeat_timeout_threshold=0", 0),

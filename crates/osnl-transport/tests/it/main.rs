@@ -14,6 +14,7 @@ mod login;
 mod newer_brokers;
 mod proxied;
 mod registered;
+mod returned;
 mod sending;
 mod session;
 mod stream;

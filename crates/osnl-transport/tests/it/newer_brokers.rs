@@ -4,7 +4,8 @@ use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::amqp::protocol::{AMQPClass, queue};
 use osnl_testkit::amqp::{Habits, ScriptedBroker};
 use osnl_transport::{
-    Batch, Consumer, Declare, ListenOptions, QueueKind, Transport, TransportError, Window, transport,
+    Batch, Consumer, Declare, ListenOptions, QueueKind, QueueType, Transport, TransportError, Window,
+    transport,
 };
 
 fn connects_to(broker: &ScriptedBroker) -> Box<dyn Transport> {
@@ -99,6 +100,24 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_wo
         consumer.close().await;
         assert_eq!(broker.depth(), (0, 0), "{text}");
     }
+}
+
+/// RabbitMQ 4.3 compares the time last, so everything else is as ours: it is no other queue, and a policy can set it.
+#[tokio::test]
+async fn a_queue_that_changes_hands_late_is_as_ours_and_the_policy_is_named() {
+    let text = "PRECONDITION_FAILED - inequivalent arg 'x-consumer-disconnected-timeout' for queue 'p' in vhost '/': \
+                received the value '20000' of type 'signedint' but current is none";
+    let broker = ScriptedBroker::start(Habits { inequivalent: Some(text.to_owned()), ..Habits::default() });
+    let kind = QueueKind { queue_type: QueueType::Quorum, ..QueueKind::DURABLE };
+    let consumer = listen(&*connects_to(&broker), kind).await.unwrap();
+    let found = consumer.subscription();
+    let open = &found.open[0];
+    assert_eq!((&open.differs, &open.loses, open.queue_type), (&None, &None, Some(QueueType::Quorum)));
+    let remark =
+        found.remarks.iter().find(|remark| remark.contains("current") || remark.contains("found none"));
+    let command = "rabbitmqctl set_policy -p / --apply-to quorum_queues osnl-p '^p$' '{\"consumer-disconnected-timeout\": 20000}'";
+    assert!(remark.is_some_and(|remark| remark.contains(command)), "{:?}", found.remarks);
+    consumer.close().await;
 }
 
 /// The broker gives no reason but this one for a channel that ends in the middle of the night.

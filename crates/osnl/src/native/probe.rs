@@ -31,7 +31,7 @@ use osnl_model::Priority;
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
     BrokerVersion, Declare, ExchangeLook, Look, QueueKind, QueueLook, QueueMade, QueueType, RabbitTransport,
-    Thorough, Transport as _, login_user,
+    Thorough, Transport as _, login_user, take_over_policy,
 };
 
 use self::cloud::enrichment;
@@ -239,6 +239,13 @@ fn queue(
                 QueueMade::Differs(difference) => probe.warning(
                     format!("{found}; {difference}"),
                     "osnl uses this queue as it is; to have it created as configured, stop its consumers, empty it, and delete it",
+                ),
+                QueueMade::ChangesHandsLate(difference) => probe.warning(
+                    format!(
+                        "{found}; {difference}: when the node of its consumer dies, the next daemon gets its messages after \
+                         that time, by default 60 s, unless a policy says otherwise"
+                    ),
+                    &take_over_policy(conf.transport_url.virtual_host(), place.1),
                 ),
                 QueueMade::Alike | QueueMade::Unknown if let Some(advice) = others => probe.warning(found, advice),
                 QueueMade::Alike | QueueMade::Unknown if drops.is_some() => probe.warning(

@@ -44,7 +44,7 @@ pub static RABBIT_OPTIONS: [OptionDef; 45] = [
     OptionDef::typed("rabbit_quorum_max_memory_bytes", Kind::Range(0, u32::MAX as i64), "Is the number of bytes of such a queue that the broker keeps in memory; 0 leaves it to the broker.").or("0"),
     OptionDef::typed("rabbit_transient_queues_ttl", Kind::Range(0, MAX), NO_EFFECT).or("1800"),
     OptionDef::typed("rabbit_qos_prefetch_count", Kind::Range(0, 65_535), "Is the largest number of unacknowledged messages; 0, which means no limit in oslo.messaging, keeps osnl's own value.").or("0"),
-    OptionDef::typed("heartbeat_timeout_threshold", Kind::Range(0, 65_535), "Is the heartbeat interval to request, in seconds; after one and a half intervals of silence the connection is closed; 0 turns it off.").or("60"),
+    OptionDef::typed("heartbeat_timeout_threshold", Kind::Range(0, 65_535), "Is the heartbeat interval to request, in seconds; after one and a half intervals of silence osnl closes the connection, after nearly three the broker gives the queue of a silent machine to the next daemon; 0 turns it off; unless it is set, osnl requests 10, and under the names k2hr3_osnl and oss_watcher 60.").or("60"),
     OptionDef::typed("heartbeat_rate", Kind::Range(1, MAX), NO_EFFECT).or("3"),
     OptionDef::typed("heartbeat_in_pthread", Kind::Bool, NO_EFFECT).or("false"),
     OptionDef::typed("direct_mandatory_flag", Kind::Bool, NO_EFFECT).or("true"),
