@@ -26,6 +26,7 @@ pub(crate) mod canary;
 mod catalogue_lint;
 pub(crate) mod change;
 mod check;
+mod dead_machine;
 mod deletions;
 mod deliveries;
 mod derived;

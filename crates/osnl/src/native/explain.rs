@@ -15,6 +15,9 @@ impl Native {
     pub fn explain(&self) -> String {
         let mut out = String::new();
         journal(&mut out, &self.journal);
+        for cost in self.cost_of_a_dead_machine() {
+            line(&mut out, 1, &format!("machine    when it dies, {cost}"));
+        }
         for conf in &self.listeners {
             let started = if self.rules_of(conf).is_empty() { " (not started: no enabled rule)" } else { "" };
             line(&mut out, 0, &format!("listener {}{started}", conf.name));
