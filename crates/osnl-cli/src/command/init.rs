@@ -24,7 +24,9 @@ use crate::output;
 #[command(
     after_help = "The sample is checked before it is written. Exits with 1 when the file exists or cannot be written.\n\n\
                         Examples:\n  osnl init neutron nova --target http > osnl.conf\n  \
-                        osnl init neutron --target k2hr3 -o /etc/osnl/conf.d/neutron.conf"
+                        osnl init neutron --target k2hr3 -o /etc/osnl/conf.d/neutron.conf\n  \
+                        osnl init neutron --target http --standby \\\n    \
+                        --transport-url rabbit://osnl:CHANGE-ME@mq1:5672,osnl:CHANGE-ME@mq2:5672/ -o /etc/osnl/osnl.conf"
 )]
 pub(crate) struct InitArgs {
     /// Services to listen to, such as neutron; osnl events lists them
@@ -33,6 +35,9 @@ pub(crate) struct InitArgs {
     /// Driver of the action
     #[arg(long, value_name = "DRIVER", default_value = "dump", value_parser = PossibleValuesParser::new(TARGETS.map(|target| target.driver)))]
     pub(crate) target: String,
+    /// Write a configuration for two or three controllers: the same file on each, one daemon works, the others stand by
+    #[arg(long)]
+    pub(crate) standby: bool,
     /// Broker; a password in it is visible to other users
     #[arg(long, value_name = "URL", default_value = "rabbit://osnl:CHANGE-ME@127.0.0.1:5672/")]
     pub(crate) transport_url: String,
@@ -57,7 +62,7 @@ fn written(args: &InitArgs) -> Result<Exit, (Exit, String)> {
     if args.transport_url.chars().any(char::is_control) {
         return Err((Exit::Usage, "--transport-url: a URL has no line end or control character".to_owned()));
     }
-    let text = sample(&services, target, &args.transport_url);
+    let text = sample(&services, target, (&args.transport_url, args.standby));
     let name = args.output.as_ref().map_or("the sample".to_owned(), |file| file.display().to_string());
     let loaded = native::load_texts(&[(name, text.clone())], &sources())
         .map_err(|errors| (Exit::Config, errors.to_string()))?;
@@ -126,8 +131,12 @@ mod tests {
     }
 
     /// Loads a sample, and returns it with its warnings.
-    fn loaded(services: &[&'static str], target: &SampleTarget, url: &str) -> (native::Native, Vec<String>) {
-        let text = sample(services, target, url);
+    fn loaded(
+        services: &[&'static str],
+        target: &SampleTarget,
+        (url, standby): (&str, bool),
+    ) -> (native::Native, Vec<String>) {
+        let text = sample(services, target, (url, standby));
         let loaded = native::load_texts(&[("sample".to_owned(), text.clone())], &sources())
             .unwrap_or_else(|errors| panic!("{}: {errors}\n{text}", target.driver));
         (loaded.conf, loaded.warnings.iter().map(ToString::to_string).collect())
@@ -140,8 +149,15 @@ mod tests {
                 if target.suits(services).is_err() {
                     continue;
                 }
-                let (conf, warnings) = loaded(services, target, URL);
+                let (conf, warnings) = loaded(services, target, (URL, false));
                 assert_eq!(warnings, [""; 0], "{services:?} {}", target.driver);
+                let (standby, warnings) = loaded(services, target, (URL, true));
+                assert_eq!(warnings, [""; 0], "{services:?} {} --standby", target.driver);
+                assert!(matches!(standby.journal, native::JournalConf::Memory));
+                for queue in standby.listeners.iter().map(|listener| &listener.queue) {
+                    let is_quorum = queue.queue_type == osnl_transport::QueueType::Quorum;
+                    assert!(is_quorum && queue.single_active_consumer && !queue.oslo_arguments, "{queue:?}");
+                }
                 let names: Vec<&str> = conf.listeners.iter().map(|listener| &*listener.name).collect();
                 assert_eq!(names, services, "{}", target.driver);
                 assert_eq!((conf.rules.len(), conf.actions.len()), (services.len(), 1));
@@ -164,7 +180,7 @@ mod tests {
         let target = SampleTarget::of("dump").unwrap();
         for (password, expected) in [("p$w$$d", "p$w$$d"), ("$other", "$other"), ("%24%23", "$#")] {
             let url = format!("rabbit://osnl:{password}@mq:5672/");
-            let (conf, _) = loaded(&["nova"], target, &url);
+            let (conf, _) = loaded(&["nova"], target, (&url, false));
             assert_eq!(conf.listeners[0].transport_url.hosts()[0].credentials(), ("osnl", expected));
         }
     }

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink};
 use serde_json::Value;
 
-use crate::harness::{PROMPTLY, Place};
+use crate::harness::{PROMPTLY, Place, SOON, depth, instance, notices, settled};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 const TARGETS: [&str; 9] =
@@ -72,4 +73,43 @@ fn nothing_is_written_over_or_through_a_link() {
     // On standard output, the same text alone.
     let (text, _) = run(&place, &["init", "nova", "--transport-url", url], 0);
     assert_eq!(text, place.read("new.conf"));
+}
+
+/// The broker is real: one daemon has the queue, and when it is killed the other one goes on with what it held.
+#[test]
+fn with_the_configuration_for_two_controllers_the_second_goes_on_when_the_first_is_killed() {
+    let vhost = Broker::shared().vhost("standby");
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(503));
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    // The exchange is its service's, and there before osnl binds its queue.
+    publisher.notify_all(&notices(99..100));
+    let places = [Place::new(), Place::new()];
+    let [mut first, mut second] = places.each_ref().map(|place| {
+        let url = vhost.url();
+        let args = ["init", "neutron", "--target", "http", "--standby", "--transport-url", &url];
+        let text =
+            run(place, &args, 0).0.replace("https://CHANGE-ME.example.com/events", &sink.url("/events"));
+        place.write("osnl.conf", text);
+        let osnl = place.run(Path::new(OSNL), &["run", "-c", "osnl.conf"]);
+        osnl.wait_for("listening at");
+        osnl
+    });
+    let queue = vhost.list_queues().into_iter().find(|queue| queue.name == "osnl-neutron").unwrap();
+    assert_eq!((&*queue.queue_type, queue.consumers), ("quorum", 2));
+    publisher.notify_all(&notices(0..10));
+    sink.wait_for(1, SOON);
+    depth(&vhost, "osnl-neutron", (0, 10));
+    first.signal("KILL");
+    first.wait(PROMPTLY);
+    sink.reply_with(Reply::Status(204));
+    settled(&vhost, "osnl-neutron");
+    let requests = sink.requests();
+    for n in 0..10 {
+        let asked =
+            requests.iter().any(|request| String::from_utf8_lossy(&request.body).contains(&instance(n)));
+        assert!(asked, "{n}");
+    }
+    second.signal("TERM");
+    assert_eq!(second.wait(PROMPTLY).code(), Some(0), "{}", second.stderr());
 }

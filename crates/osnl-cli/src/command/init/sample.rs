@@ -99,9 +99,19 @@ const NEEDED: [(&str, &str); 2] = [
     ),
 ];
 
-/// Returns the sample for these services.
-pub(super) fn sample(services: &[&str], target: &SampleTarget, transport_url: &str) -> String {
-    let mut sample = SampleText { out: String::new(), reference: native::reference(osnl_oss::drivers()) };
+/// The journal of daemons that stand by for one another, in words for the writer of its file.
+const STANDBY: &str = "Two or three controllers run osnl with this same file, and RabbitMQ is their journal: one daemon has the \
+    queue, the others stand by. When a machine dies, the next daemon goes on; attempts under way are repeated. All of them need \
+    the same prefetch.";
+
+/// Returns the sample for these services; `standby`: for several controllers.
+pub(super) fn sample(
+    services: &[&str],
+    target: &SampleTarget,
+    (transport_url, standby): (&str, bool),
+) -> String {
+    let reference = native::reference(osnl_oss::drivers());
+    let mut sample = SampleText { out: String::new(), reference, standby };
     let services_named = services.join(", ");
     sample.comment(&format!("A sample by osnl init for {services_named}. Replace each {PLACEHOLDER}."));
     sample.comment(
@@ -114,7 +124,13 @@ pub(super) fn sample(services: &[&str], target: &SampleTarget, transport_url: &s
         &[],
         &[("log_file", "/var/log/osnl/osnl.log"), ("state_dir", "/var/lib/osnl")],
     );
-    sample.section("journal", "journal", &[], &[("retention", "7d"), ("max_size", "10GiB")]);
+    if standby {
+        sample.out.push('\n');
+        sample.comment(STANDBY);
+        sample.body("journal", "journal", &[("connection", "memory://")], &[]);
+    } else {
+        sample.section("journal", "journal", &[], &[("retention", "7d"), ("max_size", "10GiB")]);
+    }
     // A value of its own is what follows a $.
     let url = transport_url.replace('$', "$$");
     for service in services {
@@ -138,6 +154,7 @@ pub(super) fn sample(services: &[&str], target: &SampleTarget, transport_url: &s
 struct SampleText {
     out: String,
     reference: Reference,
+    standby: bool,
 }
 
 impl SampleText {
@@ -151,15 +168,19 @@ impl SampleText {
         if let Some((_, needed)) = NEEDED.iter().find(|(name, _)| *name == service) {
             self.comment(needed);
         }
+        let mut set = vec![
+            ("transport_url", transport_url),
+            ("exchange", event.exchange()),
+            ("topics", topics),
+            ("pool", &pool),
+        ];
+        if self.standby {
+            set.extend([("rabbit_quorum_queue", "true"), ("single_active_consumer", "true")]);
+        }
         self.body(
             "listener:NAME",
             &format!("listener:{service}"),
-            &[
-                ("transport_url", transport_url),
-                ("exchange", event.exchange()),
-                ("topics", topics),
-                ("pool", &pool),
-            ],
+            &set,
             &[("priorities", "info, error"), ("prefetch", "200")],
         );
         let events = catalogue::events().iter().filter(|event| event.service == service).count();
@@ -185,8 +206,10 @@ impl SampleText {
         let driver = set.iter().find(|(option, _)| *option == "driver").map(|(_, driver)| *driver);
         let form = format!("[{form}]");
         let meaning = |reference: &Reference, name: &str| {
-            let section = reference.sections.iter().find(|section| section.form == form)?;
-            let mut options = section.options.iter();
+            // A listener takes the options of the broker's driver too.
+            let of = |form: &str| reference.sections.iter().find(|section| section.form == form);
+            let sections = [of(&form), of("[oslo_messaging_rabbit]")];
+            let mut options = sections.into_iter().flatten().flat_map(|section| &section.options);
             let found = options
                 .find(|option| option.name == name && (option.driver.is_none() || option.driver == driver));
             found.map(|option| option.meaning.clone())
@@ -239,7 +262,17 @@ mod tests {
 
     #[test]
     fn a_sample_has_the_usual_event_and_the_meaning_of_each_option() {
-        let text = sample(&["nova", "neutron"], SampleTarget::of("http").unwrap(), "rabbit://u:p@h:5672/");
+        let http = SampleTarget::of("http").unwrap();
+        let text = sample(&["nova", "neutron"], http, ("rabbit://u:p@h:5672/", false));
+        let standby = sample(&["neutron"], http, ("rabbit://u:p@h:5672/", true));
+        for line in [
+            "connection = memory://",
+            "rabbit_quorum_queue = true",
+            "single_active_consumer = true",
+            "pool = osnl-neutron",
+        ] {
+            assert!(standby.lines().any(|known| known == line), "{line}\n{standby}");
+        }
         for line in [
             "[listener:nova]",
             "# nova sends versioned notifications only with notification_format = both (or versioned) in",
@@ -253,13 +286,15 @@ mod tests {
         ] {
             assert!(text.lines().any(|known| known == line), "{line}\n{text}");
         }
-        for (n, line) in text.lines().enumerate() {
-            assert!(line.chars().count() <= WIDTH, "{n}: {line}");
-            let is_set = line.contains(" = ") && !line.starts_with("# ");
-            let before = text.lines().nth(n.saturating_sub(1)).unwrap_or_default();
-            assert!(!is_set || before.starts_with("# "), "{line} has no meaning\n{text}");
+        for text in [&text, &standby] {
+            for (n, line) in text.lines().enumerate() {
+                assert!(line.chars().count() <= WIDTH, "{n}: {line}");
+                let is_set = line.contains(" = ") && !line.starts_with("# ");
+                let before = text.lines().nth(n.saturating_sub(1)).unwrap_or_default();
+                assert!(!is_set || before.starts_with("# "), "{line} has no meaning\n{text}");
+            }
+            assert!(!text.contains("\n\n\n"), "{text}");
         }
-        assert!(!text.contains("\n\n\n"), "{text}");
         // A row that names no event would have no effect.
         for (service, event) in USUAL {
             assert_eq!(
