@@ -344,7 +344,6 @@ async fn each_kind_is_declared_with_the_arguments_that_mean_it() {
             json!({
                 "x-queue-type": "quorum", "x-single-active-consumer": true, "x-delivery-limit": 5,
                 "x-max-in-memory-length": 10, "x-max-in-memory-bytes": 1000,
-                "x-consumer-disconnected-timeout": 20_000,
             }),
         ),
         (

@@ -167,7 +167,9 @@ fn values_are_typed() {
     assert_eq!(options("").failover(), FailoverStrategy::Shuffle);
     assert_eq!(options("kombu_failover_strategy=round-robin").failover(), FailoverStrategy::RoundRobin);
     assert_eq!(options("kombu_compression=bz2").compression(), Some(Compression::Bzip2));
-    assert_eq!(options("").heartbeat(), 60);
+    assert_eq!(options("").heartbeat(), HEARTBEAT);
+    assert_eq!(options("").with_oslo_heartbeat().heartbeat(), OSLO_HEARTBEAT);
+    assert_eq!(options("heartbeat_timeout_threshold=7").with_oslo_heartbeat().heartbeat(), 7);
     assert_eq!(options("heartbeat_timeout_threshold=0").heartbeat(), 0);
     assert_eq!(options("ssl=1&ssl_version=SSLv23").tls().unwrap().versions, TlsVersions::Any);
 }
