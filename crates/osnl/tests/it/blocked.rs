@@ -151,5 +151,6 @@ fn a_quorum_queue_keeps_its_order_over_daemons_that_give_it_back_and_stop() {
             firsts.push(*n);
         }
     });
-    assert_eq!(firsts, (0..EVENTS).collect::<Vec<_>>(), "{done:?}");
+    let asked: Vec<String> = sink.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(firsts, (0..EVENTS).collect::<Vec<_>>(), "{done:?} {asked:?}");
 }
