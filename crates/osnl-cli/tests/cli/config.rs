@@ -52,6 +52,7 @@ journal /nonexistent/osnl/journal.db
   messages   acknowledged when they are stored on disk
   history    ended deliveries are kept for 7 days, or less if their space is needed
   limits     file size 10 GiB (or half of the free disk space, if that is less), 1000000 pending deliveries per action, 10000 dead letters
+  machine    when it dies, its work waits for its disk; with a second controller, memory:// on a quorum queue goes on: osnl init --standby
 listener neutron
   broker     mq1.example.com:5671, mq2.example.com:5671, virtual host /
   exchange   neutron, awaited until its service creates it

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};
 use serde_json::Value;
 
 use crate::harness::{PROMPTLY, Place, SOON, depth, instance, notices, settled};
@@ -95,8 +95,11 @@ fn with_the_configuration_for_two_controllers_the_second_goes_on_when_the_first_
         osnl.wait_for("listening at");
         osnl
     });
-    let queue = vhost.list_queues().into_iter().find(|queue| queue.name == "osnl-neutron").unwrap();
-    assert_eq!((&*queue.queue_type, queue.consumers), ("quorum", 2));
+    wait_until(SOON, "both consume the quorum queue", || {
+        let mut queues = vhost.list_queues().into_iter();
+        queues
+            .any(|queue| (&*queue.name, &*queue.queue_type, queue.consumers) == ("osnl-neutron", "quorum", 2))
+    });
     publisher.notify_all(&notices(0..10));
     sink.wait_for(1, SOON);
     depth(&vhost, "osnl-neutron", (0, 10));
