@@ -142,7 +142,8 @@ fn a_quorum_queue_keeps_its_order_over_daemons_that_give_it_back_and_stop() {
     second.wait_for_log(GIVEN_BACK);
     first.stop().unwrap();
     is_up.store(true, Ordering::SeqCst);
-    wait_until(SOON, "all are settled", || vhost.queue_depth("q") == Some((0, 0)));
+    // The depth of a quorum queue is some seconds old.
+    wait_until(SOON, "the last has its effect", || done.lock().unwrap().contains(&(EVENTS - 1)));
     second.stop().unwrap();
     let done = done.lock().unwrap();
     let mut firsts: Vec<usize> = Vec::new();
@@ -151,6 +152,5 @@ fn a_quorum_queue_keeps_its_order_over_daemons_that_give_it_back_and_stop() {
             firsts.push(*n);
         }
     });
-    let asked: Vec<String> = sink.requests().into_iter().map(|request| request.target).collect();
-    assert_eq!(firsts, (0..EVENTS).collect::<Vec<_>>(), "{done:?} {asked:?}");
+    assert_eq!(firsts, (0..EVENTS).collect::<Vec<_>>(), "{done:?}");
 }
