@@ -75,7 +75,7 @@ fn nothing_is_written_over_or_through_a_link() {
     assert_eq!(text, place.read("new.conf"));
 }
 
-/// The broker is real: one daemon has the queue, and when it is killed the other one goes on with what it held.
+/// A real broker: one daemon has the queue, and when that daemon is killed the other one goes on with its messages.
 #[test]
 fn with_the_configuration_for_two_controllers_the_second_goes_on_when_the_first_is_killed() {
     let vhost = Broker::shared().vhost("standby");

@@ -6,9 +6,8 @@
 //!
 //! A binding that is there is made again: this changes nothing, and only a majority of the nodes can answer it. Measured
 //! on a cluster of three (4.3.6, loopback): 3 ms and two entries in the log of the metadata; on a node that is cut off, no
-//! answer for 30 s, then 541. There a passive look at the queue is answered in 1 ms, so that one proves nothing. A message
-//! to the queue that comes back would prove as much, but it waits behind a full window and behind what is in the queue, it
-//! needs a permission more, and an alarm of the broker stops a connection that publishes, acknowledgements included.
+//! answer for 30 s, then 541. There a passive look at the queue is answered in 1 ms, so that one proves nothing. A message to the queue that comes back would
+//! prove as much, but waits behind a full window and behind the other messages, needs a permission more, and an alarm of the broker stops a connection that publishes, acknowledgements included.
 //!
 //! A question every 5 s with 10 s for its answer ends the subscription at most 15 s after the cut, before the next
 //! consumer begins. A queue whose bindings are not ours to make is not watched.
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
     use crate::topology::CONSUMER_DISCONNECTED_TIMEOUT;
 
-    /// Answers until this second.
+    /// Answers until this second after the start, and returns the time from then to the notice.
     async fn noticed(cut: u64) -> Duration {
         let begun = Instant::now();
         let cut = Duration::from_secs(cut);

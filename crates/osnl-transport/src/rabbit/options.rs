@@ -244,8 +244,8 @@ impl RabbitOptions {
         self.file("ssl_ca_file")
     }
 
-    /// The heartbeat to ask for, in seconds; 0 is none. The broker gives the queue of a machine that falls silent to the
-    /// next consumer after nearly three of them, hence [`HEARTBEAT`] and not oslo.messaging's 60 s, unless it is set.
+    /// The heartbeat to ask for, in seconds; 0 is none. The broker gives the queue of a silent machine
+    /// to the next consumer after nearly three heartbeats, hence the default [`HEARTBEAT`] and not oslo.messaging's 60 s.
     #[must_use]
     pub fn heartbeat(&self) -> u16 {
         let set = self.integer(HEARTBEAT_OPTION).and_then(|seconds| seconds.try_into().ok());

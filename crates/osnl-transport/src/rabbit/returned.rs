@@ -1,13 +1,13 @@
 //! The order of messages that come back to a quorum queue.
 //!
-//! The broker puts what a closed channel returns in front, but behind what was returned before and not fetched since: when
-//! the next consumer's prefetch is smaller than what was returned, and it ends too, the queue is rotated. What was
+//! The broker puts the messages that a closed channel returns in front, but behind earlier returned messages that
+//! no consumer has fetched since: when the next consumer's prefetch is smaller, and that consumer ends too, the queue is
+//! rotated. What was
 //! returned more often is older, so a stable sort by `x-delivery-count`, the largest first, restores the order (measured
 //! on 3.10, 4.0, and 4.3). All daemons with one prefetch, as they should have, need no sort.
 //!
-//! The broker pushes what has returned at once, up to the prefetch, when a consumer becomes the active one. So what comes
-//! first is held until all of it is there: up to the first message that was never delivered, to the prefetch, or until
-//! nothing more has come for [`QUIET`].
+//! The broker pushes what has returned at once, up to the prefetch, when a consumer becomes the active one. So the first messages are held until all returned messages are there: up to the first message that was
+//! never delivered, to the prefetch, or until nothing more has come for [`QUIET`].
 //!
 //! An acknowledgement with `multiple` covers all smaller tags, also those that are handed over later. So what is sorted is
 //! handed over with the same tags in ascending order, and its settlements are [translated](ReturnedMessages::real).
@@ -29,11 +29,11 @@ const QUIET: Duration = Duration::from_millis(200);
 
 /// The first messages of a subscription. See the [module](self).
 pub(super) struct ReturnedMessages {
-    /// Those that have returned; `None` once they are sorted.
+    /// Messages that have returned; `None` after the sort.
     held: Option<Vec<Delivery>>,
-    /// With the tags under which they are handed over.
+    /// Messages to hand over, each with the tag for that.
     ready: VecDeque<(u64, Delivery)>,
-    /// The broker's tags of unsettled messages, by those under which they are handed over; empty if none differs.
+    /// The broker's tags of unsettled messages, by the tags for handing over; empty if no tag differs.
     tags: RealTags,
     prefetch: usize,
     quiet: Pin<Box<Sleep>>,
@@ -67,7 +67,7 @@ impl ReturnedMessages {
         self.ready.pop_front()
     }
 
-    /// Whether [`ReturnedMessages::take_next`] has one.
+    /// Whether [`ReturnedMessages::take_next`] returns a message now.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -100,7 +100,7 @@ impl ReturnedMessages {
     }
 }
 
-/// See [`ReturnedMessages::tags`].
+/// The broker's tag of each sorted message that is unsettled, by the tag under which the listener knows the message.
 #[derive(Debug, Default)]
 struct RealTags(BTreeMap<u64, u64>);
 

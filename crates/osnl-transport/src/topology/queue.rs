@@ -204,7 +204,7 @@ impl QueueKind {
     ///
     /// - no delivery limit: since 4.0 the default is a limit of 20, and -1 means none; before, the default is none, and
     ///   -1 would drop a message at its first return;
-    /// - [`CONSUMER_DISCONNECTED_TIMEOUT`] on every version: a queue lives longer than the version that made it, and those
+    /// - [`CONSUMER_DISCONNECTED_TIMEOUT`] on every version: a queue outlives an upgrade of the broker, and versions
     ///   before 4.3 ignore the argument.
     #[must_use]
     pub fn for_broker(&self, version: Option<BrokerVersion>) -> Self {

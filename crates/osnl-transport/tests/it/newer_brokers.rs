@@ -102,7 +102,7 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_wo
     }
 }
 
-/// RabbitMQ 4.3 compares the time last, so everything else is as ours: it is no other queue, and a policy can set it.
+/// RabbitMQ 4.3 compares the time last, so everything else is as ours, and a policy can set the time.
 #[tokio::test]
 async fn a_queue_that_changes_hands_late_is_as_ours_and_the_policy_is_named() {
     let text = "PRECONDITION_FAILED - inequivalent arg 'x-consumer-disconnected-timeout' for queue 'p' in vhost '/': \

@@ -31,7 +31,7 @@ fn ready(vhost: &Vhost, expected: u64) {
     wait_until(SOON, "all are with the broker", || vhost.queue_depth(QUEUE) == Some((expected, 0)));
 }
 
-/// A smaller prefetch between two larger ones rotates the queue: what returned twice is behind what returned once.
+/// A smaller prefetch after a larger one rotates the queue: messages that returned twice are behind the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_returned_comes_in_its_first_order_whatever_prefetch_the_daemons_before_had() {
     let vhost = Broker::shared().vhost("returned");
@@ -60,7 +60,7 @@ async fn what_returned_comes_in_its_first_order_whatever_prefetch_the_daemons_be
     let mut last = session(&vhost, 30).await;
     let mut seen = Vec::new();
     let mut open = Vec::new();
-    // One in three stays open until the end, so that acknowledgements are single ones and multiple ones.
+    // One in three stays open until the end, so that acknowledgements are single and multiple.
     while seen.len() < 30 || !seen.contains(&39) {
         for message in last.poll().await.unwrap() {
             seen.push(body(&message));

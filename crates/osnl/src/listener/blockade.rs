@@ -11,8 +11,8 @@
 //!
 //! A full window without an obstacle is an endpoint that takes its time: it is left alone.
 //!
-//! The next subscription has the same prefetch: with a smaller one, a quorum queue would put what returns once more
-//! behind what it did not fetch again.
+//! The next subscription has the same prefetch: with a smaller prefetch, a quorum queue would put
+//! messages that return once more behind the rest.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use super::{JournalConf, ListenerConf, Native};
 enum CostJournal {
     Sqlite,
     Memory,
-    /// With its lease.
+    /// PostgreSQL, with the lease of a daemon.
     Shared(Duration),
 }
 

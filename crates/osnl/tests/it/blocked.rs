@@ -104,7 +104,7 @@ fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
     assert_eq!(target.effects(0..6), [1; 6]);
 }
 
-/// Each daemon in turn has the queue and gives it back, and one of them stops. The target is asked for one
+/// Each daemon in turn has the queue and gives the messages back, and one daemon stops. The target is asked for one
 /// resource, so it sees the order of the queue.
 #[test]
 fn a_quorum_queue_keeps_its_order_over_daemons_that_give_it_back_and_stop() {

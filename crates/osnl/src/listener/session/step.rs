@@ -303,7 +303,7 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Whether a message is to go back by closing the channel, and those that go back with it have had their time.
+    /// Whether a message is to go back by closing the channel, and all unsettled messages have had their time.
     fn may_return(&self, now: Instant) -> bool {
         self.returns && self.is_old(now)
     }
@@ -435,8 +435,8 @@ impl<'a> Core<'a> {
             // The channel closes soon, and puts it in front of what follows it.
             (Settle::Requeue, None) if self.draining => Ok(()),
             (Settle::Requeue, None) if self.rejects && !is_old => self.window.requeue(message),
-            // A quorum queue would put a rejected message behind what follows it, so it goes back with the channel, and
-            // with everything that is unsettled: not before that has had its time.
+            // A quorum queue would put a rejected message behind later messages. So the message goes back with the channel,
+            // as do all unsettled messages, after their time.
             (Settle::Requeue, None) => {
                 self.returns = true;
                 Ok(())
