@@ -124,7 +124,10 @@ impl Native {
         match &store {
             Store::Sqlite(journal, _) => daemon = daemon.watching(journal.ends()),
             Store::Shared(journal, _) => daemon = daemon.watching(journal.ends()),
-            Store::Memory(_) | Store::File(_) => {}
+            Store::Memory(journal, queues) => {
+                daemon = daemon.serving("dead letter queues", queues.clone().keep(journal.clone()));
+            }
+            Store::File(_) => {}
         }
         daemon.state().set_attention_age(self.attention_age);
         parts.follow(daemon.state());
@@ -268,7 +271,7 @@ impl JournalConf {
             Self::Memory => {
                 let limits = MemoryLimits::for_prefetch(prefetch);
                 let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
-                Ok((journal.clone(), Store::Memory(journal)))
+                Ok((journal.clone(), Store::Memory(journal, Arc::default())))
             }
             Self::Sqlite(options) => {
                 let options = SqliteOptions { overflowing, ..options.clone() };
