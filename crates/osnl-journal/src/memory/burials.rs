@@ -108,6 +108,9 @@ impl MemoryJournal {
 
     /// Waits a while for those that the broker has not confirmed yet.
     pub(super) async fn last_burials(&self) {
+        if self.unburied() == 0 {
+            return;
+        }
         let confirmed = async {
             loop {
                 let another = self.has_buried.notified();

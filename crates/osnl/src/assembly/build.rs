@@ -121,14 +121,7 @@ impl Native {
             .watching(parts.ring.ends())
             .recording(parts.in_hand.clone())
             .holding(state_lock);
-        match &store {
-            Store::Sqlite(journal, _) => daemon = daemon.watching(journal.ends()),
-            Store::Shared(journal, _) => daemon = daemon.watching(journal.ends()),
-            Store::Memory(journal, queues) => {
-                daemon = daemon.serving("dead letter queues", queues.clone().keep(journal.clone()));
-            }
-            Store::File(_) => {}
-        }
+        daemon = store.accompany(daemon);
         daemon.state().set_attention_age(self.attention_age);
         parts.follow(daemon.state());
         let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone())
@@ -254,6 +247,20 @@ impl Native {
         }
         let GuardRates { rules, actions } = self.guard_rates();
         Guards::new(rules, actions)
+    }
+}
+
+impl Store {
+    /// Adds what the store needs beside listeners and delivery loops.
+    fn accompany(&self, daemon: Daemon) -> Daemon {
+        match self {
+            Self::Sqlite(journal, _) => daemon.watching(journal.ends()),
+            Self::Shared(journal, _) => daemon.watching(journal.ends()),
+            Self::Memory(journal, queues) => {
+                daemon.serving("dead letter queues", queues.clone().keep(journal.clone()))
+            }
+            Self::File(_) => daemon,
+        }
     }
 }
 
