@@ -1,4 +1,4 @@
-//! Dead letters of `memory://` as messages of a dead letter queue: what was given up, with what is known of it in headers.
+//! Dead letters of `memory://` as messages of a dead letter queue: the body as received, and all facts about it in headers.
 //!
 //! | header | of | value |
 //! | --- | --- | --- |
@@ -28,7 +28,7 @@ use osnl_model::{BodyDigest, Notification};
 use osnl_transport::dead_letters::{EXCHANGE, ROUTING_KEY};
 use osnl_transport::{Marks, QueuedMessage};
 
-use crate::identity::MessageIdentity;
+use crate::identity::{MessageIdentity, RETRY_OF};
 use crate::sqlite::{DeliveryListRow, RowState, Unreadable};
 use crate::{DeliveryId, NewDelivery, Subject, UsedLimits};
 
@@ -52,7 +52,6 @@ const FAILED_ATTEMPTS: &str = "osnl-failed-attempts";
 const EVENT_TYPE: &str = "osnl-event-type";
 const MESSAGE_ID: &str = "osnl-message-id";
 const IDEMPOTENCY_KEY: &str = "osnl-idempotency-key";
-const RETRY_OF: &str = "osnl-retry-of";
 
 const DEAD_LETTER: &str = "dead-letter";
 const UNREADABLE: &str = "unreadable";
@@ -63,21 +62,21 @@ const LONGEST: usize = 4096;
 /// A delivery that was given up, as it is about to be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct GivenUp<'a> {
-    /// Its message.
+    /// The message as it was received.
     pub received: &'a ReceivedMessage,
     /// The head of its message.
     pub head: &'a Notification,
-    /// Its rule.
+    /// The name of the rule that fired.
     pub rule: &'a str,
-    /// Its action.
+    /// The name of the action that gave up.
     pub action: &'a str,
-    /// Its resource key.
+    /// The resource key, if there is one.
     pub key: Option<&'a str>,
     /// The one of the event's resources that it is about.
     pub resource: Option<u32>,
     /// That resource, for an operator.
     pub subject: &'a Subject,
-    /// Its attempts.
+    /// The attempts until it was given up.
     pub used: UsedLimits,
     /// Why it was given up.
     pub reason: &'a str,
@@ -309,7 +308,7 @@ fn owned((name, value): (&String, &String)) -> (String, String) {
 /// The delivery that a message which was put back is to make: that of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetriedDelivery<'a> {
-    /// The rule that fired.
+    /// The name of the rule that fired.
     pub rule: &'a str,
     /// The action that is called.
     pub action: &'a str,
@@ -322,13 +321,8 @@ impl<'a> RetriedDelivery<'a> {
     #[must_use]
     pub fn of(marks: &'a Marks) -> Option<Self> {
         let text = |name: &str| marks.get(name).map(String::as_str);
-        retry_of(marks)?;
+        marks.get(RETRY_OF)?;
         let resource = text(RESOURCE).and_then(|resource| resource.parse().ok());
         Some(Self { rule: text(RULE)?, action: text(ACTION)?, resource })
     }
-}
-
-/// Returns the number of the dead letter that a message was before, as text.
-pub(crate) fn retry_of(marks: &Marks) -> Option<&str> {
-    marks.get(RETRY_OF).map(String::as_str)
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::{BodyDigest, Notification};
 
-use crate::dead_letters::retry_of;
+/// The header with the number of the dead letter that a message was before it was put back into its queue.
+pub(crate) const RETRY_OF: &str = "osnl-retry-of";
 
 /// One message, however often it is delivered. Nova has sent two different bodies under one id, so the id
 /// alone decides nothing.
@@ -48,7 +49,7 @@ impl MessageIdentity {
 
 /// A message that an operator had put back into its queue is another one than the dead letter that it was.
 fn id(received: &ReceivedMessage, notification: &Notification) -> Option<String> {
-    let again = received.noted.marks.as_deref().and_then(retry_of);
+    let again = received.noted.marks.as_deref().and_then(|marks| marks.get(RETRY_OF));
     match (notification.id(), again) {
         (Some(id), Some(again)) => Some(format!("{id}/{again}")),
         (id, None) => id.map(str::to_owned),

@@ -1,7 +1,7 @@
 //! Dead letter queues: messages that were given up, kept by the broker with what is known of each in its headers.
 //!
-//! The queue of a queue `Q` is `Q.dead`. Nothing is bound to it; messages come to it by the default exchange, and stay until
-//! an operator decides about them.
+//! The dead letter queue of a queue `Q` is `Q.dead`. It has no binding; messages come by the default exchange, and stay until
+//! an operator retries or discards each.
 
 use std::collections::BTreeMap;
 
@@ -43,11 +43,11 @@ pub type WantsBody<'a> = &'a (dyn Fn(&BTreeMap<String, String>) -> bool + Send +
 
 /// Access to queues by their names, beside subscriptions.
 pub trait QueueAccess: Send + Sync {
-    /// Publishes messages to a queue, persistent, and waits until the broker has confirmed each. `make` makes the queue
-    /// if it is missing, as a dead letter queue: replicated, without a limit of deliveries, and refusing what does not fit.
+    /// Publishes messages to a queue, persistent, and waits until the broker has confirmed each. `make` makes a
+    /// missing queue, as a dead letter queue: replicated, without a limit of deliveries, and refusing what does not fit.
     ///
     /// # Errors
-    /// None of the messages may count as kept, and any of them may be there all the same:
+    /// None of the messages may count as kept, although any may be in the queue:
     /// [`NotTaken`](TransportError::NotTaken) if the queue is full, [`Unroutable`](TransportError::Unroutable) if it is
     /// gone, and those of a connection.
     fn put<'a>(
@@ -76,7 +76,7 @@ pub trait QueueAccess: Send + Sync {
 }
 
 /// All messages of a queue, held unacknowledged on a connection of its own. No other reader of this kind has the queue
-/// meanwhile. Dropped, it gives back all that is not acknowledged, in the order in which it was.
+/// meanwhile. Dropped, it gives back all other messages, in their order.
 pub trait QueueReader: Send {
     /// Returns the messages, oldest first.
     fn messages(&self) -> &[QueuedMessage];

@@ -1,7 +1,7 @@
-//! The dead letter queues of `memory://`: dead letters go into them by [`DeadLetterQueues::keep`], and operators look at
-//! them and decide about them by the rest.
+//! The dead letter queues of `memory://`: [`DeadLetterQueues::keep`] fills the queues, and commands of operators read and
+//! change dead letters by the other methods.
 //!
-//! A listener has one if it reads a quorum queue of its own (`pool`, or a queue that it only reads): `POOL.dead`, on the same
+//! A listener that reads a quorum queue of its own (`pool`, or a queue that is only read) has the queue `POOL.dead` on the same
 //! broker. One program at a time reads a queue; another one waits for a few seconds, and is then told that it is busy.
 
 use std::collections::{BTreeMap, HashSet};
@@ -40,9 +40,9 @@ pub struct DeadLetterQueues(Mutex<BTreeMap<Arc<str>, DeadLetterQueue>>);
 /// The dead letter queue of a listener.
 #[derive(Clone)]
 struct DeadLetterQueue {
-    /// Its name.
+    /// The name, `POOL.dead`.
     name: String,
-    /// The queue that its messages came from.
+    /// The queue from which the messages came.
     source: String,
     transport: Arc<dyn Transport>,
     /// The number of dead letters, as the broker said last.
@@ -54,7 +54,7 @@ struct DeadLetterQueue {
 /// The state of a dead letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterQueueState {
-    /// Its name.
+    /// The name, `POOL.dead`.
     pub queue: String,
     /// The number of its messages; `None` if the broker has not said it yet.
     pub count: Option<u64>,
@@ -71,9 +71,9 @@ pub enum DeadLetterError {
     /// The broker does not let it be read, or cannot be reached.
     #[error("the dead letter queue \"{queue}\" cannot be used: {error}")]
     Transport {
-        /// Its name.
+        /// The name of the queue.
         queue: String,
-        /// Why not.
+        /// The error of the connection or the broker.
         error: TransportError,
     },
 }
@@ -81,9 +81,9 @@ pub enum DeadLetterError {
 /// What is done with a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadLetterChange {
-    /// It goes back into the queue that it came from.
+    /// The message goes back into the queue of its listener.
     Retry,
-    /// It is removed.
+    /// The dead letter is removed for good.
     Discard,
 }
 
@@ -128,7 +128,7 @@ impl DeadLetterQueues {
         true
     }
 
-    /// Whether there is none.
+    /// Whether no listener has such a queue.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
@@ -156,7 +156,7 @@ impl DeadLetterQueues {
         queues.filter(|queue| seen.insert((queue.transport.location(), queue.name.clone()))).collect()
     }
 
-    /// Puts the dead letters of a journal into the queues, and counts what is in them, until it is told to end.
+    /// Puts the dead letters of a journal into the queues, and counts their messages, until the token is cancelled.
     pub(crate) fn keep(self: Arc<Self>, journal: Arc<MemoryJournal>) -> ServiceTask {
         Box::new(|end: CancellationToken| {
             Box::pin(async move {

@@ -43,7 +43,7 @@ pub(super) struct PendingBurial {
 /// The step that waits for a burial.
 #[derive(Debug)]
 enum AfterBurial {
-    /// The delivery ends.
+    /// This delivery ends with this end.
     Delivery(DeliveryId, End),
     /// A delivery of this entry was a dead letter from the start.
     Entry(u64),
@@ -61,8 +61,8 @@ impl MemoryJournal {
         self.with_queue.lock().unwrap_or_else(PoisonError::into_inner).contains(listener)
     }
 
-    /// Waits until dead letters are to be put into queues, and returns the oldest of each listener, at most 100. They are
-    /// returned again until they are [buried](Self::buried). Cancel-safe.
+    /// Waits until dead letters are to be put into queues, and returns the oldest of each listener, at most 100. Each
+    /// is returned again until it is [buried](Self::buried). Cancel-safe.
     pub async fn burials(&self) -> BTreeMap<Arc<str>, Vec<Burial>> {
         loop {
             let another = self.to_bury.notified();
@@ -80,7 +80,7 @@ impl MemoryJournal {
         }
     }
 
-    /// The broker has confirmed these: what they were made of ends.
+    /// The broker has confirmed these dead letters: their deliveries and receipts end.
     pub fn buried(&self, burials: &[Burial]) {
         let mut state = self.lock();
         for Burial { ticket, .. } in burials {

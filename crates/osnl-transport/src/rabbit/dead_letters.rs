@@ -1,7 +1,7 @@
 //! Dead letter queues on RabbitMQ: publishing into a queue with confirms, and reading all of it by one reader at a time.
 //!
 //! Messages are mandatory and persistent. Several are in flight, and the broker's answers do not tell for sure which of
-//! them came back; if one fails, all of them count as not kept, and are published again. So a message may be there twice,
+//! the messages came back; if one fails, all count as not kept, and are published again. So a message may be there twice,
 //! with the same headers.
 //!
 //! RabbitMQ refuses no second consumer of a quorum queue, and would share the messages out between both. Each reader
@@ -246,7 +246,7 @@ impl QueueAccess for RabbitTransport {
     }
 }
 
-/// See [`QueueAccess::take`].
+/// Takes all messages of a queue in hand: [`QueueAccess::take`] says more.
 async fn take(
     transport: &RabbitTransport,
     queue: &str,

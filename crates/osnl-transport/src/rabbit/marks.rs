@@ -1,4 +1,4 @@
-//! The headers of messages that osnl itself put into its queue: why each is there again, and where it came from first.
+//! The headers of messages that osnl put back into a queue of its own: the dead letter before, and the first origin.
 //!
 //! They count only of a message that came by the default exchange, which takes the permission to write to that; a publisher
 //! of a service can write to the exchange of the service alone, and cannot pass its message off as another's.

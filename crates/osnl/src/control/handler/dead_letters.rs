@@ -1,4 +1,4 @@
-//! Dead letters of `memory://`: looking at them in their queues, putting them back, and letting them go.
+//! Requests about dead letters of `memory://`, which are in queues of the broker: list, show, retry, discard.
 
 use osnl_core::quarantine::Glimpse;
 use osnl_transport::QueuedMessage;
@@ -104,7 +104,7 @@ impl ControlHandler {
         Ok(found)
     }
 
-    /// Puts messages back into the queue that they came from, or lets them go.
+    /// Puts messages back into the queue of their listener, or removes the messages.
     pub(super) async fn change_unread_letters(
         &self,
         queues: &DeadLetterQueues,
