@@ -25,6 +25,12 @@ pub fn dead_letter_queue(queue: &str) -> String {
     format!("{queue}{SUFFIX}")
 }
 
+/// Returns the name of the exclusive queue by which one reader at a time has a dead letter queue.
+#[must_use]
+pub fn queue_reader(queue: &str) -> String {
+    format!("{queue}.reader")
+}
+
 /// A message for a queue of osnl's own, or one that is read from there.
 #[derive(Clone, Debug, Default)]
 pub struct QueuedMessage {

@@ -94,10 +94,15 @@ impl std::fmt::Debug for DeadLetterQueues {
 }
 
 impl ListenerConf {
-    /// Returns the queue that it reads if its dead letters can be kept beside that.
-    pub(crate) fn has_dead_letter_queue(&self) -> Option<&str> {
-        let pool = self.pool.as_deref()?;
-        (self.queue.queue_type == QueueType::Quorum && !self.is_kafka()).then_some(pool)
+    /// Decides, by the journal of its daemon, whether its dead letters go into a queue.
+    pub(crate) fn decide_dead_letters(&mut self, journal: &JournalConf) {
+        let is_quorum = self.queue.queue_type == QueueType::Quorum && !self.is_kafka();
+        self.keeps_dead_letters = is_quorum && self.pool.is_some() && matches!(journal, JournalConf::Memory);
+    }
+
+    /// Returns the name of its dead letter queue.
+    pub(crate) fn dead_letter_queue(&self) -> Option<String> {
+        self.pool.as_deref().filter(|_| self.keeps_dead_letters).map(dead_letter_queue)
     }
 }
 
@@ -107,8 +112,7 @@ impl Native {
     #[must_use]
     pub fn dead_letter_queues(&self) -> DeadLetterQueues {
         let queues = DeadLetterQueues::default();
-        for (listener, _) in self.heard().into_iter().filter(|_| matches!(self.journal, JournalConf::Memory))
-        {
+        for (listener, _) in self.heard() {
             if let Ok(transport) = listener.transport() {
                 queues.serve(listener, transport.into());
             }
@@ -120,9 +124,10 @@ impl Native {
 impl DeadLetterQueues {
     /// Adds the queue of a listener, or takes its place in another configuration; `false` if it has none.
     pub(crate) fn serve(&self, listener: &ListenerConf, transport: Arc<dyn Transport>) -> bool {
-        let Some(source) = listener.has_dead_letter_queue() else { return false };
+        let (Some(name), Some(source)) = (listener.dead_letter_queue(), listener.pool.clone()) else {
+            return false;
+        };
         let mut queues = self.lock();
-        let (name, source) = (dead_letter_queue(source), source.to_owned());
         let queue = DeadLetterQueue { name, source, transport, count: None, trouble: None };
         queues.insert(listener.name.clone(), queue);
         true

@@ -30,8 +30,8 @@ use super::held::ConnectionGuard;
 use super::properties::properties;
 use super::side::SideChannel;
 use crate::bodies::BodyBounds;
-use crate::dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
-use crate::topology::{Argument, BrokerVersion, QueueKind};
+use crate::dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
+use crate::topology::{BrokerVersion, QueueKind};
 use crate::{BoxFuture, TransportError};
 
 /// Messages that one reader holds: the largest prefetch of AMQP.
@@ -132,7 +132,7 @@ impl Link {
             return Ok(());
         }
         let mut side = SideChannel::new(&*self.connection);
-        let kind = kind().for_broker(self.version);
+        let kind = QueueKind::dead_letters().for_broker(self.version);
         let options = QueueDeclareOptions { durable: true, ..Default::default() };
         let channel = side.channel().await?;
         match channel.queue_declare(queue.into(), options, table(&kind.declared_arguments())).await {
@@ -184,17 +184,6 @@ fn failed(queue: &str, error: lapin::Error) -> TransportError {
         Some(_) => OperationFailure { what: format!("publish to queue \"{queue}\""), error }.into(),
         None => lost(&error),
     }
-}
-
-/// Replicated, without a limit of deliveries, and refusing what does not fit instead of dropping the oldest.
-fn kind() -> QueueKind {
-    let mut kind = QueueKind {
-        queue_type: crate::QueueType::Quorum,
-        single_active_consumer: false,
-        ..QueueKind::DURABLE
-    };
-    kind.arguments.insert("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned()));
-    kind
 }
 
 fn published(message: &QueuedMessage) -> BasicProperties {
@@ -255,7 +244,7 @@ async fn take(
     let (connection, _, seen) = transport.connect().await?;
     let connection = ConnectionGuard::new(connection);
     let alone = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    let lock = format!("{queue}.reader");
+    let lock = queue_reader(queue);
     let channel = open_channel(&connection).await?;
     channel
         .queue_declare(lock.as_str().into(), alone, FieldTable::default())
