@@ -56,8 +56,8 @@ const IDEMPOTENCY_KEY: &str = "osnl-idempotency-key";
 const DEAD_LETTER: &str = "dead-letter";
 const UNREADABLE: &str = "unreadable";
 
-/// Bytes of one header; all of them have to fit into one frame of 128 KiB.
-const LONGEST: usize = 4096;
+/// Bytes of one header: a command may hold 10,000 messages, and all headers have to fit into one frame of 128 KiB.
+const LONGEST: usize = 1024;
 
 /// A delivery that was given up, as it is about to be kept.
 #[derive(Clone, Copy, Debug)]

@@ -248,23 +248,25 @@ impl DeadLetterQueues {
         }
     }
 
-    /// Returns all dead letters, each once, oldest first; with the bodies of those for which `wants_body` holds.
+    /// Returns all dead letters, each once, oldest first, and whether more than one reading can hold wait; with the bodies of
+    /// those for which `wants_body` holds.
     ///
     /// # Errors
     /// See [`DeadLetterError`].
     pub(crate) async fn read(
         &self,
         wants_body: impl Fn(&QueuedMessage) -> bool + Send + Sync,
-    ) -> Result<Vec<QueuedMessage>, DeadLetterError> {
-        let mut found = Vec::new();
+    ) -> Result<(Vec<QueuedMessage>, bool), DeadLetterError> {
+        let (mut found, mut has_more) = (Vec::new(), false);
         for queue in self.each() {
             let Some(reader) = queue.take(&wants_body).await? else { continue };
             let mut seen = HashSet::new();
             found.extend(reader.messages().iter().filter(|one| seen.insert(copy_of(one))).cloned());
             drop(seen);
+            has_more |= reader.has_more();
             reader.close().await;
         }
-        Ok(found)
+        Ok((found, has_more))
     }
 
     /// Changes the dead letters for which `is_meant` holds, and returns the numbers of those that were changed. A message that
@@ -356,8 +358,9 @@ impl DeadLetterQueue {
                 reader.acknowledge(*at).await.map_err(|error| self.failed(error))?;
             }
         }
+        let is_more = left.load(Ordering::Relaxed) > 0 || reader.has_more();
         reader.close().await;
-        Ok(changed.len() > before && left.load(Ordering::Relaxed) > 0)
+        Ok(changed.len() > before && is_more)
     }
 }
 

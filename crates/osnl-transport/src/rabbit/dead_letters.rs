@@ -25,6 +25,7 @@ use tokio::time::timeout;
 
 use super::RabbitTransport;
 use super::arguments::table;
+use super::body_flow::BodyFlow;
 use super::failure::{OperationFailure, PRECONDITION_FAILED, is_missing, lost, reason, reply_code};
 use super::held::ConnectionGuard;
 use super::properties::properties;
@@ -34,14 +35,16 @@ use crate::dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody, qu
 use crate::topology::{BrokerVersion, QueueKind};
 use crate::{BoxFuture, TransportError};
 
-/// Messages that one reader holds: the largest prefetch of AMQP.
-const MOST: u16 = u16::MAX;
+/// Messages that one reader holds.
+const MOST: u16 = 10_000;
 /// Confirms that one publish waits for together.
 const IN_FLIGHT: usize = 100;
 /// A broker that says nothing for so long does not answer.
 const ANSWER: Duration = Duration::from_secs(15);
 /// Messages that the broker has announced come within this time, else another consumer has them.
 const NEXT: Duration = Duration::from_secs(3);
+/// Messages that the reader before had in hand are back within this time; none of them is counted as waiting until then.
+const RETURNING: Duration = Duration::from_millis(200);
 const PERSISTENT: u8 = 2;
 /// How often the broker has delivered a message of a quorum queue before.
 const DELIVERED: &str = "x-delivery-count";
@@ -235,12 +238,11 @@ impl QueueAccess for RabbitTransport {
     }
 }
 
-/// Takes all messages of a queue in hand: [`QueueAccess::take`] says more.
-async fn take(
-    transport: &RabbitTransport,
-    queue: &str,
-    wants_body: WantsBody<'_>,
-) -> Result<Option<Box<dyn QueueReader>>, TransportError> {
+/// What a reader has open: the connection and its bodies, the channel, its consumer, and the number of messages that wait.
+type OpenReader = (ConnectionGuard, Arc<BodyFlow>, Channel, lapin::Consumer, u32);
+
+/// Begins to read a queue that no other reader has; `None` if there is no such queue.
+async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<OpenReader>, TransportError> {
     let (connection, _, seen) = transport.connect().await?;
     let connection = ConnectionGuard::new(connection);
     let alone = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
@@ -271,19 +273,34 @@ async fn take(
         BasicConsumeOptions::default(),
         FieldTable::default(),
     );
-    let mut consumer = consuming.await.map_err(failed(format!("consume queue \"{queue}\"")))?;
+    let consumer = consuming.await.map_err(failed(format!("consume queue \"{queue}\"")))?;
+    Ok(Some((connection, seen.body_flow, channel, consumer, waiting)))
+}
+
+/// Takes all messages of a queue in hand: [`QueueAccess::take`] says more.
+async fn take(
+    transport: &RabbitTransport,
+    queue: &str,
+    wants_body: WantsBody<'_>,
+) -> Result<Option<Box<dyn QueueReader>>, TransportError> {
+    let silent = || TransportError::Lost {
+        reason: format!("queue \"{queue}\": the broker has not answered for {} s", ANSWER.as_secs()),
+    };
+    let opened = timeout(ANSWER, open_reader(transport, queue)).await.unwrap_or_else(|_| Err(silent()))?;
+    let Some((connection, body_flow, channel, mut consumer, waiting)) = opened else { return Ok(None) };
     let wanted = usize::try_from(waiting).unwrap_or(usize::MAX).min(usize::from(MOST));
     let mut found: Vec<(u64, u64, QueuedMessage)> = Vec::new();
-    while found.len() < wanted {
-        let Ok(next) = timeout(NEXT, consumer.next()).await else { break };
+    while found.len() < usize::from(MOST) {
+        let patience = if found.len() < wanted { NEXT } else { RETURNING };
+        let Ok(next) = timeout(patience, consumer.next()).await else { break };
         let delivery = match next {
             Some(delivery) => delivery.map_err(|error| lost(&error))?,
             None => return Err(TransportError::Cancelled { queue: queue.to_owned() }),
         };
-        let share = seen.body_flow.share(delivery.data.len());
+        let share = body_flow.share(delivery.data.len());
         let headers = texts(&delivery.properties);
         let message = QueuedMessage {
-            cut: seen.body_flow.cut(channel.id(), delivery.delivery_tag),
+            cut: body_flow.cut(channel.id(), delivery.delivery_tag),
             body: if wants_body(&headers) { Bytes::from(delivery.data) } else { Bytes::new() },
             properties: properties(&delivery.properties),
             headers,
@@ -291,13 +308,14 @@ async fn take(
         drop(share);
         found.push((delivery_count(&delivery.properties), delivery.delivery_tag, message));
     }
-    let has_more = found.len() < usize::try_from(waiting).unwrap_or(usize::MAX);
+    let has_more =
+        found.len() < usize::try_from(waiting).unwrap_or(usize::MAX) || found.len() == usize::from(MOST);
     // What came back more often is older.
     found.sort_by_key(|(delivered, ..)| std::cmp::Reverse(*delivered));
     let mut reader = RabbitQueueReader {
         connection,
         channel,
-        body_flow: seen.body_flow,
+        body_flow,
         tags: Vec::with_capacity(found.len()),
         messages: Vec::with_capacity(found.len()),
         has_more,
@@ -338,7 +356,7 @@ fn delivery_count(properties: &BasicProperties) -> u64 {
 struct RabbitQueueReader {
     connection: ConnectionGuard,
     channel: Channel,
-    body_flow: Arc<super::body_flow::BodyFlow>,
+    body_flow: Arc<BodyFlow>,
     tags: Vec<u64>,
     messages: Vec<QueuedMessage>,
     has_more: bool,

@@ -30,17 +30,20 @@ impl ControlHandler {
         }
     }
 
-    /// Returns the dead letters that match; none without such queues.
-    pub(super) async fn dead_letters(&self, filter: &Filter) -> Result<Vec<DeliveryListRow>, RequestRefusal> {
-        let Some(queues) = self.dead_letter_queues() else { return Ok(Vec::new()) };
-        let found = queues.read(|_| false).await?;
-        Ok(found.iter().filter_map(row_of).filter(|row| filter.matches(row)).collect())
+    /// Returns the dead letters that match, and whether more wait than one reading holds; none without such queues.
+    pub(super) async fn dead_letters(
+        &self,
+        filter: &Filter,
+    ) -> Result<(Vec<DeliveryListRow>, bool), RequestRefusal> {
+        let Some(queues) = self.dead_letter_queues() else { return Ok(Default::default()) };
+        let (found, has_more) = queues.read(|_| false).await?;
+        Ok((found.iter().filter_map(row_of).filter(|row| filter.matches(row)).collect(), has_more))
     }
 
     /// Returns one dead letter and its message.
     pub(super) async fn dead_letter(&self, id: u64) -> Result<Option<DeliveryDetails>, RequestRefusal> {
         let Some(queues) = self.dead_letter_queues() else { return Ok(None) };
-        let found = queues.read(|message| id_of(message) == id).await?;
+        let (found, _) = queues.read(|message| id_of(message) == id).await?;
         let message = found.iter().find(|message| id_of(message) == id);
         Ok(message.map(DeadLetterRow::read).and_then(|read| match read {
             DeadLetterRow::Delivery(found) => {
@@ -71,7 +74,7 @@ impl ControlHandler {
         let is_meant = |message: &QueuedMessage| row_of(message).is_some_and(|row| filter.matches(&row));
         let mut changed = Vec::new();
         if dry_run {
-            changed = queues.read(|_| false).await?.iter().filter(|one| is_meant(one)).map(id_of).collect();
+            changed = queues.read(|_| false).await?.0.iter().filter(|one| is_meant(one)).map(id_of).collect();
         } else if let Err(error) = queues.change(change, is_meant, &mut changed).await {
             let why = format!("{error}; {} dead letters were changed before", changed.len());
             return Err(RequestRefusal::new(Code::Unavailable, why));
@@ -98,7 +101,7 @@ impl ControlHandler {
         filter: &UnreadableFilter,
     ) -> Result<Vec<Unreadable>, RequestRefusal> {
         let wants_body = |message: &QueuedMessage| filter.ids.len() == 1 && is_named(filter, message);
-        let found = queues.read(wants_body).await?;
+        let (found, _) = queues.read(wants_body).await?;
         let mut found: Vec<Unreadable> = found.iter().filter_map(|message| unread(message, filter)).collect();
         found.sort_by_key(|one| one.id);
         Ok(found)
@@ -115,7 +118,7 @@ impl ControlHandler {
         let is_meant = |message: &QueuedMessage| unread(message, filter).is_some();
         let mut changed = Vec::new();
         if dry_run {
-            changed = queues.read(|_| false).await?.iter().filter(|one| is_meant(one)).map(id_of).collect();
+            changed = queues.read(|_| false).await?.0.iter().filter(|one| is_meant(one)).map(id_of).collect();
         } else {
             queues.change(change, is_meant, &mut changed).await?;
         }

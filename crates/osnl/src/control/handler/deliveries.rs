@@ -77,11 +77,12 @@ impl ControlHandler {
             Store::Memory(journal, _) => {
                 let mut rows = journal.rows();
                 rows.retain(|row| filter.matches(row));
-                rows.extend(self.dead_letters(&filter).await?);
+                let (dead, has_more) = self.dead_letters(&filter).await?;
+                rows.extend(dead);
                 let counts =
                     rows.iter().map(|row| (row.state, Phase::of_row(row, &filter.moment), 1)).collect();
                 page.cut(&mut rows, &filter.moment);
-                (rows, (counts, false))
+                (rows, (counts, has_more))
             }
             Store::Shared(journal, _) => {
                 let looked = journal.list(filter, page, count_at_most.unwrap_or(u64::MAX)).await;
