@@ -164,6 +164,25 @@ impl OracleDaemon {
         }
     }
 
+    /// Returns its process id, while it runs.
+    pub(super) fn id(&self) -> Option<u32> {
+        let mut running = self.running.lock().unwrap();
+        let (group, _) = running.as_mut()?;
+        group.is_running().then(|| group.id())
+    }
+
+    /// Sends a signal by its name without `SIG`, if it runs.
+    pub(super) fn signal(&self, name: &str) {
+        if let Some((group, _)) = self.running.lock().unwrap().as_ref() {
+            group.signal(name);
+        }
+    }
+
+    /// Forgets it after an end that was asked for.
+    pub(super) fn reap(&self) {
+        self.running.lock().unwrap().take();
+    }
+
     /// Starts it again if it has ended by itself, as a service manager does.
     pub(super) fn supervise(&self) {
         let mut running = self.running.lock().unwrap();
