@@ -194,12 +194,13 @@ impl RabbitCluster {
         self.number(queue, "query_consumer_count")
     }
 
+    /// The query goes by its name: RabbitMQ 4.3 takes no function.
     fn number(&self, queue: &str, query: &str) -> Option<u64> {
         let asked = Self::with_queue(
             queue,
             &format!(
                 "{{Name, _}} = amqqueue:get_pid(Q), \
-                 {{ok, {{_, N}}, _}} = ra:leader_query({{Name, node()}}, fun rabbit_fifo:{query}/1), \
+                 {{ok, {{_, N}}, _}} = ra:leader_query({{Name, node()}}, {{rabbit_fifo, {query}, []}}), \
                  integer_to_binary(N)"
             ),
         );
