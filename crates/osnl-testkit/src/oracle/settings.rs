@@ -39,6 +39,11 @@ impl Default for OracleSettings {
 }
 
 impl OracleSettings {
+    /// Those of a daemon on a quorum queue.
+    pub(super) fn of_standby(standby: StandbySettings) -> Self {
+        Self { standby: Some(standby), ..Self::default() }
+    }
+
     /// With a bound that a pause of a second or a guard reaches, so that the broker keeps the rest.
     pub(super) fn bounded() -> Self {
         Self { max_pending: 150, ..Self::default() }

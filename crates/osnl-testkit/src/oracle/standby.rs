@@ -17,7 +17,7 @@ mod settings;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::faults::StandbySaboteur;
@@ -54,6 +54,8 @@ pub struct StandbyPlan {
     pub seed: u64,
     /// The folder for logs, which is emptied.
     pub logs: PathBuf,
+    /// Gets a line for each thing that is done.
+    pub tell: fn(&str),
 }
 
 impl StandbyPlan {
@@ -88,6 +90,7 @@ impl StandbyPlan {
             seen: Vec::new(),
             wrong: Vec::new(),
             story: Vec::new(),
+            print: self.tell,
         };
         saboteur.run(self.time);
         let StandbySaboteur { seen, mut wrong, story, .. } = saboteur;
@@ -129,19 +132,19 @@ impl StandbyPlan {
 
 /// Starts the target, and so many daemons on this broker.
 fn start(
-    osnl: &std::path::Path,
+    osnl: &Path,
     transport_url: &str,
     daemons: usize,
     settings: &StandbySettings,
 ) -> (OracleTarget, Vec<OracleDaemon>) {
     let target = OracleTarget::start(daemons);
     target.reject_one_in(REJECTED);
-    let settings = OracleSettings { standby: Some(settings.clone()), ..OracleSettings::default() };
-    let start = |(n, name): (usize, &&'static str)| {
+    let settings = OracleSettings::of_standby(settings.clone());
+    let start = |(n, name): (usize, &'static str)| {
         let program = OracleProgram::Osnl(osnl.to_owned());
         OracleDaemon::start(name, program, [transport_url, &target.url(n)], settings.clone())
     };
-    let daemons = NAMES.iter().take(daemons).enumerate().map(start).collect();
+    let daemons = NAMES.into_iter().take(daemons).enumerate().map(start).collect();
     (target, daemons)
 }
 

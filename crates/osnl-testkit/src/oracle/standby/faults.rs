@@ -85,6 +85,7 @@ pub(super) struct StandbySaboteur<'a> {
     pub(super) wrong: Vec<String>,
     /// A line for each thing that was done.
     pub(super) story: Vec<String>,
+    pub(super) print: fn(&str),
 }
 
 impl StandbySaboteur<'_> {
@@ -171,8 +172,7 @@ impl StandbySaboteur<'_> {
             }
             Reload => {
                 for daemon in daemons {
-                    let standby = Some(StandbySettings::others(&mut self.chance));
-                    daemon.configure(OracleSettings { standby, ..daemon.settings() });
+                    daemon.configure(OracleSettings::of_standby(StandbySettings::others(&mut self.chance)));
                     daemon.signal("HUP");
                 }
             }
@@ -277,7 +277,7 @@ impl StandbySaboteur<'_> {
 
     fn tell(&mut self, line: &str) {
         let line = format!("{:8.2} s  {line}", self.began.elapsed().as_secs_f64());
-        println!("{line}");
+        (self.print)(&line);
         self.story.push(line);
     }
 }

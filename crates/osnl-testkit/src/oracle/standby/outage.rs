@@ -44,6 +44,8 @@ pub struct OutagePlan {
     pub seed: u64,
     /// The folder for logs, which is emptied.
     pub logs: PathBuf,
+    /// Gets a line for each thing that is done.
+    pub tell: fn(&str),
 }
 
 /// The result of a run with a target that was away for long.
@@ -88,22 +90,23 @@ impl OutagePlan {
         }
 
         let began = Instant::now();
+        let tell = |line: &str| (self.tell)(&format!("{:8.2} s  {line}", began.elapsed().as_secs_f64()));
         target.stop();
         let publisher = Confirmations::start(&[broker.port()], vhost.name(), [RATE, KEYS, self.seed]);
         if !reached(PUBLISHING, &mut || publisher.latest() >= self.events) {
             wrong.push(format!("only {} messages within {} s", publisher.latest(), PUBLISHING.as_secs()));
         }
         let confirmed: Vec<u64> = publisher.stop().into_iter().map(|(number, _)| number).collect();
-        tell(began, &format!("{} messages are confirmed", confirmed.len()));
+        tell(&format!("{} messages are confirmed", confirmed.len()));
         // Half of the time it refuses connections, the other half it does not answer.
         let full = Instant::now();
         pause_until(full + self.held / 2);
         target.fail_with(Some(Reply::Hang));
         target.restart();
-        tell(began, "the target hangs from now on, and refuses no more");
+        tell("the target hangs from now on, and refuses no more");
         pause_until(full + self.held);
         let waiting = queue().map(|queue| (queue.ready, queue.unacked));
-        tell(began, &format!("the target is well; messages ready and unacknowledged: {waiting:?}"));
+        tell(&format!("the target is well; messages ready and unacknowledged: {waiting:?}"));
         target.fail_with(None);
         let messages = || queue().map(|queue| queue.ready + queue.unacked);
         let drained = drain(&target, &daemons, &confirmed, messages);
@@ -151,10 +154,6 @@ impl fmt::Display for OutageReport {
         self.said.iter().try_for_each(|(times, line)| writeln!(f, "  {times:>6} × {line}"))?;
         writeln!(f, "logs: {}", self.logs.display())
     }
-}
-
-fn tell(began: Instant, line: &str) {
-    println!("{:8.2} s  {line}", began.elapsed().as_secs_f64());
 }
 
 /// The most memory that a process has had resident, in MiB.
