@@ -1,5 +1,4 @@
-//! The oracles of the broker as the journal: see `osnl_testkit::oracle::StandbyPlan` and `OutagePlan` for what is done and
-//! looked at.
+//! The oracles of the broker as the journal: `osnl_testkit::oracle::StandbyPlan` and `OutagePlan`.
 //!
 //! `--standby [--minutes N] [--seed S]` (5, the clock's); `--outage [--minutes N] [--events N] [--alone] [--sqlite] [--seed S]`
 //! (5 minutes, 50,000 events). Of both: `--broker 4|4.3` (another RabbitMQ than this machine's, as of `test`), `--osnl PATH`
@@ -19,7 +18,7 @@ use crate::{setup, step};
 const MINUTES: u64 = 5;
 const EVENTS: u64 = 50_000;
 
-/// The parsed arguments.
+/// The parsed arguments of both kinds.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arguments {
     minutes: Option<u64>,
@@ -30,7 +29,7 @@ struct Arguments {
     sqlite: bool,
 }
 
-/// Runs `--standby` or `--outage`, as `kind` says; `args` are those after it.
+/// Runs `--standby` or `--outage`, as `kind` says; `args` are the words after `kind`.
 pub(super) fn run(kind: &str, args: &[String]) -> Result<ExitCode> {
     let parsed =
         other_broker::parse(args).and_then(|(release, rest)| Ok((release, Arguments::parse(kind, &rest)?)));

@@ -1,5 +1,5 @@
-//! `test --broker 4` and `--broker 4.3`: the tests that need a broker, against the RabbitMQ of a newer Debian; and the same
-//! option of `chaos`.
+//! `--broker 4` and `--broker 4.3` of `test` and `chaos`: the tests that need a broker, and the stages, on a newer Debian's
+//! RabbitMQ.
 //!
 //! That Debian is a root directory under `target/`, made by [`crate::debian`] once. Its `/proc`, `/dev` and the folder for
 //! temporary files are mounted in a mount namespace of their own, so nothing is left mounted when the last process of the

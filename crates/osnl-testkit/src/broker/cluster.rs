@@ -95,7 +95,7 @@ impl RabbitCluster {
         self.members.iter().map(|member| member.node.amqp).collect()
     }
 
-    /// The version of RabbitMQ.
+    /// Returns RabbitMQ's version, such as 3.10.8.
     ///
     /// # Panics
     /// When the first node does not run.
@@ -141,10 +141,10 @@ impl RabbitCluster {
         self.members[node].start();
     }
 
-    /// Kills all nodes with SIGKILL at once, and brings them back together after a pause: each waits for the others.
+    /// Kills all nodes with SIGKILL at once, and starts all together after a pause: a node waits for its peers.
     ///
     /// # Panics
-    /// When one does not come up.
+    /// When a node does not come up.
     pub fn kill9_all(&self, pause: Duration) {
         let each = |act: fn(&Self, usize)| {
             std::thread::scope(|scope| {
@@ -188,7 +188,7 @@ impl RabbitCluster {
         self.number(queue, "query_messages_total")
     }
 
-    /// Consumers of a queue, the active one and those that wait, as its leader counts them; `None` while there is none.
+    /// Consumers of a queue, the active one and the waiting ones, as the queue's leader counts; `None` without a leader.
     #[must_use]
     pub fn consumers(&self, queue: &str) -> Option<u64> {
         self.number(queue, "query_consumer_count")

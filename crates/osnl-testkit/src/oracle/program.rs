@@ -164,21 +164,21 @@ impl OracleDaemon {
         }
     }
 
-    /// Returns its process id, while it runs.
+    /// Returns the process id of a daemon that runs.
     pub(super) fn id(&self) -> Option<u32> {
         let mut running = self.running.lock().unwrap();
         let (group, _) = running.as_mut()?;
         group.is_running().then(|| group.id())
     }
 
-    /// Sends a signal by its name without `SIG`, if it runs.
+    /// Sends a daemon that runs a signal by a name without `SIG`.
     pub(super) fn signal(&self, name: &str) {
         if let Some((group, _)) = self.running.lock().unwrap().as_ref() {
             group.signal(name);
         }
     }
 
-    /// Forgets it after an end that was asked for.
+    /// Forgets a process after an end that was asked for.
     pub(super) fn reap(&self) {
         self.running.lock().unwrap().take();
     }

@@ -39,7 +39,7 @@ impl Default for OracleSettings {
 }
 
 impl OracleSettings {
-    /// Those of a daemon on a quorum queue.
+    /// Returns the settings of a daemon on a quorum queue.
     pub(super) fn of_standby(standby: StandbySettings) -> Self {
         Self { standby: Some(standby), ..Self::default() }
     }

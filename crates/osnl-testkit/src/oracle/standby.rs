@@ -2,7 +2,7 @@
 //! nodes, one fault after the other from a seed, and a verdict on what the target saw in the end.
 //!
 //! Between two faults everything comes back: both daemons read, all nodes run, and an event that was published after the
-//! fault has its effect. So each fault has its own times. What is measured of it:
+//! fault has an effect. So each fault has times of its own:
 //!
 //! | time | from | to |
 //! | --- | --- | --- |
@@ -46,7 +46,7 @@ const QUIET: Duration = Duration::from_secs(100);
 /// A run with a standby on a cluster of RabbitMQ.
 #[derive(Clone, Debug)]
 pub struct StandbyPlan {
-    /// The program under test.
+    /// The program that both daemons run.
     pub osnl: PathBuf,
     /// The time of publishing and breaking.
     pub time: Duration,
@@ -59,7 +59,7 @@ pub struct StandbyPlan {
 }
 
 impl StandbyPlan {
-    /// Does it, on a cluster of its own.
+    /// Runs the plan on a new cluster.
     ///
     /// # Panics
     /// When a part cannot be started, such as without `cargo xtask setup`.
@@ -148,7 +148,7 @@ fn start(
     (target, daemons)
 }
 
-/// Waits until all that the target accepts has its effect and the queue is empty; `None` if nothing comes any more before.
+/// Waits until each event that the target accepts has an effect and the queue is empty; `None` if requests end before.
 fn drain(
     target: &OracleTarget,
     daemons: &[OracleDaemon],

@@ -26,7 +26,7 @@ struct OracleTargetState {
     fault: Option<Reply>,
     /// The answer about some keys.
     refused: Option<(u64, Reply)>,
-    /// One event in so many is refused for good, whenever all is well; 0 is none.
+    /// One event in so many is refused for good; 0 refuses none.
     rejected: u64,
     asked: Vec<TargetRequest>,
     effects: HashSet<u64>,
@@ -73,7 +73,7 @@ impl OracleTarget {
         self.state.lock().unwrap().refused = refused;
     }
 
-    /// From now on, one event in so many gets 410 whenever it would be a success.
+    /// From now on, one event in so many gets 410 instead of a success.
     pub(super) fn reject_one_in(&self, share: u64) {
         self.state.lock().unwrap().rejected = share;
     }
@@ -87,12 +87,12 @@ impl OracleTarget {
         effects
     }
 
-    /// Returns the latest effect.
+    /// Returns the latest request that was a success.
     pub(super) fn latest(&self) -> Option<TargetRequest> {
         self.state.lock().unwrap().asked.iter().rev().find(|asked| asked.effect).copied()
     }
 
-    /// The sinks keep each request otherwise.
+    /// Frees the memory of requests, all of which the sinks keep otherwise.
     pub(super) fn forget(&self) {
         self.sinks.iter().for_each(Sink::forget);
     }

@@ -9,9 +9,9 @@ const STREAM_OFFSET: &str = "x-stream-offset";
 /// The argument of a consumer that counts before the consumer time-out of the queue, of a policy, and of the broker.
 const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
 /// The time for which a consumer of a quorum queue may hold a message, in milliseconds: RabbitMQ's own default, whatever its
-/// operator has set. A listener returns by itself what it cannot keep, sooner and in order. RabbitMQ 4.3 takes the first
-/// message that is over its time from the active consumer and hands the queue over, while the consumer still holds the
-/// others: the next one would get later messages before those.
+/// operator has set. A listener returns messages without room sooner, and in order. RabbitMQ 4.3 takes the first
+/// overdue message from the active consumer and hands the queue over, while the consumer still holds the other messages:
+/// the next consumer would get later messages before those.
 const HOLDING_TIME: i32 = 30 * 60 * 1000;
 
 pub(super) fn table(arguments: &QueueArguments) -> FieldTable {
@@ -33,7 +33,7 @@ fn value(argument: &Argument) -> AMQPValue {
     }
 }
 
-/// The arguments of a queue's consumer: of a stream's, the first position; of a quorum queue's, the [`HOLDING_TIME`].
+/// The arguments of a consumer: the first position in a stream, and [`HOLDING_TIME`] in a quorum queue.
 pub(super) fn consumer_table(queue: &OpenQueue, kind: &QueueKind) -> FieldTable {
     let mut table = FieldTable::default();
     if queue.queue_type == Some(QueueType::Stream) {

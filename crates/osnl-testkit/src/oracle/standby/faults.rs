@@ -17,7 +17,7 @@ use crate::{RabbitCluster, Reply};
 const BACK: Duration = Duration::from_secs(120);
 /// A daemon finishes what is under way within half a minute.
 const END: Duration = Duration::from_secs(60);
-/// A silent daemon has lost its turn by then: 2.9 heartbeats of 10 s, and what it takes to hand over.
+/// A silent daemon has lost the queue by then: after 2.9 heartbeats of 10 s.
 const SILENCE: Duration = Duration::from_secs(45);
 /// The window of a daemon is full after 200 events of 150 a second.
 const FULL: [u64; 2] = [4_000, 15_000];
@@ -44,7 +44,7 @@ enum FaultKind {
 
 use FaultKind::*;
 
-/// Kind, name, and how often each is done before the order is drawn anew.
+/// Kind, name, and the number of times before the order is drawn anew.
 const KINDS: [(FaultKind, &str, usize); 14] = [
     (ActiveKilled, "active daemon killed", 3),
     (StandbyKilled, "standby killed", 1),
@@ -66,7 +66,7 @@ const KINDS: [(FaultKind, &str, usize); 14] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeenFault {
     pub(super) name: &'static str,
-    /// From the fault to the first effect by the daemon that was not active; `None` if that daemon had none.
+    /// The time from the fault to the first effect by the other daemon, if there was any.
     pub(super) takeover: Option<Duration>,
     /// The longest time without an effect until everything was back.
     pub(super) pause: Duration,
@@ -77,7 +77,7 @@ pub(super) struct StandbySaboteur<'a> {
     pub(super) daemons: &'a [OracleDaemon],
     pub(super) target: &'a OracleTarget,
     pub(super) publisher: &'a Confirmations,
-    /// When the queue was declared.
+    /// The moment at which the queue was declared.
     pub(super) declared: Instant,
     pub(super) began: Instant,
     pub(super) chance: fastrand::Rng,
@@ -115,7 +115,7 @@ impl StandbySaboteur<'_> {
         let may = |(kind, _): &(FaultKind, &str)| is_old || *kind != AllNodesKilled;
         match bag.iter().rposition(may) {
             Some(at) => bag.remove(at),
-            // Only that one is left, and the queue is too young for it.
+            // Only the kill of all nodes is left, and the queue is too young.
             None => (ActiveKilled, KINDS[0].1),
         }
     }
@@ -125,7 +125,7 @@ impl StandbySaboteur<'_> {
         self.target.latest().map_or(0, |effect| effect.daemon)
     }
 
-    /// Does it and makes everything whole again.
+    /// Applies a fault and makes everything whole again.
     fn apply(&mut self, kind: FaultKind, active: usize) {
         let (cluster, daemons) = (self.cluster, self.daemons);
         let (daemon, standby) = (&daemons[active], &daemons[1 - active]);
@@ -179,7 +179,7 @@ impl StandbySaboteur<'_> {
         }
     }
 
-    /// Stops a daemon until the broker has given up on it, and continues it.
+    /// Stops a daemon until the broker has given up the connection, and continues the daemon.
     fn silence(&mut self, daemon: usize, is_active: bool, further: Duration) {
         let since = Instant::now();
         self.daemons[daemon].signal("STOP");
@@ -197,7 +197,7 @@ impl StandbySaboteur<'_> {
         self.daemons[daemon].signal("CONT");
     }
 
-    /// Kills a node, and a daemon with it, and brings both back after a while.
+    /// Kills a node, and perhaps a daemon at the same time, and starts both again after a while.
     fn kill_node(&mut self, node: Option<usize>, daemon: Option<&OracleDaemon>, wait: &dyn Fn()) {
         let Some(node) = node else {
             self.wrong

@@ -1,10 +1,10 @@
-//! The verdict: what of the promise does not hold, given what the target saw and what the daemons wrote of dead letters.
+//! The verdict on a run: the rules that are broken, by the target's requests and the dead letters in the daemons' logs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::target::TargetRequest;
 
-/// The beginning of the message ids of the publisher; the rest is the number of the event.
+/// The beginning of the publisher's message ids; the number of the event follows.
 const MESSAGE: &str = "10000000-0000-4000-8000-";
 
 /// Events that break a rule, and counts of what is permitted.
@@ -12,15 +12,15 @@ const MESSAGE: &str = "10000000-0000-4000-8000-";
 pub(super) struct StandbyVerdict {
     /// Confirmed events with neither an effect nor a dead letter.
     pub(super) lost: Vec<u64>,
-    /// Events whose first effect came after the first one of a later event of the same resource.
+    /// Events whose first effect came after that of a later event of the resource.
     pub(super) out_of_order: Vec<u64>,
     /// Dead letters of events that the target accepts.
     pub(super) wrongly_dead: Vec<u64>,
     /// Events with a dead letter that the target rejects.
     pub(super) dead: usize,
-    /// Effects of events that had had theirs.
+    /// Effects of events after the first effect of each.
     pub(super) repeated: usize,
-    /// Repeated effects that came after one of a later event of the same resource.
+    /// Repeated effects behind an effect of a later event of the resource.
     pub(super) late: usize,
 }
 

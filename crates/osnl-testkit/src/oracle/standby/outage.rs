@@ -18,7 +18,7 @@ use crate::{Broker, Reply};
 
 /// The consumer time-out of the broker, for which a message may be unacknowledged; its default is half an hour.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(60);
-/// As fast as one event after the other is confirmed.
+/// More events per second than a broker confirms one by one.
 const RATE: u64 = 20_000;
 /// The longest time that the messages take to be published.
 const PUBLISHING: Duration = Duration::from_secs(900);
@@ -30,15 +30,15 @@ const SAID: usize = 12;
 /// A run with a target that is away for long.
 #[derive(Clone, Debug)]
 pub struct OutagePlan {
-    /// The program under test.
+    /// The program that each daemon runs.
     pub osnl: PathBuf,
     /// The time for which the target is away.
     pub held: Duration,
-    /// Messages that wait meanwhile.
+    /// The number of messages that wait meanwhile.
     pub events: u64,
-    /// A second daemon stands by.
+    /// Whether a second daemon stands by.
     pub standby: bool,
-    /// The journal is a file, and not the broker.
+    /// Whether the journal is a file, and not the broker.
     pub file: bool,
     /// The source of everything random.
     pub seed: u64,
@@ -64,7 +64,7 @@ pub struct OutageReport {
 }
 
 impl OutagePlan {
-    /// Does it, on a broker of its own.
+    /// Runs the plan on a new broker.
     ///
     /// # Panics
     /// When a part cannot be started, such as without `cargo xtask setup`.
@@ -98,7 +98,7 @@ impl OutagePlan {
         }
         let confirmed: Vec<u64> = publisher.stop().into_iter().map(|(number, _)| number).collect();
         tell(&format!("{} messages are confirmed", confirmed.len()));
-        // Half of the time it refuses connections, the other half it does not answer.
+        // The target refuses connections for half of the time, and hangs for the other half.
         let full = Instant::now();
         pause_until(full + self.held / 2);
         target.fail_with(Some(Reply::Hang));
@@ -138,7 +138,7 @@ impl OutagePlan {
 }
 
 impl OutageReport {
-    /// Whether the promise holds.
+    /// Whether no rule of the promise is broken.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.wrong.is_empty() && self.verdict.holds()

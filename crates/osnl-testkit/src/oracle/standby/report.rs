@@ -15,7 +15,7 @@ const NAMED: usize = 20;
 #[derive(Debug)]
 pub struct StandbyReport {
     pub(super) seed: u64,
-    /// The version of RabbitMQ.
+    /// RabbitMQ's version, such as 3.10.8.
     pub(super) version: String,
     pub(super) published: Duration,
     pub(super) confirmed: usize,
@@ -23,13 +23,13 @@ pub struct StandbyReport {
     pub(super) drained: Option<Duration>,
     pub(super) seen: Vec<SeenFault>,
     pub(super) verdict: StandbyVerdict,
-    /// All other violations.
+    /// Violations that are about no event.
     pub(super) wrong: Vec<String>,
     pub(super) logs: PathBuf,
 }
 
 impl StandbyReport {
-    /// Whether the promise holds.
+    /// Whether no rule of the promise is broken.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.wrong.is_empty() && self.verdict.holds()
@@ -66,7 +66,7 @@ impl fmt::Display for StandbyReport {
     }
 }
 
-/// Writes counts and violations.
+/// Writes the counts and the violations of a verdict.
 pub(super) fn write_verdict(
     f: &mut fmt::Formatter<'_>,
     confirmed: usize,

@@ -14,9 +14,9 @@ pub(in crate::oracle) struct StandbySettings {
     pub(super) concurrency: u32,
 }
 
-/// Messages that a daemon holds unacknowledged; the same for all daemons, or returned messages change their order.
+/// Unacknowledged messages of a daemon; all daemons have the same number, or returned messages lose order.
 pub(super) const PREFETCH: u32 = 200;
-/// RabbitMQ 4.3 gives the messages of a consumer whose node is gone to another after a minute, unless the queue says so.
+/// RabbitMQ 4.3 waits a minute for the node of a dead consumer, unless the queue says otherwise.
 const ARGUMENTS: &str = "x-consumer-disconnected-timeout=20000";
 
 impl Default for StandbySettings {
