@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Excess, Head, Notification};
-use osnl_transport::{Cut, IncomingMessage, MessageView, Properties};
+use osnl_transport::{Cut, IncomingMessage, Marks, MessageView, Properties};
 
 use crate::recall::Recaller;
 pub use crate::recall::RowChange;
@@ -54,6 +54,8 @@ pub struct MessageNotes {
     pub is_again: bool,
     /// The body is only the beginning of one that was too large to be kept.
     pub cut: Option<Cut>,
+    /// The headers with which osnl put the message back into its queue.
+    pub marks: Option<Arc<Marks>>,
 }
 
 impl ReceivedMessage {
@@ -71,7 +73,7 @@ impl ReceivedMessage {
                 redelivered: message.redelivered,
                 received: SystemTime::now(),
             },
-            noted: MessageNotes { cut: message.cut, ..MessageNotes::default() },
+            noted: MessageNotes { cut: message.cut, marks: message.marks.clone(), ..MessageNotes::default() },
         }
     }
 

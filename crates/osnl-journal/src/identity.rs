@@ -8,6 +8,9 @@ use std::sync::Arc;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::{BodyDigest, Notification};
 
+/// The header with the number of the dead letter that a message was before it was put back into its queue.
+pub(crate) const RETRY_OF: &str = "osnl-retry-of";
+
 /// One message, however often it is delivered. Nova has sent two different bodies under one id, so the id
 /// alone decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +29,7 @@ impl MessageIdentity {
     pub fn of(received: &ReceivedMessage, notification: &Notification) -> Self {
         Self {
             queue: received.origin.queue.clone(),
-            id: notification.id().map(str::to_owned),
+            id: id(received, notification),
             digest: received.digest(),
         }
     }
@@ -41,5 +44,15 @@ impl MessageIdentity {
     #[must_use]
     pub fn tells(&self, redelivered: bool) -> bool {
         self.id.is_some() || redelivered
+    }
+}
+
+/// A message that an operator had put back into its queue is another one than the dead letter that it was.
+fn id(received: &ReceivedMessage, notification: &Notification) -> Option<String> {
+    let again = received.noted.marks.as_deref().and_then(|marks| marks.get(RETRY_OF));
+    match (notification.id(), again) {
+        (Some(id), Some(again)) => Some(format!("{id}/{again}")),
+        (id, None) => id.map(str::to_owned),
+        (None, Some(again)) => Some(again.to_owned()),
     }
 }

@@ -59,6 +59,7 @@ mod claim;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod contract;
+pub mod dead_letters;
 mod entry;
 pub mod files;
 pub mod identity;

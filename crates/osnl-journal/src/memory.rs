@@ -7,11 +7,14 @@
 //! attempts of a message that it gave back, so that a message that is requeued again and again does not begin anew
 //! each time.
 //!
-//! Dead letters are written to the log as one JSON line each, so that they outlive the process.
+//! Dead letters are written to the log as one JSON line each, so that they outlive the process. Those of a listener
+//! with a [dead letter queue](MemoryJournal::keep_dead_letters_of) go into that first, and so do messages that cannot be
+//! read; their messages are acknowledged when the broker has confirmed that.
 //!
 //! This store has twice as many places as the window, so that redelivered messages can be polled and adopted while their
-//! entries are open. Unreadable bodies stay in memory only: nothing in them can be masked reliably.
+//! entries are open. Without such a queue, unreadable bodies stay in memory only: nothing in them can be masked reliably.
 
+mod burials;
 mod claims;
 mod dead;
 mod ends;
@@ -32,8 +35,9 @@ use osnl_transport::BoxFuture;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
+pub use self::burials::Burial;
+use self::burials::PendingBurial;
 pub use self::dead::DeadLetter;
-use self::dead::log_dead_letter;
 use self::kept::KeptNotification;
 pub use self::limits::MemoryLimits;
 use self::recent::RecentItems;
@@ -58,6 +62,10 @@ pub struct MemoryJournal {
     paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
     on_return: OnReturn,
+    /// Listeners with a dead letter queue.
+    with_queue: Mutex<HashSet<Arc<str>>>,
+    to_bury: Notify,
+    has_buried: Notify,
 }
 
 /// Is told what the journal returns to the broker by itself.
@@ -83,6 +91,7 @@ struct MemoryState {
     returned: RecentItems<MessageIdentity, UsedLimits>,
     /// The JSON seen last of objects that enrichments asked about.
     objects: RecentItems<String, String>,
+    burials: VecDeque<PendingBurial>,
     dead: VecDeque<DeadLetter>,
     /// The bytes of their bodies.
     dead_bytes: usize,
@@ -125,6 +134,8 @@ struct PendingDelivery {
     claimed: Option<Weight>,
     /// When its next attempt is due, while it waits for that.
     due: Option<Instant>,
+    /// It ends when the broker has confirmed its dead letter.
+    is_given_up: bool,
 }
 
 /// The failed attempts of a delivery.
@@ -181,6 +192,9 @@ impl MemoryJournal {
             paused: watch::Sender::new(PausedActions::new()),
             counters,
             on_return: OnReturn::default(),
+            with_queue: Mutex::default(),
+            to_bury: Notify::new(),
+            has_buried: Notify::new(),
         }
     }
 
@@ -265,14 +279,9 @@ impl Journal for MemoryJournal {
             return Receipt::complete(Settle::Requeue);
         }
         begin::announce(&entry, |_| None, &self.counters);
-        for new in &entry.deliveries {
-            if let Some(reason) = new.begin.dead_letter() {
-                let (received, notification) = (&entry.received, &entry.notification);
-                log_dead_letter(&new.rule, &new.action, &received.origin, notification, reason);
-                self.bury(&mut state, received.clone(), reason.to_owned());
-            }
-        }
-        let outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
+        let entry_id = state.next();
+        let mut outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
+        outstanding += self.bury_from_the_start(&mut state, entry_id, &entry);
         if outstanding == 0 {
             if identity.id.is_some() {
                 state.has_finished(identity);
@@ -280,7 +289,6 @@ impl Journal for MemoryJournal {
             return Receipt::complete(Settle::Acknowledge);
         }
 
-        let entry_id = state.next();
         for new in entry.deliveries.iter().filter(|new| new.begin.is_open()) {
             state.add(entry_id, new, used);
         }
@@ -313,6 +321,9 @@ impl Journal for MemoryJournal {
 
     fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt {
         begin::count_unreadable(&received, &reason, &self.counters);
+        if self.has_queue(&received.origin.listener) {
+            return self.bury_unreadable(&received, &reason);
+        }
         self.bury(&mut self.lock(), Arc::new(received), reason);
         Receipt::complete(Settle::Acknowledge)
     }
@@ -405,10 +416,12 @@ impl Journal for MemoryJournal {
         let Some(lanes) = state.actions.get(action) else { return Vec::new() };
         // A follower that is overdue goes back with its head.
         let heads = lanes.by_key.values().filter(|lane| {
-            lane.iter().any(|id| {
-                let entry = state.deliveries.get(id).and_then(|p| state.entries.get(&p.entry));
-                entry.is_some_and(overdue)
-            })
+            let is_given_up = |id| state.deliveries.get(id).is_some_and(|first| first.is_given_up);
+            !lane.front().is_some_and(is_given_up)
+                && lane.iter().any(|id| {
+                    let entry = state.deliveries.get(id).and_then(|p| state.entries.get(&p.entry));
+                    entry.is_some_and(overdue)
+                })
         });
         let heads = heads.filter_map(|lane| lane.front().copied());
         let (claimed, mut own): (Vec<_>, Vec<_>) =
@@ -452,10 +465,12 @@ impl Journal for MemoryJournal {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        let mut state = self.lock();
-        state.closed = true;
-        state.drop_receipts();
-        Box::pin(std::future::ready(()))
+        Box::pin(async move {
+            self.last_burials().await;
+            let mut state = self.lock();
+            state.closed = true;
+            state.drop_receipts();
+        })
     }
 }
 
@@ -501,17 +516,22 @@ impl MemoryState {
 
     /// One outcome less to wait for; with the last one the receipt completes.
     fn settle(&mut self, pending: &PendingDelivery, returned: bool) {
-        let Some(open) = self.entries.get_mut(&pending.entry) else { return };
+        self.settle_one(pending.entry, returned.then_some(pending.used));
+    }
+
+    /// The same for an entry; `returned` has what is used up of a delivery that goes back to the broker.
+    fn settle_one(&mut self, entry: u64, returned: Option<UsedLimits>) {
+        let Some(open) = self.entries.get_mut(&entry) else { return };
         open.outstanding -= 1;
-        open.returned |= returned;
-        if returned {
+        if let Some(used) = returned {
+            open.returned = true;
             let bytes = open.identity.bytes();
-            self.returned.insert(open.identity.clone(), pending.used, bytes);
+            self.returned.insert(open.identity.clone(), used, bytes);
         }
         if open.outstanding > 0 {
             return;
         }
-        let Some(mut open) = self.entries.remove(&pending.entry) else { return };
+        let Some(mut open) = self.entries.remove(&entry) else { return };
         self.identities.remove(&open.identity);
         let settle = if open.returned { Settle::Requeue } else { Settle::Acknowledge };
         // Where nobody waits any more, the connection is gone, and the message comes again.
@@ -534,6 +554,7 @@ impl MemoryState {
         for open in self.entries.values_mut() {
             open.receipts.clear();
         }
+        self.burials.clear();
     }
 }
 

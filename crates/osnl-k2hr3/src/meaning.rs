@@ -168,7 +168,7 @@ impl Conf {
                 (sqlite.ends(), in_hand)
             }
             // Without a file it has no folder of its own either.
-            Store::Memory(memory) => {
+            Store::Memory(memory, _) => {
                 memory.on_return(Box::new(log_returned));
                 Default::default()
             }

@@ -73,6 +73,10 @@ where
         Reconnect::default()
     }
 
+    fn queue_access(&self) -> Option<&dyn osnl_transport::QueueAccess> {
+        None
+    }
+
     fn oslo_queue(&self) -> QueueKind {
         QueueKind::OSLO
     }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use osnl_model::{Framing, Priority, Target};
 
+use crate::dead_letters::QueueAccess;
 use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::message::{Batch, Prefilter};
@@ -69,6 +70,9 @@ pub trait Transport: Send + Sync {
         superfluous: &'a [Binding],
         queues: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>>;
+
+    /// Returns the access to queues by their names; `None` of a broker that has none, or keeps nothing in them.
+    fn queue_access(&self) -> Option<&dyn QueueAccess>;
 
     /// Returns the queue that oslo.messaging declares with this transport's options.
     fn oslo_queue(&self) -> QueueKind;

@@ -168,7 +168,16 @@ pub enum TransportError {
     },
 }
 
+/// AMQP's answer about a queue that another connection has for itself.
+const RESOURCE_LOCKED: u16 = 405;
+
 impl TransportError {
+    /// Whether another connection has the queue for itself for now.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Refused { code: Some(RESOURCE_LOCKED), .. })
+    }
+
     /// Whether another attempt can succeed without anybody changing our configuration.
     ///
     /// A refused login can (the password is being rotated, the broker is importing its users), so it

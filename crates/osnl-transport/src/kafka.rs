@@ -180,6 +180,10 @@ impl Transport for KafkaTransport {
         Box::pin(std::future::ready(Ok(vec![None; queues.len()])))
     }
 
+    fn queue_access(&self) -> Option<&dyn crate::QueueAccess> {
+        None
+    }
+
     fn oslo_queue(&self) -> QueueKind {
         QueueKind::OSLO
     }

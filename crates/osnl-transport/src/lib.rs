@@ -64,6 +64,7 @@
 mod backoff;
 mod bodies;
 mod contract;
+pub mod dead_letters;
 mod error;
 mod future;
 #[cfg(feature = "kafka")]
@@ -85,6 +86,7 @@ pub use bodies::{BodyBounds, Cut};
 pub use contract::{
     Consumer, Features, LateBindings, LostPosition, PartitionSeen, QueueDepths, QueueSeen, Transport,
 };
+pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
 pub use error::{DRIVERS, TransportError};
 pub use future::BoxFuture;
 #[cfg(feature = "kafka")]
@@ -92,7 +94,7 @@ pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, SecurityProto
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaLook, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
-pub use message::{Batch, Epoch, IncomingMessage, MessageView, Prefilter, Properties};
+pub use message::{Batch, Epoch, IncomingMessage, Marks, MessageView, Prefilter, Properties};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]

@@ -310,6 +310,10 @@ impl Transport for MemoryTransport {
         Reconnect::default()
     }
 
+    fn queue_access(&self) -> Option<&dyn crate::QueueAccess> {
+        None
+    }
+
     fn oslo_queue(&self) -> QueueKind {
         QueueKind::OSLO
     }

@@ -1,7 +1,7 @@
 //! A message as it came from the broker, and the batch in which it is handed over.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +36,9 @@ pub struct Properties {
     /// Kombu's header `compression`, if the body is compressed.
     pub compression: Option<String>,
 }
+
+/// Headers of osnl's own, by name.
+pub type Marks = BTreeMap<String, String>;
 
 impl Properties {
     /// The same, as the envelope reader takes it.
@@ -82,6 +85,8 @@ pub struct IncomingMessage {
     pub stream_offset: Option<u64>,
     /// The properties needed to read the body.
     pub properties: Properties,
+    /// The headers of a message that osnl itself put into its queue; `None` of all other messages.
+    pub marks: Option<Arc<Marks>>,
     /// Its part of the bytes in hand, which it gives back when it is settled or dropped; `None` of a broker without sockets.
     pub(crate) _in_hand: Option<BodyShare>,
 }

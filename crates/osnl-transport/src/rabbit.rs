@@ -13,6 +13,7 @@ mod body_flow;
 mod connect;
 mod consumer;
 mod cut;
+mod dead_letters;
 mod declare;
 mod failure;
 pub(crate) mod frames;
@@ -21,6 +22,7 @@ mod headers;
 mod held;
 pub(crate) mod login;
 pub(crate) mod look;
+mod marks;
 mod order;
 mod properties;
 pub(crate) mod prove;
@@ -53,6 +55,7 @@ pub(crate) use self::body_flow::BodyFlow;
 pub(crate) use self::body_flow::BodyShare;
 use self::connect::{ConnectionFacts, DEFAULT_PORT};
 use self::consumer::RabbitConsumer;
+use self::dead_letters::QueuePublisher;
 use self::declare::DeclareError;
 use self::held::ConnectionGuard;
 use self::options::{RabbitOptions, Reconnect};
@@ -65,7 +68,9 @@ use crate::outgoing::OutgoingMessage;
 use crate::topology::{
     Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, TopologyPlan, plan,
 };
-use crate::{BoxFuture, Consumer, Features, QueueSeen, Tap, TapOptions, Transport, TransportError};
+use crate::{
+    BoxFuture, Consumer, Features, QueueAccess, QueueSeen, Tap, TapOptions, Transport, TransportError,
+};
 
 /// The longest time that the broker may take to declare and consume everything after the login.
 const SUBSCRIBED: Duration = Duration::from_secs(60);
@@ -79,6 +84,7 @@ pub struct RabbitTransport {
     /// The broker has refused a transient shared queue (RabbitMQ 4.3 does by default): declare durable ones.
     durable_queues: AtomicBool,
     publisher: RabbitPublisher,
+    queue_publisher: QueuePublisher,
     certificate: LatestEnd,
 }
 
@@ -94,8 +100,8 @@ impl RabbitTransport {
         }
         let order = HostOrder::new(url.hosts().len(), options.failover());
         let durable_queues = AtomicBool::new(false);
-        let (publisher, certificate) = Default::default();
-        let transport = Self { url, options, order, durable_queues, publisher, certificate };
+        let (publisher, queue_publisher, certificate) = Default::default();
+        let transport = Self { url, options, order, durable_queues, publisher, queue_publisher, certificate };
         for host in transport.url.hosts_without_login() {
             let host = address(host);
             tracing::warn!(
@@ -258,7 +264,10 @@ impl Transport for RabbitTransport {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.publisher.close())
+        Box::pin(async move {
+            self.publisher.close().await;
+            self.queue_publisher.close().await;
+        })
     }
 
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
@@ -275,6 +284,10 @@ impl Transport for RabbitTransport {
         queues: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>> {
         Box::pin(tidy::tidy(self, superfluous, queues))
+    }
+
+    fn queue_access(&self) -> Option<&dyn QueueAccess> {
+        Some(self)
     }
 
     fn oslo_queue(&self) -> QueueKind {

@@ -162,6 +162,7 @@ mod tests {
     fn on_channel(epoch: Epoch, channel: u16, tag: u64) -> IncomingMessage {
         IncomingMessage {
             cut: None,
+            marks: None,
             _in_hand: None,
             epoch,
             channel,

@@ -4,6 +4,7 @@
 mod fallback;
 mod parts;
 mod places;
+mod retried;
 mod swap;
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,6 +22,7 @@ pub(crate) use self::parts::Parts;
 use self::places::PredecessorPlaces;
 pub use self::swap::LiveRules;
 use crate::in_hand::InHand;
+use crate::journal::dead_letters::RetriedDelivery;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle, Subject};
 use crate::live::LiveEvents;
 use crate::metrics::{Counters, StreamKind};
@@ -412,6 +414,15 @@ impl Intake for RuleEngine {
             (received.noted, keys) = observer.note(&received, notification);
         }
         let parts = Parts::of_notification(notification);
+        let retried = received.noted.marks.clone();
+        let retried = retried.as_deref().and_then(RetriedDelivery::of);
+        let rule_of_retried = retried.as_ref().and_then(|wanted| {
+            decisions.decided.iter().find_map(|decided| match decided {
+                RuleDecision::Fires(rule) | RuleDecision::Undecided(rule, _) => {
+                    (*rule.name == *wanted.rule).then_some(*rule)
+                }
+            })
+        });
         let streams = &self.counters.series.streams;
         let mut failed = decisions.failed;
         let mut deliveries: Vec<NewDelivery> = decisions
@@ -431,6 +442,9 @@ impl Intake for RuleEngine {
                 RuleDecision::Undecided(rule, why) => dead_letters(rule, &why, &names, &parts),
             })
             .collect();
+        if let Some(wanted) = &retried {
+            deliveries = vec![retried::retried(wanted, rule_of_retried, deliveries)];
+        }
         if deliveries.is_empty() {
             self.counters.unmatched.increment();
             series.unmatched.increment();

@@ -69,6 +69,7 @@ pub mod assembly;
 pub mod connections;
 pub mod control;
 pub mod daemon;
+pub mod dead_letters;
 pub mod explain;
 pub mod group;
 pub mod intake;

@@ -184,6 +184,8 @@ pub struct ListenerConf {
     pub budget: Budget,
     /// Whether it receives the canary.
     pub has_canary: bool,
+    /// Whether its dead letters go into a queue, as those of a quorum queue of its own do with `memory://`.
+    pub keeps_dead_letters: bool,
     /// The least number of messages; with fewer the stream is silent.
     pub expect: Option<Rate>,
     /// The greatest age of an event when it is first read; deliveries of older ones are dead letters.

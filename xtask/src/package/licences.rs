@@ -3,6 +3,9 @@
 //! From cargo's metadata: every crate that `osnl-cli` is built of on this platform, without those of tests and build
 //! scripts. Texts come from the crates themselves and the C sources in them, each once; a crate that ships none is named with its expression, and
 //! the texts of the others have its licence.
+//!
+//! cargo-about 0.9.3 was tried instead (140 s to install, 67 s to run): its file has none of the sixteen texts of librdkafka
+//! and the C sources in it, which the package has to carry, so each would be written down by hand at every new version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -103,6 +103,7 @@ families! {
     STALLS = "osnl_listener_stalls" Counter "" [] "The times that messages waited and none moved.";
     PATTERN_LIMITS = "osnl_pattern_limits" Counter "" [] "Texts that a pattern could not be tried on within its limit of steps.";
     QUARANTINE = "osnl_quarantine_messages" Gauge "" [] "Messages in quarantine; of a shared journal only one daemon reports it.";
+    DEAD_LETTER_QUEUE = "osnl_dead_letter_queue_messages" Gauge "" ["queue"] "Dead letters and unreadable messages in the dead letter queue of a journal in memory.";
     JOURNAL_STATE = "osnl_journal_state" Gauge "" ["state"] "1 for the state that the journal is in.";
     JOURNAL_READABLE = "osnl_journal_readable" Gauge "" [] "1 if the journal could be read for these numbers.";
     JOURNAL_SIZE = "osnl_journal_size_bytes" Gauge "bytes" [] "The space that the journal takes.";

@@ -189,6 +189,15 @@ fn actions(actions: &[MeasuredAction], out: &mut FamilyWriter) {
 
 fn journal(journal: &MeasuredJournal, out: &mut FamilyWriter) {
     out.value(&of::QUARANTINE, journal.quarantined);
+    if !journal.dead_letters.is_empty() {
+        out.family(&of::DEAD_LETTER_QUEUE, |samples| {
+            for queue in &journal.dead_letters {
+                if let Some(count) = queue.count {
+                    samples.sample(&[&queue.queue], count);
+                }
+            }
+        });
+    }
     out.family(&of::JOURNAL_STATE, |samples| samples.state(&[], &JOURNAL_STATES, journal.state));
     out.value(&of::JOURNAL_READABLE, Some(u64::from(journal.is_readable)));
     out.value(&of::JOURNAL_SIZE, journal.bytes);

@@ -33,7 +33,11 @@ pub(crate) fn conf(lines: &str) -> AdminConf {
 pub(crate) fn handler(counters: &Arc<Counters>) -> Arc<ControlHandler> {
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
     let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
-    Arc::new(ControlHandler::of_daemon(Store::Memory(journal), daemon.state(), counters.clone()))
+    Arc::new(ControlHandler::of_daemon(
+        Store::Memory(journal, Default::default()),
+        daemon.state(),
+        counters.clone(),
+    ))
 }
 
 impl RunningEndpoint {

@@ -9,6 +9,7 @@ use osnl::control::{
     LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, PartitionLag, ProblemKind,
     ProblemSeverity,
 };
+use osnl::dead_letters::DeadLetterQueueState;
 use osnl::journal::sqlite::RowState;
 use osnl::metrics::Counters;
 use osnl_admin::metrics::{FAMILIES, MetricKind, MetricsFormat, ProcessNumbers, render};
@@ -87,6 +88,11 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
             max_bytes: Some(1 << 30),
             free_bytes: Some(1 << 33),
             quarantined: Some(1),
+            dead_letters: vec![DeadLetterQueueState {
+                queue: "osnl.dead".to_owned(),
+                count: Some(2),
+                trouble: None,
+            }],
         },
         loaded: now,
         is_reloaded: true,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub(super) use osnl::control::span as age;
 use osnl::control::{
@@ -225,6 +226,7 @@ fn looked_for(place: &PlaceArgs) -> Result<Where, NoAnswer> {
             JournalConf::Shared(options) => Some(options.shown.clone()),
             JournalConf::Memory | JournalConf::Sqlite(_) => None,
         },
+        dead_letters: Arc::new(conf.dead_letter_queues()),
         any_journal: false,
         actions: Some(conf.actions.iter().map(|action| action.name.clone()).collect()),
     })

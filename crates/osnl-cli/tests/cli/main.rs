@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod crash;
 mod daemon;
+mod dead_letters;
 mod declared;
 mod demo;
 mod errors;

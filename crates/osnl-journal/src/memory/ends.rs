@@ -17,7 +17,9 @@ const FAR: Duration = Duration::from_secs(60);
 impl MemoryJournal {
     pub(super) fn finish(&self, delivery: DeliveryId, end: &End) {
         let mut state = self.lock();
-        self.finish_in(&mut state, delivery, end);
+        if !self.puts_off(&mut state, delivery, end) {
+            self.finish_in(&mut state, delivery, end, false);
+        }
         drop(state);
         self.claimable.notify_waiters();
     }
@@ -31,7 +33,7 @@ impl MemoryJournal {
         {
             told(&open.event(pending));
         }
-        self.finish_in(state, delivery, &Outcome::Returned.into());
+        self.finish_in(state, delivery, &Outcome::Returned.into(), false);
     }
 
     /// Too many of an action wait for a retry: those furthest from it, oldest first, go back to the broker.
@@ -51,7 +53,14 @@ impl MemoryJournal {
         far.into_iter().for_each(|id| self.give_back(state, id));
     }
 
-    fn finish_in(&self, state: &mut MemoryState, delivery: DeliveryId, end: &End) {
+    /// Ends a delivery; `is_buried`: its dead letter is in a queue.
+    pub(super) fn finish_in(
+        &self,
+        state: &mut MemoryState,
+        delivery: DeliveryId,
+        end: &End,
+        is_buried: bool,
+    ) {
         let End { outcome, done: _, cause: _, to, took: _ } = end;
         let Some(pending) = state.remove(delivery) else { return };
         if *outcome != Outcome::Returned
@@ -73,7 +82,9 @@ impl MemoryJournal {
                         reason,
                     );
                     let received = open.received.clone();
-                    self.bury(state, received, reason.clone());
+                    if !is_buried {
+                        self.bury(state, received, reason.clone());
+                    }
                 }
             }
             Outcome::Returned => {
@@ -135,6 +146,7 @@ impl MemoryState {
             failed: None,
             claimed,
             due,
+            is_given_up: false,
         };
         self.deliveries.insert(id, pending);
     }

@@ -227,3 +227,110 @@ fn bodies_of_dead_letters_are_bounded_in_bytes() {
     drop(journal.set_aside(ReceivedMessage::sample(largest, false), "one".to_owned()));
     assert_eq!(journal.dead_letters().len(), 1);
 }
+
+/// A journal whose dead letters go into a queue, and two deliveries of one resource.
+fn with_queue() -> (MemoryJournal, Receipt, Receipt) {
+    let journal = journal();
+    journal.keep_dead_letters_of(ReceivedMessage::sample("", false).origin.listener);
+    let (first, second) = (append(&journal, "1", "k"), append(&journal, "2", "k"));
+    (journal, first, second)
+}
+
+fn unburied(journal: &MemoryJournal) -> Vec<Burial> {
+    journal.burials().now_or_never().unwrap_or_default().into_values().flatten().collect()
+}
+
+#[test]
+fn a_dead_letter_keeps_its_place_until_the_broker_has_confirmed_it() {
+    let (journal, mut first, _second) = with_queue();
+    let claimed = claim(&journal);
+    assert_eq!(names(&claimed), ["1"]);
+    journal.end(claimed[0].0, Outcome::Dead("refused".to_owned()).into());
+    // Told again, as a delivery loop does with what is overdue.
+    journal.end(claimed[0].0, Outcome::Returned.into());
+    assert!(claim(&journal).is_empty() && (&mut first).now_or_never().is_none());
+    let waiting = unburied(&journal);
+    assert_eq!(unburied(&journal).len(), 1, "it is handed out until it is confirmed");
+    let header = |name: &str| waiting[0].message.headers[name].clone();
+    assert_eq!((header("osnl-reason"), header("osnl-action")), ("refused".to_owned(), "a".to_owned()));
+    journal.buried(&waiting);
+    assert_eq!((&mut first).now_or_never(), Some(Settle::Acknowledge));
+    assert_eq!(names(&claim(&journal)), ["2"]);
+    assert!(journal.dead_letters().is_empty(), "no body stays in memory");
+}
+
+#[test]
+fn a_message_with_a_dead_letter_from_the_start_waits_for_all_of_its_deliveries() {
+    let (journal, ..) = with_queue();
+    let mut both = entry("3", "other", false);
+    let mut dead = NewDelivery::new("r", "b", None);
+    dead.begin = crate::Begin::Dead("undecided".to_owned());
+    both.deliveries.push(dead);
+    let mut receipt = append_as(&journal, both);
+    let claimed = claim(&journal);
+    claimed.iter().for_each(|(id, _)| journal.end(*id, Outcome::Delivered.into()));
+    assert!((&mut receipt).now_or_never().is_none());
+    journal.buried(&unburied(&journal));
+    assert_eq!((&mut receipt).now_or_never(), Some(Settle::Acknowledge));
+}
+
+#[test]
+fn an_unreadable_message_that_comes_again_meanwhile_is_kept_once() {
+    let (journal, ..) = with_queue();
+    let unreadable = |redelivered| {
+        journal.set_aside(ReceivedMessage::sample("garbage", redelivered), "no JSON".to_owned())
+    };
+    drop(unreadable(false));
+    let mut again = unreadable(true);
+    let waiting = unburied(&journal);
+    assert_eq!(waiting.len(), 1);
+    journal.buried(&waiting);
+    assert_eq!((&mut again).now_or_never(), Some(Settle::Acknowledge));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_closes_waits_a_while_for_the_last_dead_letters() {
+    let (journal, first, _second) = with_queue();
+    let claimed = claim(&journal);
+    journal.end(claimed[0].0, Outcome::Dead("refused".to_owned()).into());
+    let buried = async {
+        tokio::task::yield_now().await;
+        journal.buried(&unburied(&journal));
+    };
+    tokio::join!(journal.close(), buried);
+    assert_eq!(first.await, Settle::Acknowledge);
+
+    let (journal, first, _second) = with_queue();
+    let claimed = claim(&journal);
+    journal.end(claimed[0].0, Outcome::Dead("refused".to_owned()).into());
+    journal.close().await;
+    assert_eq!(first.await, Settle::Leave, "the message stays with the broker");
+}
+
+#[test]
+fn a_dead_letter_is_read_as_it_was_written_and_a_copy_has_its_number() {
+    use crate::dead_letters::{DeadLetterRow, RetriedDelivery, again, copy_of};
+    let (journal, ..) = with_queue();
+    let claimed = claim(&journal);
+    journal.end(claimed[0].0, Outcome::Dead("refused".to_owned()).into());
+    let message = unburied(&journal).remove(0).message;
+    let DeadLetterRow::Delivery(found) = DeadLetterRow::read(&message) else { panic!("{message:?}") };
+    let (row, received) = *found;
+    assert_eq!((&*row.rule, &*row.action, row.key.as_deref()), ("r", "a", Some("k")));
+    assert_eq!((row.reason.as_deref(), &received.body[..]), (Some("refused"), &b"1 k"[..]));
+
+    // A daemon that died before it could acknowledge the message gives it up again.
+    let (journal, ..) = with_queue();
+    let claimed = claim(&journal);
+    journal.end(claimed[0].0, Outcome::Dead("refused once more".to_owned()).into());
+    let second = unburied(&journal).remove(0).message;
+    let without_time = |message| copy_of(message).1.map(str::to_owned);
+    assert_eq!(without_time(&second), without_time(&message));
+
+    let back = again(&message);
+    let wanted = RetriedDelivery::of(&back.headers).unwrap();
+    assert_eq!(wanted, RetriedDelivery { rule: "r", action: "a", resource: None });
+    // A foreign message is shown, and hides nothing.
+    let DeadLetterRow::Unreadable(foreign) = DeadLetterRow::read(&Default::default()) else { panic!() };
+    assert!(foreign.reason.contains("another program"), "{}", foreign.reason);
+}

@@ -63,6 +63,7 @@ impl KafkaConsumer {
                 redelivered: fetched.redelivered,
                 stream_offset: None,
                 properties: fetched.properties,
+                marks: None,
                 _in_hand: Some(fetched.share),
             });
         }

@@ -43,6 +43,7 @@ impl MemoryConsumer {
             channel.last_tag += 1;
             out.push(IncomingMessage {
                 cut: None,
+                marks: None,
                 _in_hand: None,
                 epoch: self.subscription.epoch,
                 channel: u16::try_from(at).unwrap_or(u16::MAX),

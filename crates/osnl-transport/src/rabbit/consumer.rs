@@ -29,6 +29,7 @@ use super::declare::RabbitLateBindings;
 use super::failure::{OperationFailure, lost};
 use super::headers;
 use super::held::ConnectionGuard;
+use super::marks;
 use super::properties::properties;
 use crate::bodies::BodyBounds;
 use crate::message::{Batch, IncomingMessage, Prefilter};
@@ -204,6 +205,12 @@ impl RabbitConsumer {
         if cut.is_some() && self.body_flow.is_over() {
             return None;
         }
+        let marks = marks::of(&delivery).map(Arc::new);
+        let origin = marks.as_ref().and_then(|marks| marks::origin(marks));
+        let (exchange, routing_key) = match origin {
+            Some((exchange, routing_key)) => (exchange.to_owned(), routing_key.to_owned()),
+            None => (delivery.exchange.to_string(), delivery.routing_key.to_string()),
+        };
         Some(IncomingMessage {
             epoch: self.subscription.epoch,
             channel: u16::try_from(at).unwrap_or(u16::MAX),
@@ -212,8 +219,9 @@ impl RabbitConsumer {
             body: Bytes::from(delivery.data),
             cut,
             queue: queue.name.clone(),
-            exchange: delivery.exchange.to_string(),
-            routing_key: delivery.routing_key.to_string(),
+            exchange,
+            routing_key,
+            marks,
             redelivered: delivery.redelivered,
             stream_offset: if queue.is_stream { stream_offset(&delivery.properties) } else { None },
             properties: properties(&delivery.properties),

@@ -164,6 +164,19 @@ impl QueueKind {
     /// As osnl makes its own.
     pub const DURABLE: Self = Self::classic(true, true);
 
+    /// Returns the kind of a dead letter queue: replicated, without a limit of deliveries, and refusing what does not fit
+    /// instead of dropping the oldest message.
+    #[must_use]
+    pub fn dead_letters() -> Self {
+        let overflow = ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned()));
+        Self {
+            queue_type: QueueType::Quorum,
+            single_active_consumer: false,
+            arguments: [overflow].into(),
+            ..Self::DURABLE
+        }
+    }
+
     const fn classic(durable: bool, single_active_consumer: bool) -> Self {
         Self {
             queue_type: QueueType::Classic,

@@ -121,11 +121,7 @@ impl Native {
             .watching(parts.ring.ends())
             .recording(parts.in_hand.clone())
             .holding(state_lock);
-        match &store {
-            Store::Sqlite(journal, _) => daemon = daemon.watching(journal.ends()),
-            Store::Shared(journal, _) => daemon = daemon.watching(journal.ends()),
-            Store::Memory(_) | Store::File(_) => {}
-        }
+        daemon = store.accompany(daemon);
         daemon.state().set_attention_age(self.attention_age);
         parts.follow(daemon.state());
         let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone())
@@ -254,6 +250,20 @@ impl Native {
     }
 }
 
+impl Store {
+    /// Adds what the store needs beside listeners and delivery loops.
+    fn accompany(&self, daemon: Daemon) -> Daemon {
+        match self {
+            Self::Sqlite(journal, _) => daemon.watching(journal.ends()),
+            Self::Shared(journal, _) => daemon.watching(journal.ends()),
+            Self::Memory(journal, queues) => {
+                daemon.serving("dead letter queues", queues.clone().keep(journal.clone()))
+            }
+            Self::File(_) => daemon,
+        }
+    }
+}
+
 impl JournalConf {
     /// The store, for so many unsettled messages at once. A shared one writes what leaves it beside `place`, and keeps the
     /// guards itself; the actions behind them have a digest.
@@ -268,7 +278,7 @@ impl JournalConf {
             Self::Memory => {
                 let limits = MemoryLimits::for_prefetch(prefetch);
                 let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
-                Ok((journal.clone(), Store::Memory(journal)))
+                Ok((journal.clone(), Store::Memory(journal, Arc::default())))
             }
             Self::Sqlite(options) => {
                 let options = SqliteOptions { overflowing, ..options.clone() };

@@ -119,6 +119,6 @@ pub(super) fn follow_releases(store: &Store, guards: &Arc<Guards>) {
             journal.on_release(Box::new(move |row| remember(&guards, row)));
         }
         // Where no guard of this process holds anything, nothing is released. A shared journal does so itself.
-        Store::Memory(_) | Store::Shared(..) | Store::File(_) => {}
+        Store::Memory(..) | Store::Shared(..) | Store::File(_) => {}
     }
 }

@@ -144,10 +144,15 @@ impl AssemblyParts {
         let live = Arc::new(LiveRules::new(self.engine(conf, rules)));
         self.rules.insert(conf.name.clone(), live.clone());
         let is_shared = transport.features().partitions;
+        if let Store::Memory(journal, queues) = &self.store
+            && queues.serve(conf, transport.clone())
+        {
+            journal.keep_dead_letters_of(conf.name.clone());
+        }
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
         let listener = match &self.store {
             Store::Shared(journal, _) => listener.with_shared(journal.clone()),
-            Store::Memory(_) | Store::Sqlite(..) | Store::File(_) => listener,
+            Store::Memory(..) | Store::Sqlite(..) | Store::File(_) => listener,
         };
         let listener = match is_shared {
             // Kafka has no such API.
@@ -173,7 +178,7 @@ impl AssemblyParts {
     /// Whether something of the daemon is kept beyond its end, so that it has a state folder.
     fn outlives(&self, native: &Native) -> bool {
         match &self.store {
-            Store::Memory(_) => native.state_dir.is_some(),
+            Store::Memory(..) => native.state_dir.is_some(),
             Store::Shared(..) | Store::Sqlite(..) | Store::File(_) => self.state_folder.is_some(),
         }
     }

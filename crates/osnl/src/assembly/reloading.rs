@@ -141,7 +141,7 @@ impl Reload for RunningDaemon {
                 journal.set_guards(loaded.conf.guard_rates());
                 journal.set_digests(loaded.conf.digests());
             }
-            Store::Memory(journal) => journal.make_room(loaded.conf.prefetch()),
+            Store::Memory(journal, _) => journal.make_room(loaded.conf.prefetch()),
             Store::File(_) => {}
         }
         parts.bindings.want(loaded.conf.read_queues());

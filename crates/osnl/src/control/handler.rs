@@ -3,6 +3,7 @@
 mod attention;
 mod change;
 mod configuration;
+mod dead_letters;
 mod deliveries;
 mod measure;
 mod overseen;
@@ -31,7 +32,8 @@ use tokio::time::timeout;
 use super::refusal::{Code, RequestRefusal};
 use super::{ControlRequest, OnProgress};
 use crate::daemon::{ATTENTION_AGE, DaemonState};
-use crate::journal::memory::MemoryJournal;
+use crate::dead_letters::DeadLetterQueues;
+use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::shared::SharedJournal;
 use crate::journal::sqlite::{ReadResult, SqliteJournal, SqliteReader};
 use crate::listener::Bindings;
@@ -51,8 +53,8 @@ const STORE: Duration = Duration::from_secs(3);
 pub enum Store {
     /// The journal of this process, and its file.
     Sqlite(Arc<SqliteJournal>, PathBuf),
-    /// This process keeps nothing.
-    Memory(Arc<MemoryJournal>),
+    /// This process keeps nothing; its dead letters are in these queues.
+    Memory(Arc<MemoryJournal>, Arc<DeadLetterQueues>),
     /// The journal of this process that other daemons share, and its database for display.
     Shared(Arc<dyn SharedJournal>, String),
     /// The file of a daemon that is stopped.
@@ -65,7 +67,7 @@ impl Store {
     pub fn name(&self) -> String {
         match self {
             Self::Sqlite(_, file) | Self::File(file) => file.display().to_string(),
-            Self::Memory(_) => "memory://".to_owned(),
+            Self::Memory(..) => "memory://".to_owned(),
             Self::Shared(_, database) => database.clone(),
         }
     }
@@ -167,6 +169,13 @@ impl ControlHandler {
         Self::without_daemon(Store::File(journal), actions)
     }
 
+    /// The handler of the dead letter queues of a daemon that is stopped.
+    #[must_use]
+    pub fn of_dead_letters(queues: Arc<DeadLetterQueues>, actions: Option<Vec<Arc<str>>>) -> Self {
+        let journal = MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default());
+        Self::without_daemon(Store::Memory(Arc::new(journal), queues), actions)
+    }
+
     fn without_daemon(store: Store, actions: Option<Vec<Arc<str>>>) -> Self {
         let (live, bindings, rules, guards, live_events, readers, trials) = Default::default();
         Self { store, live, actions, bindings, rules, guards, live_events, readers, trials }
@@ -253,7 +262,7 @@ impl ControlHandler {
     pub(super) async fn is_of(&self, journal: &Path) -> Result<(), RequestRefusal> {
         let here = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path,
-            Store::Memory(_) => {
+            Store::Memory(..) => {
                 let why = "this daemon keeps its journal in memory";
                 return Err(RequestRefusal::new(Code::OtherJournal, why));
             }
@@ -281,7 +290,7 @@ impl ControlHandler {
     async fn disk_use(&self) -> DiskUse {
         let path = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path.clone(),
-            Store::Memory(_) | Store::Shared(..) => return DiskUse::default(),
+            Store::Memory(..) | Store::Shared(..) => return DiskUse::default(),
         };
         let looked = self.on_thread(move || DiskUse {
             bytes: Some(SqliteJournal::bytes(&path)),
@@ -314,7 +323,7 @@ impl ControlHandler {
     ) -> Result<Option<T>, RequestRefusal> {
         let path = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path.clone(),
-            Store::Memory(_) => return Ok(None),
+            Store::Memory(..) => return Ok(None),
             Store::Shared(_, database) => return Err(not_shared(database)),
         };
         let looked = self.on_thread(move || {

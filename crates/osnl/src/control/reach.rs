@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::no_access::NoAccess;
 use super::silence::Silence;
 use super::{ControlClient, ControlHandler, socket_path};
+use crate::dead_letters::DeadLetterQueues;
 use crate::journal::sqlite::SqliteJournal;
 
 /// A daemon that has just begun has the lock before its socket; another command has the lock for a moment.
@@ -28,6 +29,8 @@ pub struct Where {
     pub journal: Option<PathBuf>,
     /// The database of a journal that daemons share, for display.
     pub shared: Option<String>,
+    /// The dead letter queues of a daemon that keeps its journal in memory.
+    pub dead_letters: Arc<DeadLetterQueues>,
     /// Any journal that the daemon of the state directory has will do.
     pub any_journal: bool,
     /// The configured actions, where they are known.
@@ -38,7 +41,7 @@ pub struct Where {
 pub enum ControlBackend {
     /// A daemon, and the journal it must have.
     Daemon(ControlClient, Option<PathBuf>),
-    /// This process, with the file of a daemon that is stopped.
+    /// This process, with the file or the dead letter queues of a daemon that is stopped.
     File(ControlHandler),
 }
 
@@ -148,6 +151,10 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
         Some(file) => {
             let file = format!("there is no journal {}", file.display());
             Err(ReachError::Nothing { socket, file })
+        }
+        None if !place.dead_letters.is_empty() => {
+            let (queues, actions) = (place.dead_letters.clone(), place.actions.clone());
+            Ok(ControlBackend::File(ControlHandler::of_dead_letters(queues, actions)))
         }
         None => {
             let file = match &place.shared {

@@ -27,7 +27,7 @@ struct TestServer {
 fn handler() -> Arc<ControlHandler> {
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
     Arc::new(ControlHandler::of_daemon(
-        Store::Memory(journal),
+        Store::Memory(journal, Arc::default()),
         Arc::new(DaemonState::new(&[], &[])),
         Arc::default(),
     ))
@@ -248,7 +248,8 @@ async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
     let daemon = Arc::new(DaemonState::new(&[], &[]));
     let mut inbox = daemon.inbox().unwrap();
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
-    let handler = Arc::new(ControlHandler::of_daemon(Store::Memory(journal), daemon, Arc::default()));
+    let handler =
+        Arc::new(ControlHandler::of_daemon(Store::Memory(journal, Arc::default()), daemon, Arc::default()));
     let (mut task, stop) = (JoinSet::new(), CancellationToken::new());
     task.spawn(ControlSocket::new(folder.path().to_owned(), handler).run(stop.clone()));
     let path = folder.path().to_owned();

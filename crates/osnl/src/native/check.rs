@@ -136,6 +136,9 @@ impl<'a> Checker<'a> {
         {
             canary::add(&mut self.reader(section), canary, listeners, rules, actions)?;
         }
+        if let (Some(journal), Some(listeners)) = (&journal, &mut listeners) {
+            listeners.iter_mut().for_each(|listener| listener.decide_dead_letters(journal));
+        }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
             self.places(journal, rules, actions);
         }
@@ -475,6 +478,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         give_back_after: GIVE_BACK_AFTER,
         budget: Budget::of_body(usize::try_from(max_body?).ok()?),
         has_canary: false,
+        keeps_dead_letters: false,
         expect: expect?,
         max_event_age: max_event_age?,
         rabbit: rabbit?,

@@ -30,8 +30,8 @@ use osnl_model::Priority;
 #[cfg(feature = "kafka")]
 use osnl_transport::KafkaTransport;
 use osnl_transport::{
-    BrokerVersion, Declare, ExchangeLook, Look, QueueKind, QueueLook, QueueMade, QueueType, RabbitTransport,
-    Thorough, Transport as _, login_user,
+    BrokerVersion, Declare, ExchangeLook, Look, QueueAccess as _, QueueKind, QueueLook, QueueMade, QueueType,
+    RabbitTransport, Thorough, Transport as _, login_user,
 };
 
 use self::cloud::enrichment;
@@ -180,8 +180,11 @@ async fn listener(
         ));
     }
     let proofs = proven(conf, &transport, &look, ours, thorough, limit);
-    let (proofs, asked) = tokio::join!(proofs, management(conf, &look, limit.mul_f64(0.5)));
+    let dead_letters = dead_letters(conf, &transport, &look, thorough, limit);
+    let (proofs, dead_letters, asked) =
+        tokio::join!(proofs, dead_letters, management(conf, &look, limit.mul_f64(0.5)));
     probes.extend(proofs);
+    probes.extend(dead_letters);
     probes.extend(asked);
     probes
 }
@@ -210,6 +213,39 @@ async fn proven(
         }
     }
     probes
+}
+
+/// Looks at the dead letter queue of a listener, and proves the permissions for the queue.
+async fn dead_letters(
+    conf: &ListenerConf,
+    transport: &RabbitTransport,
+    look: &Look,
+    thorough: Thorough,
+    limit: Duration,
+) -> Vec<Probe> {
+    let reached = look.hosts.iter().any(|host| host.reached.is_ok());
+    let Some(name) = conf.dead_letter_queue().filter(|_| reached) else { return Vec::new() };
+    let probe = |what: &str| Probe::of(format!("listener:{}", conf.name), format!("{what} {name}"));
+    let kind = QueueKind::dead_letters();
+    let asked = tokio::time::timeout(limit, transport.depth(&name));
+    let (seen, proven) = tokio::join!(asked, transport.prove(&name, &[], Some(&kind), thorough, limit));
+    let queue = probe("dead letter queue");
+    let queue = match seen {
+        Ok(Ok(Some(0))) => queue.fine("exists, no dead letter waits"),
+        Ok(Ok(Some(waiting))) => queue.warning(
+            format!("exists, {waiting} dead letters or unreadable messages wait"),
+            "see osnl deliveries list --state dead and osnl quarantine list",
+        ),
+        Ok(Ok(None)) => queue.fine("does not exist, and is created with the first dead letter"),
+        Ok(Err(error)) => queue.failed(error.to_string(), None),
+        Err(_) => silent(queue, limit),
+    };
+    let permissions = probe("permissions for queue");
+    let permissions = match proven {
+        Ok(proofs) => permissions::verdict(permissions, &proofs, conf),
+        Err(error) => permissions.failed(error.to_string(), None),
+    };
+    vec![queue, permissions]
 }
 
 fn queue(

@@ -70,6 +70,13 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
         problems
             .push(since(Problem::new(kind, ProblemSeverity::Critical, "journal", message).because(reason)));
     }
+    if let (Some(queues), dead @ 1.., "memory") = (&journal.path, journal.dead, &*journal.store) {
+        let message = format!("{} wait: {queues}", dead_letters(dead));
+        let problem = Problem::new(Kind::DeadLetters, ProblemSeverity::Warning, "journal", message);
+        problems.push(problem.remedy(
+            "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them",
+        ));
+    }
     problems.extend(journal.members.iter().filter_map(of_member));
     let is_full = journal.state.as_deref() == Some("full");
     if let (Some(open), Some(most), false) = (journal.open_bytes, journal.max_bytes, is_full)

@@ -51,6 +51,9 @@ impl ControlHandler {
             self.is_configured(to)?;
         }
         let which = filter.filter(self.moment())?;
+        if let Some(queues) = self.dead_letter_queues() {
+            return self.change_dead_letters(queues, request, &which).await;
+        }
         let journal = self.writable().await?;
         let named = self.named(&which.ids).await?;
         let mut seen: HashSet<DeliveryId> = HashSet::new();
@@ -112,7 +115,7 @@ impl ControlHandler {
         if known.is_none() {
             self.is_configured(action)?;
         }
-        if let Store::Memory(journal) = &self.store {
+        if let Store::Memory(journal, _) = &self.store {
             journal.set_paused(action, pause);
         } else if let Store::Shared(journal, _) = &self.store {
             let paused = journal.set_paused(action, pause.then_some(by)).await;
@@ -144,7 +147,7 @@ impl ControlHandler {
     async fn paused_since(&self, action: &str) -> Result<Option<SystemTime>, RequestRefusal> {
         let paused = match &self.store {
             Store::Sqlite(journal, _) => journal.paused().borrow().clone(),
-            Store::Memory(journal) => journal.paused().borrow().clone(),
+            Store::Memory(journal, _) => journal.paused().borrow().clone(),
             Store::Shared(journal, _) => journal.paused().borrow().clone(),
             Store::File(_) => self.read(|reader| Ok(reader.overview()?.paused)).await?.unwrap_or_default(),
         };
@@ -173,9 +176,10 @@ impl ControlHandler {
                 can_be_changed(&journal.state().borrow())?;
                 return Ok(Writable::Shared(journal.clone()));
             }
-            Store::Memory(_) => {
-                let why = "memory:// keeps nothing that could be changed: what is open is the broker's, and dead \
-                           letters are in the log; pause and resume work";
+            Store::Memory(..) => {
+                let why = "memory:// keeps nothing that could be changed: what is open is the broker's, and dead letters are in \
+                           the log unless the listener reads a quorum queue of its own (rabbit_quorum_queue, pool); pause and \
+                           resume work";
                 return Err(RequestRefusal::new(Code::Unsupported, why));
             }
             Store::File(path) => path.clone(),
@@ -243,7 +247,7 @@ impl ControlHandler {
                     let (rows, _) = journal.list(filter, page, 1).await.map_err(unavailable)?;
                     rows
                 }
-                Store::Sqlite(..) | Store::Memory(_) | Store::File(_) => {
+                Store::Sqlite(..) | Store::Memory(..) | Store::File(_) => {
                     self.read(move |reader| reader.list(&filter, &page)).await?.unwrap_or_default()
                 }
             };
@@ -257,7 +261,7 @@ impl ControlHandler {
 }
 
 impl ChangeResult {
-    fn refuse(&mut self, id: DeliveryId, why: String) {
+    pub(super) fn refuse(&mut self, id: DeliveryId, why: String) {
         self.refused += 1;
         if self.refusals.len() < NAMED {
             self.refusals.push(RefusedDelivery { id: id.to_string(), why });

@@ -74,13 +74,15 @@ impl ControlHandler {
         let after = after.map(cursor).transpose()?;
         let page = ListPage { order, after, limit: limit + 1 };
         let (mut rows, (counts, has_more)) = match &self.store {
-            Store::Memory(journal) => {
+            Store::Memory(journal, _) => {
                 let mut rows = journal.rows();
                 rows.retain(|row| filter.matches(row));
+                let (dead, has_more) = self.dead_letters(&filter).await?;
+                rows.extend(dead);
                 let counts =
                     rows.iter().map(|row| (row.state, Phase::of_row(row, &filter.moment), 1)).collect();
                 page.cut(&mut rows, &filter.moment);
-                (rows, (counts, false))
+                (rows, (counts, has_more))
             }
             Store::Shared(journal, _) => {
                 let looked = journal.list(filter, page, count_at_most.unwrap_or(u64::MAX)).await;
@@ -106,15 +108,20 @@ impl ControlHandler {
 
     pub(super) async fn show(&self, id: &str, raw: bool) -> Result<Show, RequestRefusal> {
         let number = delivery_id(id)?;
-        if let Store::Memory(_) = &self.store {
-            let why = "memory:// keeps no history of a delivery; list shows those that are open";
-            return Err(RequestRefusal::new(Code::Unsupported, why));
-        }
         let found = match &self.store {
             Store::Shared(journal, _) => {
                 journal.show(number).await.map_err(|why| RequestRefusal::new(Code::Unavailable, why))?
             }
-            Store::Memory(_) | Store::Sqlite(..) | Store::File(_) => {
+            Store::Memory(..) => {
+                let found = self.dead_letter(number.0).await?;
+                let why = || {
+                    let why = "memory:// keeps no history of a delivery; list shows those that are open, and show shows dead letters \
+                               of a quorum queue";
+                    RequestRefusal::new(Code::Unsupported, why)
+                };
+                Some(found.ok_or_else(why)?)
+            }
+            Store::Sqlite(..) | Store::File(_) => {
                 self.read(move |reader| reader.show(number)).await?.flatten()
             }
         };

@@ -15,6 +15,7 @@ use super::super::problem::{ProblemKind, ProblemSeverity};
 use super::status::lag;
 use super::{ControlHandler, DiskUse, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
+use crate::dead_letters::{DeadLetterQueueState, DeadLetterQueues};
 use crate::delivery::TargetMonitor;
 use crate::journal::sqlite::{Overview, RowState, Tally};
 use crate::journal::{Journal as _, JournalState};
@@ -107,6 +108,8 @@ pub struct MeasuredJournal {
     pub free_bytes: Option<u64>,
     /// Messages in quarantine.
     pub quarantined: Option<u64>,
+    /// The dead letter queues of a journal in memory.
+    pub dead_letters: Vec<DeadLetterQueueState>,
 }
 
 /// Returns the deliveries of each action by their states.
@@ -193,9 +196,12 @@ impl ControlHandler {
             };
         }
         let Store::Sqlite(journal, _) = &self.store else {
+            let dead_letters = self.dead_letter_queues().map(DeadLetterQueues::states).unwrap_or_default();
+            let has_trouble = dead_letters.iter().any(|queue| queue.trouble.is_some());
             return MeasuredJournal {
-                state: JournalState::Working.name(),
+                state: if has_trouble { "full" } else { JournalState::Working.name() },
                 is_readable,
+                dead_letters,
                 ..MeasuredJournal::default()
             };
         };
@@ -206,6 +212,7 @@ impl ControlHandler {
             max_bytes: Some(journal.max_size()),
             free_bytes: disk.free_bytes,
             quarantined: overview.flatten().map(|overview| overview.unreadable),
+            dead_letters: Vec::new(),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::super::{RuleWish, time};
 use super::change::{PATIENCE, unavailable};
 use super::writable::Writable;
 use super::{ControlHandler, Store};
+use crate::dead_letters::DeadLetterChange;
 use crate::journal::Entry;
 use crate::journal::sqlite::{Bodies, Unreadable, UnreadableFilter};
 use crate::native::LoadedConf;
@@ -86,6 +87,10 @@ impl ControlHandler {
     ) -> Result<QuarantineChanges, RequestRefusal> {
         self.keeps_unread()?;
         let named = filter.ids.clone();
+        if let Some(queues) = self.dead_letter_queues() {
+            let change = DeadLetterChange::Discard;
+            return self.change_unread_letters(queues, change, &filter.filter()?, (dry_run, by)).await;
+        }
         let found = self.numbers_quarantined(filter.filter()?).await?;
         let mut changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
         if !dry_run && !found.is_empty() {
@@ -106,6 +111,11 @@ impl ControlHandler {
         messages: &[MessageAgain],
         by: &str,
     ) -> Result<QuarantineChanges, RequestRefusal> {
+        if let Some(queues) = self.dead_letter_queues() {
+            let ids = messages.iter().map(|again| again.id).collect();
+            let filter = UnreadableFilter { ids, ..UnreadableFilter::default() };
+            return self.change_unread_letters(queues, DeadLetterChange::Retry, &filter, (false, by)).await;
+        }
         let mut retrial = Retrial::default();
         for again in messages {
             let entry = self.again(again).await;
@@ -173,6 +183,10 @@ impl ControlHandler {
             return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
         };
         self.keeps_unread()?;
+        if let Some(queues) = self.dead_letter_queues() {
+            let change = DeadLetterChange::Retry;
+            return self.change_unread_letters(queues, change, &filter.filter()?, (dry_run, by)).await;
+        }
         let named = filter.ids.clone();
         let found = self.numbers_quarantined(filter.filter()?).await?;
         if found.len() > MOST_BY_RULES {
@@ -246,6 +260,12 @@ impl ControlHandler {
         limit: u32,
         bodies: Bodies,
     ) -> Result<Vec<Unreadable>, RequestRefusal> {
+        if let Some(queues) = self.dead_letter_queues() {
+            let mut found = self.unread_letters(queues, &filter).await?;
+            found.retain(|one| one.id > after);
+            found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            return Ok(found);
+        }
         if let Store::Shared(journal, _) = &self.store {
             return journal.quarantined(filter, after, limit, bodies).await.map_err(unavailable);
         }
@@ -257,6 +277,9 @@ impl ControlHandler {
 
     /// Returns the numbers of all messages that match, oldest first.
     async fn numbers_quarantined(&self, filter: UnreadableFilter) -> Result<Vec<i64>, RequestRefusal> {
+        if let Some(queues) = self.dead_letter_queues() {
+            return Ok(self.unread_letters(queues, &filter).await?.iter().map(|one| one.id).collect());
+        }
         if let Store::Shared(journal, _) = &self.store {
             return journal.numbers_quarantined(filter).await.map_err(unavailable);
         }
@@ -266,9 +289,10 @@ impl ControlHandler {
     fn keeps_unread(&self) -> Result<(), RequestRefusal> {
         match &self.store {
             Store::Sqlite(..) | Store::File(_) | Store::Shared(..) => Ok(()),
-            Store::Memory(_) => {
+            Store::Memory(..) if self.dead_letter_queues().is_some() => Ok(()),
+            Store::Memory(..) => {
                 let why = "memory:// keeps no quarantine: what cannot be read is in the log, with its digest; set \
-                           sqlite:// in [journal] connection to keep it";
+                           sqlite:// in [journal] connection to keep it, or let the listener read a quorum queue of its own";
                 Err(RequestRefusal::new(Code::Unsupported, why))
             }
         }
@@ -276,7 +300,7 @@ impl ControlHandler {
 }
 
 /// Refuses those of the named messages that were not found.
-fn refuse_missing(changes: &mut QuarantineChanges, named: &[i64], found: &[i64]) {
+pub(super) fn refuse_missing(changes: &mut QuarantineChanges, named: &[i64], found: &[i64]) {
     for id in named.iter().filter(|id| !found.contains(id)) {
         changes.refuse(*id, "there is no message with this number, or another filter excludes it");
     }

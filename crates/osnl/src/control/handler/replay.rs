@@ -24,7 +24,7 @@ impl ControlHandler {
         let journal: &dyn Journal = match &self.store {
             Store::Sqlite(journal, _) => &**journal,
             Store::Shared(journal, _) => &**journal,
-            Store::Memory(_) | Store::File(_) => {
+            Store::Memory(..) | Store::File(_) => {
                 let why = "events are replayed into a journal on disk that a daemon has; osnl replay appends to that of \
                            a stopped one";
                 return Err(RequestRefusal::new(Code::Unsupported, why));

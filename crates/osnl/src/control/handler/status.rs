@@ -57,6 +57,9 @@ impl ControlHandler {
     /// # Errors
     /// The file of a stopped daemon can't be read.
     pub async fn status(&self) -> Result<Status, RequestRefusal> {
+        if let (None, Some(queues)) = (&self.live, self.dead_letter_queues()) {
+            queues.count().await;
+        }
         // The store may be unreadable, which is often the reason for the request: the rest is answered nevertheless.
         let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
         self.status_of(kept.as_ref(), disk)
@@ -134,7 +137,7 @@ impl ControlHandler {
         match &self.store {
             Store::Sqlite(journal, _) => Some(journal.max_pending()),
             Store::Shared(journal, _) => Some(journal.max_pending()),
-            Store::Memory(_) | Store::File(_) => None,
+            Store::Memory(..) | Store::File(_) => None,
         }
     }
 
@@ -158,7 +161,7 @@ impl ControlHandler {
     }
 
     async fn kept(&self) -> Result<StoreNumbers, RequestRefusal> {
-        if let Store::Memory(journal) = &self.store {
+        if let Store::Memory(journal, _) = &self.store {
             let mut oldest = BTreeMap::new();
             for row in journal.rows() {
                 let first = oldest.entry(row.action).or_insert(row.received);
@@ -292,14 +295,7 @@ impl ControlHandler {
         };
         let (deliveries, dead) = (of(None), of(Some(RowState::Dead)));
         let (journal, path) = match &self.store {
-            Store::Memory(_) => {
-                return JournalStatus {
-                    store: "memory".to_owned(),
-                    state: Some(JournalState::Working.name().to_owned()),
-                    deliveries,
-                    ..JournalStatus::default()
-                };
-            }
+            Store::Memory(_, queues) => return Self::memory_status(queues, deliveries),
             Store::Shared(journal, database) => {
                 let counts = (deliveries, dead, journal.max_dead());
                 return shared_status(journal.state().borrow().clone(), database, kept, counts);

@@ -354,7 +354,8 @@ impl<'a> Core<'a> {
                 continue;
             }
             let wanted = with_head(&message, &config.budget, |head| {
-                let wanted = endpoint.wants(head);
+                // A dead letter that was put back is for the rule engine, whatever the rules are now.
+                let wanted = message.marks.is_some() || endpoint.wants(head);
                 if !wanted {
                     endpoint.unwanted(&message, &config.name, head);
                 }

@@ -22,7 +22,8 @@ pub(super) async fn management(conf: &ListenerConf, look: &Look, limit: Duration
     let Some(api) = &conf.management else {
         return vec![unproven("management API".to_owned(), &UnknownFact::not_asked(&conf.name))];
     };
-    let (vhost, queues) = (conf.transport_url.virtual_host(), conf.queues());
+    let (vhost, mut queues) = (conf.transport_url.virtual_host(), conf.queues());
+    queues.extend(conf.dead_letter_queue());
     let cluster = look.hosts.iter().find_map(|host| host.reached.as_ref().ok()?.greeting.cluster.as_deref());
     let subject = ApiQuestion { vhost, queues: &queues, cluster };
     let asked = timeout(limit, api.ask(&subject)).await;
@@ -37,7 +38,8 @@ pub(super) async fn management(conf: &ListenerConf, look: &Look, limit: Duration
         Err(unknown) => return vec![unproven("management API".to_owned(), &unknown)],
     };
     let is_missing = |queue: &str| {
-        look.queues.iter().any(|(name, found)| *name == queue && matches!(found, QueueLook::Missing))
+        conf.dead_letter_queue().is_some_and(|dead| dead == queue)
+            || look.queues.iter().any(|(name, found)| *name == queue && matches!(found, QueueLook::Missing))
     };
     let mut probes = Vec::new();
     for (name, found) in &facts.queues {

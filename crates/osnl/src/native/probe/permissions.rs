@@ -1,6 +1,7 @@
 //! The permissions of a listener that were proven, and the command that gives those that are missing.
 
-use osnl_transport::{Proof, Proofs, listener_permissions};
+use osnl_transport::dead_letters::queue_reader;
+use osnl_transport::{Declare, Proof, Proofs, listener_permissions, set_permissions};
 
 use crate::action::driver::Probe;
 use crate::native::ListenerConf;
@@ -57,7 +58,15 @@ pub(super) fn needed(user: &str, virtual_host: &str, conf: &ListenerConf) -> Str
     let (exchanges, queues) = (&conf.exchanges, conf.queues());
     let exchanges: Vec<&str> = exchanges.iter().map(String::as_str).collect();
     let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
-    listener_permissions(user, virtual_host, (&exchanges, &queues), conf.declare)
+    let Some(dead) = conf.dead_letter_queue() else {
+        return listener_permissions(user, virtual_host, (&exchanges, &queues), conf.declare);
+    };
+    // The default exchange routes to queues by their names: dead letters, and messages that are put back.
+    let (reader, publish) = (queue_reader(&dead), "amq.default");
+    let own = [&queues[..], &[&dead, &reader]].concat();
+    let made = if conf.declare == Declare::Create { [&own[..], &exchanges].concat() } else { own.clone() };
+    let (written, read) = ([&own[..], &[publish]].concat(), [&own[..], &exchanges].concat());
+    set_permissions(user, virtual_host, [&made, &written, &read])
 }
 
 fn refused(proof: &Proof) -> Option<&str> {

@@ -1,0 +1,179 @@
+//! Dead letters of `memory://` in their queue: looked at, retried, and discarded with a daemon and without; and a queue that
+//! is full, gone, or in use by another command.
+
+use std::process::Stdio;
+
+use osnl_testkit::{RawMessage, Reply, wait_until};
+use serde_json::Value;
+
+use crate::reloading::{Rig, SOON};
+
+const QUORUM: &str = "[journal]\nconnection = memory://\n[listener:neutron]\ntransport_url = URL\nexchange = neutron\n\
+                      declare = create\npool = osnl\nqueue_type = quorum\n";
+const RULE: &str = "[rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles, copy\n";
+const ROLES: &str = "[action:roles]\ndriver = k2hr3\napi_url = SINK\nmax_attempts = 1\n";
+const COPY: &str = "[action:copy]\ndriver = http\nmethod = POST\nurl = SINK/copy\n";
+const DEAD: &str = "osnl.dead";
+
+/// A daemon on a quorum queue whose action `roles` is refused for good.
+fn refused(name: &str) -> Rig {
+    let rig = Rig::with(name, &[QUORUM, RULE, ROLES, COPY]);
+    rig.sink.reply_when(|request| (!is_copy(&request.target)).then_some(Reply::Status(400)));
+    rig
+}
+
+fn is_copy(target: &str) -> bool {
+    target.contains("/copy")
+}
+
+fn calls(rig: &Rig, copy: bool) -> usize {
+    rig.sink.requests().iter().filter(|request| is_copy(&request.target) == copy).count()
+}
+
+#[track_caller]
+fn are_dead(rig: &Rig, count: u64) {
+    wait_until(SOON, &format!("{count} dead letters"), || rig.vhost.queue_depth(DEAD) == Some((count, 0)));
+}
+
+#[track_caller]
+fn json(rig: &Rig, args: &[&str]) -> Value {
+    let (code, told, failed) = rig.ask(&[args, &["--format", "json"]].concat());
+    assert_eq!(code, Some(0), "{args:?}: {told}{failed}");
+    serde_json::from_str(&told).unwrap()
+}
+
+fn dead(rig: &Rig) -> Vec<Value> {
+    json(rig, &["deliveries", "list", "--state", "dead"])["deliveries"].as_array().unwrap().clone()
+}
+
+fn kill(rig: &mut Rig) {
+    rig.signal("KILL");
+    rig.daemon.take().unwrap().wait().unwrap();
+}
+
+fn unreadable(rig: &mut Rig, body: &str) {
+    let (exchange, routing_key) = ("neutron".to_owned(), "notifications.info".to_owned());
+    let body = body.as_bytes().to_vec();
+    rig.publisher.raw(&RawMessage { exchange, routing_key, body, ..RawMessage::default() });
+}
+
+#[test]
+fn a_dead_letter_outlives_the_daemon_and_its_retry_calls_only_its_action() {
+    let mut rig = refused("dead-letters");
+    rig.publish([(1, 1), (2, 2)]);
+    are_dead(&rig, 2);
+    wait_until(SOON, "the messages are acknowledged", || rig.vhost.queue_depth("osnl") == Some((0, 0)));
+    let found = dead(&rig);
+    assert_eq!(found.len(), 2);
+    let first = &found[0];
+    for (member, expected) in [("action", "roles"), ("rule", "r"), ("state", "dead"), ("queue", "osnl")] {
+        assert_eq!(first[member], expected, "{first}");
+    }
+    assert!(first["reason"].as_str().unwrap().contains("400"), "{first}");
+    let id = first["id"].as_str().unwrap();
+    let shown = json(&rig, &["deliveries", "show", id]);
+    assert_eq!(shown["message"]["routing_key"], "notifications.info", "{shown}");
+    assert!(shown["message"]["payload"]["port"].is_object(), "{shown}");
+    wait_until(SOON, "the status counts them", || rig.status()["journal"]["dead"] == 2);
+    let attention = rig.status()["attention"].to_string();
+    assert!(attention.contains("2 dead letters wait: dead letters in queue osnl.dead"), "{attention}");
+
+    kill(&mut rig);
+    let ids = |found: &[Value]| found.iter().map(|one| one["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&dead(&rig)), ids(&found), "without a daemon");
+    assert_eq!(rig.status()["journal"]["dead"], 2, "without a daemon");
+    let (code, told, failed) = rig.ask(&["deliveries", "discard", found[1]["id"].as_str().unwrap(), "--yes"]);
+    assert_eq!(code, Some(0), "{told}{failed}");
+    are_dead(&rig, 1);
+
+    rig.run();
+    rig.sink.reply_when(|_| Some(Reply::Status(204)));
+    rig.sink.forget();
+    let (code, told, failed) = rig.ask(&["deliveries", "retry", id]);
+    assert_eq!(code, Some(0), "{told}{failed}");
+    wait_until(SOON, "it is called again", || calls(&rig, false) == 1);
+    are_dead(&rig, 0);
+    wait_until(SOON, "the message is acknowledged", || rig.vhost.queue_depth("osnl") == Some((0, 0)));
+    assert_eq!((calls(&rig, true), dead(&rig).len()), (0, 0));
+    let (code, told, failed) = rig.ask(&["deliveries", "retry", id]);
+    let said = told + &failed;
+    assert!(code == Some(1) && said.contains("there is no dead letter of this number"), "{code:?} {said}");
+}
+
+#[test]
+fn a_retried_dead_letter_that_no_rule_asks_for_is_one_again() {
+    let mut rig = refused("dead-letters-rule");
+    rig.publish([(1, 1)]);
+    are_dead(&rig, 1);
+    let without = RULE.replace("[rule:r]", "[rule:other]").replace("port", "network");
+    rig.write(&[QUORUM, &without, ROLES, COPY]);
+    rig.reload(0);
+    let id = dead(&rig)[0]["id"].as_str().unwrap().to_owned();
+    let (code, told, failed) = rig.ask(&["deliveries", "retry", &id]);
+    assert_eq!(code, Some(0), "{told}{failed}");
+    wait_until(SOON, "it is dead again", || {
+        dead(&rig).first().is_some_and(|one| one["reason"].to_string().contains("rule r is not there"))
+    });
+    are_dead(&rig, 1);
+}
+
+#[test]
+fn a_message_that_cannot_be_read_is_kept_and_can_be_discarded() {
+    let mut rig = refused("dead-letters-unread");
+    unreadable(&mut rig, "not a notification");
+    are_dead(&rig, 1);
+    let found = json(&rig, &["quarantine", "list"])["messages"][0].clone();
+    assert_eq!((&found["exchange"], &found["bytes"]), (&"neutron".into(), &18.into()), "{found}");
+    let id = found["id"].to_string();
+    let (code, shown, failed) = rig.ask(&["quarantine", "show", &id]);
+    assert!(code == Some(0) && shown.contains("6e 6f 74 20 61"), "{shown}{failed}");
+    kill(&mut rig);
+    let (code, told, failed) = rig.ask(&["quarantine", "discard", &id, "--yes"]);
+    assert_eq!(code, Some(0), "{told}{failed}");
+    are_dead(&rig, 0);
+}
+
+#[test]
+fn a_dead_letter_queue_that_is_full_or_gone_loses_nothing() {
+    let mut rig = refused("dead-letters-full");
+    let policy = r#"{"max-length":1}"#;
+    rig.vhost.ctl(&["set_policy", "full", "dead$", policy, "--apply-to", "queues"]);
+    rig.publish((1..=5).map(|n| (n, n)));
+    wait_until(SOON, "the status says so", || rig.status()["journal"]["state"] == "full");
+    let attention = rig.status()["attention"].to_string();
+    assert!(attention.contains("the dead letter queue \\\"osnl.dead\\\" is full"), "{attention}");
+    // What is not dead goes on.
+    wait_until(SOON, "the others have their effect", || calls(&rig, true) == 5);
+    rig.vhost.ctl(&["clear_policy", "full"]);
+    wait_until(SOON, "all are kept", || dead(&rig).len() == 5);
+    wait_until(SOON, "all are acknowledged", || rig.vhost.queue_depth("osnl") == Some((0, 0)));
+    assert_eq!(rig.status()["journal"]["state"], "ok");
+
+    rig.vhost.delete_queue(DEAD);
+    rig.publish([(6, 6)]);
+    are_dead(&rig, 1);
+}
+
+#[test]
+fn two_listings_at_once_see_all_or_say_that_the_queue_is_busy() {
+    let mut rig = refused("dead-letters-busy");
+    for n in 0..200 {
+        unreadable(&mut rig, &format!("not a notification {n}"));
+    }
+    are_dead(&rig, 200);
+    kill(&mut rig);
+    let list = || {
+        let mut command = rig.command(&["quarantine", "list", "--format", "json", "-c", "a.conf"]);
+        command.args(["--limit", "1000"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    for listed in [list(), list(), list()].map(|child| child.wait_with_output().unwrap()) {
+        let failed = String::from_utf8_lossy(&listed.stderr);
+        if !listed.status.success() {
+            assert!(failed.contains("busy"), "{failed}");
+            continue;
+        }
+        let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        assert_eq!(listed["messages"].as_array().unwrap().len(), 200);
+    }
+    are_dead(&rig, 200);
+}

@@ -1,0 +1,328 @@
+//! Dead letters of `memory://` as messages of a dead letter queue: the body as received, and all facts about it in headers.
+//!
+//! | header | of | value |
+//! | --- | --- | --- |
+//! | `osnl-id` | all | the number that commands name it by; the same for each copy of one dead letter |
+//! | `osnl-kind` | all | `dead-letter`, or `unreadable` of a message that cannot be read |
+//! | `osnl-reason` | all | the reason why it was given up |
+//! | `osnl-ended`, `osnl-received` | all | the times, RFC 3339 |
+//! | `osnl-listener`, `osnl-queue`, `osnl-exchange`, `osnl-routing-key` | all | the origin of the message |
+//! | `osnl-bytes`, `osnl-digest` | all | of the whole body, also where only its beginning is kept |
+//! | `osnl-rule`, `osnl-action` | dead letters | the rule that fired, and the action that was called |
+//! | `osnl-resource`, `osnl-key`, `osnl-resource-id`, `osnl-resource-name` | dead letters | the resource, as far as there is one |
+//! | `osnl-attempts`, `osnl-failed-attempts` | dead letters | attempts that count, and attempts that failed |
+//! | `osnl-event-type`, `osnl-message-id`, `osnl-idempotency-key` | dead letters | of the event |
+//!
+//! A message that is put back into its queue has `osnl-retry-of` with the number of the dead letter, `osnl-exchange` and
+//! `osnl-routing-key`, and of a dead letter also `osnl-rule`, `osnl-action`, and `osnl-resource`: only that action is called.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use osnl_core::age::EventAge;
+use osnl_core::event::idempotency_key;
+use osnl_core::quarantine::{Extent, Glimpse};
+use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
+use osnl_model::{BodyDigest, Notification};
+use osnl_transport::dead_letters::{EXCHANGE, ROUTING_KEY};
+use osnl_transport::{Marks, QueuedMessage};
+
+use crate::identity::{MessageIdentity, RETRY_OF};
+use crate::sqlite::{DeliveryListRow, RowState, Unreadable};
+use crate::{DeliveryId, NewDelivery, Subject, UsedLimits};
+
+const ID: &str = "osnl-id";
+const KIND: &str = "osnl-kind";
+const REASON: &str = "osnl-reason";
+const ENDED: &str = "osnl-ended";
+const RECEIVED: &str = "osnl-received";
+const LISTENER: &str = "osnl-listener";
+const QUEUE: &str = "osnl-queue";
+const BYTES: &str = "osnl-bytes";
+const DIGEST: &str = "osnl-digest";
+const RULE: &str = "osnl-rule";
+const ACTION: &str = "osnl-action";
+const RESOURCE: &str = "osnl-resource";
+const KEY: &str = "osnl-key";
+const RESOURCE_ID: &str = "osnl-resource-id";
+const RESOURCE_NAME: &str = "osnl-resource-name";
+const ATTEMPTS: &str = "osnl-attempts";
+const FAILED_ATTEMPTS: &str = "osnl-failed-attempts";
+const EVENT_TYPE: &str = "osnl-event-type";
+const MESSAGE_ID: &str = "osnl-message-id";
+const IDEMPOTENCY_KEY: &str = "osnl-idempotency-key";
+
+const DEAD_LETTER: &str = "dead-letter";
+const UNREADABLE: &str = "unreadable";
+
+/// Bytes of one header: a command may hold 10,000 messages, and all headers have to fit into one frame of 128 KiB.
+const LONGEST: usize = 1024;
+
+/// A delivery that was given up, as it is about to be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenUp<'a> {
+    /// The message as it was received.
+    pub received: &'a ReceivedMessage,
+    /// The head of its message.
+    pub head: &'a Notification,
+    /// The name of the rule that fired.
+    pub rule: &'a str,
+    /// The name of the action that gave up.
+    pub action: &'a str,
+    /// The resource key, if there is one.
+    pub key: Option<&'a str>,
+    /// The one of the event's resources that it is about.
+    pub resource: Option<u32>,
+    /// That resource, for an operator.
+    pub subject: &'a Subject,
+    /// The attempts until it was given up.
+    pub used: UsedLimits,
+    /// Why it was given up.
+    pub reason: &'a str,
+}
+
+impl<'a> GivenUp<'a> {
+    /// A delivery that is a dead letter from the start.
+    #[must_use]
+    pub fn from_the_start(
+        received: &'a ReceivedMessage,
+        head: &'a Notification,
+        new: &'a NewDelivery,
+        reason: &'a str,
+    ) -> Self {
+        Self {
+            received,
+            head,
+            rule: &new.rule,
+            action: &new.action,
+            key: new.key.as_deref(),
+            resource: new.resource,
+            subject: &new.subject,
+            used: UsedLimits::default(),
+            reason,
+        }
+    }
+
+    /// Returns the message for the dead letter queue.
+    #[must_use]
+    pub fn message(&self) -> QueuedMessage {
+        let Self { received, head, rule, action, key, resource, subject, used, reason } = *self;
+        let effect = idempotency_key(head, rule, action, resource, || received.digest().to_string());
+        let identity = MessageIdentity::of(received, head);
+        let mut headers = common(received, DEAD_LETTER, reason);
+        let same = identity.id.map(|id| hash(&format!("{id}/{}/{effect}", identity.digest)));
+        let age = EventAge::of(head, received.origin.received).map(|age| age.age).unwrap_or_default();
+        let published = received.origin.received.checked_sub(age).unwrap_or(received.origin.received);
+        let id = seconds(published) << 32 | u64::from(same.unwrap_or_else(|| fastrand::u32(..)));
+        let mut set = |name: &str, value: Option<String>| headers.extend(value.map(|v| header(name, &v)));
+        set(ID, Some(id.to_string()));
+        set(RULE, Some(rule.to_owned()));
+        set(ACTION, Some(action.to_owned()));
+        set(RESOURCE, resource.map(|resource| resource.to_string()));
+        set(KEY, key.map(str::to_owned));
+        set(RESOURCE_ID, subject.id.clone());
+        set(RESOURCE_NAME, subject.name.clone());
+        set(ATTEMPTS, Some(used.attempts.to_string()));
+        set(FAILED_ATTEMPTS, Some(used.made.to_string()));
+        set(EVENT_TYPE, head.event_type.clone());
+        set(MESSAGE_ID, head.message_id.clone());
+        set(IDEMPOTENCY_KEY, Some(effect));
+        QueuedMessage {
+            body: received.body.clone(),
+            properties: received.properties.clone(),
+            headers,
+            cut: None,
+        }
+    }
+}
+
+/// Returns the message for the dead letter queue of a message that cannot be read.
+#[must_use]
+pub fn unreadable(received: &ReceivedMessage, reason: &str) -> QueuedMessage {
+    let mut headers = common(received, UNREADABLE, reason);
+    // It stays below 2^53, which every reader of JSON can hold.
+    let id = seconds(received.origin.received) << 22 | fastrand::u64(0..1 << 22);
+    headers.extend([header(ID, &id.to_string())]);
+    QueuedMessage { body: received.body.clone(), properties: received.properties.clone(), headers, cut: None }
+}
+
+fn common(received: &ReceivedMessage, kind: &str, reason: &str) -> BTreeMap<String, String> {
+    let origin = &received.origin;
+    BTreeMap::from([
+        header(KIND, kind),
+        header(REASON, reason),
+        header(ENDED, &shown(SystemTime::now())),
+        header(RECEIVED, &shown(origin.received)),
+        header(LISTENER, &origin.listener),
+        header(QUEUE, &origin.queue),
+        header(EXCHANGE, &origin.exchange),
+        header(ROUTING_KEY, &origin.routing_key),
+        header(BYTES, &received.bytes().to_string()),
+        header(DIGEST, &received.digest().to_string()),
+    ])
+}
+
+fn header(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value[..value.floor_char_boundary(LONGEST)].to_owned())
+}
+
+fn shown(at: SystemTime) -> String {
+    Timestamp::try_from(at).map_or_else(|_| String::new(), |at| at.to_string())
+}
+
+/// Seconds since the beginning of 2020, of which 31 bits are left: numbers of dead letters have the order of their events.
+fn seconds(at: SystemTime) -> u64 {
+    let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    since_1970.saturating_sub(1_577_836_800) & 0x7fff_ffff
+}
+
+/// Returns the same number for the same text.
+fn hash(of: &str) -> u32 {
+    let digest = BodyDigest::of(of.as_bytes());
+    u32::from_be_bytes(digest.as_bytes().first_chunk().copied().unwrap_or_default())
+}
+
+/// A message of a dead letter queue, read.
+#[derive(Clone, Debug)]
+pub enum DeadLetterRow {
+    /// A delivery that was given up, and its message.
+    Delivery(Box<(DeliveryListRow, ReceivedMessage)>),
+    /// A message that cannot be read.
+    Unreadable(Box<Unreadable>),
+}
+
+impl DeadLetterRow {
+    /// Reads a message of a dead letter queue. One that osnl has not put there counts as unreadable.
+    #[must_use]
+    pub fn read(message: &QueuedMessage) -> Self {
+        let text = |name: &str| message.headers.get(name).cloned();
+        let count = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
+        let time = |name: &str| {
+            let read = text(name).and_then(|text| text.parse::<Timestamp>().ok());
+            read.map_or(SystemTime::UNIX_EPOCH, SystemTime::from)
+        };
+        let received = received_of(message);
+        let reason = text(REASON)
+            .unwrap_or_else(|| "another program than osnl has put it into the dead letter queue".to_owned());
+        let id = id_of(message);
+        let head =
+            (text(KIND).as_deref() == Some(DEAD_LETTER)).then(|| text(RULE).zip(text(ACTION))).flatten();
+        let Some((rule, action)) = head else {
+            let size = count(BYTES).unwrap_or(message.body.len() as u64);
+            let is_cut =
+                message.cut.is_some() || (!message.body.is_empty() && size > message.body.len() as u64);
+            return Self::Unreadable(Box::new(Unreadable {
+                id: i64::try_from(id).unwrap_or_default(),
+                reason,
+                size,
+                digest: text(DIGEST).unwrap_or_else(|| received.digest().to_string()),
+                extent: if is_cut { Extent::Head } else { Extent::Whole },
+                glimpse: Glimpse::of(&message.body),
+                received,
+            }));
+        };
+        let small = |name: &str| count(name).and_then(|n| u32::try_from(n).ok());
+        let row = DeliveryListRow {
+            id: DeliveryId(id),
+            rule,
+            action,
+            key: text(KEY),
+            state: RowState::Dead,
+            is_arrived: false,
+            attempts: small(ATTEMPTS).unwrap_or_default(),
+            tries: small(FAILED_ATTEMPTS).unwrap_or_default(),
+            ended: Some(time(ENDED)),
+            reason: Some(reason),
+            resource: small(RESOURCE),
+            resource_id: text(RESOURCE_ID),
+            resource_name: text(RESOURCE_NAME),
+            due: None,
+            is_guarded: false,
+            waits_for: None,
+            took: None,
+            last_answer: None,
+            received: time(RECEIVED),
+            queue: text(QUEUE).unwrap_or_default(),
+            event_type: text(EVENT_TYPE),
+            message_id: text(MESSAGE_ID),
+            copies: 0,
+        };
+        Self::Delivery(Box::new((row, received)))
+    }
+}
+
+/// Returns the number of a message of a dead letter queue.
+#[must_use]
+pub fn id_of(message: &QueuedMessage) -> u64 {
+    let own = message.headers.get(ID).and_then(|id| id.parse::<u64>().ok()).filter(|id| *id >> 63 == 0);
+    own.unwrap_or_else(|| u64::from(hash(&format!("{:?}", message.headers))))
+}
+
+/// Returns what two copies of one dead letter have in common, and no other dead letter has.
+#[must_use]
+pub fn copy_of(message: &QueuedMessage) -> (u64, Option<&str>) {
+    (id_of(message), message.headers.get(IDEMPOTENCY_KEY).map(String::as_str))
+}
+
+/// Returns the bytes of the body of a message of a dead letter queue, by its headers.
+#[must_use]
+pub fn bytes_of(message: &QueuedMessage) -> u64 {
+    let told = message.headers.get(BYTES).and_then(|bytes| bytes.parse().ok());
+    told.unwrap_or(message.body.len() as u64)
+}
+
+/// The message as it came first.
+fn received_of(message: &QueuedMessage) -> ReceivedMessage {
+    let text = |name: &str| message.headers.get(name).cloned().unwrap_or_default();
+    let received = text(RECEIVED).parse::<Timestamp>().map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
+    ReceivedMessage {
+        body: message.body.clone(),
+        properties: message.properties.clone(),
+        origin: Origin {
+            listener: text(LISTENER).into(),
+            queue: text(QUEUE).into(),
+            exchange: text(EXCHANGE),
+            routing_key: text(ROUTING_KEY),
+            redelivered: false,
+            received,
+        },
+        noted: MessageNotes { cut: message.cut, ..MessageNotes::default() },
+    }
+}
+
+/// Returns the message with which a dead letter goes back into its queue.
+#[must_use]
+pub fn again(message: &QueuedMessage) -> QueuedMessage {
+    let kept = [EXCHANGE, ROUTING_KEY, RULE, ACTION, RESOURCE];
+    let mut headers: BTreeMap<String, String> =
+        message.headers.iter().filter(|(name, _)| kept.contains(&name.as_str())).map(owned).collect();
+    headers.extend([header(RETRY_OF, &id_of(message).to_string())]);
+    QueuedMessage { headers, ..message.clone() }
+}
+
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
+}
+
+/// The delivery that a message which was put back is to make: that of a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetriedDelivery<'a> {
+    /// The name of the rule that fired.
+    pub rule: &'a str,
+    /// The action that is called.
+    pub action: &'a str,
+    /// The one of the event's resources.
+    pub resource: Option<u32>,
+}
+
+impl<'a> RetriedDelivery<'a> {
+    /// Reads the headers of a message; `None` if all rules have a say, as for every other message.
+    #[must_use]
+    pub fn of(marks: &'a Marks) -> Option<Self> {
+        let text = |name: &str| marks.get(name).map(String::as_str);
+        marks.get(RETRY_OF)?;
+        let resource = text(RESOURCE).and_then(|resource| resource.parse().ok());
+        Some(Self { rule: text(RULE)?, action: text(ACTION)?, resource })
+    }
+}

@@ -1,0 +1,392 @@
+//! Dead letter queues on RabbitMQ: publishing into a queue with confirms, and reading all of it by one reader at a time.
+//!
+//! Messages are mandatory and persistent. Several are in flight, and the broker's answers do not tell for sure which of
+//! the messages came back; if one fails, all count as not kept, and are published again. So a message may be there twice,
+//! with the same headers.
+//!
+//! RabbitMQ refuses no second consumer of a quorum queue, and would share the messages out between both. Each reader
+//! therefore declares an exclusive queue `QUEUE.reader` first, which the broker refuses while another connection has it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation};
+use osnl_model::Budget;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::RabbitTransport;
+use super::arguments::table;
+use super::body_flow::BodyFlow;
+use super::failure::{OperationFailure, PRECONDITION_FAILED, is_missing, lost, reason, reply_code};
+use super::held::ConnectionGuard;
+use super::properties::properties;
+use super::side::SideChannel;
+use crate::bodies::BodyBounds;
+use crate::dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
+use crate::topology::{BrokerVersion, QueueKind};
+use crate::{BoxFuture, TransportError};
+
+/// Messages that one reader holds.
+const MOST: u16 = 10_000;
+/// Confirms that one publish waits for together.
+const IN_FLIGHT: usize = 100;
+/// A broker that says nothing for so long does not answer.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Messages that the broker has announced come within this time, else another consumer has them.
+const NEXT: Duration = Duration::from_secs(3);
+/// Messages that the reader before had in hand are back within this time; none of them is counted as waiting until then.
+const RETURNING: Duration = Duration::from_millis(200);
+const PERSISTENT: u8 = 2;
+/// How often the broker has delivered a message of a quorum queue before.
+const DELIVERED: &str = "x-delivery-count";
+
+/// The connection on which messages are put into queues; opened by the first, and kept.
+#[derive(Default)]
+pub(super) struct QueuePublisher(Mutex<Option<Link>>);
+
+struct Link {
+    /// Closes the connection when it is dropped.
+    connection: ConnectionGuard,
+    channel: Channel,
+    version: Option<BrokerVersion>,
+    declared: Vec<String>,
+}
+
+impl std::fmt::Debug for QueuePublisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("QueuePublisher")
+    }
+}
+
+impl QueuePublisher {
+    /// Does something on the open connection, or on a new one. A connection on which something failed is not used again.
+    async fn with_link<T>(
+        &self,
+        transport: &RabbitTransport,
+        queue: &str,
+        act: impl AsyncFnOnce(&mut Link) -> Result<T, TransportError>,
+    ) -> Result<T, TransportError> {
+        let mut kept = self.0.lock().await;
+        let acted = async {
+            let mut link = match kept.take().filter(|link| link.channel.status().connected()) {
+                Some(link) => link,
+                None => Link::open(transport).await?,
+            };
+            let done = act(&mut link).await?;
+            Ok((link, done))
+        };
+        let silent = || TransportError::Lost {
+            reason: format!("queue \"{queue}\": the broker has not answered for {} s", ANSWER.as_secs()),
+        };
+        let (link, done) = timeout(ANSWER, acted).await.unwrap_or_else(|_| Err(silent()))?;
+        *kept = Some(link);
+        Ok(done)
+    }
+
+    /// Closes the connection, if there is one.
+    pub(super) async fn close(&self) {
+        if let Ok(mut kept) = timeout(super::consumer::CLOSE_TIMEOUT, self.0.lock()).await {
+            kept.take();
+        }
+    }
+}
+
+impl Link {
+    async fn open(transport: &RabbitTransport) -> Result<Self, TransportError> {
+        let (connection, _, seen) = transport.connect().await?;
+        let connection = ConnectionGuard::new(connection);
+        let channel = connection.create_channel().await.map_err(|error| lost(&error))?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
+        confirms
+            .map_err(|error| OperationFailure { what: "ask for publisher confirms".to_owned(), error })?;
+        Ok(Self { connection, channel, version: seen.greeting.rabbitmq(), declared: Vec::new() })
+    }
+
+    /// Returns the number of messages that wait; `None` if there is no such queue.
+    async fn depth(&self, queue: &str) -> Result<Option<u32>, TransportError> {
+        let mut side = SideChannel::new(&*self.connection);
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let channel = side.channel().await?;
+        let found = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        match found {
+            Ok(found) => {
+                side.close_channel("seen").await;
+                Ok(Some(found.message_count()))
+            }
+            Err(error) => {
+                let failure = side.closed_by(&format!("look for queue \"{queue}\""), error);
+                if is_missing(&failure.error) { Ok(None) } else { Err(failure.into()) }
+            }
+        }
+    }
+
+    /// Makes the queue if it is not there. One that has other arguments is used as it is.
+    async fn declare(&self, queue: &str) -> Result<(), TransportError> {
+        if self.depth(queue).await?.is_some() {
+            return Ok(());
+        }
+        let mut side = SideChannel::new(&*self.connection);
+        let kind = QueueKind::dead_letters().for_broker(self.version);
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        let channel = side.channel().await?;
+        match channel.queue_declare(queue.into(), options, table(&kind.declared_arguments())).await {
+            Ok(_) => side.close_channel("declared").await,
+            // Another daemon was quicker, and its broker user has other defaults.
+            Err(error) if reply_code(&error) == Some(PRECONDITION_FAILED) => tracing::warn!(
+                queue.name = queue,
+                reason = reason(&error),
+                "the dead letter queue has other arguments than osnl gives it, and is used as it is"
+            ),
+            Err(error) => return Err(side.closed_by(&format!("declare queue \"{queue}\""), error).into()),
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, queue: &str, messages: &[QueuedMessage]) -> Result<(), TransportError> {
+        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let mut confirms = Vec::with_capacity(messages.len());
+        for message in messages {
+            let publishing = self.channel.basic_publish(
+                ShortString::default(),
+                queue.into(),
+                options,
+                &message.body,
+                published(message),
+            );
+            confirms.push(publishing.await.map_err(|error| lost(&error))?);
+        }
+        for confirm in confirms {
+            let (exchange, routing_key) = (String::new(), queue.to_owned());
+            match confirm.await.map_err(|error| failed(queue, error))? {
+                Confirmation::Ack(None) => {}
+                Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => {
+                    return Err(TransportError::Unroutable { exchange, routing_key });
+                }
+                Confirmation::Nack(None) => return Err(TransportError::NotTaken { exchange, routing_key }),
+                Confirmation::NotRequested => {
+                    return Err(TransportError::Lost { reason: "the channel confirms nothing".to_owned() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The broker's answer to a message, which ended the channel: a refusal is told in its words.
+fn failed(queue: &str, error: lapin::Error) -> TransportError {
+    match reply_code(&error) {
+        Some(_) => OperationFailure { what: format!("publish to queue \"{queue}\""), error }.into(),
+        None => lost(&error),
+    }
+}
+
+fn published(message: &QueuedMessage) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (name, value) in &message.headers {
+        headers.insert(name.as_str().into(), AMQPValue::LongString(value.as_str().into()));
+    }
+    if let Some(compression) = &message.properties.compression {
+        headers.insert("compression".into(), AMQPValue::LongString(compression.as_str().into()));
+    }
+    let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
+    let content_type = message.properties.content_type.as_deref();
+    let properties = content_type.into_iter().fold(properties, |with, of| with.with_content_type(of.into()));
+    let encoding = message.properties.content_encoding.as_deref();
+    encoding.into_iter().fold(properties, |with, of| with.with_content_encoding(of.into()))
+}
+
+impl QueueAccess for RabbitTransport {
+    fn put<'a>(
+        &'a self,
+        queue: &'a str,
+        make: bool,
+        messages: &'a [QueuedMessage],
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(self.queue_publisher.with_link(self, queue, async move |link: &mut Link| {
+            if make && !link.declared.iter().any(|known| known == queue) {
+                link.declare(queue).await?;
+                link.declared.push(queue.to_owned());
+            }
+            for some in messages.chunks(IN_FLIGHT) {
+                link.publish(queue, some).await?;
+            }
+            Ok(())
+        }))
+    }
+
+    fn take<'a>(
+        &'a self,
+        queue: &'a str,
+        wants_body: WantsBody<'a>,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn QueueReader>>, TransportError>> {
+        Box::pin(take(self, queue, wants_body))
+    }
+
+    fn depth<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<Option<u32>, TransportError>> {
+        Box::pin(
+            self.queue_publisher.with_link(self, queue, async move |link: &mut Link| link.depth(queue).await),
+        )
+    }
+}
+
+/// What a reader has open: the connection and its bodies, the channel, its consumer, and the number of messages that wait.
+type OpenReader = (ConnectionGuard, Arc<BodyFlow>, Channel, lapin::Consumer, u32);
+
+/// Begins to read a queue that no other reader has; `None` if there is no such queue.
+async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<OpenReader>, TransportError> {
+    let (connection, _, seen) = transport.connect().await?;
+    let connection = ConnectionGuard::new(connection);
+    let alone = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    let lock = queue_reader(queue);
+    let channel = open_channel(&connection).await?;
+    channel
+        .queue_declare(lock.as_str().into(), alone, FieldTable::default())
+        .await
+        .map_err(|error| OperationFailure { what: format!("read queue \"{queue}\" alone"), error })?;
+    let channel = open_channel(&connection).await?;
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    let waiting = match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+        Ok(found) => found.message_count(),
+        Err(error) => {
+            let failure = OperationFailure { what: format!("look for queue \"{queue}\""), error };
+            return if is_missing(&failure.error) { Ok(None) } else { Err(failure.into()) };
+        }
+    };
+    let failed = |what: String| move |error| TransportError::from(OperationFailure { what, error });
+    channel
+        .basic_qos(MOST, BasicQosOptions::default())
+        .await
+        .map_err(failed(format!("set prefetch {MOST}")))?;
+    seen.body_flow.begin(BodyBounds::of_max_body(Budget::MOST.body));
+    let consuming = channel.basic_consume(
+        queue.into(),
+        ShortString::default(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    );
+    let consumer = consuming.await.map_err(failed(format!("consume queue \"{queue}\"")))?;
+    Ok(Some((connection, seen.body_flow, channel, consumer, waiting)))
+}
+
+/// Takes all messages of a queue in hand: [`QueueAccess::take`] says more.
+async fn take(
+    transport: &RabbitTransport,
+    queue: &str,
+    wants_body: WantsBody<'_>,
+) -> Result<Option<Box<dyn QueueReader>>, TransportError> {
+    let silent = || TransportError::Lost {
+        reason: format!("queue \"{queue}\": the broker has not answered for {} s", ANSWER.as_secs()),
+    };
+    let opened = timeout(ANSWER, open_reader(transport, queue)).await.unwrap_or_else(|_| Err(silent()))?;
+    let Some((connection, body_flow, channel, mut consumer, waiting)) = opened else { return Ok(None) };
+    let wanted = usize::try_from(waiting).unwrap_or(usize::MAX).min(usize::from(MOST));
+    let mut found: Vec<(u64, u64, QueuedMessage)> = Vec::new();
+    while found.len() < usize::from(MOST) {
+        let patience = if found.len() < wanted { NEXT } else { RETURNING };
+        let Ok(next) = timeout(patience, consumer.next()).await else { break };
+        let delivery = match next {
+            Some(delivery) => delivery.map_err(|error| lost(&error))?,
+            None => return Err(TransportError::Cancelled { queue: queue.to_owned() }),
+        };
+        let share = body_flow.share(delivery.data.len());
+        let headers = texts(&delivery.properties);
+        let message = QueuedMessage {
+            cut: body_flow.cut(channel.id(), delivery.delivery_tag),
+            body: if wants_body(&headers) { Bytes::from(delivery.data) } else { Bytes::new() },
+            properties: properties(&delivery.properties),
+            headers,
+        };
+        drop(share);
+        found.push((delivery_count(&delivery.properties), delivery.delivery_tag, message));
+    }
+    let has_more =
+        found.len() < usize::try_from(waiting).unwrap_or(usize::MAX) || found.len() == usize::from(MOST);
+    // What came back more often is older.
+    found.sort_by_key(|(delivered, ..)| std::cmp::Reverse(*delivered));
+    let mut reader = RabbitQueueReader {
+        connection,
+        channel,
+        body_flow,
+        tags: Vec::with_capacity(found.len()),
+        messages: Vec::with_capacity(found.len()),
+        has_more,
+    };
+    for (_, tag, message) in found {
+        reader.tags.push(tag);
+        reader.messages.push(message);
+    }
+    Ok(Some(Box::new(reader)))
+}
+
+async fn open_channel(connection: &ConnectionGuard) -> Result<Channel, TransportError> {
+    let opened = connection.create_channel().await;
+    opened.map_err(|error| OperationFailure { what: "open a channel".to_owned(), error }.into())
+}
+
+/// The headers whose values are texts, other than kombu's `compression`.
+pub(super) fn texts(properties: &BasicProperties) -> BTreeMap<String, String> {
+    let all = properties.headers().as_ref().map(FieldTable::inner).into_iter().flatten();
+    let text = |(name, value): (&ShortString, &AMQPValue)| match value {
+        AMQPValue::LongString(text) if name.as_str() != "compression" => {
+            Some((name.to_string(), String::from_utf8_lossy(text.as_bytes()).into_owned()))
+        }
+        _ => None,
+    };
+    all.filter_map(text).collect()
+}
+
+fn delivery_count(properties: &BasicProperties) -> u64 {
+    let headers = properties.headers().as_ref();
+    match headers.and_then(|headers| headers.inner().get(DELIVERED)) {
+        Some(AMQPValue::LongLongInt(count)) => u64::try_from(*count).unwrap_or_default(),
+        Some(AMQPValue::LongInt(count)) => u64::try_from(*count).unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+struct RabbitQueueReader {
+    connection: ConnectionGuard,
+    channel: Channel,
+    body_flow: Arc<BodyFlow>,
+    tags: Vec<u64>,
+    messages: Vec<QueuedMessage>,
+    has_more: bool,
+}
+
+impl QueueReader for RabbitQueueReader {
+    fn messages(&self) -> &[QueuedMessage] {
+        &self.messages
+    }
+
+    fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    fn acknowledge(&mut self, at: usize) -> BoxFuture<'_, Result<(), TransportError>> {
+        Box::pin(async move {
+            let Some(tag) = self.tags.get(at) else { return Ok(()) };
+            self.channel.basic_ack(*tag, BasicAckOptions::default()).await.map_err(|error| lost(&error))
+        })
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            self.body_flow.end();
+            let orderly = async {
+                // The answer comes behind the acknowledgements.
+                let _ = self.channel.close(200, "read".into()).await;
+                let _ = self.connection.close(200, "read".into()).await;
+            };
+            let _ = timeout(super::consumer::CLOSE_TIMEOUT, orderly).await;
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! Dead letter queues on a real broker: kept with confirms, read by one at a time, removed one by one.
+
+use bytes::Bytes;
+use osnl_testkit::{Broker, Vhost};
+use osnl_transport::{QueueAccess, QueuedMessage, Transport, TransportError};
+
+use crate::session::rabbit;
+
+const QUEUE: &str = "q.dead";
+
+fn message(n: usize) -> QueuedMessage {
+    QueuedMessage {
+        body: Bytes::from(format!("body {n}")),
+        headers: [("osnl-id".to_owned(), n.to_string())].into(),
+        ..QueuedMessage::default()
+    }
+}
+
+fn access(transport: &dyn Transport) -> &dyn QueueAccess {
+    transport.queue_access().unwrap()
+}
+
+fn bodies(messages: &[QueuedMessage]) -> Vec<&str> {
+    messages.iter().map(|message| std::str::from_utf8(&message.body).unwrap()).collect()
+}
+
+fn vhost() -> Vhost {
+    Broker::shared().vhost("dead-letters")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_read_in_order_and_removed_one_by_one() {
+    let vhost = vhost();
+    let transport = rabbit(&vhost);
+    let queue = access(&*transport);
+    assert_eq!(queue.depth(QUEUE).await.unwrap(), None);
+    assert!(queue.take(QUEUE, &|_| true).await.unwrap().is_none());
+    let messages: Vec<_> = (0..300).map(message).collect();
+    queue.put(QUEUE, true, &messages).await.unwrap();
+    let made = vhost.list_queues().into_iter().find(|made| made.name == QUEUE).unwrap();
+    assert!(made.durable && made.queue_type == "quorum", "{made:?}");
+    assert_eq!(made.arguments["x-overflow"], "reject-publish");
+
+    for round in 0..3 {
+        let mut reader =
+            queue.take(QUEUE, &|headers| headers["osnl-id"].ends_with('7')).await.unwrap().unwrap();
+        assert_eq!(reader.messages().len(), 300 - round);
+        let ids: Vec<usize> =
+            reader.messages().iter().map(|one| one.headers["osnl-id"].parse().unwrap()).collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+        let with_body: Vec<_> =
+            reader.messages().iter().filter(|one| !one.body.is_empty()).cloned().collect();
+        assert_eq!(bodies(&with_body)[..2], ["body 7", "body 17"]);
+        reader.acknowledge(100).await.unwrap();
+        reader.close().await;
+    }
+    assert_eq!(queue.depth(QUEUE).await.unwrap(), Some(297));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reader_has_the_queue_and_another_is_told() {
+    let vhost = vhost();
+    let (one, other) = (rabbit(&vhost), rabbit(&vhost));
+    access(&*one).put(QUEUE, true, &[message(1)]).await.unwrap();
+    let reader = access(&*one).take(QUEUE, &|_| true).await.unwrap().unwrap();
+    let Err(locked) = access(&*other).take(QUEUE, &|_| true).await else { panic!("two readers") };
+    assert!(locked.is_locked(), "{locked}");
+    // Dropped, as by a command that is interrupted.
+    drop(reader);
+    let again = loop {
+        match access(&*other).take(QUEUE, &|_| true).await {
+            Ok(reader) => break reader.unwrap(),
+            Err(error) => assert!(error.is_locked(), "{error}"),
+        }
+    };
+    assert_eq!(bodies(again.messages()), ["body 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_full_or_gone_confirms_nothing() {
+    let vhost = vhost();
+    let transport = rabbit(&vhost);
+    let queue = access(&*transport);
+    queue.put(QUEUE, true, &[message(0)]).await.unwrap();
+    vhost.ctl(&["set_policy", "full", ".*", r#"{"max-length":1}"#, "--apply-to", "queues"]);
+    // A queue refuses soon after its policy has changed, not at once.
+    let mut full = Ok(());
+    for n in 1..2000 {
+        full = queue.put(QUEUE, true, &[message(n)]).await;
+        if full.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(full, Err(TransportError::NotTaken { .. })), "{full:?}");
+    vhost.ctl(&["clear_policy", "full"]);
+    vhost.delete_queue(QUEUE);
+    // On an open connection it is found gone, and on the next made anew.
+    queue.put("other", true, &[]).await.unwrap();
+    let kept = queue.put(QUEUE, true, &[message(1)]).await;
+    assert!(matches!(kept, Ok(()) | Err(TransportError::Unroutable { .. })), "{kept:?}");
+    queue.put(QUEUE, true, &[message(2)]).await.unwrap();
+    let gone = queue.put("nowhere", false, &[message(3)]).await.unwrap_err();
+    assert!(matches!(gone, TransportError::Unroutable { .. }), "{gone}");
+}

@@ -1,0 +1,45 @@
+//! Dead letters that an operator has put back into their queue: only the action that gave up is called again.
+
+use std::sync::Arc;
+
+use crate::journal::dead_letters::RetriedDelivery;
+use crate::journal::{Begin, NewDelivery};
+use crate::rule::{Mode, Rule};
+
+/// Returns the one delivery that is made again, of those that the rules make of its message now. The operator has decided
+/// that it is made, so neither a guard nor its age counts. A dead letter that no rule asks for any more is one again.
+pub(super) fn retried(
+    wanted: &RetriedDelivery<'_>,
+    rule: Option<&Rule>,
+    deliveries: Vec<NewDelivery>,
+) -> NewDelivery {
+    let action: Arc<str> = wanted.action.into();
+    let of_rule = |new: &NewDelivery| *new.rule == *wanted.rule && new.resource == wanted.resource;
+    let (own, others): (Vec<_>, Vec<_>) =
+        deliveries.into_iter().filter(of_rule).partition(|new| new.action == action);
+    let refused = |why: String| NewDelivery {
+        resource: wanted.resource,
+        begin: Begin::Dead(format!("it cannot be retried: {why}")),
+        ..NewDelivery::new(wanted.rule, action.clone(), None)
+    };
+    let Some(rule) = rule else {
+        return refused(format!(
+            "rule {} is not there, or does not fire for this event any more",
+            wanted.rule
+        ));
+    };
+    match rule.mode {
+        Mode::Live => {}
+        Mode::Shadow => return refused(format!("rule {} is in shadow, and calls no action", rule.name)),
+    }
+    let is_called = rule.actions.contains(&action) || rule.fallbacks.contains(&action);
+    match own.into_iter().chain(others).next() {
+        Some(new) if is_called => {
+            let ordered = !rule.unordered.contains(&action);
+            let told = new.told.filter(|_| new.action == action);
+            NewDelivery { action, ordered, told, begin: Begin::Live, ..new }
+        }
+        Some(_) => refused(format!("rule {} calls action {action} no longer", rule.name)),
+        None => refused(format!("rule {} asks for nothing of this resource any more", rule.name)),
+    }
+}
