@@ -15,6 +15,7 @@ mod outage;
 mod report;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ const NODES: usize = 3;
 /// Events per second at most, and the resources that they are about.
 const RATE: u64 = 150;
 const KEYS: u64 = 40;
+/// The queue of dead letters.
+const DEAD: &str = "k2hr3_osnl.dead";
 /// The target rejects one event in so many for good: a dead letter.
 const REJECTED: u64 = 97;
 /// Without any effect for so long, nothing more will come. A silent node of RabbitMQ 4.3 costs a minute by default.
@@ -100,12 +103,16 @@ impl StandbyPlan {
         if drained.is_none() {
             wrong.push(format!("not drained: the queue has {:?} messages", cluster.messages(QUEUE)));
         }
+        let kept = cluster.messages(DEAD).unwrap_or(0);
         let output: Vec<String> = daemons.iter().map(OracleDaemon::stop).collect();
         wrong.extend(daemons.iter().flat_map(OracleDaemon::ended));
         wrong.extend(panics(&output));
-        let dead = output.iter().flat_map(|text| buried(text)).collect();
+        let dead: BTreeSet<u64> = output.iter().flat_map(|text| buried(text)).collect();
         let requests = target.requests();
         let verdict = StandbyVerdict::of(&confirmed, &requests, &dead);
+        if kept < dead.len() as u64 {
+            wrong.push(format!("{DEAD} has {kept} messages, and the logs {} dead letters", dead.len()));
+        }
         let write = |name: &str, text: String| fs::write(self.logs.join(name), text).unwrap();
         NAMES.iter().zip(output).for_each(|(name, text)| write(&format!("{name}.log"), text));
         write("story.txt", story.join("\n"));
