@@ -156,7 +156,7 @@ impl StandbySaboteur<'_> {
                 let other = (0..super::NODES).find(|node| ![leader, connected].contains(&Some(*node)));
                 self.kill_node(other, None, &wait);
             }
-            ActiveAndNodeKilled => self.kill_node(self.node_of(active), Some(daemon), &wait),
+            ActiveAndNodeKilled => self.kill_node(self.node_of(active), Some(active), &wait),
             AllNodesKilled => cluster.kill9_all(down),
             TargetRefuses => {
                 self.target.stop();
@@ -183,34 +183,47 @@ impl StandbySaboteur<'_> {
     fn silence(&mut self, daemon: usize, is_active: bool, further: Duration) {
         let since = Instant::now();
         self.daemons[daemon].signal("STOP");
-        let has_lost = || match is_active {
-            true => self.target.effects_since(since).iter().any(|effect| effect.daemon != daemon),
-            false => since.elapsed() > SILENCE * 3 / 4,
-        };
-        if !reached(SILENCE, &mut { has_lost }) {
-            self.wrong.push(format!(
-                "no effect by the standby {} s after the active daemon fell silent",
-                SILENCE.as_secs()
-            ));
+        match is_active {
+            true => self.await_takeover(daemon, since),
+            false => pause_until(since + SILENCE * 3 / 4),
         }
         pause_until(Instant::now() + further);
         self.daemons[daemon].signal("CONT");
     }
 
-    /// Kills a node, and perhaps a daemon at the same time, and starts both again after a while.
-    fn kill_node(&mut self, node: Option<usize>, daemon: Option<&OracleDaemon>, wait: &dyn Fn()) {
+    /// Waits until another daemon than this one has had an effect.
+    fn await_takeover(&mut self, daemon: usize, since: Instant) {
+        let is_over = || self.target.effects_since(since).iter().any(|effect| effect.daemon != daemon);
+        if !reached(SILENCE, &mut { is_over }) {
+            let name = NAMES[daemon];
+            self.wrong
+                .push(format!("{} s after daemon {name} went the other had no effect", SILENCE.as_secs()));
+        }
+    }
+
+    /// Kills a node and starts the node again after a while. With a daemon it is a machine that dies: both stay dead until
+    /// the other daemon has taken over.
+    fn kill_node(&mut self, node: Option<usize>, daemon: Option<usize>, wait: &dyn Fn()) {
         let Some(node) = node else {
             self.wrong
                 .push("no node to kill: the queue has no leader, or the daemon no connection".to_owned());
             return;
         };
         self.tell(&format!("node {node} is killed; node {:?} leads the queue", self.cluster.leader(QUEUE)));
+        let since = Instant::now();
         std::thread::scope(|scope| {
             scope.spawn(|| self.cluster.kill9(node));
-            daemon.iter().for_each(|daemon| daemon.kill());
+            if let Some(daemon) = daemon {
+                self.daemons[daemon].kill();
+            }
         });
+        if let Some(daemon) = daemon {
+            self.await_takeover(daemon, since);
+        }
         wait();
-        daemon.iter().for_each(|daemon| daemon.start_again());
+        if let Some(daemon) = daemon {
+            self.daemons[daemon].start_again();
+        }
         self.cluster.start_again(node);
     }
 
