@@ -5,6 +5,8 @@
 //! | --- | --- |
 //! | `--cluster` | three RabbitMQ nodes with a quorum queue; the leader is killed with SIGKILL, the lead is moved, the node that osnl is connected to is killed, both come back |
 //! | `--shared [--minutes N] [--seed S] [--other PATH]` | four daemons on a PostgreSQL with a synchronous standby are killed, stopped, cut off, and get other clocks and versions; the database fails over, is full, slow, read-only, and loses answers of COMMIT; broker and target break |
+//! | `--standby [--broker 4\|4.3] [--minutes N] [--seed S]` | two daemons without a journal of their own on a quorum queue of three nodes; daemons, nodes, both, and all nodes are killed, daemons fall silent, the target is away |
+//! | `--outage [--broker 4\|4.3] [--minutes N] [--events N] [--alone] [--sqlite]` | the target is away for much longer than the broker's consumer time-out, while tens of thousands of messages wait |
 //! | `[--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | two daemons, broker and target are killed at random moments, the target fails, hangs, resets and answers garbage, and an operator reloads, pauses, renames the queue, retries, discards, releases |
 //!
 //! Not part of the gate: it takes minutes and most of the machine. Each kind is a file. Everything that is started is
@@ -14,16 +16,25 @@ mod cluster;
 mod oracle;
 mod shared;
 mod stage;
+mod standby;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 /// Runs the kind that `args` name.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     match args {
         [kind] if kind == "--cluster" => cluster::run(),
         [kind, rest @ ..] if kind == "--shared" => shared::run(rest),
+        [kind, rest @ ..] if ["--standby", "--outage"].contains(&kind.as_str()) => standby::run(kind, rest),
         _ => oracle::run(args),
     }
+}
+
+/// Returns the path of a program that runs in another folder.
+fn program(option: &str, path: Option<&String>) -> Result<PathBuf> {
+    let path = path.with_context(|| format!("{option} needs the path of a program"))?;
+    std::fs::canonicalize(path).with_context(|| format!("{option} {path}"))
 }

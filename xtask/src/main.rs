@@ -52,6 +52,7 @@ cargo xtask COMMAND
   soak [--minutes N] [--seed S] [--huge N]
                            send hostile messages among normal ones to a daemon with bounded memory
   chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --shared […] | --cluster
+  chaos --standby|--outage […]
                            kill and break everything while events come, and count what is lost
 
 Example: cargo xtask test -p osnl-testkit sink";

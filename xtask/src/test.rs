@@ -14,7 +14,7 @@
 //!
 //! With `--broker 4` or `4.3` only tests that need a broker run, against that version: [`other_broker`].
 
-mod other_broker;
+pub(crate) mod other_broker;
 mod runner;
 
 use std::io::{self, BufReader};
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         _ if first == "--cloud" => run_with_cloud(&args[1..]),
         Ok((None, args)) => run_and_count(&args),
         Ok((Some(_), rest)) if other_broker::is_entered() => run_against(rest),
-        Ok((Some(release), _)) => match other_broker::enter(release, args)? {},
+        Ok((Some(release), _)) => match other_broker::enter(release, &["test"], args)? {},
         Err(error) => {
             eprintln!("xtask test: {error:#}");
             return Ok(ExitCode::from(2));

@@ -1,9 +1,11 @@
 """Publishes numbered port deletions, one at a time, each until the broker has confirmed it and a queue has it.
 
-Arguments: port, virtual host, messages per second, keys, seed. Ends with its standard input. Writes the number of
-each message that has been confirmed, in order; one whose confirm was lost is published again with the same ids.
+Arguments: ports of the broker's nodes with commas between them, virtual host, messages per second, keys, seed. Ends with
+its standard input. Writes the number of each message that has been confirmed, in order; one whose confirm was lost is
+published again with the same ids, by the next node.
 """
 
+import itertools
 import json
 import random
 import sys
@@ -12,7 +14,8 @@ import time
 
 import amqp
 
-port, vhost, rate, keys, seed = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+ports, vhost, rate, keys, seed = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+port = itertools.cycle(ports.split(","))
 chance = random.Random(seed)
 over = threading.Event()
 
@@ -34,6 +37,7 @@ def body(number):
         "priority": "INFO",
         "payload": {
             "port": {
+                "id": "port-%d" % key,
                 "device_id": "00000000-0000-4000-8000-%012x" % key,
                 "device_owner": "compute:nova",
                 "fixed_ips": [
@@ -49,7 +53,7 @@ def body(number):
 
 def connect():
     connection = amqp.Connection(
-        host="127.0.0.1:" + port,
+        host="127.0.0.1:" + next(port),
         virtual_host=vhost,
         userid="guest",
         password="guest",

@@ -14,11 +14,13 @@ mod publisher;
 mod report;
 mod settings;
 mod shared;
+mod standby;
 mod target;
 
 pub use program::OracleProgram;
 pub use report::{OracleReport, Recovery};
 pub use shared::{SharedPlan, SharedReport};
+pub use standby::{OutagePlan, OutageReport, StandbyPlan, StandbyReport};
 
 use std::time::{Duration, Instant};
 
@@ -88,7 +90,11 @@ impl OraclePlan {
         });
 
         let began = Instant::now();
-        let publisher = Confirmations::start(broker.port(), vhost.name(), self);
+        let publisher = Confirmations::start(
+            &[broker.port()],
+            vhost.name(),
+            [self.rate.into(), self.keys.into(), self.seed],
+        );
         let end = began + self.time;
         let breaking = Saboteur {
             end,

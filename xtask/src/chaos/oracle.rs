@@ -69,7 +69,7 @@ pub(super) fn run(args: &[String]) -> Result<ExitCode> {
 }
 
 /// The same options with this seed.
-fn with_seed(args: &[String], seed: u64) -> String {
+pub(super) fn with_seed(args: &[String], seed: u64) -> String {
     let mut words = Vec::new();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -96,11 +96,7 @@ impl Arguments {
                 "--release" => release = true,
                 "--alone" => standby = false,
                 "--plain" => (operations, standby) = (false, false),
-                "--osnl" => {
-                    let path = args.next().context("--osnl needs the path of a program")?;
-                    // It runs in a folder of its own.
-                    osnl = Some(std::fs::canonicalize(path).with_context(|| format!("--osnl {path}"))?);
-                }
+                "--osnl" => osnl = Some(super::program(arg, args.next())?),
                 other => bail!(
                     "\"{other}\" is none of the options: --minutes N, --seed S, --release, --osnl PATH, --alone, \
                      --plain, --upstream"

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use osnl_testkit::oracle::SharedPlan;
 
 use super::oracle::number;
+use super::program;
 use crate::{setup, step};
 
 /// Without an effect after the faults: pauses of retries and of held targets, and heartbeats, are shorter.
@@ -88,12 +89,6 @@ impl Arguments {
         step::run(step::cargo().args(build).stdin(Stdio::null()))?;
         Ok(step::target_dir().join("debug/osnl"))
     }
-}
-
-/// It runs in a folder of its own.
-fn program(option: &str, path: Option<&String>) -> Result<PathBuf> {
-    let path = path.with_context(|| format!("{option} needs the path of a program"))?;
-    std::fs::canonicalize(path).with_context(|| format!("{option} {path}"))
 }
 
 #[cfg(test)]

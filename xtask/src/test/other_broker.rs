@@ -1,4 +1,5 @@
-//! `test --broker 4` and `--broker 4.3`: the tests that need a broker, against the RabbitMQ of a newer Debian.
+//! `--broker 4` and `--broker 4.3` of `test` and `chaos`: the tests that need a broker, and the stages, on a newer Debian's
+//! RabbitMQ.
 //!
 //! That Debian is a root directory under `target/`, made by [`crate::debian`] once. Its `/proc`, `/dev` and the folder for
 //! temporary files are mounted in a mount namespace of their own, so nothing is left mounted when the last process of the
@@ -16,7 +17,7 @@ use crate::debian::DebianRoot;
 
 /// A version of RabbitMQ, and the release of Debian that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Release {
+pub(crate) struct Release {
     version: &'static str,
     suite: &'static str,
 }
@@ -35,7 +36,7 @@ const ENTER: &str = "set -eu
     exec \"$@\"";
 
 /// The arguments of `test` with the release that `--broker` names taken out of them.
-pub(super) fn parse(args: &[String]) -> Result<(Option<Release>, Vec<String>)> {
+pub(crate) fn parse(args: &[String]) -> Result<(Option<Release>, Vec<String>)> {
     let (mut release, mut rest) = (None, Vec::new());
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -57,19 +58,19 @@ pub(super) fn parse(args: &[String]) -> Result<(Option<Release>, Vec<String>)> {
 }
 
 /// Whether this process already runs where the release's root is mounted.
-pub(super) fn is_entered() -> bool {
+pub(crate) fn is_entered() -> bool {
     std::env::var_os(BROKER_ROOT_VARIABLE).is_some()
 }
 
-/// Makes the root directory if need be, and replaces this process by `test` with the same arguments inside of the
-/// namespace. Returns only when that is impossible.
-pub(super) fn enter(release: Release, args: &[String]) -> Result<std::convert::Infallible> {
+/// Makes the root directory if need be, and replaces this process by the same command with the same arguments inside of
+/// the namespace. Returns only when that is impossible.
+pub(crate) fn enter(release: Release, command: &[&str], args: &[String]) -> Result<std::convert::Infallible> {
     let root = ensure_root(release)?;
     let temporary = std::fs::canonicalize(std::env::temp_dir()).context("the folder for temporary files")?;
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "sh"]);
-    command.arg(&root).arg(&temporary).arg(std::env::current_exe()?).arg("test").args(args);
-    let error = command.env(BROKER_ROOT_VARIABLE, &root).env("TMPDIR", &temporary).exec();
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "sh"]);
+    unshare.arg(&root).arg(&temporary).arg(std::env::current_exe()?).args(command).args(args);
+    let error = unshare.env(BROKER_ROOT_VARIABLE, &root).env("TMPDIR", &temporary).exec();
     Err(error).context("cannot run unshare")
 }
 

@@ -1,6 +1,7 @@
 //! Several nodes that are one broker, with one quorum queue.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -76,10 +77,12 @@ impl RabbitCluster {
         });
         let first = &cluster.members[0].node.name;
         for member in &cluster.members[1..] {
-            // As `rabbitmqctl stop_app`, `join_cluster`, `start_app`.
+            // As `rabbitmqctl stop_app`, `join_cluster`, `start_app`: RabbitMQ 3.10 has no `rabbit_db_cluster`.
             member.eval(&format!(
                 "begin rabbit:stop(), \
-                 case rabbit_mnesia:join_cluster('{first}', disc) of ok -> ok; {{ok, _}} -> ok end, \
+                 Join = case code:which(rabbit_db_cluster) of \
+                     non_existing -> fun rabbit_mnesia:join_cluster/2; _ -> fun rabbit_db_cluster:join/2 end, \
+                 case Join('{first}', disc) of ok -> ok; {{ok, _}} -> ok end, \
                  rabbit:start(), rabbit:await_startup(), <<>> end"
             ));
         }
@@ -90,6 +93,15 @@ impl RabbitCluster {
     #[must_use]
     pub fn ports(&self) -> Vec<u16> {
         self.members.iter().map(|member| member.node.amqp).collect()
+    }
+
+    /// Returns RabbitMQ's version, such as 3.10.8.
+    ///
+    /// # Panics
+    /// When the first node does not run.
+    #[must_use]
+    pub fn version(&self) -> String {
+        self.members[0].eval("rabbit:product_version()")
     }
 
     /// `rabbit://guest:guest@127.0.0.1:PORT,guest:guest@127.0.0.1:PORT,…/`
@@ -129,6 +141,23 @@ impl RabbitCluster {
         self.members[node].start();
     }
 
+    /// Kills all nodes with SIGKILL at once, and starts all together after a pause: a node waits for its peers.
+    ///
+    /// # Panics
+    /// When a node does not come up.
+    pub fn kill9_all(&self, pause: Duration) {
+        let each = |act: fn(&Self, usize)| {
+            std::thread::scope(|scope| {
+                for node in 0..self.members.len() {
+                    scope.spawn(move || act(self, node));
+                }
+            });
+        };
+        each(Self::kill9);
+        std::thread::park_timeout(pause);
+        each(Self::start_again);
+    }
+
     /// The node that leads a queue, as those see it that run; `None` while there is none.
     #[must_use]
     pub fn leader(&self, queue: &str) -> Option<usize> {
@@ -156,10 +185,24 @@ impl RabbitCluster {
     /// Messages of a queue, waiting or handed to consumers, as its leader counts them; `None` while there is none.
     #[must_use]
     pub fn messages(&self, queue: &str) -> Option<u64> {
+        self.number(queue, "query_messages_total")
+    }
+
+    /// Consumers of a queue, the active one and the waiting ones, as the queue's leader counts; `None` without a leader.
+    #[must_use]
+    pub fn consumers(&self, queue: &str) -> Option<u64> {
+        self.number(queue, "query_consumer_count")
+    }
+
+    /// The query goes by its name: RabbitMQ 4.3 takes no function.
+    fn number(&self, queue: &str, query: &str) -> Option<u64> {
         let asked = Self::with_queue(
             queue,
-            "Pid = amqqueue:get_pid(Q), {ok, {_, N}, _} = ra:leader_query(Pid, fun rabbit_fifo:query_messages_total/1), \
-             integer_to_binary(N)",
+            &format!(
+                "{{Name, _}} = amqqueue:get_pid(Q), \
+                 {{ok, {{_, N}}, _}} = ra:leader_query({{Name, node()}}, {{rabbit_fifo, {query}, []}}), \
+                 integer_to_binary(N)"
+            ),
         );
         self.running()?.node.eval(&asked).ok()?.parse().ok()
     }

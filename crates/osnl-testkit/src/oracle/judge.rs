@@ -47,7 +47,7 @@ impl JournalRow {
         }
     }
 
-    fn has_ended_without_effect(&self) -> bool {
+    pub(super) fn has_ended_without_effect(&self) -> bool {
         [DEAD, DISCARDED].contains(&self.state)
     }
 }

@@ -164,6 +164,25 @@ impl OracleDaemon {
         }
     }
 
+    /// Returns the process id of a daemon that runs.
+    pub(super) fn id(&self) -> Option<u32> {
+        let mut running = self.running.lock().unwrap();
+        let (group, _) = running.as_mut()?;
+        group.is_running().then(|| group.id())
+    }
+
+    /// Sends a daemon that runs a signal by a name without `SIG`.
+    pub(super) fn signal(&self, name: &str) {
+        if let Some((group, _)) = self.running.lock().unwrap().as_ref() {
+            group.signal(name);
+        }
+    }
+
+    /// Forgets a process after an end that was asked for.
+    pub(super) fn reap(&self) {
+        self.running.lock().unwrap().take();
+    }
+
     /// Starts it again if it has ended by itself, as a service manager does.
     pub(super) fn supervise(&self) {
         let mut running = self.running.lock().unwrap();

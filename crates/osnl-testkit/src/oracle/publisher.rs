@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::{OraclePlan, SOON};
+use super::SOON;
 use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
@@ -22,11 +22,13 @@ pub(super) struct Confirmations {
 }
 
 impl Confirmations {
-    pub(super) fn start(port: u16, vhost: &str, plan: &OraclePlan) -> Self {
+    /// Publishes so many events a second at most, about so many resources, chosen by the seed; by the first of the broker's
+    /// nodes that answers.
+    pub(super) fn start(ports: &[u16], vhost: &str, [rate, keys, seed]: [u64; 3]) -> Self {
         let mut command = crate::peer::python_program("python");
-        command.args(["-c", SCRIPT, &port.to_string(), vhost]);
-        command
-            .args([u64::from(plan.rate), u64::from(plan.keys), plan.seed].map(|number| number.to_string()));
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        command.args(["-c", SCRIPT, &ports.join(","), vhost]);
+        command.args([rate, keys, seed].map(|number| number.to_string()));
         let mut process = ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let guard = Guard::over(&[process.id()], None);
         let lines = BufReader::new(process.child().stdout.take().unwrap()).lines();

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::standby::StandbySettings;
+
 /// The settings that change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OracleSettings {
@@ -16,6 +18,8 @@ pub(super) struct OracleSettings {
     guard: Option<&'static str>,
     /// A reload refuses another one.
     max_pending: u32,
+    /// A quorum queue and an HTTP target instead, with these settings alone.
+    pub(super) standby: Option<StandbySettings>,
 }
 
 impl Default for OracleSettings {
@@ -29,11 +33,17 @@ impl Default for OracleSettings {
             timeout: 1000,
             guard: None,
             max_pending: 1_000_000,
+            standby: None,
         }
     }
 }
 
 impl OracleSettings {
+    /// Returns the settings of a daemon on a quorum queue.
+    pub(super) fn of_standby(standby: StandbySettings) -> Self {
+        Self { standby: Some(standby), ..Self::default() }
+    }
+
     /// With a bound that a pause of a second or a guard reaches, so that the broker keeps the rest.
     pub(super) fn bounded() -> Self {
         Self { max_pending: 150, ..Self::default() }
@@ -50,6 +60,7 @@ impl OracleSettings {
             timeout: chance.u32(500..1500),
             guard: (chance.u8(..4) == 0).then_some("30 per 2s"),
             max_pending: self.max_pending,
+            standby: None,
         }
     }
 
@@ -71,6 +82,9 @@ impl OracleSettings {
     }
 
     pub(super) fn text(&self, home: &Path, transport_url: &str, api_url: &str) -> String {
+        if let Some(standby) = &self.standby {
+            return standby.text(home, transport_url, api_url);
+        }
         let guard = self.guard.map(|guard| format!("guard = {guard}\n")).unwrap_or_default();
         format!(
             "[DEFAULT]\nstate_dir = {}\nlog_level = warn\n[journal]\nallow_volatile = yes\n\

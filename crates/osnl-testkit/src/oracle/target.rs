@@ -26,6 +26,8 @@ struct OracleTargetState {
     fault: Option<Reply>,
     /// The answer about some keys.
     refused: Option<(u64, Reply)>,
+    /// One event in so many is refused for good; 0 refuses none.
+    rejected: u64,
     asked: Vec<TargetRequest>,
     effects: HashSet<u64>,
     faults: BTreeMap<String, u64>,
@@ -71,6 +73,30 @@ impl OracleTarget {
         self.state.lock().unwrap().refused = refused;
     }
 
+    /// From now on, one event in so many gets 410 instead of a success.
+    pub(super) fn reject_one_in(&self, share: u64) {
+        self.state.lock().unwrap().rejected = share;
+    }
+
+    /// Returns the effects since a moment, in their order.
+    pub(super) fn effects_since(&self, moment: Instant) -> Vec<TargetRequest> {
+        let state = self.state.lock().unwrap();
+        let late = state.asked.iter().rev().take_while(|asked| asked.at >= moment);
+        let mut effects: Vec<TargetRequest> = late.filter(|asked| asked.effect).copied().collect();
+        effects.reverse();
+        effects
+    }
+
+    /// Returns the latest request that was a success.
+    pub(super) fn latest(&self) -> Option<TargetRequest> {
+        self.state.lock().unwrap().asked.iter().rev().find(|asked| asked.effect).copied()
+    }
+
+    /// Frees the memory of requests, all of which the sinks keep otherwise.
+    pub(super) fn forget(&self) {
+        self.sinks.iter().for_each(Sink::forget);
+    }
+
     pub(super) fn count(&self) -> usize {
         self.state.lock().unwrap().asked.len()
     }
@@ -95,7 +121,9 @@ impl OracleTargetState {
         let (key, event) = numbers(&request.target).unwrap_or((u64::MAX, u64::MAX));
         let refused = self.refused.as_ref().filter(|(share, _)| key % SHARE == *share);
         let refused = refused.map(|(_, reply)| reply.clone());
-        let reply = self.fault.clone().or(refused).unwrap_or(Reply::Status(204));
+        let is_rejected = self.rejected > 0 && event.is_multiple_of(self.rejected);
+        let well = Reply::Status(if is_rejected { 410 } else { 204 });
+        let reply = self.fault.clone().or(refused).unwrap_or(well);
         let effect = succeeds(&reply);
         if !effect {
             let name = format!("{reply:?}").split(['{', ' ']).next().unwrap_or_default().to_owned();

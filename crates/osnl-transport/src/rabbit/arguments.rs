@@ -6,6 +6,13 @@ use lapin::types::{AMQPValue, FieldTable};
 use crate::topology::{Argument, OpenQueue, QueueArguments, QueueKind, QueueType, Resume, StreamOffset};
 
 const STREAM_OFFSET: &str = "x-stream-offset";
+/// The argument of a consumer that counts before the consumer time-out of the queue, of a policy, and of the broker.
+const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
+/// The time for which a consumer of a quorum queue may hold a message, in milliseconds: RabbitMQ's own default, whatever its
+/// operator has set. A listener returns messages without room sooner, and in order. RabbitMQ 4.3 takes the first
+/// overdue message from the active consumer and hands the queue over, while the consumer still holds the other messages:
+/// the next consumer would get later messages before those.
+const HOLDING_TIME: i32 = 30 * 60 * 1000;
 
 pub(super) fn table(arguments: &QueueArguments) -> FieldTable {
     let mut table = FieldTable::default();
@@ -26,7 +33,7 @@ fn value(argument: &Argument) -> AMQPValue {
     }
 }
 
-/// The arguments of a queue's consumer: of a stream's, the first position.
+/// The arguments of a consumer: the first position in a stream, and [`HOLDING_TIME`] in a quorum queue.
 pub(super) fn consumer_table(queue: &OpenQueue, kind: &QueueKind) -> FieldTable {
     let mut table = FieldTable::default();
     if queue.queue_type == Some(QueueType::Stream) {
@@ -44,6 +51,9 @@ pub(super) fn consumer_table(queue: &OpenQueue, kind: &QueueKind) -> FieldTable 
             },
         };
         table.insert(STREAM_OFFSET.into(), offset);
+    }
+    if queue.queue_type == Some(QueueType::Quorum) {
+        table.insert(CONSUMER_TIMEOUT.into(), AMQPValue::LongInt(HOLDING_TIME));
     }
     table
 }
@@ -72,5 +82,33 @@ pub(super) fn stream_offset(from: &BasicProperties) -> Option<u64> {
     match from.headers().as_ref()?.inner().get(STREAM_OFFSET)? {
         AMQPValue::LongLongInt(offset) => u64::try_from(*offset).ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_consumers_of_quorum_queues_set_their_time() {
+        let check = |queue_type: Option<QueueType>, expected: bool| {
+            let queue = OpenQueue {
+                name: "q".into(),
+                queue_type,
+                waiting: 0,
+                other_consumers: 0,
+                created: false,
+                durable: None,
+                differs: None,
+                drops: None,
+                loses: None,
+            };
+            let table = consumer_table(&queue, &QueueKind::DURABLE);
+            assert_eq!(table.contains_key(CONSUMER_TIMEOUT), expected, "{queue_type:?}");
+        };
+        check(Some(QueueType::Quorum), true);
+        check(Some(QueueType::Classic), false);
+        check(Some(QueueType::Stream), false);
+        check(None, false);
     }
 }

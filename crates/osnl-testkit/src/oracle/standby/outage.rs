@@ -1,0 +1,180 @@
+//! The held outage: a broker with a short consumer time-out, a target that is away for longer, and far more messages than a
+//! daemon holds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::super::program::OracleDaemon;
+use super::super::publisher::Confirmations;
+use super::super::{QUEUE, SOON, pause_until};
+use super::judge::{StandbyVerdict, buried};
+use super::report::write_verdict;
+use super::{KEYS, StandbySettings, drain, panics, start};
+use crate::wait::reached;
+use crate::{Broker, Reply};
+
+/// The consumer time-out of the broker, for which a message may be unacknowledged; its default is half an hour.
+const CONSUMER_TIMEOUT: Duration = Duration::from_secs(60);
+/// More events per second than a broker confirms one by one.
+const RATE: u64 = 20_000;
+/// The longest time that the messages take to be published.
+const PUBLISHING: Duration = Duration::from_secs(900);
+/// The resident memory of a daemon that holds its window and no more, in MiB; the debug build included.
+const MOST_MEMORY: f64 = 200.0;
+/// Kinds of log lines that are printed.
+const SAID: usize = 12;
+
+/// A run with a target that is away for long.
+#[derive(Clone, Debug)]
+pub struct OutagePlan {
+    /// The program that each daemon runs.
+    pub osnl: PathBuf,
+    /// The time for which the target is away.
+    pub held: Duration,
+    /// The number of messages that wait meanwhile.
+    pub events: u64,
+    /// Whether a second daemon stands by.
+    pub standby: bool,
+    /// Whether the journal is a file, and not the broker.
+    pub file: bool,
+    /// The source of everything random.
+    pub seed: u64,
+    /// The folder for logs, which is emptied.
+    pub logs: PathBuf,
+    /// Gets a line for each thing that is done.
+    pub tell: fn(&str),
+}
+
+/// The result of a run with a target that was away for long.
+#[derive(Debug)]
+pub struct OutageReport {
+    version: String,
+    confirmed: usize,
+    drained: Option<Duration>,
+    /// The most resident memory of each daemon in MiB.
+    memory: Vec<f64>,
+    verdict: StandbyVerdict,
+    wrong: Vec<String>,
+    /// Warnings and errors of the daemons without their times, and their numbers.
+    said: Vec<(usize, String)>,
+    logs: PathBuf,
+}
+
+impl OutagePlan {
+    /// Runs the plan on a new broker.
+    ///
+    /// # Panics
+    /// When a part cannot be started, such as without `cargo xtask setup`.
+    #[must_use]
+    pub fn run(&self) -> OutageReport {
+        let _ = fs::remove_dir_all(&self.logs);
+        fs::create_dir_all(&self.logs).unwrap();
+        let broker = Broker::start();
+        broker.set("consumer_timeout", &CONSUMER_TIMEOUT.as_millis().to_string());
+        let vhost = broker.vhost("outage");
+        let version = broker.root().greeting()[1].clone();
+        let settings = match self.file {
+            true => StandbySettings { journal: "", ..StandbySettings::default() },
+            false => StandbySettings::default(),
+        };
+        let names = if self.standby { 2 } else { 1 };
+        let (target, daemons) = start(&self.osnl, &vhost.url(), names, &settings);
+        let queue = || vhost.list_queues().into_iter().find(|queue| queue.name == QUEUE);
+        let is_consumed = || queue().is_some_and(|queue| queue.consumers == names as u64);
+        let mut wrong = Vec::new();
+        if !reached(SOON, &mut { is_consumed }) {
+            wrong.push("the queue has not all consumers".to_owned());
+        }
+
+        let began = Instant::now();
+        let tell = |line: &str| (self.tell)(&format!("{:8.2} s  {line}", began.elapsed().as_secs_f64()));
+        target.stop();
+        let publisher = Confirmations::start(&[broker.port()], vhost.name(), [RATE, KEYS, self.seed]);
+        if !reached(PUBLISHING, &mut || publisher.latest() >= self.events) {
+            wrong.push(format!("only {} messages within {} s", publisher.latest(), PUBLISHING.as_secs()));
+        }
+        let confirmed: Vec<u64> = publisher.stop().into_iter().map(|(number, _)| number).collect();
+        tell(&format!("{} messages are confirmed", confirmed.len()));
+        // The target refuses connections for half of the time, and hangs for the other half.
+        let full = Instant::now();
+        pause_until(full + self.held / 2);
+        target.fail_with(Some(Reply::Hang));
+        target.restart();
+        tell("the target hangs from now on, and refuses no more");
+        pause_until(full + self.held);
+        let waiting = queue().map(|queue| (queue.ready, queue.unacked));
+        tell(&format!("the target is well; messages ready and unacknowledged: {waiting:?}"));
+        target.fail_with(None);
+        let messages = || queue().map(|queue| queue.ready + queue.unacked);
+        let drained = drain(&target, &daemons, &confirmed, messages);
+        if drained.is_none() {
+            wrong.push(format!("not drained: the queue has {:?} messages", messages()));
+        }
+
+        let memory: Vec<f64> = daemons.iter().filter_map(OracleDaemon::id).filter_map(peak).collect();
+        if memory.len() < daemons.len() || memory.iter().any(|mib| *mib > MOST_MEMORY) {
+            wrong.push(format!("memory of the daemons in MiB: {memory:.1?}, at most {MOST_MEMORY}"));
+        }
+        let output: Vec<String> = daemons.iter().map(OracleDaemon::stop).collect();
+        wrong.extend(daemons.iter().flat_map(OracleDaemon::ended));
+        wrong.extend(panics(&output));
+        for (daemon, text) in daemons.iter().zip(&output) {
+            fs::write(self.logs.join(format!("{}.log", daemon.name)), text).unwrap();
+        }
+        let dead = match self.file {
+            true => {
+                let rows = daemons.iter().flat_map(|daemon| daemon.journal().0);
+                rows.filter(|row| row.has_ended_without_effect()).map(|row| row.event).collect()
+            }
+            false => output.iter().flat_map(|text| buried(text)).collect(),
+        };
+        let verdict = StandbyVerdict::of(&confirmed, &target.requests(), &dead);
+        let (confirmed, logs) = (confirmed.len(), self.logs.clone());
+        OutageReport { version, confirmed, drained, memory, verdict, wrong, said: said(&output), logs }
+    }
+}
+
+impl OutageReport {
+    /// Whether no rule of the promise is broken.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.wrong.is_empty() && self.verdict.holds()
+    }
+}
+
+impl fmt::Display for OutageReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "RabbitMQ {}, consumer time-out {} s", self.version, CONSUMER_TIMEOUT.as_secs())?;
+        write_verdict(f, self.confirmed, self.drained, &self.verdict, &self.wrong)?;
+        writeln!(f, "  most memory of each daemon in MiB: {:.1?}", self.memory)?;
+        writeln!(f, "  the daemons said:")?;
+        self.said.iter().try_for_each(|(times, line)| writeln!(f, "  {times:>6} × {line}"))?;
+        writeln!(f, "logs: {}", self.logs.display())
+    }
+}
+
+/// The most memory that a process has had resident, in MiB.
+fn peak(process: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
+}
+
+/// Returns the most frequent warnings and errors that are about no single delivery, each without digits.
+fn said(output: &[String]) -> Vec<(usize, String)> {
+    let mut counts: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    let lines = output.iter().flat_map(|text| text.lines());
+    let lines = lines.filter(|line| line.contains("WARN") || line.contains("ERROR"));
+    for line in lines.filter(|line| !line.contains("delivery.id") && !line.contains("dead_letter")) {
+        let kind: String = line.chars().filter(|c| !c.is_ascii_digit()).take(160).collect();
+        let (count, _) = counts.entry(kind).or_insert_with(|| (0, line.chars().take(400).collect()));
+        *count += 1;
+    }
+    let mut counts: Vec<(usize, String)> = counts.into_values().collect();
+    counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    counts.truncate(SAID);
+    counts
+}
