@@ -25,7 +25,7 @@ fn section_query_and_listener_are_laid_over_one_another() {
         assert_eq!(listener(&loaded).rabbit.heartbeat(), expected, "{query} {own} {section}");
     };
     let name = "heartbeat_timeout_threshold";
-    check("", "", "", 60);
+    check("", "", "", 10);
     check("", "", &format!("{name} = 1"), 1);
     check(&format!("?{name}=2"), "", &format!("{name} = 1"), 2);
     check(&format!("?{name}=2"), &format!("{name} = 3"), &format!("{name} = 1"), 3);
