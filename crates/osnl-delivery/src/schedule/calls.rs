@@ -208,7 +208,7 @@ impl Schedule {
         if self.items.len() == self.under_way.len() {
             return None;
         }
-        let paced = self.pace.known_at(now);
+        let paced = self.pace.next_at(now);
         let next = if self.breaker.is_closed() {
             self.breaker.next_at(now, self.calls.len(), true)?;
             let gathered = if self.batch.most > 1 { self.gathered_at() } else { None };

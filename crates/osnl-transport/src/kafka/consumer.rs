@@ -62,6 +62,7 @@ impl KafkaConsumer {
                 routing_key: partition.topic.to_string(),
                 redelivered: fetched.redelivered,
                 stream_offset: None,
+                partition: Some(partition.assigned.clone()),
                 properties: fetched.properties,
                 marks: None,
                 _in_hand: Some(fetched.share),

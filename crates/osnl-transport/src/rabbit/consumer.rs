@@ -253,6 +253,7 @@ impl RabbitConsumer {
             marks,
             redelivered: delivery.redelivered,
             stream_offset: if queue.is_stream { stream_offset(&delivery.properties) } else { None },
+            partition: None,
             properties: properties(&delivery.properties),
         })
     }
