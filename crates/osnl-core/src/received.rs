@@ -80,7 +80,7 @@ impl ReceivedMessage {
                 received: SystemTime::now(),
             },
             noted: MessageNotes {
-                cut: message.cut,
+                cut: message.cut.as_deref().copied(),
                 marks: message.marks.clone(),
                 partition: message.partition.as_ref().map(|partition| partition.name.clone()),
                 ..MessageNotes::default()
@@ -134,7 +134,7 @@ pub fn with_head<T>(
     budget: &Budget,
     with: impl FnOnce(&Head<'_>) -> T,
 ) -> Result<T, DecodeError> {
-    refuse(message.cut, budget)?;
+    refuse(message.cut.as_deref().copied(), budget)?;
     with_head_of(&message.view(), budget, with)
 }
 

@@ -72,7 +72,7 @@ pub struct IncomingMessage {
     /// The bytes as they came, compressed or not.
     pub body: Bytes,
     /// The body is only the beginning of one that was too large to be kept.
-    pub cut: Option<Cut>,
+    pub cut: Option<Box<Cut>>,
     /// The queue it was taken from.
     pub queue: Arc<str>,
     /// The exchange it was published to.

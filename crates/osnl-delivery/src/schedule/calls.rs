@@ -22,7 +22,6 @@ impl Schedule {
             return None;
         }
         let probe = !self.breaker.is_closed();
-        // Before the rate: tokens that are asked for and not used are missing elsewhere.
         let may_begin = if probe { self.may_probe(now) } else { self.may_call(now) };
         if !may_begin || self.pace.next_at(now).is_some() {
             return None;

@@ -55,7 +55,7 @@ impl KafkaConsumer {
                 epoch: self.subscription.epoch,
                 channel: 0,
                 tag,
-                cut: fetched.cut,
+                cut: fetched.cut.map(Box::new),
                 body: fetched.body,
                 queue: self.group.clone(),
                 exchange: self.plan.exchange(&partition.topic).to_owned(),

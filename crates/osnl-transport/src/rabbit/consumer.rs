@@ -246,7 +246,7 @@ impl RabbitConsumer {
             tag,
             _in_hand: Some(self.body_flow.share(delivery.data.len())),
             body: Bytes::from(delivery.data),
-            cut,
+            cut: cut.map(Box::new),
             queue: queue.name.clone(),
             exchange,
             routing_key,
