@@ -33,7 +33,7 @@ use osnl_template::Names;
 use osnl_transport::{BoxFuture, Declare};
 
 pub use self::hosts::{MOST_AT_ONCE, hosts, rate};
-pub use self::interest::{EarlierRows, Interest, MakeObserver, SharedObserver};
+pub use self::interest::{Interest, MakeObserver, SharedObserver};
 pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
 pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE, exchange_of_service};

@@ -13,7 +13,7 @@
 //! A thread for blocking work does the writing, one call at a time: a slow disk delays no other action, and one that does
 //! not answer takes one thread, however many attempts time out.
 //!
-//! An attempt that ends before its write does (time-out, lease) leaves the write under way: nothing can take it back. The
+//! An attempt that ends before its write does (time-out, or another daemon has the delivery) leaves the write under way: nothing can take it back. The
 //! next attempts wait for its end, and the lines that it has written by then count as delivered without being written
 //! again. An attempt that ends before its turn has written nothing.
 

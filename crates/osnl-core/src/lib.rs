@@ -32,7 +32,6 @@ pub mod metrics;
 pub mod moment;
 pub mod observe;
 pub mod quarantine;
-pub mod recall;
 pub mod received;
 pub mod rule;
 pub mod shutdown;

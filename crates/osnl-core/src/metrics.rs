@@ -13,7 +13,7 @@ pub use self::canary::Canary;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
 pub use self::old_events::OldEvents;
 pub use self::series::{ActionSeries, ListenerSeries, RuleSeries, Series};
-pub use self::silence::{StreamKind, StreamState, Streams, UntoldMessages};
+pub use self::silence::{ExpectedStream, StreamKind, StreamState, Streams};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {

@@ -2,9 +2,10 @@
 
 use osnl_model::Notification;
 
-pub use crate::recall::PartKeys;
-use crate::recall::Recaller;
 use crate::received::{MessageNotes, ReceivedMessage};
+
+/// By resource of a bulk request: the key that its deliveries are kept in order by.
+pub type PartKeys = Vec<(Option<u32>, String)>;
 
 /// Notes with each message what it means against what was seen before, in the order of arrival.
 pub trait Observe: Send + Sync {
@@ -13,8 +14,4 @@ pub trait Observe: Send + Sync {
 
     /// Answers what is kept with a message, and the keys by which its parts keep their order. Must not wait.
     fn note(&self, received: &ReceivedMessage, notification: &Notification) -> (MessageNotes, PartKeys);
-
-    /// Returns the part that the journal asks instead of [`note`](Self::note), where several daemons share what was seen;
-    /// `None` where this process alone remembers it.
-    fn recaller(&self) -> Option<Recaller>;
 }

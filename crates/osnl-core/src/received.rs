@@ -8,9 +8,6 @@ use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Excess, Head, Notification};
 use osnl_transport::{Cut, IncomingMessage, Marks, MessageView, Properties};
 
-use crate::recall::Recaller;
-pub use crate::recall::RowChange;
-
 /// The origin of a message.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -41,6 +38,15 @@ pub struct ReceivedMessage {
     pub noted: MessageNotes,
 }
 
+/// A fact about a resource that has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    /// `instance/ID`, `port/ID`, `floatingip/ID`, `address/IP`; `asked/` before one of the first two.
+    pub name: String,
+    /// Its new value; `None` if it is forgotten.
+    pub row: Option<String>,
+}
+
 /// Notes that are kept with a message: each attempt has the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageNotes {
@@ -48,14 +54,14 @@ pub struct MessageNotes {
     pub happened: Option<Arc<str>>,
     /// Rows that it has changed: kept with the message, in its transaction.
     pub changes: Vec<RowChange>,
-    /// Computes its meaning when a shared journal keeps it; until then the other notes say nothing.
-    pub recaller: Option<Recaller>,
     /// An operator has it appended: no broker hands it over.
     pub is_again: bool,
     /// The body is only the beginning of one that was too large to be kept.
     pub cut: Option<Cut>,
     /// The headers with which osnl put the message back into its queue.
     pub marks: Option<Arc<Marks>>,
+    /// The partition of a topic that it was read from.
+    pub partition: Option<Arc<str>>,
 }
 
 impl ReceivedMessage {
@@ -73,7 +79,12 @@ impl ReceivedMessage {
                 redelivered: message.redelivered,
                 received: SystemTime::now(),
             },
-            noted: MessageNotes { cut: message.cut, marks: message.marks.clone(), ..MessageNotes::default() },
+            noted: MessageNotes {
+                cut: message.cut.as_deref().copied(),
+                marks: message.marks.clone(),
+                partition: message.partition.as_ref().map(|partition| partition.name.clone()),
+                ..MessageNotes::default()
+            },
         }
     }
 
@@ -123,7 +134,7 @@ pub fn with_head<T>(
     budget: &Budget,
     with: impl FnOnce(&Head<'_>) -> T,
 ) -> Result<T, DecodeError> {
-    refuse(message.cut, budget)?;
+    refuse(message.cut.as_deref().copied(), budget)?;
     with_head_of(&message.view(), budget, with)
 }
 

@@ -23,7 +23,7 @@ pub use self::condition::holds;
 pub use self::condition::{WhenFalse, WhenMismatch};
 pub use self::counts::{Condition, RuleCounts};
 pub use self::decide::{Decisions, RuleDecision};
-pub use self::guard::{Guards, GuardsInForce, guard_reason, say_guard_holds};
+pub use self::guard::{Guards, GuardsInForce};
 pub use self::key::{KeySource, Path};
 pub use self::nested::PathPattern;
 pub use self::set::RuleSet;

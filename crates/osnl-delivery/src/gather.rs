@@ -1,12 +1,10 @@
-//! The number of events that one call takes, and the number of calls within a time. Pure, but for a rate that several daemons
-//! keep; the time is passed in.
+//! The number of events that one call takes, and the number of calls within a time. Pure: the
+//! time is passed in.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::Rate;
-use osnl_journal::CallTokens;
 use tokio::time::Instant;
 
 /// The events of one call. By default one event, at once.
@@ -31,18 +29,11 @@ impl Default for BatchLimits {
 pub(crate) struct CallPace {
     rate: Option<Rate>,
     begun: VecDeque<Instant>,
-    /// The rate of several daemons.
-    tokens: Option<Arc<dyn CallTokens>>,
 }
 
 impl CallPace {
     pub(crate) fn new(rate: Option<Rate>) -> Self {
         Self { rate, ..Self::default() }
-    }
-
-    /// The rate is kept with other daemons.
-    pub(super) fn keep_with(&mut self, tokens: Option<Arc<dyn CallTokens>>) {
-        self.tokens = tokens;
     }
 
     /// Another rate, which the calls that have begun count against too.
@@ -56,9 +47,6 @@ impl CallPace {
     /// When the next call may begin; `None` is now.
     pub(crate) fn next_at(&mut self, now: Instant) -> Option<Instant> {
         let rate = self.rate?;
-        if let Some(tokens) = &self.tokens {
-            return tokens.next_at(rate, now);
-        }
         while self.begun.front().is_some_and(|begun| *begun + rate.within <= now) {
             self.begun.pop_front();
         }
@@ -66,21 +54,20 @@ impl CallPace {
         if full { self.begun.front().map(|begun| *begun + rate.within) } else { None }
     }
 
-    /// The same as it is known: asks no other daemons.
-    pub(super) fn known_at(&mut self, now: Instant) -> Option<Instant> {
-        match &self.tokens {
-            Some(tokens) => self.rate.and_then(|_| tokens.known_at(now)),
-            None => self.next_at(now),
+    /// A call begins.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        if self.rate.is_some() {
+            self.begun.push_back(now);
         }
     }
+}
 
-    /// A call begins; with other daemons' rate it is reserved, and begins with its token.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        match (self.rate, &self.tokens) {
-            (Some(_), Some(tokens)) => tokens.reserve(),
-            (Some(_), None) => self.begun.push_back(now),
-            (None, _) => {}
-        }
+/// Returns the part of a rate that one of several daemons may use. Fewer calls than daemons are one call in a longer time.
+pub(crate) fn share(rate: Rate, daemons: usize) -> Rate {
+    let daemons = u32::try_from(daemons.max(1)).unwrap_or(u32::MAX);
+    match rate.keys / daemons {
+        0 => Rate { keys: 1, within: rate.within.saturating_mul(daemons) / rate.keys.max(1) },
+        keys => Rate { keys, ..rate },
     }
 }
 
@@ -105,5 +92,19 @@ mod tests {
         let mut free = CallPace::new(None);
         (0..9).for_each(|_| free.begin(start));
         assert_eq!((free.next_at(start), free.begun.len()), (None, 0));
+    }
+
+    #[test]
+    fn daemons_together_make_no_more_calls_than_the_rate_of_one() {
+        let rate = |keys, seconds| Rate { keys, within: Duration::from_secs(seconds) };
+        for (all, daemons, each) in [
+            (rate(10, 60), 1, rate(10, 60)),
+            (rate(10, 60), 0, rate(10, 60)),
+            (rate(10, 60), 3, rate(3, 60)),
+            (rate(2, 60), 3, rate(1, 90)),
+            (rate(1, 60), 3, rate(1, 180)),
+        ] {
+            assert_eq!(share(all, daemons), each, "{all} of {daemons}");
+        }
     }
 }

@@ -54,7 +54,6 @@ pub mod enrich;
 mod fallback;
 mod gather;
 mod hosts;
-mod lease;
 mod limits;
 mod observer;
 mod outages;
@@ -67,7 +66,7 @@ mod schedule;
 mod settings;
 mod setup;
 mod suspects;
-mod tokens;
+mod term;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -93,7 +92,6 @@ pub use self::fallback::AbandonedDelivery;
 pub use self::gather::BatchLimits;
 pub(crate) use self::gather::CallPace;
 pub use self::hosts::HeldHost;
-use self::lease::{lease_ended, while_leased};
 pub use self::limits::{DeliveryLimits, HostLimits, OnDead};
 pub use self::observer::DeliveryObserver;
 pub use self::outages::Outage;
@@ -107,7 +105,7 @@ pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
 pub use self::settings::DeliverySettings;
 pub use self::setup::{Remote, Setup};
-use self::tokens::{ReservedCall, TokenChanges};
+use self::term::{term_ended, within_term};
 
 /// The loop of one action. See the [module](self).
 pub struct DeliveryLoop {
@@ -126,8 +124,6 @@ pub struct DeliveryLoop {
     gauges: Arc<TargetGauges>,
     remote: Remote,
     setups: watch::Receiver<Setup>,
-    /// The rate that it keeps with other daemons.
-    tokens: TokenChanges,
     /// The record of the deliveries about to be attempted.
     in_hand: Arc<InHand>,
     /// Since when the target is held, and when the log said so last.
@@ -156,11 +152,9 @@ impl DeliveryLoop {
             Setup { action: action.clone(), settings, preparation: Preparation::default(), fallback: None };
         let remote = Remote::new(setup);
         let name = name.into();
-        let tokens = TokenChanges::of(journal.calls(&name));
         let schedule = Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
             .with_limits(settings.limits)
             .with_batch(settings.batch, settings.rate)
-            .with_tokens(tokens.tokens())
             .with_hosts(settings.hosts);
         Self {
             series: counters.series.action(&name),
@@ -177,7 +171,6 @@ impl DeliveryLoop {
             status: watch::Sender::new(TargetStatus::begin()),
             gauges: Arc::new(gauges),
             setups: remote.setups(),
-            tokens,
             remote,
             in_hand: Arc::default(),
             held: None,
@@ -256,6 +249,8 @@ impl DeliveryLoop {
         let mut attempts = Attempts::new();
         let (gone, gauges) = (self.remote.gone().clone(), self.gauges.clone());
         let (mut journal, mut paused) = (self.journal.state(), self.journal.paused());
+        let mut daemons = self.journal.daemons();
+        self.course.schedule.share(*daemons.borrow_and_update());
         let allowed = |journal: &mut watch::Receiver<JournalState>,
                        paused: &mut watch::Receiver<PausedActions>,
                        name: &str| {
@@ -295,7 +290,10 @@ impl DeliveryLoop {
                     Wake::Claimed(claimed.into_iter().map(|one| { let host = host(&one.event); (one, host) }).collect())
                 }
                 Ok(()) = journal.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
-                () = self.tokens.changed(), if !draining => Wake::Due,
+                Ok(()) = daemons.changed(), if !draining => {
+                    self.course.schedule.share(*daemons.borrow_and_update());
+                    Wake::Due
+                }
                 Ok(()) = paused.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
                 () = sleep_until(wake_at), if !draining => Wake::Due,
             };
@@ -370,9 +368,7 @@ impl DeliveryLoop {
         self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
         let (action, journal) = (self.action.clone(), self.journal.clone());
         let keys = ids.iter().zip(&events).map(|(id, event)| self.key(*id, event)).collect();
-        let reserved = self.settings.rate.and(self.tokens.tokens()).map(ReservedCall::of);
-        let limits = (self.settings.timeout, reserved);
-        let attempt = attempt(action, journal, self.preparation.clone(), ids, events, limits);
+        let attempt = attempt(action, journal, self.preparation.clone(), ids, events, self.settings.timeout);
         self.in_hand.clone().around(keys, attempt)
     }
 
@@ -414,27 +410,22 @@ fn attempt(
     preparation: Preparation,
     ids: Vec<DeliveryId>,
     events: Vec<Event>,
-    (limit, reserved): (Duration, Option<ReservedCall>),
+    limit: Duration,
 ) -> BoxFuture<'static, Attempt> {
     Box::pin(async move {
         let PreparedBatch { ids, mut events, decided, answered } =
             preparation.prepare(&*journal, ids, events).await;
         let (mut results, begun, now) = (Vec::new(), Instant::now(), SystemTime::now());
-        let mut has_lease = true;
+        let mut has_term = true;
         for (id, event) in ids.iter().zip(&mut events) {
             event.began = Some(now);
             event.delivery = Some(id.to_string().into());
         }
         if !events.is_empty() {
-            // Nothing is done before the lease has been looked at: an action may begin when it is called.
-            let run = async {
-                if let Some(reserved) = reserved {
-                    reserved.begin().await;
-                }
-                timeout(limit, action.run(&events)).await
-            };
-            let run = match journal.lease(&ids) {
-                Some(lease) => while_leased(&*lease, run).await,
+            // Nothing is done before the term has been looked at: an action may begin when it is called.
+            let run = async { timeout(limit, action.run(&events)).await };
+            let run = match journal.term(&ids) {
+                Some(term) => within_term(&*term, run).await,
                 None => Some(run.await),
             };
             results = match run {
@@ -444,8 +435,8 @@ fn attempt(
                     vec![Err(late); events.len()]
                 }
                 None => {
-                    has_lease = false;
-                    vec![Err(lease_ended()); events.len()]
+                    has_term = false;
+                    vec![Err(term_ended()); events.len()]
                 }
             };
         }
@@ -453,7 +444,7 @@ fn attempt(
         let mut results = results.into_iter();
         let none = || Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"));
         let each = ids.into_iter().zip(events);
-        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none), has_lease));
+        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none), has_term));
         let decided = decided.into_iter().map(|(id, event, result)| (id, event, result, false));
         let mut answered = Some(answered);
         let verdict = |(id, mut event, result, is_called): (DeliveryId, Event, Result<_, _>, bool)| {

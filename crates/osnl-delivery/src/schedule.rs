@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use osnl_config::Rate;
 use osnl_core::event::Event;
-use osnl_journal::{CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId};
+use osnl_journal::{ClaimLimits, ClaimedDelivery, DeliveryId};
 use tokio::time::Instant;
 
 pub(super) use self::report::{Consequence, EndedDelivery, RetriedDelivery, WaitReason};
 use super::breaker::{Breaker, BreakerState};
-use super::gather::{BatchLimits, CallPace};
+use super::gather::{BatchLimits, CallPace, share};
 use super::hosts::{HeldHost, Hosts};
 use super::limits::{DeliveryLimits, Hold, HostLimits, PausableClock};
 use super::outages::{Outage, Outages};
@@ -102,6 +102,9 @@ pub(super) struct Schedule {
     concurrency: usize,
     limits: DeliveryLimits,
     batch: BatchLimits,
+    /// The rate of all daemons that make deliveries of the action, and their number.
+    rate: Option<Rate>,
+    daemons: usize,
     pace: CallPace,
     breaker: Breaker,
     hosts: Hosts,
@@ -149,6 +152,8 @@ impl Schedule {
             concurrency,
             limits: DeliveryLimits::default(),
             batch: BatchLimits::default(),
+            rate: None,
+            daemons: 1,
             pace: CallPace::default(),
             breaker: Breaker::new(concurrency),
             hosts: Hosts::new(HostLimits::default(), concurrency),
@@ -181,14 +186,21 @@ impl Schedule {
 
     pub(super) fn with_batch(mut self, batch: BatchLimits, rate: Option<Rate>) -> Self {
         self.batch = batch;
-        self.pace = CallPace::new(rate);
+        self.rate = rate;
+        self.keep_pace();
         self
     }
 
-    /// The rate is kept with other daemons.
-    pub(super) fn with_tokens(mut self, tokens: Option<Arc<dyn CallTokens>>) -> Self {
-        self.pace.keep_with(tokens);
-        self
+    /// So many daemons make deliveries of the action from now on.
+    pub(super) fn share(&mut self, daemons: usize) {
+        self.daemons = daemons;
+        self.keep_pace();
+    }
+
+    /// Keeps this daemon's part of the rate. The calls of a digest are all one daemon's.
+    fn keep_pace(&mut self) {
+        let daemons = if self.batch.whole { 1 } else { self.daemons };
+        self.pace.change(self.rate.map(|rate| share(rate, daemons)));
     }
 
     pub(super) fn with_hosts(mut self, limits: HostLimits) -> Self {

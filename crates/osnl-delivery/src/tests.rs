@@ -5,7 +5,6 @@ mod neighbours;
 mod order;
 mod rows;
 mod stalls;
-mod tokens;
 
 use std::sync::Mutex;
 

@@ -123,7 +123,7 @@ const HOLD: &str = "UPDATE osnl_delivery d SET state = 2, reason = n.reason, due
      FROM unnest($1::bigint[], $2::text[]) AS n (id, reason) WHERE d.id = n.id AND d.state IN (0, 1)";
 /// It arrives in the other lane, which may be another member's; for a digest it waits for no other of its resource.
 const MOVE: &str = "UPDATE osnl_delivery d SET action = n.action, lane = n.lane, partition = n.partition, ordered = n.ordered, \
-       state = -1, unguarded = true, \
+       state = -1, \
        begins = CASE WHEN d.state = 2 THEN 2 ELSE 0 END, reason = CASE WHEN d.state = 2 THEN d.reason END, due = 0, pause = 0 \
      FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::smallint[], $5::boolean[]) \
        AS n (id, action, lane, partition, ordered) \
@@ -327,7 +327,7 @@ impl Transaction<'_> {
                     Some(if lane.is_none() { READY } else { WAITING })
                 }
                 ChangeKind::Move => {
-                    let ordered = !self.member.limits.digests.contains(&*row.text);
+                    let ordered = !self.member.digests.contains(&*row.text);
                     let (lane, partition) = place(&row.text, found.key.as_deref(), ordered, row.delivery);
                     grouped.moves.ids.push(id);
                     grouped.moves.actions.push(row.text.clone());
@@ -354,7 +354,6 @@ impl Transaction<'_> {
             written += self.execute(DISCARD, &[&discards.0, &discards.1, &now]).await?;
         }
         if !opens.0.is_empty() {
-            self.let_go_on(&opens.0).await?;
             written += self.execute(OPEN, &[&opens.0, &opens.1]).await?;
         }
         if !holds.0.is_empty() {

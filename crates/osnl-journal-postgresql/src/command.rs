@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::identity::MessageIdentity;
-use osnl_journal::shared::StreamLease;
 use osnl_journal::sqlite::reserved_numbers;
 use osnl_journal::store::claimable::FetchKinds;
 use osnl_journal::store::clock::Due;
 use osnl_journal::{DeliveryId, End, Entry, LearntFacts, SentRequest, Settle, UsedLimits};
-use osnl_transport::BoxFuture;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::member::Member;
 use crate::reader::{QueueReader, key};
@@ -21,12 +19,6 @@ pub(crate) enum PostgresCommand {
     SetAside(Box<NewUnreadable>, oneshot::Sender<Settle>),
     /// The broker hands this queue to this member, from now on.
     BeginReading(QueueReader),
-    /// Asks for the lease of a stream.
-    Lease(LeaseRequest),
-    /// Keeps the position of a stream, in this epoch of its lease.
-    Position(QueueReader, i64, String),
-    /// Gives the lease of a stream back, if it is of this epoch.
-    GiveBack(QueueReader, i64),
     Attempted(DeliveryId, UsedLimits, String),
     /// The request of the attempt that was reported last, and its duration.
     Sent(DeliveryId, u32, SentRequest),
@@ -41,8 +33,6 @@ pub(crate) enum PostgresCommand {
     Known(String, oneshot::Sender<Option<String>>),
     /// From the tables into memory; what is due by that moment.
     Fetch(Arc<str>, FetchKinds, i64),
-    /// Asks for calls of an action with a rate.
-    Calls(Arc<str>),
     Close(Option<oneshot::Sender<()>>),
     /// Looks for arrivals and at leases now.
     Look(oneshot::Sender<()>),
@@ -62,22 +52,13 @@ impl PostgresCommand {
             Self::Append(..)
             | Self::SetAside(..)
             | Self::BeginReading(_)
-            | Self::Lease(..)
-            | Self::Position(..)
-            | Self::GiveBack(..)
             | Self::DueNow(..)
             | Self::Known(..)
             | Self::Fetch(..)
-            | Self::Calls(_)
             | Self::Close(_)
             | Self::Look(_)
             | Self::Do(_) => None,
         }
-    }
-
-    /// Whether it is about the lease of a stream.
-    pub(crate) fn is_of_a_lease(&self) -> bool {
-        matches!(self, Self::Lease(..) | Self::Position(..) | Self::GiveBack(..))
     }
 
     /// Whether it ends a delivery.
@@ -160,8 +141,8 @@ pub(crate) fn message_key(
     kind: &[u8],
     id: &[u8],
 ) -> Vec<u8> {
-    let QueueReader { listener, queue } = QueueReader::of(received);
-    key(kind, &[listener.as_bytes(), queue.as_bytes(), id, identity.digest.as_bytes()])
+    let origin = &received.origin;
+    key(kind, &[origin.listener.as_bytes(), origin.queue.as_bytes(), id, identity.digest.as_bytes()])
 }
 
 /// An unreadable message on its way into the tables.
@@ -180,53 +161,5 @@ impl NewUnreadable {
             b"unreadable",
             &[self.reader.listener.as_bytes(), self.reader.queue.as_bytes(), digest.as_bytes()],
         )
-    }
-}
-
-/// Asks for the lease of a stream.
-pub(crate) struct LeaseRequest {
-    pub(crate) reader: QueueReader,
-    pub(crate) answer: oneshot::Sender<PostgresStreamLease>,
-    /// The way of what the lease is told.
-    pub(crate) commands: mpsc::WeakUnboundedSender<PostgresCommand>,
-}
-
-/// See [`StreamLease`].
-pub(crate) struct PostgresStreamLease {
-    pub(crate) reader: QueueReader,
-    pub(crate) epoch: i64,
-    pub(crate) position: Option<String>,
-    pub(crate) commands: mpsc::WeakUnboundedSender<PostgresCommand>,
-    /// Ends with the lease.
-    pub(crate) lost: watch::Receiver<()>,
-}
-
-impl PostgresStreamLease {
-    /// A journal that is closed has given the lease back.
-    fn send(&self, command: PostgresCommand) {
-        if let Some(commands) = self.commands.upgrade() {
-            let _ = commands.send(command);
-        }
-    }
-}
-
-impl StreamLease for PostgresStreamLease {
-    fn position(&self) -> Option<&str> {
-        self.position.as_deref()
-    }
-
-    fn keep(&self, position: String) {
-        self.send(PostgresCommand::Position(self.reader.clone(), self.epoch, position));
-    }
-
-    fn lost(&self) -> BoxFuture<'static, ()> {
-        let mut lost = self.lost.clone();
-        Box::pin(async move { while lost.changed().await.is_ok() {} })
-    }
-}
-
-impl Drop for PostgresStreamLease {
-    fn drop(&mut self) {
-        self.send(PostgresCommand::GiveBack(self.reader.clone(), self.epoch));
     }
 }

@@ -9,8 +9,8 @@ use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::shared::{
-    CheckedConnection, DatabaseFact, FactKind, GuardRates, GuardState, HeldTargets, Migration,
-    SharedDatabase, SharedJournal, SharedOptions, SharedOverview, StreamLease, UnusableDatabase,
+    CheckedConnection, DatabaseFact, FactKind, HeldTargets, Migration, SharedDatabase, SharedJournal,
+    SharedOptions, SharedOverview, UnusableDatabase,
 };
 use osnl_journal::sqlite::upkeep::{Observer, VerifyReport};
 use osnl_journal::sqlite::{
@@ -180,7 +180,6 @@ fn own_options(options: &SharedOptions) -> Result<Options, String> {
         max_dead: options.max_dead,
         archive: options.archive.clone(),
         overflowing: options.overflowing.clone(),
-        guards: options.guards.clone(),
         digests: options.digests.clone(),
         retention: options.retention,
         ..Options::new(url, format!("{machine}:{}", std::process::id()))
@@ -296,18 +295,9 @@ impl SharedJournal for PostgresJournal {
         self.shared.gate.set_overflowing(actions);
     }
 
-    fn set_guards(&self, guards: GuardRates) {
-        let guards = Arc::new(guards);
-        self.send(PostgresCommand::Do(Box::new(move |member| member.limits.guards = guards)));
-    }
-
     fn set_digests(&self, actions: BTreeSet<Arc<str>>) {
         let actions = Arc::new(actions);
-        self.send(PostgresCommand::Do(Box::new(move |member| member.limits.digests = actions)));
-    }
-
-    fn guard_states(&self) -> Vec<GuardState> {
-        self.shared.guards.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.send(PostgresCommand::Do(Box::new(move |member| member.digests = actions)));
     }
 
     fn set_sections(&self, sections: &BTreeMap<String, String>) {
@@ -320,11 +310,6 @@ impl SharedJournal for PostgresJournal {
 
     fn begin_reading(&self, listener: &str, queue: &str) {
         Self::begin_reading(self, listener, queue);
-    }
-
-    fn lease_stream(&self, listener: &str, stream: &str) -> BoxFuture<'static, Option<Box<dyn StreamLease>>> {
-        let lease = self.ask_to_read(listener, stream);
-        Box::pin(async move { Some(Box::new(lease.await.ok()?) as Box<dyn StreamLease>) })
     }
 
     fn overview(&self) -> BoxFuture<'_, Result<SharedOverview, String>> {

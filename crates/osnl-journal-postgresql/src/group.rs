@@ -3,7 +3,7 @@
 //! 1. what is new is appended, with the rows of its readers; what is the first of an empty lane of this member is claimable;
 //! 2. of claimed deliveries: attempts, enrichments, retries, ends, with the rows of their leases; an operator's change that
 //!    waited for the end of a claim is made instead of it, unless the attempt succeeded;
-//! 3. what had arrived before, also from other members, is admitted, and guards judge it;
+//! 3. what had arrived before, also from other members, is admitted;
 //! 4. lanes go on;
 //! 5. with COMMIT is read what is left to admit.
 //!
@@ -54,7 +54,6 @@ pub(crate) async fn run(
     let admitted = transaction.admit().await?;
     lanes.extend(admitted.lanes);
     done.promoted.extend(admitted.ready);
-    done.held = admitted.held;
     done.promoted.extend(transaction.turn(lanes).await?);
     let keep = || *kept = Some(JobResult::Group(Box::new(done.clone())));
     let own = member.leases.partitions();

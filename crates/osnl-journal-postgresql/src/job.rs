@@ -3,11 +3,10 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use osnl_core::metrics::UntoldMessages;
-use osnl_journal::{DeliveryId, Fence};
+use osnl_journal::DeliveryId;
 
 use crate::command::PostgresCommand;
-use crate::grants::CallOrder;
+use crate::fence::LATEST;
 use crate::group;
 use crate::leases::LeaseRow;
 use crate::member::Member;
@@ -34,16 +33,6 @@ pub(crate) enum TransactionJob<'a> {
     Unload(Vec<i64>),
     /// Makes the operator's changes; these deliveries have a claim.
     Change(HashSet<DeliveryId>),
-    /// Settles and takes calls of an action with a rate.
-    Calls(CallOrder),
-    /// Tells what this member has received of streams with an expectation; members renew within this lease.
-    Tell(&'a [UntoldMessages], Duration),
-    /// Takes the lease of a stream, if its row is still as it was seen: epoch and beat, or not there.
-    Lease(QueueReader, Option<(i64, i64)>),
-    /// Keeps the positions of streams whose leases this member has.
-    Keep(Vec<(QueueReader, String)>),
-    /// Gives the leases of streams back.
-    GiveBack(Vec<QueueReader>),
     /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, so many.
     Read(QueueReader, Option<i64>, i64),
 }
@@ -56,8 +45,6 @@ pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), Comm
 pub(crate) enum CommitRefusal {
     Lost(Vec<PartitionNumber>),
     Fenced(Vec<QueueReader>),
-    /// Messages of these queues need larger numbers.
-    Behind(Vec<QueueReader>),
     /// The member starts anew.
     Forgotten,
     /// The program ends.
@@ -107,7 +94,6 @@ impl TransactionJob<'_> {
             Self::Group(_) | Self::Renew => {
                 let own = member.leases.partitions();
                 transaction.own(own.iter().copied()).await?;
-                transaction.read(member.leased.clone()).await?;
                 JobResult::Renewed(own.into_iter().collect())
             }
             Self::Take(rows, now) => JobResult::Taken(transaction.take(rows, *now).await?),
@@ -128,20 +114,6 @@ impl TransactionJob<'_> {
                 JobResult::Pruned
             }
             Self::Change(claimed) => JobResult::Changed(Box::new(transaction.change(claimed).await?)),
-            Self::Tell(untold, lease) => {
-                transaction.tell_streams(untold, *lease).await?;
-                JobResult::Told
-            }
-            Self::Calls(order) => JobResult::Calls(transaction.order_calls(order).await?),
-            Self::Lease(reader, seen) => JobResult::Leased(transaction.lease_stream(reader, *seen).await?),
-            Self::Keep(positions) => {
-                transaction.keep_positions(positions).await?;
-                JobResult::Released
-            }
-            Self::GiveBack(readers) => {
-                transaction.give_streams_back(readers).await?;
-                JobResult::Released
-            }
             Self::Read(reader, epoch, numbers) => transaction.take_reader(reader, *epoch, *numbers).await?,
         };
         transaction.commit(|| *kept = Some(ended.clone())).await?;
@@ -159,7 +131,7 @@ impl Transaction<'_> {
         let epochs: Vec<i64> = rows.iter().map(|row| row.epoch).collect();
         let beats: Vec<i64> = rows.iter().map(|row| row.beat).collect();
         let mut taken = Vec::new();
-        for row in self.query(TAKE, &[&self.member.token, &ids, &epochs, &beats, &Fence::LATEST]).await? {
+        for row in self.query(TAKE, &[&self.member.token, &ids, &epochs, &beats, &LATEST]).await? {
             taken.push((row.try_get(0)?, row.try_get(1)?));
         }
         let ids: Vec<PartitionNumber> = taken.iter().map(|(partition, _)| *partition).collect();

@@ -14,7 +14,6 @@ use osnl_journal::Begin;
 use osnl_journal::sqlite::RowState;
 
 use crate::delivery::{ArrivedDelivery, Promotion, delivery};
-use crate::held::HeldDelivery;
 use crate::partition::PartitionNumber;
 use crate::transaction::{CommitFailure, Transaction};
 
@@ -44,8 +43,6 @@ pub(crate) struct LaneAdmission {
     pub(crate) lanes: Vec<i64>,
     /// Those that are claimable already.
     pub(crate) ready: Vec<Promotion>,
-    /// Those that guards hold.
-    pub(crate) held: Vec<HeldDelivery>,
 }
 
 /// Deliveries that have arrived in these partitions, so many.
@@ -86,7 +83,6 @@ impl Transaction<'_> {
             return Ok(admitted);
         }
         self.own(partitions).await?;
-        admitted.held = self.judge(&ids).await?;
         let now = self.now;
         for row in self.query(ADMIT, &[&ids, &are_first, &now]).await? {
             let (partition, action, state): (PartitionNumber, String, i16) =

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use osnl_journal::Fence;
 
+use crate::fence::{CLAIMS, fence};
 use crate::partition::PartitionNumber;
 
 /// The random number of a member's start.
@@ -40,7 +41,7 @@ impl Lease {
 
     /// Returns the fence of the next claim.
     pub(crate) fn next_fence(&mut self) -> Fence {
-        let fence = Fence::new(self.epoch.unsigned_abs(), self.fences.min(Fence::CLAIMS - 1));
+        let fence = fence(self.epoch, self.fences.min(CLAIMS - 1));
         self.fences += 1;
         fence
     }
@@ -67,7 +68,7 @@ impl Leases {
 
     /// Returns the leases that have given half of the fences of their epochs, with these: many more than between two looks.
     pub(crate) fn worn(&self) -> Vec<(PartitionNumber, i64)> {
-        let worn = self.held.iter().filter(|(_, held)| held.fences >= Fence::CLAIMS / 2);
+        let worn = self.held.iter().filter(|(_, held)| held.fences >= CLAIMS / 2);
         worn.map(|(partition, held)| (*partition, held.epoch)).collect()
     }
 
@@ -209,9 +210,9 @@ mod tests {
             assert!(fences.is_sorted_by(|one, next| one < next));
             (fences.last().copied().unwrap(), leases.worn())
         };
-        assert_eq!(give(Fence::CLAIMS / 2 - 1).1, []);
+        assert_eq!(give(CLAIMS / 2 - 1).1, []);
         assert_eq!(give(1).1, [(7, 5)], "in time for a larger epoch");
-        let (last, _) = give(Fence::CLAIMS / 2);
+        let (last, _) = give(CLAIMS / 2);
         assert!(last < Lease::new(6, at(20)).next_fence());
     }
 }

@@ -35,11 +35,10 @@
 //!   epoch. A reader that has lost its epoch appends nothing before
 //!   [`begin_reading`](PostgresJournal::begin_reading); its messages stay with the broker. What an operator has appended again
 //!   is of a reader of the member's own, which fences none.
-//! - **Streams.** A broker hands all of a stream to each consumer. So the reader's row has a lease as that of a partition has,
-//!   and the reader's position: the next reader goes on there, and what the former one has appended behind it are copies.
+//! - **Consumer groups.** The group chooses the reader of each partition of a topic: it has a row as a queue has, and its epoch
+//!   begins each time that the group assigns the partition to a member.
 //! - **Numbers.** An epoch draws numbers of arrivals in blocks, in a transaction that writes its row. The numbers of one queue
-//!   therefore grow with its epochs and messages. Between queues they say nothing, but of messages whose meaning depends on
-//!   earlier ones.
+//!   therefore grow with its epochs and messages. Between queues they say nothing.
 //! - **Copies.** A unique index over 160 bits of a digest of listener, queue, id, and bytes. A message without an id is a copy
 //!   only of what is open or was not settled, and only if the broker says so.
 //! - **Unknown commits.** A member's transactions are numbered in its row, each on condition of the one before. A COMMIT
@@ -49,21 +48,6 @@
 //! - **Outcomes** of a claim whose partition has another epoch are dropped, and a claim is answered only while all leases of
 //!   the member hold.
 //!
-//! # Guards and rates
-//!
-//! They count over all members, in a row for each that every decision writes on condition of its version (`window`). A guard
-//! judges an arrival in the transaction that admits it (`guards`). Calls of an action with a rate are granted in blocks (`grants`).
-//!
-//! # Expectations
-//!
-//! Members tell each other how many messages they have received of a listener or a rule with an expectation, with the renewals
-//! of their leases, and judge on the sum (`streams`).
-//!
-//! # Meanings
-//!
-//! The meaning of a message against what earlier ones told is computed in the transaction that appends it, on condition of the
-//! version of what was told (`seen`).
-//!
 //! # Tables
 //!
 //! | table | a row is |
@@ -71,7 +55,7 @@
 //! | `osnl_version` | a version of the tables, and the oldest that a program must know |
 //! | `osnl_partition` | the lease of a partition |
 //! | `osnl_member` | a running daemon, and the number of its latest transaction |
-//! | `osnl_reader` | a listener and its queue: epoch and token of the reader; of a stream, its beat is that of a lease, and its position is there |
+//! | `osnl_reader` | a listener and its queue: epoch and token of the reader |
 //! | `osnl_counter` | the next number of an arrival; a journal that is moved has another name for it, which tells where |
 //! | `osnl_arrival` | a message as received; `identity` is its key, `nameless` finds copies of one without an id |
 //! | `osnl_delivery` | a delivery: its states are those of the SQLite journal, and -1 for `arrived`; `begins` is the state that admission gives it |
@@ -80,13 +64,6 @@
 //! | `osnl_tally` | deliveries per partition, action, and state |
 //! | `osnl_paused` | a paused action: every member reads it each second |
 //! | `osnl_change` | an operator's change of a delivery, and the answer of the delivery's owner |
-//! | `osnl_window` | the window of a guard, or of the rate of an action: its version and time |
-//! | `osnl_guard_key` | a resource in the window of a guard, and whether it was let through |
-//! | `osnl_grant` | calls of an action with a rate that a member may begin, or has begun |
-//! | `osnl_stream` | a listener or a rule with an expectation: since when it is watched, when a member did last, its latest message |
-//! | `osnl_stream_slot` | messages of such a stream that came within a part of the time |
-//! | `osnl_seen` | what earlier messages told of a resource, or the meaning of one of the latest messages |
-//! | `osnl_seen_version` | one row: the version of `osnl_seen`, which every transaction writes that reads it (`seen`) |
 //! | `osnl_forgotten` | the latest delivery with an effect that retention has removed, per partition and action |
 //!
 //! # While the database is away
@@ -113,11 +90,9 @@ mod clock;
 mod command;
 mod database;
 mod delivery;
+mod fence;
 mod frames;
-mod grants;
 mod group;
-mod guards;
-mod held;
 mod job;
 mod lane;
 mod leases;
@@ -131,20 +106,14 @@ mod reader;
 mod report;
 mod results;
 pub mod schema;
-mod seen;
 mod session;
 mod shared;
-mod stream_lease;
-mod streams;
 #[cfg(test)]
 mod tests;
-mod times;
 mod tls;
-mod tokens;
 mod transaction;
 mod url;
 mod view;
-mod window;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -159,27 +128,23 @@ use osnl_core::received::ReceivedMessage;
 use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
 use osnl_journal::{
-    AttemptLease, AttemptRetry, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
-    JournalState, LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
+    AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
+    LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
 use osnl_transport::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use self::clock::{BootClock, LeaseClock};
-use self::command::{LeaseRequest, NewEntry, NewUnreadable, PostgresCommand, PostgresStreamLease};
+use self::command::{NewEntry, NewUnreadable, PostgresCommand};
 pub use self::database::PostgresDatabase;
 pub use self::options::Options;
 use self::reader::QueueReader;
 pub use self::session::OpenError;
 use self::shared::SharedJournalState;
-use self::tokens::RateTokens;
 pub use self::url::{ConnectionUrl, DatabaseUrlError};
 use self::view::JournalView;
 use self::writer::PostgresWriter;
-
-/// A granted call begins within this part of the lease.
-const GRANTS_OF_A_LEASE: u32 = 3;
 
 /// A member of a shared journal. See the [crate].
 #[derive(Debug)]
@@ -203,7 +168,6 @@ impl PostgresJournal {
     /// See [`OpenError`].
     pub fn open(options: Options, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let gate = Gate::new(options.max_pending, options.overflowing.clone());
-        counters.series.streams.share();
         let shared = Arc::new(SharedJournalState::new(gate, counters, Clock::starting_at(options.started)));
         let (commands, receiver) = mpsc::unbounded_channel();
         let (opened, opens) = std::sync::mpsc::sync_channel(1);
@@ -257,18 +221,6 @@ impl PostgresJournal {
         }));
     }
 
-    /// Asks for the lease of a stream.
-    fn ask_to_read(&self, listener: &str, stream: &str) -> oneshot::Receiver<PostgresStreamLease> {
-        let (answer, lease) = oneshot::channel();
-        let reader = QueueReader { listener: listener.into(), queue: stream.into() };
-        self.send(PostgresCommand::Lease(LeaseRequest {
-            reader,
-            answer,
-            commands: self.commands.downgrade(),
-        }));
-        lease
-    }
-
     /// Looks for arrivals of other members and at the leases now, not at the next interval; completes when that is done.
     pub async fn look(&self) {
         let (sender, receiver) = oneshot::channel();
@@ -293,7 +245,7 @@ struct MemberLease {
     deliveries: Vec<DeliveryId>,
 }
 
-impl AttemptLease for MemberLease {
+impl AttemptTerm for MemberLease {
     fn left(&self) -> Duration {
         // In a process that was stopped, the other leases may be renewed before its attempts go on.
         if self.shared.has_lost_claim(&self.deliveries) {
@@ -412,18 +364,13 @@ impl Journal for PostgresJournal {
         self.shared.paused.subscribe()
     }
 
-    fn lease(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
+    fn term(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>> {
         let (shared, clock) = (self.shared.clone(), self.options.clock.clone());
         Some(Arc::new(MemberLease { shared, clock, deliveries: deliveries.to_vec() }))
     }
 
-    fn calls(&self, action: &str) -> Option<Arc<dyn CallTokens>> {
-        let mut tokens = self.shared.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = tokens.entry(action.into()).or_insert_with_key(|action| {
-            let (commands, clock) = (self.commands.clone(), self.options.clock.clone());
-            RateTokens::new(action.clone(), commands, clock, self.options.lease / GRANTS_OF_A_LEASE)
-        });
-        Some(made.clone())
+    fn daemons(&self) -> watch::Receiver<usize> {
+        self.shared.daemons.subscribe()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

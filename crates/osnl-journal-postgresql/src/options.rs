@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_journal::shared::GuardRates;
-
 use crate::clock::{BootClock, LeaseClock};
 use crate::url::ConnectionUrl;
 
@@ -37,8 +35,6 @@ pub struct Options {
     pub archive: Option<PathBuf>,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
-    /// The guards of rules and actions.
-    pub guards: GuardRates,
     /// Actions with a digest.
     pub digests: BTreeSet<Arc<str>>,
     /// The time for which delivered deliveries are kept.
@@ -66,7 +62,6 @@ impl Options {
             max_dead: 10_000,
             archive: None,
             overflowing: BTreeSet::new(),
-            guards: GuardRates::default(),
             digests: BTreeSet::new(),
             retention: Duration::from_secs(7 * 24 * 3600),
             clock: Arc::new(BootClock),

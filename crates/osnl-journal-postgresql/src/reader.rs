@@ -5,7 +5,7 @@ use std::sync::Arc;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::BodyDigest;
 
-/// A listener and the queue that it reads.
+/// A listener and the queue that it reads: of a consumer group, a partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct QueueReader {
     pub(crate) listener: Arc<str>,
@@ -14,7 +14,8 @@ pub(crate) struct QueueReader {
 
 impl QueueReader {
     pub(crate) fn of(received: &ReceivedMessage) -> Self {
-        Self { listener: received.origin.listener.clone(), queue: received.origin.queue.clone() }
+        let queue = received.noted.partition.as_ref().unwrap_or(&received.origin.queue);
+        Self { listener: received.origin.listener.clone(), queue: queue.clone() }
     }
 
     /// A reader of messages that no broker hands over, but an operator: of this start of a member alone, so that it fences

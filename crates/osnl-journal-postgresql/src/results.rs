@@ -1,14 +1,11 @@
 //! The results of transactions, to be reported after their commit.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use osnl_journal::DeliveryId;
 
 use crate::change::{ChangePassResult, ChangedDelivery};
 use crate::delivery::{ArrivedDelivery, Promotion};
-use crate::grants::CallAnswer;
-use crate::held::HeldDelivery;
 use crate::partition::PartitionNumber;
 
 /// The result of a transaction.
@@ -19,12 +16,8 @@ pub(crate) enum JobResult {
     /// Partitions and their new epochs.
     Taken(Vec<(PartitionNumber, i64)>),
     Released,
-    Told,
     Pruned,
     Changed(Box<ChangePassResult>),
-    Calls(CallAnswer),
-    /// The epoch of the lease of a stream, and the position that was kept last; `None` if another member was faster.
-    Leased(Option<(i64, Option<String>)>),
     /// The epoch, and the first of the numbers.
     Read {
         epoch: i64,
@@ -38,8 +31,6 @@ pub(crate) enum JobResult {
 pub(crate) struct GroupResult {
     /// By the place of the command in the group.
     pub(crate) appended: HashMap<usize, AppendResult>,
-    /// The meanings of messages, by the place of the command.
-    pub(crate) happened: HashMap<usize, Arc<str>>,
     /// Ends that are recorded; whether a delivery of another action was made.
     pub(crate) ended: HashMap<DeliveryId, bool>,
     pub(crate) retried: HashSet<DeliveryId>,
@@ -48,8 +39,6 @@ pub(crate) struct GroupResult {
     /// Retries of an action are due; whether there are more of them.
     pub(crate) due_more: bool,
     pub(crate) promoted: Vec<Promotion>,
-    /// Deliveries that guards hold.
-    pub(crate) held: Vec<HeldDelivery>,
     /// Arrivals without an id whose message came again.
     pub(crate) adopted: Vec<i64>,
     /// Deliveries that are to be admitted; not known of a COMMIT without an answer.
@@ -62,8 +51,6 @@ pub(crate) struct GroupResult {
 pub(crate) enum AppendResult {
     /// It is kept.
     New,
-    /// It is noted, and has no delivery for which it would be kept.
-    Noted,
     /// The same message is there.
     Copy,
     /// Another member reads the queue: the message is that one's.

@@ -43,16 +43,8 @@ pub(crate) struct StatementAnswer {
 pub(crate) const AT_ONCE: usize = 16;
 
 /// The tables that grow, whose plans are kept.
-pub(crate) const GROWING: [&str; 8] = [
-    "osnl_arrival",
-    "osnl_delivery",
-    "osnl_attempt",
-    "osnl_enriched",
-    "osnl_object",
-    "osnl_tally",
-    "osnl_guard_key",
-    "osnl_seen",
-];
+pub(crate) const GROWING: [&str; 6] =
+    ["osnl_arrival", "osnl_delivery", "osnl_attempt", "osnl_enriched", "osnl_object", "osnl_tally"];
 /// The bytes of tables, which the planner looks at.
 pub(crate) const TABLE_SIZES: &str = "SELECT coalesce(pg_relation_size(to_regclass(name)), 0) \
      FROM unnest($1::text[]) WITH ORDINALITY AS of (name, n) ORDER BY n";

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::ends::EndReports;
 use osnl_core::metrics::Counters;
-use osnl_journal::shared::{GuardState, SharedMember};
+use osnl_journal::shared::SharedMember;
 use osnl_journal::store::claimable::Claimable;
 use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
@@ -16,7 +16,6 @@ use tokio::sync::watch;
 
 use crate::leases::LeaseToken;
 use crate::report::MemberReport;
-use crate::tokens::RateTokens;
 
 /// The daemons that share the journal, as this one saw them last.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +42,8 @@ pub(crate) struct SharedJournalState {
     lost_claims: Mutex<HashSet<DeliveryId>>,
     /// The daemons and their partitions, as they were seen last.
     pub(crate) members: Mutex<MembersSeen>,
-    /// The state of each guard, as it was seen last.
-    pub(crate) guards: Mutex<Vec<GuardState>>,
-    /// The calls that this member may begin, of each action.
-    pub(crate) tokens: Mutex<HashMap<Arc<str>, Arc<RateTokens>>>,
+    /// The number of members that are alive, this one among them.
+    pub(crate) daemons: watch::Sender<usize>,
     /// The member's token, once it is registered, and its commands that wait for answers.
     asking: Mutex<(LeaseToken, HashSet<Vec<u8>>)>,
     /// The contents of this daemon's row for the others.
@@ -69,8 +66,7 @@ impl SharedJournalState {
             lease_end: AtomicU64::new(0),
             lost_claims: Mutex::default(),
             members: Mutex::default(),
-            guards: Mutex::default(),
-            tokens: Mutex::default(),
+            daemons: watch::Sender::new(1),
             asking: Mutex::default(),
             report: MemberReport::default(),
             uncommitted: Mutex::default(),
@@ -144,6 +140,11 @@ impl SharedJournalState {
             *known = paused;
             is_changed
         });
+    }
+
+    /// So many members are alive.
+    pub(crate) fn set_daemons(&self, alive: usize) {
+        self.daemons.send_if_modified(|known| std::mem::replace(known, alive) != alive);
     }
 
     /// An entry with these open deliveries is on its way into the tables.

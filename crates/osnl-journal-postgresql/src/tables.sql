@@ -21,8 +21,7 @@ CREATE TABLE osnl_reader (
     queue text NOT NULL,
     epoch bigint NOT NULL,
     token bytea NOT NULL,
-    beat bigint NOT NULL,
-    position text
+    beat bigint NOT NULL
 ) WITH (fillfactor = 25);
 
 CREATE TABLE osnl_counter (name text PRIMARY KEY, next bigint NOT NULL);
@@ -73,7 +72,6 @@ CREATE TABLE osnl_delivery (
     due bigint NOT NULL DEFAULT 0,
     pause bigint NOT NULL DEFAULT 0,
     guarded boolean NOT NULL DEFAULT false,
-    unguarded boolean NOT NULL DEFAULT false,
     ended bigint,
     took bigint,
     reason text,
@@ -154,55 +152,6 @@ CREATE TABLE osnl_forgotten (
 );
 CREATE INDEX osnl_delivery_effect ON osnl_delivery (key, id) WHERE state BETWEEN 4 AND 5 AND key IS NOT NULL;
 
-CREATE TABLE osnl_window (
-    name bytea PRIMARY KEY,
-    version bigint NOT NULL,
-    at bigint NOT NULL,
-    ahead bigint NOT NULL
-) WITH (fillfactor = 25);
-CREATE TABLE osnl_guard_key (
-    key bytea PRIMARY KEY,
-    guard bytea NOT NULL,
-    at bigint NOT NULL,
-    passed boolean NOT NULL
-);
-CREATE INDEX osnl_guard_key_at ON osnl_guard_key (guard, at);
-CREATE TABLE osnl_grant (
-    name bytea NOT NULL,
-    number bigint NOT NULL,
-    calls bigint NOT NULL,
-    until bigint NOT NULL,
-    PRIMARY KEY (name, number)
-);
-
-CREATE TABLE osnl_stream (
-    name bytea PRIMARY KEY,
-    since bigint NOT NULL,
-    seen bigint NOT NULL,
-    last bigint
-) WITH (fillfactor = 25);
-CREATE TABLE osnl_stream_slot (
-    name bytea NOT NULL,
-    slot bigint NOT NULL,
-    count bigint NOT NULL,
-    last bigint NOT NULL,
-    PRIMARY KEY (name, slot)
-) WITH (fillfactor = 50);
 CREATE INDEX osnl_arrival_canary ON osnl_arrival (message_id) WHERE event_type = 'osnl.canary' AND length(message_id) <= 64;
 
-CREATE TABLE osnl_seen (
-    name bytea PRIMARY KEY,
-    is_message boolean NOT NULL,
-    touched bigint NOT NULL,
-    told text NOT NULL
-);
-CREATE INDEX osnl_seen_touched ON osnl_seen (is_message, touched);
 CREATE INDEX osnl_object_at ON osnl_object (at);
-CREATE TABLE osnl_seen_version (
-    id smallint PRIMARY KEY,
-    version bigint NOT NULL,
-    arrival bigint NOT NULL,
-    resources bigint NOT NULL,
-    messages bigint NOT NULL
-) WITH (fillfactor = 25);
-INSERT INTO osnl_seen_version (id, version, arrival, resources, messages) VALUES (0, 0, 0, 0, 0);

@@ -11,17 +11,12 @@ mod digests;
 mod false_servers;
 mod faults;
 mod fences;
-mod guards;
 mod long_names;
 mod members;
 mod opening;
 mod quarantine;
-mod rates;
 mod readers;
 mod retention;
-mod seen;
-mod stream_leases;
-mod streams;
 mod tls_sessions;
 mod unstorable;
 mod verifying;
@@ -86,12 +81,6 @@ impl Stage {
 
     fn pass(&self, time: Duration) {
         self.clock.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
-    }
-
-    /// Lets time pass for the members, and for the windows in which they count.
-    fn slide(&self, time: Duration) {
-        self.rows(&format!("UPDATE osnl_window SET ahead = ahead + {}", time.as_millis()));
-        self.pass(time);
     }
 
     /// Returns the rows of a query, a line each.

@@ -38,8 +38,6 @@ pub(crate) enum CommitFailure {
     Lost(Vec<PartitionNumber>),
     /// Other members read these queues.
     Fenced(Vec<QueueReader>),
-    /// Messages of these queues have smaller numbers than messages whose meaning counts before theirs.
-    Behind(Vec<QueueReader>),
 }
 
 /// Conflicts, and locks that took too long.

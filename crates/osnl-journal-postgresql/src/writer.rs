@@ -2,16 +2,12 @@
 
 mod bounds;
 mod changing;
-mod guarding;
-mod hearing;
 mod isolating;
-mod leasing;
-mod rating;
 mod telling;
 mod trouble;
 mod watch;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -25,13 +21,11 @@ use crate::command::PostgresCommand;
 use crate::delivery::Promotion;
 use crate::job::{CommitRefusal, TransactionJob};
 use crate::load::{self, UnusableDeliveries};
-use crate::member::{BLOCK, Member, MemberLimits, ReaderEpoch, SMALL_BLOCK};
+use crate::member::{BLOCK, Member, ReaderEpoch};
 use crate::options::Options;
-use crate::reader::QueueReader;
 use crate::results::JobResult;
 use crate::session::{OpenError, Session};
 use crate::shared::SharedJournalState;
-use crate::stream_lease::StreamLeases;
 use crate::tls::PostgresTls;
 
 /// Commands of one transaction.
@@ -57,8 +51,6 @@ pub(crate) struct PostgresWriter {
     opening: bool,
     /// Since when it fails, and when the log said so last.
     failing: Option<(SystemTime, Instant)>,
-    /// When the log said so last of each guard that holds.
-    guards_said: HashMap<(&'static str, Arc<str>), Instant>,
     next_look: Instant,
     /// By the clock of leases.
     next_renewal: Duration,
@@ -67,7 +59,6 @@ pub(crate) struct PostgresWriter {
     swept: i64,
     chore: Chore,
     more_arrived: bool,
-    streams: StreamLeases,
     /// The most commands of a transaction: fewer after one that took too long.
     at_once: usize,
 }
@@ -81,8 +72,7 @@ impl PostgresWriter {
         commands: mpsc::UnboundedReceiver<PostgresCommand>,
     ) -> Result<Self, OpenError> {
         let tls = PostgresTls::of(&options.url).map_err(OpenError::Refused)?;
-        let (guards, digests) = (options.guards.clone(), options.digests.clone());
-        let limits = MemberLimits::new(guards, digests, options.clock.clone());
+        let member = Member::new(Arc::new(options.digests.clone()));
         let mut writer = Self {
             options,
             tls,
@@ -90,19 +80,17 @@ impl PostgresWriter {
             commands,
             backlog: VecDeque::new(),
             session: None,
-            member: Member::new(limits),
+            member,
             is_registered: false,
             closing: false,
             opening: true,
             failing: None,
-            guards_said: HashMap::new(),
             next_look: Instant::now() + LOOK,
             next_renewal: Duration::ZERO,
             next_watch: Duration::ZERO,
             swept: 0,
             chore: Chore::None,
             more_arrived: true,
-            streams: StreamLeases::default(),
             at_once: AT_ONCE,
         };
         match writer.connected().await {
@@ -200,19 +188,11 @@ impl PostgresWriter {
                 what(&mut self.member);
             }
         }
-        let calls: Vec<PostgresCommand> =
-            batch.extract_if(.., |command| matches!(command, PostgresCommand::Calls(_))).collect();
-        for command in calls {
-            if let PostgresCommand::Calls(action) = command {
-                self.order_calls(&action).await;
-            }
-        }
         let asked: Vec<PostgresCommand> = batch
             .extract_if(.., |command| {
                 matches!(command, PostgresCommand::Known(..) | PostgresCommand::Look(_))
             })
             .collect();
-        let leases: Vec<PostgresCommand> = batch.extract_if(.., |command| command.is_of_a_lease()).collect();
         let fetches: Vec<PostgresCommand> =
             batch.extract_if(.., |command| matches!(command, PostgresCommand::Fetch(..))).collect();
         if let [PostgresCommand::BeginReading(reader)] = &batch[..] {
@@ -225,7 +205,6 @@ impl PostgresWriter {
         } else if !self.commit(batch, fetches).await {
             return false;
         }
-        self.lease_as_asked(leases).await;
         for command in asked {
             if let PostgresCommand::Look(sender) = command {
                 self.look().await;
@@ -268,11 +247,6 @@ impl PostgresWriter {
                         return false;
                     }
                 }
-                Err(CommitRefusal::Behind(readers)) => {
-                    self.take_numbers_back(&mut batch, readers);
-                    // Other members may be faster several times.
-                    self.keep_leases().await;
-                }
                 Err(refusal) => {
                     if !self.bear(refusal).await {
                         return false;
@@ -291,23 +265,6 @@ impl PostgresWriter {
         rest.into_iter().rev().for_each(|command| self.backlog.push_front(command));
     }
 
-    /// Lets messages of these queues have larger numbers than they were given.
-    fn take_numbers_back(&mut self, batch: &mut [PostgresCommand], readers: Vec<QueueReader>) {
-        for command in batch {
-            if command.reader().is_some_and(|reader| readers.contains(reader))
-                && let Some((id, _)) = command.number()
-            {
-                *id = 0;
-            }
-        }
-        for reader in readers {
-            if let Some(reading) = self.member.reading.get_mut(&reader) {
-                reading.numbers = 0..0;
-            }
-            self.member.abreast.insert(reader);
-        }
-    }
-
     /// Takes note of a refusal: what was refused is left out of the next attempt. `false` when the program ends.
     async fn bear(&mut self, refusal: CommitRefusal) -> bool {
         match refusal {
@@ -319,7 +276,6 @@ impl PostgresWriter {
                         queue.name = &*reader.queue,
                         "another daemon reads the queue: what was received from it here is left to the broker"
                     );
-                    self.lose_stream(&reader);
                     self.member.reading.remove(&reader);
                     self.member.fenced.insert(reader);
                 }
@@ -327,8 +283,7 @@ impl PostgresWriter {
             CommitRefusal::Forgotten => {
                 tracing::warn!("the other daemons have given this one up: it begins anew");
                 self.lose(&self.member.leases.partitions());
-                self.streams.lose_all();
-                let anew = Member::new(self.member.limits.clone());
+                let anew = Member::new(self.member.digests.clone());
                 let former = std::mem::replace(&mut self.member, anew);
                 self.member.places = former.places;
                 self.member.messages = former.messages;
@@ -341,7 +296,7 @@ impl PostgresWriter {
                 }
             }
             // Of groups only.
-            CommitRefusal::TooLong | CommitRefusal::Behind(_) | CommitRefusal::Unstorable(_) => {}
+            CommitRefusal::TooLong | CommitRefusal::Unstorable(_) => {}
             CommitRefusal::Closing => return false,
         }
         true
@@ -358,16 +313,13 @@ impl PostgresWriter {
         }
         for (reader, need) in needs {
             let reading = self.member.reading.get(&reader);
-            let is_abreast = self.member.abreast.contains(&reader);
-            let from = if is_abreast { self.member.recalled } else { 0 };
-            let has_enough = reading.is_some_and(|reading| {
-                reading.numbers.start > from && reading.numbers.end - reading.numbers.start >= need
-            });
+            let has_enough =
+                reading.is_some_and(|reading| reading.numbers.end - reading.numbers.start >= need);
             if has_enough || self.member.fenced.contains(&reader) {
                 continue;
             }
             let epoch = reading.map(|reading| reading.epoch);
-            let numbers = need.max(if is_abreast { SMALL_BLOCK } else { BLOCK });
+            let numbers = need.max(BLOCK);
             match self.transact(&TransactionJob::Read(reader.clone(), epoch, numbers)).await {
                 Ok((JobResult::Read { epoch, first, numbers }, _)) => {
                     let numbers = first..first + numbers;

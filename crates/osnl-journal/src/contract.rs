@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_core::event::EnrichedValues;
-use osnl_core::recall::{Recaller, RowChange};
-use osnl_core::received::ReceivedMessage;
+use osnl_core::received::{ReceivedMessage, RowChange};
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::calls::CallTokens;
 use crate::claim::{AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits};
 use crate::entry::Entry;
 use crate::outcome::End;
@@ -45,7 +43,7 @@ pub trait Journal: Send + Sync {
     /// The journal never sleeps: the caller asks again at [`next_due`](Journal::next_due).
     ///
     /// In a journal that daemons share, each delivery that is in an order has a [fence](crate::Fence), which is larger than
-    /// those of all earlier claims of its action and resource. No attempt under an earlier claim has a [lease](Journal::lease)
+    /// those of all earlier claims of its action and resource. No attempt under an earlier claim has a [term](Journal::term)
     /// by then. A journal of one daemon gives none.
     fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>>;
 
@@ -109,12 +107,13 @@ pub trait Journal: Send + Sync {
     /// appended for them waits.
     fn paused(&self) -> watch::Receiver<PausedActions>;
 
-    /// Returns the lease of claimed deliveries, where another daemon may take them over; an attempt looks at it before it
+    /// Returns the term of claimed deliveries, where another daemon may take them over; an attempt looks at it before it
     /// does anything.
-    fn lease(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>>;
+    fn term(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>>;
 
-    /// Returns the tokens with which calls of an action begin, where several daemons keep its rate together.
-    fn calls(&self, action: &str) -> Option<Arc<dyn CallTokens>>;
+    /// The number of running daemons that make its deliveries, as it changes: each has its part of the rate of an action. At
+    /// least 1, and always 1 of a journal of one daemon.
+    fn daemons(&self) -> watch::Receiver<usize>;
 
     /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
     /// open then end as [`Settle::Leave`](crate::Settle::Leave).
@@ -122,7 +121,7 @@ pub trait Journal: Send + Sync {
 }
 
 /// The time for which claimed deliveries are this daemon's alone.
-pub trait AttemptLease: Send + Sync + fmt::Debug {
+pub trait AttemptTerm: Send + Sync + fmt::Debug {
     /// Returns the rest of it, by a clock that counts while the machine is suspended; zero when it has ended.
     fn left(&self) -> Duration;
 }
@@ -132,10 +131,8 @@ pub trait AttemptLease: Send + Sync + fmt::Debug {
 pub struct LearntFacts {
     /// Facts about objects that are useful once the objects are gone: `kind:id` and JSON.
     pub objects: Vec<(String, String)>,
-    /// Other facts about resources that were seen.
+    /// Other facts about resources that were seen; a shared journal keeps none.
     pub changes: Vec<RowChange>,
-    /// The same for a shared journal, which computes the changes when it keeps them: facts in the form of this one.
-    pub recalled: Option<(Recaller, String)>,
 }
 
 /// Paused actions, and since when each is.

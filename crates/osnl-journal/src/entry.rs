@@ -31,8 +31,6 @@ pub struct NewDelivery {
     pub ordered: bool,
     /// Facts known from the beginning, beside the event: the reason why the action before it gave up.
     pub told: Option<Arc<EnrichedValues>>,
-    /// Whether its key is the one that is noted of its resource, where a shared journal notes what the message means.
-    pub is_keyed_by_note: bool,
     /// The state in which it begins.
     pub begin: Begin,
     /// The resource that it is about, for an operator.
@@ -58,7 +56,6 @@ impl NewDelivery {
             resource: None,
             ordered: true,
             told: None,
-            is_keyed_by_note: false,
             begin: Begin::Live,
             subject: Subject::default(),
         }

@@ -54,7 +54,6 @@
 //! ([`retry_at`](Journal::retry_at)).
 
 pub mod begin;
-mod calls;
 mod claim;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -77,9 +76,8 @@ pub mod store;
 
 pub use osnl_core::fence::Fence;
 
-pub use self::calls::CallTokens;
 pub use self::claim::{AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits};
-pub use self::contract::{AttemptLease, Journal, LearntFacts, PausedActions};
+pub use self::contract::{AttemptTerm, Journal, LearntFacts, PausedActions};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};
 pub use self::outcome::{End, Handover, Outcome};
 pub use self::permit::{Permit, PermitStore};

@@ -45,9 +45,9 @@ use super::begin;
 use super::identity::MessageIdentity;
 use super::store::weight::{Weight, Weights};
 use super::{
-    AttemptLease, AttemptRetry, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
-    JournalState, LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest, Settle,
-    Subject, UsedLimits,
+    AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
+    LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest, Settle, Subject,
+    UsedLimits,
 };
 
 /// See the [module](self).
@@ -456,12 +456,12 @@ impl Journal for MemoryJournal {
         self.paused.subscribe()
     }
 
-    fn lease(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
+    fn term(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>> {
         None
     }
 
-    fn calls(&self, _action: &str) -> Option<Arc<dyn CallTokens>> {
-        None
+    fn daemons(&self) -> watch::Receiver<usize> {
+        watch::channel(1).1
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -5,15 +5,12 @@
 //! | [`SharedDatabase`] | a kind of database: reads its URLs, opens journals, migrates tables, reports. A program passes in those that it is built with. |
 //! | [`SharedOptions`] | `[journal]`, checked |
 //! | [`SharedJournal`] | an open journal: a [`Journal`], and the answers that the daemon's commands need |
-//! | [`StreamLease`] | the right of one daemon to read a stream, and its position |
 //!
 //! An answer is the whole truth of the database at that moment, or an error that says why there is none. A daemon opens the
 //! journal also while the database is away: it is [failed](crate::JournalState::Failed) then, takes nothing from the brokers,
 //! and recovers by itself.
 
 mod changing;
-mod limits;
-mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -29,8 +26,6 @@ use osnl_model::{Notification, Secret, SentLogin};
 use osnl_transport::BoxFuture;
 
 pub use self::changing::SharedChangeRun;
-pub use self::limits::{GuardRates, GuardState};
-pub use self::stream::StreamLease;
 use crate::sqlite::upkeep::{Observer, VerifyReport};
 use crate::sqlite::{
     Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, DeliveryListRow, FailingKey, Filter,
@@ -159,8 +154,6 @@ pub struct SharedOptions {
     pub allow_volatile: bool,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
-    /// The guards of rules and actions.
-    pub guards: GuardRates,
     /// Actions with a digest: one daemon gathers all of their deliveries.
     pub digests: BTreeSet<Arc<str>>,
 }
@@ -179,14 +172,13 @@ impl PartialEq for SharedOptions {
             archive,
             allow_volatile,
             overflowing,
-            guards,
             digests,
         } = self;
         (connection, connection_file, shown, lease, retention)
             == (&other.connection, &other.connection_file, &other.shown, &other.lease, &other.retention)
             && (max_pending, max_dead, archive) == (&other.max_pending, &other.max_dead, &other.archive)
-            && (allow_volatile, overflowing, guards, digests)
-                == (&other.allow_volatile, &other.overflowing, &other.guards, &other.digests)
+            && (allow_volatile, overflowing, digests)
+                == (&other.allow_volatile, &other.overflowing, &other.digests)
     }
 }
 
@@ -304,14 +296,8 @@ pub trait SharedJournal: Journal + fmt::Debug {
     /// Sets the actions whose deliveries beyond the bound are dead letters at once.
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>);
 
-    /// Sets the guards that decide about what is admitted from now on.
-    fn set_guards(&self, guards: GuardRates);
-
     /// Sets the actions with a digest; what is moved to one from now on is gathered with its other deliveries.
     fn set_digests(&self, actions: BTreeSet<Arc<str>>);
-
-    /// Returns the state of each guard, as it was seen last.
-    fn guard_states(&self) -> Vec<GuardState>;
 
     /// Tells the other daemons how this one is configured: the digests of its sections.
     fn set_sections(&self, sections: &BTreeMap<String, String>);
@@ -319,11 +305,9 @@ pub trait SharedJournal: Journal + fmt::Debug {
     /// Tells the other daemons which targets this one holds, within a second of each change.
     fn tell_held(&self, held: HeldTargets);
 
-    /// Takes note of a new subscription: the next message of this queue comes from the broker's choice of this daemon.
+    /// Takes note of a new subscription: the next message of this queue comes from the broker's choice of this daemon. The same of
+    /// a [partition](osnl_core::received::MessageNotes::partition) that a consumer group has assigned.
     fn begin_reading(&self, listener: &str, queue: &str);
-
-    /// Waits until no other daemon reads a stream, and takes its lease; `None` when the journal is closed.
-    fn lease_stream(&self, listener: &str, stream: &str) -> BoxFuture<'static, Option<Box<dyn StreamLease>>>;
 
     /// Counts what is kept.
     fn overview(&self) -> BoxFuture<'_, Result<SharedOverview, String>>;

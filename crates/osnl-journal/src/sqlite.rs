@@ -99,8 +99,8 @@ use super::store::gate::Gate;
 pub use super::store::gate::IN_MEMORY;
 use super::store::weight::{LIGHT, bytes_of};
 use super::{
-    AttemptLease, AttemptRetry, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
-    JournalState, LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
+    AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
+    LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
 
 /// A reader's answer, or the refusal of SQLite.
@@ -538,12 +538,12 @@ impl Journal for SqliteJournal {
         self.shared.paused.subscribe()
     }
 
-    fn lease(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
+    fn term(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>> {
         None
     }
 
-    fn calls(&self, _action: &str) -> Option<Arc<dyn CallTokens>> {
-        None
+    fn daemons(&self) -> watch::Receiver<usize> {
+        watch::channel(1).1
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -16,7 +16,7 @@ use super::servers::{Complete, Servers, completed};
 use super::told::EventReport;
 use super::watched::WatchedActions;
 use super::watcher::Watcher;
-use osnl_actions::driver::{EarlierRows, Interest, SharedObserver};
+use osnl_actions::driver::{Interest, SharedObserver};
 use osnl_actions::{ActionError, Event};
 use osnl_delivery::enrich::EnrichmentStep;
 use osnl_delivery::{Answers, Prepare};
@@ -80,13 +80,7 @@ impl Prepare for CompletionStep {
 /// The interest of an action that has to know what an event means against what was seen before.
 pub(crate) fn interest(lists: Lists) -> Interest {
     Interest {
-        observer: |earlier| {
-            let watched = WatchedActions::default();
-            Arc::new(match earlier {
-                EarlierRows::Kept(rows) => Watcher::new(watched, rows),
-                EarlierRows::InJournal => Watcher::of_shared_journal(watched),
-            })
-        },
+        observer: |earlier| Arc::new(Watcher::new(WatchedActions::default(), earlier)),
         subject: Arc::new(lists),
     }
 }

@@ -48,7 +48,6 @@ mod memory;
 mod node_detail;
 mod ordered;
 pub mod python;
-mod recalling;
 pub mod rest;
 mod servers;
 #[cfg(test)]

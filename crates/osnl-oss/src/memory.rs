@@ -17,7 +17,6 @@ mod address;
 mod asked;
 mod decided;
 mod floating;
-mod partial;
 mod port;
 mod rows;
 mod server;
@@ -28,12 +27,11 @@ use osnl_model::{Bulk, Notification};
 use serde_json::Value;
 
 use self::decided::DecidedMessages;
-use self::partial::Partial;
 use self::rows::{FloatingRow, InstanceRow, MemoryRow, PortRow};
 use super::event::{Lists, Occurrence};
 use super::instance::{InstanceReading, KnownInstance};
-pub use osnl_core::recall::RowChange;
-use osnl_core::recall::{PartKeys, message_of_row};
+use osnl_core::observe::PartKeys;
+pub use osnl_core::received::RowChange;
 
 /// Rows that are remembered: an instance, a port and a floating IP are one each.
 const MOST: usize = 100_000;
@@ -52,8 +50,6 @@ pub struct Memory {
     decided: DecidedMessages,
     /// Names that the current message has changed.
     touched: BTreeSet<String>,
-    /// The rows that were read, where a journal has others.
-    partial: Option<Partial>,
 }
 
 /// The meaning of a message.
@@ -76,7 +72,7 @@ impl Memory {
     #[must_use]
     pub fn of(most: usize) -> Self {
         let (rows, order, touched) = Default::default();
-        Self { rows, order, tick: 0, most, decided: DecidedMessages::new(LAST), touched, partial: None }
+        Self { rows, order, tick: 0, most, decided: DecidedMessages::new(LAST), touched }
     }
 
     /// Takes back what [`RowChange`]s said, the one touched last at the end. Answers how many could not be read.
@@ -107,7 +103,7 @@ impl Memory {
         lists: &Lists,
     ) -> Vec<Occurrence> {
         let id = n.id();
-        if let Some(happened) = id.and_then(|id| self.decision(id)) {
+        if let Some(happened) = id.and_then(|id| self.decided.get(id)) {
             return happened;
         }
         let event_type = n.event_type.as_deref().unwrap_or_default();
@@ -125,7 +121,7 @@ impl Memory {
         };
         happened.retain(|happened| lists.created(event_type, happened.what).is_some());
         if let Some(id) = id {
-            self.decide(id.to_owned(), happened.clone());
+            self.decided.put(id.to_owned(), happened.clone());
         }
         happened
     }
@@ -161,12 +157,10 @@ impl Memory {
     }
 
     fn row(&self, name: &str) -> Option<&MemoryRow> {
-        self.look_for(name);
         self.rows.get(name).map(|(_, row)| row)
     }
 
     fn put(&mut self, name: String, row: MemoryRow) {
-        self.look_for(&name);
         self.tick += 1;
         if let Some((at, _)) = self.rows.insert(name.clone(), (self.tick, row)) {
             self.order.remove(&at);
@@ -182,7 +176,6 @@ impl Memory {
     }
 
     fn forget(&mut self, name: &str) {
-        self.look_for(name);
         if let Some((at, _)) = self.rows.remove(name) {
             self.order.remove(&at);
             self.touched.insert(name.to_owned());
@@ -193,10 +186,7 @@ impl Memory {
     pub(super) fn changes(&mut self) -> Vec<RowChange> {
         let touched = std::mem::take(&mut self.touched);
         let change = |name: String| {
-            let row = match message_of_row(&name) {
-                Some(_) => self.message_text(&name),
-                None => self.row(&name).and_then(|row| serde_json::to_string(row).ok()),
-            };
+            let row = self.row(&name).and_then(|row| serde_json::to_string(row).ok());
             RowChange { name, row }
         };
         touched.into_iter().map(change).collect()

@@ -6,7 +6,6 @@ mod native;
 mod plugins;
 mod recorded;
 mod reference;
-mod shared;
 mod stock;
 mod watching;
 

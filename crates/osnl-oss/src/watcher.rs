@@ -1,20 +1,18 @@
 //! Notes with each message what it means, before it is kept, in the order of arrival.
 //!
 //! Decided at an attempt it would depend on which target answers when; decided here it is kept with the message, and so
-//! is what is known since: a restart knows what it knew, and a message that comes again means the same. Where several daemons
-//! share a journal, the journal has it [decided](super::recalling) when it keeps the message.
+//! is what is known since: a restart knows what it knew, and a message that comes again means the same.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use osnl_journal::LearntFacts;
 use osnl_model::Notification;
 
+use super::event::Occurrence;
 use super::memory::{EventMeaning, Memory};
-use super::recalling::{RowRecall, facts, say_handled, written};
 use super::servers::Complete;
 use super::watched::WatchedActions;
 use osnl_core::observe::{Observe, PartKeys};
-use osnl_core::recall::Recaller;
 use osnl_core::received::{MessageNotes, ReceivedMessage};
 
 /// Notes with each message what it means, before it is kept, in the order of arrival. One for all listeners: what neutron
@@ -22,9 +20,7 @@ use osnl_core::received::{MessageNotes, ReceivedMessage};
 #[derive(Debug, Default)]
 pub struct Watcher {
     memory: Mutex<Memory>,
-    watched: Arc<RwLock<WatchedActions>>,
-    /// The part that a shared journal asks; then the memory is empty.
-    recaller: Option<Recaller>,
+    watched: RwLock<WatchedActions>,
 }
 
 impl Watcher {
@@ -36,15 +32,7 @@ impl Watcher {
         if unread > 0 {
             tracing::warn!(rows = unread, "rows about earlier events cannot be read and are ignored");
         }
-        Self { memory: Mutex::new(memory), watched: Arc::new(RwLock::new(watched)), recaller: None }
-    }
-
-    /// Knowing what a journal knows that several daemons share.
-    #[must_use]
-    pub fn of_shared_journal(watched: WatchedActions) -> Self {
-        let watched = Arc::new(RwLock::new(watched));
-        let recaller = Some(Recaller(Arc::new(RowRecall { watched: watched.clone() })));
-        Self { memory: Mutex::default(), watched, recaller }
+        Self { memory: Mutex::new(memory), watched: RwLock::new(watched) }
     }
 
     /// For other actions from then on: a configuration that was read again forgets nothing.
@@ -54,10 +42,6 @@ impl Watcher {
 
     /// Takes note of what was asked for, for events that say less; answers what is known otherwise since.
     pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> LearntFacts {
-        if let Some(recaller) = &self.recaller {
-            let recalled = Some((recaller.clone(), facts(found)));
-            return LearntFacts { recalled, ..LearntFacts::default() };
-        }
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         found.for_each(|complete| memory.learn(complete));
         LearntFacts { changes: memory.changes(), ..LearntFacts::default() }
@@ -91,8 +75,19 @@ impl Observe for Watcher {
         }
         (MessageNotes { happened: written(&happened), changes, ..MessageNotes::default() }, keys)
     }
+}
 
-    fn recaller(&self) -> Option<Recaller> {
-        self.recaller.clone()
-    }
+/// Returns the form in which a meaning is kept. Texts and numbers can always be written.
+fn written(happened: &[Occurrence]) -> Option<Arc<str>> {
+    serde_json::to_string(happened).ok().map(Into::into)
+}
+
+/// The program's log has this line for each event.
+fn say_handled(n: &Notification) {
+    let event_type = n.event_type.as_deref().unwrap_or_default();
+    tracing::info!(
+        event.type = event_type,
+        former = format_args!("Handle event `{event_type}`."),
+        "handling an event"
+    );
 }

@@ -94,7 +94,9 @@ pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, SecurityProto
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaLook, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
-pub use message::{Batch, Epoch, IncomingMessage, Marks, MessageView, Prefilter, Properties};
+pub use message::{
+    AssignedPartition, Batch, Epoch, IncomingMessage, Marks, MessageView, Prefilter, Properties,
+};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]

@@ -72,7 +72,7 @@ pub struct IncomingMessage {
     /// The bytes as they came, compressed or not.
     pub body: Bytes,
     /// The body is only the beginning of one that was too large to be kept.
-    pub cut: Option<Cut>,
+    pub cut: Option<Box<Cut>>,
     /// The queue it was taken from.
     pub queue: Arc<str>,
     /// The exchange it was published to.
@@ -83,12 +83,23 @@ pub struct IncomingMessage {
     pub redelivered: bool,
     /// Its place in the stream it was read from; `None` from a queue.
     pub stream_offset: Option<u64>,
+    /// The partition it was read from; `None` where a queue has none.
+    pub partition: Option<Arc<AssignedPartition>>,
     /// The properties needed to read the body.
     pub properties: Properties,
     /// The headers of a message that osnl itself put into its queue; `None` of all other messages.
     pub marks: Option<Arc<Marks>>,
     /// Its part of the bytes in hand, which it gives back when it is settled or dropped; `None` of a broker without sockets.
     pub(crate) _in_hand: Option<BodyShare>,
+}
+
+/// A partition of a topic, as the group has assigned it to this consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignedPartition {
+    /// Topic and number: `notifications.info/3`.
+    pub name: Arc<str>,
+    /// Another one each time that this consumer gets the partition.
+    pub assignment: u64,
 }
 
 /// A message as it lies in the buffer of a client library.

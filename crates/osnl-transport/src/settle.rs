@@ -173,6 +173,7 @@ mod tests {
             routing_key: String::new(),
             redelivered: false,
             stream_offset: None,
+            partition: None,
             properties: Properties::default(),
         }
     }

@@ -215,14 +215,7 @@ impl RuleEngine {
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Live) => {
                         let why = format!("action {action}: {mismatch}");
-                        instead = fallback_delivery(
-                            rule,
-                            action,
-                            &why,
-                            &named,
-                            key.as_deref(),
-                            (resource, watched),
-                        );
+                        instead = fallback_delivery(rule, action, &why, &named, key.as_deref(), resource);
                         Begin::Dead(why)
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Shadow) => {
@@ -248,7 +241,6 @@ impl RuleEngine {
                     resource,
                     ordered: !rule.unordered.contains(action),
                     told: None,
-                    is_keyed_by_note: watched,
                     begin,
                     subject: Subject::default(),
                 });
@@ -408,9 +400,7 @@ impl Intake for RuleEngine {
             RuleDecision::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
             RuleDecision::Undecided(..) => None,
         });
-        // A shared journal notes what it means, and gives its deliveries their keys.
-        received.noted.recaller = observer.and_then(Observe::recaller);
-        if let (Some(observer), None) = (observer, &received.noted.recaller) {
+        if let Some(observer) = observer {
             (received.noted, keys) = observer.note(&received, notification);
         }
         let parts = Parts::of_notification(notification);
@@ -452,11 +442,7 @@ impl Intake for RuleEngine {
                 ring.event(&received, notification, &failed);
             }
             self.live.event(&received, notification, &[]);
-            if received.noted.recaller.is_none() {
-                return Receipt::complete(Settle::Acknowledge);
-            }
-            // Later messages may mean something else with it: it is noted, and not kept.
-            return self.append(received, names.notification().clone(), deliveries);
+            return Receipt::complete(Settle::Acknowledge);
         }
         self.counters.matched.increment();
         series.matched.increment();
@@ -498,14 +484,7 @@ fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec
                 ordered: !rule.unordered.contains(action),
                 ..NewDelivery::new(rule.name.clone(), action.clone(), key.clone())
             });
-            deliveries.extend(fallback_delivery(
-                rule,
-                action,
-                why,
-                &named,
-                key.as_deref(),
-                (resource, false),
-            ));
+            deliveries.extend(fallback_delivery(rule, action, why, &named, key.as_deref(), resource));
         }
     }
     once_each(deliveries)

@@ -20,7 +20,6 @@ mod failures;
 mod gauges;
 mod given_back;
 mod late;
-mod lease;
 mod leaving;
 mod overseer;
 mod positions;
@@ -32,15 +31,11 @@ mod stream;
 mod tidying;
 mod watchdog;
 
-use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures_util::FutureExt as _;
 use osnl_model::{Budget, Priority, Target};
-use osnl_transport::{
-    Backoff, BoxFuture, Consumer, ListenOptions, QueueType, Subscription, Transport, TransportError,
-};
+use osnl_transport::{Backoff, Consumer, ListenOptions, QueueType, Subscription, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -49,7 +44,6 @@ pub use self::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 use self::blockade::Returns;
 pub(crate) use self::gauges::Overseen;
 pub use self::gauges::{ConnectedQueues, ConnectionTrouble, DepthGauge, Gauges, LossyQueue};
-use self::lease::ReadLease;
 pub(crate) use self::leaving::{ExitObstacle, QueueExit, ReadTurn};
 use self::overseer::Overseer;
 pub use self::positions::PositionStore;
@@ -248,11 +242,9 @@ impl Listener {
         let mut before: Option<Instant> = None;
         let mut returns = Returns::default();
         let mut streams = ListenerStreams::new(&self.config.options, self.positions.clone());
-        let mut lease = ReadLease::of(&self);
         let result = loop {
             let first = before.is_none();
-            let mut consumer = match self.connect(&shutdown, first, (lease.as_mut(), streams.as_mut())).await
-            {
+            let mut consumer = match self.connect(&shutdown, first, streams.as_ref()).await {
                 Ok(Some(consumer)) => consumer,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
@@ -262,11 +254,12 @@ impl Listener {
             self.connected(&*consumer, lost);
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);
-            if let (Some(journal), None) = (&self.shared, &lease) {
+            if let Some(journal) = &self.shared
+                && !self.transport.features().partitions
+            {
                 self.queues().iter().for_each(|queue| journal.begin_reading(&self.config.name, queue));
             }
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
-            let lease_lost = lease.as_ref().map_or_else(|| pending().boxed(), ReadLease::lost);
             let mut session = ListenerSession::new(&self, consumer, streams.as_mut());
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
@@ -275,11 +268,11 @@ impl Listener {
             };
             let besides =
                 async { tokio::join!(tidying, self.bind_late(&found, late), Box::pin(self.oversee(&found))) };
-            let ended = until(lease_lost, beside(self.read(&mut session, &shutdown), besides)).await;
+            let ended = beside(self.read(&mut session, &shutdown), besides).await;
             let unsettled = session.unsettled();
             self.gauges.set_unsettled(0);
             before = Some(Instant::now());
-            self.count_ended(&found, unsettled, &ended);
+            self.count_ended(&found, unsettled);
             match ended {
                 Ok(SessionEnd::Drained) => {
                     session.consumer.close().await;
@@ -292,7 +285,7 @@ impl Listener {
                         break Ok(());
                     }
                 }
-                Ok(ended @ (SessionEnd::Return | SessionEnd::LeaseLost)) => {
+                Ok(ended @ SessionEnd::Return) => {
                     self.say_ended(&ended, unsettled);
                     session.consumer.close().await;
                 }
@@ -309,7 +302,6 @@ impl Listener {
         if let Some(streams) = &mut streams {
             streams.write(&self.config.name, true).await;
         }
-        drop(lease);
         self.enter(ListenerState::Stopped);
         result
     }
@@ -335,7 +327,12 @@ impl Listener {
 
     /// It is in this state from now on.
     fn enter(&self, state: ListenerState) {
-        self.gauges.entered(SystemTime::now());
+        let now = SystemTime::now();
+        self.gauges.entered(now);
+        if matches!(state, ListenerState::Listening | ListenerState::Standby) {
+            let is_standby = state == ListenerState::Standby;
+            self.counters.series.streams.set_standby(&self.config.name, is_standby, now);
+        }
         self.state.send_replace(state);
     }
 
@@ -368,7 +365,7 @@ impl Listener {
         &self,
         shutdown: &Shutdown,
         first: bool,
-        (mut lease, mut streams): (Option<&mut ReadLease>, Option<&mut ListenerStreams>),
+        streams: Option<&ListenerStreams>,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut backoff = Backoff::new(self.transport.reconnect());
         let mut said = None;
@@ -380,12 +377,8 @@ impl Listener {
             }
         }
         for attempt in 1.. {
-            if !self.may_read(lease.as_deref_mut(), streams.as_deref_mut(), shutdown).await {
-                return Ok(None);
-            }
             let options = &self.config.options;
-            let options =
-                streams.as_ref().map_or_else(|| options.clone(), |streams| streams.options(options));
+            let options = &streams.map_or_else(|| options.clone(), |streams| streams.options(options));
             if attempt == 1 {
                 self.enter(ListenerState::Connecting { attempt });
             } else {
@@ -425,7 +418,6 @@ impl Listener {
             if is_new && error.is_refused_connection() {
                 self.tidying.iter().for_each(BindingCleanup::made_nothing);
             }
-            self.leave_to_others(lease.as_deref_mut(), streams.as_deref_mut()).await;
             let pause = backoff.after(&error);
             let next = SystemTime::now() + pause;
             let trouble = ConnectionTrouble {
@@ -448,61 +440,12 @@ impl Listener {
         Ok(None)
     }
 
-    /// Waits until this daemon has the lease, if it needs one; `false` when told to stop.
-    async fn may_read(
-        &self,
-        lease: Option<&mut ReadLease>,
-        streams: Option<&mut ListenerStreams>,
-        shutdown: &Shutdown,
-    ) -> bool {
-        let Some(lease) = lease else { return true };
-        if lease.is_held() {
-            return true;
-        }
-        self.gauges.failed(None);
-        self.enter(ListenerState::Standby);
-        let queue = lease.queue().to_owned();
-        let taking = lease.take();
-        tokio::pin!(taking);
-        let mut is_said = false;
-        let taken = loop {
-            tokio::select! {
-                biased;
-                () = shutdown.drain.cancelled() => return false,
-                taken = &mut taking => break taken,
-                () = tokio::time::sleep(SAID_AFTER), if !is_said => {
-                    is_said = true;
-                    tracing::info!(
-                        listener.name = &*self.config.name,
-                        queue.name = &*queue,
-                        "standing by: another daemon on the journal reads the queue"
-                    );
-                }
-            }
-        };
-        if let Some(streams) = streams {
-            streams.leased(&queue, taken);
-        }
-        true
-    }
-
-    /// Gives the lease back, if there is one: another daemon may reach the broker.
-    async fn leave_to_others(&self, lease: Option<&mut ReadLease>, streams: Option<&mut ListenerStreams>) {
-        let Some(lease) = lease else { return };
-        if let Some(streams) = streams {
-            streams.write(&self.config.name, true).await;
-        }
-        lease.give_back();
-    }
-
     /// Returns the remedy for a failed attempt to listen.
     fn remedy(&self, error: &TransportError) -> Option<String> {
         self.transport.remedy(error, &self.config.targets, &self.config.options)
     }
 }
 
-/// The time for which a listener waits to read before the log says so: a free lease is taken within less.
-const SAID_AFTER: Duration = Duration::from_secs(2);
 /// The time that an abandoned attempt may take to end in order.
 const GIVEN_UP: Duration = Duration::from_secs(1);
 
@@ -531,18 +474,6 @@ fn log_lost_connection(listener: &str, unsettled: usize, error: &TransportError)
         error = error.to_string(),
         "connection lost: reconnecting, the broker delivers unacknowledged messages again"
     );
-}
-
-/// The session, unless the lease is lost before it ends.
-async fn until(
-    lost: BoxFuture<'_, ()>,
-    session: impl Future<Output = Result<SessionEnd, TransportError>>,
-) -> Result<SessionEnd, TransportError> {
-    tokio::select! {
-        biased;
-        () = lost => Ok(SessionEnd::LeaseLost),
-        ended = session => ended,
-    }
 }
 
 /// The first, with the second beside it for as long as both have something to do.

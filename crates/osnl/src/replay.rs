@@ -145,7 +145,6 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
                     resource: effect.resource,
                     ordered: !unordered(&effect.action),
                     told: None,
-                    is_keyed_by_note: false,
                     begin: match effect.mode {
                         Mode::Live => Begin::Live,
                         Mode::Shadow => Begin::Shadow,

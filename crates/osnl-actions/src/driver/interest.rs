@@ -10,17 +10,8 @@ use osnl_core::observe::Observe;
 use osnl_delivery::Prepare;
 use osnl_delivery::enrich::EnrichmentStep;
 
-/// The place where an observer finds what was seen before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EarlierRows {
-    /// In this process: the rows that earlier runs have kept, by their names.
-    Kept(Vec<(String, String)>),
-    /// In the journal, which several daemons share: it reads them for each message.
-    InJournal,
-}
-
-/// Makes an observer.
-pub type MakeObserver = fn(EarlierRows) -> Arc<dyn SharedObserver>;
+/// Makes an observer with the rows that earlier runs have kept, by their names.
+pub type MakeObserver = fn(Vec<(String, String)>) -> Arc<dyn SharedObserver>;
 
 /// The interest of one action.
 #[derive(Clone)]

@@ -19,15 +19,20 @@ fn options_that_count_in_one_daemon_are_refused() {
         "[listener:neutron] single_active_consumer: a shared journal needs one active reader of each queue",
     );
     check(
-        "pool = osnl",
-        "pool =\nqueue_type = stream",
-        "[listener:neutron] pool: is required with a shared journal, whose daemons read one stream in turn",
+        "prefetch = 10",
+        "queue_type = stream",
+        "[listener:neutron] queue_type: a stream gives every message to each daemon of a shared journal",
+    );
+    check(
+        "driver = http\nurl = TARGET",
+        "driver = oss_rest\nurl_creation = TARGET/came\nurl_deletion = TARGET/went",
+        "[action:hook] driver: depends on what earlier messages said, which each of the daemons",
     );
     check("lease = 3s", "max_size = 1GiB", "[journal] max_size: is not kept by a journal in PostgreSQL");
     check("lease = 3s", "lease = 1s", "[journal] lease: \"1s\" is out of range; allowed: 2s to");
     check("DATABASE", "postgresql://db/osnl", "[journal] connection: the user is required");
 
-    // These count over all daemons.
+    // These are each daemon's own.
     let counted = "actions = hook\nguard = 5 per 1m\n[action:hook]\nguard = 9 per 1m\nrate = 5 per 1m";
     stage.configure("a", &[("actions = hook\n[action:hook]", counted)]);
     let (code, said) = stage.run("a", &["check"]);

@@ -3,11 +3,11 @@
 //! A stream remembers when its latest messages came, as many as are expected. If the oldest of them is older than the
 //! time, the stream is silent. A message costs one store; without an expectation it costs nothing.
 //!
-//! Daemons that share a journal [share](Streams::share) their streams too: each tells what it has received
-//! ([`Streams::untold`]), and the verdict is on what all of them have ([`Streams::judge`]).
+//! A daemon judges what it reads itself. Of a queue whose messages another consumer gets, it is a
+//! [standby](Streams::set_standby): nothing that comes from there is missed here, and when its turn comes the time begins anew.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -35,6 +35,19 @@ impl StreamKind {
     }
 }
 
+/// A stream, and the messages that it should have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedStream {
+    /// Its source.
+    pub kind: StreamKind,
+    /// The name of the listener or the rule.
+    pub name: Arc<str>,
+    /// The expectation.
+    pub expect: Rate,
+    /// The listeners whose messages count.
+    pub listeners: Vec<Arc<str>>,
+}
+
 /// A stream with an expectation, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamState {
@@ -44,34 +57,18 @@ pub struct StreamState {
     pub name: Arc<str>,
     /// The expectation.
     pub expect: Rate,
-    /// When the latest message came, since the start; to any of the daemons that share their streams.
+    /// When the latest message came, since the start.
     pub last: Option<SystemTime>,
     /// Whether fewer came than are expected.
     pub is_silent: bool,
-}
-
-/// The messages of a stream that the other daemons do not know of yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UntoldMessages {
-    /// The source of the stream.
-    pub kind: StreamKind,
-    /// The name of the listener or the rule.
-    pub name: Arc<str>,
-    /// The expectation.
-    pub expect: Rate,
-    /// Their number; of those that came at once no more than are expected.
-    pub messages: u64,
-    /// When the latest came.
-    pub last: Option<SystemTime>,
-    /// The number of all messages so far.
-    count: u64,
 }
 
 /// The streams with an expectation.
 #[derive(Debug, Default)]
 pub struct Streams {
     by_name: RwLock<StreamsByName>,
-    is_shared: AtomicBool,
+    /// Listeners whose messages another consumer gets.
+    standby: RwLock<BTreeSet<Arc<str>>>,
 }
 
 type StreamsByName = BTreeMap<(StreamKind, Arc<str>), Arc<WatchedStream>>;
@@ -79,26 +76,40 @@ type StreamsByName = BTreeMap<(StreamKind, Arc<str>), Arc<WatchedStream>>;
 #[derive(Debug)]
 struct WatchedStream {
     expect: Rate,
+    listeners: Vec<Arc<str>>,
     /// Since when it is watched, in milliseconds since 1970.
-    since: i64,
+    since: AtomicI64,
     count: AtomicU64,
     /// The moments of the latest messages; the place of the n-th is n modulo their number.
     latest: Box<[AtomicI64]>,
-    /// The number of messages that the other daemons know of.
-    told: AtomicU64,
-    /// The verdict on what all daemons have received: when the latest came, and whether the stream is silent.
-    shared: RwLock<(Option<SystemTime>, bool)>,
 }
 
 impl Streams {
     /// Sets the expectations; a stream with an unchanged expectation keeps its counts.
-    pub fn expect(&self, expected: impl IntoIterator<Item = (StreamKind, Arc<str>, Rate)>, now: SystemTime) {
+    pub fn expect(&self, expected: impl IntoIterator<Item = ExpectedStream>, now: SystemTime) {
         let mut streams = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *streams);
-        for (kind, name, expect) in expected {
+        for ExpectedStream { kind, name, expect, listeners } in expected {
             let key = (kind, name);
-            let known = before.get(&key).filter(|stream| stream.expect == expect).cloned();
-            streams.insert(key, known.unwrap_or_else(|| Arc::new(WatchedStream::new(expect, millis(now)))));
+            let is_same =
+                |stream: &&Arc<WatchedStream>| (stream.expect, &stream.listeners) == (expect, &listeners);
+            let known = before.get(&key).filter(is_same).cloned();
+            let new = || Arc::new(WatchedStream::new(expect, listeners.clone(), millis(now)));
+            streams.insert(key, known.unwrap_or_else(new));
+        }
+    }
+
+    /// Takes note whether another consumer gets a listener's messages. When none does any more, the streams of the listener are
+    /// watched from then on.
+    pub fn set_standby(&self, listener: &Arc<str>, is_standby: bool, now: SystemTime) {
+        let mut standby = self.standby.write().unwrap_or_else(PoisonError::into_inner);
+        if is_standby {
+            standby.insert(listener.clone());
+        } else if standby.remove(listener) {
+            let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+            for stream in streams.values().filter(|stream| stream.listeners.contains(listener)) {
+                stream.since.store(millis(now), Ordering::Relaxed);
+            }
         }
     }
 
@@ -116,65 +127,22 @@ impl Streams {
     /// Returns the streams with an expectation, by kind and name.
     #[must_use]
     pub fn states(&self, now: SystemTime) -> Vec<StreamState> {
+        let standby = self.standby.read().unwrap_or_else(PoisonError::into_inner);
         let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        let is_shared = self.is_shared.load(Ordering::Relaxed);
         let state = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<WatchedStream>)| {
-            let (last, is_silent) = match is_shared {
-                true => *stream.shared.read().unwrap_or_else(PoisonError::into_inner),
-                false => (stream.last().map(moment), stream.is_silent(millis(now))),
-            };
+            let is_read = stream.listeners.iter().any(|listener| !standby.contains(listener));
+            let is_silent = is_read && stream.is_silent(millis(now));
+            let last = stream.last().map(moment);
             StreamState { kind: *kind, name: name.clone(), expect: stream.expect, last, is_silent }
         };
         streams.iter().map(state).collect()
     }
-
-    /// Other daemons receive messages of the same streams: only [`judge`](Self::judge) decides what is silent, from now on.
-    pub fn share(&self) {
-        self.is_shared.store(true, Ordering::Relaxed);
-    }
-
-    /// Returns all streams, each with the messages that the other daemons do not know of.
-    #[must_use]
-    pub fn untold(&self) -> Vec<UntoldMessages> {
-        let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        let untold = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<WatchedStream>)| {
-            let count = stream.count.load(Ordering::Relaxed);
-            let messages = count.saturating_sub(stream.told.load(Ordering::Relaxed));
-            let last = stream.last().filter(|_| messages > 0).map(moment);
-            UntoldMessages { kind: *kind, name: name.clone(), expect: stream.expect, messages, last, count }
-        };
-        streams.iter().map(untold).collect()
-    }
-
-    /// The other daemons know of these messages.
-    pub fn told(&self, told: &[UntoldMessages]) {
-        let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        for told in told {
-            if let Some(stream) = streams.get(&(told.kind, told.name.clone()))
-                && stream.expect == told.expect
-            {
-                stream.told.store(told.count, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Takes the verdict on what all daemons have received of a stream: when the latest message came, and whether it is
-    /// silent.
-    pub fn judge(&self, of: &UntoldMessages, last: Option<SystemTime>, is_silent: bool) {
-        let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stream) = streams.get(&(of.kind, of.name.clone()))
-            && stream.expect == of.expect
-        {
-            *stream.shared.write().unwrap_or_else(PoisonError::into_inner) = (last, is_silent);
-        }
-    }
 }
 
 impl WatchedStream {
-    fn new(expect: Rate, since: i64) -> Self {
+    fn new(expect: Rate, listeners: Vec<Arc<str>>, since: i64) -> Self {
         let latest = (0..expect.keys.max(1)).map(|_| AtomicI64::new(0)).collect();
-        let (count, told, shared) = (AtomicU64::new(0), AtomicU64::new(0), RwLock::default());
-        Self { expect, since, count, latest, told, shared }
+        Self { expect, listeners, since: AtomicI64::new(since), count: AtomicU64::new(0), latest }
     }
 
     fn place(&self, number: u64) -> &AtomicI64 {
@@ -197,7 +165,7 @@ impl WatchedStream {
     fn is_silent(&self, now: i64) -> bool {
         let within = i64::try_from(self.expect.within.as_millis()).unwrap_or(i64::MAX);
         let oldest = self.place(self.count.load(Ordering::Relaxed)).load(Ordering::Relaxed);
-        now.saturating_sub(oldest.max(self.since)) > within
+        now.saturating_sub(oldest.max(self.since.load(Ordering::Relaxed))) > within
     }
 }
 
@@ -211,8 +179,10 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(1_000_000 + second)
     }
 
-    fn rate(keys: u32) -> Rate {
-        Rate { keys, within: Duration::from_secs(600) }
+    fn stream(kind: StreamKind, name: &Arc<str>, keys: u32, listeners: &[&str]) -> ExpectedStream {
+        let listeners = listeners.iter().map(|name| (*name).into()).collect();
+        let expect = Rate { keys, within: Duration::from_secs(600) };
+        ExpectedStream { kind, name: name.clone(), expect, listeners }
     }
 
     #[test]
@@ -220,7 +190,7 @@ mod tests {
         let name: Arc<str> = "l".into();
         let check = |expected: u32, moments: &[(u64, usize)], now: u64, is_silent: bool| {
             let streams = Streams::default();
-            streams.expect([(StreamKind::Listener, name.clone(), rate(expected))], at(0));
+            streams.expect([stream(StreamKind::Listener, &name, expected, &["l"])], at(0));
             for (second, messages) in moments {
                 streams.note(StreamKind::Listener, &name, *messages, at(*second));
             }
@@ -239,41 +209,33 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_stream_is_judged_by_what_all_daemons_have_received() {
-        let (streams, name): (Streams, Arc<str>) = (Streams::default(), "l".into());
-        streams.share();
-        streams.expect([(StreamKind::Listener, name.clone(), rate(2))], at(0));
-        let silent = |second| streams.states(at(second))[0].is_silent;
-        assert!(!silent(9999), "none has judged yet");
-        let told = |streams: &Streams| {
-            let untold = streams.untold();
-            streams.told(&untold);
-            (untold[0].messages, untold[0].last)
-        };
-        assert_eq!(told(&streams), (0, None));
-        streams.note(StreamKind::Listener, &name, 1, at(5));
-        streams.note(StreamKind::Listener, &name, 5_000, at(7));
-        let before = streams.untold();
-        streams.note(StreamKind::Listener, &name, 1, at(9));
-        streams.told(&before);
-        assert_eq!((before[0].messages, before[0].last), (3, Some(at(7))));
-        assert_eq!([told(&streams), told(&streams)], [(1, Some(at(9))), (0, None)]);
-        streams.judge(&before[0], Some(at(8)), true);
-        assert_eq!((silent(10), streams.states(at(10))[0].last), (true, Some(at(8))));
-        // Another expectation begins anew.
-        streams.expect([(StreamKind::Listener, name.clone(), rate(3))], at(20));
-        streams.judge(&before[0], Some(at(8)), true);
-        streams.told(&before);
-        assert!(!silent(30));
-        streams.note(StreamKind::Listener, &name, 1, at(31));
-        assert_eq!(told(&streams), (1, Some(at(31))));
+    fn a_standby_is_not_silent_and_watches_from_its_turn_on() {
+        let (streams, l, m): (Streams, Arc<str>, Arc<str>) = (Streams::default(), "l".into(), "m".into());
+        let expected = [
+            stream(StreamKind::Listener, &l, 1, &["l"]),
+            stream(StreamKind::Listener, &m, 1, &["m"]),
+            stream(StreamKind::Rule, &l, 1, &["l", "m"]),
+        ];
+        streams.expect(expected, at(0));
+        let silent =
+            |second| streams.states(at(second)).iter().map(|state| state.is_silent).collect::<Vec<_>>();
+        streams.set_standby(&l, true, at(1));
+        assert_eq!(silent(9_000), [false, true, true], "the rule has a listener that is read here");
+        streams.set_standby(&m, true, at(9_000));
+        assert_eq!(silent(9_001), [false; 3]);
+        streams.set_standby(&l, false, at(10_000));
+        assert_eq!(silent(10_600), [false; 3]);
+        assert_eq!(silent(10_601), [true, false, true]);
+        // It goes on as it was: only the end of a standby begins anew.
+        streams.set_standby(&l, false, at(10_600));
+        assert_eq!(silent(10_601), [true, false, true]);
     }
 
     #[test]
     fn an_expectation_that_stays_goes_on_and_a_new_one_begins() {
         let (streams, name): (Streams, Arc<str>) = (Streams::default(), "r".into());
         let expect =
-            |keys, second| streams.expect([(StreamKind::Rule, name.clone(), rate(keys))], at(second));
+            |keys, second| streams.expect([stream(StreamKind::Rule, &name, keys, &["l"])], at(second));
         expect(1, 0);
         streams.note(StreamKind::Rule, &name, 1, at(5));
         // A listener of the same name is another stream.

@@ -148,13 +148,12 @@ impl Guards {
 }
 
 /// Returns the reason of a delivery that the guard of a `rule` or an `action` holds.
-#[must_use]
-pub fn guard_reason(kind: &str, name: &str, rate: Rate) -> String {
+fn guard_reason(kind: &str, name: &str, rate: Rate) -> String {
     format!("guard of {kind} {name}: more than {rate}")
 }
 
 /// Logs that a guard holds deliveries.
-pub fn say_guard_holds(kind: &str, name: &str, rate: Rate) {
+fn say_guard_holds(kind: &str, name: &str, rate: Rate) {
     tracing::error!(
         guard.kind = kind,
         guard.name = name,

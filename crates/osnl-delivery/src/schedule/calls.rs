@@ -22,7 +22,6 @@ impl Schedule {
             return None;
         }
         let probe = !self.breaker.is_closed();
-        // Before the rate: tokens that are asked for and not used are missing elsewhere.
         let may_begin = if probe { self.may_probe(now) } else { self.may_call(now) };
         if !may_begin || self.pace.next_at(now).is_some() {
             return None;
@@ -208,7 +207,7 @@ impl Schedule {
         if self.items.len() == self.under_way.len() {
             return None;
         }
-        let paced = self.pace.known_at(now);
+        let paced = self.pace.next_at(now);
         let next = if self.breaker.is_closed() {
             self.breaker.next_at(now, self.calls.len(), true)?;
             let gathered = if self.batch.most > 1 { self.gathered_at() } else { None };

@@ -16,7 +16,8 @@ impl Schedule {
         self.concurrency = settings.concurrency;
         self.limits = settings.limits;
         self.batch = settings.batch;
-        self.pace.change(settings.rate);
+        self.rate = settings.rate;
+        self.keep_pace();
         self.breaker.change(settings.concurrency, now);
         self.hosts.change(settings.hosts, settings.concurrency, now);
         self.outages.change(now);

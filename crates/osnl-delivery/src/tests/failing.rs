@@ -1,23 +1,24 @@
-//! A journal that cannot be written: what could not be written down is not done.
+//! A journal that cannot be written, where what could not be written down is not done; and one of several daemons.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use osnl_config::Rate;
 use osnl_core::event::EnrichedValues;
 use osnl_journal::{
-    AttemptLease, AttemptRetry, CallTokens, ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle,
-    PausedActions, Permit, SentRequest, UsedLimits,
+    AttemptRetry, AttemptTerm, ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions,
+    Permit, SentRequest, UsedLimits,
 };
 use tokio::sync::watch;
 
 use super::*;
 
 /// A journal in memory whose state is the test's.
-pub(super) struct Moody {
+struct Moody {
     inner: Arc<MemoryJournal>,
     state: watch::Sender<JournalState>,
-    lease: Option<Arc<dyn AttemptLease>>,
-    tokens: Option<Arc<dyn CallTokens>>,
+    term: Option<Arc<dyn AttemptTerm>>,
+    daemons: watch::Sender<usize>,
 }
 
 impl Journal for Moody {
@@ -98,12 +99,12 @@ impl Journal for Moody {
         self.inner.withdrawn(action)
     }
 
-    fn lease(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
-        self.lease.clone()
+    fn term(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>> {
+        self.term.clone()
     }
 
-    fn calls(&self, _action: &str) -> Option<Arc<dyn CallTokens>> {
-        self.tokens.clone()
+    fn daemons(&self) -> watch::Receiver<usize> {
+        self.daemons.subscribe()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -112,21 +113,21 @@ impl Journal for Moody {
 }
 
 /// Puts a loop that sees the moods in place of the rig's own.
-async fn moody(rig: &mut Rig, lease: Option<Arc<dyn AttemptLease>>, counters: Arc<Counters>) -> Arc<Moody> {
+async fn moody(rig: &mut Rig, term: Option<Arc<dyn AttemptTerm>>, counters: Arc<Counters>) -> Arc<Moody> {
     let settings = DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1));
-    moody_with(rig, lease, None, settings, counters).await
+    moody_with(rig, term, settings, counters).await
 }
 
-/// The same with these settings, and with the rate of several daemons.
-pub(super) async fn moody_with(
+/// The same with these settings.
+async fn moody_with(
     rig: &mut Rig,
-    lease: Option<Arc<dyn AttemptLease>>,
-    tokens: Option<Arc<dyn CallTokens>>,
+    term: Option<Arc<dyn AttemptTerm>>,
     settings: DeliverySettings,
     counters: Arc<Counters>,
 ) -> Arc<Moody> {
     let state = watch::Sender::new(JournalState::Working);
-    let moody = Arc::new(Moody { inner: rig.journal.clone(), state, lease, tokens });
+    let daemons = watch::Sender::new(1);
+    let moody = Arc::new(Moody { inner: rig.journal.clone(), state, term, daemons });
     rig.task.abort_all();
     while rig.task.join_next().await.is_some() {}
     let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
@@ -134,27 +135,27 @@ pub(super) async fn moody_with(
     moody
 }
 
-/// A lease that holds or has ended.
+/// A term that lasts or has ended.
 #[derive(Debug)]
-struct TestLease(AtomicBool);
+struct TestTerm(AtomicBool);
 
-impl AttemptLease for TestLease {
+impl AttemptTerm for TestTerm {
     fn left(&self) -> Duration {
         if self.0.load(Ordering::Relaxed) { Duration::from_secs(10) } else { Duration::ZERO }
     }
 }
 
-/// Claimed while the lease held; the target has nothing to do with it, and no attempt is used up.
+/// Claimed within the term; the target has nothing to do with it, and no attempt is used up.
 #[tokio::test(start_paused = true)]
-async fn no_attempt_begins_when_the_lease_has_ended() {
+async fn no_attempt_begins_when_the_term_has_ended() {
     let mut rig = Rig::start(None, Duration::from_secs(1));
     let counters = Arc::new(Counters::default());
-    let lease = Arc::new(TestLease(AtomicBool::new(false)));
-    let _moody = moody(&mut rig, Some(lease.clone()), counters.clone()).await;
+    let term = Arc::new(TestTerm(AtomicBool::new(false)));
+    let _moody = moody(&mut rig, Some(term.clone()), counters.clone()).await;
     let receipt = rig.append("k").await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!((*rig.action.attempts.lock().unwrap(), counters.dead.get()), (0, 0));
-    lease.0.store(true, Ordering::Relaxed);
+    term.0.store(true, Ordering::Relaxed);
     assert_eq!(receipt.await, Settle::Acknowledge);
     assert_eq!(*rig.action.attempts.lock().unwrap(), 1);
     rig.stop().await;
@@ -179,5 +180,31 @@ async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
     moody.state.send_replace(JournalState::Working);
     assert_eq!(receipt.await, Settle::Acknowledge);
     assert_eq!(attempts(), before + 1);
+    rig.stop().await;
+}
+
+/// Four calls per minute are two for each of two daemons, and four again when the other one is gone.
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_divided_by_the_daemons_that_deliver() {
+    let mut rig = Rig::start(None, Duration::from_secs(1));
+    let settings = DeliverySettings {
+        rate: Some(Rate { keys: 4, within: Duration::from_secs(60) }),
+        ..DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1))
+    };
+    let moody = moody_with(&mut rig, None, settings, Arc::default()).await;
+    moody.daemons.send_replace(2);
+    let mut receipts = Vec::new();
+    for n in 0..6 {
+        receipts.push(rig.append(&n.to_string()).await);
+    }
+    let attempts = || *rig.action.attempts.lock().unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(attempts(), 2);
+    moody.daemons.send_replace(1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(attempts(), 4);
+    for receipt in receipts {
+        assert_eq!(receipt.await, Settle::Acknowledge);
+    }
     rig.stop().await;
 }

@@ -4,12 +4,11 @@
 //! A message whose key is there attaches to the stored arrival. One without an id is the same only if the broker says that it
 //! has delivered it before, and the stored one is open or was not settled.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use osnl_core::moment::millis;
 use osnl_core::quarantine::{Glimpse, StoredBody};
-use osnl_core::recall::RecalledMeaning;
 use osnl_journal::{Begin, DeliveryId, NewDelivery, UsedLimits};
 use osnl_transport::Properties;
 use tokio_postgres::Row;
@@ -23,7 +22,6 @@ use crate::member::Member;
 use crate::partition::{PartitionNumber, place};
 use crate::reader::QueueReader;
 use crate::results::{AppendResult, GroupResult};
-use crate::seen::GroupReports;
 use crate::transaction::{CommitFailure, Transaction};
 
 const ARRIVAL: &str = "INSERT INTO osnl_arrival (id, identity, nameless, epoch, received, redelivered, deliveries, listener, \
@@ -32,15 +30,15 @@ const ARRIVAL: &str = "INSERT INTO osnl_arrival (id, identity, nameless, epoch, 
      $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], \
      $17::text[], $18::bytea[], $19::text[]) ON CONFLICT (identity) DO NOTHING RETURNING id";
 const DELIVERY: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane, state, begins, rule, action, key, ordered, \
-     resource, subject_id, subject_name, guarded, reason, unguarded) \
+     resource, subject_id, subject_name, guarded, reason) \
      SELECT id, arrival, partition, lane, \
        CASE WHEN is_admitted AND NOT EXISTS ( \
          SELECT 1 FROM osnl_delivery o WHERE o.lane = new.lane AND o.state BETWEEN -1 AND 3) THEN 1 ELSE -1 END, \
-       begins, rule, action, key, ordered, resource, subject_id, subject_name, begins = 2, reason, unguarded \
+       begins, rule, action, key, ordered, resource, subject_id, subject_name, begins = 2, reason \
      FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::smallint[], $6::text[], $7::text[], \
-     $8::bytea[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::boolean[], $15::boolean[]) \
+     $8::bytea[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::boolean[]) \
      AS new (id, arrival, partition, lane, begins, rule, action, key, ordered, resource, subject_id, subject_name, reason, \
-       unguarded, is_admitted) \
+       is_admitted) \
      WHERE EXISTS (SELECT 1 FROM osnl_arrival a WHERE a.id = new.arrival) \
      RETURNING id, partition, action, state";
 const TOLD: &str =
@@ -61,31 +59,17 @@ const UNREADABLE: &str = "INSERT INTO osnl_unreadable (id, identity, received, r
      WHERE NOT $4 OR NOT EXISTS (SELECT 1 FROM osnl_unreadable WHERE identity = $2)";
 
 /// Returns which deliveries may be claimable at once, if their lanes are empty: those in partitions of this member that are
-/// the first of their lane here, and that no guard judges.
+/// the first of their lane here.
 fn are_admitted<'a>(
     member: &Member,
     all: impl Iterator<Item = (&'a NewDelivery, (Option<i64>, PartitionNumber))>,
 ) -> Vec<bool> {
-    let guards = &member.limits.guards;
     let mut lanes = HashSet::new();
     all.map(|(new, (lane, partition))| {
         let is_first = lane.is_none_or(|lane| lanes.insert(lane));
-        is_first
-            && begins(&new.begin) == WAITING
-            && member.leases.held.contains_key(&partition)
-            && !guards.rules.contains_key(&new.rule)
-            && !guards.actions.contains_key(&new.action)
+        is_first && begins(&new.begin) == WAITING && member.leases.held.contains_key(&partition)
     })
     .collect()
-}
-
-/// Returns the key of a delivery: that of its resource which was noted, or its own.
-fn key_of<'a>(new: &'a NewDelivery, meaning: Option<&'a RecalledMeaning>) -> Option<&'a str> {
-    let noted = meaning.filter(|_| new.is_keyed_by_note).and_then(|meaning| {
-        // Of several the last one, as in the process.
-        meaning.keys.iter().rev().find(|(resource, _)| *resource == new.resource)
-    });
-    noted.map(|(_, key)| &**key).or(new.key.as_deref())
 }
 
 /// The values of a column.
@@ -168,18 +152,14 @@ struct NewDeliveries<'a> {
 }
 
 impl<'a> NewDeliveries<'a> {
-    fn of(
-        member: &Member,
-        entries: &[(usize, &'a NewEntry)],
-        meanings: &BTreeMap<usize, RecalledMeaning>,
-    ) -> Self {
-        let numbered = entries.iter().flat_map(|(n, entry)| {
+    fn of(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Self {
+        let numbered = entries.iter().flat_map(|(_, entry)| {
             let deliveries = entry.entry.deliveries.iter().enumerate();
-            deliveries.map(move |(number, new)| (n, entry.id, DeliveryId::of(entry.id, number), new))
+            deliveries.map(move |(number, new)| (entry.id, DeliveryId::of(entry.id, number), new))
         });
         let mut all: Vec<PlacedDelivery<'a>> = numbered
-            .map(|(n, arrival, id, new)| {
-                let key = key_of(new, meanings.get(n)).map(|key| stored_name(key).into_owned());
+            .map(|(arrival, id, new)| {
+                let key = new.key.as_deref().map(|key| stored_name(key).into_owned());
                 let (lane, partition) = place(&new.action, key.as_deref(), new.ordered, id);
                 PlacedDelivery { arrival, id, key, new, partition, lane, admitted: false }
             })
@@ -219,7 +199,6 @@ impl<'a> NewDeliveries<'a> {
             Box::new(new().map(|new| clean_option(new.subject.id.as_deref())).collect::<Vec<_>>()),
             Box::new(new().map(|new| clean_option(new.subject.name.as_deref())).collect::<Vec<_>>()),
             Box::new(new().map(reason).collect::<Vec<Option<String>>>()),
-            Box::new(new().map(|new| new.told.is_some()).collect::<Vec<bool>>()),
             Box::new(all().map(|placed| placed.admitted).collect::<Vec<bool>>()),
         ]
     }
@@ -249,22 +228,12 @@ impl Transaction<'_> {
         self.read(readers).await?;
         let copies = self.nameless_copies(&entries, done).await?;
         entries.retain(|(n, _)| !copies.contains(n));
-        let kept: Vec<_> =
-            entries.iter().filter(|(_, new)| !new.entry.deliveries.is_empty()).copied().collect();
-        let member = self.member;
-        let is_own = |command: &PostgresCommand| command.claim().is_some_and(|id| member.place(id).is_some());
-        // What a message means decides about the keys of its deliveries, and is computed once it is known to be new.
-        let has_meanings = !GroupReports::of(&entries, batch, is_own).is_empty();
-        let mut deliveries = NewDeliveries::default();
-        if !has_meanings {
-            deliveries = NewDeliveries::of(member, &kept, &BTreeMap::new());
-        }
-        let (new, mut rows) = self.insert(&kept, &deliveries).await?;
+        let deliveries = NewDeliveries::of(self.member, &entries);
+        let (new, rows) = self.insert(&entries, &deliveries).await?;
         let mut known = Vec::new();
         for (n, entry) in &entries {
             let appended = match new.contains(&entry.id) {
                 true => AppendResult::New,
-                false if entry.entry.deliveries.is_empty() => AppendResult::Noted,
                 false => AppendResult::Copy,
             };
             done.appended.insert(*n, appended);
@@ -273,13 +242,6 @@ impl Transaction<'_> {
         if !known.is_empty() {
             self.execute(COPIES, &[&known]).await?;
         }
-        if has_meanings {
-            entries.retain(|(n, _)| done.appended.get(n) != Some(&AppendResult::Copy));
-            let meanings = self.note(&entries, &GroupReports::of(&entries, batch, is_own), done).await?;
-            entries.retain(|(_, entry)| new.contains(&entry.id));
-            deliveries = NewDeliveries::of(member, &entries, &meanings);
-            (_, rows) = self.insert(&[], &deliveries).await?;
-        }
         done.promoted = self.promoted(&deliveries, &rows)?;
         self.tell(&deliveries, &new).await?;
         for (n, new) in unreadable {
@@ -287,26 +249,6 @@ impl Transaction<'_> {
             done.appended.insert(n, appended);
         }
         Ok(())
-    }
-
-    /// Notes what new messages mean, and the facts that deliveries have found.
-    async fn note(
-        &mut self,
-        entries: &[(usize, &NewEntry)],
-        reports: &GroupReports<'_>,
-        done: &mut GroupResult,
-    ) -> Result<BTreeMap<usize, RecalledMeaning>, CommitFailure> {
-        let meanings = self.recall(reports).await?;
-        let mut kept = Vec::new();
-        for (n, new) in entries {
-            let Some(happened) = meanings.get(n).and_then(|meaning| meaning.happened.as_ref()) else {
-                continue;
-            };
-            kept.push((new.id, &**happened));
-            done.happened.insert(*n, happened.clone());
-        }
-        self.keep_meanings(&kept).await?;
-        Ok(meanings)
     }
 
     /// Returns the places of messages without an id that are copies.

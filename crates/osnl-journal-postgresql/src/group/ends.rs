@@ -39,9 +39,9 @@ const PLACE: &str = "SELECT f.arrival, f.key, (SELECT max(id) + 1 FROM osnl_deli
 const GROW: &str = "UPDATE osnl_arrival a SET deliveries = ((a.deliveries >> 16) + 1) << 16 \
      WHERE a.id = $1 AND NOT EXISTS (SELECT 1 FROM osnl_arrival b WHERE b.id > a.id AND b.id <= a.id + 1 + (a.deliveries >> 16))";
 const FALL_BACK: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane, state, begins, rule, action, key, ordered, \
-       resource, subject_id, subject_name, unguarded) \
+       resource, subject_id, subject_name) \
      SELECT $2::bigint, arrival, $3::smallint, $4::bigint, -1, 0, rule, $5::text, key, $6::boolean, resource, subject_id, \
-       subject_name, true \
+       subject_name \
      FROM osnl_delivery WHERE id = $1";
 const TOLD: &str = "INSERT INTO osnl_enriched (delivery, found) VALUES ($1, $2)";
 

@@ -4,6 +4,7 @@ use osnl_journal::shared::SharedChangeRun;
 use osnl_journal::sqlite::{Change, Filter};
 
 use super::*;
+use crate::fence::CLAIMS;
 
 /// Claims one delivery, which must be this one with a larger fence than the one before, and ends it.
 async fn ends(member: &PostgresJournal, name: &str, last: &mut Option<Fence>, end: Outcome) {
@@ -119,8 +120,7 @@ async fn fences_grow_where_epochs_are_lost_and_where_the_clock_is_behind() {
             stage.rows(&format!("UPDATE osnl_partition SET epoch = {epoch}"));
         }
         if epoch == Some(0) {
-            let passes =
-                format!("SELECT floor(extract(epoch FROM now())) * {} > {}", Fence::CLAIMS, last.unwrap());
+            let passes = format!("SELECT floor(extract(epoch FROM now())) * {} > {}", CLAIMS, last.unwrap());
             osnl_testkit::wait_until(LEASE, "the clock to go on", || stage.rows(&passes) == "t");
         }
         // Two owners within a second have different epochs.
@@ -145,17 +145,17 @@ async fn a_lease_with_very_many_claims_gets_the_next_epoch_and_keeps_them() {
     assert_eq!(epochs(), "1");
     a.send(PostgresCommand::Do(Box::new(move |member| {
         let held = member.leases.held.get_mut(&partition).unwrap();
-        (0..Fence::CLAIMS / 2).for_each(|_| _ = held.next_fence());
+        (0..CLAIMS / 2).for_each(|_| _ = held.next_fence());
     })));
     stage.pass(Duration::from_secs(1));
     within(a.look()).await;
     assert_eq!(epochs(), "2");
-    assert!(a.lease(&[claimed[0].id]).unwrap().left() > Duration::ZERO);
+    assert!(a.term(&[claimed[0].id]).unwrap().left() > Duration::ZERO);
     a.end(claimed[0].id, Outcome::Delivered.into());
     keep(&a, "2", "k").await;
     ends(&a, "2", &mut last, Outcome::Delivered).await;
     assert_eq!(stage.tally(), "4|2");
-    assert!(last.unwrap().number() - fence(&claimed[0]).number() >= Fence::CLAIMS);
+    assert!(last.unwrap().number() - fence(&claimed[0]).number() >= CLAIMS);
 }
 
 /// Two of them are attempted at once, and neither is late.

@@ -41,7 +41,7 @@ async fn a_member_that_was_paused_beyond_its_lease_records_nothing() {
     keep(&a, "4", "other").await;
     let claimed = within(a.claim("a", ClaimLimits::in_order(1))).await;
     assert_eq!(names(&claimed), ["1"]);
-    let lease = a.lease(&[claimed[0].id]).unwrap();
+    let lease = a.term(&[claimed[0].id]).unwrap();
     assert_eq!(lease.left(), LEASE);
     let paused = pause(&a);
     a.attempted(claimed[0].id, osnl_journal::conformance::attempts(7), "late");
@@ -59,7 +59,7 @@ async fn a_member_that_was_paused_beyond_its_lease_records_nothing() {
     assert_eq!(stage.rows("SELECT max(attempts), count(reason) FROM osnl_delivery"), "0|0");
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_attempt"), "0");
     assert_eq!(lease.left(), Duration::ZERO);
-    assert_eq!(b.lease(&[again[0].id]).unwrap().left(), LEASE);
+    assert_eq!(b.term(&[again[0].id]).unwrap().left(), LEASE);
     assert!(fence(&again[0]) > fence(&claimed[0]));
     assert!(a.shared.claimable.in_memory().is_empty(), "nothing of it is left in memory");
     for claimed in again {
@@ -78,7 +78,7 @@ async fn an_attempt_ends_when_its_partition_is_lost_though_other_leases_are_rene
     keep(&a, "1", "k").await;
     keep(&a, "2", "other").await;
     let claimed = claim(&a, "a", 2).await;
-    let leases: Vec<_> = claimed.iter().map(|claimed| a.lease(&[claimed.id]).unwrap()).collect();
+    let leases: Vec<_> = claimed.iter().map(|claimed| a.term(&[claimed.id]).unwrap()).collect();
     let left = || leases.iter().map(|lease| lease.left()).collect::<Vec<_>>();
     assert_eq!((names(&claimed), left()), (vec!["1", "2"], vec![LEASE, LEASE]));
     let of_first = "(SELECT d.partition FROM osnl_delivery d ORDER BY d.id LIMIT 1)";
@@ -99,7 +99,7 @@ async fn an_attempt_ends_when_its_partition_is_lost_though_other_leases_are_rene
     within(a.look()).await;
     let again = claim(&a, "a", 1).await;
     assert_eq!(names(&again), ["1"]);
-    assert!(a.lease(&[again[0].id]).unwrap().left() > Duration::ZERO);
+    assert!(a.term(&[again[0].id]).unwrap().left() > Duration::ZERO);
     assert!(fence(&again[0]) > fence(&claimed[0]), "no request has the fence of the lease that was lost");
 }
 

@@ -30,6 +30,32 @@ async fn a_reader_that_was_stopped_appends_nothing_behind_its_successor() {
     }
 }
 
+/// The members of a consumer group read one queue at once, each its own partitions, and one may get another's.
+#[tokio::test]
+async fn each_partition_of_a_group_has_a_reader_of_its_own() {
+    let stage = Stage::new();
+    let (a, b) = (stage.member("a"), stage.member("b"));
+    let of = |partition: &str, id: &str| {
+        let mut new = entry(id, "k", false);
+        Arc::make_mut(&mut new.received).noted.partition = Some(partition.into());
+        new
+    };
+    let listener = ReceivedMessage::sample("", false).origin.listener;
+    for (member, partition, id) in [(&a, "t/0", "1"), (&b, "t/1", "2"), (&a, "t/0", "3"), (&b, "t/1", "4")] {
+        let kept = within(append(member, of(partition, id)).await).await;
+        assert_eq!(kept, Settle::Acknowledge, "{id}");
+    }
+    // The group gives the partition to the other member, which reads one message again.
+    b.begin_reading(&listener, "t/0");
+    assert_eq!(within(append(&b, of("t/0", "3")).await).await, Settle::Acknowledge);
+    assert_eq!(b.shared.counters.duplicates.get(), 1);
+    assert_eq!(within(append(&a, of("t/0", "5")).await).await, Settle::Leave);
+    a.begin_reading(&listener, "t/0");
+    assert_eq!(within(append(&a, of("t/0", "5")).await).await, Settle::Acknowledge);
+    assert_eq!(within(append(&b, of("t/1", "6")).await).await, Settle::Acknowledge);
+    assert_eq!(stage.rows("SELECT count(*) FROM osnl_arrival"), "6");
+}
+
 /// Places that a refused message had come back.
 #[tokio::test]
 async fn a_refused_message_takes_no_place() {

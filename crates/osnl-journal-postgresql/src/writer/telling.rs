@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use osnl_core::received::ReceivedMessage;
 use osnl_journal::{Entry, Outcome, Settle, begin, store};
 
 use super::PostgresWriter;
@@ -21,7 +20,6 @@ impl PostgresWriter {
         mut done: GroupResult,
         fetches: Vec<PostgresCommand>,
     ) {
-        self.tell_held(&done.held);
         self.more_arrived |= done.arrived.as_ref().is_none_or(|arrived| !arrived.is_empty());
         self.member.arrived = done.arrived.take().unwrap_or_default();
         let mut promoted = self.follow(&batch, &done);
@@ -36,7 +34,7 @@ impl PostgresWriter {
                 PostgresCommand::Append(new, receipt) => {
                     let appended = appended.unwrap_or(AppendResult::Refused);
                     let settle = match appended {
-                        AppendResult::New | AppendResult::Noted | AppendResult::Copy => Settle::Acknowledge,
+                        AppendResult::New | AppendResult::Copy => Settle::Acknowledge,
                         AppendResult::Refused => Settle::Leave,
                     };
                     self.tell_appended(&new, appended);
@@ -68,12 +66,8 @@ impl PostgresWriter {
                 | PostgresCommand::Retry(..)
                 | PostgresCommand::End(..)
                 | PostgresCommand::BeginReading(_)
-                | PostgresCommand::Lease(_)
-                | PostgresCommand::Position(..)
-                | PostgresCommand::GiveBack(..)
                 | PostgresCommand::Known(..)
                 | PostgresCommand::Fetch(..)
-                | PostgresCommand::Calls(_)
                 | PostgresCommand::Close(_)
                 | PostgresCommand::Look(_)
                 | PostgresCommand::Do(_) => {}
@@ -91,17 +85,10 @@ impl PostgresWriter {
     fn follow(&mut self, batch: &[PostgresCommand], done: &GroupResult) -> Vec<Promotion> {
         let shared = self.shared.clone();
         let mut again = Vec::new();
-        for (n, command) in batch.iter().enumerate() {
+        for command in batch {
             if let PostgresCommand::Append(new, _) = command {
                 let Entry { received, notification, .. } = &new.entry;
-                let received = match done.happened.get(&n) {
-                    Some(happened) => {
-                        self.member.recalled = self.member.recalled.max(new.id);
-                        with_meaning(received, happened)
-                    }
-                    None => received.clone(),
-                };
-                self.member.messages.insert(new.id, &(received, notification.clone()));
+                self.member.messages.insert(new.id, &(received.clone(), notification.clone()));
             }
             let (PostgresCommand::End(id, _) | PostgresCommand::Retry(id, ..)) = command else { continue };
             let own = self.member.place(*id).is_some();
@@ -166,18 +153,9 @@ impl PostgresWriter {
                 open.iter().for_each(|action| shared.gate.changed(action, -1));
                 begin::count_copy(&new.entry.received, &new.identity, &shared.counters);
             }
-            AppendResult::Noted => {}
             AppendResult::Refused => open.iter().for_each(|action| shared.gate.changed(action, -1)),
         }
         shared.committed(open.into_iter());
         shared.gate.committed();
     }
-}
-
-/// Returns a message as it is in the tables, with its meaning.
-fn with_meaning(received: &ReceivedMessage, happened: &Arc<str>) -> Arc<ReceivedMessage> {
-    let mut received = received.clone();
-    received.noted.happened = Some(happened.clone());
-    received.noted.recaller = None;
-    Arc::new(received)
 }

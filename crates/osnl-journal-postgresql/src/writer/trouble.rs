@@ -82,7 +82,6 @@ impl PostgresWriter {
                 CommitFailure::Forgotten => return self.refuse(CommitRefusal::Forgotten).await,
                 CommitFailure::Lost(partitions) => return self.refuse(CommitRefusal::Lost(partitions)).await,
                 CommitFailure::Fenced(readers) => return self.refuse(CommitRefusal::Fenced(readers)).await,
-                CommitFailure::Behind(readers) => return self.refuse(CommitRefusal::Behind(readers)).await,
                 CommitFailure::Conflict(reason) => {
                     self.rollback().await;
                     if !self.stand_back(contention.get_or_insert_with(Contention::begin), &reason).await {

@@ -22,7 +22,6 @@ use crate::lane::{ARRIVALS, AT_ONCE};
 use crate::leases::{Lease, LeaseRow, LeaseToken};
 use crate::partition::{PARTITIONS, PartitionNumber};
 use crate::prune;
-use crate::reader::QueueReader;
 use crate::report;
 use crate::results::JobResult;
 use crate::session::{GROWING, StatementValues, TABLE_SIZES, words};
@@ -57,8 +56,6 @@ pub(super) enum Chore {
     None,
     /// Counts what is pending.
     Pending,
-    Guards,
-    Streams,
     /// Removes deliveries that ended long ago.
     History,
     /// Removes what no delivery belongs to.
@@ -71,9 +68,7 @@ impl Chore {
     fn next(self) -> Self {
         match self {
             Self::None | Self::Bounds => Self::None,
-            Self::Pending => Self::Guards,
-            Self::Guards => Self::Streams,
-            Self::Streams => Self::History,
+            Self::Pending => Self::History,
             Self::History => Self::Orphans,
             Self::Orphans => Self::Bounds,
         }
@@ -84,7 +79,6 @@ impl PostgresWriter {
     /// Looks for arrivals and for changes to make, and keeps the leases.
     pub(super) async fn look(&mut self) {
         self.keep_leases().await;
-        self.settle_calls().await;
         let own = self.member.leases.partitions();
         if own.is_empty() {
             return;
@@ -116,10 +110,7 @@ impl PostgresWriter {
         if now >= self.next_renewal || self.session.is_none() {
             self.next_renewal = now + self.options.renewal;
             match self.transact(&TransactionJob::Renew).await {
-                Ok((JobResult::Renewed(written), Some(sent))) => {
-                    self.renewed(written, sent);
-                    self.tell_streams().await;
-                }
+                Ok((JobResult::Renewed(written), Some(sent))) => self.renewed(written, sent),
                 // Late: it is repeated at once.
                 Ok(_) => self.next_renewal = now,
                 Err(refusal) => {
@@ -134,7 +125,6 @@ impl PostgresWriter {
                 self.session = None;
                 self.failed(&words(&error));
             }
-            self.lease_streams().await;
         }
     }
 
@@ -190,6 +180,7 @@ impl PostgresWriter {
             rows.iter().filter(|row| worn.contains(&(row.partition, row.epoch))).cloned().collect();
         let mut free = leases.watch(rows, (asked, clock.now()), lease);
         let share = usize::from(PARTITIONS).div_ceil(alive);
+        self.shared.set_daemons(alive);
         if !silent.is_empty() {
             session.execute(FORGET, &[&silent]).await?;
             session.execute(OWN_READERS, &[]).await?;
@@ -218,8 +209,6 @@ impl PostgresWriter {
         let done = match self.chore {
             Chore::None => return,
             Chore::Pending => self.count_pending().await,
-            Chore::Guards => self.look_at_guards().await,
-            Chore::Streams => self.judge_streams().await,
             Chore::History => self.prune().await,
             Chore::Orphans => self.sweep().await,
             Chore::Bounds => self.keep_bounds().await,
@@ -361,13 +350,9 @@ impl PostgresWriter {
         self.closing = true;
         let own = self.member.leases.partitions();
         self.lose(&own);
-        let streams: Vec<QueueReader> = self.member.leased.iter().cloned().collect();
         let limit = self.options.patience;
         let releasing = async {
             _ = self.transact(&TransactionJob::Release(own)).await;
-            self.give_streams_back(streams).await;
-            self.give_calls_back().await;
-            self.tell_streams().await;
             if let Some(session) = &mut self.session {
                 let sql = "DELETE FROM osnl_member WHERE token = $1";
                 _ = session.execute(sql, &[&self.member.token]).await;

@@ -8,7 +8,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::*;
-use super::shared::Both;
 
 const OWNERS: [&str; 4] = ["", "network:router_gateway", "Octavia", "baremetal:none"];
 
@@ -401,24 +400,5 @@ proptest! {
         let left: Vec<String> = cloud.neutron.drain(..).chain(cloud.nova.drain(..)).collect();
         left.iter().for_each(|body| heard.hear(body));
         heard.check(&cloud, &dead)?;
-    }
-
-    #[test]
-    fn a_shared_journal_tells_the_same_as_one_process(kind in kinds(), steps in steps()) {
-        let (mut cloud, mut both) = (Cloud::default(), Both::new());
-        for step in steps {
-            cloud.live(kind, step);
-            let mut group = Vec::new();
-            for (queue, most) in [(&mut cloud.neutron, step.heard.0), (&mut cloud.nova, step.heard.1)] {
-                let most = queue.len().min(most.into());
-                group.extend(queue.drain(..most));
-            }
-            both.hear(&group, step.restart);
-            if step.twice {
-                both.hear(&group, false);
-            }
-        }
-        let left: Vec<String> = cloud.neutron.drain(..).chain(cloud.nova.drain(..)).collect();
-        both.hear(&left, true);
     }
 }

@@ -1,6 +1,5 @@
 //! The oracle of a journal that daemons share: four of them on one PostgreSQL with a standby and one RabbitMQ, three queues with
-//! one active reader each (one is a stream, but not beside a program of another version), random faults from a seed, and a
-//! verdict on what the target and the database saw in the end.
+//! one active reader each, random faults from a seed, and a verdict on what the target and the database saw in the end.
 //!
 //! Everything is on loopback, and ends with this process. The folder of logs has one folder for each daemon, `story.txt` with
 //! each fault and its time, `effects.txt`, and `rows.txt` with the deliveries of the database.
@@ -10,7 +9,6 @@ mod judge;
 mod member;
 mod operator;
 mod publisher;
-mod rate;
 mod report;
 mod servers;
 mod target;
@@ -41,23 +39,19 @@ use crate::{Broker, DeclaredQueue, Postgres, Vhost, wait_until};
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 /// An exchange for each queue.
 const QUEUES: [&str; 3] = ["neutron", "nova", "cinder"];
-/// The one of them that is a stream, which a program of the version before may not read: without one.
-const STREAM: &str = "cinder";
 /// The resources of each queue.
 const PORTS: u32 = 8;
 /// The target rejects one event in so many, whenever it works.
 const REJECTED: u64 = 97;
 const CONCURRENCY: usize = 6;
-/// The attempts of all three actions that a daemon has under way at most.
-const MOST_LATE: usize = 3 * CONCURRENCY;
+/// The attempts of both actions that a daemon has under way at most.
+const MOST_LATE: usize = 2 * CONCURRENCY;
 const LEASE: Duration = Duration::from_secs(3);
-/// The paths of the action, of its fallback, and of the action with a rate.
+/// The paths of the action and of its fallback.
 const HOOK: &str = "/hook";
 const SPARE: &str = "/spare";
-const LIMITED: &str = "/limited";
-/// The events of the first action, and of the one with a rate.
+/// The events.
 const GONE: &str = "port.delete.end";
-const CHANGED: &str = "port.update.end";
 const DATABASE: &str = "test0";
 /// An effect a minute would not do.
 const LONGEST_DRAIN: Duration = Duration::from_secs(900);
@@ -65,8 +59,6 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(900);
 const AFTER: Duration = Duration::from_secs(5);
 /// Deliveries that have not ended.
 const OPEN: &str = "SELECT count(*) FROM osnl_delivery WHERE state < 3";
-/// The position up to which the stream was read.
-const POSITION: &str = "SELECT position::json->>'offset' FROM osnl_reader WHERE position IS NOT NULL";
 const TALLY: &str = "SELECT * FROM (SELECT partition, action, state, count(*) FROM osnl_delivery WHERE state >= 0 GROUP BY 1, 2, 3) r \
      FULL JOIN (SELECT partition, action, state, count FROM osnl_tally WHERE count <> 0) t USING (partition, action, state) \
      WHERE r.count IS DISTINCT FROM t.count";
@@ -76,7 +68,7 @@ const SAID: [(&str, &str); 7] = [
     ("taken over (lines)", "partitions of the journal are taken over"),
     ("readers fenced", "another daemon reads the queue"),
     ("ends not recorded, of what another daemon took over", "another daemon has taken over the delivery"),
-    ("leases that ended during an attempt", "the lease on the delivery has ended"),
+    ("claims that ended during an attempt", "claim on the delivery has ended"),
     ("times the journal could not be written", "the journal cannot be written"),
     ("messages returned to the broker", "a message is returned to the broker"),
     ("unreadable messages", "quarantine"),
@@ -142,7 +134,6 @@ impl SharedPlan {
             pause_until(Instant::now() + Duration::from_millis(100));
         }
         let windows = std::mem::take(&mut saboteur.windows);
-        let most_calls = rate::most_in_a_window(&target.limited(), &saboteur.delays);
         let SharedSaboteur { mut members, servers, counts, mut wrong, story, .. } = saboteur;
         let server = servers.primary();
         if drained.is_none() {
@@ -168,9 +159,8 @@ impl SharedPlan {
             members.iter().map(|member| (member.name.clone(), member.output())).collect();
         wrong.extend(panics(&output));
         let verdict = SharedVerdict::of(&evidence);
-        wrong.extend(beyond(&verdict, most_calls));
+        wrong.extend(beyond(&verdict));
         SharedReport {
-            most_calls,
             seed: self.seed,
             published: evidence.published.len(),
             nameless: evidence.published.iter().filter(|one| !one.has_id).count(),
@@ -255,15 +245,9 @@ fn own_queues(vhost: &Vhost) -> Vec<DeclaredQueue> {
     vhost.list_queues().into_iter().filter(|queue| queue.name.starts_with("osnl-")).collect()
 }
 
-/// Whether each queue has all consumers; a stream has one.
+/// Whether each queue has all consumers.
 fn is_consumed(queues: &[DeclaredQueue]) -> bool {
-    let all =
-        |queue: &DeclaredQueue| queue.consumers == if is_stream(queue) { 1 } else { NAMES.len() as u64 };
-    queues.len() == QUEUES.len() && queues.iter().all(all)
-}
-
-fn is_stream(queue: &DeclaredQueue) -> bool {
-    queue.arguments["x-queue-type"] == "stream"
+    queues.len() == QUEUES.len() && queues.iter().all(|queue| queue.consumers == NAMES.len() as u64)
 }
 
 /// Waits until nothing is open, in the journal and at the broker, twice in a row; not longer than `limit` without an effect.
@@ -277,11 +261,7 @@ fn drain(saboteur: &mut SharedSaboteur<'_>, vhost: &Vhost, limit: Duration) -> O
             last = (effects, Instant::now());
         }
         let queues = own_queues(vhost);
-        let server = saboteur.servers.primary();
-        let is_read = |queue: &DeclaredQueue| match is_stream(queue) {
-            true => server.rows(DATABASE, POSITION) == queue.ready.to_string(),
-            false => (queue.ready, queue.unacked) == (0, 0),
-        };
+        let is_read = |queue: &DeclaredQueue| (queue.ready, queue.unacked) == (0, 0);
         let is_empty = queues.iter().all(is_read) && saboteur.servers.primary().rows(DATABASE, OPEN) == "0";
         empty = if is_empty { empty + 1 } else { 0 };
         if empty == 2 {
@@ -344,16 +324,11 @@ fn buried(lines: &str) -> Vec<u64> {
 }
 
 /// Returns what is more than permitted.
-fn beyond(verdict: &SharedVerdict, most_calls: usize) -> Vec<String> {
+fn beyond(verdict: &SharedVerdict) -> Option<String> {
     let late = verdict.most_late;
-    let late = (late > MOST_LATE).then(|| {
+    (late > MOST_LATE).then(|| {
         format!("{late} late effects by one fault of a daemon: at most {MOST_LATE} may be under way")
-    });
-    let calls = (most_calls > rate::CALLS).then(|| {
-        let (calls, seconds) = (rate::CALLS, rate::WITHIN.as_secs());
-        format!("{most_calls} calls of the action with the rate {calls} per {seconds}s in a shorter window")
-    });
-    late.into_iter().chain(calls).collect()
+    })
 }
 
 fn panics(output: &[(String, String)]) -> Vec<String> {

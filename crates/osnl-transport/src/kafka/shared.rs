@@ -14,7 +14,7 @@ use super::flow::Room;
 use super::offsets::{Admission, Ends, NO_LEADER, Offsets, PartitionKey, Position};
 use super::start::Place;
 use crate::bodies::Cut;
-use crate::message::{Prefilter, Properties};
+use crate::message::{AssignedPartition, Prefilter, Properties};
 use crate::rabbit::{BodyFlow, BodyShare};
 use crate::settle::{Settlement, Window};
 use crate::{LostPosition, PartitionSeen, TransportError};
@@ -35,6 +35,8 @@ pub(super) type AssignmentId = u64;
 pub(super) struct Partition {
     pub(super) topic: Arc<str>,
     pub(super) number: i32,
+    /// The same for those who read its messages.
+    pub(super) assigned: Arc<AssignedPartition>,
     pub(super) offsets: Offsets,
     /// The group's position in it, as far as is known.
     pub(super) committed: Option<Position>,
@@ -251,9 +253,12 @@ impl State {
             offsets.seen(handed);
             lost = before;
         }
+        let (name, assignment) = (format!("{topic}/{number}").into(), self.last_assignment);
+        let assigned = AssignedPartition { name, assignment };
         let partition = Partition {
             topic: topic.as_str().into(),
             number: *number,
+            assigned: Arc::new(assigned),
             offsets,
             committed: is_committed.then(|| start.clone()),
             is_leaving: false,

@@ -54,6 +54,7 @@ impl MemoryConsumer {
                 routing_key: stored.routing_key.clone(),
                 redelivered: stored.redelivered,
                 stream_offset: None,
+                partition: None,
                 properties: stored.properties.clone(),
             });
             channel.unsettled.insert(channel.last_tag, stored);

@@ -246,13 +246,14 @@ impl RabbitConsumer {
             tag,
             _in_hand: Some(self.body_flow.share(delivery.data.len())),
             body: Bytes::from(delivery.data),
-            cut,
+            cut: cut.map(Box::new),
             queue: queue.name.clone(),
             exchange,
             routing_key,
             marks,
             redelivered: delivery.redelivered,
             stream_offset: if queue.is_stream { stream_offset(&delivery.properties) } else { None },
+            partition: None,
             properties: properties(&delivery.properties),
         })
     }

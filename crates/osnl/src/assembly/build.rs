@@ -16,7 +16,7 @@ use super::orphans::follow_releases;
 use super::parts::{AssemblyParts, Transports, real};
 use super::silence;
 use crate::action::Action;
-use crate::action::driver::{BuildContext, EarlierRows, Interest, Logins, SharedObserver};
+use crate::action::driver::{BuildContext, Interest, Logins, SharedObserver};
 use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, ControlSocket, Store};
 use crate::daemon::Daemon;
@@ -25,7 +25,7 @@ use crate::enrich::{EnrichConf, EnrichmentStep, Enrichments};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::journal::shared::{GuardRates, SharedOptions};
+use crate::journal::shared::SharedOptions;
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
@@ -75,7 +75,7 @@ impl Native {
         let (journal, store) = self.journal.open(
             self.prefetch(),
             self.shared_place(),
-            (self.overflowing(), self.guard_rates(), self.digests()),
+            (self.overflowing(), self.digests()),
             counters,
         )?;
         let (state_folder, state_lock) = self.own_state_folder()?;
@@ -226,11 +226,7 @@ impl Native {
 
     /// Makes the observer of the actions that have an interest, serving none yet.
     pub(super) fn observer(&self) -> Option<Arc<dyn SharedObserver>> {
-        let earlier = || match &self.journal {
-            JournalConf::Shared(_) => EarlierRows::InJournal,
-            JournalConf::Sqlite(_) | JournalConf::Memory => EarlierRows::Kept(self.journal.seen()),
-        };
-        self.interests().first().map(|(_, interest)| (interest.observer)(earlier()))
+        self.interests().first().map(|(_, interest)| (interest.observer)(self.journal.seen()))
     }
 
     /// The guards of rules and actions, knowing what the journal's latest deliveries were.
@@ -240,12 +236,9 @@ impl Native {
         guards
     }
 
-    /// The same, knowing nothing. A shared journal judges by itself, for all daemons.
+    /// The same, knowing nothing.
     pub(super) fn new_guards(&self) -> Guards {
-        if matches!(self.journal, JournalConf::Shared(_)) {
-            return Guards::default();
-        }
-        let GuardRates { rules, actions } = self.guard_rates();
+        let (rules, actions) = self.guard_rates();
         Guards::new(rules, actions)
     }
 }
@@ -265,13 +258,12 @@ impl Store {
 }
 
 impl JournalConf {
-    /// The store, for so many unsettled messages at once. A shared one writes what leaves it beside `place`, and keeps the
-    /// guards itself; the actions behind them have a digest.
+    /// The store, for so many unsettled messages at once. A shared one writes what leaves it beside `place`.
     pub fn open(
         &self,
         prefetch: u16,
         place: Option<PathBuf>,
-        (overflowing, guards, digests): (BTreeSet<Arc<str>>, GuardRates, BTreeSet<Arc<str>>),
+        (overflowing, digests): (BTreeSet<Arc<str>>, BTreeSet<Arc<str>>),
         counters: &Arc<Counters>,
     ) -> Result<(Arc<dyn Journal>, Store), BuildError> {
         match self {
@@ -292,8 +284,7 @@ impl JournalConf {
                 }
             }
             Self::Shared(options) => {
-                let options =
-                    SharedOptions { overflowing, guards, digests, archive: place, ..options.clone() };
+                let options = SharedOptions { overflowing, digests, archive: place, ..options.clone() };
                 let database = options.shown.clone();
                 match options.database.open(&options, counters.clone()) {
                     Ok(journal) => Ok((journal.clone(), Store::Shared(journal, database))),

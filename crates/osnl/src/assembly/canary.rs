@@ -5,7 +5,7 @@
 //!
 //! On a shared journal another daemon may carry out the delivery of a canary. So the sender asks the journal which of those
 //! under way have been recorded: a handful of ids, after a tenth of the time since the latest was sent, and at most ten times a second.
-//! The daemon that reads the queue is the one that sends, so that the others neither send nor miss one. What the journal does not
+//! A daemon that reads the queue sends, so that the others neither send nor miss one. What the journal does not
 //! answer is not missed either.
 
 use std::sync::{Arc, Mutex, PoisonError};

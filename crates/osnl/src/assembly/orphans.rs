@@ -118,7 +118,7 @@ pub(super) fn follow_releases(store: &Store, guards: &Arc<Guards>) {
             let guards = guards.clone();
             journal.on_release(Box::new(move |row| remember(&guards, row)));
         }
-        // Where no guard of this process holds anything, nothing is released. A shared journal does so itself.
+        // Without a journal of its own, a guard does not hear of releases.
         Store::Memory(..) | Store::Shared(..) | Store::File(_) => {}
     }
 }

@@ -138,7 +138,6 @@ impl Reload for RunningDaemon {
             Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
             Store::Shared(journal, _) => {
                 journal.set_overflowing(loaded.conf.overflowing());
-                journal.set_guards(loaded.conf.guard_rates());
                 journal.set_digests(loaded.conf.digests());
             }
             Store::Memory(journal, _) => journal.make_room(loaded.conf.prefetch()),

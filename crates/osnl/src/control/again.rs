@@ -152,7 +152,6 @@ impl RuleWish {
             resource: self.of_bulk,
             ordered: self.ordered,
             told: None,
-            is_keyed_by_note: false,
             begin: if self.shadow { Begin::Shadow } else { Begin::Live },
             subject: Default::default(),
         }

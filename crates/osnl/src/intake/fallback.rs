@@ -16,14 +16,14 @@ pub(super) fn fallback_delivery(
     why: &str,
     names: &Names,
     key: Option<&str>,
-    (resource, is_keyed_by_note): (Option<u32>, bool),
+    resource: Option<u32>,
 ) -> Option<NewDelivery> {
     let fallback = rule.on_failure.get(action).filter(|fallback| fallback.takes_named(names))?;
     let given_up = AbandonedDelivery { action, reason: why, attempts: 0, answer: "" };
     let Handover { action, ordered, told } = given_up.handover(fallback, None);
     let key = key.map(str::to_owned);
     let new = NewDelivery::new(rule.name.clone(), action, key);
-    Some(NewDelivery { resource, ordered, told, is_keyed_by_note, ..new })
+    Some(NewDelivery { resource, ordered, told, ..new })
 }
 
 /// An action is asked once for a rule and resource: what it has of its own stays, and else what it got first.

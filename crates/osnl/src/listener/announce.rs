@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use osnl_transport::{Consumer, ListenOptions, OpenQueue, QueueType, Subscription, TransportError};
+use osnl_transport::{Consumer, ListenOptions, OpenQueue, QueueType, Subscription};
 
 use super::Listener;
 use super::recount::ReturnVerdict;
-use super::session::SessionEnd;
 
 /// The remedy for a queue that another program has made.
 pub(crate) const AS_CONFIGURED: &str =
@@ -224,19 +223,11 @@ impl Listener {
     }
 
     /// Counts what a connection that has ended leaves to be delivered again.
-    pub(super) fn count_ended(
-        &self,
-        found: &Subscription,
-        unsettled: usize,
-        ended: &Result<SessionEnd, TransportError>,
-    ) {
+    pub(super) fn count_ended(&self, found: &Subscription, unsettled: usize) {
         // Nothing is taken from a stream or a partition.
         let is_queue = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));
         let is_queue = is_queue && !self.transport.features().partitions;
-        match ended {
-            Ok(SessionEnd::LeaseLost) => self.gauges.returns().left_to_others(),
-            Ok(_) | Err(_) => self.gauges.returns().ended(if is_queue { unsettled } else { 0 }),
-        }
+        self.gauges.returns().ended(if is_queue { unsettled } else { 0 });
     }
 
     /// Reports the messages that were delivered again, or were not.

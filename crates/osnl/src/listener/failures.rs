@@ -78,11 +78,6 @@ impl Listener {
                 unsettled,
                 "a message is returned to the broker, and with it all unacknowledged ones: they come before later ones"
             ),
-            SessionEnd::LeaseLost => tracing::warn!(
-                listener.name = name,
-                unsettled,
-                "another daemon reads from now on, and reads again what this one received and could not store"
-            ),
             SessionEnd::Drained | SessionEnd::GiveBack { .. } => {}
         }
     }

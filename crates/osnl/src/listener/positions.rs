@@ -112,7 +112,7 @@ fn text(positions: &BTreeMap<String, Resume>) -> String {
 }
 
 /// Returns the entry of a stream.
-pub(super) fn position(resume: Resume) -> Value {
+fn position(resume: Resume) -> Value {
     match resume {
         Resume::At(offset) => json!({"offset": offset}),
         Resume::Since(seconds) => json!({"since": seconds}),
@@ -120,7 +120,7 @@ pub(super) fn position(resume: Resume) -> Value {
 }
 
 /// Returns the position that an entry names.
-pub(super) fn resume(position: &Value) -> Option<Resume> {
+fn resume(position: &Value) -> Option<Resume> {
     let at = position["offset"].as_u64().map(Resume::At);
     at.or_else(|| position["since"].as_u64().map(Resume::Since))
 }

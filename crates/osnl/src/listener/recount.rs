@@ -51,11 +51,6 @@ impl ReturnCount {
         *self = Self { expected, missing: self.missing, was_shared, ..Self::default() };
     }
 
-    /// Another daemon reads on: it settles what comes back.
-    pub(super) fn left_to_others(&mut self) {
-        *self = Self { missing: self.missing, ..Self::default() };
-    }
-
     /// The queue was not there and is created: it has none of them.
     pub(super) fn created(&mut self) {
         self.missing += self.expected();

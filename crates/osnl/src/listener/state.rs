@@ -19,8 +19,7 @@ pub enum ListenerState {
     },
     /// Messages come in.
     Listening,
-    /// Another consumer of the queue is the one that gets its messages, as far as is known; or another daemon on the journal has
-    /// the lease, and this one is not connected.
+    /// Another consumer of the queue is the one that gets its messages, as far as is known.
     Standby,
     /// Nothing more can be kept, so nothing is read. The messages are with the broker: what it has pushed goes back
     /// after a while, and nothing is fetched before there is room.

@@ -5,20 +5,15 @@
 //! is kept in memory over lost connections, and by a [`PositionStore`] over restarts. The file is written at most once
 //! a second and at the end: after `kill -9` the last second is read again, and no message is left out.
 //!
-//! With a journal that several daemons share, one of them reads: it has the stream's lease, in the database, and the position is
-//! there too. The file of a daemon then says where reading begins only if the database does not.
-//!
 //! Messages that an endpoint gives back are *held* here for a while and handed out again, oldest first.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Weak;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_transport::{IncomingMessage, ListenOptions, QueueType, Resume, StreamOffset};
 use tokio::time::Instant;
 
-use super::positions::{PositionStore, position, resume};
-use crate::journal::shared::StreamLease;
+use super::positions::PositionStore;
 
 /// The shortest time between two writes of a position.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -30,8 +25,6 @@ const CLOCKS: u64 = 5;
 /// The streams of one listener.
 pub(super) struct ListenerStreams {
     store: Option<PositionStore>,
-    /// The lease of the one stream, on a journal that several daemons share.
-    lease: Option<(String, Weak<dyn StreamLease>)>,
     /// The offsets to begin at, as far as known from before.
     resume: BTreeMap<String, Resume>,
     read: BTreeMap<String, LowWater>,
@@ -49,28 +42,12 @@ impl ListenerStreams {
         (options.queue.queue_type == QueueType::Stream).then(|| Self {
             resume: store.as_ref().map(|store| store.read_before().clone()).unwrap_or_default(),
             store,
-            lease: None,
             read: BTreeMap::new(),
             write_at: None,
             unwritten: false,
             held: Vec::new(),
             again_at: None,
         })
-    }
-
-    /// Goes on at the position in the lease, and keeps it there from now on.
-    pub(super) fn leased(&mut self, stream: &str, lease: Weak<dyn StreamLease>) {
-        let found = lease.upgrade();
-        let text = found.as_ref().and_then(|lease| lease.position());
-        let position = text.and_then(|text| resume(&serde_json::from_str(text).ok()?));
-        if let Some(position) = position
-            && self.positions().get(stream) != Some(&position)
-        {
-            // Another daemon has read on.
-            self.read.remove(stream);
-            self.resume.insert(stream.to_owned(), position);
-        }
-        self.lease = Some((stream.to_owned(), lease));
     }
 
     /// The options with where to go on.
@@ -182,11 +159,6 @@ impl ListenerStreams {
         let Some(at) = self.write_at.filter(|at| now || *at <= Instant::now()) else { return };
         self.write_at = None;
         let positions = self.positions();
-        if let Some((stream, lease)) = &self.lease
-            && let (Some(resume), Some(lease)) = (positions.get(stream), lease.upgrade())
-        {
-            lease.keep(position(*resume).to_string());
-        }
         let Some(store) = self.store.clone() else { return };
         let path = store.path().display().to_string();
         let written = tokio::task::spawn_blocking(move || store.write(&positions)).await;

@@ -77,7 +77,7 @@ impl LiveEvent {
             resource: None,
             fired: Vec::new(),
             payload: None,
-            bytes: message.cut.map_or(message.body.len() as u64, |cut| cut.bytes),
+            bytes: message.cut.as_ref().map_or(message.body.len() as u64, |cut| cut.bytes),
         };
         match notification {
             Some(notification) => event.with_rest(&notification, true),

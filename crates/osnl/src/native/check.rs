@@ -126,7 +126,7 @@ impl<'a> Checker<'a> {
             self.kept(journal, rules, actions);
         }
         if let Some(JournalConf::Shared(_)) = &journal {
-            self.of_members(listeners.as_deref());
+            self.of_members(listeners.as_deref(), actions.as_deref());
         }
         let canary = self.unnamed(CANARY).map_or(Some(None), |section| {
             canary(&mut self.reader(section), &known_listeners, &known_actions)
@@ -326,10 +326,15 @@ impl<'a> Checker<'a> {
     }
 
     /// Refuses what would be wrong over several daemons.
-    fn of_members(&mut self, listeners: Option<&[ListenerConf]>) {
+    fn of_members(&mut self, listeners: Option<&[ListenerConf]>, actions: Option<&[ActionConf]>) {
         for conf in listeners.unwrap_or_default() {
             if let Some(section) = self.named(LISTENER, &conf.name) {
                 members::listener(&mut self.reader(section), conf);
+            }
+        }
+        for conf in actions.unwrap_or_default() {
+            if let Some(section) = self.named(ACTION, &conf.name) {
+                members::action(&mut self.reader(section), conf);
             }
         }
     }

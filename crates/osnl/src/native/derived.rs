@@ -1,6 +1,6 @@
 //! Values derived from a checked configuration, for the assembly and for reports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,12 @@ use super::{ActionConf, ListenerConf, Native, OverflowPolicy, RuleConf};
 use super::{canary, fallback};
 use crate::action::driver::ListenerSubscription;
 use crate::delivery::DeliverySettings;
-use crate::journal::shared::GuardRates;
 use crate::listener::{OwnQueue, ReadQueue};
-use crate::metrics::StreamKind;
+use crate::metrics::{ExpectedStream, StreamKind};
 use crate::rule::Rule;
+
+/// The rates of guards.
+pub(crate) type RatesByName = BTreeMap<Arc<str>, Rate>;
 
 /// The port of RabbitMQ without TLS.
 const RABBIT_PORT: u16 = 5672;
@@ -58,16 +60,16 @@ impl Native {
     }
 
     /// The streams that should not fall silent: of listeners, and of rules that are enabled.
-    pub(crate) fn expected(&self) -> Vec<(StreamKind, Arc<str>, Rate)> {
+    pub(crate) fn expected(&self) -> Vec<ExpectedStream> {
         let heard = self.heard();
-        let listeners = heard
-            .iter()
-            .filter_map(|(conf, _)| Some((StreamKind::Listener, conf.name.clone(), conf.expect?)));
-        let rules = self
-            .rules
-            .iter()
-            .filter(|conf| conf.enabled)
-            .filter_map(|conf| Some((StreamKind::Rule, conf.rule.name.clone(), conf.expect?)));
+        let listeners = heard.iter().filter_map(|(conf, _)| {
+            let (kind, name) = (StreamKind::Listener, conf.name.clone());
+            Some(ExpectedStream { kind, expect: conf.expect?, listeners: vec![name.clone()], name })
+        });
+        let rules = self.rules.iter().filter(|conf| conf.enabled).filter_map(|conf| {
+            let (kind, name) = (StreamKind::Rule, conf.rule.name.clone());
+            Some(ExpectedStream { kind, name, expect: conf.expect?, listeners: conf.listeners.clone() })
+        });
         listeners.chain(rules).collect()
     }
 
@@ -77,10 +79,10 @@ impl Native {
     }
 
     /// The guards of rules and of actions, by their names.
-    pub(crate) fn guard_rates(&self) -> GuardRates {
+    pub(crate) fn guard_rates(&self) -> (RatesByName, RatesByName) {
         let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
         let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
-        GuardRates { rules: rules.collect(), actions: actions.collect() }
+        (rules.collect(), actions.collect())
     }
 
     /// Returns the widest budget of its listeners, for a message of which no listener is known.

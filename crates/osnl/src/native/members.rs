@@ -10,8 +10,8 @@ use osnl_config::sections::SectionReader;
 use osnl_model::Secret;
 use osnl_transport::QueueType;
 
-use super::ListenerConf;
-use crate::journal::shared::{GuardRates, SharedDatabase, SharedOptions};
+use super::{ActionConf, ListenerConf};
+use crate::journal::shared::{SharedDatabase, SharedOptions};
 use crate::journal::sqlite::SqliteOptions;
 
 const JOURNAL: &str = "or set sqlite:// in [journal] connection";
@@ -64,7 +64,6 @@ pub(super) fn journal(
         archive: None,
         allow_volatile,
         overflowing,
-        guards: GuardRates::default(),
         digests: BTreeSet::new(),
     })
 }
@@ -81,8 +80,7 @@ pub(super) fn idle(reader: &mut SectionReader<'_>) {
     }
 }
 
-/// Refuses a listener whose messages no one daemon reads at a time: neither does the broker choose it, nor has the journal a lease
-/// for what it reads.
+/// Refuses a listener for whose messages the broker does not choose one daemon.
 pub(super) fn listener(reader: &mut SectionReader<'_>, conf: &ListenerConf) {
     let driver = conf.transport_url.driver();
     let is_kafka = driver == "kafka";
@@ -90,16 +88,29 @@ pub(super) fn listener(reader: &mut SectionReader<'_>, conf: &ListenerConf) {
         let problem =
             "a shared journal needs a broker that several daemons can read, which are RabbitMQ and Kafka";
         refuse(reader, "transport_url", problem, "listen on one of these");
-    } else if is_kafka || conf.queue.queue_type == QueueType::Stream {
+    } else if is_kafka {
         if conf.pool.is_none() {
-            let what = if is_kafka { "consumer group" } else { "stream" };
-            let problem = format!("is required with a shared journal, whose daemons read one {what} in turn");
-            refuse(reader, "pool", &problem, "set a pool");
+            let problem =
+                "is required with a shared journal, whose daemons are members of one consumer group";
+            refuse(reader, "pool", problem, "set a pool");
         }
+    } else if conf.queue.queue_type == QueueType::Stream {
+        let problem =
+            "a stream gives every message to each daemon of a shared journal, which needs one active reader";
+        let allowed = "read a queue (queue_type = quorum, with a pool, and single_active_consumer = true)";
+        refuse(reader, "queue_type", problem, allowed);
     } else if !conf.queue.single_active_consumer {
         let problem = "a shared journal needs one active reader of each queue, or messages of a resource change their order";
         let allowed = "set a pool, and single_active_consumer = true";
         refuse(reader, "single_active_consumer", problem, allowed);
+    }
+}
+
+/// Refuses an action that has to know what earlier messages said.
+pub(super) fn action(reader: &mut SectionReader<'_>, conf: &ActionConf) {
+    if conf.driver.conf().traits().interest.is_some() {
+        let problem = "depends on what earlier messages said, which each of the daemons of a shared journal has heard in part";
+        refuse(reader, "driver", problem, "give the action a daemon of its own");
     }
 }
 

@@ -268,7 +268,7 @@ fn a_fence_is_sent_where_the_journal_gives_one() {
         let found: Vec<_> = found.map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         assert_eq!((&*found, &*request.body), (expected, body.as_bytes()), "{lines}");
     };
-    let fence = Some(Fence::new(1_795_390_000, 1));
+    let fence = Some(Fence(1_882_602_864_640_001));
     let body = "body = {\"f\": {{ fence or 0 }}, \"text\": \"{{ fence }}\"}";
     let with_fence = r#"{"f": 1882602864640001, "text": "1882602864640001"}"#;
     check(body, fence, &[("osnl-fence", "1882602864640001")], with_fence);

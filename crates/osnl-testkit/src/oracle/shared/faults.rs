@@ -135,8 +135,6 @@ pub(super) struct SharedSaboteur<'a> {
     pub(super) counts: BTreeMap<&'static str, u64>,
     /// Times in which daemons may have lost their partitions.
     pub(super) windows: Vec<FaultWindow>,
-    /// Times in which requests of a daemon may have been kept on their way.
-    pub(super) delays: Vec<FaultWindow>,
     /// Violations that no fault explains.
     pub(super) wrong: Vec<String>,
     /// Each fault and its time, for a reader of the logs.
@@ -165,7 +163,6 @@ impl<'a> SharedSaboteur<'a> {
             active: Vec::new(),
             counts: BTreeMap::new(),
             windows: Vec::new(),
-            delays: Vec::new(),
             wrong: Vec::new(),
             story: Vec::new(),
         }
@@ -360,13 +357,6 @@ impl<'a> SharedSaboteur<'a> {
             (TargetRefuses, _) => self.target.accept(),
             (TargetSlow | TargetFails | TargetSilent, _) => self.target.fail_with(None),
             _ => self.set_networks(),
-        }
-        if let (
-            Stop | StopInRequest | CutInRequest | SilentTarget,
-            FaultSubject::Member(n) | FaultSubject::Path(n),
-        ) = (active.kind, active.subject)
-        {
-            self.delays.push(FaultWindow { daemon: Some(n), from: active.since, until: Instant::now() });
         }
         let daemon = match active.subject {
             FaultSubject::Member(n) => Some(n),

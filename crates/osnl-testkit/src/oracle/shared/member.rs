@@ -5,9 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::rate::{CALLS, WITHIN};
 use super::target::SharedTarget;
-use super::{CHANGED, CONCURRENCY, DATABASE, GONE, HOOK, LEASE, LIMITED, QUEUES, SPARE, STREAM};
+use super::{CONCURRENCY, DATABASE, GONE, HOOK, LEASE, QUEUES, SPARE};
 use crate::process::{ChildGroup, Guard};
 use crate::{FaultyProxy, NetworkFault};
 
@@ -64,18 +63,15 @@ impl OracleMember {
             "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = postgresql://osnl@127.0.0.1:{},127.0.0.1:{}/{DATABASE}\n\
              lease = {}s\n\
              max_pending = {MAX_PENDING}\nmax_dead = {MAX_DEAD}\n\
-             [rule:gone]\nevent_type = {GONE}\nactions = hook\n[rule:changed]\nevent_type = {CHANGED}\nactions = limited\n",
+             [rule:gone]\nevent_type = {GONE}\nactions = hook\n",
             home.display(),
             database[0].port(),
             database[1].port(),
             LEASE.as_secs(),
         );
-        let rate = format!("rate = {CALLS} per {}s\n", WITHIN.as_secs());
-        for (action, path, options) in [
-            ("hook", HOOK, "max_attempts = 2\non_failure = spare\n"),
-            ("spare", SPARE, ""),
-            ("limited", LIMITED, &rate),
-        ] {
+        for (action, path, options) in
+            [("hook", HOOK, "max_attempts = 2\non_failure = spare\n"), ("spare", SPARE, "")]
+        {
             text += &format!(
                 "[action:{action}]\ndriver = http\nurl = {}\ntimeout = 2s\nretry_interval = 1s\nconcurrency = {CONCURRENCY}\n\
                  body = {{\"n\": {{{{ payload.chaos }}}}, \"port\": \"{{{{ payload.port.id }}}}\"}}\n{options}",
@@ -88,9 +84,6 @@ impl OracleMember {
                 "[listener:{queue}]\ntransport_url = {url}\nexchange = {queue}\ndeclare = create\npool = osnl-{queue}\n\
                  prefetch = 30\nheartbeat_timeout_threshold = 4\n",
             );
-            if queue == STREAM && programs.other.is_none() {
-                text += "queue_type = stream\nstream_offset = first\n";
-            }
         }
         let file = home.join("osnl.conf");
         fs::write(&file, text).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{CHANGED, GONE, PORTS, QUEUES, REJECTED};
+use super::{GONE, PORTS, QUEUES};
 use crate::oracle::pause_until;
 use crate::{BrokerObjects, Notice, OsloPublisher, PublisherOptions, RawMessage};
 
@@ -16,8 +16,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 const BURST: u64 = 4;
 const LARGE_BURST: u64 = 150;
 const LARGE: u32 = 100;
-/// One in so many messages is for the action with the rate.
-const LIMITED_SHARE: u64 = 20;
 /// One in so many messages has no id.
 const NAMELESS: u64 = 5;
 
@@ -62,16 +60,13 @@ fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Publication> {
         for _ in 0..burst {
             let event = published.len() as u64 + 1;
             let queue = chance.usize(..QUEUES.len());
-            // Events of the action with the rate have resources of their own.
-            let is_limited = event % LIMITED_SHARE == 1 && !event.is_multiple_of(REJECTED);
-            let port = queue as u32 * 1000 + u32::from(is_limited) * 500 + chance.u32(..PORTS);
-            let kind = if is_limited { CHANGED } else { GONE };
+            let port = queue as u32 * 1000 + chance.u32(..PORTS);
             let payload = json!({"chaos": event, "port": {"id": format!("port-{port}")}});
             let has_id = !event.is_multiple_of(NAMELESS);
             let exchange = QUEUES[queue];
             let mut publish = || match has_id {
-                true => publisher.try_notify(&notice(exchange, kind, &payload)),
-                false => publisher.try_raw(&nameless(exchange, kind, &payload)),
+                true => publisher.try_notify(&notice(exchange, &payload)),
+                false => publisher.try_raw(&nameless(exchange, &payload)),
             };
             let mut is_again = false;
             while publish().is_err() {
@@ -93,15 +88,15 @@ pub(super) fn prepare(url: &str) {
     }
 }
 
-fn notice(exchange: &str, kind: &str, payload: &Value) -> Notice {
-    let (exchange, event_type) = (exchange.to_owned(), kind.to_owned());
+fn notice(exchange: &str, payload: &Value) -> Notice {
+    let (exchange, event_type) = (exchange.to_owned(), GONE.to_owned());
     Notice { exchange, event_type, payload: payload.clone(), ..Notice::default() }
 }
 
 /// A message as another publisher than oslo.messaging may write it.
-fn nameless(exchange: &str, kind: &str, payload: &Value) -> RawMessage {
+fn nameless(exchange: &str, payload: &Value) -> RawMessage {
     let body = json!({
-        "event_type": kind, "publisher_id": "network.node1", "priority": "INFO",
+        "event_type": GONE, "publisher_id": "network.node1", "priority": "INFO",
         "timestamp": "2026-11-20 06:00:00.000000", "payload": payload,
     });
     RawMessage { exchange: exchange.to_owned(), body: body.to_string().into_bytes(), ..RawMessage::default() }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::judge::SharedVerdict;
-use super::rate;
 use super::target::RequestCounts;
 
 /// The events that are named of each kind.
@@ -26,8 +25,6 @@ pub struct SharedReport {
     pub(super) faults: BTreeMap<&'static str, u64>,
     /// Faults that were not tried, and the reason.
     pub(super) untried: Vec<String>,
-    /// The most calls in a window of the action with a rate.
-    pub(super) most_calls: usize,
     pub(super) requests: RequestCounts,
     /// Dead letters that have left the journal.
     pub(super) buried: usize,
@@ -75,7 +72,6 @@ impl fmt::Display for SharedReport {
         row(f, "of those late, refused by their fence", verdict.fenced)?;
         row(f, "requests with a smaller fence than one before", self.requests.behind)?;
         row(f, "messages stored again, without an id or published again", verdict.stored_again)?;
-        row(f, &format!("the most calls in a window, of {} permitted", rate::CALLS), self.most_calls)?;
         row(f, "requests that failed", self.requests.failed)?;
         for (what, count) in &self.said {
             row(f, what, *count)?;

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::rate::RatedCall;
-use super::{LIMITED, REJECTED, SPARE};
+use super::{REJECTED, SPARE};
 use crate::{FaultyProxy, NetworkFault, Reply, Sink, SinkRequest};
 
 /// Usual answers come within so many milliseconds.
@@ -51,8 +50,6 @@ struct SharedTargetState {
     effects: Vec<TargetEffect>,
     /// The largest fence of each action and port.
     fences: HashMap<(String, u32), u64>,
-    /// Calls of the action with the rate, in their order.
-    limited: Vec<RatedCall>,
 }
 
 pub(super) struct SharedTarget {
@@ -121,11 +118,6 @@ impl SharedTarget {
         self.state.lock().unwrap().effects.clone()
     }
 
-    /// Returns the calls of the action with the rate.
-    pub(super) fn limited(&self) -> Vec<RatedCall> {
-        self.state.lock().unwrap().limited.clone()
-    }
-
     pub(super) fn counts(&self) -> RequestCounts {
         self.state.lock().unwrap().counts
     }
@@ -145,9 +137,6 @@ impl SharedTargetState {
         };
         let is_spare = request.target == SPARE;
         let is_behind = self.is_behind(port, request);
-        if request.target == LIMITED {
-            self.limited.push(RatedCall { daemon, at: Instant::now() });
-        }
         let verdict = Reply::Status(if event.is_multiple_of(REJECTED) && !is_spare { 400 } else { 204 });
         let after = |pause: Duration| Reply::After(pause, Box::new(verdict.clone()));
         let (reply, is_answered) = match &self.fault {

@@ -20,7 +20,6 @@ use crate::delivery::TargetMonitor;
 use crate::journal::sqlite::{Overview, RowState, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::metrics::Counters;
-use osnl_journal::shared::GuardState;
 
 /// The numbers of a daemon at one moment.
 #[derive(Clone, Debug)]
@@ -166,22 +165,13 @@ impl ControlHandler {
             listeners: listeners(daemon, &live.counters),
             actions: names.into_iter().map(action).collect(),
             rules: self.rules.as_ref().map(|ring| ring.fired()).unwrap_or_default(),
-            guards: self.guard_states(),
+            guards: self.guards.as_ref().map(|now| now.now().states(SystemTime::now())).unwrap_or_default(),
             streams: live.counters.series.streams.states(SystemTime::now()),
             journal,
             loaded: reloads.loaded,
             is_reloaded: reloads.failed.is_none(),
             problems: problems.iter().map(|problem| (problem.kind, problem.severity)).collect(),
         })
-    }
-
-    /// Returns the states of the guards, of a shared journal those over all daemons.
-    fn guard_states(&self) -> Vec<GuardState> {
-        match (&self.store, &self.guards) {
-            (Store::Shared(journal, _), _) => journal.guard_states(),
-            (_, Some(guards)) => guards.now().states(SystemTime::now()),
-            (_, None) => Vec::new(),
-        }
     }
 
     /// `overview`: `None` if the journal could not be read.

@@ -1,5 +1,6 @@
 //! Decides how a session acts on each wake-up, without input or output.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -85,8 +86,6 @@ pub(in crate::listener) enum SessionEnd {
     },
     /// A message that was read goes back, by closing the channel: rejecting it would put it behind what follows it.
     Return,
-    /// Another daemon on the journal has the lease.
-    LeaseLost,
 }
 
 /// The state of a session. See the [module](self).
@@ -113,6 +112,8 @@ pub(super) struct Core<'a> {
     /// Whether a message can be rejected, and keeps its place by that: in classic queues.
     rejects: bool,
     prefetch: usize,
+    /// The assignment of each partition whose messages have come, as a shared journal knows it.
+    assigned: HashMap<Arc<str>, u64>,
 }
 
 impl<'a> Core<'a> {
@@ -150,6 +151,7 @@ impl<'a> Core<'a> {
             returns: false,
             rejects,
             prefetch,
+            assigned: HashMap::new(),
         }
     }
 
@@ -345,6 +347,7 @@ impl<'a> Core<'a> {
                 let _ = self.window.acknowledge(message);
                 continue;
             }
+            self.begin_partition(&message);
             if let Some(why) = endpoint.suspected(&message) {
                 let receipt = endpoint.unreadable(ReceivedMessage::of(&message, &config.name), why);
                 self.open(message, receipt);
@@ -386,6 +389,16 @@ impl<'a> Core<'a> {
         self.is_rest = !self.batch.is_empty();
         counters.unmatched.add(unmatched);
         series.unmatched.add(unmatched);
+    }
+
+    /// Tells a shared journal of a partition that this daemon reads from now on, before the first message of it.
+    fn begin_partition(&mut self, message: &IncomingMessage) {
+        if let (Some(journal), Some(partition)) = (&self.listener.shared, &message.partition)
+            && self.assigned.insert(partition.name.clone(), partition.assignment)
+                != Some(partition.assignment)
+        {
+            journal.begin_reading(&self.listener.config.name, &partition.name);
+        }
     }
 
     /// The batch has come, or so many messages were rejected before they could come.

@@ -62,7 +62,7 @@ fn the_event_is_its_input_and_its_head_is_in_its_environment() {
     // More than a pipe holds, and a type that no environment can hold.
     let payload = json!({"port": {"id": "p1"}, "long": "x".repeat(300_000)});
     let mut of = event("port.create.end", &payload);
-    of.fence = Some(Fence::new(7, 1));
+    of.fence = Some(Fence(7_340_033));
     stand.attempt_of(&of).unwrap();
     let line: Value =
         serde_json::from_str(&fs::read_to_string(folder.path().join("event")).unwrap()).unwrap();

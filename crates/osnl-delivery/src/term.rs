@@ -1,27 +1,27 @@
-//! Attempts of deliveries that another daemon may take over: none begins, or goes on, when the journal's lease on them has ended.
+//! Attempts of deliveries that another daemon may take over: none begins, or goes on, when the journal's term for them has ended.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
 use osnl_core::attempt::ActionError;
-use osnl_journal::AttemptLease;
+use osnl_journal::AttemptTerm;
 use tokio::time::{Instant, sleep_until};
 
 /// The name of the journal among the services that a delivery needs.
 const JOURNAL: &str = "journal";
 
-/// Runs an attempt as long as the lease holds; `None` when it has ended, and the attempt with it.
+/// Runs an attempt as long as the term lasts; `None` when it has ended, and the attempt with it.
 ///
-/// The lease is looked at each time before the attempt may do anything: also in a process that was stopped beyond its lease
-/// and continues, where the connection is ready and the lease has ended. A request is therefore not begun without a lease. One
+/// The term is looked at each time before the attempt may do anything: also in a process that was stopped beyond its term
+/// and continues, where the connection is ready and the term has ended. A request is therefore not begun after its term. One
 /// that is in the socket already may have its effect.
-pub(super) async fn while_leased<T>(lease: &dyn AttemptLease, attempt: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within_term<T>(term: &dyn AttemptTerm, attempt: impl Future<Output = T>) -> Option<T> {
     let mut attempt = pin!(attempt);
     let mut end = pin!(sleep_until(Instant::now()));
     poll_fn(move |context| {
         loop {
-            let left = lease.left();
+            let left = term.left();
             if left.is_zero() {
                 return Poll::Ready(None);
             }
@@ -38,10 +38,10 @@ pub(super) async fn while_leased<T>(lease: &dyn AttemptLease, attempt: impl Futu
     .await
 }
 
-/// The error of an attempt without a lease: it says nothing about the target, and the delivery waits for the journal.
-pub(super) fn lease_ended() -> ActionError {
-    let why = "the lease on the delivery has ended: the journal could not be written for so long, or this daemon was stopped; \
-               another daemon may make the delivery";
+/// The error of an attempt after its term: it says nothing about the target, and the delivery waits for the journal.
+pub(super) fn term_ended() -> ActionError {
+    let why = "this daemon's claim on the delivery has ended: the journal could not be written for so long, or this daemon \
+               was stopped; another daemon may make the delivery";
     ActionError::dependency(JOURNAL, why)
 }
 
@@ -54,7 +54,7 @@ mod tests {
 
     use super::*;
 
-    /// A lease until a moment.
+    /// A term until a moment.
     #[derive(Debug)]
     struct Until(Mutex<Instant>);
 
@@ -64,46 +64,46 @@ mod tests {
         }
     }
 
-    impl AttemptLease for Until {
+    impl AttemptTerm for Until {
         fn left(&self) -> Duration {
             self.0.lock().unwrap().saturating_duration_since(Instant::now())
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_ends_with_its_lease_and_none_begins_without() {
+    async fn an_attempt_ends_with_its_term_and_none_begins_after() {
         let mut has_begun = false;
         let attempt = async { has_begun = true };
-        assert_eq!(while_leased(&Until::of(0), attempt).await, None);
+        assert_eq!(within_term(&Until::of(0), attempt).await, None);
         assert!(!has_begun);
 
-        let lease = Until::of(10);
+        let term = Until::of(10);
         let begun = Instant::now();
-        assert_eq!(while_leased(&lease, sleep(Duration::from_secs(60))).await, None);
+        assert_eq!(within_term(&term, sleep(Duration::from_secs(60))).await, None);
         assert_eq!(begun.elapsed().as_secs(), 10);
 
-        let lease = Until::of(10);
-        assert_eq!(while_leased(&lease, sleep(Duration::from_secs(9))).await, Some(()));
+        let term = Until::of(10);
+        assert_eq!(within_term(&term, sleep(Duration::from_secs(9))).await, Some(()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_goes_on_while_its_lease_is_renewed() {
-        let lease = Until::of(10);
+    async fn an_attempt_goes_on_while_its_term_grows() {
+        let term = Until::of(10);
         let renew = async {
             for _ in 0..10 {
                 sleep(Duration::from_secs(5)).await;
-                *lease.0.lock().unwrap() = Instant::now() + Duration::from_secs(10);
+                *term.0.lock().unwrap() = Instant::now() + Duration::from_secs(10);
             }
         };
-        let attempt = while_leased(&lease, sleep(Duration::from_secs(55)));
+        let attempt = within_term(&term, sleep(Duration::from_secs(55)));
         let (done, ()) = tokio::join!(attempt, renew);
         assert_eq!(done, Some(()));
     }
 
-    /// The process was stopped: what the attempt waited for is there, and its lease has ended.
+    /// The process was stopped: what the attempt waited for is there, and its term has ended.
     #[tokio::test(start_paused = true)]
-    async fn nothing_of_an_attempt_is_done_after_its_lease_even_if_it_could_go_on() {
-        let lease = Until::of(10);
+    async fn nothing_of_an_attempt_is_done_after_its_term_even_if_it_could_go_on() {
+        let term = Until::of(10);
         let mut was_sent = false;
         let (connect, connected) = tokio::sync::oneshot::channel();
         let attempt = async {
@@ -113,9 +113,9 @@ mod tests {
         let stopped = async {
             tokio::task::yield_now().await;
             connect.send(()).unwrap();
-            *lease.0.lock().unwrap() = Instant::now();
+            *term.0.lock().unwrap() = Instant::now();
         };
-        let (done, ()) = tokio::join!(while_leased(&lease, attempt), stopped);
+        let (done, ()) = tokio::join!(within_term(&term, attempt), stopped);
         assert_eq!((done, was_sent), (None, false));
     }
 }
