@@ -213,7 +213,7 @@ impl DeadLetterQueues {
             tracing::error!(
                 listener.name = &**listener,
                 queue.name = queue.name,
-                dead_letters = burials.len(),
+                deliveries = burials.len(),
                 reason,
                 "dead letters cannot be kept: their messages stay with the broker until they can"
             );

@@ -385,7 +385,7 @@ impl Listener {
                 self.state.send_replace(ListenerState::Connecting { attempt });
             }
             let is_new = self.tidying.as_ref().is_some_and(BindingCleanup::binds);
-            let listen = self.transport.listen(&self.config.targets, &options);
+            let listen = self.transport.listen(&self.config.targets, options);
             tokio::pin!(listen);
             let listened = tokio::select! {
                 biased;

@@ -23,8 +23,9 @@ fn options_that_count_in_one_daemon_are_refused() {
         "queue_type = stream",
         "[listener:neutron] queue_type: a stream gives every message to each daemon of a shared journal",
     );
+    let body = r#"body = {"port": "{{ payload.port.id }}", "n": {{ payload.n | default(0) }}}"#;
     check(
-        "driver = http\nurl = TARGET",
+        &format!("driver = http\nurl = TARGET\n{body}"),
         "driver = oss_rest\nurl_creation = TARGET/came\nurl_deletion = TARGET/went",
         "[action:hook] driver: depends on what earlier messages said, which each of the daemons",
     );
