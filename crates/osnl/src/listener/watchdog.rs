@@ -155,9 +155,6 @@ pub(super) enum SessionWake {
 pub(super) struct Watchdog {
     queue: String,
     standby: bool,
-    /// The broker counts the active consumer alone, as RabbitMQ does of a quorum queue with a single active one: the number
-    /// does not tell whether another consumer is active, and only a message does.
-    counts_active_one: bool,
     tick: Interval,
     asking: Option<BoxFuture<'static, Result<QueueDepths, TransportError>>>,
     moved: bool,
@@ -168,16 +165,14 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// `standby`: another consumer may be the one that gets the messages. `counts_active_one`: the broker's number of
-    /// consumers has no others in it.
-    pub(super) fn new(queue: String, standby: bool, counts_active_one: bool) -> Self {
+    /// `standby`: another consumer may be the one that gets the messages.
+    pub(super) fn new(queue: String, standby: bool) -> Self {
         let now = Instant::now();
         let mut tick = interval_at(now + LOOK, LOOK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             queue,
             standby,
-            counts_active_one,
             tick,
             asking: None,
             moved: false,
@@ -288,7 +283,7 @@ impl Watchdog {
             self.standby = match &partitions {
                 Some(partitions) => partitions.is_empty(),
                 // Of one that reads all of its queues alone, nothing else can be the active consumer.
-                None => self.counts_active_one || waiting.iter().any(|(_, seen)| seen.consumers > 1),
+                None => waiting.iter().any(|(_, seen)| seen.consumers > 1),
             };
             return None;
         }

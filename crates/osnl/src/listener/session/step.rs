@@ -7,9 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use osnl_transport::{
-    Batch, BoxFuture, Consumer, IncomingMessage, ListenOptions, QueueType, TransportError, Window,
-};
+use osnl_transport::{Batch, BoxFuture, Consumer, IncomingMessage, QueueType, TransportError, Window};
 use tokio::time::Instant;
 
 use crate::journal::{Obstacle, Receipt, Settle};
@@ -144,7 +142,7 @@ impl<'a> Core<'a> {
             deliveries: Arc::default(),
             flush_at: None,
             streams,
-            watchdog: Watchdog::new(found.queues().join(", "), standby, counts_active_one(options)),
+            watchdog: Watchdog::new(found.queues().join(", "), standby),
             draining: false,
             blockade: Blockade::new(patience, prefetch, Instant::now()),
             begun: Instant::now(),
@@ -269,11 +267,7 @@ impl<'a> Core<'a> {
     fn count_returned(&self, is_answered: bool, stage: SessionStage, consumer: &dyn Consumer) {
         let Some(depth) = self.listener.gauges.depth().filter(|_| is_answered) else { return };
         let is_idle = stage == SessionStage::Polling && consumer.untaken() == 0;
-        let others = match counts_active_one(&self.listener.config.options) {
-            // Another consumer was active before: it may have what has not come back.
-            true => u64::from(consumer.subscription().other_consumers),
-            false => depth.consumers.saturating_sub(1),
-        };
+        let others = depth.consumers.saturating_sub(1);
         let verdict = self.listener.gauges.returns().looked(depth.messages, others, is_idle);
         self.listener.say_returned(verdict);
     }
@@ -491,11 +485,6 @@ impl Drop for OpenWeight {
     fn drop(&mut self) {
         self.of.fetch_sub(self.deliveries, Ordering::Relaxed);
     }
-}
-
-/// Whether the broker's number of consumers has only the active one in it (measured on RabbitMQ 4.0 and 4.3).
-fn counts_active_one(options: &ListenOptions) -> bool {
-    options.queue.single_active_consumer && options.queue.queue_type == QueueType::Quorum
 }
 
 #[cfg(test)]

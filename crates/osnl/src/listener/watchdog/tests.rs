@@ -305,7 +305,7 @@ async fn whatever_moves_is_no_stall() {
 async fn it_is_told_once_then_by_reminders_and_when_it_is_over() {
     let broker = MemoryBroker::new();
     let consumer = broker.transport().listen(&targets(), &options(QueueKind::OSLO)).await.unwrap();
-    let mut watchdog = Watchdog::new("p".to_owned(), false, false);
+    let mut watchdog = Watchdog::new("p".to_owned(), false);
     let mut told = Vec::new();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(26 * 60) {
@@ -324,22 +324,4 @@ async fn it_is_told_once_then_by_reminders_and_when_it_is_over() {
     let over = watchdog.woken(SessionWake::Look, SessionStage::Polling, 3, &*consumer);
     assert!(matches!(over, Some(ProgressChange::Over(after)) if after > STUCK * 5), "{over:?}");
     assert_eq!(watchdog.woken(SessionWake::Look, SessionStage::WindowFull, 3, &*consumer), None);
-}
-
-/// RabbitMQ counts one consumer of a quorum queue with a single active one, however many wait for their turn.
-#[tokio::test(start_paused = true)]
-async fn a_standby_of_a_quorum_queue_is_one_until_it_gets_a_message() {
-    let seen = |consumers| vec![("p".into(), osnl_transport::QueueSeen { messages: 49_802, consumers })];
-    let mut watchdog = Watchdog::new("p".to_owned(), true, true);
-    for _ in 0..20 {
-        sleep(Duration::from_secs(10)).await;
-        assert!(watchdog.answered(&seen(1), None, Instant::now()).is_none() && watchdog.is_standby());
-    }
-    assert!(watchdog.arrived() && !watchdog.is_standby());
-
-    let mut of_classic = Watchdog::new("p".to_owned(), true, false);
-    of_classic.answered(&seen(2), None, Instant::now());
-    assert!(of_classic.is_standby());
-    of_classic.answered(&seen(1), None, Instant::now());
-    assert!(!of_classic.is_standby());
 }
