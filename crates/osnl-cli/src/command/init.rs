@@ -25,8 +25,7 @@ use crate::output;
     after_help = "The sample is checked before it is written. Exits with 1 when the file exists or cannot be written.\n\n\
                         Examples:\n  osnl init neutron nova --target http > osnl.conf\n  \
                         osnl init neutron --target k2hr3 -o /etc/osnl/conf.d/neutron.conf\n  \
-                        osnl init neutron --target http --standby \\\n    \
-                        --transport-url rabbit://osnl:CHANGE-ME@mq1:5672,osnl:CHANGE-ME@mq2:5672/ -o /etc/osnl/osnl.conf"
+                        osnl init neutron --target http --standby -o /etc/osnl/osnl.conf"
 )]
 pub(crate) struct InitArgs {
     /// Services to listen to, such as neutron; osnl events lists them
@@ -35,7 +34,7 @@ pub(crate) struct InitArgs {
     /// Driver of the action
     #[arg(long, value_name = "DRIVER", default_value = "dump", value_parser = PossibleValuesParser::new(TARGETS.map(|target| target.driver)))]
     pub(crate) target: String,
-    /// Write a configuration for two or three controllers: the same file on each, one daemon works, the others stand by
+    /// For two controllers: one daemon, one standby
     #[arg(long)]
     pub(crate) standby: bool,
     /// Broker; a password in it is visible to other users

@@ -1,6 +1,8 @@
 //! A queue that its listener is to leave: a reload is refused while it may hold messages, a restart is not, and nothing
 //! waits unseen.
 
+use std::time::Duration;
+
 use osnl_testkit::{Reply, wait_until};
 use serde_json::json;
 
@@ -19,7 +21,10 @@ fn delivered(rig: &Rig, events: usize) {
     let done = || asked(&rig.sink, |_| true).len() == events;
     wait_until(SOON, "everything is delivered", || {
         let (_, text, _) = rig.ask(&["status"]);
-        assert!(!text.contains("all is well") || done(), "{text}");
+        if text.contains("all is well") {
+            // A listener that has just begun may hold for a moment what had been returned to its queue.
+            wait_until(Duration::from_secs(2), &format!("the deliveries of {text}"), done);
+        }
         done()
     });
 }

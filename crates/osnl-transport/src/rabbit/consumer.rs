@@ -344,7 +344,7 @@ impl Consumer for RabbitConsumer {
     }
 
     fn untaken(&self) -> usize {
-        self.held.len() + self.queues.iter().map(|queue| queue.returned.len()).sum::<usize>()
+        self.held.len() + self.queues.iter().map(|queue| queue.returned.new_messages()).sum::<usize>()
     }
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {

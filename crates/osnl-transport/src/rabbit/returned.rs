@@ -80,9 +80,11 @@ impl ReturnedMessages {
         }
     }
 
-    /// The number of messages that have come and were not handed over.
-    pub(super) fn len(&self) -> usize {
-        self.ready.len() + self.held.as_ref().map_or(0, Vec::len)
+    /// Returns the number of messages that have come for the first time and were not handed over. Those that have returned
+    /// were unsettled before, and are counted since.
+    pub(super) fn new_messages(&self) -> usize {
+        let ready = self.ready.iter().map(|(_, delivery)| delivery);
+        ready.chain(self.held.iter().flatten()).filter(|delivery| !delivery.redelivered).count()
     }
 
     fn sort(&mut self) {
