@@ -54,7 +54,7 @@ impl CallPace {
         if full { self.begun.front().map(|begun| *begun + rate.within) } else { None }
     }
 
-    /// A call begins.
+    /// Counts a call that begins now.
     pub(crate) fn begin(&mut self, now: Instant) {
         if self.rate.is_some() {
             self.begun.push_back(now);

@@ -96,7 +96,7 @@ pub struct IncomingMessage {
 /// A partition of a topic, as the group has assigned it to this consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssignedPartition {
-    /// Topic and number: `notifications.info/3`.
+    /// Its topic and its number, as in `notifications.info/3`.
     pub name: Arc<str>,
     /// Another one each time that this consumer gets the partition.
     pub assignment: u64,

@@ -40,7 +40,7 @@ pub struct DeadLetterQueues(Mutex<BTreeMap<Arc<str>, DeadLetterQueue>>);
 /// The dead letter queue of a listener.
 #[derive(Clone)]
 struct DeadLetterQueue {
-    /// The name, `POOL.dead`.
+    /// The name of the queue, `POOL.dead`.
     name: String,
     /// The queue from which the messages came.
     source: String,
@@ -54,7 +54,7 @@ struct DeadLetterQueue {
 /// The state of a dead letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterQueueState {
-    /// The name, `POOL.dead`.
+    /// The name of the queue, `POOL.dead`.
     pub queue: String,
     /// The number of its messages; `None` if the broker has not said it yet.
     pub count: Option<u64>,

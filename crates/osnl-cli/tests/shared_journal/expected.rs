@@ -6,7 +6,7 @@ use osnl_testkit::{Postgres, wait_until};
 
 use crate::stage::{SOON, Stage};
 
-/// Longer than the expectation.
+/// Longer than the expectation: a stream that is silent for this time is reported.
 const LONG: Duration = Duration::from_secs(9);
 
 fn is_silent(stage: &Stage, name: &str) -> bool {

@@ -50,7 +50,7 @@ const LEASE: Duration = Duration::from_secs(3);
 /// The paths of the action and of its fallback.
 const HOOK: &str = "/hook";
 const SPARE: &str = "/spare";
-/// The events.
+/// The event type of all events that are published.
 const GONE: &str = "port.delete.end";
 const DATABASE: &str = "test0";
 /// An effect a minute would not do.

@@ -236,7 +236,7 @@ impl Native {
         guards
     }
 
-    /// The same, knowing nothing.
+    /// The guards without any memory of earlier deliveries.
     pub(super) fn new_guards(&self) -> Guards {
         let (rules, actions) = self.guard_rates();
         Guards::new(rules, actions)

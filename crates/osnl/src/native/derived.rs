@@ -21,7 +21,7 @@ use crate::listener::{OwnQueue, ReadQueue};
 use crate::metrics::{ExpectedStream, StreamKind};
 use crate::rule::Rule;
 
-/// The rates of guards.
+/// The rates of all guards, by name.
 pub(crate) type RatesByName = BTreeMap<Arc<str>, Rate>;
 
 /// The port of RabbitMQ without TLS.
