@@ -53,6 +53,10 @@ impl Transport for Ordered {
         self.inner.tidy(superfluous, queues)
     }
 
+    fn queue_access(&self) -> Option<&dyn osnl_transport::QueueAccess> {
+        None
+    }
+
     fn oslo_queue(&self) -> QueueKind {
         self.inner.oslo_queue()
     }
