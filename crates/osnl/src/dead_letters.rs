@@ -1,4 +1,4 @@
-//! The dead letter queues of `memory://`: [`DeadLetterQueues::keep`] fills the queues, and commands of operators read and
+//! The dead letter queues of `memory://`: a task of the daemon fills the queues, and commands of operators read and
 //! change dead letters by the other methods.
 //!
 //! A listener that reads a quorum queue of its own (`pool`, or a queue that is only read) has the queue `POOL.dead` on the same
