@@ -17,6 +17,8 @@
 //! `osnl-routing-key`, and of a dead letter also `osnl-rule`, `osnl-action`, and `osnl-resource`: only that action is called.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -141,10 +143,17 @@ impl<'a> GivenUp<'a> {
 #[must_use]
 pub fn unreadable(received: &ReceivedMessage, reason: &str) -> QueuedMessage {
     let mut headers = common(received, UNREADABLE, reason);
-    // It stays below 2^53, which every reader of JSON can hold.
-    let id = seconds(received.origin.received) << 22 | fastrand::u64(0..1 << 22);
+    // It stays below 2^53, which every reader of JSON can hold. No two messages of a flood have one number: a command by
+    // number would change both, and an operator has seen one.
+    let id = seconds(received.origin.received) << 22 | u64::from(next_unreadable() & 0x003f_ffff);
     headers.extend([header(ID, &id.to_string())]);
     QueuedMessage { body: received.body.clone(), properties: received.properties.clone(), headers, cut: None }
+}
+
+/// Counts from a number by chance, so that two daemons hardly give the same.
+fn next_unreadable() -> u32 {
+    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
+    NEXT.get_or_init(|| AtomicU32::new(fastrand::u32(..))).fetch_add(1, Ordering::Relaxed)
 }
 
 fn common(received: &ReceivedMessage, kind: &str, reason: &str) -> BTreeMap<String, String> {
@@ -259,10 +268,11 @@ pub fn id_of(message: &QueuedMessage) -> u64 {
     own.unwrap_or_else(|| u64::from(hash(&format!("{:?}", message.headers))))
 }
 
-/// Returns what two copies of one dead letter have in common, and no other dead letter has.
+/// Returns the mark that copies of one dead letter share, and no other dead letter has; `None` of a message that is no copy,
+/// whatever its number: an unreadable message, or a message of another program.
 #[must_use]
-pub fn copy_of(message: &QueuedMessage) -> (u64, Option<&str>) {
-    (id_of(message), message.headers.get(IDEMPOTENCY_KEY).map(String::as_str))
+pub fn copy_of(message: &QueuedMessage) -> Option<(u64, &str)> {
+    Some((id_of(message), message.headers.get(IDEMPOTENCY_KEY)?))
 }
 
 /// Returns the bytes of the body of a message of a dead letter queue, by its headers.

@@ -261,7 +261,11 @@ impl DeadLetterQueues {
         for queue in self.each() {
             let Some(reader) = queue.take(&wants_body).await? else { continue };
             let mut seen = HashSet::new();
-            found.extend(reader.messages().iter().filter(|one| seen.insert(copy_of(one))).cloned());
+            for message in reader.messages() {
+                if copy_of(message).is_none_or(|copy| seen.insert(copy)) {
+                    found.push(message.clone());
+                }
+            }
             drop(seen);
             has_more |= reader.has_more();
             reader.close().await;
@@ -344,8 +348,7 @@ impl DeadLetterQueue {
         for some in meant.chunks(TOGETHER) {
             let mut new: Vec<QueuedMessage> = Vec::new();
             for message in some.iter().map(|at| &reader.messages()[*at]) {
-                let (id, key) = copy_of(message);
-                if seen.insert((id, key.map(str::to_owned))) {
+                if copy_of(message).is_none_or(|(id, key)| seen.insert((id, key.to_owned()))) {
                     new.push(message.clone());
                 }
             }

@@ -91,7 +91,7 @@ impl MemoryJournal {
             match then {
                 AfterBurial::Delivery(delivery, end) => self.finish_in(&mut state, delivery, &end, true),
                 AfterBurial::Entry(entry) => state.settle_one(entry, None),
-                // Nobody waits if the connection is gone; the message comes again, and is known by its number.
+                // Nobody waits if the connection is gone: the message comes again, and is kept a second time.
                 AfterBurial::Receipt(receipt, _) => drop(receipt.send(Settle::Acknowledge)),
             }
         }
