@@ -15,6 +15,9 @@ pub enum Settle {
     Requeue,
     /// Neither: it stays unsettled, and goes back when the connection ends.
     Leave,
+    /// Neither, and nothing more of this subscription is kept: the listener ends it, which gives the message back, and
+    /// subscribes again, so that the broker chooses who reads.
+    Resubscribe,
 }
 
 /// Completes when the message may be settled.

@@ -260,6 +260,7 @@ impl Listener {
                 self.queues().iter().for_each(|queue| journal.begin_reading(&self.config.name, queue));
             }
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
+            let opened = Instant::now();
             let mut session = ListenerSession::new(&self, consumer, streams.as_mut());
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
@@ -285,9 +286,14 @@ impl Listener {
                         break Ok(());
                     }
                 }
-                Ok(ended @ SessionEnd::Return) => {
+                Ok(ended @ (SessionEnd::Return | SessionEnd::Resubscribe)) => {
                     self.say_ended(&ended, unsettled);
                     session.consumer.close().await;
+                    if ended == SessionEnd::Resubscribe
+                        && !self.before_resubscribing(&shutdown, opened.elapsed()).await
+                    {
+                        break Ok(());
+                    }
                 }
                 Err(error) => {
                     self.stall.send_replace(None);

@@ -247,7 +247,9 @@ pub(crate) async fn append(
         for receipt in receipts {
             match tokio::time::timeout(how.patience, receipt).await {
                 Ok(Settle::Acknowledge) => appended += 1,
-                Ok(Settle::Requeue | Settle::Leave) => return Err(ReplayError::Closed { appended }),
+                Ok(Settle::Requeue | Settle::Leave | Settle::Resubscribe) => {
+                    return Err(ReplayError::Closed { appended });
+                }
                 Err(_) => {
                     return Err(ReplayError::Unknown { appended, sent: sent - (appended - before) });
                 }

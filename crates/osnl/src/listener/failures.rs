@@ -78,6 +78,12 @@ impl Listener {
                 unsettled,
                 "a message is returned to the broker, and with it all unacknowledged ones: they come before later ones"
             ),
+            SessionEnd::Resubscribe => tracing::warn!(
+                listener.name = name,
+                unsettled,
+                "the journal no longer counts this daemon as the reader of the queue: another daemon has read it, or the \
+                 database was restored or made anew; the messages go back to the broker, and the listener subscribes again"
+            ),
             SessionEnd::Drained | SessionEnd::GiveBack { .. } => {}
         }
     }

@@ -11,11 +11,17 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Listener;
 use super::blockade::Returns;
+use super::gauges::ConnectionTrouble;
+use super::state::ListenerState;
 use crate::journal::Obstacle;
 use crate::shutdown::Shutdown;
 
 /// The interval between two looks at open messages and at the current reason.
 const LOOK: Duration = Duration::from_secs(1);
+/// A subscription that ends sooner may be followed by one that ends as soon.
+const SHORT: Duration = Duration::from_secs(10);
+/// The pause after such a subscription.
+const RESUBSCRIBED: Duration = Duration::from_secs(1);
 /// The time that the broker may take to report the queue's consumers.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -88,6 +94,27 @@ impl Listener {
         }
         tracing::info!(listener.name = &*self.config.name, "there is room again: the listener reads on");
         true
+    }
+
+    /// Waits before the listener subscribes again, if a subscription that the journal has refused was so short that the next
+    /// one may be refused too; the status names the reason meanwhile. Returns whether it is to go on.
+    pub(super) async fn before_resubscribing(&self, shutdown: &Shutdown, lasted: Duration) -> bool {
+        let pause = if lasted < SHORT { RESUBSCRIBED } else { Duration::ZERO };
+        self.gauges.failed(Some(ConnectionTrouble {
+            reason: "the journal no longer counts this daemon as the reader of the queue; its messages went back to the \
+                     broker, and it subscribes again"
+                .to_owned(),
+            remedy: None,
+            attempts: 0,
+            next: SystemTime::now() + pause,
+            is_unbound: false,
+        }));
+        self.enter(ListenerState::Connecting { attempt: 1 });
+        tokio::select! {
+            biased;
+            () = shutdown.drain.cancelled() => false,
+            () = sleep(pause) => true,
+        }
     }
 
     /// Returns the number of ended deliveries, where messages wait for that; `None` if none waits.

@@ -40,7 +40,7 @@ impl NarratingIntake {
                 Settle::Requeue => {
                     story.line(Some(number), "settled", Tone::Bad, "given back: the broker delivers it again")
                 }
-                Settle::Leave => story.line(
+                Settle::Leave | Settle::Resubscribe => story.line(
                     Some(number),
                     "unsettled",
                     Tone::Bad,

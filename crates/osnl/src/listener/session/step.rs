@@ -84,6 +84,8 @@ pub(in crate::listener) enum SessionEnd {
     },
     /// A message that was read goes back, by closing the channel: rejecting it would put it behind what follows it.
     Return,
+    /// The journal keeps nothing more of this subscription: what the broker has pushed goes back by closing the channel.
+    Resubscribe,
 }
 
 /// The state of a session. See the [module](self).
@@ -109,6 +111,8 @@ pub(super) struct Core<'a> {
     returns: bool,
     /// Whether a message can be rejected, and keeps its place by that: in classic queues.
     rejects: bool,
+    /// The journal keeps nothing more of this subscription.
+    resubscribes: bool,
     prefetch: usize,
     /// The assignment of each partition whose messages have come, as a shared journal knows it.
     assigned: HashMap<Arc<str>, u64>,
@@ -148,6 +152,7 @@ impl<'a> Core<'a> {
             begun: Instant::now(),
             returns: false,
             rejects,
+            resubscribes: false,
             prefetch,
             assigned: HashMap::new(),
         }
@@ -211,7 +216,9 @@ impl<'a> Core<'a> {
                 while let Some(Some((message, settle))) = self.open.next().now_or_never() {
                     self.settle(message, settle, now);
                 }
-                if self.may_return(now) {
+                if self.resubscribes && !self.draining {
+                    SessionOrder::End(Ok(SessionEnd::Resubscribe))
+                } else if self.may_return(now) {
                     SessionOrder::End(Ok(SessionEnd::Return))
                 } else {
                     SessionOrder::Flush
@@ -457,6 +464,10 @@ impl<'a> Core<'a> {
             }
             // Dropped: it stays unsettled and goes back with the connection.
             (Settle::Leave, _) => Ok(()),
+            (Settle::Resubscribe, _) => {
+                self.resubscribes = true;
+                Ok(())
+            }
         };
         debug_assert!(stale.is_ok(), "a session's messages are those of its window");
     }

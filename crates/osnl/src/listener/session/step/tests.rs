@@ -204,6 +204,24 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     }
 }
 
+/// Left in hand, a message that the journal refuses would wait for the end of the connection, and the queue look empty.
+#[tokio::test(start_paused = true)]
+async fn what_the_journal_takes_from_no_subscription_of_this_one_ends_it() {
+    let mut rig = Rig::new(2, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    let refuse = async |rig: &mut Rig, core: &mut Core<'_>| {
+        let _ = rig.intake.open.lock().unwrap().remove(0).send(Settle::Resubscribe);
+        let (message, settle) = core.open.next().await.unwrap();
+        core.step(WakeCause::Completed(message, settle), SessionStage::Polling, &*rig.consumer, rig.now)
+    };
+    let order = refuse(&mut rig, &mut core).await;
+    assert!(matches!(order, SessionOrder::End(Ok(SessionEnd::Resubscribe))), "{order:?}");
+    assert_eq!((core.window.unsettled(), core.window.due()), (2, 0), "both go back with the channel");
+    core.draining = true;
+    assert!(matches!(refuse(&mut rig, &mut core).await, SessionOrder::Flush), "it ends anyway");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_full_window_blocks_only_behind_an_obstacle() {
     let open = |ended| Some(Obstacle::NoPlace { open: 4, ended });
