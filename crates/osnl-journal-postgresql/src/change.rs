@@ -77,6 +77,17 @@ pub(crate) struct ChangedDelivery {
     pub(crate) pending: Vec<(String, i64)>,
 }
 
+/// A look at the rows that wait.
+#[derive(Clone, Debug)]
+pub(crate) struct ChangePass {
+    /// The deliveries with a claim.
+    pub(crate) claimed: HashSet<DeliveryId>,
+    /// The most rows that are looked at, besides those under way.
+    pub(crate) at_most: i64,
+    /// PostgreSQL's words, if it has refused these changes: they are answered so, and not made.
+    pub(crate) refusal: Option<String>,
+}
+
 /// The result of a look at the rows that wait.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChangePassResult {
@@ -149,13 +160,10 @@ struct MovedRows {
 }
 
 impl Transaction<'_> {
-    /// Answers what was asked in this member's partitions; `claimed` are the deliveries with a claim.
-    pub(crate) async fn change(
-        &mut self,
-        claimed: &HashSet<DeliveryId>,
-    ) -> Result<ChangePassResult, CommitFailure> {
+    /// Answers what was asked in this member's partitions.
+    pub(crate) async fn change(&mut self, pass: &ChangePass) -> Result<ChangePassResult, CommitFailure> {
         let own = self.member.leases.partitions();
-        let rows = self.pending_changes(&own).await?;
+        let rows = self.pending_changes(&own, pass.at_most).await?;
         self.own(rows.iter().map(|row| row.partition)).await?;
         let found = self.find_changed(rows.iter().map(|row| row.delivery)).await?;
         let mut result = ChangePassResult::default();
@@ -163,13 +171,16 @@ impl Transaction<'_> {
         for row in &rows {
             let found = found.get(&row.delivery);
             let answer = match seen.insert(row.delivery) || row.is_dry_run {
-                true => judge(row, found, claimed.contains(&row.delivery)),
+                true => judge(row, found, pass.claimed.contains(&row.delivery)),
                 false => ChangeAnswer::Later,
             };
             match answer {
                 ChangeAnswer::Later => {}
                 ChangeAnswer::Elsewhere(to) => {
                     self.execute(ELSEWHERE, &[&row.command, &row.delivery.row(), &to]).await?;
+                }
+                ChangeAnswer::Is(RowAnswer::Changed, _) if pass.refusal.is_some() && !row.is_dry_run => {
+                    answers.push((row, RowAnswer::Refused, pass.refusal.clone()));
                 }
                 ChangeAnswer::Is(verdict, why) => answers.push((row, verdict, why)),
             }
@@ -227,9 +238,13 @@ impl Transaction<'_> {
         self.answer(&answers).await.map(drop)
     }
 
-    async fn pending_changes(&mut self, own: &[PartitionNumber]) -> Result<Vec<ChangeRow>, CommitFailure> {
+    async fn pending_changes(
+        &mut self,
+        own: &[PartitionNumber],
+        at_most: i64,
+    ) -> Result<Vec<ChangeRow>, CommitFailure> {
         let mut rows = Vec::new();
-        for row in self.query(PENDING, &[&own, &AT_ONCE]).await? {
+        for row in self.query(PENDING, &[&own, &at_most]).await? {
             // Of a newer program: it waits for an owner that knows it.
             let Some(kind) = ChangeKind::of_number(row.try_get(3)?) else { continue };
             rows.push(ChangeRow {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use osnl_core::quarantine::StoredBody;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::identity::MessageIdentity;
 use osnl_journal::sqlite::reserved_numbers;
@@ -12,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::member::Member;
 use crate::reader::{QueueReader, key};
+use crate::session::LARGE;
 
 /// A command.
 pub(crate) enum PostgresCommand {
@@ -61,6 +64,14 @@ impl PostgresCommand {
         }
     }
 
+    /// Whether it is a message whose connection is gone.
+    pub(crate) fn is_unheard(&self) -> bool {
+        match self {
+            Self::Append(_, receipt) | Self::SetAside(_, receipt) => receipt.is_closed(),
+            _ => false,
+        }
+    }
+
     /// Whether it ends a delivery.
     pub(crate) fn ends(&self) -> bool {
         matches!(self, Self::End(..))
@@ -80,6 +91,33 @@ impl PostgresCommand {
             Some(&new.reader)
         } else {
             None
+        }
+    }
+
+    /// Returns the body that is to be sent in parts before the command is carried out.
+    pub(crate) fn unsent_body(&self) -> Option<Bytes> {
+        let body = match self {
+            Self::Append(new, _) if new.sent.is_none() && !new.entry.deliveries.is_empty() => {
+                new.entry.received.body.clone()
+            }
+            Self::SetAside(new, _) if new.sent.is_none() && new.received.body.len() > LARGE => {
+                let stored = StoredBody::of_received(&new.received);
+                if !stored.extent.is_whole() {
+                    return None;
+                }
+                stored.bytes.into()
+            }
+            _ => return None,
+        };
+        (body.len() > LARGE).then_some(body)
+    }
+
+    /// The body is there, as the parts of this transfer.
+    pub(crate) fn has_sent(&mut self, transfer: Vec<u8>) {
+        match self {
+            Self::Append(new, _) => new.sent = Some(transfer),
+            Self::SetAside(new, _) => new.sent = Some(transfer),
+            _ => {}
         }
     }
 
@@ -104,6 +142,8 @@ pub(crate) struct NewEntry {
     pub(crate) reader: QueueReader,
     /// Its number, once it has one.
     pub(crate) id: i64,
+    /// The transfer whose parts are its body, if that was sent before.
+    pub(crate) sent: Option<Vec<u8>>,
 }
 
 impl NewEntry {
@@ -112,7 +152,7 @@ impl NewEntry {
         let identity = MessageIdentity::of(&entry.received, &entry.notification);
         let reader =
             if entry.received.noted.is_again { own.clone() } else { QueueReader::of(&entry.received) };
-        Self { reader, identity, entry, id: 0 }
+        Self { reader, identity, entry, id: 0, sent: None }
     }
 
     /// Returns the key of which there is one row: of the message, or of this arrival if it has no id.
@@ -151,6 +191,8 @@ pub(crate) struct NewUnreadable {
     pub(crate) reason: String,
     pub(crate) reader: QueueReader,
     pub(crate) id: i64,
+    /// The transfer whose parts are its stored body, if that was sent before.
+    pub(crate) sent: Option<Vec<u8>>,
 }
 
 impl NewUnreadable {

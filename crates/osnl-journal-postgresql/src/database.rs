@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use crate::PostgresJournal;
 use crate::command::PostgresCommand;
+use crate::link;
 use crate::options::Options;
 use crate::schema;
 use crate::session::{OpenError, Session, refused, words};
@@ -67,12 +68,12 @@ impl SharedDatabase for PostgresDatabase {
         }
     }
 
-    fn look(&self, options: &SharedOptions) -> BoxFuture<'static, Vec<DatabaseFact>> {
+    fn look(&self, options: &SharedOptions, largest_body: u64) -> BoxFuture<'static, Vec<DatabaseFact>> {
         let options = own_options(options);
         Box::pin(async move {
             let mut facts = Vec::new();
             let looked = match options {
-                Ok(options) => look(&options, &mut facts).await,
+                Ok(options) => look(&options, largest_body, &mut facts).await,
                 Err(why) => Err(why),
             };
             if let Err(why) = looked {
@@ -195,13 +196,18 @@ async fn session(options: &Options) -> Result<Session, String> {
     }
 }
 
-fn fact(part: &'static str, kind: FactKind, found: impl Into<String>, advice: Option<&str>) -> DatabaseFact {
+pub(crate) fn fact(
+    part: &'static str,
+    kind: FactKind,
+    found: impl Into<String>,
+    advice: Option<&str>,
+) -> DatabaseFact {
     DatabaseFact { part, kind, found: found.into(), advice: advice.map(str::to_owned) }
 }
 
 /// Looks at the server, then at the tables.
-async fn look(options: &Options, facts: &mut Vec<DatabaseFact>) -> Result<(), String> {
-    let session = session(options).await?;
+async fn look(options: &Options, largest_body: u64, facts: &mut Vec<DatabaseFact>) -> Result<(), String> {
+    let mut session = session(options).await?;
     let failed = |error: tokio_postgres::Error| words(&error);
     let row = session.client.query_one(SERVER, &[]).await.map_err(failed)?;
     let text = |column: usize| row.try_get::<_, String>(column).map_err(failed);
@@ -244,6 +250,7 @@ async fn look(options: &Options, facts: &mut Vec<DatabaseFact>) -> Result<(), St
         fact("server", FactKind::Fine, found, None)
     });
     facts.push(tables(&session).await?);
+    facts.push(link::look(&mut session, options.lease, largest_body).await.map_err(failed)?);
     Ok(())
 }
 
@@ -316,7 +323,8 @@ impl SharedJournal for PostgresJournal {
         Box::pin(async move {
             let found = self.view.overview(&self.options, &self.shared.token()).await?;
             let seen = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Ok(SharedOverview { members: seen.members, unowned: seen.unowned, ..found })
+            let refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Ok(SharedOverview { members: seen.members, unowned: seen.unowned, refused, ..found })
         })
     }
 

@@ -1,10 +1,11 @@
 //! The kinds of transactions of a member besides groups of commands, and the way in which each is brought to an end.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use osnl_journal::DeliveryId;
 
+use crate::change::ChangePass;
 use crate::command::PostgresCommand;
 use crate::fence::LATEST;
 use crate::group;
@@ -31,8 +32,8 @@ pub(crate) enum TransactionJob<'a> {
     Bury(Vec<i64>),
     /// Removes these messages from the quarantine, as the owner of the first partition.
     Unload(Vec<i64>),
-    /// Makes the operator's changes; these deliveries have a claim.
-    Change(HashSet<DeliveryId>),
+    /// Makes the operator's changes.
+    Change(ChangePass),
     /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, so many.
     Read(QueueReader, Option<i64>, i64),
 }
@@ -50,8 +51,8 @@ pub(crate) enum CommitRefusal {
     /// The program ends.
     Closing,
     /// A group takes longer than a transaction may, and is not committed: a part of it may be.
-    TooLong,
-    /// PostgreSQL refuses a value of a group.
+    TooLong(String),
+    /// PostgreSQL refuses a row of a job that the member can do without, in these words.
     Unstorable(String),
 }
 
@@ -72,9 +73,9 @@ const NUMBERS: &str =
     "UPDATE osnl_counter SET next = next + $1::bigint WHERE name = 'arrival' RETURNING next";
 
 impl TransactionJob<'_> {
-    /// Whether a part of it may be committed before the rest.
-    pub(crate) fn has_parts(&self) -> bool {
-        matches!(self, Self::Group(batch) if batch.len() > 1)
+    /// Whether the member's other work goes on if a row of it is refused.
+    pub(crate) fn may_be_refused(&self) -> bool {
+        matches!(self, Self::Group(_) | Self::Prune(_) | Self::Bury(_) | Self::Unload(_) | Self::Change(_))
     }
 
     /// Runs it once. `kept` has its result from before COMMIT on.
@@ -113,7 +114,7 @@ impl TransactionJob<'_> {
                 transaction.unload(ids).await?;
                 JobResult::Pruned
             }
-            Self::Change(claimed) => JobResult::Changed(Box::new(transaction.change(claimed).await?)),
+            Self::Change(pass) => JobResult::Changed(Box::new(transaction.change(pass).await?)),
             Self::Read(reader, epoch, numbers) => transaction.take_reader(reader, *epoch, *numbers).await?,
         };
         transaction.commit(|| *kept = Some(ended.clone())).await?;

@@ -1,7 +1,6 @@
 //! A journal that any number of osnl daemons share, in a PostgreSQL database.
 //!
-//! **Experimental**: `osnl run` opens it for `[journal] connection = postgresql://…` if the program is built with the feature
-//! `postgresql`.
+//! `osnl run` opens it for `[journal] connection = postgresql://…`.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -61,6 +60,7 @@
 //! | `osnl_delivery` | a delivery: its states are those of the SQLite journal, and -1 for `arrived`; `begins` is the state that admission gives it |
 //! | `osnl_attempt`, `osnl_enriched`, `osnl_object` | as in the SQLite journal |
 //! | `osnl_unreadable` | a message in quarantine |
+//! | `osnl_part` | a part of a large body that is on its way |
 //! | `osnl_tally` | deliveries per partition, action, and state |
 //! | `osnl_paused` | a paused action: every member reads it each second |
 //! | `osnl_change` | an operator's change of a delivery, and the answer of the delivery's owner |
@@ -96,6 +96,7 @@ mod group;
 mod job;
 mod lane;
 mod leases;
+mod link;
 mod load;
 mod member;
 mod options;
@@ -278,7 +279,7 @@ impl Journal for PostgresJournal {
     fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt {
         let (sender, receipt) = Receipt::open();
         let reader = QueueReader::of(&received);
-        let new = NewUnreadable { received, reason, reader, id: 0 };
+        let new = NewUnreadable { received, reason, reader, id: 0, sent: None };
         self.send(PostgresCommand::SetAside(Box::new(new), sender));
         receipt
     }

@@ -20,7 +20,7 @@ use tokio_postgres::{Error, Row};
 use crate::delivery::{DeliveryRow, Promotion, delivery};
 use crate::group::stored_name;
 use crate::member::{DeliveryInMemory, Member};
-use crate::session::Session;
+use crate::session::{LARGE, Session};
 
 /// The bytes of stored bodies that one statement reads, which has a time limit; one body may have more.
 pub(crate) const BODIES: usize = 1 << 20;
@@ -69,6 +69,10 @@ pub(crate) const MESSAGES: &str = "SELECT id, received, redelivered, listener, q
 /// A row for each, in their order; the length of a stored body is known without reading it.
 const SIZES: &str = "SELECT coalesce(octet_length(a.body), 0)::bigint FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, n) \
      LEFT JOIN osnl_arrival a ON a.id = u.id ORDER BY u.n";
+/// The same as of [`MESSAGES`] without the body, which was read in parts.
+const HEADS: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
+       content_encoding, compression, ''::bytea, happened FROM osnl_arrival WHERE id = $1";
+const PART: &str = "SELECT substring(body FROM $2::integer FOR $3::integer) FROM osnl_arrival WHERE id = $1";
 const KNOWN: &str = "SELECT body FROM osnl_object WHERE name = $1";
 
 /// Returns messages with the lengths of their stored bodies.
@@ -225,6 +229,9 @@ impl Member {
             let message = messages.by_arrival.get(&arrival);
             if message.is_none() && messages.is_cut {
                 loaded.more = true;
+                if self.wanted.contains(&arrival) {
+                    self.wanted_by.insert(action.into());
+                }
                 continue;
             }
             let Some(held) = self.leases.held.get_mut(&partition) else { continue };
@@ -272,9 +279,23 @@ impl Member {
         // Held, so that none of them goes meanwhile.
         let known: HashMap<i64, Message> =
             arrivals.iter().filter_map(|arrival| Some((*arrival, self.messages.get(arrival)?))).collect();
-        let missing: Vec<i64> =
-            arrivals.iter().copied().filter(|arrival| !known.contains_key(arrival)).collect();
+        let missing: Vec<i64> = arrivals
+            .iter()
+            .copied()
+            .filter(|arrival| !known.contains_key(arrival) && !self.large.contains_key(arrival))
+            .collect();
         let mut missing = sized(session, missing).await?;
+        let mut wanted = bytes;
+        missing.retain(|(arrival, size)| {
+            let is_large = *size > LARGE;
+            // The fetch is repeated when it is there.
+            loaded.is_cut |= is_large;
+            if is_large && wanted < room {
+                wanted += size;
+                self.wanted.insert(*arrival);
+            }
+            !is_large
+        });
         let mut read = HashMap::new();
         for arrival in arrivals {
             if bytes >= room {
@@ -289,6 +310,7 @@ impl Member {
             }
             let message = match (known.get(&arrival), read.remove(&arrival)) {
                 (Some(message), _) => Ok(message.clone()),
+                (None, None) if let Some(large) = self.large.remove(&arrival) => large,
                 (None, Some(row)) => self.decoded(arrival, received(&row)?),
                 (None, None) => continue,
             };
@@ -300,6 +322,15 @@ impl Member {
             loaded.by_arrival.insert(arrival, message);
         }
         Ok(loaded)
+    }
+
+    /// Keeps a message that was read in parts for the fetch that wants it.
+    pub(crate) fn read_large(&mut self, arrival: i64, message: Option<ReceivedMessage>) {
+        let message = match message {
+            Some(received) => self.decoded(arrival, received),
+            None => Err("the journal has lost the message".to_owned()),
+        };
+        self.large.insert(arrival, message);
     }
 
     fn decoded(&mut self, arrival: i64, received: ReceivedMessage) -> Result<Message, String> {
@@ -348,6 +379,29 @@ pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Erro
         compression: property(8)?,
     };
     Ok((origin, properties))
+}
+
+/// Reads so many bytes of a stored body behind those that are known; fewer are the last, none are of a message that has left.
+pub(crate) async fn part(
+    session: &mut Session,
+    arrival: i64,
+    (known, size): (usize, usize),
+) -> Result<Vec<u8>, Error> {
+    let number = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
+    let (from, length) = (number(known + 1), number(size));
+    let rows = session.query(PART, &[&arrival, &from, &length]).await?;
+    rows.first().map_or(Ok(Vec::new()), |row| row.try_get(0))
+}
+
+/// A message whose body was read in parts; `None` if it has left.
+pub(crate) async fn large(
+    session: &mut Session,
+    arrival: i64,
+    body: Vec<u8>,
+) -> Result<Option<ReceivedMessage>, Error> {
+    let rows = session.query(HEADS, &[&arrival]).await?;
+    let found = rows.first().map(received).transpose()?;
+    Ok(found.map(|found| ReceivedMessage { body: body.into(), ..found }))
 }
 
 /// Returns the last known state of an object.

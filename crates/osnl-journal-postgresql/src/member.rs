@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use osnl_journal::DeliveryId;
-use osnl_journal::store::messages::MessageCache;
+use osnl_journal::store::messages::{Message, MessageCache};
 
 use crate::asked::ChangeRow;
 use crate::delivery::ArrivedDelivery;
@@ -31,6 +31,12 @@ pub(crate) struct Member {
     pub(crate) places: HashMap<DeliveryId, DeliveryInMemory>,
     /// By the numbers of their arrivals.
     pub(crate) messages: MessageCache<i64>,
+    /// Messages whose bodies are too large for one statement: they are to be read in parts.
+    pub(crate) wanted: BTreeSet<i64>,
+    /// The actions whose fetches want them.
+    pub(crate) wanted_by: HashSet<Arc<str>>,
+    /// Those that were read so, until the fetches that wanted them have them.
+    pub(crate) large: HashMap<i64, Result<Message, String>>,
     /// Deliveries that had arrived in its partitions at the latest look, as many as one transaction admits.
     pub(crate) arrived: Vec<ArrivedDelivery>,
     /// Arrivals of messages without an id that were never settled: the broker delivers them again.
@@ -83,6 +89,9 @@ impl Member {
             fenced: HashSet::new(),
             places: HashMap::new(),
             messages: MessageCache::default(),
+            wanted: BTreeSet::new(),
+            wanted_by: HashSet::new(),
+            large: HashMap::new(),
             arrived: Vec::new(),
             unsettled: BTreeSet::new(),
             deferred: HashMap::new(),

@@ -39,6 +39,9 @@ pub(crate) struct StatementAnswer {
     pub(crate) count: u64,
 }
 
+/// A body with more bytes is sent and read in parts: it has no place in a statement whose answer is waited for.
+pub(crate) const LARGE: usize = 64 << 10;
+
 /// Statements that are sent at once: up to 30 futures are polled in their order.
 pub(crate) const AT_ONCE: usize = 16;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::ends::EndReports;
 use osnl_core::metrics::Counters;
-use osnl_journal::shared::SharedMember;
+use osnl_journal::shared::{GuardState, RefusedRecord, SharedMember};
 use osnl_journal::store::claimable::Claimable;
 use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
@@ -44,6 +44,12 @@ pub(crate) struct SharedJournalState {
     pub(crate) members: Mutex<MembersSeen>,
     /// The number of members that are alive, this one among them.
     pub(crate) daemons: watch::Sender<usize>,
+    /// The records that the database refuses while it takes others.
+    pub(crate) refused: Mutex<Vec<RefusedRecord>>,
+    /// The state of each guard, as it was seen last.
+    pub(crate) guards: Mutex<Vec<GuardState>>,
+    /// The calls that this member may begin, of each action.
+    pub(crate) tokens: Mutex<HashMap<Arc<str>, Arc<RateTokens>>>,
     /// The member's token, once it is registered, and its commands that wait for answers.
     asking: Mutex<(LeaseToken, HashSet<Vec<u8>>)>,
     /// The contents of this daemon's row for the others.
@@ -131,6 +137,11 @@ impl SharedJournalState {
     /// Returns the commands that have not ended.
     pub(crate) fn commands_in_progress(&self) -> Vec<Vec<u8>> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).1.iter().cloned().collect()
+    }
+
+    /// Publishes the records that are refused.
+    pub(crate) fn set_refused(&self, refused: Vec<RefusedRecord>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
     /// Publishes what is paused; a claim that waits looks again.

@@ -116,6 +116,13 @@ CREATE TABLE osnl_unreadable (
     digest text
 );
 CREATE INDEX osnl_unreadable_identity ON osnl_unreadable (identity);
+CREATE TABLE osnl_part (
+    transfer bytea NOT NULL,
+    part integer NOT NULL,
+    at bigint NOT NULL,
+    bytes bytea NOT NULL,
+    PRIMARY KEY (transfer, part)
+);
 
 CREATE TABLE osnl_tally (
     partition smallint NOT NULL,

@@ -11,6 +11,7 @@ mod digests;
 mod false_servers;
 mod faults;
 mod fences;
+mod large;
 mod long_names;
 mod members;
 mod opening;

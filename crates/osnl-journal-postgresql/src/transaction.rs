@@ -22,9 +22,11 @@ use crate::session::{AT_ONCE, Session, StatementAnswer, StatementValues, words};
 pub(crate) enum CommitFailure {
     /// Another transaction was in its way: it is repeated at once.
     Conflict(String),
+    /// A unique index refuses a row: another transaction was faster, or the row is refused each time.
+    Duplicate(String),
     /// The database cannot be written.
     Failed(String),
-    /// It refuses what is written, and would refuse it again.
+    /// It refuses a row that is written, and may take the others.
     Unstorable(String),
     /// The server has ended the session, as it received nothing whole for too long: it is not committed.
     TooSlow(String),
@@ -41,22 +43,46 @@ pub(crate) enum CommitFailure {
 }
 
 /// Conflicts, and locks that took too long.
-const CONFLICTS: [&str; 5] = ["40001", "40P01", "55P03", "23505", "57014"];
+const CONFLICTS: [&str; 4] = ["40001", "40P01", "55P03", "57014"];
+
+/// A violation of a unique index.
+const DUPLICATE: &str = "23505";
 
 /// `idle_in_transaction_session_timeout`, which counts while a large statement is on its way.
 const IDLE: &str = "25P03";
 
-/// Classes of SQLSTATE about the values of a statement: data exceptions, and limits of the program such as an index entry.
-const VALUES: [&str; 2] = ["22", "54"];
+/// Beginnings of SQLSTATE that are about the database, the session, or the user, and so about every row: connections,
+/// unsupported features, states of transactions, logins, names that do not exist, conflicts, resources, the operator, the
+/// system, settings, and defects. Any other one may be about a row, as that of a trigger, a constraint, or a value.
+const OF_THE_DATABASE: [&str; 19] = [
+    "01", "02", "03", "08", "0A", "0L", "0P", "25", "26", "28", "34", "3D", "3F", "40", "53", "55", "57",
+    "58", "F0",
+];
+/// Denied permissions and unknown names: of the whole database unless they come from within a trigger.
+const OF_STATEMENTS: &str = "42";
+/// A denied permission is the user's for every row.
+const DENIED: &str = "42501";
+/// Defects of the server.
+const DEFECTS: &str = "XX";
+
+/// Whether an error of the server is about a row that a statement writes, so that other rows may be taken.
+pub(crate) fn is_of_a_row(error: &Error) -> bool {
+    let Some(said) = error.as_db_error() else { return false };
+    let code = said.code().code();
+    if code.starts_with(OF_STATEMENTS) {
+        // Statements of ours have no context: with one it comes from a function, as that of a trigger.
+        return code != DENIED && said.where_().is_some();
+    }
+    !code.starts_with(DEFECTS) && !OF_THE_DATABASE.iter().any(|class| code.starts_with(class))
+}
 
 impl From<Error> for CommitFailure {
     fn from(error: Error) -> Self {
         match error.code().map(SqlState::code) {
             Some(code) if CONFLICTS.contains(&code) => Self::Conflict(words(&error)),
+            Some(DUPLICATE) => Self::Duplicate(words(&error)),
             Some(IDLE) => Self::TooSlow(words(&error)),
-            Some(code) if VALUES.iter().any(|class| code.starts_with(class)) => {
-                Self::Unstorable(words(&error))
-            }
+            Some(_) if is_of_a_row(&error) => Self::Unstorable(words(&error)),
             Some(_) | None => Self::Failed(words(&error)),
         }
     }
@@ -353,7 +379,8 @@ impl<'a> Transaction<'a> {
                 Ok(_) => {}
             }
         }
-        committed.map_err(unknown)?;
+        // A constraint that is deferred refuses a row at COMMIT: nothing is committed then.
+        committed.map_err(|error| if is_of_a_row(&error) { error.into() } else { unknown(error) })?;
         Ok(rows)
     }
 }

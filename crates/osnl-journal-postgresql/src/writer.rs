@@ -3,7 +3,9 @@
 mod bounds;
 mod changing;
 mod isolating;
+mod refused;
 mod telling;
+mod transfer;
 mod trouble;
 mod watch;
 
@@ -16,7 +18,10 @@ use osnl_journal::Outcome;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use self::refused::RefusedRecords;
+use self::transfer::Transfers;
 use self::watch::Chore;
+use crate::change;
 use crate::command::PostgresCommand;
 use crate::delivery::Promotion;
 use crate::job::{CommitRefusal, TransactionJob};
@@ -30,6 +35,8 @@ use crate::tls::PostgresTls;
 
 /// Commands of one transaction.
 const AT_ONCE: usize = 1000;
+/// Tries of a single command that took too long, after which it counts as one that cannot be stored.
+const SLOW: u32 = 3;
 /// The interval at which it looks for arrivals of other members.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -39,7 +46,9 @@ pub(crate) struct PostgresWriter {
     tls: PostgresTls,
     shared: Arc<SharedJournalState>,
     commands: mpsc::UnboundedReceiver<PostgresCommand>,
-    /// Commands that arrived while a failure lasted, or that did not fit into a group.
+    /// Commands that did not fit into a group: they come before all others.
+    returned: VecDeque<PostgresCommand>,
+    /// Commands that arrived while a failure lasted, or that have waited for others.
     backlog: VecDeque<PostgresCommand>,
     /// `None` after a failure, until there is another.
     session: Option<Session>,
@@ -61,6 +70,10 @@ pub(crate) struct PostgresWriter {
     more_arrived: bool,
     /// The most commands of a transaction: fewer after one that took too long.
     at_once: usize,
+    /// The most changes of the operator in a transaction: fewer after one that was refused.
+    changes_at_once: i64,
+    refused: RefusedRecords,
+    transfers: Transfers,
 }
 
 impl PostgresWriter {
@@ -78,6 +91,7 @@ impl PostgresWriter {
             tls,
             shared,
             commands,
+            returned: VecDeque::new(),
             backlog: VecDeque::new(),
             session: None,
             member,
@@ -92,6 +106,9 @@ impl PostgresWriter {
             chore: Chore::None,
             more_arrived: true,
             at_once: AT_ONCE,
+            changes_at_once: change::AT_ONCE,
+            refused: RefusedRecords::default(),
+            transfers: Transfers::default(),
         };
         match writer.connected().await {
             Ok(()) => {
@@ -121,12 +138,15 @@ impl PostgresWriter {
         let mut waiting = Vec::new();
         loop {
             let batch = self.gather(&mut waiting).await;
-            if (batch.is_empty() && self.closing) || !self.work(batch).await {
+            if (batch.is_empty() && self.closing) || !self.work(batch).await || !self.transfer().await {
                 break;
             }
             if Instant::now() >= self.next_look && !self.closing {
                 self.look().await;
                 self.do_chore().await;
+                if !self.retry_refused().await {
+                    break;
+                }
                 self.next_look = Instant::now() + LOOK;
             }
         }
@@ -141,9 +161,21 @@ impl PostgresWriter {
     async fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<PostgresCommand> {
         let mut batch = Vec::new();
         while batch.len() < self.at_once {
+            if let Some(command) = self.returned.pop_front() {
+                let is_last = matches!(command, PostgresCommand::DueNow(..));
+                batch.push(command);
+                if is_last {
+                    break;
+                }
+                continue;
+            }
             let next = match self.backlog.pop_front() {
                 Some(command) => Some(command),
-                None if batch.is_empty() && !self.closing && !self.more_arrived => {
+                None if batch.is_empty()
+                    && !self.closing
+                    && !self.more_arrived
+                    && self.transfers.is_empty() =>
+                {
                     match timeout_at(self.next_look, self.commands.recv()).await {
                         Ok(None) => {
                             self.closing = true;
@@ -154,6 +186,11 @@ impl PostgresWriter {
                     }
                 }
                 None => self.commands.try_recv().ok(),
+            };
+            let next = match next.map(|command| self.detain(command)) {
+                Some(None) => continue,
+                Some(Some(command)) => Some(command),
+                None => None,
             };
             match next {
                 None => break,
@@ -227,6 +264,7 @@ impl PostgresWriter {
 
     async fn commit(&mut self, mut batch: Vec<PostgresCommand>, fetches: Vec<PostgresCommand>) -> bool {
         self.more_arrived = false;
+        let mut slow = 0;
         loop {
             if !self.number(&mut batch).await {
                 return false;
@@ -241,7 +279,22 @@ impl PostgresWriter {
                     return true;
                 }
                 Ok(_) => return true,
-                Err(CommitRefusal::TooLong) => self.halve(&mut batch),
+                Err(CommitRefusal::TooLong(reason)) => {
+                    if batch.len() > 1 {
+                        self.halve(&mut batch);
+                    } else {
+                        slow += 1;
+                        self.failed(&reason);
+                        let goes_on = match slow < SLOW {
+                            true => self.pause().await,
+                            false => self.isolate(&mut batch, reason).await,
+                        };
+                        if !goes_on {
+                            return false;
+                        }
+                    }
+                    self.keep_leases().await;
+                }
                 Err(CommitRefusal::Unstorable(reason)) => {
                     if !self.isolate(&mut batch, reason).await {
                         return false;
@@ -262,7 +315,7 @@ impl PostgresWriter {
         let mut rest = batch.split_off(self.at_once);
         // What is before them may be given larger numbers yet.
         rest.iter_mut().filter_map(PostgresCommand::number).for_each(|(id, _)| *id = 0);
-        rest.into_iter().rev().for_each(|command| self.backlog.push_front(command));
+        rest.into_iter().rev().for_each(|command| self.returned.push_front(command));
     }
 
     /// Takes note of a refusal: what was refused is left out of the next attempt. `false` when the program ends.
@@ -281,7 +334,10 @@ impl PostgresWriter {
                 }
             }
             CommitRefusal::Forgotten => {
-                tracing::warn!("the other daemons have given this one up: it begins anew");
+                tracing::warn!(
+                    "the database does not know this daemon any more (others forget one that is silent for an hour; a restored or new \
+                     database knows none): it begins anew, and its listeners subscribe again"
+                );
                 self.lose(&self.member.leases.partitions());
                 let anew = Member::new(self.member.digests.clone());
                 let former = std::mem::replace(&mut self.member, anew);
@@ -295,8 +351,9 @@ impl PostgresWriter {
                     self.session = None;
                 }
             }
+            CommitRefusal::Unstorable(reason) => self.give_up_chore(reason),
             // Of groups only.
-            CommitRefusal::TooLong | CommitRefusal::Unstorable(_) => {}
+            CommitRefusal::TooLong(_) => {}
             CommitRefusal::Closing => return false,
         }
         true
@@ -348,6 +405,7 @@ impl PostgresWriter {
 
     /// Reads what claims ask for, after what has become claimable.
     async fn bring(&mut self, promoted: Vec<Promotion>, fetches: Vec<PostgresCommand>) {
+        let fetches = self.detain_fetches(fetches);
         if promoted.is_empty() && fetches.is_empty() {
             return;
         }
@@ -381,6 +439,7 @@ impl PostgresWriter {
                 }
             }
         }
+        self.begin_downloads();
         self.backlog.extend(
             unusable.into_iter().map(|(id, reason)| PostgresCommand::End(id, Outcome::Dead(reason).into())),
         );

@@ -61,8 +61,9 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
         counters: Arc<Counters>,
     ) -> Result<Arc<dyn SharedJournal>, UnusableDatabase>;
 
-    /// Looks at the server and the tables, and changes nothing.
-    fn look(&self, options: &SharedOptions) -> BoxFuture<'static, Vec<DatabaseFact>>;
+    /// Looks at the server, the tables, and the network between, and changes nothing. The largest body of a message has so many
+    /// bytes.
+    fn look(&self, options: &SharedOptions, largest_body: u64) -> BoxFuture<'static, Vec<DatabaseFact>>;
 
     /// Brings the tables to this program's version; a dry run only returns the SQL.
     ///
@@ -198,7 +199,7 @@ pub enum FactKind {
 /// A fact about a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseFact {
-    /// The part that was looked at: `server`, `tables`.
+    /// The part that was looked at: `server`, `tables`, `network`.
     pub part: &'static str,
     /// Its weight.
     pub kind: FactKind,
@@ -252,6 +253,21 @@ pub struct HeldTarget {
 /// Returns the targets that a daemon holds at the moment.
 pub type HeldTargets = Box<dyn Fn() -> Vec<HeldTarget> + Send + Sync>;
 
+/// A record that the database refuses while it takes others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// The part that it is about: `action hook`, `listener nova`, `journal`.
+    pub subject: String,
+    /// The record: `the end of delivery 4711`.
+    pub record: String,
+    /// The database's words.
+    pub reason: String,
+    /// When it was refused first.
+    pub since: SystemTime,
+    /// Whether it is tried no more: what it would have kept is not kept, and nothing waits for it.
+    pub is_given_up: bool,
+}
+
 /// The contents of a shared journal and its members, in numbers.
 #[derive(Clone, Debug, Default)]
 pub struct SharedOverview {
@@ -269,6 +285,8 @@ pub struct SharedOverview {
     pub members: Vec<SharedMember>,
     /// Partitions that no daemon owns: their deliveries wait.
     pub unowned: u64,
+    /// The records of this daemon that the database refuses while it takes others.
+    pub refused: Vec<RefusedRecord>,
     /// The share of this daemon.
     pub own: OwnShare,
 }

@@ -86,7 +86,7 @@ pub use self::socket::{ControlSocket, bind_private};
 pub use self::status::{
     AttemptFailure, ConfigurationStatus, ExpiryStatus, FailingResource, HeldThere, JournalMember,
     JournalStatus, LagStatus, LeftQueue, ListenerStatus, ManagementStatus, NotReloaded, PartitionLag,
-    QueueRiskStatus, QueueStatus, Status, TargetReport, Unavailable,
+    QueueRiskStatus, QueueStatus, RecordRefused, Status, TargetReport, Unavailable,
 };
 pub use self::time::{ago, shown as moment, span};
 pub use self::words::{millis, size};

@@ -367,7 +367,9 @@ fn members(journal: &JournalStatus) -> String {
     for member in &journal.members {
         let own = if member.is_own { " (this one)" } else { "" };
         let silent = member.silent_seconds.map_or(String::new(), |seconds| {
-            format!(", silent for {}: the other daemons take over its work", age(seconds))
+            let work =
+                if member.partitions > 0 { "its work is taken over" } else { "it has no work any more" };
+            format!(", silent for {}: {work}", age(seconds))
         });
         let held: Vec<&str> = member.held.iter().map(|held| held.action.as_str()).collect();
         let held = if held.is_empty() {

@@ -9,6 +9,7 @@ mod differing;
 mod digest;
 mod expected;
 mod fences;
+mod forgotten;
 mod limits;
 mod mail;
 mod quarantine;

@@ -34,10 +34,8 @@ fn a_daemon_is_killed_and_the_other_one_delivers_everything_in_order() {
         let journal = stage.status("b")["journal"].clone();
         let members = journal["members"].as_array().unwrap();
         let own = members.iter().find(|member| member["is_own"] == true).unwrap();
-        let gone = members.iter().find(|member| member["is_own"] == false).unwrap();
-        own["partitions"] == 64
-            && gone["silent_seconds"].as_u64() >= Some(3)
-            && journal["unowned_partitions"] == 0
+        // One that has no work any more is no news where another one runs on its machine.
+        own["partitions"] == 64 && members.len() == 1 && journal["unowned_partitions"] == 0
     });
 }
 

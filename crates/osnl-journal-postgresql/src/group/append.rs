@@ -41,6 +41,11 @@ const DELIVERY: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane,
        is_admitted) \
      WHERE EXISTS (SELECT 1 FROM osnl_arrival a WHERE a.id = new.arrival) \
      RETURNING id, partition, action, state";
+const MOVE_PARTS: &str = "UPDATE osnl_arrival SET body = (SELECT string_agg(bytes, '' ORDER BY part) FROM osnl_part \
+     WHERE transfer = $2) WHERE id = $1";
+const MOVE_UNREADABLE: &str = "UPDATE osnl_unreadable SET body = (SELECT string_agg(bytes, '' ORDER BY part) FROM osnl_part \
+     WHERE transfer = $2) WHERE id = $1";
+const FORGET_PARTS: &str = "DELETE FROM osnl_part WHERE transfer = $1";
 const TOLD: &str =
     "INSERT INTO osnl_enriched (delivery, found) SELECT * FROM unnest($1::bigint[], $2::text[])";
 /// Arrivals of messages without an id that may be meant: those that are open, and those that were not settled.
@@ -88,6 +93,8 @@ fn arrival_columns<'a>(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Ve
         Box::new(all().map(|new| clean_option(found(new))).collect::<Vec<Option<String>>>())
     };
     let epoch = |new: &NewEntry| member.reading.get(&new.reader).map_or(0, |reading| reading.epoch);
+    // One that was sent in parts is moved into the row behind the insert.
+    let body = |new: &'a NewEntry| if new.sent.is_some() { &[][..] } else { &new.entry.received.body[..] };
     let deliveries: Vec<i64> = all().map(|new| new.entry.deliveries.len() as i64).collect();
     let compression = |found: &Properties| clean_option(found.compression.as_deref());
     vec![
@@ -108,7 +115,7 @@ fn arrival_columns<'a>(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Ve
         texts(&|new| new.entry.notification.message_id.as_deref()),
         texts(&|new| new.entry.notification.unique_id.as_deref()),
         texts(&|new| new.entry.notification.event_type.as_deref()),
-        Box::new(all().map(|new| &new.entry.received.body[..]).collect::<Vec<&[u8]>>()),
+        Box::new(all().map(body).collect::<Vec<&[u8]>>()),
         texts(&|new| new.entry.received.noted.happened.as_deref()),
     ]
 }
@@ -230,6 +237,11 @@ impl Transaction<'_> {
         entries.retain(|(n, _)| !copies.contains(n));
         let deliveries = NewDeliveries::of(self.member, &entries);
         let (new, rows) = self.insert(&entries, &deliveries).await?;
+        for (_, entry) in &entries {
+            if let Some(transfer) = &entry.sent {
+                self.move_parts(new.contains(&entry.id).then_some(MOVE_PARTS), entry.id, transfer).await?;
+            }
+        }
         let mut known = Vec::new();
         for (n, entry) in &entries {
             let appended = match new.contains(&entry.id) {
@@ -249,6 +261,19 @@ impl Transaction<'_> {
             done.appended.insert(n, appended);
         }
         Ok(())
+    }
+
+    /// Moves the parts of a body into a row that is new, with this statement; of one that is known they are forgotten.
+    async fn move_parts(
+        &mut self,
+        sql: Option<&'static str>,
+        id: i64,
+        transfer: &[u8],
+    ) -> Result<(), CommitFailure> {
+        if let Some(sql) = sql {
+            self.later(sql, vec![Box::new(id), Box::new(transfer.to_vec())]).await?;
+        }
+        self.later(FORGET_PARTS, vec![Box::new(transfer.to_vec())]).await
     }
 
     /// Returns the places of messages without an id that are copies.
@@ -350,6 +375,7 @@ impl Transaction<'_> {
     async fn set_aside(&mut self, new: &NewUnreadable) -> Result<bool, CommitFailure> {
         let (origin, properties) = (&new.received.origin, &new.received.properties);
         let StoredBody { extent, bytes } = StoredBody::of_received(&new.received);
+        let bytes = if new.sent.is_some() { Vec::new() } else { bytes };
         let glimpse = Glimpse::of(&new.received.body);
         let size = i64::try_from(new.received.bytes()).unwrap_or(i64::MAX);
         let kept = self
@@ -378,6 +404,9 @@ impl Transaction<'_> {
                 ],
             )
             .await?;
+        if let Some(transfer) = &new.sent {
+            self.move_parts((kept == 1).then_some(MOVE_UNREADABLE), new.id, transfer).await?;
+        }
         Ok(kept == 1)
     }
 }

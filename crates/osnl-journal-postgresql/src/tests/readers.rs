@@ -10,17 +10,17 @@ async fn a_reader_that_was_stopped_appends_nothing_behind_its_successor() {
     keep(&b, "2", "k").await;
     // What it received before is the broker's again.
     for id in ["3", "4"] {
-        assert_eq!(within(append(&a, entry(id, "k", false)).await).await, Settle::Leave);
+        assert_eq!(within(append(&a, entry(id, "k", false)).await).await, Settle::Resubscribe);
     }
     let unreadable = a.set_aside(ReceivedMessage::sample("\u{1}", false), "no JSON".into());
-    assert_eq!(within(unreadable).await, Settle::Leave);
+    assert_eq!(within(unreadable).await, Settle::Resubscribe);
     assert_eq!(a.shared.counters.quarantined.get(), 0);
     keep(&b, "3", "k").await;
     a.begin_reading("neutron", "osnl");
     let origin = ReceivedMessage::sample("", false).origin;
     a.begin_reading(&origin.listener, &origin.queue);
     keep(&a, "4", "k").await;
-    assert_eq!(within(append(&b, entry("5", "k", false)).await).await, Settle::Leave);
+    assert_eq!(within(append(&b, entry("5", "k", false)).await).await, Settle::Resubscribe);
     let order = stage.rows("SELECT unique_id, epoch FROM osnl_arrival ORDER BY id");
     assert_eq!(order, "1|1\n2|2\n3|2\n4|3");
     for expected in ["1", "2", "3", "4"] {
@@ -65,7 +65,7 @@ async fn a_refused_message_takes_no_place() {
     keep(&a, "1", "k").await;
     keep(&b, "2", "k").await;
     for id in ["3", "4", "5"] {
-        assert_eq!(within(append(&a, entry(id, "k", false)).await).await, Settle::Leave);
+        assert_eq!(within(append(&a, entry(id, "k", false)).await).await, Settle::Resubscribe);
     }
     let claimed = claimable(&b, "a").await;
     assert_eq!(names(&claimed), ["1"]);

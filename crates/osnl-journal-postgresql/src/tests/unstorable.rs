@@ -1,16 +1,16 @@
 //! Messages that PostgreSQL refuses to store.
 
 use osnl_journal::shared::SharedJournal as _;
-use osnl_journal::sqlite::{Bodies, UnreadableFilter};
+use osnl_journal::sqlite::{Bodies, Change, Filter, UnreadableFilter};
 
 use super::*;
 
-/// Makes the database refuse rows of a table, as a DBA's trigger or a limit of PostgreSQL does.
+const REFUSE: &str = "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+     $$ BEGIN RAISE EXCEPTION 'the row is poison'; END $$";
+
+/// Makes the database refuse rows of a table, as a DBA's trigger does.
 fn refuse(stage: &Stage, table: &str, event: &str, condition: &str) {
-    stage.rows(
-        "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN RAISE EXCEPTION 'the row is poison' USING ERRCODE = '54000'; END $$",
-    );
+    stage.rows(REFUSE);
     stage.rows(&format!(
         "CREATE TRIGGER refuse BEFORE {event} ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
     ));
@@ -56,7 +56,7 @@ async fn a_refused_message_is_set_aside_and_the_rest_keeps_its_order() {
 
     let found = within(member.quarantined(UnreadableFilter::default(), -1, 10, Bodies::Left)).await.unwrap();
     let reasons: Vec<&str> = found.iter().map(|found| found.reason.as_str()).collect();
-    assert_eq!(reasons, ["PostgreSQL cannot store it: the row is poison (SQLSTATE 54000)"; 3]);
+    assert_eq!(reasons, ["PostgreSQL cannot store it: the row is poison (SQLSTATE P0001)"; 3]);
     let rest: Vec<String> = ids.iter().filter(|id| !id.starts_with("poison")).cloned().collect();
     assert_eq!(delivered_in_order(&member).await, rest);
     assert_eq!(stage.tally(), "4|17");
@@ -65,36 +65,188 @@ async fn a_refused_message_is_set_aside_and_the_rest_keeps_its_order() {
     assert_eq!(keep_all(&member, &more).await, vec![Settle::Acknowledge; 20]);
 }
 
+/// Whatever says no: a constraint, an index of the DBA, a trigger with a defect, one that is deferred until COMMIT.
 #[tokio::test]
-async fn a_message_that_is_refused_in_the_quarantine_too_stays_with_the_broker() {
+async fn any_refusal_of_a_row_is_about_that_row() {
+    let trigger = "TRIGGER AFTER INSERT ON osnl_arrival FOR EACH ROW WHEN (NEW.unique_id = 'poison1') EXECUTE FUNCTION refuse()";
+    for (code, sql) in [
+        (
+            "23514",
+            "ALTER TABLE osnl_arrival ADD CONSTRAINT not_this CHECK (unique_id <> 'poison1')".to_owned(),
+        ),
+        ("23505", "CREATE UNIQUE INDEX ON osnl_arrival ((1)) WHERE unique_id LIKE 'poison%'".to_owned()),
+        (
+            "22012",
+            "CREATE INDEX ON osnl_arrival ((1 / length(replace(unique_id, 'poison1', ''))))".to_owned(),
+        ),
+        ("42883", trigger.replace("TRIGGER", "CREATE TRIGGER defect").replace("refuse()", "defect()")),
+        (
+            "P0001",
+            trigger
+                .replace("TRIGGER", "CREATE CONSTRAINT TRIGGER late")
+                .replace("FOR EACH", "DEFERRABLE INITIALLY DEFERRED FOR EACH"),
+        ),
+    ] {
+        let stage = Stage::new();
+        let member = stage.member("a");
+        keep(&member, "poison0", "k").await;
+        stage.rows(REFUSE);
+        stage.rows(
+            "CREATE FUNCTION defect() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM no_such_function(); END $$",
+        );
+        stage.rows(&sql);
+        assert_eq!(keep_all(&member, &numbered(&[1])).await, vec![Settle::Acknowledge; 20], "{code}");
+        let all =
+            within(member.quarantined(UnreadableFilter::default(), -1, 10, Bodies::Left)).await.unwrap();
+        assert!(all.len() == 1 && all[0].reason.contains(code), "{code}: {all:?}");
+        assert_eq!(*member.state().borrow(), JournalState::Working, "{code}");
+    }
+}
+
+/// Returns the records that are named, and whether they are given up.
+fn refused(member: &PostgresJournal) -> Vec<(String, bool)> {
+    let all = member.shared.refused.lock().unwrap();
+    all.iter().map(|of| (format!("{}: {} {}", of.subject, of.record, of.reason), of.is_given_up)).collect()
+}
+
+/// Looks until nothing is refused any more.
+async fn until_taken(member: &PostgresJournal) {
+    let all = async {
+        while !refused(member).is_empty() {
+            within(member.look()).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    within(all).await;
+}
+
+/// It is tried again: the message is neither lost nor forgotten in hand.
+#[tokio::test]
+async fn a_message_that_is_refused_in_the_quarantine_too_waits_alone_and_is_named() {
     let stage = Stage::new();
     let member = stage.member("a");
     refuse(&stage, "osnl_arrival", "INSERT", "NEW.unique_id LIKE 'poison%'");
     refuse(&stage, "osnl_unreadable", "INSERT", "true");
-    let ids = numbered(&[3]);
-    let settled = keep_all(&member, &ids).await;
-    for (id, settled) in ids.iter().zip(settled) {
-        assert_eq!(settled, if id == "poison3" { Settle::Leave } else { Settle::Acknowledge }, "{id}");
-    }
-    assert_eq!(delivered_in_order(&member).await.len(), 19);
+    let mut poison = std::pin::pin!(append(&member, entry("poison3", "k", false)).await);
+    assert_eq!(keep_all(&member, &numbered(&[])).await, vec![Settle::Acknowledge; 20]);
+    assert_eq!(delivered_in_order(&member).await.len(), 20);
+    assert!(poison.as_mut().now_or_never().is_none());
+    let named = refused(&member);
+    let expected =
+        "listener l: a message of queue q, in the quarantine too the row is poison (SQLSTATE P0001)";
+    assert_eq!(named, [(expected.to_owned(), false)]);
+    stage.rows("DROP TRIGGER refuse ON osnl_unreadable");
+    assert_eq!(within(poison).await, Settle::Acknowledge);
+    until_taken(&member).await;
 }
 
-/// The cause is stored already: no message that comes is blamed for it.
 #[tokio::test]
-async fn what_cannot_be_admitted_holds_all_up_until_the_cause_is_gone() {
+async fn an_end_that_is_refused_holds_up_its_resource_alone() {
     let stage = Stage::new();
     let member = stage.member("a");
-    keep(&member, "0", "k").await;
-    // A member that meets the cause before the message comes would not take the message.
+    for id in ["1", "2"] {
+        keep(&member, id, "poison").await;
+    }
+    let ids: Vec<String> = (3..23).map(|n| n.to_string()).collect();
+    for id in &ids {
+        keep(&member, id, id).await;
+    }
+    refuse(&stage, "osnl_delivery", "UPDATE", "NEW.state = 4 AND NEW.key = 'poison'");
+    let claimed = claimable(&member, "a").await;
+    assert_eq!(claimed.len(), 21);
     let paused = pause(&member);
-    let receipt = append(&member, entry("1", "k", false)).await;
-    stage.rows("UPDATE osnl_delivery SET state = -1");
-    refuse(&stage, "osnl_delivery", "UPDATE", "OLD.state = -1");
+    claimed.iter().for_each(|claimed| member.end(claimed.id, Outcome::Delivered.into()));
     drop(paused);
-    let mut state = member.state();
-    let failed = within(state.wait_for(|state| !state.takes_outcomes())).await.unwrap().clone();
-    assert!(format!("{failed:?}").contains("the row is poison"), "{failed:?}");
+    let ended = async {
+        while stage.rows("SELECT count(*) FROM osnl_delivery WHERE state = 4") != "20"
+            || refused(&member).is_empty()
+        {
+            within(member.look()).await;
+        }
+    };
+    within(ended).await;
+    assert_eq!(stage.tally(), "0|1 1|1 4|20", "the others are recorded");
+    let expected =
+        format!("action a: the end of delivery {} the row is poison (SQLSTATE P0001)", claimed[0].id);
+    assert_eq!(refused(&member), [(expected, false)]);
+    assert_eq!(*member.state().borrow(), JournalState::Working);
+    assert!(claimable(&member, "a").await.is_empty(), "neither it nor what is behind it is attempted");
     stage.rows("DROP TRIGGER refuse ON osnl_delivery");
-    assert_eq!(within(receipt).await, Settle::Acknowledge);
-    assert_eq!(stage.rows("SELECT count(*) FROM osnl_unreadable"), "0");
+    until_taken(&member).await;
+    assert_eq!(names(&claimable(&member, "a").await), ["2"]);
+    assert_eq!(stage.tally(), "1|1 4|21");
+}
+
+/// The delivery is tried again at its time; the answers alone are missing.
+#[tokio::test]
+async fn answers_that_are_refused_are_given_up_and_the_retry_is_kept() {
+    let stage = Stage::new();
+    let member = stage.member("a");
+    keep(&member, "1", "k").await;
+    keep(&member, "2", "other").await;
+    refuse(&stage, "osnl_attempt", "INSERT", "true");
+    let claimed = claimable(&member, "a").await;
+    let used = osnl_journal::conformance::attempts(1);
+    let due = Instant::now() + Duration::from_secs(3600);
+    member.attempted(claimed[0].id, used, "status 503");
+    member.retry_at(claimed[0].id, AttemptRetry { due, used, answer: "status 503".into() });
+    member.end(claimed[1].id, Outcome::Delivered.into());
+    within(member.look()).await;
+    assert_eq!(stage.rows("SELECT state, attempts, due > 0 FROM osnl_delivery ORDER BY id"), "1|1|t\n4|0|f");
+    let expected = format!(
+        "action a: the answer of a failed attempt of delivery {} the row is poison (SQLSTATE P0001)",
+        claimed[0].id
+    );
+    assert_eq!(refused(&member), [(expected, true)]);
+}
+
+/// What another member has stored holds up its lane alone.
+#[tokio::test]
+async fn what_cannot_be_admitted_holds_up_its_lane_until_the_cause_is_gone() {
+    let stage = Stage::new();
+    let (owner, reader) = (stage.member("a"), stage.member("b"));
+    refuse(&stage, "osnl_delivery", "UPDATE", "OLD.state = -1 AND OLD.key = 'poison'");
+    for (id, key) in [("0", "poison"), ("1", "poison"), ("2", "k")] {
+        keep(&reader, id, key).await;
+    }
+    assert_eq!(names(&claimable(&owner, "a").await), ["2"]);
+    let [(named, false)] = &refused(&owner)[..] else { panic!("{:?}", refused(&owner)) };
+    assert!(named.starts_with("journal: the admission of delivery "), "{named}");
+    stage.rows("DROP TRIGGER refuse ON osnl_delivery");
+    until_taken(&owner).await;
+    assert_eq!(names(&claimable(&owner, "a").await), ["0"]);
+}
+
+/// Retention and the operator's changes are refused alone too.
+#[tokio::test]
+async fn chores_and_changes_that_are_refused_stop_nothing() {
+    let stage = Stage::new();
+    let options = Options { retention: Duration::ZERO, ..stage.options("a") };
+    let member = PostgresJournal::open(options, Arc::default()).unwrap();
+    keep(&member, "1", "k").await;
+    refuse(&stage, "osnl_delivery", "DELETE", "true");
+    member.end(claim(&member, "a", 1).await[0].id, Outcome::Delivered.into());
+    stage.pass(Duration::from_secs(2));
+    let named = async {
+        while refused(&member).is_empty() {
+            stage.pass(Duration::from_secs(2));
+            within(member.look()).await;
+        }
+    };
+    within(named).await;
+    assert!(refused(&member).iter().all(|(_, is_given_up)| *is_given_up), "{:?}", refused(&member));
+    stage.rows("DROP TRIGGER refuse ON osnl_delivery");
+    keep(&member, "2", "k").await;
+    refuse(&stage, "osnl_delivery", "UPDATE", "NEW.state = 2");
+    let ids = within(member.select(&hold())).await.unwrap();
+    let changed = within(member.change(&hold(), ids, false)).await.unwrap();
+    assert!(
+        format!("{changed:?}").contains("PostgreSQL refuses the change: the row is poison"),
+        "{changed:?}"
+    );
+    assert_eq!(names(&claim(&member, "a", 1).await), ["2"]);
+}
+
+fn hold() -> Change {
+    Change::Hold { which: Filter::default(), why: "maintenance".into() }
 }

@@ -1,8 +1,8 @@
 //! The operator's changes in this member's partitions.
 
 use super::PostgresWriter;
-use crate::change::ChangePassResult;
-use crate::job::TransactionJob;
+use crate::change::{AT_ONCE, ChangePass, ChangePassResult};
+use crate::job::{CommitRefusal, TransactionJob};
 use crate::results::JobResult;
 
 impl PostgresWriter {
@@ -10,12 +10,27 @@ impl PostgresWriter {
     /// that is.
     pub(super) async fn make_changes(&mut self) {
         let claimed = self.shared.claimable.freeze();
-        let changed = self.transact(&TransactionJob::Change(claimed)).await;
-        match changed {
-            Ok((JobResult::Changed(result), _)) => self.tell_changed(*result).await,
-            Ok(_) => {}
-            // It is tried again at the next look.
-            Err(refusal) => _ = self.bear(refusal).await,
+        let at_most = self.changes_at_once;
+        let mut pass = ChangePass { claimed, at_most, refusal: None };
+        loop {
+            match self.transact(&TransactionJob::Change(pass.clone())).await {
+                Ok((JobResult::Changed(result), _)) => {
+                    self.changes_at_once = (pass.at_most * 2).min(AT_ONCE);
+                    self.tell_changed(*result).await;
+                }
+                Ok(_) => {}
+                Err(CommitRefusal::Unstorable(_)) if pass.at_most > 1 => {
+                    pass.at_most /= 2;
+                    continue;
+                }
+                Err(CommitRefusal::Unstorable(reason)) if pass.refusal.is_none() => {
+                    pass.refusal = Some(format!("PostgreSQL refuses the change: {reason}"));
+                    continue;
+                }
+                // It is tried again at the next look.
+                Err(refusal) => _ = self.bear(refusal).await,
+            }
+            break;
         }
         self.shared.claimable.thaw();
     }

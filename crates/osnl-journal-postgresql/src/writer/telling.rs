@@ -20,8 +20,9 @@ impl PostgresWriter {
         mut done: GroupResult,
         fetches: Vec<PostgresCommand>,
     ) {
-        self.more_arrived |= done.arrived.as_ref().is_none_or(|arrived| !arrived.is_empty());
-        self.member.arrived = done.arrived.take().unwrap_or_default();
+        let is_unknown = done.arrived.is_none();
+        self.member.arrived = self.refused.without_refused(done.arrived.take().unwrap_or_default());
+        self.more_arrived |= is_unknown || !self.member.arrived.is_empty();
         let mut promoted = self.follow(&batch, &done);
         promoted.extend(done.promoted);
         for id in done.adopted {
@@ -35,7 +36,7 @@ impl PostgresWriter {
                     let appended = appended.unwrap_or(AppendResult::Refused);
                     let settle = match appended {
                         AppendResult::New | AppendResult::Copy => Settle::Acknowledge,
-                        AppendResult::Refused => Settle::Leave,
+                        AppendResult::Refused => Settle::Resubscribe,
                     };
                     self.tell_appended(&new, appended);
                     let is_nameless = appended == AppendResult::New && new.identity.id.is_none();
@@ -50,7 +51,7 @@ impl PostgresWriter {
                         begin::count_unreadable(&new.received, &new.reason, &self.shared.counters);
                     }
                     let is_kept = matches!(appended, Some(AppendResult::New | AppendResult::Copy));
-                    let _ = receipt.send(if is_kept { Settle::Acknowledge } else { Settle::Leave });
+                    let _ = receipt.send(if is_kept { Settle::Acknowledge } else { Settle::Resubscribe });
                 }
                 PostgresCommand::DueNow(action, now) => {
                     self.shared.claimable.waits_until(&action, now);

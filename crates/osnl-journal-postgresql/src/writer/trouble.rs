@@ -18,11 +18,18 @@ use crate::transaction::{CommitFailure, TransactionProgress};
 const AGAIN: Duration = Duration::from_secs(1);
 /// The time for which a transaction may meet conflicts before the database counts as one that cannot be written.
 const CONTENDED: Duration = Duration::from_secs(10);
+/// Violations of a unique index after which a row counts as refused: another transaction that was faster is met once or twice.
+const DUPLICATES: u32 = 20;
 /// The longest pause after a conflict, in milliseconds.
 const APART: u64 = 64;
 const CONFIRM: &str = "UPDATE osnl_member SET number = number WHERE token = $1";
 /// The interval at which the log repeats that it fails.
 const REMIND: Duration = Duration::from_secs(60);
+
+/// The remedy for a server that is away, and for one that refuses rows.
+const OF_THE_SERVER: &str = "see that the server runs, takes writes, and lets this user in";
+const OF_A_ROW: &str =
+    "the server runs, and refuses a row: look for the trigger, constraint, or limit that says so";
 
 /// The conflicts that a transaction has met.
 struct Contention {
@@ -82,7 +89,15 @@ impl PostgresWriter {
                 CommitFailure::Forgotten => return self.refuse(CommitRefusal::Forgotten).await,
                 CommitFailure::Lost(partitions) => return self.refuse(CommitRefusal::Lost(partitions)).await,
                 CommitFailure::Fenced(readers) => return self.refuse(CommitRefusal::Fenced(readers)).await,
-                CommitFailure::Conflict(reason) => {
+                CommitFailure::Duplicate(reason)
+                    if job.may_be_refused()
+                        && contention
+                            .as_ref()
+                            .is_some_and(|met: &Contention| met.conflicts >= DUPLICATES) =>
+                {
+                    return self.refuse(CommitRefusal::Unstorable(reason)).await;
+                }
+                CommitFailure::Conflict(reason) | CommitFailure::Duplicate(reason) => {
                     self.rollback().await;
                     if !self.stand_back(contention.get_or_insert_with(Contention::begin), &reason).await {
                         return Err(CommitRefusal::Closing);
@@ -94,22 +109,17 @@ impl PostgresWriter {
                     self.session = None;
                 }
                 // All of it again would take as long.
-                CommitFailure::TooSlow(reason) if job.has_parts() => {
+                CommitFailure::TooSlow(reason) if matches!(job, TransactionJob::Group(_)) => {
                     tracing::debug!(reason, "a transaction takes too long; a part of it is tried");
                     self.session = None;
-                    return Err(CommitRefusal::TooLong);
+                    return Err(CommitRefusal::TooLong(reason));
                 }
-                CommitFailure::Unstorable(reason) if matches!(job, TransactionJob::Group(_)) => {
+                CommitFailure::Unstorable(reason) if job.may_be_refused() => {
                     return self.refuse(CommitRefusal::Unstorable(reason)).await;
                 }
-                CommitFailure::Failed(reason)
-                | CommitFailure::TooSlow(reason)
-                | CommitFailure::Unstorable(reason) => {
-                    self.session = None;
-                    self.failed(&reason);
-                    if !self.pause().await {
-                        return Err(CommitRefusal::Closing);
-                    }
+                CommitFailure::Unstorable(reason) => self.fail_for_a_while(&reason, OF_A_ROW).await?,
+                CommitFailure::Failed(reason) | CommitFailure::TooSlow(reason) => {
+                    self.fail_for_a_while(&reason, OF_THE_SERVER).await?;
                 }
             }
         }
@@ -136,6 +146,17 @@ impl PostgresWriter {
         self.member.number += 1;
         self.works();
         Some(Ok((ended, None)))
+    }
+
+    /// Publishes that the journal fails, and pauses.
+    async fn fail_for_a_while(
+        &mut self,
+        reason: &str,
+        remedy: &str,
+    ) -> std::result::Result<(), CommitRefusal> {
+        self.session = None;
+        self.fail(reason, remedy);
+        if self.pause().await { Ok(()) } else { Err(CommitRefusal::Closing) }
     }
 
     /// Lets the transactions that were in the way pass. `false` when the program ends.
@@ -221,6 +242,16 @@ impl PostgresWriter {
 
     /// Publishes that the database cannot be written.
     pub(super) fn failed(&mut self, reason: &str) {
+        self.fail(reason, OF_THE_SERVER);
+    }
+
+    /// Publishes that the database refuses rows without which nothing goes on.
+    pub(super) fn failed_by_row(&mut self, reason: &str) {
+        self.fail(reason, OF_A_ROW);
+    }
+
+    /// Publishes that the journal fails, with the remedy.
+    fn fail(&mut self, reason: &str, remedy: &str) {
         let now = Instant::now();
         let database = self.options.url.to_string();
         let since = match &mut self.failing {
@@ -236,9 +267,7 @@ impl PostgresWriter {
                 since
             }
         };
-        let reason = format!(
-            "{database}: {reason}; see that the server runs, takes writes, and lets this user in; osnl tries each second"
-        );
+        let reason = format!("{database}: {reason}; {remedy}; osnl tries each second");
         self.shared.gate.set_open(false);
         self.shared.state.send_if_modified(|state| {
             let failed = JournalState::Failed { reason, since };
@@ -250,6 +279,12 @@ impl PostgresWriter {
 
     /// A commit is known.
     fn works(&mut self) {
+        if self.refused.is_full() {
+            let reason = self.refused.shown().pop().map(|last| last.reason).unwrap_or_default();
+            let waiting = self.refused.waiting();
+            self.failed_by_row(&format!("{waiting} records are refused, the last one with: {reason}"));
+            return;
+        }
         if let Some((since, _)) = self.failing.take() {
             let seconds = since.elapsed().unwrap_or_default().as_secs();
             tracing::info!(

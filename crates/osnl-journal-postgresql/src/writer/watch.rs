@@ -26,12 +26,16 @@ use crate::report;
 use crate::results::JobResult;
 use crate::session::{GROWING, StatementValues, TABLE_SIZES, words};
 use crate::shared::MembersSeen;
+use crate::transaction::is_of_a_row;
 use crate::view::PAUSED;
 
 /// The interval at which rows of others are read.
 const WATCH: Duration = Duration::from_secs(1);
 /// A member that is silent for so long is forgotten.
 const SILENCE: Duration = Duration::from_secs(3600);
+
+/// A daemon that has no work any more is named for so long after its last sign of life.
+const NEWS: Duration = Duration::from_secs(600);
 
 const ROWS: &str = "SELECT id, epoch, token, beat FROM osnl_partition";
 const MEMBERS: &str = "SELECT token, number, name, program, sections, held FROM osnl_member ORDER BY name";
@@ -93,8 +97,8 @@ impl PostgresWriter {
         });
         match found {
             Ok((arrived, has_changes)) => {
-                self.more_arrived |= !arrived.is_empty();
-                self.member.arrived = arrived;
+                self.member.arrived = self.refused.without_refused(arrived);
+                self.more_arrived |= !self.member.arrived.is_empty();
                 if has_changes {
                     self.make_changes().await;
                 }
@@ -214,9 +218,13 @@ impl PostgresWriter {
             Chore::Bounds => self.keep_bounds().await,
         };
         self.chore = self.chore.next();
-        if let Err(error) = done {
-            self.session = None;
-            self.failed(&words(&error));
+        match done {
+            Err(error) if is_of_a_row(&error) => self.give_up_chore(words(&error)),
+            Err(error) => {
+                self.session = None;
+                self.failed(&words(&error));
+            }
+            Ok(()) => {}
         }
     }
 
@@ -337,8 +345,9 @@ impl PostgresWriter {
     /// Removes messages that no delivery belongs to, and objects that are old or too many: a bite.
     async fn sweep(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let before = wall().saturating_sub(whole_millis(self.options.retention));
-        self.swept = prune::sweep(session, before, self.swept).await?;
+        let now = wall();
+        let before = now.saturating_sub(whole_millis(self.options.retention));
+        self.swept = prune::sweep(session, (before, now), self.swept).await?;
         if self.member.leases.partitions().contains(&OF_QUARANTINE) {
             prune::bound_objects(session).await?;
         }
@@ -380,6 +389,18 @@ struct MemberRow {
     held: Vec<HeldTarget>,
 }
 
+/// Leaves out dead daemons that have no work any more, once another one runs on their machine, or after [`NEWS`].
+fn with_news(mut members: Vec<SharedMember>) -> Vec<SharedMember> {
+    let machine =
+        |name: &str| name.rsplit_once(':').map_or_else(|| name.to_owned(), |(machine, _)| machine.to_owned());
+    let running: HashSet<String> =
+        members.iter().filter(|member| member.silent.is_none()).map(|member| machine(&member.name)).collect();
+    members.retain(|SharedMember { silent, partitions, name, .. }| {
+        silent.is_none_or(|silent| *partitions > 0 || silent < NEWS && !running.contains(&machine(name)))
+    });
+    members
+}
+
 /// Returns the daemons with their parts of the partitions; `silence` is that of one that may be dead.
 fn members_seen(
     named: Vec<MemberRow>,
@@ -395,6 +416,7 @@ fn members_seen(
         SharedMember { partitions: partitions(&token), silent, name, version, is_own, sections, held }
     };
     let members: Vec<SharedMember> = named.into_iter().map(member).collect();
+    let members = with_news(members);
     let owned: u64 =
         members.iter().filter(|member| member.silent.is_none()).map(|member| member.partitions).sum();
     MembersSeen { members, unowned: (rows.len() as u64).saturating_sub(owned) }

@@ -18,6 +18,8 @@ pub enum ProblemKind {
     JournalFull,
     /// The journal can't be written.
     JournalFailed,
+    /// The database of the journal refuses a record, and takes others.
+    RecordRefused,
     /// The journal or one of its bounds will soon be reached.
     NearBound,
     /// The latest reload was refused.

@@ -474,6 +474,26 @@ pub struct JournalStatus {
     /// The partitions of a shared journal that no daemon owns: their deliveries wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unowned_partitions: Option<u64>,
+    /// The records of this daemon that the database of a shared journal refuses while it takes others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RecordRefused>,
+}
+
+/// A record that the database refuses while it takes others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordRefused {
+    /// The part that it is about: `action hook`, `listener nova`, `journal`.
+    pub subject: String,
+    /// The record: `the end of delivery 4711`.
+    pub record: String,
+    /// When it was refused first.
+    pub since: String,
+    /// Seconds since then.
+    pub since_seconds: u64,
+    /// The database's words.
+    pub reason: String,
+    /// Whether it is tried no more, and nothing waits for it.
+    pub is_given_up: bool,
 }
 
 /// A daemon that shares the journal.
@@ -487,7 +507,7 @@ pub struct JournalMember {
     pub partitions: u64,
     /// Whether it is the daemon that answers.
     pub is_own: bool,
-    /// Seconds for which it has been silent, if that is longer than the lease: the other daemons take over its work.
+    /// Seconds for which it has been silent, if that is longer than the lease: its work is taken over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_seconds: Option<u64>,
     /// The sections of its configuration that are not those of the daemon that answers, each with the difference.

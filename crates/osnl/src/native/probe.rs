@@ -67,7 +67,7 @@ impl Native {
             async {
                 let mut probes = self.places(Some(daemon));
                 if let JournalConf::Shared(options) = &self.journal {
-                    probes.extend(shared_journal(options, deadline).await);
+                    probes.extend(shared_journal(options, self.budget().body as u64, deadline).await);
                 }
                 probes
             }
@@ -103,10 +103,10 @@ impl Native {
     }
 }
 
-/// Looks at the server and the tables of a shared journal.
-async fn shared_journal(options: &SharedOptions, deadline: Duration) -> Vec<Probe> {
+/// Looks at the server and the tables of a shared journal, and at the network to it.
+async fn shared_journal(options: &SharedOptions, largest_body: u64, deadline: Duration) -> Vec<Probe> {
     let probe = |part: &str| Probe::of("journal", format!("{part} {}", options.shown));
-    let Ok(facts) = tokio::time::timeout(deadline, options.database.look(options)).await else {
+    let Ok(facts) = tokio::time::timeout(deadline, options.database.look(options, largest_body)).await else {
         return vec![silent(probe("server"), deadline)];
     };
     let of_fact = |fact: DatabaseFact| {

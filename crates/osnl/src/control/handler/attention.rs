@@ -9,7 +9,7 @@ use super::super::problem::{Problem, ProblemKind as Kind, ProblemSeverity};
 use super::super::time::{self, span};
 use super::super::{
     ConfigurationStatus, ExpiryStatus, HeldThere, JournalMember, JournalStatus, LeftQueue, ListenerStatus,
-    TargetReport,
+    RecordRefused, TargetReport,
 };
 use crate::daemon::{DaemonStop, ReloadRefusalReason};
 use crate::metrics::Counters;
@@ -77,6 +77,7 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
             "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them",
         ));
     }
+    problems.extend(of_refused(&journal.refused));
     problems.extend(journal.members.iter().filter_map(of_member));
     let is_full = journal.state.as_deref() == Some("full");
     if let (Some(open), Some(most), false) = (journal.open_bytes, journal.max_bytes, is_full)
@@ -110,6 +111,42 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
         problems.push(problem.remedy("osnl deliveries retry or discard --state dead, or raise max_dead"));
     }
     problems
+}
+
+/// Records that the database refuses while it takes others, a line for those with the same words.
+fn of_refused(refused: &[RecordRefused]) -> Vec<Problem> {
+    let mut problems: Vec<(Problem, usize)> = Vec::new();
+    for RecordRefused { subject, record, since, since_seconds, reason, is_given_up } in refused {
+        let same = problems.iter_mut().find(|(problem, _)| {
+            problem.subject == *subject && problem.reason.as_deref() == Some(reason.as_str())
+        });
+        if let Some((_, more)) = same {
+            *more += 1;
+            continue;
+        }
+        let message = format!("the database refuses {record}{}: {reason}", lasting(Some(*since_seconds)));
+        let (severity, remedy) = match is_given_up {
+            true => (
+                ProblemSeverity::Warning,
+                "look for the trigger, constraint, or limit in the database that says so; the record is lost, the delivery goes on",
+            ),
+            false => (
+                ProblemSeverity::Critical,
+                "look for the trigger, constraint, or limit in the database that says so; its resource waits, other deliveries go \
+                 on, and osnl tries again within a minute",
+            ),
+        };
+        let problem = Problem::new(Kind::RecordRefused, severity, subject, message);
+        let problem = problem.because(reason).since(Some(since.clone()), Some(*since_seconds));
+        problems.push((problem.remedy(remedy), 0));
+    }
+    let and_more = |(mut problem, more): (Problem, usize)| {
+        if more > 0 {
+            problem.message = format!("{} (and {more} more)", problem.message);
+        }
+        problem
+    };
+    problems.into_iter().map(and_more).collect()
 }
 
 /// A daemon on the same journal that is configured otherwise. One that is silent does nothing.

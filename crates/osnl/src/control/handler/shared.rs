@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{HeldThere, JournalMember, JournalStatus, time};
+use super::super::{HeldThere, JournalMember, JournalStatus, RecordRefused, time};
 use super::status::StoreNumbers;
 use crate::journal::JournalState;
-use crate::journal::shared::{HeldTarget, SharedMember, SharedOverview};
+use crate::journal::shared::{HeldTarget, RefusedRecord, SharedMember, SharedOverview};
 
 /// Returns the data of the tables as those of any store.
 pub(super) fn of_shared(found: SharedOverview) -> StoreNumbers {
-    let SharedOverview { contents, tally, oldest, failing, dead_reasons, members, unowned, own } = found;
+    let SharedOverview { contents, tally, oldest, failing, dead_reasons, members, unowned, refused, own } =
+        found;
     let paused = contents.as_ref().map(|contents| contents.paused.clone()).unwrap_or_default();
     StoreNumbers {
         overview: contents,
@@ -20,6 +21,7 @@ pub(super) fn of_shared(found: SharedOverview) -> StoreNumbers {
         paused,
         members,
         unowned,
+        refused,
         own: Some(own),
         ..StoreNumbers::default()
     }
@@ -69,7 +71,21 @@ pub(super) fn shared_status(
         quarantined: overview.map(|overview| overview.unreadable),
         members: kept.members.iter().map(member).collect(),
         unowned_partitions: overview.map(|_| kept.unowned),
+        refused: kept.refused.iter().map(refused_there).collect(),
         ..JournalStatus::default()
+    }
+}
+
+fn refused_there(
+    RefusedRecord { subject, record, reason, since, is_given_up }: &RefusedRecord,
+) -> RecordRefused {
+    RecordRefused {
+        subject: subject.clone(),
+        record: record.clone(),
+        since: time::shown(*since),
+        since_seconds: time::age(*since),
+        reason: reason.clone(),
+        is_given_up: *is_given_up,
     }
 }
 

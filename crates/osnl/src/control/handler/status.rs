@@ -21,7 +21,7 @@ use super::shared::{of_shared, shared_status};
 use super::{ControlHandler, DiskUse, LiveParts, STORE, Store};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
-use crate::journal::shared::{OwnShare, SharedMember};
+use crate::journal::shared::{OwnShare, RefusedRecord, SharedMember};
 use crate::journal::sqlite::{FailingKey, Overview, RowState, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::{ANOTHER_LIMIT, AS_CONFIGURED, ListenerState, LossyQueue};
@@ -47,6 +47,8 @@ pub(super) struct StoreNumbers {
     pub(super) members: Vec<SharedMember>,
     /// Partitions that no daemon owns.
     pub(super) unowned: u64,
+    /// The records that the database of a shared journal refuses while it takes others.
+    pub(super) refused: Vec<RefusedRecord>,
     /// The share of this daemon of a shared journal.
     pub(super) own: Option<OwnShare>,
 }

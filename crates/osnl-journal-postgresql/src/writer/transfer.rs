@@ -1,0 +1,256 @@
+//! Bodies that are too large for one statement: they are sent and read in parts, each a statement of its own.
+//!
+//! Between two parts leases are renewed, and everything else goes on: a large message takes its time on a slow network, and
+//! holds up only what must stay behind it, the later messages of its queue. What is read in parts holds up further claims of its
+//! action alone. A part takes longer or shorter with the network; the transaction that stores the message moves the parts into
+//! its row without sending them again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use osnl_core::quarantine::HEAD;
+use osnl_transport::Cut;
+use tokio::time::Instant;
+use tokio_postgres::types::ToSql;
+
+use super::{PostgresWriter, wall};
+use crate::command::{NewUnreadable, PostgresCommand};
+use crate::load;
+use crate::reader::QueueReader;
+use crate::results::AppendResult;
+use crate::session::{LARGE, words};
+use crate::transaction::is_of_a_row;
+
+/// The smallest part, and the largest, in bytes.
+const SMALLEST: usize = 4 << 10;
+const LARGEST: usize = 1 << 20;
+/// A part that takes less time is followed by a longer one.
+const QUICK: Duration = Duration::from_millis(100);
+/// Messages that were read and that no fetch has asked for, above which they are forgotten.
+const MOST_READ: usize = 64;
+/// The time for parts before other commands have their turn.
+const TURN: Duration = Duration::from_millis(50);
+
+const PART: &str = "INSERT INTO osnl_part (transfer, part, at, bytes) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (transfer, part) DO UPDATE SET bytes = excluded.bytes";
+
+/// A body on its way into the tables, and the commands that stay behind it.
+struct Upload {
+    reader: QueueReader,
+    command: PostgresCommand,
+    transfer: Vec<u8>,
+    body: Bytes,
+    sent: usize,
+    parts: i32,
+    behind: VecDeque<PostgresCommand>,
+}
+
+/// The bodies on their way. See the [module](self).
+pub(super) struct Transfers {
+    /// At most one of each reader.
+    uploads: VecDeque<Upload>,
+    /// The bytes that were read of the bodies of arrivals.
+    downloads: BTreeMap<i64, Vec<u8>>,
+    /// Fetches that wait for these bodies.
+    fetches: Vec<PostgresCommand>,
+    /// The bytes of the next part.
+    size: usize,
+}
+
+impl Default for Transfers {
+    fn default() -> Self {
+        Self { uploads: VecDeque::new(), downloads: BTreeMap::new(), fetches: Vec::new(), size: LARGE }
+    }
+}
+
+impl Transfers {
+    /// Whether nothing is on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.uploads.is_empty() && self.downloads.is_empty()
+    }
+}
+
+impl PostgresWriter {
+    /// Keeps a command back that has a large body, or that stays behind such a one; returns any other one.
+    pub(super) fn detain(&mut self, command: PostgresCommand) -> Option<PostgresCommand> {
+        let reader = match &command {
+            PostgresCommand::BeginReading(reader) => reader,
+            command => match command.reader() {
+                Some(reader) => reader,
+                None => return Some(command),
+            },
+        };
+        if let Some(upload) = self.transfers.uploads.iter_mut().find(|upload| upload.reader == *reader) {
+            upload.behind.push_back(command);
+            return None;
+        }
+        // It will be refused without its body.
+        if self.member.fenced.contains(reader) {
+            return Some(command);
+        }
+        let reader = reader.clone();
+        let Some(body) = command.unsent_body() else { return Some(command) };
+        let transfer = std::iter::repeat_with(|| fastrand::u8(..)).take(16).collect();
+        let behind = VecDeque::new();
+        self.transfers.uploads.push_back(Upload {
+            reader,
+            command,
+            transfer,
+            body,
+            sent: 0,
+            parts: 0,
+            behind,
+        });
+        None
+    }
+
+    /// Keeps fetches back while bodies are read that an earlier one needs; returns them if none is.
+    pub(super) fn detain_fetches(&mut self, fetches: Vec<PostgresCommand>) -> Vec<PostgresCommand> {
+        if self.transfers.downloads.is_empty() {
+            return fetches;
+        }
+        let waits = |fetch: &PostgresCommand| match fetch {
+            PostgresCommand::Fetch(action, ..) => self.member.wanted_by.contains(action),
+            _ => false,
+        };
+        let (wait, go_on): (Vec<_>, Vec<_>) = fetches.into_iter().partition(waits);
+        self.transfers.fetches.extend(wait);
+        go_on
+    }
+
+    /// Begins to read the bodies that fetches have found too large.
+    pub(super) fn begin_downloads(&mut self) {
+        if self.member.large.len() > MOST_READ {
+            self.member.large.clear();
+        }
+        for arrival in std::mem::take(&mut self.member.wanted) {
+            self.transfers.downloads.entry(arrival).or_default();
+        }
+    }
+
+    /// Sends and reads parts for a short while. `false` when the program ends.
+    pub(super) async fn transfer(&mut self) -> bool {
+        let until = Instant::now() + TURN;
+        while Instant::now() < until && !self.closing && !self.transfers.is_empty() {
+            if let Err(refusal) = self.connected().await {
+                self.failed(&refusal.to_string());
+                return self.pause().await;
+            }
+            let begun = Instant::now();
+            let moved = match self.send_part().await {
+                Ok(()) => self.read_part().await,
+                Err(error) => Err(error),
+            };
+            let size = &mut self.transfers.size;
+            match moved {
+                Ok(()) if begun.elapsed() < QUICK => *size = (*size * 2).min(LARGEST),
+                Ok(()) if begun.elapsed() > self.options.patience / 2 => *size = (*size / 2).max(SMALLEST),
+                Ok(()) => {}
+                Err(error) if is_of_a_row(&error) => self.cut_first(&words(&error)),
+                Err(error) => {
+                    *size = (*size / 2).max(SMALLEST);
+                    self.session = None;
+                    self.failed(&words(&error));
+                    return self.pause().await;
+                }
+            }
+        }
+        true
+    }
+
+    /// Sends the next part of the first body, or hands its command over if all of it is there.
+    async fn send_part(&mut self) -> Result<(), tokio_postgres::Error> {
+        let (size, at) = (self.transfers.size, wall());
+        let fenced = &self.member.fenced;
+        if let Some(upload) = self.transfers.uploads.pop_front_if(|upload| fenced.contains(&upload.reader)) {
+            // It is refused without its body.
+            self.hand_over(upload.command, upload.behind);
+            return Ok(());
+        }
+        let (Some(upload), Some(session)) = (self.transfers.uploads.front_mut(), &mut self.session) else {
+            return Ok(());
+        };
+        let part = upload.body.slice(upload.sent..upload.body.len().min(upload.sent + size));
+        let (transfer, number, bytes) = (&upload.transfer, upload.parts, &part[..]);
+        let values: [&(dyn ToSql + Sync); 4] = [transfer, &number, &at, &bytes];
+        session.execute(PART, &values).await?;
+        upload.sent += part.len();
+        upload.parts += 1;
+        if upload.sent < upload.body.len() {
+            // Each reader has its turn.
+            self.transfers.uploads.rotate_left(1);
+        } else if let Some(mut upload) = self.transfers.uploads.pop_front() {
+            upload.command.has_sent(upload.transfer);
+            self.hand_over(upload.command, upload.behind);
+        }
+        Ok(())
+    }
+
+    /// Queues a command and those behind it before everything else.
+    fn hand_over(&mut self, command: PostgresCommand, behind: VecDeque<PostgresCommand>) {
+        behind.into_iter().rev().for_each(|command| self.backlog.push_front(command));
+        self.backlog.push_front(command);
+    }
+
+    /// The database refuses a part of the first body: its beginning alone is set aside.
+    fn cut_first(&mut self, reason: &str) {
+        let Some(Upload { command, behind, .. }) = self.transfers.uploads.pop_front() else { return };
+        let reason = format!("PostgreSQL cannot store it: {reason}");
+        let command = match command {
+            PostgresCommand::Append(new, receipt) => {
+                self.tell_appended(&new, AppendResult::Refused);
+                let received = (*new.entry.received).clone();
+                let new = NewUnreadable { received, reason, reader: new.reader, id: 0, sent: None };
+                PostgresCommand::SetAside(Box::new(cut(new)), receipt)
+            }
+            PostgresCommand::SetAside(new, receipt) => {
+                PostgresCommand::SetAside(Box::new(cut(*new)), receipt)
+            }
+            other => other,
+        };
+        self.hand_over(command, behind);
+    }
+
+    /// Reads the next part of the first body that is wanted.
+    async fn read_part(&mut self) -> Result<(), tokio_postgres::Error> {
+        let size = self.transfers.size;
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let Some((arrival, mut body)) = self.transfers.downloads.pop_first() else { return Ok(()) };
+        let read = load::part(session, arrival, (body.len(), size)).await;
+        let read = match read {
+            Ok(part) if part.len() == size => {
+                body.extend_from_slice(&part);
+                Ok(None)
+            }
+            Ok(part) => {
+                body.extend_from_slice(&part);
+                load::large(session, arrival, body.clone()).await.map(Some)
+            }
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(Some(message)) => self.member.read_large(arrival, message),
+            unfinished => {
+                self.transfers.downloads.insert(arrival, body);
+                return unfinished.map(drop);
+            }
+        }
+        if self.transfers.downloads.is_empty() {
+            self.member.wanted_by.clear();
+            self.backlog.extend(std::mem::take(&mut self.transfers.fetches));
+        }
+        Ok(())
+    }
+}
+
+/// A message of which only the beginning is kept.
+pub(super) fn cut(mut new: NewUnreadable) -> NewUnreadable {
+    let received = &mut new.received;
+    if received.noted.cut.is_none() && received.body.len() > HEAD {
+        received.noted.cut = Some(Cut { bytes: received.bytes(), digest: received.digest() });
+        received.body = received.body.slice(..HEAD);
+    }
+    new.sent = None;
+    new
+}
