@@ -82,7 +82,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     cargo.args(["build", "--release", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]);
     if is_shared {
         crate::setup::postgresql_only()?;
-        cargo.args(["--features", "osnl-cli/postgresql,osnl-bench/postgresql"]);
+        cargo.args(["--features", "osnl-bench/postgresql"]);
     }
     step::run(cargo.stdin(Stdio::null()))?;
     let stage = Stage::new(other)?;

@@ -51,13 +51,15 @@ const STEPS: &[CiStep] = &[
         "shared",
         |_| shared_journal(),
         "run `cargo xtask test --postgresql NAME` for one test alone",
-    )
-    .when_due("shared"),
+    ),
     CiStep::new("library", |_| library(), "run `cargo xtask test --library NAME` for one test alone")
         .when_due("library"),
     CiStep::new("package", |_| package::gate(), "run `cargo xtask package test` alone").when_due("package"),
     CiStep::new("docs", |_| docs(), "mend what rustdoc says"),
 ];
+
+/// The test of the shared journal that the gate runs.
+const SHARED_SMOKE: &str = "takeover::a_daemon_is_killed";
 
 #[derive(Default)]
 struct CiOutcome {
@@ -116,11 +118,12 @@ fn kafka() -> Result<()> {
     succeeded(test::run_with_mock_kafka()?)
 }
 
-/// The journal that daemons share, which is not in the default build: lints, and a take-over as a smoke test.
+/// The journal that daemons share: lints of its tests, and as a smoke test two daemons, one of which is killed. The other tests
+/// are a part of `ci --long`.
 fn shared_journal() -> Result<()> {
-    let of = ["-p", "osnl-cli", "--features", "postgresql", "--locked"];
-    cargo(&[&["clippy"], &of[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
-    succeeded(test::run_with_postgresql(&["takeover::".to_owned()])?)
+    let of = ["-p", "osnl-cli", "--features", "shared", "--locked"];
+    cargo(&[&["clippy"], &of[..], &["--test", "shared_journal", "--", "-D", "warnings"]].concat())?;
+    succeeded(test::run_with_postgresql(&[SHARED_SMOKE.to_owned()])?)
 }
 
 /// The library for services, a workspace of its own: format, lints, docs, tests.

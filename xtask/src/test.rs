@@ -62,7 +62,7 @@ const WITH_KAFKA: &[&str] = &[
     "-p",
     "osnl-cli",
     "--features",
-    "osnl-transport/kafka-tests,osnl-cli/kafka,osnl-cli/postgresql",
+    "osnl-transport/kafka-tests,osnl-cli/kafka",
     "--lib",
     "--test",
     "it",
@@ -89,7 +89,7 @@ const WITH_MOCK_KAFKA: &[&str] = &[
 
 /// The tests of the program with a journal that daemons share.
 const WITH_POSTGRESQL: &[&str] =
-    &["-p", "osnl-cli", "--features", "osnl-cli/postgresql", "--test", "shared_journal"];
+    &["-p", "osnl-cli", "--features", "osnl-cli/shared", "--test", "shared_journal"];
 
 /// Runs the tests with further arguments for the runner and ends with its status.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {

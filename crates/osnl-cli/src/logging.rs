@@ -119,7 +119,7 @@ fn cut(text: &mut String, from: usize, longest: usize) {
 }
 
 /// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
-const OURS: [&str; 15] = [
+const OURS: [&str; 16] = [
     "k2hr3_osnl",
     "oss_watcher",
     "osnl",
@@ -129,6 +129,7 @@ const OURS: [&str; 15] = [
     "osnl_delivery",
     "osnl_http",
     "osnl_journal",
+    "osnl_journal_postgresql",
     "osnl_k2hr3",
     "osnl_model",
     "osnl_openstack",
@@ -307,8 +308,7 @@ mod tests {
     use super::*;
 
     /// No command reaches the last one yet.
-    const UNRELEASED: [&str; 5] =
-        ["osnl_cli", "osnl_testkit", "osnl_bench", "osnl_python", "osnl_journal_postgresql"];
+    const UNRELEASED: [&str; 4] = ["osnl_cli", "osnl_testkit", "osnl_bench", "osnl_python"];
 
     /// The lines of another crate would be missing from the log file.
     #[test]
@@ -338,7 +338,7 @@ mod tests {
         let row = |line: &str| Some(line.strip_prefix("| `")?.split_once("` |")?.0.to_owned());
         let listed: BTreeSet<String> = page.lines().filter_map(row).collect();
         let mut found = BTreeSet::new();
-        let unlisted = ["osnl-testkit", "osnl-bench", "osnl-journal-postgresql"];
+        let unlisted = ["osnl-testkit", "osnl-bench"];
         let of_a_release = |path: &PathBuf| !unlisted.iter().any(|name| path.ends_with(name));
         let folders = std::fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path());
         for file in folders.filter(of_a_release).flat_map(|path| files(&path.join("src"))) {

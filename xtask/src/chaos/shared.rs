@@ -85,7 +85,7 @@ impl Arguments {
         if let Some(path) = &self.osnl {
             return Ok(path.clone());
         }
-        let build = ["build", "--locked", "-p", "osnl-cli", "--features", "osnl-cli/postgresql"];
+        let build = ["build", "--locked", "-p", "osnl-cli"];
         step::run(step::cargo().args(build).stdin(Stdio::null()))?;
         Ok(step::target_dir().join("debug/osnl"))
     }

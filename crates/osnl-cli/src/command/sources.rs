@@ -21,12 +21,9 @@ pub(super) enum AnyConf {
     OssWatcher(Box<osnl_oss::conf::LoadedConf>),
 }
 
-/// Returns the drivers of actions, and the database of a shared journal if the program is built with one.
+/// Returns the drivers of actions, and the database of a shared journal.
 pub(super) fn drivers() -> Drivers {
-    let drivers = osnl_oss::drivers();
-    #[cfg(feature = "postgresql")]
-    let drivers = drivers.with_database(&osnl_journal_postgresql::PostgresDatabase);
-    drivers
+    osnl_oss::drivers().with_database(&osnl_journal_postgresql::PostgresDatabase)
 }
 
 pub(super) fn of(args: &SourceArgs) -> Sources {

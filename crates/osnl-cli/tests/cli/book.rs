@@ -62,7 +62,6 @@ const OTHER_PROGRAMS: [(&str, &str); 30] = [
     ("oss-watcher.md", "ln -s "),
     ("queues.md", "sudo rabbitmqctl "),
     ("reload.md", "systemctl reload "),
-    ("shared-journal.md", "cargo build --release -p osnl-cli --features postgresql"),
     ("shared-journal.md", "systemctl "),
     ("upgrade.md", "mv "),
     ("upgrade.md", "runuser "),

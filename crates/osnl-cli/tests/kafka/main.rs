@@ -9,7 +9,6 @@ mod kafka {
     mod publish;
     mod recreated;
     mod section;
-    #[cfg(feature = "postgresql")]
     mod shared;
     mod tansu;
     mod tap;

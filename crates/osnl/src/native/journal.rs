@@ -17,7 +17,7 @@ use crate::unmatched::KeepUnmatched;
 /// The options of every journal, whichever form of configuration they are in. The first one names the store.
 #[rustfmt::skip]
 pub static STORE: &[OptionDef] = &[
-    OptionDef::new("connection", "sqlite:///PATH, memory:// or postgresql://USER:PASSWORD@HOST/DATABASE", "Place of the journal. sqlite: a file that keeps events and deliveries. memory: nothing is kept; a message is acknowledged after its last delivery has ended. postgresql: a database that several daemons share (experimental; osnl run, built with the feature postgresql).").or("sqlite:///$state_dir/journal.db").secret_by_login(),
+    OptionDef::new("connection", "sqlite:///PATH, memory:// or postgresql://USER:PASSWORD@HOST/DATABASE", "Place of the journal. sqlite: a file that keeps events and deliveries. memory: nothing is kept; a message is acknowledged after its last delivery has ended. postgresql: a database that several daemons share.").or("sqlite:///$state_dir/journal.db").secret_by_login(),
     OptionDef::new("retention", "duration", "Time for which ended deliveries and their events are kept.").or("7d"),
     OptionDef::new("max_size", "size", "Largest size of the file, at least 16MiB. Without it: 10 GiB, or half of the free space if that is less."),
     OptionDef::typed("max_pending", Kind::Integer, "Most pending deliveries of one action; see on_full.").or("1000000"),
@@ -45,8 +45,8 @@ const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the
 const SHARED: [&str; 2] = ["postgresql", "postgres"];
 /// The problem and the remedy where no database is built in.
 const NOT_BUILT: (&str, &str) = (
-    "needs osnl run in a build with PostgreSQL (the feature \"postgresql\" of cargo)",
-    "build with cargo build -p osnl-cli --features postgresql, or write sqlite:///path/to/journal.db",
+    "needs a program with PostgreSQL, as osnl is",
+    "run it with osnl, or write sqlite:///path/to/journal.db",
 );
 
 /// The same where the form of configuration is an old program's.
