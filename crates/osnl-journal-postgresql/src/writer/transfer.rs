@@ -75,12 +75,10 @@ impl PostgresWriter {
     /// Keeps a command back that has a large body, or that stays behind such a one; returns any other one.
     pub(super) fn detain(&mut self, command: PostgresCommand) -> Option<PostgresCommand> {
         let reader = match &command {
-            PostgresCommand::BeginReading(reader) => reader,
-            command => match command.reader() {
-                Some(reader) => reader,
-                None => return Some(command),
-            },
+            PostgresCommand::BeginReading(reader) => Some(reader),
+            other => other.reader(),
         };
+        let Some(reader) = reader else { return Some(command) };
         if let Some(upload) = self.transfers.uploads.iter_mut().find(|upload| upload.reader == *reader) {
             upload.behind.push_back(command);
             return None;
