@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use osnl_journal::DeliveryId;
-
 use crate::change::ChangePass;
 use crate::command::PostgresCommand;
 use crate::fence::LATEST;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::ends::EndReports;
 use osnl_core::metrics::Counters;
-use osnl_journal::shared::{GuardState, RefusedRecord, SharedMember};
+use osnl_journal::shared::{RefusedRecord, SharedMember};
 use osnl_journal::store::claimable::Claimable;
 use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
@@ -46,10 +46,6 @@ pub(crate) struct SharedJournalState {
     pub(crate) daemons: watch::Sender<usize>,
     /// The records that the database refuses while it takes others.
     pub(crate) refused: Mutex<Vec<RefusedRecord>>,
-    /// The state of each guard, as it was seen last.
-    pub(crate) guards: Mutex<Vec<GuardState>>,
-    /// The calls that this member may begin, of each action.
-    pub(crate) tokens: Mutex<HashMap<Arc<str>, Arc<RateTokens>>>,
     /// The member's token, once it is registered, and its commands that wait for answers.
     asking: Mutex<(LeaseToken, HashSet<Vec<u8>>)>,
     /// The contents of this daemon's row for the others.
@@ -73,6 +69,7 @@ impl SharedJournalState {
             lost_claims: Mutex::default(),
             members: Mutex::default(),
             daemons: watch::Sender::new(1),
+            refused: Mutex::default(),
             asking: Mutex::default(),
             report: MemberReport::default(),
             uncommitted: Mutex::default(),

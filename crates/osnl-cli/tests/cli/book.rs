@@ -37,7 +37,7 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 30] = [
+const OTHER_PROGRAMS: [(&str, &str); 29] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask package deb"),

@@ -19,7 +19,7 @@ fn a_listener_that_the_journal_has_given_up_subscribes_again_and_reads_on() {
         "DELETE FROM osnl_member; DELETE FROM osnl_reader",
     ];
     for sql in statements {
-        Postgres::shared().rows(url.rsplit_once('/').unwrap().1, sql);
+        Postgres::shared().sql(url.rsplit_once('/').unwrap().1, sql);
         stage.publish(next..next + 20);
         stage.wait_for_all(0..next + 20);
         stage.wait_for_queue(0);

@@ -49,7 +49,7 @@ async fn a_large_message_on_a_slow_network_holds_up_its_queue_alone() {
         let id = format!("other{others}");
         assert_eq!(within(append(&a, of_another_queue(&id)).await).await, Settle::Acknowledge);
         for claimed in claimable(&a, "a").await {
-            assert!(a.lease(&[claimed.id]).unwrap().left() > Duration::ZERO);
+            assert!(a.term(&[claimed.id]).unwrap().left() > Duration::ZERO);
             if names(std::slice::from_ref(&claimed)) != ["1"] {
                 a.end(claimed.id, Outcome::Delivered.into());
             }
@@ -75,7 +75,7 @@ async fn a_large_message_on_a_slow_network_holds_up_its_queue_alone() {
     }
     let read = claimed.iter().find(|claimed| names(std::slice::from_ref(claimed)) == ["1"]).unwrap();
     assert!(read.event.received.body.len() > BODY);
-    assert!(b.lease(&[read.id]).unwrap().left() > Duration::ZERO);
+    assert!(b.term(&[read.id]).unwrap().left() > Duration::ZERO);
     assert_eq!(epochs(), before);
     proxy.set(NetworkFault::None);
 }
