@@ -4,10 +4,12 @@ use osnl_testkit::{FaultyProxy, NetworkFault};
 
 use super::*;
 
-const SHORT: Duration = Duration::from_secs(3);
-const BODY: usize = 4 << 20;
-/// 64 KiB each time: 4 MiB take twice the lease.
-const SLOW: NetworkFault = NetworkFault::Delay(Duration::from_millis(50));
+const SHORT: Duration = Duration::from_secs(2);
+const BODY: usize = 2 << 20;
+/// A part of 64 KiB waits so long in each direction, and so do commits between parts: 2 MiB take longer than the lease.
+const SLOW: NetworkFault = NetworkFault::Delay(Duration::from_millis(20));
+/// PostgreSQL answers 8 KiB each time: the same.
+const SLOW_ANSWERS: NetworkFault = NetworkFault::Delay(Duration::from_millis(10));
 
 fn large(id: &str) -> Entry {
     let mut new = entry(id, "large", false);
@@ -68,7 +70,7 @@ async fn a_large_message_on_a_slow_network_holds_up_its_queue_alone() {
 
     let b = open(&proxy, &url);
     let before = epochs();
-    proxy.set(SLOW);
+    proxy.set(SLOW_ANSWERS);
     let mut claimed = Vec::new();
     while !names(&claimed).contains(&"1") {
         claimed.extend(within(b.claim("a", ClaimLimits::in_order(9))).await);
@@ -89,6 +91,6 @@ async fn a_large_message_whose_parts_are_refused_is_set_aside_cut() {
     assert_eq!(within(append(&member, large("1")).await).await, Settle::Acknowledge);
     keep(&member, "2", "k").await;
     let kept =
-        "SELECT size > 4 << 20, extent, length(body) < 65536, reason LIKE '%23514%' FROM osnl_unreadable";
+        "SELECT size > 2 << 20, extent, length(body) < 65536, reason LIKE '%23514%' FROM osnl_unreadable";
     assert_eq!(stage.rows(kept), "t|2|t|t");
 }

@@ -49,7 +49,7 @@ async fn each_partition_of_a_group_has_a_reader_of_its_own() {
     b.begin_reading(&listener, "t/0");
     assert_eq!(within(append(&b, of("t/0", "3")).await).await, Settle::Acknowledge);
     assert_eq!(b.shared.counters.duplicates.get(), 1);
-    assert_eq!(within(append(&a, of("t/0", "5")).await).await, Settle::Leave);
+    assert_eq!(within(append(&a, of("t/0", "5")).await).await, Settle::Resubscribe);
     a.begin_reading(&listener, "t/0");
     assert_eq!(within(append(&a, of("t/0", "5")).await).await, Settle::Acknowledge);
     assert_eq!(within(append(&b, of("t/1", "6")).await).await, Settle::Acknowledge);
