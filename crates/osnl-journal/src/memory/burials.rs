@@ -3,7 +3,7 @@
 //! Until then a delivery that was given up keeps its place in its lane, and its message stays unacknowledged. If the
 //! queue is full or gone, so does everything behind it; nothing is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +18,11 @@ use super::{MemoryJournal, MemoryState};
 use crate::dead_letters::{self, GivenUp};
 use crate::{DeliveryId, End, Entry, Receipt, Settle};
 
-/// Dead letters of one listener that are handed out together.
+/// The most dead letters of one listener that are handed out together.
 const TOGETHER: usize = 100;
+/// The most bytes of their bodies, unless one alone has more: a group whose connection breaks is published again, and a
+/// small one leaves few copies.
+const TOGETHER_BYTES: usize = 1 << 20;
 /// The time that the end of a daemon waits for the broker to confirm the last ones.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -61,16 +64,24 @@ impl MemoryJournal {
         self.with_queue.lock().unwrap_or_else(PoisonError::into_inner).contains(listener)
     }
 
-    /// Waits until dead letters are to be put into queues, and returns the oldest of each listener, at most 100. Each
-    /// is returned again until it is [buried](Self::buried). Cancel-safe.
+    /// Waits until dead letters are to be put into queues, and returns the oldest of each listener: at most 100, and at
+    /// most 1 MiB unless one alone has more. Each is returned again until it is [buried](Self::buried). Cancel-safe.
     pub async fn burials(&self) -> BTreeMap<Arc<str>, Vec<Burial>> {
         loop {
             let another = self.to_bury.notified();
             let mut waiting: BTreeMap<Arc<str>, Vec<Burial>> = BTreeMap::new();
-            for pending in &self.lock().burials {
-                let of = waiting.entry(pending.burial.listener.clone()).or_default();
-                if of.len() < TOGETHER {
-                    of.push(pending.burial.clone());
+            let mut full = BTreeSet::new();
+            for PendingBurial { burial, .. } in &self.lock().burials {
+                if full.contains(&burial.listener) {
+                    continue;
+                }
+                let of = waiting.entry(burial.listener.clone()).or_default();
+                let bytes: usize = of.iter().map(|other| other.message.body.len()).sum();
+                let fits = bytes + burial.message.body.len() <= TOGETHER_BYTES && of.len() < TOGETHER;
+                if fits || of.is_empty() {
+                    of.push(burial.clone());
+                } else {
+                    full.insert(burial.listener.clone());
                 }
             }
             if !waiting.is_empty() {

@@ -259,6 +259,22 @@ fn a_dead_letter_keeps_its_place_until_the_broker_has_confirmed_it() {
     assert!(journal.dead_letters().is_empty(), "no body stays in memory");
 }
 
+/// All of a group is published again if its connection breaks.
+#[test]
+fn few_large_dead_letters_are_handed_out_together() {
+    let (journal, ..) = with_queue();
+    for kib in [600, 400, 600, 2_000, 1] {
+        let received = ReceivedMessage::sample(vec![b' '; kib << 10], false);
+        drop(journal.set_aside(received, "no JSON".to_owned()));
+    }
+    let groups = std::iter::from_fn(|| {
+        let group = unburied(&journal);
+        journal.buried(&group);
+        (!group.is_empty()).then_some(group.len())
+    });
+    assert_eq!(groups.collect::<Vec<_>>(), [2, 1, 1, 1]);
+}
+
 #[test]
 fn a_message_with_a_dead_letter_from_the_start_waits_for_all_of_its_deliveries() {
     let (journal, ..) = with_queue();

@@ -39,8 +39,10 @@ use crate::{BoxFuture, TransportError};
 const MOST: u16 = 10_000;
 /// Confirms that one publish waits for together.
 const IN_FLIGHT: usize = 100;
-/// A broker that says nothing for so long does not answer.
+/// The time for an answer of the broker to what has no body.
 const ANSWER: Duration = Duration::from_secs(15);
+/// The slowest network on which bodies are published, in bytes a second: the time for an answer grows with them.
+const SLOWEST: u64 = 32 << 10;
 /// Messages that the broker has announced come within this time, else another consumer has them.
 const NEXT: Duration = Duration::from_secs(3);
 /// Messages that the reader before had in hand are back within this time; none of them is counted as waiting until then.
@@ -68,11 +70,11 @@ impl std::fmt::Debug for QueuePublisher {
 }
 
 impl QueuePublisher {
-    /// Does something on the open connection, or on a new one. A connection on which something failed is not used again.
+    /// Uses the open connection, or a new one, to send so many bytes. After a failure the connection is not used again.
     async fn with_link<T>(
         &self,
         transport: &RabbitTransport,
-        queue: &str,
+        (queue, bytes): (&str, usize),
         act: impl AsyncFnOnce(&mut Link) -> Result<T, TransportError>,
     ) -> Result<T, TransportError> {
         let mut kept = self.0.lock().await;
@@ -84,10 +86,7 @@ impl QueuePublisher {
             let done = act(&mut link).await?;
             Ok((link, done))
         };
-        let silent = || TransportError::Lost {
-            reason: format!("queue \"{queue}\": the broker has not answered for {} s", ANSWER.as_secs()),
-        };
-        let (link, done) = timeout(ANSWER, acted).await.unwrap_or_else(|_| Err(silent()))?;
+        let (link, done) = answered(queue, bytes, acted).await?;
         *kept = Some(link);
         Ok(done)
     }
@@ -181,6 +180,19 @@ impl Link {
     }
 }
 
+/// Waits for an answer of the broker to so many bytes.
+async fn answered<T>(
+    queue: &str,
+    bytes: usize,
+    answer: impl Future<Output = Result<T, TransportError>>,
+) -> Result<T, TransportError> {
+    let limit = ANSWER + Duration::from_secs(bytes as u64 / SLOWEST);
+    timeout(limit, answer).await.unwrap_or_else(|_| {
+        let reason = format!("queue \"{queue}\": the broker has not answered for {} s", limit.as_secs());
+        Err(TransportError::Lost { reason })
+    })
+}
+
 /// The broker's answer to a message, which ended the channel: a refusal is told in its words.
 fn failed(queue: &str, error: lapin::Error) -> TransportError {
     match reply_code(&error) {
@@ -211,7 +223,8 @@ impl QueueAccess for RabbitTransport {
         make: bool,
         messages: &'a [QueuedMessage],
     ) -> BoxFuture<'a, Result<(), TransportError>> {
-        Box::pin(self.queue_publisher.with_link(self, queue, async move |link: &mut Link| {
+        let bytes = messages.iter().map(|message| message.body.len()).sum();
+        Box::pin(self.queue_publisher.with_link(self, (queue, bytes), async move |link: &mut Link| {
             if make && !link.declared.iter().any(|known| known == queue) {
                 link.declare(queue).await?;
                 link.declared.push(queue.to_owned());
@@ -233,7 +246,8 @@ impl QueueAccess for RabbitTransport {
 
     fn depth<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<Option<u32>, TransportError>> {
         Box::pin(
-            self.queue_publisher.with_link(self, queue, async move |link: &mut Link| link.depth(queue).await),
+            self.queue_publisher
+                .with_link(self, (queue, 0), async move |link: &mut Link| link.depth(queue).await),
         )
     }
 }
@@ -283,10 +297,7 @@ async fn take(
     queue: &str,
     wants_body: WantsBody<'_>,
 ) -> Result<Option<Box<dyn QueueReader>>, TransportError> {
-    let silent = || TransportError::Lost {
-        reason: format!("queue \"{queue}\": the broker has not answered for {} s", ANSWER.as_secs()),
-    };
-    let opened = timeout(ANSWER, open_reader(transport, queue)).await.unwrap_or_else(|_| Err(silent()))?;
+    let opened = answered(queue, 0, open_reader(transport, queue)).await?;
     let Some((connection, body_flow, channel, mut consumer, waiting)) = opened else { return Ok(None) };
     let wanted = usize::try_from(waiting).unwrap_or(usize::MAX).min(usize::from(MOST));
     let mut found: Vec<(u64, u64, QueuedMessage)> = Vec::new();
