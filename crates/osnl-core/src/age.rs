@@ -1,25 +1,23 @@
 //! The age of an event when it is first read, and the limit beyond which it is a dead letter (`max_event_age`).
 //!
-//! An event without a timestamp that can be read has no age, and one from the future is new: neither is ever too old. The
+//! An event without a readable timestamp has no age, and an event from the future is new: neither is too old. The
 //! verdict is kept with the delivery, so no retry, redelivery, or restart judges it again.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_model::{Notification, Timestamp};
 
-/// Events that are older than this when they are first read count as old where no limit is configured.
+/// The age beyond which an event counts as old where no limit is configured.
 pub const OLD: Duration = Duration::from_secs(24 * 3600);
 
-/// The age of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventAge {
-    /// The time from its publication until it was read, by the clocks of both.
+    /// The time from publication to receipt, by the clocks of both hosts.
     pub age: Duration,
     timestamp: Timestamp,
 }
 
 impl EventAge {
-    /// Returns the age of a notification that is read at this moment; `None` if its timestamp is missing or can't be read.
     #[must_use]
     pub fn of(notification: &Notification, read: SystemTime) -> Option<Self> {
         let timestamp = Timestamp::parse(notification.timestamp.as_deref()?).ok()?;
@@ -31,7 +29,6 @@ impl EventAge {
         Some(Self { age, timestamp })
     }
 
-    /// Returns the reason of the dead letter, if it is older than the limit.
     #[must_use]
     pub fn exceeds(&self, limit: Option<Duration>) -> Option<String> {
         let limit = limit.filter(|limit| self.age > *limit)?;
@@ -61,7 +58,6 @@ mod tests {
 
     #[test]
     fn an_event_is_too_old_by_its_timestamp_alone() {
-        // 2026-11-25 12:00:00.
         let read = UNIX_EPOCH + Duration::from_secs(1_795_608_000);
         let check = |timestamp: Option<&str>, limit: Option<u64>, expected: Option<&str>| {
             let timestamp = timestamp.map(str::to_owned);
@@ -82,7 +78,6 @@ mod tests {
             check(Some(spelling), day, Some(reason));
             check(Some(spelling), None, None);
         }
-        // At the limit it is not older.
         check(Some("2026-11-24 12:00:00"), day, None);
         let reason = "too old: published 2026-11-24T11:59:59.999999Z, 1 d before it was read; the limit is 1 d (max_event_age)";
         check(Some("2026-11-24 11:59:59.999999"), day, Some(reason));

@@ -1,4 +1,3 @@
-//! One attempt at the outside world: the contract of an action, and the outcome that it reports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,86 +8,81 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::Event;
 
-/// A call on the outside world.
 pub trait Action: Send + Sync {
-    /// Makes one attempt for each event and answers one verdict each, in their order.
+    /// Makes one attempt for each event, and returns one verdict each in the same order.
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>>;
 
-    /// The target's name, for people: no secret.
+    /// Returns the target's name for people, without secrets.
     fn target(&self) -> String;
 
-    /// The host that an attempt for this event calls, where the event names it: `host:port`. `None` where the
-    /// configuration names the target, and where the event names none.
+    /// Returns `host:port` of an attempt, if the event names the host. `None` if the configuration names the target.
     fn host(&self, event: &Event) -> Option<Arc<str>>;
 
-    /// Returns the request of an attempt for this event as text, for the record of an attempt that failed: secrets are
-    /// masked. `None` where there is no request to show.
+    /// Returns the request as text for the record of a failed attempt, with secrets masked. `None` if there is no
+    /// request to show.
     fn request(&self, event: &Event) -> Option<String> {
         let _ = event;
         None
     }
 
-    /// Called once, before the first attempt: starts what the action keeps running, so that what is wrong with it
-    /// is said at the start and not with the first event. A failure changes nothing else: an attempt starts it again.
+    /// Starts long-running parts before the first attempt, so that an error shows at the start and not with the first
+    /// event. A failure has no further effect: an attempt starts the part again.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Returns the number of times that what it keeps running was started again after it had ended. `None` for an
-    /// action that keeps nothing running.
+    /// Returns how often a long-running part was restarted. `None` for an action without such a part.
     fn restarts(&self) -> Option<u64> {
         None
     }
 
-    /// Returns the last second, since 1970, in which the certificate counts that the target showed last. `None` before
-    /// it has shown one, and where events name the target.
+    /// Returns the last valid second, since 1970, of the certificate that the target showed last. `None` before the
+    /// first handshake, and if events name the target.
     fn certificate_ends(&self) -> Option<i64> {
         None
     }
 
-    /// Returns the ends of the credentials that its attempts use, and of the certificates of those that gave them.
+    /// Returns the expiry times of the credentials that attempts use, and of the certificates of the servers that
+    /// issued them.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
 
-    /// Called once, after the last attempt: ends what the action keeps running, at once if `abort` is cancelled.
+    /// Ends the long-running parts after the last attempt, at once if `abort` is cancelled.
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         let _ = abort;
         Box::pin(std::future::ready(()))
     }
 }
 
-/// An attempt that needs no other.
+/// The result of an attempt that needs no retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completion {
-    /// The effect is there; what was done, for the log.
+    /// The effect is done; the text is for the log.
     Delivered(String),
-    /// The event asks for nothing; why, for the log.
+    /// The event requires nothing; the text is for the log.
     NothingToDo(String),
 }
 
-/// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {reason}", self.kind())]
 pub struct ActionError {
-    /// The kind of failure.
     pub class: ErrorClass,
-    /// The failure in the target's words. No secret.
+    /// The failure in the target's words, without secrets.
     pub reason: String,
     /// The pause that the target asked for.
     pub retry_after: Option<Duration>,
-    /// The service that could not be asked, of [`ErrorClass::Dependency`]. No secret.
+    /// The unreachable service of [`ErrorClass::Dependency`], without secrets.
     pub dependency: Option<Arc<str>>,
     /// Whether a template of the action is the cause, and not the event.
     pub is_template: bool,
-    /// The words for the kind of failure, where those of its class mislead.
+    /// A name for the kind of failure, where the name of its class misleads.
     pub own_kind: Option<&'static str>,
-    /// The remedy that the failed part knows; else that of the kind of failure ([`ActionError::remedy`]).
+    /// The remedy that the failed part knows, used instead of the remedy of the class.
     pub own_remedy: Option<&'static str>,
 }
 
 impl ActionError {
-    /// A failure of this kind.
     pub fn new(class: ErrorClass, reason: impl Into<String>) -> Self {
         Self {
             class,
@@ -101,12 +95,12 @@ impl ActionError {
         }
     }
 
-    /// A template of the action has no usable result for this event; no attempt will change that.
+    /// Returns the error of a template without a usable result for this event. No retry helps.
     pub fn template(reason: impl Into<String>) -> Self {
         Self { is_template: true, ..Self::new(ErrorClass::Content, reason) }
     }
 
-    /// A file that cannot be opened or written: a target that is down.
+    /// Returns the error of a file that cannot be opened or written, which counts as a target that is down.
     pub fn unwritable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot write"),
@@ -117,7 +111,7 @@ impl ActionError {
         }
     }
 
-    /// A program that cannot be started, or that ends before it has done anything: a target that is down.
+    /// Returns the error of a program that cannot start or ends too early, which counts as a target that is down.
     pub fn unrunnable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot run"),
@@ -126,12 +120,12 @@ impl ActionError {
         }
     }
 
-    /// A service that this delivery needs, and that is not its target, cannot be asked now.
+    /// Returns the error of an unreachable service that the delivery needs but that is not its target.
     pub fn dependency(name: impl Into<Arc<str>>, reason: impl Into<String>) -> Self {
         Self { dependency: Some(name.into()), ..Self::new(ErrorClass::Dependency, reason) }
     }
 
-    /// Returns what the operator looks at first; `None` where the reason names it, or the failure does not tell.
+    /// Returns a hint for the operator. `None` if the reason already names the remedy, or the failure gives no clue.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         if self.own_remedy.is_some() {
@@ -181,35 +175,31 @@ impl From<Failure> for ActionError {
     }
 }
 
-/// The kinds of failure that a retry policy distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// Refused, unresolved, unreachable.
     Connect,
-    /// The TLS handshake or the certificate failed.
     Tls,
-    /// No answer in time. Whether the effect is there is unknown.
+    /// There was no answer in time; the effect may be done.
     Timeout,
-    /// The connection ended, or what came was no whole answer. Whether the effect is there is unknown.
+    /// The connection ended, or the answer was incomplete; the effect may be done.
     Reset,
-    /// An answer with this HTTP status, none of 2xx. 408, 425, 429 and 5xx say that the target cannot now; any other
-    /// refuses.
+    /// The target answered with an HTTP status outside 2xx. 408, 425, 429 and 5xx mean that the target is unable now;
+    /// any other status is a refusal.
     Status(u16),
-    /// The target is busy: a plug-in whose own target is away, or a target for which this HTTP status means that,
-    /// whatever it means elsewhere.
+    /// The target is busy: a plug-in cannot reach its own target, or the configuration gives the HTTP status this
+    /// meaning.
     Busy(Option<u16>),
-    /// It did not work, and nothing says whether it ever will: a program that ended with an error, or a target that refuses
-    /// with this HTTP status, whatever it means elsewhere.
+    /// The attempt failed without a hint whether a retry helps: a program ended with an error, or the configuration
+    /// gives the HTTP status this meaning.
     Refused(Option<u16>),
-    /// A final refusal of a plug-in or a target.
     Rejected,
-    /// The event cannot be turned into a request; no attempt will change that.
+    /// The event cannot be turned into a request, so no retry helps.
     Content,
-    /// A service that the delivery needs before its attempt cannot be asked now. It says nothing about the target.
+    /// A service that the delivery needs before its attempt is unreachable. The target is not to blame.
     Dependency,
 }
 
-/// The names of the kinds in metrics: as many as there are, whatever a target answers.
+/// The names of the kinds in metrics. HTTP statuses share names, so that a target cannot create labels.
 pub const CLASSES: [&str; 12] = [
     "connect",
     "tls",
@@ -226,7 +216,6 @@ pub const CLASSES: [&str; 12] = [
 ];
 
 impl ErrorClass {
-    /// Returns the index of its name in [`CLASSES`].
     #[must_use]
     pub fn place(self) -> usize {
         match self {
@@ -245,7 +234,7 @@ impl ErrorClass {
         }
     }
 
-    /// Whether no further attempt can change it: a dead letter at once, whatever else is configured.
+    /// Returns whether no retry helps: the delivery becomes a dead letter at once, whatever the policy.
     #[must_use]
     pub fn is_final(self) -> bool {
         match self {
@@ -285,7 +274,7 @@ impl std::fmt::Display for ErrorClass {
 mod tests {
     use super::*;
 
-    /// The words for a network would send the operator to a host and a port that there are not.
+    /// The hints for a network would send the operator to a host and a port that do not exist.
     #[test]
     fn a_file_and_a_program_have_words_of_their_own() {
         let check = |error: ActionError, words: &str, remedy: &str| {

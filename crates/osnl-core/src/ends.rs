@@ -1,18 +1,18 @@
-//! Tasks and threads that end unexpectedly: one rule for all of them.
+//! Reports tasks and threads that end unexpectedly.
 //!
-//! A daemon without one of its parts looks well and does nothing. So a part that ends without having been told to, a
-//! panic above all, is reported here with its name. The daemon then ends with an error: unacknowledged messages stay
-//! with the broker, and the service manager starts the process again.
+//! A daemon that lost one of its parts looks healthy and does nothing. So a part that ends without a request, mostly by
+//! a panic, is reported here with its name. The daemon then ends with an error: unacknowledged messages stay with the
+//! broker, and the service manager restarts the process.
 //!
 //! | part | reported by |
 //! | --- | --- |
 //! | listener, delivery loop, handover, control socket | the daemon, which awaits them |
 //! | journal writer, checkpointer, the thread of the unmatched ring | [`EndReports::thread`] |
-//! | what an action keeps running (plug-ins, timers) | `watched`, within the delivery loop that started it |
+//! | long-running parts of an action (plug-ins, timers) | `watched`, within the delivery loop that started the part |
 //! | the thread that writes log lines to stderr | the binary, through `Daemon::watching` |
 //!
-//! Two kinds of code may panic without ending anything: templates and endpoints of library users, whose panic is the
-//! outcome of one event; and requests on the control socket, which must not be a way to end a daemon.
+//! Two kinds of code may panic without ending the daemon. A panic in a template or endpoint of a library user is the
+//! outcome of one event. A request on the control socket must not be able to end a daemon.
 
 use std::any::Any;
 use std::fmt;
@@ -23,16 +23,13 @@ use futures_util::FutureExt as _;
 use tokio::sync::watch;
 
 tokio::task_local! {
-    /// The place where tasks that an action spawns are reported: set around each delivery loop.
+    /// The reports for tasks that an action spawns, set around each delivery loop.
     static CURRENT: EndReports;
 }
 
-/// A part of the daemon that has ended without a request to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnexpectedEnd {
-    /// The part: `listener neutron`, `journal`.
     pub task: String,
-    /// The panic's message.
     pub message: String,
 }
 
@@ -42,7 +39,7 @@ impl fmt::Display for UnexpectedEnd {
     }
 }
 
-/// Takes reports of unexpected ends; the first one counts. Clones share it.
+/// Takes reports of unexpected ends, and keeps the first. Clones share the report.
 #[derive(Clone, Debug)]
 pub struct EndReports(Arc<watch::Sender<Option<UnexpectedEnd>>>);
 
@@ -53,7 +50,6 @@ impl Default for EndReports {
 }
 
 impl EndReports {
-    /// Reports an end, with the words of the panic.
     pub fn report(&self, task: &str, message: impl Into<String>) {
         let end = UnexpectedEnd { task: task.to_owned(), message: message.into() };
         self.0.send_if_modified(|first| {
@@ -63,28 +59,25 @@ impl EndReports {
         });
     }
 
-    /// The first end that was reported, if there is one.
     #[must_use]
     pub fn reported(&self) -> Option<UnexpectedEnd> {
         self.0.borrow().clone()
     }
 
-    /// Waits for the first end.
     pub async fn first(&self) -> UnexpectedEnd {
         let mut ends = self.0.subscribe();
         match ends.wait_for(Option::is_some).await.map(|end| end.clone()) {
             Ok(Some(end)) => end,
-            // The sender is `self`'s.
+            // The sender is in `self`, so the channel never closes.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
-    /// Runs the body of a thread; answers nothing if it has panicked, which is reported.
+    /// Runs the body of a thread, and returns `None` after reporting its panic.
     pub fn thread<T>(&self, task: &str, body: impl FnOnce() -> T) -> Option<T> {
         caught(body).map_err(|message| self.report(task, message)).ok()
     }
 
-    /// Runs a task, whose panic is reported.
     pub async fn task(self, task: String, body: impl Future<Output = ()>) {
         if let Err(panic) = AssertUnwindSafe(body).catch_unwind().await {
             self.report(&task, message(&*panic));
@@ -97,13 +90,14 @@ impl EndReports {
     }
 }
 
-/// Runs `body`; the error is the message of its panic. After a panic, values that `body` has touched must not be used.
+/// Runs `body`, and returns the message of its panic as the error. After a panic, values that `body` has touched must
+/// not be used.
 pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     std::panic::catch_unwind(AssertUnwindSafe(body)).map_err(|panic| message(&*panic))
 }
 
-/// A task that an action spawns, to be reported where the delivery loop's ends are. Outside of a daemon, where nothing
-/// takes reports, its panic is left to the one that awaits it.
+/// Wraps a task that an action spawns, so that its panic is reported to the delivery loop. Outside a daemon the caller
+/// that awaits the task sees the panic.
 pub fn watched(
     task: impl FnOnce() -> String,
     body: impl Future<Output = ()> + Send + 'static,
@@ -117,7 +111,6 @@ pub fn watched(
     }
 }
 
-/// The words of a panic.
 pub fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
@@ -149,7 +142,6 @@ mod tests {
         };
         ends.clone().within(spawned).await.unwrap();
         assert_eq!(ends.reported().unwrap().to_string(), "plug-in p ended unexpectedly: odd");
-        // Elsewhere it is the panic that it was.
         let elsewhere = TaskTracker::new().spawn(watched(|| "x".to_owned(), async { panic!("odd") }));
         assert!(elsewhere.await.unwrap_err().is_panic());
     }

@@ -1,4 +1,4 @@
-//! One event for one action: the message, the rule that fired, and the values that were found for it.
+//! An event: one notification for one action, with the rule that fired and the values of its enrichments.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,61 +13,49 @@ use serde_json::Value;
 use super::fence::Fence;
 use super::received::ReceivedMessage;
 
-/// The name of [`Event::failure`] in templates.
 pub const FAILURE: &str = "failure";
-/// The name under which a delivery keeps the changes for an oss_watcher plug-in; no section has such a name.
+/// The name of the value with changes for an oss_watcher plug-in. No section can have a name with a colon.
 pub const HAPPENED: &str = "oss:happened";
-/// The name of the number of calls that are done.
+/// The name of the value with the number of finished calls.
 pub const DONE: &str = "oss:done";
 
-/// The values that were found for a delivery, by the names of the enrichments.
+/// The values of a delivery's enrichments, by their names.
 pub type EnrichedValues = BTreeMap<String, Value>;
 
-/// The number of an event's calls that are done. Clones share it: calls count even if their attempt fails or runs out
-/// of time. The delivery loop keeps it in the journal.
+/// The number of finished calls of an event. Clones share the number, so it survives an attempt that fails or times
+/// out. The delivery loop keeps the number in the journal.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<AtomicU32>);
 
-/// The values that were found for one delivery of a message.
 #[derive(Clone, Debug)]
 pub struct AskedFor {
-    /// The rule that matched.
     pub rule: String,
-    /// The action.
     pub action: String,
-    /// The index of its resource in a bulk request.
+    /// The index of the resource in a bulk request.
     pub resource: Option<u32>,
-    /// By the names of the enrichments.
     pub found: EnrichedValues,
 }
 
-/// One notification for one action.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// The message as it came.
     pub received: Arc<ReceivedMessage>,
-    /// The message, decoded.
     pub notification: Arc<Notification>,
-    /// The rule that matched.
     pub rule: Arc<str>,
-    /// The action, by its name in the configuration.
     pub action: Arc<str>,
-    /// The index of its resource in a bulk request; `None` is the whole event.
+    /// The index of the resource in a bulk request; `None` for the whole event.
     pub resource: Option<u32>,
-    /// The values of its enrichments, by their names, and [`Event::failure`]; `None` before that, and without either.
+    /// The values of its enrichments and [`Event::failure`]. `None` before the enrichments, or if there are none.
     pub enriched: Option<Arc<EnrichedValues>>,
-    /// The number of its calls that are done, if it needs several.
     pub progress: Progress,
-    /// The fence of its claim, where several daemons share the journal.
+    /// The fence of the claim, in a journal that several daemons share.
     pub fence: Option<Fence>,
-    /// When the attempt under way began; `None` without one.
+    /// The start of the current attempt.
     pub began: Option<SystemTime>,
-    /// The number of the delivery that the attempt under way is for, as operators write it; for log lines.
+    /// The number of the delivery, as operators write it, for log lines.
     pub delivery: Option<Arc<str>>,
 }
 
 impl Event {
-    /// An event that concerns the whole message, before its first attempt, without enrichments.
     #[must_use]
     pub fn new(
         received: impl Into<Arc<ReceivedMessage>>,
@@ -89,29 +77,28 @@ impl Event {
         }
     }
 
-    /// The payload as far as this event concerns it: of a bulk request the one resource, in the form in which a
-    /// request about it alone has it.
+    /// Returns the payload for this event: in a bulk request, the one resource in the form of a single request.
     #[must_use]
     pub fn payload(&self) -> Cow<'_, Value> {
         let part = self.resource.and_then(|n| bulk_part(&self.notification, n as usize));
         part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
     }
 
-    /// The failure of the action before, if this one is its `on_failure`: `action`, `reason`, `attempts`, `answer`,
-    /// `at`, and the same of the one before that as `before`.
+    /// Returns the failure of the action before, if this action is its `on_failure`. The object has `action`, `reason`,
+    /// `attempts`, `answer`, `at`, and the failure before that as `before`.
     #[must_use]
     pub fn failure(&self) -> Option<&Value> {
         self.enriched.as_ref()?.get(FAILURE)
     }
 
-    /// The values of its enrichments, by their names; `None` without enrichments.
     pub fn asked(&self) -> Option<EnrichedValues> {
         let mut asked = EnrichedValues::clone(self.enriched.as_ref()?);
         asked.retain(|name, _| ![FAILURE, HAPPENED, DONE].contains(&name.as_str()));
         (!asked.is_empty()).then_some(asked)
     }
 
-    /// The names for templates: the notification as far as this event concerns it, and the values of enrichments.
+    /// Returns the names for templates: the notification, or one resource of a bulk request, and the values of
+    /// enrichments.
     #[must_use]
     pub fn names(&self) -> Names {
         let names = match self.resource {
@@ -121,21 +108,20 @@ impl Event {
         let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
         enriched.fold(names, |names, (name, value)| match name.as_str() {
             FAILURE => names.with(name, value.clone()),
-            // What is kept for the action itself is no name.
+            // Templates do not see values that serve the action itself.
             HAPPENED | DONE => names,
             _ => names.with_found(name, value.clone()),
         })
     }
 
-    /// The id of its message, if it has one: [`Notification::id`].
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.notification.id()
     }
 
-    /// The same in every attempt, and another for every other effect that is wanted: the message's id, or the
-    /// digest of its bytes if it has none, the rule, the action, and which of several resources. A receiver that remembers
-    /// them can tell a repeated request from a second one.
+    /// Returns a key that is equal in every attempt and different for every other effect, so that a receiver recognises
+    /// a repeated request. The key has the message's id (or the digest of its bytes), the rule, the action, and the
+    /// index of the resource.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         let digest = || self.received.digest().to_string();
@@ -145,22 +131,21 @@ impl Event {
 
 /// The progress of an event that needs several calls.
 ///
-/// Calls that are done are counted and not made deliveries of their own. The attempt shares the count, so that one
-/// that ran out of time has it too.
+/// Finished calls are counted instead of being deliveries of their own. The attempt shares the count, so the count
+/// survives a timeout.
 impl Event {
-    /// The number of its calls that are done, from the first on.
     #[must_use]
     pub fn done(&self) -> usize {
         usize::try_from(self.kept().max(self.progress.0.load(Ordering::Acquire))).unwrap_or(usize::MAX)
     }
 
-    /// Counts one more as done.
     pub fn one_is_done(&self) {
         let done = u32::try_from(self.done()).unwrap_or(u32::MAX);
         self.progress.0.store(done.saturating_add(1), Ordering::Release);
     }
 
-    /// The values to keep with the delivery so that a later attempt continues from there; `None` if they are kept.
+    /// Returns the values to keep with the delivery, so that a later attempt continues after the finished calls. `None`
+    /// if the journal has the values already.
     pub fn progressed(&self) -> Option<Arc<EnrichedValues>> {
         let done = self.progress.0.load(Ordering::Acquire);
         if done <= self.kept() {
@@ -177,7 +162,7 @@ impl Event {
     }
 }
 
-/// [`Event::idempotency_key`], of a message without an id with this digest.
+/// Returns [`Event::idempotency_key`], with this digest for a message without an id.
 pub fn idempotency_key(
     notification: &Notification,
     rule: &str,
@@ -196,7 +181,7 @@ pub fn idempotency_key(
 mod tests {
     use super::*;
 
-    /// Finding 24: two rules that fire one action for one event have two effects, and one precedence of ids holds.
+    /// Two rules that fire one action for one event have two effects, so their keys differ.
     #[test]
     fn a_key_names_message_rule_action_and_resource() {
         let notification = |unique: Option<&str>, message: Option<&str>| Notification {

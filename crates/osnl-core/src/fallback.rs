@@ -1,4 +1,4 @@
-//! `on_failure`: the action that gets an event which another action gives up.
+//! `on_failure`: the action that receives an event which another action gives up.
 
 use std::sync::Arc;
 
@@ -7,20 +7,18 @@ use osnl_template::{EvalError, Expression, Names};
 
 use super::event::Event;
 
-/// The action that gets what another gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
-    /// Its name.
     pub action: Arc<str>,
-    /// Its own condition. What is given up is not known before, so this is decided then.
+    /// The fallback's own condition, decided when a delivery is given up: the failure is not known before.
     pub when: Option<Expression>,
     /// As `ordered` of a new delivery.
     pub ordered: bool,
 }
 
 impl Fallback {
-    /// Whether the action gets this event. If its condition cannot be decided it does: an event that failed already
-    /// should not vanish because of an expression.
+    /// Returns whether the fallback receives this event. An undecided condition counts as true: an event that failed
+    /// already must not vanish because of an expression.
     pub fn takes(&self, event: &Event) -> bool {
         if self.when.is_none() {
             return true;
@@ -33,7 +31,6 @@ impl Fallback {
         })
     }
 
-    /// The same by the names of the event, of a bulk request those of the one resource.
     pub fn takes_named(&self, names: &Names) -> bool {
         let Some(when) = &self.when else { return true };
         match when.holds(names) {

@@ -1,35 +1,34 @@
 //! Fences: numbers by which a target refuses requests that arrive late.
 //!
-//! Several daemons may share a journal, and one takes over the deliveries of another that was stopped or cut off. What that one
-//! had in a socket may still arrive, behind the requests of the daemon that took over. Only the target can tell: each request
-//! carries a fence, and a target that keeps the largest one of a resource refuses a smaller one.
+//! Several daemons may share a journal, and one takes over the deliveries of another that was stopped or cut off. A
+//! request of the old daemon may still arrive after requests of the new daemon, and only the target can tell. So each
+//! request carries a fence. A target that keeps the largest fence of a resource refuses a smaller one.
 //!
 //! # Promise
 //!
 //! For one action and one order key, by which the journal keeps deliveries in order:
 //!
-//! - each claim of a delivery has a larger fence than every claim before it: a later delivery, a retry, the same delivery taken
-//!   over by another daemon;
-//! - the attempts of one claim have the same fence. A target accepts a fence that it knows already.
+//! - Each claim of a delivery has a larger fence than every claim before it. This includes later deliveries, retries,
+//!   and deliveries that another daemon takes over.
+//! - The attempts of one claim have the same fence, so a target must accept a fence that it knows already.
 //!
-//! Fences of different actions or keys say nothing about each other. A delivery without a key waits for no other: it has none.
+//! Fences of different actions or keys are unrelated. A delivery without a key waits for no other, so it has no fence.
 //!
 //! # Form
 //!
-//! An integer in decimal digits. The journal gives it, and alone knows what it is made of. Fences stay below 2^53 until the year
-//! 2242: JSON readers that keep numbers as floating point read them exactly, and every database compares them as an integer. A
-//! text of fixed width would compare bytewise and fit no such column.
+//! A fence is an integer in decimal digits that the journal assigns. Fences stay below 2^53 until the year 2242: JSON
+//! readers with floating-point numbers read them exactly, and every database compares them as integers. A text of fixed
+//! width would fit no integer column.
 //!
-//! A journal of one daemon has none: its requests are as they were, and no other process makes its deliveries.
+//! A journal of one daemon assigns no fences, since no other process makes its deliveries.
 
 use std::fmt;
 
-/// See the [module](self).
+/// The number of a fence; see the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(pub u64);
 
 impl Fence {
-    /// Returns it as a number.
     #[must_use]
     pub fn number(self) -> u64 {
         self.0

@@ -1,7 +1,7 @@
 //! Messages, events, rules, attempts, and outcomes: types and pure decisions.
 //!
-//! Nothing here connects, reads files, or sleeps. A message is [`received`], [`rule`]s decide which actions get it as an
-//! [`event`], and an [`attempt`] at the outside world reports an outcome.
+//! Nothing here connects, reads files, or sleeps. A message is [`received`], [`rule`]s decide which actions get it as
+//! an [`event`], and an [`attempt`] reports an outcome.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Counters of the process, for the summary at the end and the status; and those of each listener and action, for
-//! monitoring. Counting costs an atomic addition and allocates nothing.
+//! Counters of the process for the summary and the status, and the series of each listener and action for monitoring.
+//! Counting costs an atomic addition and allocates nothing.
 
 mod canary;
 mod histogram;
@@ -17,16 +17,13 @@ pub use self::silence::{ExpectedStream, StreamKind, StreamState, Streams};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The process's counters; each only grows.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
-            /// The numbers of each listener and each action.
             pub series: Series,
         }
 
         impl Counters {
-            /// Every counter with its name, in reading order.
             #[must_use]
             pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name.get()),)*]
@@ -36,64 +33,49 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Messages taken from the broker, redeliveries included.
+    /// Messages received from the broker, redeliveries included.
     received,
-    /// Messages that no rule wanted.
     unmatched,
-    /// Messages that a rule wanted.
     matched,
-    /// Messages whose body could not be read; set aside.
+    /// Messages with an unreadable body, which are set aside.
     quarantined,
-    /// Redelivered messages that were still in work or just finished: no second event.
+    /// Redelivered messages that were still in work or just finished, so no second event was made.
     deduplicated,
-    /// Further copies of a message that is kept: no second event.
+    /// Further copies of a message that is in the journal, so no second event was made.
     duplicates,
-    /// Attempts begun.
     attempts,
-    /// Attempts that failed.
     failures,
-    /// Deliveries whose effect is done.
     delivered,
-    /// Deliveries for which there was nothing to do.
     no_action_needed,
-    /// Deliveries given up: dead letters.
     dead,
-    /// Messages given back to the broker.
     returned,
-    /// Deliveries of shadow rules: recorded, nothing was called.
+    /// Deliveries of shadow rules, which are recorded without a call.
     shadow,
-    /// Deliveries that a guard held.
     guarded,
-    /// Deliveries that were dead letters at once, because their event was too old.
+    /// Deliveries that became dead letters at once because their event was too old.
     too_old,
-    /// Texts that a pattern could not be tried on within its limit of steps; they count as no match.
+    /// Texts on which a pattern exceeded its steps.
     step_limits,
-    /// Connections opened after the first.
     reconnects,
-    /// Times that nothing moved although messages waited: see `Stall` of the listener.
+    /// Stalls, in which nothing moved although messages waited: see `Stall` of the listener.
     stalls,
-    /// Reloads of the configuration that were done.
     reloads,
-    /// Reloads that were refused: the configuration from before went on.
+    /// Refused reloads, after which the configuration from before stayed in force.
     reloads_refused,
 }
 
-/// A number that grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds one.
     pub fn increment(&self) {
         self.add(1);
     }
 
-    /// `n` more.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// The number so far.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -1,17 +1,16 @@
-//! A note that is made of a message before it is kept.
 
 use osnl_model::Notification;
 
 use crate::received::{MessageNotes, ReceivedMessage};
 
-/// By resource of a bulk request: the key that its deliveries are kept in order by.
+/// The order key of each resource in a bulk request.
 pub type PartKeys = Vec<(Option<u32>, String)>;
 
-/// Notes with each message what it means against what was seen before, in the order of arrival.
+/// Records the meaning of each message against earlier messages, in the order of arrival.
 pub trait Observe: Send + Sync {
-    /// Whether an action has to know what is noted.
+    /// Returns whether an action uses the notes.
     fn serves(&self, action: &str) -> bool;
 
-    /// Answers what is kept with a message, and the keys by which its parts keep their order. Must not wait.
+    /// Returns the notes to keep with a message, and the order keys of its resources. Must not block.
     fn note(&self, received: &ReceivedMessage, notification: &Notification) -> (MessageNotes, PartKeys);
 }

@@ -1,9 +1,9 @@
-//! Messages that are kept unread: they cannot be read, exceed a budget, or were in hand when the process ended
+//! Messages that are kept unread: the body is unreadable, exceeds a budget, or was in hand when the process ended
 //! unexpectedly.
 //!
-//! Nothing here parses what it looks at. What is known of such a message is a [`Glimpse`], found by a scan that is linear in
-//! at most `LOOKED_AT` bytes and has no depth; what is shown of it is a [`preview`] without values. The message is stored
-//! as it was received ([`StoredBody`]): compressed if that is shorter, and of one that is still too large its first bytes.
+//! Nothing here parses a body. A [`Glimpse`] is found by a linear scan of at most `LOOKED_AT` bytes without recursion,
+//! and a [`preview`] shows no values. The body is stored as received, compressed if that is shorter; a body that is
+//! still too large keeps its first bytes ([`StoredBody`]).
 
 use std::io::{Read as _, Write as _};
 
@@ -15,32 +15,23 @@ use osnl_transport::BodyBounds;
 
 use crate::received::ReceivedMessage;
 
-/// The longest body that is stored whole, as received; a longer one is not even compressed.
+/// The longest body that is stored whole. A longer body is not even compressed.
 pub const LONGEST_WHOLE: usize = BodyBounds::DEFAULT.whole;
-/// The largest size of a whole body when it is compressed.
 pub const LARGEST_STORED: usize = 4 << 20;
-/// The stored length of a longer body.
 pub const HEAD: usize = BodyBounds::HEAD;
-/// The length of a body's beginning that a glimpse searches.
 const LOOKED_AT: usize = 64 << 10;
-/// Bytes of a value that a glimpse takes.
 const LONGEST_VALUE: usize = 255;
-/// The length of a body's beginning that a preview searches.
 const PREVIEWED: usize = 2 << 10;
 
-/// The stored part of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// All of it, as it was received.
     Whole,
-    /// All of it, compressed by zlib.
     Compressed,
-    /// Its first [`HEAD`] bytes, compressed by zlib.
+    /// The first [`HEAD`] bytes, compressed by zlib.
     Head,
 }
 
 impl Extent {
-    /// Returns the number in the journal's file.
     #[must_use]
     pub fn number(self) -> i64 {
         match self {
@@ -50,13 +41,11 @@ impl Extent {
         }
     }
 
-    /// The extent of this number.
     #[must_use]
     pub fn of(number: i64) -> Option<Self> {
         [Self::Whole, Self::Compressed, Self::Head].into_iter().find(|extent| extent.number() == number)
     }
 
-    /// Whether the message can be had back as it was received.
     #[must_use]
     pub fn is_whole(self) -> bool {
         match self {
@@ -66,17 +55,13 @@ impl Extent {
     }
 }
 
-/// A body as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBody {
-    /// The part of it that is stored.
     pub extent: Extent,
-    /// The bytes.
     pub bytes: Vec<u8>,
 }
 
 impl StoredBody {
-    /// Returns the stored form of a body.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
         if body.len() <= LONGEST_WHOLE {
@@ -91,7 +76,7 @@ impl StoredBody {
         Self::head(body)
     }
 
-    /// Returns the stored form of a received body, of which perhaps only the beginning was kept.
+    /// Returns the stored form of a received body, which may have lost its end already.
     #[must_use]
     pub fn of_received(received: &ReceivedMessage) -> Self {
         match received.noted.cut {
@@ -104,10 +89,10 @@ impl StoredBody {
         Self { extent: Extent::Head, bytes: deflated(&body[..HEAD.min(body.len())]) }
     }
 
-    /// The bytes as they were received, or the first of them.
+    /// Returns the stored bytes, decompressed.
     ///
     /// # Errors
-    /// They are not what was stored.
+    /// Fails if the bytes are damaged.
     pub fn read(self) -> std::io::Result<Bytes> {
         match self.extent {
             Extent::Whole => Ok(self.bytes.into()),
@@ -121,14 +106,12 @@ impl StoredBody {
 }
 
 fn deflated(body: &[u8]) -> Vec<u8> {
-    // The fastest: everything that is to be committed waits for it.
+    // The fastest level: every commit waits for this compression.
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    // A vector takes everything.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default()
 }
 
-/// Says in the log that a message is kept unread: why, and where it came from.
 pub fn say(received: &ReceivedMessage, reason: &str) {
     let glimpse = Glimpse::of(&received.body);
     let shown = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
@@ -145,19 +128,15 @@ pub fn say(received: &ReceivedMessage, reason: &str) {
     );
 }
 
-/// The fields of a message that are visible without reading it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Glimpse {
-    /// `message_id`.
     pub message_id: Option<String>,
-    /// `publisher_id`.
     pub publisher_id: Option<String>,
-    /// `event_type`.
     pub event_type: Option<String>,
 }
 
 impl Glimpse {
-    /// Looks at the first bytes of a body. What a publisher has put there on purpose is found as well: it is for people.
+    /// Searches the first bytes of a body. A publisher can forge these values, so they are shown to people only.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
         let seen = &body[..LOOKED_AT.min(body.len())];
@@ -169,7 +148,8 @@ impl Glimpse {
     }
 }
 
-/// The text behind the first `"key":`, whose quotes may be escaped: oslo.messaging has a message within a message.
+/// Returns the text behind the first `"key":`. The quotes may be escaped: oslo.messaging puts a message within a
+/// message.
 fn value(bytes: &[u8], key: &[u8]) -> Option<String> {
     let mut from = 0;
     while let Some(at) = find(&bytes[from..], key) {
@@ -197,8 +177,8 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// The beginning of a body for people: of JSON its names and its shape, every value masked, since nothing in it can be
-/// told to be no secret; of anything else its first bytes in hexadecimal. Printable ASCII on one line.
+/// Returns the beginning of a body as one line of printable ASCII. JSON keeps its names and its shape; every value is
+/// masked, since any value may be a secret. Other bodies are shown as hexadecimal.
 #[must_use]
 pub fn preview(body: &[u8]) -> String {
     let seen = &body[..PREVIEWED.min(body.len())];
@@ -215,7 +195,7 @@ pub fn preview(body: &[u8]) -> String {
     shown
 }
 
-/// Names are texts that a colon follows; all other texts, numbers and words are masked.
+/// Keeps texts that a colon follows, since they are names, and masks all other texts, numbers and words.
 fn shape(bytes: &[u8]) -> String {
     let mut shown = String::new();
     let mut at = 0;
@@ -252,7 +232,6 @@ fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.-: ".contains(&byte)
 }
 
-/// The bytes up to the quote that ends a text.
 fn text_length(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
@@ -338,7 +317,7 @@ mod tests {
             br#"{"event_type": "e", "payload": {"password": "hunter2", "n": [1, true, "x\"y"]}}"#,
             r#"{"event_type":"***","payload":{"password":"***","n":[*,*,"***"]}}"#,
         );
-        // A value that stands where a name would, and one that is cut.
+        // A value in the position of a name, and a text that is cut off.
         check(br#"{"hunter2\u001b": 1, "a": "hunt"#, r#"{"***":*,"a":"***""#);
         check(b"\x1f\x8b\x08\x00", "1f 8b 08 00");
         check(b"hunter2", "68 75 6e 74 65 72 32");

@@ -1,4 +1,3 @@
-//! A message that has arrived: its bytes, and where they came from.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,64 +7,54 @@ use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Excess, Head, Notification};
 use osnl_transport::{Cut, IncomingMessage, Marks, MessageView, Properties};
 
-/// The origin of a message.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// The listener's name in the configuration.
     pub listener: Arc<str>,
-    /// The queue it was taken from.
     pub queue: Arc<str>,
-    /// The exchange it was published to.
     pub exchange: String,
-    /// `<topic>.<priority>`.
+    /// `<topic>.<priority>` in oslo.messaging.
     pub routing_key: String,
-    /// Whether the broker had delivered it before.
     pub redelivered: bool,
-    /// When it reached us.
     pub received: SystemTime,
 }
 
-/// A message as it arrived. Everything later works from these bytes.
+/// A message as received. All later steps read these bytes.
 #[derive(Clone, Debug)]
 pub struct ReceivedMessage {
-    /// The body, compressed or not.
+    /// The body as received, compressed or not.
     pub body: Bytes,
-    /// Properties that the body is read by.
     pub properties: Properties,
-    /// Its origin.
     pub origin: Origin,
-    /// Notes that are kept with it; empty for most messages.
     pub noted: MessageNotes,
 }
 
-/// A fact about a resource that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowChange {
-    /// `instance/ID`, `port/ID`, `floatingip/ID`, `address/IP`; `asked/` before one of the first two.
+    /// `instance/ID`, `port/ID`, `floatingip/ID`, or `address/IP`, the first two also with the prefix `asked/`.
     pub name: String,
-    /// Its new value; `None` if it is forgotten.
+    /// The new value; `None` deletes the row.
     pub row: Option<String>,
 }
 
-/// Notes that are kept with a message: each attempt has the same.
+/// Notes that are kept with a message, so that each attempt sees the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageNotes {
-    /// Its meaning against earlier messages: `Occurrence`s as JSON.
+    /// The meaning against earlier messages: `Occurrence`s as JSON.
     pub happened: Option<Arc<str>>,
-    /// Rows that it has changed: kept with the message, in its transaction.
+    /// The changed rows, which the message's transaction stores.
     pub changes: Vec<RowChange>,
-    /// An operator has it appended: no broker hands it over.
+    /// Whether an operator appended the message again: no broker can redeliver it.
     pub is_again: bool,
-    /// The body is only the beginning of one that was too large to be kept.
+    /// The length and digest of a body that was too large and has lost its end.
     pub cut: Option<Cut>,
-    /// The headers with which osnl put the message back into its queue.
+    /// The headers that osnl set when it put the message back into its queue.
     pub marks: Option<Arc<Marks>>,
-    /// The partition of a topic that it was read from.
+    /// The partition, for a message of a Kafka topic.
     pub partition: Option<Arc<str>>,
 }
 
 impl ReceivedMessage {
-    /// Takes note of a message without taking it from its window.
+    /// Copies a message without releasing its place in the window.
     #[must_use]
     pub fn of(message: &IncomingMessage, listener: &Arc<str>) -> Self {
         Self {
@@ -88,17 +77,15 @@ impl ReceivedMessage {
         }
     }
 
-    /// Reads all of a message that was accepted before: from the journal, from the ring. Its cost was judged by the
-    /// budget of its listener when it came. No option that is narrower by now has a say, so [`Budget::MOST`] counts.
+    /// Reads a message that was accepted before, from the journal or the ring. [`Budget::MOST`] applies: the listener's
+    /// budget has judged the message on receipt, and narrower options of today must not refuse it.
     ///
     /// # Errors
-    /// The body is compressed or encoded in a way that is not known, is no notification, or costs too much.
+    /// Fails if the body has an unknown compression or encoding, is no notification, or exceeds the budget.
     pub fn decode(&self) -> Result<Notification, DecodeError> {
         self.decode_within(&Budget::MOST)
     }
 
-    /// Like [`decode`](Self::decode), within the budget of a listener.
-    ///
     /// # Errors
     /// As [`ReceivedMessage::decode`].
     pub fn decode_within(&self, budget: &Budget) -> Result<Notification, DecodeError> {
@@ -106,26 +93,23 @@ impl ReceivedMessage {
         budget.decode(&budget.plain_body(&self.body, &self.properties.content_info())?)
     }
 
-    /// The JSON text of the payload, if the body can be read.
     pub fn payload_text(&self) -> Option<String> {
         let plain = Budget::MOST.plain_body(&self.body, &self.properties.content_info()).ok()?;
         Emission::read(&plain).ok().map(|read| String::from(Box::<str>::from(read.payload)))
     }
 
-    /// The digest of the bytes as they came.
     #[must_use]
     pub fn digest(&self) -> BodyDigest {
         self.noted.cut.map_or_else(|| BodyDigest::of(&self.body), |cut| cut.digest)
     }
 
-    /// The bytes of the body as it was published.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.noted.cut.map_or(self.body.len() as u64, |cut| cut.bytes)
     }
 }
 
-/// The head of a message, read without building anything of the payload; `with` gets it.
+/// Reads the head of a message without building the payload, and passes it to `with`.
 ///
 /// # Errors
 /// As [`ReceivedMessage::decode`], as far as the head is concerned.
@@ -138,7 +122,7 @@ pub fn with_head<T>(
     with_head_of(&message.view(), budget, with)
 }
 
-/// The same of a message that is there as a whole.
+/// Like [`with_head`], for a body that is complete.
 ///
 /// # Errors
 /// As [`with_head`].
@@ -151,7 +135,6 @@ pub fn with_head_of<T>(
     Ok(with(&budget.read_head(&plain)?))
 }
 
-/// Refuses a body that is not there as a whole.
 fn refuse(cut: Option<Cut>, budget: &Budget) -> Result<(), Excess> {
     let found = |cut: Cut| usize::try_from(cut.bytes).unwrap_or(usize::MAX);
     cut.map_or(Ok(()), |cut| Err(Excess::Body { found: found(cut), limit: budget.body }))
@@ -159,7 +142,6 @@ fn refuse(cut: Option<Cut>, budget: &Budget) -> Result<(), Excess> {
 
 #[cfg(any(test, feature = "sample"))]
 impl ReceivedMessage {
-    /// A message with this body, from nowhere in particular.
     pub fn sample(body: impl Into<Bytes>, redelivered: bool) -> Self {
         let origin = Origin {
             listener: "l".into(),

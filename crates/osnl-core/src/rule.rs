@@ -1,7 +1,7 @@
-//! Rules: conditions on notifications, and the actions that they fire. A rule is decided before the append.
+//! Rules: conditions on notifications, and the actions that they fire. Rules are decided before the append.
 //!
-//! Rules are asked in their order, cheap conditions first: priority, patterns on the head, patterns on context and
-//! payload, then `when`. One that fires with `stop` is the last.
+//! Rules are asked in order, cheap conditions first: priority, patterns on the head, patterns on context and payload,
+//! then `when`. A rule that fires with `stop` is the last.
 
 mod condition;
 mod counts;
@@ -30,70 +30,60 @@ pub use self::set::RuleSet;
 pub use self::step_limits::StepLimits;
 use crate::fallback::Fallback;
 
-/// A condition and the actions it fires. The default has neither name nor condition nor action. Two that are equal decide
-/// alike: a reload compares them.
+/// A condition and the actions that it fires. Equal rules decide alike: a reload compares rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// The rule's name in the configuration.
     pub name: Arc<str>,
-    /// The priorities it looks at; `None` is all. A message without priority has none of them.
+    /// The priorities that match; `None` matches all. A message without a priority matches no set.
     pub priorities: Option<BTreeSet<Priority>>,
-    /// Patterns on the head, the context, and the payload.
     pub filter: NotificationFilter,
-    /// Patterns on values inside of context and payload.
+    /// Patterns on values inside context and payload.
     pub nested: Vec<PathPattern>,
-    /// A further condition.
     pub when: Option<Expression>,
-    /// Whether the rules after it are not asked once it has fired.
+    /// Whether later rules are skipped once this rule has fired.
     pub stop: bool,
-    /// The actions that it fires, by name.
     pub actions: Vec<Arc<str>>,
-    /// Conditions of those of its actions that have one of their own, by name.
+    /// The own conditions of actions, by the action's name.
     pub conditions: BTreeMap<Arc<str>, Expression>,
-    /// Actions that may get what those give up: there must be room for them too.
+    /// Actions that get deliveries which the rule's actions give up. The journal must have room for them too.
     pub fallbacks: Vec<Arc<str>>,
-    /// The fallbacks of its actions, for deliveries that cannot be begun.
+    /// The fallbacks of the rule's actions, for deliveries that cannot start.
     pub on_failure: BTreeMap<Arc<str>, Fallback>,
-    /// Those that it fires whose deliveries wait for no other, whatever the key: a digest is one call of many events.
+    /// Actions whose deliveries are not ordered, whatever the key: a digest is one call for many events.
     pub unordered: BTreeSet<Arc<str>>,
-    /// By what its deliveries are kept in order.
+    /// The source of the key that orders the deliveries.
     pub key: KeySource,
-    /// Whether what it fires is called.
     pub mode: Mode,
-    /// The [age](crate::age) beyond which an event that it matches is a dead letter of its actions; `None`: no limit.
+    /// The [age](crate::age) beyond which a matched event becomes a dead letter; `None` for no limit.
     pub max_event_age: Option<Duration>,
 }
 
-/// `mode` of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// It is.
     #[default]
     Live,
-    /// It is recorded as done: to see what a rule would do before it does it.
+    /// Deliveries are recorded as done, to show the rule's effect before it is live.
     Shadow,
 }
 
 impl Rule {
-    /// Whether this rule may match a message with this head; if not, the rest is not read for it. A pattern that is
+    /// Returns whether the rule may match a message with this head. If not, the rest is not read. A pattern that is
     /// given up may match.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
         self.holds_for(head).unwrap_or(true)
     }
 
-    /// Like [`wants`](Self::wants), with an error for a pattern that is given up.
-    ///
     /// # Errors
-    /// A pattern needed more steps than it may: the rule is undecided.
+    /// Fails if a pattern exceeds its steps: the rule is undecided.
     pub fn holds_for(&self, head: &Head<'_>) -> Result<bool, StepLimit> {
         Ok(self.wants_priority(head.priority.as_ref()) && self.filter.holds_for(head)?)
     }
 
-    /// Whether the rule fires.
+    /// Decides whether the rule fires.
     ///
     /// # Errors
-    /// The first predicate that failed, and the value it saw; or that it could not be decided.
+    /// Returns the first predicate that failed with the value it saw, or that the rule is undecided.
     pub fn fires(&self, names: &Names) -> Result<(), RuleMismatch> {
         let notification = &**names.notification();
         if !self.wants_priority(notification.priority.as_ref()) {
@@ -106,7 +96,7 @@ impl Rule {
         self.when.as_ref().map_or(Ok(()), |when| holds(when, names)).map_err(RuleMismatch::When)
     }
 
-    /// Whether the head alone decides it: nothing of it looks at context, payload or metadata.
+    /// Returns whether the head alone decides the rule, without context, payload or metadata.
     #[must_use]
     pub fn is_decided_by_head(&self) -> bool {
         let NotificationFilter { publisher_id: _, event_type: _, context, metadata, payload } = &self.filter;
@@ -115,8 +105,8 @@ impl Rule {
             && [context, metadata, payload].into_iter().all(BTreeMap::is_empty)
     }
 
-    /// Returns the actions of which a message that it may match needs a place: those that it fires and those behind them.
-    /// In shadow nothing waits.
+    /// Returns the actions that need a free place for a message of this rule, fallbacks included. In shadow no delivery
+    /// waits.
     pub fn takes_places_of(&self) -> impl Iterator<Item = &Arc<str>> {
         let is_live = match self.mode {
             Mode::Live => true,
@@ -125,7 +115,7 @@ impl Rule {
         self.actions.iter().chain(&self.fallbacks).filter(move |_| is_live)
     }
 
-    /// Compiles its patterns, which a mere check of a configuration does not need.
+    /// Compiles the patterns, which the check of a configuration does not need.
     fn prepare(&self) {
         let NotificationFilter { publisher_id, event_type, context, metadata, payload } = &self.filter;
         let keyed = [context, metadata, payload].into_iter().flat_map(|patterns| patterns.values());
@@ -152,25 +142,20 @@ impl RuleMismatch {
     }
 }
 
-/// The reason that a rule did not fire.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RuleMismatch {
-    /// The priority is not one of the rule's.
     #[error("priority is {}", .0.as_ref().map_or("missing", |p| p.as_str()))]
     Priority(Option<Priority>),
-    /// A predicate of the filter failed.
     #[error("{0}")]
     Filter(Mismatch),
-    /// A pattern was given up after too many steps: whether it matches is not known, so the rule is undecided.
+    /// A pattern exceeded its steps, so the rule is undecided.
     #[error("the pattern \"{}\" cannot be decided: {} is {}", .0.pattern, .0.predicate, .0.saw)]
     GivenUp(Mismatch),
-    /// `when` does not hold.
     #[error("{0}")]
     When(WhenMismatch),
-    /// A rule before it has fired and is the last that is asked.
+    /// An earlier rule fired with `stop`.
     #[error("rule {by} matched before it, and stops")]
     Stopped {
-        /// That rule.
         by: Arc<str>,
     },
 }

@@ -2,18 +2,15 @@
 
 use tokio_util::sync::CancellationToken;
 
-/// Told to every loop. Draining takes nothing new and finishes what is in work; aborting drops it.
-/// Whatever is dropped is unsettled, so the broker delivers it again.
+/// The signals that every loop observes. Draining takes nothing new and finishes the work in hand. Aborting drops that
+/// work: the messages are unsettled, so the broker redelivers them.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Finish what is in work.
     pub drain: CancellationToken,
-    /// Leave everything as it is, now.
     pub abort: CancellationToken,
 }
 
 impl Shutdown {
-    /// Neither signal given.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -1,12 +1,12 @@
-//! The trace of an event (W3C Trace Context), which targets get in the header `traceparent`.
+//! The trace of an event (W3C Trace Context), which targets receive in the header `traceparent`.
 //!
-//! Ids are digests of what every part knows, so all requests of an event name the same trace, over restarts too, and
-//! nothing has to be remembered. Each attempt is a span: a digest over the idempotency key and the moment.
+//! Ids are digests, so all requests of an event name the same trace across restarts, and nothing has to be stored. Each
+//! attempt is a span: a digest of the idempotency key and the moment.
 //!
-//! - **Trace.** That of the notification, if its request context has a valid `traceparent`. OpenStack's own
-//!   `request_id` and `global_request_id` are not one: they have another form and no parent. Else sixteen bytes of a
-//!   digest over the id of the message: all deliveries of an event, and all of their attempts, have one trace.
-//! - **Flags.** Those of the notification's; else `01`, since with `00` targets that trace everything would stop to.
+//! - **Trace.** The trace of the notification, if its request context has a valid `traceparent`. Otherwise sixteen
+//!   bytes of a digest of the message's id. OpenStack's `request_id` and `global_request_id` are no trace: their form
+//!   differs and they have no parent.
+//! - **Flags.** The flags of the notification, otherwise `01`: with `00` targets would stop tracing.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,24 +17,19 @@ use serde_json::Value;
 use crate::event::Event;
 use crate::received::ReceivedMessage;
 
-/// The header, and the member of a request context, that has trace and parent.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// The trace of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    /// 32 hexadecimal digits.
     pub trace: String,
-    /// Two hexadecimal digits; the last bit is whether it is recorded.
+    /// Two hexadecimal digits; the last bit is set if the trace is recorded.
     pub flags: String,
 }
 
-/// The id of a span: 16 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanId(String);
 
 impl TraceContext {
-    /// Returns the trace of a message.
     #[must_use]
     pub fn of(notification: &Notification, received: &ReceivedMessage) -> Self {
         let context = notification.context.get(TRACEPARENT).and_then(Value::as_str);
@@ -44,7 +39,6 @@ impl TraceContext {
         })
     }
 
-    /// Returns the header's value for a request of this span.
     #[must_use]
     pub fn traceparent(&self, span: &SpanId) -> String {
         format!("00-{}-{span}-{}", self.trace, self.flags)
@@ -52,7 +46,6 @@ impl TraceContext {
 }
 
 impl SpanId {
-    /// Returns the id of an attempt that began at this moment, of a delivery with this idempotency key.
     #[must_use]
     pub fn of_attempt(key: &str, began: SystemTime) -> Self {
         let moment = began.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
@@ -71,7 +64,6 @@ impl fmt::Display for SpanId {
 }
 
 impl Event {
-    /// Returns its trace.
     #[must_use]
     pub fn trace(&self) -> TraceContext {
         TraceContext::of(&self.notification, &self.received)
@@ -82,7 +74,6 @@ fn message(notification: &Notification, received: &ReceivedMessage) -> BodyDiges
     notification.id().map_or_else(|| received.digest(), |id| BodyDigest::of(id.as_bytes()))
 }
 
-/// Reads a valid value.
 fn read(text: &str) -> Option<TraceContext> {
     let mut parts = text.trim().split('-');
     let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

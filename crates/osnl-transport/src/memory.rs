@@ -68,6 +68,7 @@ struct MemoryChannel {
 struct MemoryQueue {
     ready: VecDeque<MemoryMessage>,
     consumers: u32,
+    kind: QueueType,
 }
 
 #[derive(Clone, Debug)]
@@ -205,7 +206,12 @@ impl MemoryBroker {
 impl MemoryQueue {
     fn seen(&self) -> QueueSeen {
         let messages = u32::try_from(self.ready.len()).unwrap_or(u32::MAX);
-        QueueSeen { messages, consumers: self.consumers }
+        QueueSeen { messages, consumers: self.counted() }
+    }
+
+    /// Returns the consumers as RabbitMQ counts them: of a quorum queue the active one alone.
+    fn counted(&self) -> u32 {
+        if self.kind == QueueType::Quorum { self.consumers.min(1) } else { self.consumers }
     }
 }
 
@@ -367,11 +373,14 @@ impl MemoryTransport {
                 return Err(TransportError::NoQueue { queue: name.clone() });
             }
             let queue = state.queues.entry(name.clone()).or_default();
+            if created {
+                queue.kind = options.queue.queue_type;
+            }
             open.push(OpenQueue {
                 name: name.as_str().into(),
-                queue_type: Some(QueueType::Classic),
+                queue_type: Some(queue.kind),
                 waiting: u32::try_from(queue.ready.len()).unwrap_or(u32::MAX),
-                other_consumers: queue.consumers,
+                other_consumers: queue.counted(),
                 created,
                 durable: Some(true),
                 differs: None,

@@ -242,16 +242,19 @@ impl Listener {
         let mut before: Option<Instant> = None;
         let mut returns = Returns::default();
         let mut streams = ListenerStreams::new(&self.config.options, self.positions.clone());
+        // Set while a standby subscribes again only to count the other consumers.
+        let mut recounted: Option<Duration> = None;
         let result = loop {
             let first = before.is_none();
-            let mut consumer = match self.connect(&shutdown, first, streams.as_ref()).await {
-                Ok(Some(consumer)) => consumer,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            };
+            let mut consumer =
+                match self.connect(&shutdown, (first, recounted.is_some()), streams.as_ref()).await {
+                    Ok(Some(consumer)) => consumer,
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                };
             let lost = before.take().map(|at| at.elapsed());
             consumer.set_prefilter(Arc::new(IntakePrefilter::of(&self)));
-            self.connected(&*consumer, lost);
+            let recount = self.subscribed(&*consumer, lost, recounted.take());
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);
             if let Some(journal) = &self.shared
@@ -261,7 +264,7 @@ impl Listener {
             }
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
             let opened = Instant::now();
-            let mut session = ListenerSession::new(&self, consumer, streams.as_mut());
+            let mut session = ListenerSession::new(&self, consumer, streams.as_mut(), recount);
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
                     tidying.connected(&self.config.name, &*self.transport).await;
@@ -286,12 +289,15 @@ impl Listener {
                         break Ok(());
                     }
                 }
+                Ok(SessionEnd::Recount) => {
+                    session.consumer.close().await;
+                    recounted = Some(recount);
+                }
                 Ok(ended @ (SessionEnd::Return | SessionEnd::Resubscribe)) => {
                     self.say_ended(&ended, unsettled);
                     session.consumer.close().await;
-                    if ended == SessionEnd::Resubscribe
-                        && !self.before_resubscribing(&shutdown, opened.elapsed()).await
-                    {
+                    let refused = (ended == SessionEnd::Resubscribe).then(|| opened.elapsed());
+                    if !self.before_resubscribing(&shutdown, refused).await {
                         break Ok(());
                     }
                 }
@@ -370,12 +376,12 @@ impl Listener {
     async fn connect(
         &self,
         shutdown: &Shutdown,
-        first: bool,
+        (first, recounts): (bool, bool),
         streams: Option<&ListenerStreams>,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut backoff = Backoff::new(self.transport.reconnect());
         let mut said = None;
-        if let Some(pause) = backoff.before().filter(|_| !first) {
+        if let Some(pause) = backoff.before().filter(|_| !first && !recounts) {
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
@@ -403,7 +409,7 @@ impl Listener {
             }
             let error = match listened {
                 Some(Ok(consumer)) => {
-                    if !first {
+                    if !first && !recounts {
                         self.counters.reconnects.increment();
                         self.series.reconnects.increment();
                     }

@@ -1,7 +1,7 @@
-//! The canary: notifications of our own that go out through the broker and come back as deliveries.
+//! The canary: osnl's own notifications that are published to the broker and return as deliveries.
 //!
-//! Each has an id. One that does not come back within the time of three is lost; as long as none comes back for so long,
-//! the canary is late.
+//! A canary that does not return within three intervals is lost. The canary is late as long as none has returned for
+//! three intervals.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,28 +11,22 @@ use std::time::{Duration, SystemTime};
 use super::Counter;
 use super::histogram::{Histogram, LATENCY};
 
-/// The numbers of the canary.
 pub struct Canary {
-    /// Canaries that the broker has confirmed.
     pub sent: Counter,
-    /// Canaries that the broker did not take.
     pub refused: Counter,
-    /// Canaries that came back.
     pub returned: Counter,
-    /// Canaries that did not.
     pub lost: Counter,
-    /// The time from publication until the effect.
     pub delay: Histogram,
     flight: Mutex<CanaryFlight>,
 }
 
 #[derive(Default)]
 struct CanaryFlight {
-    /// The interval between two; `None` without a canary.
+    /// The interval between two canaries; `None` if the canary is off.
     every: Option<Duration>,
-    /// When each that is under way was sent.
+    /// The send times of canaries under way, by id.
     open: BTreeMap<String, SystemTime>,
-    /// Since when one should come back: the latest that did, or the beginning.
+    /// The time of the last return, or of the beginning.
     since: Option<SystemTime>,
 }
 
@@ -50,25 +44,23 @@ impl Default for Canary {
 }
 
 impl Canary {
-    /// The name of its rule and of its action, which no section can have.
+    /// The name of the canary's rule and action. No section can have a name with a colon.
     pub const ACTION: &str = "osnl:canary";
-    /// The event type.
     pub const EVENT_TYPE: &str = "osnl.canary";
 
-    /// Begins, or begins again after a time in which none was to be sent.
+    /// Starts the canary, or starts anew after a time without a publisher.
     pub fn begin(&self, every: Duration, now: SystemTime) {
         let mut flight = self.flight();
         (flight.every, flight.since) = (Some(every), Some(now));
         flight.open.clear();
     }
 
-    /// Whether there is a canary.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.flight().every.is_some()
     }
 
-    /// Notes that a canary is about to be sent. Those that are under way for too long are lost.
+    /// Notes that a canary is about to be sent. Canaries under way for too long count as lost.
     pub fn sends(&self, id: &str, now: SystemTime) {
         let mut flight = self.flight();
         let patience = flight.patience();
@@ -78,13 +70,13 @@ impl Canary {
         flight.open.insert(id.to_owned(), now);
     }
 
-    /// The broker did not take it.
     pub fn is_refused(&self, id: &str) {
         self.flight().open.remove(id);
         self.refused.increment();
     }
 
-    /// Notes that a canary has returned. Returns its delay; `None` if it is another daemon's, or was lost.
+    /// Notes that a canary has returned, and returns its delay. `None` for a canary of another daemon, or for a lost
+    /// one.
     pub fn comes_back(&self, id: &str, now: SystemTime) -> Option<Duration> {
         let mut flight = self.flight();
         let sent = flight.open.remove(id)?;
@@ -96,7 +88,7 @@ impl Canary {
         Some(took)
     }
 
-    /// Returns the ids of those that are under way, and when the latest of them was sent.
+    /// Returns the ids of canaries under way, and the time of the latest send.
     #[must_use]
     pub fn under_way(&self) -> Option<(Vec<String>, SystemTime)> {
         let flight = self.flight();
@@ -104,7 +96,7 @@ impl Canary {
         Some((flight.open.keys().cloned().collect(), *latest))
     }
 
-    /// Returns for how long none has come back, if that is too long.
+    /// Returns the time without a returned canary, if it is too long.
     #[must_use]
     pub fn late(&self, now: SystemTime) -> Option<Duration> {
         let flight = self.flight();
@@ -144,7 +136,6 @@ mod tests {
         canary.begin(Duration::from_secs(60), at(0));
         canary.sends("a", at(0));
         assert_eq!(canary.comes_back("a", at(2)), Some(Duration::from_secs(2)));
-        // Twice, or of another daemon.
         assert_eq!((canary.comes_back("a", at(3)), canary.comes_back("x", at(3))), (None, None));
         assert_eq!(canary.under_way(), None);
         canary.sends("b", at(60));
@@ -157,7 +148,7 @@ mod tests {
         let counts = [&canary.returned, &canary.lost, &canary.refused].map(Counter::get);
         assert_eq!(counts, [1, 1, 1]);
         assert!(canary.comes_back("d", at(242)).is_some() && canary.late(at(243)).is_none());
-        // A time in which none was to be sent does not count.
+        // A time without sending does not count.
         canary.begin(Duration::from_secs(60), at(5000));
         assert_eq!(canary.late(at(5100)), None);
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// Upper bounds, in microseconds, of the time from publication until something is done. A second is the promise of a
-/// healthy day; the long ones are for a target that was down for a night.
+/// Upper bounds in microseconds of the time since publication. A healthy day stays below a second; the long bounds are
+/// for a target that was down for a night.
 pub(super) static LATENCY: [u64; 12] = [
     5_000,
     25_000,
@@ -22,46 +22,36 @@ pub(super) static LATENCY: [u64; 12] = [
     86_400_000_000,
 ];
 
-/// Upper bounds, in microseconds, of a write to the disk.
 pub(super) static DISK: [u64; 10] =
     [500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000];
 
-/// An observation that represents those of its bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exemplar {
-    /// The delivery's number.
     pub delivery: u64,
-    /// The observed time.
     pub micros: u64,
-    /// When it was observed.
     pub at: SystemTime,
 }
 
-/// Counts of observed times by their upper bounds.
 pub struct Histogram {
     bounds: &'static [u64],
-    /// One more than there are bounds: the last one has none.
+    /// One bucket more than bounds: the last bucket is unbounded.
     buckets: Box<[AtomicU64]>,
     micros: AtomicU64,
-    /// The latest of each bucket.
     exemplars: Mutex<Box<[Option<Exemplar>]>>,
 }
 
-/// A histogram at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistogramCounts {
-    /// The upper bounds in microseconds.
     pub bounds: &'static [u64],
-    /// The count of each bucket alone; the last one has no bound.
+    /// The count of each bucket alone, not cumulative; the last bucket is unbounded.
     pub buckets: Vec<u64>,
-    /// The sum of all observations in microseconds.
     pub micros: u64,
     /// The latest observation of each bucket that names a delivery.
     pub exemplars: Vec<Option<Exemplar>>,
 }
 
 impl Histogram {
-    /// Creates one with these upper bounds, in microseconds and in their order.
+    /// Creates a histogram with these upper bounds, in microseconds and ascending.
     #[must_use]
     pub fn new(bounds: &'static [u64]) -> Self {
         let buckets = (0..=bounds.len()).map(|_| AtomicU64::default()).collect();
@@ -69,16 +59,14 @@ impl Histogram {
         Self { bounds, buckets, micros: AtomicU64::default(), exemplars }
     }
 
-    /// Counts a time.
     pub fn observe(&self, time: Duration) {
         self.add(micros(time));
     }
 
-    /// Counts the time that a delivery took, which becomes the exemplar of its bucket.
     pub fn observe_delivery(&self, time: Duration, delivery: u64, at: SystemTime) {
         let micros = micros(time);
         let bucket = self.add(micros);
-        // A scrape that reads them at this moment has the one before.
+        // A scrape may hold the lock: it then reads the exemplar before, and no delivery waits.
         if let Ok(mut exemplars) = self.exemplars.try_lock()
             && let Some(exemplar) = exemplars.get_mut(bucket)
         {
@@ -93,7 +81,6 @@ impl Histogram {
         bucket
     }
 
-    /// Returns the counts so far.
     #[must_use]
     pub fn observed(&self) -> HistogramCounts {
         HistogramCounts {

@@ -1,4 +1,4 @@
-//! The ages of a listener's events when they were first read: that of the latest, and of old ones for which actions are
+//! The ages of a listener's events when first read: the latest age, and the ages of old events for which actions are
 //! called.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,27 +6,25 @@ use std::time::{Duration, SystemTime};
 
 use crate::age::OLD;
 
-/// Old events count for so long after the last of them.
+/// The time for which an old event counts after it ran.
 const LASTING: Duration = Duration::from_secs(300);
 
-/// The ages of a listener's events.
 #[derive(Debug, Default)]
 pub struct OldEvents(Mutex<SeenAges>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct SeenAges {
     last: Option<Duration>,
-    /// The greatest age of those that ran, and when the last of them did.
+    /// The greatest age of old events that ran, and the time of the last.
     oldest: Option<(Duration, SystemTime)>,
 }
 
 impl OldEvents {
-    /// Notes the age of an event that was read; `None` if it is not known.
     pub fn read(&self, age: Option<Duration>) {
         self.seen().last = age;
     }
 
-    /// Notes that actions are called for an event of this age, without a limit that has let it through.
+    /// Notes that actions are called for an event of this age because no limit applied.
     pub fn runs(&self, age: Duration, now: SystemTime) {
         if age > OLD {
             let before = self.running(now).unwrap_or_default();
@@ -34,13 +32,12 @@ impl OldEvents {
         }
     }
 
-    /// Returns the age of the event that was read last.
     #[must_use]
     pub fn last(&self) -> Option<Duration> {
         self.seen().last
     }
 
-    /// Returns the age of the oldest event that ran, while old events run.
+    /// Returns the age of the oldest event that ran, as long as old events run.
     #[must_use]
     pub fn running(&self, now: SystemTime) -> Option<Duration> {
         let (age, at) = self.seen().oldest?;

@@ -1,5 +1,5 @@
-//! The numbers of each listener and each action, by its name. A part that counts keeps its own series; a name that
-//! nothing counts for any more is forgotten when the next one appears.
+//! The numbers of each listener and each action, by its name. A part that counts holds its own series; unused names are
+//! forgotten when a new name appears.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,67 +18,50 @@ use crate::age::EventAge;
 use crate::attempt::{CLASSES, Completion, ErrorClass};
 use crate::moment::{millis, moment};
 
-/// The numbers with a label, and the histograms of the journal.
 #[derive(Debug)]
 pub struct Series {
     listeners: SeriesByName<ListenerSeries>,
     actions: SeriesByName<ActionSeries>,
     rules: SeriesByName<RuleSeries>,
-    /// The canary.
     pub canary: Canary,
-    /// The streams that should not fall silent.
     pub streams: Streams,
-    /// The time of each commit of the journal, its `fdatasync` included.
     pub commits: Histogram,
     /// The time of each move from the WAL to the journal's file.
     pub checkpoints: Histogram,
 }
 
-/// The numbers of a listener.
 #[derive(Debug)]
 pub struct ListenerSeries {
-    /// Messages taken from the broker, redeliveries included.
+    /// Messages received from the broker, redeliveries included.
     pub received: Counter,
-    /// Messages that a rule matched.
     pub matched: Counter,
-    /// Messages that matched no rule.
     pub unmatched: Counter,
-    /// Messages that could not be read, or exceeded a limit.
+    /// Messages that were unreadable or exceeded a limit.
     pub quarantined: Counter,
-    /// Messages that were in the journal already.
     pub duplicates: Counter,
     /// Connections opened after the first.
     pub reconnects: Counter,
-    /// The time from publication until the message was here, of messages whose head matched a rule.
+    /// The time from publication to receipt, of messages whose head matched a rule.
     pub receipt: Histogram,
-    /// The time from publication until the event was in the journal.
+    /// The time from publication to the append.
     pub append: Histogram,
-    /// The ages of its events when they were first read.
     pub ages: OldEvents,
 }
 
-/// The numbers of an action.
 #[derive(Debug)]
 pub struct ActionSeries {
-    /// Attempts that succeeded.
     pub succeeded: Counter,
-    /// Attempts that failed, by [`CLASSES`].
     failed: [Counter; CLASSES.len()],
-    /// Deliveries whose effect is done.
     pub delivered: Counter,
-    /// Deliveries that needed no action.
     pub no_action_needed: Counter,
-    /// Deliveries given up.
     pub dead: Counter,
-    /// The time from publication until the effect.
     pub effect: Histogram,
 }
 
-/// The numbers of a rule, over all its listeners.
 #[derive(Debug, Default)]
 pub struct RuleSeries {
     fired: Counter,
-    /// When it fired last, in milliseconds since 1970; 0 before that.
+    /// The moment of the last match in milliseconds since 1970, or 0.
     last: AtomicI64,
 }
 
@@ -97,19 +80,16 @@ impl Default for Series {
 }
 
 impl Series {
-    /// Returns the series of a listener, which begins with the first call.
     #[must_use]
     pub fn listener(&self, name: &str) -> Arc<ListenerSeries> {
         self.listeners.of(name)
     }
 
-    /// Returns the series of an action, which begins with the first call.
     #[must_use]
     pub fn action(&self, name: &str) -> Arc<ActionSeries> {
         self.actions.of(name)
     }
 
-    /// Returns the series of a rule, which begins with the first call.
     #[must_use]
     pub fn rule(&self, name: &str) -> Arc<RuleSeries> {
         self.rules.of(name)
@@ -146,7 +126,6 @@ impl Default for ActionSeries {
 }
 
 impl ListenerSeries {
-    /// Counts a notification that has arrived, and returns its age.
     pub fn arrived(&self, notification: &Notification, at: SystemTime) -> Option<EventAge> {
         let found = EventAge::of(notification, at);
         self.ages.read(found.map(|of| of.age));
@@ -154,7 +133,6 @@ impl ListenerSeries {
         found
     }
 
-    /// Counts the time from publication until the event is kept.
     pub fn appended(&self, notification: &Notification) {
         if let Some(time) = delay(notification, SystemTime::now()) {
             self.append.observe(time);
@@ -163,19 +141,16 @@ impl ListenerSeries {
 }
 
 impl RuleSeries {
-    /// Counts a message on which it fires, at this moment.
     pub fn fires(&self, now: SystemTime) {
         self.fired.increment();
         self.last.store(millis(now), Ordering::Relaxed);
     }
 
-    /// Returns the number of messages on which it fired.
     #[must_use]
     pub fn fired(&self) -> u64 {
         self.fired.get()
     }
 
-    /// Returns the moment at which it fired last.
     #[must_use]
     pub fn last_fired(&self) -> Option<SystemTime> {
         match self.last.load(Ordering::Relaxed) {
@@ -186,7 +161,6 @@ impl RuleSeries {
 }
 
 impl ActionSeries {
-    /// Counts an attempt, which failed or not.
     pub fn attempted(&self, failure: Option<ErrorClass>) {
         match failure {
             None => self.succeeded.increment(),
@@ -194,12 +168,10 @@ impl ActionSeries {
         }
     }
 
-    /// Returns the failed attempts by class.
     pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CLASSES.into_iter().zip(self.failed.iter().map(Counter::get))
     }
 
-    /// Counts a delivery that has ended well, with its number.
     pub fn done(&self, done: &Completion, notification: &Notification, delivery: u64) {
         match done {
             Completion::Delivered(_) => {
@@ -214,7 +186,7 @@ impl ActionSeries {
     }
 }
 
-/// Returns the time since a notification was published, by the clock of its publisher; zero for one from the future.
+/// Returns the time since publication by the publisher's clock; zero for a time in the future.
 fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
     EventAge::of(notification, at).map(|of| of.age)
 }
@@ -223,7 +195,7 @@ struct SeriesByName<T>(RwLock<NamedSeries<T>>);
 
 struct NamedSeries<T> {
     all: BTreeMap<Arc<str>, Arc<T>>,
-    /// The number of names at which those that nothing counts for are forgotten.
+    /// The number of names at which unused names are removed.
     full: usize,
 }
 
@@ -241,7 +213,7 @@ impl<T: Default> SeriesByName<T> {
         let mut named = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if named.all.len() >= named.full {
             named.all.retain(|own, series| **own == *name || Arc::strong_count(series) > 1);
-            // Thousands of names are not gone through for each.
+            // Doubling keeps thousands of names from being searched for each new name.
             named.full = 2 * named.all.len().max(1);
         }
         named.all.entry(name.into()).or_default().clone()
@@ -282,7 +254,6 @@ mod tests {
         };
         check(Some("2023-11-14 22:13:20.250000"), 250_000, 1);
         check(Some("2023-11-14T22:13:20Z"), 500_000, 1);
-        // The publisher's clock is ahead.
         check(Some("2023-11-14 22:13:21"), 0, 1);
         check(Some("soon"), 0, 0);
         check(None, 0, 0);

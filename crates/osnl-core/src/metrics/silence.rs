@@ -1,10 +1,11 @@
-//! Streams that fall silent: fewer messages within a time than are expected.
+//! Detects streams with fewer messages within a time than expected.
 //!
-//! A stream remembers when its latest messages came, as many as are expected. If the oldest of them is older than the
-//! time, the stream is silent. A message costs one store; without an expectation it costs nothing.
+//! A stream remembers the times of its latest messages, as many as are expected. If the oldest of these times is too
+//! long ago, the stream is silent. A message costs one atomic store, and nothing without an expectation.
 //!
-//! A daemon judges what it reads itself. Of a queue whose messages another consumer gets, it is a
-//! [standby](Streams::set_standby): nothing that comes from there is missed here, and when its turn comes the time begins anew.
+//! A daemon judges only queues that it reads itself. If another consumer gets the messages of a queue, the daemon is a
+//! [standby](Streams::set_standby). No stream of that queue is silent then, and the time starts anew when the standby
+//! ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -15,17 +16,13 @@ use osnl_config::Rate;
 
 use crate::moment::{millis, moment};
 
-/// The source of a stream of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StreamKind {
-    /// The messages that a listener receives.
     Listener,
-    /// The messages on which a rule fires.
     Rule,
 }
 
 impl StreamKind {
-    /// The word for it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -35,39 +32,27 @@ impl StreamKind {
     }
 }
 
-/// A stream, and the messages that it should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedStream {
-    /// Its source.
     pub kind: StreamKind,
-    /// The name of the listener or the rule.
     pub name: Arc<str>,
-    /// The expectation.
     pub expect: Rate,
-    /// The listeners whose messages count.
     pub listeners: Vec<Arc<str>>,
 }
 
-/// A stream with an expectation, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamState {
-    /// Its source.
     pub kind: StreamKind,
-    /// The name of the listener or the rule.
     pub name: Arc<str>,
-    /// The expectation.
     pub expect: Rate,
-    /// When the latest message came, since the start.
     pub last: Option<SystemTime>,
-    /// Whether fewer came than are expected.
     pub is_silent: bool,
 }
 
-/// The streams with an expectation.
 #[derive(Debug, Default)]
 pub struct Streams {
     by_name: RwLock<StreamsByName>,
-    /// Listeners whose messages another consumer gets.
+    /// Listeners of queues that another consumer reads.
     standby: RwLock<BTreeSet<Arc<str>>>,
 }
 
@@ -77,15 +62,15 @@ type StreamsByName = BTreeMap<(StreamKind, Arc<str>), Arc<WatchedStream>>;
 struct WatchedStream {
     expect: Rate,
     listeners: Vec<Arc<str>>,
-    /// Since when it is watched, in milliseconds since 1970.
+    /// The start of the watch, in milliseconds since 1970.
     since: AtomicI64,
     count: AtomicU64,
-    /// The moments of the latest messages; the place of the n-th is n modulo their number.
+    /// A ring of the times of the latest messages: message n is at index n modulo the length.
     latest: Box<[AtomicI64]>,
 }
 
 impl Streams {
-    /// Sets the expectations; a stream with an unchanged expectation keeps its counts.
+    /// Sets the expectations. A stream with an unchanged expectation keeps its counts.
     pub fn expect(&self, expected: impl IntoIterator<Item = ExpectedStream>, now: SystemTime) {
         let mut streams = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *streams);
@@ -99,8 +84,8 @@ impl Streams {
         }
     }
 
-    /// Takes note whether another consumer gets a listener's messages. When none does any more, the streams of the listener are
-    /// watched from then on.
+    /// Notes whether another consumer reads a listener's queue. When that ends, the watch of the listener's streams
+    /// starts anew.
     pub fn set_standby(&self, listener: &Arc<str>, is_standby: bool, now: SystemTime) {
         let mut standby = self.standby.write().unwrap_or_else(PoisonError::into_inner);
         if is_standby {
@@ -113,7 +98,6 @@ impl Streams {
         }
     }
 
-    /// Notes messages of a stream that came at this moment.
     pub fn note(&self, kind: StreamKind, name: &Arc<str>, messages: usize, now: SystemTime) {
         let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         if streams.is_empty() || messages == 0 {
@@ -124,7 +108,6 @@ impl Streams {
         }
     }
 
-    /// Returns the streams with an expectation, by kind and name.
     #[must_use]
     pub fn states(&self, now: SystemTime) -> Vec<StreamState> {
         let standby = self.standby.read().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +144,7 @@ impl WatchedStream {
         Some(self.place(count.checked_sub(1)?).load(Ordering::Relaxed))
     }
 
-    /// The next place is that of the oldest one; a stream that is watched for less than the time is not silent.
+    /// The next index in the ring has the oldest time. A stream that is watched for less than the time is not silent.
     fn is_silent(&self, now: i64) -> bool {
         let within = i64::try_from(self.expect.within.as_millis()).unwrap_or(i64::MAX);
         let oldest = self.place(self.count.load(Ordering::Relaxed)).load(Ordering::Relaxed);
@@ -226,7 +209,7 @@ mod tests {
         streams.set_standby(&l, false, at(10_000));
         assert_eq!(silent(10_600), [false; 3]);
         assert_eq!(silent(10_601), [true, false, true]);
-        // It goes on as it was: only the end of a standby begins anew.
+        // Only the end of a standby starts the watch anew.
         streams.set_standby(&l, false, at(10_600));
         assert_eq!(silent(10_601), [true, false, true]);
     }
@@ -238,7 +221,6 @@ mod tests {
             |keys, second| streams.expect([stream(StreamKind::Rule, &name, keys, &["l"])], at(second));
         expect(1, 0);
         streams.note(StreamKind::Rule, &name, 1, at(5));
-        // A listener of the same name is another stream.
         streams.note(StreamKind::Listener, &name, 1, at(500));
         expect(1, 400);
         assert_eq!(streams.states(at(606))[0].last, Some(at(5)));

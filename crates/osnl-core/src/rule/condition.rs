@@ -1,7 +1,9 @@
-//! `when`: of a rule, and of an action that a rule fires. It is decided in three places, and means and says the same in
-//! each: with the rule; where the action's own condition needs nothing but the event, before the append, for each of the
-//! deliveries (of a bulk request it sees the one resource, as the action's templates do, and if it is false there is no
-//! delivery of that action); where it looks at an enrichment, before the first attempt.
+//! `when` of a rule, and of an action that a rule fires.
+//!
+//! - The `when` of a rule is decided with the rule.
+//! - The `when` of an action that needs only the event is decided before the append, for each delivery. In a bulk
+//!   request it sees the one resource, as the action's templates do. If it is false, there is no delivery.
+//! - The `when` of an action that reads an enrichment is decided before the first attempt.
 
 use std::fmt;
 
@@ -10,25 +12,21 @@ use osnl_template::{EvalError, Expression, Names};
 
 use super::Rule;
 
-/// The reason that a `when` does not hold.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WhenMismatch {
-    /// It is false.
     #[error("when is false: {0}")]
     False(WhenFalse),
-    /// It looks at something that the notification does not have, which is the same as false.
+    /// The condition reads a value that the notification lacks, which counts as false.
     #[error("when is false: the event has no {name}")]
     Lacks {
-        /// As it is written in the rule.
         name: String,
     },
-    /// It could be neither true nor false: the message is a dead letter of what it is about.
+    /// The condition is neither true nor false, so the delivery becomes a dead letter.
     #[error("when cannot be decided: {0}")]
     Undecided(EvalError),
 }
 
-/// The values of a `when` that is false, evaluated when it is printed: of several sides of an `and`, the first that is
-/// false, and its values.
+/// The values of a false `when`, evaluated when printed: of several sides of an `and`, the first that is false.
 #[derive(Clone, Debug)]
 pub struct WhenFalse {
     when: Expression,
@@ -36,13 +34,12 @@ pub struct WhenFalse {
 }
 
 impl WhenFalse {
-    /// The names it looks at with their values, secrets masked; `None` is absent.
+    /// Returns the names that the condition reads with their values, secrets masked; `None` is absent.
     #[must_use]
     pub fn saw(&self) -> Vec<(String, Option<String>)> {
         self.when.saw(&self.names)
     }
 
-    /// The expression.
     #[must_use]
     pub fn source(&self) -> &str {
         self.when.source()
@@ -54,7 +51,7 @@ impl fmt::Display for WhenFalse {
         let side = self.when.false_side(&self.names);
         let saw = side.as_ref().map_or_else(|| self.saw(), |side| side.saw(&self.names));
         let mut words = Vec::new();
-        // What stands beside a secret may be one.
+        // A value next to a secret may contain that secret.
         let secret = |(name, _): &(String, _)| name.split('.').any(is_secret_key);
         if let Some(side) = side.filter(|_| !saw.iter().any(secret)) {
             words.push(side.source().split_whitespace().collect::<Vec<_>>().join(" "));
@@ -68,19 +65,15 @@ impl fmt::Display for WhenFalse {
 }
 
 impl Rule {
-    /// Whether an action that it fires is to be done about what `names` name.
+    /// Decides whether an action of the rule gets a delivery for `names`.
     ///
     /// # Errors
-    /// The action's own condition does not hold.
+    /// Returns the mismatch if the action's own condition does not hold.
     pub fn asks(&self, action: &str, names: &Names) -> Result<(), WhenMismatch> {
         self.conditions.get(action).map_or(Ok(()), |when| holds(when, names))
     }
 }
 
-/// Whether a condition holds.
-///
-/// # Errors
-/// It does not.
 pub fn holds(when: &Expression, names: &Names) -> Result<(), WhenMismatch> {
     match when.holds(names) {
         Ok(true) => Ok(()),

@@ -1,7 +1,7 @@
-//! Counts of each rule: the times that it fired, and the first condition that failed.
+//! Counts how often each rule fired, and which condition failed first.
 //!
-//! Per message one number grows, whatever the number of rules: [`Heads`] counts combinations of priority, publisher
-//! and event type. [`FailureCounts`] adds up what that means for each rule, when the caller asks.
+//! A message adds one to one number, however many rules there are: [`Heads`] counts combinations of priority, publisher
+//! and event type. [`FailureCounts`] computes the numbers of each rule from that, when the caller asks.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,22 +11,18 @@ use osnl_model::Predicate;
 
 use super::RuleMismatch;
 
-/// The counts of one rule since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleCounts {
-    /// The rule's name.
     pub rule: Arc<str>,
-    /// Messages that it was asked about.
     pub seen: u64,
-    /// Those on which it fired.
     pub fired: u64,
-    /// The count of each condition as the first that failed, in the order of evaluation. A message that is seen and in
-    /// neither number could not be read.
+    /// The count of each condition as the first that failed, in order of evaluation. A message that is in `seen` but in
+    /// no other number was unreadable.
     pub failed: Vec<(Condition, u64)>,
 }
 
 impl RuleCounts {
-    /// Both together. Conditions that only the earlier counts have stand last.
+    /// Adds two counts. Conditions that are only in the earlier counts are last.
     pub(super) fn plus(mut self, before: &Self) -> Self {
         self.seen += before.seen;
         self.fired += before.fired;
@@ -40,16 +36,13 @@ impl RuleCounts {
     }
 }
 
-/// A condition of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
-    /// `priorities`.
     Priority,
-    /// A pattern.
     Filter(Predicate),
-    /// `when`: it was false, or could not be decided.
+    /// `when` was false or undecided.
     When,
-    /// A rule before it fired with `stop`.
+    /// An earlier rule fired with `stop`.
     Stopped,
 }
 
@@ -77,7 +70,6 @@ impl From<&RuleMismatch> for Condition {
     }
 }
 
-/// The count of each combination of a head's three numbers.
 #[derive(Debug, Default)]
 pub(super) struct Heads(HashMap<[usize; 3], u64, foldhash::fast::RandomState>);
 
@@ -95,11 +87,10 @@ impl Heads {
     }
 }
 
-/// The sums.
 #[derive(Debug, Default)]
 pub(super) struct FailureCounts {
     seen: u64,
-    /// Per rule: priority, publisher, event type.
+    /// Failures per rule: priority, publisher, event type.
     heads: Vec<[u64; 3]>,
     behind: Vec<Behind>,
 }
@@ -108,7 +99,7 @@ pub(super) struct FailureCounts {
 #[derive(Debug, Default)]
 struct Behind {
     fired: u64,
-    /// The failures of `when`: with a thousand rules nearly all are.
+    /// The failures of `when`, outside the map: with a thousand rules nearly all failures are here.
     when: u64,
     failed: HashMap<Condition, u64>,
 }
@@ -119,7 +110,7 @@ impl FailureCounts {
         Self { seen: 0, heads: vec![[0; 3]; rules], behind }
     }
 
-    /// A head that came so often, and for which of the rules each of its parts holds.
+    /// Adds a head with its count, and for each of its three parts the rules that match.
     pub(super) fn head(&mut self, parts: [&[u64]; 3], times: u64) {
         self.seen += times;
         for (at, counts) in self.heads.iter_mut().enumerate() {

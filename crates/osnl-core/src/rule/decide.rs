@@ -1,30 +1,25 @@
-//! The verdicts of a set's rules on one notification, in their order.
 
 use super::{Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 
 use osnl_template::Names;
 
-/// The decisions of a set of rules about one notification.
 #[derive(Debug)]
 pub struct Decisions<'a> {
-    /// The rules that want something to be done.
     pub decided: Vec<RuleDecision<'a>>,
-    /// Those whose head predicates hold and that did not fire: the first condition that failed.
+    /// The rules that did not fire although their head predicates hold, with the first failed condition.
     pub failed: Vec<(&'a Rule, RuleMismatch)>,
 }
 
-/// A rule that wants something to be done.
 #[derive(Debug)]
 pub enum RuleDecision<'a> {
-    /// It fires.
     Fires(&'a Rule),
-    /// It could not be decided, and why: what it would fire is a dead letter.
+    /// The rule could not be decided, for this reason: its actions get dead letters.
     Undecided(&'a Rule, String),
 }
 
 impl Rule {
-    /// Whether the rules after it are not asked once it has fired. What only looks on does not end the others'
-    /// turn: a rule in shadow would change what is done.
+    /// Returns whether later rules are skipped once this rule has fired. A rule in shadow skips none, because it must
+    /// not change the effects of others.
     #[must_use]
     pub fn ends_the_turn(&self) -> bool {
         match self.mode {
@@ -35,8 +30,8 @@ impl Rule {
 }
 
 impl RuleSet {
-    /// Asks the rules whose head predicates hold, in their order, and counts what they say. After one that fired
-    /// with `stop` none is asked; one that cannot be decided has not fired.
+    /// Asks the rules whose head predicates hold, in order, and counts their verdicts. After a rule that fired with
+    /// `stop` no other is asked. An undecided rule has not fired.
     #[must_use]
     pub fn decide(&self, names: &Names) -> Decisions<'_> {
         let standing = self.places_standing(&names.notification().head());

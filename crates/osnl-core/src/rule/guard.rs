@@ -1,13 +1,12 @@
-//! The guard: more different resources in a while than expected are held until the operator has looked.
+//! A guard holds deliveries when more different resources than expected arrive within a window.
 //!
-//! A guard counts the keys that arrived within the window, by the time of arrival and not by the time of the
-//! attempt: a target that was down for a night is not a storm. A key that was let through goes on
-//! being let through; one that came beyond the bound is held, and so is what follows until fewer have come
-//! within the window.
+//! A guard counts keys by their time of arrival, not by the time of the attempt: a target that was down for a night is
+//! not a storm. A key that passed once passes again. A key beyond the bound is held, and so are later keys until fewer
+//! have arrived within the window.
 //!
-//! A guard decides before the append: a duplicate counts once, both stores accept it, and what it holds is in the
-//! file from the first moment. In a journal that several daemons share, the journal decides by the same rules: a guard of
-//! each daemon would let through a multiple.
+//! A guard decides before the append: a duplicate counts once, and a held delivery is in the file from the first
+//! moment. In a journal that several daemons share, the journal decides by the same rules: a guard in each daemon would
+//! let through a multiple.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,45 +17,40 @@ use osnl_model::bounded_id;
 
 use crate::moment::millis;
 
-/// The log repeats that a guard holds so seldom.
+/// The pause between two log messages of a guard that holds, in milliseconds.
 const REMIND: i64 = 60_000;
 
-/// The keys that the guards of actions and rules have let through.
 #[derive(Debug, Default)]
 pub struct Guards {
     rules: Windows,
     actions: Windows,
 }
 
-/// The guards in force, for a status: a reload sets others.
+/// The guards in force, for the status: a reload replaces the value.
 #[derive(Debug)]
 pub struct GuardsInForce(Mutex<Arc<Guards>>);
 
 impl GuardsInForce {
-    /// Begins with these.
     #[must_use]
     pub fn new(guards: Arc<Guards>) -> Self {
         Self(Mutex::new(guards))
     }
 
-    /// Returns those in force.
     #[must_use]
     pub fn now(&self) -> Arc<Guards> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts others in force.
     pub fn set(&self, guards: Arc<Guards>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = guards;
     }
 }
 
-/// By the name of what is guarded. Those that outlive a change of the configuration are shared with the guards after
-/// it, whose rates they get with [`Guards::take_effect`].
+/// Windows by the name of the rule or action. Guards of a new configuration share the windows of the guards before, and
+/// change their rates in [`Guards::take_effect`].
 type Windows = HashMap<Arc<str>, (Rate, Arc<Mutex<GuardWindow>>)>;
 
 impl Guards {
-    /// Guards of these rules and of these actions.
     #[must_use]
     pub fn new(
         rules: impl IntoIterator<Item = (Arc<str>, Rate)>,
@@ -69,8 +63,8 @@ impl Guards {
         }
     }
 
-    /// Goes on with what the guards before these have counted; answers those that have nothing to go on with: new
-    /// ones, and those that look back further. What they let through before is to be looked up.
+    /// Continues with the windows of the guards before. Also returns the guards whose windows are new or look back
+    /// further: their history has to be read from the journal.
     #[must_use]
     pub fn following(mut self, before: &Self) -> (Self, Self) {
         let mut fresh = Self::default();
@@ -88,21 +82,19 @@ impl Guards {
         (self, fresh)
     }
 
-    /// From now on these rates count, also where the windows are those of guards before.
+    /// Puts these rates in force, also in windows that were shared with the guards before.
     pub fn take_effect(&self) {
         for (rate, window) in self.rules.values().chain(self.actions.values()) {
             lock(window).rate = *rate;
         }
     }
 
-    /// The longest time that any of them looks back; `None` if there is none.
     #[must_use]
     pub fn longest(&self) -> Option<Duration> {
         let all = self.rules.values().chain(self.actions.values());
         all.map(|(rate, _)| rate.within).max()
     }
 
-    /// The reason to hold a delivery, if there is one.
     #[must_use]
     pub fn verdict(&self, rule: &str, action: &str, key: &str, at: SystemTime) -> Option<String> {
         let mut why = None;
@@ -123,7 +115,6 @@ impl Guards {
         why
     }
 
-    /// Returns each guard, `rule` or `action` with the name, and whether it would hold a further resource now.
     #[must_use]
     pub fn states(&self, now: SystemTime) -> Vec<(&'static str, Arc<str>, bool)> {
         let state = |kind, windows: &Windows| -> Vec<_> {
@@ -138,8 +129,8 @@ impl Guards {
         states
     }
 
-    /// Adds a key that arrived before this process began, oldest first, or was released since, and whether it was let
-    /// through.
+    /// Adds a key that arrived before the process started, or that an operator released. Keys must be added oldest
+    /// first.
     pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
         for (_, window) in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
             lock(window).note(key, millis(at), passed);
@@ -147,12 +138,10 @@ impl Guards {
     }
 }
 
-/// Returns the reason of a delivery that the guard of a `rule` or an `action` holds.
 fn guard_reason(kind: &str, name: &str, rate: Rate) -> String {
     format!("guard of {kind} {name}: more than {rate}")
 }
 
-/// Logs that a guard holds deliveries.
 fn say_guard_holds(kind: &str, name: &str, rate: Rate) {
     tracing::error!(
         guard.kind = kind,
@@ -166,17 +155,16 @@ fn lock(window: &Mutex<GuardWindow>) -> std::sync::MutexGuard<'_, GuardWindow> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// When a key came last, and a number to tell apart those of one moment.
+/// The time of a key's last arrival in milliseconds, and a number that makes equal times different.
 type GuardMoment = (i64, u64);
 
 #[derive(Debug)]
 struct GuardWindow {
     rate: Rate,
     keys: HashMap<String, (GuardMoment, bool)>,
-    /// By when they came last: the latest `rate.keys`, which is enough to know that nothing new passes.
+    /// At most the latest `rate.keys` (or [`RELEASED`]): enough to know that no new key passes.
     passed: BTreeMap<GuardMoment, String>,
-    /// The same of those that were held: the latest `rate.keys` and one more, which is enough to know that there
-    /// are too many.
+    /// At most the latest `rate.keys` and one more: enough to know that the bound is exceeded.
     held: BTreeMap<GuardMoment, String>,
     last: u64,
     said: Option<i64>,
@@ -198,7 +186,6 @@ impl GuardWindow {
         passed
     }
 
-    /// Whether a further key would be held.
     fn is_full(&mut self, now: i64) -> bool {
         self.forget(now);
         self.keys.len() >= self.rate.keys as usize
@@ -214,7 +201,7 @@ impl GuardWindow {
         self.order(passed).insert(moment, key.clone().into_owned());
         self.keys.insert(key.into_owned(), (moment, passed));
         let rate = self.rate.keys as usize;
-        // More pass than the rate lets through where the operator releases them; they go on.
+        // An operator can release more keys than the rate lets through, and those keys must go on passing.
         for (order, most) in [(&mut self.passed, rate.max(RELEASED)), (&mut self.held, rate + 1)] {
             while order.len() > most
                 && let Some((_, oldest)) = order.pop_first()
@@ -237,8 +224,8 @@ impl GuardWindow {
         if passed { &mut self.passed } else { &mut self.held }
     }
 
-    /// Forgets keys from before the window, and keys with a time in the future: the clock was set back, and a key that
-    /// is counted too long is held without need.
+    /// Forgets keys from before the window. A key from the future means that the clock was set back: the key would
+    /// count for too long, so it is forgotten too.
     fn forget(&mut self, now: i64) {
         let before = now.saturating_sub(i64::try_from(self.rate.within.as_millis()).unwrap_or(i64::MAX));
         for order in [&mut self.passed, &mut self.held] {
@@ -260,10 +247,10 @@ impl GuardWindow {
     }
 }
 
-/// Keys that have passed are remembered up to so many, however few the rate is for.
+/// The number of passed keys that are remembered at least, however low the rate.
 const RELEASED: usize = 10_000;
 
-/// Messages of several listeners need not come in the order of their moments.
+/// The tolerance in milliseconds for messages of several listeners, which do not arrive in the order of their times.
 const AHEAD: i64 = 10_000;
 
 #[cfg(test)]
@@ -272,7 +259,7 @@ mod tests {
 
     use super::*;
 
-    /// Keys with the second they arrive in, `a@5`; answers those that were held.
+    /// Plays keys with the second of their arrival, `a@5`, and returns the held keys.
     fn held(guards: &Guards, script: &str) -> String {
         let held = script.split_whitespace().filter(|word| {
             let (key, second) = word.split_once('@').unwrap();
@@ -305,17 +292,16 @@ mod tests {
         for (script, expected) in [
             ("a@0 b@1", ""),
             ("a@0 b@1 c@2", "c@2"),
-            // Many of one resource are no storm.
+            // Many messages of one resource are no storm.
             ("a@0 a@1 a@2 a@3 b@4 a@5", ""),
-            // What was let through goes on, what was held stays behind it.
+            // A passed key goes on passing, and a held key stays held.
             ("a@0 b@1 c@2 a@3 c@4 b@5", "c@2 c@4"),
             // The window slides: `a` has left it.
             ("a@0 b@1 c@600", ""),
             ("a@0 b@1 c@599", "c@599"),
-            // It counts what came, held or not: a storm that goes on is not let through bit by bit.
+            // Held keys count as well, so a lasting storm is not let through bit by bit.
             ("a@0 b@1 c@2 d@300 e@590 f@601 g@700", "c@2 d@300 e@590 f@601 g@700"),
             ("a@0 b@1 c@2 d@3 e@700", "c@2 d@3"),
-            // A clock that was an hour ahead holds nothing for an hour.
             ("a@4000 b@4001 c@400 d@401 e@402", "e@402"),
         ] {
             assert_eq!(held(&guard(2), script), expected, "{script}");
@@ -348,7 +334,7 @@ mod tests {
         assert_eq!(held(&restarted, "c@3 a@4 d@5 e@700"), "c@3 d@5");
     }
 
-    /// A guard that is new to a long history remembers no more than it needs, and holds what is new all the same.
+    /// A guard that is new to a long history keeps a bounded number of keys, and still holds new keys.
     #[test]
     fn what_came_before_a_guard_was_there_is_bounded_too() {
         let guards = guard(100);

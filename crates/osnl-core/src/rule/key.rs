@@ -1,4 +1,4 @@
-//! By what the deliveries of a rule are kept in order.
+//! The key that orders the deliveries of a rule.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,27 +6,24 @@ use std::fmt;
 use osnl_model::{Notification, bounded_id};
 use serde_json::Value;
 
-/// `key` of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeySource {
-    /// The resource of the notification: see [`osnl_model::Resource::key`].
     #[default]
     Resource,
-    /// Nothing: no delivery waits for another.
+    /// No delivery waits for another.
     None,
-    /// A value of the payload. What lacks it, or has no text, number or boolean there, waits for nothing.
+    /// A value of the payload. A delivery whose value is missing, or is no text, number or boolean, waits for no other.
     Payload(Path),
-    /// The same of the context.
     Context(Path),
 }
 
-/// Keys with dots between them, such as `port.network_id`. A key that has dots itself, as in
-/// `nova_object.data.uuid`, is found too.
+/// Keys joined by dots, such as `port.network_id`. Keys that contain dots, such as `nova_object.data.uuid`, are found
+/// too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path(String);
 
 impl Path {
-    /// `None` if a key between two dots, before the first or behind the last is empty.
+    /// Returns `None` if a key in the path is empty.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         text.split('.').all(|key| !key.is_empty() && key.trim() == key).then(|| Self(text.to_owned()))
@@ -46,7 +43,6 @@ fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 impl KeySource {
-    /// `resource`, `none`, `payload.PATH` or `context.PATH`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -63,8 +59,8 @@ impl KeySource {
         }
     }
 
-    /// The key of a delivery: `of_resource` is that of what it is about, `payload` what it concerns of the notification's.
-    /// Either is worked out only where the key comes from it. A long key is known by its digest: it is kept with each delivery.
+    /// Returns the key of a delivery. `of_resource` and `payload` are evaluated only if the key uses them. A long key
+    /// is replaced by its digest, because each delivery stores the key.
     #[must_use]
     pub fn of<'a>(
         &self,

@@ -1,4 +1,4 @@
-//! Patterns on what lies inside of context and payload: `payload.port.name = ^web-`.
+//! Patterns on values inside context and payload: `payload.port.name = ^web-`.
 
 use osnl_model::{
     JsonKind, Mismatch, Notification, Pattern, Predicate, Saw, StepLimit, is_secret_key, mask_text,
@@ -6,20 +6,18 @@ use osnl_model::{
 use osnl_template::{walk, walk_object};
 use serde_json::Value;
 
-/// A pattern at the end of a path. A key of the whole path, dots included, comes before everything else.
+/// A pattern on the value at a path. A key that equals the whole path, dots included, has precedence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
-    /// The path, in the context or the payload.
     pub predicate: Predicate,
-    /// The pattern of the text there.
     pub pattern: Pattern,
 }
 
 impl PathPattern {
-    /// Whether it matches. What is absent or no text does not.
+    /// Checks the value at the path. A value that is absent or no text does not match.
     ///
     /// # Errors
-    /// The value there.
+    /// Returns the value that did not match.
     pub fn matches(&self, n: &Notification) -> Result<(), Mismatch> {
         let (path, value) = match &self.predicate {
             Predicate::Context(path) => (path.as_str(), walk_object(&n.context, path)),

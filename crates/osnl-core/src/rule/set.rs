@@ -1,12 +1,11 @@
-//! Many rules asked at once, at about the price of one.
+//! Asks many rules at about the price of one.
 //!
-//! A cloud has some hundred event types and as many publishers, so what the patterns of all rules say of
-//! each is remembered: a set of rules per event type, one per publisher, one per priority. A head that has
-//! been seen before costs two look-ups and the intersection of three sets, however many rules there are.
-//! Texts that a pattern has never seen are matched by each rule, once; what is remembered is bounded.
+//! A cloud has some hundred event types and as many publishers, so the set remembers which rules match each event type,
+//! publisher and priority. A known head costs two look-ups and the intersection of three sets, however many rules there
+//! are. A text that is new is matched by each rule once; the memory is bounded.
 //!
-//! Failed conditions are counted in the same way: a head that was seen before adds one to one number. The numbers of
-//! each rule are added up on request (see [`RuleCounts`]).
+//! A failed condition of a known head adds one to one number. The numbers of each rule are added up on request (see
+//! [`RuleCounts`]).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,20 +18,19 @@ use super::counts::{FailureCounts, Heads};
 use super::{Condition, Rule, RuleCounts, StepLimits};
 use crate::metrics::{Counters, RuleSeries};
 
-/// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that a service puts ids
-/// into them, and then nothing is worth remembering.
+/// The number of texts remembered of one kind. A service that exceeds it puts ids into the texts, so remembering is
+/// useless and all are forgotten.
 const REMEMBERED: usize = 4096;
-/// The same in bytes: a text of a message may have as many as its body.
+/// The bound in bytes, since one text may be as long as a body.
 const REMEMBERED_BYTES: usize = 1 << 20;
 
-/// Rules, in their order: many are asked at about the price of one.
 pub struct RuleSet {
     rules: Vec<Rule>,
     step_limits: StepLimits,
     memo: Mutex<Memo>,
-    /// The numbers of each rule since the start, in whichever set of the process.
+    /// The series of each rule, shared with other sets of the process.
     series: Vec<Arc<RuleSeries>>,
-    /// The counts of rules of these names in the set before this one.
+    /// The final counts of rules with these names in the set before.
     before: Mutex<Vec<RuleCounts>>,
 }
 
@@ -41,31 +39,26 @@ struct Memo {
     event_types: TextMatches,
     publishers: TextMatches,
     priorities: HashMap<Option<Priority>, usize, RandomState>,
-    /// Bytes of the priorities.
     priority_bytes: usize,
-    /// By the numbers in `priorities`.
+    /// The matching rules by the numbers in `priorities`.
     of_priorities: Vec<Members>,
-    /// The count of each combination, by its numbers: priority, publisher, event type.
     heads: Heads,
     failed: FailureCounts,
 }
 
-/// The rules that match each text; under `None` the rules that match without a text.
+/// The rules that match each text; `none` has the rules that match a missing text.
 #[derive(Debug, Default)]
 struct TextMatches {
     texts: HashMap<Box<str>, usize, RandomState>,
-    /// Bytes of the texts.
     bytes: usize,
     none: Option<usize>,
-    /// By the numbers above.
     members: Vec<Members>,
 }
 
-/// A set of rules: one bit each.
+/// A set of rules, with one bit each.
 pub(super) type Members = Box<[u64]>;
 
 impl RuleSet {
-    /// These rules, in this order. Patterns that have to be given up are counted.
     #[must_use]
     pub fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
         rules.iter().for_each(Rule::prepare);
@@ -80,13 +73,12 @@ impl RuleSet {
         }
     }
 
-    /// The rules, in their order.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// Whether any rule can fire on a message with this head, which is counted: it is asked once of each message.
+    /// Returns whether any rule can fire on a message with this head, and counts the head: call it once per message.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
         let mut memo = self.memo();
@@ -95,8 +87,8 @@ impl RuleSet {
         memo.standing(numbers).any(|word| word != 0)
     }
 
-    /// Whether no rule can fire on a message with this head. It is counted only then: what is not rejected is asked for with
-    /// [`wants`](Self::wants) next.
+    /// Returns whether no rule can fire on a message with this head. It counts only rejected heads: for other heads,
+    /// [`wants`](Self::wants) follows.
     #[must_use]
     pub fn rejects(&self, head: &Head<'_>) -> bool {
         let mut memo = self.memo();
@@ -108,13 +100,11 @@ impl RuleSet {
         !is_wanted
     }
 
-    /// The rules that can fire on a message with this head, in their order.
     #[must_use]
     pub fn standing(&self, head: &Head<'_>) -> Vec<&Rule> {
         self.places_standing(head).into_iter().map(|(_, rule)| rule).collect()
     }
 
-    /// The same with their places.
     pub(super) fn places_standing(&self, head: &Head<'_>) -> Vec<(usize, &Rule)> {
         let mut memo = self.memo();
         let numbers = memo.numbers(&self.rules, head);
@@ -124,8 +114,8 @@ impl RuleSet {
         self.rules.iter().enumerate().filter(|(at, _)| stands(*at)).collect()
     }
 
-    /// Counts what became of rules, by their places, whose head predicates held: which condition failed first, or that
-    /// they fired.
+    /// Counts the verdicts of rules whose head predicates held: the first failed condition, or `None` for a rule that
+    /// fired.
     pub(super) fn count(&self, verdicts: Vec<(usize, Option<Condition>)>) {
         let mut memo = self.memo();
         for (at, failed) in verdicts {
@@ -138,7 +128,6 @@ impl RuleSet {
         }
     }
 
-    /// The counts of each rule so far, in their order.
     #[must_use]
     pub fn counts(&self) -> Vec<RuleCounts> {
         let mut memo = self.memo();
@@ -156,19 +145,18 @@ impl RuleSet {
         self.rules.iter().enumerate().map(counts).collect()
     }
 
-    /// Returns each rule with the number of messages on which a rule of its name fired since the start, in this set or
-    /// another of the process. It never becomes smaller.
+    /// Returns each rule with the number of messages on which a rule of its name fired. The number never falls: it
+    /// covers all sets of the process.
     pub fn fired(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
         self.rules.iter().zip(&self.series).map(|(rule, series)| (&rule.name, series.fired()))
     }
 
-    /// Returns each rule with the moment at which a rule of its name fired last since the start, in this set or another
-    /// of the process.
+    /// Returns each rule with the moment at which a rule of its name fired last, in any set of the process.
     pub fn last_fired(&self) -> impl Iterator<Item = (&Arc<str>, Option<SystemTime>)> {
         self.rules.iter().zip(&self.series).map(|(rule, series)| (&rule.name, series.last_fired()))
     }
 
-    /// Takes the place of another set: a rule of a name that both have goes on counting.
+    /// Takes over the counts of the set before, for rules with the same name.
     pub fn succeed(&self, before: &Self) {
         let mut counts = before.counts();
         let names: HashSet<&str> = self.rules.iter().map(|rule| &*rule.name).collect();
@@ -176,7 +164,6 @@ impl RuleSet {
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
-    /// The patterns that were given up.
     pub fn step_limits(&self) -> &StepLimits {
         &self.step_limits
     }
@@ -187,8 +174,8 @@ impl RuleSet {
 }
 
 impl Memo {
-    /// The numbers of a head's priority, publisher and event type. A pattern that is given up may hold: the rule, asked
-    /// with the whole message, says that it is undecided.
+    /// Returns the numbers of a head's priority, publisher and event type. A pattern that is given up counts as a match
+    /// here, and the rule then reports that it is undecided.
     fn numbers(&mut self, rules: &[Rule], head: &Head<'_>) -> [usize; 3] {
         self.forget_if_full(head);
         let event_type = self.event_types.number(head.event_type.as_deref(), rules, |rule, text| {
@@ -197,7 +184,6 @@ impl Memo {
         let publisher = self.publishers.number(head.publisher_id.as_deref(), rules, |rule, text| {
             rule.filter.holds_for_publisher(text).unwrap_or(true)
         });
-        // Priorities are few, and the usual ones are cheap to clone.
         let (priorities, of) = (&mut self.priorities, &mut self.of_priorities);
         let bytes = &mut self.priority_bytes;
         let priority = *priorities.entry(head.priority.clone()).or_insert_with(|| {
@@ -208,7 +194,6 @@ impl Memo {
         [priority, publisher, event_type]
     }
 
-    /// The intersection, 64 rules a word.
     fn standing(&self, numbers: [usize; 3]) -> impl Iterator<Item = u64> {
         let [priorities, publishers, event_types] = self.of(numbers);
         let words = event_types.iter().zip(publishers).zip(priorities);
@@ -223,7 +208,7 @@ impl Memo {
         ]
     }
 
-    /// Counts are valid only as long as the numbers are.
+    /// Adds up the counts before forgetting texts: counts are valid only as long as the numbers of the texts.
     fn forget_if_full(&mut self, head: &Head<'_>) {
         let event_types = self.event_types.has_no_place_for(head.event_type.as_deref());
         let publishers = self.publishers.has_no_place_for(head.publisher_id.as_deref());

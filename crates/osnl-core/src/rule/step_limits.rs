@@ -1,4 +1,4 @@
-//! Patterns that had to be given up: counted each time, said once for each pattern.
+//! Patterns that exceeded their steps: each case is counted, and each pattern is logged once.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,19 +7,18 @@ use osnl_model::{Mismatch, Saw, StepLimit};
 
 use crate::metrics::Counters;
 
-/// The patterns that one listener has reported already. At most one entry for each pattern.
+/// The patterns that one listener has logged, at most one entry for each pattern.
 pub struct StepLimits {
     counters: Arc<Counters>,
     said: Mutex<BTreeSet<String>>,
 }
 
 impl StepLimits {
-    /// None yet; each is counted.
     pub fn new(counters: Arc<Counters>) -> Self {
         Self { counters, said: Mutex::default() }
     }
 
-    /// The answer of an endpoint's filter, or no if there is none: an endpoint has no dead letters.
+    /// Returns the answer of an endpoint's filter, or `false` for an exceeded limit: an endpoint has no dead letters.
     pub fn or_no(&self, answer: Result<bool, StepLimit>) -> bool {
         answer.unwrap_or_else(|limit| {
             self.reached(&limit.pattern);
@@ -27,7 +26,7 @@ impl StepLimits {
         })
     }
 
-    /// Takes note if that is why a filter did not match.
+    /// Notes an exceeded limit, if that is the reason of a mismatch.
     pub fn look_at(&self, mismatch: &Mismatch) {
         match mismatch.saw {
             Saw::StepLimit { .. } => self.reached(&mismatch.pattern),

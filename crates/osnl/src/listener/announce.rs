@@ -201,9 +201,22 @@ fn at_start(
     }
 }
 
+/// The time after which a standby of a quorum queue counts the other consumers again. The first one is short, since the other
+/// consumer may be this daemon's own former connection; each further one is twice as long.
+const FIRST_RECOUNT: Duration = Duration::from_secs(10);
+const LONGEST_RECOUNT: Duration = Duration::from_secs(300);
+
+/// Logs that a standby has become the reader.
+pub(super) fn log_others_left(listener: &str) {
+    tracing::info!(
+        listener.name = listener,
+        "the other consumers have left the queue: this listener receives its messages now"
+    );
+}
+
 impl Listener {
     /// Reports a subscription that is open. `away`: the time since the previous connection ended.
-    pub(super) fn connected(&self, consumer: &dyn Consumer, away: Option<Duration>) {
+    fn connected(&self, consumer: &dyn Consumer, away: Option<Duration>) {
         let (found, is_shared) = (consumer.subscription(), self.transport.features().partitions);
         let former = away.is_none().then(|| self.tidying.as_ref()?.begin_reading()).flatten();
         let mut returns = self.gauges.returns();
@@ -220,6 +233,26 @@ impl Listener {
         }
         self.gauges.connected(found, away.is_some());
         self.gauges.saw_partitions(consumer.partitions());
+    }
+
+    /// Announces a subscription: one after a lost connection, or one by which a standby counts the other consumers again
+    /// after the time `recounted`. Returns the time after which a standby counts once more.
+    pub(super) fn subscribed(
+        &self,
+        consumer: &dyn Consumer,
+        away: Option<Duration>,
+        recounted: Option<Duration>,
+    ) -> Duration {
+        let Some(recounted) = recounted else {
+            self.connected(consumer, away);
+            return FIRST_RECOUNT;
+        };
+        let found = consumer.subscription();
+        if found.other_consumers == 0 {
+            log_others_left(&self.config.name);
+        }
+        self.gauges.connected(found, false);
+        (recounted * 2).min(LONGEST_RECOUNT)
     }
 
     /// Counts what a connection that has ended leaves to be delivered again.

@@ -84,7 +84,7 @@ impl Listener {
                 "the journal no longer counts this daemon as the reader of the queue: another daemon has read it, or the \
                  database was restored or made anew; the messages go back to the broker, and the listener subscribes again"
             ),
-            SessionEnd::Drained | SessionEnd::GiveBack { .. } => {}
+            SessionEnd::Drained | SessionEnd::GiveBack { .. } | SessionEnd::Recount => {}
         }
     }
 }

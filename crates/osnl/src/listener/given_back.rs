@@ -98,7 +98,8 @@ impl Listener {
 
     /// Waits before the listener subscribes again, if a subscription that the journal has refused was so short that the next
     /// one may be refused too; the status names the reason meanwhile. Returns whether it is to go on.
-    pub(super) async fn before_resubscribing(&self, shutdown: &Shutdown, lasted: Duration) -> bool {
+    pub(super) async fn before_resubscribing(&self, shutdown: &Shutdown, lasted: Option<Duration>) -> bool {
+        let Some(lasted) = lasted else { return true };
         let pause = if lasted < SHORT { RESUBSCRIBED } else { Duration::ZERO };
         self.gauges.failed(Some(ConnectionTrouble {
             reason: "the journal no longer counts this daemon as the reader of the queue; its messages went back to the \

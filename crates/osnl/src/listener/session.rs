@@ -31,13 +31,15 @@ pub(super) struct ListenerSession<'a> {
 }
 
 impl<'a> ListenerSession<'a> {
-    /// The session of a subscription that was opened with the listener's options.
+    /// The session of a subscription that was opened with the listener's options. A standby that cannot see other waiting
+    /// consumers ends after the time `recount`, so that the next subscription counts again.
     pub(super) fn new(
         listener: &'a Listener,
         consumer: Box<dyn Consumer>,
         streams: Option<&'a mut ListenerStreams>,
+        recount: Duration,
     ) -> Self {
-        let core = Core::new(listener, &*consumer, streams);
+        let core = Core::new(listener, &*consumer, streams, recount);
         Self { consumer, core }
     }
 

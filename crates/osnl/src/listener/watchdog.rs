@@ -155,6 +155,8 @@ pub(super) enum SessionWake {
 pub(super) struct Watchdog {
     queue: String,
     standby: bool,
+    /// Whether the broker counts a queue's waiting consumers; of a quorum queue it counts the active one alone.
+    counts_standbys: bool,
     tick: Interval,
     asking: Option<BoxFuture<'static, Result<QueueDepths, TransportError>>>,
     moved: bool,
@@ -165,14 +167,16 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// `standby`: another consumer may be the one that gets the messages.
-    pub(super) fn new(queue: String, standby: bool) -> Self {
+    /// `standby`: another consumer may be the one that gets the messages. `counts_standbys`: the broker counts consumers that
+    /// wait.
+    pub(super) fn new(queue: String, standby: bool, counts_standbys: bool) -> Self {
         let now = Instant::now();
         let mut tick = interval_at(now + LOOK, LOOK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             queue,
             standby,
+            counts_standbys,
             tick,
             asking: None,
             moved: false,
@@ -283,7 +287,7 @@ impl Watchdog {
             self.standby = match &partitions {
                 Some(partitions) => partitions.is_empty(),
                 // Of one that reads all of its queues alone, nothing else can be the active consumer.
-                None => waiting.iter().any(|(_, seen)| seen.consumers > 1),
+                None => !self.counts_standbys || waiting.iter().any(|(_, seen)| seen.consumers > 1),
             };
             return None;
         }

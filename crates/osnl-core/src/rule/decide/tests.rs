@@ -1,4 +1,3 @@
-//! Order, `stop`, and what cannot be decided.
 
 use std::sync::Arc;
 
@@ -102,11 +101,11 @@ fn every_verdict_is_counted() {
     assert_eq!(counts.collect::<Vec<_>>(), expected);
 }
 
-/// A publisher's text must not make an event vanish: a pattern that can't decide within its steps is no "no".
+/// A publisher's text must not make an event vanish: a pattern that exceeds its steps is not a mismatch.
 #[test]
 fn a_pattern_that_is_given_up_is_undecided() {
     let hard = |name: &str| {
-        // Look-around takes the engine with a limit, nested repetition takes it there.
+        // Look-around selects the engine with a step limit, and nested repetition reaches the limit.
         let pattern = Pattern::new(r"^(?!x)(a|aa|aaa)+$(?<=b)").unwrap();
         (name.to_owned(), pattern)
     };

@@ -1,4 +1,3 @@
-//! The set answers as its rules do, one by one.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -33,7 +32,7 @@ fn head<'a>(event_type: Option<&'a str>, publisher_id: Option<&'a str>, priority
     }
 }
 
-/// Every combination, twice: the second time it is remembered.
+/// Checks every combination twice: the second time the head is remembered.
 fn check(rules: Vec<Rule>) {
     let set = RuleSet::new(rules, Arc::default());
     let texts = [None, Some(""), Some("port.delete.end"), Some("port.create.end"), Some("network.h1")];
@@ -89,7 +88,7 @@ fn what_is_remembered_is_bounded() {
     assert!(memo.priorities.len() <= REMEMBERED);
 }
 
-/// The set's counts equal those of the rules one by one, whether or not something was forgotten meanwhile.
+/// The counts of the set equal those of single rules, whether or not texts were forgotten.
 #[test]
 fn the_first_condition_that_failed_is_counted_for_every_rule() {
     let rules = || {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::Listener;
+use crate::listener::announce::log_others_left;
 use crate::listener::blockade::{Blockade, WaitVerdict};
 use crate::listener::state::ListenerState;
 use crate::listener::stream::ListenerStreams;
@@ -86,6 +87,8 @@ pub(in crate::listener) enum SessionEnd {
     Return,
     /// The journal keeps nothing more of this subscription: what the broker has pushed goes back by closing the channel.
     Resubscribe,
+    /// A standby of a quorum queue subscribes again: the broker says only then whether another consumer is there.
+    Recount,
 }
 
 /// The state of a session. See the [module](self).
@@ -104,6 +107,8 @@ pub(super) struct Core<'a> {
     /// `None` where queues are read.
     pub(super) streams: Option<&'a mut ListenerStreams>,
     pub(super) watchdog: Watchdog,
+    /// When a standby subscribes again, to count the other consumers.
+    recount_at: Option<Instant>,
     pub(super) draining: bool,
     blockade: Blockade,
     begun: Instant,
@@ -123,6 +128,7 @@ impl<'a> Core<'a> {
         listener: &'a Listener,
         consumer: &dyn Consumer,
         mut streams: Option<&'a mut ListenerStreams>,
+        recount: Duration,
     ) -> Self {
         let (options, found) = (&listener.config.options, consumer.subscription());
         if let Some(streams) = &mut streams {
@@ -134,8 +140,8 @@ impl<'a> Core<'a> {
             None => options.queue.single_active_consumer,
         };
         let standby = is_idle && found.other_consumers > 0;
+        let is_classic = found.open.iter().all(|queue| queue.queue_type == Some(QueueType::Classic));
         let prefetch = usize::from(options.prefetch);
-        let rejects = found.open.iter().all(|queue| queue.queue_type == Some(QueueType::Classic));
         let patience = listener.config.give_back_after;
         Self {
             listener,
@@ -146,12 +152,14 @@ impl<'a> Core<'a> {
             deliveries: Arc::default(),
             flush_at: None,
             streams,
-            watchdog: Watchdog::new(found.queues().join(", "), standby),
+            watchdog: Watchdog::new(found.queues().join(", "), standby, is_classic),
+            recount_at: (standby && !is_classic && consumer.partitions().is_none())
+                .then(|| Instant::now() + recount),
             draining: false,
             blockade: Blockade::new(patience, prefetch, Instant::now()),
             begun: Instant::now(),
             returns: false,
-            rejects,
+            rejects: is_classic,
             resubscribes: false,
             prefetch,
             assigned: HashMap::new(),
@@ -254,10 +262,7 @@ impl<'a> Core<'a> {
                 }
                 if was_standby && !self.watchdog.is_standby() {
                     match consumer.partitions() {
-                        None => tracing::info!(
-                            listener.name = &*config.name,
-                            "the other consumers have left the queue: this listener receives its messages now"
-                        ),
+                        None => log_others_left(&config.name),
                         Some(_) => tracing::info!(
                             listener.name = &*config.name,
                             "the group has given this listener partitions: it receives their messages now"
@@ -265,16 +270,24 @@ impl<'a> Core<'a> {
                     }
                     self.listener.enter(ListenerState::Listening);
                 }
-                SessionOrder::Nothing
+                match self.is_recount_due(now) {
+                    true => SessionOrder::End(Ok(SessionEnd::Recount)),
+                    false => SessionOrder::Nothing,
+                }
             }
         }
+    }
+
+    /// Whether a standby is to subscribe again; it has received nothing.
+    fn is_recount_due(&self, now: Instant) -> bool {
+        self.watchdog.is_standby() && !self.draining && self.recount_at.is_some_and(|at| at <= now)
     }
 
     /// Counts what has not come back, by the broker's answer.
     fn count_returned(&self, is_answered: bool, stage: SessionStage, consumer: &dyn Consumer) {
         let Some(depth) = self.listener.gauges.depth().filter(|_| is_answered) else { return };
         let is_idle = stage == SessionStage::Polling && consumer.untaken() == 0;
-        let others = depth.consumers.saturating_sub(1);
+        let others = depth.consumers.saturating_sub(1).max(u64::from(self.watchdog.is_standby()));
         let verdict = self.listener.gauges.returns().looked(depth.messages, others, is_idle);
         self.listener.say_returned(verdict);
     }

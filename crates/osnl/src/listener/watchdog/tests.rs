@@ -7,7 +7,8 @@ use osnl_model::{Head, Priority, Target};
 use osnl_testkit::ListenOnly;
 use osnl_transport::{
     Batch, BoxFuture, Consumer, Declare, LateBindings, ListenOptions, MemoryBroker, MemoryTransport,
-    PartitionSeen, Prefilter, QueueDepths, QueueKind, Subscription, Transport, TransportError, Window,
+    PartitionSeen, Prefilter, QueueDepths, QueueKind, QueueType, Subscription, Transport, TransportError,
+    Window,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -67,7 +68,9 @@ fn mute(memory: MemoryTransport) -> impl Transport {
         Box::pin(async move {
             let inner = memory.listen(to, options).await?;
             let mut subscription = inner.subscription().clone();
-            subscription.other_consumers = u32::from(options.queue.single_active_consumer);
+            if options.queue.queue_type == QueueType::Classic {
+                subscription.other_consumers = u32::from(options.queue.single_active_consumer);
+            }
             Ok(Box::new(MuteConsumer { inner, subscription }) as Box<dyn Consumer>)
         })
     })
@@ -150,7 +153,10 @@ struct ListenerRig {
 
 impl ListenerRig {
     async fn start(is_mute: bool, places: Option<usize>, queue: QueueKind) -> Self {
-        let broker = MemoryBroker::new();
+        Self::start_on(MemoryBroker::new(), is_mute, places, queue).await
+    }
+
+    async fn start_on(broker: MemoryBroker, is_mute: bool, places: Option<usize>, queue: QueueKind) -> Self {
         let memory = broker.transport();
         let transport: Arc<dyn Transport> = if is_mute { Arc::new(mute(memory)) } else { Arc::new(memory) };
         let endpoint = Arc::new(HoldingEndpoint { places, ..HoldingEndpoint::default() });
@@ -263,6 +269,25 @@ async fn a_standby_does_not_complain_of_what_the_active_consumer_gets_until_that
     running.stop(1).await;
 }
 
+/// RabbitMQ counts the active consumer of a quorum queue alone: a standby sees one consumer, itself or the active one.
+#[tokio::test(start_paused = true)]
+async fn a_standby_of_a_quorum_queue_is_one_until_it_is_alone() {
+    let (broker, quorum) =
+        (MemoryBroker::new(), QueueKind { queue_type: QueueType::Quorum, ..QueueKind::DURABLE });
+    let active = broker.transport().listen(&targets(), &options(quorum.clone())).await.unwrap();
+    let running = ListenerRig::start_on(broker, true, None, quorum).await;
+    running.publish(7);
+    assert_eq!(running.after(24 * 3600).await, None);
+    assert_eq!(*running.state.borrow(), ListenerState::Standby);
+    assert_eq!(running.counters.reconnects.get(), 0);
+    active.close().await;
+    let (kind, seconds) = running.after(500).await.unwrap();
+    assert_eq!(kind, StallKind::NothingArrives { waiting: 7 });
+    assert!(seconds <= 450, "{seconds}");
+    assert_eq!(*running.state.borrow(), ListenerState::Listening);
+    running.stop(1).await;
+}
+
 /// An attempt may have bound what it was to bind when it is given up for another configuration.
 #[tokio::test(start_paused = true)]
 async fn bindings_of_an_attempt_that_was_given_up_are_remembered() {
@@ -305,7 +330,7 @@ async fn whatever_moves_is_no_stall() {
 async fn it_is_told_once_then_by_reminders_and_when_it_is_over() {
     let broker = MemoryBroker::new();
     let consumer = broker.transport().listen(&targets(), &options(QueueKind::OSLO)).await.unwrap();
-    let mut watchdog = Watchdog::new("p".to_owned(), false);
+    let mut watchdog = Watchdog::new("p".to_owned(), false, true);
     let mut told = Vec::new();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(26 * 60) {

@@ -143,7 +143,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         gauges: rig.listener.gauges.clone(),
         series: rig.listener.series.clone(),
     }));
-    Core::new(listener, &*rig.consumer, None)
+    Core::new(listener, &*rig.consumer, None, Duration::from_secs(10))
 }
 
 fn full() -> Option<Obstacle> {
