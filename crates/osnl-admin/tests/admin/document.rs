@@ -100,6 +100,7 @@ fn answers_have_the_members_that_are_described() {
     check("Unavailable", members::<of::Unavailable>(), &[]);
     check("ExpiryStatus", members::<of::ExpiryStatus>(), &[]);
     check("JournalStatus", members::<of::JournalStatus>(), &[]);
+    check("RefusedRecord", members::<of::RecordRefused>(), &[]);
     check("JournalMember", members::<of::JournalMember>(), &[]);
     check("HeldThere", members::<of::HeldThere>(), &[]);
     check("DeliveryPage", members::<of::List>(), &[]);
