@@ -1,7 +1,7 @@
-//! Running a daemon as a process: signals in, exit status out; systemd is told what it does.
+//! Runs a daemon as a process: signals, the exit status, and notifications to systemd.
 //!
-//! One thread runs everything but the client library's socket loop, the journal's writer, and stderr: a second worker
-//! doubles the price of a message.
+//! One thread runs all tasks but the AMQP client's socket loop, the journal's writer, and stderr. A
+//! second worker would double the price of a message.
 
 mod notify;
 mod status;
@@ -22,13 +22,13 @@ use crate::logging;
 /// The longest time of a drain. One attempt may last `timeout_seconds`, 30 unless set.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The interval between two log lines of a drain that takes long.
+/// The interval between log lines of a long drain.
 const REMIND: Duration = Duration::from_secs(10);
 
-/// The runtime of every command: one thread. The AMQP client has its own I/O thread, and handing each
-/// delivery to a second worker would double the price of a message.
+/// Runs a command on one thread. The AMQP client has its own I/O thread, and handing each delivery
+/// to a second worker would double the price of a message.
 ///
-/// Its end does not wait for a name that is being looked up: that may take as long as the resolver likes.
+/// The runtime's end does not wait for a name lookup, which may take as long as the resolver likes.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = runtime.block_on(future);
@@ -36,11 +36,11 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T>
     Ok(output)
 }
 
-/// Runs until SIGTERM or SIGINT; a second one aborts. SIGHUP opens the log file again, and has the configuration read
-/// again where the daemon can do that.
+/// Runs the daemon until SIGTERM or SIGINT; a second signal aborts the drain. SIGHUP reopens the
+/// log file and requests a reload.
 ///
 /// # Errors
-/// A listener could not go on, or a part of the daemon has ended unexpectedly.
+/// A listener or another part of the daemon has ended unexpectedly.
 pub(crate) async fn run(
     daemon: Daemon,
     mut signals: Signals,
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     let mut drain: Option<(Instant, Interval)> = None;
     let ended = loop {
         tokio::select! {
-            // The loops run before systemd hears of it.
+            // The daemon's loops are polled before `READY=1` is sent to systemd.
             biased;
             ended = &mut daemon => break ended,
             caught = signals.next() => {
@@ -108,7 +108,8 @@ pub(crate) async fn run(
     })
 }
 
-/// Waits until a line about the drain is due, and returns when the drain ends at the latest. There is none before it.
+/// Waits until a log line about the drain is due, and returns when the drain ends at the latest.
+/// Never returns before a drain.
 async fn remind(drain: &mut Option<(Instant, Interval)>) -> Instant {
     match drain {
         Some((end, lines)) => {
@@ -132,25 +133,24 @@ fn log_summary(counters: &Counters) {
     );
 }
 
-/// A signal that means something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProgramSignal {
-    /// SIGINT or SIGTERM, by name.
     End(&'static str),
     Hangup,
 }
 
-/// SIGINT, SIGTERM and SIGHUP.
 pub(crate) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     hangup: Option<Signal>,
-    /// SIGXFSZ would end the program at a file-size limit. Once it is caught, the write fails, which is dealt with.
+    /// SIGXFSZ would end the program at a file-size limit. Caught, the write fails instead, and the
+    /// caller handles the error.
     _file_size: Option<Signal>,
 }
 
 impl Signals {
-    /// Catches them from here on, within a runtime; what comes before [`run`] is kept for it.
+    /// Starts to catch signals; must be called within a runtime. A signal before [`run`] is kept
+    /// for that function.
     pub(crate) fn catch() -> Self {
         let listen =
             |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "a signal cannot be caught")).ok();
@@ -162,7 +162,6 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one.
     pub(crate) async fn next(&mut self) -> ProgramSignal {
         tokio::select! {
             () = caught(&mut self.interrupt) => ProgramSignal::End("SIGINT"),

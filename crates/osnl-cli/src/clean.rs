@@ -1,4 +1,4 @@
-//! Keeps a message from acting on the terminal it is shown on, and from showing a secret.
+//! Keeps a message from acting on the terminal that shows it, and from showing a secret.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use osnl_model::{is_secret_key, mask_text, mask_url_passwords};
 pub(crate) use osnl_model::{one_line as text, one_line_json as json};
 use serde_json::Value;
 
-/// Bytes as text, what is no UTF-8 as `\xff`.
+/// Renders bytes as text, with `\xff` for a byte that is no UTF-8.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -19,8 +19,8 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
     shown
 }
 
-/// Hides the passwords of URLs in all texts of a value: for what osnl itself says, where a name before a colon is no
-/// secret. Payloads go through `osnl_model::mask_secrets`, which does this too.
+/// Hides the passwords of URLs in all texts of a value. Only for osnl's own words, where a name
+/// before a colon is no secret; payloads need `osnl_model::mask_secrets`.
 pub(crate) fn mask_urls(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -34,8 +34,8 @@ pub(crate) fn mask_urls(value: &mut Value) {
     }
 }
 
-/// A body that is no readable JSON, the texts behind keys that look secret as `***`: as well as it can be done
-/// without understanding it. Quotes may be escaped any number of times, as in an envelope.
+/// Replaces texts behind keys that look secret in a body that is no readable JSON. Best effort: the
+/// body is scanned, not parsed. Quotes may be escaped any number of times, as in an envelope.
 pub(crate) fn mask_unreadable(body: &str) -> String {
     let mut masked = String::with_capacity(body.len());
     let mut rest = body;
@@ -51,7 +51,7 @@ pub(crate) fn mask_unreadable(body: &str) -> String {
         let value = behind.strip_prefix(':').map(str::trim_start);
         rest = &after[close..];
         let Some(value) = value.filter(|_| is_secret_key(key) || key == "key") else {
-            // The closing quote may open the next text: nobody knows in what cannot be read.
+            // In unreadable text the closing quote may also open the next text.
             masked.push_str(&after[..close]);
             continue;
         };
@@ -86,7 +86,7 @@ fn value_end(value: &str) -> (&str, usize) {
     (&value[..start], value.len())
 }
 
-/// Returns the end of a number, a word, an object or a list; brackets in texts count too.
+/// Returns the end of a number, a word, an object or a list; counts brackets in texts too.
 fn unquoted_end(value: &str) -> usize {
     let mut depth = 0usize;
     for (at, byte) in value.bytes().enumerate() {

@@ -1,32 +1,32 @@
-//! The exit status of the program.
-
 use std::process::ExitCode;
 
 use osnl::journal::sqlite::OpenError;
 
-/// The exit statuses; scripts and units rely on them.
+/// The exit statuses; scripts and units rely on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done, or drained after a signal.
+    /// Success, also a drain after a signal.
     Done,
-    /// Failed: a refused configuration or login (under the legacy names), or the drain deadline passed.
+    /// A refused configuration or login (under the legacy names), a passed drain deadline, or
+    /// another failure.
     Failed,
-    /// Something urgent needs attention, of `status --format nagios`.
+    /// An urgent problem, of `status --format nagios`.
     Critical,
-    /// The status is unknown, of `status --format nagios`.
+    /// An unknown status, of `status --format nagios`.
     Unknown,
-    /// A wrong command line that clap could not see: its own 2.
+    /// A wrong command line that clap cannot detect; clap itself ends with 2 too.
     Usage,
     /// A broker refuses access, or another daemon has the journal; EX_UNAVAILABLE of sysexits.h.
     Unavailable,
     /// A wrong configuration; EX_CONFIG of sysexits.h. The legacy names fail with 1 instead.
     Config,
-    /// A second SIGTERM or SIGINT cut the drain short; for `demo` and `send`, the first Ctrl-C.
+    /// A second SIGTERM or SIGINT aborted the drain; for `demo` and `send`, the first Ctrl-C.
     Interrupted,
 }
 
 impl From<&OpenError> for Exit {
-    /// A journal that another process or a fault of the machine keeps closed may open later; all else is configured.
+    /// Maps a lock and a fault of the machine, which may pass by themselves, to `Unavailable`, and
+    /// every wrong setting to `Config`.
     fn from(error: &OpenError) -> Self {
         match error {
             OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Self::Unavailable,

@@ -1,4 +1,4 @@
-//! Flags that several commands have, and the words that their values are made of.
+//! Flags that several commands share, and parsers of their values.
 
 pub(crate) mod moment;
 
@@ -92,7 +92,7 @@ pub(crate) struct BetweenArgs {
 }
 
 impl BetweenArgs {
-    /// Both ends, as the daemon is asked.
+    /// Returns both ends in the form of a request.
     pub(crate) fn asked(&self) -> [Option<String>; 2] {
         [self.since, self.until].map(|at| at.map(|at| at.to_string()))
     }
@@ -109,7 +109,7 @@ pub(crate) struct HowArgs {
     pub(crate) dry_run: bool,
 }
 
-/// Reads the largest body, as the option of a listener has it.
+/// Parses the largest body, as the option of a listener does.
 pub(crate) fn max_body(text: &str) -> Result<usize, String> {
     let allowed = Budget::LEAST_BODY..=Budget::MOST.body;
     let size = size::parse(text).and_then(|size| usize::try_from(size).ok());
@@ -119,7 +119,7 @@ pub(crate) fn max_body(text: &str) -> Result<usize, String> {
     })
 }
 
-/// Returns the reason that a message cannot be read, and the flag that reads it, if there is one.
+/// Returns the reason of an unreadable message, and the flag that raises the exceeded limit.
 pub(crate) fn unread(error: &DecodeError) -> String {
     match error {
         DecodeError::TooMuch(excess) if excess.is_raised_by_max_body() => {
@@ -129,12 +129,12 @@ pub(crate) fn unread(error: &DecodeError) -> String {
     }
 }
 
-/// Returns the reader of the states of deliveries: their words with hyphens, and groups of them.
+/// Returns the parser of delivery states: their words with hyphens, and names of groups.
 pub(crate) fn states() -> PossibleValuesParser {
     states_offering(&Phase::NAMES)
 }
 
-/// Returns the same reader for a command that changes only some states: shells and messages offer those alone.
+/// Returns the same parser, but shells and messages offer only these states.
 pub(crate) fn states_offering(offered: &[&str]) -> PossibleValuesParser {
     let named = |name: &'static str| PossibleValue::new(name).hide(!offered.contains(&name));
     PossibleValuesParser::new(Phase::NAMES.into_iter().map(named))
@@ -150,7 +150,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "write 5, 5s, 500ms or 1m".to_owned())
 }
 
-/// Never fails: clap would print what was typed.
+/// Never fails, because clap would print the value in its error.
 #[expect(clippy::unnecessary_wraps, reason = "what clap calls")]
 pub(crate) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))

@@ -7,13 +7,13 @@
 //! | ours | stderr | the file; stderr while the file cannot be written; as oss_watcher both |
 //! | the libraries' | stderr | stderr |
 //!
-//! With `log_format = json` each line is an object, see [`json`]. Where stderr is the journal of systemd, our own lines go
-//! to it with their fields, see [`journald`]; the others, and those of the old names, begin with the journal's priority
-//! (`<6>`).
-//! A value of more than 16 KiB, such as a name that a tenant chose, is cut; the old names write what they always did.
+//! With `log_format = json` each line is an object, see [`json`]. If stderr is the journal of
+//! systemd, osnl's own lines are sent there with their fields, see [`journald`]. Other lines, and
+//! those of the legacy names, begin with the journal's priority (`<6>`). A value of more than 16
+//! KiB, such as a tenant's name, is cut, but not under the legacy names.
 //!
-//! Nothing here ends or stops the program: a lost log file is said once and tried again every second, and
-//! lines that the reader of stderr leaves are dropped when a megabyte of them waits.
+//! Logging never ends or blocks the program. A lost log file is reported once and retried every
+//! second. When a megabyte of lines waits for stderr's reader, further lines are dropped.
 
 mod background;
 mod change;
@@ -47,11 +47,9 @@ use self::file::{LogRotation, LogWriter};
 use self::journald::Journald;
 pub(crate) use self::line::logger;
 
-/// The destination of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogDestination {
     Stderr,
-    /// Appended to.
     File(PathBuf),
 }
 
@@ -64,27 +62,25 @@ impl fmt::Display for LogDestination {
     }
 }
 
-/// The arguments of [`start`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogSettings {
     pub(crate) destination: LogDestination,
-    /// Level of our own lines.
+    /// The level of osnl's own lines.
     pub(crate) ours: LevelFilter,
-    /// Level of the libraries' lines.
     pub(crate) libraries: LevelFilter,
-    /// In whose form.
     pub(crate) style: Style,
 }
 
-/// Whose log it looks like.
+/// The program whose format the log has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     Osnl,
-    /// A JSON object a line.
     Json,
-    /// As k2hr3_osnl: its name for what the process itself says, and a log file that rotates at midnight.
+    /// The format of k2hr3_osnl: its name for the process's own lines, and a log file that rotates
+    /// at midnight.
     K2hr3Osnl,
-    /// As oss_watcher: `2015-03-19 18:44:01 INFO (service) Listen queue q`, to the file and to stderr.
+    /// The format of oss_watcher: `2015-03-19 18:44:01 INFO (service) Listen queue q`, to the file
+    /// and to stderr.
     OssWatcher,
 }
 
@@ -100,16 +96,16 @@ impl LogSettings {
         Targets::new()
             .with_default(self.libraries)
             .with_target("lapin", amqp_client(self.libraries))
-            // It would log a returned message with its whole body.
+            // lapin would log a returned message with its whole body.
             .with_target("lapin::returned_messages", LevelFilter::OFF)
             .with_targets(OURS.map(|target| (target, self.ours)))
     }
 }
 
-/// The longest value of a line.
+/// The longest value of a line, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Cuts a text to so many bytes, and adds how many there were.
+/// Cuts the text after `from` to `longest` bytes, and appends its original length.
 fn cut(text: &mut String, from: usize, longest: usize) {
     let length = text.len() - from;
     if length > longest {
@@ -118,7 +114,8 @@ fn cut(text: &mut String, from: usize, longest: usize) {
     }
 }
 
-/// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
+/// Prefixes of osnl's own targets; `k2hr3_osnl` and `oss_watcher` are lines that users of the
+/// former programs rely on.
 const OURS: [&str; 16] = [
     "k2hr3_osnl",
     "oss_watcher",
@@ -138,12 +135,12 @@ const OURS: [&str; 16] = [
     "osnl_transport",
 ];
 
-/// At the end of the program what waits for stderr has this long to get there.
+/// The longest wait at the program's end for lines that stderr has not accepted.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 static OUTPUT: OnceLock<LogOutput> = OnceLock::new();
 
-/// Starts logging; called once.
+/// Starts logging; must be called once.
 ///
 /// # Errors
 /// The log file cannot be opened.
@@ -163,20 +160,20 @@ pub(crate) fn start(settings: &LogSettings) -> io::Result<()> {
         both: settings.style == Style::OssWatcher,
     });
     let (levels, handle) = reload::Layer::new(settings.levels());
-    // Called once.
+    // Cannot fail on the only call.
     let _ = change::LEVELS.set(handle);
     let lines = LogLines { output, style: settings.style };
     tracing_subscriber::registry().with(levels).with(lines).init();
     Ok(())
 }
 
-/// Returns the level of the AMQP client. Its failures come back to us and are logged where they are handled; it also
-/// calls it an error that a queue is not there yet, which every first start asks for.
+/// Returns the level of the AMQP client. The caller of lapin logs each failure. lapin also logs a
+/// missing queue as an error, which is normal at every first start.
 fn amqp_client(libraries: LevelFilter) -> LevelFilter {
     if libraries >= LevelFilter::INFO { libraries } else { LevelFilter::OFF }
 }
 
-/// Opens the log file again after it was moved; says so in the log.
+/// Reopens the log file after a rotation, and logs this.
 pub(crate) fn reopen() {
     let is_file = OUTPUT.get().is_some_and(|output| {
         let mut file = output.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,19 +186,21 @@ pub(crate) fn reopen() {
     }
 }
 
-/// Returns the signal that the thread that writes to stderr has ended unexpectedly; none before [`start`].
+/// Returns the signal that the writer thread of stderr has ended unexpectedly; none before
+/// [`start`].
 pub(crate) fn ends() -> Option<EndReports> {
     OUTPUT.get().map(|output| output.stderr.ends())
 }
 
-/// Waits, at most a second, until everything said so far has left the program.
+/// Waits at most a second for all lines to be written.
 pub(crate) fn flush() {
     if let Some(output) = OUTPUT.get() {
         output.stderr.flush(LAST_WORDS);
     }
 }
 
-/// systemd tells by device and inode which stream is the journal; a redirected stderr is another.
+/// Whether stderr is the journal, by device and inode as systemd sets `JOURNAL_STREAM`. A
+/// redirected stderr differs.
 fn stderr_is_the_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned().map(File::from) else { return false };
@@ -211,17 +210,17 @@ fn stderr_is_the_journal() -> bool {
 struct LogOutput {
     stderr: Background,
     file: Mutex<Option<LogWriter>>,
-    /// Lines on stderr begin with the journal's priorities.
+    /// Whether lines on stderr begin with the journal's priorities.
     priorities: bool,
-    /// The journal, where our lines can go to it with their fields.
+    /// The journal's socket, which accepts lines with their fields.
     journald: Option<Journald>,
-    /// Whether lines are JSON; a reload may change it.
+    /// A reload may change this.
     is_json: AtomicBool,
-    /// Whether the lines of the file go to stderr too.
+    /// Whether lines of the file are also written to stderr.
     both: bool,
 }
 
-/// The names that other programs had keep their lines as they were.
+/// Connects to the journal. Under the legacy names lines keep their former format.
 fn journald(style: Style) -> Option<Journald> {
     match style {
         Style::Osnl | Style::Json if stderr_is_the_journal() => Journald::connect(journald::SOCKET.as_ref()),
@@ -263,7 +262,6 @@ impl LogOutput {
     }
 }
 
-/// The subscriber of `tracing`.
 struct LogLines {
     output: &'static LogOutput,
     style: Style,
@@ -307,10 +305,9 @@ mod tests {
 
     use super::*;
 
-    /// No command reaches the last one yet.
     const UNRELEASED: [&str; 4] = ["osnl_cli", "osnl_testkit", "osnl_bench", "osnl_python"];
 
-    /// The lines of another crate would be missing from the log file.
+    /// A missing crate's lines would not be in the log file.
     #[test]
     fn each_crate_that_logs_is_among_ours() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -330,7 +327,6 @@ mod tests {
         assert!(found >= 8, "{found}");
     }
 
-    /// Each field of a line, of any crate, is in the book, and no other.
     #[test]
     fn the_book_has_each_field() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -355,7 +351,7 @@ mod tests {
         assert_eq!(listed, found);
     }
 
-    /// The names of the fields of a macro's arguments: those before its sentence.
+    /// Returns the names of a macro's fields, which precede its sentence.
     fn fields(arguments: &str) -> Vec<String> {
         let mut names = Vec::new();
         for part in parts(arguments).into_iter().take_while(|part| !part.starts_with('"')) {
@@ -368,7 +364,7 @@ mod tests {
         names
     }
 
-    /// Returns the parts between the commas of a list, until the bracket that ends it.
+    /// Splits a list at its commas, until the closing bracket.
     fn parts(list: &str) -> Vec<&str> {
         let (mut parts, mut from, mut depth) = (Vec::new(), 0, 0);
         let (mut is_text, mut is_escaped) = (false, false);

@@ -1,7 +1,8 @@
-//! The `osnl` command. Under the names `k2hr3_osnl` and `k2hr3-osnl`, `oss_watcher` and `oss-watcher` it
-//! takes those programs' flags.
+//! The `osnl` command. Under the names `k2hr3_osnl` and `k2hr3-osnl`, `oss_watcher` and
+//! `oss-watcher` the command takes the flags of those programs.
 //!
-//! Order, lowest first: `exit`, `clean`, `terminal`, `output`, `flags`, `logging`, `app`, `command`.
+//! Order, lowest first: `exit`, `clean`, `terminal`, `output`, `flags`, `logging`, `app`,
+//! `command`.
 
 mod app;
 mod clean;
@@ -40,7 +41,7 @@ use self::command::tap::TapArgs;
 use self::command::test::TestArgs;
 use self::terminal::are_colours_wanted;
 
-/// Messages are decoded into many small values, which one thread makes and another frees.
+/// Decoding makes many small values, which one thread allocates and another frees.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
     .into()
 }
 
-/// The version, and the brokers that this build speaks to.
+/// The version, and the brokers that this build supports.
 const WITH_TRANSPORTS: &str = if cfg!(feature = "kafka") {
     concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit, kafka)")
 } else {
@@ -93,7 +94,7 @@ struct Osnl {
     command: Command,
 }
 
-/// The commands by the task that they are for.
+/// The commands by task, as the help lists them.
 const TASKS: [(&str, &[&str]); 5] = [
     ("Set up", &["init", "check", "run", "reload", "events", "demo"]),
     ("Watch", &["status", "tap", "explain"]),
@@ -103,8 +104,8 @@ const TASKS: [(&str, &[&str]); 5] = [
 ];
 
 impl Osnl {
-    /// Its help lists the commands by task. Options are `--help` and `--version` alone: without a list of them all fits
-    /// a screen.
+    /// Returns the command whose help lists the commands by task. Without `--help` and `--version`
+    /// in a list of options, the help fits one screen.
     fn by_task() -> clap::Command {
         let command = Self::command();
         let styles = command.get_styles();
@@ -174,7 +175,7 @@ enum Command {
     Completions(CompletionsArgs),
 }
 
-/// Reads the command line; help, version and usage errors end the program here (0 and 2).
+/// Parses the command line; help, version and usage errors end the program here (0 and 2).
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Command {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let called_as = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(|name| name.to_str());
@@ -190,8 +191,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Command {
     }
 }
 
-/// Help and usage errors have colours where everything else has them: clap by itself takes some variables, such as `CI`,
-/// for a terminal that knows colours.
+/// Parses with osnl's own choice of colours. clap alone takes variables such as `CI` for a terminal
+/// with colours.
 fn parsed<P: Parser>(command: clap::Command, arguments: Vec<OsString>) -> P {
     let colours = if are_colours_wanted() { ColorChoice::Auto } else { ColorChoice::Never };
     let found = command.color(colours).get_matches_from(arguments);
@@ -249,7 +250,7 @@ mod tests {
         assert!(args.version);
     }
 
-    /// The names of all commands below one, as pages spell them.
+    /// Returns the names of all commands below one, as pages spell them.
     fn names(command: &clap::Command, before: &str) -> Vec<String> {
         let below = command.get_subcommands().filter(|sub| sub.get_name() != "help");
         below

@@ -1,8 +1,8 @@
-//! Standard output of the commands that print: text for people or for scripts, on a terminal with its telling parts in
-//! colour.
+//! Standard output of printing commands: text for people or scripts, partly coloured on a terminal.
 //!
-//! A reader that has seen enough, such as `head`, is no failure. A failure for another reason, such as a full disk,
-//! is said and ends the command with 1: a script must not take half an answer for a whole one.
+//! A closed pipe, such as of `head`, is no failure. Any other error, such as a full disk, is
+//! reported and ends the command with 1, because a script must not take a partial answer for a
+//! whole one.
 
 use std::io::{self, Write as _};
 use std::ops::Range;
@@ -10,15 +10,13 @@ use std::ops::Range;
 use crate::exit::Exit;
 use crate::terminal::{self, Tone};
 
-/// Which part of a line has which tone; the line has no line end.
+/// Returns the part of a line to colour, and its tone; the line has no newline.
 pub(crate) type Tint = fn(&str) -> Option<(Tone, Range<usize>)>;
 
-/// Prints a text as it is.
 pub(crate) fn print(text: &str) -> Exit {
     print_bytes(text.as_bytes())
 }
 
-/// Prints a text, on a terminal in colour.
 pub(crate) fn print_tinted(text: &str, tint: Tint) -> Exit {
     match terminal::coloured() {
         true => print(&tinted(text, tint)),
@@ -33,13 +31,11 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Exit {
     }
 }
 
-/// The result of writing bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
     Done,
-    /// The reader has gone.
     Gone,
-    /// It has been said why.
+    /// The failure was already reported.
     Failed,
 }
 
@@ -49,14 +45,13 @@ pub(crate) fn put(bytes: &[u8]) -> Put {
         Ok(()) => Put::Done,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Put::Gone,
         Err(error) => {
-            // Standard error may be as full.
+            // Standard error may be as full as standard output.
             let _ = writeln!(io::stderr(), "osnl: error: standard output: {error}");
             Put::Failed
         }
     }
 }
 
-/// Each line with its part in colour.
 pub(crate) fn tinted(text: &str, tint: Tint) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     for line in text.split_inclusive('\n') {
@@ -74,12 +69,11 @@ pub(crate) fn tinted(text: &str, tint: Tint) -> String {
     out
 }
 
-/// The whole line.
 pub(crate) fn all(tone: Tone, line: &str) -> Option<(Tone, Range<usize>)> {
     Some((tone, 0..line.len()))
 }
 
-/// The first of these words that stands in the line by itself, in its tone.
+/// Returns the first of these words that is a whole word of the line, with its tone.
 pub(crate) fn word(line: &str, words: &[(&str, Tone)]) -> Option<(Tone, Range<usize>)> {
     let mut at = 0;
     for found in line.split(' ') {

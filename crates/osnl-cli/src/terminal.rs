@@ -1,8 +1,10 @@
-//! The terminal: colours and widths of plain lines, and the full-screen views of `osnl tap` and `osnl status --watch`.
+//! The terminal: colours and widths of plain lines, and the full-screen views of `osnl tap` and
+//! `osnl status --watch`.
 //!
-//! ratatui draws the views; crossterm reads their keys and switches the modes. In raw mode Ctrl-C and Ctrl-Z are keys:
-//! [`read_events`] and [`act`] send their signals. [`close`] gives the terminal back; ratatui's hook does it before
-//! a panic is reported, and [`leave`] at an end of the program that drops nothing.
+//! ratatui draws the views; crossterm reads keys and switches the modes. In raw mode Ctrl-C and
+//! Ctrl-Z are keys: [`read_events`] and [`act`] send their signals. [`close`] restores the
+//! terminal. ratatui's hook does so before a panic is reported, and [`leave`] before an exit
+//! without drops.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, stdout};
@@ -19,10 +21,9 @@ use rustix::process::{Signal, kill_current_process_group};
 use unicode_truncate::UnicodeTruncateStr as _;
 use unicode_width::UnicodeWidthStr as _;
 
-/// Smaller terminals get lines instead of a screen.
+/// A smaller terminal gets lines instead of a screen.
 const SMALLEST: Size = Size::new(72, 18);
 
-/// The colour of a text on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
@@ -34,7 +35,6 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
-    /// The text as a terminal shows it in this tone.
     pub(crate) fn paint(self, text: &str) -> String {
         match self {
             Self::Plain => text.to_owned(),
@@ -60,7 +60,7 @@ impl From<Tone> for Style {
     }
 }
 
-/// Cuts a text to these columns; a text that was cut ends in `…`.
+/// Cuts a text to these columns, and ends a cut text in `…`.
 pub(crate) fn clipped(text: &str, columns: usize) -> Cow<'_, str> {
     if text.width() <= columns {
         return text.into();
@@ -74,24 +74,25 @@ pub(crate) fn columns() -> Option<usize> {
     size().map(|size| size.width.into()).filter(|width| *width > 0)
 }
 
-/// Whether a screen can be drawn: standard output is a terminal, understands more than lines, and is large enough.
+/// Whether a screen can be drawn: standard output is a terminal, not dumb, and large enough.
 pub(crate) fn is_drawable() -> bool {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     !is_dumb && size().is_some_and(|size| size.width >= SMALLEST.width && size.height >= SMALLEST.height)
 }
 
-/// crossterm asks the controlling terminal even where standard output is a file.
+/// Returns the size, but not for a file: crossterm would then report the controlling terminal.
 fn size() -> Option<Size> {
     let size = stdout().is_terminal().then(terminal::size)?;
     size.ok().map(Size::from)
 }
 
-/// Whether colours are wanted on standard output: it is a terminal that knows them, and `NO_COLOR` is not set.
+/// Whether colours are wanted on standard output: it is a terminal, and neither `NO_COLOR` nor
+/// `TERM=dumb` is set.
 pub(crate) fn coloured() -> bool {
     stdout().is_terminal() && are_colours_wanted()
 }
 
-/// A word on standard error, in its tone if that is a terminal that wants colours.
+/// Returns a text for standard error, coloured if that is a terminal.
 pub(crate) fn on_stderr(tone: Tone, text: &str) -> String {
     if io::stderr().is_terminal() && are_colours_wanted() { tone.paint(text) } else { text.to_owned() }
 }
@@ -102,12 +103,12 @@ pub(crate) fn are_colours_wanted() -> bool {
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }
 
-/// Begins a full-screen view.
 pub(crate) fn open() -> io::Result<DefaultTerminal> {
     ratatui::try_init().inspect_err(|_| leave())
 }
 
-/// Draws a picture. Nothing once the terminal was given back, as it is before a panic of another thread is reported.
+/// Draws a frame. Draws nothing once the terminal was restored, as happens before another thread's
+/// panic is reported.
 pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
     if is_raw_mode_enabled()? {
         terminal.draw(picture)?;
@@ -115,17 +116,18 @@ pub(crate) fn draw(terminal: &mut DefaultTerminal, picture: impl FnOnce(&mut Fra
     Ok(())
 }
 
-/// Hands on keys and resizes until `take` refuses one. Ctrl-C sends its signal, also while a view answers no keys.
+/// Passes keys and resizes to `take` until it returns `false`. Ctrl-C sends SIGINT, even while a
+/// view answers no keys.
 ///
-/// A key that comes in the same moment as a resize is read with the next key: crossterm returns the resize and waits for
-/// new input. crossterm reads on a thread of its own: on a terminal that has gone its reads never return, and a caller that waits
-/// for them could not end.
+/// A key at the moment of a resize is read only with the next key: crossterm returns the resize and
+/// waits for new input. crossterm reads on its own thread: on a lost terminal its reads never
+/// return, and a caller waiting for them could not end.
 pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) {
     let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
     std::thread::spawn(move || {
         while let Ok(event) = event::read() {
             if event == interrupt {
-                // All programs of a pipe get it. Nothing can be done where that is refused.
+                // All programs of a pipe get the signal; a refusal has no remedy.
                 let _ = kill_current_process_group(Signal::INT);
             } else if !take(event) {
                 return;
@@ -134,7 +136,7 @@ pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) 
     });
 }
 
-/// Carries out Ctrl-Z, and Ctrl-L, which draws everything anew. Returns whether the key was one of them.
+/// Handles Ctrl-Z, and Ctrl-L, which redraws. Returns whether the key was one of these.
 pub(crate) fn act(terminal: &mut DefaultTerminal, key: KeyEvent) -> io::Result<bool> {
     match (key.code, key.modifiers) {
         (KeyCode::Char('z'), KeyModifiers::CONTROL) => suspend(terminal)?,
@@ -144,11 +146,12 @@ pub(crate) fn act(terminal: &mut DefaultTerminal, key: KeyEvent) -> io::Result<b
     Ok(true)
 }
 
-/// Gives the terminal back and stops; continues when the shell asks for it.
+/// Restores the terminal and stops; continues when the shell resumes the program.
 fn suspend(terminal: &mut DefaultTerminal) -> io::Result<()> {
     leave();
     let _ = kill_current_process_group(Signal::TSTP);
-    // Another thread may take the signal: it stops this one within the moment, before the screen is entered again.
+    // Another thread may receive the signal, so this thread waits to be stopped before the screen
+    // is entered again.
     let moment = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
     let _ = poll(&mut [], Some(&moment));
     enable_raw_mode()?;
@@ -156,26 +159,25 @@ fn suspend(terminal: &mut DefaultTerminal) -> io::Result<()> {
     repaint(terminal)
 }
 
-/// Clears the screen; the next picture is drawn as a whole.
 fn repaint(terminal: &mut DefaultTerminal) -> io::Result<()> {
-    // `Terminal::clear` asks for the cursor, whose answer only the thread of the keys could read.
+    // `Terminal::clear` asks for the cursor's place, but the thread of the keys would read the
+    // answer.
     let size = terminal.size()?;
     terminal.resize(size.into())
 }
 
-/// Ends a full-screen view.
 pub(crate) fn close(mut terminal: DefaultTerminal) {
     leave();
-    // Dropped on a terminal that has gone, it would panic: standard error has gone too.
+    // On a lost terminal the drop would panic, since standard error is lost too.
     if terminal.show_cursor().is_err() {
         std::mem::forget(terminal);
     }
 }
 
-/// Gives the terminal back, if a view has it.
+/// Restores the terminal, if a view has it.
 pub(crate) fn leave() {
     if is_raw_mode_enabled().unwrap_or(false) {
-        // A terminal that has gone needs nothing.
+        // A lost terminal needs no restoring.
         let _ = execute!(stdout(), Show);
         let _ = ratatui::try_restore();
     }

@@ -1,6 +1,6 @@
-//! systemd's notification protocol (`sd_notify(3)`, `sd_watchdog_enabled(3)`): datagrams of `NAME=value` lines to
-//! the socket that `NOTIFY_SOCKET` names. A unit of another type than `notify` sets no such variable, and nothing
-//! is sent.
+//! systemd's notification protocol (`sd_notify(3)`, `sd_watchdog_enabled(3)`): datagrams of
+//! `NAME=value` lines to the socket that `NOTIFY_SOCKET` names. Without that variable nothing is
+//! sent.
 //!
 //! sd-notify 0.5 sends on a blocking socket, so a manager that does not read would stop the daemon.
 
@@ -10,11 +10,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// Whom to tell. What cannot be told is left: a manager that does not listen must not stop the daemon.
+/// A non-blocking socket to the service manager. Errors are ignored: a manager that does not read
+/// must not stop the daemon.
 #[derive(Debug)]
 pub(super) struct SystemdNotifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// The interval of the sign of life: half of the manager's limit.
+    /// The interval of `WATCHDOG=1`: half of the manager's limit.
     pub(super) watchdog: Option<Duration>,
 }
 
@@ -36,8 +37,8 @@ impl SystemdNotifier {
         }
     }
 
-    /// Sends one or more lines; `false` if the manager has too much unread (ten datagrams, usually) and may be told
-    /// later.
+    /// Sends one or more lines. Returns `false` if the manager's queue is full (usually ten
+    /// datagrams), so that the caller may try again later.
     pub(super) fn send(&self, lines: &str) -> bool {
         let Some((socket, address)) = &self.socket else { return true };
         match socket.send_to_addr(lines.as_bytes(), address) {
@@ -47,7 +48,8 @@ impl SystemdNotifier {
     }
 }
 
-/// The configuration is read again, since this moment (`Type=notify-reload` compares it with its own).
+/// Returns the notification of a reload. `Type=notify-reload` compares the monotonic time with its
+/// own.
 pub(super) fn reloading() -> String {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;

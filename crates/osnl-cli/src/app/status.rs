@@ -1,4 +1,4 @@
-//! The daemon's state in one line for `systemctl status`; made from the states that its loops publish.
+//! The daemon's state in one line for `systemctl status`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,10 +13,9 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::notify::{self, SystemdNotifier};
 
-/// The loops' states, and where each talks to.
 pub(super) struct SystemdStatus {
     daemon_state: Arc<DaemonState>,
-    /// Other loops run.
+    /// Changes when a reload replaces the loops.
     version: watch::Receiver<u64>,
     reloads: watch::Receiver<Reloads>,
     journal: watch::Receiver<JournalState>,
@@ -46,20 +45,20 @@ impl SystemdStatus {
             (target, status)
         };
         self.targets = self.daemon_state.targets().into_iter().map(with_status).collect();
-        // Those of the daemon_state have never been looked at by anybody.
+        // A new receiver counts its current value as unseen, and `changed` would return at once.
         self.listeners.iter_mut().for_each(|(_, state)| state.mark_unchanged());
         self.targets.iter_mut().for_each(|(_, state)| state.mark_unchanged());
     }
 
-    /// Tells `systemd` of each change, and that this thread gets round to telling it. Never ends.
+    /// Reports each change and `WATCHDOG=1` to `systemd`. Never ends.
     ///
-    /// `READY=1` does not wait for the broker: a broker that is away at boot is a state, not a failure, and must
-    /// not hold up what is ordered after us. `Starting` is logged with the first connection; `osnl run` has plainer words.
-    /// While the configuration is read again it is `RELOADING=1`, and `READY=1` when that has ended, well or not.
+    /// `READY=1` does not wait for the broker: units ordered after this service must start while a
+    /// broker is away. The first connection logs `Starting`; `osnl run` words this more plainly. A
+    /// reload sends `RELOADING=1`, and `READY=1` at its end, also after a failure.
     pub(super) async fn tell(mut self, systemd: &SystemdNotifier) {
         let mut line = self.line();
         let ready = format!("READY=1\nSTATUS={line}");
-        // What the manager had no room for is told with the next sign of life.
+        // A notification that did not fit is sent again with the next watchdog tick.
         let mut untold = (!systemd.send(&ready)).then_some(ready);
         let mut alive = systemd.watchdog.map(|every| {
             let mut alive = interval(every);
@@ -129,7 +128,7 @@ impl SystemdStatus {
         }
     }
 
-    /// Waits until any of the loops changes its state, other loops run, or the configuration was read again.
+    /// Waits for a change of a loop's state or of the set of loops, or for a reload.
     async fn changed(&mut self) {
         let listeners = self.listeners.iter_mut().map(|(_, state)| boxed(state));
         let targets = self.targets.iter_mut().map(|(_, state)| boxed(state));
@@ -146,7 +145,7 @@ impl SystemdStatus {
 fn boxed<T>(state: &mut watch::Receiver<T>) -> Pin<Box<dyn Future<Output = ()> + '_>> {
     Box::pin(async {
         if state.changed().await.is_err() {
-            // The loop has ended; there will be no other change.
+            // The loop has ended and cannot change its state again.
             std::future::pending().await
         }
     })
@@ -161,10 +160,9 @@ async fn tick(alive: &mut Option<Interval>) {
     }
 }
 
-/// Characters of a reason in the line.
+/// The longest reason in the line, in characters.
 const REASON: usize = 200;
 
-/// A reason on one line.
 fn shortened(reason: &str) -> String {
     let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(REASON) {
@@ -173,7 +171,7 @@ fn shortened(reason: &str) -> String {
     }
 }
 
-/// `WHAT PLACE, PLACE: REASON` for each reason.
+/// Returns `WHAT PLACE, PLACE: REASON` for each reason.
 fn clauses(what: &str, places: &[(&str, Option<String>)]) -> Vec<String> {
     let mut by_reason: Vec<(Option<String>, Vec<&str>)> = Vec::new();
     for (place, reason) in places {
@@ -224,7 +222,7 @@ fn line<'a>(
         clauses.push("no listener runs".to_owned());
     }
     match journal {
-        // A listener that is blocked by it has said so.
+        // A blocked listener already gives the journal as its reason.
         JournalState::Full { reason, .. } | JournalState::Failed { reason, .. } if blocked.is_empty() => {
             clauses.insert(0, shortened(reason));
         }
@@ -237,7 +235,6 @@ fn line<'a>(
     clauses.join("; ")
 }
 
-/// The line while what is in work is finished.
 pub(super) const STOPPING: &str = "stopping: waiting for running attempts";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `osnl actions`: targets, and what an operator does with one of them: probe, pause, resume.
+//! `osnl actions`: lists targets; probes, pauses, and resumes an action.
 
 mod args;
 
@@ -34,7 +34,6 @@ fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
     })
 }
 
-/// Ends with 0 when the target answers.
 fn probe(args: &OneActionArgs) -> Result<Exit, NoAnswer> {
     let request = ControlRequest::Probe { action: args.action.clone(), by: asks() };
     let probed: ProbeResult = Respondent::of(&args.place)?.ask(&request)?;
@@ -68,7 +67,6 @@ fn said(probed: &ProbeResult) -> String {
     }
 }
 
-/// Pauses or resumes, and says what came of it.
 pub(super) fn pause(args: &OneActionArgs, request: &ControlRequest) -> Result<Exit, NoAnswer> {
     let paused: PauseResult = Respondent::of(&args.place)?.ask(request)?;
     if args.format.format == OutputFormat::Json {

@@ -1,4 +1,4 @@
-//! Asking a daemon, or the file of one that is stopped; and how what comes back is printed.
+//! Requests to a daemon, or to the journal's file of a stopped one; and printing of the answers.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::flags::{PatienceArgs, PlaceArgs, SourceArgs};
 pub(super) use crate::output::{print, print_bytes, print_tinted};
 
-/// Why there is no answer, and how the program ends over it.
+/// The reason of a missing answer, and the exit status for it.
 #[derive(Debug)]
 pub(super) struct NoAnswer {
     pub(super) exit: Exit,
@@ -27,12 +27,10 @@ pub(super) struct NoAnswer {
     cause: NoAnswerCause,
 }
 
-/// The cause of a missing answer, as far as a caller decides by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NoAnswerCause {
-    /// Neither a daemon nor a journal can answer.
     Nothing,
-    /// This user may not ask, so the daemon may be well.
+    /// This user may not ask, although the daemon may be well.
     Forbidden,
     Other,
 }
@@ -42,17 +40,15 @@ impl NoAnswer {
         Self { exit, message: message.into(), cause: NoAnswerCause::Other }
     }
 
-    /// Whether this user may not ask, so that nothing is known of the daemon.
+    /// Whether permission is missing, so that nothing is known about the daemon.
     pub(super) fn is_forbidden(&self) -> bool {
         self.cause == NoAnswerCause::Forbidden
     }
 
-    /// Why.
     pub(super) fn message(&self) -> &str {
         &self.message
     }
 
-    /// Says so.
     pub(super) fn complain(&self) -> Exit {
         sources::complain(&self.message);
         self.exit
@@ -86,7 +82,6 @@ impl From<ReachError> for NoAnswer {
     }
 }
 
-/// The side that answers.
 pub(super) enum Respondent {
     Daemon(Box<ControlClient>, Option<PathBuf>),
     File(Box<ControlHandler>),
@@ -96,7 +91,7 @@ impl Respondent {
     pub(super) fn of(place: &PlaceArgs) -> Result<Self, NoAnswer> {
         match looked_for(place) {
             Ok(found) => Self::at(&found, place.patience),
-            // The configuration is broken, and a daemon may run on the one before.
+            // A daemon may still run with the configuration from before the broken one.
             Err(error) => match by_its_folder(place).map(|found| Self::at(&found, place.patience)) {
                 Some(Ok(daemon @ Self::Daemon(..))) => Ok(daemon),
                 Some(Ok(Self::File(_)) | Err(_)) | None => Err(error),
@@ -104,7 +99,7 @@ impl Respondent {
         }
     }
 
-    /// The daemon of this place, whatever its journal; no file will do.
+    /// Returns the daemon of this place, whatever its journal; a journal's file is not enough.
     pub(super) fn of_daemon(place: &PlaceArgs) -> Result<Self, NoAnswer> {
         let found = looked_for(place);
         let at = match (&found, by_its_folder(place)) {
@@ -140,7 +135,7 @@ impl Respondent {
         })
     }
 
-    /// The same for a request that may take long, told of its progress.
+    /// Sends a long request, and passes its progress to `told`.
     pub(super) fn ask_telling<T: DeserializeOwned>(
         &mut self,
         request: &ControlRequest,
@@ -179,7 +174,8 @@ fn no_answer(error: AskError) -> NoAnswer {
     }
 }
 
-/// Returns the socket of the daemon whose configuration cannot be used, as far as the files show it.
+/// Returns the socket of a daemon whose configuration is broken, from the state directory that the
+/// files still show.
 fn by_its_folder(place: &PlaceArgs) -> Option<Where> {
     let PlaceArgs { config_file, config_dir, state_dir, journal, .. } = place;
     if state_dir.is_some() || journal.is_some() {
@@ -232,7 +228,6 @@ fn looked_for(place: &PlaceArgs) -> Result<Where, NoAnswer> {
     })
 }
 
-/// One JSON value for scripts.
 pub(super) fn print_json(value: &impl Serialize) -> Exit {
     match serde_json::to_string_pretty(value) {
         Ok(text) => print(&(crate::clean::json(text) + "\n")),
@@ -240,12 +235,11 @@ pub(super) fn print_json(value: &impl Serialize) -> Exit {
     }
 }
 
-/// Makes foreign text one line that is harmless to a terminal.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     crate::clean::text(text)
 }
 
-/// So many characters at most, and that something was left out.
+/// Cuts a text to `most` characters, and marks the cut.
 pub(super) fn short(text: &str, most: usize) -> String {
     let clean = clean(text);
     if clean.chars().count() <= most {

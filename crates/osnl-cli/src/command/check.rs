@@ -1,10 +1,9 @@
-//! `osnl check`: reads, checks and explains a configuration, tries its actions with examples of known events, and looks
-//! into its journal for what no action of it would deliver.
+//! `osnl check`: reads, checks and explains a configuration. Tries its actions with examples of
+//! known events, and looks for deliveries in the journal that no action would take.
 //!
-//! The clients of a start are built and dropped, so that certificates and keys which it would refuse are refused here.
-//! Without `--connect` no connection is made. With it, brokers, targets and files are tried as [`Native::probe`]
-//! says:
-//! nothing is consumed, made or changed.
+//! The clients of a start are built and dropped, so that refused certificates and keys are found
+//! here. Without `--connect` no connection is made. With that flag [`Native::probe`] tries brokers,
+//! targets and files: nothing is consumed, made or changed.
 //!
 //! | ends with | when |
 //! | --- | --- |
@@ -37,7 +36,7 @@ use crate::exit::Exit;
 use crate::flags::{CheckArgs, OutputFormat, duration};
 use crate::output;
 
-/// Something to say about the configuration, with its parts where they are known.
+/// A remark about the configuration, with section and option where known.
 pub(super) struct Note {
     pub(super) text: String,
     finding: Option<Finding>,
@@ -136,7 +135,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     }
 }
 
-/// Returns what a start by this user would refuse of the state directory and the journal. With `--connect`, probes say it.
+/// Returns reasons for which a start by this user would refuse the state directory or the journal.
+/// With `--connect`, probes report them.
 fn unusable_places(native: &Native) -> impl Iterator<Item = Note> {
     let unusable = native.places(None).into_iter().filter(|probe| probe.verdict != ProbeVerdict::Fine);
     unusable.map(|Probe { section, what, found, advice, .. }| {
@@ -145,7 +145,7 @@ fn unusable_places(native: &Native) -> impl Iterator<Item = Note> {
     })
 }
 
-/// Whether a user can read and write the files of a configuration.
+/// Returns which files of a configuration a user can read and write.
 fn rights(looked: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe> {
     match looked {
         AnyConf::Native(loaded) => loaded.rights_of(user),
@@ -157,7 +157,7 @@ fn rights(looked: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe> {
     }
 }
 
-/// The daemon may be silent for so long.
+/// The longest wait for the daemon's answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks the daemon of the state directory for its consumers.
@@ -182,7 +182,7 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     };
     let mut consumers = BTreeMap::new();
     for listener in &status.listeners {
-        // One that waits for its broker consumes nothing.
+        // A listener that waits for its broker consumes nothing.
         if !matches!(listener.state.as_str(), "listening" | "standby" | "blocked" | "draining") {
             continue;
         }
@@ -196,7 +196,6 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     }
 }
 
-/// Refuses a configuration whose certificates, keys, or proxies a start would refuse.
 fn startable(looked: AnyConf, http: &HttpOptions) -> Result<AnyConf, ConfRefusal> {
     let legacy = match &looked {
         AnyConf::Native(loaded) => {
@@ -215,20 +214,18 @@ fn startable(looked: AnyConf, http: &HttpOptions) -> Result<AnyConf, ConfRefusal
     if words.is_empty() { Ok(looked) } else { Err(ConfRefusal::Other(words.join("\n"))) }
 }
 
-/// The refusal of the admin endpoint.
 fn unbound(loaded: &LoadedConf) -> Option<ConfigError> {
     let refused = AdminEndpoint::check(loaded.conf.admin.as_ref()?).err()?;
     Some(loaded.refusal_of_section("admin", &refused.to_string()))
 }
 
-/// Returns a `k2hr3_osnl.conf` as what it means in the native form.
 fn native_form(loaded: &osnl_k2hr3::LoadedConf) -> Result<LoadedConf, ConfRefusal> {
     let document = loaded.document().map_err(|error| ConfRefusal::Other(error.to_string()))?;
     let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
     native::load_texts(&texts, &Sources::default()).map_err(ConfRefusal::Native)
 }
 
-/// Adds what concerns only the check of a configuration: rules that never match, and actions that are tried.
+/// Adds rules that never match and the trial of the actions, which only `osnl check` reports.
 fn judged(looked: AnyConf) -> (AnyConf, Trial) {
     match looked {
         AnyConf::Native(mut loaded) => {
@@ -241,7 +238,7 @@ fn judged(looked: AnyConf) -> (AnyConf, Trial) {
     }
 }
 
-/// A `k2hr3_osnl.conf` is explained as what it means in the native form.
+/// Returns the native form of a configuration, with warnings.
 pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusal> {
     match looked {
         AnyConf::Native(loaded) => {

@@ -1,9 +1,9 @@
-//! `osnl config show`: a configuration in the native form, each value with where it came from.
+//! `osnl config show`: a configuration in the native form, each value with its origin.
 //!
-//! The output is a valid file. Passwords are `***` in it unless asked for; run like that it logs in with `***`
-//! and warns of it.
+//! The output is a valid file. Passwords are `***` unless requested; a daemon run with that file
+//! logs in with `***` and warns of it.
 //!
-//! `osnl config reference` reads nothing: it prints every section and option that this build has.
+//! `osnl config reference` prints every section and option of this build, and reads no file.
 
 use clap::{Args, Subcommand, ValueEnum};
 use osnl::native;
@@ -92,7 +92,7 @@ pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
     }
 }
 
-/// `{"sections": [{"section", "options": [{"name", "value", "from"}]}]}`.
+/// Returns `{"sections": [{"section", "options": [{"name", "value", "from"}]}]}`.
 fn values(document: &native::Document) -> serde_json::Value {
     let sections = document.sections.iter().map(|section| {
         let options = section
@@ -114,7 +114,6 @@ pub(crate) fn reference(args: &ConfigReferenceArgs) -> Exit {
     output::print(&text)
 }
 
-/// Sections stand out, and where a value came from stands back.
 fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     match line.chars().next() {
         Some('[') => output::all(Tone::Strong, line),

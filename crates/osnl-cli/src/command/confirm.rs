@@ -1,14 +1,15 @@
-//! The question before something that cannot be undone.
+//! The question before a change that cannot be undone.
 
 use std::io::{IsTerminal as _, Write as _};
 
 use super::asking::NoAnswer;
 use crate::exit::Exit;
 
-/// Asks on a terminal whether to go on; without a question that was seen the answer is no.
+/// Asks on a terminal whether to continue; any answer but `y` or `yes` is a no.
 ///
 /// # Errors
-/// Standard input is not a terminal: `--yes` has to be given to `discard`, which is a verb and what it is done to.
+/// Standard input is not a terminal: the operator must pass `--yes` to `discard`, a verb with its
+/// object.
 #[expect(clippy::print_stderr, reason = "a question is no output")]
 pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
     if !std::io::stdin().is_terminal() {

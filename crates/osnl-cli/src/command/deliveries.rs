@@ -1,4 +1,4 @@
-//! `osnl deliveries`: what the journal holds, and what becomes of it.
+//! `osnl deliveries`: lists and changes the deliveries of the journal.
 
 mod args;
 mod list;
@@ -29,7 +29,7 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, NoAnswer> {
             ControlRequest::Retry { filter, out_of_order: args.out_of_order, dry_run, by: by() }
         }),
         DeliveriesCommand::Discard(args) => {
-            // By number somebody has looked at each of them.
+            // An operator who gives numbers has looked at each delivery, so no question is needed.
             let ask = args.change.ids.is_empty() && !args.yes;
             change(&args.change, ask, &|filter, dry_run| ControlRequest::Discard {
                 filter,
@@ -114,7 +114,7 @@ fn changed(request: &ControlRequest, changes: &ChangeResult) -> String {
     text
 }
 
-/// The reason that a change found nothing to change.
+/// Returns the reason that a change matched nothing.
 fn why_none(request: &ControlRequest) -> &'static str {
     match request {
         ControlRequest::Retry { .. } => "no dead letter matches",
@@ -127,7 +127,7 @@ fn why_none(request: &ControlRequest) -> &'static str {
     }
 }
 
-/// The deliveries that are changed later, and those that are not.
+/// Describes deliveries that change only after their attempt, and refused deliveries.
 fn describe_rest(changes: &ChangeResult, text: &mut String) {
     if changes.under_way > 0 {
         let names = match &changes.under_way_ids[..] {

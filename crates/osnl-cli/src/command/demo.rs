@@ -1,21 +1,22 @@
-//! `osnl demo`: the life of a small cloud through the real parts, told as it happens.
+//! `osnl demo`: the life of a small cloud through the real parts, reported step by step.
 //!
-//! Real are the listeners, the rules, the journal, the delivery loop with its retries, and the action with its HTTP
-//! client; with `--transport-url` the broker too. Stood in for are the services, by recorded notifications with
-//! other names in them (`cloud.rs`), the target, by a server on 127.0.0.1 (`stand_in.rs`), and else the broker, by
-//! the in-process one. Three files tell the steps, each from where it is known, and `printer.rs` prints them:
+//! The listeners, the rules, the journal, the delivery loop with its retries, and the action with
+//! its HTTP client are real; with `--transport-url` the broker too. Recorded notifications with
+//! other names replace the services (`cloud.rs`). A server on 127.0.0.1 replaces the target
+//! (`stand_in.rs`). Without a URL the in-process broker serves. Three files report the steps, and
+//! `printer.rs` prints the lines:
 //!
-//! | file | tells |
+//! | file | reports |
 //! | --- | --- |
-//! | `narrated.rs` | what a rule says to a message, and when the message is acknowledged |
-//! | `stand_in.rs` | each request, and what the target would answer |
-//! | `events.rs` | the library's own log events: retries, outcomes, what cannot be read |
+//! | `narrated.rs` | the verdict of a rule on a message, and the acknowledgement |
+//! | `stand_in.rs` | each request, and the target's answer |
+//! | `events.rs` | the library's own log events: retries, outcomes, unreadable bodies |
 //!
-//! With the same `--seed`, `--count` and `--fail` the events and the failures are the same; where no rate is asked
-//! for and stdout is no terminal, each event waits for the one before, and the lines too are the same but for port
-//! and times.
+//! The same `--seed`, `--count` and `--fail` give the same events and failures. Without a rate and
+//! a terminal, each event waits for the one before, so the lines are the same too, but for port and
+//! times.
 //!
-//! Exit status: 0 when everything ended as it must, 1 when not, 130 after a signal.
+//! Exit status: 0 for the expected end, 1 for any other, 130 after a signal.
 
 mod args;
 mod broker;
@@ -60,14 +61,12 @@ use crate::app;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 
-/// The length of the demo on a terminal, without `--rate`.
 const SHOW: Duration = Duration::from_secs(5);
-/// Nothing moves for so long: something is wrong.
+/// The demo is stuck if nothing moves for so long.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// The seed of the failures: another than that of the events, so that both are as if thrown for themselves.
+/// Keeps the failures' random numbers independent of the events', which use the plain seed.
 const FAULTS: u64 = 0x6661_756c_7473;
 
-/// Runs the demo.
 #[expect(clippy::print_stderr, reason = "what keeps the demo from starting; there is no log")]
 pub(crate) fn run(args: &DemoArgs) -> Exit {
     let told = app::block_on(Box::pin(tell(args)));
@@ -103,7 +102,7 @@ async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
         }
         Err(error) => (Err(error), Vec::new()),
     };
-    // Whatever happened: nothing is left on a real broker.
+    // Also after a failure, so that nothing is left on a real broker.
     let waiting = broker.close(&queues).await;
     let mut summary = played?;
     summary.waiting = waiting?;
@@ -116,7 +115,6 @@ async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     })
 }
 
-/// Everything, before the first event.
 struct Demo<'a> {
     broker: &'a DemoBroker,
     cloud: DemoCloud,
@@ -133,7 +131,8 @@ impl<'a> Demo<'a> {
         broker: &'a DemoBroker,
         story: Arc<Story>,
     ) -> anyhow::Result<Self> {
-        // Its tasks end with the runtime; those that follow a receipt end before their listener does.
+        // The runtime's end stops these tasks. A task that follows a receipt ends before its
+        // listener.
         let tasks = TaskTracker::new();
         let hosts = cloud.servers().iter().map(|server| {
             (server.cuk.clone(), StandInHost { name: server.name.clone(), addresses: server.addresses() })
@@ -147,7 +146,7 @@ impl<'a> Demo<'a> {
         Ok(Self { broker, cloud, story, target, counters, assembled })
     }
 
-    /// Runs it to its end; what still waits in queues is not known yet.
+    /// Runs the demo to its end. The count of messages left in queues is added later.
     async fn run(self, args: &DemoArgs, pace: DemoSpeed) -> anyhow::Result<Summary> {
         let Self { broker, cloud, story, target, counters, assembled } = self;
         let Assembly { daemon, mut listening, routes, queues: _ } = assembled;
@@ -161,7 +160,7 @@ impl<'a> Demo<'a> {
         let telling = async {
             let everything = async {
                 for state in &mut listening {
-                    // Fails when the listener has ended, which drains everything.
+                    // Fails when the listener has ended; the daemon then drains the other parts.
                     let _ = state.wait_for(|state| *state == ListenerState::Listening).await;
                 }
                 story.heading("The notifications");
@@ -179,7 +178,7 @@ impl<'a> Demo<'a> {
             let took = begin.elapsed();
             shutdown.drain.cancel();
             tokio::select! {
-                // Again, before the drain is over.
+                // A second signal during the drain aborts the attempts.
                 () = interrupted.next() => shutdown.abort.cancel(),
                 () = over.cancelled() => {}
             }
@@ -210,7 +209,7 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// The signals that end the demo. SIGHUP is one: the terminal has gone.
+/// The signals that end the demo; SIGHUP too, which means that the terminal is gone.
 struct StopSignals([Signal; 3]);
 
 impl StopSignals {

@@ -1,8 +1,8 @@
-//! `osnl events`: what OpenStack services send.
+//! `osnl events`: the catalogue of the notifications that OpenStack services send.
 //!
-//! Without arguments the services; with one its events; with an event where it is published, the fields of its
-//! payload and a sample. `--format json` has the same: a list of services, of events, or of events with fields
-//! and sample. `--format markdown` is a table of the events with where they are published.
+//! Without arguments lists the services; with one its events; with an event its exchange and
+//! topics, its payload's fields, and a sample. `--format json` has the same content. `--format
+//! markdown` is a table of the events.
 
 mod summary;
 
@@ -19,7 +19,7 @@ use super::table::table;
 use crate::exit::Exit;
 use crate::output;
 
-/// Names that are offered for one that is not known.
+/// The most suggestions for an unknown name.
 const OFFERED: usize = 5;
 
 /// The flags of `osnl events`.
@@ -43,7 +43,7 @@ pub(crate) struct EventsArgs {
 pub(crate) enum EventsFormat {
     Text,
     Json,
-    // docs/reference/events.md
+    // The book's page docs/reference/events.md has this format.
     Markdown,
 }
 
@@ -63,11 +63,9 @@ pub(crate) fn run(args: &EventsArgs) -> Exit {
     output::print(&text)
 }
 
-/// The answer to a request.
 enum Selection {
     Services,
     Events(Vec<&'static CatalogueEvent>),
-    /// All of one event type.
     One(Vec<&'static CatalogueEvent>),
 }
 
@@ -75,7 +73,7 @@ fn look(args: &EventsArgs) -> Result<Selection, String> {
     let services: Vec<&str> = catalogue::services().iter().map(|(name, _)| *name).collect();
     let (service, event) = match (&args.service, &args.event) {
         (None, _) => return Ok(Selection::Services),
-        // An event says which service it is of.
+        // An event of the catalogue names its service.
         (Some(name), None) if name.contains('.') && !services.contains(&name.as_str()) => (None, Some(name)),
         (Some(name), event) => (Some(name), event.as_ref()),
     };
@@ -175,7 +173,7 @@ impl Selection {
     }
 }
 
-/// Name, release, exchange, number of events.
+/// Returns name, release, exchange, number of events.
 fn services() -> impl Iterator<Item = (&'static str, &'static str, &'static str, usize)> {
     catalogue::services().into_iter().map(|(name, version)| {
         let mut of: Vec<&CatalogueEvent> =
@@ -258,7 +256,7 @@ fn one(out: &mut String, event: &CatalogueEvent) {
     }
     out.push_str(&table(fields.iter().map(|field| {
         let absent = if field.sometimes_absent { ", not always there" } else { "" };
-        // That a class had its fields from the beginning is no news.
+        // A field that the first version already had shows no version.
         let since = field.since.as_deref().filter(|_| field.later);
         let since = since.map_or(String::new(), |since| format!(", since {since}"));
         [format!("  {}", field.short()), format!("{}{absent}{since}", field.kind)]

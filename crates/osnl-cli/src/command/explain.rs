@@ -1,6 +1,6 @@
-//! `osnl explain`: for an event from a file, the journal or the ring of unmatched messages, the verdict of each rule of
-//! the configuration, and the effect of a rule that matches; with `--rules`, what other rules would change. Makes no
-//! connection but to the daemon, and to the database of a journal that daemons share.
+//! `osnl explain`: the verdict of each rule on an event, and the effect of a match. The event is
+//! from a file, the journal or the ring of unmatched messages. `--rules` shows the changes that
+//! other rules would make. Connects only to the daemon, and to the database of a shared journal.
 //!
 //! | ends with | when |
 //! | --- | --- |
@@ -80,7 +80,6 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {
     Ok(out.end(if fired > 0 && dead == 0 { Exit::Done } else { Exit::Failed }))
 }
 
-/// Returns the events to explain, by name.
 fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedEvent)>, SavedEventsRefusal> {
     if let Some(wanted) = &args.unmatched {
         let found = ring(conf)?;
@@ -110,7 +109,7 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedE
     Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), subject(saved))).collect())
 }
 
-/// Says that other daemons of a shared journal have messages of their own that no rule matched.
+/// Prints that other daemons of a shared journal keep their own unmatched messages.
 fn say_of_which_daemon(conf: &Native) {
     let JournalConf::Shared(_) = &conf.journal else { return };
     let names = KeptEvents::of(conf).and_then(|journal| journal.member_names());
@@ -122,7 +121,6 @@ fn say_of_which_daemon(conf: &Native) {
     saved_events::say(&masked(&format!("each daemon counts and keeps what it has read itself{others}")));
 }
 
-/// Returns the messages that no rule matched, from the daemon.
 fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, SavedEventsRefusal> {
     let journal = ring_place(conf)?;
     unmatched::read(&journal, usize::MAX).map_err(|error| {
@@ -135,7 +133,7 @@ fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, SavedEventsRefusal> {
     })
 }
 
-/// Explains that the daemon has written no unmatched message: it writes the file with the first one.
+/// Explains the missing file: the daemon creates the file with the first unmatched message.
 fn none_yet(conf: &Native, journal: &Path) -> SavedEventsRefusal {
     if conf.keep_unmatched.heads == 0 {
         let text = "unmatched events are not kept: keep_unmatched is 0 in the configuration";
@@ -153,7 +151,7 @@ fn none_yet(conf: &Native, journal: &Path) -> SavedEventsRefusal {
     }
 }
 
-/// Returns the file beside which the daemon of this machine writes messages that no rule matched.
+/// Returns the file beside which this machine's daemon writes unmatched messages.
 fn ring_place(conf: &Native) -> Result<PathBuf, SavedEventsRefusal> {
     match &conf.journal {
         JournalConf::Shared(_) => {

@@ -1,4 +1,5 @@
-//! `osnl init`: writes a commented sample of a configuration for some services and one target, and checks it.
+//! `osnl init`: writes a commented sample of a configuration for some services and one target, and
+//! checks it.
 
 mod sample;
 
@@ -74,11 +75,11 @@ fn written(args: &InitArgs) -> Result<Exit, (Exit, String)> {
 
 fn create(path: &Path, text: &str) -> Result<Exit, (Exit, String)> {
     let name = path.display().to_string();
-    // Nothing is written over, nor through a link.
+    // Neither overwrites a file nor follows a link.
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let written = made.and_then(|mut file| {
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).inspect_err(|_| {
-            // Half a configuration is none.
+            // A partial configuration must not stay.
             let _ = std::fs::remove_file(path);
         })
     });
@@ -96,7 +97,6 @@ fn create(path: &Path, text: &str) -> Result<Exit, (Exit, String)> {
     Ok(output::print(&format!("{shown}: written; {replace}run osnl check --connect -c {shown}\n")))
 }
 
-/// Returns the services of these names, each once.
 fn services(names: &[String]) -> Result<Vec<&'static str>, String> {
     let known: Vec<&str> = catalogue::services().into_iter().map(|(name, _)| name).collect();
     let mut services = Vec::new();
@@ -114,7 +114,7 @@ fn services(names: &[String]) -> Result<Vec<&'static str>, String> {
     Ok(services)
 }
 
-/// Nothing but the sample: the environment counts for a daemon.
+/// Ignores the environment, which is for a daemon.
 fn sources() -> Sources {
     Sources { drivers: osnl_oss::drivers(), ..Sources::default() }
 }
@@ -129,7 +129,6 @@ mod tests {
         catalogue::services().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Loads a sample, and returns it with its warnings.
     fn loaded(
         services: &[&'static str],
         target: &SampleTarget,
@@ -162,7 +161,7 @@ mod tests {
                 assert_eq!((conf.rules.len(), conf.actions.len()), (services.len(), 1));
             }
         }
-        // Each driver has one but those of other programs' plug-ins and formats.
+        // Every driver has a sample but `oss_rest` and `python`.
         let mut drivers: Vec<&str> =
             TARGETS.iter().map(|target| target.driver).chain(["oss_rest", "python"]).collect();
         drivers.sort_unstable();

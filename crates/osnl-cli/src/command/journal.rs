@@ -1,7 +1,7 @@
 //! `osnl journal`: copies, checks, restores, and shrinks the journal's file.
 //!
-//! These commands work on the file; [`migrate`] is for a journal in a database, `verify` for both. A daemon that has it is
-//! not asked: it may hang, and that is when a backup is wanted most.
+//! These commands work on the file; [`migrate`] is for a journal in a database, `verify` for both.
+//! No command asks the daemon, because a backup matters most when the daemon hangs.
 
 pub(crate) mod args;
 mod export;
@@ -32,7 +32,7 @@ use crate::app;
 use crate::exit::Exit;
 use crate::flags::{FormatArgs, OutputFormat};
 
-/// Deliveries that a text names; JSON has all.
+/// The most deliveries in a text; JSON has all.
 const NAMED: usize = 10;
 
 pub(crate) fn run(args: &JournalArgs) -> Exit {
@@ -139,7 +139,7 @@ fn restore(args: &RestoreArgs) -> Result<Exit, NoAnswer> {
     }))
 }
 
-/// Returns a free name for the journal that is there.
+/// Returns an unused name for the replaced journal.
 fn aside(journal: &Path) -> PathBuf {
     let now = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let mut more = (2..).map(|n| format!(".replaced-{now}-{n}"));
@@ -150,7 +150,7 @@ fn aside(journal: &Path) -> PathBuf {
     name
 }
 
-/// Describes the restored journal, what it repeats, and what it lacks.
+/// Describes the restored journal, its repeated deliveries, and its losses.
 fn restored_text(journal: &Path, restored: &RestoreReport) -> String {
     let RestoreReport { contents, paused, replaced } = restored;
     let mut text = format!("{}: {}\n", shown(journal), words(contents));
@@ -187,13 +187,11 @@ fn restored_text(journal: &Path, restored: &RestoreReport) -> String {
     text
 }
 
-/// The place of a journal.
 enum JournalLocation {
     File(PathBuf),
     Shared(Box<SharedOptions>),
 }
 
-/// The journal's file, by its name or by the configuration.
 fn file(args: &JournalFileArgs) -> Result<PathBuf, NoAnswer> {
     match place(args)? {
         JournalLocation::File(file) => Ok(file),
@@ -208,7 +206,6 @@ fn file(args: &JournalFileArgs) -> Result<PathBuf, NoAnswer> {
     }
 }
 
-/// The journal, by the name of its file or by the configuration.
 fn place(args: &JournalFileArgs) -> Result<JournalLocation, NoAnswer> {
     if let Some(file) = &args.journal {
         return Ok(JournalLocation::File(std::path::absolute(file).unwrap_or_else(|_| file.clone())));
@@ -243,7 +240,7 @@ fn refused(error: UpkeepError) -> NoAnswer {
     NoAnswer::new(exit, error.to_string())
 }
 
-/// Shows the progress of a copy, which comes in bytes.
+/// Shows the progress of a copy, which is counted in bytes.
 fn in_mib(display: &Display) -> Observer {
     display.observer(|RequestProgress { done, of }| RequestProgress { done: done >> 20, of: of >> 20 })
 }
@@ -255,7 +252,6 @@ fn report(format: &FormatArgs, text: &str, value: impl FnOnce() -> Value) -> Exi
     }
 }
 
-/// The name of a file, harmless to a terminal.
 fn shown(path: &Path) -> String {
     clean(&path.display().to_string()).into_owned()
 }

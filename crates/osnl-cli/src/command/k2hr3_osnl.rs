@@ -1,4 +1,5 @@
-//! `k2hr3_osnl`: that program's configuration file and flags, its requests, without its losses.
+//! `k2hr3_osnl`: the configuration file, flags, and requests of that program, without its losses of
+//! events.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,9 +18,9 @@ use crate::exit::Exit;
 use crate::logging::{self, LogDestination};
 use crate::output;
 
-/// The manual's name, and the one that the RPM installs; from the root.
+/// The path of the manual, and the path of the RPM, relative to the root.
 const DEFAULT_PATHS: [&str; 2] = ["etc/k2hr3/k2hr3_osnl.conf", "etc/k2hr3/k2hr3-osnl.conf"];
-/// The version of k2hr3_osnl that this replaces.
+/// The version of k2hr3_osnl that this program replaces.
 const REPLACES: &str = "1.0.8";
 
 /// The flags of k2hr3_osnl 1.0.8.
@@ -29,7 +30,7 @@ const REPLACES: &str = "1.0.8";
     about = "Listens to OpenStack notifications and deletes the hosts that are gone from K2HR3",
     after_help = "Example:\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf -d debug",
     infer_long_args = true,
-    // Of a repeated flag the last counts, as with argparse.
+    // The last of a repeated flag counts, as with argparse.
     args_override_self = true,
     disable_version_flag = true
 )]
@@ -61,7 +62,7 @@ pub(crate) enum LevelFlag {
     Info,
     Warn,
     Error,
-    // Acts as warn.
+    // Has the effect of `warn`.
     Critical,
 }
 
@@ -74,9 +75,8 @@ pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
     match ended {
         Ok(exit) => exit,
         Err(error) => {
-            // Several configuration errors are several lines.
             for line in format!("{error:#}").lines() {
-                // The exit status says it too, to whoever has closed stderr.
+                // If stderr is closed, the exit status still shows the failure.
                 let _ = writeln!(io::stderr(), "k2hr3-osnl: error: {}", in_words(line));
             }
             Exit::Failed
@@ -104,7 +104,8 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     let transport: Arc<dyn Transport> = transport_with(url, loaded.conf.rabbit())?.into();
     let counters = Arc::new(Counters::default());
     app::block_on(async {
-        // Before anybody can read that we start: who does may stop us.
+        // Signals are caught before the first log line, since a reader of that line may stop the
+        // daemon.
         let signals = Signals::catch();
         let file = path.display().to_string();
         let mut sources = loaded.inputs();
@@ -118,7 +119,7 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     })?
 }
 
-/// A refusal, with where to mend it.
+/// Adds the file to fix to a refusal of the broker.
 fn explained(error: DaemonError, path: &Path) -> anyhow::Error {
     let refused = match &error {
         DaemonError::Listener(error) => error.is_refused_access(),
@@ -128,7 +129,8 @@ fn explained(error: DaemonError, path: &Path) -> anyhow::Error {
     if refused { error.context(format!("{}: refused by the broker", path.display())) } else { error }
 }
 
-/// The file without `-c`. k2hr3_osnl looked for the manual's name only, which its own package does not install.
+/// Returns the file without `-c`. k2hr3_osnl looks only for the manual's name, which its own
+/// package does not install.
 fn default_path(root: &Path) -> PathBuf {
     let [manual, packaged] = DEFAULT_PATHS.map(|path| root.join(path));
     if !manual.exists() && packaged.exists() { packaged } else { manual }

@@ -1,11 +1,12 @@
-//! `osnl man` and `osnl completions`: what packages ship, made from the definitions of the flags.
+//! `osnl man` and `osnl completions`: manual pages and shell scripts for packages, generated from
+//! the definitions of the flags.
 //!
-//! | file | what |
+//! | file | content |
 //! | --- | --- |
-//! | `page.rs` | a manual page: what the flags say, and around it what stands in no `--help` |
-//! | `words.rs` | those words, by page |
-//! | `names.rs` | the names that shells offer from the configuration and the journal |
-//! | `scripts.rs` | the scripts of shells, which ask for them |
+//! | `page.rs` | a manual page: the flags, and text that no `--help` has |
+//! | `words.rs` | that text, by page |
+//! | `names.rs` | names that shells offer from the configuration and the journal |
+//! | `scripts.rs` | shell scripts that request the names |
 //! | `markdown.rs` | the commands as pages of the book |
 
 pub(crate) mod args;
@@ -36,7 +37,7 @@ pub(crate) fn man(args: &ManArgs, osnl: Definition) -> Exit {
     }
 }
 
-/// Writes a file for each page, named after it and its section.
+/// Writes a file for each page, named after the page and its section.
 fn write_all(folder: &Path, osnl: Definition) -> Exit {
     for name in args::PAGES {
         let file = folder.join(page::file_name(name));

@@ -1,4 +1,5 @@
-//! `oss_watcher`: that program's configuration file and flags, its calls, without its losses.
+//! `oss_watcher`: the configuration file, flags, and calls of that program, without its losses of
+//! events.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             for line in format!("{error:#}").lines() {
-                // The exit status says it too, to whoever has closed stderr.
+                // If stderr is closed, the exit status still shows the failure.
                 let _ = writeln!(io::stderr(), "oss-watcher: error: {}", in_words(line));
             }
             Exit::Failed
@@ -85,7 +86,8 @@ fn start(loaded: &LoadedConf) -> anyhow::Result<Exit> {
     announce(loaded);
     let counters = Arc::new(Counters::default());
     app::block_on(async {
-        // Before anybody can read that we start: who does may stop us.
+        // Signals are caught before the first log line, since a reader of that line may stop the
+        // daemon.
         let signals = Signals::catch();
         let files = if loaded.files.is_empty() { "no file".to_owned() } else { loaded.files.join(", ") };
         tracing::info!("osnl {} with {files}", env!("CARGO_PKG_VERSION"));
@@ -94,7 +96,8 @@ fn start(loaded: &LoadedConf) -> anyhow::Result<Exit> {
     })?
 }
 
-/// Logs the lines of oss_watcher's start, with the separators that it lacks in places: monitoring looks for these.
+/// Logs the lines of oss_watcher's start, which monitoring looks for; adds separators where
+/// oss_watcher lacks one.
 fn announce(loaded: &LoadedConf) {
     let conf = &loaded.conf;
     tracing::info!(target: "oss_watcher::service", "Listen queue {}", conf.watch_queue);

@@ -1,8 +1,8 @@
-//! The progress of long work, on standard error: a bar with rate and time left on a terminal, else a line every ten
-//! seconds, also where `TERM` is `dumb`. Ctrl-C says what was done and ends with 130, or cancels the work, which then
-//! removes what it has begun.
+//! The progress of long work on standard error: a bar with rate and time left on a terminal, else a
+//! line every ten seconds, also where `TERM` is `dumb`. Ctrl-C prints the progress and ends with
+//! 130, or cancels the work, which then removes its partial file.
 //!
-//! No bar has a thread of its own: each update draws it, so nothing is drawn after the work.
+//! No bar has a thread of its own: only updates draw, so nothing is drawn after the work.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -17,40 +17,39 @@ use osnl::journal::sqlite::upkeep::{Observer, UpkeepProgress};
 use super::asking::age;
 use crate::app::Signals;
 
-/// The interval in seconds between two lines where there is no terminal.
+/// The seconds between two lines without a terminal.
 const LINE: u64 = 10;
-/// Work that takes less needs no bar.
+/// The duration below which work shows no bar.
 const QUIET: Duration = Duration::from_millis(700);
-/// The template of work whose end is known. It has no colours, so `NO_COLOR` changes nothing.
+/// The bar of work with a known total. Without colours, so `NO_COLOR` needs no handling.
 const BAR: &str = "[{bar:24}] {pos} of {len} {msg}, {per_sec:0}, {eta} left";
-/// The template of work whose end is not known.
 const COUNT: &str = "{pos} {msg}";
-/// The exit status after Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// A display of progress; it disappears when it is dropped.
+/// A display of progress, removed on drop.
 pub(super) struct Display(Arc<ProgressState>);
 
 struct ProgressState {
-    /// As the line after Ctrl-C has it: `retried`.
+    /// The word in the line after Ctrl-C, such as `retried`.
     done: &'static str,
-    /// Hidden until the work has taken [`QUIET`]. Its message names what is done: `deliveries`.
+    /// Hidden until the work has taken [`QUIET`]. The message names the counted objects, such as
+    /// `deliveries`.
     bar: ProgressBar,
     /// Whether standard error can show a bar: it is a terminal, and `TERM` is not `dumb`.
     is_terminal: bool,
     is_drawn: Once,
-    /// The last interval that has a line: each has at most one.
+    /// The last interval that has a line, so that each has at most one.
     lines: AtomicU64,
     is_cancelled: AtomicBool,
 }
 
 impl Display {
-    /// Begins; from now on Ctrl-C ends the program with a line that says what was done.
+    /// Starts a display. From now on Ctrl-C prints the progress and ends the program.
     pub(super) fn start(what: &'static str, done: &'static str) -> Self {
         Self::interruptible(ProgressState::new(Some(0), what, done))
     }
 
-    /// Begins to count on a terminal; from now on Ctrl-C ends the program.
+    /// Starts a counter on a terminal. From now on Ctrl-C ends the program.
     pub(super) fn counting(what: &'static str) -> Self {
         Self::interruptible(ProgressState::new(None, what, ""))
     }
@@ -58,25 +57,27 @@ impl Display {
     fn interruptible(state: ProgressState) -> Self {
         let shared = Arc::new(state);
         let interrupted = shared.clone();
-        // Without the thread Ctrl-C ends the program as ever.
+        // Without this thread Ctrl-C ends the program as usual.
         let _ = std::thread::Builder::new().name("ctrl-c".to_owned()).spawn(move || interrupted.wait());
         Self(shared)
     }
 
-    /// Begins; from now on Ctrl-C, SIGTERM, and SIGHUP cancel the work by its observer. A second one ends the program.
+    /// Starts a display. From now on Ctrl-C, SIGTERM, and SIGHUP cancel the work by its observer. A
+    /// second signal ends the program.
     pub(super) fn cancelling(what: &'static str) -> Self {
         let shared = Arc::new(ProgressState::new(Some(0), what, ""));
         let interrupted = shared.clone();
         let (caught, catches) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ctrl-c".to_owned());
-        // No file is begun before signals are caught.
+        // Signals must be caught before the work creates a file.
         if thread.spawn(move || interrupted.wait_to_cancel(&caught)).is_ok() {
             let _ = catches.recv();
         }
         Self(shared)
     }
 
-    /// Returns an observer that shows progress as `unit` converts it, and cancels the work after a signal.
+    /// Returns an observer that shows progress as `unit` converts it, and cancels the work after a
+    /// signal.
     pub(super) fn observer(&self, unit: fn(RequestProgress) -> RequestProgress) -> Observer {
         let shared = self.0.clone();
         Arc::new(move |UpkeepProgress { done, of }| {
@@ -91,12 +92,10 @@ impl Display {
         })
     }
 
-    /// Shows it, if that is due.
     pub(super) fn show(&self, progress: RequestProgress) {
         self.0.show(progress);
     }
 
-    /// Counts one more.
     pub(super) fn count(&self) {
         self.0.draw();
         self.0.bar.inc(1);
@@ -139,14 +138,15 @@ impl ProgressState {
         });
         let due = self.bar.elapsed().as_secs() / LINE;
         if !self.is_terminal && self.lines.fetch_max(due, Ordering::Relaxed) < due {
-            // A progress line that cannot be written changes nothing about the work.
+            // An unwritable progress line must not stop the work.
             let _ = writeln!(std::io::stderr(), "osnl: {}", line(&self.bar));
         }
     }
 
     fn wait_to_cancel(&self, caught: &mpsc::Sender<()>) {
         let _ = crate::app::block_on(async {
-            // A file-size limit then fails a write, instead of ending the program.
+            // This also catches SIGXFSZ, so that a file-size limit fails a write instead of ending
+            // the program.
             let mut signals = Signals::catch();
             let _ = caught.send(());
             signals.next().await;
@@ -176,7 +176,7 @@ impl ProgressState {
     }
 }
 
-/// `1200 of 5000 deliveries, 300/s, 13 s left`.
+/// Returns `1200 of 5000 deliveries, 300/s, 13 s left`.
 fn line(bar: &ProgressBar) -> String {
     let (done, of, left) = (bar.position(), bar.length().unwrap_or_default(), bar.eta());
     let left = if left.is_zero() { String::new() } else { format!(", {} left", age(left.as_secs())) };
@@ -195,7 +195,7 @@ mod tests {
         let bar = ProgressState::new(Some(1500), "events", "").bar;
         bar.set_position(600);
         bar.set_elapsed(Duration::from_secs(2));
-        // The rate of finished work is that of all of its time.
+        // After the end the rate is the average of the whole time.
         bar.abandon();
         assert_eq!(line(&bar), "600 of 1500 events, 300/s");
     }

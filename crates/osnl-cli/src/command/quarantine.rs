@@ -1,7 +1,8 @@
-//! `osnl quarantine`: messages that are kept unread.
+//! `osnl quarantine`: messages that are kept because no decoder could read them.
 //!
-//! Everything that is printed of such a message comes from its publisher: it is cleaned for the terminal, and of its body
-//! only a preview without values is shown. The bytes themselves go to a file of mode 0600, or to stdout on request.
+//! The publisher controls the whole content, so all output is cleaned for the terminal. Of a body
+//! only a preview without values is shown. On request the bytes are written to a file of mode 0600,
+//! or to stdout.
 
 mod args;
 mod retry;
@@ -91,7 +92,7 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     let filter = named(&args.which, args.how.all)?;
     let mut respondent = Respondent::of(&args.ask.place)?;
     let request = |dry_run| ControlRequest::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
-    // By number the operator has looked at each of them.
+    // An operator who gives numbers has looked at each message, so no question is needed.
     if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {
         let would: QuarantineChanges = respondent.ask(&request(true))?;
         let what = messages(would.changed);
@@ -104,7 +105,6 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     Ok(printed(&changes, "discarded", args.ask.format.format))
 }
 
-/// Prints which changes were made and which were not.
 fn printed(changes: &QuarantineChanges, what: &str, format: OutputFormat) -> Exit {
     let printed = match format {
         OutputFormat::Json => print_json(changes),
@@ -136,7 +136,7 @@ fn which(args: &WhichArgs) -> WhichMessages {
     }
 }
 
-/// The same, of a change: nothing is changed because nothing was said.
+/// Refuses a change without any selection, so that no forgotten filter changes all messages.
 fn named(args: &WhichArgs, all: bool) -> Result<WhichMessages, NoAnswer> {
     let filter = which(args);
     if filter == WhichMessages::default() && !all {
@@ -166,7 +166,7 @@ fn listed(list: &QuarantineList, is_filtered: bool, columns: Option<usize>) -> S
     text
 }
 
-/// The table; on a terminal that is too narrow for it, what names a message, and below that why it is here.
+/// Returns the table. On a narrow terminal each message has a second line with the reason.
 fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
     let whole = table(&rows);
     let Some(columns) = columns.filter(|columns| breadth(&whole) > *columns) else { return whole };
@@ -197,7 +197,6 @@ fn row(message: &QuarantinedMessage) -> Vec<String> {
     ]
 }
 
-/// The heading.
 fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     if line.starts_with("ID ") { output::all(Tone::Dim, line) } else { None }
 }

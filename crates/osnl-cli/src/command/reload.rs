@@ -1,4 +1,5 @@
-//! `osnl reload`: the daemon reads its configuration again; what has changed is printed, or why nothing was.
+//! `osnl reload`: makes the daemon read its configuration again, and prints the changes or the
+//! refusal.
 
 use clap::Args;
 use osnl::control::{ControlRequest, ReloadResult};

@@ -1,6 +1,6 @@
-//! `osnl replay`: journalled or saved events through rules again, as they are configured now. Shows what would be
-//! done and what was done before; `--live` appends it to the journal as new events: by way of the daemon that has
-//! it, in this process where none does.
+//! `osnl replay`: applies the configured rules to journalled or saved events again. Shows earlier
+//! and planned deliveries. `--live` appends the events to the journal as new: through the daemon
+//! that has the journal, or in this process if no daemon runs.
 //!
 //! | ends with | when |
 //! | --- | --- |
@@ -98,7 +98,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     Ok(out.end(if appended > copies { Exit::Done } else { Exit::Failed }))
 }
 
-/// Refuses before anything is shown what cannot be done afterwards, and finds the daemon that has the journal.
+/// Finds the daemon that has the journal. Refuses an impossible append before anything is shown.
 fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, SavedEventsRefusal> {
     if let JournalConf::Memory = conf.journal {
         saved_events::journal(conf)?;
@@ -119,7 +119,7 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Saved
     }
 }
 
-/// The events by name, in their order, each with what was done about it before.
+/// Returns the events by name, in their order, each with its earlier deliveries.
 fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)>, SavedEventsRefusal> {
     if args.file.is_empty() {
         let kept = args.pick.events(&KeptEvents::of(conf)?, args.limit, false)?;
@@ -152,10 +152,10 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)
     Ok(with_before.collect())
 }
 
-/// Events that are appended between two looks at the progress.
+/// Events appended between two updates of the progress.
 const AT_ONCE: usize = 256;
 
-/// Returns the number of appended events, and the number of known ones among them.
+/// Returns the counts of appended events, and of already known events among these.
 fn append(
     conf: &Native,
     planned: &[EventPlan],
@@ -196,7 +196,6 @@ fn append(
     }
 }
 
-/// The counts of a replay.
 #[derive(Clone, Copy, Debug, Default)]
 struct ReplaySums {
     events: usize,

@@ -1,5 +1,3 @@
-//! `osnl run`: the daemon of a native configuration.
-
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -77,7 +75,8 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
     let ends = ends_of_retries(&loaded.conf);
     let admin = loaded.conf.admin.clone();
     app::block_on(async {
-        // Before anybody can read that we are there: who does may stop us.
+        // Signals are caught before the first log line, since a reader of that line may stop the
+        // daemon.
         let signals = Signals::catch();
         let http = HttpOptions::from_environment(std::env::vars_os());
         let (daemon, handler) = match loaded.daemon(sources, &http, &counters, Arc::new(logs)) {
@@ -132,7 +131,7 @@ fn several(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// Says until when deliveries are tried, a line for each time.
+/// Returns one line for each age limit of retries.
 fn ends_of_retries(conf: &Native) -> Vec<String> {
     let mut by_age: BTreeMap<Option<Duration>, Vec<&str>> = BTreeMap::new();
     for action in &conf.actions {
@@ -157,7 +156,7 @@ fn ends_of_retries(conf: &Native) -> Vec<String> {
     by_age.into_iter().map(line).collect()
 }
 
-/// Binds the admin endpoint, if there is one, before the daemon runs.
+/// Binds the admin endpoint before the daemon runs, so that a used address fails the start.
 async fn with_admin(
     daemon: Daemon,
     handler: Arc<ControlHandler>,
@@ -181,7 +180,6 @@ fn settings(conf: &Native) -> LogSettings {
     LogSettings { destination, ours, libraries, style }
 }
 
-/// Prepares the log of a reloaded configuration.
 fn logs(conf: &Native) -> Result<Box<dyn FnOnce() + Send>, String> {
     let settings = settings(conf);
     let destination = settings.destination.clone();

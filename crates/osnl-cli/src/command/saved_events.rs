@@ -1,4 +1,4 @@
-//! The events that `explain` and `replay` look at: those of files, and those of the journal by what is known of them.
+//! The events for `explain` and `replay`: from files, or from the journal by a filter.
 
 mod kept;
 mod shown;
@@ -25,7 +25,7 @@ use super::sources;
 use crate::exit::Exit;
 use crate::flags::{CheckArgs, moment as moments, states};
 
-/// Why a command ends, and with which status. One line for each thing that is wrong.
+/// The exit status, and the reason: one line for each error.
 pub(super) type SavedEventsRefusal = (Exit, String);
 
 /// The events of the journal that are meant.
@@ -62,7 +62,6 @@ fn moment(text: &str) -> Result<SystemTime, String> {
 }
 
 impl PickArgs {
-    /// Whether anything was said.
     pub(super) fn is_given(&self) -> bool {
         let Self { id, event_type, fired, action, resource, state, since, until } = self;
         !id.is_empty()
@@ -72,7 +71,7 @@ impl PickArgs {
             || until.is_some()
     }
 
-    /// Whether something was said that only deliveries have.
+    /// Whether a filter applies to deliveries only.
     pub(super) fn is_about_deliveries(&self) -> bool {
         let Self { id, event_type: _, fired, action, resource, state, since: _, until: _ } = self;
         !id.is_empty() || !state.is_empty() || [fired, action, resource].into_iter().any(Option::is_some)
@@ -91,7 +90,7 @@ impl PickArgs {
         }
     }
 
-    /// The events, oldest first: the first of them, or the last.
+    /// Returns the first or last events of this kind, oldest first.
     pub(super) fn events(
         &self,
         journal: &KeptEvents,
@@ -122,14 +121,14 @@ impl PickArgs {
     }
 }
 
-/// Deliveries that are looked up at once where all of the journal is.
+/// The deliveries of one query over a whole journal.
 const PART: u32 = 1000;
-/// Events that are in memory at once of a shared journal.
+/// The most events of a shared journal in memory.
 const EVENTS: u32 = 100;
 
 impl PickArgs {
-    /// Every event of this kind, oldest first, one after the other: all of a large journal at once would fill memory.
-    /// `Break` ends it.
+    /// Calls `what` for every event of this kind, oldest first, until `Break`. One by one, because
+    /// all events of a large journal would fill memory.
     pub(super) fn each(
         &self,
         journal: &KeptEvents,
@@ -160,7 +159,7 @@ impl PickArgs {
                 if seen.replace(number) == Some(number) {
                     continue;
                 }
-                // One that has left meanwhile is one that there is not.
+                // The event may have been pruned since its number was read.
                 if reader.event(number).map_err(failed)?.iter().try_for_each(&mut what).is_break() {
                     return Ok(());
                 }
@@ -173,7 +172,8 @@ impl PickArgs {
     }
 }
 
-/// Does `what` with the configuration, once it has the rules and the listener that were named; says why it cannot.
+/// Calls `what` with the configuration after checking the named rules and listener; prints the
+/// refusal.
 pub(super) fn with_configuration(
     of: &CheckArgs,
     rules: &[String],
@@ -192,7 +192,7 @@ pub(super) fn with_configuration(
     done.unwrap_or_else(refuse)
 }
 
-/// Reads and checks; a `k2hr3_osnl.conf` as what it means in osnl's form.
+/// Reads and checks a configuration in any form; returns the native form.
 fn configuration(args: &CheckArgs) -> Result<Native, SavedEventsRefusal> {
     let (conf, warnings) =
         sources::look(args).and_then(meaning).map_err(|refused| (Exit::Config, refused.to_string()))?;
@@ -202,7 +202,6 @@ fn configuration(args: &CheckArgs) -> Result<Native, SavedEventsRefusal> {
     Ok(conf)
 }
 
-/// Refuses names that the configuration does not have.
 pub(super) fn known<'a>(
     what: &str,
     name: &str,
@@ -216,7 +215,7 @@ pub(super) fn known<'a>(
     Err((Exit::Usage, format!("the configuration has no {what} {}{hint}", masked(name))))
 }
 
-/// The answer of a command that works on a journal in a file only.
+/// The refusal of a command that needs a journal in a file.
 pub(super) fn no_file(database: &str) -> String {
     format!(
         "[journal] connection is {database}, a journal that daemons share: this command works on a journal in a file only; \
@@ -224,7 +223,6 @@ pub(super) fn no_file(database: &str) -> String {
     )
 }
 
-/// The journal's file.
 pub(super) fn journal(conf: &Native) -> Result<&Path, SavedEventsRefusal> {
     match &conf.journal {
         JournalConf::Sqlite(options) => Ok(&options.path),
@@ -235,7 +233,6 @@ pub(super) fn journal(conf: &Native) -> Result<&Path, SavedEventsRefusal> {
     }
 }
 
-/// The journal, to be read.
 pub(super) fn reader(file: &Path) -> Result<SqliteReader, SavedEventsRefusal> {
     if NoAccess::is_refused(file) {
         return Err(forbidden(file));
@@ -247,12 +244,11 @@ pub(super) fn reader(file: &Path) -> Result<SqliteReader, SavedEventsRefusal> {
     SqliteReader::open(file).map_err(|error| cannot_open(file, &error))
 }
 
-/// A journal that is open, and broken.
+/// The refusal for a journal that opens but cannot be read.
 pub(super) fn unreadable(error: impl std::fmt::Display) -> SavedEventsRefusal {
     (Exit::Unavailable, format!("the journal cannot be read: {error}"))
 }
 
-/// A journal that this user may not read.
 pub(super) fn forbidden(file: &Path) -> SavedEventsRefusal {
     let text = format!(
         "{}, so the journal cannot be read; run this command as root or as the daemon's user",
@@ -265,7 +261,7 @@ pub(super) fn cannot_open(file: &Path, error: &OpenError) -> SavedEventsRefusal 
     (error.into(), format!("{} {error}", file.display()))
 }
 
-/// The events of files, each with the name of its file; `-` is stdin.
+/// Returns the events of files, each with the name of its file; `-` is stdin.
 pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, RecordedEvent)>, SavedEventsRefusal> {
     let mut found = Vec::new();
     for path in paths {
@@ -287,13 +283,12 @@ fn text(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// A line about the events, which are on standard output.
+/// Prints a remark to stderr, since standard output has the events.
 #[expect(clippy::print_stderr, reason = "where everything goes that is no event")]
 pub(super) fn say(text: &str) {
     eprintln!("osnl: {}", masked(text));
 }
 
-/// Says why, line by line, and how it ends.
 fn refuse((exit, text): SavedEventsRefusal) -> Exit {
     sources::complain(&text);
     exit

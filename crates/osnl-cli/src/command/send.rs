@@ -1,16 +1,16 @@
 //! `osnl send`: publishes notifications as a service does, each confirmed by the broker.
 //!
-//! Nothing is declared unless `--declare` asks for it, and every message is published as `mandatory`, so that one
-//! that no queue takes is told: it would be gone without a trace. Messages go out in the order they were given in.
+//! Nothing is declared without `--declare`. Every message is `mandatory`, since an unroutable
+//! message would be lost without a trace. Messages are sent in the order of the input.
 //!
 //! | ends with | when |
 //! | --- | --- |
 //! | 0 | the broker has confirmed everything |
 //! | 1 | it refused something, or no queue took a message and `--mandatory` was given; the input cannot be read |
 //! | 2 | the command line is wrong, or a sample of a deletion for a service's exchange needs `--yes` |
-//! | 69 | the broker cannot be reached, lets us not in, or went away |
+//! | 69 | the broker cannot be reached, refuses access, or the connection was lost |
 //! | 78 | the configuration cannot be used |
-//! | 130 | Ctrl-C: what was on its way is still waited for; not after a second one, nor before the broker has answered |
+//! | 130 | Ctrl-C: confirms of sent messages are still awaited, unless it is a second Ctrl-C or no confirm has arrived yet |
 
 mod args;
 mod destination;
@@ -36,7 +36,7 @@ use crate::app;
 use crate::command::sources::complain;
 use crate::exit::Exit;
 
-/// Messages that may wait for their confirm at the same time.
+/// The most messages without a confirm.
 const IN_FLIGHT: usize = 256;
 
 pub(crate) fn run(args: &SendArgs) -> Exit {
@@ -114,7 +114,8 @@ async fn send(args: &SendArgs, destination: &Destination, entries: &[InputEntry]
             }
             _ = &mut interrupt => {
                 interrupt.set(tokio::signal::ctrl_c());
-                // What no broker has answered to at all waits for a connection, and not for a confirm.
+                // Without any answer so far, the messages wait for a connection, which may never
+                // open.
                 aborted = interrupted || !report.has_answers();
                 interrupted = true;
             }
@@ -136,7 +137,7 @@ async fn send(args: &SendArgs, destination: &Destination, entries: &[InputEntry]
     })
 }
 
-/// Flags over what was recorded over the configuration.
+/// Returns the targets: flags override the recording, which overrides the configuration.
 fn targets(entry: &InputEntry, args: &SendArgs, destination: &Destination) -> Vec<Target> {
     let exchange =
         args.exchange.as_ref().or(entry.exchange.as_ref()).unwrap_or(&destination.exchange).clone();
@@ -145,7 +146,7 @@ fn targets(entry: &InputEntry, args: &SendArgs, destination: &Destination) -> Ve
     topics.into_iter().flatten().map(|topic| Target::new(exchange.clone(), topic.clone())).collect()
 }
 
-/// A copy for each target: the same notification, each with an id of its own.
+/// Returns a copy of the notification for each target, each with its own `_unique_id`.
 fn messages(
     entry: &InputEntry,
     targets: &[Target],
@@ -184,7 +185,7 @@ fn messages(
     }
 }
 
-/// With fresh ids where it has none, and without a token.
+/// Adds missing ids and removes the token.
 fn completed(emission: &Emission) -> Emission {
     let mut emission = emission.clone();
     emission.message_id.get_or_insert_with(stamp::message_id);

@@ -10,11 +10,10 @@ use crate::clean;
 use crate::flags::{CheckArgs, SourceArgs};
 use crate::terminal::{Tone, on_stderr};
 
-/// Read where no file and no folder is named; the folder if it is there, as packages make it.
+/// The default file; the folder beside it is read too if present.
 const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
 const DEFAULT_FOLDER: &str = "/etc/osnl/conf.d";
 
-/// The configuration that `check` and `config show` read.
 pub(super) enum AnyConf {
     Native(Box<native::LoadedConf>),
     K2hr3Osnl(Box<osnl_k2hr3::LoadedConf>),
@@ -36,7 +35,7 @@ pub(super) fn of(args: &SourceArgs) -> Sources {
     Sources { files, folders, drivers: drivers(), environment, rules: None, flags: Vec::new() }
 }
 
-/// Why nothing can be looked at; one line for each thing that is wrong.
+/// The reason of a refusal; one line for each error.
 #[derive(Debug)]
 pub(super) enum ConfRefusal {
     Native(ConfigErrors),
@@ -52,7 +51,6 @@ impl std::fmt::Display for ConfRefusal {
     }
 }
 
-/// Reads and checks.
 pub(super) fn look(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
     if let Some(path) = &args.oss_watcher {
         let environment = std::env::vars_os().collect();
@@ -75,7 +73,7 @@ fn legacy(path: &Path) -> Result<osnl_k2hr3::LoadedConf, String> {
     Conf::load(path, &inputs).map_err(|error| error.to_string())
 }
 
-/// Warnings on stderr, so that stdout is the configuration alone.
+/// Prints warnings to stderr, so that stdout has only the configuration.
 #[expect(clippy::print_stderr, reason = "warnings go there")]
 pub(super) fn warn(warnings: &[Warning]) {
     for warning in warnings {
@@ -83,7 +81,7 @@ pub(super) fn warn(warnings: &[Warning]) {
     }
 }
 
-/// Each line of an error on stderr; excerpts, which begin with a blank, as they are.
+/// Prints each line of an error to stderr; keeps excerpts, which begin with a blank, unchanged.
 #[expect(clippy::print_stderr, reason = "errors go there")]
 pub(super) fn complain(errors: &str) {
     for line in errors.lines() {

@@ -1,4 +1,5 @@
-//! `osnl status`: the health of the daemon on one screen; of a stopped one, the contents of its file.
+//! `osnl status`: the health of the daemon on one screen, or the journal's content of a stopped
+//! daemon.
 
 mod nagios;
 mod watch;
@@ -16,11 +17,8 @@ use crate::flags::{PlaceArgs, duration};
 use crate::output;
 use crate::terminal::{self, Tone};
 
-/// So many of a kind have a line each.
 const FEW: usize = 10;
-/// The column of held deliveries in a table of targets.
 const HELD: usize = 6;
-/// Columns of the lines of counters.
 const COUNTERS: usize = 78;
 
 /// The flags of `osnl status`.
@@ -73,7 +71,7 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
     }
 }
 
-/// The words of a plug-in are on stdout, whatever they are.
+/// Prints the plug-in's line to stdout also after an error, since Nagios reads only stdout.
 fn plug_in((text, exit): (String, Exit)) -> Exit {
     match print(&text) {
         Exit::Done => exit,
@@ -100,7 +98,7 @@ fn text(status: &Status) -> String {
     for line in &status.attention {
         text.push_str(&format!("! {}\n", short(line, 500)));
     }
-    // A single one is among the problems above.
+    // A single error is already among the problems.
     let refused = status.configuration.as_ref().and_then(|of| of.not_reloaded.as_ref());
     if let Some(failed) = refused.filter(|failed| failed.errors.len() > 1) {
         text.push_str(&format!("\nthe last reload was refused, {} ago\n", age(failed.since_seconds)));
@@ -146,7 +144,6 @@ fn text(status: &Status) -> String {
     text
 }
 
-/// Returns the words for a counter.
 fn counter(name: &str) -> String {
     match name {
         "failures" => "failed attempts".to_owned(),
@@ -156,7 +153,6 @@ fn counter(name: &str) -> String {
     }
 }
 
-/// Colours what needs attention, the headings, and states that are not as they should be.
 pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     const STATES: [(&str, Tone); 8] = [
         ("listening", Tone::Good),
@@ -180,7 +176,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     }
 }
 
-/// Seconds from which on the age of an event is shown: a younger one is as usual.
+/// The age of an event in seconds that is shown; a younger event is normal.
 const OLD: u64 = 60;
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
@@ -223,7 +219,7 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
     text
 }
 
-/// Renders what is not known of the queues, a line for each reason, and the queues that were created anew.
+/// Renders a line for each reason of missing queue data, and for each queue that was created anew.
 fn of_queues(listeners: &[ListenerStatus]) -> String {
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for listener in listeners {
@@ -246,7 +242,6 @@ fn of_queues(listeners: &[ListenerStatus]) -> String {
     reasons.into_iter().map(line).chain(anew).collect()
 }
 
-/// Renders how long something has lasted.
 fn lasting(seconds: Option<u64>) -> String {
     seconds.map_or("-".to_owned(), age)
 }
@@ -255,7 +250,7 @@ fn number(count: Option<u64>) -> String {
     count.map_or("-".to_owned(), |count| count.to_string())
 }
 
-/// Renders the contents of a queue that is left, and the advice; only a queue that is known to be empty is to be
+/// Renders the messages of an abandoned queue with advice. Only a queue known to be empty may be
 /// deleted.
 fn left_queue(left: &LeftQueue) -> String {
     let holds = match (left.messages, left.seen_seconds) {
@@ -275,7 +270,7 @@ fn left_queue(left: &LeftQueue) -> String {
     }
 }
 
-/// Renders the table of actions; numbers that are not known are `-`.
+/// Renders the table of actions; unknown numbers are `-`.
 pub(super) fn targets(status: &Status) -> String {
     let (targets, is_known) = (&status.targets, status.counts_are_known());
     let mut rows = vec![
@@ -315,7 +310,7 @@ pub(super) fn targets(status: &Status) -> String {
     }
     let address = rows[0].len() - 1;
     let done = address - 1;
-    // The address goes first, then the words beside a number.
+    // On a narrow terminal the address is dropped first, then the words beside a number.
     let columns = terminal::columns();
     let kept = || table(rows.iter().map(|row| &row[..address]));
     if columns.is_some_and(|columns| breadth(&kept()) > columns) {
@@ -361,7 +356,6 @@ fn journal(journal: &JournalStatus) -> String {
     format!("  {}\n{}", parts.join(", "), members(journal))
 }
 
-/// Shows the daemons that share the journal, a line each.
 fn members(journal: &JournalStatus) -> String {
     let mut text = String::new();
     for member in &journal.members {

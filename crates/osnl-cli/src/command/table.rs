@@ -1,18 +1,19 @@
-//! The tables of listings: no borders, two spaces between columns, none at the end of a line, and no cell is cut.
+//! The tables of listings: no borders, two spaces between columns, no trailing blanks, and no cell
+//! is cut.
 //!
-//! Cells have neither control characters nor colours: callers clean foreign text before, and tint finished lines.
+//! Cells have neither control characters nor colours: callers clean foreign text before, and colour
+//! finished lines.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, Row, Table};
 use unicode_width::UnicodeWidthStr as _;
 
-/// Returns the lines of a table.
 pub(super) fn table<R: Into<Row>>(rows: impl IntoIterator<Item = R>) -> String {
     table_within(rows, None, &[])
 }
 
-/// Returns the same for a terminal of so many columns: a table that is too wide loses these columns, the first named
-/// first.
+/// Returns the table for a terminal of `columns`. A table that is too wide loses these columns, the
+/// first named first.
 pub(super) fn table_within<R: Into<Row>>(
     rows: impl IntoIterator<Item = R>,
     within: Option<usize>,
@@ -38,7 +39,6 @@ pub(super) fn table_within<R: Into<Row>>(
     lines
 }
 
-/// Returns the width of the widest line in columns of a terminal.
 pub(super) fn breadth(lines: &str) -> usize {
     lines.lines().map(|line| line.width()).max().unwrap_or(0)
 }

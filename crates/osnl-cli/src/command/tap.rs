@@ -1,16 +1,19 @@
-//! `osnl tap`: looks on at what passes on a broker, from a queue of its own that vanishes with it.
+//! `osnl tap`: shows the messages that pass a broker, from its own queue that vanishes at the end.
 //!
-//! It takes no message from anybody, declares no exchange, and binds only its own queue. Events go to standard
-//! output, everything that is said about them to standard error.
+//! It takes no message from another consumer, declares no exchange, and binds only its own queue.
+//! Events are written to standard output, all remarks to standard error.
 //!
 //! ```text
-//! session.rs ──batches──► writer.rs (a thread): event.rs reads and chooses ──► line.rs or json.rs ──► stdout
-//!   one tap after another                        resource.rs: what it is about  └► save.rs: as received
+//! session.rs ──batches──► writer.rs (a thread): event.rs reads and chooses ──► line.rs or json.rs
+//! ──► stdout
+//!   one tap after another                        resource.rs: what it is about  └► save.rs: as
+//! received
 //!                         └► view.rs (a thread), on a terminal: a screen of events, one opened, or rates
 //! ```
 //!
-//! Ends with 0 if something was shown, 1 if nothing was or output or file could not be written, 2 for wrong usage,
-//! 69 if the broker refused access, 78 for a configuration that cannot be used, 130 after a second signal.
+//! Ends with 0 if something was shown, 1 if nothing was or output or file could not be written, 2
+//! for wrong usage, 69 if the broker refused access, 78 for a configuration that cannot be used,
+//! 130 after a second signal.
 
 mod args;
 mod check;
@@ -50,12 +53,11 @@ use crate::terminal;
 /// Batches between the broker and the writer: enough to keep both busy.
 const BATCHES: usize = 8;
 
-/// Runs the tap.
 pub(crate) fn run(args: &TapArgs) -> Exit {
     let settings = LogSettings {
         destination: LogDestination::Stderr,
         ours: LevelFilter::WARN,
-        // What befalls the connection is said by `session`, once.
+        // `session` reports connection errors once, so the libraries' lines would repeat them.
         libraries: LevelFilter::OFF,
         style: logging::Style::Osnl,
     };
@@ -112,7 +114,8 @@ async fn tap(args: &TapArgs, plan: TapPlan) -> Exit {
             () = after(args.duration) => None,
         }
     };
-    // What was taken is still written; a reader that takes nothing ends that only by a second signal.
+    // Received messages are still written. If the reader of the output is stuck, only a second
+    // signal ends this wait.
     drop(sender);
     let written = tokio::select! {
         written = &mut writing => written.unwrap_or_else(|error| {
@@ -139,10 +142,10 @@ async fn tap(args: &TapArgs, plan: TapPlan) -> Exit {
     }
 }
 
-/// Why the broker refused access, and what would mend it.
+/// Prints why the broker refused access, and a remedy.
 fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     say(&format!("error: {error}"));
-    // What follows is RabbitMQ's.
+    // The rest is about RabbitMQ.
     if url.driver() == "kafka" {
         return;
     }
@@ -191,7 +194,7 @@ fn count(n: u64, what: &str) -> String {
 
 async fn end_signal(signals: &mut Signals) {
     match signals.next().await {
-        // The terminal has gone.
+        // SIGHUP means that the terminal is gone.
         ProgramSignal::Hangup => {}
         ProgramSignal::End(_) => {}
     }

@@ -1,8 +1,8 @@
-//! `osnl test`: do the rules of a configuration match what they should match? Makes no connection, changes
-//! nothing.
+//! `osnl test`: checks that the rules of a configuration match as expected. Makes no connection,
+//! changes nothing.
 //!
-//! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside each file of the
-//! configuration; [`file`] is its form. `--new EVENT` prints one to begin with.
+//! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside
+//! each file of the configuration; [`file`] has the format. `--new EVENT` prints a first test.
 //!
 //! | ends with | when |
 //! | --- | --- |
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &TestArgs) -> Exit {
     })
 }
 
-/// Files and folders as named, else the folders `tests` beside the configuration.
+/// Returns the named files and folders, else the folders `tests` beside the configuration.
 fn files(args: &TestArgs) -> Result<Vec<PathBuf>, SavedEventsRefusal> {
     let mut files = Vec::new();
     let failed = |path: &Path, error: std::io::Error| (Exit::Failed, format!("{}: {error}", path.display()));
@@ -79,7 +79,6 @@ fn files(args: &TestArgs) -> Result<Vec<PathBuf>, SavedEventsRefusal> {
     Ok(files)
 }
 
-/// Sorted by name.
 fn tests_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
     let mut found: Vec<PathBuf> = entries.collect::<Result<_, _>>()?;
@@ -98,7 +97,6 @@ fn outcome<'a>(conf: &Native, case: &'a Case) -> TestOutcome<'a> {
     TestOutcome { case, problems }
 }
 
-/// Returns the differences from the expectation.
 fn said(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>, case: &Case) -> Vec<String> {
     let verdicts = explain(conf, subject, listener);
     let mut problems = Vec::new();
@@ -145,7 +143,7 @@ fn said(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>, case: &
     problems
 }
 
-/// The actions that would be called; what a rule in shadow fires is only recorded.
+/// Returns the actions that would be called; a rule in shadow mode only records its matches.
 fn called(verdicts: &[RuleVerdict]) -> BTreeSet<String> {
     let fired = verdicts.iter().flat_map(|found| found.ruling.effects());
     let live = fired.filter(|effect| effect.mode == Mode::Live);

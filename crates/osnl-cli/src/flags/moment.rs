@@ -1,4 +1,4 @@
-//! Moments as people write them, the same for every command: as `journalctl` reads them, in local time.
+//! Moments as `journalctl` reads them, in local time, the same for every command.
 
 use std::time::SystemTime;
 
@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// So long ago (`2h`), a date or a time here (`2026-11-20`, `2026-11-20T06:30`), or a time with its offset or `Z`.
+/// Parses an age (`2h`), a local date or time (`2026-11-20`, `2026-11-20T06:30`), or a time with
+/// offset or `Z`.
 pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
     parse_in(text, TimeZone::system())
 }

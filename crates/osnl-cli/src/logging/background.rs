@@ -1,10 +1,10 @@
-//! Lines for a stream whose reader may be slow, or gone: written by a thread of their own, so that logging never waits.
-//! Lines that cannot be written are dropped; their number is reported as soon as the stream takes lines again.
+//! Writes lines to a slow stream on its own thread, so that logging never waits. Lines beyond the
+//! buffer are dropped, and a line reports their number as soon as the stream accepts more.
 //!
 //! The log file has no such thread: a dead letter must be in the file when its outcome returns.
 //!
-//! tracing-appender 0.2 has such a thread too. It drops lines without a word in the log, bounds them by their number and
-//! not by their bytes, and does not tell the daemon that its thread has ended.
+//! tracing-appender 0.2 has such a thread too. It drops lines without a report, bounds their number
+//! and not their bytes, and does not tell the daemon that its thread has ended.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use osnl::ends::EndReports;
 
-/// Bytes that may wait for the reader.
+/// The most bytes that wait for the reader.
 const MOST: usize = 1024 * 1024;
 
-/// A reader that shares a descriptor with another program may have made it non-blocking.
+/// The pause before writing again to a full non-blocking stream. Another program that shares the
+/// descriptor may have made it non-blocking.
 const FULL: Duration = Duration::from_millis(10);
 
-/// The queue, and the thread that empties it. The thread ends with the program.
+/// The queue, and the thread that empties it until the program ends.
 pub(super) struct Background {
     shared: Arc<Buffer>,
     ends: EndReports,
@@ -34,9 +35,9 @@ struct Buffer {
 struct LineQueue {
     waiting: Vec<u8>,
     dropped: u64,
-    /// The thread has something in its hands.
+    /// Whether the thread is writing lines.
     writing: bool,
-    /// The thread is gone: the last lines of the program are written by the one that has them.
+    /// Whether the thread has ended, so that a caller must write its line itself.
     ended: bool,
 }
 
@@ -63,15 +64,15 @@ impl Background {
         Ok(Self { shared, ends })
     }
 
-    /// Returns the signal that its thread has ended unexpectedly.
     pub(super) fn ends(&self) -> EndReports {
         self.ends.clone()
     }
 
-    /// Hands over a line; never waits for the stream.
+    /// Appends a line; never waits for the stream.
     pub(super) fn push(&self, line: &str) {
         let mut queue = self.shared.lock();
-        // Once something was dropped, everything is until the thread has said so: one gap, in its place.
+        // After a drop, all lines are dropped until the thread has reported the gap, so that there
+        // is one gap in its right place.
         if queue.dropped > 0 || queue.waiting.len() + line.len() > MOST {
             queue.dropped += 1;
             return;
@@ -84,7 +85,7 @@ impl Background {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until everything is written or dropped, at most so long.
+    /// Waits at most `at_most` until all lines are written or dropped.
     pub(super) fn flush(&self, at_most: Duration) {
         let queue = self.shared.lock();
         let busy = |queue: &mut LineQueue| queue.writing || !queue.waiting.is_empty();
@@ -127,7 +128,8 @@ impl Buffer {
     }
 }
 
-/// Writes until the reader has closed stderr: an error is the end of the lines, and of nothing else.
+/// Writes all bytes. An error loses these lines only, such as of a closed stderr, and does not end
+/// the program.
 fn write(stream: &mut impl Write, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match stream.write(bytes) {
@@ -168,13 +170,13 @@ mod tests {
         let background = Background::start(ours).unwrap();
         let line = format!("{}\n", "x".repeat(1023));
         let pushed = 4 * MOST / line.len();
-        // Comes back at all only because nothing waits for the reader.
+        // Returns at all only because pushing never waits for the reader.
         (0..pushed).for_each(|_| background.push(&line));
         background.flush(Duration::from_millis(1));
 
         theirs.set_read_timeout(Some(LONG)).unwrap();
         let mut text = String::new();
-        // Lines, and the sum of the gaps; a gap is a line too.
+        // Sums lines and reported gaps; the report is a line too.
         let heard = |text: &str| {
             let gap = |line: &str| {
                 line.strip_suffix(" log lines were dropped here: stderr was not read")?.parse().ok()
@@ -193,7 +195,6 @@ mod tests {
         assert!(text.len() < 3 * MOST, "bounded");
     }
 
-    /// Finding 9: no part of the daemon ends without the daemon hearing of it.
     #[test]
     fn a_thread_that_panics_says_so_and_keeps_nobody_waiting() {
         struct Odd;

@@ -1,4 +1,4 @@
-//! Other levels and another file while the program runs: the file is opened first, so that what cannot be written
+//! Changes levels and log file at run time. The file is opened first, so that an unwritable path
 //! changes nothing.
 
 use std::io;
@@ -15,14 +15,14 @@ use super::{LogDestination, LogSettings, OUTPUT, Style};
 
 pub(super) static LEVELS: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
 
-/// Makes ready what these settings say; calling what is answered lets them count.
+/// Prepares the settings; calling the result applies them.
 ///
 /// # Errors
 /// The log file cannot be opened.
 pub(crate) fn prepare(settings: LogSettings) -> io::Result<Box<dyn FnOnce() + Send>> {
     let file = match &settings.destination {
         LogDestination::Stderr => None,
-        // The one that is open may be open already; the same file twice is written in the same order.
+        // The same file may be open twice for a moment; appends keep their order.
         LogDestination::File(path) => Some(LogWriter::open(path, settings.rotation(), &Zoned::now())?),
     };
     Ok(Box::new(move || {
@@ -31,7 +31,7 @@ pub(crate) fn prepare(settings: LogSettings) -> io::Result<Box<dyn FnOnce() + Se
             output.is_json.store(settings.style == Style::Json, Ordering::Relaxed);
         }
         if let Some(levels) = LEVELS.get() {
-            // Fails only when nothing logs any more.
+            // Fails only if the subscriber is gone.
             let _ = levels.reload(settings.levels());
         }
     }))

@@ -1,13 +1,13 @@
-//! The log file: appended to, rotated at local midnight, found again when it was moved.
+//! The log file: appends, rotates at local midnight, reopens after a move.
 //!
-//! As Python's `TimedRotatingFileHandler(when="midnight", backupCount=31)`: the first line of a new day moves
-//! the file to `<name>.<YYYY-MM-DD>`, the day of its lines; a file that is there at the start is of the day of
-//! its last change. Dated files beyond the number kept are deleted, oldest first. In three things it is more
-//! careful: only a regular file is moved (`/dev/null` stays), a dated file that exists is not overwritten, and
-//! a file that cannot be moved is written on.
+//! As Python's `TimedRotatingFileHandler(when="midnight", backupCount=31)`: the first line of a new
+//! day moves the file to `<name>.<YYYY-MM-DD>`, the day of its lines. A file that exists at the
+//! start has the day of its last change. Dated files beyond `keep` are deleted, oldest first. Three
+//! things are safer: only a regular file is moved (`/dev/null` stays), an existing dated file is
+//! not overwritten, and lines continue in a file that cannot be moved.
 //!
-//! The path is looked at once a second at most, when a line is written: if another file is there, or none,
-//! it is opened anew. The time is passed in.
+//! Writing a line checks the path at most once a second, and opens a new file if the path has
+//! another file or none. The caller passes the time.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
@@ -17,41 +17,38 @@ use std::path::{Path, PathBuf};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
-/// Dead letters stand in it: for its user, and for a group that reads logs. A file that is there keeps its mode.
+/// For the owner, and a group that reads logs, because lines may hold dead letters. An existing
+/// file keeps its mode.
 const MODE: u32 = 0o640;
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
-/// When the file is moved away.
+/// The time at which the file is renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LogRotation {
-    /// By others, if at all.
+    /// Other programs may rotate the file.
     None,
-    /// With the first line of a day.
     AtMidnight {
         /// The number of dated files beside the current one.
         keep: usize,
     },
 }
 
-/// The result of writing a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct WriteResult {
-    /// Whether it is in the file.
     pub(super) written: bool,
-    /// A remark for the operator about the file, once.
+    /// A remark for the operator, given once for each change.
     pub(super) remark: Option<String>,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct LogWriter {
     path: PathBuf,
     rotation: LogRotation,
     open: Option<OpenLogFile>,
     looked_at: Timestamp,
-    /// It has been said that the file cannot be written.
+    /// Whether the remark about an unwritable file was given.
     failing: bool,
-    /// The last line was cut off by an error.
+    /// Whether an error cut the last line off.
     torn: bool,
 }
 
@@ -59,22 +56,22 @@ pub(super) struct LogWriter {
 struct OpenLogFile {
     file: File,
     is: (u64, u64),
-    /// The day of its lines; none if it is not a regular file.
+    /// The day of its lines; `None` for a file that is not regular.
     day: Option<Date>,
 }
 
 impl LogWriter {
-    /// Opens or creates it.
+    /// Opens or creates the file.
     ///
     /// # Errors
-    /// It cannot be opened for appending.
+    /// The file cannot be opened for appending.
     pub(super) fn open(path: &Path, rotation: LogRotation, now: &Zoned) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let open = Some(OpenLogFile::at(&path, now)?);
         Ok(Self { path, rotation, open, looked_at: now.timestamp(), failing: false, torn: false })
     }
 
-    /// Appends a line, which ends with a newline.
+    /// Appends a line, which must end with a newline.
     pub(super) fn write(&mut self, now: &Zoned, line: &str) -> WriteResult {
         let mut remark = None;
         let result = self.follow(now, &mut remark).and_then(|()| self.append(line));
@@ -97,16 +94,16 @@ impl LogWriter {
         }
     }
 
-    /// Closes it and opens what is there now; if that fails the next line says so.
+    /// Opens the file at the path again; the next line reports a failure.
     pub(super) fn reopen(&mut self, now: &Zoned) {
         self.looked_at = now.timestamp();
         self.open = OpenLogFile::at(&self.path, now).ok();
     }
 
-    /// The right file for a line of this moment.
+    /// Opens or rotates the file as the time of the next line requires.
     fn follow(&mut self, now: &Zoned, remark: &mut Option<String>) -> io::Result<()> {
         let since = now.timestamp().duration_since(self.looked_at);
-        // A clock that was set back must not keep us from looking.
+        // A clock that was set back must not prevent the check.
         if self.rotates_at(now).is_some() || since >= LOOK_AGAIN || since.is_negative() {
             self.looked_at = now.timestamp();
             let there = fs::metadata(&self.path).ok().map(|there| identity(&there));
@@ -114,7 +111,8 @@ impl LogWriter {
                 self.open_anew(now)?;
             }
         }
-        // Somebody else may have rotated it: then a new file was opened just now.
+        // If another program has rotated the file, the new file was opened above and has the new
+        // day.
         let (Some(day), LogRotation::AtMidnight { keep }) = (self.rotates_at(now), self.rotation) else {
             return Ok(());
         };
@@ -123,7 +121,7 @@ impl LogWriter {
                 self.open_anew(now)?;
                 self.prune(keep);
             }
-            // It goes on in this file; the next attempt is at the next midnight.
+            // The dated name exists, so lines continue in this file until the next midnight.
             Ok(false) => self.stay(now),
             Err(error) => {
                 self.stay(now);
@@ -143,7 +141,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// The day that has ended, if one has.
+    /// Returns the file's day if that is over.
     fn rotates_at(&self, now: &Zoned) -> Option<Date> {
         match self.rotation {
             LogRotation::None => None,
@@ -167,7 +165,7 @@ impl LogWriter {
         }
     }
 
-    /// Deletes the oldest dated files; what cannot be deleted is tried again at the next midnight.
+    /// Deletes the oldest dated files; a failed deletion is repeated at the next midnight.
     fn prune(&self, keep: usize) {
         let (Some(folder), Some(name)) =
             (self.path.parent(), self.path.file_name().and_then(|name| name.to_str()))
@@ -229,7 +227,7 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// `YYYY-MM-DD`, and perhaps one extension of a compressor.
+/// Whether a suffix is `YYYY-MM-DD` with at most one extension of a compressor.
 fn is_dated(suffix: &str) -> bool {
     let (date, extension) = suffix.split_once('.').map_or((suffix, None), |(date, more)| (date, Some(more)));
     let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,15 +1,16 @@
 //! Log lines with their fields for the journal of systemd, by its native protocol
-//! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>): one datagram a line. `delivery.id` becomes `OSNL_DELIVERY_ID`, so that
-//! `journalctl OSNL_DELIVERY_ID=17.0` finds what happened to a delivery.
+//! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>): one datagram a line. `delivery.id` becomes
+//! `OSNL_DELIVERY_ID`, so that `journalctl OSNL_DELIVERY_ID=17.0` finds the lines of a delivery.
 //!
-//! Line ends and controls of a value are written out, as on standard error. So no value needs the protocol's other form,
-//! with its length before it, and none can act on a terminal that shows the journal.
+//! Line ends and control characters of a value are escaped, as on standard error. Hence no value
+//! needs the protocol's length-prefixed form, and no value acts on a terminal that shows the
+//! journal.
 //!
-//! Logging never waits. A line that is too long for a datagram is handed over in a sealed file in memory. What the journal
-//! does not take at once goes to standard error as without this.
+//! Logging never waits. A sealed file in memory carries a line too long for a datagram. A line that
+//! the journal does not accept at once is written to standard error.
 //!
-//! tracing-journald 0.3 sends on a blocking socket, so a journal that hangs would stop the daemon, and it throws away a
-//! line that the journal refuses.
+//! tracing-journald 0.3 sends on a blocking socket, so a hung journal would stop the daemon, and
+//! loses a refused line.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -27,14 +28,13 @@ use tracing::{Event, Level};
 use super::json::LogValues;
 use super::line::name_of;
 
-/// The socket at which the journal takes datagrams.
+/// The socket at which the journal receives datagrams.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// A connection to the journal.
 pub(super) struct Journald(UnixDatagram);
 
 impl Journald {
-    /// Connects; `None` where there is no journal.
+    /// Connects; `None` without a journal.
     pub(super) fn connect(socket: &Path) -> Option<Self> {
         let datagrams = UnixDatagram::unbound().ok()?;
         datagrams.connect(socket).ok()?;
@@ -42,7 +42,7 @@ impl Journald {
         Some(Self(datagrams))
     }
 
-    /// Whether the journal has taken the line.
+    /// Sends a line; returns whether the journal has accepted it.
     pub(super) fn send(&self, event: &Event<'_>) -> bool {
         let datagram = datagram(event);
         match self.0.send(&datagram) {
@@ -52,7 +52,7 @@ impl Journald {
         }
     }
 
-    /// Hands over a datagram that is too long for the socket. The journal reads only a file that cannot change any more.
+    /// Passes a file with a datagram too long for the socket. The journal reads only sealed files.
     fn send_file(&self, datagram: &[u8]) -> io::Result<()> {
         let mut file = File::from(memfd_create("osnl-log", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         file.write_all(datagram)?;
@@ -67,7 +67,7 @@ impl Journald {
     }
 }
 
-/// The kernel's answers where the bytes are more than a socket may have under way.
+/// Whether the kernel refused the size of the datagram.
 fn is_too_long(error: &io::Error) -> bool {
     [Errno::MSGSIZE, Errno::NOBUFS].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    /// The content of the file that the next datagram hands over, and whether it can still be written.
+    /// Returns the content of the next passed file, and whether the file is still writable.
     fn received_file(journal: &UnixDatagram) -> (String, bool) {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -138,7 +138,7 @@ mod tests {
         (text, file.write(b"x").is_ok())
     }
 
-    /// Several values that are cut are together too long for a datagram.
+    /// A single value is cut, so only several long values exceed a datagram.
     #[test]
     fn a_line_that_is_too_long_is_handed_over_as_a_file_and_a_full_socket_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
@@ -156,7 +156,8 @@ mod tests {
             let field = text.lines().find(|line| line.starts_with("OSNL_H=")).unwrap();
             assert!(field.ends_with("xx… (1048576 bytes)") && field.len() < 17_000, "{}", field.len());
             assert_eq!(text.matches("\nPRIORITY=").count(), 0);
-            // The journal does not read: the others go to standard error.
+            // Nothing reads the journal's socket, so further lines must be written to standard
+            // error.
             while sent.lock().unwrap().iter().all(|sent| *sent) {
                 tracing::warn!("short");
             }
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(sent.last_chunk(), Some(&[false, false]));
     }
 
-    /// Notes whether the journal took each line.
+    /// Records for each line whether the journal accepted it.
     struct SendLog(Arc<Journald>, Arc<Mutex<Vec<bool>>>);
 
     impl<S: tracing::Subscriber> Layer<S> for SendLog {

@@ -1,8 +1,9 @@
-//! A log line as a JSON object: `timestamp` (RFC 3339 with the zone), `level`, `target`, `message`, and `fields` with the
-//! values by their names. Names are stable: a sentence is constant, and what varies is a field.
+//! A log line as a JSON object: `timestamp` (RFC 3339 with the zone), `level`, `target`, `message`,
+//! and `fields` with the values by their names. Names are stable: a sentence is constant, and
+//! fields hold all variable parts.
 //!
-//! The JSON of tracing-subscriber 0.3 has no bound for a value, so a tenant's name could fill the disk, and writes
-//! bidirectional characters as they are, which reorder a line on a terminal.
+//! The JSON of tracing-subscriber 0.3 has no bound for a value, so a tenant's name could fill the
+//! disk. It also writes bidirectional characters unescaped, which reorder a line on a terminal.
 
 use jiff::Zoned;
 use osnl_model::one_line_json;
@@ -13,7 +14,6 @@ use tracing::{Event, Level};
 use super::line::{FORMER, name_of};
 use super::{LONGEST, cut};
 
-/// The line, with its end.
 pub(super) fn of(event: &Event<'_>, now: &Zoned) -> String {
     let level = match *event.metadata().level() {
         Level::ERROR => "error",
@@ -33,7 +33,6 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned) -> String {
     one_line_json(line.to_string()) + "\n"
 }
 
-/// The message and the fields of an event, each with its type.
 #[derive(Default)]
 pub(super) struct LogValues {
     pub(super) message: String,
@@ -101,7 +100,6 @@ mod tests {
 
     use super::*;
 
-    /// Formats every event at one moment.
     struct Keep(Arc<Mutex<String>>);
 
     impl<S: tracing::Subscriber> Layer<S> for Keep {

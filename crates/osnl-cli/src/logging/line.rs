@@ -1,4 +1,5 @@
-//! One event on one line, `<time> <LEVEL> <logger>:<line> <message> <field>=<value>…`; the time is passed in.
+//! One event on one line, `<time> <LEVEL> <logger>:<line> <message> <field>=<value>…`; the caller
+//! passes the time.
 
 use std::fmt::{self, Write as _};
 
@@ -9,10 +10,11 @@ use tracing::{Event, Level};
 
 use super::{LONGEST, Style, cut};
 
-/// The module that speaks for the process: `Starting`, `Stopping`.
+/// The module with the process's own lines: `Starting`, `Stopping`.
 const PROCESS: &str = "osnl::app";
 
-/// The line, with its end. Under the legacy names the process speaks as `k2hr3_osnl`, as it did.
+/// Returns the line with its newline. Under the legacy names the process logs as `k2hr3_osnl`, as
+/// before.
 pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     let level = match *event.metadata().level() {
         Level::ERROR => "ERROR",
@@ -38,23 +40,22 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
         push_name(&mut line, target);
         let _ = write!(line, ":{} ", event.metadata().line().unwrap_or(0));
     }
-    // What monitoring of the old programs reads.
+    // Monitoring of the legacy programs matches these texts.
     let former = if style == Style::Osnl { None } else { FormerLine::of(event) };
     let text = match former {
         Some(message) => MessageText { message, ..MessageText::default() },
         None => MessageText::of(event, if style == Style::Osnl { LONGEST } else { usize::MAX }),
     };
-    // Whatever an event, a broker or a target says.
+    // Events, brokers and targets control these texts, so line ends are escaped.
     line.push_str(&one_line(&text.message));
     line.push_str(&one_line(&text.fields));
     line.push('\n');
     line
 }
 
-/// The bytes of most lines.
 const USUAL: usize = 256;
 
-/// The crates below the library are parts of it in the log, under the names that monitoring knows.
+/// The lower crates appear as parts of the library in the log, under names that monitoring matches.
 const PARTS: [(&str, &str); 8] = [
     ("osnl_actions", "osnl::action"),
     ("osnl_core", "osnl"),
@@ -66,13 +67,12 @@ const PARTS: [(&str, &str); 8] = [
     ("osnl_oss", "osnl::oss"),
 ];
 
-/// The name of a target's logger, in Rust's spelling.
+/// Returns the name of a target's logger, in Rust's spelling.
 pub(crate) fn logger(target: &str) -> String {
     let (part, rest) = part_of(target);
     [part, rest].concat()
 }
 
-/// Returns the name of a module in the log.
 pub(super) fn name_of(target: &str) -> String {
     let mut name = String::with_capacity(target.len());
     push_name(&mut name, target);
@@ -91,7 +91,7 @@ fn push_name(line: &mut String, target: &str) {
     }
 }
 
-/// The part of the library that a target is, and what follows it.
+/// Splits a target into its part of the library and the rest.
 fn part_of(target: &str) -> (&str, &str) {
     let part = PARTS.iter().find_map(|(krate, name)| {
         let rest = target.strip_prefix(krate)?;
@@ -100,12 +100,11 @@ fn part_of(target: &str) -> (&str, &str) {
     part.unwrap_or((target, ""))
 }
 
-/// The date and the time to the second, as Python's `asctime` has them: local time.
+/// Appends date and time to the second in local time, as Python's `asctime` has them.
 fn push_date(line: &mut String, now: &Zoned) {
     let mut push = |before: &str, number: i16, digits: u32| {
         line.push_str(before);
         for place in (0..digits).rev() {
-            // A digit.
             line.push(char::from(b'0' + (number.unsigned_abs() / 10_u16.pow(place) % 10) as u8));
         }
     };
@@ -117,10 +116,9 @@ fn push_date(line: &mut String, now: &Zoned) {
     push(":", now.second().into(), 2);
 }
 
-/// The field with an old program's own words, of events that it had a line for.
+/// The field with an old program's own words, for events that it had a line for.
 pub(super) const FORMER: &str = "former";
 
-/// The value of [`FORMER`].
 #[derive(Default)]
 struct FormerLine(Option<String>);
 
@@ -147,12 +145,12 @@ impl Visit for FormerLine {
     }
 }
 
-/// The message apart from the fields, which may come before it.
+/// The message apart from the fields, which may precede the message in an event.
 #[derive(Default)]
 struct MessageText {
     message: String,
     fields: String,
-    /// The longest value.
+    /// The longest value in bytes.
     longest: usize,
 }
 
@@ -209,7 +207,6 @@ mod tests {
 
     use super::*;
 
-    /// Formats every event at one moment.
     struct Keep(Arc<Mutex<String>>);
 
     impl<S: tracing::Subscriber> Layer<S> for Keep {
@@ -240,7 +237,7 @@ mod tests {
             tracing::info!(target: "osnl::delivery", attempt = 1, former = "Handle event `x`.", "delivered");
         });
         let text = text.lock().unwrap().clone();
-        // Where in this file the events stand is of no interest.
+        // Line numbers of this file would change with every edit.
         let lines: Vec<String> = text
             .lines()
             .map(|line| {

@@ -1,5 +1,3 @@
-//! The flags of `osnl actions`.
-
 use clap::{Args, Subcommand};
 
 use crate::flags::{FormatArgs, PlaceArgs};

@@ -1,5 +1,5 @@
-//! The output of `osnl check`: sentences, or one JSON object `{"usable", "errors", "warnings", "explanation",
-//! "trial", "probes"}`; `probes` is there with `--connect` only.
+//! The output of `osnl check`: sentences, or one JSON object `{"usable", "errors", "warnings",
+//! "explanation", "trial", "probes"}`; `probes` only with `--connect`.
 
 use osnl::explain::Trial;
 use osnl::native::{Probe, ProbeVerdict};
@@ -10,7 +10,6 @@ use crate::clean;
 use crate::output;
 use crate::terminal::Tone;
 
-/// The report on a configuration that can be used.
 pub(super) struct CheckReport {
     pub(super) explanation: String,
     pub(super) warnings: Vec<Note>,
@@ -83,18 +82,17 @@ impl CheckReport {
         if let Some(probes) = &self.probes {
             all["probes"] = probes.iter().map(probe).collect();
         }
-        // A probe repeats the answers of brokers and targets.
+        // A probe repeats the answers of brokers and targets, which may hold control characters.
         clean::json(format!("{all}\n"))
     }
 }
 
-/// Renders the errors of a configuration that cannot be used.
 pub(super) fn refused(errors: &[Note]) -> String {
     let errors: Vec<Value> = errors.iter().map(said).collect();
     format!("{}\n", json!({ "usable": false, "errors": errors, "warnings": [], "explanation": [] }))
 }
 
-/// Warnings, what was tried, and the last word.
+/// Colours warnings, trials, and the last line.
 pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     let first = line.split([' ', ':']).next().unwrap_or_default();
     let tone = match first {

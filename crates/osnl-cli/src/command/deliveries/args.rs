@@ -1,5 +1,3 @@
-//! The flags of `osnl deliveries`.
-
 use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{AnswerPolicy, Cursor};
@@ -121,9 +119,7 @@ pub(crate) struct ShowArgs {
     pub(crate) format: FormatArgs,
 }
 
-/// The states that a release changes.
 const HELD: [&str; 3] = ["held-by-guard", "held-after-crashes", "held"];
-/// The states that a move changes, and their groups.
 const OPEN: [&str; 11] = [
     "arrived",
     "ready",
@@ -137,7 +133,6 @@ const OPEN: [&str; 11] = [
     "held",
     "open",
 ];
-/// The states that a discard changes, and their groups.
 const UNDONE: [&str; 12] = [
     "arrived",
     "ready",

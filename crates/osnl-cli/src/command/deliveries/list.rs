@@ -1,4 +1,4 @@
-//! `osnl deliveries list`: what needs attention first, then the newest.
+//! `osnl deliveries list`: urgent deliveries first, then the newest.
 
 use osnl::control::{ControlRequest, Delivery, List, ListOrder, Which};
 use osnl::journal::sqlite::Phase;
@@ -12,9 +12,8 @@ use crate::flags::OutputFormat;
 use crate::output;
 use crate::terminal::{self, Tone};
 
-/// The columns that stay on a narrow terminal.
+/// The number of columns that stay on a narrow terminal.
 const NAMED: usize = 6;
-/// The column of the order key.
 const KEY: usize = 7;
 
 pub(super) fn run(args: &ListArgs) -> Result<Exit, NoAnswer> {
@@ -35,7 +34,6 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, NoAnswer> {
     Ok(print(&list, args.format.format))
 }
 
-/// Prints a list, on a terminal as wide as that.
 pub(super) fn print(list: &List, format: OutputFormat) -> Exit {
     match format {
         OutputFormat::Json => print_json(list),
@@ -50,7 +48,7 @@ fn text(list: &List, columns: Option<usize>) -> String {
             ["ID", "STATE", "AGE", "ACTION", "RULE", "EVENT TYPE", "RESOURCE", "KEY", "ATTEMPTS", "RESULT"];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
         rows.extend(list.deliveries.iter().map(row));
-        // Most resources are their own key.
+        // For most resources the order key repeats the id, so the column is left out.
         if list.deliveries.iter().all(has_own_key) {
             rows.iter_mut().for_each(|row| drop(row.remove(KEY)));
         }
@@ -67,7 +65,7 @@ fn text(list: &List, columns: Option<usize>) -> String {
     text
 }
 
-/// Whether the key says nothing that the resource does not.
+/// Whether the order key adds nothing to the resource's id.
 fn has_own_key(delivery: &Delivery) -> bool {
     match (&delivery.key, &delivery.resource_id) {
         (None, _) | (Some(_), None) => true,
@@ -75,8 +73,8 @@ fn has_own_key(delivery: &Delivery) -> bool {
     }
 }
 
-/// The table; on a terminal that is too narrow for it, what names a delivery, and below that what it is about and why it is
-/// where it is.
+/// Returns the table. On a narrow terminal each delivery has a second line with its resource and
+/// its reason.
 fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
     let whole = table(&rows);
     let Some(columns) = columns.filter(|columns| breadth(&whole) > *columns) else { return whole };
@@ -94,7 +92,7 @@ fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
                 _ => part.clone(),
             })
             .collect();
-        // The reason says more, and the line may be cut.
+        // The reason matters more than the number of attempts, and the end may be cut.
         parts.sort_by_key(|part| part.starts_with("attempts "));
         if !parts.is_empty() {
             text.push_str(&format!("      {}\n", short(&parts.join(", "), columns.saturating_sub(6))));
@@ -103,7 +101,6 @@ fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
     text
 }
 
-/// The heading, and of each delivery the state.
 fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     if line.starts_with("ID ") {
         return output::all(Tone::Dim, line);
@@ -149,7 +146,8 @@ fn row(delivery: &Delivery) -> Vec<String> {
     ]
 }
 
-/// Puts the status of an answer, such as `DELETE http://x: 204`, before the request, whose end a narrow column cuts.
+/// Puts the status of an answer, such as `DELETE http://x: 204`, before the request, because a
+/// narrow column cuts the end.
 fn status_first(answer: &str) -> String {
     match answer.rsplit_once(": ") {
         Some((request, status)) if status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit()) => {

@@ -1,4 +1,4 @@
-//! `osnl deliveries show`: all about one, found by its number, its message, or its resource.
+//! `osnl deliveries show`: one delivery, found by its number, its message, or its resource.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -14,7 +14,7 @@ use crate::command::sources;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 
-/// Deliveries that are listed where several are meant.
+/// The most deliveries in the list of an ambiguous request.
 const LISTED: u32 = 50;
 
 pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
@@ -37,7 +37,8 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
     })
 }
 
-/// The one delivery of a message, an event, or a resource. Several are listed.
+/// Returns the only delivery of a message, an event, or a resource; lists the deliveries if there
+/// are several.
 fn found(respondent: &mut Respondent, args: &ShowArgs) -> Result<Result<String, Exit>, NoAnswer> {
     let filter = Which { about: vec![args.about.clone()], ..Which::default() };
     let request = ControlRequest::List {
@@ -100,7 +101,7 @@ fn text(show: &Show) -> String {
     text
 }
 
-/// The deliveries before and behind it, and what else its event asked for.
+/// Adds the neighbours in the delivery's lane, and the other deliveries of its event.
 fn order(show: &Show, lines: &mut ValueLines) {
     if show.ahead > 0 {
         lines.add("ahead", format!("{} older of the same action and key", show.ahead));
@@ -137,7 +138,7 @@ fn origin(show: &Show, lines: &mut ValueLines) {
     }
 }
 
-/// The attempts, and of the failed ones that are kept the request and the answer.
+/// Adds the attempts, and the kept request and answer of each failure.
 fn attempts(show: &Show, lines: &mut ValueLines) {
     let took = show.took_millis.map_or(String::new(), |took| format!("; the last took {}", millis(took)));
     lines.add("attempts", format!("{}{took}", show.delivery.attempts_text()));
@@ -150,7 +151,7 @@ fn attempts(show: &Show, lines: &mut ValueLines) {
     }
 }
 
-/// Lines of a name and a value; what has no value has no line.
+/// Lines of a name and a value. A missing value makes no line.
 #[derive(Default)]
 struct ValueLines(String);
 

@@ -1,6 +1,6 @@
-//! The name of the caller, for the record, as well as the machine knows it.
+//! The name of the operator for the journal's record.
 
-/// The login name, and by whose right if it is another's.
+/// Returns the login name; under sudo the caller's name, and the user that the command runs as.
 pub(in crate::command) fn asks() -> String {
     let uid = rustix::process::geteuid().as_raw();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

@@ -1,5 +1,3 @@
-//! The flags of `osnl demo`.
-
 use clap::Args;
 use osnl_model::Secret;
 

@@ -1,4 +1,4 @@
-//! The broker of the demo: the in-process one, or a real one.
+//! The broker of the demo: in process, or real.
 
 mod real;
 
@@ -11,17 +11,17 @@ use osnl_transport::{MemoryBroker, Properties, Transport};
 use self::real::RealBroker;
 use super::recording::DemoMessage;
 
-/// See the [module](self).
 pub(super) enum DemoBroker {
     InProcess(MemoryBroker),
     Real(Box<RealBroker>),
 }
 
 impl DemoBroker {
-    /// The broker at this URL, with these exchanges; the in-process one without.
+    /// Connects to the broker at this URL and declares these exchanges; without a URL uses the
+    /// in-process broker.
     ///
     /// # Errors
-    /// The URL cannot be read or asks for an unknown feature; no broker answers there; access is refused.
+    /// The URL is not valid or asks for an unknown feature; no broker answers; access is refused.
     pub(super) async fn open(url: Option<&str>, exchanges: &[&str]) -> anyhow::Result<Self> {
         let Some(url) = url else { return Ok(Self::InProcess(MemoryBroker::new())) };
         let url = TransportUrl::parse(url).context("--transport-url")?;
@@ -29,7 +29,7 @@ impl DemoBroker {
         Ok(Self::Real(Box::new(broker)))
     }
 
-    /// A transport for a listener.
+    /// Returns a transport for a listener.
     ///
     /// # Errors
     /// As [`DemoBroker::open`].
@@ -40,7 +40,8 @@ impl DemoBroker {
         })
     }
 
-    /// Names an exchange or a queue: a real broker may already have one of the plain name.
+    /// Returns the name of an exchange or a queue. A real broker needs a prefix, since it may
+    /// already have the plain name.
     pub(super) fn name(&self, plain: &str) -> String {
         match self {
             Self::InProcess(_) => plain.to_owned(),
@@ -48,7 +49,6 @@ impl DemoBroker {
         }
     }
 
-    /// Describes it in words.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::InProcess(_) => "a stand-in inside this process".to_owned(),
@@ -56,10 +56,10 @@ impl DemoBroker {
         }
     }
 
-    /// Publishes a message.
+    /// Publishes a message; a real broker must confirm.
     ///
     /// # Errors
-    /// The real broker does not take it.
+    /// The real broker does not accept the message.
     pub(super) async fn publish(&self, message: &DemoMessage) -> anyhow::Result<()> {
         match self {
             Self::InProcess(broker) => {
@@ -76,10 +76,10 @@ impl DemoBroker {
         }
     }
 
-    /// Removes what the demo has declared; gives how many messages were still in these queues.
+    /// Deletes all that the demo declared, and returns the number of messages left in these queues.
     ///
     /// # Errors
-    /// The real broker does not answer any more.
+    /// The real broker does not answer.
     pub(super) async fn close(self, queues: &[String]) -> anyhow::Result<u64> {
         match self {
             Self::InProcess(broker) => Ok(queues.iter().map(|queue| broker.ready(queue) as u64).sum()),

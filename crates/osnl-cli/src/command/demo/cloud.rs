@@ -1,8 +1,9 @@
-//! A small cloud's life: servers and ports are created and deleted, and much happens that the target need not know.
+//! A small cloud's life: servers and ports appear and disappear, between events that do not concern
+//! the target.
 //!
-//! The cloud is a deck of little scenes, shuffled by a seed: the same seed gives the same events for ever. Two
-//! or three scenes play at once, so their events mix as they do on a real broker. A server tells of its end in
-//! one of nova's two formats, as its compute node was set up.
+//! A seed shuffles a deck of short scenes: the same seed always gives the same events. Two or three
+//! scenes play at once, so their events mix as on a real broker. Each server has one of nova's two
+//! formats, as the setup of a compute node decides.
 //!
 //! | scene | events |
 //! | --- | --- |
@@ -18,36 +19,31 @@ use fastrand::Rng;
 
 use super::recording::{DemoMessage, Recording, Replacements};
 
-/// Servers at the beginning of the demo.
 const AT_FIRST: usize = 4;
-/// Scenes that play at once.
 const AT_ONCE: usize = 3;
-/// More servers are not booted, fewer are not deleted.
+/// No server boots above this number.
 const MOST: usize = 7;
 const FEWEST: usize = 3;
 const KINDS: [&str; 4] = ["web", "db", "api", "worker"];
 
-/// See the [module](self).
 pub(super) struct DemoCloud {
     recording: Recording,
     rng: Rng,
-    /// The servers that no scene is about.
+    /// Servers without a running scene.
     idle: Vec<DemoServer>,
     scenes: Vec<Scene>,
-    /// Servers so far; also their numbers.
+    /// The number of servers made so far, which also numbers their names.
     made: usize,
-    /// Ports so far; each has an address of its own.
+    /// The number of ports made so far, from which each address is derived.
     ports: u32,
     events: u64,
 }
 
-/// A server as nova knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DemoServer {
     pub(super) name: String,
     pub(super) cuk: String,
     ports: Vec<DemoPort>,
-    /// Whether its compute node speaks nova's legacy format.
     legacy: bool,
 }
 
@@ -62,28 +58,24 @@ struct DemoPort {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HostEffect {
     None,
-    /// The server with this id runs.
     Appears(String),
-    /// The server with this id is deleted.
     Goes(String),
 }
 
-/// Something that takes some events.
 struct Scene {
     steps: VecDeque<(&'static str, Replacements, HostEffect)>,
-    /// The server that is idle again afterwards.
+    /// The server that becomes idle after the scene.
     then: Option<DemoServer>,
 }
 
 impl DemoCloud {
-    /// A cloud with a few servers.
     pub(super) fn new(seed: u64, recording: Recording) -> Self {
         let rng = Rng::with_seed(seed);
         let mut cloud =
             Self { recording, rng, idle: Vec::new(), scenes: Vec::new(), made: 0, ports: 0, events: 0 };
         for _ in 0..AT_FIRST {
             let mut server = cloud.server();
-            // Each format and a second port from the beginning, whatever the seed.
+            // Both formats and a second port exist from the beginning, whatever the seed.
             server.legacy = cloud.made.is_multiple_of(2);
             if cloud.made == 1 {
                 let port = cloud.port();
@@ -94,23 +86,22 @@ impl DemoCloud {
         cloud
     }
 
-    /// The servers that no scene is about; before the first event, all.
+    /// Returns the servers without a running scene; before the first event, all.
     pub(super) fn servers(&self) -> &[DemoServer] {
         &self.idle
     }
 
-    /// The exchanges that the services publish to.
     pub(super) fn exchanges(&self) -> Vec<&str> {
         self.recording.exchanges()
     }
 
-    /// The next event.
+    /// Returns the next event of a random running scene.
     ///
     /// # Errors
-    /// The recording lacks something; a test sees to it that it does not.
+    /// The recording lacks a template; a test excludes this.
     pub(super) fn next(&mut self) -> anyhow::Result<(DemoMessage, HostEffect)> {
         loop {
-            // One always; more as it comes.
+            // At least one scene runs; more start at random.
             if self.scenes.is_empty() || self.scenes.len() < AT_ONCE && self.rng.u8(..3) == 0 {
                 let scene = self.scene();
                 self.scenes.push(scene);
@@ -134,7 +125,7 @@ impl DemoCloud {
             5..9 if servers < MOST => self.boots(),
             9..11 => self.second_port(),
             11 => Scene::of("free-port-deleted", self.port().names()),
-            // Not before the rest has been seen.
+            // An unreadable body appears only after the usual events were shown.
             12 if self.events > 8 && self.rng.bool() => Scene::of("unreadable", Replacements::new()),
             13 => Scene::of("server-failed", Replacements::new()),
             14 | 15 => self.about_a_server(),
@@ -189,7 +180,7 @@ impl DemoCloud {
         Scene { steps: VecDeque::from([(event, server.names(0), HostEffect::None)]), then: Some(server) }
     }
 
-    /// An event of a service that has no listener.
+    /// Returns a scene of a service that has no listener.
     fn elsewhere(&mut self) -> Scene {
         const EVENTS: [&str; 8] = [
             "login",
@@ -227,7 +218,6 @@ impl DemoCloud {
 }
 
 impl DemoServer {
-    /// The addresses that it can be reached at.
     pub(super) fn addresses(&self) -> Vec<String> {
         self.ports.iter().map(|port| port.address.clone()).collect()
     }
@@ -252,7 +242,6 @@ impl DemoPort {
 }
 
 impl Scene {
-    /// A scene of one event that concerns no host.
     fn of(event: &'static str, names: Replacements) -> Self {
         Self { steps: VecDeque::from([(event, names, HostEffect::None)]), then: None }
     }

@@ -1,4 +1,5 @@
-//! The configuration of the demo: an `osnl.conf` with `driver = http`, whose target is an inventory of hosts.
+//! The configuration of the demo: an `osnl.conf` with `driver = http`, whose target is an inventory
+//! of hosts.
 
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use osnl::rule::Rule;
 
 use super::broker::DemoBroker;
 
-/// Two listeners, one for each of nova's formats; each has a queue of its own, since sharing one they would share
-/// its messages. No service makes the exchange here. The names in braces are filled in.
+/// Two listeners, one for each of nova's formats. Each has its own queue, because listeners on one
+/// queue would share its messages. The exchange must be declared, since no service does so here.
+/// `osnl demo` fills in the names in braces.
 const CONFIGURATION: &str = r#"
 [listener:nova]
 transport_url = rabbit://127.0.0.1/
@@ -45,7 +47,6 @@ url = {url}/{{ resource.id }}
 body = {"name": "{{ resource.name }}", "addresses": {{ resource.addresses|default([])|map(attribute="address")|list|tojson }}}
 "#;
 
-/// The parts that the configuration describes.
 pub(super) struct ConfiguredParts {
     /// Each listener with its only rule.
     pub(super) listeners: Vec<(ListenerConfig, Rule)>,
@@ -53,10 +54,10 @@ pub(super) struct ConfiguredParts {
     pub(super) action: (Arc<str>, Arc<dyn Action>, DeliverySettings),
 }
 
-/// Reads the configuration.
+/// Parses the configuration for this broker and target.
 ///
 /// # Errors
-/// It is not valid; a test sees to it that it is.
+/// The configuration is not valid; a test excludes this.
 pub(super) fn configure(broker: &DemoBroker, url: &str) -> anyhow::Result<ConfiguredParts> {
     let text = CONFIGURATION
         .replace("{nova}", &broker.name("nova"))

@@ -1,10 +1,10 @@
 //! The library's log events, as lines of the story.
 //!
-//! | from | told |
+//! | from | shown |
 //! | --- | --- |
-//! | the listener | anything that goes wrong |
+//! | the listener | all warnings and errors |
 //! | the rule engine | why a wanted message did not fire a rule (debug) |
-//! | the journal | what cannot be read; dead letters |
+//! | the journal | unreadable bodies; dead letters |
 //! | the delivery loop | each outcome, each pause before another attempt, each hold |
 
 use std::fmt;
@@ -20,10 +20,9 @@ use super::printer::Tone;
 use super::story::Story;
 use crate::logging::logger;
 
-/// Begins to tell the events.
 pub(super) fn start(story: &Arc<Story>) {
     let ours = Targets::new().with_target("osnl", LevelFilter::DEBUG);
-    // Fails only where another log was started before: there is none in this program.
+    // Fails only if another subscriber is set, which this command never does.
     let _ = tracing_subscriber::registry().with(ours).with(StoryLayer { story: story.clone() }).try_init();
 }
 
@@ -42,7 +41,7 @@ impl<S: Subscriber> Layer<S> for StoryLayer {
             .and_then(|id| self.story.by_message_id(id))
             .or_else(|| fields.digest.as_deref().and_then(|digest| self.story.by_digest(digest)));
         let label = match (&*logger(event.metadata().target()), level) {
-            // `listening at memory` says nothing to anybody here.
+            // `listening at memory` does not help a reader of the demo.
             ("osnl::listener" | "osnl::listener::announce", Level::INFO) => return,
             ("osnl::endpoint", Level::DEBUG) => "no match",
             ("osnl::quarantine", Level::ERROR) if fields.reason.is_some() => "unreadable",
@@ -67,18 +66,16 @@ impl<S: Subscriber> Layer<S> for StoryLayer {
     }
 }
 
-/// The fields of a log event that the story needs.
 #[derive(Default)]
 struct StoryFields {
     message: String,
     message_id: Option<String>,
     digest: Option<String>,
     reason: Option<String>,
-    /// The listener or the rule that speaks.
     speaker: Option<String>,
-    /// The call that was made, of a delivery.
+    /// The call that a delivery made.
     done: Option<String>,
-    /// The failure of an attempt that is made again, and the pause before.
+    /// The failure of an attempt, before the pause and the retry.
     error: Option<String>,
     pause: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! An intake that tells what the rule engine does with each message, and when it may be acknowledged.
+//! An intake that reports the verdict of the rule engine on each message, and the message's end.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use tokio_util::task::TaskTracker;
 use super::printer::Tone;
 use super::story::Story;
 
-/// The rule engine of one listener, which has one rule of its own name, and the story that is told of it.
+/// The engine of one listener with a single rule of the same name, and the story to report to.
 pub(super) struct NarratingIntake {
     engine: RuleEngine,
-    /// The engine's rule, to ask it for its reasons.
+    /// A copy of the engine's rule, which gives the reason of a mismatch.
     rule: Rule,
     story: Arc<Story>,
     tasks: TaskTracker,
@@ -28,7 +28,7 @@ impl NarratingIntake {
         Self { engine, rule, story, tasks }
     }
 
-    /// Passes a receipt on, and tells how it ends.
+    /// Passes a receipt on, and reports its result.
     fn follow(&self, number: Option<usize>, receipt: Receipt) -> Receipt {
         let Some(number) = number else { return receipt };
         let (complete, passed_on) = Receipt::open();
@@ -47,7 +47,7 @@ impl NarratingIntake {
                     "it goes back to the broker with the connection",
                 ),
             }
-            // The listener may have gone; the broker then takes the message back by itself.
+            // Fails if the listener has ended; the broker then requeues the message by itself.
             let _ = complete.send(settle);
         });
         passed_on
@@ -93,7 +93,7 @@ impl Intake for NarratingIntake {
     }
 }
 
-/// Returns a notification with nothing but its head: a rule that does not want the head fails there.
+/// Returns a notification with only the head, since an unwanted head fails on the head's fields.
 fn only_head(head: &Head<'_>) -> Notification {
     Notification {
         event_type: head.event_type.as_deref().map(str::to_owned),

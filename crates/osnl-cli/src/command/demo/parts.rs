@@ -1,4 +1,4 @@
-//! The real parts of osnl that the demo runs: listeners, a journal, a delivery loop.
+//! The real parts of osnl in the demo: listeners, a journal, a delivery loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,11 @@ use super::narrated::NarratingIntake;
 use super::recording::DemoMessage;
 use super::story::Story;
 
-/// Real pauses are seconds and minutes; the demo shortens them.
+/// Shorter than real pauses of seconds and minutes.
 const RETRY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(600));
-/// An answer that takes longer is none. Two orders of magnitude above what the stand-in needs.
+/// The time-out of an attempt: two orders of magnitude above the stand-in's usual time.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The parts, before they are put together.
 pub(super) struct DemoParts<'a> {
     pub(super) broker: &'a DemoBroker,
     pub(super) story: &'a Arc<Story>,
@@ -32,21 +31,19 @@ pub(super) struct DemoParts<'a> {
     pub(super) counters: &'a Arc<Counters>,
 }
 
-/// The parts, put together.
 pub(super) struct Assembly {
     pub(super) daemon: Daemon,
     pub(super) listening: Vec<watch::Receiver<ListenerState>>,
-    /// The queues that are listened to.
     pub(super) queues: Vec<String>,
     pub(super) routes: Routes,
 }
 
-/// Which listener's queue takes which message.
+/// The message targets of each listener's queue.
 pub(super) struct Routes(Vec<(String, Vec<(Target, Priority)>)>);
 
 impl DemoParts<'_> {
-    /// Puts the parts together: one journal and one delivery loop for all its listeners, so that
-    /// requests about an instance keep their order whichever listener read the event.
+    /// Builds one journal and one delivery loop for all listeners, so that requests about an
+    /// instance keep their order across listeners.
     ///
     /// # Errors
     /// The broker's URL asks for an unknown feature.
@@ -78,7 +75,7 @@ impl DemoParts<'_> {
 }
 
 impl Routes {
-    /// The listener whose queue takes this message.
+    /// Returns the listener whose queue receives this message.
     pub(super) fn listener(&self, message: &DemoMessage) -> Option<&str> {
         let takes = |(target, priority): &(Target, Priority)| {
             target.exchange.as_deref() == Some(message.exchange.as_str())

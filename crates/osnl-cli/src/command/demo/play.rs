@@ -1,4 +1,4 @@
-//! Publishes the events: at a rate, or each when the one before was looked at.
+//! Publishes the events: at a rate, or each after the verdict on the one before.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,36 +11,34 @@ use super::parts::Routes;
 use super::printer::Tone;
 use super::story::Story;
 
-/// A message that gets no verdict within this time, because its target is held, stops the next no longer.
+/// The longest wait for the verdict on a message, whose target may be held.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// In step, this many events come after a message that waits for another attempt; then its turn is waited for.
-/// They take some milliseconds, far less than its pause, so every run tells the same.
+/// In step, the number of events after a message that waits for its retry, before the demo waits
+/// for that retry. These events take milliseconds, far less than the pause, so every run prints the
+/// same.
 const AHEAD: usize = 4;
 
-/// The speed of the events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum DemoSpeed {
-    /// Each when the one before was looked at.
+    /// Each event waits for the verdict on the one before.
     InStep,
-    /// So many a second, whatever becomes of them.
     PerSecond(f64),
 }
 
-/// The cloud that plays, and its audience.
 pub(super) struct Play<'a> {
     pub(super) cloud: DemoCloud,
     pub(super) broker: &'a DemoBroker,
     pub(super) routes: &'a Routes,
     pub(super) story: &'a Story,
-    /// The ids of the servers that the target must list at the end.
+    /// The ids of servers that the target must list at the end.
     pub(super) expected: BTreeSet<String>,
 }
 
 impl Play<'_> {
-    /// Publishes so many events.
+    /// Publishes `events` messages at the given speed.
     ///
     /// # Errors
-    /// The broker does not take one.
+    /// The broker does not accept a message.
     pub(super) async fn publish(&mut self, events: u32, pace: DemoSpeed) -> anyhow::Result<()> {
         let begin = Instant::now();
         for event in 0..events {

@@ -1,6 +1,7 @@
 //! Prints the story on standard output: lines of text, or one JSON object per line.
 //!
-//! JSON has `at` (seconds), `message` (its number), `by`, `what`, and `text`; the last line is `{"summary": {…}}`.
+//! JSON has `at` (seconds), `message` (its number), `by`, `what`, and `text`; the last line is
+//! `{"summary": {…}}`.
 
 use std::io::Write as _;
 use std::time::Instant;
@@ -10,14 +11,13 @@ use serde_json::json;
 use super::summary::Summary;
 pub(super) use crate::terminal::Tone;
 
-/// See the [module](self).
 pub(super) enum Printer {
     Text { colour: bool },
     Json { since: Instant },
 }
 
 impl Printer {
-    /// Prints a step: the message that it is about, its name in a word or two, and its description.
+    /// Prints a step: the message's number, the step's label, and its description.
     pub(super) fn line(&self, number: Option<usize>, label: &str, tone: Tone, text: &str) {
         let text = text.replace(['\r', '\n'], " ");
         match self {
@@ -37,18 +37,17 @@ impl Printer {
         }
     }
 
-    /// Announces the next part in a few words. JSON has no headings.
+    /// Prints the heading of the next part; nothing in JSON.
     pub(super) fn heading(&self, text: &str) {
         self.print(Tone::Plain, "");
         self.print(Tone::Strong, text);
     }
 
-    /// Prints prose. JSON has none.
+    /// Prints prose; nothing in JSON.
     pub(super) fn text(&self, text: &str) {
         self.print(Tone::Plain, text);
     }
 
-    /// Prints the end.
     pub(super) fn summary(&self, summary: &Summary) {
         match self {
             Self::Text { .. } => {
@@ -70,7 +69,7 @@ impl Printer {
     }
 }
 
-/// Names the part that does what a line tells: osnl, or a stand-in.
+/// Returns the part that a line is about: osnl, or a stand-in.
 fn actor(label: &str) -> &'static str {
     match label {
         "published" => "cloud",
@@ -81,6 +80,6 @@ fn actor(label: &str) -> &'static str {
 }
 
 fn write(line: &str) {
-    // A reader that has gone, such as `head`, does not end the demo.
+    // A closed pipe, such as of `head`, does not end the demo.
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,7 +1,8 @@
-//! The notifications of the demo's cloud, as real services sent them: `fixtures/demo/notifications.json`, built in.
+//! The notifications of the demo's cloud, recorded from real services:
+//! `fixtures/demo/notifications.json`, built in.
 //!
-//! Each template is a recorded body with the names of things in it (`stands_for`): filling it puts other
-//! names in their places and leaves every other byte as it was. One is made by hand and cannot be read.
+//! Each template is a recorded body with the names in it (`stands_for`). Filling replaces these
+//! names and leaves every other byte as recorded. One template is handmade and cannot be read.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,6 @@ const TEXT: &str = include_str!("../../../fixtures/demo/notifications.json");
 /// The values that replace recorded ones, by the key in `stands_for`.
 pub(super) type Replacements = BTreeMap<&'static str, String>;
 
-/// The templates by name.
 #[derive(Debug)]
 pub(super) struct Recording {
     templates: BTreeMap<String, RecordingTemplate>,
@@ -23,28 +23,26 @@ pub(super) struct Recording {
 struct RecordingTemplate {
     exchange: String,
     routing_key: String,
-    /// Its meaning in words; `{server}` stands for the server's name.
+    /// The meaning in words; `{server}` is replaced by the server's name.
     note: String,
-    /// Key, and the text that was recorded.
+    /// The key, and the recorded text.
     stands_for: Vec<(String, String)>,
     body: String,
 }
 
-/// One message, ready to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DemoMessage {
     pub(super) exchange: String,
     pub(super) routing_key: String,
     pub(super) body: String,
-    /// Its meaning in words.
     pub(super) note: String,
 }
 
 impl Recording {
-    /// Reads the text that was built in.
+    /// Parses the recording that is built in.
     ///
     /// # Errors
-    /// It has another shape; a test sees to it that it has not.
+    /// The text has another shape; a test excludes this.
     pub(super) fn built_in() -> anyhow::Result<Self> {
         let whole: Value = serde_json::from_str(TEXT).context("the recording is not JSON")?;
         let templates = whole["templates"].as_array().context("the recording lacks templates")?;
@@ -53,10 +51,10 @@ impl Recording {
         Ok(Self { templates: templates.collect::<anyhow::Result<_>>()? })
     }
 
-    /// The template of this name with these names in it.
+    /// Fills a template with these names.
     ///
     /// # Errors
-    /// There is no such template, or it needs a name that is not given.
+    /// The template is missing, or a name for it is.
     pub(super) fn fill(&self, template: &str, names: &Replacements) -> anyhow::Result<DemoMessage> {
         let found =
             self.templates.get(template).with_context(|| format!("the recording lacks {template}"))?;
@@ -77,7 +75,6 @@ impl Recording {
         })
     }
 
-    /// The exchanges that the services publish to, without repeats.
     pub(super) fn exchanges(&self) -> Vec<&str> {
         let mut exchanges: Vec<&str> =
             self.templates.values().map(|template| template.exchange.as_str()).collect();

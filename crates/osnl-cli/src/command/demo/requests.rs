@@ -1,19 +1,18 @@
-//! Reads HTTP/1.1 requests from a client of this process: as much of the protocol as the stand-ins need.
+//! Reads HTTP/1.1 requests from a client of this process, with only the features that the stand-ins
+//! need.
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// Larger requests end the connection.
+/// The largest request in bytes; a larger one closes the connection.
 const MOST: usize = 64 * 1024;
 
-/// A request.
 pub(super) struct DemoRequest {
     /// The request line and the headers.
     pub(super) head: String,
     pub(super) body: Vec<u8>,
 }
 
-/// The requests of one connection.
 pub(super) struct Requests {
     pub(super) stream: TcpStream,
     buffer: Vec<u8>,
@@ -24,7 +23,8 @@ impl Requests {
         Self { stream, buffer: Vec::new() }
     }
 
-    /// The next one; `None` when the client has closed, or sends something else.
+    /// Returns the next request, or `None` when the client has closed the connection or sent no
+    /// HTTP.
     pub(super) async fn next(&mut self) -> Option<DemoRequest> {
         loop {
             if let Some((head, body)) = lengths(&self.buffer) {
@@ -41,14 +41,14 @@ impl Requests {
 }
 
 impl DemoRequest {
-    /// Method and target.
+    /// Returns method and target of the request line.
     pub(super) fn line(&self) -> Option<(&str, &str)> {
         let mut words = self.head.lines().next()?.split(' ');
         Some((words.next()?, words.next()?))
     }
 }
 
-/// Returns the lengths of head and body of the first request, once all of it is there.
+/// Returns the lengths of head and body once the whole request is in the buffer.
 fn lengths(buffer: &[u8]) -> Option<(usize, usize)> {
     let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();

@@ -27,10 +27,9 @@ use super::story::Story;
 
 const PATH: &str = "/api/hosts";
 
-/// The delay of a late answer: longer than the demo's delivery waits for any.
+/// The delay of a late answer: longer than the time-out of a delivery.
 const LATE: Duration = Duration::from_secs(10);
 
-/// A server that answers as long as the runtime lives.
 pub(super) struct StandIn {
     url: String,
     at_first: (usize, usize),
@@ -43,17 +42,10 @@ struct StandInServer {
     inventory: Mutex<Inventory>,
 }
 
-/// A request that the stand-in understands.
 #[derive(Debug, PartialEq, Eq)]
 enum HostRequest {
-    /// The host has these addresses.
-    Put {
-        id: String,
-        name: String,
-        addresses: Vec<String>,
-    },
+    Put { id: String, name: String, addresses: Vec<String> },
     Delete(String),
-    /// The request lacks the host.
     Incomplete,
 }
 
@@ -66,10 +58,11 @@ enum StandInAnswer {
 }
 
 impl StandIn {
-    /// Listens on a free port of 127.0.0.1. Every `fail`th request fails once, 0 for none; how, `seed` says.
+    /// Listens on a free port of 127.0.0.1. Every `fail`th request fails once, 0 for none; `seed`
+    /// chooses the kind of failure.
     ///
     /// # Errors
-    /// There is no free port.
+    /// No port is free.
     pub(super) async fn start(
         hosts: StandInHosts,
         (fail, seed): (u32, u64),
@@ -91,41 +84,37 @@ impl StandIn {
         Ok(Self { url, at_first, server })
     }
 
-    /// The URL of its list of hosts.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The numbers of hosts and addresses at the start.
     pub(super) fn at_first(&self) -> (usize, usize) {
         self.at_first
     }
 
-    /// The numbers of hosts and addresses now.
     pub(super) fn size(&self) -> (usize, usize) {
         self.server.inventory().size()
     }
 
-    /// The hosts that it holds now, by the id of the instance.
+    /// Returns the current hosts by the id of the instance.
     pub(super) fn hosts(&self) -> StandInHosts {
         self.server.inventory().hosts().clone()
     }
 
-    /// The number of hosts that were added.
     pub(super) fn added(&self) -> usize {
         self.server.inventory().added()
     }
 }
 
 impl StandInServer {
-    /// Answers one request, and closes: on a connection that is kept, the client would repeat a request that was not
-    /// answered by itself, and no failure would be seen.
+    /// Answers one request, and closes the connection. On a kept connection the HTTP client would
+    /// repeat an unanswered request by itself, and the demo would show no failure.
     async fn serve(&self, stream: TcpStream) {
         let mut requests = Requests::of(stream);
         let Some(request) = requests.next().await else { return };
         let answer = self.answer(&request);
         if answer == StandInAnswer::Fails(StandInFault::Late) {
-            // The client gives up and closes before anything is sent.
+            // The client times out and closes the connection before this answer.
             let _ = tokio::time::timeout(LATE, requests.stream.read_u8()).await;
         }
         let _ = requests.stream.write_all(answer.bytes()).await;
@@ -147,7 +136,8 @@ impl StandInServer {
                 let fault = self.inventory().fault(&format!("{method} {target}"));
                 match fault {
                     None => (StandInAnswer::NoContent, self.carry_out(wanted)),
-                    // Done, and the client does not learn it: the next attempt finds it done.
+                    // The change is made although the client times out, so the retry finds its work
+                    // done.
                     Some(StandInFault::Late) => {
                         (StandInAnswer::Fails(StandInFault::Late), self.carry_out(wanted))
                     }
@@ -161,7 +151,6 @@ impl StandInServer {
         answer
     }
 
-    /// Does what is asked, and tells what changed.
     fn carry_out(&self, wanted: HostRequest) -> String {
         match wanted {
             HostRequest::Put { id, name, addresses } => {
@@ -196,7 +185,6 @@ impl StandInAnswer {
         }
     }
 
-    /// The whole answer. 204 has no length, the others have no body.
     fn bytes(self) -> &'static [u8] {
         match self {
             Self::NoContent => b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
@@ -210,7 +198,7 @@ impl StandInAnswer {
     }
 }
 
-/// Reads a request; `None` if there is no such route.
+/// Parses a request; `None` for an unknown route.
 fn read(method: &str, target: &str, body: &[u8]) -> Option<HostRequest> {
     let id = target.strip_prefix(PATH)?.strip_prefix('/').unwrap_or_default().to_owned();
     match method {

@@ -1,6 +1,6 @@
-//! The events of the demo as lines, each with the message that it is about.
+//! The events of the demo as lines, each with the number of its message.
 //!
-//! Everything runs on one thread and is told as it happens, so the lines are in the order of the events.
+//! All reports come from one thread as they happen, so the lines have the order of the events.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,6 @@ use super::printer::{Printer, Tone};
 use super::recording::DemoMessage;
 use super::summary::Summary;
 
-/// See the [module](self).
 pub(super) struct Story {
     printer: Printer,
     state: Mutex<StoryProgress>,
@@ -27,27 +26,25 @@ struct StoryProgress {
     last: usize,
     by_digest: HashMap<String, usize>,
     by_message_id: HashMap<String, usize>,
-    /// Digest and id of each message that is not settled, to find it by.
+    /// Digest and id of each unsettled message, to remove both indexes' entries.
     keys: HashMap<usize, (String, Option<String>)>,
-    /// Per listener, the messages that its queue took and that it has not read, in the broker's order.
+    /// Per listener, routed messages that are not yet read, in the broker's order.
     arriving: HashMap<String, VecDeque<usize>>,
-    /// Per resource, the messages that wait for their delivery, the one under way first.
+    /// Per resource, messages that wait for their delivery, the running one first.
     lanes: HashMap<String, VecDeque<usize>>,
     looked_at: BTreeSet<usize>,
     unsettled: BTreeSet<usize>,
     unrouted: u64,
     acknowledged: u64,
-    /// Grows with each line about a message.
+    /// Counts lines about messages, so that [`Story::stalled`] sees any progress.
     progress: u64,
 }
 
 impl Story {
-    /// A story that this printer prints.
     pub(super) fn new(printer: Printer) -> Self {
         Self { printer, state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// A line about a message, or about none.
     pub(super) fn line(&self, number: Option<usize>, label: &str, tone: Tone, text: &str) {
         if number.is_some() {
             self.lock().progress += 1;
@@ -55,22 +52,19 @@ impl Story {
         self.printer.line(number, label, tone, text);
     }
 
-    /// Prose.
     pub(super) fn text(&self, text: &str) {
         self.printer.text(text);
     }
 
-    /// Announces the next part in a few words.
     pub(super) fn heading(&self, text: &str) {
         self.printer.heading(text);
     }
 
-    /// The end of it.
     pub(super) fn summary(&self, summary: &Summary) {
         self.printer.summary(summary);
     }
 
-    /// A message goes to the broker, whose queue for this listener takes it; gives its number.
+    /// Records a published message and the listener whose queue receives it; returns its number.
     pub(super) fn publish(&self, message: &DemoMessage, listener: Option<&str>) -> usize {
         let head = read_head(message.body.as_bytes()).map(Head::into_owned).unwrap_or_default();
         let mut state = self.lock();
@@ -99,28 +93,28 @@ impl Story {
         number
     }
 
-    /// A listener reads the head of the next message of its queue.
+    /// Returns the message whose head the listener reads now.
     pub(super) fn arrived(&self, listener: &str) -> Option<usize> {
         self.lock().arriving.get_mut(listener)?.pop_front()
     }
 
-    /// No rule wants a message; the listener acknowledges such a message at once.
+    /// Reports a message that no rule wants; the listener acknowledges such a message at once.
     pub(super) fn unmatched(&self, number: usize, why: &str) {
         self.line(Some(number), "no match", Tone::Dim, why);
         self.note_look(number);
         self.settle(number);
     }
 
-    /// A message is taken; its deliveries queue up behind those about the same resource.
+    /// Moves a message from its queue to the lane of its resource.
     pub(super) fn taken(&self, received: &ReceivedMessage) -> Option<usize> {
         let number = self.by_digest(&received.digest().to_string())?;
         let key = received.decode().ok().and_then(|notification| resource_key(&notification));
         let mut state = self.lock();
-        // A message whose head cannot be read does not come through `arrived`.
+        // `arrived` is not called for a message with an unreadable head.
         state.arriving.values_mut().for_each(|numbers| numbers.retain(|other| *other != number));
         if let Some(key) = key {
             let lane = state.lanes.entry(key).or_default();
-            // A message that the broker delivers again is in its lane already.
+            // A redelivered message is already in its lane.
             if !lane.contains(&number) {
                 lane.push_back(number);
             }
@@ -128,13 +122,12 @@ impl Story {
         Some(number)
     }
 
-    /// Something was decided about a message: the next one may come.
+    /// Records a verdict on a message, so that the next one may be published.
     pub(super) fn note_look(&self, number: usize) {
         self.lock().looked_at.insert(number);
         self.changed.notify_waiters();
     }
 
-    /// The listener acknowledges a message, which the broker then forgets.
     pub(super) fn acknowledge(&self, number: usize) {
         self.line(Some(number), "settled", Tone::Dim, "acknowledged to the broker");
         self.settle(number);
@@ -157,32 +150,28 @@ impl Story {
         self.changed.notify_waiters();
     }
 
-    /// The message whose delivery is under way for this resource.
+    /// Returns the message whose delivery runs for this resource.
     pub(super) fn under_way(&self, resource: &str) -> Option<usize> {
         self.lock().lanes.get(&resource.to_lowercase())?.front().copied()
     }
 
-    /// The message with this id.
     pub(super) fn by_message_id(&self, id: &str) -> Option<usize> {
         self.lock().by_message_id.get(id).copied()
     }
 
-    /// The message with this digest of its body.
     pub(super) fn by_digest(&self, digest: &str) -> Option<usize> {
         self.lock().by_digest.get(digest).copied()
     }
 
-    /// Waits until something was decided about the message.
     pub(super) async fn looked_at(&self, number: usize) {
         self.until(|state| state.looked_at.contains(&number) || !state.unsettled.contains(&number)).await;
     }
 
-    /// Waits until every message that reached us is settled.
     pub(super) async fn all_settled(&self) {
         self.until(|state| state.unsettled.is_empty()).await;
     }
 
-    /// Waits until something is unsettled and nothing was told about any message for so long.
+    /// Waits until a message is unsettled and `limit` passes without a line about any message.
     pub(super) async fn stalled(&self, limit: Duration) {
         loop {
             let before = self.lock().progress;
@@ -194,12 +183,11 @@ impl Story {
         }
     }
 
-    /// The oldest message that is not settled.
     pub(super) fn oldest_unsettled(&self) -> Option<usize> {
         self.lock().unsettled.first().copied()
     }
 
-    /// Messages so far: published, of these those that reached no queue of ours, acknowledged.
+    /// Returns the counts of published, unrouted, and acknowledged messages.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
         let state = self.lock();
         (state.last as u64, state.unrouted, state.acknowledged)
@@ -207,7 +195,7 @@ impl Story {
 
     async fn until(&self, holds: impl Fn(&StoryProgress) -> bool) {
         loop {
-            // Armed before looking, so that a change in between is not missed.
+            // Created before the check, so that a change in between is not missed.
             let changed = self.changed.notified();
             if holds(&self.lock()) {
                 return;

@@ -6,20 +6,18 @@ use serde_json::{Value, json};
 
 use super::printer::Tone;
 
-/// The end of the telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DemoEnd {
     EverythingSettled,
     Interrupted,
-    /// Nothing moves any more and something is unsettled, or a listener failed.
+    /// Nothing moves and a message is unsettled, or a listener failed.
     Stuck,
 }
 
-/// The counts, at any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SummaryFigures {
     pub(super) published: u64,
-    /// The ones among these that no queue of ours took.
+    /// The part of `published` that no queue of osnl received.
     pub(super) elsewhere: u64,
     pub(super) received: u64,
     pub(super) unmatched: u64,
@@ -33,26 +31,24 @@ pub(super) struct SummaryFigures {
     pub(super) acknowledged: u64,
 }
 
-/// See the [module](self).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Summary {
     pub(super) end: DemoEnd,
-    /// The demo finished as expected.
     pub(super) ok: bool,
     pub(super) seed: u64,
-    /// From the first event to the last acknowledgement.
+    /// The time from the first event to the last acknowledgement.
     pub(super) took: Duration,
     pub(super) figures: SummaryFigures,
-    /// Messages still in the queue of the broker.
+    /// Messages left in the broker's queues.
     pub(super) waiting: u64,
-    /// Hosts and their addresses at the target, before and after; those that were added in between.
+    /// The numbers of hosts and addresses at the target before the demo.
     pub(super) before: (usize, usize),
     pub(super) registered: usize,
     pub(super) after: (usize, usize),
 }
 
 impl SummaryFigures {
-    /// Everything that matched has found its end, and nothing else happened.
+    /// Whether every message is accounted for, and no delivery is a dead letter.
     pub(super) fn add_up(&self) -> bool {
         self.dead == 0
             && self.received == self.published - self.elsewhere
@@ -90,7 +86,6 @@ impl Summary {
         ]
     }
 
-    /// The last line.
     pub(super) fn verdict(&self) -> (Tone, &'static str) {
         match self.end {
             DemoEnd::Interrupted => (Tone::Bad, "Interrupted. The broker has the unfinished messages again."),

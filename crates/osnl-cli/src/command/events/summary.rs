@@ -1,4 +1,5 @@
-//! The catalogue as a page of the book: for each service where it publishes and what, without fields and samples.
+//! The catalogue as a page of the book: exchanges and event types of each service, without fields
+//! and samples.
 
 use std::fmt::Write as _;
 
@@ -16,7 +17,6 @@ taken from the service's own lists or documentation. Another release, or one wit
 `osnl events EVENT` shows the fields of an event's payload and a sample.
 ";
 
-/// These events, by service.
 pub(super) fn page(events: &[&CatalogueEvent]) -> String {
     let mut out = HEAD.to_owned();
     for (service, version) in catalogue::services() {

@@ -1,5 +1,3 @@
-//! The flags of `osnl explain`.
-
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
@@ -60,7 +58,6 @@ impl ExplainArgs {
         self.limit.unwrap_or(20)
     }
 
-    /// Whether a message of the ring is asked for.
     pub(super) fn wants(&self, unmatched: &UnmatchedMessage, pattern: Option<&Pattern>) -> bool {
         let event_type = unmatched.event_type.as_deref();
         pattern.is_none_or(|pattern| event_type.is_some_and(|text| pattern.is_match(text)))

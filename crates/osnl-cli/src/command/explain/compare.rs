@@ -1,6 +1,8 @@
-//! `osnl explain --rules FILE`: the rules of a file beside the configured ones, on everything that journal and ring hold.
+//! `osnl explain --rules FILE`: the rules of a file compared with the configured rules, over all
+//! events of journal and ring.
 //!
-//! The journal is read event by event: however large it is, memory holds a table of rules and a few names for each.
+//! The journal is read event by event, so memory holds only a table of rules and a few names for
+//! each.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -18,10 +20,8 @@ use crate::command::table::table;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 
-/// A comparison that took less reports no time.
 const SHOWN: Duration = Duration::from_secs(1);
 
-/// Stands for a missing rule or a number without meaning.
 const NONE: &str = "-";
 
 pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exit, SavedEventsRefusal> {
@@ -55,7 +55,7 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
     Ok(out.end(if rules.iter().any(|found| found.would_fire > 0) { Exit::Done } else { Exit::Failed }))
 }
 
-/// The configuration with the rules of the file alone. What is said of it is said if it is about that file.
+/// Returns the configuration with only the rules of the file, and prints that file's warnings.
 fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, SavedEventsRefusal> {
     let mut sources = sources::of(&args.of.sources);
     sources.rules = Some(file.to_owned());
@@ -94,7 +94,7 @@ fn look(
     let found = match (ring(conf), &args.unmatched) {
         (Ok(found), _) => found,
         (Err(refused), Some(_)) => return Err(refused),
-        // The journal was looked at.
+        // The journal's events are compared already, so a missing ring is no failure.
         (Err((_, why)), None) => {
             saved_events::say(&format!("unmatched messages are not included: {why}"));
             Vec::new()
@@ -114,7 +114,7 @@ fn text(
     took: Duration,
 ) -> String {
     let (now, then) = comparison.firing();
-    // Of interest to who asks again.
+    // Shows the operator how long a repetition would take.
     let took =
         if took >= SHOWN { format!(", looked at in {:.1} s", took.as_secs_f64()) } else { String::new() };
     let mut text = format!(

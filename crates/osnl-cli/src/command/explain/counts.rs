@@ -1,4 +1,4 @@
-//! `osnl explain --counts`: what each rule has seen since the daemon began.
+//! `osnl explain --counts`: counts of each rule since the daemon's start.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -50,7 +50,7 @@ fn text(counted: &RuleMatches) -> String {
     let mut failed = failed.clone();
     failed.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     for (condition, times) in &failed {
-        // Not a condition of the rule itself.
+        // A `stop` belongs to an earlier rule.
         text.push_str(&match condition.starts_with("stop ") {
             true => format!(", {times} skipped by {condition}"),
             false => format!(", {times} did not match {condition}"),

@@ -1,23 +1,20 @@
 //! The text of a sample.
 //!
-//! The meaning of an option comes from the table by which it is read, so a sample is never behind the program. Values
-//! that only the operator knows are [`PLACEHOLDER`]s.
+//! The meaning of an option is from the table that also parses the option, so a sample always fits
+//! the program. [`PLACEHOLDER`] stands for values that only the operator knows.
 
 use std::fmt::Write as _;
 
 use osnl::native::{self, Reference};
 use osnl_model::catalogue::{self, CatalogueEvent};
 
-/// The text that the operator has to replace.
 pub(super) const PLACEHOLDER: &str = "CHANGE-ME";
-/// The width of a line of comment.
 const WIDTH: usize = 100;
 
-/// A driver, and the values of its sample.
 pub(super) struct SampleTarget {
     pub(super) driver: &'static str,
     values: &'static [(&'static str, &'static str)],
-    /// The services whose events it acts on, each with one event; empty if it acts on every event.
+    /// The services whose events the target acts on, each with one event; empty for every event.
     acts_on: &'static [(&'static str, &'static str)],
 }
 
@@ -58,7 +55,7 @@ impl SampleTarget {
         TARGETS.iter().find(|target| target.driver == driver)
     }
 
-    /// Refuses services of which each event would become a dead letter.
+    /// Refuses services whose every event would become a dead letter.
     pub(super) fn suits(&self, services: &[&str]) -> Result<(), String> {
         let acts_on = |service: &str| self.acts_on.iter().any(|(name, _)| *name == service);
         match services.iter().find(|service| !self.acts_on.is_empty() && !acts_on(service)) {
@@ -72,7 +69,7 @@ impl SampleTarget {
     }
 }
 
-/// The event that most sites want of a service; of another service the first deletion.
+/// The event that most sites want of a service; for other services the first deletion.
 const USUAL: [(&str, &str); 8] = [
     ("cinder", "volume.delete.end"),
     ("glance", "image.delete"),
@@ -84,7 +81,7 @@ const USUAL: [(&str, &str); 8] = [
     ("nova", "instance.delete.end"),
 ];
 
-/// The options without which a service sends nothing of what its sample reads.
+/// Settings of a service without which the sample's rule receives nothing.
 const NEEDED: [(&str, &str); 2] = [
     (
         "ironic",
@@ -99,12 +96,11 @@ const NEEDED: [(&str, &str); 2] = [
     ),
 ];
 
-/// The journal of daemons that stand by for one another, in words for the writer of its file.
 const STANDBY: &str = "Two or three controllers run osnl with this same file, and RabbitMQ is their journal: one daemon has the \
     queue, the others stand by. When a machine dies, the next daemon goes on; attempts under way are repeated. All of them need \
     the same prefetch.";
 
-/// Returns the sample for these services; `standby`: for several controllers.
+/// Returns the sample for these services; `standby` is for several controllers.
 pub(super) fn sample(
     services: &[&str],
     target: &SampleTarget,
@@ -131,7 +127,7 @@ pub(super) fn sample(
     } else {
         sample.section("journal", "journal", &[], &[("retention", "7d"), ("max_size", "10GiB")]);
     }
-    // A value of its own is what follows a $.
+    // `$$` keeps a `$` of the URL from being substituted.
     let url = transport_url.replace('$', "$$");
     for service in services {
         sample.service(service, target, &url);
@@ -150,7 +146,6 @@ pub(super) fn sample(
     sample.out
 }
 
-/// A sample that is being written.
 struct SampleText {
     out: String,
     reference: Reference,
@@ -158,10 +153,10 @@ struct SampleText {
 }
 
 impl SampleText {
-    /// A listener, and a rule for one event of its service.
+    /// Adds a listener, and a rule for one event of its service.
     fn service(&mut self, service: &str, target: &SampleTarget, transport_url: &str) {
         let Some(event) = usual(service, target) else { return };
-        // Two listeners never share a queue.
+        // Each listener needs its own queue, since listeners on one queue would share its messages.
         let pool = format!("osnl-{service}");
         let topics = event.topics.first().copied().unwrap_or("notifications");
         self.out.push('\n');
@@ -196,7 +191,7 @@ impl SampleText {
         );
     }
 
-    /// A section: options with a value, then examples of others as comments, each with its meaning.
+    /// Adds a section: options with a value, then commented examples, each with its meaning.
     fn section(&mut self, form: &str, name: &str, set: &[(&str, &str)], unset: &[(&str, &str)]) {
         self.out.push('\n');
         self.body(form, name, set, unset);
@@ -206,7 +201,7 @@ impl SampleText {
         let driver = set.iter().find(|(option, _)| *option == "driver").map(|(_, driver)| *driver);
         let form = format!("[{form}]");
         let meaning = |reference: &Reference, name: &str| {
-            // A listener takes the options of the broker's driver too.
+            // A listener accepts the options of the broker's driver too.
             let of = |form: &str| reference.sections.iter().find(|section| section.form == form);
             let sections = [of(&form), of("[oslo_messaging_rabbit]")];
             let mut options = sections.into_iter().flatten().flat_map(|section| &section.options);
@@ -214,7 +209,7 @@ impl SampleText {
                 .find(|option| option.name == name && (option.driver.is_none() || option.driver == driver));
             found.map(|option| option.meaning.clone())
         };
-        // Writing into memory cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(self.out, "[{name}]");
         for (name, value) in set {
             if let Some(meaning) = meaning(&self.reference, name) {
@@ -244,7 +239,6 @@ impl SampleText {
     }
 }
 
-/// The event of a service's sample rule.
 fn usual(service: &str, target: &SampleTarget) -> Option<&'static CatalogueEvent> {
     let of: Vec<&CatalogueEvent> =
         catalogue::events().iter().filter(|event| event.service == service).collect();
@@ -295,7 +289,7 @@ mod tests {
             }
             assert!(!text.contains("\n\n\n"), "{text}");
         }
-        // A row that names no event would have no effect.
+        // A row without an event of the catalogue would have no effect.
         for (service, event) in USUAL {
             assert_eq!(
                 usual(service, SampleTarget::of("dump").unwrap()).map(|event| event.event_type),

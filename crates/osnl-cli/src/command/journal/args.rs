@@ -1,5 +1,3 @@
-//! The flags of `osnl journal`.
-
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};

@@ -1,6 +1,7 @@
 //! `osnl journal export`: events as JSON lines.
 //!
-//! A line is an object. Later versions add members; what a member means does not change within one `format`.
+//! A line is an object. Later versions add members; the meaning of a member does not change within
+//! one `format`.
 //!
 //! | member | |
 //! | --- | --- |
@@ -10,7 +11,7 @@
 //! | `deliveries` | of each `id`, `rule`, `action`, `resource` (`key`, `id`, `name`), `state`, `attempts`, `ended`, `reason` |
 //! | `message_id`, `timestamp`, `priority`, `event_type`, `publisher_id`, `context`, `payload` | the notification, secrets masked |
 //! | `unreadable` | in their place, the reason why the message cannot be read |
-//! | `properties`, `body` or `body_base64` | with `--raw`, in their place: the message as it came |
+//! | `properties`, `body` or `body_base64` | with `--raw`, in their place: the message as received |
 //!
 //! `osnl replay`, `explain`, and `send` read both forms.
 
@@ -32,7 +33,6 @@ use crate::command::progress::Display;
 use crate::command::saved_events::{self, KeptEvents, SavedEventsRefusal};
 use crate::exit::Exit;
 
-/// The form of the lines.
 const FORMAT: &str = "osnl-events/1";
 
 pub(super) fn run(args: &ExportArgs) -> Result<Exit, NoAnswer> {
@@ -47,7 +47,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit, NoAnswer> {
     let each = args.pick.each(&reader, |kept| {
         ended = writeln!(out, "{}", line(kept, args.raw)).map_err(|error| part.failed(error));
         count += 1;
-        // Their number is not known before.
+        // The total is unknown before the end, hence 0.
         let progress = UpkeepProgress { done: count, of: 0 };
         match (&ended, observer(progress)) {
             (Ok(()), ControlFlow::Continue(())) => ControlFlow::Continue(()),
@@ -124,7 +124,6 @@ fn masked(kept: &KeptEvent) -> Map<String, Value> {
     members_of(members)
 }
 
-/// The message as `osnl tap --save` writes it.
 fn as_received(kept: &KeptEvent) -> Map<String, Value> {
     let properties = &kept.received.properties;
     let mut read_by = Map::new();

@@ -1,4 +1,4 @@
-//! `osnl journal migrate`: the tables of a journal that daemons share.
+//! `osnl journal migrate`: creates or updates the tables of a shared journal.
 
 use osnl::native::{self, JournalConf};
 
@@ -14,7 +14,7 @@ pub(super) fn run(args: &MigrateArgs) -> Result<Exit, NoAnswer> {
     let options = match loaded.conf.journal {
         JournalConf::Shared(options) => options,
         JournalConf::Memory | JournalConf::Sqlite(_) => {
-            // A comment is SQL too.
+            // `--dry-run` prints SQL, so the remark must be a comment.
             let begin = if args.dry_run { "-- " } else { "" };
             return Ok(print(&format!(
                 "{begin}[journal] connection is not postgresql://; osnl run migrates a journal in a file by itself: nothing to do\n"

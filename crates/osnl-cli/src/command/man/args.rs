@@ -1,4 +1,5 @@
-//! The flags of `osnl man` and `osnl completions`, and which pages there are: osnl, its configuration, and one for each command.
+//! The flags of `osnl man` and `osnl completions`, and the list of pages: osnl, its configuration,
+//! and each command.
 
 use std::path::PathBuf;
 
@@ -8,8 +9,8 @@ use clap::{Args, CommandFactory as _, ValueEnum, ValueHint};
 use crate::command::k2hr3_osnl::K2hr3OsnlArgs;
 use crate::command::oss_watcher::OssWatcherArgs;
 
-/// The names of all pages. Written out, since the commands are not known while their flags are being described; a
-/// test holds it against them.
+/// The names of all pages. Written out, because the commands are unknown while their flags are
+/// defined; a test compares both.
 pub(crate) const PAGES: [&str; 46] = [
     "osnl",
     "osnl.conf",
@@ -113,10 +114,10 @@ pub(crate) enum ManFormat {
     Markdown,
 }
 
-/// Returns the definition of `osnl`. It has the flags of this module too, so it comes from above.
+/// The definition of `osnl`. A parameter, because `osnl` also has the flags of this module.
 pub(crate) type Definition = fn() -> clap::Command;
 
-/// A program whose command line a shell completes, and its name.
+/// Returns a program's command line and its name, for completions.
 pub(crate) fn completed(program: ProgramName, osnl: Definition) -> (clap::Command, &'static str) {
     let (mut command, name) = match program {
         ProgramName::Osnl => (osnl(), "osnl"),
@@ -144,7 +145,7 @@ fn hinted(command: clap::Command) -> clap::Command {
     command.mut_subcommands(hinted)
 }
 
-/// The command that a page is about; `None` if it is about none.
+/// Returns the command of a page; `None` for a page about no command.
 pub(crate) fn command(page: &str, osnl: Definition) -> Option<clap::Command> {
     match page {
         "osnl" => Some(osnl()),

@@ -1,7 +1,8 @@
-//! The commands as pages of the book: for each its arguments, options and examples, from the definitions of the flags.
+//! The commands as pages of the book: arguments, options and examples, from the definitions of the
+//! flags.
 //!
-//! One text with a `# ` heading for each command of the first level; `cargo xtask docs` makes a file of each, and a
-//! test holds the files against this text.
+//! One text with a `# ` heading for each command of the first level. `cargo xtask docs` splits the
+//! text into files, and a test compares these files with the text.
 
 use std::fmt::Write as _;
 
@@ -11,7 +12,7 @@ use super::words;
 
 const MADE: &str = "<!-- made by `cargo xtask docs` from the program's own definitions; changes go there -->";
 
-/// A page for each subcommand, or one for a command that has none.
+/// Returns a page for each subcommand, or one for a command that has none.
 pub(super) fn pages(mut command: Command) -> String {
     command.build();
     let mut out = String::new();
@@ -29,7 +30,7 @@ fn visible(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
 }
 
-/// A command and, one level below, its own subcommands.
+/// Appends a command and, one level below, its own subcommands.
 fn page(out: &mut String, command: &Command, level: &str) {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     let _ = writeln!(out, "{level} `{name}`\n");
@@ -64,13 +65,13 @@ fn page(out: &mut String, command: &Command, level: &str) {
         page(out, subcommand, &format!("{level}#"));
     }
     if level == "#" {
-        // One blank line ends a page, whatever ended its last part.
+        // A page ends with one blank line, whatever its last part.
         out.truncate(out.trim_end().len());
         out.push_str("\n\n");
     }
 }
 
-/// `--help` and `--version`, which say nothing about a command.
+/// Whether an argument is `--help` or `--version`, which every command has.
 fn is_everywhere(arg: &Arg) -> bool {
     ["help", "version"].contains(&arg.get_id().as_str())
 }
@@ -112,11 +113,11 @@ fn row(arg: &Arg) -> String {
     if !defaults.is_empty() && !arg.is_hide_default_value_set() && arg.get_action().takes_values() {
         let _ = write!(meaning, "; default {}", defaults.join(", "));
     }
-    // Code has no escapes but this one, and that only in a table.
+    // Markdown code needs no escape but `\|`, and only in a table.
     format!("| `{}` | {meaning} |", names.join(", ").replace('|', "\\|"))
 }
 
-/// A paragraph of a manual page: what is bold there is code here.
+/// Converts a paragraph of roff; bold text becomes code.
 fn from_roff(text: &str) -> String {
     let text = text.replace("\\-", "-").replace("\\(dq", "\"");
     let mut out = String::new();
@@ -132,7 +133,7 @@ fn from_roff(text: &str) -> String {
     out
 }
 
-/// Text as Markdown shows it unchanged, in a cell too.
+/// Escapes text so that Markdown shows the text unchanged, also in a table's cell.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {

@@ -1,8 +1,9 @@
-//! The names that a shell offers where a command wants one: actions, rules, and listeners of the configuration, deliveries
-//! and messages of the journal.
+//! Names that a shell offers: actions, rules, and listeners of the configuration, deliveries and
+//! messages of the journal.
 //!
-//! The words of the command line decide: its own `-c`, `--state-dir`, and `--journal` count. Any error offers nothing, as
-//! `Tab` has no place for a message. Only names and numbers are offered, no value of an option or a message.
+//! `-c`, `--state-dir`, and `--journal` on the command line count. Any error offers nothing,
+//! because `Tab` has no place for a message. Only names and numbers are offered, never values of
+//! options or messages.
 
 use std::path::PathBuf;
 
@@ -14,10 +15,9 @@ use super::args::Definition;
 use crate::command::sources;
 use crate::flags::SourceArgs;
 
-/// Names that are offered at most: a list on a terminal.
+/// The most names, which still fit on a terminal.
 const MOST: u32 = 100;
 
-/// The names that belong in the place of the word that is being typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NameKind {
     Actions,
@@ -27,7 +27,6 @@ enum NameKind {
     Quarantined,
 }
 
-/// A command line up to the word that is being typed.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct CommandLine {
     kind: Option<NameKind>,
@@ -37,19 +36,19 @@ struct CommandLine {
     state_dir: Option<PathBuf>,
 }
 
-/// Returns the names for the place of the last of these words, which may be half typed; the first is the program.
+/// Returns the names that may complete the last of these words; the first word is the program.
 pub(super) fn offered(words: &[String], osnl: Definition) -> Vec<String> {
     let words: Vec<String> = words.iter().map(|word| unquoted(word)).collect();
     let typed = CommandLine::of(&words, osnl);
     let (Some(kind), Some(begin)) = (typed.kind, words.last()) else { return Vec::new() };
-    // bash takes an equals sign for a word.
+    // bash passes an equals sign as a word.
     let begin = if begin == "=" { "" } else { begin };
     let mut names = typed.names(kind);
     names.retain(|name| name.starts_with(begin) && !name.chars().any(char::is_control));
     names
 }
 
-/// Returns a word without the quotes of a shell, which a script passes on as they were typed.
+/// Removes a shell's quotes from a word, since the scripts pass words as typed.
 fn unquoted(word: &str) -> String {
     let (mut out, mut quote, mut chars) = (String::new(), None, word.chars());
     while let Some(c) = chars.next() {
@@ -111,7 +110,6 @@ impl CommandLine {
         typed
     }
 
-    /// Notes the value of an option.
     fn note(&mut self, option: &Arg, value: &str) {
         match option.get_id().as_str() {
             "config_file" => self.config_file.push(value.into()),
@@ -169,9 +167,9 @@ impl CommandLine {
     }
 }
 
-/// The option of this name that takes a value.
+/// Returns the option of this name that requires a value.
 fn option(command: &Command, name: &str) -> Option<Arg> {
-    // The value of an option that needs none is part of its word.
+    // An optional value must be in the same word, as in `--name=value`.
     let needs = |arg: &&Arg| arg.get_num_args().is_none_or(|count| count.min_values() > 0);
     let mut options = command.get_opts().filter(needs);
     let is_named = |arg: &&Arg| match name.strip_prefix("--") {
@@ -183,9 +181,8 @@ fn option(command: &Command, name: &str) -> Option<Arg> {
     options.find(is_named).cloned()
 }
 
-/// The names that belong in an argument of a command.
 fn kind(arg: &Arg, path: &[String]) -> Option<NameKind> {
-    // The same id is a file elsewhere.
+    // Some commands use the same id for a file.
     let is_file = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "FILE"));
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match (arg.get_id().as_str(), &path[..]) {

@@ -1,5 +1,5 @@
-//! A manual page in the language of `man`. Its parts, in the order that manual pages have: what the definitions of the
-//! flags say, more of [`words`](super::words), how it ends, examples, and what else to read.
+//! A manual page in roff. The parts have the usual order of manual pages: text of the flags, more
+//! of [`words`](super::words), exit statuses, examples, and related pages.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,9 @@ use clap_mangen::Man;
 use super::args::{self, Definition};
 use super::words::{self, Words};
 
-/// Short: it stands between the names of the longest page twice.
+/// Short, because the header has the page's name twice beside this text.
 const MANUAL: &str = "osnl Manual";
 
-/// `None` where the page cannot be written, which no page is.
 pub(super) fn of(page: &str, osnl: Definition) -> Option<String> {
     let words = words::of(page);
     let Some(command) = args::command(page, osnl) else { return Some(configuration(words, osnl)) };
@@ -46,7 +45,7 @@ pub(super) fn of(page: &str, osnl: Definition) -> Option<String> {
     Some(out)
 }
 
-/// osnl.conf(5): every section and option.
+/// Returns osnl.conf(5): every section and option.
 fn configuration(words: &Words, osnl: Definition) -> String {
     let mut out = heading("osnl.conf", 5);
     out.push_str(
@@ -59,12 +58,12 @@ fn configuration(words: &Words, osnl: Definition) -> String {
     out
 }
 
-/// The date stays empty: the same flags are the same page.
+/// Returns the header. The date stays empty, so that the same flags give the same page.
 fn heading(name: &str, section: u8) -> String {
     format!(".TH {name} {section} \"\" \"osnl {}\" \"{MANUAL}\"\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// Splits the text behind the options of a help into its paragraphs and the lines of its examples.
+/// Splits the text after the options of a help into its paragraphs and the lines of its examples.
 fn after(command: &clap::Command) -> (Vec<String>, Vec<String>) {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (notes, examples) = match text.find("Example") {
@@ -76,7 +75,7 @@ fn after(command: &clap::Command) -> (Vec<String>, Vec<String>) {
     (notes.filter(|note| !note.is_empty()).collect(), examples.collect())
 }
 
-/// Each line of a text that is roff already is a paragraph; an empty line ends none.
+/// Makes each line of a roff text a paragraph; skips empty lines.
 fn paragraphs(text: &str) -> String {
     text.lines().filter(|line| !line.is_empty()).fold(String::new(), |mut out, line| {
         let _ = write!(out, ".PP\n{line}\n");
@@ -92,7 +91,7 @@ fn literal(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{}\n", escaped(line))).collect()
 }
 
-/// The command above, those beside it that the words name, and the configuration.
+/// Adds the parent command, the related pages of the words, and the configuration.
 fn see_also(out: &mut String, page: &str, words: &Words, osnl: Definition) {
     let mut names: Vec<&str> = Vec::new();
     if page != "osnl" {
@@ -108,7 +107,6 @@ fn see_also(out: &mut String, page: &str, words: &Words, osnl: Definition) {
     let _ = write!(out, ".SH SEE ALSO\n{}\n", names.join(",\n"));
 }
 
-/// Returns the installed name of a page, and its section.
 fn title(page: &str) -> (String, u8) {
     match page {
         "osnl.conf" => (page.to_owned(), 5),
@@ -117,13 +115,12 @@ fn title(page: &str) -> (String, u8) {
     }
 }
 
-/// Returns the name of a page's file: `osnl-tap.1`.
 pub(super) fn file_name(page: &str) -> String {
     let (name, section) = title(page);
     format!("{name}.{section}")
 }
 
-/// A page as others name it: `\fBosnl\-tap\fR(1)`.
+/// Returns a reference to a page: `\fBosnl\-tap\fR(1)`.
 fn reference(page: &str) -> String {
     let (name, section) = title(page);
     format!("\\fB{}\\fR({section})", name.replace('-', "\\-"))
@@ -162,7 +159,6 @@ mod tests {
         }
     }
 
-    /// Every page that is referred to exists, and each page says what to read next.
     #[test]
     fn references_lead_to_pages() {
         let pages: Vec<String> = args::PAGES.iter().map(|page| reference(page)).collect();

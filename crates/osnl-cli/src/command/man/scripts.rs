@@ -1,11 +1,12 @@
-//! Scripts of shells that offer names too: those of `clap_complete`, and a few lines that ask the program.
+//! Shell scripts that offer names too: the scripts of `clap_complete`, with a few lines that ask
+//! the program.
 //!
-//! The command is called by the word that was typed, so that it is the one whose completions these are. Where it offers
-//! names, nothing else is offered.
+//! bash and zsh call the program by the typed word, so the completions are that program's own.
+//! Where the program offers names, a script offers nothing else.
 
 use clap_complete::Shell;
 
-/// Behind the script of bash: its function, or names.
+/// Appended to bash's script: calls its function if no name is offered.
 const BASH: &str = r#"
 _osnl_with_names() {
     local name quoted
@@ -21,7 +22,6 @@ _osnl_with_names() {
 complete -F _osnl_with_names -o bashdefault -o default osnl
 "#;
 
-/// At the beginning of the function of zsh.
 const ZSH: &str = r#"
     local -a osnl_names
     osnl_names=(${(f)"$("${words[1]}" completions --names "${(@)words[1,CURRENT]}" 2>/dev/null)"})
@@ -31,7 +31,8 @@ const ZSH: &str = r#"
     fi
 "#;
 
-/// Behind the script of fish. The value of an option has a line of its own, which holds only behind that option.
+/// Appended to fish's script. An option's value has its own line, which applies only after that
+/// option.
 const FISH: &str = r#"
 function __osnl_names
     set -l last (commandline -ct)
@@ -43,7 +44,7 @@ for option in action id listener matched rule to
 end
 "#;
 
-/// Returns the script of a shell, which asks for names.
+/// Returns the script of a shell, extended to request names.
 pub(super) fn asking(shell: Shell, script: &str) -> String {
     match shell {
         Shell::Bash => format!("{script}{BASH}"),

@@ -1,19 +1,17 @@
-//! The parts of manual pages that no flag has, in the language of `man`: details that `--help` has no room for, exit
+//! The text of manual pages that no flag has, in roff: details that `--help` has no room for, exit
 //! statuses, files, signals.
 
-/// The words of a page.
 pub(super) struct Words {
-    /// Behind the first sentence; each line is a paragraph.
+    /// Text after the first sentence; each line is a paragraph.
     pub(super) more: &'static str,
-    /// Its exit statuses, behind those of its help.
+    /// Exit statuses after those of the help.
     pub(super) exit: &'static str,
-    /// Whole sections.
     pub(super) sections: &'static str,
-    /// Pages to read next, as `osnl man` calls them.
+    /// Related pages, by their names in `osnl man`.
     pub(super) see: &'static [&'static str],
 }
 
-/// Every page without words of its own.
+/// The words of a page without its own.
 const COMMAND: Words = Words { more: "", exit: STATUS, sections: "", see: &[] };
 
 const STATUS: &str = "
@@ -28,21 +26,18 @@ SIGTERM, SIGINT: osnl reads no new message and finishes running attempts within 
 A second signal aborts. SIGHUP: the log file is opened again.
 ";
 
-/// The sentence about times.
 macro_rules! times {
     () => {
         r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago."
     };
 }
 
-/// The paragraph about options that pick deliveries, where it is explained.
 macro_rules! pick {
     () => {
         concat!(times!(), r" \fB\-\-state\fR also takes groups of states. Group \fBpending\fR: arrived (not put in order yet), ready (the next of its resource), running, retrying, waiting (for an earlier one of its resource), orphaned (its action is not configured). Group \fBheld\fR: held\-by\-guard, held\-after\-crashes. Group \fBopen\fR: all of pending and held. Group \fBdone\fR: delivered, no\-action\-needed, shadow. In no group: dead, discarded. Deliveries that wait for a held target are in group \fBpending\fR.")
     };
 }
 
-/// The same elsewhere.
 macro_rules! groups {
     () => {
         concat!(

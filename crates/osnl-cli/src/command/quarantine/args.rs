@@ -1,5 +1,3 @@
-//! The flags of `osnl quarantine`.
-
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};

@@ -1,4 +1,4 @@
-//! `osnl quarantine retry`: the rules of the configuration decide about messages that can be read by now.
+//! `osnl quarantine retry`: applies the configuration's rules to messages that can be read by now.
 
 use osnl::control::{
     ControlRequest, MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, WhichMessages,
@@ -12,7 +12,7 @@ use crate::command::sources;
 use crate::exit::Exit;
 use crate::flags::{PlaceArgs, SourceArgs};
 
-/// Messages of one request: each is read by the one that answers.
+/// The most messages of one request; the daemon decodes each again.
 const AT_ONCE: usize = 50;
 
 pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
@@ -40,7 +40,7 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     Ok(printed(&changes, "stored as events", args.ask.format.format))
 }
 
-/// Rules are in a configuration only.
+/// The configuration is required, since only it has rules.
 fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
     let PlaceArgs { config_file, config_dir, state_dir, journal, .. } = place;
     if state_dir.is_some() || journal.is_some() {
@@ -67,7 +67,7 @@ fn numbers(respondent: &mut Respondent, filter: WhichMessages) -> Result<Vec<i64
     }
 }
 
-/// Asks the rules about a message; the inner error is the reason why it stays.
+/// Applies the rules to a message; the inner error is the reason why the message stays.
 fn plan(
     respondent: &mut Respondent,
     conf: &Native,

@@ -1,5 +1,3 @@
-//! The flags of `osnl replay`.
-
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};

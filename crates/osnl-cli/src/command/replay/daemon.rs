@@ -1,4 +1,4 @@
-//! Appending by way of the daemon that has the journal.
+//! Appends events through the daemon that has the journal.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ use crate::command::progress::Display;
 use crate::command::saved_events::{SavedEventsRefusal, forbidden, no_file};
 use crate::exit::Exit;
 
-/// Events of one request: a commit holds them all, and deliveries go on meanwhile.
+/// The most events of one request: all are in one commit, and deliveries must continue meanwhile.
 const AT_ONCE: usize = 256;
-/// Bytes of one request that its events take; the rest is for what stands around them.
+/// The bytes of a request for its events; the rest is for the enclosing JSON.
 const BYTES: usize = LONGEST_REQUEST - 4096;
 
-/// The daemon, and the journal that it must have.
+/// A connection to the daemon, and the journal that the daemon must have.
 pub(super) struct ReplayDaemon(ControlClient, PathBuf);
 
 impl ReplayDaemon {
-    /// The one that has this journal, if one has.
+    /// Returns the daemon that has this journal; `None` if the journal is free.
     pub(super) fn of(
         conf: &Native,
         journal: &Path,
@@ -44,12 +44,12 @@ impl ReplayDaemon {
             app::block_on(reach(&place, patience)).map_err(|error| (Exit::Failed, error.to_string()))?;
         match reached.map_err(|error| (Exit::Unavailable, error.to_string()))? {
             ControlBackend::Daemon(client, _) => Ok(Some(Self(client, journal.to_owned()))),
-            // It has ended meanwhile.
+            // The daemon has ended since the journal's lock was looked at.
             ControlBackend::File(_) => Ok(None),
         }
     }
 
-    /// The one of this machine that shares this journal.
+    /// Returns this machine's daemon that shares the journal.
     pub(super) fn of_shared(
         conf: &Native,
         database: &str,
@@ -66,7 +66,7 @@ impl ReplayDaemon {
         }
     }
 
-    /// Returns the number of appended events, and the number of known ones among them.
+    /// Returns the counts of appended events, and of already known events among these.
     pub(super) fn append(
         mut self,
         planned: &[EventPlan],
@@ -122,7 +122,6 @@ impl ReplayDaemon {
     }
 }
 
-/// The events of the next request.
 #[derive(Default)]
 struct EventGroup {
     events: Vec<Again>,

@@ -1,4 +1,4 @@
-//! The events of a journal: of a file, or of a database that daemons share, which needs no running daemon.
+//! The events of a journal: of a file, or of a shared database, which needs no running daemon.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,14 +12,12 @@ use super::{SavedEventsRefusal, journal, reader, unreadable};
 use crate::app;
 use crate::exit::Exit;
 
-/// A journal, to be read.
 pub(in crate::command) enum KeptEvents {
     File(SqliteReader),
     Shared(SharedOptions),
 }
 
 impl KeptEvents {
-    /// Opens the journal of a configuration.
     pub(in crate::command) fn of(conf: &Native) -> Result<Self, SavedEventsRefusal> {
         match &conf.journal {
             JournalConf::Shared(options) => Ok(Self::Shared(options.clone())),
@@ -27,7 +25,7 @@ impl KeptEvents {
         }
     }
 
-    /// Returns the events that have a delivery of this kind, oldest first: the first of them, or the last.
+    /// Returns the first or last events that have a delivery of this kind, oldest first.
     pub(super) fn find(
         &self,
         filter: &Filter,
@@ -39,7 +37,7 @@ impl KeptEvents {
                 let numbers = reader.event_numbers(filter, limit, last).map_err(unreadable)?;
                 let mut kept = Vec::with_capacity(numbers.len());
                 for number in numbers {
-                    // One that has left meanwhile is one that there is not.
+                    // The event may have been pruned since its number was read.
                     kept.extend(reader.event(number).map_err(unreadable)?);
                 }
                 Ok(kept)
@@ -65,7 +63,7 @@ impl KeptEvents {
         }
     }
 
-    /// Returns the names of the daemons that share the journal; none of a journal of one daemon.
+    /// Returns the names of the daemons that share the journal; none for a journal of one daemon.
     pub(in crate::command) fn member_names(&self) -> Result<Vec<String>, SavedEventsRefusal> {
         match self {
             Self::File(_) => Ok(Vec::new()),
@@ -73,7 +71,7 @@ impl KeptEvents {
         }
     }
 
-    /// Returns the known ones of these message ids, each with its deliveries.
+    /// Returns the deliveries of each known message id.
     pub(in crate::command) fn deliveries_of(
         &self,
         message_ids: &HashSet<String>,
@@ -85,7 +83,7 @@ impl KeptEvents {
     }
 }
 
-/// Returns the number before all deliveries of the events behind this one.
+/// Returns the id after which the deliveries of the next event begin.
 pub(super) fn behind(last: &KeptEvent) -> Option<DeliveryId> {
     last.deliveries.iter().map(|row| row.id).max()
 }

@@ -1,5 +1,5 @@
-//! Events, rules and actions as JSON, and as text in the words that all pages share. No secret, nothing that acts on a
-//! terminal.
+//! Events, rules and actions as JSON, and as text in the words of all pages. All output masks
+//! secrets and control characters.
 
 use jiff::Timestamp;
 use osnl::enrich::{AnswerForecast, Ask};
@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::output::{self, Put, Tint};
 use crate::terminal::{self, Tone};
 
-/// Standard output, until its reader has gone.
+/// Standard output, until its reader has closed the pipe.
 pub(in crate::command) struct StandardOutput {
     gone: bool,
     failed: bool,
@@ -25,17 +25,14 @@ pub(in crate::command) struct StandardOutput {
 }
 
 impl StandardOutput {
-    /// For people on a terminal with this in colour.
     pub(in crate::command) fn tinted(tint: Tint) -> Self {
         Self { gone: false, failed: false, coloured: terminal::coloured(), tint }
     }
 
-    /// For scripts, and without colours.
     pub(in crate::command) fn plain() -> Self {
         Self { gone: false, failed: false, coloured: false, tint: |_| None }
     }
 
-    /// A line, or several.
     pub(in crate::command) fn line(&mut self, text: &str) {
         if self.gone {
             return;
@@ -49,19 +46,18 @@ impl StandardOutput {
         }
     }
 
-    /// An object a line, masked.
+    /// Prints an object on one line, secrets masked.
     pub(in crate::command) fn json(&mut self, mut value: Value) {
         clean::mask_urls(&mut value);
         self.line(&clean::json(value.to_string()));
     }
 
-    /// The status, unless what was to be said could not be.
+    /// Returns `exit`, unless the output could not be written.
     pub(in crate::command) fn end(self, exit: Exit) -> Exit {
         if self.failed { Exit::Failed } else { exit }
     }
 }
 
-/// Renders the description of an event as JSON.
 pub(in crate::command) fn about_json(name: &str, subject: &ExplainedEvent) -> Value {
     let n = subject.notification();
     json!({
@@ -78,7 +74,7 @@ pub(in crate::command) fn about_json(name: &str, subject: &ExplainedEvent) -> Va
     })
 }
 
-/// Colours the output of `explain` and `replay`: the line of an event, and the rules that match.
+/// Colours the line of an event, and the rules that match.
 pub(in crate::command) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     match line.strip_prefix("  rule ") {
         Some(rest) if rest.ends_with(" matches") => output::all(Tone::Good, line),
@@ -140,7 +136,6 @@ fn ask_json(Ask { name, kind, id, cloud, value }: &Ask) -> Value {
     object
 }
 
-/// Renders the effect of an action as JSON.
 pub(in crate::command) fn would_json(effect: &Effect) -> Value {
     let would = match &effect.would {
         Preview::Request { method, url, headers, body } => {

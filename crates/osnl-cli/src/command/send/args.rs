@@ -1,5 +1,3 @@
-//! The flags of `osnl send`.
-
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
@@ -82,7 +80,6 @@ pub(crate) struct SendArgs {
     pub(crate) sources: SourceArgs,
 }
 
-/// JSON text that was read without complaint.
 #[derive(Clone, Debug)]
 pub(crate) struct JsonArg(pub(crate) String);
 

@@ -1,4 +1,4 @@
-//! Which broker is meant, and what it is told where neither flags nor recordings say it.
+//! The destination of messages, where neither flags nor recordings give one.
 
 use std::sync::Arc;
 
@@ -11,23 +11,21 @@ use super::args::SendArgs;
 use crate::command::sources;
 use crate::exit::Exit;
 
-/// The broker, exchange and topics that messages go to.
 pub(super) struct Destination {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) exchange: String,
     pub(super) topics: Vec<String>,
     pub(super) compression: Option<Compression>,
-    /// The cost that the body of a file may have.
+    /// The decoding limits for a body from a file.
     pub(super) budget: Budget,
 }
 
-/// A destination that cannot be used: what to print, and how to end.
 pub(super) type SendRefusal = (Exit, anyhow::Error);
 
-/// From `--transport-url`, else from the configuration's listener.
+/// Returns the destination of `--transport-url`, else of the configuration's listener.
 ///
 /// # Errors
-/// The URL or the configuration cannot be used, or does not say which listener is meant.
+/// The URL or the configuration cannot be used, or the listener is ambiguous.
 pub(super) fn find(args: &SendArgs) -> Result<Destination, SendRefusal> {
     let (transport, options, exchange, topics, budget) = match &args.transport_url {
         Some(url) => {
@@ -45,7 +43,8 @@ pub(super) fn find(args: &SendArgs) -> Result<Destination, SendRefusal> {
     };
     let compression = options.compression();
     let transport = transport.map_err(|error| (Exit::Usage, error.into()))?;
-    // Kombu's compression is of no use where messages have a framing of their own: the driver compresses them.
+    // A transport with its own framing compresses messages itself, so kombu's compression would be
+    // useless.
     let compression = compression.filter(|_| transport.features().framing.is_none());
     let budget = args.max_body.map_or(budget, Budget::of_body);
     Ok(Destination { transport: transport.into(), exchange, topics, compression, budget })
@@ -84,7 +83,8 @@ fn from_configuration(args: &SendArgs) -> Result<ListenerConf, SendRefusal> {
     }
 }
 
-/// That of the listener, where it has one; `--exchange` says it where it has several, or reads a queue only.
+/// Returns the listener's only exchange. With several, or none, the operator must give
+/// `--exchange`.
 fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, SendRefusal> {
     match (&args.exchange, &listener.exchanges[..]) {
         (Some(named), _) => Ok(named.clone()),

@@ -1,5 +1,5 @@
-//! The notifications to send: from flags, from the catalogue, or from the JSON documents of a file. All of it is read and checked before
-//! anything is sent.
+//! The notifications to send: from flags, from the catalogue, or from the JSON documents of a file.
+//! All input is checked before the first message is sent.
 //!
 //! | a document with | is |
 //! | --- | --- |
@@ -7,8 +7,8 @@
 //! | `oslo.message` | a body in the envelope 2.0 |
 //! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
 //!
-//! With `--keep-ids` and nothing else that changes it, a body goes out byte for byte as it came, unless there is a token
-//! in it.
+//! With `--keep-ids` and no flag that changes content, a body is sent byte for byte as recorded,
+//! unless it holds a token.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -24,7 +24,6 @@ use super::args::{SendArgs, SendDriver};
 use super::sample;
 use crate::flags::unread;
 
-/// One notification, or bytes that are none.
 #[derive(Debug)]
 pub(super) struct InputEntry {
     pub(super) content: InputContent,
@@ -37,12 +36,11 @@ pub(super) struct InputEntry {
 #[derive(Debug)]
 pub(super) enum InputContent {
     Notification(Box<Emission>, Framing),
-    /// As it was recorded, and what it says if it can be read.
+    /// The recorded bytes, and their notification if readable.
     Bytes(Option<Box<Emission>>, OutgoingMessage),
 }
 
 impl InputEntry {
-    /// The event type, if it can be read.
     pub(super) fn event_type(&self) -> Option<&str> {
         let emission = match &self.content {
             InputContent::Notification(emission, _) => Some(emission),
@@ -87,7 +85,8 @@ fn text(path: &Path) -> anyhow::Result<String> {
 }
 
 fn entry(document: &str, args: &SendArgs, budget: &Budget) -> anyhow::Result<InputEntry> {
-    // A recording's own fields have neither order nor numbers to keep.
+    // Plain JSON is enough for a recording's own fields: their order and number formats do not
+    // matter.
     let fields = osnl_model::parse_python_json(document).ok();
     if let Some(Value::Object(fields)) = &fields
         && let Some(body) = saved::body_of(fields).map_err(|error| anyhow!(error))?
@@ -142,29 +141,28 @@ fn recording(
     Ok(entry)
 }
 
-/// Whether nothing is to be changed about what was recorded.
+/// Whether no flag changes the recorded body.
 fn is_kept(args: &SendArgs) -> bool {
     let SendArgs { event_type, publisher_id, payload, context, priority, driver, .. } = args;
     let said = event_type.is_some() || publisher_id.is_some() || priority.is_some() || driver.is_some();
     args.keep_ids && !said && payload.is_none() && context.is_none()
 }
 
-/// It is sent as null.
+/// Whether the context holds a token, which must be sent as null.
 fn has_token(emission: &Emission) -> bool {
     emission.context.iter().any(|(key, value)| key == "auth_token" && value.get() != "null")
 }
 
-/// `None` for what has no envelope.
 fn framing_of(document: Option<&Value>) -> Option<Framing> {
     document?.get("oslo.message").map(|_| Framing::Envelope)
 }
 
-/// `topics`: those of the listener, which say in what form an event with several is meant.
+/// Builds the catalogue's sample; `topics` selects the form of an event that has several.
 fn from_sample(name: &str, args: &SendArgs, topics: &[String]) -> anyhow::Result<InputEntry> {
     let event = sample::find(name, if args.topic.is_empty() { topics } else { &args.topic })?;
     let emission = Emission::read(sample::document(event).as_bytes())?;
     let entry = notification(emission, Framing::Envelope, None, args)?;
-    // A listener is bound to its own exchange, whatever the service's is.
+    // With a configuration the listener's exchange is used, because its queue is bound there.
     let exchange = args.transport_url.is_some().then(|| event.exchange().to_owned());
     Ok(InputEntry { exchange, topic: event.topics.first().map(|topic| (*topic).to_owned()), ..entry })
 }
@@ -175,7 +173,7 @@ fn from_flags(args: &SendArgs) -> anyhow::Result<InputEntry> {
     notification(emission, Framing::Envelope, None, args)
 }
 
-/// With the flags over it, and without the ids it had unless they are to be kept.
+/// Applies the flags; removes recorded ids unless `--keep-ids` is given.
 fn notification(
     mut emission: Emission,
     framing: Framing,
@@ -208,7 +206,8 @@ fn notification(
         emission.context = object(&context.0).context("--context")?;
     }
     let priority = args.priority.clone().or_else(|| emission.priority.clone()).or(key_priority);
-    // A body without priority is sent as such with its ids kept: oslo.messaging's readers pass it over.
+    // With `--keep-ids` a body without priority keeps none: oslo.messaging's readers ignore such a
+    // message.
     if !args.keep_ids || args.priority.is_some() {
         emission.priority = Some(priority.clone().unwrap_or(Priority::Info));
     }
@@ -225,7 +224,7 @@ fn notification(
     })
 }
 
-/// The entries of a context, in their order: by way of the keys that a body has.
+/// Parses the entries of a context in their order.
 fn object(text: &str) -> anyhow::Result<Vec<(String, Box<RawValue>)>> {
     Ok(Emission::read_object(text)?)
 }

@@ -1,4 +1,4 @@
-//! The output of `osnl send`: a line for each message while there are few, and a summary.
+//! The output of `osnl send`: a line for each of a few messages, and a summary.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,9 @@ use crate::flags::OutputFormat;
 use crate::output::{self, Tint};
 use crate::terminal::Tone;
 
-/// So many messages have a line each in the text form; of more, only what went wrong.
+/// The most messages with a line each; of more, only failures are printed.
 const FEW: u64 = 20;
 
-/// One message on its way, as it is talked about.
 #[derive(Clone, Debug)]
 pub(super) struct Submission {
     pub(super) exchange: String,
@@ -28,27 +27,25 @@ pub(super) struct Submission {
 #[derive(Debug)]
 pub(super) struct SendReport {
     format: OutputFormat,
-    /// An unrouted message is a failure.
+    /// Whether an unrouted message is a failure.
     mandatory: bool,
-    /// Whether missing exchanges and queues are made.
+    /// Whether missing exchanges and queues are declared.
     declares: bool,
-    /// Those, in words.
+    /// The objects that `--declare` creates, in words.
     made: &'static str,
     location: String,
     total: u64,
     confirmed: u64,
-    /// By exchange and key: how many messages no queue took.
+    /// Counts of unrouted messages by exchange and routing key.
     unrouted: BTreeMap<(String, String), u64>,
     refused: u64,
-    /// Reasons already said.
+    /// Counts by reason of refusal.
     said: BTreeMap<String, u64>,
-    /// Why the broker cannot be reached any more.
     unavailable: Option<String>,
-    /// Standard output cannot be written to. A reader that has gone is not an error.
+    /// Whether writing to standard output failed. A closed pipe is no failure.
     unwritten: bool,
 }
 
-/// The result of each message stands first.
 const TINT: Tint = |line| {
     let end = line.find(':')?;
     let tone = match &line[..end] {
@@ -81,7 +78,7 @@ impl SendReport {
         }
     }
 
-    /// Takes note of one answer; `false` if nothing more needs to be tried.
+    /// Records the answer for a message; returns `false` if further messages are useless.
     pub(super) fn answered(&mut self, sent: &Submission, answer: Result<(), TransportError>) -> bool {
         let outcome = match &answer {
             Ok(()) => {
@@ -109,7 +106,7 @@ impl SendReport {
         self.unavailable.is_none()
     }
 
-    /// Says what was done and what was not.
+    /// Prints the summary and the failures.
     #[expect(clippy::print_stderr, reason = "what is no answer goes there")]
     pub(super) fn finish(&mut self, took: Duration) {
         let Self { location, total, confirmed, refused, .. } = &*self;
@@ -151,35 +148,33 @@ impl SendReport {
         }
     }
 
-    /// A line of the answer. What is sent does not depend on it.
+    /// Prints a line; sending continues even if standard output fails.
     fn say(&mut self, line: &str) {
         if !self.unwritten {
             self.unwritten = output::print_tinted(&format!("{line}\n"), TINT) != Exit::Done;
         }
     }
 
-    /// Whether the broker has said anything so far.
+    /// Whether the broker has answered any message.
     pub(super) fn has_answers(&self) -> bool {
         self.confirmed + self.refused > 0 || !self.unrouted.is_empty()
     }
 
-    /// Whether the broker went away.
     pub(super) fn is_unavailable(&self) -> bool {
         self.unavailable.is_some()
     }
 
-    /// Whether something did not get where it should.
     pub(super) fn has_failed(&self) -> bool {
         self.unwritten || self.refused > 0 || (self.mandatory && !self.unrouted.is_empty())
     }
 }
 
-/// Whether nothing is known of the message: it may have arrived.
+/// Whether the outcome is unknown: the message may have arrived.
 fn is_open(error: &TransportError) -> bool {
     matches!(error, TransportError::Lost { .. } | TransportError::NotConfirmed { .. })
 }
 
-/// The line of one message. What a file or a broker says in it cannot act on a terminal.
+/// Renders the line of one message; text from files or the broker is cleaned.
 fn line(format: OutputFormat, sent: &Submission, outcome: &str, reason: Option<&str>) -> String {
     let Submission { exchange, routing_key, event_type, message_id } = sent;
     match format {

@@ -1,7 +1,7 @@
 //! `osnl send --sample EVENT`: the catalogue's example of an event, as its service would send it.
 //!
-//! A reader of a service's exchange cannot tell an example from an event. One that looks like a deletion is
-//! published there only when the operator says so, at the terminal or by `--yes`.
+//! A reader of a service's exchange cannot tell an example from an event. A sample that looks like
+//! a deletion therefore needs a confirmation at the terminal or `--yes`.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -14,7 +14,6 @@ use super::args::SendArgs;
 use super::destination::SendRefusal;
 use crate::exit::Exit;
 
-/// Words of event types after which something is gone.
 const ENDS: [&str; 10] = [
     "delete",
     "deleted",
@@ -31,7 +30,7 @@ const ENDS: [&str; 10] = [
 /// Returns the event that `--sample` names, in the form that one of these topics has.
 ///
 /// # Errors
-/// No service is known to send it, or nothing is known of its payload.
+/// No service is known to send the event, or its payload is unknown.
 pub(super) fn find(name: &str, topics: &[String]) -> anyhow::Result<&'static CatalogueEvent> {
     let found = catalogue::find(name);
     let known = found.iter().copied().filter(|event| event.sample().is_some());
@@ -50,7 +49,7 @@ pub(super) fn find(name: &str, topics: &[String]) -> anyhow::Result<&'static Cat
     })
 }
 
-/// Returns the example as a document like those of a file, its context under the keys of a body.
+/// Returns the example as a document of a file, its context under the keys of a body.
 pub(super) fn document(event: &CatalogueEvent) -> String {
     let example = event.example();
     let mut document = json!({
@@ -66,10 +65,10 @@ pub(super) fn document(event: &CatalogueEvent) -> String {
     document.to_string()
 }
 
-/// Asks before an example of a deletion goes where a service publishes.
+/// Asks before a sample of a deletion is published to a service's exchange.
 ///
 /// # Errors
-/// The answer is no, or there is no terminal to ask at, and `--yes` was not given.
+/// The operator refused, or there is neither a terminal nor `--yes`.
 pub(super) fn confirm(
     args: &SendArgs,
     event_type: &str,
@@ -90,7 +89,7 @@ pub(super) fn confirm(
     if asked(&warning) { Ok(()) } else { Err((Exit::Failed, anyhow!("nothing was published"))) }
 }
 
-/// The service that publishes to an exchange, as far as one is known.
+/// Returns the known service that publishes to an exchange.
 fn service_of(exchange: &str) -> Option<(&'static str, String)> {
     let event = catalogue::events().iter().find(|event| event.exchange() == exchange)?;
     let service =

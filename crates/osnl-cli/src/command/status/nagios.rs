@@ -1,4 +1,5 @@
-//! `osnl status --format nagios`: one line for a monitoring plug-in, with performance data; further problems a line each.
+//! `osnl status --format nagios`: one line for a monitoring plug-in, with performance data; further
+//! problems a line each.
 //!
 //! | exit status | line | when |
 //! | --- | --- | --- |
@@ -12,14 +13,13 @@ use osnl::control::{ProblemSeverity, Status};
 use super::super::asking::{NoAnswer, clean};
 use crate::exit::Exit;
 
-/// The words of a status.
 pub(super) fn text(status: &Status) -> (String, Exit) {
     let (word, exit) = match status.problems.iter().map(|problem| problem.severity).max() {
         None => ("OK", Exit::Done),
         Some(ProblemSeverity::Warning) => ("WARNING", Exit::Failed),
         Some(ProblemSeverity::Critical) => ("CRITICAL", Exit::Critical),
     };
-    // The most urgent one is what a pager shows.
+    // A pager shows only the first problem, so the most urgent is first.
     let mut problems: Vec<_> = status.problems.iter().collect();
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     let more = match problems.len() {
@@ -34,7 +34,6 @@ pub(super) fn text(status: &Status) -> (String, Exit) {
     (text, exit)
 }
 
-/// The words where there is no status.
 pub(super) fn unanswered(error: &NoAnswer) -> (String, Exit) {
     let (word, exit) = match error.exit {
         Exit::Unavailable if !error.is_forbidden() => ("CRITICAL", Exit::Critical),
@@ -54,7 +53,7 @@ fn pending(status: &Status) -> u64 {
     status.targets.iter().map(|target| target.pending).sum()
 }
 
-/// Performance data: `'label'=value[unit];warning;critical;least`.
+/// Returns performance data of the form `'label'=value[unit];warning;critical;least`.
 fn data(status: &Status) -> Vec<String> {
     let sum =
         |count: fn(&osnl::control::TargetReport) -> u64| -> u64 { status.targets.iter().map(count).sum() };
@@ -80,7 +79,7 @@ fn data(status: &Status) -> Vec<String> {
     data
 }
 
-/// Foreign text as one line; a bar would begin the performance data.
+/// Makes foreign text one line, and replaces `|`, which would begin the performance data.
 fn one_line(text: &str) -> String {
     clean(&text.replace(['\n', '\r'], " ")).replace('|', "/")
 }

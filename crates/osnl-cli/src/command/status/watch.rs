@@ -1,5 +1,5 @@
-//! `osnl status --watch`: the status again and again. On a terminal it redraws; elsewhere it prints a block each
-//! time. Ctrl-C ends it with 0, and so does a reader that has gone, such as `head`.
+//! `osnl status --watch`: repeats the status. Redraws on a terminal, else prints a block each time.
+//! Ctrl-C or a closed pipe, such as of `head`, ends with 0.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -30,11 +30,11 @@ pub(super) fn run(args: &StatusArgs) -> Exit {
     watched.unwrap_or(Exit::Failed)
 }
 
-/// Asks on a thread of its own: a daemon that hangs must not keep Ctrl-C waiting.
+/// Asks on its own thread, so that a hung daemon does not delay Ctrl-C.
 fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<StatusLook> {
     let (sender, looks) = mpsc::channel(1);
     std::thread::spawn(move || {
-        // Nothing is ever sent: its time-out is the pause.
+        // Nothing is ever sent, so the time-out of a receive is the pause.
         let (_open, pause) = channel::<()>();
         while sender.blocking_send(look(&place)).is_ok() {
             if pause.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
@@ -69,7 +69,7 @@ async fn watch_on(
             biased;
             signal = signals.next() => match signal {
                 ProgramSignal::End(_) => return Exit::Done,
-                // Below nohup it prints on.
+                // Under nohup the status continues.
                 ProgramSignal::Hangup if terminal.is_none() => continue,
                 ProgramSignal::Hangup => return Exit::Done,
             },
@@ -87,7 +87,7 @@ async fn watch_on(
                 Put::Failed => return Exit::Failed,
             }
         };
-        // An error means that the terminal has gone.
+        // An error means that the terminal is gone.
         if redraw(terminal, &shown, event).is_err() {
             return Exit::Done;
         }
@@ -109,7 +109,6 @@ fn block(looked: &Result<Status, NoAnswer>) -> String {
     format!("{}\n\n{status}", jiff::Zoned::now().strftime("%F %T"))
 }
 
-/// The block, cut to the width of the terminal.
 fn picture(block: &str, width: u16) -> Text<'static> {
     let line = |line: &str| {
         let line = clipped(line, width.into()).into_owned();

@@ -1,5 +1,3 @@
-//! The flags of `osnl tap`.
-
 use std::path::PathBuf;
 use std::time::Duration;
 

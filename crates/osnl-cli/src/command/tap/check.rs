@@ -1,10 +1,9 @@
 //! `osnl tap --check`: the troubleshooting of a subscriber, without rabbitmqctl.
 //!
-//! In this order: connected, and as whom; a queue declared; each exchange, what it is, and whether it could be bound;
-//! what came within `--for` (10 s unless set) or up to `--count`; if nothing did, what is likely the cause.
-//! Each trouble has the command that mends it ([`mend`]).
-//! Ends with 0 if something came, 1 if nothing did, 69 if the broker refused access, 130 by Ctrl-C, which shows what was
-//! found until then.
+//! Steps: connection and user; declaration of a queue; each exchange, its type, and its binding;
+//! messages within `--for` (10 s unless set) or up to `--count`; without messages, likely causes.
+//! Each problem has the command that fixes it ([`mend`]). Ends with 0 if a message arrived, 1 if
+//! none did, 69 if the broker refused access, 130 by Ctrl-C, which shows the findings so far.
 
 pub(super) mod mend;
 mod topics;
@@ -22,10 +21,8 @@ use crate::exit::Exit;
 use crate::flags::OutputFormat;
 use crate::output;
 
-/// The wait for messages.
 pub(super) const USUAL: Duration = Duration::from_secs(10);
 
-/// The findings, step by step.
 #[derive(Debug, Default)]
 pub(super) struct CheckResult {
     host: String,
@@ -33,18 +30,16 @@ pub(super) struct CheckResult {
     user: String,
     broker: Greeting,
     counts_dropped: bool,
-    /// The exchanges are the usual ones, so that one is missing is no trouble by itself.
+    /// Whether the exchanges are osnl's defaults, so that a missing one is no problem by itself.
     chosen: bool,
-    /// Name, and what became of it.
     exchanges: Vec<(String, QueueState)>,
     keys: Vec<String>,
-    /// Topics and groups, where the broker has no exchanges.
+    /// Topics and groups of a broker without exchanges.
     topics: Option<TopicsSeen>,
     seconds: u64,
-    /// By exchange, routing key and form.
+    /// Counts by exchange, routing key and form.
     seen: BTreeMap<(String, String, String), u64>,
     dropped: u64,
-    /// Ended by Ctrl-C before the time was over.
     is_interrupted: bool,
 }
 
@@ -55,8 +50,8 @@ enum QueueState {
     Refused(String),
 }
 
-/// Goes through the steps until the time is over, `count` have come, or `stop` says so; `None` if that was before anything
-/// could be looked at.
+/// Runs the steps until the time is over, `count` messages have arrived, or `stop` completes.
+/// Returns `None` if `stop` completes before the tap is open.
 pub(super) async fn look(
     transport: &dyn Transport,
     (options, chosen, groups): (&TapOptions, bool, Vec<String>),
@@ -140,7 +135,7 @@ impl CheckResult {
         })
     }
 
-    /// Prints it; the status says whether anything came.
+    /// Prints the findings; the exit status shows whether a message arrived.
     pub(super) fn report(&self, format: OutputFormat) -> Exit {
         let text = match format {
             OutputFormat::Text => self.text(),
@@ -295,7 +290,7 @@ impl CheckResult {
         found
     }
 
-    /// The command for an exchange that is not as it should be.
+    /// Returns the command that fixes an exchange.
     fn mend(&self, name: &str, state: &QueueState) -> Option<String> {
         match state {
             QueueState::Bound(what) => {
@@ -318,7 +313,8 @@ impl CheckResult {
         }
     }
 
-    /// Told together: hardly a cloud has all services.
+    /// Returns missing default exchanges, which are reported together because hardly any cloud has
+    /// all services.
     fn missing_of_chosen(&self) -> impl Iterator<Item = &str> {
         let missing = self.exchanges.iter().filter(|(_, state)| self.chosen && *state == QueueState::Missing);
         missing.map(|(name, _)| name.as_str())

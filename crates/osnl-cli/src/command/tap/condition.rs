@@ -1,29 +1,27 @@
-//! A condition in the words of a rule: `event_type=^port\.`, `payload.port.name=^web-`, `priorities=error, warn`, or the
-//! expression of a `when`.
+//! A condition in the words of a rule: `event_type=^port\.`, `payload.port.name=^web-`,
+//! `priorities=error, warn`, or the expression of a `when`.
 //!
-//! They mean what they mean in a section `[rule:NAME]`, so that what was found here can be copied there.
+//! The meaning is that of a section `[rule:NAME]`, so that the operator can copy a condition there.
 
 use osnl::rule::PathPattern;
 use osnl_config::nearest;
 use osnl_model::{NotificationFilter, Pattern, Predicate, Priority};
 use osnl_template::{EvalError, Expression, Names};
 
-/// The places that a rule can look at, as they are written.
 const PLACES: [&str; 6] =
     ["event_type", "publisher_id", "priorities", "context.KEY", "metadata.KEY", "payload.KEY"];
 
-/// One condition.
 #[derive(Clone, Debug)]
 pub(crate) enum TapCondition {
     Priorities(Vec<Priority>),
     Filter(Box<NotificationFilter>),
-    /// Inside of context or payload.
+    /// A place inside context or payload.
     Nested(Box<PathPattern>),
     When(Box<Expression>),
 }
 
 impl TapCondition {
-    /// Reads `NAME=PATTERN`; blanks around the sign do not count.
+    /// Parses `NAME=PATTERN`, with optional blanks around the sign.
     ///
     /// # Errors
     /// The problem, and the remedy.
@@ -80,7 +78,7 @@ impl TapCondition {
         Ok(Self::When(Box::new(when)))
     }
 
-    /// Whether it holds. What an expression names and the event lacks makes it false.
+    /// Whether the condition holds. A field that the event lacks makes an expression false.
     ///
     /// # Errors
     /// An expression that can be neither true nor false.
@@ -112,7 +110,7 @@ fn priorities(text: &str) -> Result<TapCondition, String> {
     Ok(TapCondition::Priorities(found))
 }
 
-/// Ironic's word in its configuration is `warning`; on the wire it is `warn`.
+/// Parses a priority. Ironic's configuration has `warning`, but its messages have `warn`.
 pub(super) fn priority(text: &str) -> Priority {
     if text.eq_ignore_ascii_case("warning") { Priority::Warn } else { Priority::parse(text) }
 }

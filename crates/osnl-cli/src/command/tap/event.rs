@@ -1,4 +1,4 @@
-//! A message as it was seen: read, or with the reason why it cannot be.
+//! A received message: decoded, or with the reason of a failure.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -15,38 +15,36 @@ use super::resource::{EventSubject, about};
 use crate::clean;
 use crate::flags::unread;
 
-/// Which events are shown. Several of one kind: any of them; several kinds: all of them.
+/// The events to show. Filters of one kind are alternatives; filters of different kinds must all
+/// match.
 #[derive(Debug, Default)]
 pub(super) struct EventFilter {
     pub(super) event_type: Vec<Pattern>,
     pub(super) publisher: Vec<Pattern>,
     pub(super) project: Vec<String>,
     pub(super) resource: Vec<String>,
-    /// All of them, whatever they are about.
+    /// All must hold, whatever their places.
     pub(super) conditions: Vec<TapCondition>,
-    /// The cost that a message may have.
     pub(super) budget: Budget,
-    /// Events of which an expression could be neither true nor false: they are not shown.
+    /// The number of hidden events for which an expression was neither true nor false.
     pub(super) undecided: Cell<u64>,
 }
 
-/// A notification that was read.
 #[derive(Debug)]
 pub(super) struct TapEvent {
     pub(super) notification: Arc<Notification>,
     pub(super) about: EventSubject,
 }
 
-/// A body that cannot be read.
 #[derive(Debug)]
 pub(super) struct UnreadableBody {
-    /// With the flag that would let it be read.
+    /// The error, with the flag that raises the exceeded limit.
     pub(super) reason: String,
-    /// The body, decompressed where that could be done, escaped; secrets hidden as well as it goes.
+    /// The body, escaped, and decompressed if possible; secrets hidden by best effort.
     pub(super) body: String,
 }
 
-/// The bytes that are shown of a body that cannot be read.
+/// The most bytes shown of an unreadable body.
 const SHOWN: usize = 16 * 1024;
 
 impl EventFilter {
@@ -56,7 +54,8 @@ impl EventFilter {
         event_type.is_empty() && publisher.is_empty() && nobody && conditions.is_empty()
     }
 
-    /// Reads a message if it is wanted: `None` if not. What cannot be read is shown unless something is looked for.
+    /// Decodes a message, or returns `None` if a filter excludes the message. An unreadable message
+    /// is shown only without filters.
     pub(super) fn read(&self, message: &TapMessage) -> Option<Result<TapEvent, UnreadableBody>> {
         if let Some(cut) = message.cut {
             return self.unreadable(self.why_cut(cut), &message.body);
@@ -97,7 +96,8 @@ impl EventFilter {
     fn unreadable(&self, reason: String, body: &[u8]) -> Option<Result<TapEvent, UnreadableBody>> {
         self.everything().then(|| {
             let left = body.len().saturating_sub(SHOWN);
-            // Hidden before it is cut and escaped: a secret must not show because its end is missing.
+            // Masked before cutting and escaping: a secret with a missing end would not be
+            // recognised.
             let mut body = mask_bytes(body);
             if left > 0 {
                 let end = (0..=SHOWN).rev().find(|&at| body.is_char_boundary(at)).unwrap_or(0);
@@ -108,7 +108,6 @@ impl EventFilter {
         })
     }
 
-    /// The reason why only the beginning of a body is there.
     fn why_cut(&self, cut: Cut) -> String {
         let (found, limit) = (usize::try_from(cut.bytes).unwrap_or(usize::MAX), self.budget.body);
         match found > limit {
@@ -144,7 +143,6 @@ impl EventFilter {
     }
 }
 
-/// The body without compression.
 fn plain<'a>(message: &'a TapMessage, budget: &Budget) -> Result<Cow<'a, [u8]>, DecodeError> {
     let properties = &message.properties;
     let info = ContentInfo {
@@ -167,7 +165,7 @@ fn mask_bytes(body: &[u8]) -> String {
 }
 
 impl TapEvent {
-    /// The publisher's time, else the one at which we saw it.
+    /// Returns the publisher's time, else the time of receipt.
     pub(super) fn time(&self, received: Timestamp) -> String {
         match &self.notification.timestamp {
             Some(time) => time.replacen(' ', "T", 1),

@@ -1,14 +1,16 @@
-//! Arrivals messages as JSON objects: for scripts (secrets masked), and for a file (as received).
+//! Messages as JSON objects: for scripts (secrets masked), and for a file (as received).
 //!
-//! Printed: `received`, `exchange`, `routing_key`, then `timestamp`, `priority`, `event_type`, `publisher_id`,
-//! `message_id`, `project_id`, `user_id`, `resource` (`id`, `ids`, `name`), `format` (`legacy`, `CADF` or the class,
-//! with its `version`), `outcome` of CADF, `context`, `payload`; or `unreadable` (the reason) and `body_escaped`. With `--raw` also
-//! `body`, or `body_base64` where it is no UTF-8.
+//! Printed: `received`, `exchange`, `routing_key`, then `timestamp`, `priority`, `event_type`,
+//! `publisher_id`, `message_id`, `project_id`, `user_id`, `resource` (`id`, `ids`, `name`),
+//! `format` (`legacy`, `CADF` or the class, with its `version`), `outcome` of CADF, `context`,
+//! `payload`; or `unreadable` (the reason) and `body_escaped`. With `--raw` also `body`, or
+//! `body_base64` where it is no UTF-8.
 //!
-//! SavedEvent: `received`, `exchange`, `routing_key`, `properties` under AMQP's names, `body` or `body_base64`: all that
-//! is needed to publish it again. Nothing is masked there.
+//! Saved: `received`, `exchange`, `routing_key`, `properties` under AMQP's names, `body` or
+//! `body_base64`: enough to publish the message again. Nothing is masked.
 //!
-//! Both are written from what was read, without a copy of it in between: a tap is often asked to keep up.
+//! Both are serialised directly from the decoded message without a copy, since a tap must keep up
+//! with a busy broker.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +24,6 @@ use super::event::{TapEvent, UnreadableBody};
 use super::resource::ShownForm;
 use crate::clean;
 
-/// The object of an event, without the end of its line.
 pub(super) fn event(message: &TapMessage, event: &TapEvent, received: Timestamp, raw: bool) -> String {
     let n = &event.notification;
     let about = &event.about;
@@ -62,14 +63,13 @@ pub(super) fn event(message: &TapMessage, event: &TapEvent, received: Timestamp,
     })
 }
 
-/// Context and payload over several lines, without secrets.
+/// Returns context and payload over several lines, without secrets.
 pub(super) fn body_masked(event: &TapEvent) -> String {
     let n = &event.notification;
     let whole = Whole { context: MaskedJson::object(&n.context), payload: MaskedJson::value(&n.payload) };
     clean::json(serde_json::to_string_pretty(&whole).unwrap_or_default())
 }
 
-/// The object of a body that cannot be read, without the end of its line.
 pub(super) fn unreadable(
     message: &TapMessage,
     why: &UnreadableBody,
@@ -88,7 +88,6 @@ pub(super) fn unreadable(
     })
 }
 
-/// The object to be saved, without the end of its line.
 pub(super) fn saved(message: &TapMessage, received: Timestamp) -> String {
     let (body, body_base64) = body(message);
     let saved = SavedEvent {
@@ -165,7 +164,7 @@ struct SavedEvent<'a> {
     body_base64: Option<String>,
 }
 
-/// Those that were set, under AMQP's names.
+/// The properties that were set, under AMQP's names.
 #[derive(Serialize)]
 struct JsonProperties<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,7 +232,7 @@ fn time(received: Timestamp) -> String {
     format!("{received:.6}")
 }
 
-/// As text, or as what stands for it.
+/// Returns the body as text, or in base64.
 fn body(message: &TapMessage) -> (Option<&str>, Option<String>) {
     match std::str::from_utf8(&message.body) {
         Ok(text) => (Some(text), None),
@@ -245,7 +244,7 @@ fn written(object: &impl Serialize) -> String {
     clean::json(text(object))
 }
 
-/// There are no maps in these objects whose keys are no texts, so nothing can fail.
+/// Serialises an object; cannot fail, because all map keys are texts.
 fn text(object: &impl Serialize) -> String {
     serde_json::to_string(object).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! One line for an event, made for eyes and for `awk`: the same columns in the same order, `-` where there is
-//! nothing, quotes around what has blanks.
+//! One line for an event, for readers and `awk`: fixed columns, `-` for a missing value, quotes
+//! around blanks.
 //!
 //! `TIME EXCHANGE KEY PRIORITY EVENT_TYPE PUBLISHER project=… user=… id=… name=… FORM`
 
@@ -12,7 +12,6 @@ use osnl_transport::TapMessage;
 use super::event::{TapEvent, UnreadableBody};
 use crate::clean;
 
-/// Appends the line of an event, without its end.
 pub(super) fn event(
     out: &mut String,
     message: &TapMessage,
@@ -44,7 +43,6 @@ pub(super) fn event(
     out.push_str(after);
 }
 
-/// Appends the line of a body that cannot be read, without its end.
 pub(super) fn unreadable(out: &mut String, message: &TapMessage, why: &UnreadableBody, received: Timestamp) {
     field(out, "", Some(format!("{received:.6}").trim_end_matches('Z')));
     field(out, " ", Some(&message.exchange));
@@ -68,7 +66,6 @@ fn field(out: &mut String, before: &str, text: Option<&str>) {
     }
 }
 
-/// Returns the colours that set trouble apart.
 fn shade(priority: Option<&Priority>) -> (&'static str, &'static str) {
     match priority {
         Some(Priority::Error | Priority::Critical) => ("\x1b[31m", "\x1b[0m"),

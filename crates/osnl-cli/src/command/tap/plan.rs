@@ -1,4 +1,4 @@
-//! From what was typed to what is meant.
+//! From the command line to the plan of a tap.
 
 use std::cell::Cell;
 use std::io::IsTerminal as _;
@@ -21,8 +21,8 @@ use crate::command::sources;
 use crate::flags::OutputFormat;
 use crate::terminal;
 
-/// The exchanges of the services that are known to notify, by their usual names.
-/// `openstack` is oslo.messaging's own default: cinder, manila and the audit middleware publish there.
+/// The usual exchanges of services that send notifications. `openstack` is oslo.messaging's
+/// default: cinder, manila and the audit middleware publish there.
 pub(super) const EXCHANGES: [&str; 12] = [
     "nova",
     "neutron",
@@ -42,7 +42,7 @@ pub(super) const EXCHANGES: [&str; 12] = [
 pub(super) const TOPICS: [&str; 3] =
     ["notifications", "versioned_notifications", "ironic_versioned_notifications"];
 
-/// A command line that does not say what is meant: it ends with 2.
+/// A command line that is ambiguous or wrong: exit status 2.
 #[derive(Debug)]
 pub(super) struct WrongUsage(String);
 
@@ -54,24 +54,20 @@ impl std::fmt::Display for WrongUsage {
 
 impl std::error::Error for WrongUsage {}
 
-/// The plan of a tap.
 pub(super) struct TapPlan {
     pub(super) url: TransportUrl,
     pub(super) transport: Box<dyn Transport>,
-    /// The pools of the listeners, which are groups where the broker has topics.
+    /// The pools of the listeners, which are consumer groups on a broker with topics.
     pub(super) groups: Vec<String>,
     pub(super) options: TapOptions,
-    /// The exchanges are the usual ones: those of [`EXCHANGES`].
+    /// Whether the exchanges are the default [`EXCHANGES`].
     pub(super) chosen: bool,
     pub(super) voice: TapVoice,
     pub(super) output: TapOutput,
 }
 
-/// The output for events.
 pub(super) enum TapOutput {
-    /// Standard output, line by line.
     Lines(EventWriter),
-    /// The terminal, as a screen.
     Screen(TapView),
 }
 
@@ -84,14 +80,16 @@ impl TapOutput {
     }
 }
 
-/// The most messages on their way to us. A thousand are as fast as it gets.
+/// The most unacknowledged messages. A larger number is not faster.
 const PREFETCH: u32 = 1000;
-/// Bodies of 64 kB and more are rare.
+/// The queue's limit in bytes: bodies of 64 kB and more are rare.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
-/// The age at which the broker drops a message: an older one is of no use to a live view.
+/// The age at which the broker drops a message, which is then too old for a live view.
 const TTL: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl TapPlan {
+    /// Builds the plan from the command line.
+    ///
     /// # Errors
     /// A URL, a configuration, a priority or a file that cannot be used.
     pub(super) fn of(args: &TapArgs) -> anyhow::Result<Self> {
@@ -127,7 +125,7 @@ impl TapPlan {
             groups,
             options: TapOptions {
                 bindings,
-                // No more on the way than may wait.
+                // Not more in flight than the queue may hold.
                 prefetch: u16::try_from(args.queue_limit.min(PREFETCH)).unwrap_or(u16::MAX),
                 max_messages: args.queue_limit,
                 max_bytes: MOST_BYTES.max(budget.body as u64),
@@ -141,7 +139,7 @@ impl TapPlan {
     }
 }
 
-/// Adds the bindings of one listener, or without one those of what was typed and is usual.
+/// Adds the bindings of one listener; without a listener, of the flags or the defaults.
 fn bind(
     args: &TapArgs,
     listener: Option<&ListenerConf>,
@@ -151,7 +149,7 @@ fn bind(
         if !typed.is_empty() {
             return typed.to_vec();
         }
-        // A listener that only reads a queue names none.
+        // A listener with only `queue` has no exchanges.
         of_listener
             .filter(|names| !names.is_empty())
             .unwrap_or_else(|| usual.iter().map(|&name| name.to_owned()).collect())
@@ -214,19 +212,18 @@ fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Resul
     }))
 }
 
-/// A terminal shows the view unless the flags ask for lines.
+/// Whether to show the view: on a terminal, unless the flags ask for lines.
 fn on_screen(args: &TapArgs) -> bool {
     let lines = args.lines || args.body || args.raw || args.check || args.count.is_some();
     let text = args.format == OutputFormat::Text;
     !lines && text && std::io::stdin().is_terminal() && terminal::is_drawable()
 }
 
-/// Returns the part of a routing key that stands for a priority; `*` is any.
+/// Returns the part of a routing key for a priority; `*` is any.
 fn key_of(text: &str) -> String {
     priority(text).to_string()
 }
 
-/// The configuration, if one was named.
 fn configuration(args: &TapArgs) -> anyhow::Result<Option<Native>> {
     let files = !args.sources.config_file.is_empty() || !args.sources.config_dir.is_empty();
     if args.listener.is_none() && !files {
@@ -236,7 +233,7 @@ fn configuration(args: &TapArgs) -> anyhow::Result<Option<Native>> {
     Ok(Some(loaded.conf))
 }
 
-/// The listener that was named, or all of them: one tap has one connection.
+/// Returns the named listener, or all. All must use one broker, since a tap has one connection.
 fn listeners(args: &TapArgs, conf: &Native) -> anyhow::Result<Vec<ListenerConf>> {
     let names: Vec<&str> = conf.listeners.iter().map(|listener| &*listener.name).collect();
     let names = names.join(", ");

@@ -1,5 +1,5 @@
-//! `--rates`: how many events of each type a second, once a second, and their numbers at the end. On a terminal the view
-//! has a table that lives instead ([`live`]).
+//! `--rates`: events per second by type, once a second, and the totals at the end. On a terminal
+//! the view shows a live table instead ([`live`]).
 
 pub(super) mod live;
 
@@ -12,7 +12,6 @@ use super::event::{TapEvent, UnreadableBody};
 use crate::clean;
 use crate::flags::OutputFormat;
 
-/// Counts by event type.
 #[derive(Debug)]
 pub(super) struct Rates {
     format: OutputFormat,
@@ -22,7 +21,7 @@ pub(super) struct Rates {
     sums: BTreeMap<String, u64>,
 }
 
-/// More types than any cloud has; beyond, they are counted as one.
+/// More types than any cloud has; further types share one count.
 const MOST_TYPES: usize = 10_000;
 const SECOND: f64 = 1.0;
 
@@ -44,7 +43,8 @@ impl Rates {
         }
     }
 
-    /// Called with each batch, and once a second: appends the table when its second is over.
+    /// Appends the table when its second is over. The writer calls this with each batch, and once a
+    /// second.
     pub(super) fn tick(&mut self, out: &mut String, at: Timestamp) {
         self.began.get_or_insert(at);
         let told = *self.told.get_or_insert(at);
@@ -56,7 +56,7 @@ impl Rates {
         }
     }
 
-    /// The numbers of all events, and their rates over the whole time.
+    /// Appends the totals, and the rates over the whole time.
     pub(super) fn end(&self, out: &mut String, at: Timestamp) {
         let Some(began) = self.began else { return };
         let seconds = at.duration_since(began).as_secs_f64().max(SECOND);
@@ -67,7 +67,7 @@ impl Rates {
     }
 }
 
-/// A rate over a long time says little about rare events: their numbers do.
+/// Appends counts beside rates, because a long-term rate says little about rare events.
 fn counted(out: &mut String, at: Timestamp, seconds: f64, counts: &BTreeMap<String, u64>) {
     let total: u64 = counts.values().sum();
     let rate = rate(total, seconds);
@@ -77,7 +77,6 @@ fn counted(out: &mut String, at: Timestamp, seconds: f64, counts: &BTreeMap<Stri
     }
 }
 
-/// Returns the types, the most frequent first.
 fn sorted(counts: &BTreeMap<String, u64>) -> Vec<(&String, u64)> {
     let mut sorted: Vec<(&String, u64)> = counts.iter().map(|(name, count)| (name, *count)).collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

@@ -1,22 +1,20 @@
-//! The resource of an event, in the words of a line: the unified view of `osnl_model`, the form of the payload, and
-//! the user that caused it.
+//! The resource of an event, as a line shows it: the unified view of `osnl_model`, the form of the
+//! payload, and the causing user.
 
 use osnl_model::{Notification, resources};
 use serde_json::{Map, Value};
 
-/// The form of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ShownForm {
     Legacy,
-    /// The class and its version.
     Versioned(String, String),
-    /// The outcome, where the event has one.
+    /// The outcome of the audit event, if present.
     Cadf(Option<String>),
 }
 
 impl ShownForm {
-    /// As it is written in a line: `legacy`, `InstanceActionPayload/1.8`, `CADF`; of an audit event with its outcome,
-    /// `CADF/failure`.
+    /// Returns the form as a line shows it: `legacy`, `InstanceActionPayload/1.8`, `CADF`, or
+    /// `CADF/failure` with an outcome.
     pub(super) fn label(&self) -> String {
         match self {
             Self::Legacy => "legacy".to_owned(),
@@ -27,13 +25,12 @@ impl ShownForm {
     }
 }
 
-/// The resource of an event, and the user that caused it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EventSubject {
     pub(super) form: ShownForm,
-    /// `port`, `instance`, `volume`, the same in all forms.
+    /// The kind, such as `port`, `instance`, `volume`, the same in all forms.
     pub(super) kind: Option<String>,
-    /// Several in a bulk, none if there is none or it was not found.
+    /// Several for a bulk request, empty if no resource was found.
     pub(super) ids: Vec<String>,
     pub(super) name: Option<String>,
     /// The id of the project: the caller's, else the resource's.
@@ -43,7 +40,6 @@ pub(super) struct EventSubject {
     pub(super) user: Option<String>,
 }
 
-/// Looks into a notification.
 pub(super) fn about(n: &Notification) -> EventSubject {
     let resources = resources(n);
     let first = resources.first();
@@ -121,7 +117,7 @@ mod tests {
                 "initiator": {"user_id": "u"}}),
             ("CADF/failure", "u", ""),
         );
-        // The target's id is made up for the event: what it is about is the user.
+        // Keystone makes up the target's id for this event; the resource is the user.
         check(
             "identity.authenticate",
             json!({"typeURI": "http://schemas.dmtf.org/cloud/audit/1.0/event", "target": {"id": "t"},

@@ -1,4 +1,4 @@
-//! The file of `--save`: as received, so only its owner may read it.
+//! The file of `--save`, unmasked and therefore readable only by its owner.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
@@ -11,17 +11,16 @@ use osnl_transport::TapMessage;
 
 use super::json;
 
-/// An open file of saved events, appended to.
 pub(super) struct Save {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
 impl Save {
-    /// Makes the file with mode 0600, or goes on with one that others cannot read.
+    /// Creates the file with mode 0600, or appends to a file that others cannot read.
     ///
     /// # Errors
-    /// It cannot be opened, or others may read it.
+    /// The file cannot be opened, or other users may read it.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
@@ -37,7 +36,7 @@ impl Save {
         Ok(Self { path: path.to_owned(), file: BufWriter::with_capacity(64 * 1024, file) })
     }
 
-    /// Writes a message; nothing of one of which only the beginning is there.
+    /// Appends a message; skips a message with a cut body.
     pub(super) fn write(&mut self, message: &TapMessage, received: Timestamp) -> io::Result<()> {
         if message.cut.is_some() {
             return Ok(());

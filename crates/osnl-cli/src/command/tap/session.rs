@@ -1,7 +1,7 @@
-//! The connection's side: one tap after another, what is missing looked for, what was dropped counted.
+//! The connection of a tap: reconnects, looks for missing exchanges, counts dropped messages.
 //!
-//! A broker that is away is tried after one second, then ever less often up to every ten; one that refuses us up
-//! to every thirty. Only a refusal before the first tap was open ends the run.
+//! Retries an unreachable broker after one second, then at growing intervals up to ten seconds; a
+//! refusing broker up to thirty. Only a refusal before the first open tap ends the run.
 
 use std::time::{Duration, Instant};
 
@@ -13,30 +13,30 @@ use tokio::time::MissedTickBehavior;
 use super::voice::TapVoice;
 use super::writer::Arrivals;
 
-/// Messages that are handed over together at most.
+/// The most messages of one batch.
 const BATCH: usize = 256;
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Whether the writer is told the time each second, though nothing comes.
+/// Whether the writer receives the time each second even without messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriterClock {
     Told,
     Untold,
 }
 
-/// The history of the connection.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionCourse {
-    /// A tap was open at least once.
+    /// Whether a tap was ever open.
     pub(super) opened: bool,
     pub(super) dropped: u64,
-    /// The number of lost connections, and the time without one.
+    /// The number of lost connections; `gone` is the time without one.
     pub(super) gaps: u32,
     pub(super) gone: Duration,
     lost_at: Option<Instant>,
 }
 
-/// Taps until it is dropped, its output is closed, or the broker refuses access at the start.
+/// Taps until this future is dropped, the receiver is closed, or the broker refuses access at the
+/// start.
 pub(super) async fn run(
     transport: &dyn Transport,
     options: &TapOptions,
@@ -153,21 +153,20 @@ fn list(names: &[String], none: &str) -> String {
     if names.is_empty() { none.to_owned() } else { names.join(", ") }
 }
 
-/// One connection.
 struct TapSession<'a> {
     tap: Box<dyn Tap>,
     options: &'a TapOptions,
     chosen: bool,
     clock: WriterClock,
     voice: &'a TapVoice,
-    /// Chooses the next of the missing usual exchanges.
+    /// The index of the default exchange that was looked for last.
     turn: usize,
-    /// The queue's limit dropped something in the last second.
+    /// Whether the queue's limit dropped messages in the last second.
     full: bool,
 }
 
 impl TapSession<'_> {
-    /// Hands over messages; ends well when its output is closed.
+    /// Passes messages to the writer; returns `Ok` when the writer has closed the channel.
     async fn run(
         &mut self,
         sender: &Sender<Arrivals>,
@@ -186,7 +185,7 @@ impl TapSession<'_> {
                     self.look(&mut missing).await?;
                     self.report_dropped(course).await?;
                     match self.clock {
-                        // A writer that is behind learns the time with what it has before it.
+                        // A full channel needs no tick: its batches carry the time too.
                         WriterClock::Told => {
                             drop(sender.try_send(Arrivals { messages: Vec::new(), at: Timestamp::now() }));
                         }
@@ -204,8 +203,8 @@ impl TapSession<'_> {
         }
     }
 
-    /// Looks for what is missing: all that was named; of those that we chose ourselves one in turn, since each look
-    /// at what is not there leaves a line in the broker's log.
+    /// Looks for missing exchanges: for all named ones, but for one default per second in turn.
+    /// Each look at a missing exchange leaves a line in the broker's log.
     async fn look(&mut self, missing: &mut Vec<String>) -> Result<(), TransportError> {
         if missing.is_empty() {
             return Ok(());
@@ -253,7 +252,7 @@ impl TapSession<'_> {
         Ok(())
     }
 
-    /// At the end; a connection that is lost now has told all it can.
+    /// Counts drops at the end; a connection lost by now cannot report more.
     pub(super) async fn count_dropped(&mut self, course: &mut ConnectionCourse) {
         if let Ok(Some(dropped)) = self.tap.dropped().await {
             course.dropped += dropped;

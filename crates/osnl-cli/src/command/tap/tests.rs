@@ -1,5 +1,3 @@
-//! The output for recorded messages, in every form.
-
 use jiff::Timestamp;
 use osnl_model::{Budget, Pattern, is_secret_key, parse_python_json};
 use osnl_testkit::fixture;
@@ -37,7 +35,6 @@ fn recorded(message: &Value) -> TapMessage {
     }
 }
 
-/// All messages of `fixtures/wire`, by the names of their files.
 fn wire() -> Vec<(String, TapMessage)> {
     let folder = std::fs::read_dir(fixture::path("wire")).unwrap();
     let mut names: Vec<String> =
@@ -48,7 +45,6 @@ fn wire() -> Vec<(String, TapMessage)> {
     names.into_iter().map(|name| (name.clone(), recorded(&read(&name)))).collect()
 }
 
-/// All messages that services were recorded with.
 pub(super) fn services() -> Vec<TapMessage> {
     let files = [
         "captures/glance.json",
@@ -59,7 +55,7 @@ pub(super) fn services() -> Vec<TapMessage> {
     ];
     let mut messages = Vec::new();
     for file in files {
-        // Events of the recorder's own, under the name of one of nova.
+        // The recorder's own event types become a type of nova.
         let text =
             fixture::text(&format!("emission/{file}")).replace("probe.update", "aggregate.update_prop");
         let recording: Value =
@@ -154,7 +150,7 @@ fn what_services_were_recorded_with_is_recognised() {
     );
 }
 
-/// Fills in what a recording left empty, and gathers what must not be seen.
+/// Fills empty fields with secrets, and collects the texts that no output may show.
 fn plant(value: &mut Value, secrets: &mut Vec<String>) {
     match value {
         Value::Object(object) => {
@@ -175,7 +171,7 @@ fn plant(value: &mut Value, secrets: &mut Vec<String>) {
     }
 }
 
-/// All recordings with a secret wherever one belongs, whole and cut off; and the secrets.
+/// Returns all recordings with a secret in each fitting place, whole and cut off; and the secrets.
 pub(super) fn planted() -> (Vec<TapMessage>, Vec<String>) {
     let mut secrets = vec!["gAAAAAB-S3CRET".to_owned()];
     let mut messages: Vec<TapMessage> = Vec::new();
@@ -201,7 +197,7 @@ pub(super) fn planted() -> (Vec<TapMessage>, Vec<String>) {
                 }
             }
         }
-        // As it is, and cut off in the middle of what comes last: unreadable, but not without secrets.
+        // Once whole, and once cut in the middle of the last secret: unreadable, but with secrets.
         message.body = changed.clone().into();
         message.properties.headers = Map::new();
         messages.push(message.clone());
@@ -263,7 +259,6 @@ fn a_message_cannot_talk_to_the_terminal() {
     assert_eq!(out.lines().count(), 2);
 }
 
-/// The limits of a listener, and the flag that raises each.
 #[test]
 fn what_costs_too_much_is_shown_with_the_flag_that_reads_it() {
     let body = |values: usize| json!({"event_type": "e", "payload": {"list": vec![0; values]}}).to_string();

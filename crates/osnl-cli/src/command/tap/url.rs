@@ -1,17 +1,17 @@
-//! The URL of a broker, in oslo.messaging's form or in the one of AMQP programs.
+//! The URL of a broker, in oslo.messaging's form or in that of AMQP programs.
 //!
 //! | written | means |
 //! | --- | --- |
 //! | `rabbit://…`, `kombu://…` | itself |
 //! | `amqp://guest:guest@host:5672//`, `pyamqp://…` | `rabbit://guest:guest@host:5672//`: kombu's double slash is the virtual host `/` |
 //! | `amqps://user:password@host/vhost` | `rabbit://user:password@host:5671/vhost?ssl=1` |
-//! | `file:///path` | the one line of that file, so that no password stands in the list of processes |
+//! | `file:///path` | the one line of that file, so that the list of processes shows no password |
 
 use anyhow::{Context as _, anyhow};
 use osnl_config::secret_file::secret_or_file;
 use osnl_model::TransportUrl;
 
-/// Reads any of the forms. An error never has the URL's text in it.
+/// Parses any of the forms. An error never contains the URL.
 pub(super) fn read(text: &str) -> anyhow::Result<TransportUrl> {
     let read =
         secret_or_file(text).map_err(|error| anyhow!("the URL's file: {error}; {}", error.remedy()))?;
@@ -31,7 +31,7 @@ fn parse(text: &str) -> anyhow::Result<TransportUrl> {
     url.map_err(|error| anyhow!("the transport URL: {error}"))
 }
 
-/// AMQP's port for TLS where none is written, and oslo's way to ask for TLS.
+/// Adds AMQP's default TLS port, and oslo's TLS option.
 fn encrypted(rest: &str) -> String {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);

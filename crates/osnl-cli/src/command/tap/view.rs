@@ -1,17 +1,17 @@
-//! The view on a terminal: a list of events that moves, one of them opened, and how many of each type there are.
+//! The view on a terminal: a moving list of events, an opened event, and rates by type.
 //!
-//! A thread of its own takes batches, as the [writer](super::writer) does, and draws what has changed at most each
-//! 100 ms; keys are answered at once. What is kept is bounded, see [`kept`]: the oldest go, and the header says how
-//! many there were in all.
+//! A thread receives batches, as the [writer](super::writer) does, and draws changes at most each
+//! 100 ms; keys are answered at once. The view keeps a bounded number of events, see [`kept`]; the
+//! header shows the total.
 //!
-//! | file | what |
+//! | file | content |
 //! | --- | --- |
 //! | `kept.rs` | the events that are kept |
-//! | `state.rs`, `state/` | what is selected, filtered, paused, typed: keys to changes, pure |
-//! | `search.rs` | what was typed after `/` |
+//! | `state.rs`, `state/` | selection, filter, pause, input: keys to changes, pure |
+//! | `search.rs` | the text after `/` |
 //! | `frame.rs` | a screen of some size: header, page, foot |
 //! | `list.rs`, `detail.rs`, `table.rs`, `help.rs` | its pages |
-//! | `rules.rs` | what the rules of a configuration say of an event |
+//! | `rules.rs` | the verdicts of a configuration's rules on an event |
 
 mod detail;
 mod frame;
@@ -45,25 +45,23 @@ use super::voice::TapVoice;
 use super::writer::{Arrivals, WriterTotals};
 use crate::terminal;
 
-/// Between two pictures while events come.
+/// The pause between two frames while events arrive.
 const FRAME: Duration = Duration::from_millis(100);
-/// Between two pictures while nothing happens: clock and rates go on.
+/// The pause between two frames without events; clock and rates still change.
 const IDLE: Duration = Duration::from_secs(1);
-/// Keys that wait for the view; the terminal keeps those that come after them.
+/// The most keys that wait for the view; the terminal buffers the others.
 const KEYS: usize = 1024;
 
-/// The parts of the view.
 pub(super) struct TapView {
     pub(super) wanted: EventFilter,
     pub(super) colour: bool,
-    /// Begin with the rates.
     pub(super) rates: bool,
     pub(super) save: Option<Save>,
     pub(super) rules: Option<Rules>,
 }
 
 impl TapView {
-    /// Shows events until there are no more, or the operator leaves.
+    /// Shows events until the channel is closed, or the operator leaves.
     pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, voice: &TapVoice) -> WriterTotals {
         let mut written = WriterTotals::default();
         let mut state = ViewState::new(self.rates, Timestamp::now());
@@ -76,7 +74,7 @@ impl TapView {
             Err(error) => written.failure = Some(format!("terminal: {error}")),
         }
         written.undecided = self.wanted.undecided.get();
-        // The sender learns now that nothing more is taken.
+        // The closed channel tells the sender that no more events are taken.
         drop(batches);
         if let Some(save) = &mut self.save
             && let Err(error) = save.flush()
@@ -117,7 +115,7 @@ impl TapView {
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
-            // An error means that the terminal has gone.
+            // An error means that the terminal is gone.
             if !self.answer((terminal, voice), state, event).unwrap_or(false) {
                 return Ok(());
             }
@@ -148,7 +146,7 @@ impl TapView {
         Ok(())
     }
 
-    /// Answers a key and draws. Returns whether the view stays.
+    /// Handles a key and draws; returns whether the view stays open.
     fn answer(
         &self,
         (terminal, voice): (&mut DefaultTerminal, &TapVoice),
@@ -173,7 +171,7 @@ impl TapView {
     }
 }
 
-/// The selected event, to a file of its owner's; in words what became of it.
+/// Saves the selected event to a file that only its owner can read; returns the result in words.
 fn save_one(state: &ViewState, path: &Path) -> String {
     let Some(kept) = state.selected() else { return "nothing is selected".to_owned() };
     if kept.message.cut.is_some() {

@@ -1,4 +1,4 @@
-//! Messages about the events and the connection: on standard error at once, or kept for a screen that shows them and
+//! Messages about events and connection: on standard error at once, or kept for a screen, which
 //! writes them to standard error at its end.
 
 use std::collections::VecDeque;
@@ -9,32 +9,26 @@ use jiff::Timestamp;
 
 use crate::clean;
 
-/// Lines that are kept for a screen.
 const KEPT: usize = 200;
 
-/// The state of the connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionState {
-    /// Whether messages come at the moment.
     pub(super) connected: bool,
-    /// `host:port`, once it was connected.
     pub(super) host: String,
     pub(super) virtual_host: String,
-    /// Exchanges that the queue is bound to.
     pub(super) bound: Vec<String>,
-    /// The names are topics.
+    /// Whether the names are topics, and not exchanges.
     pub(super) has_topics: bool,
-    /// The exchanges are the usual ones: others may exist.
+    /// Whether only default exchanges are tapped, so that more may exist.
     pub(super) chosen: bool,
     /// Messages that the queue's limit dropped.
     pub(super) dropped: u64,
-    /// The number of lost connections.
     pub(super) gaps: u32,
-    /// The messages, the newest last; only where a screen shows them.
+    /// The messages for a screen, the newest last.
     pub(super) told: VecDeque<(Timestamp, String)>,
 }
 
-/// See the [module](self). Copies share what they know.
+/// The place for messages; copies share their state.
 #[derive(Clone, Debug)]
 pub(super) struct TapVoice {
     screen: bool,
@@ -42,7 +36,7 @@ pub(super) struct TapVoice {
 }
 
 impl TapVoice {
-    /// `screen`: lines are kept for it.
+    /// Creates a voice; with `screen` lines are kept.
     pub(super) fn new(screen: bool) -> Self {
         Self { screen, standing: Arc::default() }
     }
@@ -63,15 +57,15 @@ impl TapVoice {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The screen is over: what it has shown is said once more, where it stays.
+    /// Repeats a closed screen's messages on standard error, where they stay readable.
     pub(super) fn repeat(&self) {
         let told = std::mem::take(&mut self.standing().told);
         told.iter().for_each(|(_, text)| say(text));
     }
 }
 
-/// A line about the events, which are on standard output.
+/// Prints a remark to stderr, since standard output has the events.
 pub(super) fn say(text: &str) {
-    // It may have gone with the terminal.
+    // Standard error may be gone with the terminal.
     let _ = writeln!(std::io::stderr(), "osnl tap: {}", clean::text(text));
 }

@@ -1,8 +1,8 @@
-//! The writing side: a thread of its own that reads bodies, chooses, and writes.
+//! The writing side: a thread that decodes bodies, filters, and writes.
 //!
-//! It takes whole batches and flushes when there is no further one, so a pipe gets large writes at full speed and
-//! a terminal each event at once. A reader that is slow holds up only this thread: its channel fills, nothing more
-//! is taken from the broker, and the queue's limit decides there.
+//! It receives whole batches and flushes when no batch waits: a pipe gets large writes, and a
+//! terminal each event at once. A slow reader blocks only this thread. Its channel fills, the
+//! session takes no more messages from the broker, and the queue's limit drops the oldest there.
 
 use std::io::{self, Write};
 
@@ -17,19 +17,19 @@ use super::{json, line};
 use crate::clean;
 use crate::flags::OutputFormat;
 
-/// Messages that came together; none, where only the time is told.
+/// A batch of messages; an empty batch only carries the time.
 pub(super) struct Arrivals {
     pub(super) messages: Vec<TapMessage>,
     pub(super) at: Timestamp,
 }
 
-/// Writes events in the chosen form and counts them.
+/// Writes events in the chosen form, and counts them.
 pub(super) struct EventWriter {
     pub(super) wanted: EventFilter,
     pub(super) format: OutputFormat,
     pub(super) body: BodyPart,
     pub(super) colour: bool,
-    /// Instead of the events.
+    /// Written instead of the events, if set.
     pub(super) rates: Option<Rates>,
     pub(super) save: Option<Save>,
     pub(super) count: Option<u64>,
@@ -43,15 +43,14 @@ pub(super) enum BodyPart {
     Raw,
 }
 
-/// The result of writing an event.
 #[derive(Debug, Default)]
 pub(super) struct WriterTotals {
     pub(super) seen: u64,
     pub(super) shown: u64,
     pub(super) unreadable: u64,
-    /// Events of which `--when` could be neither true nor false.
+    /// The number of events for which `--when` was neither true nor false.
     pub(super) undecided: u64,
-    /// Output or file could not be written to any more. A reader that has gone is no failure.
+    /// The reason why output or file cannot be written. A closed pipe is no failure.
     pub(super) failure: Option<String>,
 }
 
@@ -59,12 +58,12 @@ pub(super) struct WriterTotals {
 const BUFFER: usize = 64 * 1024;
 
 impl EventWriter {
-    /// Writes what comes until there is no more, `count` are shown, or the output is gone.
+    /// Writes events until the channel is closed, `count` are shown, or the output is closed.
     pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, out: &mut dyn Write) -> WriterTotals {
         let mut written = WriterTotals::default();
         let ended = self.write_all(&mut batches, out, &mut written);
         written.undecided = self.wanted.undecided.get();
-        // Whoever sends learns now that nothing more is taken.
+        // The closed channel tells the sender that no more events are taken.
         drop(batches);
         let flushed = ended.and_then(|()| out.flush().map_err(WriteError::Output));
         let saved = self.save.as_mut().map_or(Ok(()), Save::flush).map_err(WriteError::Save);

@@ -1,5 +1,3 @@
-//! The flags of `osnl test`.
-
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};

@@ -1,4 +1,4 @@
-//! A file of tests, in the dialect of the configuration.
+//! A file of tests, in the syntax of the configuration.
 //!
 //! ```text
 //! [test:a port of a server is deleted]
@@ -9,14 +9,14 @@
 //!
 //! | option | |
 //! | --- | --- |
-//! | `event` | a file beside this one: what `osnl tap --save` writes, what `osnl send` reads, a plain notification; of several events each is tried |
+//! | `event` | a file beside this one: from `osnl tap --save`, for `osnl send`, or a plain notification; each of several events is tried |
 //! | `notification` | the event itself as JSON, over several lines, each beginning with a blank |
-//! | `listener` | the one that hears it; without it exchange and routing key decide, as in `osnl explain` |
+//! | `listener` | the listener that receives the event; otherwise exchange and routing key decide, as in `osnl explain` |
 //! | `exchange`, `routing_key` | where it was published, if the event does not say |
 //! | `rules` | exactly these match; `none` |
-//! | `actions` | exactly these are called, by whichever rule; `none`. What a rule in shadow fires is not called |
+//! | `actions` | exactly these are called, by whichever rule; `none`. A rule in shadow mode calls nothing |
 //!
-//! `event` or `notification`, and `rules` or `actions` or both, must be there. No `$` is replaced.
+//! `event` or `notification`, and `rules` or `actions` or both, are required. No `$` is replaced.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -30,22 +30,20 @@ const OPTIONS: [&str; 7] =
     ["event", "notification", "listener", "exchange", "routing_key", "rules", "actions"];
 const NONE: &str = "none";
 
-/// One test.
 pub(super) struct Case {
     pub(super) name: String,
     pub(super) file: PathBuf,
     pub(super) line: u32,
-    /// Never empty.
     pub(super) events: Vec<(String, ExplainedEvent)>,
     pub(super) listener: Option<String>,
     pub(super) rules: Option<BTreeSet<String>>,
     pub(super) actions: Option<BTreeSet<String>>,
 }
 
-/// The tests of a file.
+/// Reads the tests of a file.
 ///
 /// # Errors
-/// All that is wrong, each with file and line.
+/// All errors, each with file and line.
 pub(super) fn read(path: &Path, conf: &Native) -> Result<Vec<Case>, Vec<String>> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: {error}")])?;
@@ -160,7 +158,7 @@ impl TestFileParser<'_> {
         subjects.collect()
     }
 
-    /// `None` if it does not stand there.
+    /// Returns the option's names; `None` if the option is missing.
     fn names(
         &mut self,
         section: &IniSection,

@@ -1,4 +1,5 @@
-//! `osnl test --new EVENT`: a test to begin with, of an event that the catalogue knows, with what the rules make of it now.
+//! `osnl test --new EVENT`: prints a test of a catalogue event, with the present verdicts of the
+//! rules as its expectation.
 
 use osnl::explain::{ExplainedEvent, explain};
 use osnl::native::Native;
@@ -58,7 +59,7 @@ fn section(event: &CatalogueEvent, conf: Option<&Native>) -> String {
     let routing_key = event.routing_key();
     let (rules, actions) = conf.map_or_else(Default::default, |conf| fired(conf, event, &routing_key, &text));
     let named = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    // A line that begins with a blank belongs to the value.
+    // A line that begins with a blank belongs to the value above.
     let indented = text.replace('\n', "\n  ");
     format!(
         "\n[test:{} of {}, to topic {topic}]\nexchange = {}\nrouting_key = {routing_key}\nrules = {}\nactions = {}\nnotification = {indented}",

@@ -1,4 +1,4 @@
-//! The results of the tests: lines, JSON, or a document as JUnit writes it, which CI systems read.
+//! The results of the tests: lines, JSON, or JUnit's XML, which CI systems read.
 
 use serde_json::json;
 
@@ -8,10 +8,8 @@ use crate::command::saved_events::{StandardOutput, masked};
 use crate::exit::Exit;
 use crate::terminal::Tone;
 
-/// The result of one test.
 pub(super) struct TestOutcome<'a> {
     pub(super) case: &'a Case,
-    /// The differences from the expectation.
     pub(super) problems: Vec<String>,
 }
 
@@ -91,7 +89,7 @@ fn junit(outcomes: &[TestOutcome<'_>], failed: usize) -> String {
     text
 }
 
-/// Without what XML cannot hold.
+/// Removes characters that XML cannot hold.
 fn xml(text: &str) -> String {
     let mut out = String::new();
     for line in text.split('\n') {

@@ -1,5 +1,3 @@
-//! Days and accidents of a log file, at moments of the test's choosing.
-
 use std::fs::{self, File, FileTimes};
 use std::path::PathBuf;
 
@@ -8,8 +6,8 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// The rules of Central Europe, written out: the machine may have no zone files. 2026-03-29 has 23 hours there
-/// and 2026-10-25 has 25.
+/// The rules of Central Europe, written out since the machine may have no zone files. 2026-03-29
+/// has 23 hours there and 2026-10-25 has 25.
 const ZONE: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
 
 fn at(civil: &str) -> Zoned {
@@ -26,7 +24,8 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         let log =
             LogWriter::open(&folder.path().join("log"), LogRotation::AtMidnight { keep }, &at(now)).unwrap();
-        // The file's own time is the machine's; a new file is of the day that it was opened on.
+        // The file's modification time is the real one, so the test opens a new file for its own
+        // day.
         Self { folder, log }
     }
 
@@ -58,7 +57,7 @@ fn set_changed(path: &Path, at: &Zoned) {
     File::options().append(true).open(path).unwrap().set_times(times).unwrap();
 }
 
-/// Writes a line at each moment and checks which file each is in, in order of the files' names.
+/// Writes a line at each moment and compares the files, in order of their names.
 #[track_caller]
 fn check(moments: &[&str], expected: &[(&str, &str)]) {
     let moments: Vec<Zoned> = moments.iter().map(|moment| at(moment)).collect();
@@ -81,7 +80,7 @@ fn check_at(moments: &[Zoned], expected: &[(&str, &str)]) {
 fn the_first_line_of_a_day_moves_the_file_of_the_last() {
     check(&["2026-11-20T10:00", "2026-11-20T23:59:59.999"], &[("log", "0 1")]);
     check(&["2026-11-20T23:59:59.999", "2026-11-21T00:00"], &[("log", "1"), ("log.2026-11-20", "0")]);
-    // Nothing is logged for days: the file bears the day of its lines, and there are no empty ones.
+    // After days without lines the file gets the day of its lines, and no empty files are made.
     check(
         &["2026-11-20T10:00", "2026-11-24T10:00", "2026-11-25T00:00:01"],
         &[("log", "2"), ("log.2026-11-20", "0"), ("log.2026-11-24", "1")],
@@ -111,7 +110,7 @@ fn a_clock_that_is_set_back_rotates_nothing_and_overwrites_nothing() {
     case.write(&at("2026-11-21T10:00"), "new");
     assert_eq!(case.read("log.2026-11-20"), "there already\n");
     assert_eq!(case.read("log"), "old\nnew\n");
-    // Only that midnight is missed.
+    // The failed rotation is not repeated before the next midnight.
     case.write(&at("2026-11-22T00:00"), "newer");
     assert_eq!((case.read("log"), case.read("log.2026-11-21")), ("newer\n".into(), "old\nnew\n".into()));
 }
@@ -146,7 +145,7 @@ fn the_oldest_dated_files_go_and_nothing_else() {
     assert_eq!(case.files(), expected);
 }
 
-/// Python's own handler at the moments that it is given, in seconds since 1970.
+/// Runs Python's own handler at the given moments, in seconds since 1970.
 const PYTHON: &str = "
 import logging, logging.handlers, sys, time
 path, keep, *moments = sys.argv[1:]
@@ -175,7 +174,7 @@ fn the_same_lines_end_in_the_same_files_as_with_pythons_handler() {
             ours.write(now, &n.to_string());
         }
         let theirs = Case::start(&moments[0].datetime().to_string(), 3);
-        // Python begins with the time of the file, which is the machine's.
+        // Python begins with the modification time of the file, so the test sets that.
         set_changed(&theirs.path("log"), &moments[0]);
         let seconds = moments.iter().map(|now| now.timestamp().as_second().to_string());
         let status = std::process::Command::new(Path::new(&python).join("bin/python"))
@@ -266,7 +265,7 @@ fn a_lost_folder_is_said_once_and_tried_again() {
 
 #[test]
 fn a_full_disk_is_an_error_and_a_device_is_never_moved() {
-    // By a link, so that code which moves it does no harm to the machine.
+    // Through a link, so that a wrong move cannot harm the machine.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();

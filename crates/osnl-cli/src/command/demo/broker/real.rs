@@ -1,8 +1,8 @@
-//! A RabbitMQ, as the services of a cloud see it: exchanges and publishing. Listening is `osnl-transport`'s.
+//! Exchanges and publishing on a RabbitMQ. `osnl-transport` does the listening.
 //!
-//! Every name begins with `osnl-demo-`, the id of this process and a random number, so neither a real cloud's
-//! exchanges nor another demo's are touched; at the end what has such a name is deleted. A demo that is
-//! killed leaves its three queues and its exchanges.
+//! Every name begins with `osnl-demo-`, the process id and a random number, so the demo touches
+//! neither a cloud's exchanges nor another demo's. The end of the demo deletes these exchanges and
+//! queues. A killed demo leaves its three queues and its exchanges behind.
 
 use std::time::Duration;
 
@@ -18,27 +18,26 @@ use osnl_transport::{RabbitOptions, RabbitTransport, Transport};
 
 use crate::command::demo::recording::DemoMessage;
 
-/// The longest wait for any answer of the broker.
+/// The longest wait for an answer of the broker.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// See the [module](self).
 pub(in super::super) struct RealBroker {
     url: TransportUrl,
     location: String,
     prefix: String,
     exchanges: Vec<String>,
     channel: Channel,
-    /// Open as long as its channel is used.
+    /// Kept open for its channel.
     connection: Connection,
 }
 
 impl RealBroker {
-    /// Connects, by TLS if the URL says so, and declares the exchanges.
+    /// Connects, by TLS if the URL asks for it, and declares the exchanges.
     ///
     /// # Errors
     /// See [`DemoBroker::open`](super::DemoBroker::open).
     pub(super) async fn open(url: &TransportUrl, exchanges: &[&str]) -> anyhow::Result<Self> {
-        // Refuses what it cannot do, such as another driver, before anything is connected.
+        // Refuses an unsupported URL, such as another driver's, before connecting.
         let location = osnl_transport::transport(url)?.location();
         let publisher = RabbitTransport::new(url.clone(), RabbitOptions::from_query(url)?)?;
         let connected = publisher.connection().await;
@@ -67,7 +66,7 @@ impl RealBroker {
         self.location.clone()
     }
 
-    /// Publishes as oslo.messaging does, and waits until the broker has it.
+    /// Publishes as oslo.messaging does, and waits for the broker's confirm.
     pub(super) async fn publish(&self, message: &DemoMessage) -> anyhow::Result<()> {
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
@@ -89,7 +88,7 @@ impl RealBroker {
         Ok(())
     }
 
-    /// Deletes the queues and the exchanges; gives how many messages were still in the queues.
+    /// Deletes the queues and the exchanges, and returns the number of messages left in the queues.
     pub(super) async fn close(self, queues: &[String]) -> anyhow::Result<u64> {
         let deleted = async {
             let mut waiting = 0;
@@ -101,7 +100,7 @@ impl RealBroker {
                 let name = exchange.as_str().into();
                 self.channel.exchange_delete(name, ExchangeDeleteOptions::default()).await?;
             }
-            // All is done; a connection that cannot be closed goes with the process.
+            // The demo is over, so an error does not matter: the process closes the connection.
             let _ = self.connection.close(200, "the demo is over".into()).await;
             Ok::<u32, lapin::Error>(waiting)
         };

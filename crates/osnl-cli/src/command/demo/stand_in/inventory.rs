@@ -1,38 +1,34 @@
-//! The hosts that the stand-in knows, and its planned failures: no I/O.
+//! The hosts of the stand-in and its planned failures, without I/O.
 
 use std::collections::{BTreeMap, HashSet};
 
 use fastrand::Rng;
 
-/// Hosts by the id of the instance.
 pub(in super::super) type StandInHosts = BTreeMap<String, StandInHost>;
 
-/// A host of the inventory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct StandInHost {
     pub(in super::super) name: String,
     pub(in super::super) addresses: Vec<String>,
 }
 
-/// The form of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StandInFault {
-    /// 503, nothing is done.
+    /// Answers 503, and changes nothing.
     Unavailable,
-    /// The connection is closed without an answer, nothing is done.
+    /// Closes the connection without an answer, and changes nothing.
     Reset,
-    /// It is done, and the answer does not come in time.
+    /// Makes the change, but answers after the time-out.
     Late,
 }
 
-/// See the [module](self).
 pub(super) struct Inventory {
     hosts: StandInHosts,
-    /// Every how many requests one fails; 0 for never.
+    /// Every `fail`th request fails; 0 for never.
     fail: u32,
     rng: Rng,
     requests: u32,
-    /// Request targets that have failed: none fails twice.
+    /// Methods with request targets that have failed; each fails once only.
     failed: HashSet<String>,
     added: usize,
 }
@@ -47,12 +43,10 @@ impl Inventory {
         &self.hosts
     }
 
-    /// The numbers of hosts and of addresses.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.hosts.len(), self.hosts.values().map(|host| host.addresses.len()).sum())
     }
 
-    /// The number of hosts that were added.
     pub(super) fn added(&self) -> usize {
         self.added
     }
@@ -62,12 +56,12 @@ impl Inventory {
         self.added += usize::from(self.hosts.insert(id.to_owned(), host).is_none());
     }
 
-    /// Counts a request; how it fails, if it is one of those that do.
+    /// Counts a request, and returns its planned failure, if any.
     pub(super) fn fault(&mut self, target: &str) -> Option<StandInFault> {
         self.requests += 1;
         let fails =
             self.fail > 0 && self.requests.is_multiple_of(self.fail) && self.failed.insert(target.to_owned());
-        // A late answer takes its time, so it comes less often.
+        // A late answer slows the demo, so it is rarer than the other failures.
         fails.then(|| match self.rng.u8(..5) {
             0 | 1 => StandInFault::Unavailable,
             2 | 3 => StandInFault::Reset,
@@ -75,14 +69,12 @@ impl Inventory {
         })
     }
 
-    /// Forgets a host, and returns its addresses.
     pub(super) fn forget(&mut self, id: &str) -> Vec<String> {
         self.hosts.remove(id).map(|host| host.addresses).unwrap_or_default()
     }
 }
 
 impl StandInFault {
-    /// In a few words.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Unavailable => "503 Service Unavailable",

@@ -1,5 +1,3 @@
-//! The line and the exit status of `osnl status --format nagios`.
-
 use osnl::control::{Code, Problem, ProblemKind, RequestRefusal};
 use serde_json::{Value, json};
 
@@ -65,7 +63,7 @@ fn no_answer_is_critical_and_what_could_not_be_asked_is_unknown() {
     ] {
         assert_eq!(unanswered(&NoAnswer::new(exit, "why")), expected);
     }
-    // The daemon may be well.
+    // Missing permission does not mean that the daemon is ill.
     let refusal = RequestRefusal { code: Code::Forbidden, message: "why".to_owned() };
     assert_eq!(unanswered(&refusal.into()), ("OSNL UNKNOWN - why\n".to_owned(), Exit::Unknown));
 }

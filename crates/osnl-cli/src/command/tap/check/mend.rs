@@ -1,20 +1,20 @@
-//! The remedies for findings: a command for each case. Pure.
+//! The remedies for findings: a command for each case, without I/O.
 //!
-//! Commands are for the owner of the broker (`rabbitmqctl`) or of a service's configuration (`crudini`). None is run
-//! here, and none has a password in it. Names are quoted for a shell.
+//! Commands are for the owner of the broker (`rabbitmqctl`) or of a service's configuration
+//! (`crudini`). The program runs none, and none holds a password. Names are quoted for a shell.
 
 use osnl_transport::{TransportError, escaped, shell_quoted as quoted};
 
-/// A cause that is likely, and what to look at or to do.
+/// A likely cause, and what to check or do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LikelyCause {
     pub(super) what: &'static str,
     pub(super) command: String,
 }
 
-/// Why nothing came, from the most frequent cause to the least.
+/// Returns causes of missing messages, the most frequent first.
 pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<LikelyCause> {
-    // Nova stands for all, unless something else was looked at.
+    // Without another exchange of a service, nova is the example.
     let service = exchanges.iter().find(|name| **name != "openstack").copied().unwrap_or("nova");
     let file = file_of(service);
     let vhost = quoted(virtual_host);
@@ -47,7 +47,7 @@ pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<LikelyCause>
     ]
 }
 
-/// The permissions that a tap needs, for a user that may be its own.
+/// Returns the permissions of a tap as a command; the user may exist for the tap only.
 pub(super) fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) -> String {
     let names: Vec<String> = exchanges.iter().map(|name| escaped(name)).collect();
     let read = format!("^(amq\\.gen-.*|{})$", names.join("|"));
@@ -61,7 +61,7 @@ pub(super) fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) ->
     )
 }
 
-/// An exchange that is not there.
+/// Returns the remedy for a missing exchange.
 pub(super) fn missing(name: &str, virtual_host: &str) -> String {
     let vhost = quoted(virtual_host);
     if name == "openstack" {
@@ -81,7 +81,7 @@ fn file_of(service: &str) -> String {
     }
 }
 
-/// An exchange of another type than `topic`.
+/// Returns the remedy for an exchange whose type is not `topic`.
 pub(super) fn other_type(name: &str, virtual_host: &str) -> String {
     format!(
         "rabbitmqadmin -V {} delete exchange name={}  # with its services stopped: they make it again",
@@ -90,13 +90,14 @@ pub(super) fn other_type(name: &str, virtual_host: &str) -> String {
     )
 }
 
-/// Returns the remedy for a refused login or queue; `None` where the error itself says enough.
+/// Returns the remedy for a refused login or queue; `None` if the error itself has one.
 pub(in crate::command::tap) fn refused(
     error: &TransportError,
     (user, virtual_host): (&str, &str),
     exchanges: &[&str],
 ) -> Option<String> {
-    // A queue of its own is all that it asks for before it listens.
+    // Before it listens, a tap uses only its own queue, so missing permissions are about that
+    // queue.
     error.remedy(virtual_host, |virtual_host| permissions(user, virtual_host, exchanges))
 }
 

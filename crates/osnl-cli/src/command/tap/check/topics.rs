@@ -1,14 +1,15 @@
-//! The findings of `osnl tap --check` on a broker with topics and consumer groups: Kafka. Pure.
+//! The findings of `osnl tap --check` on Kafka, which has topics and consumer groups; without I/O.
 
 use osnl_transport::{GroupSeen, TopicSeen, TopicsSeen};
 use serde_json::{Value, json};
 
 use super::mend::LikelyCause;
 
-/// Partitions and reasons that are named.
+/// The most partitions and reasons by name.
 const NAMED: usize = 3;
 
-/// Returns the lines about topics and groups, each with its heading; `missing` are routing keys without a topic.
+/// Returns the lines about topics and groups, each with its heading; `missing` are routing keys
+/// without a topic.
 pub(super) fn lines(seen: &TopicsSeen, missing: &[&str]) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> =
         seen.topics.iter().map(|topic| ("topic", of_topic(topic))).collect();
@@ -90,7 +91,7 @@ pub(super) fn json(seen: &TopicsSeen) -> Value {
     })
 }
 
-/// Why nothing came, from the most frequent cause to the least.
+/// Returns causes of missing messages, the most frequent first.
 pub(super) fn likely(host: &str) -> Vec<LikelyCause> {
     let cause = |what, command| LikelyCause { what, command };
     vec![

@@ -1,21 +1,19 @@
-//! Events per second by type, for a table that lives: the last second, ten, sixty, and all. Pure: the caller says
-//! what second it is.
+//! Events per second by type, for a live table: the last 1, 10, and 60 seconds, and the total.
+//! Without I/O: the caller passes the time.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// More types than any cloud has; beyond, they are counted as one.
+/// More types than any cloud has; further types share one count.
 const MOST_TYPES: usize = 10_000;
-/// The longest time that is looked back at.
 const LONGEST: usize = 60;
-/// That many complete seconds, and the one that runs.
+/// The complete seconds, and the current one.
 const SLOTS: usize = LONGEST + 1;
 
-/// Counts by event type.
 #[derive(Debug)]
 pub(in crate::command::tap) struct Live {
     types: BTreeMap<String, RateCounter>,
-    /// The second that runs, since 1970.
+    /// The current second since 1970.
     now: i64,
     began: i64,
 }
@@ -26,16 +24,14 @@ struct RateCounter {
     total: u64,
 }
 
-/// One line of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::command::tap) struct RateRow {
     pub(in crate::command::tap) name: String,
-    /// Events per second over the last complete 1, 10 and 60 seconds, or as many as there have been.
+    /// Events per second over the last complete 1, 10 and 60 seconds, or as many as have passed.
     pub(in crate::command::tap) rates: [f64; 3],
     pub(in crate::command::tap) total: u64,
 }
 
-/// By what the table is sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::command::tap) enum RateOrder {
     Name,
@@ -48,7 +44,7 @@ pub(in crate::command::tap) enum RateOrder {
 const SPANS: [usize; 3] = [1, 10, LONGEST];
 
 impl Live {
-    /// Nothing was counted before this second.
+    /// Starts to count at this second.
     pub(in crate::command::tap) fn new(second: i64) -> Self {
         Self { types: BTreeMap::new(), now: second, began: second }
     }
@@ -67,7 +63,7 @@ impl Live {
         counter.total += 1;
     }
 
-    /// It is this second now. A clock that was set back is waited for.
+    /// Moves to this second. After a clock is set back, counts are added to the latest second.
     pub(in crate::command::tap) fn advance(&mut self, second: i64) {
         let passed = second.saturating_sub(self.now).clamp(0, SLOTS as i64);
         if passed == 0 {
@@ -80,7 +76,7 @@ impl Live {
         self.now = second;
     }
 
-    /// All types by their names, and their sum.
+    /// Returns all types by name, and their sum.
     pub(in crate::command::tap) fn rows(&self) -> (Vec<RateRow>, RateRow) {
         let mut sum = RateRow { name: "all".to_owned(), rates: [0.0; 3], total: 0 };
         let mut rows: Vec<RateRow> = Vec::with_capacity(self.types.len());
@@ -93,7 +89,7 @@ impl Live {
         (rows, sum)
     }
 
-    /// Returns the seconds that the three rates are over: 1, 10, and 60, or as many as there have been.
+    /// Returns the seconds of the three rates: 1, 10, and 60, or as many as have passed.
     pub(in crate::command::tap) fn spans(&self) -> [usize; 3] {
         SPANS.map(|span| span.min(self.complete()).max(1))
     }
@@ -106,7 +102,7 @@ impl Live {
         let span = span.min(self.complete());
         let events: u64 =
             (1..=span).map(|back| u64::from(counter.seconds[self.slot(self.now - back as i64)])).sum();
-        // Far below 2^52.
+        // Counts are far below 2^52.
         #[expect(clippy::cast_precision_loss, reason = "a rate is shown with one digit")]
         let rate = events as f64 / span.max(1) as f64;
         rate
@@ -117,7 +113,7 @@ impl Live {
     }
 }
 
-/// Sorts rows: numbers from the largest, names from `a`; equal ones by name.
+/// Sorts rows: numbers from the largest, names from `a`; ties by name.
 pub(in crate::command::tap) fn sort(rows: &mut [RateRow], order: RateOrder, reversed: bool) {
     rows.sort_by(|a, b| {
         let largest_first = |of: fn(&RateRow) -> f64| of(b).total_cmp(&of(a));

@@ -1,4 +1,4 @@
-//! One event, opened: where it is from, what it is about, what rules say of it, payload and context without secrets.
+//! An opened event: its origin, resource, verdicts of rules, payload and context without secrets.
 
 use osnl_model::{MaskedJson, Resource, resources};
 use ratatui::style::Stylize as _;
@@ -10,25 +10,24 @@ use super::rules::{Rules, Verdicts};
 use crate::clean;
 use crate::command::tap::event::{EventFilter, TapEvent, UnreadableBody};
 
-/// More lines than anybody reads on a screen; `--save` and `--body` have them all.
+/// The most lines, enough for a reader; `--save` and `--body` have all.
 const MOST_LINES: usize = 5_000;
-/// Characters of one of them: user data and the like, which are looked at with every picture.
+/// The most characters of a line, since every frame measures all lines. User data can be very long.
 const MOST_CHARACTERS: usize = 20_000;
-/// Resources of a bulk request that are shown.
+/// The most resources shown of a bulk request.
 const MOST_RESOURCES: usize = 20;
 
-/// An opened event, as lines of any length.
 pub(super) struct EventDetail {
     pub(super) number: u64,
     pub(super) lines: Vec<Line<'static>>,
-    /// The first of the lines with the verdicts of the rules, if they were asked for.
+    /// The line at which the verdicts of the rules begin, if rules are configured.
     pub(super) rules_at: Option<usize>,
 }
 
 impl EventDetail {
     pub(super) fn of(number: u64, kept: &KeptEntry, rules: Option<&Rules>) -> Self {
         let mut lines = DetailLines(Vec::new(), None);
-        // What is kept has been read before.
+        // The default filter excludes nothing, so a kept message always has a result.
         match EventFilter::default().read(&kept.message) {
             Some(Ok(event)) => lines.event(kept, &event, rules),
             Some(Err(why)) => lines.unreadable(kept, &why, rules),
@@ -44,7 +43,7 @@ impl EventDetail {
     }
 }
 
-/// And where the rules are among them.
+/// The lines, and the index of the rules among the lines.
 struct DetailLines(Vec<Line<'static>>, Option<usize>);
 
 impl DetailLines {

@@ -1,5 +1,5 @@
-//! A screen: two lines of where it looks and how it goes, the heads of the page, the page, and one line of what can be
-//! done or is typed. The same state has the same screen.
+//! A screen: two header lines, the page's headings, the page, and a foot with hints or input. The
+//! same state always gives the same screen.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -32,7 +32,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut ViewState, standing: &Conn
     }
 }
 
-/// The heads and the page below them.
 fn page(frame: &mut Frame<'_>, area: Rect, state: &mut ViewState, standing: &ConnectionState) {
     let rows = usize::from(area.height.saturating_sub(1));
     let width = area.width.into();
@@ -42,7 +41,7 @@ fn page(frame: &mut Frame<'_>, area: Rect, state: &mut ViewState, standing: &Con
             return list::draw(frame, area, state);
         }
         TapPage::Rates => {
-            // The line of all stays.
+            // The line of totals stays visible.
             state.fit(rows, state.table.0.len() + 1);
             return table::draw(frame, area, state);
         }
@@ -72,9 +71,9 @@ fn page(frame: &mut Frame<'_>, area: Rect, state: &mut ViewState, standing: &Con
     frame.render_widget(Paragraph::new(lines).block(Block::new().title(heads.bold())), area);
 }
 
-/// Breaks lines that are too long; their pieces begin below the text of the last span.
+/// Breaks long lines; their pieces begin below the text of the last span.
 ///
-/// `Paragraph` would begin them at the edge, and cannot scroll beyond 65,535 lines.
+/// `Paragraph` would begin pieces at the edge, and cannot scroll beyond 65,535 lines.
 fn wrapped(lines: &[Line<'static>], width: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     for line in lines {
@@ -88,7 +87,7 @@ fn wrapped(lines: &[Line<'static>], width: usize) -> Vec<Line<'static>> {
         let (mut spans, mut free, mut rest) = (before.to_vec(), width.saturating_sub(used), &*last.content);
         while !rest.is_empty() {
             let fits = rest.unicode_truncate(free).0.len();
-            // A character that is wider than all there is goes through whole.
+            // A character wider than the whole column must pass, or the loop would not end.
             let fits = if fits == 0 { rest.chars().next().map_or(0, char::len_utf8) } else { fits };
             let (piece, more) = rest.split_at(fits);
             spans.push(Span::styled(piece.to_owned(), last.style));
@@ -99,7 +98,6 @@ fn wrapped(lines: &[Line<'static>], width: usize) -> Vec<Line<'static>> {
     out
 }
 
-/// The state of the connection, and the counts at the right.
 fn title(state: &ViewState, standing: &ConnectionState) -> [Span<'static>; 2] {
     let link = if state.paused {
         format!("paused, {} passed", state.passed).yellow()
@@ -122,7 +120,6 @@ fn title(state: &ViewState, standing: &ConnectionState) -> [Span<'static>; 2] {
     [link, counts.into()]
 }
 
-/// The place that is read, and the filter at the right.
 fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> [Span<'static>; 2] {
     let text = if standing.host.is_empty() {
         " not connected yet".to_owned()
@@ -155,7 +152,7 @@ fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> [Span<'
 fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Line<'static> {
     let typing = |what: &'static str, text: &str| {
         let text = clean::text(text);
-        // The end is what is being typed.
+        // The end of the input stays visible, where the operator types.
         let (end, _) = text.unicode_truncate_start(width.saturating_sub(what.len() + 1));
         Line::from(vec![what.bold(), end.to_owned().into(), " ".reversed()])
     };
@@ -181,7 +178,7 @@ fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Line<'st
         }
         TapPage::Messages | TapPage::Help => "Esc back  q quit",
     };
-    // Why nothing comes is more urgent than what keys do.
+    // A lost connection is more urgent than the hints about keys.
     let moving = matches!(state.page, TapPage::List | TapPage::Rates);
     let told = standing.told.back().filter(|_| moving && !standing.connected);
     match told {

@@ -1,9 +1,8 @@
-//! The list of keys.
-
 use ratatui::style::Stylize as _;
 use ratatui::text::Line;
 
-/// Keys and their effect. A text without keys is a title; a text whose keys are a space belongs to the row above it.
+/// Keys and their effect. An entry without keys is a title; an entry with a space as keys continues
+/// the row above.
 const TEXT: &[(&str, &str)] = &[
     ("", "Everywhere"),
     ("q, Ctrl-C", "quit; a summary stays on the screen"),

@@ -1,4 +1,4 @@
-//! The events that the view keeps: the last ones, bounded in number and bytes.
+//! The last events of the view, bounded in number and bytes.
 
 use std::collections::VecDeque;
 
@@ -10,27 +10,26 @@ use crate::clean;
 use crate::command::tap::event::{TapEvent, UnreadableBody};
 use crate::command::tap::resource::ShownForm;
 
-/// The most events that are kept.
 pub(super) const MOST: usize = 5_000;
-/// The most bytes of their bodies: bodies of 64 kB and more are rare.
+/// The most bytes of their bodies; bodies of 64 kB and more are rare.
 pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 
-/// An event as the list has it; all texts are harmless.
+/// An event of the list; all texts are cleaned for the terminal.
 #[derive(Clone, Debug)]
 pub(in crate::command::tap) struct KeptEntry {
-    /// As it came: what is opened is read again.
+    /// The message as received; opening the event decodes it again.
     pub(super) message: TapMessage,
     pub(super) received: Timestamp,
-    /// `05:04:03.569`, the publisher's if it says one.
+    /// The publisher's time, else the time of receipt, such as `05:04:03.569`.
     pub(super) time: String,
     pub(super) exchange: String,
     pub(super) priority: Option<Priority>,
-    /// Or why it cannot be read.
+    /// The event type, or the reason of an unreadable message.
     pub(super) event_type: String,
     pub(super) readable: bool,
-    /// An audit event of an attempt that failed.
+    /// Whether this is an audit event of a failed attempt.
     pub(super) is_failure: bool,
-    /// Kind, name and id of what it is about.
+    /// Kind, name and id of the resource.
     pub(super) what: String,
     pub(super) publisher: String,
     pub(super) project: String,
@@ -48,7 +47,7 @@ impl KeptEntry {
             clean::text(time.get(..12).unwrap_or(time)).into_owned()
         };
         let mut kept = Self {
-            // A copy, so that it does not count among the bytes in hand for as long as it is kept.
+            // A copy, since the original body counts among the bytes in hand until its drop.
             message: TapMessage { body: message.body.to_vec().into(), ..message.clone() },
             received,
             time: clock(&format!("{received:.6}")),
@@ -93,7 +92,7 @@ impl KeptEntry {
         kept
     }
 
-    /// Whether any of the columns has this text, which is in lower case.
+    /// Whether a column contains this text, which must be in lower case.
     pub(super) fn has(&self, text: &str) -> bool {
         let columns =
             [&self.event_type, &self.what, &self.exchange, &self.publisher, &self.project, &self.time];
@@ -107,17 +106,17 @@ impl KeptEntry {
     }
 }
 
-/// The last events, numbered from 1 in the order in which they came.
+/// The last events, numbered from 1 in the order of receipt.
 #[derive(Debug, Default)]
 pub(super) struct EventRing {
     events: VecDeque<KeptEntry>,
-    /// The number of the last event: all of them are counted.
+    /// The number of the last event, which is also the total.
     last: u64,
     bytes: usize,
 }
 
 impl EventRing {
-    /// Keeps one; the oldest go. Gives its number.
+    /// Keeps an event, drops the oldest ones beyond the limits, and returns the event's number.
     pub(super) fn push(&mut self, kept: KeptEntry) -> u64 {
         self.bytes += kept.bytes();
         self.events.push_back(kept);
@@ -130,7 +129,7 @@ impl EventRing {
         self.last
     }
 
-    /// The number of the oldest that is kept; one more than the last if none is.
+    /// Returns the number of the oldest kept event; without any, one more than the last.
     pub(super) fn first(&self) -> u64 {
         self.last + 1 - self.events.len() as u64
     }
@@ -144,7 +143,6 @@ impl EventRing {
         self.events.get(usize::try_from(at).ok()?)
     }
 
-    /// With their numbers, from the oldest.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &KeptEntry)> {
         (self.first()..).zip(&self.events)
     }

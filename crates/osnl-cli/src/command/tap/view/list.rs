@@ -1,5 +1,3 @@
-//! The list: a line for each event.
-
 use osnl_model::Priority;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Offset, Rect};
@@ -12,7 +10,6 @@ use super::state::ViewState;
 use crate::clean;
 use crate::terminal::{Tone, clipped};
 
-/// Columns: a time, an exchange, a priority.
 const TIME: usize = 12;
 const EXCHANGE: usize = 9;
 const PRIORITY: usize = 5;
@@ -42,7 +39,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &ViewState) {
     }
 }
 
-/// The reason why no event is listed.
 fn nothing(state: &ViewState) -> Line<'static> {
     match (state.ring.last(), &state.search) {
         (0, _) => "  no event yet; m shows the connection log".into(),
@@ -53,7 +49,6 @@ fn nothing(state: &ViewState) -> Line<'static> {
     }
 }
 
-/// Returns the colour that sets trouble apart.
 fn shade(kept: &KeptEntry) -> Tone {
     match kept.priority {
         _ if !kept.readable => Tone::Warn,

@@ -1,4 +1,5 @@
-//! The verdicts of a configuration's rules on an event: those that match first, with the effects of their actions.
+//! The verdicts of a configuration's rules on an event: matches first, with the effects of their
+//! actions.
 
 use std::sync::Arc;
 
@@ -12,26 +13,23 @@ use super::kept::KeptEntry;
 use crate::clean;
 use crate::command::saved_events::{verdict, would};
 
-/// The rules of a configuration.
 #[derive(Debug)]
 pub(in crate::command::tap) struct Rules {
     pub(in crate::command::tap) conf: Box<Native>,
-    /// As this listener hears it alone.
+    /// The only listener whose rules are asked, if set.
     pub(in crate::command::tap) listener: Option<String>,
 }
 
-/// The verdicts on an event.
 #[derive(Debug)]
 pub(super) struct Verdicts {
-    /// The names of those that match.
     fires: Vec<String>,
     all: usize,
-    /// A line for each rule, those that match first, and one for each thing that would be done.
+    /// A line for each rule, matches first, and a line for each effect.
     pub(super) lines: Vec<Line<'static>>,
 }
 
 impl Rules {
-    /// Asks each of them. No secret is in the answer, nor anything that acts on a terminal.
+    /// Applies each rule. The result has no secret and no control characters.
     pub(super) fn judge(&self, kept: &KeptEntry, read: Result<&Notification, String>) -> Verdicts {
         let subject = ExplainedEvent {
             content: match read {
@@ -69,7 +67,6 @@ impl Rules {
 }
 
 impl Verdicts {
-    /// In short.
     pub(super) fn words(&self) -> String {
         match (&self.fires[..], self.all) {
             (_, 0) => "there is none in the configuration".to_owned(),

@@ -1,4 +1,4 @@
-//! The text behind `/`: a condition in a rule's words, or a text to be found in any column.
+//! The text behind `/`: a condition in a rule's words, or a text to find in any column.
 
 use std::sync::Arc;
 
@@ -9,7 +9,6 @@ use super::kept::KeptEntry;
 use crate::command::tap::condition::TapCondition;
 use crate::command::tap::event::EventFilter;
 
-/// Which of the kept events are listed.
 #[derive(Clone, Debug)]
 pub(super) enum EventSearch {
     Text(String),
@@ -17,10 +16,10 @@ pub(super) enum EventSearch {
 }
 
 impl EventSearch {
-    /// `None`: nothing was typed, all are listed.
+    /// Parses the input; empty input lists all events.
     ///
     /// # Errors
-    /// A condition that is none, in words.
+    /// The problem of a malformed condition.
     pub(super) fn parse(typed: &str) -> Result<Option<Self>, String> {
         let typed = typed.trim();
         if typed.is_empty() {
@@ -29,7 +28,7 @@ impl EventSearch {
         if let Some(when) = typed.strip_prefix("when ") {
             return TapCondition::when(when).map(|condition| Some(Self::Condition(condition)));
         }
-        // `=` stands in no column; whoever types it means a condition.
+        // No column contains `=`, so this is meant as a condition.
         if typed.contains('=') {
             return TapCondition::parse(typed).map(|condition| Some(Self::Condition(condition)));
         }
@@ -45,7 +44,7 @@ impl EventSearch {
     }
 }
 
-/// Read again: what is kept is as it came.
+/// Decodes the event again, since the view keeps only the message as received.
 fn notification(kept: &KeptEntry) -> Option<Arc<Notification>> {
     match EventFilter::default().read(&kept.message)? {
         Ok(event) => Some(event.notification),

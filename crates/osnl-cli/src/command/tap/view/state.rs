@@ -1,5 +1,5 @@
-//! The state of the view: selection, filter, pause, input. Keys and events change it. Pure but for the words of a
-//! rule and the reading of an opened event.
+//! The state of the view: selection, filter, pause, input. Keys and events change the state,
+//! without I/O.
 
 mod select;
 
@@ -13,64 +13,54 @@ use super::rules::Rules;
 use super::search::EventSearch;
 use crate::command::tap::rates::live::{Live, RateOrder, RateRow, sort};
 
-/// The page between head and foot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TapPage {
     List,
-    /// One event.
     Detail,
-    /// Events per second by type.
     Rates,
-    /// The messages about connection and exchanges.
     Messages,
     Help,
 }
 
-/// The open input line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Prompt {
     Search(String),
     Save(String),
 }
 
-/// The action that the caller carries out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Nothing,
     Leave,
-    /// The selected event, to a file of this name.
     Save(String),
 }
 
-/// See the [module](self).
 pub(super) struct ViewState {
     pub(super) ring: EventRing,
     pub(super) listed: Listing,
     pub(super) search: Option<(String, EventSearch)>,
     pub(super) paused: bool,
-    /// Events that came in all.
     pub(super) seen: u64,
-    /// Events that came and were not kept because it was paused.
+    /// The number of events received during pauses, which are not kept.
     pub(super) passed: u64,
     pub(super) page: TapPage,
-    /// The page that escape leads back to.
+    /// The page to which Escape returns.
     base: TapPage,
     pub(super) prompt: Option<Prompt>,
-    /// The result of the last key that did something.
+    /// The result of the last key.
     pub(super) note: Option<String>,
     pub(super) detail: Option<EventDetail>,
     live: Live,
     pub(super) table: (Vec<RateRow>, RateRow),
-    /// Seconds that the rates of the table are over.
+    /// Seconds that the rates of the table cover.
     pub(super) spans: [usize; 3],
     pub(super) order: RateOrder,
     pub(super) reversed: bool,
-    /// The first line of a page that is only scrolled.
+    /// The first visible line of a page that only scrolls.
     pub(super) top: usize,
-    /// A line of what is opened, before lines are broken, that is to be the first: where it stands is known once it is
-    /// drawn.
+    /// The line of the opened event to scroll to, counted before wrapping. The next frame knows its
+    /// place on the screen.
     pub(super) jump: Option<usize>,
-    /// Lines of the page.
     pub(super) rows: usize,
 }
 
@@ -101,7 +91,6 @@ impl ViewState {
         }
     }
 
-    /// An event that came.
     pub(super) fn add(&mut self, kept: KeptEntry) {
         self.live.count(if kept.readable { &kept.event_type } else { "(unreadable)" });
         self.seen += 1;
@@ -117,7 +106,7 @@ impl ViewState {
         }
     }
 
-    /// It is so late now.
+    /// Sets the time, and updates the table unless paused.
     pub(super) fn tick(&mut self, at: Timestamp) {
         self.live.advance(at.as_second());
         if !self.paused {
@@ -127,14 +116,13 @@ impl ViewState {
         }
     }
 
-    /// Pages have so many lines now.
+    /// Sets the height of the page and the number of its lines.
     pub(super) fn fit(&mut self, rows: usize, lines: usize) {
         self.rows = rows;
         self.listed.fit(rows);
         self.top = self.top.min(lines.saturating_sub(rows));
     }
 
-    /// The event that is opened, or the selected one.
     pub(super) fn selected(&self) -> Option<&KeptEntry> {
         self.ring.get(self.listed.selected()?)
     }
@@ -143,7 +131,7 @@ impl ViewState {
         self.note = Some(text);
     }
 
-    /// Applies a key; `rules` are asked about an opened event.
+    /// Applies a key; `rules` judge an event when a key opens it.
     pub(super) fn key(&mut self, key: KeyEvent, rules: Option<&Rules>) -> Act {
         self.note = None;
         let key = match (key.code, key.modifiers) {
@@ -153,7 +141,7 @@ impl ViewState {
                 }
                 return Act::Nothing;
             }
-            // Some terminals send these for Backspace and Enter.
+            // Some terminals send Ctrl-H and Ctrl-J for Backspace and Enter.
             (KeyCode::Char('h'), KeyModifiers::CONTROL) => KeyCode::Backspace,
             (KeyCode::Char('j'), KeyModifiers::CONTROL) => KeyCode::Enter,
             (KeyCode::Char(_), KeyModifiers::NONE | KeyModifiers::SHIFT) => key.code,
@@ -253,7 +241,7 @@ impl ViewState {
             KeyCode::PageUp => self.top.saturating_sub(self.rows),
             KeyCode::PageDown | KeyCode::Char(' ') => self.top.saturating_add(self.rows),
             KeyCode::Home | KeyCode::Char('g') => 0,
-            // As far as it goes: `fit` knows.
+            // `fit` limits this to the last page.
             KeyCode::End | KeyCode::Char('G') => usize::MAX,
             _ => self.top,
         };
@@ -267,7 +255,7 @@ impl ViewState {
         let Some(number) = self.listed.selected() else { return };
         let Some(kept) = self.ring.get(number) else { return };
         self.detail = Some(EventDetail::of(number, kept, rules));
-        // Otherwise what comes next would move the selection away from what is open.
+        // Otherwise a new event would move the selection away from the opened one.
         self.listed.stay();
         self.turn(TapPage::Detail);
     }
@@ -311,7 +299,7 @@ impl ViewState {
         Act::Nothing
     }
 
-    /// Lists what it finds among all that is kept.
+    /// Lists all kept events that the search finds.
     fn search(&mut self, search: Option<(String, EventSearch)>) {
         let finds = |kept: &KeptEntry| search.as_ref().is_none_or(|(_, search)| search.finds(kept));
         let found = self.ring.iter().filter(|(_, kept)| finds(kept)).map(|(number, _)| number);

@@ -1,4 +1,4 @@
-//! The rates: a line for each type, and one for all.
+//! The rates: a line for each type, and one for the totals.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
@@ -11,9 +11,9 @@ use crate::clean;
 use crate::command::tap::rates::live::{RateOrder, RateRow};
 use crate::terminal::clipped;
 
-/// The widths of the columns of numbers: two rates, the rate of the last minute, the total.
+/// The column widths: two rates, the rate of the last minute, the total.
 const NUMBERS: [u16; 4] = [10, 11, 11, 9];
-/// The heading before the columns of rates: the first for which there is room.
+/// The headings above the rates, of which the first that fits is shown.
 const RATES: [&str; 2] = ["EVENTS PER SECOND:", "PER SECOND:"];
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &ViewState) {
@@ -36,9 +36,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &ViewState) {
     frame.render_widget(table, area);
 }
 
-/// The headings; the column that the table is sorted by has a mark.
+/// Returns the headings; the sorted column has an arrow.
 fn heads(state: &ViewState, names: usize) -> Row<'static> {
-    // Numbers begin with the largest, names with the first of the alphabet.
+    // By default numbers descend, and names ascend.
     let is_ascending = (state.order == RateOrder::Name) != state.reversed;
     let mark = if is_ascending { '↑' } else { '↓' };
     let marked = |order: RateOrder, name: String| {

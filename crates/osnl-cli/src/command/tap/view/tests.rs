@@ -1,5 +1,5 @@
-//! The screens over recorded messages, kept as text in `fixtures/screens`. Where one is meant to look otherwise:
-//! `OSNL_WRITE_SCREENS=1 cargo test -p osnl-cli --bin osnl view`, and read the difference.
+//! The screens over recorded messages, kept as text in `fixtures/screens`. After an intended change
+//! run `OSNL_WRITE_SCREENS=1 cargo test -p osnl-cli --bin osnl view`, and read the difference.
 
 use jiff::Timestamp;
 use osnl_testkit::fixture;
@@ -34,7 +34,7 @@ fn standing() -> ConnectionState {
     }
 }
 
-/// With these events, three of them a second.
+/// Returns a state with these events, three each second.
 fn state(messages: &[TapMessage], rates: bool) -> ViewState {
     let mut state = ViewState::new(rates, at(0));
     for (second, three) in (0..).zip(messages.chunks(3)) {
@@ -62,7 +62,6 @@ fn press(state: &mut ViewState, keys: &str) {
         };
         let modifiers = if c == '~' { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
         assert_eq!(state.key(KeyEvent::new(key, modifiers), None), Act::Nothing, "{c:?}");
-        // As the view draws it.
         lines(state, SIZE);
     }
 }
@@ -73,7 +72,7 @@ fn lines(state: &mut ViewState, size: Size) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(size.width, size.height)).unwrap();
     terminal.draw(|frame| frame::draw(frame, state, &standing(), false)).unwrap();
     let shown = terminal.backend().to_string();
-    // Each line is in quotes.
+    // `TestBackend` puts each line in quotes.
     shown.lines().map(|line| line[1..line.len() - 1].to_owned()).collect()
 }
 

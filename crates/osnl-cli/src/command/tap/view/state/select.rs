@@ -1,14 +1,13 @@
-//! The numbers of the listed events, which one is selected, and which one is the first on the screen.
+//! The numbers of the listed events, the selection, and the first visible event.
 
 use std::collections::VecDeque;
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(in crate::command::tap::view) struct Listing {
     numbers: VecDeque<u64>,
-    /// The place of the selected one.
+    /// The index of the selected event.
     at: usize,
-    /// The selection moves on with what comes.
+    /// Whether the selection moves to each new event.
     follows: bool,
     top: usize,
     rows: usize,
@@ -28,7 +27,7 @@ impl Listing {
         }
     }
 
-    /// Drops older events. The selection stays on its event as long as that is there.
+    /// Drops older events. The selection stays on its event while that is listed.
     pub(super) fn forget_before(&mut self, first: u64) {
         while self.numbers.front().is_some_and(|number| *number < first) {
             self.numbers.pop_front();
@@ -37,7 +36,7 @@ impl Listing {
         }
     }
 
-    /// Lists these instead; the selection stays where it was, or as near as can be.
+    /// Lists these events instead; the selection stays, or moves to the nearest event.
     pub(super) fn replace(&mut self, numbers: VecDeque<u64>) {
         let selected = self.selected().unwrap_or(0);
         self.numbers = numbers;
@@ -74,7 +73,6 @@ impl Listing {
         self.follows = false;
     }
 
-    /// The number of the selected event.
     pub(in crate::command::tap::view) fn selected(&self) -> Option<u64> {
         self.numbers.get(self.at).copied()
     }
@@ -87,7 +85,6 @@ impl Listing {
         self.numbers.len()
     }
 
-    /// The numbers on the screen.
     pub(in crate::command::tap::view) fn on_screen(&self) -> impl Iterator<Item = u64> {
         self.numbers.iter().skip(self.top).take(self.rows).copied()
     }
@@ -95,7 +92,7 @@ impl Listing {
     fn clamp(&mut self) {
         let last = self.numbers.len().saturating_sub(1);
         self.at = if self.follows { last } else { self.at.min(last) };
-        // As many lines as there are, with the selected one among them.
+        // Fill the screen if there are enough lines, and keep the selection visible.
         let furthest = self.numbers.len().saturating_sub(self.rows);
         self.top = self.top.min(self.at).max((self.at + 1).saturating_sub(self.rows)).min(furthest);
     }
