@@ -1,6 +1,6 @@
 //! Runs a daemon as a process: signals, the exit status, and notifications to systemd.
 //!
-//! One thread runs all tasks but the AMQP client's socket loop, the journal's writer, and stderr. A
+//! One thread runs all tasks but the AMQP client's socket loop, the journal's writer, and stderr: a
 //! second worker would double the price of a message.
 
 mod notify;
@@ -22,11 +22,9 @@ use crate::logging;
 /// The longest time of a drain. One attempt may last `timeout_seconds`, 30 unless set.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The interval between log lines of a long drain.
 const REMIND: Duration = Duration::from_secs(10);
 
-/// Runs a command on one thread. The AMQP client has its own I/O thread, and handing each delivery
-/// to a second worker would double the price of a message.
+/// Runs a command on one thread, see the [module](self).
 ///
 /// The runtime's end does not wait for a name lookup, which may take as long as the resolver likes.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
@@ -40,7 +38,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T>
 /// log file and requests a reload.
 ///
 /// # Errors
-/// A listener or another part of the daemon has ended unexpectedly.
+/// A part of the daemon has ended unexpectedly.
 pub(crate) async fn run(
     daemon: Daemon,
     mut signals: Signals,
@@ -108,8 +106,6 @@ pub(crate) async fn run(
     })
 }
 
-/// Waits until a log line about the drain is due, and returns when the drain ends at the latest.
-/// Never returns before a drain.
 async fn remind(drain: &mut Option<(Instant, Interval)>) -> Instant {
     match drain {
         Some((end, lines)) => {

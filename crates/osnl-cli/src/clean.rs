@@ -7,7 +7,6 @@ use osnl_model::{is_secret_key, mask_text, mask_url_passwords};
 pub(crate) use osnl_model::{one_line as text, one_line_json as json};
 use serde_json::Value;
 
-/// Renders bytes as text, with `\xff` for a byte that is no UTF-8.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -67,7 +66,7 @@ pub(crate) fn mask_unreadable(body: &str) -> String {
     mask_text(&masked).into_owned()
 }
 
-/// Returns the opening of a value (its quote with its backslashes), and the end of its content.
+/// Returns the opening quote of a value with its backslashes, and the end of its content.
 fn value_end(value: &str) -> (&str, usize) {
     let quoted = value.trim_start_matches('\\');
     let escapes = value.len() - quoted.len();
@@ -86,7 +85,6 @@ fn value_end(value: &str) -> (&str, usize) {
     (&value[..start], value.len())
 }
 
-/// Returns the end of a number, a word, an object or a list; counts brackets in texts too.
 fn unquoted_end(value: &str) -> usize {
     let mut depth = 0usize;
     for (at, byte) in value.bytes().enumerate() {

@@ -1,5 +1,3 @@
-//! The subcommands, one module for each.
-
 pub(crate) mod actions;
 mod asking;
 pub(crate) mod check;

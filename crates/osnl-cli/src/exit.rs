@@ -5,14 +5,11 @@ use osnl::journal::sqlite::OpenError;
 /// The exit statuses; scripts and units rely on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Success, also a drain after a signal.
     Done,
     /// A refused configuration or login (under the legacy names), a passed drain deadline, or
     /// another failure.
     Failed,
-    /// An urgent problem, of `status --format nagios`.
     Critical,
-    /// An unknown status, of `status --format nagios`.
     Unknown,
     /// A wrong command line that clap cannot detect; clap itself ends with 2 too.
     Usage,

@@ -1,5 +1,3 @@
-//! Flags that several commands share, and parsers of their values.
-
 pub(crate) mod moment;
 
 use std::path::PathBuf;
@@ -92,7 +90,6 @@ pub(crate) struct BetweenArgs {
 }
 
 impl BetweenArgs {
-    /// Returns both ends in the form of a request.
     pub(crate) fn asked(&self) -> [Option<String>; 2] {
         [self.since, self.until].map(|at| at.map(|at| at.to_string()))
     }
@@ -109,7 +106,6 @@ pub(crate) struct HowArgs {
     pub(crate) dry_run: bool,
 }
 
-/// Parses the largest body, as the option of a listener does.
 pub(crate) fn max_body(text: &str) -> Result<usize, String> {
     let allowed = Budget::LEAST_BODY..=Budget::MOST.body;
     let size = size::parse(text).and_then(|size| usize::try_from(size).ok());
@@ -119,7 +115,6 @@ pub(crate) fn max_body(text: &str) -> Result<usize, String> {
     })
 }
 
-/// Returns the reason of an unreadable message, and the flag that raises the exceeded limit.
 pub(crate) fn unread(error: &DecodeError) -> String {
     match error {
         DecodeError::TooMuch(excess) if excess.is_raised_by_max_body() => {
@@ -129,7 +124,6 @@ pub(crate) fn unread(error: &DecodeError) -> String {
     }
 }
 
-/// Returns the parser of delivery states: their words with hyphens, and names of groups.
 pub(crate) fn states() -> PossibleValuesParser {
     states_offering(&Phase::NAMES)
 }

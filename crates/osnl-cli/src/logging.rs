@@ -65,13 +65,11 @@ impl fmt::Display for LogDestination {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogSettings {
     pub(crate) destination: LogDestination,
-    /// The level of osnl's own lines.
     pub(crate) ours: LevelFilter,
     pub(crate) libraries: LevelFilter,
     pub(crate) style: Style,
 }
 
-/// The program whose format the log has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     Osnl,
@@ -102,10 +100,8 @@ impl LogSettings {
     }
 }
 
-/// The longest value of a line, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Cuts the text after `from` to `longest` bytes, and appends its original length.
 fn cut(text: &mut String, from: usize, longest: usize) {
     let length = text.len() - from;
     if length > longest {
@@ -160,7 +156,6 @@ pub(crate) fn start(settings: &LogSettings) -> io::Result<()> {
         both: settings.style == Style::OssWatcher,
     });
     let (levels, handle) = reload::Layer::new(settings.levels());
-    // Cannot fail on the only call.
     let _ = change::LEVELS.set(handle);
     let lines = LogLines { output, style: settings.style };
     tracing_subscriber::registry().with(levels).with(lines).init();
@@ -173,7 +168,6 @@ fn amqp_client(libraries: LevelFilter) -> LevelFilter {
     if libraries >= LevelFilter::INFO { libraries } else { LevelFilter::OFF }
 }
 
-/// Reopens the log file after a rotation, and logs this.
 pub(crate) fn reopen() {
     let is_file = OUTPUT.get().is_some_and(|output| {
         let mut file = output.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,7 +186,6 @@ pub(crate) fn ends() -> Option<EndReports> {
     OUTPUT.get().map(|output| output.stderr.ends())
 }
 
-/// Waits at most a second for all lines to be written.
 pub(crate) fn flush() {
     if let Some(output) = OUTPUT.get() {
         output.stderr.flush(LAST_WORDS);
@@ -210,13 +203,9 @@ fn stderr_is_the_journal() -> bool {
 struct LogOutput {
     stderr: Background,
     file: Mutex<Option<LogWriter>>,
-    /// Whether lines on stderr begin with the journal's priorities.
     priorities: bool,
-    /// The journal's socket, which accepts lines with their fields.
     journald: Option<Journald>,
-    /// A reload may change this.
     is_json: AtomicBool,
-    /// Whether lines of the file are also written to stderr.
     both: bool,
 }
 
@@ -351,7 +340,6 @@ mod tests {
         assert_eq!(listed, found);
     }
 
-    /// Returns the names of a macro's fields, which precede its sentence.
     fn fields(arguments: &str) -> Vec<String> {
         let mut names = Vec::new();
         for part in parts(arguments).into_iter().take_while(|part| !part.starts_with('"')) {
@@ -364,7 +352,6 @@ mod tests {
         names
     }
 
-    /// Splits a list at its commas, until the closing bracket.
     fn parts(list: &str) -> Vec<&str> {
         let (mut parts, mut from, mut depth) = (Vec::new(), 0, 0);
         let (mut is_text, mut is_escaped) = (false, false);

@@ -73,7 +73,6 @@ fn main() -> ExitCode {
     .into()
 }
 
-/// The version, and the brokers that this build supports.
 const WITH_TRANSPORTS: &str = if cfg!(feature = "kafka") {
     concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit, kafka)")
 } else {
@@ -94,7 +93,6 @@ struct Osnl {
     command: Command,
 }
 
-/// The commands by task, as the help lists them.
 const TASKS: [(&str, &[&str]); 5] = [
     ("Set up", &["init", "check", "run", "reload", "events", "demo"]),
     ("Watch", &["status", "tap", "explain"]),
@@ -250,7 +248,6 @@ mod tests {
         assert!(args.version);
     }
 
-    /// Returns the names of all commands below one, as pages spell them.
     fn names(command: &clap::Command, before: &str) -> Vec<String> {
         let below = command.get_subcommands().filter(|sub| sub.get_name() != "help");
         below

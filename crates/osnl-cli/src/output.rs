@@ -10,7 +10,6 @@ use std::ops::Range;
 use crate::exit::Exit;
 use crate::terminal::{self, Tone};
 
-/// Returns the part of a line to colour, and its tone; the line has no newline.
 pub(crate) type Tint = fn(&str) -> Option<(Tone, Range<usize>)>;
 
 pub(crate) fn print(text: &str) -> Exit {
@@ -35,7 +34,6 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Exit {
 pub(crate) enum Put {
     Done,
     Gone,
-    /// The failure was already reported.
     Failed,
 }
 
@@ -73,7 +71,6 @@ pub(crate) fn all(tone: Tone, line: &str) -> Option<(Tone, Range<usize>)> {
     Some((tone, 0..line.len()))
 }
 
-/// Returns the first of these words that is a whole word of the line, with its tone.
 pub(crate) fn word(line: &str, words: &[(&str, Tone)]) -> Option<(Tone, Range<usize>)> {
     let mut at = 0;
     for found in line.split(' ') {

@@ -60,7 +60,6 @@ impl From<Tone> for Style {
     }
 }
 
-/// Cuts a text to these columns, and ends a cut text in `…`.
 pub(crate) fn clipped(text: &str, columns: usize) -> Cow<'_, str> {
     if text.width() <= columns {
         return text.into();
@@ -69,12 +68,10 @@ pub(crate) fn clipped(text: &str, columns: usize) -> Cow<'_, str> {
     format!("{beginning}…").into()
 }
 
-/// Returns the width of standard output in columns, if it is a terminal that reports one.
 pub(crate) fn columns() -> Option<usize> {
     size().map(|size| size.width.into()).filter(|width| *width > 0)
 }
 
-/// Whether a screen can be drawn: standard output is a terminal, not dumb, and large enough.
 pub(crate) fn is_drawable() -> bool {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     !is_dumb && size().is_some_and(|size| size.width >= SMALLEST.width && size.height >= SMALLEST.height)
@@ -86,18 +83,14 @@ fn size() -> Option<Size> {
     size.ok().map(Size::from)
 }
 
-/// Whether colours are wanted on standard output: it is a terminal, and neither `NO_COLOR` nor
-/// `TERM=dumb` is set.
 pub(crate) fn coloured() -> bool {
     stdout().is_terminal() && are_colours_wanted()
 }
 
-/// Returns a text for standard error, coloured if that is a terminal.
 pub(crate) fn on_stderr(tone: Tone, text: &str) -> String {
     if io::stderr().is_terminal() && are_colours_wanted() { tone.paint(text) } else { text.to_owned() }
 }
 
-/// Whether colours are allowed: neither `NO_COLOR` nor `TERM=dumb` is set.
 pub(crate) fn are_colours_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
@@ -136,7 +129,6 @@ pub(crate) fn read_events(mut take: impl FnMut(Event) -> bool + Send + 'static) 
     });
 }
 
-/// Handles Ctrl-Z, and Ctrl-L, which redraws. Returns whether the key was one of these.
 pub(crate) fn act(terminal: &mut DefaultTerminal, key: KeyEvent) -> io::Result<bool> {
     match (key.code, key.modifiers) {
         (KeyCode::Char('z'), KeyModifiers::CONTROL) => suspend(terminal)?,
@@ -174,10 +166,8 @@ pub(crate) fn close(mut terminal: DefaultTerminal) {
     }
 }
 
-/// Restores the terminal, if a view has it.
 pub(crate) fn leave() {
     if is_raw_mode_enabled().unwrap_or(false) {
-        // A lost terminal needs no restoring.
         let _ = execute!(stdout(), Show);
         let _ = ratatui::try_restore();
     }

@@ -37,8 +37,8 @@ impl SystemdNotifier {
         }
     }
 
-    /// Sends one or more lines. Returns `false` if the manager's queue is full (usually ten
-    /// datagrams), so that the caller may try again later.
+    /// Sends lines; returns `false` if the manager's queue is full (usually ten datagrams), so that
+    /// the caller may retry.
     pub(super) fn send(&self, lines: &str) -> bool {
         let Some((socket, address)) = &self.socket else { return true };
         match socket.send_to_addr(lines.as_bytes(), address) {

@@ -128,7 +128,6 @@ impl SystemdStatus {
         }
     }
 
-    /// Waits for a change of a loop's state or of the set of loops, or for a reload.
     async fn changed(&mut self) {
         let listeners = self.listeners.iter_mut().map(|(_, state)| boxed(state));
         let targets = self.targets.iter_mut().map(|(_, state)| boxed(state));
@@ -145,7 +144,6 @@ impl SystemdStatus {
 fn boxed<T>(state: &mut watch::Receiver<T>) -> Pin<Box<dyn Future<Output = ()> + '_>> {
     Box::pin(async {
         if state.changed().await.is_err() {
-            // The loop has ended and cannot change its state again.
             std::future::pending().await
         }
     })
@@ -160,7 +158,6 @@ async fn tick(alive: &mut Option<Interval>) {
     }
 }
 
-/// The longest reason in the line, in characters.
 const REASON: usize = 200;
 
 fn shortened(reason: &str) -> String {
@@ -171,7 +168,6 @@ fn shortened(reason: &str) -> String {
     }
 }
 
-/// Returns `WHAT PLACE, PLACE: REASON` for each reason.
 fn clauses(what: &str, places: &[(&str, Option<String>)]) -> Vec<String> {
     let mut by_reason: Vec<(Option<String>, Vec<&str>)> = Vec::new();
     for (place, reason) in places {

@@ -1,5 +1,3 @@
-//! Requests to a daemon, or to the journal's file of a stopped one; and printing of the answers.
-
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +17,6 @@ use crate::exit::Exit;
 use crate::flags::{PatienceArgs, PlaceArgs, SourceArgs};
 pub(super) use crate::output::{print, print_bytes, print_tinted};
 
-/// The reason of a missing answer, and the exit status for it.
 #[derive(Debug)]
 pub(super) struct NoAnswer {
     pub(super) exit: Exit,
@@ -40,7 +37,6 @@ impl NoAnswer {
         Self { exit, message: message.into(), cause: NoAnswerCause::Other }
     }
 
-    /// Whether permission is missing, so that nothing is known about the daemon.
     pub(super) fn is_forbidden(&self) -> bool {
         self.cause == NoAnswerCause::Forbidden
     }
@@ -99,7 +95,6 @@ impl Respondent {
         }
     }
 
-    /// Returns the daemon of this place, whatever its journal; a journal's file is not enough.
     pub(super) fn of_daemon(place: &PlaceArgs) -> Result<Self, NoAnswer> {
         let found = looked_for(place);
         let at = match (&found, by_its_folder(place)) {
@@ -135,7 +130,6 @@ impl Respondent {
         })
     }
 
-    /// Sends a long request, and passes its progress to `told`.
     pub(super) fn ask_telling<T: DeserializeOwned>(
         &mut self,
         request: &ControlRequest,
@@ -239,7 +233,6 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     crate::clean::text(text)
 }
 
-/// Cuts a text to `most` characters, and marks the cut.
 pub(super) fn short(text: &str, most: usize) -> String {
     let clean = clean(text);
     if clean.chars().count() <= most {

@@ -36,7 +36,6 @@ use crate::exit::Exit;
 use crate::flags::{CheckArgs, OutputFormat, duration};
 use crate::output;
 
-/// A remark about the configuration, with section and option where known.
 pub(super) struct Note {
     pub(super) text: String,
     finding: Option<Finding>,
@@ -145,7 +144,6 @@ fn unusable_places(native: &Native) -> impl Iterator<Item = Note> {
     })
 }
 
-/// Returns which files of a configuration a user can read and write.
 fn rights(looked: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe> {
     match looked {
         AnyConf::Native(loaded) => loaded.rights_of(user),
@@ -157,10 +155,8 @@ fn rights(looked: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe> {
     }
 }
 
-/// The longest wait for the daemon's answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks the daemon of the state directory for its consumers.
 fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     if is_legacy {
         return OwnDaemon::Unknown("under this name osnl has no control socket".to_owned());
@@ -238,7 +234,6 @@ fn judged(looked: AnyConf) -> (AnyConf, Trial) {
     }
 }
 
-/// Returns the native form of a configuration, with warnings.
 pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusal> {
     match looked {
         AnyConf::Native(loaded) => {

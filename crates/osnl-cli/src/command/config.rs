@@ -92,7 +92,6 @@ pub(crate) fn show(args: &ConfigShowArgs) -> Exit {
     }
 }
 
-/// Returns `{"sections": [{"section", "options": [{"name", "value", "from"}]}]}`.
 fn values(document: &native::Document) -> serde_json::Value {
     let sections = document.sections.iter().map(|section| {
         let options = section

@@ -114,7 +114,6 @@ fn changed(request: &ControlRequest, changes: &ChangeResult) -> String {
     text
 }
 
-/// Returns the reason that a change matched nothing.
 fn why_none(request: &ControlRequest) -> &'static str {
     match request {
         ControlRequest::Retry { .. } => "no dead letter matches",
@@ -127,7 +126,6 @@ fn why_none(request: &ControlRequest) -> &'static str {
     }
 }
 
-/// Describes deliveries that change only after their attempt, and refused deliveries.
 fn describe_rest(changes: &ChangeResult, text: &mut String) {
     if changes.under_way > 0 {
         let names = match &changes.under_way_ids[..] {

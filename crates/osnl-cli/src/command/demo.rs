@@ -146,7 +146,6 @@ impl<'a> Demo<'a> {
         Ok(Self { broker, cloud, story, target, counters, assembled })
     }
 
-    /// Runs the demo to its end. The count of messages left in queues is added later.
     async fn run(self, args: &DemoArgs, pace: DemoSpeed) -> anyhow::Result<Summary> {
         let Self { broker, cloud, story, target, counters, assembled } = self;
         let Assembly { daemon, mut listening, routes, queues: _ } = assembled;

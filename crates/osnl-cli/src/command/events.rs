@@ -19,7 +19,6 @@ use super::table::table;
 use crate::exit::Exit;
 use crate::output;
 
-/// The most suggestions for an unknown name.
 const OFFERED: usize = 5;
 
 /// The flags of `osnl events`.
@@ -173,7 +172,6 @@ impl Selection {
     }
 }
 
-/// Returns name, release, exchange, number of events.
 fn services() -> impl Iterator<Item = (&'static str, &'static str, &'static str, usize)> {
     catalogue::services().into_iter().map(|(name, version)| {
         let mut of: Vec<&CatalogueEvent> =

@@ -109,7 +109,6 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, ExplainedE
     Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), subject(saved))).collect())
 }
 
-/// Prints that other daemons of a shared journal keep their own unmatched messages.
 fn say_of_which_daemon(conf: &Native) {
     let JournalConf::Shared(_) = &conf.journal else { return };
     let names = KeptEvents::of(conf).and_then(|journal| journal.member_names());
@@ -151,7 +150,6 @@ fn none_yet(conf: &Native, journal: &Path) -> SavedEventsRefusal {
     }
 }
 
-/// Returns the file beside which this machine's daemon writes unmatched messages.
 fn ring_place(conf: &Native) -> Result<PathBuf, SavedEventsRefusal> {
     match &conf.journal {
         JournalConf::Shared(_) => {

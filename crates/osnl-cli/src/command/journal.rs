@@ -32,7 +32,6 @@ use crate::app;
 use crate::exit::Exit;
 use crate::flags::{FormatArgs, OutputFormat};
 
-/// The most deliveries in a text; JSON has all.
 const NAMED: usize = 10;
 
 pub(crate) fn run(args: &JournalArgs) -> Exit {
@@ -139,7 +138,6 @@ fn restore(args: &RestoreArgs) -> Result<Exit, NoAnswer> {
     }))
 }
 
-/// Returns an unused name for the replaced journal.
 fn aside(journal: &Path) -> PathBuf {
     let now = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let mut more = (2..).map(|n| format!(".replaced-{now}-{n}"));
@@ -150,7 +148,6 @@ fn aside(journal: &Path) -> PathBuf {
     name
 }
 
-/// Describes the restored journal, its repeated deliveries, and its losses.
 fn restored_text(journal: &Path, restored: &RestoreReport) -> String {
     let RestoreReport { contents, paused, replaced } = restored;
     let mut text = format!("{}: {}\n", shown(journal), words(contents));
@@ -240,7 +237,6 @@ fn refused(error: UpkeepError) -> NoAnswer {
     NoAnswer::new(exit, error.to_string())
 }
 
-/// Shows the progress of a copy, which is counted in bytes.
 fn in_mib(display: &Display) -> Observer {
     display.observer(|RequestProgress { done, of }| RequestProgress { done: done >> 20, of: of >> 20 })
 }

@@ -20,7 +20,6 @@ use crate::output;
 
 /// The path of the manual, and the path of the RPM, relative to the root.
 const DEFAULT_PATHS: [&str; 2] = ["etc/k2hr3/k2hr3_osnl.conf", "etc/k2hr3/k2hr3-osnl.conf"];
-/// The version of k2hr3_osnl that this program replaces.
 const REPLACES: &str = "1.0.8";
 
 /// The flags of k2hr3_osnl 1.0.8.
@@ -62,7 +61,6 @@ pub(crate) enum LevelFlag {
     Info,
     Warn,
     Error,
-    // Has the effect of `warn`.
     Critical,
 }
 
@@ -119,7 +117,6 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     })?
 }
 
-/// Adds the file to fix to a refusal of the broker.
 fn explained(error: DaemonError, path: &Path) -> anyhow::Error {
     let refused = match &error {
         DaemonError::Listener(error) => error.is_refused_access(),

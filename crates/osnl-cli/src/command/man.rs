@@ -37,7 +37,6 @@ pub(crate) fn man(args: &ManArgs, osnl: Definition) -> Exit {
     }
 }
 
-/// Writes a file for each page, named after the page and its section.
 fn write_all(folder: &Path, osnl: Definition) -> Exit {
     for name in args::PAGES {
         let file = folder.join(page::file_name(name));

@@ -17,9 +17,7 @@ use osnl::journal::sqlite::upkeep::{Observer, UpkeepProgress};
 use super::asking::age;
 use crate::app::Signals;
 
-/// The seconds between two lines without a terminal.
 const LINE: u64 = 10;
-/// The duration below which work shows no bar.
 const QUIET: Duration = Duration::from_millis(700);
 /// The bar of work with a known total. Without colours, so `NO_COLOR` needs no handling.
 const BAR: &str = "[{bar:24}] {pos} of {len} {msg}, {per_sec:0}, {eta} left";
@@ -30,7 +28,6 @@ const INTERRUPTED: i32 = 130;
 pub(super) struct Display(Arc<ProgressState>);
 
 struct ProgressState {
-    /// The word in the line after Ctrl-C, such as `retried`.
     done: &'static str,
     /// Hidden until the work has taken [`QUIET`]. The message names the counted objects, such as
     /// `deliveries`.
@@ -38,7 +35,6 @@ struct ProgressState {
     /// Whether standard error can show a bar: it is a terminal, and `TERM` is not `dumb`.
     is_terminal: bool,
     is_drawn: Once,
-    /// The last interval that has a line, so that each has at most one.
     lines: AtomicU64,
     is_cancelled: AtomicBool,
 }
@@ -49,7 +45,6 @@ impl Display {
         Self::interruptible(ProgressState::new(Some(0), what, done))
     }
 
-    /// Starts a counter on a terminal. From now on Ctrl-C ends the program.
     pub(super) fn counting(what: &'static str) -> Self {
         Self::interruptible(ProgressState::new(None, what, ""))
     }
@@ -57,7 +52,6 @@ impl Display {
     fn interruptible(state: ProgressState) -> Self {
         let shared = Arc::new(state);
         let interrupted = shared.clone();
-        // Without this thread Ctrl-C ends the program as usual.
         let _ = std::thread::Builder::new().name("ctrl-c".to_owned()).spawn(move || interrupted.wait());
         Self(shared)
     }
@@ -123,7 +117,6 @@ impl ProgressState {
         }
     }
 
-    /// Draws the bar from now on, if the work takes long.
     fn draw(&self) {
         if self.is_terminal && self.bar.elapsed() >= QUIET {
             self.is_drawn.call_once(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
@@ -160,7 +153,6 @@ impl ProgressState {
     fn wait(&self) {
         let Ok(Ok(())) = crate::app::block_on(tokio::signal::ctrl_c()) else { return };
         if !self.bar.is_finished() {
-            // Finishing moves the position to the end.
             let (done, of) = (self.bar.position(), self.bar.length());
             self.bar.finish_and_clear();
             if let Some(of) = of {

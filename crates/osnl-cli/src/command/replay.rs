@@ -119,7 +119,6 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Saved
     }
 }
 
-/// Returns the events by name, in their order, each with its earlier deliveries.
 fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)>, SavedEventsRefusal> {
     if args.file.is_empty() {
         let kept = args.pick.events(&KeptEvents::of(conf)?, args.limit, false)?;
@@ -152,7 +151,6 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)
     Ok(with_before.collect())
 }
 
-/// Events appended between two updates of the progress.
 const AT_ONCE: usize = 256;
 
 /// Returns the counts of appended events, and of already known events among these.

@@ -131,7 +131,6 @@ fn several(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// Returns one line for each age limit of retries.
 fn ends_of_retries(conf: &Native) -> Vec<String> {
     let mut by_age: BTreeMap<Option<Duration>, Vec<&str>> = BTreeMap::new();
     for action in &conf.actions {

@@ -1,5 +1,3 @@
-//! The events for `explain` and `replay`: from files, or from the journal by a filter.
-
 mod kept;
 mod shown;
 
@@ -25,7 +23,6 @@ use super::sources;
 use crate::exit::Exit;
 use crate::flags::{CheckArgs, moment as moments, states};
 
-/// The exit status, and the reason: one line for each error.
 pub(super) type SavedEventsRefusal = (Exit, String);
 
 /// The events of the journal that are meant.
@@ -90,7 +87,6 @@ impl PickArgs {
         }
     }
 
-    /// Returns the first or last events of this kind, oldest first.
     pub(super) fn events(
         &self,
         journal: &KeptEvents,
@@ -121,9 +117,7 @@ impl PickArgs {
     }
 }
 
-/// The deliveries of one query over a whole journal.
 const PART: u32 = 1000;
-/// The most events of a shared journal in memory.
 const EVENTS: u32 = 100;
 
 impl PickArgs {
@@ -172,8 +166,6 @@ impl PickArgs {
     }
 }
 
-/// Calls `what` with the configuration after checking the named rules and listener; prints the
-/// refusal.
 pub(super) fn with_configuration(
     of: &CheckArgs,
     rules: &[String],
@@ -192,7 +184,6 @@ pub(super) fn with_configuration(
     done.unwrap_or_else(refuse)
 }
 
-/// Reads and checks a configuration in any form; returns the native form.
 fn configuration(args: &CheckArgs) -> Result<Native, SavedEventsRefusal> {
     let (conf, warnings) =
         sources::look(args).and_then(meaning).map_err(|refused| (Exit::Config, refused.to_string()))?;
@@ -215,7 +206,6 @@ pub(super) fn known<'a>(
     Err((Exit::Usage, format!("the configuration has no {what} {}{hint}", masked(name))))
 }
 
-/// The refusal of a command that needs a journal in a file.
 pub(super) fn no_file(database: &str) -> String {
     format!(
         "[journal] connection is {database}, a journal that daemons share: this command works on a journal in a file only; \
@@ -244,7 +234,6 @@ pub(super) fn reader(file: &Path) -> Result<SqliteReader, SavedEventsRefusal> {
     SqliteReader::open(file).map_err(|error| cannot_open(file, &error))
 }
 
-/// The refusal for a journal that opens but cannot be read.
 pub(super) fn unreadable(error: impl std::fmt::Display) -> SavedEventsRefusal {
     (Exit::Unavailable, format!("the journal cannot be read: {error}"))
 }
@@ -261,7 +250,6 @@ pub(super) fn cannot_open(file: &Path, error: &OpenError) -> SavedEventsRefusal 
     (error.into(), format!("{} {error}", file.display()))
 }
 
-/// Returns the events of files, each with the name of its file; `-` is stdin.
 pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, RecordedEvent)>, SavedEventsRefusal> {
     let mut found = Vec::new();
     for path in paths {

@@ -137,7 +137,6 @@ async fn send(args: &SendArgs, destination: &Destination, entries: &[InputEntry]
     })
 }
 
-/// Returns the targets: flags override the recording, which overrides the configuration.
 fn targets(entry: &InputEntry, args: &SendArgs, destination: &Destination) -> Vec<Target> {
     let exchange =
         args.exchange.as_ref().or(entry.exchange.as_ref()).unwrap_or(&destination.exchange).clone();

@@ -1,5 +1,3 @@
-//! From flags to a configuration: native files, or a `k2hr3_osnl.conf` in their place.
-
 use std::path::{Path, PathBuf};
 
 use osnl::native::{self, Drivers, Sources};
@@ -20,7 +18,6 @@ pub(super) enum AnyConf {
     OssWatcher(Box<osnl_oss::conf::LoadedConf>),
 }
 
-/// Returns the drivers of actions, and the database of a shared journal.
 pub(super) fn drivers() -> Drivers {
     osnl_oss::drivers().with_database(&osnl_journal_postgresql::PostgresDatabase)
 }
@@ -35,7 +32,6 @@ pub(super) fn of(args: &SourceArgs) -> Sources {
     Sources { files, folders, drivers: drivers(), environment, rules: None, flags: Vec::new() }
 }
 
-/// The reason of a refusal; one line for each error.
 #[derive(Debug)]
 pub(super) enum ConfRefusal {
     Native(ConfigErrors),

@@ -219,7 +219,6 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
     text
 }
 
-/// Renders a line for each reason of missing queue data, and for each queue that was created anew.
 fn of_queues(listeners: &[ListenerStatus]) -> String {
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for listener in listeners {
@@ -270,7 +269,6 @@ fn left_queue(left: &LeftQueue) -> String {
     }
 }
 
-/// Renders the table of actions; unknown numbers are `-`.
 pub(super) fn targets(status: &Status) -> String {
     let (targets, is_known) = (&status.targets, status.counts_are_known());
     let mut rows = vec![

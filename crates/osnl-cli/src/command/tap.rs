@@ -50,7 +50,6 @@ use crate::exit::Exit;
 use crate::logging::{self, LogDestination, LogSettings};
 use crate::terminal;
 
-/// Batches between the broker and the writer: enough to keep both busy.
 const BATCHES: usize = 8;
 
 pub(crate) fn run(args: &TapArgs) -> Exit {
@@ -142,10 +141,8 @@ async fn tap(args: &TapArgs, plan: TapPlan) -> Exit {
     }
 }
 
-/// Prints why the broker refused access, and a remedy.
 fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     say(&format!("error: {error}"));
-    // The rest is about RabbitMQ.
     if url.driver() == "kafka" {
         return;
     }

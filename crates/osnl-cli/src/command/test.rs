@@ -57,7 +57,6 @@ pub(crate) fn run(args: &TestArgs) -> Exit {
     })
 }
 
-/// Returns the named files and folders, else the folders `tests` beside the configuration.
 fn files(args: &TestArgs) -> Result<Vec<PathBuf>, SavedEventsRefusal> {
     let mut files = Vec::new();
     let failed = |path: &Path, error: std::io::Error| (Exit::Failed, format!("{}: {error}", path.display()));

@@ -12,14 +12,12 @@ use std::time::Duration;
 
 use osnl::ends::EndReports;
 
-/// The most bytes that wait for the reader.
 const MOST: usize = 1024 * 1024;
 
 /// The pause before writing again to a full non-blocking stream. Another program that shares the
 /// descriptor may have made it non-blocking.
 const FULL: Duration = Duration::from_millis(10);
 
-/// The queue, and the thread that empties it until the program ends.
 pub(super) struct Background {
     shared: Arc<Buffer>,
     ends: EndReports,
@@ -35,7 +33,6 @@ struct Buffer {
 struct LineQueue {
     waiting: Vec<u8>,
     dropped: u64,
-    /// Whether the thread is writing lines.
     writing: bool,
     /// Whether the thread has ended, so that a caller must write its line itself.
     ended: bool,
@@ -48,10 +45,6 @@ impl LineQueue {
 }
 
 impl Background {
-    /// Starts the thread that writes to `stream`.
-    ///
-    /// # Errors
-    /// No thread can be started.
     pub(super) fn start(stream: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Buffer::default());
         let ends = EndReports::default();
@@ -68,7 +61,6 @@ impl Background {
         self.ends.clone()
     }
 
-    /// Appends a line; never waits for the stream.
     pub(super) fn push(&self, line: &str) {
         let mut queue = self.shared.lock();
         // After a drop, all lines are dropped until the thread has reported the gap, so that there
@@ -85,7 +77,6 @@ impl Background {
         self.shared.changed.notify_all();
     }
 
-    /// Waits at most `at_most` until all lines are written or dropped.
     pub(super) fn flush(&self, at_most: Duration) {
         let queue = self.shared.lock();
         let busy = |queue: &mut LineQueue| queue.writing || !queue.waiting.is_empty();

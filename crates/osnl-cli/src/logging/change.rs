@@ -31,7 +31,6 @@ pub(crate) fn prepare(settings: LogSettings) -> io::Result<Box<dyn FnOnce() + Se
             output.is_json.store(settings.style == Style::Json, Ordering::Relaxed);
         }
         if let Some(levels) = LEVELS.get() {
-            // Fails only if the subscriber is gone.
             let _ = levels.reload(settings.levels());
         }
     }))

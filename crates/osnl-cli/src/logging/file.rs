@@ -22,21 +22,15 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 const MODE: u32 = 0o640;
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
-/// The time at which the file is renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LogRotation {
-    /// Other programs may rotate the file.
     None,
-    AtMidnight {
-        /// The number of dated files beside the current one.
-        keep: usize,
-    },
+    AtMidnight { keep: usize },
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct WriteResult {
     pub(super) written: bool,
-    /// A remark for the operator, given once for each change.
     pub(super) remark: Option<String>,
 }
 
@@ -46,9 +40,7 @@ pub(super) struct LogWriter {
     rotation: LogRotation,
     open: Option<OpenLogFile>,
     looked_at: Timestamp,
-    /// Whether the remark about an unwritable file was given.
     failing: bool,
-    /// Whether an error cut the last line off.
     torn: bool,
 }
 
@@ -56,22 +48,16 @@ pub(super) struct LogWriter {
 struct OpenLogFile {
     file: File,
     is: (u64, u64),
-    /// The day of its lines; `None` for a file that is not regular.
     day: Option<Date>,
 }
 
 impl LogWriter {
-    /// Opens or creates the file.
-    ///
-    /// # Errors
-    /// The file cannot be opened for appending.
     pub(super) fn open(path: &Path, rotation: LogRotation, now: &Zoned) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let open = Some(OpenLogFile::at(&path, now)?);
         Ok(Self { path, rotation, open, looked_at: now.timestamp(), failing: false, torn: false })
     }
 
-    /// Appends a line, which must end with a newline.
     pub(super) fn write(&mut self, now: &Zoned, line: &str) -> WriteResult {
         let mut remark = None;
         let result = self.follow(now, &mut remark).and_then(|()| self.append(line));
@@ -94,13 +80,11 @@ impl LogWriter {
         }
     }
 
-    /// Opens the file at the path again; the next line reports a failure.
     pub(super) fn reopen(&mut self, now: &Zoned) {
         self.looked_at = now.timestamp();
         self.open = OpenLogFile::at(&self.path, now).ok();
     }
 
-    /// Opens or rotates the file as the time of the next line requires.
     fn follow(&mut self, now: &Zoned, remark: &mut Option<String>) -> io::Result<()> {
         let since = now.timestamp().duration_since(self.looked_at);
         // A clock that was set back must not prevent the check.
@@ -141,7 +125,6 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Returns the file's day if that is over.
     fn rotates_at(&self, now: &Zoned) -> Option<Date> {
         match self.rotation {
             LogRotation::None => None,

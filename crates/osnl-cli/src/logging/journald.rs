@@ -28,13 +28,11 @@ use tracing::{Event, Level};
 use super::json::LogValues;
 use super::line::name_of;
 
-/// The socket at which the journal receives datagrams.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
 pub(super) struct Journald(UnixDatagram);
 
 impl Journald {
-    /// Connects; `None` without a journal.
     pub(super) fn connect(socket: &Path) -> Option<Self> {
         let datagrams = UnixDatagram::unbound().ok()?;
         datagrams.connect(socket).ok()?;
@@ -42,7 +40,6 @@ impl Journald {
         Some(Self(datagrams))
     }
 
-    /// Sends a line; returns whether the journal has accepted it.
     pub(super) fn send(&self, event: &Event<'_>) -> bool {
         let datagram = datagram(event);
         match self.0.send(&datagram) {
@@ -67,7 +64,6 @@ impl Journald {
     }
 }
 
-/// Whether the kernel refused the size of the datagram.
 fn is_too_long(error: &io::Error) -> bool {
     [Errno::MSGSIZE, Errno::NOBUFS].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
@@ -121,7 +117,6 @@ mod tests {
         }
     }
 
-    /// Returns the content of the next passed file, and whether the file is still writable.
     fn received_file(journal: &UnixDatagram) -> (String, bool) {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -168,7 +163,6 @@ mod tests {
         assert_eq!(sent.last_chunk(), Some(&[false, false]));
     }
 
-    /// Records for each line whether the journal accepted it.
     struct SendLog(Arc<Journald>, Arc<Mutex<Vec<bool>>>);
 
     impl<S: tracing::Subscriber> Layer<S> for SendLog {

@@ -10,7 +10,6 @@ use tracing::{Event, Level};
 
 use super::{LONGEST, Style, cut};
 
-/// The module with the process's own lines: `Starting`, `Stopping`.
 const PROCESS: &str = "osnl::app";
 
 /// Returns the line with its newline. Under the legacy names the process logs as `k2hr3_osnl`, as
@@ -32,7 +31,6 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     if style == Style::OssWatcher {
         let name = name_of(target);
         let module = name.rsplit('.').next().unwrap_or_default();
-        // Writing to a String cannot fail.
         let _ = write!(line, " {level} ({module}) ");
     } else {
         let millisecond = now.subsec_nanosecond() / 1_000_000;
@@ -67,7 +65,6 @@ const PARTS: [(&str, &str); 8] = [
     ("osnl_oss", "osnl::oss"),
 ];
 
-/// Returns the name of a target's logger, in Rust's spelling.
 pub(crate) fn logger(target: &str) -> String {
     let (part, rest) = part_of(target);
     [part, rest].concat()
@@ -91,7 +88,6 @@ fn push_name(line: &mut String, target: &str) {
     }
 }
 
-/// Splits a target into its part of the library and the rest.
 fn part_of(target: &str) -> (&str, &str) {
     let part = PARTS.iter().find_map(|(krate, name)| {
         let rest = target.strip_prefix(krate)?;
@@ -145,12 +141,10 @@ impl Visit for FormerLine {
     }
 }
 
-/// The message apart from the fields, which may precede the message in an event.
 #[derive(Default)]
 struct MessageText {
     message: String,
     fields: String,
-    /// The longest value in bytes.
     longest: usize,
 }
 
@@ -182,7 +176,6 @@ impl Visit for MessageText {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a String cannot fail.
         match field.name() {
             "message" => {
                 let _ = write!(self.message, "{value:?}");

@@ -92,7 +92,6 @@ pub(super) fn refused(errors: &[Note]) -> String {
     format!("{}\n", json!({ "usable": false, "errors": errors, "warnings": [], "explanation": [] }))
 }
 
-/// Colours warnings, trials, and the last line.
 pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     let first = line.split([' ', ':']).next().unwrap_or_default();
     let tone = match first {

@@ -12,7 +12,6 @@ use crate::flags::OutputFormat;
 use crate::output;
 use crate::terminal::{self, Tone};
 
-/// The number of columns that stay on a narrow terminal.
 const NAMED: usize = 6;
 const KEY: usize = 7;
 
@@ -65,7 +64,6 @@ fn text(list: &List, columns: Option<usize>) -> String {
     text
 }
 
-/// Whether the order key adds nothing to the resource's id.
 fn has_own_key(delivery: &Delivery) -> bool {
     match (&delivery.key, &delivery.resource_id) {
         (None, _) | (Some(_), None) => true,

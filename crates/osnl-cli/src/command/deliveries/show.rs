@@ -14,7 +14,6 @@ use crate::command::sources;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 
-/// The most deliveries in the list of an ambiguous request.
 const LISTED: u32 = 50;
 
 pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
@@ -37,8 +36,6 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
     })
 }
 
-/// Returns the only delivery of a message, an event, or a resource; lists the deliveries if there
-/// are several.
 fn found(respondent: &mut Respondent, args: &ShowArgs) -> Result<Result<String, Exit>, NoAnswer> {
     let filter = Which { about: vec![args.about.clone()], ..Which::default() };
     let request = ControlRequest::List {
@@ -101,7 +98,6 @@ fn text(show: &Show) -> String {
     text
 }
 
-/// Adds the neighbours in the delivery's lane, and the other deliveries of its event.
 fn order(show: &Show, lines: &mut ValueLines) {
     if show.ahead > 0 {
         lines.add("ahead", format!("{} older of the same action and key", show.ahead));
@@ -138,7 +134,6 @@ fn origin(show: &Show, lines: &mut ValueLines) {
     }
 }
 
-/// Adds the attempts, and the kept request and answer of each failure.
 fn attempts(show: &Show, lines: &mut ValueLines) {
     let took = show.took_millis.map_or(String::new(), |took| format!("; the last took {}", millis(took)));
     lines.add("attempts", format!("{}{took}", show.delivery.attempts_text()));

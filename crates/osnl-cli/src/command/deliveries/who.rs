@@ -1,5 +1,3 @@
-//! The name of the operator for the journal's record.
-
 /// Returns the login name; under sudo the caller's name, and the user that the command runs as.
 pub(in crate::command) fn asks() -> String {
     let uid = rustix::process::geteuid().as_raw();

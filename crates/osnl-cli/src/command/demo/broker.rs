@@ -1,5 +1,3 @@
-//! The broker of the demo: in process, or real.
-
 mod real;
 
 use std::sync::Arc;
@@ -17,8 +15,7 @@ pub(super) enum DemoBroker {
 }
 
 impl DemoBroker {
-    /// Connects to the broker at this URL and declares these exchanges; without a URL uses the
-    /// in-process broker.
+    /// Uses the in-process broker without a URL.
     ///
     /// # Errors
     /// The URL is not valid or asks for an unknown feature; no broker answers; access is refused.
@@ -29,10 +26,6 @@ impl DemoBroker {
         Ok(Self::Real(Box::new(broker)))
     }
 
-    /// Returns a transport for a listener.
-    ///
-    /// # Errors
-    /// As [`DemoBroker::open`].
     pub(super) fn transport(&self) -> anyhow::Result<Arc<dyn Transport>> {
         Ok(match self {
             Self::InProcess(broker) => Arc::new(broker.transport()),
@@ -56,10 +49,6 @@ impl DemoBroker {
         }
     }
 
-    /// Publishes a message; a real broker must confirm.
-    ///
-    /// # Errors
-    /// The real broker does not accept the message.
     pub(super) async fn publish(&self, message: &DemoMessage) -> anyhow::Result<()> {
         match self {
             Self::InProcess(broker) => {

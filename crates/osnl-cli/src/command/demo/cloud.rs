@@ -21,7 +21,6 @@ use super::recording::{DemoMessage, Recording, Replacements};
 
 const AT_FIRST: usize = 4;
 const AT_ONCE: usize = 3;
-/// No server boots above this number.
 const MOST: usize = 7;
 const FEWEST: usize = 3;
 const KINDS: [&str; 4] = ["web", "db", "api", "worker"];
@@ -29,12 +28,9 @@ const KINDS: [&str; 4] = ["web", "db", "api", "worker"];
 pub(super) struct DemoCloud {
     recording: Recording,
     rng: Rng,
-    /// Servers without a running scene.
     idle: Vec<DemoServer>,
     scenes: Vec<Scene>,
-    /// The number of servers made so far, which also numbers their names.
     made: usize,
-    /// The number of ports made so far, from which each address is derived.
     ports: u32,
     events: u64,
 }
@@ -54,7 +50,6 @@ struct DemoPort {
     mac: String,
 }
 
-/// The effect of an event on the target's list of hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HostEffect {
     None,
@@ -64,7 +59,6 @@ pub(super) enum HostEffect {
 
 struct Scene {
     steps: VecDeque<(&'static str, Replacements, HostEffect)>,
-    /// The server that becomes idle after the scene.
     then: Option<DemoServer>,
 }
 
@@ -86,7 +80,6 @@ impl DemoCloud {
         cloud
     }
 
-    /// Returns the servers without a running scene; before the first event, all.
     pub(super) fn servers(&self) -> &[DemoServer] {
         &self.idle
     }
@@ -95,13 +88,8 @@ impl DemoCloud {
         self.recording.exchanges()
     }
 
-    /// Returns the next event of a random running scene.
-    ///
-    /// # Errors
-    /// The recording lacks a template; a test excludes this.
     pub(super) fn next(&mut self) -> anyhow::Result<(DemoMessage, HostEffect)> {
         loop {
-            // At least one scene runs; more start at random.
             if self.scenes.is_empty() || self.scenes.len() < AT_ONCE && self.rng.u8(..3) == 0 {
                 let scene = self.scene();
                 self.scenes.push(scene);
@@ -180,7 +168,6 @@ impl DemoCloud {
         Scene { steps: VecDeque::from([(event, server.names(0), HostEffect::None)]), then: Some(server) }
     }
 
-    /// Returns a scene of a service that has no listener.
     fn elsewhere(&mut self) -> Scene {
         const EVENTS: [&str; 8] = [
             "login",

@@ -15,7 +15,6 @@ use super::broker::DemoBroker;
 
 /// Two listeners, one for each of nova's formats. Each has its own queue, because listeners on one
 /// queue would share its messages. The exchange must be declared, since no service does so here.
-/// `osnl demo` fills in the names in braces.
 const CONFIGURATION: &str = r#"
 [listener:nova]
 transport_url = rabbit://127.0.0.1/
@@ -48,16 +47,10 @@ body = {"name": "{{ resource.name }}", "addresses": {{ resource.addresses|defaul
 "#;
 
 pub(super) struct ConfiguredParts {
-    /// Each listener with its only rule.
     pub(super) listeners: Vec<(ListenerConfig, Rule)>,
-    /// The action's name, the action, and its settings.
     pub(super) action: (Arc<str>, Arc<dyn Action>, DeliverySettings),
 }
 
-/// Parses the configuration for this broker and target.
-///
-/// # Errors
-/// The configuration is not valid; a test excludes this.
 pub(super) fn configure(broker: &DemoBroker, url: &str) -> anyhow::Result<ConfiguredParts> {
     let text = CONFIGURATION
         .replace("{nova}", &broker.name("nova"))

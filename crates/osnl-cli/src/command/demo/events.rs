@@ -73,9 +73,7 @@ struct StoryFields {
     digest: Option<String>,
     reason: Option<String>,
     speaker: Option<String>,
-    /// The call that a delivery made.
     done: Option<String>,
-    /// The failure of an attempt, before the pause and the retry.
     error: Option<String>,
     pause: Option<String>,
 }

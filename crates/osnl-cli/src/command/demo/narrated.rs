@@ -14,10 +14,8 @@ use tokio_util::task::TaskTracker;
 use super::printer::Tone;
 use super::story::Story;
 
-/// The engine of one listener with a single rule of the same name, and the story to report to.
 pub(super) struct NarratingIntake {
     engine: RuleEngine,
-    /// A copy of the engine's rule, which gives the reason of a mismatch.
     rule: Rule,
     story: Arc<Story>,
     tasks: TaskTracker,
@@ -28,7 +26,6 @@ impl NarratingIntake {
         Self { engine, rule, story, tasks }
     }
 
-    /// Passes a receipt on, and reports its result.
     fn follow(&self, number: Option<usize>, receipt: Receipt) -> Receipt {
         let Some(number) = number else { return receipt };
         let (complete, passed_on) = Receipt::open();

@@ -1,5 +1,3 @@
-//! The real parts of osnl in the demo: listeners, a journal, a delivery loop.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +17,6 @@ use super::narrated::NarratingIntake;
 use super::recording::DemoMessage;
 use super::story::Story;
 
-/// Shorter than real pauses of seconds and minutes.
 const RETRY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(600));
 /// The time-out of an attempt: two orders of magnitude above the stand-in's usual time.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,7 +35,6 @@ pub(super) struct Assembly {
     pub(super) routes: Routes,
 }
 
-/// The message targets of each listener's queue.
 pub(super) struct Routes(Vec<(String, Vec<(Target, Priority)>)>);
 
 impl DemoParts<'_> {
@@ -75,7 +71,6 @@ impl DemoParts<'_> {
 }
 
 impl Routes {
-    /// Returns the listener whose queue receives this message.
     pub(super) fn listener(&self, message: &DemoMessage) -> Option<&str> {
         let takes = |(target, priority): &(Target, Priority)| {
             target.exchange.as_deref() == Some(message.exchange.as_str())

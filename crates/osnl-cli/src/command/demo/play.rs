@@ -11,7 +11,6 @@ use super::parts::Routes;
 use super::printer::Tone;
 use super::story::Story;
 
-/// The longest wait for the verdict on a message, whose target may be held.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// In step, the number of events after a message that waits for its retry, before the demo waits
 /// for that retry. These events take milliseconds, far less than the pause, so every run prints the
@@ -30,15 +29,10 @@ pub(super) struct Play<'a> {
     pub(super) broker: &'a DemoBroker,
     pub(super) routes: &'a Routes,
     pub(super) story: &'a Story,
-    /// The ids of servers that the target must list at the end.
     pub(super) expected: BTreeSet<String>,
 }
 
 impl Play<'_> {
-    /// Publishes `events` messages at the given speed.
-    ///
-    /// # Errors
-    /// The broker does not accept a message.
     pub(super) async fn publish(&mut self, events: u32, pace: DemoSpeed) -> anyhow::Result<()> {
         let begin = Instant::now();
         for event in 0..events {

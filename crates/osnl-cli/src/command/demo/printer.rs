@@ -17,7 +17,6 @@ pub(super) enum Printer {
 }
 
 impl Printer {
-    /// Prints a step: the message's number, the step's label, and its description.
     pub(super) fn line(&self, number: Option<usize>, label: &str, tone: Tone, text: &str) {
         let text = text.replace(['\r', '\n'], " ");
         match self {
@@ -37,13 +36,11 @@ impl Printer {
         }
     }
 
-    /// Prints the heading of the next part; nothing in JSON.
     pub(super) fn heading(&self, text: &str) {
         self.print(Tone::Plain, "");
         self.print(Tone::Strong, text);
     }
 
-    /// Prints prose; nothing in JSON.
     pub(super) fn text(&self, text: &str) {
         self.print(Tone::Plain, text);
     }
@@ -69,7 +66,6 @@ impl Printer {
     }
 }
 
-/// Returns the part that a line is about: osnl, or a stand-in.
 fn actor(label: &str) -> &'static str {
     match label {
         "published" => "cloud",

@@ -11,7 +11,6 @@ use serde_json::Value;
 
 const TEXT: &str = include_str!("../../../fixtures/demo/notifications.json");
 
-/// The values that replace recorded ones, by the key in `stands_for`.
 pub(super) type Replacements = BTreeMap<&'static str, String>;
 
 #[derive(Debug)]
@@ -25,7 +24,6 @@ struct RecordingTemplate {
     routing_key: String,
     /// The meaning in words; `{server}` is replaced by the server's name.
     note: String,
-    /// The key, and the recorded text.
     stands_for: Vec<(String, String)>,
     body: String,
 }
@@ -39,10 +37,6 @@ pub(super) struct DemoMessage {
 }
 
 impl Recording {
-    /// Parses the recording that is built in.
-    ///
-    /// # Errors
-    /// The text has another shape; a test excludes this.
     pub(super) fn built_in() -> anyhow::Result<Self> {
         let whole: Value = serde_json::from_str(TEXT).context("the recording is not JSON")?;
         let templates = whole["templates"].as_array().context("the recording lacks templates")?;
@@ -51,10 +45,6 @@ impl Recording {
         Ok(Self { templates: templates.collect::<anyhow::Result<_>>()? })
     }
 
-    /// Fills a template with these names.
-    ///
-    /// # Errors
-    /// The template is missing, or a name for it is.
     pub(super) fn fill(&self, template: &str, names: &Replacements) -> anyhow::Result<DemoMessage> {
         let found =
             self.templates.get(template).with_context(|| format!("the recording lacks {template}"))?;

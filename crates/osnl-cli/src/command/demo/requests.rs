@@ -4,11 +4,9 @@
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// The largest request in bytes; a larger one closes the connection.
 const MOST: usize = 64 * 1024;
 
 pub(super) struct DemoRequest {
-    /// The request line and the headers.
     pub(super) head: String,
     pub(super) body: Vec<u8>,
 }
@@ -23,8 +21,6 @@ impl Requests {
         Self { stream, buffer: Vec::new() }
     }
 
-    /// Returns the next request, or `None` when the client has closed the connection or sent no
-    /// HTTP.
     pub(super) async fn next(&mut self) -> Option<DemoRequest> {
         loop {
             if let Some((head, body)) = lengths(&self.buffer) {
@@ -41,14 +37,12 @@ impl Requests {
 }
 
 impl DemoRequest {
-    /// Returns method and target of the request line.
     pub(super) fn line(&self) -> Option<(&str, &str)> {
         let mut words = self.head.lines().next()?.split(' ');
         Some((words.next()?, words.next()?))
     }
 }
 
-/// Returns the lengths of head and body once the whole request is in the buffer.
 fn lengths(buffer: &[u8]) -> Option<(usize, usize)> {
     let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();

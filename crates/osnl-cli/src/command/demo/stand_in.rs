@@ -27,7 +27,6 @@ use super::story::Story;
 
 const PATH: &str = "/api/hosts";
 
-/// The delay of a late answer: longer than the time-out of a delivery.
 const LATE: Duration = Duration::from_secs(10);
 
 pub(super) struct StandIn {
@@ -60,9 +59,6 @@ enum StandInAnswer {
 impl StandIn {
     /// Listens on a free port of 127.0.0.1. Every `fail`th request fails once, 0 for none; `seed`
     /// chooses the kind of failure.
-    ///
-    /// # Errors
-    /// No port is free.
     pub(super) async fn start(
         hosts: StandInHosts,
         (fail, seed): (u32, u64),
@@ -96,7 +92,6 @@ impl StandIn {
         self.server.inventory().size()
     }
 
-    /// Returns the current hosts by the id of the instance.
     pub(super) fn hosts(&self) -> StandInHosts {
         self.server.inventory().hosts().clone()
     }
@@ -198,7 +193,6 @@ impl StandInAnswer {
     }
 }
 
-/// Parses a request; `None` for an unknown route.
 fn read(method: &str, target: &str, body: &[u8]) -> Option<HostRequest> {
     let id = target.strip_prefix(PATH)?.strip_prefix('/').unwrap_or_default().to_owned();
     match method {

@@ -22,11 +22,9 @@ pub(super) struct Story {
 
 #[derive(Default)]
 struct StoryProgress {
-    /// The last message published; messages are numbered from 1.
     last: usize,
     by_digest: HashMap<String, usize>,
     by_message_id: HashMap<String, usize>,
-    /// Digest and id of each unsettled message, to remove both indexes' entries.
     keys: HashMap<usize, (String, Option<String>)>,
     /// Per listener, routed messages that are not yet read, in the broker's order.
     arriving: HashMap<String, VecDeque<usize>>,
@@ -36,7 +34,6 @@ struct StoryProgress {
     unsettled: BTreeSet<usize>,
     unrouted: u64,
     acknowledged: u64,
-    /// Counts lines about messages, so that [`Story::stalled`] sees any progress.
     progress: u64,
 }
 
@@ -64,7 +61,6 @@ impl Story {
         self.printer.summary(summary);
     }
 
-    /// Records a published message and the listener whose queue receives it; returns its number.
     pub(super) fn publish(&self, message: &DemoMessage, listener: Option<&str>) -> usize {
         let head = read_head(message.body.as_bytes()).map(Head::into_owned).unwrap_or_default();
         let mut state = self.lock();
@@ -93,7 +89,6 @@ impl Story {
         number
     }
 
-    /// Returns the message whose head the listener reads now.
     pub(super) fn arrived(&self, listener: &str) -> Option<usize> {
         self.lock().arriving.get_mut(listener)?.pop_front()
     }
@@ -105,7 +100,6 @@ impl Story {
         self.settle(number);
     }
 
-    /// Moves a message from its queue to the lane of its resource.
     pub(super) fn taken(&self, received: &ReceivedMessage) -> Option<usize> {
         let number = self.by_digest(&received.digest().to_string())?;
         let key = received.decode().ok().and_then(|notification| resource_key(&notification));
@@ -122,7 +116,6 @@ impl Story {
         Some(number)
     }
 
-    /// Records a verdict on a message, so that the next one may be published.
     pub(super) fn note_look(&self, number: usize) {
         self.lock().looked_at.insert(number);
         self.changed.notify_waiters();
@@ -150,7 +143,6 @@ impl Story {
         self.changed.notify_waiters();
     }
 
-    /// Returns the message whose delivery runs for this resource.
     pub(super) fn under_way(&self, resource: &str) -> Option<usize> {
         self.lock().lanes.get(&resource.to_lowercase())?.front().copied()
     }
@@ -171,7 +163,6 @@ impl Story {
         self.until(|state| state.unsettled.is_empty()).await;
     }
 
-    /// Waits until a message is unsettled and `limit` passes without a line about any message.
     pub(super) async fn stalled(&self, limit: Duration) {
         loop {
             let before = self.lock().progress;
@@ -187,7 +178,6 @@ impl Story {
         self.lock().unsettled.first().copied()
     }
 
-    /// Returns the counts of published, unrouted, and acknowledged messages.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
         let state = self.lock();
         (state.last as u64, state.unrouted, state.acknowledged)

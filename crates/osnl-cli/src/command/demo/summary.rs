@@ -1,5 +1,3 @@
-//! The result of the demo: counts and rates, as text and as JSON.
-
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,7 +15,6 @@ pub(super) enum DemoEnd {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SummaryFigures {
     pub(super) published: u64,
-    /// The part of `published` that no queue of osnl received.
     pub(super) elsewhere: u64,
     pub(super) received: u64,
     pub(super) unmatched: u64,
@@ -36,12 +33,9 @@ pub(super) struct Summary {
     pub(super) end: DemoEnd,
     pub(super) ok: bool,
     pub(super) seed: u64,
-    /// The time from the first event to the last acknowledgement.
     pub(super) took: Duration,
     pub(super) figures: SummaryFigures,
-    /// Messages left in the broker's queues.
     pub(super) waiting: u64,
-    /// The numbers of hosts and addresses at the target before the demo.
     pub(super) before: (usize, usize),
     pub(super) registered: usize,
     pub(super) after: (usize, usize),

@@ -55,7 +55,6 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
     Ok(out.end(if rules.iter().any(|found| found.would_fire > 0) { Exit::Done } else { Exit::Failed }))
 }
 
-/// Returns the configuration with only the rules of the file, and prints that file's warnings.
 fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, SavedEventsRefusal> {
     let mut sources = sources::of(&args.of.sources);
     sources.rules = Some(file.to_owned());
@@ -114,7 +113,6 @@ fn text(
     took: Duration,
 ) -> String {
     let (now, then) = comparison.firing();
-    // Shows the operator how long a repetition would take.
     let took =
         if took >= SHOWN { format!(", looked at in {:.1} s", took.as_secs_f64()) } else { String::new() };
     let mut text = format!(

@@ -69,7 +69,6 @@ impl SampleTarget {
     }
 }
 
-/// The event that most sites want of a service; for other services the first deletion.
 const USUAL: [(&str, &str); 8] = [
     ("cinder", "volume.delete.end"),
     ("glance", "image.delete"),
@@ -100,7 +99,6 @@ const STANDBY: &str = "Two or three controllers run osnl with this same file, an
     queue, the others stand by. When a machine dies, the next daemon goes on; attempts under way are repeated. All of them need \
     the same prefetch.";
 
-/// Returns the sample for these services; `standby` is for several controllers.
 pub(super) fn sample(
     services: &[&str],
     target: &SampleTarget,
@@ -153,7 +151,6 @@ struct SampleText {
 }
 
 impl SampleText {
-    /// Adds a listener, and a rule for one event of its service.
     fn service(&mut self, service: &str, target: &SampleTarget, transport_url: &str) {
         let Some(event) = usual(service, target) else { return };
         // Each listener needs its own queue, since listeners on one queue would share its messages.
@@ -191,7 +188,6 @@ impl SampleText {
         );
     }
 
-    /// Adds a section: options with a value, then commented examples, each with its meaning.
     fn section(&mut self, form: &str, name: &str, set: &[(&str, &str)], unset: &[(&str, &str)]) {
         self.out.push('\n');
         self.body(form, name, set, unset);

@@ -1,6 +1,3 @@
-//! The flags of `osnl man` and `osnl completions`, and the list of pages: osnl, its configuration,
-//! and each command.
-
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -117,7 +114,6 @@ pub(crate) enum ManFormat {
 /// The definition of `osnl`. A parameter, because `osnl` also has the flags of this module.
 pub(crate) type Definition = fn() -> clap::Command;
 
-/// Returns a program's command line and its name, for completions.
 pub(crate) fn completed(program: ProgramName, osnl: Definition) -> (clap::Command, &'static str) {
     let (mut command, name) = match program {
         ProgramName::Osnl => (osnl(), "osnl"),
@@ -130,7 +126,6 @@ pub(crate) fn completed(program: ProgramName, osnl: Definition) -> (clap::Comman
     (hinted(command), name)
 }
 
-/// Adds hints for shells: files for FILE, folders for DIR, and nothing where a file would be wrong.
 fn hinted(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| {
         let hint = match arg.get_value_names().and_then(<[_]>::first).map(|name| name.as_str()) {
@@ -145,7 +140,6 @@ fn hinted(command: clap::Command) -> clap::Command {
     command.mut_subcommands(hinted)
 }
 
-/// Returns the command of a page; `None` for a page about no command.
 pub(crate) fn command(page: &str, osnl: Definition) -> Option<clap::Command> {
     match page {
         "osnl" => Some(osnl()),

@@ -12,7 +12,6 @@ use super::words;
 
 const MADE: &str = "<!-- made by `cargo xtask docs` from the program's own definitions; changes go there -->";
 
-/// Returns a page for each subcommand, or one for a command that has none.
 pub(super) fn pages(mut command: Command) -> String {
     command.build();
     let mut out = String::new();
@@ -30,7 +29,6 @@ fn visible(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
 }
 
-/// Appends a command and, one level below, its own subcommands.
 fn page(out: &mut String, command: &Command, level: &str) {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     let _ = writeln!(out, "{level} `{name}`\n");
@@ -65,13 +63,11 @@ fn page(out: &mut String, command: &Command, level: &str) {
         page(out, subcommand, &format!("{level}#"));
     }
     if level == "#" {
-        // A page ends with one blank line, whatever its last part.
         out.truncate(out.trim_end().len());
         out.push_str("\n\n");
     }
 }
 
-/// Whether an argument is `--help` or `--version`, which every command has.
 fn is_everywhere(arg: &Arg) -> bool {
     ["help", "version"].contains(&arg.get_id().as_str())
 }
@@ -117,7 +113,6 @@ fn row(arg: &Arg) -> String {
     format!("| `{}` | {meaning} |", names.join(", ").replace('|', "\\|"))
 }
 
-/// Converts a paragraph of roff; bold text becomes code.
 fn from_roff(text: &str) -> String {
     let text = text.replace("\\-", "-").replace("\\(dq", "\"");
     let mut out = String::new();

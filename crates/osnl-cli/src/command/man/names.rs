@@ -15,7 +15,6 @@ use super::args::Definition;
 use crate::command::sources;
 use crate::flags::SourceArgs;
 
-/// The most names, which still fit on a terminal.
 const MOST: u32 = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +166,6 @@ impl CommandLine {
     }
 }
 
-/// Returns the option of this name that requires a value.
 fn option(command: &Command, name: &str) -> Option<Arg> {
     // An optional value must be in the same word, as in `--name=value`.
     let needs = |arg: &&Arg| arg.get_num_args().is_none_or(|count| count.min_values() > 0);

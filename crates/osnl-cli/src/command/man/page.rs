@@ -45,7 +45,6 @@ pub(super) fn of(page: &str, osnl: Definition) -> Option<String> {
     Some(out)
 }
 
-/// Returns osnl.conf(5): every section and option.
 fn configuration(words: &Words, osnl: Definition) -> String {
     let mut out = heading("osnl.conf", 5);
     out.push_str(
@@ -63,7 +62,6 @@ fn heading(name: &str, section: u8) -> String {
     format!(".TH {name} {section} \"\" \"osnl {}\" \"{MANUAL}\"\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// Splits the text after the options of a help into its paragraphs and the lines of its examples.
 fn after(command: &clap::Command) -> (Vec<String>, Vec<String>) {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (notes, examples) = match text.find("Example") {
@@ -75,7 +73,6 @@ fn after(command: &clap::Command) -> (Vec<String>, Vec<String>) {
     (notes.filter(|note| !note.is_empty()).collect(), examples.collect())
 }
 
-/// Makes each line of a roff text a paragraph; skips empty lines.
 fn paragraphs(text: &str) -> String {
     text.lines().filter(|line| !line.is_empty()).fold(String::new(), |mut out, line| {
         let _ = write!(out, ".PP\n{line}\n");
@@ -91,7 +88,6 @@ fn literal(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{}\n", escaped(line))).collect()
 }
 
-/// Adds the parent command, the related pages of the words, and the configuration.
 fn see_also(out: &mut String, page: &str, words: &Words, osnl: Definition) {
     let mut names: Vec<&str> = Vec::new();
     if page != "osnl" {
@@ -120,7 +116,6 @@ pub(super) fn file_name(page: &str) -> String {
     format!("{name}.{section}")
 }
 
-/// Returns a reference to a page: `\fBosnl\-tap\fR(1)`.
 fn reference(page: &str) -> String {
     let (name, section) = title(page);
     format!("\\fB{}\\fR({section})", name.replace('-', "\\-"))

@@ -44,7 +44,6 @@ for option in action id listener matched rule to
 end
 "#;
 
-/// Returns the script of a shell, extended to request names.
 pub(super) fn asking(shell: Shell, script: &str) -> String {
     match shell {
         Shell::Bash => format!("{script}{BASH}"),

@@ -2,16 +2,12 @@
 //! statuses, files, signals.
 
 pub(super) struct Words {
-    /// Text after the first sentence; each line is a paragraph.
     pub(super) more: &'static str,
-    /// Exit statuses after those of the help.
     pub(super) exit: &'static str,
     pub(super) sections: &'static str,
-    /// Related pages, by their names in `osnl man`.
     pub(super) see: &'static [&'static str],
 }
 
-/// The words of a page without its own.
 const COMMAND: Words = Words { more: "", exit: STATUS, sections: "", see: &[] };
 
 const STATUS: &str = "

@@ -67,7 +67,6 @@ fn numbers(respondent: &mut Respondent, filter: WhichMessages) -> Result<Vec<i64
     }
 }
 
-/// Applies the rules to a message; the inner error is the reason why the message stays.
 fn plan(
     respondent: &mut Respondent,
     conf: &Native,

@@ -23,7 +23,6 @@ const AT_ONCE: usize = 256;
 /// The bytes of a request for its events; the rest is for the enclosing JSON.
 const BYTES: usize = LONGEST_REQUEST - 4096;
 
-/// A connection to the daemon, and the journal that the daemon must have.
 pub(super) struct ReplayDaemon(ControlClient, PathBuf);
 
 impl ReplayDaemon {
@@ -49,7 +48,6 @@ impl ReplayDaemon {
         }
     }
 
-    /// Returns this machine's daemon that shares the journal.
     pub(super) fn of_shared(
         conf: &Native,
         database: &str,
@@ -66,7 +64,6 @@ impl ReplayDaemon {
         }
     }
 
-    /// Returns the counts of appended events, and of already known events among these.
     pub(super) fn append(
         mut self,
         planned: &[EventPlan],

@@ -25,7 +25,6 @@ impl KeptEvents {
         }
     }
 
-    /// Returns the first or last events that have a delivery of this kind, oldest first.
     pub(super) fn find(
         &self,
         filter: &Filter,
@@ -46,7 +45,6 @@ impl KeptEvents {
         }
     }
 
-    /// Returns the enrichments that are kept with the deliveries of each event.
     pub(in crate::command) fn asked_for(
         &self,
         events: &[KeptEvent],
@@ -71,7 +69,6 @@ impl KeptEvents {
         }
     }
 
-    /// Returns the deliveries of each known message id.
     pub(in crate::command) fn deliveries_of(
         &self,
         message_ids: &HashSet<String>,
@@ -83,7 +80,6 @@ impl KeptEvents {
     }
 }
 
-/// Returns the id after which the deliveries of the next event begin.
 pub(super) fn behind(last: &KeptEvent) -> Option<DeliveryId> {
     last.deliveries.iter().map(|row| row.id).max()
 }

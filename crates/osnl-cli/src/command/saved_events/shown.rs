@@ -16,7 +16,6 @@ use crate::exit::Exit;
 use crate::output::{self, Put, Tint};
 use crate::terminal::{self, Tone};
 
-/// Standard output, until its reader has closed the pipe.
 pub(in crate::command) struct StandardOutput {
     gone: bool,
     failed: bool,
@@ -46,13 +45,11 @@ impl StandardOutput {
         }
     }
 
-    /// Prints an object on one line, secrets masked.
     pub(in crate::command) fn json(&mut self, mut value: Value) {
         clean::mask_urls(&mut value);
         self.line(&clean::json(value.to_string()));
     }
 
-    /// Returns `exit`, unless the output could not be written.
     pub(in crate::command) fn end(self, exit: Exit) -> Exit {
         if self.failed { Exit::Failed } else { exit }
     }
@@ -74,7 +71,6 @@ pub(in crate::command) fn about_json(name: &str, subject: &ExplainedEvent) -> Va
     })
 }
 
-/// Colours the line of an event, and the rules that match.
 pub(in crate::command) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     match line.strip_prefix("  rule ") {
         Some(rest) if rest.ends_with(" matches") => output::all(Tone::Good, line),
@@ -84,7 +80,6 @@ pub(in crate::command) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usiz
     }
 }
 
-/// Renders the verdict of a rule as JSON, without the effects of its actions.
 pub(in crate::command) fn verdict_json(verdict: &RuleVerdict) -> Value {
     let word = match &verdict.ruling {
         Ruling::Fires(_) => "fires",

@@ -1,5 +1,3 @@
-//! The destination of messages, where neither flags nor recordings give one.
-
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
@@ -16,16 +14,11 @@ pub(super) struct Destination {
     pub(super) exchange: String,
     pub(super) topics: Vec<String>,
     pub(super) compression: Option<Compression>,
-    /// The decoding limits for a body from a file.
     pub(super) budget: Budget,
 }
 
 pub(super) type SendRefusal = (Exit, anyhow::Error);
 
-/// Returns the destination of `--transport-url`, else of the configuration's listener.
-///
-/// # Errors
-/// The URL or the configuration cannot be used, or the listener is ambiguous.
 pub(super) fn find(args: &SendArgs) -> Result<Destination, SendRefusal> {
     let (transport, options, exchange, topics, budget) = match &args.transport_url {
         Some(url) => {

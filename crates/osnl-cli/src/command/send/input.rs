@@ -27,7 +27,6 @@ use crate::flags::unread;
 #[derive(Debug)]
 pub(super) struct InputEntry {
     pub(super) content: InputContent,
-    /// The exchange that a recording was published to.
     pub(super) exchange: Option<String>,
     pub(super) topic: Option<String>,
     pub(super) priority: Priority,
@@ -36,7 +35,6 @@ pub(super) struct InputEntry {
 #[derive(Debug)]
 pub(super) enum InputContent {
     Notification(Box<Emission>, Framing),
-    /// The recorded bytes, and their notification if readable.
     Bytes(Option<Box<Emission>>, OutgoingMessage),
 }
 
@@ -50,10 +48,6 @@ impl InputEntry {
     }
 }
 
-/// Reads the flags and the file, in the file's order.
-///
-/// # Errors
-/// The file cannot be read, or a document in it is none of the three or exceeds the budget.
 pub(super) fn read(args: &SendArgs, topics: &[String], budget: &Budget) -> anyhow::Result<Vec<InputEntry>> {
     if let Some(name) = &args.sample {
         return Ok(vec![from_sample(name, args, topics)?]);
@@ -141,7 +135,6 @@ fn recording(
     Ok(entry)
 }
 
-/// Whether no flag changes the recorded body.
 fn is_kept(args: &SendArgs) -> bool {
     let SendArgs { event_type, publisher_id, payload, context, priority, driver, .. } = args;
     let said = event_type.is_some() || publisher_id.is_some() || priority.is_some() || driver.is_some();
@@ -157,7 +150,6 @@ fn framing_of(document: Option<&Value>) -> Option<Framing> {
     document?.get("oslo.message").map(|_| Framing::Envelope)
 }
 
-/// Builds the catalogue's sample; `topics` selects the form of an event that has several.
 fn from_sample(name: &str, args: &SendArgs, topics: &[String]) -> anyhow::Result<InputEntry> {
     let event = sample::find(name, if args.topic.is_empty() { topics } else { &args.topic })?;
     let emission = Emission::read(sample::document(event).as_bytes())?;
@@ -224,7 +216,6 @@ fn notification(
     })
 }
 
-/// Parses the entries of a context in their order.
 fn object(text: &str) -> anyhow::Result<Vec<(String, Box<RawValue>)>> {
     Ok(Emission::read_object(text)?)
 }

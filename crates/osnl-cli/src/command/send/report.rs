@@ -1,5 +1,3 @@
-//! The output of `osnl send`: a line for each of a few messages, and a summary.
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,7 +11,6 @@ use crate::flags::OutputFormat;
 use crate::output::{self, Tint};
 use crate::terminal::Tone;
 
-/// The most messages with a line each; of more, only failures are printed.
 const FEW: u64 = 20;
 
 #[derive(Clone, Debug)]
@@ -27,19 +24,14 @@ pub(super) struct Submission {
 #[derive(Debug)]
 pub(super) struct SendReport {
     format: OutputFormat,
-    /// Whether an unrouted message is a failure.
     mandatory: bool,
-    /// Whether missing exchanges and queues are declared.
     declares: bool,
-    /// The objects that `--declare` creates, in words.
     made: &'static str,
     location: String,
     total: u64,
     confirmed: u64,
-    /// Counts of unrouted messages by exchange and routing key.
     unrouted: BTreeMap<(String, String), u64>,
     refused: u64,
-    /// Counts by reason of refusal.
     said: BTreeMap<String, u64>,
     unavailable: Option<String>,
     /// Whether writing to standard output failed. A closed pipe is no failure.
@@ -106,7 +98,6 @@ impl SendReport {
         self.unavailable.is_none()
     }
 
-    /// Prints the summary and the failures.
     #[expect(clippy::print_stderr, reason = "what is no answer goes there")]
     pub(super) fn finish(&mut self, took: Duration) {
         let Self { location, total, confirmed, refused, .. } = &*self;
@@ -155,7 +146,6 @@ impl SendReport {
         }
     }
 
-    /// Whether the broker has answered any message.
     pub(super) fn has_answers(&self) -> bool {
         self.confirmed + self.refused > 0 || !self.unrouted.is_empty()
     }
@@ -174,7 +164,6 @@ fn is_open(error: &TransportError) -> bool {
     matches!(error, TransportError::Lost { .. } | TransportError::NotConfirmed { .. })
 }
 
-/// Renders the line of one message; text from files or the broker is cleaned.
 fn line(format: OutputFormat, sent: &Submission, outcome: &str, reason: Option<&str>) -> String {
     let Submission { exchange, routing_key, event_type, message_id } = sent;
     match format {

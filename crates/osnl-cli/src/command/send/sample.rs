@@ -27,10 +27,6 @@ const ENDS: [&str; 10] = [
     "disassociate",
 ];
 
-/// Returns the event that `--sample` names, in the form that one of these topics has.
-///
-/// # Errors
-/// No service is known to send the event, or its payload is unknown.
 pub(super) fn find(name: &str, topics: &[String]) -> anyhow::Result<&'static CatalogueEvent> {
     let found = catalogue::find(name);
     let known = found.iter().copied().filter(|event| event.sample().is_some());
@@ -49,7 +45,6 @@ pub(super) fn find(name: &str, topics: &[String]) -> anyhow::Result<&'static Cat
     })
 }
 
-/// Returns the example as a document of a file, its context under the keys of a body.
 pub(super) fn document(event: &CatalogueEvent) -> String {
     let example = event.example();
     let mut document = json!({
@@ -89,7 +84,6 @@ pub(super) fn confirm(
     if asked(&warning) { Ok(()) } else { Err((Exit::Failed, anyhow!("nothing was published"))) }
 }
 
-/// Returns the known service that publishes to an exchange.
 fn service_of(exchange: &str) -> Option<(&'static str, String)> {
     let event = catalogue::events().iter().find(|event| event.exchange() == exchange)?;
     let service =

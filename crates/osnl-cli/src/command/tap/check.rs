@@ -34,10 +34,8 @@ pub(super) struct CheckResult {
     chosen: bool,
     exchanges: Vec<(String, QueueState)>,
     keys: Vec<String>,
-    /// Topics and groups of a broker without exchanges.
     topics: Option<TopicsSeen>,
     seconds: u64,
-    /// Counts by exchange, routing key and form.
     seen: BTreeMap<(String, String, String), u64>,
     dropped: u64,
     is_interrupted: bool,
@@ -50,7 +48,6 @@ enum QueueState {
     Refused(String),
 }
 
-/// Runs the steps until the time is over, `count` messages have arrived, or `stop` completes.
 /// Returns `None` if `stop` completes before the tap is open.
 pub(super) async fn look(
     transport: &dyn Transport,
@@ -135,7 +132,6 @@ impl CheckResult {
         })
     }
 
-    /// Prints the findings; the exit status shows whether a message arrived.
     pub(super) fn report(&self, format: OutputFormat) -> Exit {
         let text = match format {
             OutputFormat::Text => self.text(),
@@ -290,7 +286,6 @@ impl CheckResult {
         found
     }
 
-    /// Returns the command that fixes an exchange.
     fn mend(&self, name: &str, state: &QueueState) -> Option<String> {
         match state {
             QueueState::Bound(what) => {

@@ -15,7 +15,6 @@ const PLACES: [&str; 6] =
 pub(crate) enum TapCondition {
     Priorities(Vec<Priority>),
     Filter(Box<NotificationFilter>),
-    /// A place inside context or payload.
     Nested(Box<PathPattern>),
     When(Box<Expression>),
 }
@@ -69,10 +68,6 @@ impl TapCondition {
         Ok(Self::Filter(Box::new(filter)))
     }
 
-    /// Compiles an expression, as `when` has it.
-    ///
-    /// # Errors
-    /// The problem, and its place.
     pub(super) fn when(text: &str) -> Result<Self, String> {
         let when = Expression::new(text).map_err(|error| format!("column {}: {error}", error.column))?;
         Ok(Self::When(Box::new(when)))

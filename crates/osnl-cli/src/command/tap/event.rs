@@ -1,5 +1,3 @@
-//! A received message: decoded, or with the reason of a failure.
-
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -23,7 +21,6 @@ pub(super) struct EventFilter {
     pub(super) publisher: Vec<Pattern>,
     pub(super) project: Vec<String>,
     pub(super) resource: Vec<String>,
-    /// All must hold, whatever their places.
     pub(super) conditions: Vec<TapCondition>,
     pub(super) budget: Budget,
     /// The number of hidden events for which an expression was neither true nor false.
@@ -38,13 +35,11 @@ pub(super) struct TapEvent {
 
 #[derive(Debug)]
 pub(super) struct UnreadableBody {
-    /// The error, with the flag that raises the exceeded limit.
     pub(super) reason: String,
     /// The body, escaped, and decompressed if possible; secrets hidden by best effort.
     pub(super) body: String,
 }
 
-/// The most bytes shown of an unreadable body.
 const SHOWN: usize = 16 * 1024;
 
 impl EventFilter {

@@ -63,7 +63,6 @@ pub(super) fn event(message: &TapMessage, event: &TapEvent, received: Timestamp,
     })
 }
 
-/// Returns context and payload over several lines, without secrets.
 pub(super) fn body_masked(event: &TapEvent) -> String {
     let n = &event.notification;
     let whole = Whole { context: MaskedJson::object(&n.context), payload: MaskedJson::value(&n.payload) };
@@ -164,7 +163,6 @@ struct SavedEvent<'a> {
     body_base64: Option<String>,
 }
 
-/// The properties that were set, under AMQP's names.
 #[derive(Serialize)]
 struct JsonProperties<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -232,7 +230,6 @@ fn time(received: Timestamp) -> String {
     format!("{received:.6}")
 }
 
-/// Returns the body as text, or in base64.
 fn body(message: &TapMessage) -> (Option<&str>, Option<String>) {
     match std::str::from_utf8(&message.body) {
         Ok(text) => (Some(text), None),

@@ -1,5 +1,3 @@
-//! From the command line to the plan of a tap.
-
 use std::cell::Cell;
 use std::io::IsTerminal as _;
 
@@ -42,7 +40,6 @@ pub(super) const EXCHANGES: [&str; 12] = [
 pub(super) const TOPICS: [&str; 3] =
     ["notifications", "versioned_notifications", "ironic_versioned_notifications"];
 
-/// A command line that is ambiguous or wrong: exit status 2.
 #[derive(Debug)]
 pub(super) struct WrongUsage(String);
 
@@ -88,10 +85,6 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 const TTL: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl TapPlan {
-    /// Builds the plan from the command line.
-    ///
-    /// # Errors
-    /// A URL, a configuration, a priority or a file that cannot be used.
     pub(super) fn of(args: &TapArgs) -> anyhow::Result<Self> {
         let text = args.url.as_ref().or(args.transport_url.as_ref());
         let conf = configuration(args)?;
@@ -125,7 +118,6 @@ impl TapPlan {
             groups,
             options: TapOptions {
                 bindings,
-                // Not more in flight than the queue may hold.
                 prefetch: u16::try_from(args.queue_limit.min(PREFETCH)).unwrap_or(u16::MAX),
                 max_messages: args.queue_limit,
                 max_bytes: MOST_BYTES.max(budget.body as u64),
@@ -139,7 +131,6 @@ impl TapPlan {
     }
 }
 
-/// Adds the bindings of one listener; without a listener, of the flags or the defaults.
 fn bind(
     args: &TapArgs,
     listener: Option<&ListenerConf>,
@@ -212,14 +203,12 @@ fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Resul
     }))
 }
 
-/// Whether to show the view: on a terminal, unless the flags ask for lines.
 fn on_screen(args: &TapArgs) -> bool {
     let lines = args.lines || args.body || args.raw || args.check || args.count.is_some();
     let text = args.format == OutputFormat::Text;
     !lines && text && std::io::stdin().is_terminal() && terminal::is_drawable()
 }
 
-/// Returns the part of a routing key for a priority; `*` is any.
 fn key_of(text: &str) -> String {
     priority(text).to_string()
 }

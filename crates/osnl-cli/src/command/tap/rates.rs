@@ -43,8 +43,6 @@ impl Rates {
         }
     }
 
-    /// Appends the table when its second is over. The writer calls this with each batch, and once a
-    /// second.
     pub(super) fn tick(&mut self, out: &mut String, at: Timestamp) {
         self.began.get_or_insert(at);
         let told = *self.told.get_or_insert(at);
@@ -56,7 +54,6 @@ impl Rates {
         }
     }
 
-    /// Appends the totals, and the rates over the whole time.
     pub(super) fn end(&self, out: &mut String, at: Timestamp) {
         let Some(began) = self.began else { return };
         let seconds = at.duration_since(began).as_secs_f64().max(SECOND);
@@ -83,7 +80,6 @@ fn sorted(counts: &BTreeMap<String, u64>) -> Vec<(&String, u64)> {
     sorted
 }
 
-// Counts are far below 2^52.
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown with one digit")]
 fn rate(count: u64, seconds: f64) -> f64 {
     (count as f64 / seconds * 10.0).round() / 10.0

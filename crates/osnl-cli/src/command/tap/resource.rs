@@ -8,13 +8,10 @@ use serde_json::{Map, Value};
 pub(super) enum ShownForm {
     Legacy,
     Versioned(String, String),
-    /// The outcome of the audit event, if present.
     Cadf(Option<String>),
 }
 
 impl ShownForm {
-    /// Returns the form as a line shows it: `legacy`, `InstanceActionPayload/1.8`, `CADF`, or
-    /// `CADF/failure` with an outcome.
     pub(super) fn label(&self) -> String {
         match self {
             Self::Legacy => "legacy".to_owned(),
@@ -28,15 +25,13 @@ impl ShownForm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EventSubject {
     pub(super) form: ShownForm,
-    /// The kind, such as `port`, `instance`, `volume`, the same in all forms.
     pub(super) kind: Option<String>,
     /// Several for a bulk request, empty if no resource was found.
     pub(super) ids: Vec<String>,
     pub(super) name: Option<String>,
-    /// The id of the project: the caller's, else the resource's.
+    /// The caller's project, else the resource's.
     pub(super) project: Option<String>,
     pub(super) project_name: Option<String>,
-    /// The id of the user: the caller's, else the resource's.
     pub(super) user: Option<String>,
 }
 

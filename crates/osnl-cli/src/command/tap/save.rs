@@ -1,5 +1,3 @@
-//! The file of `--save`, unmasked and therefore readable only by its owner.
-
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};

@@ -13,11 +13,9 @@ use tokio::time::MissedTickBehavior;
 use super::voice::TapVoice;
 use super::writer::Arrivals;
 
-/// The most messages of one batch.
 const BATCH: usize = 256;
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Whether the writer receives the time each second even without messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriterClock {
     Told,
@@ -26,7 +24,6 @@ pub(super) enum WriterClock {
 
 #[derive(Debug, Default)]
 pub(super) struct ConnectionCourse {
-    /// Whether a tap was ever open.
     pub(super) opened: bool,
     pub(super) dropped: u64,
     /// The number of lost connections; `gone` is the time without one.
@@ -82,7 +79,6 @@ pub(super) async fn run(
     }
 }
 
-/// Reports the findings, once for each connection.
 fn listening(tap: &dyn Tap, course: &mut ConnectionCourse, chosen: bool, voice: &TapVoice) {
     let found = tap.tapped();
     let say = |text: &str| voice.say(text);
@@ -159,14 +155,11 @@ struct TapSession<'a> {
     chosen: bool,
     clock: WriterClock,
     voice: &'a TapVoice,
-    /// The index of the default exchange that was looked for last.
     turn: usize,
-    /// Whether the queue's limit dropped messages in the last second.
     full: bool,
 }
 
 impl TapSession<'_> {
-    /// Passes messages to the writer; returns `Ok` when the writer has closed the channel.
     async fn run(
         &mut self,
         sender: &Sender<Arrivals>,

@@ -150,7 +150,6 @@ fn what_services_were_recorded_with_is_recognised() {
     );
 }
 
-/// Fills empty fields with secrets, and collects the texts that no output may show.
 fn plant(value: &mut Value, secrets: &mut Vec<String>) {
     match value {
         Value::Object(object) => {
@@ -171,7 +170,6 @@ fn plant(value: &mut Value, secrets: &mut Vec<String>) {
     }
 }
 
-/// Returns all recordings with a secret in each fitting place, whole and cut off; and the secrets.
 pub(super) fn planted() -> (Vec<TapMessage>, Vec<String>) {
     let mut secrets = vec!["gAAAAAB-S3CRET".to_owned()];
     let mut messages: Vec<TapMessage> = Vec::new();

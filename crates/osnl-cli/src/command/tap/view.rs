@@ -45,11 +45,9 @@ use super::voice::TapVoice;
 use super::writer::{Arrivals, WriterTotals};
 use crate::terminal;
 
-/// The pause between two frames while events arrive.
 const FRAME: Duration = Duration::from_millis(100);
 /// The pause between two frames without events; clock and rates still change.
 const IDLE: Duration = Duration::from_secs(1);
-/// The most keys that wait for the view; the terminal buffers the others.
 const KEYS: usize = 1024;
 
 pub(super) struct TapView {
@@ -61,7 +59,6 @@ pub(super) struct TapView {
 }
 
 impl TapView {
-    /// Shows events until the channel is closed, or the operator leaves.
     pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, voice: &TapVoice) -> WriterTotals {
         let mut written = WriterTotals::default();
         let mut state = ViewState::new(self.rates, Timestamp::now());
@@ -146,7 +143,6 @@ impl TapView {
         Ok(())
     }
 
-    /// Handles a key and draws; returns whether the view stays open.
     fn answer(
         &self,
         (terminal, voice): (&mut DefaultTerminal, &TapVoice),
@@ -171,7 +167,6 @@ impl TapView {
     }
 }
 
-/// Saves the selected event to a file that only its owner can read; returns the result in words.
 fn save_one(state: &ViewState, path: &Path) -> String {
     let Some(kept) = state.selected() else { return "nothing is selected".to_owned() };
     if kept.message.cut.is_some() {

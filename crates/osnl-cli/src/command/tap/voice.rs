@@ -17,18 +17,13 @@ pub(super) struct ConnectionState {
     pub(super) host: String,
     pub(super) virtual_host: String,
     pub(super) bound: Vec<String>,
-    /// Whether the names are topics, and not exchanges.
     pub(super) has_topics: bool,
-    /// Whether only default exchanges are tapped, so that more may exist.
     pub(super) chosen: bool,
-    /// Messages that the queue's limit dropped.
     pub(super) dropped: u64,
     pub(super) gaps: u32,
-    /// The messages for a screen, the newest last.
     pub(super) told: VecDeque<(Timestamp, String)>,
 }
 
-/// The place for messages; copies share their state.
 #[derive(Clone, Debug)]
 pub(super) struct TapVoice {
     screen: bool,
@@ -36,7 +31,6 @@ pub(super) struct TapVoice {
 }
 
 impl TapVoice {
-    /// Creates a voice; with `screen` lines are kept.
     pub(super) fn new(screen: bool) -> Self {
         Self { screen, standing: Arc::default() }
     }
@@ -66,6 +60,5 @@ impl TapVoice {
 
 /// Prints a remark to stderr, since standard output has the events.
 pub(super) fn say(text: &str) {
-    // Standard error may be gone with the terminal.
     let _ = writeln!(std::io::stderr(), "osnl tap: {}", clean::text(text));
 }

@@ -17,25 +17,21 @@ use super::{json, line};
 use crate::clean;
 use crate::flags::OutputFormat;
 
-/// A batch of messages; an empty batch only carries the time.
 pub(super) struct Arrivals {
     pub(super) messages: Vec<TapMessage>,
     pub(super) at: Timestamp,
 }
 
-/// Writes events in the chosen form, and counts them.
 pub(super) struct EventWriter {
     pub(super) wanted: EventFilter,
     pub(super) format: OutputFormat,
     pub(super) body: BodyPart,
     pub(super) colour: bool,
-    /// Written instead of the events, if set.
     pub(super) rates: Option<Rates>,
     pub(super) save: Option<Save>,
     pub(super) count: Option<u64>,
 }
 
-/// The part of a body that is shown beside the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyPart {
     Hidden,
@@ -54,11 +50,9 @@ pub(super) struct WriterTotals {
     pub(super) failure: Option<String>,
 }
 
-/// Enough for some hundred lines.
 const BUFFER: usize = 64 * 1024;
 
 impl EventWriter {
-    /// Writes events until the channel is closed, `count` are shown, or the output is closed.
     pub(super) fn run(mut self, mut batches: Receiver<Arrivals>, out: &mut dyn Write) -> WriterTotals {
         let mut written = WriterTotals::default();
         let ended = self.write_all(&mut batches, out, &mut written);

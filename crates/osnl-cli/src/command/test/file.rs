@@ -40,10 +40,6 @@ pub(super) struct Case {
     pub(super) actions: Option<BTreeSet<String>>,
 }
 
-/// Reads the tests of a file.
-///
-/// # Errors
-/// All errors, each with file and line.
 pub(super) fn read(path: &Path, conf: &Native) -> Result<Vec<Case>, Vec<String>> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: {error}")])?;
@@ -158,7 +154,6 @@ impl TestFileParser<'_> {
         subjects.collect()
     }
 
-    /// Returns the option's names; `None` if the option is missing.
     fn names(
         &mut self,
         section: &IniSection,

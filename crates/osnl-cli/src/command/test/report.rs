@@ -1,5 +1,3 @@
-//! The results of the tests: lines, JSON, or JUnit's XML, which CI systems read.
-
 use serde_json::json;
 
 use super::args::TestFormat;
@@ -89,7 +87,6 @@ fn junit(outcomes: &[TestOutcome<'_>], failed: usize) -> String {
     text
 }
 
-/// Removes characters that XML cannot hold.
 fn xml(text: &str) -> String {
     let mut out = String::new();
     for line in text.split('\n') {

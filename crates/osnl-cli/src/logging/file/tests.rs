@@ -57,7 +57,6 @@ fn set_changed(path: &Path, at: &Zoned) {
     File::options().append(true).open(path).unwrap().set_times(times).unwrap();
 }
 
-/// Writes a line at each moment and compares the files, in order of their names.
 #[track_caller]
 fn check(moments: &[&str], expected: &[(&str, &str)]) {
     let moments: Vec<Zoned> = moments.iter().map(|moment| at(moment)).collect();
@@ -145,7 +144,6 @@ fn the_oldest_dated_files_go_and_nothing_else() {
     assert_eq!(case.files(), expected);
 }
 
-/// Runs Python's own handler at the given moments, in seconds since 1970.
 const PYTHON: &str = "
 import logging, logging.handlers, sys, time
 path, keep, *moments = sys.argv[1:]

@@ -18,7 +18,6 @@ use osnl_transport::{RabbitOptions, RabbitTransport, Transport};
 
 use crate::command::demo::recording::DemoMessage;
 
-/// The longest wait for an answer of the broker.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(in super::super) struct RealBroker {
@@ -27,15 +26,10 @@ pub(in super::super) struct RealBroker {
     prefix: String,
     exchanges: Vec<String>,
     channel: Channel,
-    /// Kept open for its channel.
     connection: Connection,
 }
 
 impl RealBroker {
-    /// Connects, by TLS if the URL asks for it, and declares the exchanges.
-    ///
-    /// # Errors
-    /// See [`DemoBroker::open`](super::DemoBroker::open).
     pub(super) async fn open(url: &TransportUrl, exchanges: &[&str]) -> anyhow::Result<Self> {
         // Refuses an unsupported URL, such as another driver's, before connecting.
         let location = osnl_transport::transport(url)?.location();
@@ -88,7 +82,6 @@ impl RealBroker {
         Ok(())
     }
 
-    /// Deletes the queues and the exchanges, and returns the number of messages left in the queues.
     pub(super) async fn close(self, queues: &[String]) -> anyhow::Result<u64> {
         let deleted = async {
             let mut waiting = 0;

@@ -1,5 +1,3 @@
-//! The hosts of the stand-in and its planned failures, without I/O.
-
 use std::collections::{BTreeMap, HashSet};
 
 use fastrand::Rng;
@@ -14,9 +12,7 @@ pub(in super::super) struct StandInHost {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StandInFault {
-    /// Answers 503, and changes nothing.
     Unavailable,
-    /// Closes the connection without an answer, and changes nothing.
     Reset,
     /// Makes the change, but answers after the time-out.
     Late,
@@ -24,7 +20,6 @@ pub(super) enum StandInFault {
 
 pub(super) struct Inventory {
     hosts: StandInHosts,
-    /// Every `fail`th request fails; 0 for never.
     fail: u32,
     rng: Rng,
     requests: u32,
@@ -56,7 +51,6 @@ impl Inventory {
         self.added += usize::from(self.hosts.insert(id.to_owned(), host).is_none());
     }
 
-    /// Counts a request, and returns its planned failure, if any.
     pub(super) fn fault(&mut self, target: &str) -> Option<StandInFault> {
         self.requests += 1;
         let fails =

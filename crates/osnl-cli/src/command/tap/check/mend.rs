@@ -5,14 +5,12 @@
 
 use osnl_transport::{TransportError, escaped, shell_quoted as quoted};
 
-/// A likely cause, and what to check or do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LikelyCause {
     pub(super) what: &'static str,
     pub(super) command: String,
 }
 
-/// Returns causes of missing messages, the most frequent first.
 pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<LikelyCause> {
     // Without another exchange of a service, nova is the example.
     let service = exchanges.iter().find(|name| **name != "openstack").copied().unwrap_or("nova");
@@ -61,7 +59,6 @@ pub(super) fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) ->
     )
 }
 
-/// Returns the remedy for a missing exchange.
 pub(super) fn missing(name: &str, virtual_host: &str) -> String {
     let vhost = quoted(virtual_host);
     if name == "openstack" {
@@ -73,7 +70,6 @@ pub(super) fn missing(name: &str, virtual_host: &str) -> String {
     )
 }
 
-/// Returns the path of the configuration of the service with the name of its exchange, quoted.
 fn file_of(service: &str) -> String {
     match service {
         "glance" => "/etc/glance/glance-api.conf".to_owned(),
@@ -81,7 +77,6 @@ fn file_of(service: &str) -> String {
     }
 }
 
-/// Returns the remedy for an exchange whose type is not `topic`.
 pub(super) fn other_type(name: &str, virtual_host: &str) -> String {
     format!(
         "rabbitmqadmin -V {} delete exchange name={}  # with its services stopped: they make it again",

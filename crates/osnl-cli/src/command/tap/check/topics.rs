@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::mend::LikelyCause;
 
-/// The most partitions and reasons by name.
 const NAMED: usize = 3;
 
 /// Returns the lines about topics and groups, each with its heading; `missing` are routing keys
@@ -91,7 +90,6 @@ pub(super) fn json(seen: &TopicsSeen) -> Value {
     })
 }
 
-/// Returns causes of missing messages, the most frequent first.
 pub(super) fn likely(host: &str) -> Vec<LikelyCause> {
     let cause = |what, command| LikelyCause { what, command };
     vec![

@@ -7,13 +7,11 @@ use std::collections::BTreeMap;
 /// More types than any cloud has; further types share one count.
 const MOST_TYPES: usize = 10_000;
 const LONGEST: usize = 60;
-/// The complete seconds, and the current one.
 const SLOTS: usize = LONGEST + 1;
 
 #[derive(Debug)]
 pub(in crate::command::tap) struct Live {
     types: BTreeMap<String, RateCounter>,
-    /// The current second since 1970.
     now: i64,
     began: i64,
 }
@@ -44,7 +42,6 @@ pub(in crate::command::tap) enum RateOrder {
 const SPANS: [usize; 3] = [1, 10, LONGEST];
 
 impl Live {
-    /// Starts to count at this second.
     pub(in crate::command::tap) fn new(second: i64) -> Self {
         Self { types: BTreeMap::new(), now: second, began: second }
     }
@@ -76,7 +73,6 @@ impl Live {
         self.now = second;
     }
 
-    /// Returns all types by name, and their sum.
     pub(in crate::command::tap) fn rows(&self) -> (Vec<RateRow>, RateRow) {
         let mut sum = RateRow { name: "all".to_owned(), rates: [0.0; 3], total: 0 };
         let mut rows: Vec<RateRow> = Vec::with_capacity(self.types.len());
@@ -102,7 +98,6 @@ impl Live {
         let span = span.min(self.complete());
         let events: u64 =
             (1..=span).map(|back| u64::from(counter.seconds[self.slot(self.now - back as i64)])).sum();
-        // Counts are far below 2^52.
         #[expect(clippy::cast_precision_loss, reason = "a rate is shown with one digit")]
         let rate = events as f64 / span.max(1) as f64;
         rate
@@ -113,7 +108,6 @@ impl Live {
     }
 }
 
-/// Sorts rows: numbers from the largest, names from `a`; ties by name.
 pub(in crate::command::tap) fn sort(rows: &mut [RateRow], order: RateOrder, reversed: bool) {
     rows.sort_by(|a, b| {
         let largest_first = |of: fn(&RateRow) -> f64| of(b).total_cmp(&of(a));

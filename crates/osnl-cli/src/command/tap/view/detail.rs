@@ -1,5 +1,3 @@
-//! An opened event: its origin, resource, verdicts of rules, payload and context without secrets.
-
 use osnl_model::{MaskedJson, Resource, resources};
 use ratatui::style::Stylize as _;
 use ratatui::text::{Line, Span};
@@ -14,20 +12,17 @@ use crate::command::tap::event::{EventFilter, TapEvent, UnreadableBody};
 const MOST_LINES: usize = 5_000;
 /// The most characters of a line, since every frame measures all lines. User data can be very long.
 const MOST_CHARACTERS: usize = 20_000;
-/// The most resources shown of a bulk request.
 const MOST_RESOURCES: usize = 20;
 
 pub(super) struct EventDetail {
     pub(super) number: u64,
     pub(super) lines: Vec<Line<'static>>,
-    /// The line at which the verdicts of the rules begin, if rules are configured.
     pub(super) rules_at: Option<usize>,
 }
 
 impl EventDetail {
     pub(super) fn of(number: u64, kept: &KeptEntry, rules: Option<&Rules>) -> Self {
         let mut lines = DetailLines(Vec::new(), None);
-        // The default filter excludes nothing, so a kept message always has a result.
         match EventFilter::default().read(&kept.message) {
             Some(Ok(event)) => lines.event(kept, &event, rules),
             Some(Err(why)) => lines.unreadable(kept, &why, rules),
@@ -43,7 +38,6 @@ impl EventDetail {
     }
 }
 
-/// The lines, and the index of the rules among the lines.
 struct DetailLines(Vec<Line<'static>>, Option<usize>);
 
 impl DetailLines {

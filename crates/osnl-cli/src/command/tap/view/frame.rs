@@ -41,7 +41,6 @@ fn page(frame: &mut Frame<'_>, area: Rect, state: &mut ViewState, standing: &Con
             return list::draw(frame, area, state);
         }
         TapPage::Rates => {
-            // The line of totals stays visible.
             state.fit(rows, state.table.0.len() + 1);
             return table::draw(frame, area, state);
         }

@@ -1,5 +1,3 @@
-//! The last events of the view, bounded in number and bytes.
-
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
@@ -17,19 +15,14 @@ pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// An event of the list; all texts are cleaned for the terminal.
 #[derive(Clone, Debug)]
 pub(in crate::command::tap) struct KeptEntry {
-    /// The message as received; opening the event decodes it again.
     pub(super) message: TapMessage,
     pub(super) received: Timestamp,
-    /// The publisher's time, else the time of receipt, such as `05:04:03.569`.
     pub(super) time: String,
     pub(super) exchange: String,
     pub(super) priority: Option<Priority>,
-    /// The event type, or the reason of an unreadable message.
     pub(super) event_type: String,
     pub(super) readable: bool,
-    /// Whether this is an audit event of a failed attempt.
     pub(super) is_failure: bool,
-    /// Kind, name and id of the resource.
     pub(super) what: String,
     pub(super) publisher: String,
     pub(super) project: String,
@@ -110,13 +103,11 @@ impl KeptEntry {
 #[derive(Debug, Default)]
 pub(super) struct EventRing {
     events: VecDeque<KeptEntry>,
-    /// The number of the last event, which is also the total.
     last: u64,
     bytes: usize,
 }
 
 impl EventRing {
-    /// Keeps an event, drops the oldest ones beyond the limits, and returns the event's number.
     pub(super) fn push(&mut self, kept: KeptEntry) -> u64 {
         self.bytes += kept.bytes();
         self.events.push_back(kept);

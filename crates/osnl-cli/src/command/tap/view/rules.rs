@@ -1,6 +1,3 @@
-//! The verdicts of a configuration's rules on an event: matches first, with the effects of their
-//! actions.
-
 use std::sync::Arc;
 
 use osnl::explain::{Content, ExplainedEvent, Ruling, explain};
@@ -16,7 +13,6 @@ use crate::command::saved_events::{verdict, would};
 #[derive(Debug)]
 pub(in crate::command::tap) struct Rules {
     pub(in crate::command::tap) conf: Box<Native>,
-    /// The only listener whose rules are asked, if set.
     pub(in crate::command::tap) listener: Option<String>,
 }
 
@@ -24,7 +20,6 @@ pub(in crate::command::tap) struct Rules {
 pub(super) struct Verdicts {
     fires: Vec<String>,
     all: usize,
-    /// A line for each rule, matches first, and a line for each effect.
     pub(super) lines: Vec<Line<'static>>,
 }
 
@@ -56,7 +51,6 @@ impl Rules {
             });
             if let Ruling::Fires(effects) = &found.ruling {
                 for effect in effects {
-                    // A request has a line for each header.
                     let would = would(effect);
                     lines.extend(would.lines().map(|line| format!("    {line}").into()));
                 }

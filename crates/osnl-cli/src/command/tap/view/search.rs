@@ -1,5 +1,3 @@
-//! The text behind `/`: a condition in a rule's words, or a text to find in any column.
-
 use std::sync::Arc;
 
 use osnl_model::Notification;
@@ -16,10 +14,6 @@ pub(super) enum EventSearch {
 }
 
 impl EventSearch {
-    /// Parses the input; empty input lists all events.
-    ///
-    /// # Errors
-    /// The problem of a malformed condition.
     pub(super) fn parse(typed: &str) -> Result<Option<Self>, String> {
         let typed = typed.trim();
         if typed.is_empty() {

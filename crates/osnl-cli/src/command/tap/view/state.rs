@@ -41,22 +41,17 @@ pub(super) struct ViewState {
     pub(super) search: Option<(String, EventSearch)>,
     pub(super) paused: bool,
     pub(super) seen: u64,
-    /// The number of events received during pauses, which are not kept.
     pub(super) passed: u64,
     pub(super) page: TapPage,
-    /// The page to which Escape returns.
     base: TapPage,
     pub(super) prompt: Option<Prompt>,
-    /// The result of the last key.
     pub(super) note: Option<String>,
     pub(super) detail: Option<EventDetail>,
     live: Live,
     pub(super) table: (Vec<RateRow>, RateRow),
-    /// Seconds that the rates of the table cover.
     pub(super) spans: [usize; 3],
     pub(super) order: RateOrder,
     pub(super) reversed: bool,
-    /// The first visible line of a page that only scrolls.
     pub(super) top: usize,
     /// The line of the opened event to scroll to, counted before wrapping. The next frame knows its
     /// place on the screen.
@@ -106,7 +101,6 @@ impl ViewState {
         }
     }
 
-    /// Sets the time, and updates the table unless paused.
     pub(super) fn tick(&mut self, at: Timestamp) {
         self.live.advance(at.as_second());
         if !self.paused {
@@ -116,7 +110,6 @@ impl ViewState {
         }
     }
 
-    /// Sets the height of the page and the number of its lines.
     pub(super) fn fit(&mut self, rows: usize, lines: usize) {
         self.rows = rows;
         self.listed.fit(rows);
@@ -131,7 +124,6 @@ impl ViewState {
         self.note = Some(text);
     }
 
-    /// Applies a key; `rules` judge an event when a key opens it.
     pub(super) fn key(&mut self, key: KeyEvent, rules: Option<&Rules>) -> Act {
         self.note = None;
         let key = match (key.code, key.modifiers) {
@@ -299,7 +291,6 @@ impl ViewState {
         Act::Nothing
     }
 
-    /// Lists all kept events that the search finds.
     fn search(&mut self, search: Option<(String, EventSearch)>) {
         let finds = |kept: &KeptEntry| search.as_ref().is_none_or(|(_, search)| search.finds(kept));
         let found = self.ring.iter().filter(|(_, kept)| finds(kept)).map(|(number, _)| number);

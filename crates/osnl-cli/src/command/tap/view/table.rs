@@ -1,5 +1,3 @@
-//! The rates: a line for each type, and one for the totals.
-
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::{Style, Stylize as _};
@@ -11,9 +9,7 @@ use crate::clean;
 use crate::command::tap::rates::live::{RateOrder, RateRow};
 use crate::terminal::clipped;
 
-/// The column widths: two rates, the rate of the last minute, the total.
 const NUMBERS: [u16; 4] = [10, 11, 11, 9];
-/// The headings above the rates, of which the first that fits is shown.
 const RATES: [&str; 2] = ["EVENTS PER SECOND:", "PER SECOND:"];
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &ViewState) {
@@ -36,7 +32,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &ViewState) {
     frame.render_widget(table, area);
 }
 
-/// Returns the headings; the sorted column has an arrow.
 fn heads(state: &ViewState, names: usize) -> Row<'static> {
     // By default numbers descend, and names ascend.
     let is_ascending = (state.order == RateOrder::Name) != state.reversed;

@@ -34,7 +34,6 @@ fn standing() -> ConnectionState {
     }
 }
 
-/// Returns a state with these events, three each second.
 fn state(messages: &[TapMessage], rates: bool) -> ViewState {
     let mut state = ViewState::new(rates, at(0));
     for (second, three) in (0..).zip(messages.chunks(3)) {

@@ -1,13 +1,9 @@
-//! The numbers of the listed events, the selection, and the first visible event.
-
 use std::collections::VecDeque;
 
 #[derive(Debug)]
 pub(in crate::command::tap::view) struct Listing {
     numbers: VecDeque<u64>,
-    /// The index of the selected event.
     at: usize,
-    /// Whether the selection moves to each new event.
     follows: bool,
     top: usize,
     rows: usize,
