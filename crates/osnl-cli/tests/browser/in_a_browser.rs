@@ -1,4 +1,5 @@
-//! All tests that need a browser: by this name `cargo xtask test` leaves them out, and says so, where none can be installed.
+//! The tests that need a browser. `cargo xtask test` leaves them out by this module's name, with a
+//! message, if no browser can be installed.
 
 mod changes;
 mod foreign;

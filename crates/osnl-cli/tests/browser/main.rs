@@ -1,8 +1,8 @@
-//! The page for the operator on call in a real browser, before a real daemon.
+//! The operator's page in a real browser, on a real daemon.
 //!
-//! Chromium comes with `cargo xtask setup`; Ubuntu has no package of it, and `cargo xtask test` leaves these tests out there
-//! and says so. With `OSNL_WRITE_PAGES=FOLDER` the walk over all pages writes their pictures
-//! there: `cargo xtask docs --pages` for the book.
+//! `cargo xtask setup` installs Chromium. Ubuntu has no package, so `cargo xtask test` leaves these
+//! tests out there with a message. With `OSNL_WRITE_PAGES=FOLDER` the walk over all pages writes
+//! pictures: `cargo xtask docs --pages` for the book.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod in_a_browser;
@@ -11,7 +11,6 @@ mod in_a_browser;
 mod reloading;
 mod stage;
 
-/// A folder that only its user can enter.
 fn private_folder() -> std::io::Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt as _;
     tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir()

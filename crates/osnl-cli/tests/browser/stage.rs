@@ -1,5 +1,3 @@
-//! A daemon with a target in each state, hostile names, and a browser before its page.
-
 use std::time::{Duration, Instant};
 
 use osnl_testkit::{Browser, BrowserKey, Notice, RawMessage, Reply, Sink};
@@ -8,7 +6,8 @@ use serde_json::{Value, json};
 use crate::reloading::{LISTENER, Rig, SOON, instance};
 
 pub(crate) const TOKEN: &str = "0123456789abcdef-secret";
-/// Names that would act: as markup, at the end of an attribute, as an address, by control and bidirectional characters.
+/// A name that would act as markup, at the end of an attribute, as an address, or by control and
+/// bidirectional characters.
 pub(crate) const HOSTILE: &str = "<script>window.hacked=1</script>\"><img src=x onerror=window.hacked=1>\
                                   <svg/onload=window.hacked=1>'javascript:window.hacked=1//\u{202e}evil\u{1b}[2J{{7*7}}";
 
@@ -17,20 +16,15 @@ const RULES: &str = "[rule:port-deleted]\nevent_type = ^port\\.delete\\.end\n\
                      [rule:port-created]\nevent_type = ^port\\.create\\.end$\nguard = 1 per 1h\nactions = inventory\n";
 const ADMIN: &str = "[admin]\nlisten = 127.0.0.1:0\ntoken = TOKEN\n";
 
-/// The browser goes first when it is dropped, then the daemon.
 pub(crate) struct Stage {
     pub(crate) browser: Browser,
     pub(crate) rig: Rig,
-    /// The address of the endpoint, without a path.
     pub(crate) base: String,
-    /// The sections before the listener's, and behind it.
     admin: String,
     rest: String,
 }
 
 impl Stage {
-    /// Starts with a target that answers, one that refuses, one that fails, one that is away, events for each, and
-    /// two messages in quarantine; changes are allowed.
     pub(crate) fn start(name: &str) -> Self {
         let mut stage = Self::with(name, "allow_changes = yes\n");
         stage.publish();
@@ -48,7 +42,6 @@ impl Stage {
         stage
     }
 
-    /// Starts without events; `lines` are more of `[admin]`.
     pub(crate) fn with(name: &str, lines: &str) -> Self {
         let away = Sink::start();
         away.stop();
@@ -70,18 +63,15 @@ impl Stage {
         Self { browser, rig, base, admin, rest }
     }
 
-    /// Writes the configuration again, with these lines of the listener.
     pub(crate) fn configure(&self, lines: &str) {
         self.rig.write(&[&self.admin, LISTENER, lines, &self.rest]);
     }
 
-    /// Starts the daemon once more, after its end.
     pub(crate) fn again(&mut self) {
         self.rig.run();
         self.base = base(&self.rig);
     }
 
-    /// Publishes an event about a port of this name.
     pub(crate) fn publish_one(&mut self, event_type: &str, name: &str) {
         self.rig.publisher.notify_all(&[event(event_type, 1, &instance(1), name)]);
     }
@@ -97,7 +87,6 @@ impl Stage {
             event("port.create.end", 4, &instance(4), "web-4"),
             event("port.create.end", 5, &instance(5), "web-5"),
             event("port.create.end", 6, HOSTILE, &hostile),
-            // No rule is about it.
             event("port.update.end", 1, HOSTILE, &hostile),
         ]);
         for body in [HOSTILE.as_bytes().to_vec(), b"\x00\x1b[2J\xff{".repeat(10_000)] {
@@ -106,20 +95,17 @@ impl Stage {
         }
     }
 
-    /// Goes to a path of the page.
     #[track_caller]
     pub(crate) fn open(&self, path: &str) {
         self.browser.open(&format!("{}{path}", self.base));
     }
 
-    /// The path of the page that the browser is at, with its query.
     #[track_caller]
     pub(crate) fn path(&self) -> String {
         let address = self.browser.address();
         address.strip_prefix(&self.base).unwrap_or(&address).to_owned()
     }
 
-    /// Goes to a path by way of the form for the token.
     #[track_caller]
     pub(crate) fn log_in(&self, path: &str) {
         self.open(path);
@@ -128,21 +114,18 @@ impl Stage {
         self.arrive(path);
     }
 
-    /// Waits until the browser is at a path.
     #[track_caller]
     pub(crate) fn arrive(&self, path: &str) {
         let is_there = format!("return location.pathname + location.search === '{path}'");
         self.browser.wait(path, &is_there);
     }
 
-    /// Waits until the page has these words.
     #[track_caller]
     pub(crate) fn shows(&self, words: &str) {
         let is_so = format!("return document.querySelector('main')?.innerText.includes('{words}') === true");
         self.browser.wait(words, &is_so);
     }
 
-    /// Waits until all of these are true of the daemon's status.
     #[track_caller]
     pub(crate) fn wait<const N: usize>(&self, wanted: impl Fn(&Value) -> [(&'static str, bool); N]) {
         let end = Instant::now() + SOON;
@@ -157,13 +140,11 @@ impl Stage {
         }
     }
 
-    /// The ids of the dead deliveries of an action, the newest first.
     #[track_caller]
     pub(crate) fn dead(&self, action: &str) -> Vec<String> {
         self.deliveries(action, "dead")
     }
 
-    /// The ids of the deliveries of an action in a state, the newest first.
     #[track_caller]
     pub(crate) fn deliveries(&self, action: &str, state: &str) -> Vec<String> {
         let (code, stdout, stderr) =
@@ -179,13 +160,11 @@ impl Stage {
     }
 }
 
-/// The part of a status that is about this action.
 fn target<'a>(status: &'a Value, action: &str) -> &'a Value {
     let mut targets = status["targets"].as_array().into_iter().flatten();
     targets.find(|target| target["action"] == action).unwrap_or(&Value::Null)
 }
 
-/// The endpoint's address, which the log has.
 fn base(rig: &Rig) -> String {
     let log = rig.log();
     let (_, behind) = log.rsplit_once("the admin endpoint listens").unwrap_or_else(|| panic!("{log}"));

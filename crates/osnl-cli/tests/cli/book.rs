@@ -1,8 +1,9 @@
-//! The book: every page is listed, every link leads somewhere, every command that a page shows does what it shows.
+//! Tests of the book: every page is listed, every link resolves, every shown command behaves as
+//! shown.
 //!
-//! Pages that one reads from the top are played ([`PLAYED`]): files are written, commands run on a real broker, and
-//! what they print is compared. Of the other pages each `osnl` command is given to the binary with `--help` behind it,
-//! which refuses unknown flags and values. What can be neither is listed by name.
+//! Tutorial pages are played ([`PLAYED`]): files are written, commands run on a real broker, and
+//! outputs are compared. On other pages each `osnl` command gets `--help` appended, so that the
+//! binary refuses unknown flags and values. Blocks that cannot be tested are listed by name.
 
 mod compare;
 mod links;
@@ -26,7 +27,6 @@ const PLAYED: [&str; 6] = [
     "troubleshooting.md",
 ];
 
-/// Blocks of played pages that no test can run: page, `not-run=NAME`, and why.
 const NOT_RUN: [(&str, &str, &str); 6] = [
     ("coming-from-k2hr3-osnl.md", "back", "systemctl, and files of the system"),
     ("coming-from-k2hr3-osnl.md", "change", "systemctl, and files of the system"),
@@ -36,7 +36,6 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
     ("running.md", "systemd", "systemctl"),
 ];
 
-/// Commands of other pages and of the README that are not osnl's: page and how they begin.
 const OTHER_PROGRAMS: [(&str, &str); 29] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
@@ -78,7 +77,6 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All Markdown below `docs`, by path; `SUMMARY.md` is no page.
 fn pages() -> BTreeSet<String> {
     fn walk(folder: &Path, docs: &Path, found: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -176,7 +174,7 @@ fn what_is_not_run_is_known_by_name() {
                 found.push((path, name));
             }
         }
-        // A configuration that is only looked at would be the first to be wrong.
+        // A shown configuration that no command uses would be the first to become wrong.
         let shown = page::blocks(&text).into_iter().filter(|block| ["ini", "sh"].contains(&block.language));
         let idle: Vec<usize> = shown.filter(|block| block.words.is_empty()).map(|block| block.line).collect();
         assert!(idle.is_empty(), "{path}: blocks that nothing reads, in lines {idle:?}");
@@ -213,7 +211,6 @@ fn the_commands_of_all_other_pages_have_flags_that_exist() {
     assert!(tried > 10, "{tried}");
 }
 
-/// Returns the error about a command's flags, if the binary refuses them.
 fn refusal(command: &str, folder: &Path) -> Option<String> {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("{command} --help")).stdin(Stdio::null());

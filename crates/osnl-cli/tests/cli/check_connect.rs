@@ -1,5 +1,5 @@
-//! `osnl check --connect` on a real RabbitMQ and real TLS targets: what it says of each thing, how it ends, and that
-//! it leaves everything as it was.
+//! `osnl check --connect` on a real RabbitMQ and real TLS targets: its lines and exit statuses, and
+//! that it changes nothing.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -20,7 +20,6 @@ fn osnl(home: &TempDir, conf: &str, args: &[&str]) -> Output {
     command.args(["check", "-c", "osnl.conf"]).args(args).output().unwrap()
 }
 
-/// The lines about probes.
 fn probes(output: &Output) -> Vec<String> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let verdicts = ["ok ", "warning ", "untested ", "failed "];
@@ -29,7 +28,6 @@ fn probes(output: &Output) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// A listener on `url`, a rule, and what `rest` adds; an action `a` must be in it.
 fn conf(url: &str, listener: &str, rest: &str) -> String {
     let pool = if listener.contains("pool") || listener.contains("queue =") { "" } else { "pool = osnl\n" };
     format!(
@@ -134,7 +132,6 @@ fn everything_is_looked_at_and_left_as_it_was() {
     assert!(!waiting.redelivered, "nobody has been handed the message");
 }
 
-/// A transient queue that is not there yet.
 fn transient_queue(vhost: &Vhost) -> &'static str {
     if BrokerVersion::read(&vhost.greeting()[1]).unwrap().denies_transient_queues() {
         "warning  [listener:l] queue none: does not exist, and will be created: durable, if this RabbitMQ refuses \
@@ -145,7 +142,6 @@ fn transient_queue(vhost: &Vhost) -> &'static str {
     }
 }
 
-/// The permissions of a listener's user, as they are, and as they must be.
 #[test]
 fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     let broker = Broker::shared();
@@ -194,7 +190,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     assert!(line.ends_with(" (osnl created it, bound it, and deleted it again)"), "{line}");
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before, "what was made has gone");
     assert_eq!(status, Some(0));
-    // A queue with a message stays, and is not read.
+    // A queue with a message is neither deleted nor read.
     let text = conf(&vhost.url(), "exchange = neutron\npool = alike", DUMP);
     for args in [&["--connect"][..], &["--connect", "--declare"]] {
         let output = osnl(&home, &text, args);
@@ -209,7 +205,6 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
 }
 
-/// Queues as an operator may have made them, one of them with a message.
 fn prepare(peer: &mut OsloPublisher) {
     let queue = |name: &str, durable: bool, arguments: Value| BrokerObjects {
         queue: name.to_owned(),
@@ -231,7 +226,6 @@ fn prepare(peer: &mut OsloPublisher) {
     });
 }
 
-/// Targets get a connection and no request.
 fn a_target_gets_no_request(home: &TempDir, url: &str) {
     let sink = Sink::start();
     let target = format!("[action:a]\ndriver = k2hr3\napi_url = {}", sink.url("/v1/role"));
@@ -256,7 +250,6 @@ fn who_reads_a_queue_and_who_has_the_journal_is_said() {
     let consumed = || vhost.list_queues().iter().any(|queue| queue.consumers == 1);
     osnl_testkit::wait_until(Duration::from_secs(20), "osnl to consume", consumed);
     let output = osnl(&home, &text, &["--connect"]);
-    // A colleague's, with the same broker and pool.
     let other = home.path().join("other");
     let foreign = osnl(
         &home,
@@ -408,7 +401,6 @@ fn a_client_certificate_out_of_its_time_is_said_although_the_target_asks_for_non
     );
 }
 
-/// Without `--connect`, `osnl check` found nothing though a start would be refused.
 #[test]
 fn places_that_a_start_refuses_are_named_and_nothing_is_made() {
     let home = crate::private_folder().unwrap();
@@ -447,7 +439,6 @@ fn places_that_a_start_refuses_are_named_and_nothing_is_made() {
     assert_eq!(found, ["osnl.conf", "plain"]);
 }
 
-/// A certificate of the admin endpoint that has expired was found by the first client.
 #[test]
 fn the_certificate_of_the_admin_endpoint_is_judged_by_its_dates() {
     let home = crate::private_folder().unwrap();
@@ -517,7 +508,7 @@ fn the_reference_is_printed_in_each_form() {
     assert_eq!(url["secret"], true);
 }
 
-/// A service's user must be able to read the old files too.
+/// The user of the service must be able to read the old files too.
 #[test]
 fn the_files_of_the_old_programs_are_judged_for_another_user() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,5 @@
-//! Answers without a configuration: versions, manual pages, completions. Help and usage errors are in `manners` and
-//! `fixtures/errors`.
+//! Answers without a configuration: versions, manual pages, completions. `manners` and
+//! `fixtures/errors` test help and usage errors.
 
 use std::path::Path;
 
@@ -7,7 +7,6 @@ use crate::harness::{PROMPTLY, Place};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 
-/// Status, standard output, standard error.
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let mut osnl = Place::new().run(Path::new(OSNL), args);
     (osnl.wait(PROMPTLY).code(), osnl.stdout(), osnl.stderr())

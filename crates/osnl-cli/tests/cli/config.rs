@@ -1,5 +1,5 @@
-//! `osnl check`, `osnl config show` and `osnl run`: what they print, how they end, and that what is shown runs
-//! as what it was made from.
+//! `osnl check`, `osnl config show` and `osnl run`: outputs, exit statuses, and that a shown
+//! configuration runs like its source.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs;
@@ -15,7 +15,6 @@ use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// The binary in an empty home, without this machine's variables.
 fn osnl(home: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
     command.env_clear().env("HOME", home.path()).current_dir(home.path()).stdin(Stdio::null());
@@ -40,11 +39,11 @@ fn examples() -> PathBuf {
 #[test]
 fn check_explains_what_would_be_done() {
     let home = crate::private_folder().unwrap();
-    // A checkout is there for everybody, which would be warned of.
+    // A checkout is readable by all users, which would give a warning.
     let example = home.path().join("k2hr3.conf");
     fs::copy(examples().join("k2hr3.conf"), &example).unwrap();
     let mut command = osnl(&home);
-    // A journal that is there would be looked into.
+    // An existing journal of the machine would be read.
     command.env("STATE_DIRECTORY", "/nonexistent/osnl").arg("check").arg("--config-file").arg(&example);
     let output = command.output().unwrap();
     let expected = "\
@@ -80,7 +79,6 @@ action record
 The configuration is valid.
 ";
     check(&output, 0, expected, "");
-    // A check leaves nothing behind but what was there.
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
 }
 
@@ -151,7 +149,6 @@ fn show_tells_layers_apart_and_hides_passwords() {
     }
     let open = text(&show(&["--show-secrets"]).stdout);
     assert!(open.contains("rabbit://u:hunter2@localhost/") && !open.contains("***"), "{open}");
-    // Native files are shown too, and what is shown is shown again as it is.
     write("native.conf", &open);
     let again = osnl(&home).args(["config", "show", "--show-secrets", "-c", "native.conf"]).output().unwrap();
     let values = |text: &str| -> Vec<String> {
@@ -161,12 +158,10 @@ fn show_tells_layers_apart_and_hides_passwords() {
     assert!(values(&open).iter().all(|line| again.contains(line)), "{again:?}");
 }
 
-/// Killed when dropped.
 struct DaemonRun(Child);
 
 impl Drop for DaemonRun {
     fn drop(&mut self) {
-        // One that has ended already is what a failed test reports anyway.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -180,7 +175,6 @@ fn topology(vhost: &Vhost) -> Topology {
     (exchanges.collect(), vhost.list_queues(), vhost.list_bindings())
 }
 
-/// Runs until every kind of message has passed; answers what was declared and asked for.
 fn observe(
     mut command: Command,
     vhost: &Vhost,
@@ -212,7 +206,7 @@ fn observe(
     publisher.notify_all(&notices);
     wait_until(SOON, "everything is settled", || vhost.queue_depth(&queue) == Some((0, 0)));
     drop(daemon);
-    // Of several requests under way the order is nobody's promise.
+    // Concurrent requests have no fixed order, so the targets are sorted.
     let mut targets: Vec<String> = sink.requests().into_iter().map(|request| request.target).collect();
     targets.sort();
     (declared, targets)
@@ -234,7 +228,7 @@ fn what_is_shown_declares_and_requests_what_the_legacy_file_does() {
         let file = folder.join(file);
         let (old, new) = (Broker::shared().vhost("legacy"), Broker::shared().vhost("shown"));
         let (old_sink, new_sink) = (Sink::start(), Sink::start());
-        // What the recorded files name is not here; the environment is above them.
+        // The recorded files name hosts that do not exist here, so the environment overrides them.
         let state = home.path().join("state");
         let with = |mut command: Command, vhost: &Vhost, sink: &Sink| {
             command.env("STATE_DIRECTORY", &state);
@@ -278,7 +272,6 @@ fn run_stays_up_where_the_login_is_refused() {
     command.args(["run", "-c", "a.conf", "--log-file"]).arg(&log);
     let mut daemon = DaemonRun(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let said = || fs::read_to_string(&log).unwrap_or_default();
-    // The log has each reason once.
     let attempts = || {
         let status = osnl(&home)
             .args(["status", "--format", "json", "--state-dir"])

@@ -1,5 +1,3 @@
-//! `osnl status` and `osnl deliveries`, on a daemon and on the file of a stopped one.
-
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,7 +10,6 @@ use crate::harness::osnl_of_any_user;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A folder with a configuration, a broker, a target, and a daemon that may run.
 struct Rig {
     home: TempDir,
     vhost: Vhost,
@@ -62,7 +59,6 @@ impl Rig {
         command
     }
 
-    /// With the configuration.
     fn ask(&self, args: &[&str]) -> Answer {
         self.say(&[args, &["-c", "a.conf"]].concat())
     }
@@ -83,7 +79,6 @@ impl Rig {
         serde_json::from_str(&asked.stdout).unwrap_or_default()
     }
 
-    /// Waits until so many deliveries of `roles` are what `of` counts.
     fn wait(&self, of: &str, count: u64) {
         wait_until(SOON, &format!("{count} {of}"), || self.status()["targets"][0][of] == count);
     }
@@ -131,7 +126,6 @@ impl Answer {
     }
 }
 
-/// Replaces values that differ from run to run by their kind.
 fn normal(mut value: Value) -> Value {
     fn walk(key: &str, value: &mut Value) {
         match value {
@@ -162,7 +156,6 @@ fn normal(mut value: Value) -> Value {
     value
 }
 
-/// Instance 1 is refused for good; the others are done.
 fn refusing() -> impl Fn(&osnl_testkit::SinkRequest) -> Option<Reply> + Send + 'static {
     |request| request.target.contains("000000000001").then_some(Reply::Status(409))
 }
@@ -188,7 +181,6 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
     let listed = rig.json(&["deliveries", "list", "--state", "dead"]);
     let mut expected =
         json!({"deliveries": [dead], "totals": {"all": 1, "by_state": {"dead": 1}}, "next": null});
-    // Which resource a port's deletion is about is the reader's matter, and what was answered the target's.
     for part in ["key", "resource_id", "reason", "attempts_counted", "queue"] {
         expected["deliveries"][0][part] = listed["deliveries"][0][part].clone();
     }
@@ -199,7 +191,6 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
     a_retry_keeps_the_order(&mut rig);
     what_is_discarded_is_chosen_and_confirmed(&mut rig);
 
-    // The same from the file, once no daemon has it.
     let before = rig.json(&["deliveries", "list"]);
     rig.stop("TERM");
     assert!(!rig.home.path().join("control.sock").exists());
@@ -250,7 +241,6 @@ fn filters_and_pages(rig: &mut Rig) {
     rig.ask(&["deliveries", "list"]).expect(0, "2 deliveries: 1 dead, 1 delivered", "");
 }
 
-/// Its message, secrets masked; its bytes as they came.
 fn one_is_shown(rig: &mut Rig) {
     let shown = rig.json(&["deliveries", "show", "1.0"]);
     assert_eq!(shown["message"]["payload"]["port"]["admin_password"], "***");
@@ -265,7 +255,6 @@ fn one_is_shown(rig: &mut Rig) {
     assert_eq!(shown["message"]["body_base64"], Value::Null);
     let text = rig.ask(&["deliveries", "show", "1.0"]);
     text.expect(0, "by rule r\n", "");
-    // A second may pass between the two.
     let ageless = |text: &str| {
         text.lines().filter(|line| !line.starts_with("received ")).collect::<Vec<_>>().join("\n")
     };
@@ -281,7 +270,6 @@ fn one_is_shown(rig: &mut Rig) {
     several.expect(1, "2 deliveries: 2 delivered", "several deliveries; name one of them by its id");
 }
 
-/// Each line is an object, and one about a delivery has its id.
 fn the_log_leads_to_it(rig: &Rig) {
     let log = fs::read_to_string(rig.home.path().join("osnl.log")).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -296,7 +284,7 @@ fn the_log_leads_to_it(rig: &Rig) {
     rig.ask(&["deliveries", "show", message]).expect(0, "delivery    1.0", "");
 }
 
-/// Something later of the same resource was done: a retry would undo it.
+/// A later delivery of the same resource is done, and a retry would undo its effect.
 fn a_retry_keeps_the_order(rig: &mut Rig) {
     rig.sink.reply_when(|_| None);
     rig.publish(1);
@@ -319,7 +307,6 @@ fn a_retry_keeps_the_order(rig: &mut Rig) {
     rig.wait("done", 4);
 }
 
-/// By a filter, without a terminal.
 fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     rig.sink.reply_when(refusing());
     rig.publish(1);
@@ -347,7 +334,6 @@ fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     );
 }
 
-/// Adds the values of a listener that AMQP does not tell: its broker's management API is not asked.
 fn beside_amqp(listener: &mut Value) {
     listener["management"] = json!({
         "status": "unknown", "reason": "management_url is not set",
@@ -417,7 +403,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     assert_eq!(status, expected);
 
     rig.stop("KILL");
-    // The file of a stopped daemon says the same, and what cannot be known is not said.
+    // A stopped daemon's file gives the same, without values that only a daemon knows.
     let stopped = rig.ask(&["status", "--format", "json"]);
     assert_eq!(stopped.code, Some(1));
     let stopped = stopped.json();
@@ -427,7 +413,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         (&json!("paused"), &json!(2))
     );
     rig.ask(&["status"]).expect(1, "the daemon is stopped; this is what its journal holds", "");
-    // The socket that the killed one left is replaced.
+    // The next start replaces the killed daemon's socket.
     assert!(rig.home.path().join("control.sock").exists());
     rig.run();
     rig.wait("pending", 2);
@@ -470,7 +456,7 @@ fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
         "{status}"
     );
     assert_eq!(status["problems"][0]["kind"], "target-held");
-    // 18.11: a probe waits for its result, and a pause does not change when the outage began.
+    // A probe waits for its result, and a pause does not change the outage's begin.
     let probed = rig.ask(&["actions", "probe", "roles"]);
     probed.expect(1, "roles is still held: cannot connect", "");
     let since = rig.status()["targets"][0]["since"].clone();
@@ -484,7 +470,7 @@ fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
     let plug_in = rig.ask(&["status", "--format", "nagios"]);
     plug_in.expect(1, "OSNL WARNING - the target of roles is held (for ", "");
     assert!(plug_in.stdout.contains(" pending=1;;;0 "), "{}", plug_in.stdout);
-    // Somebody may end what is claimed, and wait for.
+    // The operator may discard a claimed delivery, and wait for the result.
     rig.ask(&["deliveries", "discard", "1.0"]).expect(0, "1 delivery discarded: 1.0", "");
     assert_eq!(rig.status()["targets"][0]["pending"], 0);
     rig.sink.restart();
@@ -492,14 +478,14 @@ fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
     wait_until(SOON, "it is pending or done", || {
         rig.status()["targets"][0]["pending"] != 0 || !rig.sink.requests().is_empty()
     });
-    // Not after the next half minute: now.
+    // A probe calls at once, and not after the next half minute.
     rig.ask(&["actions", "probe", "roles"]).expect(0, "roles is ok: ", "");
     rig.sink.wait_for(1, SOON);
     assert!(rig.sink.requests()[0].target.contains("000000000002"));
     rig.ask(&["actions", "list"]).expect(0, "roles  ok ", "");
 }
 
-/// 18.2: not "all is well" while one host fails for ever, and the others do not.
+/// The status must not be "all is well" while one host fails for ever and others work.
 #[test]
 fn a_resource_that_fails_again_and_again_needs_attention() {
     let mut rig = Rig::start("failing", "retry_interval = 1s");
@@ -533,7 +519,6 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
     rig.stop("KILL");
     let journal = rig.home.path().join("journal.db").display().to_string();
     let home = rig.home.path().display().to_string();
-    // Three ways to say where it is.
     for place in [&["-c", "a.conf"][..], &["--state-dir", &home], &["--journal", &journal]] {
         let listed = rig.say(&[&["deliveries", "list", "--format", "json"], place].concat()).json();
         assert_eq!(listed["totals"]["by_state"], json!({"dead": 1, "ready": 2}), "{place:?}");
@@ -553,7 +538,6 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
     rig.sink.reply_when(|_| None);
     rig.run();
     rig.wait("done", 2);
-    // Two commands at the same moment, on a daemon and then on its file.
     let twice = |rig: &Rig| {
         let children: Vec<_> = (0..4)
             .map(|_| {
@@ -602,7 +586,8 @@ fn a_daemon_without_a_file_says_what_can_be_had() {
     rig.sink.wait_for(2, SOON);
 }
 
-/// A monitoring agent needs no write access to the journal. Only root can become another user; others see the mode.
+/// A monitoring agent needs no write access to the journal. Only root can become another user, so
+/// other runs check the mode.
 #[test]
 fn a_group_may_ask_and_change_nothing() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

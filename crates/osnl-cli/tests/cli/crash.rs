@@ -1,4 +1,5 @@
-//! A promise to the broker is on the disk first, whatever the clock does, and whichever program comes next.
+//! A message is on the disk before its acknowledgement, whatever the clock does and whichever
+//! program runs next.
 
 use std::fs;
 use std::path::Path;
@@ -10,15 +11,10 @@ use osnl_testkit::{Reply, wait_until};
 use crate::harness::SOON;
 use crate::journalled::{QUEUE, Rig, address, preload, resource};
 
-/// The observed system calls. Lines are in the order in which the calls began; a call under way meanwhile has its end
-/// in a line of its own.
 #[derive(Debug, PartialEq, Eq)]
 enum Call {
-    /// To the write-ahead log; with what.
     Append { end: usize, data: Vec<u8> },
-    /// A sync of the write-ahead log, to its good end.
     Sync { begin: usize, end: usize },
-    /// A `basic.ack` leaves.
     Ack { begin: usize, tag: u64, multiple: bool },
 }
 
@@ -30,7 +26,6 @@ fn read(trace: &str) -> Vec<Call> {
         let call = call.trim_start();
         let Some((name, rest)) = call.split_once('(') else { continue };
         let (place, rest) = rest.split_once('>').unwrap_or_default();
-        // strace writes names as it writes data.
         let name_of_file = String::from_utf8_lossy(&bytes(place)).into_owned();
         let place = if place.contains("\\x") { &*name_of_file } else { place };
         let end = || {
@@ -62,12 +57,12 @@ fn read(trace: &str) -> Vec<Call> {
     calls
 }
 
-/// Returns the bytes that a line writes as `\x00\x01…`.
 fn bytes(text: &str) -> Vec<u8> {
     text.split("\\x").skip(1).filter_map(|digits| u8::from_str_radix(digits.get(..2)?, 16).ok()).collect()
 }
 
-/// Method frames 60.80 on any channel: 13 octets of payload, of which the tag is eight and `multiple` the last.
+/// Finds method frames 60.80 on any channel: 13 octets of payload, of which the tag has eight and
+/// `multiple` is the last.
 fn acks(data: &[u8]) -> impl Iterator<Item = (u64, bool)> {
     data.windows(21).filter_map(|frame| match frame {
         [1, _, _, 0, 0, 0, 13, 0, 60, 0, 80, tag @ .., multiple, 0xce] => {
@@ -77,8 +72,8 @@ fn acks(data: &[u8]) -> impl Iterator<Item = (u64, bool)> {
     })
 }
 
-/// No tag is acknowledged before a sync has returned that began after its message was written. The messages came in
-/// the order of their numbers, so tag 1 is number 0.
+/// Checks that a sync which began after a message's write returned before its tag was acknowledged.
+/// Messages are in order, so tag 1 is number 0.
 fn acknowledged_after_the_sync(calls: &[Call], messages: usize) -> Result<(), String> {
     for n in 0..messages {
         let marker = address(n).into_bytes();
@@ -133,14 +128,12 @@ fn a_trace_is_read_as_it_was() {
     check(&[ack], false);
 }
 
-/// Runs osnl as `start` starts it, with a place for the trace, and judges what it has written there.
 fn no_acknowledgement_leaves_early(name: &str, start: fn(&mut Rig, &Path)) {
     const MESSAGES: usize = 200;
     let mut rig = Rig::new(name);
     let trace = rig.path("trace");
     start(&mut rig, &trace);
     rig.consuming();
-    // A few by themselves, then many at once.
     for count in [1, 1, 1, 7, MESSAGES - 10] {
         rig.publish(count, 1000);
         wait_until(SOON, "an empty queue", || rig.vhost.queue_depth(QUEUE) == Some((0, 0)));
@@ -160,7 +153,6 @@ fn no_acknowledgement_leaves_early(name: &str, start: fn(&mut Rig, &Path)) {
     );
 }
 
-/// The threads that write a file, in the order of their writes.
 fn writers<'a>(trace: &'a str, file: &str) -> Vec<&'a str> {
     let thread = |line: &'a str| {
         let (thread, call) = line.trim_start().split_once(char::is_whitespace)?;
@@ -172,7 +164,7 @@ fn writers<'a>(trace: &'a str, file: &str) -> Vec<&'a str> {
     trace.lines().filter_map(thread).collect()
 }
 
-/// As the kernel sees it; where no process may be traced, this is the next test once more.
+/// Traces the kernel. Where tracing is forbidden, the next test runs instead.
 #[test]
 fn no_acknowledgement_leaves_before_the_sync_that_covers_it() {
     let strace: fn(&mut Rig, &Path) = |rig, trace| {
@@ -184,7 +176,7 @@ fn no_acknowledgement_leaves_before_the_sync_that_covers_it() {
     no_acknowledgement_leaves_early("synced", start);
 }
 
-/// As the library sees it that stands in for the tracer: it has to be right before it is needed.
+/// The preloaded library replaces the tracer elsewhere, so it must give the same verdict.
 #[test]
 fn no_acknowledgement_leaves_before_the_sync_that_returned_to_us() {
     no_acknowledgement_leaves_early("returned", by_the_stand_in);
@@ -194,7 +186,7 @@ fn by_the_stand_in(rig: &mut Rig, trace: &Path) {
     rig.start_under(&[], &[("LD_PRELOAD", preload().to_owned()), ("OSNL_TEST_TRACE", trace.to_owned())]);
 }
 
-/// Whether strace works here; sandboxes forbid `ptrace`.
+/// Whether strace works; sandboxes forbid `ptrace`.
 pub(crate) fn may_trace() -> bool {
     let strace = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
     strace.is_ok_and(|status| status.success())
@@ -209,10 +201,9 @@ fn a_clock_that_is_set_while_a_target_is_held_changes_nothing() {
         rig.consuming();
         rig.sink.reply_with(Reply::Status(503));
         rig.publish(EVENTS, 8);
-        // Each of the resources once at most, and then the probes, one by one.
         rig.sink.wait_for(10, SOON);
         fs::write(rig.path("clock"), seconds).unwrap();
-        // Three more tries: one about every second, as before.
+        // Tries continue at about one a second, as before the clock's change.
         let (before, began) = (rig.sink.requests().len(), Instant::now());
         rig.sink.wait_for(before + 3, SOON);
         let took = began.elapsed();
@@ -242,7 +233,7 @@ fn with_one_parked_resource_a_kill_repeats_nothing_else() {
         let listed = list.arg(&journal).output().unwrap().stdout;
         serde_json::from_slice::<serde_json::Value>(&listed).ok()?["totals"]["all"].as_u64()
     };
-    // Of its three events the two behind the first are not tried.
+    // The two events behind the first of its resource are not tried.
     wait_until(SOON, "all others are done", || {
         rig.effects().len() == EVENTS - 2 && open() == Some((EVENTS / KEYS) as u64)
     });

@@ -1,5 +1,3 @@
-//! The binary as a daemon: a configuration in a folder of its own, and a broker that can be away.
-
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -12,16 +10,13 @@ use std::time::Duration;
 use osnl_testkit::{Broker, Vhost, signal, wait_until};
 use tempfile::TempDir;
 
-/// Longer than anything here takes, shorter than anybody waits.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// A folder with a configuration file.
 pub(crate) struct Case {
     pub(crate) folder: TempDir,
 }
 
 impl Case {
-    /// `defaults` are lines of `[DEFAULT]`, with `FOLDER` for the folder's path; `url` is the broker's.
     pub(crate) fn new(url: &str, api_url: &str, defaults: &str) -> Self {
         let folder = crate::private_folder().unwrap();
         let text = format!(
@@ -36,7 +31,6 @@ impl Case {
         self.folder.path().join(name)
     }
 
-    /// Returns the content of a file of the folder; nothing if it is not there.
     pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
@@ -46,7 +40,6 @@ impl Case {
         wait_until(SOON, &format!("\"{text}\" in {name}"), || self.read(name).contains(text));
     }
 
-    /// `osnl k2hr3-osnl -c conf` whose stderr is the file of that name, without anything of our environment.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
         command.arg("k2hr3-osnl").arg("-c").arg(self.path("conf")).env_clear().stdin(Stdio::null());
@@ -56,7 +49,6 @@ impl Case {
     }
 }
 
-/// A running daemon; killed when dropped.
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
@@ -68,12 +60,10 @@ impl Daemon {
         &mut self.0
     }
 
-    /// Sends a signal, by its name without `SIG`.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.0.id(), name);
     }
 
-    /// SIGTERM; it must end by itself, in good order.
     #[track_caller]
     pub(crate) fn stop(mut self) {
         self.signal("TERM");
@@ -94,13 +84,12 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The way to a virtual host on the shared broker; while it is closed, connections end as soon as they are made.
+/// A proxy to a virtual host on the shared broker; while it is closed, new connections end at once.
 pub(crate) struct Way {
     pub(crate) vhost: Vhost,
     port: u16,
@@ -115,7 +104,6 @@ impl Way {
         let port = listener.local_addr().unwrap().port();
         let (open, tried) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (is_open, count) = (open.clone(), tried.clone());
-        // Ends with the process; a test waits for nothing here.
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 count.fetch_add(1, Ordering::Relaxed);
@@ -141,7 +129,6 @@ impl Way {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Waits until so many more connections have been tried.
     #[track_caller]
     pub(crate) fn wait_for_tries(&self, more: usize) {
         let before = self.tried.load(Ordering::Relaxed);
@@ -154,7 +141,6 @@ impl Way {
 fn join(from: &TcpStream, to: &TcpStream) {
     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     std::thread::spawn(move || {
-        // Either end may be the first to go.
         let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(Shutdown::Write);
     });

@@ -1,6 +1,3 @@
-//! Dead letters of `memory://` in their queue: looked at, retried, and discarded with a daemon and without; and a queue that
-//! is full, gone, or in use by another command.
-
 use std::process::Stdio;
 
 use osnl_testkit::{RawMessage, Reply, wait_until};
@@ -15,7 +12,6 @@ const ROLES: &str = "[action:roles]\ndriver = k2hr3\napi_url = SINK\nmax_attempt
 const COPY: &str = "[action:copy]\ndriver = http\nmethod = POST\nurl = SINK/copy\n";
 const DEAD: &str = "osnl.dead";
 
-/// A daemon on a quorum queue whose action `roles` is refused for good.
 fn refused(name: &str) -> Rig {
     let rig = Rig::with(name, &[QUORUM, RULE, ROLES, COPY]);
     rig.sink.reply_when(|request| (!is_copy(&request.target)).then_some(Reply::Status(400)));
@@ -142,7 +138,6 @@ fn a_dead_letter_queue_that_is_full_or_gone_loses_nothing() {
     wait_until(SOON, "the status says so", || rig.status()["journal"]["state"] == "full");
     let attention = rig.status()["attention"].to_string();
     assert!(attention.contains("the dead letter queue \\\"osnl.dead\\\" is full"), "{attention}");
-    // What is not dead goes on.
     wait_until(SOON, "the others have their effect", || calls(&rig, true) == 5);
     rig.vhost.ctl(&["clear_policy", "full"]);
     wait_until(SOON, "all are kept", || dead(&rig).len() == 5);

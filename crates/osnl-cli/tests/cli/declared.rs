@@ -1,5 +1,5 @@
-//! Exchanges and queues on the broker, option by option and place by place, beside the real oslo.messaging with the same options; and
-//! that its programs start and work on what osnl has declared.
+//! Exchanges and queues on the broker for each option and place, compared with the real
+//! oslo.messaging. Its programs must also start and work on osnl's declarations.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -14,7 +14,6 @@ const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 const EXCHANGE: &str = "neutron";
 const OF_SERVICE: &str = "notifications.info";
 
-/// Options as the query of a URL has them.
 const OPTIONS: [&str; 10] = [
     "amqp_durable_queues=0",
     "amqp_durable_queues=1",
@@ -29,7 +28,6 @@ const OPTIONS: [&str; 10] = [
     "rabbit_quorum_delivery_limit=5",
 ];
 
-/// Exchange and queue as the broker has them.
 #[derive(Clone, Debug, PartialEq)]
 struct DeclaredObjects(String);
 
@@ -61,7 +59,6 @@ fn lines(options: &str) -> String {
     options.replace('&', "\n").replace('=', " = ")
 }
 
-/// The rows of the real oslo.messaging: by its Notifier, and by its listener with a pool.
 fn theirs() -> &'static [(DeclaredObjects, DeclaredObjects)] {
     static ROWS: OnceLock<Vec<(DeclaredObjects, DeclaredObjects)>> = OnceLock::new();
     ROWS.get_or_init(|| {
@@ -74,7 +71,7 @@ fn theirs() -> &'static [(DeclaredObjects, DeclaredObjects)] {
             (DeclaredObjects::on(&of_notifier, OF_SERVICE), DeclaredObjects::on(&of_pool, QUEUE))
         });
         let rows: Vec<_> = rows.collect();
-        // Else all of them would agree on nothing.
+        // Otherwise all rows could agree on empty declarations.
         assert!(rows[1].0.0.starts_with("exchange topic durable true"), "{rows:?}");
         rows
     })
@@ -84,7 +81,6 @@ fn vhost() -> Vhost {
     Broker::shared().vhost("declared")
 }
 
-/// Runs this file; its daemon reads from, or publishes to, what it declares.
 fn run(place: &Place, text: &str) -> Osnl {
     let state = place.path("state");
     place.write(
@@ -108,7 +104,7 @@ fn issue_46_a_native_listener_declares_as_oslo_messaging_does_wherever_an_option
         let vhosts = [vhost(), vhost(), vhost(), vhost()];
         let [query, section, own, pool] = &vhosts;
         let same = format!("pool = {QUEUE}\nsingle_active_consumer = false\noslo_arguments = true");
-        // A pool of osnl's own is durable unless an option says otherwise.
+        // osnl's own pool is durable unless an option says otherwise.
         let same = if options.contains("durable_queues") {
             same
         } else {
@@ -140,7 +136,6 @@ fn issue_46_k2hr3_osnl_conf_declares_as_oslo_messaging_does() {
         let text = conf(&with(&vhost, options), &sink.url("/v1/role"), "");
         let _daemon = place.daemon("k", &text).listening();
         assert_eq!(&DeclaredObjects::on(&vhost, QUEUE), expected, "{options}");
-        // The same in the native form.
         let shown =
             place.run(Path::new(OSNL), &["config", "show", "--show-secrets", "--k2hr3-osnl", "k.conf"]);
         let mut shown = shown;
@@ -194,7 +189,6 @@ fn issue_46_what_is_published_to_is_declared_as_oslo_messaging_declares_it() {
     }
 }
 
-/// An RPC server and its client, as a service has them on the exchange that its notifications have too.
 const RPC: &str = r#"
 import sys
 import oslo_messaging

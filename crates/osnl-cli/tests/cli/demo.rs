@@ -1,4 +1,3 @@
-//! `osnl demo`, as a newcomer runs it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -9,7 +8,7 @@ use serde_json::Value;
 
 fn demo(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
-    // A proxy for everything must not get to see requests to this machine.
+    // A proxy for all hosts must not see requests to this machine.
     command.env("http_proxy", "http://127.0.0.1:9").env("RUST_LOG", "trace").env_remove("NO_COLOR");
     command.arg("demo").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -19,7 +18,6 @@ fn output(args: &[&str]) -> Output {
     demo(args).output().unwrap()
 }
 
-/// The lines, after checking that it ended well.
 fn lines(args: &[&str]) -> Vec<String> {
     let output = output(args);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -29,7 +27,6 @@ fn lines(args: &[&str]) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// The steps and the summary of a demo in JSON, after checking that it ended well.
 fn steps(args: &[&str]) -> (Vec<Value>, Value) {
     let lines = lines(&[&["--format", "json"], args].concat());
     let mut objects: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -143,7 +140,6 @@ fn the_way_of_each_kind_of_message_is_told() {
     assert!(at("published", retried + 1) < at("settled", retried), "a retry waits by itself\n{text}");
 }
 
-/// The demo without options is the first thing that a newcomer sees of osnl.
 #[test]
 fn the_default_shows_each_kind_of_end_in_a_screen_of_lines() {
     let printed = lines(&[]);
@@ -220,7 +216,6 @@ fn the_pages_show_what_is_printed() {
     }
 }
 
-/// The stand-in listens wherever there is a free port.
 fn without_port(line: &str) -> String {
     match line.split_once("127.0.0.1:") {
         Some((before, after)) => {

@@ -1,4 +1,5 @@
-//! The gallery of errors: `fixtures/errors/AREA/NAME.txt` has files, command lines and exactly what the program says.
+//! The gallery of errors: `fixtures/errors/AREA/NAME.txt` has files, command lines and their exact
+//! output.
 //!
 //! ```text
 //! What it is about.
@@ -9,11 +10,12 @@
 //! == exit 78
 //! ```
 //!
-//! `base.conf` beside the areas is there for each of them: a configuration that can be used. In contents `FOLDER` is where
-//! the program runs, in a file marked `escaped` `\xNN` is a byte, `== folder NAME` makes a folder; before a command there
-//! may be variables, behind it `< FILE`, and `| grep WORD`, which shows only such lines. Errors are shown before output.
+//! `base.conf` beside the areas is a valid configuration for all. In contents `FOLDER` is the
+//! working directory, in a file marked `escaped` `\xNN` is a byte, `== folder NAME` makes a folder.
+//! Variables may precede a command, and `< FILE` or `| grep WORD`, which filters lines, may follow.
+//! Errors are shown before output.
 //!
-//! An error that only real parts show (a broker that refuses, a target's TLS) has its picture in the tests that make those
+//! Errors of real parts (a broker that refuses, a target's TLS) are in the tests that start those
 //! parts.
 
 mod picture;
@@ -25,7 +27,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use self::picture::Picture;
 use crate::snapshot::{is_updated, update};
 
-/// Words that no error may hold: a secret of the fixtures, words of Rust, an error of an error.
+/// Words that no error may contain: a secret of the fixtures, words of Rust, an error about an
+/// error.
 const NEVER: [&str; 11] = [
     "hunter2",
     "Some(",
@@ -44,7 +47,6 @@ fn gallery() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/errors")
 }
 
-/// Every picture, by name.
 fn all() -> Vec<PathBuf> {
     let listed = |folder: &Path| -> Vec<PathBuf> {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
@@ -82,7 +84,6 @@ fn every_error_is_as_pictured() {
     );
 }
 
-/// Checks the rules that hold of each picture, however it was updated.
 #[test]
 fn no_picture_is_poor() {
     for path in all() {
@@ -107,7 +108,6 @@ fn no_picture_is_poor() {
     }
 }
 
-/// `FILE:LINE` at the beginning.
 fn place(said: &str) -> Option<(&str, u32)> {
     let mut parts = said.splitn(3, ':');
     Some((parts.next()?, parts.next()?.parse().ok()?))

@@ -1,5 +1,3 @@
-//! `osnl events`, and what `osnl check` knows from the same catalogue.
-
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -8,7 +6,6 @@ use crate::harness::{PROMPTLY, Place};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 
-/// Status, standard output, standard error.
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let mut osnl = Place::new().run(Path::new(OSNL), args);
     (osnl.wait(PROMPTLY).code(), osnl.stdout(), osnl.stderr())
@@ -39,7 +36,8 @@ fn services_events_and_one_event_are_shown() {
         &["events", "nova", "instance.create.end"],
         &["InstanceCreatePayload 1.13", "inside nova_object.data", "flavor.memory_mb", "number"],
     );
-    // Since when: of the payload's own class, of one inside it, and nothing for what was always there.
+    // The version belongs to the payload's class or to a nested class; a field of the first version
+    // has none.
     let (_, stdout, _) = run(&["events", "nova", "instance.create.end"]);
     let line = |field: &str| {
         let found = stdout.lines().find(|line| line.trim_start().starts_with(&format!("{field} ")));
@@ -48,11 +46,9 @@ fn services_events_and_one_event_are_shown() {
     assert!(line("keypairs").ends_with(", since InstanceCreatePayload 1.3"), "{}", line("keypairs"));
     assert!(line("flavor.description").ends_with("text or null, since FlavorPayload 1.4"));
     assert!(line("uuid").ends_with(" UUID") && line("flavor.vcpus").ends_with("number or null"));
-    // Two forms under one name; a payload that is a sentence.
     check(&["events", "aggregate.create.end"], &["AggregatePayload 1.1", "payload    plain"]);
     check(&["events", "image.upload"], &["payload    text", "payload    plain"]);
     check(&["events", "baremetal.node.power_set.error"], &["no message of it was recorded"]);
-    // What a service sends in clear is masked.
     let (_, stdout, _) = run(&["events", "dns.zone_transfer_request.create"]);
     assert!(stdout.contains("\"key\": \"***\""), "{stdout}");
 }

@@ -1,5 +1,3 @@
-//! `osnl explain` on files, on standard input, on the journal and on what no rule wanted.
-
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +9,6 @@ use crate::harness::{Osnl, PROMPTLY, Place, SOON, instance, port_deleted};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 
-/// Two listeners, and a rule for each way to fail.
 pub(crate) fn conf(place: &Place, transport_url: &str, api_url: &str) -> String {
     let state_dir = place.path("state");
     let audit = place.path("audit.jsonl");
@@ -36,7 +33,6 @@ pub(crate) fn run(place: &Place, args: &[&str]) -> (Option<i32>, String, String)
     (code, osnl.stdout(), osnl.stderr())
 }
 
-/// Status and output of a command that says nothing on standard error.
 #[track_caller]
 pub(crate) fn said(place: &Place, args: &[&str]) -> (Option<i32>, String) {
     let (code, stdout, stderr) = run(place, args);
@@ -137,8 +133,8 @@ fn a_request_by_template_is_shown_whole_and_without_secrets() {
     assert!(text.contains("secret.hook = ***") && !text.contains("S3CRET"), "{text}");
 }
 
-/// The enrichments that are asked, with their ids; where a value was not asked for, its name stands. No server listens
-/// there.
+/// Shows the enrichments' requests, with ids, or with the name of a value that was not requested.
+/// No server listens, so no request can be made.
 #[test]
 fn what_would_be_asked_is_said_and_nobody_is_asked() {
     let place = Place::new();
@@ -311,7 +307,7 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     let sink = Sink::start();
     place.write("a.conf", conf(&place, &vhost.url(), &sink.url("/v1/role")));
     let osnl = listening(&place);
-    // The file is written with the first message; the counts, within a second.
+    // The first message creates the file; counts are written within a second.
     wait_until(SOON, "the counts are written", || place.path("state/journal.db.rules").exists());
     let (code, stdout, stderr) = run(&place, &["explain", "-c", "a.conf", "--unmatched"]);
     assert_eq!((code, &*stdout), (Some(1), ""), "{stderr}");
@@ -346,7 +342,6 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
         ]
     );
     assert_eq!(code, Some(1));
-    // What failed behind the head is remembered, without the secret.
     let (_, text) = said(
         &place,
         &["explain", "-c", "a.conf", "--unmatched=^(port|compute)", "--rule", "token", "--rule", "servers"],

@@ -1,8 +1,10 @@
-//! Thirty faults, played against real parts, and all that `osnl check`, `check --connect`, `status`, and the log say of each.
+//! Thirty faults on real parts, with all output of `osnl check`, `check --connect`, `status`, and
+//! the log about each.
 //!
-//! The picture is `snapshots/faults.txt`. A cell without a line must be listed in [`Fault::silent`] with the reason why the
-//! command can't know of the fault; a cell that is listed there and has a line fails too. Ports, names, numbers of
-//! attempts, and durations are replaced by words, since they differ each time. `OSNL_UPDATE_SNAPSHOTS=1` writes it anew.
+//! The picture is `snapshots/faults.txt`. A cell without a line must be in [`Fault::silent`] with
+//! the reason why the command cannot know of the fault; a listed cell with a line fails too. Ports,
+//! names, numbers of attempts, and durations are replaced by words, since they differ on each run.
+//! `OSNL_UPDATE_SNAPSHOTS=1` updates the picture.
 
 mod stage;
 mod table;
@@ -15,39 +17,28 @@ use osnl_testkit::Reply;
 
 use self::stage::Stage;
 
-/// The commands, in the order of the picture.
 const COLUMNS: [&str; 4] = ["check", "check --connect", "status", "log"];
 
-/// A fault, and how it is made.
 struct Fault {
     area: &'static str,
     name: &'static str,
-    /// Texts of the usual configuration, and those that stand there instead.
     edits: &'static [(&'static str, &'static str)],
     part: Part,
-    /// Events that are published once the daemon listens.
     events: usize,
-    /// Words that the status and the log have once the fault has shown; nothing where they can't know of it.
+    /// Words of status and log once the fault shows; empty if a command cannot know.
     shows: [&'static str; 2],
-    /// The commands that can't know of it, and why.
+    /// The commands that cannot know, and the reason.
     silent: &'static [(&'static str, &'static str)],
 }
 
-/// The real part that is not as it should be.
 enum Part {
-    /// All are: the configuration is the fault.
     AsUsual,
-    /// The target answers so.
     Target(Reply),
-    /// The queue is there, made by another program with other arguments.
     QueueOfOthers,
-    /// Another daemon with a journal of its own reads the queue.
     SecondReader,
-    /// Another daemon has the journal.
     SecondDaemon,
-    /// Keystone or a service of the cloud fails; requests that begin so get this.
+    /// Keystone or a service of the cloud fails; requests with this beginning get this answer.
     Cloud(&'static str, Reply),
-    /// The cloud is away.
     NoCloud,
 }
 
@@ -73,7 +64,6 @@ fn each_fault_is_named_with_its_reason_where_it_can_be_known() {
     crate::snapshot::is_as_kept("faults", &sections.join("\n"));
 }
 
-/// Warnings about the configuration that all faults share.
 const OF_EACH_FAULT: [&str; 2] = [" declare: exchange neutron belongs to neutron", ": the login goes to "];
 
 fn section(fault: &Fault, said: &[Vec<String>; 4], wrong: &mut Vec<String>) -> String {

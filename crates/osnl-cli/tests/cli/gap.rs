@@ -1,4 +1,5 @@
-//! Upstream's transient queue and a broker that dies: what had reached us has its effect, and the gap is told.
+//! A broker's death with upstream's transient queue: received messages have their effect, and the
+//! gap is reported.
 
 use std::path::Path;
 use std::process::Command;
@@ -34,7 +35,6 @@ fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() 
         made[tried..].iter().any(|request| request.target.contains(&instance(n)))
     };
     wait_until(SOON, "every message to have its effect", || (0..10).all(asked));
-    // The new queue works like the old one.
     OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(10..11));
     wait_until(SOON, "a message after the gap", || asked(10));
     settled(&vhost, QUEUE);
@@ -50,8 +50,8 @@ fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() 
     assert!(log.contains(" delivered=11"), "{log}");
 }
 
-/// oslo.messaging's exchanges are transient: after a restart of the broker our durable queue is there, and its exchange
-/// only when the service publishes again. Issue 18, 9.
+/// oslo.messaging's exchanges are transient. After a broker's restart the durable queue exists, but
+/// its exchange only after the service publishes again.
 #[test]
 fn after_a_restart_of_the_broker_our_queue_is_read_at_once_and_bound_when_its_exchange_is_there() {
     let broker = Broker::start();

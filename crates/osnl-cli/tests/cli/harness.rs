@@ -1,4 +1,4 @@
-//! The binary as a child process: started, told by signals, ended by its own id whatever happens.
+//! The binary as a child process, which is killed by its own id on drop.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
@@ -14,14 +14,13 @@ use osnl_testkit::{Guard, Notice, Vhost, signal, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Longer than anything here takes, shorter than anybody waits.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
-/// The limit of an end without delay. A drain that waits for its deadline takes longer.
+/// The limit of an end without delay. A drain until its deadline takes longer.
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(10);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
 
-/// The program for any user, as an open file, which needs no path: the folder of the build may be closed to others, as
-/// root's home is.
+/// Opens the program, which any user can then execute without its path: root's home may be closed
+/// to other users.
 pub(crate) fn osnl_of_any_user() -> Command {
     static PROGRAM: OnceLock<File> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| File::open(env!("CARGO_BIN_EXE_osnl")).unwrap());
@@ -30,7 +29,6 @@ pub(crate) fn osnl_of_any_user() -> Command {
     command
 }
 
-/// A folder to run in: file names in messages are as short as they were given.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -50,7 +48,6 @@ impl Place {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Starts `osnl k2hr3-osnl` with these arguments.
     pub(crate) fn osnl(&self, args: &[&str]) -> Osnl {
         let args: Vec<&str> = ["k2hr3-osnl"].iter().chain(args).copied().collect();
         self.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args)
@@ -58,7 +55,8 @@ impl Place {
 
     pub(crate) fn run(&self, program: &Path, args: &[&str]) -> Osnl {
         let mut command = Command::new(program);
-        // Neither a proxy nor a log filter of whoever runs the tests may reach into it.
+        // The environment of the test's caller, such as a proxy or a log filter, must not affect
+        // the program.
         for name in [
             "http_proxy",
             "https_proxy",
@@ -70,15 +68,14 @@ impl Place {
         ] {
             command.env_remove(name);
         }
-        // As root, daemons without a state_dir would share that of the machine, and find there what earlier runs left.
-        // What only reads a configuration speaks of the default.
+        // As root, daemons without a state_dir would share the machine's folder and its leftovers.
+        // Commands that only read a configuration show the default.
         if !args.first().is_some_and(|command| ["check", "config", "init"].contains(command)) {
             command.env("STATE_DIRECTORY", self.0.path().join("state"));
         }
         Osnl::start(command.args(args).current_dir(self.0.path()))
     }
 
-    /// Writes `name.conf` and starts on it.
     pub(crate) fn daemon(&self, name: &str, text: &str) -> Osnl {
         let file = format!("{name}.conf");
         self.write(&file, text);
@@ -86,14 +83,12 @@ impl Place {
     }
 }
 
-/// A file with these URLs; sections may come again in `more`.
 pub(crate) fn conf(transport_url: &str, api_url: &str, more: &str) -> String {
     format!(
         "[oslo_messaging_notifications]\ntransport_url = {transport_url}\n[k2hr3]\napi_url = {api_url}\n{more}\n"
     )
 }
 
-/// A running osnl; killed when dropped.
 pub(crate) struct Osnl {
     child: Child,
     stdout: Stream,
@@ -134,14 +129,12 @@ impl Osnl {
         }
     }
 
-    /// Waits until it says that it consumes; for levels that let it say so.
     #[track_caller]
     pub(crate) fn listening(self) -> Self {
         self.wait_for("listening at");
         self
     }
 
-    /// Sends a signal by its name without `SIG`.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
@@ -150,7 +143,6 @@ impl Osnl {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end; what it wrote is complete then.
     #[track_caller]
     pub(crate) fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let end = Instant::now() + deadline;
@@ -163,14 +155,12 @@ impl Osnl {
         self.child.wait().unwrap()
     }
 
-    /// Waits for its end and gives status and standard error.
     #[track_caller]
     pub(crate) fn refused(&mut self) -> (Option<i32>, String) {
         let status = self.wait(PROMPTLY);
         (status.code(), self.stderr())
     }
 
-    /// SIGTERM, and it ends well.
     #[track_caller]
     pub(crate) fn stop(mut self) -> String {
         self.signal("TERM");
@@ -182,7 +172,7 @@ impl Osnl {
 
 impl Drop for Osnl {
     fn drop(&mut self) {
-        // By the child's own id; it has not been reaped, so the id is still its own.
+        // The child was not reaped, so its id cannot belong to another process.
         if self.is_running() {
             let _ = self.child.kill();
         }
@@ -190,7 +180,6 @@ impl Drop for Osnl {
     }
 }
 
-/// The output of a child, gathered while it runs.
 struct Stream {
     text: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
@@ -222,12 +211,10 @@ impl Stream {
     }
 }
 
-/// An instance's uuid that tells its number.
 pub(crate) fn instance(n: usize) -> String {
     format!("12345678-1234-5678-1234-{n:012}")
 }
 
-/// neutron's `port.delete.end` for a port of instance `n`.
 pub(crate) fn port_deleted(n: usize) -> Value {
     json!({"port": {"device_id": instance(n), "fixed_ips": [{"ip_address": "10.0.0.1"}]}})
 }
@@ -236,13 +223,11 @@ pub(crate) fn notices(numbers: std::ops::Range<usize>) -> Vec<Notice> {
     numbers.map(|n| Notice { payload: port_deleted(n), ..Notice::default() }).collect()
 }
 
-/// Waits until nothing waits in a queue and nothing is unsettled.
 #[track_caller]
 pub(crate) fn settled(vhost: &Vhost, queue: &str) {
     depth(vhost, queue, (0, 0));
 }
 
-/// Waits for this many messages ready and unsettled.
 #[track_caller]
 pub(crate) fn depth(vhost: &Vhost, queue: &str, expected: (u64, u64)) {
     wait_until(SOON, &format!("queue {queue} to hold {expected:?}"), || {

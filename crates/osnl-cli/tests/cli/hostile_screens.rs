@@ -1,4 +1,5 @@
-//! Text of a publisher, a tenant or a target acts on no terminal: every screen in every form, errors, and the log.
+//! No text of a publisher, a tenant or a target acts on a terminal: screens in every form, errors,
+//! and the log.
 
 use osnl_model::is_dangerous;
 use osnl_testkit::{RawMessage, Reply, wait_until};

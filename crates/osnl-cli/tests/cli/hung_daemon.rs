@@ -1,4 +1,4 @@
-//! The status of a daemon that hangs, or whose broker is away. No broker is needed.
+//! The status of a daemon that hangs, or whose broker is unreachable. No broker is needed.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -11,7 +11,6 @@ use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A daemon whose broker is away: the control socket does not need one.
 struct Rig {
     home: TempDir,
     daemon: Child,
@@ -95,12 +94,12 @@ fn a_hung_daemon_is_named_by_every_command_that_asks_it() {
     assert_eq!(plug_in.status.code(), Some(2));
     rig.signal("CONT");
     wait_until(SOON, "it answers again", || rig.say(&["reload", "-c", "a.conf"]).status.success());
-    // What a command said has failed does not happen afterwards.
+    // A change that was reported as failed must not happen later.
     let status = String::from_utf8(rig.say(&["status", "-c", "a.conf"]).stdout).unwrap();
     assert!(!status.contains("paused"), "{status}");
 }
 
-/// The queue of connections of a process that accepts none fills up: a connect would wait for ever.
+/// A process that accepts no connection fills its queue, and a connect would wait for ever.
 #[test]
 fn a_daemon_that_accepts_no_connection_any_more_is_named_too() {
     let rig = Rig::start("connection = memory://");
@@ -124,7 +123,6 @@ fn a_daemon_that_accepts_no_connection_any_more_is_named_too() {
     rig.signal("CONT");
 }
 
-/// 18.2: a listener that does not listen says why, since when, and when it tries again, wherever a status is read.
 #[test]
 fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
     let rig = Rig::start("allow_volatile = yes");
@@ -147,7 +145,6 @@ fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
     assert_eq!(plug_in.status.code(), Some(1));
 }
 
-/// Issue 19: the status of a plug-in where there is no daemon, and where none can be asked.
 #[test]
 fn a_plug_in_without_a_daemon_is_critical_and_without_a_configuration_unknown() {
     let home = crate::private_folder().unwrap();
@@ -169,7 +166,6 @@ fn a_plug_in_without_a_daemon_is_critical_and_without_a_configuration_unknown() 
     }
 }
 
-/// 18.13: blocks where there is no terminal, until Ctrl-C.
 #[test]
 fn watching_goes_on_over_a_hang_and_ctrl_c_ends_it_well() {
     let rig = Rig::start("allow_volatile = yes");

@@ -1,5 +1,6 @@
-//! Issue 19: parts of a daemon that hang. The watchdog of systemd ends a process whose loop is stuck. It does not end one
-//! that waits for its disk, or whose listener is blocked: a new process would wait for the same.
+//! Parts of a daemon that hang. systemd's watchdog ends a process whose loop is stuck. A daemon
+//! that waits for its disk, or whose listener is blocked, must not be ended: a new process would
+//! wait for the same.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,10 +17,8 @@ use crate::monitoring;
 use crate::reloading::{LISTENER, RULE};
 use crate::systemd::Manager;
 
-/// A sign of life each half second.
 const WATCHDOG: (&str, &str) = ("WATCHDOG_USEC", "1000000");
 
-/// Starts the daemon of a rig as systemd does, with the library between it and its disk.
 fn start(rig: &mut Rig) -> Manager {
     let path = rig.path("notify");
     let manager = Manager::bind(&path);
@@ -36,7 +35,6 @@ fn start(rig: &mut Rig) -> Manager {
     manager
 }
 
-/// Skips what systemd is told until it is this.
 #[track_caller]
 fn told(manager: &Manager, part: &str) -> String {
     let end = Instant::now() + SOON;
@@ -79,11 +77,9 @@ fn a_disk_that_hangs_is_published_and_the_watchdog_lets_the_daemon_wait() {
     }
 }
 
-/// A tracer that lets these system calls wait for a minute.
 struct Delay(Child);
 
 impl Delay {
-    /// Delays the main thread, or with `-f` each.
     fn of(pid: u32, calls: &str, threads: &[&str]) -> Self {
         let mut tracer = Command::new("strace")
             .args(["-o", "/dev/null", "-e", &format!("trace={calls}")])
@@ -95,7 +91,6 @@ impl Delay {
             .unwrap();
         let mut lines = BufReader::new(tracer.stderr.take().unwrap()).lines().map(Result::unwrap);
         assert!(lines.any(|line| line.contains("attached")));
-        // Nothing it says later is waited for.
         thread::spawn(move || lines.for_each(drop));
         Self(tracer)
     }
@@ -126,7 +121,6 @@ fn a_loop_that_is_stuck_gives_no_sign_of_life() {
     assert_eq!(manager.next(), "WATCHDOG=1");
 }
 
-/// The status and the metrics ask the file system how much is free.
 #[test]
 #[expect(clippy::print_stdout, reason = "which of the two was tested")]
 fn a_file_system_that_does_not_answer_delays_no_message_and_no_health_check() {
@@ -140,7 +134,6 @@ fn a_file_system_that_does_not_answer_delays_no_message_and_no_health_check() {
     let mut scrape = TcpStream::connect(&admin).unwrap();
     let request = format!("GET /metrics HTTP/1.0\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
     scrape.write_all(request.as_bytes()).unwrap();
-    // It is in the midst of the scrape.
     let begun = Instant::now();
     assert_eq!(monitoring::get(&admin, "/livez"), (200, "ok\n".to_owned()));
     rig.publish([(1, 1)]);

@@ -1,4 +1,4 @@
-//! `osnl init`: every sample is a configuration that `osnl check` accepts, and nothing is written over.
+//! `osnl init`: `osnl check` accepts every sample, and no file is overwritten.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -13,7 +13,6 @@ const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 const TARGETS: [&str; 9] =
     ["dump", "exec", "file", "http", "k2hr3", "k2hr3_register", "mail", "publish", "syslog"];
 
-/// Runs a command, and returns what it prints.
 #[track_caller]
 fn run(place: &Place, args: &[&str], status: i32) -> (String, String) {
     let mut osnl = place.run(Path::new(OSNL), args);
@@ -33,7 +32,6 @@ fn check_accepts_the_sample_of_every_service_and_target() {
     for target in TARGETS {
         for service in &services {
             let file = format!("{service}-{target}.conf");
-            // Of other services each event would become a dead letter.
             if target.starts_with("k2hr3") && !["neutron", "nova"].contains(service) {
                 let (_, why) = run(&place, &["init", service, "--target", target, "-o", &file], 2);
                 assert!(why.contains(&format!("{target} does not act on events of {service}")), "{why}");
@@ -62,7 +60,6 @@ fn nothing_is_written_over_or_through_a_link() {
     }
     assert_eq!((place.read("there.conf"), place.read("victim")), ("kept".to_owned(), "kept".to_owned()));
     assert!(!place.path("nowhere").exists());
-    // What is given counts, and the file is its owner's.
     let url = "rabbit://osnl:pa$s@mq1:5671/";
     run(&place, &["init", "nova", "nova", "--transport-url", url, "-o", "new.conf"], 0);
     assert_eq!(fs::metadata(place.path("new.conf")).unwrap().permissions().mode() & 0o777, 0o600);
@@ -70,19 +67,17 @@ fn nothing_is_written_over_or_through_a_link() {
     assert!(run(&place, &["check", "-c", "new.conf"], 0).0.contains("mq1:5671"));
     let (_, why) = run(&place, &["init", "nova", "--transport-url", "rabbit://mq/\n[action:x]"], 2);
     assert!(why.contains("a URL has no line end"), "{why}");
-    // On standard output, the same text alone.
     let (text, _) = run(&place, &["init", "nova", "--transport-url", url], 0);
     assert_eq!(text, place.read("new.conf"));
 }
 
-/// A real broker: one daemon has the queue, and when that daemon is killed the other one goes on with its messages.
 #[test]
 fn with_the_configuration_for_two_controllers_the_second_goes_on_when_the_first_is_killed() {
     let vhost = Broker::shared().vhost("standby");
     let sink = Sink::start();
     sink.reply_with(Reply::Status(503));
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-    // The exchange is its service's, and there before osnl binds its queue.
+    // Only its service declares the exchange, so it must exist before osnl binds its queue.
     publisher.notify_all(&notices(99..100));
     let places = [Place::new(), Place::new()];
     let [mut first, mut second] = places.each_ref().map(|place| {

@@ -1,4 +1,4 @@
-//! `osnl run` on a journal: one daemon per file, places that do not last, and `kill -9`.
+//! `osnl run` on a journal: one daemon per file, volatile places, and `kill -9`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,6 @@ struct DaemonRun(Child);
 
 impl DaemonRun {
     fn kill(&mut self) {
-        // SIGKILL: nothing is said, finished or closed.
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -55,7 +54,7 @@ fn a_journal_that_cannot_be_had_ends_the_start_with_the_reason() {
         assert!(said.contains(expected), "{said}");
     };
     let url = "rabbit://127.0.0.1:9/";
-    // Temporary folders are below /tmp, unless somebody has put them elsewhere.
+    // Temporary folders are usually below /tmp, but TMPDIR may name another.
     write(&home, url, "http://127.0.0.1:9/", "connection = sqlite:////tmp/osnl-volatile/journal.db");
     refused(78, "name another place, or set allow_volatile = true");
     write(&home, url, "http://127.0.0.1:9/", "allow_volatile = yes");
@@ -67,12 +66,12 @@ fn a_journal_that_cannot_be_had_ends_the_start_with_the_reason() {
     wait_until(SOON, "the first has it", || home.path().join("journal.db-wal").exists());
     let pid = first.0.id();
     refused(69, &format!("journal.db: is in use by process {pid};"));
-    // What is beside the journal is one daemon's too.
+    // The lock also covers the files beside the journal.
     write(&home, url, "http://127.0.0.1:9/", "connection = memory://");
     refused(69, &format!("[DEFAULT] state_dir: {} is in use by process {pid};", home.path().display()));
 }
 
-/// The old programs have run beside each other without a word about state.
+/// The old programs keep no state and can run side by side.
 #[test]
 fn in_the_default_folder_the_second_daemon_keeps_no_state() {
     let home = crate::private_folder().unwrap();
@@ -95,7 +94,6 @@ fn in_the_default_folder_the_second_daemon_keeps_no_state() {
     });
     assert!(said().contains(&format!("is in use by process {}", first.0.id())), "{}", said());
     assert!(second.0.try_wait().unwrap().is_none());
-    // A kill leaves no trace in the record of the first.
     second.kill();
     assert_eq!(fs::read(state.join("in-hand")).unwrap(), before);
 }
@@ -138,7 +136,6 @@ fn after_a_kill_everything_that_was_acknowledged_has_its_effect() {
     drop(daemon);
 }
 
-/// Two daemons on one pool, each with a journal and a target path of its own.
 #[test]
 fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
     const INSTANCES: usize = 20;
@@ -178,7 +175,7 @@ fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
     assert!(sink.requests().iter().all(|r| r.target.starts_with("/first")), "the second stands by");
     first.kill();
     publisher.notify_all(&notices(ROUNDS / 2..ROUNDS));
-    // Round by round, of every instance; what was repeated counts once.
+    // The rounds of each instance are in order; a repeated request counts once.
     let rounds = |path: &str, n: usize| -> Vec<usize> {
         let of = |target: &str| -> Option<usize> {
             let here = target.starts_with(path) && target.contains(&instance(n));
@@ -194,7 +191,8 @@ fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
         let found = rounds("/second", n);
         assert!(found.is_sorted(), "in order: {found:?}");
     }
-    // What the first had acknowledged is in its journal, and has its effect when it is back.
+    // Events that the killed daemon has acknowledged are in its journal, and have their effect
+    // after its restart.
     let again = start(&homes[0]);
     let all = |n: usize| -> BTreeSet<usize> {
         rounds("/first", n).into_iter().chain(rounds("/second", n)).collect()
@@ -208,7 +206,6 @@ fn check_names_what_waits_for_an_action_that_is_gone() {
     let home = crate::private_folder().unwrap();
     let vhost = Broker::shared().vhost("orphans");
     let url = vhost.url();
-    // Nobody listens at port 9.
     write(&home, &url, "http://127.0.0.1:9/v1/role", "allow_volatile = yes");
     let mut daemon = DaemonRun(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
     wait_until(SOON, "the queue is there", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
@@ -230,7 +227,6 @@ fn check_names_what_waits_for_an_action_that_is_gone() {
     let renamed = fs::read_to_string(home.path().join("a.conf")).unwrap().replace("roles", "other");
     fs::write(home.path().join("b.conf"), renamed).unwrap();
     let said = "warning: orphaned: 1 deliveries in the journal wait for [action:roles]";
-    // On the file of a running daemon, and of one that is no more.
     wait_until(SOON, "it is in the journal", || check("b.conf").contains(said));
     daemon.kill();
     assert!(check("b.conf").contains(said));

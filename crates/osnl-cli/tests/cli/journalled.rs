@@ -1,4 +1,5 @@
-//! `osnl run` on a journal, between a real broker and a target, on a disk and a clock that the test can break.
+//! `osnl run` on a journal, between a real broker and a target, with a disk and a clock that the
+//! test can break.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,6 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Configured, not started.
     pub(crate) fn new(name: &str) -> Self {
         let home = crate::private_folder().unwrap();
         let vhost = Broker::shared().vhost(name);
@@ -46,7 +46,6 @@ impl Rig {
         self.home.path().join(name)
     }
 
-    /// `before` stands before the program, such as a tracer.
     pub(crate) fn start_under(&mut self, before: &[&str], environment: &[(&str, PathBuf)]) {
         use std::os::unix::process::CommandExt as _;
         let words = before.iter().copied().chain([env!("CARGO_BIN_EXE_osnl"), "run", "-c", "a.conf"]);
@@ -60,7 +59,6 @@ impl Rig {
         self.running = Some((child, guard));
     }
 
-    /// With the library between it and the disk and the clock.
     pub(crate) fn start(&mut self) {
         let environment = [
             ("LD_PRELOAD", preload().to_owned()),
@@ -84,7 +82,7 @@ impl Rig {
         child.try_wait().unwrap().and_then(|status| status.code())
     }
 
-    /// SIGKILL to the whole group: a tracer goes with what it traces.
+    /// Kills the whole process group, with a tracer and its tracee.
     pub(crate) fn kill(&mut self) {
         let Some((mut child, _guard)) = self.running.take() else { return };
         let script = ["-c", "kill -s KILL -- \"-$1\"", "sh", &child.id().to_string()];
@@ -92,7 +90,6 @@ impl Rig {
         child.wait().unwrap();
     }
 
-    /// So many more events, each of a resource of its own unless `keys` says of how many.
     pub(crate) fn publish(&mut self, count: usize, keys: usize) {
         let notices: Vec<Notice> = (self.published..self.published + count)
             .map(|n| Notice {
@@ -118,14 +115,12 @@ impl Rig {
         wait_until(SOON, &format!("the log to say {text:?}"), || self.log().contains(text));
     }
 
-    /// The events that the target was asked about.
     pub(crate) fn effects(&self) -> BTreeSet<usize> {
         let targets: String = self.sink.requests().into_iter().map(|request| request.target + "\n").collect();
         let asked = |n: &usize| targets.contains(&address(*n));
         (0..self.published).filter(asked).collect()
     }
 
-    /// Waits until each event that was published has had its effect, and nothing is left with the broker.
     #[track_caller]
     pub(crate) fn all_done(&self) {
         let all = || self.effects().len() == self.published;
@@ -140,17 +135,15 @@ impl Drop for Rig {
     }
 }
 
-/// The address in an event's body and in its request; none begins with another.
+/// Returns the address in an event's body and its request. None is the prefix of another.
 pub(crate) fn address(n: usize) -> String {
     format!("10.1.{}.{}", 100 + n / 100, 100 + n % 100)
 }
 
-/// The resource of an event.
 pub(crate) fn resource(n: usize, keys: usize) -> String {
     instance(n % keys)
 }
 
-/// The library, built once for all tests.
 pub(crate) fn preload() -> &'static Path {
     static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = LIBRARY.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! osnl itself is killed in the middle of its work: what it had not settled is the broker's, and comes again.
+//! A kill of osnl during its work: the broker delivers unsettled messages again.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! A queue that its listener is to leave: a reload is refused while it may hold messages, a restart is not, and nothing
-//! waits unseen.
+//! A queue that its listener leaves: a reload is refused while the queue may hold messages, a
+//! restart is not, and the status shows waiting messages.
 
 use std::time::Duration;
 
@@ -8,28 +8,28 @@ use serde_json::json;
 
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON, asked};
 
-/// One delivery may be open, so that all other messages are with the broker.
+/// Only one delivery may be open, so that all other messages stay with the broker.
 const BOUND: &str = "[journal]\nmax_pending = 1\n[DEFAULT]\ndebug = true\n";
 
 fn moved() -> String {
     LISTENER.replace("pool = osnl", "pool = newpool")
 }
 
-/// Not "all is well" before all events are delivered.
 #[track_caller]
 fn delivered(rig: &Rig, events: usize) {
     let done = || asked(&rig.sink, |_| true).len() == events;
     wait_until(SOON, "everything is delivered", || {
         let (_, text, _) = rig.ask(&["status"]);
         if text.contains("all is well") {
-            // A listener that has just begun may hold for a moment what had been returned to its queue.
+            // A new listener may briefly hold messages that had been returned to its queue.
             wait_until(Duration::from_secs(2), &format!("the deliveries of {text}"), done);
         }
         done()
     });
 }
 
-/// Issue 46: after the reload, five of the six stayed unacknowledged at the old queue's consumer, and all was well.
+/// Five of six messages once stayed unacknowledged at the old queue's consumer, and the status was
+/// "all is well".
 #[test]
 fn a_pool_that_changes_while_the_listener_is_blocked_leaves_no_message_behind() {
     let mut rig = Rig::with("left-blocked", &[LISTENER, RULE, ACTION, BOUND]);
@@ -64,7 +64,6 @@ fn a_pool_that_changes_while_the_listener_is_blocked_leaves_no_message_behind() 
     assert!(!bound("osnl") && bound("newpool"));
 }
 
-/// The former queue is a listener of its own until it is empty.
 #[test]
 fn the_way_out_of_a_refusal_loses_nothing() {
     let mut rig = Rig::start("left-way-out");
@@ -123,11 +122,11 @@ fn a_restart_with_another_pool_names_the_old_queue_until_nothing_is_left() {
     assert_eq!(rig.status()["left_queues"], json!([]));
 }
 
-/// Stories of the gate; `OSNL_SEED=7` plays one.
 const STORIES: u64 = 3;
 const STEPS: usize = 10;
 
-/// The stories of `osnl`'s `assembly/reloading/stories.rs` on the real broker, with fewer kinds of steps.
+/// The stories of `osnl`'s `assembly/reloading/stories.rs` on the real broker, with fewer kinds of
+/// steps.
 #[test]
 fn random_reloads_leave_no_message_behind() {
     let seeds = match std::env::var("OSNL_SEED").ok().and_then(|seed| seed.parse().ok()) {
@@ -163,7 +162,6 @@ fn play(seed: u64) {
                 }
             }
         }
-        // An event may be on its way.
         let is_true = || {
             let (_, text, _) = rig.ask(&["status"]);
             !text.contains("all is well") || asked(&rig.sink, |_| true).len() == events

@@ -1,4 +1,4 @@
-//! The destination of the daemon's log lines, and that no trouble with them reaches the daemon.
+//! The destination of the daemon's log lines. No failure of a log reaches the daemon.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -11,7 +11,6 @@ use crate::daemon::{Case, Daemon, SOON, Way};
 
 const NOWHERE: &str = "http://127.0.0.1:9/v1/role";
 
-/// `<LEVEL> <logger> <message>` of each line: what monitoring looks for, without time and line number.
 fn told(log: &str) -> Vec<String> {
     log.lines()
         .map(|line| {
@@ -31,7 +30,6 @@ fn told(log: &str) -> Vec<String> {
         .collect()
 }
 
-/// The daemon's lines under k2hr3_osnl's own names.
 fn legacy(log: &str) -> Vec<String> {
     told(log).into_iter().filter(|line| line.split(' ').nth(1).unwrap().starts_with("k2hr3_osnl")).collect()
 }
@@ -42,8 +40,8 @@ fn deleted(cuk: &str, addresses: &[&str]) -> Notice {
     Notice { payload: json!({"port": port}), ..Notice::default() }
 }
 
-/// Runs messages, one after the other, through a daemon with these options of `[k2hr3]`; the target answers as
-/// in `script`, then with success. Answers what is logged under the legacy names, but for `Starting` and `Stopping`.
+/// The target answers from `script`, then with success. Returns the lines under the legacy names,
+/// but `Starting` and `Stopping`.
 fn life(script: Vec<Reply>, options: &str, notices: &[(Notice, &str)]) -> Vec<String> {
     let vhost = Broker::shared().vhost("wire-log");
     let sink = Sink::start();
@@ -147,14 +145,11 @@ fn our_lines_go_to_the_log_file_and_the_libraries_to_stderr() {
 #[test]
 fn a_log_file_that_is_moved_away_is_opened_anew() {
     let way = Way::closed("log-moved");
-    // What the command line says wins over the file.
     let case = Case::new(&way.url(), NOWHERE, "log_file = FOLDER/overruled\ndebug_level = debug");
     let daemon = Daemon::start(case.command().arg("-f").arg(case.path("log")));
-    // The broker is away: a line for each attempt at this level.
     case.wait_for("log", "cannot listen");
     fs::rename(case.path("log"), case.path("moved")).unwrap();
     case.wait_for("log", "127.0.0.1");
-    // A second file, for those who send SIGHUP after having moved it.
     fs::rename(case.path("log"), case.path("moved too")).unwrap();
     daemon.signal("HUP");
     case.wait_for("log", "SIGHUP: the log file is opened again");
@@ -167,7 +162,7 @@ fn a_log_file_that_is_moved_away_is_opened_anew() {
 fn a_log_file_that_cannot_be_written_is_said_once_and_its_lines_come_to_stderr() {
     let way = Way::closed("log-full");
     let case = Case::new(&way.url(), NOWHERE, "log_file = FOLDER/log");
-    // By a link: whatever the daemon did with it, the device would stay.
+    // A link, so that the device stays whatever the daemon does.
     std::os::unix::fs::symlink("/dev/full", case.path("log")).unwrap();
     let daemon = Daemon::start(&mut case.command());
     case.wait_for("stderr", "cannot listen");
@@ -197,12 +192,12 @@ fn stderr_that_nobody_reads_or_that_is_closed_ends_nothing() {
         let case = Case::new(&way.url(), NOWHERE, "libs_debug_level = debug");
         let mut daemon = Daemon::start(case.command().stderr(Stdio::piped()));
         let unread = daemon.child().stderr.take().filter(|_| !close);
-        // Each attempt comes after a line about the last one.
+        // A further attempt proves that the log line of the last one did not block.
         way.wait_for_tries(3);
         daemon.stop();
         drop(unread);
     }
-    // An error at the start has its exit status, whoever hears of it.
+    // The exit status shows an error at the start, even with stderr closed.
     let case = Case::new("wrong://", NOWHERE, "");
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -213,7 +208,6 @@ fn stderr_that_nobody_reads_or_that_is_closed_ends_nothing() {
 #[test]
 fn lines_bear_the_journals_priorities_only_where_stderr_is_the_journal() {
     let way = Way::closed("journal");
-    // The folder's stderr as systemd would name it, another stream, and none.
     for (offset, expected) in [(Some(0), true), (Some(1), false), (None, false)] {
         let case = Case::new(&way.url(), NOWHERE, "");
         let mut command = case.command();

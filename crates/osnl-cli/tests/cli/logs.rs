@@ -1,11 +1,8 @@
-//! The destination and the level of the log: `debug_level`, `log_file`, `-d`, `-l`, `-f`.
-
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, closed_port, wait_until};
 use serde_json::json;
 
 use crate::harness::{PROMPTLY, Place, SOON, conf, port_deleted};
 
-/// The levels that occur in a log, and whether libraries speak.
 fn levels(log: &str) -> (Vec<&'static str>, bool) {
     let words = |line: &str| line.split(' ').skip(2).take(2).map(str::to_owned).collect::<Vec<_>>();
     let heads: Vec<Vec<String>> = log.lines().map(words).collect();
@@ -14,14 +11,12 @@ fn levels(log: &str) -> (Vec<&'static str>, bool) {
     (found, heads.iter().any(|head| !ours(&head[1])))
 }
 
-/// Our own lines, under our names or those kept for users of k2hr3_osnl.
 fn ours(name: &str) -> bool {
     name.starts_with("osnl") || name.starts_with("k2hr3_osnl")
 }
 
 #[test]
 fn levels_come_from_the_file_and_the_flag_wins() {
-    // The log of a daemon that listens for a moment.
     let check = |file: &str, flags: &[&str], expected: &[&str], libraries: bool| {
         let vhost = Broker::shared().vhost("levels");
         let place = Place::new();
@@ -73,7 +68,7 @@ fn the_log_goes_to_the_file_that_is_named_and_the_flag_wins() {
     check("log_file = osnl.log", &[], Some("osnl.log"));
     check("", &["-f", "flag.log"], Some("flag.log"));
     check("log_file = osnl.log", &["-f", "flag.log"], Some("flag.log"));
-    // As upstream: the word is one of the file's, on the command line it is a name.
+    // As upstream: the word is special in the file, but a file name on the command line.
     check("log_file = osnl.log", &["-f", "sys.stderr"], Some("sys.stderr"));
 }
 

@@ -1,4 +1,3 @@
-//! The binary as its users run it.
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -65,7 +64,8 @@ mod trust;
 mod upkeep;
 mod when;
 
-/// A folder that only its user can enter, as a daemon's is: what stands there is warned of as readable by all otherwise.
+/// A folder for its user alone, as a daemon's is. Other folders would give warnings about files
+/// readable by all.
 fn private_folder() -> std::io::Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt as _;
     tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir()

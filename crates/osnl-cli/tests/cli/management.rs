@@ -1,6 +1,3 @@
-//! The management API of a real broker: what `osnl check --connect` and `osnl status` say of policies, operator policies,
-//! the default queue type, and of answers that are missing; and the messages that a broker no longer has.
-
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -11,7 +8,6 @@ use serde_json::Value;
 
 use crate::harness::{Osnl, Place, SOON, notices};
 
-/// A node with its management API, and the port of the API. It ends with this process.
 fn node() -> &'static (Broker, u16) {
     static NODE: OnceLock<(Broker, u16)> = OnceLock::new();
     NODE.get_or_init(|| {
@@ -47,14 +43,12 @@ fn osnl(place: &Place, args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), text)
 }
 
-/// The lines of `osnl check --connect` about the API.
 fn checked(place: &Place) -> Vec<String> {
     let (_, text) = osnl(place, &["check", "--connect"]);
     assert!(!text.contains("m0n"), "{text}");
     text.lines().filter(|line| line.contains("] management API")).map(str::to_owned).collect()
 }
 
-/// `null` until the daemon answers.
 fn status(place: &Place) -> Value {
     let (_, text) = osnl(place, &["status", "--format", "json"]);
     serde_json::from_str(&text).unwrap_or_default()
@@ -68,7 +62,6 @@ fn url(login: &str, port: u16) -> String {
     format!("management_url = http://{login}127.0.0.1:{port}/")
 }
 
-/// Sets a policy or an operator policy of this virtual host.
 fn set(vhost: &Vhost, command: &str, name: &str, definition: &str) {
     vhost.ctl(&[command, name, "^osnl$", definition, "--apply-to", "queues"]);
 }
@@ -83,7 +76,6 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         prepare(&vhost);
         let place = Place::new();
         write(&place, &conf(&vhost, &monitor, more));
-        // Before the first start there is nothing to ask about.
         let found = checked(&place);
         assert_eq!(
             found[0],
@@ -112,7 +104,7 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         assert!(!daemon.stderr().contains("m0n"), "{}", daemon.stderr());
         (vhost, place, daemon, known)
     };
-    // Each waits for its daemon's next question to the API.
+    // In parallel, because each waits for its daemon's next request to the API.
     let (vhost, place, daemon, known) = std::thread::scope(|scope| {
         scope.spawn(|| {
             let (.., known) = check("plain", |_| {}, "", &[]);
@@ -147,7 +139,6 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
             ],
         )
     });
-    // The command that is told mends it.
     let remedy = known["risks"][0]["remedy"].as_str().unwrap();
     let words: Vec<String> = remedy.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
     assert_eq!(words[0], "rabbitmqctl", "{remedy}");
@@ -202,7 +193,6 @@ fn an_answer_that_is_missing_is_unknown_and_says_what_to_do() {
             scope.spawn(move || check(&management, reason, remedy));
         }
     });
-    // Another broker that has such a queue too.
     let other = url("", *port);
     let shared = Broker::shared().vhost("unknown-other");
     let place = Place::new();
@@ -211,7 +201,6 @@ fn an_answer_that_is_missing_is_unknown_and_says_what_to_do() {
     assert!(lines[0].contains("management_url is not for this broker: it is of cluster"), "{lines:?}");
 }
 
-/// A daemon whose target is down, with three messages that stay unsettled.
 fn unsettled(vhost: &Vhost, place: &Place, more: &str) -> (Osnl, Sink) {
     let sink = Sink::start();
     sink.reply_with(Reply::Status(503));

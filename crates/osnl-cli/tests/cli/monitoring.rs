@@ -1,5 +1,3 @@
-//! A real daemon that a real Prometheus scrapes: metrics, exemplars, alerts.
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -17,7 +15,6 @@ use crate::reloading::{LISTENER, RULE, Rig, SOON, notice};
 const ADMIN: &str = "[admin]\nlisten = 127.0.0.1:0\n";
 const ACTION: &str = "[action:roles]\ndriver = http\nurl = SINK\nretry_interval = 1s\nmax_attempts = 1\n";
 
-/// A daemon with an admin endpoint, and its address.
 pub(crate) fn monitored(name: &str, sections: &[&str]) -> (Rig, String) {
     let rig = Rig::with(name, &[&[ADMIN], sections].concat());
     let log = rig.log();
@@ -25,7 +22,6 @@ pub(crate) fn monitored(name: &str, sections: &[&str]) -> (Rig, String) {
     (rig, address)
 }
 
-/// The address on which the daemon with this log listens.
 fn address(log: &str) -> Option<String> {
     let line = log.lines().find(|line| line.contains("the admin endpoint listens"))?;
     let (_, behind) = line.split_once("127.0.0.1:")?;
@@ -33,7 +29,6 @@ fn address(log: &str) -> Option<String> {
     Some(format!("127.0.0.1:{port}"))
 }
 
-/// The status and the body of an answer.
 pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -45,13 +40,11 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-/// The value of a sample, as it is written.
 pub(crate) fn sample(address: &str, name: &str) -> Option<String> {
     let (_, metrics) = get(address, "/metrics");
     metrics.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(' ')?.to_owned()))
 }
 
-/// A Prometheus that scrapes this address each second, with the alert rules of the package at a test's pace.
 struct Prometheus {
     child: Child,
     address: String,
@@ -70,7 +63,8 @@ impl Prometheus {
             .map(|line| {
                 alert = line.split_once("- alert: ").map_or(alert, |(_, name)| name);
                 match line.split_once("for: ") {
-                    // True of one daemon alone, as here, once consumers have been counted: it keeps its 15 minutes.
+                    // The condition holds for a single daemon once consumers are counted, so this
+                    // alert keeps its 15 minutes.
                     Some(_) if alert == "OsnlStandbyMissing" => line.to_owned(),
                     Some((before, _)) => format!("{before}for: 1s"),
                     None => line.to_owned(),
@@ -102,14 +96,13 @@ impl Prometheus {
     fn ask(&self, path: &str) -> Value {
         let (status, body) = get(&self.address, path);
         if status == 503 {
-            // It replays its log.
+            // Prometheus still replays its log.
             return Value::Null;
         }
         serde_json::from_str::<Value>(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))["data"]
             .take()
     }
 
-    /// The alerts that fire.
     fn firing(&self) -> Vec<String> {
         let alerts = self.ask("/api/v1/alerts");
         let alerts = alerts["alerts"].as_array().into_iter().flatten();
@@ -125,7 +118,6 @@ impl Drop for Prometheus {
     }
 }
 
-/// Issue 19: an exemplar leads from a graph to a delivery.
 #[test]
 fn prometheus_scrapes_a_daemon_and_knows_a_delivery_by_its_exemplar() {
     let (mut rig, admin) = monitored("monitoring-exemplar", &[LISTENER, RULE, ACTION]);
@@ -150,7 +142,7 @@ fn prometheus_scrapes_a_daemon_and_knows_a_delivery_by_its_exemplar() {
     ] {
         assert_eq!(sample(&admin, name).as_deref(), Some(expected), "{name}");
     }
-    // The broker is asked while somebody scrapes.
+    // The daemon asks the broker only during scrapes.
     wait_until(SOON, "the queue has its reader", || {
         sample(&admin, "osnl_queue_consumers{listener=\"neutron\",queue=\"osnl\"}").as_deref() == Some("1")
     });
@@ -172,7 +164,8 @@ fn prometheus_scrapes_a_daemon_and_knows_a_delivery_by_its_exemplar() {
     assert_eq!(prometheus.firing(), Vec::<String>::new());
 }
 
-/// Issue 19: labels are names of the configuration, never of an event.
+/// Labels hold names of the configuration, never of an event; otherwise series would grow without
+/// bound.
 #[test]
 fn a_thousand_event_types_and_resources_make_no_further_series() {
     let rule = RULE.replace("^port\\.delete\\.end$", "^port");
@@ -201,13 +194,11 @@ fn a_thousand_event_types_and_resources_make_no_further_series() {
     assert_eq!(series(), before);
 }
 
-/// Issue 19: a target breaks at night, and a retry in the morning ends the alerts.
 #[test]
 fn a_broken_target_raises_alerts_that_end_with_a_retry() {
     let (mut rig, admin) = monitored("monitoring-night", &[LISTENER, RULE, ACTION]);
     let prometheus = Prometheus::start(&rig, &admin);
     let fires = |name: &str| prometheus.firing().iter().any(|firing| firing == name);
-    // One event is refused for good, and then everything fails.
     rig.sink.reply_with(Reply::Status(400));
     rig.publish([(0, 0)]);
     wait_until(SOON, "the dead letter raises an alert", || {
@@ -226,13 +217,13 @@ fn a_broken_target_raises_alerts_that_end_with_a_retry() {
     wait_until(SOON, "no alert fires", || prometheus.firing().is_empty());
     let (status, body) = get(&admin, "/readyz");
     assert!(status == 200 && body.contains("\"attention\":[]"), "{body}");
-    // One line for each change of the target's state, however many attempts were refused.
+    // The log has one line for each change of the target's state, however many attempts fail.
     for line in [" is held: ", " answers again"] {
         assert_eq!(rig.log().matches(line).count(), 1, "{line}: {}", rig.log());
     }
 }
 
-/// A message that is published before the exchange is bound is in no queue of ours.
+/// A message published before the exchange is bound reaches no queue of osnl.
 #[test]
 fn a_queue_that_no_exchange_fills_is_not_ready_and_needs_attention() {
     let listener = "[listener:neutron]\ntransport_url = URL\nexchange = neutron\npool = osnl\n";
@@ -249,7 +240,6 @@ fn a_queue_that_no_exchange_fills_is_not_ready_and_needs_attention() {
     wait_until(SOON, "the metric ends", || attention().is_none());
 }
 
-/// Issue 19: a daemon that stands by is ready, takes over, and then is too.
 #[test]
 fn a_daemon_that_stands_by_is_ready() {
     let (mut rig, first) = monitored("monitoring-standby", &[LISTENER, RULE, ACTION]);
@@ -281,7 +271,6 @@ fn a_daemon_that_stands_by_is_ready() {
     assert_eq!(state(&second).0, 200);
 }
 
-/// A process that ends with the test.
 struct Daemon(Child);
 
 impl Drop for Daemon {
@@ -291,7 +280,6 @@ impl Drop for Daemon {
     }
 }
 
-/// Issue 19: a stream that falls silent needs attention, in the status, in the log, and as a metric.
 #[test]
 fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
     let listener = format!("{LISTENER}expect = 1 per 3s\n");
@@ -308,7 +296,6 @@ fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
     );
     rig.publish([(1, 1)]);
     wait_until(SOON, "the listener speaks", || silent("listener", "neutron").as_deref() == Some("0"));
-    // One message is less than the rule expects.
     assert_eq!(silent("rule", "r").as_deref(), Some("1"));
     wait_until(SOON, "the log has both changes", || {
         let log = rig.log();
@@ -318,7 +305,6 @@ fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
     wait_until(SOON, "the rule speaks", || silent("rule", "r").as_deref() == Some("0"));
 }
 
-/// Issue 19: a notification of our own goes through broker, rule, and journal, and no other rule takes it for an event.
 #[test]
 fn a_canary_comes_back_and_no_other_rule_sees_it() {
     let canary = "[canary]\nlistener = neutron\nevery = 1s\n";
@@ -333,7 +319,6 @@ fn a_canary_comes_back_and_no_other_rule_sees_it() {
     wait_until(SOON, "the event is delivered", || rig.target("roles")["done"] == 1);
     assert_eq!((count("refused"), count("lost")), (0, 0));
     assert_eq!(sample(&admin, "osnl_canary_late").as_deref(), Some("0"));
-    // What was scraped a moment ago is answered again.
     wait_until(SOON, "the event is counted", || {
         sample(&admin, "osnl_rule_matches_total{rule=\"r\"}").as_deref() == Some("1")
     });
@@ -343,7 +328,7 @@ fn a_canary_comes_back_and_no_other_rule_sees_it() {
         said.contains("osnl needs write permission on the first exchange, and readers bound with #"),
         "{said}"
     );
-    // A reload keeps it, and a change of its section needs a restart.
+    // A reload keeps the canary, but a change of its section needs a restart.
     rig.write(&[ADMIN, LISTENER, &RULE.replace("end$", "(start|end)$"), ACTION, canary]);
     rig.reload(0);
     let before = count("returned");
@@ -352,7 +337,6 @@ fn a_canary_comes_back_and_no_other_rule_sees_it() {
     assert!(rig.reload(1).contains("[canary] every: has changed, which needs a restart"));
 }
 
-/// Issue 19: the end of a target's certificate is known before it comes, and a plug-in has a count of restarts at 0.
 #[test]
 fn a_target_has_the_end_of_its_certificate_and_a_plug_in_its_restarts() {
     let authority = Authority::new();
@@ -375,7 +359,7 @@ fn a_target_has_the_end_of_its_certificate_and_a_plug_in_its_restarts() {
     assert!(ends > now, "{ends}");
 }
 
-/// An address that is taken is an error at the start, not a daemon that cannot be seen.
+/// A taken address must fail the start, since the daemon would run without its endpoint.
 #[test]
 fn an_address_that_is_taken_ends_the_start() {
     let (rig, admin) = monitored("monitoring-taken", &[LISTENER, RULE, ACTION]);
@@ -391,7 +375,6 @@ fn an_address_that_is_taken_ends_the_start() {
     );
 }
 
-/// Issue 19: the trace of a notification's publisher goes on; what is no trace reaches no target.
 #[test]
 fn a_trace_of_the_publisher_goes_on_and_a_forged_one_does_not() {
     let (mut rig, _) = monitored("monitoring-traceparent", &[LISTENER, RULE, RETRYING]);
@@ -424,7 +407,7 @@ fn a_trace_of_the_publisher_goes_on_and_a_forged_one_does_not() {
         let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
         assert_eq!(lengths, [2, 32, 16, 2], "{sent}");
         assert!(sent.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-')), "{sent}");
-        // Ours is a span of its own within that trace, as little sampled as that.
+        // osnl's span is new within the publisher's trace, and keeps its sampled flag.
         assert_eq!((parts[1] == trace, parts[3] == "00"), (n == 0, n == 0), "{sent}");
         assert!(parts[2] != "00f067aa0ba902b7" && parts[1] != "0".repeat(32), "{sent}");
         assert_eq!(requests[n].header("x-forged"), None);

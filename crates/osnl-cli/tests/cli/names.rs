@@ -1,5 +1,3 @@
-//! The names it is called by; under each it is the program of that name, and ends well when told to.
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,7 +18,8 @@ fn under_every_name_a_deleted_port_is_a_request_and_a_signal_the_end() {
         std::os::unix::fs::symlink(OSNL, &link).unwrap();
         link
     };
-    // By `cp`: were the copy written here, a child forked meanwhile might hold it open, and it could not run.
+    // `cp` makes the copy: a file that this process wrote could still be open in a forked child,
+    // and would not start.
     std::fs::create_dir(place.path("bin")).unwrap();
     let copy = place.path("bin/k2hr3_osnl");
     assert!(Command::new("cp").args([Path::new(OSNL), &copy]).status().unwrap().success());
@@ -54,7 +53,6 @@ fn under_every_name_a_deleted_port_is_a_request_and_a_signal_the_end() {
     assert_eq!(sink.requests().len(), count);
 }
 
-/// The lines that upstream's log readers look for, each in upstream's shape.
 #[track_caller]
 fn check_log(log: &str) {
     for line in log.lines() {
@@ -65,7 +63,6 @@ fn check_log(log: &str) {
     assert!(info(" Stopping"), "{log}");
 }
 
-/// `YYYY-MM-DD HH:MM:SS,mmm LEVEL name:line message`
 fn has_shape(line: &str) -> bool {
     let time = "0000-00-00 00:00:00,000 ";
     let Some((head, rest)) = line.split_at_checked(time.len()) else { return false };

@@ -1,5 +1,3 @@
-//! A queue with a history that was not read: `max_event_age`, its dead letters, their retry, and the attention without it.
-
 use osnl_testkit::{
     Broker, BrokerObjects, Notice, OsloPublisher, PublisherOptions, RawMessage, Sink, Vhost, wait_until,
 };
@@ -8,10 +6,8 @@ use serde_json::{Value, json};
 use crate::explain::{conf, listening, run};
 use crate::harness::{Osnl, Place, SOON, instance, port_deleted};
 
-/// The deletions that wait.
 const OLD: usize = 8;
 
-/// A queue with deletions of months ago and one of now, and a daemon that begins to read it.
 fn with_history(name: &str, listener: &str) -> (Vhost, Place, Sink, Osnl) {
     let place = Place::new();
     let vhost = Broker::shared().vhost(name);
@@ -53,7 +49,6 @@ fn old_events_are_dead_letters_that_a_retry_delivers() {
         let listed: Value = serde_json::from_str(&text).unwrap_or_default();
         listed["deliveries"].as_array().cloned().unwrap_or_default()
     };
-    // Two actions for each.
     wait_until(SOON, "all are dead letters", || dead().len() == 2 * OLD);
     assert_eq!(sink.requests().len(), 1, "only the new one is called");
     assert!(sink.requests()[0].target.contains(&instance(OLD)));

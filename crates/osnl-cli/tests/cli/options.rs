@@ -1,5 +1,3 @@
-//! The options in effect, each by what it does: names, filters, retries, requeue.
-
 use std::time::Duration;
 
 use osnl_testkit::{
@@ -12,7 +10,6 @@ use crate::harness::{Osnl, Place, SOON, conf, instance, notices, port_deleted, s
 
 const NOTIFICATIONS: &str = "[oslo_messaging_notifications]\n";
 
-/// One daemon per case, all on one broker and one target; each has its own queue and its own path.
 struct Side<'a> {
     vhost: &'a Vhost,
     sink: &'a Sink,
@@ -35,14 +32,12 @@ impl<'a> Side<'a> {
         self.running = std::mem::take(&mut self.running).into_iter().map(Osnl::listening).collect();
     }
 
-    /// The requests that the daemon of this name made.
     fn made(&self, name: &str) -> Vec<SinkRequest> {
         let begin = format!("/{name}?");
         self.sink.requests().into_iter().filter(|request| request.target.starts_with(&begin)).collect()
     }
 }
 
-/// The numbers of the instances asked for.
 fn numbers(requests: &[SinkRequest]) -> Vec<usize> {
     let number =
         |n: &usize, request: &SinkRequest| request.target.contains(&format!("&cuk={}&", instance(*n)));
@@ -143,7 +138,6 @@ fn retries_are_counted_and_paused_as_the_options_say() {
     let sink = Sink::start();
     sink.reply_with(Reply::Status(400));
     let mut side = Side::new(&vhost, &sink);
-    // Attempts, and the longest pause in seconds.
     let cases: [(&str, &str, usize, f64); 6] = [
         ("max", "max_retries = 1", 2, 1.0),
         ("documented", "retries = 1", 2, 1.0),
@@ -171,7 +165,7 @@ fn retries_are_counted_and_paused_as_the_options_say() {
             .collect();
         assert_eq!(pauses.len(), attempts - 1, "{lines}\n{log}");
         assert!(pauses.iter().all(|pause| (0.8..=longest).contains(pause)), "{lines}: {pauses:?}");
-        // What was announced is kept; a pause is printed with one digit.
+        // The log prints a pause with one digit, so the real pause may differ by that rounding.
         for (pair, pause) in made.windows(2).zip(&pauses) {
             let gap = pair[1].at.duration_since(pair[0].at).as_secs_f64();
             assert!(gap > pause - 0.06, "{lines}: {gap} after {pause}");

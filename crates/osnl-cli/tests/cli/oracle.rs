@@ -1,5 +1,5 @@
-//! The oracle in short: daemon, broker and target are killed and broken while events come, and none is lost.
-//! The long form is `cargo xtask chaos`.
+//! The oracle in short: daemon, broker and target are killed and disturbed during a stream of
+//! events, and none is lost. The long form is `cargo xtask chaos`.
 
 use std::time::Duration;
 

@@ -1,5 +1,3 @@
-//! `oss_watcher` in the hands of an operator of the original that moves on.
-
 use std::path::Path;
 
 use osnl_testkit::wait_until;
@@ -9,7 +7,6 @@ use crate::oss_watcher::{QUEUE, Stand, recorded};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 
-/// A life of an instance and its floating IP: seven requests.
 fn publish(stand: &mut Stand) {
     for (file, case) in [
         ("nova", "legacy_compute_instance_create_end"),
@@ -22,7 +19,6 @@ fn publish(stand: &mut Stand) {
     }
 }
 
-/// The output of `config show` runs, and it posts the same to the byte.
 #[test]
 fn the_native_form_posts_what_the_programs_file_does() {
     let mut stand = Stand::new(
@@ -38,7 +34,6 @@ fn the_native_form_posts_what_the_programs_file_does() {
         stand.place.run(Path::new(OSNL), &["config", "show", "--show-secrets", "--oss-watcher", "oss.conf"]);
     let (code, stderr) = shown.refused();
     assert_eq!(code, Some(0), "{stderr}");
-    // Its log to where the test looks.
     let shown = shown.stdout();
     let lines: Vec<&str> = shown.lines().filter(|line| !line.starts_with("log_file")).collect();
     stand.place.write("osnl.conf", lines.join("\n"));
@@ -58,14 +53,14 @@ fn the_native_form_posts_what_the_programs_file_does() {
     }
 }
 
-/// The log is moved away under it, as logrotate does without telling anybody.
+/// logrotate may move the log without a signal.
 #[test]
 fn a_log_file_that_was_moved_is_opened_anew() {
     let mut stand = Stand::new("oss-rotated", "");
     let osnl = stand.start();
     std::fs::rename(stand.place.path("oss.log"), stand.place.path("oss.log.1")).unwrap();
     let path = stand.place.path("oss.log");
-    // It is looked for once a second, when there is something to write.
+    // The path is checked once a second, and only when a line is written.
     wait_until(SOON, "the file is opened anew", || {
         stand.last();
         path.exists()
@@ -76,7 +71,7 @@ fn a_log_file_that_was_moved_is_opened_anew() {
     assert!(new.contains("INFO (app) Stopped") && !new.contains("Listen queue"), "{new}");
 }
 
-/// A password that the broker refuses is said, without it, and tried again: the operator may be setting it just now.
+/// The login is retried, because the operator may be setting the password just now.
 #[test]
 fn a_refused_login_is_said_and_tried_again() {
     let stand = Stand::new("oss-login", "");
@@ -91,7 +86,7 @@ fn a_refused_login_is_said_and_tried_again() {
     assert!(!log.contains("not-the-secret-one"), "{log}");
 }
 
-/// Two with one journal would tell everything twice, or in the wrong order: the second says so and does not start.
+/// Two daemons on one journal would post everything twice, or in the wrong order.
 #[test]
 fn a_second_one_with_the_same_journal_does_not_start() {
     let stand = Stand::new("oss-second", "");

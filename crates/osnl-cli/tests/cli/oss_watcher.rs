@@ -1,5 +1,3 @@
-//! `oss_watcher` as its users run it: its file, what stock services send in both framings, a real target.
-
 use std::path::Path;
 
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
@@ -13,7 +11,7 @@ use crate::harness::{Osnl, Place, SOON, settled};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 pub(crate) const QUEUE: &str = "monitoring.info";
-/// The last thing that a test publishes: what is behind it has been looked at.
+/// The last event of a test: its request proves that all earlier events were handled.
 const LAST: &str = "the-last";
 
 pub(crate) struct Stand {
@@ -24,7 +22,6 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// The document's own example, with our places in it; sections may come again in `more`.
     pub(crate) fn new(name: &str, more: &str) -> Self {
         let vhost = Broker::shared().vhost(name);
         let (place, sink) = (Place::new(), Sink::start());
@@ -53,7 +50,6 @@ impl Stand {
             .replace("host=localhost\nport=5672\npassword=passwprd\nuser=user\nwatch_queue", &rabbit)
             .replace("/var/logs/oss.log", self.place.path("oss.log").to_str().unwrap())
             .replace("https://some_host\nport=80", &format!("http://127.0.0.1\nport={}", self.sink.port()));
-        // Whoever wants to ask a cloud says so in `more`.
         let text = text.split("[openstack]").next().unwrap();
         self.place.write("oss.conf", format!("{text}\n{more}\n"));
     }
@@ -76,13 +72,11 @@ impl Stand {
         self.publisher.raw(&raw);
     }
 
-    /// A creation whose request ends what a test looks at.
     pub(crate) fn last(&mut self) {
         let payload = json!({"instance_id": LAST, "hostname": LAST, "fixed_ips": [{"address": "10.9.9.9"}]});
         self.publish(message("compute.instance.create.end", &payload).to_string());
     }
 
-    /// Returns the posts up to the last, as `PATH created-or-gone address name`.
     fn posted(&self) -> Vec<String> {
         let done = || self.sink.requests().iter().any(|request| line(&request.body).contains(LAST));
         wait_until(SOON, "the last request", done);
@@ -112,7 +106,6 @@ fn fastrand_id() -> String {
     format!("id-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A recorded message, bare or in its envelope.
 pub(crate) fn recorded(file: &str, case: &str, bare: bool) -> Vec<String> {
     let file = fixture::json(&format!("emission/captures/{file}.json"));
     let messages = file["cases"][case].as_array().unwrap().iter();
@@ -130,7 +123,6 @@ pub(crate) fn recorded(file: &str, case: &str, bare: bool) -> Vec<String> {
         .collect()
 }
 
-/// The notifications of stock services about a server and its floating IP, through the program's own file.
 #[test]
 fn stock_services_are_told_of_in_both_framings_and_both_of_novas_forms() {
     for bare in [false, true] {
@@ -160,7 +152,8 @@ fn stock_services_are_told_of_in_both_framings_and_both_of_novas_forms() {
                 "/some_url2 172.24.4.174 web 1".to_owned(),
                 format!("/some_url2 {address} web-1"),
             ];
-            // Instance and floating IP have lanes of their own while nothing is known of the port.
+            // Instance and floating IP have separate lanes until the port is known, so posts are
+            // compared without order.
             let (mut posted, mut expected) = (stand.posted(), expected.to_vec());
             posted.sort();
             expected.sort();
@@ -172,7 +165,6 @@ fn stock_services_are_told_of_in_both_framings_and_both_of_novas_forms() {
     }
 }
 
-/// `YYYY-MM-DD HH:MM:SS LEVEL (module) message`, and the lines that monitoring looks for.
 #[track_caller]
 fn check_log(log: &str) {
     for line in log.lines() {
@@ -197,7 +189,6 @@ fn check_log(log: &str) {
     assert!(!log.contains("password"), "{log}");
 }
 
-/// The request, byte for byte: the program's own XML and keys, its login, and our key.
 #[test]
 fn a_request_is_the_programs() {
     let mut stand = Stand::new("oss-bytes", "[rest]\nbody = xml_unescaped\n[oss]\nkeys = flattened");
@@ -227,7 +218,6 @@ fn a_request_is_the_programs() {
     assert!(log.contains("a user who can write metadata can write any XML into the body"), "{log}");
 }
 
-/// Each row of what ended the original, or lost an event: ours goes on, and what is behind is told.
 #[test]
 fn nothing_that_ended_the_original_ends_ours() {
     let mut stand = Stand::new("oss-failures", "");
@@ -239,14 +229,14 @@ fn nothing_that_ended_the_original_ends_ours() {
         "[1]".to_owned(),
         json!({"payload": {}}).to_string(),
         json!({"event_type": null, "payload": {}}).to_string(),
-        // A wrong payload, and one without an address.
         message("compute.instance.create.end", &json!({"instance_id": "i", "fixed_ips": "none"})).to_string(),
         message("compute.instance.create.end", &json!({})).to_string(),
         message("compute.instance.create.end", &json!("text")).to_string(),
         message("floatingip.update.end", &json!({"floatingip": null})).to_string(),
         message("floatingip.update.end", &json!({})).to_string(),
         file["inputs"]["legacy create.end with no fixed ip at all"].to_string(),
-        // Neutron and nova as they are; of the server its creation has told, of its addresses nobody.
+        // Stock neutron and nova: the server's name is known from its creation, but no event has
+        // its addresses.
         file["inputs"]["floatingip.update.end associate, stock neutron"].to_string(),
         file["inputs"]["legacy delete.end, stock nova (no fixed_ips)"].to_string(),
     ] {
@@ -268,7 +258,8 @@ fn nothing_that_ended_the_original_ends_ours() {
     osnl.stop();
 }
 
-/// The original waited ten seconds and said so each time; a queue that is missing it took for a broker that is away too.
+/// The original logged each of its attempts, ten seconds apart, and took a missing queue for an
+/// unreachable broker.
 #[test]
 fn a_queue_that_comes_later_is_read_and_said_once() {
     let vhost = Broker::shared().vhost("oss-later");
@@ -289,7 +280,7 @@ fn a_queue_that_comes_later_is_read_and_said_once() {
     assert_eq!(osnl.stop().matches("Rabbit service is unavailable").count(), 1);
 }
 
-/// The original forgot what its target refused, and a target that hung held everything.
+/// The original lost requests that its target refused, and a hanging target stopped everything.
 #[test]
 fn a_target_that_fails_is_tried_again_with_the_same_request() {
     let mut stand = Stand::new("oss-target", "[rest]\ntimeout = 500ms");
@@ -307,7 +298,7 @@ fn a_target_that_fails_is_tried_again_with_the_same_request() {
     osnl.stop();
 }
 
-/// Seen addresses are in the journal: the next process knows them.
+/// Seen addresses are in the journal, so the next process knows them.
 #[test]
 fn a_restart_knows_what_was_seen() {
     let mut stand = Stand::new("oss-restart", "");
@@ -324,7 +315,7 @@ fn a_restart_knows_what_was_seen() {
     for (file, case) in [("neutron", "floatingip_update_disassociate"), ("nova", "instance_delete_end")] {
         recorded(file, case, false).into_iter().for_each(|body| stand.publish(body));
     }
-    // What is in the journal is acknowledged, and may be posted later.
+    // Journalled events are acknowledged, and may be posted later.
     stand.sink.wait_for(4, SOON);
     stand.last();
     let mut posted = stand.posted();
@@ -382,7 +373,6 @@ fn the_programs_flags_are_there_and_a_wrong_file_does_not_start() {
     assert!(stdout.contains("POST http://h:80/ for what comes"), "{stdout}");
 }
 
-/// A floating IP of an instance that no event has told of, by stock neutron: nova, neutron and glance know it.
 #[test]
 fn the_cloud_of_the_file_is_asked_for_what_no_event_has_told() {
     let cloud = Openstack::start();
@@ -421,7 +411,6 @@ fn the_cloud_of_the_file_is_asked_for_what_no_event_has_told() {
     assert!(shown(&["--show-secrets", "--oss-watcher", "oss.conf"]).contains(PASSWORD));
 }
 
-/// A class of the shape that the document shows, beside the built-in plug-in.
 #[test]
 fn a_plug_in_is_called_with_what_is_posted() {
     let mut stand = Stand::new("oss-plugin", "");
@@ -454,7 +443,7 @@ fn a_plug_in_is_called_with_what_is_posted() {
     assert!(log.contains("Plugin `oss_framework.plugins.new_plugin.YourPlugin`is loaded."), "{log}");
 }
 
-/// The original ended over a plug-in that raises, and called no other.
+/// The original ended when a plug-in raised, and called no other plug-in.
 #[test]
 fn a_plug_in_that_raises_keeps_no_other_from_being_called() {
     let mut stand = Stand::new("oss-raises", "");

@@ -1,5 +1,3 @@
-//! `osnl explain --rules`: what other rules would make of the events of files, of the journal and of the ring.
-
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, wait_until};
 use serde_json::{Value, json};
 
@@ -51,7 +49,6 @@ fn what_would_fire_and_what_no_longer_is_counted_and_named() {
     assert!(seconds.is_some_and(|seconds| seconds.is_number()));
     assert_eq!((code, lines), (Some(0), expected.to_vec()));
 
-    // Nothing of the file matches: that is an answer a script can ask for.
     let (code, _) = said(&place, &[&args[..], &["--rule", "errors"]].concat());
     assert_eq!(code, Some(1));
 }
@@ -104,10 +101,10 @@ fn journal_and_ring_are_asked_as_a_whole() {
     let all = explain(&[]);
     let number = |rule: usize, key: &str| all[rule][key].as_u64().unwrap();
     assert_eq!((number(0, "fires_now"), number(0, "would_fire")), (2, 2), "{all:?}");
-    // Of the update, only the head was kept, and `when` looks behind it; of the network the head suffices.
+    // Only the update's head was kept, but `when` reads the payload. For the network the head is
+    // enough.
     assert_eq!(number(0, "unknown"), 1, "{all:?}");
     assert_eq!(all[1]["more"]["count"], json!(1), "{all:?}");
-    // Only one of the two sources.
     assert_eq!((summary(&["--journal"]), summary(&["--unmatched"])), (json!(2), json!(2)));
     assert_eq!(summary(&["--unmatched=^network"]), json!(1));
     assert_eq!(summary(&["--matched", "forget-ports"]), json!(2));

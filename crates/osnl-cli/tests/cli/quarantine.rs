@@ -1,17 +1,16 @@
-//! A message beyond a budget goes through the rules once the option is raised, with a daemon and without; one within the
-//! budget of its day is delivered under any later one; of a huge one the beginning is kept.
+//! A message above a limit is retried once the option is raised, with and without a daemon. An
+//! accepted message is delivered even under a lower limit. Only the beginning of a huge message is
+//! kept.
 
 use osnl_model::BodyDigest;
 use osnl_testkit::{Notice, RawMessage, Reply, wait_until};
 
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON, notice};
 
-/// The listener, with bodies of at most so much.
 fn listener(max_body: &str) -> String {
     format!("{LISTENER}max_body = {max_body}\n")
 }
 
-/// About a resource, and longer than 4 KiB.
 fn long(key: usize) -> Notice {
     let mut notice = notice(key, 1);
     notice.payload["padding"] = "x".repeat(10_000).into();
@@ -40,7 +39,7 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     let (code, told, _) = rig.ask(&["quarantine", "retry", "--all"]);
     assert!(code == Some(1) && told.contains("max_body"), "{told}");
 
-    // A rule that is undecided would be forgotten with the message.
+    // The message must stay, because an undecided rule would otherwise lose it.
     let undecided =
         format!("{}when = payload.padding + 1 > 1\n", RULE.replace("[rule:r]", "[rule:undecided]"));
     rig.write(&[&large, RULE, &undecided, ACTION]);
@@ -49,7 +48,6 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     assert!(code == Some(1) && told.contains("rule undecided cannot be decided: when"), "{told}");
     is_kept(&rig, 1);
 
-    // By the daemon that runs.
     rig.write(&[&large, RULE, ACTION]);
     rig.reload(0);
     let (code, told, failed) = rig.ask(&["quarantine", "retry", "--all", "--dry-run"]);
@@ -59,7 +57,6 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     wait_until(SOON, "its effect is there", || rig.sink.requests().len() == 1);
     is_kept(&rig, 0);
 
-    // On the journal of one that is stopped.
     rig.write(&[&small, RULE, ACTION]);
     rig.reload(0);
     rig.listening("neutron");
@@ -77,7 +74,7 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     is_kept(&rig, 0);
 }
 
-/// Issue 15: the journal has accepted it, so a later option has no say.
+/// The journal has accepted the event, so a later limit does not apply.
 #[test]
 fn an_accepted_event_is_delivered_after_a_restart_with_a_lower_max_body() {
     let mut rig = Rig::start("quarantine-lower");
@@ -95,7 +92,7 @@ fn an_accepted_event_is_delivered_after_a_restart_with_a_lower_max_body() {
     assert_eq!(rig.target("roles")["dead"], 0, "{}", rig.log());
 }
 
-/// Issue 15: above 16 MiB it never is in memory as a whole.
+/// A message above 16 MiB is never in memory as a whole.
 #[test]
 fn of_a_huge_message_the_beginning_is_kept_and_the_next_has_its_effect() {
     let mut rig = Rig::start("quarantine-cut");

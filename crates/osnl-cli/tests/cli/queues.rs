@@ -1,5 +1,3 @@
-//! `osnl run` on a queue and on a stream that another program makes.
-
 use std::path::Path;
 
 use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
@@ -21,7 +19,6 @@ fn daemon(place: &Place, vhost: &Vhost, sink: &Sink, state_dir: &Path, more: &st
     place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "osnl.conf"])
 }
 
-/// Counts the requests for each instance, by its number.
 fn effects(sink: &Sink, count: usize) -> Vec<usize> {
     let requests = sink.requests();
     (0..count).map(|n| requests.iter().filter(|r| r.target.contains(&instance(n))).count()).collect()
@@ -56,7 +53,6 @@ fn killed_while_it_reads_a_stream_it_repeats_and_never_loses() {
     publisher.notify_all(&notices(0..30));
     let start = || daemon(&place, &vhost, &sink, state.path(), "queue_type = stream\nstream_offset = first");
     for round in 0..3 {
-        // Killed with some of them done and others in work.
         sink.reply_with(Reply::Status(204));
         let tried = sink.requests().len();
         let osnl = start();
@@ -72,7 +68,6 @@ fn killed_while_it_reads_a_stream_it_repeats_and_never_loses() {
     wait_until(SOON, "all have had their effect", || effects(&sink, 60).iter().all(|n| *n >= 1));
     osnl.stop();
     let made = sink.requests().len();
-    // What was done when it stopped in order is not done again.
     publisher.notify_all(&notices(60..61));
     let osnl = start();
     wait_until(SOON, "the last has had its effect", || effects(&sink, 61)[60] == 1);

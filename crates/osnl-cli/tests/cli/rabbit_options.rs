@@ -1,5 +1,3 @@
-//! The options of oslo.messaging's rabbit driver, from files to a real broker.
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 

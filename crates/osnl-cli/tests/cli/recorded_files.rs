@@ -1,18 +1,17 @@
-//! Every recorded configuration file, run without a broker: what is accepted stays up, what is refused says
-//! where it is wrong.
+//! Every recorded configuration file without a broker: an accepted file keeps the daemon running, a
+//! refused file has its line in the error.
 
 use osnl_testkit::{closed_port, fixture, wait_until};
 
 use crate::harness::{PROMPTLY, Place, SOON};
 
-/// The fate of a file: it stays up, or the lines that are at fault.
 type Expectation = Result<(), &'static [&'static str]>;
 
 const FILES: [(&str, Expectation); 15] = [
     ("01-minimal-neutron", Ok(())),
     ("02-nova-versioned", Ok(())),
     ("03-nova-legacy", Ok(())),
-    // Needs a module with k2hr3_osnl, too.
+    // k2hr3_osnl needs another module for this file too.
     ("04-kafka-requeue-default", Err(&["3: [oslo_messaging_notifications] transport_url: "])),
     ("05-several-hosts-vhost", Ok(())),
     ("06-all-options-documented", Ok(())),
@@ -29,7 +28,7 @@ const FILES: [(&str, Expectation); 15] = [
         ]),
     ),
     ("12-bad-no-section", Err(&["1: the option is before the first section", "3: the line has neither"])),
-    // k2hr3_osnl started with it and lost every message.
+    // k2hr3_osnl started with this file and lost every message.
     ("13-bad-api-url", Err(&["6: [k2hr3] api_url: "])),
     ("14-bad-transport", Err(&["2: [oslo_messaging_notifications] transport_url: "])),
     ("15-syntax-corners", Ok(())),
@@ -51,7 +50,7 @@ fn check(name: &str, expected: Expectation) {
     let place = Place::new();
     let file = format!("{name}.conf");
     place.write(&file, without_broker(&fixture::text(&format!("k2hr3/conf/{file}"))));
-    // Also where the file asks for less, so that it says when it has tried to connect.
+    // The flag raises a lower level of the file, so that attempts to connect are logged.
     let mut osnl = place.osnl(&["-c", &file, "-d", "info"]);
     let log = || osnl.stderr() + &place.read("osnl-test.log");
     match expected {
@@ -77,7 +76,6 @@ fn check(name: &str, expected: Expectation) {
     }
 }
 
-/// The same file, with no broker to be found at its address and a password that can be looked for.
 fn without_broker(text: &str) -> String {
     let port = format!(":{}", closed_port());
     let mut text = text.replace("osnl:secret@", "osnl:hunter2@");
@@ -85,7 +83,7 @@ fn without_broker(text: &str) -> String {
         text = text.replace(known, &port);
     }
     if !text.contains("transport_url") {
-        // The default is a port where a broker may well listen.
+        // A broker may listen at the default port.
         text.push_str(&format!(
             "[oslo_messaging_notifications]\ntransport_url = rabbit://guest:guest@127.0.0.1{port}/\n"
         ));

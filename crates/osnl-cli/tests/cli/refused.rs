@@ -1,14 +1,12 @@
-//! Refusals at the start that need a broker or a folder, by the exact text; those of values and files are pictured in
-//! `fixtures/errors`. Exit status 1, one line each, no password, no panic.
+//! Refusals at the start that need a broker or a folder, by the exact text; `fixtures/errors` has
+//! those of values and files. Exit status 1, one line each, no password, no panic.
 
 use osnl_testkit::{Broker, closed_port};
 
 use crate::harness::{Place, conf};
 
-/// In every file below; never to be seen.
 const PASSWORD: &str = "hunter2";
 
-/// Runs on `k.conf`, which is refused, and gives what it said.
 #[track_caller]
 fn said(text: impl AsRef<[u8]>, flags: &[&str]) -> String {
     let place = Place::new();
@@ -28,7 +26,6 @@ fn said_in(place: &Place, args: &[&str]) -> String {
     stderr
 }
 
-/// The lines of `expected`, each as the program says them.
 fn lines(expected: &[&str]) -> String {
     expected.iter().map(|line| format!("k2hr3-osnl: error: {line}\n")).collect()
 }
@@ -73,7 +70,8 @@ fn a_login_or_virtual_host_that_the_broker_refuses() {
     let check = |url: &str, expected: &str| {
         for flags in [&[][..], &["-d", "debug", "-l", "debug"]] {
             let said = said(conf(url, "http://127.0.0.1:9/", ""), flags);
-            // Among log lines: that it starts, and, from the client's own thread to the very end, its own.
+            // The log also has the start, and lines of the client's own thread, so errors are
+            // filtered.
             let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("k2hr3-osnl: ")).collect();
             let expected = format!("k2hr3-osnl: error: k.conf: refused by the broker: {expected}");
             assert_eq!(errors, [expected], "{said}");

@@ -1,5 +1,3 @@
-//! `osnl reload` and SIGHUP: what has changed is swapped, what is wrong changes nothing, nothing is lost or doubled.
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
@@ -14,7 +12,6 @@ use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON, asked, instance, notic
 #[test]
 fn a_wrong_credential_holds_the_target_and_a_corrected_one_drains_it_in_order() {
     let mut rig = Rig::start("reload-credential");
-    // Who comes with the wrong one is refused, whatever is asked for.
     rig.sink.reply_when(|request| {
         Some(Reply::Status(if request.target.starts_with("/right/") { 204 } else { 403 }))
     });
@@ -36,12 +33,11 @@ fn a_wrong_credential_holds_the_target_and_a_corrected_one_drains_it_in_order() 
     let target = rig.target("roles");
     assert_eq!((&target["state"], &target["dead"], &target["done"]), (&json!("ok"), &json!(0), &json!(20)));
     assert!(target["target"].as_str().unwrap().contains("/right/"), "{target}");
-    // The listener has noticed nothing.
     assert_eq!((rig.connections(), before.len()), (before, 1));
     assert_eq!(rig.listener("neutron")["reconnects"], 0);
 }
 
-/// The action's own section stays: that of the cloud that it asks is another.
+/// The action's own section stays the same; the section of its cloud changes.
 #[test]
 fn a_corrected_login_of_the_cloud_that_an_action_asks_counts() {
     let mut rig = Rig::start("reload-ask");
@@ -71,7 +67,6 @@ fn a_corrected_login_of_the_cloud_that_an_action_asks_counts() {
     wait_until(SOON, "the login is refused", || {
         rig.target("roles")["dependencies_down"].to_string().contains("[enrich:cloud] ")
     });
-    // Status names what is at fault: the target is not.
     assert_eq!(rig.target("roles")["state"], "ok");
     assert_eq!(rig.sink.requests().len(), 0);
     rig.write(&[LISTENER, &rule, action, &cloud(PASSWORD)]);
@@ -102,7 +97,6 @@ fn what_is_wrong_changes_nothing_and_is_said_everywhere_until_it_is_mended() {
     assert_eq!(status["counters"]["reloads_refused"], 1);
     assert_eq!(rig.log().matches("not reloaded error=").count(), 2, "{}", rig.log());
 
-    // A restart is needed; since when it fails is still the first time.
     rig.write(&[LISTENER, RULE, ACTION, "[journal]\nmax_dead = 7\n"]);
     assert!(rig.reload(1).contains("[journal] max_dead: has changed, which needs a restart"));
     let again = rig.status()["configuration"]["not_reloaded"].clone();
@@ -112,7 +106,6 @@ fn what_is_wrong_changes_nothing_and_is_said_everywhere_until_it_is_mended() {
     rig.signal("HUP");
     wait_until(SOON, "the third refusal", || rig.log().contains("a.conf: there is no such file"));
 
-    // It goes on as before all the while.
     rig.publish([(1, 1)]);
     wait_until(SOON, "the request", || rig.sink.requests().len() == 1);
 
@@ -135,7 +128,6 @@ fn rules_and_actions_come_and_go_and_orphans_are_adopted() {
     wait_until(SOON, "two wait", || rig.target("roles")["pending"] == 2);
     let before = rig.connections();
 
-    // Another action takes its place; what waits for the old one is nobody's.
     let other = "[rule:r]\nevent_type = ^port\\.\nactions = notes\n[action:notes]\ndriver = dump\npath = HOME/notes\n";
     rig.write(&[LISTENER, other]);
     let told = rig.reload(0);
@@ -147,7 +139,7 @@ fn rules_and_actions_come_and_go_and_orphans_are_adopted() {
     assert_eq!(rig.target("roles")["configured"], false);
     rig.publish([(3, 3)]);
     wait_until(SOON, "the note", || rig.target("notes")["done"] == 1);
-    // Events before it were judged by the rules of their time.
+    // Earlier events keep the verdicts of the rules at their time.
     assert_eq!(fs::read_to_string(rig.home.path().join("notes")).unwrap().lines().count(), 1);
 
     rig.sink.reply_with(Reply::Status(204));
@@ -156,7 +148,7 @@ fn rules_and_actions_come_and_go_and_orphans_are_adopted() {
     wait_until(SOON, "the orphans are adopted", || rig.target("roles")["done"] == 2);
     assert_eq!(rig.target("roles")["configured"], true);
     assert_eq!((rig.connections(), rig.listener("neutron")["messages"].clone()), (before, json!(3)));
-    // The rule's counts are those of both sets.
+    // The rule's counts are the sum over both sets of rules.
     let (mut counts, last) = (String::new(), ["r", "3"]);
     wait_until(SOON, "three are counted", || {
         counts = rig.ask(&["explain", "--counts"]).1;
@@ -186,7 +178,7 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
     let mut rig = Rig::start("reload-listeners");
     let events = |from: usize| (from..from + 20).map(|event| (event % 3, event));
     rig.publish(events(0));
-    // Only how it is read: the same queue, another connection.
+    // A changed prefetch means the same queue on another connection.
     let before = rig.connections();
     rig.write(&[&LISTENER.replace("declare", "prefetch = 50\ndeclare"), RULE, ACTION]);
     let told = rig.reload(0);
@@ -198,7 +190,6 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
         now.len() == 1 && now != before
     });
 
-    // Another listener beside it, one that is renamed, one that moves to another queue, and all gone but one.
     let second = LISTENER.replace("neutron]", "second]").replace("pool = osnl", "pool = second");
     let second = second.replace("exchange = neutron", "exchange = nova");
     rig.write(&[LISTENER, &second, RULE, ACTION]);
@@ -210,7 +201,7 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
     rig.write(&[&renamed, RULE, ACTION]);
     wait_until(SOON, "nothing waits in the second queue", || rig.vhost.queue_depth("second") == Some((0, 0)));
     let told = rig.reload(0);
-    // What it holds is not known yet, so nothing says that it may be deleted.
+    // The old queue's content is unknown, so no line may suggest its deletion.
     assert!(told.contains("[listener:second] removed") && !told.contains("delete_queue"), "{told}");
     rig.publish(events(60));
     rig.listening("renamed");
@@ -222,7 +213,7 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
         of
     };
     assert_eq!(bindings(&rig, "osnl"), ["neutron"]);
-    // It is bound and nobody reads it; when it has been looked at and is empty, it may go.
+    // The old queue is bound but unread, and may be deleted once it is known to be empty.
     let left = |rig: &Rig| {
         let left = rig.status()["left_queues"][0].clone();
         (left["queue"] == "second", left["messages"].clone(), left["delete"].as_str().map(str::to_owned))
@@ -230,7 +221,7 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
     let delete = format!("rabbitmqctl delete_queue --vhost '{}' 'second'", rig.vhost.name());
     let empty = (true, json!(0), Some(delete));
     wait_until(SOON, "it is known to be empty", || left(&rig) == empty);
-    // What it binds no more is removed from its queue; what another has bound there is not.
+    // A listener removes its own former bindings from its queue, but not those of other programs.
     rig.write(&[&renamed.replace("exchange = neutron", "exchange = neutron, nova"), RULE, ACTION]);
     rig.reload(0);
     wait_until(SOON, "two exchanges", || bindings(&rig, "osnl") == ["neutron", "nova"]);
@@ -263,7 +254,6 @@ fn a_hundred_reloads_under_load_lose_nothing_and_double_nothing() {
     });
     let notes = "[rule:notes]\nactions = notes\n[action:notes]\ndriver = dump\npath = HOME/notes\n";
     for n in 0..100 {
-        // Each time another rule beside, another time-out; now and then another way to read, or a broken file.
         let listener = LISTENER.replace("declare", &format!("prefetch = {}\ndeclare", 50 + n / 5));
         let action = ACTION.replace("driver", &format!("timeout = {}s\ndriver", 10 + n % 3));
         let beside = if n % 2 == 0 { notes } else { "" };
@@ -292,7 +282,7 @@ fn a_hundred_reloads_under_load_lose_nothing_and_double_nothing() {
     assert_eq!(asked(&rig.sink, |_| true), expected);
     let status = rig.status();
     assert!(status["counters"]["reloads"].as_u64().unwrap() > 60, "{status}");
-    // What a reload gives back before it was looked at is received again.
+    // Messages that a reload returned unread are received again, so `received` may be larger.
     let count = |name: &str| status["counters"][name].as_u64().unwrap();
     assert!(count("received") >= count("matched"), "{status}");
     assert_eq!(rig.connections().len(), 1);
@@ -317,7 +307,6 @@ fn systemd_is_told_of_a_reload_and_of_its_failure() {
         let read = manager.recv(&mut bytes).expect("systemd is told");
         String::from_utf8(bytes[..read].to_vec()).unwrap()
     };
-    // Until something is told that begins so.
     let told = |begin: &str| std::iter::repeat_with(next).find(|told| told.starts_with(begin)).unwrap();
     let mut command = rig.command(&["run", "-c", "a.conf"]);
     command.env("NOTIFY_SOCKET", &path).stdout(Stdio::null()).stderr(Stdio::null());
@@ -352,7 +341,7 @@ fn a_reload_while_the_broker_is_away_or_the_daemon_ends_or_is_not_there() {
     rig.listening("neutron");
     wait_until(SOON, "what came meanwhile", || rig.target("roles")["done"] == 1);
 
-    // An attempt that does not end keeps the drain waiting.
+    // A hanging attempt keeps the drain waiting.
     rig.sink.reply_with(Reply::Hang);
     rig.publish([(2, 2)]);
     wait_until(SOON, "the attempt", || rig.target("roles")["in_flight"] == 1);
@@ -381,7 +370,7 @@ fn a_listener_that_moves_to_another_queue_leaves_an_empty_one_and_loses_nothing(
     rig.write(&[&moved, RULE, ACTION]);
     let told = rig.reload(0);
     assert!(told.contains("another queue is read") && told.contains("queue osnl stays"), "{told}");
-    // Some of them may come into both queues.
+    // Some messages may reach both queues.
     rig.publish((50..100).map(|event| (event % 5, event)));
     rig.listening("neutron");
     wait_until(SOON, "the old queue is left", || rig.log().contains("the listener has left the queue"));
@@ -399,7 +388,7 @@ fn a_listener_that_moves_to_another_queue_leaves_an_empty_one_and_loses_nothing(
     wait_until(SOON, "everything is delivered", || seen() == expected);
 }
 
-/// The listener that takes the place of the first one does not connect, and another reload does not mend that.
+/// The replacing listener does not connect, and another reload does not change that.
 #[test]
 fn a_queue_is_read_and_bound_until_another_one_is_however_many_reloads_that_takes() {
     let mut rig = Rig::start("reload-again");
@@ -423,7 +412,7 @@ fn a_queue_is_read_and_bound_until_another_one_is_however_many_reloads_that_take
     assert_eq!(asked(&rig.sink, |_| true), BTreeMap::from([(instance(0), vec![0, 1, 2])]));
 }
 
-/// The configuration is what it was: the plug-in's file is another, and counts from the reload on.
+/// Only the content of the plug-in's file changes, and must count from the reload on.
 #[test]
 fn a_plug_in_whose_file_has_changed_is_started_anew() {
     let mut rig = Rig::start("reload-plug-in");

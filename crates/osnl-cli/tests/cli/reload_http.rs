@@ -1,5 +1,3 @@
-//! A reload and `driver = http`: its logins, and its connections.
-
 use std::fs;
 use std::time::Duration;
 
@@ -8,7 +6,7 @@ use osnl_testkit::{Reply, wait_until};
 
 use crate::reloading::{LISTENER, RULE, Rig, SOON};
 
-/// The action's own section stays: what is in the file is another.
+/// The action's own section stays the same; the content of its file changes.
 #[test]
 fn a_corrected_clouds_yaml_counts_for_an_action_that_logs_in() {
     let mut rig = Rig::start("reload-clouds");
@@ -38,7 +36,6 @@ fn a_corrected_clouds_yaml_counts_for_an_action_that_logs_in() {
     assert_eq!(rig.sink.requests()[0].target, "/dns/v2/zones");
 }
 
-/// An unchanged action keeps its connections; a changed one gets new ones, and requests under way end as they began.
 #[test]
 fn connections_outlive_a_reload_that_is_not_about_their_action() {
     let mut rig = Rig::start("reload-connections");
@@ -54,7 +51,6 @@ fn connections_outlive_a_reload_that_is_not_about_their_action() {
     let connections =
         |rig: &Rig| rig.sink.requests().iter().map(|request| request.connection).collect::<Vec<_>>();
     assert_eq!(connections(&rig), [1, 1]);
-    // Under way while its action becomes another.
     rig.sink.script(vec![Reply::After(Duration::from_millis(700), Box::new(Reply::Status(204)))]);
     rig.publish([(3, 3)]);
     rig.sink.wait_for(3, SOON);

@@ -1,5 +1,3 @@
-//! A daemon whose configuration is replaced while it runs, and what its target was asked for.
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +9,6 @@ use tempfile::TempDir;
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// A daemon whose configuration is made of parts that a test replaces.
 pub(crate) struct Rig {
     pub(crate) home: TempDir,
     pub(crate) vhost: Vhost,
@@ -30,7 +27,6 @@ impl Rig {
         Self::with(name, &[LISTENER, RULE, ACTION])
     }
 
-    /// With other sections.
     pub(crate) fn with(name: &str, sections: &[&str]) -> Self {
         let (home, sink) = (crate::private_folder().unwrap(), Sink::start());
         let vhost = Broker::shared().vhost(name);
@@ -41,7 +37,6 @@ impl Rig {
         rig
     }
 
-    /// Makes the configuration these sections; `URL` is the broker's, `SINK` the target's.
     pub(crate) fn write(&self, sections: &[&str]) {
         let head =
             "[DEFAULT]\nstate_dir = HOME/state\nlog_file = HOME/log\n[journal]\nallow_volatile = yes\n";
@@ -70,7 +65,6 @@ impl Rig {
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
-    /// Reloads; answers what is printed.
     #[track_caller]
     pub(crate) fn reload(&self, expected: i32) -> String {
         let (code, stdout, stderr) = self.ask(&["reload"]);
@@ -116,7 +110,7 @@ impl Rig {
         signal(self.daemon.as_ref().unwrap().id(), name);
     }
 
-    /// Returns the names of the connections to the broker: a new connection has another name.
+    /// A new connection to the broker has another name.
     pub(crate) fn connections(&self) -> Vec<String> {
         self.vhost.connections_of_osnl()
     }
@@ -131,7 +125,6 @@ impl Drop for Rig {
     }
 }
 
-/// A port of the `key`th instance is deleted, whose address tells the event's number.
 pub(crate) fn notice(key: usize, event: usize) -> Notice {
     let address = format!("10.{}.{}.{}", event >> 16, event >> 8 & 255, event & 255);
     Notice {
@@ -145,7 +138,6 @@ pub(crate) fn instance(key: usize) -> String {
     format!("12345678-1234-5678-1234-{key:012}")
 }
 
-/// The events that were asked for, by key, in the order of the requests that `counts`.
 pub(crate) fn asked(sink: &Sink, counts: impl Fn(&str) -> bool) -> BTreeMap<String, Vec<usize>> {
     let mut asked: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for request in sink.requests().into_iter().filter(|request| counts(&request.target)) {

@@ -1,5 +1,3 @@
-//! `osnl replay`: shown first, appended when told to, delivered by the daemon that comes next.
-
 use std::path::Path;
 
 use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Sink};
@@ -54,7 +52,6 @@ fn what_was_delivered_is_shown_then_delivered_again() {
         "1 of 1 event would create 2 deliveries (2 delivered before); nothing was changed; --live makes these deliveries"
     );
 
-    // From the saved tap the same is known, by the messages' ids.
     let (_, text) =
         said(&place, &["replay", "-c", "a.conf", "seen.jsonl", "--format", "json", "--rule", "forget-ports"]);
     let objects = json_lines(&text);
@@ -65,7 +62,7 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     assert_eq!((&summary["delivered_before"], &summary["live"]), (&6.into(), &false.into()));
     assert!(!text.contains("T0KEN"), "{text}");
 
-    // Nobody is asked where nobody sits.
+    // Without a terminal the command asks no question and needs `--yes`.
     let (code, _, stderr) = run(&place, &[&args[..], &["--live"]].concat());
     assert!(code == Some(2) && stderr.contains("add --yes"), "{stderr}");
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--keep-ids"]].concat());
@@ -79,14 +76,13 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     let osnl = listening(&place);
     let requests = sink.wait_for(5, SOON);
     let mut targets: Vec<&str> = requests[3..].iter().map(|request| request.target.as_str()).collect();
-    // Two instances wait for each other no more than before.
+    // Two instances have separate lanes, so their requests have no common order.
     targets.sort_unstable();
     for (n, target) in (1..).zip(&targets) {
         assert!(targets.len() == 2 && target.contains(&instance(n)), "{targets:?}");
     }
     osnl.stop();
     assert_eq!(sink.requests().len(), 5);
-    // New events, each with an id of its own.
     let (_, text) = said(&place, &["explain", "-c", "a.conf", "--journal", "--format", "json"]);
     let ids: std::collections::BTreeSet<String> =
         json_lines(&text).iter().map(|event| event["event"]["message_id"].to_string()).collect();
@@ -120,7 +116,6 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
         "{text}"
     );
 
-    // What no journal holds goes with its bytes, many of them in several requests.
     let one = osnl_testkit::fixture::text("wire/03-v2-priority-info.json");
     place.write("events.json", format!("{one}\n").repeat(300));
     let (code, text) = replay(&["events.json"]);
@@ -129,7 +124,7 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     let large = format!(
         r#"{{"event_type": "port.delete.end", "publisher_id": "network.h1", "message_id": "large", "payload": {{"x": "{}",
           "port": {{"device_id": "{}", "device_owner": "compute:nova", "fixed_ips": [{{"ip_address": "10.0.0.1"}}]}}}}}}"#,
-        // Within what a message may have, and in base64 beyond what a request may.
+        // Within the limit of a message, but in base64 above the limit of a request.
         "x".repeat(7 << 19),
         instance(1),
     );
@@ -138,7 +133,6 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     let (code, _, stderr) = run(&place, &args);
     assert!(code == Some(1) && stderr.contains("too large for a request to the daemon"), "{stderr}");
 
-    // An action that only the command's configuration has.
     let text = conf(&place, &vhost.url(), &sink.url("/v1/role"));
     place.write(
         "other.conf",
@@ -166,7 +160,6 @@ fn a_saved_event_is_appended_to_a_journal_that_is_not_there_yet() {
     assert!(!place.path("state/journal.db").exists(), "a shadow makes nothing");
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes"]].concat());
     assert!(code == Some(0) && text.ends_with("; 1 event appended to the journal\n"), "{text}");
-    // The broker is away; what is in the journal is delivered all the same.
     let osnl = place.run(Path::new(OSNL), &["run", "-c", "a.conf"]);
     let requests = sink.wait_for(1, SOON);
     assert!(

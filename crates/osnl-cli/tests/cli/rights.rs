@@ -1,5 +1,5 @@
-//! Commands of a user other than root and the daemon's, and of a member of `control_group`. Only root can become other
-//! users.
+//! Commands of a user other than root and the daemon's, and of a member of `control_group`. Only
+//! root can become other users.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -16,11 +16,9 @@ const DAEMON: u32 = 65531;
 const MEMBER: u32 = 65534;
 const GROUP: u32 = 65533;
 
-/// A daemon of a user of its own, without a broker.
 struct Rig {
     place: Place,
     daemon: Option<Child>,
-    /// Accepts, and answers nothing.
     _broker: Option<TcpListener>,
 }
 
@@ -30,7 +28,6 @@ struct Answer {
 }
 
 impl Rig {
-    /// `None` if this user cannot become another one.
     fn start(default: &str) -> Option<Self> {
         let place = Place::new();
         if fs::metadata(place.path("")).unwrap().uid() != 0 {
@@ -152,7 +149,6 @@ fn a_member_of_the_group_reads_with_the_configuration() {
         69,
         &["no daemon answers at ", &closed, "as root or as the daemon's user"],
     );
-    // It is known that no daemon answers.
     let answer = rig.ask(MEMBER, &["status", "-c", "a.conf", "--format", "nagios"]);
     assert!(answer.code == Some(2) && answer.text.contains("no daemon answers"), "{}", answer.text);
 }

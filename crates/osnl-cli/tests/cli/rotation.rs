@@ -1,4 +1,5 @@
-//! A secret that changes at the server and in its file: it is used after the refusal, without a reload.
+//! A secret that changes at the server and in its file: osnl uses the new secret after the refusal,
+//! without a reload.
 
 use std::fs;
 
@@ -8,7 +9,7 @@ use osnl_testkit::{Reply, wait_until};
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON};
 
 fn write(rig: &Rig, name: &str, secret: &str) {
-    // As rotation tools do: no reader finds half of it.
+    // Renamed into place as rotation tools do, so that no reader gets a partial secret.
     let (new, file) = (rig.home.path().join("new"), rig.home.path().join(name));
     fs::write(&new, secret).unwrap();
     fs::rename(new, file).unwrap();
@@ -29,7 +30,6 @@ fn a_broker_whose_password_changes_is_logged_in_to_with_the_new_one() {
     wait_until(SOON, "the login is refused", || {
         rig.listener("neutron").to_string().contains("login refused for user")
     });
-    // A content that is no URL is named, and changes nothing.
     write(&rig, "url", "S3CRET");
     wait_until(SOON, "the content is refused", || rig.status().to_string().contains("bad transport URL"));
     write(&rig, "url", &rig.vhost.url_for(&user, "behind"));

@@ -1,5 +1,3 @@
-//! `osnl test`: tests of rules beside a configuration.
-
 use serde_json::json;
 
 use crate::explain::{conf, json_lines, run, said};
@@ -67,7 +65,7 @@ fn what_is_not_as_expected_is_said_with_the_reason() {
     assert!(!text.contains("T0KEN"));
 }
 
-/// A rule that cannot be decided is a dead letter: whatever was expected, it was not that.
+/// A rule that cannot be decided makes a dead letter, which no test can expect.
 #[test]
 fn what_cannot_be_decided_or_read_fails() {
     let place = beside(
@@ -128,7 +126,6 @@ fn without_a_test_nothing_has_passed() {
     assert_eq!(code, Some(78));
 }
 
-/// The page's own test says what the page shows.
 #[test]
 fn the_manuals_tests_are_run() {
     let page = include_str!("../../../../docs/rule-tests.md");

@@ -1,5 +1,3 @@
-//! `osnl send` against a real broker, read by the real oslo.messaging.
-
 use std::path::Path;
 
 use osnl_testkit::{
@@ -11,7 +9,6 @@ use crate::harness::{PROMPTLY, Place, SOON};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 
-/// A folder and a broker with the exchange `neutron`, whose `notifications.info` goes to the queue `q`.
 struct Scene {
     place: Place,
     vhost: Vhost,
@@ -26,13 +23,11 @@ impl Scene {
         Self { place: Place::new(), vhost, peer }
     }
 
-    /// `osnl send` to this broker: status, standard output, standard error.
     fn send(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let url = self.vhost.url();
         run(&self.place, &[&["send", "--transport-url", &url], args].concat())
     }
 
-    /// The bodies in the queue `q`, with their routing keys.
     fn taken(&mut self) -> Vec<(String, Value)> {
         let mut bodies = Vec::new();
         while let Some(message) = self.peer.take("q") {
@@ -52,7 +47,6 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Replaces values that change from run to run: ids, times, the place of the broker.
 fn shown(text: &str, scene: &Scene) -> String {
     let vhost = scene.vhost.url();
     let vhost = vhost.rsplit('/').next().unwrap_or_default();
@@ -149,7 +143,6 @@ fn a_file_of_any_form_is_sent_in_its_order_with_fresh_ids_or_its_own() {
     assert_eq!(code, Some(0));
     assert_eq!(text(scene.peer.take("q").unwrap().body), recorded);
 
-    // A body that nobody can read goes out only as it is.
     let unreadable = fixture::path("wire/36-hand-not-json.json");
     let unreadable = unreadable.to_str().unwrap();
     let (code, _, stderr) = scene.send(&[unreadable]);
@@ -179,7 +172,6 @@ fn what_no_queue_takes_is_said_and_fails_if_asked_for() {
     let (code, _, stderr) = scene.send(&[&args[..], &["--mandatory", "--count", "3"]].concat());
     assert_eq!(code, Some(1));
     assert!(stderr.starts_with("osnl: error: no queue took 3 of them"), "{stderr}");
-    // Nothing was made, until it is asked for.
     assert_eq!(scene.vhost.list_queues().len(), 1);
     assert_eq!(scene.send(&[&args[..], &["--mandatory", "--declare"]].concat()).0, Some(0));
     assert_eq!(scene.vhost.queue_depth("notifications.warn"), Some((1, 0)));

@@ -1,4 +1,4 @@
-//! Issue 19: each address of the API of a real daemon is asked, and what is served is what `openapi.json` describes:
+//! Requests each address of a real daemon's API, and compares the answers with `openapi.json`:
 //! every member, its type, and no other.
 
 mod schema;
@@ -22,7 +22,6 @@ const RULES: &str = "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\n\
                      actions = plain, refused, failing, away, hosts, slow, secure, paused, asking\n\
                      [rule:created]\nevent_type = ^port\\.create\\.end$\nguard = 1 per 1h\nactions = plain\n";
 
-/// Members that no answer of this test has, and why.
 const NOT_SERVED: [(&str, &str); 54] = [
     ("HeldThere.action", "a journal in PostgreSQL: tests/shared_journal/takeover.rs"),
     ("HeldThere.reason", "the same"),
@@ -80,7 +79,6 @@ const NOT_SERVED: [(&str, &str); 54] = [
     ("TargetStatus.more_held_hosts", "one host is held"),
 ];
 
-/// The API of a daemon, and the operations that were asked.
 struct Api {
     socket: PathBuf,
     document: Document,
@@ -88,7 +86,6 @@ struct Api {
 }
 
 impl Api {
-    /// Asks, and compares the answer with the description of this operation.
     #[track_caller]
     fn ask(&mut self, method: &str, path: &'static str, target: &str, body: Option<&Value>) -> (u16, Value) {
         let (status, head, answer) = self.exchange(method, target, body);
@@ -114,7 +111,6 @@ impl Api {
         (got, answer)
     }
 
-    /// An answer that is 200.
     #[track_caller]
     fn got(&mut self, path: &'static str, target: &str) -> Value {
         let (status, answer) = self.get(path, target);
@@ -149,7 +145,6 @@ impl Api {
         self.got("/status", "/status")
     }
 
-    /// Waits until nothing is missing of what the status should say.
     #[track_caller]
     fn wait(&mut self, missing: impl Fn(&Value) -> Vec<&'static str>) {
         let end = Instant::now() + SOON;
@@ -165,7 +160,6 @@ impl Api {
     }
 }
 
-/// The part of a status that is about this action.
 fn target<'a>(status: &'a Value, action: &str) -> &'a Value {
     status["targets"].as_array().unwrap().iter().find(|target| target["action"] == action).unwrap()
 }
@@ -179,7 +173,6 @@ fn event(event_type: &str, key: usize) -> Notice {
     }
 }
 
-/// A target in each state that a test can reach: answers, refuses, fails, cannot be reached, takes its time, and more.
 fn actions(closed: u16, secure: &TlsSink, authority: &Authority) -> String {
     let http = |name: &str, more: &str| {
         format!("[action:{name}]\ndriver = http\nurl = SINK/{name}\nretry_interval = 1s\n{more}")
@@ -275,7 +268,6 @@ fn each_answer_of_a_daemon_is_what_the_document_describes() {
     assert_eq!(missing, expected, "members that no answer has");
 }
 
-/// Each option of each list, a page and the next one, each entry, and what is not there.
 fn lists_and_their_entries(api: &mut Api) {
     let value = |name: &str, form: ValueForm| match (name, form) {
         ("limit", _) => "1",
@@ -318,7 +310,6 @@ fn lists_and_their_entries(api: &mut Api) {
     assert_eq!(api.get("/quarantine/{id}", "/quarantine/99").0, 404);
 }
 
-/// Each change, as a preview, made, and refused.
 fn changes(api: &mut Api) {
     let by_action = |action: &str| json!({"filter": {"action": action}});
     let of = |action: &str| -> Value { json!({"rule": "deleted", "action": action}) };
@@ -369,7 +360,6 @@ fn changes(api: &mut Api) {
     }
 }
 
-/// A change of sections, a refused configuration, and a queue that is left.
 fn reloads(api: &mut Api, rig: &Rig, listeners: &str, actions: &str) {
     let reload = |api: &mut Api, sections: &[&str]| {
         rig.write(sections);

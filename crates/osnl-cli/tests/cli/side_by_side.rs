@@ -1,4 +1,4 @@
-//! The real k2hr3_osnl and this one on the same broker, each with a queue and a target of its own: the same
+//! The real k2hr3_osnl and osnl on one broker, each with its own queue and target: the same
 //! messages give the same requests.
 
 use std::collections::BTreeMap;
@@ -8,12 +8,13 @@ use serde_json::Value;
 
 use crate::harness::{Place, SOON, conf, instance, settled};
 
-/// The form that upstream makes no request for and this does, on purpose: the manual shows it.
+/// The form for which only osnl makes requests, on purpose: the manual shows it.
 const FLAT: &str = "neutron-flat-payload";
-/// The case in which upstream asks K2HR3 to forget a router that it does not know, and this does not.
+/// The case in which upstream asks K2HR3 to forget an unknown router, and osnl does not.
 const ROUTER: &str = "neutron-router-port";
 
-/// The requests of each instance, in order; without the program's name and that connections are kept.
+/// Returns the requests of each instance in order, without the program's name and the connection
+/// header.
 fn by_cuk(sink: &Sink) -> BTreeMap<String, Vec<String>> {
     let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for SinkRequest { method, target, version, headers, body, .. } in sink.requests() {
@@ -49,7 +50,6 @@ fn the_same_messages_give_the_same_requests() {
     let (mut published, mut requests, mut flat, mut router) = (0, 0, 0, 0);
     for (n, vector) in vectors.iter().enumerate() {
         let makes = vector["requests"].as_array().unwrap().len();
-        // What asks for something comes in both framings, what does not in one or the other.
         let is_flat = vector["id"] == FLAT;
         let drivers = match n % 2 {
             _ if makes > 0 || is_flat => &["messaging", "messagingv2"][..],
@@ -62,7 +62,7 @@ fn the_same_messages_give_the_same_requests() {
             requests += makes;
             flat += usize::from(is_flat);
             router += usize::from(vector["id"] == ROUTER);
-            // One after the other: upstream works on 64 at once and keeps no order.
+            // One message at a time: upstream works on 64 at once and keeps no order.
             theirs.wait_for(requests, SOON);
             ours.wait_for(requests + flat - router, SOON);
         }
@@ -89,7 +89,6 @@ fn the_same_messages_give_the_same_requests() {
 fn notice(vector: &Value, driver: &str) -> Notice {
     let text = |key: &str| vector[key].as_str().unwrap().to_owned();
     let mut payload = vector["payload"].clone();
-    // Instances of their own, so that their requests can be told apart.
     if vector["id"] == FLAT {
         payload["device_id"] = instance(99).into();
     } else if vector["id"] == ROUTER {

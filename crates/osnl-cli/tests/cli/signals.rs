@@ -1,4 +1,5 @@
-//! Signals: the first drains, the second aborts, SIGHUP is no end; what is unfinished goes back to the broker.
+//! Signals: the first drains, the second aborts, SIGHUP reloads; unfinished messages return to the
+//! broker.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -23,11 +24,10 @@ fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {
         sink.wait_for(n + 1, SOON);
         osnl.signal(first);
         osnl.wait_for("Stopping");
-        // The attempt under way may yet be answered, so it does not end by itself.
+        // The running attempt may still be answered, so the daemon does not end by itself.
         assert!(osnl.is_running());
         assert_eq!(vhost.queue_depth(QUEUE), Some((0, 1)));
         if n == 0 {
-            // 18.13: an operator who waits is told every ten seconds.
             osnl.wait_for("still waiting for running attempts, at most ");
         }
         osnl.signal(second);
@@ -40,7 +40,6 @@ fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {
 fn a_drain_waits_for_the_answer_that_is_under_way() {
     let vhost = Broker::shared().vhost("drain-waits");
     let sink = Sink::start();
-    // One attempt ends with an answer after the signal, the other with its time-out.
     sink.script(vec![Reply::After(Duration::from_secs(1), Reply::Status(204).into()), Reply::Hang]);
     let place = Place::new();
     let text = conf(&vhost.url(), &sink.url("/v1/role"), "timeout_seconds = 2\n");
@@ -76,8 +75,8 @@ fn it_ends_promptly_while_no_broker_answers() {
     let mut held = Vec::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port_of = |listener: &TcpListener| listener.local_addr().unwrap().port();
-    // Nobody there; somebody who says nothing, while the connection is being opened; as soon as it says that
-    // it starts, which with https is before the certificates are read.
+    // Three cases: a closed port, a silent peer during the opening of the connection, and a signal
+    // right after the first log line, which for https precedes the reading of certificates.
     for (port, seen) in [
         (closed_port(), "cannot listen"),
         (port_of(&silent), " with k.conf"),

@@ -1,11 +1,8 @@
-//! Screens and errors as they are, in files beside the tests.
-
 use std::path::Path;
 
-/// Written instead of compared if it is set: `OSNL_UPDATE_SNAPSHOTS=1 cargo xtask test -p osnl-cli`.
+/// The variable that updates the files: `OSNL_UPDATE_SNAPSHOTS=1 cargo xtask test -p osnl-cli`.
 const UPDATE: &str = "OSNL_UPDATE_SNAPSHOTS";
 
-/// Whether `text` is what `snapshots/NAME.txt` holds.
 #[track_caller]
 pub(crate) fn is_as_kept(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/snapshots").join(format!("{name}.txt"));
@@ -14,12 +11,10 @@ pub(crate) fn is_as_kept(name: &str, text: &str) {
     assert_eq!(text, kept, "{name} is not as it was; {UPDATE}=1 writes it anew, and git shows what changed");
 }
 
-/// Whether kept texts are written instead of compared.
 pub(crate) fn is_updated() -> bool {
     std::env::var_os(UPDATE).is_some()
 }
 
-/// Writes a kept text if that is wanted.
 pub(crate) fn update(path: &Path, text: &str) {
     if is_updated() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! Storage that fails under a running daemon: the broker keeps the messages, the log says what to do, and when it
-//! works again all of it is delivered.
+//! Storage that fails under a running daemon: the broker keeps the messages, the log has the
+//! remedy, and all messages are delivered after the repair.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -14,8 +14,6 @@ use crate::journalled::{QUEUE, Rig};
 const BEFORE: usize = 10;
 const DURING: usize = 30;
 
-/// Earlier events have their effect; those during `breaking` stay with the broker and `advice` is in the log; after
-/// `mending` they have their effect too.
 fn check(name: &str, breaking: impl FnOnce(&Rig), advice: &str, mending: impl FnOnce(&Rig)) {
     let mut rig = Rig::new(name);
     rig.start();
@@ -26,7 +24,6 @@ fn check(name: &str, breaking: impl FnOnce(&Rig), advice: &str, mending: impl Fn
     rig.publish(DURING, 1000);
     rig.wait_for_log(advice);
     assert!(rig.log().contains("nothing is read from the broker, which keeps the messages"), "{}", rig.log());
-    // All of them, whether handed over or not: none is acknowledged.
     wait_until(SOON, "the broker keeps them", || {
         rig.vhost.queue_depth(QUEUE).map(|(ready, unsettled)| ready + unsettled) == Some(DURING as u64)
     });
@@ -59,7 +56,7 @@ fn a_sync_that_fails() {
     check("sync", fault("sync 5"), "look at the file system and the kernel's log", no_fault);
 }
 
-/// The same by the kernel itself; where no process may be traced, by the library once more.
+/// The kernel makes the errors; where tracing is forbidden, the library does.
 #[test]
 fn a_sync_that_fails_below_the_c_library() {
     const ADVICE: &str = "look at the file system and the kernel's log";
@@ -69,7 +66,7 @@ fn a_sync_that_fails_below_the_c_library() {
     let mut rig = Rig::new("sync-below");
     let wal = rig.path("journal.db-wal");
     let wal = wal.to_string_lossy();
-    // What the start takes is far less; a second lies between the tries that fail.
+    // The start needs far fewer syncs; failing tries are a second apart.
     let inject = "inject=fdatasync,fsync:error=EIO:when=30..33";
     let calls = ["-e", "trace=fdatasync,fsync", "-e", inject, "-P", &wal];
     rig.start_under(&[&["strace", "-f", "-qq", "-o", "/dev/null"][..], &calls].concat(), &[]);
@@ -109,7 +106,7 @@ fn a_file_that_was_replaced() {
     let replace = |rig: &Rig| {
         fs::rename(rig.path("journal.db"), rig.path("aside")).unwrap();
         fs::write(rig.path("journal.db"), "something else").unwrap();
-        // It is looked at each second; until then what comes is still kept, in the right file.
+        // The file is checked each second; until then events are kept in the right file.
         rig.wait_for_log("has been replaced by another file; put the one back");
     };
     let put_back = |rig: &Rig| {
@@ -131,7 +128,6 @@ fn a_file_that_was_removed_is_written_anew_and_nothing_is_lost() {
         fs::remove_file(rig.path(name)).unwrap();
     }
     rig.wait_for_log("everything in it has been written to it anew");
-    // What was written anew is all of it.
     rig.kill();
     rig.sink.reply_with(osnl_testkit::Reply::Status(204));
     rig.start();
@@ -145,12 +141,11 @@ fn a_damaged_file_is_named_at_the_start_and_the_broker_keeps_the_messages() {
     rig.consuming();
     rig.publish(BEFORE, 1000);
     rig.all_done();
-    // There is a checkpoint each second.
     wait_until(SOON, "a checkpoint", || fs::metadata(rig.path("journal.db")).unwrap().len() > 40 * 1024);
     rig.kill();
     let file = fs::OpenOptions::new().write(true).open(rig.path("journal.db")).unwrap();
     fs::remove_file(rig.path("journal.db-wal")).unwrap();
-    // From the second page on: the first has the schema, without which it is no journal at all.
+    // From the second page on: the first has the schema, without which the file is no journal.
     for page in 1..10 {
         file.write_all_at(&[0x5a; 4096], page * 4096).unwrap();
     }

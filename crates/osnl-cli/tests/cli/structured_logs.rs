@@ -1,5 +1,3 @@
-//! Issue 19: the log as JSON under names that were chosen to break it.
-
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -13,7 +11,6 @@ const JSON: &str = "[DEFAULT]\nlog_format = json\ndebug = true\n";
 const RULE: &str = "[rule:r]\nevent_type = ^port\\.delete\\.end$\nkey = payload.port.name\nactions = roles\n";
 const ACTION: &str = "[action:roles]\ndriver = http\nurl = SINK\nretry_interval = 1s\nmax_attempts = 2\n";
 
-/// Names of a resource.
 fn names() -> Vec<String> {
     let mut names: Vec<String> = [
         "two\nlines\r\n{\"timestamp\": \"x\", \"message\": \"forged\"}",
@@ -29,7 +26,6 @@ fn names() -> Vec<String> {
     names
 }
 
-/// The names of fields that the book lists.
 fn listed() -> BTreeSet<String> {
     let page =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/log.md")).unwrap();
@@ -69,7 +65,6 @@ fn each_line_is_one_object_whatever_a_resource_is_called() {
         assert!(moment.is_match(object["timestamp"].as_str().unwrap()), "{line}");
         let target = object["target"].as_str().unwrap();
         if target.split('.').next() != Some("osnl") {
-            // A library's.
             continue;
         }
         for field in object["fields"].as_object().unwrap().keys() {
@@ -79,14 +74,13 @@ fn each_line_is_one_object_whatever_a_resource_is_called() {
             about.push(object["fields"].clone());
         }
     }
-    // Each of two attempts of each delivery, by the number of the delivery and the name of the resource.
     assert_eq!(about.len(), 2 * names.len());
     let ids: BTreeSet<&str> = about.iter().map(|fields| fields["delivery.id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), names.len());
     for name in &names {
         let expected = match name.len() {
             0..1000 => name.clone(),
-            // A key of so many bytes counts as its digest.
+            // A key above this length is shortened to its digest.
             _ => osnl_model::BodyDigest::of(name.as_bytes()).to_string(),
         };
         let lines = about.iter().filter(|fields| fields["resource.id"] == *expected).count();

@@ -1,5 +1,3 @@
-//! The units, the one that k2hr3_osnl's users have and ours; and what systemd is told.
-
 use std::fs::{self, Permissions};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -19,10 +17,8 @@ const RUN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/
 const THEIRS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/k2hr3/systemd/k2hr3_osnl.service");
 const PROGRAM: &str = "/usr/bin/k2hr3_osnl";
 const CONF: &str = "/etc/k2hr3/k2hr3_osnl.conf";
-/// The user `nobody` of every Linux.
 const NOBODY: u32 = 65534;
 
-/// A unit's settings: section, name and value of each line.
 fn settings(unit: &str) -> Vec<(String, String, String)> {
     let text = fs::read_to_string(unit).unwrap();
     let mut section = String::new();
@@ -72,7 +68,6 @@ fn our_unit_is_compatible_ready_in_time_and_patient_at_the_end() {
     }
 }
 
-/// The units keep a crash, a leak or another user of the machine from more.
 #[test]
 fn both_units_run_as_a_user_of_their_own_and_leave_nothing_behind() {
     for (unit, user) in [(OURS, "k2hr3"), (RUN, "osnl")] {
@@ -103,7 +98,7 @@ fn both_units_run_as_a_user_of_their_own_and_leave_nothing_behind() {
     assert!(text.matches("#LoadCredential=").count() >= 5, "an example for each kind of secret");
 }
 
-/// systemd's own verdict where there is systemd; elsewhere the test above is the only one.
+/// Runs only where systemd is installed; elsewhere the test above is the only one.
 #[test]
 fn systemd_accepts_our_unit() {
     is_accepted(OURS, "k2hr3_osnl.service", PROGRAM);
@@ -127,7 +122,6 @@ fn is_accepted(path: &str, name: &str, program: &str) {
     let folder = crate::private_folder().unwrap();
     let unit = folder.path().join(name);
     let verify = |text: &str| {
-        // It looks for the program.
         fs::write(&unit, text.replace(program, env!("CARGO_BIN_EXE_osnl"))).unwrap();
         Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output()
     };
@@ -155,7 +149,7 @@ fn the_manuals_own_unit_works_but_for_the_path() {
     let way = Way::closed("manual-unit");
     way.open();
     let case = Case::new(&way.url(), "http://127.0.0.1:9/v1/role", "");
-    // Another user must find the program; the folder of the build may be private.
+    // Another user must reach the program; the build's folder may be private.
     fs::set_permissions(case.folder.path(), Permissions::from_mode(0o755)).unwrap();
     let program = case.path("k2hr3_osnl");
     fs::copy(env!("CARGO_BIN_EXE_osnl"), &program).unwrap();
@@ -184,7 +178,6 @@ fn the_manuals_own_unit_works_but_for_the_path() {
     assert!(case.read("stderr").contains(" Stopping\n"));
 }
 
-/// systemd's side of the socket.
 pub(crate) struct Manager(UnixDatagram);
 
 impl Manager {
@@ -201,13 +194,11 @@ impl Manager {
         String::from_utf8(bytes[..read].to_vec()).unwrap()
     }
 
-    /// The next that is no sign of life.
     #[track_caller]
     pub(crate) fn news(&self) -> String {
         std::iter::repeat_with(|| self.next()).find(|told| told != "WATCHDOG=1").unwrap()
     }
 
-    /// Nothing comes for so long, after what is under way.
     #[track_caller]
     pub(crate) fn is_silent_for(&self, time: Duration) {
         self.0.set_read_timeout(Some(time)).unwrap();

@@ -1,5 +1,3 @@
-//! `osnl tap` on a real RabbitMQ, with the real oslo.messaging publishing and others reading.
-
 mod check;
 mod large;
 mod save;
@@ -27,7 +25,6 @@ impl Rig {
         Self { place: Place::new(), vhost, publisher }
     }
 
-    /// With the exchange that nova's notifier makes, and its queue.
     fn with_nova(name: &str) -> Self {
         let mut rig = Self::new(name);
         rig.publisher.notify(&event(0));
@@ -40,7 +37,6 @@ impl Rig {
         self.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args)
     }
 
-    /// A tap that listens.
     fn listening(&self, args: &[&str]) -> Osnl {
         let tap = self.tap(args);
         tap.wait_for("listening at");
@@ -48,7 +44,6 @@ impl Rig {
     }
 }
 
-/// All that a virtual host has, by the broker's own listing.
 fn state(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBinding>) {
     (vhost.list_exchanges(), vhost.list_queues(), vhost.list_bindings())
 }
@@ -67,7 +62,6 @@ fn events(numbers: std::ops::Range<usize>) -> Vec<Notice> {
     numbers.map(event).collect()
 }
 
-/// The ids in the lines that were printed.
 fn ids(stdout: &str) -> Vec<String> {
     let id = |line: &str| Some(line.split_once(" id=")?.1.split(' ').next()?.to_owned());
     stdout.lines().filter_map(id).collect()
@@ -110,7 +104,6 @@ fn a_tap_takes_nothing_from_anybody_and_leaves_nothing_behind() {
         .collect();
     assert_eq!(keys.iter().filter(|key| *key == "notifications.*").count(), 2, "{keys:?}");
 
-    // Whoever else reads, the service's own queue and another one, gets everything, while the taps look on.
     let mut others = Vec::new();
     for numbers in [1..11, 11..21] {
         rig.publisher.notify_all(&events(numbers.clone()));
@@ -170,7 +163,7 @@ fn a_lost_connection_is_said_made_again_and_its_gap_reported() {
 fn what_the_queues_limit_drops_is_counted() {
     let mut rig = Rig::with_nova("tap-limit");
     let mut tap = rig.listening(&["--exchange", "nova", "--queue-limit", "20", "--raw"]);
-    // As a terminal that does not read, but without its buffers.
+    // A stopped tap acts like a terminal that does not read, but without its buffers.
     tap.signal("STOP");
     let body = format!(r#"{{"event_type": "x", "priority": "INFO", "payload": "{}"}}"#, "x".repeat(20_000));
     for _ in 0..400 {
@@ -258,7 +251,7 @@ fn the_articles_url_and_a_listeners_are_understood() {
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
     assert_eq!(ids(&tap.stdout()), expected(2..3));
 
-    // All listeners of a configuration on one broker are looked at unless one is named.
+    // A tap covers all listeners of a configuration on one broker unless one is named.
     rig.publisher.notify(&Notice { exchange: "neutron".into(), ..event(0) });
     let text = std::fs::read_to_string(rig.place.path("osnl.conf")).unwrap();
     let second = format!(

@@ -1,5 +1,3 @@
-//! `osnl tap` on a terminal: the real binary, a real RabbitMQ, and others that read.
-
 use std::path::Path;
 
 use osnl_testkit::{Broker, BrokerObjects, Notice, OsloPublisher, Pty, PublisherOptions, Vhost};
@@ -17,12 +15,10 @@ impl Rig {
     fn new(name: &str) -> Self {
         let vhost = Broker::shared().vhost(name);
         let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-        // So that the exchange is there.
         publisher.notify(&event(0));
         Self { place: Place::new(), vhost, publisher }
     }
 
-    /// A view that listens.
     fn view(&self, args: &[&str]) -> Pty {
         let url = self.vhost.url();
         let args: Vec<&str> = ["tap", &url, "--exchange", "nova"].iter().chain(args).copied().collect();
@@ -77,7 +73,6 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
 
     the_opened_one_shows_the_verdicts(&mut view);
 
-    // Back, and a filter: a text, a condition, a mistake.
     view.type_in("\x1b");
     view.shows(SOON, "EVENT TYPE");
     view.type_in("/PORT\r");
@@ -87,7 +82,6 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     view.type_in("\x15event_type=compute\r");
     view.shows(SOON, "event_type=compute\": 3 of 4");
 
-    // One is saved, for its owner only, as it came; what else is open does not matter.
     view.type_in("s\x15one.jsonl\r");
     view.shows(SOON, "saved to one.jsonl");
     let saved: Value = serde_json::from_str(&rig.place.read("one.jsonl")).unwrap();
@@ -104,7 +98,7 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     view.type_in("?");
     view.shows(SOON, "jump to the newest event");
     view.resize((80, 20));
-    // crossterm may read a key that comes with a resize only with the next key.
+    // crossterm may read a key that arrives with a resize only with the next key.
     view.shows(SOON, "lines 1 to 16 of");
     view.type_in("\t");
     view.shows(SOON, "PER SECOND:");
@@ -128,7 +122,6 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     assert_eq!(rig.vhost.list_exchanges(), before.0);
 }
 
-/// The last event is selected, since the list follows; the third is two lines up.
 fn the_opened_one_shows_the_verdicts(view: &mut Pty) {
     view.type_in("\x1b[A\x1b[A\r");
     view.shows(SOON, "event 2");
@@ -185,7 +178,6 @@ fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
     );
     let args = ["send", "--transport-url", &url, "--exchange", "nova", "--count", "4000", "one.json"];
     let mut sent = rig.place.run(osnl, &args);
-    // Keys are answered while they come.
     view.type_in("?");
     view.shows(SOON, "quit; a summary stays");
     view.type_in("\t");
@@ -195,7 +187,6 @@ fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
     view.shows(SOON, "4001 seen");
     assert!(view.picture().lines().all(|line| columns(line) <= 72), "{}", view.picture());
 
-    // The first that came, from its beginning to its end, and what the rules say of it.
     view.type_in("\x1b[H\r");
     view.shows(SOON, "event 1 of 4001 seen, lines 1 to 14 of ");
     view.shows(SOON, "rules       deleted matches (1 of 2 rules); r shows");
@@ -215,7 +206,6 @@ fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
     assert!(view.left_behind().contains("4001 events shown in "), "{}", view.left_behind());
 }
 
-/// Columns, as a terminal counts them.
 fn columns(line: &str) -> usize {
     line.chars().map(|c| if ('\u{2e80}'..'\u{a000}').contains(&c) { 2 } else { 1 }).sum()
 }
@@ -234,7 +224,6 @@ fn the_terminal_is_given_back_at_every_end() {
         let after = view.left_behind();
         assert!(after.contains("osnl tap: 0 events shown in "), "{end:?}: {after}");
     }
-    // A broker that is not there is said, and tried again.
     let closed = format!("rabbit://127.0.0.1:{}/", osnl_testkit::closed_port());
     let mut view =
         Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &["tap", &closed], &rig.place.path(""), (100, 24));
@@ -244,7 +233,6 @@ fn the_terminal_is_given_back_at_every_end() {
     assert_eq!(view.wait(PROMPTLY).code(), Some(69), "{}", view.text());
     assert!(view.left_behind().contains("osnl tap: cannot connect: 127.0.0.1:"), "{}", view.left_behind());
 
-    // A broker that lets nobody in ends it, and the reason stays on the screen.
     let refused = rig.vhost.url().replace("guest:guest@", "guest:S3CRET@");
     let mut view =
         Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &["tap", &refused], &rig.place.path(""), (100, 24));
@@ -272,7 +260,7 @@ fn a_lost_connection_and_a_stop_are_survived() {
     view.shows(SOON, "paused, 0 passed");
     publisher.notify(&event(3));
     view.shows(SOON, "paused, 1 passed");
-    // Nothing stops a program that leads its session: the screen is left and entered again.
+    // The kernel does not stop a session leader, so the screen is left and entered again at once.
     view.type_in("\x1a");
     osnl_testkit::wait_until(SOON, "a second start", || view.text().matches("\x1b[?1049h").count() == 2);
     publisher.notify(&event(3));

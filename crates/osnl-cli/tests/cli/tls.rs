@@ -1,4 +1,3 @@
-//! `osnl k2hr3-osnl` and what its environment says of certificates and proxies.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +7,6 @@ use std::process::{Command, Stdio};
 use osnl_testkit::signal;
 use tempfile::TempDir;
 
-/// A configuration whose broker is not there: osnl starts, and waits for it.
 fn configuration(api_url: &str, more: &str) -> (TempDir, PathBuf) {
     let folder = crate::private_folder().unwrap();
     let path = folder.path().join("k2hr3_osnl.conf");
@@ -33,7 +31,6 @@ fn command(configuration: &PathBuf, environment: &[(&str, &str)]) -> Command {
     command
 }
 
-/// The log until the broker is missed; then osnl is stopped, which must go well.
 fn log_at_start(command: &mut Command) -> String {
     let mut child = command.spawn().unwrap();
     let mut log = String::new();

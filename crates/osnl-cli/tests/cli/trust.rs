@@ -1,4 +1,4 @@
-//! The brokers that osnl and the real oslo.messaging 18.3.1 let in: each row is tried by both. Issue 46.
+//! The brokers that osnl and the real oslo.messaging 18.3.1 accept: both try each row.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use osnl_testkit::{Authority, Broker, ServerIdentity, python_program};
 use serde_json::Value;
 
-/// One attempt of each URL on standard input, in the order of oslo.messaging's own retries.
+/// One attempt for each URL on standard input, in the order of oslo.messaging's own retries.
 const REAL: &str = r#"
 import concurrent.futures, json, logging, sys
 import oslo_messaging
@@ -31,8 +31,9 @@ with concurrent.futures.ThreadPoolExecutor(len(urls)) as pool:
     print(json.dumps(list(pool.map(attempt, urls))))
 "#;
 
-/// The query of both, osnl's own word, the hosts, and the verdicts with the authority known to the system
-/// and with it unknown: `+` lets in, `-` refuses. Where they differ, the reason is the last.
+/// The query of both, osnl's own option, the hosts, the verdicts, and the reason for a difference.
+/// Each verdict pair is for an authority that the system knows and one that it does not: `+`
+/// accepts, `-` refuses.
 type Row = (&'static str, &'static str, &'static str, [&'static str; 2], &'static str);
 
 const SAME: &str = "";
@@ -40,10 +41,10 @@ const WORD: &str = "the word asks for it";
 const VERSION: &str = "Python verifies nothing once ssl_version is set, unless a CA file is";
 const LOOPBACK: &str = "kombu looks for the name 127.0.0.1 where one of several hosts is localhost";
 
-/// Every row where osnl refuses what the real one lets in, or lets in what the real one refuses, has its reason.
+/// Every row in which osnl and the real one differ has its reason.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    // query, word, hosts, [the real one, osnl] of known and unknown authorities
+    // query, option, hosts, [the real one, osnl] of known and unknown authorities
     ("ssl=1", "", "right", ["+-", "+-"], SAME),
     ("ssl=1", "", "wrong", ["+-", "+-"], SAME),
     ("ssl=1", "", "right,right", ["+-", "+-"], SAME),
@@ -127,7 +128,6 @@ fn osnl_lets_in_no_broker_that_oslo_messaging_refuses() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Empty for each URL that connects, else the reason.
 fn real(urls: &[String], store: &Path) -> Vec<String> {
     let mut command = python_program("python");
     command.args(["-c", REAL]).env("SSL_CERT_FILE", store).env("SSL_CERT_DIR", "/nonexistent");
@@ -138,7 +138,6 @@ fn real(urls: &[String], store: &Path) -> Vec<String> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The same of a listener of osnl for each URL: it connects if one of its hosts lets it in.
 fn osnl(urls: &[String], store: &Path) -> Vec<String> {
     let home = crate::private_folder().unwrap();
     let mut text =

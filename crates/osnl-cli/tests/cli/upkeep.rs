@@ -1,5 +1,3 @@
-//! `osnl journal`: a journal is copied under a running daemon, restored, moved to an older program, and read as lines.
-
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +11,6 @@ use crate::harness::SOON;
 use crate::journalled::{Rig, preload};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
-/// Events that are done before a backup, and pending in it.
 const DONE: usize = 5;
 const PENDING: usize = 3;
 
@@ -27,7 +24,6 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Runs `osnl journal` on the rig's configuration, and returns what it prints.
 #[track_caller]
 fn journal(rig: &Rig, args: &[&str], status: i32) -> String {
     let args = [&["journal"], args, &["-c", "a.conf"]].concat();
@@ -50,7 +46,6 @@ fn names(folder: &Path, word: &str) -> Vec<String> {
     names
 }
 
-/// Ends the daemon in order.
 fn stop(rig: &mut Rig) {
     signal(rig.pid(), "TERM");
     let stat = format!("/proc/{}/stat", rig.pid());
@@ -76,7 +71,6 @@ fn a_backup_of_a_running_daemon_is_restored_and_says_what_it_repeats() {
     assert!(journal(&rig, &["backup", "backup.db"], 1).contains("exists already; name another file"));
     let verified = journal(&rig, &["verify"], 0);
     assert!(verified.contains("no problem found"), "{verified}");
-    // What needs it stopped says so.
     for args in [&["restore", "--replace", "backup.db"][..], &["compact"]] {
         let told = journal(&rig, args, 69);
         assert!(told.contains(&format!("is in use by process {}; stop it first", rig.pid())), "{told}");
@@ -101,7 +95,7 @@ fn a_backup_of_a_running_daemon_is_restored_and_says_what_it_repeats() {
     ] {
         assert!(text.contains(&expected), "{expected}\n{text}");
     }
-    // Nothing is repeated until the operator says so; what is discarded never is.
+    // Deliveries are repeated only on the operator's request; discarded ones never are.
     let before = rig.sink.requests().len();
     rig.start();
     rig.consuming();
@@ -118,7 +112,6 @@ fn a_backup_of_a_running_daemon_is_restored_and_says_what_it_repeats() {
     assert_eq!(rig.sink.requests().len(), before + 1);
     stop(&mut rig);
 
-    // The journal that was replaced has the message that the backup has not.
     let lines = rig.path("later.jsonl");
     let replaced = rig.path(&replaced[0]);
     let args = ["journal", "export", "--raw", "--id", "9", "-o", "later.jsonl", "--journal"];
@@ -155,7 +148,6 @@ fn a_full_disk_and_ctrl_c_leave_no_half_file() {
     assert!(told(&output).contains("make room on its file system"), "{}", told(&output));
     assert_eq!(names(rig.home.path(), ""), before);
 
-    // The same over a backup that is there: it stays.
     journal(&rig, &["backup", "copy.db"], 0);
     let whole = fs::read(rig.path("copy.db")).unwrap();
     let output = Command::new("prlimit")
@@ -168,7 +160,6 @@ fn a_full_disk_and_ctrl_c_leave_no_half_file() {
     assert_eq!(names(rig.home.path(), ".part"), [""; 0]);
     assert!(fs::read(rig.path("copy.db")).unwrap() == whole);
 
-    // Half of a backup has come, then Ctrl-C.
     let args = ["journal", "restore", "--journal", "new.db", "-"];
     let mut child = command(rig.home.path(), &args)
         .stdin(Stdio::piped())
@@ -181,7 +172,7 @@ fn a_full_disk_and_ctrl_c_leave_no_half_file() {
     let received = rig.path("new.db.received");
     wait_until(SOON, "half of it", || fs::metadata(&received).is_ok_and(|meta| meta.len() > 0));
     signal(child.id(), "INT");
-    // It is noticed with what comes next, or with the end.
+    // The signal takes effect with the next byte or at the end of input.
     wait_until(SOON, "its end", || {
         let _ = stdin.write_all(b"x");
         child.try_wait().unwrap().is_some()
@@ -193,7 +184,7 @@ fn a_full_disk_and_ctrl_c_leave_no_half_file() {
     assert_eq!(names(rig.home.path(), "new.db"), ["new.db.lock"]);
 }
 
-/// Secrets are masked unless they are asked for, and never on standard output.
+/// Raw events have secrets, so they are exported only on request and only to a file.
 #[test]
 fn exported_events_have_no_secrets_and_are_read_again() {
     let folder = crate::private_folder().unwrap();
@@ -232,7 +223,6 @@ fn exported_events_have_no_secrets_and_are_read_again() {
     let raw = lines("raw.jsonl");
     assert_eq!(raw[0]["body"], body);
     assert_eq!(raw[1]["event"], 3);
-    // Both are events for the commands that read events.
     fs::write(folder.path().join("a.conf"), CONF).unwrap();
     for name in ["masked.jsonl", "raw.jsonl"] {
         let text = run(&["explain", "-c", "a.conf", name], 0);

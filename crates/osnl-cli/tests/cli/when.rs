@@ -1,12 +1,9 @@
-//! `when` and `stop` from a running daemon to what an operator sees of them.
-
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, wait_until};
 use serde_json::json;
 
 use crate::explain::{conf, json_lines, listening, port, run, said};
 use crate::harness::{Place, SOON};
 
-/// Conditions on the payload, before the rules that others are tried with.
 const RULES: &str = "[rule:first]\nlisteners = neutron\nevent_type = ^port\\.delete\\.end$\n\
      when = payload.port.device_id is defined\n  and payload.adminPass is match(\"^T0\")\nstop = yes\nactions = roles\n\
      [rule:named]\nlisteners = neutron\nwhen = payload.port.name.startswith(\"x\")\nactions = audit\n\

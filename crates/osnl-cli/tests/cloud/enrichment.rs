@@ -1,6 +1,3 @@
-//! Enrichments from real APIs: names as of the event, a Keystone that is away, tokens that end, endpoints that are
-//! wrong and corrected.
-
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::stand::{Osnl, SOON, Stand, bodies, stand, text};
 
-/// Each port event becomes a request with names of the port, its network, and its project.
 fn conf(stand: &Stand, sink: &Sink) -> String {
     let login = stand.cloud.login_options();
     let section = |name: &str| format!("[enrich:{name}]\nkind = {name}\n{login}");
@@ -49,7 +45,8 @@ fn an_event_has_the_names_as_of_the_event() {
     drop(osnl);
 }
 
-/// A minute, as in a restart of Keystone that goes wrong: what needs it waits, and says so; the rest goes on.
+/// During a Keystone outage of a minute, only deliveries that need it wait, and the status names
+/// the reason.
 #[test]
 fn deliveries_wait_for_a_keystone_that_is_away_and_for_nothing_else() {
     let mut stand = stand();
@@ -66,7 +63,8 @@ fn deliveries_wait_for_a_keystone_that_is_away_and_for_nothing_else() {
     assert!(osnl.ask(&["status", "-c", "osnl.conf"]).status.success());
     stand.create("port", json!({"network_id": network, "name": "second"}));
     stand.cloud.stop_service("keystone");
-    // Made before it went, perhaps; neutron itself needs it for each call, so that the next ones are a stand-in's.
+    // The first message may precede the outage. neutron itself needs Keystone for each call, so a
+    // stand-in publishes the next messages.
     let before = sink.requests().len();
     let mut neutron = OsloPublisher::start(&stand.vhost.url(), PublisherOptions::default());
     let mut events = 0;
@@ -104,7 +102,6 @@ fn deliveries_wait_for_a_keystone_that_is_away_and_for_nothing_else() {
     );
     let names: Vec<Value> = bodies(&sink)[1..].iter().map(|body| body["own"].clone()).collect();
     assert!(names.contains(&json!("second")) && names.contains(&json!("third")), "{names:?}");
-    // No attempt was used up by what was Keystone's.
     let shown = osnl.ask(&["deliveries", "list", "-c", "osnl.conf", "--format", "json"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     let listed: Value = serde_json::from_str(&shown).unwrap();
@@ -136,7 +133,6 @@ fn tokens_that_end_every_few_seconds_are_renewed() {
     println!("{made} deliveries in {:.0} s with tokens of 12 s", began.elapsed().as_secs_f32());
 }
 
-/// Review of clouds, D1 and D3.
 #[test]
 fn a_wrong_endpoint_holds_is_named_and_counts_no_more_when_it_is_corrected() {
     let mut stand = stand();

@@ -1,5 +1,3 @@
-//! The old configurations on a real Neutron: k2hr3_osnl beside the original, and oss_watcher with floating IPs.
-
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -8,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::stand::{SOON, Stand, stand, text};
 
-/// The requests without headers, sorted: upstream works on 64 messages at once.
+/// Returns the requests without headers, sorted because upstream works on 64 messages at once.
 fn made(sink: &Sink) -> Vec<(String, String, String)> {
     let requests = sink.requests();
     let mut made: Vec<(String, String, String)> = requests
@@ -96,7 +94,6 @@ fn oss_watcher_tells_of_floating_ips() {
         sink.port()
     );
     fs::write(home.path().join("oss.conf"), conf).unwrap();
-    // The services' queue has had no reader so far.
     stand.vhost.ctl(&["purge_queue", "notifications.info"]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
     command.args(["oss-watcher", "--config-file=oss.conf"]).current_dir(home.path()).stdin(Stdio::null());
@@ -113,7 +110,7 @@ fn oss_watcher_tells_of_floating_ips() {
     stand.cloud.call("neutron", "PUT", &path, json!({"subnet_id": subnet}), 200);
     let port = vm_port(&mut stand, &inside, "", instance);
     let fixed = text(&port["fixed_ips"][0]["ip_address"]);
-    // nova is not part of this cloud: its event as it writes it.
+    // nova is not part of this cloud, so the test publishes its event.
     OsloPublisher::start(&stand.vhost.url(), PublisherOptions::default()).notify(&Notice {
         exchange: "nova".to_owned(),
         publisher_id: "compute.node1".to_owned(),

@@ -1,4 +1,5 @@
-//! Against Keystone, Neutron and Ironic from PyPI: `cargo xtask test --cloud`. One cloud for all plays, which take turns.
+//! Tests with Keystone, Neutron and Ironic from PyPI: `cargo xtask test --cloud`. All tests share
+//! one cloud and take turns.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "numbers of a play, for the report of a run")]
 

@@ -1,5 +1,3 @@
-//! The cloud, its broker, and osnl beside it.
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -10,16 +8,13 @@ use osnl_testkit::{Broker, RealCloud, RestartableProgram, Sink, Vhost};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// The cloud of all plays.
 pub(crate) struct Stand {
     pub(crate) cloud: RealCloud,
     pub(crate) vhost: Vhost,
 }
 
-/// Waits for its turn.
 pub(crate) fn stand() -> MutexGuard<'static, Stand> {
     static STAND: OnceLock<Mutex<Stand>> = OnceLock::new();
     let make = || {
@@ -47,7 +42,6 @@ impl Stand {
         self.cloud.call("neutron", "DELETE", &format!("/v2.0/{kind}s/{}", text(id)), Value::Null, 204);
     }
 
-    /// A network with a subnet.
     pub(crate) fn network(&mut self, name: &str, cidr: &str, is_external: bool) -> (Value, Value) {
         let network = self.create("network", json!({"name": name, "router:external": is_external}));
         let subnet = json!({"network_id": network["id"], "cidr": cidr, "ip_version": 4});
@@ -60,14 +54,12 @@ pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// A folder with a configuration, and what runs on it.
 pub(crate) struct Osnl {
     home: TempDir,
     running: Option<RestartableProgram>,
 }
 
 impl Osnl {
-    /// Writes `osnl.conf`: state in the folder, a listener `l` on Neutron's exchange, and `rest`.
     pub(crate) fn new(stand: &Stand, pool: &str, rest: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let conf = format!(
@@ -91,7 +83,6 @@ impl Osnl {
         command
     }
 
-    /// Starts the daemon and waits until it listens.
     pub(crate) fn run(mut self) -> Self {
         let program = RestartableProgram::start(self.command(&["run", "-c", "osnl.conf"]));
         program.wait_for("listening at", 1, SOON);
@@ -117,7 +108,6 @@ impl Osnl {
     }
 }
 
-/// The bodies of the requests to a path, as JSON.
 pub(crate) fn bodies(sink: &Sink) -> Vec<Value> {
     sink.requests().iter().map(|made| serde_json::from_slice(&made.body).unwrap_or_default()).collect()
 }

@@ -1,5 +1,3 @@
-//! `osnl tap` beside a real oslo.messaging listener: the same messages.
-
 use std::collections::BTreeSet;
 
 use osnl_testkit::{OsloListener, wait_until};
@@ -25,7 +23,7 @@ fn tap_sees_what_a_real_listener_receives() {
     let user = json!({"user": {"name": "alice", "domain_id": "default", "password": "x"}});
     stand.cloud.call("keystone", "POST", "/v3/users", user, 201);
 
-    // network, subnet: 2 each; port: 6; a login that failed, a user, and logins of services.
+    // network, subnet: 2 each; port: 6; a failed login, a user, and logins of services.
     let ids = |of: &[Value], at: &str| -> BTreeSet<String> {
         of.iter().filter_map(|event| event.pointer(at)?.as_str().map(str::to_owned)).collect()
     };

@@ -1,5 +1,3 @@
-//! An action that writes to the cloud it heard of, by the catalogue; and Ironic's versioned notifications.
-
 use osnl_testkit::{Sink, wait_until};
 use serde_json::{Value, json};
 
@@ -39,7 +37,7 @@ fn a_node_is_read_when_ironic_tells_of_it() {
     let osnl = Osnl::new(&stand, "node", &rest);
     let conf = std::fs::read_to_string(osnl.path("osnl.conf")).unwrap();
     std::fs::write(osnl.path("osnl.conf"), conf.replace("exchange = neutron", "exchange = ironic")).unwrap();
-    // Its exchange is there with its first notification, and our queue is bound a second later.
+    // Ironic's first notification creates its exchange, and osnl binds its queue a second later.
     let node = |name: &str| json!({"driver": "fake-hardware", "name": name});
     stand.cloud.call("ironic", "POST", "/v1/nodes", node("first"), 201);
     let osnl = osnl.run();

@@ -1,4 +1,5 @@
-//! The program on Kafka: `cargo xtask test --kafka`. The cluster is the mock cluster of librdkafka, and for some tests tansu.
+//! The program on Kafka: `cargo xtask test --kafka`. The cluster is librdkafka's mock cluster, and
+//! for some tests tansu.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod kafka {

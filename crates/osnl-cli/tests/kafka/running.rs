@@ -1,5 +1,3 @@
-//! The binary as a child process, in a folder of its own.
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -10,9 +8,7 @@ use osnl_testkit::{Guard, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// Longer than anything here takes.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
-/// The topic of a service's notifications.
 pub(crate) const TOPIC: &str = "notifications.info";
 
 pub(crate) struct Place(TempDir);
@@ -39,14 +35,12 @@ impl Place {
         command
     }
 
-    /// Runs it to its end: status, standard output, standard error.
     pub(crate) fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (status.code(), text(stdout), text(stderr))
     }
 
-    /// Starts it; its output goes to the file `log`.
     pub(crate) fn start(&self, args: &[&str]) -> OsnlProcess {
         let log = self.path("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -58,7 +52,6 @@ impl Place {
     }
 }
 
-/// A running osnl; killed when dropped.
 pub(crate) struct OsnlProcess {
     child: Child,
     log: PathBuf,
@@ -76,13 +69,11 @@ impl OsnlProcess {
         wait_until(SOON, &description, || log().contains(text));
     }
 
-    /// SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Ends it in good order; returns its log.
     #[track_caller]
     pub(crate) fn stop(mut self) -> String {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();

@@ -1,11 +1,11 @@
-//! The database is away at the start, goes away, is read-only: the broker keeps the messages, and all are delivered later.
+//! The database is unreachable at the start, lost later, or read-only: the broker keeps the
+//! messages, and all are delivered later.
 
 use osnl_testkit::{Postgres, wait_until};
 use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
 
-/// Publishes and asserts that the broker keeps it and the status says why, with the remedy.
 #[track_caller]
 fn is_failed(stage: &mut Stage, numbers: std::ops::Range<u64>, why: &str) {
     stage.wait_for_journal("a", "failed");

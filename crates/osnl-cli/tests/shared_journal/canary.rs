@@ -1,5 +1,3 @@
-//! A canary of two daemons: one of them sends and receives it, and either makes the delivery.
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -7,7 +5,6 @@ use osnl_testkit::{Postgres, RestartableProgram, wait_until};
 
 use crate::stage::{SOON, Stage};
 
-/// Returns the address of a daemon's admin endpoint.
 fn address(daemon: &RestartableProgram) -> String {
     daemon.wait_for("the admin endpoint listens", 1, SOON);
     let log = daemon.output();
@@ -16,7 +13,6 @@ fn address(daemon: &RestartableProgram) -> String {
     format!("127.0.0.1:{}", behind.chars().take_while(char::is_ascii_digit).collect::<String>())
 }
 
-/// Returns a number of the canary, of one daemon.
 fn sample(address: &str, name: &str) -> u64 {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -47,7 +43,7 @@ fn a_canary_comes_back_whichever_daemon_makes_its_delivery() {
         wait_until(SOON, "canaries to come back", || count(by, "returned") >= before + further);
     };
     returned(&of_reader, 3);
-    // The numbers of the next ones are in the other half.
+    // The next deliveries belong to the other half of the partitions.
     stage.publish(0..40);
     returned(&of_reader, 3);
     let made = |state: u8| {

@@ -1,5 +1,3 @@
-//! An operator's changes with two daemons: asked of either, made by the owners of the deliveries.
-
 use std::time::Duration;
 
 use osnl_testkit::{Postgres, Reply, RestartableProgram, wait_until};
@@ -7,7 +5,6 @@ use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
 
-/// Two daemons that give up after one attempt, each with half of the partitions.
 fn daemons(stage: &Stage) -> [RestartableProgram; 2] {
     let once = "retry_interval = 1s\nmax_attempts = 1\n[action:other]\ndriver = http\nurl = TARGET\nbody = {\"port\": \"{{ payload.port.id }}\", \"n\": {{ payload.n }}}";
     let both = ["a", "b"].map(|name| stage.daemon_with(name, &[("retry_interval = 1s", once)]));
@@ -20,7 +17,6 @@ fn count(stage: &Stage, state: &str) -> u64 {
     listed["totals"]["all"].as_u64().unwrap()
 }
 
-/// Asks a daemon about deliveries.
 fn ask(stage: &Stage, name: &str, args: &[&str]) -> Value {
     stage.json(name, &[&["deliveries"], args].concat())
 }
@@ -42,7 +38,7 @@ fn deliveries_are_changed_by_their_owners_whichever_daemon_is_asked() {
         assert!(port.len() == 6 && port[3..].is_sorted(), "{port:?}");
     }
 
-    // Those under way are changed when their attempts have failed.
+    // Running deliveries are changed when their attempts have failed.
     stage.sink.reply_with(Reply::After(Duration::from_secs(3), Box::new(Reply::Status(503))));
     let before = stage.sink.requests().len();
     stage.publish(12..16);
@@ -52,7 +48,6 @@ fn deliveries_are_changed_by_their_owners_whichever_daemon_is_asked() {
     wait_until(SOON, "all to be discarded", || count(&stage, "discarded") == 4);
     stage.sink.reply_with(Reply::Status(503));
 
-    // Of a target that is down: they wait for a retry.
     stage.publish(16..20);
     wait_until(SOON, "all to be kept", || count(&stage, "pending") == 4);
     let listed = ask(&stage, "b", &["list", "--state", "pending"]);

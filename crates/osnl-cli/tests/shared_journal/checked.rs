@@ -1,5 +1,3 @@
-//! Checks before a daemon runs: options that would be wrong over several daemons, the server, tables, permissions.
-
 use osnl_testkit::{Postgres, free_port, wait_until};
 
 use crate::stage::{SOON, Stage};
@@ -33,7 +31,6 @@ fn options_that_count_in_one_daemon_are_refused() {
     check("lease = 3s", "lease = 1s", "[journal] lease: \"1s\" is out of range; allowed: 2s to");
     check("DATABASE", "postgresql://db/osnl", "[journal] connection: the user is required");
 
-    // These are each daemon's own.
     let counted = "actions = hook\nguard = 5 per 1m\n[action:hook]\nguard = 9 per 1m\nrate = 5 per 1m";
     stage.configure("a", &[("actions = hook\n[action:hook]", counted)]);
     let (code, said) = stage.run("a", &["check"]);
@@ -43,7 +40,6 @@ fn options_that_count_in_one_daemon_are_refused() {
     assert!(code == Some(0) && said.contains("postgresql+psycopg2://osnl:***@db1,db2/osnl"), "{said}");
     let (code, said) = stage.run("a", &["check"]);
     assert!(code == Some(0) && said.contains("shared with other daemons"), "{said}");
-    // As other secrets: in a file of its own.
     std::fs::write(stage.path("url"), "postgresql://osnl:hunter2@db/osnl\n").unwrap();
     stage.configure("a", &[("DATABASE", "file://HOME/url")]);
     let (code, said) = stage.run("a", &["check"]);
@@ -69,7 +65,6 @@ fn a_user_without_rights_is_told_what_is_missing_and_an_administrator_makes_the_
     let (code, said) = stage.run("a", &["run"]);
     assert!(code == Some(69) && said.contains("osnl journal migrate --dry-run"), "{code:?}: {said}");
 
-    // Their owner makes the tables.
     let (code, sql) = stage.run("a", &["journal", "migrate", "--dry-run"]);
     assert_eq!(code, Some(0), "{sql}");
     server.sql(database, &sql);
@@ -82,7 +77,7 @@ fn a_user_without_rights_is_told_what_is_missing_and_an_administrator_makes_the_
     assert!(code == Some(0) && said.contains("nothing to do"), "{said}");
     let mut daemon = stage.start("a");
     daemon.wait_for("listening at", 1, SOON);
-    // What is under way ends, and the partitions are given back.
+    // The drain ends running attempts and gives the partitions back.
     daemon.signal("TERM");
     assert_eq!(daemon.wait(SOON).code(), Some(0), "{}", daemon.output());
     assert_eq!(server.rows(database, "SELECT count(*) FROM osnl_partition WHERE token IS NOT NULL"), "0");

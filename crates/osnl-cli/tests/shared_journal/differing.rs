@@ -1,11 +1,8 @@
-//! Two daemons with different configurations: either says so, until they are the same.
-
 use osnl_testkit::{Postgres, wait_until};
 use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
 
-/// The problems of a status that are about another daemon's configuration.
 fn differing(stage: &Stage, name: &str) -> Vec<String> {
     let status = stage.status(name);
     let problems = status["problems"].as_array().unwrap();

@@ -1,5 +1,3 @@
-//! A digest over two daemons.
-
 use osnl_testkit::{Postgres, wait_until};
 
 use crate::mail::MailServer;
@@ -18,7 +16,7 @@ fn one_daemon_gathers_a_digest_and_the_other_one_goes_on_when_it_is_killed() {
     stage.publish(0..48);
     let kept = |stage: &Stage, name: &str| stage.json(name, &["deliveries", "list"])["totals"].clone();
     wait_until(SOON, "all to be claimable", || kept(&stage, "b")["by_state"]["ready"] == 48);
-    // By their numbers they would be of both daemons.
+    // The delivery numbers alone would map to both daemons.
     let of_owner = "SELECT DISTINCT m.name FROM osnl_delivery d JOIN osnl_partition p ON p.id = d.partition \
                     JOIN osnl_member m ON m.token = p.token";
     let owner = Postgres::shared().rows(database.rsplit_once('/').unwrap().1, of_owner);

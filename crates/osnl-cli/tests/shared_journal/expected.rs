@@ -1,19 +1,16 @@
-//! Streams with an expectation on two daemons: one reads, the other one stands by.
-
 use std::time::{Duration, Instant};
 
 use osnl_testkit::{Postgres, wait_until};
 
 use crate::stage::{SOON, Stage};
 
-/// Longer than the expectation: a stream that is silent for this time is reported.
+/// Longer than the expectation, so that a silent stream is reported within this time.
 const LONG: Duration = Duration::from_secs(9);
 
 fn is_silent(stage: &Stage, name: &str) -> bool {
     stage.status(name).to_string().contains("listener neutron is silent")
 }
 
-/// Publishes, and looks at each daemon all the time.
 fn speak(stage: &mut Stage, names: &[&str], n: &mut u64) {
     let begun = Instant::now();
     wait_until(SOON, "a time longer than the expectation", || {

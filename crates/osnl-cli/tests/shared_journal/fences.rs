@@ -1,4 +1,5 @@
-//! Requests carry fences: one that arrives late has a smaller one than those of the daemon that took over.
+//! Requests carry fences: a late request has a smaller fence than those of the daemon that took
+//! over.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +9,6 @@ use serde_json::json;
 
 use crate::stage::{SOON, Stage};
 
-/// A network that keeps a request.
 struct SlowNetwork(TcpListener);
 
 impl SlowNetwork {
@@ -22,7 +22,6 @@ impl SlowNetwork {
         format!("http://127.0.0.1:{}/hook", self.0.local_addr().unwrap().port())
     }
 
-    /// Waits for a whole request with a body in JSON.
     fn keep(&self) -> (TcpStream, Vec<u8>) {
         let mut accepted = None;
         wait_until(SOON, "a request", || {
@@ -99,7 +98,6 @@ fn a_template_has_the_fence_and_so_has_the_record_of_a_failed_attempt() {
     assert!(shown.contains(&format!("x-fence: {}", fences[0])), "{shown}");
     drop(shared);
 
-    // One daemon alone has none.
     let alone = [("DATABASE\nlease = 3s", "sqlite://HOME/journal.db"), edits[0], edits[1]];
     let _file = stage.daemon_with("file", &alone);
     stage.notify(&[notice(1)]);

@@ -1,10 +1,9 @@
-//! A daemon that the database does not know any more, or that is not the reader of its queue any more, reads on.
-
 use osnl_testkit::{Postgres, wait_until};
 
 use crate::stage::{SOON, Stage};
 
-/// As a restore, a database made anew, or the broker's choice of another reader and back without a new subscription.
+/// As after a restore, a new database, or the broker's switch to another reader and back without a
+/// new subscription.
 #[test]
 fn a_listener_that_the_journal_has_given_up_subscribes_again_and_reads_on() {
     let url = Postgres::shared().database();

@@ -1,4 +1,4 @@
-//! Guards and rates of two daemons: each counts what it reads, and makes its part of the calls.
+//! Guards and rates of two daemons: each counts its own messages, and makes its part of the calls.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
 
-/// Two daemons with an option of the action, each with half of the partitions.
 fn daemons(stage: &Stage, option: &str) -> [RestartableProgram; 2] {
     let edit = format!("retry_interval = 1s\n{option}");
     let both = ["a", "b"].map(|name| stage.daemon_with(name, &[("retry_interval = 1s", &edit)]));
@@ -28,7 +27,6 @@ fn count(stage: &Stage, state: &str) -> u64 {
 fn a_guard_counts_what_its_daemon_reads_and_anew_after_a_takeover() {
     let mut stage = Stage::new("guard", &Postgres::shared().database());
     let [mut first, second] = daemons(&stage, "guard = 2 per 10m");
-    // Two messages about each of four ports.
     stage.publish(0..8);
     wait_until(SOON, "two ports to be delivered", || count(&stage, "delivered") == 4);
     wait_until(SOON, "the other two to be held", || count(&stage, "held-by-guard") == 4);
@@ -66,7 +64,7 @@ fn daemons_divide_a_rate_and_one_that_is_left_has_all_of_it() {
     stage.publish(0..12);
     wait_until(SOON, "all calls", || look(&stage) == 12);
     for (first, later) in came.borrow().iter().zip(came.borrow().iter().skip(4)) {
-        // As they are seen here, and not as they begin.
+        // Arrival times differ from sending times, hence the tolerance.
         assert!(later.duration_since(*first) + WITHIN / 4 >= WITHIN, "{:?}", came.borrow());
     }
     first.kill9();

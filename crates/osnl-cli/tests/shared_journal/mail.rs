@@ -1,5 +1,3 @@
-//! A mail server that takes everything.
-
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -17,18 +15,15 @@ impl MailServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let (port, mails) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<String>>>::default());
         let taken = mails.clone();
-        // Ends with the test.
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let taken = taken.clone();
-                // A client that is killed takes its connection with it.
                 std::thread::spawn(move || serve(&stream, &taken).ok());
             }
         });
         Self { port, mails }
     }
 
-    /// The action that sends digests of these numbers.
     pub(crate) fn action(&self, digest: &str) -> String {
         let port = self.port;
         format!(
@@ -37,7 +32,6 @@ impl MailServer {
         )
     }
 
-    /// Returns the numbers in each mail of several events.
     pub(crate) fn numbers(&self) -> Vec<Vec<u64>> {
         let of = |mail: &String| {
             let (_, body) = mail.split_once("\n\n").unwrap_or_default();

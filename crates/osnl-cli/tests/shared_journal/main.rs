@@ -1,4 +1,5 @@
-//! Daemons on one journal in PostgreSQL, real processes on the real broker and server: `cargo xtask test --postgresql`.
+//! Daemons on one journal in PostgreSQL, real processes on the real broker and server: `cargo xtask
+//! test --postgresql`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod away;

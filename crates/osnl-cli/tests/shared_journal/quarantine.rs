@@ -1,5 +1,3 @@
-//! A message that one daemon could not take, looked at and retried by another.
-
 use osnl_testkit::{Postgres, wait_until};
 use serde_json::Value;
 
@@ -29,7 +27,6 @@ fn a_message_that_one_daemon_set_aside_is_retried_and_discarded_by_another() {
     assert_eq!(done["changed"], 1, "{done}");
     stage.wait_for_all(1..2);
     assert_eq!(list(&stage, "a")["total"], 0);
-    // The daemon that reads the queue goes on.
     stage.publish(2..6);
     stage.wait_for_all(1..6);
     stage.wait_for_queue(0);

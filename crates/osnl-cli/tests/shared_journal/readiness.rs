@@ -1,4 +1,5 @@
-//! `/readyz` while the database is away, silent, or cut off for one daemon alone; `/livez` answers all the time.
+//! `/readyz` while the database is down, silent, or cut off for one daemon only; `/livez` always
+//! answers.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +14,6 @@ const ADMIN: (&str, &str) = ("[journal]", "[admin]\nlisten = 127.0.0.1:0\n[journ
 /// The time-out of the probes in `packaging/kubernetes`.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Returns the address of a daemon's admin endpoint.
 fn address(daemon: &RestartableProgram) -> String {
     let output = daemon.output();
     let line = output.lines().find(|line| line.contains("the admin endpoint listens")).unwrap();
@@ -22,7 +22,6 @@ fn address(daemon: &RestartableProgram) -> String {
     format!("127.0.0.1:{port}")
 }
 
-/// Asks as a probe does; returns the status and the body.
 #[track_caller]
 fn get(address: &str, path: &str) -> (u16, String) {
     let began = Instant::now();
@@ -36,7 +35,6 @@ fn get(address: &str, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// Waits until a daemon is not ready; returns the reason.
 #[track_caller]
 fn unready(address: &str) -> String {
     let mut body = String::new();
@@ -83,7 +81,7 @@ fn a_daemon_without_its_database_is_alive_and_not_ready() {
     ready(&address);
     stage.wait_for_all(0..2);
 
-    // It takes no writes: nothing could be kept.
+    // A read-only database cannot keep events.
     server.set("default_transaction_read_only", Some("on"));
     unready(&address);
     server.set("default_transaction_read_only", None);
@@ -102,7 +100,7 @@ fn a_daemon_that_alone_is_cut_off_from_the_database_is_alone_not_ready() {
         stage.daemon_with("a", &[ADMIN, ("connection = DATABASE", &format!("connection = {through}"))]);
     let second = stage.daemon_with("b", &[ADMIN]);
     let (first, second) = (address(&first), address(&second));
-    // Silent: connections are open, and no answer comes.
+    // With a stall, connections are open but get no answer.
     for fault in [NetworkFault::Stall, NetworkFault::Refuse] {
         ready(&first);
         network.set(fault);

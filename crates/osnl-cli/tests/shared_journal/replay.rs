@@ -1,5 +1,3 @@
-//! Kept events are explained and replayed from either machine, and copies are counted.
-
 use osnl_testkit::{Postgres, Reply, wait_until};
 
 use crate::stage::{SOON, Stage};
@@ -32,7 +30,6 @@ fn kept_events_are_explained_and_replayed_from_any_machine() {
     let (code, said) = stage.run("b", &["replay", "--resource", "port-1", "--live", "--yes"]);
     assert!(code == Some(0) && said.contains("2 events appended to the journal"), "{code:?}: {said}");
     wait_until(SOON, "both to be delivered again", || totals("a") == 8);
-    // With their own ids they are copies of what is kept.
     let (code, said) = stage.run("b", &["replay", "--id", "port-0", "--live", "--yes", "--keep-ids"]);
     assert!(
         code == Some(1) && said.contains("0 events appended to the journal, 2 were in the journal already"),
@@ -42,12 +39,11 @@ fn kept_events_are_explained_and_replayed_from_any_machine() {
     let copies: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["copies"].clone()).collect();
     assert_eq!(copies, [1, 1]);
     assert_eq!(totals("a"), 8);
-    // The daemon that reads the queue goes on.
     stage.publish(6..8);
     stage.wait_for_all(0..8);
     assert!(!a.output().contains("another daemon reads the queue"), "{}", a.output());
 
-    // Each daemon keeps what no rule matched of what it has read.
+    // Each daemon keeps only its own unmatched messages.
     stage.publish_unmatched();
     wait_until(SOON, "the message to be written", || {
         stage.run("a", &["explain", "--unmatched"]).1.contains("port.create.end")

@@ -1,5 +1,3 @@
-//! The place of a test: a virtual host, a target, a folder, and daemons in it.
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -11,7 +9,6 @@ use osnl_testkit::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Longer than anything here takes.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 pub(crate) const QUEUE: &str = "osnl";
 
@@ -57,7 +54,6 @@ impl Stage {
         self.home.path().join(name)
     }
 
-    /// Writes the configuration of a daemon, with these edits.
     pub(crate) fn configure(&self, name: &str, edits: &[(&str, &str)]) {
         let mut text = CONF.to_owned();
         for (from, to) in edits {
@@ -80,17 +76,14 @@ impl Stage {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    /// Starts a daemon that was configured.
     pub(crate) fn start(&self, name: &str) -> RestartableProgram {
         RestartableProgram::start(self.command(name, &["run"]))
     }
 
-    /// As [`Stage::daemon_with`], without edits.
     pub(crate) fn daemon(&self, name: &str) -> RestartableProgram {
         self.daemon_with(name, &[])
     }
 
-    /// Configures, checks, and starts a daemon, and waits until it listens or stands by.
     #[track_caller]
     pub(crate) fn daemon_with(&self, name: &str, edits: &[(&str, &str)]) -> RestartableProgram {
         self.configure(name, edits);
@@ -108,13 +101,11 @@ impl Stage {
         command
     }
 
-    /// Runs a command with the configuration of a daemon: its status and both of its outputs.
     pub(crate) fn run(&self, name: &str, args: &[&str]) -> (Option<i32>, String) {
         let Output { status, stdout, stderr } = self.command(name, args).output().unwrap();
         (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
     }
 
-    /// Runs a command that answers in JSON.
     pub(crate) fn json(&self, name: &str, args: &[&str]) -> Value {
         let (_, text) = self.run(name, &[args, &["--format", "json"]].concat());
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
@@ -124,7 +115,6 @@ impl Stage {
         self.json(name, &["status"])
     }
 
-    /// Publishes these numbers, each about one of four ports.
     pub(crate) fn publish(&mut self, numbers: std::ops::Range<u64>) {
         let notice = |n: u64| Notice {
             payload: json!({"n": n, "port": {"id": format!("port-{}", n % 4)}}),
@@ -133,25 +123,21 @@ impl Stage {
         self.publisher.notify_all(&numbers.map(notice).collect::<Vec<_>>());
     }
 
-    /// Publishes these notifications.
     pub(crate) fn notify(&mut self, notices: &[Notice]) {
         self.publisher.notify_all(notices);
     }
 
-    /// Publishes a number with a body of more than 4 KiB.
     pub(crate) fn publish_long(&mut self, n: u64) {
         let port = json!({"id": format!("port-{}", n % 4)});
         let payload = json!({"n": n, "port": port, "padding": "x".repeat(5000)});
         self.publisher.notify_all(&[Notice { payload, ..Notice::default() }]);
     }
 
-    /// Publishes a message that no rule matches.
     pub(crate) fn publish_unmatched(&mut self) {
         let event_type = "port.create.end".into();
         self.publisher.notify_all(&[Notice { event_type, ..Notice::default() }]);
     }
 
-    /// Returns the numbers that the target got, by port, in their order.
     pub(crate) fn delivered(&self) -> Vec<Vec<u64>> {
         let mut ports = vec![Vec::new(); 4];
         for request in self.sink.requests() {
@@ -162,7 +148,6 @@ impl Stage {
         ports
     }
 
-    /// Waits until the target has got each of these numbers.
     #[track_caller]
     pub(crate) fn wait_for_all(&self, numbers: std::ops::Range<u64>) {
         let got = || self.delivered().concat();
@@ -172,7 +157,6 @@ impl Stage {
         });
     }
 
-    /// Waits until this many messages are in the queue, ready and unsettled.
     #[track_caller]
     pub(crate) fn wait_for_queue(&self, expected: u64) {
         wait_until(SOON, &format!("the queue to hold {expected}"), || {
@@ -180,7 +164,6 @@ impl Stage {
         });
     }
 
-    /// Waits until both of two daemons, of which this is one, have half of the partitions.
     #[track_caller]
     pub(crate) fn wait_for_halves(&self, name: &str) {
         wait_until(SOON, "each to have half of the partitions", || {
@@ -189,7 +172,6 @@ impl Stage {
         });
     }
 
-    /// Waits until the status of a daemon's journal is this one.
     #[track_caller]
     pub(crate) fn wait_for_journal(&self, name: &str, expected: &str) {
         wait_until(SOON, &format!("the journal to be {expected}"), || {

@@ -1,5 +1,3 @@
-//! Two daemons on one queue and one journal: one is killed, and the other one delivers everything in order.
-
 use std::time::Duration;
 
 use osnl_testkit::{Postgres, Reply, wait_until};
@@ -13,7 +11,6 @@ fn a_daemon_is_killed_and_the_other_one_delivers_everything_in_order() {
     let mut first = stage.daemon("a");
     let second = stage.daemon("b");
     wait_until(SOON, "one to stand by", || stage.status("b")["listeners"][0]["state"] == "standby");
-    // Both deliver, whichever of them reads.
     stage.wait_for_halves("b");
 
     stage.publish(0..60);
@@ -22,7 +19,7 @@ fn a_daemon_is_killed_and_the_other_one_delivers_everything_in_order() {
     stage.publish(60..80);
     stage.wait_for_all(0..80);
     stage.wait_for_queue(0);
-    // What was under way is repeated before the next of its resource starts.
+    // The running delivery is repeated before the next of its resource starts.
     for port in stage.delivered() {
         assert!(port.is_sorted(), "{port:?}");
     }
@@ -34,7 +31,7 @@ fn a_daemon_is_killed_and_the_other_one_delivers_everything_in_order() {
         let journal = stage.status("b")["journal"].clone();
         let members = journal["members"].as_array().unwrap();
         let own = members.iter().find(|member| member["is_own"] == true).unwrap();
-        // One that has no work any more is no news where another one runs on its machine.
+        // A member without partitions is not reported while another daemon runs on its machine.
         own["partitions"] == 64 && members.len() == 1 && journal["unowned_partitions"] == 0
     });
 }
@@ -47,7 +44,6 @@ fn listings_show_what_is_there_and_what_does_not_work_yet_says_so() {
     let _b = stage.daemon("b");
     let (code, said) = stage.run("a", &["actions", "pause", "hook"]);
     assert_eq!(code, Some(0), "{said}");
-    // A pause is for all daemons, within a second.
     wait_until(SOON, "the other one to pause", || !stage.status("b")["targets"][0]["paused_since"].is_null());
     stage.publish(0..8);
     let listed = |args: &[&str]| stage.json("b", &[&["deliveries", "list"], args].concat());

@@ -1,5 +1,3 @@
-//! Each change, as an operator makes it with a mouse, with scripts and without.
-
 use serde_json::json;
 
 use crate::stage::Stage;
@@ -35,7 +33,7 @@ fn deliveries_are_retried_released_and_discarded_after_a_look_at_what_would_happ
     let browser = &stage.browser;
     stage.log_in("/");
 
-    // One, found by a search, retried: it is dead once more.
+    // The retried delivery fails again, so it is dead once more.
     let newest = stage.dead("dns")[0].clone();
     let before = stage.rig.sink.requests().len();
     stage.open("/deliveries");
@@ -54,7 +52,6 @@ fn deliveries_are_retried_released_and_discarded_after_a_look_at_what_would_happ
         stage.rig.sink.requests().into_iter().skip(before).filter(|request| request.target == "/v1/role/dns");
     assert_eq!(asked.count(), 1);
 
-    // Those that the guard holds, from the overview, released, without scripts.
     browser.set_scripts(false);
     stage.open("/");
     browser.click("a[href*='action=inventory'][href*='state=held']");
@@ -66,7 +63,6 @@ fn deliveries_are_retried_released_and_discarded_after_a_look_at_what_would_happ
     stage.shows("2 deliveries released.");
     assert_eq!(stage.target("inventory")["held"], 0);
 
-    // All that are dead, discarded.
     stage.open("/deliveries?state=dead");
     browser.click_text("discard");
     stage.shows("4 deliveries would be discarded.");
@@ -107,7 +103,6 @@ fn one_delivery_is_released_discarded_and_moved() {
     stage.wait(|status| [("delivered", status["targets"].to_string().contains("\"done\":6"))]);
     assert_eq!(stage.deliveries("inventory", "discarded"), std::slice::from_ref(second));
 
-    // What fails at one target goes to another.
     stage.open(&format!("/deliveries/{failing}"));
     assert_eq!(browser.run(changes, &json!([])), "discard");
     browser.run("document.getElementById('to').value = 'inventory'", &json!([]));
@@ -140,7 +135,6 @@ fn messages_of_the_quarantine_are_retried_and_discarded() {
     stage.configure("");
     stage.open("/configuration");
     stage.browser.click_text("Reload now");
-    // The page has told of an earlier reload already.
     stage.shows("by the admin endpoint");
     stage.shows("the configuration is in force");
     stage.open("/quarantine/1");

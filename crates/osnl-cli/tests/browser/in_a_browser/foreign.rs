@@ -1,5 +1,3 @@
-//! Pages of other sites, open in the operator's browser, change nothing and read nothing.
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -8,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{Stage, TOKEN};
 
-/// Parts of the status that a change would change. While the attack goes on, the journal may not answer in time.
+/// During the attack the journal may answer late, so these parts of the status are compared.
 fn state(stage: &Stage) -> Value {
     let mut status = Value::Null;
     wait_until(Duration::from_secs(120), "the journal's numbers", || {
@@ -21,8 +19,8 @@ fn state(stage: &Stage) -> Value {
     json!([targets, status["journal"]["quarantined"], status["configuration"]["loaded_at"]])
 }
 
-/// A page that sends each of its forms into a frame of its own, and reads with everything that reads. It even knows the
-/// number that the session's own forms have.
+/// A page that sends each form into its own frame, and tries every way to read. The page even knows
+/// the number that the session's own forms have.
 fn attack(base: &str, id: &str, stolen: &str) -> String {
     let mut forms = String::new();
     let posts = [
@@ -88,7 +86,8 @@ fn a_page_of_another_site_or_port_changes_nothing_and_reads_nothing() {
     let stolen = browser.run("return document.querySelector('input[name=csrf]').value", &json!([]));
     let stolen = stolen.as_str().filter(|number| number.len() == 64).unwrap();
     let before = state(&stage);
-    // Another address is another site, which gets no cookie; another port is the same site, which gets it.
+    // Another address is another site, which gets no cookie. Another port is the same site and gets
+    // the cookie.
     for address in [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::LOCALHOST] {
         let other = Sink::start_at(IpAddr::V4(address));
         other.reply_with(Reply::StatusWith {
@@ -101,15 +100,12 @@ fn a_page_of_another_site_or_port_changes_nothing_and_reads_nothing() {
         let read = browser.run("return window.read.filter(text => text !== '')", &json!([]));
         assert_eq!(read, json!([]), "{address}");
         assert_eq!(state(&stage), before, "{address}");
-        // A link leads in, by a page that asks again from here, and only shows.
         browser.click_text("look");
         browser.wait("the preview", "return document.body.innerText.includes('would be discarded')");
         assert_eq!(state(&stage), before, "{address}");
     }
-    // The session is the same as before.
     stage.open("/");
     assert_eq!(stage.path(), "/");
-    // No form was taken, and none was refused for want of a session alone.
     let log = stage.rig.log();
     assert!(!log.contains("paused") && !log.contains("reload"), "{log}");
 }

@@ -1,5 +1,3 @@
-//! The page by keyboard alone.
-
 use std::time::Instant;
 
 use osnl_testkit::BrowserKey;
@@ -8,7 +6,7 @@ use serde_json::{Value, json};
 use crate::reloading::SOON;
 use crate::stage::Stage;
 
-/// The element with the focus: its name, whether it can be seen, whether its focus can be seen, and its place among all.
+/// The focused element: its name, whether element and focus are visible, and its index.
 const FOCUS: &str = "
     const element = document.activeElement;
     if (element === document.body) return null;
@@ -48,7 +46,6 @@ fn every_control_is_reached_in_order_and_seen() {
             }
         }
     }
-    // The first link leads past the navigation.
     stage.open("/");
     browser.press(BrowserKey::Tab);
     assert_eq!(browser.run(FOCUS, &json!([]))["name"], "Skip to the content");

@@ -1,5 +1,3 @@
-//! Events as they come, in front of a reader.
-
 use crate::stage::{HOSTILE, Stage};
 
 #[test]
@@ -19,7 +17,6 @@ fn events_appear_as_they_come_until_the_reader_pauses() {
     has(&stage, "the stream", "live-status", "Connected");
     has_rows(&stage, 0);
 
-    // One that a rule is about, and one with names that would act.
     stage.publish_one("port.delete.end", "web-1");
     has_rows(&stage, 1);
     has(&stage, "the rule", "live-rows", "port-deleted: inventory");

@@ -1,5 +1,3 @@
-//! Each page, at each width, in each theme, with and without scripts: what a reader, a screen reader, and the policy ask.
-
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
@@ -11,7 +9,6 @@ use crate::stage::Stage;
 
 const WIDTHS: [u32; 2] = [320, 1280];
 const WIDEST: u32 = 2560;
-/// Kinds of pages that a walk from the overview finds at least.
 const EXPECTED: [&str; 13] = [
     "/",
     "/configuration",
@@ -27,10 +24,9 @@ const EXPECTED: [&str; 13] = [
     "/rules",
     "/unmatched",
 ];
-/// Characters of a page's text: long names are cut.
+/// The limit of a page's text, because long names are cut.
 const MOST_TEXT: u64 = 200_000;
 
-/// Returns what a page has, as one object.
 const LOOK: &str = "
     const root = document.documentElement, all = selector => [...document.querySelectorAll(selector)];
     all('details').forEach(details => details.open = true);
@@ -70,14 +66,12 @@ fn each_page_is_well_at_each_width_in_each_theme_with_and_without_scripts() {
     assert!(seen.is_empty(), "{} faults:\n{}", seen.len(), seen.join("\n"));
 }
 
-/// The faults of a page.
 fn look_at(stage: &Stage, kind: &str, path: &str) -> Vec<String> {
     let browser = &stage.browser;
     let mut faults = Vec::new();
     for are_on in [true, false] {
         browser.set_scripts(are_on);
         browser.set_width(WIDTHS[1]);
-        // What an earlier page left behind is not this one's.
         let _ = (browser.faults(), browser.requests());
         stage.open(path);
         for theme in [Theme::Light, Theme::Dark] {
@@ -87,7 +81,7 @@ fn look_at(stage: &Stage, kind: &str, path: &str) -> Vec<String> {
                 browser.set_width(width);
                 let place = format!("{kind} at {width} px, {theme:?}, scripts {are_on}");
                 let found = browser.run(LOOK, &json!([]));
-                // Each width and each theme once: most of the time goes there.
+                // Judging takes most of the time, so each width and each theme is judged only once.
                 let is_judged = are_on && (width == WIDTHS[0]) == (theme == Theme::Light) && width != WIDEST;
                 let violations = if is_judged { browser.violations() } else { Vec::new() };
                 faults.extend(
@@ -128,7 +122,6 @@ fn judge(kind: &str, found: &Value) -> Vec<String> {
     wanted.into_iter().filter(|(_, is_so)| !is_so).map(|(what, _)| format!("not {what}: {found}")).collect()
 }
 
-/// Follows links from the overview; returns an address for each kind of page.
 fn walk(stage: &Stage) -> BTreeMap<String, String> {
     let mut found = BTreeMap::from([("/".to_owned(), "/".to_owned())]);
     let mut open = vec!["/".to_owned()];
@@ -148,7 +141,6 @@ fn walk(stage: &Stage) -> BTreeMap<String, String> {
     found
 }
 
-/// A path without its numbers; of a page that does different things by its query, with the names of the fields.
 fn kind(path: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let part = |part: &str| match part.starts_with(|c: char| c.is_ascii_digit()) {
@@ -165,7 +157,6 @@ fn kind(path: &str) -> String {
     format!("{path}?{}", names.join("&"))
 }
 
-/// Writes a picture of a page, if one is asked for.
 fn write(browser: &Browser, kind: &str, width: u32, theme: Theme, are_on: bool) {
     let Some(folder) = std::env::var_os("OSNL_WRITE_PAGES").filter(|_| are_on) else { return };
     let name: String = kind.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();

@@ -1,5 +1,3 @@
-//! Logging in and out, and sessions that end.
-
 use std::time::{Duration, SystemTime};
 
 use osnl_testkit::BrowserKey;
@@ -18,7 +16,6 @@ fn a_session_begins_with_the_token_and_ends_with_a_button_or_the_daemon() {
         browser.set_scripts(are_on);
         stage.open("/deliveries?state=dead");
         assert_eq!(stage.path(), "/login?next=%2Fdeliveries%3Fstate%3Ddead");
-        // The cursor is in the field already.
         let is_there =
             "return document.activeElement.id == 'token' && document.activeElement.type == 'password'";
         browser.wait("the cursor to be in the field", is_there);
@@ -45,13 +42,13 @@ fn a_session_begins_with_the_token_and_ends_with_a_button_or_the_daemon() {
         assert!(!cookie.to_string().contains(TOKEN) && !browser.text("html").contains(TOKEN));
         assert!(browser.text("footer").contains("Nothing can be changed here"));
 
-        // Chromium keeps the page that a login leads to, whatever happens to its cookie; any other goes with the session.
+        // Chromium keeps the page after a login, even without its cookie. Any other page is dropped
+        // with the session.
         browser.click_text("Quarantine");
         stage.arrive("/quarantine");
         browser.click_text("Log out");
         stage.arrive("/login");
         assert!(browser.cookies().is_empty());
-        // The way back shows nothing of before.
         browser.run("history.back()", &serde_json::json!([]));
         browser.wait("the form", "return document.getElementById('token') !== null");
 

@@ -1,5 +1,3 @@
-//! An event that is tried against the rules: pasted, or chosen among those that matched none.
-
 use crate::stage::{HOSTILE, Stage};
 
 const EVENT: &str =

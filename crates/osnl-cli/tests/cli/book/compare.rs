@@ -1,13 +1,14 @@
-//! Whether what was printed is what the page shows.
+//! Compares an output with its page.
 //!
-//! Ids, times, ages, process numbers and lines of the source are what they are; blanks count as one, since columns are
-//! as wide as what stands in them. A line `...` is any number of lines, `...` within a line any text.
+//! Ids, times, ages, process numbers and line numbers may differ, and so may the number of blanks,
+//! since column widths vary. A line `...` matches any number of lines, `...` within a line any
+//! text.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// In this order: an id contains what looks like a number.
+/// The order matters: an id contains digits that look like a number.
 static ALIKE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let pairs = [
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32,64}\b", "ID"),
@@ -29,7 +30,6 @@ fn plain(line: &str) -> String {
     line.trim().to_owned()
 }
 
-/// Whether `printed` is what `shown` says; with `begun`, whether it begins so.
 pub(crate) fn is_as_shown(shown: &[String], printed: &str, begun: bool) -> bool {
     let shown: Vec<String> = shown.iter().map(|line| plain(line)).collect();
     let printed: Vec<String> = printed.lines().map(plain).collect();

@@ -1,9 +1,6 @@
-//! Links between files of the repository, and the headings that they lead to.
-
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-/// Every link of a file that leads nowhere, in words.
 pub(crate) fn broken(root: &Path, file: &str) -> Vec<String> {
     let text = std::fs::read_to_string(root.join(file)).unwrap();
     let folder = Path::new(file).parent().unwrap();
@@ -28,7 +25,6 @@ pub(crate) fn broken(root: &Path, file: &str) -> Vec<String> {
     broken
 }
 
-/// `(line, target)` of each `[text](target)` outside code.
 pub(crate) fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut code = false;
@@ -40,7 +36,7 @@ pub(crate) fn links(text: &str) -> Vec<(usize, String)> {
             continue;
         }
         for (at, _) in line.match_indices("](") {
-            // What stands in backticks is no link; a link's text may have some.
+            // A link inside backticks is code; the text of a real link may have backticks.
             let quoted = line[..at].matches('`').count() % 2 == 1;
             let rest = &line[at + 2..];
             if let Some(end) = rest.find(')').filter(|_| !quoted) {
@@ -51,7 +47,6 @@ pub(crate) fn links(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// The anchors of a page's headings, as GitHub and mdBook name them.
 fn anchors(text: &str) -> Vec<String> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut code = false;

@@ -1,6 +1,6 @@
-//! A page of the book, read: its blocks in order, and in them files, commands and what they print.
+//! Parses a page of the book into blocks: files, commands and outputs.
 //!
-//! The first word behind the three backticks is the language, as everywhere. Words behind it are for this test; no
+//! The first word behind the three backticks is the language. Further words are for this test; no
 //! renderer shows them:
 //!
 //! | block | |
@@ -12,55 +12,31 @@
 //! | `console goes-on` | what the program that runs prints further |
 //! | `console not-run=NAME` | nothing that a test can run; the test knows each by page and name |
 //!
-//! `<!-- test: WORDS -->` says what else happens there, such as a target that goes away.
+//! `<!-- test: WORDS -->` names another event at that place, such as a target that becomes
+//! unreachable.
 
 use std::collections::BTreeMap;
 
-/// A step of a page.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step {
-    File {
-        name: String,
-        text: String,
-    },
-    Adds {
-        name: String,
-        text: String,
-    },
-    Command {
-        line: usize,
-        command: String,
-        prints: Vec<String>,
-        stays: bool,
-    },
-    GoesOn {
-        line: usize,
-        prints: Vec<String>,
-    },
-    Interrupt {
-        line: usize,
-        prints: Vec<String>,
-    },
+    File { name: String, text: String },
+    Adds { name: String, text: String },
+    Command { line: usize, command: String, prints: Vec<String>, stays: bool },
+    GoesOn { line: usize, prints: Vec<String> },
+    Interrupt { line: usize, prints: Vec<String> },
     NotRun(String),
     Stage(String),
-    /// Commands as they are typed, without what they print: of pages that are not played.
-    Shell {
-        line: usize,
-        command: String,
-    },
+    Shell { line: usize, command: String },
 }
 
-/// A block as it stands there.
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
-    /// The line with the backticks, from 1.
     pub(crate) line: usize,
     pub(crate) language: &'a str,
     pub(crate) words: BTreeMap<&'a str, &'a str>,
     pub(crate) lines: Vec<&'a str>,
 }
 
-/// All blocks of a page, and comments for tests as blocks of the language `test`.
 pub(crate) fn blocks(page: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut open: Option<Block<'_>> = None;
@@ -96,7 +72,6 @@ fn begun(line: usize, info: &str) -> Block<'_> {
     Block { line, language, words, lines: Vec::new() }
 }
 
-/// Returns the steps of a page, in order.
 pub(crate) fn steps(page: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     for block in blocks(page) {
@@ -169,7 +144,6 @@ fn shell(block: &Block<'_>, steps: &mut Vec<Step>) {
     }
 }
 
-/// The commands of a line: what stands between `|`, `&&`, `;` and `>`, as long as these are in no quotes.
 pub(crate) fn commands(line: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut quote = None;

@@ -1,10 +1,9 @@
-//! The stage that a page is played on: a folder, a virtual host of a real broker, a target, and one step after the
-//! other.
+//! The environment that plays a page: a folder, a virtual host of a real broker, and a target.
 //!
-//! The addresses that pages name are replaced by those of here, and back in what is printed. A command that only asks
-//! is asked again until the answer is as shown, since what it asks about takes its time; one that does something is
-//! run once. What a page exports stays set; status 1 of a command that asks is an answer, any other has to be shown by
-//! `echo $?`.
+//! The test's addresses replace those of the page, and are replaced back in outputs. A read-only
+//! command is repeated until its output matches, since its subject takes time; a changing command
+//! runs once. A page's `export` stays set. Status 1 of a read-only command is an answer; the page
+//! must show any other status by `echo $?`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +20,7 @@ use super::compare::is_as_shown;
 use super::page::Step;
 
 const SOON: Duration = Duration::from_secs(30);
-/// Commands that may be run again: they change nothing.
+/// Commands that change nothing, so that they may be repeated.
 const ASKING: [&str; 12] = [
     "osnl status",
     "osnl deliveries list",
@@ -37,14 +36,11 @@ const ASKING: [&str; 12] = [
     "ls ",
 ];
 const BIN: &str = ".bin";
-/// The names of the program.
 pub(crate) const NAMES: [&str; 4] = ["osnl", "k2hr3_osnl", "k2hr3-osnl", "oss_watcher"];
-/// The option that a place below /tmp needs, where tests are; readers have a disk.
+/// Tests run below /tmp, where a journal needs this option; readers have a disk.
 const VOLATILE: &str = "[journal]\nallow_volatile = true\n";
-/// The line of `osnl check` about it.
 const SAYS_VOLATILE: &str = "  place      may be lost";
 
-/// The binary under each of its names, in a folder of this folder.
 pub(crate) fn programs(folder: &Path) {
     fs::create_dir(folder.join(BIN)).unwrap();
     for name in NAMES {
@@ -52,7 +48,6 @@ pub(crate) fn programs(folder: &Path) {
     }
 }
 
-/// A `PATH` that has them, and `more`, before what this machine has.
 pub(crate) fn path_to(folder: &Path, more: &str) -> String {
     let path = std::env::var("PATH").unwrap_or_default();
     format!("{}:{more}:{path}", folder.join(BIN).display())
@@ -63,15 +58,11 @@ pub(crate) struct Stage {
     vhost: Vhost,
     target: Sink,
     running: Vec<RestartableProgram>,
-    /// The page's `export`s, before each command.
     exports: String,
     status: i32,
-    /// Whether the status is to be asked for before the next command.
     failed: bool,
-    /// Configurations that were written, and no command has named since.
     unread: BTreeSet<String>,
     transcript: String,
-    /// The words of pages, and their values here.
     names: Vec<(String, String)>,
 }
 
@@ -134,7 +125,6 @@ impl Stage {
         }
     }
 
-    /// Checks what holds at the end of every page.
     pub(crate) fn end(mut self) {
         assert!(!self.failed, "the last command failed, and the page does not show it\n{}", self.transcript);
         assert!(self.unread.is_empty(), "shown, and never read by a command: {:?}", self.unread);
@@ -174,7 +164,6 @@ impl Stage {
         self.wait_for(prints);
     }
 
-    /// Until what was started last has printed this, and whatever else after it.
     fn wait_for(&mut self, prints: &[String]) {
         let program = self.running.last().expect("nothing runs that could print anything");
         let end = Instant::now() + SOON;
@@ -239,7 +228,6 @@ impl Stage {
         }
     }
 
-    /// Both outputs of it, in the order in which they were written.
     fn once(&mut self, command: &str) -> String {
         if let Some(args) = command.strip_prefix("sudo rabbitmqctl ") {
             self.status = 0;
@@ -256,7 +244,8 @@ impl Stage {
     }
 
     fn shell(&self, command: &str) -> Command {
-        // Whoever runs the tests in the background of a shell has them ignore ^C, and Python leaves it at that.
+        // A shell ignores ^C in background jobs, and Python inherits that, so the signal's default
+        // is restored.
         let mut shell = Command::new("env");
         shell.args(["--default-signal=INT", "sh"]);
         let folder = self.folder.path();

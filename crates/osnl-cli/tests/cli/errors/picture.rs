@@ -1,5 +1,3 @@
-//! One picture: what is written before the program runs, the command lines, and what they said.
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,18 +7,14 @@ use tempfile::TempDir;
 
 use crate::harness::SOON;
 
-/// The name that stands for the folder that the program runs in.
 const FOLDER: &str = "FOLDER";
-/// For what is another each time it runs.
 const CHANGING: [(&str, &str); 3] = [
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d{3}", "TIME"),
     (r"\bpid \d+", "pid N"),
     (r"process \d+", "process N"),
 ];
 
-/// A file of the gallery.
 pub(super) struct Picture {
-    /// Up to the first command line, as it stands there.
     before: String,
     commands: Vec<Shot>,
 }
@@ -47,12 +41,10 @@ impl Picture {
         picture
     }
 
-    /// Everything that the program said.
     pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
         self.commands.iter().flat_map(|shot| shot.said.lines())
     }
 
-    /// Runs it, and gives the file as it would have to be.
     pub(super) fn taken(&self) -> String {
         let place = crate::private_folder().unwrap();
         let base = std::fs::read_to_string(super::gallery().join("base.conf")).unwrap();
@@ -94,7 +86,6 @@ impl Picture {
     }
 }
 
-/// `\xNN` as that byte.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut parts = text.split("\\x");
     let mut out = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -105,7 +96,6 @@ fn unescaped(text: &str) -> Vec<u8> {
     out
 }
 
-/// Runs a command; returns its output, errors first, and its status.
 fn run(place: &TempDir, line: &str) -> (String, i32) {
     let folder = place.path().to_str().unwrap();
     let (line, wanted) = line.split_once(" | grep ").map_or((line, ""), |(line, word)| (line, word));
@@ -141,7 +131,6 @@ fn run(place: &TempDir, line: &str) -> (String, i32) {
     (shown.collect(), status)
 }
 
-/// Its status. What is pictured ends by itself; what does not is ended.
 fn end_of(child: &mut Child, line: &str) -> i32 {
     let end = Instant::now() + SOON;
     loop {
@@ -157,7 +146,6 @@ fn end_of(child: &mut Child, line: &str) -> i32 {
     }
 }
 
-/// Separated by blanks, but for those between single quotes.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;

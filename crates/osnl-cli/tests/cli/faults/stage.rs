@@ -1,5 +1,3 @@
-//! The parts of one fault, and the outputs that are compared.
-
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{Fault, Part};
 
-/// Lines that come later, or never, by the pace of the machine.
+/// Lines that appear later, or never, depending on the machine's speed.
 const LATER: [&str; 3] = [" is still held, ", "listener neutron is blocked", "the listener is blocked"];
 const SOON: Duration = Duration::from_secs(60);
 
@@ -44,12 +42,10 @@ pub(super) struct Stage<'a> {
     vhost: Vhost,
     cloud: Openstack,
     daemons: Vec<Child>,
-    /// Texts of this run, and the words for them in the picture.
     names: Vec<(String, &'static str)>,
     _parts: Parts,
 }
 
-/// Parts that only have to be there.
 struct Parts {
     sink: Sink,
     authorities: Vec<Authority>,
@@ -139,7 +135,6 @@ impl<'a> Stage<'a> {
         let text = places.iter().fold(text, |text, (name, value)| text.replace(name, value));
         fs::write(home.path().join("a.conf"), &text).unwrap();
         names.extend([
-            // RabbitMQ 4.3 names the permission.
             ("REFUSED - configure access".to_owned(), "REFUSED - access"),
             (user, "USER"),
             (vhost.name().to_owned(), "VHOST"),
@@ -181,7 +176,6 @@ impl<'a> Stage<'a> {
         fs::read_to_string(self.home.path().join("a.conf.log")).unwrap_or_default()
     }
 
-    /// Returns the lines of the four commands that are about the fault.
     pub(super) fn play(mut self) -> [Vec<String>; 4] {
         let text = fs::read_to_string(self.home.path().join("a.conf")).unwrap();
         let text = match self.fault.part {
@@ -205,7 +199,8 @@ impl<'a> Stage<'a> {
         }
         let [in_status, in_log] = self.fault.shows;
         let shown = || self.status().contains(in_status) && self.log().contains(in_log);
-        // A fault that does not show is in the picture: the other faults are then compared too.
+        // A fault that does not show stays in the picture as such, so that the other faults are
+        // compared too.
         let end = Instant::now() + SOON;
         while !shown() && Instant::now() < end {
             std::thread::park_timeout(Duration::from_millis(50));
@@ -245,9 +240,7 @@ impl<'a> Stage<'a> {
         OsloPublisher::start(&self.vhost.url(), PublisherOptions::default()).notify_all(&notices);
     }
 
-    /// A line with words for what differs each time.
     fn named(&self, line: &str) -> String {
-        // The time of a line of the log, and the line of the program that wrote it.
         let is_logged = line.starts_with("20") && line.contains(" osnl");
         let line = if is_logged {
             let (level, rest) = line.splitn(3, ' ').nth(2).unwrap().split_once(' ').unwrap();
@@ -270,7 +263,7 @@ impl<'a> Stage<'a> {
                 _ if is_number && is_unit => format!("{begin}N"),
                 "attempt=" if is_number => "attempt=N".to_owned(),
                 "message.id=" => "message.id=ID".to_owned(),
-                // Which of two deliveries that go out together fails first is chance.
+                // Which of two concurrent deliveries fails first is chance.
                 "delivery.id=" => "delivery.id=ID".to_owned(),
                 "resource.id=" if number.starts_with("web-") => "resource.id=web-N".to_owned(),
                 _ => (*word).to_owned(),

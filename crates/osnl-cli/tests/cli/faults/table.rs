@@ -1,5 +1,3 @@
-//! The thirty faults.
-
 use osnl_testkit::Reply;
 
 use super::{Fault, Part};
@@ -16,19 +14,16 @@ const UNMATCHED: Silent = &[
     ("status", "osnl explain --unmatched tells why an event matched no rule"),
     ("log", "osnl explain --unmatched tells why an event matched no rule"),
 ];
-/// The status and the log have this once a delivery has ended as a dead letter.
 const DEAD: [&str; 2] = ["dead letter", "given up"];
 
 fn fault(area: &'static str, name: &'static str, edits: Edits, shows: [&'static str; 2]) -> Fault {
     Fault { area, name, edits, part: Part::AsUsual, events: 0, shows, silent: BROKER }
 }
 
-/// One that keeps a listener from its broker.
 fn broker(area: &'static str, name: &'static str, edits: Edits) -> Fault {
     fault(area, name, edits, [" is not connected", "tries again until"])
 }
 
-/// One that an event meets on its way.
 fn event(area: &'static str, name: &'static str, edits: Edits) -> Fault {
     Fault { events: 1, ..fault(area, name, edits, ["! ", "WARN"]) }
 }
@@ -85,7 +80,6 @@ fn of_queue() -> Vec<Fault> {
         },
         Fault {
             part: Part::SecondReader,
-            // Each reader gets some.
             events: 6,
             ..fault("queue", "another reader", &[], ["shares queue", "take a share"])
         },

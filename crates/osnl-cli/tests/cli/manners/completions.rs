@@ -1,5 +1,3 @@
-//! The completions of shells: the script as bash runs it, asked as `Tab` asks.
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -7,7 +5,6 @@ use super::OSNL;
 use super::tree;
 use crate::harness::Place;
 
-/// Returns what bash offers when `Tab` is pressed behind these words; the last one is being typed.
 fn offered(place: &Place, program: &str, words: &[&str]) -> Vec<String> {
     let script = r#"
         source "$1" || exit 1
@@ -30,7 +27,6 @@ fn offered(place: &Place, program: &str, words: &[&str]) -> Vec<String> {
     }
     let mut bash = Command::new("bash");
     bash.args(["--norc", "-c", script, "bash"]).arg(&file).arg(program).args(words);
-    // The script calls the program by the word that was typed.
     let path = std::env::var("PATH").unwrap_or_default();
     bash.env("PATH", format!("{}:{path}", Path::new(OSNL).parent().unwrap().display()));
     let output = bash.current_dir(place.path("")).stdin(Stdio::null()).output().unwrap();
@@ -82,7 +78,6 @@ fn bash_offers_commands_options_values_and_files() {
     }
 }
 
-/// Issue 20: names of the configuration that the command line names, and numbers of its journal.
 #[test]
 fn bash_offers_names_of_the_configuration_and_the_journal() {
     let rig = super::rig::Rig::start("completions");
@@ -93,7 +88,7 @@ fn bash_offers_names_of_the_configuration_and_the_journal() {
     check(&["actions", "-c"], &[]);
     check(&["actions", "probe", "-c", "a.conf", ""], &["audit", "cmdb", "roles"]);
     check(&["explain", "--config-file=a.conf", "--rule", ""], &["forget-ports", "new-ports", "tell"]);
-    // As bash splits a word.
+    // bash splits a word at `=`.
     check(&["explain", "--config-file", "=", "a.conf", "--rule", "=", "te"], &["tell"]);
     check(
         &["explain", "--config-file", "=", "'a.conf'", "--rule", "="],
@@ -106,16 +101,13 @@ fn bash_offers_names_of_the_configuration_and_the_journal() {
     check(&["deliveries", "show", "-c", "a.conf", "--", "1"], &["1.0", "1.1"]);
     check(&["deliveries", "show", "--state-dir", "state", "1."], &["1.0", "1.1"]);
     check(&["quarantine", "show", "-c", "a.conf", "2"], &["2"]);
-    // Files are the shell's own matter.
     check(&["journal", "backup", "-c", "a.conf", "eve"], &[]);
-    // A configuration that is missing or wrong offers nothing and prints nothing.
     rig.place.write("wrong.conf", "[action:x]\ndriver = none\n");
     for conf in ["none.conf", "wrong.conf"] {
         check(&["actions", "pause", "-c", conf, "ro"], &[]);
     }
 }
 
-/// Every command and each of its options is offered, whatever comes to be added.
 #[test]
 fn bash_offers_all_that_there_is() {
     let place = Place::new();

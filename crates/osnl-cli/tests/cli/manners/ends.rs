@@ -1,5 +1,3 @@
-//! The ends of commands: 0, 1, 2, 69, 78, 130; and that nothing asks without a terminal.
-
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -11,9 +9,8 @@ use super::samples::SAMPLES;
 use super::tree;
 use crate::harness::{PROMPTLY, Place};
 
-/// Status and outputs; without a daemon, a journal or a configuration unless `place` has them.
 fn tell(place: &Place, args: &[&str]) -> CallResult {
-    // A daemon of this machine, where one runs, is none of ours.
+    // A daemon of this machine must not answer.
     let state = format!("STATE_DIRECTORY={}", place.path("nobody").display());
     let mut osnl = place.run(Path::new("/usr/bin/env"), &[&[&*state, OSNL], args].concat());
     let code = osnl.wait(PROMPTLY).code();
@@ -96,7 +93,6 @@ fn nothing_asks_where_nobody_answers_and_no_is_the_default_elsewhere() {
             terminal.type_in(answer);
             assert_eq!(terminal.wait(PROMPTLY).code(), Some(1), "{call:?} {answer:?}: {}", terminal.text());
         }
-        // Where somebody is asked, Ctrl-C is no answer.
         let mut terminal = Pty::start(Path::new(OSNL), call, &rig.place.path(""), (80, 24));
         osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
         terminal.type_in("\x03");
@@ -125,7 +121,8 @@ fn ctrl_c_ends_what_only_looks_at_once() {
         ),
     );
     place.write("event.json", super::rig::notice("port.delete.end", 3).to_string());
-    // What a signal ends itself is 130 in a shell; what answers it says so.
+    // A command killed by the signal has 130 in a shell; a command that handles the signal exits
+    // with 130.
     let calls: [&[&str]; 4] = [
         &["check", "--connect", "--timeout", "60s", "-c", "a.conf"],
         &["tap", &url],
@@ -134,7 +131,6 @@ fn ctrl_c_ends_what_only_looks_at_once() {
     ];
     for call in calls {
         let mut osnl = place.run(Path::new(OSNL), call);
-        // It is under way once it knocks.
         let _knocked = silent.accept().unwrap();
         osnl.signal("INT");
         let status = osnl.wait(PROMPTLY);
@@ -167,7 +163,6 @@ fn ctrl_c_once_drains_a_daemon_and_twice_aborts_it() {
     twice.signal("INT");
     twice.wait_for("SIGINT");
     assert!(twice.is_running(), "the attempt under way may yet be answered");
-    // The stop is no trouble of a listener.
     let told = rig.tell(&["status", "-c", "a.conf"]);
     assert!(told.code == Some(1) && told.stdout.contains("! osnl is stopping (for "), "{told:?}");
     assert!(told.stdout.contains(": 1 running attempt is finished first; a second SIGTERM"), "{told:?}");
@@ -178,7 +173,7 @@ fn ctrl_c_once_drains_a_daemon_and_twice_aborts_it() {
 
 #[test]
 fn a_question_waits_for_whoever_is_asked_only() {
-    // The sweep over all commands: without a terminal each of them ends by itself, with nothing to read.
+    // Without a terminal and input, each command must end by itself.
     let place = Place::new();
     for sample in SAMPLES {
         let call = sample.call("none.conf");

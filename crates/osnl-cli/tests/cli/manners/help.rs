@@ -1,12 +1,9 @@
-//! `--help` fits a screen and has an example that works.
-
 use super::tree::{self, Node};
 
-/// Lines of a help on a terminal of 100 columns.
+/// The most lines of a help on a terminal of 100 columns.
 const SCREEN: usize = 40;
-/// Lines on a terminal of 80 columns, for a command with few options.
+/// The most lines on a terminal of 80 columns, for a command with few options.
 const SMALL_SCREEN: usize = 24;
-/// So many options are few.
 const FEW: usize = 8;
 
 #[test]
@@ -21,7 +18,7 @@ fn every_help_fits_a_screen() {
         };
         check(help, 100, SCREEN);
         let options = help.lines().filter(|line| line.trim_start().starts_with('-')).count();
-        // The program itself has a line for each command, and grows with them.
+        // The program's own help has a line for each command and may grow.
         let small = options <= FEW && !name.is_empty();
         check(narrow, 80, if small { SMALL_SCREEN } else { usize::MAX });
         if name.is_empty() {
@@ -41,7 +38,7 @@ fn every_help_has_an_example_of_what_there_is() {
     for node in all {
         let examples = Node::examples(&node.help);
         assert!(!examples.is_empty(), "osnl {} --help has no example:\n{}", node.name, node.help);
-        // To be copied: they are not wrapped.
+        // Examples are for copying, so long lines are not wrapped.
         let wide = tree::help(&node.name, "200", "--help");
         for text in [&node.help, &node.narrow] {
             assert_eq!(Node::examples(text), Node::examples(&wide), "osnl {} --help", node.name);
@@ -60,7 +57,6 @@ fn every_help_has_an_example_of_what_there_is() {
     }
 }
 
-/// Calls of osnl in lines of a shell, whole.
 fn calls(examples: &[&str]) -> Vec<String> {
     let text = examples.join("\n").replace("\\\n", " ");
     let parts = text.split(['\n', '|', ';', '#', '>']).map(str::trim).map(unquoted);
@@ -69,12 +65,10 @@ fn calls(examples: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Without what stands in quotes, which may look like an option.
 fn unquoted(text: &str) -> String {
     text.split('\'').step_by(2).collect::<Vec<_>>().join("QUOTED")
 }
 
-/// The command that is called; the longest that fits.
 fn called<'a>(all: &'a [Node], call: &str) -> Option<&'a Node> {
     let call = call.strip_prefix("osnl ").unwrap_or(call);
     let found = all.iter().filter(|node| {

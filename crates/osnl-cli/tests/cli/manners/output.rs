@@ -1,5 +1,3 @@
-//! Standard output: on a terminal, on a pipe, and where nothing can be written.
-
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -62,7 +60,6 @@ fn on_a_pipe(rig: &Rig, sample: &Sample, call: &[&str]) {
     }
 }
 
-/// `osnl … | head -1` with a head that has gone already.
 fn to_one_who_has_gone(rig: &Rig, sample: &Sample, call: &[&str]) {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -74,9 +71,9 @@ fn to_one_who_has_gone(rig: &Rig, sample: &Sample, call: &[&str]) {
     }
 }
 
-/// Half an answer is none: the status says so, and standard error why.
+/// A partial answer must fail: with its status, and with the reason on standard error.
 fn to_a_full_disk(rig: &Rig, sample: &Sample, call: &[&str]) {
-    // The demo shows; nobody relies on what it prints. Help is clap's.
+    // The demo only shows, and no script relies on its output. clap prints the help.
     if sample.command == "demo" || call.contains(&"--help") {
         return;
     }
@@ -98,7 +95,6 @@ fn run(rig: &Rig, call: &[&str], stdout: Stdio) -> Output {
     command.spawn().unwrap().wait_with_output().unwrap()
 }
 
-/// In colour, and not with `NO_COLOR` or where a terminal knows none.
 fn on_a_terminal(rig: &Rig, sample: &Sample, call: &[&str]) {
     let shown = |variable: &str| {
         let call = [&[variable, OSNL], call].concat();
@@ -135,7 +131,6 @@ fn an_error_is_marked_on_a_terminal_and_plain_elsewhere() {
     }
 }
 
-/// Whether a sequence sets a colour or another look: `ESC [ … m`.
 fn is_coloured(text: &str) -> bool {
     text.split("\x1b[").skip(1).any(|rest| {
         let end = rest.find(|c: char| !(c.is_ascii_digit() || c == ';'));

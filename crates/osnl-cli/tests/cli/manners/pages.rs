@@ -1,5 +1,3 @@
-//! Manual pages, as groff reads them: without a warning, and with what a page must have.
-
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -12,7 +10,6 @@ fn page(name: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// As `man` shows it on a terminal of 80 columns.
 fn shown(name: &str, roff: &str) -> String {
     let mut groff = Command::new("groff");
     groff.args(["-man", "-ww", "-Tutf8", "-P-c", "-P-b", "-P-u", "-K", "utf8", "-rLL=78n"]);
@@ -36,7 +33,8 @@ fn every_page_is_read_without_a_warning_and_is_whole() {
         let roff = page(&name);
         let text = shown(&name, &roff);
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or_default();
-        // What is not filled, such as an example, may be wider than the page, and no more than a terminal with its indent.
+        // Unfilled text, such as an example, may be wider than the page, but not than a terminal
+        // with its indent.
         assert!(widest <= 100, "{name} is {widest} wide:\n{text}");
         let mut headings = vec!["NAME", "DESCRIPTION", "EXAMPLES", "SEE ALSO"];
         if name != "osnl.conf" {

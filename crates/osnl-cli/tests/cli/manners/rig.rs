@@ -1,5 +1,3 @@
-//! A daemon with something of everything: delivered, dead, held, in shadow, unmatched.
-
 use std::path::Path;
 
 use osnl_testkit::{
@@ -18,7 +16,6 @@ pub(super) struct Rig {
     daemon: Option<Osnl>,
 }
 
-/// The result of a call.
 #[derive(Debug)]
 pub(super) struct CallResult {
     pub(super) code: Option<i32>,
@@ -30,7 +27,6 @@ impl Rig {
     pub(super) fn start(name: &str) -> Self {
         let (place, sink) = (Place::new(), Sink::start());
         let vhost = Broker::shared().vhost(name);
-        // Instance 1 is refused for good.
         sink.reply_when(|request| request.target.contains("000000000001").then_some(Reply::Status(409)));
         let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let mut rig = Self { place, vhost, sink, publisher, daemon: None };
@@ -58,9 +54,8 @@ impl Rig {
         rig.wait("roles", "dead", 1);
         rig.wait("roles", "done", 1);
         wait_until(SOON, "two messages are kept unread", || rig.status()["journal"]["quarantined"] == 2);
-        // The one that is attempted counts as held while it waits for its next attempt.
+        // A running attempt counts as held until its next attempt.
         wait_until(SOON, "cmdb is held", || rig.target("cmdb")["state"] == "held");
-        // It is written beside the journal, by a thread that nobody waits for.
         let unmatched = ["explain", "-c", "a.conf", "--unmatched"];
         wait_until(SOON, "what no rule wanted is kept", || {
             rig.tell(&unmatched).stdout.contains("subnet.create.end")
@@ -92,7 +87,6 @@ impl Rig {
         wait_until(SOON, "it listens", || self.status()["listeners"][0]["state"] == "listening");
     }
 
-    /// Ends the daemon; its files stay.
     pub(super) fn stop(&mut self) {
         if let Some(daemon) = self.daemon.take() {
             daemon.stop();
@@ -128,13 +122,11 @@ impl Rig {
         targets.into_iter().find(|target| target["action"] == action).unwrap_or_default()
     }
 
-    /// Waits until so many deliveries of an action are what `of` counts.
     pub(super) fn wait(&self, action: &str, of: &str, count: u64) {
         wait_until(SOON, &format!("{action}: {count} {of}"), || self.target(action)[of] == count);
     }
 }
 
-/// A notification of neutron's about a port of instance `n`.
 pub(super) fn notice(event_type: &str, n: usize) -> Value {
     json!({
         "event_type": event_type, "publisher_id": "network.node1", "priority": "INFO",

@@ -1,33 +1,26 @@
-//! A call of each command that prints something, on the data of the [`Rig`](super::rig::Rig).
-
 use super::tree::{self, Node};
 
-/// The form of `--format json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Json {
     One,
-    /// An object a line.
     Lines,
-    /// There is none.
     None(&'static str),
 }
 
-/// A call, and what it comes to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
     pub(super) command: &'static str,
-    /// Without `-c a.conf`, which each command gets that takes it.
+    /// Without `-c a.conf`, which is added for each command that takes it.
     pub(super) args: &'static [&'static str],
     pub(super) status: i32,
     pub(super) json: Json,
-    /// Whether it is in colour on a terminal.
     pub(super) coloured: bool,
 }
 
 const DAEMON: Json = Json::None("a daemon: its log is what it says, and has a format of its own");
 const FOR_TOOLS: Json = Json::None("what it prints is for another tool");
 
-/// Those in whose way nothing is changed come first.
+/// Calls that change nothing are first, because later calls change the data.
 pub(super) const SAMPLES: &[Sample] = &[
     of("check", &[], 0, Json::One, true),
     of("check", &["--connect"], 69, Json::One, true),
@@ -92,13 +85,11 @@ impl Sample {
         found.unwrap_or_else(|| panic!("there is no command {}", self.command))
     }
 
-    /// Whether it reads a configuration in osnl's own form.
     pub(super) fn is_configured(&self) -> bool {
         let names_a_journal = self.command.starts_with("journal") && self.args.contains(&"--journal");
         self.node().has("--config-dir") && self.command != "oss-watcher" && !names_a_journal
     }
 
-    /// The whole call, with this configuration.
     pub(super) fn call(&self, conf: &'static str) -> Vec<&'static str> {
         let conf: &[&str] = if self.is_configured() { &["-c", conf] } else { &[] };
         [&*self.command.split_whitespace().collect::<Vec<_>>(), self.args, conf].concat()

@@ -1,4 +1,5 @@
-//! The screens as an operator sees them, on a pipe: kept beside the tests, with what differs from run to run as its kind.
+//! The screens of an operator, kept as files beside the tests. Values that differ from run to run
+//! are replaced by their kind.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -11,8 +12,8 @@ use super::rig::Rig;
 use crate::harness::PROMPTLY;
 use crate::snapshot::is_as_kept;
 
-/// Replaces values that differ from run to run by their kind. Columns are as wide as what is in them, so they are two
-/// blanks apart here.
+/// Replaces values that differ from run to run. Column widths depend on these values, so columns
+/// become two blanks apart.
 fn normal(rig: &Rig, text: &str) -> String {
     let folder = rig.place.path("").display().to_string();
     let text = text.replace(folder.trim_end_matches('/'), "PLACE");
@@ -20,7 +21,7 @@ fn normal(rig: &Rig, text: &str) -> String {
     let mut text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     for (pattern, kind) in [
         (r"took \d+\.\d s", "took N s"),
-        // Whether the temporary folder outlives a restart is the machine's matter.
+        // Whether the temporary folder survives a restart depends on the machine.
         (r"(?m)^  place .*\n", ""),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "WHEN"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
@@ -30,7 +31,6 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "MESSAGE-ID"),
         (r"\b[0-9a-f]{32}\b", "UNIQUE-ID"),
         (r"\b\d+ bytes", "N bytes"),
-        // Attempts and probes go on while the test looks.
         (
             r"(?m)^(  cmdb  held)(?:, probe in \d+ \w+)?(  .*?)  [01]  0  0  http",
             "$1, probe in N s$2  0  0  0  http",
@@ -42,7 +42,6 @@ fn normal(rig: &Rig, text: &str) -> String {
             "${1}retrying (target held)  ",
         ),
         (r"\d+ (running|ready|retrying)\b", "N retrying"),
-        // The probe of its target may be under way at this moment.
         (
             r"0 deliveries would be (\w+)\n1 delivery running: it changes when its attempt ends, unless the attempt succeeds: ",
             "1 delivery would be $1: ",
@@ -60,7 +59,6 @@ fn normal(rig: &Rig, text: &str) -> String {
     columns.replace_all(&text, "$1  ").into_owned()
 }
 
-/// Compares the output and the end of a call with the kept ones.
 #[track_caller]
 fn shows(rig: &Rig, name: &str, args: &[&str]) {
     let conf: &[&str] = if args[0] == "events" { &[] } else { &["-c", "a.conf"] };
@@ -145,7 +143,6 @@ fn the_screens_of_a_daemon_and_of_its_file() {
     shows(&rig, "quarantine-list-empty", &["quarantine", "list"]);
 }
 
-/// On a terminal of 80 columns: tables fit, and what matters is still there.
 fn fits(rig: &Rig, name: &str, args: &[&str]) {
     let call = [&["NO_COLOR=1", OSNL], args, &["-c", "a.conf"]].concat();
     let mut terminal = Pty::start(Path::new("/usr/bin/env"), &call, &rig.place.path(""), (80, 24));

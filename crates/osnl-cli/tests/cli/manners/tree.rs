@@ -1,20 +1,15 @@
-//! The tree of commands, walked by `--help`: clap writes that from the definitions that it parses by.
+//! The tree of commands from `--help`, which clap prints from the definitions of its parser.
 
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use super::OSNL;
 
-/// A command as its help tells of it.
 #[derive(Debug)]
 pub(super) struct Node {
-    /// `deliveries list`; nothing for the program itself.
     pub(super) name: String,
-    /// On a terminal of 100 columns.
     pub(super) help: String,
-    /// On one of 80.
     pub(super) narrow: String,
-    /// Names of commands below it.
     pub(super) below: Vec<String>,
 }
 
@@ -23,7 +18,6 @@ impl Node {
         self.name.split_whitespace().collect()
     }
 
-    /// Its options, `--help` and others, without values.
     pub(super) fn options(&self) -> Vec<&str> {
         let named = self.help.lines().filter(|line| line.trim_start().starts_with('-'));
         named
@@ -37,14 +31,12 @@ impl Node {
         self.options().contains(&option)
     }
 
-    /// The lines of its examples.
     pub(super) fn examples(text: &str) -> Vec<&str> {
         let of = text.lines().skip_while(|line| !line.starts_with("Example"));
         of.skip(1).filter(|line| !line.trim().is_empty()).collect()
     }
 }
 
-/// All commands, the program itself first.
 pub(super) fn all() -> &'static [Node] {
     static TREE: OnceLock<Vec<Node>> = OnceLock::new();
     TREE.get_or_init(|| {
@@ -55,14 +47,13 @@ pub(super) fn all() -> &'static [Node] {
     })
 }
 
-/// Those that do something: no groups.
 pub(super) fn leaves() -> impl Iterator<Item = &'static Node> {
     all().iter().filter(|node| node.below.is_empty())
 }
 
 fn walk(name: &str, found: &mut Vec<Node>) {
     let help = help(name, "100", "--help");
-    // The program's own commands stand under tasks, down to its examples.
+    // The program's own help groups its commands by task.
     let heading = if name.is_empty() { "Set up:" } else { "Commands:" };
     let listed = help.lines().skip_while(|line| *line != heading).skip(1);
     let listed = listed.take_while(|line| match name {
@@ -70,7 +61,7 @@ fn walk(name: &str, found: &mut Vec<Node>) {
         _ => line.starts_with("  "),
     });
     let listed = listed.filter(|line| line.starts_with("  "));
-    // What is wrapped is indented further.
+    // Wrapped lines are indented further.
     let listed = listed.filter(|line| !line.starts_with("   "));
     let below: Vec<String> =
         listed.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
@@ -81,7 +72,6 @@ fn walk(name: &str, found: &mut Vec<Node>) {
     }
 }
 
-/// Returns a command's help on so many columns.
 pub(super) fn help(name: &str, columns: &str, flag: &str) -> String {
     let mut command = Command::new(OSNL);
     command.args(name.split_whitespace()).arg(flag).env("COLUMNS", columns).stdin(Stdio::null());

@@ -1,11 +1,11 @@
-//! The schemas of `openapi.json`: a validator of the words of JSON Schema that the document uses, and no others.
+//! A validator of the JSON Schema keywords in `openapi.json`, and no others.
 
 use std::collections::BTreeSet;
 
 use osnl_admin::api::OPENAPI;
 use serde_json::Value;
 
-/// The words that a schema may have here; any other would be passed over.
+/// The allowed keywords; any other would be ignored and is refused.
 const WORDS: [&str; 9] = [
     "$ref",
     "type",
@@ -18,7 +18,6 @@ const WORDS: [&str; 9] = [
     "items",
 ];
 
-/// The document, and the members of its schemas that were served with a value.
 pub(super) struct Document {
     document: Value,
     pub(super) served: BTreeSet<String>,
@@ -29,7 +28,6 @@ impl Document {
         Self { document: serde_json::from_str(OPENAPI).unwrap(), served: BTreeSet::new() }
     }
 
-    /// Checks an answer to this operation.
     #[track_caller]
     pub(super) fn check(&mut self, method: &str, path: &str, status: u16, answer: &Value) {
         let responses = &self.document["paths"][path][method.to_lowercase()]["responses"];
@@ -44,7 +42,6 @@ impl Document {
         self.served.extend(served);
     }
 
-    /// The members of the schemas of answers, as `Schema.member`.
     pub(super) fn members(&self) -> BTreeSet<String> {
         let schemas = self.document["components"]["schemas"].as_object().unwrap().iter();
         let answers = schemas.filter(|(name, _)| !name.ends_with("Filter"));
@@ -62,7 +59,6 @@ impl Document {
             .unwrap_or_else(|| panic!("{path} leads nowhere"))
     }
 
-    /// Notes the members that have a value, and what differs.
     fn compare(
         &self,
         schema: &Value,
@@ -124,7 +120,7 @@ impl Document {
                         (None, Value::Object(_)) => {
                             self.compare(&schema["additionalProperties"], value, &place, served, wrong);
                         }
-                        // The parts of a notification are what its service wrote.
+                        // The service defines the content of a notification.
                         (None, _) => {}
                     }
                 }
@@ -134,7 +130,6 @@ impl Document {
     }
 }
 
-/// Whether a value shows the type of its member.
 fn has_value(value: &Value) -> bool {
     match value {
         Value::Null => false,

@@ -1,5 +1,3 @@
-//! `osnl tap --check`: the steps, their remedies, and that they leave no trace on the broker.
-
 use std::path::Path;
 
 use osnl_testkit::{BrokerObjects, wait_until};
@@ -24,7 +22,7 @@ fn a_check_takes_nothing_from_anybody_and_alters_nothing() {
         let ready = || rig.vhost.list_queues().iter().map(|queue| queue.ready).sum::<u64>();
         wait_until(SOON, "what was published to be counted", || ready() == count);
     };
-    // One made the exchange, three went to two queues.
+    // One message made the exchange, and three were routed to two queues.
     waiting(7);
     let before = state(&rig.vhost);
 
@@ -78,7 +76,7 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
     }
     assert_eq!(rig.vhost.list_exchanges(), before);
 
-    // Of those that nobody named, hardly a cloud has all.
+    // Hardly a cloud has all default exchanges.
     let mut tap = rig.tap(&["--check", "--for", "1s"]);
     assert_eq!(tap.wait(PROMPTLY).code(), Some(1), "{}", tap.stderr());
     let text = tap.stdout();
@@ -93,7 +91,6 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
     wait_until(SOON, "the check to be bound", || {
         rig.vhost.list_bindings().iter().any(|binding| binding.queue.starts_with("amq.gen-"))
     });
-    // It asks what the exchange is before it looks at messages; they wait in its queue.
     rig.publisher.notify_all(&events(1..3));
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
     let checked: Value = serde_json::from_str(&tap.stdout()).unwrap();
@@ -118,7 +115,7 @@ fn ctrl_c_ends_a_check_with_130_and_shows_what_it_found() {
     wait_until(SOON, "the check to be bound", || queue().is_some());
     let queue = queue().unwrap();
     rig.publisher.notify_all(&events(1..2));
-    // It asks the broker about the exchange before it looks at messages.
+    // The check asks the broker about the exchange before it reads messages.
     wait_until(SOON, "the check to have taken it", || rig.vhost.queue_depth(&queue) == Some((0, 0)));
     tap.signal("INT");
     assert_eq!(tap.wait(PROMPTLY).code(), Some(130), "{}", tap.stderr());
@@ -169,7 +166,6 @@ fn the_command_that_a_check_names_mends_what_it_found() {
         text.lines().filter_map(|line| line.trim().strip_prefix("-> rabbitmqctl ")).collect();
     let [first, second, ..] = &commands[..] else { panic!("{text}") };
     assert_eq!(first, second, "one command mends both");
-    // The shell's own words; rabbitmqctl is the test node's.
     let script = format!("set -- {first}\nprintf '%s\\n' \"$@\"");
     let words = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
     let words = String::from_utf8(words.stdout).unwrap();

@@ -1,5 +1,3 @@
-//! A great deal: events of a megabyte, and ten thousand at once.
-
 use osnl_testkit::{RawMessage, wait_until};
 use serde_json::{Value, json};
 

@@ -1,5 +1,3 @@
-//! `osnl tap --save`: as received, for its owner only, and to be used again.
-
 use std::os::unix::fs::PermissionsExt as _;
 
 use osnl_testkit::{RawMessage, fixture};
@@ -8,7 +6,6 @@ use serde_json::{Value, json};
 use super::{Rig, event};
 use crate::harness::PROMPTLY;
 
-/// Recorded messages that differ in all that a body can differ in: framings, forms, services, what cannot be read.
 fn recorded() -> Vec<RawMessage> {
     let folder = std::fs::read_dir(fixture::path("wire")).unwrap();
     let mut names: Vec<String> =
@@ -27,7 +24,7 @@ fn recorded() -> Vec<RawMessage> {
                 base64::engine::general_purpose::STANDARD.decode(body).unwrap()
             }
         };
-        // A token is sent as null, by design.
+        // `osnl send` replaces a token with null by design.
         if String::from_utf8_lossy(&body).contains("_context_auth_token\\\": \\\"") {
             continue;
         }
@@ -61,7 +58,6 @@ fn what_is_saved_is_sent_again_byte_for_byte_and_explained_and_replayed() {
     let saved = |rig: &Rig, file: &str| -> Vec<Value> {
         let read = |line| {
             let mut saved: Value = serde_json::from_str(line).unwrap();
-            // When, not what.
             saved["received"] = Value::Null;
             saved
         };
@@ -85,7 +81,7 @@ fn what_is_saved_is_sent_again_byte_for_byte_and_explained_and_replayed() {
     let mut sent = rig.place.run(osnl, &args);
     assert_eq!(sent.wait(PROMPTLY).code(), Some(0), "{}", sent.stderr());
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
-    // Confirmed in any order where several are on their way: sent in the file's.
+    // The broker may confirm in any order, but messages are sent in the file's order.
     for (again, first) in saved(&rig, "second.jsonl").iter().zip(&first) {
         assert_eq!(again, first);
     }
@@ -111,7 +107,6 @@ fn what_is_saved_is_sent_again_byte_for_byte_and_explained_and_replayed() {
         assert_eq!(without_times(&told("second.jsonl")), without_times(&first), "{command}");
     }
 
-    // A saved event goes out as a new one unless its ids are to be kept.
     rig.place.write("one.jsonl", rig.place.read("first.jsonl").lines().next().unwrap());
     let mut tap = rig.listening(&["-e", "nova", "-n", "1", "--format", "json"]);
     let mut sent = rig.place.run(osnl, &["send", "--transport-url", &url, "one.jsonl"]);

@@ -1,5 +1,3 @@
-//! The canary on Kafka: its topic is looked for by the check, and it comes back.
-
 use osnl_testkit::{KafkaCluster as _, MockKafka, wait_until};
 use serde_json::Value;
 
@@ -27,7 +25,7 @@ fn a_canary_comes_back_where_its_topic_exists_and_the_check_says_if_it_does_not(
         let (scraped, name) = (lag::metrics(&place), format!("osnl_canaries_total{{result=\"{result}\"}} "));
         scraped.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
     };
-    // Only a member that reads its topic sends one.
+    // Only a member that reads its topic sends a canary.
     let osnl = place.start(&["run", "-c", "a.conf"]);
     osnl.wait_for("listening at the broker");
     wait_until(SOON, "the time of several canaries", || {

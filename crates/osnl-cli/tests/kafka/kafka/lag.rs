@@ -1,4 +1,5 @@
-//! The lag of a group: in the status, as text and JSON, and in the metrics. What is not known is never a number.
+//! The lag of a group in the status (text and JSON) and in the metrics. An unknown lag is never a
+//! number.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::running::{Place, SOON, TOPIC};
 
-/// A listener whose target is down, and whose journal is memory: nothing is finished.
+/// Returns a listener with a dead target and a memory journal, so that no message is finished.
 pub(crate) fn conf(place: &Place, kafka: &KafkaClient, more: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {state}\n[journal]\nconnection = memory://\n[admin]\nlisten = unix:{socket}\n[listener:n]\n\
@@ -36,7 +37,6 @@ fn publish(kafka: &KafkaClient, partition: i32) {
     kafka.flush();
 }
 
-/// A number that no message before had.
 fn next_id() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);

@@ -1,4 +1,5 @@
-//! Both directions with the real oslo.messaging, whose Kafka driver stops at a message that it does not know.
+//! Both directions with the real oslo.messaging, whose Kafka driver stops at a message that it
+//! cannot parse.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 
 use crate::running::{Place, SOON, TOPIC};
 
-/// oslo.messaging as a process of Python.
 struct OsloPeer {
     child: Child,
     input: Option<ChildStdin>,
@@ -41,7 +41,6 @@ impl OsloPeer {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
-    /// Ends it in good order; what it publishes is on the broker then.
     #[track_caller]
     fn end(mut self) -> Vec<Value> {
         drop(self.input.take());
@@ -119,12 +118,12 @@ pub(crate) fn oslo_reads(kafka: &impl KafkaCluster) {
         let (code, stdout, stderr) = place.run(&[&args[..], &more[..]].concat());
         assert_eq!(code, Some(0), "{stdout}{stderr}");
     };
-    // It reads what is published after it has joined its group, which it does not tell.
+    // oslo.messaging reads only messages after it has joined its group, which no output shows.
     wait_until(SOON, "oslo.messaging reads", || {
         send("messagingv2", &json!({"first": true}));
         count() > 1
     });
-    // It goes on after each: a message without what it needs would have ended it.
+    // The listener survives each message; a message with a missing field would have ended it.
     let payload = json!({"port": {"id": "é", "n": 12_345_678_901_234_567_u64}});
     for driver in ["messaging", "messagingv2"] {
         send(driver, &payload);

@@ -1,5 +1,3 @@
-//! `osnl check --connect` on Kafka: brokers and topics, of a listener and of an action; nothing is made.
-
 use osnl_testkit::{KafkaCluster, MockKafka, wait_until};
 
 use crate::running::{Place, SOON, TOPIC};

@@ -1,19 +1,16 @@
-//! Messages that `osnl send` and the action `publish` put on Kafka, and a listener of them.
-
 use osnl_model::Emission;
 use osnl_testkit::{KafkaClient, KafkaCluster, MockKafka, Sink, StoredMessage, fixture, wait_until};
 use serde_json::{Value, json};
 
 use crate::running::{Place, SOON, TOPIC};
 
-/// The instance of a port: its key.
 const INSTANCE: &str = "12345678-1234-5678-1234-000000000001";
 
 fn port_deleted() -> Value {
     json!({"port": {"id": "7b2f", "device_id": INSTANCE, "fixed_ips": [{"ip_address": "10.0.0.1"}]}})
 }
 
-/// The notification inside, which has the one form that readers on Kafka know.
+/// Returns the inner notification, whose form is the only one that readers on Kafka accept.
 #[track_caller]
 fn inner(stored: &StoredMessage) -> Value {
     let outer: Value = serde_json::from_str(&stored.body).unwrap();
@@ -64,7 +61,7 @@ fn send_writes_what_readers_on_kafka_know() {
     assert!(stderr.contains(&format!("kafka at {} cannot be reached: ", kafka.address())), "{stderr}");
 }
 
-/// From one topic to another; what comes round is not published again.
+/// osnl must not publish its own messages again, which would loop.
 #[test]
 fn a_listener_reads_and_publishes_on() {
     is_published_on(&MockKafka::start());
@@ -101,7 +98,6 @@ pub(crate) fn is_published_on(kafka: &impl KafkaCluster) {
     assert_eq!(kafka.unfinished("osnl", TOPIC), 0);
 }
 
-/// The recorded file of k2hr3_osnl, with the address of this cluster and of this target.
 #[test]
 fn the_recorded_file_of_k2hr3_osnl_runs() {
     let (place, kafka, sink) = (Place::new(), MockKafka::start(), Sink::start());

@@ -1,4 +1,5 @@
-//! A topic that was deleted and created anew while osnl was stopped: nothing of it is skipped, and the status says so.
+//! A topic deleted and created anew while osnl was stopped: no message is skipped, and the status
+//! reports it.
 
 use std::fs;
 
@@ -7,7 +8,8 @@ use serde_json::Value;
 
 use crate::running::{Place, SOON, TOPIC};
 
-/// A second cluster stands for the new topic: its brokers have no offset of the group, as after a topic was deleted.
+/// A second cluster acts as the new topic: its brokers have no offset of the group, as after a
+/// deletion.
 #[test]
 fn a_topic_of_kafka_that_was_created_anew_is_read_from_its_beginning() {
     let (place, sink) = (Place::new(), Sink::start());

@@ -1,5 +1,3 @@
-//! The section `[oslo_messaging_kafka]`, with the URL's query over it.
-
 use osnl_testkit::{KafkaCluster as _, MockKafka, Sink, wait_until};
 
 use crate::running::{Place, SOON, TOPIC};
@@ -12,7 +10,6 @@ fn conf(place: &Place, url: &str, section: &str) -> String {
     )
 }
 
-/// Returns the status, and both outputs.
 fn check(url: &str, section: &str) -> (Option<i32>, String) {
     let place = Place::new();
     place.write("a.conf", &(conf(&place, url, section) + "driver = dump\n"));
@@ -30,10 +27,8 @@ fn the_section_of_kafka_counts_and_the_query_counts_more() {
     assert!(said.contains("option     compression_codec = lz4 "), "{said}");
     let tls = "security_protocol = SASL_SSL\nssl_client_cert_file = /c\nssl_client_key_password = S3CRET";
     let (code, said) = check("kafka://u:S3CRET@h/", tls);
-    // A start would refuse it.
     let missing = "ssl_client_cert_file /c: No such file or directory";
     assert!(code == Some(78) && said.contains(missing) && !said.contains("S3CRET"), "{said}");
-    // A listener on RabbitMQ has nothing of it.
     let (code, said) = check("rabbit://h/", section);
     assert!(code == Some(0) && !said.contains("option     "), "{said}");
 }
@@ -63,7 +58,6 @@ fn mistakes_in_the_section_of_kafka_are_errors_with_their_line() {
     }
 }
 
-/// The oldest message is read, and not only the next.
 #[test]
 fn a_listener_of_kafka_runs_by_the_section() {
     let (place, kafka, sink) = (Place::new(), MockKafka::start(), Sink::start());

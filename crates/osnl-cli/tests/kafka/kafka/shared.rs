@@ -1,4 +1,5 @@
-//! A journal that daemons share: they are members of one group, and each goes on where the former reader of a partition was.
+//! Daemons on a shared journal are members of one group, and each continues where a partition's
+//! former reader was.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::running::{OsnlProcess, Place, SOON, TOPIC};
 
-/// Longer than a group waits for a member that is gone.
+/// Longer than a group waits for a lost member.
 const TAKE_OVER: Duration = Duration::from_secs(180);
 
 struct Stage {
@@ -35,7 +36,6 @@ impl Stage {
         daemon
     }
 
-    /// Publishes these numbers, each about one of four ports, in the partition of the port.
     fn publish(&self, numbers: std::ops::Range<i32>) {
         for n in numbers {
             let port = n % 4;
@@ -46,7 +46,6 @@ impl Stage {
         self.kafka.flush();
     }
 
-    /// The numbers of a port, in the order in which the target got them.
     fn of_port(&self, port: i64) -> Vec<i64> {
         let requests = self.sink.requests();
         let bodies = requests.iter().map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());

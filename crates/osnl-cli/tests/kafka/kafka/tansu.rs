@@ -1,6 +1,8 @@
-//! The program on tansu, a broker that is not librdkafka's: what works on the mock cluster, and what that does not have.
+//! The program on tansu, a broker that does not use librdkafka, with features that the mock cluster
+//! lacks.
 //!
-//! Its messages are in memory: of its other storage osnl cannot read. See [`osnl_testkit::Tansu`].
+//! Its messages are in memory, because osnl cannot read from its other storage. See
+//! [`osnl_testkit::Tansu`].
 
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use serde_json::json;
 use super::{lag, oslo, probes, publish, tap};
 use crate::running::{Place, SOON, TOPIC};
 
-/// Longer than a member may be silent before the group goes on without it, which is 45 s.
+/// Longer than the 45 s for which a group waits for a silent member.
 const LOST: Duration = Duration::from_secs(180);
 
 fn in_memory() -> Tansu {
@@ -58,7 +60,6 @@ fn body(name: &str) -> String {
     json!({"event_type": name, "publisher_id": "network.n1", "priority": "INFO", "message_id": name, "payload": {}}).to_string()
 }
 
-/// A listener whose target is this sink.
 fn conf(place: &Place, kafka: &KafkaClient, sink: &Sink) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:n]\ntransport_url = {}\nexchange = n\n\
@@ -69,7 +70,6 @@ fn conf(place: &Place, kafka: &KafkaClient, sink: &Sink) -> String {
     )
 }
 
-/// Waits until requests for all of these events have come.
 #[track_caller]
 fn wait_for_events(sink: &Sink, events: &[&str], longest: Duration) {
     let has_come = |event: &&&str| {
@@ -83,13 +83,12 @@ fn wait_for_events(sink: &Sink, events: &[&str], longest: Duration) {
     });
 }
 
-/// Gives its open messages to the member that is left, when the group goes on without the lost one.
+/// The group gives the open messages of the lost member to the other one.
 #[test]
 fn a_member_that_is_killed_loses_nothing() {
     let (tansu, sink) = (in_memory(), Sink::start());
     tansu.create_topic(TOPIC, 2);
     let (one, two) = (Place::new(), Place::new());
-    // Its target is down.
     one.write("a.conf", &lag::conf(&one, &tansu, ""));
     two.write("a.conf", &conf(&two, &tansu, &sink));
     let lost = one.start(&["run", "-c", "a.conf"]);

@@ -1,4 +1,4 @@
-//! `osnl tap` on Kafka: it shows what comes from now on, takes nothing from a group, and commits nothing.
+//! `osnl tap` on Kafka: shows new messages, takes none from a group, and commits no offsets.
 
 use osnl_testkit::{KafkaCluster, MockKafka, wait_until};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ pub(crate) fn tap_leaves_no_trace(kafka: &impl KafkaCluster) {
     assert!(log.contains("no topic yet for versioned_notifications.*"), "{log}");
     kafka.publish(TOPIC, &body("port.first"));
     tap.wait_for("port.first");
-    // A topic that comes later is read from its beginning.
+    // A topic that is created later is read from its beginning.
     kafka.create_topic("versioned_notifications.info", 1);
     kafka.publish("versioned_notifications.info", &body("port.late"));
     tap.wait_for("port.late");
@@ -43,7 +43,6 @@ pub(crate) fn tap_leaves_no_trace(kafka: &impl KafkaCluster) {
     }
 }
 
-/// A group reads all, with a tap beside it; the check has its lag.
 #[test]
 fn a_tap_takes_nothing_from_a_group_and_its_check_has_the_groups_lag() {
     let unlisted = [
@@ -53,7 +52,6 @@ fn a_tap_takes_nothing_from_a_group_and_its_check_has_the_groups_lag() {
     tap_takes_nothing(&MockKafka::start(), &unlisted);
 }
 
-/// The check says `groups` of the groups.
 pub(crate) fn tap_takes_nothing(kafka: &impl KafkaCluster, groups: &[String]) {
     let place = Place::new();
     kafka.create_topic(TOPIC, 2);
@@ -65,7 +63,7 @@ pub(crate) fn tap_takes_nothing(kafka: &impl KafkaCluster, groups: &[String]) {
     tapping.wait_for("listening at ");
     kafka.publish(TOPIC, &body("port.delete.end"));
     tapping.wait_for("port.delete.end");
-    // It is not finished: its target is down.
+    // The target is down, so the message is unfinished.
     wait_until(SOON, "osnl has it", || {
         lag::metrics(&place).contains("osnl_messages_matched_total{listener=\"n\"} 1")
     });

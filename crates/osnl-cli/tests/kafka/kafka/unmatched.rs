@@ -1,5 +1,5 @@
-//! Messages that no rule wants: the client's thread finishes them by their heads, and they are counted, explained, and
-//! committed as those of any broker.
+//! Messages that no rule wants: the client's thread finishes them by their heads. osnl counts,
+//! explains, and commits such messages as on any broker.
 
 use osnl_testkit::{KafkaCluster as _, MockKafka, wait_until};
 use serde_json::{Value, json};
@@ -30,7 +30,6 @@ fn what_no_rule_wants_is_counted_explained_and_committed() {
         let line = text.lines().find_map(|line| line.strip_prefix(&name));
         line.unwrap_or_else(|| panic!("no {name}in {text}")).parse::<u64>().unwrap()
     };
-    // Nothing else comes with them: the consumer hears of them all the same.
     (0..3).for_each(|n| publish("image.create", n));
     wait_until(SOON, "three that match no rule", || (count("received"), count("unmatched")) == (3, 3));
     publish("port.delete.end", 3);
@@ -42,7 +41,7 @@ fn what_no_rule_wants_is_counted_explained_and_committed() {
         status["listeners"][0]["lag"]["messages"].clone()
     };
     wait_until(SOON, "no lag: all are finished or in the journal", || lag() == json!(0));
-    // A thread writes them beside the journal once a second.
+    // A thread writes the file once a second.
     let look = || place.run(&["explain", "-c", "a.conf", "--unmatched", "--format", "json"]).1;
     wait_until(SOON, "the messages beside the journal", || look().lines().count() == 3);
     let first: Value = serde_json::from_str(look().lines().next().unwrap()).unwrap();
