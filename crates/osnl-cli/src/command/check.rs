@@ -221,7 +221,6 @@ fn native_form(loaded: &osnl_k2hr3::LoadedConf) -> Result<LoadedConf, ConfRefusa
     native::load_texts(&texts, &Sources::default()).map_err(ConfRefusal::Native)
 }
 
-/// Adds rules that never match and the trial of the actions, which only `osnl check` reports.
 fn judged(looked: AnyConf) -> (AnyConf, Trial) {
     match looked {
         AnyConf::Native(mut loaded) => {

@@ -1,9 +1,8 @@
 //! `osnl demo`: the life of a small cloud through the real parts, reported step by step.
 //!
-//! The listeners, the rules, the journal, the delivery loop with its retries, and the action with
-//! its HTTP client are real; with `--transport-url` the broker too. Recorded notifications with
-//! other names replace the services (`cloud.rs`). A server on 127.0.0.1 replaces the target
-//! (`stand_in.rs`). Without a URL the in-process broker serves. Three files report the steps, and
+//! Listeners, rules, journal, delivery loop, and the HTTP action are real; with `--transport-url`
+//! the broker too. Recorded notifications with other names replace the services (`cloud.rs`). A
+//! server on 127.0.0.1 replaces the target (`stand_in.rs`). Three files report the steps, and
 //! `printer.rs` prints the lines:
 //!
 //! | file | reports |
@@ -62,7 +61,6 @@ use crate::exit::Exit;
 use crate::flags::OutputFormat;
 
 const SHOW: Duration = Duration::from_secs(5);
-/// The demo is stuck if nothing moves for so long.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Keeps the failures' random numbers independent of the events', which use the plain seed.
 const FAULTS: u64 = 0x6661_756c_7473;
@@ -177,7 +175,6 @@ impl<'a> Demo<'a> {
             let took = begin.elapsed();
             shutdown.drain.cancel();
             tokio::select! {
-                // A second signal during the drain aborts the attempts.
                 () = interrupted.next() => shutdown.abort.cancel(),
                 () = over.cancelled() => {}
             }

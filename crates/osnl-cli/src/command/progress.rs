@@ -24,7 +24,6 @@ const BAR: &str = "[{bar:24}] {pos} of {len} {msg}, {per_sec:0}, {eta} left";
 const COUNT: &str = "{pos} {msg}";
 const INTERRUPTED: i32 = 130;
 
-/// A display of progress, removed on drop.
 pub(super) struct Display(Arc<ProgressState>);
 
 struct ProgressState {
@@ -168,7 +167,6 @@ impl ProgressState {
     }
 }
 
-/// Returns `1200 of 5000 deliveries, 300/s, 13 s left`.
 fn line(bar: &ProgressBar) -> String {
     let (done, of, left) = (bar.position(), bar.length().unwrap_or_default(), bar.eta());
     let left = if left.is_zero() { String::new() } else { format!(", {} left", age(left.as_secs())) };

@@ -153,7 +153,6 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)
 
 const AT_ONCE: usize = 256;
 
-/// Returns the counts of appended events, and of already known events among these.
 fn append(
     conf: &Native,
     planned: &[EventPlan],

@@ -68,7 +68,6 @@ impl PickArgs {
             || until.is_some()
     }
 
-    /// Whether a filter applies to deliveries only.
     pub(super) fn is_about_deliveries(&self) -> bool {
         let Self { id, event_type: _, fired, action, resource, state, since: _, until: _ } = self;
         !id.is_empty() || !state.is_empty() || [fired, action, resource].into_iter().any(Option::is_some)

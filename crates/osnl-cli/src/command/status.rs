@@ -176,7 +176,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     }
 }
 
-/// The age of an event in seconds that is shown; a younger event is normal.
+/// The age in seconds from which an event's age is shown.
 const OLD: u64 = 60;
 
 fn listeners(listeners: &[ListenerStatus]) -> String {

@@ -1,8 +1,7 @@
 //! The tables of listings: no borders, two spaces between columns, no trailing blanks, and no cell
 //! is cut.
 //!
-//! Cells have neither control characters nor colours: callers clean foreign text before, and colour
-//! finished lines.
+//! Callers clean foreign text before, and colour finished lines.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, Row, Table};

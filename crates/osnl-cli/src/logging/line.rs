@@ -44,7 +44,6 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
         Some(message) => MessageText { message, ..MessageText::default() },
         None => MessageText::of(event, if style == Style::Osnl { LONGEST } else { usize::MAX }),
     };
-    // Events, brokers and targets control these texts, so line ends are escaped.
     line.push_str(&one_line(&text.message));
     line.push_str(&one_line(&text.fields));
     line.push('\n');
@@ -96,7 +95,6 @@ fn part_of(target: &str) -> (&str, &str) {
     part.unwrap_or((target, ""))
 }
 
-/// Appends date and time to the second in local time, as Python's `asctime` has them.
 fn push_date(line: &mut String, now: &Zoned) {
     let mut push = |before: &str, number: i16, digits: u32| {
         line.push_str(before);

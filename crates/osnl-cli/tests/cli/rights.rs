@@ -153,7 +153,7 @@ fn a_member_of_the_group_reads_with_the_configuration() {
     assert!(answer.code == Some(2) && answer.text.contains("no daemon answers"), "{}", answer.text);
 }
 
-/// A container or a cron job may have neither.
+/// A container or a cron job may have neither HOME nor the other variables.
 #[test]
 fn a_user_without_a_home_is_told_to_set_state_dir() {
     let place = Place::new();

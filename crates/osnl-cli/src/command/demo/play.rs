@@ -19,7 +19,6 @@ const AHEAD: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum DemoSpeed {
-    /// Each event waits for the verdict on the one before.
     InStep,
     PerSecond(f64),
 }

@@ -22,7 +22,6 @@ pub(super) struct Recording {
 struct RecordingTemplate {
     exchange: String,
     routing_key: String,
-    /// The meaning in words; `{server}` is replaced by the server's name.
     note: String,
     stands_for: Vec<(String, String)>,
     body: String,

@@ -93,7 +93,6 @@ impl Story {
         self.lock().arriving.get_mut(listener)?.pop_front()
     }
 
-    /// Reports a message that no rule wants; the listener acknowledges such a message at once.
     pub(super) fn unmatched(&self, number: usize, why: &str) {
         self.line(Some(number), "no match", Tone::Dim, why);
         self.note_look(number);

@@ -8,7 +8,6 @@ use super::printer::Tone;
 pub(super) enum DemoEnd {
     EverythingSettled,
     Interrupted,
-    /// Nothing moves and a message is unsettled, or a listener failed.
     Stuck,
 }
 

@@ -14,7 +14,6 @@ const WIDTH: usize = 100;
 pub(super) struct SampleTarget {
     pub(super) driver: &'static str,
     values: &'static [(&'static str, &'static str)],
-    /// The services whose events the target acts on, each with one event; empty for every event.
     acts_on: &'static [(&'static str, &'static str)],
 }
 

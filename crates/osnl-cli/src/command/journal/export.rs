@@ -47,7 +47,6 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit, NoAnswer> {
     let each = args.pick.each(&reader, |kept| {
         ended = writeln!(out, "{}", line(kept, args.raw)).map_err(|error| part.failed(error));
         count += 1;
-        // The total is unknown before the end, hence 0.
         let progress = UpkeepProgress { done: count, of: 0 };
         match (&ended, observer(progress)) {
             (Ok(()), ControlFlow::Continue(())) => ControlFlow::Continue(()),

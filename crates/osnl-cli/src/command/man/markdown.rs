@@ -128,7 +128,6 @@ fn from_roff(text: &str) -> String {
     out
 }
 
-/// Escapes text so that Markdown shows the text unchanged, also in a table's cell.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {

@@ -35,7 +35,6 @@ struct CommandLine {
     state_dir: Option<PathBuf>,
 }
 
-/// Returns the names that may complete the last of these words; the first word is the program.
 pub(super) fn offered(words: &[String], osnl: Definition) -> Vec<String> {
     let words: Vec<String> = words.iter().map(|word| unquoted(word)).collect();
     let typed = CommandLine::of(&words, osnl);

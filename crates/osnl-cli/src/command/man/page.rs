@@ -121,7 +121,6 @@ fn reference(page: &str) -> String {
     format!("\\fB{}\\fR({section})", name.replace('-', "\\-"))
 }
 
-/// Escapes a text so that a copy from the terminal is the text itself.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {

@@ -79,8 +79,7 @@ fn text(path: &Path) -> anyhow::Result<String> {
 }
 
 fn entry(document: &str, args: &SendArgs, budget: &Budget) -> anyhow::Result<InputEntry> {
-    // Plain JSON is enough for a recording's own fields: their order and number formats do not
-    // matter.
+    // Order and number formats of a recording's own fields do not matter.
     let fields = osnl_model::parse_python_json(document).ok();
     if let Some(Value::Object(fields)) = &fields
         && let Some(body) = saved::body_of(fields).map_err(|error| anyhow!(error))?

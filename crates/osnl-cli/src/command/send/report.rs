@@ -139,7 +139,6 @@ impl SendReport {
         }
     }
 
-    /// Prints a line; sending continues even if standard output fails.
     fn say(&mut self, line: &str) {
         if !self.unwritten {
             self.unwritten = output::print_tinted(&format!("{line}\n"), TINT) != Exit::Done;

@@ -53,7 +53,6 @@ fn pending(status: &Status) -> u64 {
     status.targets.iter().map(|target| target.pending).sum()
 }
 
-/// Returns performance data of the form `'label'=value[unit];warning;critical;least`.
 fn data(status: &Status) -> Vec<String> {
     let sum =
         |count: fn(&osnl::control::TargetReport) -> u64| -> u64 { status.targets.iter().map(count).sum() };

@@ -23,7 +23,6 @@ pub(super) struct EventFilter {
     pub(super) resource: Vec<String>,
     pub(super) conditions: Vec<TapCondition>,
     pub(super) budget: Budget,
-    /// The number of hidden events for which an expression was neither true nor false.
     pub(super) undecided: Cell<u64>,
 }
 

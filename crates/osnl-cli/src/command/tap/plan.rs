@@ -57,7 +57,6 @@ pub(super) struct TapPlan {
     /// The pools of the listeners, which are consumer groups on a broker with topics.
     pub(super) groups: Vec<String>,
     pub(super) options: TapOptions,
-    /// Whether the exchanges are the default [`EXCHANGES`].
     pub(super) chosen: bool,
     pub(super) voice: TapVoice,
     pub(super) output: TapOutput,

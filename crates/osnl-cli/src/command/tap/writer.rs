@@ -44,7 +44,6 @@ pub(super) struct WriterTotals {
     pub(super) seen: u64,
     pub(super) shown: u64,
     pub(super) unreadable: u64,
-    /// The number of events for which `--when` was neither true nor false.
     pub(super) undecided: u64,
     /// The reason why output or file cannot be written. A closed pipe is no failure.
     pub(super) failure: Option<String>,

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::stage::{Stage, TOKEN};
 
-/// During the attack the journal may answer late, so these parts of the status are compared.
+/// Returns parts of the status that a change would change. During the attack the journal may answer
+/// late.
 fn state(stage: &Stage) -> Value {
     let mut status = Value::Null;
     wait_until(Duration::from_secs(120), "the journal's numbers", || {

@@ -54,7 +54,7 @@ impl Rig {
         rig.wait("roles", "dead", 1);
         rig.wait("roles", "done", 1);
         wait_until(SOON, "two messages are kept unread", || rig.status()["journal"]["quarantined"] == 2);
-        // A running attempt counts as held until its next attempt.
+        // The attempted delivery counts as held while it waits for its next attempt.
         wait_until(SOON, "cmdb is held", || rig.target("cmdb")["state"] == "held");
         let unmatched = ["explain", "-c", "a.conf", "--unmatched"];
         wait_until(SOON, "what no rule wanted is kept", || {

@@ -23,7 +23,6 @@ pub(super) struct Inventory {
     fail: u32,
     rng: Rng,
     requests: u32,
-    /// Methods with request targets that have failed; each fails once only.
     failed: HashSet<String>,
     added: usize,
 }

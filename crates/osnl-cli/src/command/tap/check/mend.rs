@@ -91,8 +91,7 @@ pub(in crate::command::tap) fn refused(
     (user, virtual_host): (&str, &str),
     exchanges: &[&str],
 ) -> Option<String> {
-    // Before it listens, a tap uses only its own queue, so missing permissions are about that
-    // queue.
+    // Before it listens, a tap uses only its own queue.
     error.remedy(virtual_host, |virtual_host| permissions(user, virtual_host, exchanges))
 }
 

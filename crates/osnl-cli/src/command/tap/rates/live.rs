@@ -85,7 +85,6 @@ impl Live {
         (rows, sum)
     }
 
-    /// Returns the seconds of the three rates: 1, 10, and 60, or as many as have passed.
     pub(in crate::command::tap) fn spans(&self) -> [usize; 3] {
         SPANS.map(|span| span.min(self.complete()).max(1))
     }

@@ -151,7 +151,6 @@ fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> [Span<'
 fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Line<'static> {
     let typing = |what: &'static str, text: &str| {
         let text = clean::text(text);
-        // The end of the input stays visible, where the operator types.
         let (end, _) = text.unicode_truncate_start(width.saturating_sub(what.len() + 1));
         Line::from(vec![what.bold(), end.to_owned().into(), " ".reversed()])
     };
@@ -177,7 +176,6 @@ fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Line<'st
         }
         TapPage::Messages | TapPage::Help => "Esc back  q quit",
     };
-    // A lost connection is more urgent than the hints about keys.
     let moving = matches!(state.page, TapPage::List | TapPage::Rates);
     let told = standing.told.back().filter(|_| moving && !standing.connected);
     match told {

@@ -99,7 +99,6 @@ impl KeptEntry {
     }
 }
 
-/// The last events, numbered from 1 in the order of receipt.
 #[derive(Debug, Default)]
 pub(super) struct EventRing {
     events: VecDeque<KeptEntry>,
@@ -120,7 +119,6 @@ impl EventRing {
         self.last
     }
 
-    /// Returns the number of the oldest kept event; without any, one more than the last.
     pub(super) fn first(&self) -> u64 {
         self.last + 1 - self.events.len() as u64
     }

@@ -88,7 +88,6 @@ impl Listing {
     fn clamp(&mut self) {
         let last = self.numbers.len().saturating_sub(1);
         self.at = if self.follows { last } else { self.at.min(last) };
-        // Fill the screen if there are enough lines, and keep the selection visible.
         let furthest = self.numbers.len().saturating_sub(self.rows);
         self.top = self.top.min(self.at).max((self.at + 1).saturating_sub(self.rows)).min(furthest);
     }
