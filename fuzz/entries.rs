@@ -1,4 +1,4 @@
-//! The assertions about any bytes whatsoever: by the fuzz targets, and by `crates/osnl-model/tests/it/fuzz.rs` in the
+//! The assertions about arbitrary bytes, for the fuzz targets and for `crates/osnl-model/tests/it/fuzz.rs` in the
 //! gate.
 
 use osnl_model::{
@@ -7,8 +7,7 @@ use osnl_model::{
     resource_key, resources, to_python_json,
 };
 
-/// A URL that is read prints as one that reads the same; printed for people it has no password; no error repeats
-/// the URL.
+/// A parsed URL survives printing and parsing; `Display` hides its password; no error repeats the URL.
 pub(crate) fn transport_url(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     match TransportUrl::parse(&text) {
@@ -27,8 +26,8 @@ pub(crate) fn transport_url(data: &[u8]) {
         }
         Err(error) => {
             let said = format!("{error} {error:?}");
-            // What is long enough not to stand in the messages by chance. Guided inputs become their very words: those
-            // stand in what another text is refused with too.
+            // Only texts too long to occur in a message by chance are compared. A guided input can equal the
+            // message's own words, which then also occur in the error for another text.
             let backwards: String = text.chars().rev().collect();
             let words = TransportUrl::parse(&backwards)
                 .map_or_else(|error| format!("{error} {error:?}"), |_| String::new());
@@ -37,7 +36,7 @@ pub(crate) fn transport_url(data: &[u8]) {
     }
 }
 
-/// Head and whole are read, or refused, without a panic; what was read whole has the head that it was read with.
+/// Head and whole are parsed, or refused, without a panic, and both parses agree on the head.
 pub(crate) fn envelope(data: &[u8]) {
     let _ = read_head(data);
     let _ = BodyDigest::of(data);
@@ -60,14 +59,14 @@ pub(crate) fn envelope(data: &[u8]) {
     }
 }
 
-/// Compressed bodies become plain ones of a bounded size, or are refused.
+/// Compressed bodies become plain bodies of a bounded size, or are refused.
 pub(crate) fn compressed(data: &[u8]) {
     let names = [None, Some("application/x-gzip"), Some("application/x-bz2"), Some("zlib"), Some("x")];
     for compression in names {
         for content_encoding in [None, Some("latin-1")] {
             let info = ContentInfo { content_type: None, content_encoding, compression };
             if let Ok(plain) = plain_body(data, &info) {
-                // latin-1 may double.
+                // latin-1 text can double its size as UTF-8.
                 assert!(plain.len() <= 2 * Budget::DEFAULT.body.max(data.len()));
                 envelope(&plain);
             }
@@ -75,7 +74,8 @@ pub(crate) fn compressed(data: &[u8]) {
     }
 }
 
-/// Each resource of a notification has a kind, and a view that can be written; of a bulk request each part is about the same resource.
+/// Each resource of a notification has a kind and a view that can be written; each part of a bulk request is about
+/// its own resource.
 pub(crate) fn readers(data: &[u8]) {
     let Ok(read) = Notification::decode(data) else { return };
     let found = resources(&read);
@@ -87,7 +87,8 @@ pub(crate) fn readers(data: &[u8]) {
     assert!(bulk_len(&read).is_none_or(|parts| parts >= found.len()), "{found:?}");
     for (n, resource) in found.iter().enumerate() {
         let Some(part) = bulk_part(&read, n) else { continue };
-        // What is no object has a place in the list, so that the others keep theirs; alone it is about nothing.
+        // A part that is not an object keeps its place in the list, so that the other parts keep theirs; alone it has
+        // no resource.
         if !part.as_object().is_some_and(|part| part.values().all(serde_json::Value::is_object)) {
             assert_eq!(resource.key(), None);
             continue;
@@ -100,8 +101,8 @@ pub(crate) fn readers(data: &[u8]) {
     assert_eq!(mask_secrets(&masked), masked, "what is masked stays as it is");
 }
 
-/// A masked text has nothing of what stood behind a secret's name, and masking it again changes at most its form: a text
-/// that could not be read may be readable without its secrets. Copied and written masking agree.
+/// Masking removes the text behind a secret's name. Masking again changes at most the form, because an unreadable
+/// text may be readable without its secrets. Copied and written masking agree.
 pub(crate) fn masking(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let once = mask_text(&text);
@@ -112,7 +113,7 @@ pub(crate) fn masking(data: &[u8]) {
     let again = mask_secrets(&masked);
     assert_eq!(mask_secrets(&again), again, "{text:?}");
     assert_eq!(format!("{:?}", MaskedJson::value(&value)), masked.to_string());
-    // A fuzzer that sees what is compared finds the planted secret itself.
+    // A fuzzer guided by comparisons finds the planted secret itself.
     if text.contains("S3CR3T") {
         return;
     }
@@ -122,7 +123,7 @@ pub(crate) fn masking(data: &[u8]) {
     assert!(!mask_text(&planted).contains("S3CR3T"), "{text:?}");
 }
 
-/// A literal is read, or refused, without a panic, and written as JSON it is the same; JSON of texts and numbers is a literal.
+/// A literal is parsed, or refused, without a panic, and survives JSON; JSON of texts and numbers is a literal.
 pub(crate) fn python_literals(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for value in [parse_python_literal(&text), parse_python_json(&text).ok()].into_iter().flatten() {
@@ -130,14 +131,14 @@ pub(crate) fn python_literals(data: &[u8]) {
         assert_eq!(parse_python_json(&written).ok().as_ref(), Some(&value), "{written}");
     }
     let quoted = serde_json::json!([text, {"a": 1}]).to_string();
-    // Escapes of JSON that Python has not, or means otherwise.
+    // These escapes of JSON are missing in Python, or differ there.
     if !quoted.contains("\\b") && !quoted.contains("\\f") && !quoted.contains("\\u") {
         assert_eq!(parse_python_literal(&quoted), serde_json::from_str(&quoted).ok(), "{quoted}");
     }
 }
 
-/// A message within a small budget reads the same with a larger one; another one is refused for a reason that names a
-/// limit, and never costs more than the limit.
+/// A message within a small budget reads the same with a larger budget. A refusal names a limit, and never costs more
+/// than the limit.
 pub(crate) fn budgets(data: &[u8]) {
     let small = Budget { body: 2000, values: 60, resources: 2 };
     match (small.decode(data), Notification::decode(data)) {
@@ -156,7 +157,6 @@ pub(crate) fn budgets(data: &[u8]) {
     }
 }
 
-/// Without secrets it is the same whether it is written or copied.
 fn masked(read: &Notification) {
     let masked = mask_secrets(&read.payload);
     assert_eq!(format!("{:?}", MaskedJson::value(&read.payload)), masked.to_string());

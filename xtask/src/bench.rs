@@ -1,21 +1,20 @@
-//! `bench`: what a message costs, beside a consumer that does nothing but acknowledge and beside k2hr3_osnl.
+//! `bench`: the cost of a message, beside a consumer that only acknowledges and beside k2hr3_osnl.
 //!
-//! | section | what is measured |
+//! | section | measurement |
 //! | --- | --- |
 //! | `a` | a queue of 4 kB messages of which one in a hundred matches: messages per second, CPU, peak memory |
 //! | `b` | a queue of which all match, against a fast target: requests per second, CPU, peak memory |
 //! | `latency` | from publishing to the request, at a pace |
 //! | `durable` | as `latency`, by way of the journal, beside the disk's own `fdatasync` |
-//! | `retries` | a backlog of which some keys fail: how much longer the others take; with `--full` of a million |
-//! | `commands` | commands on a million deliveries: how long they stop the journal |
+//! | `retries` | a backlog with failing keys: the delay of the other keys; with `--full` of a million |
+//! | `commands` | commands on a million deliveries: the time for which the journal stops |
 //! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
 //! | `page` | searches of the page in a journal with a long history, to the first byte; with `--full` of a million deliveries |
 //! | `shared` | only if named: a journal in PostgreSQL, beside a bare client, beside SQLite, and four daemons beside one |
 //!
-//! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
-//! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
-//! with `--against PATH` another build of osnl, to see what a change is worth. The figures are Markdown;
-//! docs/benchmarks.md says what they mean.
+//! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each on a
+//! virtual host of its own. k2hr3_osnl takes part if `cargo xtask setup` or `test` has installed it; `--against PATH`
+//! adds another build of osnl, to measure a change. The figures are Markdown, explained in docs/benchmarks.md.
 
 mod against;
 mod commands;
@@ -39,7 +38,6 @@ use self::sections::Effort;
 use self::stage::Stage;
 use crate::step;
 
-/// Runs a section, which prints its own table.
 type Section = fn(&Stage, Effort) -> Result<()>;
 
 const SECTIONS: &[(&str, Section)] = &[
@@ -53,20 +51,18 @@ const SECTIONS: &[(&str, Section)] = &[
     ("page", page::searches),
 ];
 
-/// It needs another build of osnl, so it runs only if it is named. Sections named beside it have the same build.
+/// This section needs a build of osnl with PostgreSQL, so it runs only if it is named. Sections named beside it use
+/// that build.
 const WITH_POSTGRESQL: (&str, Section) = ("shared", shared::journal);
 
-/// The parsed arguments.
 #[derive(Debug)]
 struct Arguments {
     effort: Effort,
-    /// Another build of osnl.
     other: Option<PathBuf>,
-    /// None is all but [`WITH_POSTGRESQL`].
+    /// The named sections; empty for all but [`WITH_POSTGRESQL`].
     sections: Vec<String>,
 }
 
-/// Runs the sections that `args` name, or all.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let Arguments { effort, other, sections } = match Arguments::parse(args) {
         Ok(wanted) => wanted,
@@ -110,7 +106,7 @@ impl Arguments {
                 "--full" => (wanted.effort.backlog, wanted.effort.history) = (Effort::LONG, Effort::LONG),
                 "--against" => {
                     let path = args.next().context("--against needs the path of another osnl")?;
-                    // The programs run in folders of their own.
+                    // The programs run in other folders, hence an absolute path.
                     let path = std::fs::canonicalize(path).with_context(|| format!("--against {path}"))?;
                     wanted.other = Some(path);
                 }
@@ -129,12 +125,10 @@ impl Arguments {
     }
 }
 
-/// The names of all sections.
 fn named() -> impl Iterator<Item = &'static str> {
     SECTIONS.iter().chain([&WITH_POSTGRESQL]).map(|(name, _)| *name)
 }
 
-/// Describes the machine that the figures are from.
 fn machine(stage: &Stage) -> Result<String> {
     let date = step::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
     let kernel = step::output(Command::new("uname").arg("-sr"))?;

@@ -1,7 +1,6 @@
-//! `chaos`: what surrounds osnl, and osnl itself, is killed and broken while events come, and then it is counted:
-//! every event has its effect.
+//! `chaos`: kills and breaks osnl and its surroundings under load, and then checks that every event has its effect.
 //!
-//! | kind | what happens |
+//! | kind | faults |
 //! | --- | --- |
 //! | `--cluster` | three RabbitMQ nodes with a quorum queue; the leader is killed with SIGKILL, the lead is moved, the node that osnl is connected to is killed, both come back |
 //! | `--shared [--minutes N] [--seed S] [--other PATH]` | four daemons on a PostgreSQL with a synchronous standby are killed, stopped, cut off, and get other clocks and versions; the database fails over, is full, slow, read-only, and loses answers of COMMIT; broker and target break |
@@ -9,8 +8,8 @@
 //! | `--outage [--broker 4\|4.3] [--minutes N] [--events N] [--alone] [--sqlite]` | the target is away for much longer than the broker's consumer time-out, while tens of thousands of messages wait |
 //! | `[--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | two daemons, broker and target are killed at random moments, the target fails, hangs, resets and answers garbage, and an operator reloads, pauses, renames the queue, retries, discards, releases |
 //!
-//! Not part of the gate: it takes minutes and most of the machine. Each kind is a file. Everything that is started is
-//! ended by its process id, also when this program is killed.
+//! The gate leaves `chaos` out, because a run takes minutes and most of the machine. Each kind is a file. All started
+//! processes are ended by their ids, also when this program is killed.
 
 mod cluster;
 mod oracle;
@@ -23,7 +22,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-/// Runs the kind that `args` name.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     match args {
         [kind] if kind == "--cluster" => cluster::run(),
@@ -33,7 +31,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
 }
 
-/// Returns the path of a program that runs in another folder.
+/// Returns an absolute path, because the program runs in another folder.
 fn program(option: &str, path: Option<&String>) -> Result<PathBuf> {
     let path = path.with_context(|| format!("{option} needs the path of a program"))?;
     std::fs::canonicalize(path).with_context(|| format!("{option} {path}"))

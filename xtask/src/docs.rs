@@ -1,13 +1,13 @@
-//! `docs`: writes the pages that are made from the code. Tests of the crates say when one is not current.
+//! `docs`: writes the pages that are made from the code. Tests of the crates fail for an outdated page.
 //! `docs --html`: builds the book as HTML with mdBook.
-//! `docs --pages`: takes pictures of the admin page with the browser of the tests, into `target/pages`; the next
-//! `--html` shows them.
+//! `docs --pages`: takes pictures of the admin page with the browser of the tests, into `target/pages`, for the next
+//! `--html`.
 //!
-//! The repository holds no pictures: a review cannot read them, and each change of the page makes them old. So
+//! The repository holds no pictures, because a review cannot read a picture and each change of the page outdates it.
 //! `docs/page.md` has a comment in their place, which other readers of Markdown do not show.
 //!
-//! The program prints them itself, so that its users can have them too. The commands come as one text, of which each
-//! command becomes a page; `docs/SUMMARY.md` lists these pages, and its lines for them are written here too.
+//! The program itself prints the pages, so that its users can have them too. The text of all commands becomes a page
+//! for each command; `docs/SUMMARY.md` lists the pages on lines that this module writes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{setup, step};
 
-/// A page each: what the program is asked, and where its answer goes.
+/// Pages by the program's arguments, and the path for the program's output.
 const PAGES: [(&[&str], &str); 2] = [
     (&["config", "reference", "--format", "markdown"], "docs/reference/configuration.md"),
     (&["events", "--format", "markdown"], "docs/reference/events.md"),
@@ -29,13 +29,11 @@ const SUMMARY: &str = "docs/SUMMARY.md";
 /// Environment variable: the folder for pictures of the admin page, which a test writes.
 const PAGES_VARIABLE: &str = "OSNL_WRITE_PAGES";
 
-/// Files beside the book that its pages link to; mdBook takes the pages alone.
+/// Files beside the book that its pages link to; mdBook copies only the pages.
 const BESIDE: [&str; 3] = ["SECURITY.md", "examples", "packaging"];
 
-/// The place of the pictures in the book's page about the admin page.
 const PICTURES: &str = "<!-- pictures: cargo xtask docs --pages, then --html -->";
 
-/// The pictures that the book shows, as the tests name them, and their descriptions.
 const SHOWN: [(&str, &str); 6] = [
     ("overview-1280-light", "The overview, light, 1,280 pixels wide"),
     ("overview-320-dark", "The overview, dark, 320 pixels wide"),
@@ -45,7 +43,6 @@ const SHOWN: [(&str, &str); 6] = [
     ("rules-1280-dark", "Rules, dark"),
 ];
 
-/// Writes the pages, or with `--html` the book.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     match args {
         [] => pages(),
@@ -55,7 +52,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
 }
 
-/// Builds the book into `target/book`, together with the files beside it that it links to.
 fn html() -> Result<ExitCode> {
     let book = step::target_dir().join("book");
     let mut mdbook = Command::new(setup::mdbook()?);
@@ -78,12 +74,11 @@ fn html() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folder of the pictures.
 fn taken() -> PathBuf {
     step::target_dir().join("pages")
 }
 
-/// Takes the pictures: the walk over all pages writes them.
+/// Takes the pictures: the browser test that visits all pages writes them.
 fn pictures() -> Result<ExitCode> {
     let folder = taken();
     if folder.is_dir() {
@@ -97,7 +92,6 @@ fn pictures() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Puts the pictures into the book, if they were taken.
 fn show_pictures(book: &Path) -> Result<()> {
     if !taken().is_dir() {
         println!("without pictures of the admin page; `cargo xtask docs --pages` takes them");
@@ -120,7 +114,6 @@ fn show_pictures(book: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A page whose links to [`BESIDE`] lead to their copies.
 fn beside(page: &str) -> String {
     BESIDE.iter().fold(page.to_owned(), |page, name| {
         let linked = name.replace(".md", ".html");
@@ -143,7 +136,7 @@ fn ask(question: &[&str]) -> Result<String> {
     step::output(program.args(question))
 }
 
-/// A file for each command, none for a command that has gone, and their lines in the summary.
+/// Writes a file for each command and their lines in the summary, and removes files of former commands.
 fn commands(text: &str) -> Result<()> {
     let folder = step::root().join(FOLDER);
     if folder.is_dir() {
@@ -169,7 +162,6 @@ fn commands(text: &str) -> Result<()> {
     write(SUMMARY, &(whole.join("\n") + "\n"))
 }
 
-/// The pages of a text in which each begins with a heading of the first level.
 fn split(text: &str) -> Vec<String> {
     let mut pages: Vec<String> = Vec::new();
     for line in text.lines() {

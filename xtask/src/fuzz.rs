@@ -1,12 +1,12 @@
-//! `fuzz`: every target of `fuzz/*.rs` for a share of the time, and what was found.
+//! `fuzz`: runs every target of `fuzz/*.rs` for a share of the time, and prints the findings.
 //!
-//! libFuzzer guides the mutations by what they reach, which needs a C++ compiler: the compiler's own coverage pass is switched
-//! on by flags that a stable rustc has. The corpus begins with recorded messages, configurations and answers ([`seeds`]) and
-//! grows under `target/fuzz/corpus`; an input that breaks something is saved under `target/fuzz/findings`, and the exit status
-//! is 1 then.
+//! libFuzzer guides mutations by coverage, which needs a C++ compiler; flags of a stable rustc switch on the
+//! compiler's own coverage pass. The corpus begins with recorded messages, configurations and answers ([`seeds`]) and
+//! grows under `target/fuzz/corpus`. Inputs that break an assertion are saved under `target/fuzz/findings`, and the
+//! exit status is 1.
 //!
-//! cargo-fuzz would pass the same flags to a stable rustc (`--sanitizer none`), and takes minutes to build; the turns of the
-//! targets, the seeds, and the table would still be ours.
+//! cargo-fuzz would pass the same flags to a stable rustc (`--sanitizer none`), takes minutes to build, and would
+//! still leave the shares of time, the seeds, and the table to this module.
 
 #[path = "../../fuzz/driver/scan.rs"]
 mod scan;
@@ -24,35 +24,30 @@ use osnl_testkit::Guard;
 
 use crate::step;
 
-/// Coverage of edges, counted, with what is compared; a stable rustc has all of it.
+/// Coverage of edges with counters and comparisons, which a stable rustc has.
 const COVERAGE: &str = "-C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=3 \
     -C llvm-args=-sanitizer-coverage-inline-8bit-counters -C llvm-args=-sanitizer-coverage-pc-table \
     -C llvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
-/// The seconds that one input may take.
 const SLOWEST: u64 = 10;
-/// The most that a driver may have in memory, in MiB.
+/// The most memory of a driver, in MiB.
 const MEMORY: u64 = 2048;
-/// The longest input; the largest recorded message has 15 kB.
+/// The longest input in bytes; the largest recorded message has 15 kB.
 const LONGEST: u64 = 20_000;
 
-/// The parsed arguments.
 #[derive(Debug, PartialEq, Eq)]
 struct Arguments {
     time: Duration,
     targets: Vec<String>,
 }
 
-/// The result of one target.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct FuzzOutcome {
     executions: u64,
-    /// Places reached, with libFuzzer.
     reached: Option<u64>,
     findings: Vec<PathBuf>,
 }
 
-/// Runs all targets, or those that `args` name.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let all = targets()?;
     let wanted = match Arguments::parse(args, &all) {
@@ -83,7 +78,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The names of all targets.
 fn targets() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for file in scan::FILES {
@@ -94,7 +88,6 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The program that runs the targets.
 struct FuzzRunner {
     program: PathBuf,
     folder: PathBuf,
@@ -111,7 +104,7 @@ impl FuzzRunner {
             ["c++", "g++", "clang++"].iter().any(|compiler| answers(compiler)),
             "libFuzzer needs a C++ compiler: install g++"
         );
-        // With a target named, build scripts and macros are built without the flags.
+        // With an explicit target, build scripts and macros are built without the flags.
         let host = host()?;
         let mut cargo = step::cargo();
         cargo
@@ -133,7 +126,6 @@ impl FuzzRunner {
         Ok(Self { program, folder })
     }
 
-    /// One target for so long, again after each finding.
     fn run(&self, target: &str, time: Duration) -> Result<FuzzOutcome> {
         let corpus = self.folder.join("corpus").join(target);
         let findings = self.folder.join("findings");
@@ -151,7 +143,7 @@ impl FuzzRunner {
             .args(["-print_final_stats=1", "-verbosity=1"])
             .arg(&corpus)
             .env("OSNL_FUZZ_TARGET", target)
-            // Journals are made there; on a disk its syncs are all that is measured.
+            // Journals are made there; the syncs of a disk would dominate the time.
             .env(
                 "TMPDIR",
                 if Path::new("/dev/shm").is_dir() { "/dev/shm".into() } else { std::env::temp_dir() },
@@ -172,7 +164,7 @@ impl FuzzRunner {
             let log = findings.join(format!("{target}.log"));
             fs::write(&log, &said)?;
             if outcome.findings.is_empty() {
-                // Such as a driver that does not start.
+                // The driver failed, for example did not start.
                 let lines: Vec<&str> = said.lines().collect();
                 bail!(
                     "the driver ended with {}:\n{}",
@@ -186,7 +178,6 @@ impl FuzzRunner {
     }
 }
 
-/// Returns the findings of a target.
 fn files_with(folder: &Path, target: &str) -> Result<Vec<PathBuf>> {
     let prefixes = ["crash", "timeout", "oom", "slow-unit", "leak"].map(|kind| format!("{target}-{kind}-"));
     let mut files = Vec::new();
@@ -202,13 +193,13 @@ fn files_with(folder: &Path, target: &str) -> Result<Vec<PathBuf>> {
 }
 
 impl FuzzOutcome {
-    /// The driver's final figures; where it broke off, the last that it said.
+    /// Reads the driver's final figures, or after an abort the last printed figures.
     fn read(said: &str) -> Self {
         let last = |word: &str| {
             let found = said.lines().rev().find_map(|line| line.split_once(word).map(|(_, rest)| rest));
             found.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
         };
-        // `#4096 pulse  cov: 812 ft: 1024 …`
+        // A line of progress: `#4096 pulse cov: 812 ft: 1024 …`
         let progress = said
             .lines()
             .rev()
@@ -246,7 +237,6 @@ fn answers(compiler: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// The triple that rustc builds for.
 fn host() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let said = step::output(Command::new(rustc).arg("-vV"))?;

@@ -1,19 +1,19 @@
-//! `package`: what operators install, from one tree of files.
+//! `package`: makes the packages that operators install, from one tree of files.
 //!
 //! | command | makes, in `target/package` |
 //! | --- | --- |
 //! | `package deb` | `osnl_….deb`, and `osnl-dbgsym_….ddeb` with the line tables that backtraces are read with |
 //! | `package rpm` | `osnl-….rpm` and `osnl-debuginfo-….rpm` |
-//! | `package image` | the folder that a container's image is built of |
+//! | `package image` | the folder for building a container's image |
 //! | `package image-test [--release]` | the image, as a container; the manifests for Kubernetes, judged |
-//! | `package lint` | the packages, and what lintian and rpmlint say about them |
+//! | `package lint` | the packages, checked by lintian and rpmlint |
 //! | `package test [--suite trixie] [--release]` | the packages again, installed, upgraded, removed, and purged in a fresh root directory of Debian |
 //! | `package wheel` | the wheels `osnl` and `osnl-k2hr3`, for glibc 2.28 or newer |
 //! | `package wheel-test [--python PROGRAM] [--release]` | the wheels of the debug build, tried in a fresh environment of Python |
 //! | `package systemd-test [--suite trixie] [--release]` | the same under a systemd of its own: enabled, reloaded, restarted by an upgrade |
 //! | `package ansible-test [--suite trixie]` | the role of `packaging/ansible` on such a host |
 //!
-//! cargo-deb and cargo-generate-rpm do the work, from metadata in `crates/osnl-cli/Cargo.toml` and scripts in
+//! cargo-deb and cargo-generate-rpm make the packages, from metadata in `crates/osnl-cli/Cargo.toml` and scripts in
 //! `packaging/`; [`stage`] makes the files that they package. Times are those of the last commit, or of
 //! `SOURCE_DATE_EPOCH`.
 
@@ -36,13 +36,11 @@ use anyhow::{Context as _, Result, bail};
 use self::stage::{Profile, Stage};
 use crate::{setup, step};
 
-/// The cargo features of the program as it is released. A wheel has none of them: it can't ask for the system's OpenSSL.
+/// The cargo features of the released program. A wheel has none, because a wheel can't ask for the system's OpenSSL.
 const FEATURES: &str = "osnl-cli/kafka";
 
-/// The number of this packaging of the version.
 const REVISION: &str = "1";
 
-/// The version that the workspace has now.
 pub(crate) fn version() -> Result<String> {
     let text = std::fs::read_to_string(step::root().join("Cargo.toml")).context("Cargo.toml")?;
     let found =
@@ -50,7 +48,6 @@ pub(crate) fn version() -> Result<String> {
     Ok(found.context("Cargo.toml has no version")?.0.to_owned())
 }
 
-/// Runs one of the commands.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match *words.as_slice() {
@@ -71,13 +68,13 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
 }
 
-/// The longest that the gate waits for its part, on a busy machine that has no root directory yet.
+/// The longest run of the gate's part, on a busy machine without a root directory yet.
 const BOUND: Duration = Duration::from_secs(20 * 60);
 
-/// The gate's part: the packages of the debug build, which is there already. It ends with an error after [`BOUND`].
+/// Tests the packages of the debug build, for the gate. The process ends with an error after [`BOUND`].
 pub(crate) fn gate() -> Result<()> {
     let (_running, ended) = mpsc::channel::<()>();
-    // Children end with this process: each has a guard.
+    // The exit ends the children too, because each child has a guard.
     thread::spawn(move || {
         if ended.recv_timeout(BOUND) == Err(mpsc::RecvTimeoutError::Timeout) {
             println!("package: FAILED: not done after {} min", BOUND.as_secs() / 60);
@@ -90,17 +87,14 @@ pub(crate) fn gate() -> Result<()> {
     Ok(())
 }
 
-/// Makes the packages of a release and returns their paths.
 pub(crate) fn of_release() -> Result<Vec<PathBuf>> {
     let stage = Stage::make(Profile::Release)?;
     Ok([stage.deb(REVISION)?, stage.rpm()?].concat())
 }
 
-/// The features and the manifest of the program, as cargo's commands take them.
 pub(crate) const PROGRAM: [&str; 4] =
     ["--manifest-path", "crates/osnl-cli/Cargo.toml", "--features", "kafka"];
 
-/// Makes an environment of Python with the wheels of the release build, and returns its folder.
 pub(crate) fn environment_for_benchmarks() -> Result<PathBuf> {
     let folder = folder()?.join("venv-bench");
     let _ = std::fs::remove_dir_all(&folder);
@@ -126,20 +120,19 @@ fn lint() -> Result<ExitCode> {
     let mut rpmlint = Command::new("rpmlint");
     rpmlint.args(["--strict", "--ignore-unused-rpmlintrc", "--rpmlintrc"]);
     rpmlint.arg(step::root().join("packaging/rpm/osnl.rpmlintrc")).args(stage.rpm()?);
-    // Both speak, even if the first one finds something.
+    // Both programs print their findings, even if the first fails.
     let found =
         [lintian.status().context("cannot run lintian")?, rpmlint.status().context("cannot run rpmlint")?];
     Ok(if found.iter().all(ExitStatus::success) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The folder of the packages.
 fn folder() -> Result<PathBuf> {
     let folder = step::target_dir().join("package");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     Ok(folder)
 }
 
-/// The time that files in packages have, in seconds since 1970.
+/// Returns the modification time of files in packages, in seconds since 1970.
 pub(crate) fn moment() -> Result<String> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(moment) => Ok(moment),
@@ -151,14 +144,12 @@ pub(crate) fn moment() -> Result<String> {
     }
 }
 
-/// The same time in UTC, by a format of date(1).
 pub(crate) fn moment_as(format: &str) -> Result<String> {
     let mut date = Command::new("date");
     date.args(["-u", "-d", &format!("@{}", moment()?), format]).env("LC_ALL", "C");
     Ok(step::output(&mut date)?.trim().to_owned())
 }
 
-/// Runs a line of shell in a folder, with words as `$1` and so on.
 fn sh(folder: &Path, line: &str, words: &[&str]) -> Result<()> {
     let mut sh = Command::new("sh");
     sh.args(["-euc", line, "sh"]).args(words).current_dir(folder);

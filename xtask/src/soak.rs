@@ -1,8 +1,8 @@
-//! `soak`: hostile messages among normal ones, one for each ten, against a release build with bounded memory.
+//! `soak`: one hostile message for each ten normal messages, against a release build with bounded memory.
 //!
-//! What must hold: every normal event has its effect, 99 of 100 within a second of their publication, and the daemon that
-//! was started is the one that runs in the end. The bound is a cgroup's where one can be made, else of the address space.
-//! Broker and target are real and on loopback; the hostile bodies are `osnl_testkit::hostile`'s.
+//! The run requires that every normal event has its effect, 99 of 100 within a second of their publication, and that
+//! the same daemon process runs to the end. The bound is a cgroup's where possible, else of the address space. Broker
+//! and target are real and on loopback; the hostile bodies are those of `osnl_testkit::hostile`.
 
 mod bound;
 
@@ -21,31 +21,25 @@ use crate::step;
 
 const QUEUE: &str = "soak";
 const SOON: Duration = Duration::from_secs(60);
-/// The time within which 99 of 100 normal events have their effect.
 const WANTED: Duration = Duration::from_secs(1);
-/// The time that the last effects may take.
 const DRAIN: Duration = Duration::from_secs(120);
 
-/// The parsed arguments.
 #[derive(Debug, PartialEq, Eq)]
 struct Arguments {
     minutes: u64,
     seed: u64,
-    /// Normal messages per second.
     rate: u64,
-    /// Plain bytes of the largest hostile message, bombs apart.
+    /// Plain bytes of the largest hostile message, except bombs.
     largest: u64,
-    /// MiB that the daemon may have.
+    /// The memory bound of the daemon, in MiB.
     memory: u64,
-    /// Bodies of 128 MiB at the end.
     huge: u64,
     osnl: Option<PathBuf>,
 }
 
-/// When the effect of each event was seen, in nanoseconds since the epoch.
+/// The times of effects by event, in nanoseconds since the epoch.
 type EffectTimes = Arc<Mutex<BTreeMap<u64, u128>>>;
 
-/// Runs it.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let wanted = match Arguments::parse(args) {
         Ok(wanted) => wanted,
@@ -133,7 +127,6 @@ fn built(name: &str) -> PathBuf {
     step::target_dir().join("release").join(name)
 }
 
-/// Answers 204 at once, and notes which event was asked about.
 fn target(effects: &EffectTimes) -> Sink {
     let sink = Sink::start();
     let seen = effects.clone();
@@ -146,8 +139,8 @@ fn target(effects: &EffectTimes) -> Sink {
     sink
 }
 
-/// The first rule is for normal events; hostile ones of its type come to it too. The second writes what pretends to be
-/// something else to a file, so that payloads are rendered.
+/// Returns a configuration whose first rule is for normal events, and also matches hostile events of that type. The
+/// second rule writes other hostile events to a file, so that payloads are rendered.
 fn configuration(folder: &Path, transport_url: &str, api_url: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {0}\nlog_level = warn\n[journal]\nallow_volatile = yes\n\
@@ -160,7 +153,7 @@ fn configuration(folder: &Path, transport_url: &str, api_url: &str) -> String {
     )
 }
 
-/// The number at the end of the instance's id in a request for the K2HR3 API.
+/// Returns the number at the end of the instance's id in a request for the K2HR3 API.
 fn number_of(target: &str) -> Option<u64> {
     let instance = target.split("cuk=").nth(1)?.split('&').next()?;
     u64::from_str_radix(instance.strip_prefix("00000000-0000-4000-8000-")?.get(..12)?, 16).ok()
@@ -170,27 +163,22 @@ fn now() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
 
-/// The most memory that a process has had resident, in MiB.
 fn peak_memory(process: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
 }
 
-/// The last line of `osnl status`: its counters.
 fn counted(program: &Path, file: &Path) -> Result<String> {
     let output = Command::new(program).arg("status").arg("-c").arg(file).stdin(Stdio::null()).output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(said.lines().last().unwrap_or_default().trim().to_owned())
 }
 
-/// The report of the publisher.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Publications {
-    /// When each normal message was published.
     times: BTreeMap<u64, u128>,
     hostile: u64,
-    /// Plain bytes of the hostile ones.
     bytes: u64,
 }
 
@@ -211,14 +199,13 @@ impl Publications {
     }
 }
 
-/// The effects of the normal events.
 #[derive(Debug)]
 struct SoakReport {
     normal: usize,
     hostile: u64,
     bytes: u64,
     missing: Vec<u64>,
-    /// Half of them, 99 of 100, all.
+    /// The waits at percentiles 50, 99, and 100.
     waits: [Duration; 3],
 }
 
@@ -234,7 +221,7 @@ impl SoakReport {
         }
         waits.sort_unstable();
         let quantile = |percent: usize| {
-            // The nearest rank.
+            // The nearest rank, without interpolation.
             let rank = (waits.len() * percent).div_ceil(100).max(1);
             Duration::from_nanos(waits.get(rank - 1).copied().unwrap_or_default())
         };

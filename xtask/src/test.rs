@@ -1,18 +1,18 @@
-//! `test`: the test run with everything it needs, its times, and the count of tests as its last line.
+//! `test`: runs the tests with all their peers, and prints times and, as the last line, the count of tests.
 //!
-//! The tests find the broker, PostgreSQL, and the Python peer in their environment. All of them, and the runner
-//! ([`runner`]), end with this process, also when it is interrupted or killed: a guard outside of our process group sees
-//! to that.
+//! The tests find the broker, PostgreSQL, and the Python peer in their environment. All peers, and the runner
+//! ([`runner`]), end with this process, also after an interrupt or a kill: a guard outside of our process group
+//! ends them.
 //!
-//! If no browser can be installed, `test` does not run the tests of the page, and says so at its beginning and its end.
+//! Without an installable browser, `test` skips the tests of the page, and prints so at its beginning and its end.
 //!
-//! With `--kafka` the tests of the Kafka transport and of the program on Kafka run, against the mock cluster of its client
-//! library and against tansu, which is built once; further arguments choose among them.
-//! With `--postgresql` the tests of the program with a journal that daemons share run, on PostgreSQL.
-//! With `--library` the tests of the library for services run, a workspace of its own.
-//! With `--cloud` the tests against Keystone, Neutron and Ironic from PyPI run, and nothing else.
-//!
-//! With `--broker 4` or `4.3` only tests that need a broker run, against that version: [`other_broker`].
+//! | option | tests |
+//! | --- | --- |
+//! | `--kafka` | the Kafka transport and the program on Kafka, with the client library's mock cluster and with tansu |
+//! | `--postgresql` | the program with a journal that daemons share |
+//! | `--library` | the library for services, a workspace of its own |
+//! | `--cloud` | Keystone, Neutron and Ironic from PyPI, nothing else |
+//! | `--broker 4` or `4.3` | tests that need a broker, with that version: [`other_broker`] |
 
 pub(crate) mod other_broker;
 mod runner;
@@ -34,7 +34,6 @@ use self::runner::{Runner, TestReport, names_packages};
 use crate::setup::{self, LeftOut};
 use crate::step;
 
-/// The tests that need a broker.
 const WITH_BROKER: &[&str] = &[
     "-p",
     "osnl",
@@ -52,10 +51,9 @@ const WITH_BROKER: &[&str] = &[
     "broker",
 ];
 
-/// The tests against real services of a cloud.
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
 
-/// The tests of the transport that is not in the default build, and of the program with it.
+/// The tests of the Kafka transport, which the default build lacks, and of the program on Kafka.
 const WITH_KAFKA: &[&str] = &[
     "-p",
     "osnl-transport",
@@ -69,10 +67,8 @@ const WITH_KAFKA: &[&str] = &[
     "--test",
     "kafka",
 ];
-/// The names of those among them that are about Kafka, or run the program on it.
 const ABOUT_KAFKA: &[&str] = &["--", "kafka"];
 
-/// The tests of the transport that need no other broker than the mock cluster.
 const WITH_MOCK_KAFKA: &[&str] = &[
     "-p",
     "osnl-transport",
@@ -87,11 +83,9 @@ const WITH_MOCK_KAFKA: &[&str] = &[
     "tansu",
 ];
 
-/// The tests of the program with a journal that daemons share.
 const WITH_POSTGRESQL: &[&str] =
     &["-p", "osnl-cli", "--features", "osnl-cli/shared", "--test", "shared_journal"];
 
-/// Runs the tests with further arguments for the runner and ends with its status.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let first = args.first().map_or("", String::as_str);
     let run = match other_broker::parse(args) {
@@ -115,7 +109,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     })
 }
 
-/// Runs the tests of Kafka, against the mock cluster of its client library and against tansu.
 pub(crate) fn run_with_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {
     setup::kafka()?;
     let tansu = setup::tansu().context("the tests on tansu are not left out: --kafka needs it")?;
@@ -127,17 +120,14 @@ pub(crate) fn run_with_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {
     )
 }
 
-/// Runs the tests of the Kafka transport that need its mock cluster only.
 pub(crate) fn run_with_mock_kafka() -> Result<(Count, ExitStatus)> {
     run_and_count(&joined(&[WITH_MOCK_KAFKA], &[]))
 }
 
-/// Runs the tests of the program with a journal that daemons share.
 pub(crate) fn run_with_postgresql(args: &[String]) -> Result<(Count, ExitStatus)> {
     run_and_count(&joined(&[WITH_POSTGRESQL], args))
 }
 
-/// Runs the tests of the library for services.
 pub(crate) fn run_library(args: &[String]) -> Result<(Count, ExitStatus)> {
     let known: &[&str] = &["--manifest-path", "library/Cargo.toml", "--workspace"];
     // Some tests run the examples.
@@ -147,21 +137,19 @@ pub(crate) fn run_library(args: &[String]) -> Result<(Count, ExitStatus)> {
     run_and_count_in(&joined(&[known], args), &[("CARGO_TARGET_DIR", step::target_dir().join("library"))])
 }
 
-/// Runs the tests against the services of a cloud.
 pub(crate) fn run_with_cloud(args: &[String]) -> Result<(Count, ExitStatus)> {
     let cloud = setup::cloud()?;
     let mut all = joined(&[WITH_CLOUD], args);
     if !all.iter().any(|arg| arg == "--") {
         all.push("--".to_owned());
     }
-    // The plays print their numbers.
+    // The plays of the cloud tests print their numbers.
     all.push("--nocapture".to_owned());
     run_and_count_in(&all, &[(CLOUD_VARIABLE, cloud)])
 }
 
-/// Those that need a broker.
 fn run_against(args: Vec<String>) -> Result<(Count, ExitStatus)> {
-    // Some tests run them, and a choice of tests builds none.
+    // Some tests run the examples, and a choice of tests does not build them.
     step::run(step::cargo().args(["build", "--locked", "-p", "osnl", "--examples"]))?;
     let known = if names_packages(&args) { &[] } else { WITH_BROKER };
     run_and_count(&joined(&[known], &args))
@@ -171,12 +159,11 @@ fn joined(known: &[&[&str]], args: &[String]) -> Vec<String> {
     known.concat().into_iter().map(str::to_owned).chain(args.iter().cloned()).collect()
 }
 
-/// Runs the tests; their output passes through, the count is left to the caller to print.
+/// Runs the tests and passes their output through; the caller prints the count.
 pub(crate) fn run_and_count(args: &[String]) -> Result<(Count, ExitStatus)> {
     run_and_count_in(args, &[])
 }
 
-/// The same with further environment variables.
 pub(crate) fn run_and_count_in(
     args: &[String],
     variables: &[(&str, PathBuf)],
@@ -190,7 +177,7 @@ pub(crate) fn run_and_count_in(
         || left_out.map(|LeftOut { tests, why }| println!("NOT RUN: the tests {tests}* are left out: {why}"));
     not_run();
     let started = Instant::now();
-    // Each takes seconds to start.
+    // Both servers take seconds to start, hence a thread.
     let postgres = std::thread::spawn(|| Postgres::start(false));
     let broker = Broker::start();
     let postgres = postgres.join().map_err(|_| anyhow!("PostgreSQL did not start"))?;
@@ -208,9 +195,9 @@ pub(crate) fn run_and_count_in(
     let (output, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let mut child = command.spawn().context("cannot run the tests")?;
-    // It has the pipe's writing end.
+    // The command holds the writing end of the pipe, and reading would not end.
     drop(command);
-    // nextest's tests have process groups of their own, which it ends when it is asked to.
+    // nextest's tests have their own process groups, which nextest ends on SIGTERM.
     let _guard = Guard::asking("TERM", &[child.id()], None);
     let report = TestReport::pass_on(BufReader::new(output), &mut io::stdout())?;
     let status = child.wait().context("cannot wait for the tests")?;
@@ -219,12 +206,10 @@ pub(crate) fn run_and_count_in(
     Ok((report.count.lacking(left_out.map(|left_out| left_out.tests)), status))
 }
 
-/// All tests of the gate, which the arguments make fewer.
 pub(crate) fn run_for_gate(left_out: &[&str]) -> Result<(Count, ExitStatus)> {
     run_and_count(&joined(&[left_out], &[]))
 }
 
-/// Adds what leaves tests out.
 fn without(args: &[String], left_out: &LeftOut) -> Vec<String> {
     let mut args = args.to_vec();
     if !args.iter().any(|arg| arg == "--") {

@@ -1,19 +1,20 @@
-//! The programs that `cargo xtask bench` runs beside osnl, as processes of their own so that their cost is not ours.
+//! The programs that `cargo xtask bench` runs beside osnl, in processes of their own so that osnl's cost excludes
+//! theirs.
 //!
-//! | command | what it does | what it prints |
+//! | command | action | output |
 //! | --- | --- | --- |
-//! | `raw URL COUNT` | consumes and acknowledges, nothing else: the price of the client library | `FIRST LAST` when it has seen `COUNT` |
+//! | `raw URL COUNT` | consumes and acknowledges: the price of the client library | `FIRST LAST` after `COUNT` messages |
 //! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
 //! | `pace URL RATE COUNT FROM` | publishes matching messages at `RATE` per second, numbered from `FROM` on | `NUMBER:TIME …` |
 //! | `confirm URL,… RATE COUNT` | publishes matching messages at `RATE` per second, each until a broker has confirmed it | the numbers that were sent more than once |
 //! | `append FILE COUNT KEYS SIZE` | appends to a journal; `SIZE` 0 is as recorded | `FIRST LAST` |
 //! | `soak URL RATE SECONDS LARGEST SEED HUGE` | publishes matching messages at `RATE` per second and a hostile one for each ten, then `HUGE` of 128 MiB | `NUMBER:TIME …` of the matching ones, then `HOSTILE BYTES` |
 //! | `history FILE COUNT DEAD` | a journal with a long history | nothing |
-//! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
+//! | `sync FILE COUNT` | writes and syncs the size of a small commit | `NUMBER:NANOSECONDS …` |
 //! | `shared URL COUNT WINDOW` | a journal in PostgreSQL: appends with `WINDOW` open, claims, and ends (feature `postgresql`) | `FIRST LAST` |
-//! | `bare URL COUNT BATCH` | the rows of the same by a bare client (feature `postgresql`) | `FIRST LAST` |
-//! | `claims URL PENDING COUNT` | claims and ends, while so many are pending there (feature `postgresql`) | `FIRST LAST` |
-//! | `commits URL COUNT RATE` | the database's own commits, so many each second (feature `postgresql`) | `NUMBER:NANOSECONDS …` |
+//! | `bare URL COUNT BATCH` | the rows of `shared` by a bare client (feature `postgresql`) | `FIRST LAST` |
+//! | `claims URL PENDING COUNT` | claims and ends, while `PENDING` are pending (feature `postgresql`) | `FIRST LAST` |
+//! | `commits URL COUNT RATE` | the database's own commits, `RATE` each second (feature `postgresql`) | `NUMBER:NANOSECONDS …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
@@ -34,7 +35,7 @@ mod soak;
 
 use anyhow::{Context as _, Result, bail};
 
-/// The allocator of `osnl`: parts of it that run here, and bare clients beside them, are measured with the same one.
+/// The allocator of `osnl`, so that benchmarks of its parts and of bare clients measure the same allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -57,7 +58,6 @@ fn main() -> Result<()> {
         }
         ["history", file, count, dead] => history::run(file, number(count)?, number(dead)?),
         ["append", file, count, keys, size] => {
-            // 0 is as recorded.
             let size = size.parse().context("SIZE")?;
             block_on(journal::append(file, number(count)?, number(keys)?, size))
         }
@@ -80,7 +80,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// One thread, as osnl has: see ARCHITECTURE.md.
+/// Runs on one thread, as osnl does: see ARCHITECTURE.md.
 fn block_on(future: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }

@@ -1,11 +1,11 @@
 //! A real browser: headless Chromium, driven through chromedriver.
 //!
-//! The commands of WebDriver that the tests need are one request with a JSON body each, and are made here: fantoccini
-//! 0.22.1 brings 18 more crates and second versions of 13 that osnl has (http 0.2, thiserror 1, icu 1.5), which
-//! `multiple-versions = "deny"` refuses, and has no name for Chromium's own commands, which set themes and turn scripts off.
+//! The module sends WebDriver's commands itself, one request with a JSON body each. The crate fantoccini 0.22.1 would
+//! add 18 crates and second versions of 13, which `multiple-versions = "deny"` refuses. It also lacks Chromium's own
+//! commands, which set themes and turn scripts off.
 //!
-//! Chromium is a child of chromedriver in one process group, which ends with the [`Browser`], and with the test whatever
-//! happens to it. It looks up no host and reaches loopback only.
+//! chromedriver and Chromium share a process group, which ends with the [`Browser`] or with a killed test. Chromium
+//! resolves no host and reaches loopback only.
 
 mod driver;
 
@@ -22,19 +22,15 @@ use self::driver::ChromedriverSession;
 use crate::program::RestartableProgram;
 use crate::wait::reached;
 
-/// Environment variable: the file `axe.min.js` that `cargo xtask setup` installed.
 pub const AXE_VARIABLE: &str = "OSNL_TEST_AXE";
 
-/// The package that has `axe.min.js`, in pip's requirements format.
 pub const AXE_REQUIREMENTS: &str = include_str!("../python/axe-requirements.txt");
 
-/// Longer than any page takes, also on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
-/// WebDriver's error code for an element that is no longer in the page.
 const STALE: &str = "stale element reference";
 
-/// The name of a site that is not the endpoint's, though it has the same address.
+/// The name of another site at the same address as the endpoint.
 pub const OTHER_NAME: &str = "other.test";
 
 const ARGUMENTS: [&str; 13] = [
@@ -54,7 +50,6 @@ const ARGUMENTS: [&str; 13] = [
     "--host-resolver-rules=MAP other.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE 127.0.0.2",
 ];
 
-/// A browser with one window and no history. Ends when dropped.
 #[derive(Debug)]
 pub struct Browser {
     driver: ChromedriverSession,
@@ -62,38 +57,27 @@ pub struct Browser {
     _folder: TempDir,
 }
 
-/// A colour scheme that the operating system asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
-    /// Dark on light.
     Light,
-    /// Light on dark.
     Dark,
 }
 
-/// A key without a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrowserKey {
-    /// To the next element.
     Tab,
-    /// Follows a link, sends a form.
     Enter,
-    /// Presses a button.
     Space,
 }
 
 impl Browser {
-    /// Starts chromedriver and Chromium.
-    ///
-    /// # Panics
-    /// When one of them is missing or does not start.
     #[must_use]
     pub fn start() -> Self {
         let there = Command::new("chromedriver").arg("--version").output();
         assert!(there.is_ok(), "there is no chromedriver; `cargo xtask setup` installs it with Chromium");
         let folder = tempfile::Builder::new().prefix("osnl-browser-").tempdir().unwrap();
         let mut command = Command::new("chromedriver");
-        // Chromium writes below its user's folders too.
+        // Chromium writes below the user's home folder too, hence a home in the temporary folder.
         command.arg("--port=0").env("HOME", folder.path()).env_remove("XDG_CONFIG_HOME");
         let process = RestartableProgram::start(command);
         let port = port(&process);
@@ -108,55 +92,49 @@ impl Browser {
         let driver = ChromedriverSession::begin(port, &wanted)
             .unwrap_or_else(|error| panic!("Chromium does not start: {error}\n{}", process.output()));
         let browser = Self { driver, process, _folder: folder };
-        // An element is waited for: on a busy machine a click returns before the page behind it is there.
+        // On a busy machine a click returns before the next page is there, so that each search for an element waits.
         browser.post("/timeouts", &json!({"implicit": SOON.as_millis()}));
-        // The pages that Chromium opens by itself.
+        // The log must not contain the pages that Chromium opens by itself.
         browser.open("about:blank");
         browser.requests();
         browser
     }
 
-    /// Goes to an address, and waits until it is loaded.
     #[track_caller]
     pub fn open(&self, url: &str) {
         self.post("/url", &json!({"url": url}));
     }
 
-    /// The address of the page.
     #[track_caller]
     #[must_use]
     pub fn address(&self) -> String {
         text(&self.ask("GET", "/url", &Value::Null))
     }
 
-    /// Runs the body of a function in the page, with `arguments`, also where the page's own scripts are off; returns
-    /// what it returns.
+    /// Runs the body of a function in the page, also where the page's own scripts are off.
     #[track_caller]
     pub fn run(&self, script: &str, arguments: &Value) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": arguments}))
     }
 
-    /// The visible text of the first element that a selector finds.
     #[track_caller]
     #[must_use]
     pub fn text(&self, selector: &str) -> String {
         text(&self.run("return document.querySelector(arguments[0])?.innerText ?? ''", &json!([selector])))
     }
 
-    /// Clicks on the first element that a selector finds, and waits until the page behind it is loaded.
     #[track_caller]
     pub fn click(&self, selector: &str) {
         self.click_found(&json!({"using": "css selector", "value": selector}));
     }
 
-    /// Clicks on the first link or button of this text.
     #[track_caller]
     pub fn click_text(&self, words: &str) {
         let path = format!("(//a|//button)[normalize-space()='{words}']");
         self.click_found(&json!({"using": "xpath", "value": path}));
     }
 
-    /// Finds an element and clicks on it; once more when the page has replaced it in between.
+    /// Clicks on an element, and once more when the page has replaced it in between.
     #[track_caller]
     fn click_found(&self, using: &Value) {
         let is_clicked = reached(SOON, &mut || {
@@ -170,7 +148,6 @@ impl Browser {
         assert!(is_clicked, "the page replaces {} again and again", shown(using));
     }
 
-    /// Writes into the first field that a selector finds.
     #[track_caller]
     pub fn write(&self, selector: &str, words: &str) {
         let element = self.element(selector);
@@ -178,7 +155,6 @@ impl Browser {
         self.post(&format!("/element/{element}/value"), &json!({"text": words}));
     }
 
-    /// Presses a key, and waits until the page behind it is loaded.
     #[track_caller]
     pub fn press(&self, key: BrowserKey) {
         let value = match key {
@@ -193,33 +169,29 @@ impl Browser {
     /// Waits until a script returns true.
     ///
     /// # Panics
-    /// When it has not after half a minute; the message has the page's text.
+    /// After half a minute, with the page's text.
     #[track_caller]
     pub fn wait(&self, description: &str, script: &str) {
         let is_so = reached(SOON, &mut || self.run(script, &json!([])) == true);
         assert!(is_so, "waited for {description} at {}:\n{}", self.address(), self.text("body"));
     }
 
-    /// Sends a command of the DevTools protocol.
     #[track_caller]
     pub fn command(&self, name: &str, parameters: &Value) -> Value {
         self.post("/goog/cdp/execute", &json!({"cmd": name, "params": parameters}))
     }
 
-    /// Turns the scripts of pages on or off, from the next page on.
     #[track_caller]
     pub fn set_scripts(&self, are_on: bool) {
         self.command("Emulation.setScriptExecutionDisabled", &json!({"value": !are_on}));
     }
 
-    /// Sets the width of the page, in CSS pixels.
     #[track_caller]
     pub fn set_width(&self, width: u32) {
         let parameters = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.command("Emulation.setDeviceMetricsOverride", &parameters);
     }
 
-    /// Sets the colour scheme.
     #[track_caller]
     pub fn set_theme(&self, theme: Theme) {
         let value = match theme {
@@ -230,33 +202,32 @@ impl Browser {
         self.command("Emulation.setEmulatedMedia", &json!({"features": features}));
     }
 
-    /// Forgets all cookies.
     #[track_caller]
     pub fn forget_cookies(&self) {
         self.command("Network.clearBrowserCookies", &json!({}));
     }
 
-    /// The cookies of the page, also those that no script reads.
+    /// Returns the cookies of the page, also those hidden from scripts.
     #[track_caller]
     #[must_use]
     pub fn cookies(&self) -> Vec<Value> {
         self.ask("GET", "/cookie", &Value::Null).as_array().cloned().unwrap_or_default()
     }
 
-    /// Sets a cookie, as [`Browser::cookies`] gives it.
     #[track_caller]
     pub fn add_cookie(&self, cookie: &Value) {
         self.post("/cookie", &json!({"cookie": cookie}));
     }
 
-    /// The faults on the console since the last call: violations of the policy, errors of scripts, failed requests.
+    /// Returns the faults on the console since the last call: violations of the policy, errors of scripts, failed
+    /// requests.
     #[track_caller]
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         self.log("browser").iter().map(|entry| text(&entry["message"])).collect()
     }
 
-    /// The addresses that were requested since the last call, over whatever protocol.
+    /// Returns the addresses that the page requested since the last call, over any protocol.
     #[track_caller]
     pub fn requests(&self) -> Vec<String> {
         let entries = self.log("performance").into_iter();
@@ -273,10 +244,7 @@ impl Browser {
         addresses.collect()
     }
 
-    /// The violations of WCAG 2 A and AA, and of axe-core's best practices; each with its elements.
-    ///
-    /// # Panics
-    /// Without axe-core, or when it fails.
+    /// Returns the violations of WCAG 2 A and AA, and of axe-core's best practices, each with its elements.
     #[track_caller]
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
@@ -296,7 +264,6 @@ impl Browser {
         found.as_array().expect("axe-core answers a list").iter().map(text).collect()
     }
 
-    /// Writes a picture of the window, as wide as it is set and at most `height` high.
     #[track_caller]
     pub fn picture(&self, path: &Path, height: u32) {
         let size = "const root = document.documentElement; return [root.clientWidth, root.scrollHeight]";
@@ -330,14 +297,13 @@ impl Browser {
         }
     }
 
-    /// The process id of chromedriver, which leads the process group of all that was started.
+    /// Returns the process id of chromedriver, which leads the process group of Chromium too.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.process.id()
     }
 }
 
-/// The port that chromedriver has chosen.
 fn port(process: &RestartableProgram) -> u16 {
     let words = "started successfully on port ";
     process.wait_for(words, 1, SOON);
@@ -347,7 +313,6 @@ fn port(process: &RestartableProgram) -> u16 {
     digits.parse().unwrap()
 }
 
-/// The id of an element in an answer: the one member of the object.
 fn id(element: &Value) -> String {
     let members = element.as_object().and_then(|members| members.values().next());
     members.map(text).unwrap_or_default()

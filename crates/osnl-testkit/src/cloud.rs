@@ -1,7 +1,7 @@
-//! Keystone, Neutron and Ironic as they come from PyPI: real databases, real tokens, real notifications.
+//! Keystone, Neutron and Ironic from PyPI, with real databases, tokens, and notifications.
 //!
-//! `cargo xtask test --cloud` makes the Python environment and names it in the environment ([`CLOUD_VARIABLE`]).
-//! Each service is a process of its own, which can be stopped and started again (`python/cloud.py`).
+//! `cargo xtask test --cloud` makes the Python environment and passes its path in [`CLOUD_VARIABLE`]. Each service is
+//! a process of its own, which a test can stop and start again (`python/cloud.py`).
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -16,17 +16,15 @@ use tempfile::TempDir;
 use crate::RestartableProgram;
 use crate::ports;
 
-/// Environment variable: the Python environment with the services.
 pub const CLOUD_VARIABLE: &str = "OSNL_TEST_CLOUD";
-/// The pinned packages of that environment, in pip's requirements format.
 pub const CLOUD_REQUIREMENTS: &str = include_str!("../python/cloud-requirements.txt");
 
 const SCRIPT: &str = include_str!("../python/cloud.py");
-/// The imports of a service on a busy machine.
+/// The time for a service's imports on a busy machine.
 const START: Duration = Duration::from_secs(180);
 const PASSWORD: &str = "cloud-admin-password";
 
-/// A cloud of its own, with its administrator logged in. Ends when dropped.
+/// A private cloud with its administrator logged in. The cloud ends when dropped.
 #[derive(Debug)]
 pub struct RealCloud {
     folder: TempDir,
@@ -37,14 +35,14 @@ pub struct RealCloud {
     token_seconds: u64,
 }
 
-/// The lifetime of Keystone's tokens, as it comes.
+/// The default lifetime of Keystone's tokens.
 const TOKEN_SECONDS: u64 = 3600;
 
 impl RealCloud {
     /// Makes the databases and starts these services, which publish to the broker at `url` (`rabbit://…`).
     ///
     /// # Panics
-    /// A service does not start; its output says why.
+    /// When a service does not start, with its output.
     #[must_use]
     pub fn start(services: &[&str], url: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-cloud-").tempdir().unwrap();
@@ -80,10 +78,6 @@ impl RealCloud {
         cloud
     }
 
-    /// Starts a service that was stopped.
-    ///
-    /// # Panics
-    /// It does not answer in time.
     pub fn start_service(&mut self, service: &str) {
         let script = self.script(&["serve", service]);
         let program = RestartableProgram::start(script);
@@ -91,12 +85,11 @@ impl RealCloud {
         self.running.insert(service.to_owned(), program);
     }
 
-    /// Ends a service at once.
     pub fn stop_service(&mut self, service: &str) {
         self.running.remove(service);
     }
 
-    /// Starts what a play before this one has stopped, and gives tokens their usual lifetime.
+    /// Restores the state after an earlier play: starts stopped services, and resets the lifetime of tokens.
     pub fn restore(&mut self) {
         if self.token_seconds != TOKEN_SECONDS {
             self.set_token_seconds(TOKEN_SECONDS);
@@ -106,8 +99,8 @@ impl RealCloud {
         stopped.iter().for_each(|service| self.start_service(service));
     }
 
-    /// Sets the lifetime of new tokens; Keystone is started again with it. The administrator's own token was made before, and
-    /// counts on.
+    /// Sets the lifetime of new tokens, and restarts Keystone for that. The administrator's own token keeps its
+    /// lifetime.
     pub fn set_token_seconds(&mut self, seconds: u64) {
         self.token_seconds = seconds;
         self.stop_service("keystone");
@@ -121,22 +114,17 @@ impl RealCloud {
         self.start_service("keystone");
     }
 
-    /// Returns the URL of a service, without a path; `None` if it is not part of this cloud.
     #[must_use]
     pub fn url(&self, service: &str) -> Option<String> {
         self.ports.get(service).map(|port| format!("http://127.0.0.1:{port}"))
     }
 
-    /// Returns Keystone's URL for logins.
-    ///
-    /// # Panics
-    /// There is no Keystone.
     #[must_use]
     pub fn auth_url(&self) -> String {
         format!("{}/v3", self.url("keystone").unwrap())
     }
 
-    /// The lines of a section of osnl's configuration that log in as the administrator.
+    /// Returns the options of a section of osnl's configuration for a login as the administrator.
     #[must_use]
     pub fn login_options(&self) -> String {
         format!(
@@ -145,10 +133,10 @@ impl RealCloud {
         )
     }
 
-    /// Calls an API as the administrator. Logs in anew if the token has ended.
+    /// Calls an API as the administrator, with a new login if the token has expired.
     ///
     /// # Panics
-    /// The service is not there, or answers with something else than `expected`.
+    /// When the service does not answer with the status `expected`.
     #[track_caller]
     pub fn call(&mut self, service: &str, method: &str, path: &str, body: Value, expected: u16) -> Value {
         let mut answer = self.request(service, method, path, &body);
@@ -160,7 +148,7 @@ impl RealCloud {
         answer.2
     }
 
-    /// Tries to log in with a wrong password, which Keystone notifies of.
+    /// Attempts a login with a wrong password, because Keystone sends a notification for that.
     pub fn fail_to_log_in(&mut self) {
         let (status, _, _) = self.request("keystone", "POST", "/v3/auth/tokens", &login_body("wrong"));
         assert_eq!(status, 401);
@@ -200,7 +188,7 @@ impl RealCloud {
         command
     }
 
-    /// Status, head and body of an answer.
+    /// Returns status, head and body of an answer.
     fn request(&self, service: &str, method: &str, path: &str, body: &Value) -> (u16, String, Value) {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let mut stream = TcpStream::connect(("127.0.0.1", self.ports[service])).unwrap();

@@ -1,15 +1,13 @@
-//! The promises of every transport, as one suite that each must pass.
+//! The promises of every transport, as one suite of tests.
 //!
-//! A transport brings a [`BrokerRig`], its broker and what a test does to it from outside, and one line:
+//! A transport supplies a [`BrokerRig`], its broker with outside interference, and one line:
 //!
 //! ```text
-//! mod memory {
-//!     osnl_testkit::conformance!(super::Memory);
-//! }
+//! mod memory { osnl_testkit::conformance!(super::Memory); }
 //! ```
 //!
-//! That makes one test for each function of [`behaviours`], named as the function is. That a message cannot be
-//! settled twice is no test here: giving it to the window takes it away, which does not compile twice (see
+//! The macro makes one test for each function of [`behaviours`], of the same name. No test settles a message twice,
+//! because settling moves the message, so that a second call does not compile (see
 //! `osnl_transport::IncomingMessage`).
 
 mod content;
@@ -28,70 +26,59 @@ use osnl_transport::Transport;
 
 pub use self::memory::in_a_process_of_its_own;
 
-/// Longer than any behaviour takes.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// A broker and what a test does to it from outside. Futures need not be `Send`: the test awaits them itself.
+/// A broker and outside interference with it. Futures need not be `Send`, because the test awaits each itself.
 #[expect(async_fn_in_trait, reason = "used by name only, and awaited where it is called")]
 pub trait BrokerRig: Sized {
-    /// A broker, or a part of one, that holds nothing and that no other test sees.
+    /// Starts a broker, or a part of one, that is empty and visible to no other test.
     async fn start() -> Self;
 
-    /// The behaviours that this broker cannot show, though its transport has them.
+    /// Returns the behaviours that this broker cannot show, though its transport has them.
     #[must_use]
     fn lacks() -> &'static [&'static str] {
         &[]
     }
 
-    /// A transport to it.
     fn transport(&self) -> Box<dyn Transport>;
 
-    /// Makes a topic exchange as a service's notifier does. One that is there is left alone.
+    /// Makes a topic exchange as a service's notifier does. An existing exchange stays.
     async fn make_exchange(&mut self, exchange: &str);
 
-    /// Publishes in this order to exchanges that are there; returns when the broker has all of it.
+    /// Publishes in this order to existing exchanges and waits until the broker has all messages.
     async fn publish(&mut self, samples: Vec<SampleMessage>);
 
-    /// The messages of a queue, as the broker counts them.
     fn depth(&self, queue: &str) -> UnsettledMessages;
 
-    /// Closes every connection, as an administrator does.
     fn close_connections(&self);
 
-    /// Deletes a queue that is consumed.
     fn delete_queue(&self, queue: &str);
 }
 
-/// The messages of a queue that are not settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnsettledMessages {
-    /// The broker counts those that wait, and no others.
+    /// Only ready messages, because the broker counts no others.
     Ready(u64),
-    /// The broker counts those that wait, and those that were handed to a consumer.
+    /// Ready messages, and messages handed to a consumer.
     Apart(u64, u64),
-    /// The broker counts both, and does not tell them apart.
+    /// Both kinds in one number, because the broker does not tell them apart.
     Together(u64),
 }
 
-/// A message to publish.
 #[derive(Clone, Debug)]
 pub struct SampleMessage {
-    /// The topic exchange.
     pub exchange: String,
-    /// The routing key.
     pub routing_key: String,
-    /// The bytes.
     pub body: Vec<u8>,
-    /// The property of that name.
     pub content_type: Option<String>,
-    /// The property of that name.
     pub content_encoding: Option<String>,
-    /// Kombu's header.
+    /// Kombu's header of that name.
     pub compression: Option<String>,
 }
 
 impl SampleMessage {
-    /// As neutron would send it: exchange `neutron`, key `notifications.info`, UTF-8 JSON by its properties.
+    /// Returns a message as neutron would send it: exchange `neutron`, key `notifications.info`, UTF-8 JSON by its
+    /// properties.
     #[must_use]
     pub fn new(body: impl Into<Vec<u8>>) -> Self {
         Self {
@@ -104,13 +91,11 @@ impl SampleMessage {
         }
     }
 
-    /// The numbers as bodies.
     pub(crate) fn numbers(numbers: std::ops::Range<u32>) -> Vec<Self> {
         numbers.map(|n| Self::new(n.to_string())).collect()
     }
 }
 
-/// The behaviours, a function each; [`conformance!`](crate::conformance!) makes the tests.
 pub mod behaviours {
     pub use super::content::*;
     pub use super::ending::*;
@@ -121,11 +106,8 @@ pub mod behaviours {
     pub use super::topology::*;
 }
 
-/// Runs one behaviour on a fresh rig, unless the transport's features name it as absent, or the rig's broker lacks it. How many are
-/// is fixed by a test of each transport.
-///
-/// # Panics
-/// When the behaviour is another, or takes longer than a minute.
+/// Runs a behaviour on a fresh rig, unless the transport's features or the rig's broker lack it. A test of each
+/// transport fixes the number of lacking behaviours.
 pub fn run<R: BrokerRig, F: Future<Output = ()>>(name: &str, behaviour: fn(R) -> F) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build().unwrap();

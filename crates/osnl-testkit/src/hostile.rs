@@ -1,16 +1,16 @@
 //! Notification bodies that a publisher sends to hurt a reader: bodies only, no headers.
 //!
-//! | family | functions | what a careless reader does |
+//! | family | functions | effect on a careless reader |
 //! | --- | --- | --- |
 //! | depth | [`nested`], [`texts_within_texts`] | overflows its stack |
-//! | texts | [`texts`] | takes the square of their length |
-//! | trees | [`trees`] | takes a hundred times their size in memory |
-//! | bulk requests | [`bulk`] | does everything once for each resource, for each resource |
+//! | texts | [`texts`] | needs time in the square of their length |
+//! | trees | [`trees`] | needs a hundred times their size in memory |
+//! | bulk requests | [`bulk`] | does work for each pair of resources |
 //! | bombs | [`bomb`] | unpacks a few hundred bytes into all of its memory |
 //!
-//! [`notification`] puts a payload into a notification, [`enveloped`] that into oslo's envelope. [`bodies`] is one of
-//! each family, [`Stream`] an endless mixture by a seed, for a soak. The module needs nothing of this crate, so tests of
-//! `osnl-model` and the fuzz targets include the file.
+//! [`notification`] wraps a payload, [`enveloped`] wraps a notification in oslo's envelope. [`bodies`] returns one of
+//! each family, [`Stream`] an endless mixture by a seed, for a soak. The module needs nothing of this crate, because
+//! tests of `osnl-model` and the fuzz targets include the file.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -18,32 +18,25 @@ use std::io::Write as _;
 use bzip2::write::BzEncoder;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-/// A message body, with the name of its kind and the header `compression` that it needs.
 #[derive(Clone, Debug)]
 pub struct Body {
-    /// The kind, for messages of a test.
     pub name: String,
-    /// The bytes of the AMQP message.
     pub bytes: Vec<u8>,
     /// The value of the header `compression`; `None` for a plain body.
     pub compression: Option<&'static str>,
-    /// The number of bytes once it is unpacked.
     pub plain: usize,
 }
 
-/// A way to compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostileCompression {
     /// RFC 1950, which kombu calls `application/x-gzip`.
     Zlib,
-    /// RFC 1952.
     Gzip,
-    /// Hundreds of bytes become megabytes.
+    /// The densest of the formats: hundreds of bytes become megabytes.
     Bzip2,
 }
 
 impl HostileCompression {
-    /// The value of the header `compression`.
     #[must_use]
     pub const fn header(self) -> &'static str {
         match self {
@@ -52,10 +45,6 @@ impl HostileCompression {
         }
     }
 
-    /// The compressed bytes.
-    ///
-    /// # Panics
-    /// Never: it writes to memory.
     #[must_use]
     pub fn pack(self, plain: &[u8]) -> Vec<u8> {
         let packed = match self {
@@ -76,7 +65,6 @@ impl HostileCompression {
     }
 }
 
-/// A text as JSON, with its quotes.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 2);
@@ -92,7 +80,6 @@ pub fn quoted(text: &str) -> String {
     json
 }
 
-/// The bare notification with this payload, which is JSON.
 #[must_use]
 pub fn notification(event_type: &str, payload: &str) -> String {
     format!(
@@ -101,13 +88,12 @@ pub fn notification(event_type: &str, payload: &str) -> String {
     )
 }
 
-/// A notification in the envelope of `messagingv2`.
 #[must_use]
 pub fn enveloped(notification: &str) -> String {
     format!(r#"{{"oslo.version": "2.0", "oslo.message": {}}}"#, quoted(notification))
 }
 
-/// `[[[…]]]`, or with a key `{"a":{"a":…}}`, so many levels deep.
+/// Returns `[[[…]]]`, or with a key `{"a":{"a":…}}`, of this depth.
 #[must_use]
 pub fn nested(levels: usize, key: Option<&str>) -> String {
     match key {
@@ -116,8 +102,8 @@ pub fn nested(levels: usize, key: Option<&str>) -> String {
     }
 }
 
-/// A text that is JSON, in whose arrays is a text that is JSON …: so many texts, each below so many brackets. Quotes are
-/// escaped as `\u0022`, so that a level costs ten bytes more than the one inside of it, not twice as much.
+/// Returns a JSON text whose arrays contain a JSON text, and so on, each below `brackets` arrays. Quotes are escaped
+/// as `\u0022`, so that a level adds ten bytes instead of doubling the size.
 #[must_use]
 pub fn texts_within_texts(texts: usize, brackets: usize) -> String {
     let (open, close) = ("[".repeat(brackets), "]".repeat(brackets));
@@ -133,7 +119,7 @@ pub fn texts_within_texts(texts: usize, brackets: usize) -> String {
     format!("{before}{after}")
 }
 
-/// Texts of about so many bytes whose parts could each belong to all that follows. Each is one value of a payload.
+/// Returns texts of about this size in which each part could belong to all that follows, each a value of a payload.
 #[must_use]
 pub fn texts(bytes: usize) -> Vec<(&'static str, String)> {
     let filled = |piece: &str| piece.repeat(bytes / piece.len().max(1));
@@ -216,7 +202,7 @@ pub fn texts(bytes: usize) -> Vec<(&'static str, String)> {
     .collect()
 }
 
-/// The same with signs and quotes as other languages write them.
+/// Returns such texts with the signs and quotes of other languages.
 fn written_signs(bytes: usize) -> Vec<(&'static str, String)> {
     let filled = |piece: &str| piece.repeat(bytes / piece.len());
     let within = |open: &str, piece: &str| format!("{open}{}", filled(piece));
@@ -235,13 +221,12 @@ fn written_signs(bytes: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Returns the number of texts within texts that fit into so many bytes.
 fn nested_in(bytes: usize) -> usize {
-    // Each costs ten bytes more than the last.
+    // Each level adds ten bytes to the level before.
     (bytes / 5).isqrt()
 }
 
-/// JSON of about so many bytes that is far larger as a tree.
+/// Returns JSON of about this size that is far larger as a tree.
 #[must_use]
 pub fn trees(bytes: usize) -> Vec<(&'static str, String)> {
     let list = |item: &str| {
@@ -278,21 +263,21 @@ pub fn trees(bytes: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The payload of `port.create.start` for so many ports, each of which is this JSON with `$` for its number.
+/// Returns the payload of `port.create.start` with `ports` copies of the JSON, `$` replaced by the number.
 #[must_use]
 pub fn bulk(ports: usize, port: &str) -> String {
     let ports: Vec<String> = (0..ports).map(|n| port.replace('$', &n.to_string())).collect();
     format!(r#"{{"ports": [{}]}}"#, ports.join(","))
 }
 
-/// A notification of about `plain` bytes, of zeros as far as possible, packed.
+/// Returns a compressed notification of about `plain` bytes, almost all zeros.
 #[must_use]
 pub fn bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
     let text = notification(event_type, &quoted(&"0".repeat(plain)));
     packed(format!("a bomb, {packing:?}"), &text, packing)
 }
 
-/// The same of JSON that is large as a tree.
+/// Returns a compressed notification whose JSON is large as a tree.
 #[must_use]
 pub fn tree_bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
     let times = plain / 7;
@@ -310,7 +295,7 @@ fn plain(name: impl Into<String>, notification: &str, framed: bool) -> Body {
     Body { name: name.into(), plain: bytes.len(), bytes, compression: None }
 }
 
-/// One notification of each kind, of about so many plain bytes where the kind has a size.
+/// Returns one notification of each kind, of about this size where the kind has a size.
 #[must_use]
 pub fn bodies(event_type: &str, bytes: usize) -> Vec<Body> {
     let told = |name: &str, payload: &str| plain(name, &notification(event_type, payload), false);
@@ -344,7 +329,7 @@ pub fn bodies(event_type: &str, bytes: usize) -> Vec<Body> {
     found
 }
 
-/// Hostile notifications without end, in an order and of sizes that follow from the seed.
+/// An endless stream of hostile notifications, whose order and sizes follow from the seed.
 #[derive(Clone, Debug)]
 pub struct Stream {
     event_type: String,
@@ -354,14 +339,14 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Notifications of this type, of at most about so many plain bytes (bombs: sixteen times as many).
+    /// Returns a stream of notifications of at most about `largest` plain bytes; a bomb may have sixteen times as
+    /// many.
     #[must_use]
     pub fn new(event_type: &str, largest: usize, seed: u64) -> Self {
         let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         Self { event_type: event_type.to_owned(), largest: largest.max(64), random, left: Vec::new() }
     }
 
-    /// A number below `below` (xorshift64).
     fn number(&mut self, below: usize) -> usize {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

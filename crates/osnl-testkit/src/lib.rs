@@ -1,9 +1,10 @@
-//! Real peers for osnl's tests: brokers, Python programs, and targets. A stand-in exists only where the real part can't run.
+//! Real peers for osnl's tests: brokers, Python programs, and targets. A stand-in exists only where the real part
+//! can't run.
 //!
 //! | part | purpose |
 //! | --- | --- |
-//! | [`Broker`], [`RabbitCluster`], [`SharedBroker`], [`Vhost`] | private RabbitMQ nodes, and virtual hosts on one that all tests share |
-//! | [`Postgres`] | private PostgreSQL servers, and databases on one that the tests of a process share |
+//! | [`Broker`], [`RabbitCluster`], [`SharedBroker`], [`Vhost`] | private RabbitMQ nodes, and virtual hosts on a shared node |
+//! | [`Postgres`] | private PostgreSQL servers, and databases on a shared server |
 //! | [`OsloPublisher`], [`OsloListener`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
 //! | [`Sink`] | an HTTP target or proxy that records each byte and fails on request |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
@@ -23,11 +24,11 @@
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
 //! | [`wait_until`] | waits for a condition, with a deadline whose message names it |
 //!
-//! Calls block: a test on an async runtime calls from a blocking thread, or blocks. An error is a panic that names the
+//! Calls block, so that a test on an async runtime calls from a blocking thread. An error is a panic that names the
 //! missing part.
 //!
 //! Tests that need the broker or the Python peer run under `cargo xtask test`, which sets [`BROKER_VARIABLE`] and
-//! [`PYTHON_VARIABLE`], and [`AXE_VARIABLE`] for accessibility. Without them they fail; they are not skipped.
+//! [`PYTHON_VARIABLE`], and [`AXE_VARIABLE`] for accessibility. Such tests fail without the variables; nothing skips them.
 #![expect(
     clippy::unwrap_used,
     reason = "dev-only: a lock is poisoned only by a panic that has failed the test already"
@@ -87,30 +88,29 @@ pub use sink::{Reply, Sink, SinkRequest};
 pub use tls::{Authority, Certificate, Handshake, OldServer, Protocols, ServerIdentity, TlsSink};
 pub use wait::wait_until;
 
-/// The folder of RabbitMQ's own scripts in Debian's package; those in `/usr/sbin` change the user first.
+/// The folder of RabbitMQ's own scripts in Debian's package; the scripts in `/usr/sbin` change the user first.
 pub const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
-/// The pinned Python packages, in pip's requirements format.
 pub const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 
-/// The same with what oslo.messaging's Kafka driver needs, for tests on Kafka.
+/// The packages that oslo.messaging's Kafka driver needs, besides those of [`REQUIREMENTS`].
 pub const KAFKA_REQUIREMENTS: &str = include_str!("../python/kafka-requirements.txt");
 
-/// A program of that environment: oslo.messaging as a publisher or a listener on Kafka. Its first lines tell its arguments.
+/// A Python program: oslo.messaging as a publisher or a listener on Kafka. Its first lines describe its arguments.
 pub const KAFKA_PEER: &str = include_str!("../python/kafka.py");
 
-/// Environment variable: the folder of the node that all tests share, as [`Broker::folder`] gives it.
+/// Environment variable: [`Broker::folder`] of the node that all tests share.
 pub const BROKER_VARIABLE: &str = "OSNL_TEST_BROKER";
 
-/// Environment variable: the folder of the PostgreSQL that all tests share, as [`Postgres::folder`] gives it.
+/// Environment variable: [`Postgres::folder`] of the server that all tests share.
 pub const POSTGRES_VARIABLE: &str = "OSNL_TEST_POSTGRES";
 
-/// Environment variable: the root directory whose RabbitMQ runs, as `cargo xtask test --broker 4` sets it; none: the
-/// system's.
+/// Environment variable: the root directory with the RabbitMQ to run, as `cargo xtask test --broker 4` sets it. Unset
+/// means the system's RabbitMQ.
 pub const BROKER_ROOT_VARIABLE: &str = "OSNL_TEST_BROKER_ROOT";
 
 /// Environment variable: the folder of the Python environment that `cargo xtask setup` made.
 pub const PYTHON_VARIABLE: &str = "OSNL_TEST_PYTHON";
 
-/// Environment variable: the program of tansu that `cargo xtask test --kafka` installed.
+/// Environment variable: the path of tansu, which `cargo xtask test --kafka` installed.
 pub const TANSU_VARIABLE: &str = "OSNL_TEST_TANSU";

@@ -1,9 +1,8 @@
-//! Keystone, nova, neutron, glance and ironic on one port of loopback, as far as they are asked for one object.
+//! Keystone, nova, neutron, glance and ironic on one port of loopback, for requests about one object.
 //!
-//! Keystone's answers and glance's image are the recorded ones (`fixtures/openstack`), with the URLs of its catalogue
-//! put onto this port; nova, neutron and ironic answer in the form that their API references document. What is refused is
-//! refused as the service does it. Each part can be made slow, failing or unreachable, objects come and go, and
-//! every request is counted.
+//! Keystone's answers and glance's image are recorded (`fixtures/openstack`), with this port in the catalogue's URLs.
+//! nova, neutron and ironic answer in the documented form of their API references. Refusals have the form of the real
+//! service. A test can make each part slow, failing or unreachable, change objects, and count requests.
 
 mod objects;
 
@@ -14,18 +13,14 @@ use serde_json::{Value, json};
 
 use crate::{Reply, Sink, SinkRequest, fixture};
 
-/// The user that [`Openstack`] lets in, of project `oss` and domain `Default`.
+/// The user that [`Openstack`] accepts, of project `oss` and domain `Default`.
 pub const USER: &str = "osswatch";
-/// Its password.
 pub const PASSWORD: &str = "s3cret-password";
-/// The id of its application credential.
 pub const CREDENTIAL: &str = "a906a37caf67443a9cd229f5661b6f71";
-/// That one's secret.
+/// The secret of the application credential [`CREDENTIAL`].
 pub const CREDENTIAL_SECRET: &str = "s3cret-credential";
-/// The beginning of its tokens.
 pub const TOKEN: &str = "gAAAAAB-token-";
 
-/// The stand-in. Stops when dropped.
 #[derive(Debug)]
 pub struct Openstack {
     sink: Sink,
@@ -35,9 +30,8 @@ pub struct Openstack {
 #[derive(Debug)]
 struct StandInState {
     base: String,
-    /// Path and what is answered.
     objects: HashMap<String, Value>,
-    /// Beginning of a path and what becomes of requests there.
+    /// Beginnings of paths, and the reply to requests there.
     faults: Vec<(String, Reply)>,
     issued: usize,
     good: HashSet<String>,
@@ -49,7 +43,6 @@ struct StandInState {
 }
 
 impl Openstack {
-    /// All services, with one object of each kind ([`Openstack::id`]).
     #[must_use]
     pub fn start() -> Self {
         let sink = Sink::start();
@@ -76,90 +69,78 @@ impl Openstack {
         openstack
     }
 
-    /// Returns the URL of Keystone.
     #[must_use]
     pub fn auth_url(&self) -> String {
         self.sink.url("/v3")
     }
 
-    /// The id of the object of a kind (`server`, `floatingip` and so on) that is there from the start.
-    ///
-    /// # Panics
-    /// There is no such kind.
+    /// Returns the id of the initial object of a kind (`server`, `floatingip` and so on).
     #[must_use]
     pub fn id(kind: &str) -> &'static str {
         objects::id(kind)
     }
 
-    /// From now on this path has this body: `/compute/v2.1/servers/ID`, `/network/v2.0/ports/ID`, `/image/v2/images/ID`,
+    /// Sets the body at a path: `/compute/v2.1/servers/ID`, `/network/v2.0/ports/ID`, `/image/v2/images/ID`,
     /// `/v3/projects/ID`, `/baremetal/v1/nodes/ID`.
     pub fn put(&self, path: &str, body: Value) {
         self.state.lock().unwrap().objects.insert(path.to_owned(), body);
     }
 
-    /// Returns the answer at a path.
-    ///
-    /// # Panics
-    /// It has nothing.
     #[must_use]
     pub fn get(&self, path: &str) -> Value {
         self.state.lock().unwrap().objects[path].clone()
     }
 
-    /// From now on the catalogue of each new token has this URL too, of a service of this type.
+    /// Adds a URL for a service of this type to the catalogue of each new token.
     pub fn list(&self, service: &str, interface: &str, region: &str, url: &str) {
         let endpoint = [service, interface, region, url].map(str::to_owned);
         self.state.lock().unwrap().listed.push(endpoint);
     }
 
-    /// From now on no new token's catalogue has what [`Openstack::list`] has added.
     pub fn unlist(&self) {
         self.state.lock().unwrap().listed.clear();
     }
 
-    /// Whether this token has been given out, and not been taken back since.
+    /// Whether this token was issued and not revoked since.
     #[must_use]
     pub fn believes(&self, token: &str) -> bool {
         self.state.lock().unwrap().good.contains(token)
     }
 
-    /// From now on there is nothing at this path.
     pub fn remove(&self, path: &str) {
         self.state.lock().unwrap().objects.remove(path);
     }
 
-    /// From now on every request whose path begins so gets this.
+    /// Answers every request whose path begins so with this reply.
     pub fn fail(&self, path: &str, reply: Reply) {
         self.state.lock().unwrap().faults.push((path.to_owned(), reply));
     }
 
-    /// Ends all faults.
     pub fn heal(&self) {
         self.state.lock().unwrap().faults.clear();
     }
 
-    /// No token that was given out so far is good any more, whatever was said of its time.
+    /// Revokes all issued tokens, whatever lifetime Keystone reported.
     pub fn revoke(&self) {
         self.state.lock().unwrap().good.clear();
     }
 
-    /// Sets how long new tokens are good, as Keystone reports it; it does not hold them to it.
+    /// Sets the reported lifetime of new tokens; the stand-in does not enforce it.
     pub fn lifetime(&self, seconds: u64) {
         self.state.lock().unwrap().lifetime = seconds;
     }
 
-    /// From now on catalogues have no service of this type.
+    /// Leaves services of this type out of catalogues.
     pub fn without(&self, service: &str) {
         self.state.lock().unwrap().without = Some(service.to_owned());
     }
 
-    /// Returns the number of requests to paths that begin so.
     #[must_use]
     pub fn count(&self, path: &str) -> usize {
         self.sink.requests().iter().filter(|request| request.target.starts_with(path)).count()
     }
 
-    /// The target underneath, for what it recorded, to stop it and to start it again.
+    /// Returns the target underneath, to read records and to stop and restart it.
     #[must_use]
     pub fn sink(&self) -> &Sink {
         &self.sink
@@ -170,7 +151,7 @@ impl StandInState {
     fn reply(&mut self, request: &SinkRequest) -> Reply {
         let fault = self.faults.iter().rev().find(|(path, _)| request.target.starts_with(path.as_str()));
         match fault.map(|(_, reply)| reply.clone()) {
-            // Late, and then as it should be.
+            // A delay of status 200 delays the correct answer.
             Some(Reply::After(time, then)) if *then == Reply::Status(200) => {
                 Reply::After(time, Box::new(self.well(request)))
             }
@@ -195,7 +176,7 @@ impl StandInState {
         }
     }
 
-    /// A list of a collection that has objects; those of a list are not looked at.
+    /// Returns a list of a collection that has objects; readers do not look at the objects of a list.
     fn listed_at(&self, target: &str) -> Option<Value> {
         let (path, _) = target.split_once("?limit=")?;
         let below = format!("{path}/");
@@ -236,7 +217,7 @@ impl StandInState {
         self.recorded(label)
     }
 
-    /// A recorded answer; with a token of its own if it has one.
+    /// Returns a recorded answer; an answer with a token gets a fresh one.
     fn recorded(&mut self, label: &str) -> Reply {
         let recorded = self.recorded[label].clone();
         let status = u16::try_from(recorded["status"].as_u64().unwrap()).unwrap();

@@ -1,10 +1,10 @@
 //! The oracle: publishes with confirms, kills and breaks everything at random moments, and counts at the target.
 //!
-//! Each event has a number and a key. `judge` says what is looked at in the end: effects, order and records. With
-//! [`OraclePlan::operations`] an operator reloads, pauses, renames the queue and commands meanwhile; with
-//! [`OraclePlan::standby`] a second daemon takes over whenever the first is killed, and order is judged per daemon.
-//! Everything random comes from one seed; what the operating system does in between does not, so a seed repeats the
-//! kind of a run, not its every moment.
+//! Each event has a number and a key. `judge` checks effects, order and records at the end. With
+//! [`OraclePlan::operations`] an operator reloads, pauses, renames the queue and sends commands meanwhile. With
+//! [`OraclePlan::standby`] a second daemon takes over after each kill of the first, and order is judged per daemon.
+//! One seed decides everything random, but not the scheduling: a seed repeats the kind of a run, not its every
+//! moment.
 
 mod breaking;
 mod judge;
@@ -35,44 +35,32 @@ use settings::OracleSettings;
 use target::OracleTarget;
 
 const QUEUE: &str = "k2hr3_osnl";
-/// To start, to connect, to stop.
 const SOON: Duration = Duration::from_secs(60);
-/// Nothing came for so long: nothing will.
+/// After this time without a request, no more is expected.
 const QUIET: Duration = Duration::from_secs(8);
 
-/// The program of a run, and its times.
 #[derive(Clone, Debug)]
 pub struct OraclePlan {
-    /// The program under test.
     pub program: OracleProgram,
-    /// The time of publishing and breaking.
     pub time: Duration,
-    /// The time after that within which everything confirmed must have its effect.
+    /// The bound after publishing within which every confirmed event must have its effect.
     pub drain: Duration,
-    /// The source of everything random.
     pub seed: u64,
-    /// Messages per second, at most.
     pub rate: u32,
-    /// Resources that the events are about.
     pub keys: u32,
-    /// An operator reloads, pauses, retries, discards, releases and renames the queue.
+    /// Whether an operator reloads, pauses, retries, discards, releases and renames the queue.
     pub operations: bool,
-    /// A second daemon stands by on the same queue.
+    /// Whether a second daemon stands by on the same queue.
     pub standby: bool,
 }
 
 impl OraclePlan {
-    /// A minute at 200 events a second about 50 resources.
     #[must_use]
     pub fn new(program: OracleProgram, seed: u64) -> Self {
         let (time, drain) = (Duration::from_secs(60), Duration::from_secs(120));
         Self { program, time, drain, seed, rate: 200, keys: 50, operations: false, standby: false }
     }
 
-    /// Does it, on a broker of its own.
-    ///
-    /// # Panics
-    /// When a part cannot be started, such as without `cargo xtask setup`.
     #[must_use]
     pub fn run(&self) -> OracleReport {
         let broker = Broker::start();
@@ -120,7 +108,7 @@ impl OraclePlan {
             }
             let is_quiet = last.1.elapsed() > QUIET;
             let has_all = target.has_all(confirmed.iter().map(|(number, _)| *number));
-            // Events that were discarded or given up never have their effects: then it is over when nothing is open.
+            // Discarded and dead events never have effects, so that the drain ends when nothing is open.
             let over = self.operations && is_quiet && {
                 let queue = depth(&daemons[0].settings().queue());
                 queue.is_some_and(|queue| (queue.ready, queue.unacked) == (0, 0))
@@ -131,7 +119,7 @@ impl OraclePlan {
         };
         wait_until(self.drain + SOON, "the events to have their effects", drained);
         let drained = stopped.elapsed();
-        // What was repeated late is counted too.
+        // Stopping the daemons first counts late repetitions too.
         let log = daemons.iter().map(OracleDaemon::stop).collect::<Vec<_>>().join("");
         let journals = self.program.has_durable_queue();
         let journals: Option<Vec<_>> = journals.then(|| daemons.iter().map(OracleDaemon::journal).collect());
@@ -159,7 +147,6 @@ impl OraclePlan {
         )
     }
 
-    /// Breaks broker, daemons and target at the same time while the operator works, until the time is over.
     fn break_all(
         &self,
         breaking: &Saboteur<'_>,
@@ -186,7 +173,7 @@ impl OraclePlan {
     }
 }
 
-/// Waits for a moment; what is waited for here is time itself.
+/// Waits for a moment, because the run needs the passage of time itself.
 fn pause_until(moment: Instant) {
     loop {
         let left = moment.saturating_duration_since(Instant::now());

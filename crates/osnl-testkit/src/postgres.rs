@@ -1,10 +1,11 @@
-//! A PostgreSQL server of our own: private folder, a port of 127.0.0.1, no password.
+//! A private PostgreSQL server: its own folder, a port of 127.0.0.1, no password.
 //!
-//! [`Postgres::shared`] is the one that `cargo xtask test` started for all tests, or one of this process, each test with a
-//! fresh [`database`](Postgres::database); [`Postgres::start`] is for a test that stops or kills it. Starting one takes about
-//! two seconds. Its commits do not reach the disk unless asked: a test ends with its server.
+//! [`Postgres::shared`] is the server that `cargo xtask test` started for all tests, or one of this process; each
+//! test has a fresh [`database`](Postgres::database). [`Postgres::start`] is for a test that stops or kills the
+//! server; a start takes about two seconds. Commits do not reach the disk unless asked, because a test ends with its
+//! server.
 //!
-//! PostgreSQL refuses to run as root, so that a test of root starts it as the package's user.
+//! PostgreSQL refuses to run as root, so that a test of root starts the server as the package's user.
 
 mod full;
 mod standby;
@@ -25,30 +26,28 @@ use crate::process::{ChildGroup, Guard};
 use crate::tls::Certificate;
 use crate::wait::reached;
 
-/// The folder in which Debian's packages put the programs of each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
-/// The user of the package, and one that each system has.
+/// The user of Debian's package, and a user that each system has.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 const PATIENCE: Duration = Duration::from_secs(60);
 const SHUTDOWN: Duration = Duration::from_secs(15);
 
-/// A running server. It is stopped when dropped, and when this process ends.
+/// A running server. It stops when dropped, and when this process ends.
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
     durable: bool,
-    /// The beginning of the databases' names.
     prefix: String,
     databases: AtomicU32,
     running: Option<RunningServer>,
-    /// Its own file system, and the megabytes of that.
+    /// Its own file system, and the size of that in megabytes.
     disk: Option<(Disk, u32)>,
     folder: PathBuf,
     /// Removes the folder of a server that this process started.
     _own: Option<TempDir>,
 }
 
-/// The order matters: the guard is called off last.
+/// Fields drop in this order: the guard is called off last.
 #[derive(Debug)]
 struct RunningServer {
     group: ChildGroup,
@@ -58,17 +57,14 @@ struct RunningServer {
 impl RunningServer {
     fn start(postgres: &mut Command, folder: &Path) -> Self {
         let group = ChildGroup::spawn(postgres);
-        // It ends its children and gives back its shared memory.
+        // SIGQUIT makes PostgreSQL end its children and give back its shared memory.
         let guard = Guard::asking("QUIT", &[group.id()], Some(folder));
         Self { group, _guard: guard }
     }
 }
 
 impl Postgres {
-    /// The server that all tests share. It is not to be stopped.
-    ///
-    /// # Panics
-    /// When PostgreSQL is not installed, or does not start.
+    /// Returns the server that all tests share. A test must not stop it.
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
@@ -78,10 +74,9 @@ impl Postgres {
         })
     }
 
-    /// A server of another process, by its folder.
     fn attach(folder: PathBuf) -> Self {
         let pid_file = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap();
-        // The process, the data folder, the time of the start, the port.
+        // Lines of the file: the process, the data folder, the time of the start, the port.
         let port = pid_file.lines().nth(3).and_then(|line| line.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no port of PostgreSQL in {pid_file:?}"));
         let prefix = format!("test{}x", std::process::id());
@@ -97,13 +92,11 @@ impl Postgres {
         }
     }
 
-    /// The folder that [`POSTGRES_VARIABLE`](crate::POSTGRES_VARIABLE) names.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// An empty folder with its port; nothing runs.
     fn prepare(port: u16, durable: bool) -> Self {
         let own = tempfile::Builder::new().prefix("osnl-postgres-").tempdir().unwrap();
         let folder = own.path().to_owned();
@@ -123,10 +116,7 @@ impl Postgres {
         }
     }
 
-    /// Starts a server; `durable` is whether its commits wait for the disk.
-    ///
-    /// # Panics
-    /// When PostgreSQL is not installed, or does not start.
+    /// Starts a server; with `durable` its commits wait for the disk.
     #[must_use]
     pub fn start(durable: bool) -> Self {
         let mut server = Self::prepare(ports::free_port(), durable);
@@ -150,10 +140,7 @@ impl Postgres {
         }
     }
 
-    /// Starts it once more, after its end; it has what was committed.
-    ///
-    /// # Panics
-    /// When it does not start.
+    /// Starts the server again after its end, with all committed data.
     pub fn start_again(&mut self) {
         self.running = None;
         let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
@@ -175,7 +162,7 @@ impl Postgres {
         }
         postgres.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut running = None;
-        // Children of one that was killed may have its memory for a moment, and then it does not start.
+        // Children of a killed server may hold its memory for a moment, and the start fails.
         let mut is_ready = || {
             if !running.as_mut().is_some_and(|server: &mut RunningServer| server.group.is_running()) {
                 running = Some(RunningServer::start(&mut postgres, &self.folder));
@@ -192,16 +179,11 @@ impl Postgres {
         ready.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
-    /// Its port of 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Makes an empty database and returns its URL.
-    ///
-    /// # Panics
-    /// When the server refuses.
     #[must_use]
     pub fn database(&self) -> String {
         let name = format!("{}{}", self.prefix, self.databases.fetch_add(1, Ordering::Relaxed));
@@ -209,10 +191,7 @@ impl Postgres {
         format!("postgresql://osnl@127.0.0.1:{}/{name}", self.port)
     }
 
-    /// Runs SQL in a database and returns the rows, a line each, columns separated by `|`.
-    ///
-    /// # Panics
-    /// When the server refuses.
+    /// Runs SQL in a database and returns a line for each row, columns separated by `|`.
     #[must_use]
     pub fn rows(&self, database: &str, sql: &str) -> String {
         let mut psql = program("psql", &self.folder);
@@ -223,18 +202,10 @@ impl Postgres {
         String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
     }
 
-    /// Runs SQL in a database.
-    ///
-    /// # Panics
-    /// When the server refuses.
     pub fn sql(&self, database: &str, sql: &str) {
         let _ = self.rows(database, sql);
     }
 
-    /// From now on it accepts TLS too, with this certificate.
-    ///
-    /// # Panics
-    /// When the server refuses it.
     pub fn encrypt(&self, certificate: &Certificate) {
         for (from, name) in [(certificate.file(), "server.crt"), (certificate.key_file(), "server.key")] {
             let to = self.data().join(name);
@@ -249,10 +220,7 @@ impl Postgres {
         assert!(reached(PATIENCE, &mut { is_on }), "the certificate is refused:\n{}", self.output());
     }
 
-    /// Changes a setting of the running server; `None` is its default. It is kept over a restart.
-    ///
-    /// # Panics
-    /// When the server refuses.
+    /// Changes a setting of the running server and keeps it over a restart; `None` is the default.
     pub fn set(&self, setting: &str, value: Option<&str>) {
         let change = match value {
             Some(value) => format!("ALTER SYSTEM SET {setting} = '{value}'"),
@@ -262,7 +230,7 @@ impl Postgres {
         self.sql("postgres", "SELECT pg_reload_conf()");
     }
 
-    /// Ends it at once, without a word to its clients: what was not committed is lost.
+    /// Ends the server at once, without a word to its clients: uncommitted data is lost.
     pub fn quit(&mut self) {
         if let Some(running) = &mut self.running {
             running.group.signal("QUIT");
@@ -271,8 +239,8 @@ impl Postgres {
         self.running = None;
     }
 
-    /// Ends it in good order: its clients are told, and their transactions are rolled back. One that takes too long, as the
-    /// server waits for a client that reads nothing, or for the disk, ends at once.
+    /// Ends the server in good order and rolls back open transactions. A shutdown that takes too long, as for a
+    /// client that reads nothing or for the disk, becomes [`Postgres::quit`].
     pub fn shutdown(&mut self) {
         if let Some(running) = &mut self.running {
             running.group.signal("INT");
@@ -283,7 +251,7 @@ impl Postgres {
         self.quit();
     }
 
-    /// Kills its first process with SIGKILL; the others end when they see it.
+    /// Kills the first process with SIGKILL; its children notice and end.
     pub fn kill9(&mut self) {
         self.running = None;
     }
@@ -303,7 +271,7 @@ impl Drop for Postgres {
     }
 }
 
-/// A program of the newest version, as a user that it runs for.
+/// Returns a command for a program of the newest version, run as a user that PostgreSQL accepts.
 fn program(name: &str, folder: &Path) -> Command {
     let versions = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten();
     let number = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
@@ -313,7 +281,7 @@ fn program(name: &str, folder: &Path) -> Command {
         .max_by_key(|path| number(path));
     let path = newest.map_or_else(|| PathBuf::from(name), |version| version.join("bin").join(name));
     let mut command = Command::new(path);
-    // Its own folder is one that it may read.
+    // The user may lack access to the current folder, but has it to this one.
     command.current_dir(folder).env("LC_ALL", "C");
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("PG") {
@@ -326,7 +294,7 @@ fn program(name: &str, folder: &Path) -> Command {
     command
 }
 
-/// The numbers of a user that is not root, for a process of root.
+/// Returns the ids of a user that is not root, for a process of root.
 fn other_user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
@@ -360,7 +328,7 @@ mod tests {
         }
     }
 
-    /// The transaction is committed, and its client does not know.
+    /// The server commits the transaction, but the answer to its client is lost.
     #[test]
     fn the_answer_of_a_commit_is_lost_on_request() {
         let server = Postgres::shared();

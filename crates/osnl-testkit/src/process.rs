@@ -1,23 +1,19 @@
-//! Children that end with us, whatever happens to us.
+//! Children that end with this process, however it ends.
 //!
-//! Ended are only processes that were started here, by their ids. A child is reaped only after it was
-//! killed, so its id cannot have passed to a stranger.
+//! Only processes that were started here are ended, by their ids. A child is reaped only after its kill, so that its
+//! id cannot belong to another process.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A child that leads a process group of its own.
 #[derive(Debug)]
 pub(crate) struct ChildGroup {
     child: Child,
 }
 
 impl ChildGroup {
-    /// Starts `command` as the leader of a new process group: a Ctrl-C in the terminal does not reach it.
-    ///
-    /// # Panics
-    /// When it cannot be started.
+    /// Starts `command` as the leader of a new process group, so that a Ctrl-C in the terminal does not reach it.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let child = command
             .process_group(0)
@@ -43,12 +39,12 @@ impl ChildGroup {
         send(name, &self.id().to_string());
     }
 
-    /// SIGKILL to the whole group, then the leader is reaped.
+    /// Kills the whole group with SIGKILL, and then reaps the leader.
     pub(crate) fn kill(&mut self) {
         if self.is_running() {
             send("KILL", &format!("-{}", self.id()));
         }
-        // It may have ended by itself: reaping is all that is left to do.
+        // After an exit of its own, the child is only reaped.
         let _ = self.child.wait();
     }
 }
@@ -62,13 +58,14 @@ impl Drop for ChildGroup {
 /// Sends a process a signal by its name without `SIG`.
 ///
 /// # Panics
-/// When it cannot be sent, such as when there is no such process.
+/// When the signal cannot be sent, such as when there is no such process.
 #[track_caller]
 pub fn signal(process: u32, name: &str) {
     assert!(send(name, &process.to_string()), "cannot send {name} to process {process}");
 }
 
-/// Runs the shell's own `kill`: the standard library has no signals, and this crate no unsafe code. Returns whether it was sent.
+/// Runs the shell's own `kill`, because the standard library has no signals, and this crate no unsafe code. Returns
+/// whether the signal was sent.
 pub(crate) fn send(signal: &str, target: &str) -> bool {
     Command::new("sh")
         .args(["-c", "kill -s \"$1\" -- \"$2\"", "sh", signal, target])
@@ -78,10 +75,10 @@ pub(crate) fn send(signal: &str, target: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Ends process groups when *this* process is gone, however it went.
+/// A guard that ends process groups when *this* process ends, however it ends.
 ///
-/// A shell holds the reading end of a pipe from us. A killed process cannot clean up, but its pipe closes.
-/// Dropping the guard calls it off. A file system that is mounted at `disk` in the folder goes with it.
+/// A shell holds the reading end of a pipe from this process. A killed process cannot clean up, but its pipe closes.
+/// Dropping the guard calls it off. The guard also unmounts a file system at `disk` in the folder.
 #[derive(Debug)]
 pub struct Guard {
     shell: Child,
@@ -89,18 +86,12 @@ pub struct Guard {
 
 impl Guard {
     /// Watches over the process groups led by `leaders`; with `folder`, removes that folder too.
-    ///
-    /// # Panics
-    /// When no shell can be started.
     #[must_use]
     pub fn over(leaders: &[u32], folder: Option<&Path>) -> Self {
         Self::asking("KILL", leaders, folder)
     }
 
-    /// The same by another signal.
-    ///
-    /// # Panics
-    /// When no shell can be started.
+    /// Watches in the same way, and ends the groups by another signal than KILL.
     #[must_use]
     pub fn asking(signal: &str, leaders: &[u32], folder: Option<&Path>) -> Self {
         let script = "signal=$1; folder=$2; shift 2
@@ -124,7 +115,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Killed before its pipe closes: the groups are somebody else's concern from here on.
+        // The kill precedes the closing of the pipe, so that the shell ends no group.
         let _ = self.shell.kill();
         let _ = self.shell.wait();
     }
@@ -137,8 +128,8 @@ mod tests {
 
     use super::*;
 
-    /// A shell and its child `cat`, which live until they are killed: `cat` reads a pipe that we hold open. By way
-    /// of descriptor 3, because the shell gives what runs in its background an empty standard input.
+    /// Starts a shell and its child `cat`, which reads a pipe that we hold open. The pipe is descriptor 3, because a
+    /// shell gives its background jobs an empty standard input.
     fn victim() -> ChildGroup {
         let mut command = Command::new("sh");
         command.args(["-c", "exec 3<&0; cat <&3 & wait"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -149,11 +140,11 @@ mod tests {
     fn a_group_is_killed_with_its_children() {
         let mut group = victim();
         let mut output = group.child().stdout.take().unwrap();
-        // Held, so that the inner `cat` does not end because its input does when the leader is reaped.
+        // The handle keeps the input of the inner `cat` open when the leader is reaped.
         let _input = group.child().stdin.take();
         group.kill();
         let mut text = String::new();
-        // The end of the file comes only when the inner `cat` is gone too.
+        // The read ends only after the end of the inner `cat`.
         output.read_to_string(&mut text).unwrap();
         assert!(!group.is_running());
     }
@@ -171,7 +162,6 @@ mod tests {
     fn a_dropped_guard_leaves_the_group_alone() {
         let mut group = victim();
         drop(Guard::over(&[group.id()], None));
-        // Whoever was killed does not answer any more.
         let (input, output) = (group.child.stdin.as_mut().unwrap(), group.child.stdout.as_mut().unwrap());
         input.write_all(b"?").unwrap();
         let mut answer = [0];

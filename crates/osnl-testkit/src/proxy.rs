@@ -1,8 +1,8 @@
-//! A bad network on loopback: a TCP proxy that passes bytes, or does to them what networks do.
+//! A bad network on loopback: a TCP proxy that passes, delays or cuts bytes.
 //!
-//! A test gives its client the proxy's port instead of the server's. What happens to connections, those that are
-//! open and those to come, is a [`NetworkFault`] that can be changed at any time; [`FaultyProxy::cut`] ends the open
-//! ones. The proxy knows no protocol: it stands before a broker as well as before an HTTP target.
+//! A test gives its client the proxy's port instead of the server's. A [`NetworkFault`] applies to open and to future
+//! connections, and a test can change it at any time. The proxy knows no protocol, so that it works for a broker as
+//! well as for an HTTP target.
 
 mod frames;
 mod relay;
@@ -14,28 +14,28 @@ use std::time::Duration;
 
 use crate::{ports, wait};
 
-/// The behaviour of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkFault {
-    /// Bytes pass.
     None,
-    /// Connections are accepted and stay open, but not a byte passes, either way: half-open TCP, as when a
-    /// firewall has forgotten the connection. What came in meanwhile passes when this ends. A server that is away is as silent.
+    /// Connections are accepted and stay open, but no byte passes either way: half-open TCP, as when a firewall has
+    /// forgotten the connection. Held bytes pass when the fault ends. The proxy is as silent when its server is not
+    /// reachable.
     Stall,
-    /// Each piece of bytes passes after this long.
+    /// Each piece of bytes passes after this time.
     Delay(Duration),
-    /// Each connection, open or to come, is cut once this many more bytes have come from the server.
+    /// The proxy cuts each open or future connection after this many more bytes from the server.
     CutAfter(u64),
-    /// PostgreSQL's answer to COMMIT is lost: a connection is cut when it has passed a COMMIT and the answer comes.
+    /// PostgreSQL's answer to COMMIT is lost: the proxy cuts a connection that has passed a COMMIT when the answer
+    /// arrives.
     LoseCommit,
-    /// There is no listener: new connections are refused. Open ones go on.
+    /// The proxy closes its listener, so that new connections are refused. Open connections stay.
     Refuse,
-    /// Drops messages that the broker pushes on AMQP connections opened meanwhile, while replies and heartbeats pass:
-    /// a broker that is slow, to its consumers only. They do not come later.
+    /// Messages that the broker pushes on AMQP connections opened meanwhile are lost, while replies and heartbeats
+    /// pass. A client sees a broker that is slow to its consumers only.
     NoDeliveries,
 }
 
-/// The proxy. Stops when dropped, and cuts what is open.
+/// The proxy, which stops and cuts its connections when dropped.
 #[derive(Debug)]
 pub struct FaultyProxy {
     address: SocketAddr,
@@ -47,7 +47,6 @@ pub struct FaultyProxy {
 struct SharedProxy {
     server: SocketAddr,
     state: Mutex<ProxyState>,
-    /// Rings with every change of the fault.
     changed: Condvar,
 }
 
@@ -61,7 +60,6 @@ struct ProxyState {
 }
 
 impl FaultyProxy {
-    /// A proxy on a free port of 127.0.0.1 for the server at this port of 127.0.0.1.
     #[must_use]
     pub fn before(port: u16) -> Self {
         let listener = ports::listen();
@@ -75,13 +73,12 @@ impl FaultyProxy {
         proxy
     }
 
-    /// The port for the client; it stays the same, also over [`NetworkFault::Refuse`].
+    /// Returns the port for the client, constant also over [`NetworkFault::Refuse`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// From now on, for open connections and new ones.
     pub fn set(&self, fault: NetworkFault) {
         let refused = self.accepting.lock().unwrap().is_none();
         {
@@ -119,7 +116,7 @@ impl FaultyProxy {
         }
     }
 
-    /// Resets every open connection (RST), on both sides, and answers how many there were.
+    /// Resets every open connection (RST) on both sides, and returns their number.
     pub fn cut(&self) -> usize {
         let mut state = self.shared.state.lock().unwrap();
         let open: Vec<_> = state.open.drain(..).collect();
@@ -130,13 +127,11 @@ impl FaultyProxy {
         alive
     }
 
-    /// Returns the number of accepted connections so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.shared.state.lock().unwrap().accepted
     }
 
-    /// Returns the number of cut connections so far, by [`FaultyProxy::cut`] or [`NetworkFault::CutAfter`].
     #[must_use]
     pub fn cuts(&self) -> usize {
         self.shared.state.lock().unwrap().cuts
@@ -155,8 +150,7 @@ impl FaultyProxy {
                 drop(state);
                 let Ok(client) = client else { continue };
                 let Ok(server) = TcpStream::connect(shared.server) else {
-                    // A server that is away: what a client sees of a proxy then is a connection that ends at once, or one
-                    // on which nothing comes.
+                    // Without a server, the client sees a connection that ends at once, or a silent connection.
                     unanswered.retain(|_| is_silent);
                     unanswered.extend(is_silent.then_some(client));
                     continue;
@@ -167,7 +161,7 @@ impl FaultyProxy {
         *self.accepting.lock().unwrap() = Some(accepting);
     }
 
-    /// A connection of our own makes the loop look at the state.
+    /// The accept loop looks at the state only after a connection, hence one of our own.
     fn stop_listening(&self) {
         if let Some(accepting) = self.accepting.lock().unwrap().take() {
             if let Ok(waking) = TcpStream::connect(self.address) {
@@ -192,7 +186,6 @@ mod tests {
 
     use super::*;
 
-    /// As a machine that has lost its power, and as one on which the server has ended.
     #[test]
     fn a_server_that_is_away_is_silent_on_request() {
         let proxy = FaultyProxy::before(ports::closed_port());

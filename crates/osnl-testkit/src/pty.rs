@@ -1,7 +1,7 @@
-//! A program on a terminal of its own: what it draws, what is typed, and whether it gives the terminal back.
+//! A program on a terminal of its own: its pictures, its keys, and the state of the terminal after its end.
 //!
-//! The terminal is its controlling one, so Ctrl-C (`"\x03"`) becomes a signal as on any terminal. A picture is complete
-//! when the cursor is hidden, which ratatui does after each; it has no colours.
+//! The terminal is the program's controlling terminal, so that Ctrl-C (`"\x03"`) becomes a signal. A picture, which
+//! has no colours, is complete when the cursor is hidden, as ratatui does after each.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -22,7 +22,6 @@ const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
 const DRAWN: &[u8] = b"\x1b[?25l";
 
-/// A program that runs on a terminal; killed when dropped.
 pub struct Pty {
     child: Child,
     master: File,
@@ -33,19 +32,14 @@ pub struct Pty {
     _guard: Guard,
 }
 
-/// The screen, as far as pictures are complete.
+/// The screen after the complete pictures.
 struct Screen {
     parser: vt100::Parser,
-    /// Bytes of the text that it shows.
     parsed: usize,
 }
 
 impl Pty {
-    /// Starts a program in a folder, on a terminal of so many columns and lines. All three of its streams are the
-    /// terminal.
-    ///
-    /// # Panics
-    /// When there is no terminal to be had, or the program cannot be started.
+    /// Starts a program in a folder, with all three streams on a terminal of this many columns and lines.
     #[must_use]
     pub fn start(program: &Path, args: &[&str], folder: &Path, size: (u16, u16)) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -55,21 +49,22 @@ impl Pty {
         let slave = || Stdio::from(ioctl_tiocgptpeer(&master, flags).unwrap());
         tcsetwinsize(&master, winsize(size)).unwrap();
         let before = tcgetattr(&master).unwrap();
-        // A session of its own: the standard library cannot ask for one. It replaces itself, so the id stays.
+        // `setsid` makes a session, which the standard library cannot. The program replaces `setsid`, so the id
+        // stays.
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(program).args(args).current_dir(folder);
         command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
         command.stdin(slave()).stdout(slave()).stderr(slave());
         let child = command.spawn().unwrap();
         let guard = Guard::over(&[child.id()], None);
-        // Only the program has the terminal now: its end is the end of what can be read.
+        // Only the program holds the terminal now, so that reading ends with the program.
         drop(command);
         let master = File::from(master);
         let text = Arc::new(Mutex::new(Vec::new()));
         let (mut read, gathered) = (master.try_clone().unwrap(), Arc::clone(&text));
         let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // Linux says EIO when nobody has the other side any more.
+            // Linux returns EIO when all holders have closed the other side.
             while let Ok(count @ 1..) = read.read(&mut bytes) {
                 gathered.lock().unwrap().extend_from_slice(&bytes[..count]);
             }
@@ -79,42 +74,26 @@ impl Pty {
         Self { child, master, before, text, screen, reader: Some(reader), _guard: guard }
     }
 
-    /// Types this.
-    ///
-    /// # Panics
-    /// When the terminal has gone.
     pub fn type_in(&self, keys: &str) {
         (&self.master).write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Gives the window another size.
-    ///
-    /// # Panics
-    /// When the terminal has gone.
     pub fn resize(&self, size: (u16, u16)) {
         let (rows, columns) = rows_and_columns(size);
         self.drawn().parser.set_size(rows, columns);
         tcsetwinsize(&self.master, winsize(size)).unwrap();
     }
 
-    /// Sends a signal, by its name without `SIG`.
     pub fn signal(&self, name: &str) {
         send(name, &self.child.id().to_string());
     }
 
-    /// Everything that was written to the terminal.
-    ///
-    /// # Panics
-    /// Never by itself.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
     }
 
-    /// The last complete picture, without colours; empty before the first.
-    ///
-    /// # Panics
-    /// Never by itself.
+    /// Returns the last complete picture, without colours; empty before the first.
     #[must_use]
     pub fn picture(&self) -> String {
         let drawn = self.drawn();
@@ -122,7 +101,6 @@ impl Pty {
         drawn.parser.screen().rows(0, columns.get()).collect::<Vec<_>>().join("\n")
     }
 
-    /// The screen after the last complete picture.
     fn drawn(&self) -> MutexGuard<'_, Screen> {
         let mut screen = self.screen.lock().unwrap();
         let text = self.text.lock().unwrap();
@@ -135,20 +113,12 @@ impl Pty {
         screen
     }
 
-    /// Waits for a picture with this text.
-    ///
-    /// # Panics
-    /// When none comes.
     #[track_caller]
     pub fn shows(&self, deadline: Duration, text: &str) {
         let shown = reached(deadline, &mut || self.picture().contains(text));
         assert!(shown, "waited {deadline:?} for \"{text}\" in\n{}", self.picture());
     }
 
-    /// Waits for the program's end.
-    ///
-    /// # Panics
-    /// When it does not end.
     #[track_caller]
     pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let ended = reached(deadline, &mut || self.child.try_wait().unwrap().is_some());
@@ -159,10 +129,10 @@ impl Pty {
         self.child.wait().unwrap()
     }
 
-    /// Returns the first screen after the second was left: the one that a user reads when the program is over.
+    /// Returns the first screen after the end of the second: the text that a user sees after the program's end.
     ///
     /// # Panics
-    /// When the second screen was not left, or the keyboard is not as it was.
+    /// When the second screen is still shown, or the keyboard's modes are not restored.
     #[track_caller]
     #[must_use]
     pub fn left_behind(&self) -> String {
@@ -182,7 +152,7 @@ impl Pty {
 
 impl Drop for Pty {
     fn drop(&mut self) {
-        // Not reaped yet, so the id is still its own.
+        // The child is not reaped yet, so that the id is still its own.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = self.child.kill();
         }
@@ -198,7 +168,6 @@ fn rows_and_columns((columns, rows): (u16, u16)) -> (NonZeroU16, NonZeroU16) {
     (NonZeroU16::new(rows).unwrap(), NonZeroU16::new(columns).unwrap())
 }
 
-/// Without escape sequences.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,9 +1,9 @@
-//! An HTTP/1.1 target on loopback that records requests byte for byte and fails as told.
+//! An HTTP/1.1 target on loopback that records requests byte for byte and fails on request.
 //!
-//! Raw sockets, a thread per connection: an HTTP library would hide the order and case of headers, and would
-//! not reset a connection on request. Which reply a request gets is decided once the whole request is there:
-//! first [`Sink::reply_when`], then the queue of [`Sink::script`], then [`Sink::reply_with`], which is at first
-//! what the K2HR3 API says to a successful removal: 204 without a body.
+//! The sink uses raw sockets and a thread per connection: an HTTP library would hide the order and case of headers,
+//! and would not reset a connection on request. A complete request gets the reply of [`Sink::reply_when`], else the
+//! next of [`Sink::script`], else that of [`Sink::reply_with`]. The last is at first the K2HR3 API's answer to a
+//! successful removal: 204 without a body.
 
 mod connection;
 mod request;
@@ -19,48 +19,42 @@ use std::time::Duration;
 
 use crate::{ports, wait};
 
-/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// A status without a body, with the headers that the K2HR3 API sends.
+    /// A status without a body, with the headers of the K2HR3 API.
     Status(u16),
-    /// A status with exactly these headers, then `Content-Length` unless it is among them or the status has
-    /// no body, then the body.
+    /// A status with exactly these headers, then a missing `Content-Length` unless the status has no body, then the
+    /// body.
     StatusWith {
-        /// The status code.
         status: u16,
-        /// Names and values, in this order.
         headers: Vec<(String, String)>,
-        /// The body.
         body: Vec<u8>,
     },
-    /// The connection is reset (RST).
+    /// The sink resets the connection (RST).
     Reset,
-    /// The connection is closed (FIN) without a byte.
+    /// The sink closes the connection (FIN) without a byte.
     CloseWithoutReply,
-    /// Bytes that are not HTTP, then the connection is closed.
+    /// Bytes that are not HTTP, then the sink closes the connection.
     Garbage,
-    /// A 200 whose body is shorter than its `Content-Length`, then the connection is closed.
+    /// A 200 whose body is shorter than its `Content-Length`, then the sink closes the connection.
     ShortBody,
-    /// A 200 and a part of its body, then the connection is reset (RST).
+    /// A 200 and a part of its body, then the sink resets the connection (RST).
     ResetInBody,
-    /// A 200 whose body has no end; until the client closes.
+    /// A 200 whose body has no end, until the client closes.
     Endless,
-    /// Exactly these bytes, then the connection is closed.
+    /// Exactly these bytes, then the sink closes the connection.
     Raw(Vec<u8>),
-    /// The first of these, and then the second without end; until the client closes.
+    /// The first bytes, then the second without end, until the client closes.
     Forever(Vec<u8>, Vec<u8>),
     /// Nothing; the connection stays open until the client or [`Sink::stop`] closes it.
     Hang,
-    /// A 200, then bytes are passed between the client and this `host:port`: what a proxy does on CONNECT.
+    /// A 200, then a relay between the client and this `host:port`, as a proxy answers CONNECT.
     Tunnel(String),
-    /// Another reply, after a pause.
     After(Duration, Box<Reply>),
 }
 
 type Chooser = Box<dyn Fn(&SinkRequest) -> Option<Reply> + Send>;
 
-/// The target. Stops when dropped.
 #[derive(Debug)]
 pub struct Sink {
     address: SocketAddr,
@@ -68,10 +62,9 @@ pub struct Sink {
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The state that connections and the owner share.
 struct SharedSink {
     state: Mutex<SinkState>,
-    /// Rings with every recorded request and when the sink stops.
+    /// Notified for each recorded request and when the sink stops.
     changed: Condvar,
 }
 
@@ -86,16 +79,11 @@ struct SinkState {
 }
 
 impl Sink {
-    /// Listens on a free port of 127.0.0.1.
     #[must_use]
     pub fn start() -> Self {
         Self::start_at(Ipv4Addr::LOCALHOST.into())
     }
 
-    /// Listens on a free port of another address of this machine, such as `::1`.
-    ///
-    /// # Panics
-    /// When the machine has no such address.
     #[must_use]
     pub fn start_at(address: IpAddr) -> Self {
         let listener = ports::listen_at(address);
@@ -115,48 +103,47 @@ impl Sink {
         sink
     }
 
-    /// `http://127.0.0.1:PORT`, or `http://[::1]:PORT`, and the path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// The port; it stays the same over [`Sink::stop`] and [`Sink::restart`].
+    /// Returns the port, which stays the same over [`Sink::stop`] and [`Sink::restart`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// From now on, what a request gets that nothing else decides about.
+    /// Sets the reply to requests that neither the chooser nor the script answers.
     pub fn reply_with(&self, reply: Reply) {
         self.shared.state.lock().unwrap().default = reply;
     }
 
-    /// Sets the answers to the next requests, one each, after those of earlier calls.
+    /// Appends replies to the next requests, one each.
     pub fn script(&self, replies: Vec<Reply>) {
         self.shared.state.lock().unwrap().script.extend(replies);
     }
 
-    /// From now on, asked first about every request; `None` leaves it to the script and the default.
+    /// Sets a chooser that sees every request first; `None` leaves a request to the script and the default.
     pub fn reply_when(&self, choose: impl Fn(&SinkRequest) -> Option<Reply> + Send + 'static) {
         self.shared.state.lock().unwrap().chooser = Some(Box::new(choose));
     }
 
-    /// All requests so far, in the order in which they were complete.
+    /// Returns all requests in the order in which they were complete.
     #[must_use]
     pub fn requests(&self) -> Vec<SinkRequest> {
         self.shared.state.lock().unwrap().requests.clone()
     }
 
-    /// Forgets the requests so far, which otherwise are kept for as long as the sink.
+    /// Forgets all requests, to save memory; the sink otherwise keeps every request.
     pub fn forget(&self) {
         self.shared.state.lock().unwrap().requests.clear();
     }
 
-    /// Waits until there are at least `n` requests and gives all of them.
+    /// Waits for at least `n` requests and returns all.
     ///
     /// # Panics
-    /// When there are fewer by `deadline` from now.
+    /// When fewer requests arrive before `deadline` from now.
     #[track_caller]
     pub fn wait_for(&self, n: usize, deadline: Duration) -> Vec<SinkRequest> {
         let state = self.shared.state.lock().unwrap();
@@ -171,24 +158,24 @@ impl Sink {
         seen
     }
 
-    /// Closes the listening port and all connections; connecting is refused from here on.
+    /// Closes the port and all connections, so that the system refuses further connections.
     pub fn stop(&self) {
         let mut state = self.shared.state.lock().unwrap();
         state.stopped = true;
         for (_, stream) in state.open.drain() {
-            // Fails on a connection that the client has closed already.
+            // A connection that the client has closed already fails here.
             let _ = stream.shutdown(Shutdown::Both);
         }
         drop(state);
         self.shared.changed.notify_all();
         if let Some(accepting) = self.accepting.lock().unwrap().take() {
-            // `accept` returns only for a connection: this is its last one.
+            // `accept` returns only for a connection, hence a last one.
             let _ = TcpStream::connect(self.address);
             accepting.join().unwrap();
         }
     }
 
-    /// Listens again on the same port after [`Sink::stop`]; what was recorded and scripted stays.
+    /// Listens again on the same port after [`Sink::stop`], with the same records and scripts.
     ///
     /// # Panics
     /// When another process has taken the port.
@@ -235,7 +222,6 @@ impl Drop for Sink {
 }
 
 impl SharedSink {
-    /// Records a request and decides what it gets.
     fn record(&self, request: SinkRequest) -> Reply {
         let mut state = self.state.lock().unwrap();
         let chosen = state.chooser.as_ref().and_then(|choose| choose(&request));
@@ -246,7 +232,7 @@ impl SharedSink {
         reply
     }
 
-    /// Passes the time, or less when the sink stops.
+    /// Sleeps for the time, or until the sink stops.
     fn pause(&self, time: Duration) {
         let state = self.state.lock().unwrap();
         drop(self.changed.wait_timeout_while(state, time, |state| !state.stopped).unwrap());

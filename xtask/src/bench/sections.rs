@@ -1,5 +1,3 @@
-//! The sections: what is run, in which order, and which figures it gives.
-
 use anyhow::{Context as _, Result, ensure};
 
 use super::against;
@@ -8,29 +6,25 @@ use super::sink::{Span, times};
 use super::stage::{Program, Queue, Stage};
 use super::table::{Figures, Table, median, quantile};
 
-/// The programs of one round, in this order.
 const PROGRAMS: [Program; 4] = [Program::Raw, Program::Osnl, Program::Other, Program::Upstream];
-/// The size of a message that matches no rule in bytes, unless a section has its own.
+/// The size in bytes of a message that matches no rule, unless a section has its own.
 pub(super) const SIZE: u64 = 4096;
-/// k2hr3_osnl gets one in so many of the messages, and this many of the rounds: it takes its time.
+/// The share of messages and the number of rounds for k2hr3_osnl, because it is slow.
 const UPSTREAM_SHARE: u64 = 6;
 const UPSTREAM_ROUNDS: usize = 1;
 /// The longest time of a run, in seconds; k2hr3_osnl needs about ten for its longest.
 pub(super) const SECONDS: u64 = 60;
 
-/// The amounts of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     pub(super) rounds: usize,
-    /// Messages of a round of `a`.
     pub(super) mostly_unmatched: u64,
-    /// Messages of a round of `b`.
     pub(super) matching: u64,
     /// Length of a run of `latency`, in seconds.
     pub(super) paced: u64,
-    /// Deliveries that wait in the journal in `retries`.
+    /// Pending deliveries in the journal for `retries`.
     pub(super) backlog: u64,
-    /// Deliveries that the journal has in `commands` and `page`.
+    /// Deliveries in the journal for `commands` and `page`.
     pub(super) history: u64,
 }
 
@@ -51,11 +45,9 @@ impl Effort {
         backlog: 50_000,
         history: 200_000,
     };
-    /// Deliveries that wait in the journal where there is time for it.
     pub(super) const LONG: u64 = 1_000_000;
 }
 
-/// One in a hundred matches; the rest is 4 kB that matches no rule.
 pub(super) fn one_percent(stage: &Stage, effort: Effort) -> Result<()> {
     let title = "(a) one message in a hundred matches, the others are 4 kB";
     let programs = [Program::Raw, Program::C, Program::Osnl, Program::Other, Program::Upstream];
@@ -66,7 +58,6 @@ pub(super) fn one_percent(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// All match.
 pub(super) fn all_match(stage: &Stage, effort: Effort) -> Result<()> {
     let load = Load { count: effort.matching, every: 1, size: SIZE };
     let drained = drain(stage, "(b) every message matches", &PROGRAMS[1..], effort.rounds, load)?;
@@ -75,24 +66,21 @@ pub(super) fn all_match(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// The content of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
-    /// Messages.
     pub(super) count: u64,
-    /// One of so many matches.
+    /// One in `every` messages matches a rule.
     pub(super) every: u64,
-    /// Bytes of those that do not.
+    /// Bytes of each message that does not match.
     pub(super) size: u64,
 }
 
-/// The figures of each program, and their title.
 pub(super) struct Comparison {
     title: String,
     pub(super) figures: Vec<(Program, Figures)>,
 }
 
-/// Alternating rounds, each program against a queue that has been filled before.
+/// Runs alternating rounds, each program on a queue that is filled before.
 pub(super) fn drain(
     stage: &Stage,
     title: &str,
@@ -127,12 +115,10 @@ pub(super) fn drain(
 }
 
 impl Comparison {
-    /// The middle of a program's messages per second.
     pub(super) fn rate(&self, of: Program) -> Option<f64> {
         self.figures.iter().find(|(program, _)| *program == of).map(|(_, figures)| median(&figures.rate))
     }
 
-    /// One build beside the other, of the same rounds.
     pub(super) fn compare(&self, ours: Program, other: Program) {
         let of = |program| self.figures.iter().find(|(of, _)| *of == program).map(|(_, figures)| figures);
         let (Some(ours), Some(other)) = (of(ours), of(other)) else { return };
@@ -140,7 +126,6 @@ impl Comparison {
         against::print(&lines.map(|(what, ours, other, more)| against::Line::of(what, ours, other, more)));
     }
 
-    /// Ratios are to the first program.
     pub(super) fn print(&self) {
         let columns = ["", "messages", "msg/s", "ratio", "CPU µs/msg", "ratio of CPU", "peak MiB"];
         let mut table = Table::new(&self.title, &columns);
@@ -161,13 +146,13 @@ impl Comparison {
     }
 }
 
-/// One run. CPU time is all of the process's, its start included.
+/// Runs a program once. CPU time is that of the whole process, including its start.
 fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::table::Figure> {
     let Load { count, every, size } = load;
     let queue = stage.queue()?;
     queue.fill(count, every, size)?;
     let mut process = queue.consume(program, count)?;
-    // The last message matches, so the last request comes when all of them have been read.
+    // The last message matches, so that the last request means that all messages are read.
     let (span, of) = match program {
         Program::Raw | Program::C => (Span::parse(&process.line()?)?, count),
         Program::Osnl
@@ -190,7 +175,6 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
     })
 }
 
-/// From publishing to the request, at a pace.
 pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     let columns = ["", "msg/s", "messages", "p50", "p99", "max", "CPU µs/msg"];
     let mut table = Table::new("(latency) from publishing to the request, ms", &columns);
@@ -213,12 +197,12 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// Returns how long each of `count` messages at a pace took to its request, in ms, and the CPU time of one in µs.
+/// Returns the times in ms from publishing to the request of `count` paced messages, and the CPU time per message in
+/// µs.
 pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> Result<(Vec<f64>, f64)> {
     paced_by(stage, &program.to_string(), |queue| queue.consume(program, 1), rate, count)
 }
 
-/// The same of a consumer that `start` starts.
 pub(super) fn paced_by(
     stage: &Stage,
     name: &str,
@@ -248,7 +232,7 @@ pub(super) fn paced_by(
     Ok((waits, (process.cpu()? - before).as_secs_f64() * 1e6 / count as f64))
 }
 
-/// `median (min–max)`, or the one value.
+/// Returns `median (min–max)`, or the single value.
 pub(super) fn spread(values: &[f64], digits: usize) -> String {
     let [least, middle, most] = [0.0, 0.5, 1.0].map(|share| quantile(values, share));
     if values.len() == 1 {

@@ -1,5 +1,3 @@
-//! The stage of all programs: the broker, the target, and a virtual host with a queue for each run.
-
 use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,24 +14,20 @@ use crate::{setup, step};
 const QUEUE: &str = "k2hr3_osnl";
 pub(super) const SOON: Duration = Duration::from_secs(60);
 
-/// A consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
-    /// Acknowledges and does nothing else.
+    /// A consumer with osnl's client library, which acknowledges and does nothing else.
     Raw,
-    /// The same with the C library.
+    /// A consumer in C with librabbitmq, which acknowledges and does nothing else.
     C,
-    /// Ours.
     Osnl,
-    /// Another build of ours, to compare with.
+    /// Another build of osnl, to compare with.
     Other,
-    /// Ours in its own form.
+    /// osnl with a configuration in its own form and the journal in memory.
     Native,
-    /// Ours in its own form, with the journal on the disk.
+    /// osnl with a configuration in its own form and the journal on the disk.
     Journal,
-    /// The other build in the same form.
     OtherJournal,
-    /// The program that ours replaces.
     Upstream,
 }
 
@@ -52,17 +46,14 @@ impl fmt::Display for Program {
     }
 }
 
-/// The parts that all runs share.
 pub(super) struct Stage {
     broker: Broker,
     sink: RefCell<Sink>,
     other: Option<PathBuf>,
     upstream: Option<PathBuf>,
-    /// The consumer in C.
     c: Option<PathBuf>,
 }
 
-/// One virtual host with its queue.
 pub(super) struct Queue<'a> {
     stage: &'a Stage,
     vhost: Vhost,
@@ -70,7 +61,6 @@ pub(super) struct Queue<'a> {
 }
 
 impl Stage {
-    /// `other` is another build of osnl.
     pub(super) fn new(other: Option<PathBuf>) -> Result<Self> {
         let sink = Sink::new(Process::start(built("osnl-bench").arg("sink"))?)?;
         let upstream = setup::python_if_there().map(|python| python.join("bin").join("k2hr3-osnl"));
@@ -81,7 +71,7 @@ impl Stage {
         Ok(Self { broker: Broker::start(), sink: RefCell::new(sink), other, upstream, c })
     }
 
-    /// A folder on this disk that goes when everything does.
+    /// Returns a folder on the broker's disk, removed with the broker.
     pub(super) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.broker.folder().join(name);
         std::fs::create_dir(&folder)?;
@@ -92,7 +82,7 @@ impl Stage {
         self.broker.ctl(&["version"]).trim().to_owned()
     }
 
-    /// Those of the programs that are there.
+    /// Returns the programs that are installed here.
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
             Program::Raw | Program::Osnl | Program::Native | Program::Journal => true,
@@ -107,7 +97,6 @@ impl Stage {
         self.sink.borrow_mut()
     }
 
-    /// An empty queue.
     pub(super) fn queue(&self) -> Result<Queue<'_>> {
         let vhost = self.broker.vhost("bench");
         let folder = self.broker.folder().join(vhost.name());
@@ -126,33 +115,32 @@ impl Stage {
 }
 
 impl Queue<'_> {
-    /// Publishes `count` messages, of which each `every`th matches and the others have `size` bytes, and waits
-    /// until they are in the queue.
+    /// Publishes `count` messages and waits until the queue has them. Every `every`th message matches, the others
+    /// have `size` bytes.
     pub(super) fn fill(&self, count: u64, every: u64, size: u64) -> Result<()> {
         let numbers = [count, every, size].map(|number| number.to_string());
         step::run(built("osnl-bench").args(["fill", &self.vhost.url()]).args(numbers))
     }
 
-    /// A publisher of `count` matching messages at `rate` per second.
     pub(super) fn pace(&self, rate: u64, count: u64) -> Result<String> {
         step::output(&mut self.publisher(rate, count, 1))
     }
 
-    /// The same as a command, with numbers that begin at `from`: a journal knows a message that it has had.
+    /// Returns a publisher as a command, with numbers from `from` on, because a journal recognises a repeated
+    /// message.
     pub(super) fn publisher(&self, rate: u64, count: u64, from: u64) -> Command {
         let mut command = built("osnl-bench");
         command.args(["pace", &self.vhost.url()]).args([rate, count, from].map(|number| number.to_string()));
         command
     }
 
-    /// A command of `osnl` for the daemon of [`Queue::consume_beside`].
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = built("osnl");
         command.args(words).arg("-c").arg(self.folder.join("osnl.conf")).stdin(Stdio::null());
         command
     }
 
-    /// Starts a consumer; the raw one stops after `count` messages.
+    /// Starts a consumer; the raw consumer stops after `count` messages.
     pub(super) fn consume(&self, program: Program, count: u64) -> Result<Process> {
         let mut command = match program {
             Program::Raw => {
@@ -185,38 +173,37 @@ impl Queue<'_> {
         Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
-    /// Starts a program in Python on the library k2hr3_osnl, with the number of messages as its argument.
+    /// Starts a Python program on the library k2hr3_osnl, with the number of messages as its argument.
     pub(super) fn consume_in_python(&self, python: &Path, script: &str, count: u64) -> Result<Process> {
         let mut command = Command::new(python);
         command.args(["-c", script, &count.to_string()]).env("HOME", &self.folder);
         Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
-    /// Starts `osnl run` with the journal in this folder.
     pub(super) fn consume_with(&self, state_dir: &Path) -> Result<Process> {
         self.start(&self.native(&on_disk(state_dir)))
     }
 
-    /// The same with the action `earlier`, whose deliveries wait in a queue of their own.
+    /// Starts `osnl run` with the further action `earlier`, whose deliveries wait in a queue of their own.
     pub(super) fn consume_beside(&self, state_dir: &Path) -> Result<Process> {
         self.start(&(self.native(&on_disk(state_dir)) + &self.action("earlier")))
     }
 
-    /// The same with the page, for callers that have the token; answers its port.
+    /// Starts `osnl run` with the page, and returns the port of the page.
     pub(super) fn consume_with_page(&self, state_dir: &Path, token: &str) -> Result<(Process, u16)> {
         let port = free_port();
         let admin = format!("[admin]\nlisten = 127.0.0.1:{port}\ntoken = {token}\n");
         Ok((self.start(&(self.native(&on_disk(state_dir)) + &admin))?, port))
     }
 
-    /// Starts `osnl run` with the journal in this database.
     pub(super) fn consume_shared(&self, database: &str) -> Result<Process> {
         let journal = format!("connection = {database}");
         let port = self.stage.sink().port();
         self.start(&native(&self.folder, &self.listener(true), port, &journal))
     }
 
-    /// Starts one of several daemons on a journal in this database, with a queue that osnl declares, and so many requests at once.
+    /// Starts one of several daemons on a journal in this database, with a queue that osnl declares and `at_once`
+    /// concurrent requests.
     pub(super) fn consume_as_member(&self, database: &str, n: u64, at_once: u64) -> Result<Process> {
         let folder = self.folder.join(n.to_string());
         std::fs::create_dir(&folder)?;
@@ -231,7 +218,6 @@ impl Queue<'_> {
         start(&folder, &text)
     }
 
-    /// Publishes `count` matching messages to a queue that osnl has declared.
     pub(super) fn publish(&self, count: u64) -> Result<()> {
         let numbers = ["100000".to_owned(), count.to_string()];
         step::run(
@@ -239,12 +225,10 @@ impl Queue<'_> {
         )
     }
 
-    /// Starts `osnl run` in the folder, with the text of its configuration.
     fn start(&self, text: &str) -> Result<Process> {
         start(&self.folder, text)
     }
 
-    /// A further action on the same target.
     fn action(&self, name: &str) -> String {
         let port = self.stage.sink().port();
         format!("[action:{name}]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n")
@@ -257,18 +241,18 @@ impl Queue<'_> {
         Ok(command)
     }
 
-    /// In an empty home: k2hr3_osnl would read `~/k2hr3-osnl.conf.d`.
+    /// Adds the arguments and an empty home: k2hr3_osnl would read `~/k2hr3-osnl.conf.d`.
     fn configured(&self, mut command: Command, args: &[&str]) -> Command {
         command.args(args).arg("-c").arg(self.folder.join("k2hr3_osnl.conf")).env("HOME", &self.folder);
         command
     }
 
-    /// The same meaning as `k2hr3_osnl.conf` in osnl's own form.
+    /// Returns the meaning of `k2hr3_osnl.conf` in osnl's own form.
     fn native(&self, journal: &str) -> String {
         native(&self.folder, &self.listener(false), self.stage.sink().port(), journal)
     }
 
-    /// The options of a listener; a shared journal asks for one consumer at a time.
+    /// Returns the options of a listener; a shared journal asks for one consumer at a time.
     fn listener(&self, is_alone: bool) -> String {
         format!(
             "transport_url = {}\npool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = {is_alone}\n",
@@ -276,17 +260,15 @@ impl Queue<'_> {
         )
     }
 
-    /// Waits until nothing is left in the queue, nor unacknowledged.
+    /// Waits until the queue is empty and all messages are acknowledged.
     pub(super) fn wait_for_end(&self) {
         wait_until(SOON, "the queue to be empty", || self.vhost.queue_depth(QUEUE) == Some((0, 0)));
     }
 
-    /// Waits for a consumer.
     pub(super) fn wait_for_consumer(&self) {
         self.wait_for_consumers(1);
     }
 
-    /// Waits for so many.
     pub(super) fn wait_for_consumers(&self, least: u64) {
         let consumed =
             || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers >= least);
@@ -294,7 +276,6 @@ impl Queue<'_> {
     }
 }
 
-/// Starts `osnl run` in a folder, with the text of its configuration.
 fn start(folder: &Path, text: &str) -> Result<Process> {
     let file = folder.join("osnl.conf");
     std::fs::write(&file, text)?;
@@ -303,7 +284,6 @@ fn start(folder: &Path, text: &str) -> Result<Process> {
     Process::start(&mut command)
 }
 
-/// A configuration in osnl's own form, with these lines of its listener and of its journal.
 fn native(folder: &Path, listener: &str, port: u16, journal: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {0}\nlog_file = {0}/log\n[journal]\n{journal}\n\
@@ -314,15 +294,15 @@ fn native(folder: &Path, listener: &str, port: u16, journal: &str) -> String {
     )
 }
 
-/// Temporary folders may be of a kind that osnl does not trust; what is measured is the disk they are on. No dead letter of
-/// a long history leaves.
+/// Returns the options of a journal in this folder. Temporary folders may be on a file system that osnl does not
+/// trust, but the benchmark measures exactly this disk. Dead letters of a long history stay.
 fn on_disk(state_dir: &Path) -> String {
     let path = state_dir.display();
     format!("connection = sqlite://{path}/journal.db\nallow_volatile = yes\nmax_dead = 1000000")
 }
 
-/// Builds the consumer in C where a compiler and librabbitmq's headers are there: it only shows what another
-/// client library costs.
+/// Builds the consumer in C if a compiler and librabbitmq's headers are installed; it only shows the cost of another
+/// client library.
 fn c_consumer() -> Result<Option<PathBuf>> {
     let source = step::root().join("crates/osnl-bench/c/consume.c");
     let program = step::target_dir().join("release").join("osnl-bench-c");

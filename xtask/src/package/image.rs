@@ -1,9 +1,9 @@
-//! The container's image: the program, the libraries that it is linked with, CA certificates, and a user.
+//! The container's image: the program, its linked libraries, CA certificates, and a user.
 //!
-//! Its files are this machine's, so no image has to be fetched: `packaging/container/Containerfile` puts them on nothing.
-//! `package image-test` builds it by podman and runs it as a container: as its user, with a read-only root, an event from
-//! the broker to a file, and as the manifests of `packaging/kubernetes` have it. They are judged by Kubernetes' own schemas,
-//! which the package kubernetes-validate carries. No cluster is tried.
+//! The files are this machine's, so that no base image has to be fetched: `packaging/container/Containerfile` starts
+//! from nothing. `package image-test` builds the image by podman and runs it as a container: as its user, with a
+//! read-only root, an event from the broker to a file, and with the options of `packaging/kubernetes`. Kubernetes'
+//! own schemas, from the package kubernetes-validate, check the manifests. No cluster is tried.
 
 use std::fs;
 use std::net::TcpListener;
@@ -19,24 +19,23 @@ use super::stage::{Profile, Stage};
 use super::{folder, pristine, sh};
 use crate::{setup, step};
 
-/// The user of many images that need none: it has no name on the host.
+/// The user of many images that need none, without a name on the host.
 const USER: &str = "65532";
 
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// The place where Debian's OpenSSL looks for certificates: Kafka's client library is linked with it.
+/// The path of certificates for Debian's OpenSSL, with which Kafka's client library is linked.
 const OF_OPENSSL: &str = "usr/lib/ssl/cert.pem";
 
 const TEST: &str = include_str!("image/test.sh");
 
-/// Mistakes in the manifests that the schemas must find: words, and others in their place.
+/// Mistakes that the schemas must find in the manifests: a text and its replacement.
 const MISTAKES: [(&str, &str); 3] = [
     ("containerPort: 9464", "containerPort: \"9464\""),
     ("readOnlyRootFilesystem: true", "readOnlyRootFileSystem: true"),
     ("accessModes: [ReadWriteOnce]", "accessModes: ReadWriteOnce"),
 ];
 
-/// Makes the folder that an image is built of, and returns the archive in it.
 pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
     let image = folder()?.join("image");
     let root = image.join("rootfs");
@@ -75,21 +74,20 @@ pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// Copies a file; folders on its way are made.
+/// Copies a file and makes its folders.
 fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
     let mut install = Command::new("install");
     install.args(["-D", "-m", &format!("{mode:o}")]);
     step::run(install.args([from, to]))
 }
 
-/// Writes a file that everyone may read; folders on its way are made.
+/// Writes a world-readable file and makes its folders.
 fn file(path: &Path, text: &str) -> Result<()> {
     let written = folder()?.join("written");
     fs::write(&written, text).with_context(|| written.display().to_string())?;
     copy(&written, path, 0o644)
 }
 
-/// Judges the manifests, builds the image of the debug build, and runs it.
 pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     let profile = match flags {
         [] => Profile::Debug,
@@ -116,7 +114,7 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fails when the schemas refuse the manifests, or find no mistake in others.
+/// Fails when the schemas refuse the manifests, or accept manifests with a mistake.
 fn manifest(python: &Path, manifests: &Path) -> Result<()> {
     let judge = |path: &Path| {
         let mut validate = Command::new(python.join("bin/kubernetes-validate"));
@@ -136,7 +134,8 @@ fn manifest(python: &Path, manifests: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless kolla's `set_configs.py` could read the file: a command, files with owner and mode, owners of folders.
+/// Fails unless kolla's `set_configs.py` could read the file: a command, files with owner and mode, owners of
+/// folders.
 fn kolla() -> Result<()> {
     let path = step::root().join("packaging/container/config.json");
     let config: Value = serde_json::from_str(&fs::read_to_string(&path)?).context("config.json")?;
@@ -159,16 +158,14 @@ fn kolla() -> Result<()> {
     Ok(())
 }
 
-/// Returns the files that the program's dynamic linker loads, and the linker.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let said = step::output(Command::new("ldd").arg(program))?;
     Ok(said.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
 }
 
-/// Returns the file with the licence of a library, from Debian's package of it.
 fn copyright(library: &Path) -> Result<PathBuf> {
     let name = library.file_name().context("a library without a name")?.to_string_lossy();
-    // By its name: its folder may be a link, of which dpkg does not know.
+    // The search uses only the file's name, because its folder may be a link that dpkg does not know.
     let said = step::output(Command::new("dpkg-query").arg("--search").arg(format!("*/{name}")))?;
     let package = said.split([':', ',']).next().unwrap_or_default();
     let file = Path::new("/usr/share/doc").join(package).join("copyright");

@@ -1,8 +1,8 @@
-//! The programs that run test binaries, and the counts and times that stand in their output.
+//! The programs that run test binaries, and the counts and times in their output.
 //!
-//! libtest runs one binary after the other, and is the default: the tests of a binary share one Python with oslo.messaging,
-//! which a process for each test would load anew. cargo-nextest (`--runner nextest`) prints the time of each test, which
-//! libtest does not.
+//! libtest, the default, runs one binary after the other: the tests of a binary share one Python with oslo.messaging,
+//! which a process for each test would load anew. cargo-nextest (`--runner nextest`) prints the time of each test,
+//! which libtest does not.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -13,14 +13,11 @@ use anyhow::{Result, bail};
 
 use crate::{setup, step};
 
-/// The runner if `--runner` names none.
 const DEFAULT: Runner = Runner::Libtest;
 /// Tests at once. With eight, tests of times fail on two cores. `.config/nextest.toml` has a number too.
 const THREADS: &str = "--test-threads=4";
-/// The tests that are printed with their times.
 const SLOWEST: usize = 30;
 
-/// A program that runs tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runner {
     Libtest,
@@ -44,7 +41,6 @@ impl Runner {
         Ok(runner)
     }
 
-    /// The command with the arguments that `cargo test` would have.
     pub(super) fn command(self, args: &[String]) -> Result<Command> {
         let mut args = args.to_vec();
         let (mut command, first) = match self {
@@ -68,7 +64,7 @@ impl Runner {
             command.arg("--workspace");
         }
         if self == Runner::Libtest && !names_targets(&args) {
-            // Without doc tests; some tests run examples.
+            // Named targets leave out the doc tests, and also the examples, which some tests run.
             step::run(step::cargo().args(["build", "--locked", "-p", "osnl", "--examples"]))?;
             command.args(["--lib", "--bins", "--tests"]);
         }
@@ -77,7 +73,7 @@ impl Runner {
     }
 }
 
-/// `--workspace` wins over a choice of packages, so it must not stand beside one.
+/// Whether the arguments choose packages; `--workspace` overrides such a choice, so the two must not be combined.
 pub(super) fn names_packages(args: &[String]) -> bool {
     args.iter().take_while(|arg| *arg != "--").any(|arg| {
         arg.starts_with("-p") || arg.starts_with("--package") || arg.starts_with("--manifest-path")
@@ -89,29 +85,25 @@ fn names_targets(args: &[String]) -> bool {
     args.iter().take_while(|arg| *arg != "--").any(|arg| targets.contains(&arg.as_str()))
 }
 
-/// The sum of what all test binaries say.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count {
     passed: u64,
     failed: u64,
     skipped: u64,
-    /// The tests that cannot run here, by the beginning of their names.
     lacks: Option<&'static str>,
 }
 
 impl Count {
-    /// The count without the tests that cannot run here.
     pub(super) fn lacking(self, tests: Option<&'static str>) -> Self {
         Self { lacks: tests, ..self }
     }
 
-    /// Whether all tests ran that there are.
     pub(crate) fn is_whole(self) -> bool {
         self.lacks.is_none()
     }
 
-    /// Adds a summary such as `ok. 3 passed; 0 failed; 1 ignored` or `4 tests run: 3 passed (1 slow), 1 timed out, 9 skipped`.
-    /// nextest skips the tests that the arguments left out, which are not counted.
+    /// Adds a summary such as `ok. 3 passed; 0 failed; 1 ignored` or `4 tests run: 3 passed (1 slow), 1 timed out, 9
+    /// skipped`. The tests that nextest skips are those left out by the arguments, and are not counted.
     fn add(&mut self, summary: &str) {
         let words: Vec<&str> = summary.split(|c: char| !c.is_alphanumeric()).collect();
         for pair in words.windows(2) {
@@ -140,22 +132,19 @@ impl fmt::Display for Count {
     }
 }
 
-/// The counts and times that were read from a runner's output.
 #[derive(Debug, Default)]
 pub(super) struct TestReport {
     pub(super) count: Count,
-    /// nextest only: libtest times no single test.
+    /// Times of tests from nextest only; libtest times no single test.
     tests: Vec<(Duration, String)>,
-    /// With nextest the sum of a binary's tests, which run side by side.
+    /// Times of binaries; with nextest the sum of a binary's tests, which run concurrently.
     binaries: BTreeMap<String, Duration>,
-    /// libtest's binary that runs now.
     current: String,
     /// nextest repeats failures after its summary.
     is_over: bool,
 }
 
 impl TestReport {
-    /// Copies lines and reads them.
     pub(super) fn pass_on(mut lines: impl io::BufRead, out: &mut impl io::Write) -> Result<Self> {
         let mut report = Self::default();
         let mut line = Vec::new();
@@ -173,7 +162,7 @@ impl TestReport {
             let time = result.rsplit_once("finished in ").and_then(|(_, time)| seconds(time));
             *self.binaries.entry(self.current.clone()).or_default() += time.unwrap_or_default();
         } else if let Some(binary) = line.strip_prefix("Running ") {
-            // `Running unittests src/lib.rs (target/debug/deps/osnl-0123456789abcdef)`
+            // Example: `Running unittests src/lib.rs (target/debug/deps/osnl-0123456789abcdef)`
             let file = binary.rsplit(['/', '(']).next().unwrap_or_default();
             file.trim_end_matches(')').rsplit_once('-').unwrap_or((file, "")).0.clone_into(&mut self.current);
         } else if let Some(crate_name) = line.strip_prefix("Doc-tests ") {
@@ -189,7 +178,6 @@ impl TestReport {
         }
     }
 
-    /// The binaries by time, then the slowest tests.
     pub(super) fn times(&self) -> String {
         let mut binaries: Vec<(Duration, &str)> =
             self.binaries.iter().map(|(name, time)| (*time, name.as_str())).collect();
@@ -213,7 +201,7 @@ impl TestReport {
     }
 }
 
-/// Reads nextest's line of a test that ended: `PASS [   0.004s] (  1/174) osnl-core::it guards::one`.
+/// Reads nextest's line of a finished test: `PASS [ 0.004s] ( 1/174) osnl-core::it guards::one`.
 fn timed(line: &str) -> Option<(Duration, &str, &str)> {
     let (status, rest) = line.split_once(" [")?;
     let is_status = status.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || " -".contains(c));
@@ -231,7 +219,7 @@ fn seconds(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    /// Not to standard output: the run that this test is part of counts what stands there.
+    /// Copies to memory, because an outer run counts the summaries on standard output.
     fn read(output: &str) -> TestReport {
         let mut copy = Vec::new();
         let report = TestReport::pass_on(output.as_bytes(), &mut copy).unwrap();
@@ -250,7 +238,7 @@ mod tests {
         check(ok, "12 passed, 0 failed");
         let bad = "test result: FAILED. 1 passed; 2 failed; 3 ignored; 0 measured; 0 filtered out\n";
         check(&format!("{ok}noise\n{bad}"), "13 passed, 2 failed, 3 skipped");
-        // A test that prints without a newline shares its line with nothing of ours.
+        // A test that prints without a newline shares its line with no summary of the runner.
         check(&format!("x{ok}"), "0 passed, 0 failed");
         let next = "     Summary [   1.234s] 9/10 tests run: 6 passed (2 slow, 1 leaky), 2 failed, 1 timed out, 7 skipped\n";
         check(next, "6 passed, 3 failed");

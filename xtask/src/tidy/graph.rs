@@ -1,9 +1,12 @@
 //! The imports between the files of a crate: cycles, and imports against the written order.
 //!
-//! A file imports the file that defines what it names: `pub use` is looked through, and importing a module counts by
-//! the names taken out of it. Refused are a cycle of files of different top-level modules, a cycle of more than
-//! three files (a file and the folder of its own submodules may import each other), and, where the crate's root says `//! Order, lowest first:` with the names of its modules in backticks,
-//! the import of a module that is higher in that order.
+//! A file imports the file that defines a name: `pub use` is looked through, and an import of a module counts by the
+//! names taken out of it. Refused are:
+//!
+//! - a cycle of files of different top-level modules;
+//! - a cycle of more than three files, because a file and its own submodules may import each other;
+//! - an import of a higher module, where the crate's root has `//! Order, lowest first:` with its modules in
+//!   backticks.
 
 mod source;
 #[cfg(test)]
@@ -16,23 +19,19 @@ use anyhow::{Context as _, Result};
 
 use self::source::{CrateSource, Files};
 
-/// The most files that a cycle within one top-level module may have.
 const LARGEST_CYCLE: usize = 3;
-/// Begins the paragraph that gives the order of the modules.
 const ORDER: &str = "//! Order, lowest first:";
 
-/// The imports of one crate.
 #[derive(Debug)]
 pub(super) struct Graph {
     files: Vec<String>,
     /// The names that the first file takes from the second.
     imports: BTreeMap<(usize, usize), BTreeSet<String>>,
-    /// Top-level modules, lowest first; empty where the root gives none.
+    /// Top-level modules, lowest first; empty if the root gives no order.
     order: Vec<String>,
 }
 
 impl Graph {
-    /// Reads the crate whose root file is `root` in `folder`.
     pub(super) fn read(folder: &Path, root: &str) -> Result<Graph> {
         Graph::of(root, &|file| {
             let path = folder.join(file);
@@ -47,7 +46,6 @@ impl Graph {
         Ok(Graph { files: source.files, imports, order })
     }
 
-    /// The refused cycles, the largest first.
     pub(super) fn cycles(&self) -> Vec<Vec<usize>> {
         let mut cycles = self.components(|_| true);
         cycles.retain(|cycle| {
@@ -67,7 +65,6 @@ impl Graph {
         cycles
     }
 
-    /// Whether one file's module is within the other's.
     fn is_family(&self, one: usize, other: usize) -> bool {
         let is_in = |inner: usize, outer: usize| {
             let folder = self.files[outer].trim_end_matches(".rs");
@@ -76,7 +73,6 @@ impl Graph {
         is_in(one, other) || is_in(other, one)
     }
 
-    /// The strongly connected components of two files and more, over some of the imports.
     fn components(&self, is_counted: impl Fn((usize, usize)) -> bool) -> Vec<Vec<usize>> {
         let mut next = vec![Vec::new(); self.files.len()];
         for &(from, to) in self.imports.keys().filter(|&&arrow| is_counted(arrow)) {
@@ -93,7 +89,6 @@ impl Graph {
             .collect()
     }
 
-    /// The imports against the order, as lines to print.
     pub(super) fn upward(&self) -> Vec<String> {
         let rank = |file: usize| self.order.iter().position(|name| name == top(&self.files[file]));
         let against = self.imports.keys().filter(|(from, to)| match (rank(*from), rank(*to)) {
@@ -103,7 +98,7 @@ impl Graph {
         against.map(|&arrow| self.line(arrow)).collect()
     }
 
-    /// The top-level modules that the order leaves out, or names though there are none.
+    /// Returns the top-level modules that are missing in the order, or do not exist.
     pub(super) fn misplaced(&self) -> Vec<String> {
         if self.order.is_empty() {
             return Vec::new();
@@ -113,7 +108,6 @@ impl Graph {
         modules.symmetric_difference(&order).map(|&name| name.to_owned()).collect()
     }
 
-    /// The imports within a cycle, as lines to print.
     pub(super) fn arrows(&self, cycle: &[usize]) -> Vec<String> {
         let within = |file: &usize| cycle.contains(file);
         let arrows = self.imports.keys().filter(|(from, to)| within(from) && within(to));
@@ -126,12 +120,11 @@ impl Graph {
     }
 }
 
-/// The top-level module of a file; the root's is its own.
 fn top(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
-/// The files that can be reached by imports, itself included only by a cycle.
+/// Returns the files that imports reach; `from` itself only by a cycle.
 fn reached(next: &[Vec<usize>], from: usize) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut waiting = next[from].clone();
@@ -143,18 +136,15 @@ fn reached(next: &[Vec<usize>], from: usize) -> BTreeSet<usize> {
     found
 }
 
-/// The names in backticks of the paragraph that gives the order.
 fn order(root: &str) -> Vec<String> {
     let mut paragraph = root.lines().skip_while(|line| !line.starts_with(ORDER));
     let lines: Vec<&str> = paragraph.by_ref().take_while(|line| line.starts_with("//! ")).collect();
     lines.join(" ").split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum PathEnd {
     Module(usize),
-    /// Something that the module defines.
     Definition(usize),
 }
 
@@ -207,7 +197,8 @@ impl PathResolver<'_> {
         }
     }
 
-    /// All that a path can mean in a module: a name may be a module and a function at once. `seen` ends circles of `use`.
+    /// Returns all meanings of a path in a module, because a module and a function may share a name. `seen` ends
+    /// circles of `use`.
     fn resolve(
         &self,
         from: usize,
@@ -234,7 +225,7 @@ impl PathResolver<'_> {
                 next.extend(places);
             }
             current = next.iter().filter_map(|(place, _)| place.module()).collect();
-            // What follows a type is a variant or a function of it.
+            // A segment after a type names its variant or function.
             if is_last || current.is_empty() {
                 return next;
             }

@@ -1,4 +1,4 @@
-//! One queue with the habits of RabbitMQ versions that cannot be had here.
+//! One queue with the habits of RabbitMQ versions that Debian does not package.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use amq_protocol::types::{AMQPValue, FieldTable};
 
 use super::scripted::{ScriptedLink, ScriptedServer};
 
-/// The words of RabbitMQ 3.8.15 and later when a delivery stays unacknowledged for too long.
+/// The text of RabbitMQ 3.8.15 and later when a delivery stays unacknowledged for too long.
 const CONSUMER_TIMEOUT: &str = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value \
      used: 1800000 ms. This timeout value can be configured, see consumers doc guide to learn more";
 /// The default answer of RabbitMQ 4.3 and later to a queue that is neither durable nor exclusive.
@@ -18,21 +18,20 @@ const TRANSIENT_REFUSED: &str = "INTERNAL_ERROR - Feature `transient_nonexcl_que
 const DECLARE_QUEUE: (u16, u16) = (50, 10);
 const CONSUME: (u16, u16) = (60, 20);
 
-/// The ways in which the broker differs from RabbitMQ 3.10.
 #[derive(Debug, Clone, Default)]
 pub struct Habits {
-    /// 541 to a queue that is neither durable nor exclusive, over which the connection is closed.
+    /// Whether a queue that is neither durable nor exclusive gets 541, which closes the connection.
     pub refuses_transient_queues: bool,
-    /// A quorum queue with this limit (20 since RabbitMQ 4.0): a message that comes back more often than that is
-    /// dropped. Deliveries carry `x-delivery-count`.
+    /// The delivery limit of a quorum queue (20 since RabbitMQ 4.0): a message that returns more often is dropped.
+    /// Deliveries carry `x-delivery-count`.
     pub delivery_limit: Option<u32>,
-    /// The queue is there with other arguments: 406 with this text to any client that declares it with its own.
+    /// The text of the 406 for a client that declares the queue, because the queue exists with other arguments.
     pub inequivalent: Option<String>,
-    /// Each body is delivered as so many times its first octet, which are never in memory at once; 0: as it is.
+    /// The number of times that a body's first octet is delivered, never in memory at once; 0 delivers the body.
     pub repeats_bodies: usize,
 }
 
-/// A broker with one queue, into which everything goes that is published by [`ScriptedBroker::publish`].
+/// A broker with one queue for everything that [`ScriptedBroker::publish`] publishes.
 #[derive(Debug)]
 pub struct ScriptedBroker {
     server: ScriptedServer,
@@ -63,13 +62,12 @@ struct BrokerMessage {
     exchange: String,
     routing_key: String,
     body: Vec<u8>,
-    /// Octets in place of the usual properties.
     properties: Option<Vec<u8>>,
     returned: u32,
 }
 
 impl ScriptedBroker {
-    /// Listens on a free port of 127.0.0.1. The queue is there already if [`Habits::inequivalent`] says so.
+    /// Listens on a free port of 127.0.0.1. With [`Habits::inequivalent`] the queue exists already.
     #[must_use]
     pub fn start(habits: Habits) -> Self {
         let declared = habits.inequivalent.is_some();
@@ -82,24 +80,21 @@ impl ScriptedBroker {
         Self { server, shared }
     }
 
-    /// `rabbit://u:p@127.0.0.1:PORT/`
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// As [`ScriptedServer::asked`].
     #[must_use]
     pub fn asked(&self) -> Vec<AMQPClass> {
         self.server.asked()
     }
 
-    /// Puts a message into the queue.
     pub fn publish(&self, exchange: &str, routing_key: &str, body: impl Into<Vec<u8>>) {
         self.publish_message(exchange, routing_key, body.into(), None);
     }
 
-    /// The same with any octets for properties: their flags and what follows.
+    /// Publishes a message whose properties are any octets: flags and values.
     pub fn publish_raw(
         &self,
         exchange: &str,
@@ -117,36 +112,32 @@ impl ScriptedBroker {
         state.deliver();
     }
 
-    /// Messages that wait, and messages delivered and not settled.
     #[must_use]
     pub fn depth(&self) -> (usize, usize) {
         let state = self.shared.lock().unwrap();
         (state.ready.len(), state.consumers.values().map(|consumer| consumer.unsettled.len()).sum())
     }
 
-    /// Messages dropped over the delivery limit.
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.shared.lock().unwrap().dropped
     }
 
-    /// Returns the number of `basic.consume` calls.
     #[must_use]
     pub fn consumed(&self) -> usize {
         self.shared.lock().unwrap().connections
     }
 
-    /// Ends all connections that consume, without a word.
+    /// Cuts all connections with consumers.
     pub fn cut(&self) {
         self.each(|consumer| consumer.link.cut());
     }
 
-    /// The consumer time-out: 406 on the channels that consume.
+    /// Simulates the consumer time-out: 406 on the channels with consumers.
     pub fn time_out_consumers(&self) {
         self.close_channels(406, CONSUMER_TIMEOUT);
     }
 
-    /// Closes the channels that consume.
     pub fn close_channels(&self, code: u16, text: &str) {
         self.each(|consumer| consumer.link.close_channel(consumer.channel, code, text, (0, 0)));
         let mut state = self.shared.lock().unwrap();
@@ -154,14 +145,12 @@ impl ScriptedBroker {
         numbers.into_iter().for_each(|number| state.end(number));
     }
 
-    /// `connection.blocked`, as in an alarm.
     pub fn block(&self, reason: &str) {
         let blocked = connection::Blocked { reason: reason.into() };
         let method = AMQPClass::Connection(connection::AMQPMethod::Blocked(blocked));
         self.each(|consumer| consumer.link.send(0, method.clone()));
     }
 
-    /// `connection.unblocked`.
     pub fn unblock(&self) {
         let method = AMQPClass::Connection(connection::AMQPMethod::Unblocked(connection::Unblocked {}));
         self.each(|consumer| consumer.link.send(0, method.clone()));
@@ -239,7 +228,6 @@ impl AmqpBrokerState {
         }
     }
 
-    /// Requeues the unsettled messages of a connection, in their order.
     fn end(&mut self, number: u64) {
         let Some(consumer) = self.consumers.remove(&number) else { return };
         for message in consumer.unsettled.into_values().rev() {

@@ -1,4 +1,4 @@
-//! The protocol: just enough AMQP 0-9-1 to open connections and channels and to deliver.
+//! The protocol: a subset of AMQP 0-9-1 that opens connections and channels and delivers.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,16 +12,15 @@ use amq_protocol::protocol::{AMQPClass, basic, channel as ch, connection as conn
 const FRAME_MAX: u32 = 131_072;
 const BASIC: u16 = 60;
 
-/// Answers a method on a channel: through the link, or not at all. `false` asks for the usual answer.
+/// Answers a method on a channel through the link, or not at all. `false` asks for the usual answer.
 trait Script: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync {}
 impl<F: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync> Script for F {}
 
-/// The offer of a server in its handshake.
 #[derive(Clone, Debug)]
 pub struct HandshakeOffer {
-    /// The mechanisms, with spaces between them.
+    /// The mechanisms, separated by spaces.
     pub mechanisms: &'static str,
-    /// The locales, with spaces between them.
+    /// The locales, separated by spaces.
     pub locales: &'static str,
     /// Channels, the size of a frame, and seconds of the heartbeat.
     pub tune: (u16, u32, u16),
@@ -33,7 +32,7 @@ impl Default for HandshakeOffer {
     }
 }
 
-/// A server on a free port of 127.0.0.1 until the process ends; one thread a connection.
+/// A server on a free port of 127.0.0.1 until the process ends, with one thread for each connection.
 #[derive(Debug)]
 pub struct ScriptedServer {
     port: u16,
@@ -49,10 +48,7 @@ pub struct ScriptedLink {
 }
 
 impl ScriptedServer {
-    /// Answers as `script` says; `ended` is told which connections have ended.
-    ///
-    /// # Panics
-    /// When no port is free.
+    /// Starts a server that answers by `script`; `ended` receives the number of each connection that ends.
     pub fn start(
         script: impl Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync + 'static,
         ended: impl Fn(&ScriptedLink) + Send + Sync + 'static,
@@ -60,10 +56,6 @@ impl ScriptedServer {
         Self::offering(HandshakeOffer::default(), script, ended)
     }
 
-    /// The same with another offer.
-    ///
-    /// # Panics
-    /// When no port is free.
     pub fn offering(
         offer: HandshakeOffer,
         script: impl Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync + 'static,
@@ -81,7 +73,7 @@ impl ScriptedServer {
                 std::thread::spawn(move || {
                     let writer = Arc::new(Mutex::new(stream.try_clone().unwrap()));
                     let link = ScriptedLink { number, stream: writer };
-                    // How it ended is seen by whoever looks at what was asked.
+                    // The result is ignored: a test sees the end in the recorded methods.
                     let _ = serve(&link, stream, &*script, (&offer, &answers, &sender));
                     link.cut();
                     ended(&link);
@@ -91,20 +83,18 @@ impl ScriptedServer {
         Self { port, asked: Mutex::new(asked), agreed: Mutex::new(agreed) }
     }
 
-    /// `rabbit://u:p@127.0.0.1:PORT/`
     #[must_use]
     pub fn url(&self) -> String {
         format!("rabbit://u:p@127.0.0.1:{}/", self.port)
     }
 
-    /// Returns the methods of clients since the last call, without the opening and closing of connections and
-    /// channels.
+    /// Returns the clients' methods since the last call, without the opening and closing of connections and channels.
     #[must_use]
     pub fn asked(&self) -> Vec<AMQPClass> {
         self.asked.lock().unwrap().try_iter().collect()
     }
 
-    /// Returns the answers of clients to the handshake since the last call: `start-ok` and `tune-ok`.
+    /// Returns the clients' answers to the handshake since the last call: `start-ok` and `tune-ok`.
     #[must_use]
     pub fn agreed(&self) -> Vec<AMQPClass> {
         self.agreed.lock().unwrap().try_iter().collect()
@@ -112,19 +102,17 @@ impl ScriptedServer {
 }
 
 impl ScriptedLink {
-    /// The connection's number, counted from 0.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Sends a method; one of the class `connection` goes out on channel 0. A client that is gone hears nothing.
+    /// Sends a method, on channel 0 for the class `connection`. A method for a disconnected client is lost.
     pub fn send(&self, channel: u16, method: AMQPClass) {
         let channel = if matches!(method, AMQPClass::Connection(_)) { 0 } else { channel };
         self.write(&[AMQPFrame::Method(channel, method)]);
     }
 
-    /// Delivers a message to the consumer `c`, the only one there is.
     pub fn deliver(
         &self,
         channel: u16,
@@ -138,7 +126,7 @@ impl ScriptedLink {
         self.deliver_frames(channel, (delivery_tag, redelivered), (exchange, routing_key), &header, body);
     }
 
-    /// The same with any octets for properties: their flags and what follows.
+    /// Delivers a message whose properties are any octets: flags and values.
     pub fn deliver_raw(
         &self,
         channel: u16,
@@ -151,7 +139,7 @@ impl ScriptedLink {
         self.deliver_frames(channel, tag, origin, &header, body);
     }
 
-    /// Delivers a message whose body is so many times an octet, a frame at a time.
+    /// Delivers a message whose body repeats an octet, a frame at a time.
     pub fn deliver_repeated(
         &self,
         channel: u16,
@@ -197,14 +185,14 @@ impl ScriptedLink {
         let _ = self.stream.lock().unwrap().write_all(&bytes);
     }
 
-    /// `channel.close`: what the broker does over a request it refuses. `method` is its class and number.
+    /// Sends `channel.close`, as the broker does for a refused request. `method` is the class and number of the
+    /// request.
     pub fn close_channel(&self, channel: u16, code: u16, text: &str, method: (u16, u16)) {
         let close =
             ch::Close { reply_code: code, reply_text: text.into(), class_id: method.0, method_id: method.1 };
         self.send(channel, AMQPClass::Channel(ch::AMQPMethod::Close(close)));
     }
 
-    /// `connection.close`.
     pub fn close_connection(&self, code: u16, text: &str, method: (u16, u16)) {
         let close = conn::Close {
             reply_code: code,
@@ -215,7 +203,6 @@ impl ScriptedLink {
         self.send(0, AMQPClass::Connection(conn::AMQPMethod::Close(close)));
     }
 
-    /// Ends the connection without a word.
     pub fn cut(&self) {
         let _ = self.stream.lock().unwrap().shutdown(std::net::Shutdown::Both);
     }
@@ -225,20 +212,19 @@ impl ScriptedLink {
     }
 }
 
-/// Frames as they go over the wire.
 pub(super) fn bytes_of(frames: &[AMQPFrame]) -> Vec<u8> {
     let written = |frame| gen_frame(frame)(WriteContext::from(Vec::new())).unwrap().write;
     frames.iter().flat_map(written).collect()
 }
 
-/// A content header frame of the class `basic` with any octets for properties.
+/// Returns a content header frame of the class `basic` with any octets for properties.
 pub(super) fn content_header(channel: u16, body_size: usize, properties: &[u8]) -> Vec<u8> {
     let size = u32::try_from(12 + properties.len()).unwrap().to_be_bytes();
     let (class, body_size) = (BASIC.to_be_bytes(), (body_size as u64).to_be_bytes());
     [&[2], &channel.to_be_bytes()[..], &size, &class, &[0, 0], &body_size, properties, &[0xCE]].concat()
 }
 
-/// Until the client or the script ends the connection.
+/// Serves until the client or the script ends the connection.
 fn serve(
     link: &ScriptedLink,
     mut stream: TcpStream,
@@ -293,14 +279,14 @@ fn serve(
                 if let Some(reply) = usual(other).filter(|_| !handled) {
                     link.send(id, reply);
                 }
-                // A test that has ended does not listen any more.
+                // Fails after the end of a test, which drops its receiver.
                 let _ = asked.send(method);
             }
         }
     }
 }
 
-/// Returns the answer of any broker without objections. Queues are there and empty.
+/// Returns the answer of a broker without objections, for which every queue exists and is empty.
 fn usual(method: &AMQPClass) -> Option<AMQPClass> {
     Some(match method {
         AMQPClass::Connection(conn::AMQPMethod::Open(_)) => {

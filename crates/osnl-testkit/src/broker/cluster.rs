@@ -1,5 +1,3 @@
-//! Several nodes that are one broker, with one quorum queue.
-
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -9,11 +7,11 @@ use super::node::{BrokerNode, binary};
 use super::running::{await_server, launch_epmd, spawn_server};
 use crate::process::{ChildGroup, Guard};
 
-/// A RabbitMQ cluster on 127.0.0.1, user `guest` with password `guest`; nodes are counted from 0. Ends when dropped,
-/// and also when the process that owns it is killed.
+/// A RabbitMQ cluster on 127.0.0.1, user `guest` with password `guest`; node numbers start at 0. The cluster ends
+/// when dropped, and when the owning process is killed.
 #[derive(Debug)]
 pub struct RabbitCluster {
-    // The order matters: servers end before epmd, and processes before their folder.
+    // Fields drop in this order: servers before epmd, and processes before their folder.
     members: Vec<ClusterMember>,
     _epmd: ChildGroup,
     _guard: Guard,
@@ -26,7 +24,7 @@ struct ClusterMember {
     running: Mutex<Option<NodeProcess>>,
 }
 
-/// The guard is called off last.
+/// Fields drop in this order: the guard is called off last.
 #[derive(Debug)]
 struct NodeProcess {
     server: ChildGroup,
@@ -34,7 +32,6 @@ struct NodeProcess {
 }
 
 impl ClusterMember {
-    /// Starts it, with whatever data it has.
     fn start(&self) {
         let server = spawn_server(&self.node);
         let guard = Guard::over(&[server.id()], None);
@@ -50,10 +47,10 @@ impl ClusterMember {
 }
 
 impl RabbitCluster {
-    /// Starts `nodes` nodes and joins them.
+    /// Starts this number of nodes and joins them.
     ///
     /// # Panics
-    /// When RabbitMQ is not installed, or a node does not come up or join.
+    /// When RabbitMQ is missing, or a node does not start or join.
     #[must_use]
     pub fn start(nodes: usize) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-cluster-").tempdir().unwrap();
@@ -89,22 +86,17 @@ impl RabbitCluster {
         cluster
     }
 
-    /// The AMQP ports on 127.0.0.1, node by node; they stay the same.
+    /// Returns the AMQP ports on 127.0.0.1 by node, which stay the same.
     #[must_use]
     pub fn ports(&self) -> Vec<u16> {
         self.members.iter().map(|member| member.node.amqp).collect()
     }
 
-    /// Returns RabbitMQ's version, such as 3.10.8.
-    ///
-    /// # Panics
-    /// When the first node does not run.
     #[must_use]
     pub fn version(&self) -> String {
         self.members[0].eval("rabbit:product_version()")
     }
 
-    /// `rabbit://guest:guest@127.0.0.1:PORT,guest:guest@127.0.0.1:PORT,…/`
     #[must_use]
     pub fn url(&self) -> String {
         let hosts: Vec<String> =
@@ -113,9 +105,6 @@ impl RabbitCluster {
     }
 
     /// Declares a durable topic exchange and a quorum queue on all nodes, and binds them.
-    ///
-    /// # Panics
-    /// When the broker refuses.
     pub fn declare(&self, exchange: &str, routing_key: &str, queue: &str) {
         let (exchange, key, queue) = (binary(exchange), binary(routing_key), binary(queue));
         self.members[0].eval(&format!(
@@ -128,23 +117,17 @@ impl RabbitCluster {
         ));
     }
 
-    /// Kills a node with SIGKILL.
     pub fn kill9(&self, node: usize) {
         self.members[node].running.lock().unwrap().take();
     }
 
-    /// Brings a killed node back with its data, and waits until it accepts AMQP connections.
-    ///
-    /// # Panics
-    /// When it does not come up.
+    /// Starts a killed node with its data, and waits until it accepts AMQP connections.
     pub fn start_again(&self, node: usize) {
         self.members[node].start();
     }
 
-    /// Kills all nodes with SIGKILL at once, and starts all together after a pause: a node waits for its peers.
-    ///
-    /// # Panics
-    /// When a node does not come up.
+    /// Kills all nodes with SIGKILL at once, and starts all together after a pause, because a node waits for its
+    /// peers.
     pub fn kill9_all(&self, pause: Duration) {
         let each = |act: fn(&Self, usize)| {
             std::thread::scope(|scope| {
@@ -158,7 +141,7 @@ impl RabbitCluster {
         each(Self::start_again);
     }
 
-    /// The node that leads a queue, as those see it that run; `None` while there is none.
+    /// Returns the node that leads a queue, in the view of the running nodes; `None` without a leader.
     #[must_use]
     pub fn leader(&self, queue: &str) -> Option<usize> {
         let asked = Self::with_queue(
@@ -172,9 +155,6 @@ impl RabbitCluster {
     }
 
     /// Hands the lead of a queue to another node, which must be up to date.
-    ///
-    /// # Panics
-    /// When no node runs.
     pub fn move_leader(&self, queue: &str, to: usize) {
         let to = &self.members[to].node.name;
         let asked =
@@ -182,19 +162,19 @@ impl RabbitCluster {
         self.running().expect("a node that runs").eval(&asked);
     }
 
-    /// Messages of a queue, waiting or handed to consumers, as its leader counts them; `None` while there is none.
+    /// Returns the ready and unacknowledged messages of a queue, as the leader counts; `None` without a leader.
     #[must_use]
     pub fn messages(&self, queue: &str) -> Option<u64> {
         self.number(queue, "query_messages_total")
     }
 
-    /// Consumers of a queue, the active one and the waiting ones, as the queue's leader counts; `None` without a leader.
+    /// Returns the consumers of a queue, active and waiting, as the leader counts; `None` without a leader.
     #[must_use]
     pub fn consumers(&self, queue: &str) -> Option<u64> {
         self.number(queue, "query_consumer_count")
     }
 
-    /// The query goes by its name: RabbitMQ 4.3 takes no function.
+    /// Asks by the query's name, because RabbitMQ 4.3 accepts no function.
     fn number(&self, queue: &str, query: &str) -> Option<u64> {
         let asked = Self::with_queue(
             queue,

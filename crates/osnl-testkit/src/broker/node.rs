@@ -1,9 +1,8 @@
-//! A node's identity, the environment that its programs need, and asking it things.
+//! A node's identity, the environment of its programs, and questions to the node.
 //!
-//! Asking goes by `erl_call`, which comes with Erlang: a question costs 2 to 10 ms, where each call of
-//! rabbitmqctl boots an Erlang machine of its own.
+//! Questions use `erl_call` of Erlang and take 2 to 10 ms, where each call of rabbitmqctl boots an Erlang machine.
 //!
-//! With [`BROKER_ROOT_VARIABLE`] all of RabbitMQ's and Erlang's programs are those of another root directory, which sees
+//! With [`BROKER_ROOT_VARIABLE`] all programs of RabbitMQ and Erlang are those of another root directory, which sees
 //! the node's folder at the same path.
 
 use std::ffi::OsStr;
@@ -17,12 +16,12 @@ use serde_json::{Value, json};
 
 use crate::{BROKER_ROOT_VARIABLE, SCRIPTS, hex, ports};
 
-/// The default until RabbitMQ 3.13; since 4.0 it is 16 MiB.
+/// The default until RabbitMQ 3.13; since 4.0 the default is 16 MiB.
 const LARGEST_MESSAGE: u32 = 128 * 1024 * 1024;
 /// Settings as Erlang terms; not every node has the file.
 const ADVANCED: &str = "advanced.config";
 
-/// Everything one must know to run or to reach a node. Written to `node.json` in its folder.
+/// The parameters to run or reach a node, also written to `node.json` in its folder.
 #[derive(Debug)]
 pub(super) struct BrokerNode {
     pub(super) folder: PathBuf,
@@ -34,14 +33,13 @@ pub(super) struct BrokerNode {
 }
 
 impl BrokerNode {
-    /// A new identity with free ports; makes the folders and files that the node expects.
     pub(super) fn create(folder: &Path) -> Self {
         let [amqp, dist, epmd] = ports::three();
         let cookie = format!("OSNL{:016X}{:016X}", ports::random(), ports::random());
         Self::with(folder, cookie, [amqp, dist, epmd])
     }
 
-    /// Another node that can join this one: the same cookie and the same epmd.
+    /// Returns another node that can join this one: the same cookie and the same epmd.
     pub(super) fn sibling(&self, folder: &Path) -> Self {
         let [amqp, dist, _] = ports::three();
         Self::with(folder, self.cookie.clone(), [amqp, dist, self.epmd])
@@ -60,7 +58,7 @@ impl BrokerNode {
             std::fs::create_dir_all(folder.join(name)).unwrap();
         }
         node.write_cookie();
-        // The ports alone would be enough in the environment; a file is read by every version alike.
+        // The environment could set the ports too, but every version reads a file alike.
         let settings = format!(
             "listeners.tcp.1 = 127.0.0.1:{amqp}\nnum_acceptors.tcp = 2\n\
              disk_free_limit.absolute = 50MB\nlog.console = false\n\
@@ -75,8 +73,8 @@ impl BrokerNode {
         node
     }
 
-    /// Settles what each version has by a default of its own: whether queues are made that are neither durable nor
-    /// exclusive. RabbitMQ before 3.13 does not know the setting, and makes them.
+    /// Sets whether queues that are neither durable nor exclusive are accepted, because the default differs between
+    /// versions. RabbitMQ before 3.13 does not know the setting, and accepts them.
     pub(super) fn permit_transient_queues(&self, permit: bool) {
         let terms = format!(
             "[{{rabbit, [{{permit_deprecated_features, #{{transient_nonexcl_queues => {permit}}}}}]}}].\n"
@@ -84,7 +82,6 @@ impl BrokerNode {
         std::fs::write(self.folder.join(ADVANCED), terms).unwrap();
     }
 
-    /// The identity of the node that lives in `folder`.
     pub(super) fn load(folder: &Path) -> Self {
         let path = folder.join("node.json");
         let text = std::fs::read_to_string(&path)
@@ -103,7 +100,7 @@ impl BrokerNode {
         }
     }
 
-    /// Erlang refuses a cookie that others may read.
+    /// Writes a private file, because Erlang refuses a cookie that other users can read.
     fn write_cookie(&self) {
         use std::os::unix::fs::OpenOptionsExt as _;
         let path = self.folder.join("home").join(".erlang.cookie");
@@ -114,7 +111,6 @@ impl BrokerNode {
         }
     }
 
-    /// One of RabbitMQ's scripts, in an environment that knows this node and nothing of the system's.
     pub(super) fn script(&self, name: &str) -> Command {
         let path = Path::new(SCRIPTS).join(name);
         let on_disk = match other_root() {
@@ -125,10 +121,10 @@ impl BrokerNode {
         self.program(&path)
     }
 
-    /// A program of RabbitMQ's or Erlang's, in an environment that knows this node and nothing of the system's.
+    /// Returns a command for a program of RabbitMQ or Erlang, in an environment without the system's node.
     pub(super) fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match other_root() {
-            // It replaces itself by the program: the child that we hold is still the node.
+            // `chroot` replaces itself by the program, so that our child is still the node.
             Some(root) => {
                 let mut command = Command::new("chroot");
                 command.arg(root).arg(program);
@@ -140,7 +136,6 @@ impl BrokerNode {
         command
     }
 
-    /// Sets what belongs to this node and removes what may come from outside.
     fn environment(&self, command: &mut Command) {
         for (key, _) in std::env::vars_os() {
             let key = key.to_string_lossy().into_owned();
@@ -168,8 +163,8 @@ impl BrokerNode {
             .env("RABBITMQ_CTL_ERL_ARGS", format!("{loopback} +S 1:1"))
             .env("RABBITMQ_CTL_DIST_PORT_MIN", "10240")
             .env("RABBITMQ_CTL_DIST_PORT_MAX", "11999");
-        // A node for tests: one scheduler that does not spin, small tables. The shell is replaced by the
-        // node (ALLOW_INPUT), so that the child we hold is the node itself.
+        // The test node has one scheduler that does not spin, and small tables. With ALLOW_INPUT the node replaces
+        // the shell, so that our child is the node itself.
         command
             .env("RABBITMQ_ALLOW_INPUT", "1")
             .env("RABBITMQ_SERVER_START_ARGS", "-noinput")
@@ -180,10 +175,6 @@ impl BrokerNode {
             );
     }
 
-    /// Runs rabbitmqctl and gives its standard output.
-    ///
-    /// # Panics
-    /// When it fails.
     #[track_caller]
     pub(super) fn ctl(&self, args: &[&str]) -> String {
         let output = self.script("rabbitmqctl").arg("-q").args(args).stdin(Stdio::null()).output().unwrap();
@@ -193,12 +184,12 @@ impl BrokerNode {
         stdout
     }
 
-    /// Evaluates an Erlang expression whose value is iodata, in the node, and gives the bytes as text.
+    /// Evaluates an Erlang expression whose value is iodata in the node, and returns the bytes as text.
     ///
     /// # Errors
-    /// What Erlang raised, or what kept `erl_call` from asking.
+    /// The error that Erlang raised, or the reason why `erl_call` failed.
     pub(super) fn eval(&self, expression: &str) -> Result<String, String> {
-        // In hex, because the tools print strings and binaries in ways that differ between versions.
+        // The reply is in hex, because printed strings and binaries differ between versions.
         let program = format!(
             "Reply = try iolist_to_binary([$o, begin {expression} end]) \
              catch Class:Reason -> iolist_to_binary([$e, io_lib:format(\"~p: ~p\", [Class, Reason])]) end, \
@@ -206,8 +197,8 @@ impl BrokerNode {
         );
         let mut command = self.program("erl_call");
         let address = format!("127.0.0.1:{}", self.dist);
-        // A name of its own for each question: the one that `-r` makes up is the clock's second, and the
-        // node turns away the second of two that ask at once under one name.
+        // Each question has its own name. The name that `-r` makes up is the clock's second, and the node rejects the
+        // second of two simultaneous questions with the same name.
         static ASKED: AtomicU64 = AtomicU64::new(0);
         let asker = format!("osnl{}x{}", std::process::id(), ASKED.fetch_add(1, Ordering::Relaxed));
         command.args(["-address", &address, "-c", &self.cookie, "-timeout", "60", "-h", &asker, "-e"]);
@@ -232,10 +223,7 @@ impl BrokerNode {
         }
     }
 
-    /// As [`BrokerNode::eval`], for an expression that `rabbit_json` can encode.
-    ///
-    /// # Panics
-    /// When the node does not answer or raises.
+    /// Evaluates an expression that `rabbit_json` can encode.
     #[track_caller]
     pub(super) fn ask(&self, expression: &str) -> Value {
         let reply = self.eval(&format!("rabbit_json:encode({expression})"));
@@ -244,12 +232,11 @@ impl BrokerNode {
     }
 }
 
-/// The root directory whose RabbitMQ runs, if it is not the system's.
 fn other_root() -> Option<PathBuf> {
     std::env::var_os(BROKER_ROOT_VARIABLE).map(PathBuf::from)
 }
 
-/// Text as an Erlang binary, byte by byte: nothing in it can end the expression.
+/// Returns text as an Erlang binary, byte by byte, so that no character can end the expression.
 pub(super) fn binary(text: &str) -> String {
     let mut out = String::from("<<");
     for (at, byte) in text.bytes().enumerate() {

@@ -1,5 +1,3 @@
-//! A virtual host: where a test lives on a broker, and what it may ask about its queues.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,8 +5,8 @@ use serde_json::Value;
 
 use super::node::{BrokerNode, binary};
 
-/// A virtual host. One made by [`SharedBroker::vhost`](super::SharedBroker::vhost) is deleted when dropped, with
-/// its queues; connections to it are closed by the broker then.
+/// A virtual host. [`SharedBroker::vhost`](super::SharedBroker::vhost) makes hosts that are deleted with their queues
+/// when dropped; the broker then closes the host's connections.
 #[derive(Debug)]
 pub struct Vhost {
     node: Arc<BrokerNode>,
@@ -16,51 +14,32 @@ pub struct Vhost {
     owned: bool,
 }
 
-/// A queue as the broker sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeclaredQueue {
-    /// Its name.
     pub name: String,
-    /// Whether it outlives a restart of the broker.
     pub durable: bool,
-    /// Whether it goes with its last consumer.
     pub auto_delete: bool,
-    /// The arguments of its declaration, as a JSON object. RabbitMQ 4 writes down the type that a queue has for want of
-    /// another; left out here, because no client has asked for it.
+    /// The arguments of the declaration, without the queue type that RabbitMQ 4 adds by itself.
     pub arguments: Value,
-    /// Messages that wait.
     pub ready: u64,
-    /// Messages delivered and not yet settled.
     pub unacked: u64,
-    /// Consumers.
     pub consumers: u64,
-    /// The type: `classic`, `quorum`, or `stream`.
     pub queue_type: String,
 }
 
-/// A declared exchange.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exchange {
-    /// Its name.
     pub name: String,
-    /// `topic`, `direct`, …
     pub kind: String,
-    /// Whether it outlives a restart of the broker.
     pub durable: bool,
-    /// Whether it goes with its last binding.
     pub auto_delete: bool,
-    /// The arguments of its declaration, as a JSON object.
     pub arguments: Value,
 }
 
-/// A declared binding of a queue to an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeclaredBinding {
-    /// The exchange.
     pub exchange: String,
-    /// The queue.
     pub queue: String,
-    /// The routing key.
     pub routing_key: String,
 }
 
@@ -69,7 +48,6 @@ impl Vhost {
         Self { node: Arc::clone(node), name: "/".to_owned(), owned: false }
     }
 
-    /// `default`: the type of its queues whose declaration names none.
     pub(super) fn create(node: &Arc<BrokerNode>, name: &str, default: Option<&str>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let word: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -80,7 +58,7 @@ impl Vhost {
             None => {
                 vhost.ask("begin ok = rabbit_vhost:add(V, <<\"osnl\">>), true end");
             }
-            // The function's arguments differ from version to version.
+            // The arguments of `rabbit_vhost:add` differ between versions, hence rabbitmqctl.
             Some(default) => {
                 node.ctl(&["add_vhost", &vhost.name, "--default-queue-type", default]);
             }
@@ -95,22 +73,17 @@ impl Vhost {
         vhost
     }
 
-    /// Its name, fit for a URL as it is; `/` for the default one.
+    /// Returns the name, fit for a URL without escapes; `/` for the default virtual host.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// `rabbit://guest:guest@127.0.0.1:PORT/NAME`
     #[must_use]
     pub fn url(&self) -> String {
         format!("rabbit://guest:guest@127.0.0.1:{}/{}", self.node.amqp, self.name.trim_start_matches('/'))
     }
 
-    /// Runs rabbitmqctl with this virtual host (`-p`) and gives its standard output.
-    ///
-    /// # Panics
-    /// When it fails.
     #[track_caller]
     pub fn ctl(&self, args: &[&str]) -> String {
         let (command, rest) = args.split_first().unwrap_or((&"help", &[]));
@@ -119,7 +92,7 @@ impl Vhost {
         self.node.ctl(&line)
     }
 
-    /// Messages that wait and messages delivered but not settled; `None` if there is no such queue.
+    /// Returns the numbers of ready and of unacknowledged messages; `None` if there is no such queue.
     #[must_use]
     #[track_caller]
     pub fn queue_depth(&self, queue: &str) -> Option<(u64, u64)> {
@@ -127,7 +100,6 @@ impl Vhost {
         Some((found.ready, found.unacked))
     }
 
-    /// All queues, by name.
     #[must_use]
     #[track_caller]
     pub fn list_queues(&self) -> Vec<DeclaredQueue> {
@@ -166,7 +138,7 @@ impl Vhost {
         queues
     }
 
-    /// All exchanges but the broker's own (`""` and `amq.*`), by name.
+    /// Returns all exchanges except the broker's own (`""` and `amq.*`), by name.
     #[must_use]
     #[track_caller]
     pub fn list_exchanges(&self) -> Vec<Exchange> {
@@ -195,7 +167,7 @@ impl Vhost {
         exchanges
     }
 
-    /// All bindings but those that every queue has to the default exchange, sorted.
+    /// Returns all bindings except those of every queue to the default exchange, sorted.
     #[must_use]
     #[track_caller]
     pub fn list_bindings(&self) -> Vec<DeclaredBinding> {
@@ -218,14 +190,14 @@ impl Vhost {
         bindings
     }
 
-    /// Returns the number of open connections to this virtual host.
     #[must_use]
     #[track_caller]
     pub fn connections(&self) -> u64 {
         self.ask(&format!("length([P || {CONNECTIONS_HERE}])")).as_u64().unwrap_or_default()
     }
 
-    /// The connections of osnl's to this virtual host, by the broker's name for each: another one has another name.
+    /// Returns osnl's connections to this virtual host by the broker's names, so that a test sees a reconnection as a
+    /// new name.
     #[must_use]
     #[track_caller]
     pub fn connections_of_osnl(&self) -> Vec<String> {
@@ -251,7 +223,7 @@ impl Vhost {
         std::array::from_fn(|n| said[n].as_str().unwrap_or_default().to_owned())
     }
 
-    /// The heartbeat that each connection to this virtual host agreed on, in seconds; 0 is none.
+    /// Returns the agreed heartbeat of each connection to this virtual host, in seconds; 0 is none.
     #[must_use]
     pub fn heartbeats(&self) -> Vec<u64> {
         let seconds = "proplists:get_value(timeout, rabbit_networking:connection_info(P, [timeout]))";
@@ -259,7 +231,7 @@ impl Vhost {
         seen.as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
     }
 
-    /// Closes all connections to this virtual host, as an operator does: 320 CONNECTION_FORCED with `reason`.
+    /// Closes all connections as an operator does: 320 CONNECTION_FORCED with `reason`.
     #[track_caller]
     pub fn close_all_connections(&self, reason: &str) {
         let reason = binary(reason);
@@ -268,8 +240,8 @@ impl Vhost {
         ));
     }
 
-    /// Makes every channel of this virtual host fail with 406 PRECONDITION_FAILED, as if its client had acknowledged
-    /// what it was never sent.
+    /// Makes every channel of this virtual host fail with 406 PRECONDITION_FAILED, as after an acknowledgement of an
+    /// unknown delivery.
     #[track_caller]
     pub fn fail_all_channels(&self) {
         self.ask(
@@ -278,8 +250,8 @@ impl Vhost {
         );
     }
 
-    /// Makes this password the user's, creates the user if need be and lets it do everything in this virtual host.
-    /// Users are the node's: choose a name that no other test uses, such as one with [`Vhost::name`].
+    /// Sets a user's password and grants everything in this virtual host; creates a missing user. Users belong to the
+    /// node: choose a name that no other test uses, such as one with [`Vhost::name`].
     #[track_caller]
     pub fn set_password(&self, user: &str, password: &str) {
         let (user, password) = (binary(user), binary(password));
@@ -292,19 +264,18 @@ impl Vhost {
         ));
     }
 
-    /// `rabbit://USER:PASSWORD@127.0.0.1:PORT/NAME`
     #[must_use]
     pub fn url_for(&self, user: &str, password: &str) -> String {
         self.url().replace("guest:guest", &format!("{user}:{password}"))
     }
 
-    /// [`Vhost::url`] by way of a [`FaultyProxy`](crate::FaultyProxy) or another port of 127.0.0.1.
+    /// Returns [`Vhost::url`] with the port of a [`FaultyProxy`](crate::FaultyProxy) or another port of 127.0.0.1.
     #[must_use]
     pub fn url_through(&self, port: u16) -> String {
         self.url().replace(&format!("127.0.0.1:{}/", self.node.amqp), &format!("127.0.0.1:{port}/"))
     }
 
-    /// Deletes a queue with whatever it holds; its consumers get a `basic.cancel`. No queue, no effect.
+    /// Deletes a queue with its messages; its consumers get a `basic.cancel`. A missing queue is no error.
     #[track_caller]
     pub fn delete_queue(&self, queue: &str) {
         let queue = binary(queue);
@@ -314,7 +285,7 @@ impl Vhost {
         ));
     }
 
-    /// Deletes an exchange with its bindings. No exchange, no effect.
+    /// Deletes an exchange with its bindings. A missing exchange is no error.
     #[track_caller]
     pub fn delete_exchange(&self, exchange: &str) {
         let exchange = binary(exchange);
@@ -333,18 +304,19 @@ impl Vhost {
 impl Drop for Vhost {
     fn drop(&mut self) {
         if self.owned {
-            // A broker that is gone has no virtual hosts left to delete.
+            // A stopped broker has no virtual hosts left to delete.
             let _ =
                 self.node.eval(&format!("rabbit_vhost:delete({}, <<\"osnl\">>), <<>>", binary(&self.name)));
         }
     }
 }
 
-/// Erlang generators: `P` runs over the connections to `V`. One may close while it is asked.
+/// An Erlang generator: `P` runs over the connections to `V`. A connection may close during the question, hence
+/// `catch`.
 const CONNECTIONS_HERE: &str = "P <- rabbit_networking:connections(), \
      (catch proplists:get_value(vhost, rabbit_networking:connection_info(P, [vhost]))) =:= V";
 
-/// The arguments of a queue without the type that RabbitMQ 4 adds; RabbitMQ 3 never has it but from a client.
+/// Removes the queue type that RabbitMQ 4 adds; on RabbitMQ 3 only a client sets one.
 fn asked_for(arguments: &Value) -> Value {
     let mut arguments = arguments.clone();
     if arguments["x-queue-type"] == "classic"

@@ -1,16 +1,16 @@
 //! tansu, a broker that speaks Kafka's protocol and has no code of Apache Kafka or librdkafka.
 //!
-//! Two of its storage engines are used, and neither has all:
+//! Tests use two of its storage engines, because neither has everything:
 //!
 //! | | memory | SQLite |
 //! | --- | --- | --- |
-//! | several messages in one batch | only the first has an offset that can be asked for | yes |
-//! | groups are listed with their members | yes | no: it ends the connection, and with it osnl's subscription |
+//! | several messages in one batch | only the first can be fetched by its offset | yes |
+//! | groups are listed with their members | yes | no: tansu ends the connection, and so osnl's subscription |
 //! | messages and offsets outlive the broker | no | yes |
 //! | users for SCRAM | no | yes |
 //!
-//! Neither keeps the note of a commit, has TLS, or makes topics by itself. The network before it is a [`FaultyProxy`],
-//! so that connections are lost while the broker runs.
+//! Neither keeps the metadata of a commit, has TLS, or makes topics by itself. A [`FaultyProxy`] before the broker
+//! cuts connections while the broker runs.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -26,19 +26,14 @@ use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 use crate::{FaultyProxy, NetworkFault, TANSU_VARIABLE, ports};
 
-/// The longest wait for it to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The place where a broker keeps its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TansuStorage {
-    /// Gone with the process.
     Memory,
-    /// A file that the next process reads.
     Sqlite,
 }
 
-/// A broker. It is killed when dropped, and when this process ends.
 pub struct Tansu {
     client: KafkaClient,
     proxy: FaultyProxy,
@@ -49,7 +44,7 @@ pub struct Tansu {
     folder: TempDir,
 }
 
-/// The order matters: the guard is called off last.
+/// Fields drop in this order: the guard is called off last.
 struct RunningTansu {
     _group: ChildGroup,
     _guard: Guard,
@@ -79,10 +74,6 @@ impl KafkaCluster for Tansu {
 }
 
 impl Tansu {
-    /// Starts a broker.
-    ///
-    /// # Panics
-    /// When tansu is not there, or does not start.
     #[must_use]
     pub fn start(storage: TansuStorage) -> Self {
         let port = ports::free_port();
@@ -94,10 +85,7 @@ impl Tansu {
         tansu
     }
 
-    /// Starts a broker that asks for a login. Its own client has none, so the topic is made before.
-    ///
-    /// # Panics
-    /// When tansu is not there, or does not start.
+    /// Starts a broker that demands a login. tansu's own client has none, so that the topic is made before.
     #[must_use]
     pub fn with_logins(logins: &[KafkaLogin], topic: &str) -> Self {
         let mut tansu = Self::start(TansuStorage::Sqlite);
@@ -112,30 +100,20 @@ impl Tansu {
         tansu
     }
 
-    /// Starts it once more, without asking for logins.
     pub fn without_logins(&mut self) {
         self.kill();
         self.asks_for_logins = false;
         self.revive();
     }
 
-    /// Deletes a topic.
-    ///
-    /// # Panics
-    /// When the broker refuses.
     pub fn delete_topic(&self, topic: &str) {
         self.tool(&["topic", "delete", topic]);
     }
 
-    /// SIGKILL.
     pub fn kill(&mut self) {
         self.running = None;
     }
 
-    /// Starts it once more, after its end.
-    ///
-    /// # Panics
-    /// When it does not answer in time.
     pub fn revive(&mut self) {
         let log = self.folder.path().join("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
@@ -163,13 +141,11 @@ impl Tansu {
         assert!(is_ready, "tansu does not answer: {}", self.log());
     }
 
-    /// Returns what it has written.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Runs its own command for operators.
     fn tool(&self, args: &[&str]) {
         let broker = format!("tcp://127.0.0.1:{}", self.port);
         let mut command = Command::new(program());

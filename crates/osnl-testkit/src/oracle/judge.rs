@@ -1,4 +1,4 @@
-//! The verdict: what of the promise does not hold, given what the target and the journals saw.
+//! The verdict: compares the records of the target and of the journals with the promise.
 //!
 //! | rule | broken by |
 //! | --- | --- |
@@ -8,8 +8,8 @@
 //! | a daemon's journal has no more deliveries of an event than the target saw effects of it | `unseen` |
 //! | a dead letter and what was discarded say why | `unexplained` |
 //!
-//! An effect may come again, and after a record that says "dead": a daemon that was killed between the target's answer
-//! and its commit does not know of it. What was dead and tried again, and what is in two queues, knows no order.
+//! An effect may repeat, also after a record of a dead letter: a daemon killed between the target's answer and its
+//! commit does not know of it. Retried dead letters, and events in two queues, have no order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,12 +17,10 @@ use serde_json::Value;
 
 use super::target::TargetRequest;
 
-/// Numbers of states in the journal.
 const DEAD: i64 = 3;
 const DELIVERED: i64 = 4;
 const DISCARDED: i64 = 6;
 
-/// A delivery as a journal has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct JournalRow {
     pub(super) event: u64,
@@ -33,7 +31,6 @@ pub(super) struct JournalRow {
 }
 
 impl JournalRow {
-    /// Message id, delivery, state, queue, reason.
     pub(super) fn read(row: &Value) -> Self {
         let text = |at: usize| row[at].as_str().unwrap_or_default();
         let number = |at: usize| row[at].as_i64().unwrap_or(-1);
@@ -52,18 +49,15 @@ impl JournalRow {
     }
 }
 
-/// The observations of a run.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     pub(super) confirmed: BTreeSet<u64>,
     pub(super) requests: Vec<TargetRequest>,
-    /// The rows of each daemon; `None` of a program without a journal.
     pub(super) journals: Option<Vec<Vec<JournalRow>>>,
-    /// Deliveries of daemons that were dead and tried again.
+    /// Retried dead letters, by daemon and delivery.
     pub(super) retried: BTreeSet<(usize, i64)>,
 }
 
-/// Events that break a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OracleVerdict {
     pub(super) missing: Vec<u64>,
@@ -71,9 +65,8 @@ pub(super) struct OracleVerdict {
     pub(super) unrecorded: Vec<u64>,
     pub(super) unseen: Vec<u64>,
     pub(super) unexplained: Vec<u64>,
-    /// Effects of events that had had theirs.
     pub(super) duplicates: usize,
-    /// Confirmations events that ended without effect, with a record.
+    /// Confirmed events that ended without effect, with a record.
     pub(super) dead: usize,
 }
 
@@ -125,7 +118,6 @@ impl OracleVerdict {
     }
 }
 
-/// Returns the number of a daemon's effects of each event.
 fn effects(requests: &[TargetRequest]) -> BTreeMap<(usize, u64), usize> {
     let mut effects = BTreeMap::new();
     for asked in requests.iter().filter(|asked| asked.effect && asked.event != u64::MAX) {
@@ -140,14 +132,15 @@ fn by_event(journal: &[JournalRow]) -> HashMap<u64, Vec<&JournalRow>> {
     rows
 }
 
-/// Events whose first effect of a daemon came after that of a later event of the same key, where one queue had both.
+/// Returns the events whose first effect of a daemon followed that of a later event of the same key, where one queue
+/// had both.
 fn out_of_order(evidence: &Evidence) -> Vec<u64> {
     let rows: Option<Vec<_>> =
         evidence.journals.as_ref().map(|all| all.iter().map(|journal| by_event(journal)).collect());
     let queues = |daemon: usize, event: u64| -> BTreeSet<&str> {
         let Some(rows) = &rows else { return BTreeSet::from([""]) };
         let rows = rows.get(daemon).and_then(|rows| rows.get(&event)).into_iter().flatten();
-        // Which copy had the effect is not known.
+        // Nothing records whose copy had the effect, so events in two queues have no order.
         if rows.clone().map(|row| row.queue.as_str()).collect::<BTreeSet<_>>().len() > 1 {
             return BTreeSet::new();
         }
@@ -181,7 +174,8 @@ mod tests {
 
     use super::*;
 
-    /// `1` is an effect of event 1 about key 0; `1x` one that failed, `1b` one of the second daemon's, `1k3` about key 3.
+    /// Parses requests: `1` is an effect of event 1 about key 0, `1x` a failure, `1b` an effect of the second daemon,
+    /// `1k3` an effect about key 3.
     fn requests(text: &str) -> Vec<TargetRequest> {
         let asked = |word: &str| {
             let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
@@ -197,7 +191,7 @@ mod tests {
         text.split_whitespace().map(asked).collect()
     }
 
-    /// `1:4` is event 1, delivered; `1:3q` of the queue q; `1:3!` without a reason.
+    /// Parses rows: `1:4` is event 1, delivered; `1:3q` is of the queue q; `1:3!` has no reason.
     fn journal(text: &str) -> Vec<JournalRow> {
         let row = |(n, word): (usize, &str)| {
             let (event, rest) = word.split_once(':').unwrap();
@@ -245,29 +239,27 @@ mod tests {
         check("1 2 3", &[done], "");
         check("1 2 3", &[], "");
         check("1x 1 2 2 3", &[done], "");
-        // An event without effect: no record, an open one, one that says why, one that does not.
+        // Event 2 has no effect: no record, an open one, one with a reason, one without.
         check("1 3", &[], "missing [2]");
         check("1 3", &["1:4 3:4"], "missing [2], unrecorded [2]");
         check("1 2x 3", &["1:4 2:1 3:4"], "missing [2]");
         check("1 2x 3", &["1:4 2:3 3:4"], "");
         check("1 2x 3", &["1:4 2:6 3:4"], "");
         check("1 2x 3", &["1:4 2:3! 3:4"], "unexplained [2]");
-        // Order: of a key, not over keys; a repeated effect counts once.
+        // Order holds for each key, not over keys; a repeated effect counts once.
         check("2 1 3", &[done], "order [1]");
         check("2 1k3 3", &[done], "");
         check("1 2 1 3", &[done], "");
-        // Order is each daemon's own.
         check("1b 2 3b", &["2:4", "1:4 3:4"], "");
         check("2 1b 3", &["2:4 3:4", "1:4"], "");
         check("3b 1b 2", &["2:4", "1:4 3:4"], "order [1]");
-        // Two queues know no order, nor does what stands in both: which of its copies had the first effect is not known.
+        // Two queues have no order, nor has an event in both, because its first effect may be of either copy.
         check("2 1 3", &["1:4p 2:4q 3:4q"], "");
         check("2 1 3 2", &["1:4p 2:4q 2:4p 3:4q"], "");
         check("2 1 3", &["1:4p 2:4p 3:4q"], "order [1]");
-        // What was dead and tried again.
         check("1 3 2", &["1:4r 2:4r 3:4r"], "");
         check("3 1 2", &["1:4r 2:4r 3:4r"], "order [1]");
-        // Records of what the target never saw, and effects that nothing records.
+        // Records without a request at the target, and effects without a record.
         check("1 2x 3", &[done], "missing [2], unseen [2]");
         check("1 2 3", &["1:4 2:4 2:4q 3:4"], "unseen [2]");
         check("1 2 3", &["1:4 3:4", "2:4"], "unrecorded [2], unseen [2]");

@@ -1,5 +1,3 @@
-//! The observations of a run, and the faults among them.
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -7,21 +5,19 @@ use std::time::{Duration, Instant};
 use super::judge::{Evidence, OracleVerdict};
 use super::target::TargetRequest;
 
-/// The number of faults that are named of each kind.
+/// The number of faults of each kind that the report names.
 const NAMED: usize = 10;
-/// Lines of the program's log that go with a fault.
+/// Lines of the program's log that the report prints with a fault.
 const LINES: usize = 60;
 
-/// Something was broken until then.
 #[derive(Debug)]
 pub(super) struct Break {
     pub(super) what: &'static str,
     pub(super) whole: Instant,
-    /// The latest event that was confirmed by then.
+    /// The latest event that the broker had confirmed by then.
     pub(super) confirmed: u64,
 }
 
-/// The observations beside the evidence.
 pub(super) struct Observations {
     pub(super) published: Duration,
     pub(super) drained: Duration,
@@ -32,53 +28,38 @@ pub(super) struct Observations {
     pub(super) log: String,
 }
 
-/// From the end of a breakage to the effect of an event that was published after it.
+/// Times from the end of a breakage to the effect of an event published afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// The number of times it was broken.
     pub times: usize,
-    /// The middle of those after which an effect was seen.
+    /// The median over the breakages with a later effect.
     pub median: Duration,
-    /// The longest.
     pub longest: Duration,
 }
 
-/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct OracleReport {
-    /// The source of everything random.
     pub seed: u64,
-    /// The time of publishing.
     pub published: Duration,
-    /// The time from then until every confirmed event had its effect.
+    /// The time after publishing until every confirmed event had its effect.
     pub drained: Duration,
-    /// Events that the broker has confirmed.
     pub confirmed: usize,
-    /// Requests that the target got.
     pub requests: usize,
-    /// Effects of events that had had theirs.
     pub duplicates: usize,
-    /// The answers to requests instead of a success, with their counts.
+    /// The target's answers other than a success, with their counts.
     pub faults: BTreeMap<String, u64>,
-    /// The kinds of breaking, how often each was used, and how soon the program worked again.
     pub recoveries: BTreeMap<&'static str, Recovery>,
-    /// Confirmations events without an effect.
     pub missing: Vec<u64>,
-    /// Events whose first effect came after that of a later event of the same key.
     pub out_of_order: Vec<u64>,
-    /// Events confirmed or delivered that no journal has a record of.
     pub unrecorded: Vec<u64>,
-    /// Events that a journal has as delivered more often than the target saw it.
+    /// Events whose journal records more deliveries than the target saw.
     pub unseen: Vec<u64>,
-    /// Events that ended without an effect and without a reason.
     pub unexplained: Vec<u64>,
-    /// Confirmations events that ended without effect, with a record: dead letters, and what was discarded.
+    /// Confirmed events that ended without effect, with a record: dead letters and discarded events.
     pub dead: usize,
-    /// The operator's operations, with the counts of accepted and refused ones.
+    /// The operator's operations, with the counts of accepted and refused calls.
     pub operations: BTreeMap<&'static str, (u64, u64)>,
-    /// All other faults.
     pub wrong: Vec<String>,
-    /// The end of what the program has said.
     log: String,
 }
 
@@ -111,7 +92,7 @@ impl OracleReport {
         }
     }
 
-    /// Whether every confirmed event had its effect or a reason, in order, with a record that is true.
+    /// Whether every confirmed event had its effect or a reason, in order, with a true record.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.wrong.is_empty() && self.findings().iter().all(|(_, events)| events.is_empty())
@@ -127,13 +108,11 @@ impl OracleReport {
         ]
     }
 
-    /// Returns how often a daemon, the broker or the target was killed.
     #[must_use]
     pub fn kills(&self) -> usize {
         self.recoveries.iter().filter(|(what, _)| what.ends_with("killed")).map(|(_, one)| one.times).sum()
     }
 
-    /// The end of what the program has said.
     #[must_use]
     pub fn log(&self) -> &str {
         &self.log

@@ -1,8 +1,9 @@
-//! The oracle of a journal that daemons share: four of them on one PostgreSQL with a standby and one RabbitMQ, three queues with
-//! one active reader each, random faults from a seed, and a verdict on what the target and the database saw in the end.
+//! The oracle of a journal that daemons share: four daemons on one PostgreSQL with a standby and one RabbitMQ. Three
+//! queues have one active reader each. Random faults follow from a seed, and a verdict compares the records of target
+//! and database.
 //!
-//! Everything is on loopback, and ends with this process. The folder of logs has one folder for each daemon, `story.txt` with
-//! each fault and its time, `effects.txt`, and `rows.txt` with the deliveries of the database.
+//! Everything is on loopback, and ends with this process. The folder of logs has a folder for each daemon,
+//! `story.txt` with each fault and its time, `effects.txt`, and `rows.txt` with the deliveries of the database.
 
 mod faults;
 mod judge;
@@ -37,33 +38,28 @@ use crate::wait::reached;
 use crate::{Broker, DeclaredQueue, Postgres, Vhost, wait_until};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
-/// An exchange for each queue.
+/// The exchanges, with a queue each.
 const QUEUES: [&str; 3] = ["neutron", "nova", "cinder"];
-/// The resources of each queue.
 const PORTS: u32 = 8;
-/// The target rejects one event in so many, whenever it works.
+/// The target rejects one event in this number, whenever it works.
 const REJECTED: u64 = 97;
 const CONCURRENCY: usize = 6;
 /// The attempts of both actions that a daemon has under way at most.
 const MOST_LATE: usize = 2 * CONCURRENCY;
 const LEASE: Duration = Duration::from_secs(3);
-/// The paths of the action and of its fallback.
 const HOOK: &str = "/hook";
 const SPARE: &str = "/spare";
-/// The event type of all events that are published.
 const GONE: &str = "port.delete.end";
 const DATABASE: &str = "test0";
-/// An effect a minute would not do.
+/// The bound of the drain, because a trickle of effects would extend it without end.
 const LONGEST_DRAIN: Duration = Duration::from_secs(900);
-/// Requests of a daemon that lost its lease have come by then.
+/// Requests of a daemon that lost its lease have arrived within this time.
 const AFTER: Duration = Duration::from_secs(5);
-/// Deliveries that have not ended.
 const OPEN: &str = "SELECT count(*) FROM osnl_delivery WHERE state < 3";
 const TALLY: &str = "SELECT * FROM (SELECT partition, action, state, count(*) FROM osnl_delivery WHERE state >= 0 GROUP BY 1, 2, 3) r \
      FULL JOIN (SELECT partition, action, state, count FROM osnl_tally WHERE count <> 0) t USING (partition, action, state) \
      WHERE r.count IS DISTINCT FROM t.count";
 
-/// Words of the logs that are counted.
 const SAID: [(&str, &str); 7] = [
     ("taken over (lines)", "partitions of the journal are taken over"),
     ("readers fenced", "another daemon reads the queue"),
@@ -74,30 +70,21 @@ const SAID: [(&str, &str); 7] = [
     ("unreadable messages", "quarantine"),
 ];
 
-/// A run with a journal that daemons share.
 #[derive(Clone, Debug)]
 pub struct SharedPlan {
-    /// The program, built with PostgreSQL.
     pub osnl: PathBuf,
     /// The program of another version, which members run by turns.
     pub other: Option<PathBuf>,
-    /// The library of faketime, by which the clock of one member is set.
+    /// The library of faketime, which sets the clock of one member.
     pub faketime: Option<PathBuf>,
-    /// The time of publishing and breaking.
     pub time: Duration,
-    /// The longest time after that without an effect while something is open.
+    /// The longest time after publishing without an effect while a delivery is open.
     pub drain: Duration,
-    /// The source of everything random.
     pub seed: u64,
-    /// The folder for logs, which is emptied.
     pub logs: PathBuf,
 }
 
 impl SharedPlan {
-    /// Does it, on a broker and a database of its own.
-    ///
-    /// # Panics
-    /// When a part cannot be started, such as without `cargo xtask setup`.
     #[must_use]
     pub fn run(&self) -> SharedReport {
         let _ = fs::remove_dir_all(&self.logs);
@@ -197,7 +184,7 @@ impl SharedPlan {
         NAMES.into_iter().enumerate().map(start).collect()
     }
 
-    /// Returns the faults for which something is missing, and what.
+    /// Returns the faults that cannot be tried, with the missing part.
     fn untried(&self, servers: &OracleServers) -> Vec<(FaultKind, String)> {
         let mut untried = Vec::new();
         if self.other.is_none() {
@@ -219,7 +206,6 @@ impl SharedPlan {
         untried
     }
 
-    /// Writes what a reader of the logs needs besides.
     fn write(&self, evidence: &SharedEvidence, story: &[String], began: Instant) {
         let write = |name: &str, text: String| fs::write(self.logs.join(name), text).unwrap();
         write("story.txt", story.join("\n"));
@@ -240,17 +226,16 @@ impl SharedPlan {
     }
 }
 
-/// Returns the daemons' queues; the Notifier has one of its own.
+/// Returns the daemons' queues, without the Notifier's own.
 fn own_queues(vhost: &Vhost) -> Vec<DeclaredQueue> {
     vhost.list_queues().into_iter().filter(|queue| queue.name.starts_with("osnl-")).collect()
 }
 
-/// Whether each queue has all consumers.
 fn is_consumed(queues: &[DeclaredQueue]) -> bool {
     queues.len() == QUEUES.len() && queues.iter().all(|queue| queue.consumers == NAMES.len() as u64)
 }
 
-/// Waits until nothing is open, in the journal and at the broker, twice in a row; not longer than `limit` without an effect.
+/// Waits until journal and broker have nothing open, twice in a row, and no longer than `limit` without an effect.
 fn drain(saboteur: &mut SharedSaboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<Duration> {
     let began = Instant::now();
     let (mut empty, mut last) = (0, (0, began));
@@ -272,7 +257,7 @@ fn drain(saboteur: &mut SharedSaboteur<'_>, vhost: &Vhost, limit: Duration) -> O
     None
 }
 
-/// Ends the daemons in good order; returns what is wrong about it.
+/// Ends the daemons in good order; returns the faults of their ends.
 fn stop(members: &mut [OracleMember]) -> Vec<String> {
     members.iter().for_each(|member| member.signal("TERM"));
     let mut wrong = Vec::new();
@@ -291,7 +276,7 @@ fn stop(members: &mut [OracleMember]) -> Vec<String> {
     wrong
 }
 
-/// Returns the violations in the tables when all daemons have ended in good order.
+/// Returns the violations in the tables after all daemons have ended in good order.
 fn tables(server: &Postgres) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut check = |what: &str, sql: &str| {
@@ -306,7 +291,6 @@ fn tables(server: &Postgres) -> Vec<String> {
     wrong
 }
 
-/// Returns what osnl itself finds wrong with the tables.
 fn verified(osnl: &Path, home: &Path) -> Option<String> {
     let mut command = Command::new(osnl);
     command.env_clear().env("HOME", home).current_dir(home).stdin(Stdio::null());
@@ -323,7 +307,6 @@ fn buried(lines: &str) -> Vec<u64> {
     lines.lines().filter_map(event).collect()
 }
 
-/// Returns what is more than permitted.
 fn beyond(verdict: &SharedVerdict) -> Option<String> {
     let late = verdict.most_late;
     (late > MOST_LATE).then(|| {

@@ -1,13 +1,13 @@
-//! The oracle of the broker as the journal: two daemons on `memory://`, a quorum queue with a single active consumer on three
-//! nodes, one fault after the other from a seed, and a verdict on what the target saw in the end.
+//! The oracle of the broker as the journal: two daemons on `memory://` and a quorum queue with a single active
+//! consumer on three nodes. One fault follows the other from a seed, and a verdict checks the target's records.
 //!
-//! Between two faults everything comes back: both daemons read, all nodes run, and an event that was published after the
-//! fault has an effect. So each fault has times of its own:
+//! After each fault everything is restored: both daemons read, all nodes run, and a fresh event has an effect. So
+//! each fault has times of its own:
 //!
 //! | time | from | to |
 //! | --- | --- | --- |
-//! | take-over | the fault | the first effect by the daemon that was not active |
-//! | pause | – | the longest time without any effect until everything was back |
+//! | take-over | the fault | the first effect by the standby daemon |
+//! | pause | – | the longest time without any effect until the restoration |
 
 mod faults;
 mod judge;
@@ -36,36 +36,25 @@ use crate::wait::reached;
 
 const NAMES: [&str; 2] = ["a", "b"];
 const NODES: usize = 3;
-/// Events per second at most, and the resources that they are about.
+/// Events per second at most, and the number of their resources.
 const RATE: u64 = 150;
 const KEYS: u64 = 40;
-/// The queue of dead letters.
 const DEAD: &str = "k2hr3_osnl.dead";
-/// The target rejects one event in so many for good: a dead letter.
+/// One event in this number becomes a dead letter, because the target rejects it for good.
 const REJECTED: u64 = 97;
-/// Without any effect for so long, nothing more will come. A silent node of RabbitMQ 4.3 costs a minute by default.
+/// After this time without an effect, the run is over. A silent node of RabbitMQ 4.3 costs a minute by default.
 const QUIET: Duration = Duration::from_secs(100);
 
-/// A run with a standby on a cluster of RabbitMQ.
 #[derive(Clone, Debug)]
 pub struct StandbyPlan {
-    /// The program that both daemons run.
     pub osnl: PathBuf,
-    /// The time of publishing and breaking.
     pub time: Duration,
-    /// The source of everything random.
     pub seed: u64,
-    /// The folder for logs, which is emptied.
     pub logs: PathBuf,
-    /// Gets a line for each thing that is done.
     pub tell: fn(&str),
 }
 
 impl StandbyPlan {
-    /// Runs the plan on a new cluster.
-    ///
-    /// # Panics
-    /// When a part cannot be started, such as without `cargo xtask setup`.
     #[must_use]
     pub fn run(&self) -> StandbyReport {
         let _ = fs::remove_dir_all(&self.logs);
@@ -137,7 +126,6 @@ impl StandbyPlan {
     }
 }
 
-/// Starts the target, and so many daemons on this broker.
 fn start(
     osnl: &Path,
     transport_url: &str,
@@ -155,7 +143,7 @@ fn start(
     (target, daemons)
 }
 
-/// Waits until each event that the target accepts has an effect and the queue is empty; `None` if requests end before.
+/// Waits until each accepted event has an effect and the queue is empty; `None` if requests end before.
 fn drain(
     target: &OracleTarget,
     daemons: &[OracleDaemon],

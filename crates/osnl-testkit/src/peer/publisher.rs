@@ -10,29 +10,26 @@ use crate::hex;
 
 const SCRIPT: &str = include_str!("../../python/peer.py");
 
-/// The way in which the publisher declares exchange and queue.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PublisherOptions {
-    /// `amqp_durable_queues`: exchanges and queues of the Notifier are durable.
+    /// oslo.messaging's `amqp_durable_queues`: exchanges and queues of the Notifier are durable.
     pub durable: bool,
 }
 
 /// A notification for the real Notifier; the defaults are those of Neutron's deleted port.
 #[derive(Debug, Clone)]
 pub struct Notice {
-    /// `control_exchange`.
+    /// The option `control_exchange` of oslo.messaging.
     pub exchange: String,
     /// The topic; the routing key is topic, dot, priority.
     pub topic: String,
-    /// `messaging` (bare) or `messagingv2` (in the 2.0 envelope).
+    /// The driver `messaging` (bare) or `messagingv2` (in the 2.0 envelope).
     pub driver: String,
-    /// `service.host`.
+    /// The name `service.host` of the publisher.
     pub publisher_id: String,
-    /// The event type.
     pub event_type: String,
     /// One of `audit debug info warn error critical sample`.
     pub priority: String,
-    /// Any JSON.
     pub payload: Value,
     /// The argument of `RequestContext.from_dict`; `None` for an empty context.
     pub context: Option<Value>,
@@ -53,22 +50,17 @@ impl Default for Notice {
     }
 }
 
-/// Bytes to publish as they are.
 #[derive(Debug, Clone)]
 pub struct RawMessage {
-    /// The exchange; empty for the default one, which routes to the queue named by the routing key.
+    /// The exchange; empty for the default exchange, which routes to the queue named by the routing key.
     pub exchange: String,
-    /// The routing key.
     pub routing_key: String,
-    /// The body.
     pub body: Vec<u8>,
-    /// AMQP basic properties by their names, as a JSON object; only those given are sent.
+    /// AMQP basic properties by their names, as a JSON object; the peer sends no other property.
     pub properties: Value,
-    /// The headers table, as a JSON object.
     pub headers: Value,
-    /// Declare the topic exchange first.
+    /// Whether the peer declares the topic exchange first.
     pub declare: bool,
-    /// Whether that exchange is durable.
     pub durable: bool,
 }
 
@@ -88,20 +80,15 @@ impl Default for RawMessage {
     }
 }
 
-/// The objects that an operator prepared on the broker: a topic exchange, a queue, bindings.
 #[derive(Debug, Clone)]
 pub struct BrokerObjects {
-    /// The exchange; empty to declare none.
+    /// The exchange; the peer declares none for an empty name.
     pub exchange: String,
-    /// The queue; empty to declare none.
+    /// The queue; the peer declares none for an empty name.
     pub queue: String,
-    /// The routing keys that bind one to the other.
     pub routing_keys: Vec<String>,
-    /// Whether both outlive a restart of the broker.
     pub durable: bool,
-    /// Whether both go with their last user.
     pub auto_delete: bool,
-    /// Arguments of the queue, as a JSON object.
     pub arguments: Value,
 }
 
@@ -118,24 +105,17 @@ impl Default for BrokerObjects {
     }
 }
 
-/// A message taken off a queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TakenMessage {
-    /// The exchange it was published to.
     pub exchange: String,
-    /// The routing key it was published with.
     pub routing_key: String,
-    /// Whether it was delivered before.
     pub redelivered: bool,
-    /// The basic properties that were set, as a JSON object, without the headers.
     pub properties: Value,
-    /// The headers table, as a JSON object.
     pub headers: Value,
-    /// The body.
     pub body: Vec<u8>,
 }
 
-/// A long-lived Python process with the real oslo.messaging. Ends when dropped.
+/// A long-lived Python process with the real oslo.messaging. The process ends when dropped.
 #[derive(Debug)]
 pub struct OsloPublisher {
     script: Script,
@@ -143,7 +123,7 @@ pub struct OsloPublisher {
 }
 
 impl OsloPublisher {
-    /// Starts the process; it connects to the broker at `url` (`rabbit://…`) with the first request.
+    /// Starts the process, which connects to the broker at `url` (`rabbit://…`) with the first request.
     ///
     /// # Panics
     /// When the tests were not started by `cargo xtask test`.
@@ -154,22 +134,15 @@ impl OsloPublisher {
         Self { script, replies }
     }
 
-    /// Publishes by the real Notifier; returns when the broker has confirmed.
-    ///
-    /// # Panics
-    /// When it could not be published.
+    /// Publishes by the real Notifier and waits for the broker's confirmation.
     #[track_caller]
     pub fn notify(&mut self, notice: &Notice) {
         self.notify_all(std::slice::from_ref(notice));
     }
 
-    /// Publishes in this order; returns when the broker has confirmed all.
-    ///
-    /// # Panics
-    /// When one could not be published.
     #[track_caller]
     pub fn notify_all(&mut self, notices: &[Notice]) {
-        // Some at a time, so that neither pipe fills up while nobody reads it.
+        // Publishes in chunks, so that neither pipe fills up while its other end does not read.
         for some in notices.chunks(100) {
             for notice in some {
                 self.send_notice(notice);
@@ -180,10 +153,10 @@ impl OsloPublisher {
         }
     }
 
-    /// As [`OsloPublisher::notify`], for a broker that may be down.
+    /// Publishes as [`OsloPublisher::notify`] does, for a broker that may be down.
     ///
     /// # Errors
-    /// The reason for which it is not confirmed; it may be published all the same.
+    /// The reason for the missing confirmation; the broker may have the message nevertheless.
     pub fn try_notify(&mut self, notice: &Notice) -> Result<(), String> {
         self.send_notice(notice);
         self.receive().map(drop)
@@ -197,19 +170,16 @@ impl OsloPublisher {
         }));
     }
 
-    /// Publishes bytes as they are; returns when the broker has confirmed.
-    ///
-    /// # Panics
-    /// When it could not be published.
+    /// Publishes raw bytes and waits for the broker's confirmation.
     #[track_caller]
     pub fn raw(&mut self, raw: &RawMessage) {
         self.try_raw(raw).unwrap_or_else(|error| panic!("not published: {error}"));
     }
 
-    /// As [`OsloPublisher::raw`], for a broker that may be down.
+    /// Publishes as [`OsloPublisher::raw`] does, for a broker that may be down.
     ///
     /// # Errors
-    /// The reason for which it is not confirmed; it may be published all the same.
+    /// The reason for the missing confirmation; the broker may have the message nevertheless.
     pub fn try_raw(&mut self, raw: &RawMessage) -> Result<(), String> {
         self.send(&json!({
             "op": "raw", "exchange": raw.exchange, "routing_key": raw.routing_key, "body": hex::encode(&raw.body),
@@ -218,10 +188,6 @@ impl OsloPublisher {
         self.receive().map(drop)
     }
 
-    /// Declares what an operator would have prepared.
-    ///
-    /// # Panics
-    /// When the broker refuses.
     #[track_caller]
     pub fn prepare(&mut self, prepared: &BrokerObjects) {
         self.send(&json!({
@@ -232,10 +198,6 @@ impl OsloPublisher {
         self.receive().unwrap_or_else(|error| panic!("not prepared: {error}"));
     }
 
-    /// Takes the next message off a queue; `None` if it is empty.
-    ///
-    /// # Panics
-    /// When there is no such queue.
     #[track_caller]
     pub fn take(&mut self, queue: &str) -> Option<TakenMessage> {
         self.send(&json!({"op": "take", "queue": queue}));

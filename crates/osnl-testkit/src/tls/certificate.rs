@@ -1,5 +1,3 @@
-//! Certificates, made by `openssl` in a folder of their own.
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -7,7 +5,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
-/// For `openssl ca`: everything it insists on.
+/// The fewest options that `openssl ca` accepts.
 const CONFIGURATION: &str = "[req]
 distinguished_name = dn
 [dn]
@@ -24,7 +22,7 @@ policy = any
 commonName = optional
 ";
 
-/// From and until, as `openssl ca` has them.
+/// First and last moment, in the form of `openssl ca`.
 type Dates = (&'static str, &'static str);
 
 const TODAY: Dates = ("20200101000000Z", "21200101000000Z");
@@ -33,19 +31,16 @@ const FUTURE: Dates = ("21240101000000Z", "21250101000000Z");
 
 const LOOPBACK: &str = "DNS:localhost,IP:127.0.0.1,IP:::1";
 
-/// The properties of a certificate to make by `openssl`.
 struct CertificateRequest<'a> {
     common_name: &'a str,
-    /// The `subjectAltName`; empty for none.
     names: &'a str,
     dates: Dates,
-    /// Signed with its own key and marked as a CA's.
+    /// Whether the certificate is marked as a CA's and signed with its own key.
     own_key: bool,
-    /// Marked as a CA's, which may issue for these names only, as `permitted;DNS:good.example`.
+    /// The names for which a CA's certificate may issue, as `permitted;DNS:good.example`.
     constraints: &'a str,
-    /// The file of the CA that signs.
     issuer: &'a str,
-    /// Without extensions, so of version 1.
+    /// Whether the certificate has no extensions, and so is of version 1.
     is_version_1: bool,
 }
 
@@ -63,63 +58,55 @@ impl Default for CertificateRequest<'_> {
     }
 }
 
-/// The name of the server in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerIdentity {
     /// Valid today for these names, as `DNS:localhost,IP:127.0.0.1`.
     For(&'static str),
-    /// Without a `subjectAltName`; this is the CN.
+    /// Without a `subjectAltName`; the name is the CN.
     CommonName(&'static str),
-    /// The same, signed with its own key: `openssl req -x509 -subj /CN=…`.
+    /// A CN alone, signed with its own key: `openssl req -x509 -subj /CN=…`.
     SelfSignedCommonName(&'static str),
     /// For `localhost`, until the first of February 2024.
     Expired,
     /// For `localhost`, from the first of January 2124 on.
     NotYet,
-    /// For `localhost`, `127.0.0.1` and `::1`, signed with its own key and marked as a CA's: what
-    /// `openssl req -x509` makes.
+    /// For `localhost`, `127.0.0.1` and `::1`, signed with its own key and marked as a CA's, as `openssl req -x509`
+    /// does.
     SelfSigned,
-    /// The same, expired.
     SelfSignedExpired,
-    /// A certificate of X.509 version 1 for the CN `localhost`: what `openssl x509 -req` makes without extensions.
+    /// A certificate of X.509 version 1 for the CN `localhost`, as `openssl x509 -req` makes without extensions.
     Version1,
 }
 
 impl ServerIdentity {
-    /// All names and addresses of loopback.
     pub const LOOPBACK: Self = Self::For(LOOPBACK);
 }
 
-/// A CA. Its files go when it is dropped.
 #[derive(Debug)]
 pub struct Authority {
     folder: TempDir,
 }
 
-/// A certificate and its key.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     file: PathBuf,
     key: PathBuf,
-    /// The certificate of a CA between this one and the authority.
+    /// The certificate of a CA between the certificate and the authority.
     issuer: Option<PathBuf>,
 }
 
 impl Authority {
-    /// A new CA that is not trusted yet.
+    /// Makes a CA that nothing trusts yet.
     ///
     /// # Panics
-    /// When there is no `openssl`; `cargo xtask setup` brings it with RabbitMQ.
+    /// When there is no `openssl`; `cargo xtask setup` installs it with RabbitMQ.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "making one runs a program and writes files")]
     pub fn new() -> Self {
         Self::named(&format!("{:x}", crate::ports::random()))
     }
 
-    /// A new CA of this name; two of the same name differ in their keys.
-    ///
-    /// # Panics
-    /// As [`Authority::new`].
+    /// Makes a CA of this name; CAs of the same name differ in their keys.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let authority = Self { folder: tempfile::tempdir().unwrap() };
@@ -132,13 +119,11 @@ impl Authority {
         authority
     }
 
-    /// The CA's certificate.
     #[must_use]
     pub fn file(&self) -> PathBuf {
         self.path("ca.pem")
     }
 
-    /// Makes a certificate.
     #[must_use]
     pub fn issue(&self, identity: &ServerIdentity) -> Certificate {
         let wanted = match *identity {
@@ -173,8 +158,8 @@ impl Authority {
         self.sign(&format!("{:x}", crate::ports::random()), &wanted)
     }
 
-    /// Makes a certificate without a `subjectAltName`, issued by a CA below this one that may issue for some names only,
-    /// as `permitted;DNS:good.example`.
+    /// Makes a certificate without a `subjectAltName`, issued by an intermediate CA that may issue for some names
+    /// only, as `permitted;DNS:good.example`.
     #[must_use]
     pub fn issue_constrained(&self, constraints: &str, common_name: &str) -> Certificate {
         let between =
@@ -190,7 +175,6 @@ impl Authority {
         self.folder.path().join(name)
     }
 
-    /// Makes `FILE.pem` and `FILE.key`.
     fn sign(&self, file: &str, wanted: &CertificateRequest<'_>) -> Certificate {
         let own = wanted.own_key;
         let mut extensions = format!(
@@ -229,19 +213,16 @@ impl Authority {
 }
 
 impl Certificate {
-    /// The certificate, as a PEM file.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Its key, as a PEM file.
     #[must_use]
     pub fn key_file(&self) -> &Path {
         &self.key
     }
 
-    /// Returns the certificates that a server presents: its own, and that of the CA between.
     pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
         let files = std::iter::once(&self.file).chain(&self.issuer);
         files.map(|file| CertificateDer::from_pem_file(file).unwrap()).collect()

@@ -1,4 +1,4 @@
-//! A daemon that runs on its own thread while the test looks on.
+//! A daemon on its own thread, observed by the test.
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -22,22 +22,20 @@ use tokio::sync::watch;
 
 use crate::log::Log;
 
-/// Longer than anything here takes, shorter than anybody waits.
+/// Longer than any wait here takes, and short enough for a person to wait.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
 
-/// No files, and the drivers that the program has.
 pub(crate) fn sources() -> Sources {
     Sources { drivers: osnl_oss::drivers(), ..Sources::default() }
 }
 
-/// A configuration whose retries do not keep a test waiting.
 pub(crate) fn conf(api_url: &str, more: &str) -> Conf {
     let text = format!("[k2hr3]\napi_url = {api_url}\n{more}");
     Conf::from_text("test.conf", &text).unwrap().conf
 }
 
-/// The file's settings with pauses of hundredths of a second.
+/// Returns the file's settings with pauses of hundredths of a second.
 pub(crate) fn quick(conf: &Conf) -> DeliverySettings {
     let mut settings = conf.delivery();
     settings.policy.initial = Duration::from_millis(20);
@@ -48,7 +46,6 @@ pub(crate) fn quick(conf: &Conf) -> DeliverySettings {
 pub(crate) struct ListenerRig {
     pub(crate) shutdown: Shutdown,
     pub(crate) counters: Arc<Counters>,
-    /// The published states of the first listener, and their times.
     states: States,
     log: Log,
     thread: Option<JoinHandle<Result<RunEnd, DaemonError>>>,
@@ -68,7 +65,6 @@ impl ListenerRig {
         Self::start_through(conf, &HttpOptions::default(), settings, drain_deadline, transport)
     }
 
-    /// The same by proxies, or with certificates, of one's choice.
     pub(crate) fn start_through(
         conf: &Conf,
         http: &HttpOptions,
@@ -81,7 +77,6 @@ impl ListenerRig {
         Self::start_daemon(daemon, counters, drain_deadline)
     }
 
-    /// Starts the daemon of a configuration on this broker.
     pub(crate) fn of(conf: &Native, broker: &MemoryBroker) -> Self {
         let counters = Arc::new(Counters::default());
         let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
@@ -89,7 +84,6 @@ impl ListenerRig {
         Self::start_daemon(daemon, counters, Duration::from_secs(10))
     }
 
-    /// Starts the daemon of a configuration on this broker, and waits until a queue is bound to each of these exchanges.
     pub(crate) fn bound(conf: &Native, broker: &MemoryBroker, exchanges: &[&str]) -> Self {
         let daemon = Self::of(conf, broker);
         for exchange in exchanges {
@@ -122,17 +116,15 @@ impl ListenerRig {
         Self { shutdown, counters, states, log, thread: Some(thread) }
     }
 
-    /// Returns the state of the first listener.
     pub(crate) fn state(&self) -> ListenerState {
         self.states().last().map_or(ListenerState::Connecting { attempt: 0 }, |(_, state)| state.clone())
     }
 
-    /// Returns its states so far, with the time of each.
     pub(crate) fn states(&self) -> Vec<(Instant, ListenerState)> {
         self.states.lock().unwrap().clone()
     }
 
-    /// Returns the number of times that it began to listen.
+    /// Returns the number of transitions into listening.
     pub(crate) fn listened(&self) -> usize {
         self.states().iter().filter(|(_, state)| *state == ListenerState::Listening).count()
     }
@@ -150,13 +142,12 @@ impl ListenerRig {
         wait_until(SOON, what, || done(&self.counters));
     }
 
-    /// Drains, and answers how it ended.
+    /// Drains the daemon, and returns its end.
     pub(crate) fn stop(mut self) -> Result<RunEnd, DaemonError> {
         self.shutdown.drain.cancel();
         self.join()
     }
 
-    /// Waits for it to end by itself.
     pub(crate) fn join(&mut self) -> Result<RunEnd, DaemonError> {
         self.thread.take().unwrap().join().unwrap()
     }
@@ -164,7 +155,7 @@ impl ListenerRig {
 
 type States = Arc<Mutex<Vec<(Instant, ListenerState)>>>;
 
-/// Never ends.
+/// Records states for ever, to race with the daemon's end.
 async fn record(state: Option<watch::Receiver<ListenerState>>, states: States) -> std::convert::Infallible {
     if let Some(mut state) = state {
         loop {
@@ -183,13 +174,12 @@ impl Drop for ListenerRig {
         self.shutdown.drain.cancel();
         self.shutdown.abort.cancel();
         if let Some(thread) = self.thread.take() {
-            // A test that has failed already need not hear of this.
+            // After a failure of the test, a failed join adds nothing.
             let _ = thread.join();
         }
     }
 }
 
-/// A daemon on a broker of its own that calls this target; `more` are further lines of its configuration.
 pub(crate) fn daemon_for(sink: &Sink, more: &str) -> (MemoryBroker, ListenerRig) {
     let conf = conf(&sink.url("/v1/role"), more);
     let broker = bound_broker(&conf);
@@ -197,21 +187,20 @@ pub(crate) fn daemon_for(sink: &Sink, more: &str) -> (MemoryBroker, ListenerRig)
     (broker, daemon)
 }
 
-/// An instance's uuid that tells its number.
+/// Returns an instance's uuid that contains its number.
 pub(crate) fn instance(n: usize) -> String {
     format!("12345678-1234-5678-1234-{n:012}")
 }
 
-/// neutron's `port.delete.end` for an instance's port with this address.
 pub(crate) fn port_deleted(instance: &str, address: &str) -> Value {
     json!({"port": {"device_id": instance, "device_owner": "compute:nova", "fixed_ips": [{"ip_address": address}]}})
 }
 
-/// A body as the driver `messagingv2` frames it; each has an id of its own.
+/// Returns a body in the frame of the driver `messagingv2`, with an id of its own.
 pub(crate) fn framed(publisher_id: &str, event_type: &str, payload: &Value) -> String {
     static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let id = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    // serde_json sorts keys, so this also takes the reading of heads off its fast path.
+    // serde_json sorts keys, so that this body also misses the fast path of reading heads.
     let inner = json!({
         "message_id": format!("m{id}"), "publisher_id": publisher_id, "event_type": event_type,
         "priority": "INFO", "payload": payload, "timestamp": "2026-11-20 06:36:22.662155",
@@ -220,26 +209,24 @@ pub(crate) fn framed(publisher_id: &str, event_type: &str, payload: &Value) -> S
     json!({"oslo.version": "2.0", "oslo.message": inner.to_string()}).to_string()
 }
 
-/// The event for this action about a message with this body.
 pub(crate) fn event_of(body: String, action: &str) -> Event {
     let received = ReceivedMessage::sample(body, false);
     let notification = received.decode().unwrap();
     Event::new(received, notification, "r", action)
 }
 
-/// Publishes into the broker that a daemon listens to; the queue must be there.
+/// Publishes to the daemon's broker; the queue must exist.
 pub(crate) fn publish(broker: &MemoryBroker, payload: &Value) {
     let body = framed("network.node1", "port.delete.end", payload);
     let taken = broker.publish(&Target::new("neutron", "notifications"), &Priority::Info, body);
     assert_eq!(taken, 1, "a queue is bound");
 }
 
-/// Publishes any bytes as they are.
 pub(crate) fn publish_raw(broker: &MemoryBroker, body: &[u8], properties: Properties) {
     broker.publish_raw("neutron", "notifications.info", body.to_vec().into(), properties);
 }
 
-/// A broker with the queue declared and bound already, so that nothing published early is gone.
+/// Returns a broker whose queue is declared and bound already, so that no early message is lost.
 pub(crate) fn bound_broker(conf: &Conf) -> MemoryBroker {
     let broker = MemoryBroker::new();
     let listener = conf.listener();

@@ -1,4 +1,4 @@
-//! Node details of floating IPs whose instance no event has told of, completed by a stand-in for the OpenStack APIs.
+//! Node details of floating IPs whose instance no event has named, completed by a stand-in for the OpenStack APIs.
 
 use osnl::native::load_texts;
 use osnl_model::{Priority, Target};
@@ -9,12 +9,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{ListenerRig, framed, sources};
 
-/// As the recorded events name them.
 const SERVER: &str = "/compute/v2.1/servers/33333333-aaaa-4bbb-8ccc-000000000001";
 const PORT: &str = "/network/v2.0/ports/c5330e6d-3205-477b-8692-e791283a6bae";
 const FLAVOR: &str = "/compute/v2.1/flavors/42";
 
-/// Serves the answers of the recording's stubs, in the form of the services.
 fn openstack() -> Openstack {
     let openstack = Openstack::start();
     let of = |path: &str, kind: &str| openstack.get(&format!("{path}{}", Openstack::id(kind)));
@@ -32,7 +30,6 @@ fn openstack() -> Openstack {
     openstack
 }
 
-/// The floating IP that stock neutron told of, as `change` would have it.
 fn associated(change: impl Fn(&mut Value)) -> Value {
     let file = fixture::json("oss/original-behaviour.json");
     let mut payload = file["inputs"]["floatingip.update.end associate, stock neutron"]["payload"].clone();
@@ -40,7 +37,7 @@ fn associated(change: impl Fn(&mut Value)) -> Value {
     payload
 }
 
-/// Older neutrons say no more of a port than its id.
+/// Older versions of neutron send only the port's id.
 fn port_alone(floatingip: &mut Value) {
     floatingip.as_object_mut().unwrap().remove("port_details");
 }
@@ -79,9 +76,8 @@ impl Stage {
         Self { target, broker, folder: tempfile::tempdir().unwrap() }
     }
 
-    /// A daemon, which may know what one before it has kept.
+    /// Starts a daemon on a journal, which may have records of a daemon before.
     fn run(&self, openstack: &Openstack, journal: &str, more: &str) -> ListenerRig {
-        // What the section asks for itself does not matter.
         let text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n{journal}\n\
              [listener:l]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
@@ -155,7 +151,8 @@ fn a_node_detail_has_what_the_services_know_and_null_for_what_is_gone() {
     }
 }
 
-/// Keystone away is as a target that is away: nothing is posted or used up, and everything goes on when it is back.
+/// An outage of Keystone is like an outage of a target: nothing is posted or used up, and deliveries continue
+/// afterwards.
 #[test]
 fn nothing_is_lost_while_keystone_is_away() {
     let openstack = openstack();
@@ -177,7 +174,7 @@ fn nothing_is_lost_while_keystone_is_away() {
     assert!(!log.contains(PASSWORD), "{log}");
 }
 
-/// Only what needs Keystone waits for it: an instance's creation that says everything itself is posted at once.
+/// An instance's creation with all its details needs no Keystone and is posted at once.
 #[test]
 fn what_needs_no_keystone_is_posted_while_it_is_away() {
     let openstack = openstack();
@@ -188,7 +185,7 @@ fn what_needs_no_keystone_is_posted_while_it_is_away() {
     let file = fixture::json("emission/captures/nova.json");
     let messages = file["cases"]["legacy_compute_instance_create_end"].as_array().unwrap();
     let mut created = messages.last().unwrap()["decoded_message"]["payload"].clone();
-    // Another resource than the instance that the floating IP belongs to.
+    // The instance differs from that of the floating IP.
     created["instance_id"] = "55555555-aaaa-4bbb-8ccc-000000000001".into();
     stage.publish("compute.instance.create.end", &created);
     daemon.wait_until("the instance is told", |c| c.delivered.get() == 1);
@@ -202,7 +199,7 @@ fn what_needs_no_keystone_is_posted_while_it_is_away() {
     assert!(!log.contains(" is held"), "the target has nothing to do with it: {log}");
 }
 
-/// `on_error = default`: what cannot be asked counts as gone, and nothing waits.
+/// With `on_error = default` a failed question counts as a missing object, and nothing waits.
 #[test]
 fn a_node_detail_need_not_wait_for_the_services() {
     let openstack = openstack();
@@ -222,8 +219,7 @@ fn renamed(openstack: &Openstack, name: &str) {
     openstack.put(SERVER, server);
 }
 
-/// The answer is kept with the delivery: renaming the server between two attempts changes nothing, and neither does a
-/// restart.
+/// The delivery keeps the answer, so that neither a renamed server nor a restart changes the body.
 #[test]
 fn every_attempt_sends_the_same_body() {
     let openstack = openstack();
@@ -247,7 +243,7 @@ fn every_attempt_sends_the_same_body() {
     assert_eq!(openstack.count(SERVER), 1);
 }
 
-/// A deleted server can't be looked up; earlier answers about it are still known, after a restart too.
+/// The API no longer has a deleted server, but earlier answers are kept, also over a restart.
 #[test]
 fn a_deletion_is_told_with_what_was_asked_before() {
     let openstack = openstack();
@@ -272,15 +268,15 @@ fn a_deletion_is_told_with_what_was_asked_before() {
     daemon.wait_until("its deletion too", |c| c.delivered.get() == 1);
     daemon.stop().unwrap();
     let mut deleted = expected(&[]);
-    // Of events of instances the dates and sizes are written otherwise.
+    // Events of instances write dates and sizes in another form.
     deleted["CreationDate"] = "2024-05-06 07:08:09+00:00".into();
     deleted["Storage"] = 25.into();
     assert_eq!(stage.posted()[1], deleted);
     assert_eq!(openstack.count(SERVER), 1, "nobody is asked again");
 }
 
-/// Nova's versioned events name an image without its operating system: the action asks glance for that, and no service
-/// for anything else.
+/// Nova's versioned events name an image without its operating system, so that the action asks glance, and no other
+/// service.
 #[test]
 fn a_versioned_creation_has_the_operating_system_of_its_image() {
     let openstack = openstack();
@@ -296,7 +292,6 @@ fn a_versioned_creation_has_the_operating_system_of_its_image() {
     };
     stage.publish("instance.create.end", &payload("instance_create_end"));
     daemon.wait_until("it is told", |c| c.delivered.get() == 1);
-    // It is known from then on.
     stage.publish("instance.delete.end", &payload("instance_delete_end"));
     daemon.wait_until("its deletion too", |c| c.delivered.get() == 2);
     let volume = |payload: &mut Value| {
@@ -315,7 +310,7 @@ fn a_versioned_creation_has_the_operating_system_of_its_image() {
     assert_eq!(asked, [0, 0, 1]);
 }
 
-/// The release of a move was answered and the allocation was not: a restart continues with the allocation.
+/// A restart between the two requests of a move, release and allocation, continues with the allocation.
 #[test]
 fn a_restart_goes_on_where_a_delivery_had_come_to() {
     let openstack = openstack();

@@ -1,4 +1,4 @@
-//! Reads the modules of one crate from its tokens: what each file defines, re-exports, and names.
+//! Reads the modules of one crate from its tokens: definitions, re-exports, and used names.
 //!
 //! Test modules, attributes and documentation are left out. Macro calls are read like code.
 
@@ -8,19 +8,16 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-/// A name that a `use` declaration brings into a module.
 #[derive(Debug)]
 pub(super) struct Alias {
     pub(super) name: String,
     pub(super) path: Vec<String>,
-    /// Whether other modules may take it from here: such a `use` is a facade, not an import.
+    /// Whether other modules may take the name from here: such a `use` is a facade, not an import.
     pub(super) is_facade: bool,
 }
 
-/// One module, inline or in a file of its own.
 #[derive(Debug, Default)]
 pub(super) struct Module {
-    /// Index of its file in [`CrateSource::files`].
     pub(super) file: usize,
     pub(super) parent: Option<usize>,
     pub(super) children: BTreeMap<String, usize>,
@@ -28,16 +25,13 @@ pub(super) struct Module {
     pub(super) aliases: Vec<Alias>,
     /// Modules whose names are all imported.
     pub(super) globs: Vec<Vec<String>>,
-    /// Paths of two or more segments in code.
     pub(super) paths: BTreeSet<Vec<String>>,
-    /// Single names in code that can stand for a type, a function or a macro.
+    /// Single names in code that can mean a type, a function or a macro.
     pub(super) words: BTreeSet<String>,
 }
 
-/// Returns the text of a file of the crate, by its path below the root file's folder.
 pub(super) type Files<'a> = &'a dyn Fn(&str) -> Result<String>;
 
-/// The modules of a crate and the files that they are in, the root first.
 #[derive(Debug, Default)]
 pub(super) struct CrateSource {
     pub(super) files: Vec<String>,
@@ -45,7 +39,6 @@ pub(super) struct CrateSource {
 }
 
 impl CrateSource {
-    /// Reads the crate from its root file on.
     pub(super) fn read(root: &str, files: Files<'_>) -> Result<CrateSource> {
         let mut source = CrateSource::default();
         source.read_file(files, root, None, Path::new(""))?;
@@ -65,7 +58,6 @@ impl CrateSource {
         self.read_module(files, module, tokens, below)
     }
 
-    /// Adds a module; its children's files are in the folder `below`.
     fn read_module(
         &mut self,
         files: Files<'_>,
@@ -99,12 +91,12 @@ impl CrateSource {
 
 struct ModuleScanner<'a> {
     module: &'a mut Module,
-    /// Declared modules; those of an inline one with its tokens.
+    /// Declared modules, an inline module with its tokens.
     children: &'a mut Vec<(String, Option<TokenStream>)>,
 }
 
 impl ModuleScanner<'_> {
-    /// `is_top`: items here are the module's own; deeper ones are local to a function.
+    /// Scans tokens; `is_top` means that items are the module's own instead of local to a function.
     fn scan(&mut self, tokens: &[TokenTree], is_top: bool) {
         let mut at = 0;
         let mut is_public = false;
@@ -177,7 +169,7 @@ impl ModuleScanner<'_> {
         }
     }
 
-    /// Notes the path that begins there, and returns the index behind it.
+    /// Records the path that begins at `start`, and returns the index behind it.
     fn take_path(&mut self, tokens: &[TokenTree], start: usize) -> usize {
         let mut path = Vec::new();
         let mut at = start;
@@ -204,7 +196,6 @@ impl ModuleScanner<'_> {
         at
     }
 
-    /// Takes the tree of a `use` declaration.
     fn take_use(&mut self, tokens: &[TokenTree], prefix: &[String], is_facade: bool) {
         let mut path = prefix.to_vec();
         let mut at = 0;
@@ -247,7 +238,6 @@ impl ModuleScanner<'_> {
     }
 }
 
-/// The parts of a group between its commas.
 fn parts(group: &Group) -> Vec<Vec<TokenTree>> {
     let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
     tokens
@@ -265,12 +255,11 @@ fn is_colons(tokens: &[TokenTree], at: usize) -> bool {
     [at, at + 1].iter().all(|&at| tokens.get(at).is_some_and(|token| is_punct(token, ':')))
 }
 
-/// The index of the `;` that ends a declaration.
 fn end_of(tokens: &[TokenTree], from: usize) -> usize {
     (from..tokens.len()).find(|&at| is_punct(&tokens[at], ';')).unwrap_or(tokens.len())
 }
 
-/// The index behind an attribute, and behind the item as well if only tests have it.
+/// Returns the index behind an attribute, and behind its item as well if only tests have that.
 fn after_attribute(tokens: &[TokenTree], hash: usize) -> usize {
     let is_inner = tokens.get(hash + 1).is_some_and(|token| is_punct(token, '!'));
     let bracket = hash + 1 + usize::from(is_inner);
@@ -293,7 +282,6 @@ fn after_attribute(tokens: &[TokenTree], hash: usize) -> usize {
     at
 }
 
-/// Whether it is `#[cfg(test)]` or the like.
 fn is_for_tests(attribute: &Group) -> bool {
     let mut tokens = attribute.stream().into_iter();
     let is_cfg = matches!(tokens.next(), Some(TokenTree::Ident(name)) if name == "cfg");
@@ -308,7 +296,7 @@ fn is_for_tests(attribute: &Group) -> bool {
     }
 }
 
-/// Whether it is `#[path = …]`: a file of another crate.
+/// Whether the attribute is `#[path = …]`, a file of another crate.
 fn is_elsewhere(attribute: &Group) -> bool {
     matches!(attribute.stream().into_iter().next(), Some(TokenTree::Ident(name)) if name == "path")
 }

@@ -1,4 +1,4 @@
-//! The verdict: what of the promise of a shared journal does not hold, given what the target and the database saw.
+//! The verdict on a shared journal: compares the records of the target and of the database with the promise.
 //!
 //! | rule | broken by |
 //! | --- | --- |
@@ -9,11 +9,10 @@
 //! | what is recorded as delivered has had its effect | `unseen` |
 //! | the events of a resource are stored, recorded, and have their first effects in their order | `out_of_order` |
 //! | an effect after that of a later event of its resource has a smaller fence than a request before, if both have one | `not_fenced` |
-//! | a target that refuses smaller fences does all the same | `only_fenced` |
+//! | a target that refuses smaller fences still gets each effect | `only_fenced` |
 //!
-//! Permitted and counted: an effect again; one after that of a later event of its resource, which a daemon that has lost the
-//! partition had under way (`late`), with its smaller fence (`fenced`); a message without an id stored again, or one that the
-//! publisher has published again.
+//! Permitted and counted: a repeated effect; a late effect of a daemon that has lost the partition (`late`), with its
+//! smaller fence (`fenced`); a message without an id, or published twice, that is stored again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -23,13 +22,11 @@ use super::publisher::Publication;
 use super::target::TargetEffect;
 use super::window::FaultWindow;
 
-/// Numbers of states in the journal.
 const DEAD: i64 = 3;
 const DELIVERED: i64 = 4;
-/// A late effect belongs to a fault that ended so long ago: what was under way has a time-out.
+/// A late effect counts for a fault that ended within this time, because attempts under way have a time-out.
 const AFTERMATH: Duration = Duration::from_secs(20);
 
-/// A delivery in the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DatabaseRow {
     pub(super) event: u64,
@@ -37,21 +34,19 @@ pub(super) struct DatabaseRow {
     pub(super) delivery: i64,
     pub(super) is_spare: bool,
     pub(super) state: i64,
-    /// The time of its last commit, by the clock of the database, in microseconds; 0 if it is open.
+    /// The time of the last commit by the clock of the database, in microseconds; 0 if the delivery is open.
     pub(super) ended: i64,
     pub(super) has_id: bool,
     pub(super) reason: String,
 }
 
 impl DatabaseRow {
-    /// The columns of [`DatabaseRow`] for `psql`.
     pub(super) const SQL: &'static str = "SELECT substring(convert_from(a.body, 'UTF8') from 'chaos[^0-9]*([0-9]+)'), a.id, d.id, \
          (d.action = 'spare')::int, d.state, \
          CASE WHEN d.state >= 3 THEN coalesce((extract(epoch FROM pg_xact_commit_timestamp(d.xmin)) * 1000000)::bigint, 0) ELSE 0 END, (coalesce(a.unique_id, a.message_id) IS NOT NULL)::int, \
          translate(coalesce(d.reason, ''), E'\\n', ' ') \
          FROM osnl_arrival a JOIN osnl_delivery d ON d.arrival = a.id ORDER BY d.id";
 
-    /// Reads a line of [`DatabaseRow::SQL`].
     pub(super) fn read(line: &str) -> Option<Self> {
         let mut columns = line.splitn(8, '|');
         let mut number = || columns.next()?.parse::<i64>().ok();
@@ -68,19 +63,16 @@ impl DatabaseRow {
     }
 }
 
-/// The observations of a run.
 #[derive(Debug, Default)]
 pub(super) struct SharedEvidence {
     pub(super) published: Vec<Publication>,
     pub(super) effects: Vec<TargetEffect>,
-    /// In the order of their numbers.
     pub(super) rows: Vec<DatabaseRow>,
     pub(super) windows: Vec<FaultWindow>,
     /// Events whose dead letters have left the journal for a file.
     pub(super) buried: HashSet<u64>,
 }
 
-/// Events that break a rule, and counts of what is permitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SharedVerdict {
     pub(super) lost: Vec<u64>,
@@ -95,16 +87,14 @@ pub(super) struct SharedVerdict {
     pub(super) delivered: usize,
     pub(super) dead: usize,
     pub(super) repeated: usize,
-    /// Those of `repeated` without an id.
     pub(super) repeated_nameless: usize,
     pub(super) late: usize,
     /// Late effects that a target with fences refuses.
     pub(super) fenced: usize,
     /// The most late effects of one fault of a daemon.
     pub(super) most_late: usize,
-    /// Late effects of a daemon without a fault before.
+    /// Late effects of a daemon that had no fault before.
     pub(super) late_without_fault: usize,
-    /// Further arrivals of messages without an id.
     pub(super) stored_again: usize,
 }
 
@@ -136,7 +126,7 @@ impl SharedVerdict {
                 verdict.judge_row(row, rejected, &seen);
             }
         }
-        // Of messages that were never published.
+        // The remaining effects belong to messages that were never published.
         verdict.unseen.extend(by_event.into_keys());
         verdict.judge_effects(evidence);
         verdict.judge_fences(effects);
@@ -162,7 +152,7 @@ impl SharedVerdict {
         }
     }
 
-    /// First effects come in order; further ones may come again, and late.
+    /// Checks that first effects are in order; further effects may repeat, and late.
     fn judge_effects(&mut self, evidence: &SharedEvidence) {
         let nameless: HashSet<u64> =
             evidence.published.iter().filter(|one| !one.has_id).map(|one| one.event).collect();
@@ -170,7 +160,7 @@ impl SharedVerdict {
         evidence.rows.iter().for_each(|row| _ = arrivals.entry(row.event).or_default().insert(row.arrival));
         let mut seen = HashSet::new();
         let mut latest: HashMap<(u32, bool), u64> = HashMap::new();
-        // Daemons of an older version send no fence.
+        // Daemons of an older version send no fence, hence a second map.
         let mut latest_with_fence = latest.clone();
         let mut late_of: BTreeMap<usize, usize> = BTreeMap::new();
         for effect in &evidence.effects {
@@ -209,7 +199,6 @@ impl SharedVerdict {
         self.most_late = late_of.into_values().max().unwrap_or(0);
     }
 
-    /// Finds deliveries without an effect at a target that refuses smaller fences.
     fn judge_fences(&mut self, effects: &[TargetEffect]) {
         let mut refused: BTreeMap<(u64, bool), bool> = BTreeMap::new();
         for effect in effects {
@@ -220,8 +209,8 @@ impl SharedVerdict {
             .extend(refused.into_iter().filter(|(_, refused)| *refused).map(|((event, _), _)| event));
     }
 
-    /// Messages of a resource are stored in their order, but for those that come again; ends are recorded in the order of
-    /// deliveries.
+    /// Checks that the journal stores the messages of a resource in order, except for redeliveries, and records ends
+    /// in the order of deliveries.
     fn judge_records(&mut self, evidence: &SharedEvidence) {
         let ports: HashMap<u64, u32> = evidence.published.iter().map(|one| (one.event, one.port)).collect();
         let mut stored = HashSet::new();
@@ -235,7 +224,7 @@ impl SharedVerdict {
                 *latest = row.event.max(*latest);
             }
             let ended = ended.entry((*port, row.is_spare)).or_default();
-            // A dead letter may have been tried again.
+            // A retried dead letter ends out of order.
             if row.ended > 0 && row.state != DEAD {
                 self.out_of_order.extend((row.ended < *ended).then_some(row.event));
                 *ended = row.ended.max(*ended);
@@ -243,7 +232,6 @@ impl SharedVerdict {
         }
     }
 
-    /// Returns what is broken, in words.
     pub(super) fn findings(&self) -> [(&'static str, &[u64]); 9] {
         [
             ("lost: without an effect, or a record of it", &self.lost),
@@ -265,8 +253,8 @@ mod tests {
 
     use super::*;
 
-    /// Events of one port: `1` an effect, `1s` one of the fallback; those of the second daemon have a `b`. `1+` has a fence, and
-    /// `1-` a smaller one than a request before.
+    /// Parses events of one port: `1` is an effect, `1s` an effect of the fallback; a `b` marks the second daemon.
+    /// `1+` has a fence, and `1-` a smaller fence than a request before.
     fn effects(text: &str) -> Vec<TargetEffect> {
         let effect = |word: &str| TargetEffect {
             event: word.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap(),
@@ -279,8 +267,8 @@ mod tests {
         text.split_whitespace().map(effect).collect()
     }
 
-    /// `1:4` is event 1, delivered; `1:4s` by the fallback. Each word is an arrival, and ends later than the one before;
-    /// `<` ends earlier.
+    /// Parses rows: `1:4` is event 1, delivered; `1:4s` by the fallback. Each word is an arrival that ends later than
+    /// the word before; `<` ends earlier.
     fn rows(text: &str) -> Vec<DatabaseRow> {
         let row = |(n, word): (usize, &str)| {
             let (event, state) = word.split_once(':').unwrap();
@@ -345,7 +333,7 @@ mod tests {
     fn what_is_permitted_is_counted() {
         let verdict = verdict(6, "1 2 1b- 3 4 5 5 6 5 4 4b-", "1:4 2:4 3:4 4:4 5:4 6:4 5:4");
         assert_eq!((verdict.repeated, verdict.repeated_nameless), (5, 2));
-        // The first of event 1, and those of event 4; event 5 was stored again.
+        // Late are the first effect of event 1 and those of event 4; event 5 was stored again.
         assert_eq!((verdict.late, verdict.late_without_fault, verdict.stored_again), (3, 3, 1));
         assert_eq!(verdict.fenced, 2);
     }

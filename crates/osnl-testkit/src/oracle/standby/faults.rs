@@ -1,4 +1,4 @@
-//! One fault after the other, in an order that the seed draws; between two of them everything comes back.
+//! Applies one fault after the other, in an order that the seed draws; after each fault everything is restored.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use super::{NAMES, REJECTED, StandbySettings};
 use crate::wait::reached;
 use crate::{RabbitCluster, Reply};
 
-/// Everything is back by then, or the run has found something.
+/// The bound for the restoration after a fault; a later restoration is a finding.
 const BACK: Duration = Duration::from_secs(120);
-/// A daemon finishes what is under way within half a minute.
+/// The bound for a daemon's end; a daemon finishes its work within half a minute.
 const END: Duration = Duration::from_secs(60);
-/// A silent daemon has lost the queue by then: after 2.9 heartbeats of 10 s.
+/// By then a silent daemon has lost the queue, after 2.9 heartbeats of 10 s.
 const SILENCE: Duration = Duration::from_secs(45);
-/// The window of a daemon is full after 200 events of 150 a second.
+/// The bounds of a fault's duration in ms, in which a daemon's window fills up: 200 events at 150 a second.
 const FULL: [u64; 2] = [4_000, 15_000];
 /// RabbitMQ before 4.2 may lose a younger queue when all nodes die at once.
 const OLD_ENOUGH: Duration = Duration::from_secs(75);
@@ -62,13 +62,12 @@ const KINDS: [(FaultKind, &str, usize); 14] = [
     (Reload, "both daemons reloaded", 2),
 ];
 
-/// The observations of one fault.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeenFault {
     pub(super) name: &'static str,
-    /// The time from the fault to the first effect by the other daemon, if there was any.
+    /// The time from the fault to the first effect by the other daemon, if any.
     pub(super) takeover: Option<Duration>,
-    /// The longest time without an effect until everything was back.
+    /// The longest time without an effect until the restoration.
     pub(super) pause: Duration,
 }
 
@@ -77,19 +76,16 @@ pub(super) struct StandbySaboteur<'a> {
     pub(super) daemons: &'a [OracleDaemon],
     pub(super) target: &'a OracleTarget,
     pub(super) publisher: &'a Confirmations,
-    /// The moment at which the queue was declared.
     pub(super) declared: Instant,
     pub(super) began: Instant,
     pub(super) chance: fastrand::Rng,
     pub(super) seen: Vec<SeenFault>,
     pub(super) wrong: Vec<String>,
-    /// A line for each thing that was done.
     pub(super) story: Vec<String>,
     pub(super) print: fn(&str),
 }
 
 impl StandbySaboteur<'_> {
-    /// Breaks for so long, and waits until everything is back.
     pub(super) fn run(&mut self, time: Duration) {
         let end = Instant::now() + time;
         self.back("the start");
@@ -120,12 +116,10 @@ impl StandbySaboteur<'_> {
         }
     }
 
-    /// Returns the number of the daemon that had the latest effect.
     fn active(&self) -> usize {
         self.target.latest().map_or(0, |effect| effect.daemon)
     }
 
-    /// Applies a fault and makes everything whole again.
     fn apply(&mut self, kind: FaultKind, active: usize) {
         let (cluster, daemons) = (self.cluster, self.daemons);
         let (daemon, standby) = (&daemons[active], &daemons[1 - active]);
@@ -179,7 +173,7 @@ impl StandbySaboteur<'_> {
         }
     }
 
-    /// Stops a daemon until the broker has given up the connection, and continues the daemon.
+    /// Stops a daemon until the broker has closed the connection, and continues the daemon.
     fn silence(&mut self, daemon: usize, is_active: bool, further: Duration) {
         let since = Instant::now();
         self.daemons[daemon].signal("STOP");
@@ -191,7 +185,6 @@ impl StandbySaboteur<'_> {
         self.daemons[daemon].signal("CONT");
     }
 
-    /// Waits until another daemon than this one has had an effect.
     fn await_takeover(&mut self, daemon: usize, since: Instant) {
         let is_over = || self.target.effects_since(since).iter().any(|effect| effect.daemon != daemon);
         if !reached(SILENCE, &mut { is_over }) {
@@ -201,8 +194,8 @@ impl StandbySaboteur<'_> {
         }
     }
 
-    /// Kills a node and starts the node again after a while. With a daemon it is a machine that dies: both stay dead until
-    /// the other daemon has taken over.
+    /// Kills a node and starts it again after a while. With a daemon, the fault is the loss of a machine: both stay
+    /// dead until the other daemon has taken over.
     fn kill_node(&mut self, node: Option<usize>, daemon: Option<usize>, wait: &dyn Fn()) {
         let Some(node) = node else {
             self.wrong
@@ -227,13 +220,12 @@ impl StandbySaboteur<'_> {
         self.cluster.start_again(node);
     }
 
-    /// Returns the node that a daemon is connected to.
     fn node_of(&self, daemon: usize) -> Option<usize> {
         let connected = peers(self.daemons[daemon].id()?);
         self.cluster.ports().iter().position(|port| connected.contains(port))
     }
 
-    /// Waits until both daemons read, and an event has its effect that is published from now on.
+    /// Waits until both daemons read, and a fresh event has its effect.
     fn back(&mut self, after: &str) {
         let began = Instant::now();
         let next = self.publisher.latest() + 1;
@@ -301,7 +293,7 @@ fn restart(daemon: &OracleDaemon, wait: &dyn Fn()) {
     daemon.start_again();
 }
 
-/// Returns the ports on loopback that a process has open connections to, as the kernel lists them.
+/// Returns the loopback ports of a process's open connections, from the kernel's lists.
 fn peers(process: u32) -> BTreeSet<u16> {
     let links = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
     let links = links.filter_map(|entry| std::fs::read_link(entry.path()).ok());

@@ -1,5 +1,5 @@
-//! The held outage: a broker with a short consumer time-out, a target that is away for longer, and far more messages than a
-//! daemon holds.
+//! The held outage: a broker with a short consumer time-out, a target that is away for longer, and far more messages
+//! than a daemon's window.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,58 +16,43 @@ use super::{KEYS, StandbySettings, drain, panics, start};
 use crate::wait::reached;
 use crate::{Broker, Reply};
 
-/// The consumer time-out of the broker, for which a message may be unacknowledged; its default is half an hour.
+/// The longest time for which a message may be unacknowledged at the broker; the default is half an hour.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(60);
 /// More events per second than a broker confirms one by one.
 const RATE: u64 = 20_000;
-/// The longest time that the messages take to be published.
 const PUBLISHING: Duration = Duration::from_secs(900);
-/// The resident memory of a daemon that holds its window and no more, in MiB; the debug build included.
+/// The resident memory in MiB of a daemon with a full window, also for a debug build.
 const MOST_MEMORY: f64 = 200.0;
-/// Kinds of log lines that are printed.
 const SAID: usize = 12;
 
-/// A run with a target that is away for long.
 #[derive(Clone, Debug)]
 pub struct OutagePlan {
-    /// The program that each daemon runs.
     pub osnl: PathBuf,
-    /// The time for which the target is away.
     pub held: Duration,
-    /// The number of messages that wait meanwhile.
     pub events: u64,
-    /// Whether a second daemon stands by.
     pub standby: bool,
-    /// Whether the journal is a file, and not the broker.
+    /// Whether the journal is a file instead of the broker.
     pub file: bool,
-    /// The source of everything random.
     pub seed: u64,
-    /// The folder for logs, which is emptied.
     pub logs: PathBuf,
-    /// Gets a line for each thing that is done.
     pub tell: fn(&str),
 }
 
-/// The result of a run with a target that was away for long.
 #[derive(Debug)]
 pub struct OutageReport {
     version: String,
     confirmed: usize,
     drained: Option<Duration>,
-    /// The most resident memory of each daemon in MiB.
+    /// The most resident memory of each daemon, in MiB.
     memory: Vec<f64>,
     verdict: StandbyVerdict,
     wrong: Vec<String>,
-    /// Warnings and errors of the daemons without their times, and their numbers.
+    /// Warnings and errors of the daemons without their times, with their counts.
     said: Vec<(usize, String)>,
     logs: PathBuf,
 }
 
 impl OutagePlan {
-    /// Runs the plan on a new broker.
-    ///
-    /// # Panics
-    /// When a part cannot be started, such as without `cargo xtask setup`.
     #[must_use]
     pub fn run(&self) -> OutageReport {
         let _ = fs::remove_dir_all(&self.logs);
@@ -138,7 +123,6 @@ impl OutagePlan {
 }
 
 impl OutageReport {
-    /// Whether no rule of the promise is broken.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.wrong.is_empty() && self.verdict.holds()
@@ -156,14 +140,13 @@ impl fmt::Display for OutageReport {
     }
 }
 
-/// The most memory that a process has had resident, in MiB.
 fn peak(process: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
 }
 
-/// Returns the most frequent warnings and errors that are about no single delivery, each without digits.
+/// Returns the most frequent warnings and errors without digits, except those about a single delivery.
 fn said(output: &[String]) -> Vec<(usize, String)> {
     let mut counts: BTreeMap<String, (usize, String)> = BTreeMap::new();
     let lines = output.iter().flat_map(|text| text.lines());
