@@ -1,6 +1,6 @@
-//! The assertions about any bytes that the daemon reads beside messages: templates, INI files, control requests,
-//! saved events, rows of a journal, answers of SMTP and HTTP servers. Included by the fuzz driver and by
-//! `crates/osnl/tests/it/fuzz.rs`.
+//! The assertions about bytes that the daemon reads beside messages: templates, INI files, control requests, saved
+//! events, rows of a journal, answers of SMTP and HTTP servers. The fuzz driver and `crates/osnl/tests/it/fuzz.rs`
+//! include this file.
 
 use std::cell::OnceCell;
 use std::io::{Read as _, Write as _};
@@ -18,7 +18,6 @@ use osnl_model::Notification;
 use osnl_template::{Expression, LONGEST_OUTPUT, Names, Template};
 use rusqlite::{Connection, params};
 
-/// Nothing that is read here may take longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn names() -> Names {
@@ -40,7 +39,7 @@ pub(crate) fn templates(data: &[u8]) {
     }
 }
 
-/// A configuration file is read; each error has a place in it.
+/// A configuration file is parsed; each error has a place in the file.
 pub(crate) fn ini(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (_, errors) = Ini::parse("a.conf", &text);
@@ -49,14 +48,13 @@ pub(crate) fn ini(data: &[u8]) {
     }
 }
 
-/// A request is refused, or is the same when it is written and read again.
+/// A request is refused, or survives writing and reading.
 pub(crate) fn control_requests(data: &[u8]) {
     if let Ok(written) = osnl::control::read_again(data) {
         assert_eq!(osnl::control::read_again(&written), Ok(written));
     }
 }
 
-/// A file of events is read or refused; what was read can be decoded or refused.
 pub(crate) fn saved_events(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for event in osnl::saved::read(&text).unwrap_or_default() {
@@ -65,7 +63,7 @@ pub(crate) fn saved_events(data: &[u8]) {
     }
 }
 
-/// The answers of a mail server are read to their end, and no error has the password.
+/// A mail server's answers are read to their end, and no error contains the password.
 pub(crate) fn smtp_replies(data: &[u8]) {
     let heard = block_on(osnl::action::mail::hear(data));
     let said = heard.unwrap_or_else(|error| error);
@@ -73,7 +71,7 @@ pub(crate) fn smtp_replies(data: &[u8]) {
     assert!(!said.contains("S3CRET"), "{said}");
 }
 
-/// The answer of an HTTP server is read within its bounds; a redirect of any kind panics nowhere.
+/// An HTTP server's answer is read within its bounds, and no redirect causes a panic.
 pub(crate) fn http_replies(data: &[u8]) {
     thread_local! { static SERVER: OnceCell<(u16, Sender<Vec<u8>>)> = const { OnceCell::new() }; }
     let port = SERVER.with(|server| {
@@ -91,7 +89,6 @@ pub(crate) fn http_replies(data: &[u8]) {
     }
 }
 
-/// Answers each connection with the next bytes that it is given, and closes it.
 fn server_of_anything() -> (u16, Sender<Vec<u8>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -100,7 +97,6 @@ fn server_of_anything() -> (u16, Sender<Vec<u8>>) {
         for stream in listener.incoming().map_while(Result::ok) {
             let Ok(bytes) = next.recv() else { return };
             let (mut stream, mut head) = (stream, [0; 4096]);
-            // The request is small: one piece.
             let _ = stream.read(&mut head);
             let _ = stream.write_all(&bytes);
         }
@@ -108,12 +104,11 @@ fn server_of_anything() -> (u16, Sender<Vec<u8>>) {
     (port, answers)
 }
 
-/// A journal whose rows hold anything is opened or refused; what it claims can be decoded or refused.
+/// A journal whose rows hold anything is opened or refused; its claims can be decoded or refused.
 pub(crate) fn journal_rows(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("journal.db");
     {
-        // The tables are the journal's own.
         let journal = open(&file).expect("it is new");
         block_on(journal.close());
     }

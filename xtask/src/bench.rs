@@ -51,7 +51,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("page", page::searches),
 ];
 
-/// This section needs a build of osnl with PostgreSQL, so it runs only if it is named. Sections named beside it use
+/// This section needs a build of osnl with PostgreSQL, and runs only if it is named. Sections named beside it use
 /// that build.
 const WITH_POSTGRESQL: (&str, Section) = ("shared", shared::journal);
 

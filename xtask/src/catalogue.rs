@@ -1,22 +1,22 @@
-//! `cargo xtask catalogue`: writes what the binary knows about notifications, `crates/osnl-model/data/*.json`.
+//! `cargo xtask catalogue`: writes the binary's knowledge about notifications, `crates/osnl-model/data/*.json`.
 //!
-//! Made from `fixtures/emission`, and from nothing else but the list in [`more`]:
+//! The sources are `fixtures/emission` and the list in [`more`]:
 //!
 //! | source | gives |
 //! | --- | --- |
 //! | `catalog/{nova,ironic,masakari}.json` | the classes of versioned payloads: fields, types, version |
-//! | `catalog/history.json` | with which version of its class each field came |
-//! | `catalog/nova-events.json` | which of nova's events have which class |
+//! | `catalog/history.json` | the version of its class that added each field |
+//! | `catalog/nova-events.json` | the classes of nova's events |
 //! | `captures`, `captures2` | events, exchanges, topics, priorities, publishers, the fields of plain payloads, samples |
-//! | [`more`] | events that services send and that no recording has |
+//! | [`more`] | events without a recording |
 //!
 //! Two files, each an object a line, sorted, so that a change is a small difference:
 //!
-//! - `catalogue.json`: `services`, `classes`, `shapes` (fields of plain payloads, shared by the events that have
-//!   the same) and `events`.
+//! - `catalogue.json`: `services`, `classes`, `shapes` (fields of plain payloads, shared by the events that have the
+//!   same) and `events`.
 //! - `samples.json`: payloads, masked, long texts and lists cut.
 //!
-//! A test fails when the files are not what this command writes.
+//! A test fails when the files are outdated.
 
 mod classes;
 mod events;
@@ -30,10 +30,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-/// A file's name below `crates/osnl-model/data`, and its text.
 type DataFile = (&'static str, String);
 
-/// Writes both files.
 pub(crate) fn run() -> Result<ExitCode> {
     for (name, text) in generate()? {
         let path = root().join("crates/osnl-model/data").join(name);
@@ -58,7 +56,6 @@ fn generate() -> Result<[DataFile; 2]> {
     ])
 }
 
-/// An object whose values have one line for each of their members.
 fn lines<'a>(parts: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
     let mut parts_out = Vec::new();
     for (name, value) in parts {

@@ -1,9 +1,9 @@
-//! `ci`: the gate. Everything that must hold before a change lands, cheapest first; stops at what fails.
+//! `ci`: the gate. Runs everything that must hold before a change lands, cheapest first; stops at the first failure.
 //!
-//! A step with a part of `ci --long` ([`long`]) runs only if the part's paths have changed since the commit that
-//! `docs/long-runs.toml` says the part last passed on: a fresh clone knows no other commit to compare with.
+//! A step with a part of `ci --long` ([`long`]) runs only if the part's paths have changed since its last passed
+//! commit in `docs/long-runs.toml`. A fresh clone knows no other commit to compare with.
 //!
-//! Needs no terminal, asks nothing, and ends with the time of each step and the count of tests.
+//! The gate needs no terminal, asks nothing, and ends with the time of each step and the count of tests.
 
 pub(crate) mod long;
 
@@ -15,13 +15,11 @@ use anyhow::{Context as _, Result, bail};
 use self::long::LongRuns;
 use crate::{deny, package, setup, step, test, tidy};
 
-/// A step of the gate.
 struct CiStep {
     name: &'static str,
     run: fn(&mut CiOutcome) -> Result<()>,
-    /// The remedy when it fails.
     advice: &'static str,
-    /// The part of `ci --long` whose paths decide whether it runs; `None` always runs.
+    /// The part of `ci --long` whose paths decide whether the step runs; `None` always runs.
     part: Option<&'static str>,
 }
 
@@ -58,7 +56,6 @@ const STEPS: &[CiStep] = &[
     CiStep::new("docs", |_| docs(), "mend what rustdoc says"),
 ];
 
-/// The test of the shared journal that the gate runs.
 const SHARED_SMOKE: &str = "takeover::a_daemon_is_killed";
 
 #[derive(Default)]
@@ -66,7 +63,6 @@ struct CiOutcome {
     count: Option<test::Count>,
 }
 
-/// Runs the steps of the gate, or with `--long` what is not in it.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     match args {
         [] => gate(),
@@ -110,7 +106,8 @@ fn cargo(args: &[&str]) -> Result<()> {
     step::run(step::cargo().args(args).stdin(Stdio::null()))
 }
 
-/// The transport that is not in the default build: lints, those of its benchmark too, and the tests on its mock cluster.
+/// Checks the Kafka transport, which the default build lacks: lints, also of its benchmark, and the tests on the mock
+/// cluster.
 fn kafka() -> Result<()> {
     setup::kafka()?;
     let of = ["-p", "osnl-transport", "--features", "osnl-transport/kafka-tests", "--locked"];
@@ -118,15 +115,14 @@ fn kafka() -> Result<()> {
     succeeded(test::run_with_mock_kafka()?)
 }
 
-/// The journal that daemons share: lints of its tests, and as a smoke test two daemons, one of which is killed. The other tests
-/// are a part of `ci --long`.
+/// Checks the journal that daemons share: lints of its tests, and a smoke test with two daemons, one of which is
+/// killed. The other tests are a part of `ci --long`.
 fn shared_journal() -> Result<()> {
     let of = ["-p", "osnl-cli", "--features", "shared", "--locked"];
     cargo(&[&["clippy"], &of[..], &["--test", "shared_journal", "--", "-D", "warnings"]].concat())?;
     succeeded(test::run_with_postgresql(&[SHARED_SMOKE.to_owned()])?)
 }
 
-/// The library for services, a workspace of its own: format, lints, docs, tests.
 fn library() -> Result<()> {
     let manifest = ["--manifest-path", "library/Cargo.toml"];
     let run = |args: &[&str], more: &[&str]| {
@@ -178,7 +174,6 @@ fn tests(outcome: &mut CiOutcome) -> Result<()> {
     Ok(())
 }
 
-/// `tidy` and `deny` print what they found and end with a status.
 fn passed(result: Result<ExitCode>) -> Result<()> {
     if result? != ExitCode::SUCCESS {
         bail!("violations were found");

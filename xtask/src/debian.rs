@@ -1,8 +1,7 @@
 //! Root directories of Debian and Ubuntu, made by `debootstrap` once and kept under `target/debian`.
 //!
-//! The mirror is the one that apt uses on this machine, or the one that `OSNL_MIRROR` names: Ubuntu's releases are on
-//! others than Debian's. A root is built under another name until it is whole, in a mount
-//! namespace of its own, so nothing is left mounted. Needs root.
+//! The mirror is the machine's apt mirror, or that in `OSNL_MIRROR`, which Ubuntu's releases need. A root has another
+//! name until it is complete, and is built in a private mount namespace, so that no mount is left. Needs root.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -13,20 +12,16 @@ use osnl_testkit::Guard;
 
 use crate::{setup, step};
 
-/// A root directory: a release of Debian with further packages.
 pub(crate) struct DebianRoot<'a> {
-    /// The version's name: bookworm, trixie.
     pub(crate) suite: &'a str,
-    /// Its folder's name under `target/debian`.
     pub(crate) folder: &'a str,
-    /// Separated by commas.
     pub(crate) packages: &'a str,
-    /// A file of the last package, relative to the root: with it the root is whole.
+    /// A file of the last package, relative to the root, which proves that the root is complete.
     pub(crate) proof: &'a Path,
 }
 
 impl DebianRoot<'_> {
-    /// Returns the root directory, after making it if need be. `purpose` is what asks for it.
+    /// Returns the root directory, which is made if missing. `purpose` names the user of the root.
     pub(crate) fn ensure(&self, purpose: &str) -> Result<PathBuf> {
         let folder = step::target_dir().join("debian").join(self.folder);
         ensure!(
@@ -83,7 +78,6 @@ impl DebianRoot<'_> {
     }
 }
 
-/// The version's name of this Debian.
 fn codename() -> Result<String> {
     let release = std::fs::read_to_string("/etc/os-release").context("/etc/os-release")?;
     let value = |name: &str| {
@@ -96,7 +90,6 @@ fn codename() -> Result<String> {
     value("VERSION_CODENAME=").context("/etc/os-release has no VERSION_CODENAME")
 }
 
-/// Returns the sources that apt reads its packages from.
 fn sources() -> Result<Vec<String>> {
     let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
     if let Ok(folder) = std::fs::read_dir("/etc/apt/sources.list.d") {
@@ -110,12 +103,12 @@ fn sources() -> Result<Vec<String>> {
         .collect()
 }
 
-/// The URI of the archive that has the main packages of `suite`, in either of apt's two forms.
+/// Returns the URI of the archive with the main packages of `suite`, from either of apt's two forms.
 fn mirror(sources: &[String], suite: &str) -> Option<String> {
     sources.iter().find_map(|text| in_lines(text, suite).or_else(|| in_stanzas(text, suite)))
 }
 
-/// `deb [options] URI SUITE COMPONENT…`
+/// Reads lines of the form `deb [options] URI SUITE COMPONENT…`.
 fn in_lines(text: &str, suite: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let rest = line.trim().strip_prefix("deb ")?.trim_start();
@@ -129,7 +122,7 @@ fn in_lines(text: &str, suite: &str) -> Option<String> {
     })
 }
 
-/// Paragraphs of `Types:`, `URIs:`, `Suites:`, `Components:`.
+/// Reads paragraphs of `Types:`, `URIs:`, `Suites:`, `Components:`.
 fn in_stanzas(text: &str, suite: &str) -> Option<String> {
     text.split("\n\n").find_map(|stanza| {
         let field = |name: &str| {

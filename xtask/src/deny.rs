@@ -1,11 +1,11 @@
 //! `deny` and `advisories`: cargo-deny over the dependencies, by `deny.toml`.
 //!
-//! | command | asks | network |
+//! | command | checks | network |
 //! | --- | --- | --- |
 //! | `deny`, in the gate | licences, versions, origins | fetches crates that this machine lacks, of other platforms too |
-//! | `advisories` | what is known against the versions in `Cargo.lock` | fetches the RustSec database |
+//! | `advisories` | advisories against the versions in `Cargo.lock` | fetches the RustSec database |
 //!
-//! `advisories` says as of which date it speaks. Without a database it fails: silence is no proof.
+//! `advisories` prints the date of its database, and fails without a database.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -14,13 +14,12 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{setup, step};
 
-/// Checks licences, versions and origins; fails when one breaks a rule, or a rule has no use any more.
+/// Checks licences, versions and origins; fails for a broken rule, and for an unused rule.
 pub(crate) fn run() -> Result<ExitCode> {
     let mut deny = cargo_deny(&["check", "--hide-inclusion-graph", "-D", "unnecessary-skip"])?;
     verdict(deny.args(["licenses", "bans", "sources"]))
 }
 
-/// Checks the versions in `Cargo.lock` against the database of advisories.
 pub(crate) fn advisories() -> Result<ExitCode> {
     let fetched = step::run(Command::new(setup::deny()?).args(["fetch", "db"]).current_dir(step::root()));
     if let Err(error) = &fetched {
@@ -33,11 +32,11 @@ pub(crate) fn advisories() -> Result<ExitCode> {
     };
     let how = if fetched.is_ok() { "fetched now" } else { "fetched earlier" };
     println!("advisories: the database is of {date}, {how}: {}", folder.display());
-    // One older than 90 days fails by itself.
+    // cargo-deny itself fails for a database older than 90 days.
     verdict(cargo_deny(&["check", "--disable-fetch"])?.arg("advisories"))
 }
 
-/// A command of cargo-deny, which reads the manifests of all platforms and fetches nothing itself.
+/// Returns a command of cargo-deny, which reads the manifests of all platforms and fetches nothing itself.
 fn cargo_deny(args: &[&str]) -> Result<Command> {
     step::run(step::cargo().args(["fetch", "--locked", "--quiet"]))?;
     let mut command = Command::new(setup::deny()?);
@@ -45,13 +44,11 @@ fn cargo_deny(args: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-/// It prints what it found and ends with a status.
 fn verdict(command: &mut Command) -> Result<ExitCode> {
     let status = command.status().context("cannot run cargo-deny")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The newest database under cargo's folder, and the date of its last change.
 fn database(cargo_home: &Path) -> Option<(PathBuf, String)> {
     let folders = std::fs::read_dir(cargo_home.join("advisory-dbs")).ok()?;
     let dated = folders.filter_map(|folder| {
@@ -59,7 +56,7 @@ fn database(cargo_home: &Path) -> Option<(PathBuf, String)> {
         let mut git = Command::new("git");
         git.arg("-C").arg(&folder).args(["log", "-1", "--format=%cI"]).stdin(Stdio::null());
         let date = step::output(&mut git).ok()?.trim().to_owned();
-        // A folder within another repository has that one's history.
+        // A folder within another repository has the history of that repository.
         (folder.join(".git").exists() && !date.is_empty()).then_some((folder, date))
     });
     dated.max_by(|(_, a), (_, b)| a.cmp(b))

@@ -6,7 +6,7 @@
 //! The repository holds no pictures, because a review cannot read a picture and each change of the page outdates it.
 //! `docs/page.md` has a comment in their place, which other readers of Markdown do not show.
 //!
-//! The program itself prints the pages, so that its users can have them too. The text of all commands becomes a page
+//! The program itself prints the pages, so that its users have the same text. The text of all commands becomes a page
 //! for each command; `docs/SUMMARY.md` lists the pages on lines that this module writes.
 
 use std::fs;

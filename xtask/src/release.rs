@@ -1,8 +1,9 @@
-//! `release X.Y.Z [--sign KEY] [--dry-run]`: everything of a release but its tag and its publication.
+//! `release X.Y.Z [--sign KEY] [--dry-run]`: everything of a release except its tag and its publication.
 //!
-//! The version goes wherever it is written, the fragments of `changelog.d` into `CHANGELOG.md`. `target/release-X.Y.Z` gets
-//! the packages, a bill of materials by cargo-cyclonedx, `SHA256SUMS`, and with a key a signature of each. The tree must
-//! be clean at the start; afterwards its changes are the commit of the release. The last lines say what is left to do.
+//! The command writes the version to all places, and the fragments of `changelog.d` into `CHANGELOG.md`.
+//! `target/release-X.Y.Z` gets the packages, a bill of materials by cargo-cyclonedx, `SHA256SUMS`, and with a key a
+//! signature of each file. The tree must be clean at the start; afterwards its changes are the commit of the release.
+//! The last lines of output list the remaining work.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{package, setup, step};
 
-/// The words of `Cargo.toml` that a version is in; `@` is the version.
+/// The texts around a version in `Cargo.toml`; `@` is the version.
 const MANIFEST: &[&str] = &["[workspace.package]\nversion = \"@\"", ", version = \"@\" }"];
-/// The files of packages that pages name.
 const PACKAGES: &[&str] = &["osnl_@-1_amd64.deb", "osnl-@-1.x86_64.rpm"];
 const PLACES: [(&str, &[&str]); 5] = [
     ("Cargo.toml", MANIFEST),
@@ -24,7 +24,8 @@ const PLACES: [(&str, &[&str]); 5] = [
     ("packaging/ansible/site.yml", PACKAGES),
 ];
 
-/// The kinds of fragments, as their names end, and their headings. A summary has none: it opens the section.
+/// The kinds of fragments by the ends of their names, and their headings. A summary opens the section without a
+/// heading.
 const KINDS: [(&str, &str); 5] = [
     ("summary", ""),
     ("removal", "### Removed\n\n"),
@@ -34,7 +35,6 @@ const KINDS: [(&str, &str); 5] = [
 ];
 const UNRELEASED: &str = "## Unreleased\n\nThe fragments in [changelog.d](changelog.d/).\n";
 
-/// The words of the command.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ReleaseOrder {
     version: String,
@@ -42,7 +42,6 @@ struct ReleaseOrder {
     is_dry: bool,
 }
 
-/// Makes the files of a release.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let ReleaseOrder { version, key, is_dry } = ReleaseOrder::parse(args)?;
     let (section, fragments) = section(&step::root(), &version, &package::moment_as("+%Y-%m-%d")?)?;
@@ -107,7 +106,6 @@ impl ReleaseOrder {
     }
 }
 
-/// Changes the version in all places.
 fn set_version(from: &str, to: &str) -> Result<()> {
     for (file, words) in PLACES {
         let path = step::root().join(file);
@@ -117,7 +115,7 @@ fn set_version(from: &str, to: &str) -> Result<()> {
         }
         fs::write(&path, text).with_context(|| file.to_owned())?;
     }
-    // Only the crates of a workspace have another version; nothing is asked of a registry.
+    // Only the workspace's own crates change their version, so that no registry is needed.
     for manifest in ["Cargo.toml", "library/Cargo.toml"] {
         let args = ["update", "--workspace", "--offline", "--quiet", "--manifest-path", manifest];
         step::run(step::cargo().args(args))?;
@@ -125,7 +123,6 @@ fn set_version(from: &str, to: &str) -> Result<()> {
     Ok(())
 }
 
-/// The section of a release in the changelog, and the fragments it is made of.
 fn section(root: &Path, version: &str, date: &str) -> Result<(String, Vec<PathBuf>)> {
     let mut fragments = Vec::new();
     for entry in fs::read_dir(root.join("changelog.d")).context("changelog.d")? {
@@ -145,7 +142,7 @@ fn section(root: &Path, version: &str, date: &str) -> Result<(String, Vec<PathBu
             let fragment = fragment.trim();
             text.push_str(if index == 0 || heading.is_empty() { "\n" } else { "" });
             text.push_str(if index == 0 { heading } else { "" });
-            // Later lines are indented, code and lists in an item too.
+            // The indentation also keeps code and lists within an item.
             text.push_str(&match heading {
                 "" => format!("{fragment}\n"),
                 _ => format!("- {}\n", fragment.replace('\n', "\n  ").replace("\n  \n", "\n\n")),
@@ -163,7 +160,7 @@ fn section(root: &Path, version: &str, date: &str) -> Result<(String, Vec<PathBu
     Ok((text, gathered))
 }
 
-/// cargo-cyclonedx writes beside each manifest of the workspace: only the program's file is kept.
+/// Writes the program's bill of materials; cargo-cyclonedx writes files for the other crates too, which are removed.
 fn bill_of_materials(path: &Path) -> Result<()> {
     let mut cyclonedx = Command::new(setup::cargo_cyclonedx()?);
     cyclonedx.args([
@@ -180,12 +177,11 @@ fn bill_of_materials(path: &Path) -> Result<()> {
         .env("SOURCE_DATE_EPOCH", package::moment()?)
         .env("CARGO_NET_OFFLINE", "true");
     step::run(cyclonedx.current_dir(step::root()).stdin(Stdio::null()))?;
-    // References to our own crates have this machine's path.
+    // References to our own crates contain this machine's path.
     let kept = "sed \"s|file://$PWD|file:///usr/src/osnl|\" crates/osnl-cli/osnl.cdx.json > \"$1\" && rm -f crates/*/osnl.cdx.json xtask/osnl.cdx.json";
     step::run(Command::new("sh").args(["-euc", kept, "sh"]).arg(path).current_dir(step::root()))
 }
 
-/// Writes `SHA256SUMS`, and returns it with the files that it names.
 fn checksums(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
     files.sort();
@@ -197,7 +193,6 @@ fn checksums(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Writes FILE.asc by a key that gpg has.
 fn sign(file: &Path, key: &str) -> Result<()> {
     let mut gpg = Command::new("gpg");
     gpg.args(["--batch", "--yes", "--armor", "--detach-sign", "--local-user", key]).arg(file);

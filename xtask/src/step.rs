@@ -1,17 +1,14 @@
-//! Running other programs: where the repository is, and errors that name the command.
-
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// The folder of the workspace.
 pub(crate) fn root() -> PathBuf {
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().map(PathBuf::from).unwrap_or(manifest)
 }
 
-/// The folder for what builds leave behind: `CARGO_TARGET_DIR` if set, else `target/`.
+/// Returns `CARGO_TARGET_DIR` if set, else `target/`.
 pub(crate) fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => root().join(folder),
@@ -19,24 +16,22 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
-/// The folder where cargo keeps what it fetched.
 pub(crate) fn cargo_home() -> Result<PathBuf> {
     let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"));
     named.or_else(usual).context("neither CARGO_HOME nor HOME is set")
 }
 
-/// The cargo that runs us, in the workspace's folder.
 pub(crate) fn cargo() -> Command {
     let mut command = building(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
 }
 
-/// A program that builds crates.
+/// Returns a command for a program that builds crates.
 ///
-/// Variables that cargo has set for this program stay here: the build scripts of some crates look at
-/// these variables, so that `cargo build` and `cargo xtask` in turn would build those crates each time.
+/// The command lacks the variables that cargo has set for this program: the build scripts of some crates depend on
+/// them, so that `cargo build` and `cargo xtask` in turn would rebuild those crates each time.
 pub(crate) fn building(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -48,7 +43,6 @@ pub(crate) fn building(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// Runs to the end with our standard streams; anything but exit status 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {}", shown(command)))?;
     if !status.success() {
@@ -57,7 +51,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs to the end and gives what it wrote to standard output, which must be UTF-8.
+/// Runs to the end and returns standard output, which must be UTF-8.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {}", shown(command)))?;
     if !output.status.success() {
@@ -71,7 +65,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{} did not write UTF-8", shown(command)))
 }
 
-/// The command as one would type it, shortened: some carry a whole script.
+/// Returns the command as typed, shortened because some contain a whole script.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");

@@ -1,7 +1,7 @@
-//! `tidy`: rules about files that no compiler checks. Each violation says file, line, rule, and what to do.
+//! `tidy`: rules about files that no compiler checks. Each violation names file, line, rule, and remedy.
 //!
-//! Looked at are the files that git tracks or would track (`git ls-files` with untracked ones that are not
-//! ignored). Recordings under `fixtures/` are not ours to format; they must only be text.
+//! The rules apply to files that git tracks or would track (`git ls-files` with untracked ones that are not ignored).
+//! Recordings under `fixtures/` keep their format; they must only be text.
 
 mod budget;
 mod graph;
@@ -18,14 +18,11 @@ use self::budget::{BudgetRow, TidyBudget};
 use self::graph::Graph;
 use crate::{ci, step};
 
-/// A rule that a line of a file breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Violation {
-    /// The file's path from the root of the repository.
     path: String,
-    /// From 1; 0 when it is about the file as a whole.
+    /// The line from 1; 0 for a violation of the file as a whole.
     line: usize,
-    /// The problem and its remedy.
     text: String,
 }
 
@@ -35,7 +32,6 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Checks all files; fails when one breaks a rule. With `--graph` prints what the budget is about instead.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let is_graph = match args {
         [] => false,
@@ -75,7 +71,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Adds the prose of a Rust file to the row of its crate.
 fn count(path: &str, text: &str, measured: &mut BTreeMap<String, BudgetRow>) {
     if let Some(folder) = folder(path).filter(|_| path.ends_with(".rs")) {
         let row = measured.entry(folder.to_owned()).or_default();
@@ -83,13 +78,11 @@ fn count(path: &str, text: &str, measured: &mut BTreeMap<String, BudgetRow>) {
     }
 }
 
-/// The folder of the crate that a file is in.
 fn folder(path: &str) -> Option<&str> {
     let depth = if path.starts_with("crates/") || path.starts_with("library/") { 2 } else { 1 };
     path.match_indices('/').nth(depth - 1).map(|(at, _)| &path[..at])
 }
 
-/// Adds the imports of each crate to its row, and prints them if that is asked for.
 fn modules(
     paths: &[String],
     measured: &mut BTreeMap<String, BudgetRow>,
@@ -122,7 +115,7 @@ fn modules(
 
 fn files() -> Result<Vec<String>> {
     let mut git = Command::new("git");
-    // A checkout by another user is common where a container runs the gate.
+    // A checkout by another user is common in a container that runs the gate.
     git.current_dir(step::root()).args(["-c", "safe.directory=*"]);
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let mut paths: Vec<String> = step::output(&mut git)?.split_terminator('\0').map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! A journal with a long history, made by SQLite alone: what commands have to look through.
+//! A journal with a long history for commands to search, made by SQLite alone.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,16 +8,14 @@ use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl::journal::store::digest::message_number;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-/// States of a delivery, as the journal numbers them.
 const DEAD: i64 = 3;
 const DELIVERED: i64 = 4;
-/// Resources that the events are about, in turn: most dead letters have something later.
+/// Resources of the events, in turn, so that most dead letters have a later event.
 const KEYS: u64 = 100_000;
 
-/// Writes `count` deliveries of the action `earlier`, `dead` of them dead letters spread over the others, which were delivered.
+/// Writes `count` deliveries of the action `earlier`: `dead` dead letters, spread over delivered ones.
 pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
     ensure!(dead <= count, "more dead letters than deliveries");
-    // The tables are the journal's own.
     let options = || SqliteOptions { allow_volatile: true, ..SqliteOptions::new(PathBuf::from(file)) };
     drop(SqliteJournal::open(options(), Default::default()).with_context(|| file.to_owned())?);
     let mut connection = Connection::open(Path::new(file))?;
@@ -56,7 +54,7 @@ pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
         )?;
     }
     transaction.commit()?;
-    // The journal says itself what the blocks of its events contain, as it does for a file of an older program.
+    // The journal adds the contents of its blocks of events itself, as for a file of an older program.
     connection.execute_batch(
         "DROP TABLE block; DROP TABLE block_names; DROP INDEX delivery_dead_newest; DROP INDEX delivery_retrying; PRAGMA user_version = 9",
     )?;

@@ -1,5 +1,3 @@
-//! The journal alone, filled; and the disk under it.
-
 use std::collections::VecDeque;
 use std::io::{Seek as _, Write as _};
 use std::path::PathBuf;
@@ -15,7 +13,7 @@ use osnl_transport::Properties;
 use crate::clock::print_span;
 use crate::messages::Messages;
 
-/// Entries that wait for their commit: as many as osnl's `prefetch`.
+/// Entries that wait for their commit, as many as osnl's `prefetch`.
 const OPEN: usize = 200;
 pub(crate) const ACTION: &str = "roles";
 /// A page of SQLite's WAL with its head, twice: the least that a commit writes.
@@ -28,7 +26,6 @@ fn open(file: &str) -> Result<SqliteJournal> {
     SqliteJournal::open(options, Arc::default()).with_context(|| file.to_owned())
 }
 
-/// Messages `from` to `from + count`, as a listener would hand them over.
 pub(crate) fn received(bodies: impl IntoIterator<Item = Vec<u8>>) -> impl Iterator<Item = ReceivedMessage> {
     bodies.into_iter().map(|body| ReceivedMessage {
         noted: Default::default(),
@@ -49,12 +46,12 @@ pub(crate) fn received(bodies: impl IntoIterator<Item = Vec<u8>>) -> impl Iterat
     })
 }
 
-/// Appends `count` messages about `keys` resources, of `size` bytes or as they were recorded; prints when it began
-/// to append and when the last was safe.
+/// Appends `count` messages about `keys` resources, of `size` bytes or as recorded. Prints the start of appending and
+/// the time at which the last message was safe.
 pub(crate) async fn append(file: &str, count: u64, keys: u64, size: u64) -> Result<()> {
     let journal = open(file)?;
     let messages = Messages::new(0)?;
-    // Made in pieces, and not counted: a million at once would be memory.
+    // Messages are made in untimed pieces, because a million at once would take too much memory.
     let (mut took, mut n) = (Duration::ZERO, 1);
     while n <= count {
         let bodies = (n..=count).take(10_000).map(|n| body(&messages, n, keys, size));
@@ -83,14 +80,13 @@ pub(crate) fn entry(received: ReceivedMessage) -> Result<Entry> {
     Ok(Entry { received: received.into(), notification: notification.into(), deliveries: vec![delivery] })
 }
 
-/// Appends the entries, at most `window` of which wait for their commit.
 pub(crate) async fn append_all(journal: &dyn Journal, entries: Vec<Entry>, window: usize) -> Result<()> {
     let actions: [Arc<str>; 1] = [ACTION.into()];
     let mut open: VecDeque<Receipt> = VecDeque::new();
     for entry in entries {
         if open.len() >= window {
             safe(open.pop_front()).await?;
-            // Whatever else was committed with it.
+            // The other open messages may belong to the same commit.
             while open.len() > window / 2 {
                 safe(open.pop_front()).await?;
             }
@@ -111,10 +107,10 @@ async fn safe(receipt: Option<Receipt>) -> Result<()> {
     Ok(())
 }
 
-/// Writes and syncs `count` times what a small commit writes; prints the nanoseconds of each.
+/// Writes and syncs `count` times the size of a small commit; prints the nanoseconds of each.
 pub(crate) fn sync(file: &str, count: u64) -> Result<()> {
     let mut file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(file)?;
-    // As in a WAL that has been used before: the blocks are there.
+    // A reused WAL has its blocks allocated, and so has this file.
     file.write_all(&vec![0; WRITTEN * 512])?;
     file.sync_all()?;
     let mut times = String::new();

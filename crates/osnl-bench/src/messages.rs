@@ -1,38 +1,36 @@
-//! The messages: notifications as neutron and oslo.messaging wrote them, byte for byte, but with ids of their
-//! own and, where they match nothing, with a description that makes them as large as is asked for.
+//! The messages: notifications as neutron and oslo.messaging wrote them, byte for byte, but with ids of their own. A
+//! message without a match has a description that fills it up to the requested size.
 //!
-//! The number of a message is in its instance id, where the [sink](crate::sink) finds it again.
+//! The number of a message is in its instance id, where the [sink](crate::sink) finds it.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 const RECORDED: &str = include_str!("../../../fixtures/bench/notifications.json");
 
-/// The size of a message that matches no rule in bytes, unless another one is asked for.
+/// The size in bytes of a message that matches no rule, unless another is requested.
 pub(crate) const SIZE: usize = 4096;
 
-/// The number in an instance id, if it is one of ours: the last twelve digits.
+/// Returns the number in an instance id, its last twelve digits; `None` for a foreign id.
 pub(crate) fn number_of(instance: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(instance.get(24..36)?).ok()?;
     u64::from_str_radix(digits, 16).ok()
 }
 
-/// The number in an address `10.A.B.C`, as [`Messages::small`] writes it.
+/// Returns the number in an address `10.A.B.C`, as [`Messages::small`] writes it.
 pub(crate) fn number_in_address(text: &[u8]) -> Option<u64> {
     let end = text.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.').unwrap_or(text.len());
     let rest = std::str::from_utf8(&text[..end]).ok()?.strip_prefix("10.")?;
     rest.split('.').try_fold(0, |sum, part| Some(sum * 256 + part.parse::<u64>().ok()?))
 }
 
-/// Makes messages.
 pub(crate) struct Messages {
     deleted: String,
     created: String,
 }
 
 impl Messages {
-    /// Takes the recorded notifications as templates. What matches nothing gets `size` bytes, or what was
-    /// recorded if that is more.
+    /// Takes the recorded notifications as templates. A message without a match has at least `size` bytes.
     pub(crate) fn new(size: usize) -> Result<Self> {
         let recorded: Value = serde_json::from_str(RECORDED).context("the recorded notifications")?;
         let find = |event_type: &str| {
@@ -50,12 +48,11 @@ impl Messages {
         Ok(Self { deleted: find("port.delete.end")?.to_owned(), created })
     }
 
-    /// The deletion of a port of instance `n`, which matches.
     pub(crate) fn matching(&self, n: u64) -> Vec<u8> {
         numbered(&self.deleted, n)
     }
 
-    /// The deletion of a port of instance `key` with the number in its address, in `size` bytes.
+    /// Returns the deletion of a port of instance `key` with the number in its address, in `size` bytes.
     pub(crate) fn small(&self, n: u64, key: u64, size: usize) -> Vec<u8> {
         let [_, _, _, _, _, a, b, c] = n.to_be_bytes();
         let head = format!(
@@ -66,18 +63,16 @@ impl Messages {
         format!("{head}{filler}{tail}").into_bytes()
     }
 
-    /// The creation of a port, which matches nothing.
     pub(crate) fn other(&self, n: u64) -> Vec<u8> {
         numbered(&self.created, n)
     }
 }
 
-/// A member of the notification, which is JSON text within a JSON string.
+/// Returns a member of the notification, which is JSON text within a JSON string.
 fn escaped(key: &str, value: &str) -> String {
     format!(r#"\"{key}\": \"{value}\""#)
 }
 
-/// The same with the number in each id.
 fn numbered(template: &str, n: u64) -> Vec<u8> {
     let mut body = template.as_bytes().to_vec();
     for (key, prefix) in [

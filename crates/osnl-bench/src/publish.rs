@@ -1,5 +1,3 @@
-//! Publishing: as fast as it goes, or at a pace.
-
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -12,14 +10,14 @@ use crate::clock::now;
 use crate::messages::{Messages, SIZE};
 use crate::queue;
 
-/// Confirms awaited at once: what a million would keep of themselves is memory.
+/// Confirms awaited at once, to bound the memory of a million messages.
 const UNCONFIRMED: u64 = 10_000;
 
-/// Publishes `count` messages; numbers `EVERY-1`, `2*EVERY-1`, … match. With a `count` that `every` divides, the
-/// last one matches: its request says that everything before it was read. Those that match nothing have `size` bytes.
+/// Publishes `count` messages; numbers `EVERY-1`, `2*EVERY-1`, … match. If `every` divides `count`, the last message
+/// matches, so that its request proves that all were read. Messages without a match have `size` bytes.
 pub(crate) async fn fill(url: &str, count: u64, every: u64, size: u64) -> Result<()> {
     let (connection, channel) = queue::open(url).await?;
-    // Confirmed, so that all of it is in the queue when this ends.
+    // Waits for confirms, so that the queue has all messages at the end.
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let messages = Messages::new(usize::try_from(size)?)?;
     for n in 0..count {
@@ -34,9 +32,10 @@ pub(crate) async fn fill(url: &str, count: u64, every: u64, size: u64) -> Result
     Ok(())
 }
 
-/// Publishes `count` matching messages at `rate` per second, and prints when each was published.
+/// Publishes `count` matching messages at `rate` per second, and prints the time of each.
 ///
-/// Numbers begin with `from`, which is not 0: `fill` has used that, and oslo.messaging drops a message whose `_unique_id` it has just seen.
+/// Numbers begin with `from`, which is not 0: `fill` has used that, and oslo.messaging drops a message whose
+/// `_unique_id` it has just seen.
 pub(crate) async fn pace(url: &str, rate: u64, count: u64, from: u64) -> Result<()> {
     let (connection, channel) = queue::open(url).await?;
     let messages = Messages::new(SIZE)?;
@@ -63,7 +62,7 @@ async fn publish(channel: &Channel, body: &[u8]) -> Result<()> {
     let (exchange, key) = (queue::EXCHANGE.into(), queue::ROUTING_KEY.into());
     let confirmation =
         channel.basic_publish(exchange, key, BasicPublishOptions::default(), body, properties).await?;
-    // `fill` awaits those of all messages at once.
+    // `fill` awaits the confirms of all messages at once.
     drop(confirmation);
     Ok(())
 }

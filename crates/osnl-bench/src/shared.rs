@@ -1,4 +1,4 @@
-//! The journal in PostgreSQL alone, and a bare client beside it that writes the same rows.
+//! The journal in PostgreSQL alone, beside a bare client that writes the same rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +13,10 @@ use crate::clock::print_span;
 use crate::journal::{ACTION, append_all, entry, received};
 use crate::messages::Messages;
 
-/// Messages that are made at once.
+/// Messages made at once, to bound the memory.
 const PIECE: usize = 10_000;
-/// Partitions of a journal.
 const PARTITIONS: i64 = 64;
-/// Deliveries claimed at once.
 const IN_FLIGHT: usize = 64;
-/// The state of a delivery that has succeeded.
 const DONE: i16 = 4;
 
 fn open(url: &str) -> Result<PostgresJournal> {
@@ -32,8 +29,8 @@ fn open(url: &str) -> Result<PostgresJournal> {
     Ok(PostgresJournal::open(options, Arc::default())?)
 }
 
-/// Appends `count` messages, of which so many wait for their commit, while their deliveries are claimed and ended; prints when
-/// it began and when the last end was safe.
+/// Appends `count` messages with `window` waiting for their commit, while deliveries are claimed and ended. Prints
+/// the start and the time at which the last end was safe.
 pub(crate) async fn whole(url: &str, count: u64, window: u64) -> Result<()> {
     let journal = open(url)?;
     let messages = Messages::new(0)?;
@@ -48,11 +45,10 @@ pub(crate) async fn whole(url: &str, count: u64, window: u64) -> Result<()> {
     Ok(())
 }
 
-/// Appends `pending` messages, then measures claims and ends of `count` of their deliveries.
 pub(crate) async fn claims(url: &str, pending: u64, count: u64) -> Result<()> {
     let journal = open(url)?;
     let messages = Messages::new(0)?;
-    // Made in pieces: a million at once would be memory.
+    // A million messages at once would take too much memory.
     let mut n = 1;
     while n <= pending {
         let bodies = (n..=pending).take(PIECE).map(|n| messages.matching(n));
@@ -66,7 +62,8 @@ pub(crate) async fn claims(url: &str, pending: u64, count: u64) -> Result<()> {
     Ok(())
 }
 
-/// Measures `count` commits of a row, `rate` each second: an idle machine takes longer to wake up. Prints the nanoseconds of each.
+/// Measures `count` commits of a row, `rate` each second, because an idle machine wakes up slowly. Prints the
+/// nanoseconds of each commit.
 pub(crate) async fn commits(url: &str, count: u64, rate: u64) -> Result<()> {
     open(url)?.close().await;
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
@@ -103,7 +100,6 @@ const CLAIM: &str = "SELECT d.id, a.body FROM unnest($1::bigint[]) AS n (id) JOI
 const END: &str = "UPDATE osnl_delivery d SET state = $2, ended = 1790000000000, lane = NULL FROM unnest($1::bigint[]) AS n (id) \
      WHERE d.id = n.id";
 
-/// The statements of the bare client, prepared once.
 struct BareClient {
     client: Client,
     lease: Statement,
@@ -113,10 +109,9 @@ struct BareClient {
     end: Statement,
 }
 
-/// Measures a bare client on the rows of `count` messages: in each transaction `batch` messages are inserted, and the deliveries
-/// of the batch before are read and ended, with the rows of the leases.
+/// Measures a bare client on the rows of `count` messages. Each transaction inserts `batch` messages, and reads and
+/// ends the deliveries of the batch before, with the rows of the leases.
 pub(crate) async fn bare(url: &str, count: u64, batch: u64) -> Result<()> {
-    // The tables are the journal's own.
     open(url)?.close().await;
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     let (written, connection) = tokio::join!(write(client, count, batch), connection);
@@ -147,7 +142,6 @@ async fn write(client: Client, count: u64, batch: u64) -> Result<()> {
 }
 
 impl BareClient {
-    /// Returns the deliveries of what was inserted.
     async fn turn(&mut self, new: &[(i64, Vec<u8>)], before: &[i64]) -> Result<Vec<i64>> {
         let ids: Vec<i64> = new.iter().map(|(id, _)| *id).collect();
         let keys: Vec<String> = ids.iter().map(|id| format!("00000000-0000-4000-8000-{id:012x}")).collect();
@@ -171,7 +165,7 @@ impl BareClient {
     }
 }
 
-/// Claims and ends `count` deliveries, and no more: the rest is for other parts.
+/// Claims and ends `count` deliveries and leaves the rest for other parts.
 async fn end_all(journal: &dyn Journal, count: u64) {
     let mut ended = 0;
     while ended < count {

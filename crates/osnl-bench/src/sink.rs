@@ -1,16 +1,16 @@
-//! A target that costs little: HTTP/1.1 with keep-alive, a thread per connection, 204 to everything.
+//! A cheap target: HTTP/1.1 with keep-alive, a thread per connection, 204 to everything.
 //!
-//! Its port is the first line it prints. Then it answers, a line each:
+//! The first line of output is the port. Each further line answers a line of input:
 //!
 //! | question | answer |
 //! | --- | --- |
-//! | `reset` | `ok`; everything seen is forgotten |
-//! | `wait COUNT SECONDS` | `SEEN FIRST LAST` when it has seen `COUNT` requests, or the time is up |
-//! | `pause MILLISECONDS` | `ok`; each answer comes so much later, on each connection by itself |
+//! | `reset` | `ok`, after forgetting all requests |
+//! | `wait COUNT SECONDS` | `SEEN FIRST LAST` after `COUNT` requests, or when the time is up |
+//! | `pause MILLISECONDS` | `ok`; each answer is delayed, on each connection by itself |
 //! | `fail SHARE` | `ok`; requests about each `SHARE`th instance get 503 and are not counted; 0: none |
-//! | `failed` | how many got that |
-//! | `order` | `KEYS WRONG`: instances, and requests that came after one with a larger number about the same |
-//! | `times` | `NUMBER:TIME …`: when the request about each message was there |
+//! | `failed` | the number of these 503 answers |
+//! | `order` | `KEYS WRONG`: instances, and requests after one with a larger number for the same instance |
+//! | `times` | `NUMBER:TIME …`: the arrival of the request about each message |
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -34,20 +34,16 @@ struct Board {
 struct State {
     /// Message and time of arrival, in the order of arrival.
     requests: Vec<(u64, u128)>,
-    /// The number of requests that are waited for.
     wanted: usize,
     /// The largest number in an address, by the number of the instance.
     latest: HashMap<u64, u64>,
-    /// Requests out of order.
     wrong: usize,
-    /// The time of an answer.
     pause: Duration,
-    /// Instances whose number this divides are failed.
+    /// Requests fail for instances whose number is a multiple.
     failing: u64,
     failed: u64,
 }
 
-/// Serves until standard input ends.
 pub(crate) fn run() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?.port());
@@ -56,7 +52,7 @@ pub(crate) fn run() -> Result<()> {
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let seen = Arc::clone(&recorder);
-            // A client that goes away ends its connection, and nothing else.
+            // The error of one connection must not end the target.
             std::thread::spawn(move || serve(stream, &seen));
         }
     });
@@ -97,7 +93,6 @@ fn answer(question: &str, seen: &Board) -> Result<String> {
         ["failed"] => state.failed.to_string(),
         ["order"] => format!("{} {}", state.latest.len(), state.wrong),
         ["times"] => state.requests.iter().fold(String::new(), |mut line, (n, time)| {
-            // Writing to a String cannot fail.
             let _ = write!(line, "{n}:{time} ");
             line
         }),
@@ -110,12 +105,10 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the time of an answer to a request of now.
     fn answer_at(&self) -> Option<Instant> {
         Some(self.lock().pause).filter(|pause| !pause.is_zero()).map(|pause| Instant::now() + pause)
     }
 
-    /// Whether it is a success.
     fn record(&self, head: &[u8]) -> bool {
         let number = find(head, b"cuk=").and_then(|at| messages::number_of(&head[at + 4..]));
         let address = find(head, b"10.").and_then(|at| messages::number_in_address(&head[at..]));
@@ -171,7 +164,7 @@ fn serve(mut stream: TcpStream, seen: &Board) -> std::io::Result<()> {
         }
         buffer.drain(..head + length);
         if let Some(at) = answer_at {
-            // A condition that nobody signals: this thread's own time.
+            // A condition that nothing signals: the thread only sleeps.
             let (never, condition) = (Mutex::new(()), Condvar::new());
             let mut guard = never.lock().unwrap_or_else(PoisonError::into_inner);
             while let Some(left) = at.checked_duration_since(Instant::now()) {

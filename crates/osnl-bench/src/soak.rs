@@ -1,5 +1,3 @@
-//! A normal stream with hostile messages in it: one for each ten.
-
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -15,20 +13,17 @@ use crate::clock::now;
 use crate::messages::Messages;
 use crate::queue;
 
-/// Normal messages for each hostile one.
 const SHARE: u64 = 10;
-/// The event types of hostile messages: that of the first rule, a bulk request, that of the second rule only.
+/// The event types of hostile messages: of the first rule, of a bulk request, and of the second rule only.
 const EVENT_TYPES: [&str; 3] = ["port.delete.end", "port.create.end", "compute.instance.update"];
-/// Hostile messages of a type that are made ahead.
 const AHEAD: usize = 20;
-/// Confirms awaited at once.
 const UNCONFIRMED: u64 = 500;
-/// The largest body that brokers take: RabbitMQ's `max_message_size` up to 3.13.
+/// The largest body that brokers accept: RabbitMQ's `max_message_size` up to 3.13.
 const HUGE: usize = 128 << 20;
 
-/// Publishes normal messages at `rate` per second for `seconds`, and hostile ones of `largest` plain bytes at most among
-/// them; then `huge` bodies of 128 MiB, each with a normal message behind it. Prints when each normal one was published,
-/// then `HOSTILE BYTES`.
+/// Publishes normal messages at `rate` per second for `seconds`, mixed with hostile messages of at most `largest`
+/// plain bytes. Then publishes `huge` bodies of 128 MiB, each followed by a normal message. Prints the time of each
+/// normal message, then `HOSTILE BYTES`.
 pub(crate) async fn run(url: &str, [rate, seconds, largest, seed, huge]: [u64; 5]) -> Result<()> {
     let (connection, channel) = queue::open_durable(url).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -36,7 +31,7 @@ pub(crate) async fn run(url: &str, [rate, seconds, largest, seed, huge]: [u64; 5
     let largest = usize::try_from(largest)?;
     let mut streams: Vec<Receiver<Body>> =
         EVENT_TYPES.iter().zip(seed..).map(|(event_type, seed)| stream(event_type, largest, seed)).collect();
-    // The first ones are made before the clock runs.
+    // The first messages are made before the clock runs.
     let mut ahead = Vec::new();
     for stream in &mut streams {
         ahead.extend(stream.recv().await);
@@ -68,7 +63,7 @@ pub(crate) async fn run(url: &str, [rate, seconds, largest, seed, huge]: [u64; 5
     confirmed(&channel).await?;
     let body = if huge == 0 { String::new() } else { "x".repeat(HUGE) };
     for _ in 0..huge {
-        // Confirmed one by one, so that the broker has to have it whole.
+        // Each body is confirmed before the next, so that the broker holds the whole body.
         publish(&channel, body.as_bytes(), None).await?;
         confirmed(&channel).await?;
         n += 1;
@@ -82,7 +77,7 @@ pub(crate) async fn run(url: &str, [rate, seconds, largest, seed, huge]: [u64; 5
     Ok(())
 }
 
-/// Made by a thread of its own: packing and nesting take their time.
+/// Makes messages on a thread of its own, because packing and nesting are slow.
 fn stream(event_type: &'static str, largest: usize, seed: u64) -> Receiver<Body> {
     let (bodies, receiver) = tokio::sync::mpsc::channel(AHEAD);
     std::thread::spawn(move || {

@@ -1,16 +1,16 @@
-//! AMQP brokers that cannot be had here: they say what their script says.
+//! AMQP brokers that Debian does not package, simulated by scripts.
 //!
-//! - [`ScriptedServer`] opens connections and channels; every other method goes to a function, which answers through
-//!   the [`ScriptedLink`], or leaves it to the usual answer.
-//! - [`ScriptedBroker`] is a script with one queue behind it: it delivers, counts and takes back as RabbitMQ does,
-//!   and does on request what only other versions do ([`Habits`]).
+//! - [`ScriptedServer`] opens connections and channels; a function answers every other method through the
+//!   [`ScriptedLink`], or leaves it to the usual answer.
+//! - [`ScriptedBroker`] is a script with one queue: it delivers, counts and requeues as RabbitMQ does, and shows on
+//!   request the habits of other versions ([`Habits`]).
 //!
-//! - [`RawClient`] is the other side: it publishes to a real broker what no client library would.
-//! - [`headers`] has the tables that client libraries cannot bear.
+//! - [`RawClient`] publishes messages to a real broker that no client library would.
+//! - [`headers`] has the tables that client libraries cannot handle.
 //!
-//! The texts are worded as RabbitMQ's are, whose sources have them in `rabbit_amqqueue.erl` and `rabbit_misc.erl`
-//! (inequivalent arguments), `rabbit_channel.erl` (consumer time-out) and `rabbit_deprecated_features.erl` (transient
-//! queues); nothing but codes and the names in them is read by us.
+//! The texts are those of RabbitMQ's sources: `rabbit_amqqueue.erl` and `rabbit_misc.erl` (inequivalent arguments),
+//! `rabbit_channel.erl` (consumer time-out) and `rabbit_deprecated_features.erl` (transient queues). osnl reads only
+//! their codes and names.
 
 mod broker;
 mod client;

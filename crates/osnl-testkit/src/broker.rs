@@ -1,10 +1,10 @@
-//! RabbitMQ nodes of our own: private name, cookie, ports and folders; loopback only.
+//! Private RabbitMQ nodes: own name, cookie, ports and folders; loopback only.
 //!
-//! - [`Broker`] is one node that belongs to one test, which may kill it: four to five seconds to start.
-//! - [`RabbitCluster`] is several nodes with one quorum queue, each of which may be killed: a quarter of a minute to
-//!   start.
-//! - [`SharedBroker`] is the node that `cargo xtask test` started for all tests; each takes a fresh
-//!   [`Vhost`] from it (some milliseconds), so that tests run side by side.
+//! - [`Broker`] is one node of one test, which may kill it; a start takes four to five seconds.
+//! - [`RabbitCluster`] is several nodes with one quorum queue, which a test may kill; a start takes a quarter of a
+//!   minute.
+//! - [`SharedBroker`] is the node that `cargo xtask test` started for all tests; each takes a fresh [`Vhost`] from it
+//!   (some milliseconds), so that tests run side by side.
 
 mod cluster;
 mod node;
@@ -21,17 +21,13 @@ use std::sync::{Arc, OnceLock};
 
 use node::BrokerNode;
 
-/// The node that `cargo xtask test` runs for all tests. It is not to be stopped: see [`Broker`] for that.
+/// The node that `cargo xtask test` runs for all tests. A test that stops its node uses [`Broker`].
 #[derive(Debug)]
 pub struct SharedBroker {
     node: Arc<BrokerNode>,
 }
 
 impl Broker {
-    /// The node that all tests share.
-    ///
-    /// # Panics
-    /// When the tests were not started by `cargo xtask test`.
     #[must_use]
     pub fn shared() -> &'static SharedBroker {
         static SHARED: OnceLock<SharedBroker> = OnceLock::new();
@@ -44,26 +40,19 @@ impl Broker {
 }
 
 impl SharedBroker {
-    /// A new, empty virtual host whose name begins with `name`; it is deleted when dropped.
-    ///
-    /// # Panics
-    /// When the node does not answer.
+    /// Creates an empty virtual host whose name begins with `name`, deleted when dropped.
     #[must_use]
     pub fn vhost(&self, name: &str) -> Vhost {
         Vhost::create(&self.node, name, None)
     }
 
-    /// A virtual host whose queues have this type where a declaration names none.
-    ///
-    /// # Panics
-    /// As [`vhost`](Self::vhost).
+    /// Creates a virtual host with a default type for queues whose declaration names none.
     #[must_use]
     #[track_caller]
     pub fn vhost_of_type(&self, name: &str, default: Option<&str>) -> Vhost {
         Vhost::create(&self.node, name, default)
     }
 
-    /// The AMQP port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.node.amqp

@@ -1,15 +1,13 @@
-//! The recordings in the repository's `fixtures/` folder.
-
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::hex;
 
-/// The path of a fixture, by its path below `fixtures/`, such as `k2hr3/requests.json`.
+/// Returns the path of a fixture by its path below `fixtures/`, such as `k2hr3/requests.json`.
 ///
 /// # Panics
-/// When there is none.
+/// When the fixture does not exist.
 #[must_use]
 #[track_caller]
 pub fn path(name: &str) -> PathBuf {
@@ -18,10 +16,6 @@ pub fn path(name: &str) -> PathBuf {
     path
 }
 
-/// A fixture as text.
-///
-/// # Panics
-/// When there is none, or it is not UTF-8.
 #[must_use]
 #[track_caller]
 pub fn text(name: &str) -> String {
@@ -29,20 +23,13 @@ pub fn text(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
 }
 
-/// A fixture of hexadecimal digits as the bytes that they stand for.
-///
-/// # Panics
-/// When there is none, or it holds anything but digits and line ends.
+/// Returns the bytes of a fixture of hexadecimal digits.
 #[must_use]
 #[track_caller]
 pub fn bytes(name: &str) -> Vec<u8> {
     hex::decode(&text(name).lines().collect::<String>())
 }
 
-/// A fixture as JSON.
-///
-/// # Panics
-/// When there is none, or it is not JSON.
 #[must_use]
 #[track_caller]
 pub fn json(name: &str) -> Value {

@@ -1,7 +1,7 @@
-//! Clusters of Kafka: the mock cluster of librdkafka in the process, and tansu, which knows nothing of librdkafka.
+//! Clusters of Kafka: the mock cluster of librdkafka in the process, and tansu, which is independent of librdkafka.
 //!
-//! Both speak Kafka's protocol over TCP. The mock cluster is there at once, and has faults for each request; tansu is an
-//! independent broker, for `cargo xtask test --kafka` alone.
+//! Both speak Kafka's protocol over TCP. The mock cluster starts at once, and has faults for each request; tansu is
+//! for `cargo xtask test --kafka` alone.
 
 mod client;
 mod front;
@@ -18,19 +18,15 @@ pub use self::client::{KafkaClient, StoredMessage};
 pub use self::front::{KafkaFront, KafkaLogin};
 pub use self::tansu::{Tansu, TansuStorage};
 
-/// A cluster that tests run against.
 pub trait KafkaCluster: Deref<Target = KafkaClient> {
-    /// Makes a topic with this many partitions.
     fn create_topic(&self, topic: &str, partitions: i32);
 
-    /// Closes all connections and refuses new ones.
     fn stop(&self);
 
-    /// Accepts connections again.
     fn start_again(&self);
 }
 
-/// A cluster of one broker. Its messages are gone when it is dropped.
+/// A cluster of one broker, which loses its messages when dropped.
 pub struct MockKafka {
     cluster: MockCluster<'static, DefaultProducerContext>,
     client: KafkaClient,
@@ -59,7 +55,6 @@ impl KafkaCluster for MockKafka {
 }
 
 impl MockKafka {
-    /// Starts it, on a free port.
     #[must_use]
     pub fn start() -> Self {
         let cluster = MockCluster::new(1).unwrap();
@@ -67,13 +62,12 @@ impl MockKafka {
         Self { cluster, client }
     }
 
-    /// The cluster, for faults.
     #[must_use]
     pub fn cluster(&self) -> &MockCluster<'static, DefaultProducerContext> {
         &self.cluster
     }
 
-    /// From now on the broker says that there is no such topic.
+    /// Makes the broker deny that the topic exists.
     pub fn delete_topic(&self, topic: &str) {
         let gone = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
         self.cluster.topic_error(topic, gone).unwrap();

@@ -1,6 +1,6 @@
-//! The other side of the wire: the real oslo.messaging as a publisher and as a listener, the real k2hr3-osnl as the reference.
+//! The real oslo.messaging as a publisher and as a listener, and the real k2hr3-osnl as the reference.
 //!
-//! Both come from the Python environment that `cargo xtask setup` makes and run as children that end with us.
+//! Both run from the Python environment of `cargo xtask setup`, as children that end with this process.
 
 mod listener;
 mod publisher;
@@ -16,14 +16,13 @@ pub use upstream::Upstream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A program of the Python environment, with nothing in its environment that would reach into it.
+/// Returns a command for a program of the Python environment, without outside influence by environment variables.
 pub fn python_program(name: &str) -> Command {
     let folder = std::env::var_os(crate::PYTHON_VARIABLE)
         .unwrap_or_else(|| panic!("no Python environment: run the tests with \"cargo xtask test\""));
     program_in(&PathBuf::from(folder), name)
 }
 
-/// The same of another environment.
 pub(crate) fn program_in(environment: &Path, name: &str) -> Command {
     let mut command = Command::new(environment.join("bin").join(name));
     for (key, _) in std::env::vars_os() {

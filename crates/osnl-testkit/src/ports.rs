@@ -1,7 +1,7 @@
-//! Ports that stay ours while they have no listener.
+//! Ports that stay reserved without a listener.
 //!
-//! A test stops a server and starts it again on the same port. In between the kernel may give a port of its
-//! ephemeral range to any outgoing connection, so ports are chosen below that range (32768 on Linux).
+//! A test stops a server and starts it again on the same port. Meanwhile the kernel may give a port of its ephemeral
+//! range to any outgoing connection, so that ports are chosen below that range (32768 on Linux).
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -15,15 +15,11 @@ const FIRST: u16 = 12_000;
 const LAST: u16 = 32_000;
 const TRIES: usize = 200;
 
-/// A random number; the standard library's only source is the seed of its hash maps.
+/// Returns a random number from the seed of hash maps, the standard library's only source.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Listens on a free port of 127.0.0.1.
-///
-/// # Panics
-/// When two hundred random ports are all taken.
 pub(crate) fn listen() -> TcpListener {
     listen_at(Ipv4Addr::LOCALHOST.into())
 }
@@ -36,23 +32,19 @@ pub(crate) fn listen_at(address: IpAddr) -> TcpListener {
     at_random(address, |port| TcpListener::bind((address, port)).ok())
 }
 
-/// Returns the first success at a random port of an address.
 fn at_random<T>(address: IpAddr, bind: impl Fn(u16) -> Option<T>) -> T {
     let width = u64::from(LAST - FIRST);
     let mut ports = (0..TRIES).map(|_| FIRST + u16::try_from(random() % width).unwrap());
     ports.find_map(bind).unwrap_or_else(|| panic!("no free port between {FIRST} and {LAST} on {address}"))
 }
 
-/// Three different ports that are free at this moment; another process may take one before they are used.
+/// Returns three different ports that are free now; another process may take one meanwhile.
 pub(crate) fn three() -> [u16; 3] {
     let listeners = [listen(), listen(), listen()];
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// A port of 127.0.0.1 that refuses connections as long as this process lives: bound, and never listened at.
-///
-/// # Panics
-/// When two hundred random ports are all taken.
+/// Returns a port of 127.0.0.1 that refuses connections as long as this process lives: bound, without a listener.
 #[must_use]
 pub fn closed_port() -> u16 {
     static BOUND: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
@@ -65,10 +57,7 @@ pub fn closed_port() -> u16 {
     port
 }
 
-/// A port of 127.0.0.1 that is free at this moment, for a server that is given its port.
-///
-/// # Panics
-/// When two hundred random ports are all taken.
+/// Returns a port of 127.0.0.1 that is free now.
 #[must_use]
 pub fn free_port() -> u16 {
     listen().local_addr().unwrap().port()

@@ -1,8 +1,8 @@
-//! The kill harness: any child, killed or asked to stop at moments of one's choice, and started again.
+//! The kill harness: any child, killed or stopped at chosen moments, and started again.
 //!
-//! A moment is chosen by waiting for what happens elsewhere ([`wait_until`](crate::wait_until), a line of its own
-//! output, a request at a [`Sink`](crate::Sink)) and then acting. The same for a broker's node is
-//! [`Broker`](crate::Broker): `kill9`, `shutdown`, `start_again`.
+//! A test waits for an observation ([`wait_until`](crate::wait_until), a line of output, a request at a
+//! [`Sink`](crate::Sink)) and then acts. [`Broker`](crate::Broker) has the same functions for a broker's node:
+//! `kill9`, `shutdown`, `start_again`.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
-/// A program that can be started any number of times. What runs is killed when dropped, and when we are.
+/// A program that can start any number of times. A running process is killed when dropped, and when this process
+/// ends.
 #[derive(Debug)]
 pub struct RestartableProgram {
     command: Command,
@@ -22,7 +23,7 @@ pub struct RestartableProgram {
     folder: TempDir,
 }
 
-/// The order matters: the guard is called off last.
+/// Fields drop in this order: the guard is called off last.
 #[derive(Debug)]
 struct RunningProcess {
     group: ChildGroup,
@@ -30,10 +31,7 @@ struct RunningProcess {
 }
 
 impl RestartableProgram {
-    /// Starts `command`; its two outputs go to one file, which [`RestartableProgram::output`] reads. It has no input.
-    ///
-    /// # Panics
-    /// When it cannot be started.
+    /// Starts `command` without input; both outputs go to one file, which [`RestartableProgram::output`] reads.
     #[must_use]
     pub fn start(command: Command) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-program-").tempdir().unwrap();
@@ -42,10 +40,10 @@ impl RestartableProgram {
         program
     }
 
-    /// Starts it once more, after its end. What it wrote before stays.
+    /// Starts the program again after its end and keeps the earlier output.
     ///
     /// # Panics
-    /// When it still runs, or cannot be started.
+    /// When the program still runs, or cannot be started.
     pub fn start_again(&mut self) {
         assert!(!self.is_running(), "it still runs");
         let path = self.log();
@@ -56,18 +54,16 @@ impl RestartableProgram {
         self.running = Some(RunningProcess { group, _guard: guard });
     }
 
-    /// The process id of what was started last.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.running.as_ref().map(|running| running.group.id())
     }
 
-    /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
         self.running.as_mut().is_some_and(|running| running.group.is_running())
     }
 
-    /// SIGKILL to it and its children; returns when it is gone. Nothing of it is flushed or said.
+    /// Kills the program and its children with SIGKILL, and waits for their end. Nothing is flushed.
     pub fn kill9(&mut self) {
         self.running = None;
     }
@@ -79,10 +75,6 @@ impl RestartableProgram {
         }
     }
 
-    /// Waits for its end.
-    ///
-    /// # Panics
-    /// When it has not ended by `deadline` from now; the message has what it wrote.
     #[track_caller]
     pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let ended = reached(deadline, &mut || !self.is_running());
@@ -91,16 +83,12 @@ impl RestartableProgram {
         running.group.child().wait().unwrap()
     }
 
-    /// Returns both outputs so far, earlier lives included.
+    /// Returns both outputs so far, including those of earlier processes.
     #[must_use]
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log()).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until it has written `text` `count` times.
-    ///
-    /// # Panics
-    /// When it has not by `deadline` from now; the message has what it wrote instead.
     #[track_caller]
     pub fn wait_for(&self, text: &str, count: usize, deadline: Duration) {
         let found = reached(deadline, &mut || self.output().matches(text).count() >= count);

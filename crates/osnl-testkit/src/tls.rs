@@ -1,7 +1,7 @@
-//! A target behind TLS, and what clients must refuse: wrong certificates, old protocols.
+//! A target behind TLS with the faults that clients must refuse: wrong certificates, old protocols.
 //!
-//! The certificates are made on the spot by `openssl`, which RabbitMQ's package depends on. TLS 1.2 and 1.3 are
-//! rustls's; for TLS 1.1, which rustls does not have, `openssl s_server` is there.
+//! `openssl`, a dependency of RabbitMQ's package, makes the certificates. TLS 1.2 and 1.3 are rustls's; `openssl
+//! s_server` has TLS 1.1, which rustls lacks.
 
 mod certificate;
 mod old;
@@ -19,27 +19,21 @@ use rustls::ServerConfig;
 
 use crate::{Sink, ports};
 
-/// The protocols of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocols {
-    /// TLS 1.2 and 1.3.
     Tls12And13,
-    /// TLS 1.2 only.
     Tls12,
-    /// TLS 1.3 only.
     Tls13,
 }
 
-/// The result of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
-    /// The name that the client asked for (SNI), if the server came to know it.
+    /// The name that the client asked for (SNI), if the handshake reached it.
     pub name: Option<String>,
-    /// `TLSv1_3`, …; why there was none otherwise.
+    /// The version, as `TLSv1_3`, or the error of the handshake.
     pub version: Result<String, String>,
 }
 
-/// A [`Sink`] behind TLS. Stops when dropped.
 #[derive(Debug)]
 pub struct TlsSink {
     sink: Arc<Sink>,
@@ -50,23 +44,18 @@ pub struct TlsSink {
 }
 
 impl TlsSink {
-    /// Listens on a free port of 127.0.0.1.
     #[must_use]
     pub fn start(certificate: &Certificate, protocols: Protocols) -> Self {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), certificate, protocols)
     }
 
-    /// The same for clients that show a certificate of this authority; others are refused.
+    /// Starts a sink that accepts only clients with a certificate of this authority.
     #[must_use]
     pub fn start_asking(certificate: &Certificate, protocols: Protocols, clients: &Authority) -> Self {
         let config = serve::config_asking(certificate, protocols, clients);
         Self::start_with(Ipv4Addr::LOCALHOST.into(), config)
     }
 
-    /// Listens on a free port of this address.
-    ///
-    /// # Panics
-    /// When the machine has no such address.
     #[must_use]
     pub fn start_at(address: IpAddr, certificate: &Certificate, protocols: Protocols) -> Self {
         Self::start_with(address, serve::config(certificate, protocols))
@@ -86,25 +75,23 @@ impl TlsSink {
         tls
     }
 
-    /// `https://`, this host, the port, and the path.
     #[must_use]
     pub fn url(&self, host: &str, path: &str) -> String {
         format!("https://{host}:{}{path}", self.port())
     }
 
-    /// The port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// Returns the sink behind it: it records what came through TLS, and can be told to fail.
+    /// Returns the sink behind TLS, with its records and replies.
     #[must_use]
     pub fn sink(&self) -> &Sink {
         &self.sink
     }
 
-    /// The connections so far, in the order in which their handshakes ended.
+    /// Returns the connections so far, in the order in which their handshakes ended.
     #[must_use]
     pub fn handshakes(&self) -> Vec<Handshake> {
         self.handshakes.lock().unwrap().clone()
@@ -136,12 +123,12 @@ impl TlsSink {
 impl Drop for TlsSink {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // `accept` returns only for a connection: this is its last one.
+        // `accept` returns only for a connection, hence a last one.
         let _ = TcpStream::connect(self.address);
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
-        // Closes what is behind, and with it the connections that are still open.
+        // The sink's end also closes the connections that are still open.
         self.sink.stop();
     }
 }

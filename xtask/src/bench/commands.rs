@@ -1,4 +1,4 @@
-//! Commands on a journal with a long history: how long they take, and how long the journal stops for them.
+//! Commands on a journal with a long history: their time, and the longest stop of the journal.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,14 +11,13 @@ use super::stage::{Stage, built};
 use super::table::{Table, quantile};
 use crate::step;
 
-/// One delivery of so many is a dead letter: of a million 100,000.
+/// One delivery in this number is a dead letter, 100,000 in a million.
 const SHARE: u64 = 10;
-/// Messages per second beside the commands, and for how many seconds.
 const RATE: u64 = 200;
 const LASTING: u64 = 12;
 
-/// The commands that run while messages come. What is retried is of another action, and names no instance: it asks the
-/// target for nothing.
+/// The commands that run under load. Retried deliveries belong to another action and name no instance, so that they
+/// send no request.
 const COMMANDS: [(&str, &[&str]); 5] = [
     ("none", &[]),
     ("retry --dry-run", &["deliveries", "retry", "--all", "--dry-run"]),
@@ -27,7 +26,8 @@ const COMMANDS: [(&str, &[&str]); 5] = [
     ("retry", &["deliveries", "retry", "--all", "--out-of-order"]),
 ];
 
-/// Makes a journal of so many deliveries in a folder of this name; returns the folder, and how many of them are dead.
+/// Makes a journal of `count` deliveries in a folder of this name; returns the folder, and the number of dead
+/// letters.
 pub(super) fn history(stage: &Stage, name: &str, count: u64) -> Result<(PathBuf, u64)> {
     let (state, dead) = (stage.folder(name)?, count / SHARE);
     let file = state.join("journal.db").display().to_string();
@@ -35,7 +35,7 @@ pub(super) fn history(stage: &Stage, name: &str, count: u64) -> Result<(PathBuf,
     Ok((state, dead))
 }
 
-/// From publishing to the request while a command works: its maximum is the longest stop of the journal.
+/// Measures from publishing to the request during a command: the maximum is the longest stop of the journal.
 pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
     let count = effort.history;
     let (state, dead) = history(stage, "commands", count)?;
@@ -57,11 +57,11 @@ pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
             let publisher = scope.spawn(move || step::output(&mut publisher));
             let began = Instant::now();
             let mut asked = 0.0;
-            // Again and again, so that its longest stop is met.
+            // The command repeats, so that the measurement meets its longest stop.
             while !words.is_empty() && !publisher.is_finished() {
                 let before = Instant::now();
                 let output = queue.command(words).output()?;
-                // 1: some are refused, as they should be.
+                // Status 1 is expected, because the journal refuses some retries.
                 ensure!(
                     output.status.code().is_some_and(|code| code <= 1) || before.elapsed().as_secs() >= 10,
                     "{command} ended with {}: {}",

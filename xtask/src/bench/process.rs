@@ -1,5 +1,3 @@
-//! A program under measurement: what it has used so far, as the kernel counts it.
-
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -8,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use osnl_testkit::Guard;
 
-/// The kernel counts CPU time in hundredths of a second towards programs, whatever its own clock.
+/// The kernel counts CPU time for programs in hundredths of a second, whatever its own clock.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A running program; killed when dropped, and when we are.
+/// A running program, killed when dropped and when this process ends.
 pub(super) struct Process {
     name: String,
     child: Child,
@@ -33,7 +31,6 @@ impl Process {
         Ok(Self { name, child, stdin, stdout, _guard: guard })
     }
 
-    /// The next line it writes.
     pub(super) fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         if let Some(stdout) = &mut self.stdout {
@@ -44,23 +41,21 @@ impl Process {
         Ok(line.to_owned())
     }
 
-    /// Gives it a line to read.
     pub(super) fn tell(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().context("no input")?;
         writeln!(stdin, "{line}").with_context(|| format!("{} reads no more", self.name))
     }
 
-    /// CPU time of all its threads so far, in user and kernel mode, in steps of 10 ms.
+    /// Returns the CPU time of all threads, in user and kernel mode, in steps of 10 ms.
     pub(super) fn cpu(&self) -> Result<Duration> {
         let stat = self.proc("stat")?;
-        // The name of the program stands in parentheses and may hold anything.
+        // The name of the program is in parentheses and may contain any character.
         let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok()).context("stat");
         // utime and stime are the 14th and 15th field; the list begins with the third.
         Ok(TICK * (ticks(11)? + ticks(12)?))
     }
 
-    /// The most memory it has had resident, in MiB.
     pub(super) fn peak_memory(&self) -> Result<f64> {
         let status = self.proc("status")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("status")?;
@@ -76,7 +71,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Killed, not asked to stop: it is done with what it had to do.
+        // The program has finished its work, so that a kill is enough.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

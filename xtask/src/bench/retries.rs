@@ -1,4 +1,4 @@
-//! A long backlog of which some keys fail: the others must not wait for them.
+//! A long backlog with failing keys, which must not delay the other keys.
 
 use anyhow::{Result, ensure};
 
@@ -7,17 +7,15 @@ use super::stage::{Stage, built};
 use super::table::Table;
 use crate::step;
 
-/// Resources that the backlog is about; requests about one in so many of them fail: 5,000, spread over the others.
+/// Resources of the backlog; requests about one in `SHARE` fail: 5,000, spread over the others.
 const KEYS: u64 = 50_000;
 const SHARE: u64 = 10;
-/// Bytes of a message.
 const SMALL: u64 = 512;
-/// Times as long as without failing keys.
+/// The accepted factor over the time without failing keys.
 const WANTED: f64 = 1.2;
-/// A backlog that takes this many times as long is not waited for.
+/// The factor at which the run gives up waiting.
 const PATIENCE: f64 = 3.0;
 
-/// The time in which the healthy part is delivered, without and with the failing keys.
 pub(super) fn backlog(stage: &Stage, effort: Effort) -> Result<()> {
     let count = effort.backlog;
     let folder = stage.folder("retries")?;

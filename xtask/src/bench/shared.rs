@@ -1,8 +1,8 @@
-//! A journal that several daemons share: beside a bare client of its database, beside a journal on the disk, and one daemon
-//! beside four.
+//! A journal that several daemons share: beside a bare client, beside a journal on the disk, and four daemons beside
+//! one.
 //!
-//! The PostgreSQL is a private one whose commits wait for this disk. It, the broker, the target, and all daemons share the cores
-//! of the machine.
+//! The private PostgreSQL waits for this disk at each commit. It shares the machine's cores with the broker, the
+//! target, and all daemons.
 
 use anyhow::Result;
 use osnl_testkit::{Postgres, wait_until};
@@ -15,16 +15,14 @@ use super::stage::{Program, Queue, SOON, Stage, built};
 use super::table::{Table, median, quantile};
 use crate::step;
 
-/// Messages that wait for their commit: those of `prefetch`, and more.
+/// Messages that wait for their commit: the number of `prefetch`, and more.
 const WINDOWS: [u64; 2] = [100, 500];
-/// The time of an answer in milliseconds, where daemons are compared.
+/// The delay of an answer in milliseconds, for the comparison of daemons.
 const LATENCY_MS: u64 = 20;
-/// Requests of a daemon at once there.
+/// Concurrent requests of a daemon in the comparison of daemons.
 const AT_ONCE: u64 = 2;
-/// Deliveries that are claimed while others are pending.
 const CLAIMED: u64 = 1000;
 
-/// Runs all parts.
 pub(super) fn journal(stage: &Stage, effort: Effort) -> Result<()> {
     let server = Postgres::start(true);
     let mut wanted = Table::new("(shared) what was wanted", &["", "found", "wanted"]);
@@ -60,7 +58,6 @@ pub(super) fn journal(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// Returns the ratio of the rates.
 fn alone(server: &Postgres, effort: Effort, window: u64) -> Result<f64> {
     let count = effort.matching;
     let mut rates: [Vec<f64>; 2] = Default::default();
@@ -81,7 +78,6 @@ fn alone(server: &Postgres, effort: Effort, window: u64) -> Result<f64> {
 
 type Start<'a> = &'a dyn Fn(&Queue<'_>) -> Result<Process>;
 
-/// Returns the messages per second of each round.
 fn drained_by(stage: &Stage, effort: Effort, start: Start<'_>) -> Result<Vec<f64>> {
     let count = effort.matching;
     let mut rates = Vec::new();
@@ -96,7 +92,7 @@ fn drained_by(stage: &Stage, effort: Effort, start: Start<'_>) -> Result<Vec<f64
     Ok(rates)
 }
 
-/// Returns the p99 of what the journal adds and that of the database's own commits, in ms.
+/// Returns the p99 of the journal's addition and that of the database's own commits, in ms.
 fn latency(stage: &Stage, server: &Postgres, effort: Effort, start: Start<'_>) -> Result<(f64, f64)> {
     const RATE: u64 = 100;
     let count = RATE * effort.paced;
@@ -122,7 +118,7 @@ fn latency(stage: &Stage, server: &Postgres, effort: Effort, start: Start<'_>) -
     Ok((quantile(&shared, 0.99) - quantile(&memory, 0.99), quantile(&commits, 0.99)))
 }
 
-/// Returns the ratio of the rates of four daemons and one, with a target that takes its time.
+/// Returns the ratio of the rates of four daemons and one, with a slow target.
 fn scaled(stage: &Stage, server: &Postgres, effort: Effort) -> Result<f64> {
     stage.sink().pause(LATENCY_MS)?;
     let columns = ["daemons", "requests", "limit, req/s", "req/s"];
@@ -158,7 +154,6 @@ fn scaled(stage: &Stage, server: &Postgres, effort: Effort) -> Result<f64> {
     Ok(found[1] / found[0])
 }
 
-/// Waits until each daemon has its share.
 fn wait_for_owners(server: &Postgres, url: &str, daemons: u64) {
     let database = url.rsplit_once('/').map_or("", |(_, name)| name);
     let least = "SELECT coalesce(min(n), 0) >= 64 / $1 AND count(*) = $1 FROM (SELECT count(*) AS n FROM osnl_partition \
@@ -167,9 +162,9 @@ fn wait_for_owners(server: &Postgres, url: &str, daemons: u64) {
     wait_until(SOON, "each daemon to own its share", || server.rows(database, &sql) == "t");
 }
 
-/// Returns the milliseconds of claiming and ending some deliveries while so many are pending.
+/// Returns the milliseconds to claim and end some deliveries while `pending` others wait.
 fn claims(server: &Postgres, pending: u64, effort: Effort) -> Result<f64> {
-    // A large journal is made once.
+    // A large journal takes long to make, hence one round.
     let rounds = if pending > CLAIMED { 1 } else { effort.rounds };
     let mut spans = Vec::new();
     for _ in 0..rounds {

@@ -1,5 +1,3 @@
-//! Which events there are, from recordings and lists.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +10,7 @@ use super::more::{MORE, SINCE, expand};
 use super::sample;
 use super::shape::PayloadShape;
 
-/// Recorded to show how objects go over the wire; no service sends them.
+/// Recorded samples of objects on the wire; no service sends such events.
 const PROBES: [&str; 4] = ["probe.", "baremetal.example_obj.", "baremetal.probe.", "baremetal.x."];
 
 /// Service, event type, form (`plain`, `cadf`, `text`, or a class).
@@ -28,7 +26,6 @@ struct EventSummary {
     sample: Option<Value>,
 }
 
-/// As JSON, ready to be written.
 pub(super) struct EventTable {
     pub(super) services: Value,
     pub(super) shapes: Value,
@@ -81,7 +78,7 @@ fn recorded(
             event.publishers.insert(n.publisher_id.as_deref().map_or("null".to_owned(), publisher));
             event.shape.add(&n.payload);
             let sample = sample::of(&n.payload);
-            // The fullest of the short ones shows most.
+            // The longest of the short samples shows the most.
             let size = |value: &Value| value.to_string().len();
             let better = event.sample.as_ref().is_none_or(|had| {
                 size(had) > sample::LONGEST_OWN && size(&sample) < size(had)
@@ -103,7 +100,7 @@ fn form(payload: &Value) -> String {
     class.unwrap_or(otherwise).to_owned()
 }
 
-/// `volume.<host>@<backend>#<pool>`
+/// Returns the pattern of a publisher, as `volume.<host>@<backend>#<pool>`.
 fn publisher(id: &str) -> String {
     let Some(at) = id.find(['.', ':']) else { return id.to_owned() };
     let (service, host) = id.split_at(at);
@@ -112,13 +109,12 @@ fn publisher(id: &str) -> String {
     format!("{service}{}<host>{backend}{pool}", &host[..1])
 }
 
-/// Nova's own list.
 fn of_nova(folder: &Path, classes: &Classes, events: &mut BTreeMap<EventKey, EventSummary>) -> Result<()> {
     let list = super::read_json(&folder.join("catalog/nova-events.json"))?;
     for (event_type, forms) in list.as_object().context("no object")? {
         for form in forms.as_array().context("no list")? {
             let word = |at: usize| form[at].as_str().unwrap_or_default().to_owned();
-            // The list has names of examples too, which are a class's with a word behind.
+            // The list also has names of examples, which extend a class's name by a word.
             let Some(class) = classes.longest_beginning("nova", &word(0)) else { continue };
             let event = events.entry(("nova".to_owned(), event_type.clone(), class)).or_default();
             event.topics.insert("versioned_notifications".to_owned());
@@ -142,7 +138,6 @@ fn more(classes: &Classes, events: &mut BTreeMap<EventKey, EventSummary>) -> Res
     Ok(())
 }
 
-/// Returns the models of an event of the list, by form.
 fn models(
     classes: &Classes,
     events: &BTreeMap<EventKey, EventSummary>,
@@ -174,7 +169,7 @@ fn written(
     events: BTreeMap<EventKey, EventSummary>,
 ) -> EventTable {
     let (mut shapes, mut samples, mut out) = (Vec::new(), Vec::new(), Vec::new());
-    // Of a class, or of plain payloads of one length: the sample that stands for all.
+    // One sample represents the events of a class, or of plain payloads of one length.
     let mut shared: BTreeMap<(String, String), usize> = BTreeMap::new();
     for ((service, event_type, form), event) in events {
         let mut line = json!({
@@ -227,7 +222,7 @@ fn written(
     }
 }
 
-/// `compute.instance`, `volume`, `scheduler.select_destinations`.
+/// Returns the family, as `compute.instance`, `volume`, `scheduler.select_destinations`.
 fn family(event_type: &str) -> String {
     let words: Vec<&str> = event_type.split('.').collect();
     let count = if ["compute", "scheduler", "dns", "orchestration"].contains(&words[0]) { 2 } else { 1 };

@@ -1,9 +1,9 @@
-//! Events that services send and no recording has: from their documentation and their code.
+//! Events that services send without a recording, from their documentation and their code.
 //!
-//! Each is described by the recorded events of the same service that begin and end as the pattern says, or by
-//! its class. Words in braces are alternatives; `~` is the event's own first word.
+//! A pattern of recorded events of the same service, or a class, describes each. Words in braces are alternatives;
+//! `~` is the event's own first word.
 
-/// Service, events, what describes them: a class, or `begin*end` of recorded events.
+/// Service, events, and their description: a class, or `begin*end` of recorded events.
 pub(super) const MORE: [(&str, &str, &str); 33] = [
     ("ironic", "baremetal.node.{create,update,delete}.{start,end,error}", "NodeCRUDPayload"),
     (
@@ -82,7 +82,7 @@ pub(super) const MORE: [(&str, &str, &str); 33] = [
     ),
 ];
 
-/// Since when a service has a field, where it is known: service, field, release.
+/// The releases that added fields, as far as known: service, field, release.
 pub(super) const SINCE: [(&str, &str, &str); 5] = [
     ("neutron", "port/project_id", "neutron 9.0.0 (Newton)"),
     ("neutron", "floatingip/project_id", "neutron 9.0.0 (Newton)"),
@@ -91,7 +91,6 @@ pub(super) const SINCE: [(&str, &str, &str); 5] = [
     ("neutron", "port.delete.end port", "neutron 9.0.0 (Newton); by the second API path 12.0.0 (Queens)"),
 ];
 
-/// Every text of a pattern with braces.
 pub(super) fn expand(pattern: &str) -> Vec<String> {
     let Some((before, (inside, after))) =
         pattern.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))

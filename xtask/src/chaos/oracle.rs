@@ -1,10 +1,10 @@
-//! The long form of the oracle: see `osnl_testkit::oracle` for what is done and looked at.
+//! The long form of the oracle, described in `osnl_testkit::oracle`.
 //!
-//! `--minutes N` (2), `--seed S` (the clock's), `--upstream` (k2hr3_osnl 1.0.8 in osnl's place, for 25 seconds), `--release`,
-//! `--osnl PATH` (another build of it). An operator's commands, reloads and other queues come between the faults, and a
-//! second daemon stands by; `--alone` is without that one, `--plain` without both.
-//! What fails prints the seed and the end of the program's log; the exit status is 1 then. Upstream loses events, so
-//! its status is 0 whatever it loses.
+//! `--minutes N` (2), `--seed S` (the clock's), `--upstream` (k2hr3_osnl 1.0.8 in osnl's place, for 25 seconds),
+//! `--release`, `--osnl PATH` (another build). Between the faults an operator sends commands, reloads and renames
+//! queues, and a second daemon stands by; `--alone` omits the second daemon, `--plain` both.
+//! A failure prints the seed and the end of the program's log, with exit status 1. Upstream loses events, so that its
+//! status is always 0.
 
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -15,7 +15,6 @@ use osnl_testkit::oracle::{OraclePlan, OracleProgram};
 
 use crate::{setup, step};
 
-/// The parsed arguments.
 #[derive(Debug, PartialEq, Eq)]
 struct Arguments {
     time: Duration,
@@ -27,7 +26,6 @@ struct Arguments {
     standby: bool,
 }
 
-/// Runs the oracle.
 pub(super) fn run(args: &[String]) -> Result<ExitCode> {
     let wanted = match Arguments::parse(args) {
         Ok(wanted) => wanted,
@@ -68,7 +66,6 @@ pub(super) fn run(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// The same options with this seed.
 pub(super) fn with_seed(args: &[String], seed: u64) -> String {
     let mut words = Vec::new();
     let mut args = args.iter();

@@ -1,8 +1,8 @@
-//! The oracle of a journal that daemons share: see `osnl_testkit::oracle::SharedPlan` for what is done and looked at.
+//! The oracle of a journal that daemons share, described in `osnl_testkit::oracle::SharedPlan`.
 //!
-//! `--minutes N` (30), `--seed S` (the clock's), `--osnl PATH` (another build of it, with PostgreSQL),
-//! `--other PATH` (a build of another version, as which daemons are started by turns). The exit status is 1 if
-//! the promise does not hold: the report names the events and the folder of the logs.
+//! `--minutes N` (30), `--seed S` (the clock's), `--osnl PATH` (another build, with PostgreSQL), `--other PATH` (a
+//! build of another version, for daemons by turns). If the promise does not hold, the exit status is 1, and the
+//! report names the events and the folder of the logs.
 
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -15,10 +15,10 @@ use super::oracle::number;
 use super::program;
 use crate::{setup, step};
 
-/// Without an effect after the faults: pauses of retries and of held targets, and heartbeats, are shorter.
+/// The longest time without an effect after the faults, longer than pauses of retries and of held targets, and
+/// heartbeats.
 const DRAIN: Duration = Duration::from_secs(120);
 
-/// The parsed arguments.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arguments {
     minutes: Option<u64>,
@@ -27,7 +27,6 @@ struct Arguments {
     other: Option<PathBuf>,
 }
 
-/// Runs it; `args` are those after `--shared`.
 pub(super) fn run(args: &[String]) -> Result<ExitCode> {
     let wanted = match Arguments::parse(args) {
         Ok(wanted) => wanted,

@@ -1,5 +1,3 @@
-//! The daemon under test, its target, and what is told of both while they run.
-
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -13,7 +11,6 @@ use crate::step;
 pub(super) const QUEUE: &str = "k2hr3_osnl";
 const SOON: Duration = Duration::from_secs(60);
 
-/// Lines with the time since the beginning.
 #[derive(Clone, Copy)]
 pub(super) struct ChaosStory(Instant);
 
@@ -27,10 +24,8 @@ impl ChaosStory {
     }
 }
 
-/// The requests of the target: the number of each event, and the time.
 type TimedEffects = Arc<Mutex<Vec<(Instant, u64)>>>;
 
-/// A running osnl and the target it calls.
 pub(super) struct ChaosStage {
     pub(super) osnl: RestartableProgram,
     effects: TimedEffects,
@@ -38,7 +33,7 @@ pub(super) struct ChaosStage {
 }
 
 impl ChaosStage {
-    /// Starts osnl on this transport and waits until it listens. Its folder, `target/chaos`, stays.
+    /// Starts osnl on this transport and waits until it listens. The folder `target/chaos` stays.
     pub(super) fn start(transport_url: &str) -> Result<Self> {
         let folder = step::target_dir().join("chaos");
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -65,14 +60,13 @@ impl ChaosStage {
         Ok(Self { osnl, effects, _sink: sink })
     }
 
-    /// The port that osnl is connected to, as it said last.
+    /// Returns the port of osnl's latest connection, from its log.
     pub(super) fn connected_to(&self) -> Option<u16> {
         let said = self.osnl.output();
         let (_, rest) = said.rsplit_once("listening at ")?;
         rest.split_whitespace().next()?.rsplit_once(':')?.1.trim_end_matches(',').parse().ok()
     }
 
-    /// Returns how often osnl has begun to listen.
     pub(super) fn listened(&self) -> usize {
         self.osnl.output().matches("listening at").count()
     }
@@ -81,8 +75,8 @@ impl ChaosStage {
         self.effects.lock().map_or(0, |effects| effects.len())
     }
 
-    /// Waits until effects flow again: this many after the moment. Answers how long after it the first came, and the
-    /// longest time without any since then.
+    /// Waits for `more` effects after the moment. Returns the time to the first effect, and the longest later time
+    /// without one.
     pub(super) fn flows_after(&self, moment: Instant, more: usize) -> (Duration, Duration) {
         let since = || -> Vec<Instant> {
             let effects = self.effects.lock().map(|effects| effects.clone()).unwrap_or_default();
@@ -95,7 +89,6 @@ impl ChaosStage {
         (first, gaps.chain([first]).max().unwrap_or_default())
     }
 
-    /// Returns how often each event had its effect.
     pub(super) fn effects(&self) -> BTreeMap<u64, usize> {
         let mut count = BTreeMap::new();
         for (_, number) in self.effects.lock().map(|effects| effects.clone()).unwrap_or_default() {
@@ -105,7 +98,7 @@ impl ChaosStage {
     }
 }
 
-/// Builds what runs, without optimisation: nothing here is a benchmark.
+/// Builds the programs without optimisation, because nothing is measured.
 pub(super) fn build() -> Result<()> {
     step::run(
         step::cargo().args(["build", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]).stdin(Stdio::null()),
@@ -116,7 +109,6 @@ pub(super) fn built(name: &str) -> Command {
     Command::new(step::target_dir().join("debug").join(name))
 }
 
-/// The number at the end of the instance's id in a request for the K2HR3 API.
 fn number_of(target: &str) -> Option<u64> {
     let instance = target.split("cuk=").nth(1)?.split('&').next()?;
     u64::from_str_radix(instance.get(24..36)?, 16).ok()

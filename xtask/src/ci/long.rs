@@ -1,8 +1,8 @@
-//! `ci --long`: the parts that take too long for the gate, each started by its name, and the record of their runs.
+//! `ci --long`: parts that take too long for the gate, each started by its name, and the record of their runs.
 //!
-//! A part is a command of this program, which ends after [`BOUND`]. `docs/long-runs.toml` has its last run: a landing
-//! commits the record together with what it lands. A tree with changes that are not committed leaves no record, since no
-//! commit has what ran.
+//! A part is a command of this program, bounded by [`BOUND`]. `docs/long-runs.toml` has its last run, and is
+//! committed with the change. A tree with uncommitted changes leaves no record, because no commit has the tested
+//! state.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,11 +19,10 @@ use crate::step;
 
 const FILE: &str = "docs/long-runs.toml";
 const HEADER: &str = "# The last run of each part of `cargo xtask ci --long`, which writes this file.\n\n";
-/// The longest time of a part, in words of coreutils' `timeout`.
+/// The longest time of a part, in the form of coreutils' `timeout`.
 const BOUND: &str = "30m";
 const PASSED: &str = "passed";
 
-/// A part: its arguments for this program, and the paths that it is about.
 struct LongPart {
     name: &'static str,
     args: &'static [&'static str],
@@ -87,7 +86,6 @@ const fn part(name: &'static str, args: &'static [&'static str], paths: &'static
     LongPart { name, args, paths }
 }
 
-/// A run of a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct LongRun {
     date: String,
@@ -96,12 +94,10 @@ struct LongRun {
     result: String,
 }
 
-/// The recorded runs, by part.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct LongRuns(BTreeMap<String, LongRun>);
 
-/// Runs the parts that `names` has, or all, and records each.
 pub(super) fn run(names: &[String]) -> Result<ExitCode> {
     if let Some(unknown) = names.iter().find(|name| PARTS.iter().all(|part| part.name != **name)) {
         let known: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
@@ -125,7 +121,6 @@ pub(super) fn run(names: &[String]) -> Result<ExitCode> {
 }
 
 impl LongPart {
-    /// Runs it to its end, or to the bound; returns whether it passed.
     fn run(&self) -> Result<bool> {
         // `timeout` leads a process group of its own.
         let mut command = Command::new("timeout");
@@ -150,12 +145,11 @@ impl LongPart {
         fs::write(path(), runs.text()?).with_context(|| format!("cannot write {FILE}"))
     }
 
-    /// Its paths and the versions of all dependencies.
     fn all_paths(&self) -> Vec<&str> {
         [self.paths, &["Cargo.lock"]].concat()
     }
 
-    /// The number of commits since another one that touch its paths; `None` if that one is not in this clone.
+    /// Returns the number of commits since `commit` that touch the paths; `None` if this clone lacks `commit`.
     fn commits_since(&self, commit: &str) -> Option<usize> {
         let range = format!("{commit}..HEAD");
         let args = [&["rev-list", "--count", range.as_str(), "--"][..], &self.all_paths()].concat();
@@ -164,7 +158,6 @@ impl LongPart {
 }
 
 impl LongRuns {
-    /// Reads the file; without one there are no runs.
     pub(super) fn read() -> Result<Self> {
         match fs::read_to_string(path()) {
             Ok(text) => Self::parse(&text),
@@ -181,8 +174,8 @@ impl LongRuns {
         Ok(format!("{HEADER}{}", toml::to_string(self)?))
     }
 
-    /// The reason why a part need not run in the gate; `None` if it is due: it has not passed, or its paths differ from
-    /// those of the commit that it passed on.
+    /// Returns the reason to skip a part in the gate; `None` if the part has not passed, or its paths have changed
+    /// since.
     pub(super) fn not_due(&self, name: &str) -> Option<String> {
         let part = PARTS.iter().find(|part| part.name == name)?;
         let run = self.0.get(name).filter(|run| run.result == PASSED)?;
@@ -191,7 +184,6 @@ impl LongRuns {
         Some(format!("nothing under {} changed since {}", paths.join(", "), short(&run.commit)))
     }
 
-    /// A line for each part: its last run, and the number of commits that have touched its paths since.
     fn lines(&self) -> impl Iterator<Item = String> {
         PARTS.iter().map(|part| {
             let name = part.name;
@@ -208,7 +200,6 @@ impl LongRuns {
     }
 }
 
-/// Prints the state of each part.
 pub(crate) fn print_state() -> Result<()> {
     LongRuns::read()?.lines().for_each(|line| println!("tidy: ci --long {line}"));
     Ok(())
@@ -222,10 +213,9 @@ fn path() -> PathBuf {
     step::root().join(FILE)
 }
 
-/// Runs git and returns its output without the last newline.
 fn git(args: &[&str]) -> Result<String> {
     let mut git = Command::new("git");
-    // A checkout by another user is common where a container runs the gate.
+    // A checkout by another user is common in a container that runs the gate.
     git.current_dir(step::root()).args(["-c", "safe.directory=*"]).args(args).stderr(Stdio::null());
     Ok(step::output(&mut git)?.trim().to_owned())
 }

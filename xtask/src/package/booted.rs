@@ -1,7 +1,7 @@
 //! A root directory with its own systemd running: a copy of one that debootstrap made, booted by systemd-nspawn.
 //!
-//! It shares the machine's network, and by it the private RabbitMQ. Units, their sandbox, `Type=notify`, reloads, and
-//! the restart by a package's scripts are real there; the kernel is the machine's.
+//! The system shares the machine's network, and so the private RabbitMQ. Units, their sandbox, `Type=notify`,
+//! reloads, and the restart by a package's scripts are real; the kernel is the machine's.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -17,18 +17,16 @@ use crate::{setup, step};
 
 const BOOT: Duration = Duration::from_secs(60);
 
-/// A running system. Ends when dropped, and its files with it.
 #[derive(Debug)]
 pub(super) struct System {
     root: PathBuf,
     nspawn: Child,
-    /// The process that is the first one inside.
     leader: u32,
     guard: Guard,
 }
 
 impl System {
-    /// Boots a copy of `suite`; `packages` are there as `/mnt`. `purpose` is the command that asks for it.
+    /// Boots a copy of `suite` with `packages` as `/mnt`. `purpose` is the command that needs the system.
     pub(super) fn start(suite: &str, packages: &Path, purpose: &str) -> Result<Self> {
         setup::nspawn()?;
         let root = DebianRoot {
@@ -54,7 +52,7 @@ impl System {
             booted.leader = booted.child().unwrap_or_default();
             booted.leader != 0
         });
-        // It outlives a killed systemd-nspawn; everything inside ends with it.
+        // The leader outlives a killed systemd-nspawn; everything inside ends with the leader.
         booted.guard = Guard::over(&[booted.leader, booted.nspawn.id()], Some(&booted.root));
         wait_until(BOOT, "systemd has started everything", || {
             let state = booted.inside(&["systemctl", "is-system-running"]).output();
@@ -63,17 +61,14 @@ impl System {
         Ok(booted)
     }
 
-    /// The root directory, as the machine sees it.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The first process inside.
     pub(super) fn leader(&self) -> u32 {
         self.leader
     }
 
-    /// A command that runs inside.
     pub(super) fn inside(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--all", "--target", &self.leader.to_string(), "--"]);

@@ -1,11 +1,11 @@
-//! `THIRD-PARTY.txt`: what the program contains that others wrote, and the licences of it all.
+//! `THIRD-PARTY.txt`: the foreign parts of the program, and their licences.
 //!
-//! From cargo's metadata: every crate that `osnl-cli` is built of on this platform, without those of tests and build
-//! scripts. Texts come from the crates themselves and the C sources in them, each once; a crate that ships none is named with its expression, and
-//! the texts of the others have its licence.
+//! cargo's metadata names every crate of `osnl-cli` on this platform, without tests and build scripts. Each text of
+//! the crates and of the C sources in them is listed once. A crate without a text is listed with its licence
+//! expression, because the texts of the others contain its licence.
 //!
-//! cargo-about 0.9.3 was tried instead (140 s to install, 67 s to run): its file has none of the sixteen texts of librdkafka
-//! and the C sources in it, which the package has to carry, so each would be written down by hand at every new version.
+//! cargo-about 0.9.3 (140 s to install, 67 s to run) finds none of the sixteen texts of librdkafka and the C sources
+//! in it. The package must carry these, and each would be written down by hand at every new version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,7 +17,6 @@ use serde_json::Value;
 use super::FEATURES;
 use crate::step;
 
-/// A crate of another author.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ForeignCrate {
     name: String,
@@ -27,7 +26,6 @@ struct ForeignCrate {
     folder: PathBuf,
 }
 
-/// Returns the text of the file.
 pub(super) fn text() -> Result<String> {
     let parts = parts()?;
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -52,7 +50,6 @@ pub(super) fn text() -> Result<String> {
     Ok(out)
 }
 
-/// Returns the crates of other authors that the program contains, by name.
 fn parts() -> Result<Vec<ForeignCrate>> {
     let platform = platform()?;
     let mut cargo = step::cargo();
@@ -100,7 +97,6 @@ fn parts() -> Result<Vec<ForeignCrate>> {
     Ok(parts)
 }
 
-/// The platform that this machine builds for.
 fn platform() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let said = step::output(std::process::Command::new(rustc).arg("-vV"))?;
@@ -109,11 +105,10 @@ fn platform() -> Result<String> {
     Ok(host.to_owned())
 }
 
-/// The texts in a crate's own folder, and in those of the C sources that it carries.
 fn licence_texts(folder: &Path) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     licence_files(folder, DEEPEST, &mut paths)?;
-    // Of a library with a choice, COPYING is the GPL.
+    // For a library with a choice of licences, COPYING is the GPL.
     paths.retain(|path| path.parent() == Some(folder) || !is_copying(path));
     paths.sort();
     paths
@@ -125,9 +120,9 @@ fn licence_texts(folder: &Path) -> Result<Vec<String>> {
         .collect()
 }
 
-/// The deepest folder of a crate that is looked into: `c_src/mimalloc/v2`.
+/// The depth of the deepest folder that is searched: `c_src/mimalloc/v2`.
 const DEEPEST: u8 = 3;
-/// Folders of sources that are in no program of ours.
+/// Folders whose sources are not part of the program.
 const APART: [&str; 3] = ["debian", "packaging", "tests"];
 
 fn licence_files(folder: &Path, deepest: u8, found: &mut Vec<PathBuf>) -> Result<()> {

@@ -1,10 +1,10 @@
-//! `package test`: the packages in a fresh root directory of Debian, from nothing to the first delivered event and back.
+//! `package test`: the packages in a fresh root directory of Debian, from installation to the first delivered event
+//! and purge.
 //!
-//! The root directory is a copy of one that debootstrap made: a base system with systemd's files, which does not run
-//! there. It has the machine's loopback, and there the private RabbitMQ. What happens in it is a script that says each
-//! step with its time: `pristine/deb.sh`, and for what rpm brings, with Debian's tools around it, `pristine/rpm.sh`.
-//! `pristine/systemd.sh` has the steps that need a running systemd ([`System`]).
-//! The packages have the debug build unless `--release` is given: it is the same program, and is there already.
+//! The root directory is a copy of one that debootstrap made: a base system whose systemd does not run. It shares the
+//! machine's loopback with the private RabbitMQ. Scripts run there and print each step with its time:
+//! `pristine/deb.sh`, `pristine/rpm.sh`, and with a running systemd `pristine/systemd.sh` ([`System`]). Without
+//! `--release` the packages have the debug build, which exists already.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -23,13 +23,12 @@ const RPM: &str = include_str!("pristine/rpm.sh");
 
 const SYSTEMD: &str = include_str!("pristine/systemd.sh");
 
-/// The most MiB of the released program, with Kafka, that are resident when it is idle.
+/// The resident memory in MiB of the idle released program, with Kafka, at most.
 const MOST_RESIDENT: u32 = 24;
 
-/// The beginning of all scripts.
 pub(super) const COMMON: &str = include_str!("pristine/common.sh");
 
-/// Mounts what programs expect, in the namespace that this shell was started in, and becomes the script.
+/// Mounts the file systems that programs expect, in this shell's namespace, and becomes the script.
 const ENTER: &str = "set -eu
     root=$1; shift
     mount -t proc proc \"$root/proc\"
@@ -38,13 +37,12 @@ const ENTER: &str = "set -eu
     mount --bind \"$1\" \"$root/mnt\"; shift
     exec chroot \"$root\" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \"$@\"";
 
-/// A revision of an older version of the same program: "~" sorts before everything.
+/// The revision of the older version; "~" sorts before everything.
 const OLDER: &str = "0~old";
 
-/// The suites that the packages are tried on; the first one in the gate. Ubuntu's need its mirror in `OSNL_MIRROR`.
+/// The suites for the packages; the gate uses the first. Ubuntu's need its mirror in `OSNL_MIRROR`.
 pub(super) const SUITES: &[&str] = &["bookworm", "trixie", "jammy"];
 
-/// Reads `--suite` and `--release`.
 fn options(flags: &[&str]) -> Result<(&'static str, Profile)> {
     let (mut suite, mut profile) = (SUITES[0], Profile::Debug);
     let mut flags = flags.iter();
@@ -64,7 +62,6 @@ fn options(flags: &[&str]) -> Result<(&'static str, Profile)> {
     Ok((suite, profile))
 }
 
-/// Runs the scripts; arguments choose the suite and the build.
 pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
     let (suite, profile) = options(flags)?;
     let started = Instant::now();
@@ -93,7 +90,6 @@ pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the Debian packages under a systemd of their own.
 pub(super) fn under_systemd(flags: &[&str]) -> Result<ExitCode> {
     let (suite, profile) = options(flags)?;
     let packages = both(&Stage::make(profile)?)?;
@@ -111,14 +107,13 @@ pub(super) fn under_systemd(flags: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the Debian package twice: as an older version, and as this one.
 pub(super) fn both(stage: &Stage) -> Result<[PathBuf; 2]> {
     let program = |revision| Ok(program_in(&stage.deb(revision)?)?.to_owned());
     let older: Result<PathBuf> = program(OLDER);
     Ok([older?, program(super::REVISION)?])
 }
 
-/// Debian's rpm installs into the root with its own database; what the package needs is not an RPM there.
+/// Installs by Debian's rpm with the root's own database, which lacks the package's dependencies.
 fn install_rpm(root: &Path, packages: &[PathBuf]) -> Result<()> {
     let theirs = root.join("usr/bin/k2hr3-osnl");
     std::fs::write(&theirs, "#!/bin/sh\necho theirs\n")?;
@@ -128,7 +123,7 @@ fn install_rpm(root: &Path, packages: &[PathBuf]) -> Result<()> {
     step::run(rpm.arg(program_in(packages)?).stdin(Stdio::null()))
 }
 
-/// Works on a copy of a root directory, which goes with it.
+/// Works on a copy of a root directory, and removes the copy.
 fn in_a_copy(root: &Path, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let copy = root.with_extension(std::process::id().to_string());
     let remove = || step::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&copy));

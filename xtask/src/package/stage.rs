@@ -1,8 +1,8 @@
-//! The folder that cargo-deb and cargo-generate-rpm take for cargo's target folder.
+//! The folder that cargo-deb and cargo-generate-rpm use as cargo's target folder.
 //!
-//! Its `release/` has the program of either build, manual pages, completions, licences, and line tables: `stage.sh` makes
-//! them. The tables of files are in `crates/osnl-cli/Cargo.toml`. cargo-deb refuses a debug build, which tests package,
-//! and neither tool makes files that the program itself prints, hence this folder.
+//! Its `release/` has the program of either build, manual pages, completions, licences, and line tables, made by
+//! `stage.sh`. The tables of files are in `crates/osnl-cli/Cargo.toml`. The folder exists because cargo-deb refuses a
+//! debug build, which tests package, and neither tool makes files that the program itself prints.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,16 +12,13 @@ use anyhow::{Context as _, Result};
 use super::{FEATURES, REVISION, folder, licences, moment, moment_as, version};
 use crate::{setup, step};
 
-/// The build that is packaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {
-    /// The build for operators.
     Release,
-    /// The build of the tests, which is there already: for the gate.
+    /// The existing build of the tests, for the gate.
     Debug,
 }
 
-/// The program and what is packaged beside it.
 #[derive(Debug)]
 pub(super) struct Stage {
     folder: PathBuf,
@@ -29,7 +26,6 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Builds the program and makes the other files.
     pub(super) fn make(profile: Profile) -> Result<Self> {
         setup::kafka()?;
         let mut cargo = step::cargo();
@@ -53,16 +49,15 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The program without symbols.
     pub(super) fn program(&self) -> PathBuf {
         self.folder.join("release/stripped/osnl")
     }
 
-    /// Makes the Debian package, of a release that of the line tables too, and returns their paths.
+    /// Makes the Debian package, for a release also that of the line tables, and returns their paths.
     pub(super) fn deb(&self, revision: &str) -> Result<Vec<PathBuf>> {
         let mut deb = Command::new(setup::cargo_deb()?);
         deb.args(["--package", "osnl-cli", "--no-build", "--locked", "--quiet", "--deb-revision", revision]);
-        // gzip of its own is Zopfli, which takes minutes.
+        // The tool's own gzip is Zopfli, which takes minutes.
         deb.arg("--compress-system");
         deb.args(match self.profile {
             Profile::Release => ["--dbgsym", "--compress-debug-symbols=zlib"].as_slice(),
@@ -71,7 +66,6 @@ impl Stage {
         self.made(deb.env("CARGO_TARGET_DIR", &self.folder), "deb")
     }
 
-    /// Makes the RPM package and that of the line tables, and returns their paths.
     pub(super) fn rpm(&self) -> Result<Vec<PathBuf>> {
         let this_osnl = format!("requires = {{ osnl = \"= {}-{REVISION}\" }}", version()?);
         let compression = match self.profile {
@@ -91,7 +85,6 @@ impl Stage {
         Ok(packages)
     }
 
-    /// Runs a tool that writes packages into an empty folder, moves them to the others, and returns their paths.
     fn made(&self, tool: &mut Command, name: &str) -> Result<Vec<PathBuf>> {
         let out = self.folder.join(name);
         let _ = std::fs::remove_dir_all(&out);
@@ -109,7 +102,6 @@ impl Stage {
     }
 }
 
-/// The package of the program among those that were made.
 pub(super) fn program_in(packages: &[PathBuf]) -> Result<&Path> {
     let is_program =
         |path: &&PathBuf| !["dbgsym", "debuginfo"].iter().any(|name| path.to_string_lossy().contains(name));

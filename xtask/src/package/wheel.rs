@@ -1,7 +1,7 @@
 //! Wheels for PyPI: `osnl`, which is the program, and `osnl-k2hr3`, the module k2hr3_osnl.
 //!
-//! maturin builds them, in an environment of its own under `target/`. `package wheel-test` installs both into a fresh
-//! environment without an index and without a compiler in its PATH, and runs the module's tests there against a real
+//! maturin builds both, in an environment of its own under `target/`. `package wheel-test` installs both into a fresh
+//! environment without an index and without a compiler in its PATH. The module's tests run there against a real
 //! broker: the listings of k2hr3_osnl's manual, and endpoints that fail in every way.
 
 use std::path::{Path, PathBuf};
@@ -15,13 +15,11 @@ use super::folder;
 use super::stage::Profile;
 use crate::{setup, step};
 
-/// The folders with a `pyproject.toml`, and the beginnings of their wheels' names.
 const WHEELS: [(&str, &str); 2] = [("packaging/pypi/osnl", "osnl-"), ("crates/osnl-python", "osnl_k2hr3-")];
 
-/// The oldest glibc of the wheels that are released: that of RHEL 8. Zig links for it, since this machine's is newer.
+/// The oldest glibc of the released wheels, that of RHEL 8. Zig links for it, because this machine's glibc is newer.
 const GLIBC: &str = "manylinux_2_28";
 
-/// Builds both wheels and returns their paths.
 pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     let maturin = match profile {
         Profile::Release => setup::maturin_with_zig()?,
@@ -34,18 +32,18 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
         build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
         match profile {
             Profile::Release => for_older_glibc(build.arg("--release"), &maturin)?,
-            // The debug build is for this machine alone: its glibc is not looked at.
+            // The debug build is for this machine only, so that its glibc does not matter.
             Profile::Debug => drop(build.args(["--profile", "dev", "--auditwheel", "skip"])),
         }
         build.current_dir(step::root().join(project)).stdin(Stdio::null());
-        // Another folder than that of this program's own build would be built again.
+        // Another target folder would build everything again.
         build.env("CARGO_TARGET_DIR", step::target_dir());
         step::run(&mut build).with_context(|| format!("the wheel of {project}"))?;
     }
     WHEELS.iter().map(|(_, name)| wheel(&out, name)).collect()
 }
 
-/// Has Zig link, which maturin looks for as a module of the Python that is found first.
+/// Lets Zig link; maturin looks for Zig as a module of the first Python in PATH.
 fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     build.args(["--zig", "--compatibility", GLIBC, "--target", &target]);
@@ -55,7 +53,6 @@ fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds, installs, and tests.
 pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     let (profile, flags) = match flags {
         ["--release", rest @ ..] | [rest @ .., "--release"] => (Profile::Release, rest),
@@ -76,7 +73,6 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     result
 }
 
-/// Installs wheels into a new environment, without an index and without a compiler in its PATH.
 pub(super) fn install(environment: &Path, python: &str, wheels: &[PathBuf]) -> Result<()> {
     let started = Instant::now();
     step::run(Command::new(python).args(["-m", "venv"]).arg(environment).stdin(Stdio::null()))?;
@@ -101,7 +97,6 @@ fn in_environment(environment: &Path, python: &str, wheels: &[PathBuf]) -> Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// Finds the one wheel whose name begins so.
 fn wheel(folder: &Path, name: &str) -> Result<PathBuf> {
     let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut found = entries.filter_map(|entry| {

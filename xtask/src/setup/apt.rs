@@ -1,5 +1,3 @@
-//! Programs that are one package of the distribution.
-
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -7,57 +5,45 @@ use anyhow::{Context as _, Result};
 
 use crate::step;
 
-/// A program, its package, and the argument by which it shows that it is there.
 pub(super) struct RequiredProgram {
     pub(super) name: &'static str,
     pub(super) package: &'static str,
     pub(super) shows: &'static str,
 }
 
-/// Reads the manual pages in tests.
 pub(super) const GROFF: RequiredProgram =
     RequiredProgram { name: "groff", package: "groff-base", shows: "--version" };
-/// Traces the daemon in a test where that is allowed.
 pub(super) const STRACE: RequiredProgram = RequiredProgram { name: "strace", package: "strace", shows: "-V" };
-/// Builds Kafka's client library.
 pub(super) const MAKE: RequiredProgram =
     RequiredProgram { name: "make", package: "make", shows: "--version" };
-/// Finds the libraries that Kafka's client library is linked to.
 pub(super) const PKG_CONFIG: RequiredProgram =
     RequiredProgram { name: "pkg-config", package: "pkgconf", shows: "--version" };
-/// The headers of OpenSSL, of which `pkg-config` knows when they are there.
+/// The headers of OpenSSL, visible to `pkg-config` if installed.
 pub(super) const LIBSSL: RequiredProgram =
     RequiredProgram { name: "pkg-config", package: "libssl-dev", shows: "libssl" };
-/// Makes root directories of Debian.
 pub(super) const DEBOOTSTRAP: RequiredProgram =
     RequiredProgram { name: "debootstrap", package: "debootstrap", shows: "--version" };
-/// Installs packages of the other family.
 pub(super) const RPM: RequiredProgram = RequiredProgram { name: "rpm", package: "rpm", shows: "--version" };
-/// Boots root directories with their own systemd.
 pub(super) const NSPAWN: RequiredProgram =
     RequiredProgram { name: "systemd-nspawn", package: "systemd-container", shows: "--version" };
-/// Builds and runs containers, with crun.
 pub(super) const PODMAN: RequiredProgram =
     RequiredProgram { name: "podman", package: "podman", shows: "--version" };
 pub(super) const CRUN: RequiredProgram =
     RequiredProgram { name: "crun", package: "crun", shows: "--version" };
-/// Sets the clock of one process.
 pub(super) const FAKETIME: RequiredProgram =
     RequiredProgram { name: "faketime", package: "faketime", shows: "--version" };
-/// Finds faults of Debian packages.
 pub(super) const LINTIAN: RequiredProgram =
     RequiredProgram { name: "lintian", package: "lintian", shows: "--version" };
 
-/// Finds faults of RPM packages.
 pub(super) const RPMLINT: RequiredProgram =
     RequiredProgram { name: "rpmlint", package: "rpmlint", shows: "--version" };
 
-/// The lists of packages are only brought up to date where that is needed.
+/// The lists of packages are only updated if the installation fails without.
 const INSTALL: &str = "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     install() { apt-get install -y -q --no-install-recommends \"$0\"; }
     install || { apt-get update -q && install; }";
 
-/// Installs a package whose services must not start. `policy-rc.d` sees to that; a file that exists is the administrator's
+/// Installs a package whose services must not start, by a `policy-rc.d`; an existing one is the administrator's
 /// choice. The second file keeps PostgreSQL's package from making a cluster.
 const INSTALL_UNSTARTED: &str = r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     policy=/usr/sbin/policy-rc.d
@@ -75,14 +61,13 @@ const INSTALL_UNSTARTED: &str = r#"export DEBIAN_FRONTEND=noninteractive NEEDRES
         systemctl disable $1 >/dev/null 2>&1 || true
     fi"#;
 
-/// Installs a package and starts none of its services.
 pub(super) fn install_unstarted(name: &str, package: &str, units: &str, by_hand: &str) -> Result<()> {
     let mut install = super::as_root("sh", by_hand)?;
     install.args(["-c", INSTALL_UNSTARTED, package, units]).stdin(Stdio::null());
     step::run(&mut install).with_context(|| format!("{name} could not be installed; by hand: {by_hand}"))
 }
 
-/// Returns the library that the program faketime puts before a process, the one for threads.
+/// Returns the library for threads that the program faketime preloads.
 pub(super) fn faketime_library() -> Result<PathBuf> {
     let multiarch = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|folder| folder.path());
     let mut files = multiarch.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
@@ -92,14 +77,12 @@ pub(super) fn faketime_library() -> Result<PathBuf> {
 }
 
 impl RequiredProgram {
-    /// Whether it runs.
     pub(super) fn is_there(&self) -> bool {
         let mut command = Command::new(self.name);
         let shown = command.arg(self.shows).stdout(Stdio::null()).stderr(Stdio::null()).status();
         shown.is_ok_and(|status| status.success())
     }
 
-    /// Installs the package unless the program is there.
     pub(super) fn ensure(&self) -> Result<()> {
         if self.is_there() {
             return Ok(());

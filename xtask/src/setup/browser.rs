@@ -1,8 +1,8 @@
-//! Chromium and chromedriver, which drives it in tests, by Debian's package: 133 MB, 14 s, no service.
+//! Chromium and chromedriver, which drives it in tests, from Debian's package: 133 MB, 14 s, no service.
 //!
-//! Ubuntu has both as snaps only, which see neither the tests' folders nor run as root; its `apt-get` finds no
-//! `chromium-driver`. There a chromedriver in `PATH` is taken together with the Chromium or Chrome of the same version that
-//! it finds. Without one `cargo xtask test` leaves the tests of the page out and says so; the gate does not pass.
+//! Ubuntu has both as snaps only, which neither see the tests' folders nor run as root; its `apt-get` finds no
+//! `chromium-driver`. There setup uses a chromedriver in `PATH` together with a Chromium or Chrome of the same
+//! version. Without a chromedriver `cargo xtask test` skips the tests of the page with a message, and the gate fails.
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result, ensure};
 use super::LeftOut;
 use super::apt::RequiredProgram;
 
-/// The beginning of the names of the tests that need a browser.
 pub(crate) const PAGE: &str = "in_a_browser::";
 
 const CHROMEDRIVER: RequiredProgram =
@@ -24,7 +23,7 @@ const ELSEWHERE: &str = "tests of the admin page need chromedriver, and Chromium
                          Debian has them as chromium-driver, Ubuntu as snaps that tests cannot use: \
                          install Google's packages of both there";
 
-/// Makes sure that both are there, or says why tests of the page are left out.
+/// Installs both, or returns the reason for leaving out the tests of the page.
 pub(super) fn ensure() -> Result<Option<LeftOut>> {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     match installed() {
@@ -36,7 +35,7 @@ pub(super) fn ensure() -> Result<Option<LeftOut>> {
     }
 }
 
-/// Whether the distribution has Chromium as a snap only: Ubuntu, not what derives from it.
+/// Whether the distribution has Chromium as a snap only: Ubuntu, not its derivatives.
 fn has_snaps_only(os_release: &str) -> bool {
     os_release.lines().any(|line| line.trim_end() == "ID=ubuntu")
 }

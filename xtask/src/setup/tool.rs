@@ -1,7 +1,7 @@
 //! Programs of cargo's registry, installed into `target/tools`, where they stay.
 //!
-//! They are built without optimisation, which is what most of a build is spent on: cargo-deny takes 89 s of CPU once, and
-//! 2 s for a check. As a release it links for minutes.
+//! They are built without optimisation, which takes most of a build: cargo-deny takes 89 s of CPU once, and 2 s for a
+//! check; its release build links for minutes.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -10,34 +10,28 @@ use anyhow::{Context as _, Result};
 
 use crate::step;
 
-/// A program in the version that is used.
 pub(super) struct Tool {
     name: &'static str,
     version: &'static str,
     options: &'static [&'static str],
 }
 
-/// Licences, versions, and advisories of dependencies.
 pub(super) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", options: &[] };
-/// For tools that digest and compress 100 MB.
+/// Options for tools that hash and compress 100 MB.
 const OPTIMISED: &[&str] = &["--config", "profile.dev.opt-level=1"];
-/// Debian packages.
 pub(super) const CARGO_DEB: Tool = Tool { name: "cargo-deb", version: "3.8.0", options: OPTIMISED };
-/// RPM packages; without rpm.
 pub(super) const CARGO_GENERATE_RPM: Tool =
     Tool { name: "cargo-generate-rpm", version: "0.21.1", options: OPTIMISED };
-/// Bills of materials, by the authors of CycloneDX.
 pub(super) const CARGO_CYCLONEDX: Tool = Tool { name: "cargo-cyclonedx", version: "0.5.9", options: &[] };
-/// The book as HTML; without its web server.
 pub(super) const MDBOOK: Tool =
     Tool { name: "mdbook", version: "0.5.4", options: &["--no-default-features", "--features", "search"] };
 
-/// A broker that speaks Kafka's protocol; 15 minutes of CPU once. Its features are its storage: in memory, and in a file of SQLite.
+/// A broker that speaks Kafka's protocol; 15 minutes of CPU once. Its features are its storage: in memory, and in a
+/// file of SQLite.
 pub(super) const TANSU: Tool =
     Tool { name: "tansu", version: "0.6.0", options: &["--features", "dynostore,libsql"] };
 
 impl Tool {
-    /// Installs the program unless it is there in this version, and returns its path.
     pub(super) fn ensure(&self) -> Result<PathBuf> {
         let Self { name, version, options } = self;
         let root = step::target_dir().join("tools");
@@ -56,7 +50,7 @@ impl Tool {
         installed.with_context(|| {
             format!("{name} could not be installed; cargo's own configuration says from where")
         })?;
-        // A gigabyte that nothing needs any more; what cannot be removed does no harm.
+        // The build takes a gigabyte and is no longer needed; a failed removal does no harm.
         let _ = std::fs::remove_dir_all(build);
         Ok(program)
     }

@@ -1,10 +1,9 @@
-//! `--broker 4` and `--broker 4.3` of `test` and `chaos`: the tests that need a broker, and the stages, on a newer Debian's
-//! RabbitMQ.
+//! `--broker 4` and `--broker 4.3` of `test` and `chaos`: tests with the RabbitMQ of a newer Debian.
 //!
-//! That Debian is a root directory under `target/`, made by [`crate::debian`] once. Its `/proc`, `/dev` and the folder for
-//! temporary files are mounted in a mount namespace of their own, so nothing is left mounted when the last process of the
-//! run has ended, however it ended. The root gets this machine's `/etc/hosts`: without it Erlang 29 does not find its
-//! own node. Needs root. The node is one of the testkit's: loopback only, free ports, ended by pid.
+//! That Debian is a root directory under `target/`, made by [`crate::debian`] once. Its `/proc`, `/dev` and temporary
+//! folder are mounted in a private mount namespace, so that no mount survives the last process of the run. The root
+//! gets this machine's `/etc/hosts`, without which Erlang 29 does not find its own node. Needs root. The node is the
+//! testkit's: loopback only, free ports, ended by pid.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,6 @@ use osnl_testkit::{BROKER_ROOT_VARIABLE, SCRIPTS};
 
 use crate::debian::DebianRoot;
 
-/// A version of RabbitMQ, and the release of Debian that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Release {
     version: &'static str,
@@ -25,7 +23,7 @@ pub(crate) struct Release {
 const RELEASES: &[Release] =
     &[Release { version: "4", suite: "trixie" }, Release { version: "4.3", suite: "sid" }];
 
-/// Mounts what RabbitMQ wants, in the namespace that this shell was started in, and becomes the command.
+/// Mounts the file systems that RabbitMQ needs, in this shell's namespace, and becomes the command.
 const ENTER: &str = "set -eu
     root=$1 temporary=$2; shift 2
     mount -t proc proc \"$root/proc\"
@@ -35,7 +33,6 @@ const ENTER: &str = "set -eu
     mount --bind \"$temporary\" \"$root$temporary\"
     exec \"$@\"";
 
-/// The arguments of `test` with the release that `--broker` names taken out of them.
 pub(crate) fn parse(args: &[String]) -> Result<(Option<Release>, Vec<String>)> {
     let (mut release, mut rest) = (None, Vec::new());
     let mut args = args.iter();
@@ -57,13 +54,12 @@ pub(crate) fn parse(args: &[String]) -> Result<(Option<Release>, Vec<String>)> {
     Ok((release, rest))
 }
 
-/// Whether this process already runs where the release's root is mounted.
 pub(crate) fn is_entered() -> bool {
     std::env::var_os(BROKER_ROOT_VARIABLE).is_some()
 }
 
-/// Makes the root directory if need be, and replaces this process by the same command with the same arguments inside of
-/// the namespace. Returns only when that is impossible.
+/// Makes a missing root directory, and replaces this process by the same command inside the namespace. Returns only
+/// on failure.
 pub(crate) fn enter(release: Release, command: &[&str], args: &[String]) -> Result<std::convert::Infallible> {
     let root = ensure_root(release)?;
     let temporary = std::fs::canonicalize(std::env::temp_dir()).context("the folder for temporary files")?;
@@ -74,7 +70,6 @@ pub(crate) fn enter(release: Release, command: &[&str], args: &[String]) -> Resu
     Err(error).context("cannot run unshare")
 }
 
-/// The root directory with the release's RabbitMQ; made once.
 fn ensure_root(release: Release) -> Result<PathBuf> {
     let server = Path::new(SCRIPTS.trim_start_matches('/')).join("rabbitmq-server");
     let root = DebianRoot {

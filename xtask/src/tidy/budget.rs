@@ -1,4 +1,4 @@
-//! The budget of each crate: how much of what is refused is still there. It only falls.
+//! The budget of each crate: the number of remaining violations, which may only fall.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,15 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::Violation;
 
-/// The budget's file, from the root of the repository.
 pub(super) const FILE: &str = "xtask/budget.txt";
-/// The columns of the file, and of each row.
 pub(super) const COLUMNS: [&str; 4] = ["cycles", "upward", "short", "pronouns"];
 
-/// A number for each of [`COLUMNS`].
 pub(super) type BudgetRow = [usize; COLUMNS.len()];
 
-/// A row for each crate's folder.
 #[derive(Debug, Default)]
 pub(super) struct TidyBudget(BTreeMap<String, (usize, BudgetRow)>);
 
@@ -42,8 +38,8 @@ impl TidyBudget {
         Ok(TidyBudget(rows))
     }
 
-    /// Compares the measured rows with the budget; a crate without a row has none. Less than the budget is not refused, so
-    /// that two changes that delete comments can land one after the other.
+    /// Compares the measured rows with the budget; a crate without a row may have no violation. Fewer violations than
+    /// the budget pass, so that two changes that delete comments can land one after the other.
     pub(super) fn check(&self, measured: &BTreeMap<String, BudgetRow>) -> Vec<Violation> {
         let mut violations = Vec::new();
         let mut add = |line: usize, text: String| {
@@ -75,7 +71,6 @@ fn remedy(column: &str) -> &'static str {
     }
 }
 
-/// The measured rows as lines of the file.
 pub(super) fn table(measured: &BTreeMap<String, BudgetRow>) -> String {
     let mut text = format!("{:<24}", "# folder");
     for column in COLUMNS {

@@ -1,11 +1,9 @@
-//! The rules, on one file's path and bytes.
-
 use super::Violation;
 
 const MOST_LINES: usize = 800;
 const FRAGMENT_KINDS: [&str; 5] = ["feature", "fix", "change", "removal", "summary"];
 
-/// Words that must not stand in Rust code, in two halves so that this file does not hold them; and what to do.
+/// Forbidden words of Rust code with their remedy, in two halves so that this file does not contain them.
 const WORDS: [(&str, &str, &str); 5] = [
     ("todo", "!(", "finish it, or leave it out"),
     ("unimple", "mented!(", "finish it, or leave it out"),
@@ -14,10 +12,9 @@ const WORDS: [(&str, &str, &str); 5] = [
     ("tokio", "::spawn(", "spawn on a tokio_util::task::TaskTracker that somebody awaits"),
 ];
 
-/// Folders of one machine.
 const PLACES: [(&str, &str); 3] = [("/wo", "rk/"), ("/ro", "ot/"), ("/ho", "me/")];
 
-/// Hosts of package registries: where packages come from is the machine's configuration.
+/// Hosts of package registries; the machine's configuration decides where packages are downloaded.
 const HOSTS: [(&str, &str); 5] = [
     ("pypi", ".org"),
     ("files.python", "hosted.org"),
@@ -26,7 +23,6 @@ const HOSTS: [(&str, &str); 5] = [
     ("deb.debian", ".org"),
 ];
 
-/// All violations of a file, by line.
 pub(super) fn check(path: &str, bytes: &[u8]) -> Vec<Violation> {
     let mut found = RuleFindings { path, violations: Vec::new() };
     found.check_name();
@@ -84,7 +80,7 @@ impl RuleFindings<'_> {
 
     fn check_layout(&mut self, text: &str) {
         for (line, content) in numbered(text) {
-            // gofmt knows no other form.
+            // gofmt accepts only tabs.
             if content.contains('\t') && !self.path.ends_with(".go") {
                 self.add(line, "no tabs: indent with blanks");
             }
@@ -98,7 +94,7 @@ impl RuleFindings<'_> {
     }
 
     fn check_machine(&mut self, text: &str) {
-        // The lock file names the registry of each package: cargo's own words.
+        // cargo writes the registry of each package into the lock file.
         if ["Cargo.lock", "library/Cargo.lock"].contains(&self.path) {
             return;
         }
@@ -148,7 +144,7 @@ fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split_terminator('\n').enumerate().map(|(at, line)| (at + 1, line))
 }
 
-/// Whether a path begins there; after a letter or digit it is the inside of another path or of a URL.
+/// Whether a path begins in the line; after a letter or digit the match is part of another path or of a URL.
 fn has_path(line: &str, place: &str) -> bool {
     line.match_indices(place).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -160,7 +156,6 @@ fn has_path(line: &str, place: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The lines of the violations of a file.
     fn lines(path: &str, bytes: &[u8]) -> Vec<usize> {
         check(path, bytes).iter().map(|violation| violation.line).collect()
     }

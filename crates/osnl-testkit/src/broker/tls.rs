@@ -1,5 +1,3 @@
-//! TLS ports of a running node, each with a certificate of its own, and logins by client certificate.
-
 use super::node::{BrokerNode, binary};
 use super::{Broker, SharedBroker};
 use crate::{Authority, Certificate, ports};
@@ -7,11 +5,8 @@ use crate::{Authority, Certificate, ports};
 const TRIES: usize = 4;
 
 impl SharedBroker {
-    /// Opens a TLS port on 127.0.0.1 that shows this certificate; with an authority, clients must show one of its
-    /// certificates. It stays open as long as the node.
-    ///
-    /// # Panics
-    /// When the node does not open it.
+    /// Opens a TLS port on 127.0.0.1 with this certificate; with an authority, clients must show one of its
+    /// certificates. The port stays open as long as the node.
     #[must_use]
     pub fn tls_port(&self, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
         open(&self.node, certificate, clients)
@@ -19,22 +14,16 @@ impl SharedBroker {
 }
 
 impl Broker {
-    /// As [`SharedBroker::tls_port`].
-    ///
-    /// # Panics
-    /// When the node does not open it.
+    /// Opens a port as [`SharedBroker::tls_port`] does.
     #[must_use]
     pub fn tls_port(&self, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
         open(&self.node, certificate, clients)
     }
 
-    /// Offers the login `EXTERNAL`, with the CN of the client's certificate as the user: the plugin
-    /// `rabbitmq_auth_mechanism_ssl`, which is part of RabbitMQ's package. Makes that user.
-    ///
-    /// # Panics
-    /// When the node does not do it.
+    /// Offers the login `EXTERNAL`, with the CN of the client's certificate as the user, by the plugin
+    /// `rabbitmq_auth_mechanism_ssl` of RabbitMQ's package. Creates that user.
     pub fn offer_external(&self, user: &str) {
-        // RabbitMQ believes no certificate unless its general options verify peers, whatever those of the port.
+        // RabbitMQ trusts no certificate unless its general options verify peers, whatever the port's options.
         let user = binary(user);
         let program = format!(
             "[Path | _] = filelib:wildcard(filename:join(filename:dirname(filename:dirname(code:lib_dir(rabbit))), \

@@ -1,12 +1,10 @@
-//! The end of a subscription without our doing, and the time after it.
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::BrokerRig;
 use super::session::{ConsumerSession, POOL, depth_becomes, number, numbers, publish, within};
 
-/// The broker has not refused access: the next attempt may come at once.
+/// The broker has not refused access, so that the next attempt may follow at once.
 pub async fn a_closed_connection_ends_the_consumer_recoverably<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..1).await;
@@ -18,7 +16,7 @@ pub async fn a_closed_connection_ends_the_consumer_recoverably<R: BrokerRig>(mut
     assert_eq!(numbers(&next.take(1).await), [0]);
 }
 
-/// At least once, and those that come again are marked; what was settled before does not.
+/// Delivery is at least once, and redelivered messages are marked; settled messages are not redelivered.
 pub async fn after_each_of_many_lost_connections_every_unsettled_message_comes_again<R: BrokerRig>(
     mut rig: R,
 ) {
@@ -42,7 +40,6 @@ pub async fn after_each_of_many_lost_connections_every_unsettled_message_comes_a
     assert_eq!(open.into_iter().collect::<Vec<_>>(), [8, 9]);
 }
 
-/// Listening again makes the queue again.
 pub async fn a_deleted_queue_ends_the_consumer_recoverably<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..1).await;
@@ -57,15 +54,15 @@ pub async fn a_deleted_queue_ends_the_consumer_recoverably<R: BrokerRig>(mut rig
     assert_eq!(numbers(&next.take(1).await), [1]);
 }
 
-/// Also with a consumer that takes nothing, because its window is full or because it has no place for a message.
+/// The consumer may take nothing because its window is full, or because it has no place for a message.
 pub async fn the_end_is_noticed_while_nothing_is_taken<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..20).await;
     for taken in [10, 2, 0] {
         session.batch.set_limit(taken);
-        // Where the first comes alone, two polls can bring one more than asked for.
+        // With single messages, two polls can return one more than the requested number.
         let had = session.take(taken).await.len();
-        // Given up once: whatever has come meanwhile is there for the next poll.
+        // Only the wait is given up; messages that arrived meanwhile stay for the next poll.
         let given_up = tokio::time::timeout(Duration::from_millis(30), session.consumer.ended()).await;
         assert!(given_up.is_err(), "nothing has ended");
         if taken == 2 {

@@ -1,11 +1,9 @@
-//! Opening, and what a poll brings.
-
 use std::time::Duration;
 
 use super::BrokerRig;
 use super::session::{ConsumerSession, POOL, PREFETCH, depth_becomes, numbers, publish};
 
-/// The first to come makes the queue and reports it; closing leaves it there for the next, which takes over in place.
+/// The first subscription makes the queue and reports it; closing leaves the queue for the next.
 pub async fn a_subscription_opens_says_what_it_made_and_closes<R: BrokerRig>(mut rig: R) {
     let session = ConsumerSession::open(&rig, POOL).await;
     let found = session.consumer.subscription();
@@ -32,7 +30,6 @@ pub async fn a_subscription_opens_says_what_it_made_and_closes<R: BrokerRig>(mut
     assert!(!taken[0].redelivered && &*taken[0].queue == POOL && taken[0].exchange == "neutron");
 }
 
-/// A queue outlives its consumer.
 pub async fn what_was_published_while_nobody_listened_waits<R: BrokerRig>(mut rig: R) {
     ConsumerSession::open(&rig, POOL).await.close().await;
     publish(&mut rig, 0..3).await;
@@ -41,7 +38,6 @@ pub async fn what_was_published_while_nobody_listened_waits<R: BrokerRig>(mut ri
     assert_eq!(numbers(&session.take(3).await), [0, 1, 2]);
 }
 
-/// Over many polls and a moving window.
 pub async fn messages_come_in_the_order_of_their_publication<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..100).await;
@@ -56,7 +52,6 @@ pub async fn messages_come_in_the_order_of_their_publication<R: BrokerRig>(mut r
     assert_eq!(seen, (0..100).collect::<Vec<_>>());
 }
 
-/// Messages that do not fit stay for the next poll.
 pub async fn a_poll_brings_what_is_ready_and_no_more_than_its_room<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..u32::from(PREFETCH)).await;
@@ -78,7 +73,7 @@ pub async fn a_poll_brings_what_is_ready_and_no_more_than_its_room<R: BrokerRig>
     depth_becomes(&rig, POOL, 0, 0);
 }
 
-/// Dropped half-way, again and again, while messages are on their way.
+/// A poll is dropped half-way, again and again, while messages arrive.
 pub async fn a_poll_that_was_given_up_loses_nothing<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     for n in 0..10 {
@@ -96,13 +91,12 @@ pub async fn a_poll_that_was_given_up_loses_nothing<R: BrokerRig>(mut rig: R) {
         assert_eq!(numbers(&taken), [n]);
     }
     assert!(session.is_silent().await);
-    // The broker, too, has counted each once.
+    // The broker, too, has counted each message once.
     session.close().await;
     let mut session = ConsumerSession::open(&rig, POOL).await;
     assert_eq!(numbers(&session.take(10).await), (0..10).collect::<Vec<_>>());
 }
 
-/// Each pool is a queue of its own.
 pub async fn pools_have_a_copy_each<R: BrokerRig>(mut rig: R) {
     let mut one = ConsumerSession::open(&rig, "one").await;
     let mut two = ConsumerSession::open(&rig, "two").await;
@@ -119,7 +113,7 @@ pub async fn pools_have_a_copy_each<R: BrokerRig>(mut rig: R) {
     depth_becomes(&rig, "two", 0, 0);
 }
 
-/// Between them each message comes once.
+/// The listeners together receive each message once.
 pub async fn listeners_of_one_pool_share<R: BrokerRig>(mut rig: R) {
     let mut one = ConsumerSession::open(&rig, POOL).await;
     let mut two = ConsumerSession::open(&rig, POOL).await;

@@ -1,4 +1,4 @@
-//! The memory of a full window of large messages, measured in a process that does nothing else.
+//! The memory of a full window of large messages, measured in a separate process.
 
 use std::process::{Command, Stdio};
 
@@ -10,26 +10,25 @@ use super::{BrokerRig, SampleMessage};
 const MESSAGES: u16 = 500;
 const SIZE: usize = 100_000;
 const LIMIT: u64 = 120_000_000;
-/// Set for the process of its own.
+/// Environment variable that marks the separate process.
 const ALONE: &str = "OSNL_TEST_ALONE";
-/// Runs a program without the open files of this one. The mock cluster of Kafka leaves its connections to every child, and while
-/// one lives, the connections that the cluster closes are not lost.
+/// Runs a program without this process's open files. Every child inherits the connections of Kafka's mock cluster,
+/// which then stay open although the cluster closes them.
 const WITHOUT_OPEN_FILES: &str = r#"for fd in /proc/self/fd/*; do
     fd=${fd##*/}
     [ "$fd" -le 2 ] || eval "exec $fd>&-"
 done
 exec "$0" "$@""#;
 
-/// Runs this test's program once more with this test alone, `path` being its name with modules and crate, and
-/// there calls `test`. A process's peak memory says little while other tests run in it.
+/// Runs this test's program again with this test alone, named by `path` with modules and crate, and calls `test`
+/// there. Other tests would distort a process's peak memory.
 ///
 /// # Panics
-/// When the test fails there.
+/// When the test fails in the other process.
 pub fn in_a_process_of_its_own(path: &str, test: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return test();
     }
-    // The harness knows tests without the name of their crate.
     let name = path.split_once("::").map_or(path, |(_, rest)| rest);
     let output = Command::new("bash")
         .args(["--norc", "-c", WITHOUT_OPEN_FILES])
@@ -44,7 +43,7 @@ pub fn in_a_process_of_its_own(path: &str, test: impl FnOnce()) {
     assert!(passed, "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// 50 MB of bodies, held all at once, and all of it settled in the end.
+/// Holds 50 MB of bodies at once, and settles all messages at the end.
 pub async fn five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb<R: BrokerRig>(mut rig: R) {
     let wide = options(POOL, MESSAGES, Declare::Create);
     let mut session = ConsumerSession::open_with(&*rig.transport(), &neutron(), &wide).await;
@@ -60,7 +59,6 @@ pub async fn five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb<R: Bro
     depth_becomes(&rig, POOL, 0, 0);
 }
 
-/// The most memory that this process has had resident, in bytes.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -1,5 +1,3 @@
-//! Exchanges, topics, priorities: what feeds a queue.
-
 use osnl_model::{Priority, Target};
 use osnl_transport::{Declare, ListenOptions, TransportError};
 
@@ -14,7 +12,7 @@ fn sample(exchange: &str, routing_key: &str) -> SampleMessage {
     }
 }
 
-/// Three services, two topics, several priorities; each message says where it came from.
+/// Three services, two topics, several priorities; each message names its origin.
 pub async fn many_targets_feed_one_pool<R: BrokerRig>(mut rig: R) {
     let to = [
         (Target::new("neutron", "notifications"), Priority::Info),
@@ -43,7 +41,7 @@ pub async fn many_targets_feed_one_pool<R: BrokerRig>(mut rig: R) {
     assert!(session.is_silent().await);
 }
 
-/// A transport passes on what the publisher wrote; what it means is decided later.
+/// A transport passes on the publisher's values without interpretation.
 pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: BrokerRig>(mut rig: R) {
     let long = "x".repeat(200);
     let to = [
@@ -51,7 +49,7 @@ pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: Broke
         (Target::new("neutron", "a.topic.with.dots"), Priority::Info),
         (Target::new("neutron", "名前 with blanks"), Priority::Info),
         (Target::new("neutron", &long), Priority::Info),
-        // A topic that is a pattern takes what matches it.
+        // A topic that is a pattern matches several topics.
         (Target::new("neutron", "any.*"), Priority::Info),
     ];
     let mut session =
@@ -68,8 +66,8 @@ pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: Broke
     assert_eq!(seen, keys);
 }
 
-/// The service alone makes its exchange. Until then listening to its own queues fails, as often as one likes, and leaves
-/// nothing.
+/// Only the service makes its exchange. Until then each attempt to listen to its queues fails and leaves nothing
+/// behind.
 pub async fn a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make<R: BrokerRig>(mut rig: R) {
     let (transport, passive) = (rig.transport(), options(POOL, PREFETCH, Declare::Passive));
     let passive = ListenOptions { pool: None, ..passive };
@@ -87,7 +85,6 @@ pub async fn a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make<R: Bro
     session.take(1).await;
 }
 
-/// A queue of ours is read before its exchange is there, and bound when it is.
 pub async fn a_queue_of_ours_is_read_before_its_exchange_is_there<R: BrokerRig>(mut rig: R) {
     let (transport, passive) = (rig.transport(), options(POOL, PREFETCH, Declare::Passive));
     let mut session = ConsumerSession::open_with(&*transport, &neutron(), &passive).await;

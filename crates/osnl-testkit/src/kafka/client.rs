@@ -1,5 +1,3 @@
-//! A look at a cluster from outside: topics, messages, and the positions of groups.
-
 use std::time::Duration;
 
 use osnl_transport::kafka_unfinished;
@@ -9,30 +7,23 @@ use rdkafka::message::{Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
-/// The longest wait for each answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A message as the broker keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMessage {
-    /// The number of its partition.
     pub partition: i32,
-    /// Its key.
     pub key: Option<String>,
-    /// Its value.
     pub body: String,
-    /// The number of its headers.
     pub headers: usize,
 }
 
-/// Publishes to a cluster, and asks it, with the client library.
 pub struct KafkaClient {
     address: String,
     producer: ThreadedProducer<DefaultProducerContext>,
 }
 
 impl KafkaClient {
-    /// With `one_by_one` each message is a batch of its own.
+    /// Makes a client; with `one_by_one` each message is a batch of its own.
     pub(super) fn new(address: String, one_by_one: bool) -> Self {
         let mut config = ClientConfig::new();
         if one_by_one {
@@ -44,43 +35,38 @@ impl KafkaClient {
         Self { address, producer }
     }
 
-    /// Returns its `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Returns its transport URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("kafka://{}/", self.address)
     }
 
-    /// Returns the names of its topics.
     #[must_use]
     pub fn topics(&self) -> Vec<String> {
         let metadata = self.client("looks").fetch_metadata(None, ANSWER).unwrap();
         metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
     }
 
-    /// Publishes to one partition; [`flush`](Self::flush) waits until the broker has it.
+    /// Publishes to one partition without waiting; [`flush`](Self::flush) waits for the broker.
     pub fn publish_to(&self, topic: &str, partition: i32, body: &[u8], headers: OwnedHeaders) {
         let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).payload(body).headers(headers);
         self.producer.send(record).map_err(|(error, _)| error).unwrap();
     }
 
-    /// Publishes to the first partition; returns when the broker has it.
     pub fn publish(&self, topic: &str, body: &str) {
         self.publish_to(topic, 0, body.as_bytes(), OwnedHeaders::new());
         self.flush();
     }
 
-    /// Waits until the broker has what was published.
     pub fn flush(&self) {
         self.producer.flush(ANSWER).unwrap();
     }
 
-    /// Returns a client that asks about a group and is no member of it.
+    /// Returns a client that asks about a group without being its member.
     #[must_use]
     pub fn client(&self, group: &str) -> BaseConsumer {
         let mut config = ClientConfig::new();
@@ -89,7 +75,7 @@ impl KafkaClient {
         config.create().unwrap()
     }
 
-    /// Returns the position of a group, and the end, of the partitions of a topic: number, offset, metadata, end.
+    /// Returns number, offset, metadata, and end of each partition of a topic, for a group.
     #[must_use]
     pub fn committed(&self, group: &str, topic: &str) -> Vec<(i32, Option<i64>, String, i64)> {
         let client = self.client(group);
@@ -119,7 +105,6 @@ impl KafkaClient {
         self.committed(group, topic).into_iter().map(of).sum()
     }
 
-    /// Reads all messages of a topic, from their beginning.
     #[must_use]
     pub fn all(&self, topic: &str) -> Vec<StoredMessage> {
         let client = self.client("reader");

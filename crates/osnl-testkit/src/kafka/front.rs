@@ -1,7 +1,8 @@
 //! TLS, and a login, in front of a cluster that has neither.
 //!
-//! Requests are passed on one by one: a broker answers those of a connection in their order. The address of the cluster in its
-//! answers becomes that of the front. A login (SASL with PLAIN or SCRAM) is answered here.
+//! The front passes requests one by one, because a broker answers those of a connection in order. In answers the
+//! front replaces the cluster's address by its own. The front itself handles
+//! a login (SASL with PLAIN or SCRAM).
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -16,34 +17,26 @@ use crate::tls::serve::{config, config_asking};
 use crate::tls::{Authority, Certificate, Protocols};
 use crate::{KafkaClient, ports};
 
-/// The keys of requests that are looked at.
 const SASL_HANDSHAKE: i16 = 17;
 const API_VERSIONS: i16 = 18;
 const SASL_AUTHENTICATE: i16 = 36;
-/// The broker's code for a refused login.
 const AUTHENTICATION_FAILED: i16 = 58;
-/// That for a mechanism that it does not have.
 const UNSUPPORTED_MECHANISM: i16 = 33;
 
-/// See the [module](self). Stops when dropped.
 pub struct KafkaFront {
     address: SocketAddr,
     stopped: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
 
-/// The login that a front asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct KafkaLogin {
-    /// The name of the one mechanism: `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
+    /// The name of the only mechanism: `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
     pub mechanism: &'static str,
-    /// The one user.
     pub user: &'static str,
-    /// The user's password.
     pub password: &'static str,
 }
 
-/// The demands of a front.
 #[derive(Clone, Default)]
 struct Demands {
     tls: Option<Arc<ServerConfig>>,
@@ -51,21 +44,20 @@ struct Demands {
 }
 
 impl KafkaFront {
-    /// Encrypts, with this certificate.
     #[must_use]
     pub fn tls(kafka: &KafkaClient, certificate: &Certificate) -> Self {
         let tls = Some(Arc::new(config(certificate, Protocols::Tls12And13)));
         Self::start(kafka, Demands { tls, ..Demands::default() })
     }
 
-    /// The same for clients that show a certificate of this authority; others are refused.
+    /// Starts a front that accepts only clients with a certificate of this authority.
     #[must_use]
     pub fn tls_asking(kafka: &KafkaClient, certificate: &Certificate, clients: &Authority) -> Self {
         let tls = Some(Arc::new(config_asking(certificate, Protocols::Tls12And13, clients)));
         Self::start(kafka, Demands { tls, ..Demands::default() })
     }
 
-    /// Asks for a login, without encryption, or with this certificate.
+    /// Starts a front that demands a login, without encryption, or with this certificate.
     #[must_use]
     pub fn login(kafka: &KafkaClient, certificate: Option<&Certificate>, login: KafkaLogin) -> Self {
         let tls = certificate.map(|certificate| Arc::new(config(certificate, Protocols::Tls12And13)));
@@ -81,7 +73,6 @@ impl KafkaFront {
         Self { address, stopped, accepting: Some(accepting) }
     }
 
-    /// Returns its `host:port`.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
@@ -91,7 +82,6 @@ impl KafkaFront {
 impl Drop for KafkaFront {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // Wakes the accepting thread.
         let _ = TcpStream::connect(self.address);
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
@@ -122,7 +112,6 @@ fn serve(stream: TcpStream, demands: &Demands, addresses: (SocketAddr, SocketAdd
     }
 }
 
-/// Passes requests and answers on.
 fn pass(
     mut client: impl Read + Write,
     demands: &Demands,
@@ -152,7 +141,6 @@ fn pass(
     }
 }
 
-/// The login of one connection.
 struct LoginSession {
     login: KafkaLogin,
     scram: Option<ScramLogin>,
@@ -174,7 +162,6 @@ impl LoginSession {
         let code: i16 = if request.ends_with(mechanism.as_bytes()) { 0 } else { UNSUPPORTED_MECHANISM };
         let mut answer = correlation(request).to_vec();
         answer.extend(code.to_be_bytes());
-        // One mechanism.
         answer.extend([0, 0, 0, 1]);
         answer.extend(text(mechanism));
         answer
@@ -193,7 +180,7 @@ impl LoginSession {
             answer.extend([0, 0, 0xff, 0xff]);
             answer.extend(whole(bytes.as_bytes()));
         } else {
-            // Kafka's own words.
+            // Kafka's own error messages for a failed login.
             let words = match mechanism {
                 "PLAIN" => "Authentication failed: Invalid username or password".to_owned(),
                 _ => format!(
@@ -208,13 +195,12 @@ impl LoginSession {
     }
 }
 
-/// The bytes of a login: behind key, version, number, and the name of the client.
+/// Returns the bytes of a login after the request's header: key, version, number, and the name of the client.
 fn said(request: &[u8]) -> Option<&[u8]> {
     let name = usize::from(u16::from_be_bytes(*request.get(8..)?.first_chunk()?));
     request.get(10 + name + 4..)
 }
 
-/// A text behind its length.
 fn text(text: &str) -> Vec<u8> {
     [&u16::try_from(text.len()).unwrap_or_default().to_be_bytes(), text.as_bytes()].concat()
 }
@@ -236,12 +222,12 @@ fn key(request: &[u8]) -> i16 {
     request.first_chunk::<2>().map_or(-1, |key| i16::from_be_bytes(*key))
 }
 
-/// The number that ties an answer to its request.
+/// Returns the number that ties an answer to its request.
 fn correlation(request: &[u8]) -> &[u8] {
     request.get(4..8).unwrap_or_default()
 }
 
-/// Adds the requests of a login to those that the cluster names.
+/// Adds the requests of a login to the cluster's supported requests.
 fn with_sasl(answer: Vec<u8>) -> Vec<u8> {
     let (Some([0, 0]), Some(count)) = (answer.get(4..6), answer.get(6..10)) else { return answer };
     let count = u32::from_be_bytes(count.try_into().unwrap_or_default()) + 2;
@@ -249,7 +235,6 @@ fn with_sasl(answer: Vec<u8>) -> Vec<u8> {
     [&answer[..6], &count.to_be_bytes(), &more, &answer[10..]].concat()
 }
 
-/// Returns an answer in which the front is in the place of the cluster.
 fn readdressed(mut answer: Vec<u8>, (front, behind): (SocketAddr, SocketAddr)) -> Vec<u8> {
     let written = |address: SocketAddr| {
         [address.ip().to_string().as_bytes(), &u32::from(address.port()).to_be_bytes()].concat()

@@ -1,6 +1,6 @@
 //! The broker's side of SCRAM (RFC 5802, RFC 7677), without channel binding.
 //!
-//! It keeps no salted password, as a broker would: its passwords are those of tests.
+//! Unlike a broker, the module keeps the plain passwords of its tests.
 
 use std::num::NonZeroU32;
 
@@ -9,10 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::digest;
 use ring::{hmac, pbkdf2};
 
-/// Kafka's smallest number of rounds.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
-/// A mechanism's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hash {
     Sha256,
@@ -46,18 +44,16 @@ impl Hash {
     }
 }
 
-/// One login that is under way.
 #[derive(Debug)]
 pub(super) struct ScramLogin {
     hash: Hash,
     nonce: String,
     salt: Vec<u8>,
-    /// The client's header, its first message without it, and our answer.
+    /// The client's header, its first message without the header, and our answer.
     first: Option<(String, String, String)>,
 }
 
 impl ScramLogin {
-    /// Begins a login with a new nonce and salt.
     pub(super) fn new(hash: Hash) -> Self {
         Self::with(hash, &format!("{:016x}", crate::ports::random()), &crate::ports::random().to_be_bytes())
     }
@@ -66,7 +62,7 @@ impl ScramLogin {
         Self { hash, nonce: nonce.to_owned(), salt: salt.to_vec(), first: None }
     }
 
-    /// Answers a message of the client, and says whether it is let in; `None` refuses it.
+    /// Answers a message of the client, with whether the login succeeds; `None` refuses it.
     pub(super) fn answer(&mut self, message: &[u8], user: &str, password: &str) -> Option<(String, bool)> {
         let message = std::str::from_utf8(message).ok()?;
         match self.first.take() {

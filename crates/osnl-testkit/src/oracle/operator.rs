@@ -1,8 +1,8 @@
-//! The work of an operator meanwhile: reloads, pauses, commands on dead letters and held deliveries, another queue.
+//! The operator during a run: reloads, pauses, commands on dead letters and held deliveries, another queue.
 //!
-//! A command meets a daemon that runs, one that is being killed, or the file of one that is down: whatever it says, the
-//! promise holds. Only what would be a mistake of the operator's own is avoided: a queue is renamed while the daemon
-//! answers, and put back where the daemon refuses.
+//! A command meets a running daemon, a daemon being killed, or the file of a stopped daemon; the promise holds for
+//! any outcome. The operator avoids mistakes of its own: a queue is renamed while the daemon answers, and the name is
+//! restored if the daemon refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,11 +12,10 @@ use super::program::{OracleDaemon, ProgramResult};
 use super::{SOON, pause_until};
 use crate::wait::reached;
 
-/// The operations, with the counts of accepted and refused ones.
 #[derive(Debug, Default)]
 pub(super) struct Operations {
     pub(super) count: BTreeMap<&'static str, (u64, u64)>,
-    /// Deliveries, each of a daemon, that were dead and tried again: they come after what was done since.
+    /// Retried dead letters, by daemon and delivery, which are ordered after later deliveries.
     pub(super) retried: BTreeSet<(usize, i64)>,
 }
 
@@ -30,7 +29,6 @@ impl Operations {
 }
 
 impl Saboteur<'_> {
-    /// One thing after the other, until the end.
     pub(super) fn operate(&self, daemons: &[OracleDaemon]) -> Operations {
         let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(3));
         let mut done = Operations::default();
@@ -43,9 +41,9 @@ impl Saboteur<'_> {
                     daemon.configure(daemon.settings().others(&mut chance));
                     done.note("reload", &daemon.ask(&["reload"]));
                 }
-                // Not so often that nothing else happens.
+                // A pause between renames leaves time for the other operations.
                 5 if renamed.elapsed() > Duration::from_secs(5) => {
-                    // A queue that holds more than the daemon takes.
+                    // The queue holds more than the daemon accepts.
                     let is_full = chance.bool();
                     if is_full {
                         daemons.iter().for_each(|daemon| pause(daemon, &mut done));
@@ -74,7 +72,7 @@ impl Saboteur<'_> {
     }
 }
 
-/// Nothing is held, paused or guarded any more, and nothing becomes a dead letter.
+/// Ends all pauses, guards and holds, and lets nothing become a dead letter.
 pub(super) fn make_whole(daemons: &[OracleDaemon], done: &mut Operations) {
     for daemon in daemons {
         daemon.configure(daemon.settings().plain());
@@ -92,8 +90,8 @@ fn resume(daemon: &OracleDaemon, done: &mut Operations) {
     reached(SOON, &mut || done.note("resume", &daemon.ask(&["deliveries", "resume", "roles"])));
 }
 
-/// Every daemon goes on with another queue, one after the other. None is killed before it has said yes; after that the
-/// kill may come at any moment.
+/// Moves every daemon to another queue, one after the other. A daemon is not killed before its acceptance, but at any
+/// moment afterwards.
 fn rename(daemons: &[OracleDaemon], done: &mut Operations) {
     for daemon in daemons {
         let _spared = daemon.spare();
@@ -122,7 +120,7 @@ fn retry(at: usize, daemon: &OracleDaemon, chance: &mut fastrand::Rng, done: &mu
         return;
     }
     done.retried.extend(ids.iter().filter_map(|id| Some((at, number(id)?))));
-    // Where a later delivery of the resource has ended, only the flag lets an operator repeat an older one.
+    // An older delivery of a resource with a later finished delivery can only be retried with the flag.
     let flag = chance.bool().then_some("--out-of-order");
     let words = ["deliveries", "retry"].into_iter().chain(flag).chain(ids.iter().map(String::as_str));
     let words: Vec<&str> = words.collect();
@@ -141,7 +139,6 @@ fn discard(
     done.note(what, &daemon.ask(&words));
 }
 
-/// `17.1` as the journal numbers it.
 fn number(id: &str) -> Option<i64> {
     let (event, place) = id.split_once('.')?;
     Some((event.parse::<i64>().ok()? << 16) | place.parse::<i64>().ok()?)

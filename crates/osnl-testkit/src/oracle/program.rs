@@ -1,5 +1,3 @@
-//! The daemons under test: started, killed, started again, configured anew and given commands, each on its own folder.
-
 use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -14,12 +12,10 @@ use super::settings::OracleSettings;
 use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
-/// The program that consumes the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OracleProgram {
-    /// This `osnl`, by `osnl run` with its journal.
     Osnl(PathBuf),
-    /// k2hr3-osnl 1.0.8 with `requeue_on_error`. Its queue is transient, so its broker is left alone.
+    /// k2hr3-osnl 1.0.8 with `requeue_on_error`. Its queue is transient, so that the run leaves the broker alone.
     Upstream,
 }
 
@@ -32,11 +28,10 @@ impl OracleProgram {
     }
 }
 
-/// The status of a start that found the journal in use: a command had it.
+/// The exit status of a start that found the journal in use by a command.
 const UNAVAILABLE: i32 = 69;
 
 pub(super) struct OracleDaemon {
-    /// `daemon` or `standby`.
     pub(super) name: &'static str,
     program: OracleProgram,
     transport_url: String,
@@ -44,13 +39,12 @@ pub(super) struct OracleDaemon {
     home: TempDir,
     running: Mutex<Option<(ChildGroup, Guard)>>,
     settings: Mutex<OracleSettings>,
-    /// Held by an operation that a kill must not meet.
+    /// Held by an operation that a kill must not interrupt.
     unkilled: Mutex<()>,
-    /// Its ends that were not asked for.
+    /// Ends of the process that the run did not cause.
     ended: Mutex<Vec<String>>,
 }
 
-/// The result of a command.
 #[derive(Debug)]
 pub(super) struct ProgramResult {
     pub(super) status: Option<i32>,
@@ -58,7 +52,6 @@ pub(super) struct ProgramResult {
 }
 
 impl OracleDaemon {
-    /// The URLs are the broker's and the target's.
     pub(super) fn start(
         name: &'static str,
         program: OracleProgram,
@@ -81,7 +74,7 @@ impl OracleDaemon {
         daemon
     }
 
-    /// Writes its configuration; the file is replaced at once, so that no start reads half of it.
+    /// Writes the configuration and replaces the file at once, so that no start reads half of it.
     pub(super) fn configure(&self, settings: OracleSettings) {
         let text = match self.program {
             OracleProgram::Osnl(_) => settings.text(self.home.path(), &self.transport_url, &self.api_url),
@@ -102,7 +95,6 @@ impl OracleDaemon {
         self.settings.lock().unwrap().clone()
     }
 
-    /// Runs a command of `osnl` against it, or against its file while it is down.
     pub(super) fn ask(&self, words: &[&str]) -> ProgramResult {
         let OracleProgram::Osnl(path) = &self.program else { panic!("{:?} takes no commands", self.program) };
         let mut command = Command::new(path);
@@ -113,18 +105,16 @@ impl OracleDaemon {
         ProgramResult { status: output.status.code(), out: text(&output.stdout) + &text(&output.stderr) }
     }
 
-    /// As [`OracleDaemon::ask`], for what prints JSON.
     pub(super) fn ask_json(&self, words: &[&str]) -> Option<Value> {
         serde_json::from_str(&self.ask(&[words, &["--format", "json"]].concat()).out).ok()
     }
 
-    /// Deliveries that have not ended, if it can be asked.
     pub(super) fn open(&self) -> Option<u64> {
         let list = self.ask_json(&["deliveries", "list", "--state", "open", "--limit", "1"])?;
         list["totals"]["all"].as_u64()
     }
 
-    /// While this is held nothing kills it.
+    /// Keeps the daemon from being killed while the guard is held.
     pub(super) fn spare(&self) -> MutexGuard<'_, ()> {
         self.unkilled.lock().unwrap()
     }
@@ -153,7 +143,6 @@ impl OracleDaemon {
         *self.running.lock().unwrap() = Some((group, guard));
     }
 
-    /// SIGKILL: nothing is said, finished or closed.
     pub(super) fn kill(&self) {
         let _alone = self.spare();
         if let Some((mut group, _guard)) = self.running.lock().unwrap().take() {
@@ -164,26 +153,23 @@ impl OracleDaemon {
         }
     }
 
-    /// Returns the process id of a daemon that runs.
     pub(super) fn id(&self) -> Option<u32> {
         let mut running = self.running.lock().unwrap();
         let (group, _) = running.as_mut()?;
         group.is_running().then(|| group.id())
     }
 
-    /// Sends a daemon that runs a signal by a name without `SIG`.
     pub(super) fn signal(&self, name: &str) {
         if let Some((group, _)) = self.running.lock().unwrap().as_ref() {
             group.signal(name);
         }
     }
 
-    /// Forgets a process after an end that was asked for.
     pub(super) fn reap(&self) {
         self.running.lock().unwrap().take();
     }
 
-    /// Starts it again if it has ended by itself, as a service manager does.
+    /// Starts the daemon again after an unexpected end, as a service manager does.
     pub(super) fn supervise(&self) {
         let mut running = self.running.lock().unwrap();
         let Some((group, _)) = running.as_mut() else { return };
@@ -202,12 +188,10 @@ impl OracleDaemon {
         }
     }
 
-    /// Returns its ends that were not asked for.
     pub(super) fn ended(&self) -> Vec<String> {
         self.ended.lock().unwrap().clone()
     }
 
-    /// In good order, and gives what it has said.
     pub(super) fn stop(&self) -> String {
         if let Some((mut group, _guard)) = self.running.lock().unwrap().take() {
             group.signal("TERM");
@@ -217,8 +201,8 @@ impl OracleDaemon {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 
-    /// Returns the rows of the journal, read by Python's SQLite: not by the program that is under test; and the
-    /// problem with the file itself, its counts included.
+    /// Returns the rows of the journal, read by Python's SQLite instead of the program under test, and the problem
+    /// with the file, including its counts.
     pub(super) fn journal(&self) -> (Vec<JournalRow>, Option<String>) {
         let script = "import json, sqlite3, sys\n\
             database = sqlite3.connect(sys.stdin.read())\n\

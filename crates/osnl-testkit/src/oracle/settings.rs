@@ -1,29 +1,24 @@
-//! The configuration of a daemon under test, and how a reload changes it.
-
 use std::path::Path;
 
 use super::standby::StandbySettings;
 
-/// The settings that change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OracleSettings {
-    /// Which of the queues `k2hr3_osnl`, `k2hr3_osnl_1`, … is read.
+    /// The suffix of the queue: `k2hr3_osnl`, `k2hr3_osnl_1`, …
     pub(super) pool: u32,
     prefetch: u32,
     concurrency: u32,
     /// Refusals until a delivery is a dead letter.
     max_attempts: u32,
-    /// Milliseconds.
     timeout: u32,
     guard: Option<&'static str>,
-    /// A reload refuses another one.
+    /// The bound of the journal, which a reload cannot change.
     max_pending: u32,
-    /// A quorum queue and an HTTP target instead, with these settings alone.
     pub(super) standby: Option<StandbySettings>,
 }
 
 impl Default for OracleSettings {
-    /// A refused request is repeated without end: what is dead after six attempts has no effect.
+    /// Retries refused requests without a limit, because a dead letter after six attempts would have no effect.
     fn default() -> Self {
         Self {
             pool: 0,
@@ -39,21 +34,20 @@ impl Default for OracleSettings {
 }
 
 impl OracleSettings {
-    /// Returns the settings of a daemon on a quorum queue.
     pub(super) fn of_standby(standby: StandbySettings) -> Self {
         Self { standby: Some(standby), ..Self::default() }
     }
 
-    /// With a bound that a pause of a second or a guard reaches, so that the broker keeps the rest.
+    /// Returns settings whose bound a pause of a second or a guard reaches, so that the broker keeps the rest.
     pub(super) fn bounded() -> Self {
         Self { max_pending: 150, ..Self::default() }
     }
 
-    /// Others for the same queue.
+    /// Returns other settings for the same queue.
     pub(super) fn others(&self, chance: &mut fastrand::Rng) -> Self {
         Self {
             pool: self.pool,
-            // Another one takes another connection.
+            // Another prefetch needs another connection.
             prefetch: if chance.u8(..3) == 0 { chance.u32(2..400) } else { self.prefetch },
             concurrency: chance.u32(1..32),
             max_attempts: if chance.bool() { 1000 } else { chance.u32(1..4) },
@@ -64,12 +58,11 @@ impl OracleSettings {
         }
     }
 
-    /// As at first, for the same queue.
+    /// Returns the initial settings for the same queue.
     pub(super) fn plain(&self) -> Self {
         Self { pool: self.pool, max_pending: self.max_pending, ..Self::default() }
     }
 
-    /// The same with the next queue.
     pub(super) fn next_pool(&self) -> Self {
         Self { pool: self.pool + 1, ..self.clone() }
     }

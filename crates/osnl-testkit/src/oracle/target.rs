@@ -1,4 +1,4 @@
-//! The target: counts what each daemon asks of it, and does not answer as it should from time to time.
+//! The target: counts the requests of each daemon, and fails from time to time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -6,17 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::{Reply, Sink, SinkRequest};
 
-/// One in so many keys is refused where some are.
+/// One key in this number fails while the target refuses some keys.
 pub(super) const SHARE: u64 = 8;
 
-/// A request that the target got.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TargetRequest {
     pub(super) event: u64,
     pub(super) key: u64,
-    /// The number of the daemon that asked.
     pub(super) daemon: usize,
-    /// It was answered as a success.
     pub(super) effect: bool,
     pub(super) at: Instant,
 }
@@ -24,9 +21,8 @@ pub(super) struct TargetRequest {
 #[derive(Default)]
 struct OracleTargetState {
     fault: Option<Reply>,
-    /// The answer about some keys.
     refused: Option<(u64, Reply)>,
-    /// One event in so many is refused for good; 0 refuses none.
+    /// The target rejects one event in this number for good; 0 rejects none.
     rejected: u64,
     asked: Vec<TargetRequest>,
     effects: HashSet<u64>,
@@ -34,7 +30,7 @@ struct OracleTargetState {
 }
 
 pub(super) struct OracleTarget {
-    /// One for each daemon, which is known by it.
+    /// One sink for each daemon, to identify its requests.
     sinks: Vec<Sink>,
     state: Arc<Mutex<OracleTargetState>>,
 }
@@ -50,7 +46,6 @@ impl OracleTarget {
         Self { sinks: (0..daemons).map(sink).collect(), state }
     }
 
-    /// Returns the URL for the requests of a daemon.
     pub(super) fn url(&self, daemon: usize) -> String {
         self.sinks[daemon].url("/v1/role")
     }
@@ -63,22 +58,21 @@ impl OracleTarget {
         self.sinks.iter().for_each(Sink::restart);
     }
 
-    /// From now on, every request gets this; none: a success.
+    /// Answers every request with this reply; `None` restores success.
     pub(super) fn fail_with(&self, fault: Option<Reply>) {
         self.state.lock().unwrap().fault = fault;
     }
 
-    /// From now on, every request about a key that is so much above a multiple of [`SHARE`] gets this.
+    /// Answers requests with this reply for keys that are this far above a multiple of [`SHARE`].
     pub(super) fn refuse_some(&self, refused: Option<(u64, Reply)>) {
         self.state.lock().unwrap().refused = refused;
     }
 
-    /// From now on, one event in so many gets 410 instead of a success.
+    /// Answers one event in `share` with 410.
     pub(super) fn reject_one_in(&self, share: u64) {
         self.state.lock().unwrap().rejected = share;
     }
 
-    /// Returns the effects since a moment, in their order.
     pub(super) fn effects_since(&self, moment: Instant) -> Vec<TargetRequest> {
         let state = self.state.lock().unwrap();
         let late = state.asked.iter().rev().take_while(|asked| asked.at >= moment);
@@ -87,12 +81,11 @@ impl OracleTarget {
         effects
     }
 
-    /// Returns the latest request that was a success.
     pub(super) fn latest(&self) -> Option<TargetRequest> {
         self.state.lock().unwrap().asked.iter().rev().find(|asked| asked.effect).copied()
     }
 
-    /// Frees the memory of requests, all of which the sinks keep otherwise.
+    /// Frees memory, because the sinks otherwise keep each request.
     pub(super) fn forget(&self) {
         self.sinks.iter().for_each(Sink::forget);
     }
@@ -110,7 +103,6 @@ impl OracleTarget {
         self.state.lock().unwrap().asked.clone()
     }
 
-    /// Returns the counts of answers instead of a success.
     pub(super) fn faults(&self) -> BTreeMap<String, u64> {
         self.state.lock().unwrap().faults.clone()
     }
@@ -155,7 +147,7 @@ fn succeeds(reply: &Reply) -> bool {
     }
 }
 
-/// Key and event of `…?cuk=00000000-0000-4000-8000-KEY&host=["10.A.B.C"]`, however much of it is escaped.
+/// Returns key and event of `…?cuk=00000000-0000-4000-8000-KEY&host=["10.A.B.C"]`, also with escapes.
 fn numbers(target: &str) -> Option<(u64, u64)> {
     let key = target.split_once("00000000-0000-4000-8000-")?.1.get(..12)?;
     let host = target.split_once("host=")?.1.split_once("10.")?.1;

@@ -1,5 +1,3 @@
-//! oslo.messaging's own notification listener, behind a pipe of JSON lines (`python/listener.py`).
-
 use std::io::BufRead as _;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,10 +9,10 @@ use super::zygote::Script;
 use crate::wait::reached;
 
 const SCRIPT: &str = include_str!("../../python/listener.py");
-/// Python, its imports and the declarations.
+/// The time for Python, its imports and the declarations.
 const START: Duration = Duration::from_secs(60);
 
-/// A running listener with a method for each of the seven priorities. Ends when dropped.
+/// A running listener with a method for each of the seven priorities. The listener ends when dropped.
 #[derive(Debug)]
 pub struct OsloListener {
     received: Arc<Mutex<Vec<Value>>>,
@@ -23,11 +21,11 @@ pub struct OsloListener {
 }
 
 impl OsloListener {
-    /// Listens at `url` (`rabbit://…`) to these pairs of exchange and topic, with a pool or on the Notifier's own
-    /// queues; returns when it consumes. `durable`: `amqp_durable_queues`.
+    /// Consumes at `url` (`rabbit://…`) from these pairs of exchange and topic, with a pool or on the Notifier's own
+    /// queues. `durable` is `amqp_durable_queues`.
     ///
     /// # Panics
-    /// When it does not start, or the tests were not started by `cargo xtask test`.
+    /// When the listener does not start, or the tests were not started by `cargo xtask test`.
     #[must_use]
     pub fn start(url: &str, targets: &[(&str, &str)], pool: Option<&str>, durable: bool) -> Self {
         let options = json!({"targets": targets, "pool": pool, "durable": durable});
@@ -47,18 +45,14 @@ impl OsloListener {
         listener
     }
 
-    /// Returns the calls of its methods so far: `priority`, `ctxt`, `publisher_id`, `event_type`, `payload`,
-    /// `metadata`; `payload_json` is the payload as Python's own text, to the digit. It calls them on many threads:
-    /// in no particular order.
+    /// Returns the calls of its methods so far, in no particular order because of threads: `priority`, `ctxt`,
+    /// `publisher_id`, `event_type`, `payload`, `metadata`. `payload_json` is the payload as Python's own text, to
+    /// the digit.
     #[must_use]
     pub fn received(&self) -> Vec<Value> {
         self.received.lock().unwrap().clone()
     }
 
-    /// Waits until it has received this many.
-    ///
-    /// # Panics
-    /// When it has not by `deadline` from now.
     #[track_caller]
     pub fn wait_for(&self, count: usize, deadline: Duration) -> Vec<Value> {
         let enough = reached(deadline, &mut || self.received.lock().unwrap().len() >= count);
@@ -72,7 +66,7 @@ impl Drop for OsloListener {
     fn drop(&mut self) {
         drop(self.script.take());
         if let Some(reader) = self.reader.take() {
-            // Its pipe is closed; a line it could not read has panicked already.
+            // An unreadable line has panicked already.
             let _ = reader.join();
         }
     }

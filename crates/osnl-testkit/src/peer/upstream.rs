@@ -1,4 +1,4 @@
-//! The program that osnl replaces, k2hr3-osnl 1.0.8, as the reference to compare with.
+//! k2hr3-osnl 1.0.8, which osnl replaces, as the reference to compare with.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -12,7 +12,6 @@ use tempfile::TempDir;
 use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
-/// A running `k2hr3-osnl -c FILE`. Killed when dropped.
 #[derive(Debug)]
 pub struct Upstream {
     process: ChildGroup,
@@ -23,13 +22,13 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts it on a configuration file. It logs `Starting` when it is connected.
+    /// Starts k2hr3-osnl on a configuration file. The program logs `Starting` when it is connected.
     ///
     /// # Panics
     /// When the tests were not started by `cargo xtask test`.
     #[must_use]
     pub fn start(configuration: &Path) -> Self {
-        // An empty home: it would read ~/k2hr3-osnl.conf.d.
+        // The home is empty, because k2hr3-osnl would read ~/k2hr3-osnl.conf.d.
         let home = tempfile::tempdir().unwrap();
         let mut command = super::python_program("k2hr3-osnl");
         command.arg("-c").arg(configuration).env("HOME", home.path()).current_dir(home.path());
@@ -49,31 +48,23 @@ impl Upstream {
         Self { process, stderr, reader: Some(reader), _guard: guard, _home: home }
     }
 
-    /// Returns its standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
 
-    /// Waits until standard error holds `text`.
-    ///
-    /// # Panics
-    /// When it does not by `deadline` from now; the message has what was written.
     #[track_caller]
     pub fn wait_for(&self, text: &str, deadline: Duration) {
         let found = reached(deadline, &mut || self.stderr.lock().unwrap().contains(text));
         assert!(found, "k2hr3-osnl did not write {text:?} within {deadline:?}:\n{}", self.stderr());
     }
 
-    /// Sends a signal, by its name without `SIG`: `INT` stops it in good order, `TERM` kills it.
+    /// Sends a signal, by its name without `SIG`: `INT` stops k2hr3-osnl in good order, `TERM` kills it.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
     }
 
-    /// Waits for its end and gives its status; standard error is complete then.
-    ///
-    /// # Panics
-    /// When it has not ended by `deadline` from now.
+    /// Waits for the end and returns the status; standard error is complete then.
     #[track_caller]
     pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let ended = reached(deadline, &mut || !self.process.is_running());

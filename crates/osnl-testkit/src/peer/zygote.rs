@@ -1,4 +1,4 @@
-//! Scripts with the real oslo.messaging, each a process forked from one that has loaded it (`python/zygote.py`).
+//! Scripts with the real oslo.messaging, each forked from one process that has loaded it (`python/zygote.py`).
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::process::{ChildGroup, Guard};
 
-/// One for all tests of a binary; its pipe closes when the binary ends, and it ends with that.
+/// One zygote serves all tests of a binary, and ends when the binary closes its pipe.
 static ZYGOTE: OnceLock<Zygote> = OnceLock::new();
 
 #[derive(Debug)]
@@ -37,15 +37,13 @@ impl Zygote {
     }
 }
 
-/// A running script: what is written is its standard input, what is read its standard output. Killed when dropped.
+/// A running script: writes go to standard input, reads come from standard output. The script is killed when dropped.
 #[derive(Debug)]
 pub(super) struct Script {
     stream: UnixStream,
 }
 
 impl Script {
-    /// # Panics
-    /// When the tests were not started by `cargo xtask test`.
     pub(super) fn start(text: &str, arguments: &[&str]) -> Self {
         let zygote = ZYGOTE.get_or_init(Zygote::start);
         let mut stream = UnixStream::connect_addr(&zygote.address)
@@ -60,7 +58,6 @@ impl Script {
         self.stream.write_all(line.as_bytes())
     }
 
-    /// Its output, which ends when the script has ended.
     pub(super) fn output(&self) -> BufReader<UnixStream> {
         BufReader::new(self.stream.try_clone().unwrap())
     }
@@ -68,7 +65,7 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        // The connection closes after the script is gone: nothing of it is left on the broker.
+        // The connection closes after the script's end, so that the broker has no connection of the script.
         let _ = self.stream.shutdown(Shutdown::Write);
         let _ = self.stream.read_to_end(&mut Vec::new());
     }

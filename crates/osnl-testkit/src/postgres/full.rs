@@ -1,20 +1,14 @@
-//! A server on a file system of its own, which becomes full.
-
 use super::{Disk, Postgres, SHUTDOWN, other_user};
 use crate::ports;
 use crate::wait::reached;
 
-/// The folder of the file system.
 const PLACE: &str = "disk";
 
 impl Postgres {
-    /// Starts a server whose commits wait for the disk, on a file system of so many megabytes.
+    /// Starts a server whose commits wait for the disk, on a file system of this size.
     ///
     /// # Errors
-    /// The reason for which no file system can be mounted here: that takes root.
-    ///
-    /// # Panics
-    /// When PostgreSQL is not installed, or does not start.
+    /// The reason why no file system can be mounted; mounting takes root.
     pub fn on_disk(megabytes: u32) -> Result<Self, String> {
         let mut server = Self::prepare(ports::free_port(), true);
         server.mount(megabytes)?;
@@ -23,7 +17,6 @@ impl Postgres {
         Ok(server)
     }
 
-    /// Mounts a file system for its data.
     pub(super) fn mount(&mut self, megabytes: u32) -> Result<(), String> {
         let place = self.folder.join(PLACE);
         std::fs::create_dir(&place).unwrap();
@@ -31,25 +24,17 @@ impl Postgres {
         Ok(())
     }
 
-    /// Whether it has a file system of its own.
     #[must_use]
     pub fn has_disk(&self) -> bool {
         self.disk.is_some()
     }
 
-    /// Leaves no space on its file system.
-    ///
-    /// # Panics
-    /// When it has none of its own.
     pub fn fill_disk(&self) {
         let (disk, _) = self.disk.as_ref().expect("a server of Postgres::on_disk");
         disk.fill();
     }
 
-    /// Gives the space back, and starts the server if it has ended over that.
-    ///
-    /// # Panics
-    /// When it has no file system of its own, or does not start.
+    /// Frees the space, and starts the server if it has ended because of the full disk.
     pub fn free_disk(&mut self) {
         let (disk, _) = self.disk.as_ref().expect("a server of Postgres::on_disk");
         disk.free();
@@ -78,7 +63,7 @@ mod tests {
         server.sql("test0", "CREATE TABLE t (x text)");
         server.sql("test0", "INSERT INTO t VALUES ('before')");
         server.fill_disk();
-        // More than what is left in the segments of the log.
+        // The data exceed the free space in the segments of the log.
         let sql = "INSERT INTO t SELECT repeat(md5(n::text), 100) FROM generate_series(1, 100000) n";
         let inserted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| server.sql("test0", sql)));
         assert!(inserted.is_err());

@@ -1,5 +1,3 @@
-//! A standby that follows a server by streaming, and takes its place.
-
 use std::process::Stdio;
 
 use super::{PATIENCE, Postgres, missing, program};
@@ -8,10 +6,7 @@ use crate::wait::reached;
 const SYNCHRONOUS: &str = "SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state = 'sync'";
 
 impl Postgres {
-    /// Starts a standby on a port: a copy that follows by a connection to `through`, a port that leads to this server.
-    ///
-    /// # Panics
-    /// When the copy cannot be made, or does not start.
+    /// Starts a standby on a port: a copy that follows this server through the port `through`.
     #[must_use]
     pub fn standby(&self, port: u16, through: u16) -> Self {
         let mut standby = Self::prepare(port, self.durable);
@@ -27,10 +22,7 @@ impl Postgres {
         standby
     }
 
-    /// Makes each commit wait until a standby has it on its disk; returns when one follows.
-    ///
-    /// # Panics
-    /// When none follows.
+    /// Makes each commit wait until a standby has it on its disk, and waits for a standby.
     pub fn wait_for_standby(&self) {
         self.set("synchronous_standby_names", Some("*"));
         let follows = || self.rows("postgres", SYNCHRONOUS) == "t";
@@ -38,9 +30,6 @@ impl Postgres {
     }
 
     /// Makes a standby a server of its own, whose commits wait for no other.
-    ///
-    /// # Panics
-    /// When it is none.
     pub fn promote(&self) {
         assert_eq!(self.rows("postgres", "SELECT pg_promote()"), "t", "{}", self.output());
         self.set("synchronous_standby_names", None);
@@ -84,7 +73,6 @@ mod tests {
         link.set(NetworkFault::Delay(Duration::from_millis(300)));
         let began = std::time::Instant::now();
         primary.sql("test0", "INSERT INTO t VALUES (1)");
-        // There and back.
         assert!(began.elapsed() >= Duration::from_millis(550), "{:?}", began.elapsed());
     }
 }

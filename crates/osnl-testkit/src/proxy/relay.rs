@@ -1,5 +1,3 @@
-//! One connection through the proxy: two threads, one for each direction.
-
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,21 +7,19 @@ use std::time::Duration;
 use super::frames::PartialFrame;
 use super::{NetworkFault, SharedProxy};
 
-/// Kind, length, text.
+/// PostgreSQL's simple query: kind, length, text.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
-/// Both ends of a connection.
 #[derive(Debug)]
 pub(super) struct RelayPair {
     client: TcpStream,
     server: TcpStream,
     cut: AtomicBool,
-    /// Bytes that may still come from the server; all ones is no limit.
+    /// Bytes that the server may still send; all ones is no limit.
     left: AtomicU64,
 }
 
 impl RelayPair {
-    /// Takes note of a new fault.
     pub(super) fn allow(&self, fault: NetworkFault) {
         let left = match fault {
             NetworkFault::CutAfter(bytes) => bytes,
@@ -37,13 +33,13 @@ impl RelayPair {
         self.left.store(left, Ordering::SeqCst);
     }
 
-    /// Resets both ends; whether this was the first time.
+    /// Resets both ends and returns whether this was the first time.
     pub(super) fn cut(&self) -> bool {
         if self.cut.swap(true, Ordering::SeqCst) {
             return false;
         }
         for stream in [&self.client, &self.server] {
-            // Without lingering, closing says RST; shutting down wakes the thread that reads, which lets go of it.
+            // Without lingering, a close sends RST; a shutdown wakes the reading thread, which then drops the socket.
             let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -71,7 +67,7 @@ pub(super) fn start(shared: &Arc<SharedProxy>, client: TcpStream, server: TcpStr
             copy(&shared, &pair, from_server);
             pause(&shared, &pair);
             let to = if from_server { &pair.client } else { &pair.server };
-            // The end of one direction is passed on; the other may go on.
+            // The end of one direction is passed on; the other direction may continue.
             let _ = to.shutdown(Shutdown::Write);
             if from_server {
                 let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,12 +111,10 @@ fn copy(shared: &SharedProxy, pair: &RelayPair, from_server: bool) {
     }
 }
 
-/// Whether a client of PostgreSQL sends a COMMIT, as a simple query.
 fn commits(bytes: &[u8]) -> bool {
     bytes.windows(COMMIT.len()).any(|window| window == COMMIT)
 }
 
-/// Returns how many of `n` bytes may pass.
 fn pass(pair: &RelayPair, n: usize) -> usize {
     let before = pair.left.load(Ordering::SeqCst);
     if before == u64::MAX {
@@ -131,7 +125,6 @@ fn pass(pair: &RelayPair, n: usize) -> usize {
     usize::try_from(n.min(before)).unwrap()
 }
 
-/// Waits as long as the fault says.
 fn pause(shared: &SharedProxy, pair: &RelayPair) {
     let mut state = shared.state.lock().unwrap();
     if let NetworkFault::Delay(delay) = state.fault {

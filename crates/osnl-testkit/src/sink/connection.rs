@@ -1,5 +1,3 @@
-//! One connection: request in, reply out, until one side closes.
-
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
@@ -9,7 +7,6 @@ use crate::pipe::pipe;
 /// The headers of every reply of the K2HR3 API, besides the length of a body.
 const USUAL_HEADERS: &str = "X-Powered-By: Express\r\nDate: Fri, 20 Nov 2026 06:00:00 GMT\r\n";
 
-/// Serves until the connection ends; an error is the end of it.
 pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &SharedSink) {
     let mut pending = Vec::new();
     while let Ok(Some((request, last))) = next(&mut stream, &mut pending, number) {
@@ -21,12 +18,12 @@ pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &SharedSink) {
             reply = *then;
         }
         if reply == Reply::Reset {
-            // The last byte of the request is still unread, and closing a socket with unread bytes resets it.
-            // The twin that `Sink::stop` holds must go first, or nothing is closed here.
+            // The last byte of the request is still unread, and closing a socket with unread bytes resets the
+            // connection. `Sink::stop` holds a clone of the socket, which must be dropped first.
             shared.state.lock().unwrap().open.remove(&number);
             return;
         }
-        // From here on a close is to be a clean one.
+        // From here on nothing is unread, so that a close is clean.
         if last.is_some() && stream.read_exact(&mut [0]).is_err() {
             return;
         }
@@ -40,11 +37,11 @@ pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &SharedSink) {
             Ok(_) | Err(_) => break,
         }
     }
-    // The client may be gone already.
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// The next request; its last byte is left in the socket (`Some(())`) unless it came with an earlier one.
+/// Returns the next request and leaves its last byte in the socket (`Some(())`), unless the byte arrived with an
+/// earlier request.
 fn next(
     stream: &mut TcpStream,
     pending: &mut Vec<u8>,
@@ -72,7 +69,7 @@ fn next(
     }
 }
 
-/// Sends the reply; whether the connection may be used again.
+/// Sends the reply and returns whether the connection may be used again.
 fn answer(stream: &mut TcpStream, reply: &Reply, bodiless: bool) -> io::Result<bool> {
     match reply {
         Reply::Status(status) => {
@@ -110,7 +107,7 @@ fn answer(stream: &mut TcpStream, reply: &Reply, bodiless: bool) -> io::Result<b
         }
         Reply::ResetInBody => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")?;
-            // Without lingering, closing says RST.
+            // Without lingering, a close sends RST.
             rustix::net::sockopt::set_socket_linger(&*stream, Some(std::time::Duration::ZERO))?;
             Ok(false)
         }
@@ -139,7 +136,6 @@ fn answer(stream: &mut TcpStream, reply: &Reply, bodiless: bool) -> io::Result<b
     }
 }
 
-/// Fails when the client closes, or `Sink::stop` does.
 fn forever(stream: &mut TcpStream, first: &[u8], then: &[u8]) -> io::Result<bool> {
     stream.write_all(first)?;
     loop {
@@ -151,7 +147,6 @@ fn has_body(status: u16) -> bool {
     status >= 200 && status != 204 && status != 304
 }
 
-/// The code and its usual words, which some clients show.
 fn status_line(status: u16) -> String {
     let words = match status {
         200 => "OK",

@@ -1,38 +1,33 @@
-//! A recorded request, and reading one out of bytes.
-
 use std::time::Instant;
 
-/// One request as it stood on the wire.
 #[derive(Debug, Clone)]
 pub struct SinkRequest {
-    /// `DELETE`, …
     pub method: String,
     /// The request target as sent: path and query, or the absolute form through a proxy.
     pub target: String,
-    /// `HTTP/1.1`, …
     pub version: String,
-    /// Names and values in the order and case of the wire; one blank after the colon is not part of the value.
+    /// Names and values in the order and case of the wire, without one blank after the colon.
     pub headers: Vec<(String, String)>,
-    /// The body; of a chunked one, the chunks joined.
+    /// The body; the chunks of a chunked body are joined.
     pub body: Vec<u8>,
     /// Everything up to and including the empty line, byte for byte.
     pub head: Vec<u8>,
-    /// When the request was complete.
+    /// The time at which the request was complete.
     pub at: Instant,
-    /// Which connection brought it: 1 for the first that was accepted.
+    /// The number of the connection, from 1.
     pub connection: usize,
 }
 
 impl SinkRequest {
-    /// The value of the first header of that name, in any case.
+    /// Returns the value of the first header of that name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
 
-    /// Reads the request that `bytes` begin with and says how long it is; `None` while it is incomplete.
+    /// Reads a request from the beginning of `bytes` and returns its length; `None` while the request is incomplete.
     ///
-    /// What is not HTTP becomes a request all the same, as far as it can be read: recording comes first.
+    /// Bytes that are not HTTP become a request too, as far as possible, because the sink must record everything.
     pub(super) fn parse(bytes: &[u8], connection: usize) -> Option<(Self, usize)> {
         let end = find(bytes, b"\r\n\r\n")? + 4;
         let head = String::from_utf8_lossy(&bytes[..end]);
@@ -64,7 +59,7 @@ fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// A chunked body without extensions or trailers, and its length on the wire.
+/// Returns a chunked body without extensions or trailers, and its length on the wire.
 fn chunks(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {

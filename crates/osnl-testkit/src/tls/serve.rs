@@ -1,5 +1,3 @@
-//! One TLS connection: handshake, then bytes to and from the sink behind.
-
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -15,13 +13,12 @@ use super::{Authority, Certificate, Handshake, Protocols};
 use crate::Sink;
 
 pub(crate) fn config(certificate: &Certificate, protocols: Protocols) -> ServerConfig {
-    // Other than `with_single_cert` this takes a certificate of version 1.
+    // Unlike `with_single_cert`, this code accepts a certificate of version 1.
     let key = rustls::crypto::ring::sign::any_supported_type(&certificate.key()).unwrap();
     let shown = SingleCertAndKey::from(CertifiedKey::new(certificate.chain(), key));
     builder(protocols).with_no_client_auth().with_cert_resolver(Arc::new(shown))
 }
 
-/// For clients with a certificate of this authority.
 pub(crate) fn config_asking(
     certificate: &Certificate,
     protocols: Protocols,
@@ -48,7 +45,7 @@ fn builder(protocols: Protocols) -> ConfigBuilder<ServerConfig, WantsVerifier> {
         .unwrap()
 }
 
-/// The handshake; a connection if it went well and the client does not end it at once.
+/// Performs the handshake; returns a connection if it succeeds and the client does not end it at once.
 pub(super) fn handshake(
     stream: &TcpStream,
     config: Arc<ServerConfig>,
@@ -69,13 +66,12 @@ pub(super) fn handshake(
     }
 }
 
-/// Passes on what the client sends, and the sink's replies, until either ends.
 pub(super) fn forward(stream: &TcpStream, connection: ServerConnection, sink: &Sink) {
     let Ok(behind) = TcpStream::connect((Ipv4Addr::LOCALHOST, sink.port())) else { return };
     let connection = Mutex::new(connection);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Either side may go at any time.
+            // Either side may close at any time.
             let _ = replies(stream, &behind, &connection);
             let _ = stream.shutdown(Shutdown::Both);
         });
@@ -88,7 +84,7 @@ fn requests(mut stream: &TcpStream, mut behind: &TcpStream, tls: &Mutex<ServerCo
     let mut plain = Vec::new();
     let mut buffer = [0_u8; 16 * 1024];
     loop {
-        // What came with the handshake is there already, so first take, then wait for more.
+        // Data of the handshake's last packet is buffered already, so the loop takes first and then waits.
         let mut connection = tls.lock().unwrap();
         match connection.reader().read_to_end(&mut plain) {
             Ok(_) => return Ok(()),
@@ -98,7 +94,7 @@ fn requests(mut stream: &TcpStream, mut behind: &TcpStream, tls: &Mutex<ServerCo
         drop(connection);
         behind.write_all(&std::mem::take(&mut plain))?;
 
-        // Without the lock: replies must get through meanwhile.
+        // The read happens without the lock, because replies need the lock meanwhile.
         let read = stream.read(&mut buffer)?;
         let mut bytes = &buffer[..read];
         let mut connection = tls.lock().unwrap();

@@ -1,5 +1,4 @@
-//! The delivery options of rules and actions, from message to effect: resources, shadow, guard, holds, orphans, and
-//! corrected settings.
+//! The delivery options of rules and actions: resources, shadow, guard, holds, orphans, and corrected settings.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +16,6 @@ use serde_json::json;
 use crate::harness::{ListenerRig, QUEUE, SOON, bound_broker, conf, instance, port_deleted, publish};
 use crate::rabbit::{listening, ports};
 
-/// `rule` and `action` are further lines of these sections.
 fn native(folder: &Path, api_url: &str, rule: &str, action: &str) -> Native {
     named(folder, api_url, "roles", rule, action)
 }
@@ -43,7 +41,7 @@ fn rows(folder: &Path, states: &[RowState]) -> Vec<DeliveryListRow> {
     SqliteReader::open(&folder.join("journal.db")).unwrap().list(&filter, &ListPage::default()).unwrap()
 }
 
-/// `INSTANCE.ADDRESS` of each request, by their last digits, in order.
+/// Returns `INSTANCE.ADDRESS` of each request, by their last digits, in order.
 fn asked(sink: &Sink) -> Vec<String> {
     let short = |target: &str| {
         let instance = target.split("cuk=").nth(1).unwrap().split('&').next().unwrap();
@@ -104,7 +102,7 @@ fn a_shadow_rule_records_what_it_would_do_and_calls_nothing() {
     let recorded = rows(folder.path(), &[RowState::Shadow]);
     let keys: Vec<_> = recorded.iter().filter_map(|row| row.key.clone()).collect();
     assert_eq!(keys, [0, 1, 2].map(instance));
-    // Live from now on: what was recorded before is done, and has used up nothing of the guard.
+    // After shadow mode earlier events are done, and count nothing towards the guard.
     let daemon = start(&native(folder.path(), &sink.url("/v1/role"), "guard = 1 per 10m", ""), &broker);
     publish(&broker, &port_deleted(&instance(7), "10.0.0.7"));
     daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
@@ -117,7 +115,7 @@ fn the_order_is_by_what_the_rule_says() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start();
     let broker = MemoryBroker::new();
-    // Two instances of one network: the second waits for the first, which the target does not take.
+    // Two instances of one network: the second waits for the first, which the target rejects.
     sink.reply_when(|request| request.target.contains("10.0.0.1").then_some(Reply::Status(409)));
     let conf = native(folder.path(), &sink.url("/v1/role"), "key = payload.port.network_id", "");
     let daemon = start(&conf, &broker);
@@ -155,7 +153,7 @@ fn a_wrong_credential_for_five_resources_is_held_and_once_corrected_drained_in_o
     assert_eq!(daemon.counters.dead.get(), 0);
     daemon.stop().unwrap();
     assert_eq!(rows(folder.path(), &[RowState::Waiting, RowState::Ready]).len(), 2 * INSTANCES);
-    // The settings are those at the moment of the attempt.
+    // The attempt uses the current settings, not those of the append.
     let daemon = start(&native(folder.path(), &right.url("/v1/role"), "", ""), &MemoryBroker::new());
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 2 * INSTANCES as u64);
     daemon.stop().unwrap();
@@ -180,7 +178,7 @@ fn beyond_its_guard_an_action_does_nothing_until_somebody_releases_it() {
     daemon.wait_until("what passes is delivered", |c| c.delivered.get() == 3);
     daemon.wait_until("the others are held", |c| c.guarded.get() == 3);
     daemon.stop().unwrap();
-    // After a restart too, and the guard knows what came before.
+    // The guard also counts deliveries before the restart.
     let daemon = start(&conf, &broker);
     publish(&broker, &port_deleted(&instance(5), "10.0.0.1"));
     publish(&broker, &port_deleted(&instance(2), "10.0.0.2"));

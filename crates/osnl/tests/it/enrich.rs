@@ -1,5 +1,3 @@
-//! Enrichment from a message to a request, with a daemon, its journal, and a stand-in for the OpenStack APIs.
-
 mod faults;
 mod retries;
 
@@ -19,7 +17,6 @@ use crate::harness::{ListenerRig, SOON, framed, sources};
 const LOGINS: &str = "/v3/auth/tokens";
 const SERVERS: &str = "/compute/v2.1/servers/";
 
-/// Parts that outlive a daemon.
 struct Stage {
     openstack: Openstack,
     target: Sink,
@@ -62,7 +59,6 @@ impl Stage {
         self.broker.publish(&Target::new("neutron", "notifications"), &Priority::Info, body)
     }
 
-    /// A port of the server that is there, or of another.
     fn port(&self, n: usize, server: &str) {
         let port = json!({"port": {"id": format!("port-{n}"), "device_id": server}});
         assert_eq!(self.publish("port.create.end", &port), 1);
@@ -98,7 +94,7 @@ fn load(text: &str) -> Native {
 
 const BODY: &str = "enrich = server\nbody = {\"host\": \"{{ server.name }}\"}";
 
-/// A target that fails sees the same request again, also after a restart, whatever the server is called by then.
+/// A retry sends the same request, also after a restart or a new name of the server.
 #[test]
 fn every_attempt_sends_what_was_found_before_the_first() {
     let stage = Stage::new();
@@ -119,8 +115,8 @@ fn every_attempt_sends_what_was_found_before_the_first() {
     assert_eq!(stage.openstack.count(SERVERS), 1);
 }
 
-/// An API that is down holds deliveries as a target that is down does: nothing is sent, nothing is used up, and the log
-/// names the API.
+/// An outage of the API holds deliveries like an outage of the target: nothing is sent or used up, and the log names
+/// the API.
 #[test]
 fn an_api_that_is_down_costs_no_attempt() {
     let stage = Stage::new();
@@ -133,7 +129,7 @@ fn an_api_that_is_down_costs_no_attempt() {
     daemon.wait_until("more attempts than the action has", |c| c.failures.get() > 6);
     daemon.wait_for_log("[enrich:server] http://127.0.0.1");
     assert_eq!((daemon.counters.dead.get(), stage.target.requests().len()), (0, 0));
-    // A token that ends meanwhile is one more thing that is put right by itself.
+    // A token that expires during the outage is replaced too.
     stage.openstack.revoke();
     stage.openstack.heal();
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 3);
@@ -160,7 +156,7 @@ fn what_is_forbidden_uses_attempts_and_says_what_nova_said() {
     assert!(reasons[0].ends_with("forbidden (403): Policy doesn't allow it."), "{reasons:?}");
 }
 
-/// A server that is gone is as it was seen last, after a restart too; one that was never seen is the default.
+/// A deleted server has its last known state, also after a restart; an unknown server gets the default.
 #[test]
 fn what_is_gone_is_as_the_journal_has_it() {
     let stage = Stage::new();
@@ -208,7 +204,7 @@ fn an_action_has_a_condition_that_knows_what_was_found() {
     said.sort();
     let when = "when is false: server.metadata.Owner == 'ops', server.metadata.Owner is \"dev\"";
     assert_eq!(said, [when, "when is false: the event has no server.metadata.Owner"]);
-    // Both sections are one cloud.
+    // Both sections are one cloud, with one login.
     assert_eq!(stage.openstack.count(LOGINS), 1);
 }
 
@@ -241,9 +237,8 @@ fn the_login_is_tried_before_anything_runs() {
                     region of the notifications; those of other projects count as gone";
     assert!(verdict == ProbeVerdict::Warning && text.contains(expected), "{text}");
     stage.openstack.unlist();
-    // No server is read: the probe asks for an id that belongs to none.
+    // The probe reads no server, because it asks for an id that belongs to none.
     assert_eq!((stage.openstack.count(SERVERS), stage.openstack.count(&stage.server_path())), (2, 0));
-    // What a driver asks of the cloud beside it.
     let more = "[enrich:flavor]\nkind = flavor\nLOGIN\n[rule:o]\nactions = oss\n[action:oss]\ndriver = oss_rest\n\
                 url_creation = http://127.0.0.1:9/\nask = server\n";
     assert_eq!(probes(&stage.conf(BODY, more)).len(), 5);
@@ -362,11 +357,11 @@ fn what_is_wrong_points_at_its_line() {
         "auth = keystone\n",
         "[action:a] auth_url: is not set; write cloud = NAME of a clouds.yaml, or auth_url",
     );
-    // An action's templates have what it names, and nothing else.
+    // An action's templates have only the names that the action lists.
     check(&format!("body = {{{{ e.name }}}}\n[enrich:e]\nkind = port\n{login}"), "f:10:11: [action:a] body:");
 }
 
-/// `auth = keystone`: one token for all requests, another one when the target believes it no more, and none in the log.
+/// With `auth = keystone` all requests share a token until the target rejects it, and the log contains none.
 #[test]
 fn an_action_calls_with_a_token_of_keystone() {
     let stage = Stage::new();
@@ -378,7 +373,7 @@ fn an_action_calls_with_a_token_of_keystone() {
     let daemon = stage.start(&conf);
     stage.port(1, "a");
     daemon.wait_until("the first is delivered", |c| c.delivered.get() == 1);
-    // The target repeats the token that it refuses, and is told another one.
+    // The target repeats the rejected token in its answer.
     let echo = format!("no: {TOKEN}1");
     let refused = Reply::StatusWith { status: 401, headers: Vec::new(), body: echo.clone().into_bytes() };
     stage.target.script(vec![refused]);

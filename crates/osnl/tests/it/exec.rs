@@ -1,4 +1,4 @@
-//! The action `exec` with real children: what they may say, how they fail, and that nothing of them is left.
+//! The action `exec` with real children: their answers, their failures, and a clean end.
 
 mod daemon;
 mod examples;
@@ -23,18 +23,16 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{SOON, event_of, framed};
 use crate::log::Log;
 
-/// The tests' own Python; `-S` leaves it the standard library alone.
+/// Returns the tests' own Python; `-S` leaves only the standard library.
 pub(crate) fn python() -> String {
     let folder = std::env::var_os(PYTHON_VARIABLE).unwrap_or_else(|| panic!("run \"cargo xtask test\""));
     PathBuf::from(folder).join("bin/python").display().to_string()
 }
 
-/// An event of this type with this payload.
 pub(crate) fn event(event_type: &str, payload: &Value) -> Event {
     event_of(framed("network.node1", event_type, payload), "a")
 }
 
-/// An action, the runtime that it lives in, and what it says.
 pub(crate) struct Stand {
     pub(crate) action: Arc<dyn Action>,
     runtime: Runtime,
@@ -60,14 +58,12 @@ impl Stand {
         self.wait(self.action.run(std::slice::from_ref(event))).remove(0)
     }
 
-    /// Each in an attempt of its own, all at once.
     fn attempts(&self, payloads: &[Value]) -> Vec<Result<Completion, ActionError>> {
         let events: Vec<Event> = payloads.iter().map(|payload| event("port.create.end", payload)).collect();
         let runs = events.iter().map(|event| self.action.run(std::slice::from_ref(event)));
         self.wait(futures_util::future::join_all(runs)).into_iter().flatten().collect()
     }
 
-    /// An attempt that is given up once `when` says so.
     fn give_up(&self, payload: &Value, mut when: impl FnMut() -> bool) {
         let event = event("port.create.end", payload);
         let begun = async {
@@ -91,7 +87,6 @@ impl Stand {
         self.wait(self.action.close(&token));
     }
 
-    /// Returns the child's answer to the question for its process id.
     pub(crate) fn pid(&self) -> u32 {
         said(self.attempt(&json!({"do": "pid"}))).parse().unwrap()
     }
@@ -104,7 +99,7 @@ fn said(result: Result<Completion, ActionError>) -> String {
     }
 }
 
-/// Whether a process of this number is there, be it a zombie.
+/// Whether a process has this number, even as a zombie.
 pub(crate) fn is_there(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
@@ -116,7 +111,6 @@ fn written(folder: &TempDir, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-/// A child that does what the payload's `do` says.
 const OBEDIENT: &str = r#"
 import json, os, signal, subprocess, sys, time
 def say(**what):
@@ -159,7 +153,6 @@ if os.environ.get("LAST_WORDS"): open(os.environ["LAST_WORDS"], "w").write("the 
 if os.environ.get("STAYS"): time.sleep(1000)
 "#;
 
-/// The obedient child, and a folder of the test's.
 fn obedient(adjust: impl FnOnce(&mut Program, &mut ExecOptions, &TempDir)) -> (TempDir, Stand) {
     let folder = tempfile::tempdir().unwrap();
     let script = written(&folder, "child.py", OBEDIENT);
@@ -247,13 +240,12 @@ fn a_child_finds_nothing_of_ours() {
     assert_eq!(seen["environment"], json!({"COLOUR": "blue", "LANG": "C.UTF-8", "PATH": path}));
     assert_eq!(seen["folder"], folder.path().display().to_string());
     assert_eq!(seen["leads"], true);
-    // No shell has looked at them.
     assert_eq!(seen["arguments"], json!(["a b", "$HOME", ";"]));
     let open = seen["open"].as_object().unwrap();
     let inherited = open.iter().filter(|(_, to)| !to.as_str().unwrap().starts_with("/proc/"));
     let numbers: Vec<&String> =
         inherited.clone().map(|(number, _)| number).filter(|n| n.len() == 1).collect();
-    // The file that it writes this to may be the fourth.
+    // A fourth file may be the file of this output.
     assert!(numbers.iter().all(|n| ["0", "1", "2", "3"].contains(&n.as_str())), "{open:?}");
     for pipe in ["0", "1", "2"] {
         let ours = open[pipe].as_str().unwrap();
@@ -262,7 +254,6 @@ fn a_child_finds_nothing_of_ours() {
     }
 }
 
-/// Whether this process has the pipe open.
 fn held_by_us(pipe: &str) -> bool {
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
     open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|to| to.to_string_lossy() == pipe)
@@ -273,7 +264,6 @@ fn a_child_has_several_events_at_once() {
     let (_folder, stand) = obedient(|_, _, _| {});
     let payload = json!({"do": "keep", "until": 20});
     let answers: Vec<String> = stand.attempts(&vec![payload; 20]).into_iter().map(said).collect();
-    // It answers in the opposite order.
     let expected: Vec<String> = (1..=20).map(|n| n.to_string()).collect();
     assert_eq!(answers, expected);
 }

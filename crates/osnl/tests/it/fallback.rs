@@ -1,5 +1,3 @@
-//! `on_failure` and `when` of an action in a running daemon, with a journal of each kind.
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +10,6 @@ use osnl_transport::MemoryBroker;
 
 use crate::harness::{ListenerRig, instance, port_deleted, publish};
 
-/// A role server that refuses, a second one behind it, and a file behind that.
 fn native(folder: &Path, journal: &str, first: &Sink, second: &Sink, chat: &str) -> Native {
     let text = format!(
         "[DEFAULT]\nstate_dir = {folder}\n[journal]\n{journal}\n\
@@ -117,7 +114,6 @@ fn a_fallback_that_does_not_want_the_event_gets_none() {
     assert_eq!(lines(folder.path()), 1);
 }
 
-/// Starts with these actions, the first of which a rule fires for every deletion.
 fn started(folder: &Path, journal: &str, broker: &MemoryBroker, actions: &str) -> ListenerRig {
     let text = format!(
         "[DEFAULT]\nstate_dir = {folder}\n[journal]\n{journal}\n\
@@ -134,7 +130,7 @@ fn written(folder: &Path, name: &str) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Also after a restart between the one and the other: it is kept with the delivery.
+/// The delivery keeps the failure, so that a restart before the fallback changes nothing.
 #[test]
 fn whoever_gets_what_is_given_up_is_told_by_whom_why_and_how_often() {
     for journal in JOURNALS {
@@ -172,10 +168,10 @@ fn whoever_gets_what_is_given_up_is_told_by_whom_why_and_how_often() {
     }
 }
 
-/// No request can be made of this event: its `on_failure` action receives that too, once.
+/// The event allows no request, and the `on_failure` action still receives it, once.
 #[test]
 fn what_is_dead_from_the_beginning_is_handed_on() {
-    // The event has no `up`, and no number is where one is wanted.
+    // The event has no `up`, and a text where a number is expected.
     let undecided = "when = payload.port.device_id + 1 > 2\n";
     let unmade = "body = {\"up\": {{ payload.port.up }}}\n";
     for journal in JOURNALS {
@@ -207,7 +203,7 @@ fn what_is_dead_from_the_beginning_is_handed_on() {
     }
 }
 
-/// One that is wanted by the rule itself is not asked again, and one that does not want the event is not asked.
+/// A fallback that the rule fires too gets no second delivery, and a fallback whose `when` is false gets none.
 #[test]
 fn what_is_dead_from_the_beginning_is_handed_on_to_whoever_wants_it() {
     for (rule, when, expected) in [
@@ -227,7 +223,7 @@ fn what_is_dead_from_the_beginning_is_handed_on_to_whoever_wants_it() {
         daemon.wait_until("it is given up", |c| c.dead.get() == 1 && c.delivered.get() == expected);
         daemon.stop().unwrap();
         assert_eq!(lines(folder.path()), usize::try_from(expected).unwrap(), "{rule}{when}");
-        // Where the rule wants it anyway, it is no failure's.
+        // A delivery of the rule itself carries no failure.
         let told = written(folder.path(), "chat.jsonl");
         assert_eq!(
             told.iter().filter(|line| line["failure"].is_null()).count(),

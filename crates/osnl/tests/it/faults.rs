@@ -1,7 +1,6 @@
-//! Faults between a running daemon and a real RabbitMQ that itself keeps running.
+//! Faults between a running daemon and a real RabbitMQ that keeps running.
 //!
-//! A connection closed by an administrator is in [`crate::rabbit`], what needs a node of its own in
-//! [`crate::own_node`].
+//! A connection closed by an administrator is tested in [`crate::rabbit`], faults of a node in [`crate::own_node`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +22,6 @@ pub(crate) fn connects(url: &str) -> Arc<dyn Transport> {
     transport(&TransportUrl::parse(url).unwrap()).unwrap().into()
 }
 
-/// A target that is down until told otherwise, and what it has then been asked for with success.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) sink: Arc<Sink>,
@@ -52,7 +50,6 @@ impl Target {
         self.up.store(true, Ordering::SeqCst);
     }
 
-    /// Returns the number of successful requests for each of these instances.
     pub(crate) fn effects(&self, instances: std::ops::Range<usize>) -> Vec<usize> {
         let done = self.done.lock().unwrap();
         instances.map(|n| done.get(&instance(n)).copied().unwrap_or_default()).collect()
@@ -65,7 +62,6 @@ impl Target {
     }
 }
 
-/// One message of each instance is in work, and the target is down.
 pub(crate) fn in_work(
     vhost: &Vhost,
     target: &Target,
@@ -78,7 +74,6 @@ pub(crate) fn in_work(
     daemon
 }
 
-/// Everything that was published has had its effect, once, and nothing is left.
 pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: ListenerRig, events: usize) {
     target.come_up();
     daemon.wait_until("all are delivered", |c| c.delivered.get() >= events as u64);
@@ -86,8 +81,8 @@ pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: ListenerRig, even
     assert_eq!(target.effects(0..events), vec![1; events]);
     let counted = &daemon.counters;
     assert_eq!(counted.dead.get(), 0);
-    // Whatever came twice was marked by the broker, and recognised. The rest of a batch that a lost connection had handed
-    // over, and that nobody has looked at yet, is received too.
+    // The broker marks each redelivery, and the daemon recognises it. The unread rest of a batch from a lost
+    // connection counts as received too.
     assert!(counted.received.get() >= events as u64 + counted.deduplicated.get());
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 }
@@ -153,7 +148,7 @@ fn a_password_rotated_under_it_is_refused_ever_less_often_and_taken_when_it_is_r
     wait_until(SOON, "two attempts were refused", || daemon.state() == third);
     daemon.wait_for_log(&format!("login refused for user \\\"{user}\\\""));
     assert!(daemon.log().iter().all(|line| !line.contains("first-word")));
-    // 1 s and 2 s, up to a fifth taken off each.
+    // Pauses of 1 s and 2 s, each up to a fifth shorter.
     let states = daemon.states();
     let begun = |attempt| {
         let wanted = ListenerState::Connecting { attempt };
@@ -176,8 +171,8 @@ fn a_window_full_of_what_the_target_does_not_take_stands_still_loses_nothing_and
     OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..300));
     daemon.wait_until("the window is full", |c| c.matched.get() == 200);
     wait_until(SOON, "the broker keeps the rest", || vhost.queue_depth(QUEUE) == Some((100, 200)));
-    // A lost connection in this state brings another 200: the same, or some that had waited before the broker has
-    // taken back what we held.
+    // After a lost connection the window holds another 200 messages: the same, or further ones
+    // that the broker delivers before the requeue.
     vhost.close_all_connections("full");
     daemon.wait_until("its window is full again", |c| c.received.get() == 400);
     daemon.wait_until("what comes again is known", |c| c.deduplicated.get() >= 100);
@@ -198,7 +193,7 @@ fn a_connection_cut_200_times_with_50_deliveries_open_changes_no_effect() {
         assert_eq!(proxy.cut(), 1);
         daemon.wait_until("all are adopted", |c| c.deduplicated.get() == before + OPEN as u64);
     }
-    // The same while effects are under way, and acknowledgements get lost after them.
+    // The second loss happens during effects, and loses their acknowledgements.
     target.come_up();
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     for round in 0..20 {

@@ -1,6 +1,3 @@
-//! The guarantees that only a whole daemon can break: the same request after an unknown end, and a full action that
-//! delays no other.
-
 use std::path::Path;
 
 use osnl::native::{Native, Sources, load_texts};
@@ -22,8 +19,8 @@ fn publish(broker: &MemoryBroker, exchange: &str, event_type: &str, payload: &se
     broker.publish(&Target::new(exchange, "notifications"), &Priority::Info, body)
 }
 
-/// A request that was not answered in time may have arrived, so it is sent again unchanged. A receiver that remembers
-/// keys, or for which repetition has no effect, then does nothing twice. A restart changes nothing about that.
+/// A request without an answer in time may have arrived, so that it is repeated unchanged. A receiver that remembers
+/// keys, or is idempotent, then does nothing twice. A restart changes nothing.
 #[test]
 fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
     for (driver, option, key) in [("http", "url", true), ("k2hr3", "api_url", false)] {
@@ -70,7 +67,8 @@ fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
     }
 }
 
-/// Its listener leaves messages with the broker; the other one's events go on, and nothing is lost when there is room.
+/// The action's listener leaves messages at the broker; the other listener continues, and nothing is lost when there
+/// is room.
 #[test]
 fn a_full_action_stops_only_the_listeners_whose_rules_want_it() {
     let folder = tempfile::tempdir().unwrap();

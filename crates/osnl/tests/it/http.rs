@@ -1,4 +1,4 @@
-//! One action, one attempt at a time: what a target does, and what the attempt says of it.
+//! Single attempts of one action: the target's behaviour, and the attempt's result.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener};
@@ -13,7 +13,6 @@ use tokio::runtime::Runtime;
 
 use crate::harness::{SOON, event_of, framed, instance, port_deleted};
 
-/// A K2HR3 action and the runtime that its connections live in.
 #[derive(Debug)]
 pub(crate) struct Attempts {
     runtime: Runtime,
@@ -26,7 +25,6 @@ impl Attempts {
         Ok(Self { runtime, action: K2hr3::new(ApiUrl::parse(api_url).unwrap(), options)? })
     }
 
-    /// The deletion of a port of instance 1 at 10.0.0.1.
     pub(crate) fn make(&self) -> Result<Completion, ActionError> {
         let body = framed("network.node1", "port.delete.end", &port_deleted(&instance(1), "10.0.0.1"));
         let events = [event_of(body, "test")];
@@ -34,13 +32,12 @@ impl Attempts {
         self.runtime.block_on(attempt).remove(0)
     }
 
-    /// Lets connections notice what happens to them until `done` returns.
+    /// Runs the connections' tasks until `done` returns, so that connections notice their end.
     fn idle<T: Send + 'static>(&self, done: impl FnOnce() -> T + Send + 'static) -> T {
         self.runtime.block_on(async { tokio::task::spawn_blocking(done).await.unwrap() })
     }
 }
 
-/// Environment variables as the command line hands them over.
 pub(crate) fn environment(variables: &[(&str, &str)]) -> HttpOptions {
     HttpOptions::from_environment(variables.iter().map(|(name, value)| (name.into(), value.into())))
 }
@@ -66,7 +63,7 @@ fn idle_connections_that_the_server_closed_fail_no_request() {
             let mut request = [0; 4096];
             assert!(stream.read(&mut request).unwrap() > 0);
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
-            // No `Connection: close`: the client keeps it, and learns of the end only now.
+            // Without `Connection: close` the client keeps the connection, and notices its end only now.
             stream.shutdown(Shutdown::Write).unwrap();
             assert_eq!(stream.read(&mut request).unwrap(), 0);
             ended.send(()).unwrap();
@@ -106,7 +103,7 @@ fn what_is_no_answer_is_told_apart() {
     check(Reply::Garbage, ErrorClass::Reset);
     check(Reply::ShortBody, ErrorClass::Reset);
     check(Reply::Status(503), ErrorClass::Status(503));
-    // A proxy's word; here there is none, so it is the target's.
+    // A 407 without a proxy is the target's own answer.
     check(Reply::Status(407), ErrorClass::Status(407));
     sink.stop();
     let attempts = Attempts::at(&sink.url("/v1/role"), &HttpOptions::default()).unwrap();

@@ -1,4 +1,4 @@
-//! `driver = http` against targets that fail in every way: the verdict of the attempt, and what the journal lists.
+//! `driver = http` against targets that fail in every way: the verdict of the attempt, and the journal's list.
 
 mod catalog;
 mod deliveries;
@@ -23,14 +23,12 @@ use tokio::runtime::Runtime;
 
 use crate::harness::{SOON, event_of, framed, instance};
 
-/// An action, and the runtime that its connections live in.
 struct Hook {
     runtime: Runtime,
     action: HttpAction,
 }
 
 impl Hook {
-    /// With these lines of its section.
     fn new(lines: &str) -> Self {
         Self::with(lines, None)
     }
@@ -50,7 +48,7 @@ impl Hook {
         Self { runtime, action }
     }
 
-    /// One attempt about an event with this payload; as the delivery loop, it gives up after a time.
+    /// Makes one attempt about an event with this payload, with a time-out as in the delivery loop.
     fn call(&self, payload: &Value, time: Duration) -> Result<Completion, ActionError> {
         let body = framed("compute.host1", "instance.delete.end", payload);
         let events = [event_of(body, "hook")];
@@ -113,7 +111,7 @@ fn a_receiver_can_check_the_signature_and_knows_a_repeated_request() {
     let sent: u64 = header("webhook-timestamp").parse().unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     assert!(now.abs_diff(sent) < 60, "{sent}");
-    // Python's own HMAC, as the specification has it.
+    // Python's own HMAC computes the specified signature.
     let check = "import base64, hashlib, hmac, json, sys\nq = json.load(sys.stdin)\n\
         key = base64.b64decode(q['secret'][6:])\n\
         text = f\"{q['id']}.{q['time']}.{q['body']}\".encode()\n\
@@ -161,7 +159,7 @@ fn what_breaks_off_is_told_apart_and_what_has_no_end_is_cut() {
     check(Reply::ResetInBody, ErrorClass::Reset);
     check(Reply::ShortBody, ErrorClass::Reset);
     check(Reply::Garbage, ErrorClass::Reset);
-    // The status is there, and counts; the rest is not read.
+    // The status counts, and the rest of the answer is not read.
     sink.script(vec![Reply::Endless]);
     hook.make().unwrap();
     let before = sink.requests().len();
@@ -251,7 +249,8 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
     assert!(!there.body.is_empty());
     assert_eq!((there.header("authorization"), there.header("x-key")), (None, None));
 
-    // A body with a secret of ours stays with the target; within it, it goes along.
+    // A redirect to another host is not followed with a configured secret in the body, but a redirect within the host
+    // is.
     for body in ["{\"k\": \"{{ secret.k }}\"}", "{\"password\": \"S3CRET\"}"] {
         let lines =
             format!("url = {url}\nredirects = 1\nallow_hosts = 127.0.0.1\nsecret.k = S3CRET\nbody = {body}");
@@ -270,7 +269,7 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
         Hook::new(&lines).make().unwrap();
         assert!(String::from_utf8_lossy(&sink.requests().last().unwrap().body).contains("S3CRET"));
     }
-    // What is written out in a header is not repeated when the target repeats it.
+    // A secret written out in a header is hidden even if the target repeats it.
     sink.script(vec![with(400, &[], "no Bearer S3CRETHDR here")]);
     let error = Hook::new(&format!("url = {url}\nheader.Authorization = Bearer S3CRETHDR")).refused();
     assert!(error.reason.contains("no Bearer *** here"), "{error}");
@@ -280,7 +279,7 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
     assert!(error.reason.ends_with("it leads to /b, and no more than 1 redirect is followed"), "{error}");
 }
 
-/// The event is fine, and the next answer of its target may be another one.
+/// The event is valid, and the target's next answer may differ.
 #[test]
 fn a_redirect_that_is_not_allowed_is_a_refusal_with_its_status() {
     let sink = Sink::start();
@@ -299,13 +298,12 @@ fn a_redirect_that_is_not_allowed_is_a_refusal_with_its_status() {
     check(&own, &private, refused, why);
     check(&format!("{own}\nfinal = 302"), &private, ErrorClass::Rejected, why);
     check(&format!("{own}\nretry = 302"), &private, ErrorClass::Busy(Some(302)), why);
-    // The host that the event names was called, so it is the one that refuses.
+    // The request reached the event's host, so that the error is an answer of the target.
     check("url = {{ payload.url }}\nallow_hosts = 127.0.0.1", &private, refused, why);
     check(&own, &[("Location", "ftp://h/")], refused, "it leads to ftp://h/, and is not followed: it has no");
     check(&own, &[("Location", "http://[")], refused, "it leads to http://[, and is not followed: it has no");
     check(&own, &[("Location", "http://u:S3CRET@[")], refused, "it leads to http://u:***@[, and is not");
     check(&own, &[], refused, "Found; it is not followed: it has no Location");
-    // A loop.
     sink.script(vec![with(302, &[("Location", "/first")], ""); 4]);
     let error = Hook::new(&format!("redirects = 3\n{own}")).refused();
     assert_eq!(error.class, refused);
@@ -365,7 +363,7 @@ fn no_secret_comes_back_in_a_reply_or_a_log_line() {
     assert!(!printed.contains("hunter"), "{printed}");
 }
 
-/// K2HR3 gets the query of `api_url` as it is written; a reader gets it without secrets.
+/// K2HR3 gets the query of `api_url` as written; a reader gets it without secrets.
 #[test]
 fn a_secret_in_the_query_of_k2hr3_is_sent_and_not_shown() {
     let sink = Sink::start();
@@ -388,7 +386,7 @@ fn a_secret_in_the_query_of_k2hr3_is_sent_and_not_shown() {
     }
 }
 
-/// A login that is renewed after a 401, as a token of Keystone's.
+/// A login that is renewed after a 401, as a token of Keystone is.
 #[derive(Debug, Default)]
 struct Tokens(AtomicUsize);
 
@@ -399,7 +397,7 @@ impl Authorization for Tokens {
     }
 
     fn refused(&self) -> BoxFuture<'_, bool> {
-        // One more, and no other after it.
+        // Only the first call returns true.
         Box::pin(std::future::ready(self.0.fetch_add(1, Ordering::Relaxed) == 0))
     }
 

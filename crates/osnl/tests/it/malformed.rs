@@ -1,5 +1,5 @@
-//! Each malformed body through the library's listener: what becomes of it, one test each. The table of
-//! `docs/reference/malformed.md` is these rows.
+//! Each malformed body through the library's listener, one test each. The rows are those of the table of
+//! `docs/reference/malformed.md`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use serde_json::json;
 
 use crate::bodies;
 
-/// The fate of a message.
 #[derive(Debug, PartialEq)]
 enum Ours {
     Notified,
@@ -119,11 +118,10 @@ rows! {
 
 const BZ2: &str = "425a6839314159265359903f1e430000191f805004001001218000a625d56a2000545068d1a0c80d089ea9a69ea68fd4468db544e6c19f316b3a12ac988263dce0274d7bc45350f5545bec48fb035f177245385090903f1e43";
 const ZLIB: &str = "789cab564a2d4bcd2b892fa92c4855b25250aa50d251502a28cacc2fca2ca9040978fab9f983c5122b73f213538042d5b5b500e28c113e";
-/// Eight million zeros.
 const BZ2_OF_8_MB: &str =
     "425a6839314159265359257e87e6003d464040c00000400008200030cc09aa69a8a921b522a4878bb9229c284812bf43f300";
 
-/// Every row's message comes twice; each time the same must become of it.
+/// Each message is delivered twice, and must have the same fate both times.
 async fn check((body, properties): Body, ours: Ours) {
     let filtered = properties.compression.as_deref() == Some("");
     let broker = MemoryBroker::new();
@@ -178,12 +176,11 @@ fn plain(body: &str) -> Body {
     (body.as_bytes().to_vec(), json_properties())
 }
 
-/// Pads a body to this number of bytes.
 fn padded(body: &str, bytes: usize) -> Body {
     plain(&format!("{body}{}", " ".repeat(bytes - body.len())))
 }
 
-/// An empty name of a compression is none; here it stands for a filter on the payload's key.
+/// An empty name of a compression is none; here it marks a filter on the payload's key.
 fn filtered(body: &str) -> Body {
     (body.as_bytes().to_vec(), Properties { compression: Some(String::new()), ..json_properties() })
 }
@@ -211,7 +208,6 @@ fn recorded(name: &str) -> Body {
     (bodies::body(&case), bodies::properties(&case))
 }
 
-/// In oslo's own order of keys.
 fn message(event_type: &str, priority: &str) -> String {
     format!(
         r#"{{"message_id": "m", "publisher_id": "p", "event_type": "{event_type}", "priority": "{priority}", "payload": {{"key": "v"}}, "timestamp": "t", "_unique_id": "u"}}"#
@@ -219,7 +215,7 @@ fn message(event_type: &str, priority: &str) -> String {
 }
 
 fn v2(message: &str) -> String {
-    // By hand, so that the version stands first, as oslo writes it.
+    // The text is made by hand, so that the version is first, as oslo writes it.
     format!(r#"{{"oslo.version": "2.0", "oslo.message": {}}}"#, json!(message))
 }
 
@@ -236,7 +232,6 @@ fn without(key: &str) -> String {
     format!("{before}{after}")
 }
 
-/// The message before a field, and from it on.
 fn field(key: &str) -> (String, String) {
     let whole = message("x", "INFO");
     let (before, rest) = whole.split_at(whole.find(&format!("\"{key}\"")).unwrap());

@@ -1,5 +1,3 @@
-//! The whole daemon on the in-process broker, against a target that fails in every way.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +12,12 @@ use crate::harness::{
     publish_raw, quick,
 };
 
-/// The requests' instances, in order.
 fn asked_for(sink: &Sink) -> Vec<String> {
     let cuk = |target: &str| target.split("cuk=").nth(1).unwrap().split('&').next().unwrap().to_owned();
     sink.requests().iter().map(|request| cuk(&request.target)).collect()
 }
 
-/// One message survives this failure of the target; the retry that succeeds is a success.
+/// Checks that a message survives this failure of the target and succeeds by a retry.
 fn survives(failures: Vec<Reply>, more: &str, attempts: usize) {
     let sink = Sink::start();
     sink.script(failures.clone());
@@ -31,7 +28,6 @@ fn survives(failures: Vec<Reply>, more: &str, attempts: usize) {
     daemon.wait_until("delivered", |c| c.delivered.get() == 1);
     assert_eq!(sink.requests().len(), attempts, "{failures:?}");
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
-    // Acknowledged: nothing went back.
     assert_eq!(broker.ready(QUEUE), 0);
 }
 
@@ -101,7 +97,7 @@ fn a_failing_instance_keeps_its_order_and_holds_up_no_other() {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
     daemon.wait_until("the others are delivered", |c| c.delivered.get() == 30);
-    // The second message of the broken one has not been tried before its first.
+    // The second message of the failing instance waits for its first.
     assert!(sink.requests().iter().all(|request| !request.target.contains("10.0.0.2")));
     sink.reply_when(|_| None);
     daemon.wait_until("the broken one too", |c| c.delivered.get() == 32);
@@ -159,7 +155,7 @@ fn requeue_on_error_gives_back_to_the_broker_and_never_in_a_hot_loop() {
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("it went round", |c| c.returned.get() >= 3);
     let requests = sink.requests();
-    // Two attempts, then one more for each round, none sooner than the pause before it.
+    // Two attempts, then one more for each round, with at least the pause between.
     for pair in requests.windows(2) {
         assert!(pair[1].at.duration_since(pair[0].at) >= Duration::from_millis(100));
     }
@@ -176,7 +172,7 @@ fn the_same_refusal_for_five_instances_holds_the_target_and_burns_nothing_more()
     for n in 0..40 {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
-    // With sixteen at once and then single probes: far fewer than 40 x 4.
+    // Sixteen attempts at once and then single probes are far fewer than 40 x 4.
     daemon.wait_until("probes go on", |c| c.attempts.get() >= 25);
     assert_eq!(daemon.counters.dead.get(), 0);
     sink.reply_with(Reply::Status(204));
@@ -194,7 +190,7 @@ fn a_message_is_acknowledged_only_after_its_outcome() {
     publish(&broker, &json!({"port": {"device_id": "reserved_dhcp_port", "device_owner": "network:dhcp"}}));
     sink.wait_for(1, SOON);
     daemon.wait_until("the other is done", |c| c.no_action_needed.get() == 1);
-    // The connection goes: what was not acknowledged is there again, the other is not.
+    // The lost connection returns the unacknowledged message only.
     broker.set_down(true);
     wait_until(SOON, "the message is back in its queue", || broker.ready(QUEUE) == 1);
     drop(daemon);

@@ -1,4 +1,4 @@
-//! `osnl run`'s own form, from the text of a file to effects.
+//! The form of `osnl run`, from the text of a file to effects.
 
 use std::fs;
 use std::path::Path;
@@ -20,13 +20,12 @@ use crate::harness::{ListenerRig, SOON, framed, instance, port_deleted};
 use crate::rabbit::ports;
 
 pub(crate) fn native(text: &str) -> Native {
-    // A test that wants a file says so in its text, which is read after this.
+    // A test's own journal section overrides this default, because it is read later.
     let memory = "[journal]\nconnection = memory://\n";
     let texts = [("test.conf".to_owned(), format!("{memory}{text}"))];
     load_texts(&texts, &Sources::default()).unwrap_or_else(|errors| panic!("{errors}")).conf
 }
 
-/// A listener on `neutron`, a rule and the actions `roles` and `record`, and more of each.
 fn text(transport_url: &str, api_url: &str, record: &Path, more: &str) -> String {
     format!(
         "[listener:neutron]\ntransport_url = {transport_url}\nexchange = neutron\n\
@@ -77,7 +76,7 @@ fn each_listener_has_its_rules_and_one_event_may_fire_several_actions() {
         ["neutron", "nova"].iter().all(|x| publish(&broker, x, &Priority::Info, "x.y", &payload) == 1)
     });
     publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload);
-    // Seven priorities are bound unless said, so what counts is the rule.
+    // All seven priorities are bound by default, so that the rule decides.
     publish(&broker, "neutron", &Priority::Warn, "port.delete.end", &payload);
     publish(&broker, "nova", &Priority::Error, "port.delete.end", &json!({"admin_password": "hunter2"}));
     assert_eq!(publish(&broker, "nova", &Priority::Warn, "x.y", &payload), 0);
@@ -92,7 +91,7 @@ fn each_listener_has_its_rules_and_one_event_may_fire_several_actions() {
     assert_eq!(written[0]["routing_key"], "notifications.info");
     assert_eq!(written[0]["payload"], payload);
     let key = |line: &Value| line["idempotency_key"].as_str().unwrap().to_owned();
-    // By the unique id, which has the same number here.
+    // The key uses the unique id, which has the same number here.
     let unique = written[0]["message_id"].as_str().unwrap().replacen('m', "u", 1);
     assert_eq!(key(&written[0]), format!("{unique}/ports/record"));
     assert_ne!(key(&written[0]), key(&written[1]));
@@ -118,7 +117,7 @@ fn a_port_without_addresses_is_a_choice() {
         };
         wait_until(SOON, "bound", || publish("port.delete.end", &port) == 1);
         publish("port.delete.end", &port_deleted(&instance(2), "10.0.0.1"));
-        // An instance never names addresses: all of them are meant.
+        // An event of an instance names no addresses, so that the request is about all.
         publish("compute.instance.delete.end", &json!({"instance_id": instance(3)}));
         daemon.wait_until("all are done", |c| c.delivered.get() + c.no_action_needed.get() == 6);
         daemon.stop().unwrap();
@@ -165,7 +164,7 @@ fn an_exchange_that_comes_late_is_found_within_seconds() {
     let broker = MemoryBroker::new();
     let daemon = start(&conf, &broker);
     let payload = port_deleted(&instance(1), "10.0.0.1");
-    // The first publication makes the exchange; what it says is in no queue of ours.
+    // The first publication makes the exchange, and no queue receives it.
     assert_eq!(publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload), 0);
     wait_until(SOON, "bound", || {
         publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload) == 1
@@ -201,7 +200,7 @@ fn a_native_queue_is_durable_with_one_active_consumer() {
     assert_eq!(bindings(), 0, "nothing is bound before the service's own exchange is there");
     publisher.notify_all(&ports(0..1));
     wait_until(SOON, "the queue is bound", || bindings() == 7);
-    // The second waits in line: it is the same queue, declared alike.
+    // The second daemon declares the same queue and waits as a standby.
     let second = run("second");
     wait_until(SOON, "both consume", || queue().is_some_and(|q| q.consumers == 2));
     publisher.notify_all(&ports(1..3));

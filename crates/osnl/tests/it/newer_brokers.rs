@@ -1,4 +1,4 @@
-//! A whole daemon on brokers that do what RabbitMQ 3.10 does not; the scripts are the testkit's.
+//! A daemon on brokers with habits that RabbitMQ 3.10 lacks, scripted by the testkit.
 
 use osnl::listener::ListenerState;
 use osnl_model::TransportUrl;
@@ -29,7 +29,7 @@ fn all_done(broker: &ScriptedBroker, target: &Target, daemon: ListenerRig, event
     daemon.stop().unwrap();
 }
 
-/// RabbitMQ 4.3 and later.
+/// RabbitMQ 4.3 and later refuse transient queues by default.
 #[test]
 fn where_transient_queues_are_refused_ours_becomes_durable_and_the_start_goes_on() {
     let broker = ScriptedBroker::start(Habits { refuses_transient_queues: true, ..Habits::default() });
@@ -41,8 +41,8 @@ fn where_transient_queues_are_refused_ours_becomes_durable_and_the_start_goes_on
     all_done(&broker, &target, daemon, 3);
 }
 
-/// RabbitMQ 4.0 and later drop a message that was returned 20 times. Work in hand here has its effect all the same, and
-/// it is not we that return it.
+/// RabbitMQ 4.0 and later drop a message that was returned 20 times. Messages in work still have their effect, and
+/// osnl does not return them.
 #[test]
 fn a_delivery_limit_takes_no_effect_away() {
     let broker = ScriptedBroker::start(Habits { delivery_limit: Some(20), ..Habits::default() });
@@ -66,7 +66,7 @@ fn a_delivery_limit_takes_no_effect_away() {
     all_done(&broker, &target, daemon, 3);
 }
 
-/// RabbitMQ 3.8.15 and later.
+/// RabbitMQ 3.8.15 and later have a consumer time-out.
 #[test]
 fn a_consumer_time_out_is_told_and_everything_in_work_is_adopted() {
     let broker = ScriptedBroker::start(Habits::default());
@@ -94,8 +94,8 @@ fn a_queue_with_other_arguments_is_used_and_the_difference_told() {
     all_done(&broker, &target, daemon, 2);
 }
 
-/// An alarm concerns publishers. RabbitMQ itself notifies only connections that publish. Where a broker notifies all,
-/// the client library holds back our output, so acknowledgements are late, and nothing else.
+/// An alarm concerns publishers, and RabbitMQ notifies only connections that publish. If a broker notifies all, the
+/// client library holds back output, so that only acknowledgements are late.
 #[test]
 fn a_blocked_connection_is_told_and_goes_on_consuming() {
     let broker = ScriptedBroker::start(Habits::default());
@@ -110,7 +110,7 @@ fn a_blocked_connection_is_told_and_goes_on_consuming() {
             .any(|line| line.contains("takes nothing from publishers") && line.contains("low on memory"))
     );
     target.come_up();
-    // One by one: an acknowledgement that waits must not keep the next from being read.
+    // Messages arrive one by one: a delayed acknowledgement must not stop the reading.
     for n in 0..4 {
         publish(&broker, n..n + 1);
         daemon.wait_until("it is delivered", |c| c.delivered.get() == n as u64 + 1);

@@ -1,5 +1,3 @@
-//! The listener for library users, on the in-process broker.
-
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -60,7 +58,6 @@ fn publish(broker: &MemoryBroker, event_type: &str, payload: &Value) {
     assert_eq!(taken, 1);
 }
 
-/// Answers what the test says, after noting what came.
 fn noting(
     answer: impl Fn(&ReceivedNotification) -> NotificationResult + Send + Sync + 'static,
 ) -> (Handler, mpsc::UnboundedReceiver<ReceivedNotification>) {
@@ -77,7 +74,6 @@ fn event_type(received: &ReceivedNotification) -> &str {
     received.notification().event_type.as_deref().unwrap()
 }
 
-/// Waits for a condition, for as long as anything here may take.
 async fn until(reached: impl Fn() -> bool) {
     for _ in 0..60_000 {
         if reached() {
@@ -124,7 +120,7 @@ async fn endpoints_are_asked_in_order_and_no_further_than_the_first_requeue() {
         seen.push(asked.recv().await.unwrap().0);
     }
     assert_eq!(seen, ["first", "filtered", "second", "third"]);
-    // Without allow_requeue it is acknowledged, as with oslo.messaging.
+    // Without allow_requeue the message is acknowledged, as with oslo.messaging.
     publish(&broker, "stop", &json!({}));
     assert_eq!(asked.recv().await.unwrap().0, "first");
     assert_eq!(asked.recv().await.unwrap().0, "second");
@@ -184,7 +180,7 @@ async fn an_endless_message_goes_back_to_the_broker_and_begins_anew_later() {
     for _ in 0..5 {
         at.push((seen.recv().await.unwrap() - begin).as_millis() / 100);
     }
-    // The last pause is the longest, before the broker gets it.
+    // Pauses double up to the longest before the message is requeued.
     assert_eq!(at, [0, 1, 3, 7, 15]);
     until(|| running.counters().delivered.get() == 1).await;
     assert!(running.set_aside().is_empty());
@@ -194,7 +190,7 @@ async fn an_endless_message_goes_back_to_the_broker_and_begins_anew_later() {
 
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_panics_or_fails_requeues_and_the_listener_goes_on() {
-    /// Panics before there is a future, in it, or when asked what it wants.
+    /// An endpoint that panics before its future exists, in the future, or in its filter.
     struct Panics(AtomicUsize);
     impl Endpoint for Panics {
         fn wants(&self, head: &Head<'_>) -> bool {
@@ -231,7 +227,6 @@ async fn an_endpoint_that_panics_or_fails_requeues_and_the_listener_goes_on() {
     idle(&broker, running).await;
 }
 
-/// Which endpoint gets what: the priority in the body decides.
 #[tokio::test(start_paused = true)]
 async fn the_priority_of_the_body_decides_in_any_case_of_letters() {
     let broker = MemoryBroker::new();
@@ -265,7 +260,7 @@ async fn the_priority_of_the_body_decides_in_any_case_of_letters() {
         (json!(null), vec![]),
     ] {
         let before = running.counters().received.get();
-        // Always by the same routing key.
+        // The routing key is always the same, so that only the body differs.
         broker.publish(&neutron(), &Priority::Info, body("x", &priority, &json!({})));
         until(|| running.counters().received.get() != before).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -488,7 +483,7 @@ fn what_cannot_work_is_an_error_when_it_is_built() {
     let pigeon = TransportUrl::parse("carrierpigeon://127.0.0.1:9/").unwrap();
     let error = NotificationListener::builder(&pigeon).target(neutron()).endpoint(nobody()).build().err();
     assert!(matches!(error, Some(BuildError::Transport(_))));
-    // Without allow_requeue a transport that cannot requeue will do.
+    // Without allow_requeue a transport that cannot requeue is accepted.
     let builder = NotificationListener::on(no_requeue()).target(neutron()).endpoint(nobody());
     assert!(builder.build().is_ok());
 }

@@ -1,4 +1,4 @@
-//! Faults of the broker itself: on one node that these tests share, one after the other.
+//! Faults of the broker's node, which these tests share one after the other.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +16,6 @@ use crate::harness::{ListenerRig, QUEUE, SOON, instance};
 use crate::native::native;
 use crate::rabbit::ports;
 
-/// It ends with this process.
 fn node() -> MutexGuard<'static, Broker> {
     static NODE: OnceLock<Mutex<Broker>> = OnceLock::new();
     NODE.get_or_init(|| Mutex::new(Broker::start())).lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,8 +27,8 @@ fn durable_queue(vhost: &Vhost) -> OsloPublisher {
     publisher
 }
 
-/// Recovery begins within a second of the broker's return: pauses between attempts are a second at most, so no more
-/// than two attempts can have begun between the node's start and the subscription.
+/// Checks that recovery begins within a second of the broker's return. Pauses between attempts are a second at most,
+/// so that at most two attempts begin between the node's start and the subscription.
 fn recovers_at_once(daemon: &ListenerRig, ended: Instant) {
     let returned = Instant::now();
     let back = || {
@@ -84,7 +83,7 @@ fn in_a_memory_alarm_publishers_are_blocked_and_we_go_on() {
     target.come_up();
     daemon.wait_until("what is there is delivered", |c| c.delivered.get() == 22);
     wait_until(SOON, "and acknowledged", || vhost.queue_depth(QUEUE) == Some((0, 0)));
-    // A new connection is no publisher either.
+    // The daemon's new connection does not publish, so that the alarm does not block it.
     vhost.close_all_connections("alarm");
     wait_until(SOON, "it listens again", || daemon.listened() == 2);
     assert!(broker.has_alarm() && !blocked.is_finished());
@@ -94,7 +93,8 @@ fn in_a_memory_alarm_publishers_are_blocked_and_we_go_on() {
     all_done(&vhost, &target, daemon, 25);
 }
 
-/// Until 4.2 the broker closes the channel. From 4.3 on it cancels the consumer of a quorum queue, and lets a classic one be.
+/// Until 4.2 the broker closes the channel. Since 4.3 the broker cancels the consumer of a quorum queue, and leaves
+/// that of a classic queue.
 #[test]
 fn the_broker_s_consumer_time_out_costs_a_connection_and_nothing_else() {
     let broker = node();
@@ -119,7 +119,7 @@ fn the_broker_s_consumer_time_out_costs_a_connection_and_nothing_else() {
             daemon.wait_for_log(said);
         }
         broker.set("consumer_timeout", "1800000");
-        // RabbitMQ's default: a node without this setting ends each new channel.
+        // RabbitMQ's default, restored because a node without this setting ends each new channel.
         broker.set("channel_tick_interval", "60000");
         all_done(&vhost, &target, daemon, 10);
     }
@@ -135,8 +135,8 @@ fn seen(vhost: &Vhost, queue: &str) -> QueueSeen {
     runtime.block_on(transport.tidy(&[], &[queue.to_owned()])).unwrap()[0].unwrap()
 }
 
-/// A quorum queue that drops what comes again too often, on a broker that ends a consumer which keeps a message for too
-/// long: what nothing can keep goes back once, and is not fetched before there is room.
+/// A quorum queue drops messages at its delivery limit, and the broker ends a consumer that keeps a message for too
+/// long. A message that the daemon cannot store is requeued once, and not fetched before there is room.
 #[test]
 fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     let broker = node();
@@ -169,16 +169,16 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
         ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending"), "{reason}"),
         other => panic!("{other:?}"),
     }
-    // Each look is a connection of its own, for which the broker takes some of the time that its patience would last.
+    // Each look is a new connection, which costs the broker a part of the time-out.
     for _ in 0..50 {
-        // The broker's own count; what its tools say of a quorum queue is some seconds old.
+        // The broker's own count, because its tools report a quorum queue some seconds late.
         assert_eq!(seen(&vhost, "q"), QueueSeen { messages: 5, consumers: 0 });
     }
     sink.reply_with(Reply::Status(204));
     daemon.wait_until("all six have their effect", |c| c.delivered.get() == 6);
     wait_until(SOON, "it is no longer blocked", || daemon.state() == ListenerState::Listening);
     broker.set("consumer_timeout", "1800000");
-    // RabbitMQ's default: a node without this setting ends each new channel.
+    // RabbitMQ's default, restored because a node without this setting ends each new channel.
     broker.set("channel_tick_interval", "60000");
     daemon.stop().unwrap();
     for n in 0..6 {

@@ -1,5 +1,3 @@
-//! The action `python`: classes written for the OSS Framework, run unchanged.
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -13,11 +11,9 @@ use tempfile::TempDir;
 
 use crate::exec::{Stand, event, is_there, python};
 
-/// The directory of `plugin_path` and `plugin_config`.
 struct Folder(TempDir);
 
 impl Folder {
-    /// A plug-in in a module of its own, as `new_plugin/__init__.py`.
     fn with(plugin: &str) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         folder.write("new_plugin/__init__.py", plugin);
@@ -35,7 +31,6 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// `real`: with the real oslo.config.
     fn stand(&self, plugin: &str, real: bool) -> Stand {
         let mut interpreter = vec![python()];
         if !real {
@@ -63,7 +58,7 @@ fn open(stand: &Stand) -> Result<(), ActionError> {
     stand.wait(stand.action.open())
 }
 
-/// The shape that the OSS Framework's own page shows for a new plug-in.
+/// The shape of a new plug-in on the OSS Framework's own page.
 const LISTING: &str = r#"
 import json
 import logging
@@ -99,7 +94,7 @@ fn the_documented_plug_in_runs_as_it_is() {
         let said = |text: &str| log.iter().any(|line| line.starts_with("INFO a: ") && line.contains(text));
         assert!(said("oss_framework.plugins.new_plugin: Handled by YourPlugin."), "{log:?}");
         assert!(said("'kind': 'port'") && said("'id': 'p1'"), "{log:?}");
-        // Nothing is left in the operator's folder.
+        // The run leaves no file in the operator's folder.
         assert!(!folder.path("new_plugin/__pycache__").exists());
     }
 }
@@ -196,7 +191,7 @@ fn what_notify_does_is_the_verdict() {
     }
 }
 
-/// A plug-in that forks and does not end its child: that one must neither answer nor take the next event.
+/// A plug-in may fork and leave its child running; the child must neither answer nor take the next event.
 #[test]
 fn what_a_plug_in_forks_is_not_the_plug_in() {
     for what in ["os.fork()", "if os.fork() == 0: raise ValueError('the child')"] {
@@ -279,7 +274,6 @@ fn a_corrected_plug_in_is_taken_with_the_next_event() {
     stand.attempt(&json!({"port": {"id": "p1"}})).unwrap();
 }
 
-/// Reads options of all types, and those that are not there.
 const OPTIONS: &str = r#"
 import json
 from oslo_config import cfg
@@ -334,13 +328,13 @@ fn options_are_read_as_oslo_config_reads_them() {
                     file.display()
                 ),
             );
-            // The real one is given the framework's options by the shim, as its own package would.
+            // The shim gives the real oslo.config the framework's options, as the framework's own package would.
             let stand = folder.stand("new_plugin.P", real);
             stand
                 .attempt(&json!({"port": {"id": "p"}}))
                 .unwrap_or_else(|error| panic!("{error} {:?}", stand.log.lines()));
             let mut found: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-            // Each has a folder of its own; some cases set it a second time.
+            // The folder differs between the runs; some cases set it a second time.
             assert!(found["quoted"].take().is_string());
             found
         };
@@ -372,7 +366,7 @@ fn a_plug_in_may_stand_in_an_installed_package_and_ends_with_osnl() {
     assert!(!is_there(pid.parse().unwrap()));
 }
 
-/// A plug-in that misbehaves still gets one verdict for each event, and so does the next event.
+/// A misbehaving plug-in still gets one verdict for each event, and so does the next event.
 #[test]
 fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
     let body = |what: &str| {
@@ -383,14 +377,14 @@ fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
     };
     let done = Ok("notified".to_owned());
     for (what, expected) in [
-        // Hundreds of lines a second are more than a log wants, and no reason to stop.
+        // Hundreds of lines a second exceed the log's bound, but do not fail the call.
         ("sys.stderr.write('x' * 99 + '\\n' * 50000); sys.stderr.flush()", done.clone()),
         ("sys.stderr.write(('y' * 1000 + '\\n') * 5000)", done.clone()),
         (
             "print('z' * 3000000)\nos.write(1, b'\\xff{\"id\": 1, \"verdict\": \"permanent\"}\\n')",
             done.clone(),
         ),
-        // Copies of itself, ended as they should be or not.
+        // Copies of the plug-in, ended properly or not.
         ("if os.fork() == 0: os._exit(0)", done.clone()),
         ("os.fork()", done.clone()),
         ("if os.fork() == 0: raise ValueError('in the copy')", done.clone()),
@@ -420,8 +414,7 @@ fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
     }
 }
 
-/// A change that one call makes to its argument is invisible to every other call, even the next one about the same
-/// event.
+/// A call's change of its argument is invisible to every other call, even the next about the same event.
 #[test]
 fn a_plug_in_changes_its_own_copy_alone() {
     let folder = Folder::with(
@@ -434,7 +427,7 @@ fn a_plug_in_changes_its_own_copy_alone() {
     }
 }
 
-/// As larger plug-ins are laid out: a package with modules that import one another.
+/// Larger plug-ins are a package with modules that import one another.
 #[test]
 fn a_plug_in_in_a_package_imports_its_neighbours() {
     for (plugin, base) in [

@@ -1,7 +1,7 @@
-//! `Pattern` against the real `re.match` of the Python that the tests have: 300 patterns, each on 50 texts.
+//! `Pattern` against the real `re.match` of the tests' Python: 300 patterns, each on 50 texts.
 //!
-//! The first patterns are picked by hand; the rest are put together from parts, the same ones in every run.
-//! What Python takes and we refuse must be in the table of `docs/patterns.md`.
+//! The first patterns are picked by hand; the rest are combined from parts, the same in every run. Patterns that
+//! Python accepts and osnl refuses must be in the table of `docs/patterns.md`.
 
 use osnl::Pattern;
 use osnl_testkit::python;
@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 
 const PATTERNS: usize = 300;
 
-/// Patterns that operators write, and the corners of the language.
 const BY_HAND: &[&str] = &[
-    // From configurations.
     r"^(?!compute\.instance\.exists).*$",
     r"^(?!compute\.(instance|libvirt)\.).*",
     r"^port\.delete\.end$",
@@ -42,7 +40,6 @@ const BY_HAND: &[&str] = &[
     r"p(?<=p)ort",
     r"(?<=^)port",
     r"po(?<!o)",
-    // Ends and newlines.
     r"port$",
     r"port\Z",
     r"port\n",
@@ -62,7 +59,6 @@ const BY_HAND: &[&str] = &[
     r"(port$)",
     r"[^\n]+$",
     r"[^\n]+\Z",
-    // Unicode.
     r"\w+$",
     r"\w+\Z",
     r"\W",
@@ -107,7 +103,6 @@ const BY_HAND: &[&str] = &[
     r"é",
     r"e\u0301",
     r"[à-ü]+",
-    // Case.
     r"(?i)i",
     r"(?i)I",
     r"(?i)İ",
@@ -144,7 +139,6 @@ const BY_HAND: &[&str] = &[
     r"(?i)(?-i:i)",
     r"(?i)(?=İ)",
     r"(?i)straße",
-    // Quantifiers.
     r"a*",
     r"a+?b",
     r"a{2}\Z",
@@ -171,7 +165,6 @@ const BY_HAND: &[&str] = &[
     r"(?>a+)b",
     r"(?>a|ab)b?\Z",
     r"(?:a+)+\Z",
-    // References.
     r"(.)\1",
     r"(..)\1\Z",
     r"(a)?\1b",
@@ -184,7 +177,6 @@ const BY_HAND: &[&str] = &[
     r"(?=(a+))\1\Z",
     r"(\w)(\w)\2\1",
     r"(?i)(a)(?-i:\1)",
-    // Verbose, comments, escapes.
     r"(?x) p o r t  # the port",
     r"(?x)a\ b",
     r"(?x)[ ]",
@@ -201,7 +193,6 @@ const BY_HAND: &[&str] = &[
     r"[\]]",
     r"\.\-|a\.b",
     r"\0",
-    // Errors in Python too.
     r"(",
     r")",
     r"[",
@@ -221,7 +212,6 @@ const BY_HAND: &[&str] = &[
     r"a(?i)b",
     r"[z-a]",
     r"(?P=x)",
-    // Refused here.
     r"\N{BULLET}",
     r"(?=a)*a",
     r"(?!b)+a",
@@ -300,7 +290,6 @@ for pattern in asked["patterns"]:
 json.dump(answers, sys.stdout)
 "#;
 
-/// Small numbers, the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
@@ -352,7 +341,6 @@ fn patterns(seed: u64, how_many: usize) -> Vec<String> {
     patterns
 }
 
-/// The refusals that the manual lists.
 fn listed() -> Vec<String> {
     let manual = include_str!("../../../../docs/patterns.md");
     let rows = manual.lines().filter(|line| line.starts_with("| `") && line.contains("| \""));
@@ -361,7 +349,7 @@ fn listed() -> Vec<String> {
 
 #[test]
 fn patterns_mean_what_they_mean_to_the_real_python() {
-    // More are tried by hand when the translation changes: OSNL_PATTERNS=20000.
+    // The variable raises the number for a change of the translation: OSNL_PATTERNS=20000.
     let how_many = std::env::var("OSNL_PATTERNS").ok().and_then(|n| n.parse().ok()).unwrap_or(PATTERNS);
     let patterns = patterns(4, how_many);
     let answers = python(SCRIPT, &json!({"patterns": patterns, "texts": TEXTS.as_slice()}).to_string());

@@ -1,5 +1,3 @@
-//! The whole daemon on a real RabbitMQ, fed by the real oslo.messaging.
-
 use std::sync::Arc;
 
 use osnl::daemon::{DaemonError, RunEnd};
@@ -20,7 +18,6 @@ fn rabbit(url: &str) -> Arc<dyn Transport> {
     transport(&TransportUrl::parse(url).unwrap()).unwrap().into()
 }
 
-/// A daemon that listens: its queue is there.
 pub(crate) fn listening(conf: &Conf, vhost: &Vhost) -> ListenerRig {
     let daemon = ListenerRig::start(conf, rabbit(&vhost.url()));
     let queue = &conf.oslo_messaging_notifications.pool;
@@ -42,7 +39,6 @@ pub(crate) fn ports(range: std::ops::Range<usize>) -> Vec<Notice> {
     range.map(|n| notice(port_deleted(&instance(n), "10.0.0.1"))).collect()
 }
 
-/// Returns the number of requests for each of the instances.
 fn effects(sink: &Sink, instances: std::ops::Range<usize>) -> Vec<usize> {
     let requests = sink.requests();
     instances.map(|n| requests.iter().filter(|r| r.target.contains(&instance(n))).count()).collect()
@@ -53,7 +49,6 @@ fn the_three_kinds_in_both_framings_give_the_recorded_requests() {
     let recorded = fixture::json("k2hr3/requests.json");
     let vector =
         |id: &str| recorded["vectors"].as_array().unwrap().iter().find(|v| v["id"] == id).unwrap().clone();
-    // As in the manual's three configuration files.
     let kinds = [
         ("neutron-v4-v6", "", "neutron", "notifications"),
         (
@@ -88,7 +83,7 @@ fn the_three_kinds_in_both_framings_give_the_recorded_requests() {
                 ..Notice::default()
             };
             publisher.notify(&notice);
-            // Of another priority, type or publisher: none of ours.
+            // Another priority, type or publisher matches no rule.
             notice.priority = "warn".to_owned();
             publisher.notify(&notice);
             notice.priority = "info".to_owned();
@@ -117,7 +112,7 @@ fn the_flat_neutron_form_of_the_manual_gives_what_the_wrapped_form_gives() {
     daemon.stop().unwrap();
 }
 
-/// Exchanges, queues and bindings without the ones every virtual host has, and without consumers.
+/// Returns exchanges, queues and bindings except those of every virtual host, without consumers.
 fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBinding>) {
     let exchanges =
         vhost.list_exchanges().into_iter().filter(|e| !e.name.is_empty() && !e.name.starts_with("amq."));
@@ -215,7 +210,7 @@ fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_
     broker.start_again();
     daemon.wait_until("what waited is delivered", |c| c.delivered.get() == 10);
 
-    // Killed while the target is down and messages are in work.
+    // The broker is killed while the target is down and messages are in work.
     sink.reply_with(Reply::Status(503));
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
     publisher.notify_all(&ports(10..40));
@@ -227,7 +222,6 @@ fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_
     daemon.wait_until("all are delivered", |c| c.delivered.get() >= 40);
     assert!(effects(&sink, 0..40).iter().all(|n| *n >= 1));
 
-    // Closing in good order, with nothing in work.
     broker.shutdown();
     broker.start_again();
     OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true }).notify_all(&ports(40..45));
@@ -253,7 +247,7 @@ fn every_recorded_body_is_settled_on_a_real_broker_too() {
     }
     daemon.wait_until("all are received", |c| c.received.get() == cases.len() as u64);
     settled(&vhost);
-    // 21 that cannot be read at all, and one whose payload is nested too deep.
+    // 21 unreadable bodies, and one whose payload is nested too deep.
     assert_eq!(daemon.counters.quarantined.get(), 22);
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 }
@@ -267,7 +261,7 @@ fn draining_gives_unfinished_messages_back_and_the_next_start_takes_them() {
     let daemon = listening(&conf, &vhost);
     OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..300));
     daemon.wait_until("the window is full", |c| c.matched.get() == 200);
-    // The broker keeps what is beyond the window.
+    // The broker keeps the messages beyond the window.
     assert_eq!(vhost.queue_depth(QUEUE), Some((100, 200)));
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     assert_eq!(vhost.queue_depth(QUEUE), Some((300, 0)));

@@ -1,4 +1,4 @@
-//! A daemon that reads a stream: it goes on where it was, over restarts, kills and lost connections.
+//! A daemon that reads a stream and continues at its position over restarts, kills and lost connections.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -49,7 +49,6 @@ fn run(text: &str) -> ListenerRig {
     ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10))
 }
 
-/// Returns the number of requests for each instance, by its number.
 fn effects(sink: &Sink, count: usize) -> Vec<usize> {
     let requests = sink.requests();
     (0..count).map(|n| requests.iter().filter(|r| r.target.contains(&instance(n))).count()).collect()
@@ -76,7 +75,7 @@ fn a_restart_goes_on_where_it_was_left_and_repeats_nothing() {
     daemon.wait_until("what is new is delivered", |c| c.delivered.get() == 10);
     daemon.stop().unwrap();
     assert_eq!(effects(&sink, 60), [1; 60]);
-    // Without a position it begins where it is told to.
+    // Without a stored position the daemon begins at the configured offset.
     std::fs::remove_file(folder.path().join("streams/audit.json")).unwrap();
     let daemon = run(&text);
     daemon.wait_until("all are delivered again", |c| c.delivered.get() == 60);
@@ -91,16 +90,16 @@ fn what_kill_9_leaves_repeats_and_never_loses() {
     publisher.notify_all(&ports(0..15));
     let daemon = run(&text(&vhost, &sink, folder.path(), ""));
     wait_until(SOON, "the position is written while it runs", || position(folder.path()) == Some(15));
-    // The next are taken, and none of them is done.
+    // The next messages are read, but none is done.
     sink.reply_with(Reply::Hang);
     publisher.notify_all(&ports(15..30));
     daemon.wait_until("they are in work", |c| c.matched.get() == 30);
-    // The messages behind them match no rule and are done at once, and the file is written once more.
+    // The later messages match no rule and are done at once, and the file is written once more.
     let file = || std::fs::metadata(folder.path().join("streams/audit.json")).unwrap().ino();
     let before = file();
     publisher.notify(&Notice { event_type: "port.create.end".to_owned(), ..Notice::default() });
     wait_until(SOON, "the position is written again", || file() != before);
-    // What is on the disk now is what would be there after a kill.
+    // The current file is what a kill would leave.
     std::fs::create_dir_all(copy.path().join("streams")).unwrap();
     std::fs::copy(folder.path().join("streams/audit.json"), copy.path().join("streams/audit.json")).unwrap();
     assert_eq!(position(copy.path()), Some(15));
@@ -154,10 +153,10 @@ fn reading_what_is_next_misses_nothing_that_comes_while_it_is_away() {
     let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     let text = text(&vhost, &sink, folder.path(), "[listener:audit]\nstream_offset = next\n");
     let daemon = run(&text);
-    // Not as soon as the broker has a consumer: the one that finds out what the queue is comes before.
+    // The listener's state, because the broker has an earlier consumer that only asks for the queue's type.
     wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
     daemon.stop().unwrap();
-    // Nothing has come yet, so there is no offset to go on from.
+    // The daemon has received nothing, so that no offset is stored.
     publisher.notify_all(&ports(0..5));
     let daemon = run(&text);
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 5);

@@ -1,4 +1,4 @@
-//! Real TLS handshakes: whom osnl believes, and what it says of whom it does not.
+//! Real TLS handshakes: trusted peers, and the messages about untrusted peers.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
@@ -44,7 +44,7 @@ fn a_target_with_a_certificate_of_an_own_ca_is_reached() {
         attempts.make().unwrap();
         let handshakes = target.handshakes();
         let [handshake] = &handshakes[..] else { panic!("one connection is kept: {handshakes:?}") };
-        // SNI is for names only.
+        // SNI is for names only, not for addresses.
         assert_eq!(handshake.name.as_deref(), name, "{host}");
         assert_eq!(handshake.version.as_deref(), Ok(version), "{host}");
         let requests = target.sink().requests();
@@ -67,7 +67,6 @@ fn certificates_are_refused_with_the_reason() {
         let target = TlsSink::start(certificate, Protocols::Tls12And13);
         assert_eq!(refused(&target.url(host, "/v1/role"), options), expected);
         assert_eq!(target.sink().requests().len(), 0, "{expected}: nothing is sent");
-        // The same target accepts a client without verification.
         reached(&target.url(host, "/v1/role"), &verifying(Verification::None));
         assert_eq!(target.sink().requests().len(), 1, "{expected}");
     };
@@ -101,7 +100,7 @@ fn certificates_are_refused_with_the_reason() {
     let own = issue(ServerIdentity::SelfSigned);
     check(&own, "localhost", &ours, unknown);
     check(&own, "localhost", &HttpOptions::default(), unknown);
-    // Trusted itself, and still not for every name and for ever.
+    // A directly trusted certificate is still bound to its names and its time.
     let past = issue(ServerIdentity::SelfSignedExpired);
     check(&past, "localhost", &trusting(past.file()), expired);
     let renewed = [Authority::named("renewed"), Authority::named("renewed")];
@@ -110,7 +109,7 @@ fn certificates_are_refused_with_the_reason() {
     check(&renewed[0].issue(&ServerIdentity::LOOPBACK), "localhost", &trusting(renewed[1].file()), reason);
 }
 
-/// `openssl req -x509`, and that file into `SSL_CERT_FILE`: the way many private K2HR3 are set up.
+/// `openssl req -x509` with `SSL_CERT_FILE` is the usual setup of private K2HR3 servers.
 #[test]
 fn certificates_that_openssl_takes_are_taken() {
     let authority = Authority::new();
@@ -127,7 +126,7 @@ fn certificates_that_openssl_takes_are_taken() {
     reached(&target.url("localhost", "/"), &trusting(authority.file()));
 }
 
-/// As OpenSSL judges it; webpki looks at constraints for a `subjectAltName` only.
+/// OpenSSL applies constraints to the CN; webpki applies them to a `subjectAltName` only.
 #[test]
 fn a_name_in_the_cn_is_held_to_the_constraints_of_its_issuer() {
     let authority = Authority::new();
@@ -148,7 +147,7 @@ fn a_name_in_the_cn_is_held_to_the_constraints_of_its_issuer() {
     check("permitted;IP:10.0.0.0/255.0.0.0", true);
 }
 
-/// Under a CA file that the configuration names, not under the system's store (issue 15, F9).
+/// A name in the CN counts under a configured CA file, not under the system's store.
 #[test]
 fn a_name_in_the_cn_counts_only_under_a_configured_ca() {
     let authority = Authority::new();
@@ -203,7 +202,6 @@ fn ca_certificates_that_are_none_are_an_error_at_the_start() {
         let start = format!("CA certificates in {}: {expected}; ", path(name).display());
         assert!(error.starts_with(&start), "{error}\nnot {start}");
         assert!(error.contains("SSL_CERT_FILE") && error.contains("ca-certificates"), "{error}");
-        // They are of no use to a target without TLS.
         assert!(Attempts::at("http://localhost/", &trusting(path(name))).is_ok(), "{name}");
     };
     check("missing", "No such file or directory (os error 2)");
@@ -221,7 +219,7 @@ fn old_protocols_are_refused_with_the_reason() {
     };
     let authority = Authority::new();
     check(OldServer::start(&authority.issue(&ServerIdentity::LOOPBACK)).port(), old);
-    // As servers answer that are too old to know how versions are told today: TLS 1.1 it shall be.
+    // The answer of a server that is too old for today's negotiation, and chooses TLS 1.1.
     let mut hello = vec![0x16, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
     hello.extend([7; 32]);
     hello.extend([0, 0xc0, 0x13, 0]);
@@ -250,7 +248,6 @@ fn what_speaks_no_tls_is_refused_with_the_reason() {
     check(&[0x15, 3, 3, 0, 2, 2, 80], "the server refuses the TLS handshake: InternalError");
 }
 
-/// A port that answers the first bytes of every client with these, and closes.
 fn answering(bytes: &[u8]) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -258,7 +255,7 @@ fn answering(bytes: &[u8]) -> u16 {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
-            // All of the client's hello, so that closing is no reset.
+            // The server reads the whole hello, because closing with unread bytes would reset the connection.
             let _ = stream.read(&mut [0; 16 * 1024]);
             let _ = stream.write_all(&bytes);
         }

@@ -1,5 +1,5 @@
-//! Random faults, a bounded number at a time: at most one of each daemon, of its
-//! network to the target, of the server of the database, of the broker, of the target.
+//! Random faults, at most one of each daemon, of its network to the target, of the database's server, of the broker,
+//! and of the target.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,16 +16,15 @@ use crate::oracle::pause_until;
 use crate::wait::reached;
 use crate::{Broker, NetworkFault, Reply};
 
-/// Faults at the same time.
 const AT_ONCE: usize = 3;
 const SIGTERM: i32 = 15;
-/// A clock is set by so many seconds at most.
+/// The largest change of a clock, in seconds.
 const FURTHEST: i64 = 6 * 3600;
 const READ_ONLY: &str = "default_transaction_read_only";
 const TICK: Duration = Duration::from_millis(20);
-/// A daemon that works has begun requests by then.
+/// Within this time a working daemon begins requests.
 const UNDER_WAY: Duration = Duration::from_millis(300);
-/// A daemon finishes what is under way within half a minute.
+/// The bound for a daemon's end; a daemon finishes its work within half a minute.
 const DRAIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +62,7 @@ pub(super) enum FaultKind {
 
 use FaultKind::*;
 
-/// Kind, name, weight, and the shortest and the longest time in milliseconds.
+/// Kind, name, weight, and the shortest and longest duration in milliseconds.
 const KINDS: [(FaultKind, &str, u32, [u64; 2]); 29] = [
     (Kill, "daemon killed with SIGKILL", 4, [1, 2_000]),
     (Stop, "daemon stopped and continued", 4, [500, 12_000]),
@@ -96,13 +95,11 @@ const KINDS: [(FaultKind, &str, u32, [u64; 2]); 29] = [
     (TargetSilent, "target silent", 1, [500, 4_000]),
 ];
 
-/// The part that a fault concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FaultSubject {
     Member(usize),
-    /// The network between a daemon and the target: what else happens to the daemon meets it.
+    /// The network between a daemon and the target, which combines with any fault of the daemon.
     Path(usize),
-    /// The clock of a daemon.
     Clock(usize),
     Server,
     Broker,
@@ -121,12 +118,11 @@ struct Active {
 pub(super) struct SharedSaboteur<'a> {
     pub(super) members: Vec<OracleMember>,
     pub(super) servers: OracleServers,
-    /// The server that has fallen silent, as a machine without power.
+    /// The server that has fallen silent, like a machine without power.
     silent: Option<usize>,
-    /// Faults for which something is missing here.
+    /// Faults that this machine cannot show.
     impossible: Vec<FaultKind>,
     broker: Arc<Broker>,
-    /// Until the broker runs again.
     starting: Option<JoinHandle<()>>,
     target: &'a SharedTarget,
     chance: fastrand::Rng,
@@ -135,9 +131,7 @@ pub(super) struct SharedSaboteur<'a> {
     pub(super) counts: BTreeMap<&'static str, u64>,
     /// Times in which daemons may have lost their partitions.
     pub(super) windows: Vec<FaultWindow>,
-    /// Violations that no fault explains.
     pub(super) wrong: Vec<String>,
-    /// Each fault and its time, for a reader of the logs.
     pub(super) story: Vec<String>,
 }
 
@@ -168,7 +162,6 @@ impl<'a> SharedSaboteur<'a> {
         }
     }
 
-    /// Breaks until the time is over, then mends all.
     pub(super) fn run(&mut self, time: Duration) {
         let end = Instant::now() + time;
         let mut next = Instant::now() + millis(&mut self.chance, 1_000, 3_000);
@@ -182,7 +175,7 @@ impl<'a> SharedSaboteur<'a> {
         }
         while !self.active.is_empty() {
             for active in &mut self.active {
-                // What takes its own time is waited for.
+                // A drain has no fixed length, so that the run waits for its end.
                 if !matches!(active.kind, Terminate | ChangeVersion) {
                     active.until = active.until.min(Instant::now());
                 }
@@ -192,7 +185,6 @@ impl<'a> SharedSaboteur<'a> {
         }
     }
 
-    /// Ends what is over, and starts daemons again that have ended by themselves.
     pub(super) fn tick(&mut self) {
         self.target.forget();
         let (over, active) =
@@ -361,7 +353,7 @@ impl<'a> SharedSaboteur<'a> {
         let daemon = match active.subject {
             FaultSubject::Member(n) => Some(n),
             FaultSubject::Server => None,
-            // It costs no lease.
+            // Such a fault costs no lease.
             FaultSubject::Path(_) | FaultSubject::Clock(_) | FaultSubject::Broker | FaultSubject::Target => {
                 return;
             }
@@ -369,7 +361,7 @@ impl<'a> SharedSaboteur<'a> {
         self.windows.push(FaultWindow { daemon, from: active.since, until: Instant::now() });
     }
 
-    /// Its messages are persistent, and so are exchanges, queues, and bindings.
+    /// Kills the broker; its messages, exchanges, queues, and bindings survive.
     fn kill_broker(&mut self, until: Instant) {
         self.broker.kill9();
         let broker = self.broker.clone();
@@ -383,7 +375,7 @@ impl<'a> SharedSaboteur<'a> {
         let name = self.members[n].name.clone();
         match self.members[n].ended() {
             Some(status) if status.success() => {}
-            // It had just been started, and did not know the signal yet.
+            // The daemon had just started, and did not handle the signal yet.
             Some(status) if status.signal() == Some(SIGTERM) => {}
             Some(status) => self.wrong.push(format!("daemon {name} ended after SIGTERM with {status}")),
             None => {
@@ -394,7 +386,6 @@ impl<'a> SharedSaboteur<'a> {
         self.members[n].start_again();
     }
 
-    /// Sets the networks of all daemons to what the active faults say.
     fn set_networks(&mut self) {
         for n in 0..self.members.len() {
             let own = self.active.iter().find(|active| active.subject == FaultSubject::Member(n));
@@ -410,7 +401,7 @@ impl<'a> SharedSaboteur<'a> {
                 Some(SilentDatabase) => NetworkFault::Stall,
                 Some(SlowDatabase) => NetworkFault::Delay(delay),
                 Some(LoseCommit) => NetworkFault::LoseCommit,
-                // A transaction has some kilobytes; a connection that begins has more.
+                // A transaction takes some kilobytes, and a new connection more.
                 Some(BreakAgain) => NetworkFault::CutAfter(delay.as_millis() as u64 * 40),
                 _ => of_all,
             };
@@ -427,7 +418,6 @@ impl<'a> SharedSaboteur<'a> {
         }
     }
 
-    /// Returns the number of effects so far.
     pub(super) fn effects(&self) -> usize {
         self.target.count()
     }

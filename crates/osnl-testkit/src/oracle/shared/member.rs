@@ -1,4 +1,5 @@
-//! A daemon on the shared journal: its process, a proxy before each server of the database, and one before the broker.
+//! A daemon on the shared journal: its process, a proxy before each server of the database, and a proxy before the
+//! broker.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +14,6 @@ use crate::{FaultyProxy, NetworkFault};
 pub(super) struct OracleMember {
     pub(super) name: String,
     programs: Programs,
-    /// It runs the other version.
     is_other: bool,
     home: PathBuf,
     database: [FaultyProxy; 2],
@@ -23,13 +23,11 @@ pub(super) struct OracleMember {
     running: Option<(ChildGroup, Guard)>,
 }
 
-/// The file from which faketime reads.
 const CLOCK: &str = "clock";
-/// Small bounds, which pauses and outages reach.
+/// Small bounds, so that pauses and outages reach them.
 const MAX_PENDING: u32 = 80;
 const MAX_DEAD: u32 = 30;
 
-/// The programs of a member.
 #[derive(Clone, Debug)]
 pub(super) struct Programs {
     pub(super) osnl: PathBuf,
@@ -37,16 +35,13 @@ pub(super) struct Programs {
     pub(super) faketime: Option<PathBuf>,
 }
 
-/// The addresses of a member.
 pub(super) struct MemberAddresses<'a> {
     pub(super) databases: [u16; 2],
     pub(super) broker: u16,
-    /// The broker's URL by way of a port.
     pub(super) transport_url: &'a dyn Fn(u16) -> String,
 }
 
 impl OracleMember {
-    /// Configures and starts a daemon in a folder of its own.
     pub(super) fn start(
         (number, name): (usize, &str),
         programs: &Programs,
@@ -111,7 +106,7 @@ impl OracleMember {
         command.env_clear().env("HOME", &self.home).current_dir(&self.home);
         if let Some(library) = faketime {
             command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", self.home.join(CLOCK));
-            // The file counts at once; clocks that cannot be set, and times of files, stay.
+            // faketime re-reads the file at once, and leaves the monotonic clock and the times of files alone.
             for variable in ["FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"] {
                 command.env(variable, "1");
             }
@@ -122,59 +117,52 @@ impl OracleMember {
         self.running = Some((group, guard));
     }
 
-    /// Returns the folder of its configuration.
     pub(super) fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Sets the clock of its machine so many seconds forward from the real time, or back.
+    /// Sets the clock this number of seconds before or after the real time.
     pub(super) fn set_clock(&self, seconds: i64) {
         let (file, new) = (self.home.join(CLOCK), self.home.join("clock.new"));
         fs::write(&new, format!("{seconds:+}\n")).unwrap();
         fs::rename(new, file).unwrap();
     }
 
-    /// From its next start on it is the other version, or again the first.
+    /// Switches to the other version from the next start on.
     pub(super) fn change_version(&mut self) {
         self.is_other = !self.is_other;
     }
 
-    /// SIGKILL: nothing is written, finished or closed.
     pub(super) fn kill(&mut self) {
         self.running = None;
     }
 
-    /// Sends a signal by its name without `SIG`.
     pub(super) fn signal(&self, name: &str) {
         if let Some((group, _)) = &self.running {
             group.signal(name);
         }
     }
 
-    /// Returns the status of a process that has ended by itself, or after SIGTERM.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         let (group, _) = self.running.as_mut()?;
         group.child().try_wait().ok().flatten()
     }
 
-    /// The networks between it and both servers of the database from now on; one that refuses cuts what is open.
+    /// Sets the networks to both servers of the database; a network that refuses also cuts open connections.
     pub(super) fn reach_database(&mut self, faults: [NetworkFault; 2]) {
         for ((proxy, now), fault) in self.database.iter().zip(&mut self.at_database).zip(faults) {
             change(proxy, now, fault);
         }
     }
 
-    /// The network between it and the broker from now on.
     pub(super) fn reach_broker(&mut self, fault: NetworkFault) {
         change(&self.broker, &mut self.at_broker, fault);
     }
 
-    /// Returns all that it has written.
     pub(super) fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log()).unwrap_or_default()).into_owned()
     }
 
-    /// Returns the dead letters that have left the journal, a line each.
     pub(super) fn buried(&self) -> String {
         let of = |name: &str| fs::read_to_string(self.home.join(name)).unwrap_or_default();
         of("shared-journal.dead.jsonl.1") + &of("shared-journal.dead.jsonl")

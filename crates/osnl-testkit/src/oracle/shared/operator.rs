@@ -1,4 +1,4 @@
-//! The commands of an operator: pause, resume, retry dead letters, reload, look, while daemons and database break.
+//! An operator's commands while daemons and database break: pause, resume, retry dead letters, reload, look.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,10 @@ use super::NAMES;
 use crate::oracle::breaking::millis;
 use crate::oracle::pause_until;
 
-/// Longer than any command may take: its own limit is 5 s, and the daemons' for an answer 8 s.
+/// More than any command may take: its own limit is 5 s, and the daemons' for an answer 8 s.
 const LONGEST: Duration = Duration::from_secs(20);
-/// CommandLog, failed or refused, no daemon or database.
+/// The expected statuses: done, failed or refused, no daemon or database.
 const STATUSES: [i32; 3] = [0, 1, 69];
-/// The command that must succeed in the end.
 const RESUME: &[&str] = &["actions", "resume", "hook"];
 const PAUSE: &[&str] = &["actions", "pause", "hook"];
 const COMMANDS: [&[&str]; 7] = [
@@ -29,7 +28,6 @@ const COMMANDS: [&[&str]; 7] = [
     &["explain", "--counts"],
 ];
 
-/// The numbers of commands that were done and that were not, and what is wrong.
 #[derive(Debug, Default)]
 pub(super) struct CommandLog {
     pub(super) commands: BTreeMap<String, [u64; 2]>,
@@ -56,7 +54,7 @@ impl Operator {
                 let member = NAMES[chance.usize(..NAMES.len())];
                 done.run(&program, &home.join(member), command);
                 pause_until(Instant::now() + millis(&mut chance, 100, 2_000));
-                // It is not paused for most of the time.
+                // An immediate resume keeps the action running for most of the time.
                 if command == PAUSE {
                     NAMES.iter().any(|name| done.run(&program, &home.join(name), RESUME));
                 }
@@ -66,7 +64,7 @@ impl Operator {
         Self { over, thread, osnl, folder }
     }
 
-    /// Ends, with the action resumed. All daemons run.
+    /// Ends with the action resumed, while all daemons run.
     pub(super) fn stop(self) -> CommandLog {
         self.over.store(true, Ordering::Relaxed);
         let mut done = self.thread.join().expect("the operator goes on to the end");
@@ -82,7 +80,6 @@ impl Operator {
 }
 
 impl CommandLog {
-    /// Runs a command against a member; whether it was done.
     fn run(&mut self, osnl: &Path, home: &Path, words: &[&str]) -> bool {
         let mut command = Command::new(osnl);
         command.env_clear().env("HOME", home).current_dir(home).stdin(Stdio::null());

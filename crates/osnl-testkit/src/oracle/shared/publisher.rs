@@ -1,4 +1,5 @@
-//! The publisher: the real oslo.messaging, and every few messages one without an id. Each is confirmed before the next.
+//! The publisher: the real oslo.messaging, with some messages without an id. Each message is confirmed before the
+//! next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,22 +12,19 @@ use super::{GONE, PORTS, QUEUES};
 use crate::oracle::pause_until;
 use crate::{BrokerObjects, Notice, OsloPublisher, PublisherOptions, RawMessage};
 
-/// The pause between two bursts, and the messages of a usual one and of one in so many.
 const PAUSE: Duration = Duration::from_millis(100);
 const BURST: u64 = 4;
 const LARGE_BURST: u64 = 150;
 const LARGE: u32 = 100;
-/// One in so many messages has no id.
 const NAMELESS: u64 = 5;
 
-/// A message that the broker has confirmed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Publication {
     pub(super) event: u64,
-    /// Its thousands are the number of the queue.
+    /// The port, whose thousands are the number of the queue.
     pub(super) port: u32,
     pub(super) has_id: bool,
-    /// It was published again, under another id, as the broker went away before it confirmed.
+    /// Whether it was published again under another id, because the broker failed before its confirm.
     pub(super) is_again: bool,
 }
 
@@ -43,7 +41,6 @@ impl PublisherThread {
         Self { over, thread }
     }
 
-    /// Publishes no more; all that was confirmed.
     pub(super) fn stop(self) -> Vec<Publication> {
         self.over.store(true, Ordering::Relaxed);
         self.thread.join().expect("the publisher goes on to the end")
@@ -80,7 +77,7 @@ fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Publication> {
     published
 }
 
-/// Makes the exchanges, so that they outlive the broker with their bindings.
+/// Declares the exchanges as durable, so that they survive the broker with their bindings.
 pub(super) fn prepare(url: &str) {
     let mut publisher = OsloPublisher::start(url, PublisherOptions { durable: true });
     for exchange in QUEUES {
@@ -93,7 +90,6 @@ fn notice(exchange: &str, payload: &Value) -> Notice {
     Notice { exchange, event_type, payload: payload.clone(), ..Notice::default() }
 }
 
-/// A message as another publisher than oslo.messaging may write it.
 fn nameless(exchange: &str, payload: &Value) -> RawMessage {
     let body = json!({
         "event_type": GONE, "publisher_id": "network.node1", "priority": "INFO",

@@ -1,5 +1,3 @@
-//! The result of a run, as a table.
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -8,38 +6,29 @@ use std::time::Duration;
 use super::judge::SharedVerdict;
 use super::target::RequestCounts;
 
-/// The events that are named of each kind.
 const NAMED: usize = 20;
 
-/// The result of a run with a journal that daemons share.
 #[derive(Debug)]
 pub struct SharedReport {
     pub(super) seed: u64,
     pub(super) published: usize,
     pub(super) nameless: usize,
-    /// Messages that were published more than once.
     pub(super) again: usize,
     pub(super) publishing: Duration,
     /// The time from the end of the faults until nothing was open; `None` if something stayed open.
     pub(super) drained: Option<Duration>,
     pub(super) faults: BTreeMap<&'static str, u64>,
-    /// Faults that were not tried, and the reason.
     pub(super) untried: Vec<String>,
     pub(super) requests: RequestCounts,
-    /// Dead letters that have left the journal.
     pub(super) buried: usize,
-    /// The operator's commands that were done, and that were not.
     pub(super) commands: BTreeMap<String, [u64; 2]>,
-    /// Lines of the daemons' logs, by what they say.
     pub(super) said: BTreeMap<&'static str, usize>,
     pub(super) verdict: SharedVerdict,
-    /// All other violations.
     pub(super) wrong: Vec<String>,
     pub(super) logs: PathBuf,
 }
 
 impl SharedReport {
-    /// Whether the promise holds.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.wrong.is_empty() && self.verdict.findings().iter().all(|(_, events)| events.is_empty())

@@ -1,6 +1,6 @@
-//! The database of a run: a server, and a synchronous standby that takes its place when the server is killed for good.
+//! The database of a run: a server, and a synchronous standby that replaces a lost server.
 //!
-//! Both ports stay the same: where the lost server was, a standby of the new one is made.
+//! Both ports stay the same: the port of a lost server gets a standby of the new one.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -11,12 +11,10 @@ use crate::{FaultyProxy, NetworkFault, Postgres, ports};
 struct ServerPair {
     primary: Postgres,
     standby: Postgres,
-    /// From the standby to the primary.
     link: FaultyProxy,
 }
 
 impl ServerPair {
-    /// Makes a standby on a port.
     fn of(primary: Postgres, port: u16) -> Self {
         let link = FaultyProxy::before(primary.port());
         let standby = primary.standby(port, link.port());
@@ -24,7 +22,6 @@ impl ServerPair {
         Self { primary, standby, link }
     }
 
-    /// Promotes the standby after a pause, and gives it a standby.
     fn without_primary(self, pause: Duration) -> Self {
         pause_until(Instant::now() + pause);
         let Self { primary: lost, standby: primary, .. } = self;
@@ -35,13 +32,13 @@ impl ServerPair {
     }
 }
 
-/// The megabytes of the file system of each server: more than twice those that half an hour takes.
+/// The size of each server's file system in MB, more than twice the use of half an hour.
 const DISK: u32 = 800;
 
 pub(super) struct OracleServers {
-    /// The reason for which no disk can be full.
+    /// The reason why no disk can be full.
     pub(super) without_disks: Option<String>,
-    /// `None` while a standby takes over.
+    /// The pair, or `None` while a standby takes over.
     pair: Option<ServerPair>,
     moving: Option<JoinHandle<ServerPair>>,
     ports: [u16; 2],
@@ -57,7 +54,6 @@ impl OracleServers {
         Self { pair: Some(ServerPair::of(primary, ports[1])), moving: None, ports, without_disks }
     }
 
-    /// Returns the ports of both; one is the primary's.
     pub(super) fn ports(&self) -> [u16; 2] {
         self.ports
     }
@@ -74,24 +70,22 @@ impl OracleServers {
         &mut self.pair.as_mut().expect("a fail-over is a fault of its own, and is over").primary
     }
 
-    /// Returns which of the ports is the primary's.
+    /// Returns the index of the primary's port.
     pub(super) fn place(&self) -> usize {
         usize::from(self.primary().port() == self.ports[1])
     }
 
-    /// The network between the standby and the primary from now on.
     pub(super) fn reach_standby(&self, fault: NetworkFault) {
         self.pair().link.set(fault);
     }
 
-    /// Kills the primary for good. The standby takes over after a pause, and then another standby is made.
+    /// Kills the primary for good. The standby takes over after a pause, and gets a standby of its own.
     pub(super) fn lose_primary(&mut self, pause: Duration) {
         let Some(mut pair) = self.pair.take() else { return };
         pair.primary.kill9();
         self.moving = Some(std::thread::spawn(move || pair.without_primary(pause)));
     }
 
-    /// Whether there is a primary with a standby.
     pub(super) fn is_whole(&mut self) -> bool {
         if let Some(moving) = self.moving.take_if(|moving| moving.is_finished()) {
             self.pair = Some(moving.join().expect("a standby takes over and gets a standby"));

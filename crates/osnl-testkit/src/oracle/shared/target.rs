@@ -1,5 +1,5 @@
-//! The target: an address for each daemon, by which its effects are known, and faults on request. It notes which requests a target
-//! would refuse that keeps the largest fence of each resource.
+//! The target: an address for each daemon, which identifies its effects, and faults on request. A record shows which
+//! requests a target would refuse that keeps the largest fence of each resource.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,51 +10,42 @@ use serde_json::Value;
 use super::{REJECTED, SPARE};
 use crate::{FaultyProxy, NetworkFault, Reply, Sink, SinkRequest};
 
-/// Usual answers come within so many milliseconds.
+/// The usual answers take at most this number of milliseconds.
 const USUAL: u64 = 60;
 
-/// Those of a daemon that is to have a request under way.
+/// The delay of a slow daemon's answers, so that it has a request under way.
 const LATE: Duration = Duration::from_millis(400);
 
-/// A request that was answered as a success.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TargetEffect {
     pub(super) event: u64,
     pub(super) port: u32,
-    /// The number of the daemon that asked.
     pub(super) daemon: usize,
-    /// It is the fallback's, of what was given up.
     pub(super) is_spare: bool,
-    /// Whether it has a smaller fence than a request before; `None` without one, of an older version.
+    /// Whether a request before had a larger fence; `None` without a fence, from an older version.
     pub(super) is_behind: Option<bool>,
     pub(super) at: Instant,
 }
 
-/// Counts of requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RequestCounts {
     pub(super) failed: usize,
-    /// Those that are about none of the events.
     pub(super) foreign: usize,
-    /// Those with a smaller fence than one before.
     pub(super) behind: usize,
 }
 
 #[derive(Default)]
 struct SharedTargetState {
     fault: Option<Reply>,
-    /// Daemons whose requests are answered late, so that one is under way.
     slow: Vec<usize>,
     requests: Vec<u64>,
     counts: RequestCounts,
     effects: Vec<TargetEffect>,
-    /// The largest fence of each action and port.
     fences: HashMap<(String, u32), u64>,
 }
 
 pub(super) struct SharedTarget {
     sinks: Vec<Sink>,
-    /// Before each sink.
     proxies: Vec<FaultyProxy>,
     state: Arc<Mutex<SharedTargetState>>,
 }
@@ -79,7 +70,6 @@ impl SharedTarget {
         format!("http://127.0.0.1:{}{path}", self.proxies[daemon].port())
     }
 
-    /// The network between a daemon and its address from now on.
     pub(super) fn reach(&self, daemon: usize, fault: NetworkFault) {
         self.proxies[daemon].set(fault);
     }
@@ -92,24 +82,21 @@ impl SharedTarget {
         self.sinks.iter().for_each(Sink::restart);
     }
 
-    /// From now on, every request gets this; none: a success.
+    /// Answers every request with this reply; `None` restores success.
     pub(super) fn fail_with(&self, fault: Option<Reply>) {
         self.state.lock().unwrap().fault = fault;
     }
 
-    /// Whether requests of a daemon are answered late.
     pub(super) fn slow_down(&self, daemon: usize, is_slow: bool) {
         let mut state = self.state.lock().unwrap();
         state.slow.retain(|other| *other != daemon);
         state.slow.extend(is_slow.then_some(daemon));
     }
 
-    /// Returns the number of requests of a daemon.
     pub(super) fn requests(&self, daemon: usize) -> u64 {
         self.state.lock().unwrap().requests[daemon]
     }
 
-    /// Returns the number of effects.
     pub(super) fn count(&self) -> usize {
         self.state.lock().unwrap().effects.len()
     }
@@ -122,7 +109,7 @@ impl SharedTarget {
         self.state.lock().unwrap().counts
     }
 
-    /// The sinks keep each request otherwise.
+    /// Frees memory, because the sinks otherwise keep each request.
     pub(super) fn forget(&self) {
         self.sinks.iter().for_each(Sink::forget);
     }
@@ -153,7 +140,6 @@ impl SharedTargetState {
         reply
     }
 
-    /// Whether a request has a smaller fence than one before, about the same port.
     fn is_behind(&mut self, port: u32, request: &SinkRequest) -> Option<bool> {
         let fence: u64 = request.header("osnl-fence")?.parse().ok()?;
         let latest = self.fences.entry((request.target.clone(), port)).or_default();

@@ -1,31 +1,25 @@
-//! The verdict on a run: the rules that are broken, by the target's requests and the dead letters in the daemons' logs.
+//! The verdict on a run, by the target's requests and the dead letters in the daemons' logs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::target::TargetRequest;
 
-/// The beginning of the publisher's message ids; the number of the event follows.
 const MESSAGE: &str = "10000000-0000-4000-8000-";
 
-/// Events that break a rule, and counts of what is permitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StandbyVerdict {
     /// Confirmed events with neither an effect nor a dead letter.
     pub(super) lost: Vec<u64>,
-    /// Events whose first effect came after that of a later event of the resource.
+    /// Events whose first effect followed that of a later event of the resource.
     pub(super) out_of_order: Vec<u64>,
-    /// Dead letters of events that the target accepts.
     pub(super) wrongly_dead: Vec<u64>,
-    /// Events with a dead letter that the target rejects.
     pub(super) dead: usize,
-    /// Effects of events after the first effect of each.
     pub(super) repeated: usize,
-    /// Repeated effects behind an effect of a later event of the resource.
+    /// Repeated effects after an effect of a later event of the resource.
     pub(super) late: usize,
 }
 
 impl StandbyVerdict {
-    /// Judges the requests in the order in which the target got them.
     pub(super) fn of(confirmed: &[u64], requests: &[TargetRequest], dead: &BTreeSet<u64>) -> Self {
         let mut verdict = Self::default();
         let mut seen = BTreeSet::new();
@@ -53,7 +47,6 @@ impl StandbyVerdict {
         verdict
     }
 
-    /// Returns what is broken, in words.
     pub(super) fn findings(&self) -> [(&'static str, &[u64]); 3] {
         [
             ("lost: neither an effect nor a dead letter", &self.lost),
@@ -67,7 +60,6 @@ impl StandbyVerdict {
     }
 }
 
-/// Returns the events of the dead letters in a daemon's log.
 pub(super) fn buried(log: &str) -> BTreeSet<u64> {
     let event = |line: &str| {
         let digits = line.split_once(MESSAGE)?.1.get(..12)?;
@@ -82,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// `1` is an effect of event 1 about key 0; `1x` one that failed, `1k3` one about key 3.
+    /// Parses requests: `1` is an effect of event 1 about key 0, `1x` a failure, `1k3` an effect about key 3.
     fn requests(text: &str) -> Vec<TargetRequest> {
         let request = |word: &str| {
             let digits: String = word.chars().take_while(char::is_ascii_digit).collect();

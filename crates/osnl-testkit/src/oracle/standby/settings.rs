@@ -1,22 +1,20 @@
-//! The configuration of a daemon whose journal is the broker. What differs from a default of osnl stands in one place here.
+//! The configuration of a daemon whose journal is the broker, with all differences from osnl's defaults.
 
 use std::path::Path;
 
 use super::super::QUEUE;
 
-/// The settings of a daemon on a quorum queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::oracle) struct StandbySettings {
-    /// The connection of the journal.
     pub(super) journal: &'static str,
-    /// The interval of heartbeats in seconds: the broker closes a silent connection after 2.6 to 2.9 of them.
+    /// The interval of heartbeats in seconds; the broker closes a silent connection after 2.6 to 2.9 intervals.
     pub(super) heartbeat: u32,
     pub(super) concurrency: u32,
 }
 
-/// Unacknowledged messages of a daemon; all daemons have the same number, or returned messages lose order.
+/// Unacknowledged messages of a daemon; with different numbers returned messages would lose their order.
 pub(super) const PREFETCH: u32 = 200;
-/// RabbitMQ 4.3 waits a minute for the node of a dead consumer, unless the queue says otherwise.
+/// RabbitMQ 4.3 waits a minute for the node of a dead consumer, unless the queue has this argument.
 const ARGUMENTS: &str = "x-consumer-disconnected-timeout=20000";
 
 impl Default for StandbySettings {
@@ -26,13 +24,14 @@ impl Default for StandbySettings {
 }
 
 impl StandbySettings {
-    /// Returns others for the same queue. Another heartbeat takes another connection.
+    /// Returns other settings for the same queue. Another heartbeat needs another connection.
     pub(super) fn others(chance: &mut fastrand::Rng) -> Self {
         let heartbeat = if chance.bool() { 9 + chance.u32(..3) } else { 10 };
         Self { heartbeat, concurrency: chance.u32(4..32), ..Self::default() }
     }
 
-    /// A target that is away or hangs is tried each second without end; 410 is a dead letter at once.
+    /// Returns the configuration: an unreachable or hanging target is retried each second without end; 410 is a dead
+    /// letter at once.
     pub(in crate::oracle) fn text(&self, home: &Path, transport_url: &str, url: &str) -> String {
         let Self { journal, heartbeat, concurrency } = self;
         let place = match *journal {

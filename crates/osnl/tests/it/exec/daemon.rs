@@ -1,5 +1,3 @@
-//! A whole daemon with `driver = exec`: order, a child that dies in mid-event, and the end.
-
 use osnl::daemon::RunEnd;
 use osnl_model::Priority;
 use osnl_transport::MemoryBroker;
@@ -8,8 +6,8 @@ use super::*;
 use crate::harness::{instance, port_deleted};
 use crate::native::{native, publish, start};
 
-/// Gathers events for a moment and answers in another order; writes down its input and its own process id. It kills
-/// itself in the middle of an event, once.
+/// Gathers events for a moment, answers in another order, and logs its input and process id. It kills itself once in
+/// the middle of an event.
 const GATHERING: &str = r#"
 import json, os, select, signal, sys
 folder = sys.argv[1]
@@ -71,7 +69,7 @@ fn order_is_kept_with_several_in_flight_and_a_child_that_dies_in_mid_event() {
         let prefix = format!("port-of-{key} 10.0.0.");
         let mut seen: Vec<usize> =
             told.lines().filter_map(|line| line.strip_prefix(&prefix)).map(|n| n.parse().unwrap()).collect();
-        // An attempt whose child has died is made again, and nothing else in between.
+        // The attempt of a dead child is repeated, with nothing in between.
         seen.dedup();
         let expected: Vec<usize> = (0..EACH + usize::from(key == 0)).collect();
         assert_eq!(seen, expected, "instance {key}");
@@ -90,8 +88,7 @@ fn pids(folder: &TempDir) -> Vec<u32> {
     names.filter_map(|name| name.file_name().to_str()?.strip_prefix("pid-")?.parse().ok()).collect()
 }
 
-/// A child that hangs is ended by the time limit, attempted again, and delays no other delivery; at the end nothing is
-/// left.
+/// The time limit ends a hanging child; its attempt is repeated and delays no other delivery.
 #[test]
 fn a_time_limit_ends_what_hangs() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,7 +121,7 @@ fn a_time_limit_ends_what_hangs() {
     assert!(pids.iter().all(|pid| !is_there(*pid)), "{pids:?}");
 }
 
-/// One that ends after each event, as a script without a loop does: slowly, and without losing or turning anything round.
+/// A script without a loop ends after each event, which is slow but loses nothing and keeps the order.
 #[test]
 fn a_child_that_ends_after_each_event_loses_nothing() {
     const EVENTS: usize = 12;

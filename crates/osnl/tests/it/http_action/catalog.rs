@@ -1,4 +1,4 @@
-//! Targets that the service catalogue names: the recorded Keystone, and a service of its own over HTTP and TLS.
+//! Targets from the service catalogue: the recorded Keystone, and a service over HTTP and TLS.
 
 use std::time::Duration;
 
@@ -68,7 +68,6 @@ fn a_token_that_is_no_longer_believed_is_renewed_with_its_catalogue() {
     assert_eq!((before.requests().len(), after.requests().len()), (2, 1));
     assert!(openstack.believes(after.requests()[0].header("x-auth-token").unwrap()));
     assert_eq!(openstack.count(LOGINS), 2);
-    // A service that has moved is found by the next attempt.
     after.stop();
     openstack.unlist();
     openstack.list("dns", "public", REGION, &before.url(""));
@@ -77,13 +76,13 @@ fn a_token_that_is_no_longer_believed_is_renewed_with_its_catalogue() {
     assert!(error.reason.starts_with(&format!("dns at {}: ", after.url(""))), "{error}");
     hook.make().unwrap();
     assert_eq!((before.requests().len(), openstack.count(LOGINS)), (3, 3));
-    // 401 again and again is the target's word.
+    // A second 401 is the target's own answer.
     before.reply_with(Reply::Status(401));
     assert_eq!(hook.refused().class, ErrorClass::Status(401));
     assert_eq!((before.requests().len(), openstack.count(LOGINS)), (5, 4));
 }
 
-/// A proxy's 404, and neutron's about a path that it does not have, say nothing about an object. Review of clouds, D3.
+/// A proxy's 404, and neutron's for an unknown path, mean nothing for an object.
 #[test]
 fn a_404_of_another_server_holds_the_target_until_the_catalogue_is_right() {
     let openstack = Openstack::start();
@@ -102,12 +101,12 @@ fn a_404_of_another_server_holds_the_target_until_the_catalogue_is_right() {
     openstack.list("dns", "public", REGION, &right.url(""));
     hook.make().unwrap();
     assert_eq!((wrong.requests().len(), right.requests().len(), openstack.count(LOGINS)), (1, 1, 2));
-    // What the options say of 404 counts, and so does the API's own answer.
+    // An option for 404 counts, and so does the API's own answer.
     right.reply_with(not_found("nothing here"));
     assert_eq!(Hook::new(&format!("{lines}\nfinal = 404")).refused().class, ErrorClass::Rejected);
     right.reply_with(not_found(r#"{"code": 404, "type": "zone_not_found"}"#));
     assert_eq!(hook.refused().class, ErrorClass::Status(404));
-    // Of what counts as done only the API's own answer does.
+    // With 404 as a success, only the API's own answer succeeds.
     let gone = format!("{lines}\nsuccess = 2xx, 404");
     Hook::new(&gone).make().unwrap();
     right.reply_with(not_found("<h1>404 Not Found</h1>nginx"));
@@ -154,7 +153,7 @@ fn what_the_catalogue_lacks_holds_the_target_and_names_what_it_has() {
     assert_eq!(sink.requests().len(), 1);
 }
 
-/// An event cannot name the service, and what it makes of the path is refused before anybody is asked.
+/// An event cannot name the service, and a forbidden path is refused before any request.
 #[test]
 fn an_event_chooses_neither_service_nor_host() {
     let openstack = Openstack::start();
@@ -207,7 +206,7 @@ fn a_cloud_of_clouds_yaml_is_one_login_for_all() {
         assert_eq!(sink.requests().last().unwrap().target, path, "{cloud} {more}");
     }
 
-    // Two actions and an enrichment of one cloud log in once.
+    // Two actions and an enrichment of one cloud share a login.
     let before = openstack.count(LOGINS);
     let broker = MemoryBroker::new();
     let journal = tempfile::tempdir().unwrap();
@@ -229,7 +228,7 @@ fn a_cloud_of_clouds_yaml_is_one_login_for_all() {
     assert_eq!(openstack.count(LOGINS) - before, 1);
 }
 
-/// Held without an attempt used, by a message that says what to do, and going on by itself.
+/// The delivery waits without using an attempt, logs the remedy, and continues by itself.
 #[test]
 fn a_delivery_waits_for_the_service_to_be_in_the_catalogue() {
     let openstack = Openstack::start();
@@ -311,7 +310,7 @@ fn check_shows_the_service_and_connect_where_it_is() {
     let found = probes(&format!("{lines}\nregion_name = RegionTwo"));
     assert!(found[0].0 == ProbeVerdict::Fine && found[0].1.ends_with(&sink.url("/two")), "{found:?}");
     assert_eq!(sink.requests().len(), 0);
-    // A target that is written out has its login tried too.
+    // The probe also tests the login of a target with a fixed URL.
     let found = probes(&format!("url = {}\n{}\npassword = wr0ng", sink.url("/"), login(&openstack)));
     assert_eq!((found[0].0, found[1].0), (ProbeVerdict::Failed, ProbeVerdict::Fine), "{found:?}");
 }

@@ -1,5 +1,3 @@
-//! Faults of a target at the level of HTTP, and the outcome of an attempt for each.
-
 use std::time::{Duration, Instant};
 
 use osnl::action::ErrorClass;
@@ -12,7 +10,7 @@ fn raw(text: &str) -> Reply {
     Reply::Raw(text.as_bytes().to_vec())
 }
 
-/// A server closes idle connections when it likes, also while a request is on its way.
+/// A server may close an idle connection at any time, also during a request.
 #[test]
 fn a_kept_connection_that_ends_unanswered_costs_no_attempt() {
     let sink = Sink::start();
@@ -28,13 +26,13 @@ fn a_kept_connection_that_ends_unanswered_costs_no_attempt() {
         assert_ne!(lost.connection, again.connection, "{race:?}");
         assert_eq!((&lost.head, &lost.body), (&again.head, &again.body), "{race:?}");
     }
-    // Once: what ends on a new connection too is a failure.
+    // A second unanswered request, on a new connection, is a failure.
     let before = sink.requests().len();
     sink.script(vec![Reply::Status(204), Reply::CloseWithoutReply, Reply::CloseWithoutReply]);
     hook.make().unwrap();
     assert_eq!(hook.refused().class, ErrorClass::Reset);
     assert_eq!(sink.requests().len() - before, 3);
-    // What has begun to answer has seen the request.
+    // A server that has begun to answer has received the request.
     for begun in [Reply::ResetInBody, Reply::ShortBody, raw("HTTP/1.1 2"), Reply::Garbage] {
         let before = sink.requests().len();
         sink.script(vec![Reply::Status(204), begun.clone()]);
@@ -42,7 +40,7 @@ fn a_kept_connection_that_ends_unanswered_costs_no_attempt() {
         assert_eq!(hook.refused().class, ErrorClass::Reset, "{begun:?}");
         assert_eq!(sink.requests().len() - before, 2, "{begun:?}");
     }
-    // The first request on a connection is not lost in a race.
+    // A first request on a connection cannot meet such a race.
     let hook = Hook::new(&format!("url = {}\nidle = 0s", sink.url("/")));
     let before = sink.requests().len();
     sink.script(vec![Reply::Status(204), Reply::CloseWithoutReply]);
@@ -51,7 +49,7 @@ fn a_kept_connection_that_ends_unanswered_costs_no_attempt() {
     assert_eq!(sink.requests().len() - before, 2);
 }
 
-/// The same over TLS, whose own records are no answer.
+/// Over TLS too, where records of the session are no answer.
 #[test]
 fn nor_does_one_with_tls() {
     let authority = Authority::new();
@@ -107,7 +105,7 @@ fn answers_of_every_form_are_read() {
     assert_eq!(hook.refused().reason, "Forbidden, reply: 45 bytes of gzip");
 }
 
-/// None of them ends by itself: what is read of each is bounded, or its time is.
+/// None of these answers ends by itself, so that its size or its time is bounded.
 #[test]
 fn what_has_no_end_is_left() {
     let sink = Sink::start();
@@ -128,12 +126,12 @@ fn what_has_no_end_is_left() {
         None,
     );
     ends(Reply::Forever([&ok[..], b"Content-Length: 9999999999999\r\n\r\n"].concat(), vec![0; 1024]), None);
-    // A 200 whose body is still short when the time is up is no complete answer.
+    // A 200 with an incomplete body at the time limit is a failure.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     sink.script(vec![Reply::Tunnel(silent.local_addr().unwrap().to_string())]);
     let error = hook.call(&json!({}), Duration::from_millis(200)).unwrap_err();
     assert_eq!(error.class, ErrorClass::Timeout);
-    // Interim answers are none: the attempt's time is what ends them.
+    // Interim answers do not extend the time of the attempt.
     sink.script(vec![Reply::Forever(Vec::new(), b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())]);
     let error = hook.call(&json!({}), Duration::from_millis(200)).unwrap_err();
     assert_eq!(error.class, ErrorClass::Timeout);
@@ -157,7 +155,7 @@ fn a_server_with_another_certificate_gets_no_request() {
     check(ServerIdentity::NotYet, "localhost", "2124");
 }
 
-/// A wait that is a date counts from the answer's own, and holds the target; so does one in seconds.
+/// A date in `Retry-After` counts from the answer's own date; seconds have the same effect.
 #[test]
 fn a_wish_to_wait_is_read_in_both_forms() {
     let sink = Sink::start();

@@ -1,4 +1,4 @@
-//! Each recipe of `docs/http.md`, run on recorded notifications: what its target gets is what the target documents.
+//! Each recipe of `docs/http.md`, run on recorded notifications: the request must match the target's documentation.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,6 @@ use serde_json::Value;
 
 use crate::harness::{ListenerRig, SOON};
 
-/// The page's blocks that have actions, each with their names.
 fn blocks() -> Vec<(String, Vec<String>)> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/http.md");
     let page = std::fs::read_to_string(page).unwrap();
@@ -24,12 +23,11 @@ fn blocks() -> Vec<(String, Vec<String>)> {
     blocks.map(|block| (block.to_owned(), names(block))).collect()
 }
 
-/// The block as it stands there, but for where its targets and its files are: secrets are `in FILE`.
+/// Returns the block with other targets and files; its secrets are `in FILE`.
 fn placed(block: &str, sink: &Sink, openstack: &Openstack) -> String {
     let mut text = String::new();
     for line in block.lines() {
         let line = match line.split_once(" = ") {
-            // What this machine does not have.
             Some(("client_certificate" | "ca_file" | "cloud", _)) => continue,
             Some(("auth", "keystone")) => format!(
                 "auth = keystone\nauth_url = {}\nusername = {USER}\npassword = {PASSWORD}\nproject_name = oss",
@@ -39,7 +37,7 @@ fn placed(block: &str, sink: &Sink, openstack: &Openstack) -> String {
                 let path = url.trim_start_matches("https://");
                 format!("url = {}", sink.url(&path[path.find('/').unwrap()..]))
             }
-            // Slack's is a path.
+            // Slack's secret is a path.
             Some((option, "file:///etc/osnl/slack-hook")) => format!("{option} = T0/B0/slack-hook"),
             Some((option, value)) => match value.strip_prefix("file:///etc/osnl/") {
                 Some(file) => format!("{option} = in {file}"),
@@ -74,7 +72,6 @@ fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) ->
     ListenerRig::of(&conf, broker)
 }
 
-/// A recorded message, and where it goes.
 fn message(event: &Value) -> (Target, String) {
     let recording = event["recording"].as_str().unwrap();
     let recorded = fixture::json(&format!("emission/{recording}.json"));
@@ -126,7 +123,6 @@ fn each_recipe_sends_what_its_target_documents() {
         let (block, _) = block.unwrap_or_else(|| panic!("the page has no action {name}"));
         let (sink, openstack) = (Sink::start(), Openstack::start());
         let status = recipe["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap());
-        // A missing object as the API itself tells it.
         sink.reply_with(match status {
             404 => {
                 let body = r#"{"code": 404, "type": "zone_not_found"}"#.into();
@@ -137,7 +133,7 @@ fn each_recipe_sends_what_its_target_documents() {
         openstack.list("dns", "public", "RegionOne", &sink.url(""));
         let broker = MemoryBroker::new();
         let folder = tempfile::tempdir().unwrap();
-        // Of the block's actions only this one, so that what comes is its.
+        // Only this action of the block runs, so that all requests are its own.
         let daemon = start(folder.path(), &placed(block, &sink, &openstack), &[name.to_owned()], &broker);
         let (target, body) = message(&recipe["event"]);
         wait_until(SOON, "the queue is bound", || {

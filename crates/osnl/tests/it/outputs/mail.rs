@@ -1,5 +1,3 @@
-//! `driver = mail` to a real SMTP server, Python's aiosmtpd, with TLS, a login and refusals.
-
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
@@ -13,7 +11,7 @@ use serde_json::{Value, json};
 use super::{native, publish_ports, start};
 use crate::harness::{instance, port_deleted, publish};
 
-/// Prints its port, then each mail it has taken one line of JSON each. Recipients: `nobody@` is refused, `later@` twice for
+/// Prints its port, then each accepted mail as a line of JSON. The server refuses `nobody@`, and `later@` twice for
 /// now.
 const SERVER: &str = r#"
 import asyncio, base64, email, email.policy, json, ssl, sys
@@ -91,7 +89,6 @@ impl Server {
         Self::start(&options)
     }
 
-    /// Ends it; returns the mails that no test has looked at.
     pub(crate) fn rest(mut self) -> Vec<String> {
         let _ = self.child.kill();
         self.lines.by_ref().map(Result::unwrap).collect()
@@ -143,7 +140,7 @@ fn a_mail_arrives_by_each_kind_of_tls_and_login() {
         assert_eq!(mail["headers"]["subject"], format!("Größe {}", instance(1)));
         assert!(mail["headers"]["from"].as_str().unwrap().contains("Überwachung"), "{mail}");
         assert_eq!(mail["headers"]["auto-submitted"], "auto-generated");
-        // A line that is a dot ends nothing.
+        // A line with only a dot does not end the mail.
         assert_eq!(mail["parts"]["text/plain"].as_str().unwrap().trim(), ".\nport.delete.end ü");
         assert_eq!(mail["parts"]["text/html"].as_str().unwrap().trim(), "<b>port.delete.end &lt;&amp;</b>");
         daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
@@ -151,7 +148,6 @@ fn a_mail_arrives_by_each_kind_of_tls_and_login() {
     }
 }
 
-/// The same folder, and nothing new.
 fn start_again(folder: &Path, server: &Server, more: &str) -> crate::harness::ListenerRig {
     in_clear(folder, server, more, 0)
 }
@@ -171,13 +167,13 @@ fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_given_
     daemon.wait_until("it is given up", |c| c.dead.get() == 1);
     assert_eq!(daemon.counters.attempts.get(), 1);
     daemon.stop().unwrap();
-    // The other one gets it all the same.
+    // The accepted recipient gets the mail nevertheless.
     let folder = tempfile::tempdir().unwrap();
     let daemon = in_clear(folder.path(), &server, "to = nobody@example.com, ops@example.com", 1);
     assert_eq!(server.next()["to"], json!(["ops@example.com"]));
     daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
     daemon.stop().unwrap();
-    // No recipient has it before all may have it.
+    // No recipient gets the mail before all may get it.
     let folder = tempfile::tempdir().unwrap();
     let daemon = in_clear(folder.path(), &server, "to = ops@example.com, later@example.com", 1);
     assert_eq!(server.next()["to"], json!(["ops@example.com", "later@example.com"]));
@@ -201,8 +197,8 @@ fn what_comes_within_the_interval_is_one_mail() {
     daemon.stop().unwrap();
 }
 
-/// A digest contains everything about one instance, in its order, though a rule keeps order by that; so does one of
-/// mails that are another action's `on_failure`. A server that refuses for now does not split a digest.
+/// A digest contains everything about one instance in order, also for a rule that keeps order, and for mails of
+/// another action's `on_failure`. A temporary refusal does not split a digest.
 #[test]
 fn a_digest_has_all_of_one_resource_and_stays_one() {
     for by_failure in [false, true] {
@@ -234,7 +230,7 @@ fn a_digest_has_all_of_one_resource_and_stays_one() {
     }
 }
 
-/// Only the one that the server takes offence at is a dead letter.
+/// Only the mail that offends the server becomes a dead letter.
 #[test]
 fn a_digest_that_is_refused_for_good_is_taken_apart() {
     let folder = tempfile::tempdir().unwrap();
@@ -250,7 +246,7 @@ fn a_digest_that_is_refused_for_good_is_taken_apart() {
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// One of three recipients is refused: the others have the mail, and the delivery's record names the one without it.
+/// The delivery's record names the refused recipient.
 #[test]
 fn a_recipient_that_is_refused_is_named_with_what_was_done() {
     let folder = tempfile::tempdir().unwrap();
@@ -270,7 +266,7 @@ fn a_recipient_that_is_refused_is_named_with_what_was_done() {
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// A full mailbox keeps the others waiting for a while and not for ever; a single recipient is waited for.
+/// A full mailbox delays the other recipients only for a while; a single recipient is retried.
 #[test]
 fn a_recipient_who_is_refused_for_now_keeps_the_others_waiting_for_so_long_only() {
     let folder = tempfile::tempdir().unwrap();
@@ -292,7 +288,7 @@ fn a_recipient_who_is_refused_for_now_keeps_the_others_waiting_for_so_long_only(
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// Addresses beyond ASCII go to a server that knows them, and to another one not at all.
+/// Addresses beyond ASCII need a server with SMTPUTF8; another server gets none.
 #[test]
 fn addresses_beyond_ascii_want_a_server_that_knows_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -313,7 +309,7 @@ fn addresses_beyond_ascii_want_a_server_that_knows_them() {
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// Dots, lines of any length, and what an event would like to be a header or the end of the mail.
+/// Dots, lines of any length, and texts that imitate a header or the end of the mail.
 #[test]
 fn nothing_in_a_text_ends_a_mail_or_makes_it_unreadable() {
     let folder = tempfile::tempdir().unwrap();
@@ -346,7 +342,7 @@ fn nothing_in_a_text_ends_a_mail_or_makes_it_unreadable() {
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// Its password is in no line of the log.
+/// The password is in no line of the log.
 #[test]
 fn a_refused_login_and_a_server_without_starttls_are_faults_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
@@ -357,7 +353,7 @@ fn a_refused_login_and_a_server_without_starttls_are_faults_of_the_server() {
     assert!(daemon.log().iter().all(|line| !line.contains("WR0NG") && !line.contains("V1Iw")));
     assert_eq!(daemon.counters.dead.get(), 0);
     daemon.stop().unwrap();
-    // Not even where the server repeats what we said, in any of its forms.
+    // The log hides the password even if the server repeats it in another form.
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&json!({"auth": true, "repeats": true}));
     let daemon =

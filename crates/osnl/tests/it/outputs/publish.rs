@@ -1,5 +1,3 @@
-//! `driver = publish` to a real RabbitMQ: what a reader there gets.
-
 use osnl_model::{Emission, Priority, Target};
 use osnl_testkit::{Broker, OsloListener, Vhost};
 use osnl_transport::{
@@ -11,7 +9,6 @@ use serde_json::{Value, json};
 use super::{native, start};
 use crate::harness::{SOON, instance, port_deleted, publish, publish_raw};
 
-/// A reader of one key, and the runtime that its connection lives on.
 pub(crate) struct KeyReader {
     runtime: tokio::runtime::Runtime,
     consumer: Box<dyn Consumer>,
@@ -82,7 +79,6 @@ fn a_reader_gets_a_notification_with_what_the_templates_changed() {
     daemon.stop().unwrap();
 }
 
-/// oslo.messaging's own listener is called as by any service.
 #[test]
 fn a_real_listener_is_called_with_it() {
     let vhost = Broker::shared().vhost("publish-oslo");
@@ -134,7 +130,7 @@ fn bytes_come_as_they_were_and_cloud_events_as_json() {
     }
 }
 
-/// No queue is bound to that key. A missing exchange is a fault of the target, not of one event.
+/// No queue is bound to the key, which concerns one event; a missing exchange is a fault of the target.
 #[test]
 fn what_nobody_takes_is_a_dead_letter_if_it_must_be_taken_and_a_missing_exchange_is_waited_for() {
     let vhost = Broker::shared().vhost("publish-mandatory");
@@ -156,7 +152,6 @@ fn what_nobody_takes_is_a_dead_letter_if_it_must_be_taken_and_a_missing_exchange
     daemon.stop().unwrap();
 }
 
-/// A rule that hears what its own action publishes.
 #[test]
 fn a_notification_that_comes_back_is_not_published_again() {
     let vhost = Broker::shared().vhost("publish-round");
@@ -172,7 +167,7 @@ fn a_notification_that_comes_back_is_not_published_again() {
     daemon.stop().unwrap();
 }
 
-/// A token that leaves is one that another broker's readers may use.
+/// Readers of another broker could use a published token.
 #[test]
 fn the_token_of_the_context_stays_here_unless_it_is_wanted() {
     let vhost = Broker::shared().vhost("publish-token");
@@ -204,7 +199,7 @@ fn the_token_of_the_context_stays_here_unless_it_is_wanted() {
     check("keep_token = true\nmask_secrets = true", "\"***\"", "\"adminPass\": \"***\"", &mut reading);
 }
 
-/// A tenant that names a port can't choose a topic.
+/// A tenant that names a port cannot choose the topic.
 #[test]
 fn a_value_is_one_word_of_a_routing_key() {
     let vhost = Broker::shared().vhost("publish-words");
@@ -220,7 +215,7 @@ fn a_value_is_one_word_of_a_routing_key() {
     daemon.stop().unwrap();
 }
 
-/// A message chooses its priority, which need not be that of the key it came with.
+/// The body chooses the priority, which may differ from that of the routing key.
 #[test]
 fn a_key_that_amqp_does_not_allow_is_a_dead_letter_and_the_next_message_is_sent() {
     let vhost = Broker::shared().vhost("publish-long");
