@@ -1,5 +1,3 @@
-//! Writes the table of targets.
-
 #[path = "driver/scan.rs"]
 mod scan;
 

@@ -1,4 +1,4 @@
-//! The assertions about any payload that the library for services reads: by the fuzz targets, and by
+//! The assertions about payloads that the library for services reads, for the fuzz targets and for
 //! `library/osnl-notify/tests/it/fuzz.rs`.
 
 use osnl_notify::Notification;
@@ -8,8 +8,8 @@ use osnl_notify::versioned::ironic::{
 };
 use osnl_notify::versioned::{Json, ObjectForm, VersionedObject, WireObject, read_text, to_payload_text};
 
-/// A payload is read by any class, and by none, without a panic; nothing of it is lost; what was read as an object is
-/// written so that it is read as the same.
+/// A payload is read by any class, or refused, without a panic and without a loss. An object survives writing and
+/// reading.
 pub(crate) fn versioned(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(raw) = serde_json::from_str::<Json>(&text) else { return };

@@ -1,15 +1,16 @@
-//! The assertions about any bytes that a broker sends: frames and their tables, on their way to the client library.
-//! Included by the fuzz driver and by `crates/osnl-transport/tests/it/fuzz.rs`.
+//! The assertions about bytes from a broker: frames and their tables, on their way to the client library. The fuzz
+//! driver and `crates/osnl-transport/tests/it/fuzz.rs` include this file.
 
 use osnl_testkit::amqp::frame::parse_frame;
 use osnl_transport::frames_in_pieces;
 
-/// Frames are the same however the network cuts them; the client library, which recurses into tables, reads what passed.
+/// Frames do not depend on the network's packets; the client library, which recurses into tables, reads all frames
+/// that pass.
 pub(crate) fn amqp_frames(data: &[u8]) {
     let piece = 1 + data.first().map_or(0, |byte| usize::from(*byte) % 64);
     let whole = frames_in_pieces(data, data.len().max(1));
     let pieces = frames_in_pieces(data, piece);
-    // A stream that breaks off says so sooner or later; what came before is the same.
+    // A broken stream fails sooner or later, but the frames before the fault are the same.
     if let (Ok(whole), Ok(pieces)) = (&whole, &pieces) {
         assert_eq!(whole, pieces, "in pieces of {piece}");
     }

@@ -1,4 +1,4 @@
-//! With libFuzzer: inputs that reach what no other one did are kept and mutated further.
+//! With libFuzzer, inputs that reach new code are kept and mutated further.
 #![no_main]
 
 mod targets;

@@ -1,10 +1,8 @@
-//! The targets: each function `pub(crate) fn NAME(data: &[u8])` of the files beside this folder. Shared by the build
-//! script and `cargo xtask fuzz`.
+//! The targets: each function `pub(crate) fn NAME(data: &[u8])` of the files beside this folder. The build script and
+//! `cargo xtask fuzz` share this file.
 
-/// The files that have targets.
 pub(crate) const FILES: [&str; 4] = ["entries", "daemon", "library", "wire"];
 
-/// The names of the targets in the text of a file.
 pub(crate) fn targets(text: &str) -> Vec<String> {
     text.lines()
         .filter_map(|line| line.strip_prefix("pub(crate) fn ")?.strip_suffix("(data: &[u8]) {"))

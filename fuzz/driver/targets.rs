@@ -1,5 +1,3 @@
-//! The target that `OSNL_FUZZ_TARGET` names.
-
 #[path = "../daemon.rs"]
 mod daemon;
 #[path = "../entries.rs"]
@@ -13,7 +11,6 @@ use std::sync::OnceLock;
 
 const TARGETS: &[(&str, fn(&[u8]))] = include!(concat!(env!("OUT_DIR"), "/targets.rs"));
 
-/// Runs it on one input.
 pub(crate) fn run(data: &[u8]) {
     static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
     let target = TARGET.get_or_init(|| {

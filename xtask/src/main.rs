@@ -1,6 +1,7 @@
-//! `cargo xtask`: everything that is done to this repository, in one place and in Rust.
+//! `cargo xtask`: all tasks for this repository, in Rust.
 //!
-//! `cargo xtask help` lists the commands; the module of each says what it does and why. CONTRIBUTING.md has them by purpose.
+//! `cargo xtask help` lists the commands; the module of each describes it. CONTRIBUTING.md lists the commands by
+//! purpose.
 //!
 //! Exit status: 0 done, 1 failed, 2 usage; `test` ends with the status of the runner.
 #![expect(

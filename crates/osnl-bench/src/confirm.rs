@@ -1,5 +1,3 @@
-//! Publishing to a cluster whose nodes go away: each message until a node has confirmed it.
-
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,12 +8,12 @@ use tokio::time::{MissedTickBehavior, timeout};
 use crate::messages::{Messages, SIZE};
 use crate::queue;
 
-/// A node that is gone without a word is noticed after this.
+/// The time after which a silent node counts as failed.
 const ANSWER: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Publishes messages 1 to `count`, in order, at `rate` per second at most, to an exchange that is there. A message
-/// that was sent and not confirmed is sent again: the broker may have it twice then. Prints those numbers.
+/// Publishes messages 1 to `count`, in order, at `rate` per second at most, to an existing exchange. An unconfirmed
+/// message is repeated, so that the broker may have it twice. Prints the numbers of repeated messages.
 pub(crate) async fn run(urls: &str, rate: u64, count: u64) -> Result<()> {
     let urls: Vec<&str> = urls.split(',').collect();
     let messages = Messages::new(SIZE)?;
@@ -70,7 +68,7 @@ async fn publish(channel: &Channel, body: &[u8]) -> Result<()> {
         .with_content_encoding("utf-8".into())
         .with_delivery_mode(2);
     let (exchange, key) = (queue::EXCHANGE.into(), queue::ROUTING_KEY.into());
-    // Mandatory: a message that no queue takes is confirmed too, but comes back.
+    // Without `mandatory` a message without a queue would be confirmed and lost.
     let options = BasicPublishOptions { mandatory: true, ..Default::default() };
     let confirmation = channel.basic_publish(exchange, key, options, body, properties).await?.await?;
     ensure!(confirmation == Confirmation::Ack(None), "not taken: {confirmation:?}");

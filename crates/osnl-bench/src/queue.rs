@@ -1,19 +1,16 @@
-//! The queue that everything here publishes to and consumes: declared as oslo.messaging declares k2hr3_osnl's,
-//! transient, so that osnl and k2hr3_osnl both take it as it is.
+//! The queue of all programs here, declared as oslo.messaging declares k2hr3_osnl's: transient, so that osnl and
+//! k2hr3_osnl both accept it.
 
 use anyhow::{Context as _, Result};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 
-/// The pool's queue.
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
-/// The exchange of neutron.
 pub(crate) const EXCHANGE: &str = "neutron";
-/// `<topic>.<priority>`
 pub(crate) const ROUTING_KEY: &str = "notifications.info";
 
-/// Connects to a URL `rabbit://…` and opens a channel, where the queue is osnl's own, declared by itself.
+/// Connects to a URL `rabbit://…` and opens a channel without a declaration, because osnl declares its own queue.
 pub(crate) async fn open_durable(url: &str) -> Result<(Connection, Channel)> {
     let url = url.replacen("rabbit://", "amqp://", 1);
     let connection = Connection::connect(&url, ConnectionProperties::default()).await.context("connect")?;
@@ -21,7 +18,6 @@ pub(crate) async fn open_durable(url: &str) -> Result<(Connection, Channel)> {
     Ok((connection, channel))
 }
 
-/// Connects to a URL `rabbit://…` and opens a channel with the queue declared and bound.
 pub(crate) async fn open(url: &str) -> Result<(Connection, Channel)> {
     let url = url.replacen("rabbit://", "amqp://", 1);
     let connection = Connection::connect(&url, ConnectionProperties::default()).await.context("connect")?;

@@ -1,4 +1,4 @@
-//! The least that a consumer with this client library can do: take and acknowledge.
+//! The least that a consumer with this client library can do: consume and acknowledge.
 
 use std::io::Write as _;
 
@@ -10,12 +10,9 @@ use lapin::types::{FieldTable, ShortString};
 use crate::clock::{now, wait_for_end_of_input};
 use crate::queue;
 
-/// As osnl has it.
 const PREFETCH: u16 = 200;
-/// Messages for each acknowledgement.
 const EVERY: u64 = 50;
 
-/// Consumes `count` messages and says when the first and the last were there.
 pub(crate) async fn run(url: &str, count: u64) -> Result<()> {
     let (_connection, channel) = queue::open(url).await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;

@@ -1,16 +1,16 @@
-//! A server whose queue of unaccepted connections is full: connecting to it is neither accepted nor refused.
+//! A server whose backlog of unaccepted connections is full, so that a client is neither accepted nor refused.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use crate::ports;
 
-/// A connection that is accepted on loopback is accepted at once.
+/// A longer wait for a connection on loopback means a full backlog.
 const MOMENT: Duration = Duration::from_millis(150);
 const MOST: usize = 64;
 
-/// A port of 127.0.0.1 where every attempt to connect ends by its caller's time-out, as behind a firewall that
-/// drops packets. Ends when dropped.
+/// A port of 127.0.0.1 where every attempt to connect ends by its caller's time-out, as behind a firewall that drops
+/// packets. The server ends when dropped.
 #[derive(Debug)]
 pub struct FullBacklog {
     address: SocketAddr,
@@ -19,14 +19,10 @@ pub struct FullBacklog {
 }
 
 impl FullBacklog {
-    /// Fills a queue that has room for one.
-    ///
-    /// # Panics
-    /// When the kernel goes on taking connections.
     #[must_use]
     pub fn start() -> Self {
         let listener = ports::listen();
-        // Listening again changes the length of the queue.
+        // A second `listen` changes the length of the backlog.
         rustix::net::listen(&listener, 0).unwrap();
         let address = listener.local_addr().unwrap();
         let mut waiting = Vec::new();
@@ -37,7 +33,6 @@ impl FullBacklog {
         Self { address, _listener: listener, _waiting: waiting }
     }
 
-    /// The port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()

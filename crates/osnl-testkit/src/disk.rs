@@ -1,18 +1,16 @@
-//! A small file system of its own, in memory, which a test fills.
+//! A small file system in memory, which a test fills.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A mounted file system. It is gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Disk {
     place: PathBuf,
 }
 
 impl Disk {
-    /// Mounts one of so many megabytes at a folder, for a user and a group.
     pub(crate) fn mount(place: &Path, megabytes: u32, owner: Option<(u32, u32)>) -> Result<Self, String> {
         let mut options = format!("size={megabytes}m,mode=0700");
         if let Some((user, group)) = owner {
@@ -31,7 +29,6 @@ impl Disk {
         self.place.join("ballast")
     }
 
-    /// Takes all of its space.
     pub(crate) fn fill(&self) {
         let mut file = File::create(self.ballast()).unwrap();
         let mut piece = vec![0; 1 << 20];
@@ -42,7 +39,6 @@ impl Disk {
         }
     }
 
-    /// Gives it back.
     pub(crate) fn free(&self) {
         std::fs::remove_file(self.ballast()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Bytes as hexadecimal digits: how they pass through the JSON and the Erlang terms of our helpers.
+//! Bytes as hexadecimal digits, the form in which they pass through JSON and Erlang terms.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,6 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     })
 }
 
-/// # Panics
-/// When `digits` are not pairs of hexadecimal digits.
 pub(crate) fn decode(digits: &str) -> Vec<u8> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     assert!(rest.is_empty(), "an odd number of digits: {digits}");

@@ -1,5 +1,3 @@
-//! A transport of a test's own, which can be listened to and nothing else.
-
 use std::future::ready;
 
 use osnl_model::{Priority, Target};
@@ -8,7 +6,7 @@ use osnl_transport::{
     Tap, TapOptions, Transport, TransportError,
 };
 
-/// Listens as the function says; nothing can be published, watched or tidied.
+/// A transport that listens by the given function; publishing, watching and tidying fail.
 #[derive(Debug)]
 pub struct ListenOnly<F>(F);
 
@@ -21,7 +19,6 @@ where
         + Send
         + Sync,
 {
-    /// A transport whose consumers this function makes.
     pub const fn new(listen: F) -> Self {
         Self(listen)
     }

@@ -1,20 +1,18 @@
-//! Waiting for another process or thread, with a deadline.
-
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Asks `done` every 10 ms until it says yes.
+/// Calls `done` every 10 ms until it returns true.
 ///
 /// # Panics
-/// When it has not by `deadline` from now; the message names `description`, which reads well after
-/// "waited 5s for", such as "the queue to be empty".
+/// At the deadline; the message contains `description`, which follows "waited 5s for", such as "the queue to be
+/// empty".
 #[track_caller]
 pub fn wait_until(deadline: Duration, description: &str, mut done: impl FnMut() -> bool) {
     assert!(reached(deadline, &mut done), "waited {deadline:?} for {description}");
 }
 
-/// As [`wait_until`], for callers that know more to say at the deadline.
+/// Waits as [`wait_until`] does, for callers with a longer message.
 pub(crate) fn reached(deadline: Duration, done: &mut dyn FnMut() -> bool) -> bool {
     let end = Instant::now() + deadline;
     loop {

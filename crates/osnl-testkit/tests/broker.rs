@@ -1,4 +1,3 @@
-//! The broker and the Python peer, against each other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +10,6 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// The inner message of a 2.0 envelope.
 fn inner(body: &[u8]) -> Value {
     let envelope: Value = serde_json::from_slice(body).unwrap();
     assert_eq!(envelope["oslo.version"], "2.0");

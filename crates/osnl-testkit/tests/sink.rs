@@ -1,4 +1,3 @@
-//! The sink as a client sees it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -16,14 +15,12 @@ fn connect(sink: &Sink) -> TcpStream {
     stream
 }
 
-/// Reads until the other side closes; an error by its kind.
 fn rest(stream: &mut TcpStream) -> Result<String, ErrorKind> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(|error| error.kind())?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// One reply without a body.
 fn head(stream: &mut TcpStream) -> String {
     let (mut bytes, mut one) = (Vec::new(), [0]);
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -44,7 +41,7 @@ fn requests_are_recorded_byte_for_byte_over_kept_connections() {
         assert!(!reply.contains("Content-Length"), "{reply}");
     }
     let mut second = connect(&sink);
-    // In pieces, to be put together again.
+    // The request arrives in pieces that the sink joins.
     for piece in [&b"PUT / HTTP/1.1\r\nContent-"[..], b"Length: 4\r\nConnection: close\r\n\r\na\r", b"\n\0"] {
         second.write_all(piece).unwrap();
         second.flush().unwrap();

@@ -1,24 +1,24 @@
-//! One build beside another, in interleaved rounds: the ratio of the medians, and what the other's own rounds differ by.
+//! One build beside another, in interleaved rounds: the ratio of the medians, and the spread of the other build's own
+//! rounds.
 
 use super::table::{Table, median, quantile};
 
-/// The share that a change may cost in any case.
+/// The share that a change may always cost.
 const ALLOWED: f64 = 0.03;
 
-/// A figure of both builds.
 #[derive(Debug, PartialEq)]
 pub(super) struct Line {
     what: String,
     ours: f64,
     other: f64,
-    /// The share by which ours is worse; below 0 it is better.
+    /// The share by which our build is worse; below 0 it is better.
     worse: f64,
     /// The spread of the other build's rounds, as a share of their median.
     spread: f64,
 }
 
 impl Line {
-    /// With `more`, more is better.
+    /// Compares the figures; with `more`, a larger figure is better.
     pub(super) fn of(what: &str, ours: &[f64], other: &[f64], more: bool) -> Self {
         let (own, base) = (median(ours), median(other));
         let worse = if more { base / own - 1.0 } else { own / base - 1.0 };
@@ -37,7 +37,6 @@ impl Line {
     }
 }
 
-/// As a table.
 pub(super) fn print(lines: &[Line]) {
     let columns = [
         "",

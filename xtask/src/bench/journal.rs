@@ -1,5 +1,3 @@
-//! The cost of the journal in the way of a single message.
-
 use anyhow::Result;
 
 use super::against::{self, Line};
@@ -9,7 +7,7 @@ use super::stage::{Program, Stage, built};
 use super::table::{Table, quantile};
 use crate::step;
 
-/// From publishing to the request at 1,000 messages a second, by way of the journal.
+/// Measures from publishing to the request at 1,000 messages a second, through the journal.
 pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     let folder = stage.folder("latency")?;
     let columns = ["", "msg/s", "messages", "p50", "p99", "max"];
@@ -19,7 +17,7 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     );
     let rate = 1000;
     let count = rate * effort.paced;
-    // Alone, one run is enough; beside another build there are rounds.
+    // Without another build to compare with, one run is enough.
     let programs = stage.cast(&[Program::Journal, Program::OtherJournal]);
     let rounds = if programs.len() > 1 { effort.rounds } else { 1 };
     let mut found: Vec<(Program, [Vec<f64>; 4])> =
@@ -53,7 +51,6 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// Returns the span that a part of `osnl-bench` prints.
 pub(super) fn run(args: &[&str]) -> Result<Span> {
     Span::parse(step::output(built("osnl-bench").args(args))?.trim())
 }

@@ -11,13 +11,11 @@ use super::sections::Effort;
 use super::stage::Stage;
 use super::table::{Table, quantile};
 
-/// Wanted of each search at p99, in ms.
+/// The accepted p99 of each search, in ms.
 const MOST_MS: f64 = 20.0;
-/// Requests of a search.
 const REQUESTS: usize = 200;
 const TOKEN: &str = "the-token-of-the-bench";
 
-/// Measures each search, and the pages that have deliveries on them.
 pub(super) fn searches(stage: &Stage, effort: Effort) -> Result<()> {
     let count = effort.history;
     let (state, dead) = history(stage, "page", count)?;
@@ -47,7 +45,7 @@ pub(super) fn searches(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// The pages by what they look for, each of a journal that [`history`] made.
+/// Returns the pages by their search, each in a journal of [`history`].
 fn pages(count: u64) -> Vec<(&'static str, String)> {
     let middle = count / 2 + 1;
     let key = format!("00000000-0000-4000-8000-{:012x}", 5000);
@@ -73,7 +71,6 @@ fn pages(count: u64) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Returns the milliseconds from connecting to the first byte of an answer, which must be a page.
 fn first_byte(port: u16, path: &str) -> Result<f64> {
     let begin = Instant::now();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).context("the admin endpoint")?;

@@ -1,5 +1,5 @@
-//! The cost of a message in the Python library k2hr3_osnl: ours beside the original, by the library's own endpoint and
-//! by one that is written in Python and does nothing.
+//! The cost of a message in the Python library k2hr3_osnl: ours beside the original, with the library's own endpoint
+//! and with an empty endpoint in Python.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,9 @@ use super::stage::{Queue, Stage};
 use super::table::{Figure, Figures, Table};
 use crate::{package, setup};
 
-/// The original gets one in so many of the messages, and one round.
+/// The original gets one in this number of messages, and one round, because it is slow.
 const SHARE: u64 = 6;
 
-/// The program of the manual.
 const LIBRARY: &str = "\
 import k2hr3_osnl
 from pathlib import Path
@@ -23,7 +22,7 @@ conf = k2hr3_osnl.K2hr3Conf(Path('k2hr3_osnl.conf'))
 k2hr3_osnl.listen([k2hr3_osnl.K2hr3NotificationEndpoint(conf)])
 ";
 
-/// Prints when the first and the last call were.
+/// A program that prints the times of the first and the last call.
 const OWN: &str = "\
 import sys, threading, time
 import k2hr3_osnl
@@ -47,7 +46,6 @@ conf = k2hr3_osnl.K2hr3Conf(Path('k2hr3_osnl.conf'))
 k2hr3_osnl.listen([Own(conf)])
 ";
 
-/// Messages per second, CPU, and memory of all four programs.
 pub(super) fn library(stage: &Stage, effort: Effort) -> Result<()> {
     let ours = package::environment_for_benchmarks()?.join("bin/python");
     let original = setup::python_if_there().map(|folder| folder.join("bin/python"));

@@ -1,19 +1,13 @@
-//! Figures of several rounds, and how they are printed.
-
-/// The figures of one run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Figure {
-    /// Messages consumed.
     pub(super) messages: u64,
-    /// Messages per second, from the first to the last.
     pub(super) rate: f64,
     /// Microseconds of CPU time for each message.
     pub(super) cpu: f64,
-    /// MiB.
+    /// The peak of the resident memory, in MiB.
     pub(super) memory: f64,
 }
 
-/// Those of all rounds of one program.
 #[derive(Debug)]
 pub(super) struct Figures {
     pub(super) messages: u64,
@@ -35,12 +29,12 @@ impl Figures {
     }
 }
 
-/// The middle value; of an even number, the lower of the two.
+/// Returns the median; for an even number of values, the lower of both.
 pub(super) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The value that `share` of the values do not exceed: the nearest rank, no interpolation.
+/// Returns the value that `share` of the values do not exceed: the nearest rank, no interpolation.
 pub(super) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -48,7 +42,6 @@ pub(super) fn quantile(values: &[f64], share: f64) -> f64 {
     sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
 }
 
-/// A Markdown table with its title.
 pub(super) struct Table {
     lines: Vec<String>,
 }

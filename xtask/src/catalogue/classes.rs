@@ -1,12 +1,9 @@
-//! The classes of versioned payloads, in words.
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-/// By service and class.
 #[derive(Default)]
 pub(super) struct Classes(BTreeMap<(String, String), Value>);
 
@@ -44,7 +41,7 @@ impl Classes {
         self.0.contains_key(&(service.to_owned(), class.to_owned()))
     }
 
-    /// The class whose name is the longest that `name` begins with.
+    /// Returns the class with the longest name that `name` begins with.
     pub(super) fn longest_beginning(&self, service: &str, name: &str) -> Option<String> {
         let known = self.0.keys().filter(|(of, class)| of == service && name.starts_with(class.as_str()));
         known.map(|(_, class)| class.clone()).max_by_key(String::len)
@@ -55,7 +52,7 @@ impl Classes {
     }
 }
 
-/// `string or null`, `list of IpPayload`, `one of: active, error`.
+/// Returns a type in words: `string or null`, `list of IpPayload`, `one of: active, error`.
 fn words(field: &Value) -> String {
     let mut words = kind(field);
     if field["nullable"] == true && field["type"] != "FlexibleDict" {

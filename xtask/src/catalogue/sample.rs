@@ -1,5 +1,3 @@
-//! A payload as an example: nothing secret, nothing long.
-
 use osnl_model::mask_secrets;
 use serde_json::{Value, json};
 
@@ -7,7 +5,7 @@ const LONGEST_TEXT: usize = 160;
 const LONGEST_JSON: usize = 600;
 const LONGEST_LIST: usize = 2;
 const DEEPEST: usize = 10;
-/// Bytes of a sample that is kept for its event alone; a longer one stands for all events of its class.
+/// The largest sample in bytes that an event keeps for itself; a longer sample serves all events of its class.
 pub(super) const LONGEST_OWN: usize = 2200;
 
 pub(super) fn of(payload: &Value) -> Value {
@@ -19,7 +17,7 @@ fn shortened(value: &Value, depth: usize) -> Value {
         Value::Object(object) if depth > DEEPEST && !object.is_empty() => json!({"…": object.len()}),
         Value::Object(object) => object
             .iter()
-            // Nested contexts and caches of nova's legacy form.
+            // Nested contexts and caches of nova's legacy form are left out.
             .filter(|(key, _)| *key != "_context" && !key.starts_with("_obj_") && *key != "_changed_fields")
             .map(|(key, value)| (key.clone(), shortened(value, depth + 1)))
             .collect(),
@@ -31,7 +29,7 @@ fn shortened(value: &Value, depth: usize) -> Value {
             }
             Value::Array(kept)
         }
-        // Cut, JSON could not be read any more.
+        // A cut would make the JSON unreadable.
         Value::String(text) if text.starts_with(['{', '[']) && text.len() <= LONGEST_JSON => value.clone(),
         Value::String(text) if text.chars().count() > LONGEST_TEXT => {
             Value::from(text.chars().take(LONGEST_TEXT).chain(['…']).collect::<String>())

@@ -1,13 +1,13 @@
-//! The common shape of the payloads of one event: paths and the types seen there.
+//! The common shape of the payloads of one event: paths and the types found there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Steps that are looked at; what is deeper is not described, and counts as known.
+/// The deepest described path; deeper members are not described, and count as known.
 const DEEPEST: usize = 4;
 
-/// Members of these are the user's, a driver's or an internal object's own: not described.
+/// Objects whose members belong to the user, a driver or an internal object, and are not described.
 const FREE: [&str; 38] = [
     "allocation_data",
     "args",
@@ -49,7 +49,6 @@ const FREE: [&str; 38] = [
     "volume_properties",
 ];
 
-/// Places and what is there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PayloadShape {
     seen: usize,
@@ -58,13 +57,11 @@ pub(super) struct PayloadShape {
 
 #[derive(Clone, Debug, Default)]
 struct PlaceStatistics {
-    /// In how many of the payloads.
     seen: usize,
     types: BTreeSet<&'static str>,
 }
 
 impl PayloadShape {
-    /// Adds a payload.
     pub(super) fn add(&mut self, payload: &Value) {
         self.seen += 1;
         let mut here: BTreeMap<Vec<String>, BTreeSet<&'static str>> = BTreeMap::new();
@@ -76,7 +73,6 @@ impl PayloadShape {
         }
     }
 
-    /// Adds what another shape has.
     pub(super) fn merge(&mut self, other: &Self) {
         self.seen += other.seen;
         for (path, theirs) in &other.fields {
@@ -86,8 +82,8 @@ impl PayloadShape {
         }
     }
 
-    /// `{"port/fixed_ips/*/ip_address": "text", "port/name": "text or null?"}`: types, and a `?` where some
-    /// payloads lack it.
+    /// Returns `{"port/fixed_ips/*/ip_address": "text", "port/name": "text or null?"}`: types, and a `?` if some
+    /// payloads lack the member.
     pub(super) fn to_json(&self) -> Value {
         let mut out = serde_json::Map::new();
         for (path, place) in &self.fields {

@@ -1,4 +1,4 @@
-//! Three nodes, a quorum queue, a publisher with confirms, osnl consuming; nodes are killed and come back.
+//! Three nodes, a quorum queue, a publisher with confirms, and osnl as the consumer; nodes are killed and restarted.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -10,11 +10,9 @@ use osnl_testkit::{RabbitCluster, RestartableProgram, wait_until};
 use super::stage::{ChaosStage, ChaosStory, QUEUE, build, built};
 
 const EVENTS: u64 = 6000;
-/// Events per second.
 const RATE: u64 = 150;
-/// Effects that show that all is well again.
+/// The number of effects that proves a recovery.
 const SOME: usize = 200;
-/// Longer than any phase takes.
 const SOON: Duration = Duration::from_secs(120);
 
 pub(super) fn run() -> Result<ExitCode> {
@@ -52,7 +50,7 @@ pub(super) fn run() -> Result<ExitCode> {
     stage.flows_after(Instant::now(), SOME);
 
     let (from, moved) = (leader()?, Instant::now());
-    // The one that came back may have to catch up first.
+    // The restarted node may have to catch up first.
     wait_until(SOON, "the lead to move", || {
         cluster.move_leader(QUEUE, killed);
         cluster.leader(QUEUE) == Some(killed)
@@ -82,7 +80,6 @@ pub(super) fn run() -> Result<ExitCode> {
     Ok(report(&stage, &repeated))
 }
 
-/// The node that osnl is connected to.
 fn connected(cluster: &RabbitCluster, stage: &ChaosStage) -> Result<usize> {
     let port = stage.connected_to().context("osnl does not say where it listens")?;
     cluster
@@ -122,7 +119,7 @@ fn come_back(story: ChaosStory, cluster: &RabbitCluster, node: usize) {
     story.tell(&format!("node {node} is back after {:.2?}", started.elapsed()));
 }
 
-/// Effects against events; events that are missing are a failure.
+/// Compares effects with events; a missing event is a failure.
 fn report(stage: &ChaosStage, repeated: &BTreeSet<u64>) -> ExitCode {
     let effects = stage.effects();
     let missing: Vec<u64> = (1..=EVENTS).filter(|n| !effects.contains_key(n)).collect();

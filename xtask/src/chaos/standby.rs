@@ -1,8 +1,8 @@
 //! The oracles of the broker as the journal: `osnl_testkit::oracle::StandbyPlan` and `OutagePlan`.
 //!
-//! `--standby [--minutes N] [--seed S]` (5, the clock's); `--outage [--minutes N] [--events N] [--alone] [--sqlite] [--seed S]`
-//! (5 minutes, 50,000 events). Of both: `--broker 4|4.3` (another RabbitMQ than this machine's, as of `test`), `--osnl PATH`
-//! (another build of it). The exit status is 1 if the promise does not hold.
+//! `--standby [--minutes N] [--seed S]` (5, the clock's); `--outage [--minutes N] [--events N] [--alone] [--sqlite]
+//! [--seed S]` (5 minutes, 50,000 events). For both: `--broker 4|4.3` (another RabbitMQ than this machine's, as for
+//! `test`), `--osnl PATH` (another build). The exit status is 1 if the promise does not hold.
 
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -18,7 +18,6 @@ use crate::{setup, step};
 const MINUTES: u64 = 5;
 const EVENTS: u64 = 50_000;
 
-/// The parsed arguments of both kinds.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arguments {
     minutes: Option<u64>,
@@ -29,7 +28,6 @@ struct Arguments {
     sqlite: bool,
 }
 
-/// Runs `--standby` or `--outage`, as `kind` says; `args` are the words after `kind`.
 pub(super) fn run(kind: &str, args: &[String]) -> Result<ExitCode> {
     let parsed =
         other_broker::parse(args).and_then(|(release, rest)| Ok((release, Arguments::parse(kind, &rest)?)));

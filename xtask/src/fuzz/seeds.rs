@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::step;
 
-/// Larger ones are only slower.
+/// The largest seed; larger seeds would only be slower.
 const LARGEST: usize = 20_000;
 
 const URLS: &[&str] = &[
@@ -69,7 +69,6 @@ const SECRETS: &[&str] = &[
     "#cloud-config\nchpasswd:\n  list: |\n    root:S3CRET\n-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----",
 ];
 
-/// Writes them into the folder of the corpus.
 pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
     fs::create_dir_all(corpus)?;
     for (n, seed) in of(target)?.iter().enumerate() {
@@ -78,7 +77,7 @@ pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The inputs that a target begins with; none of a target that is not known here.
+/// Returns the seeds of a target; none for a target without seeds here.
 pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     Ok(match target {
@@ -100,7 +99,6 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
     })
 }
 
-/// The bodies of the recorded messages that are text.
 fn bodies() -> Result<Vec<Vec<u8>>> {
     let mut bodies = Vec::new();
     for recording in recordings("fixtures/wire")? {
@@ -110,7 +108,6 @@ fn bodies() -> Result<Vec<Vec<u8>>> {
     Ok(bodies)
 }
 
-/// A few decoded notifications of each service.
 fn notifications() -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for folder in ["fixtures/emission/captures", "fixtures/emission/captures2"] {
@@ -125,7 +122,6 @@ fn notifications() -> Result<Vec<Vec<u8>>> {
     Ok(found)
 }
 
-/// Payloads of versioned notifications.
 fn payloads() -> Result<Vec<Vec<u8>>> {
     let recording = read("fixtures/emission/captures2/ironic.json".as_ref())?;
     let cases = recording["cases"].as_object().into_iter().flatten();
@@ -135,7 +131,6 @@ fn payloads() -> Result<Vec<Vec<u8>>> {
         .collect())
 }
 
-/// The configurations of examples and fixtures.
 fn configurations() -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for folder in ["examples", "fixtures/config", "fixtures/oss", "fixtures/k2hr3"] {

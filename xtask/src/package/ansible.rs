@@ -1,7 +1,7 @@
 //! `package ansible-test`: the role of `packaging/ansible` by the real ansible, on a host with its own systemd.
 //!
-//! The host is a root directory that systemd-nspawn booted ([`System`]); ansible reaches it by its chroot connection,
-//! whose `chroot` is nsenter here. What is asserted is in `ansible/test.sh`. ansible-lint reads the role first, with the
+//! The host is a root directory that systemd-nspawn booted ([`System`]). ansible reaches it by its chroot connection,
+//! whose `chroot` is nsenter here. `ansible/test.sh` has the assertions. ansible-lint checks the role first, with the
 //! profile "production".
 
 use std::fs;
@@ -18,7 +18,6 @@ use crate::{setup, step};
 
 const TEST: &str = include_str!("ansible/test.sh");
 
-/// Makes the packages of the debug build, and runs the role.
 pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     let suite = match flags {
         [] => pristine::SUITES[0],

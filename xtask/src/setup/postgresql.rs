@@ -1,5 +1,5 @@
-//! PostgreSQL by the distribution's package: tests of the shared journal start servers of their own. A fresh installation
-//! must neither make a cluster nor start one.
+//! PostgreSQL by the distribution's package, from which tests start their own servers. A fresh installation must
+//! neither make a cluster nor start one.
 
 use std::path::Path;
 
@@ -9,10 +9,8 @@ use super::apt;
 
 const BY_HAND: &str = "apt-get install --no-install-recommends postgresql";
 const UNITS: &str = "postgresql.service";
-/// The folder in which the packages put the programs of each version.
 const PROGRAMS: &str = "/usr/lib/postgresql";
 
-/// Makes sure that a server's programs are there.
 pub(super) fn ensure() -> Result<()> {
     if is_in(Path::new(PROGRAMS)) {
         return Ok(());
@@ -21,7 +19,6 @@ pub(super) fn ensure() -> Result<()> {
     apt::install_unstarted("PostgreSQL", "postgresql", UNITS, BY_HAND)
 }
 
-/// Whether a version has all programs that tests run.
 fn is_in(folder: &Path) -> bool {
     let versions = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let has_all =

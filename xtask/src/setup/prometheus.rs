@@ -1,5 +1,5 @@
-//! Prometheus by the distribution's package: tests check metrics and alert rules with `promtool`, and a private server
-//! scrapes a daemon. A fresh installation must not start the package's own server.
+//! Prometheus by the distribution's package: tests check metrics and alert rules with `promtool`, and a private
+//! server scrapes a daemon. A fresh installation must not start the package's own server.
 
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,6 @@ use super::apt;
 const BY_HAND: &str = "apt-get install --no-install-recommends prometheus";
 const UNITS: &str = "prometheus.service prometheus-node-exporter.service";
 
-/// Makes sure that both programs are there.
 pub(super) fn ensure() -> Result<()> {
     let there = |program: &str| {
         let version =

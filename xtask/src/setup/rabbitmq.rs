@@ -1,7 +1,7 @@
 //! RabbitMQ by the distribution's package, for its scripts only: the tests start their own nodes.
 //!
-//! What is installed already is used as it is, and a broker that runs is not touched. A fresh installation
-//! must not start anything: see `install-rabbitmq.sh`, which runs as root and undoes what it had to set up.
+//! An existing installation and a running broker stay as they are. A fresh installation must start nothing:
+//! `install-rabbitmq.sh`, which runs as root, prevents the start and undoes its own changes.
 
 use std::path::Path;
 
@@ -13,7 +13,6 @@ use crate::step;
 const INSTALL: &str = include_str!("install-rabbitmq.sh");
 const BY_HAND: &str = "apt-get install --no-install-recommends rabbitmq-server";
 
-/// Makes sure that RabbitMQ's scripts are there.
 pub(super) fn ensure() -> Result<()> {
     let server = Path::new(SCRIPTS).join("rabbitmq-server");
     if server.exists() {

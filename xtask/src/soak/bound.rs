@@ -7,14 +7,13 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-/// It goes when it is dropped, after the program.
+/// The bound, which is removed when dropped, after the program.
 pub(super) struct Bound {
     bytes: u64,
     kind: BoundKind,
 }
 
 enum BoundKind {
-    /// The folder of a cgroup of ours.
     Group(PathBuf),
     AddressSpace,
 }
@@ -27,7 +26,7 @@ impl Bound {
     pub(super) fn make(bytes: u64) -> Result<Self> {
         for (folder, file) in VERSIONS {
             let group = Path::new(folder).join(format!("osnl-soak-{}", std::process::id()));
-            // Version 2 lets the file appear where the controller is switched on.
+            // Version 2 creates the file only if the controller is switched on.
             if Path::new(folder).join("cgroup.procs").exists() && fs::create_dir(&group).is_ok() {
                 if group.join(file).exists() && fs::write(group.join(file), bytes.to_string()).is_ok() {
                     return Ok(Self { bytes, kind: BoundKind::Group(group) });
@@ -38,7 +37,6 @@ impl Bound {
         Ok(Self { bytes, kind: BoundKind::AddressSpace })
     }
 
-    /// The program with these arguments and a file, within the bound.
     pub(super) fn command(&self, program: &Path, args: &[&str], file: &Path) -> Command {
         let mut command = Command::new("sh");
         match &self.kind {

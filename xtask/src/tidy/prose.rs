@@ -1,11 +1,9 @@
-//! Counts comments that say too little and sentences that are riddles: comments under five words, and sentences of
-//! comments with two pronouns.
+//! Counts comments under five words, and sentences of comments with two pronouns.
 
 const FEWEST: usize = 5;
 const PRONOUNS: [&str; 10] =
     ["it", "itself", "they", "them", "themselves", "those", "these", "ones", "others", "what"];
 
-/// Counts the short comments and the sentences with two pronouns of a Rust file.
 pub(super) fn count(text: &str) -> [usize; 2] {
     let mut counts = [0; 2];
     for comment in comments(text) {
@@ -15,7 +13,7 @@ pub(super) fn count(text: &str) -> [usize; 2] {
     counts
 }
 
-/// Returns the text of each comment: lines with the same mark that follow each other, without blocks of code and tables.
+/// Returns the text of each comment: adjacent lines with the same mark, without blocks of code and tables.
 fn comments(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let (mut before, mut is_code) = ("", false);

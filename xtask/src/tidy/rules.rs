@@ -80,7 +80,7 @@ impl RuleFindings<'_> {
 
     fn check_layout(&mut self, text: &str) {
         for (line, content) in numbered(text) {
-            // gofmt accepts only tabs.
+            // gofmt accepts only tabs as indentation.
             if content.contains('\t') && !self.path.ends_with(".go") {
                 self.add(line, "no tabs: indent with blanks");
             }

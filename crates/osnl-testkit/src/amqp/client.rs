@@ -1,4 +1,4 @@
-//! A client without a library: what it sends may be anything.
+//! A client without a library, which can send any bytes.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +11,6 @@ use super::scripted::{bytes_of, content_header};
 
 const CHANNEL: u16 = 1;
 
-/// A connection with one channel that confirms what is published.
 #[derive(Debug)]
 pub struct RawClient {
     stream: TcpStream,
@@ -19,10 +18,6 @@ pub struct RawClient {
 }
 
 impl RawClient {
-    /// Logs in to `rabbit://USER:PASSWORD@HOST:PORT/VHOST`.
-    ///
-    /// # Panics
-    /// When the broker does not take us.
     #[must_use]
     pub fn connect(url: &str) -> Self {
         let (login, rest) = url.trim_start_matches("rabbit://").split_once('@').unwrap();
@@ -53,13 +48,10 @@ impl RawClient {
         client
     }
 
-    /// Publishes with any octets for properties (their flags and what follows), and waits until the broker has it.
-    ///
-    /// # Panics
-    /// When the broker does not take it.
+    /// Publishes with any octets as properties (flags and values), and waits for the broker's confirmation.
     pub fn publish(&mut self, exchange: &str, routing_key: &[u8], properties: &[u8], body: &[u8]) {
         let short = |octets: &[u8]| [&[u8::try_from(octets.len()).unwrap()], octets].concat();
-        // basic.publish by hand: a routing key may be any octets.
+        // The code encodes basic.publish itself, because a routing key may be any octets.
         let payload =
             [&[0, 60, 0, 40, 0, 0][..], &short(exchange.as_bytes()), &short(routing_key), &[0]].concat();
         let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -77,7 +69,6 @@ impl RawClient {
         self.stream.write_all(&bytes_of(&[AMQPFrame::Method(channel, method)])).unwrap();
     }
 
-    /// The next method that the broker sends.
     fn answer(&mut self) -> AMQPClass {
         loop {
             if let Ok((rest, frame)) = parse_frame(&self.unread[..]) {

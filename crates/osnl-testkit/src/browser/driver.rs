@@ -1,15 +1,12 @@
-//! Requests to chromedriver: one connection each, JSON both ways.
-
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Longer than chromedriver's own limits for a page and a script.
+/// The time-out of a request, above chromedriver's own limits for a page and a script.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// A session of chromedriver.
 #[derive(Debug)]
 pub(super) struct ChromedriverSession {
     port: u16,
@@ -17,14 +14,12 @@ pub(super) struct ChromedriverSession {
 }
 
 impl ChromedriverSession {
-    /// Begins a session, which starts Chromium.
     pub(super) fn begin(port: u16, wanted: &Value) -> Result<Self, String> {
         let begun = exchange(port, "POST", "/session", wanted)?;
         let session = begun["sessionId"].as_str().ok_or("there is no session")?;
         Ok(Self { port, session: session.to_owned() })
     }
 
-    /// Sends a command; `path` follows the session's.
     pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         exchange(self.port, method, &format!("/session/{}{path}", self.session), body)
     }

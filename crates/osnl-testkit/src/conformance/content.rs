@@ -1,9 +1,7 @@
-//! Bodies and properties: nothing is read into them, nothing is lost of them.
-
 use super::session::{ConsumerSession, POOL, depth_becomes};
 use super::{BrokerRig, SampleMessage};
 
-/// oslo.messaging takes it as `{}`; here it is a message like any other.
+/// oslo.messaging reads an empty body as `{}`; the transport passes it as a message like any other.
 pub async fn an_empty_body_is_a_message<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     rig.publish(vec![SampleMessage::new(""), SampleMessage::new("1"), SampleMessage::new("")]).await;
@@ -14,7 +12,6 @@ pub async fn an_empty_body_is_a_message<R: BrokerRig>(mut rig: R) {
     depth_becomes(&rig, POOL, 0, 0);
 }
 
-/// Much longer than a frame.
 pub async fn a_body_of_4_mb_arrives_whole<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     let body: Vec<u8> =
@@ -30,7 +27,6 @@ pub async fn a_body_of_4_mb_arrives_whole<R: BrokerRig>(mut rig: R) {
     assert_eq!((&taken[0].body[..], &taken[2].body[..]), (&b"before"[..], &b"after"[..]));
 }
 
-/// Any bytes of a publisher arrive: no text, no properties, unusual ones.
 pub async fn bytes_and_properties_arrive_as_they_were_sent<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     let all: Vec<u8> = (0..=255).collect();

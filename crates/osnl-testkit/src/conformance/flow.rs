@@ -1,11 +1,8 @@
-//! The window: how much is under way, and what moves when some of it is finished.
-
 use osnl_transport::QueueSeen;
 
 use super::BrokerRig;
 use super::session::{ConsumerSession, POOL, PREFETCH, depth_becomes, number, numbers, publish, within};
 
-/// No more than the prefetch is handed over; each settlement makes room for one.
 pub async fn a_full_window_stops_deliveries_and_settling_resumes_them<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..25).await;
@@ -24,7 +21,7 @@ pub async fn a_full_window_stops_deliveries_and_settling_resumes_them<R: BrokerR
     assert_eq!(numbers(&session.take(7).await), (13..20).collect::<Vec<_>>());
 }
 
-/// A message that waits for its target must not keep the others of its window with the broker.
+/// A message that waits for its target must not keep the other messages of its window at the broker.
 pub async fn what_is_finished_behind_a_parked_message_is_acknowledged<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..30).await;
@@ -34,7 +31,7 @@ pub async fn what_is_finished_behind_a_parked_message_is_acknowledged<R: BrokerR
         let taken = session.poll().await.unwrap();
         seen += taken.len();
         for message in taken {
-            // The very first, and one in the middle.
+            // The very first message, and one in the middle.
             if [0, 14].contains(&number(&message)) {
                 parked.push(message);
             } else {
@@ -50,7 +47,7 @@ pub async fn what_is_finished_behind_a_parked_message_is_acknowledged<R: BrokerR
     depth_becomes(&rig, POOL, 0, 0);
 }
 
-/// A listener that drains gets nothing new and finishes what is open.
+/// A listener that drains gets nothing new and finishes its open messages.
 pub async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..2).await;
@@ -65,7 +62,7 @@ pub async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: BrokerRig>
     depth_becomes(&rig, POOL, 3, 0);
 }
 
-/// The question of the stall watchdog; the answer takes nothing and alters nothing.
+/// The stall watchdog asks for the depth, which takes and alters nothing.
 pub async fn what_waits_in_the_queue_is_known_without_taking_it<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..13).await;

@@ -1,5 +1,3 @@
-//! One subscription, used as the listener uses it.
-
 use std::future::Future;
 use std::time::Duration;
 
@@ -10,10 +8,8 @@ use osnl_transport::{
 
 use super::{BrokerRig, SampleMessage, UnsettledMessages};
 
-/// Longer than any step takes.
 pub(super) const SOON: Duration = Duration::from_secs(45);
 pub(super) const PREFETCH: u16 = 10;
-/// The pool, and with it the queue, of most behaviours.
 pub(super) const POOL: &str = "p";
 
 pub(super) struct ConsumerSession {
@@ -32,7 +28,6 @@ pub(super) fn options(pool: &str, prefetch: u16, declare: Declare) -> ListenOpti
     }
 }
 
-/// Neutron's notifications of priority `info`.
 pub(super) fn neutron() -> [(Target, Priority); 1] {
     [(Target::new("neutron", "notifications"), Priority::Info)]
 }
@@ -52,14 +47,12 @@ impl ConsumerSession {
         Self { consumer, window, batch: Batch::with_limit(usize::from(options.prefetch)) }
     }
 
-    /// Takes what is ready, at least one message.
     pub(super) async fn poll(&mut self) -> Result<Vec<IncomingMessage>, TransportError> {
         within(self.consumer.poll(&mut self.batch)).await?;
         self.window.admit(&self.batch);
         Ok(self.batch.drain().collect())
     }
 
-    /// Takes until it has this many.
     pub(super) async fn take(&mut self, count: usize) -> Vec<IncomingMessage> {
         let mut taken = Vec::new();
         while taken.len() < count {
@@ -68,7 +61,7 @@ impl ConsumerSession {
         taken
     }
 
-    /// Whether a poll brings nothing, given a moment in which it easily could.
+    /// Whether a poll returns nothing for a moment.
     pub(super) async fn is_silent(&mut self) -> bool {
         let poll = self.consumer.poll(&mut self.batch);
         let _ = tokio::time::timeout(Duration::from_millis(30), poll).await;
@@ -106,7 +99,7 @@ pub(super) fn numbers(messages: &[IncomingMessage]) -> Vec<u32> {
     messages.iter().map(number).collect()
 }
 
-/// The broker hears of a settlement a moment after it was sent.
+/// Waits, because the broker counts a settlement a moment after it was sent.
 pub(super) fn depth_becomes(rig: &impl BrokerRig, queue: &str, ready: u64, unacknowledged: u64) {
     let seen = || match rig.depth(queue) {
         UnsettledMessages::Ready(found) => found == ready,

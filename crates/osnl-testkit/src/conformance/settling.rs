@@ -1,9 +1,7 @@
-//! A settled message is gone, another one comes again, and a dead connection settles nothing.
-
 use super::BrokerRig;
 use super::session::{ConsumerSession, POOL, depth_becomes, number, numbers, publish};
 
-/// Not to this consumer, and not to the next.
+/// Neither this consumer nor the next receives the message again.
 pub async fn what_is_acknowledged_never_comes_again<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..5).await;
@@ -18,7 +16,7 @@ pub async fn what_is_acknowledged_never_comes_again<R: BrokerRig>(mut rig: R) {
     assert_eq!(numbers(&next.take(1).await), [5]);
 }
 
-/// Islands too: what was finished between unfinished ones does not come back with them.
+/// Messages that were settled between unsettled ones are not redelivered.
 pub async fn what_is_unsettled_at_the_close_comes_again_in_order_and_marked<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..6).await;
@@ -36,7 +34,6 @@ pub async fn what_is_unsettled_at_the_close_comes_again_in_order_and_marked<R: B
     assert_eq!(taken.iter().map(|m| m.redelivered).collect::<Vec<_>>(), [true, true, true, false]);
 }
 
-/// It goes to the consumers of the queue: here, to us again.
 pub async fn what_is_given_back_comes_again_marked<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..1).await;
@@ -54,7 +51,7 @@ pub async fn what_is_given_back_comes_again_marked<R: BrokerRig>(mut rig: R) {
     depth_becomes(&rig, POOL, 0, 0);
 }
 
-/// One acknowledgement for many must not cover one that goes back.
+/// A `multiple` acknowledgement must not cover a requeued message.
 pub async fn a_prefix_does_not_swallow_what_is_given_back<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..4).await;
@@ -70,7 +67,7 @@ pub async fn a_prefix_does_not_swallow_what_is_given_back<R: BrokerRig>(mut rig:
     depth_becomes(&rig, POOL, 0, 1);
 }
 
-/// Its tag may be another message's on the new connection.
+/// The new connection may use the same tag for another message.
 pub async fn a_message_of_an_earlier_connection_cannot_be_settled<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..2).await;

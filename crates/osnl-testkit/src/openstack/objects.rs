@@ -1,5 +1,3 @@
-//! The objects of each service, their paths, and its answer about a missing one.
-
 use serde_json::{Value, json};
 
 use super::answer;
@@ -36,7 +34,6 @@ pub(super) fn id(kind: &str) -> &'static str {
     }
 }
 
-/// Returns the path of a service on the port; Keystone is at the root.
 pub(super) fn service_path(kind: &str) -> &'static str {
     match kind {
         "identity" => "/v3",
@@ -48,7 +45,6 @@ pub(super) fn service_path(kind: &str) -> &'static str {
     }
 }
 
-/// Each path and its body.
 pub(super) fn all() -> Vec<(String, Value)> {
     let keystone = fixture::json("openstack/keystone.json");
     let recorded = |label: &str| {
@@ -81,7 +77,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
     ]
 }
 
-/// A network, a subnet, or a router, as far as they are alike.
+/// Returns the common members of a network, a subnet, or a router.
 fn of_neutron(kind: &str, id: &str, name: &str) -> Value {
     json!({kind: {"id": id, "name": name, "project_id": PROJECT, "tenant_id": PROJECT, "network_id": NETWORK}})
 }
@@ -184,8 +180,8 @@ fn node() -> Value {
     })
 }
 
-/// 404 as the service says it about a missing object; for a path that no service has, as nginx says it. The forms are
-/// those of `fixtures/openstack/not-found.json`.
+/// Returns the service's own 404 for a missing object, and nginx's for an unknown path. The forms are those of
+/// `fixtures/openstack/not-found.json`.
 pub(super) fn missing(path: &str) -> Reply {
     let id = path.rsplit('/').next().unwrap_or_default();
     if path.starts_with("/compute/v2.1/") {

@@ -1,4 +1,4 @@
-//! Kills and faults at random moments, each part by itself, so that they meet.
+//! Kills and faults at random moments, independent for each part, so that they coincide.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,17 @@ use super::target::{OracleTarget, SHARE};
 use crate::{Broker, Reply};
 
 pub(super) struct Saboteur<'a> {
-    /// When everything is whole again.
+    /// The time at which everything is restored.
     pub(super) end: Instant,
     pub(super) seed: u64,
     pub(super) confirmed: &'a Confirmations,
     pub(super) target: &'a OracleTarget,
-    /// Some keys are refused for longer, so that there are dead letters.
+    /// Whether some keys are refused for longer, so that dead letters occur.
     pub(super) refuses_some: bool,
 }
 
 impl Saboteur<'_> {
-    /// `kill -9`, and started again at once or a little later. The `at`th of those that run.
+    /// Kills the daemon with `kill -9`, and starts it again at once or a little later. `at` is its number.
     pub(super) fn daemon(&self, at: usize, daemon: &OracleDaemon) -> Vec<Break> {
         let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(at as u64 * 1000));
         let mut breaks = Vec::new();
@@ -44,7 +44,6 @@ impl Saboteur<'_> {
         breaks
     }
 
-    /// It is killed, or fails, hangs, resets, answers garbage.
     pub(super) fn target(&self) -> Vec<Break> {
         let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(2));
         let mut breaks = Vec::new();
@@ -71,14 +70,13 @@ impl Saboteur<'_> {
         breaks
     }
 
-    /// Waits; whether there is something left to break then.
+    /// Waits, and returns whether there is time for another fault.
     pub(super) fn next(&self, pause: Duration) -> bool {
         let moment = Instant::now() + pause;
         pause_until(moment.min(self.end));
         moment < self.end
     }
 
-    /// From now on everything is whole again, as far as this part is concerned.
     fn now(&self, what: &'static str) -> Break {
         Break { what, whole: Instant::now(), confirmed: self.confirmed.latest() }
     }

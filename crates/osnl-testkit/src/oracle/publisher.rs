@@ -1,5 +1,3 @@
-//! The publisher, and which of its messages the broker has confirmed.
-
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -22,8 +20,8 @@ pub(super) struct Confirmations {
 }
 
 impl Confirmations {
-    /// Publishes so many events a second at most, about so many resources, chosen by the seed; by the first of the broker's
-    /// nodes that answers.
+    /// Publishes at most `rate` events a second about `keys` resources, chosen by the seed, through the first of the
+    /// broker's nodes that answers.
     pub(super) fn start(ports: &[u16], vhost: &str, [rate, keys, seed]: [u64; 3]) -> Self {
         let mut command = crate::peer::python_program("python");
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
@@ -42,12 +40,10 @@ impl Confirmations {
         Self { process: Mutex::new(process), numbers, reader, _guard: guard }
     }
 
-    /// The number of the latest one that is confirmed.
     pub(super) fn latest(&self) -> u64 {
         self.numbers.lock().unwrap().last().map_or(0, |(number, _)| *number)
     }
 
-    /// Publishes no more; all that is confirmed.
     pub(super) fn stop(self) -> Numbers {
         let mut process = self.process.into_inner().unwrap();
         drop(process.child().stdin.take());

@@ -1,12 +1,10 @@
-//! A few lines of Python, run once.
-
 use std::io::Write as _;
 use std::process::Stdio;
 
-/// Runs a script with this standard input, and gives its standard output.
+/// Runs a script with this standard input, and returns its standard output.
 ///
 /// # Panics
-/// When it fails, or when the tests were not started by `cargo xtask test`.
+/// When the script fails, or the tests were not started by `cargo xtask test`.
 #[must_use]
 #[track_caller]
 pub fn python(script: &str, input: &str) -> String {
@@ -15,7 +13,7 @@ pub fn python(script: &str, input: &str) -> String {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("Python does not start: {error}"));
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
-    // In a thread of its own: neither pipe may fill up while nobody reads it.
+    // The input is written by a thread, so that neither pipe fills up.
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "the script failed: {}", output.status);

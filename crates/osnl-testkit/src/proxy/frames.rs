@@ -1,20 +1,16 @@
-//! The frames of an AMQP connection, as far as it takes to keep messages back.
+//! The frames of an AMQP connection, parsed only to withhold messages.
 
-/// The bytes of a frame that is not whole yet.
 #[derive(Default)]
 pub(super) struct PartialFrame {
     rest: Vec<u8>,
 }
 
-/// Type, channel, size.
 const HEADER: usize = 7;
-/// A method; a content's header and body are 2 and 3.
 const METHOD: u8 = 1;
-/// Class `basic` (60), method `deliver` (60).
 const DELIVER: [u8; 4] = [0, 60, 0, 60];
 
 impl PartialFrame {
-    /// The whole frames of what has come so far; with `withhold` without messages.
+    /// Returns the complete frames so far; `withhold` leaves messages out.
     pub(super) fn pass(&mut self, bytes: &[u8], withhold: bool) -> Vec<u8> {
         self.rest.extend_from_slice(bytes);
         let mut passed = Vec::new();

@@ -1,12 +1,10 @@
-//! A server of yesterday's TLS.
-
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use super::Certificate;
 use crate::process::{ChildGroup, Guard};
 
-/// `openssl s_server` with TLS 1.1 only. Ends when dropped.
+/// `openssl s_server` with TLS 1.1 only. The server ends when dropped.
 #[derive(Debug)]
 pub struct OldServer {
     port: u16,
@@ -18,13 +16,13 @@ impl OldServer {
     /// Listens on a free port of 127.0.0.1.
     ///
     /// # Panics
-    /// When this machine's OpenSSL has no TLS 1.1 any more.
+    /// When this machine's OpenSSL no longer has TLS 1.1.
     #[must_use]
     pub fn start(certificate: &Certificate) -> Self {
         let mut command = Command::new("openssl");
         command.args(["s_server", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-accept", "127.0.0.1:0"]);
         command.arg("-cert").arg(certificate.file()).arg("-key").arg(certificate.key_file());
-        // A pipe that nobody writes to: at the end of its input it ends too.
+        // An open pipe, because the server ends at the end of its input.
         let mut process =
             ChildGroup::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()));
         let guard = Guard::over(&[process.id()], None);
@@ -32,12 +30,11 @@ impl OldServer {
         let port = lines
             .find_map(|line| line.ok()?.strip_prefix("ACCEPT 127.0.0.1:")?.parse().ok())
             .unwrap_or_else(|| panic!("openssl s_server does not listen"));
-        // It goes on telling what happens, and would stop when nobody reads.
+        // The server writes for each event, and would block without a reader.
         std::thread::spawn(move || lines.for_each(drop));
         Self { port, _process: process, _guard: guard }
     }
 
-    /// The port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

@@ -45,7 +45,7 @@ fn builder(protocols: Protocols) -> ConfigBuilder<ServerConfig, WantsVerifier> {
         .unwrap()
 }
 
-/// Performs the handshake; returns a connection if it succeeds and the client does not end it at once.
+/// Performs the handshake; returns a connection unless the handshake fails or the client disconnects at once.
 pub(super) fn handshake(
     stream: &TcpStream,
     config: Arc<ServerConfig>,

@@ -1,5 +1,3 @@
-//! Every recorded message, readable or not, goes through the daemon and is settled.
-
 use base64::Engine as _;
 use osnl_model::parse_python_json;
 use osnl_testkit::{Sink, fixture};
@@ -8,12 +6,12 @@ use serde_json::Value;
 
 use crate::harness::{QUEUE, daemon_for, instance, port_deleted, publish, publish_raw};
 
-/// Cases of `fixtures/wire` that cannot be read, by number; all others can.
+/// Unreadable cases of `fixtures/wire`, by number; all others are readable.
 const UNREADABLE: [&str; 21] = [
     "35", "36", "37", "38", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49", "50", "51", "52",
     "56", "57", "61", "63",
 ];
-/// Wanted by its head, but its payload is nested deeper than anything real: unreadable too.
+/// A rule matches its head, but its payload is nested deeper than anything real, and so unreadable.
 const TOO_DEEP: &str = "64";
 
 pub(crate) fn properties(case: &Value) -> Properties {
@@ -25,7 +23,6 @@ pub(crate) fn properties(case: &Value) -> Properties {
     }
 }
 
-/// The recorded messages by file name, in order.
 pub(crate) fn wire_cases() -> Vec<(String, Value)> {
     let mut names: Vec<String> = std::fs::read_dir(fixture::path("wire"))
         .unwrap()
@@ -33,7 +30,7 @@ pub(crate) fn wire_cases() -> Vec<(String, Value)> {
         .filter(|name| name.ends_with(".json"))
         .collect();
     names.sort();
-    // The recording of Python's NaN holds one itself.
+    // The recording of Python's NaN contains NaN itself.
     let read = |name: &String| parse_python_json(&fixture::text(&format!("wire/{name}"))).unwrap();
     names
         .into_iter()
@@ -44,7 +41,6 @@ pub(crate) fn wire_cases() -> Vec<(String, Value)> {
         .collect()
 }
 
-/// The bytes as they sat in the queue.
 pub(crate) fn body(case: &Value) -> Vec<u8> {
     match case["body_text"].as_str() {
         Some(text) => text.as_bytes().to_vec(),
@@ -61,7 +57,7 @@ fn every_recorded_body_is_settled_and_what_cannot_be_read_is_set_aside_once() {
     for (name, case) in &cases {
         let before = daemon.counters.snapshot();
         publish_raw(&broker, &body(case), properties(case));
-        // A message that comes after it has passed: the first has not stopped the line.
+        // The effect of a later message shows that the first has not blocked the queue.
         publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
         let count = |name: &str, in_: &[(&str, u64)]| in_.iter().find(|(n, _)| *n == name).unwrap().1;
         daemon.wait_until(name, |c| c.received.get() == count("received", &before) + 2);

@@ -1,6 +1,5 @@
-//! Defects of k2hr3_osnl 1.0.8, one test each where the library is enough. Those that need the program (signals, exit
-//! codes, tracebacks, the default path) are in the tests of `osnl-cli`; those of TLS, names, and IPv6 are in `tls` and
-//! `proxy`.
+//! Defects of k2hr3_osnl 1.0.8, one test each. Defects of the program (signals, exit codes, tracebacks, the default
+//! path) are tested in `osnl-cli`; TLS, names, and IPv6 in `tls` and `proxy`.
 
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,7 @@ use osnl_testkit::{Broker, Guard, python, wait_until};
 
 use crate::harness::SOON;
 
-/// Publishes by the real Notifier: each priority in both framings, with each of the compressions asked for.
+/// Publishes by the real Notifier each priority in both framings, with each of the given compressions.
 const PUBLISH: &str = r#"
 import json, sys
 import oslo_messaging
@@ -36,7 +36,7 @@ fn publish(url: &str, compressions: &[Option<&str>]) {
     let _ = python(PUBLISH, &serde_json::json!({"url": url, "compressions": compressions}).to_string());
 }
 
-/// An example as cargo has built it: `cargo test` does, unless it is told to build this test alone.
+/// Returns a built example; `cargo test` builds examples, except for a run of this test alone.
 fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
@@ -47,7 +47,6 @@ fn example(name: &str) -> Command {
     Command::new(path)
 }
 
-/// As lines of the example, sorted.
 fn expected(compressions: &[Option<&str>]) -> Vec<String> {
     let mut lines = Vec::new();
     for compression in compressions {

@@ -1,4 +1,4 @@
-//! The fuzz targets of the daemon, bounded: what they begin with, mutated at random. `cargo xtask fuzz` looks further.
+//! The daemon's fuzz targets with a bound: random mutations of the seeds. `cargo xtask fuzz` searches further.
 
 #[path = "../../../../fuzz/daemon.rs"]
 mod daemon;
@@ -7,7 +7,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// The input of each target, and pieces that readers stumble over.
 const TEMPLATES: &[&str] = &[
     "{{ payload.port.device_id|default('-') }} of {{ publisher_id.split('.')[0] }}",
     "event_type == \"port.delete.end\" and payload.port.size > 2",
@@ -111,7 +110,7 @@ fn mechanisms_of_a_mail_server_do_not_show_the_password() {
 }
 
 proptest! {
-    // Each makes a file.
+    // Few cases, because each makes a file.
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
 
     #[test]

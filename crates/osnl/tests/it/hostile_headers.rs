@@ -1,5 +1,3 @@
-//! A whole daemon, with messages whose headers the client library cannot bear.
-
 use osnl_model::TransportUrl;
 use osnl_testkit::amqp::headers::{alone, arrays, tables};
 use osnl_testkit::amqp::{Habits, ScriptedBroker};
@@ -9,7 +7,8 @@ use osnl_transport::transport;
 use crate::faults::Target;
 use crate::harness::{SOON, framed, instance, port_deleted};
 
-/// The thread of the client library has a stack of 2 MiB: 3,000 tables ended the process, and each start after it.
+/// The client library's thread has a stack of 2 MiB: without a check 3,000 tables ended the process, and each later
+/// start.
 #[test]
 fn headers_nested_as_deep_as_a_frame_allows_take_no_effect_away() {
     let broker = ScriptedBroker::start(Habits::default());

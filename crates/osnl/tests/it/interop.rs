@@ -1,4 +1,4 @@
-//! The listener beside oslo.messaging's: both make the same queues, and ours reads what the other's Notifier sends.
+//! The listener beside oslo.messaging's: both declare the same queues, and ours reads the other Notifier's messages.
 
 use std::sync::Arc;
 

@@ -1,5 +1,3 @@
-//! A daemon on a journal that outlives it, from message to effect.
-
 use std::path::Path;
 
 use osnl::daemon::RunEnd;
@@ -44,7 +42,7 @@ fn what_was_acknowledged_is_delivered_by_the_next_process() {
     wait_until(SOON, "all are kept", || kept() == 3);
     daemon.wait_until("it was tried", |c| c.failures.get() > 0);
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
-    // A broker that has nothing: whatever is delivered comes from the journal.
+    // The second broker is empty, so that every delivery is from the journal.
     sink.restart();
     let daemon = start(&conf, &MemoryBroker::new());
     let requests = sink.wait_for(3, SOON);

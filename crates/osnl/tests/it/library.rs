@@ -1,5 +1,3 @@
-//! `osnl_k2hr3` as a library: the counterpart of the Python package.
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +17,6 @@ fn endpoint(sink: &Sink, more: &str) -> NotificationEndpoint {
     NotificationEndpoint::new(conf(&sink.url("/v1/role"), more)).unwrap()
 }
 
-/// `info` as the dispatcher of oslo.messaging calls it.
 fn info(endpoint: &NotificationEndpoint, payload: &Value) -> NotificationResult {
     let metadata =
         Map::from_iter([("message_id".to_owned(), json!("m1")), ("timestamp".to_owned(), json!("t"))]);
@@ -45,7 +42,6 @@ fn a_configuration_is_read_with_the_documented_refusals() {
     assert_eq!(conf.oslo_messaging_notifications.event_type.as_str(), r"^port\.delete\.end$");
 }
 
-/// The recorded results of upstream's `info` for each answer of the server, one attempt each.
 #[test]
 fn info_answers_as_recorded_for_every_reply() {
     let recorded = fixture::json("k2hr3/requests.json");
@@ -142,7 +138,7 @@ fn listen_hands_each_message_to_every_endpoint_that_wants_it() {
     assert_eq!((first.requests().len(), second.requests().len()), (1, 2));
 }
 
-/// A transport as kafka is one: what was read is read.
+/// Returns a transport that cannot requeue, as Kafka's.
 pub(crate) fn no_requeue() -> Arc<dyn Transport> {
     Arc::new(ListenOnly::new(|_, _| {
         Box::pin(async { Err(TransportError::Connect { host: "-".into(), reason: "never".into() }) })
@@ -153,7 +149,7 @@ pub(crate) fn no_requeue() -> Arc<dyn Transport> {
 fn listen_answers_1_for_no_endpoint_a_wrong_one_and_a_transport_that_cannot_requeue() {
     assert_eq!(listen(Vec::new()), 1);
     let sink = Sink::start();
-    // A file cannot name an unknown transport, a program can.
+    // Only a program, not a file, can name an unknown transport.
     let mut wrong = conf(&sink.url("/v1/role"), "");
     wrong.oslo_messaging_notifications.transport_url =
         TransportUrl::parse("carrierpigeon://127.0.0.1:9/").unwrap();

@@ -1,4 +1,4 @@
-//! The action `oss_rest`: its requests, and what follows when one of several fails.
+//! The action `oss_rest`: its requests, and the consequences of a failure among several.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ fn a_node_detail_is_posted_and_an_answer_is_what_it_is() {
     assert_eq!(error.to_string(), "status 422: Unprocessable Entity, reply: no such node");
 }
 
-/// The release of a move was answered: the next attempt begins with the allocation, under the same key.
+/// After an answered release of a move, the next attempt begins with the allocation, under the same key.
 #[test]
 fn what_was_answered_is_not_sent_again() {
     let mut watched = WatchedActions::default();

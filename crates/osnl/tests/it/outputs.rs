@@ -1,4 +1,4 @@
-//! Drivers that write events down or send them to a log, from message to what is there: real files, sockets and TLS.
+//! Drivers that write events to files, sockets and logs, from message to output: real files, sockets and TLS.
 
 mod k2hr3_register;
 pub(crate) mod mail;
@@ -13,7 +13,6 @@ use osnl_transport::MemoryBroker;
 
 use crate::harness::{ListenerRig, instance, port_deleted, publish, sources};
 
-/// Every event of neutron for this action.
 pub(crate) fn native(folder: &Path, action: &str) -> Native {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
@@ -29,7 +28,6 @@ pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
     ListenerRig::bound(conf, broker, &["neutron"])
 }
 
-/// So many deletions, each of another instance's port.
 pub(crate) fn publish_ports(broker: &MemoryBroker, which: std::ops::Range<usize>) {
     for n in which {
         publish(broker, &port_deleted(&instance(n), &format!("10.0.0.{n}")));

@@ -1,4 +1,4 @@
-//! Places in the journal are shared: a listener that waits keeps none from another one.
+//! Listeners share the journal's places, but a waiting listener keeps none from another.
 
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, Vhost};
 

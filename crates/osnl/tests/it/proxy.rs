@@ -1,5 +1,5 @@
-//! Requests through proxies. Whether one is used is decided as urllib decides it, which is tested with the
-//! code; here is what the proxy gets to see.
+//! Requests through proxies: the bytes that the proxy receives. Unit tests beside the code check the choice of a
+//! proxy, which follows urllib.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn http_goes_to_the_proxy_as_recorded() {
     daemon.stop().unwrap();
 }
 
-/// A name that nothing resolves: it must reach the proxy whole, with its dashes.
+/// The host's name does not resolve, and must reach the proxy complete, with its dashes.
 #[test]
 fn http_headers_keep_their_order_and_the_login_comes_last() {
     let proxy = Sink::start();
@@ -98,7 +98,6 @@ fn https_goes_through_a_tunnel_and_the_proxy_sees_no_request() {
         );
         let attempts = attempts.unwrap();
         attempts.make().unwrap();
-        // The tunnel is kept.
         attempts.make().unwrap();
         assert_eq!(String::from_utf8(proxy.requests().pop().unwrap().head).unwrap(), expected);
         let request = target.sink().requests().pop().unwrap();

@@ -1,5 +1,3 @@
-//! From the text of a file to what is bound and read.
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +26,7 @@ fn start(listeners: &str, record: &Path, broker: &MemoryBroker) -> ListenerRig {
     ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10))
 }
 
-/// Answers how many queues took it.
+/// Returns the number of queues that received the message.
 fn publish(
     broker: &MemoryBroker,
     exchange: &str,

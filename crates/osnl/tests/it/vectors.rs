@@ -1,4 +1,4 @@
-//! Requests as k2hr3_osnl 1.0.8 made them, recorded in `fixtures/k2hr3/requests.json`.
+//! Requests of k2hr3_osnl 1.0.8, recorded in `fixtures/k2hr3/requests.json`.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::harness::{ListenerRig, SOON, bound_broker, conf, framed};
 
-/// Recorded cases in which we do otherwise, on purpose: the manual's flat form is read, and a router's port
-/// is about no instance.
+/// Recorded cases in which osnl differs on purpose: it reads the manual's flat form, and a router's port is about no
+/// instance.
 const OTHERWISE: [(&str, Option<&str>); 2] = [
     (
         "neutron-flat-payload",
@@ -80,7 +80,7 @@ fn every_recorded_url_gives_the_recorded_target_and_host() {
     assert!(compared >= 7, "{compared}");
 }
 
-/// Without what may differ: the program's name, and that connections are kept.
+/// Returns headers without accepted differences: the program's name, and the kept connections.
 fn comparable(headers: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
     headers.into_iter().filter(|(name, _)| name != "User-Agent" && name != "Connection").collect()
 }
@@ -100,7 +100,6 @@ pub(crate) fn assert_as_recorded(made: &SinkRequest, recorded: &Value, port: u16
     assert_eq!(comparable(made), recorded_headers(recorded));
 }
 
-/// Everything the recording holds goes through the whole daemon, one after the other.
 #[test]
 fn the_daemon_makes_the_recorded_requests_byte_for_byte() {
     let sink = Sink::start();

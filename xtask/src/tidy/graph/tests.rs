@@ -1,8 +1,5 @@
-//! Small made-up crates.
-
 use super::*;
 
-/// The graph of a crate of these files; the first is its root.
 fn graph(files: &[(&str, &str)]) -> Graph {
     Graph::of(files[0].0, &|wanted| {
         let file = files.iter().find(|(name, _)| *name == wanted);
@@ -11,7 +8,6 @@ fn graph(files: &[(&str, &str)]) -> Graph {
     .unwrap()
 }
 
-/// All imports as `from -> to: names`.
 fn imports(files: &[(&str, &str)]) -> Vec<String> {
     let graph = graph(files);
     graph.imports.keys().map(|&arrow| graph.line(arrow)).collect()

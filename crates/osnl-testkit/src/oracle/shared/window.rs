@@ -1,8 +1,6 @@
-//! The times of faults.
-
 use std::time::Instant;
 
-/// A time in which a fault concerned a daemon; `None` is all daemons.
+/// The time of a fault of a daemon; `None` is all daemons.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FaultWindow {
     pub(super) daemon: Option<usize>,

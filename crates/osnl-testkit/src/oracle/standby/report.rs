@@ -1,5 +1,3 @@
-//! The result of a run, as a table.
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -8,28 +6,23 @@ use std::time::Duration;
 use super::faults::SeenFault;
 use super::judge::StandbyVerdict;
 
-/// The events that are named of each kind.
 const NAMED: usize = 20;
 
-/// The result of a run with a standby on a cluster of RabbitMQ.
 #[derive(Debug)]
 pub struct StandbyReport {
     pub(super) seed: u64,
-    /// RabbitMQ's version, such as 3.10.8.
     pub(super) version: String,
     pub(super) published: Duration,
     pub(super) confirmed: usize,
-    /// The time from the end of the faults until the queue was empty; `None` if it was not.
+    /// The time from the end of the faults until the queue was empty; `None` if it never was.
     pub(super) drained: Option<Duration>,
     pub(super) seen: Vec<SeenFault>,
     pub(super) verdict: StandbyVerdict,
-    /// Violations that are about no event.
     pub(super) wrong: Vec<String>,
     pub(super) logs: PathBuf,
 }
 
 impl StandbyReport {
-    /// Whether no rule of the promise is broken.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.wrong.is_empty() && self.verdict.holds()
@@ -66,7 +59,6 @@ impl fmt::Display for StandbyReport {
     }
 }
 
-/// Writes the counts and the violations of a verdict.
 pub(super) fn write_verdict(
     f: &mut fmt::Formatter<'_>,
     confirmed: usize,

@@ -1,4 +1,4 @@
-//! A cloud that is not there, or is slow, or says later: the delivery waits, and goes on by itself.
+//! A cloud that is missing, slow, or busy: the delivery waits, and continues by itself.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn a_keystone_that_is_down_at_the_start_is_waited_for() {
     assert_eq!(stage.bodies(), [r#"{"host": "web 1"}"#]);
 }
 
-/// `Retry-After` of nova's is obeyed, and of what is asked at once one is asked.
+/// The deliveries obey nova's `Retry-After`.
 #[test]
 fn who_says_later_is_asked_later() {
     let stage = Stage::new();

@@ -1,4 +1,4 @@
-//! Each driver hands over what was found before its first attempt, also after a restart, whatever the cloud says by then.
+//! Each driver sends the results from before its first attempt, also after a restart, even if the cloud has changed.
 
 use std::cell::RefCell;
 use std::fs;
@@ -41,7 +41,7 @@ impl Stage {
     }
 }
 
-/// `mend` lets the target work, once the daemon that has failed is gone; `received` is what the target got.
+/// `mend` repairs the target after the end of the failed daemon; `received` returns the target's data.
 #[track_caller]
 fn check(stage: &Stage, action: &str, mend: impl FnOnce(), received: impl FnOnce() -> String) {
     let conf = stage.with(action);
@@ -60,7 +60,6 @@ fn check(stage: &Stage, action: &str, mend: impl FnOnce(), received: impl FnOnce
     assert_eq!(stage.openstack.count(SERVERS), 1, "{action}");
 }
 
-/// A file that has no room, and then has.
 fn full(stage: &Stage) -> (String, impl FnOnce() + use<>) {
     let path = stage.path("out");
     symlink("/dev/full", &path).unwrap();
@@ -213,6 +212,5 @@ fn the_event_itself_has_what_was_found_and_explain_shows_what_was_kept() {
     let (ask, header) = shown(&ExplainedEvent::received(&kept.received).with_asked(asked));
     assert!(matches!(ask.value, AnswerForecast::Kept(_)));
     assert_eq!(header, "web 1");
-    // None of these made another request.
     wait_until(SOON, "the requests are counted", || stage.openstack.count(SERVERS) == 1);
 }

@@ -6,8 +6,7 @@ use super::*;
 use crate::harness::{instance, port_deleted};
 use crate::native::{native, publish, start};
 
-/// Gathers events for a moment, answers in another order, and logs its input and process id. It kills itself once in
-/// the middle of an event.
+/// Gathers events for a moment, answers in another order, and logs its input and process id. Dies once in the middle of an event.
 const GATHERING: &str = r#"
 import json, os, select, signal, sys
 folder = sys.argv[1]

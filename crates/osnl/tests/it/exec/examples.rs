@@ -1,5 +1,5 @@
-//! The plug-ins of `examples/plugins`, as docs/writing-a-plugin.md shows them. The one in Go needs a compiler that the
-//! tests do not have.
+//! The plug-ins of `examples/plugins`, as in docs/writing-a-plugin.md. The plug-in in Go needs a compiler that the
+//! tests lack.
 
 use osnl::action::exec::ExecMode;
 

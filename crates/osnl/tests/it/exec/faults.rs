@@ -1,4 +1,4 @@
-//! Children that die, hang, write what is not a verdict, or cannot be started.
+//! Children that die, hang, write no verdict, or cannot be started.
 
 use osnl::action::exec::ExecMode;
 
@@ -85,7 +85,7 @@ fn a_child_that_hangs_is_ended_before_its_event_is_attempted_again() {
         }
         let begun = folder.path().join("hangs");
         stand.give_up(&json!({"do": "hang", "file": begun}), || begun.exists());
-        // The next child waits until it is gone.
+        // The next child starts only after the end of this one.
         let second = stand.pid();
         assert_ne!(first, second);
         assert!(!is_there(first), "stubborn: {stubborn}");
@@ -93,7 +93,7 @@ fn a_child_that_hangs_is_ended_before_its_event_is_attempted_again() {
     }
 }
 
-/// Returns whether an orphan has ended. Its parent may be slow to reap it, or missing where there is no init.
+/// Returns whether an orphan has ended. Its parent may be slow to reap it, or missing without an init.
 fn is_gone_or_zombie(pid: u32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
@@ -146,7 +146,7 @@ fn what_cannot_be_started_says_what_helps() {
     }
 }
 
-/// Text that is no UTF-8, on either way out of it: a verdict that says so, and a log that stays readable.
+/// Text that is not UTF-8 leads to a verdict with that reason, and to a readable log.
 #[test]
 fn bytes_that_are_no_text_spoil_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -165,7 +165,6 @@ fn bytes_that_are_no_text_spoil_nothing() {
     );
 }
 
-/// An event is handed over whole, however large; what it says of itself fits.
 #[test]
 fn a_huge_event_comes_whole() {
     for mode in [ExecMode::Stream, ExecMode::Once] {

@@ -1,5 +1,3 @@
-//! One process for each event: its exit status, its output, its end.
-
 use osnl::action::exec::ExecMode;
 use osnl_core::fence::Fence;
 
@@ -29,11 +27,11 @@ fn the_exit_status_is_the_verdict() {
         ("echo oops >&2; exit 1", Err((Refused(None), "ended with 1; its last words: oops"))),
         ("exit 127", Err((Refused(None), "ended with 127"))),
         ("kill -9 $$", Err((Refused(None), "signal: 9"))),
-        // A verdict counts only from a process that ended well.
+        // A verdict counts only from a process that ended with status 0.
         ("echo '{\"verdict\": \"done\"}'; exit 1", Err((Refused(None), "ended with 1"))),
         ("echo '{\"verdict\": \"transient\", \"retry_after\": 5}'", Err((Busy(None), "no reason given"))),
         ("yes", Err((Refused(None), "more than reply_limit, 1000 bytes"))),
-        // Its output is open in what it leaves behind, which goes with it.
+        // A background child holds the output open, and is ended too.
         ("sleep 1000 & exit 0", Ok("done")),
     ] {
         let (_folder, stand) = shell(script);
@@ -59,7 +57,7 @@ fn nothing_to_do_is_a_verdict_too() {
 #[test]
 fn the_event_is_its_input_and_its_head_is_in_its_environment() {
     let (folder, stand) = shell("cat > event; env | grep ^OSNL_ > variables");
-    // More than a pipe holds, and a type that no environment can hold.
+    // The payload exceeds a pipe's size, and the type exceeds the environment's.
     let payload = json!({"port": {"id": "p1"}, "long": "x".repeat(300_000)});
     let mut of = event("port.create.end", &payload);
     of.fence = Some(Fence(7_340_033));

@@ -1,5 +1,3 @@
-//! From a message to what the journal says of its delivery, with a target that fails.
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +11,7 @@ use serde_json::json;
 use super::with;
 use crate::harness::{ListenerRig, framed};
 
-/// A daemon whose one action has these lines, and whose messages are in the journal of this folder.
+/// Starts a daemon whose only action has these lines, with the journal in this folder.
 pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> ListenerRig {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
@@ -37,7 +35,7 @@ fn rows(folder: &Path, state: RowState) -> Vec<DeliveryListRow> {
     SqliteReader::open(&folder.join("journal.db")).unwrap().list(&filter, &ListPage::default()).unwrap()
 }
 
-/// A delivery that fails for a time succeeds in the end, whatever the failure; each attempt sends the same request.
+/// A delivery survives any temporary failure, and each attempt sends the same request.
 #[test]
 fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let authority = Authority::new();
@@ -74,7 +72,7 @@ fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let first = &requests[0];
     assert!(requests.iter().all(|r| r.body == br#"{"gone": "vm-1"}"#));
     assert!(requests.iter().all(|r| r.header("idempotency-key") == first.header("idempotency-key")));
-    // One trace for all attempts, and a parent for each.
+    // All attempts share a trace, and each has a parent of its own.
     let parents: std::collections::HashSet<&str> =
         requests.iter().map(|request| request.header("traceparent").unwrap()).collect();
     let traces: std::collections::HashSet<&str> = parents.iter().map(|parent| &parent[..35]).collect();
@@ -133,7 +131,7 @@ fn what_cannot_be_delivered_says_why() {
     );
 }
 
-/// A certificate that has expired holds the target: nothing is lost, and the log says why.
+/// An expired certificate holds the target: nothing is lost, and the log names the reason.
 #[test]
 fn a_target_with_an_expired_certificate_is_held() {
     let authority = Authority::new();

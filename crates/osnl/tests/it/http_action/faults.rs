@@ -105,7 +105,7 @@ fn answers_of_every_form_are_read() {
     assert_eq!(hook.refused().reason, "Forbidden, reply: 45 bytes of gzip");
 }
 
-/// None of these answers ends by itself, so that its size or its time is bounded.
+/// Each of these answers is endless, so that the attempt bounds its size or its time.
 #[test]
 fn what_has_no_end_is_left() {
     let sink = Sink::start();

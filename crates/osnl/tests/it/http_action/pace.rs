@@ -1,5 +1,3 @@
-//! The number of requests at once and within a time, and the number of connections.
-
 use std::time::{Duration, Instant};
 
 use osnl_testkit::{Reply, Sink};
@@ -7,7 +5,6 @@ use osnl_transport::MemoryBroker;
 
 use super::deliveries::{publish, start};
 
-/// Returns the requests that a target sees for `events` events about as many resources.
 fn seen(lines: &str, reply: Reply, events: usize) -> (Vec<Instant>, usize) {
     let sink = Sink::start();
     sink.reply_with(reply);
@@ -30,7 +27,7 @@ fn concurrency_bounds_the_requests_and_the_connections() {
     let reply = || Reply::After(ANSWER, Box::new(Reply::Status(204)));
     for most in [1, 3] {
         let (times, connections) = seen(&format!("concurrency = {most}"), reply(), 12);
-        // One more comes only when one of those before it has its answer.
+        // One more request is sent only after an answer to an earlier one.
         assert!(times.windows(most + 1).all(|some| some[most] - some[0] >= ANSWER), "{times:?}");
         assert_eq!(connections, most, "as many as there are requests at once, and kept");
     }
@@ -41,7 +38,7 @@ fn rate_bounds_the_requests_of_a_time_whatever_waits() {
     const WITHIN: Duration = Duration::from_secs(1);
     let began = Instant::now();
     let (times, _) = seen("rate = 5 per 1s", Reply::Status(204), 12);
-    // A request may have been longer on its way than one behind it.
+    // The bound is loose, because requests take different times to arrive.
     assert!(times.windows(6).all(|six| six[5] - six[0] >= WITHIN / 2), "{times:?}");
     assert!(began.elapsed() >= WITHIN * 2);
 }

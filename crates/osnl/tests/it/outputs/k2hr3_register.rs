@@ -1,5 +1,3 @@
-//! `driver = k2hr3_register` to an HTTP server.
-
 use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
 use serde_json::json;

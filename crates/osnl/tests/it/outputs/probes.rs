@@ -1,5 +1,5 @@
-//! The findings of `osnl check --connect` about actions: reached, refused, expired certificates. The check writes and
-//! calls nothing, and sends only requests without effect.
+//! The findings of `osnl check --connect` about actions: reached, refused, expired certificates. The check sends only
+//! requests without effect.
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -18,7 +18,6 @@ use crate::exec::python;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The lines about the action.
 fn probed(folder: &Path, action: &str, limit: Duration) -> Vec<(ProbeVerdict, String)> {
     let conf = native(folder, action);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -27,7 +26,6 @@ fn probed(folder: &Path, action: &str, limit: Duration) -> Vec<(ProbeVerdict, St
     own.map(|probe| (probe.verdict, probe.to_string().split_once("] ").unwrap().1.to_owned())).collect()
 }
 
-/// One line, which is this verdict and has all of these texts in it.
 fn check(action: &str, verdict: ProbeVerdict, texts: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let found = probed(folder.path(), action, LIMIT);
@@ -37,7 +35,6 @@ fn check(action: &str, verdict: ProbeVerdict, texts: &[&str]) {
     assert!(!line.contains("S3CRET") && !line.contains("WR0NG"), "{line}");
 }
 
-/// Returns a port without a listener.
 fn nobody() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -173,7 +170,7 @@ fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
         assert!(!found.iter().any(|(_, line)| line.contains("S3CRET")), "{found:?}");
         found
     };
-    // A user with write permission and no read permission may publish.
+    // Publishing needs write permission, but no read permission.
     for (read, write, verdict, text) in [
         (
             ".*",
@@ -270,7 +267,7 @@ fn a_program_is_looked_for_and_a_plug_in_is_loaded() {
     assert!(!called.exists());
 }
 
-/// A request without effect is sent as an attempt would send it, and judged so; any other is not.
+/// A request without effect is sent and judged as in an attempt; any other request is not sent.
 #[test]
 fn a_target_is_asked_where_asking_has_no_effect() {
     let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());

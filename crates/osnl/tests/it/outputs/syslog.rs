@@ -1,5 +1,3 @@
-//! `driver = syslog` to a real socket of each kind.
-
 use std::io::{BufReader, Read};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixDatagram;
@@ -15,7 +13,6 @@ use crate::harness::{SOON, instance};
 
 const MESSAGE: &str = "format = rfc5424\nmessage = {{ event_type }} {{ payload.port.device_id }}";
 
-/// The next message, which is about this instance.
 fn expect(messages: &Receiver<String>, n: usize) {
     let message = messages.recv_timeout(SOON).expect("a message");
     assert!(message.starts_with("<30>1 "), "{message}");
@@ -53,7 +50,7 @@ fn datagrams_reach_a_socket_in_the_file_system_and_one_of_udp() {
     }
 }
 
-/// As syslog(3) writes it, since systemd's journal reads nothing else there.
+/// The default is the form of syslog(3), because systemd's journal reads no other form there.
 #[test]
 fn a_socket_gets_the_old_form_unless_it_is_told_otherwise() {
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +65,7 @@ fn a_socket_gets_the_old_form_unless_it_is_told_otherwise() {
     let length = socket.recv(&mut buffer).unwrap();
     let message = std::str::from_utf8(&buffer[..length]).unwrap();
     daemon.stop().unwrap();
-    // <30>Nov 20 06:36:22 osnl[4711]: text
+    // Example: <30>Nov 20 06:36:22 osnl[4711]: text
     let (time, rest) = message.strip_prefix("<30>").unwrap().split_at(15);
     let zone = jiff::tz::TimeZone::system();
     let now = jiff::Timestamp::now().to_zoned(zone);
@@ -76,7 +73,6 @@ fn a_socket_gets_the_old_form_unless_it_is_told_otherwise() {
     assert_eq!(rest, format!(" osnl[{}]: port.delete.end ends", std::process::id()));
 }
 
-/// Two, as a test sends them.
 fn datagrams(to: &Sender<String>, mut receive: impl FnMut(&mut [u8]) -> std::io::Result<usize>) {
     let mut buffer = [0; 65_536];
     for _ in 0..2 {
@@ -85,7 +81,6 @@ fn datagrams(to: &Sender<String>, mut receive: impl FnMut(&mut [u8]) -> std::io:
     }
 }
 
-/// Frames with their length before them.
 fn frames(stream: impl Read, to: &Sender<String>, most: usize) {
     let mut stream = BufReader::new(stream);
     for _ in 0..most {
@@ -151,7 +146,7 @@ fn a_collector_with_tls_must_have_a_certificate_of_the_ca() {
         loop {
             let stream = listener.accept().unwrap().0;
             let mut tls = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
-            // A client that does not trust us disconnects.
+            // A client that does not trust the server disconnects.
             if tls.conn.complete_io(&mut tls.sock).is_ok() && !tls.conn.is_handshaking() {
                 return frames(tls, &sender, 1);
             }
