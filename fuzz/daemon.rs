@@ -26,7 +26,6 @@ fn names() -> Names {
     Names::from(Notification::decode(body.as_bytes()).expect("it is one"))
 }
 
-/// A template is compiled or refused, and rendered within its bounds or refused.
 pub(crate) fn templates(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(template) = Template::new(&text)
@@ -39,7 +38,6 @@ pub(crate) fn templates(data: &[u8]) {
     }
 }
 
-/// A configuration file is parsed; each error has a place in the file.
 pub(crate) fn ini(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (_, errors) = Ini::parse("a.conf", &text);
@@ -48,7 +46,6 @@ pub(crate) fn ini(data: &[u8]) {
     }
 }
 
-/// A request is refused, or survives writing and reading.
 pub(crate) fn control_requests(data: &[u8]) {
     if let Ok(written) = osnl::control::read_again(data) {
         assert_eq!(osnl::control::read_again(&written), Ok(written));
@@ -71,7 +68,6 @@ pub(crate) fn smtp_replies(data: &[u8]) {
     assert!(!said.contains("S3CRET"), "{said}");
 }
 
-/// An HTTP server's answer is read within its bounds, and no redirect causes a panic.
 pub(crate) fn http_replies(data: &[u8]) {
     thread_local! { static SERVER: OnceCell<(u16, Sender<Vec<u8>>)> = const { OnceCell::new() }; }
     let port = SERVER.with(|server| {

@@ -27,7 +27,7 @@ pub(crate) fn transport_url(data: &[u8]) {
         Err(error) => {
             let said = format!("{error} {error:?}");
             // Only texts too long to occur in a message by chance are compared. A guided input can equal the
-            // message's own words, which then also occur in the error for another text.
+            // message's own words, hence the second text.
             let backwards: String = text.chars().rev().collect();
             let words = TransportUrl::parse(&backwards)
                 .map_or_else(|error| format!("{error} {error:?}"), |_| String::new());
@@ -36,7 +36,6 @@ pub(crate) fn transport_url(data: &[u8]) {
     }
 }
 
-/// Head and whole are parsed, or refused, without a panic, and both parses agree on the head.
 pub(crate) fn envelope(data: &[u8]) {
     let _ = read_head(data);
     let _ = BodyDigest::of(data);
@@ -59,7 +58,6 @@ pub(crate) fn envelope(data: &[u8]) {
     }
 }
 
-/// Compressed bodies become plain bodies of a bounded size, or are refused.
 pub(crate) fn compressed(data: &[u8]) {
     let names = [None, Some("application/x-gzip"), Some("application/x-bz2"), Some("zlib"), Some("x")];
     for compression in names {
@@ -74,8 +72,6 @@ pub(crate) fn compressed(data: &[u8]) {
     }
 }
 
-/// Each resource of a notification has a kind and a view that can be written; each part of a bulk request is about
-/// its own resource.
 pub(crate) fn readers(data: &[u8]) {
     let Ok(read) = Notification::decode(data) else { return };
     let found = resources(&read);
@@ -102,7 +98,7 @@ pub(crate) fn readers(data: &[u8]) {
 }
 
 /// Masking removes the text behind a secret's name. Masking again changes at most the form, because an unreadable
-/// text may be readable without its secrets. Copied and written masking agree.
+/// text may be readable without its secrets.
 pub(crate) fn masking(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let once = mask_text(&text);

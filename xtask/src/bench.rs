@@ -12,9 +12,9 @@
 //! | `page` | searches of the page in a journal with a long history, to the first byte; with `--full` of a million deliveries |
 //! | `shared` | only if named: a journal in PostgreSQL, beside a bare client, beside SQLite, and four daemons beside one |
 //!
-//! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each on a
-//! virtual host of its own. k2hr3_osnl takes part if `cargo xtask setup` or `test` has installed it; `--against PATH`
-//! adds another build of osnl, to measure a change. The figures are Markdown, explained in docs/benchmarks.md.
+//! Rounds of release builds alternate on a private RabbitMQ node. k2hr3_osnl takes part if `cargo xtask setup` or
+//! `test` has installed it; `--against PATH` adds another build of osnl. The figures are Markdown, explained in
+//! docs/benchmarks.md.
 
 mod against;
 mod commands;
@@ -51,15 +51,13 @@ const SECTIONS: &[(&str, Section)] = &[
     ("page", page::searches),
 ];
 
-/// This section needs a build of osnl with PostgreSQL, and runs only if it is named. Sections named beside it use
-/// that build.
+/// The section needs a build of osnl with PostgreSQL, and runs only if it is named.
 const WITH_POSTGRESQL: (&str, Section) = ("shared", shared::journal);
 
 #[derive(Debug)]
 struct Arguments {
     effort: Effort,
     other: Option<PathBuf>,
-    /// The named sections; empty for all but [`WITH_POSTGRESQL`].
     sections: Vec<String>,
 }
 
@@ -106,7 +104,6 @@ impl Arguments {
                 "--full" => (wanted.effort.backlog, wanted.effort.history) = (Effort::LONG, Effort::LONG),
                 "--against" => {
                     let path = args.next().context("--against needs the path of another osnl")?;
-                    // The programs run in other folders, hence an absolute path.
                     let path = std::fs::canonicalize(path).with_context(|| format!("--against {path}"))?;
                     wanted.other = Some(path);
                 }

@@ -8,8 +8,7 @@
 //! | `--outage [--broker 4\|4.3] [--minutes N] [--events N] [--alone] [--sqlite]` | the target is away for much longer than the broker's consumer time-out, while tens of thousands of messages wait |
 //! | `[--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | two daemons, broker and target are killed at random moments, the target fails, hangs, resets and answers garbage, and an operator reloads, pauses, renames the queue, retries, discards, releases |
 //!
-//! The gate leaves `chaos` out, because a run takes minutes and most of the machine. Each kind is a file. All started
-//! processes are ended by their ids, also when this program is killed.
+//! The gate leaves `chaos` out, because a run takes minutes and most of the machine.
 
 mod cluster;
 mod oracle;
@@ -31,7 +30,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
 }
 
-/// Returns an absolute path, because the program runs in another folder.
 fn program(option: &str, path: Option<&String>) -> Result<PathBuf> {
     let path = path.with_context(|| format!("{option} needs the path of a program"))?;
     std::fs::canonicalize(path).with_context(|| format!("{option} {path}"))

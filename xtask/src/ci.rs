@@ -1,7 +1,7 @@
 //! `ci`: the gate. Runs everything that must hold before a change lands, cheapest first; stops at the first failure.
 //!
 //! A step with a part of `ci --long` ([`long`]) runs only if the part's paths have changed since its last passed
-//! commit in `docs/long-runs.toml`. A fresh clone knows no other commit to compare with.
+//! commit in `docs/long-runs.toml`.
 //!
 //! The gate needs no terminal, asks nothing, and ends with the time of each step and the count of tests.
 
@@ -106,8 +106,7 @@ fn cargo(args: &[&str]) -> Result<()> {
     step::run(step::cargo().args(args).stdin(Stdio::null()))
 }
 
-/// Checks the Kafka transport, which the default build lacks: lints, also of its benchmark, and the tests on the mock
-/// cluster.
+/// Checks the Kafka transport, which the default build lacks.
 fn kafka() -> Result<()> {
     setup::kafka()?;
     let of = ["-p", "osnl-transport", "--features", "osnl-transport/kafka-tests", "--locked"];
@@ -115,8 +114,7 @@ fn kafka() -> Result<()> {
     succeeded(test::run_with_mock_kafka()?)
 }
 
-/// Checks the journal that daemons share: lints of its tests, and a smoke test with two daemons, one of which is
-/// killed. The other tests are a part of `ci --long`.
+/// Checks the journal that daemons share, with a smoke test; the other tests are a part of `ci --long`.
 fn shared_journal() -> Result<()> {
     let of = ["-p", "osnl-cli", "--features", "shared", "--locked"];
     cargo(&[&["clippy"], &of[..], &["--test", "shared_journal", "--", "-D", "warnings"]].concat())?;

@@ -21,7 +21,6 @@ pub(crate) struct DebianRoot<'a> {
 }
 
 impl DebianRoot<'_> {
-    /// Returns the root directory, which is made if missing. `purpose` names the user of the root.
     pub(crate) fn ensure(&self, purpose: &str) -> Result<PathBuf> {
         let folder = step::target_dir().join("debian").join(self.folder);
         ensure!(
@@ -103,7 +102,6 @@ fn sources() -> Result<Vec<String>> {
         .collect()
 }
 
-/// Returns the URI of the archive with the main packages of `suite`, from either of apt's two forms.
 fn mirror(sources: &[String], suite: &str) -> Option<String> {
     sources.iter().find_map(|text| in_lines(text, suite).or_else(|| in_stanzas(text, suite)))
 }
@@ -122,7 +120,6 @@ fn in_lines(text: &str, suite: &str) -> Option<String> {
     })
 }
 
-/// Reads paragraphs of `Types:`, `URIs:`, `Suites:`, `Components:`.
 fn in_stanzas(text: &str, suite: &str) -> Option<String> {
     text.split("\n\n").find_map(|stanza| {
         let field = |name: &str| {

@@ -36,7 +36,6 @@ pub(crate) fn advisories() -> Result<ExitCode> {
     verdict(cargo_deny(&["check", "--disable-fetch"])?.arg("advisories"))
 }
 
-/// Returns a command of cargo-deny, which reads the manifests of all platforms and fetches nothing itself.
 fn cargo_deny(args: &[&str]) -> Result<Command> {
     step::run(step::cargo().args(["fetch", "--locked", "--quiet"]))?;
     let mut command = Command::new(setup::deny()?);
@@ -56,7 +55,6 @@ fn database(cargo_home: &Path) -> Option<(PathBuf, String)> {
         let mut git = Command::new("git");
         git.arg("-C").arg(&folder).args(["log", "-1", "--format=%cI"]).stdin(Stdio::null());
         let date = step::output(&mut git).ok()?.trim().to_owned();
-        // A folder within another repository has the history of that repository.
         (folder.join(".git").exists() && !date.is_empty()).then_some((folder, date))
     });
     dated.max_by(|(_, a), (_, b)| a.cmp(b))

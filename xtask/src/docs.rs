@@ -1,13 +1,10 @@
-//! `docs`: writes the pages that are made from the code. Tests of the crates fail for an outdated page.
-//! `docs --html`: builds the book as HTML with mdBook.
-//! `docs --pages`: takes pictures of the admin page with the browser of the tests, into `target/pages`, for the next
-//! `--html`.
+//! `docs`: writes the pages that are made from the code. Tests of the crates fail for an outdated page. `docs
+//! --html`: builds the book as HTML with mdBook. `docs --pages`: takes pictures of the admin page with the browser of
+//! the tests, into `target/pages`, for the next `--html`.
 //!
 //! The repository holds no pictures, because a review cannot read a picture and each change of the page outdates it.
-//! `docs/page.md` has a comment in their place, which other readers of Markdown do not show.
 //!
-//! The program itself prints the pages, so that its users have the same text. The text of all commands becomes a page
-//! for each command; `docs/SUMMARY.md` lists the pages on lines that this module writes.
+//! The program itself prints the pages, so that its users have the same text.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +14,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{setup, step};
 
-/// Pages by the program's arguments, and the path for the program's output.
 const PAGES: [(&[&str], &str); 2] = [
     (&["config", "reference", "--format", "markdown"], "docs/reference/configuration.md"),
     (&["events", "--format", "markdown"], "docs/reference/events.md"),
@@ -26,7 +22,6 @@ const COMMANDS: [&str; 3] = ["man", "--format", "markdown"];
 const FOLDER: &str = "docs/reference/commands";
 const SUMMARY: &str = "docs/SUMMARY.md";
 
-/// Environment variable: the folder for pictures of the admin page, which a test writes.
 const PAGES_VARIABLE: &str = "OSNL_WRITE_PAGES";
 
 /// Files beside the book that its pages link to; mdBook copies only the pages.
@@ -78,7 +73,6 @@ fn taken() -> PathBuf {
     step::target_dir().join("pages")
 }
 
-/// Takes the pictures: the browser test that visits all pages writes them.
 fn pictures() -> Result<ExitCode> {
     let folder = taken();
     if folder.is_dir() {

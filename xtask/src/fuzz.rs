@@ -5,8 +5,8 @@
 //! grows under `target/fuzz/corpus`. Inputs that break an assertion are saved under `target/fuzz/findings`, and the
 //! exit status is 1.
 //!
-//! cargo-fuzz would pass the same flags to a stable rustc (`--sanitizer none`), takes minutes to build, and would
-//! still leave the shares of time, the seeds, and the table to this module.
+//! cargo-fuzz would pass the same flags to a stable rustc (`--sanitizer none`), and takes minutes to build. The shares
+//! of time, the seeds, and the table would still be this module's.
 
 #[path = "../../fuzz/driver/scan.rs"]
 mod scan;
@@ -24,13 +24,11 @@ use osnl_testkit::Guard;
 
 use crate::step;
 
-/// Coverage of edges with counters and comparisons, which a stable rustc has.
 const COVERAGE: &str = "-C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=3 \
     -C llvm-args=-sanitizer-coverage-inline-8bit-counters -C llvm-args=-sanitizer-coverage-pc-table \
     -C llvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
 const SLOWEST: u64 = 10;
-/// The most memory of a driver, in MiB.
 const MEMORY: u64 = 2048;
 /// The longest input in bytes; the largest recorded message has 15 kB.
 const LONGEST: u64 = 20_000;
@@ -164,7 +162,6 @@ impl FuzzRunner {
             let log = findings.join(format!("{target}.log"));
             fs::write(&log, &said)?;
             if outcome.findings.is_empty() {
-                // The driver failed, for example did not start.
                 let lines: Vec<&str> = said.lines().collect();
                 bail!(
                     "the driver ended with {}:\n{}",
@@ -193,7 +190,6 @@ fn files_with(folder: &Path, target: &str) -> Result<Vec<PathBuf>> {
 }
 
 impl FuzzOutcome {
-    /// Reads the driver's final figures, or after an abort the last printed figures.
     fn read(said: &str) -> Self {
         let last = |word: &str| {
             let found = said.lines().rev().find_map(|line| line.split_once(word).map(|(_, rest)| rest));

@@ -74,7 +74,6 @@ const BOUND: Duration = Duration::from_secs(20 * 60);
 /// Tests the packages of the debug build, for the gate. The process ends with an error after [`BOUND`].
 pub(crate) fn gate() -> Result<()> {
     let (_running, ended) = mpsc::channel::<()>();
-    // The exit ends the children too, because each child has a guard.
     thread::spawn(move || {
         if ended.recv_timeout(BOUND) == Err(mpsc::RecvTimeoutError::Timeout) {
             println!("package: FAILED: not done after {} min", BOUND.as_secs() / 60);
@@ -132,7 +131,6 @@ fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Returns the modification time of files in packages, in seconds since 1970.
 pub(crate) fn moment() -> Result<String> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(moment) => Ok(moment),

@@ -3,7 +3,6 @@
 //! The command writes the version to all places, and the fragments of `changelog.d` into `CHANGELOG.md`.
 //! `target/release-X.Y.Z` gets the packages, a bill of materials by cargo-cyclonedx, `SHA256SUMS`, and with a key a
 //! signature of each file. The tree must be clean at the start; afterwards its changes are the commit of the release.
-//! The last lines of output list the remaining work.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{package, setup, step};
 
-/// The texts around a version in `Cargo.toml`; `@` is the version.
 const MANIFEST: &[&str] = &["[workspace.package]\nversion = \"@\"", ", version = \"@\" }"];
 const PACKAGES: &[&str] = &["osnl_@-1_amd64.deb", "osnl-@-1.x86_64.rpm"];
 const PLACES: [(&str, &[&str]); 5] = [
@@ -24,8 +22,7 @@ const PLACES: [(&str, &[&str]); 5] = [
     ("packaging/ansible/site.yml", PACKAGES),
 ];
 
-/// The kinds of fragments by the ends of their names, and their headings. A summary opens the section without a
-/// heading.
+/// The kinds of fragments by the ends of their names, and their headings.
 const KINDS: [(&str, &str); 5] = [
     ("summary", ""),
     ("removal", "### Removed\n\n"),
@@ -142,7 +139,6 @@ fn section(root: &Path, version: &str, date: &str) -> Result<(String, Vec<PathBu
             let fragment = fragment.trim();
             text.push_str(if index == 0 || heading.is_empty() { "\n" } else { "" });
             text.push_str(if index == 0 { heading } else { "" });
-            // The indentation also keeps code and lists within an item.
             text.push_str(&match heading {
                 "" => format!("{fragment}\n"),
                 _ => format!("- {}\n", fragment.replace('\n', "\n  ").replace("\n  \n", "\n\n")),
@@ -160,7 +156,7 @@ fn section(root: &Path, version: &str, date: &str) -> Result<(String, Vec<PathBu
     Ok((text, gathered))
 }
 
-/// Writes the program's bill of materials; cargo-cyclonedx writes files for the other crates too, which are removed.
+/// Writes the program's bill of materials, and removes cargo-cyclonedx's files for the other crates.
 fn bill_of_materials(path: &Path) -> Result<()> {
     let mut cyclonedx = Command::new(setup::cargo_cyclonedx()?);
     cyclonedx.args([

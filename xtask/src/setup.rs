@@ -28,18 +28,14 @@ use osnl_testkit::{AXE_VARIABLE, PYTHON_VARIABLE};
 
 use crate::step;
 
-/// The paths of installed parts, by the environment variables in which tests look for them.
 pub(crate) type Variables = Vec<(&'static str, PathBuf)>;
 
-/// Tests that cannot run on this machine, by the beginning of their names.
 #[derive(Debug)]
 pub(crate) struct LeftOut {
     pub(crate) tests: &'static str,
-    /// The reason, and the remedy for the user.
     pub(crate) why: &'static str,
 }
 
-/// Installs everything; returns the variables for tests, and the tests that cannot run here.
 pub(crate) fn run() -> Result<(Variables, Option<LeftOut>)> {
     rabbitmq::ensure()?;
     apt::STRACE.ensure()?;
@@ -52,8 +48,8 @@ pub(crate) fn run() -> Result<(Variables, Option<LeftOut>)> {
     Ok((vec![(PYTHON_VARIABLE, python), (AXE_VARIABLE, axe)], left_out))
 }
 
-/// Installs everything and runs this program again with the Python environment set, unless it is set already. Returns
-/// how the second process ended. A process cannot safely change its own environment, where the peers find Python.
+/// Installs everything and runs this program again with the Python environment set, unless it is set already. A
+/// process cannot safely change its own environment.
 pub(crate) fn with_peers(command: &[&str], args: &[String]) -> Result<Option<ExitCode>> {
     if std::env::var_os(PYTHON_VARIABLE).is_some() {
         return Ok(None);
@@ -68,7 +64,6 @@ pub(crate) fn cloud() -> Result<PathBuf> {
     python::ensure_cloud()
 }
 
-/// Installs everything for the tests and for the gate.
 pub(crate) fn all() -> Result<()> {
     run()?;
     deny().map(|_| ())
@@ -195,7 +190,6 @@ fn as_root(program: &str, by_hand: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Fails with `by_hand` unless the system is Debian or derives from it, because installation works only there.
 fn require_debian(by_hand: &str) -> Result<()> {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     if is_debian(&release) {

@@ -1,8 +1,7 @@
 //! `soak`: one hostile message for each ten normal messages, against a release build with bounded memory.
 //!
-//! The run requires that every normal event has its effect, 99 of 100 within a second of their publication, and that
-//! the same daemon process runs to the end. The bound is a cgroup's where possible, else of the address space. Broker
-//! and target are real and on loopback; the hostile bodies are those of `osnl_testkit::hostile`.
+//! The run requires that every normal event has its effect, 99 of 100 within a second. The same daemon process must run
+//! to the end. The bound is a cgroup's where possible, else of the address space.
 
 mod bound;
 
@@ -139,8 +138,8 @@ fn target(effects: &EffectTimes) -> Sink {
     sink
 }
 
-/// Returns a configuration whose first rule is for normal events, and also matches hostile events of that type. The
-/// second rule writes other hostile events to a file, so that payloads are rendered.
+/// Returns a configuration whose first rule also matches hostile events. The second rule writes other hostile events
+/// to a file, so that payloads are rendered.
 fn configuration(folder: &Path, transport_url: &str, api_url: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {0}\nlog_level = warn\n[journal]\nallow_volatile = yes\n\
@@ -153,7 +152,6 @@ fn configuration(folder: &Path, transport_url: &str, api_url: &str) -> String {
     )
 }
 
-/// Returns the number at the end of the instance's id in a request for the K2HR3 API.
 fn number_of(target: &str) -> Option<u64> {
     let instance = target.split("cuk=").nth(1)?.split('&').next()?;
     u64::from_str_radix(instance.strip_prefix("00000000-0000-4000-8000-")?.get(..12)?, 16).ok()
@@ -205,7 +203,6 @@ struct SoakReport {
     hostile: u64,
     bytes: u64,
     missing: Vec<u64>,
-    /// The waits at percentiles 50, 99, and 100.
     waits: [Duration; 3],
 }
 

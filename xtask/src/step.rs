@@ -30,7 +30,8 @@ pub(crate) fn cargo() -> Command {
 
 /// Returns a command for a program that builds crates.
 ///
-/// The command lacks the variables that cargo has set for this program: some build scripts depend on such variables, so that `cargo build` and `cargo xtask` in turn would rebuild those crates each time.
+/// The command lacks the variables that cargo has set for this program. Some build scripts depend on such variables,
+/// so that `cargo build` and `cargo xtask` in turn would rebuild those crates each time.
 pub(crate) fn building(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {

@@ -1,8 +1,7 @@
 //! `test`: runs the tests with all their peers, and prints times and, as the last line, the count of tests.
 //!
-//! The tests find the broker, PostgreSQL, and the Python peer in their environment. All peers, and the runner
-//! ([`runner`]), end with this process, also after an interrupt or a kill: a guard outside of our process group
-//! ends them.
+//! The tests find their peers in their environment. All peers, and the runner ([`runner`]), end with this process,
+//! also after a kill: a guard outside of our process group ends them.
 //!
 //! Without an installable browser, `test` skips the tests of the page, and prints so at its beginning and its end.
 //!
@@ -53,7 +52,6 @@ const WITH_BROKER: &[&str] = &[
 
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
 
-/// The tests of the Kafka transport, which the default build lacks, and of the program on Kafka.
 const WITH_KAFKA: &[&str] = &[
     "-p",
     "osnl-transport",
@@ -130,7 +128,6 @@ pub(crate) fn run_with_postgresql(args: &[String]) -> Result<(Count, ExitStatus)
 
 pub(crate) fn run_library(args: &[String]) -> Result<(Count, ExitStatus)> {
     let known: &[&str] = &["--manifest-path", "library/Cargo.toml", "--workspace"];
-    // Some tests run the examples.
     let mut examples = step::cargo();
     examples.args(["build", "--locked", "--examples"]).args(known);
     step::run(examples.env("CARGO_TARGET_DIR", step::target_dir().join("library")))?;
@@ -159,7 +156,6 @@ fn joined(known: &[&[&str]], args: &[String]) -> Vec<String> {
     known.concat().into_iter().map(str::to_owned).chain(args.iter().cloned()).collect()
 }
 
-/// Runs the tests and passes their output through; the caller prints the count.
 pub(crate) fn run_and_count(args: &[String]) -> Result<(Count, ExitStatus)> {
     run_and_count_in(args, &[])
 }
@@ -177,7 +173,6 @@ pub(crate) fn run_and_count_in(
         || left_out.map(|LeftOut { tests, why }| println!("NOT RUN: the tests {tests}* are left out: {why}"));
     not_run();
     let started = Instant::now();
-    // Both servers take seconds to start, hence a thread.
     let postgres = std::thread::spawn(|| Postgres::start(false));
     let broker = Broker::start();
     let postgres = postgres.join().map_err(|_| anyhow!("PostgreSQL did not start"))?;

@@ -21,7 +21,6 @@ use crate::{ci, step};
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Violation {
     path: String,
-    /// The line from 1; 0 for a violation of the file as a whole.
     line: usize,
     text: String,
 }

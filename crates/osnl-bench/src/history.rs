@@ -1,5 +1,3 @@
-//! A journal with a long history for commands to search, made by SQLite alone.
-
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,7 +11,6 @@ const DELIVERED: i64 = 4;
 /// Resources of the events, in turn, so that most dead letters have a later event.
 const KEYS: u64 = 100_000;
 
-/// Writes `count` deliveries of the action `earlier`: `dead` dead letters, spread over delivered ones.
 pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
     ensure!(dead <= count, "more dead letters than deliveries");
     let options = || SqliteOptions { allow_volatile: true, ..SqliteOptions::new(PathBuf::from(file)) };

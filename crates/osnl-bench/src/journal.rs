@@ -13,7 +13,6 @@ use osnl_transport::Properties;
 use crate::clock::print_span;
 use crate::messages::Messages;
 
-/// Entries that wait for their commit, as many as osnl's `prefetch`.
 const OPEN: usize = 200;
 pub(crate) const ACTION: &str = "roles";
 /// A page of SQLite's WAL with its head, twice: the least that a commit writes.
@@ -46,12 +45,11 @@ pub(crate) fn received(bodies: impl IntoIterator<Item = Vec<u8>>) -> impl Iterat
     })
 }
 
-/// Appends `count` messages about `keys` resources, of `size` bytes or as recorded. Prints the start of appending and
-/// the time at which the last message was safe.
+/// Appends `count` messages about `keys` resources. Prints the start of appending and the time at which the last
+/// message was safe.
 pub(crate) async fn append(file: &str, count: u64, keys: u64, size: u64) -> Result<()> {
     let journal = open(file)?;
     let messages = Messages::new(0)?;
-    // Messages are made in untimed pieces, because a million at once would take too much memory.
     let (mut took, mut n) = (Duration::ZERO, 1);
     while n <= count {
         let bodies = (n..=count).take(10_000).map(|n| body(&messages, n, keys, size));
@@ -107,7 +105,6 @@ async fn safe(receipt: Option<Receipt>) -> Result<()> {
     Ok(())
 }
 
-/// Writes and syncs `count` times the size of a small commit; prints the nanoseconds of each.
 pub(crate) fn sync(file: &str, count: u64) -> Result<()> {
     let mut file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(file)?;
     // A reused WAL has its blocks allocated, and so has this file.

@@ -80,7 +80,6 @@ fn main() -> Result<()> {
     }
 }
 
-/// Runs on one thread, as osnl does: see ARCHITECTURE.md.
 fn block_on(future: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }

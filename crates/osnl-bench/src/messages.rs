@@ -8,7 +8,6 @@ use serde_json::Value;
 
 const RECORDED: &str = include_str!("../../../fixtures/bench/notifications.json");
 
-/// The size in bytes of a message that matches no rule, unless another is requested.
 pub(crate) const SIZE: usize = 4096;
 
 /// Returns the number in an instance id, its last twelve digits; `None` for a foreign id.
@@ -17,7 +16,6 @@ pub(crate) fn number_of(instance: &[u8]) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-/// Returns the number in an address `10.A.B.C`, as [`Messages::small`] writes it.
 pub(crate) fn number_in_address(text: &[u8]) -> Option<u64> {
     let end = text.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.').unwrap_or(text.len());
     let rest = std::str::from_utf8(&text[..end]).ok()?.strip_prefix("10.")?;
@@ -52,7 +50,6 @@ impl Messages {
         numbered(&self.deleted, n)
     }
 
-    /// Returns the deletion of a port of instance `key` with the number in its address, in `size` bytes.
     pub(crate) fn small(&self, n: u64, key: u64, size: usize) -> Vec<u8> {
         let [_, _, _, _, _, a, b, c] = n.to_be_bytes();
         let head = format!(

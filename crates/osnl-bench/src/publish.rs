@@ -10,14 +10,12 @@ use crate::clock::now;
 use crate::messages::{Messages, SIZE};
 use crate::queue;
 
-/// Confirms awaited at once, to bound the memory of a million messages.
 const UNCONFIRMED: u64 = 10_000;
 
 /// Publishes `count` messages; numbers `EVERY-1`, `2*EVERY-1`, … match. If `every` divides `count`, the last message
 /// matches, so that its request proves that all were read. Messages without a match have `size` bytes.
 pub(crate) async fn fill(url: &str, count: u64, every: u64, size: u64) -> Result<()> {
     let (connection, channel) = queue::open(url).await?;
-    // Waits for confirms, so that the queue has all messages at the end.
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let messages = Messages::new(usize::try_from(size)?)?;
     for n in 0..count {
@@ -62,7 +60,6 @@ async fn publish(channel: &Channel, body: &[u8]) -> Result<()> {
     let (exchange, key) = (queue::EXCHANGE.into(), queue::ROUTING_KEY.into());
     let confirmation =
         channel.basic_publish(exchange, key, BasicPublishOptions::default(), body, properties).await?;
-    // `fill` awaits the confirms of all messages at once.
     drop(confirmation);
     Ok(())
 }

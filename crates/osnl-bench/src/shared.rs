@@ -29,8 +29,7 @@ fn open(url: &str) -> Result<PostgresJournal> {
     Ok(PostgresJournal::open(options, Arc::default())?)
 }
 
-/// Appends `count` messages with `window` waiting for their commit, while deliveries are claimed and ended. Prints
-/// the start and the time at which the last end was safe.
+/// Appends `count` messages with `window` waiting for their commit, while deliveries are claimed and ended.
 pub(crate) async fn whole(url: &str, count: u64, window: u64) -> Result<()> {
     let journal = open(url)?;
     let messages = Messages::new(0)?;
@@ -48,7 +47,6 @@ pub(crate) async fn whole(url: &str, count: u64, window: u64) -> Result<()> {
 pub(crate) async fn claims(url: &str, pending: u64, count: u64) -> Result<()> {
     let journal = open(url)?;
     let messages = Messages::new(0)?;
-    // A million messages at once would take too much memory.
     let mut n = 1;
     while n <= pending {
         let bodies = (n..=pending).take(PIECE).map(|n| messages.matching(n));
@@ -109,8 +107,8 @@ struct BareClient {
     end: Statement,
 }
 
-/// Measures a bare client on the rows of `count` messages. Each transaction inserts `batch` messages, and reads and
-/// ends the deliveries of the batch before, with the rows of the leases.
+/// Measures a bare client. Each transaction inserts `batch` messages, and reads and ends the deliveries of the batch
+/// before, with the rows of the leases.
 pub(crate) async fn bare(url: &str, count: u64, batch: u64) -> Result<()> {
     open(url)?.close().await;
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
@@ -165,7 +163,6 @@ impl BareClient {
     }
 }
 
-/// Claims and ends `count` deliveries and leaves the rest for other parts.
 async fn end_all(journal: &dyn Journal, count: u64) {
     let mut ended = 0;
     while ended < count {

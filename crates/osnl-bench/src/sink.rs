@@ -32,14 +32,12 @@ struct Board {
 
 #[derive(Default)]
 struct State {
-    /// Message and time of arrival, in the order of arrival.
     requests: Vec<(u64, u128)>,
     wanted: usize,
     /// The largest number in an address, by the number of the instance.
     latest: HashMap<u64, u64>,
     wrong: usize,
     pause: Duration,
-    /// Requests fail for instances whose number is a multiple.
     failing: u64,
     failed: u64,
 }
@@ -164,7 +162,6 @@ fn serve(mut stream: TcpStream, seen: &Board) -> std::io::Result<()> {
         }
         buffer.drain(..head + length);
         if let Some(at) = answer_at {
-            // A condition that nothing signals: the thread only sleeps.
             let (never, condition) = (Mutex::new(()), Condvar::new());
             let mut guard = never.lock().unwrap_or_else(PoisonError::into_inner);
             while let Some(left) = at.checked_duration_since(Instant::now()) {

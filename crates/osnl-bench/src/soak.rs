@@ -21,9 +21,8 @@ const UNCONFIRMED: u64 = 500;
 /// The largest body that brokers accept: RabbitMQ's `max_message_size` up to 3.13.
 const HUGE: usize = 128 << 20;
 
-/// Publishes normal messages at `rate` per second for `seconds`, mixed with hostile messages of at most `largest`
-/// plain bytes. Then publishes `huge` bodies of 128 MiB, each followed by a normal message. Prints the time of each
-/// normal message, then `HOSTILE BYTES`.
+/// Publishes normal messages mixed with hostile messages of at most `largest` plain bytes, then `huge` bodies of 128
+/// MiB, each followed by a normal message. Prints the time of each normal message, then `HOSTILE BYTES`.
 pub(crate) async fn run(url: &str, [rate, seconds, largest, seed, huge]: [u64; 5]) -> Result<()> {
     let (connection, channel) = queue::open_durable(url).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -31,7 +30,6 @@ pub(crate) async fn run(url: &str, [rate, seconds, largest, seed, huge]: [u64; 5
     let largest = usize::try_from(largest)?;
     let mut streams: Vec<Receiver<Body>> =
         EVENT_TYPES.iter().zip(seed..).map(|(event_type, seed)| stream(event_type, largest, seed)).collect();
-    // The first messages are made before the clock runs.
     let mut ahead = Vec::new();
     for stream in &mut streams {
         ahead.extend(stream.recv().await);
@@ -77,7 +75,6 @@ pub(crate) async fn run(url: &str, [rate, seconds, largest, seed, huge]: [u64; 5
     Ok(())
 }
 
-/// Makes messages on a thread of its own, because packing and nesting are slow.
 fn stream(event_type: &'static str, largest: usize, seed: u64) -> Receiver<Body> {
     let (bodies, receiver) = tokio::sync::mpsc::channel(AHEAD);
     std::thread::spawn(move || {

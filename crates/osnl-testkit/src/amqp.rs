@@ -1,9 +1,9 @@
 //! AMQP brokers that Debian does not package, simulated by scripts.
 //!
 //! - [`ScriptedServer`] opens connections and channels; a function answers every other method through the
-//!   [`ScriptedLink`], or leaves it to the usual answer.
-//! - [`ScriptedBroker`] is a script with one queue: it delivers, counts and requeues as RabbitMQ does, and shows on
-//!   request the habits of other versions ([`Habits`]).
+//!   [`ScriptedLink`].
+//! - [`ScriptedBroker`] is a script with one queue: it behaves as RabbitMQ, on request with the habits of other
+//!   versions ([`Habits`]).
 //!
 //! - [`RawClient`] publishes messages to a real broker that no client library would.
 //! - [`headers`] has the tables that client libraries cannot handle.

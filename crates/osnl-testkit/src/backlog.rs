@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::ports;
 
-/// A longer wait for a connection on loopback means a full backlog.
 const MOMENT: Duration = Duration::from_millis(150);
 const MOST: usize = 64;
 

@@ -21,7 +21,6 @@ use std::sync::{Arc, OnceLock};
 
 use node::BrokerNode;
 
-/// The node that `cargo xtask test` runs for all tests. A test that stops its node uses [`Broker`].
 #[derive(Debug)]
 pub struct SharedBroker {
     node: Arc<BrokerNode>,
@@ -40,13 +39,11 @@ impl Broker {
 }
 
 impl SharedBroker {
-    /// Creates an empty virtual host whose name begins with `name`, deleted when dropped.
     #[must_use]
     pub fn vhost(&self, name: &str) -> Vhost {
         Vhost::create(&self.node, name, None)
     }
 
-    /// Creates a virtual host with a default type for queues whose declaration names none.
     #[must_use]
     #[track_caller]
     pub fn vhost_of_type(&self, name: &str, default: Option<&str>) -> Vhost {

@@ -1,8 +1,7 @@
 //! A real browser: headless Chromium, driven through chromedriver.
 //!
-//! The module sends WebDriver's commands itself, one request with a JSON body each. The crate fantoccini 0.22.1 would
-//! add 18 crates and second versions of 13, which `multiple-versions = "deny"` refuses. It also lacks Chromium's own
-//! commands, which set themes and turn scripts off.
+//! The module sends WebDriver's commands itself. The crate fantoccini 0.22.1 would add 18 crates and second versions
+//! of 13, which `multiple-versions = "deny"` refuses, and lacks Chromium's own commands.
 //!
 //! chromedriver and Chromium share a process group, which ends with the [`Browser`] or with a killed test. Chromium
 //! resolves no host and reaches loopback only.
@@ -30,7 +29,6 @@ const SOON: Duration = Duration::from_secs(30);
 
 const STALE: &str = "stale element reference";
 
-/// The name of another site at the same address as the endpoint.
 pub const OTHER_NAME: &str = "other.test";
 
 const ARGUMENTS: [&str; 13] = [
@@ -166,10 +164,6 @@ impl Browser {
         self.post("/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}));
     }
 
-    /// Waits until a script returns true.
-    ///
-    /// # Panics
-    /// After half a minute, with the page's text.
     #[track_caller]
     pub fn wait(&self, description: &str, script: &str) {
         let is_so = reached(SOON, &mut || self.run(script, &json!([])) == true);
@@ -207,7 +201,6 @@ impl Browser {
         self.command("Network.clearBrowserCookies", &json!({}));
     }
 
-    /// Returns the cookies of the page, also those hidden from scripts.
     #[track_caller]
     #[must_use]
     pub fn cookies(&self) -> Vec<Value> {
@@ -227,7 +220,6 @@ impl Browser {
         self.log("browser").iter().map(|entry| text(&entry["message"])).collect()
     }
 
-    /// Returns the addresses that the page requested since the last call, over any protocol.
     #[track_caller]
     pub fn requests(&self) -> Vec<String> {
         let entries = self.log("performance").into_iter();
@@ -297,7 +289,6 @@ impl Browser {
         }
     }
 
-    /// Returns the process id of chromedriver, which leads the process group of Chromium too.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.process.id()

@@ -1,7 +1,7 @@
 //! Keystone, Neutron and Ironic from PyPI, with real databases, tokens, and notifications.
 //!
 //! `cargo xtask test --cloud` makes the Python environment and passes its path in [`CLOUD_VARIABLE`]. Each service is
-//! a process of its own, which a test can stop and start again (`python/cloud.py`).
+//! a process of its own (`python/cloud.py`).
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -20,11 +20,9 @@ pub const CLOUD_VARIABLE: &str = "OSNL_TEST_CLOUD";
 pub const CLOUD_REQUIREMENTS: &str = include_str!("../python/cloud-requirements.txt");
 
 const SCRIPT: &str = include_str!("../python/cloud.py");
-/// The time for a service's imports on a busy machine.
 const START: Duration = Duration::from_secs(180);
 const PASSWORD: &str = "cloud-admin-password";
 
-/// A private cloud with its administrator logged in. The cloud ends when dropped.
 #[derive(Debug)]
 pub struct RealCloud {
     folder: TempDir,
@@ -35,7 +33,6 @@ pub struct RealCloud {
     token_seconds: u64,
 }
 
-/// The default lifetime of Keystone's tokens.
 const TOKEN_SECONDS: u64 = 3600;
 
 impl RealCloud {
@@ -89,7 +86,6 @@ impl RealCloud {
         self.running.remove(service);
     }
 
-    /// Restores the state after an earlier play: starts stopped services, and resets the lifetime of tokens.
     pub fn restore(&mut self) {
         if self.token_seconds != TOKEN_SECONDS {
             self.set_token_seconds(TOKEN_SECONDS);
@@ -124,7 +120,6 @@ impl RealCloud {
         format!("{}/v3", self.url("keystone").unwrap())
     }
 
-    /// Returns the options of a section of osnl's configuration for a login as the administrator.
     #[must_use]
     pub fn login_options(&self) -> String {
         format!(
@@ -134,9 +129,6 @@ impl RealCloud {
     }
 
     /// Calls an API as the administrator, with a new login if the token has expired.
-    ///
-    /// # Panics
-    /// When the service does not answer with the status `expected`.
     #[track_caller]
     pub fn call(&mut self, service: &str, method: &str, path: &str, body: Value, expected: u16) -> Value {
         let mut answer = self.request(service, method, path, &body);
@@ -188,7 +180,6 @@ impl RealCloud {
         command
     }
 
-    /// Returns status, head and body of an answer.
     fn request(&self, service: &str, method: &str, path: &str, body: &Value) -> (u16, String, Value) {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let mut stream = TcpStream::connect(("127.0.0.1", self.ports[service])).unwrap();

@@ -3,7 +3,9 @@
 //! A transport supplies a [`BrokerRig`], its broker with outside interference, and one line:
 //!
 //! ```text
-//! mod memory { osnl_testkit::conformance!(super::Memory); }
+//! mod memory {
+//!     osnl_testkit::conformance!(super::Memory);
+//! }
 //! ```
 //!
 //! The macro makes one test for each function of [`behaviours`], of the same name. No test settles a message twice,
@@ -31,7 +33,6 @@ const DEADLINE: Duration = Duration::from_secs(90);
 /// A broker and outside interference with it. Futures need not be `Send`, because the test awaits each itself.
 #[expect(async_fn_in_trait, reason = "used by name only, and awaited where it is called")]
 pub trait BrokerRig: Sized {
-    /// Starts a broker, or a part of one, that is empty and visible to no other test.
     async fn start() -> Self;
 
     /// Returns the behaviours that this broker cannot show, though its transport has them.
@@ -42,10 +43,8 @@ pub trait BrokerRig: Sized {
 
     fn transport(&self) -> Box<dyn Transport>;
 
-    /// Makes a topic exchange as a service's notifier does. An existing exchange stays.
     async fn make_exchange(&mut self, exchange: &str);
 
-    /// Publishes in this order to existing exchanges and waits until the broker has all messages.
     async fn publish(&mut self, samples: Vec<SampleMessage>);
 
     fn depth(&self, queue: &str) -> UnsettledMessages;
@@ -59,7 +58,6 @@ pub trait BrokerRig: Sized {
 pub enum UnsettledMessages {
     /// Only ready messages, because the broker counts no others.
     Ready(u64),
-    /// Ready messages, and messages handed to a consumer.
     Apart(u64, u64),
     /// Both kinds in one number, because the broker does not tell them apart.
     Together(u64),
@@ -106,8 +104,7 @@ pub mod behaviours {
     pub use super::topology::*;
 }
 
-/// Runs a behaviour on a fresh rig, unless the transport's features or the rig's broker lack it. A test of each
-/// transport fixes the number of lacking behaviours.
+/// Runs a behaviour on a fresh rig, unless the transport's features or the rig's broker lack it.
 pub fn run<R: BrokerRig, F: Future<Output = ()>>(name: &str, behaviour: fn(R) -> F) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
@@ -125,8 +122,6 @@ pub fn run<R: BrokerRig, F: Future<Output = ()>>(name: &str, behaviour: fn(R) ->
     });
 }
 
-/// One test for each of the [`behaviours`](crate::conformance::behaviours), on this
-/// [`BrokerRig`](crate::conformance::BrokerRig).
 #[macro_export]
 macro_rules! conformance {
     ($rig:ty) => {

@@ -8,9 +8,7 @@
 //! | bulk requests | [`bulk`] | does work for each pair of resources |
 //! | bombs | [`bomb`] | unpacks a few hundred bytes into all of its memory |
 //!
-//! [`notification`] wraps a payload, [`enveloped`] wraps a notification in oslo's envelope. [`bodies`] returns one of
-//! each family, [`Stream`] an endless mixture by a seed, for a soak. The module needs nothing of this crate, because
-//! tests of `osnl-model` and the fuzz targets include the file.
+//! The module needs nothing of this crate, because tests of `osnl-model` and the fuzz targets include the file.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -22,7 +20,6 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 pub struct Body {
     pub name: String,
     pub bytes: Vec<u8>,
-    /// The value of the header `compression`; `None` for a plain body.
     pub compression: Option<&'static str>,
     pub plain: usize,
 }
@@ -93,7 +90,6 @@ pub fn enveloped(notification: &str) -> String {
     format!(r#"{{"oslo.version": "2.0", "oslo.message": {}}}"#, quoted(notification))
 }
 
-/// Returns `[[[…]]]`, or with a key `{"a":{"a":…}}`, of this depth.
 #[must_use]
 pub fn nested(levels: usize, key: Option<&str>) -> String {
     match key {
@@ -202,7 +198,6 @@ pub fn texts(bytes: usize) -> Vec<(&'static str, String)> {
     .collect()
 }
 
-/// Returns such texts with the signs and quotes of other languages.
 fn written_signs(bytes: usize) -> Vec<(&'static str, String)> {
     let filled = |piece: &str| piece.repeat(bytes / piece.len());
     let within = |open: &str, piece: &str| format!("{open}{}", filled(piece));
@@ -226,7 +221,6 @@ fn nested_in(bytes: usize) -> usize {
     (bytes / 5).isqrt()
 }
 
-/// Returns JSON of about this size that is far larger as a tree.
 #[must_use]
 pub fn trees(bytes: usize) -> Vec<(&'static str, String)> {
     let list = |item: &str| {
@@ -263,21 +257,18 @@ pub fn trees(bytes: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Returns the payload of `port.create.start` with `ports` copies of the JSON, `$` replaced by the number.
 #[must_use]
 pub fn bulk(ports: usize, port: &str) -> String {
     let ports: Vec<String> = (0..ports).map(|n| port.replace('$', &n.to_string())).collect();
     format!(r#"{{"ports": [{}]}}"#, ports.join(","))
 }
 
-/// Returns a compressed notification of about `plain` bytes, almost all zeros.
 #[must_use]
 pub fn bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
     let text = notification(event_type, &quoted(&"0".repeat(plain)));
     packed(format!("a bomb, {packing:?}"), &text, packing)
 }
 
-/// Returns a compressed notification whose JSON is large as a tree.
 #[must_use]
 pub fn tree_bomb(event_type: &str, plain: usize, packing: HostileCompression) -> Body {
     let times = plain / 7;
@@ -295,7 +286,6 @@ fn plain(name: impl Into<String>, notification: &str, framed: bool) -> Body {
     Body { name: name.into(), plain: bytes.len(), bytes, compression: None }
 }
 
-/// Returns one notification of each kind, of about this size where the kind has a size.
 #[must_use]
 pub fn bodies(event_type: &str, bytes: usize) -> Vec<Body> {
     let told = |name: &str, payload: &str| plain(name, &notification(event_type, payload), false);
@@ -329,7 +319,6 @@ pub fn bodies(event_type: &str, bytes: usize) -> Vec<Body> {
     found
 }
 
-/// An endless stream of hostile notifications, whose order and sizes follow from the seed.
 #[derive(Clone, Debug)]
 pub struct Stream {
     event_type: String,

@@ -26,7 +26,6 @@ pub trait KafkaCluster: Deref<Target = KafkaClient> {
     fn start_again(&self);
 }
 
-/// A cluster of one broker, which loses its messages when dropped.
 pub struct MockKafka {
     cluster: MockCluster<'static, DefaultProducerContext>,
     client: KafkaClient,
@@ -67,7 +66,6 @@ impl MockKafka {
         &self.cluster
     }
 
-    /// Makes the broker deny that the topic exists.
     pub fn delete_topic(&self, topic: &str) {
         let gone = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
         self.cluster.topic_error(topic, gone).unwrap();

@@ -28,7 +28,7 @@
 //! missing part.
 //!
 //! Tests that need the broker or the Python peer run under `cargo xtask test`, which sets [`BROKER_VARIABLE`] and
-//! [`PYTHON_VARIABLE`], and [`AXE_VARIABLE`] for accessibility. Such tests fail without the variables; nothing skips them.
+//! [`PYTHON_VARIABLE`], and [`AXE_VARIABLE`] for accessibility. Such tests fail without the variables.
 #![expect(
     clippy::unwrap_used,
     reason = "dev-only: a lock is poisoned only by a panic that has failed the test already"
@@ -93,24 +93,19 @@ pub const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
 pub const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 
-/// The packages that oslo.messaging's Kafka driver needs, besides those of [`REQUIREMENTS`].
 pub const KAFKA_REQUIREMENTS: &str = include_str!("../python/kafka-requirements.txt");
 
 /// A Python program: oslo.messaging as a publisher or a listener on Kafka. Its first lines describe its arguments.
 pub const KAFKA_PEER: &str = include_str!("../python/kafka.py");
 
-/// Environment variable: [`Broker::folder`] of the node that all tests share.
 pub const BROKER_VARIABLE: &str = "OSNL_TEST_BROKER";
 
-/// Environment variable: [`Postgres::folder`] of the server that all tests share.
 pub const POSTGRES_VARIABLE: &str = "OSNL_TEST_POSTGRES";
 
 /// Environment variable: the root directory with the RabbitMQ to run, as `cargo xtask test --broker 4` sets it. Unset
 /// means the system's RabbitMQ.
 pub const BROKER_ROOT_VARIABLE: &str = "OSNL_TEST_BROKER_ROOT";
 
-/// Environment variable: the folder of the Python environment that `cargo xtask setup` made.
 pub const PYTHON_VARIABLE: &str = "OSNL_TEST_PYTHON";
 
-/// Environment variable: the path of tansu, which `cargo xtask test --kafka` installed.
 pub const TANSU_VARIABLE: &str = "OSNL_TEST_TANSU";

@@ -1,8 +1,8 @@
 //! Keystone, nova, neutron, glance and ironic on one port of loopback, for requests about one object.
 //!
 //! Keystone's answers and glance's image are recorded (`fixtures/openstack`), with this port in the catalogue's URLs.
-//! nova, neutron and ironic answer in the documented form of their API references. Refusals have the form of the real
-//! service. A test can make each part slow, failing or unreachable, change objects, and count requests.
+//! nova, neutron and ironic answer in the documented form of their API references. A test can make each part slow,
+//! failing or unreachable.
 
 mod objects;
 
@@ -17,7 +17,6 @@ use crate::{Reply, Sink, SinkRequest, fixture};
 pub const USER: &str = "osswatch";
 pub const PASSWORD: &str = "s3cret-password";
 pub const CREDENTIAL: &str = "a906a37caf67443a9cd229f5661b6f71";
-/// The secret of the application credential [`CREDENTIAL`].
 pub const CREDENTIAL_SECRET: &str = "s3cret-credential";
 pub const TOKEN: &str = "gAAAAAB-token-";
 
@@ -31,7 +30,6 @@ pub struct Openstack {
 struct StandInState {
     base: String,
     objects: HashMap<String, Value>,
-    /// Beginnings of paths, and the reply to requests there.
     faults: Vec<(String, Reply)>,
     issued: usize,
     good: HashSet<String>,
@@ -74,7 +72,6 @@ impl Openstack {
         self.sink.url("/v3")
     }
 
-    /// Returns the id of the initial object of a kind (`server`, `floatingip` and so on).
     #[must_use]
     pub fn id(kind: &str) -> &'static str {
         objects::id(kind)
@@ -91,7 +88,6 @@ impl Openstack {
         self.state.lock().unwrap().objects[path].clone()
     }
 
-    /// Adds a URL for a service of this type to the catalogue of each new token.
     pub fn list(&self, service: &str, interface: &str, region: &str, url: &str) {
         let endpoint = [service, interface, region, url].map(str::to_owned);
         self.state.lock().unwrap().listed.push(endpoint);
@@ -101,7 +97,6 @@ impl Openstack {
         self.state.lock().unwrap().listed.clear();
     }
 
-    /// Whether this token was issued and not revoked since.
     #[must_use]
     pub fn believes(&self, token: &str) -> bool {
         self.state.lock().unwrap().good.contains(token)
@@ -111,7 +106,6 @@ impl Openstack {
         self.state.lock().unwrap().objects.remove(path);
     }
 
-    /// Answers every request whose path begins so with this reply.
     pub fn fail(&self, path: &str, reply: Reply) {
         self.state.lock().unwrap().faults.push((path.to_owned(), reply));
     }
@@ -120,7 +114,7 @@ impl Openstack {
         self.state.lock().unwrap().faults.clear();
     }
 
-    /// Revokes all issued tokens, whatever lifetime Keystone reported.
+    /// Revokes all issued tokens before their reported expiry.
     pub fn revoke(&self) {
         self.state.lock().unwrap().good.clear();
     }
@@ -130,7 +124,6 @@ impl Openstack {
         self.state.lock().unwrap().lifetime = seconds;
     }
 
-    /// Leaves services of this type out of catalogues.
     pub fn without(&self, service: &str) {
         self.state.lock().unwrap().without = Some(service.to_owned());
     }
@@ -140,7 +133,6 @@ impl Openstack {
         self.sink.requests().iter().filter(|request| request.target.starts_with(path)).count()
     }
 
-    /// Returns the target underneath, to read records and to stop and restart it.
     #[must_use]
     pub fn sink(&self) -> &Sink {
         &self.sink
@@ -151,7 +143,6 @@ impl StandInState {
     fn reply(&mut self, request: &SinkRequest) -> Reply {
         let fault = self.faults.iter().rev().find(|(path, _)| request.target.starts_with(path.as_str()));
         match fault.map(|(_, reply)| reply.clone()) {
-            // A delay of status 200 delays the correct answer.
             Some(Reply::After(time, then)) if *then == Reply::Status(200) => {
                 Reply::After(time, Box::new(self.well(request)))
             }
@@ -176,7 +167,6 @@ impl StandInState {
         }
     }
 
-    /// Returns a list of a collection that has objects; readers do not look at the objects of a list.
     fn listed_at(&self, target: &str) -> Option<Value> {
         let (path, _) = target.split_once("?limit=")?;
         let below = format!("{path}/");

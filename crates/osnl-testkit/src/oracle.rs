@@ -1,10 +1,8 @@
 //! The oracle: publishes with confirms, kills and breaks everything at random moments, and counts at the target.
 //!
-//! Each event has a number and a key. `judge` checks effects, order and records at the end. With
-//! [`OraclePlan::operations`] an operator reloads, pauses, renames the queue and sends commands meanwhile. With
-//! [`OraclePlan::standby`] a second daemon takes over after each kill of the first, and order is judged per daemon.
-//! One seed decides everything random, but not the scheduling: a seed repeats the kind of a run, not its every
-//! moment.
+//! Each event has a number and a key. With [`OraclePlan::standby`] a second daemon takes over after each kill of the
+//! first, and order is judged per daemon. One seed decides everything random, but not the scheduling: a seed repeats
+//! the kind of a run, not its every moment.
 
 mod breaking;
 mod judge;
@@ -50,7 +48,6 @@ pub struct OraclePlan {
     pub keys: u32,
     /// Whether an operator reloads, pauses, retries, discards, releases and renames the queue.
     pub operations: bool,
-    /// Whether a second daemon stands by on the same queue.
     pub standby: bool,
 }
 
@@ -173,7 +170,6 @@ impl OraclePlan {
     }
 }
 
-/// Waits for a moment, because the run needs the passage of time itself.
 fn pause_until(moment: Instant) {
     loop {
         let left = moment.saturating_duration_since(Instant::now());

@@ -16,7 +16,6 @@ pub use upstream::Upstream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Returns a command for a program of the Python environment, without outside influence by environment variables.
 pub fn python_program(name: &str) -> Command {
     let folder = std::env::var_os(crate::PYTHON_VARIABLE)
         .unwrap_or_else(|| panic!("no Python environment: run the tests with \"cargo xtask test\""));

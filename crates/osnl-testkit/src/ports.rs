@@ -24,10 +24,6 @@ pub(crate) fn listen() -> TcpListener {
     listen_at(Ipv4Addr::LOCALHOST.into())
 }
 
-/// Listens on a free port of an address of this machine.
-///
-/// # Panics
-/// When two hundred random ports are all taken, or the machine has no such address.
 pub(crate) fn listen_at(address: IpAddr) -> TcpListener {
     at_random(address, |port| TcpListener::bind((address, port)).ok())
 }
@@ -57,7 +53,6 @@ pub fn closed_port() -> u16 {
     port
 }
 
-/// Returns a port of 127.0.0.1 that is free now.
 #[must_use]
 pub fn free_port() -> u16 {
     listen().local_addr().unwrap().port()

@@ -1,9 +1,8 @@
 //! A private PostgreSQL server: its own folder, a port of 127.0.0.1, no password.
 //!
-//! [`Postgres::shared`] is the server that `cargo xtask test` started for all tests, or one of this process; each
-//! test has a fresh [`database`](Postgres::database). [`Postgres::start`] is for a test that stops or kills the
-//! server; a start takes about two seconds. Commits do not reach the disk unless asked, because a test ends with its
-//! server.
+//! [`Postgres::shared`] is the server that `cargo xtask test` started for all tests, or one of this process.
+//! [`Postgres::start`] is for a test that stops or kills the server; a start takes about two seconds. Commits reach
+//! the disk only on request.
 //!
 //! PostgreSQL refuses to run as root, so that a test of root starts the server as the package's user.
 
@@ -27,12 +26,10 @@ use crate::tls::Certificate;
 use crate::wait::reached;
 
 const DEBIAN: &str = "/usr/lib/postgresql";
-/// The user of Debian's package, and a user that each system has.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 const PATIENCE: Duration = Duration::from_secs(60);
 const SHUTDOWN: Duration = Duration::from_secs(15);
 
-/// A running server. It stops when dropped, and when this process ends.
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
@@ -40,10 +37,8 @@ pub struct Postgres {
     prefix: String,
     databases: AtomicU32,
     running: Option<RunningServer>,
-    /// Its own file system, and the size of that in megabytes.
     disk: Option<(Disk, u32)>,
     folder: PathBuf,
-    /// Removes the folder of a server that this process started.
     _own: Option<TempDir>,
 }
 
@@ -76,7 +71,6 @@ impl Postgres {
 
     fn attach(folder: PathBuf) -> Self {
         let pid_file = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap();
-        // Lines of the file: the process, the data folder, the time of the start, the port.
         let port = pid_file.lines().nth(3).and_then(|line| line.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no port of PostgreSQL in {pid_file:?}"));
         let prefix = format!("test{}x", std::process::id());
@@ -116,7 +110,6 @@ impl Postgres {
         }
     }
 
-    /// Starts a server; with `durable` its commits wait for the disk.
     #[must_use]
     pub fn start(durable: bool) -> Self {
         let mut server = Self::prepare(ports::free_port(), durable);
@@ -140,7 +133,6 @@ impl Postgres {
         }
     }
 
-    /// Starts the server again after its end, with all committed data.
     pub fn start_again(&mut self) {
         self.running = None;
         let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
@@ -220,7 +212,6 @@ impl Postgres {
         assert!(reached(PATIENCE, &mut { is_on }), "the certificate is refused:\n{}", self.output());
     }
 
-    /// Changes a setting of the running server and keeps it over a restart; `None` is the default.
     pub fn set(&self, setting: &str, value: Option<&str>) {
         let change = match value {
             Some(value) => format!("ALTER SYSTEM SET {setting} = '{value}'"),
@@ -239,8 +230,8 @@ impl Postgres {
         self.running = None;
     }
 
-    /// Ends the server in good order and rolls back open transactions. A shutdown that takes too long, as for a
-    /// client that reads nothing or for the disk, becomes [`Postgres::quit`].
+    /// Ends the server in good order and rolls back open transactions; a shutdown that takes too long becomes
+    /// [`Postgres::quit`].
     pub fn shutdown(&mut self) {
         if let Some(running) = &mut self.running {
             running.group.signal("INT");
@@ -271,7 +262,6 @@ impl Drop for Postgres {
     }
 }
 
-/// Returns a command for a program of the newest version, run as a user that PostgreSQL accepts.
 fn program(name: &str, folder: &Path) -> Command {
     let versions = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten();
     let number = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
@@ -281,7 +271,6 @@ fn program(name: &str, folder: &Path) -> Command {
         .max_by_key(|path| number(path));
     let path = newest.map_or_else(|| PathBuf::from(name), |version| version.join("bin").join(name));
     let mut command = Command::new(path);
-    // The user may lack access to the current folder, but has it to this one.
     command.current_dir(folder).env("LC_ALL", "C");
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("PG") {
@@ -294,7 +283,6 @@ fn program(name: &str, folder: &Path) -> Command {
     command
 }
 
-/// Returns the ids of a user that is not root, for a process of root.
 fn other_user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
@@ -328,7 +316,6 @@ mod tests {
         }
     }
 
-    /// The server commits the transaction, but the answer to its client is lost.
     #[test]
     fn the_answer_of_a_commit_is_lost_on_request() {
         let server = Postgres::shared();

@@ -39,12 +39,10 @@ impl ChildGroup {
         send(name, &self.id().to_string());
     }
 
-    /// Kills the whole group with SIGKILL, and then reaps the leader.
     pub(crate) fn kill(&mut self) {
         if self.is_running() {
             send("KILL", &format!("-{}", self.id()));
         }
-        // After an exit of its own, the child is only reaped.
         let _ = self.child.wait();
     }
 }
@@ -56,9 +54,6 @@ impl Drop for ChildGroup {
 }
 
 /// Sends a process a signal by its name without `SIG`.
-///
-/// # Panics
-/// When the signal cannot be sent, such as when there is no such process.
 #[track_caller]
 pub fn signal(process: u32, name: &str) {
     assert!(send(name, &process.to_string()), "cannot send {name} to process {process}");
@@ -77,21 +72,19 @@ pub(crate) fn send(signal: &str, target: &str) -> bool {
 
 /// A guard that ends process groups when *this* process ends, however it ends.
 ///
-/// A shell holds the reading end of a pipe from this process. A killed process cannot clean up, but its pipe closes.
-/// Dropping the guard calls it off. The guard also unmounts a file system at `disk` in the folder.
+/// A shell reads a pipe from this process, which closes also after a kill. Dropping the guard calls it off. The guard
+/// also unmounts a file system at `disk` in the folder.
 #[derive(Debug)]
 pub struct Guard {
     shell: Child,
 }
 
 impl Guard {
-    /// Watches over the process groups led by `leaders`; with `folder`, removes that folder too.
     #[must_use]
     pub fn over(leaders: &[u32], folder: Option<&Path>) -> Self {
         Self::asking("KILL", leaders, folder)
     }
 
-    /// Watches in the same way, and ends the groups by another signal than KILL.
     #[must_use]
     pub fn asking(signal: &str, leaders: &[u32], folder: Option<&Path>) -> Self {
         let script = "signal=$1; folder=$2; shift 2
@@ -140,11 +133,9 @@ mod tests {
     fn a_group_is_killed_with_its_children() {
         let mut group = victim();
         let mut output = group.child().stdout.take().unwrap();
-        // The handle keeps the input of the inner `cat` open when the leader is reaped.
         let _input = group.child().stdin.take();
         group.kill();
         let mut text = String::new();
-        // The read ends only after the end of the inner `cat`.
         output.read_to_string(&mut text).unwrap();
         assert!(!group.is_running());
     }

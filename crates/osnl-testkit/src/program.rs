@@ -1,8 +1,5 @@
-//! The kill harness: any child, killed or stopped at chosen moments, and started again.
-//!
-//! A test waits for an observation ([`wait_until`](crate::wait_until), a line of output, a request at a
-//! [`Sink`](crate::Sink)) and then acts. [`Broker`](crate::Broker) has the same functions for a broker's node:
-//! `kill9`, `shutdown`, `start_again`.
+//! The kill harness: any child, killed or stopped at chosen moments, and started again. [`Broker`](crate::Broker) has
+//! the same functions for a broker's node.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,8 +11,6 @@ use tempfile::TempDir;
 use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
-/// A program that can start any number of times. A running process is killed when dropped, and when this process
-/// ends.
 #[derive(Debug)]
 pub struct RestartableProgram {
     command: Command,
@@ -83,7 +78,6 @@ impl RestartableProgram {
         running.group.child().wait().unwrap()
     }
 
-    /// Returns both outputs so far, including those of earlier processes.
     #[must_use]
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log()).unwrap_or_default()).into_owned()

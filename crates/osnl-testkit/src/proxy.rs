@@ -1,8 +1,7 @@
 //! A bad network on loopback: a TCP proxy that passes, delays or cuts bytes.
 //!
 //! A test gives its client the proxy's port instead of the server's. A [`NetworkFault`] applies to open and to future
-//! connections, and a test can change it at any time. The proxy knows no protocol, so that it works for a broker as
-//! well as for an HTTP target.
+//! connections, and a test can change it at any time.
 
 mod frames;
 mod relay;
@@ -17,25 +16,22 @@ use crate::{ports, wait};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkFault {
     None,
-    /// Connections are accepted and stay open, but no byte passes either way: half-open TCP, as when a firewall has
-    /// forgotten the connection. Held bytes pass when the fault ends. The proxy is as silent when its server is not
-    /// reachable.
+    /// No byte passes either way on open connections: half-open TCP, as when a firewall has forgotten the connection.
+    /// Held bytes pass when the fault ends.
     Stall,
-    /// Each piece of bytes passes after this time.
     Delay(Duration),
-    /// The proxy cuts each open or future connection after this many more bytes from the server.
+    /// Cuts each open or future connection after this many more bytes from the server.
     CutAfter(u64),
     /// PostgreSQL's answer to COMMIT is lost: the proxy cuts a connection that has passed a COMMIT when the answer
     /// arrives.
     LoseCommit,
     /// The proxy closes its listener, so that new connections are refused. Open connections stay.
     Refuse,
-    /// Messages that the broker pushes on AMQP connections opened meanwhile are lost, while replies and heartbeats
-    /// pass. A client sees a broker that is slow to its consumers only.
+    /// Messages on AMQP connections opened meanwhile are lost, while replies and heartbeats pass, as from a broker
+    /// that is slow to its consumers only.
     NoDeliveries,
 }
 
-/// The proxy, which stops and cuts its connections when dropped.
 #[derive(Debug)]
 pub struct FaultyProxy {
     address: SocketAddr,
@@ -73,7 +69,6 @@ impl FaultyProxy {
         proxy
     }
 
-    /// Returns the port for the client, constant also over [`NetworkFault::Refuse`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
@@ -116,7 +111,6 @@ impl FaultyProxy {
         }
     }
 
-    /// Resets every open connection (RST) on both sides, and returns their number.
     pub fn cut(&self) -> usize {
         let mut state = self.shared.state.lock().unwrap();
         let open: Vec<_> = state.open.drain(..).collect();
@@ -150,7 +144,6 @@ impl FaultyProxy {
                 drop(state);
                 let Ok(client) = client else { continue };
                 let Ok(server) = TcpStream::connect(shared.server) else {
-                    // Without a server, the client sees a connection that ends at once, or a silent connection.
                     unanswered.retain(|_| is_silent);
                     unanswered.extend(is_silent.then_some(client));
                     continue;

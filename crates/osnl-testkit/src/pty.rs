@@ -1,4 +1,4 @@
-//! A program on a terminal of its own: its pictures, its keys, and the state of the terminal after its end.
+//! A program on a terminal of its own.
 //!
 //! The terminal is the program's controlling terminal, so that Ctrl-C (`"\x03"`) becomes a signal. A picture, which
 //! has no colours, is complete when the cursor is hidden, as ratatui does after each.
@@ -32,7 +32,6 @@ pub struct Pty {
     _guard: Guard,
 }
 
-/// The screen after the complete pictures.
 struct Screen {
     parser: vt100::Parser,
     parsed: usize,
@@ -93,7 +92,6 @@ impl Pty {
         String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
     }
 
-    /// Returns the last complete picture, without colours; empty before the first.
     #[must_use]
     pub fn picture(&self) -> String {
         let drawn = self.drawn();

@@ -2,8 +2,7 @@
 //!
 //! The sink uses raw sockets and a thread per connection: an HTTP library would hide the order and case of headers,
 //! and would not reset a connection on request. A complete request gets the reply of [`Sink::reply_when`], else the
-//! next of [`Sink::script`], else that of [`Sink::reply_with`]. The last is at first the K2HR3 API's answer to a
-//! successful removal: 204 without a body.
+//! next of [`Sink::script`], else that of [`Sink::reply_with`]. The default is the K2HR3 API's 204.
 
 mod connection;
 mod request;
@@ -21,34 +20,33 @@ use crate::{ports, wait};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// A status without a body, with the headers of the K2HR3 API.
+    /// A status with the headers of the K2HR3 API, without a body.
     Status(u16),
-    /// A status with exactly these headers, then a missing `Content-Length` unless the status has no body, then the
-    /// body.
+    /// A status with exactly these headers, and a body. A missing `Content-Length` is added if the
+    /// status has a body.
     StatusWith {
         status: u16,
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
-    /// The sink resets the connection (RST).
+    /// Resets the connection (RST) without a reply.
     Reset,
-    /// The sink closes the connection (FIN) without a byte.
+    /// Closes the connection (FIN) without a byte.
     CloseWithoutReply,
-    /// Bytes that are not HTTP, then the sink closes the connection.
+    /// Bytes that are not HTTP, then a close.
     Garbage,
-    /// A 200 whose body is shorter than its `Content-Length`, then the sink closes the connection.
+    /// A body shorter than its `Content-Length`, then a close.
     ShortBody,
-    /// A 200 and a part of its body, then the sink resets the connection (RST).
+    /// A part of a body, then a reset (RST).
     ResetInBody,
-    /// A 200 whose body has no end, until the client closes.
+    /// A body without an end, until the client closes.
     Endless,
-    /// Exactly these bytes, then the sink closes the connection.
+    /// Exactly these bytes, then a close.
     Raw(Vec<u8>),
-    /// The first bytes, then the second without end, until the client closes.
+    /// The first bytes, then the second again and again.
     Forever(Vec<u8>, Vec<u8>),
-    /// Nothing; the connection stays open until the client or [`Sink::stop`] closes it.
     Hang,
-    /// A 200, then a relay between the client and this `host:port`, as a proxy answers CONNECT.
+    /// A 200, then a relay to this `host:port`, as a proxy answers CONNECT.
     Tunnel(String),
     After(Duration, Box<Reply>),
 }
@@ -64,7 +62,6 @@ pub struct Sink {
 
 struct SharedSink {
     state: Mutex<SinkState>,
-    /// Notified for each recorded request and when the sink stops.
     changed: Condvar,
 }
 
@@ -108,18 +105,15 @@ impl Sink {
         format!("http://{}{path}", self.address)
     }
 
-    /// Returns the port, which stays the same over [`Sink::stop`] and [`Sink::restart`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// Sets the reply to requests that neither the chooser nor the script answers.
     pub fn reply_with(&self, reply: Reply) {
         self.shared.state.lock().unwrap().default = reply;
     }
 
-    /// Appends replies to the next requests, one each.
     pub fn script(&self, replies: Vec<Reply>) {
         self.shared.state.lock().unwrap().script.extend(replies);
     }
@@ -129,7 +123,6 @@ impl Sink {
         self.shared.state.lock().unwrap().chooser = Some(Box::new(choose));
     }
 
-    /// Returns all requests in the order in which they were complete.
     #[must_use]
     pub fn requests(&self) -> Vec<SinkRequest> {
         self.shared.state.lock().unwrap().requests.clone()
@@ -158,7 +151,6 @@ impl Sink {
         seen
     }
 
-    /// Closes the port and all connections, so that the system refuses further connections.
     pub fn stop(&self) {
         let mut state = self.shared.state.lock().unwrap();
         state.stopped = true;
@@ -175,10 +167,6 @@ impl Sink {
         }
     }
 
-    /// Listens again on the same port after [`Sink::stop`], with the same records and scripts.
-    ///
-    /// # Panics
-    /// When another process has taken the port.
     pub fn restart(&self) {
         self.stop();
         let mut listener = None;
@@ -232,7 +220,6 @@ impl SharedSink {
         reply
     }
 
-    /// Sleeps for the time, or until the sink stops.
     fn pause(&self, time: Duration) {
         let state = self.state.lock().unwrap();
         drop(self.changed.wait_timeout_while(state, time, |state| !state.stopped).unwrap());

@@ -28,9 +28,7 @@ pub enum Protocols {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
-    /// The name that the client asked for (SNI), if the handshake reached it.
     pub name: Option<String>,
-    /// The version, as `TLSv1_3`, or the error of the handshake.
     pub version: Result<String, String>,
 }
 
@@ -49,7 +47,6 @@ impl TlsSink {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), certificate, protocols)
     }
 
-    /// Starts a sink that accepts only clients with a certificate of this authority.
     #[must_use]
     pub fn start_asking(certificate: &Certificate, protocols: Protocols, clients: &Authority) -> Self {
         let config = serve::config_asking(certificate, protocols, clients);
@@ -85,13 +82,11 @@ impl TlsSink {
         self.address.port()
     }
 
-    /// Returns the sink behind TLS, with its records and replies.
     #[must_use]
     pub fn sink(&self) -> &Sink {
         &self.sink
     }
 
-    /// Returns the connections so far, in the order in which their handshakes ended.
     #[must_use]
     pub fn handshakes(&self) -> Vec<Handshake> {
         self.handshakes.lock().unwrap().clone()

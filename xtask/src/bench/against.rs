@@ -18,7 +18,6 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Compares the figures; with `more`, a larger figure is better.
     pub(super) fn of(what: &str, ours: &[f64], other: &[f64], more: bool) -> Self {
         let (own, base) = (median(ours), median(other));
         let worse = if more { base / own - 1.0 } else { own / base - 1.0 };

@@ -11,7 +11,6 @@ use super::stage::{Stage, built};
 use super::table::{Table, quantile};
 use crate::step;
 
-/// One delivery in this number is a dead letter, 100,000 in a million.
 const SHARE: u64 = 10;
 const RATE: u64 = 200;
 const LASTING: u64 = 12;
@@ -26,8 +25,6 @@ const COMMANDS: [(&str, &[&str]); 5] = [
     ("retry", &["deliveries", "retry", "--all", "--out-of-order"]),
 ];
 
-/// Makes a journal of `count` deliveries in a folder of this name; returns the folder, and the number of dead
-/// letters.
 pub(super) fn history(stage: &Stage, name: &str, count: u64) -> Result<(PathBuf, u64)> {
     let (state, dead) = (stage.folder(name)?, count / SHARE);
     let file = state.join("journal.db").display().to_string();
@@ -57,7 +54,6 @@ pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
             let publisher = scope.spawn(move || step::output(&mut publisher));
             let began = Instant::now();
             let mut asked = 0.0;
-            // The command repeats, so that the measurement meets its longest stop.
             while !words.is_empty() && !publisher.is_finished() {
                 let before = Instant::now();
                 let output = queue.command(words).output()?;

@@ -6,10 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use osnl_testkit::Guard;
 
-/// The kernel counts CPU time for programs in hundredths of a second, whatever its own clock.
+/// The kernel counts CPU time for programs in hundredths of a second, at any rate of its own clock.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A running program, killed when dropped and when this process ends.
 pub(super) struct Process {
     name: String,
     child: Child,
@@ -71,7 +70,6 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The program has finished its work, so that a kill is enough.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

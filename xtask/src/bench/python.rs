@@ -22,7 +22,6 @@ conf = k2hr3_osnl.K2hr3Conf(Path('k2hr3_osnl.conf'))
 k2hr3_osnl.listen([k2hr3_osnl.K2hr3NotificationEndpoint(conf)])
 ";
 
-/// A program that prints the times of the first and the last call.
 const OWN: &str = "\
 import sys, threading, time
 import k2hr3_osnl

@@ -7,7 +7,6 @@ use super::stage::{Stage, built};
 use super::table::Table;
 use crate::step;
 
-/// Resources of the backlog; requests about one in `SHARE` fail: 5,000, spread over the others.
 const KEYS: u64 = 50_000;
 const SHARE: u64 = 10;
 const SMALL: u64 = 512;

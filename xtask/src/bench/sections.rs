@@ -20,11 +20,8 @@ pub(super) struct Effort {
     pub(super) rounds: usize,
     pub(super) mostly_unmatched: u64,
     pub(super) matching: u64,
-    /// Length of a run of `latency`, in seconds.
     pub(super) paced: u64,
-    /// Pending deliveries in the journal for `retries`.
     pub(super) backlog: u64,
-    /// Deliveries in the journal for `commands` and `page`.
     pub(super) history: u64,
 }
 
@@ -69,9 +66,7 @@ pub(super) fn all_match(stage: &Stage, effort: Effort) -> Result<()> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) count: u64,
-    /// One in `every` messages matches a rule.
     pub(super) every: u64,
-    /// Bytes of each message that does not match.
     pub(super) size: u64,
 }
 
@@ -80,7 +75,6 @@ pub(super) struct Comparison {
     pub(super) figures: Vec<(Program, Figures)>,
 }
 
-/// Runs alternating rounds, each program on a queue that is filled before.
 pub(super) fn drain(
     stage: &Stage,
     title: &str,
@@ -197,8 +191,7 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// Returns the times in ms from publishing to the request of `count` paced messages, and the CPU time per message in
-/// µs.
+/// Returns the times in ms from publishing to the request, and the CPU time per message in µs.
 pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> Result<(Vec<f64>, f64)> {
     paced_by(stage, &program.to_string(), |queue| queue.consume(program, 1), rate, count)
 }

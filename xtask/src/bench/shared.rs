@@ -15,11 +15,8 @@ use super::stage::{Program, Queue, SOON, Stage, built};
 use super::table::{Table, median, quantile};
 use crate::step;
 
-/// Messages that wait for their commit: the number of `prefetch`, and more.
 const WINDOWS: [u64; 2] = [100, 500];
-/// The delay of an answer in milliseconds, for the comparison of daemons.
 const LATENCY_MS: u64 = 20;
-/// Concurrent requests of a daemon in the comparison of daemons.
 const AT_ONCE: u64 = 2;
 const CLAIMED: u64 = 1000;
 
@@ -92,7 +89,6 @@ fn drained_by(stage: &Stage, effort: Effort, start: Start<'_>) -> Result<Vec<f64
     Ok(rates)
 }
 
-/// Returns the p99 of the journal's addition and that of the database's own commits, in ms.
 fn latency(stage: &Stage, server: &Postgres, effort: Effort, start: Start<'_>) -> Result<(f64, f64)> {
     const RATE: u64 = 100;
     let count = RATE * effort.paced;
@@ -118,7 +114,6 @@ fn latency(stage: &Stage, server: &Postgres, effort: Effort, start: Start<'_>) -
     Ok((quantile(&shared, 0.99) - quantile(&memory, 0.99), quantile(&commits, 0.99)))
 }
 
-/// Returns the ratio of the rates of four daemons and one, with a slow target.
 fn scaled(stage: &Stage, server: &Postgres, effort: Effort) -> Result<f64> {
     stage.sink().pause(LATENCY_MS)?;
     let columns = ["daemons", "requests", "limit, req/s", "req/s"];
@@ -162,7 +157,6 @@ fn wait_for_owners(server: &Postgres, url: &str, daemons: u64) {
     wait_until(SOON, "each daemon to own its share", || server.rows(database, &sql) == "t");
 }
 
-/// Returns the milliseconds to claim and end some deliveries while `pending` others wait.
 fn claims(server: &Postgres, pending: u64, effort: Effort) -> Result<f64> {
     // A large journal takes long to make, hence one round.
     let rounds = if pending > CLAIMED { 1 } else { effort.rounds };

@@ -1,5 +1,3 @@
-//! The fast target, a client of the protocol of `osnl-bench sink`.
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -55,7 +53,6 @@ impl Sink {
         Ok(())
     }
 
-    /// Fails requests about each `share`th instance with 503, without counting them; 0 fails none.
     pub(super) fn fail(&mut self, share: u64) -> Result<()> {
         self.process.tell(&format!("fail {share}"))?;
         ensure!(self.process.line()? == "ok", "the sink does not fail");

@@ -16,12 +16,11 @@ pub(super) const SOON: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
-    /// A consumer with osnl's client library, which acknowledges and does nothing else.
+    /// A consumer with osnl's client library, which only acknowledges.
     Raw,
-    /// A consumer in C with librabbitmq, which acknowledges and does nothing else.
+    /// A consumer in C with librabbitmq, which only acknowledges.
     C,
     Osnl,
-    /// Another build of osnl, to compare with.
     Other,
     /// osnl with a configuration in its own form and the journal in memory.
     Native,
@@ -71,7 +70,6 @@ impl Stage {
         Ok(Self { broker: Broker::start(), sink: RefCell::new(sink), other, upstream, c })
     }
 
-    /// Returns a folder on the broker's disk, removed with the broker.
     pub(super) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.broker.folder().join(name);
         std::fs::create_dir(&folder)?;
@@ -82,7 +80,6 @@ impl Stage {
         self.broker.ctl(&["version"]).trim().to_owned()
     }
 
-    /// Returns the programs that are installed here.
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
             Program::Raw | Program::Osnl | Program::Native | Program::Journal => true,
@@ -140,7 +137,6 @@ impl Queue<'_> {
         command
     }
 
-    /// Starts a consumer; the raw consumer stops after `count` messages.
     pub(super) fn consume(&self, program: Program, count: u64) -> Result<Process> {
         let mut command = match program {
             Program::Raw => {
@@ -173,7 +169,6 @@ impl Queue<'_> {
         Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
-    /// Starts a Python program on the library k2hr3_osnl, with the number of messages as its argument.
     pub(super) fn consume_in_python(&self, python: &Path, script: &str, count: u64) -> Result<Process> {
         let mut command = Command::new(python);
         command.args(["-c", script, &count.to_string()]).env("HOME", &self.folder);
@@ -189,7 +184,6 @@ impl Queue<'_> {
         self.start(&(self.native(&on_disk(state_dir)) + &self.action("earlier")))
     }
 
-    /// Starts `osnl run` with the page, and returns the port of the page.
     pub(super) fn consume_with_page(&self, state_dir: &Path, token: &str) -> Result<(Process, u16)> {
         let port = free_port();
         let admin = format!("[admin]\nlisten = 127.0.0.1:{port}\ntoken = {token}\n");
@@ -202,8 +196,6 @@ impl Queue<'_> {
         self.start(&native(&self.folder, &self.listener(true), port, &journal))
     }
 
-    /// Starts one of several daemons on a journal in this database, with a queue that osnl declares and `at_once`
-    /// concurrent requests.
     pub(super) fn consume_as_member(&self, database: &str, n: u64, at_once: u64) -> Result<Process> {
         let folder = self.folder.join(n.to_string());
         std::fs::create_dir(&folder)?;
@@ -247,12 +239,10 @@ impl Queue<'_> {
         command
     }
 
-    /// Returns the meaning of `k2hr3_osnl.conf` in osnl's own form.
     fn native(&self, journal: &str) -> String {
         native(&self.folder, &self.listener(false), self.stage.sink().port(), journal)
     }
 
-    /// Returns the options of a listener; a shared journal asks for one consumer at a time.
     fn listener(&self, is_alone: bool) -> String {
         format!(
             "transport_url = {}\npool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = {is_alone}\n",
@@ -260,7 +250,6 @@ impl Queue<'_> {
         )
     }
 
-    /// Waits until the queue is empty and all messages are acknowledged.
     pub(super) fn wait_for_end(&self) {
         wait_until(SOON, "the queue to be empty", || self.vhost.queue_depth(QUEUE) == Some((0, 0)));
     }
@@ -294,8 +283,8 @@ fn native(folder: &Path, listener: &str, port: u16, journal: &str) -> String {
     )
 }
 
-/// Returns the options of a journal in this folder. Temporary folders may be on a file system that osnl does not
-/// trust, but the benchmark measures exactly this disk. Dead letters of a long history stay.
+/// Returns the options of a journal in this folder, also on a file system that osnl does not trust. Dead letters of a
+/// long history stay.
 fn on_disk(state_dir: &Path) -> String {
     let path = state_dir.display();
     format!("connection = sqlite://{path}/journal.db\nallow_volatile = yes\nmax_dead = 1000000")

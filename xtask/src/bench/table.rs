@@ -2,7 +2,6 @@
 pub(super) struct Figure {
     pub(super) messages: u64,
     pub(super) rate: f64,
-    /// Microseconds of CPU time for each message.
     pub(super) cpu: f64,
     /// The peak of the resident memory, in MiB.
     pub(super) memory: f64,

@@ -13,7 +13,6 @@ use super::shape::PayloadShape;
 /// Recorded samples of objects on the wire; no service sends such events.
 const PROBES: [&str; 4] = ["probe.", "baremetal.example_obj.", "baremetal.probe.", "baremetal.x."];
 
-/// Service, event type, form (`plain`, `cadf`, `text`, or a class).
 type EventKey = (String, String, String);
 
 #[derive(Default)]
@@ -100,7 +99,6 @@ fn form(payload: &Value) -> String {
     class.unwrap_or(otherwise).to_owned()
 }
 
-/// Returns the pattern of a publisher, as `volume.<host>@<backend>#<pool>`.
 fn publisher(id: &str) -> String {
     let Some(at) = id.find(['.', ':']) else { return id.to_owned() };
     let (service, host) = id.split_at(at);
@@ -222,7 +220,6 @@ fn written(
     }
 }
 
-/// Returns the family, as `compute.instance`, `volume`, `scheduler.select_destinations`.
 fn family(event_type: &str) -> String {
     let words: Vec<&str> = event_type.split('.').collect();
     let count = if ["compute", "scheduler", "dns", "orchestration"].contains(&words[0]) { 2 } else { 1 };

@@ -82,7 +82,6 @@ pub(super) const MORE: [(&str, &str, &str); 33] = [
     ),
 ];
 
-/// The releases that added fields, as far as known: service, field, release.
 pub(super) const SINCE: [(&str, &str, &str); 5] = [
     ("neutron", "port/project_id", "neutron 9.0.0 (Newton)"),
     ("neutron", "floatingip/project_id", "neutron 9.0.0 (Newton)"),

@@ -11,7 +11,6 @@ use super::stage::{ChaosStage, ChaosStory, QUEUE, build, built};
 
 const EVENTS: u64 = 6000;
 const RATE: u64 = 150;
-/// The number of effects that proves a recovery.
 const SOME: usize = 200;
 const SOON: Duration = Duration::from_secs(120);
 
@@ -119,7 +118,6 @@ fn come_back(story: ChaosStory, cluster: &RabbitCluster, node: usize) {
     story.tell(&format!("node {node} is back after {:.2?}", started.elapsed()));
 }
 
-/// Compares effects with events; a missing event is a failure.
 fn report(stage: &ChaosStage, repeated: &BTreeSet<u64>) -> ExitCode {
     let effects = stage.effects();
     let missing: Vec<u64> = (1..=EVENTS).filter(|n| !effects.contains_key(n)).collect();

@@ -2,7 +2,7 @@
 //!
 //! `--minutes N` (2), `--seed S` (the clock's), `--upstream` (k2hr3_osnl 1.0.8 in osnl's place, for 25 seconds),
 //! `--release`, `--osnl PATH` (another build). Between the faults an operator sends commands, reloads and renames
-//! queues, and a second daemon stands by; `--alone` omits the second daemon, `--plain` both.
+//! queues, and a second daemon stands by; `--alone` omits the daemon, `--plain` both.
 //! A failure prints the seed and the end of the program's log, with exit status 1. Upstream loses events, so that its
 //! status is always 0.
 

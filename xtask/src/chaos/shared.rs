@@ -15,8 +15,6 @@ use super::oracle::number;
 use super::program;
 use crate::{setup, step};
 
-/// The longest time without an effect after the faults, longer than pauses of retries and of held targets, and
-/// heartbeats.
 const DRAIN: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Default, PartialEq, Eq)]

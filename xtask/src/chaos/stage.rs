@@ -60,7 +60,6 @@ impl ChaosStage {
         Ok(Self { osnl, effects, _sink: sink })
     }
 
-    /// Returns the port of osnl's latest connection, from its log.
     pub(super) fn connected_to(&self) -> Option<u16> {
         let said = self.osnl.output();
         let (_, rest) = said.rsplit_once("listening at ")?;

@@ -1,8 +1,7 @@
 //! `ci --long`: parts that take too long for the gate, each started by its name, and the record of their runs.
 //!
-//! A part is a command of this program, bounded by [`BOUND`]. `docs/long-runs.toml` has its last run, and is
-//! committed with the change. A tree with uncommitted changes leaves no record, because no commit has the tested
-//! state.
+//! A part is a command of this program, bounded by [`BOUND`]. `docs/long-runs.toml` has its last run. A tree with
+//! uncommitted changes leaves no record, because no commit has the tested state.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +18,6 @@ use crate::step;
 
 const FILE: &str = "docs/long-runs.toml";
 const HEADER: &str = "# The last run of each part of `cargo xtask ci --long`, which writes this file.\n\n";
-/// The longest time of a part, in the form of coreutils' `timeout`.
 const BOUND: &str = "30m";
 const PASSED: &str = "passed";
 
@@ -149,7 +147,6 @@ impl LongPart {
         [self.paths, &["Cargo.lock"]].concat()
     }
 
-    /// Returns the number of commits since `commit` that touch the paths; `None` if this clone lacks `commit`.
     fn commits_since(&self, commit: &str) -> Option<usize> {
         let range = format!("{commit}..HEAD");
         let args = [&["rev-list", "--count", range.as_str(), "--"][..], &self.all_paths()].concat();

@@ -1,8 +1,7 @@
 //! `package ansible-test`: the role of `packaging/ansible` by the real ansible, on a host with its own systemd.
 //!
 //! The host is a root directory that systemd-nspawn booted ([`System`]). ansible reaches it by its chroot connection,
-//! whose `chroot` is nsenter here. `ansible/test.sh` has the assertions. ansible-lint checks the role first, with the
-//! profile "production".
+//! whose `chroot` is nsenter here. ansible-lint checks the role first.
 
 use std::fs;
 use std::process::{Command, ExitCode, Stdio};

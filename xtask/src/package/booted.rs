@@ -26,7 +26,6 @@ pub(super) struct System {
 }
 
 impl System {
-    /// Boots a copy of `suite` with `packages` as `/mnt`. `purpose` is the command that needs the system.
     pub(super) fn start(suite: &str, packages: &Path, purpose: &str) -> Result<Self> {
         setup::nspawn()?;
         let root = DebianRoot {

@@ -1,9 +1,8 @@
 //! The container's image: the program, its linked libraries, CA certificates, and a user.
 //!
 //! The files are this machine's, so that no base image has to be fetched: `packaging/container/Containerfile` starts
-//! from nothing. `package image-test` builds the image by podman and runs it as a container: as its user, with a
-//! read-only root, an event from the broker to a file, and with the options of `packaging/kubernetes`. Kubernetes'
-//! own schemas, from the package kubernetes-validate, check the manifests. No cluster is tried.
+//! from nothing. `package image-test` builds the image by podman and runs it with a read-only root and with the
+//! options of `packaging/kubernetes`. Kubernetes' own schemas check the manifests; no cluster is tried.
 
 use std::fs;
 use std::net::TcpListener;
@@ -29,7 +28,6 @@ const OF_OPENSSL: &str = "usr/lib/ssl/cert.pem";
 
 const TEST: &str = include_str!("image/test.sh");
 
-/// Mistakes that the schemas must find in the manifests: a text and its replacement.
 const MISTAKES: [(&str, &str); 3] = [
     ("containerPort: 9464", "containerPort: \"9464\""),
     ("readOnlyRootFilesystem: true", "readOnlyRootFileSystem: true"),
@@ -74,14 +72,12 @@ pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// Copies a file and makes its folders.
 fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
     let mut install = Command::new("install");
     install.args(["-D", "-m", &format!("{mode:o}")]);
     step::run(install.args([from, to]))
 }
 
-/// Writes a world-readable file and makes its folders.
 fn file(path: &Path, text: &str) -> Result<()> {
     let written = folder()?.join("written");
     fs::write(&written, text).with_context(|| written.display().to_string())?;
@@ -114,7 +110,6 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fails when the schemas refuse the manifests, or accept manifests with a mistake.
 fn manifest(python: &Path, manifests: &Path) -> Result<()> {
     let judge = |path: &Path| {
         let mut validate = Command::new(python.join("bin/kubernetes-validate"));

@@ -1,8 +1,7 @@
 //! `THIRD-PARTY.txt`: the foreign parts of the program, and their licences.
 //!
-//! cargo's metadata names every crate of `osnl-cli` on this platform, without tests and build scripts. Each text of
-//! the crates and of the C sources in them is listed once. A crate without a text is listed with its licence
-//! expression, because the texts of the others contain its licence.
+//! cargo's metadata names every crate of `osnl-cli` on this platform, without tests and build scripts. A crate
+//! without a text is listed with its licence expression.
 //!
 //! cargo-about 0.9.3 (140 s to install, 67 s to run) finds none of the sixteen texts of librdkafka and the C sources
 //! in it. The package must carry these, and each would be written down by hand at every new version.
@@ -120,9 +119,7 @@ fn licence_texts(folder: &Path) -> Result<Vec<String>> {
         .collect()
 }
 
-/// The depth of the deepest folder that is searched: `c_src/mimalloc/v2`.
 const DEEPEST: u8 = 3;
-/// Folders whose sources are not part of the program.
 const APART: [&str; 3] = ["debian", "packaging", "tests"];
 
 fn licence_files(folder: &Path, deepest: u8, found: &mut Vec<PathBuf>) -> Result<()> {

@@ -1,8 +1,7 @@
 //! `package test`: the packages in a fresh root directory of Debian, from installation to the first delivered event
 //! and purge.
 //!
-//! The root directory is a copy of one that debootstrap made: a base system whose systemd does not run. It shares the
-//! machine's loopback with the private RabbitMQ. Scripts run there and print each step with its time:
+//! The root directory is a copy of one that debootstrap made, without a running systemd. Scripts run there:
 //! `pristine/deb.sh`, `pristine/rpm.sh`, and with a running systemd `pristine/systemd.sh` ([`System`]). Without
 //! `--release` the packages have the debug build, which exists already.
 
@@ -28,7 +27,6 @@ const MOST_RESIDENT: u32 = 24;
 
 pub(super) const COMMON: &str = include_str!("pristine/common.sh");
 
-/// Mounts the file systems that programs expect, in this shell's namespace, and becomes the script.
 const ENTER: &str = "set -eu
     root=$1; shift
     mount -t proc proc \"$root/proc\"
@@ -123,7 +121,6 @@ fn install_rpm(root: &Path, packages: &[PathBuf]) -> Result<()> {
     step::run(rpm.arg(program_in(packages)?).stdin(Stdio::null()))
 }
 
-/// Works on a copy of a root directory, and removes the copy.
 fn in_a_copy(root: &Path, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let copy = root.with_extension(std::process::id().to_string());
     let remove = || step::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&copy));

@@ -15,7 +15,6 @@ use crate::{setup, step};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {
     Release,
-    /// The existing build of the tests, for the gate.
     Debug,
 }
 
@@ -53,7 +52,6 @@ impl Stage {
         self.folder.join("release/stripped/osnl")
     }
 
-    /// Makes the Debian package, for a release also that of the line tables, and returns their paths.
     pub(super) fn deb(&self, revision: &str) -> Result<Vec<PathBuf>> {
         let mut deb = Command::new(setup::cargo_deb()?);
         deb.args(["--package", "osnl-cli", "--no-build", "--locked", "--quiet", "--deb-revision", revision]);

@@ -2,7 +2,7 @@
 //!
 //! maturin builds both, in an environment of its own under `target/`. `package wheel-test` installs both into a fresh
 //! environment without an index and without a compiler in its PATH. The module's tests run there against a real
-//! broker: the listings of k2hr3_osnl's manual, and endpoints that fail in every way.
+//! broker.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -32,7 +32,6 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
         build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
         match profile {
             Profile::Release => for_older_glibc(build.arg("--release"), &maturin)?,
-            // The debug build is for this machine only, so that its glibc does not matter.
             Profile::Debug => drop(build.args(["--profile", "dev", "--auditwheel", "skip"])),
         }
         build.current_dir(step::root().join(project)).stdin(Stdio::null());

@@ -18,7 +18,6 @@ pub(super) const MAKE: RequiredProgram =
     RequiredProgram { name: "make", package: "make", shows: "--version" };
 pub(super) const PKG_CONFIG: RequiredProgram =
     RequiredProgram { name: "pkg-config", package: "pkgconf", shows: "--version" };
-/// The headers of OpenSSL, visible to `pkg-config` if installed.
 pub(super) const LIBSSL: RequiredProgram =
     RequiredProgram { name: "pkg-config", package: "libssl-dev", shows: "libssl" };
 pub(super) const DEBOOTSTRAP: RequiredProgram =
@@ -67,7 +66,6 @@ pub(super) fn install_unstarted(name: &str, package: &str, units: &str, by_hand:
     step::run(&mut install).with_context(|| format!("{name} could not be installed; by hand: {by_hand}"))
 }
 
-/// Returns the library for threads that the program faketime preloads.
 pub(super) fn faketime_library() -> Result<PathBuf> {
     let multiarch = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|folder| folder.path());
     let mut files = multiarch.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));

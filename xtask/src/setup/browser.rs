@@ -16,14 +16,12 @@ pub(crate) const PAGE: &str = "in_a_browser::";
 const CHROMEDRIVER: RequiredProgram =
     RequiredProgram { name: "chromedriver", package: "chromium-driver", shows: "--version" };
 
-/// The names of browsers that chromedriver finds by itself.
 const BROWSERS: [&str; 4] = ["chromium", "google-chrome", "chromium-browser", "chrome"];
 
 const ELSEWHERE: &str = "tests of the admin page need chromedriver, and Chromium or Chrome of the same version, in PATH; \
                          Debian has them as chromium-driver, Ubuntu as snaps that tests cannot use: \
                          install Google's packages of both there";
 
-/// Installs both, or returns the reason for leaving out the tests of the page.
 pub(super) fn ensure() -> Result<Option<LeftOut>> {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     match installed() {

@@ -1,5 +1,5 @@
-//! The Python environments: with the real oslo.messaging and k2hr3-osnl, and with the services of a cloud. Also
-//! axe-core, which a Python package has as one file; npm would add 300 packages to a Debian without Node.js.
+//! The Python environments. Also axe-core, which a Python package has as one file; npm would add 300 packages to a
+//! Debian without Node.js.
 //!
 //! Environments are under `target/` and are rebuilt when the pinned versions or the interpreter change. A file
 //! records both and is written last, so that an interrupted installation does not count. pip uses the machine's
@@ -43,7 +43,6 @@ pub(super) fn ensure() -> Result<PathBuf> {
     PEERS.ensure()
 }
 
-/// Installs axe-core with the pip of the environment in `python`, and returns its file.
 pub(super) fn ensure_axe(python: &Path) -> Result<PathBuf> {
     let folder = step::target_dir().join("testenv/axe");
     let (stamp, file) = (folder.join(STAMP), folder.join("axe_playwright_python/axe.min.js"));
@@ -155,7 +154,6 @@ fn emptied(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the folder of a complete environment, in any versions.
 pub(super) fn existing() -> Option<PathBuf> {
     let folder = PEERS.folder();
     folder.join(STAMP).exists().then_some(folder)

@@ -1,6 +1,6 @@
 //! Programs of cargo's registry, installed into `target/tools`, where they stay.
 //!
-//! They are built without optimisation, which takes most of a build: cargo-deny takes 89 s of CPU once, and 2 s for a
+//! The build has no optimisation, which would take most of the time: cargo-deny takes 89 s of CPU once, and 2 s for a
 //! check; its release build links for minutes.
 
 use std::path::PathBuf;

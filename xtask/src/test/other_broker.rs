@@ -2,8 +2,7 @@
 //!
 //! That Debian is a root directory under `target/`, made by [`crate::debian`] once. Its `/proc`, `/dev` and temporary
 //! folder are mounted in a private mount namespace, so that no mount survives the last process of the run. The root
-//! gets this machine's `/etc/hosts`, without which Erlang 29 does not find its own node. Needs root. The node is the
-//! testkit's: loopback only, free ports, ended by pid.
+//! gets this machine's `/etc/hosts`, without which Erlang 29 does not find its own node. Needs root.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,6 @@ pub(crate) struct Release {
 const RELEASES: &[Release] =
     &[Release { version: "4", suite: "trixie" }, Release { version: "4.3", suite: "sid" }];
 
-/// Mounts the file systems that RabbitMQ needs, in this shell's namespace, and becomes the command.
 const ENTER: &str = "set -eu
     root=$1 temporary=$2; shift 2
     mount -t proc proc \"$root/proc\"
@@ -58,8 +56,6 @@ pub(crate) fn is_entered() -> bool {
     std::env::var_os(BROKER_ROOT_VARIABLE).is_some()
 }
 
-/// Makes a missing root directory, and replaces this process by the same command inside the namespace. Returns only
-/// on failure.
 pub(crate) fn enter(release: Release, command: &[&str], args: &[String]) -> Result<std::convert::Infallible> {
     let root = ensure_root(release)?;
     let temporary = std::fs::canonicalize(std::env::temp_dir()).context("the folder for temporary files")?;

@@ -25,7 +25,6 @@ pub(super) enum Runner {
 }
 
 impl Runner {
-    /// Takes `--runner NAME` out of the arguments. Doc tests have one runner only.
     pub(super) fn parse(args: &mut Vec<String>) -> Result<Runner> {
         let own = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
         let named = args[..own].iter().position(|arg| arg == "--runner");
@@ -137,7 +136,6 @@ pub(super) struct TestReport {
     pub(super) count: Count,
     /// Times of tests from nextest only; libtest times no single test.
     tests: Vec<(Duration, String)>,
-    /// Times of binaries; with nextest the sum of a binary's tests, which run concurrently.
     binaries: BTreeMap<String, Duration>,
     current: String,
     /// nextest repeats failures after its summary.
@@ -162,7 +160,6 @@ impl TestReport {
             let time = result.rsplit_once("finished in ").and_then(|(_, time)| seconds(time));
             *self.binaries.entry(self.current.clone()).or_default() += time.unwrap_or_default();
         } else if let Some(binary) = line.strip_prefix("Running ") {
-            // Example: `Running unittests src/lib.rs (target/debug/deps/osnl-0123456789abcdef)`
             let file = binary.rsplit(['/', '(']).next().unwrap_or_default();
             file.trim_end_matches(')').rsplit_once('-').unwrap_or((file, "")).0.clone_into(&mut self.current);
         } else if let Some(crate_name) = line.strip_prefix("Doc-tests ") {
@@ -201,7 +198,7 @@ impl TestReport {
     }
 }
 
-/// Reads nextest's line of a finished test: `PASS [ 0.004s] ( 1/174) osnl-core::it guards::one`.
+/// Reads nextest's line of a finished test: `PASS [   0.004s] (  1/174) osnl-core::it guards::one`.
 fn timed(line: &str) -> Option<(Duration, &str, &str)> {
     let (status, rest) = line.split_once(" [")?;
     let is_status = status.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || " -".contains(c));

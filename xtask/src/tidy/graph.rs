@@ -25,7 +25,6 @@ const ORDER: &str = "//! Order, lowest first:";
 #[derive(Debug)]
 pub(super) struct Graph {
     files: Vec<String>,
-    /// The names that the first file takes from the second.
     imports: BTreeMap<(usize, usize), BTreeSet<String>>,
     /// Top-level modules, lowest first; empty if the root gives no order.
     order: Vec<String>,
@@ -98,7 +97,6 @@ impl Graph {
         against.map(|&arrow| self.line(arrow)).collect()
     }
 
-    /// Returns the top-level modules that are missing in the order, or do not exist.
     pub(super) fn misplaced(&self) -> Vec<String> {
         if self.order.is_empty() {
             return Vec::new();
@@ -225,7 +223,6 @@ impl PathResolver<'_> {
                 next.extend(places);
             }
             current = next.iter().filter_map(|(place, _)| place.module()).collect();
-            // A segment after a type names its variant or function.
             if is_last || current.is_empty() {
                 return next;
             }

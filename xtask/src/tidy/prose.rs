@@ -13,7 +13,6 @@ pub(super) fn count(text: &str) -> [usize; 2] {
     counts
 }
 
-/// Returns the text of each comment: adjacent lines with the same mark, without blocks of code and tables.
 fn comments(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let (mut before, mut is_code) = ("", false);

@@ -31,7 +31,6 @@ pub struct Habits {
     pub repeats_bodies: usize,
 }
 
-/// A broker with one queue for everything that [`ScriptedBroker::publish`] publishes.
 #[derive(Debug)]
 pub struct ScriptedBroker {
     server: ScriptedServer,
@@ -67,7 +66,6 @@ struct BrokerMessage {
 }
 
 impl ScriptedBroker {
-    /// Listens on a free port of 127.0.0.1. With [`Habits::inequivalent`] the queue exists already.
     #[must_use]
     pub fn start(habits: Habits) -> Self {
         let declared = habits.inequivalent.is_some();
@@ -94,7 +92,6 @@ impl ScriptedBroker {
         self.publish_message(exchange, routing_key, body.into(), None);
     }
 
-    /// Publishes a message whose properties are any octets: flags and values.
     pub fn publish_raw(
         &self,
         exchange: &str,
@@ -128,12 +125,10 @@ impl ScriptedBroker {
         self.shared.lock().unwrap().connections
     }
 
-    /// Cuts all connections with consumers.
     pub fn cut(&self) {
         self.each(|consumer| consumer.link.cut());
     }
 
-    /// Simulates the consumer time-out: 406 on the channels with consumers.
     pub fn time_out_consumers(&self) {
         self.close_channels(406, CONSUMER_TIMEOUT);
     }

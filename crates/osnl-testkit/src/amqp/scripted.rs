@@ -18,9 +18,7 @@ impl<F: Fn(&ScriptedLink, u16, &AMQPClass) -> bool + Send + Sync> Script for F {
 
 #[derive(Clone, Debug)]
 pub struct HandshakeOffer {
-    /// The mechanisms, separated by spaces.
     pub mechanisms: &'static str,
-    /// The locales, separated by spaces.
     pub locales: &'static str,
     /// Channels, the size of a frame, and seconds of the heartbeat.
     pub tune: (u16, u32, u16),
@@ -32,7 +30,6 @@ impl Default for HandshakeOffer {
     }
 }
 
-/// A server on a free port of 127.0.0.1 until the process ends, with one thread for each connection.
 #[derive(Debug)]
 pub struct ScriptedServer {
     port: u16,
@@ -73,7 +70,6 @@ impl ScriptedServer {
                 std::thread::spawn(move || {
                     let writer = Arc::new(Mutex::new(stream.try_clone().unwrap()));
                     let link = ScriptedLink { number, stream: writer };
-                    // The result is ignored: a test sees the end in the recorded methods.
                     let _ = serve(&link, stream, &*script, (&offer, &answers, &sender));
                     link.cut();
                     ended(&link);
@@ -126,7 +122,6 @@ impl ScriptedLink {
         self.deliver_frames(channel, (delivery_tag, redelivered), (exchange, routing_key), &header, body);
     }
 
-    /// Delivers a message whose properties are any octets: flags and values.
     pub fn deliver_raw(
         &self,
         channel: u16,
@@ -139,7 +134,6 @@ impl ScriptedLink {
         self.deliver_frames(channel, tag, origin, &header, body);
     }
 
-    /// Delivers a message whose body repeats an octet, a frame at a time.
     pub fn deliver_repeated(
         &self,
         channel: u16,
@@ -217,14 +211,12 @@ pub(super) fn bytes_of(frames: &[AMQPFrame]) -> Vec<u8> {
     frames.iter().flat_map(written).collect()
 }
 
-/// Returns a content header frame of the class `basic` with any octets for properties.
 pub(super) fn content_header(channel: u16, body_size: usize, properties: &[u8]) -> Vec<u8> {
     let size = u32::try_from(12 + properties.len()).unwrap().to_be_bytes();
     let (class, body_size) = (BASIC.to_be_bytes(), (body_size as u64).to_be_bytes());
     [&[2], &channel.to_be_bytes()[..], &size, &class, &[0, 0], &body_size, properties, &[0xCE]].concat()
 }
 
-/// Serves until the client or the script ends the connection.
 fn serve(
     link: &ScriptedLink,
     mut stream: TcpStream,
@@ -286,7 +278,6 @@ fn serve(
     }
 }
 
-/// Returns the answer of a broker without objections, for which every queue exists and is empty.
 fn usual(method: &AMQPClass) -> Option<AMQPClass> {
     Some(match method {
         AMQPClass::Connection(conn::AMQPMethod::Open(_)) => {

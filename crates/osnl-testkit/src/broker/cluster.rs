@@ -7,8 +7,8 @@ use super::node::{BrokerNode, binary};
 use super::running::{await_server, launch_epmd, spawn_server};
 use crate::process::{ChildGroup, Guard};
 
-/// A RabbitMQ cluster on 127.0.0.1, user `guest` with password `guest`; node numbers start at 0. The cluster ends
-/// when dropped, and when the owning process is killed.
+/// A RabbitMQ cluster on 127.0.0.1 with user and password `guest`, which ends when dropped or when the owning process
+/// is killed.
 #[derive(Debug)]
 pub struct RabbitCluster {
     // Fields drop in this order: servers before epmd, and processes before their folder.
@@ -47,10 +47,7 @@ impl ClusterMember {
 }
 
 impl RabbitCluster {
-    /// Starts this number of nodes and joins them.
-    ///
-    /// # Panics
-    /// When RabbitMQ is missing, or a node does not start or join.
+    /// Starts `nodes` nodes and joins them.
     #[must_use]
     pub fn start(nodes: usize) -> Self {
         let folder = tempfile::Builder::new().prefix("osnl-cluster-").tempdir().unwrap();
@@ -86,7 +83,6 @@ impl RabbitCluster {
         cluster
     }
 
-    /// Returns the AMQP ports on 127.0.0.1 by node, which stay the same.
     #[must_use]
     pub fn ports(&self) -> Vec<u16> {
         self.members.iter().map(|member| member.node.amqp).collect()
@@ -104,7 +100,6 @@ impl RabbitCluster {
         format!("rabbit://{}/", hosts.join(","))
     }
 
-    /// Declares a durable topic exchange and a quorum queue on all nodes, and binds them.
     pub fn declare(&self, exchange: &str, routing_key: &str, queue: &str) {
         let (exchange, key, queue) = (binary(exchange), binary(routing_key), binary(queue));
         self.members[0].eval(&format!(
@@ -121,7 +116,6 @@ impl RabbitCluster {
         self.members[node].running.lock().unwrap().take();
     }
 
-    /// Starts a killed node with its data, and waits until it accepts AMQP connections.
     pub fn start_again(&self, node: usize) {
         self.members[node].start();
     }
@@ -141,7 +135,6 @@ impl RabbitCluster {
         each(Self::start_again);
     }
 
-    /// Returns the node that leads a queue, in the view of the running nodes; `None` without a leader.
     #[must_use]
     pub fn leader(&self, queue: &str) -> Option<usize> {
         let asked = Self::with_queue(
@@ -162,13 +155,11 @@ impl RabbitCluster {
         self.running().expect("a node that runs").eval(&asked);
     }
 
-    /// Returns the ready and unacknowledged messages of a queue, as the leader counts; `None` without a leader.
     #[must_use]
     pub fn messages(&self, queue: &str) -> Option<u64> {
         self.number(queue, "query_messages_total")
     }
 
-    /// Returns the consumers of a queue, active and waiting, as the leader counts; `None` without a leader.
     #[must_use]
     pub fn consumers(&self, queue: &str) -> Option<u64> {
         self.number(queue, "query_consumer_count")

@@ -1,9 +1,8 @@
 //! A node's identity, the environment of its programs, and questions to the node.
 //!
 //! Questions use `erl_call` of Erlang and take 2 to 10 ms, where each call of rabbitmqctl boots an Erlang machine.
-//!
-//! With [`BROKER_ROOT_VARIABLE`] all programs of RabbitMQ and Erlang are those of another root directory, which sees
-//! the node's folder at the same path.
+//! With [`BROKER_ROOT_VARIABLE`] the programs are those of another root directory, which sees the node's folder at
+//! the same path.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -18,10 +17,8 @@ use crate::{BROKER_ROOT_VARIABLE, SCRIPTS, hex, ports};
 
 /// The default until RabbitMQ 3.13; since 4.0 the default is 16 MiB.
 const LARGEST_MESSAGE: u32 = 128 * 1024 * 1024;
-/// Settings as Erlang terms; not every node has the file.
 const ADVANCED: &str = "advanced.config";
 
-/// The parameters to run or reach a node, also written to `node.json` in its folder.
 #[derive(Debug)]
 pub(super) struct BrokerNode {
     pub(super) folder: PathBuf,
@@ -39,7 +36,6 @@ impl BrokerNode {
         Self::with(folder, cookie, [amqp, dist, epmd])
     }
 
-    /// Returns another node that can join this one: the same cookie and the same epmd.
     pub(super) fn sibling(&self, folder: &Path) -> Self {
         let [amqp, dist, _] = ports::three();
         Self::with(folder, self.cookie.clone(), [amqp, dist, self.epmd])
@@ -121,7 +117,6 @@ impl BrokerNode {
         self.program(&path)
     }
 
-    /// Returns a command for a program of RabbitMQ or Erlang, in an environment without the system's node.
     pub(super) fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match other_root() {
             // `chroot` replaces itself by the program, so that our child is still the node.
@@ -223,7 +218,6 @@ impl BrokerNode {
         }
     }
 
-    /// Evaluates an expression that `rabbit_json` can encode.
     #[track_caller]
     pub(super) fn ask(&self, expression: &str) -> Value {
         let reply = self.eval(&format!("rabbit_json:encode({expression})"));

@@ -18,8 +18,8 @@ const STOP: Duration = Duration::from_secs(30);
 /// Attempts with new ports, because another process may take a port before the node does.
 const TRIES: usize = 4;
 
-/// A private RabbitMQ node on 127.0.0.1, user `guest` with password `guest`. The node ends when dropped, and when the
-/// owning process is killed.
+/// A private RabbitMQ node on 127.0.0.1 with user and password `guest`, which ends when dropped or when the owning
+/// process is killed.
 #[derive(Debug)]
 pub struct Broker {
     pub(super) node: Arc<BrokerNode>,
@@ -37,8 +37,8 @@ struct Processes {
 }
 
 impl Broker {
-    /// Starts a node and waits until it accepts AMQP connections. The node accepts queues that are neither durable
-    /// nor exclusive, which RabbitMQ 4.3 refuses by default.
+    /// Starts a node that accepts queues that are neither durable nor exclusive, which RabbitMQ 4.3 refuses by
+    /// default.
     ///
     /// # Panics
     /// When RabbitMQ is missing or the node does not start, with the end of the node's log.
@@ -53,7 +53,6 @@ impl Broker {
         Self::start_prepared(|node| node.permit_transient_queues(false))
     }
 
-    /// Starts a node whose management API listens on this port of 127.0.0.1.
     #[must_use]
     pub fn start_with_management(port: u16) -> Self {
         Self::start_prepared(|node| {
@@ -84,7 +83,6 @@ impl Broker {
         format!("rabbit://guest:guest@127.0.0.1:{}/", self.node.amqp)
     }
 
-    /// Returns the AMQP port on 127.0.0.1, the same after [`Broker::start_again`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.node.amqp
@@ -100,7 +98,6 @@ impl Broker {
         Vhost::root(&self.node)
     }
 
-    /// Creates an empty virtual host whose name begins with `name`, deleted when dropped.
     #[must_use]
     pub fn vhost(&self, name: &str) -> Vhost {
         Vhost::create(&self.node, name, None)
@@ -111,14 +108,13 @@ impl Broker {
         self.node.ctl(args)
     }
 
-    /// Changes a setting (an Erlang term, such as `1000`) for future channels and queues, without a restart. A
-    /// restart of the node resets the setting.
+    /// Changes a setting (an Erlang term) for future channels and queues until a restart of the node.
     pub fn set(&self, setting: &str, value: &str) {
         self.node.eval(&format!("application:set_env(rabbit, {setting}, {value}), <<>>")).unwrap();
     }
 
-    /// Sets the high watermark, a fraction of the machine's memory, and so raises or ends the memory alarm. An alarm
-    /// blocks publishers; a node starts with 0.4.
+    /// Sets the high watermark, a fraction of the machine's memory; a small one raises the memory alarm, which blocks
+    /// publishers. A node starts with 0.4.
     pub fn set_memory_watermark(&self, fraction: f64) {
         self.node
             .eval(&format!("vm_memory_monitor:set_vm_memory_high_watermark({fraction:.9}), <<>>"))
@@ -141,10 +137,6 @@ impl Broker {
         self.processes.lock().unwrap().take();
     }
 
-    /// Stops the node in good order; its data stays for [`Broker::start_again`].
-    ///
-    /// # Panics
-    /// When the node does not end within half a minute.
     pub fn shutdown(&self) {
         let Some(mut processes) = self.processes.lock().unwrap().take() else { return };
         processes.server.signal("TERM");
@@ -157,8 +149,6 @@ impl Broker {
         self.node.eval("rabbit:stop(), <<>>").unwrap();
     }
 
-    /// Starts the node again after [`Broker::kill9`], [`Broker::shutdown`] or [`Broker::stop_app`], with the same
-    /// data and ports.
     pub fn start_again(&self) {
         if self.is_running() {
             self.node.eval("rabbit:start(), <<>>").unwrap();

@@ -14,7 +14,6 @@ impl SharedBroker {
 }
 
 impl Broker {
-    /// Opens a port as [`SharedBroker::tls_port`] does.
     #[must_use]
     pub fn tls_port(&self, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
         open(&self.node, certificate, clients)
@@ -23,7 +22,7 @@ impl Broker {
     /// Offers the login `EXTERNAL`, with the CN of the client's certificate as the user, by the plugin
     /// `rabbitmq_auth_mechanism_ssl` of RabbitMQ's package. Creates that user.
     pub fn offer_external(&self, user: &str) {
-        // RabbitMQ trusts no certificate unless its general options verify peers, whatever the port's options.
+        // RabbitMQ trusts no certificate unless its general options verify peers, even if the port's options do.
         let user = binary(user);
         let program = format!(
             "[Path | _] = filelib:wildcard(filename:join(filename:dirname(filename:dirname(code:lib_dir(rabbit))), \

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::node::{BrokerNode, binary};
 
-/// A virtual host. [`SharedBroker::vhost`](super::SharedBroker::vhost) makes hosts that are deleted with their queues
-/// when dropped; the broker then closes the host's connections.
+/// A virtual host. [`SharedBroker::vhost`](super::SharedBroker::vhost) deletes its hosts on drop, which closes their
+/// connections.
 #[derive(Debug)]
 pub struct Vhost {
     node: Arc<BrokerNode>,
@@ -73,7 +73,6 @@ impl Vhost {
         vhost
     }
 
-    /// Returns the name, fit for a URL without escapes; `/` for the default virtual host.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -92,7 +91,6 @@ impl Vhost {
         self.node.ctl(&line)
     }
 
-    /// Returns the numbers of ready and of unacknowledged messages; `None` if there is no such queue.
     #[must_use]
     #[track_caller]
     pub fn queue_depth(&self, queue: &str) -> Option<(u64, u64)> {
@@ -138,7 +136,6 @@ impl Vhost {
         queues
     }
 
-    /// Returns all exchanges except the broker's own (`""` and `amq.*`), by name.
     #[must_use]
     #[track_caller]
     pub fn list_exchanges(&self) -> Vec<Exchange> {
@@ -167,7 +164,6 @@ impl Vhost {
         exchanges
     }
 
-    /// Returns all bindings except those of every queue to the default exchange, sorted.
     #[must_use]
     #[track_caller]
     pub fn list_bindings(&self) -> Vec<DeclaredBinding> {
@@ -213,7 +209,6 @@ impl Vhost {
         names
     }
 
-    /// Returns the properties that the broker shows before any login: product, version, and the name of its cluster.
     #[must_use]
     pub fn greeting(&self) -> [String; 3] {
         let said = self.ask(
@@ -223,7 +218,6 @@ impl Vhost {
         std::array::from_fn(|n| said[n].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Returns the agreed heartbeat of each connection to this virtual host, in seconds; 0 is none.
     #[must_use]
     pub fn heartbeats(&self) -> Vec<u64> {
         let seconds = "proplists:get_value(timeout, rabbit_networking:connection_info(P, [timeout]))";
@@ -250,8 +244,8 @@ impl Vhost {
         );
     }
 
-    /// Sets a user's password and grants everything in this virtual host; creates a missing user. Users belong to the
-    /// node: choose a name that no other test uses, such as one with [`Vhost::name`].
+    /// Sets a user's password and grants everything in this virtual host. Users belong to the node: choose a name
+    /// that no other test uses.
     #[track_caller]
     pub fn set_password(&self, user: &str, password: &str) {
         let (user, password) = (binary(user), binary(password));
@@ -269,7 +263,6 @@ impl Vhost {
         self.url().replace("guest:guest", &format!("{user}:{password}"))
     }
 
-    /// Returns [`Vhost::url`] with the port of a [`FaultyProxy`](crate::FaultyProxy) or another port of 127.0.0.1.
     #[must_use]
     pub fn url_through(&self, port: u16) -> String {
         self.url().replace(&format!("127.0.0.1:{}/", self.node.amqp), &format!("127.0.0.1:{port}/"))
@@ -285,7 +278,6 @@ impl Vhost {
         ));
     }
 
-    /// Deletes an exchange with its bindings. A missing exchange is no error.
     #[track_caller]
     pub fn delete_exchange(&self, exchange: &str) {
         let exchange = binary(exchange);
@@ -294,7 +286,6 @@ impl Vhost {
         ));
     }
 
-    /// Asks the node with `V` bound to this virtual host's name.
     #[track_caller]
     fn ask(&self, expression: &str) -> Value {
         self.node.ask(&format!("begin V = {}, {expression} end", binary(&self.name)))
@@ -304,7 +295,6 @@ impl Vhost {
 impl Drop for Vhost {
     fn drop(&mut self) {
         if self.owned {
-            // A stopped broker has no virtual hosts left to delete.
             let _ =
                 self.node.eval(&format!("rabbit_vhost:delete({}, <<\"osnl\">>), <<>>", binary(&self.name)));
         }

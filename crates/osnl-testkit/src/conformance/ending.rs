@@ -54,7 +54,6 @@ pub async fn a_deleted_queue_ends_the_consumer_recoverably<R: BrokerRig>(mut rig
     assert_eq!(numbers(&next.take(1).await), [1]);
 }
 
-/// The consumer may take nothing because its window is full, or because it has no place for a message.
 pub async fn the_end_is_noticed_while_nothing_is_taken<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..20).await;

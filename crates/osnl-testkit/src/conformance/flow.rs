@@ -31,7 +31,6 @@ pub async fn what_is_finished_behind_a_parked_message_is_acknowledged<R: BrokerR
         let taken = session.poll().await.unwrap();
         seen += taken.len();
         for message in taken {
-            // The very first message, and one in the middle.
             if [0, 14].contains(&number(&message)) {
                 parked.push(message);
             } else {
@@ -47,7 +46,6 @@ pub async fn what_is_finished_behind_a_parked_message_is_acknowledged<R: BrokerR
     depth_becomes(&rig, POOL, 0, 0);
 }
 
-/// A listener that drains gets nothing new and finishes its open messages.
 pub async fn a_quiet_consumer_is_sent_nothing_and_can_still_settle<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     publish(&mut rig, 0..2).await;

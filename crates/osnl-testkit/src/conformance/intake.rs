@@ -73,7 +73,6 @@ pub async fn a_poll_brings_what_is_ready_and_no_more_than_its_room<R: BrokerRig>
     depth_becomes(&rig, POOL, 0, 0);
 }
 
-/// A poll is dropped half-way, again and again, while messages arrive.
 pub async fn a_poll_that_was_given_up_loses_nothing<R: BrokerRig>(mut rig: R) {
     let mut session = ConsumerSession::open(&rig, POOL).await;
     for n in 0..10 {
@@ -91,7 +90,6 @@ pub async fn a_poll_that_was_given_up_loses_nothing<R: BrokerRig>(mut rig: R) {
         assert_eq!(numbers(&taken), [n]);
     }
     assert!(session.is_silent().await);
-    // The broker, too, has counted each message once.
     session.close().await;
     let mut session = ConsumerSession::open(&rig, POOL).await;
     assert_eq!(numbers(&session.take(10).await), (0..10).collect::<Vec<_>>());

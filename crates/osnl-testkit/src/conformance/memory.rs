@@ -1,5 +1,3 @@
-//! The memory of a full window of large messages, measured in a separate process.
-
 use std::process::{Command, Stdio};
 
 use osnl_transport::Declare;
@@ -10,7 +8,6 @@ use super::{BrokerRig, SampleMessage};
 const MESSAGES: u16 = 500;
 const SIZE: usize = 100_000;
 const LIMIT: u64 = 120_000_000;
-/// Environment variable that marks the separate process.
 const ALONE: &str = "OSNL_TEST_ALONE";
 /// Runs a program without this process's open files. Every child inherits the connections of Kafka's mock cluster,
 /// which then stay open although the cluster closes them.
@@ -43,7 +40,6 @@ pub fn in_a_process_of_its_own(path: &str, test: impl FnOnce()) {
     assert!(passed, "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Holds 50 MB of bodies at once, and settles all messages at the end.
 pub async fn five_hundred_messages_of_100_kb_in_flight_stay_within_120_mb<R: BrokerRig>(mut rig: R) {
     let wide = options(POOL, MESSAGES, Declare::Create);
     let mut session = ConsumerSession::open_with(&*rig.transport(), &neutron(), &wide).await;

@@ -12,7 +12,6 @@ fn sample(exchange: &str, routing_key: &str) -> SampleMessage {
     }
 }
 
-/// Three services, two topics, several priorities; each message names its origin.
 pub async fn many_targets_feed_one_pool<R: BrokerRig>(mut rig: R) {
     let to = [
         (Target::new("neutron", "notifications"), Priority::Info),
@@ -49,7 +48,6 @@ pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: Broke
         (Target::new("neutron", "a.topic.with.dots"), Priority::Info),
         (Target::new("neutron", "名前 with blanks"), Priority::Info),
         (Target::new("neutron", &long), Priority::Info),
-        // A topic that is a pattern matches several topics.
         (Target::new("neutron", "any.*"), Priority::Info),
     ];
     let mut session =

@@ -66,7 +66,6 @@ impl KafkaClient {
         self.producer.flush(ANSWER).unwrap();
     }
 
-    /// Returns a client that asks about a group without being its member.
     #[must_use]
     pub fn client(&self, group: &str) -> BaseConsumer {
         let mut config = ClientConfig::new();
@@ -96,7 +95,6 @@ impl KafkaClient {
         list.elements().iter().map(of).collect()
     }
 
-    /// Returns the number of messages of a topic that a group has not finished.
     #[must_use]
     pub fn unfinished(&self, group: &str, topic: &str) -> u64 {
         let of = |(_, offset, metadata, end): (i32, Option<i64>, String, i64)| {

@@ -31,7 +31,6 @@ pub struct KafkaFront {
 
 #[derive(Clone, Copy, Debug)]
 pub struct KafkaLogin {
-    /// The name of the only mechanism: `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
     pub mechanism: &'static str,
     pub user: &'static str,
     pub password: &'static str,
@@ -50,14 +49,12 @@ impl KafkaFront {
         Self::start(kafka, Demands { tls, ..Demands::default() })
     }
 
-    /// Starts a front that accepts only clients with a certificate of this authority.
     #[must_use]
     pub fn tls_asking(kafka: &KafkaClient, certificate: &Certificate, clients: &Authority) -> Self {
         let tls = Some(Arc::new(config_asking(certificate, Protocols::Tls12And13, clients)));
         Self::start(kafka, Demands { tls, ..Demands::default() })
     }
 
-    /// Starts a front that demands a login, without encryption, or with this certificate.
     #[must_use]
     pub fn login(kafka: &KafkaClient, certificate: Option<&Certificate>, login: KafkaLogin) -> Self {
         let tls = certificate.map(|certificate| Arc::new(config(certificate, Protocols::Tls12And13)));
@@ -96,7 +93,6 @@ fn accept(listener: &TcpListener, demands: &Demands, behind: SocketAddr, stopped
         }
         let (demands, front) = (demands.clone(), listener.local_addr().unwrap());
         std::thread::spawn(move || {
-            // The end of either side ends the connection.
             let _ = serve(stream, &demands, (front, behind));
         });
     }
@@ -222,12 +218,10 @@ fn key(request: &[u8]) -> i16 {
     request.first_chunk::<2>().map_or(-1, |key| i16::from_be_bytes(*key))
 }
 
-/// Returns the number that ties an answer to its request.
 fn correlation(request: &[u8]) -> &[u8] {
     request.get(4..8).unwrap_or_default()
 }
 
-/// Adds the requests of a login to the cluster's supported requests.
 fn with_sasl(answer: Vec<u8>) -> Vec<u8> {
     let (Some([0, 0]), Some(count)) = (answer.get(4..6), answer.get(6..10)) else { return answer };
     let count = u32::from_be_bytes(count.try_into().unwrap_or_default()) + 2;

@@ -49,7 +49,6 @@ pub(super) struct ScramLogin {
     hash: Hash,
     nonce: String,
     salt: Vec<u8>,
-    /// The client's header, its first message without the header, and our answer.
     first: Option<(String, String, String)>,
 }
 
@@ -112,7 +111,6 @@ impl ScramLogin {
 mod tests {
     use super::*;
 
-    /// The exchange of RFC 7677, section 3.
     #[test]
     fn the_exchange_of_the_standard_is_answered_as_there() {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();

@@ -10,7 +10,6 @@ use super::target::{OracleTarget, SHARE};
 use crate::{Broker, Reply};
 
 pub(super) struct Saboteur<'a> {
-    /// The time at which everything is restored.
     pub(super) end: Instant,
     pub(super) seed: u64,
     pub(super) confirmed: &'a Confirmations,
@@ -20,7 +19,6 @@ pub(super) struct Saboteur<'a> {
 }
 
 impl Saboteur<'_> {
-    /// Kills the daemon with `kill -9`, and starts it again at once or a little later. `at` is its number.
     pub(super) fn daemon(&self, at: usize, daemon: &OracleDaemon) -> Vec<Break> {
         let mut chance = fastrand::Rng::with_seed(self.seed.wrapping_add(at as u64 * 1000));
         let mut breaks = Vec::new();
@@ -70,7 +68,6 @@ impl Saboteur<'_> {
         breaks
     }
 
-    /// Waits, and returns whether there is time for another fault.
     pub(super) fn next(&self, pause: Duration) -> bool {
         let moment = Instant::now() + pause;
         pause_until(moment.min(self.end));

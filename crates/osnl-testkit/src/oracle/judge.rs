@@ -9,7 +9,7 @@
 //! | a dead letter and what was discarded say why | `unexplained` |
 //!
 //! An effect may repeat, also after a record of a dead letter: a daemon killed between the target's answer and its
-//! commit does not know of it. Retried dead letters, and events in two queues, have no order.
+//! commit does not know of it. Retried dead letters have no order, nor have events in two queues.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -54,7 +54,6 @@ pub(super) struct Evidence {
     pub(super) confirmed: BTreeSet<u64>,
     pub(super) requests: Vec<TargetRequest>,
     pub(super) journals: Option<Vec<Vec<JournalRow>>>,
-    /// Retried dead letters, by daemon and delivery.
     pub(super) retried: BTreeSet<(usize, i64)>,
 }
 
@@ -66,7 +65,6 @@ pub(super) struct OracleVerdict {
     pub(super) unseen: Vec<u64>,
     pub(super) unexplained: Vec<u64>,
     pub(super) duplicates: usize,
-    /// Confirmed events that ended without effect, with a record.
     pub(super) dead: usize,
 }
 
@@ -132,8 +130,6 @@ fn by_event(journal: &[JournalRow]) -> HashMap<u64, Vec<&JournalRow>> {
     rows
 }
 
-/// Returns the events whose first effect of a daemon followed that of a later event of the same key, where one queue
-/// had both.
 fn out_of_order(evidence: &Evidence) -> Vec<u64> {
     let rows: Option<Vec<_>> =
         evidence.journals.as_ref().map(|all| all.iter().map(|journal| by_event(journal)).collect());
@@ -213,7 +209,6 @@ mod tests {
                 confirmed: (1..=3).collect(),
                 requests: requests(asked),
                 journals: (!journals.is_empty()).then(|| journals.iter().map(|text| journal(text)).collect()),
-                // The second row of the first daemon's journal, where it has a queue r.
                 retried: if journals.iter().any(|text| text.contains('r')) {
                     [(0, 1)].into()
                 } else {
@@ -239,7 +234,6 @@ mod tests {
         check("1 2 3", &[done], "");
         check("1 2 3", &[], "");
         check("1x 1 2 2 3", &[done], "");
-        // Event 2 has no effect: no record, an open one, one with a reason, one without.
         check("1 3", &[], "missing [2]");
         check("1 3", &["1:4 3:4"], "missing [2], unrecorded [2]");
         check("1 2x 3", &["1:4 2:1 3:4"], "missing [2]");
@@ -259,7 +253,6 @@ mod tests {
         check("2 1 3", &["1:4p 2:4p 3:4q"], "order [1]");
         check("1 3 2", &["1:4r 2:4r 3:4r"], "");
         check("3 1 2", &["1:4r 2:4r 3:4r"], "order [1]");
-        // Records without a request at the target, and effects without a record.
         check("1 2x 3", &[done], "missing [2], unseen [2]");
         check("1 2 3", &["1:4 2:4 2:4q 3:4"], "unseen [2]");
         check("1 2 3", &["1:4 3:4", "2:4"], "unrecorded [2], unseen [2]");

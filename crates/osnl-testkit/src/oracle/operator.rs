@@ -1,8 +1,7 @@
 //! The operator during a run: reloads, pauses, commands on dead letters and held deliveries, another queue.
 //!
 //! A command meets a running daemon, a daemon being killed, or the file of a stopped daemon; the promise holds for
-//! any outcome. The operator avoids mistakes of its own: a queue is renamed while the daemon answers, and the name is
-//! restored if the daemon refuses.
+//! any outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,7 +14,6 @@ use crate::wait::reached;
 #[derive(Debug, Default)]
 pub(super) struct Operations {
     pub(super) count: BTreeMap<&'static str, (u64, u64)>,
-    /// Retried dead letters, by daemon and delivery, which are ordered after later deliveries.
     pub(super) retried: BTreeSet<(usize, i64)>,
 }
 
@@ -41,9 +39,7 @@ impl Saboteur<'_> {
                     daemon.configure(daemon.settings().others(&mut chance));
                     done.note("reload", &daemon.ask(&["reload"]));
                 }
-                // A pause between renames leaves time for the other operations.
                 5 if renamed.elapsed() > Duration::from_secs(5) => {
-                    // The queue holds more than the daemon accepts.
                     let is_full = chance.bool();
                     if is_full {
                         daemons.iter().for_each(|daemon| pause(daemon, &mut done));

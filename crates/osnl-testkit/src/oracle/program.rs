@@ -41,7 +41,6 @@ pub(super) struct OracleDaemon {
     settings: Mutex<OracleSettings>,
     /// Held by an operation that a kill must not interrupt.
     unkilled: Mutex<()>,
-    /// Ends of the process that the run did not cause.
     ended: Mutex<Vec<String>>,
 }
 
@@ -114,7 +113,6 @@ impl OracleDaemon {
         list["totals"]["all"].as_u64()
     }
 
-    /// Keeps the daemon from being killed while the guard is held.
     pub(super) fn spare(&self) -> MutexGuard<'_, ()> {
         self.unkilled.lock().unwrap()
     }
@@ -169,7 +167,6 @@ impl OracleDaemon {
         self.running.lock().unwrap().take();
     }
 
-    /// Starts the daemon again after an unexpected end, as a service manager does.
     pub(super) fn supervise(&self) {
         let mut running = self.running.lock().unwrap();
         let Some((group, _)) = running.as_mut() else { return };
@@ -202,7 +199,7 @@ impl OracleDaemon {
     }
 
     /// Returns the rows of the journal, read by Python's SQLite instead of the program under test, and the problem
-    /// with the file, including its counts.
+    /// with the file.
     pub(super) fn journal(&self) -> (Vec<JournalRow>, Option<String>) {
         let script = "import json, sqlite3, sys\n\
             database = sqlite3.connect(sys.stdin.read())\n\

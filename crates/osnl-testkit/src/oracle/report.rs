@@ -5,16 +5,13 @@ use std::time::{Duration, Instant};
 use super::judge::{Evidence, OracleVerdict};
 use super::target::TargetRequest;
 
-/// The number of faults of each kind that the report names.
 const NAMED: usize = 10;
-/// Lines of the program's log that the report prints with a fault.
 const LINES: usize = 60;
 
 #[derive(Debug)]
 pub(super) struct Break {
     pub(super) what: &'static str,
     pub(super) whole: Instant,
-    /// The latest event that the broker had confirmed by then.
     pub(super) confirmed: u64,
 }
 
@@ -41,12 +38,10 @@ pub struct Recovery {
 pub struct OracleReport {
     pub seed: u64,
     pub published: Duration,
-    /// The time after publishing until every confirmed event had its effect.
     pub drained: Duration,
     pub confirmed: usize,
     pub requests: usize,
     pub duplicates: usize,
-    /// The target's answers other than a success, with their counts.
     pub faults: BTreeMap<String, u64>,
     pub recoveries: BTreeMap<&'static str, Recovery>,
     pub missing: Vec<u64>,
@@ -57,7 +52,6 @@ pub struct OracleReport {
     pub unexplained: Vec<u64>,
     /// Confirmed events that ended without effect, with a record: dead letters and discarded events.
     pub dead: usize,
-    /// The operator's operations, with the counts of accepted and refused calls.
     pub operations: BTreeMap<&'static str, (u64, u64)>,
     pub wrong: Vec<String>,
     log: String,
@@ -92,7 +86,6 @@ impl OracleReport {
         }
     }
 
-    /// Whether every confirmed event had its effect or a reason, in order, with a true record.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.wrong.is_empty() && self.findings().iter().all(|(_, events)| events.is_empty())

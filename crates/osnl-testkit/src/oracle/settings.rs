@@ -4,11 +4,9 @@ use super::standby::StandbySettings;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OracleSettings {
-    /// The suffix of the queue: `k2hr3_osnl`, `k2hr3_osnl_1`, …
     pub(super) pool: u32,
     prefetch: u32,
     concurrency: u32,
-    /// Refusals until a delivery is a dead letter.
     max_attempts: u32,
     timeout: u32,
     guard: Option<&'static str>,
@@ -43,7 +41,6 @@ impl OracleSettings {
         Self { max_pending: 150, ..Self::default() }
     }
 
-    /// Returns other settings for the same queue.
     pub(super) fn others(&self, chance: &mut fastrand::Rng) -> Self {
         Self {
             pool: self.pool,
@@ -58,7 +55,6 @@ impl OracleSettings {
         }
     }
 
-    /// Returns the initial settings for the same queue.
     pub(super) fn plain(&self) -> Self {
         Self { pool: self.pool, max_pending: self.max_pending, ..Self::default() }
     }

@@ -2,8 +2,8 @@
 //! queues have one active reader each. Random faults follow from a seed, and a verdict compares the records of target
 //! and database.
 //!
-//! Everything is on loopback, and ends with this process. The folder of logs has a folder for each daemon,
-//! `story.txt` with each fault and its time, `effects.txt`, and `rows.txt` with the deliveries of the database.
+//! The folder of logs has a folder for each daemon, `story.txt` with each fault and its time, `effects.txt`, and
+//! `rows.txt` with the deliveries of the database.
 
 mod faults;
 mod judge;
@@ -38,13 +38,11 @@ use crate::wait::reached;
 use crate::{Broker, DeclaredQueue, Postgres, Vhost, wait_until};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
-/// The exchanges, with a queue each.
 const QUEUES: [&str; 3] = ["neutron", "nova", "cinder"];
 const PORTS: u32 = 8;
 /// The target rejects one event in this number, whenever it works.
 const REJECTED: u64 = 97;
 const CONCURRENCY: usize = 6;
-/// The attempts of both actions that a daemon has under way at most.
 const MOST_LATE: usize = 2 * CONCURRENCY;
 const LEASE: Duration = Duration::from_secs(3);
 const HOOK: &str = "/hook";
@@ -73,9 +71,7 @@ const SAID: [(&str, &str); 7] = [
 #[derive(Clone, Debug)]
 pub struct SharedPlan {
     pub osnl: PathBuf,
-    /// The program of another version, which members run by turns.
     pub other: Option<PathBuf>,
-    /// The library of faketime, which sets the clock of one member.
     pub faketime: Option<PathBuf>,
     pub time: Duration,
     /// The longest time after publishing without an effect while a delivery is open.
@@ -184,7 +180,6 @@ impl SharedPlan {
         NAMES.into_iter().enumerate().map(start).collect()
     }
 
-    /// Returns the faults that cannot be tried, with the missing part.
     fn untried(&self, servers: &OracleServers) -> Vec<(FaultKind, String)> {
         let mut untried = Vec::new();
         if self.other.is_none() {
@@ -226,7 +221,6 @@ impl SharedPlan {
     }
 }
 
-/// Returns the daemons' queues, without the Notifier's own.
 fn own_queues(vhost: &Vhost) -> Vec<DeclaredQueue> {
     vhost.list_queues().into_iter().filter(|queue| queue.name.starts_with("osnl-")).collect()
 }
@@ -257,7 +251,6 @@ fn drain(saboteur: &mut SharedSaboteur<'_>, vhost: &Vhost, limit: Duration) -> O
     None
 }
 
-/// Ends the daemons in good order; returns the faults of their ends.
 fn stop(members: &mut [OracleMember]) -> Vec<String> {
     members.iter().for_each(|member| member.signal("TERM"));
     let mut wrong = Vec::new();
@@ -276,7 +269,6 @@ fn stop(members: &mut [OracleMember]) -> Vec<String> {
     wrong
 }
 
-/// Returns the violations in the tables after all daemons have ended in good order.
 fn tables(server: &Postgres) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut check = |what: &str, sql: &str| {
@@ -300,7 +292,6 @@ fn verified(osnl: &Path, home: &Path) -> Option<String> {
     (!status.success()).then(|| format!("journal verify ended with {status}: {}", said()))
 }
 
-/// Returns the events of dead letters that have left the journal.
 fn buried(lines: &str) -> Vec<u64> {
     let event =
         |line: &str| serde_json::from_str::<Value>(line).ok()?["dead_letter"]["payload"]["chaos"].as_u64();

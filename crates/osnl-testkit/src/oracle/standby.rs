@@ -1,5 +1,5 @@
 //! The oracle of the broker as the journal: two daemons on `memory://` and a quorum queue with a single active
-//! consumer on three nodes. One fault follows the other from a seed, and a verdict checks the target's records.
+//! consumer on three nodes. Faults follow one another from a seed.
 //!
 //! After each fault everything is restored: both daemons read, all nodes run, and a fresh event has an effect. So
 //! each fault has times of its own:
@@ -36,7 +36,6 @@ use crate::wait::reached;
 
 const NAMES: [&str; 2] = ["a", "b"];
 const NODES: usize = 3;
-/// Events per second at most, and the number of their resources.
 const RATE: u64 = 150;
 const KEYS: u64 = 40;
 const DEAD: &str = "k2hr3_osnl.dead";
@@ -143,7 +142,6 @@ fn start(
     (target, daemons)
 }
 
-/// Waits until each accepted event has an effect and the queue is empty; `None` if requests end before.
 fn drain(
     target: &OracleTarget,
     daemons: &[OracleDaemon],

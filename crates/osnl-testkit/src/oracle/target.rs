@@ -1,5 +1,3 @@
-//! The target: counts the requests of each daemon, and fails from time to time.
-
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -30,7 +28,6 @@ struct OracleTargetState {
 }
 
 pub(super) struct OracleTarget {
-    /// One sink for each daemon, to identify its requests.
     sinks: Vec<Sink>,
     state: Arc<Mutex<OracleTargetState>>,
 }
@@ -58,7 +55,6 @@ impl OracleTarget {
         self.sinks.iter().for_each(Sink::restart);
     }
 
-    /// Answers every request with this reply; `None` restores success.
     pub(super) fn fail_with(&self, fault: Option<Reply>) {
         self.state.lock().unwrap().fault = fault;
     }
@@ -68,7 +64,6 @@ impl OracleTarget {
         self.state.lock().unwrap().refused = refused;
     }
 
-    /// Answers one event in `share` with 410.
     pub(super) fn reject_one_in(&self, share: u64) {
         self.state.lock().unwrap().rejected = share;
     }
@@ -85,7 +80,6 @@ impl OracleTarget {
         self.state.lock().unwrap().asked.iter().rev().find(|asked| asked.effect).copied()
     }
 
-    /// Frees memory, because the sinks otherwise keep each request.
     pub(super) fn forget(&self) {
         self.sinks.iter().for_each(Sink::forget);
     }

@@ -9,10 +9,8 @@ use super::zygote::Script;
 use crate::wait::reached;
 
 const SCRIPT: &str = include_str!("../../python/listener.py");
-/// The time for Python, its imports and the declarations.
 const START: Duration = Duration::from_secs(60);
 
-/// A running listener with a method for each of the seven priorities. The listener ends when dropped.
 #[derive(Debug)]
 pub struct OsloListener {
     received: Arc<Mutex<Vec<Value>>>,
@@ -21,11 +19,8 @@ pub struct OsloListener {
 }
 
 impl OsloListener {
-    /// Consumes at `url` (`rabbit://…`) from these pairs of exchange and topic, with a pool or on the Notifier's own
-    /// queues. `durable` is `amqp_durable_queues`.
-    ///
-    /// # Panics
-    /// When the listener does not start, or the tests were not started by `cargo xtask test`.
+    /// Consumes from these pairs of exchange and topic, with a pool or on the Notifier's own queues. `durable` is
+    /// `amqp_durable_queues`.
     #[must_use]
     pub fn start(url: &str, targets: &[(&str, &str)], pool: Option<&str>, durable: bool) -> Self {
         let options = json!({"targets": targets, "pool": pool, "durable": durable});
@@ -45,9 +40,8 @@ impl OsloListener {
         listener
     }
 
-    /// Returns the calls of its methods so far, in no particular order because of threads: `priority`, `ctxt`,
-    /// `publisher_id`, `event_type`, `payload`, `metadata`. `payload_json` is the payload as Python's own text, to
-    /// the digit.
+    /// Returns the calls of its methods so far, in no particular order because of threads. `payload_json` is the
+    /// payload as Python's own text, to the digit.
     #[must_use]
     pub fn received(&self) -> Vec<Value> {
         self.received.lock().unwrap().clone()
@@ -66,7 +60,6 @@ impl Drop for OsloListener {
     fn drop(&mut self) {
         drop(self.script.take());
         if let Some(reader) = self.reader.take() {
-            // An unreadable line has panicked already.
             let _ = reader.join();
         }
     }

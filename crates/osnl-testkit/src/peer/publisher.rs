@@ -12,20 +12,17 @@ const SCRIPT: &str = include_str!("../../python/peer.py");
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PublisherOptions {
-    /// oslo.messaging's `amqp_durable_queues`: exchanges and queues of the Notifier are durable.
     pub durable: bool,
 }
 
 /// A notification for the real Notifier; the defaults are those of Neutron's deleted port.
 #[derive(Debug, Clone)]
 pub struct Notice {
-    /// The option `control_exchange` of oslo.messaging.
     pub exchange: String,
     /// The topic; the routing key is topic, dot, priority.
     pub topic: String,
     /// The driver `messaging` (bare) or `messagingv2` (in the 2.0 envelope).
     pub driver: String,
-    /// The name `service.host` of the publisher.
     pub publisher_id: String,
     pub event_type: String,
     /// One of `audit debug info warn error critical sample`.
@@ -52,14 +49,13 @@ impl Default for Notice {
 
 #[derive(Debug, Clone)]
 pub struct RawMessage {
-    /// The exchange; empty for the default exchange, which routes to the queue named by the routing key.
+    /// The exchange; empty for the default exchange.
     pub exchange: String,
     pub routing_key: String,
     pub body: Vec<u8>,
     /// AMQP basic properties by their names, as a JSON object; the peer sends no other property.
     pub properties: Value,
     pub headers: Value,
-    /// Whether the peer declares the topic exchange first.
     pub declare: bool,
     pub durable: bool,
 }
@@ -82,9 +78,7 @@ impl Default for RawMessage {
 
 #[derive(Debug, Clone)]
 pub struct BrokerObjects {
-    /// The exchange; the peer declares none for an empty name.
     pub exchange: String,
-    /// The queue; the peer declares none for an empty name.
     pub queue: String,
     pub routing_keys: Vec<String>,
     pub durable: bool,
@@ -115,7 +109,6 @@ pub struct TakenMessage {
     pub body: Vec<u8>,
 }
 
-/// A long-lived Python process with the real oslo.messaging. The process ends when dropped.
 #[derive(Debug)]
 pub struct OsloPublisher {
     script: Script,
@@ -123,10 +116,6 @@ pub struct OsloPublisher {
 }
 
 impl OsloPublisher {
-    /// Starts the process, which connects to the broker at `url` (`rabbit://…`) with the first request.
-    ///
-    /// # Panics
-    /// When the tests were not started by `cargo xtask test`.
     #[must_use]
     pub fn start(url: &str, options: PublisherOptions) -> Self {
         let script = Script::start(SCRIPT, &[url, if options.durable { "true" } else { "false" }]);
@@ -134,7 +123,6 @@ impl OsloPublisher {
         Self { script, replies }
     }
 
-    /// Publishes by the real Notifier and waits for the broker's confirmation.
     #[track_caller]
     pub fn notify(&mut self, notice: &Notice) {
         self.notify_all(std::slice::from_ref(notice));
@@ -153,7 +141,7 @@ impl OsloPublisher {
         }
     }
 
-    /// Publishes as [`OsloPublisher::notify`] does, for a broker that may be down.
+    /// Publishes to a broker that may be down.
     ///
     /// # Errors
     /// The reason for the missing confirmation; the broker may have the message nevertheless.
@@ -170,13 +158,12 @@ impl OsloPublisher {
         }));
     }
 
-    /// Publishes raw bytes and waits for the broker's confirmation.
     #[track_caller]
     pub fn raw(&mut self, raw: &RawMessage) {
         self.try_raw(raw).unwrap_or_else(|error| panic!("not published: {error}"));
     }
 
-    /// Publishes as [`OsloPublisher::raw`] does, for a broker that may be down.
+    /// Publishes raw bytes to a broker that may be down.
     ///
     /// # Errors
     /// The reason for the missing confirmation; the broker may have the message nevertheless.

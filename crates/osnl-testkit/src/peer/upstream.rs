@@ -1,5 +1,3 @@
-//! k2hr3-osnl 1.0.8, which osnl replaces, as the reference to compare with.
-
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -64,7 +62,6 @@ impl Upstream {
         self.process.signal(name);
     }
 
-    /// Waits for the end and returns the status; standard error is complete then.
     #[track_caller]
     pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let ended = reached(deadline, &mut || !self.process.is_running());

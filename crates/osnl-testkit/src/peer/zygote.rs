@@ -37,7 +37,6 @@ impl Zygote {
     }
 }
 
-/// A running script: writes go to standard input, reads come from standard output. The script is killed when dropped.
 #[derive(Debug)]
 pub(super) struct Script {
     stream: UnixStream,

@@ -29,7 +29,6 @@ impl Postgres {
         assert!(reached(PATIENCE, &mut { follows }), "no standby follows:\n{}", self.output());
     }
 
-    /// Makes a standby a server of its own, whose commits wait for no other.
     pub fn promote(&self) {
         assert_eq!(self.rows("postgres", "SELECT pg_promote()"), "t", "{}", self.output());
         self.set("synchronous_standby_names", None);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::frames::PartialFrame;
 use super::{NetworkFault, SharedProxy};
 
-/// PostgreSQL's simple query: kind, length, text.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
 #[derive(Debug)]
@@ -33,7 +32,6 @@ impl RelayPair {
         self.left.store(left, Ordering::SeqCst);
     }
 
-    /// Resets both ends and returns whether this was the first time.
     pub(super) fn cut(&self) -> bool {
         if self.cut.swap(true, Ordering::SeqCst) {
             return false;
@@ -67,7 +65,6 @@ pub(super) fn start(shared: &Arc<SharedProxy>, client: TcpStream, server: TcpStr
             copy(&shared, &pair, from_server);
             pause(&shared, &pair);
             let to = if from_server { &pair.client } else { &pair.server };
-            // The end of one direction is passed on; the other direction may continue.
             let _ = to.shutdown(Shutdown::Write);
             if from_server {
                 let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,6 @@ use std::net::{Shutdown, TcpStream};
 use super::{Reply, SharedSink, SinkRequest};
 use crate::pipe::pipe;
 
-/// The headers of every reply of the K2HR3 API, besides the length of a body.
 const USUAL_HEADERS: &str = "X-Powered-By: Express\r\nDate: Fri, 20 Nov 2026 06:00:00 GMT\r\n";
 
 pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &SharedSink) {
@@ -23,7 +22,6 @@ pub(super) fn serve(mut stream: TcpStream, number: usize, shared: &SharedSink) {
             shared.state.lock().unwrap().open.remove(&number);
             return;
         }
-        // From here on nothing is unread, so that a close is clean.
         if last.is_some() && stream.read_exact(&mut [0]).is_err() {
             return;
         }
@@ -69,7 +67,6 @@ fn next(
     }
 }
 
-/// Sends the reply and returns whether the connection may be used again.
 fn answer(stream: &mut TcpStream, reply: &Reply, bodiless: bool) -> io::Result<bool> {
     match reply {
         Reply::Status(status) => {
@@ -121,7 +118,6 @@ fn answer(stream: &mut TcpStream, reply: &Reply, bodiless: bool) -> io::Result<b
             Ok(false)
         }
         Reply::Hang => {
-            // Ends when the client closes, or when `Sink::stop` shuts the socket down.
             let mut rest = [0_u8; 1024];
             while stream.read(&mut rest)? > 0 {}
             Ok(false)

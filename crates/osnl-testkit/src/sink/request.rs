@@ -8,26 +8,21 @@ pub struct SinkRequest {
     pub version: String,
     /// Names and values in the order and case of the wire, without one blank after the colon.
     pub headers: Vec<(String, String)>,
-    /// The body; the chunks of a chunked body are joined.
     pub body: Vec<u8>,
     /// Everything up to and including the empty line, byte for byte.
     pub head: Vec<u8>,
-    /// The time at which the request was complete.
     pub at: Instant,
-    /// The number of the connection, from 1.
     pub connection: usize,
 }
 
 impl SinkRequest {
-    /// Returns the value of the first header of that name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
 
     /// Reads a request from the beginning of `bytes` and returns its length; `None` while the request is incomplete.
-    ///
-    /// Bytes that are not HTTP become a request too, as far as possible, because the sink must record everything.
+    /// Bytes that are not HTTP become a request too, because the sink must record everything.
     pub(super) fn parse(bytes: &[u8], connection: usize) -> Option<(Self, usize)> {
         let end = find(bytes, b"\r\n\r\n")? + 4;
         let head = String::from_utf8_lossy(&bytes[..end]);
@@ -59,7 +54,6 @@ fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// Returns a chunked body without extensions or trailers, and its length on the wire.
 fn chunks(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {

@@ -5,7 +5,6 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
-/// The fewest options that `openssl ca` accepts.
 const CONFIGURATION: &str = "[req]
 distinguished_name = dn
 [dn]
@@ -22,7 +21,6 @@ policy = any
 commonName = optional
 ";
 
-/// First and last moment, in the form of `openssl ca`.
 type Dates = (&'static str, &'static str);
 
 const TODAY: Dates = ("20200101000000Z", "21200101000000Z");
@@ -35,12 +33,10 @@ struct CertificateRequest<'a> {
     common_name: &'a str,
     names: &'a str,
     dates: Dates,
-    /// Whether the certificate is marked as a CA's and signed with its own key.
     own_key: bool,
     /// The names for which a CA's certificate may issue, as `permitted;DNS:good.example`.
     constraints: &'a str,
     issuer: &'a str,
-    /// Whether the certificate has no extensions, and so is of version 1.
     is_version_1: bool,
 }
 
@@ -74,7 +70,7 @@ pub enum ServerIdentity {
     /// does.
     SelfSigned,
     SelfSignedExpired,
-    /// A certificate of X.509 version 1 for the CN `localhost`, as `openssl x509 -req` makes without extensions.
+    /// X.509 version 1 for the CN `localhost`, as `openssl x509 -req` makes without extensions.
     Version1,
 }
 
@@ -91,7 +87,6 @@ pub struct Authority {
 pub struct Certificate {
     file: PathBuf,
     key: PathBuf,
-    /// The certificate of a CA between the certificate and the authority.
     issuer: Option<PathBuf>,
 }
 
@@ -158,8 +153,8 @@ impl Authority {
         self.sign(&format!("{:x}", crate::ports::random()), &wanted)
     }
 
-    /// Makes a certificate without a `subjectAltName`, issued by an intermediate CA that may issue for some names
-    /// only, as `permitted;DNS:good.example`.
+    /// Makes a certificate with a CN only, issued by an intermediate CA with constraints, as
+    /// `permitted;DNS:good.example`.
     #[must_use]
     pub fn issue_constrained(&self, constraints: &str, common_name: &str) -> Certificate {
         let between =

@@ -45,7 +45,6 @@ fn builder(protocols: Protocols) -> ConfigBuilder<ServerConfig, WantsVerifier> {
         .unwrap()
 }
 
-/// Performs the handshake; returns a connection unless the handshake fails or the client disconnects at once.
 pub(super) fn handshake(
     stream: &TcpStream,
     config: Arc<ServerConfig>,
@@ -71,7 +70,6 @@ pub(super) fn forward(stream: &TcpStream, connection: ServerConnection, sink: &S
     let connection = Mutex::new(connection);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Either side may close at any time.
             let _ = replies(stream, &behind, &connection);
             let _ = stream.shutdown(Shutdown::Both);
         });

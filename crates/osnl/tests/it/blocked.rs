@@ -63,7 +63,6 @@ fn a_full_window_behind_a_held_target_goes_back_and_nothing_is_done_twice() {
     wait_until(SOON, "all are with the broker", || vhost.queue_depth("q") == Some((12, 0)));
     let said = reason(&daemon);
     assert!(said.contains("5 messages wait for the end of their deliveries"), "{said}");
-    // Probes use the messages that were read, although these have been requeued.
     let tried = target.sink.requests().len();
     wait_until(SOON, "the target is probed", || target.sink.requests().len() > tried);
     assert_eq!((daemon.counters.received.get(), daemon.counters.returned.get()), (5, 0));
@@ -90,7 +89,6 @@ fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
     });
     second.wait_for_log(GIVEN_BACK);
     wait_until(SOON, "nobody reads", || vhost.queue_depth("q") == Some((4, 0)));
-    // The target gets repeated requests, and neither daemon reads on.
     let tried = target.sink.requests().len();
     wait_until(SOON, "both are tried again", || target.sink.requests().len() >= tried + 4);
     assert_eq!(vhost.queue_depth("q"), Some((4, 0)));
@@ -104,8 +102,7 @@ fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
     assert_eq!(target.effects(0..6), [1; 6]);
 }
 
-/// Each daemon in turn consumes the queue and requeues the messages, and one daemon stops. Requests about one
-/// resource show the order of the queue.
+/// Requests about one resource show the order of the queue.
 #[test]
 fn a_quorum_queue_keeps_its_order_over_daemons_that_give_it_back_and_stop() {
     const EVENTS: usize = 30;

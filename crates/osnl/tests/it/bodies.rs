@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use crate::harness::{QUEUE, daemon_for, instance, port_deleted, publish, publish_raw};
 
-/// Unreadable cases of `fixtures/wire`, by number; all others are readable.
 const UNREADABLE: [&str; 21] = [
     "35", "36", "37", "38", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49", "50", "51", "52",
     "56", "57", "61", "63",

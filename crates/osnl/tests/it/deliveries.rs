@@ -1,5 +1,3 @@
-//! The delivery options of rules and actions: resources, shadow, guard, holds, orphans, and corrected settings.
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -41,7 +39,6 @@ fn rows(folder: &Path, states: &[RowState]) -> Vec<DeliveryListRow> {
     SqliteReader::open(&folder.join("journal.db")).unwrap().list(&filter, &ListPage::default()).unwrap()
 }
 
-/// Returns `INSTANCE.ADDRESS` of each request, by their last digits, in order.
 fn asked(sink: &Sink) -> Vec<String> {
     let short = |target: &str| {
         let instance = target.split("cuk=").nth(1).unwrap().split('&').next().unwrap();

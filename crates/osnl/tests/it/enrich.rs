@@ -94,7 +94,6 @@ fn load(text: &str) -> Native {
 
 const BODY: &str = "enrich = server\nbody = {\"host\": \"{{ server.name }}\"}";
 
-/// A retry sends the same request, also after a restart or a new name of the server.
 #[test]
 fn every_attempt_sends_what_was_found_before_the_first() {
     let stage = Stage::new();
@@ -129,7 +128,6 @@ fn an_api_that_is_down_costs_no_attempt() {
     daemon.wait_until("more attempts than the action has", |c| c.failures.get() > 6);
     daemon.wait_for_log("[enrich:server] http://127.0.0.1");
     assert_eq!((daemon.counters.dead.get(), stage.target.requests().len()), (0, 0));
-    // A token that expires during the outage is replaced too.
     stage.openstack.revoke();
     stage.openstack.heal();
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 3);
@@ -204,7 +202,6 @@ fn an_action_has_a_condition_that_knows_what_was_found() {
     said.sort();
     let when = "when is false: server.metadata.Owner == 'ops', server.metadata.Owner is \"dev\"";
     assert_eq!(said, [when, "when is false: the event has no server.metadata.Owner"]);
-    // Both sections are one cloud, with one login.
     assert_eq!(stage.openstack.count(LOGINS), 1);
 }
 
@@ -357,7 +354,6 @@ fn what_is_wrong_points_at_its_line() {
         "auth = keystone\n",
         "[action:a] auth_url: is not set; write cloud = NAME of a clouds.yaml, or auth_url",
     );
-    // An action's templates have only the names that the action lists.
     check(&format!("body = {{{{ e.name }}}}\n[enrich:e]\nkind = port\n{login}"), "f:10:11: [action:a] body:");
 }
 
@@ -373,7 +369,6 @@ fn an_action_calls_with_a_token_of_keystone() {
     let daemon = stage.start(&conf);
     stage.port(1, "a");
     daemon.wait_until("the first is delivered", |c| c.delivered.get() == 1);
-    // The target repeats the rejected token in its answer.
     let echo = format!("no: {TOKEN}1");
     let refused = Reply::StatusWith { status: 401, headers: Vec::new(), body: echo.clone().into_bytes() };
     stage.target.script(vec![refused]);

@@ -1,5 +1,3 @@
-//! The library and its examples against the real oslo.messaging on a real RabbitMQ.
-
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 

@@ -1,5 +1,3 @@
-//! The action `exec` with real children: their answers, their failures, and a clean end.
-
 mod daemon;
 mod examples;
 mod faults;
@@ -99,7 +97,6 @@ fn said(result: Result<Completion, ActionError>) -> String {
     }
 }
 
-/// Whether a process has this number, even as a zombie.
 pub(crate) fn is_there(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }

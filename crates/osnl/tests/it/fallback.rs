@@ -168,10 +168,8 @@ fn whoever_gets_what_is_given_up_is_told_by_whom_why_and_how_often() {
     }
 }
 
-/// The event allows no request, and the `on_failure` action still receives it, once.
 #[test]
 fn what_is_dead_from_the_beginning_is_handed_on() {
-    // The event has no `up`, and a text where a number is expected.
     let undecided = "when = payload.port.device_id + 1 > 2\n";
     let unmade = "body = {\"up\": {{ payload.port.up }}}\n";
     for journal in JOURNALS {
@@ -223,7 +221,6 @@ fn what_is_dead_from_the_beginning_is_handed_on_to_whoever_wants_it() {
         daemon.wait_until("it is given up", |c| c.dead.get() == 1 && c.delivered.get() == expected);
         daemon.stop().unwrap();
         assert_eq!(lines(folder.path()), usize::try_from(expected).unwrap(), "{rule}{when}");
-        // A delivery of the rule itself carries no failure.
         let told = written(folder.path(), "chat.jsonl");
         assert_eq!(
             told.iter().filter(|line| line["failure"].is_null()).count(),

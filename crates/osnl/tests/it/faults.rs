@@ -1,6 +1,4 @@
 //! Faults between a running daemon and a real RabbitMQ that keeps running.
-//!
-//! A connection closed by an administrator is tested in [`crate::rabbit`], faults of a node in [`crate::own_node`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,7 +93,6 @@ fn a_channel_error_is_told_and_everything_in_work_is_adopted() {
     vhost.fail_all_channels();
     daemon.wait_until("it is back and has adopted all", |c| c.deduplicated.get() == 20);
     daemon.wait_for_log("unknown delivery tag 4294967295");
-    // The messages can be adopted before the rig has recorded the state.
     wait_until(SOON, "it listens again", || {
         daemon.listened() == 2 && daemon.state() == ListenerState::Listening
     });
@@ -193,7 +190,6 @@ fn a_connection_cut_200_times_with_50_deliveries_open_changes_no_effect() {
         assert_eq!(proxy.cut(), 1);
         daemon.wait_until("all are adopted", |c| c.deduplicated.get() == before + OPEN as u64);
     }
-    // The second loss happens during effects, and loses their acknowledgements.
     target.come_up();
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     for round in 0..20 {

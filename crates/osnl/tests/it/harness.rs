@@ -1,5 +1,3 @@
-//! A daemon on its own thread, observed by the test.
-
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -35,7 +33,6 @@ pub(crate) fn conf(api_url: &str, more: &str) -> Conf {
     Conf::from_text("test.conf", &text).unwrap().conf
 }
 
-/// Returns the file's settings with pauses of hundredths of a second.
 pub(crate) fn quick(conf: &Conf) -> DeliverySettings {
     let mut settings = conf.delivery();
     settings.policy.initial = Duration::from_millis(20);
@@ -142,7 +139,6 @@ impl ListenerRig {
         wait_until(SOON, what, || done(&self.counters));
     }
 
-    /// Drains the daemon, and returns its end.
     pub(crate) fn stop(mut self) -> Result<RunEnd, DaemonError> {
         self.shutdown.drain.cancel();
         self.join()
@@ -155,7 +151,6 @@ impl ListenerRig {
 
 type States = Arc<Mutex<Vec<(Instant, ListenerState)>>>;
 
-/// Records states for ever, to race with the daemon's end.
 async fn record(state: Option<watch::Receiver<ListenerState>>, states: States) -> std::convert::Infallible {
     if let Some(mut state) = state {
         loop {
@@ -174,7 +169,6 @@ impl Drop for ListenerRig {
         self.shutdown.drain.cancel();
         self.shutdown.abort.cancel();
         if let Some(thread) = self.thread.take() {
-            // After a failure of the test, a failed join adds nothing.
             let _ = thread.join();
         }
     }
@@ -196,7 +190,6 @@ pub(crate) fn port_deleted(instance: &str, address: &str) -> Value {
     json!({"port": {"device_id": instance, "device_owner": "compute:nova", "fixed_ips": [{"ip_address": address}]}})
 }
 
-/// Returns a body in the frame of the driver `messagingv2`, with an id of its own.
 pub(crate) fn framed(publisher_id: &str, event_type: &str, payload: &Value) -> String {
     static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let id = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -215,7 +208,6 @@ pub(crate) fn event_of(body: String, action: &str) -> Event {
     Event::new(received, notification, "r", action)
 }
 
-/// Publishes to the daemon's broker; the queue must exist.
 pub(crate) fn publish(broker: &MemoryBroker, payload: &Value) {
     let body = framed("network.node1", "port.delete.end", payload);
     let taken = broker.publish(&Target::new("neutron", "notifications"), &Priority::Info, body);

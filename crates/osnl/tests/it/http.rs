@@ -1,5 +1,3 @@
-//! Single attempts of one action: the target's behaviour, and the attempt's result.
-
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener};
 use std::sync::mpsc;

@@ -1,5 +1,3 @@
-//! `driver = http` against targets that fail in every way: the verdict of the attempt, and the journal's list.
-
 mod catalog;
 mod deliveries;
 mod faults;
@@ -48,7 +46,6 @@ impl Hook {
         Self { runtime, action }
     }
 
-    /// Makes one attempt about an event with this payload, with a time-out as in the delivery loop.
     fn call(&self, payload: &Value, time: Duration) -> Result<Completion, ActionError> {
         let body = framed("compute.host1", "instance.delete.end", payload);
         let events = [event_of(body, "hook")];
@@ -111,7 +108,6 @@ fn a_receiver_can_check_the_signature_and_knows_a_repeated_request() {
     let sent: u64 = header("webhook-timestamp").parse().unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     assert!(now.abs_diff(sent) < 60, "{sent}");
-    // Python's own HMAC computes the specified signature.
     let check = "import base64, hashlib, hmac, json, sys\nq = json.load(sys.stdin)\n\
         key = base64.b64decode(q['secret'][6:])\n\
         text = f\"{q['id']}.{q['time']}.{q['body']}\".encode()\n\
@@ -159,7 +155,6 @@ fn what_breaks_off_is_told_apart_and_what_has_no_end_is_cut() {
     check(Reply::ResetInBody, ErrorClass::Reset);
     check(Reply::ShortBody, ErrorClass::Reset);
     check(Reply::Garbage, ErrorClass::Reset);
-    // The status counts, and the rest of the answer is not read.
     sink.script(vec![Reply::Endless]);
     hook.make().unwrap();
     let before = sink.requests().len();

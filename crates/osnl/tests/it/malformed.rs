@@ -215,7 +215,6 @@ fn message(event_type: &str, priority: &str) -> String {
 }
 
 fn v2(message: &str) -> String {
-    // The text is made by hand, so that the version is first, as oslo writes it.
     format!(r#"{{"oslo.version": "2.0", "oslo.message": {}}}"#, json!(message))
 }
 

@@ -17,7 +17,6 @@ fn asked_for(sink: &Sink) -> Vec<String> {
     sink.requests().iter().map(|request| cuk(&request.target)).collect()
 }
 
-/// Checks that a message survives this failure of the target and succeeds by a retry.
 fn survives(failures: Vec<Reply>, more: &str, attempts: usize) {
     let sink = Sink::start();
     sink.script(failures.clone());
@@ -97,7 +96,6 @@ fn a_failing_instance_keeps_its_order_and_holds_up_no_other() {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
     daemon.wait_until("the others are delivered", |c| c.delivered.get() == 30);
-    // The second message of the failing instance waits for its first.
     assert!(sink.requests().iter().all(|request| !request.target.contains("10.0.0.2")));
     sink.reply_when(|_| None);
     daemon.wait_until("the broken one too", |c| c.delivered.get() == 32);
@@ -190,7 +188,6 @@ fn a_message_is_acknowledged_only_after_its_outcome() {
     publish(&broker, &json!({"port": {"device_id": "reserved_dhcp_port", "device_owner": "network:dhcp"}}));
     sink.wait_for(1, SOON);
     daemon.wait_until("the other is done", |c| c.no_action_needed.get() == 1);
-    // The lost connection returns the unacknowledged message only.
     broker.set_down(true);
     wait_until(SOON, "the message is back in its queue", || broker.ready(QUEUE) == 1);
     drop(daemon);

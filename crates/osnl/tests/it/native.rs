@@ -1,5 +1,3 @@
-//! The form of `osnl run`, from the text of a file to effects.
-
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -164,7 +162,6 @@ fn an_exchange_that_comes_late_is_found_within_seconds() {
     let broker = MemoryBroker::new();
     let daemon = start(&conf, &broker);
     let payload = port_deleted(&instance(1), "10.0.0.1");
-    // The first publication makes the exchange, and no queue receives it.
     assert_eq!(publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload), 0);
     wait_until(SOON, "bound", || {
         publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload) == 1

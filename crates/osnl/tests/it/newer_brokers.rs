@@ -1,5 +1,3 @@
-//! A daemon on brokers with habits that RabbitMQ 3.10 lacks, scripted by the testkit.
-
 use osnl::listener::ListenerState;
 use osnl_model::TransportUrl;
 use osnl_testkit::amqp::protocol::{AMQPClass, basic};
@@ -110,7 +108,6 @@ fn a_blocked_connection_is_told_and_goes_on_consuming() {
             .any(|line| line.contains("takes nothing from publishers") && line.contains("low on memory"))
     );
     target.come_up();
-    // Messages arrive one by one: a delayed acknowledgement must not stop the reading.
     for n in 0..4 {
         publish(&broker, n..n + 1);
         daemon.wait_until("it is delivered", |c| c.delivered.get() == n as u64 + 1);

@@ -260,7 +260,6 @@ async fn the_priority_of_the_body_decides_in_any_case_of_letters() {
         (json!(null), vec![]),
     ] {
         let before = running.counters().received.get();
-        // The routing key is always the same, so that only the body differs.
         broker.publish(&neutron(), &Priority::Info, body("x", &priority, &json!({})));
         until(|| running.counters().received.get() != before).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -483,7 +482,6 @@ fn what_cannot_work_is_an_error_when_it_is_built() {
     let pigeon = TransportUrl::parse("carrierpigeon://127.0.0.1:9/").unwrap();
     let error = NotificationListener::builder(&pigeon).target(neutron()).endpoint(nobody()).build().err();
     assert!(matches!(error, Some(BuildError::Transport(_))));
-    // Without allow_requeue a transport that cannot requeue is accepted.
     let builder = NotificationListener::on(no_requeue()).target(neutron()).endpoint(nobody());
     assert!(builder.build().is_ok());
 }

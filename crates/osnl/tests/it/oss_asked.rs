@@ -42,7 +42,6 @@ fn port_alone(floatingip: &mut Value) {
     floatingip.as_object_mut().unwrap().remove("port_details");
 }
 
-/// Returns the original's input to plug-ins from a patched neutron, with null for `nulls`.
 fn expected(nulls: &[&str]) -> Value {
     let file = fixture::json("oss/original-behaviour.json");
     let results = file["results"]["floatingip.update.end associate, patched neutron (top-level port_id)"]
@@ -76,7 +75,6 @@ impl Stage {
         Self { target, broker, folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Starts a daemon on a journal, which may have records of a daemon before.
     fn run(&self, openstack: &Openstack, journal: &str, more: &str) -> ListenerRig {
         let text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n{journal}\n\
@@ -174,7 +172,6 @@ fn nothing_is_lost_while_keystone_is_away() {
     assert!(!log.contains(PASSWORD), "{log}");
 }
 
-/// An instance's creation with all its details needs no Keystone and is posted at once.
 #[test]
 fn what_needs_no_keystone_is_posted_while_it_is_away() {
     let openstack = openstack();
@@ -185,7 +182,6 @@ fn what_needs_no_keystone_is_posted_while_it_is_away() {
     let file = fixture::json("emission/captures/nova.json");
     let messages = file["cases"]["legacy_compute_instance_create_end"].as_array().unwrap();
     let mut created = messages.last().unwrap()["decoded_message"]["payload"].clone();
-    // The instance differs from that of the floating IP.
     created["instance_id"] = "55555555-aaaa-4bbb-8ccc-000000000001".into();
     stage.publish("compute.instance.create.end", &created);
     daemon.wait_until("the instance is told", |c| c.delivered.get() == 1);

@@ -27,8 +27,8 @@ fn durable_queue(vhost: &Vhost) -> OsloPublisher {
     publisher
 }
 
-/// Checks that recovery begins within a second of the broker's return. Pauses between attempts are a second at most,
-/// so that at most two attempts begin between the node's start and the subscription.
+/// Checks that at most two attempts begin between the node's start and the subscription, because pauses between
+/// attempts are a second at most.
 fn recovers_at_once(daemon: &ListenerRig, ended: Instant) {
     let returned = Instant::now();
     let back = || {
@@ -135,8 +135,8 @@ fn seen(vhost: &Vhost, queue: &str) -> QueueSeen {
     runtime.block_on(transport.tidy(&[], &[queue.to_owned()])).unwrap()[0].unwrap()
 }
 
-/// A quorum queue drops messages at its delivery limit, and the broker ends a consumer that keeps a message for too
-/// long. A message that the daemon cannot store is requeued once, and not fetched before there is room.
+/// A message that the daemon cannot store is requeued once, and not fetched before there is room: the queue drops
+/// messages at its delivery limit, and the broker ends a consumer that keeps a message.
 #[test]
 fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     let broker = node();
@@ -178,7 +178,6 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     daemon.wait_until("all six have their effect", |c| c.delivered.get() == 6);
     wait_until(SOON, "it is no longer blocked", || daemon.state() == ListenerState::Listening);
     broker.set("consumer_timeout", "1800000");
-    // RabbitMQ's default, restored because a node without this setting ends each new channel.
     broker.set("channel_tick_interval", "60000");
     daemon.stop().unwrap();
     for n in 0..6 {

@@ -328,13 +328,11 @@ fn options_are_read_as_oslo_config_reads_them() {
                     file.display()
                 ),
             );
-            // The shim gives the real oslo.config the framework's options, as the framework's own package would.
             let stand = folder.stand("new_plugin.P", real);
             stand
                 .attempt(&json!({"port": {"id": "p"}}))
                 .unwrap_or_else(|error| panic!("{error} {:?}", stand.log.lines()));
             let mut found: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-            // The folder differs between the runs; some cases set it a second time.
             assert!(found["quoted"].take().is_string());
             found
         };
@@ -384,7 +382,6 @@ fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
             "print('z' * 3000000)\nos.write(1, b'\\xff{\"id\": 1, \"verdict\": \"permanent\"}\\n')",
             done.clone(),
         ),
-        // Copies of the plug-in, ended properly or not.
         ("if os.fork() == 0: os._exit(0)", done.clone()),
         ("os.fork()", done.clone()),
         ("if os.fork() == 0: raise ValueError('in the copy')", done.clone()),
@@ -427,7 +424,6 @@ fn a_plug_in_changes_its_own_copy_alone() {
     }
 }
 
-/// Larger plug-ins are a package with modules that import one another.
 #[test]
 fn a_plug_in_in_a_package_imports_its_neighbours() {
     for (plugin, base) in [

@@ -349,7 +349,6 @@ fn listed() -> Vec<String> {
 
 #[test]
 fn patterns_mean_what_they_mean_to_the_real_python() {
-    // The variable raises the number for a change of the translation: OSNL_PATTERNS=20000.
     let how_many = std::env::var("OSNL_PATTERNS").ok().and_then(|n| n.parse().ok()).unwrap_or(PATTERNS);
     let patterns = patterns(4, how_many);
     let answers = python(SCRIPT, &json!({"patterns": patterns, "texts": TEXTS.as_slice()}).to_string());

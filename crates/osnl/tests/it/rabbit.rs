@@ -83,7 +83,6 @@ fn the_three_kinds_in_both_framings_give_the_recorded_requests() {
                 ..Notice::default()
             };
             publisher.notify(&notice);
-            // Another priority, type or publisher matches no rule.
             notice.priority = "warn".to_owned();
             publisher.notify(&notice);
             notice.priority = "info".to_owned();
@@ -210,7 +209,6 @@ fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_
     broker.start_again();
     daemon.wait_until("what waited is delivered", |c| c.delivered.get() == 10);
 
-    // The broker is killed while the target is down and messages are in work.
     sink.reply_with(Reply::Status(503));
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions { durable: true });
     publisher.notify_all(&ports(10..40));

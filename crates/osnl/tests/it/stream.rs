@@ -75,7 +75,6 @@ fn a_restart_goes_on_where_it_was_left_and_repeats_nothing() {
     daemon.wait_until("what is new is delivered", |c| c.delivered.get() == 10);
     daemon.stop().unwrap();
     assert_eq!(effects(&sink, 60), [1; 60]);
-    // Without a stored position the daemon begins at the configured offset.
     std::fs::remove_file(folder.path().join("streams/audit.json")).unwrap();
     let daemon = run(&text);
     daemon.wait_until("all are delivered again", |c| c.delivered.get() == 60);
@@ -90,7 +89,6 @@ fn what_kill_9_leaves_repeats_and_never_loses() {
     publisher.notify_all(&ports(0..15));
     let daemon = run(&text(&vhost, &sink, folder.path(), ""));
     wait_until(SOON, "the position is written while it runs", || position(folder.path()) == Some(15));
-    // The next messages are read, but none is done.
     sink.reply_with(Reply::Hang);
     publisher.notify_all(&ports(15..30));
     daemon.wait_until("they are in work", |c| c.matched.get() == 30);
@@ -99,7 +97,7 @@ fn what_kill_9_leaves_repeats_and_never_loses() {
     let before = file();
     publisher.notify(&Notice { event_type: "port.create.end".to_owned(), ..Notice::default() });
     wait_until(SOON, "the position is written again", || file() != before);
-    // The current file is what a kill would leave.
+    // The current file is the state that a kill would leave.
     std::fs::create_dir_all(copy.path().join("streams")).unwrap();
     std::fs::copy(folder.path().join("streams/audit.json"), copy.path().join("streams/audit.json")).unwrap();
     assert_eq!(position(copy.path()), Some(15));
@@ -156,7 +154,6 @@ fn reading_what_is_next_misses_nothing_that_comes_while_it_is_away() {
     // The listener's state, because the broker has an earlier consumer that only asks for the queue's type.
     wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
     daemon.stop().unwrap();
-    // The daemon has received nothing, so that no offset is stored.
     publisher.notify_all(&ports(0..5));
     let daemon = run(&text);
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 5);

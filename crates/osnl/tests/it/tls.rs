@@ -1,5 +1,3 @@
-//! Real TLS handshakes: trusted peers, and the messages about untrusted peers.
-
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::PathBuf;
@@ -100,7 +98,6 @@ fn certificates_are_refused_with_the_reason() {
     let own = issue(ServerIdentity::SelfSigned);
     check(&own, "localhost", &ours, unknown);
     check(&own, "localhost", &HttpOptions::default(), unknown);
-    // A directly trusted certificate is still bound to its names and its time.
     let past = issue(ServerIdentity::SelfSignedExpired);
     check(&past, "localhost", &trusting(past.file()), expired);
     let renewed = [Authority::named("renewed"), Authority::named("renewed")];

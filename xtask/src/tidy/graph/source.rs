@@ -91,12 +91,10 @@ impl CrateSource {
 
 struct ModuleScanner<'a> {
     module: &'a mut Module,
-    /// Declared modules, an inline module with its tokens.
     children: &'a mut Vec<(String, Option<TokenStream>)>,
 }
 
 impl ModuleScanner<'_> {
-    /// Scans tokens; `is_top` means that items are the module's own instead of local to a function.
     fn scan(&mut self, tokens: &[TokenTree], is_top: bool) {
         let mut at = 0;
         let mut is_public = false;
@@ -108,7 +106,6 @@ impl ModuleScanner<'_> {
                     continue;
                 }
                 TokenTree::Group(group) => {
-                    // A macro call among the items makes items.
                     let is_macro = is_top && at > 0 && is_punct(&tokens[at - 1], '!');
                     self.scan(&group.stream().into_iter().collect::<Vec<_>>(), is_macro);
                 }
@@ -169,7 +166,6 @@ impl ModuleScanner<'_> {
         }
     }
 
-    /// Records the path that begins at `start`, and returns the index behind it.
     fn take_path(&mut self, tokens: &[TokenTree], start: usize) -> usize {
         let mut path = Vec::new();
         let mut at = start;
@@ -259,7 +255,6 @@ fn end_of(tokens: &[TokenTree], from: usize) -> usize {
     (from..tokens.len()).find(|&at| is_punct(&tokens[at], ';')).unwrap_or(tokens.len())
 }
 
-/// Returns the index behind an attribute, and behind its item as well if only tests have that.
 fn after_attribute(tokens: &[TokenTree], hash: usize) -> usize {
     let is_inner = tokens.get(hash + 1).is_some_and(|token| is_punct(token, '!'));
     let bracket = hash + 1 + usize::from(is_inner);

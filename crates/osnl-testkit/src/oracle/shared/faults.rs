@@ -22,7 +22,6 @@ const SIGTERM: i32 = 15;
 const FURTHEST: i64 = 6 * 3600;
 const READ_ONLY: &str = "default_transaction_read_only";
 const TICK: Duration = Duration::from_millis(20);
-/// Within this time a working daemon begins requests.
 const UNDER_WAY: Duration = Duration::from_millis(300);
 /// The bound for a daemon's end; a daemon finishes its work within half a minute.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -118,9 +117,7 @@ struct Active {
 pub(super) struct SharedSaboteur<'a> {
     pub(super) members: Vec<OracleMember>,
     pub(super) servers: OracleServers,
-    /// The server that has fallen silent, like a machine without power.
     silent: Option<usize>,
-    /// Faults that this machine cannot show.
     impossible: Vec<FaultKind>,
     broker: Arc<Broker>,
     starting: Option<JoinHandle<()>>,
@@ -353,7 +350,6 @@ impl<'a> SharedSaboteur<'a> {
         let daemon = match active.subject {
             FaultSubject::Member(n) => Some(n),
             FaultSubject::Server => None,
-            // Such a fault costs no lease.
             FaultSubject::Path(_) | FaultSubject::Clock(_) | FaultSubject::Broker | FaultSubject::Target => {
                 return;
             }

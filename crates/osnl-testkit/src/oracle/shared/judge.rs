@@ -11,8 +11,8 @@
 //! | an effect after that of a later event of its resource has a smaller fence than a request before, if both have one | `not_fenced` |
 //! | a target that refuses smaller fences still gets each effect | `only_fenced` |
 //!
-//! Permitted and counted: a repeated effect; a late effect of a daemon that has lost the partition (`late`), with its
-//! smaller fence (`fenced`); a message without an id, or published twice, that is stored again.
+//! Permitted and counted: a repeated effect; a late effect of a daemon that has lost the partition (`late`,
+//! `fenced`); a message without an id, or published twice, stored again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -69,7 +69,6 @@ pub(super) struct SharedEvidence {
     pub(super) effects: Vec<TargetEffect>,
     pub(super) rows: Vec<DatabaseRow>,
     pub(super) windows: Vec<FaultWindow>,
-    /// Events whose dead letters have left the journal for a file.
     pub(super) buried: HashSet<u64>,
 }
 
@@ -89,11 +88,8 @@ pub(super) struct SharedVerdict {
     pub(super) repeated: usize,
     pub(super) repeated_nameless: usize,
     pub(super) late: usize,
-    /// Late effects that a target with fences refuses.
     pub(super) fenced: usize,
-    /// The most late effects of one fault of a daemon.
     pub(super) most_late: usize,
-    /// Late effects of a daemon that had no fault before.
     pub(super) late_without_fault: usize,
     pub(super) stored_again: usize,
 }
@@ -152,7 +148,6 @@ impl SharedVerdict {
         }
     }
 
-    /// Checks that first effects are in order; further effects may repeat, and late.
     fn judge_effects(&mut self, evidence: &SharedEvidence) {
         let nameless: HashSet<u64> =
             evidence.published.iter().filter(|one| !one.has_id).map(|one| one.event).collect();
@@ -224,7 +219,6 @@ impl SharedVerdict {
                 *latest = row.event.max(*latest);
             }
             let ended = ended.entry((*port, row.is_spare)).or_default();
-            // A retried dead letter ends out of order.
             if row.ended > 0 && row.state != DEAD {
                 self.out_of_order.extend((row.ended < *ended).then_some(row.event));
                 *ended = row.ended.max(*ended);
@@ -333,7 +327,6 @@ mod tests {
     fn what_is_permitted_is_counted() {
         let verdict = verdict(6, "1 2 1b- 3 4 5 5 6 5 4 4b-", "1:4 2:4 3:4 4:4 5:4 6:4 5:4");
         assert_eq!((verdict.repeated, verdict.repeated_nameless), (5, 2));
-        // Late are the first effect of event 1 and those of event 4; event 5 was stored again.
         assert_eq!((verdict.late, verdict.late_without_fault, verdict.stored_again), (3, 3, 1));
         assert_eq!(verdict.fenced, 2);
     }

@@ -1,6 +1,3 @@
-//! A daemon on the shared journal: its process, a proxy before each server of the database, and a proxy before the
-//! broker.
-
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -121,14 +118,12 @@ impl OracleMember {
         &self.home
     }
 
-    /// Sets the clock this number of seconds before or after the real time.
     pub(super) fn set_clock(&self, seconds: i64) {
         let (file, new) = (self.home.join(CLOCK), self.home.join("clock.new"));
         fs::write(&new, format!("{seconds:+}\n")).unwrap();
         fs::rename(new, file).unwrap();
     }
 
-    /// Switches to the other version from the next start on.
     pub(super) fn change_version(&mut self) {
         self.is_other = !self.is_other;
     }

@@ -1,5 +1,3 @@
-//! An operator's commands while daemons and database break: pause, resume, retry dead letters, reload, look.
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -54,7 +52,6 @@ impl Operator {
                 let member = NAMES[chance.usize(..NAMES.len())];
                 done.run(&program, &home.join(member), command);
                 pause_until(Instant::now() + millis(&mut chance, 100, 2_000));
-                // An immediate resume keeps the action running for most of the time.
                 if command == PAUSE {
                     NAMES.iter().any(|name| done.run(&program, &home.join(name), RESUME));
                 }
@@ -64,7 +61,6 @@ impl Operator {
         Self { over, thread, osnl, folder }
     }
 
-    /// Ends with the action resumed, while all daemons run.
     pub(super) fn stop(self) -> CommandLog {
         self.over.store(true, Ordering::Relaxed);
         let mut done = self.thread.join().expect("the operator goes on to the end");

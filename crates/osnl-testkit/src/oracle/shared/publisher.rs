@@ -1,6 +1,3 @@
-//! The publisher: the real oslo.messaging, with some messages without an id. Each message is confirmed before the
-//! next.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -21,7 +18,6 @@ const NAMELESS: u64 = 5;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Publication {
     pub(super) event: u64,
-    /// The port, whose thousands are the number of the queue.
     pub(super) port: u32,
     pub(super) has_id: bool,
     /// Whether it was published again under another id, because the broker failed before its confirm.

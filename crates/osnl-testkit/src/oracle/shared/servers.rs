@@ -36,9 +36,7 @@ impl ServerPair {
 const DISK: u32 = 800;
 
 pub(super) struct OracleServers {
-    /// The reason why no disk can be full.
     pub(super) without_disks: Option<String>,
-    /// The pair, or `None` while a standby takes over.
     pair: Option<ServerPair>,
     moving: Option<JoinHandle<ServerPair>>,
     ports: [u16; 2],
@@ -70,7 +68,6 @@ impl OracleServers {
         &mut self.pair.as_mut().expect("a fail-over is a fault of its own, and is over").primary
     }
 
-    /// Returns the index of the primary's port.
     pub(super) fn place(&self) -> usize {
         usize::from(self.primary().port() == self.ports[1])
     }
@@ -79,7 +76,6 @@ impl OracleServers {
         self.pair().link.set(fault);
     }
 
-    /// Kills the primary for good. The standby takes over after a pause, and gets a standby of its own.
     pub(super) fn lose_primary(&mut self, pause: Duration) {
         let Some(mut pair) = self.pair.take() else { return };
         pair.primary.kill9();

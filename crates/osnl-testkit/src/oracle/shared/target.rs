@@ -10,10 +10,8 @@ use serde_json::Value;
 use super::{REJECTED, SPARE};
 use crate::{FaultyProxy, NetworkFault, Reply, Sink, SinkRequest};
 
-/// The usual answers take at most this number of milliseconds.
 const USUAL: u64 = 60;
 
-/// The delay of a slow daemon's answers, so that it has a request under way.
 const LATE: Duration = Duration::from_millis(400);
 
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +80,6 @@ impl SharedTarget {
         self.sinks.iter().for_each(Sink::restart);
     }
 
-    /// Answers every request with this reply; `None` restores success.
     pub(super) fn fail_with(&self, fault: Option<Reply>) {
         self.state.lock().unwrap().fault = fault;
     }
@@ -109,7 +106,6 @@ impl SharedTarget {
         self.state.lock().unwrap().counts
     }
 
-    /// Frees memory, because the sinks otherwise keep each request.
     pub(super) fn forget(&self) {
         self.sinks.iter().for_each(Sink::forget);
     }

@@ -13,7 +13,6 @@ use super::{NAMES, REJECTED, StandbySettings};
 use crate::wait::reached;
 use crate::{RabbitCluster, Reply};
 
-/// The bound for the restoration after a fault; a later restoration is a finding.
 const BACK: Duration = Duration::from_secs(120);
 /// The bound for a daemon's end; a daemon finishes its work within half a minute.
 const END: Duration = Duration::from_secs(60);
@@ -65,9 +64,7 @@ const KINDS: [(FaultKind, &str, usize); 14] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeenFault {
     pub(super) name: &'static str,
-    /// The time from the fault to the first effect by the other daemon, if any.
     pub(super) takeover: Option<Duration>,
-    /// The longest time without an effect until the restoration.
     pub(super) pause: Duration,
 }
 
@@ -173,7 +170,6 @@ impl StandbySaboteur<'_> {
         }
     }
 
-    /// Stops a daemon until the broker has closed the connection, and continues the daemon.
     fn silence(&mut self, daemon: usize, is_active: bool, further: Duration) {
         let since = Instant::now();
         self.daemons[daemon].signal("STOP");
@@ -225,7 +221,6 @@ impl StandbySaboteur<'_> {
         self.cluster.ports().iter().position(|port| connected.contains(port))
     }
 
-    /// Waits until both daemons read, and a fresh event has its effect.
     fn back(&mut self, after: &str) {
         let began = Instant::now();
         let next = self.publisher.latest() + 1;
@@ -293,7 +288,6 @@ fn restart(daemon: &OracleDaemon, wait: &dyn Fn()) {
     daemon.start_again();
 }
 
-/// Returns the loopback ports of a process's open connections, from the kernel's lists.
 fn peers(process: u32) -> BTreeSet<u16> {
     let links = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
     let links = links.filter_map(|entry| std::fs::read_link(entry.path()).ok());

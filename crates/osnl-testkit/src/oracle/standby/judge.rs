@@ -1,5 +1,3 @@
-//! The verdict on a run, by the target's requests and the dead letters in the daemons' logs.
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::target::TargetRequest;
@@ -8,14 +6,11 @@ const MESSAGE: &str = "10000000-0000-4000-8000-";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StandbyVerdict {
-    /// Confirmed events with neither an effect nor a dead letter.
     pub(super) lost: Vec<u64>,
-    /// Events whose first effect followed that of a later event of the resource.
     pub(super) out_of_order: Vec<u64>,
     pub(super) wrongly_dead: Vec<u64>,
     pub(super) dead: usize,
     pub(super) repeated: usize,
-    /// Repeated effects after an effect of a later event of the resource.
     pub(super) late: usize,
 }
 

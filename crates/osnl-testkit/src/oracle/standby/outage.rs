@@ -18,7 +18,6 @@ use crate::{Broker, Reply};
 
 /// The longest time for which a message may be unacknowledged at the broker; the default is half an hour.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(60);
-/// More events per second than a broker confirms one by one.
 const RATE: u64 = 20_000;
 const PUBLISHING: Duration = Duration::from_secs(900);
 /// The resident memory in MiB of a daemon with a full window, also for a debug build.
@@ -43,11 +42,9 @@ pub struct OutageReport {
     version: String,
     confirmed: usize,
     drained: Option<Duration>,
-    /// The most resident memory of each daemon, in MiB.
     memory: Vec<f64>,
     verdict: StandbyVerdict,
     wrong: Vec<String>,
-    /// Warnings and errors of the daemons without their times, with their counts.
     said: Vec<(usize, String)>,
     logs: PathBuf,
 }
@@ -146,7 +143,6 @@ fn peak(process: u32) -> Option<f64> {
     Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
 }
 
-/// Returns the most frequent warnings and errors without digits, except those about a single delivery.
 fn said(output: &[String]) -> Vec<(usize, String)> {
     let mut counts: BTreeMap<String, (usize, String)> = BTreeMap::new();
     let lines = output.iter().flat_map(|text| text.lines());

@@ -1,5 +1,3 @@
-//! The configuration of a daemon whose journal is the broker, with all differences from osnl's defaults.
-
 use std::path::Path;
 
 use super::super::QUEUE;
@@ -24,7 +22,6 @@ impl Default for StandbySettings {
 }
 
 impl StandbySettings {
-    /// Returns other settings for the same queue. Another heartbeat needs another connection.
     pub(super) fn others(chance: &mut fastrand::Rng) -> Self {
         let heartbeat = if chance.bool() { 9 + chance.u32(..3) } else { 10 };
         Self { heartbeat, concurrency: chance.u32(4..32), ..Self::default() }

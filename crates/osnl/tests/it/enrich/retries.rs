@@ -41,7 +41,6 @@ impl Stage {
     }
 }
 
-/// `mend` repairs the target after the end of the failed daemon; `received` returns the target's data.
 #[track_caller]
 fn check(stage: &Stage, action: &str, mend: impl FnOnce(), received: impl FnOnce() -> String) {
     let conf = stage.with(action);

@@ -6,7 +6,8 @@ use super::*;
 use crate::harness::{instance, port_deleted};
 use crate::native::{native, publish, start};
 
-/// Gathers events for a moment, answers in another order, and logs its input and process id. Dies once in the middle of an event.
+/// Gathers events for a moment, answers in another order, and logs its input and process id. Dies once in the
+/// middle of an event.
 const GATHERING: &str = r#"
 import json, os, select, signal, sys
 folder = sys.argv[1]
@@ -56,7 +57,6 @@ fn order_is_kept_with_several_in_flight_and_a_child_that_dies_in_mid_event() {
             publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload);
         }
     }
-    // Number 20 is the last of the first instance.
     let mut last = port_deleted(&instance(0), "10.0.0.20");
     last["port"]["id"] = json!("port-of-0");
     publish(&broker, "neutron", &Priority::Info, "port.delete.end", &last);
@@ -68,7 +68,6 @@ fn order_is_kept_with_several_in_flight_and_a_child_that_dies_in_mid_event() {
         let prefix = format!("port-of-{key} 10.0.0.");
         let mut seen: Vec<usize> =
             told.lines().filter_map(|line| line.strip_prefix(&prefix)).map(|n| n.parse().unwrap()).collect();
-        // The attempt of a dead child is repeated, with nothing in between.
         seen.dedup();
         let expected: Vec<usize> = (0..EACH + usize::from(key == 0)).collect();
         assert_eq!(seen, expected, "instance {key}");
@@ -87,7 +86,6 @@ fn pids(folder: &TempDir) -> Vec<u32> {
     names.filter_map(|name| name.file_name().to_str()?.strip_prefix("pid-")?.parse().ok()).collect()
 }
 
-/// The time limit ends a hanging child; its attempt is repeated and delays no other delivery.
 #[test]
 fn a_time_limit_ends_what_hangs() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,3 @@
-//! Children that die, hang, write no verdict, or cannot be started.
-
 use osnl::action::exec::ExecMode;
 
 use super::*;
@@ -85,7 +83,6 @@ fn a_child_that_hangs_is_ended_before_its_event_is_attempted_again() {
         }
         let begun = folder.path().join("hangs");
         stand.give_up(&json!({"do": "hang", "file": begun}), || begun.exists());
-        // The next child starts only after the end of this one.
         let second = stand.pid();
         assert_ne!(first, second);
         assert!(!is_there(first), "stubborn: {stubborn}");
@@ -146,7 +143,6 @@ fn what_cannot_be_started_says_what_helps() {
     }
 }
 
-/// Text that is not UTF-8 leads to a verdict with that reason, and to a readable log.
 #[test]
 fn bytes_that_are_no_text_spoil_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,3 @@
-//! Targets from the service catalogue: the recorded Keystone, and a service over HTTP and TLS.
-
 use std::time::Duration;
 
 use osnl::action::ErrorClass;
@@ -101,7 +99,6 @@ fn a_404_of_another_server_holds_the_target_until_the_catalogue_is_right() {
     openstack.list("dns", "public", REGION, &right.url(""));
     hook.make().unwrap();
     assert_eq!((wrong.requests().len(), right.requests().len(), openstack.count(LOGINS)), (1, 1, 2));
-    // An option for 404 counts, and so does the API's own answer.
     right.reply_with(not_found("nothing here"));
     assert_eq!(Hook::new(&format!("{lines}\nfinal = 404")).refused().class, ErrorClass::Rejected);
     right.reply_with(not_found(r#"{"code": 404, "type": "zone_not_found"}"#));
@@ -206,7 +203,6 @@ fn a_cloud_of_clouds_yaml_is_one_login_for_all() {
         assert_eq!(sink.requests().last().unwrap().target, path, "{cloud} {more}");
     }
 
-    // Two actions and an enrichment of one cloud share a login.
     let before = openstack.count(LOGINS);
     let broker = MemoryBroker::new();
     let journal = tempfile::tempdir().unwrap();
@@ -219,7 +215,6 @@ fn a_cloud_of_clouds_yaml_is_one_login_for_all() {
         id = Openstack::id("server"),
         file = file.display(),
     );
-    // The stand-in's other services are in the first region only.
     openstack.list("compute", "public", "RegionTwo", &openstack.auth_url().replace("/v3", "/compute/v2.1"));
     let daemon = start(journal.path(), &broker, &more);
     publish(&broker, "vm-1");
@@ -310,7 +305,6 @@ fn check_shows_the_service_and_connect_where_it_is() {
     let found = probes(&format!("{lines}\nregion_name = RegionTwo"));
     assert!(found[0].0 == ProbeVerdict::Fine && found[0].1.ends_with(&sink.url("/two")), "{found:?}");
     assert_eq!(sink.requests().len(), 0);
-    // The probe also tests the login of a target with a fixed URL.
     let found = probes(&format!("url = {}\n{}\npassword = wr0ng", sink.url("/"), login(&openstack)));
     assert_eq!((found[0].0, found[1].0), (ProbeVerdict::Failed, ProbeVerdict::Fine), "{found:?}");
 }

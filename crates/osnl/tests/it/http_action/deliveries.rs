@@ -11,7 +11,6 @@ use serde_json::json;
 use super::with;
 use crate::harness::{ListenerRig, framed};
 
-/// Starts a daemon whose only action has these lines, with the journal in this folder.
 pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> ListenerRig {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
@@ -35,7 +34,6 @@ fn rows(folder: &Path, state: RowState) -> Vec<DeliveryListRow> {
     SqliteReader::open(&folder.join("journal.db")).unwrap().list(&filter, &ListPage::default()).unwrap()
 }
 
-/// A delivery survives any temporary failure, and each attempt sends the same request.
 #[test]
 fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let authority = Authority::new();
@@ -131,7 +129,6 @@ fn what_cannot_be_delivered_says_why() {
     );
 }
 
-/// An expired certificate holds the target: nothing is lost, and the log names the reason.
 #[test]
 fn a_target_with_an_expired_certificate_is_held() {
     let authority = Authority::new();

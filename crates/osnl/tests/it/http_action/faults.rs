@@ -49,7 +49,6 @@ fn a_kept_connection_that_ends_unanswered_costs_no_attempt() {
     assert_eq!(sink.requests().len() - before, 2);
 }
 
-/// Over TLS too, where records of the session are no answer.
 #[test]
 fn nor_does_one_with_tls() {
     let authority = Authority::new();
@@ -105,7 +104,6 @@ fn answers_of_every_form_are_read() {
     assert_eq!(hook.refused().reason, "Forbidden, reply: 45 bytes of gzip");
 }
 
-/// Each of these answers is endless, so that the attempt bounds its size or its time.
 #[test]
 fn what_has_no_end_is_left() {
     let sink = Sink::start();
@@ -126,7 +124,6 @@ fn what_has_no_end_is_left() {
         None,
     );
     ends(Reply::Forever([&ok[..], b"Content-Length: 9999999999999\r\n\r\n"].concat(), vec![0; 1024]), None);
-    // A 200 with an incomplete body at the time limit is a failure.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     sink.script(vec![Reply::Tunnel(silent.local_addr().unwrap().to_string())]);
     let error = hook.call(&json!({}), Duration::from_millis(200)).unwrap_err();

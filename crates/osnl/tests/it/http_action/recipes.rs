@@ -23,7 +23,6 @@ fn blocks() -> Vec<(String, Vec<String>)> {
     blocks.map(|block| (block.to_owned(), names(block))).collect()
 }
 
-/// Returns the block with other targets and files; its secrets are `in FILE`.
 fn placed(block: &str, sink: &Sink, openstack: &Openstack) -> String {
     let mut text = String::new();
     for line in block.lines() {
@@ -37,7 +36,6 @@ fn placed(block: &str, sink: &Sink, openstack: &Openstack) -> String {
                 let path = url.trim_start_matches("https://");
                 format!("url = {}", sink.url(&path[path.find('/').unwrap()..]))
             }
-            // Slack's secret is a path.
             Some((option, "file:///etc/osnl/slack-hook")) => format!("{option} = T0/B0/slack-hook"),
             Some((option, value)) => match value.strip_prefix("file:///etc/osnl/") {
                 Some(file) => format!("{option} = in {file}"),

@@ -140,7 +140,6 @@ fn a_mail_arrives_by_each_kind_of_tls_and_login() {
         assert_eq!(mail["headers"]["subject"], format!("Größe {}", instance(1)));
         assert!(mail["headers"]["from"].as_str().unwrap().contains("Überwachung"), "{mail}");
         assert_eq!(mail["headers"]["auto-submitted"], "auto-generated");
-        // A line with only a dot does not end the mail.
         assert_eq!(mail["parts"]["text/plain"].as_str().unwrap().trim(), ".\nport.delete.end ü");
         assert_eq!(mail["parts"]["text/html"].as_str().unwrap().trim(), "<b>port.delete.end &lt;&amp;</b>");
         daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
@@ -167,7 +166,6 @@ fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_given_
     daemon.wait_until("it is given up", |c| c.dead.get() == 1);
     assert_eq!(daemon.counters.attempts.get(), 1);
     daemon.stop().unwrap();
-    // The accepted recipient gets the mail nevertheless.
     let folder = tempfile::tempdir().unwrap();
     let daemon = in_clear(folder.path(), &server, "to = nobody@example.com, ops@example.com", 1);
     assert_eq!(server.next()["to"], json!(["ops@example.com"]));
@@ -197,8 +195,7 @@ fn what_comes_within_the_interval_is_one_mail() {
     daemon.stop().unwrap();
 }
 
-/// A digest contains everything about one instance in order, also for a rule that keeps order, and for mails of
-/// another action's `on_failure`. A temporary refusal does not split a digest.
+/// A digest contains everything about one instance in order. A temporary refusal does not split a digest.
 #[test]
 fn a_digest_has_all_of_one_resource_and_stays_one() {
     for by_failure in [false, true] {
@@ -230,7 +227,6 @@ fn a_digest_has_all_of_one_resource_and_stays_one() {
     }
 }
 
-/// Only the mail that offends the server becomes a dead letter.
 #[test]
 fn a_digest_that_is_refused_for_good_is_taken_apart() {
     let folder = tempfile::tempdir().unwrap();
@@ -246,7 +242,6 @@ fn a_digest_that_is_refused_for_good_is_taken_apart() {
     assert_eq!(server.rest(), [""; 0]);
 }
 
-/// The delivery's record names the refused recipient.
 #[test]
 fn a_recipient_that_is_refused_is_named_with_what_was_done() {
     let folder = tempfile::tempdir().unwrap();

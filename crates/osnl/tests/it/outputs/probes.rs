@@ -1,6 +1,3 @@
-//! The findings of `osnl check --connect` about actions: reached, refused, expired certificates. The check sends only
-//! requests without effect.
-
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixDatagram;
