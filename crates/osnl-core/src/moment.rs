@@ -1,4 +1,3 @@
-
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub fn millis(at: SystemTime) -> i64 {

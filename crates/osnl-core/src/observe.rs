@@ -1,4 +1,3 @@
-
 use osnl_model::Notification;
 
 use crate::received::{MessageNotes, ReceivedMessage};

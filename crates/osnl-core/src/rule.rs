@@ -155,7 +155,5 @@ pub enum RuleMismatch {
     When(WhenMismatch),
     /// An earlier rule fired with `stop`.
     #[error("rule {by} matched before it, and stops")]
-    Stopped {
-        by: Arc<str>,
-    },
+    Stopped { by: Arc<str> },
 }

@@ -32,6 +32,7 @@ const PARTS: &[LongPart] = &[
     part("page", &["test", "-p", "osnl-cli", "--test", "browser"], PAGE),
     part("postgresql", &["test", "-p", "osnl-journal-postgresql"], STORE),
     part("shared", &["test", "--postgresql"], SHARED),
+    part("chaos-shared", &["chaos", "--shared", "--minutes", "15"], SHARED),
     part("library", &["test", "--library"], LIBRARY),
     part("package", &["package", "test"], PACKAGING),
     part("wheel", &["package", "wheel-test"], &["crates/osnl-python", "packaging/pypi", "xtask/src/package"]),

@@ -1,5 +1,7 @@
 use super::Violation;
 
+/// The lines of a module whose name says enough.
+const MOST_WITHOUT_DOC: usize = 200;
 const MOST_LINES: usize = 800;
 const FRAGMENT_KINDS: [&str; 5] = ["feature", "fix", "change", "removal", "summary"];
 
@@ -127,8 +129,9 @@ impl RuleFindings<'_> {
             && self.path.contains("/src/");
         let has_doc =
             text.lines().find(|line| !line.trim().is_empty()).is_some_and(|line| line.starts_with("//!"));
-        if is_source && !has_doc {
-            self.add(1, "a module says first what it is for: begin the file with `//!`");
+        let has_name_of_tests = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
+        if is_source && !has_doc && !has_name_of_tests && count > MOST_WITHOUT_DOC {
+            self.add(1, format!("a module of more than {MOST_WITHOUT_DOC} lines says first what it is for: begin the file with `//!`"));
         }
         for (line, content) in numbered(text) {
             for (one, two, advice) in WORDS {

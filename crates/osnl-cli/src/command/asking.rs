@@ -1,3 +1,5 @@
+//! Sends requests to a running daemon, or opens the journal of a stopped one, and prints the answer.
+
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! The events that `explain` and `replay` read: from files, or from the journal by a filter.
+
 mod kept;
 mod shown;
 

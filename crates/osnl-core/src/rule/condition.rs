@@ -18,9 +18,7 @@ pub enum WhenMismatch {
     False(WhenFalse),
     /// The condition reads a value that the notification lacks, which counts as false.
     #[error("when is false: the event has no {name}")]
-    Lacks {
-        name: String,
-    },
+    Lacks { name: String },
     /// The condition is neither true nor false, so the delivery becomes a dead letter.
     #[error("when cannot be decided: {0}")]
     Undecided(EvalError),

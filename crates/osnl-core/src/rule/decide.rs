@@ -1,4 +1,3 @@
-
 use super::{Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 
 use osnl_template::Names;

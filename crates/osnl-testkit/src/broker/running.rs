@@ -1,3 +1,5 @@
+//! A RabbitMQ node that one test owns, so that the test may kill and restart it.
+
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};

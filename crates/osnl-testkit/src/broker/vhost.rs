@@ -1,3 +1,5 @@
+//! A virtual host for one test, with questions about its queues.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,3 +1,5 @@
+//! Objects of each OpenStack service, with their paths and the service's answer about a missing one.
+
 use serde_json::{Value, json};
 
 use super::answer;

@@ -1,3 +1,5 @@
+//! Daemons under test, each on its own folder: start, kill, restart, configuration, commands.
+
 use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

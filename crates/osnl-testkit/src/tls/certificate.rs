@@ -1,3 +1,5 @@
+//! Certificates for tests, made by `openssl` in a folder of their own.
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -1,3 +1,5 @@
+//! The arguments of `osnl deliveries`.
+
 use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{AnswerPolicy, Cursor};

@@ -1,3 +1,5 @@
+//! The output of `osnl send`: a line for each message while there are few, and a summary.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Turns the arguments of `osnl tap` into brokers, exchanges, and filters, with the configuration as the default.
+
 use std::cell::Cell;
 use std::io::IsTerminal as _;
 
