@@ -112,8 +112,7 @@ impl MemoryJournal {
     }
 
     /// Returns the number of dead letters that the broker has not confirmed yet.
-    #[must_use]
-    pub fn unburied(&self) -> usize {
+    fn unburied(&self) -> usize {
         self.lock().burials.len()
     }
 

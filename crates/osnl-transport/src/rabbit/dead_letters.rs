@@ -29,6 +29,7 @@ use super::body_flow::BodyFlow;
 use super::failure::{OperationFailure, PRECONDITION_FAILED, is_missing, lost, reason, reply_code};
 use super::held::ConnectionGuard;
 use super::properties::properties;
+use super::returned::delivery_count;
 use super::side::SideChannel;
 use crate::bodies::BodyBounds;
 use crate::dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
@@ -48,8 +49,6 @@ const NEXT: Duration = Duration::from_secs(3);
 /// Messages that the reader before had in hand are back within this time; none of them is counted as waiting until then.
 const RETURNING: Duration = Duration::from_millis(200);
 const PERSISTENT: u8 = 2;
-/// How often the broker has delivered a message of a quorum queue before.
-const DELIVERED: &str = "x-delivery-count";
 
 /// The connection on which messages are put into queues; opened by the first, and kept.
 #[derive(Default)]
@@ -300,7 +299,7 @@ async fn take(
     let opened = answered(queue, 0, open_reader(transport, queue)).await?;
     let Some((connection, body_flow, channel, mut consumer, waiting)) = opened else { return Ok(None) };
     let wanted = usize::try_from(waiting).unwrap_or(usize::MAX).min(usize::from(MOST));
-    let mut found: Vec<(u64, u64, QueuedMessage)> = Vec::new();
+    let mut found: Vec<(i64, u64, QueuedMessage)> = Vec::new();
     while found.len() < usize::from(MOST) {
         let patience = if found.len() < wanted { NEXT } else { RETURNING };
         let Ok(next) = timeout(patience, consumer.next()).await else { break };
@@ -321,7 +320,6 @@ async fn take(
     }
     let has_more =
         found.len() < usize::try_from(waiting).unwrap_or(usize::MAX) || found.len() == usize::from(MOST);
-    // What came back more often is older.
     found.sort_by_key(|(delivered, ..)| std::cmp::Reverse(*delivered));
     let mut reader = RabbitQueueReader {
         connection,
@@ -353,15 +351,6 @@ pub(super) fn texts(properties: &BasicProperties) -> BTreeMap<String, String> {
         _ => None,
     };
     all.filter_map(text).collect()
-}
-
-fn delivery_count(properties: &BasicProperties) -> u64 {
-    let headers = properties.headers().as_ref();
-    match headers.and_then(|headers| headers.inner().get(DELIVERED)) {
-        Some(AMQPValue::LongLongInt(count)) => u64::try_from(*count).unwrap_or_default(),
-        Some(AMQPValue::LongInt(count)) => u64::try_from(*count).unwrap_or_default(),
-        _ => 0,
-    }
 }
 
 struct RabbitQueueReader {

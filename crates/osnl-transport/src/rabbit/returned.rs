@@ -2,12 +2,12 @@
 //!
 //! The broker puts the messages that a closed channel returns in front, but behind earlier returned messages that
 //! no consumer has fetched since: when the next consumer's prefetch is smaller, and that consumer ends too, the queue is
-//! rotated. What was
-//! returned more often is older, so a stable sort by `x-delivery-count`, the largest first, restores the order (measured
-//! on 3.10, 4.0, and 4.3). All daemons with one prefetch, as they should have, need no sort.
+//! rotated. A message that was returned more often is older, so a stable sort by `x-delivery-count`, the largest first,
+//! restores the order (measured on 3.10, 4.0, and 4.3). Daemons with one prefetch, as they should have, need no sort.
 //!
-//! The broker pushes what has returned at once, up to the prefetch, when a consumer becomes the active one. So the first messages are held until all returned messages are there: up to the first message that was
-//! never delivered, to the prefetch, or until nothing more has come for [`QUIET`].
+//! The broker pushes returned messages at once, up to the prefetch, when a consumer becomes the active one. So the first
+//! messages are held until all returned messages are there: up to the first message that was never delivered, to the
+//! prefetch, or until nothing more has come for [`QUIET`].
 //!
 //! An acknowledgement with `multiple` covers all smaller tags, also those that are handed over later. So what is sorted is
 //! handed over with the same tags in ascending order, and its settlements are [translated](ReturnedMessages::real).
@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::AMQPValue;
 use tokio::time::{Instant, Sleep, sleep};
@@ -90,7 +91,7 @@ impl ReturnedMessages {
     fn sort(&mut self) {
         let mut held = self.held.take().unwrap_or_default();
         let tags: Vec<u64> = held.iter().map(|delivery| delivery.delivery_tag).collect();
-        held.sort_by_key(|delivery| std::cmp::Reverse(count(delivery)));
+        held.sort_by_key(|delivery| std::cmp::Reverse(delivery_count(&delivery.properties)));
         let sorted = held.iter().map(|delivery| delivery.delivery_tag);
         self.tags = RealTags::new(tags.iter().copied().zip(sorted));
         self.ready.extend(tags.into_iter().zip(held));
@@ -139,9 +140,9 @@ impl RealTags {
     }
 }
 
-/// The number of times that the broker has taken a message back; 0 without the header.
-fn count(delivery: &Delivery) -> i64 {
-    let headers = delivery.properties.headers().as_ref();
+/// Returns how often the broker has delivered a message of a quorum queue before: the more often, the older it is.
+pub(super) fn delivery_count(properties: &BasicProperties) -> i64 {
+    let headers = properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT)) {
         Some(AMQPValue::LongLongInt(count)) => *count,
         Some(AMQPValue::LongInt(count)) => (*count).into(),
