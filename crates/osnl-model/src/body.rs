@@ -1,4 +1,4 @@
-//! The encodings of a body that the message properties name, and undoing them.
+//! Decodes a body by the encodings that its message properties name.
 //!
 //! | property | values that are read |
 //! |---|---|
@@ -6,8 +6,9 @@
 //! | `content_encoding` | absent, `utf-8`, `us-ascii`, `binary` (as is); `latin-1`, `iso-8859-1` (converted) |
 //! | `content_type` | anything: it is never a reason to refuse |
 //!
-//! oslo.messaging rejects a body whose content type is not `application/json`, even when it is the JSON of a
-//! notification. What can be read is read here, so that nothing is lost for a label.
+//! oslo.messaging rejects a body whose content type is not `application/json`, even when the body
+//! is the JSON of a notification. Here the content type is ignored, so that no readable message is
+//! lost.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -18,10 +19,9 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use crate::error::excerpt;
 use crate::{Budget, DecodeError, Excess};
 
-/// The properties and headers of a message that describe its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContentInfo<'a> {
-    /// The property `content_type`. Not looked at, see the module's documentation.
+    /// The property `content_type`, which is ignored.
     pub content_type: Option<&'a str>,
     /// The property `content_encoding`: the character set of the decompressed body.
     pub content_encoding: Option<&'a str>,
@@ -29,7 +29,8 @@ pub struct ContentInfo<'a> {
     pub compression: Option<&'a str>,
 }
 
-/// The body as UTF-8 (not yet checked) without compression. Borrows unless there was something to undo.
+/// Returns the decompressed body as UTF-8 (not yet checked); borrows unless a conversion was
+/// needed.
 ///
 /// # Errors
 ///
@@ -39,7 +40,7 @@ pub fn plain_body<'a>(raw: &'a [u8], info: &ContentInfo<'_>) -> Result<Cow<'a, [
     plain_body_of(raw, info, Budget::DEFAULT.body)
 }
 
-/// The same with a limit of one's own for what decompression may give.
+/// Decodes with an own limit for the decompressed size.
 pub(crate) fn plain_body_of<'a>(
     raw: &'a [u8],
     info: &ContentInfo<'_>,
@@ -52,7 +53,8 @@ pub(crate) fn plain_body_of<'a>(
     match Charset::named(info.content_encoding.unwrap_or_default())? {
         Charset::Utf8 => Ok(plain),
         Charset::Latin1 if plain.is_ascii() => Ok(plain),
-        // It may double, so what is too large is not converted. Reading it says so.
+        // Conversion may double the size, so a body above the limit is not converted. Reading it
+        // fails.
         Charset::Latin1 if plain.len() > limit => Ok(plain),
         Charset::Latin1 => {
             Ok(Cow::Owned(plain.iter().copied().map(char::from).collect::<String>().into_bytes()))
@@ -61,8 +63,9 @@ pub(crate) fn plain_body_of<'a>(
 }
 
 impl Budget {
-    /// The body as UTF-8 (not yet checked) without compression: see [`plain_body`](crate::plain_body). The size of a
-    /// body that is plain already is looked at when it is read as a whole.
+    /// Returns the decompressed body as UTF-8 (not yet checked), see
+    /// [`plain_body`](crate::plain_body). The size of an uncompressed body is checked later, when
+    /// it is read.
     ///
     /// # Errors
     /// As `plain_body`.
@@ -77,7 +80,7 @@ impl Budget {
 
 fn decompress(raw: &[u8], name: &str, limit: usize) -> Result<Vec<u8>, DecodeError> {
     match name.to_ascii_lowercase().as_str() {
-        // What kombu calls application/x-gzip is zlib data (RFC 1950). Real gzip is told by its magic number.
+        // kombu labels zlib data (RFC 1950) as application/x-gzip. Real gzip has a magic number.
         "application/x-gzip" | "application/gzip" | "gzip" | "zlib" => {
             if raw.starts_with(&[0x1f, 0x8b]) {
                 read_up_to(MultiGzDecoder::new(raw), limit)

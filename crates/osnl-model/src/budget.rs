@@ -8,9 +8,9 @@
 //! | [`DEPTH`](Budget::DEPTH) | 120, fixed | arrays, objects, and the text of the envelope, together |
 //! | [`resources`](Budget::resources) | 10,000 | resources of a bulk request |
 //!
-//! `max_body` is the only option: the other limits follow from it, see [`Budget::of_body`]. A message that exceeds one is
-//! not read further. The [`Excess`] says what, how much, and whether the option would let it in.
-//! Texts within the payload stay texts here; masking reads into them, with limits of its own.
+//! `max_body` is the only option: the other limits follow from it, see [`Budget::of_body`]. Reading
+//! stops at the first limit that is exceeded. The limits do not count the contents of texts in the
+//! payload; masking reads into such texts, with limits of its own.
 
 mod tree;
 
@@ -22,67 +22,53 @@ use serde_json::Value;
 pub use self::tree::memory_of;
 pub(crate) use self::tree::{Tree, members_memory};
 
-/// The most that a reader does for one message.
+/// The limits for reading one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
-    /// Bytes of a plain body, compressed on the wire or not: option `max_body`.
+    /// The size of the decompressed body in bytes: option `max_body`.
     pub body: usize,
-    /// JSON values, counted in both texts.
+    /// The number of JSON values, counted in both texts.
     pub values: usize,
-    /// Resources of a bulk request.
     pub resources: usize,
 }
 
-/// The excess of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Excess {
-    /// The plain body is too large.
     #[error("the body has {found} bytes; the limit is {limit} (option max_body)")]
     Body {
-        /// Its size.
         found: usize,
-        /// The limit.
         limit: usize,
     },
-    /// The body is too large without its compression; its size is unknown.
+    /// The decompressed body is too large. Decompression stopped at the limit, so the size is
+    /// unknown.
     #[error("the body has more than {limit} bytes when decompressed, the limit (option max_body)")]
     Decompressed {
-        /// The limit.
         limit: usize,
     },
-    /// There are too many values.
     #[error("the message has more than {limit} values, the limit (it grows with option max_body)")]
     Values {
-        /// The limit.
         limit: usize,
     },
-    /// The values would take too much memory.
     #[error(
         "the message takes more than {limit} bytes of memory when decoded, the limit ({} times option max_body)",
         Budget::MEMORY
     )]
     Memory {
-        /// The limit.
         limit: usize,
     },
-    /// The nesting is too deep. No option changes that.
+    /// The nesting is too deep. No option changes that limit.
     #[error("the message is nested deeper than {limit} levels, the most that any listener reads")]
     Depth {
-        /// The limit.
         limit: usize,
     },
-    /// A bulk request has too many resources.
     #[error("the message has {found} resources; the limit is {limit} (it grows with option max_body)")]
     Resources {
-        /// The number of them.
         found: usize,
-        /// The limit.
         limit: usize,
     },
 }
 
 impl Excess {
-    /// Whether a larger `max_body` would let the message in.
     #[must_use]
     pub const fn is_raised_by_max_body(&self) -> bool {
         match self {
@@ -103,18 +89,17 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// The limits of a listener without the option.
+    /// The limits without the option `max_body`.
     pub const DEFAULT: Self = Self { body: 4 * 1024 * 1024, values: 500_000, resources: 10_000 };
 
-    /// The least `max_body`.
     pub const LEAST_BODY: usize = 4 << 10;
 
-    /// The limits of the greatest `max_body`: a machine can hold a few such messages, and a delivery's number has room
-    /// for 65,536 resources.
+    /// The limits of the greatest `max_body`. A machine can hold a few such messages, and a
+    /// delivery's number has room for 65,536 resources.
     pub const MOST: Self = Self { body: 128 << 20, values: 16_000_000, resources: 60_000 };
 
-    /// Returns the limits for bodies of this size: those of [`DEFAULT`](Self::DEFAULT), with values and resources that
-    /// grow with a larger body.
+    /// Returns the limits for bodies of this size: at least [`DEFAULT`](Self::DEFAULT), with values
+    /// and resources that grow with a larger body.
     #[must_use]
     pub fn of_body(body: usize) -> Self {
         let larger =
@@ -126,21 +111,20 @@ impl Budget {
         }
     }
 
-    /// The depth to which arrays, objects and texts may be nested in each other. Fixed: all that reads, masks, writes
-    /// and drops a message does so by recursion, and must do with a small stack.
+    /// The depth to which arrays, objects and texts may be nested. Reading, masking, writing and
+    /// dropping a message are recursive and must work on a small stack, so no option changes it.
     pub const DEPTH: usize = 120;
 
-    /// The size of a decoded message as a multiple of `body`. An ordinary one takes four to seven times its own size.
-    /// With copies that are masked and written, the worst message comes to twenty times `body` (`tests/cost.rs`).
+    /// The memory of a decoded message as a multiple of `body`. An ordinary message takes four to
+    /// seven times its own size. With its masked and written copies, the worst message takes twenty
+    /// times `body` (`tests/cost.rs`).
     pub const MEMORY: usize = 6;
 
-    /// The most memory that the values of a message may take.
     #[must_use]
     pub const fn memory(&self) -> usize {
         self.body.saturating_mul(Self::MEMORY)
     }
 
-    /// Returns the larger of both budgets, limit by limit.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -150,7 +134,6 @@ impl Budget {
         }
     }
 
-    /// Refuses a body that is too large.
     pub(crate) fn check_size(&self, body: &[u8]) -> Result<(), Excess> {
         match body.len() {
             found if found > self.body => Err(Excess::Body { found, limit: self.body }),
@@ -159,7 +142,8 @@ impl Budget {
     }
 }
 
-/// The rest of a budget while one message is parsed; both of its JSON texts draw on it.
+/// The rest of a budget while one message is parsed. Both JSON texts of an envelope draw on the
+/// same purse.
 #[derive(Debug)]
 pub(crate) struct Purse {
     values: Cell<usize>,
@@ -179,24 +163,24 @@ impl Purse {
         Self { values: values.into(), memory: memory.into(), levels, limits, excess: Cell::new(None) }
     }
 
-    /// Reads JSON that is nested so deeply already.
+    /// Parses JSON that is nested in `depth` levels already.
     pub(crate) fn parse(&self, text: &str, depth: usize) -> Result<Value, serde_json::Error> {
         let before = (self.values.get(), self.memory.get());
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let value = Tree::new(self, depth).deserialize(&mut deserializer);
         value.and_then(|value| deserializer.end().map(|()| value)).inspect_err(|_| {
-            // What was built is gone. It may be read again, as Python's JSON.
+            // The partial value is dropped, so its cost is given back: the text may be parsed again
+            // as Python's JSON.
             self.values.set(before.0);
             self.memory.set(before.1);
         })
     }
 
-    /// Returns the excess, if that is why reading ended.
+    /// Returns the excess, if a limit ended the parsing.
     pub(crate) fn excess(&self) -> Option<Excess> {
         self.excess.get()
     }
 
-    /// Takes one value of this size.
     fn take(&self, bytes: usize) -> Result<(), Excess> {
         let (values, memory, _) = self.limits;
         let Some(left) = self.values.get().checked_sub(1) else {

@@ -1,9 +1,10 @@
-//! The notifications of OpenStack services: every known event, where it is published, the fields of its payload, a
-//! sample.
+//! The notifications of OpenStack services: every known event, its exchange, the fields of its
+//! payload, and a sample.
 //!
-//! Known is what was recorded from the services, what nova's, ironic's and masakari's own classes of versioned
-//! payloads say, and a list of events beside them ([`CatalogueEvent::recorded`] tells these apart). A service of
-//! another release, or with more extensions, sends more: what is not in here need not be wrong.
+//! The sources are recorded messages, the classes of versioned payloads of nova, ironic and
+//! masakari, and a list of further events ([`CatalogueEvent::recorded`] tells these apart). A
+//! service of another release, or with more extensions, sends more events: an event that is missing
+//! here need not be wrong.
 //!
 //! ```
 //! use osnl_model::catalogue;
@@ -16,8 +17,8 @@
 //! assert_eq!(catalogue::field_exists("made.up", "anything"), None);
 //! ```
 //!
-//! The data, `data/catalogue.json` and `data/samples.json`, is written by `cargo xtask catalogue`; it is read
-//! when it is first asked for, the samples apart from the rest.
+//! `cargo xtask catalogue` writes the data, `data/catalogue.json` and `data/samples.json`. Each
+//! file is parsed on first use.
 
 mod data;
 mod example;
@@ -34,76 +35,70 @@ pub use self::like::alike;
 /// One event of one service, in one form of its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueEvent {
-    /// `nova`, `neutron`, …
     pub service: &'static str,
-    /// `instance.create.end`, …
     pub event_type: &'static str,
-    /// The form of its payload.
     pub form: PayloadForm,
-    /// Topics it was seen on.
+    /// The topics of the recorded messages.
     pub topics: Vec<&'static str>,
-    /// Priorities in capitals: `INFO`, …
+    /// The priorities in capitals: `INFO`, …
     pub priorities: Vec<&'static str>,
-    /// Publishers: `nova-compute:<host>`, `volume.<host>@<backend>`; `null` where there is none.
+    /// The publishers: `nova-compute:<host>`, `volume.<host>@<backend>`, or `null` for a message
+    /// without one.
     pub publishers: Vec<&'static str>,
-    /// Whether a recorded message had it; else it is known from its service's lists, code or documentation, and
-    /// its fields are those of events like it.
+    /// Whether a message with this event was recorded. Otherwise the event is known from the
+    /// service's lists, code or documentation, and its fields are those of similar events.
     pub recorded: bool,
     shape: Option<usize>,
     sample: Option<usize>,
 }
 
-/// The form of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PayloadForm {
-    /// An object of the service's own.
     Plain,
-    /// A CADF event.
     Cadf,
-    /// A sentence.
     Text,
-    /// An object of a class, with a version.
     Versioned(&'static str),
 }
 
 /// A payload as an example: secrets masked, long texts and lists cut, nested contexts left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// The event that it was recorded from: the same, or one like it.
+    /// The recorded event: the same event, or a similar one.
     pub event_type: &'static str,
-    /// The payload.
     pub payload: &'static Value,
 }
 
-/// Every known event, by service and event type. An event with two forms is in it twice.
+/// Returns every known event, by service and event type. An event with two forms appears twice.
 #[must_use]
 pub fn events() -> &'static [CatalogueEvent] {
     &data::catalogue().events
 }
 
-/// The services, with the release that was recorded.
+/// Returns each service with the release that was recorded.
 #[must_use]
 pub fn services() -> Vec<(&'static str, &'static str)> {
     data::catalogue().services.iter().map(|(name, service)| (*name, service.version)).collect()
 }
 
-/// The events of this type: none, one, or one for each form and service.
+/// Returns the events of this type, one for each form and service.
 #[must_use]
 pub fn find(event_type: &str) -> Vec<&'static CatalogueEvent> {
     events().iter().filter(|event| event.event_type == event_type).collect()
 }
 
-/// Whether a payload of this event may have the field, `None` if the event is not known.
+/// Whether a payload of this event may have the field in any of its forms; `None` for an unknown
+/// event.
 ///
-/// The path is as in [`CatalogueEvent::has_field`]. One form that has it is enough.
+/// The path is as in [`CatalogueEvent::has_field`].
 #[must_use]
 pub fn field_exists(event_type: &str, path: &str) -> Option<bool> {
     let found = find(event_type);
     (!found.is_empty()).then(|| found.iter().any(|event| event.has_field(path)))
 }
 
-/// Exchanges of services that the catalogue has no events of, as they set oslo.messaging's `control_exchange`, and those
-/// that have their service's name where it is configured so.
+/// Exchanges of services without events in the catalogue, as each service sets oslo.messaging's
+/// `control_exchange`, and exchanges that bear their service's name only where an operator
+/// configures that.
 const MORE_EXCHANGES: [&str; 21] = [
     "aodh",
     "barbican",
@@ -128,7 +123,7 @@ const MORE_EXCHANGES: [&str; 21] = [
     "zun",
 ];
 
-/// Returns the owner of an exchange of OpenStack: the name of a service, or "several services" for `openstack`,
+/// Returns the service that owns an exchange, or "several services" for `openstack`,
 /// oslo.messaging's default. Such an exchange also carries RPC.
 #[must_use]
 pub fn owner_of_exchange(exchange: &str) -> Option<&'static str> {
@@ -143,13 +138,14 @@ pub fn owner_of_exchange(exchange: &str) -> Option<&'static str> {
 }
 
 impl CatalogueEvent {
-    /// Returns the exchange it is usually published to. Cinder and manila use `openstack` unless configured otherwise.
+    /// Returns the usual exchange. Cinder and manila use `openstack` unless configured otherwise.
     #[must_use]
     pub fn exchange(&self) -> &'static str {
         data::catalogue().services.get(self.service).map_or("", |service| service.exchange)
     }
 
-    /// The version of its class, as the catalogue knows it: a service sends this or an older one.
+    /// Returns the version of the payload's class in the catalogue: a service sends this version or
+    /// an older one.
     #[must_use]
     pub fn version(&self) -> Option<&'static str> {
         match self.form {
@@ -158,30 +154,29 @@ impl CatalogueEvent {
         }
     }
 
-    /// Every field that is described, in the order of names; nested ones behind the one that holds them.
+    /// Returns every described field, ordered by name; a nested field follows its parent.
     #[must_use]
     pub fn fields(&self) -> Vec<CatalogueField> {
         fields::list(self)
     }
 
-    /// Whether its payload may have the field. Keys are separated by dots and may have some themselves
+    /// Whether the payload may have the field. Dots separate keys, which may contain dots
     /// (`nova_object.data.uuid`); an item of a list is a number or `*`.
     ///
-    /// A field without a description, such as a member of a free map, counts as there.
+    /// Any member of a free map counts as a field.
     #[must_use]
     pub fn has_field(&self, path: &str) -> bool {
         fields::has(self, path)
     }
 
-    /// The description of a field, the path as in [`has_field`](Self::has_field); `None` also for a field without
-    /// one.
+    /// Returns the description of a field, the path as in [`has_field`](Self::has_field); `None`
+    /// also for a field without a description.
     #[must_use]
     pub fn field(&self, path: &str) -> Option<CatalogueField> {
         let path = lacking::starred(path);
         self.fields().into_iter().find(|field| field.path.join(".") == path)
     }
 
-    /// An example.
     #[must_use]
     pub fn sample(&self) -> Option<Sample> {
         let sample = data::samples().get(self.sample?)?;

@@ -5,17 +5,16 @@ use std::io::Write as _;
 use bzip2::write::BzEncoder;
 use flate2::write::ZlibEncoder;
 
-/// A compression that kombu's readers undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// `kombu_compression = gzip`: zlib data (RFC 1950), whatever the name says.
+    /// `kombu_compression = gzip`, which is zlib data (RFC 1950) in spite of the name.
     Gzip,
-    /// `kombu_compression = bz2`.
     Bzip2,
 }
 
 impl Compression {
-    /// Reads a value of `kombu_compression`: `gzip` or `zlib`, which are the same there, or `bz2`. `None` for any other.
+    /// Reads a value of `kombu_compression`: `gzip` or `zlib`, which are the same in kombu, or
+    /// `bz2`. `None` for any other.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "gzip" | "zlib" | "application/x-gzip" => Some(Self::Gzip),
@@ -24,7 +23,7 @@ impl Compression {
         }
     }
 
-    /// The value of the message's header `compression`.
+    /// Returns the value of the message's header `compression`.
     pub fn header(self) -> &'static str {
         match self {
             Self::Gzip => "application/x-gzip",
@@ -32,12 +31,10 @@ impl Compression {
         }
     }
 
-    /// The compressed body.
     pub fn compress(self, plain: &[u8]) -> Vec<u8> {
         match self {
             Self::Gzip => {
                 let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-                // Writing to memory does not fail.
                 let _ = encoder.write_all(plain);
                 encoder.finish().unwrap_or_default()
             }

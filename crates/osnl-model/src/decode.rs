@@ -1,6 +1,6 @@
 //! Reads a notification as a whole.
 //!
-//! Content types are not believed: JSON is read whatever the publisher called it, where oslo.messaging drops the
+//! The content type is ignored: JSON is read under any label, where oslo.messaging drops the
 //! message.
 
 use serde_json::{Map, Value};
@@ -17,8 +17,9 @@ impl Notification {
     ///
     /// # Errors
     ///
-    /// A body that is not JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
-    /// that is not JSON object, more of anything than [`Budget::DEFAULT`] allows, a priority that is neither text nor null.
+    /// A body that is not a JSON object, an envelope that is incomplete or not of version `2.0`, an
+    /// enveloped message that is not a JSON object, an excess over [`Budget::DEFAULT`], a priority
+    /// that is neither text nor null.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_within(body, &Budget::DEFAULT)
     }
@@ -28,7 +29,7 @@ impl Notification {
         let purse = Purse::of(budget);
         let mut outer = parse_object(json_text(body)?, Part::Body, &purse, 0)?;
         let read = match framed(outer.get("oslo.version"), outer.get("oslo.message"))? {
-            // The object and the text it is in.
+            // Two levels: the object and its text.
             Some(message) => {
                 let message = parse_object(message, Part::Message, &purse, 2)?;
                 outer.clear();
@@ -73,10 +74,10 @@ impl Notification {
 }
 
 impl Budget {
-    /// Reads a plain body: see [`Notification::decode`].
+    /// Reads a plain body within this budget, see [`Notification::decode`].
     ///
     /// # Errors
-    /// As `decode`.
+    /// The errors of [`Notification::decode`].
     pub fn decode(&self, body: &[u8]) -> Result<Notification, DecodeError> {
         Notification::decode_within(body, self)
     }
@@ -102,7 +103,8 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
-/// A long id is known by its digest, wherever it is kept, compared, or sent.
+/// Returns the id, or the digest of a long id, which would be stored, compared and sent at full
+/// length.
 fn id(value: Value) -> Option<String> {
     text(value).map(|id| bounded_id(id).into_owned())
 }
@@ -143,7 +145,8 @@ mod tests {
         }
     }
 
-    /// A message id of 16 MiB would be in the header of each request, in rows, and in what is remembered of messages.
+    /// A message id of 16 MiB would be in the header of each request, in rows of tables, and in the
+    /// memory of known messages.
     #[test]
     fn long_ids_are_digests() {
         let (long, longest) = ("i".repeat(256), "i".repeat(255));

@@ -1,48 +1,44 @@
-//! A body's fingerprint: how two copies of one message are recognised.
+//! A body's digest, which recognises copies of one message.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 of a body, as it came from the broker.
+/// The SHA-256 of a body, as the broker delivered it.
 ///
-/// Prints as its first 16 hex digits: enough to tell messages apart in a log.
+/// Prints as its first 16 hex digits, which tell messages apart in a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BodyDigest([u8; 32]);
 
 impl BodyDigest {
-    /// The digest of these bytes.
     pub fn of(body: &[u8]) -> Self {
         Self(Sha256::digest(body).into())
     }
 
-    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// The most bytes of an id or a key that are kept: a text of a message may have as many as its body.
+/// The longest id or key that is stored, in bytes. A message may contain an id as long as its body.
 const LONGEST_ID: usize = 255;
 
-/// Returns an id or a key; in place of one with more than 255 bytes, its digest as it prints.
+/// Returns an id or a key; one with more than 255 bytes is replaced by its digest in hex.
 pub fn bounded_id<'a>(id: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let id = id.into();
     if id.len() <= LONGEST_ID { id } else { Cow::Owned(BodyDigest::of(id.as_bytes()).to_string()) }
 }
 
-/// The digest of bytes that come in pieces.
+/// Computes the digest of a body from its pieces.
 #[derive(Clone, Default)]
 pub struct BodyHasher(Sha256);
 
 impl BodyHasher {
-    /// Adds a piece.
     pub fn add(&mut self, piece: &[u8]) {
         self.0.update(piece);
     }
 
-    /// The digest of all pieces.
     pub fn finish(self) -> BodyDigest {
         BodyDigest(self.0.finalize().into())
     }
@@ -72,7 +68,6 @@ mod tests {
 
     #[test]
     fn digests_are_sha_256_and_print_short() {
-        // The examples of FIPS 180-2.
         assert_eq!(BodyDigest::of(b"abc").to_string(), "ba7816bf8f01cfea");
         assert_eq!(BodyDigest::of(b"").to_string(), "e3b0c44298fc1c14");
         assert_eq!(BodyDigest::of(b"").as_bytes()[31], 0x55);

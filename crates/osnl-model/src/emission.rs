@@ -1,8 +1,8 @@
-//! A notification on its way out, as oslo.messaging's Notifier writes it.
+//! A notification to be sent, as oslo.messaging's Notifier writes it.
 //!
-//! Payload and context are JSON text, not trees: keys keep their order and numbers their digits, whatever
-//! their size. Everything else of the text becomes Python's style (see [`to_python_json`]), so the body of
-//! what oslo.messaging has written comes out byte for byte as it was.
+//! Payload and context are JSON text, not trees: keys keep their order and numbers their digits.
+//! The rest is written in Python's style (see [`to_python_json`]), so a body of oslo.messaging is
+//! reproduced byte for byte.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -24,45 +24,43 @@ pub enum Framing {
     Bare,
     /// Driver `messagingv2`: `{"oslo.version": "2.0", "oslo.message": "<its JSON text>"}`.
     Envelope,
-    /// The envelope around a notification whose context is one object, `_context`: what oslo.messaging's Kafka driver writes
-    /// for both drivers. Its reader stops at a message that has no `_context`.
+    /// The envelope around a notification whose context is one object, `_context`, as
+    /// oslo.messaging's Kafka driver writes for both drivers. Its reader stops at a message that
+    /// has no `_context`.
     Kafka,
 }
 
-/// A notification to be sent. Debug output has the secrets of payload and context masked.
+/// A notification to be sent. Debug output masks the secrets of payload and context.
 #[derive(Clone)]
 pub struct Emission {
-    /// A UUID, the same for all topics; written as null when it is `None`, as the others are.
+    /// A UUID, the same for all topics. Like the other optional fields, `None` is written as null.
     pub message_id: Option<String>,
-    /// `service.host`.
     pub publisher_id: Option<String>,
-    /// Such as `port.delete.end`.
     pub event_type: Option<String>,
-    /// Written in capitals.
     pub priority: Option<Priority>,
-    /// Any JSON.
     pub payload: Box<RawValue>,
-    /// `2026-11-20 06:36:22.662155`, UTC.
     pub timestamp: Option<String>,
     /// 32 hex digits, different for each topic. Left out when it is `None`.
     pub unique_id: Option<String>,
-    /// The request context, each under `_context_<key>`.
+    /// The request context; each entry is written under `_context_<key>`.
     pub context: Vec<(String, Box<RawValue>)>,
     /// Keys that oslo.messaging does not know, written last.
     pub extra: Vec<(String, Box<RawValue>)>,
 }
 
 impl Emission {
-    /// Reads a plain body in either framing and keeps its values. Python's NaN and infinities become null.
+    /// Reads a plain body in either framing. Python's NaN and infinities become null.
     ///
     /// # Errors
     ///
-    /// As [`Notification::decode`](crate::Notification::decode), and a text field that is neither text nor null.
+    /// As [`Notification::decode`](crate::Notification::decode), and a text field that is neither
+    /// text nor null.
     pub fn read(body: &[u8]) -> Result<Self, DecodeError> {
         Self::read_within(body, &Budget::MOST)
     }
 
-    /// Like [`read`](Self::read), for a body of at most the size in `budget`. Its values stay text and are not counted.
+    /// Reads like [`read`](Self::read), a body of at most the size in `budget`. The values stay
+    /// text and are not counted.
     ///
     /// # Errors
     ///
@@ -82,7 +80,7 @@ impl Emission {
         }
     }
 
-    /// Reads an object's entries, in their order: a context, for instance.
+    /// Reads an object's entries in their order, such as a context.
     ///
     /// # Errors
     ///
@@ -92,8 +90,6 @@ impl Emission {
         Ok(pairs.0)
     }
 
-    /// The body.
-    ///
     /// # Errors
     ///
     /// The error of `serde_json`; values that were built without `unsafe` have none.
@@ -106,7 +102,7 @@ impl Emission {
         Ok(format!("{{\"oslo.version\": \"2.0\", \"oslo.message\": {}}}", to_python_json(&inner)?))
     }
 
-    /// Returns the key by which the notifications of one resource are kept in order: see
+    /// Returns the key that orders the notifications of one resource, see
     /// [`resource_key`](crate::resource_key).
     #[must_use]
     pub fn resource_key(&self) -> Option<String> {
@@ -146,7 +142,7 @@ impl Emission {
         Ok(read)
     }
 
-    /// Writes what stands before the context, in oslo.messaging's order.
+    /// Writes the fields before the context, in oslo.messaging's order.
     fn write_head<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("message_id", &self.message_id)?;
         map.serialize_entry("publisher_id", &self.publisher_id)?;
@@ -166,7 +162,6 @@ impl Emission {
 }
 
 impl Serialize for Emission {
-    /// In oslo.messaging's order.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         self.write_head(&mut map)?;
@@ -178,7 +173,6 @@ impl Serialize for Emission {
     }
 }
 
-/// The notification as [`Framing::Kafka`] has it.
 struct WithOneContext<'a>(&'a Emission);
 
 impl Serialize for WithOneContext<'_> {
@@ -191,7 +185,6 @@ impl Serialize for WithOneContext<'_> {
     }
 }
 
-/// Entries in their order.
 struct OrderedObject<'a>(&'a [(String, Box<RawValue>)]);
 
 impl Serialize for OrderedObject<'_> {
@@ -202,13 +195,15 @@ impl Serialize for OrderedObject<'_> {
 
 impl fmt::Debug for Emission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By way of the whole, so that what is masked in a notification is masked here.
+        // The secrets of the whole notification are masked, so that names in all of its parts
+        // count.
         let whole = to_python_json(self).ok().and_then(|text| parse_python_json(&text).ok());
         f.debug_tuple("Emission").field(&mask_secrets(&whole.unwrap_or_default())).finish()
     }
 }
 
-/// The keys of an object in their order; of a repeated one the last counts, in the first's place.
+/// The entries of an object in order; of a repeated key the last value counts, in the first's
+/// place.
 struct Pairs(Vec<(String, Box<RawValue>)>);
 
 impl Pairs {

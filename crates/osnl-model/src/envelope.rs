@@ -1,15 +1,16 @@
-//! The two framings of a notification, and the head that is read without reading the rest.
+//! The two framings of a notification, and the head, which is read without the rest.
 //!
-//! Bare (driver `messaging`): the body is the notification, a JSON object. Enveloped (driver `messagingv2`):
-//! the body is `{"oslo.version": "2.0", "oslo.message": "<JSON text of the notification>"}`.
+//! Bare (driver `messaging`): the body is the notification, a JSON object. Enveloped (driver
+//! `messagingv2`): the body is `{"oslo.version": "2.0", "oslo.message": "<JSON text of the
+//! notification>"}`.
 //!
-//! Most messages are not wanted by anybody, and three fields tell: `event_type`, `publisher_id` and
-//! `priority`. oslo.messaging writes them before the payload, so [`read_head`] normally stops there, without
-//! looking at the payload (see `fast`). Any other order of keys, and anything unusual, takes the slow way: a
-//! whole parse with the same result.
+//! No rule matches most messages, which `event_type`, `publisher_id` and `priority` decide.
+//! oslo.messaging writes these fields before the payload, so [`read_head`] normally stops there
+//! (see `fast`). Any other order of keys, and anything unusual, needs a whole parse with the same
+//! result.
 //!
-//! What stops early cannot see what follows: a repeated key, a damaged payload or a cut-off end are
-//! noticed by [`Notification::decode`](crate::Notification::decode) only.
+//! A read that stops early does not notice a repeated key, a damaged payload or a cut-off end: only
+//! [`Notification::decode`](crate::Notification::decode) does.
 
 mod fast;
 
@@ -25,21 +26,19 @@ use crate::error::excerpt;
 use crate::python_json::repairing;
 use crate::{Budget, DecodeError, JsonKind, Part, Priority};
 
-/// The part of a message that decides most of them.
+/// The part of a message that decides most messages.
 ///
-/// A field is None when it is missing or null; `event_type` and `publisher_id` also when they are no text.
+/// A field is None when it is missing or null; `event_type` and `publisher_id` also when the value
+/// is no text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// The event type, such as `port.delete.end`.
     pub event_type: Option<Cow<'a, str>>,
-    /// The publisher, such as `network.node1.example.com`.
     pub publisher_id: Option<Cow<'a, str>>,
-    /// The priority the body claims; it may differ from the routing key's.
+    /// The priority in the body, which may differ from the routing key's.
     pub priority: Option<Priority>,
 }
 
 impl Head<'_> {
-    /// Returns an owned copy.
     pub fn into_owned(self) -> Head<'static> {
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         Head {
@@ -54,15 +53,15 @@ impl Head<'_> {
 ///
 /// # Errors
 ///
-/// A body that is not a JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
-/// that is not a JSON object, a priority that is neither text nor null.
+/// A body that is not a JSON object, an envelope that is incomplete or not of version `2.0`, an
+/// enveloped message that is not a JSON object, a priority that is neither text nor null.
 pub fn read_head(body: &[u8]) -> Result<Head<'_>, DecodeError> {
     head_within(body, &Budget::DEFAULT)
 }
 
 impl Budget {
-    /// The head of a plain body: see [`read_head`](crate::read_head). One that stands in the usual place is read whatever
-    /// follows it; the rest is not looked at.
+    /// Reads the head of a plain body, see [`read_head`](crate::read_head). With oslo.messaging's
+    /// order of keys the rest of the body is not read.
     ///
     /// # Errors
     /// As `read_head`.
@@ -71,7 +70,7 @@ impl Budget {
     }
 }
 
-/// The same within another budget, which matters only where all of the body has to be read.
+/// Reads the head within another budget, which matters only where the whole body is read.
 fn head_within<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeError> {
     match fast::read_head(body) {
         Some(head) => Ok(head),
@@ -96,7 +95,6 @@ fn slow_head<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeErro
     read(message, Part::Message, 2)?.into_head()
 }
 
-/// The body as text, if it may be JSON at all.
 pub(crate) fn json_text(body: &[u8]) -> Result<&str, DecodeError> {
     if body.is_empty() {
         return Err(DecodeError::Empty);
@@ -107,7 +105,7 @@ pub(crate) fn json_text(body: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(body).map_err(|error| DecodeError::NotUtf8 { offset: error.valid_up_to() })
 }
 
-/// The text in the envelope, or None for a bare notification.
+/// Returns the text in the envelope, or None for a bare notification.
 pub(crate) fn framed<'a>(
     version: Option<&Value>,
     message: Option<&'a Value>,
@@ -129,7 +127,6 @@ pub(crate) fn framed<'a>(
     }
 }
 
-/// The meaning of the value under `priority`.
 pub(crate) fn priority(value: Option<&Value>) -> Result<Option<Priority>, DecodeError> {
     match value {
         None | Some(Value::Null) => Ok(None),
@@ -140,15 +137,13 @@ pub(crate) fn priority(value: Option<&Value>) -> Result<Option<Priority>, Decode
     }
 }
 
-/// The error for a text that was too much, is not JSON, or not the object it should be.
 pub(crate) fn refused(text: &str, part: Part, error: &serde_json::Error, purse: &Purse) -> DecodeError {
     purse.excess().map_or_else(|| not_json(text, part, error), DecodeError::from)
 }
 
-/// The error for a text that is not JSON, or not the object it should be.
 pub(crate) fn not_json(text: &str, part: Part, error: &serde_json::Error) -> DecodeError {
     if error.is_data() {
-        // The text is JSON so far as it was read, but no object: its first character tells what it is.
+        // The text is valid JSON up to here but no object: its first character gives the kind.
         let found = match text.trim_start().bytes().next() {
             Some(b'{') => JsonKind::Object,
             Some(b'[') => JsonKind::Array,
@@ -162,7 +157,7 @@ pub(crate) fn not_json(text: &str, part: Part, error: &serde_json::Error) -> Dec
     DecodeError::NotJson { part, reason: error.to_string() }
 }
 
-/// The keys the slow way keeps of an object, either framing's. The last of a repeated key counts.
+/// The keys that the slow way keeps, of either framing. Of a repeated key the last value counts.
 #[derive(Default)]
 struct HeadKeys {
     version: Option<Value>,

@@ -1,8 +1,7 @@
-//! Why a body cannot be read.
+//! The reasons why a body cannot be read.
 //!
-//! The messages say what is wrong and where, and never repeat the body: a notification may hold tokens and
-//! passwords anywhere. Only names that are ours to judge are shown (a version, a compression, an encoding),
-//! and of those at most a short beginning.
+//! A message never repeats the body: a notification may hold tokens and passwords anywhere. Only a
+//! version, a compression or an encoding is shown, and of each at most a short beginning.
 
 use std::fmt;
 
@@ -11,93 +10,71 @@ use thiserror::Error;
 
 use crate::Excess;
 
-/// A body that cannot be read as a notification. Trying again never helps.
+/// A body that cannot be read as a notification. A retry never helps.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
-    /// There are no bytes at all.
     #[error("the body is empty")]
     Empty,
     /// The body begins with the byte order mark of UTF-8, which JSON does not allow.
     #[error("the body begins with a byte order mark")]
     ByteOrderMark,
-    /// The body is not UTF-8.
     #[error("the body is not UTF-8: invalid byte at offset {offset}")]
     NotUtf8 {
-        /// The number of valid bytes before it.
         offset: usize,
     },
-    /// A part is not JSON, or is nested too deeply to be read.
+    /// A part is not JSON, or is nested too deeply.
     #[error("{part} is not readable JSON: {reason}")]
     NotJson {
-        /// The JSON text that the error is about.
         part: Part,
         /// The parser's reason, with line and column within that part.
         reason: String,
     },
-    /// A part is JSON, but no object.
     #[error("{part} is {found}, not an object")]
     NotAnObject {
-        /// The JSON text that the error is about.
         part: Part,
-        /// The kind that was found.
         found: JsonKind,
     },
-    /// The envelope has a version other than `2.0`.
     #[error("unsupported oslo.version {version:?}: only \"2.0\" is known")]
     UnsupportedVersion {
-        /// The version, or its beginning.
         version: String,
     },
-    /// The envelope's version is not text.
     #[error("oslo.version is {found}, not a text")]
     VersionNotText {
-        /// The kind that was found.
         found: JsonKind,
     },
     /// The enveloped message is not text that holds JSON.
     #[error("oslo.message is {found}, not a text")]
     MessageNotText {
-        /// The kind that was found.
         found: JsonKind,
     },
-    /// There is an `oslo.message` without an `oslo.version`.
     #[error("there is an oslo.message but no oslo.version")]
     NoVersion,
-    /// There is an `oslo.version` without an `oslo.message`.
     #[error("there is an oslo.version but no oslo.message")]
     NoMessage,
     /// The priority is neither text nor null. oslo redelivers such a message without end.
     #[error("priority is {found}, not a text")]
     PriorityNotText {
-        /// The kind that was found.
         found: JsonKind,
     },
-    /// The header `compression` names what this crate cannot undo.
     #[error("unsupported compression {name:?}; osnl reads gzip, zlib, and bz2")]
     UnsupportedCompression {
-        /// The name, or its beginning.
         name: String,
     },
-    /// The header `compression` does not tell the truth, or the body is cut off.
+    /// The data do not have the format in the header `compression`, or the body is cut off.
     #[error("the compressed body is damaged or cut off")]
     DamagedCompression,
-    /// The message costs more than its [`Budget`](crate::Budget).
+    /// The message exceeds a limit of its [`Budget`](crate::Budget).
     #[error(transparent)]
     TooMuch(#[from] Excess),
-    /// The property `content_encoding` names an encoding this crate does not read.
     #[error("unsupported content encoding {name:?}")]
     UnsupportedEncoding {
-        /// The name, or its beginning.
         name: String,
     },
 }
 
-/// The JSON text of a message that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// The body itself.
     Body,
-    /// The text under `oslo.message`.
     Message,
 }
 
@@ -110,25 +87,18 @@ impl fmt::Display for Part {
     }
 }
 
-/// The kind of a JSON value, for saying what was found without showing it.
+/// The kind of a JSON value, so that errors describe a value without showing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JsonKind {
-    /// `null`
     Null,
-    /// `true` or `false`
     Bool,
-    /// A number.
     Number,
-    /// A text.
     Text,
-    /// An array.
     Array,
-    /// An object.
     Object,
 }
 
 impl JsonKind {
-    /// The kind of a value.
     pub fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::Null,
@@ -154,7 +124,7 @@ impl fmt::Display for JsonKind {
     }
 }
 
-/// The beginning of a name, short enough for a log line and too short for most secrets.
+/// Returns the beginning of a name, short enough for a log line and too short for most secrets.
 pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 24;
     if text.chars().count() <= LONGEST {

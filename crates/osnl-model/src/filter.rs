@@ -1,11 +1,11 @@
-//! Which notifications are wanted, in the terms of oslo.messaging's `NotificationFilter`.
+//! Conditions on notifications, in the terms of oslo.messaging's `NotificationFilter`.
 //!
-//! Every given condition must hold: `publisher_id` and `event_type` (one pattern each), and the named
-//! top-level keys of context, metadata (`message_id` and `timestamp`) and payload. A key that is absent, or
-//! whose value is no text, is a mismatch: also where oslo raises an exception and redelivers the message
-//! without end (payloads that are no object).
+//! Every given condition must hold: `publisher_id` and `event_type` (one pattern each), and the
+//! named top-level keys of context, metadata (`message_id` and `timestamp`) and payload. An absent
+//! key, or a value that is no text, is a mismatch. For a payload that is no object oslo raises an
+//! exception and redelivers the message without end; here it is a mismatch.
 //!
-//! Patterns mean what they mean to Python's `re.match`, see [`Pattern`].
+//! Patterns have the meaning of Python's `re.match`, see [`Pattern`].
 
 mod pattern;
 mod python_regex;
@@ -21,18 +21,16 @@ use crate::{Head, JsonKind, Notification};
 
 pub use pattern::{Pattern, PatternError, StepLimit};
 
-/// Conditions on a notification, all of which must hold. The default has none and matches everything.
+/// Conditions on a notification, all of which must hold. The default matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
-    /// The pattern of `publisher_id`.
     pub publisher_id: Option<Pattern>,
-    /// The pattern of `event_type`.
     pub event_type: Option<Pattern>,
-    /// The patterns of values of the context, by key (without the prefix `_context_`).
+    /// Patterns for values of the context, by key without the prefix `_context_`.
     pub context: BTreeMap<String, Pattern>,
-    /// The patterns of `message_id` and `timestamp`; no other key ever matches.
+    /// Patterns for `message_id` and `timestamp`; no other key ever matches.
     pub metadata: BTreeMap<String, Pattern>,
-    /// The patterns of values of the payload, by top-level key.
+    /// Patterns for values of the payload, by top-level key.
     pub payload: BTreeMap<String, Pattern>,
 }
 
@@ -42,39 +40,33 @@ impl NotificationFilter {
         self.holds_for(head).unwrap_or(false)
     }
 
-    /// Like [`wants`](Self::wants), with an error for a pattern that is given up.
+    /// Decides like [`wants`](Self::wants), with an error for a pattern that exceeds its steps.
     ///
     /// # Errors
     ///
-    /// A pattern needed more steps than it may: the message is not wanted.
+    /// A pattern exceeded its limit of steps: the message does not match.
     pub fn holds_for(&self, head: &Head<'_>) -> Result<bool, StepLimit> {
         Ok(self.holds_for_publisher(head.publisher_id.as_deref())?
             && self.holds_for_event_type(head.event_type.as_deref())?)
     }
 
-    /// Whether a message of this publisher can match.
-    ///
     /// # Errors
     ///
-    /// As [`holds_for`](Self::holds_for).
+    /// The same error as of [`holds_for`](Self::holds_for).
     pub fn holds_for_publisher(&self, publisher_id: Option<&str>) -> Result<bool, StepLimit> {
         holds(self.publisher_id.as_ref(), publisher_id)
     }
 
-    /// Whether a message of this event type can match.
-    ///
     /// # Errors
     ///
-    /// As [`holds_for`](Self::holds_for).
+    /// The same error as of [`holds_for`](Self::holds_for).
     pub fn holds_for_event_type(&self, event_type: Option<&str>) -> Result<bool, StepLimit> {
         holds(self.event_type.as_ref(), event_type)
     }
 
-    /// Whether the notification matches.
-    ///
     /// # Errors
     ///
-    /// The first condition that does not hold, in the order of the fields and, within one, of the keys.
+    /// The first condition that does not hold, in the order of the fields, then of the keys.
     pub fn matches(&self, n: &Notification) -> Result<(), Mismatch> {
         if let Some(pattern) = &self.publisher_id {
             hold(pattern, field(n.publisher_id.as_deref()), || Predicate::PublisherId)?;
@@ -112,7 +104,7 @@ fn holds(pattern: Option<&Pattern>, value: Option<&str>) -> Result<bool, StepLim
     }
 }
 
-/// A text, or what is there instead.
+/// A text, or the cause why there is none.
 type TextOrCause<'a> = Result<&'a str, Saw>;
 
 fn field(text: Option<&str>) -> TextOrCause<'_> {
@@ -142,30 +134,20 @@ fn hold(
     Err(Mismatch { pattern: pattern.as_str().to_owned(), saw: saw.shown_for(&predicate), predicate })
 }
 
-/// The first condition of a filter that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{predicate} is {saw}, which does not match \"{pattern}\"")]
 pub struct Mismatch {
-    /// The condition.
     pub predicate: Predicate,
-    /// The condition's pattern.
     pub pattern: String,
-    /// The value it saw.
     pub saw: Saw,
 }
 
-/// The place a condition looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Predicate {
-    /// `publisher_id`
     PublisherId,
-    /// `event_type`
     EventType,
-    /// A key of the context.
     Context(String),
-    /// A key of the metadata.
     Metadata(String),
-    /// A key of the payload.
     Payload(String),
 }
 
@@ -181,29 +163,25 @@ impl fmt::Display for Predicate {
     }
 }
 
-/// The value that a condition found. The text under a key that looks secret is `***`, and so are secrets in a text.
+/// The value that a condition found. The text under a key that looks secret is `***`, and so are
+/// secrets in a text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Saw {
-    /// Nothing: the key is missing, or the field is None.
     Absent,
-    /// A value that is no text.
     NotText(JsonKind),
-    /// No keys at all, since the payload is no object.
+    /// The payload is no object and has no keys.
     NoKeys(JsonKind),
-    /// A text.
     Text(String),
-    /// A text that the pattern could not be tried on within its limit of steps.
+    /// A text that exceeded the pattern's limit of steps.
     StepLimit {
-        /// Its length in bytes.
         length: usize,
     },
 }
 
 impl Saw {
-    /// Hides a text if its place may hold a secret.
     fn shown_for(self, predicate: &Predicate) -> Self {
         let secret = match predicate {
-            // A lone `key` is one, as in designate's zone transfers.
+            // A lone `key` is secret, as in designate's zone transfers.
             Predicate::Payload(key) => key == "key" || is_secret_key(key),
             Predicate::Context(key) => is_secret_key(key),
             Predicate::PublisherId | Predicate::EventType | Predicate::Metadata(_) => false,

@@ -1,25 +1,21 @@
-//! The logins that connections make: each connection lists its own, and one sentence warns of those that a network could read.
+//! The logins that connections send: each connection lists its own, and a warning names each login
+//! that a network could read.
 //!
-//! `osnl check` and the start print [`SentLogin::finding`] of every login of the configuration: of each driver by its
-//! `DriverConf::logins`, of listeners, the journal, and enrichments where their sections are read.
+//! `osnl check` and the start print [`SentLogin::finding`] of every login: of each driver by its
+//! `DriverConf::logins`, of listeners, the journal and enrichments where their sections are read.
 
 use std::net::IpAddr;
 
-/// The protection of a login on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginProtection {
-    /// TLS, and the server's certificate is checked.
     Verified,
-    /// TLS, and any server is trusted.
     Unverified,
-    /// None.
     Clear,
 }
 
 /// A login at a server: a password, a token, or another secret that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentLogin {
-    /// The option that names the server.
     pub option: &'static str,
     host: String,
     protection: LoginProtection,
@@ -27,7 +23,7 @@ pub struct SentLogin {
 }
 
 impl SentLogin {
-    /// A login at this host, which an option names. The remedy follows a warning.
+    /// Creates a login at this host, which an option names. The remedy follows a warning.
     pub fn new(
         option: &'static str,
         host: impl Into<String>,
@@ -37,7 +33,7 @@ impl SentLogin {
         Self { option, host: host.into(), protection, remedy }
     }
 
-    /// Returns the problem and its remedy, if the login leaves this machine without the protection of verified TLS.
+    /// Returns the problem and its remedy, if the login leaves this machine without verified TLS.
     #[must_use]
     pub fn finding(&self) -> Option<(String, &'static str)> {
         if is_this_machine(&self.host) {

@@ -1,4 +1,3 @@
-//! A notification as a whole.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,42 +8,40 @@ use crate::Head;
 use crate::budget::{members_memory, memory_of};
 use crate::redact::{MaskedJson, mask_members, mask_secrets};
 
-/// A notification.
-///
-/// Every field may be missing in what other programs send, so none is required: a text field is None when it
-/// is missing, null or no text. Debug output has the secrets of payload and context masked.
+/// A notification. Other programs omit fields, so no field is required: a text field is None when
+/// it is missing, null or no text. Debug output masks the secrets of payload and context.
 #[derive(Clone, Default, PartialEq)]
 pub struct Notification {
-    /// The event type, such as `port.delete.end`.
     pub event_type: Option<String>,
-    /// The publisher, such as `network.node1.example.com`.
     pub publisher_id: Option<String>,
-    /// The priority the body claims; it may differ from the routing key's.
+    /// The priority in the body, which may differ from the routing key's.
     pub priority: Option<crate::Priority>,
-    /// A UUID, the same in all copies of one notification. [`decode`](Self::decode) has the digest in place of more than
-    /// 255 bytes.
+    /// A UUID, the same in all copies of one notification. [`decode`](Self::decode) replaces an id
+    /// of more than 255 bytes by its digest.
     pub message_id: Option<String>,
-    /// `2026-11-20 06:36:22.662155`: UTC without saying so, and without the fraction when that is zero.
+    /// `2026-11-20 06:36:22.662155`: UTC without a zone, and without the fraction when that is
+    /// zero.
     pub timestamp: Option<String>,
-    /// 32 hex digits, different in each copy sent. Absent over Kafka. Bounded as the message id is.
+    /// 32 hex digits, different in each sent copy, absent over Kafka. Its length is bounded like
+    /// the message id's.
     pub unique_id: Option<String>,
-    /// The request context: each `_context_<key>` under `<key>`. (Kafka's messages have one object
-    /// `_context` instead, which is read as well.)
+    /// The request context: each `_context_<key>` under `<key>`. The object `_context` of Kafka's
+    /// messages is read as well.
     pub context: Map<String, Value>,
-    /// The payload: any JSON, null when missing.
     pub payload: Value,
 }
 
 impl Notification {
-    /// The unique id: `_unique_id`, else the message id, because nova has sent two different bodies under one message
-    /// id. An empty id counts as missing.
+    /// Returns `_unique_id`, else the message id, because nova has sent two different bodies under
+    /// one message id. An empty id counts as missing.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         let ids = [&self.unique_id, &self.message_id];
         ids.into_iter().flatten().map(String::as_str).find(|id| !id.is_empty())
     }
 
-    /// Returns about how many bytes of memory it takes, by the rules of [`Budget::memory`](crate::Budget::memory).
+    /// Returns the approximate memory in bytes, by the rules of
+    /// [`Budget::memory`](crate::Budget::memory).
     #[must_use]
     pub fn memory(&self) -> usize {
         let texts =
@@ -53,7 +50,6 @@ impl Notification {
         size_of::<Self>() + texts + members_memory(&self.context) + memory_of(&self.payload)
     }
 
-    /// The fields that decide about most messages.
     pub fn head(&self) -> Head<'_> {
         Head {
             event_type: self.event_type.as_deref().map(Cow::Borrowed),
@@ -62,14 +58,14 @@ impl Notification {
         }
     }
 
-    /// Returns a copy without secrets ([`mask_secrets`]) in payload and context.
+    /// Returns a copy with the secrets in payload and context masked ([`mask_secrets`]).
     #[must_use]
     pub fn masked(&self) -> Self {
         self.with(mask_secrets(&self.payload), mask_members(&self.context))
     }
 
-    /// Returns this notification with another payload, such as that of one resource of a bulk request. The own payload
-    /// is not copied.
+    /// Returns this notification with another payload, such as that of one resource of a bulk
+    /// request, without copying the old payload.
     #[must_use]
     pub fn with_payload(&self, payload: Value) -> Self {
         self.with(payload, self.context.clone())

@@ -1,6 +1,6 @@
 //! The two names of nova's events: legacy and versioned.
 
-/// Beginnings that differ otherwise than by rule: legacy, versioned.
+/// Beginnings that no rule translates: legacy, versioned.
 const PAIRS: [(&str, &str); 20] = [
     ("compute.instance.resize.confirm", "instance.resize_confirm"),
     ("compute.instance.resize.revert", "instance.resize_revert"),
@@ -24,7 +24,8 @@ const PAIRS: [(&str, &str); 20] = [
     ("compute.metrics.update", "metrics.update"),
 ];
 
-/// One message in the legacy form, after the fact; two in the versioned one.
+/// Actions with one message in the legacy form, after the fact, and two messages in the versioned
+/// form.
 const WHOLE: [(&str, &str); 6] = [
     ("compute.instance.volume.attach", "instance.volume_attach.end"),
     ("compute.instance.volume.detach", "instance.volume_detach.end"),
@@ -34,16 +35,13 @@ const WHOLE: [(&str, &str); 6] = [
     ("compute_task.rebuild_server", "compute_task.rebuild_server.error"),
 ];
 
-/// Actions that have no versioned event.
 const LEGACY_ONLY: [&str; 2] = ["create_ip", "delete_ip"];
-/// Actions that have no legacy event.
 const VERSIONED_ONLY: [&str; 7] =
     ["lock", "unlock", "interface_attach", "interface_detach", "volume_swap", "share_attach", "share_detach"];
-/// The same in both forms.
 const SAME: [&str; 5] =
     ["aggregate.create.", "aggregate.delete.", "keypair.", "scheduler.select_destinations.", "volume.usage"];
 
-/// The versioned name of a legacy event; `None` if nova has no such event.
+/// Returns the versioned name of a legacy event; `None` if nova has no such event.
 ///
 /// ```
 /// use osnl_model::nova::versioned_name;
@@ -67,7 +65,7 @@ pub fn versioned_name(legacy: &str) -> Option<String> {
     known.then(|| format!("instance.{action}"))
 }
 
-/// The legacy name of a versioned event; `None` if nova has no such event.
+/// Returns the legacy name of a versioned event; `None` if nova has no such event.
 #[must_use]
 pub fn legacy_name(versioned: &str) -> Option<String> {
     if let Some((legacy, _)) = WHOLE.iter().find(|(_, name)| *name == versioned) {
@@ -85,7 +83,6 @@ pub fn legacy_name(versioned: &str) -> Option<String> {
     known.then(|| format!("compute.instance.{action}"))
 }
 
-/// With its phase, if it has one.
 fn renamed(name: &str, from: &str, to: &str) -> Option<String> {
     let phase = name.strip_prefix(from)?;
     let is_phase = ["", ".start", ".end", ".error"].contains(&phase);

@@ -1,19 +1,21 @@
-//! Texts from outside, on one line of a log, a file or a terminal, where they must not act.
+//! Texts from outside, made harmless on one line of a log, a file or a terminal.
 //!
-//! An event, a broker or a target may say anything: escape sequences that move the cursor or rename the window, line ends
-//! that make a second record of one, characters that order text from right to left. All of them are written out.
+//! An event, a broker or a target may contain escape sequences that move the cursor or rename the
+//! window, line ends that split a record, and characters that reverse the direction of text. Such
+//! characters are written as escapes.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character could move the cursor, end a line, change what stands before it, or order text otherwise.
+/// Whether a character could move the cursor, end a line, change earlier text, or reorder text.
 #[must_use]
 pub fn is_dangerous(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// A text on one line, each dangerous character as `\n`, `\x1b` or `\u{202e}`.
+/// Returns a text on one line, each dangerous character as `
+/// `, `\x1b` or `\u{202e}`.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) || !text.chars().any(is_dangerous) {
@@ -26,7 +28,6 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
             '\r' => cleaned.push_str("\\r"),
             '\t' => cleaned.push_str("\\t"),
             c if c.is_ascii() && is_dangerous(c) => {
-                // Writing to a String cannot fail.
                 let _ = write!(cleaned, "\\x{:02x}", u32::from(c));
             }
             c if is_dangerous(c) => cleaned.extend(c.escape_unicode()),
@@ -36,7 +37,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// Like [`one_line`], and keeps tabs, which separate columns.
+/// Escapes like [`one_line`] but keeps tabs, which separate columns.
 #[must_use]
 pub fn one_line_with_tabs(text: &str) -> Cow<'_, str> {
     if !text.contains('\t') {
@@ -45,7 +46,8 @@ pub fn one_line_with_tabs(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.split('\t').map(one_line).collect::<Vec<_>>().join("\t"))
 }
 
-/// Written JSON in which what JSON lets pass is escaped as JSON has it. Line ends between its values stay.
+/// Escapes dangerous characters in written JSON as `\uXXXX`, since JSON permits several of these
+/// unescaped. Line ends between values stay.
 #[must_use]
 pub fn one_line_json(written: String) -> String {
     let breaks_lines = |c: char| c != '\n' && is_dangerous(c);
@@ -55,7 +57,7 @@ pub fn one_line_json(written: String) -> String {
     let mut cleaned = String::with_capacity(written.len() + 8);
     for c in written.chars() {
         if breaks_lines(c) {
-            // All of them are within the first plane.
+            // All such characters are in the first plane, so four digits suffice.
             let _ = write!(cleaned, "\\u{:04x}", u32::from(c));
         } else {
             cleaned.push(c);

@@ -1,37 +1,27 @@
-//! The seven priorities of oslo.messaging, and whatever else a message claims to have.
 
 use std::fmt;
 
-/// The priority of a notification.
-///
-/// Bodies write priorities in capitals, routing keys in lower case; both are the same priority. oslo drops a
-/// message whose priority it does not know; here it is kept as [`Priority::Other`].
+/// The priority of a notification. Bodies write priorities in capitals, routing keys in lower case;
+/// both are the same priority. oslo drops a message of unknown priority; here it is kept as
+/// [`Priority::Other`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Priority {
-    /// `audit`
     Audit,
-    /// `debug`
     Debug,
-    /// `info`
     Info,
-    /// `warn`
     Warn,
-    /// `error`
     Error,
-    /// `critical`
     Critical,
-    /// `sample`
     Sample,
-    /// None of the seven, in lower case.
+    /// An unknown priority, in lower case.
     Other(String),
 }
 
 impl Priority {
-    /// The seven priorities oslo.messaging knows.
     pub const ALL: [Self; 7] =
         [Self::Audit, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Critical, Self::Sample];
 
-    /// Reads a priority, whatever its case. Allocates only for one that is none of the seven.
+    /// Reads a priority in any case. Allocates only for an unknown priority.
     pub fn parse(text: &str) -> Self {
         Self::ALL
             .into_iter()
@@ -39,7 +29,7 @@ impl Priority {
             .unwrap_or_else(|| Self::Other(text.to_lowercase()))
     }
 
-    /// The priority in lower case, as routing keys have it.
+    /// Returns the priority in lower case, as routing keys contain it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Audit => "audit",

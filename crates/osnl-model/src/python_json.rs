@@ -1,9 +1,9 @@
 //! JSON as Python writes it.
 //!
-//! Python's `json` writes and reads two things that JSON proper does not have: the bare words `NaN`,
-//! `Infinity` and `-Infinity`, and escapes of lone surrogates (`"\ud800"`, from file names that are not
-//! UTF-8). A body with one of them is read here as if it said `null` and `\ufffd`: neither a JSON number nor
-//! a Rust string can hold the original, and the message is worth more than the value.
+//! Python's `json` has two additions to JSON: the words `NaN`, `Infinity` and `-Infinity`, and
+//! escapes of lone surrogates (`"\ud800"`, from file names that are not UTF-8). They are read as
+//! `null` and `\ufffd`: neither a JSON number nor a Rust string can hold the original, and the
+//! message is worth more than the value.
 
 mod write;
 
@@ -14,18 +14,18 @@ use crate::budget::Purse;
 
 pub use write::to_python_json;
 
-/// Reads JSON, with the allowances of the module's documentation; `NaN` and both infinities are null.
+/// Reads JSON with Python's additions; `NaN` and both infinities are null.
 ///
 /// # Errors
 ///
-/// The error of `serde_json`, with line and column; nesting deeper than 128 levels is one of the reasons.
+/// The error of `serde_json`, with line and column; nesting deeper than 128 levels is one of the
+/// reasons.
 pub fn parse_python_json(text: &str) -> Result<Value, serde_json::Error> {
-    // `serde_json` ends at 128 levels.
     let purse = Purse::new(usize::MAX, usize::MAX, usize::MAX);
     repairing(text, |text| purse.parse(text, 0))
 }
 
-/// Parses, and where that fails for what only Python has, parses what it means.
+/// Parses a text, and parses it again with Python's additions replaced if the first attempt fails.
 pub(crate) fn repairing<T>(
     text: &str,
     parse: impl Fn(&str) -> Result<T, serde_json::Error>,
@@ -36,7 +36,8 @@ pub(crate) fn repairing<T>(
     }
 }
 
-/// Reads JSON as [`parse_python_json`] does, into a type of the caller that does not borrow from the text.
+/// Reads JSON as [`parse_python_json`] does, into the caller's type, which must not borrow from the
+/// text.
 ///
 /// # Errors
 ///
@@ -51,14 +52,14 @@ fn with_repaired<T>(
     parse: impl FnOnce(&str) -> Result<T, serde_json::Error>,
 ) -> Result<T, serde_json::Error> {
     match repair(text) {
-        // The error of the repaired text is the one that matters, though its column may be off by the
-        // difference in length of what was replaced before it.
+        // The error of the repaired text counts, although its column may differ by the length of
+        // earlier replacements.
         Some(repaired) => parse(&repaired),
         None => Err(error),
     }
 }
 
-/// The text with Python's additions replaced, or None if it has none.
+/// Returns the text with Python's additions replaced, or None if there are none.
 fn repair(text: &str) -> Option<String> {
     let mut repaired = String::new();
     let mut copied = 0; // everything of `text` before this offset is in `repaired`
@@ -114,7 +115,6 @@ enum Surrogates {
     Lone,
 }
 
-/// Reads the escape at the beginning of `rest`.
 fn surrogates(rest: &[u8]) -> Surrogates {
     match (escaped_unit(rest), rest.get(6..).and_then(escaped_unit)) {
         (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => Surrogates::Pair,
@@ -123,10 +123,9 @@ fn surrogates(rest: &[u8]) -> Surrogates {
     }
 }
 
-/// The code unit of a `\uXXXX`.
 fn escaped_unit(rest: &[u8]) -> Option<u16> {
     let digits = rest.strip_prefix(b"\\u")?.get(..4)?;
-    // from_str_radix would take a sign.
+    // `from_str_radix` would accept a sign.
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }

@@ -1,30 +1,28 @@
-//! Python values written as text, which some services send where an object is meant: `"{'x': 'y'}"`.
+//! Python values written as text, which some services send instead of an object: `"{'x': 'y'}"`.
 
 use serde_json::{Map, Number, Value};
 
-/// Deeper is no literal of a service's.
 const DEEPEST: usize = 64;
 
-/// Why a text is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LiteralError {
-    /// It is not a literal.
     NotOne,
-    /// It is nested too deeply, or has too many values; it may be a literal.
+    /// The text is nested too deeply, or has too many values; it may be a literal.
     TooMuch,
 }
 
-/// Reads what Python's `repr` gives for dictionaries, lists, tuples, sets, texts, bytes, numbers, `None` and
-/// booleans.
+/// Reads the `repr` of Python's dictionaries, lists, tuples, sets, texts, bytes, numbers, `None`
+/// and booleans.
 ///
-/// Tuples and sets become arrays; keys that are no text become the text they were written with; an integer
-/// beyond 64 bits becomes a float; what is made by a call (`ValueError('x')`) is the text of the call. `None` for anything else, such as `<object at 0x7f>` inside.
+/// Tuples and sets become arrays, keys that are no text become their literal, an integer beyond 64
+/// bits becomes a float, and a call (`ValueError('x')`) becomes its text. `None` for anything else,
+/// such as `<object at 0x7f>` inside.
 #[must_use]
 pub fn parse_python_literal(text: &str) -> Option<Value> {
     read_literal(text, DEEPEST, usize::MAX).ok()
 }
 
-/// The same with at most so many levels, of which there are never more than 64, and values. The time is linear in the
+/// Reads a literal with a limit of levels (at most 64) and of values. The time is linear in the
 /// text's length.
 pub(crate) fn read_literal(text: &str, levels: usize, values: usize) -> Result<Value, LiteralError> {
     let mut reader = LiteralReader { rest: text, values, has_too_much: false };
@@ -35,7 +33,6 @@ pub(crate) fn read_literal(text: &str, levels: usize, values: usize) -> Result<V
     found.ok_or(if reader.has_too_much { LiteralError::TooMuch } else { LiteralError::NotOne })
 }
 
-/// A value as Python's `repr` writes it.
 pub(crate) fn python_repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
@@ -75,7 +72,7 @@ fn quoted(text: &str) -> String {
 
 struct LiteralReader<'a> {
     rest: &'a str,
-    /// The number of values that there may still be.
+    /// The number of values that may still follow.
     values: usize,
     has_too_much: bool,
 }
@@ -92,7 +89,6 @@ impl<'a> LiteralReader<'a> {
         rest.is_some()
     }
 
-    /// A value with at most so many levels below it.
     fn value(&mut self, levels: usize) -> Option<Value> {
         self.blanks();
         let first = self.rest.chars().next()?;
@@ -114,7 +110,6 @@ impl<'a> LiteralReader<'a> {
         }
     }
 
-    /// A value one level further in.
     fn inner(&mut self, levels: usize) -> Option<Value> {
         match levels.checked_sub(1) {
             Some(levels) => self.value(levels),
@@ -125,7 +120,6 @@ impl<'a> LiteralReader<'a> {
         }
     }
 
-    /// A dictionary or a set.
     fn braces(&mut self, levels: usize) -> Option<Value> {
         self.eat('{');
         let (mut members, mut items) = (Map::new(), Vec::new());
@@ -134,7 +128,8 @@ impl<'a> LiteralReader<'a> {
             if self.eat(':') {
                 let key = match first {
                     Value::String(text) => text,
-                    // No key in Python. Written as texts within each other they would double with each level.
+                    // Python has no such key. Keys that are dictionaries written as text would
+                    // double in size with each level.
                     other if has_object(&other) => return None,
                     other => python_repr(&other),
                 };
@@ -165,7 +160,6 @@ impl<'a> LiteralReader<'a> {
         Some(Value::Array(items))
     }
 
-    /// `None`, `12`, or `ValueError('x', code=1)`.
     fn word_or_call(&mut self, levels: usize) -> Option<Value> {
         let before = self.rest;
         let name = self.word();
@@ -174,7 +168,8 @@ impl<'a> LiteralReader<'a> {
         }
         self.eat('(');
         while !self.eat(')') {
-            // Only the keyword's own characters are looked at: the next `=` may be far away, or nowhere.
+            // Only the keyword's characters are searched, since a search for `=` could read the
+            // whole rest.
             let keyword = self.rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
             self.rest = keyword.strip_prefix('=').unwrap_or(self.rest);
             self.inner(levels)?;
@@ -238,7 +233,7 @@ fn word(word: &str) -> Option<Value> {
         "None" => Some(Value::Null),
         "True" => Some(Value::Bool(true)),
         "False" => Some(Value::Bool(false)),
-        // `inf` and `nan` are read as Python's JSON of them is: as nothing.
+        // `inf` and `nan` become null, as in Python's JSON.
         "inf" | "-inf" | "nan" => Some(Value::Null),
         _ if !word.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) => None,
         _ => word
@@ -323,7 +318,7 @@ mod tests {
         check("[1, 2]", 9, 3, None);
         check("[1, 2]", 9, 2, Some(LiteralError::TooMuch));
         check("[1, 2", 9, 3, Some(LiteralError::NotOne));
-        // A dictionary is no key. Each level would double the backslashes of the one inside of it.
+        // A dictionary is no key. Each level would double the backslashes of the inner level.
         check(&("{".repeat(40) + &"'a': 1}: 1, ".repeat(40)), 99, 999, Some(LiteralError::NotOne));
         check("{((1, 'a'), (2,)): 1}", 9, 99, None);
     }

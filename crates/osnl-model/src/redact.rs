@@ -1,9 +1,9 @@
-//! Making JSON fit to be shown.
+//! Masking of secrets in JSON that is shown.
 //!
-//! Services put secrets into notifications: old ones the whole context with its token, nova's legacy form
-//! contexts nested in its objects, the root password and user data, heat AWS credentials, designate the keys
-//! of zone transfers and TSIG secrets, ironic the config drive, cinder the CHAP password in a text that is
-//! JSON. What is shown, logged or kept for a look goes through [`mask_secrets`] first.
+//! Services put secrets into notifications: old services the whole context with its token, nova's
+//! legacy form nested contexts, the root password and user data, heat AWS credentials, designate
+//! the keys of zone transfers and TSIG secrets, ironic the config drive, cinder the CHAP password
+//! in a JSON text. Everything that is shown or logged passes through [`mask_secrets`] first.
 //!
 //! | what decides | where | example |
 //! |---|---|---|
@@ -11,14 +11,13 @@
 //! | the object it stands in | [`places`] | `key` of a zone transfer, not that of a metadata row |
 //! | the value itself | [`text`] | a URL with a password, a Fernet token, a private key, JSON or a Python dict as text |
 //!
-//! Names decide generously: hiding too much costs a look at the source, hiding too little a password. What the
-//! recorded messages lose by it is listed in `fixtures/emission/masked.txt`.
+//! Names match generously: hiding too much costs a look at the source, hiding too little a
+//! password. `fixtures/emission/masked.txt` lists the values of recorded messages that are hidden.
 
-//!
-//! Masking costs time in proportion to what it reads, and little stack: it enters 128 levels in all, counted over arrays,
-//! objects and texts that are read into, of which four may be texts. What is deeper is `***`, and so is a text whose value
-//! would be larger than [`text`] reads. A text of more than 256 KiB is replaced by its length. It fails closed: what cannot
-//! be looked at is not shown.
+//! Masking takes linear time and little stack. It descends 128 levels of arrays, objects and texts
+//! with values, of which at most four may be texts. A deeper value is `***`, and so is a text whose
+//! value would be larger than [`text`] reads. A text of more than 256 KiB is replaced by its
+//! length. Masking fails closed: a value that cannot be examined is not shown.
 
 mod depth;
 mod masked;
@@ -37,19 +36,18 @@ pub use self::text::mask_text;
 pub use self::urls::mask_url_passwords;
 pub use self::words::is_secret_key;
 
-/// The text that replaces a secret.
 const MASK: &str = "***";
 
-/// A copy in which the value of every key that holds a secret, at any depth, is `"***"`, and in which texts
-/// have theirs replaced (see [`mask_text`]).
+/// Returns a copy in which the value of every secret key, at any depth, is `"***"`, and in which
+/// secrets within texts are replaced (see [`mask_text`]).
 ///
-/// Values that can hold no secret stay: null, booleans, `""`, `[]` and `{}`. That a secret is absent is worth knowing.
+/// Values that can hold no secret stay: null, booleans, `""`, `[]` and `{}`. That a secret is
+/// absent is worth knowing.
 #[must_use]
 pub fn mask_secrets(value: &Value) -> Value {
     masked(value, RemainingDepth::TOP)
 }
 
-/// Like [`mask_secrets`], for the members of an object, such as a context.
 #[must_use]
 pub fn mask_members(object: &Map<String, Value>) -> Map<String, Value> {
     match masked_object(object, RemainingDepth::TOP) {
@@ -58,7 +56,7 @@ pub fn mask_members(object: &Map<String, Value>) -> Map<String, Value> {
     }
 }
 
-// Loops and no iterator chains: each frame counts 128 times.
+// Loops instead of iterator chains keep each frame small: the recursion is up to 128 frames deep.
 fn masked(value: &Value, depth: RemainingDepth) -> Value {
     match value {
         Value::Array(items) => masked_items(items, depth),
@@ -98,7 +96,7 @@ fn member(judgement: Judgement, value: &Value, depth: RemainingDepth) -> Value {
     }
 }
 
-/// Whether an item is a secret because the one before it is its name: `["--password", "x"]`.
+/// Whether the item before names this item as a secret: `["--password", "x"]`.
 fn is_named_before(items: &[Value], at: usize) -> bool {
     let Some(name) = at.checked_sub(1).and_then(|before| items.get(before)) else { return false };
     let is_something = items.get(at).is_some_and(|item| !says_nothing(item));

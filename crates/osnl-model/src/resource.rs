@@ -1,15 +1,12 @@
-//! The resource of a notification: one view over legacy, versioned and CADF payloads of all services.
+//! The resource of a notification: one view over legacy, versioned and CADF payloads of all
+//! services.
 //!
-//! [`resources`] reads id, kind, project, user, name, host, state, addresses and times, wherever the service
-//! has them; the same event in nova's legacy and versioned forms gives the same view, as far as both say: the versioned
-//! form has no floating addresses, and its times are whole seconds. Nothing is computed that
-//! the message does not say: what is absent is `None`, and a date or an address that cannot be read is absent
-//! while the rest is there.
+//! The same event in nova's legacy and versioned forms gives the same view, as far as both forms
+//! have the values. The versioned form has no floating addresses, and its times are whole seconds.
+//! Nothing is computed: an absent value is `None`, and so is an unreadable date or address.
 //!
-//! [`resource_keys`] says by what the notifications of one resource are kept in order.
-//!
-//! Which form a message has is read from its payload, not from its event type: two forms of one event may
-//! share a type (`aggregate.create.start`).
+//! The payload decides the form, not the event type: two forms may share a type
+//! (`aggregate.create.start`).
 //!
 //! | payload | read by |
 //! |---|---|
@@ -34,50 +31,39 @@ use serde_json::Value;
 
 use crate::{Notification, Timestamp};
 
-/// One resource, with the values that the notification has.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Resource<'a> {
-    /// Its kind: `port`, `instance`, `node`, `project`, `image`, `volume` …, the same in all forms.
+    /// The kind, the same in all forms: `port`, `instance`, `node`, `project`, `image`, `volume` …
     pub kind: Cow<'a, str>,
-    /// Its id: mostly a UUID; the number of an aggregate, the name of a key pair.
+    /// The id: mostly a UUID, but the number of an aggregate and the name of a key pair.
     pub id: Option<Cow<'a, str>>,
-    /// The id that orders its notifications, if that is not its own: the instance of a port, the node of an ironic
-    /// port.
+    /// The id that orders the notifications where that is another resource's: the instance of a
+    /// port, the node of an ironic port.
     #[serde(skip)]
     order: Option<&'a str>,
-    /// The project it belongs to.
     pub project: Option<&'a str>,
-    /// The user it belongs to; the user that acted is in the context.
+    /// The user that owns the resource; the acting user is in the context.
     pub user: Option<&'a str>,
-    /// Its name.
     pub name: Option<&'a str>,
-    /// The host it runs on: a compute host, a backend.
     pub host: Option<&'a str>,
-    /// Its state, in its service's words.
     pub state: Option<&'a str>,
-    /// Its addresses; `None` if the message has no list of them, empty if its list is empty.
+    /// The addresses; `None` if the message has no list of addresses, empty if its list is empty.
     pub addresses: Option<Vec<Address>>,
-    /// When it was made.
     pub created_at: Option<Timestamp>,
-    /// When it was changed last.
     pub updated_at: Option<Timestamp>,
-    /// When an instance or a volume began to work.
+    /// The time at which an instance or a volume began to work.
     pub launched_at: Option<Timestamp>,
-    /// When it was deleted, or terminated.
     pub deleted_at: Option<Timestamp>,
 }
 
-/// An IP address of a resource; written as `address`, `version` (4 or 6) and `kind`.
+/// An IP address of a resource, serialized as `address`, `version` (4 or 6) and `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// IPv4 or IPv6.
     pub address: IpAddr,
-    /// Fixed, or floating.
     pub kind: AddressKind,
 }
 
 impl Address {
-    /// 4 or 6.
     #[must_use]
     pub const fn version(&self) -> u8 {
         if self.address.is_ipv4() { 4 } else { 6 }
@@ -95,32 +81,32 @@ impl Serialize for Address {
     }
 }
 
-/// The way in which a resource has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressKind {
-    /// An address of one of its ports.
+    /// A fixed address of a port.
     Fixed,
-    /// Mapped to one of those.
+    /// A floating address, mapped to a fixed address.
     Floating,
 }
 
 impl Resource<'_> {
-    /// The key that orders the notifications of this resource, in lower case; `None` if the message has none. An
-    /// instance and its ports have one key, and so have an ironic node and its ports.
+    /// Returns the key that orders the notifications of this resource, in lower case. An instance
+    /// and its ports share a key, and so do an ironic node and its ports.
     #[must_use]
     pub fn key(&self) -> Option<String> {
         self.order.or(self.id.as_deref()).map(str::to_lowercase)
     }
 }
 
-/// Returns the resources that a notification is about: one, several for a bulk request, none if they are unknown.
+/// Returns the resources of a notification: several for a bulk request, none if the form is
+/// unknown.
 #[must_use]
 pub fn resources(n: &Notification) -> Vec<Resource<'_>> {
     read(n).into_iter().map(named).collect()
 }
 
-/// A class or an event type without a name.
+/// Names the kind `object` where neither class nor event type gives a kind.
 fn named(mut resource: Resource<'_>) -> Resource<'_> {
     if resource.kind.is_empty() {
         resource.kind = "object".into();
@@ -143,8 +129,7 @@ fn read(n: &Notification) -> Vec<Resource<'_>> {
     neutron::read(event_type, payload)
 }
 
-/// The keys by which the notifications of their resources are kept in order, without repeats; none if none is
-/// known.
+/// Returns the ordering keys of all resources of a notification, without repeats.
 #[must_use]
 pub fn resource_keys(n: &Notification) -> Vec<String> {
     let mut seen = HashSet::new();
@@ -152,8 +137,7 @@ pub fn resource_keys(n: &Notification) -> Vec<String> {
     keys.filter(|key| seen.insert(key.clone())).collect()
 }
 
-/// The resources of a bulk request, one at a time: finding out that it is one costs something, each of them then only
-/// itself.
+/// The resources of a bulk request, read one at a time, so that the payload is examined only once.
 #[derive(Clone, Copy, Debug)]
 pub struct Bulk<'a> {
     kind: &'a str,
@@ -162,7 +146,7 @@ pub struct Bulk<'a> {
 }
 
 impl<'a> Bulk<'a> {
-    /// `None` where the notification is of no bulk request.
+    /// Returns `None` if the notification is no bulk request.
     #[must_use]
     pub fn of(n: &'a Notification) -> Option<Self> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
@@ -173,33 +157,32 @@ impl<'a> Bulk<'a> {
         other.is_none().then_some(Self { kind, items, payload: &n.payload })
     }
 
-    /// The number of resources; a bulk request may have one, or none.
+    /// Returns the number of resources; a bulk request may have one or none.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The payload as a request about one alone has it: of `{ports: [A, B]}` the first is `{port: A}`. `None` beyond the
-    /// last.
+    /// Returns the payload as a request about one resource has it: for `{ports: [A, B]}` the first
+    /// is `{port: A}`.
     #[must_use]
     pub fn part(&self, n: usize) -> Option<Value> {
         Some(Value::Object([(self.kind.to_owned(), self.items.get(n)?.clone())].into_iter().collect()))
     }
 
-    /// Returns the resource that [`resources`] has in this place.
+    /// Returns the resource at this position of [`resources`].
     #[must_use]
     pub fn resource(&self, n: usize) -> Option<Resource<'a>> {
         Some(named(neutron::one(self.kind, self.items.get(n)?, self.payload)))
     }
 }
 
-/// Returns one of the [`resources`], by its position. The others are not read.
+/// Returns one of the [`resources`], by position, without reading the rest.
 #[must_use]
 pub fn resource_at(n: &Notification, at: usize) -> Option<Resource<'_>> {
     match Bulk::of(n) {
@@ -208,19 +191,19 @@ pub fn resource_at(n: &Notification, at: usize) -> Option<Resource<'_>> {
     }
 }
 
-/// The payload of one resource of a bulk request: see [`Bulk::part`]. `n` is the place in [`resources`].
+/// Returns the payload of one resource of a bulk request, see [`Bulk::part`]. `n` is the position
+/// in [`resources`].
 #[must_use]
 pub fn bulk_part(notification: &Notification, n: usize) -> Option<Value> {
     Bulk::of(notification)?.part(n)
 }
 
-/// Returns the number of resources of a bulk request; `None` for any other notification. A bulk request may have one.
+/// Returns the number of resources of a bulk request; `None` for any other notification.
 #[must_use]
 pub fn bulk_len(notification: &Notification) -> Option<usize> {
     Bulk::of(notification).map(|bulk| bulk.len())
 }
 
-/// The first of the [`resource_keys`].
 #[must_use]
 pub fn resource_key(n: &Notification) -> Option<String> {
     resource_keys(n).into_iter().next()

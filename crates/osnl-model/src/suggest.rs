@@ -1,8 +1,8 @@
 //! The known name nearest to a misspelt one.
 
-/// The candidate with the fewest edits from `name`, if they are few: one for short names, two from six
-/// characters on, three from twelve. `-` counts as `_` and case is not looked at, because those are not
-/// accepted and look the same to the eye. Of equally near ones the first wins.
+/// Returns the candidate with the fewest edits from `name`: at most one for short names, two from
+/// six characters on, three from twelve. `-` counts as `_`, and case is ignored, because such
+/// differences are easily overlooked. Of equally near candidates the first wins.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = plain(name);
     let limit = match name.len() {
@@ -12,7 +12,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     };
     candidates
         .into_iter()
-        // Far longer names cannot be near, and a hostile file must not cost quadratic time.
+        // A far longer name cannot be near, and a hostile file must not cost quadratic time.
         .filter(|candidate| candidate.chars().count().abs_diff(name.len()) <= limit)
         .map(|candidate| (edits(&name, &plain(candidate)), candidate))
         .filter(|(edits, _)| *edits <= limit)
@@ -24,7 +24,7 @@ fn plain(name: &str) -> Vec<char> {
     name.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
+/// Counts insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
 fn edits(a: &[char], b: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();

@@ -9,9 +9,9 @@
 //! | `2026-11-20T06:36:22.662155+0000` | CADF |
 //! | `2026-11-20T06:36:22UTC+09:00`, `2026-11-20T06:36:22UTC` | versioned objects, of a time with a fixed offset |
 //!
-//! Of zones with a name (`JST`) only UTC and GMT are read: the others mean different things in different places.
+//! Of zones with a name (`JST`) only UTC and GMT are read, because other names are ambiguous.
 //!
-//! Without a zone it is UTC: no service sends local time.
+//! A time without a zone is UTC: no service sends local time.
 
 use std::fmt;
 
@@ -19,20 +19,15 @@ use jiff::civil::DateTime;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// A point in time, to the microsecond. Printed as `2026-11-20T06:36:22.662155Z`.
+/// A point in time, to the microsecond, printed as `2026-11-20T06:36:22.662155Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 
-/// The text is no date in any spelling of OpenStack's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("\"{0}\" is not a date and time, such as 2026-11-20T06:36:22Z or 2026-11-20 06:36:22.662155")]
 pub struct TimestampError(String);
 
 impl Timestamp {
-    /// Reads a date and time.
-    ///
-    /// # Errors
-    /// [`TimestampError`] if it has another form, or there is no such date.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
         let zoned = || text.parse::<jiff::Timestamp>().ok();
         let named = || {
@@ -41,7 +36,7 @@ impl Timestamp {
             format!("{}{offset}", before.trim_end()).parse::<jiff::Timestamp>().ok()
         };
         let bare = || {
-            // A date alone is read by jiff, but is no point in time.
+            // jiff reads a date alone, which is no point in time.
             let read: DateTime = text.parse().ok().filter(|_| text.len() > "2026-11-20".len())?;
             Some(read.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
         };
@@ -53,15 +48,14 @@ impl Timestamp {
             .ok_or_else(|| TimestampError(crate::error::excerpt(text)))
     }
 
-    /// Microseconds since the epoch of Unix.
     #[must_use]
     pub fn as_microseconds(self) -> i64 {
         self.0.as_microsecond()
     }
 }
 
-/// Reads oslo.messaging's own spelling, which nearly every notification has several times, at a tenth of the cost of a
-/// reader of all of them.
+/// Reads oslo.messaging's own spelling at a tenth of the general parser's cost. Nearly every
+/// notification has several such times.
 fn usual(text: &str) -> Option<jiff::Timestamp> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| {
@@ -132,7 +126,7 @@ mod tests {
         }
     }
 
-    /// The forms read by hand mean what jiff reads, and what jiff refuses is not read by hand.
+    /// The fast path must accept only texts that jiff accepts, with the same result.
     #[test]
     fn the_usual_spelling_is_read_as_the_others_are() {
         let check = |text: &str, by_hand: bool| {

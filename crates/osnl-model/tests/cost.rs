@@ -1,8 +1,8 @@
-//! The memory and the time of the worst messages that are accepted: each kind is read, masked and written in a process of
-//! its own, whose kernel reports its peak and its CPU time.
+//! The memory and the time of the worst accepted messages. A process of its own reads, masks and
+//! writes each kind, and its kernel reports peak memory and CPU time.
 //!
-//! `cargo test --release -p osnl-model --test cost -- --nocapture` prints what each kind takes; without optimization
-//! the budget is an eighth, so that it takes seconds.
+//! `cargo test --release -p osnl-model --test cost -- --nocapture` prints the results. Without
+//! optimization the budget is an eighth, so that the test takes seconds.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic anywhere")]
 #![expect(clippy::print_stdout, reason = "a child says what it took, and the test prints a table")]
@@ -17,16 +17,16 @@ use std::time::Duration;
 
 use osnl_model::{Budget, Compression, ContentInfo, MaskedJson};
 
-/// Set for a child, which reads a message compressed with gzip.
+/// Set for a child process, which reads a message compressed with gzip.
 const CASE: &str = "OSNL_TEST_COST_CASE";
 
-/// The goal: so many times the largest body.
+/// The limit of memory as a multiple of the largest body.
 const TIMES: usize = 20;
 
-/// The memory that a process takes beside, which weighs more where the budget is an eighth.
+/// The memory that a process takes anyway, which weighs more where the budget is an eighth.
 const BESIDE: usize = if cfg!(debug_assertions) { 1 << 20 } else { 0 };
 
-/// The goal for a MiB, with optimization. A debug build takes ten times as long.
+/// The limit of time for a MiB, with optimization. A debug build takes ten times as long.
 const MOST: Duration = Duration::from_millis(if cfg!(debug_assertions) { 3_000 } else { 200 });
 
 const fn budget() -> Budget {
@@ -35,10 +35,9 @@ const fn budget() -> Budget {
     Budget { body: whole.body / part, values: whole.values / part, ..whole }
 }
 
-/// The parts that the payload of a message is made of.
 struct Kind {
     name: &'static str,
-    /// A long text. `None`: the tree of this name.
+    /// A long text; `None` for the tree of this name.
     text: Option<String>,
 }
 
@@ -49,7 +48,6 @@ impl Kind {
         trees.chain(texts.into_iter().map(|(name, text)| Self { name, text: Some(text) })).collect()
     }
 
-    /// A message with about so many bytes of it.
     fn message(&self, bytes: usize) -> String {
         let value = match &self.text {
             Some(text) => pieces(&text[..text.floor_char_boundary(bytes)]),
@@ -58,7 +56,6 @@ impl Kind {
         hostile::enveloped(&hostile::notification("x.y", &format!(r#"{{"a": {value}}}"#)))
     }
 
-    /// The largest that the budget lets in.
     fn largest(&self) -> String {
         let accepted = |bytes: usize| budget().decode(self.message(bytes).as_bytes()).is_ok();
         let (mut least, mut most) = (0, budget().body);
@@ -70,7 +67,6 @@ impl Kind {
     }
 }
 
-/// A text in pieces that masking looks into.
 fn pieces(mut text: &str) -> String {
     let mut array = String::from("[0");
     while !text.is_empty() {
@@ -81,22 +77,21 @@ fn pieces(mut text: &str) -> String {
     array + "]"
 }
 
-/// The CPU time of this thread, whatever else the machine does.
+/// Returns the CPU time of this thread, which does not depend on other load.
 fn cpu_time() -> Duration {
-    // Brings it up to date.
+    // A switch of threads updates the kernel's statistics.
     std::thread::yield_now();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// In bytes.
 fn status(line: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let found = status.lines().find_map(|found| found.strip_prefix(line)).unwrap();
     found.trim_matches([':', '\t', ' ', 'k', 'B']).parse::<usize>().unwrap() * 1024
 }
 
-/// Not a test of its own: what a child does.
+/// Runs in the child process; in the parent this test does nothing.
 #[test]
 fn child() {
     if std::env::var_os(CASE).is_none() {
@@ -104,13 +99,13 @@ fn child() {
     }
     let mut packed = Vec::new();
     std::io::stdin().read_to_end(&mut packed).unwrap();
-    // Begins to count anew; what has been freed stays with the allocator, so the first to say is what there is.
+    // Resets the peak. The allocator keeps freed memory, so the current size is the base.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let (before, begun) = (status("VmRSS"), cpu_time());
     let info = ContentInfo { compression: Some("gzip"), ..ContentInfo::default() };
     let plain = budget().plain_body(&packed, &info).unwrap();
     let read = budget().decode(&plain).unwrap();
-    // As a cloud event is made, and another action's text beside it.
+    // A cloud event and another action's text exist at the same time.
     let event = serde_json::json!({ "payload": osnl_model::mask_secrets(&read.payload) });
     let text = event.to_string();
     let again = serde_json::to_string(&MaskedJson::value(&read.payload)).unwrap();
@@ -120,7 +115,6 @@ fn child() {
     println!("cost {peak} {} {} ", plain.len(), took.as_nanos());
 }
 
-/// The cost of one message.
 struct Cost {
     kind: &'static str,
     peak: usize,
@@ -148,7 +142,7 @@ impl Cost {
         Self { kind: kind.name, peak, plain, took: Duration::from_nanos(next()) }
     }
 
-    /// The time for a MiB of its plain body, which is the whole of a smaller one.
+    /// Returns the time for a MiB of the plain body, or for the whole of a smaller body.
     fn rate(&self) -> Duration {
         self.took.div_f64((self.plain as f64 / 1048576.0).max(1.0))
     }
@@ -159,7 +153,7 @@ fn the_worst_message_takes_twenty_times_the_largest_body_and_200_ms_a_mib_at_mos
     let mut costs = Vec::new();
     for kind in Kind::all() {
         let mut cost = Cost::of(&kind);
-        // Once more, if the machine did other things too.
+        // A second attempt, in case the machine was busy.
         if cost.rate() > MOST {
             cost.took = cost.took.min(Cost::of(&kind).took);
         }

@@ -1,4 +1,4 @@
-//! Each limit, one below and at it; and what must not get around them.
+//! Each limit, at it and one below, and inputs that try to evade a limit.
 
 use serde_json::json;
 
@@ -40,7 +40,8 @@ fn each_limit_is_said_with_the_option_that_raises_it() {
         Some(("the message has more than 20 values, the limit (it grows with option max_body)", true));
     check(&items(18), None);
     check(&items(19), values);
-    // The envelope and what is in it draw on one budget: its object and two texts are three values.
+    // The envelope and its message draw on one budget: the outer object and two texts are three
+    // values.
     check(&enveloped(&items(15)), None);
     check(&enveloped(&items(16)), values);
 
@@ -76,7 +77,7 @@ fn depth_is_counted_through_the_envelope() {
     let payload = |levels: usize| format!(r#"{{"payload": {}}}"#, nested(levels));
     check(payload(119), true);
     check(payload(120), false);
-    // The outer object and the text.
+    // The outer object and the text are two levels.
     check(enveloped(&payload(117)), true);
     check(enveloped(&payload(118)), false);
     check(payload(100_000), false);
@@ -106,7 +107,7 @@ fn a_key_of_serde_jsons_own_is_a_key_like_any_other() {
 
 #[test]
 fn what_is_counted_is_what_is_taken() {
-    // By the sizes that the standard library has today: a leaf of a `BTreeMap<String, Value>`.
+    // The sizes of the current standard library: a leaf of a `BTreeMap<String, Value>`.
     assert!(size_of::<(String, Value)>() * 11 <= 640, "{}", size_of::<(String, Value)>());
     assert_eq!(size_of::<Value>(), 32);
 }
@@ -116,7 +117,7 @@ fn a_head_is_read_whatever_follows_it() {
     let head = br#"{"event_type": "e", "publisher_id": "p", "priority": "INFO", "payload": "#.to_vec();
     let long = [head, vec![b' '; 5000]].concat();
     assert_eq!(SMALL.read_head(&long).unwrap().event_type.as_deref(), Some("e"));
-    // The slow way reads all.
+    // The slow way reads the whole body.
     let other = [b"{\"x\": [], ".to_vec(), long[1..].to_vec()].concat();
     assert!(matches!(SMALL.read_head(&other), Err(DecodeError::TooMuch(Excess::Body { .. }))));
 }

@@ -1,8 +1,8 @@
-//! Reads JSON into a tree, counting.
+//! Reads JSON into a tree and charges a budget.
 //!
-//! `serde_json`'s own way to a [`Value`] is not used for anything from outside. It has two properties that a message must
-//! not have at its disposal: it builds whatever is written, and an object whose one key is
-//! `$serde_json::private::RawValue` is parsed a second time as JSON, with a fresh count of levels.
+//! `serde_json`'s own parser of [`Value`] is not used for messages: it has no limits, and it parses
+//! an object whose one key is `$serde_json::private::RawValue` again as JSON, with a fresh count of
+//! levels.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use serde_json::{Map, Number, Value};
 
 use super::{Excess, Purse};
 
-/// The size of a node of a B-tree, with the allocator's share, and its least number of members (but for the last).
+/// The size of a B-tree node with the allocator's share. Every node but the last has a least number
+/// of members.
 const NODE: usize = 640;
 const MEMBERS: usize = 6;
 
-/// The bytes that an allocation takes beyond its own.
+/// The allocator's overhead for one allocation, in bytes.
 const ALLOCATION: usize = 16;
 
-/// A value at a depth.
 #[derive(Clone, Copy)]
 pub(crate) struct Tree<'a> {
     purse: &'a Purse,
@@ -26,7 +26,7 @@ pub(crate) struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// `depth`: how many arrays, objects and texts it is in.
+    /// `depth` counts the enclosing arrays, objects and texts.
     pub(crate) const fn new(purse: &'a Purse, depth: usize) -> Self {
         Self { purse, depth }
     }
@@ -35,7 +35,6 @@ impl<'a> Tree<'a> {
         self.purse.take(if bytes == 0 { 0 } else { bytes + ALLOCATION }).map_err(error)
     }
 
-    /// The members of an object or the items of an array.
     fn inner<E: Error>(self) -> Result<Self, E> {
         let inner = Self { depth: self.depth + 1, ..self };
         self.purse.enter(inner.depth).map_err(error)?;
@@ -49,7 +48,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// The caller looks into the purse: what it says is never shown.
+/// Ends the parsing. The caller takes the excess from the purse, so this error is never shown.
 fn error<E: Error>(excess: Excess) -> E {
     E::custom(excess)
 }
@@ -109,7 +108,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let mut items: Vec<Value> = Vec::new();
         while let Some(item) = seq.next_element_seed(inner)? {
             if items.len() == items.capacity() {
-                // It grows to twice its size.
+                // A vector doubles its capacity.
                 let more = items.capacity().max(4);
                 inner.more_memory(more * size_of::<Value>() + if more == 4 { ALLOCATION } else { 0 })?;
             }
@@ -137,7 +136,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// Returns about how many bytes of memory a value takes beside its own node, by the rules of
+/// Returns the approximate memory of a value beside its own node, by the rules of
 /// [`Budget::memory`](crate::Budget::memory).
 #[must_use]
 pub fn memory_of(value: &Value) -> usize {
@@ -152,7 +151,6 @@ pub fn memory_of(value: &Value) -> usize {
     }
 }
 
-/// The same of the members of an object.
 pub(crate) fn members_memory(members: &Map<String, Value>) -> usize {
     let inner = members.iter().map(|(key, value)| text_memory(key) + memory_of(value));
     members.len().div_ceil(MEMBERS) * NODE + inner.sum::<usize>()

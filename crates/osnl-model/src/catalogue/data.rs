@@ -1,4 +1,4 @@
-//! The files, read once.
+//! The catalogue's files, parsed once.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -27,11 +27,9 @@ pub(super) struct ServiceData {
 #[derive(Deserialize)]
 pub(super) struct Class {
     pub(super) version: &'static str,
-    /// The version it began with.
     pub(super) first: &'static str,
-    /// The versions with which fields came later, by name.
+    /// The versions that added fields, by name of the field.
     pub(super) since: BTreeMap<&'static str, &'static str>,
-    /// `text or null`, `list of IpPayload`, by name.
     pub(super) fields: BTreeMap<&'static str, &'static str>,
 }
 
@@ -70,7 +68,8 @@ struct SampleFile {
     samples: Vec<SampleRow>,
 }
 
-/// A test reads both files; here one that cannot be read is an empty one.
+/// Returns the catalogue. A test parses both files, so a parse error here only gives an empty
+/// catalogue.
 pub(super) fn catalogue() -> &'static Catalogue {
     static READ: LazyLock<Catalogue> = LazyLock::new(|| {
         serde_json::from_str(include_str!("../../data/catalogue.json")).map(Catalogue::of).unwrap_or_default()

@@ -1,20 +1,20 @@
-//! An example of an event as a whole notification: the sample of its payload, in a head and a context such as services
-//! write.
+//! An example of an event as a whole notification: the sample of its payload, with a usual head and
+//! context.
 
 use serde_json::{Map, Value, json};
 
 use super::CatalogueEvent;
 use crate::{Notification, Priority};
 
-/// The message id of every example.
 const MESSAGE_ID: &str = "00000000-0000-4000-8000-000000000001";
 const TIMESTAMP: &str = "2026-01-01 00:00:00.000000";
 const PROJECT: &str = "11111111111111111111111111111111";
 const USER: &str = "22222222222222222222222222222222";
 
 impl CatalogueEvent {
-    /// Returns a notification of this event with its [`sample`](CatalogueEvent::sample), the usual publisher and
-    /// priority, and the keys that contexts of most services have; the payload is null without a sample.
+    /// Returns a notification of this event with its [`sample`](CatalogueEvent::sample), the usual
+    /// publisher and priority, and the context keys of most services; without a sample the payload
+    /// is null.
     #[must_use]
     pub fn example(&self) -> Notification {
         let publisher = self.publishers.first();
@@ -32,7 +32,8 @@ impl CatalogueEvent {
         }
     }
 
-    /// Returns the routing key that its [`example`](CatalogueEvent::example) usually comes with: `notifications.info`.
+    /// Returns the usual routing key of its [`example`](CatalogueEvent::example):
+    /// `notifications.info`.
     #[must_use]
     pub fn routing_key(&self) -> String {
         let topic = self.topics.first().copied().unwrap_or("notifications");

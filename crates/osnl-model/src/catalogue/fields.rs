@@ -1,30 +1,29 @@
-//! The fields of a payload: listed, and looked for.
+//! The fields of a payload: a list of all, and a search by path.
 
 use super::data::{Class, catalogue, class};
 use super::{CatalogueEvent, PayloadForm};
 
-/// Objects in objects that are listed; no class holds itself deeper.
+/// The depth of nested objects in the list; no class contains itself at a greater depth.
 const DEEPEST: usize = 6;
 
-/// A field of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueField {
-    /// Its keys from the payload on; `*` for each item of a list.
+    /// The keys from the payload on; `*` for each item of a list.
     pub path: Vec<&'static str>,
-    /// `text`, `number or null`, `one of: on, off`, `list of IpPayload`, …
+    /// The type in words: `text`, `number or null`, `one of: on, off`, `list of IpPayload`, …
     pub kind: &'static str,
-    /// Whether some payloads that could have it do not.
+    /// Whether some payloads of the event omit the field.
     pub sometimes_absent: bool,
-    /// Since when it is there: a release of the service (`neutron 9.0.0 (Newton)`), or of a versioned payload the class
-    /// and its version (`FlavorPayload 1.1`).
+    /// The release of the service that added the field (`neutron 9.0.0 (Newton)`), or of a
+    /// versioned payload the class and its version (`FlavorPayload 1.1`).
     pub since: Option<String>,
-    /// Whether it came later than the class that has it. A service that is older than [`since`](Self::since) sends
+    /// Whether the field is newer than its class. A service older than [`since`](Self::since) sends
     /// payloads without it.
     pub later: bool,
 }
 
 impl CatalogueField {
-    /// The path with dots, without the wrapping of versioned objects: `flavor.name`.
+    /// Returns the path with dots, without the wrapping of versioned objects: `flavor.name`.
     #[must_use]
     pub fn short(&self) -> String {
         let keys: Vec<&str> =
@@ -88,7 +87,6 @@ fn of_class(
     }
 }
 
-/// `nova_object.data`
 fn wrapper(service: &str) -> &'static str {
     match service {
         "nova" => "nova_object.data",
@@ -97,7 +95,7 @@ fn wrapper(service: &str) -> &'static str {
     }
 }
 
-/// Returns the kind inside, and whether it is in a list.
+/// Returns the inner kind, and whether a list contains it.
 fn held(kind: &'static str) -> (&'static str, bool) {
     let kind = kind.strip_suffix(" or null").unwrap_or(kind);
     kind.strip_prefix("list of ").map_or((kind, false), |inner| (inner, true))
@@ -141,14 +139,14 @@ fn class_has(service: &str, described: &'static Class, path: &str) -> bool {
                 (None, _) => false,
                 (Some(""), _) => true,
                 (Some(rest), Some(nested)) => class_has(service, nested, rest),
-                // A map, or a class of which nothing is known.
+                // A free map, or an unknown class, may have any field.
                 (Some(_), None) => inner.starts_with("map") || inner.starts_with(char::is_uppercase),
             }
         }
     })
 }
 
-/// `at` is where in the shape one is; `shape` is sorted.
+/// Searches the sorted `shape` for `rest`, from the position `at`.
 fn shape_has(shape: &[(&str, &str)], at: &str, rest: &str) -> bool {
     if rest.is_empty() {
         return true;
@@ -177,7 +175,7 @@ fn is_scalar(kind: &str) -> bool {
     kind.trim_end_matches('?').split(" or ").all(|kind| ["text", "number", "boolean"].contains(&kind))
 }
 
-/// Returns the rest behind a key and its dot; nothing if it is the end; `None` if it does not begin so.
+/// Returns the path after a key and its dot, empty at the end; `None` if the path begins otherwise.
 fn after<'a>(path: &'a str, key: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(key)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }

@@ -1,23 +1,22 @@
-//! A path into the payloads of some events that none of them has: what is there instead, and what may have been meant.
+//! A path that the payloads of some events do not have: the keys at that place, and a suggestion.
 
 use std::collections::BTreeSet;
 
 use super::{CatalogueEvent, PayloadForm};
 use crate::nearest;
 
-/// The missing part of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LackingPath {
     /// The existing part of the path; empty if its first key is missing.
     pub inside: String,
-    /// The keys that are there, by name; `*` stands for the items of a list.
+    /// The existing keys, by name; `*` means the items of a list.
     pub keys: Vec<&'static str>,
-    /// The path that may have been meant: the same field at its place (`port.name` for `name`), or a name much like it.
+    /// The suggested path: the same field at its place (`port.name` for `name`), or a similar name.
     pub near: Option<String>,
 }
 
-/// Returns the missing part of a path in the payloads of these events; `None` if one of them has it, or could have
-/// it.
+/// Returns the missing part of a path in the payloads of these events; `None` if an event has the
+/// path, or may have it.
 ///
 /// ```
 /// use osnl_model::catalogue;
@@ -30,7 +29,7 @@ pub struct LackingPath {
 /// ```
 #[must_use]
 pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
-    // Of a sentence nothing is there, and nothing can be said about it.
+    // A payload that is a sentence has no keys to compare.
     let events: Vec<&CatalogueEvent> =
         events.iter().copied().filter(|event| event.form != PayloadForm::Text).collect();
     if events.is_empty() || events.iter().any(|event| event.has_field(path)) {
@@ -54,13 +53,13 @@ pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
     Some(LackingPath { inside: inside.to_owned(), keys, near })
 }
 
-/// The key that follows this path on the way to a field.
+/// Returns the key that follows this path on the way to a field.
 fn below(known: &[&'static str], inside: &str) -> Option<&'static str> {
     let inside = starred(inside);
     known.iter().enumerate().find(|(at, _)| known[..*at].join(".") == inside).map(|(_, key)| *key)
 }
 
-/// The shortest path that is this one but for wrappers, items of lists and what stands before it.
+/// Returns the shortest path that equals `path` without wrappers, items of lists and leading keys.
 fn same_field(known: &BTreeSet<Vec<&'static str>>, path: &str) -> Option<String> {
     let written = format!(".{}", bare(path.split('.')));
     let is_it = |known: &&Vec<&'static str>| {
@@ -70,13 +69,12 @@ fn same_field(known: &BTreeSet<Vec<&'static str>>, path: &str) -> Option<String>
     shortest(known.iter().filter(is_it))
 }
 
-/// The shortest path to a field of the same name.
 fn same_name(known: &BTreeSet<Vec<&'static str>>, path: &str) -> Option<String> {
     let name = path.rsplit('.').next()?;
     shortest(known.iter().filter(|known| known.last() == Some(&name)))
 }
 
-/// Keys that stand for the same in payloads of different services, releases and forms.
+/// Keys with the same meaning in payloads of different services, releases and forms.
 const WORDS: [&[&str]; 5] = [
     &["tenant_id", "project_id", "project", "tenant", "owner"],
     &["instance_id", "instance_uuid", "server_id", "uuid", "id", "resource_id"],
@@ -85,7 +83,7 @@ const WORDS: [&[&str]; 5] = [
     &["host", "hostname", "node", "compute"],
 ];
 
-/// The field beside it whose name is another word for the same.
+/// Returns the sibling field whose name is a synonym.
 fn other_word(keys: &[&'static str], inside: &str, path: &str) -> Option<String> {
     let rest = path.strip_prefix(inside)?.trim_start_matches('.');
     let words = WORDS.iter().find(|words| words.contains(&rest))?;
@@ -98,14 +96,13 @@ fn shortest<'a>(found: impl Iterator<Item = &'a Vec<&'static str>>) -> Option<St
     Some(path.iter().map(|key| if *key == "*" { "0" } else { key }).collect::<Vec<_>>().join("."))
 }
 
-/// Without wrappers and items.
 fn bare<'a>(keys: impl Iterator<Item = &'a str>) -> String {
     let is_key = |key: &&str| *key != "*" && key.parse::<usize>().is_err() && !key.ends_with("_object");
     let keys: Vec<&str> = keys.filter(is_key).collect();
     keys.join(".")
 }
 
-/// `ports.0.id` as a description has it: `ports.*.id`.
+/// Returns `ports.0.id` in the spelling of a description: `ports.*.id`.
 pub(super) fn starred(path: &str) -> String {
     let star = |key: &'_ str| if key.parse::<usize>().is_ok() { "*".to_owned() } else { key.to_owned() };
     path.split('.').map(star).collect::<Vec<_>>().join(".")

@@ -1,12 +1,12 @@
-//! Names of events near one that does not exist.
+//! Event types similar to a name that does not exist.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::events;
 
-/// Known event types that are like `name`: those that share the most words with it, of these the ones that
-/// begin the longest like it. At most `most`, and none if nothing is shared.
+/// Returns at most `most` known event types that share the most words with `name`, those with the
+/// longest common beginning first; none if no word is shared.
 #[must_use]
 pub fn alike(name: &str, most: usize) -> Vec<&'static str> {
     let words = |name: &str| -> BTreeSet<String> {

@@ -1,18 +1,18 @@
 //! The fast way to a head: a scanner that stops at the payload.
 //!
-//! It understands what oslo.messaging writes, and answers None to anything else, be it unusual or wrong: the
-//! slow way then decides. It never allocates but for a value that has escapes.
+//! The scanner understands the output of oslo.messaging and returns None for anything else, unusual
+//! or wrong: the slow way then decides. It allocates only for a value with escapes.
 //!
-//! Inside an envelope the notification is JSON text inside a JSON string, so each of its quotes is written
-//! `\"` and each of its backslashes `\\`; other escapes of the outer string are left to the slow way. The
-//! scanner reads through that layer ([`Layer::Enveloped`]) as it goes.
+//! An envelope holds the notification as JSON text inside a JSON string, so its quotes are `\"` and
+//! its backslashes `\\`. The scanner reads through that layer ([`Layer::Enveloped`]); the slow way
+//! handles other escapes of the outer string.
 
 use std::borrow::Cow;
 
 use super::Head;
 use crate::Priority;
 
-/// The head, if it can be had without the payload.
+/// Returns the head, if it can be read without the payload.
 pub(super) fn read_head(body: &[u8]) -> Option<Head<'_>> {
     let mut scanner = Scanner { rest: body, layer: Layer::Bare };
     scanner.byte(b'{')?;
@@ -37,9 +37,7 @@ pub(super) fn read_head(body: &[u8]) -> Option<Head<'_>> {
 
 #[derive(Clone, Copy)]
 enum Layer {
-    /// The bytes are the JSON text.
     Bare,
-    /// The bytes are the JSON text within a JSON string.
     Enveloped,
 }
 
@@ -59,7 +57,7 @@ impl<'a> Scanner<'a> {
                 b"event_type" => event_type = Some(self.text_or_null()?),
                 b"publisher_id" => publisher_id = Some(self.text_or_null()?),
                 b"priority" => priority = Some(self.text_or_null()?),
-                // Whatever else stands before the payload is short and plain (message_id), or unusual.
+                // Any other key before the payload is short and plain (message_id), or unusual.
                 _ if key.starts_with(b"oslo.") => return None,
                 _ => {
                     self.plain_text()?;
@@ -86,13 +84,11 @@ impl<'a> Scanner<'a> {
         self.text().map(Some)
     }
 
-    /// One byte of JSON's own, after any blanks.
     fn byte(&mut self, expected: u8) -> Option<()> {
         self.blanks();
         self.take(expected)
     }
 
-    /// A text without escapes.
     fn plain_text(&mut self) -> Option<&'a [u8]> {
         self.blanks();
         self.quote()?;
@@ -101,7 +97,7 @@ impl<'a> Scanner<'a> {
         Some(text)
     }
 
-    /// A text, borrowed if it has no escapes.
+    /// Reads a text, borrowed if it has no escapes.
     fn text(&mut self) -> Option<Cow<'a, str>> {
         self.blanks();
         self.quote()?;
@@ -109,7 +105,7 @@ impl<'a> Scanner<'a> {
         if self.quote().is_some() {
             return Some(Cow::Borrowed(text));
         }
-        // The text as JSON has it, with quotes and escapes, once the outer layer is taken away.
+        // The JSON literal of the text, with the outer layer removed.
         let mut literal = String::from("\"");
         literal.push_str(text);
         loop {
@@ -117,7 +113,7 @@ impl<'a> Scanner<'a> {
             self.backslash()?;
             match self.rest.first()? {
                 b'"' | b'\\' => literal.push(char::from(self.quote_or_backslash()?)),
-                _ => {} // the letter of the escape: read with what follows
+                _ => {}
             }
             literal.push_str(std::str::from_utf8(self.up_to_backslash_or_quote()?).ok()?);
             if self.quote().is_some() {
@@ -134,7 +130,7 @@ impl<'a> Scanner<'a> {
         Some(text)
     }
 
-    /// A quote of the notification's JSON. Consumes nothing if there is none.
+    /// Reads a quote of the notification's JSON; consumes nothing if there is none.
     fn quote(&mut self) -> Option<()> {
         self.rest = match self.layer {
             Layer::Bare => self.rest.strip_prefix(b"\"")?,
@@ -143,7 +139,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// A backslash of the notification's JSON. Consumes nothing if there is none.
+    /// Reads a backslash of the notification's JSON; consumes nothing if there is none.
     fn backslash(&mut self) -> Option<()> {
         self.rest = match self.layer {
             Layer::Bare => self.rest.strip_prefix(b"\\")?,
@@ -171,11 +167,13 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Returns the place of the first quote, backslash, or control character, which may not stand in a text. Eight bytes at once: a
-/// head has about two hundred, and most messages are only looked at up to here.
+/// Returns the place of the first quote, backslash, or control character, which a text may not
+/// contain. Eight bytes are tested at once: a head has about two hundred, and most messages are
+/// read only up to here.
 fn end_of_plain(text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
-    // The highest bit of each byte that is below `limit`; of those above the first such byte it says nothing.
+    // Sets the highest bit of each byte below `limit`. Bytes above the first such byte may be
+    // wrong.
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & (ONES << 7);
     let (words, rest) = text.as_chunks::<8>();
     for (n, word) in words.iter().enumerate() {
@@ -196,7 +194,6 @@ mod tests {
 
     #[test]
     fn a_text_ends_at_the_first_byte_that_is_not_plain() {
-        // Each byte value at each place, before and after every other kind of byte.
         for end in 0..20 {
             for byte in 0..=u8::MAX {
                 for around in [b'a', b' ', 0x7f, 0x80, 0xff, b'!', b'#', b'[', b']'] {

@@ -1,7 +1,8 @@
 //! A regular expression with the meaning of Python's `re.match`.
 //!
-//! A pattern is parsed when it is read and compiled when a text needs it; a list of few texts is compared and never
-//! compiled. A running rule set compiles all patterns at its start, so no message waits.
+//! A pattern is parsed when the configuration is read and compiled for the first text; a list of
+//! few texts is compared and never compiled. A running rule set compiles all patterns at its start,
+//! so no message waits.
 
 mod linear;
 
@@ -12,22 +13,24 @@ use thiserror::Error;
 use self::linear::Linear;
 use super::python_regex::{PatternEngine, Translation, translate};
 
-/// The number of times that fancy-regex may go back in one match (patterns with look-around or back-references only).
-/// A text that needs more counts as not matching: a filter must never hold up the stream.
+/// The limit of fancy-regex's backtracking steps in one match (patterns with look-around or
+/// back-references only). A text that exceeds the limit counts as not matching: a filter must never
+/// hold up the stream.
 const BACKTRACK_LIMIT: usize = 100_000;
 
-/// The longest text that the engine which goes back is given, in bytes: a look-ahead at each place costs the square
-/// of the length without going back once.
+/// The longest text for the backtracking engine, in bytes. A look-ahead at each place costs the
+/// square of the length without one backtracking step, so the step limit is not enough.
 const LONGEST_BACKTRACKED: usize = 32 * 1024;
 
-/// A regular expression as Python's `re` writes them, matched like `re.match`: from the beginning of the
-/// text, not necessarily to its end, case-sensitive unless the pattern says otherwise.
+/// A regular expression of Python's `re`, matched like `re.match`: from the beginning of the text,
+/// not necessarily to its end.
 ///
-/// Matching takes time linear in the text, except for patterns with look-around, back-references, atomic
-/// groups or possessive quantifiers, and for `\b` on texts that are not ASCII, which are tried for a bounded
-/// number of steps on texts of at most 32 KiB.
+/// Matching takes time linear in the text. Exceptions are patterns with look-around,
+/// back-references, atomic groups or possessive quantifiers, and `\b` on texts that are not ASCII:
+/// the number of steps is bounded, and so is the text, at 32 KiB.
 ///
-/// The few things that Python takes and that are refused here are a table in the manual, `docs/patterns.md`.
+/// The table in `docs/patterns.md` lists the few elements that Python accepts and this type
+/// refuses.
 #[derive(Clone)]
 pub struct Pattern {
     text: String,
@@ -38,35 +41,30 @@ pub struct Pattern {
 enum Engine {
     Linear(Linear),
     Backtracking(Box<fancy_regex::Regex>),
-    /// The first for texts that are ASCII and not empty.
+    /// The linear pattern is for ASCII texts that are not empty.
     Boundary(Linear, Box<fancy_regex::Regex>),
 }
 
-/// A pattern that is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError {
-    /// The pattern as it was written.
     pub pattern: String,
-    /// The place in it, in characters from 0, as Python counts. None if it is the pattern as a whole.
+    /// The position in characters from 0, as Python counts; `None` for an error of the whole
+    /// pattern.
     pub position: Option<usize>,
-    /// The problem.
     pub message: String,
 }
 
-/// A text could not be tried within the limit of steps. It counts as no match.
+/// A text exceeded the limit of steps and counts as no match.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("given up after too many steps of the pattern \"{pattern}\"")]
 pub struct StepLimit {
-    /// The pattern as it was written.
     pub pattern: String,
 }
 
 impl Pattern {
-    /// Compiles a pattern.
-    ///
     /// # Errors
     ///
-    /// Patterns that Python refuses, and patterns that would compile to something too large.
+    /// Patterns that Python refuses, and patterns whose compiled form would be too large.
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
         let error = |position, message| PatternError { pattern: pattern.to_owned(), position, message };
         let translated = translate(pattern).map_err(|refused| error(refused.position, refused.message))?;
@@ -92,18 +90,18 @@ impl Pattern {
         Ok(Self { text: pattern.to_owned(), engine })
     }
 
-    /// Whether the text begins with a match. A text that needs too many steps does not, see
-    /// [`matches`](Self::matches).
+    /// Whether the text begins with a match; a text that needs too many steps counts as no match,
+    /// see [`matches`](Self::matches).
     pub fn is_match(&self, text: &str) -> bool {
         self.matches(text).unwrap_or(false)
     }
 
-    /// Whether the text begins with a match.
+    /// Decides whether the text begins with a match.
     ///
     /// # Errors
     ///
-    /// The pattern goes back, and the text would take more steps than it may: it counts as no match, and
-    /// the caller should report it.
+    /// The pattern backtracks and exceeds the limit of steps. The text counts as no match, and the
+    /// caller should report it.
     pub fn matches(&self, text: &str) -> Result<bool, StepLimit> {
         let given_up = || StepLimit { pattern: self.text.clone() };
         match &self.engine {
@@ -120,7 +118,7 @@ impl Pattern {
         }
     }
 
-    /// Compiles what would else be compiled by the first text, so that no message waits for it.
+    /// Compiles the pattern now, so that the first message does not wait for it.
     pub fn prepare(&self) {
         match &self.engine {
             Engine::Linear(regex) | Engine::Boundary(regex, _) => regex.prepare(),
@@ -128,13 +126,13 @@ impl Pattern {
         }
     }
 
-    /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 }
 
-/// An engine's error without the places and excerpts of the translated pattern, which only the engine knows.
+/// Returns an engine's error without the excerpts of the translated pattern, which mean nothing to
+/// the reader.
 fn reason(error: &str) -> String {
     let last = error.lines().last().unwrap_or_default();
     let last = last.strip_prefix("error: ").unwrap_or(last);

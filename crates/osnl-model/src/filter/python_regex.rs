@@ -1,7 +1,7 @@
-//! Python's regular expressions, written for the `regex` and `fancy-regex` crates. No crate has Python's meanings.
+//! Python's regular expressions, translated for the `regex` and `fancy-regex` crates.
 //!
-//! The two languages look alike and differ in detail, so every element is read as Python 3.11 reads it and
-//! written anew: literals escaped, classes as code points, flags resolved into what they mean.
+//! The languages differ in detail, so each element is parsed as Python 3.11 does and written anew:
+//! literals escaped, classes as code points, flags resolved.
 //!
 //! | Python | written as |
 //! |---|---|
@@ -14,10 +14,11 @@
 //! | `(?P<n>..)`, `(..)` | `(?:..)`; only whether there is a match matters |
 //! | `{,n}` | `{0,n}` |
 //!
-//! Look-around, references to groups, conditionals, atomic groups and possessive quantifiers exist in the
-//! backtracking dialect only. So does an exact `$`: `(?:\n?\z)` consumes the newline, which shows when
-//! anything follows the `$` that could match there, such as `$\s`. The linear `\b` is exact for ASCII texts only: a
-//! pattern that has one is written in both dialects.
+//! Look-around, references to groups, conditionals, atomic groups and possessive quantifiers exist
+//! in the backtracking dialect only. So does an exact `$`: `(?:
+//! ?\z)` consumes the newline, which is wrong if an element after the `$` could match there, such
+//! as `$\s`. The linear `\b` is exact for ASCII texts only, so a pattern with `\b` is written in
+//! both dialects.
 
 mod class;
 mod escape;
@@ -29,22 +30,19 @@ use width::Width;
 
 /// A pattern in the other crates' language, not yet anchored.
 pub(super) enum Translation {
-    /// For any text.
     One(PatternEngine, String),
-    /// One for texts that are ASCII and not empty, one for all others.
+    /// A pattern for ASCII texts that are not empty, and a pattern for all other texts.
     Two { linear_for_ascii: String, exact: String },
 }
 
-/// Which engine understands it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PatternEngine {
-    /// `regex`: linear time.
     Linear,
-    /// `fancy-regex`.
     Backtracking,
 }
 
-/// Why Python would not compile a pattern, in Python's words, and where (in characters from 0).
+/// The reason why Python would refuse a pattern, in Python's words, and the position in characters
+/// from 0.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rejection {
     pub(super) position: Option<usize>,
@@ -66,7 +64,7 @@ pub(super) fn translate(pattern: &str) -> Result<Translation, Rejection> {
 
 type ScanStep = Result<(), Rejection>;
 
-/// Deeper nesting is refused: the engines behind recurse.
+/// The nesting limit: both regex crates recurse.
 const MAX_DEPTH: usize = 50;
 
 struct Translator {
@@ -75,21 +73,18 @@ struct Translator {
     dialect: PatternEngine,
     out: String,
     needs_backtracking: bool,
-    /// Whether there is a `\b` or `\B`.
     has_boundary: bool,
-    /// Whether a look-behind has no fixed width, which Python says after everything else.
+    /// Whether a look-behind has no fixed width. Python reports this error after all others.
     loose_look_behind: bool,
     flags: Flags,
     last: Last,
-    /// The characters that the current alternative takes, and those of them before the last item.
+    /// The number of characters that the current alternative takes; `before_last` excludes the last
+    /// item.
     width: Width,
     before_last: Width,
     last_width: Width,
-    /// The number of groups before the outermost look-behind that is open.
     groups_before_look_behind: Option<usize>,
-    /// Whether the current alternative ends with a `$`.
     after_dollar: bool,
-    /// The groups that are open, outermost first.
     open: Vec<group::OpenGroup>,
     /// All capturing groups so far; a group's number is its index plus one.
     captures: Vec<group::Capture>,
@@ -104,11 +99,11 @@ struct Flags {
     ascii: bool,
 }
 
-/// The item before the current position, for judging a quantifier.
+/// The item before the current position, which decides whether a quantifier is allowed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     Nothing,
-    /// `^`, `$`, `\b` and such: not to be repeated.
+    /// An anchor such as `^`, `$` or `\b`, which Python refuses to repeat.
     Anchor,
     LookAround,
     Item,
@@ -186,7 +181,6 @@ impl Translator {
         found
     }
 
-    /// Writes something that takes one character.
     fn item(&mut self, regex: &str) {
         self.follow(Last::Item);
         self.out.push_str(regex);
@@ -215,7 +209,7 @@ impl Translator {
         if self.flags.multi_line {
             return self.anchor("(?m:$)");
         }
-        // Not `follow`: after a `$` there is nothing a second one could see differently.
+        // `follow` is not needed: a second `$` sees the same end as the first.
         self.last = Last::Anchor;
         self.after_dollar = true;
         self.out.push_str(match self.dialect {
@@ -241,7 +235,7 @@ impl Translator {
         Ok(())
     }
 
-    /// A `{`: `{m}`, `{m,}`, `{,n}`, `{m,n}` repeat, everything else is literal.
+    /// Reads a `{`: `{m}`, `{m,}`, `{,n}` and `{m,n}` repeat, any other `{` is literal.
     fn brace(&mut self, start: usize) -> ScanStep {
         let after_brace = self.at;
         let least = self.digits();
@@ -277,11 +271,12 @@ impl Translator {
         match self.last {
             Last::Item => {}
             Last::Nothing | Last::Anchor => return Err(refused(start, "nothing to repeat")),
-            // Python repeats them, which never changes anything; fancy-regex does not.
+            // Python accepts a repeated look-around, which never changes a match; fancy-regex
+            // refuses it.
             Last::LookAround => return Err(refused(start, "a repeated look-around is not supported")),
             Last::Repeated => return Err(refused(start, "multiple repeat")),
         }
-        // A repeated group is followed by itself.
+        // A repeated group may be followed by itself.
         self.follow(Last::Repeated);
         self.width = self.before_last + self.last_width * times;
         self.out.push_str(quantifier);

@@ -1,17 +1,18 @@
-//! Writing JSON as Python's `json.dumps` does by default: `", "` and `": "` between the parts, everything that
-//! is not printable ASCII as `\uXXXX` (surrogate pairs beyond the basic plane), floats as `repr` shows them.
+//! Writing JSON as Python's `json.dumps` does by default: `", "` and `": "` as separators,
+//! non-ASCII and control characters as `\uXXXX` (surrogate pairs beyond the basic plane), floats as
+//! in `repr`.
 //!
-//! Payloads are written once, as text: a tree would sort the keys and round numbers beyond 64 bits.
+//! Payloads are written as text: a tree would sort the keys and round numbers beyond 64 bits.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
-/// The JSON text of a value, byte for byte as Python's `json.dumps` writes it.
+/// Returns the JSON text of a value, byte for byte as Python's `json.dumps` writes it.
 ///
-/// Keys keep the order in which the value serializes them. A [`RawValue`](serde_json::value::RawValue) is
-/// restyled: its blanks and escapes become Python's, its keys and numbers stay as they are written.
+/// Keys keep the order in which the value serializes. The blanks and escapes of a
+/// [`RawValue`](serde_json::value::RawValue) become Python's; its keys and numbers stay.
 ///
 /// # Errors
 ///
@@ -19,11 +20,9 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 pub fn to_python_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut out = Vec::with_capacity(256);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, PythonFormatter))?;
-    // Only ASCII is written.
     String::from_utf8(out).map_err(serde::ser::Error::custom)
 }
 
-/// See [`to_python_json`].
 struct PythonFormatter;
 
 impl Formatter for PythonFormatter {
@@ -60,7 +59,7 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
-/// Text that needs no backslash but may have more than printable ASCII.
+/// Writes text that needs no backslash but may have more than printable ASCII.
 fn fragment<W: ?Sized + Write>(out: &mut W, mut text: &str) -> io::Result<()> {
     while let Some(at) = text.bytes().position(|byte| !is_plain(byte)) {
         let (plain, rest) = text.split_at(at);
@@ -76,7 +75,6 @@ fn fragment<W: ?Sized + Write>(out: &mut W, mut text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())
 }
 
-/// A whole string, quotes included.
 fn string<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
     out.write_all(b"\"")?;
     let mut plain = 0;
@@ -99,7 +97,7 @@ fn string<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
     out.write_all(b"\"")
 }
 
-/// Valid JSON in Python's style; what it says stays the same, numbers to the digit.
+/// Writes valid JSON in Python's style; numbers keep their digits.
 fn restyle<W: ?Sized + Write>(out: &mut W, raw: &str) -> io::Result<()> {
     let bytes = raw.as_bytes();
     let mut at = 0;
@@ -107,7 +105,6 @@ fn restyle<W: ?Sized + Write>(out: &mut W, raw: &str) -> io::Result<()> {
         let end = match byte {
             b'"' => string_end(bytes, at),
             b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => at + 1,
-            // Numbers, literals, brackets.
             _ => bytes[at..]
                 .iter()
                 .position(|byte| matches!(byte, b'"' | b',' | b':' | b' ' | b'\n' | b'\r' | b'\t'))
@@ -118,7 +115,7 @@ fn restyle<W: ?Sized + Write>(out: &mut W, raw: &str) -> io::Result<()> {
             b'"' if token.bytes().all(|byte| is_plain(byte) && byte != b'\\') => {
                 out.write_all(token.as_bytes())?;
             }
-            // What cannot be a Rust string (a lone surrogate) stays as it is written.
+            // A text that is no valid Rust string (a lone surrogate) stays unchanged.
             b'"' => match serde_json::from_str::<String>(token) {
                 Ok(text) => string(out, &text)?,
                 Err(_) => fragment(out, token)?,
@@ -133,7 +130,7 @@ fn restyle<W: ?Sized + Write>(out: &mut W, raw: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Behind the closing quote of the string that begins at `start`.
+/// Returns the offset after the closing quote of the string that begins at `start`.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(&byte) = bytes.get(at) {
@@ -146,7 +143,7 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// Python's `repr` of a float, from its shortest digits as Rust writes them: `-1.25e-7`.
+/// Returns Python's `repr` of a float, from the shortest digits as Rust writes: `-1.25e-7`.
 fn repr(shortest: &str) -> String {
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
@@ -183,12 +180,10 @@ mod tests {
         };
         check(json!({"b": [1, true, null], "a": {}}), r#"{"a": {}, "b": [1, true, null]}"#);
         check(json!([]), "[]");
-        // `~` is printable, DEL is not.
         check(json!("é😀~\u{7f}\u{2028}\u{1}\n\"\\/"), r#""\u00e9\ud83d\ude00~\u007f\u2028\u0001\n\"\\/""#);
         check(json!(u64::MAX), "18446744073709551615");
     }
 
-    /// Expected values from Python 3.11's `repr`.
     #[test]
     fn floats_are_written_as_repr_shows_them() {
         for (value, expected) in [

@@ -1,4 +1,4 @@
-//! Writing without secrets, without a copy of what is written.
+//! Serialization with masked secrets, without a masked copy.
 
 use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
@@ -8,7 +8,8 @@ use super::depth::{RemainingDepth, too_deep};
 use super::places::{self, Judgement};
 use super::{MASK, is_named_before, says_nothing, text};
 
-/// A value that serializes as [`mask_secrets`](crate::mask_secrets) of it would, which is not made for that.
+/// A value that serializes like the result of [`mask_secrets`](crate::mask_secrets), without that
+/// copy.
 #[derive(Clone, Copy)]
 pub struct MaskedJson<'a>(MaskedNode<'a>);
 
@@ -19,20 +20,17 @@ enum MaskedNode<'a> {
 }
 
 impl<'a> MaskedJson<'a> {
-    /// Any value.
     #[must_use]
     pub const fn value(value: &'a Value) -> Self {
         Self(MaskedNode::Value(value))
     }
 
-    /// The members of an object, as a context.
     #[must_use]
     pub const fn object(object: &'a Map<String, Value>) -> Self {
         Self(MaskedNode::Object(object))
     }
 }
 
-/// As little as it is going to write.
 impl std::fmt::Debug for MaskedJson<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&serde_json::to_string(self).unwrap_or_default())
@@ -48,7 +46,6 @@ impl Serialize for MaskedJson<'_> {
     }
 }
 
-/// A value at a depth.
 struct Within<'a> {
     value: &'a Value,
     depth: RemainingDepth,

@@ -1,21 +1,18 @@
-//! Names that are a secret in one object and none in another: judged by what stands beside them.
+//! Names that are secret in one object and harmless in another: the neighbouring keys decide.
 
 use serde_json::{Map, Value};
 
 use super::words::is_secret_key;
 
-/// The treatment of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
-    /// Masked whole.
     Secret,
-    /// Has secrets inside; masked whole only if it cannot be read into.
+    /// A value with secrets inside, masked whole only if it cannot be parsed.
     Within,
-    /// As any other value.
     Plain,
 }
 
-/// A name that is a secret beside one of these. In order: whose object, the name, its neighbours.
+/// Names that are secret beside certain keys: service, name, neighbours.
 const BESIDE: [(&str, &str, &[&str]); 4] = [
     ("designate's zone transfer request", "key", &["zone_id", "target_tenant_id"]),
     ("designate's zone transfer accept", "key", &["zone_transfer_request_id"]),
@@ -25,15 +22,15 @@ const BESIDE: [(&str, &str, &[&str]); 4] = [
 
 pub(super) fn judge(object: &Map<String, Value>, key: &str, value: &Value) -> Judgement {
     match key {
-        // Cinder writes maps as rows of these; glance's metadata has the same.
+        // Cinder writes maps as rows of key and value, and so does glance in metadata.
         "value" | "Value" | "VALUE" => secret_if(named_by_row(object)),
-        // Alone, a key is one; beside a value it is a name.
+        // A lone `key` is a secret; beside a value it is a name.
         "key" | "Key" | "KEY" => {
             let has_value = ["value", "Value", "VALUE"].iter().any(|value| object.contains_key(*value));
             secret_if(beside(object, key) || !has_value)
         }
         _ if beside(object, key) => Judgement::Secret,
-        // Nova's is a flag, ironic's the drive.
+        // Nova's `config_drive` is a flag, ironic's is the drive itself.
         "config_drive" if is_flag(value) => Judgement::Plain,
         _ if squeezed_is(key, "connectioninfo") => Judgement::Within,
         _ => secret_if(is_secret_key(key)),
@@ -50,10 +47,9 @@ fn named_by_row(object: &Map<String, Value>) -> bool {
     NAMES.iter().filter_map(|name| object.get(*name)?.as_str()).any(is_secret_key)
 }
 
-/// Whether an item of a list is the name of the secret that follows it: an option of a command line, or the first of a
-/// pair.
+/// Whether an item of a list names the following item as a secret: an option of a command line, or
+/// the first of a pair.
 pub(super) fn names_the_next(name: &str, items: usize) -> bool {
-    // A sentence is no name.
     let is_name = name.len() <= 64
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
     is_name && (items == 2 || name.starts_with("--")) && is_secret_key(name)

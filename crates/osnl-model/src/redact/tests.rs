@@ -1,4 +1,3 @@
-//! Names, neighbours, texts.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -76,7 +75,7 @@ fn secrets_are_masked_at_any_depth() {
         json!({"a": [{"b": {"auth_token": "***", "id": 1}}], "password": "***", "secret": null}),
     );
     check(json!("password"), json!("password"));
-    // What cannot be a secret stays as it is; a number can.
+    // Null, booleans and empty values cannot be secrets; a number can.
     check(
         json!({"user_data": "", "token": false, "secret": [], "credentials": {}, "password": 1234}),
         json!({"user_data": "", "token": false, "secret": [], "credentials": {}, "password": "***"}),
@@ -90,7 +89,7 @@ fn what_stands_beside_a_name_decides_where_the_name_does_not() {
         json!([{"key": "admin_password", "value": "x"}, {"key": "colour", "value": "red"}, {"key": "k"}]),
         json!([{"key": "admin_password", "value": "***"}, {"key": "colour", "value": "red"}, {"key": "***"}]),
     );
-    // A zone transfer has no `value`, but another object of designate's might.
+    // A zone transfer has no `value`, but another object of designate may have one.
     check(
         json!({"key": "BKU12UUT", "zone_id": "z", "value": "v"}),
         json!({"key": "***", "zone_id": "z", "value": "v"}),
@@ -113,7 +112,6 @@ fn texts_are_masked_inside() {
     let check = |text: &str, expected: &str| assert_eq!(mask_text(text), expected, "{text}");
     check("", "");
     check("an ordinary sentence: nothing = here", "an ordinary sentence: nothing = here");
-    // JSON and Python, each in its own language.
     check(
         r#"{"data":{"auth_password":"x","target_iqn":"iqn.x"}}"#,
         r#"{"data":{"auth_password":"***","target_iqn":"iqn.x"}}"#,
@@ -122,14 +120,12 @@ fn texts_are_masked_inside() {
     check("{'x': 'y'}", "{'x': 'y'}");
     check("[{'key': 'admin_pass', 'value': 'x'}]", "[{'key': 'admin_pass', 'value': '***'}]");
     check(r#"{"outer": "{\"token\": \"x\", \"a\": 1}"}"#, r#"{"outer":"{\"a\":1,\"token\":\"***\"}"}"#);
-    // Neither, and yet.
     check("{'password': 'x', 'o': <object at 0x7f>}", "{'password': '***', 'o': <object at 0x7f>}");
     check(r#"failed: {\"admin_pass\": \"x y\", \"b\": 1"#, r#"failed: {\"admin_pass\": \"***\", \"b\": 1"#);
     check("X-Auth-Token: gAb12 and more\nnext", "X-Auth-Token: ***\nnext");
     check("Authorization: Bearer abc.def", "Authorization: ***");
     check("password=hunter2&user=u", "password=***&user=u");
     check("token=None, password=''", "token=None, password=''");
-    // URLs.
     check(
         "mysql+pymysql://nova:p@ss:w@db/nova?charset=utf8",
         "mysql+pymysql://nova:***@db/nova?charset=utf8",
@@ -141,7 +137,6 @@ fn texts_are_masked_inside() {
         "https://h/o?temp_url_sig=***&temp_url_expires=1",
     );
     check("https://h:5000/v3", "https://h:5000/v3");
-    // Forms.
     let token = format!("gAAAAA{}", "Bc_-9".repeat(20));
     check(&format!("sent {token}."), "sent ***.");
     check("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\n", "***\n");
@@ -162,7 +157,7 @@ fn connection_information_is_read_into_or_masked_whole() {
     check(json!("chap u x"), json!("***"));
 }
 
-/// Names, signs, quotes and blanks of all kinds, so that names of secrets come out every other time.
+/// Generates names, signs, quotes and blanks such that half of the names are secret.
 fn texts() -> impl Strategy<Value = String> {
     let pieces = [
         "password",
@@ -210,7 +205,7 @@ fn texts() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// [`is_secret_key`] said without care for time.
+/// A slow reference implementation of [`is_secret_key`].
 fn is_secret(key: &str) -> bool {
     use super::words::{HARMLESS, SECRET, SECRET_END, SECRET_WHOLE};
     let squeezed: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();

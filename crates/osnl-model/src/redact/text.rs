@@ -1,4 +1,4 @@
-//! Secrets inside of texts.
+//! Masking of secrets in texts.
 //!
 //! | what | read as |
 //! | --- | --- |
@@ -19,25 +19,25 @@ use super::depth::RemainingDepth;
 use crate::budget::Purse;
 use crate::python_literal::{LiteralError, python_repr, read_literal};
 
-/// Longer texts are not looked into. What services write of their own is far shorter.
+/// The longest text that is examined. Texts that services write themselves are far shorter.
 const LONGEST: usize = 256 * 1024;
 
-/// The values of a text that is read, and the memory they take.
+/// The number of values in a text that is parsed, which also bounds the memory.
 const VALUES: usize = 20_000;
 const MEMORY: usize = 16 * 1024 * 1024;
 
-/// The text with its secrets as `***`.
+/// Returns the text with its secrets as `***`.
 ///
-/// A text that is JSON or a Python literal (as cinder's `connection_info` and a snapshot's `metadata`, as the
-/// exceptions of nova's legacy form) is read, masked as [`mask_secrets`](super::mask_secrets) does, and written again in
-/// its own language. In any other text, what is found by form: the login of a URL, a token of Keystone, a private key, and
-/// whatever follows a secret's name and a sign between the two. A text that is too long for that is its length.
+/// A text that is JSON or a Python literal (cinder's `connection_info`, a snapshot's `metadata`,
+/// exceptions of nova's legacy form) is parsed, masked as [`mask_secrets`](super::mask_secrets)
+/// does, and written in its own language. In any other text these are masked: the login of a URL, a
+/// token of Keystone, a private key, and the value after a secret's name and a sign. A text above
+/// the limit is replaced by its length.
 #[must_use]
 pub fn mask_text(text: &str) -> Cow<'_, str> {
     masked(text, RemainingDepth::TOP)
 }
 
-/// A text at a depth.
 pub(super) fn masked(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
     if text.len() > LONGEST {
         return Cow::Owned(format!("{MASK} (a text of {} bytes)", text.len()));
@@ -49,7 +49,7 @@ pub(super) fn masked(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
     }
 }
 
-/// A text that must be readable, because its secrets may be anywhere.
+/// Masks a text that must be parsed, because its secrets may be anywhere.
 pub(super) fn masked_within(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
     match structured(text, depth) {
         Structure::Masked(masked) if text.len() <= LONGEST => masked,
@@ -58,9 +58,9 @@ pub(super) fn masked_within(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
 }
 
 enum Structure<'a> {
-    /// It is an object or a list; without its secrets.
+    /// The text is an object or a list, here without its secrets.
     Masked(Cow<'a, str>),
-    /// It may be one.
+    /// The text may be a value, but exceeds a limit.
     TooMuch,
     None,
 }
@@ -84,7 +84,7 @@ fn structured(text: &str, depth: RemainingDepth) -> Structure<'_> {
     Structure::Masked(if masked == read { Cow::Borrowed(text) } else { Cow::Owned(write(&masked)) })
 }
 
-/// Sentences, configuration files, headers, commands.
+/// Masks running text: sentences, configuration files, headers, commands.
 pub(super) fn running(text: &str) -> Cow<'_, str> {
     let passes = [forms::tokens, forms::bearers, forms::private_keys, forms::logins, pairs::named];
     passes.iter().fold(Cow::Borrowed(text), |text, pass| match pass(&text) {
@@ -93,11 +93,10 @@ pub(super) fn running(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// A text with parts of it masked, from its beginning to its end.
 struct Mask<'a> {
     text: &'a str,
     out: String,
-    /// Everything before is in `out`, or masked.
+    /// The length that is already copied to `out`, or masked.
     done: usize,
 }
 
@@ -112,7 +111,7 @@ impl<'a> Mask<'a> {
         self.done = to;
     }
 
-    /// `None` if nothing was hidden.
+    /// Returns the masked text; `None` if nothing was hidden.
     fn finish(mut self) -> Option<String> {
         if self.done == 0 {
             return None;
@@ -122,7 +121,6 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// Returns the number of such bytes from here on.
 fn run(text: &str, from: usize, is_one: impl Fn(u8) -> bool) -> usize {
     let rest = text.as_bytes().get(from..).unwrap_or_default();
     rest.iter().position(|byte| !is_one(*byte)).unwrap_or(rest.len())

@@ -1,6 +1,6 @@
-//! Names that tell a secret wherever they stand.
+//! Names that mark a secret in any object.
 
-/// Parts of names that make them secret, without case and separators.
+/// Parts of names that mark a secret, without case and separators.
 pub(super) const SECRET: [&str; 32] = [
     "password",
     "passwd",
@@ -12,7 +12,7 @@ pub(super) const SECRET: [&str; 32] = [
     "credential",
     "authorization",
     "cookie",
-    // Keys that open something; `key_name`, `public_key` and `key_id` are not among them.
+    // Keys that grant access; `key_name`, `public_key` and `key_id` are not secret.
     "privatekey",
     "privkey",
     "accesskey",
@@ -25,30 +25,31 @@ pub(super) const SECRET: [&str; 32] = [
     "tempurlkey",
     "kgkey",
     "snmpcommunity",
-    // What is handed to a server when it first starts.
+    // Data that a server receives when it first starts.
     "userdata",
     "configdrive",
     "injectedfiles",
     "personality",
-    // Heat's context, cinder's CHAP login, the address of an etcd that whoever knows may join.
+    // Heat's context, cinder's CHAP login, and an etcd discovery URL, which lets any reader join
+    // the cluster.
     "awscreds",
     "providerauth",
     "authmaterial",
     "discoveryurl",
-    // Files that are a login.
+    // Files that contain a login.
     "kubeconfig",
     "keytab",
 ];
 
-/// Whole names, where a part would be too much.
+/// Whole names, for words that are too common as a part.
 pub(super) const SECRET_WHOLE: [&str; 11] =
     ["passcode", "pwd", "sig", "tempurlsig", "otp", "totp", "pin", "jwt", "bearer", "auth", "hook"];
 
-/// Ends of names that make them secret, where the word may stand in other names too.
+/// Ends of names, for words that also begin harmless names.
 pub(super) const SECRET_END: [&str; 8] =
     ["pass", "pw", "psk", "key", "signature", "sessionid", "hookurl", "creds"];
 
-/// Ends of names that contain one of these words and are no secret: ids, dates, references, yes and no.
+/// Ends of names that contain a secret word but hold ids, dates, references or booleans.
 pub(super) const HARMLESS: [&str; 27] = [
     "credentialid",
     "credentialrestricted",
@@ -60,7 +61,7 @@ pub(super) const HARMLESS: [&str; 27] = [
     "accesskeyid",
     "tokentype",
     "issuedat",
-    // Keys that name, find or sort something, and those that everybody may have.
+    // Keys that name, find or sort objects, and public keys.
     "publickey",
     "pubkey",
     "routingkey",
@@ -80,26 +81,26 @@ pub(super) const HARMLESS: [&str; 27] = [
     "compass",
 ];
 
-/// Whether a key of this name holds a secret wherever it stands. Case and separators do not matter:
-/// `adminPass`, `admin_pass` and `ADMIN-PASS` are one.
+/// Whether a key of this name holds a secret in any object. Case and separators do not matter:
+/// `adminPass`, `admin_pass` and `ADMIN-PASS` are equal.
 ///
-/// Even `token_id` does, since the id of a keystone token is the token.
+/// `token_id` is a secret too, since the id of a keystone token is the token.
 #[must_use]
 pub fn is_secret_key(key: &str) -> bool {
     squeezed(key, |squeezed| {
-        // No word is shorter.
+        // No secret word is shorter.
         if squeezed.len() < 2 {
             return false;
         }
         let ends_in = |ends: &[&str]| ends.iter().any(|end| squeezed.ends_with(end.as_bytes()));
-        // Alone, what a `key` is depends on what stands beside it.
+        // The neighbours of a lone `key` decide about it, see `places`.
         let is_secret = has_secret_word(squeezed) || ends_in(&SECRET_END) && squeezed != b"key";
         is_secret && !ends_in(&HARMLESS) || SECRET_WHOLE.iter().any(|word| squeezed == word.as_bytes())
     })
 }
 
-/// Letters and digits of a name, lower case. Each key of each message goes through here: only long ones, and those
-/// beyond ASCII, take memory.
+/// Passes the letters and digits of a name in lower case. Each key of each message passes here, so
+/// only long and non-ASCII names allocate.
 fn squeezed<T>(name: &str, then: impl FnOnce(&[u8]) -> T) -> T {
     const SHORT: usize = 64;
     if name.len() > SHORT || !name.is_ascii() {
@@ -129,7 +130,7 @@ fn has_secret_word(squeezed: &[u8]) -> bool {
     })
 }
 
-/// For each letter the words of [`SECRET`] that begin with it, a bit each.
+/// For each letter, a bit mask of the words of [`SECRET`] that begin with that letter.
 const BY_LETTER: [u32; 26] = {
     let mut by_letter = [0; 26];
     let mut word = 0;

@@ -1,4 +1,4 @@
-//! CADF events: keystone's, magnum's, those of the audit middleware. A message is one by its `typeURI`.
+//! CADF events of keystone, magnum and the audit middleware, recognised by `typeURI`.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resour
     let initiator = payload.get("initiator").unwrap_or(&Value::Null);
     let target = payload.get("target").unwrap_or(&Value::Null);
     let kind = kind(event_type, target);
-    // The target of these has an id that is made up for the event.
+    // The target of these events has an id that the service makes up for the event.
     let id = match kind.as_ref() {
         "authenticate" => first_id(initiator, &["user_id", "id"]),
         "role_assignment" => first_id(payload, &["user", "group"]),
@@ -33,8 +33,9 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resour
     })
 }
 
-/// `identity.project.created` is about a project, `magnum.cluster.create` about a cluster; the audit
-/// middleware's `audit.http.request` about whatever its target's type ends in.
+/// Returns the kind: `project` for `identity.project.created`, `cluster` for
+/// `magnum.cluster.create`, and the end of the target's type for the audit middleware's
+/// `audit.http.request`.
 fn kind<'a>(event_type: &'a str, target: &'a Value) -> Cow<'a, str> {
     let mut words = event_type.split('.');
     let (service, kind) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -42,11 +43,10 @@ fn kind<'a>(event_type: &'a str, target: &'a Value) -> Cow<'a, str> {
         let uri = text(target, "typeURI").unwrap_or_default();
         return Cow::Borrowed(uri.rsplit('/').next().unwrap_or_default());
     }
-    // `OS-TRUST:trust`
     Cow::Borrowed(kind.rsplit(':').next().unwrap_or(kind))
 }
 
-/// The object that magnum attaches to the target: the cluster.
+/// Returns the object that magnum attaches to the target: the cluster.
 fn attached(target: &Value) -> Option<&Value> {
     target.get("attachments")?.get(0)?.get("content").map(data)
 }

@@ -1,4 +1,4 @@
-//! Looking into payloads. Empty texts count as absent: nova's legacy form writes `""` where it means null.
+//! Access to payloads. Empty texts count as absent: nova's legacy form writes `""` instead of null.
 
 use std::borrow::Cow;
 
@@ -7,17 +7,15 @@ use serde_json::Value;
 use super::{Address, AddressKind};
 use crate::Timestamp;
 
-/// A text that is not empty.
 pub(super) fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// The first of these keys that has a text.
 pub(super) fn first<'a>(object: &'a Value, keys: &[&str]) -> Option<&'a str> {
     keys.iter().find_map(|key| text(object, key))
 }
 
-/// As [`first`], for ids, which may be numbers.
+/// Returns an id as [`first`] does; an id may be a number.
 pub(super) fn first_id<'a>(object: &'a Value, keys: &[&str]) -> Option<Cow<'a, str>> {
     keys.iter().find_map(|key| match object.get(key)? {
         Value::String(text) if !text.is_empty() => Some(Cow::Borrowed(text.as_str())),
@@ -26,23 +24,20 @@ pub(super) fn first_id<'a>(object: &'a Value, keys: &[&str]) -> Option<Cow<'a, s
     })
 }
 
-/// The first of these keys that has a date.
 pub(super) fn date(object: &Value, keys: &[&str]) -> Option<Timestamp> {
     keys.iter().find_map(|key| Timestamp::parse(text(object, key)?).ok())
 }
 
-/// The object below `key`, or what is inside the versioned object there.
+/// Returns the object below `key`, or the data inside the versioned object there.
 pub(super) fn data(value: &Value) -> &Value {
     let inside = value.as_object().into_iter().flatten().find(|(key, _)| key.ends_with("_object.data"));
     inside.map_or(value, |(_, data)| data)
 }
 
-/// The address below one of these keys.
 pub(super) fn address(object: &Value, key: &str, kind: AddressKind) -> Option<Address> {
     Some(Address { address: text(object, key)?.parse().ok()?, kind })
 }
 
-/// The items of a list.
 pub(super) fn items<'a>(object: &'a Value, key: &str) -> Option<&'a [Value]> {
     object.get(key)?.as_array().map(Vec::as_slice)
 }

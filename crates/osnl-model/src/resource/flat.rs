@@ -1,5 +1,5 @@
-//! Payloads that are the object itself: nova's legacy form, glance, cinder, manila, designate, heat, octavia
-//! and keystone's basic form. The event type says which.
+//! Payloads that are the object itself: nova's legacy form, glance, cinder, manila, designate,
+//! heat, octavia and keystone's basic form. The event type gives the kind.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::fields::{address, data, first_id, items, text};
 use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
-/// Event types by their beginning; the first that fits counts. A beginning ends at a dot.
+/// Beginnings of event types, each up to a dot; the first match counts.
 const EVENTS: [(&str, ObjectShape); 38] = [
     ("compute.instance", INSTANCE),
     ("compute_task", ObjectShape::of("instance").id(&["instance_id"])),
@@ -44,7 +44,7 @@ const EVENTS: [(&str, ObjectShape); 38] = [
     ("share", ObjectShape::of("share").id(&["share_id"])),
     ("dns.domain", ObjectShape::of("zone").id(&["id"])),
     ("dns", ObjectShape::of("").id(&["id"])),
-    // `user_id` is the user's name there.
+    // Here `user_id` is the user's name.
     (
         "orchestration.stack",
         ObjectShape::of("stack").id(&["stack_identity"]).user(&["user_identity"]).name(&["stack_name"]),
@@ -61,7 +61,7 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resour
     if let Some(resource) = raised(payload) {
         return Some(resource);
     }
-    // Legacy instances are told by their id too, whatever the event is called.
+    // A legacy instance is also recognised by its id, under any event type.
     let known = EVENTS.iter().find(|(begins, _)| {
         event_type.strip_prefix(begins).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     });
@@ -73,7 +73,6 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resour
     let object = wrapped(shape.kind, payload);
     let mut resource = shape.read(object);
     if resource.kind.is_empty() {
-        // `dns.recordset.create`, `identity.OS-TRUST:trust.created`, `metadef_tag.create`
         let mut words = event_type.split('.');
         let first = words.next().unwrap_or_default();
         let second = words.next().unwrap_or_default();
@@ -87,12 +86,13 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resour
     Some(resource)
 }
 
-/// `{volume_types: {…}}`, `{share_types: {…}}`: one object under a plural.
+/// Returns the one object under a plural: `{volume_types: {…}}`, `{share_types: {…}}`.
 fn wrapped<'a>(kind: &str, payload: &'a Value) -> &'a Value {
     payload.get(format!("{kind}s")).filter(|inner| inner.is_object()).unwrap_or(payload)
 }
 
-/// A method of nova that raised: `{exception: "…", args: {instance: {…}}}`, under the method's name.
+/// Reads the payload of a method of nova that raised: `{exception: "…", args: {instance: {…}}}`.
+/// The event type is the method's name.
 fn raised(payload: &Value) -> Option<Resource<'_>> {
     text(payload, "exception").filter(|_| payload.get("instance_id").is_none())?;
     let instance = payload.get("args")?.get("instance")?;
@@ -105,7 +105,8 @@ fn request_spec(payload: &Value) -> Option<std::borrow::Cow<'_, str>> {
         .or_else(|| first_id(spec.get("instance_properties")?, &["uuid"]))
 }
 
-/// Nova's: `[{address, floating_ips: [{address}]}]`; octavia's virtual address and further ones.
+/// Reads nova's `[{address, floating_ips: [{address}]}]`, and octavia's virtual and additional
+/// addresses.
 fn addresses(payload: &Value) -> Option<Vec<Address>> {
     if text(payload, "vip_address").is_some() {
         let further = items(payload, "additional_vips").unwrap_or_default();

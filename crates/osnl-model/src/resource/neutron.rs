@@ -1,5 +1,6 @@
-//! Neutron: `{port: {…}}`, of a bulk request `{ports: […]}`, of a deletion about to begin `{port_id: …}`, of a
-//! change about to begin `{port: {what changes}, id: …}`; the word is the first of the event type.
+//! Neutron's payloads: `{port: {…}}`, of a bulk request `{ports: […]}`, before a deletion
+//! `{port_id: …}`, before a change `{port: {changes}, id: …}`. The word is the first of the event
+//! type.
 
 use serde_json::Value;
 
@@ -19,14 +20,14 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
     if kind == "tag" {
         return tagged(payload).into_iter().collect();
     }
-    // `router.interface.create`
     if let Some(interface) = payload.get("router_interface") {
         return vec![Resource { kind: "router".into(), ..object("router").read(interface) }];
     }
     if let Some((kind, bulk)) = bulk(event_type, payload) {
         return bulk.iter().map(|item| one(kind, item, payload)).collect();
     }
-    // What the wrapper says, if the event type says nothing: k2hr3_osnl's manual shows such payloads.
+    // The wrapper gives the kind if the event type does not: k2hr3_osnl's manual shows such
+    // payloads.
     let kind = if kind.is_empty() || payload.get(kind).is_none() && payload.get("port").is_some() {
         "port"
     } else {
@@ -35,8 +36,8 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
     if let Some(bulk) = items(payload, &plural(kind)) {
         return bulk.iter().map(|item| one(kind, item, payload)).collect();
     }
-    // Before it is made (`port.create.start`) an object has no id; in its wrapper it is one all the same, as in a bulk
-    // request.
+    // Before its creation (`port.create.start`) an object has no id, but counts as a resource if it
+    // has a wrapper, as in a bulk request.
     let (resource, is_wrapped) = match payload.get(kind) {
         Some(item) => (one(kind, item, payload), item.is_object()),
         None => (one(kind, payload, payload), false),
@@ -44,7 +45,6 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
     if is_wrapped || resource.key().is_some() { vec![resource] } else { Vec::new() }
 }
 
-/// An object in its wrapper, or without it.
 pub(super) fn one<'a>(kind: &'a str, item: &'a Value, payload: &'a Value) -> Resource<'a> {
     let mut resource = match kind {
         "port" => port(item, payload),
@@ -77,15 +77,14 @@ fn floating_ip(ip: &Value) -> Resource<'_> {
     }
 }
 
-/// The one word and the items of a bulk request: `port` and what is below `ports`. The `tags` of `tag.create` are texts,
-/// all of one resource.
+/// Returns the singular and the items of a bulk request: `port` and the items of `ports`. The
+/// `tags` of `tag.create` are texts, all of one resource.
 pub(super) fn bulk<'a>(event_type: &'a str, payload: &'a Value) -> Option<(&'a str, &'a [Value])> {
     let kind = event_type.split('.').next().unwrap_or_default();
     let found = Some((kind, items(payload, &plural(kind))?));
     found.filter(|_| kind != "tag" && payload.get("router_interface").is_none())
 }
 
-/// `{obj_resource: "ports", obj_resource_id: …, tags: […]}`
 fn tagged(payload: &Value) -> Option<Resource<'_>> {
     let kind = text(payload, "obj_resource")?;
     let kind = Some(kind.strip_suffix('s').unwrap_or(kind)).filter(|kind| !kind.is_empty())?;
@@ -96,7 +95,7 @@ fn tagged(payload: &Value) -> Option<Resource<'_>> {
     })
 }
 
-/// Neutron's own plurals: `policies`, `port_forwardings`, `security_group_rules`.
+/// Returns neutron's plurals: `policies`, `port_forwardings`, `security_group_rules`.
 fn plural(kind: &str) -> String {
     match kind.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),

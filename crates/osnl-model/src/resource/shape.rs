@@ -1,4 +1,4 @@
-//! The shape of an object: a list of keys for each field, of which the first that is there counts.
+//! The shape of an object: for each field a list of keys, of which the first existing key counts.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,11 @@ use serde_json::Value;
 use super::Resource;
 use super::fields::{date, first, first_id};
 
-/// The keys of one kind of object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ObjectShape {
     pub(super) kind: &'static str,
     pub(super) id: &'static [&'static str],
-    /// Keys of what orders it, before its own id.
+    /// The keys of the ordering id, which precede the object's own id.
     pub(super) order: &'static [&'static str],
     pub(super) project: &'static [&'static str],
     pub(super) user: &'static [&'static str],
@@ -22,7 +21,7 @@ pub(super) struct ObjectShape {
 }
 
 impl ObjectShape {
-    /// The shape of most objects of most services.
+    /// Returns the shape of most objects of most services.
     pub(super) const fn of(kind: &'static str) -> Self {
         Self {
             kind,
@@ -64,7 +63,7 @@ impl ObjectShape {
         Self { state, ..self }
     }
 
-    /// Reads an object that has this shape. Addresses are the caller's.
+    /// Reads an object that has this shape. The caller fills in the addresses.
     pub(super) fn read<'a>(&self, object: &'a Value) -> Resource<'a> {
         Resource {
             kind: Cow::Borrowed(self.kind),

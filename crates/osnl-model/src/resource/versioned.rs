@@ -1,8 +1,9 @@
 //! Versioned payloads: `{"nova_object.name": "InstanceActionPayload", "nova_object.data": {…}, …}`.
 //!
-//! The class decides, by the beginning of its name. An unknown class is read by the keys that most objects have, and
-//! the event type gives its kind: a service may have a class for each action (`ActionPlanCreatePayload`,
-//! `ActionPlanDeletePayload`), and all events of one resource have one kind.
+//! The beginning of the class's name decides. An unknown class is read by the keys that most
+//! objects have, and the event type gives its kind: a service may have a class for each action
+//! (`ActionPlanCreatePayload`, `ActionPlanDeletePayload`), yet all events of one resource have one
+//! kind.
 
 use std::borrow::Cow;
 
@@ -12,10 +13,10 @@ use super::fields::{address, data, items};
 use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
-/// Classes by namespace and the beginning of their name; the first that fits counts.
+/// Classes by namespace and the beginning of their name; the first match counts.
 const CLASSES: [(&str, &str, ObjectShape); 26] = [
     ("nova", "Instance", ObjectShape::of("instance").id(&["uuid"]).project(&["tenant_id"]).state(&["state"])),
-    // The number, as in the legacy form: not all of its events have a UUID.
+    // The number, as in the legacy form: not all events of an aggregate have a UUID.
     ("nova", "Aggregate", ObjectShape::of("aggregate").id(&["id"]).state(&[])),
     ("nova", "Flavor", ObjectShape::of("flavor").id(&["flavorid"])),
     ("nova", "Keypair", ObjectShape::of("keypair").id(&["name"])),
@@ -37,24 +38,24 @@ const CLASSES: [(&str, &str, ObjectShape); 26] = [
     ("ironic", "DeployTemplate", ObjectShape::of("deploy_template")),
     ("ironic", "Runbook", ObjectShape::of("runbook").project(&["owner"])),
     ("ironic", "InspectionRule", ObjectShape::of("inspection_rule")),
-    // No UUID while they are made: only the name is in all of their events.
+    // An object has no UUID during creation; only the name is in all of its events.
     ("masakari", "Segment", ObjectShape::of("segment").order(&["name"])),
     ("masakari", "Host", ObjectShape::of("host").order(&["name"])),
     ("masakari", "Notification", ObjectShape::of("notification").id(&["notification_uuid"]).name(&["type"])),
     ("", "", ObjectShape::of("")),
 ];
 
-/// More than anybody adds to a versioned object.
+/// More keys than a versioned object ever has.
 const MOST_KEYS: usize = 64;
 
 const NODE: ObjectShape = ObjectShape::of("node").project(&["owner"]).state(&["provision_state"]);
 
 pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Resource<'a>> {
-    // Such an object has five keys. One with a great many is none, and is not searched for each of its resources.
+    // A versioned object has five keys. A large object is not searched for each of its resources.
     let keys = payload.as_object().filter(|keys| keys.len() <= MOST_KEYS)?;
     let named =
         keys.iter().find_map(|(key, class)| Some((key.strip_suffix("_object.name")?, class.as_str()?)));
-    // Without a name it is an instance if it is nova's, as k2hr3_osnl reads it.
+    // Without a name, `nova_object.data` is an instance, as k2hr3_osnl reads it.
     let (namespace, class) = match named {
         Some(named) => named,
         None => ("nova", keys.get("nova_object.data").and_then(Value::as_object).map(|_| "Instance")?),
@@ -72,14 +73,14 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Resource<
     Some(resource)
 }
 
-/// The last words of event types that say how far an action is, not which.
+/// Last words of event types that name the phase of an action.
 const PHASES: [&str; 6] = ["start", "end", "error", "success", "fail", "failed"];
 
-/// Returns the kind of an object of an unknown class: the word of the event type that names the object.
+/// Returns the kind of an object of an unknown class from the event type.
 ///
-/// The last word is the action, before its phase (`action_plan.execution.start`). Of the words before it, the first
-/// that begins the class's name counts (`baremetal.node.create` with `NodePayload`), else the last. Without such a word,
-/// the class gives the kind.
+/// The last word is the action, before its phase (`action_plan.execution.start`). Of the words
+/// before, the first that begins the class's name counts (`baremetal.node.create` with
+/// `NodePayload`), else the last. Without such a word, the class gives the kind.
 fn kind(event_type: &str, class: &str) -> String {
     let class = snake(class.strip_suffix("Payload").unwrap_or(class));
     let mut words: Vec<&str> = event_type.split('.').filter(|word| !word.is_empty()).collect();
@@ -93,15 +94,14 @@ fn kind(event_type: &str, class: &str) -> String {
     word.map_or(class.clone(), |word| (*word).to_owned())
 }
 
-/// Fixed ones only: floating addresses are not in versioned payloads. An empty list stands in the events of
-/// instances that have addresses, so it says nothing.
+/// Reads the fixed addresses; versioned payloads have no floating addresses. Instances with
+/// addresses also send an empty list, which therefore counts as absent.
 fn addresses(object: &Value) -> Option<Vec<Address>> {
     let list = items(object, "ip_addresses")?;
     let found = list.iter().filter_map(|ip| address(data(ip), "address", AddressKind::Fixed));
     Some(found.collect::<Vec<_>>()).filter(|found| !found.is_empty())
 }
 
-/// `VolumeTarget` -> `volume_target`.
 fn snake(class: &str) -> String {
     let mut out = String::new();
     for (at, letter) in class.chars().enumerate() {

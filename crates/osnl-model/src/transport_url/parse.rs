@@ -1,4 +1,3 @@
-//! Text -> transport URL.
 
 use percent_encoding::percent_decode_str;
 
@@ -12,7 +11,7 @@ pub(super) fn transport_url(url: &str) -> Result<TransportUrl> {
     if !is_scheme(driver) {
         return Err(TransportUrlError::Scheme);
     }
-    // The delimiters end each part wherever they stand; inside a part they have to be escaped.
+    // The delimiters end a part at any place; inside a part they must be escaped.
     let (rest, _fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -79,7 +78,7 @@ fn host_and_port(address: &str, number: usize) -> Result<(&str, Option<&str>)> {
 }
 
 fn port_number(text: &str, number: usize) -> Result<u16> {
-    // `parse` alone would take a leading plus.
+    // `parse` alone would accept a leading plus.
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(TransportUrlError::Port { number });
     }
@@ -87,7 +86,7 @@ fn port_number(text: &str, number: usize) -> Result<u16> {
 }
 
 fn query_pair(pair: &str) -> Result<(String, String)> {
-    // Here, as in any query, a plus is a blank.
+    // In a query a plus is a blank.
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
     Ok((decoded(&key.replace('+', " "), "query")?, decoded(&value.replace('+', " "), "query")?))
 }

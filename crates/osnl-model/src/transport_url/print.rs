@@ -1,4 +1,3 @@
-//! Transport URL -> text.
 
 use std::fmt::{self, Write as _};
 
@@ -7,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Secret, TransportHost, TransportUrl};
 use crate::redact::is_secret_key;
 
-/// Everything but RFC 3986's unreserved characters.
+/// Every character but RFC 3986's unreserved ones.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl fmt::Display for TransportUrl {
@@ -22,7 +21,6 @@ impl fmt::Debug for TransportUrl {
     }
 }
 
-/// The URL, its secrets shown or as `***`.
 pub(super) fn url(url: &TransportUrl, with_secrets: bool) -> String {
     let hosts: Vec<_> = url.hosts.iter().map(|each| host(each, with_secrets)).collect();
     let virtual_host = utf8_percent_encode(url.virtual_host.as_deref().unwrap_or_default(), ESCAPED);
@@ -54,7 +52,6 @@ fn host(host: &TransportHost, with_secrets: bool) -> String {
         text.push_str(&host.hostname);
     }
     if let Some(port) = host.port {
-        // Writing to a String cannot fail.
         let _ = write!(text, ":{port}");
     }
     text

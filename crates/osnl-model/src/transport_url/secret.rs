@@ -1,18 +1,16 @@
-//! A text that does not print.
 
 use std::fmt;
 
-/// A password. Debug and Display show `***`; [`expose`](Secret::expose) is the only way to the text.
+/// A password. Debug and Display show `***`; [`expose`](Secret::expose) is the only access to the
+/// text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself.
     pub fn expose(&self) -> &str {
         &self.0
     }

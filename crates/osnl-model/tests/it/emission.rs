@@ -56,7 +56,7 @@ fn what_is_written_is_what_was_read_in_either_framing() {
     }
 }
 
-/// As oslo.messaging's Kafka driver has it: the context is one object, and stands last.
+/// As in oslo.messaging's Kafka driver, the context is one object and the last key.
 #[test]
 fn the_context_of_kafka_is_one_object() {
     let bare = r#"{"event_type": "port.delete.end", "payload": {"port_id": "7b2f"}, "_unique_id": "1f", "more": 1,
@@ -73,12 +73,12 @@ fn the_context_of_kafka_is_one_object() {
             r#""_context": {"auth_token": "t", "user": "\u00e9"}}"#
         )
     );
-    // Read again it is the same notification, and its token is found under its name.
+    // The written text reads as the same notification, and masking finds its token by name.
     let read = Emission::read(body.as_bytes()).unwrap();
     assert_eq!(read.body(Framing::Bare).unwrap(), emission.body(Framing::Bare).unwrap());
     assert_eq!(read.body(Framing::Kafka).unwrap(), body);
     assert_eq!(read.resource_key().as_deref(), Some("7b2f"));
-    // Without a context there is an empty one: oslo.messaging's reader needs it.
+    // An empty context is written too, because oslo.messaging's reader needs one.
     let empty = Emission::read(b"{}").unwrap().body(Framing::Kafka).unwrap();
     assert!(empty.ends_with(r#"\"_context\": {}}"}"#), "{empty}");
     assert_eq!(Emission::read(br#"{"_context": [1]}"#).unwrap().extra.len(), 1);

@@ -1,4 +1,4 @@
-//! Filters on notifications, and what they say when one does not match.
+//! Filters on notifications, and the mismatches that they report.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
@@ -37,7 +37,7 @@ fn the_head_decides_by_publisher_and_event_type() {
             let filter = NotificationFilter {
                 publisher_id: publisher.and_then(pattern),
                 event_type: event.and_then(pattern),
-                // Not the head's business.
+                // Payload conditions do not affect the head.
                 payload: keys(&[("x", "y")]),
                 ..NotificationFilter::default()
             };
@@ -118,7 +118,7 @@ fn the_first_condition_that_fails_is_named() {
         (json!({"b": null}), "null"),
         (json!({"b": false}), "a boolean"),
         (json!({"b": "C"}), r#""C""#),
-        // Where oslo would redeliver for ever.
+        // oslo would redeliver such a message without end.
         (json!(["b"]), "absent (the payload is an array)"),
         (json!("b"), "absent (the payload is a text)"),
         (json!(null), "absent (the payload is null)"),

@@ -1,6 +1,7 @@
-//! The fuzz targets' assertions, bounded: recorded messages, mutated at random, and URLs of odd pieces.
+//! The fuzz targets' assertions with a bounded number of inputs: randomly mutated recordings, and
+//! URLs of odd pieces.
 //!
-//! `cargo xtask fuzz` looks further, see CONTRIBUTING.md. Here nothing is needed beyond cargo.
+//! `cargo xtask fuzz` runs longer, see CONTRIBUTING.md. This test needs only cargo.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic anywhere")]
 
@@ -24,7 +25,7 @@ use proptest::sample::Index;
 
 use crate::mutation::{mutated, mutation, notifications, with_foreign_values};
 
-/// The bodies of the recorded messages that are text, and no longer than a mutation can matter in.
+/// Returns the recorded bodies that are text and short enough for a mutation to matter.
 fn bodies() -> &'static [Vec<u8>] {
     static BODIES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     BODIES.get_or_init(|| {
@@ -40,13 +41,13 @@ fn bodies() -> &'static [Vec<u8>] {
     })
 }
 
-/// Coverage guides inputs to the words that they are refused with.
+/// Coverage guides a fuzzer to inputs that contain the words of their own refusal.
 #[test]
 fn a_url_that_is_the_words_of_its_own_refusal_is_no_finding() {
     entries::transport_url(b"invalid scheme: the URL must begin like rabbit:// Scheme");
 }
 
-/// The pieces of texts with secrets: names, signs, quotes of each kind, brackets, tokens.
+/// Generates texts with secrets: names, signs, quotes of each kind, brackets, tokens.
 fn text_pieces() -> impl Strategy<Value = String> {
     let pieces = [
         "password",
@@ -137,7 +138,8 @@ fn recorded_messages_hold_what_the_targets_assert() {
 }
 
 proptest! {
-    // A failure is printed with its input; files of seeds are for crates that have a lib.rs beside their tests.
+    // A failure prints its input. proptest stores seeds only for crates with a lib.rs beside their
+    // tests.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]

@@ -1,4 +1,4 @@
-//! Reading a head and reading the whole agree, and no bytes make either panic.
+//! A head that is read alone equals the head of the whole message, and no bytes cause a panic.
 
 use osnl_model::{ContentInfo, Notification, plain_body, read_head};
 use proptest::collection::vec;
@@ -6,16 +6,15 @@ use proptest::option;
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// The framing of oslo, or of another program.
 #[derive(Clone, Debug)]
 enum Framing {
     Bare,
     Enveloped,
-    /// The envelope's keys the other way round, and non-ASCII text not escaped.
+    /// The envelope's keys in reverse order, and non-ASCII text not escaped.
     EnvelopedOddly,
 }
 
-/// JSON text of any value: a few levels deep, with Python's additions.
+/// Generates JSON text of any value: a few levels deep, with Python's additions.
 fn json_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -33,7 +32,7 @@ fn json_text() -> impl Strategy<Value = String> {
     })
 }
 
-/// A JSON string, its special characters and non-ASCII escaped or not.
+/// Generates a JSON string with its special and non-ASCII characters escaped or not.
 fn text_literal() -> impl Strategy<Value = String> {
     let text = prop_oneof!["[a-z.]{0,10}", "[\"\\\\/\n\t{}:,a]{0,6}", "\\PC{0,6}"];
     (text, any::<bool>()).prop_map(|(text, ascii)| {
@@ -59,7 +58,7 @@ fn object(members: &[(String, String)], colon: &str) -> String {
 }
 
 prop_compose! {
-    /// The text of a notification's object: keys in any order, some missing, some of odd types.
+    /// Generates a notification's text: keys in any order, some missing, some of odd types.
     fn message()(
         event_type in option::weighted(0.9, prop_oneof![4 => text_literal(), 1 => json_text()]),
         publisher_id in option::weighted(0.9, prop_oneof![4 => text_literal(), 1 => json_text()]),
@@ -104,7 +103,7 @@ proptest! {
         match Notification::decode(body.as_bytes()) {
             Ok(whole) => prop_assert_eq!(read_head(body.as_bytes()), Ok(whole.head())),
             Err(error) => {
-                // All that can be wrong with what is generated here is the priority's type.
+                // The only error in generated messages is a wrong type of the priority.
                 prop_assert!(error.to_string().starts_with("priority is "), "{}", error);
                 prop_assert_eq!(read_head(body.as_bytes()), Err(error));
             }
@@ -119,7 +118,7 @@ proptest! {
         let at = at.index(body.len());
         body.splice(at..at + 1, by);
         if let Ok(whole) = Notification::decode(&body) {
-            // A repeated key is the one thing the head alone may see otherwise.
+            // Only a repeated key may give a different head.
             let _ = (read_head(&body).is_ok(), whole.head());
         }
     }

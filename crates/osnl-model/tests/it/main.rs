@@ -1,5 +1,5 @@
-//! The crate against what services, oslo.messaging and Python were recorded with (`fixtures`), and against what is made up
-//! at random.
+//! Tests of the crate against recordings (`fixtures`) of services, oslo.messaging and Python, and
+//! against random input.
 
 mod emission;
 mod filter;

@@ -1,4 +1,4 @@
-//! Recorded messages, mutated at random. Shared with `library/osnl-notify/tests/it/fuzz.rs`.
+//! Recorded messages, mutated at random. `library/osnl-notify/tests/it/fuzz.rs` shares this file.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
@@ -11,7 +11,6 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-/// The recorded notifications of thirteen services, without their envelopes.
 pub(crate) fn notifications() -> &'static [Value] {
     static NOTIFICATIONS: OnceLock<Vec<Value>> = OnceLock::new();
     NOTIFICATIONS.get_or_init(|| {
@@ -33,7 +32,7 @@ pub(crate) fn notifications() -> &'static [Value] {
     })
 }
 
-/// A value in the place of any value, or of a whole object.
+/// Generates a value that replaces any value, or a whole object.
 fn foreign() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
         json!(null),
@@ -55,7 +54,7 @@ fn foreign() -> impl Strategy<Value = Value> {
     ])
 }
 
-/// The value at a place, all of them counted from the outside in.
+/// Returns the value at a position, counted from the outside in.
 fn value_at<'a>(value: &'a mut Value, at: &mut usize) -> Option<&'a mut Value> {
     if *at == 0 {
         return Some(value);
@@ -85,7 +84,7 @@ pub(crate) enum Mutation {
     Cut(Index),
 }
 
-/// The pieces that JSON, Python's JSON, envelopes and compressed data stumble over.
+/// Pieces that trouble parsers of JSON, Python's JSON, envelopes and compressed data.
 const PIECES: &[&[u8]] = &[
     b"\"",
     b"\\",
@@ -156,7 +155,8 @@ pub(crate) fn mutated(mut bytes: Vec<u8>, mutations: &[Mutation]) -> Vec<u8> {
     bytes
 }
 
-/// A recorded notification with the event type of another, and values of other kinds in its payload.
+/// Generates a recorded notification with the event type of another, and values of other kinds in
+/// its payload.
 pub(crate) fn with_foreign_values() -> impl Strategy<Value = Value> {
     let changes = vec((any::<Index>(), foreign()), 0..4);
     (any::<Index>(), option::of(any::<Index>()), changes).prop_map(|(which, event_of, changes)| {

@@ -1,4 +1,5 @@
-//! `Pattern` against answers recorded from Python 3.11's `re.match` (`fixtures/filter/record_re_match.py`).
+//! `Pattern` against answers recorded from Python 3.11's `re.match`
+//! (`fixtures/filter/record_re_match.py`).
 
 use osnl_model::Pattern;
 use proptest::prelude::*;
@@ -26,7 +27,7 @@ fn patterns_mean_what_they_mean_to_python() {
                     }
                 }
             }
-            // `docs/patterns.md` lists what we refuse and Python does not.
+            // `docs/patterns.md` lists the patterns that only Python accepts.
             (Err(error), Some(_)) if error.message.contains("not supported") => {}
             (Err(error), Some(_)) => wrong.push(format!("refused: {error}")),
             (Ok(pattern), None) => wrong.push(format!("{pattern:?} should be: {}", case["error"])),
@@ -50,7 +51,7 @@ proptest! {
 
     #[test]
     fn an_escaped_text_matches_itself(text in "\\PC{0,30}") {
-        // As Python's re.escape, but everything that may be is escaped.
+        // Escapes like Python's re.escape, but every character that may be escaped.
         let escaped: String = text
             .chars()
             .flat_map(|c| if c.is_ascii_alphanumeric() { vec![c] } else { vec!['\\', c] })

@@ -13,7 +13,6 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/emission")
 }
 
-/// Every recorded message: file, and what was sent.
 fn recorded() -> Vec<(String, Notification)> {
     let mut found = Vec::new();
     for part in ["captures", "captures2"] {
@@ -70,7 +69,6 @@ fn line(resource: &Resource<'_>) -> String {
     line
 }
 
-/// Whether a payload is versioned, CADF or neither.
 fn form(payload: &Value) -> &'static str {
     let keys = payload.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
     let mut form = "";
@@ -84,8 +82,9 @@ fn form(payload: &Value) -> &'static str {
     form
 }
 
-/// `fixtures/emission/resources.txt` has the first message of each event type, form and file, read by hand
-/// once. What differs is printed whole, to be put there if it is meant.
+/// `fixtures/emission/resources.txt` has the view of the first message of each event type, form and
+/// file, reviewed by hand. On a difference the test prints the whole file, to replace the fixture
+/// if the change is intended.
 #[test]
 fn recorded_messages_are_about_what_they_were_read_to_be() {
     let mut seen = BTreeSet::new();
@@ -108,20 +107,20 @@ fn recorded_messages_are_about_what_they_were_read_to_be() {
     }
 }
 
-/// Returns the fields of a view, by name; nothing where it has none.
 fn said(resource: &Resource<'_>) -> BTreeMap<String, Value> {
     let view = serde_json::to_value(resource).unwrap();
     let fields = view.as_object().unwrap().clone();
     fields.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
-/// The fixed addresses; the versioned form has no others.
+/// Returns the fixed addresses; the versioned form has no floating addresses.
 fn fixed(addresses: &Value) -> BTreeSet<String> {
     let fixed = addresses.as_array().unwrap().iter().filter(|address| address["kind"] == "fixed");
     fixed.map(|address| address["address"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Both forms of one event of one instance, as often as both were recorded in the same order.
+/// Returns both forms of one event of one instance, for each pair that was recorded in the same
+/// order.
 fn in_both_forms(all: &[(String, Notification)]) -> Vec<(String, Resource<'_>, Resource<'_>)> {
     type Views<'a> = (Vec<Resource<'a>>, Vec<Resource<'a>>);
     let mut views: BTreeMap<(String, String), Views<'_>> = BTreeMap::new();
@@ -202,14 +201,12 @@ fn what_has_no_id_yet_is_a_resource_alone_and_in_a_bulk_request() {
     let port = json!({"name": "web", "fixed_ips": []});
     check(json!({"port": port}), &[("port", Some("web"))]);
     check(json!({"ports": [port, {}]}), &[("port", Some("web")), ("port", None)]);
-    // Tags are no bulk request.
     let tagged = Notification {
         event_type: Some("tag.create.end".to_owned()),
         payload: json!({"obj_resource": "ports", "obj_resource_id": "p", "tags": ["a", "b"]}),
         ..Notification::default()
     };
     assert_eq!((bulk_len(&tagged), bulk_part(&tagged, 0), resources(&tagged).len()), (None, None, 1));
-    // No object, no resource.
     check(json!({"port": "web"}), &[]);
     check(json!({"name": "web"}), &[]);
 }
@@ -224,7 +221,7 @@ fn keys_are_where_each_service_has_them() {
         };
         assert_eq!(resource_keys(&n), expected, "{event_type} {payload}");
     };
-    // What k2hr3_osnl reads, whatever the event type.
+    // k2hr3_osnl reads these payloads for any event type.
     check("", json!({"port": {"id": "p", "device_id": "D-1"}, "port_id": "p"}), &["d-1"]);
     check("", json!({"port": {"id": "P", "device_id": ""}, "port_id": "q"}), &["p"]);
     check("x.y", json!({"port": {"id": "p", "device_id": null}}), &["p"]);
@@ -240,7 +237,6 @@ fn keys_are_where_each_service_has_them() {
     check("compute.instance.delete.end", json!({"instance_id": "I"}), &["i"]);
     check("", json!({"instance_id": "I"}), &["i"]);
     check("compute.instance.update", json!({"instance_id": ""}), &[]);
-    // Bulk: one key each, none twice.
     check(
         "port.create.end",
         json!({"ports": [{"id": "a", "device_id": "d"}, {"id": "b"}, {"id": "c", "device_id": "D"}]}),
@@ -262,7 +258,6 @@ fn keys_are_where_each_service_has_them() {
     check("floatingip.update.end", json!({"floatingip": {"id": "f", "port_details": null}}), &["f"]);
     check("tag.create.end", json!({"obj_resource": "ports", "obj_resource_id": "p", "tags": []}), &["p"]);
     check("router.interface.create", json!({"router_interface": {"id": "r", "port_id": "p"}}), &["r"]);
-    // The node of an ironic port; a class that nobody knows.
     let ironic = |class: &str, data: Value| json!({"ironic_object.name": class, "ironic_object.data": data});
     check(
         "baremetal.port.create.end",
@@ -277,14 +272,13 @@ fn keys_are_where_each_service_has_them() {
     check("x.thing.create", json!({"x_object.name": "ThingPayload", "x_object.data": {"id": 7}}), &["7"]);
     check("image.upload", json!("a sentence"), &[]);
     check("identity.user.deleted", json!({"resource_info": "u"}), &["u"]);
-    // What is no payload of anybody's.
     check("a.b", json!({"port": [], "nova_object.data": "x"}), &[]);
     check("port.delete.end", json!("port_id"), &[]);
     check("port.delete.end", json!(null), &[]);
     check("", json!({"instance_id": 7}), &[]);
 }
 
-/// Watcher has a class for each action; all of them are about one object.
+/// Watcher has a class for each action; all such classes are about one object.
 #[test]
 fn an_object_of_an_unknown_class_has_the_kind_that_the_event_type_names() {
     let check = |event_type: &str, class: &str, expected: &str| {
@@ -299,12 +293,11 @@ fn an_object_of_an_unknown_class_has_the_kind_that_the_event_type_names() {
     check("action_plan.cancel.error", "ActionPlanCancelPayload", "action_plan");
     check("audit.planner.end", "AuditActionPayload", "audit");
     check("action.execution.start", "ExecutionPayload", "action");
-    // Behind the service, and behind another name of it.
+    // The object's word may follow the service's name, or another name of the service.
     check("watcher.audit.create", "AuditCreatePayload", "audit");
     check("watcher.goal.update", "ThingPayload", "goal");
     check("baremetal.rack.create.success", "RackCRUDPayload", "rack");
     check("lease.event.end_lease", "LeasePayload", "lease");
-    // No event type that names one.
     check("", "VolumeTargetPayload", "volume_target");
     check("create", "GoalPayload", "goal");
 }

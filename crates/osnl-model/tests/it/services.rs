@@ -1,4 +1,4 @@
-//! The values that are read from, hidden in and known about the recorded notifications of thirteen services.
+//! Resources, masking and the catalogue for the recorded notifications of thirteen services.
 
 #![expect(clippy::unwrap_used, reason = "a test's helper: what is not there fails the test")]
 

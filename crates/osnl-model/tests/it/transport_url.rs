@@ -1,11 +1,10 @@
-//! Transport URLs: oslo.messaging's grammar, round trips, and passwords that never show.
+//! Transport URLs: oslo.messaging's grammar, round trips, and passwords that are never shown.
 
 use osnl_model::{TransportHost, TransportUrl};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-/// `user:password@host:port,..` with the defaults filled in.
 fn logins(url: &TransportUrl) -> Vec<String> {
     let login = |host: &TransportHost| {
         let (user, password) = host.credentials();
@@ -45,7 +44,7 @@ fn hosts_and_credentials() {
     check("rabbit://h:0,h:65535", &["guest guest h 0", "guest guest h 65535"]);
 }
 
-/// Each row of what oslo.messaging 18.3.1 makes of a URL, measured; those that differ here say how.
+/// The expectations were measured with oslo.messaging 18.3.1; deviations are marked.
 #[test]
 fn every_form_that_was_measured_with_oslo_messaging() {
     let check = |url: &str, driver: &str, hosts: &[&str], virtual_host: &str| {
@@ -74,7 +73,6 @@ fn every_form_that_was_measured_with_oslo_messaging() {
         assert_eq!(seen, expected, "{url}");
     };
     inherits("rabbit://u:p@h1,h2,:p@h3,u@h4", &["h2"]);
-    // Nobody expects credentials where there are none at all.
     inherits("rabbit://h1,h2", &[]);
     inherits("rabbit://h", &[]);
     one("rabbit://[::1]:5672", "guest guest ::1 5672", "/");
@@ -85,13 +83,13 @@ fn every_form_that_was_measured_with_oslo_messaging() {
         assert!(TransportUrl::parse(url).unwrap_err().to_string().starts_with("invalid port of host 1"));
     }
     one("rabbit://,h2", "guest guest h2 5672", "/");
-    // There the first of these hosts has no name and cannot be reached.
+    // In oslo.messaging the first of these hosts has no name and is unreachable.
     one("rabbit://u:p@,u:p@h2", "u p h2 5672", "/");
     one("rabbit://h/vh#fragment", "guest guest h 5672", "vh");
     check("RabBit://h", "rabbit", &["guest guest h 5672"], "/");
     check("kombu+amqp://h", "kombu+amqp", &["guest guest h 5672"], "/");
     one("", "guest guest localhost 5672", "/");
-    // Whether there is such a driver is judged by the transports: see there for amqp://.
+    // The transports decide whether a driver exists, see their tests for amqp://.
     check("amqp://h", "amqp", &["guest guest h 5672"], "/");
     let query = |url: &str, expected: &[(&str, &str)]| {
         let read = TransportUrl::parse(url).unwrap();
@@ -175,7 +173,7 @@ fn passwords_are_hidden() {
     assert_eq!(TransportUrl::parse("").unwrap().to_string(), "rabbit://localhost/");
 }
 
-/// A password nothing else in a URL can look like, once it is wrapped in this.
+/// A marker that makes each password unmistakable in a URL.
 const MARK: &str = "S3CRET";
 
 fn encoded(text: &str) -> String {
@@ -183,7 +181,6 @@ fn encoded(text: &str) -> String {
 }
 
 prop_compose! {
-    /// A host, with everything a URL may say about it.
     fn host()(
         user in option::of("\\PC{1,8}"),
         password in option::of("\\PC{0,8}"),
@@ -220,7 +217,7 @@ proptest! {
 
     #[test]
     fn passwords_show_nowhere(url in url(), cut in any::<prop::sample::Index>(), put in "[/?#@:,\\[\\]%]{0,2}") {
-        // In clear, so that a damaged URL may take the password for any other part.
+        // Unescaped, so that damage can turn a password into any other part of the URL.
         let url = url.replace(&encoded(MARK), MARK);
         let read = TransportUrl::parse(&url).unwrap();
         for shown in [read.to_string(), format!("{read:?}"), format!("{:?}", read.hosts())] {

@@ -1,4 +1,4 @@
-//! Recorded messages (`fixtures/wire`) against what a real oslo.messaging listener made of each.
+//! Recorded messages (`fixtures/wire`) against the callbacks of a real oslo.messaging listener.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
@@ -14,13 +14,10 @@ use serde_json::{Map, Value};
 /// The treatment of a message for which the real listener made no callback.
 #[derive(Debug)]
 enum Expectation {
-    /// It is read all the same, and has this priority.
     Read(Option<Priority>),
-    /// It is refused with this message.
     Refused(&'static str),
 }
 
-/// The messages without callback, by case number.
 fn without_callback() -> BTreeMap<u32, Expectation> {
     use Expectation::{Read, Refused};
     BTreeMap::from([
@@ -45,7 +42,7 @@ fn without_callback() -> BTreeMap<u32, Expectation> {
         (50, Refused("there is an oslo.message but no oslo.version")),
         (51, Refused("there is an oslo.version but no oslo.message")),
         (52, Refused("the body is not UTF-8: invalid byte at offset 41")),
-        // oslo refuses what is not labelled as JSON.
+        // oslo refuses a body that is not labelled as JSON.
         (53, Read(Some(Priority::Info))),
         (54, Read(Some(Priority::Info))),
         (55, Read(Some(Priority::Info))),
@@ -67,7 +64,7 @@ fn recorded_messages_are_read_as_the_real_listener_read_them() {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        // The fixtures were written by Python: one of them holds a NaN.
+        // Python wrote the fixtures, one of which contains a NaN.
         let case = parse_python_json(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let number = name[..2].parse().unwrap();
         let expected = without_callback.remove(&number);
@@ -94,7 +91,7 @@ fn check_callback(case: &Value, callback: &Value) -> Result<(), String> {
         return if seen == summary { Ok(()) } else { Err(format!("payload is {seen}")) };
     }
     let mut context = callback["ctxt"].as_object().unwrap().clone();
-    // oslo adds this one itself.
+    // oslo adds this key itself.
     context.remove("client_timeout");
     let metadata = Map::from_iter([
         ("message_id".to_owned(), Value::from(read.message_id)),
@@ -124,7 +121,6 @@ fn check_expected(case: &Value, expected: &Expectation) -> Result<(), String> {
     }
 }
 
-/// Decodes a case, and sees to it that its head is the same when read alone.
 fn read(case: &Value) -> Result<Notification, DecodeError> {
     let raw = match case.get("body_text") {
         Some(text) => text.as_str().unwrap().as_bytes().to_vec(),
@@ -139,13 +135,12 @@ fn read(case: &Value) -> Result<Notification, DecodeError> {
     let read = Notification::decode(&body);
     match &read {
         Ok(notification) => assert_eq!(read_head(&body), Ok(notification.head())),
-        Err(DecodeError::NotJson { .. } | DecodeError::TooMuch(_)) => {} // the head may stand before what is wrong
+        Err(DecodeError::NotJson { .. } | DecodeError::TooMuch(_)) => {} // the head may precede the error
         Err(error) => assert_eq!(read_head(&body).as_ref(), Err(error)),
     }
     read
 }
 
-/// Enough of base64 for three fixtures.
 mod base64_of_fixture {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

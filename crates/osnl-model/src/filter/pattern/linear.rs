@@ -1,9 +1,10 @@
-//! A pattern for the linear engine: read at once, compiled only when a text needs it.
+//! A pattern for the linear engine: parsed at once, compiled for the first text.
 //!
-//! A configuration of a thousand rules is mostly event types and names of hosts: patterns that are a few texts, such as
-//! `^(port|network)\.delete\.end$`. These are compared as texts and never compiled. All others are when a text needs
-//! them, unless they are so large that the engine might refuse them: then at once, since a configuration is
-//! refused before it runs. The plainest are not even parsed ([`plain`]).
+//! The patterns of a thousand rules are mostly event types and names of hosts: a few texts, such as
+//! `^(port|network)\.delete\.end$`. Such texts are compared and never compiled. Any other pattern
+//! is compiled when a text needs it. A pattern that the engine might refuse for its size is
+//! compiled at once, since a configuration is refused before it runs. The plainest patterns are not
+//! even parsed ([`plain`]).
 
 mod plain;
 
@@ -14,17 +15,15 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use self::plain::PlainPattern;
 
-/// More texts than these are the engine's.
+/// A pattern with more texts is compiled for the engine.
 const MOST_TEXTS: usize = 32;
-/// A weight that surely stays below the engine's limit of 10 MiB, in ranges of characters; see [`weight`].
+/// A weight that surely stays below the engine's limit of 10 MiB, see [`weight`].
 const LIGHT: usize = 20_000;
 
-/// See the module.
 #[derive(Clone)]
 pub(super) struct Linear(Arc<LinearMatcher>);
 
 enum LinearMatcher {
-    /// A whole text, or the beginning of one.
     Texts(Vec<PlainText>),
     Engine {
         regex: String,
@@ -45,10 +44,10 @@ impl PlainText {
 }
 
 impl Linear {
-    /// `regex` as the engine writes patterns, anchored at its beginning.
+    /// Reads a pattern in the engine's syntax, anchored at its beginning.
     ///
     /// # Errors
-    /// The engine's words.
+    /// The error of the engine, as text.
     pub(super) fn new(regex: String) -> Result<Self, String> {
         match plain::read(&regex) {
             Some(PlainPattern::Texts(texts)) => return Ok(Self(Arc::new(LinearMatcher::Texts(texts)))),
@@ -69,7 +68,7 @@ impl Linear {
         Ok(Self(Arc::new(LinearMatcher::Engine { regex, built })))
     }
 
-    /// `None` if the engine does not take the pattern after all, which [`LIGHT`] rules out.
+    /// Returns `None` if the engine refuses the pattern late, which [`LIGHT`] rules out.
     pub(super) fn is_match(&self, text: &str) -> Option<bool> {
         match &*self.0 {
             LinearMatcher::Texts(texts) => Some(texts.iter().any(|wanted| wanted.begins(text))),
@@ -79,19 +78,18 @@ impl Linear {
         }
     }
 
-    /// Compiles it, if it is to be compiled.
     pub(super) fn prepare(&self) {
         let _ = self.is_match("");
     }
 }
 
-/// Returns the texts that a pattern matches if they are few; each is whole, or the beginning of a text. `beginning`:
-/// nothing stands before it.
+/// Returns the few texts that a pattern matches, each a whole text or the beginning of one.
+/// `beginning` is set if nothing precedes the pattern.
 fn texts(hir: &Hir, beginning: bool) -> Option<Vec<PlainText>> {
     let one = |text: &str| Some(vec![PlainText { text: text.to_owned(), whole: false }]);
     match hir.kind() {
         HirKind::Empty => one(""),
-        // Anchored it is anyway.
+        // `^` at the beginning adds nothing: the pattern is anchored anyway.
         HirKind::Look(Look::Start) if beginning => one(""),
         HirKind::Literal(literal) => one(std::str::from_utf8(&literal.0).ok()?),
         HirKind::Class(Class::Unicode(class)) => {
@@ -131,7 +129,7 @@ fn texts(hir: &Hir, beginning: bool) -> Option<Vec<PlainText>> {
     }
 }
 
-/// One behind the other. Behind the end nothing can stand.
+/// Joins each text with each following text; a text that is whole allows nothing after its end.
 fn joined(before: &[PlainText], behind: &[PlainText]) -> Option<Vec<PlainText>> {
     let mut all = Vec::new();
     for start in before {
@@ -151,8 +149,8 @@ fn joined(before: &[PlainText], behind: &[PlainText]) -> Option<Vec<PlainText>> 
     Some(all)
 }
 
-/// Returns the most that the engine has to make of it: ranges of characters and bytes of texts, as often as they are
-/// repeated.
+/// Returns an upper bound of the compiled size: ranges of characters and bytes of texts, times
+/// their repetitions.
 fn weight(hir: &Hir) -> usize {
     let sum = |parts: &[Hir]| parts.iter().map(weight).fold(parts.len(), usize::saturating_add);
     match hir.kind() {
@@ -197,7 +195,7 @@ mod tests {
         check("a+", None);
     }
 
-    /// A pattern that is compared as texts must mean the same as to the engine.
+    /// Comparison as texts must give the engine's result.
     #[test]
     fn texts_and_engine_agree() {
         let parts =

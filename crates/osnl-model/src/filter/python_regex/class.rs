@@ -1,10 +1,9 @@
-//! Character classes: `[...]`.
 
 use super::escape::{Category, EscapeKind};
 use super::{Rejection, ScanStep, Translator, fold, refused};
 
 impl Translator {
-    /// A class; the bracket at `start` has been read.
+    /// Reads a class, after the bracket at `start`.
     pub(super) fn class(&mut self, start: usize) -> ScanStep {
         let unterminated = || refused(start, "unterminated character set");
         let negated = self.next_if('^');
@@ -18,7 +17,7 @@ impl Translator {
         let first = self.at;
         loop {
             let member_start = self.at;
-            // A bracket that stands first is a literal.
+            // A closing bracket in the first place is a literal.
             if self.at > first && self.next_if(']') {
                 break;
             }
@@ -77,7 +76,7 @@ impl Translator {
     }
 }
 
-/// By number, so that no character can mean anything but itself.
+/// Writes characters as numbers, so that no character has a special meaning.
 pub(super) fn ranges(ranges: &[(char, char)]) -> String {
     ranges
         .iter()

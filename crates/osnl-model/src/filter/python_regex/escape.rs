@@ -1,33 +1,28 @@
-//! The escapes behind a backslash.
 
 use super::{Last, PatternEngine, Rejection, ScanStep, Translator, refused};
 
-/// `\d`, `\w`, `\s` and their opposites.
 #[derive(Clone, Copy)]
 pub(super) struct Category {
-    /// Its members, for use inside a class.
     pub(super) members: &'static str,
-    /// Whether it is the opposite that is meant.
     pub(super) negated: bool,
 }
 
 impl Category {
-    /// As a class of its own, which may stand inside another.
+    /// Returns a class of its own, which may be nested in another class.
     pub(super) fn as_class(self) -> String {
         format!("[{}{}]", if self.negated { "^" } else { "" }, self.members)
     }
 }
 
-/// The meaning of an escape, wherever it stands.
 pub(super) enum EscapeKind {
     Char(char),
-    /// In a class only.
+    /// A range of characters, allowed in a class only.
     Range(char, char),
     Category(Category),
 }
 
 impl Translator {
-    /// An escape outside a class; the backslash at `start` has been read.
+    /// Reads an escape outside a class, after the backslash at `start`.
     pub(super) fn escape(&mut self, start: usize) -> ScanStep {
         let Some(c) = self.peek() else {
             return Err(refused(start, "bad escape (end of pattern)"));
@@ -36,11 +31,11 @@ impl Translator {
         let anchor = match (c, self.dialect) {
             ('A', _) => r"\A".to_owned(),
             ('Z', _) => r"\z".to_owned(),
-            // For texts that are ASCII and not empty.
+            // Used only for ASCII texts that are not empty.
             ('b', PatternEngine::Linear) => r"(?-u:\b)".to_owned(),
             ('B', PatternEngine::Linear) => r"(?-u:\B)".to_owned(),
             ('b', PatternEngine::Backtracking) => format!("(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"),
-            // Until Python 3.14 there is none in an empty text.
+            // Until Python 3.14, `\B` does not match in an empty text.
             ('B', PatternEngine::Backtracking) => {
                 format!(r"(?:(?!\A\z)(?:(?<={word})(?={word})|(?<!{word})(?!{word})))")
             }
@@ -62,7 +57,7 @@ impl Translator {
         Ok(())
     }
 
-    /// An escape that means the same inside and outside a class.
+    /// Reads an escape that means the same inside and outside a class.
     pub(super) fn common_escape(&mut self, start: usize) -> Result<EscapeKind, Rejection> {
         let Some(c) = self.next() else {
             return Err(refused(start, "bad escape (end of pattern)"));
@@ -86,7 +81,7 @@ impl Translator {
         Ok(EscapeKind::Char(literal))
     }
 
-    /// `\1` to `\99` refer to groups, three octal digits are a character.
+    /// Reads digits: `\1` to `\99` refer to groups, three octal digits are a character.
     fn digit_escape(&mut self, start: usize) -> ScanStep {
         let digits: Vec<u32> = self.pattern[self.at..].iter().take(3).map_while(|c| c.to_digit(10)).collect();
         if let [a @ 0..=7, b @ 0..=7, c @ 0..=7] = digits[..] {
@@ -101,8 +96,8 @@ impl Translator {
         self.reference(usize::try_from(number).unwrap_or(usize::MAX), start + 1)
     }
 
-    /// A reference to a group by number. Errors are placed where Python places them: `position` is that of
-    /// the number for a group that does not exist, and one before it for one that is open.
+    /// Writes a reference to a group by number. Errors have Python's positions: `position` for an
+    /// unknown group, one before for an open group.
     pub(super) fn reference(&mut self, number: usize, position: usize) -> ScanStep {
         let Some(capture) = number.checked_sub(1).and_then(|index| self.captures.get(index)) else {
             return Err(refused(position, format!("invalid group reference {number}")));
@@ -117,13 +112,13 @@ impl Translator {
         let width = self.captures[number - 1].width;
         self.needs_backtracking = true;
         self.follow(Last::Item);
-        // In parentheses, lest a digit that follows be read as part of the number.
+        // Parentheses keep a following digit out of the number.
         self.out.push_str(&format!("(?:\\{number})"));
         self.add_width(width);
         Ok(())
     }
 
-    /// A look-behind may refer to groups before it only.
+    /// Checks that a look-behind refers only to groups before it.
     pub(super) fn check_look_behind(&self, number: usize, position: usize) -> ScanStep {
         if self.groups_before_look_behind.is_some_and(|before| number > before) {
             return Err(refused(position, "cannot refer to group defined in the same lookbehind subpattern"));
@@ -159,7 +154,7 @@ impl Translator {
             .ok_or_else(|| refused(start, format!("bad escape {written}: no such character")))
     }
 
-    /// A character by its octal number, of which the first digits may have been read.
+    /// Reads a character by its octal number, of which `read` holds the first digits.
     pub(super) fn octal(&mut self, start: usize, read: u32, more: usize) -> Result<char, Rejection> {
         let mut number = read;
         for _ in 0..more {

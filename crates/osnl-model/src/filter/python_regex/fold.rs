@@ -1,8 +1,9 @@
-//! Which characters are the same under `(?i)`.
+//! Characters that are equal under `(?i)`.
 //!
 //! Python's `re` compares lower-case forms and a short list of further equals (`_EXTRA_CASES` in
-//! `Lib/re/_casefix.py`). That is Unicode's simple folding, except that all four of i, I, the dotless and the dotted one
-//! are the same. Compared for every character; what differed besides were letters newer than that Python's Unicode.
+//! `Lib/re/_casefix.py`). That is Unicode's simple folding, except that i, I, the dotless and the
+//! dotted i are all equal. A comparison over every character found no other difference but letters
+//! newer than that Python's Unicode.
 
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
@@ -10,7 +11,7 @@ use super::Flags;
 
 const DOTS: [char; 4] = ['I', 'i', '\u{130}', '\u{131}'];
 
-/// The ranges and whatever equals one of their characters under these flags.
+/// Returns the ranges and all characters that equal one of theirs under these flags.
 pub(super) fn folded(ranges: &[(char, char)], flags: Flags) -> Vec<(char, char)> {
     if !flags.ignore_case {
         return ranges.to_vec();

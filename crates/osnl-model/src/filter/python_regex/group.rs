@@ -1,19 +1,16 @@
-//! Groups and what is written like one: `(...)` and all of `(?...)`.
+//! Groups and all other elements that begin with a parenthesis: `(...)` and `(?...)`.
 
 use super::width::Width;
 use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translator, refused};
 
-/// A group that is open.
 pub(super) struct OpenGroup {
     pub(super) start: usize,
     kind: GroupKind,
-    /// The flags outside, which hold again after the group.
+    /// The outer flags, which hold again after the group.
     outer_flags: Flags,
     outer_after_dollar: bool,
-    /// Whether an alternative so far ended with a `$`.
     pub(super) some_end_with_dollar: bool,
     alternatives: usize,
-    /// The widths of the alternatives so far.
     width: Option<Width>,
     outer_width: Width,
     outer_groups_before_look_behind: Option<usize>,
@@ -22,14 +19,12 @@ pub(super) struct OpenGroup {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum GroupKind {
     Plain,
-    /// The index into the captures.
     Capture(usize),
     Conditional,
     LookAhead,
     LookBehind,
 }
 
-/// A capturing group.
 pub(super) struct Capture {
     name: Option<String>,
     pub(super) open: bool,
@@ -50,7 +45,6 @@ impl OpenGroup {
         self.width = Some(self.width.map_or(width, |so_far| so_far.or(width)));
     }
 
-    /// The characters that the whole group takes, the last alternative being this wide.
     fn whole_width(&mut self, last: Width) -> Width {
         self.add_alternative(last);
         if self.kind == GroupKind::Conditional && self.alternatives == 1 {
@@ -61,7 +55,7 @@ impl OpenGroup {
 }
 
 impl Translator {
-    /// Opens the group of the parenthesis at `start`, which has been read.
+    /// Opens the group whose parenthesis at `start` has been read.
     pub(super) fn open_group(&mut self, start: usize) -> ScanStep {
         if self.open.len() >= MAX_DEPTH {
             return Err(refused(start, "groups are nested too deeply"));
@@ -108,7 +102,7 @@ impl Translator {
         let looks = matches!(open.kind, GroupKind::LookAhead | GroupKind::LookBehind);
         self.width = open.outer_width;
         self.add_width(if looks { Width::ZERO } else { width });
-        // The outer text before the group was followed by it when it was entered.
+        // The check of the outer text against the group was made when the group was opened.
         self.after_dollar |= open.some_end_with_dollar | open.outer_after_dollar;
         self.flags = open.outer_flags;
         self.last = if looks { Last::LookAround } else { Last::Item };
@@ -148,7 +142,7 @@ impl Translator {
 
     fn capture(&mut self, start: usize, name: Option<String>) -> ScanStep {
         self.captures.push(Capture { name, open: true, width: Width::ZERO });
-        // The linear dialect has no use for what a group captured.
+        // The linear dialect has no back-references, so it needs no captures.
         let regex = match self.dialect {
             PatternEngine::Linear => "(?:",
             PatternEngine::Backtracking => "(",
@@ -156,7 +150,6 @@ impl Translator {
         self.enter(start, GroupKind::Capture(self.captures.len() - 1), regex)
     }
 
-    /// `(?P<name>` and `(?P=name)`.
     fn python_group(&mut self, start: usize) -> ScanStep {
         match self.next() {
             Some('<') => {
@@ -200,7 +193,7 @@ impl Translator {
         }
     }
 
-    /// The text before `end`, which is read too.
+    /// Returns the text before `end`, and consumes `end` too.
     fn text_up_to(&mut self, end: char) -> Result<String, Rejection> {
         let position = self.at;
         let mut text = String::new();
@@ -226,7 +219,6 @@ impl Translator {
         Err(refused(start, "missing ), unterminated comment"))
     }
 
-    /// `(?(1)yes|no)`, `(?(name)yes|no)`.
     fn conditional(&mut self, start: usize) -> ScanStep {
         let position = self.at;
         let name = self.text_up_to(')')?;
@@ -247,7 +239,7 @@ impl Translator {
         self.backtracking_group(start, GroupKind::Conditional, &format!("(?({number})"))
     }
 
-    /// `(?flags)`, at the beginning of the pattern only, and `(?flags-flags:`.
+    /// Reads `(?flags)`, at the beginning of the pattern only, and `(?flags-flags:`.
     fn flag_group(&mut self, start: usize) -> ScanStep {
         let mut flags = self.flags;
         let mut on = true;

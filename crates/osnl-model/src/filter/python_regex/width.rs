@@ -1,8 +1,8 @@
-//! The characters that a part of a pattern takes, for look-behind, which Python wants to be of fixed width.
+//! The number of characters that a part of a pattern matches: Python requires a fixed width in
+//! look-behind.
 
 use std::ops::{Add, Mul};
 
-/// From so many to so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Width {
     least: u64,
@@ -20,7 +20,6 @@ impl Width {
         self.least == self.most
     }
 
-    /// Either of two.
     pub(super) fn or(self, other: Self) -> Self {
         Self { least: self.least.min(other.least), most: self.most.max(other.most) }
     }

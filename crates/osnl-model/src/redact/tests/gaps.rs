@@ -1,4 +1,4 @@
-//! Names and texts that were shown in clear once, each with what is rightly shown beside it.
+//! Names and texts that masking once missed, each with similar texts that are rightly shown.
 
 use serde_json::json;
 
@@ -73,19 +73,16 @@ fn names_that_were_missed() {
 #[test]
 fn texts_that_were_missed() {
     let check = |text: &str, expected: &str| assert_eq!(mask_text(text), expected, "{text}");
-    // Tokens by their form: Keystone's of JWS.
     check("got eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln-_x, done", "got ***, done");
     check("eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.", "***.");
     check("eyJhbGciOiJSU0EtT0FFUCJ9.b2s.aXY.Y3Q.dGFn behind", "*** behind");
     check("eyJ is how a token begins. eyJhbGc", "eyJ is how a token begins. eyJhbGc");
-    // URLs.
     check("https://TOKEN@host/x", "https://***@host/x");
     check("clone https://ghp_abc@github.com/a/b.git now", "clone https://***@github.com/a/b.git now");
     check("https://h/o?Signature=abc&Expires=1", "https://h/o?Signature=***&Expires=1");
     check("https://h/o?X-Amz-Signature=abc&a=1", "https://h/o?X-Amz-Signature=***&a=1");
     check("mail to root@example.com at http://h/", "mail to root@example.com at http://h/");
     check(r#"{"a": "http://h", "b": "c@d""#, r#"{"a": "http://h", "b": "c@d""#);
-    // Headers: the value to the end of the line.
     check("Authorization: Token x y", "Authorization: ***");
     check("Authorization=Bearer x y", "Authorization=***");
     check(
@@ -93,7 +90,6 @@ fn texts_that_were_missed() {
         "GET / HTTP/1.1\r\nAuthorization: ***\r\nHost: h\r\n",
     );
     check("Cookie: a=b; c=d\nAccept: */*", "Cookie: ***\nAccept: */*");
-    // Elements, options of commands, pairs.
     check("<user>u</user><password>x</password>", "<user>u</user><password>***</password>");
     check("<ns:adminPass kind='a'>x y</ns:adminPass><a/>", "<ns:adminPass kind='a'>***</ns:adminPass><a/>");
     check("<password/><user>u</user>", "<password/><user>u</user>");
@@ -106,7 +102,6 @@ fn texts_that_were_missed() {
     check("[('user', 'u'), ('password', 'x')]", "[['user', 'u'], ['password', '***']]");
     check("of ('password', 'x') and <object>", "of ('password', '***') and <object>");
     check("['password', 'user', 'email']", "['password', 'user', 'email']");
-    // Values that have more than one word, a quote, a comma, or look like nothing.
     check("password: two words", "password: ***");
     check(r#"password="a \" b" and"#, r#"password="***" and"#);
     check(r#"password="a \\" b"#, r#"password="***" b"#);
@@ -119,7 +114,6 @@ fn texts_that_were_missed() {
     check("password: None, x", "password: None, x");
     check("{'password': None, 'o': <object>}", "{'password': None, 'o': <object>}");
     check("{'pin': 1234, 'o': <object>}", "{'pin': ***, 'o': <object>}");
-    // cloud-init.
     check("chpasswd: list: | root:x", "chpasswd: ***");
     check(
         "chpasswd:\n  list: |\n    root:x\n    u:y\npackages:\n- vim\n",
@@ -127,11 +121,9 @@ fn texts_that_were_missed() {
     );
     check("a: 1\npassword: |\n  x\n\n  y\nb: 2", "a: 1\npassword: |\n  ***\nb: 2");
     check("password:\nb: 2", "password:\nb: 2");
-    // Rows, in capitals too.
     check(r#"[{"Key": "password", "Value": "x"}]"#, r#"[{"Key":"password","Value":"***"}]"#);
     check(r#"[{"Key": "colour", "Value": "red"}]"#, r#"[{"Key": "colour", "Value": "red"}]"#);
     check(r#"{"pass\u0077ord": "x"}"#, r#"{"password":"***"}"#);
-    // Ordinary ones.
     for text in [
         "2026-11-20 06:36:22.662155",
         "fa:16:3e:00:11:22",
@@ -146,7 +138,6 @@ fn texts_that_were_missed() {
     }
 }
 
-/// Signs and quotes of other programs and languages.
 #[test]
 fn names_and_values_are_found_however_their_signs_are_written() {
     let check = |text: &str, expected: &str| assert_eq!(mask_text(text), expected, "{text}");

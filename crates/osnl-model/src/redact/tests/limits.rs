@@ -1,4 +1,4 @@
-//! Depth, size and time. Texts are those of `osnl-testkit`'s generator.
+//! Depth, size and time of masking. `osnl-testkit` generates the texts.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::super::*;
 #[expect(dead_code, unreachable_pub, reason = "a module of another crate, of which texts and trees are used")]
 mod hostile;
 
-/// The stack of a test: a thread with this much masks, writes and drops whatever comes.
+/// The stack of a test's thread, which must suffice to mask, write and drop any value.
 const STACK: usize = 256 * 1024;
 
 fn on_a_small_stack<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
@@ -32,14 +32,13 @@ fn one_count_of_levels_for_arrays_objects_and_texts() {
     let shown = |value: &Value| both(value).contains("shown");
     assert!(shown(&nested(128, json!("shown"))));
     assert!(!shown(&nested(129, json!("shown"))));
-    // A text is a level, and its brackets are.
+    // A text counts as a level, and so do its brackets.
     let text = |levels: usize| json!(nested(levels, json!("shown")).to_string());
     assert!(shown(&nested(60, text(67))));
     assert!(!shown(&nested(60, text(68))));
-    // What is deeper than a literal's limit of Python, and no JSON, is not shown either.
+    // Text that exceeds the depth of a Python literal and is no JSON is hidden too.
     assert!(!shown(&json!(format!("{}'shown'{}", "(".repeat(70), ")".repeat(70)))));
     assert!(!shown(&json!("[".repeat(100_000) + "shown")));
-    // Four texts within texts.
     let texts = |texts: usize| (0..texts).fold(json!(["shown"]), |inner, _| json!([inner.to_string()]));
     assert!(shown(&texts(4)));
     assert!(!shown(&texts(5)));
@@ -69,21 +68,20 @@ fn a_long_text_is_its_length() {
     assert_eq!(mask_text(&long), "*** (a text of 262145 bytes)");
     assert_eq!(mask_text(&long[1..]), long[1..]);
     assert_eq!(mask_secrets(&json!({"connection_info": long})), json!({"connection_info": "***"}));
-    // Few bytes, many values.
     let objects = format!("[{}0]", r#"{"":0},"#.repeat(20_000));
     assert_eq!(mask_text(&objects), "***");
 }
 
-/// Returns the CPU time of this thread, whatever else the machine does.
+/// Returns the CPU time of this thread, which does not depend on other load.
 fn cpu_time() -> Duration {
-    // Brings it up to date.
+    // A switch of threads updates the kernel's statistics.
     std::thread::yield_now();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// A megabyte of anything takes less than 200 ms with optimization, the best of three times: the machine does other things
-/// too. Without, an eighth of it may take 1.5 s, sixty times as long a byte. A square would take minutes.
+/// With optimization a megabyte takes less than 200 ms, the best of three times. A debug build may
+/// take 1.5 s for an eighth of that. Quadratic time would take minutes.
 #[test]
 fn a_megabyte_of_anything_is_masked_in_linear_time() {
     let (bytes, most) = if cfg!(debug_assertions) { (1 << 17, 1500) } else { (1 << 20, 200) };
@@ -105,7 +103,6 @@ fn a_megabyte_of_anything_is_masked_in_linear_time() {
     for (name, text) in hostile::texts(bytes) {
         timed(name, &mut || drop(text::running(&text)));
         timed(name, &mut || drop(crate::parse_python_literal(&text)));
-        // In texts that are looked into whole.
         let mut pieces: Vec<Value> = Vec::new();
         let mut rest = &text[..];
         while !rest.is_empty() {

@@ -1,8 +1,8 @@
-//! Secrets that are told by their form: tokens, private keys, logins of URLs. No byte is looked at more than a few times.
+//! Secrets with a recognisable form: tokens, private keys, logins of URLs. The time is linear.
 
 use super::{Mask, run};
 
-/// Keystone's Fernet tokens, and its JWS ones like any other JWT.
+/// Masks Keystone's Fernet tokens, and its JWS tokens like any other JWT.
 pub(super) fn tokens(text: &str) -> Option<String> {
     if !text.contains("gAAAAA") && !text.contains("eyJ") {
         return None;
@@ -33,7 +33,8 @@ pub(super) fn tokens(text: &str) -> Option<String> {
     mask.finish()
 }
 
-/// The end of three to five parts with dots between them, or where another may begin.
+/// Returns the end of three to five parts with dots between, or as an error the place where the
+/// next search may begin.
 fn jwt(text: &str, at: usize, in_part: impl Fn(u8) -> bool) -> Result<usize, usize> {
     let dot = |end: usize| text.as_bytes().get(end) == Some(&b'.');
     let first = at + run(text, at, &in_part);
@@ -48,7 +49,7 @@ fn jwt(text: &str, at: usize, in_part: impl Fn(u8) -> bool) -> Result<usize, usi
     for _ in 0..3 {
         if dot(end) {
             let part = run(text, end + 1, &in_part);
-            // A signature may be missing, a sentence may end.
+            // The signature may be missing, or the dot may end a sentence.
             if part == 0 {
                 break;
             }
@@ -58,7 +59,7 @@ fn jwt(text: &str, at: usize, in_part: impl Fn(u8) -> bool) -> Result<usize, usi
     Ok(end)
 }
 
-/// The token behind `Bearer`, if it looks like one and not like a word.
+/// Masks the token after `Bearer`, if it looks like a token and not like a word.
 pub(super) fn bearers(text: &str) -> Option<String> {
     const LONGEST_WORD: usize = 15;
     let in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
@@ -75,7 +76,7 @@ pub(super) fn bearers(text: &str) -> Option<String> {
     mask.finish()
 }
 
-/// From `-----BEGIN … PRIVATE KEY…-----` to its end, or the text's.
+/// Masks from `-----BEGIN … PRIVATE KEY…-----` to the end of the key, or of the text.
 pub(super) fn private_keys(text: &str) -> Option<String> {
     if !text.contains("PRIVATE KEY") {
         return None;
@@ -104,14 +105,14 @@ pub(super) fn private_keys(text: &str) -> Option<String> {
     mask.finish()
 }
 
-/// Returns the end of the words of a private key's line and the dashes behind them.
 fn label(text: &str, at: usize) -> Option<usize> {
     let end = at + run(text, at, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ');
     let is_one = text.get(at..end)?.contains("PRIVATE KEY") && text.get(end..)?.starts_with("-----");
     is_one.then_some(end + 5)
 }
 
-/// `user:password@` and `token@` of URLs. A password may hold anything but what ends the authority; the last `@` ends it.
+/// Masks `user:password@` and `token@` of URLs. A password may contain any character that does not
+/// end the authority; the last `@` ends the login.
 pub(super) fn logins(text: &str) -> Option<String> {
     if !text.contains("://") || !text.contains('@') {
         return None;
@@ -132,7 +133,7 @@ pub(super) fn logins(text: &str) -> Option<String> {
         let end = from + login.len();
         match login.find(':') {
             Some(colon) => mask.hide(from + colon + 1, end),
-            // Quotes: the address is over, and the `@` is another's.
+            // After a quote the URL has ended, so the `@` belongs to other text.
             None if login.is_empty() || login.contains(['"', '\'', '\\', '<', '>', ',']) => {}
             None => mask.hide(from, end),
         }

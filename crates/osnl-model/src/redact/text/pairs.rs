@@ -11,18 +11,18 @@
 //! | `<name>value</name>` | at the next `<` |
 //! | `name%3Dvalue`, `%22name%22%3A%22value%22` | at what ends it, encoded or not |
 //!
-//! Quotes may be escaped, once or more often, or written as `&quot;`, `\u0022`, or `%22`. A name may stand in brackets
-//! before `=`, as in a form. The signs are looked for first, the name stands before a sign, and a value is
-//! read only behind a secret's name, so the time is linear in the text's length. `None`, `null`, `True`, `False` and
-//! nothing at all are no secrets.
+//! Quotes may be escaped, once or more often, or written as `&quot;`, `\u0022`, or `%22`. A name
+//! may be in brackets before `=`, as in a form. The scan looks for signs, then for the name before
+//! a sign, and reads a value only after a secret's name, so its time is linear in the text's
+//! length. `None`, `null`, `True`, `False` and an empty value are no secrets.
 
 use super::super::words::is_secret_key;
 use super::{Mask, run};
 
-/// The text without what stands behind names; `None` if nothing had to be hidden.
+/// Returns the text with the values of secret names masked; `None` if nothing was masked.
 pub(super) fn named(text: &str) -> Option<String> {
     let mut mask = Mask::of(text);
-    // Where the last sign was: no name goes back beyond it.
+    // `since` is the end of the last sign or value: a name never extends back beyond this place.
     let (mut since, mut at) = (0, 0);
     let bytes = text.as_bytes();
     while let Some(byte) = bytes.get(at) {
@@ -40,7 +40,7 @@ pub(super) fn named(text: &str) -> Option<String> {
             b'<' => element(text, at),
             b'-' if bytes.get(at + 1) == Some(&b'-') => {
                 let (found, end) = option(text, since, at);
-                // So many name characters, no sign among them.
+                // Skips the option's name, which contains no sign.
                 at = if found.is_some() { at } else { end.max(at + 1) - 1 };
                 found
             }
@@ -59,7 +59,7 @@ pub(super) fn named(text: &str) -> Option<String> {
     mask.finish()
 }
 
-/// A value, which is nothing worth hiding if it has no length, and where to go on.
+/// The range of a value, empty if there is nothing to hide, and the place where the scan continues.
 struct PairValue {
     from: usize,
     to: usize,
@@ -70,15 +70,15 @@ const fn in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
 
-/// Quotes of other languages, whichever of them stands around a name or a value.
+/// Encoded forms of quotes around a name or a value.
 const WRITTEN_QUOTES: [&str; 8] = ["&quot;", "&#34;", "&apos;", "&#39;", "\\u0022", "\\u0027", "%22", "%27"];
 
-/// `=` or `:`, percent-encoded.
+/// Whether a percent-encoded `=` or `:` begins here.
 fn is_encoded_sign(text: &str, at: usize) -> bool {
     text.as_bytes().get(at + 1..at + 3).is_some_and(|code| matches!(code, b"3D" | b"3d" | b"3A" | b"3a"))
 }
 
-/// A name without the quotes behind it, if it has any.
+/// Returns the name without its closing quotes; `None` if the name has no quotes.
 fn unquoted(before: &str) -> Option<&str> {
     let without = before.trim_end_matches(['"', '\'']);
     match without.len() < before.len() {
@@ -89,7 +89,7 @@ fn unquoted(before: &str) -> Option<&str> {
 
 fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<PairValue> {
     let before = text.get(since..at)?.trim_end();
-    // A field of a form, or of a map.
+    // A name in brackets, as in `form[password]=x`.
     let before = if sign == b'=' { before.strip_suffix(']').unwrap_or(before).trim_end() } else { before };
     let unquoted = unquoted(before);
     let before = unquoted.unwrap_or(before).trim_end_matches('\\');
@@ -116,7 +116,7 @@ fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<PairValu
     }
 }
 
-/// Behind an encoded sign.
+/// Reads the value after a percent-encoded sign.
 fn encoded(text: &str, from: usize) -> Option<PairValue> {
     const OPENING: [&str; 4] = ["%20", "+", "%22", "%27"];
     const CLOSING: [&str; 6] = ["%22", "%27", "%26", "%2C", "%2c", "%7D"];
@@ -138,9 +138,9 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)
 }
 
-/// In quotes, which may be escaped: what closes them is escaped as often.
+/// Reads a value in quotes. An escaped opening quote is closed by a quote that is escaped as often.
 fn quoted(text: &str, from: usize) -> Option<PairValue> {
-    // Python's: bytes, raw, formatted.
+    // Python's prefixes: bytes, raw, formatted.
     let is_prefix = |byte: &&u8| b"uUbBrRfF".contains(byte);
     let prefix = text.as_bytes().get(from..)?.iter().take(2).take_while(is_prefix).count();
     let open = from + prefix;
@@ -158,10 +158,11 @@ fn quoted(text: &str, from: usize) -> Option<PairValue> {
     let (mut at, mut before) = (from, 0_usize);
     loop {
         match text.as_bytes().get(at) {
-            // Cut off: all of it may be the secret.
+            // Without a closing quote the text is cut off, so the whole rest may be the secret.
             None => return Some(value(text, from, text.len(), text.len())),
             Some(b'\\') => before += 1,
-            // As many backslashes as the opening quote has, behind any number of those that are escaped themselves.
+            // The closing quote has as many backslashes as the opening one, after any number of
+            // escaped backslashes.
             Some(byte) if *byte == quote && (before < escapes || before % (2 * (escapes + 1)) == escapes) => {
                 return Some(value(text, from, at - before.min(escapes), at + 1));
             }
@@ -171,14 +172,14 @@ fn quoted(text: &str, from: usize) -> Option<PairValue> {
     }
 }
 
-/// The first words of values in two words.
+/// The schemes of an Authorization header, each followed by the secret.
 const SCHEMES: [&str; 6] = ["Bearer", "Basic", "Token", "Digest", "Negotiate", "AWS4-HMAC-SHA256"];
 const LONGEST_SCHEME: usize = 16;
 
-/// Behind `=`.
+/// Reads the unquoted value after `=`.
 fn bare(text: &str, from: usize, name: &str) -> Option<PairValue> {
     let rest = text.get(from..)?;
-    // Nothing is looked at beyond the end of the value, or of a word that could be one of these.
+    // Only a word as long as a scheme is examined, which keeps the time linear.
     let short = rest.char_indices().take(LONGEST_SCHEME + 1).find(|(_, c)| c.is_whitespace());
     let word = match short {
         Some((end, _)) => rest.get(..end),
@@ -208,12 +209,12 @@ fn bare(text: &str, from: usize, name: &str) -> Option<PairValue> {
         end = at + c.len_utf8();
     }
     let word = rest.get(..end)?;
-    // What closes what was opened before it.
+    // Brackets and quotes that were opened before the value are not part of the value.
     let word = word.trim_end_matches([')', ']', '}', '"', '\'', '\\', '>']);
     (!word.is_empty()).then(|| value(text, from, from + word.len(), from + word.len()))
 }
 
-/// Behind a name in quotes: a number, or what is cut off.
+/// Reads the value after a quoted name: a number, or a text that is cut off.
 fn scalar(text: &str, from: usize) -> Option<PairValue> {
     let length = run(text, from, |byte| {
         !matches!(byte, b',' | b'}' | b']' | b')' | b'"' | b'\'' | b'{' | b'[' | b'(' | b'<')
@@ -222,11 +223,10 @@ fn scalar(text: &str, from: usize) -> Option<PairValue> {
     (length > 0).then(|| value(text, from, from + length, from + length))
 }
 
-/// Up to the end of the line.
 fn line(text: &str, from: usize) -> Option<PairValue> {
     let rest = text.get(from..)?;
     let nothing = rest.find([',', ';', '&', ')', '}', ']', '"', '\'', '\\', '\n', '\r']);
-    // Looked at only as far as such a word is long.
+    // The longest such word has five letters, so nothing longer is compared.
     if nothing.filter(|end| *end <= 5).is_some_and(|end| is_nothing(&rest[..end]))
         || rest.len() <= 8 && is_nothing(rest)
     {
@@ -237,7 +237,7 @@ fn line(text: &str, from: usize) -> Option<PairValue> {
     (length > 0).then(|| value(text, from, from + length, from + length))
 }
 
-/// The indented lines below `name:`, or `name: |`.
+/// Reads the indented lines below `name:`, or `name: |`.
 fn block(text: &str, from: usize) -> Option<PairValue> {
     let mark = usize::from(matches!(text.as_bytes().get(from), Some(b'|' | b'>')));
     let mark = mark + if mark == 0 { 0 } else { run(text, from + 1, |byte| b"+-0123456789".contains(&byte)) };
@@ -263,7 +263,8 @@ fn block(text: &str, from: usize) -> Option<PairValue> {
     (start < end).then_some(PairValue { from: start, to: end, next: end })
 }
 
-/// `--name value`, also as two texts of a list. Without one, where the name ends.
+/// Reads `--name value`, also as two texts of a list. Without a value, the second result is the end
+/// of the name.
 fn option(text: &str, since: usize, at: usize) -> (Option<PairValue>, usize) {
     let before = at.checked_sub(1).filter(|before| *before >= since);
     if before.and_then(|before| text.as_bytes().get(before)).is_some_and(|byte| in_name(*byte)) {
@@ -279,13 +280,12 @@ fn option(text: &str, since: usize, at: usize) -> (Option<PairValue>, usize) {
     let found = quoted(text, from).or_else(|| {
         let length = run(text, from, |byte| !byte.is_ascii_whitespace());
         let word = text.get(from..from + length)?;
-        // Another option: this one has no value.
+        // Another option follows, so this option has no value.
         (!word.is_empty() && !word.starts_with("--")).then(|| value(text, from, from + length, from + length))
     });
     (found, end)
 }
 
-/// `<name>value`
 fn element(text: &str, at: usize) -> Option<PairValue> {
     let end = at + 1 + run(text, at + 1, |byte| in_name(byte) || byte == b':');
     let name = text.get(at + 1..end)?;
@@ -302,7 +302,6 @@ fn element(text: &str, at: usize) -> Option<PairValue> {
     Some(value(text, from + 1, from + 1 + length, from + 1 + length))
 }
 
-/// Decides whether a value is hidden; an empty one is not.
 fn value(text: &str, from: usize, to: usize, next: usize) -> PairValue {
     let to = if is_nothing(text.get(from..to).unwrap_or_default()) { from } else { to };
     PairValue { from, to, next }

@@ -1,4 +1,4 @@
-//! The catalogue knows what was recorded, and says so of nothing else.
+//! The catalogue marks exactly the recorded events as recorded.
 
 use std::collections::BTreeSet;
 
@@ -99,7 +99,6 @@ fn fields_that_no_payload_has_are_not_known() {
     check("compute.instance.delete.end", "uuid", false);
     check("baremetal.node.provision_set.end", "ironic_object.data.provision_state", true);
     check("image.upload", "name", true);
-    // Either form is enough.
     check("aggregate.create.end", "aggregate_id", true);
     check("aggregate.create.end", "nova_object.data.id", true);
     assert_eq!(catalogue::field_exists("port.delete.ended", "port"), None);
@@ -137,7 +136,7 @@ fn an_event_says_where_it_comes_from() {
     };
     assert_eq!(later("tags"), ("InstanceCreatePayload 1.6".to_owned(), true));
     assert_eq!(later("flavor.projects"), ("FlavorPayload 1.2".to_owned(), true));
-    // The class itself began with 1.2.
+    // The class itself began with version 1.2.
     assert_eq!(later("uuid"), ("InstanceCreatePayload 1.2".to_owned(), false));
     let volume = catalogue::find("volume.create.end")[0];
     assert_eq!((volume.service, volume.exchange()), ("cinder", "openstack"));

@@ -1,4 +1,4 @@
-//! Paths that no payload of some events has: where they end, and what was meant.
+//! Paths that no payload of some events has: the place where each path ends, and the suggestion.
 
 use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 
@@ -8,7 +8,7 @@ fn check(event_type: &str, path: &str, inside: &str, near: Option<&str>) {
         catalogue::events().iter().filter(|event| event.event_type.starts_with(event_type)).collect();
     let Some(lacking) = catalogue::lacking(&events, path) else { panic!("{event_type} has {path}") };
     assert_eq!((lacking.inside.as_str(), lacking.near.as_deref()), (inside, near), "{event_type} {path}");
-    // What is offered is there, and what is listed is inside.
+    // The suggestion must exist, and so must each listed key.
     let any_has = |path: &str| events.iter().any(|event| event.has_field(path));
     assert!(near.is_none_or(any_has), "{near:?}");
     let prefix = if inside.is_empty() { String::new() } else { format!("{inside}.") };
@@ -17,11 +17,9 @@ fn check(event_type: &str, path: &str, inside: &str, near: Option<&str>) {
 
 #[test]
 fn a_path_that_is_not_there_says_where_it_ends_and_what_was_meant() {
-    // A slip in one of its keys.
     check("port.delete.end", "port.device_ovner", "port", Some("port.device_owner"));
     check("port.delete.end", "prot.device_owner", "", Some("port.device_owner"));
     check("instance.delete", "nova_object.data.hots", "nova_object.data", Some("nova_object.data.host"));
-    // Its place was forgotten: the wrapping, the object around it, the number of an item.
     check("instance.delete", "host", "", Some("nova_object.data.host"));
     check("port.", "device_owner", "", Some("port.device_owner"));
     check(
@@ -36,10 +34,8 @@ fn a_path_that_is_not_there_says_where_it_ends_and_what_was_meant() {
         "port.fixed_ips",
         Some("port.fixed_ips.0.ip_address"),
     );
-    // Another object was thought to hold it.
     check("instance.delete", "instance.uuid", "", Some("nova_object.data.uuid"));
     check("baremetal.node.power_set", "node.power_state", "", Some("ironic_object.data.power_state"));
-    // Nothing like it.
     check("port.delete.start", "colour", "", None);
     check("compute.instance.delete", "colour.of.it", "", None);
 }
@@ -52,7 +48,6 @@ fn what_may_be_there_is_not_lacking() {
     assert_eq!(lacking("port.delete.end", "port.device_owner"), None);
     assert_eq!(lacking("port.delete.end", "port.fixed_ips.0.ip_address"), None);
     assert_eq!(lacking("instance.delete.end", "nova_object.data.metadata.role"), None);
-    // In one of two forms.
     assert_eq!(lacking("aggregate.create.end", "aggregate_id"), None);
     assert_eq!(lacking("made.up", "anything"), None);
     assert_eq!(lacking("port.delete.start", "port.id").unwrap().keys, ["port_id"]);

@@ -1,4 +1,4 @@
-//! Nothing secret passes [`mask_secrets`], wherever it stands in any recorded message; nothing else is lost.
+//! [`mask_secrets`] hides a secret at any place of any recorded message, and changes nothing else.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use serde_json::{Map, Value, json};
 
 use crate::services::recorded::{RecordedMessage, folder, recorded};
 
-/// In every secret that is planted.
+/// The marker that every planted secret contains.
 const PLANTED: &str = "S3CR3T";
 
-/// Returns the secrets that services send in clear, by the key: a member of any object at any depth.
+/// Returns the secrets that services send in clear, by key, to be planted in any object at any
+/// depth.
 fn secret_members() -> Vec<(&'static str, Value)> {
     let text = |form: &str| Value::from(form.replace('$', PLANTED));
     let plain = text("$");
     let mut members: Vec<(&str, Value)> = [
-        // Contexts, at the top or nested in nova's objects; heat's.
         "auth_token",
         "_context_auth_token",
         "service_token",
@@ -24,7 +24,6 @@ fn secret_members() -> Vec<(&'static str, Value)> {
         "aws_creds",
         "_context_password",
         "_context_aws_creds",
-        // Nova: instance rows, root passwords, files put in.
         "key_data",
         "user_data",
         "adminPass",
@@ -33,7 +32,6 @@ fn secret_members() -> Vec<(&'static str, Value)> {
         "injected_files",
         "personality",
         "password_0",
-        // Ironic: drives, drivers, tokens of agents.
         "configdrive",
         "config_drive",
         "ipmi_password",
@@ -42,7 +40,6 @@ fn secret_members() -> Vec<(&'static str, Value)> {
         "snmp_priv_key",
         "agent_secret_token",
         "swift_temp_url_key",
-        // Designate, keystone, octavia, magnum, manila, neutron.
         "secret",
         "credential",
         "credentials",
@@ -56,9 +53,7 @@ fn secret_members() -> Vec<(&'static str, Value)> {
     .map(|key| (key, plain.clone()))
     .to_vec();
     members.extend([
-        // As objects, lists and numbers too.
         ("root_password", json!({"old": PLANTED, "new": [PLANTED]})),
-        // Cinder's and nova's attachments: JSON or Python as text, or an object.
         (
             "connection_info",
             text(r#"{"driver_volume_type": "iscsi", "data": {"auth_password": "$", "keyring": "$"}}"#),
@@ -66,30 +61,26 @@ fn secret_members() -> Vec<(&'static str, Value)> {
         ("connection_info_of_python", text("{'data': {'auth_username': 'u', 'auth_password': '$'}}")),
         ("connectionInfo", json!({"data": {"auth_password": PLANTED}})),
         ("connector", text(r#"{"initiator": "iqn.x", "chap": {"secret": "$"}}"#)),
-        // Rows.
         (
             "metadata_rows",
             json!([{"key": "admin_password", "value": PLANTED}, {"name": "token", "value": PLANTED}]),
         ),
-        // Exceptions, which are the text of a Python dictionary, or of something that looks like one.
         ("exception", text("{'kwargs': {'token': '$'}, 'class': 'X', 'message': 'm'}")),
         ("reason", text("{'kwargs': {'admin_password': '$'}, 'o': <object at 0x7f>}")),
         ("message", text("failed: password=$, X-Auth-Token: $, Authorization: Bearer $")),
         ("traceback", text(r#"body {\"auth\": {\"password\": \"$ and more\"}}"#)),
-        // URLs: of databases, brokers, images, object stores.
         ("_obj_database_connection", text("mysql+pymysql://nova:$@db/nova_cell1?charset=utf8")),
         ("_obj_transport_url", text("rabbit://nova:$@mq1:5672,nova:$@mq2:5672/")),
         ("direct_url", text("swift+https://acc:user:$@auth/v1/images/1")),
         ("image_url", text("https://swift/v1/o?temp_url_sig=$&temp_url_expires=1")),
         ("url_with_token", text("https://h/x?token=$")),
-        // By its form, whatever it is called.
         ("note", json!(format!("it was gAAAAA{} then", PLANTED.repeat(12)))),
         ("file", text("-----BEGIN OPENSSH PRIVATE KEY-----\n$\n-----END OPENSSH PRIVATE KEY-----")),
     ]);
     members
 }
 
-/// Objects that are secret by what stands beside the name.
+/// Returns objects that only neighbouring keys make secret.
 fn secret_objects() -> [Value; 3] {
     [
         json!({"key": PLANTED, "zone_id": "z", "target_tenant_id": null, "status": "ACTIVE"}),
@@ -98,7 +89,7 @@ fn secret_objects() -> [Value; 3] {
     ]
 }
 
-/// `members` into every object at any depth.
+/// Returns the value with `members` added to every object at any depth.
 fn planted(value: &Value, members: &[(&str, Value)]) -> Value {
     match value {
         Value::Array(items) => items.iter().map(|item| planted(item, members)).collect(),
@@ -114,7 +105,6 @@ fn planted(value: &Value, members: &[(&str, Value)]) -> Value {
     }
 }
 
-/// A path with `*` for places of lists.
 fn leaks(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| leaks(item, &format!("{path}.*"), found)),
@@ -138,7 +128,6 @@ fn no_secret_passes_wherever_it_is_planted() {
         let mut n = n.clone();
         n.payload = planted(&n.payload, &members);
         n.context = planted(&Value::Object(n.context), &members).as_object().unwrap().clone();
-        // A payload that is a text.
         if n.payload.is_string() {
             n.payload = Value::from(format!("{}; token={PLANTED}", n.payload.as_str().unwrap()));
         }
@@ -162,7 +151,7 @@ fn debug_output_has_none_either() {
     }
 }
 
-/// Each value that masking changes, with the kind of what it was.
+/// Collects the path of each value that masking changes, with the kind of the old value.
 fn changes(before: &Value, after: &Value, path: &str, found: &mut BTreeSet<String>) {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
@@ -192,8 +181,8 @@ fn changes(before: &Value, after: &Value, path: &str, found: &mut BTreeSet<Strin
     }
 }
 
-/// `fixtures/emission/masked.txt`: what the recorded messages lose, read by hand once. Everything in it is a
-/// secret that a service sent in clear, or stands where one would.
+/// `fixtures/emission/masked.txt` lists the values of recorded messages that masking hides,
+/// reviewed by hand. Each is a secret in clear, or a place where services send secrets.
 #[test]
 fn what_recorded_messages_lose_was_reviewed() {
     let mut found = BTreeSet::new();
@@ -212,7 +201,7 @@ fn what_recorded_messages_lose_was_reviewed() {
     }
 }
 
-/// Names that hold a word of secrets or are near one, and are shown.
+/// Harmless names that contain a secret word or resemble one.
 #[test]
 fn ordinary_fields_are_shown() {
     let shown = json!({

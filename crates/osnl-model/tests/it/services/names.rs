@@ -1,4 +1,4 @@
-//! The two names of nova's events, by the messages that were recorded.
+//! The two names of nova's events, checked against recorded messages.
 
 use osnl_model::nova;
 
@@ -12,7 +12,7 @@ fn novas_names_lead_from_one_form_to_the_other() {
     for name in &names {
         if let Some(other) = nova::versioned_name(name) {
             assert_eq!(nova::legacy_name(&other).as_deref(), Some(*name), "{other}");
-            // What nova does in both forms was recorded in both.
+            // Each event that nova sends in both forms was recorded in both.
             pairs += usize::from(names.contains(&other.as_str()));
         }
     }

@@ -1,4 +1,4 @@
-//! The recordings under `fixtures/emission`.
+//! The recorded messages under `fixtures/emission`.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -6,9 +6,8 @@ use std::sync::LazyLock;
 use osnl_model::Notification;
 use serde_json::Value;
 
-/// A recorded message.
 pub(crate) struct RecordedMessage {
-    /// `nova`, `keystone-basic`: the file it is in.
+    /// The name of the file: `nova`, `keystone-basic`.
     pub(crate) file: String,
     pub(crate) n: Notification,
 }
@@ -17,7 +16,7 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/emission")
 }
 
-/// All of them, in the order of files and, within, of cases.
+/// Returns all messages in the order of files, then of cases.
 pub(crate) fn recorded() -> &'static [RecordedMessage] {
     static READ: LazyLock<Vec<RecordedMessage>> = LazyLock::new(read);
     &READ
@@ -46,7 +45,6 @@ fn read() -> Vec<RecordedMessage> {
     found
 }
 
-/// Those of one file.
 pub(crate) fn of(file: &str) -> Vec<&'static RecordedMessage> {
     recorded().iter().filter(|recorded| recorded.file == file).collect()
 }

@@ -1,24 +1,21 @@
-//! Reading a pattern of the plainest kind without the engine's parser, which takes twenty times as long: most patterns of
-//! a configuration are texts, alternatives of texts, dots and what is repeated of these.
+//! Reads the plainest patterns without the engine's parser, which takes twenty times as long. Most
+//! patterns of a configuration are texts, alternatives of texts, dots and repetitions.
 //!
-//! It takes what `python_regex` writes of such a pattern, and nothing of which it is not sure: `None` is for the parser.
+//! The input is the output of `python_regex`. `None` leaves any doubtful pattern to the parser.
 
 use super::{MOST_TEXTS, PlainText, joined};
 
-/// A plain pattern.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PlainPattern {
-    /// A few texts.
     Texts(Vec<PlainText>),
-    /// One for the engine, which takes it surely: it is small.
+    /// A pattern for the engine, small enough that the engine surely accepts it.
     Small,
 }
 
-/// Longer ones are the parser's, so that what is small stays small.
+/// The parser reads longer patterns, so that a small pattern stays below the engine's limit.
 const LONGEST: usize = 1000;
-/// Groups within groups.
 const DEEPEST: u8 = 8;
-/// Python's `$` in the words of the engine.
+/// The translation of Python's `$`.
 const END: &str = r"(?:\n?\z)";
 
 pub(super) fn read(regex: &str) -> Option<PlainPattern> {
@@ -36,7 +33,7 @@ pub(super) fn read(regex: &str) -> Option<PlainPattern> {
 
 struct PatternReader<'a> {
     rest: &'a str,
-    /// Something was no text, or there were too many: the texts mean nothing any more.
+    /// Whether an element was no text, or the texts were too many: the pattern is for the engine.
     for_engine: bool,
     depth: u8,
 }
@@ -48,7 +45,7 @@ impl PatternReader<'_> {
         rest.is_some()
     }
 
-    /// `beginning`: nothing stands before it.
+    /// `beginning` is set if nothing precedes the alternatives.
     fn alternation(&mut self, beginning: bool) -> Option<Vec<PlainText>> {
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -104,7 +101,7 @@ impl PatternReader<'_> {
         }
     }
 
-    /// A few characters that stand for themselves; `None` if the next one does not, or is repeated.
+    /// Reads a few literal characters; `None` if the next character is no literal, or is repeated.
     fn literal(&mut self) -> Option<String> {
         let mut text = String::new();
         loop {
@@ -170,7 +167,8 @@ mod tests {
         }
     }
 
-    /// A plain pattern must mean the same as to the engine, and the engine must take one that is called small.
+    /// A plain pattern must give the engine's result, and the engine must accept each pattern that
+    /// is called small.
     #[test]
     fn what_is_plain_means_what_it_means_to_the_engine() {
         let parts =
