@@ -1,4 +1,4 @@
-//! The action of the canary: notes that a notification of our own has come back, and does nothing else.
+//! The action of the canary, which only notes that osnl's own notification has arrived again.
 //!
 //! No section names this driver: `native/canary.rs` of `osnl` makes the action.
 
@@ -14,7 +14,6 @@ use super::driver::{
 use super::{Action, ActionError, Completion, Event};
 use osnl_core::metrics::Counters;
 
-/// The driver without options.
 #[derive(Clone, Debug)]
 pub struct CanaryDriver;
 

@@ -1,9 +1,10 @@
-//! The action `dump`, the small brother of [`file`](super::file): each event is written down as one line of JSON, to stdout or at the end of a file.
+//! The action `dump`, the small brother of [`file`](super::file): writes each event as one line of
+//! JSON to stdout or a file.
 //!
-//! The answers of the action's enrichments are `enrichments`, by their names. Secrets there, in context and in payload
-//! are masked. A line that cannot be written counts as a target that is down: it is tried again without end. Writing
-//! blocks the one thread that osnl runs on, for as long as the operating system takes: a pipe whose reader is slow stops
-//! everything, as it should. A pipe without a reader is a target that is down.
+//! Secrets in context, payload and `enrichments` are masked. A line that cannot be written counts
+//! as a target that is down and is retried without end. Writing blocks the one thread of osnl: a
+//! pipe with a slow reader stops everything, on purpose. A pipe without a reader is a target that
+//! is down.
 
 mod conf;
 
@@ -21,22 +22,18 @@ use serde_json::{Value, json};
 pub use self::conf::DumpConf;
 use super::{Action, ActionError, Completion, Event};
 
-/// See the [module](self).
 pub struct Dump {
-    /// `None` until the file is opened, and after a failure.
     out: Mutex<Option<Box<dyn Write + Send>>>,
-    /// The file; `None` for stdout.
     path: Option<PathBuf>,
 }
 
 impl Dump {
-    /// Writes to stdout.
     #[must_use]
     pub fn to_stdout() -> Self {
         Self { out: Mutex::new(Some(Box::new(io::stdout()))), path: None }
     }
 
-    /// Appends to a file, which is created if missing: by [`Action::open`], or by the first line.
+    /// Appends to a file, which [`Action::open`] or the first line creates.
     #[must_use]
     pub fn to_file(path: &Path) -> Self {
         Self { out: Mutex::new(None), path: Some(path.to_owned()) }
@@ -47,10 +44,10 @@ impl Dump {
         text.push('\n');
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let to = self.opened(&mut out)?;
-        // One call for a whole line, so that several writers do not mix within it.
+        // One call for a whole line, so that lines of several writers do not mix.
         let written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
         if written.is_err() && self.path.is_some() {
-            // The next attempt begins anew.
+            // The next attempt opens the file anew.
             *out = None;
         }
         written
@@ -92,9 +89,10 @@ impl Action for Dump {
     }
 }
 
-/// A pipe without a reader is a target that is down: to wait for one would stop the daemon before its first event.
+/// Opens the file. A pipe without a reader is an error: waiting for a reader would stop the daemon
+/// before its first event.
 fn open(path: &Path) -> io::Result<File> {
-    // It has whole payloads.
+    // The file contains whole payloads, so only its owner may read it.
     let mut how = OpenOptions::new();
     how.create(true).append(true).mode(0o600);
     let patient = OFlags::NONBLOCK.bits().cast_signed();
@@ -121,7 +119,6 @@ pub(super) fn line(event: &Event) -> Value {
         "payload": mask_secrets(&event.payload()),
         "idempotency_key": event.idempotency_key(),
     });
-    // Only where there is something: most lines are of none.
     if let Some(fence) = event.fence {
         line["fence"] = fence.number().into();
     }
@@ -142,7 +139,6 @@ mod tests {
     use super::*;
     use osnl_core::received::ReceivedMessage;
 
-    /// Masks the secrets that services send in clear, in the words of each.
     #[test]
     fn no_secret_is_written_down() {
         let n = Notification {

@@ -1,5 +1,5 @@
-//! The action `exec`: a program in any language does it. No shell is between, nothing of our environment is handed
-//! on, and what the program may take, write and leave behind has bounds.
+//! The action `exec`: runs a program without a shell and without the daemon's environment. Its
+//! input, output and child processes are bounded.
 //!
 //! | file | what it decides |
 //! | --- | --- |
@@ -11,12 +11,12 @@
 //! | `conf`, `words` | its options; a command as a list |
 //! | `lines`, `chatter` | bounded lines; its standard error in our log |
 //!
-//! The only time that is kept here is that between asking a process to end and making it: how long an attempt may
-//! take, and when the next one is, the delivery loop decides. An attempt that it gives up ends the program; with a
-//! long-lived child the other events in that child's hands fail as well, as if their connection was lost.
+//! The only time limit here is between asking a process to end and killing it; the delivery loop
+//! decides the attempt's time-out and the next attempt. A time-out ends the program. All events of
+//! a long-lived child then fail, as if their connection was lost.
 //!
-//! `concurrency` is 1 unless an operator raises it: a child that hangs is ended with all events in its hands, because
-//! an event that is worked on twice at once is worse than one that comes again.
+//! `concurrency` is 1 by default: a hanging child is ended with all of its events, because
+//! processing an event twice at once is worse than processing it again.
 
 mod chatter;
 pub mod conf;
@@ -44,25 +44,19 @@ pub use self::program::Program;
 use self::worker::{ChildSettings, ExecWorker};
 use super::{Action, ActionError, Completion, Event};
 
-/// The way in which a program is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExecMode {
-    /// It runs as long as osnl does and is told of one event a line.
     Stream,
-    /// It is started for each event.
     Once,
 }
 
-/// The options of a program, beside the program itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecOptions {
-    /// The way in which it is used.
     pub mode: ExecMode,
-    /// The longest line of a child, or all that a process for one event may write, in bytes.
+    /// The longest line of a child, or the whole output of a process for one event, in bytes.
     pub reply_limit: usize,
-    /// The time it may take to end when its input ends, and again after SIGTERM.
+    /// The time between the end of its input and SIGTERM, and again between SIGTERM and SIGKILL.
     pub stop_timeout: Duration,
-    /// Whether values that are secrets by their names are replaced in context and payload.
     pub mask_secrets: bool,
 }
 
@@ -77,7 +71,6 @@ impl Default for ExecOptions {
     }
 }
 
-/// See the [module](self).
 pub struct Exec {
     form: ExecForm,
     mask: bool,
@@ -89,7 +82,6 @@ enum ExecForm {
 }
 
 impl Exec {
-    /// An action of this name. Nothing is started yet.
     pub fn new(action: impl Into<Arc<str>>, program: Program, options: ExecOptions) -> Self {
         let ExecOptions { mode, reply_limit, stop_timeout, mask_secrets: mask } = options;
         let name = program.name().to_owned();
@@ -109,7 +101,6 @@ impl Exec {
     }
 }
 
-/// A child of `exec` is told nothing before the first event.
 fn no_prologue() -> Result<Vec<u8>, ActionError> {
     Ok(Vec::new())
 }

@@ -1,21 +1,24 @@
-//! The action `file`: each event is a line at the end of a file that is rotated here or by another program.
+//! The action `file`: appends each event as a line to a file, which osnl or another program
+//! rotates.
 //!
-//! A line is JSON, as the action `dump` writes it, or what a template makes; line ends in that are written as `\n` and
-//! `\r`, so that nothing in an event looks like a line of its own. A call takes what is ready, writes it with one
-//! `write` and, with `fsync = each`, syncs it once: *delivered* then means that the line is on the disk. With
-//! `interval` and `never` it means that the operating system has it; what the machine loses with its power is lost.
+//! A line is JSON, as the action `dump` writes it, or a rendered template. Line ends inside become
+//! `
+//! ` and `\r`, so that no event can forge a line. A call takes all ready events and writes them
+//! with one `write`. With `fsync = each` one sync follows, and *delivered* means that the line is
+//! on the disk. With `interval` and `never` it means that the operating system has the line; a
+//! power failure may lose it.
 //!
-//! A line is whole or not there: what could be written in part only is cut off again. A file that cannot be written
-//! counts as a target that is down: it is tried again without end, and nothing is lost.
+//! A line is complete or absent: a partial write is cut off again. A file that cannot be written
+//! counts as a target that is down: attempts continue without end, and nothing is lost.
 //!
-//! With `interval` the sync comes when its time has come, whether anything follows or not, and at the end.
+//! With `interval` a timer syncs even if no line follows, and the stop syncs too.
 //!
-//! A thread for blocking work does the writing, one call at a time: a slow disk delays no other action, and one that does
-//! not answer takes one thread, however many attempts time out.
+//! A thread for blocking work writes one call at a time. A slow disk delays no other action, and a
+//! hanging disk takes one thread in spite of any number of time-outs.
 //!
-//! An attempt that ends before its write does (time-out, or another daemon has the delivery) leaves the write under way: nothing can take it back. The
-//! next attempts wait for its end, and the lines that it has written by then count as delivered without being written
-//! again. An attempt that ends before its turn has written nothing.
+//! A write cannot be cancelled when its attempt ends early (time-out, or another daemon claims the
+//! delivery). The next attempts wait for its end, and its lines then count as delivered without a
+//! second write. An attempt that ends before its turn has written nothing.
 
 mod conf;
 mod late;
@@ -40,14 +43,13 @@ pub(crate) use self::rotation::FileRotation;
 use super::{Action, ActionError, Completion, Event, dump, event_names};
 use osnl_core::ends::watched;
 
-/// See the [module](self).
 pub struct FileAction {
     format: LineFormat,
-    /// Locked by the one call that is under way, also when the attempt that made it has ended.
+    /// Locked by the call in progress, even after its attempt has ended.
     out: Arc<tokio::sync::Mutex<FileOutput>>,
     late: Arc<LateLines>,
     target: String,
-    /// The syncs that are due: one that waits for its time, and perhaps one that waits for its turn.
+    /// The syncs that are due: one waits for its time, and perhaps another for its turn.
     timer: Mutex<JoinSet<()>>,
 }
 
@@ -58,7 +60,8 @@ impl FileAction {
         Self { format, out, late, target, timer: Mutex::default() }
     }
 
-    /// An event that did not become a line has its own verdict; the others share that of the one write.
+    /// Writes events; an event without a line has its own result, all others share the result of
+    /// the write.
     async fn write(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let lines: Vec<Result<LateLine, String>> =
             events.iter().map(|event| self.format.line(event)).collect();
@@ -80,7 +83,7 @@ impl FileAction {
         let mut turn = self.out.clone().lock_owned().await;
         let there = self.late.leave_out(&mut lines);
         let now = SystemTime::now();
-        // Before the write: nothing else is sure to follow it.
+        // The timer starts before the write, because no other call is sure to follow.
         if let Some(due) = turn.timer_due(now) {
             self.sync_after(due);
         }
@@ -111,7 +114,7 @@ impl FileAction {
 
     async fn ended(&self) {
         let timer = std::mem::take(&mut *lock(&self.timer));
-        // What it would have done is done now.
+        // This sync replaces the timer's.
         drop(timer);
         sync(&self.target, self.out.clone()).await;
     }
@@ -130,7 +133,7 @@ impl Action for FileAction {
         None
     }
 
-    /// Makes the file before its first event; what is wrong with it is in the log at the start.
+    /// Creates the file before its first event, so that the start logs any problem with it.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async {
             let turn = self.out.clone().lock_owned().await;
@@ -155,10 +158,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the call that has its turn; it goes on, and keeps its turn, if nothing awaits it any more.
+/// Runs a call on the thread; the call finishes and keeps its turn even if its attempt is dropped.
 ///
 /// # Errors
-/// The thread did not come to its end.
+/// The thread panicked or was cancelled.
 async fn on_thread<T: Send + 'static>(
     mut turn: OwnedMutexGuard<FileOutput>,
     what: impl FnOnce(&mut FileOutput) -> T + Send + 'static,
@@ -172,7 +175,7 @@ async fn sync(target: &str, out: Arc<tokio::sync::Mutex<FileOutput>>) {
     say(target, on_thread(turn, |out| out.timer_ended(SystemTime::now())).await);
 }
 
-/// Logs that events which count as delivered may be lost if the machine loses its power: nothing else reports it.
+/// Logs that a power failure may lose delivered events: nothing else reports a failed sync.
 fn say(target: &str, synced: Result<io::Result<()>, String>) {
     match synced {
         Ok(Ok(())) => {}
@@ -188,7 +191,6 @@ fn say(target: &str, synced: Result<io::Result<()>, String>) {
 }
 
 impl LineFormat {
-    /// The line of an event, with its end.
     fn line(&self, event: &Event) -> Result<LateLine, String> {
         let mut text = match self {
             Self::Json => one_line_json(dump::line(event).to_string()),
@@ -202,7 +204,7 @@ impl LineFormat {
     }
 }
 
-/// Without line ends and what else could act on a terminal; a line end at the very end is the template's own.
+/// Escapes line ends and control characters; the final line end belongs to the template.
 pub(super) fn one_line(text: &str) -> String {
     let text = text.strip_suffix('\n').unwrap_or(text);
     one_line_with_tabs(text).into_owned()

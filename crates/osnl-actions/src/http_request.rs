@@ -1,4 +1,4 @@
-//! The action `http`: a request to anybody's API or webhook, by template.
+//! The action `http`: a request to any API or webhook, by template.
 //!
 //! | file | what it decides |
 //! | --- | --- |
@@ -13,9 +13,9 @@
 //! | `secrets`, `literals` | what is shown nowhere: `secret.KEY`, and secrets that are written out elsewhere |
 //! | [`statuses`](StatusClasses) | done, later, never |
 //!
-//! One attempt is one request, and as many more as redirects are followed; and one more if the target no longer
-//! believes a token and [`Authorization`] has another. A request is repeated after every failure but a final one, and after
-//! time-outs and resets the target may have seen it: the idempotency key is the same each time.
+//! An attempt is one request, plus redirects, plus one more if the target refuses a token and
+//! [`Authorization`] has another. A request is repeated after every failure but a final one. After
+//! time-outs and resets the target may have received it, so the idempotency key stays the same.
 
 mod authorization;
 mod body;
@@ -56,21 +56,20 @@ pub use self::statuses::{NoStatuses, StatusClasses, Statuses};
 use super::sent::request_text;
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 
-/// See the [module](self).
 #[derive(Clone)]
 pub struct HttpAction {
     message: Arc<RequestParts>,
     judgement: StatusClasses,
     redirects: u32,
     target: String,
-    /// For the target that is written out, or that the catalogue has.
+    /// The client for a target that the configuration or the catalogue names.
     own: Client,
-    /// For what the event or a redirect names; without our certificate, and guarded.
+    /// The client for a host that an event or a redirect names: without our certificate, and
+    /// guarded.
     away: Option<Client>,
     authorization: Option<Arc<dyn Authorization>>,
-    /// Searched for in what comes from outside, and in what is said of a request.
+    /// Secrets to be removed from replies and from texts about a request.
     secrets: Vec<String>,
-    /// Whether a secret may stand in the body.
     body_holds_secret: bool,
 }
 
@@ -101,7 +100,7 @@ impl HttpAction {
         let now = SystemTime::now();
         let request = self.message.request(&names, &about, now);
         let mut request = request.map_err(ActionError::template)?;
-        // One that is configured stays.
+        // A configured `traceparent` takes precedence.
         if !request.headers.contains_key(TRACEPARENT) {
             let span = SpanId::of_attempt(&key, event.began.unwrap_or(now));
             let parent = HeaderValue::from_str(&event.trace().traceparent(&span));
@@ -116,8 +115,8 @@ impl HttpAction {
         }
     }
 
-    /// Sends the request that has no effect, and judges the answer as that of an attempt; `None` where every request may have
-    /// one, or its place is not written out.
+    /// Sends the request without an effect, and judges its answer like an attempt's; `None` if
+    /// every request may have an effect, or its URL is not constant.
     async fn try_harmless(&self) -> Option<Result<String, ActionError>> {
         self.message.target.origin()?;
         let request = self.message.harmless()?;
@@ -131,7 +130,7 @@ impl HttpAction {
         })
     }
 
-    /// Sends it with our login; once more if that can be renewed.
+    /// Sends a request with the login, and once more if the login can be renewed.
     async fn authorized(&self, request: Request) -> Result<Answer, ActionError> {
         let Some(authorization) = &self.authorization else { return self.placed(None, request).await };
         let answer = self.logged_in(&**authorization, request.clone()).await?;
@@ -151,7 +150,6 @@ impl HttpAction {
         self.placed(Some(authorization), request).await
     }
 
-    /// Sends it to where its service is, if that is what the target names.
     async fn placed(
         &self,
         authorization: Option<&dyn Authorization>,
@@ -196,13 +194,13 @@ impl HttpAction {
         }
     }
 
-    /// Whether a 404 may come from something else than the service; if it does for certain, the failure that holds the
-    /// target. Statuses that the options name keep their meaning.
+    /// Decides whether a 404 may not be the service's own; if it certainly is not, returns the
+    /// failure that holds the target. Configured statuses keep their meaning.
     fn astray(&self, service: &str, endpoint: &str, answer: &Answer) -> Option<Option<ActionError>> {
         if answer.status != StatusCode::NOT_FOUND {
             return None;
         }
-        // Of one that counts as done, only the API itself may say that the object is gone.
+        // Where 404 counts as done, only the API itself may report that the object is gone.
         let is_named = !matches!(self.judgement.failure(404), Some(ErrorClass::Status(_)) | None);
         match not_found(service, answer) {
             NotFound::Object => None,
@@ -219,7 +217,7 @@ impl HttpAction {
         }
     }
 
-    /// Sends it, and goes where the answer leads as far as that is allowed.
+    /// Sends a request and follows redirects as far as allowed.
     async fn follow(&self, mut request: Request) -> Result<Answer, ActionError> {
         let mut client = &self.own;
         let mut answer = self.send(client, &request).await?;
@@ -242,7 +240,7 @@ impl HttpAction {
             answer = match client.send(request.clone()).await {
                 Ok(answer) => answer,
                 Err(failure) => match failure.class {
-                    // Nothing was sent: the answer that led there is the last one.
+                    // The redirected request was not sent, so the previous answer counts.
                     FailureClass::Forbidden | FailureClass::Unsendable => {
                         return self.unfollowed(answer, &failure.reason);
                     }
@@ -256,8 +254,9 @@ impl HttpAction {
         Ok(answer)
     }
 
-    /// Judges a redirect that may not be followed by its status, as every answer: the event may be fine, and its target
-    /// is not. That holds for a host that the event names too, because the guard let the request to it pass.
+    /// Judges a redirect that may not be followed by its status: the event may be fine while its
+    /// target is not. That also holds for a host from the event, because the guard let the request
+    /// pass.
     fn unfollowed(&self, answer: Answer, why: &str) -> Result<Answer, ActionError> {
         match self.judgement.failure(answer.status.as_u16()) {
             None => Ok(answer),
@@ -278,7 +277,8 @@ impl HttpAction {
         self.refused(class, answer, None)
     }
 
-    /// `unfollowed` is why a redirect is not followed; without it as many were as may be.
+    /// `unfollowed` is the reason why a redirect is not followed; `None` if the limit of redirects
+    /// is reached.
     fn refused(&self, class: ErrorClass, answer: &Answer, unfollowed: Option<&str>) -> ActionError {
         let mut failure = answer.failure();
         if class == ErrorClass::Rejected {
@@ -308,14 +308,13 @@ impl HttpAction {
     }
 
     fn scrubbed(&self, text: &str) -> String {
-        // A token that was fetched is known only now.
+        // A fetched token is known only now.
         let fetched: Vec<String> =
             self.authorization.iter().flat_map(|authorization| authorization.secrets()).collect();
         scrub(text, self.secrets.iter().chain(&fetched).map(String::as_str))
     }
 }
 
-/// The address of a redirect, for people.
 fn location(value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     mask_text(&text).chars().filter(|c| !c.is_control()).take(200).collect()

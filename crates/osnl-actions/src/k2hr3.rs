@@ -1,9 +1,11 @@
-//! The action `k2hr3`: on the deletion of a port or an instance, `DELETE` its host from K2HR3.
+//! The action `k2hr3`: on the deletion of a port or an instance, sends `DELETE` for its host to
+//! K2HR3.
 //!
-//! The request is that of k2hr3_osnl 1.0.8, byte for byte but for `User-Agent` and `Connection` (recorded in
-//! `fixtures/k2hr3/requests.json`): [`parameters`](HostParameters::of) turns a payload into parameters,
-//! [`target`](HostParameters::request_target) turns those into the request target; both are pure. K2HR3 answers 204 if
-//! it has nothing to do, so repeating is safe; it has no place for an idempotency key, and is sent none.
+//! The request equals k2hr3_osnl 1.0.8's byte for byte but for `User-Agent` and `Connection`
+//! (`fixtures/k2hr3/requests.json`). [`parameters`](HostParameters::of) turns a payload into
+//! parameters, [`target`](HostParameters::request_target) turns parameters into the request target.
+//! K2HR3 answers 204 if there is nothing to do, so a retry is safe; it has no place for an
+//! idempotency key.
 
 mod conf;
 mod deletions;
@@ -30,17 +32,17 @@ use super::{Action, ActionError, Completion, ErrorClass, Event};
 /// The reader of a payload; the counterpart of k2hr3_osnl's `_payload_to_params`.
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
 
-/// The request for a deleted port without addresses: K2HR3 takes a request without addresses for *all* of the instance.
-/// Deletions of instances are not affected: they never name addresses, and mean all of them.
+/// The treatment of a deleted port without addresses: K2HR3 applies a request without addresses to
+/// *all* addresses of the instance. Deletions of instances always mean all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAddresses {
-    /// Nothing: the instance may have other ports.
+    /// Sends nothing, because the instance may have other ports.
     Skip,
-    /// That every address of the instance is forgotten, as k2hr3_osnl does it. Each such event is warned of.
+    /// Makes K2HR3 forget every address of the instance, as k2hr3_osnl does, with a warning each
+    /// time.
     All,
 }
 
-/// See the [module](self).
 #[derive(Clone)]
 pub struct K2hr3 {
     client: Client,
@@ -51,12 +53,11 @@ pub struct K2hr3 {
 }
 
 impl K2hr3 {
-    /// An action on the role API at this URL, with k2hr3_osnl's [`NoAddresses::All`] and [`K2hr3Events::All`]. Warns in the log if nothing
-    /// is to be verified.
+    /// Creates an action on the role API at this URL, with k2hr3_osnl's [`NoAddresses::All`] and
+    /// [`K2hr3Events::All`]. Logs a warning if certificates are not verified.
     ///
     /// # Errors
-    /// The URL is `https` and there are no CA certificates where they should be, or the proxy for it cannot be
-    /// used.
+    /// The URL is `https` and there are no CA certificates, or its proxy cannot be used.
     pub fn new(api_url: ApiUrl, options: &HttpOptions) -> Result<Self, HttpError> {
         let mut options = options.clone();
         options.remedies.trust =
@@ -66,7 +67,6 @@ impl K2hr3 {
         Ok(Self { client, api_url, parameters: Arc::new(HostParameters::of), no_addresses, events })
     }
 
-    /// Reads payloads in another way than [`HostParameters::of`].
     #[must_use]
     pub fn with_parameters(
         mut self,
@@ -76,14 +76,12 @@ impl K2hr3 {
         self
     }
 
-    /// Makes this choice for deleted ports that have no addresses.
     #[must_use]
     pub fn with_no_addresses(mut self, choice: NoAddresses) -> Self {
         self.no_addresses = choice;
         self
     }
 
-    /// Acts on these events.
     #[must_use]
     pub fn with_events(mut self, events: K2hr3Events) -> Self {
         self.events = events;
@@ -121,7 +119,7 @@ impl K2hr3 {
                     "; is the address of this host registered in K2HR3's delhost role, and its storage up?",
                 );
             }
-            // K2HR3 may repeat what it was sent.
+            // K2HR3 may repeat the request in its answer.
             let secrets = written_secrets::parameters(&self.api_url.to_string());
             failure.reason = scrub(&failure.reason, secrets.iter().map(String::as_str));
             return Err(failure.into());
@@ -136,7 +134,8 @@ impl K2hr3 {
         };
         let url = request_url(&self.api_url, parameters);
         let mut request = Request::new(Method::DELETE, Url::parse(&url).map_err(|error| invalid(&error))?);
-        // What reaches K2HR3 is what `retries` counts, as of k2hr3_osnl, which kept no connection.
+        // Not repeated on a new connection: `retries` counts the requests that reach K2HR3, as in
+        // k2hr3_osnl, which kept no connection.
         request.repeatable = false;
         let host = HeaderValue::from_str(self.api_url.authority()).map_err(|error| invalid(&error))?;
         request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -148,20 +147,15 @@ impl K2hr3 {
     }
 }
 
-/// Returns a URL for people: a secret may be written out in the query of `api_url`.
+/// Returns a URL for people: the query of `api_url` may contain a secret.
 pub fn shown(url: &ApiUrl) -> String {
     written_secrets::masked_url(&url.to_string())
 }
 
-/// Returns the host that K2HR3 has to forget for a payload.
-///
-/// # Errors
-/// [`Unusable`] says whether that is as it should be.
 fn asked_for(payload: &Value, no_addresses: NoAddresses) -> Result<HostParameters, Unusable> {
     HostParameters::of(payload).and_then(|found| narrowed(found, payload, no_addresses))
 }
 
-/// A deleted port without addresses asks for nothing, unless it shall mean all of them.
 fn narrowed(
     parameters: HostParameters,
     payload: &Value,
@@ -175,7 +169,6 @@ fn narrowed(
     }
 }
 
-/// Returns the URL of the request, with its query.
 fn request_url(api_url: &ApiUrl, parameters: &HostParameters) -> String {
     format!(
         "{}://{}{}",

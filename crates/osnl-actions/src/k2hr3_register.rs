@@ -1,16 +1,17 @@
-//! The action `k2hr3_register`: when a port or an instance is made, its host becomes a member of a role of K2HR3. The
-//! counterpart of [`k2hr3`](super::k2hr3), which deletes what is gone.
+//! The action `k2hr3_register`: when a port or an instance is created, adds its host to a role of
+//! K2HR3. The counterpart of [`k2hr3`](super::k2hr3), which deletes hosts.
 //!
 //! ```text
 //! PUT /v1/role/<role>?host=10.0.0.1&port=0&cuk=<instance>&extra=openstack-auto-v1
 //! X-Auth-Token: U=<scoped token of a user>
 //! ```
 //!
-//! One request for each address. To register a host twice is to register it once, so repeating is safe. `extra` and
-//! `cuk` make the link by which the deletion finds it.
+//! Each address has one request, and a repeated registration has no further effect. `extra` and
+//! `cuk` make the link by which the deletion finds the host.
 //!
-//! **IPv6**: K2HR3 takes an IPv6 address for one only if its last group is a single hex digit (`2001:db8::6`); any other
-//! would be stored as a *host name*, which no deletion by instance removes. Such addresses are left out and warned of.
+//! **IPv6**: K2HR3 recognises an IPv6 address only if its last group is a single hex digit
+//! (`2001:db8::6`). It would store any other as a *host name*, which no deletion by instance
+//! removes. Such addresses are skipped with a warning.
 
 mod conf;
 
@@ -30,7 +31,6 @@ pub use self::conf::K2hr3RegisterConf;
 use super::k2hr3::{HostParameters, Unusable};
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 
-/// See the [module](self).
 pub struct K2hr3Register {
     client: Client,
     api_url: ApiUrl,
@@ -38,7 +38,6 @@ pub struct K2hr3Register {
     token_file: PathBuf,
 }
 
-/// The instance, the addresses that are registered, and those that cannot be.
 #[derive(Debug, PartialEq, Eq)]
 struct Registration {
     cuk: String,
@@ -46,12 +45,11 @@ struct Registration {
     left_out: Vec<String>,
 }
 
-/// Returns the registration that a notification asks for.
 fn asked_for(notification: &Notification, payload: &Value) -> Result<Registration, Unusable> {
     let HostParameters { cuk, addresses } = HostParameters::of(payload)?;
     let addresses = match addresses.is_empty() {
         false => addresses,
-        // Notifications of instances name them elsewhere, each form in its own way.
+        // Notifications of instances have addresses in places that depend on the form.
         true => {
             let found = resources(notification);
             let all = found.first().and_then(|resource| resource.addresses.as_deref()).unwrap_or_default();
@@ -70,7 +68,7 @@ fn asked_for(notification: &Notification, payload: &Value) -> Result<Registratio
     Ok(Registration { cuk, addresses, left_out })
 }
 
-/// As K2HR3's own expression judges.
+/// Whether K2HR3's own expression accepts the text as an address.
 fn is_taken_for_an_address(text: &str) -> bool {
     match text.parse() {
         Ok(IpAddr::V4(_)) => true,
@@ -82,7 +80,6 @@ fn is_taken_for_an_address(text: &str) -> bool {
     }
 }
 
-/// Returns the URL where one address of an instance is registered.
 fn request_url(api_url: &ApiUrl, role: &str, cuk: &str, address: &str) -> String {
     let quoted = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let (address, cuk) = (quoted(&address.to_lowercase()), quoted(cuk).replace("%2D", "-"));
@@ -131,7 +128,7 @@ impl K2hr3Register {
                 "these addresses cannot be registered; K2HR3 would take them for host names"
             );
         }
-        // A token that is missing is nobody's event.
+        // A missing token is not the event's fault.
         let token = token(&self.token_file).map_err(|why| ActionError {
             own_kind: Some("no token"),
             own_remedy: Some("check token_file, and that osnl's user may read it"),

@@ -1,4 +1,4 @@
-//! The action `mail`: events as mails, one each or gathered to a digest, by SMTP.
+//! The action `mail`: sends events by SMTP, one mail each or several in a digest.
 //!
 //! | file | what it decides |
 //! | --- | --- |
@@ -7,13 +7,14 @@
 //! | `letter` | what events become: headers, text, HTML; pure |
 //! | `smtp` | one mail to one server: TLS, login, envelope, refusals |
 //!
-//! *Delivered* means that the server has taken the mail. A call with several events is one mail, a digest, and its
-//! outcome is theirs. A refusal for now (4xx: greylisting, a full queue) is retried until the server accepts. A refusal
-//! for good (5xx) is a dead letter at once, unless the server refuses the login or the sender: that is no fault of the
-//! event. A mail that is sent again has the same `Message-ID`.
+//! *Delivered* means that the server has accepted the mail. A call with several events is one mail,
+//! a digest, and all events share its outcome. A temporary refusal (4xx: greylisting, a full queue)
+//! is retried until the server accepts. A permanent refusal (5xx) makes a dead letter at once,
+//! unless the server refuses the login or the sender, which is not the event's fault. A retried
+//! mail has the same `Message-ID`.
 //!
-//! A digest is a batch: there is no second place where events wait and could be lost. Its deliveries keep their key
-//! and wait for no lane, since their order is that within the mail.
+//! A digest is a batch of deliveries, so events wait in no second place where they could be lost.
+//! Its deliveries keep their key but wait for no lane, since their order is kept within the mail.
 
 mod address;
 mod conf;
@@ -30,32 +31,33 @@ use self::letter::MailWriter;
 use self::smtp::MailServer;
 use super::{Action, ActionError, Completion, Event, event_names};
 
-/// For fuzzing: what a mail server says is read as the answers to a mail. The text of the last, or the error's words.
+/// For fuzzing: reads the bytes as a server's replies to a mail, and returns the last text or the
+/// error.
 #[doc(hidden)]
 pub async fn hear(said: &[u8]) -> Result<String, String> {
     smtp::hear(said).await.map_err(|error| format!("{error:?}"))
 }
 
-/// See the [module](self).
 pub struct Mail {
     writer: MailWriter,
     server: MailServer,
-    /// So long after an event all its recipients are waited for.
+    /// The age of an event up to which a mail waits for all recipients.
     patience: Duration,
 }
 
 impl Mail {
-    /// Whether a recipient that is refused for now delays the other recipients: as long as one of the events is young.
+    /// Whether a temporarily refused recipient delays all recipients: while an event of the mail is
+    /// young.
     fn waits_for_all(&self, events: &[Event]) -> bool {
         let young = |event: &Event| {
-            // What seems to come from a time that is still to be has just come.
+            // A receipt in the future counts as now.
             event.received.origin.received.elapsed().unwrap_or_default() < self.patience
         };
         events.iter().any(young)
     }
 
     async fn send(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
-        // What cannot be written is left out of a digest, and fails alone.
+        // An event whose text cannot be rendered is left out of the digest and fails alone.
         let parts: Vec<_> = events
             .iter()
             .map(|event| self.writer.part(&event_names::of_event(event), &event.idempotency_key()))

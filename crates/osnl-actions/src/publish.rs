@@ -1,4 +1,5 @@
-//! The action `publish`: each event goes on to an exchange of a broker, and is delivered when that has confirmed it.
+//! The action `publish`: sends each event to an exchange of a broker; the broker's confirmation
+//! means *delivered*.
 //!
 //! | `format` | the message |
 //! | --- | --- |
@@ -6,9 +7,10 @@
 //! | `raw` | the bytes as they came, compressed if they were; or what `payload` makes |
 //! | `cloudevents` | a CloudEvent in structured mode, as `driver = http` makes it |
 //!
-//! A message that is sent again has the same ids, so that a reader can tell. A notification's `_unique_id`, which
-//! oslo.messaging makes for each message, is made of the idempotency key here: a message that this action has published
-//! and that comes back to it is recognised, and published no more. `osnl check` warns of loops.
+//! A retried message has the same ids, so that a reader recognises it. A notification's
+//! `_unique_id`, which oslo.messaging chooses at random, is derived from the idempotency key here.
+//! So the action recognises its own message and does not publish it again. `osnl check` warns of
+//! loops.
 
 mod conf;
 mod message;
@@ -23,7 +25,6 @@ use self::message::{MessageTemplates, Unsendable};
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_model::mask_text;
 
-/// See the [module](self).
 pub struct Publish {
     message: MessageTemplates,
     transport: Arc<dyn Transport>,
@@ -43,7 +44,6 @@ impl Publish {
         let (target, priority) = (&addressed.target, &addressed.priority);
         let exchange = target.exchange.as_deref().unwrap_or_default();
         let key = target.routing_key(priority);
-        // Both may be made of the event.
         let place = if self.message.has_topics { key } else { format!("{exchange} with {key}") };
         let done = format!("published to {}", mask_text(&place));
         match self.transport.send(target, priority, addressed.message).await {
@@ -62,12 +62,12 @@ fn class(error: &TransportError) -> ErrorClass {
         TransportError::Tls { .. } | TransportError::TlsFiles { .. } => ErrorClass::Tls,
         TransportError::Lost { .. } => ErrorClass::Reset,
         TransportError::NotConfirmed { .. } => ErrorClass::Timeout,
-        // A topic of this name is impossible.
+        // The topic's name is invalid.
         TransportError::TooLarge { .. } | TransportError::ListenOptions { .. } => ErrorClass::Content,
-        // Of this message's key nobody has heard; another one may be wanted.
+        // No queue is bound for this message's key; another key may have one.
         TransportError::Unroutable { .. } => ErrorClass::Refused(Some(NO_ROUTE)),
         TransportError::NotTaken { .. } => ErrorClass::Busy(Some(RESOURCE_ERROR)),
-        // The broker, or what stands there: nothing can be sent until that is mended.
+        // The broker or its address fails: nothing can be sent until that is repaired.
         _ => ErrorClass::Connect,
     }
 }

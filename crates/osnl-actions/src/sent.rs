@@ -1,13 +1,12 @@
-//! The request of an attempt as text, for the record of one that failed.
+//! The request of a failed attempt as text, for its record.
 
 use osnl_http::Request;
 
-/// Bytes of a body that are shown.
 const BODY: usize = 2048;
-/// Bytes of a header's value that are shown.
 const VALUE: usize = 200;
 
-/// Returns verb, URL, headers, and the beginning of the body of a request whose secrets are masked.
+/// Returns method, URL, headers, and the beginning of the body of a request whose secrets are
+/// masked.
 pub(crate) fn request_text(request: &Request, url: &str) -> String {
     let mut text = format!("{} {url}\n", request.method);
     for (name, value) in &request.headers {

@@ -1,4 +1,5 @@
-//! The action `syslog`: each event is a message of RFC 5424 or of RFC 3164, to the machine's own log or a collector.
+//! The action `syslog`: sends each event as a message of RFC 5424 or RFC 3164, to the machine's own
+//! log or a collector.
 //!
 //! | `server` | transport | *delivered* means |
 //! | --- | --- | --- |
@@ -7,10 +8,10 @@
 //! | `tcp://host:601` | a stream, frames with their length before them (RFC 6587, 3.4.1) | it is in the connection |
 //! | `tls://host:6514` | the same over TLS (RFC 5425) | the same |
 //!
-//! The crate syslog 7 has neither TLS nor frames with their length.
+//! The crate syslog 7 supports neither TLS nor octet counting.
 //!
-//! Syslog has no answer: what is in a connection that breaks is lost, and no protocol of this table tells. A
-//! connection that the collector has closed is noticed before the next message and made anew.
+//! Syslog has no acknowledgement: messages in a breaking connection are lost without notice. A
+//! connection that the collector has closed is noticed before the next message, and replaced.
 
 mod conf;
 mod message;
@@ -32,16 +33,11 @@ use self::message::Header;
 use super::wire::{ServerAddress, ServerStream, TlsConnection, broken};
 use super::{Action, ActionError, Completion, ErrorClass, Event, event_names};
 
-/// The destination of messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SyslogServer {
-    /// A datagram socket in the file system.
     Unix(PathBuf),
-    /// Datagrams.
     Udp(ServerAddress),
-    /// A stream.
     Tcp(ServerAddress),
-    /// A stream with TLS.
     Tls(ServerAddress),
 }
 
@@ -56,7 +52,6 @@ impl fmt::Display for SyslogServer {
     }
 }
 
-/// See the [module](self).
 pub struct Syslog {
     server: SyslogServer,
     header: Header,
@@ -116,7 +111,7 @@ impl Syslog {
         }
     }
 
-    /// One verdict each. What is not sent, because a message before it failed, failed with it.
+    /// Sends one message for each event. After a failed message the rest fails too.
     async fn send(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let messages: Vec<_> = events.iter().map(|event| self.message(event)).collect();
         let mut open = self.open.lock().await;
@@ -141,7 +136,7 @@ impl Syslog {
         {
             *open = None;
         }
-        // What is under way when the attempt's time is over leaves a frame in part: the connection goes with it.
+        // A cancelled attempt may leave a partial frame, so the connection is dropped with it.
         let mut using = match open.take() {
             Some(open) => open,
             None => self.open().await?,
@@ -168,7 +163,7 @@ impl Syslog {
                 Err(ActionError::new(ErrorClass::Content, reason))
             }
             Err(error) => Err(match using {
-                // Nobody listens, or nobody who takes it.
+                // No program receives on the socket.
                 SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
                     ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))
                 }
@@ -178,10 +173,9 @@ impl Syslog {
     }
 }
 
-/// `EMSGSIZE`.
 const TOO_LONG: i32 = rustix::io::Errno::MSGSIZE.raw_os_error();
 
-/// A collector says nothing; what can be read is the end.
+/// Whether the stream has ended: a collector sends nothing, so anything readable is the end.
 async fn is_closed(stream: &mut Box<dyn ServerStream>) -> bool {
     let mut byte = [0; 1];
     let read = stream.read(&mut byte);

@@ -1,11 +1,11 @@
-//! Transport URLs of configurations: checks that this build can use one, with an error that says what to write.
+//! Transport URLs of configurations: checks that this build can use one, with an error that names
+//! the remedy.
 
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{nearest, shown};
 use osnl_model::TransportUrl;
 use osnl_transport::{OptionError, RabbitOptions};
 
-/// Reads a transport URL whose driver this build has.
 pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     const FORM: &str = "write rabbit://user:password@host:port/vhost";
     const KNOWN: &[&str] = osnl_transport::DRIVERS;
@@ -26,7 +26,7 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
         },
         driver if KNOWN.contains(&driver) => match RabbitOptions::from_query(&url) {
             Ok(_) => Ok(url),
-            // Options that conflict may be mended by a section laid over them; the caller checks the result.
+            // An overlaid section may resolve conflicting options, so the caller checks the result.
             Err(OptionError::Together { .. }) => Ok(url),
             Err(error) => Err(option_refusal(&error)),
         },
@@ -46,7 +46,6 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     }
 }
 
-/// Explains why an option of a transport is refused, in a query or in a section.
 pub fn option_refusal(error: &OptionError) -> ValueRefusal {
     match error {
         OptionError::Unknown { section, name, nearest } => ValueRefusal {
@@ -72,8 +71,8 @@ pub fn option_refusal(error: &OptionError) -> ValueRefusal {
     }
 }
 
-/// Whether an `@` follows the end of the hosts. Such a URL reads as one with a strange virtual host, but what
-/// it means is a password with a bare `/`, and the password would be printed as the virtual host.
+/// Whether an `@` follows the end of the hosts. Such a URL parses with a strange virtual host, but
+/// its password really contains a bare `/`, and would be printed as the virtual host.
 fn at_behind_host(url: &str) -> bool {
     let hosts = url.split_once("://").map_or(url, |(_, rest)| rest);
     hosts.find(['/', '?', '#']).is_some_and(|end| hosts[end..].contains('@'))

@@ -1,4 +1,4 @@
-//! TCP and TLS for drivers that do not speak HTTP: which server, how it is reached, and failures as the step that failed.
+//! TCP and TLS for drivers that do not use HTTP, with failures that name the step.
 
 use std::fmt;
 use std::io;
@@ -14,15 +14,12 @@ use tokio_rustls::TlsConnector;
 use super::{ActionError, ErrorClass};
 use crate::driver::TlsConf;
 
-/// The connection to a server, with TLS or without.
 pub(crate) trait ServerStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ServerStream for T {}
 
-/// A connection with TLS.
 pub(crate) struct TlsConnection {
     pub(crate) stream: Box<dyn ServerStream>,
-    /// The expiry of the server's certificate, in seconds since 1970, if it can be read.
     pub(crate) certificate_ends: Option<i64>,
 }
 
@@ -33,7 +30,6 @@ const REMEDIES: Remedies = Remedies {
     identity: "this action has none to show",
 };
 
-/// A server's name or address, and its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerAddress {
     pub(crate) host: String,
@@ -41,7 +37,6 @@ pub(crate) struct ServerAddress {
 }
 
 impl ServerAddress {
-    /// `host`, `host:port`, `[2001:db8::1]:port`.
     pub(crate) fn parse(text: &str, port: u16) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -61,21 +56,16 @@ impl ServerAddress {
         (!host.is_empty() && host.chars().all(fine) && port > 0).then(|| Self { host: host.to_owned(), port })
     }
 
-    /// # Errors
-    /// [`ErrorClass::Connect`].
     pub(crate) async fn connect(&self) -> Result<TcpStream, ActionError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
         let stream =
             stream.map_err(|error| ActionError::new(ErrorClass::Connect, format!("{self}: {error}")))?;
-        // What is written is whole and small.
+        // Writes are complete and small, so Nagle's delay has no use.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
 
-    /// TLS over a connection, whose server must have this host's certificate.
-    ///
-    /// # Errors
-    /// [`ErrorClass::Tls`].
+    /// Encrypts a connection; the server's certificate must be valid for this host.
     pub(crate) async fn encrypt(
         &self,
         stream: TcpStream,
@@ -104,10 +94,6 @@ impl fmt::Display for ServerAddress {
     }
 }
 
-/// Returns the TLS configuration with the certificates to believe.
-///
-/// # Errors
-/// No certificates where they should be, in words.
 pub(crate) fn client_config(tls: &TlsConf) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = match (&tls.ca_file, tls.verify) {
@@ -130,7 +116,7 @@ pub(crate) fn client_config(tls: &TlsConf) -> Result<Arc<ClientConfig>, String> 
     Ok(Arc::new(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 
-/// A connection that broke under way: whether it arrived is not known.
+/// Returns the error of a connection that broke: whether the data arrived is unknown.
 pub(crate) fn broken(place: &dyn fmt::Display, error: &io::Error) -> ActionError {
     ActionError::new(ErrorClass::Reset, format!("{place}: {error}"))
 }

@@ -21,11 +21,8 @@ use crate::{Budget, DecodeError, Excess};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContentInfo<'a> {
-    /// The property `content_type`, which is ignored.
     pub content_type: Option<&'a str>,
-    /// The property `content_encoding`: the character set of the decompressed body.
     pub content_encoding: Option<&'a str>,
-    /// The header `compression`, set by kombu.
     pub compression: Option<&'a str>,
 }
 
@@ -40,7 +37,6 @@ pub fn plain_body<'a>(raw: &'a [u8], info: &ContentInfo<'_>) -> Result<Cow<'a, [
     plain_body_of(raw, info, Budget::DEFAULT.body)
 }
 
-/// Decodes with an own limit for the decompressed size.
 pub(crate) fn plain_body_of<'a>(
     raw: &'a [u8],
     info: &ContentInfo<'_>,
@@ -66,9 +62,6 @@ impl Budget {
     /// Returns the decompressed body as UTF-8 (not yet checked), see
     /// [`plain_body`](crate::plain_body). The size of an uncompressed body is checked later, when
     /// it is read.
-    ///
-    /// # Errors
-    /// As `plain_body`.
     pub fn plain_body<'a>(
         &self,
         raw: &'a [u8],

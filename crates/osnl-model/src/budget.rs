@@ -1,5 +1,3 @@
-//! The limits on one message, decided in one place for every reader.
-//!
 //! | limit | default | counted |
 //! | --- | --- | --- |
 //! | [`body`](Budget::body) | 4 MiB | bytes of the body without compression |
@@ -22,12 +20,10 @@ use serde_json::Value;
 pub use self::tree::memory_of;
 pub(crate) use self::tree::{Tree, members_memory};
 
-/// The limits for reading one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
     /// The size of the decompressed body in bytes: option `max_body`.
     pub body: usize,
-    /// The number of JSON values, counted in both texts.
     pub values: usize,
     pub resources: usize,
 }
@@ -89,7 +85,6 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// The limits without the option `max_body`.
     pub const DEFAULT: Self = Self { body: 4 * 1024 * 1024, values: 500_000, resources: 10_000 };
 
     pub const LEAST_BODY: usize = 4 << 10;
@@ -163,7 +158,6 @@ impl Purse {
         Self { values: values.into(), memory: memory.into(), levels, limits, excess: Cell::new(None) }
     }
 
-    /// Parses JSON that is nested in `depth` levels already.
     pub(crate) fn parse(&self, text: &str, depth: usize) -> Result<Value, serde_json::Error> {
         let before = (self.values.get(), self.memory.get());
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -176,7 +170,6 @@ impl Purse {
         })
     }
 
-    /// Returns the excess, if a limit ended the parsing.
     pub(crate) fn excess(&self) -> Option<Excess> {
         self.excess.get()
     }

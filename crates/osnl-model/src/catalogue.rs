@@ -32,15 +32,12 @@ pub use self::fields::CatalogueField;
 pub use self::lacking::{LackingPath, lacking};
 pub use self::like::alike;
 
-/// One event of one service, in one form of its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueEvent {
     pub service: &'static str,
     pub event_type: &'static str,
     pub form: PayloadForm,
-    /// The topics of the recorded messages.
     pub topics: Vec<&'static str>,
-    /// The priorities in capitals: `INFO`, …
     pub priorities: Vec<&'static str>,
     /// The publishers: `nova-compute:<host>`, `volume.<host>@<backend>`, or `null` for a message
     /// without one.
@@ -63,7 +60,6 @@ pub enum PayloadForm {
 /// A payload as an example: secrets masked, long texts and lists cut, nested contexts left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// The recorded event: the same event, or a similar one.
     pub event_type: &'static str,
     pub payload: &'static Value,
 }
@@ -74,13 +70,11 @@ pub fn events() -> &'static [CatalogueEvent] {
     &data::catalogue().events
 }
 
-/// Returns each service with the release that was recorded.
 #[must_use]
 pub fn services() -> Vec<(&'static str, &'static str)> {
     data::catalogue().services.iter().map(|(name, service)| (*name, service.version)).collect()
 }
 
-/// Returns the events of this type, one for each form and service.
 #[must_use]
 pub fn find(event_type: &str) -> Vec<&'static CatalogueEvent> {
     events().iter().filter(|event| event.event_type == event_type).collect()
@@ -88,8 +82,6 @@ pub fn find(event_type: &str) -> Vec<&'static CatalogueEvent> {
 
 /// Whether a payload of this event may have the field in any of its forms; `None` for an unknown
 /// event.
-///
-/// The path is as in [`CatalogueEvent::has_field`].
 #[must_use]
 pub fn field_exists(event_type: &str, path: &str) -> Option<bool> {
     let found = find(event_type);
@@ -154,7 +146,6 @@ impl CatalogueEvent {
         }
     }
 
-    /// Returns every described field, ordered by name; a nested field follows its parent.
     #[must_use]
     pub fn fields(&self) -> Vec<CatalogueField> {
         fields::list(self)
@@ -169,8 +160,6 @@ impl CatalogueEvent {
         fields::has(self, path)
     }
 
-    /// Returns the description of a field, the path as in [`has_field`](Self::has_field); `None`
-    /// also for a field without a description.
     #[must_use]
     pub fn field(&self, path: &str) -> Option<CatalogueField> {
         let path = lacking::starred(path);

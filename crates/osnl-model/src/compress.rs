@@ -1,4 +1,3 @@
-//! Compressing bodies as kombu does (`kombu_compression`).
 
 use std::io::Write as _;
 
@@ -23,7 +22,6 @@ impl Compression {
         }
     }
 
-    /// Returns the value of the message's header `compression`.
     pub fn header(self) -> &'static str {
         match self {
             Self::Gzip => "application/x-gzip",

@@ -1,5 +1,3 @@
-//! Reads a notification as a whole.
-//!
 //! The content type is ignored: JSON is read under any label, where oslo.messaging drops the
 //! message.
 
@@ -11,15 +9,7 @@ use crate::python_json::repairing;
 use crate::{Budget, DecodeError, Excess, JsonKind, Notification, Part, bounded_id, bulk_len};
 
 impl Notification {
-    /// Reads a plain body, in either framing (see [`read_head`](crate::read_head)).
-    ///
     /// Of a repeated key the last counts. Python's `NaN` and infinities are read as null.
-    ///
-    /// # Errors
-    ///
-    /// A body that is not a JSON object, an envelope that is incomplete or not of version `2.0`, an
-    /// enveloped message that is not a JSON object, an excess over [`Budget::DEFAULT`], a priority
-    /// that is neither text nor null.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_within(body, &Budget::DEFAULT)
     }
@@ -29,7 +19,6 @@ impl Notification {
         let purse = Purse::of(budget);
         let mut outer = parse_object(json_text(body)?, Part::Body, &purse, 0)?;
         let read = match framed(outer.get("oslo.version"), outer.get("oslo.message"))? {
-            // Two levels: the object and its text.
             Some(message) => {
                 let message = parse_object(message, Part::Message, &purse, 2)?;
                 outer.clear();
@@ -74,10 +63,6 @@ impl Notification {
 }
 
 impl Budget {
-    /// Reads a plain body within this budget, see [`Notification::decode`].
-    ///
-    /// # Errors
-    /// The errors of [`Notification::decode`].
     pub fn decode(&self, body: &[u8]) -> Result<Notification, DecodeError> {
         Notification::decode_within(body, self)
     }
@@ -103,8 +88,6 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
-/// Returns the id, or the digest of a long id, which would be stored, compared and sent at full
-/// length.
 fn id(value: Value) -> Option<String> {
     text(value).map(|id| bounded_id(id).into_owned())
 }

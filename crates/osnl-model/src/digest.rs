@@ -1,12 +1,9 @@
-//! A body's digest, which recognises copies of one message.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 of a body, as the broker delivered it.
-///
 /// Prints as its first 16 hex digits, which tell messages apart in a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BodyDigest([u8; 32]);
@@ -24,13 +21,11 @@ impl BodyDigest {
 /// The longest id or key that is stored, in bytes. A message may contain an id as long as its body.
 const LONGEST_ID: usize = 255;
 
-/// Returns an id or a key; one with more than 255 bytes is replaced by its digest in hex.
 pub fn bounded_id<'a>(id: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let id = id.into();
     if id.len() <= LONGEST_ID { id } else { Cow::Owned(BodyDigest::of(id.as_bytes()).to_string()) }
 }
 
-/// Computes the digest of a body from its pieces.
 #[derive(Clone, Default)]
 pub struct BodyHasher(Sha256);
 

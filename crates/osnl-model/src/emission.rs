@@ -17,7 +17,6 @@ use crate::python_json::{parse_python_json, parse_python_json_as, to_python_json
 use crate::redact::mask_secrets;
 use crate::{Budget, DecodeError, Notification, Part, Priority, resource_key};
 
-/// The framing of a notification in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Framing {
     /// Driver `messaging`: the body is the notification.
@@ -42,29 +41,18 @@ pub struct Emission {
     pub timestamp: Option<String>,
     /// 32 hex digits, different for each topic. Left out when it is `None`.
     pub unique_id: Option<String>,
-    /// The request context; each entry is written under `_context_<key>`.
     pub context: Vec<(String, Box<RawValue>)>,
     /// Keys that oslo.messaging does not know, written last.
     pub extra: Vec<(String, Box<RawValue>)>,
 }
 
 impl Emission {
-    /// Reads a plain body in either framing. Python's NaN and infinities become null.
-    ///
-    /// # Errors
-    ///
-    /// As [`Notification::decode`](crate::Notification::decode), and a text field that is neither
-    /// text nor null.
     pub fn read(body: &[u8]) -> Result<Self, DecodeError> {
         Self::read_within(body, &Budget::MOST)
     }
 
     /// Reads like [`read`](Self::read), a body of at most the size in `budget`. The values stay
     /// text and are not counted.
-    ///
-    /// # Errors
-    ///
-    /// As [`Emission::read`], and a larger body.
     pub fn read_within(body: &[u8], budget: &Budget) -> Result<Self, DecodeError> {
         budget.check_size(body)?;
         let text = json_text(body)?;
@@ -80,11 +68,6 @@ impl Emission {
         }
     }
 
-    /// Reads an object's entries in their order, such as a context.
-    ///
-    /// # Errors
-    ///
-    /// The text is not a JSON object.
     pub fn read_object(text: &str) -> Result<Vec<(String, Box<RawValue>)>, DecodeError> {
         let pairs: Pairs = parse_python_json_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
         Ok(pairs.0)
@@ -102,8 +85,6 @@ impl Emission {
         Ok(format!("{{\"oslo.version\": \"2.0\", \"oslo.message\": {}}}", to_python_json(&inner)?))
     }
 
-    /// Returns the key that orders the notifications of one resource, see
-    /// [`resource_key`](crate::resource_key).
     #[must_use]
     pub fn resource_key(&self) -> Option<String> {
         let body = self.body(Framing::Bare).ok()?;
@@ -142,7 +123,6 @@ impl Emission {
         Ok(read)
     }
 
-    /// Writes the fields before the context, in oslo.messaging's order.
     fn write_head<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("message_id", &self.message_id)?;
         map.serialize_entry("publisher_id", &self.publisher_id)?;
@@ -195,8 +175,6 @@ impl Serialize for OrderedObject<'_> {
 
 impl fmt::Debug for Emission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The secrets of the whole notification are masked, so that names in all of its parts
-        // count.
         let whole = to_python_json(self).ok().and_then(|text| parse_python_json(&text).ok());
         f.debug_tuple("Emission").field(&mask_secrets(&whole.unwrap_or_default())).finish()
     }

@@ -26,8 +26,6 @@ use crate::error::excerpt;
 use crate::python_json::repairing;
 use crate::{Budget, DecodeError, JsonKind, Part, Priority};
 
-/// The part of a message that decides most messages.
-///
 /// A field is None when it is missing or null; `event_type` and `publisher_id` also when the value
 /// is no text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,8 +47,6 @@ impl Head<'_> {
     }
 }
 
-/// Reads the head of a plain body, in either framing.
-///
 /// # Errors
 ///
 /// A body that is not a JSON object, an envelope that is incomplete or not of version `2.0`, an
@@ -60,17 +56,11 @@ pub fn read_head(body: &[u8]) -> Result<Head<'_>, DecodeError> {
 }
 
 impl Budget {
-    /// Reads the head of a plain body, see [`read_head`](crate::read_head). With oslo.messaging's
-    /// order of keys the rest of the body is not read.
-    ///
-    /// # Errors
-    /// As `read_head`.
     pub fn read_head<'a>(&self, body: &'a [u8]) -> Result<Head<'a>, DecodeError> {
         head_within(body, self)
     }
 }
 
-/// Reads the head within another budget, which matters only where the whole body is read.
 fn head_within<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeError> {
     match fast::read_head(body) {
         Some(head) => Ok(head),
@@ -105,7 +95,6 @@ pub(crate) fn json_text(body: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(body).map_err(|error| DecodeError::NotUtf8 { offset: error.valid_up_to() })
 }
 
-/// Returns the text in the envelope, or None for a bare notification.
 pub(crate) fn framed<'a>(
     version: Option<&Value>,
     message: Option<&'a Value>,
@@ -143,7 +132,6 @@ pub(crate) fn refused(text: &str, part: Part, error: &serde_json::Error, purse: 
 
 pub(crate) fn not_json(text: &str, part: Part, error: &serde_json::Error) -> DecodeError {
     if error.is_data() {
-        // The text is valid JSON up to here but no object: its first character gives the kind.
         let found = match text.trim_start().bytes().next() {
             Some(b'{') => JsonKind::Object,
             Some(b'[') => JsonKind::Array,

@@ -1,5 +1,3 @@
-//! The reasons why a body cannot be read.
-//!
 //! A message never repeats the body: a notification may hold tokens and passwords anywhere. Only a
 //! version, a compression or an encoding is shown, and of each at most a short beginning.
 
@@ -22,11 +20,9 @@ pub enum DecodeError {
     NotUtf8 {
         offset: usize,
     },
-    /// A part is not JSON, or is nested too deeply.
     #[error("{part} is not readable JSON: {reason}")]
     NotJson {
         part: Part,
-        /// The parser's reason, with line and column within that part.
         reason: String,
     },
     #[error("{part} is {found}, not an object")]
@@ -42,7 +38,6 @@ pub enum DecodeError {
     VersionNotText {
         found: JsonKind,
     },
-    /// The enveloped message is not text that holds JSON.
     #[error("oslo.message is {found}, not a text")]
     MessageNotText {
         found: JsonKind,
@@ -63,7 +58,6 @@ pub enum DecodeError {
     /// The data do not have the format in the header `compression`, or the body is cut off.
     #[error("the compressed body is damaged or cut off")]
     DamagedCompression,
-    /// The message exceeds a limit of its [`Budget`](crate::Budget).
     #[error(transparent)]
     TooMuch(#[from] Excess),
     #[error("unsupported content encoding {name:?}")]

@@ -21,16 +21,13 @@ use crate::{Head, JsonKind, Notification};
 
 pub use pattern::{Pattern, PatternError, StepLimit};
 
-/// Conditions on a notification, all of which must hold. The default matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
     pub publisher_id: Option<Pattern>,
     pub event_type: Option<Pattern>,
-    /// Patterns for values of the context, by key without the prefix `_context_`.
     pub context: BTreeMap<String, Pattern>,
     /// Patterns for `message_id` and `timestamp`; no other key ever matches.
     pub metadata: BTreeMap<String, Pattern>,
-    /// Patterns for values of the payload, by top-level key.
     pub payload: BTreeMap<String, Pattern>,
 }
 
@@ -40,33 +37,20 @@ impl NotificationFilter {
         self.holds_for(head).unwrap_or(false)
     }
 
-    /// Decides like [`wants`](Self::wants), with an error for a pattern that exceeds its steps.
-    ///
-    /// # Errors
-    ///
     /// A pattern exceeded its limit of steps: the message does not match.
     pub fn holds_for(&self, head: &Head<'_>) -> Result<bool, StepLimit> {
         Ok(self.holds_for_publisher(head.publisher_id.as_deref())?
             && self.holds_for_event_type(head.event_type.as_deref())?)
     }
 
-    /// # Errors
-    ///
-    /// The same error as of [`holds_for`](Self::holds_for).
     pub fn holds_for_publisher(&self, publisher_id: Option<&str>) -> Result<bool, StepLimit> {
         holds(self.publisher_id.as_ref(), publisher_id)
     }
 
-    /// # Errors
-    ///
-    /// The same error as of [`holds_for`](Self::holds_for).
     pub fn holds_for_event_type(&self, event_type: Option<&str>) -> Result<bool, StepLimit> {
         holds(self.event_type.as_ref(), event_type)
     }
 
-    /// # Errors
-    ///
-    /// The first condition that does not hold, in the order of the fields, then of the keys.
     pub fn matches(&self, n: &Notification) -> Result<(), Mismatch> {
         if let Some(pattern) = &self.publisher_id {
             hold(pattern, field(n.publisher_id.as_deref()), || Predicate::PublisherId)?;
@@ -104,7 +88,6 @@ fn holds(pattern: Option<&Pattern>, value: Option<&str>) -> Result<bool, StepLim
     }
 }
 
-/// A text, or the cause why there is none.
 type TextOrCause<'a> = Result<&'a str, Saw>;
 
 fn field(text: Option<&str>) -> TextOrCause<'_> {
@@ -169,7 +152,6 @@ impl fmt::Display for Predicate {
 pub enum Saw {
     Absent,
     NotText(JsonKind),
-    /// The payload is no object and has no keys.
     NoKeys(JsonKind),
     Text(String),
     /// A text that exceeded the pattern's limit of steps.

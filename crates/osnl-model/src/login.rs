@@ -13,7 +13,6 @@ pub enum LoginProtection {
     Clear,
 }
 
-/// A login at a server: a password, a token, or another secret that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentLogin {
     pub option: &'static str,
@@ -23,7 +22,6 @@ pub struct SentLogin {
 }
 
 impl SentLogin {
-    /// Creates a login at this host, which an option names. The remedy follows a warning.
     pub fn new(
         option: &'static str,
         host: impl Into<String>,

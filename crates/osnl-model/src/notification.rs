@@ -14,7 +14,6 @@ use crate::redact::{MaskedJson, mask_members, mask_secrets};
 pub struct Notification {
     pub event_type: Option<String>,
     pub publisher_id: Option<String>,
-    /// The priority in the body, which may differ from the routing key's.
     pub priority: Option<crate::Priority>,
     /// A UUID, the same in all copies of one notification. [`decode`](Self::decode) replaces an id
     /// of more than 255 bytes by its digest.
@@ -40,8 +39,6 @@ impl Notification {
         ids.into_iter().flatten().map(String::as_str).find(|id| !id.is_empty())
     }
 
-    /// Returns the approximate memory in bytes, by the rules of
-    /// [`Budget::memory`](crate::Budget::memory).
     #[must_use]
     pub fn memory(&self) -> usize {
         let texts =
@@ -58,14 +55,11 @@ impl Notification {
         }
     }
 
-    /// Returns a copy with the secrets in payload and context masked ([`mask_secrets`]).
     #[must_use]
     pub fn masked(&self) -> Self {
         self.with(mask_secrets(&self.payload), mask_members(&self.context))
     }
 
-    /// Returns this notification with another payload, such as that of one resource of a bulk
-    /// request, without copying the old payload.
     #[must_use]
     pub fn with_payload(&self, payload: Value) -> Self {
         self.with(payload, self.context.clone())

@@ -1,4 +1,3 @@
-//! The two names of nova's events: legacy and versioned.
 
 /// Beginnings that no rule translates: legacy, versioned.
 const PAIRS: [(&str, &str); 20] = [
@@ -41,8 +40,6 @@ const VERSIONED_ONLY: [&str; 7] =
 const SAME: [&str; 5] =
     ["aggregate.create.", "aggregate.delete.", "keypair.", "scheduler.select_destinations.", "volume.usage"];
 
-/// Returns the versioned name of a legacy event; `None` if nova has no such event.
-///
 /// ```
 /// use osnl_model::nova::versioned_name;
 ///
@@ -65,7 +62,6 @@ pub fn versioned_name(legacy: &str) -> Option<String> {
     known.then(|| format!("instance.{action}"))
 }
 
-/// Returns the legacy name of a versioned event; `None` if nova has no such event.
 #[must_use]
 pub fn legacy_name(versioned: &str) -> Option<String> {
     if let Some((legacy, _)) = WHOLE.iter().find(|(_, name)| *name == versioned) {

@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character could move the cursor, end a line, change earlier text, or reorder text.
 #[must_use]
 pub fn is_dangerous(c: char) -> bool {
     c.is_control()
@@ -57,7 +56,6 @@ pub fn one_line_json(written: String) -> String {
     let mut cleaned = String::with_capacity(written.len() + 8);
     for c in written.chars() {
         if breaks_lines(c) {
-            // All such characters are in the first plane, so four digits suffice.
             let _ = write!(cleaned, "\\u{:04x}", u32::from(c));
         } else {
             cleaned.push(c);

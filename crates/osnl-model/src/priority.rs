@@ -13,7 +13,6 @@ pub enum Priority {
     Error,
     Critical,
     Sample,
-    /// An unknown priority, in lower case.
     Other(String),
 }
 
@@ -21,7 +20,6 @@ impl Priority {
     pub const ALL: [Self; 7] =
         [Self::Audit, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Critical, Self::Sample];
 
-    /// Reads a priority in any case. Allocates only for an unknown priority.
     pub fn parse(text: &str) -> Self {
         Self::ALL
             .into_iter()
@@ -29,7 +27,6 @@ impl Priority {
             .unwrap_or_else(|| Self::Other(text.to_lowercase()))
     }
 
-    /// Returns the priority in lower case, as routing keys contain it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Audit => "audit",

@@ -15,17 +15,11 @@ use crate::budget::Purse;
 pub use write::to_python_json;
 
 /// Reads JSON with Python's additions; `NaN` and both infinities are null.
-///
-/// # Errors
-///
-/// The error of `serde_json`, with line and column; nesting deeper than 128 levels is one of the
-/// reasons.
 pub fn parse_python_json(text: &str) -> Result<Value, serde_json::Error> {
     let purse = Purse::new(usize::MAX, usize::MAX, usize::MAX);
     repairing(text, |text| purse.parse(text, 0))
 }
 
-/// Parses a text, and parses it again with Python's additions replaced if the first attempt fails.
 pub(crate) fn repairing<T>(
     text: &str,
     parse: impl Fn(&str) -> Result<T, serde_json::Error>,
@@ -38,10 +32,6 @@ pub(crate) fn repairing<T>(
 
 /// Reads JSON as [`parse_python_json`] does, into the caller's type, which must not borrow from the
 /// text.
-///
-/// # Errors
-///
-/// As [`parse_python_json`], and a value of another type.
 pub fn parse_python_json_as<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, serde_json::Error> {
     repairing(text, |text| serde_json::from_str(text))
 }
@@ -59,10 +49,9 @@ fn with_repaired<T>(
     }
 }
 
-/// Returns the text with Python's additions replaced, or None if there are none.
 fn repair(text: &str) -> Option<String> {
     let mut repaired = String::new();
-    let mut copied = 0; // everything of `text` before this offset is in `repaired`
+    let mut copied = 0;
     let mut at = 0;
     let mut replace = |from: usize, length: usize, by: &str| {
         repaired.push_str(&text[copied..from]);

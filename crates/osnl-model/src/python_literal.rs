@@ -72,7 +72,6 @@ fn quoted(text: &str) -> String {
 
 struct LiteralReader<'a> {
     rest: &'a str,
-    /// The number of values that may still follow.
     values: usize,
     has_too_much: bool,
 }
@@ -233,7 +232,6 @@ fn word(word: &str) -> Option<Value> {
         "None" => Some(Value::Null),
         "True" => Some(Value::Bool(true)),
         "False" => Some(Value::Bool(false)),
-        // `inf` and `nan` become null, as in Python's JSON.
         "inf" | "-inf" | "nan" => Some(Value::Null),
         _ if !word.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) => None,
         _ => word
@@ -318,7 +316,6 @@ mod tests {
         check("[1, 2]", 9, 3, None);
         check("[1, 2]", 9, 2, Some(LiteralError::TooMuch));
         check("[1, 2", 9, 3, Some(LiteralError::NotOne));
-        // A dictionary is no key. Each level would double the backslashes of the inner level.
         check(&("{".repeat(40) + &"'a': 1}: 1, ".repeat(40)), 99, 999, Some(LiteralError::NotOne));
         check("{((1, 'a'), (2,)): 1}", 9, 99, None);
     }

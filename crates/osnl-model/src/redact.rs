@@ -96,7 +96,6 @@ fn member(judgement: Judgement, value: &Value, depth: RemainingDepth) -> Value {
     }
 }
 
-/// Whether the item before names this item as a secret: `["--password", "x"]`.
 fn is_named_before(items: &[Value], at: usize) -> bool {
     let Some(name) = at.checked_sub(1).and_then(|before| items.get(before)) else { return false };
     let is_something = items.get(at).is_some_and(|item| !says_nothing(item));

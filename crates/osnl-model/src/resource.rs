@@ -33,7 +33,6 @@ use crate::{Notification, Timestamp};
 
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Resource<'a> {
-    /// The kind, the same in all forms: `port`, `instance`, `node`, `project`, `image`, `volume` …
     pub kind: Cow<'a, str>,
     /// The id: mostly a UUID, but the number of an aggregate and the name of a key pair.
     pub id: Option<Cow<'a, str>>,
@@ -42,7 +41,6 @@ pub struct Resource<'a> {
     #[serde(skip)]
     order: Option<&'a str>,
     pub project: Option<&'a str>,
-    /// The user that owns the resource; the acting user is in the context.
     pub user: Option<&'a str>,
     pub name: Option<&'a str>,
     pub host: Option<&'a str>,
@@ -51,12 +49,10 @@ pub struct Resource<'a> {
     pub addresses: Option<Vec<Address>>,
     pub created_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,
-    /// The time at which an instance or a volume began to work.
     pub launched_at: Option<Timestamp>,
     pub deleted_at: Option<Timestamp>,
 }
 
-/// An IP address of a resource, serialized as `address`, `version` (4 or 6) and `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     pub address: IpAddr,
@@ -84,9 +80,7 @@ impl Serialize for Address {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressKind {
-    /// A fixed address of a port.
     Fixed,
-    /// A floating address, mapped to a fixed address.
     Floating,
 }
 
@@ -106,7 +100,6 @@ pub fn resources(n: &Notification) -> Vec<Resource<'_>> {
     read(n).into_iter().map(named).collect()
 }
 
-/// Names the kind `object` where neither class nor event type gives a kind.
 fn named(mut resource: Resource<'_>) -> Resource<'_> {
     if resource.kind.is_empty() {
         resource.kind = "object".into();
@@ -129,7 +122,6 @@ fn read(n: &Notification) -> Vec<Resource<'_>> {
     neutron::read(event_type, payload)
 }
 
-/// Returns the ordering keys of all resources of a notification, without repeats.
 #[must_use]
 pub fn resource_keys(n: &Notification) -> Vec<String> {
     let mut seen = HashSet::new();
@@ -146,7 +138,6 @@ pub struct Bulk<'a> {
 }
 
 impl<'a> Bulk<'a> {
-    /// Returns `None` if the notification is no bulk request.
     #[must_use]
     pub fn of(n: &'a Notification) -> Option<Self> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
@@ -157,7 +148,6 @@ impl<'a> Bulk<'a> {
         other.is_none().then_some(Self { kind, items, payload: &n.payload })
     }
 
-    /// Returns the number of resources; a bulk request may have one or none.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.items.len()
@@ -175,14 +165,12 @@ impl<'a> Bulk<'a> {
         Some(Value::Object([(self.kind.to_owned(), self.items.get(n)?.clone())].into_iter().collect()))
     }
 
-    /// Returns the resource at this position of [`resources`].
     #[must_use]
     pub fn resource(&self, n: usize) -> Option<Resource<'a>> {
         Some(named(neutron::one(self.kind, self.items.get(n)?, self.payload)))
     }
 }
 
-/// Returns one of the [`resources`], by position, without reading the rest.
 #[must_use]
 pub fn resource_at(n: &Notification, at: usize) -> Option<Resource<'_>> {
     match Bulk::of(n) {
@@ -191,14 +179,11 @@ pub fn resource_at(n: &Notification, at: usize) -> Option<Resource<'_>> {
     }
 }
 
-/// Returns the payload of one resource of a bulk request, see [`Bulk::part`]. `n` is the position
-/// in [`resources`].
 #[must_use]
 pub fn bulk_part(notification: &Notification, n: usize) -> Option<Value> {
     Bulk::of(notification)?.part(n)
 }
 
-/// Returns the number of resources of a bulk request; `None` for any other notification.
 #[must_use]
 pub fn bulk_len(notification: &Notification) -> Option<usize> {
     Bulk::of(notification).map(|bulk| bulk.len())

@@ -1,4 +1,3 @@
-//! The known name nearest to a misspelt one.
 
 /// Returns the candidate with the fewest edits from `name`: at most one for short names, two from
 /// six characters on, three from twelve. `-` counts as `_`, and case is ignored, because such

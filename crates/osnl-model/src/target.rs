@@ -1,8 +1,6 @@
 
 use crate::Priority;
 
-/// An exchange and a topic, as in oslo.messaging's `Target`.
-///
 /// Without an exchange the `control_exchange` of the configuration counts (`openstack` unless set),
 /// which the caller has to fill in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

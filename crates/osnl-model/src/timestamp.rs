@@ -19,7 +19,6 @@ use jiff::civil::DateTime;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// A point in time, to the microsecond, printed as `2026-11-20T06:36:22.662155Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 
@@ -36,7 +35,6 @@ impl Timestamp {
             format!("{}{offset}", before.trim_end()).parse::<jiff::Timestamp>().ok()
         };
         let bare = || {
-            // jiff reads a date alone, which is no point in time.
             let read: DateTime = text.parse().ok().filter(|_| text.len() > "2026-11-20".len())?;
             Some(read.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
         };
@@ -126,7 +124,6 @@ mod tests {
         }
     }
 
-    /// The fast path must accept only texts that jiff accepts, with the same result.
     #[test]
     fn the_usual_spelling_is_read_as_the_others_are() {
         let check = |text: &str, by_hand: bool| {

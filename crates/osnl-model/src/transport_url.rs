@@ -1,4 +1,5 @@
-//! The transport URL: `rabbit://user:password@host:port,host:port/virtual_host?option=value`
+//! The transport URL of oslo.messaging:
+//! `rabbit://user:password@host:port,host:port/virtual_host?option=value`
 //!
 //! The grammar is oslo.messaging's, deviations from URLs included:
 //!
@@ -12,8 +13,6 @@
 //! - a `%` that begins no escape is literal.
 //!
 //! Unlike oslo.messaging, this parser accepts `%2F` in a password and refuses a port above 65535.
-//!
-//! Whether a driver exists, and whether it knows an option of the query, is not checked here.
 
 mod parse;
 mod print;
@@ -68,9 +67,6 @@ pub enum TransportUrlError {
 }
 
 impl TransportUrl {
-    /// # Errors
-    ///
-    /// See [`TransportUrlError`]; the message contains no text of the URL.
     pub fn parse(url: &str) -> Result<Self, TransportUrlError> {
         parse::transport_url(url)
     }
@@ -91,12 +87,10 @@ impl TransportUrl {
         self.hosts.iter().filter(move |host| any_with && without(host))
     }
 
-    /// Returns the virtual host, `/` if none is given.
     pub fn virtual_host(&self) -> &str {
         self.virtual_host.as_deref().unwrap_or("/")
     }
 
-    /// Returns the decoded options after `?` in their order, repetitions included.
     pub fn query(&self) -> &[(String, String)] {
         &self.query
     }
@@ -107,7 +101,6 @@ impl TransportUrl {
         self
     }
 
-    /// Notes that each `$` of the URL was written as `$$`.
     #[must_use]
     pub fn with_folded_dollars(mut self, folded: bool) -> Self {
         self.folded_dollars = folded;
@@ -127,12 +120,10 @@ impl TransportUrl {
 }
 
 impl TransportHost {
-    /// Returns user and password, `guest` for each that is not given.
     pub fn credentials(&self) -> (&str, &str) {
         (self.username.as_deref().unwrap_or("guest"), self.password.as_ref().map_or("guest", Secret::expose))
     }
 
-    /// Returns the port, or the driver's default: `port_or(5672)`.
     pub fn port_or(&self, default: u16) -> u16 {
         self.port.unwrap_or(default)
     }

@@ -17,10 +17,8 @@ use std::time::Duration;
 
 use osnl_model::{Budget, Compression, ContentInfo, MaskedJson};
 
-/// Set for a child process, which reads a message compressed with gzip.
 const CASE: &str = "OSNL_TEST_COST_CASE";
 
-/// The limit of memory as a multiple of the largest body.
 const TIMES: usize = 20;
 
 /// The memory that a process takes anyway, which weighs more where the budget is an eighth.
@@ -37,7 +35,6 @@ const fn budget() -> Budget {
 
 struct Kind {
     name: &'static str,
-    /// A long text; `None` for the tree of this name.
     text: Option<String>,
 }
 
@@ -77,7 +74,6 @@ fn pieces(mut text: &str) -> String {
     array + "]"
 }
 
-/// Returns the CPU time of this thread, which does not depend on other load.
 fn cpu_time() -> Duration {
     // A switch of threads updates the kernel's statistics.
     std::thread::yield_now();
@@ -91,7 +87,6 @@ fn status(line: &str) -> usize {
     found.trim_matches([':', '\t', ' ', 'k', 'B']).parse::<usize>().unwrap() * 1024
 }
 
-/// Runs in the child process; in the parent this test does nothing.
 #[test]
 fn child() {
     if std::env::var_os(CASE).is_none() {
@@ -105,7 +100,6 @@ fn child() {
     let info = ContentInfo { compression: Some("gzip"), ..ContentInfo::default() };
     let plain = budget().plain_body(&packed, &info).unwrap();
     let read = budget().decode(&plain).unwrap();
-    // A cloud event and another action's text exist at the same time.
     let event = serde_json::json!({ "payload": osnl_model::mask_secrets(&read.payload) });
     let text = event.to_string();
     let again = serde_json::to_string(&MaskedJson::value(&read.payload)).unwrap();
@@ -142,7 +136,6 @@ impl Cost {
         Self { kind: kind.name, peak, plain, took: Duration::from_nanos(next()) }
     }
 
-    /// Returns the time for a MiB of the plain body, or for the whole of a smaller body.
     fn rate(&self) -> Duration {
         self.took.div_f64((self.plain as f64 / 1048576.0).max(1.0))
     }
@@ -153,7 +146,6 @@ fn the_worst_message_takes_twenty_times_the_largest_body_and_200_ms_a_mib_at_mos
     let mut costs = Vec::new();
     for kind in Kind::all() {
         let mut cost = Cost::of(&kind);
-        // A second attempt, in case the machine was busy.
         if cost.rate() > MOST {
             cost.took = cost.took.min(Cost::of(&kind).took);
         }

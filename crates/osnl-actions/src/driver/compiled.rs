@@ -1,4 +1,3 @@
-//! Options that are compiled, with errors at their line and column of the file.
 
 use osnl_config::sections::{RawEntry, SectionReader};
 use osnl_config::{ConfigError, ValueOrigin, nearest};
@@ -8,10 +7,8 @@ use osnl_template::{Expression, TemplateError};
 use super::NativeReader as _;
 use super::native_reader::{ACTION, RULE};
 
-/// Longer lines are not shown, in characters.
 const LONGEST_EXCERPT: usize = 160;
 
-/// Reads an option that is compiled: see [`NativeReader::compiled`].
 pub(super) fn compiled<T>(
     reader: &mut SectionReader<'_>,
     option: &str,
@@ -28,7 +25,7 @@ pub(super) fn compiled<T>(
     let mut finding = reader.finding(option, &error.problem);
     if option == "when" {
         finding.excerpt = excerpt(option, &text, error.at);
-        // The reader of the file has taken them away, as that of oslo.config does.
+        // The reader of the file has removed the quotes, as oslo.config does.
         let whole =
             |quote: char| text.contains(quote) && Expression::new(&format!("{quote}{text}{quote}")).is_ok();
         if whole('"') || whole('\'') {
@@ -43,7 +40,7 @@ pub(super) fn compiled<T>(
             finding.line = Some(line + row);
             finding.column = Some(column);
         }
-        // A variable has no lines of its own.
+        // The value of a variable has no lines of the file.
         (
             ValueOrigin::File { .. }
             | ValueOrigin::Default
@@ -58,7 +55,8 @@ pub(super) fn compiled<T>(
     Err(())
 }
 
-/// The line, and below it what points at the place; `None` if that might show a secret, or would be too long.
+/// Returns the line and a marker below the place; `None` if that might show a secret, or is too
+/// long.
 fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
     let secret = text.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_secret_key);
     let row = text[..at].matches('\n').count();
@@ -73,7 +71,7 @@ fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
     Some(format!("    {begin}{line}\n    {point}^"))
 }
 
-/// Explains the error of a name that is, or nearly is, an enrichment that this option cannot use.
+/// Explains the error of a name that resembles an enrichment which this option cannot use.
 fn of_enrichment(reader: &SectionReader<'_>, error: TemplateError) -> TemplateError {
     let Some(name) = error.unknown.as_deref() else { return error };
     let known = reader.all_enrichments();
@@ -107,7 +105,6 @@ fn place(entry: &RawEntry, text: &str, at: usize) -> (u32, u32) {
     (u32::try_from(row).unwrap_or(u32::MAX), column)
 }
 
-/// Counts the characters of `written` that stand for `read`: `$$` is one dollar sign.
 fn length_as_written(written: &str, read: &str) -> u32 {
     let mut written = written.chars().peekable();
     let mut length = 0;

@@ -1,4 +1,3 @@
-//! Options that bound how often something is called.
 
 use super::SectionReader;
 
@@ -7,10 +6,10 @@ use osnl_config::{Rate, shown};
 
 use osnl_delivery::HostLimits;
 
-/// Each has a place in memory and, with most targets, a connection.
+/// The bound exists because each call takes memory and, for most targets, a connection.
 pub const MOST_AT_ONCE: u32 = 1000;
 
-/// Reads the limits of each host that an event names; `from_event` is whether events name hosts at all.
+/// Reads the limits of each host; `from_event` tells whether events name hosts.
 pub fn hosts(reader: &mut SectionReader<'_>, from_event: bool) -> Option<HostLimits> {
     let is_set = |option: &&str| reader.is_set(option);
     let set: Vec<&str> = ["host_concurrency", "host_rate"].into_iter().filter(is_set).collect();
@@ -25,7 +24,6 @@ pub fn hosts(reader: &mut SectionReader<'_>, from_event: bool) -> Option<HostLim
     Some(HostLimits { concurrency, rate: rate(reader, "host_rate", "calls")? })
 }
 
-/// So many of these within a time.
 pub fn rate(reader: &mut SectionReader<'_>, option: &str, what: &str) -> Option<Option<Rate>> {
     if !reader.is_set(option) {
         return Some(None);

@@ -1,7 +1,6 @@
-//! The interest of actions in what messages mean before they are kept.
-//!
-//! An action is decided at its attempt, and what earlier messages said may be gone by then. An observer notes it when a
-//! message arrives, is kept with it, and may complete a delivery before its first attempt.
+//! Actions that need earlier messages. The attempt may be too late, since their content may be gone
+//! by then. An observer notes the content when a message arrives, is stored with the message, and
+//! may complete a delivery before its first attempt.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,13 +9,12 @@ use osnl_core::observe::Observe;
 use osnl_delivery::Prepare;
 use osnl_delivery::enrich::EnrichmentStep;
 
-/// Makes an observer with the rows that earlier runs have kept, by their names.
+/// Makes an observer from the rows that earlier runs have stored, by their names.
 pub type MakeObserver = fn(Vec<(String, String)>) -> Arc<dyn SharedObserver>;
 
-/// The interest of one action.
 #[derive(Clone)]
 pub struct Interest {
-    /// Makes the observer of a daemon; all drivers of a program name the same.
+    /// Makes the observer of a daemon; all drivers of a program must name the same function.
     pub observer: MakeObserver,
     /// The subject, of a type that the observer knows.
     pub subject: Arc<dyn Any + Send + Sync>,
@@ -24,9 +22,10 @@ pub struct Interest {
 
 /// An observer that all listeners and actions of a daemon share.
 pub trait SharedObserver: Observe {
-    /// Serves these actions from now on. A configuration that was read again forgets nothing.
+    /// Serves these actions from now on. A reload of the configuration keeps all notes.
     fn serve(&self, actions: Vec<(Arc<str>, Interest)>);
 
-    /// The work before the first attempt of an action's deliveries; `step` asks the cloud that its driver names.
+    /// Returns the work before the first attempt of an action's deliveries; `step` asks the cloud
+    /// that the driver names.
     fn preparation(self: Arc<Self>, interest: &Interest, step: &EnrichmentStep) -> Option<Arc<dyn Prepare>>;
 }

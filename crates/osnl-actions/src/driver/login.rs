@@ -1,4 +1,3 @@
-//! The options of a login to a cloud, and the `clouds.yaml` that they may name.
 
 use std::path::PathBuf;
 
@@ -8,7 +7,6 @@ use osnl_openstack::{CloudConf, CloudVariables, Clouds, CloudsError, Fields};
 
 use super::{ENRICH, NativeReader as _, SectionReader, login_at};
 
-/// The options of a login, with the names that they have in a `clouds.yaml`.
 pub const LOGIN: [(&str, &str); 18] = [
     ("auth_type", "auth_type"),
     ("auth_url", "auth_url"),
@@ -30,7 +28,6 @@ pub const LOGIN: [(&str, &str); 18] = [
     ("ca_file", "cacert"),
 ];
 
-/// Reads the cloud to ask, and the login there.
 pub fn cloud(reader: &mut SectionReader<'_>) -> Option<CloudConf> {
     let mut written = Vec::new();
     for (option, field) in LOGIN {
@@ -39,7 +36,8 @@ pub fn cloud(reader: &mut SectionReader<'_>) -> Option<CloudConf> {
         }
     }
     let file = reader.path("clouds_file", "write the path of a clouds.yaml, or remove the line")?;
-    // Other files are looked for where one of the environment is not there, but who names it here means this one.
+    // The environment's missing clouds.yaml is skipped, but a missing file that the option names is
+    // an error.
     if file.as_ref().is_some_and(|file| !file.is_file()) {
         let allowed = "name an existing clouds.yaml, or remove the line";
         return reader.refuse("clouds_file", "there is no such file", allowed);
@@ -47,7 +45,7 @@ pub fn cloud(reader: &mut SectionReader<'_>) -> Option<CloudConf> {
     let found = named_cloud(reader, file, written)?;
     let option = if reader.is_set("cloud") { "cloud" } else { "auth_url" };
     reader.warn_of_logins(&[login_at(option, &found.auth_url)]);
-    // An action's own verify is warned of with its target.
+    // The check of the target warns of an action's own `verify`.
     let own = reader.is_set("verify");
     if found.verification == Some(Verification::None) && (!own || reader.section.def.kind == ENRICH) {
         let problem = "the certificates of the cloud and their names are not verified, and a forged Keystone would get the password";
@@ -107,13 +105,14 @@ fn named_cloud(
     }
 }
 
-/// Returns the content of the cloud of this name as it is written down now, to be hashed; `file` is the option
+/// Returns the current content of the cloud of this name, to be hashed; `file` is the option
 /// `clouds_file`.
 pub fn content(name: &str, file: Option<PathBuf>) -> Option<Vec<u8>> {
     Clouds::find(&variables(file)).ok()?.content(name)
 }
 
-/// Checks a login and reports all of its faults: a dummy value replaces each reported one, so that the next is found.
+/// Checks a login and reports all of its faults: a dummy value replaces each faulty value, so that
+/// the next fault is found.
 fn login(reader: &mut SectionReader<'_>, mut fields: Fields) -> Option<CloudConf> {
     let mut said: Vec<&str> = Vec::new();
     loop {
@@ -129,7 +128,7 @@ fn login(reader: &mut SectionReader<'_>, mut fields: Fields) -> Option<CloudConf
         reader.refuse::<()>(option, &error.problem, &error.allowed);
         let right = match error.option {
             "auth_url" => "http://keystone/v3",
-            // What else there must be depends on what is meant.
+            // The other required options depend on the intended kind of login.
             "auth_type" | "application_credential_name" => return None,
             "interface" => "public",
             "system_scope" => "all",
@@ -141,7 +140,6 @@ fn login(reader: &mut SectionReader<'_>, mut fields: Fields) -> Option<CloudConf
     }
 }
 
-/// With a file named, what is beside it.
 fn variables(file: Option<PathBuf>) -> CloudVariables {
     let of_process = CloudVariables::of_process();
     match file {

@@ -1,4 +1,3 @@
-//! One login for all sections that are the same to the same cloud.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,16 +6,12 @@ use osnl_openstack::{Cloud, CloudConf};
 
 use osnl_http::{HttpError, HttpOptions};
 
-/// The clouds of one start, or of one reload: what goes on over a reload keeps its own login, since certificates may be
-/// other ones in the same files.
+/// The clouds of one start, or of one reload, shared by all sections with the same login. A section
+/// that survives a reload keeps its login, since the same files may contain other certificates.
 #[derive(Clone, Debug, Default)]
 pub struct Logins(Arc<Mutex<Vec<Cloud>>>);
 
 impl Logins {
-    /// The cloud of this login, whose requests have this time.
-    ///
-    /// # Errors
-    /// Certificates that cannot be read.
     pub fn cloud(&self, conf: &CloudConf, http: &HttpOptions, timeout: Duration) -> Result<Cloud, HttpError> {
         let mut clouds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |cloud: &&Cloud| cloud.conf() == conf && cloud.timeout() == timeout;

@@ -1,4 +1,4 @@
-//! Options that only osnl's own form has: brokers, enrichments, and templates.
+//! Options that only osnl's own form of configuration has: brokers, enrichments, and templates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,44 +12,37 @@ use osnl_transport::{RabbitOptions, TrustWarning};
 use super::compiled;
 use crate::transport_url;
 
-/// The kind of the sections of rules.
 pub const RULE: &str = "rule";
-/// The kind of the sections of actions.
 pub const ACTION: &str = "action";
-/// The kind of the sections of enrichments.
 pub const ENRICH: &str = "enrich";
 
-/// Types of options that a [`SectionReader`] has besides the types of the configuration dialect.
+/// The types of options that a [`SectionReader`] has besides those of the configuration dialect.
 pub trait NativeReader<'a> {
-    /// The broker of the option `transport_url`, which must be set.
     fn transport_url(&mut self) -> Option<TransportUrl>;
 
-    /// Warns of an option `declare = create` for exchanges that OpenStack services own.
     fn warn_of_service<'b>(&mut self, exchanges: impl IntoIterator<Item = &'b str>);
 
-    /// Warns of logins that leave this machine without the protection of verified TLS.
     fn warn_of_logins(&mut self, logins: &[SentLogin]);
 
     /// Warns of a broker that is not verified, at the option of this section that decides it.
     fn warn_of_trust(&mut self, options: &RabbitOptions);
 
-    /// The enrichments that an action names, which its templates may use. Their sections are checked elsewhere.
+    /// Returns the enrichments that an action names, which its templates may use. Their sections
+    /// are checked elsewhere.
     fn enrichments(&self) -> Vec<String>;
 
-    /// The names of all enrichments.
     fn all_enrichments(&self) -> Vec<&'a str>;
 
-    /// The one `[enrich:NAME]` that an option names; `Some(None)` if nothing sets it.
+    /// Returns the one `[enrich:NAME]` of an option; `Some(None)` if the option is not set.
     fn enrichment(&mut self, option: &str) -> Option<Option<Arc<str>>>;
 
-    /// A name that becomes an exchange or a queue.
     fn broker_name(&mut self, option: &str, longest: usize) -> Option<String>;
 
-    /// Whether the broker takes a name; refuses it otherwise.
     fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool;
 
-    /// An option that is compiled: `reader.compiled("url", |text| Template::compile(text, &["rule"]))`. `Ok(None)` if
-    /// nothing sets it. An error is reported at `file:line:column`.
+    /// Reads an option that is compiled: `reader.compiled("url", |text| Template::compile(text,
+    /// &["rule"]))`. `Ok(None)` if the option is not set. An error is reported at
+    /// `file:line:column`.
     #[expect(clippy::result_unit_err, reason = "the error is among the findings")]
     fn compiled<T>(
         &mut self,
@@ -58,7 +51,6 @@ pub trait NativeReader<'a> {
     ) -> Result<Option<T>, ()>;
 }
 
-/// Returns the problem of `declare = create` for the first of these exchanges that an OpenStack service owns, and the remedy.
 pub fn exchange_of_service<'b>(
     exchanges: impl IntoIterator<Item = &'b str>,
 ) -> Option<(String, &'static str)> {

@@ -1,4 +1,4 @@
-//! Whether something that a configuration names is there, in the words of `osnl check --connect`.
+//! Probes of configured targets, in the words of `osnl check --connect`.
 
 mod certificate;
 mod cloud;
@@ -20,38 +20,27 @@ use super::ProbeContext;
 
 const RENEW: &str = "renew it before";
 
-/// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// The section, as `listener:neutron`.
     pub section: String,
-    /// The thing that was probed, as `broker mq1:5672`, `exchange neutron`.
     pub what: String,
-    /// The result.
     pub verdict: ProbeVerdict,
-    /// The details that were found. No secret.
     pub found: String,
-    /// The remedy.
     pub advice: Option<String>,
-    /// Whether less was tried than what an attempt does: a connection, and no request.
+    /// Whether the probe did less than an attempt: a connection without a request.
     pub is_passive: bool,
 }
 
-/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeVerdict {
-    /// As it should be.
     Fine,
-    /// It works, and the operator should know of something.
     Warning,
-    /// It was not tried, or the answer says nothing.
+    /// The target was not tried, or its answer proves nothing.
     Unproven,
-    /// It is not there, or does not let us in.
     Failed,
 }
 
 impl ProbeVerdict {
-    /// Returns the verdict in JSON: `ok`, `warning`, `unproven`, `failed`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -62,7 +51,6 @@ impl ProbeVerdict {
         }
     }
 
-    /// Returns the verdict on a screen: as in JSON, but `untested` for `unproven`.
     #[must_use]
     pub fn shown(self) -> &'static str {
         match self {
@@ -73,7 +61,6 @@ impl ProbeVerdict {
 }
 
 impl std::fmt::Display for Probe {
-    /// One line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { section, what, verdict, found, advice, is_passive: _ } = self;
         let advice = advice.as_ref().map_or(String::new(), |advice| format!("; {advice}"));
@@ -85,7 +72,6 @@ impl std::fmt::Display for Probe {
 }
 
 impl Probe {
-    /// A probe that has found nothing yet.
     pub fn of(section: impl Into<String>, what: impl Into<String>) -> Self {
         let (section, what) = (section.into(), what.into());
         Self {
@@ -98,32 +84,27 @@ impl Probe {
         }
     }
 
-    /// The same with a good result.
     pub fn fine(self, found: impl Into<String>) -> Self {
         Self { found: found.into(), ..self }
     }
 
-    /// The same with a result that works, and a remedy.
     pub fn warning(self, found: impl Into<String>, advice: &str) -> Self {
         Self { verdict: ProbeVerdict::Warning, found: found.into(), advice: Some(advice.to_owned()), ..self }
     }
 
-    /// The same without a result.
     pub fn unproven(self, found: impl Into<String>, advice: &str) -> Self {
         Self { verdict: ProbeVerdict::Unproven, found: found.into(), advice: Some(advice.to_owned()), ..self }
     }
 
-    /// The same with a bad result.
     pub fn failed(self, found: impl Into<String>, advice: Option<&str>) -> Self {
         Self { verdict: ProbeVerdict::Failed, found: found.into(), advice: advice.map(str::to_owned), ..self }
     }
 
-    /// The same, of which an attempt does more.
     pub fn passive(self) -> Self {
         Self { is_passive: true, ..self }
     }
 
-    /// Adds when a certificate ends, and warns if that is soon.
+    /// Adds the expiry of a certificate, and warns if it is soon.
     pub fn until(mut self, ends: Option<i64>) -> Self {
         let Some(ends) = ends.and_then(|seconds| Timestamp::from_second(seconds).ok()) else { return self };
         self.found.push_str(&format!(", certificate until {}", ends.to_zoned(TimeZone::UTC).date()));
@@ -135,13 +116,13 @@ impl Probe {
     }
 }
 
-/// No answer in time.
 pub fn silent(probe: Probe, deadline: Duration) -> Probe {
     let found = format!("no answer within {} s", deadline.as_secs_f64());
     probe.failed(found, Some("look at names, routes and firewalls on the way"))
 }
 
-/// One host of a broker; `permissions` is the command that gives the user what is needed in a virtual host.
+/// Probes one host of a broker; `permissions` is the command that gives the user the needed
+/// permissions in a virtual host.
 pub fn broker(
     probe: Probe,
     host: &HostLook,
@@ -157,14 +138,13 @@ pub fn broker(
         }
         Err(error) => error,
     };
-    // The host stands in the line already.
+    // The line already contains the host.
     let words = error.to_string();
     let words = words.strip_prefix(&format!("{}: ", host.host)).unwrap_or(&words).to_owned();
     let advice = error.remedy(virtual_host, permissions);
     probe.failed(words, advice.as_deref())
 }
 
-/// One exchange; `virtual_host` and `permissions` as for [`broker`].
 pub fn exchange(
     probe: Probe,
     found: &ExchangeLook,

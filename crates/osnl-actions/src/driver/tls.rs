@@ -1,32 +1,25 @@
-//! The two options of every driver that talks HTTP: whom to believe.
 
 use std::path::PathBuf;
 
 use super::{OptionDef, SectionReader};
 use osnl_http::{HttpOptions, Verification};
 
-/// Whether certificate and name are checked.
 pub const VERIFY: OptionDef =
     OptionDef::new("verify", "boolean", "false: neither certificate nor host name is verified.").or("true");
-/// The certificates to trust.
 pub const CA_FILE: OptionDef =
     OptionDef::new("ca_file", "path", "PEM file of the certificates to trust instead of the system's.");
 
-/// The danger of a target that is not verified.
 pub const UNVERIFIED: &str =
     "the certificate of the target and its name are not verified, and a forged target would be trusted";
 
-/// The values of `verify` and `ca_file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConf {
-    /// Whether certificate and name are checked.
     pub verify: bool,
-    /// Certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
 }
 
 impl TlsConf {
-    /// Reads both options. Where the target may have TLS, verification that is turned off is warned of.
+    /// Reads both options, and warns of disabled verification where the target may have TLS.
     pub fn read(reader: &mut SectionReader<'_>, may_have_tls: bool) -> Option<Self> {
         let verify = reader.boolean("verify");
         let ca_file = reader.path("ca_file", "write the path of a PEM file, or remove the line");
@@ -36,7 +29,6 @@ impl TlsConf {
         Some(Self { verify: verify?, ca_file: ca_file? })
     }
 
-    /// Returns the HTTP options for the target.
     pub fn http(&self, http: &HttpOptions) -> HttpOptions {
         let mut http = http.clone();
         if !self.verify {

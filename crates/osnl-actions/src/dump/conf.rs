@@ -1,4 +1,3 @@
-//! `driver = dump`: its option, and what follows from it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,10 +11,8 @@ use crate::driver::{
     ReadDriver, SectionReader, SentLogin, Traits, file_probe,
 };
 
-/// `driver = dump`.
 #[derive(Clone, Debug)]
 pub struct DumpConf {
-    /// The file that is appended to; `None` is stdout.
     pub path: Option<PathBuf>,
 }
 
@@ -26,7 +23,7 @@ impl DumpConf {
 }
 
 impl ReadDriver for DumpConf {
-    /// One line after the other; a file that cannot be written is tried without end.
+    /// Lines are written one by one; a file that cannot be written is retried without end.
     const TABLE: DriverTable = DriverTable::new(
         "dump",
         &[OptionDef::new(

@@ -1,6 +1,7 @@
-//! The standard error of a child: logged in bounded lines and not too many of them.
+//! The standard error of a child, logged in bounded lines at a bounded rate.
 //!
-//! A line that begins with `<0>` to `<7>` has that priority, as under systemd (sd-daemon(3)); others are `info`.
+//! A line that begins with `<0>` to `<7>` has that priority, as under systemd (sd-daemon(3)); other
+//! lines are `info`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,16 +13,11 @@ use tokio::time::Instant;
 
 use super::lines::{LineBuffer, NextLine, tidy};
 
-/// Bytes of a line that are kept.
 const LONGEST: usize = 2048;
-/// Characters of the last line that go into a reason.
 const LAST_WORDS: usize = 300;
-/// Lines that may come at once.
 const BURST: u32 = 100;
-/// Then one in this time.
 const EACH: Duration = Duration::from_millis(100);
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Chatter {
     action: Arc<str>,
@@ -37,13 +33,11 @@ impl Chatter {
         Self { action, pipe: Some(pipe), lines, allowance: Allowance::new(Instant::now()), last: None }
     }
 
-    /// Writes into the log until the pipe ends, then waits for ever. Cancel-safe.
     pub(super) async fn relay(&mut self) -> Infallible {
         self.relay_to_end().await;
         std::future::pending().await
     }
 
-    /// The same, but returns when the pipe ends.
     pub(super) async fn relay_to_end(&mut self) {
         while let Some(pipe) = &mut self.pipe {
             match pipe.read_buf(&mut self.lines.buffer).await {
@@ -59,7 +53,6 @@ impl Chatter {
         }
     }
 
-    /// Its last line, to be put behind a reason; empty if it said nothing.
     pub(super) fn last_words(&self) -> String {
         self.last.as_ref().map_or_else(String::new, |last| format!("; its last words: {last}"))
     }
@@ -89,7 +82,6 @@ impl Chatter {
     }
 }
 
-/// `<4>text`, else 6.
 fn priority(line: &[u8]) -> (u8, &[u8]) {
     match line {
         [b'<', digit @ b'0'..=b'7', b'>', rest @ ..] => (digit - b'0', rest),
@@ -97,7 +89,6 @@ fn priority(line: &[u8]) -> (u8, &[u8]) {
     }
 }
 
-/// A bucket of lines that fills with time.
 #[derive(Debug)]
 struct Allowance {
     left: u32,
@@ -110,7 +101,6 @@ impl Allowance {
         Self { left: BURST, filled: now, left_out: 0 }
     }
 
-    /// Whether a line may go out, and how many before it did not.
     fn take(&mut self, now: Instant) -> Option<u64> {
         let ticks = (now.saturating_duration_since(self.filled).as_millis() / EACH.as_millis())
             .min(u128::from(BURST));

@@ -1,4 +1,3 @@
-//! `driver = exec`: its options, and what follows from them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,16 +14,12 @@ use crate::driver::{
     ReadDriver, SectionReader, SentLogin, Traits,
 };
 
-/// `driver = exec`.
 #[derive(Clone, Debug)]
 pub struct ExecConf {
-    /// The program, its arguments and its environment.
     pub program: Program,
-    /// The options of its use.
     pub options: ExecOptions,
 }
 
-/// The option that every driver with a process has.
 pub const ENVIRONMENT: OptionDef = OptionDef {
     secret: true,
     ..OptionDef::new(
@@ -33,10 +28,8 @@ pub const ENVIRONMENT: OptionDef = OptionDef {
         "Environment of the process, besides PATH and LANG. Nothing of osnl's own environment is passed on.",
     )
 };
-/// The folder of a process.
 pub const WORKING_DIR: OptionDef =
     OptionDef::new("working_dir", "absolute path", "Working directory of the process.").or("/");
-/// The patience with a process that is to end.
 pub const STOP_TIMEOUT: OptionDef = OptionDef::new(
     "stop_timeout",
     "duration",
@@ -45,12 +38,12 @@ pub const STOP_TIMEOUT: OptionDef = OptionDef::new(
 )
 .or("5s");
 
-/// The form of a command, in errors.
 const COMMAND: &str =
     "write the program and its arguments with commas between them, or as a JSON array of strings";
 
 impl ReadDriver for ExecConf {
-    /// The default `concurrency` is 1: the operator has to declare that a program can do with more.
+    /// The default `concurrency` is 1: the operator has to declare that a program can process
+    /// several events at once.
     const TABLE: DriverTable = DriverTable::new(
         "exec",
         &[
@@ -145,7 +138,6 @@ impl DriverConf for ExecConf {
     }
 }
 
-/// Returns the subject of an event, for people.
 pub fn about(notification: &Notification) -> Vec<(&'static str, String)> {
     let mut about = vec![("event", notification.event_type.clone().unwrap_or_default())];
     if let Some(resource) = resources(notification).into_iter().next() {
@@ -157,18 +149,13 @@ pub fn about(notification: &Notification) -> Vec<(&'static str, String)> {
     about
 }
 
-/// [`ENVIRONMENT`], [`WORKING_DIR`] and [`STOP_TIMEOUT`].
 pub struct Surroundings {
-    /// Names and values.
     pub environment: Vec<(String, String)>,
-    /// An absolute path.
     pub working_dir: PathBuf,
-    /// As the option says.
     pub stop_timeout: Duration,
 }
 
 impl Surroundings {
-    /// Reads the three options.
     pub fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let environment = match reader.is_set("environment") {
             true => environment(reader),
@@ -187,7 +174,7 @@ fn environment(reader: &mut SectionReader<'_>) -> Option<Vec<(String, String)>> 
     pairs.map_or_else(|problem| reader.refuse("environment", problem, FORM), Some)
 }
 
-/// A program that can be found wherever osnl is started, and its arguments.
+/// Reads a command whose program is found from any working directory.
 pub fn command(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<Vec<String>> {
     let words = match words::read(text) {
         Ok(words) => words,
@@ -210,7 +197,6 @@ pub fn command(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Opti
     Some(words)
 }
 
-/// An absolute path; refuses any other.
 pub fn absolute(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<PathBuf> {
     let path = PathBuf::from(text);
     match path.is_absolute() {

@@ -1,4 +1,5 @@
-//! An event as a child gets it: one JSON object on one line. `docs/exec.md` is the other side's copy of this page.
+//! An event as a child receives it: one JSON object on one line. `docs/exec.md` repeats this page
+//! for authors of programs.
 //!
 //! | key | value |
 //! | --- | --- |
@@ -51,7 +52,6 @@ struct EventLine<'a> {
     failure: Option<&'a Value>,
 }
 
-/// The line, with its end. `mask`: values that are secrets by their names are replaced.
 pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
     let (n, origin) = (&event.notification, &event.received.origin);
     let payload = event.payload();
@@ -88,19 +88,19 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
         enrichments: enriched,
         failure: event.failure(),
     };
-    // Texts as keys throughout, and no number that JSON does not have: it can always be written.
+    // All keys are texts and all numbers are valid in JSON, so serialization cannot fail.
     let mut text = serde_json::to_vec(&line).unwrap_or_default();
     text.push(b'\n');
     text
 }
 
-/// Returns the resource of the event; of a bulk request the one resource.
 pub(super) fn resource_of(event: &Event) -> Option<Resource<'_>> {
     resource_at(&event.notification, event.resource.unwrap_or(0) as usize)
 }
 
-/// Returns the environment of a process for one event: the values that a shell script can use without reading JSON.
-/// Texts with a NUL byte, and those of more than 4096 bytes, are left out: an environment cannot hold them, or not many.
+/// Returns the environment of a process for one event: the values for shell scripts without JSON.
+/// Texts with a NUL byte cannot be in an environment, and texts of more than 4096 bytes are left
+/// out to save its space.
 pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
     const LONGEST: usize = 4096;
     let n = &event.notification;
@@ -129,7 +129,6 @@ mod tests {
 
     use super::*;
 
-    /// `docs/exec.md` has the limit.
     #[test]
     fn a_value_that_no_environment_should_hold_has_no_variable() {
         let check = |event_type: Option<String>, expected: bool| {

@@ -1,28 +1,20 @@
-//! Bytes cut into lines of bounded length; pure.
 
 use bytes::{Buf, BytesMut};
 
-/// Collects what is read and gives it back line by line.
 #[derive(Debug)]
 pub(super) struct LineBuffer {
-    /// The bytes that the owner of the pipe has read.
     pub(super) buffer: BytesMut,
-    /// The longest line in bytes, without its end.
     limit: usize,
-    /// The length of the part that has been searched and holds no line feed.
+    /// The length of the searched part without a line feed.
     looked_at: usize,
-    /// The rest of the line in hand goes nowhere: its beginning was too long.
+    /// Whether the rest of the current line is discarded, because its beginning was too long.
     skipping: bool,
 }
 
-/// The next item of the buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NextLine {
-    /// A whole line, without its end.
     Line(BytesMut),
-    /// The first bytes of a line that is too long.
     TooLong(BytesMut),
-    /// Nothing whole.
     More,
 }
 
@@ -68,7 +60,6 @@ impl LineBuffer {
         }
     }
 
-    /// Takes the bytes at the end without a line feed.
     pub(super) fn rest(&mut self) -> Option<BytesMut> {
         let rest = self.buffer.split();
         self.looked_at = 0;
@@ -76,7 +67,6 @@ impl LineBuffer {
     }
 }
 
-/// On one line and not too long, for a log or a reason.
 pub(super) fn tidy(text: &[u8], characters: usize) -> String {
     let text = String::from_utf8_lossy(text);
     let mut clean: String =
@@ -91,7 +81,6 @@ pub(super) fn tidy(text: &[u8], characters: usize) -> String {
 mod tests {
     use super::*;
 
-    /// Reads the chunks one after the other, four bytes a line at most; `!` marks what was too long.
     fn after(chunks: &[&str]) -> Vec<String> {
         let mut lines = LineBuffer::new(4);
         let mut seen = Vec::new();

@@ -1,8 +1,8 @@
 //! One process per event: the event on its standard input, the verdict in its exit status.
 //!
-//! The first line of its standard output is a reason. If the output is one verdict as a long-lived child writes it, and
-//! the status is 0, that is the verdict. An attempt that is given up ends its process, and no other begins before that
-//! is gone.
+//! The first line of standard output is a reason. With status 0, an output that is one verdict of
+//! the protocol counts instead. A cancelled attempt ends its process, and no other process starts
+//! before that is gone.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,23 +25,19 @@ use super::worker::ChildSettings;
 use crate::{ActionError, Completion, ErrorClass, Event};
 use osnl_core::ends::watched;
 
-/// The time within which the last output of an ended process arrives.
 const LAST_CALL: Duration = Duration::from_secs(1);
-/// Characters of its output that go into a reason.
 const REASON: usize = 300;
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Once {
     plan: ChildSettings,
     mask: bool,
     tasks: Mutex<JoinSet<()>>,
-    /// The ends of those whose attempts were given up.
     ending: Mutex<Vec<CancellationToken>>,
     abort: CancellationToken,
 }
 
-/// One run, in a task of its own: its end may take longer than its attempt.
+/// One run, in a task of its own, because its end may take longer than its attempt.
 struct Run {
     plan: ChildSettings,
     process: ProcessGroup,
@@ -89,7 +85,7 @@ impl Once {
             let task = || format!("the supervisor of {} of action {}", self.plan.name, self.plan.action);
             tasks.spawn(watched(task, async move {
                 let _at_end = at_end;
-                // Whoever asked may have given up.
+                // The attempt may have been given up.
                 let _ = answer.send(run.finish().await);
             }));
         }
@@ -128,7 +124,8 @@ async fn gone(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Dropped while `ended` is there, it gives up an attempt: its process is ended, and the next one waits for that.
+/// Dropped before `ended`, the guard cancels an attempt: its process is ended, and the next process
+/// waits for that.
 struct AbandonGuard<'a> {
     once: &'a Once,
     hung: CancellationToken,
@@ -144,7 +141,6 @@ impl Drop for AbandonGuard<'_> {
     }
 }
 
-/// The reason for ending a process.
 enum EndReason {
     Hung,
     TooMuch,
@@ -156,7 +152,7 @@ impl Run {
         let ChildSettings { name, reply_limit, stop_timeout, .. } = &plan;
         let mut output = BytesMut::new();
         let write = async move {
-            // A process that does not read it may know what to do all the same.
+            // A process may succeed without reading its input.
             let _ = stdin.write_all(&input).await;
             drop(stdin);
             std::future::pending::<Infallible>().await
@@ -230,7 +226,7 @@ impl Run {
     }
 }
 
-/// Reads to the end; false if that is more than the limit.
+/// Reads to the end; returns false if the output exceeds the limit.
 async fn read(stdout: &mut ChildStdout, output: &mut BytesMut, limit: usize) -> bool {
     loop {
         match stdout.read_buf(output).await {

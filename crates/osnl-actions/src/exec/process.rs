@@ -1,4 +1,4 @@
-//! A running child and everything that it has started in its process group.
+//! A running child and all processes of its process group.
 
 use std::io;
 use std::process::ExitStatus;
@@ -9,20 +9,17 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Dropped, it kills the group; [`ProcessGroup::end`] is the friendlier way.
+/// Dropping it kills the group; [`ProcessGroup::end`] ends the group in steps.
 #[derive(Debug)]
 pub(super) struct ProcessGroup {
     child: Child,
-    /// The group's number; `None` once the group is gone.
     group: Option<Pid>,
     status: Option<ExitStatus>,
 }
 
-/// The three ends of its pipes.
 pub(super) type Pipes = (ChildStdin, ChildStdout, ChildStderr);
 
 impl ProcessGroup {
-    /// `command` has a pipe for each, and a process group of its own.
     pub(super) fn start(mut command: Command) -> io::Result<(Self, Pipes)> {
         let mut child = command.spawn()?;
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
@@ -34,26 +31,26 @@ impl ProcessGroup {
         }
     }
 
-    /// Its number; `None` once it has been waited for.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Waits for its end, and ends what it has left behind in its group. Cancel-safe.
+    /// Waits for the child's end, and kills the rest of its group. Cancel-safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         if let Some(status) = self.status {
             return Ok(status);
         }
         let status = self.child.wait().await?;
         self.status = Some(status);
-        // At once: while one of the group lives its number is taken, and if none does, it is not given away so soon.
+        // The kill is immediate: while a member lives the group's number is taken, and a free
+        // number is not reused so soon.
         self.kill();
         self.group = None;
         Ok(status)
     }
 
-    /// Waits `patience` for its end, asks the group with SIGTERM, waits `grace`, and kills the group. At once, if
-    /// `abort` is cancelled.
+    /// Waits `patience`, sends SIGTERM to the group, waits `grace`, and kills the group; kills at
+    /// once if `abort` is cancelled.
     pub(super) async fn end(
         &mut self,
         patience: Duration,
@@ -84,7 +81,7 @@ impl ProcessGroup {
     }
 
     fn signal(&self, signal: Signal) {
-        // That it is gone already is what is wanted.
+        // The group may be gone already.
         if let Some(group) = self.group {
             let _ = kill_process_group(group, signal);
         }
@@ -92,16 +89,14 @@ impl ProcessGroup {
 }
 
 impl Drop for ProcessGroup {
-    /// The client library of processes reaps it later.
+    /// tokio reaps the child later.
     fn drop(&mut self) {
         self.kill();
     }
 }
 
-/// Describes the end of a process, for people.
 pub(super) fn ending(status: io::Result<ExitStatus>) -> String {
     match status {
-        // "exit status: 1", "signal: 9 (SIGKILL)"
         Ok(status) => status.to_string(),
         Err(error) => format!("unknown: {error}"),
     }

@@ -1,4 +1,5 @@
-//! The command of a process: words, never a shell; in an environment without the daemon's own variables.
+//! The command of a process: words, never a shell, in an environment without the daemon's own
+//! variables.
 
 use std::fmt;
 use std::io;
@@ -9,38 +10,36 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use tokio::process::Command;
 
-/// The environment of a child unless it is set: the usual folders, and texts in UTF-8.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8")];
 
-/// A program and its surroundings. Its Debug form shows no value of its environment, and of its words the first.
+/// A program and its surroundings. Its Debug form shows no value of the environment, and only the
+/// first word.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Program {
-    /// The program and its arguments, as they are handed over. A name without a slash is looked for in `PATH`.
+    /// The program and its arguments. A name without a slash is searched in `PATH`.
     pub command: Vec<String>,
-    /// Names and values; over `PATH` and `LANG`, which are all that is there otherwise.
+    /// Names and values, in addition to `PATH` and `LANG`.
     pub environment: Vec<(String, String)>,
-    /// The folder that it works in.
     pub working_dir: PathBuf,
 }
 
 impl Program {
-    /// A program in the root folder, with nothing in its environment but `PATH` and `LANG`.
+    /// Creates a program in the root folder, with only `PATH` and `LANG` in its environment.
     pub fn new<T: Into<String>>(command: impl IntoIterator<Item = T>) -> Self {
         let command = command.into_iter().map(Into::into).collect();
         Self { command, environment: Vec::new(), working_dir: "/".into() }
     }
 
-    /// The program's name, for people.
     #[must_use]
     pub fn name(&self) -> &str {
         self.command.first().map_or("", String::as_str)
     }
 
-    /// The file that a start would run, and whether this user may run it.
+    /// Returns the file that a start would run, if this user may run it.
     ///
     /// # Errors
-    /// The reason why it can't be started.
+    /// The reason why a start would fail.
     pub(crate) fn look(&self) -> Result<PathBuf, String> {
         let name = self.name();
         let path = match name.contains('/') {
@@ -57,14 +56,12 @@ impl Program {
         }
     }
 
-    /// Those of its own `PATH`.
     fn folders(&self) -> impl Iterator<Item = PathBuf> {
         let own = self.environment.iter().rev().find(|(name, _)| name == "PATH");
         let path = own.map_or(ENVIRONMENT[0].1, |(_, value)| value);
         std::env::split_paths(path)
     }
 
-    /// Three pipes, and a process group of its own.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(self.name());
         command
@@ -80,7 +77,6 @@ impl Program {
         command
     }
 
-    /// Describes why it could not be started, with the remedy.
     pub(super) fn refusal(&self, error: &io::Error) -> String {
         let name = self.name();
         let help = match error.kind() {
@@ -88,7 +84,7 @@ impl Program {
                 format!("; its working_dir {} is not a folder", self.working_dir.display())
             }
             io::ErrorKind::NotFound if !name.contains('/') => "; it is in no folder of its PATH".to_owned(),
-            // The kernel says so of the interpreter in a script's first line too.
+            // The kernel reports the same error for a missing interpreter in a script's first line.
             io::ErrorKind::NotFound if Path::new(name).exists() => {
                 "; the interpreter in its first line does not exist".to_owned()
             }

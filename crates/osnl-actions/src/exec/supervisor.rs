@@ -1,8 +1,8 @@
-//! The task that has one long-lived child: it alone writes to it, listens to it and ends it.
+//! The task that owns one long-lived child: only this task writes to it, reads from it and ends it.
 //!
-//! Orders come in by a bounded channel, verdicts go out by one channel each. Nothing here starts a child: when one
-//! has ended, for whatever reason, everything that it had not answered fails, and the task is over. It is over only
-//! when the child and all of its group are gone, so that no event is attempted twice at once.
+//! Orders arrive by a bounded channel, and each verdict has a channel of its own. When the child
+//! ends, all unanswered events fail, and the task ends too. The task ends only after the child and
+//! its whole group are gone, so that no event is attempted twice at once.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -24,12 +24,11 @@ use super::process::{Pipes, ProcessGroup, ending};
 use super::verdict::{self, ChildLine};
 use crate::{ActionError, Completion, ErrorClass};
 
-/// No further event is taken while so many bytes wait for the child to read them.
+/// While so many bytes are unread by the child, no further event is accepted.
 const MOST_UNREAD: usize = 256 * 1024;
-/// The time within which the last output of a child arrives after it has ended, or closed its input.
+/// The time for the child's last output after it has ended or closed its input.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// One event for the child.
 #[derive(Debug)]
 pub(super) struct ChildOrder {
     pub(super) id: u64,
@@ -37,40 +36,29 @@ pub(super) struct ChildOrder {
     pub(super) answer: oneshot::Sender<Result<Completion, ActionError>>,
 }
 
-/// The settings that the two sides of a child's supervision share.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) action: Arc<str>,
-    /// The program's name, for people.
     pub(super) name: String,
-    /// The longest line that it may write.
     pub(super) reply_limit: usize,
-    /// The time it may take to end when its input ends, and again after SIGTERM.
     pub(super) stop_timeout: Duration,
-    /// An attempt was given up: the child hangs.
+    /// Cancelled when an attempt is given up, because the child hangs.
     pub(super) hung: CancellationToken,
-    /// Everything ends at once.
     pub(super) abort: CancellationToken,
-    /// A child of the program has answered since the daemon began, so the program is the right one.
+    /// Whether a child of this program has answered since the daemon's start, which proves that the
+    /// program is the right one.
     pub(super) has_answered: Arc<AtomicBool>,
 }
 
-/// The reason for the end of a conversation.
 #[derive(Debug)]
 enum EndCause {
-    /// No more events will come, and all are answered.
     Drained,
-    /// An attempt was given up.
     Hung,
-    /// It has ended, or closed one of its pipes, without being asked.
     Gone,
-    /// Output that is not the protocol.
     Garbage(String),
-    /// It says that it cannot go on.
     Fatal(String),
 }
 
-/// See the [module](self).
 pub(super) struct Supervisor {
     terms: Terms,
     process: ProcessGroup,
@@ -78,16 +66,13 @@ pub(super) struct Supervisor {
     stdout: ChildStdout,
     chatter: Chatter,
     orders: mpsc::Receiver<ChildOrder>,
-    /// Not yet written.
     out: BytesMut,
     heard: LineBuffer,
     unanswered: HashMap<u64, oneshot::Sender<Result<Completion, ActionError>>>,
-    /// Set when nothing but its last words is waited for.
     last_call: Option<Instant>,
 }
 
 impl Supervisor {
-    /// `prologue` is written before the first event.
     pub(super) fn new(
         terms: Terms,
         (process, (stdin, stdout, stderr)): (ProcessGroup, Pipes),
@@ -108,17 +93,16 @@ impl Supervisor {
         }
     }
 
-    /// Until the child is gone.
     pub(super) async fn run(mut self) {
         let cause = self.converse().await;
         self.orders.close();
         let status = self.wind_down(&cause).await;
-        // Its last words are in the pipe; who has left the group may hold that open.
+        // The last words are in the pipe, which a process outside the group may hold open.
         let _ = timeout(LAST_CALL, self.chatter.relay_to_end()).await;
         let waiting = std::mem::take(&mut self.unanswered);
         let error = self.failure(cause, status, waiting.len());
         for answer in waiting.into_values() {
-            // Whoever asked may have given up.
+            // The attempt may have been given up.
             let _ = answer.send(Err(error.clone()));
         }
         while let Ok(order) = self.orders.try_recv() {
@@ -144,7 +128,8 @@ impl Supervisor {
                 written = write(&mut self.stdin, &self.out), if !self.out.is_empty() => match written {
                     Ok(n) => self.out.advance(n),
                     Err(_) => {
-                        // Whether it has read the events before is for its verdicts to say.
+                        // The verdicts show whether the child has read the events before it closed
+                        // its input.
                         self.out.clear();
                         self.stdin = None;
                         self.last_call.get_or_insert_with(|| Instant::now() + LAST_CALL);
@@ -162,7 +147,7 @@ impl Supervisor {
                         return EndCause::Drained;
                     }
                     if taken == 0 {
-                        // Nobody waits for what is unanswered either.
+                        // With all attempts given up, the unanswered events have no receiver.
                         return EndCause::Hung;
                     }
                     for order in batch.drain(..) {
@@ -170,7 +155,7 @@ impl Supervisor {
                         self.unanswered.insert(order.id, order.answer);
                     }
                 }
-                // Last: who talks without end must not keep events waiting.
+                // Polled last: a child that logs without end must not delay events.
                 never = self.chatter.relay() => match never {},
             }
         }
@@ -208,9 +193,8 @@ impl Supervisor {
         }
     }
 
-    /// Ends it, if it has not ended yet.
     async fn wind_down(&mut self, cause: &EndCause) -> io::Result<std::process::ExitStatus> {
-        // The end of its input asks it to end.
+        // The end of its input asks the child to end.
         self.stdin = None;
         let patience = match cause {
             EndCause::Drained | EndCause::Fatal(_) => self.terms.stop_timeout,
@@ -219,7 +203,7 @@ impl Supervisor {
         };
         let Self { process, stdout, chatter, terms, .. } = self;
         let mut sink = tokio::io::sink();
-        // Whoever ends must not be stuck in a pipe.
+        // Reading on keeps the child from blocking on a full pipe.
         let discard = async {
             let _ = tokio::io::copy(stdout, &mut sink).await;
             std::future::pending::<Infallible>().await
@@ -241,8 +225,8 @@ impl Supervisor {
         let name = &self.terms.name;
         let ended = ending(status);
         let words = self.chatter.last_words();
-        // A program that has never answered may be the wrong one: its start has failed. One that has is ended by an event,
-        // whose attempts count: each child that such an event ends is a fresh one.
+        // A program that has never answered may be the wrong one, so its start counts as failed.
+        // Otherwise the event may have ended the child, and its attempts count.
         let has_answered = self.terms.has_answered.load(Ordering::Relaxed);
         let class = if has_answered { ErrorClass::Reset } else { ErrorClass::Connect };
         let (class, reason) = match cause {
@@ -269,7 +253,7 @@ impl Supervisor {
             EndCause::Fatal(reason) => (ErrorClass::Connect, format!("{name}: {reason}")),
         };
         if waiting == 0 && reason != "osnl ends" {
-            // If it had events, the delivery of those logs it.
+            // With waiting events, their deliveries log the failure.
             let action = &*self.terms.action;
             tracing::warn!(
                 action.name = action,

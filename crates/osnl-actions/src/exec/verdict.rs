@@ -1,4 +1,5 @@
-//! The answers of a child: one JSON object a line; pure. `docs/exec.md` is the other side's copy of this page.
+//! The answers of a child: one JSON object a line. `docs/exec.md` repeats this page for authors of
+//! programs.
 //!
 //! ```text
 //! {"id": 17, "verdict": "done", "reason": "ticket 4711"}
@@ -14,7 +15,7 @@
 //! | `failed` | any other, or a signal | tried again up to `max_attempts` times, then a dead letter |
 //! | `permanent` | 65 (EX_DATAERR) | a dead letter at once |
 //!
-//! Unknown keys are left alone, so that both sides can grow.
+//! Unknown keys are ignored, so that the protocol can grow.
 
 use std::time::Duration;
 
@@ -23,12 +24,10 @@ use serde::Deserialize;
 use super::lines::tidy;
 use crate::{ActionError, Completion, ErrorClass};
 
-/// Longer wishes than this are cut: the child is asked once an hour at least.
+/// A longer `retry_after` is cut: the child is asked once an hour at least.
 const LONGEST_RETRY_AFTER: f64 = 3600.0;
-/// Characters of a reason that are kept.
 const REASON: usize = 500;
 
-/// `id` and `verdict`, or `fatal`.
 #[derive(Deserialize)]
 struct VerdictLine {
     id: Option<u64>,
@@ -48,19 +47,12 @@ enum ProgramVerdict {
     Permanent,
 }
 
-/// A line of a child.
 #[derive(Debug, PartialEq)]
 pub(super) enum ChildLine {
-    /// About one event.
     Verdict(u64, Result<Completion, ActionError>),
-    /// It cannot go on, and why.
     Fatal(String),
 }
 
-/// Reads a line.
-///
-/// # Errors
-/// The problem with the line, with its beginning.
 pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
     let refuse = |problem: &str| Err(format!("{:?} {problem}", tidy(line, 80)));
     match serde_json::from_slice::<VerdictLine>(line) {
@@ -81,7 +73,6 @@ pub(super) fn read_only(output: &[u8]) -> Option<Result<Completion, ActionError>
     Some(meaning(written.verdict?, written.reason.as_deref(), written.retry_after))
 }
 
-/// The place is always line 1.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
@@ -111,7 +102,6 @@ fn meaning(
     }
 }
 
-/// The kind of failure that an exit status other than 0 stands for.
 pub(super) fn class_of_exit(code: i32) -> ErrorClass {
     match code {
         65 => ErrorClass::Rejected,

@@ -1,15 +1,13 @@
-//! Lists of words as they are written in a configuration; pure.
+//! Lists of words in a configuration.
 //!
-//! A JSON array of texts, where words hold commas or blanks around them; else an oslo.config list: words separated by
-//! commas, without the blanks around them. No quotes, no shell.
+//! A JSON array of texts, for words with commas or blanks around; otherwise an oslo.config list:
+//! words separated by commas, without surrounding blanks. There are no quotes and no shell.
 
 use osnl_config::typed;
 use serde_json::Value;
 
-/// Reads a list of words; a word may stand in it twice.
-///
 /// # Errors
-/// The problem. The text is not repeated: it may be a secret.
+/// The problem. The text is not repeated, because it may be a secret.
 pub(super) fn read(text: &str) -> Result<Vec<String>, &'static str> {
     if text.trim_start().starts_with('[') {
         let Ok(Value::Array(items)) = serde_json::from_str(text) else {
@@ -38,10 +36,6 @@ fn check(words: Vec<String>) -> Result<Vec<String>, &'static str> {
     }
 }
 
-/// `NAME=value`.
-///
-/// # Errors
-/// The problem, without the value.
 pub(super) fn variable(word: &str) -> Result<(String, String), &'static str> {
     match word.split_once('=') {
         Some(("", _)) => Err("has an item without a name"),

@@ -1,6 +1,5 @@
-//! A long-lived child that is there when it is needed: started with the first event, and again with the next one
-//! after it has ended. How long is waited between two starts is not decided here but by the delivery loop, which
-//! holds a target that cannot be reached.
+//! A long-lived child, started with the first event, and again with the next event after its end.
+//! The delivery loop, which holds an unreachable target, decides the pause between two starts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,32 +15,24 @@ use super::supervisor::{ChildOrder, Supervisor, Terms};
 use crate::{ActionError, Completion};
 use osnl_core::ends::watched;
 
-/// Events on their way to the child's supervisor; there are never more than are attempted at once.
+/// The capacity of the channel to the supervisor; it exceeds the number of concurrent attempts.
 const ORDERS: usize = 64;
 
-/// The settings of a child, fixed before it starts.
 #[derive(Clone, Debug)]
 pub struct ChildSettings {
-    /// The action's name.
     pub action: Arc<str>,
-    /// The program, its arguments and its environment.
     pub program: Program,
-    /// For people, instead of the program's name.
     pub name: String,
-    /// The longest line that it may write, in bytes.
     pub reply_limit: usize,
-    /// The time it may take to end when its input ends, and again after SIGTERM.
     pub stop_timeout: Duration,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub struct ExecWorker {
     plan: ChildSettings,
     slot: Mutex<ChildSlot>,
     ids: AtomicU64,
     starts: AtomicU64,
-    /// Whether a child has answered.
     has_answered: Arc<AtomicBool>,
     abort: CancellationToken,
 }
@@ -49,7 +40,7 @@ pub struct ExecWorker {
 #[derive(Debug, Default)]
 struct ChildSlot {
     child: Option<Handle>,
-    /// The one supervisor; dropped with it, the child is killed.
+    /// The supervisor's task; dropping it kills the child.
     supervisor: JoinSet<()>,
 }
 
@@ -60,39 +51,32 @@ struct Handle {
 }
 
 impl Handle {
-    /// Its supervisor may not have heard yet that it hangs.
+    /// Whether the child can take events. The supervisor may not know yet that the child hangs.
     fn is_usable(&self) -> bool {
         !self.orders.is_closed() && !self.hung.is_cancelled()
     }
 }
 
 impl ExecWorker {
-    /// A worker without a child yet.
     pub fn new(plan: ChildSettings) -> Self {
         let abort = CancellationToken::new();
         let (slot, starts, has_answered) = Default::default();
         Self { plan, slot, ids: AtomicU64::new(1), starts, has_answered, abort }
     }
 
-    /// The settings of its children.
     pub fn plan(&self) -> &ChildSettings {
         &self.plan
     }
 
-    /// A number that no other event of this worker has.
     pub fn id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Returns the number of times that the child was started again.
     pub fn restarts(&self) -> u64 {
         self.starts.load(Ordering::Relaxed).saturating_sub(1)
     }
 
-    /// Starts the child if there is none. `prologue` makes what it is told first.
-    ///
-    /// # Errors
-    /// It cannot be started.
+    /// Starts the child if there is none. `prologue` makes the child's first input.
     pub async fn start(
         &self,
         prologue: impl Fn() -> Result<Vec<u8>, ActionError>,
@@ -100,8 +84,9 @@ impl ExecWorker {
         self.child(&prologue).await.map(drop)
     }
 
-    /// Asks the child, starting it if there is none, and gives the answers in the order of the lines. Dropped before
-    /// they are there, it ends the child: what hangs must not go on while its event is attempted again.
+    /// Sends lines to the child, starting it if there is none, and returns the answers in order.
+    /// Dropping the future ends the child: a hanging child must not continue while its event is
+    /// attempted again.
     pub async fn ask(
         &self,
         lines: Vec<(u64, Vec<u8>)>,
@@ -115,7 +100,8 @@ impl ExecWorker {
         let mut waiting = Vec::with_capacity(lines.len());
         for (id, line) in lines {
             let (answer, answered) = oneshot::channel();
-            // Without a supervisor the answer's other end is dropped, which is seen below.
+            // Without a supervisor the answer's sender is dropped, which the receiver notices
+            // below.
             let _ = child.orders.send(ChildOrder { id, line, answer }).await;
             waiting.push(answered);
         }
@@ -130,8 +116,8 @@ impl ExecWorker {
         results
     }
 
-    /// Ends the child: with the end of its input, then SIGTERM, then SIGKILL; with SIGKILL at once if `abort` is
-    /// cancelled.
+    /// Ends the child by closing its input, then SIGTERM, then SIGKILL; by SIGKILL at once if
+    /// `abort` is cancelled.
     pub async fn close(&self, abort: &CancellationToken) {
         let mut slot = self.slot.lock().await;
         slot.child = None;
@@ -152,7 +138,7 @@ impl ExecWorker {
             return Ok(child.clone());
         }
         slot.child = None;
-        // Two at once would do one event twice at once.
+        // Two children at once could process one event twice.
         gone(&mut slot.supervisor).await;
         let prologue = prologue()?;
         let ChildSettings { action, program, name, reply_limit, stop_timeout } = &self.plan;
@@ -185,7 +171,6 @@ impl ExecWorker {
     }
 }
 
-/// Waits until every task has ended. Cancel-safe.
 async fn gone(tasks: &mut JoinSet<()>) {
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended

@@ -1,4 +1,3 @@
-//! `driver = file`: its options, and what follows from them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,11 +15,10 @@ use crate::driver::{
 };
 use crate::{Action, event_names};
 
-/// Smaller files are more names than lines.
+/// A smaller limit would give more files than lines.
 const LEAST_SIZE: u64 = 1024;
 const LARGEST_SIZE: u64 = 1 << 40;
 
-/// `driver = file`.
 #[derive(Clone, Debug)]
 pub struct FileConf {
     name: String,
@@ -31,28 +29,23 @@ pub struct FileConf {
     rotation: FileRotation,
 }
 
-/// The content of a line.
 #[derive(Clone, Debug)]
 pub(crate) enum LineFormat {
-    /// An object, as the driver dump writes it.
     Json,
-    /// The text that this template makes.
     Template(Template),
 }
 
-/// The time at which written lines are on the disk.
+/// The time at which written lines are synced to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fsync {
-    /// Before it counts as delivered.
     Each,
-    /// So long after a line at the latest.
+    /// At the latest so long after a line was written.
     Interval(Duration),
-    /// The operating system decides.
     Never,
 }
 
 impl ReadDriver for FileConf {
-    /// Lines of one call share its sync; a file that cannot be written is tried without end.
+    /// Lines of one call share its sync; a file that cannot be written is retried without end.
     const TABLE: DriverTable = DriverTable::new(
         "file",
         &[

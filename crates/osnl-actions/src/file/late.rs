@@ -1,39 +1,35 @@
-//! The lines that were written after their attempt had ended: the next attempt of the same delivery does not write them
-//! again.
+//! The lines that were written after their attempt had ended: the next attempt of the same delivery
+//! does not write them again.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Writes whose lines are remembered. One write at a time can outlast its attempts; beyond this many, the lines of the
-/// oldest belong to deliveries that are not attempted here any more.
+/// The number of remembered writes. Only one write at a time can outlast its attempts, so the lines
+/// of older writes belong to deliveries that are not attempted here any more.
 const WRITES: usize = 64;
 
-/// The line of an event.
 #[derive(Clone, Debug)]
 pub(super) struct LateLine {
-    /// The delivery, as operators write its number; `None` outside of a delivery loop.
+    /// The delivery's number as operators write it; `None` outside of a delivery loop.
     pub(super) delivery: Option<Arc<str>>,
-    /// The text, with its end.
     pub(super) text: String,
 }
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct LateLines(Mutex<Writes>);
 
 #[derive(Debug, Default)]
 struct Writes {
     next: u64,
-    /// The writes whose result no attempt has had, by their numbers, oldest first.
+    /// The writes whose result no attempt has received, oldest first.
     unreported: VecDeque<(u64, HashSet<Arc<str>>)>,
 }
 
-/// A write whose lines are in the file.
 #[derive(Debug)]
 pub(super) struct FinishedWrite(u64);
 
 impl LateLines {
-    /// Notes the lines of a write that has succeeded, before its attempt can have its result.
+    /// Notes the lines of a successful write, before its attempt can receive the result.
     pub(super) fn written(&self, lines: Vec<LateLine>) -> FinishedWrite {
         let mut writes = self.lock();
         let number = writes.next;
@@ -45,12 +41,12 @@ impl LateLines {
         FinishedWrite(number)
     }
 
-    /// Forgets the lines of a write: their attempt has its result.
+    /// Forgets the lines of a write whose attempt has received the result.
     pub(super) fn reported(&self, FinishedWrite(write): FinishedWrite) {
         self.lock().unreported.retain(|(number, _)| *number != write);
     }
 
-    /// Takes out of these the lines that an earlier attempt has written, and returns their deliveries.
+    /// Removes the lines that an earlier attempt has written, and returns their deliveries.
     pub(super) fn leave_out(&self, lines: &mut Vec<LateLine>) -> Vec<Arc<str>> {
         let writes = self.lock();
         let is_there =
@@ -59,7 +55,6 @@ impl LateLines {
         there.filter_map(|line| line.delivery).collect()
     }
 
-    /// Forgets lines of earlier attempts: a later one has reported them.
     pub(super) fn forget(&self, deliveries: &[Arc<str>]) {
         let mut writes = self.lock();
         for (_, there) in &mut writes.unreported {

@@ -1,4 +1,5 @@
-//! The open file: reopened when it was moved away, rotated when it is time, cut back when a write fails.
+//! The open file: reopened after another program moved it, rotated when due, truncated after a
+//! failed write.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,7 +10,6 @@ use std::time::{Duration, SystemTime};
 use super::Fsync;
 use super::rotation::{FileRotation, folder};
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct FileOutput {
     path: PathBuf,
@@ -17,9 +17,7 @@ pub(super) struct FileOutput {
     fsync: Fsync,
     rotation: FileRotation,
     open: Option<OpenFile>,
-    /// The time of the last sync.
     synced: SystemTime,
-    /// Whether a timer will sync the written lines.
     timed: bool,
 }
 
@@ -29,26 +27,20 @@ struct OpenFile {
     is: (u64, u64),
     regular: bool,
     length: u64,
-    /// The time of its last line.
     lines: SystemTime,
-    /// The name of a new file is not on the disk before its folder is.
+    /// Whether the folder needs a sync: a new file's name is on the disk only after that.
     new: bool,
-    /// Something is written and not synced.
     dirty: bool,
 }
 
 impl FileOutput {
-    /// A file that is opened, or made, by [`Self::open`] or its first line.
     pub(super) fn at(path: &Path, mode: u32, fsync: Fsync, rotation: FileRotation, now: SystemTime) -> Self {
-        // There is always one, unless the process has no working directory.
+        // This fails only if the process has no working directory.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self { path, mode, fsync, rotation, open: None, synced: now, timed: false }
     }
 
-    /// Opens the file, or makes it.
-    ///
-    /// # Errors
-    /// The operating system's; or it is a pipe or a folder, where lines cannot be kept.
+    /// The operating system's error, or the path is a pipe or a folder, which cannot keep lines.
     pub(super) fn open(&mut self, now: SystemTime) -> io::Result<()> {
         if self.open.is_none() {
             self.open = Some(OpenFile::at(&self.path, self.mode, now)?);
@@ -60,11 +52,11 @@ impl FileOutput {
         &self.path
     }
 
-    /// Appends whole lines and syncs as it was told. Those that go to one file are all there or none.
+    /// Appends whole lines and syncs by the option. All lines of one file are written, or none.
     pub(super) fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
         let result = self.append_all(lines, now);
         if result.is_err() {
-            // Whatever is wrong with it, the next attempt begins anew.
+            // After any error the next attempt opens the file anew.
             self.open = None;
         }
         result
@@ -90,8 +82,8 @@ impl FileOutput {
         if wanted { self.sync(now) } else { Ok(()) }
     }
 
-    /// Returns the time until lines that are written now are due, if they wait and no timer runs for them yet: the caller
-    /// has to start one.
+    /// Returns the time until newly written lines are due, if no timer runs yet: the caller has to
+    /// start one.
     pub(super) fn timer_due(&mut self, now: SystemTime) -> Option<Duration> {
         let Fsync::Interval(pause) = self.fsync else { return None };
         let due = self.until_sync(pause, now).filter(|_| !self.timed)?;
@@ -99,19 +91,16 @@ impl FileOutput {
         Some(due)
     }
 
-    /// Returns the time that a line of now may wait; `None` if it is synced at once.
     fn until_sync(&self, pause: Duration, now: SystemTime) -> Option<Duration> {
         let since = now.duration_since(self.synced).unwrap_or(pause);
         pause.checked_sub(since).filter(|due| !due.is_zero())
     }
 
-    /// Its time has come: syncs what is written, though nothing follows.
     pub(super) fn timer_ended(&mut self, now: SystemTime) -> io::Result<()> {
         self.timed = false;
         self.sync(now)
     }
 
-    /// Syncs what is written and is not synced yet.
     pub(super) fn sync(&mut self, now: SystemTime) -> io::Result<()> {
         match &mut self.open {
             Some(open) if open.dirty => {
@@ -122,13 +111,11 @@ impl FileOutput {
         }
     }
 
-    /// Whether something is written and not synced.
     #[cfg(test)]
     pub(super) fn is_dirty(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.dirty)
     }
 
-    /// The right file for these lines.
     fn follow(&mut self, more: usize, now: SystemTime) -> io::Result<()> {
         let there = fs::metadata(&self.path).ok();
         let same = |open: &OpenFile| there.as_ref().is_some_and(|there| identity(there) == open.is);
@@ -148,7 +135,6 @@ impl FileOutput {
         Ok(())
     }
 
-    /// Closes the file, and syncs it first because it is not looked at again.
     fn leave(&mut self) -> io::Result<()> {
         match (self.open.take(), self.fsync) {
             (Some(mut open), Fsync::Each | Fsync::Interval(_)) if open.dirty => open.sync(folder(&self.path)),
@@ -182,7 +168,7 @@ impl OpenFile {
 
     fn write(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
         let mut rest = lines;
-        // Somebody else may append to the same file.
+        // Another program may append to the same file.
         let begin = if self.regular { self.file.metadata()?.len() } else { 0 };
         while !rest.is_empty() {
             match self.file.write(rest) {
@@ -197,7 +183,7 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Takes back what was written in part, if it is still the end.
+    /// Removes a partial write, if it is still the end of the file.
     fn cut(&self, begin: u64, written: usize, error: io::Error) -> io::Result<()> {
         let ours = written > 0 && self.file.metadata()?.len() == begin + written as u64;
         if ours && self.regular {
@@ -207,7 +193,7 @@ impl OpenFile {
     }
 
     fn sync(&mut self, folder: &Path) -> io::Result<()> {
-        // What could not be synced will not be by trying again: the operating system has dropped it.
+        // A retry of a failed sync is pointless: the operating system has dropped the pages.
         self.dirty = false;
         if self.regular {
             self.file.sync_data()?;
@@ -219,7 +205,6 @@ impl OpenFile {
     }
 }
 
-/// Returns the length of the first line, with its end.
 fn line(lines: &[u8]) -> usize {
     lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1)
 }

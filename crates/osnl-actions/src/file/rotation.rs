@@ -1,4 +1,4 @@
-//! The rotation of a file, and the removal of old ones. The time is passed in.
+//! The rotation of a file, and the removal of old files. The caller passes the time.
 
 use std::fs;
 use std::io;
@@ -7,42 +7,37 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-/// The limits of a file, and the number of old ones that stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileRotation {
-    /// The largest file in bytes: a line that would exceed it begins a new one.
+    /// The largest file in bytes: a line that would exceed it begins a new file.
     pub(crate) size: Option<u64>,
-    /// The span of a file: the first line of each span begins a new one. Spans count from 1970, so that 1d ends at
-    /// midnight UTC.
+    /// The span of a file: the first line of each span begins a new file. Spans count from 1970, so
+    /// that 1d ends at midnight UTC.
     pub(crate) interval: Option<Duration>,
-    /// The number of moved files that stay.
     pub(crate) keep: usize,
 }
 
 impl FileRotation {
-    /// Whether a file of this length, whose lines are of `lines`, is moved away before so many bytes more.
     pub(super) fn is_due(&self, length: u64, lines: SystemTime, more: usize, now: SystemTime) -> bool {
         let too_large = !self.has_room(length, more);
         let too_old = self.interval.is_some_and(|span| number(lines, span) < number(now, span));
         length > 0 && (too_large || too_old)
     }
 
-    /// Whether a file of this length may have so many bytes more.
     pub(super) fn has_room(&self, length: u64, more: usize) -> bool {
         self.size.is_none_or(|most| length + more as u64 <= most)
     }
 
-    /// Moves the file to a name of its own, `audit.jsonl.20261120T150312Z`, and removes the oldest of such files
-    /// beyond those that stay.
+    /// Moves the file to a name of its own, `audit.jsonl.20261120T150312Z`, and removes the oldest
+    /// of such files.
     ///
-    /// The order of the names is that of the rotations, whatever the clock did meanwhile: no name is before one that
-    /// is there. One that would be has the latest time and the next number.
+    /// The order of names is the order of rotations, whatever the clock does: a name that would
+    /// sort before an existing name gets the latest time and the next number.
     pub(super) fn move_away(&self, path: &Path, now: SystemTime) -> io::Result<()> {
         let mut moved = moved(path);
         let newest = moved.last().map(|(suffix, _)| suffix.clone());
         let suffix = free_suffix(path, newest, now)?;
         fs::rename(path, suffix.of(path))?;
-        // Itself stays.
         moved.truncate((moved.len() + 1).saturating_sub(self.keep));
         for (_, old) in moved {
             if let Err(error) = fs::remove_file(&old) {
@@ -53,8 +48,8 @@ impl FileRotation {
     }
 }
 
-/// The end of the name of a moved file, `20261120T150312Z` or `20261120T150312Z-0001`. Sorted, it is the order of the
-/// rotations.
+/// The end of a moved file's name, `20261120T150312Z` or `20261120T150312Z-0001`, which sorts in
+/// the order of rotations.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Suffix {
     stamp: String,
@@ -62,7 +57,8 @@ struct Suffix {
 }
 
 impl Suffix {
-    /// Reads the suffix of rotation; `None` for that of another program's file, which is never removed.
+    /// Reads the suffix of a rotated file; `None` for another program's file, which is never
+    /// removed.
     fn read(suffix: &str) -> Option<Self> {
         let (stamp, number) = suffix.split_once('-').unwrap_or((suffix, "0000"));
         let is_digit = |byte: u8| byte.is_ascii_digit();
@@ -75,7 +71,6 @@ impl Suffix {
             .map(|number| Self { stamp: stamp.to_owned(), number })
     }
 
-    /// Returns the suffix of the next file of the same second.
     fn next(self) -> Self {
         Self { number: self.number.saturating_add(1), ..self }
     }
@@ -90,7 +85,6 @@ impl Suffix {
     }
 }
 
-/// Returns the files that rotation has moved away, in their order.
 fn moved(path: &Path) -> Vec<(Suffix, PathBuf)> {
     let Some(name) = path.file_name().map(|name| format!("{}.", name.to_string_lossy())) else {
         return Vec::new();
@@ -106,7 +100,6 @@ fn moved(path: &Path) -> Vec<(Suffix, PathBuf)> {
     moved
 }
 
-/// Returns the folder of a file.
 pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -116,12 +109,11 @@ fn number(time: SystemTime, span: Duration) -> u128 {
     since.as_millis() / span.as_millis().max(1)
 }
 
-/// Returns the suffix of now, or the one behind the newest if that is not before it.
 fn free_suffix(path: &Path, newest: Option<Suffix>, now: SystemTime) -> io::Result<Suffix> {
     let stamp = Timestamp::try_from(now).map_err(io::Error::other)?.strftime("%Y%m%dT%H%M%SZ").to_string();
     let now = Suffix { stamp, number: 0 };
     let first = newest.filter(|newest| *newest >= now).map_or(now, Suffix::next);
-    // A folder that cannot be listed has names that are not known.
+    // In a folder that cannot be listed, existing names are unknown, so each candidate is tested.
     let suffixes = std::iter::successors(Some(first), |suffix| Some(suffix.clone().next())).take(10_000);
     let mut free = suffixes.filter(|suffix| fs::symlink_metadata(suffix.of(path)).is_err());
     free.next().ok_or_else(|| io::Error::other("no name is left for the file that is to be rotated"))

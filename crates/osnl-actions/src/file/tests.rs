@@ -1,4 +1,3 @@
-//! Files as they are afterwards: appended to, moved, made anew, and what cannot be written.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +13,6 @@ use crate::{Action, Completion, Event};
 
 const NEVER: FileRotation = FileRotation { size: None, interval: None, keep: 3 };
 
-/// So many seconds into 20 November 2026.
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_795_132_800 + seconds)
 }
@@ -26,12 +24,10 @@ fn open(folder: &TempDir, rotation: FileRotation) -> FileOutput {
     out
 }
 
-/// A line that no delivery loop asks for.
 fn line(text: &str) -> Vec<LateLine> {
     vec![LateLine { delivery: None, text: format!("{text}\n") }]
 }
 
-/// The files there by name, with what is in them.
 fn there(folder: &Path) -> Vec<(String, String)> {
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -68,7 +64,6 @@ fn a_file_that_would_grow_too_large_is_moved_and_the_oldest_go() {
     for n in 0..4_u64 {
         out.append(format!("line {n}\n").as_bytes(), at(n)).unwrap();
     }
-    // Twice within a second, and several lines of one call to several files.
     out.append(b"line 4\na line that is longer than a file may be\n", at(3)).unwrap();
     let found: Vec<_> =
         there(folder.path()).into_iter().filter(|(name, _)| !name.ends_with("bak")).skip(1).collect();
@@ -85,7 +80,8 @@ fn a_file_that_would_grow_too_large_is_moved_and_the_oldest_go() {
     assert_eq!(fs::read_to_string(out.path()).unwrap(), "a line that is longer than a file may be\n");
 }
 
-/// The clock was ahead, or is behind at the start of a machine: the file of the last rotation stays.
+/// The clock may jump back, or be wrong at the machine's start: the file of the last rotation
+/// stays.
 #[test]
 fn the_oldest_go_by_the_order_of_rotations_whatever_the_clock_did() {
     let folder = tempfile::tempdir().unwrap();
@@ -103,7 +99,7 @@ fn the_oldest_go_by_the_order_of_rotations_whatever_the_clock_did() {
         ("audit.jsonl.20271225T000000Z-0004", "line 5\n"),
     ];
     assert_eq!(found, expected);
-    // There is room for more of one time than four digits have.
+    // Four digits are not enough for all files of one second.
     let last = folder.path().join("audit.jsonl.20271225T000000Z-9999");
     fs::rename(folder.path().join(expected[3].0), last).unwrap();
     out.append(b"line 7\n", at(5)).unwrap();
@@ -124,7 +120,7 @@ fn a_file_of_yesterday_is_moved_with_the_first_line_of_today_also_after_a_restar
     assert_eq!(names(folder.path()), ["audit.jsonl"]);
     out.append(b"3\n", at(86_400)).unwrap();
     assert_eq!(names(folder.path()), ["audit.jsonl", "audit.jsonl.20261121T000000Z"]);
-    // What is there at the start is as old as its last line.
+    // An existing file is as old as its last line.
     let file = fs::File::options().append(true).open(out.path()).unwrap();
     file.set_modified(at(86_400)).unwrap();
     let mut out = open(&folder, rotation);
@@ -147,7 +143,6 @@ fn a_file_that_somebody_moved_or_removed_is_made_anew() {
     assert_eq!(there(folder.path()), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
 }
 
-/// `/dev/full` takes no byte; what is no file at all is refused.
 #[test]
 fn what_cannot_be_written_is_an_error_and_tried_again() {
     let full = Path::new("/dev/full");
@@ -169,19 +164,17 @@ fn what_cannot_be_written_is_an_error_and_tried_again() {
     assert_eq!(fs::read_to_string(out.path()).unwrap(), "2\n");
 }
 
-/// Nothing follows for hours: what was written last is on the disk all the same, and at the end at once.
+/// Without further lines a timer syncs the last line, and a stop syncs at once.
 #[tokio::test(start_paused = true)]
 async fn what_was_written_last_is_synced_when_its_time_has_come() {
     let folder = tempfile::tempdir().unwrap();
     let pause = Duration::from_secs(3600);
     let path = folder.path().join("audit.jsonl");
-    // As if it had just been synced.
     let out = FileOutput::at(&path, 0o600, Fsync::Interval(pause), NEVER, SystemTime::now());
     let action = FileAction::new(LineFormat::Json, out);
     let is_dirty = || action.out.try_lock().unwrap().is_dirty();
     for round in 0..3 {
         action.append(line("1")).await.unwrap();
-        // It shares the sync of the one before.
         action.append(line("2")).await.unwrap();
         assert!(is_dirty(), "{round}");
         tokio::time::sleep(pause + Duration::from_secs(1)).await;
@@ -196,8 +189,8 @@ async fn what_was_written_last_is_synced_when_its_time_has_come() {
 
 const FULL: &str = "OSNL_TEST_OF_A_FULL_DISK";
 
-/// A disk that fills up in the middle of a line: the line is not there in part, and comes when there is room. A limit
-/// of the size of files stands for the disk, in a process of its own, which is this test again.
+/// A disk that fills up within a line: the partial line is removed, and written when there is room.
+/// A limit of file sizes simulates the disk, in a child process that runs this test again.
 #[test]
 fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
     if let Some(folder) = std::env::var_os(FULL) {
@@ -217,7 +210,8 @@ fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
     }
     let folder = tempfile::tempdir().unwrap();
     let name = std::thread::current().name().unwrap().to_owned();
-    // In blocks of 512 bytes, or of 1024 where sh is bash: room for one line and a part of the next.
+    // The limit is in blocks of 512 bytes, or of 1024 where sh is bash: room for one line and a
+    // part of the next.
     let script = "trap '' XFSZ; ulimit -f 2; test \"$(ulimit -f)\" = 2 || exit 9; exec \"$0\" --exact \"$1\"";
     let child = std::process::Command::new("dash")
         .args(["-c", script])
@@ -235,7 +229,6 @@ fn an_event_is_one_line() {
     assert_eq!(one_line("a\nforged\r\nline\n"), "a\\nforged\\r\\nline");
 }
 
-/// The daemon starts without it, and the target is held until it is there.
 #[tokio::test]
 async fn a_file_that_is_not_there_yet_is_a_target_that_is_down() {
     let folder = tempfile::tempdir().unwrap();
@@ -257,7 +250,7 @@ async fn a_file_that_is_not_there_yet_is_a_target_that_is_down() {
     assert_eq!(fs::read_to_string(path).unwrap(), "2\n");
 }
 
-/// A disk that does not answer: a terminal whose other side reads nothing takes some lines, and no more until it is read.
+/// A disk that hangs: a terminal with a full buffer, whose other side reads nothing.
 struct HungDisk {
     other: fs::File,
     path: std::path::PathBuf,
@@ -273,12 +266,10 @@ impl HungDisk {
         Self { other: other.into(), path }
     }
 
-    /// Reads the lines up to one.
     fn lines_until(&self, last: &str) -> Vec<String> {
         let lines = std::io::BufRead::lines(std::io::BufReader::new(&self.other));
         let mut found = Vec::new();
         for line in lines {
-            // A terminal has line ends of its own.
             found.push(line.unwrap().trim_end().trim_end_matches('x').to_owned());
             if found.last().is_some_and(|line| line == last) {
                 break;
@@ -296,7 +287,6 @@ fn event(delivery: &str, text: &str) -> Event {
     Event { delivery: Some(delivery.into()), ..Event::new(received, notification, "r", "a") }
 }
 
-/// Attempts time out one after the other, as the delivery loop ends them.
 #[tokio::test]
 async fn a_disk_that_does_not_answer_takes_one_thread_and_has_each_line_once() {
     let disk = HungDisk::new();
@@ -314,11 +304,9 @@ async fn a_disk_that_does_not_answer_takes_one_thread_and_has_each_line_once() {
     tokio::time::timeout(short, attempt(&events)).await.unwrap_err();
     let before = threads();
     for n in 0..60 {
-        // The same delivery again, and others that have not been attempted.
         let more = [events[0].clone(), event(&format!("{}.0", n + 2), "other")];
         tokio::time::timeout(short, attempt(&more)).await.unwrap_err();
     }
-    // Other tests have threads too.
     assert!(threads() < before + 30, "{} threads, {before} before", threads());
 
     let reading = std::thread::spawn(move || disk.lines_until("last"));
@@ -330,7 +318,6 @@ async fn a_disk_that_does_not_answer_takes_one_thread_and_has_each_line_once() {
     assert!(action.late.is_empty());
 }
 
-/// The drain has its end, whatever the disk does.
 #[tokio::test]
 async fn an_abort_does_not_wait_for_a_disk_that_does_not_answer() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,8 @@
 //! The credentials of a request, as a header.
 //!
-//! Credentials in the configuration are [`FixedHeader`]. A login that has to fetch a token first (Keystone) implements
-//! [`Authorization`] and is handed to [`HttpConf::build`](super::HttpConf::build).
+//! Credentials in the configuration are [`FixedHeader`]. A login that has to fetch a token first
+//! (Keystone) implements [`Authorization`] and is passed to
+//! [`HttpConf::build`](super::HttpConf::build).
 
 use std::fmt;
 
@@ -13,31 +14,31 @@ use osnl_transport::BoxFuture;
 
 use crate::{ActionError, ErrorClass};
 
-/// A header with credentials. Its Debug form shows no secret.
 pub trait Authorization: Send + Sync + fmt::Debug {
-    /// Returns name and value for the next request; may have to fetch them first. The value is marked as sensitive.
+    /// Returns name and value for the next request, after fetching a token if needed. The value is
+    /// marked as sensitive.
     ///
-    /// An error is the attempt's: a class that holds (`Connect`) if the source of the credentials cannot be reached
-    /// now.
+    /// An error is the attempt's: a class that holds (`Connect`) if the source of the credentials
+    /// is unreachable.
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>>;
 
-    /// The target has answered 401 to the last header. `true`: another one can be had, and the request is worth
-    /// repeating once within the same attempt.
+    /// Reports a 401 to the last header; returns true if another header is available, and the
+    /// request is worth repeating once within the same attempt.
     fn refused(&self) -> BoxFuture<'_, bool>;
 
-    /// The URL of a service of this type, by the catalogue that came with what [`header`](Self::header) sends: for targets
-    /// that are written as `catalog:TYPE/path`. Asked once for each request.
+    /// Returns the URL of a service of this type from the token's catalogue, for targets written as
+    /// `catalog:TYPE/path`. Called once for each request.
     ///
-    /// An error is the attempt's. The default is for logins without a catalogue.
+    /// The default is for logins without a catalogue.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         let reason = format!("this login has no service catalogue with {service}");
         Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
     }
 
-    /// A service of this type was not found or not reached at the URL of the catalogue: the next request reads it anew.
+    /// Reports that a service was not found or not reached at the catalogue's URL: the next request
+    /// reads the catalogue anew.
     fn misplaced(&self, _service: &str) {}
 
-    /// Returns the ends of the certificates and credentials that it uses.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
@@ -51,7 +52,6 @@ pub trait Authorization: Send + Sync + fmt::Debug {
     }
 }
 
-/// The same header each time.
 #[derive(Clone)]
 pub struct FixedHeader {
     scheme: &'static str,
@@ -60,7 +60,7 @@ pub struct FixedHeader {
 }
 
 impl FixedHeader {
-    /// `Basic`, from a name without `:` and a password; `None` if they hold what no header may.
+    /// Returns `Basic` credentials; `None` if a header cannot hold them, or the name contains `:`.
     #[must_use]
     pub fn basic(user: &str, password: &str) -> Option<Self> {
         if user.contains(':') {
@@ -70,13 +70,11 @@ impl FixedHeader {
         Self::of("Basic", &encoded, vec![password.to_owned(), encoded.clone()])
     }
 
-    /// `Bearer`, with a token.
     #[must_use]
     pub fn bearer(token: &str) -> Option<Self> {
         Self::of("Bearer", token, vec![token.to_owned()])
     }
 
-    /// The header.
     pub fn value(&self) -> (HeaderName, HeaderValue) {
         (AUTHORIZATION, self.value.clone())
     }

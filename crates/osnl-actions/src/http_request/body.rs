@@ -14,24 +14,18 @@ use osnl_template::{Escape, Names, Template};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-/// The characters that `application/x-www-form-urlencoded` leaves as they are.
+/// The characters that `application/x-www-form-urlencoded` leaves unchanged.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'*');
 
-/// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFormat {
-    /// `application/json`.
     Json,
-    /// `application/xml`.
     Xml,
-    /// `application/x-www-form-urlencoded`.
     Form,
-    /// `text/plain`.
     Text,
 }
 
 impl BodyFormat {
-    /// Returns the content type of the format, unless `content_type` sets another.
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -50,23 +44,16 @@ impl BodyFormat {
     }
 }
 
-/// See the [module](self).
 #[derive(Clone, Debug)]
 pub(super) enum RequestBody {
-    /// The default body of the request's method: [`RequestBody::of`] decides it.
     Usual,
-    /// None.
     Nothing,
-    /// The event, secrets masked: [`event`].
     Event,
-    /// A text.
     Text(BodyFormat, Template),
-    /// Parameters.
     Form(Vec<(String, Template)>),
 }
 
 impl RequestBody {
-    /// Returns the body for a request of this method: the event, where the method is for sending something.
     pub(super) fn of(&self, method: &Method) -> &Self {
         match self {
             Self::Usual if [Method::POST, Method::PUT, Method::PATCH].contains(method) => &Self::Event,
@@ -84,22 +71,20 @@ impl RequestBody {
         }
     }
 
-    /// The text for an event.
-    ///
-    /// # Errors
-    /// The problem of the event, in words.
     pub(super) fn render(&self, names: &Names) -> Result<String, String> {
         match self {
             Self::Usual | Self::Nothing => Ok(String::new()),
             Self::Event => Ok(event(names).to_string()),
             Self::Text(format, template) => {
                 let text = template.render(names).map_err(|error| format!("body: {error}"))?;
-                // Where values will stand without quotes, it is JSON once they are known.
+                // With unknown values outside quotes, the text becomes JSON only once the values
+                // are known.
                 if *format == BodyFormat::Json
                     && names.unknown().next().is_none()
                     && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
                 {
-                    // Its own words hold no value of the event: what is expected, and where.
+                    // The parser's message contains no value of the event, only the expectation and
+                    // the place.
                     return Err(format!("body: the rendered template is not JSON: {error}"));
                 }
                 Ok(text)
@@ -113,7 +98,6 @@ impl RequestBody {
     }
 }
 
-/// Pairs with templates as values; errors name `option.KEY`.
 pub(crate) fn rendered(
     pairs: &[(String, Template)],
     option: &str,
@@ -126,13 +110,12 @@ pub(crate) fn rendered(
     pairs.iter().map(pair).collect()
 }
 
-/// A key or a value of a form or a query.
 pub(super) fn form_encoded(text: &str) -> String {
     utf8_percent_encode(text, FORM).to_string().replace("%20", "+")
 }
 
-/// Returns the event as an object, with the answers of the action's enrichments: the body if the operator configures no
-/// template.
+/// Returns the event as an object, with the answers of enrichments: the body if the operator
+/// configures no template.
 pub(super) fn event(names: &Names) -> Value {
     let notification = names.notification();
     let mut event = json!({
@@ -149,7 +132,6 @@ pub(super) fn event(names: &Names) -> Value {
     event
 }
 
-/// As a header: RFC 9110, 8.3.1.
 pub(super) fn content_type(text: &str) -> Option<HeaderValue> {
     let mut pieces = text.split(';').next().unwrap_or_default().trim_end().split('/');
     let token = |piece: Option<&str>| {

@@ -9,8 +9,8 @@
 //! | `time` | the notification's timestamp, which is UTC |
 //! | `priority` | an extension: `info`, `error`, … |
 //!
-//! The value that a template makes of an attribute must be valid by the specification, or the event is a dead letter
-//! that says so: `id` and `type` are not empty, `source` is a URI-reference, no text has a control character or a
+//! The rendered attributes must be valid by the specification, or the event becomes a dead letter:
+//! `id` and `type` are not empty, `source` is a URI-reference, no text has a control character or a
 //! noncharacter.
 //!
 //! **Binary** mode has the attributes in headers `ce-…` and the data as the body; **structured** mode has all of it in
@@ -26,18 +26,14 @@ use serde_json::{Map, Value};
 
 use crate::driver::OF_EVERY_DRIVER;
 
-/// The content type of `application/cloudevents+json`.
 pub(crate) const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
-/// The characters that a header's value may not hold as they are, besides those that are not ASCII (HTTP binding,
+/// The characters that a header's value may not contain, besides non-ASCII ones (HTTP binding,
 /// 3.1.3.2).
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
-/// The mode in which the event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloudEventMode {
-    /// Attributes as headers.
     Binary,
-    /// One JSON object.
     Structured,
 }
 
@@ -45,7 +41,6 @@ pub(super) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|ur
 pub(super) const TYPE: &str = "org.openstack.{{ event_type }}";
 pub(super) const SUBJECT: &str = "{{ resource.id|default('') }}";
 
-/// The templates of the attributes that come from the event.
 #[derive(Clone, Debug)]
 pub(crate) struct AttributeTemplates {
     pub(super) source: Template,
@@ -54,16 +49,11 @@ pub(crate) struct AttributeTemplates {
 }
 
 impl AttributeTemplates {
-    /// Returns the usual ones. They compile, as a test makes sure.
     pub(crate) fn usual() -> Option<Self> {
         let compiled = |text: &str| Template::compile(text, &OF_EVERY_DRIVER).ok();
         Some(Self { source: compiled(SOURCE)?, kind: compiled(TYPE)?, subject: compiled(SUBJECT)? })
     }
 
-    /// Returns the attributes of an event.
-    ///
-    /// # Errors
-    /// A template that fails, by its option.
     pub(crate) fn of(&self, names: &Names, id: String) -> Result<CloudEvent, String> {
         let text = |option: &str, template: &Template| {
             template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
@@ -80,7 +70,6 @@ impl AttributeTemplates {
     }
 }
 
-/// The attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CloudEvent {
     pub(crate) id: String,
@@ -105,7 +94,6 @@ impl CloudEvent {
         always.into_iter().chain(maybe)
     }
 
-    /// Returns the violation of the specification, in words.
     fn check(&self) -> Result<(), String> {
         for (name, value) in self.attributes() {
             let required = ["id", "source", "type"].contains(&name);
@@ -124,14 +112,9 @@ impl CloudEvent {
         }
     }
 
-    /// As headers, for binary mode.
-    ///
-    /// # Errors
-    /// The violation of the specification, in words.
     pub(crate) fn headers(&self, headers: &mut HeaderMap) -> Result<(), String> {
         self.check()?;
         for (name, value) in self.attributes() {
-            // All of them are names of headers by their form.
             let Ok(name) = HeaderName::try_from(format!("ce-{name}")) else { continue };
             let value = HeaderValue::try_from(utf8_percent_encode(value, ESCAPED).to_string());
             headers.insert(name, value.map_err(|error| format!("cloudevents: {error}"))?);
@@ -139,11 +122,8 @@ impl CloudEvent {
         Ok(())
     }
 
-    /// As an object, for structured mode; `data` is of this content type. What is JSON stays JSON, its numbers as they are.
-    ///
-    /// # Errors
-    /// The violation of the specification, in words: an attribute, or data that its content type calls JSON and that is
-    /// not JSON.
+    /// Returns the event as an object, for structured mode; `data` is of this content type. JSON
+    /// data stays JSON with its numbers unchanged.
     pub(crate) fn structured(
         &self,
         headers: &mut HeaderMap,
@@ -168,13 +148,12 @@ impl CloudEvent {
     }
 }
 
-/// `application/json`, `text/json`, `…+json`, with parameters or without.
 pub(crate) fn is_json(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind.ends_with("/json") || kind.ends_with("+json")
 }
 
-/// A timestamp of oslo (`2026-11-20 06:36:22.662155`, UTC) or of RFC 3339, in RFC 3339.
+/// Converts a timestamp of oslo (`2026-11-20 06:36:22.662155`, UTC) or of RFC 3339 to RFC 3339.
 fn time(timestamp: &str) -> Option<String> {
     let instant = match timestamp.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,
@@ -187,14 +166,13 @@ fn time(timestamp: &str) -> Option<String> {
     Some(instant.to_string()).filter(|text| !text.starts_with('-'))
 }
 
-/// Whether a text of a CloudEvent may hold the character.
 fn allowed(c: char) -> bool {
     let code = u32::from(c);
     let noncharacter = code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code);
     !c.is_control() && !noncharacter
 }
 
-/// RFC 3986, 4.1: a URI, or what is resolved against one.
+/// Whether the text is a URI-reference (RFC 3986, 4.1).
 fn is_uri_reference(text: &str) -> bool {
     let known = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&'()*+,;=%[]".contains(c);
     let encoded = text
@@ -203,7 +181,7 @@ fn is_uri_reference(text: &str) -> bool {
         .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)));
     let (path, fragment) = text.split_once('#').map_or((text, ""), |(path, fragment)| (path, fragment));
     let path = path.split('?').next().unwrap_or_default();
-    // The first segment has a colon only as the end of a scheme.
+    // In the first segment a colon may only end a scheme.
     let scheme = path.split('/').next().unwrap_or_default().split_once(':');
     let scheme_fine = scheme.is_none_or(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -211,7 +189,7 @@ fn is_uri_reference(text: &str) -> bool {
     });
     let behind = path.split_once("//").filter(|(before, _)| before.is_empty() || before.ends_with(':'));
     let authority = behind.map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    // Brackets are for addresses of IPv6 only.
+    // Brackets are allowed for IPv6 addresses only.
     let brackets = |text: &str| text.matches(['[', ']']).count();
     let authority_fine = match brackets(authority) {
         0 => true,

@@ -1,4 +1,3 @@
-//! `driver = http`: its options, checked.
 
 mod login;
 mod table;
@@ -29,14 +28,13 @@ use super::verb::{self, HttpVerb};
 use crate::driver::{self, DriverTable, NativeReader, OF_REQUESTS, ReadDriver, SectionReader, TlsConf};
 use osnl_delivery::HostLimits;
 
-/// More than any API answers that says only whether it is done.
+/// A larger answer than any API sends to report its result.
 const MOST_REPLY: u64 = 16 << 20;
 
-/// `driver = http`. Its Debug form shows no secret; cloning it is cheap.
+/// `driver = http`. Its Debug form shows no secret; cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct HttpConf(pub(super) Arc<HttpSettings>);
 
-/// The values of the options.
 #[derive(Debug)]
 pub(super) struct HttpSettings {
     pub(super) name: String,
@@ -49,7 +47,6 @@ pub(super) struct HttpSettings {
     pub(super) guard: AddressGuard,
     pub(super) idle: Duration,
     pub(super) literals: Literals,
-    /// The limits of each host, where events name hosts.
     pub(super) hosts: Option<HostLimits>,
 }
 
@@ -130,7 +127,8 @@ impl ReadDriver for HttpConf {
     }
 }
 
-/// Refuses a service without the login whose catalogue names it, and options of a service without one.
+/// Refuses a service without a login that provides the catalogue, and options of a service without
+/// one.
 fn catalogue(reader: &mut SectionReader<'_>, target: &UrlTarget, login: Option<&Login>) -> Option<()> {
     if target.service().is_some() && !matches!(login, Some(Login::Keystone(_))) {
         let problem = "names a service of the catalogue, which needs a login to Keystone";
@@ -146,7 +144,7 @@ fn catalogue(reader: &mut SectionReader<'_>, target: &UrlTarget, login: Option<&
     Some(())
 }
 
-/// The methods that servers have, those of WebDAV and of caches too.
+/// The methods of servers, including those of WebDAV and of caches.
 const METHODS: [&str; 22] = [
     "GET",
     "HEAD",
@@ -172,7 +170,7 @@ const METHODS: [&str; 22] = [
     "UNLINK",
 ];
 
-/// Refuses a method that is nearly a known one, and warns of others that are not known.
+/// Refuses a misspelt method, and warns of an unknown one.
 fn known(reader: &mut SectionReader<'_>, method: Method) -> Option<Method> {
     if METHODS.contains(&method.as_str()) {
         return Some(method);
@@ -235,7 +233,6 @@ fn template(reader: &mut SectionReader<'_>, option: &str, escape: Escape) -> Opt
     reader.compiled(option, |text| Template::escaping(text, &of(&names), escape)).ok()?
 }
 
-/// Returns the names that templates may use besides the event: an action's own names, and its enrichments.
 fn names(reader: &SectionReader<'_>) -> Vec<String> {
     OF_REQUESTS.iter().map(|name| (*name).to_owned()).chain(reader.enrichments()).collect()
 }
@@ -244,7 +241,6 @@ fn of(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-/// `prefix.KEY` for all keys, in the order of the files.
 fn pairs(reader: &mut SectionReader<'_>, prefix: &str) -> Option<Vec<(String, Template)>> {
     let pairs: Vec<_> = reader
         .keys(prefix)
@@ -294,7 +290,6 @@ fn headers(reader: &mut SectionReader<'_>, signed: bool) -> Option<Vec<(HeaderNa
     all.then_some(headers)
 }
 
-/// Whether a header belongs to HTTP itself, or to the connection with a proxy.
 fn is_connection_header(name: &HeaderName) -> bool {
     let own = [
         HOST,
@@ -310,7 +305,6 @@ fn is_connection_header(name: &HeaderName) -> bool {
     own.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
-/// Whether osnl sets this attribute of a CloudEvent; others are the operator's headers.
 fn is_attribute(name: &HeaderName) -> bool {
     let own = ["specversion", "id", "source", "type", "subject", "time", "priority", "datacontenttype"];
     name.as_str().strip_prefix("ce-").is_some_and(|name| own.contains(&name))
@@ -386,7 +380,7 @@ fn content_type(reader: &mut SectionReader<'_>) -> Option<Option<osnl_http::head
     }
 }
 
-/// The name of a header with a value of ours; `Some(None)` if none is wanted.
+/// Returns the configured name of a header; `Some(None)` if the operator turns it off.
 fn header_name(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<HeaderName>> {
     match reader.text(option)?.as_str() {
         "" => Some(None),
@@ -438,7 +432,7 @@ fn judgement(reader: &mut SectionReader<'_>) -> Option<StatusClasses> {
         ("final", &last, &success, "success"),
         ("final", &last, &retry, "retry"),
     ] {
-        // A set that nobody has written makes way for one that somebody has.
+        // A default set yields to a set that the operator has written.
         if let Some(status) = one.shared_with(other)
             && reader.is_set(option)
             && reader.is_set(other_option)

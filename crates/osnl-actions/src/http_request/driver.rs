@@ -1,4 +1,3 @@
-//! `driver = http`: what follows from its options.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,11 +24,10 @@ use crate::driver::{
     login_at, silent, target_probe,
 };
 
-/// For one request to Keystone; the time of the whole attempt counts too.
+/// The limit of one request to Keystone, besides the attempt's own time-out.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl HttpConf {
-    /// Returns the HTTP options for its own target.
     fn http(&self, http: &HttpOptions) -> HttpOptions {
         let mut http = self.0.tls.http(http);
         http.certificate.clone_from(&self.0.certificate);
@@ -41,11 +39,7 @@ impl HttpConf {
         http
     }
 
-    /// Builds the action that makes the attempts; uses `authorization` instead of the configured login, if there is
-    /// one.
-    ///
-    /// # Errors
-    /// Certificates or a proxy that cannot be used.
+    /// Builds the action; `authorization` replaces the configured login.
     pub fn build(
         &self,
         http: &HttpOptions,
@@ -74,7 +68,6 @@ impl HttpConf {
         Ok(HttpAction::new(self, own, away, authorization))
     }
 
-    /// With the login that others of this cloud have too.
     fn built(&self, context: &BuildContext<'_>) -> Result<HttpAction, HttpError> {
         let shared = match self.logs_in() {
             Some(cloud) => Some(keystone(context.logins.cloud(cloud, context.http, LOGIN_TIMEOUT)?)),
@@ -83,7 +76,6 @@ impl HttpConf {
         self.build(context.http, shared)
     }
 
-    /// The cloud that it logs in to.
     fn logs_in(&self) -> Option<&CloudConf> {
         match &self.0.login {
             Some(Login::Keystone(cloud)) => Some(cloud),
@@ -91,17 +83,14 @@ impl HttpConf {
         }
     }
 
-    /// For redirects.
     fn away(&self, guarded: &HttpOptions) -> Result<Option<Client>, HttpError> {
         if self.0.redirects > 0 { Client::anywhere(guarded).map(Some) } else { Ok(None) }
     }
 
-    /// Returns the form of the URL before there is an event, for people.
     pub(super) fn shown_target(&self) -> String {
         written_secrets::masked_url(self.0.message.target.source())
     }
 
-    /// Returns the texts that are shown nowhere.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let literals = self.0.literals.words.iter().map(String::as_str);
         self.0.message.secrets.texts().chain(literals)
@@ -225,7 +214,7 @@ impl DriverConf for HttpConf {
             let mut place = target.origin().cloned();
             let mut left = context.deadline;
             if let Some(conf) = self.logs_in() {
-                // What is found then has to be reached in the same time.
+                // The service that the login finds has to be reached in the same time.
                 let time = left.mul_f64(if target.service().is_some() { 0.6 } else { 1.0 });
                 let service = target.service();
                 let (probe, found) = cloud_probe(context.section, conf, context.http, service, time).await;
@@ -249,7 +238,7 @@ impl DriverConf for HttpConf {
                 None if target.is_event_s() => {
                     probes.push(unplaced().fine("its host comes from the event, and was not tried"));
                 }
-                // Why there is none has been said.
+                // The probe already reports why there is no login.
                 None => {}
             }
             let certificate = self.0.certificate.as_ref();
@@ -286,7 +275,6 @@ fn keystone(cloud: Cloud) -> Arc<dyn Authorization> {
     Arc::new(Keystone::new(cloud))
 }
 
-/// `Idempotency-Key`: names are sent with capitals.
 fn as_sent(name: &HeaderName) -> String {
     let word = |word: &str| {
         let (first, rest) = word.split_at(word.len().min(1));

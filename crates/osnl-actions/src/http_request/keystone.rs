@@ -1,5 +1,5 @@
-//! `auth = keystone`: a token of Keystone's, fetched when it is needed and renewed before it ends, and the catalogue that
-//! comes with it.
+//! `auth = keystone`: a Keystone token, fetched on demand and renewed before it expires, and its
+//! catalogue.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -13,13 +13,10 @@ use super::authorization::Authorization;
 use crate::ActionError;
 use osnl_delivery::enrich::EnrichError;
 
-/// The header that carries the token.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-auth-token");
 
-/// Logs in to a cloud, for targets that believe its tokens.
 pub(super) struct Keystone {
     cloud: Cloud,
-    /// The header value that was sent last.
     last: Mutex<Option<HeaderValue>>,
 }
 
@@ -34,7 +31,8 @@ impl Keystone {
 }
 
 impl Authorization for Keystone {
-    /// A login that is refused holds the target, as a wrong password is no event's fault.
+    /// Returns the token's header. A refused login holds the target, as a wrong password is not the
+    /// event's fault.
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>> {
         Box::pin(async move {
             let (name, value) = self.cloud.token().await.map_err(failed)?;
@@ -51,8 +49,8 @@ impl Authorization for Keystone {
         Box::pin(std::future::ready(last.is_some()))
     }
 
-    /// A service that is missing from the catalogue pauses the target too: the operator has to add it, or to correct
-    /// `region_name` or `interface`. A later attempt reads the catalogue anew.
+    /// Returns a service's URL. A missing service holds the target too: the operator has to add it,
+    /// or to correct `region_name` or `interface`. A later attempt reads the catalogue anew.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         Box::pin(async move {
             let found = self.cloud.endpoint(service).await;
@@ -85,7 +83,6 @@ fn failed(error: ApiError) -> ActionError {
     ActionError { retry_after, own_remedy: remedy, ..ActionError::new(class, reason) }
 }
 
-/// `x-auth-token: ***`.
 pub(super) fn shown() -> (HeaderName, String) {
     (HEADER, "***".to_owned())
 }

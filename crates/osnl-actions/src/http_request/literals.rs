@@ -1,8 +1,8 @@
-//! Secrets that are written out in headers, parameters and the URL, in place of `secret.KEY`.
+//! Secrets that are written in headers, parameters and the URL instead of as `secret.KEY`.
 //!
-//! A name decides: `Authorization`, `X-Api-Key`, `token`, `sig`. What stands there beside the scheme (`Bearer`) and the
-//! expressions of a template is taken for a secret: it is masked for people, searched for in replies, and refused where the
-//! event says where a request goes.
+//! The name decides: `Authorization`, `X-Api-Key`, `token`, `sig`. The value, without the scheme
+//! (`Bearer`) and the template's expressions, counts as a secret: it is masked for people, searched
+//! for in replies, and refused if an event decides the receiver.
 
 use osnl_config::written_secrets;
 use osnl_http::header::HeaderName;
@@ -12,14 +12,11 @@ use osnl_template::Template;
 use super::body::{RequestBody, form_encoded};
 use super::target::UrlTarget;
 
-/// See the [module](self). Its Debug form shows no value.
 #[derive(Clone, Default)]
 pub(super) struct Literals {
-    /// The words that must be shown nowhere, also in the form of a URL or a form.
+    /// The words that must never be shown, also in the encodings of a URL or a form.
     pub(super) words: Vec<String>,
-    /// The option of the first, as `header.Authorization`.
     pub(super) first: Option<String>,
-    /// Whether the body holds a secret, written out or by `secret.KEY`.
     pub(super) in_body: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The request that one event becomes, and the same for people. Pure.
+//! Builds the request of one event, and its form for people, without input or output.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,7 +17,6 @@ use super::target::UrlTarget;
 use super::verb::HttpVerb;
 use crate::{Event, event_names};
 
-/// The parts of a request.
 #[derive(Clone, Debug)]
 pub(super) struct RequestParts {
     pub(super) method: HttpVerb,
@@ -27,38 +26,30 @@ pub(super) struct RequestParts {
     pub(super) body: RequestBody,
     pub(super) content_type: Option<HeaderValue>,
     pub(super) cloud_event: Option<CloudEventConf>,
-    /// The header that carries the idempotency key.
     pub(super) idempotency: Option<HeaderName>,
-    /// The header that carries the fence, where there is one.
     pub(super) fence: Option<HeaderName>,
     pub(super) secrets: Secrets,
     pub(super) signer: Option<Signer>,
     pub(super) reply_limit: usize,
 }
 
-/// `cloudevents = …` and the attributes that are templates.
 #[derive(Clone, Debug)]
 pub(super) struct CloudEventConf {
     pub(super) mode: CloudEventMode,
     pub(super) attributes: AttributeTemplates,
 }
 
-/// The event of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestSubject<'a> {
     pub(super) rule: &'a str,
     pub(super) action: &'a str,
-    /// [`Event::id`](crate::Event::id).
     pub(super) id: Option<&'a str>,
-    /// [`Event::idempotency_key`](crate::Event::idempotency_key).
     pub(super) key: &'a str,
-    /// The fence of the claim under which the request is made.
     pub(super) fence: Option<Fence>,
     pub(super) resource: Option<u32>,
 }
 
 impl<'a> RequestSubject<'a> {
-    /// Takes what a request says of this event; the key is its idempotency key.
     pub(super) fn of(event: &'a Event, key: &'a str) -> Self {
         let Event { rule, action, fence, resource, .. } = event;
         Self { rule, action, id: event.id(), key, fence: *fence, resource: *resource }
@@ -66,11 +57,9 @@ impl<'a> RequestSubject<'a> {
 }
 
 impl RequestParts {
-    /// The request about this event, whose payload is narrowed to the one resource. Without authorization, and to a service
-    /// of the catalogue without its place ([`UrlTarget::placed`]).
-    ///
-    /// # Errors
-    /// The problem of the event, in words, without a value of it.
+    /// Returns the request for this event, with the payload of the one resource. It has no
+    /// authorization, and a request to a service of the catalogue still lacks its place
+    /// ([`UrlTarget::placed`]).
     pub(super) fn request(
         &self,
         event: &Names,
@@ -81,25 +70,22 @@ impl RequestParts {
         self.made(&names, about, Some(now))
     }
 
-    /// The same for people, with its URL as it is shown: secrets are `***`, and nothing is signed.
-    ///
-    /// # Errors
-    /// As [`RequestParts::request`].
+    /// Returns the request and its URL for people: secrets are `***`, and nothing is signed.
     pub(super) fn shown(
         &self,
         event: &Names,
         about: &RequestSubject<'_>,
     ) -> Result<(String, Request), String> {
-        // What the event itself has of secrets is in no preview either.
+        // The event's own secrets are masked in a preview too.
         let names = self.masked_names(event, about);
         let request = self.made(&names, about, None)?;
-        // The URL's template has encoded them.
+        // The URL's template has percent-encoded the masks.
         let url = self.target.shown(&request.url).replace("%2A%2A%2A", MASK);
         Ok((url, request))
     }
 
-    /// Returns the request as it is for every event, if it has no effect at its target: a method that is safe (RFC 9110,
-    /// 9.2.1), without a body, and nothing of an event in it.
+    /// Returns the request if it is the same for every event and has no effect: a safe method (RFC
+    /// 9110, 9.2.1) without a body.
     pub(super) fn harmless(&self) -> Option<Request> {
         let HttpVerb::Written(method) = &self.method else { return None };
         let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
@@ -119,7 +105,8 @@ impl RequestParts {
         named(&event.about(event.notification().masked()), about).with("secret", self.secrets.masked())
     }
 
-    /// Method and URL for a log line. Where the event has a part in the URL, it is made once more from what is masked.
+    /// Returns method and URL for a log line. A URL with values of the event is rendered again from
+    /// masked values.
     pub(super) fn shown_target(
         &self,
         event: &Names,
@@ -142,7 +129,8 @@ impl RequestParts {
         }
     }
 
-    /// The host that the request about this event goes to, as `host:port`; `None` if the event makes none.
+    /// Returns the host of this event's request as `host:port`; `None` if the event makes no valid
+    /// request.
     pub(super) fn host(&self, event: &Names, about: &RequestSubject<'_>) -> Option<String> {
         let url = self.target.render(&named(event, about), &[]).ok()?;
         let (host, port) = (url.host().to_ascii_lowercase(), url.port());
@@ -159,7 +147,8 @@ impl RequestParts {
         let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
         let mut request = Request::new(self.method.render(names)?, url);
         request.reply_limit = self.reply_limit;
-        // Whatever its method is: it would be repeated after a pause all the same, as the same delivery with the same key.
+        // Repeatable for any method: the delivery would be retried after a pause anyway, with the
+        // same key.
         request.repeatable = true;
         let headers = &mut request.headers;
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
@@ -191,7 +180,6 @@ impl RequestParts {
         Ok(request)
     }
 
-    /// The body, and the headers that describe it.
     fn body(
         &self,
         body: &RequestBody,
@@ -244,17 +232,15 @@ fn named(event: &Names, about: &RequestSubject<'_>) -> Names {
     event_names::with_fence(names.with("idempotency_key", about.key), about.fence)
 }
 
-/// The idempotency key as a header: the publisher chooses the id in it, and one with a line end must not make a dead letter
-/// of each request. Control characters are written as `%0A`.
+/// Returns the idempotency key as a header. The publisher chooses the id in it, and an id with a
+/// line end must not make each request a dead letter, so control characters become `%0A`.
 pub fn key_value(key: &str) -> HeaderValue {
     header_value(key).unwrap_or_else(|| {
         let escaped = percent_encoding::utf8_percent_encode(key, percent_encoding::CONTROLS).to_string();
-        // Without control characters anything is a value.
         header_value(&escaped).unwrap_or_else(|| HeaderValue::from_static("-"))
     })
 }
 
-/// A header's value; what is not ASCII goes as UTF-8.
 fn header_value(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_bytes(text.trim().as_bytes()).ok()
 }

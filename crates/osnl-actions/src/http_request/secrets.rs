@@ -1,17 +1,16 @@
-//! The values of `secret.KEY`: for templates, never printed.
+//! The values of `secret.KEY`, which are never printed.
 //!
-//! A template names them as `secret.KEY`. For people the same template is rendered once more with `***` in their places,
-//! and what comes from outside (replies, errors) is searched for them.
+//! For people the template is rendered again with `***` as their values, and replies and errors are
+//! searched for them.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// Shorter ones would tear up innocent words.
+/// A shorter secret would match parts of innocent words.
 const SHORTEST_SEARCHED: usize = 4;
 pub(super) const MASK: &str = "***";
 
-/// Keys and values; prints the keys only.
 #[derive(Clone, Default)]
 pub(super) struct Secrets(Vec<(String, String)>);
 
@@ -24,13 +23,11 @@ impl Secrets {
         self.0.is_empty()
     }
 
-    /// For templates.
     pub(super) fn values(&self) -> Value {
         let pair = |(key, value): &(String, String)| (key.clone(), Value::from(value.as_str()));
         Value::Object(self.0.iter().map(pair).collect::<Map<_, _>>())
     }
 
-    /// For templates whose result is shown.
     pub(super) fn masked(&self) -> Value {
         let pair = |(key, _): &(String, String)| (key.clone(), Value::from(MASK));
         Value::Object(self.0.iter().map(pair).collect::<Map<_, _>>())
@@ -41,7 +38,7 @@ impl Secrets {
     }
 }
 
-/// A text from outside without any of these secrets.
+/// Replaces these secrets in a text from outside.
 pub fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let mut text = text.to_owned();
     for secret in secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SEARCHED) {

@@ -1,12 +1,13 @@
-//! Standard Webhooks: a receiver that shares a secret with us can tell that a request is ours, whole, and not an old one.
+//! Standard Webhooks: a receiver with the shared secret can verify that a request is authentic,
+//! complete, and recent.
 //!
-//! Three headers, as the specification (standardwebhooks.com) has them:
+//! Three headers, by the specification (standardwebhooks.com):
 //!
-//! - `webhook-id`: the same in every attempt; our idempotency key, a full stop in it written as `%2E`, since what is signed is
-//!   separated by full stops;
+//! - `webhook-id`: the idempotency key, the same in every attempt. A full stop becomes `%2E`, since
+//!   full stops separate the signed parts;
 //! - `webhook-timestamp`: seconds since 1970, of this attempt;
-//! - `webhook-signature`: `v1,` and the base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`; with several secrets (while one
-//!   takes over from another), one for each, separated by blanks.
+//! - `webhook-signature`: `v1,` and the base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`. During a
+//!   rotation each secret has a signature, separated by blanks.
 //!
 //! A secret is `whsec_` and base64 of 24 to 64 bytes.
 
@@ -20,20 +21,17 @@ use osnl_http::header::{HeaderName, HeaderValue};
 use ring::hmac;
 
 const PREFIX: &str = "whsec_";
-/// The lengths of a secret that the specification allows.
 const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 pub(super) const ID: HeaderName = HeaderName::from_static("webhook-id");
 pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// The secrets, in the order of their signatures. Prints none.
 #[derive(Clone)]
 pub(super) struct Signer {
     keys: Vec<hmac::Key>,
 }
 
-/// The reason why a text is not a secret of this kind. Repeats nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SecretError {
     #[error("does not begin with whsec_")]
@@ -45,22 +43,16 @@ pub(super) enum SecretError {
 }
 
 impl Signer {
-    /// Takes secrets, separated by blanks or commas.
-    ///
-    /// # Errors
-    /// The first that is none.
     pub(super) fn parse(secrets: &str) -> Result<Self, SecretError> {
         let words = secrets.split([' ', ',', '\t', '\n']).filter(|word| !word.is_empty());
         let keys: Vec<hmac::Key> = words.map(key).collect::<Result<_, _>>()?;
         if keys.is_empty() { Err(SecretError::Prefix) } else { Ok(Self { keys }) }
     }
 
-    /// Returns the number of secrets.
     pub(super) fn secrets(&self) -> usize {
         self.keys.len()
     }
 
-    /// Adds the three headers of an attempt at this time.
     pub(super) fn sign(&self, headers: &mut HeaderMap, id: &HeaderValue, now: SystemTime, body: &[u8]) {
         let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let id = without_stops(id);
@@ -71,7 +63,6 @@ impl Signer {
             self.keys.iter().map(|key| format!("v1,{}", STANDARD.encode(hmac::sign(key, &signed)))).collect();
         headers.insert(ID, id);
         headers.insert(TIMESTAMP, HeaderValue::from(seconds));
-        // Base64 is a header's value, always.
         if let Ok(signatures) = HeaderValue::try_from(signatures.join(" ")) {
             headers.insert(SIGNATURE, signatures);
         }
@@ -82,7 +73,6 @@ impl Signer {
 pub(super) fn without_stops(id: &HeaderValue) -> HeaderValue {
     let bytes = id.as_bytes().to_vec().into_iter();
     let written = bytes.flat_map(|b| if b == b'.' { b"%2E".to_vec() } else { vec![b] });
-    // What was a header's value is one still.
     HeaderValue::from_bytes(&written.collect::<Vec<_>>()).unwrap_or_else(|_| id.clone())
 }
 
@@ -107,7 +97,6 @@ mod tests {
 
     use super::*;
 
-    /// A secret from the specification's own libraries.
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const OTHER: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -129,7 +118,6 @@ mod tests {
         let found = signed(SECRET, id, 1_614_265_330, r#"{"test": 2432232314}"#);
         assert_eq!(found, [id, "1614265330", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="]);
         assert_eq!(signed(SECRET, "a.1.b/c", 1, "")[0], "a%2E1%2Eb/c");
-        // The body, the id and the time are each covered.
         let first = &found[2];
         assert_ne!(&signed(SECRET, id, 1_614_265_330, r#"{"test": 2432232315}"#)[2], first);
         assert_ne!(&signed(SECRET, id, 1_614_265_331, r#"{"test": 2432232314}"#)[2], first);

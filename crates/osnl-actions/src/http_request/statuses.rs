@@ -6,29 +6,26 @@ use std::str::FromStr;
 
 use crate::ErrorClass;
 
-/// A set of statuses: `2xx, 304, 500-503`. May be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
-/// A text that names no statuses.
+/// The error of a text that names no statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a list of statuses")]
 pub struct NoStatuses;
 
 impl Statuses {
-    /// Those after which a target that speaks HTTP is asked again unless its configuration says otherwise.
+    /// Returns the statuses after which an HTTP target is retried by default.
     #[must_use]
     pub fn usual() -> Self {
         Self(vec![408..=408, 425..=425, 429..=429, 500..=599])
     }
 
-    /// Whether this status is one of them.
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
 
-    /// The first status that both have.
     #[must_use]
     pub fn shared_with(&self, other: &Self) -> Option<u16> {
         (100..=599).find(|status| self.contains(*status) && other.contains(*status))
@@ -86,22 +83,21 @@ impl fmt::Display for Statuses {
     }
 }
 
-/// The classes of statuses. A status in none of the sets is refused: tried `max_attempts` times.
+/// The classes of statuses. A status in none of the sets is refused: attempted `max_attempts`
+/// times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusClasses {
-    /// The effect is there.
     pub success: Statuses,
-    /// The target cannot now: tried until it can.
+    /// The target cannot answer now: attempted without a limit.
     pub retry: Statuses,
-    /// No attempt will change that: a dead letter at once.
+    /// No attempt can succeed: a dead letter at once.
     pub last: Statuses,
 }
 
 impl StatusClasses {
-    /// Returns the class of a status, `None` for success.
     #[must_use]
     pub fn failure(&self, status: u16) -> Option<ErrorClass> {
-        // What the policy makes of a plain status by itself.
+        // These statuses equal the retry policy's own judgement of a plain status.
         let later = matches!(status, 408 | 425 | 429 | 500..);
         if self.success.contains(status) {
             None

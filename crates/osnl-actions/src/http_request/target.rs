@@ -1,4 +1,4 @@
-//! `url`: a template, and what is known of its target before there is an event.
+//! `url`: a template, and the properties of its target before there is an event.
 //!
 //! | `url` | whose host it is | values in it |
 //! | --- | --- | --- |
@@ -6,44 +6,41 @@
 //! | `catalog:TYPE/path/{{ value }}` | that of this service, as the catalogue has it that comes with our token | the same |
 //! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_http::AddressGuard) | as they are |
 //!
-//! If the configuration names the host, no event can make another request of it than the configuration has. Values stay
-//! in their segment (`|urlencode` leaves slashes alone). A segment that becomes `..`, or nothing, is refused, because
-//! servers resolve such paths to other ones: a deletion of `hosts/{{ name }}` must not become one of `hosts/`. A value
-//! of several steps (`vm/../../x`) is sent as `vm%2F..%2F..%2Fx`, and there are servers and proxies that decode it
-//! before they resolve it: its steps are judged like segments.
+//! If the configuration names the host, an event cannot change the request beyond its values. A
+//! value stays in its segment (`|urlencode` leaves slashes alone). A segment that becomes `..` or
+//! empty is refused, because servers resolve such paths: a deletion of `hosts/{{ name }}` must not
+//! become a deletion of `hosts/`. A value of several steps (`vm/../../x`) is sent as
+//! `vm%2F..%2F..%2Fx`. Some servers and proxies decode before they resolve, so its steps are judged
+//! like segments.
 //!
-//! Credentials beside a URL of the event are refused, because they would go wherever the event says. A service of the
-//! catalogue is named by the configuration alone.
+//! Credentials beside a URL of the event are refused, because the event would decide their
+//! receiver. Only the configuration names a service of the catalogue.
 
 use osnl_config::written_secrets;
 use osnl_http::{Url, UrlError};
 use osnl_openstack::below;
 use osnl_template::{Escape, Names, Template, TemplateError};
 
-/// The prefix of a service's type.
 const CATALOG: &str = "catalog:";
-/// The place of a service of the catalogue until the catalogue is read; never resolves (RFC 2606).
+/// The host of a service until the catalogue is read; it never resolves (RFC 2606).
 const UNRESOLVED: &str = "http://catalog.invalid";
 
-/// See the [module](self).
 #[derive(Clone, Debug)]
 pub(super) struct UrlTarget {
     template: Template,
     host: RequestHost,
-    /// Segments that are `.` or `..`, and empty ones, as they are written; `None` where the event may make as many.
+    /// The number of `.`, `..` and empty segments in the template; `None` where the event may add
+    /// any number.
     written: Option<Segments>,
 }
 
 #[derive(Clone, Debug)]
 enum RequestHost {
-    /// The target's root.
     Written(Url),
-    /// The host of a service of this type.
     Catalog(String),
     Event,
 }
 
-/// The reason why a text is not a target.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum TargetError {
     #[error(transparent)]
@@ -55,8 +52,6 @@ pub(super) enum TargetError {
 }
 
 impl UrlTarget {
-    /// # Errors
-    /// It is no template, or what is written out of it is no URL.
     pub(super) fn parse(text: &str, names: &[&str]) -> Result<Self, TargetError> {
         let written = &text[..text.find("{{").into_iter().chain(text.find("{%")).min().unwrap_or(text.len())];
         let host = match (service(written), written.split_once("://")) {
@@ -68,7 +63,7 @@ impl UrlTarget {
                 Url::parse(&format!("{UNRESOLVED}{rest}"))?;
                 RequestHost::Catalog(service.to_owned())
             }
-            // All of it, so that a wrong character is found before there is an event.
+            // The text is constant, so a wrong character is found before there is an event.
             (None, _) if written.len() == text.len() => RequestHost::Written(root(&Url::parse(text)?)?),
             (None, Some((_, rest))) if rest.contains(['/', '?']) => {
                 RequestHost::Written(root(&Url::parse(written)?)?)
@@ -82,12 +77,10 @@ impl UrlTarget {
         Ok(Self { template: Template::escaping(text, names, escape)?, host, written })
     }
 
-    /// As it was written.
     pub(super) fn source(&self) -> &str {
         self.template.source()
     }
 
-    /// Scheme, host and port, if they are written out.
     pub(super) fn origin(&self) -> Option<&Url> {
         match &self.host {
             RequestHost::Written(origin) => Some(origin),
@@ -95,7 +88,6 @@ impl UrlTarget {
         }
     }
 
-    /// The type of the service whose URL the catalogue has.
     pub(super) fn service(&self) -> Option<&str> {
         match &self.host {
             RequestHost::Catalog(service) => Some(service),
@@ -103,7 +95,6 @@ impl UrlTarget {
         }
     }
 
-    /// Whether the event says where the request goes.
     pub(super) fn is_event_s(&self) -> bool {
         match &self.host {
             RequestHost::Event => true,
@@ -111,15 +102,12 @@ impl UrlTarget {
         }
     }
 
-    /// Whether the URL is another one for another event.
     pub(super) fn is_event_dependent(&self) -> bool {
         self.template.paths().next().is_some()
     }
 
-    /// The URL for an event, with these parameters behind it. That of a service is still to be [placed](Self::placed).
-    ///
-    /// # Errors
-    /// The problem of the event, in words.
+    /// Renders the URL for an event, with these parameters appended. The URL of a service still has
+    /// to be [placed](Self::placed).
     pub(super) fn render(&self, names: &Names, query: &[(String, String)]) -> Result<Url, String> {
         let mut text = self.template.render(names).map_err(|error| error.to_string())?;
         if let Some((_, rest)) = self.service().and_then(|_| service(&text)) {
@@ -131,7 +119,7 @@ impl UrlTarget {
             text.push('=');
             text.push_str(&super::body::form_encoded(value));
         }
-        // The text may be the event's: it is not repeated.
+        // The text may contain values of the event, so the error does not repeat it.
         let url = Url::parse(&text).map_err(|error| error.to_string())?;
         match &self.host {
             RequestHost::Written(origin)
@@ -147,15 +135,12 @@ impl UrlTarget {
         }
     }
 
-    /// A rendered URL where its service is, by the catalogue.
-    ///
-    /// # Errors
-    /// The catalogue's URL cannot be called.
+    /// Moves a rendered URL to its service's URL in the catalogue.
     pub(super) fn placed(&self, url: &Url, endpoint: &str) -> Result<Url, UrlError> {
         Url::parse(&below(endpoint, self.below_service(url)))
     }
 
-    /// A rendered URL for people: `catalog:dns/v2/zones`, and no secret in its query.
+    /// Returns a rendered URL for people: `catalog:dns/v2/zones`, without secrets in its query.
     pub(super) fn shown(&self, url: &Url) -> String {
         written_secrets::masked_url(&match &self.host {
             RequestHost::Catalog(service) => format!("{CATALOG}{service}{}", self.below_service(url)),
@@ -163,7 +148,8 @@ impl UrlTarget {
         })
     }
 
-    /// Path and query; `catalog:dns` alone, or with a query, is the service's own URL, without a slash of ours.
+    /// Returns path and query; `catalog:dns` alone, or with a query, is the service's own URL
+    /// without an added slash.
     fn below_service<'a>(&self, url: &'a Url) -> &'a str {
         let rest = url.path_and_query();
         let slash = service(self.source()).is_some_and(|(_, rest)| rest.starts_with('/'));
@@ -171,13 +157,11 @@ impl UrlTarget {
     }
 }
 
-/// Type of the service, and what stands behind it.
 fn service(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix(CATALOG)?;
     Some(rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())))
 }
 
-/// As the service types authority writes them, and older clouds.
 fn is_type(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
@@ -186,19 +170,19 @@ fn root(url: &Url) -> Result<Url, UrlError> {
     Url::parse(&format!("{}://{}/", url.scheme(), url.authority()))
 }
 
-/// The numbers of a path's segments that lead elsewhere.
+/// The numbers of a path's segments that change where the path leads.
 #[derive(Clone, Copy, Debug, Default)]
 struct Segments {
-    /// `.` and `..`, also percent-encoded.
     dots: usize,
-    /// Nothing between two slashes or behind the last; `None`: as many as the template's `{% if … %}` make.
+    /// Segments between two slashes or after the last; `None` if a `{% if … %}` of the template
+    /// decides their number.
     empty: Option<usize>,
-    /// Nothing beside a slash or a backslash that is percent-encoded.
+    /// Empty segments beside a percent-encoded slash or backslash.
     encoded_empty: usize,
 }
 
 impl Segments {
-    /// Counts in a template, whose values count as letters.
+    /// Counts in a template, whose expressions count as letters.
     fn written(template: &str) -> Self {
         let (mut text, mut rest) = (String::new(), template);
         while let Some(at) = rest.find("{{") {
@@ -233,7 +217,7 @@ impl Segments {
         Self { dots, empty: Some(empty), encoded_empty }
     }
 
-    /// Whether a path has no more of them.
+    /// Checks that a rendered path has no more of such segments than the template.
     fn allow(&self, path_and_query: &str) -> Result<(), String> {
         let found = Self::of(path_and_query);
         if found.dots > self.dots {

@@ -1,4 +1,3 @@
-//! The requests that configurations make of one event, and the errors of those that are wrong.
 
 mod messages;
 mod properties;
@@ -17,7 +16,6 @@ use super::message::RequestSubject;
 use crate::driver::{ACTION, CallRequest, DriverConf as _, Preview, ReadDriver as _};
 use osnl_delivery::HostLimits;
 
-/// As much of `osnl run`'s form as the file below has.
 static SCHEMA: Schema = Schema {
     sections: &[
         SectionDef::named(
@@ -44,7 +42,6 @@ const fn option(name: &'static str) -> OptionDef {
     OptionDef::new(name, "text", "")
 }
 
-/// The driver of a file whose one action has these lines.
 fn load(lines: &str) -> Result<HttpConf, ConfigErrors> {
     let text = format!(
         "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npriorities = info\n\
@@ -86,7 +83,6 @@ fn event() -> Notification {
     }
 }
 
-/// The delivery of [`event`].
 const ABOUT: RequestSubject<'_> = RequestSubject {
     rule: "r",
     action: "hook",
@@ -96,7 +92,6 @@ const ABOUT: RequestSubject<'_> = RequestSubject {
     resource: None,
 };
 
-/// The request as text: its line, its headers but for those that are always there, and its body.
 fn sent(lines: &str) -> Result<String, String> {
     let conf = conf(lines);
     let at = UNIX_EPOCH + Duration::from_secs(1_614_265_330);
@@ -110,7 +105,6 @@ fn sent(lines: &str) -> Result<String, String> {
     Ok(format!("{text}\n{}", String::from_utf8_lossy(&request.body)))
 }
 
-/// Returns the preview that `osnl explain` shows.
 fn previewed(lines: &str) -> Preview {
     conf(lines).preview(&CallRequest { notification: &event(), rule: "r", resource: None, asks: &[] })
 }

@@ -1,30 +1,24 @@
-//! `method`: written out, or by template, so that one action may create and delete, in the order of the events.
+//! `method`: constant, or by template, so that one action may create and delete, in the order of
+//! the events.
 
 use std::fmt;
 
 use osnl_http::Method;
 use osnl_template::{Names, Template};
 
-/// See the [module](self).
 #[derive(Clone, Debug)]
 pub(super) enum HttpVerb {
-    /// The same for all events.
     Written(Method),
-    /// By the event.
     Template(Template),
 }
 
 impl HttpVerb {
-    /// The method for an event.
-    ///
-    /// # Errors
-    /// The problem of the event, in words.
     pub(super) fn render(&self, names: &Names) -> Result<Method, String> {
         match self {
             Self::Written(method) => Ok(method.clone()),
             Self::Template(template) => {
                 let text = template.render(names).map_err(|error| format!("method: {error}"))?;
-                // The text may be the event's: it is not repeated.
+                // The text may contain values of the event, so the error does not repeat it.
                 usable(text.trim())
                     .ok_or_else(|| "method: the rendered template is not an HTTP method".to_owned())
             }
@@ -33,7 +27,6 @@ impl HttpVerb {
 }
 
 impl fmt::Display for HttpVerb {
-    /// As it was written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Written(method) => method.fmt(f),
@@ -42,7 +35,7 @@ impl fmt::Display for HttpVerb {
     }
 }
 
-/// A method in capitals; `CONNECT` and `TRACE` are none that an action has a use for.
+/// Returns a method in capitals; `CONNECT` and `TRACE` are refused as useless for an action.
 pub(super) fn usable(text: &str) -> Option<Method> {
     let capitals = !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase());
     let method = Method::from_bytes(text.as_bytes()).ok().filter(|_| capitals)?;

@@ -1,4 +1,3 @@
-//! `driver = k2hr3`: its options, and what follows from them.
 
 use std::sync::Arc;
 
@@ -15,26 +14,19 @@ use crate::driver::{
 };
 use crate::http_request::Statuses;
 
-/// The option of every driver that calls K2HR3's role API.
 pub(crate) const API_URL: OptionDef =
     OptionDef::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set.");
 
-/// Reads [`API_URL`].
 pub(crate) fn api_url(reader: &mut SectionReader<'_>) -> Option<ApiUrl> {
     let text = reader.required(API_URL.name, "write the URL of your role API, https://host/v1/role")?;
     ApiUrl::parse(&text).map_or_else(|e| reader.refuse(API_URL.name, e.problem, e.allowed), Some)
 }
 
-/// `driver = k2hr3`.
 #[derive(Clone, Debug)]
 pub struct K2hr3Conf {
-    /// The URL for DELETE.
     pub api_url: ApiUrl,
-    /// The events that it acts on.
     pub events: K2hr3Events,
-    /// The request for a deleted port without addresses.
     pub no_addresses: NoAddresses,
-    /// The certificates to believe.
     pub tls: TlsConf,
 }
 

@@ -1,4 +1,4 @@
-//! From a payload to the parameters of the `DELETE`, as k2hr3_osnl's `_payload_to_params` does it.
+//! Reads the parameters of the `DELETE` from a payload, as k2hr3_osnl's `_payload_to_params` does.
 //!
 //! | kind | cuk (K2HR3's host key) | addresses |
 //! | --- | --- | --- |
@@ -6,11 +6,13 @@
 //! | nova versioned | `nova_object.data.uuid` | none: every address of the instance |
 //! | nova legacy | `instance_id` | none |
 //!
-//! A port of the network itself (`device_owner` is `network:…`: DHCP, router) is about no instance: nothing
-//! to do. k2hr3_osnl refused the former and asked K2HR3 to forget a router, which it has never heard of.
+//! A port of the network itself (`device_owner` is `network:…`: DHCP, router) belongs to no
+//! instance, so nothing is sent. k2hr3_osnl refused DHCP ports and asked K2HR3 to forget routers,
+//! which K2HR3 does not know.
 //!
-//! All three are tried in this order and a later one overwrites the cuk. The cuk must be a UUID in the
-//! lax sense of Python's `uuid.UUID` and is sent as it was written; an address must pass `inet_pton`.
+//! The forms are tried in this order, and a later form overwrites the cuk. The cuk must be a UUID
+//! in the lax sense of Python's `uuid.UUID` and is sent as written; an address must pass
+//! `inet_pton`.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -18,32 +20,24 @@ use std::net::IpAddr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-/// The characters that Python's `urllib.parse.quote` leaves as they are, beside letters and digits.
+/// The characters that Python's `urllib.parse.quote` leaves unchanged, besides letters and digits.
 const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b'/');
 
-/// The host that K2HR3 has to forget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostParameters {
-    /// The instance, as the notification spells it.
     pub cuk: String,
-    /// Its addresses in the notification's order; none means all.
+    /// The addresses in the notification's order; an empty list means all addresses.
     pub addresses: Vec<String>,
 }
 
-/// The reason why a payload makes no request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// It is about no instance: a DHCP port, an unbound port.
+    /// The payload is about no instance: a DHCP port, an unbound port.
     NothingToDo(String),
-    /// It should be about an instance and cannot be read as such.
     Unreadable(String),
 }
 
 impl HostParameters {
-    /// Reads a payload.
-    ///
-    /// # Errors
-    /// [`Unusable`] says whether that is as it should be.
     pub fn of(payload: &Value) -> Result<Self, Unusable> {
         let unreadable = |why: &str| Unusable::Unreadable(why.to_owned());
         let Some(payload) = payload.as_object() else {
@@ -52,7 +46,7 @@ impl HostParameters {
         let port = match payload.get("port") {
             Some(Value::Object(port)) => Some(port),
             Some(_) => return Err(unreadable("payload.port is not an object")),
-            // The manual's example has the port's fields right in the payload.
+            // The manual's example has the port's fields directly in the payload.
             None => payload.contains_key("device_id").then_some(payload),
         };
         let versioned = match payload.get("nova_object.data") {
@@ -94,14 +88,14 @@ impl HostParameters {
         }
     }
 
-    /// The request target: path, then `extra`, `cuk` and `host` in this order.
+    /// Returns the request target: path, then `extra`, `cuk` and `host` in this order.
     #[must_use]
     pub fn request_target(&self, path_and_query: &str) -> String {
         let separator = if path_and_query.contains('?') { '&' } else { '?' };
         let cuk = utf8_percent_encode(&self.cuk, QUOTED);
         let mut target = format!("{path_and_query}{separator}extra=openstack-auto-v1&cuk={cuk}");
         if !self.addresses.is_empty() {
-            // Python's json.dumps: a blank after each comma.
+            // Python's json.dumps writes a blank after each comma.
             let list = format!("[\"{}\"]", self.addresses.join("\", \""));
             target.push_str("&host=");
             target.extend(utf8_percent_encode(&list, QUOTED));
@@ -121,7 +115,7 @@ impl Display for HostParameters {
     }
 }
 
-/// Whether Python takes the value for false: it is skipped, not refused.
+/// Whether Python considers the value false: k2hr3_osnl skips such a value.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -157,7 +151,8 @@ fn addresses(fixed_ips: &Value) -> Result<Vec<String>, Unusable> {
     Ok(addresses)
 }
 
-/// `uuid.UUID(text)`: `urn:`, `uuid:`, braces and dashes wherever they stand are dropped, 32 hex digits remain.
+/// Decides as `uuid.UUID(text)`: `urn:`, `uuid:`, braces and dashes are dropped anywhere, and 32
+/// hex digits must remain.
 fn is_uuid(text: &str) -> bool {
     let text = text.replace("urn:", "").replace("uuid:", "");
     let digits = text.trim_matches(['{', '}']).replace('-', "");

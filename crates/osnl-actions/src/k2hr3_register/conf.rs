@@ -1,4 +1,3 @@
-//! `driver = k2hr3_register`: its options, and what follows from them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +17,6 @@ use crate::driver::{
 use crate::http_request::Statuses;
 use crate::k2hr3::{API_URL, Unusable, api_url};
 
-/// `driver = k2hr3_register`.
 #[derive(Clone, Debug)]
 pub struct K2hr3RegisterConf {
     api_url: ApiUrl,

@@ -1,18 +1,18 @@
-//! `ops@example.com`, `Operations <ops@example.com>`: strict, so that what an event brings is an address or nothing.
+//! Mail addresses such as `Operations <ops@example.com>`, parsed strictly, so that an event cannot
+//! add headers or further addresses.
 
-/// An address, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MailAddress {
     pub(super) name: Option<String>,
     pub(super) address: String,
 }
 
-/// RFC 5321, 4.5.3.1.3: a path with its brackets.
+/// The longest path of RFC 5321, 4.5.3.1.3, with its brackets.
 const LONGEST: usize = 254;
 
 impl MailAddress {
-    /// Parses one address. Quoted local parts, comments and groups are refused: they are not in use, and they hide
-    /// things.
+    /// Parses one address. Quoted local parts, comments and groups are refused: they are unused in
+    /// practice and can hide an address.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.contains(char::is_control) {
@@ -23,7 +23,7 @@ impl MailAddress {
             None => ("", text),
         };
         let (local, domain) = address.rsplit_once('@')?;
-        // Atoms of RFC 5322 and, of SMTPUTF8, everything that is not ASCII.
+        // Atoms of RFC 5322 and, for SMTPUTF8, all non-ASCII characters.
         let atom = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c) || !c.is_ascii();
         let in_domain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c) || !c.is_ascii();
         let fine = address.len() <= LONGEST
@@ -35,7 +35,6 @@ impl MailAddress {
         fine.then(|| Self { name: (!name.is_empty()).then(|| name.to_owned()), address: address.to_owned() })
     }
 
-    /// Whether only SMTPUTF8 can carry it.
     pub(super) fn is_international(&self) -> bool {
         !self.address.is_ascii()
     }

@@ -1,4 +1,3 @@
-//! `driver = mail`: its options, and what follows from them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +49,7 @@ enum Security {
 }
 
 impl ReadDriver for MailConf {
-    /// A mail server takes its time, and does not like to be asked often.
+    /// A mail server is slow and dislikes frequent connections.
     const TABLE: DriverTable = DriverTable::new(
         "mail",
         &[
@@ -160,7 +159,7 @@ impl ReadDriver for MailConf {
     }
 }
 
-/// A name that a server takes, whatever this machine is called.
+/// Returns a name that a server accepts, even if this machine's name is unusual.
 fn own_name(host: &str) -> String {
     let fine = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
     if fine { host.to_owned() } else { "localhost".to_owned() }
@@ -199,7 +198,6 @@ fn recipients(reader: &mut SectionReader<'_>) -> Option<Vec<Template>> {
     let compiled = reader.compiled("to", |text| {
         let mut begin = 0;
         let compile = |item: &str| {
-            // Items stand in the text in their order.
             begin += text[begin..].find(item).unwrap_or_default();
             Template::compile(item, &names).map_err(|error| TemplateError { at: begin + error.at, ..error })
         };

@@ -1,7 +1,7 @@
-//! The mail that events become: one event, or a digest of several. Pure but for the date.
+//! The mail of one event, or a digest of several.
 //!
-//! Headers hold one line each whatever a template makes; names and subjects that are not ASCII are encoded words, texts
-//! are quoted-printable or base64 as they need.
+//! Each header is one line, whatever a template renders. Names and subjects that are not ASCII
+//! become encoded words; texts are quoted-printable or base64.
 
 use std::fmt::Write as _;
 
@@ -13,24 +13,20 @@ use osnl_template::{Names, Template};
 
 use super::address::MailAddress;
 
-/// The longest subject, in characters; mail programs show fewer.
 const LONGEST_SUBJECT: usize = 250;
 
-/// The templates and addresses of mails.
 #[derive(Clone, Debug)]
 pub(super) struct MailWriter {
     pub(super) from: MailAddress,
     pub(super) to: Vec<Template>,
     pub(super) subject: Template,
-    /// The subject of a digest of several events; it has `count` besides the names of its first event.
+    /// The subject of a digest; it has `count` besides the names of its first event.
     pub(super) digest_subject: Template,
     pub(super) body: Template,
     pub(super) html: Option<Template>,
-    /// The part of message ids behind the `@`.
     pub(super) host: String,
 }
 
-/// One event's share.
 #[derive(Debug)]
 pub(super) struct LetterPart {
     to: Vec<MailAddress>,
@@ -55,27 +51,23 @@ impl LetterPart {
     }
 }
 
-/// A mail, with its recipients.
 #[derive(Debug)]
 pub(super) struct Letter {
     pub(super) from: MailAddress,
     pub(super) to: Vec<MailAddress>,
-    /// The subject for a log line: without what the event has of secrets.
+    /// The subject for a log line, with the event's secrets masked.
     pub(super) shown_subject: String,
-    /// With its headers and line ends of SMTP.
     pub(super) bytes: Vec<u8>,
 }
 
 impl MailWriter {
-    /// # Errors
-    /// The part of the mail that cannot be made of the event.
     pub(super) fn part(&self, names: &Names, key: &str) -> Result<LetterPart, String> {
         let text = |option: &str, template: &Template| {
             template.render(names).map_err(|error| format!("{option}: {error}"))
         };
         let address = |template: &Template| {
             let made = text("to", template)?;
-            // Where one will stand that nobody was asked for yet.
+            // In a preview, the address may contain a placeholder for an unknown answer.
             let unknown = names.unknown().next().is_some() && made.contains('<');
             let open = unknown.then(|| MailAddress { name: None, address: made.clone() });
             open.or_else(|| MailAddress::parse(&made))
@@ -91,7 +83,6 @@ impl MailWriter {
         })
     }
 
-    /// `None` of nothing.
     pub(super) fn letter(&self, parts: &[&LetterPart]) -> Option<Result<Letter, String>> {
         let first = parts.first()?;
         let subject = |names: &Names| match parts.len() {
@@ -127,7 +118,7 @@ impl MailWriter {
             .to(Header::new_list(to.iter().map(shown).collect()))
             .subject(subject)
             .message_id(format!("{id}@{}", self.host))
-            // RFC 3834: no machine shall answer.
+            // RFC 3834: automatic answers are suppressed.
             .header("Auto-Submitted", Raw::new("auto-generated"))
             .text_body(texts.join("\n-- \n\n"));
         let html: Option<Vec<&str>> = parts.iter().map(|part| part.html.as_deref()).collect();
@@ -144,13 +135,12 @@ fn shown(address: &MailAddress) -> Header<'_> {
     Header::new_address(address.name.as_deref(), address.address.as_str())
 }
 
-/// One line.
 fn header(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     line.trim().chars().take(LONGEST_SUBJECT).collect()
 }
 
-/// Ends in a line end; control characters that no mail should have are gone.
+/// Converts line ends to SMTP's, and removes control characters.
 fn with_line_ends(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
@@ -184,7 +174,6 @@ mod tests {
         writer().part(&Names::from(Notification { payload, ..Notification::default() }), "m1/a")
     }
 
-    /// The subject goes to its recipients, not into the log.
     #[test]
     fn a_log_line_has_the_subject_without_the_secrets_of_the_event() {
         let check = |subject: &str, name: &str, expected: &str, shown: &str| {
@@ -206,7 +195,6 @@ mod tests {
         check("password={{ payload.name }}", "S3CRET", "password=S3CRET", "password=***");
     }
 
-    /// Its headers, unfolded, and its body.
     fn letter(parts: &[&LetterPart]) -> (Vec<String>, String) {
         let letter = writer().letter(parts).unwrap().unwrap();
         let text = String::from_utf8(letter.bytes).unwrap();

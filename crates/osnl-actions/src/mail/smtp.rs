@@ -1,10 +1,12 @@
-//! One mail to one server, as RFC 5321 has it, with STARTTLS (3207), AUTH (4954), 8BITMIME and SMTPUTF8 (6531).
+//! Sends one mail to one server by RFC 5321, with STARTTLS (3207), AUTH (4954), 8BITMIME and
+//! SMTPUTF8 (6531).
 //!
-//! A connection for each mail: there are few, and a server drops idle ones. What was said in clear before STARTTLS is
-//! forgotten. Without TLS no login is tried unless the configuration says `tls = none`.
+//! Each mail has its own connection: mails are rare, and servers drop idle connections.
+//! Capabilities from before STARTTLS are discarded. Without TLS no login is tried unless the
+//! configuration has `tls = none`.
 //!
-//! lettre 0.11 takes neither this daemon's TLS configuration, whose refusals name the remedy, nor a way to say at which
-//! step a server has refused a mail.
+//! lettre 0.11 accepts no TLS configuration of ours, whose errors name the remedy, and does not
+//! report the step at which a server refused.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -22,31 +24,25 @@ use crate::http_request::scrub;
 use crate::wire::{ServerAddress, ServerStream, TlsConnection, broken};
 use crate::{ActionError, ErrorClass};
 
-/// A reply is a few lines.
 const LONGEST_REPLY: usize = 16 * 1024;
 
-/// The mail server.
 #[derive(Clone)]
 pub(super) struct MailServer {
     pub(super) place: ServerAddress,
     pub(super) tls: MailTls,
     pub(super) login: Option<SmtpLogin>,
-    /// The name that the client gives in its greeting.
     pub(super) name: String,
     pub(super) certificate: LatestEnd,
 }
 
-/// `tls`.
 #[derive(Clone)]
 pub(super) enum MailTls {
-    /// Asked for once the server has said what it can; one that cannot is no server for us.
+    /// Requested once the server has listed its extensions; a server without STARTTLS is refused.
     Starttls(Arc<ClientConfig>),
-    /// From the first byte.
     Implicit(Arc<ClientConfig>),
     None,
 }
 
-/// The credentials of the client.
 #[derive(Clone)]
 pub(crate) struct SmtpLogin {
     pub(crate) user: String,
@@ -65,11 +61,10 @@ impl fmt::Display for MailServer {
     }
 }
 
-/// The extensions that a server has announced.
 #[derive(Debug, Default)]
 struct Extensions(Vec<String>);
 
-/// For fuzzing: what a server says from its first byte to its last, taken as the answers to a whole mail.
+/// For fuzzing: treats the bytes as all of a server's replies to one mail.
 pub(super) async fn hear(said: &[u8]) -> Result<String, ActionError> {
     let server = MailServer {
         place: ServerAddress::parse("localhost", 25)
@@ -93,7 +88,6 @@ impl Extensions {
         self.words(name).is_some()
     }
 
-    /// Returns the words behind an extension's name.
     fn words(&self, name: &str) -> Option<Vec<String>> {
         self.0.iter().find_map(|line| {
             let mut words = line.split([' ', '=']).map(str::to_ascii_uppercase);
@@ -106,7 +100,6 @@ struct Talk<'a> {
     server: &'a MailServer,
     stream: Box<dyn ServerStream + 'a>,
     read: Vec<u8>,
-    /// The expiry of the server's certificate, if it has shown one.
     certificate_ends: Option<i64>,
 }
 
@@ -116,7 +109,8 @@ struct SmtpReply {
 }
 
 impl SmtpReply {
-    /// Returns the text of the reply without the password, which a server may repeat in each form in which it was sent.
+    /// Returns the text of the reply without the password, which a server may repeat in each form
+    /// in which it was sent.
     fn text(&self, server: &MailServer) -> String {
         let text = scrub(&self.lines.join(" "), server.secrets().iter().map(String::as_str));
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
@@ -130,7 +124,6 @@ impl SmtpLogin {
 }
 
 impl MailServer {
-    /// Returns the texts that may not appear in any other text.
     fn secrets(&self) -> Vec<String> {
         let forms = |login: &SmtpLogin| {
             [login.plain(), BASE64_STANDARD.encode(&login.password), login.password.clone()]
@@ -138,8 +131,8 @@ impl MailServer {
         self.login.iter().flat_map(forms).collect()
     }
 
-    /// Returns mechanisms, which are in capitals, for a message of bounded length. What has not the form of a name (RFC
-    /// 4422) is masked, and so is the password: a server may put it there.
+    /// Returns mechanisms for a message of bounded length. A text that is no mechanism's name (RFC
+    /// 4422) is masked, and so is the password: a server may send it there.
     fn offered(&self, mechanisms: &[String]) -> String {
         let secrets: Vec<String> = self.secrets().iter().map(|secret| secret.to_ascii_uppercase()).collect();
         let is_name = |name: &str| {
@@ -155,7 +148,6 @@ impl MailServer {
         }
     }
 
-    /// The others get the mail.
     fn log_refused(&self, recipient: &str, error: &ActionError, events: &[Event]) {
         let deliveries: Vec<&str> = events.iter().filter_map(|event| event.delivery.as_deref()).collect();
         tracing::warn!(
@@ -167,12 +159,12 @@ impl MailServer {
         );
     }
 
-    /// Sends the mail of these events and returns its result, in words. With `wait_for_all` no recipient gets the mail while the server
-    /// refuses one of them for now.
+    /// Sends the mail of these events. With `wait_for_all` no recipient gets the mail while the
+    /// server refuses a recipient temporarily.
     ///
     /// # Errors
-    /// The step that failed; a refusal for now is [`ErrorClass::Busy`], one for good [`ErrorClass::Rejected`], one of us
-    /// and not of the mail [`ErrorClass::Refused`].
+    /// The step that failed: [`ErrorClass::Busy`] for a temporary refusal, [`ErrorClass::Rejected`]
+    /// for a permanent refusal of the mail, [`ErrorClass::Refused`] for a refusal of the client.
     pub(super) async fn send(
         &self,
         letter: &Letter,
@@ -191,7 +183,7 @@ impl MailServer {
         }
         let utf8 = if international { " SMTPUTF8" } else { "" };
         let eight = if can.has("8BITMIME") { " BODY=8BITMIME" } else { "" };
-        // A refused sender is no event's fault.
+        // A refused sender is not the event's fault.
         talk.ask(&format!("MAIL FROM:<{}>{eight}{utf8}", letter.from.address), Whose::Ours).await?;
         let mut refused: Vec<(&str, ActionError)> = Vec::new();
         let mut taken = Vec::new();
@@ -206,12 +198,12 @@ impl MailServer {
                     self.log_refused(&to.address, &error, events);
                     refused.push((&to.address, error));
                 }
-                // Nobody has it yet, so nobody gets it twice.
+                // No recipient has the mail yet, so a retry sends no duplicate.
                 Err(error) => return Err(error),
             }
         }
         if taken.is_empty() {
-            // One who may have it later is a reason to try again.
+            // A recipient that is refused temporarily is a reason for a retry.
             let last = refused.iter().rposition(|(_, error)| !error.class.is_final());
             let last = last.or(refused.len().checked_sub(1));
             if let Some(last) = last {
@@ -220,7 +212,7 @@ impl MailServer {
         }
         talk.ask("DATA", Whose::Mails).await?;
         let reply = talk.data(&letter.bytes).await?;
-        // It is taken; what follows is manners.
+        // The server has accepted the mail; an error after that does not matter.
         let _ = talk.write(b"QUIT\r\n").await;
         let mut done =
             format!("mailed to {}: \"{}\" ({})", taken.join(", "), letter.shown_subject, reply.text(self));
@@ -230,10 +222,8 @@ impl MailServer {
         Ok(done)
     }
 
-    /// Up to the login, without a mail. Answers when the server's certificate ends.
-    ///
-    /// # Errors
-    /// As [`MailServer::send`].
+    /// Runs the session up to the login, without a mail, and returns the expiry of the server's
+    /// certificate.
     pub(super) async fn probe(&self) -> Result<Option<i64>, ActionError> {
         let (mut talk, _) = self.open().await?;
         let _ = talk.write(b"QUIT\r\n").await;
@@ -307,12 +297,9 @@ impl MailServer {
     }
 }
 
-/// The cause of a refusal for good.
 #[derive(Clone, Copy)]
 enum Whose {
-    /// The client's login, address or name.
     Ours,
-    /// This mail, or its recipient.
     Mails,
 }
 
@@ -322,7 +309,7 @@ impl Talk<'_> {
         Ok(Extensions(reply.lines.into_iter().skip(1).collect()))
     }
 
-    /// A command whose text is in no error.
+    /// Sends a command whose text never appears in errors.
     async fn secret(&mut self, command: &str) -> Result<SmtpReply, ActionError> {
         self.ask(command, Whose::Ours).await
     }
@@ -332,7 +319,6 @@ impl Talk<'_> {
         self.expect(whose).await
     }
 
-    /// Lines that begin with a dot get another one.
     async fn data(&mut self, bytes: &[u8]) -> Result<SmtpReply, ActionError> {
         let mut out = Vec::with_capacity(bytes.len() + 64);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -356,7 +342,6 @@ impl Talk<'_> {
         written.map_err(|error| broken(self.server, &error))
     }
 
-    /// 2xx and 3xx.
     async fn expect(&mut self, whose: Whose) -> Result<SmtpReply, ActionError> {
         let reply = self.reply().await?;
         let class = match (reply.code, whose) {

@@ -1,4 +1,3 @@
-//! `driver = publish`: its options, and what follows from them.
 
 use std::sync::Arc;
 
@@ -18,10 +17,8 @@ use crate::http_request::cloud_event::AttributeTemplates;
 use crate::{Action, event_names};
 
 const TOPIC: &str = "notifications";
-/// The driver whose topics stand for exchanges and queues.
 const KAFKA: &str = "kafka";
 
-/// `driver = publish`. Its Debug form shows no password.
 #[derive(Clone, Debug)]
 pub struct PublishConf {
     name: String,
@@ -116,7 +113,7 @@ impl ReadDriver for PublishConf {
             false => reader.required("exchange", "write the name of an exchange").and(None),
         };
         let topic = match address(reader, "topic") {
-            // Compiles, as a test makes sure.
+            // This template compiles, as a test ensures.
             Some(None) => Template::compile(TOPIC, &OF_EVERY_DRIVER).ok(),
             Some(topic) => topic,
             None => None,
@@ -147,14 +144,14 @@ impl ReadDriver for PublishConf {
     }
 }
 
-/// Those of the URL's query, over what `[oslo_messaging_rabbit]` says of declarations; its other options are those of
-/// the listeners' brokers.
+/// Returns the options of the URL's query over the declarations of `[oslo_messaging_rabbit]`, whose
+/// other options apply to the listeners' brokers only.
 fn driver_options(reader: &SectionReader<'_>, url: &TransportUrl) -> Result<RabbitOptions, OptionError> {
     let mut options = RabbitOptions::default();
     let section = reader.layers.sections.iter().find(|section| section.def.kind == "oslo_messaging_rabbit");
     for (section, name) in section.into_iter().flat_map(|s| RabbitOptions::DECLARING.map(|name| (s, name))) {
         if let Ok(Some(text)) = reader.layers.resolve(section, name) {
-            // A bad value is reported with its section.
+            // The check of that section reports a bad value.
             let _ = options.set(name, &text);
         }
     }
@@ -167,8 +164,8 @@ fn optional(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Templ
     event_names::template(reader, option, Escape::None)
 }
 
-/// A name on a broker. What stands for one word of it has no dots of its own, except in names that services write with
-/// dots: one expression that is just such a name keeps them.
+/// Reads a name on a broker. An expression for one word of the name loses its dots, except where a
+/// single expression is a name that services write with dots.
 fn address(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Template>> {
     let names = event_names::of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -314,7 +311,6 @@ impl PublishConf {
         format!("{} on {hosts}", self.message.place())
     }
 
-    /// Returns the topic of Kafka, if it is the same for every event.
     fn literal_topic(&self) -> Option<String> {
         if let Some(key) = &self.message.key {
             return literal(key).map(str::to_owned);
@@ -324,13 +320,11 @@ impl PublishConf {
         Some(format!("{}.{}", literal(&self.message.topic)?, priority.to_lowercase()))
     }
 
-    /// The port where the URL names none.
     fn port(&self) -> u16 {
         if self.message.has_topics { 9092 } else { 5672 }
     }
 }
 
-/// A template that is the same for every event.
 fn literal(template: &Template) -> Option<&str> {
     Some(template.source()).filter(|source| !source.contains('{'))
 }

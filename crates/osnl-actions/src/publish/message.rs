@@ -1,4 +1,4 @@
-//! The message that one event becomes, and its destination. Pure.
+//! The message of one event, and its destination, without input or output.
 
 use osnl_http::HeaderMap;
 use osnl_model::{
@@ -12,21 +12,20 @@ use serde_json::value::RawValue;
 use crate::http_request::cloud_event::{self, AttributeTemplates};
 use crate::{Event, event_names};
 
-/// The templates of messages.
 #[derive(Clone, Debug)]
 pub(super) struct MessageTemplates {
     pub(super) exchange: Template,
     pub(super) topic: Template,
-    /// The whole routing key, in place of `<topic>.<priority>`.
+    /// The whole routing key, instead of `<topic>.<priority>`.
     pub(super) key: Option<Template>,
     pub(super) format: MessageFormat,
     pub(super) declare: Declare,
     pub(super) mandatory: bool,
-    /// Whether it goes to topics of Kafka: there are no exchanges, one framing, and a key for each resource.
+    /// Whether the destination is Kafka: there are no exchanges, one framing, and a key for each
+    /// resource.
     pub(super) has_topics: bool,
 }
 
-/// `format`.
 #[derive(Clone, Debug)]
 pub(super) enum MessageFormat {
     Notification {
@@ -34,30 +33,24 @@ pub(super) enum MessageFormat {
         changes: Changes,
         privacy: Privacy,
     },
-    /// As it came, or what this makes.
     Raw(Option<Template>),
     CloudEvents(Box<CloudEvents>),
 }
 
-/// The secrets of a notification that are passed on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Privacy {
-    /// Values in context and payload that are secrets by their names are replaced.
     pub(super) mask: bool,
-    /// The token of the request in the context is passed on. Otherwise it is null, as `osnl send`
-    /// has it.
+    /// Whether the request's token in the context is passed on. Otherwise it is null, as in `osnl
+    /// send`.
     pub(super) keep_token: bool,
 }
 
-/// The templates of a CloudEvent.
 #[derive(Clone, Debug)]
 pub(super) struct CloudEvents {
     pub(super) attributes: AttributeTemplates,
-    /// Its data, if that is not the event's payload.
     pub(super) data: Option<Template>,
 }
 
-/// The fields of a notification that differ from the event's.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     pub(super) event_type: Option<Template>,
@@ -66,7 +59,6 @@ pub(super) struct Changes {
     pub(super) payload: Option<Template>,
 }
 
-/// A message and where it goes.
 #[derive(Debug)]
 pub(super) struct AddressedMessage {
     pub(super) target: Target,
@@ -74,12 +66,10 @@ pub(super) struct AddressedMessage {
     pub(super) message: OutgoingMessage,
 }
 
-/// The reason why nothing is sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unsendable {
-    /// This action has sent the message itself.
+    /// This action has published the message itself.
     Ours,
-    /// No message can be made of the event, and why.
     Content(String),
 }
 
@@ -116,7 +106,6 @@ impl MessageTemplates {
         Ok(AddressedMessage { target, priority, message })
     }
 
-    /// Returns the payload that the template makes of an event; `None` where the payload is the event's.
     pub(super) fn payload(&self, names: &Names) -> Option<Result<String, String>> {
         let template = match &self.format {
             MessageFormat::Notification { changes, .. } => changes.payload.as_ref(),
@@ -126,7 +115,6 @@ impl MessageTemplates {
         template.map(|template| value(names, template).map(|value| value.to_string()))
     }
 
-    /// Returns the sentence that says when a message counts as delivered.
     pub(super) fn safety(&self) -> String {
         if self.has_topics {
             return "delivered when all replicas in sync have it".to_owned();
@@ -135,12 +123,10 @@ impl MessageTemplates {
         format!("delivered when the broker has confirmed it; what no queue takes {lost}")
     }
 
-    /// Returns the exchange as it is written; Kafka has none.
     pub(super) fn place(&self) -> &str {
         if self.has_topics { "Kafka" } else { self.exchange.source() }
     }
 
-    /// Returns the exchange and the key.
     pub(super) fn address(&self, names: &Names) -> Result<(Target, Priority), String> {
         let exchange = match self.has_topics {
             true => None,
@@ -149,7 +135,7 @@ impl MessageTemplates {
         let (topic, priority) = match &self.key {
             Some(key) => {
                 let key = rendered("key", key, names)?;
-                // Both are one text on the wire; the last word is where the priority of a notification stands.
+                // Both are one text on the wire; the last word is the priority of a notification.
                 let (topic, last) = key.rsplit_once('.').ok_or("key: it has no dot")?;
                 (topic.to_owned(), word(last))
             }
@@ -180,13 +166,12 @@ impl Privacy {
     fn apply(self, emission: &mut Emission) -> Result<(), String> {
         let masked = |key: &str, value: &RawValue| -> Result<Box<RawValue>, String> {
             let read: Value = serde_json::from_str(value.get()).map_err(|error| error.to_string())?;
-            // By its name too, where it is an entry of the context.
+            // The name of the context's entry may mark it as a secret.
             let masked = mask_secrets(&Value::Object([(key.to_owned(), read.clone())].into_iter().collect()));
             match masked.get(key) {
                 Some(masked) if *masked != read => {
                     RawValue::from_string(masked.to_string()).map_err(|error| error.to_string())
                 }
-                // As it was written.
                 Some(_) | None => Ok(value.to_owned()),
             }
         };
@@ -205,7 +190,6 @@ impl Privacy {
     }
 }
 
-/// Returns the resource of an event, by which its messages keep their order.
 fn key_of(event: &Event) -> Option<String> {
     match event.resource {
         Some(at) => resource_at(&event.notification, at as usize)?.key(),
@@ -218,7 +202,6 @@ fn word(text: &str) -> Priority {
     known.unwrap_or_else(|| Priority::Other(text.to_owned()))
 }
 
-/// A name on a broker.
 fn rendered(option: &str, template: &Template, names: &Names) -> Result<String, String> {
     let text = template.render(names).map_err(|error| format!("{option}: {error}"))?;
     match text.is_empty() || text.len() > LONGEST_NAME || text.contains(char::is_control) {
@@ -240,7 +223,7 @@ fn notification(event: &Event, names: &Names, changes: &Changes, unique: String)
         emission.priority = Some(Priority::parse(&priority));
     }
     emission.unique_id = Some(unique);
-    // A payload that is the event's own keeps its keys' order and its numbers' digits.
+    // The event's own payload keeps the order of its keys and the digits of its numbers.
     let other = match (&changes.payload, event.resource) {
         (Some(template), _) => Some(value(names, template)?),
         (None, Some(_)) => Some(event.payload().into_owned()),
@@ -256,7 +239,6 @@ fn value(names: &Names, template: &Template) -> Result<Value, String> {
     template.value(names).map_err(|error| format!("payload: {error}"))
 }
 
-/// A text as it is, anything else as JSON.
 fn raw(names: &Names, template: &Template) -> Result<OutgoingMessage, String> {
     Ok(match value(names, template)? {
         Value::String(text) => {
@@ -286,7 +268,6 @@ impl CloudEvents {
     }
 }
 
-/// As `driver = http` has it.
 fn message_id(event: &Event) -> String {
     match (event.id(), event.resource) {
         (Some(id), Some(n)) => format!("{id}/{n}"),
@@ -295,11 +276,12 @@ fn message_id(event: &Event) -> String {
     }
 }
 
-/// Digits of a unique id that say whose it is.
+/// The number of digits of a unique id that identify the publisher.
 const OWN: usize = 16;
 
-/// 32 hex digits, the same for every attempt. The first half is of what a message that comes round still has, its message
-/// id, and of the action, so that the action knows it again by whichever rule; the second half is of the effect.
+/// Returns 32 hex digits, the same for every attempt. The first half is derived from the message id
+/// and the action, so that the action recognises its own message by whichever rule; the second half
+/// from the effect.
 fn unique_id(event: &Event) -> String {
     let digits = |key: &str| -> String {
         BodyDigest::of(key.as_bytes()).as_bytes()[..OWN / 2]

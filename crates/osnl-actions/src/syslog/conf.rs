@@ -1,4 +1,3 @@
-//! `driver = syslog`: its options, and what follows from them.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -19,7 +18,7 @@ use crate::driver::{
 use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ActionError, ErrorClass, event_names};
 
-/// Section 6.2.1 of RFC 5424, by their numbers.
+/// The facilities by number (RFC 5424, 6.2.1).
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
     "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
@@ -28,12 +27,10 @@ const FACILITIES: [&str; 24] = [
 const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 const TEXT: &str =
     "{{ event_type|default('an event without a type') }} from {{ publisher_id|default('nobody') }}";
-/// The length that every receiver of datagrams should take (RFC 5426, 3.2), and the longest that the usual ones take of
-/// others.
+/// The length that every receiver of datagrams should accept (RFC 5426, 3.2).
 const LONGEST_DATAGRAM: u32 = 2048;
 const LONGEST: u32 = 8192;
 
-/// `driver = syslog`.
 #[derive(Clone, Debug)]
 pub struct SyslogConf {
     name: String,
@@ -44,7 +41,6 @@ pub struct SyslogConf {
 }
 
 impl ReadDriver for SyslogConf {
-    /// One connection, and one message after the other.
     const TABLE: DriverTable = DriverTable::new(
         "syslog",
         &[
@@ -270,10 +266,6 @@ impl DriverConf for SyslogConf {
 }
 
 impl SyslogConf {
-    /// Returns the result of the probe, and the expiry of the collector's certificate.
-    ///
-    /// # Errors
-    /// The problem, and the remedy where the problem does not name it.
     async fn probed(&self) -> Result<(&'static str, Option<i64>), (String, Option<&'static str>)> {
         let failed = |error: ActionError| {
             let is_reached = error.class == ErrorClass::Tls;

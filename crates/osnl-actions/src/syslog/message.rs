@@ -1,12 +1,12 @@
-//! An event as a message of RFC 5424, or of RFC 3164 as syslog(3) and old collectors have it; pure.
+//! An event as a message of RFC 5424, or of RFC 3164 as syslog(3) and old collectors expect it.
 //!
 //! ```text
 //! <134>1 2026-11-20T06:36:22.662155Z node1 osnl 4711 port.delete.end [osnl@32473 message_id="..." ...] text
 //! <134>Nov 20 06:36:22 node1 osnl[4711]: text
 //! ```
 //!
-//! Text of an event cannot end a field: names are cut to the characters and lengths that the RFC has for them, values
-//! of structured data are escaped, and control characters in the text are written out.
+//! Text of an event cannot end a field: names are cut to the RFC's characters and lengths, values
+//! of structured data are escaped, and control characters in the text are escaped.
 
 use std::time::SystemTime;
 
@@ -14,41 +14,34 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use osnl_model::{Notification, Priority};
 
-/// Section 6 of RFC 5424: the longest of each.
+/// The longest value of each field (RFC 5424, section 6).
 const HOSTNAME: usize = 255;
 const APP_NAME: usize = 48;
 const MSGID: usize = 32;
-/// No value of structured data is longer.
 const VALUE: usize = 256;
 
-/// The form of a message.
 #[derive(Clone, Debug)]
 pub(super) enum SyslogForm {
-    /// With a version, structured data, and UTC.
     Rfc5424,
-    /// The old one; a log on the same machine wants no host in it.
+    /// The old form; a log on the same machine expects no host in it.
     Rfc3164 { with_host: bool, zone: TimeZone },
 }
 
-/// The values that are the same in all messages of an action.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     pub(super) form: SyslogForm,
-    /// 0 to 23.
     pub(super) facility: u8,
-    /// The priority's, unless this.
+    /// The severity that replaces the priority's.
     pub(super) severity: Option<u8>,
     pub(super) hostname: String,
     pub(super) app_name: String,
     pub(super) process: u32,
-    /// The SD-ID; `None` is no structured data.
+    /// The SD-ID; `None` omits structured data.
     pub(super) sd_id: Option<String>,
-    /// The longest message, in bytes.
     pub(super) longest: usize,
 }
 
 impl Header {
-    /// The message about an event with this text.
     pub(super) fn message(&self, event: &Notification, received: SystemTime, text: &str) -> String {
         let severity = self.severity.unwrap_or_else(|| severity(event.priority.as_ref()));
         let priority = u16::from(self.facility) * 8 + u16::from(severity);
@@ -57,7 +50,7 @@ impl Header {
         let time = Timestamp::try_from(received);
         let mut message = match &self.form {
             SyslogForm::Rfc5424 => {
-                // The RFC knows microseconds and no more.
+                // The RFC allows microseconds at most.
                 let time = time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string());
                 let time = time.unwrap_or_else(|_| "-".to_owned());
                 let kind = name(event.event_type.as_deref().unwrap_or_default(), MSGID);
@@ -68,7 +61,7 @@ impl Header {
                 let time = time.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone());
                 let time = time.strftime("%b %e %H:%M:%S");
                 let host = if *with_host { format!("{host} ") } else { String::new() };
-                // A tag has no bracket of its own, and ends at the first.
+                // A tag ends at its first bracket, so it contains none.
                 let app = app.replace(['[', ']', ':'], "_");
                 format!("<{priority}>{time} {host}{app}[{process}]:")
             }
@@ -91,7 +84,8 @@ impl Header {
     }
 }
 
-/// Section 6.2.1: audit and samples are neither warnings nor mere information about a run.
+/// Maps priorities to severities (RFC 5424, 6.2.1): audit and samples are neither warnings nor
+/// plain information.
 fn severity(priority: Option<&Priority>) -> u8 {
     match priority {
         Some(Priority::Critical) => 2,
@@ -103,7 +97,7 @@ fn severity(priority: Option<&Priority>) -> u8 {
     }
 }
 
-/// Printable ASCII of at most this length; `-` where nothing is.
+/// Returns printable ASCII of at most this length, or `-` for an empty text.
 fn name(text: &str, longest: usize) -> String {
     let name: String =
         text.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).take(longest).collect();
@@ -189,7 +183,6 @@ mod tests {
         let event = event("port.delete.end", Priority::Error);
         let message = old(false).message(&event, received, "gone\nforged");
         assert_eq!(message, "<131>Nov 20 15:36:22 os_nl[4711]: gone\\nforged");
-        // A day of one digit has a blank before it.
         let message = old(true).message(&event, received - Duration::from_secs(15 * 86_400), "");
         assert_eq!(message, "<131>Nov  5 15:36:22 node1 os_nl[4711]:");
     }

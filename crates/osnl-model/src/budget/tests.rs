@@ -1,4 +1,3 @@
-//! Each limit, at it and one below, and inputs that try to evade a limit.
 
 use serde_json::json;
 
@@ -77,7 +76,6 @@ fn depth_is_counted_through_the_envelope() {
     let payload = |levels: usize| format!(r#"{{"payload": {}}}"#, nested(levels));
     check(payload(119), true);
     check(payload(120), false);
-    // The outer object and the text are two levels.
     check(enveloped(&payload(117)), true);
     check(enveloped(&payload(118)), false);
     check(payload(100_000), false);
@@ -117,7 +115,6 @@ fn a_head_is_read_whatever_follows_it() {
     let head = br#"{"event_type": "e", "publisher_id": "p", "priority": "INFO", "payload": "#.to_vec();
     let long = [head, vec![b' '; 5000]].concat();
     assert_eq!(SMALL.read_head(&long).unwrap().event_type.as_deref(), Some("e"));
-    // The slow way reads the whole body.
     let other = [b"{\"x\": [], ".to_vec(), long[1..].to_vec()].concat();
     assert!(matches!(SMALL.read_head(&other), Err(DecodeError::TooMuch(Excess::Body { .. }))));
 }

@@ -1,8 +1,6 @@
-//! Reads JSON into a tree and charges a budget.
-//!
-//! `serde_json`'s own parser of [`Value`] is not used for messages: it has no limits, and it parses
-//! an object whose one key is `$serde_json::private::RawValue` again as JSON, with a fresh count of
-//! levels.
+//! `serde_json`'s own parser of [`Value`] is not used for messages. That parser has no limits. It
+//! also parses an object whose one key is `$serde_json::private::RawValue` again as JSON, with a
+//! fresh count of levels.
 
 use std::fmt;
 
@@ -26,7 +24,6 @@ pub(crate) struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// `depth` counts the enclosing arrays, objects and texts.
     pub(crate) const fn new(purse: &'a Purse, depth: usize) -> Self {
         Self { purse, depth }
     }
@@ -108,7 +105,6 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let mut items: Vec<Value> = Vec::new();
         while let Some(item) = seq.next_element_seed(inner)? {
             if items.len() == items.capacity() {
-                // A vector doubles its capacity.
                 let more = items.capacity().max(4);
                 inner.more_memory(more * size_of::<Value>() + if more == 4 { ALLOCATION } else { 0 })?;
             }

@@ -1,4 +1,3 @@
-//! The catalogue's files, parsed once.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -20,7 +19,6 @@ pub(super) struct Catalogue {
 pub(super) struct ServiceData {
     pub(super) exchange: &'static str,
     pub(super) version: &'static str,
-    /// Releases, by field, or by event and field.
     pub(super) since: BTreeMap<&'static str, &'static str>,
 }
 
@@ -28,7 +26,6 @@ pub(super) struct ServiceData {
 pub(super) struct Class {
     pub(super) version: &'static str,
     pub(super) first: &'static str,
-    /// The versions that added fields, by name of the field.
     pub(super) since: BTreeMap<&'static str, &'static str>,
     pub(super) fields: BTreeMap<&'static str, &'static str>,
 }

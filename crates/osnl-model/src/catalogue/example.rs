@@ -1,5 +1,3 @@
-//! An example of an event as a whole notification: the sample of its payload, with a usual head and
-//! context.
 
 use serde_json::{Map, Value, json};
 
@@ -32,8 +30,6 @@ impl CatalogueEvent {
         }
     }
 
-    /// Returns the usual routing key of its [`example`](CatalogueEvent::example):
-    /// `notifications.info`.
     #[must_use]
     pub fn routing_key(&self) -> String {
         let topic = self.topics.first().copied().unwrap_or("notifications");

@@ -1,4 +1,3 @@
-//! The fields of a payload: a list of all, and a search by path.
 
 use super::data::{Class, catalogue, class};
 use super::{CatalogueEvent, PayloadForm};
@@ -8,11 +7,8 @@ const DEEPEST: usize = 6;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueField {
-    /// The keys from the payload on; `*` for each item of a list.
     pub path: Vec<&'static str>,
-    /// The type in words: `text`, `number or null`, `one of: on, off`, `list of IpPayload`, …
     pub kind: &'static str,
-    /// Whether some payloads of the event omit the field.
     pub sometimes_absent: bool,
     /// The release of the service that added the field (`neutron 9.0.0 (Newton)`), or of a
     /// versioned payload the class and its version (`FlavorPayload 1.1`).
@@ -95,7 +91,6 @@ fn wrapper(service: &str) -> &'static str {
     }
 }
 
-/// Returns the inner kind, and whether a list contains it.
 fn held(kind: &'static str) -> (&'static str, bool) {
     let kind = kind.strip_suffix(" or null").unwrap_or(kind);
     kind.strip_prefix("list of ").map_or((kind, false), |inner| (inner, true))
@@ -139,14 +134,12 @@ fn class_has(service: &str, described: &'static Class, path: &str) -> bool {
                 (None, _) => false,
                 (Some(""), _) => true,
                 (Some(rest), Some(nested)) => class_has(service, nested, rest),
-                // A free map, or an unknown class, may have any field.
                 (Some(_), None) => inner.starts_with("map") || inner.starts_with(char::is_uppercase),
             }
         }
     })
 }
 
-/// Searches the sorted `shape` for `rest`, from the position `at`.
 fn shape_has(shape: &[(&str, &str)], at: &str, rest: &str) -> bool {
     if rest.is_empty() {
         return true;
@@ -175,7 +168,6 @@ fn is_scalar(kind: &str) -> bool {
     kind.trim_end_matches('?').split(" or ").all(|kind| ["text", "number", "boolean"].contains(&kind))
 }
 
-/// Returns the path after a key and its dot, empty at the end; `None` if the path begins otherwise.
 fn after<'a>(path: &'a str, key: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(key)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }

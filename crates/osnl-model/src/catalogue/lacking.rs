@@ -7,7 +7,6 @@ use crate::nearest;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LackingPath {
-    /// The existing part of the path; empty if its first key is missing.
     pub inside: String,
     /// The existing keys, by name; `*` means the items of a list.
     pub keys: Vec<&'static str>,
@@ -15,8 +14,8 @@ pub struct LackingPath {
     pub near: Option<String>,
 }
 
-/// Returns the missing part of a path in the payloads of these events; `None` if an event has the
-/// path, or may have it.
+/// Returns the missing part of a path in the payloads of these events; `None` if an event has or
+/// may have the path.
 ///
 /// ```
 /// use osnl_model::catalogue;
@@ -29,7 +28,6 @@ pub struct LackingPath {
 /// ```
 #[must_use]
 pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
-    // A payload that is a sentence has no keys to compare.
     let events: Vec<&CatalogueEvent> =
         events.iter().copied().filter(|event| event.form != PayloadForm::Text).collect();
     if events.is_empty() || events.iter().any(|event| event.has_field(path)) {
@@ -53,13 +51,11 @@ pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
     Some(LackingPath { inside: inside.to_owned(), keys, near })
 }
 
-/// Returns the key that follows this path on the way to a field.
 fn below(known: &[&'static str], inside: &str) -> Option<&'static str> {
     let inside = starred(inside);
     known.iter().enumerate().find(|(at, _)| known[..*at].join(".") == inside).map(|(_, key)| *key)
 }
 
-/// Returns the shortest path that equals `path` without wrappers, items of lists and leading keys.
 fn same_field(known: &BTreeSet<Vec<&'static str>>, path: &str) -> Option<String> {
     let written = format!(".{}", bare(path.split('.')));
     let is_it = |known: &&Vec<&'static str>| {
@@ -74,7 +70,6 @@ fn same_name(known: &BTreeSet<Vec<&'static str>>, path: &str) -> Option<String> 
     shortest(known.iter().filter(|known| known.last() == Some(&name)))
 }
 
-/// Keys with the same meaning in payloads of different services, releases and forms.
 const WORDS: [&[&str]; 5] = [
     &["tenant_id", "project_id", "project", "tenant", "owner"],
     &["instance_id", "instance_uuid", "server_id", "uuid", "id", "resource_id"],
@@ -83,7 +78,6 @@ const WORDS: [&[&str]; 5] = [
     &["host", "hostname", "node", "compute"],
 ];
 
-/// Returns the sibling field whose name is a synonym.
 fn other_word(keys: &[&'static str], inside: &str, path: &str) -> Option<String> {
     let rest = path.strip_prefix(inside)?.trim_start_matches('.');
     let words = WORDS.iter().find(|words| words.contains(&rest))?;
@@ -102,7 +96,6 @@ fn bare<'a>(keys: impl Iterator<Item = &'a str>) -> String {
     keys.join(".")
 }
 
-/// Returns `ports.0.id` in the spelling of a description: `ports.*.id`.
 pub(super) fn starred(path: &str) -> String {
     let star = |key: &'_ str| if key.parse::<usize>().is_ok() { "*".to_owned() } else { key.to_owned() };
     path.split('.').map(star).collect::<Vec<_>>().join(".")

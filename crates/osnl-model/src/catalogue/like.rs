@@ -1,4 +1,3 @@
-//! Event types similar to a name that does not exist.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;

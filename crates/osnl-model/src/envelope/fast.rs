@@ -12,7 +12,6 @@ use std::borrow::Cow;
 use super::Head;
 use crate::Priority;
 
-/// Returns the head, if it can be read without the payload.
 pub(super) fn read_head(body: &[u8]) -> Option<Head<'_>> {
     let mut scanner = Scanner { rest: body, layer: Layer::Bare };
     scanner.byte(b'{')?;
@@ -47,7 +46,6 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Reads members, the first of which has this key, until all three fields are known.
     fn head(&mut self, first_key: &'a [u8]) -> Option<Head<'a>> {
         let mut key = first_key;
         let (mut event_type, mut publisher_id, mut priority) = (None, None, None);
@@ -97,7 +95,6 @@ impl<'a> Scanner<'a> {
         Some(text)
     }
 
-    /// Reads a text, borrowed if it has no escapes.
     fn text(&mut self) -> Option<Cow<'a, str>> {
         self.blanks();
         self.quote()?;
@@ -105,7 +102,6 @@ impl<'a> Scanner<'a> {
         if self.quote().is_some() {
             return Some(Cow::Borrowed(text));
         }
-        // The JSON literal of the text, with the outer layer removed.
         let mut literal = String::from("\"");
         literal.push_str(text);
         loop {
@@ -130,7 +126,6 @@ impl<'a> Scanner<'a> {
         Some(text)
     }
 
-    /// Reads a quote of the notification's JSON; consumes nothing if there is none.
     fn quote(&mut self) -> Option<()> {
         self.rest = match self.layer {
             Layer::Bare => self.rest.strip_prefix(b"\"")?,
@@ -139,7 +134,6 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// Reads a backslash of the notification's JSON; consumes nothing if there is none.
     fn backslash(&mut self) -> Option<()> {
         self.rest = match self.layer {
             Layer::Bare => self.rest.strip_prefix(b"\\")?,

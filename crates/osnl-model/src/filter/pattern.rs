@@ -41,15 +41,12 @@ pub struct Pattern {
 enum Engine {
     Linear(Linear),
     Backtracking(Box<fancy_regex::Regex>),
-    /// The linear pattern is for ASCII texts that are not empty.
     Boundary(Linear, Box<fancy_regex::Regex>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError {
     pub pattern: String,
-    /// The position in characters from 0, as Python counts; `None` for an error of the whole
-    /// pattern.
     pub position: Option<usize>,
     pub message: String,
 }
@@ -96,10 +93,6 @@ impl Pattern {
         self.matches(text).unwrap_or(false)
     }
 
-    /// Decides whether the text begins with a match.
-    ///
-    /// # Errors
-    ///
     /// The pattern backtracks and exceeds the limit of steps. The text counts as no match, and the
     /// caller should report it.
     pub fn matches(&self, text: &str) -> Result<bool, StepLimit> {
@@ -118,7 +111,6 @@ impl Pattern {
         }
     }
 
-    /// Compiles the pattern now, so that the first message does not wait for it.
     pub fn prepare(&self) {
         match &self.engine {
             Engine::Linear(regex) | Engine::Boundary(regex, _) => regex.prepare(),

@@ -28,7 +28,6 @@ mod width;
 
 use width::Width;
 
-/// A pattern in the other crates' language, not yet anchored.
 pub(super) enum Translation {
     One(PatternEngine, String),
     /// A pattern for ASCII texts that are not empty, and a pattern for all other texts.
@@ -78,8 +77,6 @@ struct Translator {
     loose_look_behind: bool,
     flags: Flags,
     last: Last,
-    /// The number of characters that the current alternative takes; `before_last` excludes the last
-    /// item.
     width: Width,
     before_last: Width,
     last_width: Width,
@@ -99,11 +96,9 @@ struct Flags {
     ascii: bool,
 }
 
-/// The item before the current position, which decides whether a quantifier is allowed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     Nothing,
-    /// An anchor such as `^`, `$` or `\b`, which Python refuses to repeat.
     Anchor,
     LookAround,
     Item,
@@ -235,7 +230,6 @@ impl Translator {
         Ok(())
     }
 
-    /// Reads a `{`: `{m}`, `{m,}`, `{,n}` and `{m,n}` repeat, any other `{` is literal.
     fn brace(&mut self, start: usize) -> ScanStep {
         let after_brace = self.at;
         let least = self.digits();
@@ -276,7 +270,6 @@ impl Translator {
             Last::LookAround => return Err(refused(start, "a repeated look-around is not supported")),
             Last::Repeated => return Err(refused(start, "multiple repeat")),
         }
-        // A repeated group may be followed by itself.
         self.follow(Last::Repeated);
         self.width = self.before_last + self.last_width * times;
         self.out.push_str(quantifier);

@@ -9,14 +9,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
-/// Returns the JSON text of a value, byte for byte as Python's `json.dumps` writes it.
-///
 /// Keys keep the order in which the value serializes. The blanks and escapes of a
 /// [`RawValue`](serde_json::value::RawValue) become Python's; its keys and numbers stay.
-///
-/// # Errors
-///
-/// The error of `serde_json`: a map whose keys are no texts, or an error of the type's own.
 pub fn to_python_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut out = Vec::with_capacity(256);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, PythonFormatter))?;
@@ -59,7 +53,6 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
-/// Writes text that needs no backslash but may have more than printable ASCII.
 fn fragment<W: ?Sized + Write>(out: &mut W, mut text: &str) -> io::Result<()> {
     while let Some(at) = text.bytes().position(|byte| !is_plain(byte)) {
         let (plain, rest) = text.split_at(at);
@@ -97,7 +90,6 @@ fn string<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
     out.write_all(b"\"")
 }
 
-/// Writes valid JSON in Python's style; numbers keep their digits.
 fn restyle<W: ?Sized + Write>(out: &mut W, raw: &str) -> io::Result<()> {
     let bytes = raw.as_bytes();
     let mut at = 0;
@@ -130,7 +122,6 @@ fn restyle<W: ?Sized + Write>(out: &mut W, raw: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the offset after the closing quote of the string that begins at `start`.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(&byte) = bytes.get(at) {
@@ -143,7 +134,6 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// Returns Python's `repr` of a float, from the shortest digits as Rust writes: `-1.25e-7`.
 fn repr(shortest: &str) -> String {
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));

@@ -1,4 +1,3 @@
-//! The depth of masking: one count for arrays, objects, and texts that are parsed.
 
 use serde_json::Value;
 

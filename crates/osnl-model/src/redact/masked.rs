@@ -1,4 +1,3 @@
-//! Serialization with masked secrets, without a masked copy.
 
 use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};

@@ -12,7 +12,6 @@ pub(super) enum Judgement {
     Plain,
 }
 
-/// Names that are secret beside certain keys: service, name, neighbours.
 const BESIDE: [(&str, &str, &[&str]); 4] = [
     ("designate's zone transfer request", "key", &["zone_id", "target_tenant_id"]),
     ("designate's zone transfer accept", "key", &["zone_transfer_request_id"]),
@@ -47,8 +46,6 @@ fn named_by_row(object: &Map<String, Value>) -> bool {
     NAMES.iter().filter_map(|name| object.get(*name)?.as_str()).any(is_secret_key)
 }
 
-/// Whether an item of a list names the following item as a secret: an option of a command line, or
-/// the first of a pair.
 pub(super) fn names_the_next(name: &str, items: usize) -> bool {
     let is_name = name.len() <= 64
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));

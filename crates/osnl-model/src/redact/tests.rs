@@ -75,7 +75,6 @@ fn secrets_are_masked_at_any_depth() {
         json!({"a": [{"b": {"auth_token": "***", "id": 1}}], "password": "***", "secret": null}),
     );
     check(json!("password"), json!("password"));
-    // Null, booleans and empty values cannot be secrets; a number can.
     check(
         json!({"user_data": "", "token": false, "secret": [], "credentials": {}, "password": 1234}),
         json!({"user_data": "", "token": false, "secret": [], "credentials": {}, "password": "***"}),
@@ -157,7 +156,6 @@ fn connection_information_is_read_into_or_masked_whole() {
     check(json!("chap u x"), json!("***"));
 }
 
-/// Generates names, signs, quotes and blanks such that half of the names are secret.
 fn texts() -> impl Strategy<Value = String> {
     let pieces = [
         "password",
@@ -205,7 +203,6 @@ fn texts() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// A slow reference implementation of [`is_secret_key`].
 fn is_secret(key: &str) -> bool {
     use super::words::{HARMLESS, SECRET, SECRET_END, SECRET_WHOLE};
     let squeezed: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();

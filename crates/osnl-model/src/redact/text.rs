@@ -22,12 +22,9 @@ use crate::python_literal::{LiteralError, python_repr, read_literal};
 /// The longest text that is examined. Texts that services write themselves are far shorter.
 const LONGEST: usize = 256 * 1024;
 
-/// The number of values in a text that is parsed, which also bounds the memory.
 const VALUES: usize = 20_000;
 const MEMORY: usize = 16 * 1024 * 1024;
 
-/// Returns the text with its secrets as `***`.
-///
 /// A text that is JSON or a Python literal (cinder's `connection_info`, a snapshot's `metadata`,
 /// exceptions of nova's legacy form) is parsed, masked as [`mask_secrets`](super::mask_secrets)
 /// does, and written in its own language. In any other text these are masked: the login of a URL, a
@@ -49,7 +46,6 @@ pub(super) fn masked(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
     }
 }
 
-/// Masks a text that must be parsed, because its secrets may be anywhere.
 pub(super) fn masked_within(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
     match structured(text, depth) {
         Structure::Masked(masked) if text.len() <= LONGEST => masked,
@@ -58,9 +54,7 @@ pub(super) fn masked_within(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
 }
 
 enum Structure<'a> {
-    /// The text is an object or a list, here without its secrets.
     Masked(Cow<'a, str>),
-    /// The text may be a value, but exceeds a limit.
     TooMuch,
     None,
 }
@@ -84,7 +78,6 @@ fn structured(text: &str, depth: RemainingDepth) -> Structure<'_> {
     Structure::Masked(if masked == read { Cow::Borrowed(text) } else { Cow::Owned(write(&masked)) })
 }
 
-/// Masks running text: sentences, configuration files, headers, commands.
 pub(super) fn running(text: &str) -> Cow<'_, str> {
     let passes = [forms::tokens, forms::bearers, forms::private_keys, forms::logins, pairs::named];
     passes.iter().fold(Cow::Borrowed(text), |text, pass| match pass(&text) {
@@ -96,7 +89,6 @@ pub(super) fn running(text: &str) -> Cow<'_, str> {
 struct Mask<'a> {
     text: &'a str,
     out: String,
-    /// The length that is already copied to `out`, or masked.
     done: usize,
 }
 
@@ -111,7 +103,6 @@ impl<'a> Mask<'a> {
         self.done = to;
     }
 
-    /// Returns the masked text; `None` if nothing was hidden.
     fn finish(mut self) -> Option<String> {
         if self.done == 0 {
             return None;

@@ -1,6 +1,4 @@
-//! Names that mark a secret in any object.
 
-/// Parts of names that mark a secret, without case and separators.
 pub(super) const SECRET: [&str; 32] = [
     "password",
     "passwd",
@@ -25,7 +23,6 @@ pub(super) const SECRET: [&str; 32] = [
     "tempurlkey",
     "kgkey",
     "snmpcommunity",
-    // Data that a server receives when it first starts.
     "userdata",
     "configdrive",
     "injectedfiles",
@@ -36,7 +33,6 @@ pub(super) const SECRET: [&str; 32] = [
     "providerauth",
     "authmaterial",
     "discoveryurl",
-    // Files that contain a login.
     "kubeconfig",
     "keytab",
 ];
@@ -49,7 +45,6 @@ pub(super) const SECRET_WHOLE: [&str; 11] =
 pub(super) const SECRET_END: [&str; 8] =
     ["pass", "pw", "psk", "key", "signature", "sessionid", "hookurl", "creds"];
 
-/// Ends of names that contain a secret word but hold ids, dates, references or booleans.
 pub(super) const HARMLESS: [&str; 27] = [
     "credentialid",
     "credentialrestricted",
@@ -61,7 +56,6 @@ pub(super) const HARMLESS: [&str; 27] = [
     "accesskeyid",
     "tokentype",
     "issuedat",
-    // Keys that name, find or sort objects, and public keys.
     "publickey",
     "pubkey",
     "routingkey",
@@ -88,7 +82,6 @@ pub(super) const HARMLESS: [&str; 27] = [
 #[must_use]
 pub fn is_secret_key(key: &str) -> bool {
     squeezed(key, |squeezed| {
-        // No secret word is shorter.
         if squeezed.len() < 2 {
             return false;
         }

@@ -46,7 +46,6 @@ fn kind<'a>(event_type: &'a str, target: &'a Value) -> Cow<'a, str> {
     Cow::Borrowed(kind.rsplit(':').next().unwrap_or(kind))
 }
 
-/// Returns the object that magnum attaches to the target: the cluster.
 fn attached(target: &Value) -> Option<&Value> {
     target.get("attachments")?.get(0)?.get("content").map(data)
 }

@@ -15,7 +15,6 @@ pub(super) fn first<'a>(object: &'a Value, keys: &[&str]) -> Option<&'a str> {
     keys.iter().find_map(|key| text(object, key))
 }
 
-/// Returns an id as [`first`] does; an id may be a number.
 pub(super) fn first_id<'a>(object: &'a Value, keys: &[&str]) -> Option<Cow<'a, str>> {
     keys.iter().find_map(|key| match object.get(key)? {
         Value::String(text) if !text.is_empty() => Some(Cow::Borrowed(text.as_str())),
@@ -28,7 +27,6 @@ pub(super) fn date(object: &Value, keys: &[&str]) -> Option<Timestamp> {
     keys.iter().find_map(|key| Timestamp::parse(text(object, key)?).ok())
 }
 
-/// Returns the object below `key`, or the data inside the versioned object there.
 pub(super) fn data(value: &Value) -> &Value {
     let inside = value.as_object().into_iter().flatten().find(|(key, _)| key.ends_with("_object.data"));
     inside.map_or(value, |(_, data)| data)

@@ -7,7 +7,6 @@ use super::fields::{address, data, first_id, items, text};
 use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
-/// Beginnings of event types, each up to a dot; the first match counts.
 const EVENTS: [(&str, ObjectShape); 38] = [
     ("compute.instance", INSTANCE),
     ("compute_task", ObjectShape::of("instance").id(&["instance_id"])),
@@ -86,7 +85,6 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resour
     Some(resource)
 }
 
-/// Returns the one object under a plural: `{volume_types: {…}}`, `{share_types: {…}}`.
 fn wrapped<'a>(kind: &str, payload: &'a Value) -> &'a Value {
     payload.get(format!("{kind}s")).filter(|inner| inner.is_object()).unwrap_or(payload)
 }

@@ -77,8 +77,6 @@ fn floating_ip(ip: &Value) -> Resource<'_> {
     }
 }
 
-/// Returns the singular and the items of a bulk request: `port` and the items of `ports`. The
-/// `tags` of `tag.create` are texts, all of one resource.
 pub(super) fn bulk<'a>(event_type: &'a str, payload: &'a Value) -> Option<(&'a str, &'a [Value])> {
     let kind = event_type.split('.').next().unwrap_or_default();
     let found = Some((kind, items(payload, &plural(kind))?));
@@ -95,7 +93,6 @@ fn tagged(payload: &Value) -> Option<Resource<'_>> {
     })
 }
 
-/// Returns neutron's plurals: `policies`, `port_forwardings`, `security_group_rules`.
 fn plural(kind: &str) -> String {
     match kind.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),

@@ -11,7 +11,6 @@ use super::fields::{date, first, first_id};
 pub(super) struct ObjectShape {
     pub(super) kind: &'static str,
     pub(super) id: &'static [&'static str],
-    /// The keys of the ordering id, which precede the object's own id.
     pub(super) order: &'static [&'static str],
     pub(super) project: &'static [&'static str],
     pub(super) user: &'static [&'static str],
@@ -21,7 +20,6 @@ pub(super) struct ObjectShape {
 }
 
 impl ObjectShape {
-    /// Returns the shape of most objects of most services.
     pub(super) const fn of(kind: &'static str) -> Self {
         Self {
             kind,
@@ -63,7 +61,6 @@ impl ObjectShape {
         Self { state, ..self }
     }
 
-    /// Reads an object that has this shape. The caller fills in the addresses.
     pub(super) fn read<'a>(&self, object: &'a Value) -> Resource<'a> {
         Resource {
             kind: Cow::Borrowed(self.kind),

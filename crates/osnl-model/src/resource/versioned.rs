@@ -13,7 +13,6 @@ use super::fields::{address, data, items};
 use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
-/// Classes by namespace and the beginning of their name; the first match counts.
 const CLASSES: [(&str, &str, ObjectShape); 26] = [
     ("nova", "Instance", ObjectShape::of("instance").id(&["uuid"]).project(&["tenant_id"]).state(&["state"])),
     // The number, as in the legacy form: not all events of an aggregate have a UUID.
@@ -45,7 +44,6 @@ const CLASSES: [(&str, &str, ObjectShape); 26] = [
     ("", "", ObjectShape::of("")),
 ];
 
-/// More keys than a versioned object ever has.
 const MOST_KEYS: usize = 64;
 
 const NODE: ObjectShape = ObjectShape::of("node").project(&["owner"]).state(&["provision_state"]);
@@ -73,11 +71,8 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Resource<
     Some(resource)
 }
 
-/// Last words of event types that name the phase of an action.
 const PHASES: [&str; 6] = ["start", "end", "error", "success", "fail", "failed"];
 
-/// Returns the kind of an object of an unknown class from the event type.
-///
 /// The last word is the action, before its phase (`action_plan.execution.start`). Of the words
 /// before, the first that begins the class's name counts (`baremetal.node.create` with
 /// `NodePayload`), else the last. Without such a word, the class gives the kind.

@@ -11,7 +11,6 @@ pub(super) fn transport_url(url: &str) -> Result<TransportUrl> {
     if !is_scheme(driver) {
         return Err(TransportUrlError::Scheme);
     }
-    // The delimiters end a part at any place; inside a part they must be escaped.
     let (rest, _fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));

@@ -56,7 +56,6 @@ fn what_is_written_is_what_was_read_in_either_framing() {
     }
 }
 
-/// As in oslo.messaging's Kafka driver, the context is one object and the last key.
 #[test]
 fn the_context_of_kafka_is_one_object() {
     let bare = r#"{"event_type": "port.delete.end", "payload": {"port_id": "7b2f"}, "_unique_id": "1f", "more": 1,
@@ -73,7 +72,6 @@ fn the_context_of_kafka_is_one_object() {
             r#""_context": {"auth_token": "t", "user": "\u00e9"}}"#
         )
     );
-    // The written text reads as the same notification, and masking finds its token by name.
     let read = Emission::read(body.as_bytes()).unwrap();
     assert_eq!(read.body(Framing::Bare).unwrap(), emission.body(Framing::Bare).unwrap());
     assert_eq!(read.body(Framing::Kafka).unwrap(), body);

@@ -1,4 +1,3 @@
-//! Filters on notifications, and the mismatches that they report.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
@@ -37,7 +36,6 @@ fn the_head_decides_by_publisher_and_event_type() {
             let filter = NotificationFilter {
                 publisher_id: publisher.and_then(pattern),
                 event_type: event.and_then(pattern),
-                // Payload conditions do not affect the head.
                 payload: keys(&[("x", "y")]),
                 ..NotificationFilter::default()
             };

@@ -25,7 +25,6 @@ use proptest::sample::Index;
 
 use crate::mutation::{mutated, mutation, notifications, with_foreign_values};
 
-/// Returns the recorded bodies that are text and short enough for a mutation to matter.
 fn bodies() -> &'static [Vec<u8>] {
     static BODIES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     BODIES.get_or_init(|| {
@@ -47,7 +46,6 @@ fn a_url_that_is_the_words_of_its_own_refusal_is_no_finding() {
     entries::transport_url(b"invalid scheme: the URL must begin like rabbit:// Scheme");
 }
 
-/// Generates texts with secrets: names, signs, quotes of each kind, brackets, tokens.
 fn text_pieces() -> impl Strategy<Value = String> {
     let pieces = [
         "password",

@@ -10,11 +10,9 @@ use serde_json::Value;
 enum Framing {
     Bare,
     Enveloped,
-    /// The envelope's keys in reverse order, and non-ASCII text not escaped.
     EnvelopedOddly,
 }
 
-/// Generates JSON text of any value: a few levels deep, with Python's additions.
 fn json_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -32,7 +30,6 @@ fn json_text() -> impl Strategy<Value = String> {
     })
 }
 
-/// Generates a JSON string with its special and non-ASCII characters escaped or not.
 fn text_literal() -> impl Strategy<Value = String> {
     let text = prop_oneof!["[a-z.]{0,10}", "[\"\\\\/\n\t{}:,a]{0,6}", "\\PC{0,6}"];
     (text, any::<bool>()).prop_map(|(text, ascii)| {
@@ -58,7 +55,6 @@ fn object(members: &[(String, String)], colon: &str) -> String {
 }
 
 prop_compose! {
-    /// Generates a notification's text: keys in any order, some missing, some of odd types.
     fn message()(
         event_type in option::weighted(0.9, prop_oneof![4 => text_literal(), 1 => json_text()]),
         publisher_id in option::weighted(0.9, prop_oneof![4 => text_literal(), 1 => json_text()]),
@@ -103,7 +99,6 @@ proptest! {
         match Notification::decode(body.as_bytes()) {
             Ok(whole) => prop_assert_eq!(read_head(body.as_bytes()), Ok(whole.head())),
             Err(error) => {
-                // The only error in generated messages is a wrong type of the priority.
                 prop_assert!(error.to_string().starts_with("priority is "), "{}", error);
                 prop_assert_eq!(read_head(body.as_bytes()), Err(error));
             }

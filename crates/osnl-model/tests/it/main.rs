@@ -1,5 +1,3 @@
-//! Tests of the crate against recordings (`fixtures`) of services, oslo.messaging and Python, and
-//! against random input.
 
 mod emission;
 mod filter;

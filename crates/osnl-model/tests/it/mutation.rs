@@ -32,7 +32,6 @@ pub(crate) fn notifications() -> &'static [Value] {
     })
 }
 
-/// Generates a value that replaces any value, or a whole object.
 fn foreign() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
         json!(null),
@@ -54,7 +53,6 @@ fn foreign() -> impl Strategy<Value = Value> {
     ])
 }
 
-/// Returns the value at a position, counted from the outside in.
 fn value_at<'a>(value: &'a mut Value, at: &mut usize) -> Option<&'a mut Value> {
     if *at == 0 {
         return Some(value);
@@ -84,7 +82,6 @@ pub(crate) enum Mutation {
     Cut(Index),
 }
 
-/// Pieces that trouble parsers of JSON, Python's JSON, envelopes and compressed data.
 const PIECES: &[&[u8]] = &[
     b"\"",
     b"\\",
@@ -155,8 +152,6 @@ pub(crate) fn mutated(mut bytes: Vec<u8>, mutations: &[Mutation]) -> Vec<u8> {
     bytes
 }
 
-/// Generates a recorded notification with the event type of another, and values of other kinds in
-/// its payload.
 pub(crate) fn with_foreign_values() -> impl Strategy<Value = Value> {
     let changes = vec((any::<Index>(), foreign()), 0..4);
     (any::<Index>(), option::of(any::<Index>()), changes).prop_map(|(which, event_of, changes)| {

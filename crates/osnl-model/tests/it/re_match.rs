@@ -27,7 +27,6 @@ fn patterns_mean_what_they_mean_to_python() {
                     }
                 }
             }
-            // `docs/patterns.md` lists the patterns that only Python accepts.
             (Err(error), Some(_)) if error.message.contains("not supported") => {}
             (Err(error), Some(_)) => wrong.push(format!("refused: {error}")),
             (Ok(pattern), None) => wrong.push(format!("{pattern:?} should be: {}", case["error"])),
@@ -51,7 +50,6 @@ proptest! {
 
     #[test]
     fn an_escaped_text_matches_itself(text in "\\PC{0,30}") {
-        // Escapes like Python's re.escape, but every character that may be escaped.
         let escaped: String = text
             .chars()
             .flat_map(|c| if c.is_ascii_alphanumeric() { vec![c] } else { vec!['\\', c] })

@@ -113,14 +113,11 @@ fn said(resource: &Resource<'_>) -> BTreeMap<String, Value> {
     fields.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
-/// Returns the fixed addresses; the versioned form has no floating addresses.
 fn fixed(addresses: &Value) -> BTreeSet<String> {
     let fixed = addresses.as_array().unwrap().iter().filter(|address| address["kind"] == "fixed");
     fixed.map(|address| address["address"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Returns both forms of one event of one instance, for each pair that was recorded in the same
-/// order.
 fn in_both_forms(all: &[(String, Notification)]) -> Vec<(String, Resource<'_>, Resource<'_>)> {
     type Views<'a> = (Vec<Resource<'a>>, Vec<Resource<'a>>);
     let mut views: BTreeMap<(String, String), Views<'_>> = BTreeMap::new();
@@ -157,7 +154,6 @@ fn both_forms_of_an_instance_event_give_one_view() {
         for (name, value) in &legacy {
             let Some(other) = new.get(name) else { continue };
             *compared.entry(name.clone()).or_default() += 1;
-            // The versioned form has whole seconds.
             let second = |time: &Value| time.as_str().unwrap()[..19].to_owned();
             let same = match name.as_str() {
                 "addresses" => fixed(value) == fixed(other),
@@ -221,7 +217,6 @@ fn keys_are_where_each_service_has_them() {
         };
         assert_eq!(resource_keys(&n), expected, "{event_type} {payload}");
     };
-    // k2hr3_osnl reads these payloads for any event type.
     check("", json!({"port": {"id": "p", "device_id": "D-1"}, "port_id": "p"}), &["d-1"]);
     check("", json!({"port": {"id": "P", "device_id": ""}, "port_id": "q"}), &["p"]);
     check("x.y", json!({"port": {"id": "p", "device_id": null}}), &["p"]);
@@ -293,7 +288,6 @@ fn an_object_of_an_unknown_class_has_the_kind_that_the_event_type_names() {
     check("action_plan.cancel.error", "ActionPlanCancelPayload", "action_plan");
     check("audit.planner.end", "AuditActionPayload", "audit");
     check("action.execution.start", "ExecutionPayload", "action");
-    // The object's word may follow the service's name, or another name of the service.
     check("watcher.audit.create", "AuditCreatePayload", "audit");
     check("watcher.goal.update", "ThingPayload", "goal");
     check("baremetal.rack.create.success", "RackCRUDPayload", "rack");

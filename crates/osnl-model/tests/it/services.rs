@@ -1,4 +1,3 @@
-//! Resources, masking and the catalogue for the recorded notifications of thirteen services.
 
 #![expect(clippy::unwrap_used, reason = "a test's helper: what is not there fails the test")]
 

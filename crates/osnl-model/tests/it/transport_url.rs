@@ -1,4 +1,3 @@
-//! Transport URLs: oslo.messaging's grammar, round trips, and passwords that are never shown.
 
 use osnl_model::{TransportHost, TransportUrl};
 use proptest::collection::vec;
@@ -89,7 +88,6 @@ fn every_form_that_was_measured_with_oslo_messaging() {
     check("RabBit://h", "rabbit", &["guest guest h 5672"], "/");
     check("kombu+amqp://h", "kombu+amqp", &["guest guest h 5672"], "/");
     one("", "guest guest localhost 5672", "/");
-    // The transports decide whether a driver exists, see their tests for amqp://.
     check("amqp://h", "amqp", &["guest guest h 5672"], "/");
     let query = |url: &str, expected: &[(&str, &str)]| {
         let read = TransportUrl::parse(url).unwrap();
@@ -173,7 +171,6 @@ fn passwords_are_hidden() {
     assert_eq!(TransportUrl::parse("").unwrap().to_string(), "rabbit://localhost/");
 }
 
-/// A marker that makes each password unmistakable in a URL.
 const MARK: &str = "S3CRET";
 
 fn encoded(text: &str) -> String {
@@ -217,7 +214,6 @@ proptest! {
 
     #[test]
     fn passwords_show_nowhere(url in url(), cut in any::<prop::sample::Index>(), put in "[/?#@:,\\[\\]%]{0,2}") {
-        // Unescaped, so that damage can turn a password into any other part of the URL.
         let url = url.replace(&encoded(MARK), MARK);
         let read = TransportUrl::parse(&url).unwrap();
         for shown in [read.to_string(), format!("{read:?}"), format!("{:?}", read.hosts())] {

@@ -11,7 +11,6 @@ use osnl_model::{
 };
 use serde_json::{Map, Value};
 
-/// The treatment of a message for which the real listener made no callback.
 #[derive(Debug)]
 enum Expectation {
     Read(Option<Priority>),
@@ -64,7 +63,6 @@ fn recorded_messages_are_read_as_the_real_listener_read_them() {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        // Python wrote the fixtures, one of which contains a NaN.
         let case = parse_python_json(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let number = name[..2].parse().unwrap();
         let expected = without_callback.remove(&number);
@@ -85,13 +83,11 @@ fn recorded_messages_are_read_as_the_real_listener_read_them() {
 fn check_callback(case: &Value, callback: &Value) -> Result<(), String> {
     let read = read(case).map_err(|error| error.to_string())?;
     if let Some(summary) = callback.as_str() {
-        // The largest message was recorded by the keys of its payload only.
         let keys: Vec<_> = read.payload.as_object().unwrap().keys().map(|key| format!("'{key}'")).collect();
         let seen = format!("(large) keys=[{}]", keys.join(", "));
         return if seen == summary { Ok(()) } else { Err(format!("payload is {seen}")) };
     }
     let mut context = callback["ctxt"].as_object().unwrap().clone();
-    // oslo adds this key itself.
     context.remove("client_timeout");
     let metadata = Map::from_iter([
         ("message_id".to_owned(), Value::from(read.message_id)),
@@ -135,7 +131,7 @@ fn read(case: &Value) -> Result<Notification, DecodeError> {
     let read = Notification::decode(&body);
     match &read {
         Ok(notification) => assert_eq!(read_head(&body), Ok(notification.head())),
-        Err(DecodeError::NotJson { .. } | DecodeError::TooMuch(_)) => {} // the head may precede the error
+        Err(DecodeError::NotJson { .. } | DecodeError::TooMuch(_)) => {}
         Err(error) => assert_eq!(read_head(&body).as_ref(), Err(error)),
     }
     read

@@ -1,5 +1,5 @@
-//! The certificates that a client or the admin endpoint shows. A server that asks for none accepts the connection all the same, so that a
-//! connection proves nothing about it.
+//! The certificates that osnl presents. A server that requests no certificate accepts the
+//! connection anyway, so a connection does not prove their validity.
 
 use std::path::{Path, PathBuf};
 
@@ -10,26 +10,24 @@ use osnl_http::EXPIRES_SOON;
 
 use super::{Probe, RENEW};
 
-/// Whether a client certificate counts today; `None` where it cannot be read. All certificates of its file have to count.
+/// Checks that all certificates of a client's file are valid today; `None` if the file cannot be
+/// read.
 pub fn client_certificate_probe(section: &str, file: &Path) -> Option<Probe> {
     let probe = Probe::of(section, format!("client certificate {}", file.display()));
     Some(judged(probe, "servers that ask for a client certificate", dates(file)?, Timestamp::now()))
 }
 
-/// The same of the certificate that this machine shows as a server.
 pub fn server_certificate_probe(section: &str, file: &Path) -> Option<Probe> {
     let probe = Probe::of(section, format!("certificate {}", file.display()));
     Some(judged(probe, "clients", dates(file)?, Timestamp::now()))
 }
 
-/// Returns the first and the last second in which all certificates of a file count.
 fn dates(file: &Path) -> Option<(i64, i64)> {
     let chain = osnl_tls::certificates_from(&[PathBuf::from(file)]).ok()?;
     let times: Vec<_> = chain.iter().filter_map(osnl_tls::validity).collect();
     Some((times.iter().map(|time| time.begins).max()?, times.iter().map(|time| time.ends).min()?))
 }
 
-/// Judges the dates of a certificate; the peers refuse it outside of them.
 fn judged(probe: Probe, peers: &str, (begins, ends): (i64, i64), now: Timestamp) -> Probe {
     let soon = i64::try_from(EXPIRES_SOON.as_secs()).unwrap_or(i64::MAX);
     let now = now.as_second();
@@ -45,7 +43,6 @@ fn judged(probe: Probe, peers: &str, (begins, ends): (i64, i64), now: Timestamp)
     if ends < now.saturating_add(soon) { probe.warning(found, RENEW) } else { probe.fine(found) }
 }
 
-/// The day in UTC, or the second of a year that no calendar has.
 fn day(second: i64) -> String {
     let date: Option<Date> =
         Timestamp::from_second(second).ok().map(|time| time.to_zoned(TimeZone::UTC).date());

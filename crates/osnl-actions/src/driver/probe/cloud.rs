@@ -1,4 +1,3 @@
-//! A login to a cloud, and a service in its catalogue.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +6,8 @@ use osnl_openstack::{ApiError, Cloud, CloudConf, CloudLogin, LoggedIn, SET_REGIO
 use super::{Probe, ProbeVerdict, client_certificate_probe, silent};
 use osnl_http::{FailureClass, HttpOptions};
 
-/// A login, and where its catalogue has this service, both within the deadline; `None` where the probe says why not, or
-/// nothing was asked.
+/// Logs in and searches the catalogue for this service, both within the deadline. `None` if the
+/// probe reports a failure, or no service was requested.
 pub async fn cloud_probe(
     section: &str,
     conf: &CloudConf,
@@ -23,7 +22,7 @@ pub async fn cloud_probe(
     let begun = Instant::now();
     let (probe, logged_in) = log_in(section, &cloud, deadline).await;
     let (Some(logged_in), Some(service)) = (logged_in, service) else { return (probe, None) };
-    // Kept with the token, unless it lacks the service: then it is fetched once more.
+    // The catalogue is cached with the token and fetched once more if it lacks the service.
     let left = deadline.saturating_sub(begun.elapsed());
     let Ok(found) = tokio::time::timeout(left, cloud.service_url(service)).await else {
         return (silent(probe, deadline), None);
@@ -48,31 +47,26 @@ pub fn chosen(probe: Probe, place: &ServiceUrl) -> Probe {
     }
 }
 
-/// The client certificate of a cloud's login, if it has one.
 pub fn certificate_of_cloud(section: &str, conf: &CloudConf) -> Option<Probe> {
     client_certificate_probe(section, &conf.certificate.as_ref()?.certificate)
 }
 
-/// The login of a cloud, not tried yet.
 pub fn keystone_probe(section: &str, conf: &CloudConf) -> Probe {
     Probe::of(section, format!("keystone {}", conf.auth_url))
 }
 
-/// A login alone.
 pub async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe, Option<LoggedIn>) {
     let probe = keystone_probe(section, cloud.conf());
     match tokio::time::timeout(deadline, cloud.login()).await {
         Err(_) => (silent(probe, deadline), None),
         Ok(Err(error)) => {
             let advice = match &error {
-                // Names its own remedy.
                 ApiError::Unreachable { failure, .. } if failure.class == FailureClass::Tls => None,
                 ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
                     Some("check that it is running and that auth_url is right")
                 }
                 ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
                 ApiError::Answer { .. } => Some("is auth_url that of Keystone?"),
-                // Says itself what may be wrong.
                 ApiError::Login { .. }
                 | ApiError::Gone(_)
                 | ApiError::NotTheApi { .. }
@@ -112,7 +106,6 @@ pub async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe,
     }
 }
 
-/// Remedies for a service that the catalogue lacks.
 pub fn catalog_advice(login: &LoggedIn) -> &'static str {
     if login.services.is_empty() {
         "name a project to log in for, with project_name"

@@ -1,4 +1,3 @@
-//! The probes that drivers of actions share: HTTP targets and files.
 
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
@@ -14,10 +13,10 @@ use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 use super::{Probe, ProbeContext, broker, client_certificate_probe, exchange, silent};
 use osnl_http::{HttpOptions, ProbeError, reach};
 
-/// The words for a target that was reached only.
 pub const NO_REQUEST: &str = "no request was sent";
 
-/// Whether an HTTP target can be reached: TCP, a proxy's tunnel, TLS; no request is sent. `option` is where its URL stands.
+/// Probes an HTTP target: TCP, a proxy's tunnel, TLS; no request is sent. `option` is the option
+/// with its URL.
 pub async fn target_probe(
     section: &str,
     option: &str,
@@ -52,7 +51,7 @@ pub async fn target_probe(
     }
 }
 
-/// Whether a cluster of Kafka lets us in, and has these topics; nothing is made.
+/// Probes the login at a Kafka cluster, and the topics, without creating any.
 #[cfg(feature = "kafka")]
 pub async fn kafka_probe(
     section: &str,
@@ -95,8 +94,9 @@ pub async fn kafka_probe(
     std::iter::once(brokers).chain(topics.iter().map(topic)).collect()
 }
 
-/// Whether the canary can use its topic, which osnl does not make: the member of the group that sends it has to be the one
-/// that receives it. Nothing where the brokers do not answer, which was said.
+/// Probes the canary's topic, which osnl does not create: the member of the group that sends must
+/// be the member that receives. Returns nothing if the brokers do not answer, which another probe
+/// reports.
 #[cfg(feature = "kafka")]
 pub async fn kafka_canary_probe(
     section: &str,
@@ -122,8 +122,8 @@ pub async fn kafka_canary_probe(
     })
 }
 
-/// Whether a broker lets us in, has these exchanges, and lets us publish to them; nothing is published or made. On Kafka they
-/// are topics.
+/// Probes a broker's login, its exchanges and the permission to publish; publishes and creates
+/// nothing. On Kafka the exchanges are topics.
 pub async fn broker_probe(
     context: ProbeContext<'_>,
     url: &TransportUrl,
@@ -177,16 +177,16 @@ pub async fn broker_probe(
     probes
 }
 
-/// A disk with less is about to be full.
+/// A disk with less free space is about to be full.
 const LITTLE: u64 = 64 << 20;
 
-/// The bytes that are free where this folder is.
 pub fn free(folder: &Path) -> Option<u64> {
     let found = statvfs(folder).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Whether a file can be written, or made; asked of the operating system. `takes_pipes`: a pipe with a reader is as good.
+/// Asks the operating system whether a file can be written or created. With `takes_pipes`, a pipe
+/// with a reader is accepted.
 pub fn file_probe(section: &str, path: &Path, takes_pipes: bool) -> Probe {
     let probe = Probe::of(section, format!("file {}", path.display()));
     let kind = std::fs::metadata(path).ok().map(|there| there.file_type());
@@ -210,7 +210,7 @@ pub fn file_probe(section: &str, path: &Path, takes_pipes: bool) -> Probe {
         Ok(()) => {
             let found =
                 if path.exists() { "can be written" } else { "does not exist yet, and can be created" };
-            // What is no file, such as /dev/stdout, takes no room.
+            // A path such as /dev/stdout is no file and takes no room.
             let free = if path.exists() && !path.is_file() { None } else { free(folder) };
             match free.filter(|free| *free < LITTLE) {
                 Some(free) => {

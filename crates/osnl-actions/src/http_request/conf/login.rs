@@ -1,4 +1,3 @@
-//! The credentials: logins, certificates, signatures.
 
 use osnl_http::ClientCertificate;
 use osnl_http::header::HeaderName;
@@ -17,17 +16,13 @@ enum Auth {
     Keystone,
 }
 
-/// `auth`, checked.
 #[derive(Clone, Debug)]
 pub(in super::super) enum Login {
-    /// A header that is written out.
     Fixed(FixedHeader),
-    /// A token that has to be fetched.
     Keystone(Box<CloudConf>),
 }
 
 impl Login {
-    /// For people: `authorization: Basic ***`.
     pub(in super::super) fn shown(&self) -> (HeaderName, String) {
         match self {
             Self::Fixed(login) => login.shown(),
@@ -36,7 +31,6 @@ impl Login {
     }
 }
 
-/// `auth`, and what belongs to it.
 pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
     let words = [
         ("none", Auth::None),
@@ -45,7 +39,7 @@ pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
         ("keystone", Auth::Keystone),
     ];
     let auth = reader.word("auth", &words)?;
-    // Of a login to Keystone these two are those of `auth = basic`, and those of the target.
+    // The first two belong to `auth = basic` too, the last two to the target.
     let shared = ["username", "password", "verify", "ca_file"];
     let of_keystone = LOGIN.iter().map(|(option, _)| *option).chain(["cloud", "clouds_file"]);
     for option in of_keystone.filter(|option| !shared.contains(option)) {
@@ -88,7 +82,6 @@ pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
     }
 }
 
-/// `client_certificate` and `client_key`.
 pub(super) fn certificate(reader: &mut SectionReader<'_>) -> Option<Option<ClientCertificate>> {
     let allowed = "write the path of a PEM file, or remove the line";
     let certificate = reader.path("client_certificate", allowed);
@@ -107,7 +100,6 @@ pub(super) fn certificate(reader: &mut SectionReader<'_>) -> Option<Option<Clien
     }
 }
 
-/// `signing_secret`.
 pub(super) fn signer(reader: &mut SectionReader<'_>) -> Option<Option<Signer>> {
     if !reader.is_set("signing_secret") {
         return Some(None);

@@ -1,4 +1,3 @@
-//! The options of `driver = http`.
 
 use crate::driver::{CA_FILE, DriverTable, OptionDef, VERIFY};
 use crate::http_request::cloud_event::{SOURCE, SUBJECT, TYPE};

@@ -1,4 +1,3 @@
-//! The owner of the host, and the paths that an event may make.
 
 use osnl_model::Notification;
 use serde_json::json;
@@ -81,7 +80,6 @@ fn the_type_of_a_service_is_written_out() {
     ] {
         assert!(matches!(UrlTarget::parse(url, &[]), Err(TargetError::Service)), "{url}");
     }
-    // What only the event calls one is a URL, and no good one.
     assert!(rendered("{{ payload.v }}", "catalog:dns/v2").unwrap_err().contains("scheme"));
 }
 

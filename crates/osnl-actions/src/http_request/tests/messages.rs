@@ -1,4 +1,3 @@
-//! Requests, as they are sent and as they are shown.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -66,7 +65,6 @@ fn a_method_may_come_out_of_a_template_and_is_one() {
     let by = |expression: &str| format!("{url}\nmethod = {{{{ {expression} }}}}");
     let chosen = "\"DELETE\" if event_type is search(\"delete\") else \"PUT\"";
     check(&by(chosen), &format!("DELETE http://h/\n{KEY}\n"));
-    // What is sent when nobody says follows the method.
     let put = sent(&by("\"PUT\"")).unwrap();
     assert!(
         put.starts_with("PUT http://h/\n") && put.contains("\"event_type\":\"port.delete.end\""),
@@ -215,7 +213,8 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
     assert!(!target.contains("S3CRET"), "{target}");
 }
 
-/// F20: the publisher chooses the id, and a control character in it must not make a dead letter of each request.
+/// The publisher chooses the id, and a control character in it must not make each request a dead
+/// letter.
 #[test]
 fn an_id_that_no_header_can_hold_is_escaped_where_a_header_is_wanted_and_nowhere_else() {
     let request = |lines: &str, key: &str| {
@@ -238,7 +237,7 @@ fn an_id_that_no_header_can_hold_is_escaped_where_a_header_is_wanted_and_nowhere
     assert_eq!(signed.headers["webhook-id"], "m%0A1/r/hook");
 }
 
-/// The context has the request's token: no preview shows it, nor the log line of what was delivered.
+/// The context contains the request's token, which no preview and no log line may show.
 #[test]
 fn the_context_is_masked_for_people() {
     let lines = "url = http://h/{{ context.auth_token }}?x={{ payload.adminPass }}\nquery.t = {{ context.auth_token }}\n\
@@ -257,7 +256,6 @@ fn the_context_is_masked_for_people() {
     assert!(!shown.contains("S3CRET") && shown.starts_with("POST http://h/***?"), "{shown}");
 }
 
-/// A journal of one daemon gives no fence, and its requests are as they were.
 #[test]
 fn a_fence_is_sent_where_the_journal_gives_one() {
     let check = |lines: &str, fence: Option<Fence>, expected: &[(&str, &str)], body: &str| {

@@ -1,4 +1,3 @@
-//! The properties that hold of any value: any name of an instance stays in its place, and a signature can be verified.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,7 +16,6 @@ use serde_json::{Value, json};
 use super::super::message::RequestSubject;
 use super::{ABOUT, conf};
 
-/// Texts with a liking for what formats are made of.
 fn text() -> impl Strategy<Value = String> {
     let nasty = prop::sample::select(vec![
         "\"", "'", "\\", "&", "<", ">", "]]>", "&#10;", "%", "%0d%0a", "\r\n", "\n", "\t", "\0", "\u{1}",
@@ -56,14 +54,13 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers[name].to_str().unwrap()
 }
 
-/// Returns the values that Python's own reader makes of each text.
 fn read(reads: &str, texts: &[&str]) -> Vec<Value> {
     let script =
         format!("import json, sys\n{reads}\nprint(json.dumps([read(t) for t in json.load(sys.stdin)]))");
     serde_json::from_str(&python(&script, &json!(texts).to_string())).unwrap()
 }
 
-/// As seen by a server that decodes a path before it resolves it.
+/// Decides as a server that decodes a path before it resolves it.
 fn leads_elsewhere(value: &str) -> bool {
     value.split(['/', '\\']).any(|step| matches!(step, "" | "." | ".."))
 }
@@ -116,8 +113,8 @@ proptest! {
         }
     }
 
-    /// RFC 3986 and RFC 3339 are checked by the unit tests of `cloud_event`; here: that both forms say the same, and what
-    /// binary mode may hold.
+    /// The unit tests of `cloud_event` check RFC 3986 and RFC 3339; this test compares both forms,
+    /// and the characters of binary mode.
     #[test]
     fn both_forms_of_a_cloud_event_are_the_same_event(
         id in text(), publisher in text(), kind in text(), subject in text(), priority in text(),
@@ -193,7 +190,7 @@ proptest! {
 }
 
 proptest! {
-    // Each is a run of Python over all of its texts.
+    // Each case is a run of Python over all of its texts.
     #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
@@ -203,7 +200,7 @@ proptest! {
         let texts: Vec<&str> = sent.iter().map(body).collect();
         let reads = "import xml.etree.ElementTree as E\n\
             def read(t):\n e = E.fromstring(t)\n return [e.get('b'), e.get('c'), e.text or '', len(e), len(e.attrib)]";
-        // What XML cannot hold at all.
+        // XML cannot contain these characters at all.
         let held = |c: char| match c {
             '\t' | '\n' | '\r' => c,
             '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',

@@ -1,4 +1,3 @@
-//! Configurations that are refused, each with what is said.
 
 use super::load;
 
@@ -247,7 +246,6 @@ fn templates_are_refused_with_line_and_column() {
     );
 }
 
-/// A credential by its name is sent where the configuration says, and nowhere else.
 #[test]
 fn no_credential_stands_beside_a_url_out_of_the_event() {
     let url = "url = {{ payload.callback }}\n";
@@ -267,7 +265,6 @@ fn no_credential_stands_beside_a_url_out_of_the_event() {
     check("url = {{ payload.callback }}?token=hunter2", &[&named("url").replace(":11:", ":10:")]);
     let credentials = "a.conf:10: [action:hook] url: its host comes from the event, so any host that an event names would receive the credentials; write a fixed scheme and host, or remove the credentials";
     check(&format!("{url}signing_secret = whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), &[credentials]);
-    // The event's own, to where the event says.
     check(&format!("{url}header.Authorization = Bearer {{{{ payload.token }}}}"), &[]);
     check(&format!("{url}header.X-Kind = plain"), &[]);
     check("url = https://h/x\nheader.Authorization = Bearer hunter2", &[]);

@@ -15,7 +15,6 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use self::plain::PlainPattern;
 
-/// A pattern with more texts is compiled for the engine.
 const MOST_TEXTS: usize = 32;
 /// A weight that surely stays below the engine's limit of 10 MiB, see [`weight`].
 const LIGHT: usize = 20_000;
@@ -44,10 +43,6 @@ impl PlainText {
 }
 
 impl Linear {
-    /// Reads a pattern in the engine's syntax, anchored at its beginning.
-    ///
-    /// # Errors
-    /// The error of the engine, as text.
     pub(super) fn new(regex: String) -> Result<Self, String> {
         match plain::read(&regex) {
             Some(PlainPattern::Texts(texts)) => return Ok(Self(Arc::new(LinearMatcher::Texts(texts)))),
@@ -83,13 +78,10 @@ impl Linear {
     }
 }
 
-/// Returns the few texts that a pattern matches, each a whole text or the beginning of one.
-/// `beginning` is set if nothing precedes the pattern.
 fn texts(hir: &Hir, beginning: bool) -> Option<Vec<PlainText>> {
     let one = |text: &str| Some(vec![PlainText { text: text.to_owned(), whole: false }]);
     match hir.kind() {
         HirKind::Empty => one(""),
-        // `^` at the beginning adds nothing: the pattern is anchored anyway.
         HirKind::Look(Look::Start) if beginning => one(""),
         HirKind::Literal(literal) => one(std::str::from_utf8(&literal.0).ok()?),
         HirKind::Class(Class::Unicode(class)) => {
@@ -129,7 +121,6 @@ fn texts(hir: &Hir, beginning: bool) -> Option<Vec<PlainText>> {
     }
 }
 
-/// Joins each text with each following text; a text that is whole allows nothing after its end.
 fn joined(before: &[PlainText], behind: &[PlainText]) -> Option<Vec<PlainText>> {
     let mut all = Vec::new();
     for start in before {
@@ -156,7 +147,6 @@ fn weight(hir: &Hir) -> usize {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) | HirKind::Class(Class::Bytes(_)) => 1,
         HirKind::Literal(literal) => literal.0.len(),
-        // A range is up to four sequences of bytes.
         HirKind::Class(Class::Unicode(class)) => class.ranges().len() * 4,
         HirKind::Repetition(repetition) => {
             let times = repetition.max.unwrap_or(repetition.min).max(repetition.min).max(1);

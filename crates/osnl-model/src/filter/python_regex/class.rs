@@ -3,7 +3,6 @@ use super::escape::{Category, EscapeKind};
 use super::{Rejection, ScanStep, Translator, fold, refused};
 
 impl Translator {
-    /// Reads a class, after the bracket at `start`.
     pub(super) fn class(&mut self, start: usize) -> ScanStep {
         let unterminated = || refused(start, "unterminated character set");
         let negated = self.next_if('^');
@@ -17,7 +16,6 @@ impl Translator {
         let first = self.at;
         loop {
             let member_start = self.at;
-            // A closing bracket in the first place is a literal.
             if self.at > first && self.next_if(']') {
                 break;
             }
@@ -69,7 +67,6 @@ impl Translator {
                 self.at += 1;
                 Ok(EscapeKind::Char('\x08'))
             }
-            // In a class digits never refer to a group.
             Some('1'..='7') => self.octal(start, 0, 3).map(EscapeKind::Char),
             _ => self.common_escape(start),
         }

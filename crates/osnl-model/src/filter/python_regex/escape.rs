@@ -8,7 +8,6 @@ pub(super) struct Category {
 }
 
 impl Category {
-    /// Returns a class of its own, which may be nested in another class.
     pub(super) fn as_class(self) -> String {
         format!("[{}{}]", if self.negated { "^" } else { "" }, self.members)
     }
@@ -22,7 +21,6 @@ pub(super) enum EscapeKind {
 }
 
 impl Translator {
-    /// Reads an escape outside a class, after the backslash at `start`.
     pub(super) fn escape(&mut self, start: usize) -> ScanStep {
         let Some(c) = self.peek() else {
             return Err(refused(start, "bad escape (end of pattern)"));
@@ -31,7 +29,6 @@ impl Translator {
         let anchor = match (c, self.dialect) {
             ('A', _) => r"\A".to_owned(),
             ('Z', _) => r"\z".to_owned(),
-            // Used only for ASCII texts that are not empty.
             ('b', PatternEngine::Linear) => r"(?-u:\b)".to_owned(),
             ('B', PatternEngine::Linear) => r"(?-u:\B)".to_owned(),
             ('b', PatternEngine::Backtracking) => format!("(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"),
@@ -57,7 +54,6 @@ impl Translator {
         Ok(())
     }
 
-    /// Reads an escape that means the same inside and outside a class.
     pub(super) fn common_escape(&mut self, start: usize) -> Result<EscapeKind, Rejection> {
         let Some(c) = self.next() else {
             return Err(refused(start, "bad escape (end of pattern)"));
@@ -81,7 +77,6 @@ impl Translator {
         Ok(EscapeKind::Char(literal))
     }
 
-    /// Reads digits: `\1` to `\99` refer to groups, three octal digits are a character.
     fn digit_escape(&mut self, start: usize) -> ScanStep {
         let digits: Vec<u32> = self.pattern[self.at..].iter().take(3).map_while(|c| c.to_digit(10)).collect();
         if let [a @ 0..=7, b @ 0..=7, c @ 0..=7] = digits[..] {
@@ -154,7 +149,6 @@ impl Translator {
             .ok_or_else(|| refused(start, format!("bad escape {written}: no such character")))
     }
 
-    /// Reads a character by its octal number, of which `read` holds the first digits.
     pub(super) fn octal(&mut self, start: usize, read: u32, more: usize) -> Result<char, Rejection> {
         let mut number = read;
         for _ in 0..more {

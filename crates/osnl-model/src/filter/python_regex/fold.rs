@@ -1,5 +1,3 @@
-//! Characters that are equal under `(?i)`.
-//!
 //! Python's `re` compares lower-case forms and a short list of further equals (`_EXTRA_CASES` in
 //! `Lib/re/_casefix.py`). That is Unicode's simple folding, except that i, I, the dotless and the
 //! dotted i are all equal. A comparison over every character found no other difference but letters
@@ -11,7 +9,6 @@ use super::Flags;
 
 const DOTS: [char; 4] = ['I', 'i', '\u{130}', '\u{131}'];
 
-/// Returns the ranges and all characters that equal one of theirs under these flags.
 pub(super) fn folded(ranges: &[(char, char)], flags: Flags) -> Vec<(char, char)> {
     if !flags.ignore_case {
         return ranges.to_vec();

@@ -1,4 +1,3 @@
-//! Groups and all other elements that begin with a parenthesis: `(...)` and `(?...)`.
 
 use super::width::Width;
 use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translator, refused};
@@ -6,7 +5,6 @@ use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translat
 pub(super) struct OpenGroup {
     pub(super) start: usize,
     kind: GroupKind,
-    /// The outer flags, which hold again after the group.
     outer_flags: Flags,
     outer_after_dollar: bool,
     pub(super) some_end_with_dollar: bool,
@@ -55,7 +53,6 @@ impl OpenGroup {
 }
 
 impl Translator {
-    /// Opens the group whose parenthesis at `start` has been read.
     pub(super) fn open_group(&mut self, start: usize) -> ScanStep {
         if self.open.len() >= MAX_DEPTH {
             return Err(refused(start, "groups are nested too deeply"));
@@ -102,7 +99,6 @@ impl Translator {
         let looks = matches!(open.kind, GroupKind::LookAhead | GroupKind::LookBehind);
         self.width = open.outer_width;
         self.add_width(if looks { Width::ZERO } else { width });
-        // The check of the outer text against the group was made when the group was opened.
         self.after_dollar |= open.some_end_with_dollar | open.outer_after_dollar;
         self.flags = open.outer_flags;
         self.last = if looks { Last::LookAround } else { Last::Item };
@@ -193,7 +189,6 @@ impl Translator {
         }
     }
 
-    /// Returns the text before `end`, and consumes `end` too.
     fn text_up_to(&mut self, end: char) -> Result<String, Rejection> {
         let position = self.at;
         let mut text = String::new();

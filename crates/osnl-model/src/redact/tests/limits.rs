@@ -1,4 +1,3 @@
-//! Depth, size and time of masking. `osnl-testkit` generates the texts.
 
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use super::super::*;
 #[expect(dead_code, unreachable_pub, reason = "a module of another crate, of which texts and trees are used")]
 mod hostile;
 
-/// The stack of a test's thread, which must suffice to mask, write and drop any value.
 const STACK: usize = 256 * 1024;
 
 fn on_a_small_stack<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
@@ -32,7 +30,6 @@ fn one_count_of_levels_for_arrays_objects_and_texts() {
     let shown = |value: &Value| both(value).contains("shown");
     assert!(shown(&nested(128, json!("shown"))));
     assert!(!shown(&nested(129, json!("shown"))));
-    // A text counts as a level, and so do its brackets.
     let text = |levels: usize| json!(nested(levels, json!("shown")).to_string());
     assert!(shown(&nested(60, text(67))));
     assert!(!shown(&nested(60, text(68))));
@@ -72,9 +69,7 @@ fn a_long_text_is_its_length() {
     assert_eq!(mask_text(&objects), "***");
 }
 
-/// Returns the CPU time of this thread, which does not depend on other load.
 fn cpu_time() -> Duration {
-    // A switch of threads updates the kernel's statistics.
     std::thread::yield_now();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())

@@ -2,7 +2,6 @@
 
 use super::{Mask, run};
 
-/// Masks Keystone's Fernet tokens, and its JWS tokens like any other JWT.
 pub(super) fn tokens(text: &str) -> Option<String> {
     if !text.contains("gAAAAA") && !text.contains("eyJ") {
         return None;
@@ -33,8 +32,6 @@ pub(super) fn tokens(text: &str) -> Option<String> {
     mask.finish()
 }
 
-/// Returns the end of three to five parts with dots between, or as an error the place where the
-/// next search may begin.
 fn jwt(text: &str, at: usize, in_part: impl Fn(u8) -> bool) -> Result<usize, usize> {
     let dot = |end: usize| text.as_bytes().get(end) == Some(&b'.');
     let first = at + run(text, at, &in_part);
@@ -49,7 +46,6 @@ fn jwt(text: &str, at: usize, in_part: impl Fn(u8) -> bool) -> Result<usize, usi
     for _ in 0..3 {
         if dot(end) {
             let part = run(text, end + 1, &in_part);
-            // The signature may be missing, or the dot may end a sentence.
             if part == 0 {
                 break;
             }
@@ -76,7 +72,6 @@ pub(super) fn bearers(text: &str) -> Option<String> {
     mask.finish()
 }
 
-/// Masks from `-----BEGIN … PRIVATE KEY…-----` to the end of the key, or of the text.
 pub(super) fn private_keys(text: &str) -> Option<String> {
     if !text.contains("PRIVATE KEY") {
         return None;

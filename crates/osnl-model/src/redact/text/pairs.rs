@@ -19,7 +19,6 @@
 use super::super::words::is_secret_key;
 use super::{Mask, run};
 
-/// Returns the text with the values of secret names masked; `None` if nothing was masked.
 pub(super) fn named(text: &str) -> Option<String> {
     let mut mask = Mask::of(text);
     // `since` is the end of the last sign or value: a name never extends back beyond this place.
@@ -40,7 +39,6 @@ pub(super) fn named(text: &str) -> Option<String> {
             b'<' => element(text, at),
             b'-' if bytes.get(at + 1) == Some(&b'-') => {
                 let (found, end) = option(text, since, at);
-                // Skips the option's name, which contains no sign.
                 at = if found.is_some() { at } else { end.max(at + 1) - 1 };
                 found
             }
@@ -70,15 +68,12 @@ const fn in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
 
-/// Encoded forms of quotes around a name or a value.
 const WRITTEN_QUOTES: [&str; 8] = ["&quot;", "&#34;", "&apos;", "&#39;", "\\u0022", "\\u0027", "%22", "%27"];
 
-/// Whether a percent-encoded `=` or `:` begins here.
 fn is_encoded_sign(text: &str, at: usize) -> bool {
     text.as_bytes().get(at + 1..at + 3).is_some_and(|code| matches!(code, b"3D" | b"3d" | b"3A" | b"3a"))
 }
 
-/// Returns the name without its closing quotes; `None` if the name has no quotes.
 fn unquoted(before: &str) -> Option<&str> {
     let without = before.trim_end_matches(['"', '\'']);
     match without.len() < before.len() {
@@ -116,7 +111,6 @@ fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<PairValu
     }
 }
 
-/// Reads the value after a percent-encoded sign.
 fn encoded(text: &str, from: usize) -> Option<PairValue> {
     const OPENING: [&str; 4] = ["%20", "+", "%22", "%27"];
     const CLOSING: [&str; 6] = ["%22", "%27", "%26", "%2C", "%2c", "%7D"];
@@ -140,7 +134,6 @@ const fn is_blank(byte: u8) -> bool {
 
 /// Reads a value in quotes. An escaped opening quote is closed by a quote that is escaped as often.
 fn quoted(text: &str, from: usize) -> Option<PairValue> {
-    // Python's prefixes: bytes, raw, formatted.
     let is_prefix = |byte: &&u8| b"uUbBrRfF".contains(byte);
     let prefix = text.as_bytes().get(from..)?.iter().take(2).take_while(is_prefix).count();
     let open = from + prefix;
@@ -172,11 +165,9 @@ fn quoted(text: &str, from: usize) -> Option<PairValue> {
     }
 }
 
-/// The schemes of an Authorization header, each followed by the secret.
 const SCHEMES: [&str; 6] = ["Bearer", "Basic", "Token", "Digest", "Negotiate", "AWS4-HMAC-SHA256"];
 const LONGEST_SCHEME: usize = 16;
 
-/// Reads the unquoted value after `=`.
 fn bare(text: &str, from: usize, name: &str) -> Option<PairValue> {
     let rest = text.get(from..)?;
     // Only a word as long as a scheme is examined, which keeps the time linear.
@@ -214,7 +205,6 @@ fn bare(text: &str, from: usize, name: &str) -> Option<PairValue> {
     (!word.is_empty()).then(|| value(text, from, from + word.len(), from + word.len()))
 }
 
-/// Reads the value after a quoted name: a number, or a text that is cut off.
 fn scalar(text: &str, from: usize) -> Option<PairValue> {
     let length = run(text, from, |byte| {
         !matches!(byte, b',' | b'}' | b']' | b')' | b'"' | b'\'' | b'{' | b'[' | b'(' | b'<')
@@ -237,7 +227,6 @@ fn line(text: &str, from: usize) -> Option<PairValue> {
     (length > 0).then(|| value(text, from, from + length, from + length))
 }
 
-/// Reads the indented lines below `name:`, or `name: |`.
 fn block(text: &str, from: usize) -> Option<PairValue> {
     let mark = usize::from(matches!(text.as_bytes().get(from), Some(b'|' | b'>')));
     let mark = mark + if mark == 0 { 0 } else { run(text, from + 1, |byte| b"+-0123456789".contains(&byte)) };
@@ -280,7 +269,6 @@ fn option(text: &str, since: usize, at: usize) -> (Option<PairValue>, usize) {
     let found = quoted(text, from).or_else(|| {
         let length = run(text, from, |byte| !byte.is_ascii_whitespace());
         let word = text.get(from..from + length)?;
-        // Another option follows, so this option has no value.
         (!word.is_empty() && !word.starts_with("--")).then(|| value(text, from, from + length, from + length))
     });
     (found, end)

@@ -136,7 +136,6 @@ fn an_event_says_where_it_comes_from() {
     };
     assert_eq!(later("tags"), ("InstanceCreatePayload 1.6".to_owned(), true));
     assert_eq!(later("flavor.projects"), ("FlavorPayload 1.2".to_owned(), true));
-    // The class itself began with version 1.2.
     assert_eq!(later("uuid"), ("InstanceCreatePayload 1.2".to_owned(), false));
     let volume = catalogue::find("volume.create.end")[0];
     assert_eq!((volume.service, volume.exchange()), ("cinder", "openstack"));

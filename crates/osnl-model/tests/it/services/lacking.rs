@@ -1,4 +1,3 @@
-//! Paths that no payload of some events has: the place where each path ends, and the suggestion.
 
 use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 
@@ -8,7 +7,6 @@ fn check(event_type: &str, path: &str, inside: &str, near: Option<&str>) {
         catalogue::events().iter().filter(|event| event.event_type.starts_with(event_type)).collect();
     let Some(lacking) = catalogue::lacking(&events, path) else { panic!("{event_type} has {path}") };
     assert_eq!((lacking.inside.as_str(), lacking.near.as_deref()), (inside, near), "{event_type} {path}");
-    // The suggestion must exist, and so must each listed key.
     let any_has = |path: &str| events.iter().any(|event| event.has_field(path));
     assert!(near.is_none_or(any_has), "{near:?}");
     let prefix = if inside.is_empty() { String::new() } else { format!("{inside}.") };

@@ -7,11 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::services::recorded::{RecordedMessage, folder, recorded};
 
-/// The marker that every planted secret contains.
 const PLANTED: &str = "S3CR3T";
 
-/// Returns the secrets that services send in clear, by key, to be planted in any object at any
-/// depth.
 fn secret_members() -> Vec<(&'static str, Value)> {
     let text = |form: &str| Value::from(form.replace('$', PLANTED));
     let plain = text("$");
@@ -80,7 +77,6 @@ fn secret_members() -> Vec<(&'static str, Value)> {
     members
 }
 
-/// Returns objects that only neighbouring keys make secret.
 fn secret_objects() -> [Value; 3] {
     [
         json!({"key": PLANTED, "zone_id": "z", "target_tenant_id": null, "status": "ACTIVE"}),
@@ -89,7 +85,6 @@ fn secret_objects() -> [Value; 3] {
     ]
 }
 
-/// Returns the value with `members` added to every object at any depth.
 fn planted(value: &Value, members: &[(&str, Value)]) -> Value {
     match value {
         Value::Array(items) => items.iter().map(|item| planted(item, members)).collect(),
@@ -151,7 +146,6 @@ fn debug_output_has_none_either() {
     }
 }
 
-/// Collects the path of each value that masking changes, with the kind of the old value.
 fn changes(before: &Value, after: &Value, path: &str, found: &mut BTreeSet<String>) {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
@@ -201,7 +195,6 @@ fn what_recorded_messages_lose_was_reviewed() {
     }
 }
 
-/// Harmless names that contain a secret word or resemble one.
 #[test]
 fn ordinary_fields_are_shown() {
     let shown = json!({

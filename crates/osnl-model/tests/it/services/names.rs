@@ -1,4 +1,3 @@
-//! The two names of nova's events, checked against recorded messages.
 
 use osnl_model::nova;
 

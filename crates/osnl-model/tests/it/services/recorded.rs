@@ -1,4 +1,3 @@
-//! The recorded messages under `fixtures/emission`.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -7,7 +6,6 @@ use osnl_model::Notification;
 use serde_json::Value;
 
 pub(crate) struct RecordedMessage {
-    /// The name of the file: `nova`, `keystone-basic`.
     pub(crate) file: String,
     pub(crate) n: Notification,
 }
@@ -16,7 +14,6 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/emission")
 }
 
-/// Returns all messages in the order of files, then of cases.
 pub(crate) fn recorded() -> &'static [RecordedMessage] {
     static READ: LazyLock<Vec<RecordedMessage>> = LazyLock::new(read);
     &READ

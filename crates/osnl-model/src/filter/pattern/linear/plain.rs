@@ -8,14 +8,12 @@ use super::{MOST_TEXTS, PlainText, joined};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PlainPattern {
     Texts(Vec<PlainText>),
-    /// A pattern for the engine, small enough that the engine surely accepts it.
     Small,
 }
 
 /// The parser reads longer patterns, so that a small pattern stays below the engine's limit.
 const LONGEST: usize = 1000;
 const DEEPEST: u8 = 8;
-/// The translation of Python's `$`.
 const END: &str = r"(?:\n?\z)";
 
 pub(super) fn read(regex: &str) -> Option<PlainPattern> {
@@ -33,7 +31,6 @@ pub(super) fn read(regex: &str) -> Option<PlainPattern> {
 
 struct PatternReader<'a> {
     rest: &'a str,
-    /// Whether an element was no text, or the texts were too many: the pattern is for the engine.
     for_engine: bool,
     depth: u8,
 }
@@ -45,7 +42,6 @@ impl PatternReader<'_> {
         rest.is_some()
     }
 
-    /// `beginning` is set if nothing precedes the alternatives.
     fn alternation(&mut self, beginning: bool) -> Option<Vec<PlainText>> {
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -101,7 +97,6 @@ impl PatternReader<'_> {
         }
     }
 
-    /// Reads a few literal characters; `None` if the next character is no literal, or is repeated.
     fn literal(&mut self) -> Option<String> {
         let mut text = String::new();
         loop {
