@@ -60,7 +60,6 @@ use osnl_delivery::enrich::Ask;
 use osnl_http::{HttpError, HttpOptions, Scheme, Url};
 pub use osnl_model::SentLogin;
 
-/// The checked options of an action's driver. Its Debug form shows no secret.
 #[derive(Clone)]
 pub struct ActionDriver {
     table: DriverTable,
@@ -68,7 +67,6 @@ pub struct ActionDriver {
 }
 
 impl ActionDriver {
-    /// Wraps options that no section names.
     pub fn of<T: ReadDriver>(conf: T) -> Self {
         Self { table: T::TABLE, conf: Arc::new(conf) }
     }
@@ -124,7 +122,6 @@ pub enum DriverError {
     },
 }
 
-/// A driver's checked options. Its Debug form shows no secret.
 pub trait ReadDriver: DriverConf + Sized {
     const TABLE: DriverTable;
 
@@ -136,24 +133,18 @@ pub trait ReadDriver: DriverConf + Sized {
 /// The operations on a driver's options. Their texts are for people and hold no secret.
 pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     /// Builds the action that makes the attempts. Building connects to nothing but may open files.
-    ///
-    /// # Errors
-    /// Options that are valid as a configuration and cannot be used here.
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError>;
 
-    /// Describes the action in a sentence, the first line in `osnl check`.
     fn does(&self) -> String;
 
     /// Lists the logins that requests carry, so that `osnl check` and the start warn of each login
     /// that a network could read. [`cloud`] lists a login to a cloud itself.
     fn logins(&self) -> Vec<SentLogin>;
 
-    /// Further lines in `osnl check`: a word of at most ten letters, and its meaning.
     fn explain(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
-    /// Describes which failed attempts count for `max_attempts`, and which do not.
     fn retries(&self, refuser: &str) -> Retries {
         let counted = format!("by {refuser}");
         Retries { counted, uncounted: "timeouts".to_owned(), down: "no connection" }
@@ -169,10 +160,8 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
         false
     }
 
-    /// Shows the effect that the action would have for an event, without that effect.
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview;
 
-    /// Checks that the target exists and accepts the login, without using it.
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>>;
 }
 
@@ -184,11 +173,9 @@ pub fn login_at(option: &'static str, url: &Url) -> SentLogin {
     SentLogin::new(option, url.host(), protection, "write https://, or send it to this machine only")
 }
 
-/// The kinds of failed attempts, in words that follow a number and "for".
 pub struct Retries {
     pub counted: String,
     pub uncounted: String,
-    /// Failures that hold the target at once, such as "no connection".
     pub down: &'static str,
 }
 
@@ -221,13 +208,9 @@ pub struct Traits<'a> {
     /// The `[enrich:NAME]` whose cloud the driver asks before the first attempt for data of an
     /// instance that no event contained.
     pub asks: Option<&'a Arc<str>>,
-    /// The driver's interest in messages before they are stored.
     pub interest: Option<Interest>,
-    /// Whether answers of enrichments can affect the action: by templates, or as `enrichments` of
-    /// the whole event.
     pub takes_enrichments: bool,
     pub logs_in: Option<&'a CloudConf>,
-    /// Whether the action destroys a resource, so that a guard is recommended.
     pub destroys: bool,
     /// The limits of each host that an event names; `None` if events name no host.
     pub hosts: Option<HostLimits>,
@@ -273,13 +256,11 @@ pub struct ProbeContext<'a> {
     pub deadline: Duration,
 }
 
-/// The call of an action by a rule, before any work on it.
 #[derive(Clone, Copy, Debug)]
 pub struct CallRequest<'a> {
     /// The event; for a bulk request with the payload of the one resource.
     pub notification: &'a Notification,
     pub rule: &'a str,
-    /// The index of the notification's resource, if a bulk request has several.
     pub resource: Option<u32>,
     pub asks: &'a [Ask],
 }
@@ -297,8 +278,6 @@ impl CallRequest<'_> {
         idempotency_key(self.notification, self.rule, action, self.resource, || "DIGEST".to_owned())
     }
 
-    /// Returns the object `enrichments` for people, for drivers that pass on a whole event; `None`
-    /// without enrichments.
     pub fn enrichments(&self) -> Option<(&'static str, String)> {
         let found = self.names(Notification::default()).found()?;
         Some(("enrichments", found.to_string()))

@@ -33,7 +33,6 @@ impl Dump {
         Self { out: Mutex::new(Some(Box::new(io::stdout()))), path: None }
     }
 
-    /// Appends to a file, which [`Action::open`] or the first line creates.
     #[must_use]
     pub fn to_file(path: &Path) -> Self {
         Self { out: Mutex::new(None), path: Some(path.to_owned()) }
@@ -47,7 +46,6 @@ impl Dump {
         // One call for a whole line, so that lines of several writers do not mix.
         let written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
         if written.is_err() && self.path.is_some() {
-            // The next attempt opens the file anew.
             *out = None;
         }
         written

@@ -12,8 +12,6 @@ pub(crate) fn of_section(reader: &SectionReader<'_>) -> Vec<String> {
     OF_EVERY_DRIVER.into_iter().map(str::to_owned).chain(reader.enrichments()).collect()
 }
 
-/// Reads an option that is a template: `Some(None)` if it is not set, `None` after a reported
-/// error.
 pub(crate) fn template(
     reader: &mut SectionReader<'_>,
     option: &str,
@@ -41,7 +39,6 @@ pub(crate) fn of_event(event: &Event) -> Names {
     with_fence(names.with("idempotency_key", event.idempotency_key()), event.fence)
 }
 
-/// Adds the fence: a number, or an empty text without a fence.
 pub(crate) fn with_fence(names: Names, fence: Option<Fence>) -> Names {
     match fence {
         Some(fence) => names.with(FENCE, fence.number()),
@@ -53,6 +50,5 @@ pub(crate) fn with_fence(names: Names, fence: Option<Fence>) -> Names {
 /// unknown answers have placeholders.
 pub(crate) fn of_preview(wanted: &CallRequest<'_>, action: &str) -> Names {
     let names = wanted.names(wanted.notification.masked()).with("rule", wanted.rule).with("action", action);
-    // The journal assigns the fence with a claim, so a preview has none.
     with_fence(names.with("idempotency_key", wanted.idempotency_key(action)), None)
 }

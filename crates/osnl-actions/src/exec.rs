@@ -53,7 +53,6 @@ pub enum ExecMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecOptions {
     pub mode: ExecMode,
-    /// The longest line of a child, or the whole output of a process for one event, in bytes.
     pub reply_limit: usize,
     /// The time between the end of its input and SIGTERM, and again between SIGTERM and SIGKILL.
     pub stop_timeout: Duration,

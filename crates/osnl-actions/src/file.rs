@@ -2,11 +2,10 @@
 //! rotates.
 //!
 //! A line is JSON, as the action `dump` writes it, or a rendered template. Line ends inside become
-//! `
-//! ` and `\r`, so that no event can forge a line. A call takes all ready events and writes them
-//! with one `write`. With `fsync = each` one sync follows, and *delivered* means that the line is
-//! on the disk. With `interval` and `never` it means that the operating system has the line; a
-//! power failure may lose it.
+//! `\n` and `\r`, so that no event can forge a line. A call takes all ready events and writes all
+//! lines with one `write`. With `fsync = each` one sync follows, and *delivered* means that the
+//! line is on the disk. With `interval` and `never`, *delivered* means that the operating system
+//! has the line, which a power failure may lose.
 //!
 //! A line is complete or absent: a partial write is cut off again. A file that cannot be written
 //! counts as a target that is down: attempts continue without end, and nothing is lost.
@@ -60,8 +59,6 @@ impl FileAction {
         Self { format, out, late, target, timer: Mutex::default() }
     }
 
-    /// Writes events; an event without a line has its own result, all others share the result of
-    /// the write.
     async fn write(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let lines: Vec<Result<LateLine, String>> =
             events.iter().map(|event| self.format.line(event)).collect();
@@ -78,7 +75,6 @@ impl FileAction {
         lines.into_iter().map(verdict).collect()
     }
 
-    /// Waits for its turn, and writes the lines that no earlier attempt has written.
     async fn append(&self, mut lines: Vec<LateLine>) -> Result<(), String> {
         let mut turn = self.out.clone().lock_owned().await;
         let there = self.late.leave_out(&mut lines);
@@ -114,7 +110,6 @@ impl FileAction {
 
     async fn ended(&self) {
         let timer = std::mem::take(&mut *lock(&self.timer));
-        // This sync replaces the timer's.
         drop(timer);
         sync(&self.target, self.out.clone()).await;
     }
@@ -133,7 +128,6 @@ impl Action for FileAction {
         None
     }
 
-    /// Creates the file before its first event, so that the start logs any problem with it.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async {
             let turn = self.out.clone().lock_owned().await;
@@ -159,9 +153,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Runs a call on the thread; the call finishes and keeps its turn even if its attempt is dropped.
-///
-/// # Errors
-/// The thread panicked or was cancelled.
 async fn on_thread<T: Send + 'static>(
     mut turn: OwnedMutexGuard<FileOutput>,
     what: impl FnOnce(&mut FileOutput) -> T + Send + 'static,
@@ -204,7 +195,6 @@ impl LineFormat {
     }
 }
 
-/// Escapes line ends and control characters; the final line end belongs to the template.
 pub(super) fn one_line(text: &str) -> String {
     let text = text.strip_suffix('\n').unwrap_or(text);
     one_line_with_tabs(text).into_owned()

@@ -62,13 +62,11 @@ pub struct HttpAction {
     judgement: StatusClasses,
     redirects: u32,
     target: String,
-    /// The client for a target that the configuration or the catalogue names.
     own: Client,
     /// The client for a host that an event or a redirect names: without our certificate, and
     /// guarded.
     away: Option<Client>,
     authorization: Option<Arc<dyn Authorization>>,
-    /// Secrets to be removed from replies and from texts about a request.
     secrets: Vec<String>,
     body_holds_secret: bool,
 }
@@ -100,7 +98,6 @@ impl HttpAction {
         let now = SystemTime::now();
         let request = self.message.request(&names, &about, now);
         let mut request = request.map_err(ActionError::template)?;
-        // A configured `traceparent` takes precedence.
         if !request.headers.contains_key(TRACEPARENT) {
             let span = SpanId::of_attempt(&key, event.began.unwrap_or(now));
             let parent = HeaderValue::from_str(&event.trace().traceparent(&span));
@@ -130,7 +127,6 @@ impl HttpAction {
         })
     }
 
-    /// Sends a request with the login, and once more if the login can be renewed.
     async fn authorized(&self, request: Request) -> Result<Answer, ActionError> {
         let Some(authorization) = &self.authorization else { return self.placed(None, request).await };
         let answer = self.logged_in(&**authorization, request.clone()).await?;
@@ -217,7 +213,6 @@ impl HttpAction {
         }
     }
 
-    /// Sends a request and follows redirects as far as allowed.
     async fn follow(&self, mut request: Request) -> Result<Answer, ActionError> {
         let mut client = &self.own;
         let mut answer = self.send(client, &request).await?;
@@ -277,8 +272,6 @@ impl HttpAction {
         self.refused(class, answer, None)
     }
 
-    /// `unfollowed` is the reason why a redirect is not followed; `None` if the limit of redirects
-    /// is reached.
     fn refused(&self, class: ErrorClass, answer: &Answer, unfollowed: Option<&str>) -> ActionError {
         let mut failure = answer.failure();
         if class == ErrorClass::Rejected {
@@ -308,7 +301,6 @@ impl HttpAction {
     }
 
     fn scrubbed(&self, text: &str) -> String {
-        // A fetched token is known only now.
         let fetched: Vec<String> =
             self.authorization.iter().flat_map(|authorization| authorization.secrets()).collect();
         scrub(text, self.secrets.iter().chain(&fetched).map(String::as_str))

@@ -29,7 +29,6 @@ use super::http_request::scrub;
 use super::sent::request_text;
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 
-/// The reader of a payload; the counterpart of k2hr3_osnl's `_payload_to_params`.
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
 
 /// The treatment of a deleted port without addresses: K2HR3 applies a request without addresses to
@@ -147,7 +146,6 @@ impl K2hr3 {
     }
 }
 
-/// Returns a URL for people: the query of `api_url` may contain a secret.
 pub fn shown(url: &ApiUrl) -> String {
     written_secrets::masked_url(&url.to_string())
 }

@@ -49,7 +49,6 @@ fn asked_for(notification: &Notification, payload: &Value) -> Result<Registratio
     let HostParameters { cuk, addresses } = HostParameters::of(payload)?;
     let addresses = match addresses.is_empty() {
         false => addresses,
-        // Notifications of instances have addresses in places that depend on the form.
         true => {
             let found = resources(notification);
             let all = found.first().and_then(|resource| resource.addresses.as_deref()).unwrap_or_default();
@@ -68,7 +67,6 @@ fn asked_for(notification: &Notification, payload: &Value) -> Result<Registratio
     Ok(Registration { cuk, addresses, left_out })
 }
 
-/// Whether K2HR3's own expression accepts the text as an address.
 fn is_taken_for_an_address(text: &str) -> bool {
     match text.parse() {
         Ok(IpAddr::V4(_)) => true,

@@ -31,8 +31,6 @@ use self::letter::MailWriter;
 use self::smtp::MailServer;
 use super::{Action, ActionError, Completion, Event, event_names};
 
-/// For fuzzing: reads the bytes as a server's replies to a mail, and returns the last text or the
-/// error.
 #[doc(hidden)]
 pub async fn hear(said: &[u8]) -> Result<String, String> {
     smtp::hear(said).await.map_err(|error| format!("{error:?}"))
@@ -50,7 +48,6 @@ impl Mail {
     /// young.
     fn waits_for_all(&self, events: &[Event]) -> bool {
         let young = |event: &Event| {
-            // A receipt in the future counts as now.
             event.received.origin.received.elapsed().unwrap_or_default() < self.patience
         };
         events.iter().any(young)

@@ -53,7 +53,7 @@ impl Publish {
     }
 }
 
-/// AMQP's `no-route` and `resource-error`.
+/// AMQP's codes `no-route` and `resource-error`.
 const NO_ROUTE: u16 = 312;
 const RESOURCE_ERROR: u16 = 506;
 
@@ -62,7 +62,6 @@ fn class(error: &TransportError) -> ErrorClass {
         TransportError::Tls { .. } | TransportError::TlsFiles { .. } => ErrorClass::Tls,
         TransportError::Lost { .. } => ErrorClass::Reset,
         TransportError::NotConfirmed { .. } => ErrorClass::Timeout,
-        // The topic's name is invalid.
         TransportError::TooLarge { .. } | TransportError::ListenOptions { .. } => ErrorClass::Content,
         // No queue is bound for this message's key; another key may have one.
         TransportError::Unroutable { .. } => ErrorClass::Refused(Some(NO_ROUTE)),

@@ -1,4 +1,3 @@
-//! The request of a failed attempt as text, for its record.
 
 use osnl_http::Request;
 

@@ -111,7 +111,6 @@ impl Syslog {
         }
     }
 
-    /// Sends one message for each event. After a failed message the rest fails too.
     async fn send(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let messages: Vec<_> = events.iter().map(|event| self.message(event)).collect();
         let mut open = self.open.lock().await;
@@ -163,7 +162,6 @@ impl Syslog {
                 Err(ActionError::new(ErrorClass::Content, reason))
             }
             Err(error) => Err(match using {
-                // No program receives on the socket.
                 SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
                     ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))
                 }

@@ -1,5 +1,3 @@
-//! Transport URLs of configurations: checks that this build can use one, with an error that names
-//! the remedy.
 
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{nearest, shown};

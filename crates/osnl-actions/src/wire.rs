@@ -65,7 +65,6 @@ impl ServerAddress {
         Ok(stream)
     }
 
-    /// Encrypts a connection; the server's certificate must be valid for this host.
     pub(crate) async fn encrypt(
         &self,
         stream: TcpStream,
@@ -116,7 +115,6 @@ pub(crate) fn client_config(tls: &TlsConf) -> Result<Arc<ClientConfig>, String> 
     Ok(Arc::new(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 
-/// Returns the error of a connection that broke: whether the data arrived is unknown.
 pub(crate) fn broken(place: &dyn fmt::Display, error: &io::Error) -> ActionError {
     ActionError::new(ErrorClass::Reset, format!("{place}: {error}"))
 }

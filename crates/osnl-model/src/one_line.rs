@@ -13,8 +13,8 @@ pub fn is_dangerous(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Returns a text on one line, each dangerous character as `
-/// `, `\x1b` or `\u{202e}`.
+/// Returns a text on one line, each dangerous character as `\n`,
+/// `\x1b` or `\u{202e}`.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) || !text.chars().any(is_dangerous) {

@@ -40,7 +40,6 @@ pub(super) fn compiled<T>(
             finding.line = Some(line + row);
             finding.column = Some(column);
         }
-        // The value of a variable has no lines of the file.
         (
             ValueOrigin::File { .. }
             | ValueOrigin::Default
@@ -71,7 +70,6 @@ fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
     Some(format!("    {begin}{line}\n    {point}^"))
 }
 
-/// Explains the error of a name that resembles an enrichment which this option cannot use.
 fn of_enrichment(reader: &SectionReader<'_>, error: TemplateError) -> TemplateError {
     let Some(name) = error.unknown.as_deref() else { return error };
     let known = reader.all_enrichments();
@@ -94,7 +92,6 @@ fn of_enrichment(reader: &SectionReader<'_>, error: TemplateError) -> TemplateEr
     TemplateError { problem, allowed: Some(allowed), suggestion: None, ..error }
 }
 
-/// Returns the number of lines below the key, and the column there, counted from 1.
 fn place(entry: &RawEntry, text: &str, at: usize) -> (u32, u32) {
     let before = &text[..at];
     let row = before.matches('\n').count();

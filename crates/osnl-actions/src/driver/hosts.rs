@@ -9,7 +9,6 @@ use osnl_delivery::HostLimits;
 /// The bound exists because each call takes memory and, for most targets, a connection.
 pub const MOST_AT_ONCE: u32 = 1000;
 
-/// Reads the limits of each host; `from_event` tells whether events name hosts.
 pub fn hosts(reader: &mut SectionReader<'_>, from_event: bool) -> Option<HostLimits> {
     let is_set = |option: &&str| reader.is_set(option);
     let set: Vec<&str> = ["host_concurrency", "host_rate"].into_iter().filter(is_set).collect();

@@ -16,11 +16,9 @@ pub type MakeObserver = fn(Vec<(String, String)>) -> Arc<dyn SharedObserver>;
 pub struct Interest {
     /// Makes the observer of a daemon; all drivers of a program must name the same function.
     pub observer: MakeObserver,
-    /// The subject, of a type that the observer knows.
     pub subject: Arc<dyn Any + Send + Sync>,
 }
 
-/// An observer that all listeners and actions of a daemon share.
 pub trait SharedObserver: Observe {
     /// Serves these actions from now on. A reload of the configuration keeps all notes.
     fn serve(&self, actions: Vec<(Arc<str>, Interest)>);

@@ -105,8 +105,6 @@ fn named_cloud(
     }
 }
 
-/// Returns the current content of the cloud of this name, to be hashed; `file` is the option
-/// `clouds_file`.
 pub fn content(name: &str, file: Option<PathBuf>) -> Option<Vec<u8>> {
     Clouds::find(&variables(file)).ok()?.content(name)
 }
@@ -128,7 +126,6 @@ fn login(reader: &mut SectionReader<'_>, mut fields: Fields) -> Option<CloudConf
         reader.refuse::<()>(option, &error.problem, &error.allowed);
         let right = match error.option {
             "auth_url" => "http://keystone/v3",
-            // The other required options depend on the intended kind of login.
             "auth_type" | "application_credential_name" => return None,
             "interface" => "public",
             "system_scope" => "all",

@@ -16,7 +16,6 @@ pub const RULE: &str = "rule";
 pub const ACTION: &str = "action";
 pub const ENRICH: &str = "enrich";
 
-/// The types of options that a [`SectionReader`] has besides those of the configuration dialect.
 pub trait NativeReader<'a> {
     fn transport_url(&mut self) -> Option<TransportUrl>;
 
@@ -24,7 +23,6 @@ pub trait NativeReader<'a> {
 
     fn warn_of_logins(&mut self, logins: &[SentLogin]);
 
-    /// Warns of a broker that is not verified, at the option of this section that decides it.
     fn warn_of_trust(&mut self, options: &RabbitOptions);
 
     /// Returns the enrichments that an action names, which its templates may use. Their sections
@@ -33,7 +31,6 @@ pub trait NativeReader<'a> {
 
     fn all_enrichments(&self) -> Vec<&'a str>;
 
-    /// Returns the one `[enrich:NAME]` of an option; `Some(None)` if the option is not set.
     fn enrichment(&mut self, option: &str) -> Option<Option<Arc<str>>>;
 
     fn broker_name(&mut self, option: &str, longest: usize) -> Option<String>;

@@ -35,7 +35,6 @@ pub struct Probe {
 pub enum ProbeVerdict {
     Fine,
     Warning,
-    /// The target was not tried, or its answer proves nothing.
     Unproven,
     Failed,
 }
@@ -104,7 +103,6 @@ impl Probe {
         Self { is_passive: true, ..self }
     }
 
-    /// Adds the expiry of a certificate, and warns if it is soon.
     pub fn until(mut self, ends: Option<i64>) -> Self {
         let Some(ends) = ends.and_then(|seconds| Timestamp::from_second(seconds).ok()) else { return self };
         self.found.push_str(&format!(", certificate until {}", ends.to_zoned(TimeZone::UTC).date()));
@@ -138,7 +136,6 @@ pub fn broker(
         }
         Err(error) => error,
     };
-    // The line already contains the host.
     let words = error.to_string();
     let words = words.strip_prefix(&format!("{}: ", host.host)).unwrap_or(&words).to_owned();
     let advice = error.remedy(virtual_host, permissions);

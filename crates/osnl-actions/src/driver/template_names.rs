@@ -3,7 +3,6 @@ use osnl_core::event::FAILURE;
 
 pub(crate) const FENCE: &str = "fence";
 
-/// All names in the order of messages: `secret` is for HTTP requests, `count` for digests.
 pub const TEMPLATE_NAMES: [&str; 7] =
     ["rule", "action", "idempotency_key", FENCE, "secret", "count", FAILURE];
 

@@ -174,7 +174,6 @@ fn environment(reader: &mut SectionReader<'_>) -> Option<Vec<(String, String)>> 
     pairs.map_or_else(|problem| reader.refuse("environment", problem, FORM), Some)
 }
 
-/// Reads a command whose program is found from any working directory.
 pub fn command(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<Vec<String>> {
     let words = match words::read(text) {
         Ok(words) => words,

@@ -5,7 +5,6 @@ use bytes::{Buf, BytesMut};
 pub(super) struct LineBuffer {
     pub(super) buffer: BytesMut,
     limit: usize,
-    /// The length of the searched part without a line feed.
     looked_at: usize,
     /// Whether the rest of the current line is discarded, because its beginning was too long.
     skipping: bool,

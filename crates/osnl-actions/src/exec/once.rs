@@ -85,7 +85,6 @@ impl Once {
             let task = || format!("the supervisor of {} of action {}", self.plan.name, self.plan.action);
             tasks.spawn(watched(task, async move {
                 let _at_end = at_end;
-                // The attempt may have been given up.
                 let _ = answer.send(run.finish().await);
             }));
         }
@@ -226,7 +225,6 @@ impl Run {
     }
 }
 
-/// Reads to the end; returns false if the output exceeds the limit.
 async fn read(stdout: &mut ChildStdout, output: &mut BytesMut, limit: usize) -> bool {
     loop {
         match stdout.read_buf(output).await {

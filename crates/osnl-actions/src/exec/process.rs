@@ -1,4 +1,3 @@
-//! A running child and all processes of its process group.
 
 use std::io;
 use std::process::ExitStatus;
@@ -81,7 +80,6 @@ impl ProcessGroup {
     }
 
     fn signal(&self, signal: Signal) {
-        // The group may be gone already.
         if let Some(group) = self.group {
             let _ = kill_process_group(group, signal);
         }

@@ -19,13 +19,11 @@ const ENVIRONMENT: [(&str, &str); 2] =
 pub struct Program {
     /// The program and its arguments. A name without a slash is searched in `PATH`.
     pub command: Vec<String>,
-    /// Names and values, in addition to `PATH` and `LANG`.
     pub environment: Vec<(String, String)>,
     pub working_dir: PathBuf,
 }
 
 impl Program {
-    /// Creates a program in the root folder, with only `PATH` and `LANG` in its environment.
     pub fn new<T: Into<String>>(command: impl IntoIterator<Item = T>) -> Self {
         let command = command.into_iter().map(Into::into).collect();
         Self { command, environment: Vec::new(), working_dir: "/".into() }
@@ -36,10 +34,6 @@ impl Program {
         self.command.first().map_or("", String::as_str)
     }
 
-    /// Returns the file that a start would run, if this user may run it.
-    ///
-    /// # Errors
-    /// The reason why a start would fail.
     pub(crate) fn look(&self) -> Result<PathBuf, String> {
         let name = self.name();
         let path = match name.contains('/') {

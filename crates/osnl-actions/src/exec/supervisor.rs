@@ -1,4 +1,4 @@
-//! The task that owns one long-lived child: only this task writes to it, reads from it and ends it.
+//! The task that alone writes to one long-lived child, reads its output and ends the process.
 //!
 //! Orders arrive by a bounded channel, and each verdict has a channel of its own. When the child
 //! ends, all unanswered events fail, and the task ends too. The task ends only after the child and
@@ -24,7 +24,6 @@ use super::process::{Pipes, ProcessGroup, ending};
 use super::verdict::{self, ChildLine};
 use crate::{ActionError, Completion, ErrorClass};
 
-/// While so many bytes are unread by the child, no further event is accepted.
 const MOST_UNREAD: usize = 256 * 1024;
 /// The time for the child's last output after it has ended or closed its input.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -102,7 +101,6 @@ impl Supervisor {
         let waiting = std::mem::take(&mut self.unanswered);
         let error = self.failure(cause, status, waiting.len());
         for answer in waiting.into_values() {
-            // The attempt may have been given up.
             let _ = answer.send(Err(error.clone()));
         }
         while let Ok(order) = self.orders.try_recv() {
@@ -147,7 +145,6 @@ impl Supervisor {
                         return EndCause::Drained;
                     }
                     if taken == 0 {
-                        // With all attempts given up, the unanswered events have no receiver.
                         return EndCause::Hung;
                     }
                     for order in batch.drain(..) {
@@ -194,7 +191,6 @@ impl Supervisor {
     }
 
     async fn wind_down(&mut self, cause: &EndCause) -> io::Result<std::process::ExitStatus> {
-        // The end of its input asks the child to end.
         self.stdin = None;
         let patience = match cause {
             EndCause::Drained | EndCause::Fatal(_) => self.terms.stop_timeout,
@@ -253,7 +249,6 @@ impl Supervisor {
             EndCause::Fatal(reason) => (ErrorClass::Connect, format!("{name}: {reason}")),
         };
         if waiting == 0 && reason != "osnl ends" {
-            // With waiting events, their deliveries log the failure.
             let action = &*self.terms.action;
             tracing::warn!(
                 action.name = action,

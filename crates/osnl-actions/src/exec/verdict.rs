@@ -67,7 +67,6 @@ pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
     }
 }
 
-/// Reads the output of a process for one event, if that is one verdict; its `id` may be missing.
 pub(super) fn read_only(output: &[u8]) -> Option<Result<Completion, ActionError>> {
     let written: VerdictLine = serde_json::from_slice(output).ok()?;
     Some(meaning(written.verdict?, written.reason.as_deref(), written.retry_after))

@@ -1,13 +1,9 @@
-//! Lists of words in a configuration.
-//!
 //! A JSON array of texts, for words with commas or blanks around; otherwise an oslo.config list:
 //! words separated by commas, without surrounding blanks. There are no quotes and no shell.
 
 use osnl_config::typed;
 use serde_json::Value;
 
-/// # Errors
-/// The problem. The text is not repeated, because it may be a secret.
 pub(super) fn read(text: &str) -> Result<Vec<String>, &'static str> {
     if text.trim_start().starts_with('[') {
         let Ok(Value::Array(items)) = serde_json::from_str(text) else {

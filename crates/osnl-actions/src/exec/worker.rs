@@ -76,7 +76,6 @@ impl ExecWorker {
         self.starts.load(Ordering::Relaxed).saturating_sub(1)
     }
 
-    /// Starts the child if there is none. `prologue` makes the child's first input.
     pub async fn start(
         &self,
         prologue: impl Fn() -> Result<Vec<u8>, ActionError>,
@@ -100,8 +99,6 @@ impl ExecWorker {
         let mut waiting = Vec::with_capacity(lines.len());
         for (id, line) in lines {
             let (answer, answered) = oneshot::channel();
-            // Without a supervisor the answer's sender is dropped, which the receiver notices
-            // below.
             let _ = child.orders.send(ChildOrder { id, line, answer }).await;
             waiting.push(answered);
         }

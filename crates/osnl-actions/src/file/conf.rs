@@ -35,11 +35,9 @@ pub(crate) enum LineFormat {
     Template(Template),
 }
 
-/// The time at which written lines are synced to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fsync {
     Each,
-    /// At the latest so long after a line was written.
     Interval(Duration),
     Never,
 }

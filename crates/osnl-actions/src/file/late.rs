@@ -10,7 +10,6 @@ const WRITES: usize = 64;
 
 #[derive(Clone, Debug)]
 pub(super) struct LateLine {
-    /// The delivery's number as operators write it; `None` outside of a delivery loop.
     pub(super) delivery: Option<Arc<str>>,
     pub(super) text: String,
 }
@@ -21,7 +20,6 @@ pub(super) struct LateLines(Mutex<Writes>);
 #[derive(Debug, Default)]
 struct Writes {
     next: u64,
-    /// The writes whose result no attempt has received, oldest first.
     unreported: VecDeque<(u64, HashSet<Arc<str>>)>,
 }
 
@@ -46,7 +44,6 @@ impl LateLines {
         self.lock().unreported.retain(|(number, _)| *number != write);
     }
 
-    /// Removes the lines that an earlier attempt has written, and returns their deliveries.
     pub(super) fn leave_out(&self, lines: &mut Vec<LateLine>) -> Vec<Arc<str>> {
         let writes = self.lock();
         let is_there =

@@ -35,12 +35,10 @@ struct OpenFile {
 
 impl FileOutput {
     pub(super) fn at(path: &Path, mode: u32, fsync: Fsync, rotation: FileRotation, now: SystemTime) -> Self {
-        // This fails only if the process has no working directory.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self { path, mode, fsync, rotation, open: None, synced: now, timed: false }
     }
 
-    /// The operating system's error, or the path is a pipe or a folder, which cannot keep lines.
     pub(super) fn open(&mut self, now: SystemTime) -> io::Result<()> {
         if self.open.is_none() {
             self.open = Some(OpenFile::at(&self.path, self.mode, now)?);
@@ -56,7 +54,6 @@ impl FileOutput {
     pub(super) fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
         let result = self.append_all(lines, now);
         if result.is_err() {
-            // After any error the next attempt opens the file anew.
             self.open = None;
         }
         result
@@ -82,8 +79,6 @@ impl FileOutput {
         if wanted { self.sync(now) } else { Ok(()) }
     }
 
-    /// Returns the time until newly written lines are due, if no timer runs yet: the caller has to
-    /// start one.
     pub(super) fn timer_due(&mut self, now: SystemTime) -> Option<Duration> {
         let Fsync::Interval(pause) = self.fsync else { return None };
         let due = self.until_sync(pause, now).filter(|_| !self.timed)?;

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileRotation {
-    /// The largest file in bytes: a line that would exceed it begins a new file.
     pub(crate) size: Option<u64>,
     /// The span of a file: the first line of each span begins a new file. Spans count from 1970, so
     /// that 1d ends at midnight UTC.
@@ -48,8 +47,6 @@ impl FileRotation {
     }
 }
 
-/// The end of a moved file's name, `20261120T150312Z` or `20261120T150312Z-0001`, which sorts in
-/// the order of rotations.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Suffix {
     stamp: String,

@@ -99,7 +99,6 @@ fn the_oldest_go_by_the_order_of_rotations_whatever_the_clock_did() {
         ("audit.jsonl.20271225T000000Z-0004", "line 5\n"),
     ];
     assert_eq!(found, expected);
-    // Four digits are not enough for all files of one second.
     let last = folder.path().join("audit.jsonl.20271225T000000Z-9999");
     fs::rename(folder.path().join(expected[3].0), last).unwrap();
     out.append(b"line 7\n", at(5)).unwrap();
@@ -120,7 +119,6 @@ fn a_file_of_yesterday_is_moved_with_the_first_line_of_today_also_after_a_restar
     assert_eq!(names(folder.path()), ["audit.jsonl"]);
     out.append(b"3\n", at(86_400)).unwrap();
     assert_eq!(names(folder.path()), ["audit.jsonl", "audit.jsonl.20261121T000000Z"]);
-    // An existing file is as old as its last line.
     let file = fs::File::options().append(true).open(out.path()).unwrap();
     file.set_modified(at(86_400)).unwrap();
     let mut out = open(&folder, rotation);
@@ -164,7 +162,6 @@ fn what_cannot_be_written_is_an_error_and_tried_again() {
     assert_eq!(fs::read_to_string(out.path()).unwrap(), "2\n");
 }
 
-/// Without further lines a timer syncs the last line, and a stop syncs at once.
 #[tokio::test(start_paused = true)]
 async fn what_was_written_last_is_synced_when_its_time_has_come() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,8 +207,6 @@ fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
     }
     let folder = tempfile::tempdir().unwrap();
     let name = std::thread::current().name().unwrap().to_owned();
-    // The limit is in blocks of 512 bytes, or of 1024 where sh is bash: room for one line and a
-    // part of the next.
     let script = "trap '' XFSZ; ulimit -f 2; test \"$(ulimit -f)\" = 2 || exit 9; exec \"$0\" --exact \"$1\"";
     let child = std::process::Command::new("dash")
         .args(["-c", script])

@@ -15,9 +15,6 @@ use osnl_transport::BoxFuture;
 use crate::{ActionError, ErrorClass};
 
 pub trait Authorization: Send + Sync + fmt::Debug {
-    /// Returns name and value for the next request, after fetching a token if needed. The value is
-    /// marked as sensitive.
-    ///
     /// An error is the attempt's: a class that holds (`Connect`) if the source of the credentials
     /// is unreachable.
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>>;
@@ -28,8 +25,6 @@ pub trait Authorization: Send + Sync + fmt::Debug {
 
     /// Returns the URL of a service of this type from the token's catalogue, for targets written as
     /// `catalog:TYPE/path`. Called once for each request.
-    ///
-    /// The default is for logins without a catalogue.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         let reason = format!("this login has no service catalogue with {service}");
         Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
@@ -43,7 +38,6 @@ pub trait Authorization: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// Returns the form for people: `Authorization: Basic ***`.
     fn shown(&self) -> (HeaderName, String);
 
     /// Returns the texts that no log line and no error may repeat.
@@ -60,7 +54,6 @@ pub struct FixedHeader {
 }
 
 impl FixedHeader {
-    /// Returns `Basic` credentials; `None` if a header cannot hold them, or the name contains `:`.
     #[must_use]
     pub fn basic(user: &str, password: &str) -> Option<Self> {
         if user.contains(':') {

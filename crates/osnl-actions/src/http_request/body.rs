@@ -14,7 +14,6 @@ use osnl_template::{Escape, Names, Template};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-/// The characters that `application/x-www-form-urlencoded` leaves unchanged.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'*');
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +82,6 @@ impl RequestBody {
                     && names.unknown().next().is_none()
                     && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
                 {
-                    // The parser's message contains no value of the event, only the expectation and
-                    // the place.
                     return Err(format!("body: the rendered template is not JSON: {error}"));
                 }
                 Ok(text)

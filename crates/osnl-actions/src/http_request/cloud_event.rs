@@ -27,8 +27,6 @@ use serde_json::{Map, Value};
 use crate::driver::OF_EVERY_DRIVER;
 
 pub(crate) const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
-/// The characters that a header's value may not contain, besides non-ASCII ones (HTTP binding,
-/// 3.1.3.2).
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +151,6 @@ pub(crate) fn is_json(content_type: &str) -> bool {
     kind.ends_with("/json") || kind.ends_with("+json")
 }
 
-/// Converts a timestamp of oslo (`2026-11-20 06:36:22.662155`, UTC) or of RFC 3339 to RFC 3339.
 fn time(timestamp: &str) -> Option<String> {
     let instant = match timestamp.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,
@@ -162,7 +159,6 @@ fn time(timestamp: &str) -> Option<String> {
             civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
         }
     };
-    // RFC 3339 has no years before 0.
     Some(instant.to_string()).filter(|text| !text.starts_with('-'))
 }
 
@@ -172,7 +168,6 @@ fn allowed(c: char) -> bool {
     !c.is_control() && !noncharacter
 }
 
-/// Whether the text is a URI-reference (RFC 3986, 4.1).
 fn is_uri_reference(text: &str) -> bool {
     let known = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&'()*+,;=%[]".contains(c);
     let encoded = text
@@ -189,7 +184,6 @@ fn is_uri_reference(text: &str) -> bool {
     });
     let behind = path.split_once("//").filter(|(before, _)| before.is_empty() || before.ends_with(':'));
     let authority = behind.map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    // Brackets are allowed for IPv6 addresses only.
     let brackets = |text: &str| text.matches(['[', ']']).count();
     let authority_fine = match brackets(authority) {
         0 => true,

@@ -28,7 +28,6 @@ use super::verb::{self, HttpVerb};
 use crate::driver::{self, DriverTable, NativeReader, OF_REQUESTS, ReadDriver, SectionReader, TlsConf};
 use osnl_delivery::HostLimits;
 
-/// A larger answer than any API sends to report its result.
 const MOST_REPLY: u64 = 16 << 20;
 
 /// `driver = http`. Its Debug form shows no secret; cloning is cheap.
@@ -127,8 +126,6 @@ impl ReadDriver for HttpConf {
     }
 }
 
-/// Refuses a service without a login that provides the catalogue, and options of a service without
-/// one.
 fn catalogue(reader: &mut SectionReader<'_>, target: &UrlTarget, login: Option<&Login>) -> Option<()> {
     if target.service().is_some() && !matches!(login, Some(Login::Keystone(_))) {
         let problem = "names a service of the catalogue, which needs a login to Keystone";
@@ -144,7 +141,6 @@ fn catalogue(reader: &mut SectionReader<'_>, target: &UrlTarget, login: Option<&
     Some(())
 }
 
-/// The methods of servers, including those of WebDAV and of caches.
 const METHODS: [&str; 22] = [
     "GET",
     "HEAD",
@@ -170,7 +166,6 @@ const METHODS: [&str; 22] = [
     "UNLINK",
 ];
 
-/// Refuses a misspelt method, and warns of an unknown one.
 fn known(reader: &mut SectionReader<'_>, method: Method) -> Option<Method> {
     if METHODS.contains(&method.as_str()) {
         return Some(method);

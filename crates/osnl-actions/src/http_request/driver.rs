@@ -39,7 +39,6 @@ impl HttpConf {
         http
     }
 
-    /// Builds the action; `authorization` replaces the configured login.
     pub fn build(
         &self,
         http: &HttpOptions,
@@ -238,7 +237,6 @@ impl DriverConf for HttpConf {
                 None if target.is_event_s() => {
                     probes.push(unplaced().fine("its host comes from the event, and was not tried"));
                 }
-                // The probe already reports why there is no login.
                 None => {}
             }
             let certificate = self.0.certificate.as_ref();
@@ -252,7 +250,6 @@ impl DriverConf for HttpConf {
 }
 
 impl HttpConf {
-    /// Adds the answer to the action's own request, if that has no effect at the target.
     async fn answers(&self, reached: Probe, http: &HttpOptions, left: Duration) -> Probe {
         let is_reached = reached.is_passive && reached.verdict != ProbeVerdict::Failed;
         let Some(action) = is_reached.then(|| self.build(http, None).ok()).flatten() else { return reached };

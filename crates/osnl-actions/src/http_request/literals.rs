@@ -14,7 +14,6 @@ use super::target::UrlTarget;
 
 #[derive(Clone, Default)]
 pub(super) struct Literals {
-    /// The words that must never be shown, also in the encodings of a URL or a form.
     pub(super) words: Vec<String>,
     pub(super) first: Option<String>,
     pub(super) in_body: bool,

@@ -70,7 +70,6 @@ impl RequestParts {
         self.made(&names, about, Some(now))
     }
 
-    /// Returns the request and its URL for people: secrets are `***`, and nothing is signed.
     pub(super) fn shown(
         &self,
         event: &Names,
@@ -79,7 +78,6 @@ impl RequestParts {
         // The event's own secrets are masked in a preview too.
         let names = self.masked_names(event, about);
         let request = self.made(&names, about, None)?;
-        // The URL's template has percent-encoded the masks.
         let url = self.target.shown(&request.url).replace("%2A%2A%2A", MASK);
         Ok((url, request))
     }
@@ -129,8 +127,6 @@ impl RequestParts {
         }
     }
 
-    /// Returns the host of this event's request as `host:port`; `None` if the event makes no valid
-    /// request.
     pub(super) fn host(&self, event: &Names, about: &RequestSubject<'_>) -> Option<String> {
         let url = self.target.render(&named(event, about), &[]).ok()?;
         let (host, port) = (url.host().to_ascii_lowercase(), url.port());

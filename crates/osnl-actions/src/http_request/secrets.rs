@@ -38,7 +38,6 @@ impl Secrets {
     }
 }
 
-/// Replaces these secrets in a text from outside.
 pub fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let mut text = text.to_owned();
     for secret in secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SEARCHED) {

@@ -9,13 +9,11 @@ use crate::ErrorClass;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
-/// The error of a text that names no statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a list of statuses")]
 pub struct NoStatuses;
 
 impl Statuses {
-    /// Returns the statuses after which an HTTP target is retried by default.
     #[must_use]
     pub fn usual() -> Self {
         Self(vec![408..=408, 425..=425, 429..=429, 500..=599])
@@ -97,7 +95,6 @@ pub struct StatusClasses {
 impl StatusClasses {
     #[must_use]
     pub fn failure(&self, status: u16) -> Option<ErrorClass> {
-        // These statuses equal the retry policy's own judgement of a plain status.
         let later = matches!(status, 408 | 425 | 429 | 500..);
         if self.success.contains(status) {
             None

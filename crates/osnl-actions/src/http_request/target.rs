@@ -63,7 +63,6 @@ impl UrlTarget {
                 Url::parse(&format!("{UNRESOLVED}{rest}"))?;
                 RequestHost::Catalog(service.to_owned())
             }
-            // The text is constant, so a wrong character is found before there is an event.
             (None, _) if written.len() == text.len() => RequestHost::Written(root(&Url::parse(text)?)?),
             (None, Some((_, rest))) if rest.contains(['/', '?']) => {
                 RequestHost::Written(root(&Url::parse(written)?)?)
@@ -106,8 +105,6 @@ impl UrlTarget {
         self.template.paths().next().is_some()
     }
 
-    /// Renders the URL for an event, with these parameters appended. The URL of a service still has
-    /// to be [placed](Self::placed).
     pub(super) fn render(&self, names: &Names, query: &[(String, String)]) -> Result<Url, String> {
         let mut text = self.template.render(names).map_err(|error| error.to_string())?;
         if let Some((_, rest)) = self.service().and_then(|_| service(&text)) {
@@ -135,7 +132,6 @@ impl UrlTarget {
         }
     }
 
-    /// Moves a rendered URL to its service's URL in the catalogue.
     pub(super) fn placed(&self, url: &Url, endpoint: &str) -> Result<Url, UrlError> {
         Url::parse(&below(endpoint, self.below_service(url)))
     }
@@ -148,8 +144,6 @@ impl UrlTarget {
         })
     }
 
-    /// Returns path and query; `catalog:dns` alone, or with a query, is the service's own URL
-    /// without an added slash.
     fn below_service<'a>(&self, url: &'a Url) -> &'a str {
         let rest = url.path_and_query();
         let slash = service(self.source()).is_some_and(|(_, rest)| rest.starts_with('/'));
@@ -170,19 +164,16 @@ fn root(url: &Url) -> Result<Url, UrlError> {
     Url::parse(&format!("{}://{}/", url.scheme(), url.authority()))
 }
 
-/// The numbers of a path's segments that change where the path leads.
 #[derive(Clone, Copy, Debug, Default)]
 struct Segments {
     dots: usize,
     /// Segments between two slashes or after the last; `None` if a `{% if … %}` of the template
     /// decides their number.
     empty: Option<usize>,
-    /// Empty segments beside a percent-encoded slash or backslash.
     encoded_empty: usize,
 }
 
 impl Segments {
-    /// Counts in a template, whose expressions count as letters.
     fn written(template: &str) -> Self {
         let (mut text, mut rest) = (String::new(), template);
         while let Some(at) = rest.find("{{") {
@@ -217,7 +208,6 @@ impl Segments {
         Self { dots, empty: Some(empty), encoded_empty }
     }
 
-    /// Checks that a rendered path has no more of such segments than the template.
     fn allow(&self, path_and_query: &str) -> Result<(), String> {
         let found = Self::of(path_and_query);
         if found.dots > self.dots {

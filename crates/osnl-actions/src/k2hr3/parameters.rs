@@ -20,7 +20,6 @@ use std::net::IpAddr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-/// The characters that Python's `urllib.parse.quote` leaves unchanged, besides letters and digits.
 const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b'/');
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +45,6 @@ impl HostParameters {
         let port = match payload.get("port") {
             Some(Value::Object(port)) => Some(port),
             Some(_) => return Err(unreadable("payload.port is not an object")),
-            // The manual's example has the port's fields directly in the payload.
             None => payload.contains_key("device_id").then_some(payload),
         };
         let versioned = match payload.get("nova_object.data") {
@@ -88,14 +86,12 @@ impl HostParameters {
         }
     }
 
-    /// Returns the request target: path, then `extra`, `cuk` and `host` in this order.
     #[must_use]
     pub fn request_target(&self, path_and_query: &str) -> String {
         let separator = if path_and_query.contains('?') { '&' } else { '?' };
         let cuk = utf8_percent_encode(&self.cuk, QUOTED);
         let mut target = format!("{path_and_query}{separator}extra=openstack-auto-v1&cuk={cuk}");
         if !self.addresses.is_empty() {
-            // Python's json.dumps writes a blank after each comma.
             let list = format!("[\"{}\"]", self.addresses.join("\", \""));
             target.push_str("&host=");
             target.extend(utf8_percent_encode(&list, QUOTED));

@@ -40,7 +40,6 @@ impl MailAddress {
     }
 }
 
-/// Splits at commas that are not within `{{ }}` or `{% %}`.
 pub(super) fn split(text: &str) -> Vec<&str> {
     let (mut items, mut begin, mut depth) = (Vec::new(), 0, 0_usize);
     let bytes = text.as_bytes();

@@ -159,7 +159,6 @@ impl ReadDriver for MailConf {
     }
 }
 
-/// Returns a name that a server accepts, even if this machine's name is unusual.
 fn own_name(host: &str) -> String {
     let fine = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
     if fine { host.to_owned() } else { "localhost".to_owned() }

@@ -1,5 +1,3 @@
-//! The mail of one event, or a digest of several.
-//!
 //! Each header is one line, whatever a template renders. Names and subjects that are not ASCII
 //! become encoded words; texts are quoted-printable or base64.
 
@@ -55,7 +53,6 @@ impl LetterPart {
 pub(super) struct Letter {
     pub(super) from: MailAddress,
     pub(super) to: Vec<MailAddress>,
-    /// The subject for a log line, with the event's secrets masked.
     pub(super) shown_subject: String,
     pub(super) bytes: Vec<u8>,
 }
@@ -140,7 +137,6 @@ fn header(text: &str) -> String {
     line.trim().chars().take(LONGEST_SUBJECT).collect()
 }
 
-/// Converts line ends to SMTP's, and removes control characters.
 fn with_line_ends(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();

@@ -64,7 +64,6 @@ impl fmt::Display for MailServer {
 #[derive(Debug, Default)]
 struct Extensions(Vec<String>);
 
-/// For fuzzing: treats the bytes as all of a server's replies to one mail.
 pub(super) async fn hear(said: &[u8]) -> Result<String, ActionError> {
     let server = MailServer {
         place: ServerAddress::parse("localhost", 25)
@@ -162,7 +161,6 @@ impl MailServer {
     /// Sends the mail of these events. With `wait_for_all` no recipient gets the mail while the
     /// server refuses a recipient temporarily.
     ///
-    /// # Errors
     /// The step that failed: [`ErrorClass::Busy`] for a temporary refusal, [`ErrorClass::Rejected`]
     /// for a permanent refusal of the mail, [`ErrorClass::Refused`] for a refusal of the client.
     pub(super) async fn send(
@@ -222,8 +220,6 @@ impl MailServer {
         Ok(done)
     }
 
-    /// Runs the session up to the login, without a mail, and returns the expiry of the server's
-    /// certificate.
     pub(super) async fn probe(&self) -> Result<Option<i64>, ActionError> {
         let (mut talk, _) = self.open().await?;
         let _ = talk.write(b"QUIT\r\n").await;
@@ -309,7 +305,6 @@ impl Talk<'_> {
         Ok(Extensions(reply.lines.into_iter().skip(1).collect()))
     }
 
-    /// Sends a command whose text never appears in errors.
     async fn secret(&mut self, command: &str) -> Result<SmtpReply, ActionError> {
         self.ask(command, Whose::Ours).await
     }

@@ -113,7 +113,6 @@ impl ReadDriver for PublishConf {
             false => reader.required("exchange", "write the name of an exchange").and(None),
         };
         let topic = match address(reader, "topic") {
-            // This template compiles, as a test ensures.
             Some(None) => Template::compile(TOPIC, &OF_EVERY_DRIVER).ok(),
             Some(topic) => topic,
             None => None,
@@ -151,7 +150,6 @@ fn driver_options(reader: &SectionReader<'_>, url: &TransportUrl) -> Result<Rabb
     let section = reader.layers.sections.iter().find(|section| section.def.kind == "oslo_messaging_rabbit");
     for (section, name) in section.into_iter().flat_map(|s| RabbitOptions::DECLARING.map(|name| (s, name))) {
         if let Ok(Some(text)) = reader.layers.resolve(section, name) {
-            // The check of that section reports a bad value.
             let _ = options.set(name, &text);
         }
     }

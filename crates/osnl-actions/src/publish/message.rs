@@ -1,4 +1,3 @@
-//! The message of one event, and its destination, without input or output.
 
 use osnl_http::HeaderMap;
 use osnl_model::{
@@ -16,7 +15,6 @@ use crate::{Event, event_names};
 pub(super) struct MessageTemplates {
     pub(super) exchange: Template,
     pub(super) topic: Template,
-    /// The whole routing key, instead of `<topic>.<priority>`.
     pub(super) key: Option<Template>,
     pub(super) format: MessageFormat,
     pub(super) declare: Declare,
@@ -68,7 +66,6 @@ pub(super) struct AddressedMessage {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unsendable {
-    /// This action has published the message itself.
     Ours,
     Content(String),
 }

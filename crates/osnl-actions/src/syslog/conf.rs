@@ -18,7 +18,6 @@ use crate::driver::{
 use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ActionError, ErrorClass, event_names};
 
-/// The facilities by number (RFC 5424, 6.2.1).
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
     "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",

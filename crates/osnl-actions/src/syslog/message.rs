@@ -14,7 +14,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use osnl_model::{Notification, Priority};
 
-/// The longest value of each field (RFC 5424, section 6).
 const HOSTNAME: usize = 255;
 const APP_NAME: usize = 48;
 const MSGID: usize = 32;
@@ -31,12 +30,10 @@ pub(super) enum SyslogForm {
 pub(super) struct Header {
     pub(super) form: SyslogForm,
     pub(super) facility: u8,
-    /// The severity that replaces the priority's.
     pub(super) severity: Option<u8>,
     pub(super) hostname: String,
     pub(super) app_name: String,
     pub(super) process: u32,
-    /// The SD-ID; `None` omits structured data.
     pub(super) sd_id: Option<String>,
     pub(super) longest: usize,
 }
@@ -50,7 +47,6 @@ impl Header {
         let time = Timestamp::try_from(received);
         let mut message = match &self.form {
             SyslogForm::Rfc5424 => {
-                // The RFC allows microseconds at most.
                 let time = time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string());
                 let time = time.unwrap_or_else(|_| "-".to_owned());
                 let kind = name(event.event_type.as_deref().unwrap_or_default(), MSGID);
@@ -97,7 +93,6 @@ fn severity(priority: Option<&Priority>) -> u8 {
     }
 }
 
-/// Returns printable ASCII of at most this length, or `-` for an empty text.
 fn name(text: &str, longest: usize) -> String {
     let name: String =
         text.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).take(longest).collect();

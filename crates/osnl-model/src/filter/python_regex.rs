@@ -15,8 +15,8 @@
 //! | `{,n}` | `{0,n}` |
 //!
 //! Look-around, references to groups, conditionals, atomic groups and possessive quantifiers exist
-//! in the backtracking dialect only. So does an exact `$`: `(?:
-//! ?\z)` consumes the newline, which is wrong if an element after the `$` could match there, such
+//! in the backtracking dialect only. So does an exact `$`:
+//! `(?:\n?\z)` consumes the newline, which is wrong if an element after the `$` could match there, such
 //! as `$\s`. The linear `\b` is exact for ASCII texts only, so a pattern with `\b` is written in
 //! both dialects.
 

@@ -36,7 +36,6 @@ pub async fn cloud_probe(
     }
 }
 
-/// Warns of a service that was taken from the first of several regions.
 pub fn chosen(probe: Probe, place: &ServiceUrl) -> Probe {
     let Some(choice) = place.choice() else { return probe };
     let found = format!("{}; {choice}", probe.found);

@@ -51,7 +51,6 @@ pub async fn target_probe(
     }
 }
 
-/// Probes the login at a Kafka cluster, and the topics, without creating any.
 #[cfg(feature = "kafka")]
 pub async fn kafka_probe(
     section: &str,
@@ -177,7 +176,6 @@ pub async fn broker_probe(
     probes
 }
 
-/// A disk with less free space is about to be full.
 const LITTLE: u64 = 64 << 20;
 
 pub fn free(folder: &Path) -> Option<u64> {
@@ -210,7 +208,6 @@ pub fn file_probe(section: &str, path: &Path, takes_pipes: bool) -> Probe {
         Ok(()) => {
             let found =
                 if path.exists() { "can be written" } else { "does not exist yet, and can be created" };
-            // A path such as /dev/stdout is no file and takes no room.
             let free = if path.exists() && !path.is_file() { None } else { free(folder) };
             match free.filter(|free| *free < LITTLE) {
                 Some(free) => {

@@ -39,7 +39,6 @@ pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
         ("keystone", Auth::Keystone),
     ];
     let auth = reader.word("auth", &words)?;
-    // The first two belong to `auth = basic` too, the last two to the target.
     let shared = ["username", "password", "verify", "ca_file"];
     let of_keystone = LOGIN.iter().map(|(option, _)| *option).chain(["cloud", "clouds_file"]);
     for option in of_keystone.filter(|option| !shared.contains(option)) {

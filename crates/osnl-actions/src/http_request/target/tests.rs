@@ -41,7 +41,7 @@ fn a_service_of_the_catalogue_is_named_and_placed() {
     );
 }
 
-/// Servers and proxies that decode a path before they resolve it must find nothing to resolve.
+/// Some servers and proxies decode a path before resolving its steps.
 #[test]
 fn a_value_makes_no_steps_within_its_segment() {
     let check = |url: &str, value: &str, expected: Result<&str, &str>| match (rendered(url, value), expected)

@@ -60,7 +60,6 @@ fn read(reads: &str, texts: &[&str]) -> Vec<Value> {
     serde_json::from_str(&python(&script, &json!(texts).to_string())).unwrap()
 }
 
-/// Decides as a server that decodes a path before it resolves it.
 fn leads_elsewhere(value: &str) -> bool {
     value.split(['/', '\\']).any(|step| matches!(step, "" | "." | ".."))
 }
@@ -190,7 +189,6 @@ proptest! {
 }
 
 proptest! {
-    // Each case is a run of Python over all of its texts.
     #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
@@ -200,7 +198,6 @@ proptest! {
         let texts: Vec<&str> = sent.iter().map(body).collect();
         let reads = "import xml.etree.ElementTree as E\n\
             def read(t):\n e = E.fromstring(t)\n return [e.get('b'), e.get('c'), e.text or '', len(e), len(e.attrib)]";
-        // XML cannot contain these characters at all.
         let held = |c: char| match c {
             '\t' | '\n' | '\r' => c,
             '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
