@@ -1,4 +1,3 @@
-//! The answer of a target.
 
 use std::time::Duration;
 
@@ -11,29 +10,26 @@ use jiff::tz::TimeZone;
 
 use crate::failure::{Failure, FailureClass};
 
-/// Longer wishes than this are cut: the target is tried once an hour at least.
+/// A longer pause is cut: the target is tried once an hour at least.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// The characters of a reply that a sentence quotes.
 const EXCERPT_CHARACTERS: usize = 120;
 
-/// An answer with any status.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its status.
     pub status: StatusCode,
-    /// Its headers.
     pub headers: HeaderMap,
-    /// Its body, at most as much as the request's limit.
     pub body: Bytes,
-    /// Whether that is all of it. What is beyond the limit is not read, and the connection is closed.
+    /// Whether the body is complete. The rest beyond the limit is not read, and the connection is
+    /// closed.
     pub whole: bool,
 }
 
 impl Answer {
-    /// The start of its body, on one line; of a compressed one how long it is. `None` if it has none.
+    /// Returns the start of the body on one line, or the length of a compressed body; `None`
+    /// without a body.
     #[must_use]
     pub fn excerpt(&self) -> Option<String> {
-        // Nobody asked for it, and some send it all the same.
+        // Some servers compress although the request does not allow it.
         if let Some(coding) = self.headers.get(CONTENT_ENCODING).filter(|_| !self.body.is_empty())
             && coding != "identity"
         {
@@ -44,7 +40,7 @@ impl Answer {
                 .collect();
             return Some(format!("reply: {} bytes of {coding}", self.body.len()));
         }
-        // Four bytes are the most that a character has.
+        // A character has at most four bytes.
         let start = &self.body[..self.body.len().min(EXCERPT_CHARACTERS * 4)];
         let text: String = String::from_utf8_lossy(start)
             .chars()
@@ -55,15 +51,15 @@ impl Answer {
         (!text.is_empty()).then(|| format!("reply: {text}"))
     }
 
-    /// `Retry-After`, an hour at most. A date counts from the answer's own `Date`, so that the target's clock may be wrong;
-    /// without one it is not read.
+    /// Returns `Retry-After`, an hour at most. A date counts from the answer's own `Date`, so that
+    /// the target's clock may be wrong; without that it is ignored.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let header = |name| Some(self.headers.get(name)?.to_str().ok()?.trim());
         let wish = header(RETRY_AFTER)?;
         let is_number = !wish.is_empty() && wish.bytes().all(|byte| byte.is_ascii_digit());
         let wait = if is_number {
-            // More digits than any number has are a long time.
+            // A number with too many digits is a long time.
             wish.parse().map_or(LONGEST_RETRY_AFTER, Duration::from_secs)
         } else {
             let wait = http_date(wish)?.duration_since(http_date(header(DATE)?)?);
@@ -72,8 +68,8 @@ impl Answer {
         Some(wait.min(LONGEST_RETRY_AFTER))
     }
 
-    /// The failure that an answer with this status is, for a caller that did not want it: the status's own words, and
-    /// the start of the reply.
+    /// Returns the failure for a caller that expected another status: the status's text, and the
+    /// start of the reply.
     #[must_use]
     pub fn failure(&self) -> Failure {
         let words = self.status.canonical_reason().unwrap_or("no reason");
@@ -85,8 +81,8 @@ impl Answer {
     }
 }
 
-/// A date in one of the three forms of RFC 9110 (IMF-fixdate, RFC 850, asctime), or as mail has it, in UTC. It is no
-/// instant of jiff, which has none in the last day of the year 9999.
+/// Reads a date in one of the three forms of RFC 9110 (IMF-fixdate, RFC 850, asctime), or of mail,
+/// in UTC. jiff's instants lack the last day of the year 9999.
 fn http_date(text: &str) -> Option<DateTime> {
     let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
     let read = |form| strtime::parse(form, text).ok()?.to_datetime().ok();
@@ -128,7 +124,6 @@ mod tests {
         check("Wed, 21 Oct 2015 07:27:00 GMT", date, Some(0));
         check("Thu, 22 Oct 2015 07:28:00 GMT", date, Some(3600));
         check("Wed, 21 Oct 2015 07:28:30 GMT", "today", None);
-        // The other forms of RFC 9110, for either date; a year of two digits is of 1970 to 2068.
         check("Wednesday, 21-Oct-15 07:28:30 GMT", date, Some(30));
         check("Wed Oct 21 07:28:30 2015", date, Some(30));
         check("Sun Nov  1 00:00:05 2015", "Sunday, 01-Nov-15 00:00:00 GMT", Some(5));

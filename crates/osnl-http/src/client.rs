@@ -1,7 +1,4 @@
-//! One request, one answer.
-//!
-//! A request is sent twice only if a kept connection ended before a byte of an answer: servers close idle connections
-//! when they like, and each such race would hold a target that is well.
+//! Sends one request and reads one answer.
 
 use std::sync::Arc;
 
@@ -23,28 +20,24 @@ use crate::options::{HttpError, HttpOptions};
 use crate::tls::HttpTls;
 use crate::url::{Scheme, Url};
 
-/// A request to a target.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// `GET`, `POST` and the like.
     pub method: Method,
-    /// The URL of the target.
     pub url: Url,
-    /// In the order in which they are sent; `Host` and `Content-Length` are added if they are not there. A value that
-    /// is a secret is marked as sensitive.
+    /// The headers in the order of sending; `Host` and `Content-Length` are added if missing. A
+    /// secret value is marked as sensitive.
     pub headers: HeaderMap,
-    /// Empty for none.
     pub body: Bytes,
-    /// The most bytes of the reply that are read, without its headers.
     pub reply_limit: usize,
-    /// Whether it does no harm if the target sees it twice. Then it is sent once more, at once and over a new connection, if
-    /// the connection was one that had been kept and ended before there was a byte of an answer: a server closes idle
-    /// connections when it likes, also just then.
+    /// Whether the target may receive the request twice. Then it is repeated once, at once, over a
+    /// new connection, if a kept connection ended before a byte of an answer. Servers close idle
+    /// connections at any time, and each such race would otherwise hold a healthy target.
     pub repeatable: bool,
 }
 
 impl Request {
-    /// Without headers and body, with a reply of 64 KiB; repeatable if its method is idempotent.
+    /// Creates a request without headers and body, with a reply of 64 KiB; repeatable if its method
+    /// is idempotent.
     #[must_use]
     pub fn new(method: Method, url: Url) -> Self {
         let repeatable = method.is_idempotent();
@@ -57,19 +50,15 @@ impl Request {
 #[derive(Clone, Debug)]
 pub struct Client {
     connections: Connections<Connector, Full<Bytes>>,
-    /// Without kept ones.
+    /// The connections that are never kept.
     fresh: Connections<Connector, Full<Bytes>>,
     connector: Connector,
-    /// For requests at once.
     places: Arc<Semaphore>,
 }
 
 impl Client {
-    /// A client for the host and port of this URL; certificates are read only if it is `https`. It can be sent elsewhere
-    /// with the same scheme.
-    ///
-    /// # Errors
-    /// No certificates where they should be, or a proxy that cannot be used.
+    /// Creates a client for the host and port of this URL. Certificates are read only for `https`;
+    /// other URLs must have the same scheme.
     pub fn to(options: &HttpOptions, target: &Url) -> Result<Self, HttpError> {
         let proxy = options.proxies.toward(target.scheme(), target.authority())?;
         if let Some(proxy) = &proxy {
@@ -87,10 +76,8 @@ impl Client {
         Ok(Self::with(options, tls))
     }
 
-    /// A client for any URL. A system without CA certificates is no error before an `https` target is called.
-    ///
-    /// # Errors
-    /// Certificates that were named and cannot be read.
+    /// Creates a client for any URL. A system without CA certificates is an error only when an
+    /// `https` target is called.
     pub fn anywhere(options: &HttpOptions) -> Result<Self, HttpError> {
         let tls = match HttpTls::new(options) {
             Ok(tls) => tls,
@@ -102,11 +89,12 @@ impl Client {
 
     fn with(options: &HttpOptions, tls: HttpTls) -> Self {
         let connector = Connector::new(options, tls);
-        // The pool would keep what has no time until it is looked at.
+        // The pool would keep an expired connection until its next use.
         let kept = if options.pool.idle.is_zero() { 0 } else { options.pool.idle_per_target };
         let pool = |kept: usize| {
             Connections::builder(TokioExecutor::new())
-                // Python's http.client writes names this way, and byte for byte is what was promised for K2HR3.
+                // Python's http.client writes names in title case, and requests to K2HR3 equal its
+                // requests byte for byte.
                 .http1_title_case_headers(true)
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(options.pool.idle)
@@ -117,17 +105,18 @@ impl Client {
         Self { connections, fresh, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
     }
 
-    /// Returns the last second, since 1970, in which the certificate counts that a target showed last.
+    /// Returns the last valid second, since 1970, of the certificate that a target showed last.
     #[must_use]
     pub fn certificate_ends(&self) -> Option<i64> {
         self.connector.certificate.get()
     }
 
-    /// Makes one attempt, and another one only as [`Request::repeatable`] says: an answer with any status, whose body came whole or up to the limit, or an error. Redirects
-    /// are not followed. Has no time limit of its own.
+    /// Makes one attempt, plus one as [`Request::repeatable`] allows: returns an answer with any
+    /// status, whose body is complete or cut at the limit. Redirects are not followed. There is no
+    /// time limit.
     ///
     /// # Errors
-    /// There is no answer, or its body broke off.
+    /// There is no answer, or its body is incomplete.
     pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let (scheme, authority) = (request.url.scheme(), request.url.authority());
         let proxy = self.connector.proxy(scheme, authority);
@@ -138,7 +127,7 @@ impl Client {
         if let Some(login) = proxy.as_ref().and_then(|proxy| proxy.authorization()) {
             message.headers_mut().insert(PROXY_AUTHORIZATION, login.clone());
         }
-        // Until the reply is there; nobody closes it.
+        // Held until the reply is complete; the semaphore is never closed.
         let _place = self.places.acquire().await;
         let again = repeatable.then(|| message.clone());
         let connection = capture_connection(&mut message);
@@ -149,7 +138,7 @@ impl Client {
         let answer = answer.map_err(|error| failure::of(&error, &self.connector.remedies))?;
         let (head, body) = answer.into_parts();
         if proxy.is_some() && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            // The target never saw the request: this is no answer of its.
+            // The target never received the request, so this answer is the proxy's.
             return Err(Failure::new(FailureClass::Connect, connector::LOGIN_WANTED));
         }
         let (body, whole) = read(body, limit).await?;
@@ -157,7 +146,6 @@ impl Client {
     }
 }
 
-/// Whether the request went over a connection that had been kept, and that ended before it had a byte of an answer.
 fn ended_unanswered(connection: &CaptureConnection) -> bool {
     let mut extras = Extensions::new();
     if let Some(connected) = connection.connection_metadata().as_ref() {
@@ -166,7 +154,6 @@ fn ended_unanswered(connection: &CaptureConnection) -> bool {
     extras.get::<Traffic>().is_some_and(Traffic::ended_unanswered)
 }
 
-/// As the library sends it.
 fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, Failure> {
     let unsendable = |error: &dyn std::fmt::Display| {
         Failure::new(FailureClass::Unsendable, format!("no valid request: {error}"))
@@ -183,7 +170,6 @@ fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, Failure> {
     Ok(message)
 }
 
-/// The first bytes of a body, and whether they are all.
 async fn read(mut body: Incoming, limit: usize) -> Result<(Bytes, bool), Failure> {
     let mut kept = BytesMut::new();
     while let Some(frame) = body.frame().await {

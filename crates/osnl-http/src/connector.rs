@@ -1,8 +1,8 @@
-//! Makes connections: TCP to the target or to a proxy, for https a tunnel through that proxy (CONNECT), then TLS with
-//! the target.
+//! Makes connections: TCP to the target or a proxy, for https a tunnel through the proxy (CONNECT),
+//! then TLS with the target.
 //!
-//! The connector is our own because a failure is then the step that failed. hyper-util's tunnel does not report what the proxy
-//! answered, and its matcher is not urllib's.
+//! An own connector reports the step that failed. hyper-util's tunnel does not report the proxy's
+//! answer, and its matcher differs from urllib's.
 
 use std::io;
 use std::net::IpAddr;
@@ -29,13 +29,11 @@ use crate::resolver::Resolver;
 use crate::tls::{self, HttpTls};
 use crate::url::Scheme;
 
-/// The words for a proxy's 407.
 pub(crate) const LOGIN_WANTED: &str =
     "the proxy requires a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
-/// A longer answer to CONNECT is none.
+/// A longer answer to CONNECT is an error.
 const MAX_TUNNEL_REPLY: usize = 8 * 1024;
 
-/// Makes connections to targets.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
@@ -46,7 +44,6 @@ pub(crate) struct Connector {
     pub(crate) certificate: LatestEnd,
 }
 
-/// Why there is no connection. No secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     #[error("{0}")]
@@ -76,10 +73,6 @@ impl Connector {
         Self { tcp, guard, proxies, tls, remedies: options.remedies, certificate }
     }
 
-    /// The proxy for a host and port.
-    ///
-    /// # Errors
-    /// There is one, and it cannot be used.
     pub(crate) fn proxy(&self, scheme: Scheme, authority: &str) -> Result<Option<Proxy>, ProxyError> {
         self.proxies.toward(scheme, authority)
     }
@@ -89,8 +82,8 @@ impl Connector {
         let proxy = self.proxy(scheme, target.authority().map(Authority::as_str).unwrap_or_default())?;
         let host = target.host().unwrap_or_default();
         if let Some(guard) = &self.guard {
-            // An address is not looked up, so the resolver does not see it. A proxy may reach what this machine does not, and
-            // its lookups cannot be seen: behind it only allow_hosts are called.
+            // The resolver does not see a literal address. A proxy may reach other networks, and
+            // its lookups are invisible, so only hosts of allow_hosts may be called through it.
             let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
             if proxy.is_some() && !guard.allows(host, address) {
                 return Err(Forbidden::ByProxy { host: host.to_owned() }.into());
@@ -138,7 +131,6 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Asks a proxy to pass bytes on to the target.
 async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, target: &Uri) -> Result<(), ConnectError> {
     let host = target.host().unwrap_or_default();
     let target = format!("{host}:{}", target.port_u16().unwrap_or(443));
@@ -153,7 +145,8 @@ async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, target: &Uri) -> Result<(), 
     request.extend_from_slice(b"\r\n");
     tcp.write_all(&request).await.map_err(|error| refused(error.to_string()))?;
 
-    // Byte by byte: what follows the empty line is TLS already. Once per connection, so the price is small.
+    // Byte by byte, because the bytes after the empty line belong to TLS. The cost arises once per
+    // connection.
     let mut reply = Vec::new();
     while !reply.ends_with(b"\r\n\r\n") {
         match tcp.read_u8().await {
@@ -173,7 +166,6 @@ async fn tunnel(tcp: &mut TcpStream, proxy: &Proxy, target: &Uri) -> Result<(), 
     }
 }
 
-/// Code and words of `HTTP/1.1 403 Forbidden`.
 fn status(reply: &[u8]) -> Option<(u16, String)> {
     let line = String::from_utf8_lossy(reply.split(|byte| *byte == b'\r').next()?).into_owned();
     let rest = line.strip_prefix("HTTP/1.")?.split_once(' ')?.1;
@@ -181,13 +173,10 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
     Some((code.parse().ok()?, words.chars().filter(|c| !c.is_control()).take(120).collect()))
 }
 
-/// A connection, with or without TLS.
 pub(crate) struct HttpStream {
     io: TokioIo<CountingStream>,
     traffic: Traffic,
-    /// The other side is a proxy that wants whole URLs.
     to_proxy: bool,
-    /// When the target's certificate ends, in seconds since 1970.
     certificate_ends: Option<i64>,
 }
 
@@ -195,12 +184,10 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Whether bytes were sent and received over a connection, to tell whether a request on it had any answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traffic(Arc<[AtomicBool; 2]>);
 
 impl Traffic {
-    /// Whether an earlier request had an answer on this connection, and the last one has not had a byte of one.
     pub(crate) fn ended_unanswered(&self) -> bool {
         let [ever, since] = &*self.0;
         ever.load(Ordering::Acquire) && !since.load(Ordering::Acquire)
@@ -215,7 +202,6 @@ impl Traffic {
     }
 }
 
-/// Bytes above TLS.
 struct CountingStream {
     io: Box<dyn Io>,
     traffic: Traffic,

@@ -1,4 +1,3 @@
-//! The failure of an attempt, in words that name the remedy.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,43 +10,37 @@ use crate::connector::ConnectError;
 use crate::guard::Forbidden;
 use crate::resolver::ResolveError;
 
-/// A request without a good answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Failure {
-    /// The kind of failure.
     pub class: FailureClass,
-    /// The words of the target or the system about it. No secret of ours.
+    /// The text of the target or the system, without our secrets.
     pub reason: String,
-    /// The pause that the target asked for.
     pub retry_after: Option<Duration>,
 }
 
 impl Failure {
-    /// A failure of this kind.
     pub fn new(class: FailureClass, reason: impl Into<String>) -> Self {
         Self { class, reason: reason.into(), retry_after: None }
     }
 }
 
-/// The kinds of failure that a caller may want to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureClass {
     /// Refused, unresolved, unreachable; nothing was sent.
     Connect,
-    /// The TLS handshake or a certificate failed.
     Tls,
-    /// The connection ended, or what came was no whole answer. Whether the request was seen is unknown.
+    /// The connection ended, or the answer was incomplete. Whether the target received the request
+    /// is unknown.
     Reset,
-    /// A whole answer with this status, which is not what the caller wanted ([`Answer::failure`](crate::Answer::failure)).
+    /// A complete answer with an unwanted status ([`Answer::failure`](crate::Answer::failure)).
     Status(u16),
-    /// The target is none that may be reached ([`AddressGuard`](crate::AddressGuard)); nothing was sent.
+    /// The guard refuses the target ([`AddressGuard`](crate::AddressGuard)); nothing was sent.
     Forbidden,
     /// The request is malformed; nothing was sent.
     Unsendable,
 }
 
-/// The failure of a request that got no answer.
 pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
     if let Some(ResolveError::Forbidden(forbidden)) = find(error) {
         return forbids(forbidden);
@@ -80,17 +73,16 @@ fn forbids(forbidden: &Forbidden) -> Failure {
     Failure::new(FailureClass::Forbidden, forbidden.to_string())
 }
 
-/// The first cause of this type.
 fn find<T: StdError + 'static>(error: &Error) -> Option<&T> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// A handshake that failed.
 pub(crate) fn handshake(host: &str, error: &io::Error, remedies: &Remedies) -> Refusal {
     osnl_tls::handshake_refusal(host, error, remedies)
 }
 
-/// All causes. An I/O error that wraps another error does not name that one as its source.
+/// Returns all causes. An I/O error that wraps another error does not name that error as its
+/// source.
 fn causes(error: &Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(error.source(), |cause: &&(dyn StdError + 'static)| {
         match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -100,7 +92,6 @@ fn causes(error: &Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     })
 }
 
-/// The causes, innermost last, without the outermost "client error".
 fn chain(error: &Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     for text in causes(error).map(ToString::to_string) {

@@ -1,17 +1,17 @@
 //! Guards requests whose target the operator has not chosen: the URL of an event, a redirect.
 //!
-//! A user that names an instance, or a server that answers a webhook, must not reach through us what only this
-//! machine reaches: its own services, the cloud's metadata, the operator's networks. A client that is made with a
-//! [`AddressGuard`] looks at the *addresses* that a name has, and connects to one of those that it has looked at; a
-//! name that resolves otherwise a moment later gains nothing. Other spellings of an address (`2130706433`, `0x7f.1`)
-//! are what the resolver makes of them, and an IPv4 address inside an IPv6 one is judged as that IPv4 address.
+//! A user who names an instance, or a server that answers a webhook, must not reach this machine's
+//! services, the cloud's metadata, or the operator's networks through osnl. The guard judges the
+//! *addresses* of a name, and the client connects to a judged address, so a name that resolves
+//! differently later is no way around. Other spellings of an address (`2130706433`, `0x7f.1`) are
+//! resolved first, and an IPv4 address inside an IPv6 address is judged as IPv4.
 //!
-//! An address of one of this machine's own interfaces is this machine, whatever network it is of: a connection to it is
-//! local, and passes a firewall that guards it from outside. It is asked for each address ([`this_machine`]), since
-//! interfaces change while we run.
+//! An address of one of this machine's interfaces counts as this machine in any network, because a
+//! local connection passes a firewall. [`this_machine`] checks each address, since interfaces
+//! change.
 //!
-//! What goes by a proxy is resolved by the proxy, which may reach other networks than this machine: it is refused as well,
-//! names and addresses, unless `allow_hosts` has it.
+//! A proxy resolves names itself and may reach other networks, so requests by a proxy are refused
+//! unless `allow_hosts` lists the host.
 
 mod address;
 mod this_machine;
@@ -24,60 +24,49 @@ use ipnet::IpNet;
 
 pub use self::address::AddressClass;
 
-/// The addresses that may be reached. The default: addresses of the Internet, and nothing else.
+/// The allowed addresses; by default only addresses of the Internet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressGuard {
-    /// These besides, whatever their addresses are.
+    /// Further hosts, at any address.
     pub hosts: Vec<AllowedHost>,
-    /// Private networks besides: [`AddressClass::Private`], not this machine, its links or metadata.
+    /// Private networks too: [`AddressClass::Private`], but not this machine, its links or
+    /// metadata.
     pub private: bool,
 }
 
-/// A host that may be reached whatever its address is: `cmdb.example`, `*.example`, `10.1.2.3`, `10.0.0.0/8`,
+/// A host that is allowed at any address: `cmdb.example`, `*.example`, `10.1.2.3`, `10.0.0.0/8`,
 /// `fd00::/8`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedHost {
-    /// The name, in lower case.
     Name(String),
     /// All names below this one; begins with a dot, in lower case.
     Below(String),
-    /// All addresses of a network, also when a name has them.
+    /// All addresses of a network, even if a name resolves to one.
     Network(IpNet),
 }
 
-/// Why a host may not be reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
     /// Its address, or the last of its addresses.
     #[error("{host} is {address}, {class}, and its URL is not from the configuration; {REMEDY}")]
     Address {
-        /// As in the URL.
         host: String,
-        /// The address that it resolves to.
         address: IpAddr,
-        /// The class of that address.
         class: AddressClass,
     },
-    /// A proxy would connect to it.
     #[error("{host} would be called by a proxy, and its URL is not from the configuration; {REMEDY}")]
     ByProxy {
-        /// As in the URL.
         host: String,
     },
 }
 
 const REMEDY: &str = "if it may be called, name it in allow_hosts";
 
-/// No name, address or network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is neither a name, nor *.NAME, nor an address, nor a network such as 10.0.0.0/8")]
 pub struct NoHost;
 
 impl AddressGuard {
-    /// Whether this host may be reached at this address.
-    ///
-    /// # Errors
-    /// It may not, and why.
     pub fn judge(&self, host: &str, address: IpAddr) -> Result<(), Forbidden> {
         self.judge_with(host, address, this_machine::has)
     }
@@ -106,7 +95,6 @@ impl AddressGuard {
         Err(Forbidden::Address { host: host.to_owned(), address, class })
     }
 
-    /// Whether the allowed hosts have this one, by its name or by this address.
     pub(crate) fn allows(&self, host: &str, address: Option<IpAddr>) -> bool {
         let network = |allowed: &AllowedHost| match (allowed, address) {
             (AllowedHost::Network(network), Some(address)) => network.contains(&address),
@@ -115,7 +103,6 @@ impl AddressGuard {
         self.allows_name(host) || self.hosts.iter().any(network)
     }
 
-    /// Whether this host may be reached whatever its addresses are.
     #[must_use]
     pub fn allows_name(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();

@@ -41,14 +41,16 @@
 //! | [`redirected`] | the request that follows a redirect, without the secrets that must not leave |
 //! | [`reach`] | a test whether a target accepts connections, without a request |
 //!
-//! The client stands on hyper and not on reqwest: requests keep the bytes of the old programs' requests, with the case of
-//! header names and the proxy rules of urllib, and a [`Failure`] knows the step that failed.
+//! The client uses hyper and not reqwest: requests equal the old programs' requests byte for byte,
+//! with the case of header names and the proxy rules of urllib, and a [`Failure`] names the step
+//! that failed.
 //!
-//! Options are checked when a client is built: a wrong CA file or a wrong proxy is an error at the start, not with the
-//! first message. The caller passes the environment; nothing here reads it.
+//! Options are checked when a client is built: a wrong CA file or proxy is an error at the start,
+//! not with the first message. The caller passes the environment; nothing here reads it.
 //!
-//! A request has no deadline: the caller of [`Client::send`] drops the future. Nothing is retried, except once as
-//! [`Request::repeatable`] says. At most [`Request::reply_limit`] bytes of a reply are read.
+//! A request has no deadline: the caller of [`Client::send`] drops the future. Nothing is retried,
+//! except once by [`Request::repeatable`]. At most [`Request::reply_limit`] bytes of a reply are
+//! read.
 
 mod answer;
 mod client;

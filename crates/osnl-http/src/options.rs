@@ -1,4 +1,3 @@
-//! The options of all requests, and the reasons why they can be unusable from the start.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,29 +8,28 @@ use osnl_tls::Remedies;
 use crate::guard::AddressGuard;
 use crate::proxy::{Proxies, ProxyError};
 
-/// The remedy when certificates cannot be found.
 const REMEDY: &str = "name a PEM file in SSL_CERT_FILE or a folder of such files in SSL_CERT_DIR, \
     or set neither and install the package ca-certificates";
 
-/// The certificates that an `https` target may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verification {
-    /// Any certificate for the name in the URL, of a CA that the system trusts.
+    /// Any certificate for the URL's name from a CA that the system trusts.
     #[default]
     System,
-    /// The same of a CA in these PEM files and folders of such files; the system's do not count.
+    /// Any certificate for the URL's name from a CA in these PEM files and folders; the system's
+    /// CAs do not count.
     ///
-    /// A self-signed certificate that is in one of them counts too, also when it is marked as a CA's, which is
-    /// how `openssl req -x509` makes them.
+    /// A self-signed certificate in these files counts too, even with a CA's mark, which `openssl
+    /// req -x509` sets.
     Ca(Vec<PathBuf>),
-    /// Any certificate: neither it nor its name is looked at.
+    /// Any certificate, for any name.
     None,
 }
 
 impl Verification {
-    /// `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders, separated by colons) if either is there, else
-    /// the system's. OpenSSL, which k2hr3_osnl used, trusts the system's folder beside an `SSL_CERT_FILE`; this
-    /// does not.
+    /// Reads `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders, separated by colons), else
+    /// uses the system's CAs. OpenSSL, which k2hr3_osnl used, trusts the system's folder beside an
+    /// `SSL_CERT_FILE`; this client does not.
     pub fn from_environment<'a>(variables: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Self {
         let mut paths = Vec::new();
         for (name, value) in variables {
@@ -45,22 +43,18 @@ impl Verification {
     }
 }
 
-/// The options of all requests. The default: the system's roots, no proxy, no certificate of ours.
+/// The options of all requests. The default: the system's roots, no proxy, no client certificate.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
-    /// The certificates that an `https` target may have.
     pub verification: Verification,
-    /// The certificate for a target that asks for one.
     pub certificate: Option<ClientCertificate>,
-    /// The proxies of requests.
     pub proxies: Proxies,
     /// The guard of requests; `None` for targets that the configuration names.
     pub guard: Option<AddressGuard>,
-    /// The number of connections, and their age.
     pub pool: Pool,
     /// The remedies for a refused certificate, in the words of the configuration.
     pub remedies: Remedies,
-    /// The same of files of CA certificates that cannot be used.
+    /// The remedy for files of CA certificates that cannot be used.
     pub ca_remedy: &'static str,
 }
 
@@ -84,8 +78,7 @@ impl Default for HttpOptions {
 }
 
 impl HttpOptions {
-    /// Returns the options of an environment: `SSL_CERT_FILE` and `SSL_CERT_DIR` as in
-    /// [`Verification::from_environment`], `http_proxy`, `https_proxy` and `no_proxy` as in
+    /// Returns the options of an environment, see [`Verification::from_environment`] and
     /// [`Proxies::from_environment`].
     pub fn from_environment(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
@@ -97,25 +90,23 @@ impl HttpOptions {
     }
 }
 
-/// A client's own certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// A PEM file with the certificate, and the chain behind it.
+    /// A PEM file with the certificate and its chain.
     pub certificate: PathBuf,
-    /// A PEM file with its key; `None` if that stands in the certificate's.
+    /// A PEM file with its key; `None` if the certificate's file has the key.
     pub key: Option<PathBuf>,
 }
 
-/// The bounds of a client's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// The time for which an idle connection is used again, and kept at all; zero keeps none. A server closes idle
-    /// connections too, and a request that is sent just then is lost, and whether it was seen is unknown: so this
-    /// should be shorter than the server's time. Node.js, on which K2HR3 runs, has five seconds.
+    /// The time for which an idle connection is kept; zero keeps none. A time below the
+    /// server's is safe: a request that is sent while the server closes the connection is lost, and
+    /// its effect is unknown. Node.js, on which K2HR3 runs, has five seconds.
     pub idle: Duration,
-    /// Idle connections to one host and port; more are closed.
+    /// The number of idle connections to one host and port; further connections are closed.
     pub idle_per_target: usize,
-    /// Requests at once, and with them the connections that are in use; one more waits.
+    /// The number of concurrent requests, and so of connections in use; further requests wait.
     pub requests: usize,
 }
 
@@ -125,42 +116,30 @@ impl Default for Pool {
     }
 }
 
-/// Why no client can be made: each is for the operator at the start of the program, and names the remedy.
+/// The reason why no client can be made, for the operator at the start, with the remedy.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
-    /// A file or folder that was named for CA certificates gives none.
     #[error("CA certificates in {}: {reason}; {remedy}", .path.display())]
     Ca {
-        /// The file or folder; several are separated by colons.
         path: PathBuf,
-        /// The problem.
         reason: String,
-        /// The remedy: [`HttpOptions::ca_remedy`].
         remedy: &'static str,
     },
-    /// The system has no CA certificates.
     #[error("this system has no CA certificates{detail}; {}", REMEDY)]
     NoRoots {
-        /// The problems met while looking for them; empty, or begins with a blank.
+        /// The problems of the search; empty, or begins with a blank.
         detail: String,
     },
-    /// Our own certificate or its key cannot be used.
     #[error("client certificate in {}: {reason}; {remedy}", .path.display())]
     Certificate {
-        /// The file.
         path: PathBuf,
-        /// The problem.
         reason: String,
-        /// The remedy.
         remedy: String,
     },
-    /// The TLS library refuses to be set up this way.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// TLS knows no such name.
     #[error("{0:?} is not a name that a certificate can have; write the name or address of the target")]
     Name(String),
-    /// The proxy for the target cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
 }

@@ -1,16 +1,17 @@
-//! Whether requests go by a proxy, decided as Python's urllib decides it for k2hr3_osnl.
+//! Chooses a proxy for a request as Python's urllib does for k2hr3_osnl.
 //!
-//! - `http_proxy` and `https_proxy`, each for targets of its scheme; in lower case they win over upper case,
-//!   and empty in lower case they undo upper case. With `REQUEST_METHOD` in the environment, `HTTP_PROXY`
-//!   does not count. `all_proxy` never does.
-//! - `no_proxy` is `*` alone, or a list of names, addresses and `name:port`, separated by commas: a target is
-//!   exempt if its host, or host and port, is in it or ends with a dot and an entry. No patterns, no networks.
-//! - Without a port, a proxy is at 80 for http targets and at 443 for https ones. Its own scheme may be
-//!   missing. `https_proxy=https://…` is spoken to without TLS, as urllib does; `http_proxy=https://…`, which
-//!   urllib would speak TLS with, is refused.
-//! - User and password, if both are there, become `Proxy-Authorization: Basic`.
+//! - `http_proxy` and `https_proxy` apply to targets of their scheme. Lower case wins over upper
+//!   case, even if empty. With `REQUEST_METHOD` in the environment, `HTTP_PROXY` is ignored, and
+//!   `all_proxy` always is.
+//! - `no_proxy` is `*` alone, or a list of names, addresses and `name:port`, separated by commas. A
+//!   target is exempt if its host, or host and port, equals an entry or ends with a dot and an
+//!   entry. There are no patterns or networks.
+//! - The default port of a proxy is 80 for http targets and 443 for https targets. The scheme may
+//!   be missing. `https_proxy=https://…` is used without TLS, as in urllib; `http_proxy=https://…`,
+//!   for which urllib uses TLS, is refused.
+//! - User and password, if both are present, become `Proxy-Authorization: Basic`.
 //!
-//! `fixtures/k2hr3/proxies.json` has what urllib decides about some 350 cases.
+//! `fixtures/k2hr3/proxies.json` has urllib's decisions in some 350 cases.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -23,7 +24,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::url::{Scheme, Url};
 
-/// The proxies of an environment, not yet looked at: one that no target needs may be wrong. Prints no login.
+/// The proxies of an environment, unchecked: a wrong proxy that no target needs is no error. Prints
+/// no login.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     http: Option<String>,
@@ -31,20 +33,17 @@ pub struct Proxies {
     no_proxy: Option<String>,
 }
 
-/// A proxy that cannot be used. Repeats nothing of its URL, which may hold a password.
+/// A proxy that cannot be used. The error repeats no text of the URL, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{variable} of the environment: {problem}; write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
 )]
 pub struct ProxyError {
-    /// `http_proxy` or `https_proxy`.
     pub variable: &'static str,
-    /// The problem.
     pub problem: &'static str,
 }
 
 impl Proxies {
-    /// The `*_proxy` variables of an environment, in its order.
     pub fn from_environment<'a>(variables: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Self {
         let variables: Vec<(&str, &str)> = variables
             .into_iter()
@@ -67,7 +66,6 @@ impl Proxies {
         proxies
     }
 
-    /// Returns the variables whose proxy has a login, each with the proxy's host.
     #[must_use]
     pub fn logins(&self) -> Vec<(&'static str, String)> {
         let each = [("http_proxy", Scheme::Http, &self.http), ("https_proxy", Scheme::Https, &self.https)];
@@ -88,10 +86,6 @@ impl Proxies {
         }
     }
 
-    /// The proxy for this host and port.
-    ///
-    /// # Errors
-    /// There is one, and it cannot be used.
     pub(crate) fn toward(&self, scheme: Scheme, authority: &str) -> Result<Option<Proxy>, ProxyError> {
         let url = match scheme {
             Scheme::Http => &self.http,
@@ -110,7 +104,7 @@ impl Proxies {
             Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,
             Some(_) | None => &whole,
         };
-        // k2hr3_osnl had no IPv6 targets; whoever writes `::1` here means `[::1]`.
+        // k2hr3_osnl had no IPv6 targets; an entry `::1` means `[::1]` here.
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         list == "*"
             || list.split(',').map(|name| name.trim().trim_start_matches('.').to_lowercase()).any(|name| {
@@ -132,7 +126,6 @@ impl fmt::Debug for Proxies {
     }
 }
 
-/// A proxy to go through. Prints its host and port only.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     uri: Uri,
@@ -140,7 +133,6 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Takes a proxy's URL apart for targets of a scheme.
     fn parse(target: Scheme, url: &str) -> Result<Self, ProxyError> {
         let (variable, default_port) = match target {
             Scheme::Http => ("http_proxy", 80),
@@ -177,12 +169,10 @@ impl Proxy {
         Ok(Self { uri, authorization: login.and_then(|(user, password)| basic(user, password)) })
     }
 
-    /// The address of the proxy, without a login.
     pub(crate) fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// The value of `Proxy-Authorization`, marked as sensitive.
     pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
     }
@@ -203,7 +193,6 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Scheme, in lower case, and authority; `None` for `scheme:/path`.
 fn split_url(url: &str) -> Option<(Option<String>, &str)> {
     let (scheme, rest) = match url.find([':', '/']) {
         Some(at) if at > 0 && url[at..].starts_with(':') => (Some(url[..at].to_lowercase()), &url[at + 1..]),
@@ -213,13 +202,13 @@ fn split_url(url: &str) -> Option<(Option<String>, &str)> {
         return Some((None, url));
     }
     let rest = rest.strip_prefix("//")?;
-    // A slash in the password ends nothing.
+    // A slash in the password is no delimiter.
     let from = rest.find('@').unwrap_or(0);
     let end = rest[from..].find('/').map_or(rest.len(), |end| from + end);
     Some((scheme, &rest[..end]))
 }
 
-/// As urllib, nothing for an empty user or password.
+/// As in urllib, an empty user or password gives no header.
 fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     if user.is_empty() || password.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! Whether a target can be reached: the way to it without a request on it.
+//! Connects to a target without sending a request.
 
 use std::error::Error as StdError;
 
@@ -11,36 +11,26 @@ use crate::options::{HttpError, HttpOptions};
 use crate::tls::HttpTls;
 use crate::url::{Scheme, Url};
 
-/// A connection that was made and closed again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reachability {
-    /// The proxy that it went by; what is behind one that passes requests of plain HTTP is not known.
+    /// The proxy in use; a proxy for plain HTTP hides whether the target is reachable.
     pub proxy: Option<String>,
-    /// Whether there was TLS with the target.
     pub tls: bool,
-    /// When the target's certificate ends, in seconds since 1970, if it can be read.
     pub certificate_ends: Option<i64>,
 }
 
-/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// The configured options cannot be used.
     #[error(transparent)]
     Options(#[from] HttpError),
-    /// It can, and the target cannot be reached.
     #[error("{0}")]
     Connect(String),
-    /// The target was reached, and there is no TLS with it.
     #[error("{0}")]
     Tls(Refusal),
 }
 
-/// Connects as a request would (TCP, a tunnel through a proxy, TLS) and closes the connection. Has no time limit of its
-/// own.
-///
-/// # Errors
-/// See [`ProbeError`].
+/// Connects as a request would (TCP, a tunnel through a proxy, TLS) and closes the connection.
+/// There is no time limit.
 pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reachability, ProbeError> {
     let proxy = options.proxies.toward(target.scheme(), target.authority()).map_err(HttpError::from)?;
     let tls = match target.scheme() {
@@ -72,7 +62,6 @@ fn unreached(error: &ConnectError, options: &HttpOptions) -> ProbeError {
     }
 }
 
-/// The error and its causes.
 fn chain(error: &ConnectError) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

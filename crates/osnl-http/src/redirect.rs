@@ -1,14 +1,12 @@
-//! Redirects, and the headers that may go along.
-//!
-//! Nothing is followed unless the caller asks for it, one step at a time: it counts the steps, and decides with which
-//! client the next is made (one with an [`AddressGuard`](crate::AddressGuard), since the target has chosen the
+//! The caller follows redirects step by step: it counts the steps and chooses the client of the
+//! next request (with an [`AddressGuard`](crate::AddressGuard), since the target has chosen the
 //! address).
 //!
-//! - 301, 302 and 303 are followed with `GET` and without the body, as browsers do, but `HEAD` stays `HEAD`; 307 and 308 with
-//!   the method and the body.
-//! - Never from `https` to `http`.
-//! - To another scheme, host or port goes nothing that is for the first one only: no header but those that
-//!   describe the body and what is accepted. A secret may stand in any header.
+//! - 301, 302 and 303 are followed with `GET` and without the body, as in browsers, but `HEAD`
+//!   stays `HEAD`; 307 and 308 keep method and body.
+//! - A redirect from `https` to `http` is never followed.
+//! - Another scheme, host or port receives only headers that describe the body and the accepted
+//!   types, because any other header may hold a secret.
 
 use hyper::Method;
 use hyper::header::{
@@ -20,36 +18,24 @@ use crate::answer::Answer;
 use crate::client::Request;
 use crate::url::{Scheme, Url};
 
-/// The headers that go along to another host.
 const HARMLESS: [HeaderName; 7] =
     [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
-/// The headers about the body.
 const ABOUT_BODY: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE];
 
-/// A step that a redirect asks for.
 #[derive(Clone, Debug)]
 pub struct Redirect {
-    /// The request to send.
     pub request: Request,
-    /// Whether scheme, host or port are other ones.
     pub elsewhere: bool,
 }
 
-/// Why a redirect is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectError {
-    /// It names no target.
     #[error("it has no Location that is a URL of http or https")]
     NoTarget,
-    /// It leads from `https` to `http`.
     #[error("it leads from https to http")]
     Downgrade,
 }
 
-/// The request that this answer asks for, if it is a redirect: 301, 302, 303, 307 or 308.
-///
-/// # Errors
-/// It is one, and is not followed.
 pub fn redirected(request: &Request, answer: &Answer) -> Result<Option<Redirect>, RedirectError> {
     let keeps = match answer.status.as_u16() {
         301..=303 => request.method == Method::GET || request.method == Method::HEAD,
@@ -79,7 +65,6 @@ fn owned((name, value): (&HeaderName, &HeaderValue)) -> (HeaderName, HeaderValue
     (name.clone(), value.clone())
 }
 
-/// A reference as seen from a URL; a login in it and a fragment are dropped.
 fn join(base: &Url, reference: &str) -> Option<Url> {
     let mut joined = ::url::Url::parse(&base.to_string()).ok()?.join(reference).ok()?;
     joined.set_fragment(None);

@@ -1,4 +1,4 @@
-//! Names to addresses, by the system's resolver; with a guard, only to those that may be reached.
+//! Resolves names by the system's resolver; with a guard, only to allowed addresses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,14 +12,13 @@ use tower_service::Service;
 
 use crate::guard::{AddressGuard, Forbidden};
 
-/// The resolver of the connector. The addresses that it hands out are those that are connected to.
+/// The client connects to exactly the addresses that this resolver returns.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolver<S = GaiResolver> {
     system: S,
     guard: Option<Arc<AddressGuard>>,
 }
 
-/// Why a name has no address.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResolveError {
     #[error(transparent)]
@@ -60,7 +59,6 @@ where
     }
 }
 
-/// The addresses that may be reached; one of several is enough.
 fn allowed(
     guard: &AddressGuard,
     host: &str,
@@ -103,7 +101,7 @@ mod tests {
         check(&[], Some(&[]));
     }
 
-    /// A name server that says something else each time.
+    /// A name server with another answer each time.
     #[derive(Clone)]
     struct Rebinding(Arc<Mutex<VecDeque<Vec<&'static str>>>>);
 
@@ -125,11 +123,10 @@ mod tests {
         }
     }
 
-    /// The judged address is the one that is connected to: a name that has another address a moment later gains
-    /// nothing.
+    /// The client connects to the judged address: a name with another address a moment later is no
+    /// way around.
     #[test]
     fn a_name_that_is_rebound_leads_nowhere_else() {
-        // Stands for the Internet; the other one for this machine.
         let outside = Sink::start_at("127.0.0.2".parse().unwrap());
         let guard = AddressGuard { hosts: vec!["127.0.0.2".parse().unwrap()], private: false };
         let answers = [

@@ -1,6 +1,4 @@
-//! The certificates that an https target may have, and the one that it is shown.
-//!
-//! TLS 1.2 or newer; the name of the target is sent (SNI), an address is not.
+//! TLS 1.2 or newer; SNI sends a name, but no address.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,11 +11,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use crate::options::{ClientCertificate, HttpError, HttpOptions, Verification};
 use crate::url::Url;
 
-/// The TLS configuration for `https` targets.
 #[derive(Clone, Debug)]
 pub(crate) enum HttpTls {
     With(Arc<ClientConfig>),
-    /// Not at all, and why.
     Without(Arc<str>),
 }
 
@@ -26,18 +22,12 @@ impl HttpTls {
         Self::Without(reason.into())
     }
 
-    /// For one target.
-    ///
-    /// # Errors
-    /// Those of [`new`](Self::new); a name that no certificate can have.
     pub(crate) fn to(options: &HttpOptions, target: &Url) -> Result<Self, HttpError> {
         let host = target.host();
         server_name(host).ok_or_else(|| HttpError::Name(host.to_owned()))?;
         Self::new(options)
     }
 
-    /// # Errors
-    /// No certificates where they should be.
     pub(crate) fn new(options: &HttpOptions) -> Result<Self, HttpError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match &options.verification {
@@ -84,7 +74,6 @@ impl HttpTls {
     }
 }
 
-/// Returns the name that the certificate of this host must have; an IPv6 address may stand in brackets.
 pub(crate) fn server_name(host: &str) -> Option<ServerName<'static>> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     ServerName::try_from(bare.to_owned()).ok()

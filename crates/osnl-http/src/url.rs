@@ -1,20 +1,16 @@
 //! A target's URL, kept byte for byte.
 //!
-//! The request line of k2hr3_osnl repeats the path as it stands in its file (`/v1/r%6fle`, a trailing
-//! slash), and a signature may cover it; so this is no normalising URL type: it takes the text apart and keeps the
-//! pieces.
+//! The request line of k2hr3_osnl repeats the path of its file (`/v1/r%6fle`, a trailing slash),
+//! and a signature may cover the path, so this type does not normalise.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use hyper::http::uri::{Authority, PathAndQuery};
 
-/// `http` or `https`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Without TLS; port 80 unless given.
     Http,
-    /// With TLS; port 443 unless given.
     Https,
 }
 
@@ -29,8 +25,7 @@ impl fmt::Display for Scheme {
 
 /// An absolute http or https URL without user information and fragment.
 ///
-/// Display gives it as written, but for the scheme, which is in lower case, and for a missing path, which
-/// becomes `/`.
+/// Display gives the original text with the scheme in lower case, and `/` for a missing path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
     scheme: Scheme,
@@ -40,44 +35,30 @@ pub struct Url {
     path_and_query: String,
 }
 
-/// The part of a URL that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlPart {
-    /// The scheme before `://`.
     Scheme,
-    /// A login before the host.
     UserInformation,
-    /// The name or address.
     Host,
-    /// The number behind the host.
     Port,
-    /// From the first `/` on.
     Path,
-    /// From the first `?` on.
     Query,
-    /// From the first `#` on.
     Fragment,
 }
 
-/// Why a text is no [`Url`]. Names the part and repeats nothing: a wrong URL may hold a login.
+/// The reason why a text is no [`Url`]. The error names the part and repeats no text, because a
+/// wrong URL may hold a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}{}; {allowed}", length.map(|bytes| format!(" ({bytes} bytes)")).unwrap_or_default())]
 pub struct UrlError {
-    /// The part that is wrong.
     pub part: UrlPart,
-    /// The problem.
     pub problem: &'static str,
-    /// The allowed form.
     pub allowed: &'static str,
-    /// The bytes of a URL that is too long.
+    /// The length in bytes, for a URL that is too long.
     pub length: Option<usize>,
 }
 
 impl Url {
-    /// Takes a URL apart.
-    ///
-    /// # Errors
-    /// The first part that is wrong, from left to right.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
@@ -117,7 +98,7 @@ impl Url {
                 length: Some(length),
             });
         }
-        // hyper's own judgement: what it takes as it stands goes over the wire as it stands.
+        // hyper's own check: accepted text is sent unchanged.
         if PathAndQuery::try_from(path_and_query.as_str()).is_err()
             || !path_and_query.bytes().all(|b| b.is_ascii_graphic())
         {
@@ -136,17 +117,14 @@ impl Url {
         Ok(Self { scheme, authority, host, port, path_and_query })
     }
 
-    /// `http` or `https`.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// The name or address to connect to, an IPv6 address without its brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Whether what is sent there stays on this machine: `localhost`, 127.0.0.0/8, `::1`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let name = self.host.trim_end_matches('.').to_ascii_lowercase();
@@ -154,7 +132,6 @@ impl Url {
         name == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
     }
 
-    /// The port to connect to: as written, else 80 or 443.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(match self.scheme {
             Scheme::Http => 80,
@@ -162,18 +139,14 @@ impl Url {
         })
     }
 
-    /// Host and port as written, for the `Host` header: the port only if the URL gives it, an IPv6 address
-    /// in brackets.
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// Path and query as written; begins with `/`.
     pub fn path_and_query(&self) -> &str {
         &self.path_and_query
     }
 
-    /// Whether there is a query already, so that further parameters are joined with `&`.
     pub fn has_query(&self) -> bool {
         self.path_and_query.contains('?')
     }
@@ -193,10 +166,9 @@ impl fmt::Debug for Url {
 
 /// The longest URL that the HTTP library sends.
 const LONGEST_URL: usize = 65_534;
-/// The longest name of RFC 1035, with a dot at its end.
+/// The longest name of RFC 1035, with a final dot.
 const LONGEST_HOST: usize = 254;
 
-/// Host without brackets, authority for the `Host` header, port if written.
 fn split_authority(text: &str) -> Result<(String, String, Option<u16>), UrlError> {
     let (written, port) = match text.rfind(':') {
         // A colon inside the brackets of an IPv6 address separates no port.
@@ -212,7 +184,7 @@ fn split_authority(text: &str) -> Result<(String, String, Option<u16>), UrlError
             (written, written.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')))
         }
     };
-    // An event may make a host of any length, which would stay in every table of hosts.
+    // An event may contain a host of any length, which every table of hosts would store.
     if !good || written.len() > LONGEST_HOST || Authority::try_from(written).is_err() {
         return refuse(
             UrlPart::Host,
@@ -220,7 +192,7 @@ fn split_authority(text: &str) -> Result<(String, String, Option<u16>), UrlError
             "a name has letters, digits, dots and dashes; an IPv6 address is written in brackets, without a zone",
         );
     }
-    // `host:` is `host`, for Python's client as for RFC 3986.
+    // `host:` equals `host`, for Python's client as for RFC 3986.
     let Some(port) = port.filter(|port| !port.is_empty()) else {
         return Ok((host.to_owned(), written.to_owned(), None));
     };

@@ -1,12 +1,12 @@
 //! The file `k2hr3_osnl.conf`: read, checked whole, and typed.
 //!
-//! The syntax is [`osnl_config`]'s; the options are the fields of [`Conf`]. Every value is checked when
-//! the file is loaded, and all errors are reported at once; k2hr3_osnl looked at the `[k2hr3]` values when
-//! a message arrived and lost that message if one was bad. Unknown names, which k2hr3_osnl ignored without
-//! a word, are ignored with a warning.
+//! The syntax is [`osnl_config`]'s; the options are the fields of [`Conf`]. All values are checked
+//! at load time, and all errors are reported at once. k2hr3_osnl checked the `[k2hr3]` values when
+//! a message arrived, and lost that message on an error. Unknown names are ignored with a warning;
+//! k2hr3_osnl gave none.
 //!
-//! `[oslo_messaging_rabbit]` has no effect here, as in k2hr3_osnl: `ssl = true` beside a port without TLS would stop
-//! a set-up that runs. The query of `transport_url` always counted, and does.
+//! `[oslo_messaging_rabbit]` has no effect, as in k2hr3_osnl: `ssl = true` beside a port without
+//! TLS would stop a running installation. The query of `transport_url` counts.
 
 mod check;
 mod inputs;
@@ -29,64 +29,52 @@ pub use options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOpti
 
 use osnl_config::secret_file::open_files;
 
-/// A configuration that can be used, and what its writer should know about it.
 #[derive(Clone, Debug)]
 pub struct LoadedConf {
-    /// The checked values.
     pub conf: Conf,
-    /// In the order they were found: unknown names first, then option by option.
+    /// Unknown names first, then warnings by option.
     pub warnings: Vec<Warning>,
-    /// The origin of each value.
     layers: Layers,
 }
 
 impl LoadedConf {
-    /// Returns the origin of an option's value; group and option as in the file.
     #[must_use]
     pub fn origin(&self, group: &str, option: &str) -> ValueOrigin {
         self.layers.origin(group, option)
     }
 
-    /// The files and variables that set something, each once, weakest first.
     #[must_use]
     pub fn inputs(&self) -> Vec<String> {
         self.layers.inputs().to_vec()
     }
 }
 
-/// The reason why a file gives no configuration. The texts up to the semicolon are those of `K2hr3ConfError`.
+/// The reason why a file gives no configuration. The texts up to the semicolon are those of
+/// `K2hr3ConfError`.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
-    /// There is nothing at that path.
     #[error("path must exist, not {}; create the file or name another one with -c", .path.display())]
     Missing {
-        /// The path as given.
         path: PathBuf,
     },
-    /// A directory, a device, a pipe.
     #[error("path must be a regular file, not {}; name a file with -c", .path.display())]
     NotRegular {
-        /// The path as given.
         path: PathBuf,
     },
-    /// The operating system does not let us read it.
     #[error("path must be a readable regular file, not {}: {error}; let this user read it", .path.display())]
     Unreadable {
-        /// The path as given.
         path: PathBuf,
-        /// Its reason.
         error: io::Error,
     },
-    /// The text does not follow the syntax. Errors in the values that could be read are listed too.
+    /// The text does not follow the syntax. Errors in readable values are listed too.
     #[error("parse error, {0}")]
     Syntax(ConfigErrors),
-    /// The syntax is right and values are wrong.
     #[error("{0}")]
     Values(ConfigErrors),
 }
 
 impl ConfError {
-    /// The errors that point at a line; none if the file could not be read at all.
+    /// Returns the errors that have a line; none if the file was unreadable.
     pub fn errors(&self) -> &[ConfigError] {
         match self {
             Self::Syntax(errors) | Self::Values(errors) => &errors.0,
@@ -96,19 +84,13 @@ impl ConfError {
 }
 
 impl Conf {
-    /// Reads and checks the file at `path`, which may be a symbolic link to a regular file.
-    ///
-    /// # Errors
-    /// The path is no readable regular file, or [`Conf::from_text`] refuses its text.
     pub fn from_path(path: &Path) -> Result<LoadedConf, ConfError> {
         Self::load(path, &HiddenInputs::none())
     }
 
-    /// The same with the inputs that k2hr3_osnl, by oslo.config, has beside its file. From the weakest
-    /// layer to the strongest: defaults, the files of the `conf.d` folder by name, the file, the environment.
-    ///
-    /// # Errors
-    /// As [`Conf::from_path`], for the file or one of the folder's.
+    /// Reads the file with the further inputs that oslo.config gives k2hr3_osnl. From the weakest
+    /// layer to the strongest: defaults, the files of the `conf.d` folder by name, the file, the
+    /// environment.
     pub fn load(path: &Path, inputs: &HiddenInputs) -> Result<LoadedConf, ConfError> {
         let mut files = inputs.files()?;
         files.push(path.to_owned());
@@ -119,17 +101,18 @@ impl Conf {
         Self::from_layers(&layers, &inputs.environment)
     }
 
-    /// Checks `text`, the content of a file that messages call `file_name`. Nothing is read or opened,
-    /// no name is looked up.
+    /// Checks `text`, the content of a file that messages call `file_name`; opens no file and
+    /// resolves no name.
     ///
     /// # Errors
-    /// The text does not follow the syntax, or values are wrong: every such place, in the order of lines.
+    /// The text does not follow the syntax, or values are wrong: every such place, in the order of
+    /// lines.
     pub fn from_text(file_name: &str, text: &str) -> Result<LoadedConf, ConfError> {
         Self::from_layers(&[(file_name.to_owned(), text.to_owned())], &Environment::default())
     }
 
-    /// Names and texts of files, later ones over earlier ones, and the environment over them all.
-    /// A fault of no single line is reported for the last file.
+    /// Later files override earlier files, and the environment overrides all. A fault without a
+    /// line is reported for the last file.
     fn from_layers(files: &[(String, String)], environment: &Environment) -> Result<LoadedConf, ConfError> {
         let mut layers = Layers::new(&schema::SCHEMA);
         let (mut errors, mut findings) = (Vec::new(), Findings::default());

@@ -1,4 +1,4 @@
-//! `K2hr3NotificationEndpoint`: one message, called by hand or by [`listen`](super::listen).
+//! `K2hr3NotificationEndpoint`: processes one message, in a call or for [`listen`](super::listen).
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -17,19 +17,16 @@ use tokio::time::{sleep, timeout};
 
 use super::Conf;
 
-/// The reason why a configuration makes no endpoint; `K2hr3NotificationEndpointError`.
+/// The counterpart of Python's class `K2hr3NotificationEndpointError`.
 #[derive(Debug, thiserror::Error)]
 #[error("no endpoint for {api_url}: {reason}")]
 pub struct NotificationEndpointError {
-    /// The API to call; secrets in its query are masked.
     pub api_url: String,
-    /// The obstacle, and the remedy.
     pub reason: String,
 }
 
-/// Turns one notification into a call of K2HR3.
-///
-/// The filter of its configuration is applied by the listener, not by [`info`](Self::info), as in Python.
+/// Turns a notification into a call of K2HR3. The listener applies the configured filter, not
+/// [`info`](Self::info), as in Python.
 #[derive(Clone)]
 pub struct NotificationEndpoint {
     conf: Conf,
@@ -37,11 +34,11 @@ pub struct NotificationEndpoint {
 }
 
 impl NotificationEndpoint {
-    /// An endpoint that calls the configuration's `api_url`, by the proxies and with the CA certificates that
-    /// the environment names. Nothing is connected yet.
+    /// Creates an endpoint that uses the proxies and CA certificates of the environment. It
+    /// connects later.
     ///
     /// # Errors
-    /// `api_url` is `https` and the certificates to check it against cannot be read, or its proxy cannot be used.
+    /// `api_url` is `https` and its CA certificates cannot be read, or its proxy cannot be used.
     pub fn new(conf: Conf) -> Result<Self, NotificationEndpointError> {
         let action = conf.action(&conf.http_options(std::env::vars_os())).map_err(|error| {
             NotificationEndpointError { api_url: shown(&conf.k2hr3.api_url), reason: error.to_string() }
@@ -49,8 +46,8 @@ impl NotificationEndpoint {
         Ok(Self { conf, action: Arc::new(action) })
     }
 
-    /// Reads payloads in another way than [`HostParameters::of`]: the counterpart of overriding
-    /// `_payload_to_params` in Python.
+    /// Replaces [`HostParameters::of`]: the counterpart of overriding `_payload_to_params` in
+    /// Python.
     ///
     /// ```
     /// use osnl_k2hr3::{Conf, HostParameters, NotificationEndpoint, Unusable};
@@ -73,13 +70,11 @@ impl NotificationEndpoint {
         self
     }
 
-    /// The configuration that it was made of.
     #[must_use]
     pub fn conf(&self) -> &Conf {
         &self.conf
     }
 
-    /// Returns the filter of the messages that the listener hands over.
     #[must_use]
     pub fn filter_rule(&self) -> NotificationFilter {
         self.conf.rule().filter
@@ -89,15 +84,14 @@ impl NotificationEndpoint {
         self.action.clone()
     }
 
-    /// Calls K2HR3 for one notification of priority info, and answers when that has ended.
+    /// Calls K2HR3 for one notification of priority info, and returns its result.
     ///
-    /// Other than the daemon, which holds a target that is down without end, one call makes at most
-    /// 1 + `max_retries` attempts, with growing pauses between them (1 s up to `retry_interval_seconds`).
-    /// What still fails then is [`NotificationResult::Requeue`] with `requeue_on_error`, else
-    /// [`NotificationResult::Handled`], and is logged. A payload that is about no instance is handled
-    /// without a call, and never requeued.
+    /// Unlike the daemon, which holds an unreachable target without end, a call makes at most 1 +
+    /// `max_retries` attempts, with growing pauses (1 s up to `retry_interval_seconds`). A final
+    /// failure is logged and gives [`NotificationResult::Requeue`] with `requeue_on_error`, else
+    /// [`NotificationResult::Handled`]. A payload about no instance is handled without a call.
     ///
-    /// `metadata` holds `message_id` and `timestamp`.
+    /// `metadata` contains `message_id` and `timestamp`.
     pub async fn info(
         &self,
         context: &Map<String, Value>,
@@ -134,7 +128,7 @@ impl NotificationEndpoint {
             };
             let pause = match settings.policy.decide(attempt, &error) {
                 Decision::GiveUp => None,
-                // Held without end by the daemon; a single call has to end.
+                // The daemon holds the target without end, but a single call has to end.
                 Decision::Hold if attempt >= settings.policy.max_attempts => None,
                 Decision::Hold => {
                     Some(settings.policy.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))
@@ -164,7 +158,6 @@ impl fmt::Debug for NotificationEndpoint {
     }
 }
 
-/// A notification that came by a call instead of a broker.
 fn event(notification: Notification) -> Event {
     let origin = Origin {
         listener: "-".into(),

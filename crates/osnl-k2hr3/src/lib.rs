@@ -1,9 +1,10 @@
-//! A replacement of [k2hr3_osnl](https://github.com/yahoojapan/k2hr3_osnl) 1.0.8, the Python daemon that deletes an instance
-//! from the roles of K2HR3 when OpenStack reports that the instance, or its port, is deleted.
+//! A replacement of [k2hr3_osnl](https://github.com/yahoojapan/k2hr3_osnl) 1.0.8, the Python daemon
+//! that removes a deleted instance from the roles of K2HR3.
 //!
-//! A file written for it has the same meaning here, option for option. Three defects are corrected as its manual says: a
-//! default URL without its colon, documented words that were refused, and values that were checked only when the first
-//! message was already lost. A file that relied on one gets a [`Warning`](osnl_config::Warning).
+//! Its configuration file has the same meaning here, option for option. Three defects are corrected
+//! as its manual promises: a default URL without its colon, documented words that were refused, and
+//! values that were checked only with the first message. A file that relied on a defect gets a
+//! [`Warning`](osnl_config::Warning).
 //!
 //! [`Conf`] is a checked configuration; [`Conf::from_path`] is `K2hr3Conf(path)`.
 //!
@@ -40,19 +41,17 @@ pub use listen::{listen, listen_on, listen_until};
 pub use meaning::StartError;
 pub use shown::NotNative;
 
-/// The version of k2hr3_osnl whose place this takes; the version of osnl is the crate's.
+/// The replaced version of k2hr3_osnl; the version of osnl is the crate's.
 #[must_use]
 pub fn version() -> &'static str {
     "1.0.8"
 }
 
-/// Any error of this module: the counterpart of `K2hr3Error`, which the other two derive from.
+/// The counterpart of `K2hr3Error`, the base class of Python's two errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `K2hr3ConfError`
     #[error(transparent)]
     Conf(#[from] ConfError),
-    /// `K2hr3NotificationEndpointError`
     #[error(transparent)]
     NotificationEndpoint(#[from] NotificationEndpointError),
 }

@@ -1,4 +1,3 @@
-//! `k2hr3_osnl.listen(endpoints)`: the program's main job as a library call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,13 +11,13 @@ use tokio::signal::ctrl_c;
 use super::NotificationEndpoint;
 use super::meaning::{EndpointPart, assemble};
 
-/// The time that the shutdown may take.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Listens until Ctrl-C and hands each message to every endpoint whose filter it passes; blocks.
+/// Listens until Ctrl-C and passes each message to every endpoint whose filter matches; blocks.
 ///
-/// As in Python the broker, topic, exchange and pool are those of the *last* endpoint, and so is the journal; each keeps its own
-/// filter, target and retry options. The log says why when it answers 1.
+/// As in Python, broker, topic, exchange, pool and journal are those of the *last* endpoint. Each
+/// endpoint keeps its own filter, target and retry options. The log has the reason for a result of
+/// 1.
 ///
 /// | answer | when |
 /// | --- | --- |
@@ -31,7 +30,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 pub fn listen(endpoints: Vec<NotificationEndpoint>) -> i32 {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(listen_until(endpoints, async {
-            // A process that cannot catch Ctrl-C is ended by it.
+            // Ctrl-C ends a process that cannot catch it.
             let _ = ctrl_c().await;
         })),
         Err(error) => {
@@ -41,7 +40,6 @@ pub fn listen(endpoints: Vec<NotificationEndpoint>) -> i32 {
     }
 }
 
-/// Like [`listen`], within an asynchronous program, until `stop` is ready.
 pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Future<Output = ()>) -> i32 {
     let Some(last) = endpoints.last() else {
         tracing::error!("invalid endpoints, none given");
@@ -56,7 +54,6 @@ pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Futur
     }
 }
 
-/// Like [`listen`], on any transport, until `stop` is ready.
 pub async fn listen_on(
     transport: Arc<dyn Transport>,
     endpoints: Vec<NotificationEndpoint>,

@@ -28,27 +28,25 @@ use osnl_transport::{Declare, ListenOptions, RabbitOptions, Transport};
 use super::Conf;
 use super::wire_log::{WireLog, log_returned};
 
-/// The one name of the listener, the rule and the action.
 pub(super) const NAME: &str = "k2hr3_osnl";
 
-/// Unsettled messages that the broker may hand us. k2hr3_osnl set no limit and could fill its memory.
+/// The prefetch count. k2hr3_osnl set no limit and could fill its memory.
 pub(super) const PREFETCH: u16 = 200;
 
-/// Calls of K2HR3 under way at once, each for another instance.
+/// The number of concurrent calls of K2HR3, each for another instance.
 const CONCURRENCY: usize = 16;
 
 impl Conf {
-    /// Returns the options of the driver: the query of the URL, which counts as it did for oslo.messaging, and
-    /// oslo.messaging's heartbeat. A section `[oslo_messaging_rabbit]` does not count, as it did not for k2hr3_osnl.
+    /// Returns the options of the URL's query, and oslo.messaging's heartbeat. A section
+    /// `[oslo_messaging_rabbit]` is ignored, as in k2hr3_osnl.
     #[must_use]
     pub fn rabbit(&self) -> RabbitOptions {
-        // The query was checked with the URL.
         let url = &self.oslo_messaging_notifications.transport_url;
         RabbitOptions::from_query(url).unwrap_or_default().with_oslo_heartbeat()
     }
 
-    /// The queue that is consumed, and how it is declared: topic exchange and pool queue as k2hr3_osnl
-    /// declares them, bound with `<topic>.info` only.
+    /// Returns the queue: topic exchange and pool queue declared as by k2hr3_osnl, bound with
+    /// `<topic>.info` only.
     #[must_use]
     pub fn listener(&self) -> ListenerConfig {
         let options = &self.oslo_messaging_notifications;
@@ -69,13 +67,13 @@ impl Conf {
         }
     }
 
-    /// Returns the rule for the notifications that count.
     #[must_use]
     pub fn rule(&self) -> Rule {
         let options = &self.oslo_messaging_notifications;
         Rule {
             name: NAME.into(),
-            // oslo.messaging looks for the endpoint's method by the priority in the body, whatever the key.
+            // oslo.messaging selects the endpoint's method by the priority in the body, for any
+            // routing key.
             priorities: Some(BTreeSet::from([Priority::Info])),
             filter: NotificationFilter {
                 publisher_id: Some(native_pattern(&options.publisher_id)),
@@ -91,10 +89,10 @@ impl Conf {
 
     /// Returns the delivery settings that the retry options mean here.
     ///
-    /// `max_retries` bounds the attempts on K2HR3's *answers*; a target that does not answer, or answers
-    /// 408, 425, 429 or 5xx, is held without end. The pause grows from one second up to
-    /// `retry_interval_seconds`. What ends without success goes back to the broker with
-    /// `requeue_on_error` and `allow_requeue`, else it is a dead letter.
+    /// `max_retries` bounds the attempts after K2HR3's *answers*. A target without an answer, or
+    /// with 408, 425, 429 or 5xx, is held without end. The pause grows from one second up to
+    /// `retry_interval_seconds`. A failure returns to the broker with `requeue_on_error` and
+    /// `allow_requeue`, else it is a dead letter.
     #[must_use]
     pub fn delivery(&self) -> DeliverySettings {
         let k2hr3 = &self.k2hr3;
@@ -116,8 +114,8 @@ impl Conf {
         }
     }
 
-    /// Returns the HTTP options of K2HR3: the proxies and CA certificates that these variables of the environment name
-    /// ([`HttpOptions::from_environment`]); with `allow_self_signed_cert`, any server is believed.
+    /// Returns the HTTP options of K2HR3: proxies and CA certificates from the environment
+    /// ([`HttpOptions::from_environment`]). With `allow_self_signed_cert` any server is trusted.
     #[must_use]
     pub fn http_options(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> HttpOptions {
         let mut options = HttpOptions::from_environment(environment);
@@ -127,19 +125,11 @@ impl Conf {
         options
     }
 
-    /// The call of K2HR3.
-    ///
-    /// # Errors
-    /// `api_url` is `https` and there are no CA certificates where they should be, or the proxy for it cannot
-    /// be used.
     pub fn action(&self, http: &HttpOptions) -> Result<K2hr3, HttpError> {
         K2hr3::new(self.k2hr3.api_url.clone(), http)
     }
 
     /// Builds the daemon, which listens by `transport`, on the journal of `[journal]`.
-    ///
-    /// # Errors
-    /// See [`StartError`].
     pub fn daemon(
         &self,
         transport: Arc<dyn Transport>,
@@ -149,10 +139,6 @@ impl Conf {
         self.daemon_with(transport, counters, http, self.delivery())
     }
 
-    /// Like `daemon`, with other delivery settings than the file's.
-    ///
-    /// # Errors
-    /// See [`StartError`].
     pub fn daemon_with(
         &self,
         transport: Arc<dyn Transport>,
@@ -174,7 +160,6 @@ impl Conf {
                 sqlite.hold_suspects(in_hand.take_suspects());
                 (sqlite.ends(), in_hand)
             }
-            // Without a file it has no folder of its own either.
             Store::Memory(memory, _) => {
                 memory.on_return(Box::new(log_returned));
                 Default::default()
@@ -185,32 +170,26 @@ impl Conf {
     }
 }
 
-/// The reason why a valid configuration cannot run here.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The certificates or the proxy for K2HR3.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// The file of `[journal]`.
     #[error(transparent)]
     Journal(BuildError),
 }
 
-/// A journal, and the watch over its users.
 pub(super) struct OpenJournal {
     journal: Arc<dyn Journal>,
     ends: EndReports,
     in_hand: Arc<InHand>,
 }
 
-/// One endpoint's share of a daemon.
 pub(super) struct EndpointPart {
     pub(super) rule: Rule,
     pub(super) action: Arc<dyn Action>,
     pub(super) delivery: DeliverySettings,
 }
 
-/// One listener, and a rule with an action for each part. Several parts are told apart by a number.
 pub(super) fn assemble(
     listener: ListenerConfig,
     parts: Vec<EndpointPart>,
@@ -238,7 +217,8 @@ pub(super) fn assemble(
     Daemon::new(vec![listener], deliveries, journal).watching(ends).recording(in_hand)
 }
 
-/// A pattern in osnl's own form, in which an empty one is an error: what matches all is `.*`.
+/// Converts a pattern to osnl's own form, where an empty pattern is an error: `.*` matches
+/// everything.
 pub(super) fn native_pattern(pattern: &Pattern) -> Pattern {
     let all = || Pattern::new(".*").unwrap_or_else(|_| pattern.clone());
     if pattern.as_str().is_empty() { all() } else { pattern.clone() }

@@ -1,4 +1,4 @@
-//! A `k2hr3_osnl.conf` in the native form: the way to migrate.
+//! Converts a `k2hr3_osnl.conf` to the native form, for migration.
 
 use osnl::action::k2hr3::K2hr3Conf;
 use osnl::native::journal::written;
@@ -14,7 +14,7 @@ use super::meaning::{NAME, PREFETCH, native_pattern};
 const FIXED: &str = "as k2hr3_osnl does it";
 const ON: &str = "oslo_messaging_notifications";
 
-/// The file means something that the native form cannot say, such as a comma in a topic's name.
+/// The native form cannot express the file, such as a comma in a topic's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be written in the native form; {remedy}")]
 pub struct NotNative {
@@ -23,7 +23,6 @@ pub struct NotNative {
 }
 
 impl NotNative {
-    /// `refusal`: the native form's words about it.
     fn new(what: &'static str, conf: &Conf, refusal: Option<String>) -> Self {
         let on = &conf.oslo_messaging_notifications;
         let keys = [&on.context, &on.metadata, &on.payload].into_iter().flatten().map(|(key, _)| key);
@@ -43,13 +42,9 @@ impl NotNative {
 }
 
 impl LoadedConf {
-    /// The same listener, rule and action in osnl's own form, each value with where it came from.
-    ///
-    /// Run, it declares the same exchange and queue and makes the same requests. What differs: a refused login
-    /// does not end `osnl run`.
-    ///
-    /// # Errors
-    /// There are values that it cannot express.
+    /// Returns the same listener, rule and action in osnl's own form, each value with its origin.
+    /// `osnl run` then declares the same exchange and queue and makes the same requests, but a
+    /// refused login does not end it.
     pub fn document(&self) -> Result<Document, NotNative> {
         let sources = native::Sources::default();
         let document = Document { sections: self.sections(), drivers: sources.drivers };
@@ -72,7 +67,6 @@ impl LoadedConf {
         ]
     }
 
-    /// Returns the origin of an option, for the comment above it.
     fn origin_of(&self, group: &str, option: &str) -> String {
         match self.origin(group, option) {
             ValueOrigin::Default => format!("default of [{group}] {option}"),
@@ -98,7 +92,7 @@ impl LoadedConf {
     fn listener(&self) -> Vec<DocEntry> {
         let on = &self.conf.oslo_messaging_notifications;
         let meant = self.conf.listener().options;
-        // The query of the URL may say otherwise than k2hr3_osnl's defaults.
+        // The query of the URL may override k2hr3_osnl's defaults.
         let query = |fixed: &str, differs: bool| match differs {
             true => format!("{}, its query", self.origin_of(ON, "transport_url")),
             false => fixed.to_owned(),
@@ -216,7 +210,7 @@ impl LoadedConf {
     }
 }
 
-/// Keys with dots are whole keys here. In the native form they are that first, and a path where no such key is.
+/// A key with dots is a whole key here. The native form tries the whole key first, then a path.
 fn at_the_top(rule: &Rule) -> Rule {
     let mut rule = rule.clone();
     for nested in std::mem::take(&mut rule.nested) {
@@ -229,7 +223,6 @@ fn at_the_top(rule: &Rule) -> Rule {
     rule
 }
 
-/// Returns the part that the two files mean differently.
 fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
     let ([listener], [rule], [action]) = (&native.listeners[..], &native.rules[..], &native.actions[..])
     else {

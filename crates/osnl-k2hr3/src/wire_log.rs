@@ -1,4 +1,4 @@
-//! The log lines of k2hr3_osnl that monitoring may look for, under its logger's name and word for word.
+//! The log lines of k2hr3_osnl, word for word under its logger's name, for monitoring.
 //!
 //! | a delivery ends as | logged as `k2hr3_osnl.endpoint` |
 //! | --- | --- |
@@ -7,8 +7,9 @@
 //! | dead letter, about no host | ERROR `k2hr3 exception <reason>`, WARNING `handled the msg even if an error occurred.` |
 //! | returned to the broker | WARNING `requeuing <cuk>`, INFO `NotificationResult.REQUEUE <cuk>` |
 //!
-//! Before its attempts, a request for every address of a host is WARNING `ips is empty`. Each line is written
-//! once per message and not once per attempt: here an attempt that fails has lost nothing.
+//! Before its attempts, a request for all addresses of a host logs WARNING `ips is empty`. Each
+//! line is written once per message, not once per attempt, because a failed attempt loses nothing
+//! here.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,13 +19,12 @@ use osnl_core::event::Event;
 use osnl_delivery::DeliveryObserver;
 use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};
 
-/// The name of the logger.
 const ENDPOINT: &str = "k2hr3_osnl.endpoint";
 
-/// Logs the ends of deliveries in k2hr3_osnl's words. See the [module](self).
 #[derive(Default)]
 pub(super) struct WireLog {
-    /// The cuk of each claimed delivery, as the notification spells it; bounded by what may be claimed.
+    /// The cuk of each claimed delivery, as the notification has it; bounded by the number of
+    /// claims.
     claimed: Mutex<HashMap<DeliveryId, Option<String>>>,
 }
 
@@ -34,7 +34,6 @@ impl WireLog {
     }
 }
 
-/// The journal returns a message by itself.
 pub(super) fn log_returned(event: &Event) {
     let parameters = HostParameters::of(&event.payload()).ok();
     log_end(&Outcome::Returned, parameters.as_ref().map(|parameters| parameters.cuk.as_str()));
@@ -59,7 +58,7 @@ fn log_end(outcome: &Outcome, cuk: Option<&str>) {
             tracing::info!(target: ENDPOINT, "NotificationResult.REQUEUE {cuk}");
         }
         (Outcome::Returned, None) => tracing::warn!(target: ENDPOINT, "requeuing the msg"),
-        // The loop's own line says why there is nothing to do.
+        // The delivery loop logs why there is nothing to do.
         (Outcome::NothingToDo, _) | (Outcome::Delivered, None) => {}
     }
 }
@@ -74,7 +73,7 @@ impl DeliveryObserver for WireLog {
         self.lock().insert(claimed.id, parameters.map(|parameters| parameters.cuk));
     }
 
-    /// The next claim is of the same host, and says nothing twice.
+    /// The next claim is for the same host and logs nothing again.
     fn retried(&self, delivery: DeliveryId) {
         self.lock().remove(&delivery);
     }

@@ -1,11 +1,11 @@
-//! Which URL a service has for us, out of the catalogue that comes with a token. Pure.
+//! Selects the URL of a service from the catalogue that comes with a token.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde_json::Value;
 
-/// Types of services, each with the others it goes by in older clouds (the service types authority's list).
+/// Types of services, each with its aliases in older clouds (the service types authority's list).
 const ALIASES: [&[&str]; 14] = [
     &["alarm", "alarming"],
     &["application-container", "container"],
@@ -23,23 +23,17 @@ const ALIASES: [&[&str]; 14] = [
     &["workflow", "workflowv2"],
 ];
 
-/// The kind of URL of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Interface {
-    /// From anywhere.
     #[default]
     Public,
-    /// From inside of the cloud's own network.
     Internal,
-    /// For administrators; Keystone v2.0 had its own port for them.
     Admin,
 }
 
 impl Interface {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Public, Self::Internal, Self::Admin];
 
-    /// As a catalogue has it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -53,7 +47,7 @@ impl Interface {
 impl FromStr for Interface {
     type Err = ();
 
-    /// `public`, or as Keystone v2.0 had it, `publicURL`.
+    /// Accepts `public`, or Keystone v2.0's `publicURL`.
     fn from_str(text: &str) -> Result<Self, ()> {
         let name = text.strip_suffix("URL").unwrap_or(text);
         Self::ALL.into_iter().find(|interface| interface.name() == name).ok_or(())
@@ -66,7 +60,6 @@ impl fmt::Display for Interface {
     }
 }
 
-/// The catalogue of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog(Vec<CatalogEndpoint>);
 
@@ -79,19 +72,16 @@ struct CatalogEndpoint {
     url: String,
 }
 
-/// The URL of a service, and the choice that it was taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceUrl {
-    /// The URL.
     pub url: String,
-    /// Its region, as far as one is named.
     pub region: Option<String>,
-    /// The other regions that would do as well, since none was asked for; each once, in the catalogue's order.
+    /// Other regions with the same service, if none was requested; each once, in the catalogue's
+    /// order.
     pub other_regions: Vec<String>,
 }
 
 impl ServiceUrl {
-    /// The choice among several regions, in words; `None` where there was none.
     #[must_use]
     pub fn choice(&self) -> Option<String> {
         let taken = self.region.as_deref().unwrap_or("no region");
@@ -104,42 +94,31 @@ impl ServiceUrl {
     }
 }
 
-/// The remedy for a choice among several regions.
 pub const SET_REGION: &str = "set region_name to the region of the notifications";
 
-/// Why a catalogue has no URL for us.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
-    /// Unscoped tokens have none.
+    /// An unscoped token has no catalogue.
     #[error("the token has no service catalogue: the login has no scope; name a project (project_name)")]
     None,
-    /// No service of this type.
     #[error("the service catalogue has no service of type {service}; it has {}", .have.join(", "))]
     NoService {
-        /// As it was asked for.
         service: String,
-        /// The types that are there.
         have: Vec<String>,
     },
-    /// The service has no URL for this interface and region.
     #[error(
         "the service catalogue has no {interface} URL of {service}{}; it has {}",
         .region.as_ref().map(|region| format!(" in region {region}")).unwrap_or_default(), .have.join(", ")
     )]
     NoEndpoint {
-        /// As it was asked for.
         service: String,
-        /// As it was asked for.
         interface: Interface,
-        /// As it was asked for.
         region: Option<String>,
-        /// The endpoints that are there instead, as `public in RegionOne`.
         have: Vec<String>,
     },
 }
 
 impl Catalog {
-    /// The catalogue of a token's body; entries that are none are left out.
     #[must_use]
     pub fn of(token: &Value) -> Self {
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -159,7 +138,6 @@ impl Catalog {
         Self(endpoints.collect())
     }
 
-    /// The types of its services, each once, as they stand.
     #[must_use]
     pub fn services(&self) -> Vec<String> {
         let mut services: Vec<String> = Vec::new();
@@ -171,11 +149,8 @@ impl Catalog {
         services
     }
 
-    /// The URL of a service; without a region the first that is listed, as keystoneauth takes it. The answer names the
-    /// other regions.
-    ///
-    /// # Errors
-    /// See [`CatalogError`].
+    /// Returns the URL of a service; without a region the first entry, as keystoneauth does. The
+    /// result names the other regions.
     pub fn url(
         &self,
         service: &str,
@@ -188,7 +163,7 @@ impl Catalog {
         let names = ALIASES.iter().find(|names| names.contains(&service)).copied();
         let one = [service];
         let names = names.unwrap_or(&one);
-        // The type asked for counts first, then its other names in their order.
+        // The requested type counts first, then its aliases in order.
         let ordered = one.iter().chain(names.iter().filter(|name| **name != service));
         let mut have = Vec::new();
         for name in ordered {
@@ -213,7 +188,6 @@ impl Catalog {
 }
 
 impl Catalog {
-    /// An endpoint with the regions of those that are like it but for their region, if any will do.
     fn chosen(&self, endpoint: &CatalogEndpoint, any_will_do: bool) -> ServiceUrl {
         let mut other_regions: Vec<String> = Vec::new();
         let alike = self.0.iter().filter(|other| {
@@ -237,7 +211,7 @@ impl CatalogEndpoint {
     }
 }
 
-/// The type under which the service types authority lists a service that goes by this one.
+/// Returns the service types authority's name for an alias of a type.
 pub(crate) fn official(service: &str) -> &str {
     ALIASES
         .iter()
@@ -247,10 +221,10 @@ pub(crate) fn official(service: &str) -> &str {
         .unwrap_or(service)
 }
 
-/// A path (and query) of a service's API below its URL of the catalogue; it begins with `/`.
+/// Appends a path (and query), which begins with `/`, to the catalogue's URL of a service.
 ///
-/// Some clouds list a service with the version of its API, some without. A caller of a path with a version
-/// (`/v2/zones`) means that one: it takes the place of one that the catalogue's URL ends in.
+/// Clouds list services with or without the version of the API. A path with a version (`/v2/zones`)
+/// therefore replaces the version at the end of the catalogue's URL.
 #[must_use]
 pub fn below(endpoint: &str, path: &str) -> String {
     let base = endpoint.trim_end_matches('/');
@@ -262,7 +236,6 @@ pub fn below(endpoint: &str, path: &str) -> String {
     format!("{base}{path}")
 }
 
-/// `v2`, `v2.1`.
 pub(crate) fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').is_some_and(|number| {
         number.starts_with(|c: char| c.is_ascii_digit())
@@ -363,7 +336,6 @@ mod tests {
         check("http://h/dns/v2/", "/zones", "http://h/dns/v2/zones");
         check("http://h:5000/v2.0", "/v3/users", "http://h:5000/v3/users");
         check("http://h:8774/v2.1", "/servers/1", "http://h:8774/v2.1/servers/1");
-        // With a project behind the version, and a host that only looks like one.
         check("http://h:8776/v3/0123", "/volumes", "http://h:8776/v3/0123/volumes");
         check("http://h:8776/v3/0123", "/v3/volumes", "http://h:8776/v3/0123/v3/volumes");
         check("http://h/dns", "?a=b", "http://h/dns?a=b");

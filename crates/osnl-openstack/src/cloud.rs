@@ -1,4 +1,3 @@
-//! One read, or one token, with a deadline.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,14 +20,11 @@ use crate::not_found::{NotFound, not_found};
 use crate::objects::Object;
 use crate::token::{PATIENCE, Token, Tokens};
 
-/// The header that carries a token.
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
-/// The header that a new token comes in.
 const NEW_TOKEN: &str = "x-subject-token";
-/// A catalogue of a large cloud has some tens of kilobytes; a server with long metadata has less.
+/// The catalogue of a large cloud has some tens of kilobytes; a server with long metadata has less.
 const REPLY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// A cloud that we are known to. See the crate's documentation.
 #[derive(Clone, Debug)]
 pub struct Cloud(Arc<SharedCloud>);
 
@@ -36,34 +32,24 @@ pub struct Cloud(Arc<SharedCloud>);
 struct SharedCloud {
     conf: CloudConf,
     client: Client,
-    /// For each request; a read may need four, when its token has ended unexpectedly.
+    /// The limit of each request; a read may need four requests when its token ended early.
     timeout: Duration,
     tokens: Tokens,
-    /// The services whose region was chosen among several.
     warned_of: Mutex<BTreeSet<String>>,
 }
 
-/// The result of a login, to check whether it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedIn {
-    /// The name of the user.
     pub user: String,
-    /// The name of the project; `None` for another scope.
     pub project: Option<String>,
-    /// The names of the roles.
     pub roles: Vec<String>,
-    /// The types of services in the catalogue.
     pub services: Vec<String>,
-    /// The lifetime of the token.
     pub lifetime: Option<Duration>,
 }
 
 impl Cloud {
-    /// A client for this cloud, which calls as `http` says where the cloud has no options of its own. Nothing is asked
-    /// yet. `timeout` is for each request.
-    ///
-    /// # Errors
-    /// Certificates that cannot be read.
+    /// Creates a client for this cloud; `http` applies where the cloud has no options of its own.
+    /// Nothing is requested yet. `timeout` is for each request.
     pub fn new(conf: CloudConf, http: &HttpOptions, timeout: Duration) -> Result<Self, HttpError> {
         let mut http = http.clone();
         if let Some(verification) = &conf.verification {
@@ -85,13 +71,13 @@ impl Cloud {
         })))
     }
 
-    /// Our user and its cloud: `user osswatch for project oss at http://keystone:5000/v3`.
     #[must_use]
     pub fn shown(&self) -> String {
         format!("{} at {}", self.0.conf.shown(), self.0.conf.auth_url)
     }
 
-    /// Identifies the services that it asks, for any login: Keystone, region, and URLs that the options give.
+    /// Returns an identifier of the services, for any login: Keystone, region, and URLs of the
+    /// options.
     #[must_use]
     pub fn place(&self) -> String {
         let conf = &self.0.conf;
@@ -101,13 +87,11 @@ impl Cloud {
         place
     }
 
-    /// The time that each request has.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.0.timeout
     }
 
-    /// Returns the remedy for the answer of a service; `None` where the error names it.
     #[must_use]
     pub fn remedy(&self, error: &ApiError) -> Option<&'static str> {
         match error {
@@ -135,19 +119,18 @@ impl Cloud {
         }
     }
 
-    /// Its options.
     #[must_use]
     pub fn conf(&self) -> &CloudConf {
         &self.0.conf
     }
 
-    /// Returns the end of the certificate that it showed last, and of our password if the latest login named one.
+    /// Returns the expiry of the latest certificate, and of the password if Keystone reported it.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
         let SharedCloud { conf, client, tokens, .. } = &*self.0;
         let ends = match &conf.identity {
             CloudLogin::Password { .. } => tokens.current().and_then(|token| token.granted.password_ends),
-            // Keystone says nothing of their end.
+            // Keystone does not report their expiry.
             CloudLogin::ApplicationCredential { .. } | CloudLogin::Token(_) => None,
         };
         let password = ends.map(|ends| Expiry { what: format!("the password of {}", conf.shown()), ends });
@@ -157,15 +140,15 @@ impl Cloud {
         certificate.into_iter().chain(password).collect()
     }
 
-    /// Returns the service's view of one object, without the member that wraps it. An id is one segment of a path,
-    /// whatever it holds.
+    /// Returns the service's view of one object, without its wrapper. An id is one segment of a
+    /// path, with any characters escaped.
     ///
     /// # Errors
     /// See [`ApiError`]; [`ApiError::Gone`] for the API's own 404.
     pub async fn get(&self, kind: Kind, id: &str) -> Result<Value, ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
         let asked = || ObjectRef { kind, id: id.to_owned(), service: endpoint.clone() };
-        // `servers/` and `servers/..` are other questions.
+        // `servers/` and `servers/..` would be other requests.
         if id.is_empty() || id.chars().all(|c| c == '.') {
             return Err(ApiError::Gone(asked()));
         }
@@ -183,7 +166,7 @@ impl Cloud {
         self.placed(kind, answered)
     }
 
-    /// Asks for one object of a kind, whichever: whether the API is there, and lets us list.
+    /// Requests one object of a kind, to check that the API exists and permits a list.
     ///
     /// # Errors
     /// See [`ApiError`]. A refusal is a [`ApiError::Status`] with 403.
@@ -191,7 +174,7 @@ impl Cloud {
         let endpoint = self.endpoint(kind.service()).await?;
         let at = format!("{}?limit=1", kind.collection_url(&endpoint));
         let answered = self.ask(kind, &at).await.and_then(|answer| {
-            // An old service that knows no limit may answer with more than we read.
+            // An old service without `limit` may answer with more than the reply limit.
             if answer.status == StatusCode::OK && !answer.whole {
                 return Ok(());
             }
@@ -214,7 +197,6 @@ impl Cloud {
         self.authorized(request).await
     }
 
-    /// Has the catalogue read anew after a failure that another URL of the service may mend.
     fn placed<T>(&self, kind: Kind, answered: Result<T, ApiError>) -> Result<T, ApiError> {
         if answered.as_ref().is_err_and(ApiError::is_misplaced) && self.overridden(kind.service()).is_none() {
             self.0.tokens.outdated(PATIENCE);
@@ -222,18 +204,16 @@ impl Cloud {
         answered
     }
 
-    /// The service is not where the catalogue has it, as far as the caller can tell: the next request reads the catalogue
-    /// anew. The caller paces its requests.
+    /// Reports that a service is not at its URL of the catalogue: the next request reads the
+    /// catalogue anew. The caller limits the rate.
     pub fn misplaced(&self, service: &str) {
         if self.overridden(service).is_none() {
             self.0.tokens.outdated(Duration::ZERO);
         }
     }
 
-    /// The same as one of the types that are an [`Object`].
-    ///
     /// # Errors
-    /// As [`Cloud::get`]; an object that lacks what every one has.
+    /// As [`Cloud::get`]; an object that lacks a required field.
     pub async fn read<T: Object>(&self, id: &str) -> Result<T, ApiError> {
         let object = self.get(T::KIND, id).await?;
         serde_json::from_value(object).map_err(|error| ApiError::Answer {
@@ -242,18 +222,12 @@ impl Cloud {
         })
     }
 
-    /// The URL of a service of this type.
-    ///
-    /// # Errors
-    /// Those of the login, and of the catalogue.
     pub async fn endpoint(&self, service: &str) -> Result<String, ApiError> {
         self.service_url(service).await.map(|found| found.url)
     }
 
-    /// The same, with the region that it was taken from. The first choice among several regions is logged.
-    ///
-    /// # Errors
-    /// As [`Cloud::endpoint`].
+    /// Returns the URL of a service with its region. The first choice among several regions is
+    /// logged.
     pub async fn service_url(&self, service: &str) -> Result<ServiceUrl, ApiError> {
         let conf = &self.0.conf;
         let fixed = |url: String| Ok(ServiceUrl { url, region: None, other_regions: Vec::new() });
@@ -263,7 +237,7 @@ impl Cloud {
         let token = self.current().await?;
         let found = token.granted.catalog.url(service, conf.interface, conf.region.as_deref());
         match found {
-            // Keystone itself is where we have just been, also for who has no scope.
+            // Keystone answers at `auth_url`, even for a login without scope.
             Err(_) if service == "identity" => fixed(conf.auth_url.to_string()),
             Ok(found) => {
                 self.note_choice(service, &found);
@@ -276,7 +250,6 @@ impl Cloud {
         }
     }
 
-    /// Warns once of each service that was taken from the first of several regions.
     fn note_choice(&self, service: &str, found: &ServiceUrl) {
         if found.other_regions.is_empty() {
             return;
@@ -294,7 +267,7 @@ impl Cloud {
         }
     }
 
-    /// The URL that the options give a service, whatever the catalogue says.
+    /// Returns the URL that the options give a service, which overrides the catalogue.
     fn overridden(&self, service: &str) -> Option<&String> {
         let endpoints = &self.0.conf.endpoints;
         let exact = endpoints.iter().find(|(name, _)| name == service);
@@ -303,23 +276,17 @@ impl Cloud {
         exact.or_else(alike).map(|(_, url)| url)
     }
 
-    /// The header for a request to any service: `X-Auth-Token`, its value marked as sensitive.
-    ///
-    /// # Errors
-    /// Those of the login.
+    /// Returns the header for a request to any service: `X-Auth-Token`, its value marked as
+    /// sensitive.
     pub async fn token(&self) -> Result<(HeaderName, HeaderValue), ApiError> {
         Ok((TOKEN, self.current().await?.value.clone()))
     }
 
-    /// A service has answered 401 to this token: the next one is fetched anew.
+    /// Reports a 401 for this token, so that the next token is fetched anew.
     pub fn refused(&self, token: &HeaderValue) {
         self.0.tokens.refused(token);
     }
 
-    /// Logs in, or is still logged in.
-    ///
-    /// # Errors
-    /// Those of the login.
     pub async fn login(&self) -> Result<LoggedIn, ApiError> {
         let token = self.current().await?;
         let granted = &token.granted;
@@ -332,7 +299,6 @@ impl Cloud {
         })
     }
 
-    /// Sends it with a token; once more with another one if that is refused.
     async fn authorized(&self, mut request: Request) -> Result<Answer, ApiError> {
         let (name, value) = self.token().await?;
         request.headers.insert(name, value.clone());
@@ -378,7 +344,7 @@ impl Cloud {
         Ok(Token::new(value, granted, asked))
     }
 
-    /// Keystone repeats no secret; what stands before it may.
+    /// Keystone repeats no secret, but a proxy in front of it may.
     fn scrubbed(&self, said: String) -> String {
         let secret = match &self.0.conf.identity {
             CloudLogin::Password { password, .. } => password,
@@ -403,7 +369,6 @@ impl Cloud {
     }
 }
 
-/// Reads the body of a good answer; `of` takes what was asked for out of it.
 fn wanted<T>(
     kind: Kind,
     at: &str,

@@ -1,9 +1,10 @@
-//! `clouds.yaml`, found and merged.
+//! Finds `clouds.yaml` and merges its parts.
 //!
-//! The first that is there of `clouds.yaml`, `clouds.yml`, `clouds.json` in `OS_CLIENT_CONFIG_FILE` (a file), the working
-//! folder, `$XDG_CONFIG_HOME/openstack` (`~/.config/openstack`), `/etc/openstack`. Over it, option by option, the
-//! first `secure.yaml` of the same folders (`OS_CLIENT_SECURE_FILE`), to keep secrets apart. Below it, what
-//! `profile` names in `clouds-public.yaml`.
+//! The first existing of `clouds.yaml`, `clouds.yml`, `clouds.json` counts, in
+//! `OS_CLIENT_CONFIG_FILE` (a file), the working folder, `$XDG_CONFIG_HOME/openstack`
+//! (`~/.config/openstack`), `/etc/openstack`. Options of the first `secure.yaml` in the same
+//! folders (`OS_CLIENT_SECURE_FILE`) override it, to keep secrets apart. A `profile` of
+//! `clouds-public.yaml` gives defaults.
 
 mod yaml;
 
@@ -13,25 +14,18 @@ use serde_json::{Map, Value};
 
 use crate::conf::{CloudConf, CloudConfError, Fields};
 
-/// The variables of the environment; handed in, as everything of it.
+/// The variables of the environment, which the caller passes.
 #[derive(Clone, Debug, Default)]
 pub struct CloudVariables {
-    /// `OS_CLIENT_CONFIG_FILE`.
     pub config_file: Option<PathBuf>,
-    /// `OS_CLIENT_SECURE_FILE`.
     pub secure_file: Option<PathBuf>,
-    /// `XDG_CONFIG_HOME`.
     pub config_home: Option<PathBuf>,
-    /// `HOME`.
     pub home: Option<PathBuf>,
-    /// The working folder.
     pub working: Option<PathBuf>,
-    /// `/etc/openstack`; another one in tests.
     pub site: Option<PathBuf>,
 }
 
 impl CloudVariables {
-    /// Those of the process.
     #[must_use]
     pub fn of_process() -> Self {
         let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -59,60 +53,40 @@ impl CloudVariables {
     }
 }
 
-/// The clouds that are written down.
 #[derive(Clone)]
 pub struct Clouds {
     file: PathBuf,
     clouds: Map<String, Value>,
     home: Option<PathBuf>,
-    /// The clouds of which a file holds a secret.
     secrets: Vec<(PathBuf, Vec<String>)>,
 }
 
-/// Why a cloud cannot be had by its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloudsError {
-    /// No file.
     #[error("there is no clouds.yaml in {}; name one in OS_CLIENT_CONFIG_FILE", .searched.join(", "))]
     NoFile {
-        /// The places that were searched.
         searched: Vec<String>,
     },
-    /// A file that cannot be read.
     #[error("{}: {problem}", .file.display())]
     File {
-        /// Its path.
         file: PathBuf,
-        /// The problem and its place. No value of it.
         problem: String,
     },
-    /// No such cloud.
     #[error("{}: there is no cloud {name}; it has {}", .file.display(), .have.join(", "))]
     NoCloud {
-        /// The path of the file.
         file: PathBuf,
-        /// The name that was asked for.
         name: String,
-        /// The names that are there.
         have: Vec<String>,
     },
-    /// A cloud that cannot be used.
     #[error("{}: cloud {name}: {error}", .file.display())]
     Cloud {
-        /// The path of the file.
         file: PathBuf,
-        /// The name of the cloud.
         name: String,
-        /// The problem.
         error: CloudConfError,
     },
 }
 
 impl Clouds {
-    /// The clouds of the first files that are there.
-    ///
-    /// # Errors
-    /// No file, or one that is not YAML.
     pub fn find(variables: &CloudVariables) -> Result<Self, CloudsError> {
         let Some(file) = variables.find(variables.config_file.as_ref(), "clouds") else {
             let named = variables.config_file.iter().map(|file| file.display().to_string());
@@ -140,20 +114,18 @@ impl Clouds {
         Ok(Self { file, clouds, home: variables.home.clone(), secrets })
     }
 
-    /// The file that was found.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// The files that hold a secret of this cloud.
     pub fn secret_files(&self, name: &str) -> impl Iterator<Item = &Path> {
         let of = self.secrets.iter().filter(move |(_, clouds)| clouds.iter().any(|cloud| cloud == name));
         of.map(|(file, _)| file.as_path())
     }
 
-    /// Everything that a cloud consists of, for a comparison with an earlier reading: its options, and the content of
-    /// the certificates and keys that they name. Holds secrets: to be hashed, never shown.
+    /// Returns all of a cloud's input, to detect changes: its options, and the content of
+    /// certificates and keys. The result holds secrets and must only be hashed.
     #[must_use]
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let cloud = self.clouds.get(name)?;
@@ -166,15 +138,11 @@ impl Clouds {
         Some(content)
     }
 
-    /// The names of the clouds.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.clouds.keys().map(String::as_str)
     }
 
-    /// The cloud of this name, and over it what is written elsewhere: `more` counts more.
-    ///
-    /// # Errors
-    /// There is none, or it cannot be used.
+    /// Returns the cloud of this name, with the options of `more` on top.
     pub fn cloud(&self, name: &str, more: &[(&str, String)]) -> Result<CloudConf, CloudsError> {
         let Some(cloud) = self.clouds.get(name).and_then(Value::as_object) else {
             let have = self.clouds.keys().cloned().collect();
@@ -192,7 +160,7 @@ impl Clouds {
                 Value::Bool(_) | Value::Number(_) => value.to_string(),
                 Value::Null | Value::Array(_) | Value::Object(_) => continue,
             };
-            // What else stands there is for other programs.
+            // Other keys are for other programs.
             fields.set(option, self.expanded(option, value));
         }
         for (option, value) in more {
@@ -208,7 +176,6 @@ impl Clouds {
         }
     }
 
-    /// Files may begin with `~`.
     fn expanded(&self, option: &str, value: String) -> String {
         let file = matches!(option, "cacert" | "cert" | "key");
         match (value.strip_prefix("~/").filter(|_| file), &self.home) {
@@ -225,8 +192,8 @@ impl std::fmt::Debug for Clouds {
     }
 }
 
-/// The options of a cloud as one of its `regions` has them: the one that is asked for, else that of `region_name`, else the
-/// first. A list of regions is all that there are.
+/// Returns a cloud's options for one of its `regions`: the requested region, else that of
+/// `region_name`, else the first. A list of regions is exhaustive.
 fn of_region(
     cloud: &Map<String, Value>,
     wanted: Option<&str>,
@@ -263,7 +230,6 @@ fn of_region(
     }
 }
 
-/// The clouds with a password or another secret in them.
 fn with_secrets(clouds: &Map<String, Value>) -> Vec<String> {
     const SECRETS: [&str; 3] = ["password", "application_credential_secret", "token"];
     let has = |map: &Map<String, Value>| SECRETS.iter().any(|key| map.contains_key(*key));
@@ -274,7 +240,6 @@ fn with_secrets(clouds: &Map<String, Value>) -> Vec<String> {
     clouds.iter().filter(|(_, cloud)| secret(cloud)).map(|(name, _)| name.clone()).collect()
 }
 
-/// The map of this name in a file; JSON is YAML too.
 fn section(file: &Path, name: &str) -> Result<Map<String, Value>, CloudsError> {
     let problem = |problem: String| CloudsError::File { file: file.to_owned(), problem };
     let text = std::fs::read_to_string(file).map_err(|error| problem(format!("cannot be read: {error}")))?;
@@ -288,7 +253,6 @@ fn section(file: &Path, name: &str) -> Result<Map<String, Value>, CloudsError> {
     }
 }
 
-/// Lays `above` over `below`, maps within maps.
 fn merge(below: &mut Map<String, Value>, above: Map<String, Value>) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {

@@ -1,5 +1,5 @@
-//! The cloud and the login. Options have the names that keystoneauth's have, wherever they are written: in
-//! `clouds.yaml`, in a section of a configuration, or mapped from the four of the OSS Framework. Pure.
+//! The cloud and the login. Options have keystoneauth's names in `clouds.yaml` and in
+//! configurations; the four options of the OSS Framework are mapped.
 
 mod fields;
 mod url;
@@ -15,96 +15,69 @@ use crate::secret::ApiSecret;
 /// A cloud and the login to it. Its Debug form shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudConf {
-    /// Keystone's, ending in `/v3`.
+    /// Keystone's URL, which ends in `/v3`.
     pub auth_url: Url,
-    /// The login.
     pub identity: CloudLogin,
-    /// The scope of the token.
     pub scope: Scope,
-    /// The region whose URLs count; `None` takes the first of the catalogue.
+    /// The region of the URLs; `None` takes the first in the catalogue.
     pub region: Option<String>,
-    /// The kind of URL that is called.
     pub interface: Interface,
-    /// URLs that replace those of the catalogue: type of the service, and URL.
+    /// Overrides of the catalogue: type of the service, and URL.
     pub endpoints: Vec<(String, String)>,
-    /// The certificates that `https` services may have; `None` is as in [`HttpOptions`](osnl_http::HttpOptions).
+    /// The trusted certificates; `None` follows [`HttpOptions`](osnl_http::HttpOptions).
     pub verification: Option<Verification>,
-    /// The client certificate, for services that ask for one.
     pub certificate: Option<ClientCertificate>,
 }
 
-/// The kinds of login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloudLogin {
-    /// A user with a password.
     Password {
-        /// The user.
         user: UserName,
-        /// The password.
         password: ApiSecret,
     },
-    /// An application credential, which has its scope in itself.
+    /// An application credential, which contains its scope.
     ApplicationCredential {
-        /// Its id or name.
         credential: Credential,
-        /// The secret that was shown once when it was made.
         secret: ApiSecret,
     },
-    /// A token from elsewhere. It can't be renewed when it expires.
+    /// A token from elsewhere, which cannot be renewed when it expires.
     Token(ApiSecret),
 }
 
-/// An id, or a name in a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserName {
-    /// Needs no domain.
     Id(String),
-    /// A name in a domain.
     Name(String, Domain),
 }
 
-/// An application credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// Needs no user.
     Id(String),
-    /// A name, and whose it is.
     Name(String, UserName),
 }
 
-/// A domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Domain {
-    /// By its id; `default` is that of the first domain.
+    /// A domain's id; `default` is the id of the first domain.
     Id(String),
-    /// By its name.
     Name(String),
 }
 
-/// The scope of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Nothing: such a token has no catalogue. With an application credential: what that is for.
+    /// No scope: such a token has no catalogue. An application credential brings its own scope.
     Unscoped,
-    /// A project, by its id.
     ProjectId(String),
-    /// A project, by its name in a domain.
     Project(String, Domain),
-    /// A domain.
     Domain(Domain),
-    /// All of the cloud.
     System,
 }
 
-/// The problem with options, and the allowed form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{option}: {problem}; {allowed}")]
 pub struct CloudConfError {
-    /// The name of the option.
     pub option: &'static str,
-    /// The problem; no value that may be a secret.
     pub problem: String,
-    /// The allowed form.
     pub allowed: String,
 }
 
@@ -114,7 +87,6 @@ impl CloudConfError {
     }
 }
 
-/// The types of login, as `auth_type` names them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Type {
     Password,
@@ -132,14 +104,15 @@ const TYPES: [(&str, Type); 6] = [
 ];
 
 impl CloudConf {
-    /// Checks what was written, and fills in what is usual: domains are `default`, as the `openstack` command has it.
+    /// Checks the options and fills in defaults: a missing domain is `default`, as in the
+    /// `openstack` command.
     ///
     /// # Errors
-    /// What is missing or does not go together; the first thing.
+    /// The first missing option or conflict.
     pub fn of(fields: &Fields) -> Result<Self, CloudConfError> {
         let auth_url = url::auth_url(fields.require("auth_url", "write the URL of Keystone")?)?;
         let kind = match fields.get("auth_type") {
-            // Written only for application credentials by `openstack application credential create`.
+            // `openstack application credential create` prints options without `auth_type`.
             None if fields.has("application_credential_secret") => Type::ApplicationCredential,
             None if fields.has("token") && !fields.has("password") => Type::Token,
             None => Type::Password,
@@ -203,10 +176,6 @@ impl CloudConf {
         })
     }
 
-    /// The four options of the OSS Framework's `[openstack]`.
-    ///
-    /// # Errors
-    /// As [`CloudConf::of`].
     pub fn legacy(auth_url: &str, user: &str, password: &str, tenant: &str) -> Result<Self, CloudConfError> {
         let mut fields = Fields::default();
         let all =
@@ -217,7 +186,6 @@ impl CloudConf {
         Self::of(&fields)
     }
 
-    /// Describes the login: `user osswatch for project oss`.
     #[must_use]
     pub fn shown(&self) -> String {
         let user = |user: &UserName| match user {
@@ -300,7 +268,7 @@ fn verification(fields: &Fields) -> Result<Option<Verification>, CloudConfError>
             Err(CloudConfError::new(option, format!("{other} is not a boolean"), "allowed: true, false"))
         }
     };
-    // openstacksdk's order: insecure wins over verify.
+    // In openstacksdk too, insecure wins over verify.
     let verify = match boolean("insecure")? {
         Some(true) => Some(false),
         Some(false) | None => boolean("verify")?,

@@ -1,4 +1,3 @@
-//! Why nothing was read, so that a caller can tell what follows from it.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,17 +8,12 @@ use serde_json::Value;
 use crate::catalog::CatalogError;
 use crate::kind::Kind;
 
-/// The most characters of a service's words in an error.
 const LONGEST_WORDS: usize = 300;
 
-/// The object that was asked for: `server 0123 of http://nova:8774/v2.1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectRef {
-    /// Its kind.
     pub kind: Kind,
-    /// Its id.
     pub id: String,
-    /// The service's URL.
     pub service: String,
 }
 
@@ -29,89 +23,64 @@ impl fmt::Display for ObjectRef {
     }
 }
 
-/// Why nothing was read. Holds no secret.
+/// The reason why a read failed, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// The service has none of this id; not any more, or not for us. Asking again changes nothing.
+    /// The service has no object of this id, or hides it from this user. A retry changes nothing.
     #[error("{0}: is not there (404)")]
     Gone(ObjectRef),
-    /// Something answers 404, and not as the API does about a missing object: the URL is not the API's, or another
-    /// server answers there. Says nothing about the object.
+    /// The 404 does not have the API's form for a missing object: the URL is wrong, or another
+    /// server answers. The object may exist.
     #[error(
         "{at}: status 404, which is not the answer of the {service} API about a missing object: {said}; does the \
          catalogue, or an endpoint override, name the API's URL?"
     )]
     NotTheApi {
-        /// The URL that was called.
         at: String,
-        /// The type of the service.
         service: &'static str,
-        /// The words of the answer.
         said: String,
     },
-    /// Our roles do not allow to read it.
     #[error("{asked}: forbidden (403): {said}")]
     Forbidden {
-        /// The object that was asked for.
         asked: ObjectRef,
-        /// The service's words.
         said: String,
     },
-    /// Keystone does not let us in.
     #[error("{at}: login as {who} refused ({status}): {said}{}", login_hint(*.status))]
     Login {
-        /// Keystone's URL.
         at: String,
-        /// The login that was tried.
         who: String,
-        /// Its status.
         status: u16,
-        /// Its words.
         said: String,
     },
-    /// The service cannot be reached, or broke off.
     #[error("{at}: {failure}")]
     Unreachable {
-        /// The URL that was called.
         at: String,
-        /// The kind of failure.
         failure: Failure,
     },
-    /// There was no answer in time.
     #[error("{at}: no answer in {} s", .after.as_secs_f64())]
     TimedOut {
-        /// The URL that was called.
         at: String,
-        /// The time it had.
         after: Duration,
     },
-    /// Another status: 5xx, 429, or an unexpected one.
     #[error("{at}: status {status}: {said}")]
     Status {
-        /// The URL that was called.
         at: String,
-        /// Its status.
         status: u16,
-        /// Its words.
         said: String,
-        /// The pause that it asked for.
         retry_after: Option<Duration>,
     },
-    /// An answer that is none.
+    /// The answer has an unexpected form.
     #[error("{at}: {problem}")]
     Answer {
-        /// The URL that was called.
         at: String,
-        /// The problem.
         problem: String,
     },
-    /// The catalogue knows no URL.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
 
 impl ApiError {
-    /// Whether the object is not there, for which another attempt is of no use.
+    /// Whether the object is missing, so that a retry is useless.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         match self {
@@ -127,8 +96,8 @@ impl ApiError {
         }
     }
 
-    /// Whether the service may be elsewhere by now, so that the catalogue is worth reading anew: nothing can be reached at
-    /// its URL, or something else answers there.
+    /// Whether the service may have moved, so that the catalogue is worth reading anew: its URL is
+    /// unreachable, or another server answers.
     #[must_use]
     pub fn is_misplaced(&self) -> bool {
         match self {
@@ -144,7 +113,6 @@ impl ApiError {
         }
     }
 
-    /// The pause that the service asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -160,7 +128,7 @@ impl ApiError {
         }
     }
 
-    /// The kind of failure in the terms of HTTP targets; `None` where there was a good answer that is of no use.
+    /// Returns the failure's class for HTTP targets; `None` for a good but useless answer.
     #[must_use]
     pub fn class(&self) -> Option<FailureClass> {
         match self {
@@ -173,7 +141,7 @@ impl ApiError {
     }
 }
 
-/// Keystone says the same to a wrong password and to a project that is not there, by intent.
+/// Keystone answers the same for a wrong password and a missing project, on purpose.
 fn login_hint(status: u16) -> &'static str {
     match status {
         401 => "; user, password, project or one of their domains is wrong, or the user has no role there",
@@ -182,7 +150,6 @@ fn login_hint(status: u16) -> &'static str {
     }
 }
 
-/// Returns the words of a service about a refusal, on one line, cut: each wraps it in another way.
 pub(crate) fn words(answer: &Answer) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let said =
@@ -196,8 +163,6 @@ fn reason(status: StatusCode) -> &'static str {
     status.canonical_reason().unwrap_or("no reason given")
 }
 
-/// keystone `{"error": {"message"}}`, nova `{"itemNotFound": {"message"}}`, neutron `{"NeutronError": {"message"}}`,
-/// ironic `{"error_message": "{\"faultstring\": …}"}`.
 fn message(body: &Value) -> Option<String> {
     let body = body.as_object()?;
     if let Some(error) = body.get("error_message") {
@@ -208,7 +173,6 @@ fn message(body: &Value) -> Option<String> {
     body.values().find_map(|value| value.get("message")?.as_str()).map(str::to_owned)
 }
 
-/// glance and web servers answer with a page.
 fn plain(page: &str) -> String {
     let mut text = String::new();
     let mut inside = false;

@@ -1,4 +1,3 @@
-//! The kinds of objects, the service that has each, and its path.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,47 +6,31 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::catalog::is_version;
 
-/// The characters that an id may have as it stands in a path (RFC 3986, unreserved).
+/// The characters that need no escape in a path (RFC 3986, unreserved).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// An instance, of nova.
     Server,
-    /// A port, of neutron.
     Port,
-    /// A floating IP, of neutron.
     FloatingIp,
-    /// A flavor, of nova.
     Flavor,
-    /// An image, of glance.
     Image,
-    /// A project, of Keystone.
     Project,
-    /// A user, of Keystone.
     User,
-    /// A bare metal node, of ironic.
     Node,
-    /// A network, of neutron.
     Network,
-    /// A subnet, of neutron.
     Subnet,
-    /// A router, of neutron.
     Router,
-    /// A volume, of cinder.
     Volume,
-    /// A domain, of Keystone.
     Domain,
 }
 
-/// No kind has this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a kind of object that osnl can look up")]
 pub struct NoKind;
 
 impl Kind {
-    /// All of them, in the order in which they are documented.
     pub const ALL: [Self; 13] = [
         Self::Server,
         Self::Port,
@@ -64,7 +47,6 @@ impl Kind {
         Self::Domain,
     ];
 
-    /// `server`, `floatingip` and so on.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -84,7 +66,6 @@ impl Kind {
         }
     }
 
-    /// The type of its service, as catalogues have it.
     #[must_use]
     pub fn service(self) -> &'static str {
         match self {
@@ -97,7 +78,8 @@ impl Kind {
         }
     }
 
-    /// Its collection below the version, and what the object is wrapped in; glance and ironic do not wrap.
+    /// Returns the collection below the version, and the wrapper of an object; glance and ironic do
+    /// not wrap.
     fn place(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Server => ("servers", Some("server")),
@@ -116,7 +98,7 @@ impl Kind {
         }
     }
 
-    /// The version of the API, where a catalogue's URL does not end in one.
+    /// Returns the version of the API, for a catalogue's URL without one.
     fn version(self) -> &'static str {
         match self {
             Self::Server | Self::Flavor => "v2.1",
@@ -127,9 +109,9 @@ impl Kind {
         }
     }
 
-    /// The header that asks for more than the API's first form: ironic's first one has neither a node's name
-    /// (1.5) nor its owner (1.50). nova stays at 2.1, its first: later ones embed the flavor (2.47) and have no `id`
-    /// of it.
+    /// Returns the header for a newer form of the API. ironic's first form lacks a node's name
+    /// (1.5) and its owner (1.50). nova stays at 2.1, its first: later forms embed the flavor
+    /// (2.47) without its `id`.
     pub(crate) fn microversion(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Node => Some(("X-OpenStack-Ironic-API-Version", "1.50")),
@@ -148,25 +130,21 @@ impl Kind {
         }
     }
 
-    /// The member that wraps the object.
     pub(crate) fn wrapped_in(self) -> Option<&'static str> {
         self.place().1
     }
 
-    /// The collection's name, which also wraps a list.
     pub(crate) fn collection(self) -> &'static str {
         self.place().0
     }
 
-    /// The URL of one object below a catalogue's.
     pub(crate) fn url(self, endpoint: &str, id: &str) -> String {
         format!("{}/{}", self.collection_url(endpoint), utf8_percent_encode(id, UNRESERVED))
     }
 
-    /// The URL of the collection below a catalogue's.
     pub(crate) fn collection_url(self, endpoint: &str) -> String {
         let base = endpoint.trim_end_matches('/');
-        // Catalogues have Keystone with v2.0, v3 or none: what is asked is always v3.
+        // Catalogues list Keystone with v2.0, v3 or no version; requests always use v3.
         let base = match self {
             Self::Project | Self::User | Self::Domain => base.strip_suffix("/v2.0").unwrap_or(base),
             Self::Server
@@ -185,7 +163,6 @@ impl Kind {
     }
 }
 
-/// Whether a path has a version: `/v2.1`, also with a project behind it.
 fn versioned(url: &str) -> bool {
     let path = url.split_once("://").map_or(url, |(_, rest)| rest);
     path.split('/').skip(1).any(is_version)

@@ -40,12 +40,12 @@
 //! | [`not_found`] | whether a 404 means a missing object or a wrong URL |
 //! | [`ApiError`] | missing, forbidden, late, or failing, with the words of the service |
 //!
-//! openstack_sdk has a client for each request of each service, 150,000 generated lines, with TLS and proxies of its own:
-//! the trust and the proxies of this daemon would not count for it.
+//! openstack_sdk has a client for each request of each service, 150,000 generated lines, with TLS
+//! and proxies of its own, which would ignore this daemon's trust and proxies.
 //!
-//! A [`Cloud`] is cheap to clone; all clones share the token and the connections. It logs in with the first request and
-//! renews the token before it expires. A request that is answered 401 is repeated once, with another token. Nothing else is
-//! retried or cached: the caller decides about that.
+//! Clones of a [`Cloud`] share the token and the connections. The first request logs in,
+//! and the token is renewed before its end. A request that is answered 401 is repeated once, with
+//! another token. Nothing else is retried or cached.
 //!
 //! No error, log line, or Debug form has a password, secret, or token.
 

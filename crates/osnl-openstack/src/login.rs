@@ -1,4 +1,3 @@
-//! The body of a login for Keystone v3, and what its answer says. Pure.
 
 use std::time::Duration;
 
@@ -8,7 +7,6 @@ use serde_json::{Value, json};
 use crate::catalog::Catalog;
 use crate::conf::{CloudConf, CloudLogin, Credential, Domain, Scope, UserName};
 
-/// The body of `POST /v3/auth/tokens`.
 pub(crate) fn body(conf: &CloudConf) -> Vec<u8> {
     let identity = match &conf.identity {
         CloudLogin::Password { user: who, password } => {
@@ -54,24 +52,19 @@ fn domain(domain: &Domain) -> Value {
     }
 }
 
-/// The answer to a login, beside the token.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
-    /// The lifetime by Keystone's own clock: ours may be wrong. `None` where it is not given.
+    /// The lifetime by Keystone's own clock, since ours may be wrong.
     pub(crate) lifetime: Option<Duration>,
-    /// The name of the user.
     pub(crate) user: String,
-    /// The name of the project.
     pub(crate) project: Option<String>,
-    /// The last second, since 1970, in which the user's password counts; `None` without an end or a password.
+    /// The last valid second of the user's password, since 1970; `None` without an expiry or a
+    /// password.
     pub(crate) password_ends: Option<i64>,
-    /// The names of the roles.
     pub(crate) roles: Vec<String>,
-    /// The endpoints of services.
     pub(crate) catalog: Catalog,
 }
 
-/// Reads the body of an answer; `None` if it is none.
 pub(crate) fn granted(body: &[u8]) -> Option<Grant> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let token = body.get("token")?;
@@ -81,7 +74,7 @@ pub(crate) fn granted(body: &[u8]) -> Option<Grant> {
         (Some(issued), Some(expires)) => Some(Duration::try_from(expires - issued).unwrap_or_default()),
         (None, _) | (_, None) => None,
     };
-    // Without an offset: it is UTC.
+    // The time has no offset and is UTC.
     let naive = |pointer: &str| {
         let text = text(pointer)?;
         let text = text.trim_end_matches('Z');
@@ -118,7 +111,7 @@ mod tests {
         assert_eq!(watcher.password_ends, None);
         let ends = br#"{"token": {"user": {"password_expires_at": "2026-11-30T12:00:00.000000"}}}"#;
         assert_eq!(granted(ends).unwrap().password_ends, Some(1_796_040_000));
-        // Its time is the first token's, of which eight seconds were over.
+        // The lifetime is the first token's, of which eight seconds have passed.
         assert_eq!(of("token_to_token").unwrap().lifetime, Some(Duration::from_secs(3592)));
         assert_eq!(of("password_unscoped").unwrap().catalog, Catalog::default());
         assert!(of("password_wrong").is_none());

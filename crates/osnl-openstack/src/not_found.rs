@@ -1,7 +1,7 @@
-//! Whether a 404 is about a missing object, or about a path that the API does not have. Pure.
+//! Decides whether a 404 means a missing object, or a path that the API does not have.
 //!
-//! A proxy, another server and the API itself answer a wrong path with 404 too, and an object that is there would count
-//! as deleted. Each service has a form for a missing object that it uses for nothing else (recorded in
+//! A proxy or another server answers a wrong path with 404 too, and an existing object would count
+//! as deleted. Each service has a form that it uses for missing objects only (recorded in
 //! `fixtures/openstack/not-found.json`):
 //!
 //! | service | a missing object | a wrong path |
@@ -18,18 +18,14 @@ use serde_json::Value;
 use crate::catalog::official;
 use crate::error::words;
 
-/// The meaning of a 404.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotFound {
-    /// The API has no such object, or hides it from us.
     Object,
-    /// The API is not at this URL, or has no such path.
     Path,
-    /// An answer in JSON of a service whose forms we do not know.
+    /// A JSON answer of a service whose forms are unknown.
     Unknown,
 }
 
-/// Returns the meaning of a 404 of a service of this type.
 #[must_use]
 pub fn not_found(service: &str, answer: &Answer) -> NotFound {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();

@@ -1,4 +1,3 @@
-//! A text that cannot be printed by accident.
 
 use std::fmt;
 
@@ -7,12 +6,11 @@ use std::fmt;
 pub struct ApiSecret(String);
 
 impl ApiSecret {
-    /// Keeps a text from being printed.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the one place that sends it.
+    /// Returns the text, for the one place that sends it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

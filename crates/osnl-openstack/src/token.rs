@@ -1,4 +1,5 @@
-//! One token for all callers: fetched by one of them, renewed before it ends, forgotten when a service refuses it.
+//! One token for all callers: fetched by the first caller, renewed before its expiry, dropped when
+//! a service refuses it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,31 +12,27 @@ use tokio::time::Instant;
 use crate::error::ApiError;
 use crate::login::Grant;
 
-/// A token is renewed so long before it ends, or a tenth of its life if that is shorter: a request that is on
-/// its way with it must still find it good.
+/// The time before its expiry at which a token is renewed, or a tenth of its life if that is
+/// shorter: a request in flight must still find the token valid.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// The time after a failed renewal in which a token that is still good is used without another try, and the age up to
-/// which a catalogue counts as new.
+/// The time after a failed renewal in which a valid token is used without another attempt, and the
+/// age up to which a catalogue counts as new.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A token, and what came with it.
 #[derive(Debug)]
 pub(crate) struct Token {
-    /// As the header has it; marked as sensitive.
     pub(crate) value: HeaderValue,
-    /// The answer of Keystone with it.
     pub(crate) granted: Grant,
-    /// When it ends, by our own clock; `None` where Keystone did not say.
+    /// The expiry by our own clock; `None` if Keystone did not report it.
     ends: Option<Instant>,
-    /// When it was asked for, by our own clock.
+    /// The time of the request, by our own clock.
     asked: Instant,
-    /// Whether its catalogue is to be read anew; the token itself is still good.
+    /// Whether the catalogue has to be read anew; the token itself is still valid.
     is_outdated: AtomicBool,
 }
 
 impl Token {
-    /// A token that was asked for at this moment.
     pub(crate) fn new(value: HeaderValue, granted: Grant, asked: Instant) -> Self {
         let ends = granted.lifetime.and_then(|lifetime| asked.checked_add(lifetime));
         Self { value, granted, ends, asked, is_outdated: AtomicBool::new(false) }
@@ -51,20 +48,16 @@ impl Token {
     }
 }
 
-/// The token of one login.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     current: RwLock<Option<Arc<Token>>>,
-    /// Held while the token is fetched; when the last try failed, and why.
+    /// Held while the token is fetched; the time and error of the last failure.
     fetching: Mutex<Option<(Instant, ApiError)>>,
 }
 
 impl Tokens {
-    /// The token, fetched if there is none that is good. A caller that waited while a try failed shares its failure:
-    /// a thousand waiting requests must not knock a thousand times.
-    ///
-    /// # Errors
-    /// Those of `fetch`.
+    /// Returns a valid token, fetching one if needed. Callers that waited for a failed attempt
+    /// share its failure: a thousand waiting requests must not log in a thousand times.
     pub(crate) async fn get<F>(&self, fetch: impl FnOnce() -> F) -> Result<Arc<Token>, ApiError>
     where
         F: Future<Output = Result<Token, ApiError>>,
@@ -112,9 +105,9 @@ impl Tokens {
         }
     }
 
-    /// Has the catalogue of the current token read anew, with the next token: it lacks a service, or the service is not
-    /// where it says. The operator may have corrected that since. A catalogue younger than this is kept, and a token whose
-    /// successor cannot be had yet stays in use.
+    /// Requests a new catalogue with the next token: a service is missing or moved, and the
+    /// operator may have corrected that. A catalogue younger than `age` is kept. Until its
+    /// successor is available, the token stays in use.
     pub(crate) fn outdated(&self, age: Duration) {
         if let Some(token) = self.current()
             && token.asked + age <= Instant::now()
@@ -123,7 +116,6 @@ impl Tokens {
         }
     }
 
-    /// A service has refused this token: it is used no more.
     pub(crate) fn refused(&self, value: &HeaderValue) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|token| token.value == value) {
@@ -131,7 +123,6 @@ impl Tokens {
         }
     }
 
-    /// Returns the token that was fetched last, good or not.
     pub(crate) fn current(&self) -> Option<Arc<Token>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -181,7 +172,6 @@ mod tests {
         assert_eq!(fetched.load(Ordering::Relaxed), 3);
     }
 
-    /// A service that is added to the catalogue is found before the token ends.
     #[tokio::test(start_paused = true)]
     async fn a_catalogue_that_lacks_something_is_fetched_again_but_not_at_once() {
         let (tokens, fetched) = (Tokens::default(), AtomicUsize::new(0));
@@ -197,7 +187,8 @@ mod tests {
         }
     }
 
-    /// Keystone may be away when a catalogue is to be read anew: what can be asked with the token goes on.
+    /// Keystone may be unreachable when the catalogue is outdated: requests continue with the valid
+    /// token.
     #[tokio::test(start_paused = true)]
     async fn an_outdated_catalogue_is_used_until_there_is_another() {
         let tokens = Tokens::default();

@@ -1,4 +1,4 @@
-//! Against a stand-in of the recorded answers: what is read, what a failure is, and how often each service is asked.
+//! Reads from a substitute with recorded answers: results, failures, and the number of requests.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn each_kind_is_read_and_listed_where_its_service_has_it() {
     }
 }
 
-/// A wrong path, and a server that is not the API, say nothing about the object. Review of clouds, D1.
+/// A wrong path, or another server, proves nothing about the object.
 #[tokio::test]
 async fn a_404_is_gone_only_as_the_answer_of_the_api() {
     let openstack = Openstack::start();
@@ -93,14 +93,13 @@ async fn an_override_counts_under_each_name_of_its_service() {
         let cloud = cloud(&openstack, &[(&format!("{option}_endpoint_override"), &own)]);
         assert_eq!(cloud.endpoint(Kind::Volume.service()).await.unwrap(), own, "{option}");
     }
-    // The very name counts first.
     let cloud =
         cloud(&openstack, &[("volume_endpoint", "http://a/"), ("block_storage_endpoint", "http://b/")]);
     assert_eq!(cloud.endpoint("block-storage").await.unwrap(), "http://b/");
     assert_eq!(openstack.count(LOGINS), 0);
 }
 
-/// An endpoint that the operator corrects counts with the next login, which is not long in coming. Review of clouds, D3.
+/// A corrected endpoint counts with the next login, which follows soon.
 #[tokio::test]
 async fn a_service_that_is_not_where_the_catalogue_says_has_it_read_anew() {
     let openstack = Openstack::start();
@@ -116,7 +115,7 @@ async fn a_service_that_is_not_where_the_catalogue_says_has_it_read_anew() {
         assert!(ask().await.unwrap_err().is_misplaced());
         openstack.unlist();
         openstack.list("block-storage", "public", "RegionOne", &right);
-        // Not each failure is a login.
+        // A failure does not always cause a login.
         assert!(ask().await.unwrap_err().is_misplaced());
         assert_eq!(openstack.count(LOGINS), logins + 1);
         tokio::time::pause();
@@ -149,7 +148,6 @@ async fn a_token_that_is_refused_is_replaced_once() {
     openstack.revoke();
     ask().await.unwrap();
     assert_eq!((openstack.count(LOGINS), openstack.count("/network")), (2, 3));
-    // A service that believes none, whatever Keystone says.
     openstack.fail("/network", Reply::Status(401));
     let error = ask().await.unwrap_err();
     assert_eq!(error.class(), Some(FailureClass::Status(401)));
@@ -166,7 +164,6 @@ async fn a_thousand_that_ask_at_once_log_in_once() {
     assert_eq!(openstack.count(LOGINS), 1);
 }
 
-/// A token that ends in the middle of a burst is replaced once for all of it.
 #[tokio::test]
 async fn a_burst_shares_the_token_that_replaces_a_refused_one() {
     let openstack = Openstack::start();
@@ -229,7 +226,7 @@ async fn what_went_wrong_is_told_apart() {
     let error = ask().await.unwrap_err().to_string();
     assert!(error.ends_with("the answer has no server in it"), "{error}");
     openstack.sink().stop();
-    // The connection that was kept ends as a reset.
+    // The end of a kept connection is a reset.
     assert!(ask().await.is_err());
     assert_eq!(ask().await.unwrap_err().class(), Some(FailureClass::Connect));
 }
@@ -280,7 +277,6 @@ async fn each_way_to_log_in_works_and_says_what_it_gives() {
     let credential =
         [("application_credential_id", CREDENTIAL), ("application_credential_secret", CREDENTIAL_SECRET)];
     check(&credential, Some("oss")).await;
-    // Unscoped: no catalogue, and Keystone itself all the same.
     let mut fields = Fields::default();
     let url = openstack.auth_url();
     for (name, value) in [("auth_url", url.as_str()), ("username", USER), ("password", PASSWORD)] {

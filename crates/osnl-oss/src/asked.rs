@@ -1,5 +1,5 @@
-//! The OpenStack APIs as the source of instances: the questions of oss_watcher to nova and neutron, in the APIs of
-//! today.
+//! The OpenStack APIs as the source of instances: oss_watcher's questions to nova and neutron, with
+//! today's APIs.
 //!
 //! | asked | used | gives |
 //! | --- | --- | --- |
@@ -8,9 +8,9 @@
 //! | nova: its flavor | `disk`, `OS-FLV-EXT-DATA:ephemeral`, `ram`, `vcpus` | sizes |
 //! | glance: its image | the property `os`, as in nova's own events | the operating system |
 //!
-//! An object that no longer exists is null in its own fields, and the rest is reported: a server that boots from a
-//! volume has no image (`""`), a flavor may be deleted before its servers. oss_watcher ended over each of these, and
-//! asked nova's proxy for images, which newer novas do not have.
+//! A deleted object only makes its own fields null: a server that boots from a volume has no image
+//! (`""`), and a flavor may be deleted before its servers. oss_watcher terminated in each case. It
+//! also read images by nova's proxy, which newer novas do not have.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,6 @@ use super::servers::{KnownServer, Servers};
 use osnl_actions::ActionError;
 use osnl_delivery::enrich::{EnrichmentStep, Kind, Lookup, LookupAnswer, OnError, dependency};
 
-/// Asks a cloud, or what remembers its answers.
 pub struct CloudLookup {
     name: Arc<str>,
     lookup: Arc<dyn Lookup>,
@@ -33,18 +32,16 @@ pub struct CloudLookup {
 }
 
 impl CloudLookup {
-    /// Asks this one, which errors call `[enrich:NAME]`. Where it cannot be asked, a delivery waits, or what was asked for
-    /// counts as gone, as `on_error` says.
+    /// Creates a lookup that errors call `[enrich:NAME]`. If the cloud cannot be asked, `on_error`
+    /// decides whether the delivery waits or the value counts as missing.
     pub fn new(name: impl Into<Arc<str>>, lookup: Arc<dyn Lookup>, on_error: OnError) -> Self {
         Self { name: name.into(), lookup, on_error }
     }
 
-    /// The cloud of a section, whatever else that one asks for.
     pub(crate) fn of(step: &EnrichmentStep) -> Self {
         Self::new(step.name.clone(), Arc::new(step.enricher.clone()), step.on_error)
     }
 
-    /// `None` if it is gone; what has no id is not asked for.
     async fn ask(&self, kind: Kind, id: Option<&str>) -> Result<Option<Arc<Value>>, ActionError> {
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
         match self.lookup.fetch(kind, id).await {
@@ -98,7 +95,7 @@ impl Servers for CloudLookup {
             let metadata = server.get("metadata").and_then(Value::as_object);
             let instance = KnownInstance {
                 id: Some(id.to_owned()),
-                // Told to administrators, and by newer novas to all.
+                // Nova shows this name to administrators only, newer novas to all users.
                 hostname: text_of(&server, "OS-EXT-SRV-ATTR:hostname"),
                 display_name: text_of(&server, "name"),
                 os,
@@ -124,7 +121,7 @@ impl Servers for CloudLookup {
     }
 }
 
-/// Addresses by their networks; a floating one has the MAC address of the one that it is mapped to.
+/// Reads addresses by network; a floating IP has the MAC address of its fixed address.
 fn nics(server: &Value) -> Vec<Nic> {
     let networks = server.get("addresses").and_then(Value::as_object);
     let listed = networks.into_iter().flat_map(|networks| networks.values());

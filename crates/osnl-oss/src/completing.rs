@@ -1,8 +1,8 @@
-//! Before the first attempt of a delivery: what no event has told is asked for, once, and kept.
+//! Asks once, before the first attempt of a delivery, for details that no event contained.
 //!
-//! The answers are journalled with the delivery, so that each further attempt sends the same, after a restart too. The
-//! [`Watcher`] knows them from then on: a later deletion has the details of its instance, even if the APIs have
-//! forgotten it.
+//! The answers are stored with the delivery, so that each attempt sends the same, even after a
+//! restart. The [`Watcher`] learns the answers: a later deletion has the details of its instance,
+//! even if the APIs have forgotten it.
 
 use std::sync::Arc;
 
@@ -21,23 +21,18 @@ use osnl_actions::{ActionError, Event};
 use osnl_delivery::enrich::EnrichmentStep;
 use osnl_delivery::{Answers, Prepare};
 
-/// Asks, before the first attempt of a delivery, for what no event has told of it; what is found is kept with the delivery
-/// and remembered.
 #[derive(Clone, Debug)]
 pub struct CompletionStep {
-    /// The source of the answers.
     pub servers: Arc<dyn Servers>,
-    /// The event types of allocations and of releases.
     pub lists: Lists,
-    /// The memory of the answers.
     pub watcher: Arc<Watcher>,
 }
 
 impl CompletionStep {
-    /// Returns `None` if no question was needed, or if the answers are already kept.
+    /// Returns `None` if no question was needed, or if the answers are already stored.
     ///
     /// # Errors
-    /// A source cannot be asked now, and the answers of the others are not kept.
+    /// A source cannot be asked now; answers of other sources are not stored.
     async fn complete(&self, event: &Event) -> Result<Option<Answers>, ActionError> {
         let before = event.enriched.as_deref();
         if before.is_some_and(|kept| kept.contains_key(HAPPENED)) {
@@ -60,7 +55,7 @@ impl CompletionStep {
         let learnt = self.watcher.learn(found);
         let happened: Vec<_> = all.into_iter().map(|Complete { happened, .. }| happened).collect();
         let mut enriched = before.cloned().unwrap_or_default();
-        // As a text: metadata keeps the order of its keys. Texts and numbers can always be written.
+        // Stored as text, which keeps the order of metadata's keys.
         let text = serde_json::to_string(&happened).unwrap_or_default();
         enriched.insert(HAPPENED.to_owned(), text.into());
         Ok(Some(Answers { enriched: Arc::new(enriched), learnt, answered: vec![self.servers.dependency()] }))
@@ -77,7 +72,6 @@ impl Prepare for CompletionStep {
     }
 }
 
-/// The interest of an action that has to know what an event means against what was seen before.
 pub(crate) fn interest(lists: Lists) -> Interest {
     Interest {
         observer: |earlier| Arc::new(Watcher::new(WatchedActions::default(), earlier)),

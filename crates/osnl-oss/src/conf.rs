@@ -1,7 +1,7 @@
-//! The file `oss.conf`: read, checked whole, and said in the native form, in which it runs.
+//! The file `oss.conf`, read, checked, and translated to the native form, in which it runs.
 //!
-//! The syntax is [`osnl_config`]'s. Names that the program does not know, which it ignored without a word, are ignored
-//! with a warning; values are checked when the file is loaded, and all errors are reported at once.
+//! The syntax is [`osnl_config`]'s. Unknown names, which the program ignored silently, are ignored
+//! with a warning. Values are checked at load time, and all errors are reported at once.
 
 mod check;
 mod schema;
@@ -25,38 +25,23 @@ use osnl_config::secret_file::open_files;
 /// A checked `oss.conf`. Its Debug form shows no password.
 #[derive(Clone)]
 pub struct Conf {
-    /// `enabled_plugins`, in their order.
     pub plugins: Vec<Plugin>,
-    /// The file of the log, beside stderr.
     pub log_file: String,
-    /// Event types that are allocations.
     pub events_creation: Vec<String>,
-    /// Event types that are releases.
     pub events_deletion: Vec<String>,
-    /// Folders with plug-ins.
     pub plugin_path: Vec<String>,
-    /// The interpreter.
     pub python: Option<String>,
-    /// The broker, with its password.
     transport_url: String,
-    /// The queue that is consumed; nothing is declared.
     pub watch_queue: String,
-    /// `[rest]`; `None` if its plug-in is not enabled.
     rest: Option<RestSection>,
-    /// `[openstack]`; `None` if nothing of it is set.
     openstack: Option<OpenstackSection>,
-    /// `[oss]`
     oss: Vec<(&'static str, String)>,
-    /// `[journal]`
     journal: Vec<(&'static str, String)>,
 }
 
-/// A plug-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plugin {
-    /// The one that the program brings.
     Rest,
-    /// A class of the operator's: `module.Class`.
     Python(String),
 }
 
@@ -80,16 +65,11 @@ struct OpenstackSection {
     tenant: String,
 }
 
-/// A configuration that can be used, and what its writer should know about it. Its Debug form shows no password.
 #[derive(Clone)]
 pub struct LoadedConf {
-    /// The checked values.
     pub conf: Conf,
-    /// In the order they were found.
     pub warnings: Vec<Warning>,
-    /// The files that were read, weakest first.
     pub files: Vec<String>,
-    /// The configuration that runs.
     pub native: native::LoadedConf,
     document: Document,
 }
@@ -103,7 +83,6 @@ impl std::fmt::Debug for LoadedConf {
 }
 
 impl Plugin {
-    /// The name of its action.
     #[must_use]
     pub fn action(&self) -> String {
         match self {
@@ -112,7 +91,6 @@ impl Plugin {
         }
     }
 
-    /// As the program's log has it.
     #[must_use]
     pub fn loaded_as(&self) -> String {
         match self {
@@ -134,15 +112,14 @@ impl std::fmt::Debug for Conf {
 }
 
 impl LoadedConf {
-    /// The same in osnl's own form, each value with where it came from.
     #[must_use]
     pub fn document(&self) -> Document {
         self.document.clone()
     }
 }
 
-/// The files that the program looks for when none is named, in the order in which it reads them: of each name the first
-/// that is there, in `~/.oss_framework`, `~`, `/etc/oss_framework` and `/etc`.
+/// Returns the files that the program reads by default, in its order: of each name the first in
+/// `~/.oss_framework`, `~`, `/etc/oss_framework` and `/etc`.
 #[must_use]
 pub fn default_files(home: Option<&Path>, root: &Path) -> Vec<PathBuf> {
     let homes = home.into_iter().flat_map(|home| [home.join(".oss_framework"), home.to_owned()]);
@@ -152,10 +129,11 @@ pub fn default_files(home: Option<&Path>, root: &Path) -> Vec<PathBuf> {
 }
 
 impl Conf {
-    /// Reads and checks: defaults, files in their order, the `*.conf` of folders by name, the environment.
+    /// Reads and checks defaults, files in their order, the `*.conf` of folders by name, and the
+    /// environment.
     ///
     /// # Errors
-    /// Everything that is wrong, in the order of files and lines.
+    /// All errors, in the order of files and lines.
     pub fn load(
         files: &[PathBuf],
         folders: &[PathBuf],
@@ -179,10 +157,7 @@ impl Conf {
         if errors.is_empty() { Self::from_texts(&texts, environment) } else { Err(ConfigErrors(errors)) }
     }
 
-    /// The same for texts that are read already: names and contents, later ones over earlier ones.
-    ///
-    /// # Errors
-    /// As [`Conf::load`].
+    /// Reads texts by file name; later texts override earlier texts.
     pub fn from_texts(
         texts: &[(String, String)],
         environment: &Environment,
@@ -206,7 +181,7 @@ impl Conf {
             Some(_) | None => return Err(ConfigErrors(errors)),
         };
         if conf.plugins.iter().any(|plugin| *plugin != Plugin::Rest) {
-            // Sections of its own are what a plug-in finds in its CONF.
+            // A plug-in finds unknown sections in its CONF, so they cause no warning.
             warnings.retain(|warning| warning.0.option.is_some() || warning.0.group.is_none());
         }
         let sources = native::Sources { drivers: drivers(), ..native::Sources::default() };
@@ -224,12 +199,11 @@ impl Conf {
     }
 }
 
-/// Whether the check of the program's own options has already reported the warning.
 fn said(warning: &Warning) -> bool {
     warning.0.option.as_deref() == Some("body")
 }
 
-/// A finding of the native form is one of the line that its value came from.
+/// A finding of the native form moves to the line of the value's origin.
 fn at_home(errors: ConfigErrors, document: &Document, layers: &Layers, files: &[String]) -> ConfigErrors {
     let file = files.last().map_or("oss.conf", String::as_str);
     let home = |error: ConfigError| {

@@ -1,4 +1,3 @@
-//! The drivers of this crate among those of `osnl run`.
 
 use std::sync::LazyLock;
 
@@ -13,7 +12,6 @@ static ALL: LazyLock<Drivers> = LazyLock::new(|| {
     rest.with("exec", DriverEntry::of::<PythonConf>())
 });
 
-/// The drivers of `osnl run` with those of this crate.
 #[must_use]
 pub fn drivers() -> Drivers {
     *ALL

@@ -1,29 +1,26 @@
-//! The events that count, and whether something came or went.
+//! The events that count, and the decision between allocation and release.
 
 use osnl_model::nova::legacy_name;
 use serde::{Deserialize, Serialize};
 
 use super::instance::KnownInstance;
 
-/// The one name that stands for all events of floating IPs, as in oss_watcher.
+/// The one name for all events of floating IPs, as in oss_watcher.
 const FLOATING: &str = "floatingip.update.end";
 
-/// `events_creation` and `events_deletion`.
+/// The options `events_creation` and `events_deletion`.
 ///
-/// A name counts in both of nova's forms: `compute.instance.create.end` is `instance.create.end` too.
-/// `floatingip.update.end`, in whichever list, stands for every way in which a floating IP comes to an instance or leaves it:
-/// an update, a creation with a port, a deletion, and what becomes of its port. Which of the two happened follows from what
-/// was known of it before.
+/// A name counts in both of nova's forms: `compute.instance.create.end` is `instance.create.end`
+/// too. `floatingip.update.end`, in either list, means every way in which an instance gets or loses
+/// a floating IP: an update, a creation with a port, a deletion, and events of its port. The
+/// earlier state decides between allocation and release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lists {
-    /// Event types that are allocations.
     pub creation: Vec<String>,
-    /// Event types that are releases.
     pub deletion: Vec<String>,
 }
 
 impl Default for Lists {
-    /// The program's four.
     fn default() -> Self {
         let names = |first: &str| vec![first.to_owned(), FLOATING.to_owned()];
         Self {
@@ -33,42 +30,32 @@ impl Default for Lists {
     }
 }
 
-/// The subject of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// An instance; the lists say whether it came or went.
     Instance,
-    /// A port, if the configuration lists its events.
     Port,
-    /// A floating IP has come to an instance.
     Allocated,
-    /// A floating IP has left an instance.
     Released,
 }
 
-/// Something that plug-ins may have to be told of. Journalled with its event, so that each attempt says the same.
+/// An occurrence that plug-ins may have to be told of. The journal keeps it with its event, so that
+/// each attempt has the same content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Occurrence {
-    /// The subject.
     pub what: What,
-    /// The address; `None` if no event has it.
     pub ip: Option<String>,
-    /// The port by which the instance can be asked for where its id is not known.
+    /// The port that leads to the instance where its id is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
-    /// The instance, as far as it is known.
     pub instance: KnownInstance,
-    /// The resource of a bulk request, by its index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
-    /// The reason why nothing is reported after all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not: Option<String>,
 }
 
 impl Lists {
-    /// Whether events of this type may have something to be told of.
     #[must_use]
     pub fn has(&self, event_type: &str) -> bool {
         let any = |name: &str| self.creation.iter().chain(&self.deletion).any(|listed| listed == name);
@@ -77,13 +64,11 @@ impl Lists {
             || (self.floating() && FLOATING_EVENTS.contains(&event_type))
     }
 
-    /// Whether floating IPs count.
     #[must_use]
     pub fn floating(&self) -> bool {
         self.creation.iter().chain(&self.deletion).any(|listed| listed == FLOATING)
     }
 
-    /// Whether it is an allocation; `None` where it is not to be told of.
     #[must_use]
     pub fn created(&self, event_type: &str, what: What) -> Option<bool> {
         match what {
@@ -103,7 +88,6 @@ impl Lists {
         }
     }
 
-    /// The lists of both.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
         let Self { creation, deletion } = &mut self;
@@ -114,7 +98,6 @@ impl Lists {
     }
 }
 
-/// The events of floating IPs, or of the port of one.
 const FLOATING_EVENTS: [&str; 6] = [
     FLOATING,
     "floatingip.create.end",

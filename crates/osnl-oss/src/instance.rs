@@ -1,4 +1,3 @@
-//! The details of an instance in events, in either of nova's forms.
 
 use osnl_model::Notification;
 use serde::{Deserialize, Serialize};
@@ -6,83 +5,69 @@ use serde_json::Value;
 
 use super::ordered::OrderedMap;
 
-/// An instance, as far as it is known. `None` is an unknown value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KnownInstance {
-    /// Its UUID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Its host name: `web-1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
-    /// The name that its owner gave it: `web 1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// The image's property `os`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os: Option<String>,
-    /// The image's id, where an event names it and none of its properties.
+    /// The image's id, for events that name the image without its properties.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Gibibytes of root and ephemeral disk together.
+    /// The root and ephemeral disk together, in GiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_gb: Option<i64>,
-    /// Gibibytes of the root disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_gb: Option<i64>,
-    /// Mebibytes of memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<i64>,
-    /// Virtual CPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vcpus: Option<i64>,
-    /// The time of its creation, as it was written.
+    /// The time of creation, as nova wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
-    /// The metadata of its owner, in the original order.
+    /// The owner's metadata in the original order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<OrderedMap>,
 }
 
-/// An address of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Nic {
-    /// Its own.
     pub address: String,
-    /// Whether the two forms, or neutron, named its port.
+    /// The port, if the event or neutron named it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
-    /// Floating addresses mapped to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub floating: Vec<String>,
 }
 
 impl Nic {
-    /// As oss_watcher chose: the first floating address, else its own.
+    /// Returns the first floating address, else its own, as oss_watcher did.
     pub(super) fn shown(&self) -> String {
         self.floating.first().unwrap_or(&self.address).clone()
     }
 
-    /// In the order in which one is chosen.
     pub(super) fn all(&self) -> impl Iterator<Item = String> {
         self.floating.iter().chain([&self.address]).cloned()
     }
 }
 
-/// The details in one event of nova's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct InstanceReading {
     pub(super) instance: KnownInstance,
-    /// `None` where the event does not say; empty where it says that there are none.
+    /// `None` if the event has no list of addresses; empty if its list is empty.
     pub(super) nics: Option<Vec<Nic>>,
-    /// Whether it has nova's versioned form.
     pub(super) versioned: bool,
 }
 
 impl InstanceReading {
-    /// `None` if the payload is none of an instance. `text` is the payload as it was written: its keys have an order.
+    /// Returns `None` for other payloads. `text` is the original payload, for the order of keys.
     pub(super) fn of(n: &Notification, text: Option<&str>) -> Option<Self> {
         let payload = &n.payload;
         match payload.get("nova_object.data") {
@@ -115,7 +100,7 @@ impl InstanceReading {
             hostname: text_of(payload, "hostname"),
             display_name: text_of(payload, "display_name"),
             os: text_of(image, "os"),
-            // Its properties are there: one without `os` has none.
+            // The event has the image's properties, so a missing `os` is final.
             image: None,
             disk_gb: number(payload, "disk_gb"),
             root_gb: number(payload, "root_gb"),
@@ -157,12 +142,11 @@ impl InstanceReading {
 }
 
 impl KnownInstance {
-    /// One of which nothing but the id is known.
     pub(super) fn unknown(id: Option<String>) -> Self {
         Self { id, ..Self::default() }
     }
 
-    /// Takes over the known values of the other; its unknown values change nothing.
+    /// Takes over the known values of the other instance; unknown values change nothing.
     pub fn learn(&mut self, other: Self) {
         fn or<T>(mine: &mut Option<T>, other: Option<T>) {
             if other.is_some() {
@@ -193,7 +177,7 @@ pub(super) fn number(value: &Value, key: &str) -> Option<i64> {
     value.get(key)?.as_i64()
 }
 
-/// Metadata whose order is not known; old services write a list of pairs.
+/// Reads metadata of unknown order; old services write a list of pairs.
 fn noted(payload: &Value) -> Option<OrderedMap> {
     match payload.get("metadata")? {
         Value::Object(map) => Some(OrderedMap(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())),

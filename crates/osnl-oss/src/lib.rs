@@ -1,8 +1,10 @@
-//! The compatible form of oss_watcher: reports allocations and releases of addresses to another system.
+//! The compatible form of oss_watcher: reports allocations and releases of addresses to another
+//! system.
 //!
-//! The [OSS Framework](https://github.com/iwwwwwwi/oss_framework) (2015, Python 2) consumes a queue, builds a *node
-//! detail* from four kinds of events, and passes it to plug-ins; the default plug-in posts it. This crate runs its
-//! configuration file with the same meaning, on services without patches:
+//! The [OSS Framework](https://github.com/iwwwwwwi/oss_framework) (2015, Python 2) consumes a
+//! queue, builds a *node detail* from four kinds of events, and passes it to plug-ins; the default
+//! plug-in posts the detail. This crate runs its configuration file with the same meaning, on
+//! services without patches:
 //!
 //! ```
 //! use osnl_model::Notification;
@@ -34,8 +36,9 @@
 //! | [`asked`](CloudLookup) | the answers of nova, neutron, and glance about an instance |
 //! | [`completing`](CompletionStep) | the questions of a delivery; each is asked once |
 //!
-//! All of it is pure but for [`Servers`], the source of answers; [`CloudLookup`] asks, before a delivery's first attempt. The
-//! action that posts is [`rest`]; [`python`] calls plug-ins, and [`drivers`] adds both to those of `osnl run`.
+//! All modules are pure but for [`Servers`], the source of answers, which [`CloudLookup`] asks
+//! before a delivery's first attempt. The action that posts is [`rest`]; [`python`] calls plug-ins,
+//! and [`drivers`] adds both to those of `osnl run`.
 
 mod asked;
 mod body;
@@ -71,7 +74,7 @@ pub use self::told::{EventReport, PluginInvocation};
 pub use self::watched::WatchedActions;
 pub use self::watcher::Watcher;
 
-/// The version that `oss_watcher --version` has always said; the version of osnl is the crate's.
+/// The version that `oss_watcher --version` has always printed; the version of osnl is the crate's.
 #[must_use]
 pub fn version() -> &'static str {
     "2015.1"

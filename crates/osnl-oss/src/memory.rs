@@ -1,4 +1,4 @@
-//! The memory of instances, ports and floating IPs, and the meaning of an event against it.
+//! The memory of instances, ports and floating IPs, which gives an event its meaning.
 //!
 //! | what an event does not say | where it comes from |
 //! | --- | --- |
@@ -9,9 +9,10 @@
 //! | the new instance of a floating IP whose port was unused | the port's own events |
 //! | which floating IPs a deleted port had | the associations that were known |
 //!
-//! Bounded: beyond a hundred thousand rows the one that was not touched for longest is forgotten, and what it knew is null. Each
-//! change is answered as text, for a journal to keep; [`Memory::restore`] takes it back. A message that comes again is
-//! answered what it was answered before, as long as it is among the last four thousand. No clock is read.
+//! The memory is bounded: beyond a hundred thousand rows it forgets the least recently used row,
+//! whose values then are null. Each change is returned as text for a journal; [`Memory::restore`]
+//! reads the texts back. A repeated message gets its former answer while it is among the last four
+//! thousand. No clock is read.
 
 mod address;
 mod asked;
@@ -33,31 +34,25 @@ use super::instance::{InstanceReading, KnownInstance};
 use osnl_core::observe::PartKeys;
 pub use osnl_core::received::RowChange;
 
-/// Rows that are remembered: an instance, a port and a floating IP are one each.
+/// The bound of rows: an instance, a port and a floating IP are one row each.
 const MOST: usize = 100_000;
-/// Messages whose answers are remembered.
 const LAST: usize = 4096;
 
-/// The memory of resources, bounded, and the meaning of an event against it. Beyond its bound the row that was not
-/// touched for longest is forgotten; a message that comes again means what it meant.
 #[derive(Debug)]
 pub struct Memory {
     rows: HashMap<String, (u64, MemoryRow)>,
-    /// Names by when they were touched.
+    /// The names of rows, least recently used first.
     order: BTreeMap<u64, String>,
     tick: u64,
     most: usize,
     decided: DecidedMessages,
-    /// Names that the current message has changed.
     touched: BTreeSet<String>,
 }
 
-/// The meaning of a message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventMeaning {
-    /// In the order in which plug-ins hear of it.
+    /// The parts in the order in which plug-ins are called.
     pub happened: Vec<Occurrence>,
-    /// The changed rows.
     pub changes: Vec<RowChange>,
 }
 
@@ -68,14 +63,13 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// An empty one of so many rows.
     #[must_use]
     pub fn of(most: usize) -> Self {
         let (rows, order, touched) = Default::default();
         Self { rows, order, tick: 0, most, decided: DecidedMessages::new(LAST), touched }
     }
 
-    /// Takes back what [`RowChange`]s said, the one touched last at the end. Answers how many could not be read.
+    /// Restores [`RowChange`]s, the latest last. Returns the number of unreadable rows.
     pub fn restore(&mut self, rows: impl IntoIterator<Item = (String, String)>) -> usize {
         let mut unread = 0;
         for (name, text) in rows {
@@ -88,14 +82,15 @@ impl Memory {
         unread
     }
 
-    /// Returns the meaning of a message, and notes it. `payload` is its payload as it was written, for the order of
-    /// keys.
+    /// Returns the meaning of a message, and notes it. `payload` is the original text, for the
+    /// order of keys.
     pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> EventMeaning {
         let happened = self.meaning(n, payload, lists);
         EventMeaning { happened, changes: self.changes() }
     }
 
-    /// The same without the changed rows, which are [told](Self::changes) of several messages.
+    /// Returns the meaning without the changed rows, which [`changes`](Self::changes) collects for
+    /// several messages.
     pub(crate) fn meaning(
         &mut self,
         n: &Notification,
@@ -126,13 +121,13 @@ impl Memory {
         happened
     }
 
-    /// Returns the keys by which the parts of a message keep their order; of a move both have the address's.
+    /// Returns the keys that order the parts of a message; both parts of a move have the address's
+    /// key.
     pub(crate) fn keys(&self, happened: &[Occurrence]) -> PartKeys {
         let key = |happened: &Occurrence| Some((happened.part, self.lane(happened)?));
         happened.iter().filter_map(key).collect()
     }
 
-    /// One by one, whether one request was about several or not.
     fn parts(
         &mut self,
         n: &Notification,
@@ -140,7 +135,7 @@ impl Memory {
         mut tell: impl FnMut(&mut Self, &Notification, &Value) -> Vec<Occurrence>,
     ) -> Vec<Occurrence> {
         let Some(bulk) = Bulk::of(n) else {
-            // Somebody has left out the wrapper.
+            // A port without its wrapper.
             let bare = n.payload.get(kind).is_none() && n.payload.get(format!("{kind}_id")).is_none();
             return match bare && n.payload.get("device_id").is_some() {
                 true => tell(self, n, &serde_json::json!({ kind: n.payload })),
@@ -182,7 +177,6 @@ impl Memory {
         }
     }
 
-    /// Returns the rows that have changed since the last call.
     pub(super) fn changes(&mut self) -> Vec<RowChange> {
         let touched = std::mem::take(&mut self.touched);
         let change = |name: String| {
@@ -215,7 +209,6 @@ impl Memory {
         }
     }
 
-    /// Returns the known details of an instance: those of events, and the answers of the APIs where events have none.
     #[must_use]
     pub fn instance(&self, id: Option<&str>) -> KnownInstance {
         let mut known = KnownInstance::unknown(id.map(str::to_owned));
@@ -229,7 +222,6 @@ impl Memory {
         known
     }
 
-    /// The instance that has a port, as far as it is known.
     fn instance_of_port(&self, port: &str) -> Option<String> {
         let told = self.port_row(port).and_then(|row| row.instance.clone());
         told.or_else(|| self.asked(&port_name(port))?.instance.id.clone())

@@ -1,4 +1,4 @@
-//! A node detail: what plug-ins are handed.
+//! A node detail: the data that plug-ins receive.
 //!
 //! | key | value |
 //! | --- | --- |
@@ -25,54 +25,45 @@ use super::event::{Occurrence, What};
 use super::instance::KnownInstance;
 use super::ordered::OrderedMap;
 
-/// The metadata that the document names.
 const NOTED: [&str; 5] = ["Owner", "AdditionalUsers", "ApplicationName", "EnvironmentCI", "Description"];
 
-/// The keys of a node detail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DetailKeys {
-    /// As the document shows it, and the program's first version had it.
+    /// The keys of the program's document and first version.
     #[default]
     Documented,
-    /// As its last version has it: `Hostname`, `ID`, and each key of the metadata beside them.
+    /// The keys of its last version: `Hostname`, `ID`, and each key of the metadata beside these.
     Flattened,
-    /// As the branch `oldmeta` has it: the metadata as one object.
+    /// The keys of the branch `oldmeta`, with the metadata as one object.
     Metadata,
 }
 
-/// The rule by which values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ValueRule {
-    /// As the program wrote them: of events of instances the host name, root and ephemeral disk together and
-    /// `2024-05-06 07:08:09+00:00`; of floating IPs the display name, the root disk alone and `2024-05-06T07:08:09Z`.
+    /// The program's values. For instances: host name, root and ephemeral disk together,
+    /// `2024-05-06 07:08:09+00:00`. For floating IPs: display name, root disk alone,
+    /// `2024-05-06T07:08:09Z`.
     #[default]
     Original,
-    /// One rule for all: the host name, root and ephemeral disk together, `2024-05-06T07:08:09Z`.
+    /// One rule for all: host name, root and ephemeral disk together, `2024-05-06T07:08:09Z`.
     Uniform,
 }
 
-/// The value of `IPType`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IpType {
-    /// This, whatever the address is.
     Constant(String),
     /// `Private` for addresses that no provider routes, else `Public`; null without an address.
     FromAddress,
 }
 
-/// The values that the program has in its code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Constants {
-    /// `IPType`
     pub ip_type: IpType,
-    /// `Datacenter`
     pub datacenter: String,
-    /// `SecurityDomain`
     pub security_domain: String,
 }
 
 impl Default for Constants {
-    /// The program's own.
     fn default() -> Self {
         Self {
             ip_type: IpType::Constant("Public".to_owned()),
@@ -82,19 +73,15 @@ impl Default for Constants {
     }
 }
 
-/// The form of a node detail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeForm {
-    /// Its keys.
     pub keys: DetailKeys,
-    /// Its values.
     pub values: ValueRule,
-    /// Its constants.
     pub constants: Constants,
 }
 
 impl NodeForm {
-    /// The node detail of what happened; the order of its keys is that of the program's source.
+    /// Returns the node detail of an occurrence; its keys have the order of the program's source.
     #[must_use]
     pub fn node_detail(&self, happened: &Occurrence) -> NodeDetail {
         let instance = &happened.instance;
@@ -139,7 +126,7 @@ impl NodeForm {
         node
     }
 
-    /// Whether the program asked nova for the values, instead of taking them from the event.
+    /// Whether the program took the values from nova's API instead of the event.
     fn asked(&self, happened: &Occurrence) -> bool {
         match (self.values, happened.what) {
             (ValueRule::Original, What::Allocated | What::Released) => true,
@@ -159,7 +146,7 @@ impl NodeForm {
         if self.asked(happened) { root_gb.or(disk_gb) } else { disk_gb.or(root_gb) }
     }
 
-    /// Nova writes one moment in three ways, always as UTC.
+    /// Nova writes one time in three ways, always as UTC.
     fn date(&self, happened: &Occurrence) -> Option<String> {
         let written = happened.instance.created_at.as_deref()?;
         let parts = (written.get(..10), written.get(10..11), written.get(11..19), written.get(19..));
@@ -173,7 +160,7 @@ impl NodeForm {
         }
         let legacy = written.as_bytes()[10] == b' ';
         Some(match (self.values, self.asked(happened)) {
-            // As it came, with a fraction or without a zone as it may be: the program looked at none of it.
+            // The program passed the time through unchanged, with or without fraction and zone.
             (ValueRule::Original, false) if legacy => written.to_owned(),
             (ValueRule::Original, false) => format!("{day} {time}+00:00"),
             (ValueRule::Original, true) | (ValueRule::Uniform, _) => format!("{day}T{time}Z"),
@@ -191,7 +178,6 @@ impl NodeForm {
     }
 }
 
-/// RFC 1918, 6598, 4193; loopback, link-local.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -206,7 +192,6 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// Keys and values in the order of the program's source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeDetail(Vec<(String, MemberValue)>);
 

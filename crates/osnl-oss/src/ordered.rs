@@ -1,4 +1,4 @@
-//! A JSON object that keeps the order of its keys: metadata is sent as it came.
+//! A JSON object that keeps the order of its keys, so that metadata is sent in its original order.
 
 use std::fmt;
 
@@ -7,18 +7,16 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// Keys and values in the order of the text; of a repeated key the last value, as in Python.
+/// Keys and values in the order of the text; of a repeated key the last value counts, as in Python.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OrderedMap(pub Vec<(String, Value)>);
 
 impl OrderedMap {
-    /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The object at this path of a JSON text; `None` where there is none.
     pub(super) fn at(text: &str, path: &[&str]) -> Option<Self> {
         let Some((first, rest)) = path.split_first() else { return serde_json::from_str(text).ok() };
         let members: RawObject<'_> = serde_json::from_str(text).ok()?;
@@ -64,7 +62,6 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// Members whose values are not read.
 struct RawObject<'a>(Vec<(String, &'a serde_json::value::RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {

@@ -1,9 +1,11 @@
-//! The action `python`: an existing plug-in class of the OSS Framework, unchanged, in a Python of its own.
+//! The action `python`: an existing plug-in class of the OSS Framework, unchanged, in a Python
+//! process of its own.
 //!
-//! The class has `notify(self, node_detail, created)` and is made without arguments. A shim (`python/oslo_config.py` and `shim.py`, handed
-//! to the interpreter by its standard input, so that no file is written) loads it, gives it what it imports, and
-//! speaks the protocol of [`exec`](osnl_actions::exec): what is said there of children holds here. The class is called for
-//! one event at a time.
+//! The class has `notify(self, node_detail, created)` and a constructor without arguments. A shim
+//! (`python/oslo_config.py` and `shim.py`) loads the class, provides its imports, and uses the
+//! protocol of [`exec`](osnl_actions::exec), whose rules for children apply. The interpreter reads
+//! the shim from its standard input, so no file is written. The class processes one event at a
+//! time.
 //!
 //! | what `notify` does | what follows |
 //! | --- | --- |
@@ -11,7 +13,8 @@
 //! | raises an `OSError`: sockets, urllib, requests | held and tried again without end |
 //! | raises anything else | tried again up to `max_attempts` times, then a dead letter |
 //!
-//! A class that cannot be loaded holds its events; why is in the log at the start, a Python 2 syntax error by name.
+//! A class that cannot be loaded holds its events. The log has the reason at the start and names
+//! Python 2 syntax as such.
 
 mod conf;
 mod config;
@@ -35,33 +38,25 @@ use osnl_actions::exec::worker::{ChildSettings, ExecWorker};
 use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};
 
 const SHIM: &str = concat!(include_str!("python/oslo_config.py"), "\n\n", include_str!("python/shim.py"));
-/// Reads the shim from the pipe that events come by later; old enough for a Python 2 to read.
+/// Reads the shim from the pipe of the events; even a Python 2 can parse this text.
 const BOOTSTRAP: &str = "import os, sys\n\
     if sys.version_info < (3, 6):\n    \
         sys.exit('plug-ins need Python 3.6 or newer, this is ' + sys.version.split()[0])\n\
     pipe = os.fdopen(os.dup(0), 'rb')\n\
     exec(compile(pipe.read(int(pipe.readline())), '<osnl>', 'exec'), {'__name__': 'osnl_shim', 'pipe': pipe})\n";
-/// Verdicts of the shim are shorter.
 const REPLY_LIMIT: usize = 64 * 1024;
 
-/// The class and its environment.
 #[derive(Clone)]
 pub struct PythonOptions {
-    /// `module.Class`: a module in one of the folders of `plugin_path`, or an installed one.
+    /// `module.Class`: a module in one of the folders of `plugin_path`, or an installed module.
     pub plugin: String,
-    /// Folders with plug-ins, the first one first.
     pub plugin_path: Vec<PathBuf>,
-    /// The interpreter, its arguments if any, its environment and working folder.
     pub python: Program,
-    /// The values of `CONF`.
     pub config: PluginConfig,
-    /// The time that the child may take to end when its input ends, and again after SIGTERM.
     pub stop_timeout: Duration,
-    /// The form of a notification for the class.
     pub details: Arc<dyn NodeDetails>,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub struct Python {
     worker: ExecWorker,
@@ -84,10 +79,9 @@ struct NodeDetailLine<'a> {
 }
 
 impl Python {
-    /// An action of this name. Nothing is started yet.
     pub fn new(action: impl Into<Arc<str>>, options: PythonOptions) -> Self {
         let mut program = options.python.clone();
-        // -B: plug-in folders are the operator's; nothing is left in them.
+        // `-B` writes no bytecode into the operator's plug-in folders.
         program.command.extend(["-B", "-u", "-c", BOOTSTRAP].map(str::to_owned));
         let plan = ChildSettings {
             action: action.into(),
@@ -99,8 +93,8 @@ impl Python {
         Self { worker: ExecWorker::new(plan), options }
     }
 
-    /// The shim, its length before it, and what it has to load. The configuration is read for each start, so that a
-    /// corrected file counts.
+    /// Returns the shim with its length, and the names to load. Each start reads the configuration,
+    /// so that a corrected file takes effect.
     fn prologue(&self) -> Result<Vec<u8>, ActionError> {
         let PythonOptions { plugin, plugin_path, config, .. } = &self.options;
         let config = config.read().map_err(|reason| ActionError::new(ErrorClass::Connect, reason))?;
@@ -114,13 +108,13 @@ impl Python {
     async fn notify(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let mut open: Vec<OpenEvent<'_>> =
             events.iter().map(|event| OpenEvent::of(event, &*self.options.details)).collect();
-        // The next call of each event that is not done: of one event's calls, none before the one ahead of it is done.
+        // Each round makes the next call of each unfinished event: calls of one event wait for
+        // their predecessor.
         loop {
             let (mut lines, mut asked) = (Vec::new(), Vec::new());
             for one in open.iter_mut().filter(|one| one.verdict.is_none()) {
                 let Some((node_detail, created)) = one.calls.next() else { continue };
                 let id = self.worker.id();
-                // Texts as keys: it can always be written.
                 let mut line = serde_json::to_vec(&NodeDetailLine { id, node_detail: &node_detail, created })
                     .unwrap_or_default();
                 line.push(b'\n');
@@ -142,13 +136,10 @@ impl Python {
     }
 }
 
-/// An event whose calls are being made.
 struct OpenEvent<'a> {
     event: &'a Event,
     calls: std::vec::IntoIter<(Box<RawValue>, bool)>,
-    /// The result of the call before.
     last: Option<Completion>,
-    /// The verdict that ends it before all calls are made.
     verdict: Option<Result<Completion, ActionError>>,
 }
 
@@ -170,7 +161,7 @@ impl<'a> OpenEvent<'a> {
             verdict = None;
         }
         let mut calls = calls.into_iter();
-        // An attempt before this one has made these.
+        // An earlier attempt has made these calls.
         let before = calls.by_ref().take(event.done()).last();
         let last = before.map(|_| Completion::Delivered("called".to_owned()));
         Self { event, calls, last, verdict }
@@ -199,7 +190,6 @@ impl Action for Python {
         None
     }
 
-    /// Loads the class.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async {
             let id = self.worker.id();

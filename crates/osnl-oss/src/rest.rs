@@ -1,9 +1,10 @@
-//! The action `oss_rest`: posts a node detail for what came and what went, as the REST plug-in of the OSS Framework does.
+//! The action `oss_rest`: posts a node detail for each allocation and release, as the REST plug-in
+//! of the OSS Framework does.
 //!
-//! The meaning of an event is noted when it arrives ([the crate](crate)); details that no event has may be asked for before
-//! the first attempt. One delivery is a request for each address that came or went with the event, mostly one, in
-//! order; a floating IP that moves is a release and an allocation. If one fails, the next attempt goes on with it:
-//! earlier answers are kept with the delivery.
+//! The meaning of an event is noted on arrival ([the crate](crate)); missing details may be asked
+//! for before the first attempt. A delivery is one request for each changed address, in order; a
+//! floating IP that moves is a release and an allocation. After a failure the next attempt
+//! continues with the failed request: earlier answers are stored with the delivery.
 //!
 //! | | |
 //! | --- | --- |
@@ -27,26 +28,17 @@ use super::{BodyForm, EventReport, Lists, NodeForm, Occurrence, PluginInvocation
 use osnl_actions::http_request::{Authorization as _, FixedHeader, key_value, scrub};
 use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};
 
-/// The node detail's form, and its destinations.
 #[derive(Clone, Debug)]
 pub struct OssRestOptions {
-    /// The destination of allocations.
     pub creation: Url,
-    /// The destination of releases.
     pub deletion: Url,
-    /// The credentials; their Debug form shows no secret.
     pub login: Option<FixedHeader>,
-    /// The event types of allocations and of releases.
     pub lists: Lists,
-    /// Keys and values of a node detail.
     pub form: NodeForm,
-    /// The envelope.
     pub body: BodyForm,
-    /// The header with the key; `None` for none.
     pub idempotency: Option<HeaderName>,
 }
 
-/// See the [module](self).
 #[derive(Clone)]
 pub struct OssRest {
     options: OssRestOptions,
@@ -55,10 +47,6 @@ pub struct OssRest {
 }
 
 impl OssRest {
-    /// Nothing is connected.
-    ///
-    /// # Errors
-    /// Certificates or a proxy that cannot be used.
     pub fn new(options: OssRestOptions, http: &HttpOptions) -> Result<Self, HttpError> {
         let to_creation = Client::to(http, &options.creation)?;
         let same = options.creation.scheme() == options.deletion.scheme()
@@ -102,10 +90,6 @@ impl OssRest {
 }
 
 impl OssRestOptions {
-    /// The request that tells of it.
-    ///
-    /// # Errors
-    /// It cannot be written.
     fn request(
         &self,
         happened: &Occurrence,
@@ -129,7 +113,6 @@ impl OssRestOptions {
     }
 }
 
-/// For the log: which address of whom.
 fn about(happened: &Occurrence) -> String {
     let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| "null".to_owned());
     format!("IP={} instance={}", or_null(&happened.ip), or_null(&happened.instance.id))

@@ -1,4 +1,4 @@
-//! The sources that are asked where events lack a detail: nova, neutron and glance, or a stand-in for them.
+//! The sources of details that events lack: nova, neutron and glance, or a test's substitute.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,51 +10,41 @@ use super::event::{Occurrence, What};
 use super::instance::{KnownInstance, Nic};
 use osnl_actions::ActionError;
 
-/// The details of instances that events lack.
 pub trait Servers: Send + Sync + fmt::Debug {
-    /// Returns the name of the source in failures ([`ActionError::dependency`]).
     fn dependency(&self) -> Arc<str>;
 
-    /// Returns the ends of the certificates and credentials that it uses.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
 
-    /// The instance that has this port; `None` if there is no such port, or it has none.
+    /// Returns the instance of this port; `None` if the port is missing or unused.
     fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;
 
-    /// The instance with its flavor, its image's properties and its addresses; `None` if it is gone.
+    /// Returns the instance with flavor, image properties and addresses; `None` if it is missing.
     fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<KnownServer>, ActionError>>;
 
-    /// The property `os` of an image; `None` if the image is gone, or has none.
+    /// Returns the property `os` of an image; `None` if the image or the property is missing.
     fn os_of_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;
 }
 
-/// An instance as its services describe it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KnownServer {
-    /// The instance.
     pub instance: KnownInstance,
-    /// Its addresses, in the order of its networks' names.
     pub nics: Vec<Nic>,
 }
 
-/// The event's meaning, with the answers of the APIs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Complete {
-    /// As far as it can be known.
     pub happened: Occurrence,
-    /// The addresses among the answers.
     pub nics: Vec<Nic>,
-    /// Whether anybody was asked.
     pub asked: bool,
 }
 
-/// Completes it with unknown details, as far as they still exist; the others stay null. Asks nothing if events have
-/// shown enough.
+/// Completes an occurrence with unknown details, as far as they still exist. Asks nothing if the
+/// events suffice.
 ///
 /// # Errors
-/// The source does not answer: another attempt may find more.
+/// The source does not answer: another attempt may succeed.
 pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Complete, ActionError> {
     let mut complete = Complete { happened, nics: Vec::new(), asked: false };
     let Complete { happened, nics, asked } = &mut complete;
@@ -73,7 +63,7 @@ pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Co
     {
         *asked = true;
         if let Some(mut found) = servers.instance(&id).await? {
-            // What an event has told is of its moment, and counts.
+            // Values of the event take precedence, because they describe its time.
             found.instance.learn(std::mem::take(&mut happened.instance));
             happened.instance = found.instance;
             *nics = found.nics;
@@ -82,7 +72,7 @@ pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Co
             }
         }
     } else if let KnownInstance { os: None, image: Some(image), .. } = &happened.instance {
-        // Nova's versioned events name the image, and no property of it.
+        // Nova's versioned events name the image, but none of its properties.
         *asked = true;
         happened.instance.os = servers.os_of_image(image).await?;
     }

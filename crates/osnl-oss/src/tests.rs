@@ -1,4 +1,3 @@
-//! Against what the original did, and what real services send.
 
 mod cloud;
 mod corpus;
@@ -15,14 +14,12 @@ use serde_json::Value;
 
 use super::{Lists, Memory, Occurrence};
 
-/// A message as it is on the wire.
 fn told(memory: &mut Memory, body: &str, lists: &Lists) -> Vec<Occurrence> {
     let notification = Notification::decode(body.as_bytes()).unwrap();
     let payload = Emission::read(body.as_bytes()).unwrap().payload.to_string();
     memory.tell(&notification, Some(&payload), lists).happened
 }
 
-/// The bodies of a case of the recorded services, in the order in which they came.
 fn bodies(file: &str, case: &str) -> Vec<String> {
     let file: Value = serde_json::from_str(&fixture::text(&format!("emission/{file}"))).unwrap();
     let messages = file["cases"][case].as_array().unwrap_or_else(|| panic!("no case {case}"));

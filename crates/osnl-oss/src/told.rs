@@ -1,4 +1,3 @@
-//! The calls of plug-ins about one delivery, and their progress.
 
 use super::event::{Lists, Occurrence};
 use super::memory::Memory;
@@ -6,27 +5,22 @@ use osnl_actions::Event;
 
 use osnl_core::event::HAPPENED;
 
-/// The calls to make, or the reason for none.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventReport {
-    /// In this order: a floating IP that moves is a release and an allocation.
+    /// The calls in order: a floating IP that moves is a release and an allocation.
     Calls(Vec<PluginInvocation>),
-    /// Nothing.
     Nothing(String),
 }
 
-/// One call of a plug-in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginInvocation {
-    /// The event's meaning, as far as events show it.
     pub happened: Occurrence,
-    /// An allocation, not a release.
     pub created: bool,
 }
 
 impl EventReport {
-    /// Returns the answers of the delivery, or the notes with the message; without notes, the meaning of the message
-    /// alone.
+    /// Returns the delivery's answers, else the notes with the message, else the meaning of the
+    /// message alone.
     #[must_use]
     pub fn of(event: &Event, lists: &Lists) -> Self {
         let asked = event.enriched.as_ref().and_then(|kept| kept.get(HAPPENED)?.as_str());
@@ -39,7 +33,7 @@ impl EventReport {
         Self::from(happened, event_type, event.resource, lists)
     }
 
-    /// Selects the part of a message's meaning that concerns this resource and these lists.
+    /// Selects the occurrences that concern this resource and these lists.
     #[must_use]
     pub fn from(happened: Vec<Occurrence>, event_type: &str, resource: Option<u32>, lists: &Lists) -> Self {
         let mut why = match lists.has(event_type) {

@@ -1,21 +1,18 @@
-//! The actions that have to know what an event means against what was seen before.
+//! The actions whose events depend on earlier events.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::event::Lists;
 
-/// The actions that have to know, and all of their lists together.
 #[derive(Clone, Debug, Default)]
 pub struct WatchedActions {
-    /// By their names; none: nothing is noted.
+    /// The actions by name; with an empty set nothing is noted.
     pub actions: BTreeSet<Arc<str>>,
-    /// The lists that count for all actions.
     pub lists: Option<Lists>,
 }
 
 impl WatchedActions {
-    /// One more action.
     pub fn add(&mut self, action: Arc<str>, lists: Lists) {
         self.actions.insert(action);
         self.lists = Some(match self.lists.take() {

@@ -1,7 +1,8 @@
-//! Notes with each message what it means, before it is kept, in the order of arrival.
+//! Notes the meaning of each message before it is stored, in the order of arrival.
 //!
-//! Decided at an attempt it would depend on which target answers when; decided here it is kept with the message, and so
-//! is what is known since: a restart knows what it knew, and a message that comes again means the same.
+//! At an attempt, the meaning would depend on the order in which targets answer. Noted on arrival,
+//! it is stored with the message and with all knowledge: a restart loses nothing, and a repeated
+//! message has the same meaning.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -15,8 +16,7 @@ use super::watched::WatchedActions;
 use osnl_core::observe::{Observe, PartKeys};
 use osnl_core::received::{MessageNotes, ReceivedMessage};
 
-/// Notes with each message what it means, before it is kept, in the order of arrival. One for all listeners: what neutron
-/// says is needed for what nova says.
+/// One watcher serves all listeners: events of neutron are needed for the meaning of nova's events.
 #[derive(Debug, Default)]
 pub struct Watcher {
     memory: Mutex<Memory>,
@@ -24,7 +24,6 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Knowing what was `kept`, for these actions.
     #[must_use]
     pub fn new(watched: WatchedActions, kept: Vec<(String, String)>) -> Self {
         let mut memory = Memory::default();
@@ -35,19 +34,19 @@ impl Watcher {
         Self { memory: Mutex::new(memory), watched: RwLock::new(watched) }
     }
 
-    /// For other actions from then on: a configuration that was read again forgets nothing.
+    /// Serves other actions from now on; a reload of the configuration forgets nothing.
     pub fn watch(&self, watched: WatchedActions) {
         *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
     }
 
-    /// Takes note of what was asked for, for events that say less; answers what is known otherwise since.
+    /// Notes answers of the APIs for later events; returns the knowledge that has changed.
     pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> LearntFacts {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         found.for_each(|complete| memory.learn(complete));
         LearntFacts { changes: memory.changes(), ..LearntFacts::default() }
     }
 
-    /// Returns the meaning of a message, to be kept with it; nothing of an unreadable message.
+    /// Returns the meaning of a message, to be stored with it; nothing for an unreadable message.
     #[must_use]
     pub fn noted(&self, received: &ReceivedMessage) -> MessageNotes {
         received.decode().map(|n| self.note(received, &n).0).unwrap_or_default()
@@ -59,7 +58,6 @@ impl Observe for Watcher {
         self.watched.read().unwrap_or_else(PoisonError::into_inner).actions.contains(action)
     }
 
-    /// The instance that an address comes to or leaves is often not in the event itself.
     fn note(&self, received: &ReceivedMessage, n: &Notification) -> (MessageNotes, PartKeys) {
         let payload = received.payload_text();
         let told = {
@@ -77,12 +75,10 @@ impl Observe for Watcher {
     }
 }
 
-/// Returns the form in which a meaning is kept. Texts and numbers can always be written.
 fn written(happened: &[Occurrence]) -> Option<Arc<str>> {
     serde_json::to_string(happened).ok().map(Into::into)
 }
 
-/// The program's log has this line for each event.
 fn say_handled(n: &Notification) {
     let event_type = n.event_type.as_deref().unwrap_or_default();
     tracing::info!(

@@ -1,4 +1,4 @@
-//! The log line of oss_watcher's that monitoring looks for when the broker is away, word for word; once per outage.
+//! oss_watcher's log line for a lost broker, word for word for monitoring, once per outage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,17 +11,12 @@ use osnl_core::metrics::Counters;
 use osnl_http::HttpOptions;
 
 impl LoadedConf {
-    /// Returns the daemon, with the program's own words for a broker that is away.
-    ///
-    /// # Errors
-    /// As [`Native::daemon`](osnl::native::Native::daemon).
     pub fn daemon(&self, http: &HttpOptions, counters: &Arc<Counters>) -> Result<Daemon, BuildError> {
         let daemon = self.native.conf.daemon(http, counters)?;
         Ok(daemon.observing_connections(&(Arc::new(OutageLog::default()) as Arc<dyn ConnectionObserver>)))
     }
 }
 
-/// Logs the beginning of each outage of the broker.
 #[derive(Default)]
 struct OutageLog {
     away: AtomicBool,

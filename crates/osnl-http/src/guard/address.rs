@@ -1,24 +1,23 @@
-//! Classes of addresses, to decide whether a request may go there.
+//! Classes of addresses, which decide whether a request may be sent.
 //!
-//! By the registries of special addresses (IANA, RFC 6890) and what clouds document of their metadata services.
+//! The sources are IANA's registries of special addresses (RFC 6890) and the clouds' documentation
+//! of metadata services.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// See [`AddressClass::of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressClass {
-    /// One of the Internet.
     Public,
-    /// One of a site's own: RFC 1918, shared by carriers (100.64.0.0/10), unique local (fc00::/7).
+    /// A site's own address: RFC 1918, carrier-grade NAT (100.64.0.0/10), unique local (fc00::/7).
     Private,
-    /// This machine.
     Loopback,
     /// An address on the same link: 169.254.0.0/16, fe80::/10.
     LinkLocal,
     /// The metadata service of clouds, which gives an instance its secrets.
     Metadata,
-    /// None that a server has: unspecified, multicast, for documentation, reserved, or a translation of unknown kind.
+    /// An address that no server has: unspecified, multicast, documentation, reserved, or an
+    /// unknown translation.
     Special,
 }
 
@@ -35,7 +34,7 @@ impl fmt::Display for AddressClass {
     }
 }
 
-/// Amazon and most others, Amazon's containers, Alibaba, Azure, Oracle.
+/// Amazon and most other clouds, Amazon's containers, Alibaba, Azure, Oracle.
 const METADATA_V4: [Ipv4Addr; 5] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
@@ -53,8 +52,8 @@ const METADATA_V6: [Ipv6Addr; 5] = [
 ];
 
 impl AddressClass {
-    /// Classifies an address. One of IPv6 that stands for one of IPv4 (mapped, compatible, translated, NAT64, 6to4,
-    /// ISATAP) has the class of that one.
+    /// Classifies an address. An IPv6 address that represents an IPv4 address (mapped, compatible,
+    /// translated, NAT64, 6to4, ISATAP) has the class of the latter.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {
@@ -72,7 +71,8 @@ fn v4(address: Ipv4Addr) -> AddressClass {
         [127, ..] => AddressClass::Loopback,
         [169, 254, ..] => AddressClass::LinkLocal,
         [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => AddressClass::Private,
-        // "This network", protocol assignments, documentation (three), the old 6to4 relay, benchmarks, multicast, reserved.
+        // "This network", protocol assignments, documentation (three), the old 6to4 relay,
+        // benchmarks, multicast, reserved.
         [0, ..]
         | [192, 0, 0 | 2, _]
         | [198, 51, 100, _]
@@ -99,12 +99,11 @@ fn v6(address: Ipv6Addr) -> AddressClass {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => inner(high, low),
-        // 6to4.
         [0x2002, high, low, ..] => inner(high, low),
         [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
-        // Unique local, and the site-local ones of before.
+        // Unique local, and the former site-local addresses.
         [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => AddressClass::Private,
-        // ISATAP: whatever the prefix, it is delivered inside IPv4.
+        // ISATAP: IPv4 carries the packet, whatever the prefix.
         [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => inner(high, low),
         // Teredo and the rest of the protocol assignments, documentation (two).
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => AddressClass::Special,

@@ -1,4 +1,3 @@
-//! The decisions of urllib, as recorded, and cases that it cannot decide.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +17,6 @@ fn recorded() -> Vec<Value> {
     recorded["cases"].as_array().unwrap().clone()
 }
 
-/// In the words of the recording.
 fn decided(case: &Value) -> Value {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let variables =
@@ -60,7 +58,7 @@ fn requests_go_where_urllib_sends_them() {
             assert_eq!(decided, expected, "{case}");
         }
     }
-    // What urllib refuses too, would speak TLS with, or would take for an HTTP proxy whatever it says it is.
+    // urllib refuses these proxies too, would use TLS, or would ignore their scheme.
     let refused: Vec<String> =
         refused.iter().map(|((scheme, url), urllib)| format!("{scheme} {url} {urllib}")).collect();
     let expected = [

@@ -1,4 +1,3 @@
-//! Which redirects are followed, and with what.
 
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, COOKIE, HeaderValue};
@@ -48,7 +47,8 @@ fn the_target_is_found_or_refused() {
     check(base, "javascript:1", Err(RedirectError::NoTarget));
     check("http://a.example/", "https://a.example/", Ok(("https://a.example/", true)));
     check("http://a.example/", "http://169.254.169.254/latest", Ok(("http://169.254.169.254/latest", true)));
-    // Other spellings are what every client makes of them, so that the guard judges what is called.
+    // Other spellings are normalised as every client does, so that the guard judges the called
+    // address.
     check("http://a.example/", "http://2852039166/", Ok(("http://169.254.169.254/", true)));
     check("http://a.example/", "http://0x7f.1/", Ok(("http://127.0.0.1/", true)));
     let mut empty = answer(301, "/");

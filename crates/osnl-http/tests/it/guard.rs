@@ -1,4 +1,4 @@
-//! However an address is spelt, a guarded client goes to none that is not of the Internet.
+//! A guarded client connects only to addresses of the Internet, in any spelling of an address.
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs as _};
 
@@ -8,7 +8,6 @@ use proptest::prelude::*;
 
 use super::{request, sent};
 
-/// Numbers of parts, as the system's resolver reads them: decimal, octal, hexadecimal.
 fn number(n: u32, base: u8) -> String {
     match base {
         0 => n.to_string(),
@@ -19,7 +18,6 @@ fn number(n: u32, base: u8) -> String {
     }
 }
 
-/// Spellings of an IPv4 address that stand in a URL's place of the host.
 fn spelt(address: Ipv4Addr, form: usize, bases: [u8; 4]) -> String {
     let [a, b, c, d] = address.octets().map(u32::from);
     let word = u32::from(address);
@@ -42,7 +40,6 @@ fn spelt(address: Ipv4Addr, form: usize, bases: [u8; 4]) -> String {
     }
 }
 
-/// Addresses that are not of the Internet.
 fn forbidden() -> impl Strategy<Value = Ipv4Addr> {
     let networks: &[(u32, u32)] = &[
         (0x7f00_0000, 8),
@@ -66,7 +63,8 @@ fn forbidden() -> impl Strategy<Value = Ipv4Addr> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Nothing is called here, only judged: numbers are read by the system's resolver without asking anybody.
+    /// The test judges addresses without connecting: the system's resolver reads numbers without a
+    /// query.
     #[test]
     fn no_spelling_of_an_address_makes_another_of_it(
         address in forbidden(), form in 0..14_usize, bases in prop::array::uniform4(0..5_u8),
@@ -89,7 +87,6 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A URL that names this machine does not reach it, whatever stands around its name.
     #[test]
     fn no_url_of_an_event_reaches_this_machine(
         last in 1..255_u8, form in 0..14_usize, bases in prop::array::uniform4(0..5_u8),

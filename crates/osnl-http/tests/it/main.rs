@@ -1,4 +1,3 @@
-//! One request and its answer, against a real target.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod guard;
@@ -83,7 +82,7 @@ fn there_are_no_more_requests_at_once_than_allowed() {
     let mut times: Vec<_> = sink.requests().iter().map(|request| request.at).collect();
     times.sort();
     assert_eq!(times.len(), 8);
-    // A third comes only when one of the two before it has its answer.
+    // The third request waits for the answer of one of the first two.
     assert!(times.windows(3).all(|three| three[2] - three[0] >= ANSWER), "{times:?}");
 }
 
@@ -122,7 +121,6 @@ fn what_was_made_for_plain_http_says_so_over_https() {
     assert_eq!(failure.reason, "there is no TLS: this client was made for a target without TLS");
 }
 
-/// Over a connection that was kept, and that ends before there is a byte of an answer.
 #[test]
 fn a_request_is_sent_again_only_if_that_does_no_harm() {
     let check = |method: Method, repeatable: Option<bool>, sends: usize| {

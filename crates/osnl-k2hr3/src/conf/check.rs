@@ -1,4 +1,3 @@
-//! From layers to [`Conf`]: every option once, in the order of the manual, collecting all that is wrong.
 
 use osnl::action::driver::{NativeReader as _, UNVERIFIED};
 use osnl::native::journal::journal;
@@ -15,17 +14,16 @@ use super::schema::{DEFAULT, DEFAULT_API_URL, JOURNAL, K2HR3, NOTIFICATIONS};
 
 /// The routing key is the topic and `.info`.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".info".len();
-/// The longest time-out of Python's sockets: their wait is in milliseconds and 31 bits.
+/// The longest time-out of Python's sockets: milliseconds in 31 bits.
 const LONGEST_TIMEOUT: u32 = 2_147_483;
 
-/// The checked values; `None` goes with at least one error. `file` is what a finding without a line is about.
 pub(super) fn check(file: &str, layers: &Layers, findings: &mut Findings) -> Option<Conf> {
     let mut of = |kind: &str, read: &mut dyn FnMut(&mut SectionReader<'_>)| {
         if let Some(section) = layers.unnamed(kind) {
             read(&mut SectionReader { file, layers, section, findings: &mut *findings });
         }
     };
-    // Each of these reports what is wrong with its own options; only then does a None end it.
+    // Each call reports the errors of its own options; a `None` ends the check only afterwards.
     let (mut log, mut notified, mut called, mut kept) = (None, None, None, None);
     of(DEFAULT, &mut |reader| {
         log = Some((level(reader, "debug_level"), log_file(reader), level(reader, "libs_debug_level")));
@@ -164,7 +162,7 @@ fn transport_url(reader: &mut SectionReader<'_>) -> Option<TransportUrl> {
     }
 }
 
-/// The URL with the option `tls` in its query, where every user of the URL finds it.
+/// Moves the option `tls` into the URL's query, where every user of the URL finds it.
 fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<TransportUrl> {
     const OPTION: &str = "tls";
     let url = match reader.is_set(OPTION) {
@@ -182,7 +180,6 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
     }
 }
 
-/// A name that becomes an exchange, a queue or a part of a routing key.
 fn broker_name(reader: &mut SectionReader<'_>, option: &str, longest: usize) -> Option<String> {
     let text = reader.text(option)?;
     if text.is_empty() {
@@ -206,7 +203,6 @@ fn executor(reader: &mut SectionReader<'_>) -> Option<Executor> {
     match reader.text("executor")?.as_str() {
         "threading" => Some(Executor::Threading),
         "eventlet" => Some(Executor::Eventlet),
-        // The schema lets no other word through.
         _ => None,
     }
 }
@@ -240,7 +236,7 @@ fn max_retries(reader: &mut SectionReader<'_>) -> Option<u32> {
     let (option, count) = match reader.section.origin("retries") {
         ValueOrigin::Default => ("max_retries", max_retries?),
         ValueOrigin::File { .. } | ValueOrigin::Environment { .. } | ValueOrigin::CommandLine { .. } => {
-            // Read even when it does not count: a wrong value is reported either way.
+            // Read even if `max_retries` wins, so that a wrong value is reported.
             let retries = reader.integer("retries");
             match reader.section.origin("max_retries") {
                 ValueOrigin::Default => ("retries", retries?),

@@ -1,13 +1,14 @@
-//! The inputs that k2hr3_osnl reads beside its file without mentioning them, by way of oslo.config.
+//! The inputs that k2hr3_osnl reads beside its file through oslo.config, which its manual does not
+//! mention.
 //!
 //! Measured with k2hr3_osnl 1.0.8 and oslo.config 10.7.0:
 //!
-//! - `PROG.conf.d`, where PROG is the name the program was called by (`k2hr3-osnl` as installed, the name of a
-//!   link if there is one; a `.py` at its end is dropped): the first of `~/PROG.conf.d` and `/etc/PROG.conf.d` that
-//!   exists, only that one; its `*.conf` sorted by name. The file of `-c` is read after them, so it wins and the
-//!   folder fills in what it leaves out.
-//! - `OS_<GROUP>__<OPTION>` of the environment, above all files, subject to `$name` like any other value.
-//! - Not read: `~/.PROG/`, `/etc/PROG/`, `~/PROG.conf`: k2hr3_osnl gives oslo.config no project's name.
+//! - `PROG.conf.d`, where PROG is the called name of the program (`k2hr3-osnl` as installed, or the
+//!   name of a link, without `.py`): the first existing of `~/PROG.conf.d` and `/etc/PROG.conf.d`,
+//!   its `*.conf` sorted by name. The file of `-c` is read later and wins.
+//! - `OS_<GROUP>__<OPTION>` of the environment, above all files, with `$name` as in any value.
+//! - Not read: `~/.PROG/`, `/etc/PROG/`, `~/PROG.conf`, because k2hr3_osnl gives oslo.config no
+//!   project name.
 
 use std::path::{Path, PathBuf};
 
@@ -15,24 +16,18 @@ use osnl_config::{Environment, files_of};
 
 use super::ConfError;
 
-/// Inputs beside the file of `-c`, from oslo.config: the environment's `OS_<GROUP>__<OPTION>` above the file, and
-/// below it the `*.conf` of the first `PROG.conf.d` that exists. The default has none.
 #[derive(Clone, Debug, Default)]
 pub struct HiddenInputs {
-    /// `OS_<GROUP>__<OPTION>`; other variables are not looked at.
     pub environment: Environment,
-    /// The folders of which the first that exists is read.
     pub folders: Vec<PathBuf>,
 }
 
 impl HiddenInputs {
-    /// None: the file is all there is.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Those of a program called `program`, for a user whose home folder is `home`.
     #[must_use]
     pub fn of(program: &str, home: Option<&Path>, environment: Environment) -> Self {
         let folder = format!("{}.conf.d", program.strip_suffix(".py").unwrap_or(program));
@@ -40,10 +35,9 @@ impl HiddenInputs {
         Self { environment, folders }
     }
 
-    /// The files that count, weakest first.
     pub(super) fn files(&self) -> Result<Vec<PathBuf>, ConfError> {
         match self.folders.iter().find(|folder| folder.exists()) {
-            // A plain file of that name holds no files: oslo.config passes over it.
+            // oslo.config ignores a plain file of that name.
             Some(folder) if !folder.is_dir() => Ok(Vec::new()),
             Some(folder) => {
                 files_of(folder).map_err(|error| ConfError::Unreadable { path: folder.clone(), error })

@@ -1,12 +1,12 @@
-//! The differences between k2hr3_osnl's manual and its program.
 
 use super::{Executor, LoadedConf, Scheme};
 
 use osnl_config::ValueOrigin;
 
 impl LoadedConf {
-    /// Returns the values in force where the manual of k2hr3_osnl and the program disagree and the file sets none:
-    /// those that a working installation has relied on. A phrase each, for the log.
+    /// Returns, for the log, each default on which the manual of k2hr3_osnl and the program
+    /// disagree and which the file does not set. A running installation relies on the program's
+    /// values.
     #[must_use]
     pub fn manual_differences(&self) -> Vec<String> {
         let is_open = |group: &str, option: &str| self.origin(group, option) == ValueOrigin::Default;

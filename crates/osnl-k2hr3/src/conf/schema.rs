@@ -1,5 +1,5 @@
-//! Every option a `k2hr3_osnl.conf` may set: the names, types and defaults that k2hr3_osnl 1.0.8
-//! registers, plus the documented words it refused or ignored, plus osnl's own `[journal]`.
+//! The options of a `k2hr3_osnl.conf`: the names, types and defaults of k2hr3_osnl 1.0.8,
+//! documented words that it refused or ignored, and osnl's own `[journal]`.
 
 use osnl::native::journal::STORE;
 use osnl_config::sections::{ForeignSection, Schema, SectionDef};
@@ -30,7 +30,6 @@ const SECTIONS: &[SectionDef] = &[
     SectionDef::new(DEFAULT, "The program itself.", DEFAULT_OPTIONS),
     SectionDef::new(NOTIFICATIONS, "What is listened to.", NOTIFICATION_OPTIONS),
     SectionDef::new(K2HR3, "What is called.", K2HR3_OPTIONS),
-    // osnl's own: k2hr3_osnl kept no state.
     SectionDef {
         defaults: &[("connection", "memory://")],
         ..SectionDef::new(JOURNAL, "What keeps messages until they are done.", STORE)
@@ -52,7 +51,7 @@ static NOTIFICATION_OPTIONS: &[OptionDef] = &[
     OptionDef::typed("metadata", Kind::Dict, "The same for message_id and timestamp."),
     OptionDef::typed("payload", Kind::Dict, "The same for the payload."),
     OptionDef::typed("transport_url", TEXT, "The broker.").or("rabbit://guest:guest@127.0.0.1:5672/").secret(),
-    // osnl's own, where k2hr3_osnl passes over unknown options (fixtures/k2hr3, 09-unknown-keys.conf).
+    // osnl's own option; k2hr3_osnl ignores unknown options (fixtures/k2hr3, 09-unknown-keys.conf).
     OptionDef::typed("tls", TLS, "How the broker is verified: as its URL has it, always with the name, or not at all.").or("oslo"),
     OptionDef::typed("topic", TEXT, "The topic, one name; the queue is bound with <topic>.info.").or("notifications"),
     OptionDef::typed("exchange", TEXT, "The topic exchange.").or("neutron"),
@@ -66,7 +65,7 @@ static K2HR3_OPTIONS: &[OptionDef] = &[
     OptionDef::typed("api_url", TEXT, "The URL that DELETE is sent to.").or(DEFAULT_API_URL),
     OptionDef::typed("timeout_seconds", Kind::Integer, "Seconds for one call in all.").or("30"),
     OptionDef::typed("max_retries", Kind::Integer, "Repetitions of a call that K2HR3 refuses.").or("5"),
-    // Its documented default, 3, never was in effect.
+    // The documented default, 3, never was in effect.
     OptionDef::typed("retries", Kind::Integer, "The documented name of max_retries.").or("5"),
     OptionDef::typed("retry_interval_seconds", Kind::Integer, "The longest pause before a repetition, in seconds.").or("60"),
     OptionDef::typed("allow_self_signed_cert", BOOL, "Whether the server's certificate and its name go unchecked.").or("False"),

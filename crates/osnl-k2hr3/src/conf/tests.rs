@@ -1,4 +1,3 @@
-//! The recorded files of k2hr3_osnl and their native form, every message's exact text, and that no password is in any.
 
 mod journal;
 mod layers;
@@ -13,7 +12,6 @@ fn load(text: &str) -> Result<LoadedConf, ConfError> {
     Conf::from_text("k.conf", text)
 }
 
-/// A file of which everything but these lines is well.
 fn with(group: &str, lines: &str) -> String {
     let url = if group == "k2hr3" { "" } else { "[k2hr3]\napi_url = http://h/\n" };
     format!("[{group}]\n{lines}\n{url}")

@@ -1,4 +1,3 @@
-//! Files as people write them, in folders of their own.
 
 use std::fs;
 
@@ -90,7 +89,7 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
     assert!(Clouds::find(&variables).unwrap().cloud("named", &[]).is_ok());
 }
 
-/// The files that people, Kolla, DevStack and vendors write.
+/// The files that operators, Kolla, DevStack and vendors write.
 #[test]
 fn every_usual_form_means_what_openstacksdk_means() {
     let text = "

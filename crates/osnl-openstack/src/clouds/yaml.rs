@@ -1,17 +1,12 @@
-//! YAML as JSON, as far as a `clouds.yaml` has it.
 
 use serde_json::{Map, Value};
 use yaml_rust2::{Yaml, YamlLoader};
 
-/// A key whose map, or maps, give what the map itself does not have: YAML 1.1, as Python reads it.
+/// YAML 1.1's merge key, as Python reads it: its maps supply missing keys.
 const MERGE: &str = "<<";
 
-/// The first document; an empty one is null.
-///
-/// # Errors
-/// It is not YAML, and where.
 pub(super) fn read(text: &str) -> Result<Value, String> {
-    // The library's own words repeat no value, but for the name of an anchor.
+    // The library's message repeats no value, except for the name of an anchor.
     let documents = YamlLoader::load_from_str(text).map_err(|error| {
         let at = error.marker();
         format!("is not YAML: line {} column {}: {}", at.line(), at.col() + 1, error.info())
@@ -22,7 +17,7 @@ pub(super) fn read(text: &str) -> Result<Value, String> {
 fn json(yaml: Yaml) -> Value {
     match yaml {
         Yaml::Real(text) | Yaml::String(text) => Value::String(text),
-        // `password: 0123` has lost its zero here, as in Python: such a value must stand in quotes.
+        // `password: 0123` loses its zero here, as in Python: such a value needs quotes.
         Yaml::Integer(number) => number.into(),
         Yaml::Boolean(value) => value.into(),
         Yaml::Array(items) => items.into_iter().map(json).collect(),

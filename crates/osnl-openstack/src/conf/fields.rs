@@ -1,17 +1,16 @@
-//! Options as they were written, under one name each.
 
 use std::fmt;
 
 use super::CloudConfError;
 
-/// Options by their names. Its Debug form shows names only.
+/// Options by name. Its Debug form shows names only.
 #[derive(Clone, Default)]
 pub struct Fields {
     values: Vec<(&'static str, String)>,
     endpoints: Vec<(String, String)>,
 }
 
-/// Every option that is known, each with the other names it goes by.
+/// Every known option, each with its aliases.
 const NAMES: [&[&str]; 26] = [
     &["auth_type"],
     &["auth_url"],
@@ -42,7 +41,8 @@ const NAMES: [&[&str]; 26] = [
 ];
 
 impl Fields {
-    /// Sets an option, by any of its names, or `TYPE_endpoint_override` for a service; whether there is such an option.
+    /// Sets an option by any of its names, or `TYPE_endpoint_override` for a service. Returns
+    /// whether the option exists.
     pub fn set(&mut self, name: &str, value: impl Into<String>) -> bool {
         let service = name.strip_suffix("_endpoint_override").or_else(|| name.strip_suffix("_endpoint"));
         if let Some(service) = service {
@@ -57,7 +57,6 @@ impl Fields {
         true
     }
 
-    /// A value that is there and not empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());

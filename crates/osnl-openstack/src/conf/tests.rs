@@ -1,4 +1,3 @@
-//! Written options against the recorded logins.
 
 use serde_json::{Value, json};
 
@@ -45,7 +44,7 @@ fn what_was_written_becomes_the_recorded_logins() {
     let secret = ("application_credential_secret", "<redacted>");
     let id = ("application_credential_id", "a906a37caf67443a9cd229f5661b6f71");
     check("appcred_auth_by_id", &[id, secret]);
-    // A project beside it would be refused: it is left out.
+    // Keystone would refuse a project beside the credential, so the body omits it.
     check("appcred_auth_by_id", &[id, secret, ("project_name", "oss")]);
     check(
         "appcred_auth_by_name",

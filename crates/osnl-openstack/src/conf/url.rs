@@ -1,14 +1,10 @@
-//! Finds the URL of Keystone v3 from any URL of Keystone.
 
 use osnl_http::Url;
 
 use super::CloudConfError;
 
-/// The URL that ends in `/v3`. What ends in `/v2.0` is where v3 was too, and today only v3 is; without a version it
-/// is the root, under which Keystone serves `/v3`.
-///
-/// # Errors
-/// It is no URL.
+/// Returns the URL of Keystone v3 for any URL of Keystone. A URL that ends in `/v2.0` served v3
+/// beside it; a URL without version is the root, below which Keystone serves `/v3`.
 pub(super) fn auth_url(text: &str) -> Result<Url, CloudConfError> {
     let wrong = |error: osnl_http::UrlError| CloudConfError::new("auth_url", error.problem, error.allowed);
     let url = Url::parse(text.trim()).map_err(wrong)?;
@@ -17,7 +13,7 @@ pub(super) fn auth_url(text: &str) -> Result<Url, CloudConfError> {
     }
     let written = url.to_string();
     let base = written.trim_end_matches('/');
-    // Copied from documentation that shows the request for a token.
+    // Documentation of token requests contains such URLs.
     let base = base.strip_suffix("/auth/tokens").or_else(|| base.strip_suffix("/tokens")).unwrap_or(base);
     let base = base.strip_suffix("/v2.0").or_else(|| base.strip_suffix("/v3")).unwrap_or(base);
     Url::parse(&format!("{base}/v3")).map_err(wrong)

@@ -1,4 +1,3 @@
-//! From layers to [`Conf`](super::Conf): every option once, collecting all that is wrong.
 
 use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{Value, ValueOrigin, shown};
@@ -10,7 +9,6 @@ use osnl::native::journal::STORE;
 use osnl_actions::transport_url;
 
 pub(super) struct OssChecker<'a> {
-    /// The subject of a finding without a line.
     pub(super) file: &'a str,
     pub(super) layers: &'a Layers,
     pub(super) findings: &'a mut Findings,
@@ -18,7 +16,7 @@ pub(super) struct OssChecker<'a> {
 
 impl OssChecker<'_> {
     pub(super) fn conf(&mut self) -> Option<Conf> {
-        // Each of these reports what is wrong with its own options; only then does a None end it.
+        // Each call reports the errors of its own options; a `None` ends the check only afterwards.
         let plugins = self.plugins();
         let log_file = self.log_file();
         let creation = self.list(DEFAULT, "events_creation");
@@ -31,7 +29,7 @@ impl OssChecker<'_> {
             true => self.rest().map(Some),
             false => Some(None),
         };
-        // The native form checks these, at the lines of this file.
+        // The native form checks these options and reports errors at the lines of this file.
         let mut kept: Vec<&str> = STORE.iter().map(|row| row.name).collect();
         kept.retain(|name| *name == "connection" || self.is_set(JOURNAL, name));
         let journal = kept.into_iter().filter_map(|name| Some((name, self.plain(JOURNAL, name)?))).collect();
@@ -172,8 +170,8 @@ impl OssChecker<'_> {
         })
     }
 
-    /// Returns `Some(None)` if nothing of the group is set: its defaults are a cloud on this machine, which no operator
-    /// has configured.
+    /// Returns `Some(None)` if no option of the group is set: no operator has chosen the default
+    /// cloud on this machine.
     fn openstack(&mut self) -> Option<Option<OpenstackSection>> {
         let names = ["auth_url", "user", "password", "tenant"];
         if !names.into_iter().any(|name| self.is_set(OPENSTACK, name)) {
@@ -231,7 +229,6 @@ impl OssChecker<'_> {
         self.reader(group)?.value(option)
     }
 
-    /// The text, whatever its type.
     fn plain(&mut self, group: &str, option: &str) -> Option<String> {
         match self.layers.resolve(self.layers.unnamed(group)?, option) {
             Ok(text) => text,
@@ -259,7 +256,6 @@ impl OssChecker<'_> {
     }
 }
 
-/// As a part of a URL.
 fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

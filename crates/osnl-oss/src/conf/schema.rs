@@ -1,4 +1,5 @@
-//! Every option an `oss.conf` may set: the names, types and defaults that the program registers in its code, plus osnl's own.
+//! The options of an `oss.conf`: the names, types and defaults of the program's code, plus osnl's
+//! own.
 
 use osnl_config::sections::{Schema, SectionDef};
 use osnl_config::{Kind, OptionDef};
@@ -13,7 +14,6 @@ pub(super) const OPENSTACK: &str = "openstack";
 pub(super) const OSS: &str = "oss";
 pub(super) const JOURNAL: &str = "journal";
 
-/// The plug-in that the program brings.
 pub(super) const OWN_PLUGIN: &str = "rest_plugin.RESTNotify";
 
 const KEYS: Kind = Kind::Choice(&["documented", "flattened", "metadata"]);
@@ -27,16 +27,14 @@ const SECTIONS: &[SectionDef] = &[
     SectionDef::new(RABBIT, "The broker.", RABBIT_OPTIONS),
     SectionDef::new(REST, "What the plug-in of the program calls.", REST_OPTIONS),
     SectionDef::new(OPENSTACK, "The cloud that is asked for what events leave out.", OPENSTACK_OPTIONS),
-    // osnl's own: what was fixed in the code.
     SectionDef::new(OSS, "What is posted.", OSS_OPTIONS),
-    // osnl's own: the program kept no state.
     SectionDef {
         defaults: &[("connection", "memory://")],
         ..SectionDef::new(JOURNAL, "What keeps messages until they are done.", STORE)
     },
 ];
 
-// What osnl adds is marked as its own. The plug-ins of the program were part of its package.
+// osnl's own options are marked. The program's plug-ins were part of its package.
 #[rustfmt::skip]
 static DEFAULT_OPTIONS: &[OptionDef] = &[
     OptionDef::new("enabled_plugins", "list", "The plug-ins that are called, in this order.").or(OWN_PLUGIN),

@@ -1,4 +1,4 @@
-//! An `oss.conf` in the native form: what runs, and the way to migrate.
+//! Converts an `oss.conf` to the native form, which runs and helps to migrate.
 
 use osnl_config::ValueOrigin;
 use osnl_config::sections::Layers;
@@ -9,14 +9,12 @@ use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, RABBIT, REST};
 use super::{Conf, OpenstackSection, Plugin, RestSection};
 use osnl::native::{DocEntry, DocSection};
 
-/// The one name of the listener and the rule, and the action that posts.
 const NAME: &str = "oss_watcher";
-/// The section that `[openstack]` becomes, and the name by which actions ask it.
 pub(super) const CLOUD: &str = "enrich:openstack";
 const ASKED: &str = "openstack";
 const FIXED: &str = "as oss_watcher does it";
 
-/// The events that supply the details which others leave out.
+/// The events that supply details which other events lack.
 const REMEMBERED: [&str; 13] = [
     "compute.instance.create.end",
     "compute.instance.delete.start",
@@ -114,7 +112,6 @@ fn cloud_entries(openstack: &OpenstackSection, from: &dyn Fn(&str, &str) -> Stri
     entries
 }
 
-/// The option of `[openstack]` that one of its section comes from.
 pub(super) fn of_openstack(option: &str) -> &str {
     match option {
         "username" => "user",
@@ -141,7 +138,6 @@ fn rest_entries(rest: &RestSection, from: &dyn Fn(&str, &str) -> String) -> Vec<
     entries
 }
 
-/// Returns the pattern of the listed events, in both of nova's forms, and of those that are remembered.
 fn pattern(conf: &Conf) -> String {
     let mut names: Vec<String> = Vec::new();
     let listed = conf.events_creation.iter().chain(&conf.events_deletion);

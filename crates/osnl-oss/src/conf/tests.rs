@@ -1,4 +1,3 @@
-//! Files of the program as they are, and what is wrong with others.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -42,7 +41,7 @@ fn the_document_s_own_file_means_what_it_says() {
 fn the_example_loads_without_a_warning() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/oss.conf");
     let loaded = Conf::load(&[path], &[], &Environment::default()).unwrap();
-    // A checkout is for everybody to read, and the old form has no TLS to its broker.
+    // All users can read a checkout, and the old form has no TLS to its broker.
     let others = loaded.warnings.iter().map(ToString::to_string).filter(|warning| {
         !warning.contains("can read this secret") && !warning.contains("goes to mq.example.com in clear")
     });
@@ -52,7 +51,7 @@ fn the_example_loads_without_a_warning() {
     assert!(loaded.document().reads_back());
 }
 
-/// Without a line everything is the program's default, but for what it could not call.
+/// The program's defaults apply, except for a default that it could not call.
 #[test]
 fn an_empty_file_has_the_program_s_defaults() {
     let loaded = load("").unwrap();
@@ -67,7 +66,6 @@ fn an_empty_file_has_the_program_s_defaults() {
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
 }
 
-/// One line of the group is enough to ask; what it leaves out are the program's defaults, and errors are of its lines.
 #[test]
 fn a_cloud_is_asked_where_the_file_says_so() {
     let asked = |text: &str| {
@@ -143,7 +141,6 @@ fn what_is_wrong_is_said_at_its_line_and_all_at_once() {
         "[rabbit]\nwatch_queue =\n",
         &["/etc/oss.conf:2: [rabbit] watch_queue: is empty; write a name, or remove the line"],
     );
-    // What the native form refuses is said where it stands.
     check(
         "[journal]\nconnection = redis://x\n",
         &[
@@ -184,7 +181,6 @@ fn files_are_found_where_the_program_looked() {
     check(&nearest, &[&nearest, &nearer]);
 }
 
-/// The file is named by its first secret.
 #[test]
 fn a_file_that_every_user_can_read_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,15 +1,14 @@
-//! Addresses of floating IPs: whose each is, and by what what is told of it keeps its order.
+//! The owners of floating addresses, and the key that orders the reports about each.
 //!
-//! A receiver must hear last of an address what is so last. Deliveries keep their order by one key; so an address keeps
-//! the key under which it was told of first, the instance's to which it came, also when it is another's later, and when
-//! another floating IP has it.
+//! The receiver must get the final state of an address last, and deliveries are ordered by one key.
+//! So an address keeps the key of its first report, that of its first instance, even for another
+//! instance or another floating IP.
 
 use super::rows::{AddressRow, MemoryRow};
 use super::{Memory, address_name};
 use crate::event::{Occurrence, What};
 
 impl Memory {
-    /// Takes note of an address that comes to an instance, or leaves it, with the floating IP of this id.
     pub(super) fn addressed(&mut self, floating: &str, happened: &Occurrence) {
         let Occurrence { what, ip: Some(ip), instance, not: None, .. } = happened else { return };
         let id = instance.id.as_ref().map(|id| id.to_lowercase());
@@ -24,7 +23,6 @@ impl Memory {
         );
     }
 
-    /// The key by which it keeps its order; `None` is the event's own.
     pub(crate) fn lane(&self, happened: &Occurrence) -> Option<String> {
         let of_instance = || Some(happened.instance.id.as_ref()?.to_lowercase());
         match happened.what {
@@ -36,7 +34,6 @@ impl Memory {
         }
     }
 
-    /// Whether this floating address, if it is one, is no longer this instance's.
     pub(super) fn has_left(&self, address: &str, id: &str) -> bool {
         let other = |holder: &String| !holder.eq_ignore_ascii_case(id);
         self.address_row(address).is_some_and(|row| !row.held || row.holder.as_ref().is_some_and(other))

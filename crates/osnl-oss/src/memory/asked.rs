@@ -1,5 +1,5 @@
-//! The answers of the APIs about an instance or a port, in rows of their own: details of events are kept with their
-//! message, and answers with the delivery that asked, so neither overwrites the other.
+//! The answers of the APIs, in rows of their own. Details of events are stored with the message,
+//! answers with the delivery, so that neither overwrites the other.
 
 use super::rows::{AskedRow, MemoryRow};
 use super::{Memory, instance_name, port_name};
@@ -7,7 +7,6 @@ use crate::instance::KnownInstance;
 use crate::servers::Complete;
 
 impl Memory {
-    /// Takes note of what was asked for.
     pub(crate) fn learn(&mut self, found: &Complete) {
         let instance = &found.happened.instance;
         let Some(id) = instance.id.as_deref() else { return };
@@ -24,7 +23,6 @@ impl Memory {
         self.put(asked_name(&instance_name(id)), MemoryRow::Asked(row));
     }
 
-    /// Returns the answers about the resource of this row.
     pub(super) fn asked(&self, name: &str) -> Option<&AskedRow> {
         match self.row(&asked_name(name))? {
             MemoryRow::Asked(row) => Some(row),
@@ -35,7 +33,6 @@ impl Memory {
     }
 }
 
-/// The row beside that of a resource.
 pub(super) fn asked_name(name: &str) -> String {
     format!("asked/{name}")
 }

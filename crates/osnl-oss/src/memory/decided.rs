@@ -1,4 +1,5 @@
-//! The meanings of the last messages: a message that comes again means the same, whatever has happened since.
+//! The meanings of the last messages: a repeated message keeps its meaning, whatever has happened
+//! since.
 
 use std::collections::{HashMap, VecDeque};
 

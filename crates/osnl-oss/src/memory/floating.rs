@@ -1,7 +1,8 @@
-//! Events of floating IPs. An update says what is so now; whether that is new follows from what was known.
+//! Events of floating IPs. An update has the current state; the earlier state shows the change.
 //!
-//! A floating IP is allocated to an instance when its port is an instance's. If its port is unused, it is allocated
-//! when an instance takes the port, and released when the port is taken from it.
+//! A floating IP is allocated to an instance when its port belongs to the instance. If its port is
+//! unused, the allocation follows when an instance takes the port, and the release when the
+//! instance loses the port.
 
 use osnl_model::Notification;
 use serde_json::Value;
@@ -60,13 +61,13 @@ impl Memory {
         }
         let happened = match &known {
             Some(before) => self.changed(id, Some(before), &now),
-            // It was only described, and nothing was known of it.
+            // Only the description changed, and nothing was known of the floating IP.
             None if edited => Vec::new(),
             None if now.port.is_some() || event_type == "floatingip.create.end" => {
                 self.changed(id, None, &now)
             }
             None => {
-                // A patched neutron names the port that it has left.
+                // A patched neutron names the port that the floating IP has left.
                 let left = FloatingRow { port: text_of(payload, "port_id"), ..now.clone() };
                 vec![self.about(id, What::Released, &left)]
             }
@@ -86,7 +87,6 @@ impl Memory {
         happened
     }
 
-    /// The port of a floating IP is gone.
     pub(super) fn left(&mut self, id: &str, port: &str) -> Vec<Occurrence> {
         let Some(row) = self.floating_of(id, port) else { return Vec::new() };
         let free =
@@ -96,7 +96,6 @@ impl Memory {
         happened
     }
 
-    /// The port of a floating IP has this holder.
     pub(super) fn held(&mut self, id: &str, port: &str, holder: &Holder) -> Vec<Occurrence> {
         let Some(row) = self.floating_of(id, port) else { return Vec::new() };
         let now = row.clone().with(holder.clone());
@@ -112,7 +111,6 @@ impl Memory {
         self.floating_row(id).filter(|row| row.port.as_deref() == Some(port)).cloned()
     }
 
-    /// As an event has it.
     fn now(&self, one: &Value) -> FloatingRow {
         let port = text_of(one, "port_id");
         let holder = match (&port, one.get("port_details")) {
@@ -129,7 +127,6 @@ impl Memory {
         row.with(holder)
     }
 
-    /// Returns the changes of a floating IP that was `before` and is `now`.
     fn changed(&mut self, id: &str, before: Option<&FloatingRow>, now: &FloatingRow) -> Vec<Occurrence> {
         let before = before.filter(|row| row.port.is_some());
         let moved = |before: &FloatingRow| {
@@ -170,7 +167,6 @@ impl Memory {
         self.put(floating_name(id), MemoryRow::Floating(row));
     }
 
-    /// No port knows it any more.
     fn detach(&mut self, id: &str) {
         let Some(port) = self.floating_row(id).and_then(|row| row.port.clone()) else { return };
         let Some(row) = self.port_row(&port) else { return };
@@ -183,12 +179,11 @@ impl Memory {
 impl FloatingRow {
     fn with(self, holder: Holder) -> Self {
         let Holder { instance, owner, unbound } = holder;
-        // Who has the port was perhaps only asked for.
+        // The holder of the port may be known from an answer only.
         let instance = if owner.is_none() && !unbound { instance.or(self.instance) } else { None };
         Self { instance, owner, unbound, ..self }
     }
 
-    /// Whether it is an instance's, known or not.
     fn is_told(&self) -> bool {
         self.port.is_some() && self.owner.is_none() && !self.unbound
     }

@@ -1,4 +1,3 @@
-//! Events of ports.
 
 use osnl_model::Notification;
 use serde_json::Value;
@@ -9,20 +8,16 @@ use super::{Memory, port_name};
 use crate::event::{Lists, Occurrence, What};
 use crate::instance::text_of;
 
-/// The holder of a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Holder {
     pub(super) instance: Option<String>,
-    /// The owner, if it is not an instance.
     pub(super) owner: Option<String>,
-    /// Whether the port is unused.
     pub(super) unbound: bool,
 }
 
 impl Holder {
-    /// As a port, or what a floating IP says of its port, has it.
     pub(super) fn of(port: &Value) -> Self {
-        // A port of a router or of a load balancer has a device that is no instance.
+        // The device of a router's or load balancer's port is no instance.
         let owner = text_of(port, "device_owner").filter(|owner| !owner.starts_with("compute:"));
         let instance = text_of(port, "device_id").filter(|_| owner.is_none());
         let unbound = owner.is_none() && instance.is_none();
@@ -84,7 +79,6 @@ impl Memory {
         happened
     }
 
-    /// Returns the holder of a port, as far as events show it.
     pub(super) fn holder(&self, port: &str) -> Holder {
         match self.port_row(port) {
             Some(PortRow { instance, owner, unbound, .. }) => {

@@ -1,4 +1,5 @@
-//! The memory of a resource. The text of a row is what a journal keeps: names never change, new ones are optional.
+//! The rows of the memory. A journal stores their text: names of fields never change, and new
+//! fields are optional.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,16 +15,13 @@ pub(super) enum MemoryRow {
     Address(AddressRow),
 }
 
-/// The row of a floating address.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct AddressRow {
-    /// The key that keeps its deliveries in order.
+    /// The key that orders its deliveries.
     pub(super) lane: String,
-    /// Whether it was reported as allocated.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) held: bool,
-    /// The holder, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) holder: Option<String>,
 }
@@ -32,27 +30,26 @@ pub(super) struct AddressRow {
 #[serde(default)]
 pub(super) struct InstanceRow {
     pub(super) instance: KnownInstance,
-    /// In the order in which they were told of.
+    /// In the order of the reports.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) nics: Vec<Nic>,
-    /// Addresses whose port is gone: the last that is known, when the instance goes as well.
+    /// The last known addresses whose ports are gone, for the deletion of the instance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) gone: Vec<String>,
-    /// The address that its creation was told with.
+    /// The address in the report of its creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) told: Option<String>,
-    /// Whether its creation, and its deletion, came in nova's versioned form.
+    /// Whether its creation, or its deletion, was reported in nova's versioned form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) came: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) went: Option<bool>,
 }
 
-/// The answers of the APIs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct AskedRow {
-    /// The instance; of a port the one that has it, by its id.
+    /// The instance; for a port, its instance by id.
     pub(super) instance: KnownInstance,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) nics: Vec<Nic>,
@@ -63,13 +60,11 @@ pub(super) struct AskedRow {
 pub(super) struct PortRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) instance: Option<String>,
-    /// The owner of the port, if it is not an instance.
+    /// The owner of the port, if that is no instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<String>,
-    /// Whether the port is unused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) unbound: bool,
-    /// Ids of the floating IPs that are mapped to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) floating: Vec<String>,
 }
@@ -83,15 +78,13 @@ pub(super) struct FloatingRow {
     pub(super) port: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) instance: Option<String>,
-    /// The owner of the port, if it is not an instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<String>,
-    /// Whether the port is still unused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) unbound: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) revision: Option<i64>,
-    /// Only a request is known, which did not ask for another port.
+    /// Only the start of an update is known, and it requested no other port.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) edited: bool,
 }

@@ -1,4 +1,3 @@
-//! Events of instances.
 
 use super::rows::{InstanceRow, MemoryRow};
 use super::{Memory, instance_name};
@@ -17,7 +16,8 @@ impl Memory {
         row.instance = known;
         let said = nics.unwrap_or_default();
         if !said.is_empty() {
-            // An instance that is going loses them one after the other: what says of none takes none away.
+            // During a deletion the instance loses its addresses one by one, so an empty list
+            // removes none.
             row.nics.clone_from(&said);
         }
         let before = if event_type.ends_with(".create.end") {
@@ -29,7 +29,8 @@ impl Memory {
         };
         let twice = before.is_some_and(|before| before != versioned).then(|| TWICE.to_owned());
         let created = lists.created(event_type, What::Instance);
-        // What it was told with goes first; a floating address may be another's by now, whenever nova says this.
+        // The address of the report takes precedence; a floating address may belong to another
+        // instance by now.
         let ip = {
             let told = row.told.iter().filter(|_| created == Some(false)).cloned();
             let mut addresses = told.chain(said.iter().flat_map(Nic::all)).chain(row.addresses());
@@ -45,7 +46,6 @@ impl Memory {
         Occurrence { what: What::Instance, ip, port: None, instance, part: None, not: twice.or(none) }
     }
 
-    /// Takes note of what neutron says of an instance's port.
     pub(super) fn plugged(&mut self, id: &str, port: &str, addresses: &[String]) {
         let mut row = self.instance_row(id).cloned().unwrap_or_else(|| InstanceRow {
             instance: KnownInstance::unknown(Some(id.to_owned())),
@@ -65,7 +65,6 @@ impl Memory {
         self.put(instance_name(id), MemoryRow::Instance(row));
     }
 
-    /// A port has left an instance.
     pub(super) fn unplugged(&mut self, id: &str, port: &str) {
         let Some(mut row) = self.instance_row(id).cloned() else { return };
         let (gone, left) = row.nics.into_iter().partition(|nic| nic.port.as_deref() == Some(port));

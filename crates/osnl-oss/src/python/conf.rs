@@ -1,4 +1,3 @@
-//! `driver = python`: its options, and what follows from them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,19 +19,16 @@ use osnl_actions::exec::conf::{
 };
 use osnl_actions::{Action, ErrorClass};
 
-/// `driver = python`.
 #[derive(Clone, Debug)]
 pub struct PythonConf {
-    /// The class and its environment.
     pub options: PythonOptions,
-    /// The `[enrich:NAME]` whose cloud is asked for what no event has told.
     pub ask: Option<Arc<str>>,
 }
 
 const CLASS: &str = "write module.Class, such as rest_plugin.RESTNotify";
 
 impl ReadDriver for PythonConf {
-    /// A plug-in is called for one event at a time, so there is nothing to gain from several.
+    /// A plug-in processes one event at a time, so batches have no advantage.
     const TABLE: DriverTable = DriverTable::new(
         "python",
         &[
@@ -145,7 +141,7 @@ impl DriverConf for PythonConf {
         }
     }
 
-    /// Loads the class, as a start does: only then it is known whether it can be.
+    /// Loads the class as a start does, because only that proves that it can be loaded.
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         Box::pin(async move {
             let probe = Probe::of(context.section, format!("plug-in {}", self.options.plugin));
@@ -168,7 +164,6 @@ impl DriverConf for PythonConf {
     }
 }
 
-/// Reads the form of a notification for a plug-in.
 fn details(
     reader: &mut SectionReader<'_>,
     events_creation: Vec<String>,
@@ -189,7 +184,6 @@ fn details(
     Some(Arc::new(PayloadDetails { events_creation, events_deletion }))
 }
 
-/// `module.Class`, where the module may have dots of its own.
 fn class(reader: &mut SectionReader<'_>, text: String) -> Option<String> {
     let named = |word: &str| {
         word.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')

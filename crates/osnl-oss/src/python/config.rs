@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use osnl_config::{Ini, ReadError, read_text};
 use serde::{Serialize, Serializer};
 
-/// By group and option, all values in the order of the files: any of them may be a secret.
+/// All values by group and option, in the order of the files; any value may be a secret.
 type Texts = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
-/// Files whose groups and options a plug-in finds in its `CONF`. Its Debug form shows no value.
+/// Files whose options form a plug-in's `CONF`. Its Debug form shows no value.
 #[derive(Clone, Default)]
 pub struct PluginConfig {
     files: Vec<PathBuf>,
@@ -18,21 +18,17 @@ pub struct PluginConfig {
 }
 
 impl PluginConfig {
-    /// Files that are read each time a plug-in is started; of an option that is not multi-valued the last value counts.
+    /// Each start of a plug-in reads the files. The last value of an option counts, unless the
+    /// option is multi-valued.
     #[must_use]
     pub fn files_of(files: impl IntoIterator<Item = PathBuf>) -> Self {
         Self { files: files.into_iter().collect(), texts: Texts::new() }
     }
 
-    /// The files, as the real oslo.config is told them.
     pub(super) fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// Reads the current content of the files.
-    ///
-    /// # Errors
-    /// The file that cannot be read, with the reason.
     pub(super) fn read(&self) -> Result<Self, String> {
         let mut texts = Texts::new();
         for path in &self.files {
@@ -52,10 +48,6 @@ impl PluginConfig {
         Ok(Self { files: self.files.clone(), texts })
     }
 
-    /// Whether a file can be used.
-    ///
-    /// # Errors
-    /// As it is said at a start.
     pub fn check(path: &Path) -> Result<(), String> {
         Self::files_of([path.to_owned()]).read().map(drop)
     }

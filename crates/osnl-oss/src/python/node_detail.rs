@@ -1,4 +1,5 @@
-//! The form of a notification for a plug-in of the OSS Framework: a map, and whether something came or went.
+//! The form of a notification for a plug-in of the OSS Framework: a map, and whether it is an
+//! allocation.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,51 +13,44 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{EventReport, Lists, Memory, NodeForm, PluginInvocation};
 use osnl_actions::{ActionError, ErrorClass, Event};
 
-/// The call of a plug-in, or the reason for none.
 #[derive(Debug)]
 pub enum PluginCall {
-    /// Call it with these.
     Notify {
-        /// A JSON object; the map that Python makes of it has its keys in this order.
+        /// A JSON object; Python's map has its keys in this order.
         node_detail: Box<RawValue>,
-        /// An allocation, not a release.
         created: bool,
     },
-    /// Nothing, and why.
     NothingToDo(String),
 }
 
-/// The calls of a plug-in about one delivery: one, or several in order, of which all must succeed.
+/// The calls of a plug-in for one delivery, in order, of which all must succeed.
 pub type PluginCalls = Vec<PluginCall>;
 
-/// Makes a plug-in's arguments of a notification.
 pub trait NodeDetails: Send + Sync + fmt::Debug {
-    /// Pure: the same in each attempt. Of a bulk request the notification has the payload of the one resource.
+    /// Makes a plug-in's arguments of a notification. Pure: the same in each attempt. For a bulk
+    /// request the notification has the payload of the one resource.
     ///
     /// # Errors
-    /// [`ErrorClass::Content`] if no attempt will change the result.
+    /// [`ErrorClass::Content`] if no attempt can change the result.
     fn of(&self, notification: &Notification) -> Result<PluginCall, ActionError>;
 
-    /// The same of a delivery, with what was noted with its message or asked for. Never empty.
-    ///
-    /// # Errors
-    /// As [`NodeDetails::of`].
+    /// Makes the calls of a delivery, with its notes and answers. Never empty.
     fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
         self.of(&narrowed(event)).map(|told| vec![told])
     }
 
-    /// Whether what the action has asked for is in it.
+    /// Whether the arguments contain the answers of enrichments.
     fn hands_enrichments_over(&self) -> bool {
         false
     }
 
-    /// The events of which it has to know what they mean against what was seen before; `None` if it takes each as it is.
+    /// Returns the events whose meaning depends on earlier events; `None` if each event is
+    /// independent.
     fn watches(&self) -> Option<Lists> {
         None
     }
 }
 
-/// The notification as far as this delivery concerns it.
 fn narrowed(event: &Event) -> Cow<'_, Notification> {
     match event.resource {
         None => Cow::Borrowed(&*event.notification),
@@ -64,12 +58,10 @@ fn narrowed(event: &Event) -> Cow<'_, Notification> {
     }
 }
 
-/// oss_watcher's own form: what came or went, in the order in which it did.
+/// oss_watcher's own form: allocations and releases in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OssDetails {
-    /// The event types of allocations and of releases.
     pub lists: Lists,
-    /// Keys and values.
     pub form: NodeForm,
 }
 
@@ -89,7 +81,7 @@ impl OssDetails {
 }
 
 impl NodeDetails for OssDetails {
-    /// As if nothing had been seen before; of several calls the first.
+    /// Assumes that no earlier event was seen; of several calls, returns the first.
     fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let happened = Memory::default().tell(n, None, &self.lists).happened;
@@ -107,7 +99,7 @@ impl NodeDetails for OssDetails {
     }
 }
 
-/// The form without OSS Framework: what the resource view knows, and the payload as it is.
+/// The form without OSS Framework: the values of the resource view, and the unchanged payload.
 ///
 /// | key | value |
 /// | --- | --- |
@@ -116,14 +108,14 @@ impl NodeDetails for OssDetails {
 /// | `payload` | as the service wrote it; of a bulk request the one resource |
 /// | `enrichments` | what the action has asked for, by their names; absent where it asks for nothing |
 ///
-/// `created` follows from the lists, as in oss_watcher; an event type in both (its `floatingip.update.end`) is an
-/// allocation if `floatingip.router_id` is not null. Without lists it follows from the event type: `create` is an
-/// allocation, `delete` a release; begins (`.start`), errors and everything else ask for nothing.
+/// `created` follows from the lists, as in oss_watcher. An event type in both (its
+/// `floatingip.update.end`) is an allocation if `floatingip.router_id` is not null. Without lists
+/// the event type decides: `create` is an allocation, `delete` a release; starts (`.start`), errors
+/// and all other events make no call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PayloadDetails {
-    /// Event types that are allocations; with both lists empty the types' own words count.
+    /// Event types that are allocations; with both lists empty the words of the type decide.
     pub events_creation: Vec<String>,
-    /// Event types that are releases.
     pub events_deletion: Vec<String>,
 }
 
@@ -133,7 +125,6 @@ struct Detail<'a> {
     publisher_id: Option<&'a str>,
     timestamp: Option<&'a str>,
     message_id: Option<&'a str>,
-    // One map, as plug-ins are used to; flattening a written struct has no error that would have to point anywhere.
     #[serde(flatten)]
     resource: Option<Resource<'a>>,
     payload: &'a Value,

@@ -1,4 +1,3 @@
-//! `driver = oss_rest`: its options, and what follows from them.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -19,14 +18,10 @@ use osnl_actions::driver::{
 };
 use osnl_actions::http_request::{Authorization as _, FixedHeader, Statuses};
 
-/// `driver = oss_rest`.
 #[derive(Clone, Debug)]
 pub struct OssRestConf {
-    /// The node detail's form, and its destinations.
     pub options: Box<OssRestOptions>,
-    /// The certificates to believe.
     pub tls: TlsConf,
-    /// The `[enrich:NAME]` whose cloud is asked for what no event has told.
     pub ask: Option<Arc<str>>,
 }
 
@@ -169,7 +164,6 @@ fn lists(reader: &mut SectionReader<'_>) -> Option<Lists> {
     Some(Lists { creation: creation?, deletion: deletion? })
 }
 
-/// Reads the form; the program's defaults count where a table has none.
 pub(crate) fn form(reader: &mut SectionReader<'_>) -> Option<NodeForm> {
     let mut form = NodeForm::default();
     let (mut known_keys, mut known_values) = (Some(form.keys), Some(form.values));
@@ -254,7 +248,7 @@ impl DriverConf for OssRestConf {
         }
     }
 
-    /// As if nothing had been seen before.
+    /// Assumes that no earlier event was seen.
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let lists = &self.options.lists;
         let event_type = wanted.notification.event_type.as_deref().unwrap_or_default();

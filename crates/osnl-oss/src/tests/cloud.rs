@@ -1,5 +1,5 @@
-//! A cloud that lives at random, the events that its services send, and what must have been told of it in the end: what is
-//! an instance's was told last as an allocation, what is free as a release, and nothing of what is no instance's.
+//! A random cloud, the events of its services, and the required final reports: an address of an
+//! instance was reported last as an allocation, a free address as a release.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,14 +11,11 @@ use super::super::*;
 
 const OWNERS: [&str; 4] = ["", "network:router_gateway", "Octavia", "baremetal:none"];
 
-/// The form of its services' messages.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
     legacy: bool,
     versioned: bool,
-    /// No `port_details`, no revisions.
     old_neutron: bool,
-    /// Addresses in `delete.end`.
     patched_nova: bool,
     envelope: bool,
 }
@@ -28,7 +25,7 @@ struct Step {
     op: u8,
     a: usize,
     b: usize,
-    /// The number of each service's messages that have arrived by then, and those that arrive twice.
+    /// The number of messages of each service that have arrived, and that arrive twice.
     heard: (u8, u8),
     twice: bool,
     restart: bool,
@@ -38,7 +35,6 @@ struct Step {
 struct Port {
     device: Option<usize>,
     owner: &'static str,
-    /// Made by nova for an instance, and gone with it.
     of_nova: bool,
     address: String,
     revision: u32,
@@ -65,7 +61,6 @@ fn vm(n: usize) -> String {
     format!("vm-{n}")
 }
 
-/// A new floating IP takes the address of one that is gone.
 fn floating_address(n: usize) -> String {
     format!("203.0.113.{}", n % 4)
 }
@@ -182,7 +177,6 @@ impl Cloud {
         let server =
             (!self.servers.is_empty()).then(|| *self.servers.iter().nth(a % self.servers.len()).unwrap());
         match (op % 10, floating, server) {
-            // Boots with ports that nova makes, and perhaps one that was there.
             (0, ..) => {
                 self.servers.insert(made);
                 if let Some(port) = self
@@ -231,7 +225,6 @@ impl Cloud {
                     }
                 }
             }
-            // A floating IP, with a port or without; the address of one that is there is nobody else's.
             (5, ..) if !self.floating.keys().any(|n| n % 4 == made % 4) => {
                 let port = if a % 2 == 0 { self.nth_port(b, |_| true) } else { None };
                 self.floating.insert(made, FloatingAddress { port, revision: 0 });
@@ -281,20 +274,17 @@ impl Cloud {
         }
     }
 
-    /// Returns the instance of a floating IP.
     fn holder(&self, n: usize) -> Option<String> {
         let port = self.floating[&n].port.as_ref()?;
         self.ports[port].device.map(vm)
     }
 }
 
-/// The last report of each address to a receiver: whether it came, and its instance.
 #[derive(Default)]
 struct ReportReceiver {
     memory: Memory,
     kept: BTreeMap<String, String>,
     last: BTreeMap<String, (bool, String)>,
-    /// The instances with a reported allocation.
     came: BTreeSet<String>,
 }
 
@@ -321,7 +311,7 @@ impl ReportReceiver {
         }
     }
 
-    /// A process that knows only what was kept.
+    /// Restarts from the stored rows only.
     fn restart(&mut self) {
         self.memory = Memory::default();
         assert_eq!(self.memory.restore(self.kept.clone()), 0);

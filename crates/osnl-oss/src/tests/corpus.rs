@@ -1,4 +1,4 @@
-//! Everything that real nova and neutron were recorded with, in both framings.
+//! All recorded messages of real nova and neutron, in both framings.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::super::*;
 use super::told;
 
-/// Returns the reports of each recorded message, in the order of the recording.
 fn tellings(framed: impl Fn(&Value) -> String) -> Vec<String> {
     let lists = Lists::default();
     let mut lines = Vec::new();
@@ -58,7 +57,7 @@ fn every_recorded_message_means_the_same_in_both_framings() {
             "instance.delete.end",
         ]
     );
-    // Routers, load balancers, networks and everything else of nova's are nobody's address.
+    // Events of routers, load balancers and networks concern no instance's address.
     assert!(bare.len() < 30, "{bare:#?}");
     for line in &bare {
         assert!(!line.contains(": + null") && !line.contains("+ 172.24.4.174 null"), "{line}");

@@ -1,4 +1,3 @@
-//! The drivers of this crate in files of `osnl run`, beside the others.
 
 use osnl::native::{CallRequest, LoadedConf, Preview, Sources, load_texts};
 use osnl_config::ConfigErrors;
@@ -8,7 +7,6 @@ use serde_json::json;
 
 use crate::drivers;
 
-/// A whole configuration; tests change lines of it.
 pub(super) const WHOLE: &str = "\
 [listener:neutron]
 transport_url = rabbit://u:hunter2@localhost/
@@ -112,7 +110,7 @@ fn the_cloud_that_is_asked_is_a_section_that_is_there() {
     );
 }
 
-/// Warns of an answer that nothing uses: it is likely a slip.
+/// An answer that no option uses is probably a mistake, so it causes a warning.
 #[test]
 fn a_plug_in_can_use_an_answer_unless_it_has_the_old_details() {
     let check = |action: &str, expected: bool| {
@@ -154,7 +152,6 @@ fn a_preview_shows_the_answers_that_a_plug_in_would_get() {
     check(AnswerForecast::Default(json!({"name": "nobody"})), "nobody");
 }
 
-/// A login that an old program sends: to this machine in clear, to another one over TLS.
 #[test]
 fn credentials_that_leave_this_machine_in_clear_are_warned_of() {
     let check = |options: &str, warned: &[&str]| {

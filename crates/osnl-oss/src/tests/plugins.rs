@@ -1,4 +1,3 @@
-//! `driver = exec` and `driver = python`: what is read, refused, shown and explained.
 
 use osnl_model::Notification;
 use serde_json::json;
@@ -15,7 +14,6 @@ fn all_findings(text: &str) -> String {
     }
 }
 
-/// The configuration with this action instead of `record`.
 fn with(action: &str) -> String {
     WHOLE.replace("driver = dump\n", action)
 }

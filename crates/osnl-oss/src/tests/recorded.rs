@@ -1,4 +1,4 @@
-//! Each input with which the original was run, against each of its versions that was.
+//! Every input with which the original was run, compared with each of its recorded versions.
 
 use futures_util::FutureExt as _;
 use osnl_testkit::fixture;
@@ -9,7 +9,6 @@ use super::super::*;
 use super::told;
 use osnl_actions::ActionError;
 
-/// The answers of the recording's stubs for nova and neutron.
 #[derive(Debug)]
 struct RecordedServers;
 
@@ -46,7 +45,6 @@ impl Servers for RecordedServers {
     }
 }
 
-/// Keys of the version whose name begins so.
 fn form(commit: &str) -> NodeForm {
     let keys = match &commit[..7] {
         "b29e25e" => DetailKeys::Documented,
@@ -57,7 +55,6 @@ fn form(commit: &str) -> NodeForm {
     NodeForm { keys, ..NodeForm::default() }
 }
 
-/// Returns the calls of its plug-ins: whether created, and the node detail's text.
 fn calls(body: &str, form: &NodeForm) -> Vec<(bool, String)> {
     let lists = Lists::default();
     let event_type = serde_json::from_str::<Value>(body).unwrap()["event_type"].clone();
@@ -74,8 +71,8 @@ fn calls(body: &str, form: &NodeForm) -> Vec<(bool, String)> {
     .collect()
 }
 
-/// The node details are the same, byte for byte, if the original was right; if it needed patched services, or died,
-/// they are those that it gave to the patched ones.
+/// The node details equal the original's byte for byte. Where stock services made the original
+/// fail, the reference is its output for patched services.
 #[test]
 fn every_recorded_input_gives_the_node_details_of_every_version() {
     let file = fixture::text("oss/original-behaviour.json");
@@ -83,14 +80,13 @@ fn every_recorded_input_gives_the_node_details_of_every_version() {
     let mut checked = 0;
     for (name, input) in recorded["inputs"].as_object().unwrap() {
         for (commit, result) in recorded["results"][name].as_object().unwrap() {
-            // What stock services leave out was in what patched ones sent.
+            // Patched services sent the values that stock services leave out.
             let right = match name.as_str() {
                 "floatingip.update.end associate, stock neutron" => {
                     "floatingip.update.end associate, patched neutron (top-level port_id)"
                 }
                 "legacy delete.end, stock nova (no fixed_ips)"
                 | "floatingip.update.end disassociate, stock neutron" => {
-                    // Nothing was seen before: what nobody has told is null, and the event is not dropped.
                     let found = calls(&input.to_string(), &form(commit));
                     assert_eq!(found.len(), 1, "{name}");
                     assert!(!found[0].0, "{name}");
@@ -114,7 +110,6 @@ fn every_recorded_input_gives_the_node_details_of_every_version() {
     assert_eq!(checked, 21);
 }
 
-/// The order of keys is that of the recording, the metadata's that of the message, and the text is Python's.
 #[test]
 fn the_text_is_that_of_the_recorded_runs() {
     let body = r#"{"event_type": "compute.instance.create.end", "message_id": "1", "priority": "INFO", "publisher_id": "p",

@@ -1,4 +1,4 @@
-//! The reference says something of every option, and the page of the documentation is what it says.
+//! The reference describes every option, and the documentation's page equals it.
 
 use std::path::Path;
 

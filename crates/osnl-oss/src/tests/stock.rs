@@ -1,4 +1,5 @@
-//! The messages of stock services: addresses and instances are where the original did not look for them.
+//! The messages of stock services, whose addresses and instances are not where the original
+//! searched.
 
 use serde_json::{Value, json};
 
@@ -9,12 +10,10 @@ const VM: &str = "33333333-aaaa-4bbb-8ccc-000000000001";
 const NEUTRON: &str = "captures/neutron.json";
 const NOVA: &str = "captures/nova.json";
 
-/// The last message of a recorded case.
 fn end(file: &str, case: &str) -> String {
     bodies(file, case).pop().unwrap()
 }
 
-/// A message with another payload, and another id.
 fn with(body: &str, change: impl FnOnce(&mut Value)) -> String {
     let mut message: Value = serde_json::from_str(body).unwrap();
     if let Some(inner) = message["oslo.message"].as_str() {
@@ -25,7 +24,8 @@ fn with(body: &str, change: impl FnOnce(&mut Value)) -> String {
     message.to_string()
 }
 
-/// `+` came, `-` went; the address, the instance's name; what is not told is in brackets.
+/// Formats reports: `+` allocation, `-` release, with address and instance; unreported parts are in
+/// brackets.
 fn lines(memory: &mut Memory, body: &str) -> Vec<String> {
     let lists = Lists::default();
     let message: Value = serde_json::from_str(body).unwrap();
@@ -44,7 +44,6 @@ fn check(steps: &[(String, &[&str])]) {
     let mut memory = Memory::default();
     let mut kept = Vec::<(String, String)>::new();
     for (n, (body, expected)) in steps.iter().enumerate() {
-        // A process that knows only what was kept says the same.
         let mut restarted = Memory::default();
         assert_eq!(restarted.restore(kept.clone()), 0);
         assert_eq!(lines(&mut restarted, body), *expected, "step {n} after a restart");
@@ -55,7 +54,6 @@ fn check(steps: &[(String, &[&str])]) {
             kept.extend(row.map(|row| (name, row)));
         }
         assert_eq!(lines(&mut memory, body), *expected, "step {n}");
-        // The same message once more, at once: the same answer.
         assert_eq!(lines(&mut memory, body), *expected, "step {n} again");
     }
 }
@@ -125,13 +123,11 @@ fn the_deletion_of_a_port_or_of_the_floating_ip_releases_it() {
         (delete(Value::Null), &["- 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"]),
         (delete(Value::Null), &[]),
     ]);
-    // Nothing was seen before: what the event itself says.
     check(&[(delete(json!("p")), &["- 172.24.4.174 33333333-aaaa-4bbb-8ccc-000000000001"])]);
     let created = end("captures2/neutron.json", "floatingip_create_associated_by_member");
     check(&[(created, &["+ 203.0.113.62 5b8572f7-c9f4-4344-98b3-1f7a6ef4fcb6"])]);
 }
 
-/// Nothing was seen of the floating IP; whether an update was about its port, its beginning says.
 #[test]
 fn the_first_update_that_is_seen_may_be_a_description() {
     let start = bodies(NEUTRON, "floatingip_update_description_only").remove(0);
@@ -150,14 +146,11 @@ fn the_address_of_a_deleted_instance_is_known_from_somewhere() {
     let legacy_create = end(NOVA, "legacy_compute_instance_create_end");
     let legacy_delete = end(NOVA, "legacy_compute_instance_delete_end");
     let (start, end_of) = (end(NOVA, "instance_delete_start"), end(NOVA, "instance_delete_end"));
-    // Its creation was told.
     check(&[
         (legacy_create.clone(), &["+ 172.24.4.9 web-1"]),
         (legacy_delete.clone(), &["- 172.24.4.9 web-1"]),
     ]);
-    // Its deletion has begun.
     check(&[(start, &[]), (end_of.clone(), &["- 10.0.0.7 web-1"])]);
-    // A port of its own was seen, and is gone already.
     let port = end("captures2/neutron.json", "port_create_bound_by_admin_like_nova");
     let of_vm = |body: &str, event_type: &str| {
         with(body, |m| {
@@ -170,9 +163,7 @@ fn the_address_of_a_deleted_instance_is_known_from_somewhere() {
         (of_vm(&port, "port.delete.end"), &[]),
         (legacy_delete.clone(), &["- 10.0.0.29 web-1"]),
     ]);
-    // Nothing was seen: it is told all the same.
     check(&[(legacy_delete.clone(), &["- null web-1"])]);
-    // Both forms are emitted.
     check(&[
         (legacy_create, &["+ 172.24.4.9 web-1"]),
         (end(NOVA, "instance_create_end"), &["(+ 10.0.0.7 web-1)"]),
@@ -187,7 +178,6 @@ fn both_forms_give_one_node_detail() {
     let detail = |case: &str, os: Option<&str>| {
         let mut one = told(&mut Memory::default(), &end(NOVA, case), &Lists::default()).remove(0);
         one.ip = None;
-        // The versioned form has the image's id only.
         assert_eq!(one.instance.os.as_deref(), os);
         one.instance.os = None;
         BodyForm::Json.text(&form.node_detail(&one)).unwrap()
@@ -233,7 +223,6 @@ fn values_may_follow_one_rule() {
     check(vec![public], ["\"web-1\"", "\"Public\"", "25", "\"2024-05-06T07:08:09Z\""]);
 }
 
-/// A name in a list counts in both forms; anything may be listed.
 #[test]
 fn lists_say_what_counts() {
     let lists = |creation: &[&str], deletion: &[&str]| {

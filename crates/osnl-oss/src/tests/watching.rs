@@ -1,4 +1,3 @@
-//! The notes with a message, and the keys that keep its deliveries in order.
 
 use std::sync::Arc;
 
@@ -15,7 +14,8 @@ fn noted(watcher: &Watcher, body: &str) -> (usize, Vec<String>) {
     (happened.len(), keys.into_iter().map(|(_, key)| key).collect())
 }
 
-/// A release names no instance: it keeps its order by the one that was known, also after the configuration was read again.
+/// A release names no instance: the known instance orders it, even after a reload of the
+/// configuration.
 #[test]
 fn a_release_is_ordered_by_the_instance_that_it_leaves() {
     let action: Arc<str> = "a".into();
@@ -35,7 +35,6 @@ fn a_release_is_ordered_by_the_instance_that_it_leaves() {
     assert_eq!(noted(&watcher, &of("floatingip_update_disassociate")), (1, vec![vm]));
 }
 
-/// The meaning of one of several resources is reported for that one alone.
 #[test]
 fn of_a_bulk_request_each_part_is_told_of_itself() {
     let body = r#"{"event_type": "port.create.end", "message_id": "m", "priority": "INFO", "publisher_id": "p",

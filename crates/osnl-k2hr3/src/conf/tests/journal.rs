@@ -1,4 +1,3 @@
-//! `[journal]`, osnl's own group in a `k2hr3_osnl.conf`.
 
 use osnl::native::{JournalConf, Sources, load_texts};
 

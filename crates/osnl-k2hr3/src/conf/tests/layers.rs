@@ -8,7 +8,6 @@ use osnl_config::Environment;
 use super::super::*;
 use super::warnings;
 
-/// A home folder with these files in it, and `k.conf`, loaded by a program of that name.
 fn load_in_home(
     program: &str,
     files: &[(&str, &str)],
@@ -25,7 +24,6 @@ fn load_in_home(
     fs::write(&file, main).unwrap();
     let environment: Environment = variables.iter().copied().collect();
     let mut inputs = HiddenInputs::of(program, Some(home.path()), environment);
-    // The machine's own /etc is no part of a test.
     inputs.folders.retain(|folder| folder.starts_with(home.path()));
     (home.path().display().to_string(), Conf::load(&file, &inputs))
 }
@@ -51,11 +49,9 @@ fn the_file_fills_over_the_folder_and_the_environment_over_both() {
     check("k2hr3-osnl", &[(dash, &dir)], "", &[], "dir");
     check("k2hr3-osnl", &[(dash, &dir)], "topic = main", &[], "main");
     check("k2hr3-osnl", &[(dash, &dir)], "topic = main", &[(variable, "env")], "env");
-    // The folder is named after the program.
     check("k2hr3_osnl", &[(dash, &dir), (underscore, &other)], "", &[], "other");
     check("k2hr3-osnl.py", &[(dash, &dir), (underscore, &other)], "", &[], "dir");
     check("k2hr3_osnl", &[(dash, &dir)], "", &[], "notifications");
-    // Sorted; neither hidden files nor others.
     let sorted = [("k2hr3-osnl.conf.d/9.conf", &*dir), ("k2hr3-osnl.conf.d/10.conf", &*other)];
     check("k2hr3-osnl", &sorted, "", &[], "dir");
     let not = [
@@ -64,12 +60,9 @@ fn the_file_fills_over_the_folder_and_the_environment_over_both() {
         ("k2hr3-osnl.conf", &*dir),
     ];
     check("k2hr3-osnl", &not, "", &[], "notifications");
-    // No project's name: these are not looked at.
     let project = [(".k2hr3-osnl/k2hr3-osnl.conf.d/a.conf", &*dir), ("k2hr3.conf.d/a.conf", &*dir)];
     check("k2hr3-osnl", &project, "", &[], "notifications");
-    // A file of that name is passed over.
     check("k2hr3-osnl", &[("k2hr3-osnl.conf.d", "nonsense")], "", &[], "notifications");
-    // Names are capitals; values count as they stand, and `$` works in them.
     check("k2hr3-osnl", &[], "", &[("OS_oslo_messaging_notifications__topic", "env")], "notifications");
     check("k2hr3-osnl", &[], "", &[(variable, "\"env\" ")], "\"env\" ");
     check("k2hr3-osnl", &[], "pool = p", &[(variable, "t_$pool")], "t_p");

@@ -1,4 +1,3 @@
-//! The exact text of every error and warning.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -373,7 +372,7 @@ fn a_path_that_gives_no_text() {
         &latin,
         &format!("parse error, {}:3: the line is not UTF-8; save the file as UTF-8", latin.display()),
     );
-    // A file below a file: refused by the system for everybody, root included.
+    // A path below a file fails for every user, root included.
     let below = latin.join("below.conf");
     let error = fs::metadata(&below).expect_err("not a folder");
     check(
@@ -389,7 +388,6 @@ fn a_path_that_gives_no_text() {
     assert_eq!(Conf::from_path(&link).unwrap().warnings, []);
 }
 
-/// The file is named by its first secret.
 #[test]
 fn a_file_that_every_user_can_read_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();

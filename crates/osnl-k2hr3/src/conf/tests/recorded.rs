@@ -1,4 +1,4 @@
-//! The files that k2hr3_osnl 1.0.8 was run with, and what its configuration object said.
+//! The files with which k2hr3_osnl 1.0.8 was run, and the recorded configuration objects.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,25 +13,21 @@ pub(super) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/k2hr3/conf")
 }
 
-/// The names of the files that are not refused.
 pub(super) fn accepted() -> Vec<String> {
     let files = osnl_config::files_of(&folder()).unwrap();
     let names = files.iter().map(|file| file.file_name().unwrap().to_str().unwrap().to_owned());
     names.filter(|name| refused(name).is_none()).collect()
 }
 
-/// Returns the deliberate differences from k2hr3_osnl: the option and our value for it.
+/// Returns the deliberate differences from k2hr3_osnl: the option and our value.
 fn ours(file: &str) -> Vec<(&'static str, &'static str, Json)> {
     match file {
-        // The documented default has its colon.
         "08-empty.conf" => vec![("k2hr3", "api_url", json!("https://localhost/v1/role"))],
-        // The documented word is accepted, the documented option counts.
         "06-all-options-documented.conf" => {
             vec![("DEFAULT", "libs_debug_level", json!("warn")), ("k2hr3", "max_retries", json!(3))]
         }
         "10-bad-debug-level.conf" => vec![("DEFAULT", "debug_level", json!("warn"))],
         "09-unknown-keys.conf" => vec![("k2hr3", "max_retries", json!(1))],
-        // A negative number acts as 0.
         "15-syntax-corners.conf" => vec![("k2hr3", "max_retries", json!(0))],
         _ => vec![],
     }
@@ -67,14 +63,11 @@ fn recorded_files_mean_what_they_meant() {
     }
 }
 
-/// The lines that are wrong in the files we refuse.
 fn refused(file: &str) -> Option<&'static [u32]> {
     match file {
-        // Accepted by k2hr3_osnl if Kafka's client is installed; not supported here yet.
         "04-kafka-requeue-default.conf" => Some(&[3]),
         "11-bad-types.conf" => Some(&[3, 7, 8]),
         "12-bad-no-section.conf" => Some(&[1, 3]),
-        // Accepted by k2hr3_osnl, and then no message gets through.
         "13-bad-api-url.conf" => Some(&[6]),
         "14-bad-transport.conf" => Some(&[2]),
         _ => None,

@@ -1,4 +1,4 @@
-//! A password is in no error, no warning and no Debug output, wherever it got to.
+//! No error, warning or Debug output shows a password, in any place of the file.
 
 use super::load;
 
@@ -7,7 +7,6 @@ const PASSWORD: &str = "hunter2";
 #[test]
 fn no_output_holds_the_password() {
     let places = [
-        // Well-formed, and malformed at every joint of the URL.
         "transport_url = rabbit://u:hunter2@h:5672/",
         "transport_url = rabbit://u:hunter2@h:5672/v # comment",
         "transport_url = rabbit://u:hunter2@h1,u:hunter2@h2:x/",
@@ -25,7 +24,6 @@ fn no_output_holds_the_password() {
         "transport_url = amqp://u:hunter2@h/",
         "transport_url = pigeon://u:hunter2@h/",
         "transport_url = \"rabbit://u:hunter2@h/",
-        // Taken apart by the syntax.
         "transport_url = rabbit://u:p$hunter2@h/",
         "transport_url = rabbit://u:p${hunter2.x}@h/",
         "transport_url = rabbit://u:\n  hunter2@h:1,\n  u:hunter2@h:2/",
@@ -36,7 +34,6 @@ fn no_output_holds_the_password() {
         "u,hunter2@h:1 = x",
         "[u:hunter2@h]\nx = y",
         "[u:hunter2@h\nx = y",
-        // In the wrong place.
         "pool = $transport_url\ntransport_url = rabbit://u:hunter2@h/",
         "topic = \" $transport_url\"\ntransport_url = rabbit://u:hunter2@h/",
         "executor = $transport_url\ntransport_url = rabbit://u:hunter2@h/",

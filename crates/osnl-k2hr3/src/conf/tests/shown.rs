@@ -1,4 +1,3 @@
-//! `osnl config show` on the recorded files: golden texts, and the same meaning.
 
 use std::fs;
 
