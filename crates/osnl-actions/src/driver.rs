@@ -111,15 +111,9 @@ fn read<T: ReadDriver>(reader: &mut SectionReader<'_>) -> Option<ActionDriver> {
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     #[error("[action:{action}] {error}")]
-    Http {
-        action: Arc<str>,
-        error: HttpError,
-    },
+    Http { action: Arc<str>, error: HttpError },
     #[error("[action:{action}] {problem}")]
-    Other {
-        action: Arc<str>,
-        problem: String,
-    },
+    Other { action: Arc<str>, problem: String },
 }
 
 pub trait ReadDriver: DriverConf + Sized {

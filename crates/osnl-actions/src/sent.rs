@@ -1,4 +1,3 @@
-
 use osnl_http::Request;
 
 const BODY: usize = 2048;

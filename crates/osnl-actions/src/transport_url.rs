@@ -1,4 +1,3 @@
-
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{nearest, shown};
 use osnl_model::TransportUrl;

@@ -1,4 +1,3 @@
-
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +39,6 @@ impl Answer {
                 .collect();
             return Some(format!("reply: {} bytes of {coding}", self.body.len()));
         }
-        // A character has at most four bytes.
         let start = &self.body[..self.body.len().min(EXCERPT_CHARACTERS * 4)];
         let text: String = String::from_utf8_lossy(start)
             .chars()
@@ -59,7 +57,6 @@ impl Answer {
         let wish = header(RETRY_AFTER)?;
         let is_number = !wish.is_empty() && wish.bytes().all(|byte| byte.is_ascii_digit());
         let wait = if is_number {
-            // A number with too many digits is a long time.
             wish.parse().map_or(LONGEST_RETRY_AFTER, Duration::from_secs)
         } else {
             let wait = http_date(wish)?.duration_since(http_date(header(DATE)?)?);

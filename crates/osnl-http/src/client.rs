@@ -1,5 +1,3 @@
-//! Sends one request and reads one answer.
-
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -50,7 +48,6 @@ impl Request {
 #[derive(Clone, Debug)]
 pub struct Client {
     connections: Connections<Connector, Full<Bytes>>,
-    /// The connections that are never kept.
     fresh: Connections<Connector, Full<Bytes>>,
     connector: Connector,
     places: Arc<Semaphore>,
@@ -76,8 +73,6 @@ impl Client {
         Ok(Self::with(options, tls))
     }
 
-    /// Creates a client for any URL. A system without CA certificates is an error only when an
-    /// `https` target is called.
     pub fn anywhere(options: &HttpOptions) -> Result<Self, HttpError> {
         let tls = match HttpTls::new(options) {
             Ok(tls) => tls,
@@ -114,9 +109,6 @@ impl Client {
     /// Makes one attempt, plus one as [`Request::repeatable`] allows: returns an answer with any
     /// status, whose body is complete or cut at the limit. Redirects are not followed. There is no
     /// time limit.
-    ///
-    /// # Errors
-    /// There is no answer, or its body is incomplete.
     pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let (scheme, authority) = (request.url.scheme(), request.url.authority());
         let proxy = self.connector.proxy(scheme, authority);

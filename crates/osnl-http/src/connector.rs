@@ -31,7 +31,6 @@ use crate::url::Scheme;
 
 pub(crate) const LOGIN_WANTED: &str =
     "the proxy requires a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
-/// A longer answer to CONNECT is an error.
 const MAX_TUNNEL_REPLY: usize = 8 * 1024;
 
 #[derive(Clone, Debug)]

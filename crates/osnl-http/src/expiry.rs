@@ -1,4 +1,3 @@
-
 use std::time::Duration;
 
 /// A certificate or credential that expires sooner needs the operator's attention.

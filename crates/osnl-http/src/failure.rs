@@ -1,4 +1,3 @@
-
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
@@ -35,9 +34,7 @@ pub enum FailureClass {
     Reset,
     /// A complete answer with an unwanted status ([`Answer::failure`](crate::Answer::failure)).
     Status(u16),
-    /// The guard refuses the target ([`AddressGuard`](crate::AddressGuard)); nothing was sent.
     Forbidden,
-    /// The request is malformed; nothing was sent.
     Unsendable,
 }
 

@@ -27,7 +27,6 @@ pub use self::address::AddressClass;
 /// The allowed addresses; by default only addresses of the Internet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressGuard {
-    /// Further hosts, at any address.
     pub hosts: Vec<AllowedHost>,
     /// Private networks too: [`AddressClass::Private`], but not this machine, its links or
     /// metadata.
@@ -39,7 +38,6 @@ pub struct AddressGuard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedHost {
     Name(String),
-    /// All names below this one; begins with a dot, in lower case.
     Below(String),
     /// All addresses of a network, even if a name resolves to one.
     Network(IpNet),
@@ -47,17 +45,10 @@ pub enum AllowedHost {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
-    /// Its address, or the last of its addresses.
     #[error("{host} is {address}, {class}, and its URL is not from the configuration; {REMEDY}")]
-    Address {
-        host: String,
-        address: IpAddr,
-        class: AddressClass,
-    },
+    Address { host: String, address: IpAddr, class: AddressClass },
     #[error("{host} would be called by a proxy, and its URL is not from the configuration; {REMEDY}")]
-    ByProxy {
-        host: String,
-    },
+    ByProxy { host: String },
 }
 
 const REMEDY: &str = "if it may be called, name it in allow_hosts";

@@ -1,4 +1,3 @@
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,16 +12,11 @@ const REMEDY: &str = "name a PEM file in SSL_CERT_FILE or a folder of such files
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verification {
-    /// Any certificate for the URL's name from a CA that the system trusts.
     #[default]
     System,
-    /// Any certificate for the URL's name from a CA in these PEM files and folders; the system's
-    /// CAs do not count.
-    ///
     /// A self-signed certificate in these files counts too, even with a CA's mark, which `openssl
     /// req -x509` sets.
     Ca(Vec<PathBuf>),
-    /// Any certificate, for any name.
     None,
 }
 
@@ -52,9 +46,7 @@ pub struct HttpOptions {
     /// The guard of requests; `None` for targets that the configuration names.
     pub guard: Option<AddressGuard>,
     pub pool: Pool,
-    /// The remedies for a refused certificate, in the words of the configuration.
     pub remedies: Remedies,
-    /// The remedy for files of CA certificates that cannot be used.
     pub ca_remedy: &'static str,
 }
 
@@ -92,7 +84,6 @@ impl HttpOptions {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// A PEM file with the certificate and its chain.
     pub certificate: PathBuf,
     /// A PEM file with its key; `None` if the certificate's file has the key.
     pub key: Option<PathBuf>,
@@ -106,7 +97,6 @@ pub struct Pool {
     pub idle: Duration,
     /// The number of idle connections to one host and port; further connections are closed.
     pub idle_per_target: usize,
-    /// The number of concurrent requests, and so of connections in use; further requests wait.
     pub requests: usize,
 }
 
@@ -120,22 +110,14 @@ impl Default for Pool {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("CA certificates in {}: {reason}; {remedy}", .path.display())]
-    Ca {
-        path: PathBuf,
-        reason: String,
-        remedy: &'static str,
-    },
+    Ca { path: PathBuf, reason: String, remedy: &'static str },
     #[error("this system has no CA certificates{detail}; {}", REMEDY)]
     NoRoots {
         /// The problems of the search; empty, or begins with a blank.
         detail: String,
     },
     #[error("client certificate in {}: {reason}; {remedy}", .path.display())]
-    Certificate {
-        path: PathBuf,
-        reason: String,
-        remedy: String,
-    },
+    Certificate { path: PathBuf, reason: String, remedy: String },
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
     #[error("{0:?} is not a name that a certificate can have; write the name or address of the target")]

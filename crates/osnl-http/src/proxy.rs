@@ -202,13 +202,11 @@ fn split_url(url: &str) -> Option<(Option<String>, &str)> {
         return Some((None, url));
     }
     let rest = rest.strip_prefix("//")?;
-    // A slash in the password is no delimiter.
     let from = rest.find('@').unwrap_or(0);
     let end = rest[from..].find('/').map_or(rest.len(), |end| from + end);
     Some((scheme, &rest[..end]))
 }
 
-/// As in urllib, an empty user or password gives no header.
 fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     if user.is_empty() || password.is_empty() {
         return None;

@@ -12,7 +12,6 @@ use tower_service::Service;
 
 use crate::guard::{AddressGuard, Forbidden};
 
-/// The client connects to exactly the addresses that this resolver returns.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolver<S = GaiResolver> {
     system: S,
@@ -101,7 +100,6 @@ mod tests {
         check(&[], Some(&[]));
     }
 
-    /// A name server with another answer each time.
     #[derive(Clone)]
     struct Rebinding(Arc<Mutex<VecDeque<Vec<&'static str>>>>);
 

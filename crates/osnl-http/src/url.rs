@@ -23,8 +23,6 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// An absolute http or https URL without user information and fragment.
-///
 /// Display gives the original text with the scheme in lower case, and `/` for a missing path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
@@ -54,7 +52,6 @@ pub struct UrlError {
     pub part: UrlPart,
     pub problem: &'static str,
     pub allowed: &'static str,
-    /// The length in bytes, for a URL that is too long.
     pub length: Option<usize>,
 }
 
@@ -98,7 +95,6 @@ impl Url {
                 length: Some(length),
             });
         }
-        // hyper's own check: accepted text is sent unchanged.
         if PathAndQuery::try_from(path_and_query.as_str()).is_err()
             || !path_and_query.bytes().all(|b| b.is_ascii_graphic())
         {
@@ -171,7 +167,6 @@ const LONGEST_HOST: usize = 254;
 
 fn split_authority(text: &str) -> Result<(String, String, Option<u16>), UrlError> {
     let (written, port) = match text.rfind(':') {
-        // A colon inside the brackets of an IPv6 address separates no port.
         Some(colon) if !text[colon..].contains(']') => (&text[..colon], Some(&text[colon + 1..])),
         Some(_) | None => (text, None),
     };

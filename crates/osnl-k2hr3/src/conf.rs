@@ -1,5 +1,3 @@
-//! The file `k2hr3_osnl.conf`: read, checked whole, and typed.
-//!
 //! The syntax is [`osnl_config`]'s; the options are the fields of [`Conf`]. All values are checked
 //! at load time, and all errors are reported at once. k2hr3_osnl checked the `[k2hr3]` values when
 //! a message arrived, and lost that message on an error. Unknown names are ignored with a warning;
@@ -32,7 +30,6 @@ use osnl_config::secret_file::open_files;
 #[derive(Clone, Debug)]
 pub struct LoadedConf {
     pub conf: Conf,
-    /// Unknown names first, then warnings by option.
     pub warnings: Vec<Warning>,
     layers: Layers,
 }
@@ -54,19 +51,11 @@ impl LoadedConf {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
     #[error("path must exist, not {}; create the file or name another one with -c", .path.display())]
-    Missing {
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     #[error("path must be a regular file, not {}; name a file with -c", .path.display())]
-    NotRegular {
-        path: PathBuf,
-    },
+    NotRegular { path: PathBuf },
     #[error("path must be a readable regular file, not {}: {error}; let this user read it", .path.display())]
-    Unreadable {
-        path: PathBuf,
-        error: io::Error,
-    },
-    /// The text does not follow the syntax. Errors in readable values are listed too.
+    Unreadable { path: PathBuf, error: io::Error },
     #[error("parse error, {0}")]
     Syntax(ConfigErrors),
     #[error("{0}")]
@@ -74,7 +63,6 @@ pub enum ConfError {
 }
 
 impl ConfError {
-    /// Returns the errors that have a line; none if the file was unreadable.
     pub fn errors(&self) -> &[ConfigError] {
         match self {
             Self::Syntax(errors) | Self::Values(errors) => &errors.0,
@@ -111,8 +99,6 @@ impl Conf {
         Self::from_layers(&[(file_name.to_owned(), text.to_owned())], &Environment::default())
     }
 
-    /// Later files override earlier files, and the environment overrides all. A fault without a
-    /// line is reported for the last file.
     fn from_layers(files: &[(String, String)], environment: &Environment) -> Result<LoadedConf, ConfError> {
         let mut layers = Layers::new(&schema::SCHEMA);
         let (mut errors, mut findings) = (Vec::new(), Findings::default());

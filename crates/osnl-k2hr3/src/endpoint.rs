@@ -17,7 +17,6 @@ use tokio::time::{sleep, timeout};
 
 use super::Conf;
 
-/// The counterpart of Python's class `K2hr3NotificationEndpointError`.
 #[derive(Debug, thiserror::Error)]
 #[error("no endpoint for {api_url}: {reason}")]
 pub struct NotificationEndpointError {
@@ -34,11 +33,6 @@ pub struct NotificationEndpoint {
 }
 
 impl NotificationEndpoint {
-    /// Creates an endpoint that uses the proxies and CA certificates of the environment. It
-    /// connects later.
-    ///
-    /// # Errors
-    /// `api_url` is `https` and its CA certificates cannot be read, or its proxy cannot be used.
     pub fn new(conf: Conf) -> Result<Self, NotificationEndpointError> {
         let action = conf.action(&conf.http_options(std::env::vars_os())).map_err(|error| {
             NotificationEndpointError { api_url: shown(&conf.k2hr3.api_url), reason: error.to_string() }
@@ -90,8 +84,6 @@ impl NotificationEndpoint {
     /// `max_retries` attempts, with growing pauses (1 s up to `retry_interval_seconds`). A final
     /// failure is logged and gives [`NotificationResult::Requeue`] with `requeue_on_error`, else
     /// [`NotificationResult::Handled`]. A payload about no instance is handled without a call.
-    ///
-    /// `metadata` contains `message_id` and `timestamp`.
     pub async fn info(
         &self,
         context: &Map<String, Value>,
@@ -128,7 +120,6 @@ impl NotificationEndpoint {
             };
             let pause = match settings.policy.decide(attempt, &error) {
                 Decision::GiveUp => None,
-                // The daemon holds the target without end, but a single call has to end.
                 Decision::Hold if attempt >= settings.policy.max_attempts => None,
                 Decision::Hold => {
                     Some(settings.policy.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))

@@ -47,7 +47,6 @@ pub fn version() -> &'static str {
     "1.0.8"
 }
 
-/// The counterpart of `K2hr3Error`, the base class of Python's two errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]

@@ -1,4 +1,3 @@
-
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +29,6 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 pub fn listen(endpoints: Vec<NotificationEndpoint>) -> i32 {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(listen_until(endpoints, async {
-            // Ctrl-C ends a process that cannot catch it.
             let _ = ctrl_c().await;
         })),
         Err(error) => {

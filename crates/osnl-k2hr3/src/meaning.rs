@@ -33,7 +33,6 @@ pub(super) const NAME: &str = "k2hr3_osnl";
 /// The prefetch count. k2hr3_osnl set no limit and could fill its memory.
 pub(super) const PREFETCH: u16 = 200;
 
-/// The number of concurrent calls of K2HR3, each for another instance.
 const CONCURRENCY: usize = 16;
 
 impl Conf {
@@ -72,8 +71,6 @@ impl Conf {
         let options = &self.oslo_messaging_notifications;
         Rule {
             name: NAME.into(),
-            // oslo.messaging selects the endpoint's method by the priority in the body, for any
-            // routing key.
             priorities: Some(BTreeSet::from([Priority::Info])),
             filter: NotificationFilter {
                 publisher_id: Some(native_pattern(&options.publisher_id)),
@@ -114,8 +111,6 @@ impl Conf {
         }
     }
 
-    /// Returns the HTTP options of K2HR3: proxies and CA certificates from the environment
-    /// ([`HttpOptions::from_environment`]). With `allow_self_signed_cert` any server is trusted.
     #[must_use]
     pub fn http_options(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> HttpOptions {
         let mut options = HttpOptions::from_environment(environment);
@@ -129,7 +124,6 @@ impl Conf {
         K2hr3::new(self.k2hr3.api_url.clone(), http)
     }
 
-    /// Builds the daemon, which listens by `transport`, on the journal of `[journal]`.
     pub fn daemon(
         &self,
         transport: Arc<dyn Transport>,

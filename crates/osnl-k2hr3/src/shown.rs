@@ -1,5 +1,3 @@
-//! Converts a `k2hr3_osnl.conf` to the native form, for migration.
-
 use osnl::action::k2hr3::K2hr3Conf;
 use osnl::native::journal::written;
 use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
@@ -92,7 +90,6 @@ impl LoadedConf {
     fn listener(&self) -> Vec<DocEntry> {
         let on = &self.conf.oslo_messaging_notifications;
         let meant = self.conf.listener().options;
-        // The query of the URL may override k2hr3_osnl's defaults.
         let query = |fixed: &str, differs: bool| match differs {
             true => format!("{}, its query", self.origin_of(ON, "transport_url")),
             false => fixed.to_owned(),

@@ -23,8 +23,6 @@ const ENDPOINT: &str = "k2hr3_osnl.endpoint";
 
 #[derive(Default)]
 pub(super) struct WireLog {
-    /// The cuk of each claimed delivery, as the notification has it; bounded by the number of
-    /// claims.
     claimed: Mutex<HashMap<DeliveryId, Option<String>>>,
 }
 
@@ -73,7 +71,6 @@ impl DeliveryObserver for WireLog {
         self.lock().insert(claimed.id, parameters.map(|parameters| parameters.cuk));
     }
 
-    /// The next claim is for the same host and logs nothing again.
     fn retried(&self, delivery: DeliveryId) {
         self.lock().remove(&delivery);
     }

@@ -31,37 +31,23 @@ pub struct Budget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Excess {
     #[error("the body has {found} bytes; the limit is {limit} (option max_body)")]
-    Body {
-        found: usize,
-        limit: usize,
-    },
+    Body { found: usize, limit: usize },
     /// The decompressed body is too large. Decompression stopped at the limit, so the size is
     /// unknown.
     #[error("the body has more than {limit} bytes when decompressed, the limit (option max_body)")]
-    Decompressed {
-        limit: usize,
-    },
+    Decompressed { limit: usize },
     #[error("the message has more than {limit} values, the limit (it grows with option max_body)")]
-    Values {
-        limit: usize,
-    },
+    Values { limit: usize },
     #[error(
         "the message takes more than {limit} bytes of memory when decoded, the limit ({} times option max_body)",
         Budget::MEMORY
     )]
-    Memory {
-        limit: usize,
-    },
+    Memory { limit: usize },
     /// The nesting is too deep. No option changes that limit.
     #[error("the message is nested deeper than {limit} levels, the most that any listener reads")]
-    Depth {
-        limit: usize,
-    },
+    Depth { limit: usize },
     #[error("the message has {found} resources; the limit is {limit} (it grows with option max_body)")]
-    Resources {
-        found: usize,
-        limit: usize,
-    },
+    Resources { found: usize, limit: usize },
 }
 
 impl Excess {

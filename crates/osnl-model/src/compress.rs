@@ -1,4 +1,3 @@
-
 use std::io::Write as _;
 
 use bzip2::write::BzEncoder;

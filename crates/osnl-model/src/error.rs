@@ -17,53 +17,33 @@ pub enum DecodeError {
     #[error("the body begins with a byte order mark")]
     ByteOrderMark,
     #[error("the body is not UTF-8: invalid byte at offset {offset}")]
-    NotUtf8 {
-        offset: usize,
-    },
+    NotUtf8 { offset: usize },
     #[error("{part} is not readable JSON: {reason}")]
-    NotJson {
-        part: Part,
-        reason: String,
-    },
+    NotJson { part: Part, reason: String },
     #[error("{part} is {found}, not an object")]
-    NotAnObject {
-        part: Part,
-        found: JsonKind,
-    },
+    NotAnObject { part: Part, found: JsonKind },
     #[error("unsupported oslo.version {version:?}: only \"2.0\" is known")]
-    UnsupportedVersion {
-        version: String,
-    },
+    UnsupportedVersion { version: String },
     #[error("oslo.version is {found}, not a text")]
-    VersionNotText {
-        found: JsonKind,
-    },
+    VersionNotText { found: JsonKind },
     #[error("oslo.message is {found}, not a text")]
-    MessageNotText {
-        found: JsonKind,
-    },
+    MessageNotText { found: JsonKind },
     #[error("there is an oslo.message but no oslo.version")]
     NoVersion,
     #[error("there is an oslo.version but no oslo.message")]
     NoMessage,
     /// The priority is neither text nor null. oslo redelivers such a message without end.
     #[error("priority is {found}, not a text")]
-    PriorityNotText {
-        found: JsonKind,
-    },
+    PriorityNotText { found: JsonKind },
     #[error("unsupported compression {name:?}; osnl reads gzip, zlib, and bz2")]
-    UnsupportedCompression {
-        name: String,
-    },
+    UnsupportedCompression { name: String },
     /// The data do not have the format in the header `compression`, or the body is cut off.
     #[error("the compressed body is damaged or cut off")]
     DamagedCompression,
     #[error(transparent)]
     TooMuch(#[from] Excess),
     #[error("unsupported content encoding {name:?}")]
-    UnsupportedEncoding {
-        name: String,
-    },
+    UnsupportedEncoding { name: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,3 @@
-
 use std::fmt;
 
 /// The priority of a notification. Bodies write priorities in capitals, routing keys in lower case;

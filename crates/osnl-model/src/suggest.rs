@@ -1,4 +1,3 @@
-
 /// Returns the candidate with the fewest edits from `name`: at most one for short names, two from
 /// six characters on, three from twelve. `-` counts as `_`, and case is ignored, because such
 /// differences are easily overlooked. Of equally near candidates the first wins.

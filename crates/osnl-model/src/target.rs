@@ -1,4 +1,3 @@
-
 use crate::Priority;
 
 /// Without an exchange the `control_exchange` of the configuration counts (`openstack` unless set),

@@ -53,17 +53,11 @@ pub enum TransportUrlError {
         "invalid port of host {number}: not a number up to 65535 \
          (in a password, write / as %2F, @ as %40, ? as %3F, # as %23 and a comma as %2C)"
     )]
-    Port {
-        number: usize,
-    },
+    Port { number: usize },
     #[error("invalid host {number}: brackets do not match, or there is a space")]
-    Host {
-        number: usize,
-    },
+    Host { number: usize },
     #[error("invalid percent escape in the {part}: not UTF-8")]
-    PercentEscape {
-        part: &'static str,
-    },
+    PercentEscape { part: &'static str },
 }
 
 impl TransportUrl {

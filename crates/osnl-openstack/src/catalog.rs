@@ -102,20 +102,12 @@ pub enum CatalogError {
     #[error("the token has no service catalogue: the login has no scope; name a project (project_name)")]
     None,
     #[error("the service catalogue has no service of type {service}; it has {}", .have.join(", "))]
-    NoService {
-        service: String,
-        have: Vec<String>,
-    },
+    NoService { service: String, have: Vec<String> },
     #[error(
         "the service catalogue has no {interface} URL of {service}{}; it has {}",
         .region.as_ref().map(|region| format!(" in region {region}")).unwrap_or_default(), .have.join(", ")
     )]
-    NoEndpoint {
-        service: String,
-        interface: Interface,
-        region: Option<String>,
-        have: Vec<String>,
-    },
+    NoEndpoint { service: String, interface: Interface, region: Option<String>, have: Vec<String> },
 }
 
 impl Catalog {

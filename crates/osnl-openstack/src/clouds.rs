@@ -64,26 +64,13 @@ pub struct Clouds {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloudsError {
     #[error("there is no clouds.yaml in {}; name one in OS_CLIENT_CONFIG_FILE", .searched.join(", "))]
-    NoFile {
-        searched: Vec<String>,
-    },
+    NoFile { searched: Vec<String> },
     #[error("{}: {problem}", .file.display())]
-    File {
-        file: PathBuf,
-        problem: String,
-    },
+    File { file: PathBuf, problem: String },
     #[error("{}: there is no cloud {name}; it has {}", .file.display(), .have.join(", "))]
-    NoCloud {
-        file: PathBuf,
-        name: String,
-        have: Vec<String>,
-    },
+    NoCloud { file: PathBuf, name: String, have: Vec<String> },
     #[error("{}: cloud {name}: {error}", .file.display())]
-    Cloud {
-        file: PathBuf,
-        name: String,
-        error: CloudConfError,
-    },
+    Cloud { file: PathBuf, name: String, error: CloudConfError },
 }
 
 impl Clouds {

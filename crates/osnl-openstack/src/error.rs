@@ -1,4 +1,3 @@
-
 use std::fmt;
 use std::time::Duration;
 
@@ -35,46 +34,20 @@ pub enum ApiError {
         "{at}: status 404, which is not the answer of the {service} API about a missing object: {said}; does the \
          catalogue, or an endpoint override, name the API's URL?"
     )]
-    NotTheApi {
-        at: String,
-        service: &'static str,
-        said: String,
-    },
+    NotTheApi { at: String, service: &'static str, said: String },
     #[error("{asked}: forbidden (403): {said}")]
-    Forbidden {
-        asked: ObjectRef,
-        said: String,
-    },
+    Forbidden { asked: ObjectRef, said: String },
     #[error("{at}: login as {who} refused ({status}): {said}{}", login_hint(*.status))]
-    Login {
-        at: String,
-        who: String,
-        status: u16,
-        said: String,
-    },
+    Login { at: String, who: String, status: u16, said: String },
     #[error("{at}: {failure}")]
-    Unreachable {
-        at: String,
-        failure: Failure,
-    },
+    Unreachable { at: String, failure: Failure },
     #[error("{at}: no answer in {} s", .after.as_secs_f64())]
-    TimedOut {
-        at: String,
-        after: Duration,
-    },
+    TimedOut { at: String, after: Duration },
     #[error("{at}: status {status}: {said}")]
-    Status {
-        at: String,
-        status: u16,
-        said: String,
-        retry_after: Option<Duration>,
-    },
+    Status { at: String, status: u16, said: String, retry_after: Option<Duration> },
     /// The answer has an unexpected form.
     #[error("{at}: {problem}")]
-    Answer {
-        at: String,
-        problem: String,
-    },
+    Answer { at: String, problem: String },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }

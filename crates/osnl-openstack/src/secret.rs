@@ -1,4 +1,3 @@
-
 use std::fmt;
 
 /// A password, an application credential's secret, or a token. Neither Debug nor Display shows it.

@@ -121,7 +121,6 @@ impl Servers for CloudLookup {
     }
 }
 
-/// Reads addresses by network; a floating IP has the MAC address of its fixed address.
 fn nics(server: &Value) -> Vec<Nic> {
     let networks = server.get("addresses").and_then(Value::as_object);
     let listed = networks.into_iter().flat_map(|networks| networks.values());

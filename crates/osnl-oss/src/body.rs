@@ -1,4 +1,3 @@
-
 use osnl_model::to_python_json;
 
 use super::node_detail::NodeDetail;
@@ -37,7 +36,6 @@ impl BodyForm {
     }
 }
 
-/// Escapes an element's content. Quotes may stay, but the `>` of `]]>` must be escaped.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -29,10 +29,6 @@ pub struct CompletionStep {
 }
 
 impl CompletionStep {
-    /// Returns `None` if no question was needed, or if the answers are already stored.
-    ///
-    /// # Errors
-    /// A source cannot be asked now; answers of other sources are not stored.
     async fn complete(&self, event: &Event) -> Result<Option<Answers>, ActionError> {
         let before = event.enriched.as_deref();
         if before.is_some_and(|kept| kept.contains_key(HAPPENED)) {

@@ -129,11 +129,6 @@ pub fn default_files(home: Option<&Path>, root: &Path) -> Vec<PathBuf> {
 }
 
 impl Conf {
-    /// Reads and checks defaults, files in their order, the `*.conf` of folders by name, and the
-    /// environment.
-    ///
-    /// # Errors
-    /// All errors, in the order of files and lines.
     pub fn load(
         files: &[PathBuf],
         folders: &[PathBuf],
@@ -157,7 +152,6 @@ impl Conf {
         if errors.is_empty() { Self::from_texts(&texts, environment) } else { Err(ConfigErrors(errors)) }
     }
 
-    /// Reads texts by file name; later texts override earlier texts.
     pub fn from_texts(
         texts: &[(String, String)],
         environment: &Environment,
@@ -235,7 +229,6 @@ fn at_home(errors: ConfigErrors, document: &Document, layers: &Layers, files: &[
     ConfigErrors(errors)
 }
 
-/// The plug-ins' child may have another working folder.
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

@@ -1,5 +1,3 @@
-//! The events that count, and the decision between allocation and release.
-
 use osnl_model::nova::legacy_name;
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +6,6 @@ use super::instance::KnownInstance;
 /// The one name for all events of floating IPs, as in oss_watcher.
 const FLOATING: &str = "floatingip.update.end";
 
-/// The options `events_creation` and `events_deletion`.
-///
 /// A name counts in both of nova's forms: `compute.instance.create.end` is `instance.create.end`
 /// too. `floatingip.update.end`, in either list, means every way in which an instance gets or loses
 /// a floating IP: an update, a creation with a port, a deletion, and events of its port. The
@@ -45,7 +41,6 @@ pub enum What {
 pub struct Occurrence {
     pub what: What,
     pub ip: Option<String>,
-    /// The port that leads to the instance where its id is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
     pub instance: KnownInstance,

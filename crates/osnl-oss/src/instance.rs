@@ -1,4 +1,3 @@
-
 use osnl_model::Notification;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,7 +15,6 @@ pub struct KnownInstance {
     pub display_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os: Option<String>,
-    /// The image's id, for events that name the image without its properties.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// The root and ephemeral disk together, in GiB.
@@ -28,10 +26,8 @@ pub struct KnownInstance {
     pub memory_mb: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vcpus: Option<i64>,
-    /// The time of creation, as nova wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
-    /// The owner's metadata in the original order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<OrderedMap>,
 }
@@ -40,7 +36,6 @@ pub struct KnownInstance {
 #[serde(default)]
 pub struct Nic {
     pub address: String,
-    /// The port, if the event or neutron named it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -100,7 +95,6 @@ impl InstanceReading {
             hostname: text_of(payload, "hostname"),
             display_name: text_of(payload, "display_name"),
             os: text_of(image, "os"),
-            // The event has the image's properties, so a missing `os` is final.
             image: None,
             disk_gb: number(payload, "disk_gb"),
             root_gb: number(payload, "root_gb"),
@@ -177,7 +171,6 @@ pub(super) fn number(value: &Value, key: &str) -> Option<i64> {
     value.get(key)?.as_i64()
 }
 
-/// Reads metadata of unknown order; old services write a list of pairs.
 fn noted(payload: &Value) -> Option<OrderedMap> {
     match payload.get("metadata")? {
         Value::Object(map) => Some(OrderedMap(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())),

@@ -34,7 +34,6 @@ use super::instance::{InstanceReading, KnownInstance};
 use osnl_core::observe::PartKeys;
 pub use osnl_core::received::RowChange;
 
-/// The bound of rows: an instance, a port and a floating IP are one row each.
 const MOST: usize = 100_000;
 const LAST: usize = 4096;
 
@@ -51,7 +50,6 @@ pub struct Memory {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventMeaning {
-    /// The parts in the order in which plug-ins are called.
     pub happened: Vec<Occurrence>,
     pub changes: Vec<RowChange>,
 }
@@ -89,8 +87,6 @@ impl Memory {
         EventMeaning { happened, changes: self.changes() }
     }
 
-    /// Returns the meaning without the changed rows, which [`changes`](Self::changes) collects for
-    /// several messages.
     pub(crate) fn meaning(
         &mut self,
         n: &Notification,
@@ -135,7 +131,6 @@ impl Memory {
         mut tell: impl FnMut(&mut Self, &Notification, &Value) -> Vec<Occurrence>,
     ) -> Vec<Occurrence> {
         let Some(bulk) = Bulk::of(n) else {
-            // A port without its wrapper.
             let bare = n.payload.get(kind).is_none() && n.payload.get(format!("{kind}_id")).is_none();
             return match bare && n.payload.get("device_id").is_some() {
                 true => tell(self, n, &serde_json::json!({ kind: n.payload })),

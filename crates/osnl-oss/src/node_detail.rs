@@ -81,7 +81,6 @@ pub struct NodeForm {
 }
 
 impl NodeForm {
-    /// Returns the node detail of an occurrence; its keys have the order of the program's source.
     #[must_use]
     pub fn node_detail(&self, happened: &Occurrence) -> NodeDetail {
         let instance = &happened.instance;
@@ -146,7 +145,6 @@ impl NodeForm {
         if self.asked(happened) { root_gb.or(disk_gb) } else { disk_gb.or(root_gb) }
     }
 
-    /// Nova writes one time in three ways, always as UTC.
     fn date(&self, happened: &Occurrence) -> Option<String> {
         let written = happened.instance.created_at.as_deref()?;
         let parts = (written.get(..10), written.get(10..11), written.get(11..19), written.get(19..));
@@ -160,7 +158,6 @@ impl NodeForm {
         }
         let legacy = written.as_bytes()[10] == b' ';
         Some(match (self.values, self.asked(happened)) {
-            // The program passed the time through unchanged, with or without fraction and zone.
             (ValueRule::Original, false) if legacy => written.to_owned(),
             (ValueRule::Original, false) => format!("{day} {time}+00:00"),
             (ValueRule::Original, true) | (ValueRule::Uniform, _) => format!("{day}T{time}Z"),

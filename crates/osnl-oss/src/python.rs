@@ -48,7 +48,6 @@ const REPLY_LIMIT: usize = 64 * 1024;
 
 #[derive(Clone)]
 pub struct PythonOptions {
-    /// `module.Class`: a module in one of the folders of `plugin_path`, or an installed module.
     pub plugin: String,
     pub plugin_path: Vec<PathBuf>,
     pub python: Program,
@@ -161,7 +160,6 @@ impl<'a> OpenEvent<'a> {
             verdict = None;
         }
         let mut calls = calls.into_iter();
-        // An earlier attempt has made these calls.
         let before = calls.by_ref().take(event.done()).last();
         let last = before.map(|_| Completion::Delivered("called".to_owned()));
         Self { event, calls, last, verdict }

@@ -17,13 +17,10 @@ pub trait Servers: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// Returns the instance of this port; `None` if the port is missing or unused.
     fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;
 
-    /// Returns the instance with flavor, image properties and addresses; `None` if it is missing.
     fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<KnownServer>, ActionError>>;
 
-    /// Returns the property `os` of an image; `None` if the image or the property is missing.
     fn os_of_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;
 }
 
@@ -42,9 +39,6 @@ pub struct Complete {
 
 /// Completes an occurrence with unknown details, as far as they still exist. Asks nothing if the
 /// events suffice.
-///
-/// # Errors
-/// The source does not answer: another attempt may succeed.
 pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Complete, ActionError> {
     let mut complete = Complete { happened, nics: Vec::new(), asked: false };
     let Complete { happened, nics, asked } = &mut complete;
@@ -72,7 +66,6 @@ pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Co
             }
         }
     } else if let KnownInstance { os: None, image: Some(image), .. } = &happened.instance {
-        // Nova's versioned events name the image, but none of its properties.
         *asked = true;
         happened.instance.os = servers.os_of_image(image).await?;
     }

@@ -1,4 +1,3 @@
-
 mod cloud;
 mod corpus;
 mod native;

@@ -1,4 +1,3 @@
-
 use super::event::{Lists, Occurrence};
 use super::memory::Memory;
 use osnl_actions::Event;
@@ -33,7 +32,6 @@ impl EventReport {
         Self::from(happened, event_type, event.resource, lists)
     }
 
-    /// Selects the occurrences that concern this resource and these lists.
     #[must_use]
     pub fn from(happened: Vec<Occurrence>, event_type: &str, resource: Option<u32>, lists: &Lists) -> Self {
         let mut why = match lists.has(event_type) {

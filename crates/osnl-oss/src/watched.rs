@@ -7,7 +7,6 @@ use super::event::Lists;
 
 #[derive(Clone, Debug, Default)]
 pub struct WatchedActions {
-    /// The actions by name; with an empty set nothing is noted.
     pub actions: BTreeSet<Arc<str>>,
     pub lists: Option<Lists>,
 }

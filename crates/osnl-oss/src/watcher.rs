@@ -46,7 +46,6 @@ impl Watcher {
         LearntFacts { changes: memory.changes(), ..LearntFacts::default() }
     }
 
-    /// Returns the meaning of a message, to be stored with it; nothing for an unreadable message.
     #[must_use]
     pub fn noted(&self, received: &ReceivedMessage) -> MessageNotes {
         received.decode().map(|n| self.note(received, &n).0).unwrap_or_default()

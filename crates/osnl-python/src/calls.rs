@@ -1,8 +1,9 @@
-//! Calls of Python, made by Python's own threads.
+//! Calls of Python functions, made by Python's own threads.
 //!
-//! A method may never return, and Python ends such a thread where it stands when the program ends. There must be no frame of
-//! this library on its stack then: threads of Python take calls from here and bring the results back, and the engine
-//! waits for those without the interpreter. A thread that waits for a call has left before [`Calls::close`] returns.
+//! A method may never return, and Python kills such a thread when the program ends. At that time no
+//! frame of this library may be on its stack. So threads of Python fetch calls and return results,
+//! and the engine waits for these without the interpreter. A thread that waits for a call has left
+//! before [`Calls::close`] returns.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use pyo3::types::PyTuple;
 use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 use tokio::sync::oneshot;
 
-/// The time that calls under way have to end after the engine has given them up.
+/// The time for running calls to end after the engine has given up.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// The calls of one listener.
@@ -21,7 +22,6 @@ pub(crate) struct Calls {
     shared: Arc<SharedCalls>,
 }
 
-/// The end of [`Calls`] that the engine has.
 #[derive(Clone)]
 pub(crate) struct Caller {
     shared: Arc<SharedCalls>,
@@ -36,11 +36,8 @@ struct SharedCalls {
 #[derive(Default)]
 struct CallQueue {
     queue: VecDeque<PendingCall>,
-    /// Threads within [`Calls::next`].
     waiting: usize,
-    /// Calls that a thread has taken and not ended.
     under_way: usize,
-    /// A thread is about to come.
     is_starting: bool,
     is_closed: bool,
 }
@@ -68,12 +65,11 @@ impl SharedCalls {
 }
 
 impl Caller {
-    /// Has a function called with texts, and returns its result; `None` if there is none.
+    /// Queues a call with texts and returns its result; `None` without a result.
     pub(crate) async fn call(&self, function: Arc<Py<PyAny>>, texts: Vec<Option<String>>) -> Option<String> {
         self.ask(function, texts).await.ok()
     }
 
-    /// The same in a thread that may wait.
     pub(crate) fn call_and_wait(
         &self,
         function: Arc<Py<PyAny>>,
@@ -85,7 +81,7 @@ impl Caller {
     fn ask(&self, function: Arc<Py<PyAny>>, texts: Vec<Option<String>>) -> oneshot::Receiver<String> {
         let (result, receiver) = oneshot::channel();
         let mut state = self.shared.lock();
-        // Of a closed listener nothing is asked any more: the result is dropped, and with it the call.
+        // After the close the result's sender is dropped, which ends the call.
         if !state.is_closed {
             state.queue.push_back(PendingCall { function, texts, result });
             self.shared.changed.notify_all();
@@ -130,7 +126,7 @@ impl Calls {
         }
         loop {
             while let Some(request) = state.queue.pop_front() {
-                // The engine has given up those that are closed.
+                // The engine has given up calls whose channel is closed.
                 if !request.result.is_closed() {
                     state.under_way += 1;
                     let needs_thread = state.waiting == 0 && !state.is_starting;
@@ -175,7 +171,7 @@ impl TakenCall {
     /// Brings the result.
     fn end(&mut self, result: String) {
         if let Some(request) = self.request.take() {
-            // The engine may have given the call up.
+            // The engine may have given up the call.
             let _ = request.result.send(result);
         }
     }

@@ -1,5 +1,3 @@
-//! A `k2hr3_osnl.conf`, checked whole.
-
 use std::path::PathBuf;
 
 use osnl_k2hr3::{HiddenInputs, Level, LoadedConf, LogFile};
@@ -82,7 +80,7 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-/// None where the file names no key, as in k2hr3_osnl.
+/// Returns None without keys, as in k2hr3_osnl.
 fn patterns(patterns: &[(String, Pattern)]) -> Value {
     if patterns.is_empty() {
         return Value::Null;

@@ -1,5 +1,3 @@
-//! One call of K2HR3, asked for by Python.
-
 use std::sync::{Mutex, PoisonError};
 
 use osnl::notification_listener::Shutdown;
@@ -12,13 +10,12 @@ use tokio_util::sync::CancellationToken;
 use crate::conf::Conf;
 use crate::wait;
 
-/// The listener at whose abort the calls by hand of its endpoints end.
+/// The listener whose abort also ends the calls that endpoints make by hand.
 pub(crate) static SENDS: Sends = Sends(Mutex::new(None));
 
 pub(crate) struct Sends(Mutex<Option<CancellationToken>>);
 
 impl Sends {
-    /// Ends calls when this listener aborts.
     pub(crate) fn follow(&self, shutdown: &Shutdown) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shutdown.abort.clone());
     }

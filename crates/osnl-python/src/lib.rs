@@ -1,8 +1,9 @@
-//! `k2hr3_osnl._native`: what the Python module k2hr3_osnl does by osnl's engine.
+//! `k2hr3_osnl._native`: the part of the Python module k2hr3_osnl that uses osnl's engine.
 //!
-//! The Python sources beside this crate have the documented names; this module has what they call. Notifications cross
-//! as JSON texts, which Python reads and writes faster than objects could be made one by one. Every call that may wait
-//! gives up the interpreter's lock first, so a thread that holds it never waits for one of ours.
+//! The Python sources beside this crate have the documented names and call this module.
+//! Notifications cross as JSON texts, which Python parses faster than objects could be built one by
+//! one. Every call that may wait first releases the interpreter's lock, so no thread waits for our
+//! threads with the lock held.
 
 mod calls;
 mod conf;

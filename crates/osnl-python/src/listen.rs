@@ -1,12 +1,13 @@
-//! `listen`: by the daemon's engine where the endpoints are the module's own, else by calling Python.
+//! `listen`: uses the daemon's engine for the module's own endpoints, and calls Python for others.
 //!
 //! | endpoints | run by | keeps |
 //! | --- | --- | --- |
 //! | of the module, or with a `_payload_to_params` of their own | [`osnl_k2hr3::listen_until`] | `[journal]` |
 //! | with methods of their own | [`NotificationListener`], each call in a thread of its own | nothing: the broker has what is not handled |
 //!
-//! A call of Python may raise, never return, end its thread, or fork. None of these acknowledges a message: only a method
-//! that returns does. What keeps failing goes back to the broker after ten attempts, and comes again.
+//! A call of Python may raise, never return, end its thread, or fork. None of these acknowledges a
+//! message: only a method that returns does. After ten failed attempts a message returns to the
+//! broker and is delivered again.
 
 use std::sync::Arc;
 
@@ -25,10 +26,8 @@ use crate::conf::Conf;
 use crate::endpoint::{K2hr3Caller, SENDS};
 use crate::wait::{self, WaitOutcome};
 
-/// An endpoint, and the reader of payloads that takes the place of ours.
 type Plain = (Py<K2hr3Caller>, Option<Py<PyAny>>);
 
-/// A function to call, the priorities that it takes, and its filter.
 type Own = (Py<PyAny>, Vec<String>, Option<String>);
 
 /// Listens by the engine until Ctrl-C; 0 after that, 1 when the listener could not go on.
@@ -77,7 +76,7 @@ pub(crate) fn listen_to(
     ended(result?)
 }
 
-/// Ctrl-C is the usual end; what another handler raises goes on.
+/// Ctrl-C is the usual end; an exception of another handler propagates.
 fn ended(ended: WaitOutcome<i32>) -> PyResult<i32> {
     match ended.raised {
         Some(error) if !Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py)) => Err(error),
@@ -138,7 +137,6 @@ async fn run(conf: &osnl_k2hr3::Conf, endpoints: Vec<PythonEndpoint>, shutdown: 
     }
 }
 
-/// The host of a payload, or why there is none.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
 enum HostAnswer {
@@ -146,7 +144,8 @@ enum HostAnswer {
     Unusable { error: String },
 }
 
-/// Asks Python for the host of a payload. The call may block: heartbeats and other messages go on.
+/// Asks Python for the host of a payload. The call may block, while heartbeats and other messages
+/// continue.
 fn read(caller: &Caller, reader: &Arc<Py<PyAny>>, payload: &Value) -> Result<HostParameters, Unusable> {
     let texts = vec![Some(payload.to_string())];
     let read = tokio::task::block_in_place(|| caller.call_and_wait(reader.clone(), texts));
@@ -158,7 +157,6 @@ fn read(caller: &Caller, reader: &Arc<Py<PyAny>>, payload: &Value) -> Result<Hos
     }
 }
 
-/// An endpoint whose methods are Python's.
 struct PythonEndpoint {
     caller: Caller,
     function: Arc<Py<PyAny>>,
@@ -207,7 +205,7 @@ impl Listening for PythonEndpoint {
     }
 }
 
-/// Reads a filter: patterns of two names, and by key of three maps.
+/// Reads a filter as JSON: two patterns by name, and three maps of patterns.
 fn filter_of(text: &str) -> PyResult<NotificationFilter> {
     let wrong = |error: &dyn std::fmt::Display| PyValueError::new_err(format!("filter_rule: {error}"));
     let filter: Value = serde_json::from_str(text).map_err(|error| wrong(&error))?;

@@ -1,4 +1,5 @@
-//! The engine's log lines go to Python's `logging`, where programs have their handlers and levels.
+//! Sends the engine's log lines to Python's `logging`, where programs configure handlers and
+//! levels.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::OnceLock;
@@ -17,7 +18,7 @@ static LINES: OnceLock<Py<PyAny>> = OnceLock::new();
 #[pyfunction]
 pub(crate) fn forward(line: Py<PyAny>) {
     if LINES.set(line).is_ok() {
-        // Another subscriber in this library is impossible: nothing else sets one.
+        // This cannot fail: nothing else in this library sets a subscriber.
         let _ = tracing::subscriber::set_global_default(Registry::default().with(Forward));
     }
 }
@@ -25,8 +26,9 @@ pub(crate) fn forward(line: Py<PyAny>) {
 struct Forward;
 
 impl<S: Subscriber> Layer<S> for Forward {
-    /// Details of single messages stay away: each would wait for the interpreter. So does the AMQP client: its failures
-    /// come back to the engine, which logs them, and it calls a queue that is not there yet an error.
+    /// Debug lines are dropped, because each would wait for the interpreter. The AMQP client's
+    /// lines are dropped too: the engine logs its failures, and the client calls a missing queue an
+    /// error.
     fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
         let target = metadata.target();
         let most = if is_ours(target) { Level::DEBUG } else { Level::WARN };
@@ -42,11 +44,11 @@ impl<S: Subscriber> Layer<S> for Forward {
             Level::INFO => 20,
             Level::DEBUG | Level::TRACE => 10,
         };
-        // Names in it come from outside: none may begin a line or move the cursor.
+        // Names in the text come from outside: they must not begin a line or move the cursor.
         let text = osnl_model::one_line(&(message.text + &message.fields)).into_owned();
         let logger = logger(event.metadata().target());
         if let Some(line) = LINES.get() {
-            // At the end of the interpreter there is no log any more; elsewhere logging does not raise.
+            // At the interpreter's end there is no log any more; otherwise logging does not raise.
             let _ = Python::try_attach(|py| line.bind(py).call1((level, logger, text)).map(drop));
         }
     }
@@ -56,7 +58,8 @@ fn is_ours(target: &str) -> bool {
     target.starts_with("osnl") || target.starts_with("k2hr3_osnl")
 }
 
-/// The logger of k2hr3_osnl that a line belongs to; the engine's own parts are below it, libraries are `amqp`.
+/// Returns the logger of k2hr3_osnl for a line; the engine's parts are below it, libraries are
+/// `amqp`.
 fn logger(target: &str) -> String {
     match target {
         "k2hr3_osnl" | "osnl_python::listen" => "k2hr3_osnl".to_owned(),
@@ -81,7 +84,7 @@ impl Visit for LogMessage {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let _ = match field.name() {
             "message" => write!(self.text, "{value:?}"),
-            // The old programs' words, beside the fields.
+            // The old program's words repeat the fields.
             "former" => Ok(()),
             name => write!(self.fields, " {name}={value:?}"),
         };

@@ -1,34 +1,26 @@
-//! Certificates and keys from the system, from files and from folders.
-
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
-/// A file of certificates or keys that cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {reason}", .path.display())]
 pub struct FileError {
-    /// As configured.
     pub path: PathBuf,
-    /// The operating system's words, or what is wrong with the content.
     pub reason: String,
 }
 
-/// A client's own certificate, with the chain behind it, and its key.
 #[derive(Debug)]
 pub struct ClientIdentity {
-    /// The client's first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Never printed.
     pub key: PrivateKeyDer<'static>,
 }
 
-/// The CA certificates of the system's store; none is no error.
+/// Returns the CA certificates of the system's store.
 ///
 /// # Errors
-/// There is none, and why.
+/// The store is empty; the text is the reason.
 pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
     let CertificateResult { certs, errors, .. } = load_native_certs();
     match errors.first() {
@@ -37,11 +29,8 @@ pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// The certificates of PEM files and of folders of such files. A file must have one; a folder may be empty, and
-/// hold what is none.
-///
-/// # Errors
-/// The first file that cannot be read, or has none.
+/// Returns the certificates of PEM files and of folders of such files. A file must contain one; a
+/// folder may be empty, and contain other files.
 pub fn certificates_from(paths: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let mut all = Vec::new();
     for path in paths {
@@ -55,7 +44,7 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     if path.is_dir() {
         return Ok(load_certs_from_paths(None, Some(path)).certs);
     }
-    // Not the loader's own message, which repeats the path.
+    // The loader's own message would repeat the path.
     std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
     let CertificateResult { certs, errors, .. } = load_certs_from_paths(Some(path), None);
     match errors.first() {
@@ -72,8 +61,8 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     }
 }
 
-/// A heading of certificates that OpenSSL reads and rustls passes over: such a certificate would be missing without a word.
-/// The first of them has OpenSSL's own marks behind the certificate, by which it may also be distrusted.
+/// Finds a heading of certificates that OpenSSL reads and rustls skips silently. Certificates under
+/// the first heading also have OpenSSL's trust settings, which may distrust the certificate.
 fn foreign_heading(path: &Path) -> Option<&'static str> {
     let text = std::fs::read(path).ok()?;
     let begins = |heading: &&str| {
@@ -83,10 +72,11 @@ fn foreign_heading(path: &Path) -> Option<&'static str> {
     ["TRUSTED CERTIFICATE", "X509 CERTIFICATE"].into_iter().find(begins)
 }
 
-/// A client's certificate and key; without a file for the key, it stands in the certificate's.
+/// Reads a client's certificate and key; without a key file, the certificate's file contains the
+/// key.
 ///
 /// # Errors
-/// The file that cannot be read, or holds no certificate, or no key that is not encrypted.
+/// The file that is unreadable, or lacks a certificate or an unencrypted key.
 pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity, FileError> {
     let chain = from_path(certificate)?;
     let path = key.unwrap_or(certificate);
@@ -96,7 +86,7 @@ pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity
             PemError::NoItemsFound => {
                 "the file holds no private key in PEM form that needs no passphrase".to_owned()
             }
-            // Not its own words, which may repeat a line of the key.
+            // The library's message may repeat a line of the key.
             _ => "the file is not PEM".to_owned(),
         };
         FileError { path: path.to_owned(), reason }

@@ -1,11 +1,11 @@
-//! The name in a certificate's subject (CN), for certificates that have no other.
+//! The name in a certificate's subject (CN), for certificates without other names.
 //!
-//! OpenSSL, and so k2hr3_osnl and oslo.messaging, looks there when a certificate has no `subjectAltName`, which is what
-//! `openssl req -x509 -subj /CN=k2hr3.example` makes. webpki does not. Addresses never stand in a CN.
+//! OpenSSL, and so k2hr3_osnl and oslo.messaging, reads the CN of a certificate without
+//! `subjectAltName`, as `openssl req -x509 -subj /CN=k2hr3.example` makes it. webpki does not. A CN
+//! never contains an address.
 
 use rustls::pki_types::{CertificateDer, ServerName};
 
-/// id-at-commonName, 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -15,14 +15,13 @@ const IA5_STRING: u8 = 0x16;
 pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
-/// Whether a CN of this certificate is this name, or covers it with `*.`.
+/// Whether a CN of this certificate equals this name, or covers it with `*.`.
 pub(crate) fn covers(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
     let ServerName::DnsName(name) = name else { return false };
     let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return false };
     common_names(certificate.subject()).iter().any(|common| matches(common, name.as_ref()))
 }
 
-/// `*` stands for one whole label, the first.
 fn matches(common: &str, name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     match common.strip_prefix("*.") {
@@ -33,7 +32,6 @@ fn matches(common: &str, name: &str) -> bool {
     }
 }
 
-/// The CNs in the DER of a subject, without its outer tag: sets of sequences of an identifier and a text.
 fn common_names(subject: &[u8]) -> Vec<String> {
     let parts = Elements(subject).filter(|(tag, _)| *tag == SET).flat_map(|(_, set)| Elements(set));
     let pairs = parts.filter(|(tag, _)| *tag == SEQUENCE).map(|(_, pair)| Elements(pair));
@@ -50,7 +48,7 @@ fn common_names(subject: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Tags and contents that follow each other; ends at what is cut off.
+/// An iterator over consecutive tags and contents, which ends at truncated data.
 pub(crate) struct Elements<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Elements<'a> {
@@ -110,7 +108,6 @@ mod tests {
         check(&host, &["host"]);
         check(&[of(PRINTABLE_STRING, 10, "company"), host.clone()].concat(), &["host"]);
         check(&[of(IA5_STRING, 3, "a"), host.clone()].concat(), &["a", "host"]);
-        // A bit string.
         check(&of(0x03, 3, "host"), &[]);
         for cut in 0..host.len() {
             check(&host[..cut], &[]);

@@ -1,13 +1,13 @@
-//! The name constraints of a certificate's issuers (RFC 5280, 4.2.1.10), for a name that stands in its CN.
+//! The name constraints of a certificate's issuers (RFC 5280, 4.2.1.10), applied to the CN.
 //!
-//! webpki has judged the chain and does not say which one it found. So every certificate at hand counts whose subject is an
-//! issuer on the way: one too many refuses, and none is left out. What cannot be read refuses too.
+//! webpki does not return the chain that it verified. So every available certificate counts whose
+//! subject is an issuer on the way: an extra certificate may refuse, but no constraint is missed.
+//! An unreadable certificate refuses too.
 
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::common_name::{Elements, SEQUENCE};
 
-/// id-ce-nameConstraints, 2.5.29.30.
 const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
@@ -15,18 +15,14 @@ const OCTET_STRING: u8 = 0x04;
 const PERMITTED: u8 = 0xa0;
 const EXCLUDED: u8 = 0xa1;
 const DNS_NAME: u8 = 0x82;
-/// Chains are shorter.
 const LONGEST: usize = 16;
 
-/// The parts of a certificate that are asked for.
 struct CertificateParts<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],
-    /// Empty for none.
     extensions: &'a [u8],
 }
 
-/// Whether every issuer of this certificate that is at hand allows the name.
 pub(crate) fn allow(
     certificate: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
@@ -39,7 +35,7 @@ pub(crate) fn allow(
     else {
         return false;
     };
-    // One odd certificate among a hundred is no reason to refuse; webpki could not read it either.
+    // webpki cannot read such a certificate either, so it is skipped.
     issuers.extend(trusted.iter().filter_map(|issuer| parts(issuer)));
     let mut on_the_way: Vec<&[u8]> = vec![leaf.issuer];
     let mut at = 0;
@@ -63,7 +59,7 @@ pub(crate) fn allow(
 fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<CertificateParts<'a>> {
     let (_, certificate) = Elements(certificate).next()?;
     let (_, to_be_signed) = Elements(certificate).next()?;
-    // Serial number, algorithm, issuer, validity, subject, key, and what is optional.
+    // Serial number, algorithm, issuer, validity, subject, key, and optional fields.
     let mut elements = Elements(to_be_signed).skip_while(|(tag, _)| *tag == VERSION).skip(2);
     let (_, issuer) = elements.next()?;
     let (_, subject) = elements.nth(1)?;
@@ -76,12 +72,13 @@ fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<CertificateParts<'a>
     Some(CertificateParts { issuer, subject, extensions })
 }
 
-/// Whether a certificate with these extensions may issue one for the name; `None` if its constraints cannot be read.
+/// Whether an issuer with these extensions permits the name; `None` if its constraints are
+/// unreadable.
 fn permits(extensions: &[u8], name: &str) -> Option<bool> {
     let constraints = Elements(extensions).find_map(|(_, extension)| {
         let mut fields = Elements(extension);
         let (_, identifier) = fields.next()?;
-        // Between them it may be marked as critical.
+        // A boolean between identifier and value may mark the extension as critical.
         (identifier == NAME_CONSTRAINTS).then(|| fields.find(|(tag, _)| *tag == OCTET_STRING))
     });
     let Some(constraints) = constraints else { return Some(true) };
@@ -97,7 +94,6 @@ fn permits(extensions: &[u8], name: &str) -> Option<bool> {
             _ => return None,
         };
         for (_, subtree) in Elements(subtrees) {
-            // Of other kinds of names they do not concern this one.
             if let (DNS_NAME, base) = Elements(subtree).next()? {
                 into.push(std::str::from_utf8(base).ok()?);
             }
@@ -107,7 +103,6 @@ fn permits(extensions: &[u8], name: &str) -> Option<bool> {
     Some(!excluded.iter().any(within) && (permitted.is_empty() || permitted.iter().any(within)))
 }
 
-/// Whether a name is this one or below it. With a dot before it, only what is below.
 fn is_within(name: &str, base: &str) -> bool {
     let (name, base) = (name.trim_end_matches('.').to_ascii_lowercase(), base.to_ascii_lowercase());
     match name.strip_suffix(base.as_str()) {

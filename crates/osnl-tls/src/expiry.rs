@@ -1,5 +1,3 @@
-//! The time in which a certificate counts, so that it can be renewed before its end.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -14,30 +12,27 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// The version, explicitly tagged; version 1 has none.
 const VERSION: u8 = 0xa0;
 
-/// The time in which a certificate counts, in seconds since 1970. Both ends are in it.
+/// The first and last second, since 1970, in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// The first second.
     pub begins: i64,
-    /// The last second.
     pub ends: i64,
 }
 
-/// Returns the time in which a certificate counts; `None` if it cannot be read. Nothing is verified by this.
+/// Reads the validity without verifying the certificate; `None` if it is unreadable.
 #[must_use]
 pub fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let mut dates = Elements(dates(certificate)?);
     Some(Validity { begins: second(dates.next()?)?, ends: second(dates.next()?)? })
 }
 
-/// The last second in which a certificate counts, in seconds since 1970; `None` if it cannot be read. Nothing is
-/// verified by this.
+/// Reads the last valid second, since 1970, without verifying the certificate; `None` if it is
+/// unreadable.
 #[must_use]
 pub fn ends_at(certificate: &CertificateDer<'_>) -> Option<i64> {
     second(Elements(dates(certificate)?).nth(1)?)
 }
 
-/// Returns the two dates, encoded.
 fn dates<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
     let (_, certificate) = Elements(certificate).next()?;
     let (_, to_be_signed) = Elements(certificate).next()?;
@@ -49,7 +44,7 @@ fn dates<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
 fn second((tag, text): (u8, &[u8])) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let text = match (tag, text.get(..2)?.parse::<u8>().ok()?) {
-        // RFC 5280, 4.1.2.5.1.
+        // The two-digit year is defined in RFC 5280, 4.1.2.5.1.
         (UTC_TIME, 50..) => format!("19{text}"),
         (UTC_TIME, _) => format!("20{text}"),
         (GENERALIZED_TIME, _) => text.to_owned(),
@@ -59,19 +54,18 @@ fn second((tag, text): (u8, &[u8])) -> Option<i64> {
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
-/// The end of the certificate that a peer showed last. Clones share it.
+/// The expiry of the certificate that a peer showed last. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct LatestEnd(Arc<AtomicI64>);
 
 impl LatestEnd {
-    /// Notes a certificate's [end](ends_at). One that cannot be read changes nothing.
+    /// Notes a certificate's [end](ends_at). An unreadable certificate changes nothing.
     pub fn note(&self, ends: Option<i64>) {
         if let Some(ends) = ends {
             self.0.store(ends, Ordering::Relaxed);
         }
     }
 
-    /// Returns the last second, since 1970, in which that certificate counts; `None` before the first.
     #[must_use]
     pub fn get(&self) -> Option<i64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|ends| *ends != 0)

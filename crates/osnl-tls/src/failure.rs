@@ -1,35 +1,27 @@
-//! Why there is no TLS, and the remedy.
-
 use std::fmt;
 use std::io;
 
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
-/// The remedies, in the words of the configuration that they belong to.
+/// The remedies, in the words of the caller's configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Remedies {
-    /// The remedy for a certificate of an unknown issuer.
     pub trust: &'static str,
-    /// The place for a renewed CA's certificate: follows "if the CA was renewed, put its new certificate into ".
+    /// The place for a renewed CA's certificate: follows "if the CA was renewed, put its new
+    /// certificate into ".
     pub renewed: &'static str,
-    /// The remedy for a server that speaks no TLS.
     pub plain: &'static str,
-    /// The remedy for a server that asks for a client certificate.
     pub identity: &'static str,
 }
 
-/// A failed handshake. Its text is the reason, and behind it the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The refusing side, and why.
     pub reason: String,
-    /// The remedy; `None` where none is known.
     pub remedy: Option<String>,
 }
 
 impl Refusal {
-    /// A refusal without a known remedy.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), remedy: None }
     }
@@ -47,7 +39,6 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why a handshake with this host failed; the error is `tokio_rustls`'s.
 #[must_use]
 pub fn handshake_refusal(host: &str, error: &io::Error, remedies: &Remedies) -> Refusal {
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
@@ -62,7 +53,7 @@ pub fn handshake_refusal(host: &str, error: &io::Error, remedies: &Remedies) -> 
     }
 }
 
-/// Why one side refuses the other. A server that speaks TLS 1.3 judges its client after the handshake.
+/// Explains why one side refuses the other. A TLS 1.3 server judges its client after the handshake.
 #[must_use]
 pub fn refusal(host: &str, error: &rustls::Error, remedies: &Remedies) -> Refusal {
     match error {
@@ -124,11 +115,12 @@ fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Ref
     }
 }
 
-/// The suites that a server needs, as its options name them. OpenSSL sends the same alert for a missing client certificate.
+/// The suites that a server needs, by their option names. OpenSSL sends the same alert for a
+/// missing client certificate.
 const SUITES: &str = "let the server offer TLS 1.3, or of TLS 1.2 ECDHE with AES-GCM or ChaCha20-Poly1305 \
     (ECDHE-RSA-AES256-GCM-SHA384), or show it a client certificate if it asks for one";
 
-/// openssl makes it where it is given no extensions.
+/// openssl makes version 1 if it gets no extensions.
 const VERSION_1: &str = "certificate is of X.509 version 1, and TLS needs version 3";
 const WITH_EXTENSIONS: &str =
     "issue it with extensions, such as subjectAltName: openssl x509 -req with -extfile";
@@ -138,7 +130,6 @@ fn is_of_version_1(error: &CertificateError) -> bool {
     matches!(other.0.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion))
 }
 
-/// Why a [`ClientIdentity`](crate::ClientIdentity) whose files can be read cannot be used.
 #[must_use]
 pub fn misfit(error: &rustls::Error) -> Refusal {
     match error {
@@ -154,13 +145,11 @@ pub fn misfit(error: &rustls::Error) -> Refusal {
     }
 }
 
-/// webpki prints names as `DnsName("localhost")` and `IpAddress(127.0.0.1)`.
 fn bare(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.unwrap_or(name).trim_matches('"')
 }
 
-/// `2024-02-01T00:00:00Z`.
 fn date(time: UnixTime) -> String {
     let date =
         i64::try_from(time.as_secs()).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());

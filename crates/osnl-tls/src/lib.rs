@@ -1,5 +1,3 @@
-//! TLS for clients, the same for brokers and for https targets.
-//!
 //! | item | purpose |
 //! | --- | --- |
 //! | [`system_certificates`], [`certificates_from`] | CA certificates of the system, of files, and of folders |
@@ -38,8 +36,6 @@
 //! let refused = refusal("mq1.example.com", &error, &remedies);
 //! assert_eq!(refused.remedy.as_deref(), Some("name its CA in ca_file"));
 //! ```
-//!
-//! The caller connects, chooses a proxy, and writes the log.
 
 mod certificates;
 mod common_name;
@@ -60,26 +56,24 @@ pub use certificates::{ClientIdentity, FileError, certificates_from, identity, s
 pub use expiry::{LatestEnd, Validity, ends_at, validity};
 pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};
 
-/// Whether a name in a certificate's CN counts where the certificate has no `subjectAltName`.
+/// Whether the CN counts for a certificate without `subjectAltName`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommonName {
-    /// Within the name constraints of its issuers: for CAs that a configuration names.
+    /// The CN counts within the name constraints of the issuers: for CAs that a configuration
+    /// names.
     Counts,
-    /// For the system's CAs, which issue no such certificates any more.
+    /// The CN is ignored, because the system's CAs no longer issue such certificates.
     Ignored,
 }
 
-/// Accepts a certificate for the name asked for that chains to one of these, or is one of these itself.
-///
-/// # Errors
-/// None of them can be used; webpki's reason.
+/// Accepts a certificate for the requested name that chains to a trusted certificate, or is one.
 pub fn checked(
     certificates: Vec<CertificateDer<'static>>,
     common_name: CommonName,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
-    // One odd certificate among a hundred is no reason not to start.
+    // An odd certificate among a hundred is no reason to fail the start.
     roots.add_parsable_certificates(certificates.iter().cloned());
     match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build() {
         Ok(chains) => Ok(Arc::new(verifier::OwnCertificates::new(chains, certificates, common_name))),
@@ -87,13 +81,12 @@ pub fn checked(
     }
 }
 
-/// The same, whatever name the certificate is for.
 #[must_use]
 pub fn any_name(verifier: Arc<dyn ServerCertVerifier>) -> Arc<dyn ServerCertVerifier> {
     Arc::new(verifier::AnyName(verifier))
 }
 
-/// Accepts any certificate. The connection is encrypted, but its peer is not known.
+/// Accepts any certificate: the connection is encrypted, but its peer is unknown.
 #[must_use]
 pub fn unchecked() -> Arc<dyn ServerCertVerifier> {
     Arc::new(verifier::AnyCertificate)

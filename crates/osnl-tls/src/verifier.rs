@@ -1,7 +1,4 @@
-//! Verifies the server's certificate as OpenSSL would where private installations rely on it.
-//!
-//! A trusted self-signed certificate may be the server's own, and a certificate without `subjectAltName` has its name
-//! in the CN.
+//! Verifies the server's certificate as OpenSSL does, where private installations rely on that.
 
 use std::sync::{Arc, Once};
 
@@ -13,18 +10,16 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::{CommonName, common_name, constraints};
 
-/// A name in the CN is told of once, not with every connection.
+/// The log mentions a name in the CN once, not with every connection.
 static TOLD: Once = Once::new();
 
-/// Chains to trusted certificates, and one of these itself.
+/// Accepts chains to trusted certificates, and a trusted certificate itself. `openssl req -x509`
+/// marks a self-signed certificate as a CA's. OpenSSL lets a server present a trusted one; webpki
+/// refuses a CA's certificate from a server before it tests trust. Exactly that refusal is
+/// overruled, for exactly the trusted certificates. webpki has checked the dates before.
 ///
-/// The usual self-signed certificate says that it is a CA's, because `openssl req -x509` writes so. OpenSSL
-/// lets a server present it if it is trusted; webpki refuses a CA's certificate from a server before it looks
-/// whether it is trusted. Exactly that refusal is overruled, for exactly the trusted certificates. The dates were
-/// right then: webpki looks at them first.
-///
-/// A certificate without any `subjectAltName` may have its name in the CN, within the name
-/// constraints of the issuers; webpki looks at the constraints for a `subjectAltName` only.
+/// The CN of a certificate without `subjectAltName` may count, within the issuers' name
+/// constraints. webpki applies the constraints to a `subjectAltName` only.
 #[derive(Debug)]
 pub(crate) struct OwnCertificates {
     chains: Arc<WebPkiServerVerifier>,
@@ -41,7 +36,6 @@ impl OwnCertificates {
         Self { chains, trusted, common_name }
     }
 
-    /// Whether the name in the CN is the one that is asked for, and counts.
     fn is_named_by_cn(
         &self,
         certificate: &CertificateDer<'_>,
@@ -53,7 +47,7 @@ impl OwnCertificates {
             && constraints::allow(certificate, intermediates, &self.trusted, name)
     }
 
-    /// Dates, then chain, then name.
+    /// The order of checks is dates, chain, name.
     fn judge(
         &self,
         certificate: &CertificateDer<'_>,
@@ -67,7 +61,7 @@ impl OwnCertificates {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }
-            // Whoever reads this wants to know that nobody vouches for the certificate.
+            // The reader of the error needs to know that no issuer vouches for the certificate.
             Err(error) if is_ca_as_server(&error) => Err(CertificateError::UnknownIssuer.into()),
             verdict => verdict,
         }
@@ -122,7 +116,7 @@ impl ServerCertVerifier for OwnCertificates {
     }
 }
 
-/// Everything is right but the name, and there is none.
+/// Whether the only fault is the missing name.
 fn names_nobody(error: &Error) -> bool {
     matches!(
         error,
@@ -135,9 +129,8 @@ fn is_ca_as_server(error: &Error) -> bool {
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// Chains and dates as another verifier has them; the name may be any.
-///
-/// The name is looked at last, so its refusal says that all else was right.
+/// Accepts any name. webpki checks the name last, so an error about the name proves that the rest
+/// is valid.
 #[derive(Debug)]
 pub(crate) struct AnyName(pub(crate) Arc<dyn ServerCertVerifier>);
 
@@ -181,8 +174,8 @@ impl ServerCertVerifier for AnyName {
     }
 }
 
-/// Nothing is looked at, not even whether the server has the key of its
-/// certificate. An attacker in that position could present a certificate of its own anyway.
+/// Checks nothing, not even whether the server has the key of its certificate. An attacker in that
+/// position could present a certificate of its own anyway.
 #[derive(Debug)]
 pub(crate) struct AnyCertificate;
 
@@ -216,7 +209,6 @@ impl ServerCertVerifier for AnyCertificate {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    /// Any key of the server's certificate will do: none is ever used.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         vec![
             SignatureScheme::ECDSA_NISTP256_SHA256,

@@ -1,4 +1,3 @@
-
 use osnl_config::sections::{RawEntry, SectionReader};
 use osnl_config::{ConfigError, ValueOrigin, nearest};
 use osnl_model::is_secret_key;

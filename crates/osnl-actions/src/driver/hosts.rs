@@ -1,4 +1,3 @@
-
 use super::SectionReader;
 
 use osnl_config::rate::{self, RateError};

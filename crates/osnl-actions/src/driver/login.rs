@@ -1,4 +1,3 @@
-
 use std::path::PathBuf;
 
 use osnl_config::{nearest, typed};

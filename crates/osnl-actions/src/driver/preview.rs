@@ -1,4 +1,3 @@
-
 use super::CallRequest;
 
 /// The effect that an action would have, without secrets.

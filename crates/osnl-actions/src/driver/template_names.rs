@@ -1,4 +1,3 @@
-
 use osnl_core::event::FAILURE;
 
 pub(crate) const FENCE: &str = "fence";

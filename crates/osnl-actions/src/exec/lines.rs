@@ -1,4 +1,3 @@
-
 use bytes::{Buf, BytesMut};
 
 #[derive(Debug)]

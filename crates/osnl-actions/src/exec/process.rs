@@ -1,4 +1,3 @@
-
 use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;

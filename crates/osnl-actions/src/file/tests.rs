@@ -1,4 +1,3 @@
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -1,4 +1,3 @@
-
 mod login;
 mod table;
 

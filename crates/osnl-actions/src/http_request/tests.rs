@@ -1,4 +1,3 @@
-
 mod messages;
 mod properties;
 mod refused;

@@ -1,4 +1,3 @@
-
 use osnl_model::Notification;
 
 pub const DELETIONS: [&str; 3] = ["port.delete.end", "instance.delete.end", "compute.instance.delete.end"];

@@ -1,4 +1,3 @@
-
 use osnl_http::HeaderMap;
 use osnl_model::{
     BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,
@@ -26,11 +25,7 @@ pub(super) struct MessageTemplates {
 
 #[derive(Clone, Debug)]
 pub(super) enum MessageFormat {
-    Notification {
-        framing: Framing,
-        changes: Changes,
-        privacy: Privacy,
-    },
+    Notification { framing: Framing, changes: Changes, privacy: Privacy },
     Raw(Option<Template>),
     CloudEvents(Box<CloudEvents>),
 }

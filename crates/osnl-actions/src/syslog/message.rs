@@ -23,7 +23,10 @@ const VALUE: usize = 256;
 pub(super) enum SyslogForm {
     Rfc5424,
     /// The old form; a log on the same machine expects no host in it.
-    Rfc3164 { with_host: bool, zone: TimeZone },
+    Rfc3164 {
+        with_host: bool,
+        zone: TimeZone,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -1,4 +1,3 @@
-
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use hyper::{HeaderMap, StatusCode};

@@ -1,4 +1,3 @@
-
 use osnl::action::driver::{NativeReader as _, UNVERIFIED};
 use osnl::native::journal::journal;
 use osnl::transport_url;
@@ -12,7 +11,6 @@ use super::ApiUrl;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 use super::schema::{DEFAULT, DEFAULT_API_URL, JOURNAL, K2HR3, NOTIFICATIONS};
 
-/// The routing key is the topic and `.info`.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".info".len();
 /// The longest time-out of Python's sockets: milliseconds in 31 bits.
 const LONGEST_TIMEOUT: u32 = 2_147_483;
@@ -162,7 +160,6 @@ fn transport_url(reader: &mut SectionReader<'_>) -> Option<TransportUrl> {
     }
 }
 
-/// Moves the option `tls` into the URL's query, where every user of the URL finds it.
 fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<TransportUrl> {
     const OPTION: &str = "tls";
     let url = match reader.is_set(OPTION) {

@@ -37,7 +37,6 @@ impl HiddenInputs {
 
     pub(super) fn files(&self) -> Result<Vec<PathBuf>, ConfError> {
         match self.folders.iter().find(|folder| folder.exists()) {
-            // oslo.config ignores a plain file of that name.
             Some(folder) if !folder.is_dir() => Ok(Vec::new()),
             Some(folder) => {
                 files_of(folder).map_err(|error| ConfError::Unreadable { path: folder.clone(), error })

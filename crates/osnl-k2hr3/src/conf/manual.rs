@@ -1,4 +1,3 @@
-
 use super::{Executor, LoadedConf, Scheme};
 
 use osnl_config::ValueOrigin;

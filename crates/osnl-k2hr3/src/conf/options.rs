@@ -1,5 +1,3 @@
-//! The options of a `k2hr3_osnl.conf`, grouped as in the file.
-//!
 //! Names are those of the file, so that `conf.k2hr3.api_url` is the same as in Python. "k2hr3_osnl"
 //! in the documentation of a field is version 1.0.8.
 
@@ -44,9 +42,6 @@ pub struct NotificationOptions {
     pub metadata: Vec<(String, Pattern)>,
     pub payload: Vec<(String, Pattern)>,
     /// The URL of the broker. Default: `rabbit://guest:guest@127.0.0.1:5672/`.
-    ///
-    /// Drivers: rabbit, its alias kombu, and kafka in a build with it. Unlike k2hr3_osnl, a
-    /// password may contain `%2F`.
     pub transport_url: TransportUrl,
     /// The topic, one name; the queue is bound with `<topic>.info`. Default: notifications.
     pub topic: String,
@@ -70,8 +65,6 @@ pub struct K2hr3Options {
     /// bad URL is refused at load time, and such hosts work.
     pub api_url: ApiUrl,
     /// Seconds, at least 1, for a whole call: connection, request and answer. Default: 30.
-    ///
-    /// k2hr3_osnl applied the limit to each operation on the connection.
     pub timeout_seconds: u32,
     /// The number of repetitions of a call that K2HR3 *refuses*. Default: 5. Without an answer, or
     /// after a 5xx, repetitions have no limit.
@@ -88,7 +81,6 @@ pub struct K2hr3Options {
     pub requeue_on_error: bool,
 }
 
-/// The words that k2hr3_osnl accepted; neither has an effect here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Executor {
     Threading,

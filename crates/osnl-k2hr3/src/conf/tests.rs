@@ -1,4 +1,3 @@
-
 mod journal;
 mod layers;
 mod messages;

@@ -1,4 +1,3 @@
-
 use super::data::{Class, catalogue, class};
 use super::{CatalogueEvent, PayloadForm};
 

@@ -31,7 +31,10 @@ use width::Width;
 pub(super) enum Translation {
     One(PatternEngine, String),
     /// A pattern for ASCII texts that are not empty, and a pattern for all other texts.
-    Two { linear_for_ascii: String, exact: String },
+    Two {
+        linear_for_ascii: String,
+        exact: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

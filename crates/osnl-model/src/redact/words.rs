@@ -1,4 +1,3 @@
-
 pub(super) const SECRET: [&str; 32] = [
     "password",
     "passwd",

@@ -1,4 +1,3 @@
-
 use percent_encoding::percent_decode_str;
 
 use super::{Secret, TransportHost, TransportUrl, TransportUrlError};

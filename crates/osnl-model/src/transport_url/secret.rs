@@ -1,4 +1,3 @@
-
 use std::fmt;
 
 /// A password. Debug and Display show `***`; [`expose`](Secret::expose) is the only access to the

@@ -1,4 +1,3 @@
-
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 use std::borrow::Cow;

@@ -1,4 +1,3 @@
-
 mod emission;
 mod filter;
 mod fuzz;

@@ -1,4 +1,3 @@
-
 #![expect(clippy::unwrap_used, reason = "a test's helper: what is not there fails the test")]
 
 mod catalogue;

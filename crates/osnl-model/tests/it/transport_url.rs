@@ -1,4 +1,3 @@
-
 use osnl_model::{TransportHost, TransportUrl};
 use proptest::collection::vec;
 use proptest::option;

@@ -1,4 +1,3 @@
-
 use serde_json::{Map, Value};
 use yaml_rust2::{Yaml, YamlLoader};
 

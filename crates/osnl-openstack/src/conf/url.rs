@@ -1,4 +1,3 @@
-
 use osnl_http::Url;
 
 use super::CloudConfError;

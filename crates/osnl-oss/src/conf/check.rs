@@ -1,4 +1,3 @@
-
 use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{Value, ValueOrigin, shown};
 use osnl_http::Url;
@@ -29,7 +28,6 @@ impl OssChecker<'_> {
             true => self.rest().map(Some),
             false => Some(None),
         };
-        // The native form checks these options and reports errors at the lines of this file.
         let mut kept: Vec<&str> = STORE.iter().map(|row| row.name).collect();
         kept.retain(|name| *name == "connection" || self.is_set(JOURNAL, name));
         let journal = kept.into_iter().filter_map(|name| Some((name, self.plain(JOURNAL, name)?))).collect();

@@ -1,6 +1,3 @@
-//! The options of an `oss.conf`: the names, types and defaults of the program's code, plus osnl's
-//! own.
-
 use osnl_config::sections::{Schema, SectionDef};
 use osnl_config::{Kind, OptionDef};
 use osnl_transport::FORMER_OPTIONS;

@@ -14,7 +14,6 @@ pub(super) const CLOUD: &str = "enrich:openstack";
 const ASKED: &str = "openstack";
 const FIXED: &str = "as oss_watcher does it";
 
-/// The events that supply details which other events lack.
 const REMEMBERED: [&str; 13] = [
     "compute.instance.create.end",
     "compute.instance.delete.start",

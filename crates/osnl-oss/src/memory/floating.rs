@@ -67,7 +67,6 @@ impl Memory {
                 self.changed(id, None, &now)
             }
             None => {
-                // A patched neutron names the port that the floating IP has left.
                 let left = FloatingRow { port: text_of(payload, "port_id"), ..now.clone() };
                 vec![self.about(id, What::Released, &left)]
             }
@@ -179,7 +178,6 @@ impl Memory {
 impl FloatingRow {
     fn with(self, holder: Holder) -> Self {
         let Holder { instance, owner, unbound } = holder;
-        // The holder of the port may be known from an answer only.
         let instance = if owner.is_none() && !unbound { instance.or(self.instance) } else { None };
         Self { instance, owner, unbound, ..self }
     }

@@ -18,7 +18,6 @@ pub(super) enum MemoryRow {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct AddressRow {
-    /// The key that orders its deliveries.
     pub(super) lane: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) held: bool,
@@ -30,13 +29,11 @@ pub(super) struct AddressRow {
 #[serde(default)]
 pub(super) struct InstanceRow {
     pub(super) instance: KnownInstance,
-    /// In the order of the reports.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) nics: Vec<Nic>,
     /// The last known addresses whose ports are gone, for the deletion of the instance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) gone: Vec<String>,
-    /// The address in the report of its creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) told: Option<String>,
     /// Whether its creation, or its deletion, was reported in nova's versioned form.
@@ -49,7 +46,6 @@ pub(super) struct InstanceRow {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct AskedRow {
-    /// The instance; for a port, its instance by id.
     pub(super) instance: KnownInstance,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) nics: Vec<Nic>,
@@ -60,7 +56,6 @@ pub(super) struct AskedRow {
 pub(super) struct PortRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) instance: Option<String>,
-    /// The owner of the port, if that is no instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]

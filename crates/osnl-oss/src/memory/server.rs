@@ -1,4 +1,3 @@
-
 use super::rows::{InstanceRow, MemoryRow};
 use super::{Memory, instance_name};
 use crate::event::{Lists, Occurrence, What};

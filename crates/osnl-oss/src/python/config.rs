@@ -1,5 +1,3 @@
-//! The `CONF` of a plug-in: the groups and options of files in oslo.config's form.
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,3 @@
-//! The form of a notification for a plug-in of the OSS Framework: a map, and whether it is an
-//! allocation.
-
 use std::borrow::Cow;
 use std::fmt;
 
@@ -15,11 +12,7 @@ use osnl_actions::{ActionError, ErrorClass, Event};
 
 #[derive(Debug)]
 pub enum PluginCall {
-    Notify {
-        /// A JSON object; Python's map has its keys in this order.
-        node_detail: Box<RawValue>,
-        created: bool,
-    },
+    Notify { node_detail: Box<RawValue>, created: bool },
     NothingToDo(String),
 }
 
@@ -29,9 +22,6 @@ pub type PluginCalls = Vec<PluginCall>;
 pub trait NodeDetails: Send + Sync + fmt::Debug {
     /// Makes a plug-in's arguments of a notification. Pure: the same in each attempt. For a bulk
     /// request the notification has the payload of the one resource.
-    ///
-    /// # Errors
-    /// [`ErrorClass::Content`] if no attempt can change the result.
     fn of(&self, notification: &Notification) -> Result<PluginCall, ActionError>;
 
     /// Makes the calls of a delivery, with its notes and answers. Never empty.
@@ -39,7 +29,6 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
         self.of(&narrowed(event)).map(|told| vec![told])
     }
 
-    /// Whether the arguments contain the answers of enrichments.
     fn hands_enrichments_over(&self) -> bool {
         false
     }
@@ -58,7 +47,6 @@ fn narrowed(event: &Event) -> Cow<'_, Notification> {
     }
 }
 
-/// oss_watcher's own form: allocations and releases in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OssDetails {
     pub lists: Lists,

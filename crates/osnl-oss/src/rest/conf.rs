@@ -1,4 +1,3 @@
-
 use std::str::FromStr as _;
 use std::sync::Arc;
 

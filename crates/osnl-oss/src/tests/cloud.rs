@@ -25,7 +25,6 @@ struct Step {
     op: u8,
     a: usize,
     b: usize,
-    /// The number of messages of each service that have arrived, and that arrive twice.
     heard: (u8, u8),
     twice: bool,
     restart: bool,
@@ -311,7 +310,6 @@ impl ReportReceiver {
         }
     }
 
-    /// Restarts from the stored rows only.
     fn restart(&mut self) {
         self.memory = Memory::default();
         assert_eq!(self.memory.restore(self.kept.clone()), 0);

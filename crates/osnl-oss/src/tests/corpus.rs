@@ -1,5 +1,3 @@
-//! All recorded messages of real nova and neutron, in both framings.
-
 use std::collections::BTreeSet;
 
 use osnl_testkit::fixture;
@@ -57,7 +55,6 @@ fn every_recorded_message_means_the_same_in_both_framings() {
             "instance.delete.end",
         ]
     );
-    // Events of routers, load balancers and networks concern no instance's address.
     assert!(bare.len() < 30, "{bare:#?}");
     for line in &bare {
         assert!(!line.contains(": + null") && !line.contains("+ 172.24.4.174 null"), "{line}");

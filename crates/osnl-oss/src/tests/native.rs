@@ -1,4 +1,3 @@
-
 use osnl::native::{CallRequest, LoadedConf, Preview, Sources, load_texts};
 use osnl_config::ConfigErrors;
 use osnl_delivery::enrich::{AnswerForecast, Ask, Kind};

@@ -80,7 +80,6 @@ fn every_recorded_input_gives_the_node_details_of_every_version() {
     let mut checked = 0;
     for (name, input) in recorded["inputs"].as_object().unwrap() {
         for (commit, result) in recorded["results"][name].as_object().unwrap() {
-            // Patched services sent the values that stock services leave out.
             let right = match name.as_str() {
                 "floatingip.update.end associate, stock neutron" => {
                     "floatingip.update.end associate, patched neutron (top-level port_id)"

@@ -1,5 +1,3 @@
-//! The reference describes every option, and the documentation's page equals it.
-
 use std::path::Path;
 
 use osnl::native::{Reference, reference};

@@ -1,6 +1,3 @@
-//! The messages of stock services, whose addresses and instances are not where the original
-//! searched.
-
 use serde_json::{Value, json};
 
 use super::super::*;
@@ -24,8 +21,6 @@ fn with(body: &str, change: impl FnOnce(&mut Value)) -> String {
     message.to_string()
 }
 
-/// Formats reports: `+` allocation, `-` release, with address and instance; unreported parts are in
-/// brackets.
 fn lines(memory: &mut Memory, body: &str) -> Vec<String> {
     let lists = Lists::default();
     let message: Value = serde_json::from_str(body).unwrap();

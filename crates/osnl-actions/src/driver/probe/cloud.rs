@@ -1,4 +1,3 @@
-
 use std::time::{Duration, Instant};
 
 use osnl_openstack::{ApiError, Cloud, CloudConf, CloudLogin, LoggedIn, SET_REGION, Scope, ServiceUrl};

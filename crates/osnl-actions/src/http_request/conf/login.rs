@@ -1,4 +1,3 @@
-
 use osnl_http::ClientCertificate;
 use osnl_http::header::HeaderName;
 use osnl_openstack::CloudConf;

@@ -1,4 +1,3 @@
-
 use crate::driver::{CA_FILE, DriverTable, OptionDef, VERIFY};
 use crate::http_request::cloud_event::{SOURCE, SUBJECT, TYPE};
 

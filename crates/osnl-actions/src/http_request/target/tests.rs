@@ -1,4 +1,3 @@
-
 use osnl_model::Notification;
 use serde_json::json;
 

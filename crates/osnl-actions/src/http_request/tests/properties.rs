@@ -1,4 +1,3 @@
-
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;

@@ -1,4 +1,3 @@
-
 use super::load;
 
 fn check(lines: &str, expected: &[&str]) {

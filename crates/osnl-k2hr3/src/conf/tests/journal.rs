@@ -1,4 +1,3 @@
-
 use osnl::native::{JournalConf, Sources, load_texts};
 
 use super::load;

@@ -1,4 +1,3 @@
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 

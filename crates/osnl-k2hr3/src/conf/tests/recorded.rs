@@ -19,7 +19,6 @@ pub(super) fn accepted() -> Vec<String> {
     names.filter(|name| refused(name).is_none()).collect()
 }
 
-/// Returns the deliberate differences from k2hr3_osnl: the option and our value.
 fn ours(file: &str) -> Vec<(&'static str, &'static str, Json)> {
     match file {
         "08-empty.conf" => vec![("k2hr3", "api_url", json!("https://localhost/v1/role"))],

@@ -1,5 +1,3 @@
-//! No error, warning or Debug output shows a password, in any place of the file.
-
 use super::load;
 
 const PASSWORD: &str = "hunter2";

@@ -1,4 +1,3 @@
-
 use std::fs;
 
 use osnl::action::k2hr3::{K2hr3Conf, K2hr3Events, NoAddresses};

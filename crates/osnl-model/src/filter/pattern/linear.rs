@@ -24,10 +24,7 @@ pub(super) struct Linear(Arc<LinearMatcher>);
 
 enum LinearMatcher {
     Texts(Vec<PlainText>),
-    Engine {
-        regex: String,
-        built: OnceLock<Option<Regex>>,
-    },
+    Engine { regex: String, built: OnceLock<Option<Regex>> },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,3 @@
-
 use super::escape::{Category, EscapeKind};
 use super::{Rejection, ScanStep, Translator, fold, refused};
 

@@ -1,4 +1,3 @@
-
 use super::{Last, PatternEngine, Rejection, ScanStep, Translator, refused};
 
 #[derive(Clone, Copy)]

@@ -1,4 +1,3 @@
-
 use super::width::Width;
 use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translator, refused};
 

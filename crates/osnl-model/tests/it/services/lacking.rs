@@ -1,4 +1,3 @@
-
 use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 
 #[track_caller]

@@ -1,4 +1,3 @@
-
 use osnl_model::nova;
 
 use crate::services::recorded::of;
