@@ -196,7 +196,7 @@ impl HttpAction {
         if answer.status != StatusCode::NOT_FOUND {
             return None;
         }
-        // Where 404 counts as done, only the API itself may report that the object is gone.
+        // If 404 counts as done, only the API itself may report that the object is gone.
         let is_named = !matches!(self.judgement.failure(404), Some(ErrorClass::Status(_)) | None);
         match not_found(service, answer) {
             NotFound::Object => None,

@@ -47,8 +47,10 @@ impl Mail {
     /// Whether a temporarily refused recipient delays all recipients: while an event of the mail is
     /// young.
     fn waits_for_all(&self, events: &[Event]) -> bool {
-        let young =
-            |event: &Event| event.received.origin.received.elapsed().unwrap_or_default() < self.patience;
+        let young = |event: &Event| {
+            // A time of receipt in the future counts as now.
+            event.received.origin.received.elapsed().unwrap_or_default() < self.patience
+        };
         events.iter().any(young)
     }
 

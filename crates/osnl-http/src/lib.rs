@@ -41,9 +41,9 @@
 //! | [`redirected`] | the request that follows a redirect, without the secrets that must not leave |
 //! | [`reach`] | a test whether a target accepts connections, without a request |
 //!
-//! The client uses hyper and not reqwest: requests equal the old programs' requests byte for byte,
-//! with the case of header names and the proxy rules of urllib, and a [`Failure`] names the step
-//! that failed.
+//! The client uses hyper and not reqwest. Requests equal the old programs' requests byte for byte,
+//! with the case of header names and the proxy rules of urllib. A [`Failure`] names the step that
+//! failed.
 //!
 //! Options are checked when a client is built: a wrong CA file or proxy is an error at the start,
 //! not with the first message. The caller passes the environment; nothing here reads it.

@@ -1,3 +1,5 @@
+//! Converts a `k2hr3_osnl.conf` to the native form, for migration.
+
 use osnl::action::k2hr3::K2hr3Conf;
 use osnl::native::journal::written;
 use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};

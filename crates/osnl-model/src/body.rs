@@ -88,7 +88,7 @@ fn decompress(raw: &[u8], name: &str, limit: usize) -> Result<Vec<u8>, DecodeErr
 
 fn read_up_to(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
     let mut plain = Vec::new();
-    // One byte more than allowed tells "exactly the limit" from "more".
+    // One byte more than allowed distinguishes "exactly the limit" from "more".
     let longest = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(longest).read_to_end(&mut plain).map_err(|_| DecodeError::DamagedCompression)?;
     if plain.len() > limit { Err(Excess::Decompressed { limit }.into()) } else { Ok(plain) }

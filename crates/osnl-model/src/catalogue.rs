@@ -2,9 +2,9 @@
 //! payload, and a sample.
 //!
 //! The sources are recorded messages, the classes of versioned payloads of nova, ironic and
-//! masakari, and a list of further events ([`CatalogueEvent::recorded`] tells these apart). A
-//! service of another release, or with more extensions, sends more events: an event that is missing
-//! here need not be wrong.
+//! masakari, and a list of further events (see [`CatalogueEvent::recorded`]). A service of another
+//! release, or with more extensions, sends more events: an event that is missing here need not be
+//! wrong.
 //!
 //! ```
 //! use osnl_model::catalogue;

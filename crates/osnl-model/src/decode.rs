@@ -9,7 +9,7 @@ use crate::python_json::repairing;
 use crate::{Budget, DecodeError, Excess, JsonKind, Notification, Part, bounded_id, bulk_len};
 
 impl Notification {
-    /// Of a repeated key the last counts. Python's `NaN` and infinities are read as null.
+    /// The last value of a repeated key counts. Python's `NaN` and infinities are read as null.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_within(body, &Budget::DEFAULT)
     }

@@ -3,7 +3,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// Prints as its first 16 hex digits, which tell messages apart in a log.
+/// Prints as its first 16 hex digits, which distinguish messages in a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BodyDigest([u8; 32]);
 

@@ -1,8 +1,8 @@
 //! Texts from outside, made harmless on one line of a log, a file or a terminal.
 //!
 //! An event, a broker or a target may contain escape sequences that move the cursor or rename the
-//! window, line ends that split a record, and characters that reverse the direction of text. Such
-//! characters are written as escapes.
+//! window, line ends that split a record, and characters that reverse the text. Such characters are
+//! written as escapes.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

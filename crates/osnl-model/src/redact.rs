@@ -1,9 +1,10 @@
 //! Masking of secrets in JSON that is shown.
 //!
-//! Services put secrets into notifications: old services the whole context with its token, nova's
-//! legacy form nested contexts, the root password and user data, heat AWS credentials, designate
-//! the keys of zone transfers and TSIG secrets, ironic the config drive, cinder the CHAP password
-//! in a JSON text. Everything that is shown or logged passes through [`mask_secrets`] first.
+//! Services put secrets into notifications. Old services send the whole context with its token, and
+//! nova's legacy form nested contexts, the root password and user data. heat sends AWS credentials,
+//! designate the keys of zone transfers and TSIG secrets, ironic the config drive, cinder the CHAP
+//! password in a JSON text. Everything that is shown or logged passes through [`mask_secrets`]
+//! first.
 //!
 //! | what decides | where | example |
 //! |---|---|---|

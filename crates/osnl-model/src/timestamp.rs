@@ -9,7 +9,8 @@
 //! | `2026-11-20T06:36:22.662155+0000` | CADF |
 //! | `2026-11-20T06:36:22UTC+09:00`, `2026-11-20T06:36:22UTC` | versioned objects, of a time with a fixed offset |
 //!
-//! Of zones with a name (`JST`) only UTC and GMT are read, because other names are ambiguous.
+//! UTC and GMT are the only zones that are read by name, because other names such as `JST` are
+//! ambiguous.
 //!
 //! A time without a zone is UTC: no service sends local time.
 

@@ -1,4 +1,4 @@
-//! Selects the URL of a service from the catalogue that comes with a token.
+//! Selects the URL of a service from the catalogue of a token.
 
 use std::fmt;
 use std::str::FromStr;

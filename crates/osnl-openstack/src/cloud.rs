@@ -1,3 +1,5 @@
+//! Reads objects and fetches tokens, each request with a deadline.
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Errors of a read, in classes that a caller treats differently.
+
 use std::fmt;
 use std::time::Duration;
 

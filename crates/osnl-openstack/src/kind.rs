@@ -1,3 +1,5 @@
+//! The kinds of objects, with the service and the path of each kind.
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -108,9 +110,9 @@ impl Kind {
         }
     }
 
-    /// Returns the header for a newer form of the API. ironic's first form lacks a node's name
-    /// (1.5) and its owner (1.50). nova stays at 2.1, its first: later forms embed the flavor
-    /// (2.47) without its `id`.
+    /// Returns the header for a newer form of the API. The first form of ironic lacks a node's name
+    /// (1.5) and its owner (1.50). Requests to nova stay at 2.1, its first form: later forms embed
+    /// the flavor (2.47) without its `id`.
     pub(crate) fn microversion(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Node => Some(("X-OpenStack-Ironic-API-Version", "1.50")),

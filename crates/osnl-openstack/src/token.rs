@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::login::Grant;
 
 /// The time before its expiry at which a token is renewed, or a tenth of its life if that is
-/// shorter: a request in flight must still find the token valid.
+/// shorter. A request in flight must still find the token valid.
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// The time after a failed renewal in which a valid token is used without another attempt, and the

@@ -8,9 +8,9 @@
 //! | nova: its flavor | `disk`, `OS-FLV-EXT-DATA:ephemeral`, `ram`, `vcpus` | sizes |
 //! | glance: its image | the property `os`, as in nova's own events | the operating system |
 //!
-//! A deleted object only makes its own fields null: a server that boots from a volume has no image
-//! (`""`), and a flavor may be deleted before its servers. oss_watcher terminated in each case. It
-//! also read images by nova's proxy, which newer novas do not have.
+//! A deleted object only makes its own fields null. A server that boots from a volume has no image
+//! (`""`), and a flavor may be deleted before its servers. oss_watcher terminated in each case, and
+//! read images by nova's proxy, which newer novas do not have.
 
 use std::fmt;
 use std::sync::Arc;

@@ -8,8 +8,8 @@ const FLOATING: &str = "floatingip.update.end";
 
 /// A name counts in both of nova's forms: `compute.instance.create.end` is `instance.create.end`
 /// too. `floatingip.update.end`, in either list, means every way in which an instance gets or loses
-/// a floating IP: an update, a creation with a port, a deletion, and events of its port. The
-/// earlier state decides between allocation and release.
+/// a floating IP. That may be an update, a creation with a port, a deletion, or an event of its
+/// port. The earlier state decides between allocation and release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lists {
     pub creation: Vec<String>,
@@ -35,8 +35,8 @@ pub enum What {
     Released,
 }
 
-/// An occurrence that plug-ins may have to be told of. The journal keeps it with its event, so that
-/// each attempt has the same content.
+/// An occurrence that may have to be reported to plug-ins. The journal keeps it with its event, so
+/// that each attempt has the same content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Occurrence {
     pub what: What,

@@ -44,7 +44,7 @@ impl<S: Subscriber> Layer<S> for Forward {
             Level::INFO => 20,
             Level::DEBUG | Level::TRACE => 10,
         };
-        // Names in the text come from outside: they must not begin a line or move the cursor.
+        // The text may contain names from outside, which must not begin a line or move the cursor.
         let text = osnl_model::one_line(&(message.text + &message.fields)).into_owned();
         let logger = logger(event.metadata().target());
         if let Some(line) = LINES.get() {

@@ -1,3 +1,5 @@
+//! The options of `driver = exec`, and the driver that they configure.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,8 +30,8 @@ impl FileRotation {
     /// Moves the file to a name of its own, `audit.jsonl.20261120T150312Z`, and removes the oldest
     /// of such files.
     ///
-    /// The order of names is the order of rotations, whatever the clock does: a name that would
-    /// sort before an existing name gets the latest time and the next number.
+    /// Names sort in the order of rotations, even after a jump of the clock: a name that would sort
+    /// before an existing name gets the latest time and the next number.
     pub(super) fn move_away(&self, path: &Path, now: SystemTime) -> io::Result<()> {
         let mut moved = moved(path);
         let newest = moved.last().map(|(suffix, _)| suffix.clone());

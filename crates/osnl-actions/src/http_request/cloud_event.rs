@@ -9,7 +9,7 @@
 //! | `time` | the notification's timestamp, which is UTC |
 //! | `priority` | an extension: `info`, `error`, … |
 //!
-//! The rendered attributes must be valid by the specification, or the event becomes a dead letter:
+//! The rendered attributes must be valid by the specification, or the event becomes a dead letter.
 //! `id` and `type` are not empty, `source` is a URI-reference, no text has a control character or a
 //! noncharacter.
 //!

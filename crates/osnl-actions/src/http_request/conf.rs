@@ -1,3 +1,5 @@
+//! The options of `driver = http`, read and checked.
+
 mod login;
 mod table;
 

@@ -1,3 +1,5 @@
+//! The driver of `driver = http`: builds, explains, previews and probes the action.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

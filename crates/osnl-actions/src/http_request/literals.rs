@@ -1,7 +1,7 @@
 //! Secrets that are written in headers, parameters and the URL instead of as `secret.KEY`.
 //!
 //! The name decides: `Authorization`, `X-Api-Key`, `token`, `sig`. The value, without the scheme
-//! (`Bearer`) and the template's expressions, counts as a secret: it is masked for people, searched
+//! (`Bearer`) and the template's expressions, counts as a secret. It is masked for people, searched
 //! for in replies, and refused if an event decides the receiver.
 
 use osnl_config::written_secrets;

@@ -7,8 +7,8 @@
 //! | nova legacy | `instance_id` | none |
 //!
 //! A port of the network itself (`device_owner` is `network:…`: DHCP, router) belongs to no
-//! instance, so nothing is sent. k2hr3_osnl refused DHCP ports and asked K2HR3 to forget routers,
-//! which K2HR3 does not know.
+//! instance, so nothing is sent. k2hr3_osnl refused DHCP ports, and asked K2HR3 to forget routers,
+//! which are unknown there.
 //!
 //! The forms are tried in this order, and a later form overwrites the cuk. The cuk must be a UUID
 //! in the lax sense of Python's `uuid.UUID` and is sent as written; an address must pass

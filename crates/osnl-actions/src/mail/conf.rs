@@ -1,3 +1,5 @@
+//! The options of `driver = mail`, and the driver that they configure.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Each header is one line, whatever a template renders. Names and subjects that are not ASCII
-//! become encoded words; texts are quoted-printable or base64.
+//! Each header is one line, even if a template renders several. Names and subjects that are not
+//! ASCII become encoded words; texts are quoted-printable or base64.
 
 use std::fmt::Write as _;
 

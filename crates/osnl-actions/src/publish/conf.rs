@@ -1,3 +1,5 @@
+//! The options of `driver = publish`, and the driver that they configure.
+
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;

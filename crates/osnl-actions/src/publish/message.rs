@@ -1,3 +1,5 @@
+//! The message of one event, and its destination, without input or output.
+
 use osnl_http::HeaderMap;
 use osnl_model::{
     BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,

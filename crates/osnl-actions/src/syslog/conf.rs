@@ -1,3 +1,5 @@
+//! The options of `driver = syslog`, and the driver that they configure.
+
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 

@@ -5,8 +5,8 @@
 //! <134>Nov 20 06:36:22 node1 osnl[4711]: text
 //! ```
 //!
-//! Text of an event cannot end a field: names are cut to the RFC's characters and lengths, values
-//! of structured data are escaped, and control characters in the text are escaped.
+//! Text of an event cannot end a field. Names are cut to the RFC's characters and lengths; values
+//! of structured data and control characters of the text are escaped.
 
 use std::time::SystemTime;
 

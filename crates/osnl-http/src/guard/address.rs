@@ -102,7 +102,7 @@ fn v6(address: Ipv6Addr) -> AddressClass {
         [0x2002, high, low, ..] => inner(high, low),
         [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
         [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => AddressClass::Private,
-        // ISATAP: IPv4 carries the packet, whatever the prefix.
+        // ISATAP: IPv4 carries the packet for any prefix.
         [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => inner(high, low),
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => AddressClass::Special,
         [0x2000..=0x3fff, ..] => AddressClass::Public,

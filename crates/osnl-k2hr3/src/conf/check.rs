@@ -1,3 +1,5 @@
+//! Checks each option once, in the order of the manual, and collects all errors.
+
 use osnl::action::driver::{NativeReader as _, UNVERIFIED};
 use osnl::native::journal::journal;
 use osnl::transport_url;

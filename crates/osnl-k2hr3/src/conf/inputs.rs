@@ -3,9 +3,9 @@
 //!
 //! Measured with k2hr3_osnl 1.0.8 and oslo.config 10.7.0:
 //!
-//! - `PROG.conf.d`, where PROG is the called name of the program (`k2hr3-osnl` as installed, or the
-//!   name of a link, without `.py`): the first existing of `~/PROG.conf.d` and `/etc/PROG.conf.d`,
-//!   its `*.conf` sorted by name. The file of `-c` is read later and wins.
+//! - `PROG.conf.d`, the first existing of `~/PROG.conf.d` and `/etc/PROG.conf.d`, with its `*.conf`
+//!   sorted by name. PROG is the called name of the program (`k2hr3-osnl` as installed, or the name
+//!   of a link, without `.py`). The file of `-c` is read later and wins.
 //! - `OS_<GROUP>__<OPTION>` of the environment, above all files, with `$name` as in any value.
 //! - Not read: `~/.PROG/`, `/etc/PROG/`, `~/PROG.conf`, because k2hr3_osnl gives oslo.config no
 //!   project name.

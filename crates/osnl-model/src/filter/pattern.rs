@@ -26,8 +26,8 @@ const LONGEST_BACKTRACKED: usize = 32 * 1024;
 /// not necessarily to its end.
 ///
 /// Matching takes time linear in the text. Exceptions are patterns with look-around,
-/// back-references, atomic groups or possessive quantifiers, and `\b` on texts that are not ASCII:
-/// the number of steps is bounded, and so is the text, at 32 KiB.
+/// back-references, atomic groups or possessive quantifiers, and `\b` on texts that are not ASCII.
+/// Then the number of steps is bounded, and the text is limited to 32 KiB.
 ///
 /// The table in `docs/patterns.md` lists the few elements that Python accepts and this type
 /// refuses.

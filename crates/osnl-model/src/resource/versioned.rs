@@ -1,7 +1,7 @@
 //! Versioned payloads: `{"nova_object.name": "InstanceActionPayload", "nova_object.data": {…}, …}`.
 //!
 //! The beginning of the class's name decides. An unknown class is read by the keys that most
-//! objects have, and the event type gives its kind: a service may have a class for each action
+//! objects have, and the event type gives its kind. A service may have a class for each action
 //! (`ActionPlanCreatePayload`, `ActionPlanDeletePayload`), yet all events of one resource have one
 //! kind.
 

@@ -1,3 +1,5 @@
+//! Checks each option of an `oss.conf` once, and collects all errors.
+
 use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{Value, ValueOrigin, shown};
 use osnl_http::Url;

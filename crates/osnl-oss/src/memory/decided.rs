@@ -1,5 +1,5 @@
-//! The meanings of the last messages: a repeated message keeps its meaning, whatever has happened
-//! since.
+//! The meanings of the last messages: a repeated message keeps its meaning, even after later
+//! changes.
 
 use std::collections::{HashMap, VecDeque};
 

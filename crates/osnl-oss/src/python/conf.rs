@@ -1,3 +1,5 @@
+//! The options of `driver = python`, and the driver that they configure.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! The form of a notification for a plug-in of the OSS Framework: a map, and a flag for allocations.
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -1,3 +1,5 @@
+//! The options of `driver = oss_rest`, and the driver that they configure.
+
 use std::str::FromStr as _;
 use std::sync::Arc;
 
