@@ -1,15 +1,15 @@
 //! The action `exec`: runs a program without a shell and without the daemon's environment. Its
 //! input, output and child processes are bounded.
 //!
-//! | file | what it decides |
+//! | file | content |
 //! | --- | --- |
-//! | `event` | what a program is told, `verdict` what it may answer: the protocol of `docs/exec.md` |
-//! | [`program`](Program) | how it is started |
-//! | `process` | its process group, and how that ends |
-//! | `worker`, `supervisor` | `mode = stream`: one child for all events, restarted when it has ended |
+//! | `event`, `verdict` | a program's input and output: the protocol of `docs/exec.md` |
+//! | [`program`](Program) | the command and its environment |
+//! | `process` | the process group and its end |
+//! | `worker`, `supervisor` | `mode = stream`: one child for all events, restarted after its end |
 //! | `once` | `mode = once`: one process for each event |
-//! | `conf`, `words` | its options; a command as a list |
-//! | `lines`, `chatter` | bounded lines; its standard error in our log |
+//! | `conf`, `words` | the options; a command as a list |
+//! | `lines`, `chatter` | bounded lines; the standard error in osnl's log |
 //!
 //! The only time limit here is between asking a process to end and killing it; the delivery loop
 //! decides the attempt's time-out and the next attempt. A time-out ends the program. All events of

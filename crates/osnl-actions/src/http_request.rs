@@ -1,16 +1,16 @@
 //! The action `http`: a request to any API or webhook, by template.
 //!
-//! | file | what it decides |
+//! | file | content |
 //! | --- | --- |
 //! | [`conf`](HttpConf) | the options; `conf/table.rs` is their reference |
-//! | `message` | what one event becomes: method, URL, headers, body; pure |
-//! | `verb` | which method |
-//! | `target` | which URL, and whose its host is: ours, a service's of the catalogue, the event's |
-//! | `body` | JSON, XML, forms, texts, and how values are escaped in them |
+//! | `message` | the request of one event: method, URL, headers, body |
+//! | `verb` | the method |
+//! | `target` | the URL, whose host the configuration, the catalogue, or the event names |
+//! | `body` | JSON, XML, forms, texts, with values escaped |
 //! | [`cloud_event`](CloudEventMode) | the event as a CloudEvent |
 //! | `sign` | Standard Webhooks |
-//! | [`authorization`](Authorization) | the credentials: written out, or fetched from another service first |
-//! | `secrets`, `literals` | what is shown nowhere: `secret.KEY`, and secrets that are written out elsewhere |
+//! | [`authorization`](Authorization) | the credentials, constant or fetched from another service |
+//! | `secrets`, `literals` | texts that are never shown: `secret.KEY`, and secrets in other options |
 //! | [`statuses`](StatusClasses) | done, later, never |
 //!
 //! An attempt is one request, plus redirects, plus one more if the target refuses a token and

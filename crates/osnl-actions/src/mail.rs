@@ -1,10 +1,10 @@
 //! The action `mail`: sends events by SMTP, one mail each or several in a digest.
 //!
-//! | file | what it decides |
+//! | file | content |
 //! | --- | --- |
 //! | `conf` | the options |
-//! | `address` | what is an address; that nothing in an event adds another one or a header |
-//! | `letter` | what events become: headers, text, HTML; pure |
+//! | `address` | strict addresses, so that an event cannot add an address or a header |
+//! | `letter` | the mail of events: headers, text, HTML |
 //! | `smtp` | one mail to one server: TLS, login, envelope, refusals |
 //!
 //! *Delivered* means that the server has accepted the mail. A call with several events is one mail,

@@ -4,7 +4,7 @@
 //! | `format` | the message |
 //! | --- | --- |
 //! | `notification` | a notification as oslo.messaging writes it, with the event's id, context and payload; event type, publisher, priority and payload by template |
-//! | `raw` | the bytes as they came, compressed if they were; or what `payload` makes |
+//! | `raw` | the received bytes, compressed if the original is; or the rendered `payload` |
 //! | `cloudevents` | a CloudEvent in structured mode, as `driver = http` makes it |
 //!
 //! A retried message has the same ids, so that a reader recognises it. A notification's

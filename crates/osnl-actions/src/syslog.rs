@@ -3,9 +3,9 @@
 //!
 //! | `server` | transport | *delivered* means |
 //! | --- | --- | --- |
-//! | `/dev/log` | a datagram on a Unix socket | the listening program has it in its buffer |
-//! | `udp://host:514` | a datagram (RFC 5426) | it was sent; nothing confirms that it arrived |
-//! | `tcp://host:601` | a stream, frames with their length before them (RFC 6587, 3.4.1) | it is in the connection |
+//! | `/dev/log` | a datagram on a Unix socket | the receiving program has the message in its buffer |
+//! | `udp://host:514` | a datagram (RFC 5426) | the message was sent, without confirmation |
+//! | `tcp://host:601` | a stream of frames with a leading length (RFC 6587, 3.4.1) | the message is in the connection |
 //! | `tls://host:6514` | the same over TLS (RFC 5425) | the same |
 //!
 //! The crate syslog 7 supports neither TLS nor octet counting.

@@ -18,7 +18,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// endpoint keeps its own filter, target and retry options. The log has the reason for a result of
 /// 1.
 ///
-/// | answer | when |
+/// | result | condition |
 /// | --- | --- |
 /// | 0 | ended by Ctrl-C |
 /// | 1 | no endpoint at all; the last one's `transport_url` or journal cannot be used; `allow_requeue` with a transport that cannot requeue; the listener failed (a refused login, say) |

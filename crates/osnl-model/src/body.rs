@@ -4,7 +4,7 @@
 //! |---|---|
 //! | header `compression` | `application/x-gzip`, `application/gzip`, `gzip`, `zlib`; `application/x-bz2`, `bzip2`, `bz2` |
 //! | `content_encoding` | absent, `utf-8`, `us-ascii`, `binary` (as is); `latin-1`, `iso-8859-1` (converted) |
-//! | `content_type` | anything: it is never a reason to refuse |
+//! | `content_type` | any |
 //!
 //! oslo.messaging rejects a body whose content type is not `application/json`, even when the body
 //! is the JSON of a notification. Here the content type is ignored, so that no readable message is

@@ -1,4 +1,6 @@
-//! | limit | default | counted |
+//! The limits on one message, the same for every reader.
+//!
+//! | limit | default | unit |
 //! | --- | --- | --- |
 //! | [`body`](Budget::body) | 4 MiB | bytes of the body without compression |
 //! | [`values`](Budget::values) | 500,000 | values of both JSON texts, while they are parsed |

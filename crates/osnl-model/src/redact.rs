@@ -6,10 +6,10 @@
 //! password in a JSON text. Everything that is shown or logged passes through [`mask_secrets`]
 //! first.
 //!
-//! | what decides | where | example |
+//! | criterion | module | example |
 //! |---|---|---|
 //! | a word in the name | [`words`] | `auth_token`, `adminPass`, `configdrive` |
-//! | the object it stands in | [`places`] | `key` of a zone transfer, not that of a metadata row |
+//! | the neighbouring keys | [`places`] | `key` of a zone transfer, not that of a metadata row |
 //! | the value itself | [`text`] | a URL with a password, a Fernet token, a private key, JSON or a Python dict as text |
 //!
 //! Names match generously: hiding too much costs a look at the source, hiding too little a

@@ -112,7 +112,7 @@ impl CloudConf {
     pub fn of(fields: &Fields) -> Result<Self, CloudConfError> {
         let auth_url = url::auth_url(fields.require("auth_url", "write the URL of Keystone")?)?;
         let kind = match fields.get("auth_type") {
-            // `openstack application credential create` prints options without `auth_type`.
+            // Only an application credential has this option.
             None if fields.has("application_credential_secret") => Type::ApplicationCredential,
             None if fields.has("token") && !fields.has("password") => Type::Token,
             None => Type::Password,

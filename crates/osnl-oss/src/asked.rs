@@ -1,7 +1,7 @@
 //! The OpenStack APIs as the source of instances: oss_watcher's questions to nova and neutron, with
 //! today's APIs.
 //!
-//! | asked | used | gives |
+//! | request | fields | result |
 //! | --- | --- | --- |
 //! | neutron: the port | `device_id`, if `device_owner` begins with `compute:` | the instance's id |
 //! | nova: the server | `name`, host name, `metadata`, `created`, `addresses`, the ids of flavor and image | the same |

@@ -1,13 +1,13 @@
 //! The memory of instances, ports and floating IPs, which gives an event its meaning.
 //!
-//! | what an event does not say | where it comes from |
+//! | missing value | source |
 //! | --- | --- |
 //! | the addresses of a deleted instance | its payload; its reported creation; `instance.delete.start`; ports; APIs |
 //! | the instance of a floating IP | `port_details`, then the port's own events, then the APIs |
-//! | which instance a floating IP has left | the association that was known |
-//! | whether an update changed that at all | the same; for one never seen, whether `floatingip.update.start` asked for it |
+//! | the former instance of a floating IP | the known association |
+//! | whether an update changed the association | the same; else the request in `floatingip.update.start` |
 //! | the new instance of a floating IP whose port was unused | the port's own events |
-//! | which floating IPs a deleted port had | the associations that were known |
+//! | the floating IPs of a deleted port | the known associations |
 //!
 //! The memory is bounded: beyond a hundred thousand rows it forgets the least recently used row,
 //! whose values then are null. Each change is returned as text for a journal; [`Memory::restore`]

@@ -3,7 +3,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `FQDN` or `Hostname` | text or null |
-//! | `IP` | text or null: the address that came or went |
+//! | `IP` | text or null: the allocated or released address |
 //! | `ID` | text or null: the instance's UUID; not in the documented form |
 //! | `IPType` | text: a constant, or `Public` and `Private` by the address |
 //! | `OS` | text or null: the image's property `os` |
@@ -11,7 +11,7 @@
 //! | `Ram` | number or null, MiB |
 //! | `CPU` | number or null |
 //! | `Datacenter`, `SecurityDomain` | text: constants |
-//! | `CreationDate` | text or null: when the instance was made |
+//! | `CreationDate` | text or null: the time of the instance's creation |
 //! | `Owner`, `AdditionalUsers`, `ApplicationName`, `EnvironmentCI`, `Description` | documented form: the instance's metadata of that name, or null |
 //! | each key of the metadata | flattened form: its value, unless one of the keys above is the same |
 //! | `Metadata` | metadata form: an object |

@@ -7,11 +7,11 @@
 //! the shim from its standard input, so no file is written. The class processes one event at a
 //! time.
 //!
-//! | what `notify` does | what follows |
+//! | `notify` | consequence |
 //! | --- | --- |
-//! | returns, whatever it returns | delivered |
-//! | raises an `OSError`: sockets, urllib, requests | held and tried again without end |
-//! | raises anything else | tried again up to `max_attempts` times, then a dead letter |
+//! | returns any value | delivered |
+//! | raises an `OSError`: sockets, urllib, requests | held and retried without end |
+//! | raises another exception | retried up to `max_attempts` times, then a dead letter |
 //!
 //! A class that cannot be loaded holds its events. The log has the reason at the start and names
 //! Python 2 syntax as such.

@@ -9,9 +9,9 @@
 //! | | |
 //! | --- | --- |
 //! | request | `POST` to `url_creation` or `url_deletion`, basic authentication |
-//! | `Content-Type` | `application/json`, or `application/xml` around it |
-//! | `Idempotency-Key` | the delivery's, with `/2` and so on behind the first of several |
-//! | answer | 2xx is done; what else follows is every action's |
+//! | `Content-Type` | `application/json`, or `application/xml` |
+//! | `Idempotency-Key` | the delivery's key, with `/2`, `/3` … for further requests |
+//! | answer | 2xx is success; other statuses as for every action |
 
 mod conf;
 

@@ -95,7 +95,7 @@ impl Calls {
         Caller { shared: self.shared.clone() }
     }
 
-    /// Ends the threads that wait, and waits for those that are within this library.
+    /// Ends the waiting threads, and waits for the threads within this library.
     pub(crate) fn close(&self, py: Python<'_>) {
         py.detach(|| {
             let mut state = self.shared.lock();

@@ -1,9 +1,9 @@
 //! `listen`: uses the daemon's engine for the module's own endpoints, and calls Python for others.
 //!
-//! | endpoints | run by | keeps |
+//! | endpoints | engine | store |
 //! | --- | --- | --- |
 //! | of the module, or with a `_payload_to_params` of their own | [`osnl_k2hr3::listen_until`] | `[journal]` |
-//! | with methods of their own | [`NotificationListener`], each call in a thread of its own | nothing: the broker has what is not handled |
+//! | with methods of their own | [`NotificationListener`], each call in a thread of its own | none: the broker keeps unhandled messages |
 //!
 //! A call of Python may raise, never return, end its thread, or fork. None of these acknowledges a
 //! message: only a method that returns does. After ten failed attempts a message returns to the

@@ -3,17 +3,17 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `id` | a number that the verdict repeats; another one in each attempt. Stands first |
-//! | `idempotency_key` | the same in each attempt: what has been done under it need not be done again |
+//! | `id` | the first key: a number that the verdict repeats, different in each attempt |
+//! | `idempotency_key` | the same in each attempt, so that a program can skip finished work |
 //! | `fence` | a number that grows with each request about the resource, if daemons share the journal; else absent |
-//! | `rule`, `action`, `listener` | by their names in the configuration |
+//! | `rule`, `action`, `listener` | the names in the configuration |
 //! | `event_type`, `publisher_id`, `priority`, `message_id`, `timestamp` | as the service wrote them, or null |
-//! | `received` | when it reached osnl, RFC 3339 in UTC |
-//! | `queue`, `exchange`, `routing_key`, `redelivered` | where it came from |
-//! | `resource` | what it is about, in one form for all services, or null: `kind`, `id`, `project`, `user`, `name`, `host`, `state`, `addresses`, `created_at`, `updated_at`, `launched_at`, `deleted_at` |
+//! | `received` | the time of receipt, RFC 3339 in UTC |
+//! | `queue`, `exchange`, `routing_key`, `redelivered` | the origin on the broker |
+//! | `resource` | the resource, in one form for all services, or null: `kind`, `id`, `project`, `user`, `name`, `host`, `state`, `addresses`, `created_at`, `updated_at`, `launched_at`, `deleted_at` |
 //! | `context`, `payload` | as the service wrote them; of a bulk request the one resource |
-//! | `enrichments` | what the action has asked for, by their names; absent where it asks for nothing |
-//! | `failure` | why the action before gave it up: `action`, `reason`, `attempts`, `answer`, `at`, `before`; absent where none did |
+//! | `enrichments` | the answers of the action's enrichments by name; absent without enrichments |
+//! | `failure` | the failure of an earlier action: `action`, `reason`, `attempts`, `answer`, `at`, `before`; else absent |
 
 use jiff::Timestamp;
 use osnl_core::event::EnrichedValues;

@@ -7,12 +7,12 @@
 //! {"fatal": "no licence"}
 //! ```
 //!
-//! | verdict | exit status of a process for one event | what follows |
+//! | verdict | exit status of a process for one event | consequence |
 //! | --- | --- | --- |
 //! | `done` | 0 | delivered |
 //! | `nothing_to_do` | (only as a verdict) | ended without an effect |
-//! | `transient` | 75 (EX_TEMPFAIL) | held and tried again without end, not before `retry_after` seconds |
-//! | `failed` | any other, or a signal | tried again up to `max_attempts` times, then a dead letter |
+//! | `transient` | 75 (EX_TEMPFAIL) | held and retried without end, not before `retry_after` seconds |
+//! | `failed` | any other, or a signal | retried up to `max_attempts` times, then a dead letter |
 //! | `permanent` | 65 (EX_DATAERR) | a dead letter at once |
 //!
 //! Unknown keys are ignored, so that the protocol can grow.

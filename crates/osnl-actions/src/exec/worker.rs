@@ -15,7 +15,7 @@ use super::supervisor::{ChildOrder, Supervisor, Terms};
 use crate::{ActionError, Completion};
 use osnl_core::ends::watched;
 
-/// The capacity of the channel to the supervisor; it exceeds the number of concurrent attempts.
+/// The capacity of the channel to the supervisor; a further event waits.
 const ORDERS: usize = 64;
 
 #[derive(Clone, Debug)]

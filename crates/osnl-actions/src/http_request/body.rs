@@ -1,11 +1,11 @@
 //! The body of a request: a text by template, a form, the event itself, or nothing.
 //!
-//! | `format` | values of the event in `body` | checked |
+//! | `format` | values of the event in `body` | check |
 //! | --- | --- | --- |
-//! | `json` | as inside a JSON text: `"name": "{{ payload.name }}"`; with `tojson`, as a whole value | is JSON |
+//! | `json` | as inside a JSON text: `"name": "{{ payload.name }}"`; with `tojson`, as a whole value | valid JSON |
 //! | `xml` | `&`, `<`, `>` and quotes escaped | |
 //! | `form` | none: each `field.KEY` is a parameter, encoded | |
-//! | `text` | as they are | |
+//! | `text` | unchanged | |
 
 use osnl_http::Method;
 use osnl_http::header::HeaderValue;

@@ -1,8 +1,8 @@
 //! The event as a CloudEvent 1.0, by the bindings of JSON and HTTP.
 //!
-//! | attribute | what it is |
+//! | attribute | value |
 //! | --- | --- |
-//! | `id` | the message's id, and which of several resources: the same for every action and attempt |
+//! | `id` | the message's id and the resource's index: the same for every action and attempt |
 //! | `source` | `openstack/` and the publisher, or `cloudevents_source` of `driver = http` |
 //! | `type` | `org.openstack.` and the event type, or `cloudevents_type` |
 //! | `subject` | the resource's id, or `cloudevents_subject` |

@@ -1,10 +1,10 @@
 //! `url`: a template, and the properties of its target before there is an event.
 //!
-//! | `url` | whose host it is | values in it |
+//! | `url` | host | values |
 //! | --- | --- | --- |
-//! | `https://host/path/{{ value }}` | ours: it is written out | percent-encoded, a slash too |
-//! | `catalog:TYPE/path/{{ value }}` | that of this service, as the catalogue has it that comes with our token | the same |
-//! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_http::AddressGuard) | as they are |
+//! | `https://host/path/{{ value }}` | the configuration's | percent-encoded, with slashes |
+//! | `catalog:TYPE/path/{{ value }}` | the service's, from our token's catalogue | the same |
+//! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_http::AddressGuard) | unchanged |
 //!
 //! If the configuration names the host, an event cannot change the request beyond its values. A
 //! value stays in its segment (`|urlencode` leaves slashes alone). A segment that becomes `..` or

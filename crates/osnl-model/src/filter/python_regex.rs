@@ -7,11 +7,11 @@
 //! |---|---|
 //! | `$` | `(?:\n?\z)`: the end, or before a final newline |
 //! | `\Z`, `^` | `\z`, `\A` |
-//! | `\b`, `\B` | look-around over `\w`; where the text is ASCII the linear dialect's own |
-//! | `(?i)` | classes of what Python's folding makes equal; no flag |
+//! | `\b`, `\B` | look-around over `\w`; for ASCII texts the linear dialect's own |
+//! | `(?i)` | classes of characters that Python's folding makes equal, without a flag |
 //! | `\w`, `\d`, `\s` | `[\p{L}\p{N}_]`, `\p{Nd}`, white space with U+001C to U+001F; ASCII under `(?a)` |
-//! | `[` `&&` `--` `~~` in a class, `]` first in one, `{` where it is no quantifier, `\<` | literals |
-//! | `(?P<n>..)`, `(..)` | `(?:..)`; only whether there is a match matters |
+//! | `[` `&&` `--` `~~` in a class, an initial `]`, `{` outside a quantifier, `\<` | literals |
+//! | `(?P<n>..)`, `(..)` | `(?:..)`; only the match counts, not the groups |
 //! | `{,n}` | `{0,n}` |
 //!
 //! Look-around, references to groups, conditionals, atomic groups and possessive quantifiers exist

@@ -1,9 +1,9 @@
 //! Masking of secrets in texts.
 //!
-//! | what | read as |
+//! | text | treatment |
 //! | --- | --- |
-//! | begins with `{`, `[` or `(` and is JSON or a Python literal | a value, masked like any other, written again in its own language |
-//! | so, but nested too deeply, or of more than 20,000 values | `***` |
+//! | begins with `{`, `[` or `(` and is JSON or a Python literal | parsed, masked, and written in its own language |
+//! | the same, nested too deeply, or of more than 20,000 values | `***` |
 //! | more than 256 KiB | `***` and its length |
 //! | any other | [`forms`], then [`pairs`] |
 

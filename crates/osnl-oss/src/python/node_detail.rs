@@ -94,9 +94,9 @@ impl NodeDetails for OssDetails {
 /// | key | value |
 /// | --- | --- |
 /// | `event_type`, `publisher_id`, `timestamp`, `message_id` | as the service wrote them, or null |
-/// | `kind`, `id`, `name`, `project`, `user`, `host`, `state`, `addresses`, `created_at`, … | the resource, as in `docs/exec.md`; absent if it cannot be told |
+/// | `kind`, `id`, `name`, `project`, `user`, `host`, `state`, `addresses`, `created_at`, … | the resource, as in `docs/exec.md`; absent if unknown |
 /// | `payload` | as the service wrote it; of a bulk request the one resource |
-/// | `enrichments` | what the action has asked for, by their names; absent where it asks for nothing |
+/// | `enrichments` | the answers of the action's enrichments by name; absent without enrichments |
 ///
 /// `created` follows from the lists, as in oss_watcher. An event type in both (its
 /// `floatingip.update.end`) is an allocation if `floatingip.router_id` is not null. Without lists

@@ -2,14 +2,14 @@
 //!
 //! | form | the value ends |
 //! | --- | --- |
-//! | `name=value` | at a blank, `&`, `;`, or a comma with a blank behind it |
+//! | `name=value` | at a blank, `&`, `;`, or a comma before a blank |
 //! | `name: value`, also a header | with the line |
 //! | `name:` or `name: \|` at the end of a line | with the last line that is indented |
 //! | `"name": value`, `'name': value` | at a blank, comma or bracket |
-//! | any of them with the value in quotes; also `"name", "value"` | with the quote that fits, or the text |
+//! | any of these forms with the value in quotes; also `"name", "value"` | with the matching quote, or the text |
 //! | `--name value` | at a blank |
 //! | `<name>value</name>` | at the next `<` |
-//! | `name%3Dvalue`, `%22name%22%3A%22value%22` | at what ends it, encoded or not |
+//! | `name%3Dvalue`, `%22name%22%3A%22value%22` | at a delimiter, encoded or not |
 //!
 //! Quotes may be escaped, once or more often, or written as `&quot;`, `\u0022`, or `%22`. A name
 //! may be in brackets before `=`, as in a form. The scan looks for signs, then for the name before
