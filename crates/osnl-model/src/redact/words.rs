@@ -40,7 +40,7 @@ pub(super) const SECRET: [&str; 32] = [
 pub(super) const SECRET_WHOLE: [&str; 11] =
     ["passcode", "pwd", "sig", "tempurlsig", "otp", "totp", "pin", "jwt", "bearer", "auth", "hook"];
 
-/// Ends of names, for words that also begin harmless names.
+/// Ends of names, for words that also occur in harmless names.
 pub(super) const SECRET_END: [&str; 8] =
     ["pass", "pw", "psk", "key", "signature", "sessionid", "hookurl", "creds"];
 
