@@ -214,6 +214,7 @@ impl Cloud {
     }
 
     /// # Errors
+    ///
     /// As [`Cloud::get`]; an object that lacks a required field.
     pub async fn read<T: Object>(&self, id: &str) -> Result<T, ApiError> {
         let object = self.get(T::KIND, id).await?;
