@@ -1,4 +1,4 @@
-//! The age of an event when it is first read, and the limit beyond which it is a dead letter (`max_event_age`).
+//! The age of an event at its first reading, and the limit that makes dead letters of old events (`max_event_age`).
 //!
 //! An event without a readable timestamp has no age, and an event from the future is new: neither is too old. The
 //! verdict is kept with the delivery, so no retry, redelivery, or restart judges it again.

@@ -1,5 +1,3 @@
-//! The contract of an action: one attempt, and the outcome that it reports.
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -17,8 +17,8 @@
 //! # Form
 //!
 //! A fence is an integer in decimal digits that the journal assigns. Fences stay below 2^53 until the year 2242: JSON
-//! readers with floating-point numbers read them exactly, and every database compares them as integers. A text of fixed
-//! width would fit no integer column.
+//! readers with floating-point numbers stay exact, and every database compares fences as integers. A text of fixed width
+//! would fit no integer column.
 //!
 //! A journal of one daemon assigns no fences, since no other process makes its deliveries.
 

@@ -136,7 +136,7 @@ pub struct Glimpse {
 }
 
 impl Glimpse {
-    /// Searches the first bytes of a body. A publisher can forge these values, so they are shown to people only.
+    /// Searches the first bytes of a body. A publisher can forge these values, so only people see this glimpse.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
         let seen = &body[..LOOKED_AT.min(body.len())];

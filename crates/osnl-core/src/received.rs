@@ -11,7 +11,6 @@ pub struct Origin {
     pub listener: Arc<str>,
     pub queue: Arc<str>,
     pub exchange: String,
-    /// `<topic>.<priority>` in oslo.messaging.
     pub routing_key: String,
     pub redelivered: bool,
     pub received: SystemTime,

@@ -3,7 +3,7 @@
 //! A stream remembers the times of its latest messages, as many as are expected. If the oldest of these times is too
 //! long ago, the stream is silent. A message costs one atomic store, and nothing without an expectation.
 //!
-//! A daemon judges only queues that it reads itself. If another consumer gets the messages of a queue, the daemon is a
+//! A daemon judges only queues of which it is the reader. If another consumer gets the messages of a queue, the daemon is a
 //! [standby](Streams::set_standby). No stream of that queue is silent then, and the time starts anew when the standby
 //! ends.
 
