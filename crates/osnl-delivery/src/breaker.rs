@@ -1,19 +1,20 @@
-//! The circuit breaker of one target: closed, open until a moment, probing. Pure; the time is passed in.
+//! The circuit breaker of one target: closed, open until a moment, or probing. Pure: the caller passes the time.
 //!
-//! It opens
-//! - at once over what only the target or the way to it can cause: connect, TLS, 429, and a 503 that
-//!   says `Retry-After`,
-//! - over a time-out, a reset, a "not now", 408, 425, or a 5xx when **two keys in a row that had never failed before** had one with
-//!   no success between, or [`MANY_FAILING`] or twice the concurrency, whichever is more, if another key has succeeded within the last minute: an event that makes the
-//!   target stumble parks its own key and nothing else, however often,
-//! - over the same refusal (3xx, 400, 401, 403, 404, 405, a program that failed) for **five different keys** in a
-//!   row, unless another key has succeeded within the last minute: a wrong token, path or unregistered address is a
-//!   fault of the target, a name that the target does not like is a fault of the event.
+//! The breaker opens
+//! - at once on failures that only the target or the way to it can cause: connect, TLS, 429, and a 503 with
+//!   `Retry-After`,
+//! - on a time-out, a reset, a "not now", 408, 425, or a 5xx, when **two keys in a row that had never failed before**
+//!   got such an answer without a success between. If a key has succeeded within the last minute, [`MANY_FAILING`] or
+//!   twice the concurrency is needed, whichever is more. So an event that makes the target stumble holds only its own
+//!   key,
+//! - on the same refusal (3xx, 400, 401, 403, 404, 405, a failed program) for **five different keys** in a row, unless
+//!   a key has succeeded within the last minute. A wrong token or path is a fault of the target; a rejected name is a
+//!   fault of the event.
 //!
-//! While it is open nothing is attempted but one probe at a time, after a pause that grows to half a minute. Over
-//! stumbles and refusals, which some events may cause alone, a delivery that has never failed probes after
-//! [`LONGEST_FRESH`] at most. After a success the limit of concurrent attempts grows from one, doubling with each success;
-//! from two after stumbles, which the oldest deliveries may have caused, so that a newer one has a place beside them.
+//! An open breaker allows one probe at a time, after a pause that grows to half a minute. Single events may cause
+//! stumbles and refusals, so there a delivery that has never failed probes after [`LONGEST_FRESH`] at most. After a
+//! success the limit of concurrent attempts starts at one and doubles with each success. After stumbles it starts at
+//! two, so that a newer delivery has a place beside the oldest, which may be the cause.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -23,36 +24,29 @@ use tokio::time::Instant;
 
 use super::policy::RetryPolicy;
 
-/// Keys that fail for the first time, with no success between, before the target is held.
+/// Keys that must fail for the first time, without a success between, before the breaker opens.
 const FAILING_KEYS: usize = 2;
-/// The same while other keys succeed, or twice the concurrency if that is more: all calls may be theirs for a moment.
+/// The number of failing keys while other keys succeed, at least; see the module.
 const MANY_FAILING: usize = 64;
-/// Keys that get the same refusal in a row before the target is held.
+/// Keys that must get the same refusal in a row before the breaker opens.
 const REFUSED_KEYS: usize = 5;
 /// The status that a failed program counts as: no target answers 0.
 const FAILED: u16 = 0;
-/// However long the retries wait, a target that is back is found within this time.
+/// The longest pause between probes, and so the longest time until a recovered target is noticed.
 pub(super) const LONGEST_OPEN: Duration = Duration::from_secs(30);
 /// The longest pause between probes with deliveries that have never failed, where an event may be at fault.
 pub(super) const LONGEST_FRESH: Duration = Duration::from_secs(3);
-/// A success or a stumble within this time counts.
+/// The time for which a success or a stumble counts.
 const LATELY: Duration = Duration::from_secs(60);
 
-/// The calls that the breaker lets through; published for logs and `osnl status`.
+/// The calls that the breaker allows, published for logs and `osnl status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Attempts are made.
     Closed,
-    /// Nothing is attempted before this moment.
-    Open {
-        /// When the next probe is due.
-        until: Instant,
-    },
-    /// One attempt is under way to see whether the target is back.
+    Open { until: Instant },
     Probing,
 }
 
-/// The effect of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BreakerChange {
     None,
@@ -60,22 +54,18 @@ pub(crate) enum BreakerChange {
     Closed,
 }
 
-/// The cause of the latest opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OpeningCause {
-    /// A failure that no event can cause.
     Target,
     /// Time-outs, resets, 5xx, "not now".
     Stumbles,
-    /// Another answer of that kind keeps it open.
+    /// Refusals: a refused probe keeps the breaker open.
     Refusals,
 }
 
-/// The key of a failed attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FailedKey<'a> {
     pub(crate) key: &'a str,
-    /// The key had failed before this attempt.
     pub(crate) before: bool,
 }
 
@@ -83,18 +73,18 @@ pub(crate) struct FailedKey<'a> {
 pub(crate) struct Breaker {
     state: BreakerState,
     concurrency: usize,
-    /// Attempts that may be under way while closed; grows after a re-opening.
+    /// The limit of concurrent attempts while closed, which grows after a re-opening.
     allowed: usize,
-    /// Openings in a row without a success.
+    /// The number of openings without a success between.
     openings: u32,
-    /// Keys that stumbled for the first time since the last success; never more than open it.
+    /// Keys that stumbled for the first time since the last success. Opening clears the set, which bounds it.
     failing: HashSet<String>,
-    /// When a key stumbled for the first time, unless one of the oldest has succeeded since.
+    /// The time of the latest first stumble, unless one of the oldest deliveries has succeeded since.
     stumbled: Option<Instant>,
     /// The latest refusal and its keys, [`REFUSED_KEYS`] at most.
     refusal: Option<(u16, HashSet<String>)>,
     cause: OpeningCause,
-    /// While open: when a delivery that has never failed may probe.
+    /// The time at which a delivery that has never failed may probe.
     fresh_at: Option<Instant>,
     succeeded: Option<Instant>,
 }
@@ -126,34 +116,30 @@ impl Breaker {
         }
     }
 
-    /// Whether it opened over refusals and is open.
     pub(crate) fn is_open_over_refusals(&self) -> bool {
         !self.is_closed() && self.cause == OpeningCause::Refusals
     }
 
-    /// Whether the oldest deliveries may be what the target fails on: newer ones are tried beside them.
+    /// Returns whether the oldest deliveries may be at fault, so that newer deliveries run beside them.
     pub(crate) fn is_event_suspect(&self, now: Instant) -> bool {
         let lately = self.stumbled.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
         lately || (!self.is_closed() && self.cause != OpeningCause::Target)
     }
 
-    /// One of the oldest deliveries succeeded.
+    /// Notes that one of the oldest deliveries succeeded.
     pub(crate) fn acquit(&mut self) {
         self.stumbled = None;
     }
 
-    /// Calls that may be under way at once while closed.
     pub(crate) fn allowed(&self) -> usize {
         self.allowed
     }
 
-    /// Whether all calls may be made that the settings allow.
     pub(crate) fn is_at_full_pace(&self) -> bool {
         self.is_closed() && self.allowed >= self.concurrency
     }
 
-    /// Other settings, or another target: what was counted against it is forgotten, and while it is held the next
-    /// probe is due now.
+    /// Applies other settings, or another target. Past failures are forgotten, and a held target is probed at once.
     pub(crate) fn change(&mut self, concurrency: usize, now: Instant) {
         self.allowed =
             if self.allowed >= self.concurrency { concurrency } else { self.allowed.min(concurrency) };
@@ -165,7 +151,7 @@ impl Breaker {
         self.succeeded = None;
         match self.state {
             BreakerState::Closed => {}
-            // A probe of the target before says nothing about this one.
+            // A probe of the target before proves nothing about this target.
             BreakerState::Probing | BreakerState::Open { .. } => {
                 self.state = BreakerState::Open { until: now };
                 self.fresh_at = Some(now);
@@ -173,18 +159,17 @@ impl Breaker {
         }
     }
 
-    /// When another attempt may begin, given how many are under way; `None` is when one of these has ended. `fresh` asks for
-    /// a delivery that has never failed.
+    /// Returns the time at which another attempt may begin. `None` means after the end of an attempt. `fresh` stands
+    /// for a delivery that has never failed.
     pub(crate) fn next_at(&self, now: Instant, under_way: usize, fresh: bool) -> Option<Instant> {
         match self.state {
             BreakerState::Closed => (under_way < self.allowed).then_some(now),
-            // Attempts that began before it opened end first; the probe is alone.
+            // The probe runs alone: attempts that began before the opening must end first.
             BreakerState::Open { .. } if under_way == 0 => self.opens_at(fresh).map(|at| at.max(now)),
             BreakerState::Open { .. } | BreakerState::Probing => None,
         }
     }
 
-    /// When the next probe may begin, while it is open.
     pub(crate) fn opens_at(&self, fresh: bool) -> Option<Instant> {
         match self.state {
             BreakerState::Open { until } => {
@@ -194,14 +179,12 @@ impl Breaker {
         }
     }
 
-    /// An attempt begins.
     pub(crate) fn begin(&mut self) {
         if let BreakerState::Open { .. } = self.state {
             self.state = BreakerState::Probing;
         }
     }
 
-    /// The target did what it was asked.
     pub(crate) fn success(&mut self, now: Instant) -> BreakerChange {
         self.failing.clear();
         self.refusal = None;
@@ -212,12 +195,12 @@ impl Breaker {
                 self.allowed = (self.allowed * 2).min(self.concurrency);
                 BreakerChange::None
             }
-            // A straggler that began before it opened proves as much as a probe.
+            // A straggler that began before the opening proves as much as a probe.
             BreakerState::Open { .. } | BreakerState::Probing => self.close(),
         }
     }
 
-    /// The attempt failed for a reason that is not the target's: it proves nothing.
+    /// Notes a failure for which the target is not responsible, so it proves nothing.
     pub(crate) fn neutral(&mut self, now: Instant) {
         if self.state == BreakerState::Probing {
             self.state = BreakerState::Open { until: now };
@@ -225,7 +208,6 @@ impl Breaker {
         }
     }
 
-    /// The attempt failed.
     pub(crate) fn failure(
         &mut self,
         failed: FailedKey<'_>,
@@ -271,7 +253,7 @@ impl Breaker {
             self.refusal = None;
             self.failing.insert(failed.key.to_owned());
         }
-        // Without a success since, those that failed for the first time a minute ago count as they would now.
+        // Without a recent success, first failures of the last minute count by the lower number.
         let most = if self.lately(now) { MANY_FAILING.max(2 * self.concurrency) } else { FAILING_KEYS };
         match self.failing.len() >= most {
             true => self.open(OpeningCause::Stumbles, failed, error, policy, now),
@@ -279,7 +261,6 @@ impl Breaker {
         }
     }
 
-    /// Whether another key has succeeded within the last minute.
     fn lately(&self, now: Instant) -> bool {
         self.succeeded.is_some_and(|at| now.saturating_duration_since(at) < LATELY)
     }
@@ -308,7 +289,7 @@ impl Breaker {
         self.answered()
     }
 
-    /// It answers, if not as we want: whatever kept us away is over.
+    /// Notes an answer that is no success: it still ends an outage.
     fn answered(&mut self) -> BreakerChange {
         self.failing.clear();
         match self.state {
@@ -326,7 +307,7 @@ impl Breaker {
         now: Instant,
     ) -> BreakerChange {
         let was_closed = self.is_closed();
-        // Attempts that were under way when it opened say nothing new.
+        // Failures of attempts that began before the opening must not lengthen the pause.
         if let BreakerState::Open { until } = self.state
             && until > now
             && error.retry_after.is_none_or(|after| now + after <= until)
@@ -339,7 +320,7 @@ impl Breaker {
         self.fresh_at = Some(match cause {
             OpeningCause::Target => until,
             OpeningCause::Stumbles | OpeningCause::Refusals if error.retry_after.is_some() => until,
-            // A key that fails again and again does not make the others wait.
+            // A key that fails again and again must not delay the probes of other keys.
             OpeningCause::Stumbles | OpeningCause::Refusals if failed.before && !was_closed => {
                 self.fresh_at.unwrap_or(now)
             }
@@ -377,8 +358,8 @@ mod tests {
         jitter: 0.0,
     };
 
-    /// Reports, one a word: `KEY:CLASS` where class is `c`onnect, `t`ime-out or a status; `ok`; `+N` seconds
-    /// pass; `begin`. Answers what is left open: seconds until the probe, or `closed`.
+    /// Plays reports, one a word: `KEY:CLASS`, where class is `c`onnect, `t`ime-out or a status; `ok`; `+N` seconds
+    /// pass; `begin`. Returns the resulting state.
     fn after(script: &str) -> String {
         let (breaker, now) = played(script);
         match breaker.state() {
@@ -435,18 +416,17 @@ mod tests {
             ("a:429", "open for 1 s"),
             ("a:429/20", "open for 20 s"),
             ("a:503/5", "open for 5 s"),
-            // While others succeed it takes many more.
+            // While other keys succeed, many more failures are needed.
             ("ok a:500 b:500 c:t d:n e:500", "closed, 16 at once"),
             ("ok a:500 b:500 +60 c:500", "open for 1 s"),
-            // One key that makes the target stumble stays its own problem.
+            // One key that makes the target stumble holds only itself.
             ("a:500 a:500 a:500", "closed, 16 at once"),
             ("a:500 ok b:500 ok a:t", "closed, 16 at once"),
             ("a:500 b:t", "open for 1 s"),
             ("a:x b:x c:x d:x e:x f:x", "closed, 16 at once"),
-            // A final refusal is the event's, and proves that the target answers.
+            // A final refusal is a fault of the event, and proves that the target answers.
             ("a:r b:r c:r d:r e:r f:r", "closed, 16 at once"),
             ("a:500 b:r c:500", "closed, 16 at once"),
-            // The same refusal, five keys.
             ("a:400 b:400 c:400 d:400", "closed, 16 at once"),
             ("a:400 b:400 c:400 d:400 d:400 d:400", "closed, 16 at once"),
             ("a:400 b:400 c:400 d:400 e:400", "open for 1 s"),
@@ -454,7 +434,6 @@ mod tests {
             ("a:400 b:400 ok c:400 d:400 e:400", "closed, 16 at once"),
             ("a:404 b:404 c:404 d:404 e:404", "open for 1 s"),
             ("a:409 b:409 c:409 d:409 e:409 f:409", "closed, 16 at once"),
-            // Plug-ins: "not now", failed, rejected.
             ("a:n a:n", "closed, 16 at once"),
             ("a:n b:n", "open for 1 s"),
             ("a:f b:f c:f d:f", "closed, 16 at once"),
@@ -472,13 +451,12 @@ mod tests {
             ("A:500 B:500 C:t D:n", "closed, 16 at once"),
             ("a:500 B:500 C:500", "closed, 16 at once"),
             ("a:500 B:500 c:500", "open for 1 s"),
-            // Once nothing has succeeded for a minute, it shows that the others of that minute were right.
+            // Without a success for a minute, the earlier first failures count.
             ("ok a:500 b:500 +60 B:500", "open for 1 s"),
             ("ok a:500 +60 A:500 B:500", "closed, 16 at once"),
-            // A failure that only the target can cause is its own, whichever key it is reported to.
+            // Only the target can cause this failure, so a key that failed before opens too.
             ("A:c", "open for 1 s"),
             ("A:503/5", "open for 5 s"),
-            // A dependency says nothing about the target.
             ("a:d b:d c:d", "closed, 16 at once"),
             ("a:c +1 begin b:d", "open for 0 s"),
         ] {
@@ -504,7 +482,7 @@ mod tests {
             assert_eq!(fails(&mut breaker, n, now), BreakerChange::None, "{n}");
         }
         assert_eq!(fails(&mut breaker, keys, now), BreakerChange::Opened);
-        // The newest are tried beside the oldest from the first stumble on, until one of the oldest succeeds.
+        // The newest deliveries run beside the oldest from the first stumble, until one of the oldest succeeds.
         assert!(breaker.is_event_suspect(now));
         now += Duration::from_secs(1);
         breaker.begin();
@@ -538,7 +516,7 @@ mod tests {
         assert_eq!(breaker.refusal.map(|(_, keys)| keys.len()), Some(REFUSED_KEYS));
     }
 
-    /// Seconds until a probe, of deliveries that have never failed and of all.
+    /// Pairs are the seconds until a probe, for deliveries that have never failed and for all.
     #[test]
     fn what_has_never_failed_probes_soon_where_an_event_may_be_at_fault() {
         let long = "+9 begin A:500 +9 begin A:500 +9 begin A:500 +9 begin";
@@ -563,7 +541,7 @@ mod tests {
             ("a:400 b:400 c:400 d:400 change:16 e:400", "closed, 16 at once"),
             ("a:429/20 change:16", "open for 0 s"),
             ("a:c +1 begin a:c +2 begin a:c change:16 begin a:c", "open for 1 s"),
-            // It was opened over refusals: another one says that nothing is mended.
+            // The breaker opened on refusals, so another refusal shows that nothing is corrected.
             ("a:400 b:400 c:400 d:400 e:400 change:16 begin f:400", "open for 1 s"),
             ("a:400 b:400 c:400 d:400 e:400 change:16 begin ok", "closed, 1 at once"),
         ] {
@@ -574,7 +552,7 @@ mod tests {
     #[test]
     fn probes_wait_longer_each_time_and_a_success_closes() {
         for (script, expected) in [
-            // Stragglers of the moment it opened do not lengthen the pause.
+            // Stragglers that began before the opening do not lengthen the pause.
             ("a:c b:c c:c", "open for 1 s"),
             ("a:c +1 begin", "probing"),
             ("a:c +1 begin a:c", "open for 2 s"),
@@ -583,12 +561,11 @@ mod tests {
             ("a:c +1 begin ok", "closed, 1 at once"),
             ("a:c +1 begin ok ok ok", "closed, 4 at once"),
             ("a:c +1 begin ok ok ok ok ok ok ok", "closed, 16 at once"),
-            // An answer, even a refusing one, shows that the target is there.
+            // An answer, even a refusal, shows that the target is reachable.
             ("a:c +1 begin a:400", "closed, 1 at once"),
             ("a:c +1 begin a:r", "closed, 1 at once"),
-            // Opened over refusals, a probe that is refused keeps it open.
+            // After an opening on refusals, a refused probe keeps the breaker open.
             ("a:400 b:400 c:400 d:400 e:400 +1 begin f:400", "open for 2 s"),
-            // An unusable notification proves nothing.
             ("a:c +1 begin b:x", "open for 0 s"),
         ] {
             assert_eq!(after(script), expected, "{script}");

@@ -1,18 +1,19 @@
-//! The course of one action's deliveries: what wakes the loop, and what follows. Pure; the time is passed in.
+//! The course of one action's deliveries: the wakes of the loop and their consequences. Pure: the caller passes the
+//! time.
 //!
 //! | wake | meaning |
 //! | --- | --- |
-//! | [`Wake::Attempted`] | how the deliveries of one call went |
-//! | [`Wake::Claimed`] | what the journal has handed out |
-//! | [`Wake::Withdrawn`] | what the operator has taken away, or the broker wants back |
+//! | [`Wake::Attempted`] | the results of one call's deliveries |
+//! | [`Wake::Claimed`] | deliveries that the journal has handed out |
+//! | [`Wake::Withdrawn`] | deliveries that the operator took away, or that must return to the broker |
 //! | [`Wake::Changed`] | other settings |
 //! | [`Wake::Allowed`] | whether the journal can be written, and whether the action is paused |
-//! | [`Wake::Draining`] | no attempt begins any more |
-//! | [`Wake::Due`] | a moment has come |
+//! | [`Wake::Draining`] | no further attempt begins |
+//! | [`Wake::Due`] | a due time has passed |
 //!
-//! The consequences of a step have an order of their own, whatever woke the loop: first what the wake itself says, then the
-//! calls that may begin, then what is given up because its target was held for too long. So a held target whose settings
-//! have changed is probed before anything behind it is given up.
+//! The consequences of a step have a fixed order: first those of the wake, then calls that may begin, then deliveries
+//! that are given up because their target was held for too long. So after a change of settings, a held target is probed
+//! before any delivery is given up.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -27,41 +28,30 @@ use super::schedule::{Consequence, Schedule};
 
 /// The interval between two queries for deliveries that have waited too long.
 const SWEEP: Duration = Duration::from_secs(10);
-/// Between two looks for what is due.
+/// The interval between two checks for due deliveries.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The result of one delivery of a call.
 #[derive(Debug)]
 pub(super) struct AttemptResult {
     pub(super) id: DeliveryId,
-    /// With what was learnt before the attempt.
     pub(super) event: Event,
-    /// The host that it names, if it failed.
     pub(super) host: Option<Arc<str>>,
-    /// The dependencies that were asked for it and have answered.
     pub(super) answered: Vec<Arc<str>>,
     pub(super) result: Result<Completion, ActionError>,
-    /// The record of the attempt, if one was made.
     pub(super) sent: Option<SentRequest>,
 }
 
-/// The cause that woke the loop. See the [module](self).
 #[derive(Debug)]
 pub(super) enum Wake {
     Attempted(Vec<AttemptResult>),
-    /// With the hosts that their events name.
     Claimed(Vec<(ClaimedDelivery, Option<Arc<str>>)>),
     Withdrawn(Vec<DeliveryId>),
     Changed(DeliverySettings),
-    Allowed {
-        writable: bool,
-        paused: bool,
-    },
+    Allowed { writable: bool, paused: bool },
     Draining,
     Due,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Course {
     pub(super) schedule: Schedule,
@@ -84,17 +74,17 @@ impl Course {
         self.draining
     }
 
-    /// Whether nothing is left to wait for.
     pub(super) fn has_ended(&self) -> bool {
         self.draining && self.schedule.under_way() == 0
     }
 
-    /// Whether an attempt may begin: what could not be written down would be done again after a restart.
+    /// Returns whether an attempt may begin. An outcome that the journal cannot write would be repeated after a
+    /// restart.
     fn may_attempt(&self) -> bool {
         self.writable && !self.paused
     }
 
-    /// Handles what woke the loop; what it has to do is added to `out`, in the order in which it is to be done.
+    /// Handles a wake, and adds the consequences to `out` in their order.
     pub(super) fn step(&mut self, wake: Wake, now: Instant, out: &mut Vec<Consequence>) {
         match wake {
             Wake::Attempted(verdicts) => {
@@ -105,7 +95,7 @@ impl Course {
             }
             Wake::Claimed(claimed) => {
                 for (claimed, host) in claimed {
-                    // Looked at once: a clock that is set later changes nothing.
+                    // The age is taken at once, so that later changes of the system clock have no effect.
                     let came = claimed.event.received.origin.received;
                     let ago = SystemTime::now().duration_since(came).unwrap_or_default();
                     let returns = self.schedule.add(claimed, host, now.checked_sub(ago), now);
@@ -132,7 +122,7 @@ impl Course {
         self.schedule.make_way(now, out);
     }
 
-    /// Whether it is time to ask the journal for what has waited too long; from then on the next time counts.
+    /// Returns whether a sweep is due, and schedules the next.
     pub(super) fn sweeps(&mut self, now: Instant) -> bool {
         let due = now >= self.sweep;
         if due {
@@ -142,13 +132,13 @@ impl Course {
         due
     }
 
-    /// When to wake if nothing happens before; `next_due` is the journal's.
+    /// Returns the time of the next wake. `next_due` is the journal's.
     pub(super) fn wake_at(&mut self, next_due: Option<Instant>, now: Instant) -> Instant {
-        // What is due already and was not claimed is about to be: its commit is under way, or the journal's clock is behind
-        // by less than its tick.
+        // A due delivery that was not claimed will be claimed soon: its commit is under way, or the journal's clock is
+        // behind by less than its tick.
         let next_due =
             next_due.filter(|_| self.schedule.claim_limits(now).due > 0).map(|at| at.max(now + TICK));
-        // What is held for longer than it may is looked at with a sweep.
+        // An expired hold waits for the next sweep.
         let own = [self.schedule.wake_at(now), self.schedule.hold_ends(now).filter(|at| *at > now)];
         let own = own.into_iter().flatten().filter(|_| self.may_attempt() && !self.draining);
         own.chain(next_due).fold(self.sweep, Instant::min)

@@ -1,30 +1,24 @@
-//! The values that an event lacks, asked of the OpenStack APIs: a server by its id, the flavor of that, and so on.
+//! The values that an event lacks, fetched from the OpenStack APIs: a server by its id, then its flavor, and so on.
 //!
-//! | file | what it decides |
+//! | file | decides |
 //! | --- | --- |
-//! | [`conf`](EnrichConf) | `[enrich:NAME]`, checked |
+//! | [`conf`](EnrichConf) | the checked form of `[enrich:NAME]` |
 //! | `cache` | [`Enricher`]: one answer for all deliveries that ask, for a while; the rate of questions to a source |
-//! | [`foreseen`](Ask) | what would be asked, for `osnl explain`; pure |
-//! | `subject` | which object an event is about, and what the event itself says of it; pure |
+//! | [`foreseen`](Ask) | the questions that would be asked, for `osnl explain`; pure |
+//! | `subject` | the object of an event, and the event's own description of the object; pure |
 //! | [`steps`](Enrichments) | the questions of one action about one event, and the value if there is no answer |
 //!
-//! It is done at the delivery, before the first attempt: a rule is decided before the event is journalled, and no API
-//! call may delay that. So a rule's `when` cannot look at an enrichment, and an action's templates can. What was found is
-//! journalled with the delivery before the attempt begins, and every further attempt, after a restart too, sees
-//! the same.
+//! Enrichment happens at the delivery, before the first attempt: a rule is decided before the append, and no API call
+//! may delay that. So a rule's `when` cannot use an enrichment, and an action's templates can. The values are
+//! journalled before the attempt begins, so that every further attempt sees the same, after a restart too.
 //!
-//! If an object is already gone, its value is the first of these: the event's own description of it; an earlier
-//! description in the journal (of the API, or of an event); the configured default, which is null unless the operator
-//! sets one.
+//! If an object is gone, its value is the first of these: the event's own description; an earlier description in the
+//! journal, by the API or an event; the configured default, null unless the operator sets one.
 //!
-//! If the API cannot be asked, the delivery waits for this dependency ([`ErrorClass::Dependency`]). That costs no
-//! attempt and says nothing about the action's target, so deliveries that do not need the API are sent. A service that
-//! cannot be reached is asked again after a growing pause, by one delivery for all ([`Enricher`]). A refusal (403) is
-//! an answer about one object, and costs attempts. `on_error = default` does neither: an object that cannot be asked
-//! for counts as gone.
-//!
-//! A failed question is a failure of a dependency and not of the target: most deliveries of an action may need none.
-//! The enricher remembers an unreachable service and lets one delivery ask at a time.
+//! If the API is unreachable, the delivery waits for this dependency ([`ErrorClass::Dependency`]). The wait costs no
+//! attempt and does not blame the target, so deliveries that do not need the API are sent. One delivery at a time asks
+//! again, after a growing pause ([`Enricher`]). A refusal (403) is an answer about one object and costs attempts. With
+//! `on_error = default` a failed question counts as a missing object instead.
 
 mod cache;
 mod conf;
@@ -51,50 +45,44 @@ pub use self::foreseen::{AnswerForecast, Ask};
 pub use self::steps::EnrichmentStep;
 pub use self::steps::Enrichments;
 
-/// A source of objects by their ids: a cloud, a cache of its answers, or a test.
 pub trait Lookup: Send + Sync {
-    /// Returns one object, as its service describes it.
     fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>>;
 
-    /// Describes the source that it asks, for people: no secret.
+    /// Returns the source's name for people, without secrets.
     fn target(&self) -> String;
 
-    /// Identifies the objects behind it: two sources of one place describe the same ones. No secret.
+    /// Returns an id of the place, without secrets. Two sources with the same place describe the same objects.
     fn place(&self) -> String {
         self.target()
     }
 
-    /// Returns the ends of the certificates and credentials that it uses.
+    /// Returns the expiry times of the certificates and credentials in use.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
 }
 
-/// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupAnswer {
-    /// The object, as its service describes it, without what it is wrapped in.
+    /// The object without its envelope.
     There(Arc<Value>),
-    /// There is none of this id; not any more, or not for us.
+    /// The object does not exist, or is not visible to this login.
     Gone,
 }
 
-/// The reason why there is no answer. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct EnrichError {
-    /// The meaning for a delivery that needs the answer.
     pub class: ErrorClass,
-    /// The failure, in the words of its source, with the URL that was called.
+    /// The failure in the words of its source, with the URL.
     pub reason: String,
-    /// The wait that the service asked for.
     pub retry_after: Option<Duration>,
-    /// The remedy, where the reason does not name it.
+    /// A hint for the operator, where the reason does not name the remedy.
     pub remedy: Option<&'static str>,
 }
 
 impl EnrichError {
-    /// The failure of a delivery that needs the answer; `name` is the section's, `target` whom it asks.
+    /// Returns the error of a delivery that needs the answer. `name` is the section, and `target` the source.
     #[must_use]
     pub fn of_delivery(&self, name: &str, target: &str) -> ActionError {
         let reason = format!("[enrich:{name}] {}", self.reason);
@@ -105,7 +93,7 @@ impl EnrichError {
             | ErrorClass::Reset
             | ErrorClass::Busy(_)
             | ErrorClass::Dependency => ActionError::dependency(dependency(name, target), reason),
-            // An answer about the one object.
+            // The answer concerns only this object.
             ErrorClass::Status(_) | ErrorClass::Refused(_) | ErrorClass::Rejected | ErrorClass::Content => {
                 ActionError::new(self.class, reason)
             }
@@ -113,7 +101,6 @@ impl EnrichError {
         ActionError { retry_after: self.retry_after, own_remedy: self.remedy, ..error }
     }
 
-    /// Whether there was no answer at all.
     pub(crate) fn is_unreachable(&self) -> bool {
         match self.class {
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout => true,
@@ -128,19 +115,17 @@ impl EnrichError {
     }
 }
 
-/// The name of a section's service, for status and log.
 pub fn dependency(name: &str, target: &str) -> Arc<str> {
     format!("[enrich:{name}] {target}").into()
 }
 
 impl From<ApiError> for EnrichError {
-    /// A question that the API cannot answer now is no fault of the event's, whatever its status: only a refusal is
-    /// about the one object.
+    /// Counts every status but a refusal as a dependency that is down: only a refusal concerns the one object.
     fn from(error: ApiError) -> Self {
         let class = match &error {
             ApiError::Forbidden { .. } => ErrorClass::Refused(Some(403)),
             ApiError::TimedOut { .. } => ErrorClass::Timeout,
-            // A catalogue without the service, which somebody has to add or to configure.
+            // The catalogue lacks the service, so an operator has to add or configure it.
             ApiError::Catalog(_) => ErrorClass::Connect,
             ApiError::Answer { .. } => ErrorClass::Reset,
             ApiError::Gone(_)

@@ -1,7 +1,7 @@
 //! `on_failure`: the failure that is handed over with an event that an action gives up.
 //!
-//! The delivery loop knows the settings of the moment, the journal makes the end and the new delivery one step.
-//! `failure` is kept where enrichments are kept, so that each attempt sends the same.
+//! The delivery loop knows the current settings, and the journal makes the end and the new delivery in one step.
+//! `failure` is stored with the enrichments, so that each attempt sends the same.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,12 +12,10 @@ use osnl_core::fallback::Fallback;
 use osnl_journal::Handover;
 use serde_json::{Value, json};
 
-/// A delivery that was given up: `failure` in templates and programs.
 #[derive(Clone, Copy, Debug)]
 pub struct AbandonedDelivery<'a> {
-    /// The action that gave up.
     pub action: &'a str,
-    /// Why, as the dead letter says it.
+    /// The reason in the words of the dead letter.
     pub reason: &'a str,
     /// The number of attempts, as `max_attempts` counts.
     pub attempts: u32,
@@ -26,12 +24,11 @@ pub struct AbandonedDelivery<'a> {
 }
 
 impl AbandonedDelivery<'_> {
-    /// The delivery that `to` gets. `before` is the failure of the action before this one.
+    /// Returns the delivery of the next action. `before` is the failure that this action had received.
     pub fn handover(self, to: &Fallback, before: Option<&Value>) -> Handover {
         Handover { action: to.action.clone(), ordered: to.ordered, told: Some(self.told(before)) }
     }
 
-    /// Returns the `failure` data of the next action; `before` is the data that this action had received.
     fn told(self, before: Option<&Value>) -> Arc<EnrichedValues> {
         let Self { action, reason, attempts, answer } = self;
         let at = Timestamp::try_from(SystemTime::now()).map(|at| at.to_string()).unwrap_or_default();

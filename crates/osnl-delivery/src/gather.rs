@@ -1,5 +1,4 @@
-//! The number of events that one call takes, and the number of calls within a time. Pure: the
-//! time is passed in.
+//! The number of events that one call takes, and the number of calls within a time. Pure: the caller passes the time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,14 +6,12 @@ use std::time::Duration;
 use osnl_config::Rate;
 use tokio::time::Instant;
 
-/// The events of one call. By default one event, at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// The most events.
     pub most: usize,
-    /// The time that the first of them waits for more.
+    /// The time for which the first event waits for more.
     pub wait: Duration,
-    /// The events of a call are one thing for the target, a digest: what fails of it stays together.
+    /// Whether the events of a call are one digest for the target, which fails as a whole.
     pub whole: bool,
 }
 
@@ -24,7 +21,7 @@ impl Default for BatchLimits {
     }
 }
 
-/// Calls as they begin, as many as a rate allows. What was before the start is not known.
+/// Limits calls to a rate. Calls before the start of the process are unknown.
 #[derive(Debug, Default)]
 pub(crate) struct CallPace {
     rate: Option<Rate>,
@@ -36,7 +33,7 @@ impl CallPace {
         Self { rate, ..Self::default() }
     }
 
-    /// Another rate, which the calls that have begun count against too.
+    /// Sets another rate, which counts earlier calls too.
     pub(super) fn change(&mut self, rate: Option<Rate>) {
         self.rate = rate;
         if rate.is_none() {
@@ -44,7 +41,7 @@ impl CallPace {
         }
     }
 
-    /// When the next call may begin; `None` is now.
+    /// Returns the time of the next call; `None` is now.
     pub(crate) fn next_at(&mut self, now: Instant) -> Option<Instant> {
         let rate = self.rate?;
         while self.begun.front().is_some_and(|begun| *begun + rate.within <= now) {
@@ -54,7 +51,6 @@ impl CallPace {
         if full { self.begun.front().map(|begun| *begun + rate.within) } else { None }
     }
 
-    /// Counts a call that begins now.
     pub(crate) fn begin(&mut self, now: Instant) {
         if self.rate.is_some() {
             self.begun.push_back(now);
@@ -62,7 +58,8 @@ impl CallPace {
     }
 }
 
-/// Returns the part of a rate that one of several daemons may use. Fewer calls than daemons are one call in a longer time.
+/// Returns the part of a rate that one of several daemons may use. Fewer calls than daemons become one call in a longer
+/// time.
 pub(crate) fn share(rate: Rate, daemons: usize) -> Rate {
     let daemons = u32::try_from(daemons.max(1)).unwrap_or(u32::MAX);
     match rate.keys / daemons {

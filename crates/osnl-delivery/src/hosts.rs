@@ -1,9 +1,8 @@
-//! The hosts that events name, for actions whose URL is the event's: a breaker and a pace for each. Pure; the time is
-//! passed in.
+//! The hosts that events name, for actions whose URL is the event's: a breaker and a pace for each. Pure: the caller
+//! passes the time.
 //!
-//! Such a host belongs to the tenant that named it. Its answers and failures hold the deliveries to it and no others.
-//! At most [`MOST_HOSTS`] are remembered: the host that was called longest ago is forgotten first, and its breaker with
-//! it.
+//! Such a host belongs to the tenant that named it, so its failures hold only the deliveries to this host. At most
+//! [`MOST_HOSTS`] are remembered: the host that was called longest ago is forgotten first, together with its breaker.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,23 +16,18 @@ use super::gather::CallPace;
 use super::limits::HostLimits;
 use super::policy::RetryPolicy;
 
-/// Hosts that are remembered. More than calls that can be under way at once, so that none of those is forgotten.
+/// The number of remembered hosts. It exceeds the calls under way, so that no host in use is forgotten.
 pub(super) const MOST_HOSTS: usize = 1024;
-/// Held hosts that a status names.
 const MOST_SHOWN: usize = 20;
 /// Characters of a name in a status: no host name is longer.
 const LONGEST_NAME: usize = 261;
 
-/// A host that is held, for a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldHost {
-    /// `host:port`, with what a terminal could take for a command escaped.
+    /// `host:port`, with escaped characters that a terminal could take for a command.
     pub host: String,
-    /// When the hold began.
     pub since: SystemTime,
-    /// The latest failure.
     pub reason: String,
-    /// When the next probe is due; `None` while one is under way.
     pub next_probe: Option<Instant>,
 }
 
@@ -42,12 +36,10 @@ struct Host {
     breaker: Breaker,
     pace: CallPace,
     calls: usize,
-    /// The number of the call that used it last.
     used: u64,
     held: Option<(SystemTime, String)>,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Hosts {
     limits: HostLimits,
@@ -55,7 +47,6 @@ pub(super) struct Hosts {
     most: usize,
     hosts: HashMap<Arc<str>, Host>,
     uses: u64,
-    /// Whether the state that a status shows has changed.
     changed: bool,
 }
 
@@ -64,7 +55,7 @@ impl Hosts {
         Self { limits, concurrency, most: MOST_HOSTS, hosts: HashMap::new(), uses: 0, changed: false }
     }
 
-    /// Other settings, or another way to the hosts: each that is held is probed at once.
+    /// Applies other settings, or another way to the hosts. Each held host is probed at once.
     pub(super) fn change(&mut self, limits: HostLimits, concurrency: usize, now: Instant) {
         (self.limits, self.concurrency) = (limits, concurrency);
         let most = self.calls_at_once();
@@ -79,7 +70,7 @@ impl Hosts {
         self.limits.concurrency.map_or(self.concurrency, |most| most.min(self.concurrency))
     }
 
-    /// When a call may begin; `None` is when one that is under way has ended.
+    /// Returns the time at which a call may begin. `None` means after the end of a call.
     pub(super) fn next_at(&mut self, name: &str, fresh: bool, now: Instant) -> Option<Instant> {
         let Some(host) = self.hosts.get_mut(name) else { return Some(now) };
         let paced = host.pace.next_at(now).unwrap_or(now);
@@ -90,7 +81,6 @@ impl Hosts {
         self.next_at(name, fresh, now).is_some_and(|at| at <= now)
     }
 
-    /// A call begins.
     pub(super) fn begin(&mut self, name: &Arc<str>, now: Instant) {
         let host = self.remembered(name);
         host.breaker.begin();
@@ -119,7 +109,6 @@ impl Hosts {
         host
     }
 
-    /// A call has ended.
     pub(super) fn ended(&mut self, name: &str) {
         if let Some(host) = self.hosts.get_mut(name) {
             host.calls = host.calls.saturating_sub(1);
@@ -162,17 +151,15 @@ impl Hosts {
         change
     }
 
-    /// The state of a host's breaker.
     pub(super) fn breaker(&self, name: &str) -> Option<&Breaker> {
         self.hosts.get(name).map(|host| &host.breaker)
     }
 
-    /// Whether what [`Hosts::held`] answers may have changed since this was asked.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
-    /// The hosts that are held longest, and how many others are.
+    /// Returns the hosts that are held longest, and the number of others.
     pub(super) fn held(&self) -> (Vec<HeldHost>, usize) {
         let mut held: Vec<_> = self
             .hosts
@@ -192,7 +179,7 @@ impl Hosts {
     }
 }
 
-/// Names come out of events: only what is plainly part of one is shown as it is.
+/// Escapes all but plain characters, because events supply the names.
 fn shown_char(c: char) -> impl Iterator<Item = char> {
     let plain = c.is_ascii_graphic() && c != '\\';
     let escaped = (!plain).then(|| c.escape_unicode()).into_iter().flatten();
@@ -235,7 +222,6 @@ mod tests {
         let shown: Vec<_> = held.iter().map(|held| (held.host.as_str(), held.reason.as_str())).collect();
         assert_eq!((shown, others), (vec![("bad\\u{1b}[31m\\u{5c}:80", "cannot connect: refused")], 0));
         assert_eq!(held[0].next_probe, Some(now + Duration::from_secs(1)));
-        // Another network, or another proxy: probed at once.
         hosts.change(HostLimits::default(), 4, now);
         assert!(hosts.may_begin("bad\u{1b}[31m\\:80", false, now));
     }
@@ -244,7 +230,6 @@ mod tests {
     fn the_host_that_was_called_longest_ago_is_forgotten_first() {
         let now = Instant::now();
         let mut hosts = Hosts { most: 3, ..Hosts::new(HostLimits::default(), 4) };
-        // Under way, so it is not forgotten.
         hosts.begin(&"busy:80".into(), now);
         for name in ["a:80", "b:80", "c:80", "d:80"] {
             fails(&mut hosts, name, now);

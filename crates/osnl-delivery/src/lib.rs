@@ -1,4 +1,4 @@
-//! The delivery loop: one per action, and the only owner of attempts, pauses, and deadlines.
+//! The delivery loop of an action, the only owner of attempts, pauses, and deadlines.
 //!
 //! A [`RetryPolicy`] decides the consequence of a failed attempt:
 //!
@@ -24,7 +24,7 @@
 //! assert_eq!(decide(99, ErrorClass::Connect), Decision::Hold);
 //! ```
 //!
-//! A [`DeliveryLoop`] makes the attempts of one action, until it is told to drain:
+//! A [`DeliveryLoop`] makes the attempts of one action until it drains:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -40,13 +40,13 @@
 //! }
 //! ```
 //!
-//! The loop claims deliveries from the journal, attempts up to `concurrency` of them at once, and returns each outcome. The
-//! journal hands out only the first delivery of each resource, so it decides the order. A resource that fails waits by
-//! itself. A target that is down is *held*: the breaker stops all attempts, probes, and resumes at a growing pace, with the
-//! deliveries first that have never failed.
+//! The loop claims deliveries from the journal, attempts up to `concurrency` of them at once, and returns each outcome.
+//! The journal hands out only the first delivery of each resource, so it decides the order. A failing resource waits
+//! alone. A target that is down is *held*: the breaker stops all attempts, probes, and resumes at a growing pace, first
+//! with deliveries that have never failed.
 //!
-//! The decisions are pure: [`RetryPolicy`] about a failure, [`BreakerState`] about a target, `schedule` about the next call,
-//! `course` about the order of all that. This file makes the calls and waits.
+//! The decisions are pure: [`RetryPolicy`] about a failure, [`BreakerState`] about a target, `schedule` about the next
+//! call, `course` about the order of consequences. This file makes the calls and waits.
 
 mod breaker;
 mod course;
@@ -107,7 +107,6 @@ pub use self::settings::DeliverySettings;
 pub use self::setup::{Remote, Setup};
 use self::term::{term_ended, within_term};
 
-/// The loop of one action. See the [module](self).
 pub struct DeliveryLoop {
     name: Arc<str>,
     action: Arc<dyn Action>,
@@ -124,20 +123,16 @@ pub struct DeliveryLoop {
     gauges: Arc<TargetGauges>,
     remote: Remote,
     setups: watch::Receiver<Setup>,
-    /// The record of the deliveries about to be attempted.
     in_hand: Arc<InHand>,
-    /// Since when the target is held, and when the log said so last.
+    /// The time when the hold began, and the time of its last log message.
     held: Option<(Instant, Instant)>,
-    /// The record of attempts that have just ended.
     sent: BTreeMap<DeliveryId, SentRequest>,
 }
 
-/// The verdict on each delivery of one call.
 type Attempt = Vec<AttemptResult>;
 type Attempts = FuturesUnordered<BoxFuture<'static, Attempt>>;
 
 impl DeliveryLoop {
-    /// A loop for the deliveries that name this action.
     #[must_use]
     pub fn new(
         name: impl Into<Arc<str>>,
@@ -178,42 +173,37 @@ impl DeliveryLoop {
         }
     }
 
-    /// Records there what is about to be attempted.
+    /// Sets the record of deliveries in hand, which names suspects after an unexpected end.
     #[must_use]
     pub fn with_in_hand(mut self, in_hand: Arc<InHand>) -> Self {
         self.in_hand = in_hand;
         self
     }
 
-    /// Sets the steps before the first attempt of each delivery: the questions to ask and the conditions that must
-    /// hold.
     #[must_use]
     pub fn with_preparation(mut self, preparation: Preparation) -> Self {
         self.preparation = preparation;
         self
     }
 
-    /// Hands what it gives up to another action.
+    /// Sets the action that receives deliveries which this action gives up.
     #[must_use]
     pub fn with_fallback(mut self, fallback: Option<Fallback>) -> Self {
         self.fallback = fallback;
         self
     }
 
-    /// Adds an observer of the outcomes of its deliveries.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn DeliveryObserver>) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// The target's breaker, as it changes.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<BreakerState> {
         self.state.subscribe()
     }
 
-    /// Returns the state that the loop publishes while it runs.
     #[must_use]
     pub fn published(&self) -> TargetMonitor {
         TargetMonitor {
@@ -224,20 +214,19 @@ impl DeliveryLoop {
         }
     }
 
-    /// Changes it while it runs.
+    /// Returns a handle to change the loop's settings.
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.remote.clone()
     }
 
-    /// The action's name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Delivers until told to drain, or until it is [retired](Remote::retire); then the attempts under way are
-    /// finished, and no other begins.
+    /// Delivers until it drains, or until the action is [retired](Remote::retire). Attempts under way are finished, and
+    /// no other begins.
     pub async fn run(mut self, shutdown: Shutdown) {
         tokio::select! {
             biased;
@@ -277,7 +266,8 @@ impl DeliveryLoop {
                     replaced.by(&self.action, before, &self.name, self.settings.timeout);
                     Wake::Changed(self.settings)
                 }
-                // The same settings again: what is held is probed, and what waits is due.
+                // The same settings again have the wanted effect: held targets are probed, and waiting deliveries are
+                // due.
                 () = gauges.probe.notified(), if !draining => Wake::Changed(self.settings),
                 () = replaced.work() => Wake::Due,
                 Some(verdicts) = attempts.next() => self.heard(verdicts),
@@ -310,7 +300,6 @@ impl DeliveryLoop {
         }
     }
 
-    /// One step of the course, and what follows from it.
     fn step(&mut self, wake: Wake, attempts: &mut Attempts) {
         let now = Instant::now();
         let mut consequences = Vec::new();
@@ -344,7 +333,7 @@ impl DeliveryLoop {
         self.publish();
     }
 
-    /// Keeps what an attempt has done so far, before its claim may end.
+    /// Keeps the progress of an attempt before its claim may end.
     fn heard(&mut self, mut verdicts: Vec<AttemptResult>) -> Wake {
         for AttemptResult { id, event, result, sent, .. } in &mut verdicts {
             self.gauges.ends(*id);
@@ -354,7 +343,7 @@ impl DeliveryLoop {
             if result.is_err()
                 && let Some(kept) = event.progressed()
             {
-                // Written in its turn; nothing has to wait for it.
+                // The journal writes in order, so nothing has to wait for this write.
                 drop(self.journal.enriched(*id, &kept, LearntFacts::default()));
                 event.enriched = Some(kept);
             }
@@ -372,7 +361,7 @@ impl DeliveryLoop {
         self.in_hand.clone().around(keys, attempt)
     }
 
-    /// The action is gone: nothing of it stays claimed.
+    /// Releases all claims after the action has been removed.
     fn leave(&mut self) {
         for id in self.course.schedule.release_all() {
             self.close(id, Outcome::Returned.into());
@@ -380,7 +369,7 @@ impl DeliveryLoop {
         self.journal.retired(&self.name);
     }
 
-    /// Answers the action that counted until now.
+    /// Applies the latest setup, and returns the action before.
     fn change_setup(&mut self) -> Arc<dyn Action> {
         let Setup { action, settings, preparation, fallback } = self.setups.borrow_and_update().clone();
         *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
@@ -422,7 +411,7 @@ fn attempt(
             event.delivery = Some(id.to_string().into());
         }
         if !events.is_empty() {
-            // Nothing is done before the term has been looked at: an action may begin when it is called.
+            // The term is checked before the call, since an action may begin its work when it is called.
             let run = async { timeout(limit, action.run(&events)).await };
             let run = match journal.term(&ids) {
                 Some(term) => within_term(&*term, run).await,

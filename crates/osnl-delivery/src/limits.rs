@@ -1,45 +1,37 @@
 //! The limits at which a delivery is given up although no target has refused it, and the consequence for its key.
 //!
-//! A pause that is given to the journal is added to the age at once: the journal has no clock that stops, and a clock
-//! per waiting delivery would be a second waiting list in memory.
+//! A pause in the journal is added to the age at its beginning: the journal has no clock that stops, and a clock per
+//! waiting delivery would need a second list in memory.
 
 use std::time::Duration;
 
 use osnl_config::Rate;
 use tokio::time::Instant;
 
-/// Further settings of an action's deliveries. By default nothing is given up for its age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryLimits {
-    /// The age that a delivery may reach, from its first attempt on. The time in which its target or the delivery
-    /// itself is held does not count. `None` is unlimited.
+    /// The longest age of a delivery since its first attempt. Time in which its target or the delivery is held does not
+    /// count.
     pub max_age: Option<Duration>,
-    /// The time that a held target may keep a delivery waiting. `None` is unlimited.
+    /// The longest time that a held target may delay a delivery.
     pub hold_max: Option<Duration>,
-    /// The consequence of a dead letter for its key.
     pub on_dead: OnDead,
 }
 
-/// The consequence of a dead letter for its key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDead {
-    /// The deliveries behind it continue.
     #[default]
     ReleaseKey,
-    /// The deliveries behind it wait until the operator retries or discards it.
     HoldKey,
 }
 
-/// The limits for each host that events name. By default the same as those of the action itself.
+/// The limits for each host that events name. By default they equal the limits of the action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostLimits {
-    /// The most calls under way at once. `None` is as many as the action makes.
     pub concurrency: Option<usize>,
-    /// The most calls within a time. `None` is as many as the action makes.
     pub rate: Option<Rate>,
 }
 
-/// A clock that can be stopped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PausableClock {
     passed: Duration,
@@ -47,7 +39,7 @@ pub(super) struct PausableClock {
 }
 
 impl PausableClock {
-    /// At zero; it starts with the first [`PausableClock::set`].
+    /// Returns a clock at zero, which the first [`PausableClock::set`] starts.
     pub(super) fn stopped() -> Self {
         Self { passed: Duration::ZERO, since: None }
     }
@@ -64,14 +56,13 @@ impl PausableClock {
     }
 }
 
-/// The time that a held target has kept deliveries waiting. It stops while no attempt may begin.
+/// The time that a held target has delayed deliveries. It stops while no attempt may begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
     clock: PausableClock,
     since: Instant,
     /// The time when the clock last resumed, and its reading then.
     resumed: Option<(Instant, Duration)>,
-    /// The time since which it is stopped.
     stopped: Option<Instant>,
 }
 
@@ -93,7 +84,7 @@ impl Hold {
         self.clock.at(now)
     }
 
-    /// Returns the time that it has kept a delivery waiting that arrived at this moment. Where pauses make that
+    /// Returns the time for which the hold has delayed a delivery that arrived at this moment. Where pauses make that
     /// unknown, returns the least possible time.
     pub(super) fn kept_waiting(&self, arrived: Option<Instant>, now: Instant) -> Duration {
         let lasted = self.lasted(now);
@@ -107,7 +98,7 @@ impl Hold {
         }
     }
 
-    /// Returns the time at which a delivery that waits from the beginning has waited for `most`, if there is no stop.
+    /// Returns the time at which the hold has lasted for `most`, unless the clock stops.
     pub(super) fn reaches(&self, most: Duration, now: Instant) -> Option<Instant> {
         self.clock.since?;
         now.checked_add(most.checked_sub(self.lasted(now))?)
@@ -131,7 +122,7 @@ mod tests {
         assert_eq!([kept(&hold, 5, 500), kept(&hold, 300, 500)], [10, 0]);
         assert_eq!(hold.reaches(Duration::from_secs(30), at(500)), None);
         hold.set(true, at(500));
-        // Before the hold, before the stop, during it, and after it.
+        // Arrivals before the hold, before the stop, during the stop, and after it.
         let found = [5, 104, 300, 505].map(|arrived| kept(&hold, arrived, 507));
         assert_eq!(found, [17, 7, 7, 2]);
         assert_eq!(hold.kept_waiting(None, at(507)).as_secs(), 17);

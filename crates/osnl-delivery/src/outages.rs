@@ -1,9 +1,8 @@
 //! Dependencies that are down: services that a delivery needs before its attempt, and that are not its target. The
-//! moment of a call is passed in; the clock is read only for the time that an operator sees.
+//! caller passes the time; the clock is read only for times that an operator sees.
 //!
-//! An outage holds only the deliveries that need the service, and each of those only until the next try is due. It is over
-//! when the service has answered, or when no try has failed for [`QUIET`] after one was due: then no delivery that waited
-//! for it has met it again.
+//! An outage holds only the deliveries that need the service, until the next try is due. It ends when the service
+//! answers, or when no try fails for [`QUIET`] after the due time, since no delivery needs the service then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,23 +14,18 @@ use super::breaker::LONGEST_OPEN;
 use super::limits::Hold;
 use super::policy::RetryPolicy;
 
-/// A service that answers neither in this time after a try was due nor fails is not needed any more. Longer than an
-/// enrichment waits for an answer by default.
+/// The time without an answer or a failure after which the outage is forgotten. It exceeds the default time-out of an
+/// enrichment.
 const QUIET: Duration = Duration::from_secs(20);
-/// An action names fewer enrichments.
+/// More than the enrichments that an action can name.
 const MOST: usize = 64;
 const LONGEST_REASON: usize = 500;
 
-/// A dependency that is down, for a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// The service, as errors name it.
     pub dependency: Arc<str>,
-    /// When it went down.
     pub since: SystemTime,
-    /// The latest failure.
     pub reason: String,
-    /// When it is asked again.
     pub next_try: Instant,
 }
 
@@ -42,7 +36,6 @@ struct OutageState {
     outage: Outage,
 }
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Outages {
     down: BTreeMap<Arc<str>, OutageState>,
@@ -50,7 +43,7 @@ pub(super) struct Outages {
 }
 
 impl Outages {
-    /// A delivery met it: when that delivery may try again, and whether this is the beginning of the outage.
+    /// Notes a failed question. Returns the time of the delivery's next try, and whether the outage has just begun.
     pub(super) fn failed(
         &mut self,
         dependency: &Arc<str>,
@@ -62,7 +55,7 @@ impl Outages {
         let reason: String = reason.chars().take(LONGEST_REASON).collect();
         let begins = !self.down.contains_key(dependency);
         if begins && self.down.len() >= MOST {
-            // Never with what a configuration can name; the delivery waits all the same.
+            // No configuration names so many dependencies; the delivery waits in any case.
             return (now + retry_after.unwrap_or(LONGEST_OPEN), false);
         }
         let down = self.down.entry(dependency.clone()).or_insert_with(|| OutageState {
@@ -75,7 +68,7 @@ impl Outages {
                 next_try: now,
             },
         });
-        // Of all that meet it between two tries the first one counts.
+        // Of several failures between two tries, only the first counts.
         if down.outage.next_try <= now {
             down.failures = down.failures.saturating_add(1);
             let pause = policy.pause(down.failures).min(LONGEST_OPEN);
@@ -86,13 +79,13 @@ impl Outages {
         (down.outage.next_try, begins)
     }
 
-    /// Whether the clock of `hold_max` runs.
+    /// Sets whether the clock of `hold_max` runs.
     pub(super) fn set(&mut self, runs: bool, now: Instant) {
         self.down.values_mut().for_each(|down| down.hold.set(runs, now));
     }
 
-    /// Returns the time that the dependency's outage has kept a delivery waiting that arrived at this moment; `None` if
-    /// it is not down.
+    /// Returns the time for which the outage has delayed a delivery that arrived at this moment; `None` without an
+    /// outage.
     pub(super) fn kept_waiting(
         &self,
         dependency: &str,
@@ -102,7 +95,7 @@ impl Outages {
         self.down.get(dependency).map(|down| down.hold.kept_waiting(arrived, now))
     }
 
-    /// Other settings: each outage begins anew, and is asked for at once.
+    /// Applies other settings: each outage starts anew, and its next try is due at once.
     pub(super) fn change(&mut self, now: Instant) {
         for down in self.down.values_mut() {
             down.failures = 0;
@@ -111,19 +104,19 @@ impl Outages {
         }
     }
 
-    /// It has answered; whether it was down.
+    /// Notes an answer, and returns whether an outage has ended.
     pub(super) fn answered(&mut self, dependency: &str) -> bool {
         let was = self.down.remove(dependency).is_some();
         self.changed |= was;
         was
     }
 
-    /// Whether no dependency is known to be down. While one is, the deliveries that need it do not age.
+    /// Returns whether no dependency is down. During an outage, deliveries that need the service do not age.
     pub(super) fn is_empty(&self) -> bool {
         self.down.is_empty()
     }
 
-    /// Forgets those that no delivery has met again.
+    /// Forgets outages that no delivery has met again.
     pub(super) fn look(&mut self, now: Instant) {
         let before = self.down.len();
         self.down.retain(|_, down| now < down.outage.next_try + QUIET);
@@ -162,7 +155,6 @@ mod tests {
             let begins = now == start;
             let due = now + Duration::from_secs(pause);
             assert_eq!(outages.failed(&name, "refused", None, &POLICY, now), (due, begins));
-            // Those that meet it with it wait for the same moment.
             assert_eq!(outages.failed(&name, "refused", None, &POLICY, now), (due, false));
             now = due;
         }

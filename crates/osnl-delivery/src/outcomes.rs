@@ -1,5 +1,3 @@
-//! The consequences of an attempt, written to the log and to the journal.
-
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +14,6 @@ use super::{AbandonedDelivery, BreakerState, DeliveryLoop};
 const REMIND: Duration = Duration::from_secs(60);
 
 impl DeliveryLoop {
-    /// A delivery has ended.
     pub(super) fn ended(&mut self, ended: EndedDelivery) {
         let EndedDelivery { claimed: ClaimedDelivery { id, key, event, .. }, outcome, last, used } = ended;
         let sent = self.sent.remove(&id);
@@ -59,7 +56,7 @@ impl DeliveryLoop {
                 cause = Some(error.class.to_string());
                 remedy = error.remedy();
                 self.failed(&answer, remedy);
-                // The last attempt is part of the history too.
+                // The history includes the last attempt.
                 self.journal.attempted(id, used, &answer);
                 if let Some(sent) = sent {
                     self.journal.sent(id, used.made, sent);
@@ -85,7 +82,6 @@ impl DeliveryLoop {
         self.end(id, &event, end, &done, (used.attempts, &answer));
     }
 
-    /// A delivery waits in the journal.
     pub(super) fn retried(&mut self, retried: RetriedDelivery) {
         let RetriedDelivery { claimed, mut retry, pause, reason, remedy } = retried;
         let ClaimedDelivery { id, key, event, .. } = claimed;
@@ -94,7 +90,7 @@ impl DeliveryLoop {
         self.log_retry(id, key.as_deref(), &event, (error, remedy), attempt, pause, &reason);
         match reason {
             WaitReason::Failed | WaitReason::Held => self.failed(error, remedy),
-            // It says nothing about the target.
+            // A failed dependency proves nothing about the target.
             WaitReason::Dependency => self.counters.failures.increment(),
             WaitReason::Crowded => {}
         }
@@ -102,7 +98,7 @@ impl DeliveryLoop {
             observer.retried(id);
         }
         if let Some(sent) = sent {
-            // A journal that daemons share takes nothing more about a claim that has ended.
+            // A shared journal accepts no more records about a claim that has ended.
             self.journal.attempted(id, retry.used, &retry.answer);
             self.journal.sent(id, attempt, sent);
             retry.answer.clear();
@@ -163,7 +159,6 @@ impl DeliveryLoop {
         }
     }
 
-    /// A delivery of a digest that was refused for good.
     pub(super) fn apart(&self, id: DeliveryId, error: &str) {
         self.failed(error, None);
         tracing::warn!(
@@ -235,7 +230,8 @@ impl DeliveryLoop {
         tracing::info!(action.name = &*self.name, dependency = dependency, "a dependency answers again");
     }
 
-    /// Ends a delivery. One that is given up goes to the fallback, with the number of attempts and the last answer.
+    /// Ends a delivery. A delivery that is given up goes to the fallback, with the number of attempts and the last
+    /// answer.
     fn end(&self, id: DeliveryId, event: &Event, end: End, done: &str, (attempts, answer): (u32, &str)) {
         let reason = end.outcome.given_up().map(str::to_owned);
         let fallback = self.fallback.as_ref().filter(|fallback| reason.is_some() && fallback.takes(event));

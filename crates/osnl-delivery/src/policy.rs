@@ -1,31 +1,26 @@
-//! The policy for failed attempts: a value, passed in and validated when it is built.
+//! The policy for failed attempts: a value, validated when it is built.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, ErrorClass};
 
-/// When to try again, and when to give up. See [`RetryPolicy::decide`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// Attempts on *answers* that refuse (every status but 408, 425, 429 and 5xx), the first one included.
+    /// Attempts on *answers* that refuse (every status but 408, 425, 429 and 5xx), the first attempt included.
     pub max_attempts: NonZeroU32,
-    /// The pause after the first failure; it doubles with each further one.
+    /// The pause after the first failure; it doubles with each further failure.
     pub initial: Duration,
-    /// The longest pause.
     pub max: Duration,
     /// The share of a pause that may be taken off at random, 0 to 1.
     pub jitter: f64,
 }
 
-/// See [`RetryPolicy::decide`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The target is in no state to answer, or asked to wait. Costs no attempt; the policy sets it no end.
+    /// The target cannot answer now, or asked to wait. A hold costs no attempt and has no end by the policy.
     Hold,
-    /// The target refused; try again after this pause.
     RetryAfter(Duration),
-    /// No further attempt is due.
     GiveUp,
 }
 
@@ -54,7 +49,7 @@ impl RetryPolicy {
         }
     }
 
-    /// The pause after the `failures`th failure in a row: exponential, bounded, jittered.
+    /// Returns the pause after the `failures`th failure in a row: exponential, bounded, jittered.
     #[must_use]
     pub fn pause(&self, failures: u32) -> Duration {
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1).min(30));

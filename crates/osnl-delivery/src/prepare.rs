@@ -1,9 +1,8 @@
-//! Work before the first attempt of a delivery: an action's preparations ask for what the event does not say, and its
+//! Work before the first attempt of a delivery: preparations ask for values that the event lacks, and the action's
 //! condition is decided.
 //!
-//! Answers are journalled before anything is called, so that every further attempt sends the same. A preparation has its
-//! own time, beside that of the attempt. Where a service cannot be asked, the delivery waits for this dependency; the target
-//! has nothing to do with it.
+//! Answers are journalled before the call, so that every further attempt sends the same. A preparation has its own
+//! time-out. If a service is unreachable, the delivery waits for this dependency, and the target is not to blame.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,30 +16,25 @@ use osnl_journal::{DeliveryId, Journal, LearntFacts};
 use osnl_template::Expression;
 use osnl_transport::BoxFuture;
 
-/// Work before a delivery's first attempt.
 pub trait Prepare: fmt::Debug + Send + Sync {
-    /// Finds what the event does not say; `None` where nothing is missing.
+    /// Finds values that the event lacks; `None` if no value is missing.
     ///
     /// # Errors
-    /// A service cannot be asked now, and nothing is kept of what others said; or no attempt can ever be made.
+    /// Fails if a service is unreachable now, and then no answer is kept; or if no attempt can ever be made.
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>>;
 
-    /// Returns the ends of the certificates and credentials that it uses.
+    /// Returns the expiry times of the certificates and credentials in use.
     fn expiries(&self) -> Vec<Expiry>;
 }
 
-/// The result of a preparation, which is kept with the delivery.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// The delivery's earlier enrichment, and the new answers.
+    /// The delivery's earlier values together with the new answers.
     pub enriched: Arc<EnrichedValues>,
-    /// The answers that other deliveries may use.
     pub learnt: LearntFacts,
-    /// The services that were asked and have answered.
     pub answered: Vec<Arc<str>>,
 }
 
-/// The preparations of an action, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Preparation(Vec<PreparationStep>);
 
@@ -50,25 +44,22 @@ enum PreparationStep {
     When(Expression),
 }
 
-/// Deliveries that are left to be called, and those that are decided without a call.
+/// The deliveries to call, and the deliveries that are decided without a call.
 pub(super) struct PreparedBatch {
     pub(super) ids: Vec<DeliveryId>,
     pub(super) events: Vec<Event>,
     pub(super) decided: Vec<DecidedDelivery>,
-    /// The services that were asked and have answered.
     pub(super) answered: Vec<Arc<str>>,
 }
 
-/// A delivery that needs no call, or cannot have one now.
 pub(super) type DecidedDelivery = (DeliveryId, Event, Result<Completion, ActionError>);
 
 impl Preparation {
-    /// Asks this one next.
     pub fn ask(&mut self, asked: Arc<dyn Prepare>) {
         self.0.push(PreparationStep::Ask(asked));
     }
 
-    /// Has the action called only if this holds, which may name what was asked for before.
+    /// Adds a condition for the call, which may use earlier answers.
     pub fn require(&mut self, when: Expression) {
         self.0.push(PreparationStep::When(when));
     }
@@ -95,7 +86,7 @@ impl Preparation {
                 PreparationStep::When(when) => prepared.decide(when),
             }
         }
-        // Nothing is sent that a later attempt might send otherwise.
+        // A later attempt must send the same values, so the call waits for the journal.
         join_all(kept).await;
         prepared
     }
@@ -139,7 +130,7 @@ impl PreparedBatch {
     }
 }
 
-/// The consequence of the condition; `None` is that the action is called.
+/// Returns the consequence of the condition; `None` if the action is called.
 fn verdict(when: &Expression, event: &Event) -> Option<Result<Completion, ActionError>> {
     let mismatch = holds(when, &event.names()).err()?;
     let why = mismatch.to_string();

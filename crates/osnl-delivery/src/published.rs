@@ -1,5 +1,3 @@
-//! The published state of a delivery loop's target, for a status.
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,19 +10,15 @@ use tokio::time::Instant;
 
 use super::{BreakerState, HeldHost, Outage, Setup};
 
-/// Whether attempts are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetState {
-    /// They are.
     Closed,
-    /// The target is held: none before this moment.
     Open {
-        /// When the next probe is due.
         until: Instant,
     },
-    /// The target is held: one is under way to see whether it is back.
+    /// The target is held while a probe is under way.
     Probing,
-    /// The operator has paused it: no attempts until the operator resumes it. Nothing ages.
+    /// The operator has paused the action. Nothing ages.
     Paused,
 }
 
@@ -38,7 +32,6 @@ impl TargetState {
         }
     }
 
-    /// The word for it on every screen.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -50,14 +43,12 @@ impl TargetState {
     }
 }
 
-/// A state and its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetStatus {
-    /// Whether attempts are made.
     pub state: TargetState,
-    /// When the state began; a probe does not begin a new one.
+    /// The time when the state began. A probe does not begin a new state.
     pub since: SystemTime,
-    /// When the hold of the target began, pauses included; `None` while it is reachable.
+    /// The start of the target's hold, pauses included; `None` while it is reachable.
     pub outage: Option<SystemTime>,
 }
 
@@ -66,7 +57,6 @@ impl TargetStatus {
         Self { state: TargetState::Closed, since: SystemTime::now(), outage: None }
     }
 
-    /// The state that follows, and since when.
     pub(super) fn becomes(&mut self, state: TargetState) -> bool {
         if self.state == state {
             return false;
@@ -82,7 +72,7 @@ impl TargetStatus {
             TargetState::Paused => {}
         }
         if !(held(self.state) && held(state)) {
-            // An operator's pause ends in the outage that it began in.
+            // An operator's pause ends in the outage in which it began.
             self.since = self.outage.filter(|_| held(state)).unwrap_or(now);
         }
         self.state = state;
@@ -90,7 +80,6 @@ impl TargetStatus {
     }
 }
 
-/// Numbers that change with each delivery.
 #[derive(Debug, Default)]
 pub(super) struct TargetGauges {
     pub(super) claimed: AtomicUsize,
@@ -98,10 +87,8 @@ pub(super) struct TargetGauges {
     pub(super) failure: Mutex<Option<LastFailure>>,
     pub(super) target: Mutex<String>,
     pub(super) held: Mutex<HeldHosts>,
-    /// Deliveries with an attempt under way.
     pub(super) running: Mutex<BTreeSet<DeliveryId>>,
     pub(super) max_attempts: AtomicU32,
-    /// Asks the loop for a probe.
     pub(super) probe: Notify,
 }
 
@@ -115,29 +102,22 @@ impl TargetGauges {
     }
 }
 
-/// The latest failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastFailure {
-    /// When it ended.
     pub at: SystemTime,
-    /// The target's answer.
     pub answer: String,
-    /// The first thing to look at, where the answer does not name it.
+    /// A hint for the operator, where the answer does not name the remedy.
     pub remedy: Option<&'static str>,
 }
 
-/// The hosts that are held beside the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldHosts {
-    /// Hosts that events name, those that are held longest.
     pub hosts: Vec<HeldHost>,
-    /// The number of other hosts that are held.
     pub others: usize,
-    /// Dependencies that are down: deliveries that need them wait, and no others.
+    /// Dependencies that are down, which hold only the deliveries that need them.
     pub outages: Vec<Outage>,
 }
 
-/// The state that a loop publishes while it runs.
 #[derive(Clone)]
 pub struct TargetMonitor {
     pub(super) name: Arc<str>,
@@ -147,25 +127,22 @@ pub struct TargetMonitor {
 }
 
 impl TargetMonitor {
-    /// The action's name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Returns the target's address for display, without secrets.
     #[must_use]
     pub fn target(&self) -> String {
         self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether attempts are made, as that changes.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<TargetStatus> {
         self.status.clone()
     }
 
-    /// Returns the ends of the certificates and credentials that its attempts and enrichments use.
+    /// Returns the expiry times of the certificates and credentials that attempts and enrichments use.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
         let certificate = |ends| Expiry { what: format!("the certificate of {}", self.target()), ends };
@@ -176,54 +153,47 @@ impl TargetMonitor {
         expiries
     }
 
-    /// Asks for a probe now: a held target is asked at once, and deliveries that wait for a retry are due.
+    /// Requests a probe: a held target is probed at once, and deliveries that wait for a retry are due.
     pub fn probe(&self) {
         self.gauges.probe.notify_one();
     }
 
-    /// Attempts under way.
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.gauges.under_way.load(Ordering::Relaxed)
     }
 
-    /// Returns the deliveries with an attempt under way.
     #[must_use]
     pub fn running(&self) -> Vec<DeliveryId> {
         self.gauges.running.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
-    /// Returns the number of attempts that count before a delivery is given up.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.gauges.max_attempts.load(Ordering::Relaxed)
     }
 
-    /// The number of times that the program of its action was started again. `None` for one that keeps none running.
+    /// Returns how often the action's program was restarted. `None` for an action without a running program.
     #[must_use]
     pub fn restarts(&self) -> Option<u64> {
         self.setups.borrow().action.restarts()
     }
 
-    /// Returns the last second, since 1970, in which the certificate counts that the target showed last.
     #[must_use]
     pub fn certificate_ends(&self) -> Option<i64> {
         self.setups.borrow().action.certificate_ends()
     }
 
-    /// Deliveries claimed from the journal, attempts under way included.
     #[must_use]
     pub fn claimed(&self) -> usize {
         self.gauges.claimed.load(Ordering::Relaxed)
     }
 
-    /// Returns the hosts that are held beside the target, a bounded number of them.
     #[must_use]
     pub fn held(&self) -> HeldHosts {
         self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the latest failed attempt.
     #[must_use]
     pub fn last_failure(&self) -> Option<LastFailure> {
         self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()

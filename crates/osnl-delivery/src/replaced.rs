@@ -1,5 +1,5 @@
-//! The actions of a loop whose settings have changed: the ones before stay until their last attempt has ended, and
-//! are ended then, while the new one is at work already.
+//! The actions of a loop whose settings have changed. An earlier action stays until its last attempt has ended, while
+//! the new action is already at work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) struct ReplacedActions {
     former: Vec<Arc<dyn Action>>,
-    /// The actions being started and ended.
     chores: FuturesUnordered<BoxFuture<'static, ()>>,
     abort: CancellationToken,
 }
@@ -23,7 +22,6 @@ impl ReplacedActions {
         Self { former: Vec::new(), chores: FuturesUnordered::new(), abort }
     }
 
-    /// `now` has taken the place of `before`.
     pub(super) fn by(
         &mut self,
         now: &Arc<dyn Action>,
@@ -35,7 +33,6 @@ impl ReplacedActions {
         self.chores.push(Box::pin(open(now.clone(), name.clone(), limit)));
     }
 
-    /// Ends those that no attempt uses any more.
     pub(super) fn end_unused(&mut self) {
         for action in self.former.extract_if(.., |action| Arc::strong_count(action) == 1) {
             let abort = self.abort.clone();
@@ -43,21 +40,21 @@ impl ReplacedActions {
         }
     }
 
-    /// Gets on with it; completes whenever something is done.
+    /// Drives starts and ends of actions, and returns whenever one is done.
     pub(super) async fn work(&mut self) {
         if self.chores.next().await.is_none() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Ends all of them: no attempt is left.
+    /// Ends all replaced actions. No attempt may be left.
     pub(super) async fn end(mut self) {
         self.end_unused();
         while self.chores.next().await.is_some() {}
     }
 }
 
-/// Lets an action start what it keeps running; what is wrong with that is known before its first event.
+/// Starts the long-running parts of an action, so that errors show before the first event.
 pub(super) async fn open(action: Arc<dyn Action>, name: Arc<str>, limit: Duration) {
     let error = match timeout(limit, action.open()).await {
         Ok(Ok(())) => return,

@@ -1,15 +1,15 @@
-//! The order and the times of attempts: pure, the time is passed in.
+//! The order and the times of attempts. Pure: the caller passes the time.
 //!
-//! A claimed delivery is in exactly one place: *ready* or *under way*. A delivery that waits for its own retry waits in
-//! the journal with its due time, and its claim has ended; so the claims hold what runs and what can run now, at most
-//! [`Schedule::window`] of them. The breaker says how many may be under way; the policy says what a failure means.
+//! A claimed delivery is either *ready* or *under way*. A delivery that waits for its retry is in the journal with its
+//! due time, and its claim has ended. So claims cover only deliveries that run or can run now, at most
+//! [`Schedule::window`]. The breaker limits the calls under way; the policy decides the consequence of a failure.
 //!
 //! | file | what it decides |
-//! | --- | --- |
+//! | file | decides |
 //! | `calls` | which deliveries make the next call, and when |
 //! | `report` | what follows from an attempt |
 //! | `hold` | what a held target keeps waiting, and for how long |
-//! | `change` | other settings |
+//! | `change` | the effect of other settings |
 
 mod calls;
 mod change;
@@ -33,65 +33,55 @@ use super::limits::{DeliveryLimits, Hold, HostLimits, PausableClock};
 use super::outages::{Outage, Outages};
 use super::policy::RetryPolicy;
 
-/// The fewest claims, for a choice of probes.
+/// The fewest claims, so that probes have a choice.
 const FEWEST: usize = 16;
-/// Calls of several events may claim no more than this for being all under way at once.
+/// The most claims for calls of several events.
 const MOST_GATHERED: usize = 1024;
 
-/// The end of a delivery whose attempts are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenExhausted {
-    /// A dead letter.
     DeadLetter,
-    /// Back to the broker, after one more pause: oslo.messaging's requeue, without its hot loop.
+    /// The message returns to the broker after one more pause, as oslo.messaging's requeue does, but without a hot
+    /// loop.
     Return,
 }
 
-/// A claimed delivery and what has happened to it.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) claimed: ClaimedDelivery,
-    /// The host that its event names.
     host: Option<Arc<str>>,
-    /// Since when it is ready.
     ready_since: Instant,
-    /// It was refused for good in a call with others: it is tried alone, so that it shows which of them is at fault.
+    /// Whether the delivery is tried alone, after a final refusal of a call with several.
     alone: bool,
-    /// When its message came; `None` is before anything that counts.
+    /// The arrival of its message. `None` is earlier than every hold.
     arrived: Option<Instant>,
-    /// The clock that it ages by, at the beginning of its attempt.
+    /// The reading of the aging clock at the start of the attempt.
     aging: Option<Duration>,
 }
 
 impl Item {
-    /// Whether an attempt of it has failed before.
     fn has_failed(&self) -> bool {
         self.claimed.used.made > 0
     }
 }
 
-/// A call under way.
 #[derive(Debug)]
 struct RunningCall {
     deliveries: usize,
-    /// The number of deliveries that have not reported.
     left: usize,
     kind: CallKind,
-    /// It shows whether a target or host that is held is back.
+    /// Whether the call shows that a held target or host has recovered.
     probe: bool,
-    /// The settings that it was made with.
+    /// The number of the settings that applied at the start of the call.
     settings: u64,
     host: Option<Arc<str>>,
 }
 
-/// The deliveries that a call is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CallKind {
-    /// The oldest that have never failed.
     Oldest,
-    /// The newest that have never failed, beside them.
+    /// The newest that have never failed.
     Newest,
-    /// Such that had failed before.
     Again,
 }
 
@@ -102,45 +92,40 @@ pub(super) struct Schedule {
     concurrency: usize,
     limits: DeliveryLimits,
     batch: BatchLimits,
-    /// The rate of all daemons that make deliveries of the action, and their number.
+    /// The rate for all daemons that make deliveries of the action, and the number of daemons.
     rate: Option<Rate>,
     daemons: usize,
     pace: CallPace,
     breaker: Breaker,
     hosts: Hosts,
     outages: Outages,
-    /// Ready, and no attempt of them has ever failed; in order of arrival.
+    /// Ready deliveries that have never failed, in order of arrival.
     fresh: BTreeSet<DeliveryId>,
-    /// Ready again after a failure.
+    /// Ready deliveries that have failed.
     again: BTreeSet<DeliveryId>,
-    /// With the call that each is part of.
     under_way: BTreeMap<DeliveryId, u64>,
     calls: HashMap<u64, RunningCall>,
     last_call: u64,
     items: HashMap<DeliveryId, Item>,
-    /// The number of items that had failed before.
     failed: usize,
-    /// No attempt is left to them: they go back to the broker when they are due and claimed again.
+    /// Deliveries without an attempt left. Once claimed again when due, they return to the broker.
     exhausted: HashMap<DeliveryId, Instant>,
-    /// Calls since the last one of deliveries that had failed before.
+    /// The number of calls since the last call with failed deliveries.
     turn: usize,
-    /// It is the turn of the newest delivery, not of the oldest.
+    /// Whether the next turn is the newest delivery's, not the oldest's.
     newest: bool,
-    /// The latest probe took a delivery that had just come, out of turn.
+    /// Whether the latest probe took a newly arrived delivery out of turn.
     out_of_turn: bool,
     /// The newest delivery that has been attempted.
     latest: DeliveryId,
-    /// Whether an attempt may begin.
     runs: bool,
-    /// Runs while the breaker is closed: what ages, ages by it.
+    /// Runs while the breaker is closed. Deliveries age by this clock.
     closed: PausableClock,
-    /// While the breaker is not.
     hold: Option<Hold>,
-    /// The settings have changed while the target was held: nothing is given up before a probe has shown what they do.
+    /// Whether the settings changed during a hold: no delivery is given up before a probe has tested the new settings.
     probe_owed: bool,
     /// The number of changes of the settings.
     settings: u64,
-    /// Deliveries have hosts of their own.
     has_hosts: bool,
 }
 
@@ -191,13 +176,12 @@ impl Schedule {
         self
     }
 
-    /// So many daemons make deliveries of the action from now on.
     pub(super) fn share(&mut self, daemons: usize) {
         self.daemons = daemons;
         self.keep_pace();
     }
 
-    /// Keeps this daemon's part of the rate. The calls of a digest are all one daemon's.
+    /// Keeps this daemon's part of the rate. One daemon makes all calls of a digest.
     fn keep_pace(&mut self) {
         let daemons = if self.batch.whole { 1 } else { self.daemons };
         self.pace.change(self.rate.map(|rate| share(rate, daemons)));
@@ -220,13 +204,12 @@ impl Schedule {
         self.under_way.len()
     }
 
-    /// Returns the numbers of deliveries that may be claimed now. Deliveries that have never failed and those that are
-    /// due again have separate places, so neither kind can fill the other's. Failed deliveries that are not yet due are
-    /// not among the claims, so they never fill them.
+    /// Returns the numbers of deliveries that may be claimed now. New and failed deliveries have separate places, so
+    /// neither kind can fill the other's. A failed delivery is claimed only when due.
     ///
-    /// While the target is held, a probe may be made with the newest delivery. Where events may be at fault, half of the
-    /// calls may be made with the newest, and each that is newer still has a place at once; so has one that is older than
-    /// all, such as one that an operator has just released.
+    /// While the target is held, a probe may use the newest delivery. Where events may be at fault, half of the calls
+    /// may use the newest, and each newer arrival has a place at once. A delivery older than all others, such as one
+    /// released by an operator, has a place too.
     pub(super) fn claim_limits(&self, now: Instant) -> ClaimLimits {
         let window = self.window();
         let (suspect, held) = (self.breaker.is_event_suspect(now), !self.breaker.is_closed());
@@ -244,7 +227,7 @@ impl Schedule {
         match (suspect || held) && !self.batch.whole {
             true if newest < ahead => ClaimLimits { newest: ahead - newest, ..wanted },
             true if suspect => {
-                // One at a time, so that what comes in a row does not take all places.
+                // One place at a time keeps a row of arrivals from taking all places.
                 let newest = usize::from(newest < window);
                 let (newer_than, older_than) = (self.fresh.last().copied(), self.fresh.first().copied());
                 ClaimLimits { newest, newer_than, older_than, ..wanted }
@@ -253,13 +236,13 @@ impl Schedule {
         }
     }
 
-    /// The most claims of deliveries that have never failed. Half as many are of those that have.
+    /// Returns the most claims of deliveries that have never failed. Failed deliveries get half as many.
     pub(super) fn window(&self) -> usize {
         let gathered = (self.concurrency * self.batch.most).min(MOST_GATHERED);
         (self.concurrency * 4).max(gathered).max(self.batch.most * 2).max(FEWEST)
     }
 
-    /// Takes in what was claimed; answers those that are claimed only to go back to the broker.
+    /// Adds claimed deliveries, and returns those that must go back to the broker.
     pub(super) fn add(
         &mut self,
         claimed: ClaimedDelivery,
@@ -288,12 +271,11 @@ impl Schedule {
         self.items.insert(id, item);
     }
 
-    /// The number and the event of a delivery, for its attempt.
     pub(super) fn event(&self, id: DeliveryId) -> Option<(DeliveryId, Event)> {
         self.items.get(&id).map(|item| (id, item.claimed.event.clone()))
     }
 
-    /// Whether time counts: `runs` says whether an attempt may begin.
+    /// Updates the clocks. `runs` tells whether an attempt may begin; otherwise time does not count.
     pub(super) fn look_at_clock(&mut self, runs: bool, now: Instant) {
         self.runs = runs;
         let closed = self.breaker.is_closed();
@@ -306,30 +288,28 @@ impl Schedule {
         }
     }
 
-    /// Lets go of a delivery unless an attempt is under way.
     pub(super) fn release(&mut self, id: DeliveryId) -> bool {
         let idle = !self.under_way.contains_key(&id);
         idle && self.forget(id).is_some()
     }
 
-    /// Lets go of everything that is not under way, in its order.
     pub(super) fn release_all(&mut self) -> Vec<DeliveryId> {
         let idle: BTreeSet<DeliveryId> = self.fresh.union(&self.again).copied().collect();
         idle.iter().for_each(|id| drop(self.forget(*id)));
         idle.into_iter().collect()
     }
 
-    /// Forgets, once in a while, outages and exhausted deliveries that ended without a report.
+    /// Forgets, from time to time, outages and exhausted deliveries that ended without a report.
     pub(super) fn tidy(&mut self, now: Instant) {
         self.outages.look(now);
-        // What is discarded while it waits for its end is never claimed again. One that is claimed all the same is tried
-        // once more.
+        // A delivery that is discarded while it waits is never claimed again. If an entry is removed too early, the
+        // delivery gets one more attempt.
         let long = Duration::from_secs(3600);
         self.exhausted.retain(|_, due| now < *due + long);
     }
 
-    /// Returns the state that a status shows beside the target, if it has changed: held hosts, the number of others,
-    /// and dependencies that are down.
+    /// Returns the state for the status after a change: held hosts, the number of others, and dependencies that are
+    /// down.
     pub(super) fn take_shown(&mut self) -> Option<(Vec<HeldHost>, usize, Vec<Outage>)> {
         let changed = self.hosts.take_changed() | self.outages.take_changed();
         changed.then(|| {

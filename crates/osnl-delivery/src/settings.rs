@@ -1,5 +1,3 @@
-//! The settings with which an action is delivered.
-
 use std::time::Duration;
 
 use osnl_config::Rate;
@@ -9,22 +7,16 @@ use crate::limits::{DeliveryLimits, HostLimits};
 use crate::policy::RetryPolicy;
 use crate::schedule::WhenExhausted;
 
-/// The delivery settings of one action.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverySettings {
-    /// Calls under way at once, each for other keys.
+    /// Concurrent calls, each for other keys.
     pub concurrency: usize,
-    /// The longest time that one call may take in all.
+    /// The longest total time of one call.
     pub timeout: Duration,
-    /// The meaning of each failure.
     pub policy: RetryPolicy,
-    /// The end of a delivery whose attempts are used up.
     pub when_exhausted: WhenExhausted,
-    /// Further limits of a delivery, and the consequence for its key.
     pub limits: DeliveryLimits,
-    /// The number of events that one call takes.
     pub batch: BatchLimits,
-    /// The most calls within a time; `None` is as many as there are.
     pub rate: Option<Rate>,
     /// The share of the action that each host named by events may use.
     pub hosts: HostLimits,
@@ -32,7 +24,7 @@ pub struct DeliverySettings {
 
 #[cfg(any(test, feature = "sample"))]
 impl DeliverySettings {
-    /// So many attempts with these pauses, four at a time, and no other limit.
+    /// Returns settings with this policy, four calls at a time, and no other limit.
     pub fn sample(max_attempts: u32, initial: Duration, max: Duration) -> Self {
         let max_attempts = std::num::NonZeroU32::new(max_attempts).unwrap_or(std::num::NonZeroU32::MIN);
         Self {

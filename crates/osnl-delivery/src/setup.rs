@@ -1,5 +1,3 @@
-//! The setup with which a loop makes its attempts, and which may change while the loop runs.
-
 use std::sync::Arc;
 
 use osnl_core::attempt::Action;
@@ -8,20 +6,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DeliverySettings, Fallback, Preparation};
 
-/// An action and how it is delivered. An attempt is made with what counts when it begins.
+/// An action and its delivery settings. An attempt keeps the setup that was in force at its start.
 #[derive(Clone)]
 pub struct Setup {
-    /// Makes the attempts.
     pub action: Arc<dyn Action>,
-    /// When they are made, and what failures mean.
     pub settings: DeliverySettings,
-    /// Work before the first attempt of each delivery.
     pub preparation: Preparation,
-    /// The recipient of deliveries that it gives up.
     pub fallback: Option<Fallback>,
 }
 
-/// Changes a loop that runs.
 #[derive(Clone)]
 pub struct Remote {
     setups: watch::Sender<Setup>,
@@ -33,14 +26,14 @@ impl Remote {
         Self { setups: watch::Sender::new(setup), gone: CancellationToken::new() }
     }
 
-    /// Sets the setup for the next attempt. A held target is probed at once, and deliveries that wait for their next
-    /// attempt are due at once: the operator has just corrected something.
+    /// Sets the setup for the next attempt. A held target is probed at once, and waiting deliveries are due at once,
+    /// because the operator may have corrected the cause.
     pub fn change(&self, setup: Setup) {
         self.setups.send_replace(setup);
     }
 
-    /// Retires the action: attempts under way are finished, and everything else stays in the journal for the next
-    /// action of this name. With a journal in memory, its messages go back to the broker.
+    /// Retires the action. Attempts under way are finished, and all other deliveries stay in the journal for the next
+    /// action of this name. With a journal in memory, their messages return to the broker.
     pub fn retire(&self) {
         self.gone.cancel();
     }

@@ -6,8 +6,8 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};
 use super::DeliveryLoop;
 
 impl DeliveryLoop {
-    /// Returns the claimed deliveries that may be attempted. A durable journal holds suspects from the start. Here they
-    /// are messages that the broker delivers again and again.
+    /// Returns the claimed deliveries that may be attempted. A durable journal holds suspects from the start, so these
+    /// suspects are messages that the broker redelivers.
     pub(super) fn without_suspects(&self, claimed: Vec<ClaimedDelivery>) -> Vec<ClaimedDelivery> {
         let (mut left, mut keys) = (Vec::with_capacity(claimed.len()), Vec::with_capacity(claimed.len()));
         for claimed in claimed {
@@ -35,7 +35,7 @@ impl DeliveryLoop {
         left
     }
 
-    /// By what a delivery is known after another start.
+    /// Returns the key of a delivery that is stable across restarts.
     pub(super) fn key(&self, id: DeliveryId, event: &Event) -> u64 {
         self.in_hand.key_of(id, &event.received.body, &event.rule, &event.action, event.resource)
     }

@@ -1,4 +1,5 @@
-//! Attempts of deliveries that another daemon may take over: none begins, or goes on, when the journal's term for them has ended.
+//! Attempts of deliveries that another daemon may take over: no attempt begins or continues after the journal's term
+//! for it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,14 +9,12 @@ use osnl_core::attempt::ActionError;
 use osnl_journal::AttemptTerm;
 use tokio::time::{Instant, sleep_until};
 
-/// The name of the journal among the services that a delivery needs.
 const JOURNAL: &str = "journal";
 
-/// Runs an attempt as long as the term lasts; `None` when it has ended, and the attempt with it.
+/// Runs an attempt as long as the term lasts; `None` when the term has ended, which drops the attempt.
 ///
-/// The term is looked at each time before the attempt may do anything: also in a process that was stopped beyond its term
-/// and continues, where the connection is ready and the term has ended. A request is therefore not begun after its term. One
-/// that is in the socket already may have its effect.
+/// The term is checked before each poll of the attempt. So a process that was stopped beyond its term begins no request
+/// when it continues, even on a ready connection. A request that is already in the socket may still have its effect.
 pub(super) async fn within_term<T>(term: &dyn AttemptTerm, attempt: impl Future<Output = T>) -> Option<T> {
     let mut attempt = pin!(attempt);
     let mut end = pin!(sleep_until(Instant::now()));
@@ -28,7 +27,7 @@ pub(super) async fn within_term<T>(term: &dyn AttemptTerm, attempt: impl Future<
             if let Poll::Ready(done) = attempt.as_mut().poll(context) {
                 return Poll::Ready(Some(done));
             }
-            // It is renewed while the attempt runs: the end is looked at again then.
+            // The attempt renews the term while it runs, so the end is computed again.
             end.as_mut().reset(Instant::now() + left);
             if end.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
@@ -38,7 +37,7 @@ pub(super) async fn within_term<T>(term: &dyn AttemptTerm, attempt: impl Future<
     .await
 }
 
-/// The error of an attempt after its term: it says nothing about the target, and the delivery waits for the journal.
+/// Returns the error of an attempt after its term. The target is not to blame, and the delivery waits for the journal.
 pub(super) fn term_ended() -> ActionError {
     let why = "this daemon's claim on the delivery has ended: the journal could not be written for so long, or this daemon \
                was stopped; another daemon may make the delivery";
@@ -54,7 +53,6 @@ mod tests {
 
     use super::*;
 
-    /// A term until a moment.
     #[derive(Debug)]
     struct Until(Mutex<Instant>);
 
@@ -100,7 +98,7 @@ mod tests {
         assert_eq!(done, Some(()));
     }
 
-    /// The process was stopped: what the attempt waited for is there, and its term has ended.
+    /// The process was stopped: the awaited answer has arrived, and the term has ended.
     #[tokio::test(start_paused = true)]
     async fn nothing_of_an_attempt_is_done_after_its_term_even_if_it_could_go_on() {
         let term = Until::of(10);

@@ -1,5 +1,3 @@
-//! The loop on a paused clock, with an action that does as told.
-
 mod failing;
 mod neighbours;
 mod order;
@@ -16,7 +14,6 @@ use osnl_model::Notification;
 
 use super::*;
 
-/// An action that fails with `failure` while one is set, and counts.
 struct FailingAction {
     failure: Mutex<Option<ErrorClass>>,
     attempts: Mutex<u32>,
@@ -104,9 +101,9 @@ async fn what_is_held_goes_back_before_the_broker_loses_patience() {
     let began = Instant::now();
     assert_eq!(rig.append("k").await.await, Settle::Requeue);
     let minutes = began.elapsed().as_secs_f64() / 60.0;
-    // Half of RabbitMQ's 30 minutes, and at most a sweep later.
+    // Half of RabbitMQ's 30 minutes, and at most one sweep later.
     assert!((15.0..15.5).contains(&minutes), "after {minutes} min");
-    // Held, it was tried some thirty times, not once a millisecond.
+    // The held target was probed some thirty times, not once a millisecond.
     assert!(*rig.action.attempts.lock().unwrap() < 60);
     rig.stop().await;
 }
@@ -125,21 +122,21 @@ async fn a_target_that_is_back_is_found_within_half_a_minute_however_long_it_was
 
 #[tokio::test(start_paused = true)]
 async fn far_retries_beyond_half_the_window_go_back_and_the_others_stay() {
-    // 409 is a refusal that says nothing of the target, so each key waits by itself, two minutes at first.
+    // 409 is a refusal that does not blame the target, so each key waits alone, two minutes at first.
     let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(120));
     let mut receipts = Vec::new();
     for n in 0..8 {
         receipts.push(rig.append(&n.to_string()).await);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    // Five of ten may wait; the oldest three went back.
+    // Five of ten may wait, so the oldest three returned.
     let settled: Vec<bool> =
         receipts.iter_mut().map(|r| futures_util::FutureExt::now_or_never(r).is_some()).collect();
     assert_eq!(settled, [true, true, true, false, false, false, false, false]);
     rig.stop().await;
 }
 
-/// The status names it, also where the broker keeps the messages.
+/// The status names the failure, also where the broker keeps the messages.
 #[tokio::test(start_paused = true)]
 async fn a_journal_in_memory_is_told_of_failed_attempts_that_are_repeated() {
     let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(1));
@@ -159,12 +156,10 @@ async fn a_paused_target_is_not_called_and_what_waits_does_not_age() {
     let receipt = rig.append("k").await;
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(*rig.action.attempts.lock().unwrap(), 0);
-    // Another's pause is not ours.
     rig.journal.set_paused("b", true);
     rig.journal.set_paused("a", false);
     assert_eq!(receipt.await, Settle::Acknowledge);
 
-    // In the middle of retries: those that are due begin only after the pause.
     *rig.action.failure.lock().unwrap() = Some(ErrorClass::Status(409));
     let receipt = rig.append("l").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -178,7 +173,7 @@ async fn a_paused_target_is_not_called_and_what_waits_does_not_age() {
     rig.stop().await;
 }
 
-/// Finding 6: twenty deliveries that were held for longer than the settings allow which mend the target.
+/// The reload must not give up twenty deliveries that were held for longer than the new settings allow.
 #[tokio::test(start_paused = true)]
 async fn the_reload_that_mends_a_target_costs_it_no_delivery() {
     let counters = Arc::new(Counters::default());
@@ -206,11 +201,11 @@ async fn the_reload_that_mends_a_target_costs_it_no_delivery() {
     rig.stop().await;
 }
 
-/// Finding 12: what has no claim when the action is taken away goes back too.
+/// A delivery without a claim returns too when its action is removed.
 #[tokio::test(start_paused = true)]
 async fn an_action_that_is_taken_away_gives_everything_back() {
     let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(600));
-    // One waits for its retry, and one of the same resource behind it is not claimable.
+    // One delivery waits for its retry, and the next of the same resource is not claimable.
     let (first, second) = (rig.append("k").await, rig.append_as("behind", "k").await);
     tokio::time::sleep(Duration::from_secs(1)).await;
     rig.remote.retire();

@@ -1,5 +1,3 @@
-//! Steps of the course, without any I/O.
-
 use osnl_core::attempt::ErrorClass;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::UsedLimits;
@@ -67,7 +65,7 @@ impl Steps {
     }
 }
 
-/// Finding 6: the reload that mends the target.
+/// A reload may correct the target, so the probe must precede every giving up.
 #[test]
 fn a_changed_target_is_probed_before_anything_behind_it_is_given_up() {
     let mut steps = Steps::new(settings(None));
@@ -75,7 +73,6 @@ fn a_changed_target_is_probed_before_anything_behind_it_is_given_up() {
     for id in 1..=4 {
         steps.ends(id, Err(ErrorClass::Connect));
     }
-    // Held for longer than the new settings allow.
     steps.now += 8 * SECOND;
     steps.step(Wake::Allowed { writable: true, paused: true });
     assert_eq!(steps.step(Wake::Changed(settings(Some(5 * SECOND)))), ["all due"]);
@@ -83,7 +80,7 @@ fn a_changed_target_is_probed_before_anything_behind_it_is_given_up() {
     assert_eq!(steps.step(Wake::Allowed { writable: true, paused: false }), ["begins [5]"]);
     assert_eq!(steps.ends(5, Ok(())), ["target closed", "5 delivered", "begins [6]"]);
 
-    // If it is not mended after all, the hold of the new settings counts.
+    // If the reload corrects nothing, the hold limit of the new settings applies.
     let mut steps = Steps::new(settings(Some(5 * SECOND)));
     steps.claims(1..=1);
     steps.ends(1, Err(ErrorClass::Connect));
@@ -92,7 +89,7 @@ fn a_changed_target_is_probed_before_anything_behind_it_is_given_up() {
     assert_eq!(steps.step(Wake::Changed(settings(Some(5 * SECOND)))), ["all due", "begins [3]"]);
     steps.now += 60 * SECOND;
     steps.claims(4..=4);
-    // The probe under way decides, however long it takes; then what has waited for as long is given up.
+    // The probe under way decides, however long it takes; then deliveries that waited too long are given up.
     assert_eq!(steps.step(Wake::Due), [""; 0]);
     let dead = "4 dead: the target was held for 60 s, and hold_max is over";
     assert_eq!(steps.ends(3, Err(ErrorClass::Connect)), ["3 held 1", dead]);

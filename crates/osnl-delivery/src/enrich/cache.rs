@@ -1,4 +1,4 @@
-//! One answer for all deliveries that ask: remembered for a while, asked for once at a time, and not too often.
+//! Shares one answer among all deliveries that ask: cached for a while, asked for once at a time, and within a rate.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -16,23 +16,20 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{EnrichError, Kind, Lookup, LookupAnswer};
 use crate::CallPace;
 
-/// The first pause after a source could not be reached.
+/// The first pause after a source was unreachable.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest: a source that is back is found within this time.
+/// The longest pause, and so the longest time until a recovered source is noticed.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The bounds of what is remembered and asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Answers remembered; the oldest make place. None are with 0.
+    /// The number of cached answers, oldest removed first. 0 disables the cache.
     pub cache_size: usize,
-    /// The time for which an object is remembered.
     pub cache_ttl: Duration,
-    /// The time for which its absence is remembered.
+    /// The time for which an absence is cached.
     pub negative_ttl: Duration,
-    /// The time that an answer may take in all: waiting for its turn, a login, the request.
+    /// The total time for an answer: the wait for its turn, a login, the request.
     pub timeout: Duration,
-    /// The most requests within a time; `None` is as many as there are.
     pub rate: Option<Rate>,
 }
 
@@ -48,7 +45,7 @@ impl Default for Limits {
     }
 }
 
-/// Asks a [`Lookup`] within [`Limits`]. Clones share what is remembered.
+/// Asks a [`Lookup`] within [`Limits`]. Clones share the cache.
 #[derive(Clone)]
 pub struct Enricher {
     source: Arc<dyn Lookup>,
@@ -60,22 +57,19 @@ type LookupFlight = Shared<BoxFuture<'static, Result<LookupAnswer, EnrichError>>
 
 struct CacheState {
     known: HashMap<(Kind, String), CachedAnswer>,
-    /// In the order in which they were remembered, with the number of each: one that was remembered again is
-    /// there twice, and only the later place counts.
+    /// Entries in order of insertion, each with its number. A renewed entry is here twice, and only the later number
+    /// counts.
     order: VecDeque<((Kind, String), u64)>,
     last: u64,
-    /// The requests in flight. The waiting callers drive a request; without a caller it ends.
+    /// The requests in flight. The waiting callers drive a request, so it ends when no caller is left.
     flights: HashMap<(Kind, String), Airborne>,
     pace: CallPace,
-    /// The source cannot be reached.
     down: Option<FailureStreak>,
 }
 
 struct FailureStreak {
-    /// Failures in a row.
     failures: u32,
     error: EnrichError,
-    /// The time from which the next caller asks again.
     until: Instant,
 }
 
@@ -83,21 +77,18 @@ struct CachedAnswer {
     found: LookupAnswer,
     until: Instant,
     number: u64,
-    /// When it was asked for, by the clock that receives events.
+    /// The time of the question, by the clock that receives events.
     asked: SystemTime,
 }
 
-/// A request that is under way.
 #[derive(Clone)]
 struct Airborne {
     flight: LookupFlight,
     number: u64,
-    /// When it began.
     asked: SystemTime,
 }
 
 impl Enricher {
-    /// Asks this source.
     #[must_use]
     pub fn new(source: Arc<dyn Lookup>, limits: Limits) -> Self {
         let state = CacheState {
@@ -111,18 +102,18 @@ impl Enricher {
         Self { source, limits, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Returns one object: remembered, or asked for.
+    /// Returns one object from the cache or the source.
     ///
     /// # Errors
-    /// It cannot be asked, or there was no answer in time. Failures are not remembered, but for a source that cannot be
-    /// reached: until it is asked again, after a pause that grows from `FIRST_PAUSE` to `LONGEST_PAUSE`, the same is
-    /// answered without asking, so that no delivery waits for a time-out that another has met already.
+    /// Fails if there is no answer in time. Only failures of an unreachable source are remembered. Until the next try,
+    /// after a pause from `FIRST_PAUSE` to `LONGEST_PAUSE`, the same error is returned at once. So no delivery waits
+    /// for a time-out that another has met.
     pub async fn fetch(&self, kind: Kind, id: &str) -> Result<LookupAnswer, EnrichError> {
         self.look_up(kind, id, SystemTime::UNIX_EPOCH).await.map(|(found, _)| found)
     }
 
-    /// Returns the same, and whether the source was asked for it. An answer that was asked for before `since` is not used:
-    /// an event that has changed the object may have happened after it.
+    /// Returns the object, and whether the source was asked. An answer from before `since` is not used: an event may
+    /// have changed the object after that answer.
     pub(super) async fn look_up(
         &self,
         kind: Kind,
@@ -143,7 +134,7 @@ impl Enricher {
                     let retry_after = Some(down.until.saturating_duration_since(now));
                     return Err(EnrichError { retry_after, ..down.error.clone() });
                 }
-                // This one shows whether it is back; the others go on waiting.
+                // This caller tries the source again, and others keep getting the error.
                 down.until = now + self.limits.timeout;
             }
             let is_useful = |of: &&Airborne| of.flight.peek().is_none() && since <= of.asked;
@@ -183,7 +174,7 @@ impl Enricher {
         state.down = Some(FailureStreak { failures, error: error.clone(), until });
     }
 
-    /// Makes one request, when it is its turn. The future is the flight's own, and outlives the caller that began it.
+    /// Makes one request when its turn arrives. The request outlives the caller that began it.
     async fn ask(self, kind: Kind, id: String) -> Result<LookupAnswer, EnrichError> {
         loop {
             let wait = {
@@ -229,7 +220,7 @@ impl Enricher {
     }
 }
 
-/// Takes a flight off the list when its first passenger is done or has given up: it is not asked for ever.
+/// Removes a flight when its first caller is done or has given up, so that no question runs for ever.
 struct LandingGuard<'a> {
     state: &'a Mutex<CacheState>,
     key: &'a (Kind, String),

@@ -1,7 +1,7 @@
-//! The questions that an action would ask about one event, each with its id: for `osnl explain`, which asks no API.
+//! The questions that an action would ask about one event, with their ids: for `osnl explain`, which calls no API.
 //! Pure.
 //!
-//! An id that another answer brings is written as where it will stand: `<server.flavor.id>`.
+//! An id from another answer is shown as its path: `<server.flavor.id>`.
 
 use std::sync::Arc;
 
@@ -13,34 +13,28 @@ use super::steps::brought_by;
 use super::subject::subject;
 use super::{EnrichConf, EnrichedValues, Kind};
 
-/// One enrichment of an action, for one event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
-    /// The section's name.
     pub name: Arc<str>,
-    /// The kind of the object.
     pub kind: Kind,
-    /// Its id; else the reason why no question is asked.
+    /// The object's id, or the reason why no question is asked.
     pub id: Result<String, String>,
-    /// Keystone of the cloud that is asked.
+    /// The URL of Keystone of the cloud that is asked.
     pub cloud: String,
-    /// The value that templates have.
     pub value: AnswerForecast,
 }
 
-/// The answer, as far as it is known before a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnswerForecast {
-    /// Nothing.
     Unknown,
-    /// No question will be asked: it is the section's `default`.
+    /// No question will be asked, and the section's `default` applies.
     Default(Value),
-    /// It was asked for this delivery, and is kept with it.
+    /// The answer that the delivery has already.
     Kept(Value),
 }
 
 impl Ask {
-    /// Its value under its name, or where that will stand.
+    /// Adds the value, or its path, under its name.
     pub fn named(&self, names: Names, shown: impl Fn(&Value) -> Value) -> Names {
         match &self.value {
             AnswerForecast::Unknown => names.with_unknown(&self.name),
@@ -51,8 +45,8 @@ impl Ask {
     }
 }
 
-/// Returns the questions of these enrichments, in this order, about an event whose payload is narrowed to the one
-/// resource; `kept` has the answers that it already has.
+/// Returns the questions of these enrichments about an event, in their order. The payload is narrowed to the one
+/// resource; `kept` has the answers that the delivery has already.
 pub fn foresee<'a>(
     confs: impl Iterator<Item = &'a EnrichConf>,
     notification: &Arc<Notification>,
@@ -75,7 +69,7 @@ pub fn foresee<'a>(
     asks
 }
 
-/// As it is found at the delivery, see [`super::Enrichments`].
+/// As in a delivery, see [`super::Enrichments`].
 fn id_of(
     conf: &EnrichConf,
     names: &Names,
@@ -103,7 +97,6 @@ fn id_of(
     }
 }
 
-/// The id that the answer to another has, or will have.
 fn brought(kind: Kind, ask: &Ask) -> Option<String> {
     let (_, pointers) = brought_by(kind).iter().find(|(by, _)| *by == ask.kind)?;
     match &ask.value {

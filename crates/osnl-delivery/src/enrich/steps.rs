@@ -1,5 +1,3 @@
-//! The questions of one action about one event, and the value where no source has an answer.
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,42 +15,35 @@ use super::subject::{described, subject};
 use super::{Enricher, Kind, Lookup as _, LookupAnswer, dependency};
 use crate::{Answers, Prepare};
 
-/// The largest answer that is kept with a delivery: no server, port or image is described in so many bytes.
+/// The largest answer that is kept with a delivery: no description of a server, port or image is that long.
 const LARGEST: usize = 256 * 1024;
 
-/// The enrichments of one action, in the order in which the action names them: an `id` may look at those before it.
+/// The enrichments of one action in its order: an `id` may use earlier answers.
 #[derive(Clone)]
 pub struct Enrichments {
     steps: Vec<EnrichmentStep>,
     journal: Arc<dyn Journal>,
 }
 
-/// One `[enrich:NAME]`, ready to be asked.
 #[derive(Clone, Debug)]
 pub struct EnrichmentStep {
-    /// The section's name.
     pub name: Arc<str>,
-    /// The kind of the object.
     pub kind: Kind,
-    /// Its id, if that is not the one that the event is about.
+    /// The template of the object's id, if the event is about another object.
     pub id: Option<Template>,
-    /// The source of the answers.
     pub enricher: Enricher,
-    /// The value if no source has an answer.
     pub default: Value,
-    /// The reaction if the source cannot be asked.
     pub on_error: OnError,
 }
 
 impl Enrichments {
-    /// The questions of one action, in this order.
     #[must_use]
     pub fn new(steps: Vec<EnrichmentStep>, journal: Arc<dyn Journal>) -> Self {
         Self { steps, journal }
     }
 
-    /// Returns one question for each kind, about the event's object or one that an earlier answer names; null where no
-    /// source has an answer.
+    /// Returns one question for each kind, about the event's object or an object that an earlier answer names. The
+    /// default is null.
     #[must_use]
     pub fn of(names: &[(&str, Kind, Enricher)], journal: Arc<dyn Journal>) -> Self {
         let step = |(name, kind, enricher): &(&str, Kind, Enricher)| EnrichmentStep {
@@ -78,21 +69,20 @@ impl Enrichments {
         let notification = names.notification().clone();
         let id = match &step.id {
             None => of_others(step.kind, before).or_else(|| subject(step.kind, &notification)),
-            // A name that the event lacks is no id.
+            // A name that the event lacks yields no id.
             Some(template) => template.render(&names).ok().map(|id| id.trim().to_owned()),
         };
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(step.default.clone()) };
-        // What one cloud describes is not another's, although both may know the id.
+        // The key includes the cloud, because two clouds may use the same id.
         let object = format!("{}:{id} at {}", step.kind, step.enricher.place());
         let own = described(step.kind, &id, &notification);
-        // Of its own object an event tells a change, which an answer from before it does not have.
+        // An event about its own object reports a change, so an earlier answer is out of date.
         let since = if own.is_some() { event.received.origin.received } else { SystemTime::UNIX_EPOCH };
         let answer = step.enricher.look_up(step.kind, &id, since).await;
         if let Ok((_, true)) = &answer {
             answered.push(dependency(&step.name, &step.enricher.target()));
         }
         match answer {
-            // Kept already.
             Ok((LookupAnswer::There(value), false)) => return Ok((*value).clone()),
             Ok((LookupAnswer::There(value), true)) => {
                 let text = value.to_string();
@@ -132,7 +122,7 @@ impl Enrichments {
         }
     }
 
-    /// Returns the event's description of an object, with the earlier one where the event has nothing.
+    /// Returns the event's description of an object, completed with the earlier description.
     async fn with_earlier(&self, object: &str, own: Value) -> Value {
         match (self.earlier(object).await, own) {
             (Some(Value::Object(mut earlier)), Value::Object(own)) => {
@@ -149,13 +139,13 @@ impl Enrichments {
     }
 }
 
-/// The names of an event, and what was found so far.
 fn names(event: &Event, found: &EnrichedValues) -> Names {
     let all = event.names();
     found.iter().fold(all, |names, (name, value)| names.with_found(name, value.clone()))
 }
 
-/// Returns the kinds of objects that have this one's id (a server has its flavor's), each with the path of that id.
+/// Returns the kinds whose objects name an object of this kind, each with the path of the id (a server has its flavor's
+/// id).
 pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
     match kind {
         Kind::Server => &[(Kind::Port, "/device_id"), (Kind::Node, "/instance_uuid")],
@@ -176,7 +166,7 @@ pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
     }
 }
 
-/// The id that another enrichment has brought: the flavor of a server, the port of a floating IP.
+/// Returns the id from another enrichment: the flavor of a server, the port of a floating IP.
 fn of_others(kind: Kind, found: &EnrichedValues) -> Option<String> {
     let at = || brought_by(kind).iter().map(|(_, at)| at);
     let ids = found.values().flat_map(|value| at().filter_map(|at| value.pointer(at)?.as_str()));
@@ -184,7 +174,7 @@ fn of_others(kind: Kind, found: &EnrichedValues) -> Option<String> {
 }
 
 impl Prepare for Enrichments {
-    /// Finds what the action may name of this event. What is known of the event already stays as it is.
+    /// Finds the values that the action may use. Values that the event has already stay unchanged.
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
         Box::pin(async move {
             let before = event.enriched.as_deref();

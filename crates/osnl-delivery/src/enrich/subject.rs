@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::Kind;
 
-/// Ids that stand in the payload of an event about something else, in the order in which they are looked for.
+/// The paths of ids in the payload of an event about another object, in order of precedence.
 fn pointers(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Server => &[
@@ -38,7 +38,6 @@ fn pointers(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// The word of the resource view for a kind.
 fn resource_kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Server => "instance",
@@ -57,7 +56,7 @@ fn resource_kind(kind: Kind) -> &'static str {
     }
 }
 
-/// Returns the default of an enrichment's `id`. `None` is an event that names no such object; an empty id, as
+/// Returns the default of an enrichment's `id`. `None` if the event names no such object; an empty id, such as
 /// `device_id` of an unused port, counts as none.
 pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
     let resource = resources(event).into_iter().next();
@@ -85,14 +84,14 @@ pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
     own.filter(|id| !id.is_empty()).or_else(|| elsewhere().filter(|id| !id.is_empty())).map(str::to_owned)
 }
 
-/// Returns the event's description of the object, in the form in which its service's API describes it; `None` if the
-/// event is about another one. Values that the event lacks are absent.
+/// Returns the event's description of the object in the form of the service's API. `None` if the event is about another
+/// object.
 pub(super) fn described(kind: Kind, id: &str, event: &Notification) -> Option<Value> {
     let resource = resources(event).into_iter().next()?;
     if resource.kind != resource_kind(kind) || resource.id.as_deref() != Some(id) {
         return None;
     }
-    // neutron's events have the API's own bodies; those of a deletion only in newer releases, and then whole.
+    // Events of neutron have the API's own bodies. Deletions have them only in newer releases, and then complete.
     let body = match kind {
         Kind::Port | Kind::FloatingIp | Kind::Network | Kind::Subnet | Kind::Router => {
             event.payload.get(kind.name())

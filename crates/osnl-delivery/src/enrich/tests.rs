@@ -1,5 +1,3 @@
-//! Against a source that answers as scripted, with the clock paused.
-
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,7 +20,7 @@ use crate::Prepare as _;
 
 type Answer = Result<Option<Value>, ErrorClass>;
 
-/// Answers after a second; what it was not told is gone.
+/// A source that answers after a second. An unknown object is gone.
 #[derive(Default)]
 struct Source {
     answers: Mutex<HashMap<String, Answer>>,
@@ -82,7 +80,6 @@ async fn many_who_ask_at_once_are_one_request_and_later_ones_none() {
     let answers = join_all((0..100).map(|_| enricher.fetch(Kind::Server, "a"))).await;
     assert!(answers.iter().all(|answer| matches!(answer, Ok(LookupAnswer::There(_)))));
     assert_eq!(source.asked(), 1);
-    // Another kind is another object.
     enricher.fetch(Kind::Port, "a").await.unwrap();
     for (seconds, expected) in [(50, 2), (20, 3), (20, 3)] {
         advance(Duration::from_secs(seconds)).await;
@@ -131,12 +128,12 @@ async fn an_answer_has_its_time_and_requests_have_their_rate() {
     let enricher = Enricher::new(source.clone(), limits());
     let error = enricher.fetch(Kind::Server, "a").await.unwrap_err();
     assert_eq!((error.class, error.reason.as_str()), (ErrorClass::Timeout, "http://nova: no answer in 10 s"));
-    // Until it is asked again the same is said of everything, without another request.
+    // Until the next try, every question gets the same error without a request.
     let began = Instant::now();
     let error = enricher.fetch(Kind::Port, "b").await.unwrap_err();
     assert_eq!((error.retry_after, began.elapsed()), (Some(Duration::from_secs(1)), Duration::ZERO));
     assert_eq!(source.asked(), 1);
-    // Who gave up does not leave its request behind.
+    // A caller that gives up must not leave its request behind.
     sleep(Duration::from_secs(1)).await;
     let (error, other) = tokio::join!(enricher.fetch(Kind::Server, "a"), enricher.fetch(Kind::Port, "b"));
     assert_eq!(error.unwrap_err().retry_after, None, "one asks");
@@ -199,7 +196,7 @@ async fn an_enrichment_may_look_at_those_before_it() {
     let template = Template::compile("{{ server.name }} {{ flavor.ram }}", &["server", "flavor"]).unwrap();
     let event = Event { enriched: Some(found.enriched.clone()), ..event };
     assert_eq!(template.render(&event.names()).unwrap(), "web 1 512");
-    // What is known already is not asked again, whatever it would be now.
+    // A stored value is not asked for again, even if the object has changed.
     source.set("s", Ok(Some(json!({"name": "other"}))));
     assert!(enrichments.prepare(&event).await.unwrap().is_none());
     assert_eq!(source.asked(), 3);
@@ -219,9 +216,7 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
     assert_eq!(resolve(&port("s")).await["name"], "web 1");
     source.set("s", Ok(None));
     advance(Duration::from_secs(100)).await;
-    // An event about its port says nothing of it.
     assert_eq!(resolve(&port("s")).await["metadata"]["Owner"], "ops");
-    // Its own event has the last word, and what it leaves out is as it was.
     let payload = json!({"instance_id": "s", "display_name": "web 2", "state": "deleted", "tenant_id": "t"});
     let gone = resolve(&event("compute.instance.delete.end", payload)).await;
     assert_eq!((&gone["name"], &gone["status"]), (&json!("web 2"), &json!("DELETED")));
@@ -230,7 +225,7 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
     assert_eq!(resolve(&port("")).await, json!({"name": "unknown"}));
 }
 
-/// The cache may have the state before the event.
+/// The cache may hold the state before the event.
 #[tokio::test(start_paused = true)]
 async fn the_object_of_an_event_is_never_older_than_the_event() {
     let source = Source::of(&[("p", json!({"id": "p", "name": "vm-1", "device_id": "s"}))]);
@@ -246,7 +241,7 @@ async fn the_object_of_an_event_is_never_older_than_the_event() {
     let past = SystemTime::now() - Duration::from_secs(60);
     assert_eq!(name_at("port.create.end", port(), past).await, "vm-1");
     source.set("p", Ok(Some(json!({"id": "p", "name": "vm-1b"}))));
-    // An event from before the question, and one that only names the port.
+    // An event from before the question, and an event that only names the port.
     assert_eq!(name_at("port.update.end", port(), past).await, "vm-1");
     let floating = json!({"floatingip": {"id": "f", "port_id": "p"}});
     assert_eq!(name_at("floatingip.update.end", floating, SystemTime::now()).await, "vm-1");
@@ -255,7 +250,7 @@ async fn the_object_of_an_event_is_never_older_than_the_event() {
     assert_eq!(source.asked(), 2);
 }
 
-/// Two clouds may have an object of one id, such as a flavor or a domain.
+/// Two clouds may use the same id, such as for a flavor or a domain.
 #[tokio::test(start_paused = true)]
 async fn what_was_seen_of_one_cloud_is_not_used_for_another() {
     let right = Source::of(&[("s", json!({"id": "s", "name": "web 1"}))]);

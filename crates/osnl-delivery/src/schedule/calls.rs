@@ -1,22 +1,23 @@
-//! Which deliveries make the next call, and when: one each, or as many as are gathered within a while.
+//! Selects the deliveries of the next call, and its time. A call has one delivery, or as many as are gathered within a
+//! while.
 //!
-//! Deliveries that have never failed go before those that have, oldest first. While all calls may be made, every fourth call
-//! is one of the latter, and these never take the last quarter of the calls, so that neither kind waits for the other.
+//! Deliveries that have never failed have precedence, oldest first. Every fourth call is for failed deliveries, which
+//! never take the last quarter of the calls. So neither kind waits for the other.
 //!
-//! While the target is held, probes take the oldest and the newest delivery in turn. The same goes for all calls where events
-//! may be at fault, and half of the calls are kept for the newest: a long row of deliveries that the target fails on keeps
-//! those behind it waiting neither by its failures nor by its calls.
+//! While the target is held, probes take the oldest and the newest delivery in turn. Where events may be at fault, all
+//! calls do so, and half of the calls are kept for the newest. A long row of failing deliveries thus delays later
+//! deliveries neither by its failures nor by its calls.
 
 use tokio::time::Instant;
 
 use super::{CallKind, DeliveryId, RunningCall, Schedule};
 
-/// The number of calls of which one is for deliveries that have failed before, if some are due.
+/// The number of calls of which one is for failed deliveries, if any are due.
 const SHARE: usize = 4;
 
 impl Schedule {
-    /// The deliveries of the next call, if one may begin now; they count as under way. Each has another key, and all call
-    /// the same host.
+    /// Selects the deliveries of a call that may begin now, and marks them as under way. Each has another key,
+    /// and all call the same host.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Vec<DeliveryId>> {
         if self.items.len() == self.under_way.len() {
             return None;
@@ -61,25 +62,23 @@ impl Schedule {
         Some(ids)
     }
 
-    /// Whether the breaker lets a further call begin.
     fn may_call(&self, now: Instant) -> bool {
         self.breaker.next_at(now, self.calls.len(), true).is_some()
     }
 
-    /// Whether a probe of a held target is due.
     fn may_probe(&self, now: Instant) -> bool {
-        // What was begun with the settings before says nothing about these.
+        // Calls with earlier settings prove nothing about these settings.
         let under_way = self.calls.values().filter(|call| call.settings == self.settings).count();
         let may = |fresh| self.breaker.next_at(now, under_way, fresh).is_some_and(|at| at <= now);
         may(false) || (may(true) && !self.fresh.is_empty())
     }
 
-    /// While the target is held: one delivery, or one digest.
+    /// Selects one delivery, or one digest, for a held target.
     fn probe(&mut self, now: Instant) -> Option<(CallKind, Vec<DeliveryId>)> {
         if self.batch.whole {
             return Some((CallKind::Oldest, self.whole()));
         }
-        // One that has just come says most. The others have their turn all the same.
+        // A new arrival is the best probe. The others still get their turn.
         let has_come = self.fresh.last().is_some_and(|id| *id > self.latest);
         self.out_of_turn =
             has_come && !self.newest && !self.out_of_turn && self.breaker.is_event_suspect(now);
@@ -116,7 +115,7 @@ impl Schedule {
 
     fn gather_in_order(&mut self, now: Instant) -> Option<(CallKind, Vec<DeliveryId>)> {
         let may_again = !self.again.is_empty() && self.may_again();
-        // The oldest that has failed before, alone: deliveries that failed together each show on their own which is at
+        // The oldest failed delivery is tried alone: after a common failure, each delivery must show whether it is at
         // fault.
         let again = |schedule: &mut Self| {
             let id = may_again.then(|| schedule.first_of(CallKind::Again, now)).flatten();
@@ -131,7 +130,6 @@ impl Schedule {
         }
     }
 
-    /// Whether one more call may go to deliveries that have failed before.
     fn may_again(&self) -> bool {
         let most = self.concurrency - (self.concurrency / SHARE).max(1).min(self.concurrency - 1);
         self.calls.values().filter(|call| call.kind == CallKind::Again).count() < most
@@ -154,7 +152,6 @@ impl Schedule {
         (ids.len() >= self.batch.most || waited).then_some(ids)
     }
 
-    /// The first of a kind whose host may be called.
     fn first_of(&mut self, kind: CallKind, now: Instant) -> Option<DeliveryId> {
         let of = if kind == CallKind::Again { &self.again } else { &self.fresh };
         let (items, hosts, has_hosts) = (&self.items, &mut self.hosts, self.has_hosts);
@@ -169,7 +166,7 @@ impl Schedule {
         .copied()
     }
 
-    /// A digest: whatever is ready, old and new.
+    /// Selects all ready deliveries, new and failed, for a digest.
     fn whole(&self) -> Vec<DeliveryId> {
         let mut ids: Vec<_> = self.fresh.iter().chain(&self.again).copied().collect();
         ids.retain(|id| !self.is_alone(id));
@@ -187,7 +184,7 @@ impl Schedule {
         if ids.len() >= self.batch.most || waited {
             return Some(ids).filter(|ids| !ids.is_empty());
         }
-        // What must go alone does not wait for the others.
+        // A delivery that must be tried alone does not wait for the others.
         self.fresh.iter().chain(&self.again).find(|id| self.is_alone(id)).map(|id| vec![*id])
     }
 
@@ -195,14 +192,14 @@ impl Schedule {
         self.items.get(id).is_some_and(|item| item.alone)
     }
 
-    /// When what is being gathered goes, however little it is.
+    /// Returns the time at which a gathering call begins, however few its events.
     fn gathered_at(&self) -> Option<Instant> {
         let again = self.again.iter().filter(|_| self.batch.whole);
         let waiting = self.fresh.iter().chain(again).filter_map(|id| self.items.get(id));
         waiting.filter(|item| !item.alone).map(|item| item.ready_since).min()?.checked_add(self.batch.wait)
     }
 
-    /// When something becomes due without any report, given that nothing may begin now; `None` while nothing waits.
+    /// Returns the time of the next due call, if no report arrives before. `None` while nothing waits.
     pub(crate) fn wake_at(&mut self, now: Instant) -> Option<Instant> {
         if self.items.len() == self.under_way.len() {
             return None;
@@ -219,7 +216,6 @@ impl Schedule {
         next.map(|at| paced.map_or(at, |paced| at.max(paced)))
     }
 
-    /// When the first host may be called again.
     fn hosts_at(&mut self, now: Instant) -> Option<Instant> {
         if !self.has_hosts {
             return None;
@@ -232,7 +228,6 @@ impl Schedule {
             .min()
     }
 
-    /// A delivery is back: the call that it was part of.
     pub(super) fn returned(&mut self, id: DeliveryId) -> Option<Back> {
         let number = self.under_way.remove(&id)?;
         let call = self.calls.get_mut(&number)?;
@@ -250,13 +245,11 @@ impl Schedule {
     }
 }
 
-/// The call of a delivery.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Back {
-    /// The call, if it had several.
     pub(super) several: Option<u64>,
     pub(super) kind: CallKind,
     pub(super) probe: bool,
-    /// It was made with the settings that count now.
+    /// Whether the settings of the call are still in force.
     pub(super) current: bool,
 }

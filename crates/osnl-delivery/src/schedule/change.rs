@@ -1,5 +1,3 @@
-//! Other settings while deliveries are in work: nothing is forgotten, and nothing waits for what is mended.
-
 use tokio::time::Instant;
 
 use super::{Consequence, Schedule};
@@ -7,8 +5,8 @@ use crate::DeliverySettings;
 use crate::limits::Hold;
 
 impl Schedule {
-    /// Goes on with these settings. What has been used up stays used up; what waits for a retry is due. A held target is
-    /// probed at once, its hold begins anew, and nothing is given up over it before that probe has ended.
+    /// Applies other settings. Used attempts stay used, and deliveries that wait for a retry are due. A held target is
+    /// probed at once and its hold starts anew. No delivery is given up before that probe has ended.
     pub(crate) fn change(&mut self, settings: &DeliverySettings, now: Instant, out: &mut Vec<Consequence>) {
         self.settings += 1;
         self.policy = settings.policy;

@@ -1,5 +1,3 @@
-//! The deliveries that a held target, or a crowded host, keeps waiting.
-
 use std::time::Duration;
 
 use osnl_journal::AttemptRetry;
@@ -8,17 +6,16 @@ use tokio::time::Instant;
 use super::report::{Consequence, WaitReason, retried};
 use super::{DeliveryId, Schedule};
 
-/// The seconds over which the deliveries of one host are spread, so that they are not due all at once.
+/// The seconds over which the deliveries of one host are spread, so that not all are due at once.
 const SPREAD: u32 = 30;
 
 impl Schedule {
-    /// Returns the time at which the deliveries of a held target are given up. `None` if it is not held, if that clock
-    /// is stopped, if a probe comes first, or without limit.
+    /// Returns the time at which deliveries of a held target are given up. `None` if the target is not held, its clock
+    /// is stopped, a probe has precedence, or there is no limit.
     pub(crate) fn hold_ends(&self, now: Instant) -> Option<Instant> {
         self.hold.filter(|_| !self.probe_owed)?.reaches(self.limits.hold_max?, now)
     }
 
-    /// Gives up what a held target has kept waiting for too long.
     pub(crate) fn give_up_held(&mut self, now: Instant, out: &mut Vec<Consequence>) {
         let (Some(hold), Some(most)) = (self.hold, self.limits.hold_max) else { return };
         if self.probe_owed || hold.lasted(now) < most {
@@ -38,8 +35,8 @@ impl Schedule {
         }
     }
 
-    /// Deliveries whose hosts take no further call must not fill the places of others: beyond half of the places, the
-    /// newest of them wait in the journal.
+    /// Moves the newest deliveries of crowded hosts to the journal when they exceed half of the places, so that other
+    /// hosts have places.
     pub(crate) fn make_way(&mut self, now: Instant, out: &mut Vec<Consequence>) {
         let most = self.window() / 2;
         if !self.has_hosts || self.fresh.len() + self.again.len() <= most {

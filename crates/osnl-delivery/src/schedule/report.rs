@@ -1,5 +1,3 @@
-//! The consequences of an attempt: the end of a delivery, or its retry.
-
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,75 +13,65 @@ use crate::breaker::{Breaker, BreakerChange, FailedKey, LONGEST_OPEN};
 use crate::limits::OnDead;
 use crate::policy::Decision;
 
-/// The tasks of the loop after a report.
 #[derive(Debug)]
 pub(crate) enum Consequence {
-    /// Make one call with these.
     Begin(Vec<(DeliveryId, Event)>),
-    /// The delivery has ended.
     End(Box<EndedDelivery>),
-    /// The attempt will be repeated: the delivery waits in the journal.
     Retry(Box<RetriedDelivery>),
-    /// The delivery goes back: to the broker, or into the journal as it is.
     Return(DeliveryId),
-    /// The deliveries that wait for a retry are due now.
     DueNow,
-    /// A digest was refused, and each of its events is tried alone; for the log.
-    Apart { id: DeliveryId, error: String },
-    /// The target, or a host, is held from now on; for the log.
+    /// A digest was refused, so each of its events is tried alone; for the log.
+    Apart {
+        id: DeliveryId,
+        error: String,
+    },
     Opened {
-        /// The host that an event names.
         host: Option<Arc<str>>,
         error: String,
-        /// The first thing to look at.
         remedy: Option<&'static str>,
         pause: Duration,
     },
-    /// It answers again; for the log.
-    Closed { host: Option<Arc<str>> },
-    /// A dependency is down from now on; for the log.
-    Down { dependency: Arc<str>, error: String },
-    /// It answers again; for the log.
-    Answers { dependency: Arc<str> },
+    Closed {
+        host: Option<Arc<str>>,
+    },
+    Down {
+        dependency: Arc<str>,
+        error: String,
+    },
+    Answers {
+        dependency: Arc<str>,
+    },
 }
 
-/// A delivery that has ended.
 #[derive(Debug)]
 pub(crate) struct EndedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) outcome: Outcome,
-    /// The result of its last attempt; `None` if it was given up without one.
     pub(crate) last: Option<Result<Completion, ActionError>>,
-    /// With the last attempt.
     pub(crate) used: UsedLimits,
 }
 
-/// A delivery that waits for a retry.
 #[derive(Debug)]
 pub(crate) struct RetriedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) retry: AttemptRetry,
     pub(crate) pause: Duration,
     pub(crate) reason: WaitReason,
-    /// The first thing to look at.
     pub(crate) remedy: Option<&'static str>,
 }
 
-/// Why a delivery waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitReason {
-    /// Its attempt failed.
     Failed,
-    /// Its target, or host, is held.
     Held,
-    /// A dependency is down.
     Dependency,
-    /// Its host takes no further call now; it was not attempted.
+    /// Its host takes no further call now, so no attempt was made.
     Crowded,
 }
 
 impl Schedule {
-    /// The attempt ended. The event has what was learnt on its way; `host` is the one that it names, known by now.
+    /// Handles the end of an attempt. The event has the answers of its enrichments, and `host` is the host that the
+    /// event names.
     pub(crate) fn report(
         &mut self,
         id: DeliveryId,
@@ -119,7 +107,7 @@ impl Schedule {
     ) {
         let outcome = match &done {
             Completion::Delivered(_) => {
-                // What the target before did says nothing about this one.
+                // An answer of the target before proves nothing about this target.
                 if back.current {
                     self.probe_owed = false;
                     let change = match &item.host {
@@ -150,7 +138,6 @@ impl Schedule {
         })));
     }
 
-    /// The attempt says nothing about the target.
     fn neutral(&mut self, item: &Item, back: Back, now: Instant) {
         match &item.host {
             _ if !back.current => {}
@@ -159,8 +146,8 @@ impl Schedule {
         }
     }
 
-    /// Makes a delivery wait for a dependency. The wait costs no attempt, does not add to the age, and says nothing
-    /// about the target. `hold_max` ends it.
+    /// Makes a delivery wait for a dependency. The wait costs no attempt, adds nothing to the age, and proves nothing
+    /// about the target. `hold_max` ends the wait.
     fn wait_for_dependency(
         &mut self,
         item: Item,
@@ -192,7 +179,6 @@ impl Schedule {
         ));
     }
 
-    /// A dependency has answered.
     pub(crate) fn answered(&mut self, dependency: &Arc<str>, out: &mut Vec<Consequence>) {
         if !self.outages.is_empty() && self.outages.answered(dependency) {
             out.push(Consequence::Answers { dependency: dependency.clone() });
@@ -215,7 +201,7 @@ impl Schedule {
         }
         self.blame(&item, back, &error, now, out);
         self.look_at_clock(self.runs, now);
-        // A digest stays one, unless it is refused for good: then each shows for itself whether it is.
+        // A digest stays whole until a final refusal. Then each event is tried alone to find the event at fault.
         if back.several.is_some() && self.batch.whole && error.class == ErrorClass::Rejected {
             (item.alone, item.ready_since) = (true, now);
             out.push(Consequence::Apart { id: item.claimed.id, error: error.to_string() });
@@ -229,7 +215,7 @@ impl Schedule {
         let own_pause = self.policy.pause(made).max(error.retry_after.unwrap_or_default());
         let spared = self.is_spared(&item, back, &error);
         match self.decide(&item, back, attempt, &error) {
-            // The target's state, not the event's: no attempt is burnt and nothing ages.
+            // The state of the target is the cause, so no attempt is counted and no delivery ages.
             Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp if spared => {
                 let used = UsedLimits { made, ..used };
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
@@ -289,7 +275,7 @@ impl Schedule {
         }
     }
 
-    /// The settings have changed since the attempt began, so its failure says nothing about them.
+    /// Retries at no cost after the settings have changed: the failure proves nothing about the new settings.
     fn try_with_new_settings(
         &mut self,
         item: Item,
@@ -306,7 +292,6 @@ impl Schedule {
         ));
     }
 
-    /// Tells the breaker.
     fn blame(
         &mut self,
         item: &Item,
@@ -316,7 +301,7 @@ impl Schedule {
         out: &mut Vec<Consequence>,
     ) {
         let key = match back.several {
-            // Of a call with several it is unknown whose fault it is: they count as one.
+            // In a call with several deliveries the one at fault is unknown, so the call counts as one key.
             Some(call) => format!("call #{call}"),
             None => item.claimed.key.clone().unwrap_or_else(|| format!("#{}", item.claimed.id.0)),
         };
@@ -330,7 +315,7 @@ impl Schedule {
             BreakerChange::None => {}
             BreakerChange::Closed => out.push(Consequence::Closed { host }),
             BreakerChange::Opened => {
-                // The oldest have just failed.
+                // The oldest deliveries have just failed.
                 self.newest |= self.breaker.is_event_suspect(now);
                 let until = self.breaker_of(item).and_then(|breaker| breaker.opens_at(false));
                 let pause = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
@@ -351,8 +336,9 @@ impl Schedule {
         }
     }
 
-    /// Whether the failure is the state of a target that is held, and costs the delivery nothing. A refused probe costs an
-    /// attempt, so that what the target refuses alone ends; and so does an event that names a host which cannot be had.
+    /// Returns whether the target's hold is the cause, so that the failure costs the delivery nothing. A refused probe
+    /// still costs an attempt, so that a delivery which the target refuses alone comes to an end. An event that names
+    /// an unreachable host costs an attempt too.
     fn is_spared(&self, item: &Item, back: Back, error: &ActionError) -> bool {
         let Some(breaker) = self.breaker_of(item) else { return false };
         let refused_probe = back.probe && breaker.is_open_over_refusals();
@@ -361,7 +347,7 @@ impl Schedule {
 
     fn decide(&self, item: &Item, back: Back, attempt: NonZeroU32, error: &ActionError) -> Decision {
         match self.policy.decide(attempt, error) {
-            // They cost nothing, and go alone then.
+            // The deliveries of a failed call cost nothing, and are then tried alone.
             Decision::RetryAfter(_) | Decision::GiveUp
                 if back.several.is_some() && !error.class.is_final() =>
             {
@@ -403,7 +389,7 @@ impl Schedule {
     }
 }
 
-/// The event names a host that cannot be reached or asks to be left alone: a fault of the event, as far as we know.
+/// Returns whether the event names a host that is unreachable or refuses calls, which counts as a fault of the event.
 fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
     item.host.is_some()
         && match error.class {
@@ -420,7 +406,8 @@ fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
         }
 }
 
-/// The age at the end of a pause. It is added when the pause begins: the journal has no clock that stops.
+/// Returns the age at the end of a pause. The pause is added at its beginning, because the journal has no clock that
+/// stops.
 fn aged(age: Duration, pause: Duration, held: bool) -> Duration {
     if held { age } else { age + pause }
 }

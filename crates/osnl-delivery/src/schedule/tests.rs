@@ -1,5 +1,3 @@
-//! Scripts of what happens, and what the schedule answers.
-
 mod changed;
 mod digest;
 mod held;
@@ -26,7 +24,6 @@ fn claimed(id: u64, key: &str) -> ClaimedDelivery {
     }
 }
 
-/// A consequence in a few words.
 pub(crate) fn worded(consequence: &Consequence) -> String {
     match consequence {
         Consequence::Begin(call) => {
@@ -64,12 +61,11 @@ pub(crate) fn worded(consequence: &Consequence) -> String {
     }
 }
 
-/// A schedule whose deliveries 1, 2, 3 … have a key each, and a journal behind it that keeps what waits; pauses without
-/// jitter, three attempts.
+/// A schedule whose deliveries 1, 2, 3 … have a key each, with a simulated journal. Pauses have no jitter, and attempts
+/// are limited to three.
 struct Script {
     schedule: Schedule,
     now: Instant,
-    /// When each is due.
     waiting: BTreeMap<(Instant, DeliveryId), ClaimedDelivery>,
     hosts: HashMap<DeliveryId, Arc<str>>,
     arrived: HashMap<DeliveryId, Instant>,
@@ -104,7 +100,6 @@ impl Script {
 
     fn claim(&mut self, claimed: ClaimedDelivery) {
         let host = self.hosts.get(&claimed.id).cloned();
-        // Its message came when it was claimed for the first time.
         let arrived = *self.arrived.entry(claimed.id).or_insert(self.now);
         let returned = self.schedule.add(claimed, host, Some(arrived), self.now);
         self.returned.extend(returned.map(|id| id.0));
@@ -114,12 +109,10 @@ impl Script {
         self.now += Duration::from_secs(seconds);
     }
 
-    /// The deliveries that begin now.
     fn begun(&mut self) -> Vec<u64> {
         self.calls().concat()
     }
 
-    /// The same, call by call; what is due is claimed before.
     fn calls(&mut self) -> Vec<Vec<u64>> {
         while let Some(entry) = self.waiting.first_entry()
             && entry.key().0 <= self.now
@@ -140,7 +133,6 @@ impl Script {
         self.keep(out)
     }
 
-    /// Puts the waiting deliveries into the journal.
     fn keep(&mut self, out: Vec<Consequence>) -> Vec<String> {
         let words = out.iter().map(worded).collect();
         for consequence in out {
@@ -200,7 +192,7 @@ fn one_key_that_makes_the_target_stumble_waits_by_itself_and_never_ends() {
         assert_eq!(script.begun(), [1]);
         assert_eq!(script.fails(1, ErrorClass::Status(500)), [format!("1 waits {pause}")]);
         assert_eq!(script.schedule.claimed(), 0, "it waits in the journal");
-        // Another key is not held up, and its success forgives.
+        // Another key is not delayed, and its success resets the breaker.
         script.add(100 + pause);
         assert_eq!(script.begun(), [100 + pause]);
         script.ok(100 + pause);
@@ -243,7 +235,7 @@ fn what_is_used_up_goes_back_to_the_broker_after_one_more_pause_when_asked() {
     }
     assert_eq!(script.begun(), [0; 0]);
     assert_eq!(script.returned, [1]);
-    // It has come again, and is tried once more before it waits again.
+    // The broker redelivered the message: one more attempt is made before the next pause.
     script.claim(ClaimedDelivery {
         used: UsedLimits { attempts: 3, made: 3, ..UsedLimits::default() },
         ..claimed(1, "k")
@@ -260,7 +252,7 @@ fn an_unusable_notification_is_a_dead_letter_at_once_even_when_requeueing() {
     assert_eq!(script.fails(1, ErrorClass::Content), [dead]);
 }
 
-/// It does not go back to the broker, nor wait for a target that is held.
+/// A final refusal neither returns to the broker nor waits for a held target.
 #[test]
 fn a_final_refusal_is_a_dead_letter_at_once() {
     let mut script = Script::new(2, WhenExhausted::Return);
@@ -279,12 +271,11 @@ fn what_failed_before_gets_a_share_of_the_calls_and_never_all() {
     let mut script = Script::of(0, Schedule::new(POLICY, WhenExhausted::DeadLetter, 8));
     let used = UsedLimits { made: 1, ..UsedLimits::default() };
     (1..=20).for_each(|id| script.claim(ClaimedDelivery { used, ..claimed(id, &format!("key{id}")) }));
-    // Alone they have all calls but a quarter.
+    // Failed deliveries alone get all calls but a quarter.
     assert_eq!(script.begun(), [1, 2, 3, 4, 5, 6]);
-    // What has never failed goes at once.
     (101..=112).for_each(|id| script.add(id));
     assert_eq!(script.begun(), [101, 102]);
-    // Of four calls from then on one is for those that have failed.
+    // From then on, failed deliveries get one call of four.
     let mut next = Vec::new();
     for id in [1, 2, 3, 4, 5, 6, 101, 102] {
         script.ok(id);
@@ -304,7 +295,6 @@ fn the_claims_that_there_may_be_follow_from_the_calls() {
     }
 }
 
-/// The same with limits, and twenty attempts.
 fn limited(deliveries: u64, limits: DeliveryLimits) -> Script {
     let policy = RetryPolicy { max_attempts: NonZeroU32::new(20).unwrap(), ..POLICY };
     Script::of(deliveries, Schedule::new(policy, WhenExhausted::DeadLetter, 4).with_limits(limits))
@@ -315,7 +305,7 @@ fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
     for class in [ErrorClass::Status(500), ErrorClass::Status(409)] {
         let mut script =
             limited(1, DeliveryLimits { max_age: Some(10 * SECOND), ..DeliveryLimits::default() });
-        // Not counted: it has not been tried yet.
+        // No attempt has been made yet, so this time does not count.
         script.pass(100);
         let mut age = 0;
         for pause in [1, 2, 4, 8, 16] {
@@ -323,7 +313,7 @@ fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
             let words = script.fails(1, class);
             if age < 10 {
                 assert_eq!(words, [format!("1 waits {pause}")], "{class:?}");
-                // With the pause, which the journal does not count.
+                // The pause is included, because the journal does not count it.
                 assert_eq!(script.used(1).age, (age + pause) as u32 * SECOND);
             } else {
                 assert_eq!(words, [format!("1 dead: {class}: x (after {age} s: retry_max_age)")]);
@@ -355,7 +345,6 @@ fn a_dead_letter_holds_its_key_if_it_should() {
     assert_eq!(script.fails(1, ErrorClass::Content), [dead]);
 }
 
-/// Creates a script of ten deliveries in calls of three.
 fn batches(wait: u64, rate: Option<Rate>) -> Script {
     let batch = BatchLimits { most: 3, wait: SECOND * wait as u32, whole: false };
     Script::of(10, Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, rate))
@@ -387,7 +376,7 @@ fn the_first_waits_for_others_for_that_long_and_no_longer() {
     assert_eq!(script.schedule.wake_at(script.now), None);
 }
 
-/// One event that the target stumbles over must neither hold the target nor cost its companions anything.
+/// One event that makes the target stumble must neither hold the target nor cost its companions an attempt.
 #[test]
 fn what_failed_together_is_tried_alone() {
     for class in [ErrorClass::Status(500), ErrorClass::Status(400), ErrorClass::Timeout] {
@@ -401,7 +390,6 @@ fn what_failed_together_is_tried_alone() {
         (4..=10).for_each(|id| drop(script.ok(id)));
         assert_eq!(script.calls(), [[1], [2], [3]]);
     }
-    // A final refusal is not tried again.
     let mut script = batches(0, None);
     script.begun();
     script.ok(1);

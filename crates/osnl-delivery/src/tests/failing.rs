@@ -1,4 +1,4 @@
-//! A journal that cannot be written, where what could not be written down is not done; and one of several daemons.
+//! A journal that cannot be written, or that several daemons share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -13,7 +13,6 @@ use tokio::sync::watch;
 
 use super::*;
 
-/// A journal in memory whose state is the test's.
 struct Moody {
     inner: Arc<MemoryJournal>,
     state: watch::Sender<JournalState>,
@@ -112,13 +111,11 @@ impl Journal for Moody {
     }
 }
 
-/// Puts a loop that sees the moods in place of the rig's own.
 async fn moody(rig: &mut Rig, term: Option<Arc<dyn AttemptTerm>>, counters: Arc<Counters>) -> Arc<Moody> {
     let settings = DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1));
     moody_with(rig, term, settings, counters).await
 }
 
-/// The same with these settings.
 async fn moody_with(
     rig: &mut Rig,
     term: Option<Arc<dyn AttemptTerm>>,
@@ -135,7 +132,6 @@ async fn moody_with(
     moody
 }
 
-/// A term that lasts or has ended.
 #[derive(Debug)]
 struct TestTerm(AtomicBool);
 
@@ -145,7 +141,7 @@ impl AttemptTerm for TestTerm {
     }
 }
 
-/// Claimed within the term; the target has nothing to do with it, and no attempt is used up.
+/// No attempt is used up, because the target is not to blame.
 #[tokio::test(start_paused = true)]
 async fn no_attempt_begins_when_the_term_has_ended() {
     let mut rig = Rig::start(None, Duration::from_secs(1));
@@ -183,7 +179,7 @@ async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
     rig.stop().await;
 }
 
-/// Four calls per minute are two for each of two daemons, and four again when the other one is gone.
+/// Four calls per minute are two for each of two daemons, and four again after one daemon is gone.
 #[tokio::test(start_paused = true)]
 async fn a_rate_is_divided_by_the_daemons_that_deliver() {
     let mut rig = Rig::start(None, Duration::from_secs(1));

@@ -1,5 +1,3 @@
-//! Tests failing deliveries beside others: the loop with either journal, on a paused clock.
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use osnl_core::attempt::Completion;
@@ -8,14 +6,12 @@ use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 
 use super::*;
 
-/// Fails about events whose id begins with `bad`.
+/// An action that fails for events whose id begins with `bad`.
 #[derive(Default)]
 pub(super) struct Judge {
     pub(super) good: AtomicU64,
     bad: AtomicU64,
-    /// The ids of the good ones, as they succeeded.
     pub(super) order: Mutex<Vec<String>>,
-    /// The failure that it returns for all events.
     pub(super) down: Mutex<Option<ErrorClass>>,
 }
 
@@ -65,7 +61,6 @@ impl Action for Judge {
         "the test".to_owned()
     }
 
-    /// Returns the host in ids such as `to gone:80 17`.
     fn host(&self, event: &Event) -> Option<Arc<str>> {
         let id = event.notification.message_id.as_deref()?;
         id.strip_prefix("to ")?.split(' ').next().map(Arc::from)
@@ -106,7 +101,7 @@ impl Street {
         self.good += u64::from(id.starts_with("good") || id.starts_with("to well"));
     }
 
-    /// Waits without letting the clock go on: what is waited for happens at once.
+    /// Waits in real time, so that the paused clock does not advance.
     async fn at_once(&self, what: &str, mut done: impl FnMut(&Judge) -> bool) {
         let (began, patience) = (Instant::now(), std::time::Instant::now());
         while !done(&self.action) {
@@ -180,7 +175,7 @@ async fn thousands_of_failing_keys_leave_healthy_ones_undisturbed_on_disk() {
     healthy_ones_are_undisturbed(on_disk(&folder), 3).await;
 }
 
-/// Finding 7 with eight of them: 28 s and 60 s were measured.
+/// Before, 28 s and 60 s were measured.
 #[tokio::test(start_paused = true)]
 async fn a_healthy_event_behind_eight_that_fail_waits_ten_seconds_at_most() {
     let mut street = Street::start(in_memory(1000));
@@ -199,7 +194,7 @@ async fn a_healthy_event_behind_eight_that_fail_waits_ten_seconds_at_most() {
     street.stop().await;
 }
 
-/// F6: a host that asks for an hour, and hosts that do not exist: what goes to others is not held up, and they end.
+/// One host asks for an hour's wait, and others do not exist: neither delays other hosts.
 #[tokio::test(start_paused = true)]
 async fn hosts_that_fail_hold_up_no_other_and_end_in_dead_letters() {
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(1000), Arc::default()));
@@ -211,7 +206,7 @@ async fn hosts_that_fail_hold_up_no_other_and_end_in_dead_letters() {
     for n in 0..5 {
         street.append(&format!("to well:80 {n}")).await;
     }
-    // More than there are places wait for the host that is gone.
+    // More deliveries than there are places wait for the unreachable host.
     for _ in 0..40 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

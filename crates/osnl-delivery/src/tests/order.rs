@@ -1,5 +1,5 @@
-//! Order with a target whose answers say little: timed out or reset, an attempt may have had its effect. Whatever comes of
-//! it, it is repeated before anything behind it in its lane begins, also across reloads.
+//! Order with a target that often times out or resets: such an attempt may have had its effect. It must be repeated
+//! before the next delivery of its lane begins, also across reloads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,6 @@ const KEYS: u64 = 6;
 const EVENTS: u64 = 60;
 const TICK: Duration = Duration::from_millis(100);
 
-/// Answers at random, and records each attempt of a resource.
 struct Fickle {
     random: Mutex<fastrand::Rng>,
     seen: Mutex<Record>,
@@ -21,13 +20,11 @@ struct Fickle {
 
 #[derive(Default)]
 struct Record {
-    /// The numbers of the events of each resource, as their attempts began.
     attempts: BTreeMap<String, Vec<u64>>,
     running: BTreeSet<String>,
     overlaps: Vec<String>,
 }
 
-/// An attempt under way, which may be dropped.
 struct UnderWay<'a>(&'a Fickle, String);
 
 impl Drop for UnderWay<'_> {

@@ -1,4 +1,4 @@
-//! Long rows of deliveries that the target fails on, and healthy ones behind them: the loop with either journal.
+//! Long rows of deliveries that the target fails on, with healthy deliveries behind, on either journal.
 
 use std::sync::atomic::Ordering;
 
@@ -14,8 +14,8 @@ impl Street {
         self.action.good.load(Ordering::Relaxed)
     }
 
-    /// Lets time pass by a tick, and the journal do all that it is asked for in it. The runtime is never idle, so its clock
-    /// does not run ahead.
+    /// Advances the clock by a tick, and lets the journal finish its work. The runtime is never idle, so its clock does
+    /// not run ahead.
     async fn tick(&self) {
         tokio::time::advance(TICK).await;
         for _ in 0..20 {
@@ -28,7 +28,7 @@ impl Street {
     }
 }
 
-/// Milliseconds until the first healthy one of 200 behind the row has succeeded, and until all have.
+/// Returns the milliseconds until the first of 200 healthy deliveries behind the row has succeeded, and until all have.
 async fn behind(row: u64, journal: Arc<dyn Journal>) -> [u128; 2] {
     let mut street = Street::start(journal);
     for n in 0..row {
@@ -51,7 +51,7 @@ async fn behind(row: u64, journal: Arc<dyn Journal>) -> [u128; 2] {
     [first.unwrap_or(all), all].map(|time| time.as_millis())
 }
 
-/// Measured before: 9 s with 30 or 60 of them, 100 minutes with 1200.
+/// Before, 9 s were measured with 30 or 60 failing keys, and 100 minutes with 1200.
 #[tokio::test(start_paused = true)]
 async fn a_long_row_of_failing_keys_does_not_keep_those_behind_it_waiting() {
     for row in [30, 100, 1200] {
@@ -63,7 +63,7 @@ async fn a_long_row_of_failing_keys_does_not_keep_those_behind_it_waiting() {
     }
 }
 
-/// Measured before: of eight, five waited for more than 15 s.
+/// Before, five of eight deliveries waited for more than 15 s.
 #[tokio::test(start_paused = true)]
 async fn calls_that_hang_do_not_keep_later_ones_waiting() {
     const LONGEST: u64 = 8;
@@ -79,7 +79,6 @@ async fn calls_that_hang_do_not_keep_later_ones_waiting() {
             for _ in 0..10 {
                 street.tick().await;
             }
-            // Those that came so long ago.
             let due = (second + 1).saturating_sub(start + LONGEST - 1).min(8);
             let done = street.succeeded();
             assert!(done >= due, "from {start} s: {done} of {due} after {second} s");
@@ -88,7 +87,7 @@ async fn calls_that_hang_do_not_keep_later_ones_waiting() {
     }
 }
 
-/// Held deliveries go out in their order of arrival, except for the few that were probes.
+/// Held deliveries are sent in order of arrival, except for a few probes.
 #[tokio::test(start_paused = true)]
 async fn the_backlog_of_a_target_that_was_down_goes_out_in_order() {
     for (class, most) in [(ErrorClass::Connect, 4), (ErrorClass::Status(502), 16)] {
@@ -107,7 +106,7 @@ async fn the_backlog_of_a_target_that_was_down_goes_out_in_order() {
         }
         let order = street.action.order.lock().unwrap().clone();
         let number = |id: &String| id[5..].parse::<usize>().unwrap();
-        // Nothing is ahead by more than what is claimed at a time.
+        // No delivery is ahead by more than the number of claims at a time.
         let early = order.iter().enumerate().filter(|(at, id)| number(id) > at + 128).count();
         assert!(early <= most, "{class}: {early} ahead of their turn");
         street.stop().await;

@@ -1,5 +1,5 @@
-//! Backlogs larger than what the journal keeps in memory, and all that happens to an action meanwhile: outages, pauses,
-//! holds, reloads. Whatever comes after what, each healthy delivery goes out without a restart.
+//! Backlogs larger than the journal keeps in memory, during outages, pauses, holds, and reloads in any order. Each
+//! healthy delivery must succeed without a restart.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::*;
 
 const TICK: Duration = Duration::from_millis(100);
 const STEPS: usize = 40;
-/// Simulated time in which all goes out at the end: no pause is longer than a minute.
+/// The simulated time for the final deliveries: no pause exceeds a minute.
 const LONGEST_END: Duration = Duration::from_secs(600);
 
 struct Story {
@@ -25,7 +25,6 @@ struct Story {
     told: Vec<String>,
 }
 
-/// Waits without letting the clock go on.
 async fn at_once<T>(wanted: impl Future<Output = T>) -> T {
     tokio::pin!(wanted);
     loop {
@@ -80,7 +79,7 @@ impl Story {
 
     async fn append(&mut self) {
         let fails = self.random.u8(..4) == 0;
-        // If most of what is ready fails, the target is as good as down, and probes take their time.
+        // If most ready deliveries fail, the target counts as down, and probes take their time.
         let most = if fails { 80 } else { 700 };
         let number = if self.random.bool() { self.random.usize(1..20) } else { self.random.usize(1..most) };
         let shared = self.random.bool();
@@ -110,7 +109,6 @@ impl Story {
         at_once(self.journal.change(change)).await.unwrap();
     }
 
-    /// The action leaves the configuration and comes back.
     async fn replace(&mut self) {
         self.tell("retired and back");
         self.remote.retire();
@@ -165,7 +163,6 @@ impl Story {
         self.healthy.difference(&done).cloned().collect()
     }
 
-    /// All goes out, without a restart.
     async fn end(mut self) {
         *self.action.down.lock().unwrap() = None;
         self.change(Change::Resume { action: "a".into() }).await;

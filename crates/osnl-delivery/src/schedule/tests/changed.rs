@@ -1,5 +1,3 @@
-//! Settings that change while deliveries are in work.
-
 use super::*;
 use crate::DeliverySettings;
 
@@ -21,7 +19,6 @@ fn other_settings_are_tried_at_once_and_what_was_used_up_stays_so() {
     (1..=4).for_each(|id| drop(held.fails(id, ErrorClass::Connect)));
     assert!(held.begun().is_empty());
     change(&mut held, &settings(2));
-    // A probe, then at a growing pace up to what is allowed now.
     assert_eq!(held.begun(), [5]);
     held.ok(5);
     assert_eq!(held.begun(), [1]);
@@ -35,7 +32,6 @@ fn other_settings_are_tried_at_once_and_what_was_used_up_stays_so() {
         change(&mut waiting, &settings(4));
     }
 
-    // What is not under way is let go of, in its order.
     let mut retired = Script::new(6, WhenExhausted::DeadLetter);
     assert_eq!(retired.begun(), [1, 2, 3, 4]);
     assert_eq!(retired.schedule.release_all(), [DeliveryId(5), DeliveryId(6)]);
@@ -50,10 +46,9 @@ fn an_attempt_of_the_settings_before_holds_nothing_up() {
     assert_eq!(script.begun(), [1, 2, 3, 4]);
     script.fails(1, ErrorClass::Connect);
     change(&mut script, &settings(4));
-    // Three of them still hang.
     assert_eq!(script.begun(), [5]);
     assert_eq!(script.ok(5), ["target closed", "5 delivered"]);
-    // One that was refused for good by the target before is tried again, at no cost.
+    // A final refusal by the target before leads to another attempt, at no cost.
     assert_eq!(script.fails(2, ErrorClass::Rejected), ["2 waits 0"]);
     assert_eq!(script.fails(3, ErrorClass::Connect), ["3 waits 0"]);
     assert_eq!((script.used(2).attempts, script.schedule.breaker()), (0, BreakerState::Closed));

@@ -1,9 +1,7 @@
-//! Digests: calls whose events belong together.
-
 use super::*;
 
-/// A digest is one thing: what the server cannot take now stays together, also while it is held and probed. Only what
-/// is refused for good shows one by one whose fault it is.
+/// A digest stays whole while it is retried, held and probed. Only after a final refusal are its events tried one by
+/// one, to find the event at fault.
 #[test]
 fn a_digest_fails_and_is_tried_again_as_a_whole() {
     let batch = BatchLimits { most: 3, wait: Duration::ZERO, whole: true };

@@ -1,5 +1,3 @@
-//! Targets that are held, and dependencies that are down.
-
 use super::*;
 
 #[test]
@@ -13,19 +11,19 @@ fn a_target_that_is_down_is_held_probed_and_drained_at_a_growing_pace() {
     assert_eq!(script.begun(), [0; 0]);
     assert_eq!(script.schedule.wake_at(script.now), Some(script.now + SECOND));
     script.pass(1);
-    // One probe at a time, of those that have never failed the oldest and the newest in turn.
+    // One probe runs at a time, in turn with the oldest and the newest delivery that has never failed.
     assert_eq!(script.begun(), [5]);
     assert_eq!(script.fails(5, ErrorClass::Connect), ["5 held 1"]);
     script.pass(2);
     assert_eq!(script.begun(), [9]);
     assert_eq!(script.ok(9), ["target closed", "9 delivered"]);
-    // One, then two, then four at once; those first that have never failed.
+    // The pace is one, then two, then four, first with deliveries that have never failed.
     assert_eq!(script.begun(), [6]);
     script.ok(6);
     assert_eq!(script.begun(), [7, 8]);
     script.ok(7);
     script.ok(8);
-    // All calls but one, as long as nothing else is there.
+    // Failed deliveries alone get all calls but one.
     assert_eq!(script.begun(), [1, 2, 3]);
 }
 
@@ -42,7 +40,7 @@ fn a_failed_probe_waits_by_itself_and_longer_each_time() {
     assert_eq!((script.used(1).attempts, script.used(1).age, script.used(1).made), (0, Duration::ZERO, 7));
 }
 
-/// Eight events that make the target stumble, and one that does not: finding 7.
+/// A healthy delivery behind eight that make the target stumble.
 #[test]
 fn a_healthy_delivery_behind_eight_that_fail_waits_ten_seconds_at_most() {
     let mut script = Script::new(8, WhenExhausted::DeadLetter);
@@ -59,11 +57,10 @@ fn a_healthy_delivery_behind_eight_that_fail_waits_ten_seconds_at_most() {
         }
         panic!("{healthy} waits for more than {most} s");
     };
-    // With them, while they fail for the first time.
     script.add(9);
     play(&mut script, 9, 10);
     for healthy in 10..100 {
-        // At any time later, and at once while the target is not held.
+        // While the target is not held, a later delivery succeeds at once.
         let most = if script.schedule.breaker() == BreakerState::Closed { 0 } else { 10 };
         for _ in 0..healthy % 7 {
             for id in script.begun() {
@@ -90,7 +87,6 @@ fn a_refused_probe_uses_up_an_attempt_and_nothing_else_does_while_it_is_held() {
     assert_eq!(script.fails(6, refused), ["6 held 1"]);
     assert_eq!([1, 5, 6].map(|id| script.used(id).attempts), [1, 0, 0]);
     script.pass(1);
-    // The oldest have just been refused.
     assert_eq!(script.begun(), [6]);
     assert_eq!(script.fails(6, refused), ["6 waits 1"]);
     assert_eq!((script.used(6).attempts, script.used(6).age), (1, Duration::ZERO));
@@ -124,7 +120,6 @@ fn while_the_target_is_held_nothing_ages() {
         assert!(words[0].starts_with("1 held"), "{words:?}");
     }
     assert_eq!(script.used(1).age, 4 * SECOND);
-    // Nor does it while nothing can be written down.
     script.pass(30);
     script.begun();
     script.add(2);
@@ -150,7 +145,7 @@ fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as
     assert_eq!(script.begun(), [1, 2, 3]);
     script.fails(1, ErrorClass::Connect);
     script.ok(2);
-    // It succeeded after all: the hold begins with the next failure.
+    // The success ends the hold, so the next failure begins a new hold.
     script.fails(3, ErrorClass::Connect);
     script.schedule.look_at_clock(true, script.now);
     let ends = Some(script.now + 60 * SECOND);
@@ -166,7 +161,7 @@ fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as
         format!("{id} dead: the target was held for {seconds} s, and hold_max is over")
     };
     assert_eq!(held_too_long(&mut script), [dead(5, 60)]);
-    // The one that came later has a minute of its own.
+    // The delivery that arrived later has a minute of its own.
     script.pass(49);
     assert_eq!(held_too_long(&mut script), [""; 0]);
     script.pass(1);
@@ -182,7 +177,6 @@ fn a_hold_does_not_last_while_no_attempt_may_begin() {
     script.fails(2, ErrorClass::Connect);
     script.add(3);
     script.pass(10);
-    // Paused, or the journal has failed.
     script.schedule.look_at_clock(false, script.now);
     assert_eq!(script.schedule.hold_ends(script.now), None);
     script.pass(3600);
@@ -213,12 +207,10 @@ fn a_dependency_that_is_down_holds_what_needs_it_and_nothing_else() {
         for id in [1, 2] {
             assert_eq!(depends(&mut script, id), [format!("{id} depends {pause}")]);
         }
-        // Others go out all the time.
         script.add(100 + pause);
         assert_eq!(script.begun(), [100 + pause]);
         script.ok(100 + pause);
     }
-    // It costs nothing, and nothing ages.
     assert_eq!(script.used(1), UsedLimits::default());
     let (_, _, outages) = script.schedule.take_shown().unwrap();
     assert_eq!((&*outages[0].dependency, outages[0].reason.as_str()), ("keystone", "refused"));
@@ -235,7 +227,6 @@ fn a_dependency_that_is_down_for_longer_than_hold_max_ends_what_waits_for_it() {
     script.begun();
     depends(&mut script, 1);
     script.pass(30);
-    // Paused for an hour.
     script.schedule.look_at_clock(false, script.now);
     script.pass(3600);
     assert_eq!(script.begun(), [1]);
@@ -246,7 +237,7 @@ fn a_dependency_that_is_down_for_longer_than_hold_max_ends_what_waits_for_it() {
     assert_eq!(depends(&mut script, 1), [dead]);
 }
 
-/// Held over the target, with a probe that needs a dependency: another one probes.
+/// If the probe of a held target needs a dependency, another delivery probes.
 #[test]
 fn a_probe_that_needs_a_dependency_makes_place_for_another() {
     let mut script = Script::new(6, WhenExhausted::DeadLetter);

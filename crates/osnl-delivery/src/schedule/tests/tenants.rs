@@ -1,8 +1,5 @@
-//! Hosts that events name: what one tenant's host does is no other's matter.
-
 use super::*;
 
-/// Deliveries to these hosts, in their order.
 fn to(hosts: &[&str], limits: HostLimits) -> Script {
     let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_hosts(limits);
     let mut script = Script::of(0, schedule);
@@ -26,7 +23,7 @@ fn a_host_that_fails_holds_only_what_goes_to_it_and_uses_up_attempts() {
         assert_eq!(script.fails(3, class), ["3 waits 1"]);
         script.fails(4, class);
         assert_eq!(script.schedule.breaker(), BreakerState::Closed);
-        // One probe at a time, and each costs an attempt.
+        // One probe runs at a time, and each probe costs an attempt.
         script.pass(1);
         assert_eq!(script.begun(), [1]);
         assert_eq!(script.fails(1, class), ["1 waits 2"]);
@@ -89,7 +86,7 @@ fn what_waits_for_one_host_does_not_fill_the_places() {
     assert_eq!(script.used(13), UsedLimits::default(), "it was not attempted");
 }
 
-/// Ten names that the target does not like, with nothing but the defaults: F6b.
+/// Ten hosts that fail, with default settings.
 #[test]
 fn offenders_become_dead_letters_and_do_not_hold_up_the_others() {
     let policy = RetryPolicy { max_attempts: NonZeroU32::new(6).unwrap(), ..POLICY };
