@@ -1,8 +1,7 @@
 //! The in-process broker: oslo.messaging's `fake` driver, with queues that behave as RabbitMQ's do.
 //!
-//! Topic exchanges, named queues, bindings with `*` and `#`, prefetch, redelivery of what was not
-//! settled, one channel for each queue of a connection. There are no streams. It serves `demo` and most tests;
-//! nothing in it survives the process.
+//! It has topic exchanges, named queues, bindings with `*` and `#`, prefetch, redelivery, and one channel for each
+//! queue of a connection. There are no streams. `demo` and most tests use it; nothing survives the process.
 
 mod consumer;
 mod send;
@@ -34,7 +33,6 @@ pub struct MemoryBroker {
 #[derive(Debug, Default)]
 struct SharedBrokerState {
     state: Mutex<BrokerState>,
-    /// Something was published, given back, settled, or the broker's state changed.
     changed: Notify,
 }
 
@@ -46,11 +44,10 @@ struct BrokerState {
     down: bool,
     connections: HashMap<Epoch, MemoryConnection>,
     taps: HashMap<Epoch, TapQueue>,
-    /// Consumers that ended because this queue was deleted, until they have heard of it.
+    /// Consumers of deleted queues that have not been notified yet.
     cancelled: HashMap<Epoch, String>,
 }
 
-/// An open connection: a channel for each queue that it consumes.
 #[derive(Debug)]
 struct MemoryConnection {
     channels: Vec<MemoryChannel>,
@@ -60,7 +57,6 @@ struct MemoryConnection {
 struct MemoryChannel {
     queue: Arc<str>,
     last_tag: u64,
-    /// The messages that it has been sent and that are not settled, by delivery tag.
     unsettled: BTreeMap<u64, MemoryMessage>,
 }
 
@@ -73,7 +69,7 @@ struct MemoryQueue {
 
 #[derive(Clone, Debug)]
 struct MemoryMessage {
-    /// Position in the queue; what is given back returns to it.
+    /// The position in the queue, to which a requeued message returns.
     position: u64,
     exchange: String,
     routing_key: String,
@@ -83,27 +79,23 @@ struct MemoryMessage {
 }
 
 impl MemoryBroker {
-    /// A broker without exchanges or queues.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A transport that connects to this broker.
     #[must_use]
     pub fn transport(&self) -> MemoryTransport {
         MemoryTransport { broker: self.clone() }
     }
 
-    /// Publishes to a topic exchange as oslo.messaging's notifier does, which also declares it.
-    /// Without a matching binding the message is gone, as with any topic exchange.
-    /// Returns how many queues took it.
+    /// Publishes to a topic exchange as oslo.messaging's notifier does, which also declares the exchange. Without a
+    /// matching binding the message is dropped. Returns the number of queues that took it.
     pub fn publish(&self, target: &Target, priority: &Priority, body: impl Into<Bytes>) -> usize {
         let exchange = target.exchange.clone().unwrap_or_else(|| crate::topology::DEFAULT_EXCHANGE.into());
         self.publish_raw(&exchange, &target.routing_key(priority), body.into(), Properties::default())
     }
 
-    /// Publishes any bytes with any properties.
     pub fn publish_raw(
         &self,
         exchange: &str,
@@ -146,7 +138,6 @@ impl MemoryBroker {
         taken
     }
 
-    /// Messages that wait in a queue, those handed to a consumer not counted.
     #[must_use]
     pub fn ready(&self, queue: &str) -> usize {
         self.lock().queues.get(queue).map_or(0, |q| q.ready.len())
@@ -157,7 +148,6 @@ impl MemoryBroker {
         self.lock().queues.get(queue).map_or(none, MemoryQueue::seen)
     }
 
-    /// Deletes a queue with whatever it holds; its consumers are cancelled.
     pub fn delete_queue(&self, queue: &str) {
         let mut state = self.lock();
         state.queues.remove(queue);
@@ -181,13 +171,13 @@ impl MemoryBroker {
         self.shared.changed.notify_waiters();
     }
 
-    /// Ends every connection, as a broker's restart does; queues and what they hold stay.
+    /// Ends every connection, as a broker's restart does. Queues and their messages stay.
     pub fn disconnect_all(&self) {
         self.lock().end_all_connections();
         self.shared.changed.notify_waiters();
     }
 
-    /// While down, every attempt to listen is refused; going down ends every connection.
+    /// Sets whether the broker is down: connections end, and attempts to listen are refused.
     pub fn set_down(&self, down: bool) {
         let mut state = self.lock();
         state.down = down;
@@ -216,15 +206,13 @@ impl MemoryQueue {
 }
 
 impl BrokerState {
-    /// # Errors
-    /// The broker is down.
     fn refusal(&self) -> Result<(), TransportError> {
         let refused =
             || TransportError::Connect { host: "memory".into(), reason: "the broker is down".into() };
         if self.down { Err(refused()) } else { Ok(()) }
     }
 
-    /// Makes the bindings whose exchange is there, and answers the others.
+    /// Makes the bindings whose exchange exists, and returns the others.
     fn bind(&mut self, bindings: &[Binding]) -> Vec<Binding> {
         let mut unbound = Vec::new();
         for binding in bindings {
@@ -243,7 +231,6 @@ impl BrokerState {
         connections.into_iter().for_each(|connection| self.end(connection));
     }
 
-    /// Ends a connection; its unsettled messages are ready again.
     fn end(&mut self, connection: Epoch) {
         let Some(MemoryConnection { channels }) = self.connections.remove(&connection) else { return };
         for MemoryChannel { queue, unsettled, .. } in channels {
@@ -264,7 +251,6 @@ impl BrokerState {
     }
 }
 
-/// Connects to a [`MemoryBroker`].
 #[derive(Clone, Debug)]
 pub struct MemoryTransport {
     broker: MemoryBroker,
@@ -418,7 +404,7 @@ fn tap_properties(from: &Properties) -> TapProperties {
     }
 }
 
-/// AMQP's topic match: words between dots, `*` one word, `#` any number of them.
+/// Matches a topic pattern of AMQP: words between dots, `*` for one word, `#` for any number.
 pub(crate) fn key_matches(pattern: &str, key: &str) -> bool {
     fn words(pattern: &[&str], key: &[&str]) -> bool {
         match pattern.split_first() {

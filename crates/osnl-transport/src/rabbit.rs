@@ -1,11 +1,10 @@
 //! RabbitMQ over AMQP 0-9-1, by the client library `lapin`.
 //!
-//! One subscription is one connection, with a channel and a consumer for each queue; what is published goes
-//! through one connection of its own (see `publisher`). The library's own recovery
-//! stays off: a broken connection ends the consumer, and the listener's loop connects anew.
+//! One subscription is one connection, with a channel and a consumer for each queue. Publishing has one connection of
+//! its own (see `publisher`). The library's own recovery stays off: a broken connection ends the consumer, and the
+//! listener's loop connects anew.
 //!
-//! It declares what oslo.messaging declares (see [`declare`]); an exchange or a queue that is there is never
-//! declared with other arguments, nor altered.
+//! It declares like oslo.messaging (see [`declare`]). An existing exchange or queue is never changed.
 
 mod answer;
 mod arguments;
@@ -74,16 +73,16 @@ use crate::{
     BoxFuture, Consumer, Features, QueueAccess, QueueSeen, Tap, TapOptions, Transport, TransportError,
 };
 
-/// The longest time that the broker may take to declare and consume everything after the login.
+/// The longest time for declaring and consuming after the login.
 const SUBSCRIBED: Duration = Duration::from_secs(60);
 
-/// Connects to the hosts of a transport URL.
 #[derive(Debug)]
 pub struct RabbitTransport {
     url: TransportUrl,
     options: RabbitOptions,
     order: HostOrder,
-    /// The broker has refused a transient shared queue (RabbitMQ 4.3 does by default): declare durable ones.
+    /// Whether the broker has refused a transient shared queue, as RabbitMQ 4.3 does by default, so that queues are
+    /// declared durable.
     durable_queues: AtomicBool,
     publisher: RabbitPublisher,
     queue_publisher: QueuePublisher,
@@ -91,10 +90,10 @@ pub struct RabbitTransport {
 }
 
 impl RabbitTransport {
-    /// A transport for the URL's hosts; nothing is connected yet.
+    /// Returns a transport for the URL's hosts, without connecting.
     ///
     /// # Errors
-    /// The options do not fit together, or a file of TLS cannot be used.
+    /// Fails if the options contradict each other, or a TLS file is unusable.
     pub fn new(url: TransportUrl, options: RabbitOptions) -> Result<Self, TransportError> {
         options.check()?;
         if let Some(tls) = options.tls() {
@@ -114,8 +113,7 @@ impl RabbitTransport {
         Ok(transport)
     }
 
-    /// Opens a connection of the client library for callers that do more than listen: by the same hosts, TLS and
-    /// login.
+    /// Opens a connection of the client library, for callers that do more than listen.
     ///
     /// # Errors
     /// See [`TransportError`].
@@ -125,8 +123,8 @@ impl RabbitTransport {
 
     /// Tries all hosts once, and returns the first connection that succeeds.
     ///
-    /// A refused login is reported rather than a refused certificate, and that rather than a refused connection: it is
-    /// the one that the operator has to mend.
+    /// If all fail, a refused login is reported before a refused certificate, and that before a refused connection: the
+    /// operator has to correct it.
     async fn connect(&self) -> Result<(Connection, String, ConnectionFacts), TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
@@ -163,7 +161,7 @@ impl RabbitTransport {
         let plan = plan(to, options)?;
         let (connection, host, seen) = self.connect().await?;
         let connection = ConnectionGuard::new(connection);
-        // The broker's heartbeats go on while it does not answer.
+        // A broker that does not answer still sends heartbeats, so a time-out is needed.
         let silent = || TransportError::Connect {
             host: host.clone(),
             reason: format!(
@@ -175,7 +173,6 @@ impl RabbitTransport {
         timeout(SUBSCRIBED, subscribed).await.unwrap_or_else(|_| Err(silent()))
     }
 
-    /// Declares what is planned, and begins to consume.
     async fn subscribe(
         &self,
         connection: ConnectionGuard,
@@ -192,8 +189,8 @@ impl RabbitTransport {
         let (mut open, unbound, late) = match declared.await {
             Ok(declared) => declared,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
-                // The broker has closed the connection over it. The next attempt asks for a durable one, so this
-                // is no refusal that anybody has to mend, nor one that may end the start.
+                // The broker has closed the connection. The next attempt asks for a durable queue, so this is no
+                // refusal that the operator has to correct.
                 self.durable_queues.store(true, Ordering::Relaxed);
                 let reason =
                     format!("{}; the next attempt declares a durable one", failure::NO_TRANSIENT_QUEUES);
@@ -344,7 +341,7 @@ fn address(host: &TransportHost) -> String {
     if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
 }
 
-/// Ranks errors: those that the operator has to mend are higher.
+/// Ranks errors: errors that the operator has to correct rank higher.
 fn rank(error: &TransportError) -> u8 {
     match error {
         TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,

@@ -1,32 +1,30 @@
-//! The window of unsettled deliveries: pure bookkeeping, nothing is sent from here.
+//! The window of unsettled deliveries. Pure bookkeeping: nothing is sent from here.
 //!
-//! Settling is synchronous. The listener gives a message back to the window of its connection;
-//! after each batch the consumer asks for the [`Settlement`]s that are due:
+//! Settling is synchronous. The listener returns a message to the window of its connection, and after each batch the
+//! consumer asks for the due [`Settlement`]s:
 //!
 //! - the finished prefix becomes **one** acknowledgement with `multiple`,
-//! - finished islands behind a message that still waits are acknowledged singly, so that a parked
-//!   message at the front does not withhold the rest,
-//! - a message that goes back to the broker is rejected singly, before the prefix that covers it.
+//! - finished messages behind an open message are acknowledged singly, so that a parked message at the front does not
+//!   hold back the rest,
+//! - a message that must be redelivered is rejected singly, before the prefix that covers it.
 //!
-//! Each queue has a channel of its own, and tags count within it: they only grow. A `multiple` acknowledgement covers
-//! one channel, so it cannot cover unseen messages of another queue.
+//! Each queue has a channel of its own, within which tags only grow. A `multiple` acknowledgement covers one channel,
+//! so it cannot cover unseen messages of another queue.
 
 use std::collections::VecDeque;
 
 use crate::message::{Batch, Epoch, IncomingMessage};
 
-/// An answer that the consumer has to send to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Everything up to and including this tag that is not yet settled.
+    /// Acknowledges this tag and all smaller unsettled tags.
     AcknowledgeThrough(u64),
-    /// This tag alone.
     Acknowledge(u64),
-    /// Give this one back: it will be delivered again, to us or to another consumer.
+    /// Rejects this tag, so that the broker redelivers the message to any consumer.
     Requeue(u64),
 }
 
-/// The message belongs to a closed connection; the broker has it back already.
+/// The message belongs to a closed connection, so the broker redelivers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message belongs to an earlier connection")]
 pub struct Stale;
@@ -38,31 +36,27 @@ enum Slot {
     Requeued,
 }
 
-/// The unsettled messages of one connection: collects settlements and returns the frames to send.
 #[derive(Debug)]
 pub struct Window {
     epoch: Epoch,
-    /// By channel; they come with their first message.
     channels: Vec<Channel>,
     due: usize,
 }
 
 #[derive(Debug, Default)]
 struct Channel {
-    /// In order of their tags; what the broker has been told is gone from here, so this never holds
-    /// more than the prefetch limit, however long one message stays open.
+    /// The slots in order of tags. Sent settlements are removed, so the length never exceeds the prefetch, however long
+    /// one message stays open.
     slots: VecDeque<(u64, Slot)>,
     due: usize,
 }
 
 impl Window {
-    /// The empty window of a new connection.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
         Self { epoch, channels: Vec::new(), due: 0 }
     }
 
-    /// Takes note of what a poll of this connection brought.
     pub fn admit(&mut self, batch: &Batch) {
         for message in batch.iter().filter(|m| m.epoch == self.epoch) {
             let at = usize::from(message.channel);
@@ -73,35 +67,34 @@ impl Window {
         }
     }
 
-    /// Acknowledges the message: its effects are safe, and the broker may delete it.
+    /// Acknowledges a message after its effects are safe, so that the broker may delete it.
     ///
     /// # Errors
-    /// [`Stale`] if it belongs to another connection; there is nothing to settle.
+    /// [`Stale`] if the message belongs to another connection.
     pub fn acknowledge(&mut self, message: IncomingMessage) -> Result<(), Stale> {
         self.mark(message, Slot::Acknowledged)
     }
 
-    /// Returns the message to its queue; the broker delivers it again.
+    /// Requeues a message, so that the broker redelivers it.
     ///
     /// # Errors
-    /// [`Stale`] if it belongs to another connection; the broker has it back already.
+    /// [`Stale`] if the message belongs to another connection.
     pub fn requeue(&mut self, message: IncomingMessage) -> Result<(), Stale> {
         self.mark(message, Slot::Requeued)
     }
 
-    /// Returns the number of settlements that wait to be sent.
     #[must_use]
     pub fn due(&self) -> usize {
         self.due
     }
 
-    /// Returns the number of messages that the broker has no answer for, the due ones included.
+    /// Returns the number of messages without an answer to the broker, due settlements included.
     #[must_use]
     pub fn unsettled(&self) -> usize {
         self.channels.iter().map(|channel| channel.slots.len()).sum()
     }
 
-    /// The settlements of one channel that are due, in the order in which they must be sent. They count as sent.
+    /// Returns the due settlements of a channel in sending order, and counts these as sent.
     pub fn settlements(&mut self, channel: u16) -> Vec<Settlement> {
         let Some(channel) = self.channels.get_mut(usize::from(channel)) else { return Vec::new() };
         self.due -= channel.due;
@@ -127,7 +120,7 @@ impl Channel {
         if self.due == 0 {
             return out;
         }
-        // Requeues first: a `multiple` acknowledgement would swallow one that it covers.
+        // Requeues are first: a `multiple` acknowledgement would cover requeued messages.
         out.extend(self.tags(Slot::Requeued).map(Settlement::Requeue));
         self.slots.retain(|(_, slot)| *slot != Slot::Requeued);
 
@@ -186,7 +179,7 @@ mod tests {
         window
     }
 
-    /// `a3` acknowledges tag 3, `r3` requeues it, `|` asks for the settlements.
+    /// Plays a script: `a3` acknowledges tag 3, `r3` requeues it, `|` asks for the settlements.
     fn check(script: &str, expected: &[&[Settlement]]) {
         let epoch = Epoch::next();
         let mut window = window_of(epoch, 4);
@@ -232,7 +225,6 @@ mod tests {
             batch.push(on_channel(epoch, channel, tag));
         }
         window.admit(&batch);
-        // Both have a tag 2; the first channel's tag 1 stays open.
         window.acknowledge(on_channel(epoch, 0, 2)).unwrap();
         window.acknowledge(on_channel(epoch, 2, 1)).unwrap();
         window.acknowledge(on_channel(epoch, 2, 2)).unwrap();
@@ -241,7 +233,6 @@ mod tests {
         assert_eq!(window.settlements(1), []);
         assert_eq!(window.settlements(2), [AcknowledgeThrough(2)]);
         assert_eq!((window.due(), window.unsettled()), (0, 1));
-        // What was never seen on a channel cannot be settled there.
         assert_eq!(window.acknowledge(on_channel(epoch, 1, 1)), Err(Stale));
         assert_eq!(window.acknowledge(on_channel(epoch, 7, 1)), Err(Stale));
     }
@@ -271,7 +262,7 @@ mod tests {
                 for settlement in window.settlements(0) {
                     match settlement {
                         AcknowledgeThrough(last) => {
-                            // The broker closes the channel over an unknown tag.
+                            // An unknown tag would make the broker close the channel.
                             prop_assert!(unsettled.contains(&last));
                             let covered: Vec<_> = unsettled.range(..=last).copied().collect();
                             for tag in covered {

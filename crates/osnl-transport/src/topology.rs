@@ -1,9 +1,9 @@
-//! Plans what a subscription declares: pure, from targets and options to names and routing keys.
+//! Plans the declarations of a subscription, from targets and options to names and routing keys. Pure.
 //!
-//! As oslo.messaging's listener does it (`oslo_messaging/_drivers/amqpdriver.py`, `listen_for_notifications`): with a
-//! pool, one queue of that name with one binding per target and priority; without, a queue per target and priority,
-//! named as its routing key, which is the very queue that the service's notifier declares and other listeners share.
-//! Or one queue that the operator has prepared, of which nothing is declared ([`Declare::Nothing`]).
+//! The plan follows oslo.messaging's listener (`oslo_messaging/_drivers/amqpdriver.py`, `listen_for_notifications`).
+//! With a pool, one queue of that name has one binding per target and priority. Without, each target and priority has a
+//! queue named as its routing key, which the service's notifier declares and other listeners share. With
+//! [`Declare::Nothing`] the operator has prepared the queue, and nothing is declared.
 
 mod broker_version;
 mod queue;
@@ -22,42 +22,36 @@ use crate::TransportError;
 use crate::bodies::BodyBounds;
 use crate::message::Epoch;
 
-/// The most bytes of a short string of AMQP: the name of a queue or an exchange, a routing key, a content type.
+/// The most bytes of a short string of AMQP, such as a queue name or a routing key.
 pub const LONGEST_NAME: usize = 255;
-/// oslo.messaging's `control_exchange` when neither target nor service names one.
+/// oslo.messaging's `control_exchange` when neither target nor service names an exchange.
 pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";
 
-/// The missing parts that a listener makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Declare {
     /// A missing exchange is made as oslo.messaging makes it with the transport's options: topic, and as durable as its
     /// queues.
     Create,
-    /// A missing exchange is left to its service. A queue of ours is read all the same, and bound when the exchange is
-    /// there ([`Subscription::unbound`]); of the services' own queues listening fails until then.
+    /// A missing exchange is left to its service. A queue of osnl is read all the same, and bound later
+    /// ([`Subscription::unbound`]). With the services' own queues, listening fails until the exchange exists.
     Passive,
-    /// Nothing at all is declared or bound: the queue named by [`ListenOptions::pool`] is read as it is, and
-    /// listening fails until it is there. Targets count for nothing.
+    /// Nothing is declared or bound. The queue named by [`ListenOptions::pool`] is read as it is, and listening fails
+    /// while it is missing. Targets are ignored.
     Nothing,
 }
 
-/// The options of listening.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
-    /// The queue's name, shared by all listeners with the same pool. `None`: the service's own queues.
+    /// The queue's name, shared by all listeners with the same pool. `None` selects the service's own queues.
     pub pool: Option<String>,
-    /// The number of unsettled messages that the broker may hand us, over all queues: each has an equal share.
+    /// The number of unsettled messages, divided equally among the queues.
     pub prefetch: u16,
-    /// The treatment of a missing exchange.
     pub declare: Declare,
-    /// The kind of queue to create if it is missing, and the way to read it. An existing queue is used as it is.
     pub queue: QueueKind,
-    /// The bounds on their bodies in memory.
     pub bodies: BodyBounds,
 }
 
 impl ListenOptions {
-    /// Returns the bindings for listening to `to`, without repeats: the one place that decides it.
     #[must_use]
     pub fn bindings(&self, to: &[(Target, Priority)]) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = Vec::new();
@@ -74,7 +68,6 @@ impl ListenOptions {
         bindings
     }
 
-    /// The queues that listening to `to` consumes, without repeats, in the order of the targets.
     #[must_use]
     pub fn queues(&self, to: &[(Target, Priority)]) -> Vec<String> {
         let mut queues: Vec<String> = match self.declare {
@@ -90,69 +83,52 @@ impl ListenOptions {
     }
 }
 
-/// One binding of one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// Queue name.
     pub queue: String,
-    /// Exchange name.
     pub exchange: String,
-    /// `<topic>.<priority>`.
     pub routing_key: String,
 }
 
-/// One queue of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenQueue {
-    /// Its name.
     pub name: Arc<str>,
-    /// `None` where that could not be seen: of a queue that is only read, no more than whether it is a stream.
+    /// The type, or `None` if unknown: for a queue that is only read, osnl learns only whether it is a stream.
     pub queue_type: Option<QueueType>,
-    /// The messages that waited at the start; 0 for a stream, whose number is not known.
+    /// The messages that waited at the start; 0 for a stream, which has no such number.
     pub waiting: u32,
-    /// Other consumers: they take a share of the messages.
+    /// Other consumers, which take a share of the messages.
     pub other_consumers: u32,
-    /// Whether it had to be made: it was not there before. Also true of a stream that was deleted and made anew since
-    /// it was read.
+    /// Whether the queue was missing and was made. Also true of a stream that was deleted and made anew since the last
+    /// reading.
     pub created: bool,
-    /// Whether it outlives a restart of the broker; `None` where that could not be seen.
+    /// Whether the queue survives a restart of the broker, if known.
     pub durable: Option<bool>,
     /// The first difference of an existing queue from the configured arguments, with both values.
     pub differs: Option<String>,
-    /// The delivery limit of an existing queue, and whether the broker drops or dead-letters beyond it, as far as
-    /// known.
+    /// The delivery limit of an existing queue and its consequence, as far as known.
     pub drops: Option<String>,
-    /// The way in which it can lose messages that ours would keep, if it differs so.
+    /// The way in which the existing queue can lose messages that osnl's would keep.
     pub loses: Option<String>,
 }
 
-/// The result of opening a subscription: everything found and declared.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    /// The connection's epoch; [`Window::new`](crate::Window::new) takes it.
     pub epoch: Epoch,
-    /// `host:port` that answered.
     pub host: String,
-    /// The bindings of the queues.
     pub bindings: Vec<Binding>,
-    /// Bindings that could not be made, because their exchange is not there. What is published to it before they are made
-    /// ([`Consumer::late_bindings`](crate::Consumer::late_bindings)) does not come into the queue.
+    /// Bindings whose exchange is missing. Messages published before
+    /// [`Consumer::late_bindings`](crate::Consumer::late_bindings) makes these bindings do not reach the queue.
     pub unbound: Vec<Binding>,
-    /// The queues consumed, each once, in the order of the targets.
     pub open: Vec<OpenQueue>,
-    /// Messages that waited in the queues at the start.
     pub waiting: u32,
-    /// Other consumers on the same queues: they take a share of the messages.
     pub other_consumers: u32,
-    /// Whether a queue had to be made: it was not there before.
     pub created: bool,
-    /// Whether every queue outlives a restart of the broker; `None` where that could not be seen.
     pub durable: Option<bool>,
-    /// Remarks for the operator about the queues, a sentence each.
     pub remarks: Vec<String>,
-    /// The last second, since 1970, in which the broker's certificate counts; `None` without TLS.
+    /// The last valid second of the broker's certificate, since 1970; `None` without TLS.
     pub certificate_ends: Option<i64>,
-    /// The name that all nodes of the broker's cluster share, as far as it is told.
+    /// The name that all nodes of the broker's cluster share, if known.
     pub cluster: Option<String>,
 }
 
@@ -184,32 +160,25 @@ impl Subscription {
         }
     }
 
-    /// The names of the queues consumed, without repeats.
     #[must_use]
     pub fn queues(&self) -> Vec<&str> {
         self.open.iter().map(|queue| &*queue.name).collect()
     }
 }
 
-/// Exchange and routing key of what is published.
 pub(crate) fn route(to: &Target, priority: &Priority) -> (String, String) {
     let exchange = to.exchange.clone().unwrap_or_else(|| DEFAULT_EXCHANGE.to_owned());
     (exchange, to.routing_key(priority))
 }
 
-/// The bindings and the queues of a subscription.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TopologyPlan {
-    /// Without repeats.
     pub(crate) bindings: Vec<Binding>,
-    /// Without repeats, in the order of the targets.
     pub(crate) queues: Vec<String>,
-    /// The number of unsettled messages that each queue may hand us; 0 is no limit.
+    /// The limit of unsettled messages for each queue; 0 is no limit.
     pub(crate) share: u16,
 }
 
-/// Plans the subscription for listening to `to`.
-///
 /// # Errors
 /// [`TransportError::ListenOptions`]: no attempt can succeed with these.
 pub(crate) fn plan(

@@ -1,10 +1,9 @@
 //! The open subscription: deliveries in, settlements out.
 //!
-//! Each queue has a channel and a consumer of its own on the one connection. They are polled in turn from one place,
-//! without a task for any of them.
+//! Each queue has a channel and a consumer of its own on the one connection, and all are polled in turn without tasks.
 //!
-//! A `multiple` acknowledgement must not cover messages of another queue that have not been seen, hence a channel
-//! each. Each has an equal share of `prefetch`, because quorum queues and streams know no common limit.
+//! A `multiple` acknowledgement must not cover messages of another queue that have not been seen, hence a channel each.
+//! Each has an equal share of `prefetch`, because quorum queues and streams have no common limit.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -39,43 +38,39 @@ use crate::settle::{Settlement, Window};
 use crate::topology::{BrokerVersion, OpenQueue, QueueKind, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
 
-/// The longest time that an orderly close may take before the connection is just dropped.
+/// The longest time of an orderly close; then the connection is dropped.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
     connection: Arc<ConnectionGuard>,
     body_flow: Arc<BodyFlow>,
     queues: Vec<QueueConsumer>,
-    /// Whose turn it is to be polled.
     next: usize,
-    /// The number of polls so far.
     polls: u64,
     subscription: Subscription,
-    /// The broker's events about the connection.
     events: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
-    /// Came while nothing was to be handed over; never more than the prefetch.
+    /// Messages that arrived without room in a batch; never more than the prefetch.
     held: VecDeque<IncomingMessage>,
-    /// Found behind messages that had to be handed over first.
+    /// The end of the subscription, reported after the messages before it.
     ended: Option<TransportError>,
-    /// Messages without some of their headers.
+    /// The number of messages that lost some headers.
     shortened: u64,
-    /// Ends when the broker's node has been cut off from the others; `None` where that closes the connection.
+    /// Completes when the broker's node has been cut off; `None` if the broker closes the connection then.
     majority: Option<BoxFuture<'static, TransportError>>,
 }
 
-/// One queue's channel and what comes over it.
 struct QueueConsumer {
     channel: Channel,
     deliveries: lapin::Consumer,
     returned: ReturnedMessages,
     name: Arc<str>,
     is_stream: bool,
-    /// The last poll in which it had nothing; its waker is in place then.
+    /// The last poll in which the queue was empty. Its waker is registered then.
     dry_in: u64,
 }
 
 impl RabbitConsumer {
-    /// Begins to consume; of each queue at most `share` messages are unsettled.
+    /// Begins to consume, with at most `share` unsettled messages of each queue.
     pub(super) async fn start(
         connection: ConnectionGuard,
         body_flow: Arc<BodyFlow>,
@@ -112,7 +107,7 @@ impl RabbitConsumer {
             });
         }
         let (events, connection) = (Box::pin(connection.events_listener()), Arc::new(connection));
-        // Of a queue that is only read, nothing may be bound: the plan has no bindings.
+        // With `Declare::Nothing` osnl may bind nothing, and the plan has no bindings.
         let bound = subscription.bindings.iter().find(|binding| !subscription.unbound.contains(binding));
         let is_watched = version.is_some_and(BrokerVersion::keeps_cut_off_connections)
             && subscription.open.iter().any(may_be_quorum);
@@ -132,9 +127,9 @@ impl RabbitConsumer {
         })
     }
 
-    /// One message of each queue in turn, so that a full queue keeps none waiting.
+    /// Takes one message of each queue in turn, so that a full queue delays no other.
     fn take_ready(&mut self, context: &mut Context<'_>, out: &mut Batch) -> Poll<()> {
-        // Also while messages come: its time limits count.
+        // The watch has time limits, so it is polled also while messages arrive.
         if let Some(Poll::Ready(error)) = self.majority.as_mut().map(|lost| lost.as_mut().poll(context)) {
             self.majority = None;
             return self.end(error);
@@ -158,7 +153,6 @@ impl RabbitConsumer {
             match queue.deliveries.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(delivery))) => {
                     queue.returned.arrived(delivery);
-                    // Its turn is not over: what was ready is handed over first.
                     self.next = at;
                 }
                 Poll::Ready(Some(Err(error))) => return self.end(lost(&error)),
@@ -184,9 +178,9 @@ impl RabbitConsumer {
         Poll::Ready(())
     }
 
-    /// Handles the broker's other events when there is no delivery. An alarm stops publishers, not consumers, and
-    /// RabbitMQ reports it only to connections that have published. Should one report it all the same,
-    /// acknowledgements wait until it is over: see `flush`.
+    /// Handles other events of the broker when there is no delivery. An alarm stops publishers, not consumers, and
+    /// RabbitMQ reports it only to connections that have published. If an alarm is reported here, acknowledgements wait
+    /// for its end: see `flush`.
     fn hear(&mut self, context: &mut Context<'_>) {
         while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(context) {
             let host = &self.subscription.host;
@@ -199,14 +193,14 @@ impl RabbitConsumer {
                 Event::ConnectionUnblocked => {
                     tracing::info!(broker.host = &**host, "the broker takes messages from publishers again");
                 }
-                // The library's; a lost connection comes as the end of the deliveries.
+                // The library handles other events. A lost connection ends the deliveries.
                 _ => {}
             }
         }
     }
 
-    /// Warns of messages some of whose headers were removed: of the 1st, 10th, 100th, … of this connection, since a
-    /// publisher of one may publish a million.
+    /// Warns of messages that lost headers: of the 1st, 10th, 100th, … of this connection, since a publisher may send
+    /// millions.
     fn look_for_the_mark(&mut self, at: usize, delivery: &Delivery) {
         let Some(removed) = delivery.properties.headers().as_ref().and_then(headers::removed) else { return };
         self.shortened += 1;
@@ -227,7 +221,7 @@ impl RabbitConsumer {
         Poll::Ready(())
     }
 
-    /// `None` for a message that came when nothing more was wanted, and that is not whole: it goes back to the broker.
+    /// Returns `None` for a cut message that arrived after the end. The broker redelivers that message.
     fn message(&self, at: usize, tag: u64, delivery: Delivery) -> Option<IncomingMessage> {
         let queue = &self.queues[at];
         let cut = self.body_flow.cut(queue.channel.id(), delivery.delivery_tag);
@@ -259,14 +253,14 @@ impl RabbitConsumer {
     }
 }
 
-/// Whether a queue is a quorum queue, or one of unknown type.
+/// Returns whether a queue is a quorum queue, or may be.
 fn may_be_quorum(queue: &OpenQueue) -> bool {
     !matches!(queue.queue_type, Some(QueueType::Classic | QueueType::Stream))
 }
 
 impl QueueConsumer {
-    /// Three groups, each written before the next begins: the order matters (see `settle`).
-    /// Within a group the frames are queued together instead of one per turn of the I/O thread.
+    /// Sends three groups in this order, each written before the next (see `settle`). Frames within a group are queued
+    /// together instead of one per turn of the I/O thread.
     async fn settle(&mut self, settlements: Vec<Settlement>) -> Result<(), TransportError> {
         let settlements = &self.returned.real(settlements);
         let requeues = settlements.iter().filter_map(|s| match s {
@@ -293,7 +287,7 @@ impl QueueConsumer {
 
     async fn requeue(&self, tag: u64) -> Result<(), TransportError> {
         if self.is_stream {
-            // The broker would take a reject for an acknowledgement.
+            // The broker would treat a reject as an acknowledgement.
             let reason = format!("the stream \"{}\" takes nothing back and has to be read again", self.name);
             return Err(TransportError::Lost { reason });
         }
@@ -324,7 +318,7 @@ impl Consumer for RabbitConsumer {
             if self.ended.is_none() {
                 poll_fn(|context| self.take_ready(context, out)).await;
             }
-            // What came before the end is handed over first.
+            // Messages before the end are handed over first.
             if out.is_empty() { self.ended.take().map_or(Ok(()), Err) } else { Ok(()) }
         })
     }
@@ -336,7 +330,7 @@ impl Consumer for RabbitConsumer {
                 if let Some(error) = self.ended.take() {
                     return error;
                 }
-                // Pending only while nothing has arrived, so nothing is lost when this is dropped.
+                // Pending means that no message has arrived, so dropping this loses nothing.
                 poll_fn(|context| self.take_ready(context, &mut arrived)).await;
                 self.held.extend(arrived.drain());
             }
@@ -349,8 +343,8 @@ impl Consumer for RabbitConsumer {
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            // The library writes nothing to a blocked connection, so waiting for it would stop the intake too. What is
-            // settled stays in the window until the alarm is over.
+            // The library writes nothing to a blocked connection, so waiting would stop the intake too. Settlements
+            // stay in the window until the alarm ends.
             if self.connection.status().blocked() {
                 return Ok(());
             }
@@ -372,7 +366,7 @@ impl Consumer for RabbitConsumer {
         let connection = self.connection.clone();
         let queues: Vec<_> = self.queues.iter().map(|queue| queue.name.clone()).collect();
         Box::pin(async move {
-            // On a channel of its own: a queue that is gone closes it.
+            // A channel of its own, because asking for a missing queue closes the channel.
             let asked = async {
                 let channel = connection.create_channel().await?;
                 let mut waiting = QueueDepths::with_capacity(queues.len());
@@ -408,7 +402,7 @@ impl Consumer for RabbitConsumer {
         self.body_flow.end();
         Box::pin(async move {
             let orderly = async {
-                // Close-ok of a channel comes after every settlement sent on it was handled.
+                // Close-ok of a channel follows after the broker has handled every settlement on it.
                 try_join_all(self.queues.iter().map(|queue| queue.channel.close(200, "bye".into()))).await?;
                 self.connection.close(200, "bye".into()).await
             };

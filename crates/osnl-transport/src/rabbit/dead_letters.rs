@@ -1,11 +1,10 @@
-//! Dead letter queues on RabbitMQ: publishing into a queue with confirms, and reading all of it by one reader at a time.
+//! Dead letter queues on RabbitMQ: publishing with confirms, and reading a whole queue with one reader at a time.
 //!
-//! Messages are mandatory and persistent. Several are in flight, and the broker's answers do not tell for sure which of
-//! the messages came back; if one fails, all count as not kept, and are published again. So a message may be there twice,
-//! with the same headers.
+//! Messages are mandatory and persistent. Several are in flight, and the broker's answers do not tell reliably which
+//! message was returned. If one fails, all are published again, so a message may be in the queue twice.
 //!
-//! RabbitMQ refuses no second consumer of a quorum queue, and would share the messages out between both. Each reader
-//! therefore declares an exclusive queue `QUEUE.reader` first, which the broker refuses while another connection has it.
+//! RabbitMQ accepts a second consumer of a quorum queue and would share the messages. Each reader therefore first
+//! declares an exclusive queue `QUEUE.reader`, which the broker refuses while another connection has it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,21 +35,17 @@ use crate::dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody, qu
 use crate::topology::{BrokerVersion, QueueKind};
 use crate::{BoxFuture, TransportError};
 
-/// Messages that one reader holds.
 const MOST: u16 = 10_000;
-/// Confirms that one publish waits for together.
 const IN_FLIGHT: usize = 100;
-/// The time for an answer of the broker to what has no body.
 const ANSWER: Duration = Duration::from_secs(15);
-/// The slowest network on which bodies are published, in bytes a second: the time for an answer grows with them.
-const SLOWEST: u64 = 32 << 10;
-/// Messages that the broker has announced come within this time, else another consumer has them.
+/// The time in which announced messages must arrive; otherwise another consumer has them.
 const NEXT: Duration = Duration::from_secs(3);
-/// Messages that the reader before had in hand are back within this time; none of them is counted as waiting until then.
+/// The time in which messages of the previous reader return. Until then the broker does not count these messages.
 const RETURNING: Duration = Duration::from_millis(200);
 const PERSISTENT: u8 = 2;
+/// The number of earlier deliveries of a message in a quorum queue.
+const DELIVERED: &str = "x-delivery-count";
 
-/// The connection on which messages are put into queues; opened by the first, and kept.
 #[derive(Default)]
 pub(super) struct QueuePublisher(Mutex<Option<Link>>);
 
@@ -69,7 +64,7 @@ impl std::fmt::Debug for QueuePublisher {
 }
 
 impl QueuePublisher {
-    /// Uses the open connection, or a new one, to send so many bytes. After a failure the connection is not used again.
+    /// Uses the open connection or a new one. A connection on which an operation failed is not used again.
     async fn with_link<T>(
         &self,
         transport: &RabbitTransport,
@@ -90,7 +85,6 @@ impl QueuePublisher {
         Ok(done)
     }
 
-    /// Closes the connection, if there is one.
     pub(super) async fn close(&self) {
         if let Ok(mut kept) = timeout(super::consumer::CLOSE_TIMEOUT, self.0.lock()).await {
             kept.take();
@@ -109,7 +103,6 @@ impl Link {
         Ok(Self { connection, channel, version: seen.greeting.rabbitmq(), declared: Vec::new() })
     }
 
-    /// Returns the number of messages that wait; `None` if there is no such queue.
     async fn depth(&self, queue: &str) -> Result<Option<u32>, TransportError> {
         let mut side = SideChannel::new(&*self.connection);
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
@@ -127,7 +120,7 @@ impl Link {
         }
     }
 
-    /// Makes the queue if it is not there. One that has other arguments is used as it is.
+    /// Makes a missing queue. An existing queue with other arguments is used as it is.
     async fn declare(&self, queue: &str) -> Result<(), TransportError> {
         if self.depth(queue).await?.is_some() {
             return Ok(());
@@ -138,7 +131,7 @@ impl Link {
         let channel = side.channel().await?;
         match channel.queue_declare(queue.into(), options, table(&kind.declared_arguments())).await {
             Ok(_) => side.close_channel("declared").await,
-            // Another daemon was quicker, and its broker user has other defaults.
+            // Another daemon was faster, and its broker user has other defaults.
             Err(error) if reply_code(&error) == Some(PRECONDITION_FAILED) => tracing::warn!(
                 queue.name = queue,
                 reason = reason(&error),
@@ -179,20 +172,6 @@ impl Link {
     }
 }
 
-/// Waits for an answer of the broker to so many bytes.
-async fn answered<T>(
-    queue: &str,
-    bytes: usize,
-    answer: impl Future<Output = Result<T, TransportError>>,
-) -> Result<T, TransportError> {
-    let limit = ANSWER + Duration::from_secs(bytes as u64 / SLOWEST);
-    timeout(limit, answer).await.unwrap_or_else(|_| {
-        let reason = format!("queue \"{queue}\": the broker has not answered for {} s", limit.as_secs());
-        Err(TransportError::Lost { reason })
-    })
-}
-
-/// The broker's answer to a message, which ended the channel: a refusal is told in its words.
 fn failed(queue: &str, error: lapin::Error) -> TransportError {
     match reply_code(&error) {
         Some(_) => OperationFailure { what: format!("publish to queue \"{queue}\""), error }.into(),
@@ -251,10 +230,8 @@ impl QueueAccess for RabbitTransport {
     }
 }
 
-/// What a reader has open: the connection and its bodies, the channel, its consumer, and the number of messages that wait.
 type OpenReader = (ConnectionGuard, Arc<BodyFlow>, Channel, lapin::Consumer, u32);
 
-/// Begins to read a queue that no other reader has; `None` if there is no such queue.
 async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<OpenReader>, TransportError> {
     let (connection, _, seen) = transport.connect().await?;
     let connection = ConnectionGuard::new(connection);
@@ -290,7 +267,6 @@ async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<
     Ok(Some((connection, seen.body_flow, channel, consumer, waiting)))
 }
 
-/// Takes all messages of a queue in hand: [`QueueAccess::take`] says more.
 async fn take(
     transport: &RabbitTransport,
     queue: &str,
@@ -320,6 +296,7 @@ async fn take(
     }
     let has_more =
         found.len() < usize::try_from(waiting).unwrap_or(usize::MAX) || found.len() == usize::from(MOST);
+    // Messages with more deliveries are older.
     found.sort_by_key(|(delivered, ..)| std::cmp::Reverse(*delivered));
     let mut reader = RabbitQueueReader {
         connection,
@@ -341,7 +318,7 @@ async fn open_channel(connection: &ConnectionGuard) -> Result<Channel, Transport
     opened.map_err(|error| OperationFailure { what: "open a channel".to_owned(), error }.into())
 }
 
-/// The headers whose values are texts, other than kombu's `compression`.
+/// Returns the headers with text values, except kombu's `compression`.
 pub(super) fn texts(properties: &BasicProperties) -> BTreeMap<String, String> {
     let all = properties.headers().as_ref().map(FieldTable::inner).into_iter().flatten();
     let text = |(name, value): (&ShortString, &AMQPValue)| match value {
@@ -382,7 +359,7 @@ impl QueueReader for RabbitQueueReader {
         Box::pin(async move {
             self.body_flow.end();
             let orderly = async {
-                // The answer comes behind the acknowledgements.
+                // The close-ok follows the acknowledgements.
                 let _ = self.channel.close(200, "read".into()).await;
                 let _ = self.connection.close(200, "read".into()).await;
             };

@@ -1,23 +1,23 @@
 //! Exchanges, queues and bindings. An exchange is declared as oslo.messaging declares it with the same options
-//! ([`exchange_options`]), without arguments, and only if we are told to; a queue as [`QueueKind`] says. Options of our
-//! own speak of the queue alone: an exchange is its service's, which is refused over another durability.
+//! ([`exchange_options`]), and only on request. osnl's own options concern only queues, since a service is refused if
+//! its exchange has another durability.
 //!
-//! Everything is looked at passively first. What is there is used as it is: an exchange is never
-//! declared again, and of a queue we only learn whether it is what we would have made, by asking for ours
-//! and reading the refusal ([`refusal`](super::refusal)). oslo.messaging, in contrast, declares actively and ends
-//! over a mismatch. A queue that is not ours to make ([`Declare::Nothing`]) is never declared otherwise than passively.
+//! Everything is first declared passively. An existing exchange is never declared again. An existing queue is used as
+//! it is: declaring it with osnl's arguments and reading the [`refusal`](super::refusal) shows the difference.
+//! oslo.messaging, in contrast, declares actively and fails on a mismatch. With [`Declare::Nothing`] a queue is only
+//! declared passively.
 //!
-//! A declared queue is looked at afterwards: the default type of a virtual host makes a quorum queue of one
-//! that names no type, and a broker may be configured to overlook a type that differs.
+//! A declared queue is examined afterwards. A virtual host's default type can make a queue without a type a quorum
+//! queue, and a broker may be configured to ignore another type.
 //!
-//! A queue of the services, without a pool, is made only where its exchange has the durability that our options say:
-//! another one shows that the service is configured otherwise, and it could not declare the queue that we would make.
-//! A broker that refuses transient queues leaves no choice.
+//! A queue of the services, without a pool, is made only if its exchange has the configured durability. Another
+//! durability shows that the service is configured differently, so the service could not declare that queue. A broker
+//! that refuses transient queues leaves no choice.
 //!
-//! A missing exchange is not a refusal. A queue of ours is read without it, because it may hold messages from before: a
-//! broker that restarts keeps a durable queue, and loses a transient exchange until its service publishes again. The
-//! listener looks for the exchange each second without end ([`LateBindings`]), since what is published before its queue
-//! is bound is in the service's own queues only. The services' own queues are theirs to make, with their exchange.
+//! A missing exchange is no refusal. A queue of osnl is still read, because it may hold older messages: a restarting
+//! broker keeps a durable queue and loses a transient exchange until its service publishes again. The listener looks
+//! for the exchange each second without end ([`LateBindings`]): messages before the binding are only in the service's
+//! own queues. Queues of services are left to the services.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,18 +40,22 @@ use super::tap::probe;
 use crate::topology::{Binding, BrokerVersion, Declare, OpenQueue, QueueKind, QueueType, TYPE, TopologyPlan};
 use crate::{BoxFuture, LateBindings, TransportError};
 
-/// Why a subscription could not be declared.
 #[derive(Debug)]
 pub(super) enum DeclareError {
-    /// The exchange is left to its service, and is not there.
+    /// The exchange is missing, and its service has to make it.
     NoExchange(String),
-    /// The queue is not ours to make, and is not there.
+    /// The queue is missing, and osnl must not make it.
     NoQueue(String),
-    /// The exchange shows that its service declares queues otherwise than our options say.
-    OtherDurability { queue: String, exchange: String, durable: bool },
-    /// It is a stream and should not be, or the other way round.
-    OtherType { queue: String, is_stream: bool },
-    /// The broker refused an operation, or the connection ended.
+    /// The exchange shows that its service declares queues with another durability than configured.
+    OtherDurability {
+        queue: String,
+        exchange: String,
+        durable: bool,
+    },
+    OtherType {
+        queue: String,
+        is_stream: bool,
+    },
     Failed(OperationFailure),
 }
 
@@ -98,9 +102,8 @@ impl From<DeclareError> for TransportError {
     }
 }
 
-/// Looks for what the plan names, makes what may be made, and answers the queues in the plan's order, and the bindings
-/// that could not be made because their exchange is not there. Whether it may go on without an exchange is up to
-/// `is_ours`. `forced`: the broker refuses transient queues, so that ours is durable whatever the services have.
+/// Declares the plan. Returns the queues in the plan's order, and the bindings whose exchange is missing. `forced`: the
+/// broker refuses transient queues, so a queue of osnl is durable in any case.
 pub(super) async fn declare(
     connection: &Connection,
     plan: &TopologyPlan,
@@ -145,7 +148,6 @@ pub(super) async fn declare(
     Ok((open, unbound, declarer.late))
 }
 
-/// Bindings of an open subscription whose exchange was not there.
 pub(super) struct RabbitLateBindings(pub(super) Arc<ConnectionGuard>);
 
 impl LateBindings for RabbitLateBindings {
@@ -175,16 +177,16 @@ impl LateBindings for RabbitLateBindings {
     }
 }
 
-/// A refused declaration closes its channel, so each step asks for an open one.
+/// A refused declaration closes its channel, so each step gets an open channel from `side`.
 struct Declarer<'a> {
     side: SideChannel<&'a Connection>,
-    /// The broker's version, as far as it says so.
     version: Option<BrokerVersion>,
-    /// Queues that change hands at another time than ours would.
+    /// Queues whose `x-consumer-disconnected-timeout` differs.
     late: Vec<LateTakeOver>,
 }
 
-/// A queue whose `x-consumer-disconnected-timeout` is not ours, and the difference. It is compared last: the rest is the same.
+/// A queue whose `x-consumer-disconnected-timeout` differs. The broker compares this argument last, so all others are
+/// equal.
 pub(super) struct LateTakeOver {
     pub(super) queue: String,
     pub(super) difference: String,
@@ -200,8 +202,8 @@ impl Declarer<'_> {
         }
     }
 
-    /// Makes them and binds to them, last of all and without waiting in between: publishers that wait for an exchange
-    /// publish as soon as it is there, and what comes before its bindings is gone although the broker confirms it.
+    /// Makes the exchanges and their bindings last, without waiting between. A waiting publisher publishes as soon as
+    /// the exchange exists, and the broker drops, but confirms, messages before the bindings.
     async fn make_exchanges(
         &mut self,
         names: &[&str],
@@ -220,7 +222,8 @@ impl Declarer<'_> {
         let (made, bound) = join(made, bound).await;
         for (name, made) in names.iter().zip(made) {
             match made.map_err(|error| self.side.closed_by(&declaring(name), error)) {
-                // Somebody was quicker, with other arguments: theirs is used. The refusal took our bindings with it.
+                // Another program was faster, with other arguments, so its exchange is used. The refusal discarded the
+                // bindings.
                 Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {
                     return self.make_one_by_one(names, bindings, options).await;
                 }
@@ -291,7 +294,7 @@ impl Declarer<'_> {
                 Err(failure) => Some(failure),
             },
         };
-        // From here on we have not made it, nor would we have made it like that.
+        // The queue was not made here, so its properties are unknown.
         (open.queue_type, open.durable) = (None, None);
         match refused {
             None => {}
@@ -312,9 +315,9 @@ impl Declarer<'_> {
                 open.drops = returns::drops(&mut self.side, name, &is_there, self.version, false).await;
                 open.loses = loss.or_else(|| open.drops.as_ref().map(|drops| format!("it {drops}")));
             }
-            // The queue has gone meanwhile, and a transient one is refused.
+            // The queue was deleted meanwhile, and a transient queue is refused.
             Some(failure) if super::failure::refuses_transient_queues(&failure) => return Err(failure.into()),
-            // Not permitted to declare: reading it may still be.
+            // Without permission to declare, reading may still be permitted.
             Some(_) => {}
         }
         let is_stream = self.is_stream(name).await?;
@@ -327,8 +330,8 @@ impl Declarer<'_> {
         Ok(open)
     }
 
-    /// Whether a queue of the services may be made, by the exchanges that they have declared. A broker that does not
-    /// let us ask leaves it to the options.
+    /// Returns whether a queue of the services may be made, by the durability of its exchanges. If the broker refuses
+    /// to answer, the options decide.
     async fn fits_service(
         &mut self,
         queue: &str,
@@ -345,7 +348,7 @@ impl Declarer<'_> {
         Ok(())
     }
 
-    /// Looks at a queue that the broker has made by our declaration, or found to be alike.
+    /// Examines a queue that the broker has made, or that equals the declaration.
     async fn as_made(&mut self, mut open: OpenQueue, kind: &QueueKind) -> OpenQueue {
         let found = returns::queue_type(&mut self.side, &open.name, kind).await;
         let is_named = kind.declared_arguments().contains_key(TYPE);
@@ -375,8 +378,8 @@ impl Declarer<'_> {
         self.queue_declare(name, options, table(&kind.declared_arguments()), what).await
     }
 
-    /// Whether a queue that is there is a stream, by beginning to consume it as only a stream can be consumed. From a
-    /// stream nothing is taken by that, and any other queue refuses it.
+    /// Returns whether an existing queue is a stream, by a consume request that only a stream accepts. Reading a stream
+    /// removes no message.
     async fn is_stream(&mut self, name: &str) -> Result<bool, OperationFailure> {
         let channel = self.side.channel().await?;
         let what = format!("look at queue \"{name}\"");
@@ -387,13 +390,13 @@ impl Declarer<'_> {
         {
             Ok(consumer) => {
                 channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.map_err(failed)?;
-                // With whatever came in between still unsettled on it.
+                // Closing the channel returns messages that arrived meanwhile.
                 self.side.close_channel("seen").await;
                 Ok(true)
             }
             Err(error) => {
                 let failure = failed(error);
-                // An exclusive queue, or one that we may not read: consuming it will say so.
+                // An exclusive queue, or missing permission: the later consume request reports that.
                 if reply_code(&failure.error).is_some() { Ok(false) } else { Err(failure) }
             }
         }
@@ -431,7 +434,6 @@ impl Declarer<'_> {
     }
 }
 
-/// As oslo.messaging declares an exchange: like its queue.
 pub(super) fn exchange_options(oslo: &QueueKind) -> ExchangeDeclareOptions {
     let (durable, auto_delete) = (oslo.durable, oslo.auto_delete);
     ExchangeDeclareOptions { durable, auto_delete, ..Default::default() }

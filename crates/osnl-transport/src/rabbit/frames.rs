@@ -1,11 +1,10 @@
-//! The frames of a connection, on their way from the broker to the client library, however they are cut into pieces.
+//! Processes the frames between the broker and the client library, however the network splits them.
 //!
-//! Bodies and heartbeats pass unseen. A method frame or a content header is handed over once it is complete: usually it
-//! is, in the buffer of the caller, where it is looked at and left. What has to change ([`headers`], [`tune`]), and what
-//! comes behind it in the same buffer, goes by a buffer of our own, as does a frame of which only a part has come. A body
-//! that is too large is [cut](super::cut).
+//! Bodies and heartbeats pass unchanged. A method frame or a content header is passed on once complete, usually in the
+//! caller's buffer. Frames that change ([`headers`], [`tune`]), frames behind these in the same buffer, and incomplete
+//! frames use a buffer here. A body that is too large is [cut](super::cut).
 //!
-//! No frame that is kept is larger than [`LARGEST`], which is also the most that is agreed with the broker.
+//! No kept frame is larger than [`LARGEST`], which is also the limit agreed with the broker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +14,11 @@ use super::cut::CutBody;
 use super::login::NothingInCommon;
 use super::{headers, tune};
 
-/// The largest frame, its eight octets of header and end included: what RabbitMQ offers by default.
+/// The largest frame including its eight octets of header and end, which is RabbitMQ's default.
 pub(super) const LARGEST: u32 = 131_072;
 /// Octets of a frame before its payload: type, channel, size.
 const HEADER: usize = 7;
-/// The length of the header that a broker sends instead of a frame when it does not speak this version of the
-/// protocol.
+/// The length of the protocol header that a broker sends if it does not speak this version.
 const PROTOCOL_HEADER: usize = 8;
 
 const METHOD: u8 = 1;
@@ -28,7 +26,6 @@ const CONTENT_HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
 
-/// The bytes are not AMQP as we have agreed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BrokenFrame {
     #[error("the broker sent a frame of {0} bytes; at most {LARGEST} were agreed")]
@@ -37,49 +34,38 @@ pub(super) enum BrokenFrame {
     UnknownType(u8),
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Frames {
-    /// Whether the broker's offer of a heartbeat is left as it is.
     heartbeat: bool,
-    /// The offer that does not suffice, if the broker made one.
+    /// The reason why the broker's offer is insufficient, if it is.
     pub(super) insufficient: Option<NothingInCommon>,
-    /// The bytes that pass unseen before the next frame begins.
+    /// The bytes that pass unchanged before the next frame.
     passing: usize,
-    /// The beginning of a frame of which more has to come.
     held: Vec<u8>,
-    /// The bytes to hand over before anything that comes later.
     ready: Vec<u8>,
     given: usize,
-    /// Counts the bodies.
     flow: Option<Arc<BodyFlow>>,
-    /// By channel: a connection has a few.
     arriving: BTreeMap<[u8; 2], ArrivingMessage>,
-    /// The channel of the body that is complete with what is passing.
+    /// The channel whose body is complete when the current frame has passed.
     completes: Option<[u8; 2]>,
-    /// The channel and the length of the frame that is passing, if it goes no further than here.
+    /// The channel and length of the current frame, if the library must not see it.
     withheld: Option<([u8; 2], usize)>,
 }
 
-/// The message that arrives over a channel.
 #[derive(Debug, Default)]
 struct ArrivingMessage {
-    /// The delivery tag of the message.
     tag: u64,
-    /// The bytes missing of its body.
     missing: usize,
     cutting: Option<CutBody>,
 }
 
-/// The verdict on a frame.
 enum FrameVerdict {
     AsItIs,
-    /// It has another payload.
     Anew(Vec<u8>),
     Withheld,
 }
 
-/// For fuzzing: what the client library is handed of a broker's bytes, when they come in pieces of this size.
+/// Returns the bytes that the client library gets when the broker's bytes arrive in pieces of this size, for fuzzing.
 pub fn frames_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<u8>, String> {
     let mut frames = Frames::new(true);
     let mut passed = Vec::new();
@@ -98,15 +84,10 @@ pub fn frames_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<u8>, String> {
     Ok(passed)
 }
 
-/// The frame that begins with some bytes.
 enum NextFrame {
-    /// Its length cannot be told yet, or not all of it is there.
     Incomplete,
     Unseen(usize),
-    Seen {
-        kind: u8,
-        length: usize,
-    },
+    Seen { kind: u8, length: usize },
 }
 
 impl Frames {
@@ -125,15 +106,15 @@ impl Frames {
         }
     }
 
-    /// The same, saying what bodies come.
     pub(super) fn counting(self, flow: Arc<BodyFlow>) -> Self {
         Self { flow: Some(flow), ..self }
     }
 
-    /// Looks at what came; gives how much of it, from its beginning, the caller has. More may be [`take`](Self::take)n.
+    /// Processes received bytes, and returns how many from the beginning the caller may pass on. More may be available
+    /// from [`take`](Self::take).
     pub(super) fn pass(&mut self, bytes: &mut [u8]) -> Result<usize, BrokenFrame> {
         let mut at = 0;
-        // From here on everything goes by our own buffer.
+        // From here on the bytes use the buffer here.
         let mut stay = None;
         if !self.held.is_empty() {
             stay = Some(0);
@@ -183,8 +164,8 @@ impl Frames {
         Ok(stay.unwrap_or(bytes.len()))
     }
 
-    /// Returns the number of bytes that the frame in hand lacks, if there is one. A caller that reads no more than
-    /// that next spares the rest of the stream the way through this buffer.
+    /// Returns the number of bytes that the incomplete frame lacks. A caller that reads no more than that keeps the
+    /// rest of the stream out of this buffer.
     pub(super) fn lacking(&self) -> Option<usize> {
         let length = size(&self.held).map_or(HEADER, |size| HEADER + size + 1);
         (!self.held.is_empty()).then(|| length - self.held.len())
@@ -196,7 +177,6 @@ impl Frames {
         self.lacking().or(passing)
     }
 
-    /// Hands over what is ready, as far as there is room; gives how much.
     pub(super) fn take(&mut self, into: &mut [u8]) -> usize {
         let waiting = &self.ready[self.given..];
         let count = waiting.len().min(into.len());
@@ -205,13 +185,11 @@ impl Frames {
         if self.given == self.ready.len() {
             self.given = 0;
             self.ready.clear();
-            // One frame's worth is kept for the next time.
             self.ready.shrink_to(LARGEST as usize);
         }
         count
     }
 
-    /// Adds what the frame in hand still lacks; gives how much that was.
     fn complete(&mut self, bytes: &[u8]) -> Result<usize, BrokenFrame> {
         let mut used = 0;
         loop {
@@ -252,7 +230,6 @@ impl Frames {
         }
     }
 
-    /// Looks at a frame.
     fn judge(&mut self, kind: u8, frame: &mut [u8]) -> FrameVerdict {
         let end = frame.len() - 1;
         let channel = [frame[1], frame[2]];
@@ -278,7 +255,6 @@ impl Frames {
         headers::method(payload).map_or(FrameVerdict::AsItIs, FrameVerdict::Anew)
     }
 
-    /// Class, weight, and the size of the body, which is given if the body is to be cut.
     fn count_header(&mut self, channel: [u8; 2], payload: &[u8]) -> Option<u64> {
         let flow = self.flow.as_ref()?;
         let bytes = u64::from_be_bytes(payload.get(4..12)?.try_into().ok()?);
@@ -301,7 +277,6 @@ impl Frames {
         FrameVerdict::Withheld
     }
 
-    /// A frame of this length begins, which is not looked at.
     fn begins(&mut self, kind: u8, channel: [u8; 2], length: usize) {
         self.passing = length;
         if kind == BODY
@@ -313,7 +288,6 @@ impl Frames {
         }
     }
 
-    /// A piece of a frame that is passing, and goes no further than here.
     fn withhold(&mut self, piece: &[u8]) {
         let Some((channel, length)) = self.withheld else { return };
         let before = length - self.passing;
@@ -325,7 +299,6 @@ impl Frames {
         }
     }
 
-    /// Something has passed, perhaps the last of a frame, and of a body.
     fn passed(&mut self) {
         if self.passing > 0 {
             return;
@@ -338,7 +311,6 @@ impl Frames {
             flow.was_cut(u16::from_be_bytes(channel), arriving.tag, cut);
             let [a, b] = channel;
             self.push([CONTENT_HEADER, a, b], &header);
-            // What fits any frame.
             kept.chunks(headers::SMALL).for_each(|piece| self.push([BODY, a, b], piece));
         }
         flow.is_complete();
@@ -372,14 +344,13 @@ fn next(bytes: &[u8]) -> Result<NextFrame, BrokenFrame> {
     }
 }
 
-/// The tag of a message that follows, if the payload is that of `basic.deliver`: class (60), method (60), the consumer's tag.
+/// Returns the delivery tag, if the payload is `basic.deliver`: class 60, method 60, the consumer's tag.
 fn delivery_tag(method: &[u8]) -> Option<u64> {
     let rest = method.strip_prefix(&[0, 60, 0, 60])?;
     let (length, rest) = rest.split_first()?;
     Some(u64::from_be_bytes(*rest.get(usize::from(*length)..)?.first_chunk()?))
 }
 
-/// The size of the payload, once it is known.
 fn size(frame: &[u8]) -> Option<usize> {
     let [.., a, b, c, d] = *frame.first_chunk::<HEADER>()?;
     usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()

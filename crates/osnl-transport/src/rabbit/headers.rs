@@ -1,10 +1,10 @@
-//! The tables in a broker's frames, made safe for the client library.
+//! Makes the tables in a broker's frames safe for the client library.
 //!
-//! A publisher chooses the headers of its messages, and the broker passes them on as they are. The client library reads
-//! tables by recursion without a bound, on a thread with a small stack, and ends the connection over a name that is not
-//! UTF-8. Either way one message ends the connection or the process, and comes again after each start.
+//! Publishers choose headers, and the broker passes these on unchanged. The client library reads tables recursively
+//! without a bound, on a thread with a small stack, and ends the connection over a name that is not UTF-8. Either way
+//! one message could end the connection or the process, again after each restart.
 //!
-//! Therefore a frame is walked before the library has it, without building anything:
+//! Therefore a frame is walked before the library gets it, without building anything:
 //!
 //! | in the frame | becomes |
 //! | --- | --- |
@@ -14,23 +14,21 @@
 //! | octets of a short string that are not UTF-8 | `?`, octet for octet |
 //! | properties that do not fit their frame | no properties |
 //!
-//! The other headers stay, so that a body that is compressed can still be read. A table from which something was
-//! removed says so in one more header, [`MARK`]. Most frames are as they should be, and are not copied.
+//! The other headers stay, so that a compressed body stays readable. A changed table gets one more header, [`MARK`].
+//! Most frames need no change and are not copied.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use lapin::types::{AMQPValue, FieldTable};
 
-/// The depth to which tables and arrays may nest; the table of the headers itself is the first level.
+/// The depth to which tables and arrays may nest, the table of headers included.
 pub(super) const DEEPEST: usize = 16;
-/// The number of values that the tables of one frame may have, over all levels. The library needs some 60 bytes for
-/// one that takes a single octet in the frame.
+/// The limit of values in the tables of one frame. The library needs some 60 bytes for a value of one octet.
 pub(super) const MOST_VALUES: usize = 1024;
-/// The header that says what was removed.
+/// The header that names the removed parts.
 pub(super) const MARK: &str = "x-osnl-removed";
 
-/// The reason for which something was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     Deep,
@@ -48,7 +46,6 @@ impl Flaw {
     }
 }
 
-/// Returns the parts removed from a message, by its mark.
 pub(super) fn removed(headers: &FieldTable) -> Option<Cow<'_, str>> {
     match headers.inner().get(MARK)? {
         AMQPValue::LongString(words) => Some(String::from_utf8_lossy(words.as_bytes())),
@@ -56,7 +53,6 @@ pub(super) fn removed(headers: &FieldTable) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The kinds of fields in a frame.
 #[derive(Clone, Copy, Debug)]
 enum FieldForm {
     Octets(usize),
@@ -66,17 +62,16 @@ enum FieldForm {
 
 use FieldForm::{Octets, Table, Text};
 
-/// Octets of a payload that fits any frame: the protocol's smallest `frame_max` is 4096.
+/// A payload of this size fits any frame: the protocol's smallest `frame_max` is 4096.
 pub(super) const SMALL: usize = 4096 - 8;
-/// Octets of a content header before its properties: class, weight, size of the body.
+/// Octets of a content header before its flags: class, weight, size of the body.
 const BEFORE_FLAGS: usize = 12;
-/// The properties in the order of their flags, from the highest.
+/// The forms of the properties, in order of their flags from the highest.
 const PROPERTIES: [FieldForm; 14] =
     [Text, Text, Table, Octets(1), Octets(1), Text, Text, Text, Text, Octets(8), Text, Text, Text, Text];
-/// The flag of the headers.
 const HEADERS: u16 = 1 << 13;
 
-/// The payload of a content header frame in place of `payload`, which may change in place; `None` if that is all.
+/// Returns a new payload of a content header frame; `None` if changes in place are enough.
 pub(super) fn content_header(payload: &mut [u8]) -> Option<Vec<u8>> {
     let flags = u16::from_be_bytes(payload.get(BEFORE_FLAGS..BEFORE_FLAGS + 2)?.try_into().ok()?);
     let present = PROPERTIES.iter().enumerate().filter(|(at, _)| flags & (1 << (15 - at)) != 0);
@@ -93,37 +88,34 @@ pub(super) fn content_header(payload: &mut [u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The payload of a method frame in place of `payload`, which may change in place; `None` if that is all.
+/// Returns a new payload of a method frame; `None` if changes in place are enough.
 pub(super) fn method(payload: &mut [u8]) -> Option<Vec<u8>> {
     let [a, b, c, d] = *payload.first_chunk()?;
-    // Class and method. What else has a table goes from a client to a broker, but the library reads it all the same.
+    // Other methods with a table are sent by clients only, but the library would read those too.
     let fields: &[FieldForm] = match (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])) {
-        // connection: start, start-ok, close, blocked; channel: close
         (10, 10) => &[Octets(2), Table],
         (10, 11) => &[Table],
         (10, 50) | (20, 40) => &[Octets(2), Text],
         (10, 60) => &[Text],
-        // exchange: declare, bind, unbind
         (40, 10) => &[Octets(2), Text, Text, Octets(1), Table],
         (40, 30 | 40) => &[Octets(2), Text, Text, Text, Octets(1), Table],
-        // queue: declare, declare-ok, bind, unbind
         (50, 10) => &[Octets(2), Text, Octets(1), Table],
         (50, 11) => &[Text],
         (50, 20) => &[Octets(2), Text, Text, Text, Octets(1), Table],
         (50, 50) => &[Octets(2), Text, Text, Text, Table],
-        // basic: consume, return, deliver, get-ok
         (60, 20) => &[Octets(2), Text, Text, Octets(1), Table],
         (60, 50) => &[Octets(2), Text, Text, Text],
         (60, 60) => &[Text, Octets(9), Text, Text],
         (60, 71) => &[Octets(9), Text, Text],
         _ => return None,
     };
-    // One whose lengths do not fit is the broker's mistake, over which the library ends the connection.
+    // A length that does not fit is the broker's error, and the library ends the connection.
     let (table, flaw) = walk(payload, 4, fields.iter().copied()).ok()?.flawed?;
     Some(without_flaw(payload, &table, flaw))
 }
 
-/// A frame must not grow beyond what was agreed over a mark; [`SMALL`] can always be.
+/// Removes the flawed part. A mark must not make the frame exceed the agreed size, but a frame of [`SMALL`] is always
+/// allowed.
 fn without_flaw(payload: &[u8], table: &Range<usize>, flaw: Flaw) -> Vec<u8> {
     let mended = replaced(payload, table, &mended(&payload[table.clone()], flaw));
     if mended.len() <= payload.len().max(SMALL) {
@@ -133,12 +125,11 @@ fn without_flaw(payload: &[u8], table: &Range<usize>, flaw: Flaw) -> Vec<u8> {
     }
 }
 
-/// A length does not fit.
 struct BadLength;
 
 struct FieldWalk {
     end: usize,
-    /// The table that cannot stay as it is, without its length.
+    /// The range of the table to change, without its length, and the first flaw.
     flawed: Option<(Range<usize>, Flaw)>,
 }
 
@@ -173,7 +164,6 @@ fn walk(
     if walked.end > payload.len() { Err(BadLength) } else { Ok(walked) }
 }
 
-/// `?` for each octet that is not part of a character in UTF-8.
 fn replace_what_is_no_text(octets: &mut [u8]) {
     let mut from = 0;
     while let Err(error) = std::str::from_utf8(&octets[from..]) {
@@ -184,7 +174,7 @@ fn replace_what_is_no_text(octets: &mut [u8]) {
     }
 }
 
-/// Whether the library can read a table in little room.
+/// Checks whether the library can read a table with little stack and memory.
 fn judge_table(table: &[u8], depth: usize, left: &mut usize) -> Result<(), Flaw> {
     if depth > DEEPEST {
         return Err(Flaw::Deep);
@@ -218,7 +208,7 @@ fn judge_value(rest: &mut HeaderBytes<'_>, depth: usize, left: &mut usize) -> Re
     }
 }
 
-/// A table without what cannot stay, and with the mark. `flaw` is the first that was found.
+/// Returns a table without the flawed parts, and with the mark. `flaw` is the first flaw.
 fn mended(table: &[u8], flaw: Flaw) -> Vec<u8> {
     let mut kept = Vec::with_capacity(table.len());
     let (mut rest, mut left) = (HeaderBytes(table), MOST_VALUES);
@@ -226,7 +216,7 @@ fn mended(table: &[u8], flaw: Flaw) -> Vec<u8> {
         let whole = rest.0;
         let Some((name, is_text)) = rest.sized_name() else { break };
         let before_value = rest.0;
-        // Of a type that is not known, so is everything behind it.
+        // A value of unknown type has an unknown length, so all later values are dropped.
         let Some(_) = rest.value() else { break };
         let mut value = HeaderBytes(&before_value[..before_value.len() - rest.0.len()]);
         let mut left_after = left;
@@ -251,17 +241,15 @@ fn marked(entries: &[u8], flaw: Flaw) -> Vec<u8> {
     [entries, &[name_length], MARK.as_bytes(), b"S", &length(words), words].concat()
 }
 
-/// `payload` with other octets in place of a table, and their length before them.
 fn replaced(payload: &[u8], table: &Range<usize>, by: &[u8]) -> Vec<u8> {
     [&payload[..table.start - 4], &length(by), by, &payload[table.end..]].concat()
 }
 
-/// As it stands before a table or a long string. Frames are shorter than 4 GiB.
+/// Returns the length prefix of a table or a long string. Frames are shorter than 4 GiB.
 fn length(octets: &[u8]) -> [u8; 4] {
     u32::try_from(octets.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-/// The rest of some octets.
 struct HeaderBytes<'a>(&'a [u8]);
 
 impl<'a> HeaderBytes<'a> {
@@ -271,25 +259,22 @@ impl<'a> HeaderBytes<'a> {
         Some(taken)
     }
 
-    /// Octets with their length in four octets before them.
     fn sized(&mut self) -> Option<&'a [u8]> {
         let count = u32::from_be_bytes(self.take(4)?.try_into().ok()?);
         self.take(usize::try_from(count).ok()?)
     }
 
-    /// A name, and whether it is UTF-8.
     fn sized_name(&mut self) -> Option<(&'a [u8], bool)> {
         let count = *self.take(1)?.first()?;
         let name = self.take(usize::from(count))?;
         Some((name, std::str::from_utf8(name).is_ok()))
     }
 
-    /// A name in UTF-8.
     fn name(&mut self) -> Option<&'a [u8]> {
         self.sized_name().filter(|(_, is_text)| *is_text).map(|(name, _)| name)
     }
 
-    /// The type of a value and its octets. The types are those that the library knows.
+    /// Returns the type of a value and its octets, for the types that the library knows.
     fn value(&mut self) -> Option<(u8, &'a [u8])> {
         let kind = *self.take(1)?.first()?;
         let octets = match kind {

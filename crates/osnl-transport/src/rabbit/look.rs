@@ -1,9 +1,9 @@
-//! Looks at a broker without using it: the login, and the exchanges and queues that are there, with their properties.
+//! Examines a broker without using it: the login, and existing exchanges and queues with their properties.
 //!
-//! Nothing is consumed, made, bound or changed. Exchanges and queues are looked at passively. A queue's arguments are
-//! learnt from a refusal: it is declared as ours would be, but with a type that no broker has. If the queue is there
-//! the broker compares, and names the first that differs (durable, auto-delete, arguments, the type last); if it has
-//! gone meanwhile the type is refused before anything is made (`rabbit_amqqueue.erl`, `check_declare_arguments`).
+//! Nothing is consumed, made, bound or changed. Exchanges and queues are declared passively. To learn a queue's
+//! arguments, osnl declares it with a type that no broker has. For an existing queue the broker names the first
+//! argument that differs (durable, auto-delete, arguments, the type last). For a missing queue the type is refused
+//! before anything is made (`rabbit_amqqueue.erl`, `check_declare_arguments`).
 
 use std::time::Duration;
 
@@ -27,104 +27,79 @@ use super::{RabbitTransport, address, connect};
 use crate::topology::{Argument, BrokerVersion, QueueKind, TYPE};
 use crate::{ExchangeFound, TransportError};
 
-/// No broker has it, so no queue is made by asking for it.
+/// No broker has this type, so no queue is made.
 pub(super) const NO_TYPE: &str = "osnl-only-asks";
-/// Every virtual host has it.
+/// An exchange that every virtual host has.
 const SOURCE: &str = "amq.topic";
 
-/// The result of a look at a broker.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// Each host of the URL, in its order.
     pub hosts: Vec<HostLook>,
-    /// Each exchange asked for, as the first host that lets us in has it; empty if none does.
+    /// The exchanges as the first host that accepts the login has them; empty if none does.
     pub exchanges: Vec<(String, ExchangeLook)>,
-    /// The same for queues.
     pub queues: Vec<(String, QueueLook)>,
 }
 
-/// One host.
 #[derive(Debug)]
 pub struct HostLook {
-    /// `host:port`.
     pub host: String,
-    /// The details of the login, or the step that failed.
     pub reached: Result<HostFacts, TransportError>,
 }
 
-/// A login, with the virtual host opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFacts {
-    /// Whether the connection is encrypted.
     pub tls: bool,
-    /// When the broker's certificate ends, in seconds since 1970, if it has one that can be read.
+    /// The end of the broker's certificate in seconds since 1970, if it is readable.
     pub certificate_ends: Option<i64>,
-    /// The user of the login.
     pub user: String,
-    /// The broker's description of itself.
     pub greeting: Greeting,
 }
 
-/// An exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExchangeLook {
-    /// It is there; what it is, as far as the broker tells.
     There(ExchangeFound),
-    /// It is not.
     Missing,
-    /// The broker's words.
     Refused(String),
 }
 
-/// A queue.
 #[derive(Debug)]
 pub enum QueueLook {
-    /// It is there.
     There {
-        /// Messages that wait.
         waiting: u32,
-        /// The number of consumers now.
         consumers: u32,
-        /// Whether it is what we would make.
         made: QueueMade,
-        /// The broker's treatment of a message that comes back too often, if it is known.
+        /// The broker's treatment of a message that returns too often, if known.
         drops: Option<String>,
     },
-    /// It is not.
     Missing,
-    /// The broker refuses the look: it may be there.
     Refused(TransportError),
 }
 
-/// The comparison of a queue that is there with the one that we would make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueMade {
-    /// It was not asked, or the broker does not say.
     Unknown,
-    /// The same.
     Alike,
-    /// The same, but for the time after which it changes hands when its consumer's node dies: the difference.
+    /// Equal but for the time until the next consumer takes over after the loss of a node.
     ChangesHandsLate(String),
     /// The first difference, as `durable: configured true, found false`.
     Differs(String),
 }
 
-/// Whether we may publish to an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MayWrite {
-    /// We may, or the broker does not say.
+    /// Publishing is permitted, or the broker does not tell.
     Yes,
-    /// The broker's words.
     No(String),
 }
 
 impl RabbitTransport {
-    /// Checks whether we may publish to an exchange that is there; nothing is published. It removes a binding that
-    /// does not exist: for that the broker requires the permission to write the exchange, and then that to read the
-    /// other side (`rabbit_channel.erl`, `binding_action`), which may be missing: the refusal names the exchange.
+    /// Checks whether osnl may publish to an existing exchange, without publishing. It removes a binding that does not
+    /// exist. For that the broker requires permission to write the exchange, and then to read the other side
+    /// (`rabbit_channel.erl`, `binding_action`). The second may be missing, so only a refusal that names the exchange
+    /// counts.
     ///
     /// # Errors
-    /// No host lets us in.
+    /// Fails if no host accepts the login.
     pub async fn may_write(&self, exchange: &str, limit: Duration) -> Result<MayWrite, TransportError> {
         let mut last = TransportError::Connect { host: String::new(), reason: "no host".to_owned() };
         for host in self.url.hosts() {
@@ -140,8 +115,8 @@ impl RabbitTransport {
         Err(last)
     }
 
-    /// Logs in to every host at the same time, and looks at exchanges and queues over one of the connections. Queues
-    /// are compared with `kind`, if given. A login may take `limit`, at most ten seconds.
+    /// Logs in to every host concurrently, and examines exchanges and queues over one connection. Queues are compared
+    /// with `kind`, if given. A login may take `limit`, at most ten seconds.
     pub async fn look(
         &self,
         exchanges: &[String],
@@ -199,8 +174,6 @@ impl RabbitTransport {
     }
 }
 
-/// # Errors
-/// The broker's words, or the operating system's.
 async fn exchange(side: &mut SideChannel<Connection>, name: &str) -> Result<ExchangeLook, String> {
     let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
     let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
@@ -234,8 +207,6 @@ async fn unbind(side: &mut SideChannel<&Connection>, exchange: &str) -> MayWrite
     }
 }
 
-/// # Errors
-/// The broker refuses, or the connection has ended.
 async fn queue(
     side: &mut SideChannel<Connection>,
     name: &str,
@@ -269,8 +240,6 @@ async fn queue(
     }
 }
 
-/// # Errors
-/// As [`queue`].
 async fn compare(
     side: &mut SideChannel<Connection>,
     name: &str,
@@ -292,12 +261,11 @@ async fn compare(
     }
 }
 
-/// Reads the comparison from a refusal.
 fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
     let difference = Difference::read(refusal);
     match &difference {
         Difference::Named { argument: TYPE, found, .. } => {
-            // A queue that was declared without a type is a classic one.
+            // A queue that was declared without a type is classic.
             let found = if *found == "none" { "classic" } else { found };
             let ours = kind.queue_type.as_str();
             if found == ours {
@@ -311,7 +279,7 @@ fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
 }
 
 pub(super) async fn close(connection: &Connection) {
-    // What does not answer goes with the connection.
+    // Dropping the connection closes it if the broker does not answer.
     let _ = timeout(CLOSE_TIMEOUT.min(Duration::from_secs(1)), connection.close(200, "looked".into())).await;
 }
 

@@ -1,9 +1,8 @@
 //! The options of oslo.messaging's rabbit driver under its own names, checked and typed.
 //!
-//! They come from three places, the weakest first: the section `[oslo_messaging_rabbit]` of a file, the query of
-//! the transport URL, and the same names where one listener is configured. [`RabbitOptions::set`] and
-//! [`RabbitOptions::set_from_query`] lay one over the other; what is not set stays osnl's own default, which is not
-//! always oslo.messaging's (see `docs/reference/rabbit.md`).
+//! Options are set by three sources, the weakest first: the section `[oslo_messaging_rabbit]` of a file, the query of
+//! the transport URL, and the listener's section. Unset options have osnl's own defaults, which partly differ from
+//! oslo.messaging's (see `docs/reference/rabbit.md`).
 
 mod foreign;
 mod former;
@@ -24,80 +23,45 @@ pub use self::typed::{
     TlsVersions, Trust, TrustWarning,
 };
 
-/// The heartbeat to ask for unless one is set, in seconds.
+/// The default heartbeat in seconds.
 pub const HEARTBEAT: u16 = 10;
-/// The heartbeat that oslo.messaging asks for unless one is set, in seconds.
+/// The default heartbeat of oslo.messaging in seconds.
 pub const OSLO_HEARTBEAT: u16 = 60;
-/// The option that sets it.
 pub const HEARTBEAT_OPTION: &str = "heartbeat_timeout_threshold";
 
-/// Options that are set, each with a value of its kind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RabbitOptions {
     values: BTreeMap<&'static str, Value>,
 }
 
-/// Why options cannot be used. Values are not repeated: in a URL they may be the rest of a password.
+/// An error in the options. Values are not repeated: in a URL they may be the rest of a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
-    /// There is no such option.
     #[error("{} is not an option of [{section}]{}", .name.as_deref().unwrap_or("a name in the query"),
         .nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     Unknown {
-        /// The section of the driver's options.
         section: &'static str,
-        /// As it was written, unless it may be part of a password.
+        /// The name as written, unless it may be part of a password.
         name: Option<String>,
-        /// The name that was likely meant.
         nearest: Option<&'static str>,
     },
-    /// An option of another client library.
     #[error("{name} is an option of another client library; {instead}")]
-    Foreign {
-        /// As it was written.
-        name: String,
-        /// The remedy.
-        instead: &'static str,
-    },
-    /// It is not of its kind.
+    Foreign { name: String, instead: &'static str },
     #[error("{name} has a bad value; allowed: {allowed}")]
-    Value {
-        /// The option.
-        name: &'static str,
-        /// The allowed values.
-        allowed: String,
-    },
-    /// The query has it more than once.
+    Value { name: &'static str, allowed: String },
     #[error("{name} is given more than once in the query; write it once")]
-    Repeated {
-        /// The option.
-        name: &'static str,
-    },
-    /// The value is one that osnl does without.
+    Repeated { name: &'static str },
+    /// A value that osnl does not support.
     #[error("{name} = {value} is not supported: {reason}")]
-    Refused {
-        /// The option.
-        name: &'static str,
-        /// The value.
-        value: &'static str,
-        /// Why, and what to write instead.
-        reason: &'static str,
-    },
-    /// Two options that exclude each other, or one that needs another.
+    Refused { name: &'static str, value: &'static str, reason: &'static str },
+    /// Two options that exclude each other, or an option that needs another.
     #[error("{names}: {reason}")]
-    Together {
-        /// The options that are set.
-        names: &'static str,
-        /// The problem, and the remedy.
-        reason: &'static str,
-    },
+    Together { names: &'static str, reason: &'static str },
 }
 
 impl RabbitOptions {
-    /// Returns the options that a URL's query sets.
-    ///
     /// # Errors
-    /// See [`OptionError`]; also those that [`RabbitOptions::check`] finds.
+    /// See [`OptionError`], including errors of [`RabbitOptions::check`].
     pub fn from_query(url: &TransportUrl) -> Result<Self, OptionError> {
         let mut options = Self::default();
         options.set_from_query(url)?;
@@ -105,22 +69,14 @@ impl RabbitOptions {
         Ok(options)
     }
 
-    /// Lays the options of a URL's query over what is set.
-    ///
-    /// # Errors
-    /// An unknown name, a bad value, a repeated option.
     pub fn set_from_query(&mut self, url: &TransportUrl) -> Result<(), OptionError> {
-        // The query of another transport's URL is that transport's.
+        // The query of another transport's URL has other options.
         if url.driver() == "kafka" {
             return Ok(());
         }
         each_of_query(url, option, |name, value| self.set(name, value))
     }
 
-    /// Sets one option over whatever it is.
-    ///
-    /// # Errors
-    /// An unknown name or a bad value.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), OptionError> {
         let Some(option) = option(name) else {
             if let Some(instead) = foreign::instead(name) {
@@ -146,10 +102,6 @@ impl RabbitOptions {
         Ok(())
     }
 
-    /// Whether what is set fits together.
-    ///
-    /// # Errors
-    /// [`OptionError::Together`].
     pub fn check(&self) -> Result<(), OptionError> {
         let refuse = |names, reason| Err(OptionError::Together { names, reason });
         let conflict = match self.words("tls") {
@@ -188,19 +140,17 @@ impl RabbitOptions {
         Ok(())
     }
 
-    /// Whether the configuration or the URL sets it.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    /// Returns the options that are set, in the order of the table, with their values as text.
     pub fn set_options(&self) -> impl Iterator<Item = (&'static OptionDef, String)> {
         RABBIT_OPTIONS.iter().filter_map(|option| Some((option, self.values.get(option.name)?.shown())))
     }
 
-    /// TLS, if it is asked for. The name is verified where oslo.messaging 18.3.1 verifies it, with a CA file: a
-    /// test beside it, `tests/it/trust.rs`, compares both.
+    /// Returns the TLS options. The host name is verified where oslo.messaging 18.3.1 verifies it, with a CA file:
+    /// `tests/it/trust.rs` compares both.
     #[must_use]
     pub fn tls(&self) -> Option<TlsOptions> {
         let file = self.file("ssl_ca_file");
@@ -223,7 +173,7 @@ impl RabbitOptions {
         })
     }
 
-    /// Returns the logins that go to a broker in clear. TLS that trusts any broker is warned of by itself.
+    /// Returns the logins that are sent in clear. TLS that trusts any broker has a warning of its own.
     #[must_use]
     pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         match ["rabbit", "kombu"].contains(&url.driver()) && self.tls().is_none() {
@@ -232,34 +182,31 @@ impl RabbitOptions {
         }
     }
 
-    /// Returns the file of the certificate that we show a broker; `None` without TLS.
     #[must_use]
     pub fn client_certificate(&self) -> Option<PathBuf> {
         self.tls()?.certificate
     }
 
-    /// Returns the file of the authorities that `ssl_ca_file` names, with TLS or without.
     #[must_use]
     pub fn ca_file(&self) -> Option<PathBuf> {
         self.file("ssl_ca_file")
     }
 
-    /// The heartbeat to ask for, in seconds; 0 is none. The broker gives the queue of a silent machine
-    /// to the next consumer after nearly three heartbeats, hence the default [`HEARTBEAT`] and not oslo.messaging's 60 s.
+    /// Returns the heartbeat in seconds; 0 is none. The broker hands the queue of a silent host over after nearly three
+    /// heartbeats, hence the default [`HEARTBEAT`] and not oslo.messaging's 60 s.
     #[must_use]
     pub fn heartbeat(&self) -> u16 {
         let set = self.integer(HEARTBEAT_OPTION).and_then(|seconds| seconds.try_into().ok());
         set.unwrap_or(HEARTBEAT)
     }
 
-    /// Keeps oslo.messaging's heartbeat where none is set, for programs that osnl takes the place of.
+    /// Keeps oslo.messaging's default heartbeat, for programs that osnl replaces.
     #[must_use]
     pub fn with_oslo_heartbeat(mut self) -> Self {
         self.values.entry(HEARTBEAT_OPTION).or_insert(Value::Integer(OSLO_HEARTBEAT.into()));
         self
     }
 
-    /// Returns the mechanism of the login; without one, the broker's offer decides.
     #[must_use]
     pub fn login(&self) -> Option<LoginMethod> {
         match self.words("rabbit_login_method") {
@@ -270,7 +217,6 @@ impl RabbitOptions {
         }
     }
 
-    /// Returns the order in which several hosts are tried; random by default.
     #[must_use]
     pub fn failover(&self) -> FailoverStrategy {
         match self.words("kombu_failover_strategy") {
@@ -279,7 +225,7 @@ impl RabbitOptions {
         }
     }
 
-    /// The pauses before and between attempts, oslo.messaging's defaults beside what is set.
+    /// Returns the pauses before and between attempts, with oslo.messaging's defaults for parts that are not set.
     #[must_use]
     pub fn reconnect(&self) -> Reconnect {
         let decimal = |name, default: f64| {
@@ -304,8 +250,7 @@ impl RabbitOptions {
         }
     }
 
-    /// Returns the number of unsettled messages that the broker may hand over, if it is set. oslo.messaging's 0, no
-    /// limit at all, counts as not set.
+    /// Returns the limit of unsettled messages. oslo.messaging's 0, which means no limit, counts as not set.
     #[must_use]
     pub fn prefetch(&self) -> Option<u16> {
         self.integer("rabbit_qos_prefetch_count")
@@ -313,7 +258,6 @@ impl RabbitOptions {
             .filter(|count| *count > 0)
     }
 
-    /// The options that decide what is declared.
     pub const DECLARING: [&str; 7] = [
         "amqp_durable_queues",
         "amqp_auto_delete",
@@ -324,7 +268,6 @@ impl RabbitOptions {
         "rabbit_quorum_max_memory_bytes",
     ];
 
-    /// Returns the arguments for a queue that has to be made.
     #[must_use]
     pub fn queue(&self) -> QueueOptions {
         let limit =
@@ -342,7 +285,6 @@ impl RabbitOptions {
         }
     }
 
-    /// Returns the compression of published bodies.
     #[must_use]
     pub fn compression(&self) -> Option<Compression> {
         match self.words("kombu_compression") {
@@ -360,7 +302,6 @@ impl RabbitOptions {
         self.values.get(name)?.as_integer()
     }
 
-    /// Empty if nothing sets it.
     fn words(&self, name: &str) -> &str {
         self.values.get(name).and_then(Value::as_text).unwrap_or_default()
     }
@@ -378,14 +319,13 @@ fn canonical(name: &str) -> &'static str {
     option(name).map_or("", |option| option.name)
 }
 
-/// Sets each option of a URL's query. `option` finds one by its name.
 pub(crate) fn each_of_query(
     url: &TransportUrl,
     option: impl Fn(&str) -> Option<&'static OptionDef>,
     mut set: impl FnMut(&str, &str) -> Result<(), OptionError>,
 ) -> Result<(), OptionError> {
     let query = url.query();
-    // An @ there means that the query began inside of a password, which must not be repeated.
+    // An @ there means that the query began inside a password, which must not be repeated.
     let safe = !query.iter().any(|(name, value)| name.contains('@') || value.contains('@'));
     for (n, (name, value)) in query.iter().enumerate() {
         if let (Some(option), true) = (option(name), query[..n].iter().any(|(other, _)| other == name)) {

@@ -1,5 +1,5 @@
-//! Remedies for the errors between a transport and a broker: the settings to look at, and commands for the owner of the
-//! broker. Names are quoted for a shell; no password is among them. Pure.
+//! Remedies for errors between a transport and a broker: settings to check, and commands for the owner of the broker.
+//! Names are quoted for a shell, and no password is shown. Pure.
 
 use osnl_model::TransportUrl;
 
@@ -7,17 +7,17 @@ use super::answer::BrokerAnswer;
 use crate::error::TransportError;
 use crate::topology::{CONSUMER_DISCONNECTED_TIMEOUT, Declare};
 
-/// The beginning of the standard library's words for a name that cannot be resolved.
+/// The beginning of the standard library's message for an unresolved name.
 const UNRESOLVED: &str = "failed to lookup address information";
 
 impl TransportError {
-    /// Returns the remedy; `None` where the error names it, or none is known. `permissions` is the command that gives the
-    /// user the permissions that the caller needs in a virtual host.
+    /// Returns the remedy; `None` if the error names it or none is known. `permissions` is the command that grants the
+    /// user the needed permissions in a virtual host.
     #[must_use]
     pub fn remedy(&self, virtual_host: &str, permissions: impl FnOnce(&str) -> String) -> Option<String> {
         let vhost = shell_quoted(virtual_host);
         match self {
-            // Some answers end the connection before a user is judged.
+            // Some answers end the connection before the login is checked.
             Self::Connect { reason, .. } if BrokerAnswer::of(reason).is_some() => {
                 BrokerAnswer::of(reason)?.remedy(virtual_host, permissions)
             }
@@ -74,8 +74,7 @@ impl TransportError {
     }
 }
 
-/// Returns the remedy for a refusal in the broker's words; `None` where they have none. `permissions` as for
-/// [`TransportError::remedy`].
+/// Returns the remedy for a refusal in the broker's words. `permissions` as for [`TransportError::remedy`].
 #[must_use]
 pub fn answer_remedy(
     words: &str,
@@ -85,18 +84,16 @@ pub fn answer_remedy(
     BrokerAnswer::of(words)?.remedy(virtual_host, permissions)
 }
 
-/// Returns the name in `host:port`.
 fn name(host: &str) -> &str {
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
 
-/// Returns the port of `host:port`.
 fn port(host: &str) -> &str {
     host.rsplit_once(':').map_or("5672", |(_, port)| port)
 }
 
-/// Returns the command that gives a user what a listener with these exchanges and queues needs. It makes and binds its
-/// queues unless `declare` is `none`; it makes exchanges only with `create`.
+/// Returns the command that grants a listener's permissions. The listener makes and binds queues unless `declare` is
+/// `none`, and makes exchanges only with `create`.
 #[must_use]
 pub fn listener_permissions(
     user: &str,
@@ -113,13 +110,12 @@ pub fn listener_permissions(
     set_permissions(user, virtual_host, [&configured, &written, &readable])
 }
 
-/// Returns the user that a URL logs in with: that of its first host.
+/// Returns the user of a URL's first host.
 #[must_use]
 pub fn login_user(url: &TransportUrl) -> &str {
     url.hosts().first().map_or("guest", |host| host.credentials().0)
 }
 
-/// The command that gives a user these permissions: what it may configure, write, and read, by name.
 #[must_use]
 pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]: [&[&str]; 3]) -> String {
     let pattern = |names: &[&str]| {
@@ -136,8 +132,8 @@ pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]:
     )
 }
 
-/// Returns the command that has RabbitMQ 4.3 give a queue to the next consumer after
-/// [`CONSUMER_DISCONNECTED_TIMEOUT`]. One policy counts for a queue: this one takes the place of another.
+/// Returns the command that makes RabbitMQ 4.3 hand a queue over after [`CONSUMER_DISCONNECTED_TIMEOUT`]. Only one
+/// policy applies to a queue, so this policy replaces another.
 #[must_use]
 pub fn take_over_policy(virtual_host: &str, queue: &str) -> String {
     let pattern = format!("^{}$", escaped(queue));
@@ -150,7 +146,6 @@ pub fn take_over_policy(virtual_host: &str, queue: &str) -> String {
     )
 }
 
-/// Quotes a text for a shell, if it needs quotes.
 #[must_use]
 pub fn shell_quoted(text: &str) -> std::borrow::Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | ':' | '@' | '%');
@@ -160,7 +155,6 @@ pub fn shell_quoted(text: &str) -> std::borrow::Cow<'_, str> {
     format!("'{}'", text.replace('\'', r"'\''")).into()
 }
 
-/// Escapes a text for a regular expression.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     text.chars()

@@ -1,13 +1,13 @@
 //! The bytes between the client library and a broker, in plain or under TLS.
 //!
-//! Beside passing them on it
+//! The stream also
 //!
-//! - ends with an error when nothing has come for the [`SilenceLimit`] allowed: the client library notices a dead peer
-//!   too, but only after two heartbeats and up to a half, and a connection that hangs before its login never;
-//! - says what it is when the other side speaks TLS and we do not, or no AMQP at all;
-//! - hears what the broker says it is, which the client library keeps to itself ([`greeting`]);
-//! - reads nothing while there are too many bytes of [bodies](super::body_flow) in hand;
-//! - looks at frames before the client library does, which cannot bear all of them ([`frames`]): limits the broker's offer
+//! - fails when no byte arrives within the [`SilenceLimit`]. The client library notices a dead peer only after about
+//!   two and a half heartbeats, and a connection that hangs before its login never;
+//! - reports a peer that speaks TLS unexpectedly, or no AMQP;
+//! - reads the broker's [`greeting`], which the client library keeps to itself;
+//! - stops reading while too many bytes of [bodies](super::body_flow) are in hand;
+//! - changes frames that the client library cannot handle ([`frames`]): it limits the broker's offer
 //!   ([`tune`](super::tune)), and makes tables safe ([`headers`](super::headers)).
 
 use std::io::{self, IoSlice};
@@ -29,13 +29,12 @@ use super::frames::{self, Frames};
 use super::greeting;
 use super::login::{BrokerLogin, NothingInCommon};
 
-/// A heartbeat: type, channel, size, end.
+/// A heartbeat frame: type, channel, size, end.
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
-/// The longest time that the broker may send nothing; `None` is for ever.
 pub(super) type SilenceLimit = Option<Duration>;
 
-/// The broker has ended the connection before it said anything.
+/// The broker ended the connection before it sent a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SilentEnd {
     #[error("the broker ended the connection without a word; if its port is one of TLS, set ssl = true")]
@@ -44,13 +43,13 @@ pub(super) enum SilentEnd {
     Tls,
 }
 
-/// The first bytes are not AMQP; how they begin, in printable characters.
+/// The first bytes are not AMQP; the text shows them in printable characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what answers does not speak AMQP; it begins with \"{0}\"")]
 pub(super) struct NotAmqp(String);
 
 impl NotAmqp {
-    /// `None` for bytes that AMQP can begin with: a method on channel 0, or the header of another version.
+    /// Returns `None` for bytes that AMQP can begin with: a method on channel 0, or the header of another version.
     fn of(bytes: &[u8]) -> Option<Self> {
         const SHOWN: usize = 24;
         const METHOD: [u8; 3] = [1, 0, 0];
@@ -64,8 +63,8 @@ impl NotAmqp {
     }
 }
 
-/// Why a connection is no use, found in its first bytes or their absence. What fails afterwards, such as a write to a
-/// connection that the broker has reset, fails for the same reason.
+/// The reason why a connection is useless, found in its first bytes or their absence. Later failures, such as a failed
+/// write, have the same cause.
 #[derive(Clone, Debug)]
 enum FirstBytes {
     SpeaksTls,
@@ -89,22 +88,20 @@ impl FirstBytes {
     }
 }
 
-/// The stream that carries the bytes.
 pub(super) enum Carrier {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// See the [module](self).
 pub(super) struct BrokerStream {
     carrier: Carrier,
-    /// When the last bytes came, in milliseconds after `since`.
+    /// The time of the last received bytes, in milliseconds after `since`.
     heard: Arc<AtomicU64>,
     since: Instant,
     heard_anything: bool,
     useless: Option<FirstBytes>,
-    /// Ends when the silence has been too long. A task of the runtime's, since this stream is polled from a thread
-    /// that outlives the runtime, where a timer panics.
+    /// Completes when the silence has been too long. It is a task, since this stream is polled from a thread that
+    /// outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
     frames: Frames,
     body_flow: Arc<BodyFlow>,
@@ -113,7 +110,6 @@ pub(super) struct BrokerStream {
 }
 
 impl BrokerStream {
-    /// Gives the broker's offer to `login`, as soon as it is known.
     pub(super) fn new(
         carrier: Carrier,
         silence: watch::Receiver<SilenceLimit>,
@@ -138,7 +134,6 @@ impl BrokerStream {
         }
     }
 
-    /// Pending, or an error once it has been so for too long.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match self.alarm.poll_join_next(context) {
             Poll::Ready(Some(Ok(longest))) => {
@@ -146,19 +141,17 @@ impl BrokerStream {
                 let words = format!("nothing has come from the broker for {seconds:.1} s");
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, words)))
             }
-            // The runtime is going, and the socket says so itself.
+            // The runtime is shutting down, and the socket reports that itself.
             Poll::Ready(Some(Err(_)) | None) | Poll::Pending => Poll::Pending,
         }
     }
 
-    /// Keeps why the connection is no use.
     fn is_useless(&mut self, why: FirstBytes) -> io::Error {
         let error = why.error();
         self.useless = Some(why);
         error
     }
 
-    /// Returns the error for a connection that the broker ended before it sent anything.
     fn silent_end(&mut self, error: io::Error) -> io::Error {
         let ended = [
             io::ErrorKind::UnexpectedEof,
@@ -180,7 +173,8 @@ impl BrokerStream {
         }
     }
 
-    /// The first writes may fail over a connection that the broker has refused: what it said is still to be read.
+    /// Reads the broker's words after a failed write: the first writes may fail on a connection that the broker has
+    /// refused.
     fn unwritable(&mut self, context: &mut Context<'_>, error: io::Error) -> io::Error {
         if self.heard_anything {
             return self.silent_end(error);
@@ -203,7 +197,7 @@ impl BrokerStream {
                 return Poll::Ready(Ok(ready));
             }
             let room = if self.body_flow.poll_room(context).is_pending() {
-                // The frame that has begun is read to its end, so that a heartbeat fits behind it.
+                // The current frame is read to its end, so that a heartbeat fits behind it.
                 match self.frames.rest() {
                     Some(rest) => rest,
                     None if bytes.len() >= HEARTBEAT.len() && self.body_flow.takes_beat() => {
@@ -225,7 +219,7 @@ impl BrokerStream {
             match polled {
                 Poll::Ready(Ok(())) => {
                     let given = self.took(&mut bytes[..length])?;
-                    // Nothing is handed over as long as a frame is not complete; a zero would be the end.
+                    // Zero would mean the end, so an incomplete frame reads further.
                     if given > 0 || length == 0 {
                         return Poll::Ready(Ok(given));
                     }
@@ -236,9 +230,9 @@ impl BrokerStream {
         }
     }
 
-    /// Looks at what came, and may change it; gives how much of it is for the caller at once.
+    /// Processes received bytes, and returns how many the caller may use at once.
     fn took(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        /// The content types of an alert and of a handshake, and the major version, as records begin.
+        /// The first bytes of TLS records: content types alert and handshake, and the major version.
         const TLS: [[u8; 2]; 2] = [[21, 3], [22, 3]];
         let now = self.since.elapsed().as_millis();
         self.heard.store(now.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -322,7 +316,7 @@ impl futures_io::AsyncWrite for BrokerStream {
     }
 }
 
-/// Until nothing has come for as long as is allowed; gives how long that is.
+/// Waits until no byte has arrived for the limit, and returns the limit.
 async fn too_long(
     mut silence: watch::Receiver<SilenceLimit>,
     since: Instant,
@@ -332,7 +326,7 @@ async fn too_long(
     loop {
         let longest = *silence.borrow_and_update();
         if body_flow.is_full() {
-            // It is we who do not listen, and the client library is not to think otherwise.
+            // Reading is paused here, and the client library must not take that for silence.
             let now = since.elapsed().as_millis();
             heard.store(now.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
             body_flow.beat();
@@ -342,7 +336,7 @@ async fn too_long(
         match (longest, deadline) {
             (Some(longest), Some(deadline)) if Instant::now() >= deadline => return longest,
             (_, deadline) => {
-                // Each heartbeat's time: three of them are the silence allowed.
+                // The limit is three heartbeats, so this looks once per heartbeat.
                 let look = longest.map(|longest| Instant::now() + longest / 3);
                 let until = async {
                     match deadline.min(look) {

@@ -1,12 +1,11 @@
 //! A tap on RabbitMQ. See [`crate::Tap`] for its promises.
 //!
-//! One connection with two channels: one consumes, the other looks, binds and counts, since a look at an exchange
-//! that is not there closes its channel.
+//! A tap is one connection with two channels. The first consumes; the second examines, binds and counts, since a look
+//! at a missing exchange closes its channel.
 //!
-//! A second queue of the same kind counts the messages that the bound of the queue drops: the broker hands them to it
-//! (a dead letter to the default exchange), and emptying it tells how many there were, without sending them. It is
-//! bounded in bytes too, so at more than that many dropped bytes between two calls the count is too low. A user
-//! without the permission to write to the default exchange gets the tap without the count.
+//! A second queue counts the messages that the first drops when full: the broker sends these to it as dead letters, and
+//! purging it returns their number. The second queue is bounded in bytes too, so the count is too low beyond that many
+//! dropped bytes between two calls. Without permission to write to the default exchange, the tap has no count.
 
 mod message;
 pub(super) mod probe;
@@ -33,7 +32,6 @@ use crate::{BoxFuture, TransportError};
 /// The number of dropped messages that can be counted between two calls.
 const COUNTED: i64 = 1_000_000;
 
-/// An open tap.
 pub(super) struct RabbitTap {
     channel: Channel,
     deliveries: lapin::Consumer,
@@ -42,15 +40,14 @@ pub(super) struct RabbitTap {
     options: TapOptions,
     tapped: TapOpening,
     counter: Option<ShortString>,
-    /// The last delivery taken, if it is not acknowledged yet, and how many there are.
+    /// The last delivery that is not acknowledged yet, and the number of such deliveries.
     taken: Option<u64>,
     unacknowledged: u16,
-    /// Found behind messages that had to be handed over first.
+    /// The end of the tap, reported after the messages before it.
     ended: Option<TransportError>,
 }
 
 impl RabbitTap {
-    /// Declares, binds and consumes on a fresh connection.
     pub(super) async fn open(
         (connection, body_flow): (Connection, Arc<BodyFlow>),
         (host, greeting): (String, Greeting),
@@ -213,15 +210,13 @@ impl Tap for RabbitTap {
 }
 
 impl Drop for RabbitTap {
-    /// Its connection ends only when it is read.
     fn drop(&mut self) {
         self.body_flow.end();
     }
 }
 
-/// The tap's requests beside its consumer.
 impl SideChannel<Connection> {
-    /// The queue, and the one that counts what it drops where that is permitted.
+    /// Declares the queue, and the counting queue if permitted.
     async fn declare(
         &mut self,
         options: &TapOptions,
@@ -229,7 +224,7 @@ impl SideChannel<Connection> {
         let bytes = AMQPValue::LongLongInt(i64::try_from(options.max_bytes).unwrap_or(i64::MAX));
         let ttl = AMQPValue::LongLongInt(i64::try_from(options.ttl.as_millis()).unwrap_or(i64::MAX));
         let mut arguments = FieldTable::default();
-        // A virtual host may have another kind as its default, which cannot be exclusive.
+        // The default type of a virtual host may be one that cannot be exclusive.
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
         arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
         arguments.insert("x-max-length-bytes".into(), bytes);
@@ -262,7 +257,6 @@ impl SideChannel<Connection> {
         }
     }
 
-    /// Looks for an exchange and binds the queue to it; `false` if it is not there.
     async fn bind(
         &mut self,
         queue: &ShortString,
@@ -292,7 +286,7 @@ impl SideChannel<Connection> {
             if let Err(error) = bound.await {
                 let what = format!("bind to exchange \"{exchange}\" with key \"{key}\"");
                 let failure = self.closed_by(&what, error);
-                // It may have gone since it was looked at.
+                // The exchange may have been deleted since the look.
                 return Self::unless_missing(failure);
             }
         }

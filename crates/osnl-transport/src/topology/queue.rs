@@ -1,51 +1,46 @@
-//! The declaration and the reading of our queues: pure.
+//! The declaration and the reading of osnl's queues. Pure.
 //!
 //! | | classic | quorum | stream |
 //! | --- | --- | --- | --- |
-//! | outlives the broker's restart | `durable` | always | always |
+//! | survives the broker's restart | `durable` | always | always |
 //! | `auto_delete` | yes | no | no |
-//! | `single_active_consumer` | yes | yes | no: every reader has all of it |
+//! | `single_active_consumer` | yes | yes | no: every reader gets all messages |
 //! | `delivery_limit`, `max_in_memory_*` | no | yes | no |
 //! | `ha_policy` | yes | no | no |
 //! | `stream_offset`, `resume` | | | yes |
 //!
-//! A queue that oslo.messaging programs declare too ([`QueueKind::oslo_arguments`]) has their arguments alone: the broker
-//! refuses a program that declares it otherwise. Every other queue of ours names its type, so that the default type of
-//! a virtual host changes nothing, and a quorum queue has no delivery limit. Measured with oslo.messaging 18.3.1 and
+//! A queue that oslo.messaging programs declare too ([`QueueKind::oslo_arguments`]) has only their arguments: the
+//! broker refuses a program that declares other arguments. Every other queue of osnl names its type, so that a virtual
+//! host's default type has no effect, and a quorum queue has no delivery limit. Measured with oslo.messaging 18.3.1 and
 //! RabbitMQ 3.10.8, in `tests/it/declared.rs`:
 //!
 //! | declared first, durable | then by oslo.messaging, without a type | in a virtual host of default type quorum |
 //! | --- | --- | --- |
 //! | without a type | accepted | accepted, both are quorum queues |
-//! | `x-queue-type = classic` | accepted | refused with 406: the broker adds `quorum` to what names no type |
+//! | `x-queue-type = classic` | accepted | refused with 406: the broker adds `quorum` where the type is missing |
 //!
-//! A transient queue is a classic one in any virtual host.
+//! A transient queue is classic in any virtual host.
 //!
-//! No queue of ours is ever exclusive. Options that a kind does not allow are refused before the broker is asked:
-//! [`QueueKind::refusal`].
+//! No queue of osnl is exclusive. [`QueueKind::refusal`] refuses options that a kind does not allow before the broker
+//! is asked.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::broker_version::BrokerVersion;
 
-/// Arguments of a declaration or of a consumer, by name.
 pub type QueueArguments = BTreeMap<String, Argument>;
 
-/// The value of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Argument {
-    /// Sent as `I` where 32 bits hold it and as `l` beyond, as oslo.messaging's client sends numbers.
+    /// Sent as `I` within 32 bits and as `l` beyond, as oslo.messaging's client does.
     Integer(i64),
-    /// `true` or `false`.
     Boolean(bool),
-    /// UTF-8.
     Text(String),
 }
 
 impl Argument {
-    /// As people write it: whole numbers and `true`/`false` are what they look like, anything else is text;
-    /// in double quotes everything is.
+    /// Reads whole numbers and `true`/`false` as such, and all other text as text. Double quotes make any value a text.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
@@ -59,7 +54,7 @@ impl Argument {
 }
 
 impl fmt::Display for Argument {
-    /// So that [`Argument::parse`] reads it back.
+    /// Writes a form that [`Argument::parse`] reads back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer(number) => number.fmt(f),
@@ -70,20 +65,18 @@ impl fmt::Display for Argument {
     }
 }
 
-/// The type that RabbitMQ calls `x-queue-type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueType {
-    /// One node, or mirrored; what oslo.messaging makes unless told otherwise.
+    /// One node, or mirrored; the default of oslo.messaging.
     #[default]
     Classic,
     /// Replicated; survives the loss of a minority of its nodes.
     Quorum,
-    /// A log that readers do not take from. Nothing can go back to it.
+    /// A log whose messages stay after reading. No message can be requeued.
     Stream,
 }
 
 impl QueueType {
-    /// As in `x-queue-type`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,79 +86,67 @@ impl QueueType {
         }
     }
 
-    /// Returns the type of this name. A queue that was declared without a type, before brokers wrote one down, is a
-    /// classic one.
+    /// Returns the type of this name. Older brokers recorded no type for a classic queue.
     pub(crate) fn named(name: &str) -> Self {
         let replicated = [Self::Quorum, Self::Stream].into_iter().find(|known| known.as_str() == name);
         replicated.unwrap_or(Self::Classic)
     }
 }
 
-/// The first position in a stream, when there is no earlier reading.
+/// The first position in a stream without an earlier reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamOffset {
-    /// With the oldest message that is kept.
     First,
-    /// With the last chunk that was written: some of the newest messages.
+    /// The last chunk, with some of the newest messages.
     Last,
-    /// With what is published from now on.
     #[default]
     Next,
-    /// With the chunk that was written at this time, in seconds since 1970 UTC, or the next one. It may hold
-    /// some older messages.
+    /// The chunk of this time in seconds since 1970, or the next. It may hold some older messages.
     Timestamp(u64),
 }
 
-/// The position from which the reading of a stream continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
-    /// With this offset.
     At(u64),
-    /// With the chunk of this time, in seconds since 1970 UTC: the stream was read, but nothing has come yet.
+    /// The chunk of this time in seconds since 1970: the stream was read, but no message has arrived yet.
     Since(u64),
 }
 
-/// The declaration of a queue that is not there, and the way to read it. [`QueueKind::refusal`] reports options that
-/// its type does not allow.
+/// The declaration of a missing queue, and the way to read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueKind {
-    /// Classic, quorum or stream.
     pub queue_type: QueueType,
-    /// It outlives a restart of the broker.
     pub durable: bool,
-    /// It goes with its last consumer.
+    /// Whether the broker deletes the queue after its last consumer.
     pub auto_delete: bool,
-    /// Whether one of several consumers gets the messages and the others wait to take its place, so that order
-    /// survives a second daemon on the same queue.
+    /// Whether one consumer gets the messages and others are standbys, so that order survives a second daemon on the
+    /// queue.
     pub single_active_consumer: bool,
-    /// `x-delivery-limit`: how often a message may come back before the broker drops or dead-letters it.
+    /// `x-delivery-limit`: the number of returns after which the broker drops or dead-letters a message.
     pub delivery_limit: Option<u32>,
-    /// `x-max-in-memory-length`, in messages.
     pub max_in_memory_length: Option<u32>,
-    /// `x-max-in-memory-bytes`.
     pub max_in_memory_bytes: Option<u32>,
-    /// `x-ha-policy`, which RabbitMQ has not heeded since 3.0; oslo.messaging sends `all` with `rabbit_ha_queues`.
+    /// `x-ha-policy`, which RabbitMQ has ignored since 3.0; oslo.messaging sends `all` with `rabbit_ha_queues`.
     pub ha_policy: Option<String>,
-    /// Whether oslo.messaging programs declare this queue too, as a service its own and k2hr3_osnl its pool: then only
-    /// with the arguments that they send.
+    /// Whether oslo.messaging programs declare this queue too, such as a service's queue or the pool of k2hr3_osnl.
+    /// Then only their arguments are sent.
     pub oslo_arguments: bool,
-    /// Further arguments of the declaration; those that have a field here are not among them.
+    /// Further arguments, without those that have a field here.
     pub arguments: QueueArguments,
-    /// The first position in a stream, unless `resume` knows its name.
+    /// The first position in a stream, unless `resume` has the stream's name.
     pub stream_offset: StreamOffset,
-    /// The positions from which reading continues, by the stream's name. A stream that had to be made is read from its
-    /// beginning. Of a consumer group of Kafka an entry says only that the group has read: its brokers keep the positions.
+    /// The positions to continue from, by the stream's name. A stream that had to be made is read from its beginning. For
+    /// Kafka an entry means only that the group has read before: the brokers keep the positions.
     pub resume: BTreeMap<String, Resume>,
 }
 
 impl QueueKind {
-    /// The kind that oslo.messaging declares: lost when the broker restarts, shared by all its consumers.
+    /// The kind that oslo.messaging declares: lost when the broker restarts, and shared by all consumers.
     pub const OSLO: Self = Self::classic(false, false);
-    /// As osnl makes its own.
     pub const DURABLE: Self = Self::classic(true, true);
 
-    /// Returns the kind of a dead letter queue: replicated, without a limit of deliveries, and refusing what does not fit
-    /// instead of dropping the oldest message.
+    /// Returns the kind of a dead letter queue: replicated, without a delivery limit, and refusing new messages when
+    /// full instead of dropping the oldest.
     #[must_use]
     pub fn dead_letters() -> Self {
         let overflow = ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned()));
@@ -194,8 +175,8 @@ impl QueueKind {
         }
     }
 
-    /// Returns all arguments of the declaration, in oslo.messaging's spelling; as there, without the type of a classic
-    /// queue if oslo.messaging programs declare it too.
+    /// Returns all arguments of the declaration in oslo.messaging's spelling. As there, a classic queue that
+    /// oslo.messaging programs declare too has no type.
     #[must_use]
     pub fn declared_arguments(&self) -> QueueArguments {
         let mut all = self.arguments.clone();
@@ -213,12 +194,12 @@ impl QueueKind {
         all
     }
 
-    /// Returns this kind in the form for a broker of this version. A quorum queue of osnl's own has, unless they are set:
+    /// Returns this kind in the form for a broker of this version. A quorum queue of osnl gets, unless these are set:
     ///
-    /// - no delivery limit: since 4.0 the default is a limit of 20, and -1 means none; before, the default is none, and
-    ///   -1 would drop a message at its first return;
-    /// - [`CONSUMER_DISCONNECTED_TIMEOUT`] on every version: a queue outlives an upgrade of the broker, and versions
-    ///   before 4.3 ignore the argument.
+    /// - no delivery limit. Since 4.0 the default is 20, and -1 means none. Before, the default is none, and -1 would
+    ///   drop a message at its first return;
+    /// - [`CONSUMER_DISCONNECTED_TIMEOUT`] on every version: a queue outlives an upgrade, and versions before 4.3
+    ///   ignore the argument.
     #[must_use]
     pub fn for_broker(&self, version: Option<BrokerVersion>) -> Self {
         let mut kind = self.clone();
@@ -235,7 +216,7 @@ impl QueueKind {
         kind
     }
 
-    /// The first thing that its type does not allow: the option as the configuration calls it, and why.
+    /// Returns the first option that the type does not allow, by its name in the configuration, and the reason.
     #[must_use]
     pub fn refusal(&self) -> Option<(&'static str, String)> {
         let queue_type = self.queue_type.as_str();
@@ -273,22 +254,18 @@ impl QueueKind {
     }
 }
 
-/// The time after which RabbitMQ 4.3 gives the messages of a consumer to another one when the consumer's node has gone,
-/// in milliseconds. Its default is 60 s. Less than 20 s would let the other one begin before a daemon that is cut off
-/// with that node has noticed it.
+/// The time in milliseconds after which RabbitMQ 4.3 gives the messages of a lost node's consumer to the next consumer.
+/// The default is 60 s. With less than 20 s the next consumer could begin before a daemon that is cut off with its node
+/// notices.
 pub const CONSUMER_DISCONNECTED_TIMEOUT: u32 = 20_000;
-/// The argument with that time.
 pub(crate) const CONSUMER_DISCONNECTED: &str = "x-consumer-disconnected-timeout";
-/// The number of times that a message of a quorum queue may come back.
 pub(crate) const DELIVERY_LIMIT: &str = "x-delivery-limit";
-/// The argument that names the type of a queue.
 pub(crate) const TYPE: &str = "x-queue-type";
 
-/// Arguments that are a field of [`QueueKind`] and an option of the configuration.
 const OWN_FIELD: [(&str, &str); 2] =
     [("x-queue-type", "queue_type"), ("x-single-active-consumer", "single_active_consumer")];
 
-/// The arguments of queues and consumers in RabbitMQ's manual. A broker ignores unknown ones silently.
+/// The arguments of queues and consumers in RabbitMQ's manual. A broker ignores unknown arguments silently.
 pub const KNOWN_ARGUMENTS: [&str; 29] = [
     "x-cancel-on-ha-failover",
     "x-consumer-disconnected-timeout",
@@ -321,9 +298,8 @@ pub const KNOWN_ARGUMENTS: [&str; 29] = [
     "x-stream-offset",
 ];
 
-/// Known arguments that a type refuses or passes over in silence (RabbitMQ 3.10, `capabilities/0` of
-/// `rabbit_classic_queue`, `rabbit_quorum_queue` and `rabbit_stream_queue`). Arguments that are not known here go
-/// to the broker: it may know them.
+/// Known arguments that a type refuses or ignores (RabbitMQ 3.10, `capabilities/0` of `rabbit_classic_queue`,
+/// `rabbit_quorum_queue` and `rabbit_stream_queue`).
 fn unknown_arguments(queue_type: QueueType) -> &'static [&'static str] {
     match queue_type {
         QueueType::Classic => &[

@@ -1,6 +1,3 @@
-//! Several queues on one connection, a queue that is only read, kinds of queues, and that nothing of a service's is
-//! altered.
-
 use osnl_model::{Priority, Target};
 use osnl_testkit::{
     Broker, BrokerObjects, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions,
@@ -15,7 +12,6 @@ use crate::session::{SOON, SeenMessage, Session, bodies, options, rabbit, target
 
 const TWO: [Priority; 2] = [Priority::Info, Priority::Error];
 
-/// A broker that can be published to; both kinds of it.
 enum Rig {
     Memory(MemoryBroker),
     Rabbit(Vhost, OsloPublisher),
@@ -56,7 +52,6 @@ impl Rig {
     }
 }
 
-/// Returns every exchange, queue and binding, without the numbers that change by themselves.
 fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<DeclaredQueue>, Vec<DeclaredBinding>) {
     let still = |queue: DeclaredQueue| DeclaredQueue { ready: 0, unacked: 0, consumers: 0, ..queue };
     let queues = vhost.list_queues().into_iter().map(still);
@@ -106,7 +101,6 @@ async fn three_exchanges_two_topics_seven_priorities_share_one_connection() {
     }
 }
 
-/// Two queues of oslo's own, with so many messages in each.
 async fn two_queues(rig: &mut Rig, prefetch: u16, infos: u32, errors: u32) -> Session {
     let options = options(None, prefetch, Declare::Create, QueueKind::OSLO);
     let to = targets(&["neutron"], &TWO);
@@ -124,7 +118,7 @@ async fn two_queues(rig: &mut Rig, prefetch: u16, infos: u32, errors: u32) -> Se
 async fn a_full_queue_keeps_no_other_waiting_and_each_keeps_its_order() {
     for mut rig in Rig::both("fair") {
         let mut session = two_queues(&mut rig, 40, 100, 2).await;
-        // What the broker has sent, twenty of one and two of the other, is handed over in turn.
+        // The broker has sent twenty of one queue and two of the other; both queues get turns.
         session.batch.set_limit(1);
         if let Rig::Rabbit(..) = &rig {
             rig.ready_becomes("notifications.error", 0);
@@ -145,12 +139,11 @@ async fn a_full_queue_keeps_no_other_waiting_and_each_keeps_its_order() {
 async fn an_acknowledgement_covers_no_message_of_another_queue() {
     for mut rig in Rig::both("covers") {
         let mut session = two_queues(&mut rig, 20, 5, 5).await;
-        // All ten are on their way; of one queue three are seen, of the other none.
+        // All ten are on their way; the test sees three of one queue and none of the other.
         let mut infos = Vec::new();
         session.batch.set_limit(1);
         while infos.len() < 3 {
             for message in session.poll().await.unwrap() {
-                // Seen and left open.
                 if &*message.queue == "notifications.info" {
                     infos.push(message);
                 }
@@ -275,7 +268,7 @@ async fn an_existing_queue_of_ours_is_used_as_it_is_and_what_differs_is_named() 
     };
     let max_length = |n| wanted("x-max-length", Argument::Integer(n));
     let quorum = QueueKind { queue_type: QueueType::Quorum, ..max_length(5) };
-    // RabbitMQ 4 writes down the type of a queue that was declared without one.
+    // RabbitMQ 4 records the type of a queue that was declared without one.
     let is_old = vhost.greeting()[1].starts_with("3.");
     let other_type = if is_old {
         "x-queue-type: configured quorum, found none"
@@ -361,7 +354,6 @@ async fn each_kind_is_declared_with_the_arguments_that_mean_it() {
         let made = vhost.list_queues().into_iter().find(|queue| queue.name == name).unwrap();
         assert_eq!((made.durable, made.auto_delete), (durable, auto_delete), "{name}");
         assert_eq!(made.arguments, expected, "{name}");
-        // Declared alike it is found again, and nothing differs.
         let again = Session::open(&*transport, &to, &options).await.unwrap();
         let open = &again.consumer.subscription().open[0];
         assert_eq!((open.created, &open.differs, open.durable), (false, &None, Some(durable)), "{name}");
@@ -390,7 +382,7 @@ async fn nothing_of_a_service_is_altered() {
                 assert_eq!(topology(&vhost), before);
             }
         }
-        // A pool of ours adds a queue and its binding, and that is all.
+        // A pool of osnl adds only a queue and its binding.
         let kind = QueueKind::DURABLE;
         let mut session =
             Session::open(&*rabbit(&vhost), &to, &options(Some("osnl"), 10, Declare::Create, kind))
@@ -400,7 +392,6 @@ async fn nothing_of_a_service_is_altered() {
         assert_eq!(exchanges, before.0);
         assert_eq!(queues.into_iter().filter(|queue| queue.name != "osnl").collect::<Vec<_>>(), before.1);
         assert_eq!(bindings.into_iter().filter(|b| b.queue != "osnl").collect::<Vec<_>>(), before.2);
-        // And the service goes on as before.
         publisher.notify(&Notice::default());
         assert_eq!(session.read(1).await.len(), 1);
     }
@@ -452,7 +443,7 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
         ("own", json!({"x-delivery-limit": 3}), &limited, Some(dropped)),
         ("other", json!({"x-delivery-limit": 3}), &ours, Some(dropped)),
         ("dead", json!({"x-delivery-limit": 3, "x-dead-letter-exchange": "dlx"}), &ours, Some(handed_on)),
-        // Where another argument differs first, the limit cannot be seen.
+        // If another argument differs first, the limit stays unknown.
         (
             "long",
             json!({"x-delivery-limit": 3, "x-max-length": 9}),

@@ -1,5 +1,3 @@
-//! Headers as publishers send them, and as none should.
-
 use lapin::types::parsing::parse_field_table;
 use osnl_testkit::amqp::frame::{AMQPContentHeader, AMQPFrame, parse_frame};
 use osnl_testkit::amqp::headers::{alone, arrays, named, sized, table, tables, text};
@@ -7,7 +5,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The frame around the payload of a content header.
 fn framed(payload: &[u8]) -> Vec<u8> {
     [&[2, 0, 1][..], &length(payload), payload, &[0xCE]].concat()
 }
@@ -16,7 +13,8 @@ fn header(properties: &[u8]) -> Vec<u8> {
     [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9][..], properties].concat()
 }
 
-/// As the client library reads it after us; on a small stack, and never larger than it was or than a small frame.
+/// Reads a header as the client library does, on a small stack. The header must not exceed its old size or a small
+/// frame.
 fn read(properties: &[u8]) -> AMQPContentHeader {
     let mut payload = header(properties);
     let before = payload.len();
@@ -67,7 +65,6 @@ fn ordinary_headers_are_not_touched() {
     .concat();
     for properties in [
         vec![0, 0],
-        // All properties, headers empty.
         [
             &[0xff, 0xfc][..],
             b"\x01a\x01b\0\0\0\0\x02\x03\x01c\x01d\x01e\x01f\0\0\0\0\0\0\0\x01\x01g\x01h\x01i\x01j",
@@ -116,7 +113,7 @@ fn what_the_library_cannot_bear_is_removed_and_the_rest_stays() {
     check(("evil", sized(b'F', b"\x09a")), malformed, true);
     check(("evil", sized(b'A', b"?")), malformed, true);
     check(("evil", sized(b'A', b"S\0\0\0\x09a")), malformed, true);
-    // The mark is ours alone.
+    // A publisher cannot forge the mark.
     let forged = read(&alone(&[(MARK, text("everything")), ("evil", tables(99))]));
     assert_eq!(
         (removed_of(&forged).as_deref(), names(&forged)),
@@ -137,7 +134,7 @@ fn a_table_that_cannot_be_followed_is_cut_where_it_is_malformed() {
     check(&[&first[..], b"\x09b"].concat(), &["a", MARK]);
     check(&[&first[..], b"\x01b"].concat(), &["a", MARK]);
     check(&[&first[..], b"\x01bS\0\0\xff\xff"].concat(), &["a", MARK]);
-    // In a large frame there is no room for a mark beside what could stay.
+    // A large frame has no room for both the mark and the remaining headers.
     let large = named(b"a", &text(&"x".repeat(SMALL)));
     check(&[&large[..], b"\x01b?"].concat(), &[MARK]);
     check(&[&large[..], b"\x01b?", &[0; 60]].concat(), &["a", MARK]);
@@ -190,12 +187,10 @@ fn properties_that_do_not_fit_are_none() {
         assert_eq!((header.class_id, header.body_size), (60, 9));
         assert_eq!(*header.properties.content_type(), None);
     }
-    // Not the publisher's part of the frame.
     let mut short = vec![0, 60, 0, 0, 0, 0, 0];
     assert_eq!(content_header(&mut short), None);
 }
 
-/// The tables in the broker's own properties are made safe, and those of methods that only a client sends.
 #[test]
 fn tables_of_methods_are_made_safe() {
     let long = |octets: &[u8]| [&length(octets), octets].concat();
@@ -213,13 +208,12 @@ fn tables_of_methods_are_made_safe() {
             "what else it says stays: {read:?}"
         );
     }
-    // basic.deliver with a routing key that is no text.
+    // `basic.deliver` with a routing key that is not UTF-8.
     let mut deliver = [&[0, 60, 0, 60, 1, b'c'][..], &[0; 9], &[1, b'e', 2, 0xff, b'k']].concat();
     assert_eq!(method(&mut deliver), None);
     assert!(deliver.ends_with(&[1, b'e', 2, b'?', b'k']));
 }
 
-/// Any value, mostly of tables and arrays.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let leaf = prop_oneof![
         Just(b"V".to_vec()),
@@ -244,8 +238,8 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1024, ..ProptestConfig::default() })]
 
-    /// The client library can read any headers of a publisher after the cleaning; those that it could read in the
-    /// first place within the bounds are not touched.
+    /// The client library can read any headers after the cleaning. Headers within the bounds that it could read before
+    /// stay unchanged.
     #[test]
     fn any_headers_can_be_read_afterwards(
         entries in prop::collection::vec(("[a-z]{1,3}", value()), 0..6),

@@ -1,5 +1,3 @@
-//! Groups: their first place, rebalances, and members that are lost.
-
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,20 +32,20 @@ async fn a_new_group_begins_where_it_was_told_to() {
     publish(&mock, 3..4, 1);
     assert_eq!(texts(&latest.take(1).await), ["3"]);
     assert_eq!(texts(&earliest.take(4).await), ["0", "1", "2", "3"]);
-    // Its place is the group's before the first message: nothing is skipped until it listens again.
+    // The group's position is stored before the first message, so nothing published in between is skipped.
     let quiet = Member::join(&mock.kafka(""), "quiet", 10).await;
     drop(quiet);
     publish(&mock, 4..5, 1);
     assert_eq!(texts(&Member::join(&mock.kafka(""), "quiet", 10).await.take(1).await), ["4"]);
 }
 
-/// A second member joins while the first has open messages: nothing is lost. With `ends`, the open messages end during the
-/// rebalance; else never, and no others come again.
+/// A second member joins while the first has open messages, and nothing is lost. With `ends`, the open messages end
+/// during the rebalance; otherwise they stay open, and no others are repeated.
 async fn survives_a_rebalance(strategy: &str, ends: bool) {
     let mock = Mock::new();
     mock.cluster().create_topic(TOPIC, 4, 1).unwrap();
     let transport = mock.kafka(&format!("?partition_assignment_strategy={strategy}"));
-    // Half of it is the longest wait for open messages, which the mock cluster's own patience has to exceed.
+    // Half of it is the longest wait for open messages, and the mock cluster's own time-out has to exceed that.
     let transport = transport.with_setting("max.poll.interval.ms", "3000");
     let mut one = Member::join(&transport, GROUP, 100).await;
     publish(&mock, 0..40, 4);
@@ -77,8 +75,8 @@ async fn survives_a_rebalance(strategy: &str, ends: bool) {
     publish(&mock, 40..80, 4);
     let mut of_two = 0;
     let mut taken = 0;
-    // With the cooperative protocol a member keeps what it can: the open messages of partitions that moved come again, and only
-    // those. Message n is in partition n % 4.
+    // With the cooperative protocol a member keeps most partitions. Only open messages of moved partitions are
+    // redelivered. Message n is in partition n % 4.
     let is_cooperative = strategy == "cooperative-sticky";
     let moved: RefCell<BTreeSet<u32>> = RefCell::default();
     let again = || -> Vec<u32> {
@@ -136,7 +134,7 @@ async fn a_cooperative_rebalance_repeats_only_what_is_unfinished() {
     survives_a_rebalance("cooperative-sticky", false).await;
 }
 
-/// As between two generations of a group: what was finished meanwhile is committed later.
+/// Between two generations of a group, finished messages are committed later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_the_broker_refuses_is_repeated() {
     let mock = Mock::new();
@@ -154,7 +152,7 @@ async fn a_commit_that_the_broker_refuses_is_repeated() {
     member.leave().await;
 }
 
-/// The coordinator does not know the member any more: what is open belongs to another.
+/// The coordinator has dropped the member, so open messages belong to another member.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_the_group_has_lost_repeats_what_was_unfinished() {
     let mock = Mock::new();
@@ -170,10 +168,8 @@ async fn a_member_that_the_group_has_lost_repeats_what_was_unfinished() {
     });
     mock.cluster()
         .request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
-    // It joins again by itself.
     let again = one.take(2).await;
     assert_eq!(texts(&again), ["2", "3"]);
-    // Those of the lost assignment settle nothing.
     one.finish(open).await;
     assert_eq!(mock.committed(GROUP, TOPIC)[0].1, Some(2));
     one.finish(again).await;
@@ -195,9 +191,9 @@ async fn where_no_broker_answers_the_error_says_so() {
     assert!(error.is_recoverable() && error.is_unreachable());
 }
 
-/// Waits for an answer about all partitions but those without a leader; returns lags and reasons.
+/// Waits for an answer about all partitions but those without a leader, and returns lags and reasons.
 async fn lags(member: &Member) -> Vec<(i32, Option<u64>, Option<String>)> {
-    // Of a partition without a leader the whole question has no number.
+    // A partition without a leader makes the total unknown.
     let _ = within(member.consumer.waiting()).await;
     let seen = member.consumer.partitions().unwrap();
     seen.iter().map(|seen| (seen.partition, seen.lag(), seen.unknown.clone())).collect()
@@ -209,13 +205,12 @@ async fn the_lag_is_what_is_not_finished_up_to_the_end_of_each_partition() {
     mock.create_topic(TOPIC, 2);
     let mut member = Member::join(&mock.kafka(""), GROUP, 100).await;
     assert_eq!(lags(&member).await, [(0, Some(0), None), (1, Some(0), None)]);
-    // Partition 0 has the even ones.
     publish(&mock, 0..7, 2);
     let taken = member.take(7).await;
     assert_eq!(lags(&member).await, [(0, Some(4), None), (1, Some(3), None)]);
     let (done, open): (Vec<_>, Vec<_>) = taken.into_iter().partition(|message| text(message) != "2");
     member.finish(done).await;
-    // What is finished above an unfinished message counts, as in Kafka's own tools.
+    // Finished messages above an unfinished message count as lag, as in Kafka's own tools.
     assert_eq!(lags(&member).await, [(0, Some(3), None), (1, Some(0), None)]);
     let waiting = within(member.consumer.waiting()).await.unwrap();
     assert_eq!(waiting[0].1.messages, 0, "the one that is open does not wait");
@@ -224,7 +219,7 @@ async fn the_lag_is_what_is_not_finished_up_to_the_end_of_each_partition() {
     member.leave().await;
 }
 
-/// A partition whose broker is away is named, and holds up no other: neither at the start nor later.
+/// A partition whose broker is away is named and delays no other, neither at the start nor later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_without_a_leader_holds_up_no_other() {
     let mock = Mock::new();
