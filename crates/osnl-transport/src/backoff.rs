@@ -1,5 +1,3 @@
-//! The pause between two attempts to connect.
-
 use std::time::Duration;
 
 use crate::{Reconnect, TransportError};
@@ -8,8 +6,8 @@ use crate::{Reconnect, TransportError};
 /// message arrives within a second of its return. A broker that refuses the connection is tried less and less often,
 /// down to every 30 s.
 ///
-/// Other pauses in the transport's options (`rabbit_retry_interval` and the like) are kept to the second, whatever the
-/// failure was.
+/// Pauses that the transport's options set (`rabbit_retry_interval` and the like) are kept exactly, whatever the
+/// failure.
 #[derive(Debug)]
 pub struct Backoff {
     asked: Reconnect,
@@ -21,21 +19,20 @@ const ROUND: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
 impl Backoff {
-    /// Returns the pauses of a transport with these options.
     #[must_use]
     pub fn new(asked: Reconnect) -> Self {
         Self { asked, failures: 0, refusals: 0 }
     }
 
-    /// Returns the pause before the first attempt after a lost connection; `None` unless the options ask for one.
+    /// Returns the pause before the first attempt after a lost connection; `None` unless the options set one.
     #[must_use]
     pub fn before(&self) -> Option<Duration> {
         let (delay, splay) = self.asked.delay?;
         Some(delay + splay.mul_f64(fastrand::f64()))
     }
 
-    /// The pause after this failure; up to a fifth is taken off at random, so that many daemons do
-    /// not knock at the same instant.
+    /// Returns the pause after this failure. Up to a fifth is removed at random, so that many daemons do not connect at
+    /// the same moment.
     pub fn after(&mut self, error: &TransportError) -> Duration {
         self.failures = self.failures.saturating_add(1);
         if let Some(retry) = self.asked.retry {

@@ -1,5 +1,5 @@
-//! Brokers that carry notifications: RabbitMQ, and one in the process for demos and tests. A transport knows exchanges,
-//! queues, and delivery tags; it knows no rule, journal, or action.
+//! Brokers that carry notifications: RabbitMQ, and an in-process broker for demos and tests. A transport knows
+//! exchanges, queues, and delivery tags, but no rule, journal, or action.
 //!
 //! ```
 //! use osnl_model::{Priority, Target};
@@ -33,33 +33,33 @@
 //!
 //! For RabbitMQ, [`transport`] makes the transport of a [`TransportUrl`]; the rest is the same.
 //!
-//! A transport connects, declares, hands over the messages that are ready, and sends settlements. It never sleeps, retries,
-//! or counts: the caller decides when to connect again, by the pauses of a [`Backoff`].
+//! A transport connects, declares, hands over ready messages, and sends settlements. It never sleeps, retries, or
+//! counts: the caller decides when to reconnect, by the pauses of a [`Backoff`].
 //!
 //! The contract of a [`Consumer`]:
 //!
 //! | step | promise |
 //! | --- | --- |
 //! | [`Transport::listen`] | one attempt: connected, declared and consuming, or an error that says whether another attempt makes sense |
-//! | [`Consumer::poll`] | waits for one message, then takes what is ready without waiting, at most [`Batch::room`]; of several queues one message each in turn, so that a full one keeps none waiting; within a queue in its order; cancel-safe: what it has taken stays in the batch |
-//! | [`Consumer::set_prefilter`] | a consumer that can (Kafka's) finishes by itself what is not wanted, and `poll` returns with the number of such messages too |
-//! | [`Consumer::ended`] | waits for the end alone, while there is no room for a message |
-//! | [`Consumer::flush`] | sends what the [`Window`] says is settled: one `multiple` acknowledgement for the finished prefix, single ones for finished islands |
-//! | [`Consumer::waiting`] | how many messages wait in the queues, asked when nothing moves |
-//! | [`Consumer::quiesce`] | no further delivery; what is unsettled may still be settled |
-//! | dropped, or the connection lost | whatever is not settled is delivered again, marked `redelivered` |
+//! | [`Consumer::poll`] | waits for one message, then takes ready messages without waiting, at most [`Batch::room`]; one message of each queue in turn, so that a full queue delays no other; in order within a queue; cancel-safe: taken messages stay in the batch |
+//! | [`Consumer::set_prefilter`] | a consumer that can (Kafka's) finishes unwanted messages itself, and `poll` also returns with their number |
+//! | [`Consumer::ended`] | waits only for the end, while there is no room for a message |
+//! | [`Consumer::flush`] | sends the settlements of the [`Window`]: one `multiple` acknowledgement for the finished prefix, single acknowledgements for other finished messages |
+//! | [`Consumer::waiting`] | the number of messages that wait in the queues, asked when nothing moves |
+//! | [`Consumer::quiesce`] | no further delivery; unsettled messages may still be settled |
+//! | dropped, or the connection lost | unsettled messages are delivered again, marked `redelivered` |
 //!
 //! [`Transport::send`] publishes a message and waits for the broker's confirmation.
 //!
-//! A broken connection ends the consumer with a recoverable error; the client library's own recovery
-//! is off, so that a delivery tag of one connection can never be used on the next
-//! (each [`IncomingMessage`] belongs to its connection's [`Epoch`], and within it to the channel of its queue).
+//! A broken connection ends the consumer with a recoverable error. The client library's own recovery is off, so that a
+//! delivery tag of one connection can never be used on the next: each [`IncomingMessage`] belongs to its connection's
+//! [`Epoch`], and within it to the channel of its queue.
 //!
-//! **A stream takes nothing back.** Requeuing one of its messages ends the consumer with a recoverable error; the next
-//! consumer reads from the place of [`QueueKind::resume`]. A listener that continues keeps the message and hands it out
-//! again. Such a message has a [`stream_offset`](IncomingMessage::stream_offset).
+//! **A stream takes nothing back.** Requeuing a message of a stream ends the consumer with a recoverable error, and the
+//! next consumer reads from [`QueueKind::resume`]. Such a message has a
+//! [`stream_offset`](IncomingMessage::stream_offset).
 //!
-//! Each detail of this contract is a test in `osnl_testkit::conformance`, which every transport passes.
+//! `osnl_testkit::conformance` tests each detail of this contract on every transport.
 
 mod backoff;
 mod bodies;
@@ -122,11 +122,10 @@ pub use topology::{
     ListenOptions, OpenQueue, QueueArguments, QueueKind, QueueType, Resume, StreamOffset, Subscription,
 };
 
-/// The transport that a URL asks for, with the options of its query. Nothing is connected yet.
+/// Returns the transport for a URL, with the options of its query. Nothing is connected yet.
 ///
 /// # Errors
-/// [`TransportError::UnknownDriver`] names the drivers that there are; an option of the query may be wrong, or a
-/// file that it names. A broker that is not verified is warned of: no configuration with findings stands behind the URL.
+/// [`TransportError::UnknownDriver`] names the known drivers. Other errors: a wrong option, or an unusable file. An unverified broker is logged as a warning here, since no check of a configuration reports it.
 pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportError> {
     let options = RabbitOptions::from_query(url)?;
     let warning = options.tls().and_then(|tls| tls.warning());
@@ -138,7 +137,7 @@ pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportErro
     Ok(transport)
 }
 
-/// The same with these options instead of the query's.
+/// Returns the transport with these options instead of the query's.
 ///
 /// # Errors
 /// As [`transport`].
@@ -154,7 +153,7 @@ pub fn transport_with(
     }
 }
 
-/// Returns the login at each host of a broker with these options; of Kafka with those of the URL.
+/// Returns the login at each host of a broker with these options; for Kafka with the URL's options.
 #[must_use]
 pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
     match url.driver() {

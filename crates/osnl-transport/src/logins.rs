@@ -1,5 +1,3 @@
-//! The logins that go to a broker in clear.
-
 use osnl_model::{LoginProtection, SentLogin, TransportHost, TransportUrl};
 
 /// Returns a login in clear at each host of a URL that has a password.

@@ -1,14 +1,13 @@
 //! Ids and times for a new notification.
 //!
-//! Ids come from the standard library's keyed hash, whose key the operating system gives: a UUID must be unique, not
-//! secret, which is no reason for a crate.
+//! Ids use the standard library's keyed hash, whose key the operating system provides. A UUID must be unique, not
+//! secret, so no further crate is needed.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// A UUID of version 4 as text.
 #[must_use]
 pub fn message_id() -> String {
     let bits = (random_bits() & !(0xf << 76) & !(0b11 << 62)) | (0x4 << 76) | (0b10 << 62);
@@ -16,19 +15,16 @@ pub fn message_id() -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// A UUID of version 4 as 32 hex digits.
 #[must_use]
 pub fn unique_id() -> String {
     message_id().replace('-', "")
 }
 
-/// Now, as Python writes it.
 #[must_use]
 pub fn timestamp() -> String {
     python_utc(Timestamp::now())
 }
 
-/// `str(datetime)` in UTC: without zone, and without the fraction if that is zero.
 fn python_utc(time: Timestamp) -> String {
     let utc = time.to_zoned(TimeZone::UTC).datetime();
     let micros = utc.subsec_nanosecond() / 1000;
@@ -36,7 +32,6 @@ fn python_utc(time: Timestamp) -> String {
     if micros == 0 { seconds.to_string() } else { format!("{seconds}.{micros:06}") }
 }
 
-/// Returns two outputs of a keyed hash whose 128-bit key comes from the operating system and differs each time.
 fn random_bits() -> u128 {
     let half = || u128::from(RandomState::new().build_hasher().finish());
     half() << 64 | half()

@@ -35,8 +35,8 @@ pub enum Declare {
     /// A missing exchange is left to its service. A queue of osnl is read all the same, and bound later
     /// ([`Subscription::unbound`]). With the services' own queues, listening fails until the exchange exists.
     Passive,
-    /// Nothing is declared or bound. The queue named by [`ListenOptions::pool`] is read as it is, and listening fails
-    /// while it is missing. Targets are ignored.
+    /// Nothing is declared or bound. The existing queue named by [`ListenOptions::pool`] is read, and listening fails
+    /// while the queue is missing. Targets are ignored.
     Nothing,
 }
 

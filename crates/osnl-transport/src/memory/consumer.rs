@@ -1,5 +1,3 @@
-//! The consumer's side: what is ready into batches, what is settled out of the connection's channels.
-
 use std::sync::Arc;
 
 use super::{BrokerState, MemoryBroker};
@@ -11,15 +9,13 @@ use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, Trans
 pub(super) struct MemoryConsumer {
     pub(super) broker: MemoryBroker,
     pub(super) subscription: Subscription,
-    /// Unsettled messages of each queue; 0 is no limit.
+    /// The limit of unsettled messages of each queue; 0 is no limit.
     pub(super) share: usize,
-    /// Whose turn it is.
     pub(super) next: usize,
     pub(super) quiet: bool,
 }
 
 impl MemoryConsumer {
-    /// Moves what is ready into the batch; `false` when nothing was.
     fn take(&mut self, out: &mut Batch) -> Result<bool, TransportError> {
         let mut state = self.broker.lock();
         if let Some(queue) = state.cancelled.remove(&self.subscription.epoch) {
@@ -78,7 +74,7 @@ impl Consumer for MemoryConsumer {
         Box::pin(async move {
             let broker = self.broker.clone();
             loop {
-                // Armed before looking, so that what is published in between is not missed.
+                // Registered before the look, so that no message published in between is missed.
                 let changed = broker.shared.changed.notified();
                 if self.take(out)? {
                     return Ok(());
@@ -93,7 +89,6 @@ impl Consumer for MemoryConsumer {
             let broker = self.broker.clone();
             loop {
                 let changed = broker.shared.changed.notified();
-                // No room: nothing is taken.
                 if let Err(error) = self.take(&mut Batch::with_limit(0)) {
                     return error;
                 }

@@ -1,5 +1,3 @@
-//! Publishing into the in-process broker, under the same rules as on RabbitMQ.
-
 use osnl_model::{Priority, Target};
 
 use super::MemoryBroker;

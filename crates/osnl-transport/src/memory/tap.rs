@@ -1,4 +1,4 @@
-//! A tap on the in-process broker, bounded as RabbitMQ's is (but for the age: no message expires here).
+//! A tap on the in-process broker, bounded like RabbitMQ's. Messages do not expire here.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,6 @@ use crate::message::Epoch;
 use crate::tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
-/// The queue of one tap; the tap holds its key.
 #[derive(Debug)]
 pub(super) struct TapQueue {
     bound: Vec<TapBinding>,
@@ -20,7 +19,6 @@ pub(super) struct TapQueue {
 }
 
 impl TapQueue {
-    /// Whether a binding leads here.
     pub(super) fn wants(&self, exchange: &str, routing_key: &str) -> bool {
         let wanted = |b: &TapBinding| b.exchange == exchange && key_matches(&b.routing_key, routing_key);
         self.bound.iter().any(wanted)
@@ -104,7 +102,7 @@ impl Tap for MemoryTap {
         Box::pin(async move {
             let broker = self.broker.clone();
             loop {
-                // Armed before looking, so that what is published in between is not missed.
+                // Registered before the look, so that no message published in between is missed.
                 let changed = broker.shared.changed.notified();
                 self.with_queue(|state, epoch| {
                     let queue = state.taps.get_mut(&epoch)?;

@@ -1,42 +1,37 @@
-//! The broker's words for a refusal, and what the operator does about each.
+//! The broker's words for a refusal, and the operator's remedy for each.
 //!
-//! One AMQP reply code stands for many refusals: 530 for a missing virtual host as well as for a limit of connections, 403
-//! for a missing permission as well as for an exclusive consumer. The words are those of RabbitMQ 3.10 to 4.x, in
-//! `rabbit_reader.erl`, `rabbit_access_control.erl`, `rabbit_channel.erl`, and `rabbit_amqqueue.erl`.
+//! One AMQP reply code has many meanings: 530 a missing virtual host or a limit of connections, 403 a missing
+//! permission or an exclusive consumer. The words are those of RabbitMQ 3.10 to 4.x, in `rabbit_reader.erl`,
+//! `rabbit_access_control.erl`, `rabbit_channel.erl`, and `rabbit_amqqueue.erl`.
 
 use super::remedy::shell_quoted;
 
-/// A refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BrokerAnswer {
     NoVirtualHost,
     VirtualHostDown,
-    /// The user has no permission in the virtual host, or not the one for an exchange or a queue.
+    /// The user lacks every permission in the virtual host, or the needed one.
     NoPermission,
-    /// The user lacks a permission for a topic of an exchange.
     NoTopicPermission,
     VirtualHostLimit,
     UserLimit,
     NodeLimit,
     ChannelLimit,
     QueueLimit,
-    /// The node with the queue, or its process, is away.
     QueueAway,
-    /// A queue of another connection.
     Locked,
-    /// Another consumer has the queue for itself.
     ExclusiveConsumer,
     Reserved,
 }
 
-/// Words that must all be there, the most specific first.
+/// Words that must all occur, the most specific first.
 const WORDS: [(&[&str], BrokerAnswer); 20] = [
     (&["user connection limit"], BrokerAnswer::UserLimit),
     (&["node connection limit"], BrokerAnswer::NodeLimit),
     (&["connection limit"], BrokerAnswer::VirtualHostLimit),
     (&["channel limit"], BrokerAnswer::ChannelLimit),
     (&["number of channels opened"], BrokerAnswer::ChannelLimit),
-    // The client library's, before it asks.
+    // The client library's own error, before it asks the broker.
     (&["maximum number of channels"], BrokerAnswer::ChannelLimit),
     (&["queue limit"], BrokerAnswer::QueueLimit),
     (&["down or inaccessible"], BrokerAnswer::QueueAway),
@@ -56,13 +51,12 @@ const WORDS: [(&[&str], BrokerAnswer); 20] = [
 
 impl BrokerAnswer {
     pub(super) fn of(words: &str) -> Option<Self> {
-        // A quoted name may hold any of the words.
+        // A quoted name may contain any of the words.
         let words = without_names(words);
         let found = WORDS.iter().find(|(all, _)| all.iter().all(|word| words.contains(word)));
         found.map(|(_, answer)| *answer)
     }
 
-    /// Returns the remedy; the permissions are named only where one is missing.
     pub(super) fn remedy(
         self,
         virtual_host: &str,
@@ -114,7 +108,7 @@ impl BrokerAnswer {
     }
 }
 
-/// The words outside of single quotes. A name with a quote in it leaves a part of itself, which is the worst that happens.
+/// Returns the text outside single quotes. Of a name that contains a quote, a part remains.
 fn without_names(words: &str) -> String {
     words.split('\'').step_by(2).collect::<Vec<_>>().join("''")
 }
@@ -123,7 +117,6 @@ fn without_names(words: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The words, the answer, and a part of its remedy.
     const CASES: [(&str, BrokerAnswer, &str); 15] = [
         ("530 NOT_ALLOWED - vhost v not found", BrokerAnswer::NoVirtualHost, "add_vhost v; PERMISSIONS"),
         (

@@ -1,17 +1,14 @@
-//! Arguments on the wire.
-
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
 use crate::topology::{Argument, OpenQueue, QueueArguments, QueueKind, QueueType, Resume, StreamOffset};
 
 const STREAM_OFFSET: &str = "x-stream-offset";
-/// The argument of a consumer that counts before the consumer time-out of the queue, of a policy, and of the broker.
+/// The consumer's argument that overrides the time-out of the queue, the policy, and the broker.
 const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
-/// The time for which a consumer of a quorum queue may hold a message, in milliseconds: RabbitMQ's own default, whatever its
-/// operator has set. A listener returns messages without room sooner, and in order. RabbitMQ 4.3 takes the first
-/// overdue message from the active consumer and hands the queue over, while the consumer still holds the other messages:
-/// the next consumer would get later messages before those.
+/// The time for which a consumer of a quorum queue may hold a message, in milliseconds: RabbitMQ's own default. A
+/// listener without room returns messages sooner and in order. RabbitMQ 4.3 would take only the first overdue message
+/// and hand the queue over, so the next consumer would get later messages before those still held.
 const HOLDING_TIME: i32 = 30 * 60 * 1000;
 
 pub(super) fn table(arguments: &QueueArguments) -> FieldTable {
@@ -33,13 +30,13 @@ fn value(argument: &Argument) -> AMQPValue {
     }
 }
 
-/// The arguments of a consumer: the first position in a stream, and [`HOLDING_TIME`] in a quorum queue.
+/// Returns the arguments of a consumer: the first position in a stream, and [`HOLDING_TIME`] in a quorum queue.
 pub(super) fn consumer_table(queue: &OpenQueue, kind: &QueueKind) -> FieldTable {
     let mut table = FieldTable::default();
     if queue.queue_type == Some(QueueType::Stream) {
         let word = |word: &str| AMQPValue::LongString(word.into());
         let offset = match (queue.created, kind.resume.get(&*queue.name)) {
-            // It is another stream than the one that was read before, and all of it is new.
+            // The stream was made anew, so all its messages are new.
             (true, _) => word("first"),
             (false, Some(Resume::At(offset))) => absolute(*offset),
             (false, Some(Resume::Since(seconds))) => AMQPValue::Timestamp(*seconds),
@@ -62,22 +59,21 @@ fn absolute(offset: u64) -> AMQPValue {
     AMQPValue::LongLongInt(i64::try_from(offset).unwrap_or(i64::MAX))
 }
 
-/// To read from one offset on.
 pub(super) fn offset_table(offset: u64) -> FieldTable {
     let mut table = FieldTable::default();
     table.insert(STREAM_OFFSET.into(), absolute(offset));
     table
 }
 
-/// Returns an argument that only a stream's consumer accepts, `next` or `last`; harmless there, refused elsewhere.
+/// Returns an argument that only a stream's consumer accepts, `next` or `last`.
 pub(super) fn stream_probe(from: &str) -> FieldTable {
     let mut table = FieldTable::default();
     table.insert(STREAM_OFFSET.into(), AMQPValue::LongString(from.into()));
     table
 }
 
-/// The place of a delivery in its stream. Elsewhere the header proves nothing: a publisher may have set it, as a
-/// shovel does that copies a stream.
+/// Returns the offset of a delivery in its stream. Outside streams the header proves nothing: a publisher, such as a
+/// shovel, may have set it.
 pub(super) fn stream_offset(from: &BasicProperties) -> Option<u64> {
     match from.headers().as_ref()?.inner().get(STREAM_OFFSET)? {
         AMQPValue::LongLongInt(offset) => u64::try_from(*offset).ok(),

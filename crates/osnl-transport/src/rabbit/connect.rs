@@ -1,4 +1,4 @@
-//! One attempt at one host: name and TCP, TLS, login, virtual host; the failure says which of them it was.
+//! One attempt at one host: name and TCP, TLS, login, virtual host. The error names the failed step.
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,21 +24,17 @@ use super::socket::{BrokerStream, Carrier, SilentEnd};
 use super::{address, runtime, tls};
 use crate::TransportError;
 
-/// The longest time that one host may take to accept, log in and open the virtual host.
+/// The longest time for TCP, login and opening the virtual host.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const DEFAULT_PORT: u16 = 5672;
 
-/// Facts seen while connecting.
 pub(super) struct ConnectionFacts {
-    /// When the broker's certificate ends, in seconds since 1970.
+    /// The end of the broker's certificate in seconds since 1970.
     pub(super) certificate_ends: Option<i64>,
     pub(super) greeting: Greeting,
     pub(super) body_flow: Arc<BodyFlow>,
 }
 
-/// # Errors
-/// [`TransportError::Connect`], [`TransportError::Tls`], [`TransportError::LoginRefused`],
-/// [`TransportError::VirtualHostRefused`], [`TransportError::NotAmqp`].
 pub(super) async fn connect(
     url: &TransportUrl,
     host: &TransportHost,
@@ -53,7 +49,7 @@ pub(super) async fn connect(
     let tcp = timeout_at(deadline, TcpStream::connect(target)).await.map_err(silent)?;
     let tls = options.tls();
     let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| match &tls {
-        // A broker that resets the connection at once has not said a word either.
+        // A broker that resets the connection at once has sent no byte either.
         None if error.kind() == io::ErrorKind::ConnectionReset => failed(SilentEnd::Plain.to_string()),
         None | Some(_) => failed(error.to_string()),
     })?;
@@ -77,8 +73,8 @@ pub(super) async fn connect(
         }
     };
 
-    // Beyond the deadline, so that what ends an attempt is the time-out below; it ends the library's thread, which
-    // waits for this stream and knows of no time-out.
+    // Longer than the time-out below, which ends the attempt. The silence limit ends the library's thread, which waits
+    // for this stream without a time-out.
     let (silence, allowed) = watch::channel(Some(limit + Duration::from_secs(1)));
     let heartbeat = options.heartbeat();
     let told = Arc::new(OnceLock::new());
@@ -104,14 +100,13 @@ pub(super) async fn connect(
         }
         failure
     })?;
-    // Three heartbeats of the broker's, which sends two per interval.
+    // Three heartbeats of the broker, which sends two per interval.
     let negotiated = connection.configuration().heartbeat();
     silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
     let greeting = told.get().cloned().unwrap_or_default();
     Ok((connection, ConnectionFacts { certificate_ends: ends, greeting, body_flow }))
 }
 
-/// The name in the line about a login.
 pub(super) fn login_name<'a>(host: &'a TransportHost, options: &RabbitOptions) -> &'a str {
     match options.login() {
         Some(LoginMethod::External) => "of the client certificate",
@@ -119,7 +114,7 @@ pub(super) fn login_name<'a>(host: &'a TransportHost, options: &RabbitOptions) -
     }
 }
 
-/// The library asks for the connection that is there already, once.
+/// Logs in over the given stream: the library asks for the connection once.
 async fn login(uri: AMQPUri, by: BrokerLogin, stream: BrokerStream) -> lapin::Result<Connection> {
     let properties = ConnectionProperties::default()
         .with_auth_provider(by)
@@ -144,8 +139,8 @@ fn uri(url: &TransportUrl, host: &TransportHost, options: &RabbitOptions) -> AMQ
         },
         vhost: url.virtual_host().to_owned(),
         query: AMQPQueryString {
-            // The library has two buffers of 32 frames. It writes zeros into what it adds to them once a broker has agreed
-            // to more than it began with: eight megabytes that nothing else needs.
+            // The library has two buffers of 32 frames. A larger agreed frame makes it fill the additional space with
+            // zeros: eight megabytes without use.
             frame_max: Some(LARGEST),
             heartbeat: Some(options.heartbeat()),
             ..AMQPQueryString::default()

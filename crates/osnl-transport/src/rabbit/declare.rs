@@ -2,8 +2,8 @@
 //! ([`exchange_options`]), and only on request. osnl's own options concern only queues, since a service is refused if
 //! its exchange has another durability.
 //!
-//! Everything is first declared passively. An existing exchange is never declared again. An existing queue is used as
-//! it is: declaring it with osnl's arguments and reading the [`refusal`](super::refusal) shows the difference.
+//! Everything is first declared passively. An existing exchange is never declared again. An existing queue is used
+//! unchanged: a declaration with osnl's arguments and the [`refusal`](super::refusal) show the difference.
 //! oslo.messaging, in contrast, declares actively and fails on a mismatch. With [`Declare::Nothing`] a queue is only
 //! declared passively.
 //!
@@ -181,7 +181,6 @@ impl LateBindings for RabbitLateBindings {
 struct Declarer<'a> {
     side: SideChannel<&'a Connection>,
     version: Option<BrokerVersion>,
-    /// Queues whose `x-consumer-disconnected-timeout` differs.
     late: Vec<LateTakeOver>,
 }
 

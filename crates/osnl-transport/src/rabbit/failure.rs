@@ -1,5 +1,3 @@
-//! From the client library's errors to ours.
-
 use std::io;
 
 use lapin::ErrorKind;
@@ -12,7 +10,7 @@ use crate::TransportError;
 pub(super) const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
 const INTERNAL_ERROR: u16 = 541;
-/// The answer that [`refuses_transient_queues`] has found.
+/// The text of an error that [`refuses_transient_queues`] has found.
 pub(super) const NO_TRANSIENT_QUEUES: &str =
     "the broker refuses queues that are neither durable nor exclusive (541, transient_nonexcl_queues)";
 /// The remedy for it. oslo.messaging with its defaults declares such a queue for each notification.
@@ -21,7 +19,6 @@ pub(super) const DURABLE_EVERYWHERE: &str =
 pub(super) const NOT_FOUND: u16 = 404;
 pub(super) const PRECONDITION_FAILED: u16 = 406;
 
-/// A refused operation: the library's error and what was tried.
 #[derive(Debug)]
 pub(super) struct OperationFailure {
     pub(super) what: String,
@@ -38,7 +35,6 @@ impl From<OperationFailure> for TransportError {
     }
 }
 
-/// The AMQP reply code, if the broker answered at all.
 pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => Some(error.get_id()),
@@ -46,8 +42,8 @@ pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
     }
 }
 
-/// Whether the broker says that something is not there. RabbitMQ also answers 404 for a durable queue whose node or process
-/// is away, as after a restart: that one exists, with what is in it.
+/// Returns whether an object is missing. RabbitMQ also answers 404 for a durable queue whose node or process is down,
+/// but that queue still exists with its messages.
 pub(super) fn is_missing(error: &lapin::Error) -> bool {
     let is_away = || {
         let words = reason(error);
@@ -58,10 +54,9 @@ pub(super) fn is_missing(error: &lapin::Error) -> bool {
     reply_code(error) == Some(NOT_FOUND) && !is_away()
 }
 
-/// The broker's words, else the operating system's.
 pub(super) fn reason(error: &lapin::Error) -> String {
     match error.kind() {
-        // Some of RabbitMQ's texts have several lines; ours go into one.
+        // Some of RabbitMQ's texts have several lines, which a log line cannot have.
         ErrorKind::ProtocolError(error) => {
             format!("{} {}", error.get_id(), error.get_message().as_str().replace(['\r', '\n'], " "))
         }
@@ -86,16 +81,16 @@ fn io_error(error: &lapin::Error) -> Option<&io::Error> {
     }
 }
 
-/// RabbitMQ 4.3 closes the connection with 541 over a queue that is neither durable nor exclusive, unless its operator
-/// permits such queues; RabbitMQ from 3.13 does if its operator does not. If the queue is there it compares first.
+/// Returns whether the broker refused a queue that is neither durable nor exclusive. RabbitMQ 4.3 does so by default
+/// with 541 and closes the connection; since 3.13 operators can choose so. An existing queue is compared first.
 pub(super) fn refuses_transient_queues(failure: &OperationFailure) -> bool {
     reply_code(&failure.error) == Some(INTERNAL_ERROR)
         && failure.what.starts_with("declare queue")
         && reason(&failure.error).contains("transient_nonexcl_queues")
 }
 
-/// Returns the reason why an attempt to connect failed. 403 is the login, 530 the virtual host (as RabbitMQ uses
-/// them); TLS 1.3 reports only now the broker's verdict on our certificate.
+/// Returns the error of a failed attempt to connect. RabbitMQ answers 403 for the login and 530 for the virtual host.
+/// With TLS 1.3 the verdict on osnl's certificate arrives only here.
 pub(super) fn connect_failure(
     error: &lapin::Error,
     name: &str,
@@ -170,7 +165,7 @@ mod tests {
         assert!(!check(closing, "mq1:5672: 320 CONNECTION_FORCED - bye"));
     }
 
-    /// As RabbitMQ words it, here and in its issues 2454 and 13683.
+    /// The words of RabbitMQ here, and in its issues 2454 and 13683.
     #[test]
     fn a_queue_that_is_away_is_not_one_that_is_missing() {
         for (words, expected) in [
@@ -195,7 +190,7 @@ mod tests {
         )));
     }
 
-    /// As RabbitMQ 4.3 words it by default, and as 4.3.6 words it when its operator has decided so.
+    /// The words of RabbitMQ 4.3 by default, and of 4.3.6 by its operator's choice.
     #[test]
     fn only_the_refusal_of_a_transient_queue_asks_for_a_durable_one() {
         let deprecated = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nBy default, this feature is \

@@ -1,32 +1,27 @@
-//! The broker's description of itself before the login: the server properties of `connection.start`, and the mechanisms and
-//! locales that it offers.
+//! The broker's description of itself before the login: the server properties of `connection.start`, and its mechanisms
+//! and locales.
 //!
-//! The client library reads them and does not hand them on, so they are read on their way to it. Only texts are
-//! looked at, no table within them, and no more than [`MOST`] bytes: whatever is malformed ends the reading, and what
-//! was found until then counts. The bytes pass unchanged, and the client library judges them by itself.
+//! The client library does not hand over these properties, so this code reads the stream, which passes unchanged. Only
+//! texts are read, no nested table, and at most [`MOST`] bytes. A malformed part ends the reading, and the texts before
+//! it count.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::topology::BrokerVersion;
 
-/// The broker, as it describes itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Greeting {
-    /// `RabbitMQ`.
     pub product: Option<String>,
-    /// `3.10.8`.
     pub version: Option<String>,
     /// The name that all nodes of a cluster share, such as `rabbit@mq1`.
     pub cluster: Option<String>,
-    /// The SASL mechanisms that it offers.
     pub mechanisms: Vec<String>,
-    /// The locales that it offers.
     pub locales: Vec<String>,
 }
 
 impl Greeting {
-    /// `RabbitMQ 3.10.8, cluster rabbit@mq1`, or as much of it as is known; `None` if nothing is.
+    /// Returns `RabbitMQ 3.10.8, cluster rabbit@mq1`, or as much as is known.
     #[must_use]
     pub fn words(&self) -> Option<String> {
         let Self { product, version, cluster, .. } = self;
@@ -41,7 +36,6 @@ impl Greeting {
         (!words.is_empty()).then(|| words.join(", "))
     }
 
-    /// The version, of RabbitMQ.
     #[must_use]
     pub fn rabbitmq(&self) -> Option<BrokerVersion> {
         let is_rabbit = self.product.as_deref() == Some("RabbitMQ");
@@ -49,18 +43,13 @@ impl Greeting {
     }
 }
 
-/// The first frame is smaller than 4 kB, or the broker breaks the protocol.
+/// The limit of bytes: the protocol's first frame is smaller than 4 kB.
 const MOST: usize = 8 * 1024;
-/// Characters of a text that are kept; names and versions have less.
 const LONGEST: usize = 100;
-/// Octets of a frame before its payload: type, channel, size.
 const HEADER: usize = 7;
-/// A method frame on channel 0.
 const METHOD: [u8; 3] = [1, 0, 0];
-/// Class `connection` (10), method `start` (10).
 const START: [u8; 4] = [0, 10, 0, 10];
 
-/// Gathers the first frame, however it is cut into pieces.
 pub(super) struct GreetingReader {
     bytes: Vec<u8>,
     told: Arc<OnceLock<Greeting>>,
@@ -71,7 +60,7 @@ impl GreetingReader {
         Self { bytes: Vec::new(), told }
     }
 
-    /// Looks at what comes; true once there is nothing left to look for.
+    /// Adds received bytes, and returns whether the reading has ended.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> bool {
         let room = MOST - self.bytes.len();
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -79,13 +68,11 @@ impl GreetingReader {
         if self.bytes.len() < whole {
             return false;
         }
-        // Nobody else sets it.
         let _ = self.told.set(read(&self.bytes[..whole]));
         true
     }
 }
 
-/// Returns the number of bytes to wait for; `None` until the header has arrived.
 fn frame_end(bytes: &[u8]) -> Option<usize> {
     if bytes.len() >= METHOD.len() && !bytes.starts_with(&METHOD) {
         return Some(0);
@@ -106,7 +93,6 @@ fn read(frame: &[u8]) -> Greeting {
         greeting.mechanisms = rest.words();
         greeting.locales = rest.words();
     }
-    // Ends where it is malformed.
     let _ = properties(Octets(table), &mut greeting);
     greeting
 }
@@ -126,12 +112,10 @@ fn properties(mut table: Octets<'_>, greeting: &mut Greeting) -> Option<()> {
     Some(())
 }
 
-/// It goes into lines.
 fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
-/// The rest of some octets.
 struct Octets<'a>(&'a [u8]);
 
 impl<'a> Octets<'a> {
@@ -145,7 +129,6 @@ impl<'a> Octets<'a> {
         Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?) as usize)
     }
 
-    /// Words with spaces between them; none where the text is cut off.
     fn words(&mut self) -> Vec<String> {
         let text = self.long().and_then(|length| self.take(length)).unwrap_or_default();
         text.split(u8::is_ascii_whitespace).map(shown).filter(|word| !word.is_empty()).collect()
@@ -156,8 +139,8 @@ impl<'a> Octets<'a> {
         self.take(usize::from(length))
     }
 
-    /// A value of a table, which is jumped over unless it is a text. The types are those that RabbitMQ writes
-    /// (`rabbit_binary_parser.erl`); of any other the length is not known, and so is nothing behind it.
+    /// Skips a value of a table, or returns a text. The types are those that RabbitMQ writes
+    /// (`rabbit_binary_parser.erl`); after another type nothing can be read, since its length is unknown.
     fn value(&mut self) -> Option<Option<&'a [u8]>> {
         let [kind] = *self.take(1)? else { return None };
         let length = match kind {
@@ -179,7 +162,6 @@ impl<'a> Octets<'a> {
     }
 }
 
-/// Nothing of what was gathered, which is of no use to a reader.
 impl fmt::Debug for GreetingReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GreetingReader").finish_non_exhaustive()

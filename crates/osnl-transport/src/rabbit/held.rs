@@ -1,8 +1,8 @@
-//! A connection that is closed when its holder lets go of it, also in the middle of a set-up.
+//! A connection that closes when its holder drops it, also in the middle of a set-up.
 //!
-//! The client library closes one whose last handle has gone, but a future that still waits for a reply of the broker
-//! is a handle too. A subscription that is given up while it is being made would stay at the broker, with a consumer
-//! that no code reads. In a queue with a single active consumer it could be the active one, and the queue would stall.
+//! The client library closes a connection after its last handle is dropped, but a future that waits for the broker's
+//! reply is a handle too. An abandoned subscription would stay at the broker with an unread consumer. In a queue with a
+//! single active consumer that consumer could be active, and the queue would stall.
 
 use std::ops::Deref;
 
@@ -27,7 +27,8 @@ impl Deref for ConnectionGuard {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        // The first poll hands it to the library, which sends it; nobody waits for the answer. One that is closed refuses.
+        // The first poll hands the frame to the library, which sends it; the answer is not needed. A closed connection
+        // refuses.
         let _ = self.0.close(200, "given up".into()).now_or_never();
     }
 }

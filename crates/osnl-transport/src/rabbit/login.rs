@@ -1,7 +1,7 @@
 //! The login, by a mechanism that the broker offers in its greeting.
 //!
-//! Without `rabbit_login_method`: AMQPLAIN, as oslo.messaging's default names it, else PLAIN. A broker that offers neither, or
-//! not the configured one, gets no password: the connection ends with [`NothingInCommon`].
+//! Without `rabbit_login_method`: AMQPLAIN, oslo.messaging's default, else PLAIN. A broker without the mechanism gets
+//! no password: the connection ends with [`NothingInCommon`].
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -12,12 +12,9 @@ use lapin::types::{LongString, ShortString};
 use super::greeting::Greeting;
 use super::options::LoginMethod;
 
-/// The locale that a client sends, and that every broker known offers.
 const LOCALE: &str = "en_US";
-/// The mechanisms for a user and a password, the preferred one first.
 const BY_PASSWORD: [LoginMethod; 2] = [LoginMethod::AmqPlain, LoginMethod::Plain];
 
-/// The login of one connection.
 #[derive(Clone)]
 pub(super) struct BrokerLogin {
     pub(super) configured: Option<LoginMethod>,
@@ -26,7 +23,6 @@ pub(super) struct BrokerLogin {
     pub(super) told: Arc<OnceLock<Greeting>>,
 }
 
-/// The broker offers nothing that osnl may use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct NothingInCommon {
@@ -35,10 +31,7 @@ pub(crate) struct NothingInCommon {
 }
 
 impl BrokerLogin {
-    /// Decides on the mechanism.
-    ///
-    /// # Errors
-    /// The broker offers none that is configured or known, or not the locale.
+    /// Decides on the mechanism, or reports that the broker offers none that is usable.
     pub(super) fn method(&self) -> Result<LoginMethod, NothingInCommon> {
         choose(self.configured, self.told.get().unwrap_or(&Greeting::default()))
     }
@@ -58,7 +51,7 @@ impl BrokerLogin {
     }
 }
 
-/// A broker whose greeting names no mechanism, or cannot be read, is asked as if it offered all.
+/// Chooses as if all were offered, if the greeting names no mechanism or is unreadable.
 fn choose(configured: Option<LoginMethod>, greeting: &Greeting) -> Result<LoginMethod, NothingInCommon> {
     let Greeting { mechanisms, locales, .. } = greeting;
     if !locales.is_empty() && !locales.iter().any(|locale| locale == LOCALE) {
@@ -109,7 +102,6 @@ impl AuthProvider for BrokerLogin {
     }
 }
 
-/// No password.
 impl fmt::Debug for BrokerLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BrokerLogin").field("configured", &self.configured).finish_non_exhaustive()

@@ -1,16 +1,18 @@
-//! Notices that the broker's node has been cut off from the others, on RabbitMQ 4.3 and later.
+//! Notices that the broker's node has been cut off from the other nodes, on RabbitMQ 4.3 and later.
 //!
-//! Such a node keeps its connections and answers heartbeats, and its consumers are told nothing, while the others give
-//! their messages to the next consumer ([`CONSUMER_DISCONNECTED_TIMEOUT`](crate::topology::CONSUMER_DISCONNECTED_TIMEOUT)).
-//! Before 4.3, `pause_minority` closes the connection.
+//! Such a node keeps its connections, answers heartbeats and does not notify its consumers. Meanwhile the other nodes
+//! give the messages to the next consumer
+//! ([`CONSUMER_DISCONNECTED_TIMEOUT`](crate::topology::CONSUMER_DISCONNECTED_TIMEOUT)). Before 4.3, `pause_minority`
+//! closes the connection.
 //!
-//! A binding that is there is made again: this changes nothing, and only a majority of the nodes can answer it. Measured
-//! on a cluster of three (4.3.6, loopback): 3 ms and two entries in the log of the metadata; on a node that is cut off, no
-//! answer for 30 s, then 541. There a passive look at the queue is answered in 1 ms, so that one proves nothing. A message to the queue that comes back would
-//! prove as much, but waits behind a full window and behind the other messages, needs a permission more, and an alarm of the broker stops a connection that publishes, acknowledgements included.
+//! The test is to make an existing binding again: this changes nothing, and only a majority of the nodes can answer.
+//! Measured on a cluster of three (4.3.6, loopback): 3 ms and two entries in the log of the metadata; on a node that is
+//! cut off, no answer for 30 s, then 541. A passive look at the queue proves nothing, since that node answers it in 1
+//! ms. A message to the queue would wait behind other messages and needs a further permission. An alarm of the broker
+//! also stops a connection that publishes, acknowledgements included.
 //!
 //! A question every 5 s with 10 s for its answer ends the subscription at most 15 s after the cut, before the next
-//! consumer begins. A queue whose bindings are not ours to make is not watched.
+//! consumer begins. A queue whose bindings are not osnl's is not watched.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +25,11 @@ use super::held::ConnectionGuard;
 use crate::topology::Binding;
 use crate::{BoxFuture, TransportError};
 
-/// The pause between an answer and the next question.
 const EVERY: Duration = Duration::from_secs(5);
-/// The time that an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Waits until a majority of the nodes does not answer in time. An answer that is an error ends the watch: the exchange
-/// has gone, the user may not bind any more, or the connection is lost, which comes as the end of the deliveries.
+/// Waits until a majority does not answer in time. An error ends the watch: the exchange is missing, the permission is
+/// missing, or the connection is lost, which ends the deliveries by itself.
 pub(super) fn lost_majority(
     connection: Arc<ConnectionGuard>,
     binding: Binding,
@@ -80,7 +80,6 @@ mod tests {
     use super::*;
     use crate::topology::CONSUMER_DISCONNECTED_TIMEOUT;
 
-    /// Answers until this second after the start, and returns the time from then to the notice.
     async fn noticed(cut: u64) -> Duration {
         let begun = Instant::now();
         let cut = Duration::from_secs(cut);

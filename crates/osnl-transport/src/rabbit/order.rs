@@ -1,16 +1,12 @@
-//! In which order the hosts of a URL are tried.
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::options::FailoverStrategy;
 
-/// Places in the list of hosts.
 #[derive(Debug)]
 pub(super) struct HostOrder {
     failover: FailoverStrategy,
-    /// At random once, so that many daemons do not all begin with the same host.
+    /// The order, random once, so that not all daemons begin with the same host.
     places: Vec<usize>,
-    /// The place at which the next round begins.
     next: AtomicUsize,
 }
 
@@ -21,7 +17,7 @@ impl HostOrder {
         Self { failover, places, next: AtomicUsize::new(0) }
     }
 
-    /// Each host once. A host that took us in and then failed is the last of the next round.
+    /// Returns each host once. A host that accepted and then failed is the last of the next round.
     pub(super) fn round(&self) -> impl Iterator<Item = usize> {
         let mut places = self.places.clone();
         match self.failover {
@@ -56,7 +52,6 @@ mod tests {
     fn round_robin_goes_on_where_it_stood() {
         let order = HostOrder::new(3, FailoverStrategy::RoundRobin);
         let all: Vec<usize> = order.round().collect();
-        // The first host lets us in; when it is lost, the second is next.
         assert_eq!(order.round().next(), Some(all[0]));
         assert_eq!(order.round().collect::<Vec<_>>(), [all[1], all[2], all[0]]);
     }

@@ -1,5 +1,3 @@
-//! The properties of a delivery that tell how to read its body.
-
 use std::borrow::Cow;
 
 use lapin::BasicProperties;

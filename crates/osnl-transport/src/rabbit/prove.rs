@@ -1,17 +1,17 @@
-//! Whether a broker lets us do what a listener does: make its queue, bind it to exchanges, read it.
+//! Tests whether a broker permits a listener's operations: making, binding and reading its queue.
 //!
-//! Permissions are asked for without making anything. The broker checks them before all else (`rabbit_channel.erl`,
-//! `check_configure_permitted`, `binding_action`, `basic.consume`), so what is refused afterwards for another reason was
-//! permitted:
+//! Permissions are tested without making anything. The broker checks them first (`rabbit_channel.erl`,
+//! `check_configure_permitted`, `binding_action`, `basic.consume`), so a later refusal for another reason proves the
+//! permission:
 //!
-//! | permission | asked by |
+//! | permission | tested by |
 //! | --- | --- |
 //! | configure the queue | declaring it with a type that no broker has |
 //! | write the queue, read the exchange | removing a binding that does not exist |
-//! | read the queue | consuming from it, if it is not there: else messages would be taken |
+//! | read the queue | consuming from it if it is missing, since otherwise messages would be taken |
 //!
-//! [`Thorough::Does`] declares the queue as it would be, binds and unbinds it with a routing key that nothing uses, and
-//! removes it again if it was not there before and holds nothing.
+//! [`Thorough::Does`] declares the queue, binds and unbinds it with an unused routing key, and removes a new queue that
+//! is empty.
 
 use std::time::Duration;
 
@@ -29,41 +29,29 @@ use super::side::SideChannel;
 use crate::TransportError;
 use crate::topology::{Argument, QueueKind, TYPE};
 
-/// No service publishes with it.
 const UNUSED_KEY: &str = "osnl-check.nothing-publishes-this";
 
-/// The means of proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thorough {
-    /// Nothing is made.
     Asks,
     /// The queue is made and bound, and removed again if it is new.
     Does,
 }
 
-/// One thing that a listener does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// The broker lets us.
     Proven,
-    /// The broker refused access; its words.
     Refused(String),
-    /// The broker does not say, and why.
     Unknown(String),
 }
 
-/// The things that a listener does with a queue, and whether it may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proofs {
-    /// Make the queue; `None` where it only reads.
     pub make: Option<Proof>,
-    /// Bind it to each exchange.
     pub bind: Vec<(String, Proof)>,
-    /// Read it.
     pub read: Proof,
-    /// Whether the queue was made for the proof, and then whether it is removed again.
+    /// Whether a queue that was made for the proof has been removed again; `None` if no queue was made.
     pub made: Option<bool>,
-    /// The user that was logged in.
     pub user: String,
 }
 
@@ -72,7 +60,7 @@ impl RabbitTransport {
     /// is only read.
     ///
     /// # Errors
-    /// No host accepts the login.
+    /// Fails if no host accepts the login.
     pub async fn prove(
         &self,
         queue: &str,
@@ -94,7 +82,7 @@ impl RabbitTransport {
                     let is_denied = proving.is_denied;
                     close(&connection).await;
                     return match kind.filter(|_| is_denied) {
-                        // The broker has closed the connection over it. A listener asks for a durable one then.
+                        // The broker has closed the connection. A listener asks for a durable queue then.
                         Some(kind) => {
                             let durable = QueueKind { durable: true, ..kind };
                             Box::pin(self.prove(queue, exchanges, Some(&durable), thorough, limit)).await
@@ -112,7 +100,6 @@ struct Prover<'a> {
     side: SideChannel<&'a Connection>,
     queue: &'a str,
     kind: Option<QueueKind>,
-    /// The broker makes no transient queue.
     is_denied: bool,
 }
 
@@ -147,7 +134,6 @@ impl Prover<'_> {
         Proofs { make: Some(make), bind, read, made, user }
     }
 
-    /// `None` if the broker does not say.
     async fn is_there(&mut self) -> Option<bool> {
         let channel = self.side.channel().await.ok()?;
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
@@ -236,12 +222,12 @@ impl Prover<'_> {
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
         let asked = channel.basic_consume(self.queue.into(), "osnl-check".into(), options, none).await;
         let proof = self.permitted("ask whether a queue may be read", asked.map(|_| ()));
-        // It came to be there meanwhile: its messages go back with the channel.
+        // The queue has appeared meanwhile, so closing the channel returns its messages.
         self.side.close_channel("asked").await;
         proof
     }
 
-    /// Whether it is removed: only without messages and consumers.
+    /// Removes the queue unless it has messages or consumers, and returns the success.
     async fn remove(&mut self) -> bool {
         let Ok(channel) = self.side.channel().await else { return false };
         let options = QueueDeleteOptions { if_unused: true, if_empty: true, ..QueueDeleteOptions::default() };
@@ -254,7 +240,7 @@ impl Prover<'_> {
         }
     }
 
-    /// Anything but a refusal of access comes after the check of permissions.
+    /// Any failure but a refusal of access follows the check of permissions, and so proves the permission.
     fn permitted(&mut self, what: &str, asked: Result<(), Error>) -> Proof {
         match asked {
             Ok(()) => Proof::Proven,

@@ -1,15 +1,15 @@
-//! Publishing with confirms.
+//! Publishes messages with the broker's confirms.
 //!
-//! One connection of its own, opened by the first send and kept; the first send after its loss opens the next. On it
-//! two channels with `confirm.select`: one on which any number of messages wait for their confirms at the same time,
-//! and one for `mandatory` messages, one at a time: the broker confirms several messages with one answer, and only a
-//! channel with a single open one tells whose `basic.return` it was.
+//! The first send opens a connection, which is kept; after its loss the next send opens another. It has two channels
+//! with `confirm.select`. On the first any number of messages wait for confirms. The second has one `mandatory` message
+//! at a time: the broker confirms several messages with one answer, so only a single open message identifies its
+//! `basic.return`.
 //!
 //! An outgoing message looks as oslo.messaging's does: persistent, priority 0, an empty table of headers (or kombu's
 //! `compression`), content type and encoding as given.
 //!
-//! A send begins under a lock that is passed on once the library has the message: this keeps the order, and the
-//! library's numbers in step with its frames. Sends that wait while an attempt to connect fails share its failure.
+//! A send begins under a lock, which is released once the library has the message. The lock keeps the order, and the
+//! library's numbers in step with its frames. Sends that wait during a failed attempt to connect share its failure.
 
 mod link;
 mod route;
@@ -30,18 +30,14 @@ use crate::outgoing::OutgoingMessage;
 use crate::topology::{self, LONGEST_NAME};
 use crate::{Transport as _, TransportError};
 
-/// Sends that may wait for their confirms at the same time.
 const IN_FLIGHT: usize = 1000;
-/// oslo.messaging sends everything as persistent.
 const PERSISTENT: u8 = 2;
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct RabbitPublisher {
-    /// Held until a message is with the client library, so that messages keep the order in which sends were begun.
+    /// Held until the client library has the message, so that messages keep the order of the sends.
     turn: Mutex<RabbitPublisherState>,
-    /// Attempts to connect that have ended. A send that waited while one failed shares its failure instead of trying
-    /// again.
+    /// The number of attempts to connect that have ended. A send that waited for a failed attempt shares its failure.
     attempts: AtomicU64,
     room: Semaphore,
 }
@@ -49,7 +45,6 @@ pub(super) struct RabbitPublisher {
 #[derive(Debug, Default)]
 pub(super) struct RabbitPublisherState {
     link: Option<Arc<Link>>,
-    /// Why the last attempt failed.
     failure: Option<TransportError>,
 }
 
@@ -60,7 +55,6 @@ impl Default for RabbitPublisher {
 }
 
 impl RabbitPublisher {
-    /// See [`Transport::send`](crate::Transport::send).
     pub(super) async fn send(
         &self,
         transport: &RabbitTransport,
@@ -72,7 +66,7 @@ impl RabbitPublisher {
         let (exchange, routing_key) = topology::route(to, priority);
         check_lengths(&exchange, &routing_key, &message.properties)?;
         let mut turn = self.turn.lock().await;
-        // It is never closed.
+        // The semaphore is never closed.
         let _place = self.room.acquire().await.ok();
         let mut link = self.link(&mut turn, seen, transport).await?;
         let (declared, durable) = ((message.declare, &transport.oslo_queue()), &transport.durable_queues);
@@ -88,16 +82,15 @@ impl RabbitPublisher {
         link.publish(exchange, routing_key, &message, turn).await
     }
 
-    /// Closes the connection in good order, if there is one.
     pub(super) async fn close(&self) {
-        // Somebody may wait for a broker that takes nothing.
+        // A send may hold the lock while the broker takes nothing.
         let Ok(mut state) = timeout(link::CLOSE_TIMEOUT, self.turn.lock()).await else { return };
         if let Some(link) = state.link.take() {
             link.close().await;
         }
     }
 
-    /// The open connection, or a new one. `seen` is how many attempts had ended when the send was begun.
+    /// Returns the open connection or a new one. `seen` is the number of ended attempts when the send began.
     async fn link(
         &self,
         state: &mut RabbitPublisherState,
@@ -125,7 +118,8 @@ impl RabbitPublisher {
     }
 }
 
-/// Refuses what the client library would panic over: a message chooses its priority, and a target may be made of an event.
+/// Refuses lengths over which the client library would panic: a message chooses its priority, and an event may supply a
+/// target.
 fn check_lengths(exchange: &str, routing_key: &str, properties: &Properties) -> Result<(), TransportError> {
     let texts = [
         ("exchange", Some(exchange)),
@@ -144,7 +138,6 @@ fn check_lengths(exchange: &str, routing_key: &str, properties: &Properties) -> 
     Ok(())
 }
 
-/// As kombu sets them.
 fn properties(from: &Properties) -> BasicProperties {
     let mut headers = FieldTable::default();
     if let Some(compression) = &from.compression {

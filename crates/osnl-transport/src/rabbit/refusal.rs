@@ -1,15 +1,14 @@
-//! The broker's words when a queue is there with other arguments than those asked for.
+//! Reads the broker's refusal of a declaration that differs from an existing queue.
 //!
 //! `inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'`
 //! `inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received the value '5' of type 'signedint' but current is none`
 //!
-//! RabbitMQ names the first that differs: `durable`, then `auto_delete`, then arguments.
+//! RabbitMQ names the first difference: `durable`, then `auto_delete`, then arguments.
 
 use std::fmt;
 
 use crate::topology::{CONSUMER_DISCONNECTED, QueueKind, QueueType, TYPE};
 
-/// The difference that a refusal names, or its whole text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Difference<'a> {
     Named { argument: &'a str, asked: &'a str, found: &'a str },
@@ -28,8 +27,8 @@ impl<'a> Difference<'a> {
         named().unwrap_or(Self::Other(refusal))
     }
 
-    /// Whether the queue is durable, if `ours` was asked for: what comes after durability in the broker's order says
-    /// that ours was right.
+    /// Returns whether the queue is durable, if `ours` was declared. A difference that the broker compares after
+    /// durability shows that `ours` was equal.
     pub(super) fn durable(&self, ours: bool) -> Option<bool> {
         match self {
             Self::Named { argument: "durable", found, .. } => Some(*found == "true"),
@@ -38,13 +37,12 @@ impl<'a> Difference<'a> {
         }
     }
 
-    /// Whether a queue is as ours would be, but for the time after which it changes hands when a node dies, which is
-    /// compared last.
+    /// Returns whether a queue differs only in the time until the next consumer takes over after the loss of a node,
+    /// which is compared last.
     pub(super) fn is_late_take_over(&self) -> bool {
         matches!(self, Self::Named { argument: CONSUMER_DISCONNECTED, .. })
     }
 
-    /// Returns our kind with the type of the queue that is there, as far as the refusal names it.
     pub(super) fn with_type(&self, ours: &QueueKind) -> QueueKind {
         let queue_type = match self {
             Self::Named { argument: TYPE, found, .. } => QueueType::named(found),
@@ -53,8 +51,8 @@ impl<'a> Difference<'a> {
         QueueKind { queue_type, ..ours.clone() }
     }
 
-    /// Returns the way in which a queue that differs so can lose messages that ours would keep. A bound that was asked for with another value is
-    /// the operator's own choice.
+    /// Returns the way in which a queue with this difference can lose messages that osnl's would keep. A bound with
+    /// another configured value is the operator's choice.
     pub(super) fn loss(&self) -> Option<&'static str> {
         match self {
             Self::Named { argument: "durable", found: "false", .. } => {
@@ -76,7 +74,6 @@ impl<'a> Difference<'a> {
     }
 }
 
-/// `'true'`, `none` or `the value '5' of type 'signedint'`, without what surrounds the value.
 fn value(text: &str) -> &str {
     let text = text.strip_prefix("the value ").unwrap_or(text);
     let text = text.split_once("' of type").map_or(text, |(value, _)| value);

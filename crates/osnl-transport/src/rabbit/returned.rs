@@ -1,16 +1,16 @@
-//! The order of messages that come back to a quorum queue.
+//! Restores the order of messages that return to a quorum queue.
 //!
-//! The broker puts the messages that a closed channel returns in front, but behind earlier returned messages that
-//! no consumer has fetched since: when the next consumer's prefetch is smaller, and that consumer ends too, the queue is
-//! rotated. A message that was returned more often is older, so a stable sort by `x-delivery-count`, the largest first,
-//! restores the order (measured on 3.10, 4.0, and 4.3). Daemons with one prefetch, as they should have, need no sort.
+//! The broker puts messages of a closed channel in front, but behind earlier returned messages that no consumer has
+//! fetched since. So a consumer with a smaller prefetch rotates the queue when it ends. Older messages have returned
+//! more often, so a stable sort by `x-delivery-count`, largest first, restores the order (measured on 3.10, 4.0, and
+//! 4.3). With equal prefetches no sort is needed.
 //!
-//! The broker pushes returned messages at once, up to the prefetch, when a consumer becomes the active one. So the first
-//! messages are held until all returned messages are there: up to the first message that was never delivered, to the
-//! prefetch, or until nothing more has come for [`QUIET`].
+//! The broker pushes returned messages at once, up to the prefetch, when a consumer becomes active. So the first
+//! messages are held back until all returned messages have arrived. The hold ends at the first message that was never
+//! delivered, at the prefetch, or after [`QUIET`] without a message.
 //!
-//! An acknowledgement with `multiple` covers all smaller tags, also those that are handed over later. So what is sorted is
-//! handed over with the same tags in ascending order, and its settlements are [translated](ReturnedMessages::real).
+//! An acknowledgement with `multiple` covers all smaller tags, also those of messages that are handed over later. So
+//! sorted messages get the same tags in ascending order, and settlements are [translated](ReturnedMessages::real).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -25,30 +25,28 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::settle::Settlement;
 
 const DELIVERY_COUNT: &str = "x-delivery-count";
-/// The silence after which nothing more of what has returned is expected.
+/// The silence after which no more returned messages are expected.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// The first messages of a subscription. See the [module](self).
+/// The first messages of a subscription; see the [module](self).
 pub(super) struct ReturnedMessages {
-    /// Messages that have returned; `None` after the sort.
+    /// Returned messages; `None` after the sort.
     held: Option<Vec<Delivery>>,
-    /// Messages to hand over, each with the tag for that.
     ready: VecDeque<(u64, Delivery)>,
-    /// The broker's tags of unsettled messages, by the tags for handing over; empty if no tag differs.
+    /// The broker's tags of unsettled messages, by the tags of the listener; empty if no tag differs.
     tags: RealTags,
     prefetch: usize,
     quiet: Pin<Box<Sleep>>,
 }
 
 impl ReturnedMessages {
-    /// `is_sorted`: whether the queue may be a quorum queue. Of others each message is ready at once.
+    /// Creates the buffer. `is_sorted`: whether the queue may be a quorum queue; other queues need no hold.
     pub(super) fn new(prefetch: u16, is_sorted: bool) -> Self {
         let held = is_sorted.then(Vec::new);
         let (ready, tags) = Default::default();
         Self { held, ready, tags, prefetch: prefetch.into(), quiet: Box::pin(sleep(QUIET)) }
     }
 
-    /// Takes a message that has come.
     pub(super) fn arrived(&mut self, delivery: Delivery) {
         let Some(held) = &mut self.held else {
             self.ready.push_back((delivery.delivery_tag, delivery));
@@ -63,17 +61,15 @@ impl ReturnedMessages {
         }
     }
 
-    /// Returns the next message that may be handed over, and the tag for that.
     pub(super) fn take_next(&mut self) -> Option<(u64, Delivery)> {
         self.ready.pop_front()
     }
 
-    /// Whether [`ReturnedMessages::take_next`] returns a message now.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// Looks whether nothing more is expected, while nothing comes.
+    /// Ends the hold when no more returned messages are expected.
     pub(super) fn wait(&mut self, context: &mut Context<'_>) {
         let waits = self.held.as_ref().is_some_and(|held| !held.is_empty());
         if waits && self.quiet.as_mut().poll(context) == Poll::Ready(()) {
@@ -81,8 +77,8 @@ impl ReturnedMessages {
         }
     }
 
-    /// Returns the number of messages that have come for the first time and were not handed over. Those that have returned
-    /// were unsettled before, and are counted since.
+    /// Returns the number of waiting messages that were never delivered before. Returned messages were counted at their
+    /// first delivery.
     pub(super) fn new_messages(&self) -> usize {
         let ready = self.ready.iter().map(|(_, delivery)| delivery);
         ready.chain(self.held.iter().flatten()).filter(|delivery| !delivery.redelivered).count()
@@ -97,13 +93,13 @@ impl ReturnedMessages {
         self.ready.extend(tags.into_iter().zip(held));
     }
 
-    /// Returns settlements of messages as handed over in the broker's tags.
+    /// Translates settlements into the broker's tags.
     pub(super) fn real(&mut self, settlements: Vec<Settlement>) -> Vec<Settlement> {
         self.tags.real(settlements)
     }
 }
 
-/// The broker's tag of each sorted message that is unsettled, by the tag under which the listener knows the message.
+/// The broker's tag of each sorted unsettled message, by the listener's tag.
 #[derive(Debug, Default)]
 struct RealTags(BTreeMap<u64, u64>);
 
@@ -129,7 +125,7 @@ impl RealTags {
                     let later = self.0.split_off(&(tag + 1));
                     let settled = std::mem::replace(&mut self.0, later);
                     match self.0.is_empty() && !settled.contains_key(&tag) {
-                        // Everything sorted is settled by it too.
+                        // This acknowledgement covers all sorted messages too.
                         true => out.push(settlement),
                         false => out.extend(settled.into_values().map(Settlement::Acknowledge)),
                     }
@@ -140,9 +136,9 @@ impl RealTags {
     }
 }
 
-/// Returns how often the broker has delivered a message of a quorum queue before: the more often, the older it is.
-pub(super) fn delivery_count(properties: &BasicProperties) -> i64 {
-    let headers = properties.headers().as_ref();
+/// Returns how often the message has returned; 0 without the header.
+fn count(delivery: &Delivery) -> i64 {
+    let headers = delivery.properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT)) {
         Some(AMQPValue::LongLongInt(count)) => *count,
         Some(AMQPValue::LongInt(count)) => (*count).into(),
@@ -162,7 +158,7 @@ mod tests {
 
     #[test]
     fn no_acknowledgement_covers_a_message_that_is_handed_over_later() {
-        // The broker's 4 and 5 came back more often than its 1, 2 and 3.
+        // The broker's 4 and 5 have returned more often than its 1, 2 and 3.
         let tags = [(1, 4), (2, 5), (3, 1), (4, 2), (5, 3)];
         let check = |steps: &[(Vec<Settlement>, Vec<Settlement>)]| {
             let mut real = RealTags::new(tags.into_iter());

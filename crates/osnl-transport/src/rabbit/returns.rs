@@ -1,10 +1,9 @@
-//! The treatment of a message that comes back to an existing quorum queue again and again: after its delivery limit
-//! the broker drops it, or dead-letters it where the queue names an exchange for that.
+//! The treatment of a message that returns again and again to an existing quorum queue. After its delivery limit the
+//! broker drops the message, or dead-letters it if the queue names an exchange for that.
 //!
-//! A queue's arguments are learnt from refusals: it is declared with a value that no queue has, and the broker names
-//! the one it has instead. Each question is asked with another argument that no broker takes and that is compared
-//! after the one asked for, so that a queue that has gone meanwhile is not made by it (see [`look`](super::look)).
-//! Policies are not visible to a client.
+//! Refusals show a queue's arguments: it is declared with a value that no queue has, and the broker names the actual
+//! value. Each question also has another invalid argument that is compared later, so that a deleted queue is not made
+//! by it (see [`look`](super::look)). A client cannot see policies.
 
 use std::borrow::Borrow;
 
@@ -19,25 +18,24 @@ use crate::topology::{
     Argument, BrokerVersion, CONSUMER_DISCONNECTED, DELIVERY_LIMIT, QueueKind, QueueType, TYPE,
 };
 
-/// Compared last; the broker makes no queue with a value that it does not know (`rabbit_amqqueue.erl`,
+/// The argument that is compared last. The broker makes no queue with an unknown value (`rabbit_amqqueue.erl`,
 /// `check_queue_leader_locator_arg`).
 const LOCATOR: &str = "x-queue-leader-locator";
 const DEAD_LETTERS: &str = "x-dead-letter-exchange";
 const NOBODY_HAS: &str = "osnl-only-asks";
-/// As unlikely a limit as there is.
+/// An unlikely value, so that the comparison fails.
 const NO_LIMIT_LIKE_IT: i64 = 2_147_480_011;
 
-/// An argument of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ArgumentValue {
     Value(String),
     None,
-    /// The broker names another argument first, or does not let us ask.
+    /// The broker names another argument first, or refuses to answer.
     Unknown,
 }
 
-/// Returns a remark for the operator about an existing queue that we would make as a quorum queue, if there is one.
-/// `version`: the broker's version. `alike`: the broker has compared it with ours and found no difference.
+/// Returns a remark about an existing queue that osnl would make as a quorum queue, if one is due. `alike`: the broker
+/// found no difference.
 pub(super) async fn drops<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,
@@ -57,7 +55,7 @@ pub(super) async fn drops<C: Borrow<Connection>>(
     }
     let asked = (DEAD_LETTERS, Argument::Text(NOBODY_HAS.to_owned()));
     let exchange = argument(side, name, kind, asked, TYPE).await;
-    // The exchange is compared before the limit.
+    // The broker compares the exchange before the limit.
     let mut like_it = kind.clone();
     if let ArgumentValue::Value(exchange) = &exchange {
         like_it.arguments.insert(DEAD_LETTERS.to_owned(), Argument::Text(exchange.clone()));
@@ -67,7 +65,7 @@ pub(super) async fn drops<C: Borrow<Connection>>(
     say(&limit, &exchange, version)
 }
 
-/// Returns the type of a queue that is otherwise as `kind` says; `None` if the broker does not name it.
+/// Returns the type of a queue that otherwise equals `kind`; `None` if the broker does not name it.
 pub(super) async fn queue_type<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,
@@ -81,8 +79,8 @@ pub(super) async fn queue_type<C: Borrow<Connection>>(
     }
 }
 
-/// Returns the difference between a queue's [`CONSUMER_DISCONNECTED`] and the one of `kind`, if there is one. A broker that
-/// does not compare it names none.
+/// Returns the difference of a queue's [`CONSUMER_DISCONNECTED`] from that of `kind`. A broker that does not compare
+/// this argument shows none.
 pub(super) async fn late_take_over<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,
@@ -142,7 +140,6 @@ fn say(limit: &ArgumentValue, exchange: &ArgumentValue, version: Option<BrokerVe
         (ArgumentValue::None, Some(Some(default))) => {
             format!("has the broker's delivery limit, {default} unless a policy sets another")
         }
-        // Without a limit of its own, and none by default.
         (ArgumentValue::None, Some(None)) => return None,
         (ArgumentValue::None, None) | (ArgumentValue::Unknown, _) => {
             "may have a delivery limit; which is unknown".to_owned()

@@ -1,10 +1,10 @@
-//! tokio as the client library takes it, with our own kind of connection.
+//! The runtime of tokio for the client library, with osnl's own type of connection.
 //!
-//! The library drives what implements `async_rs`'s `RuntimeKit`, whose connections have one type; tokio's own is
-//! a bare TCP stream. Everything but that type is tokio's.
+//! The library drives an implementation of `async_rs`'s `RuntimeKit`, whose connections have one type; tokio's is a
+//! bare TCP stream. Everything but that type is tokio's.
 //!
-//! TLS is not the library's: its rustls feature brings a PKCS#12 tree, and says neither which step failed nor why.
-//! Name, TCP, and TLS are done before the library is asked.
+//! The library's own TLS is not used: its rustls feature brings a PKCS#12 tree, and does not report the failed step or
+//! the reason. Name, TCP, and TLS are done before.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -20,7 +20,6 @@ use super::socket::BrokerStream;
 
 pub(super) type Kit = RuntimeParts<Tokio, BrokerReactor>;
 
-/// The runtime that this is called in.
 pub(super) fn current() -> Runtime<Kit> {
     let tokio = Tokio::current();
     Runtime::new(RuntimeParts::new(tokio.clone(), BrokerReactor(tokio)))
@@ -48,7 +47,7 @@ impl Reactor for BrokerReactor {
         self.0.interval(duration)
     }
 
-    /// Not asked for: connections are made before the library hears of them (`connect`).
+    /// Never called, because connections are made before the library starts (`connect`).
     fn tcp_connect_addr(
         &self,
         _: SocketAddr,

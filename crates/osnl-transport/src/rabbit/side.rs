@@ -1,19 +1,17 @@
-//! The channel on which the broker is asked what it may refuse.
-
 use std::borrow::Borrow;
 
 use lapin::{Channel, Connection};
 
 use super::failure::OperationFailure;
 
-/// A channel that a refusal closes, and that is opened again when it is needed. The connection is its own, or lent.
+/// A channel for questions that the broker may refuse. A refusal closes the channel, and the next question opens
+/// another.
 pub(super) struct SideChannel<C> {
     connection: C,
     channel: Option<Channel>,
 }
 
 impl<C: Borrow<Connection>> SideChannel<C> {
-    /// Opens nothing yet.
     pub(super) const fn new(connection: C) -> Self {
         Self { connection, channel: None }
     }
@@ -26,8 +24,7 @@ impl<C: Borrow<Connection>> SideChannel<C> {
         self.connection
     }
 
-    /// Returns the open channel, or a new one. A caller that gets a refusal on it reports that to
-    /// [`closed_by`](Self::closed_by).
+    /// Returns the open channel or a new one. The caller must report a refusal to [`closed_by`](Self::closed_by).
     pub(super) async fn channel(&mut self) -> Result<Channel, OperationFailure> {
         if let Some(channel) = &self.channel {
             return Ok(channel.clone());
@@ -39,16 +36,14 @@ impl<C: Borrow<Connection>> SideChannel<C> {
         Ok(channel)
     }
 
-    /// The channel has gone with this error.
     pub(super) fn closed_by(&mut self, what: &str, error: lapin::Error) -> OperationFailure {
         self.channel = None;
         OperationFailure { what: what.to_owned(), error }
     }
 
-    /// Closes the channel, if there is one, and leaves the connection open.
     pub(super) async fn close_channel(&mut self, why: &str) {
         if let Some(channel) = self.channel.take() {
-            // A channel that cannot be closed goes with its connection.
+            // A channel that cannot be closed ends with its connection.
             let _ = channel.close(200, why.into()).await;
         }
     }

@@ -1,9 +1,9 @@
 //! The bytes between the client library and a broker, in plain or under TLS.
 //!
-//! The stream also
+//! Beyond passing bytes on, the stream
 //!
-//! - fails when no byte arrives within the [`SilenceLimit`]. The client library notices a dead peer only after about
-//!   two and a half heartbeats, and a connection that hangs before its login never;
+//! - fails when no byte arrives within the [`SilenceLimit`]. The client library needs about two and a half heartbeats
+//!   for that, and has no such limit before the login;
 //! - reports a peer that speaks TLS unexpectedly, or no AMQP;
 //! - reads the broker's [`greeting`], which the client library keeps to itself;
 //! - stops reading while too many bytes of [bodies](super::body_flow) are in hand;

@@ -1,10 +1,10 @@
-//! Whether a stream is the one that was read before.
+//! Tests whether a stream is the stream that was read before.
 //!
-//! Asked for an offset that a stream does not have yet, a broker sends nothing until it has. If the stream was deleted
-//! and made anew, messages published in it until then would be passed over in silence.
+//! Asked for an offset that a stream does not have yet, a broker sends nothing until the offset exists. If the stream
+//! was deleted and made anew, messages up to that offset would be skipped silently.
 //!
-//! Silence decides nothing: a broker is slow exactly when all its clients reconnect. Only the broker's messages
-//! decide: the message before the position, or the stream's last chunk without it.
+//! Silence decides nothing: a broker is slow when all its clients reconnect. Only messages decide: the message before
+//! the position, or the last chunk without it.
 
 use std::time::Duration;
 
@@ -18,23 +18,21 @@ use tokio::time::timeout;
 use super::arguments::{offset_table, stream_offset, stream_probe};
 use super::failure::OperationFailure;
 
-/// The longest time that a stream may take to send its last chunk; one that is empty takes all of it.
+/// The longest wait for the last chunk of a stream, which an empty stream uses up.
 const ANSWER: Duration = Duration::from_secs(3);
-/// The further time that the message before the position may take, once the last chunk has arrived.
+/// The further wait for the message before the position, after the last chunk has arrived.
 const BESIDE: Duration = Duration::from_secs(1);
 
-/// Whether a stream is the one that was read before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamIdentity {
-    /// It has the message before the position, or later ones only: the older have been dropped by its retention.
+    /// The stream has the message before the position, or only later messages because of its retention.
     Same,
-    /// It ends before the position: it has less than was read of it.
+    /// The stream ends before the position.
     Another,
-    /// The broker sent nothing that tells.
     Unknown,
 }
 
-/// Whether the stream has what was read of it before `position`.
+/// Decides whether the stream has the messages that were read before `position`.
 pub(super) async fn identity(
     connection: &Connection,
     name: &str,
@@ -49,7 +47,7 @@ pub(super) async fn identity(
         let options = BasicConsumeOptions::default();
         channel.basic_consume(name.into(), ShortString::default(), options, arguments).await
     };
-    // One channel, and this one first: what the stream has of it is sent before its last chunk is.
+    // Both consumers share a channel, so messages of the first are sent before the last chunk.
     let mut read_before = consume(offset_table(read)).await.map_err(failed)?;
     let mut last = consume(stream_probe("last")).await.map_err(failed)?;
     let (mut before, mut newest) = (None, None);
@@ -63,23 +61,24 @@ pub(super) async fn identity(
     if heard.await.is_ok() && before.is_none() {
         before = timeout(BESIDE, read_before.next()).await.ok().flatten();
     }
-    // With what it was sent still unsettled on it, which to a stream has no effect.
+    // Unsettled messages have no effect on a stream.
     let _ = channel.close(200, "seen".into()).await;
     Ok(decide(read, offset(before), offset(newest)))
 }
 
-/// `before`: the offset of the first message at or behind `read`; `newest`: that of the first message of the last chunk.
+/// Decides by the offset of the first message at or behind `read`, and by that of the first message of the last chunk
+/// (`newest`).
 fn decide(read: u64, before: Option<u64>, newest: Option<u64>) -> StreamIdentity {
     match (before, newest) {
         (Some(_), _) => StreamIdentity::Same,
-        // The last chunk begins behind it, so the stream has been that long.
+        // The last chunk begins behind the position, so the stream was at least that long.
         (None, Some(newest)) if newest >= read => StreamIdentity::Same,
         (None, Some(_)) => StreamIdentity::Another,
         (None, None) => StreamIdentity::Unknown,
     }
 }
 
-/// The end of a consumer, and an error, tell as little as silence.
+/// The end of a consumer and an error decide nothing either.
 fn offset(message: Option<lapin::Result<Delivery>>) -> Option<u64> {
     stream_offset(&message?.ok()?.properties)
 }
@@ -93,7 +92,7 @@ mod tests {
         for (before, newest, expected) in [
             (Some(9), None, StreamIdentity::Same),
             (Some(9), Some(3), StreamIdentity::Same),
-            // What was read has been dropped by the stream's retention.
+            // The retention has dropped the messages that were read.
             (Some(40), Some(40), StreamIdentity::Same),
             (None, Some(40), StreamIdentity::Same),
             (None, Some(3), StreamIdentity::Another),

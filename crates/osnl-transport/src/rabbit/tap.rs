@@ -3,9 +3,10 @@
 //! A tap is one connection with two channels. The first consumes; the second examines, binds and counts, since a look
 //! at a missing exchange closes its channel.
 //!
-//! A second queue counts the messages that the first drops when full: the broker sends these to it as dead letters, and
-//! purging it returns their number. The second queue is bounded in bytes too, so the count is too low beyond that many
-//! dropped bytes between two calls. Without permission to write to the default exchange, the tap has no count.
+//! A second queue counts the messages that the first drops when full: the broker sends dropped messages to the second
+//! as dead letters, and purging the second returns their number. The second queue is bounded in bytes too, so the count
+//! is too low beyond that many dropped bytes between two calls. Without permission to write to the default exchange,
+//! the tap has no count.
 
 mod message;
 pub(super) mod probe;

@@ -1,4 +1,4 @@
-//! Taking away what was made for an earlier configuration: bindings of our own queue, nothing else.
+//! Removes the bindings of osnl's queues that an earlier configuration made, and nothing else.
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
@@ -9,7 +9,6 @@ use super::side::SideChannel;
 use crate::topology::Binding;
 use crate::{QueueSeen, TransportError};
 
-/// Removes the bindings, and then looks into the queues that are there: over a connection of its own.
 pub(super) async fn tidy(
     transport: &RabbitTransport,
     superfluous: &[Binding],
@@ -47,7 +46,7 @@ pub(super) async fn tidy(
             }
         }
     }
-    // What does not answer goes with the connection.
+    // Dropping the connection closes it if the broker does not answer.
     let _ = side.connection().close(200, "tidied".into()).await;
     Ok(seen)
 }

@@ -1,4 +1,5 @@
-//! From the options to what rustls takes. Files are read each time: certificates are renewed while we run.
+//! Builds the configuration of rustls from the options. Files are read each time, because certificates are renewed
+//! while the daemon runs.
 
 use std::sync::Arc;
 
@@ -8,7 +9,6 @@ use rustls::client::danger::ServerCertVerifier;
 
 use super::options::{TlsOptions, TlsVersions, Trust};
 
-/// For a broker.
 pub(super) const REMEDIES: Remedies = Remedies {
     trust: "name the CA's certificate in ssl_ca_file",
     renewed: "ssl_ca_file",
@@ -16,8 +16,6 @@ pub(super) const REMEDIES: Remedies = Remedies {
     identity: "set ssl_cert_file and ssl_key_file",
 };
 
-/// # Errors
-/// The file that cannot be used, or that there is no CA at all, in words.
 pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match &options.trust {

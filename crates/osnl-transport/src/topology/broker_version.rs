@@ -1,4 +1,4 @@
-//! The version of RabbitMQ, and the answers that it decides for a listener: the one place that knows them.
+//! The version of RabbitMQ, and the behaviour that depends on it. No other code knows these versions.
 //!
 //! | | 3.10 | 4.0 | 4.3 |
 //! | --- | --- | --- | --- |
@@ -6,14 +6,13 @@
 //! | `x-delivery-limit = -1` | drops a message at its first return | no limit | no limit |
 //! | a queue that is neither durable nor exclusive | is made | is made | is refused, unless its operator permits it |
 //! | a restart of the broker | deletes transient exchanges | deletes them | keeps them |
-//! | a look at what the user may do nothing with | is answered | is answered | is refused with 403 |
+//! | a passive declaration of an object without any permission | is answered | is answered | is refused with 403 |
 //! | a daemon's node that is cut off from the others | closes the connection with `pause_minority` | the same | keeps it, as `rabbit::majority` says |
 //! | a message held beyond the consumer time-out | closes the channel | closes it | cancels the consumer of a quorum queue |
 //!
-//! The third row is RabbitMQ's default, which its operator may change; Debian's package of 4.3 permits such queues. So the
-//! broker's answer decides about a declaration, and the version only warns before it.
+//! The third row is RabbitMQ's default, which its operator may change; Debian's package of 4.3 permits such queues. So
+//! the broker's answer decides about a declaration, and the version only warns before it.
 
-/// The first two numbers of a version of RabbitMQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BrokerVersion {
     major: u32,
@@ -24,7 +23,7 @@ impl BrokerVersion {
     const V4_0: Self = Self { major: 4, minor: 0 };
     const V4_3: Self = Self { major: 4, minor: 3 };
 
-    /// Reads `4.3.6`, also with more behind it; `None` if it does not begin with two numbers.
+    /// Reads `4.3.6`, also with more text behind; `None` without two leading numbers.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let (major, rest) = text.split_once('.')?;
@@ -32,32 +31,28 @@ impl BrokerVersion {
         Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
     }
 
-    /// Returns the delivery limit of a quorum queue that names none.
     #[must_use]
     pub fn default_delivery_limit(self) -> Option<u32> {
         (self >= Self::V4_0).then_some(20)
     }
 
-    /// Whether a delivery limit of -1 means none.
     #[must_use]
     pub fn knows_unlimited_deliveries(self) -> bool {
         self >= Self::V4_0
     }
 
-    /// Whether a node that is cut off from the others keeps its connections, and does not tell their consumers that the
-    /// queue has another active one.
+    /// Returns whether a node that is cut off keeps its connections without notifying their consumers of the next
+    /// active consumer.
     #[must_use]
     pub fn keeps_cut_off_connections(self) -> bool {
         self >= Self::V4_3
     }
 
-    /// Whether a transient exchange outlives a restart of the broker.
     #[must_use]
     pub fn keeps_transient_exchanges(self) -> bool {
         self >= Self::V4_3
     }
 
-    /// Whether a queue that is neither durable nor exclusive is refused by default.
     #[must_use]
     pub fn denies_transient_queues(self) -> bool {
         self >= Self::V4_3

@@ -1,5 +1,3 @@
-//! The suite of [`osnl_testkit::conformance`] on the in-process broker and on a real RabbitMQ.
-
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -28,7 +26,7 @@ impl BrokerRig for Memory {
     }
 
     async fn make_exchange(&mut self, exchange: &str) {
-        // Publishing makes it; nobody is bound, so this goes nowhere.
+        // Publishing makes the exchange; no queue is bound, so the message is dropped.
         self.0.publish_raw(exchange, "", "".into(), Properties::default());
     }
 
@@ -59,7 +57,7 @@ impl BrokerRig for Memory {
 struct Rabbit(Vhost);
 
 impl Rabbit {
-    /// For one errand: the tests close whatever is open.
+    /// Opens a connection for one operation, since the tests close open connections.
     async fn channel(&self) -> (Connection, Channel) {
         let url = self.0.url().replace("rabbit:", "amqp:");
         let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();

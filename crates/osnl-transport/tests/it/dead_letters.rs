@@ -1,5 +1,3 @@
-//! Dead letter queues on a real broker: kept with confirms, read by one at a time, removed one by one.
-
 use bytes::Bytes;
 use osnl_testkit::{Broker, Vhost};
 use osnl_transport::{QueueAccess, QueuedMessage, Transport, TransportError};
@@ -65,7 +63,6 @@ async fn one_reader_has_the_queue_and_another_is_told() {
     let reader = access(&*one).take(QUEUE, &|_| true).await.unwrap().unwrap();
     let Err(locked) = access(&*other).take(QUEUE, &|_| true).await else { panic!("two readers") };
     assert!(locked.is_locked(), "{locked}");
-    // Dropped, as by a command that is interrupted.
     drop(reader);
     let again = loop {
         match access(&*other).take(QUEUE, &|_| true).await {
@@ -83,7 +80,7 @@ async fn a_queue_that_is_full_or_gone_confirms_nothing() {
     let queue = access(&*transport);
     queue.put(QUEUE, true, &[message(0)]).await.unwrap();
     vhost.ctl(&["set_policy", "full", ".*", r#"{"max-length":1}"#, "--apply-to", "queues"]);
-    // A queue refuses soon after its policy has changed, not at once.
+    // A queue applies a changed policy only after a delay.
     let mut full = Ok(());
     for n in 1..2000 {
         full = queue.put(QUEUE, true, &[message(n)]).await;
@@ -94,7 +91,7 @@ async fn a_queue_that_is_full_or_gone_confirms_nothing() {
     assert!(matches!(full, Err(TransportError::NotTaken { .. })), "{full:?}");
     vhost.ctl(&["clear_policy", "full"]);
     vhost.delete_queue(QUEUE);
-    // On an open connection it is found gone, and on the next made anew.
+    // The open connection finds the queue missing, and the next makes it anew.
     queue.put("other", true, &[]).await.unwrap();
     let kept = queue.put(QUEUE, true, &[message(1)]).await;
     assert!(matches!(kept, Ok(()) | Err(TransportError::Unroutable { .. })), "{kept:?}");

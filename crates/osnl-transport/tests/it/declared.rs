@@ -1,5 +1,5 @@
-//! Exchanges and queues on the broker after a declaration, beside the real oslo.messaging, which names no type of a classic queue: in
-//! a virtual host of any default type.
+//! Exchanges and queues after a declaration, compared with the real oslo.messaging, which names no type of a classic
+//! queue.
 
 use osnl_model::{Priority, TransportUrl};
 use osnl_testkit::{Broker, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost, python};
@@ -10,7 +10,6 @@ use crate::session::{Session, options, rabbit, targets};
 
 const QUEUE: &str = "notifications.info";
 
-/// The queue's type as the broker has it.
 fn queue_type(vhost: &Vhost, name: &str) -> String {
     vhost.list_queues().into_iter().find(|queue| queue.name == name).unwrap().queue_type
 }
@@ -19,7 +18,6 @@ fn arguments(vhost: &Vhost, name: &str) -> Value {
     vhost.list_queues().into_iter().find(|queue| queue.name == name).unwrap().arguments
 }
 
-/// Declares by the transport of a URL with this query.
 async fn declare(vhost: &Vhost, query: &str, pool: Option<&str>, kind: Option<QueueKind>) -> Session {
     let url = TransportUrl::parse(&format!("{}{query}", vhost.url())).unwrap();
     let transport = transport(&url).unwrap();
@@ -87,7 +85,7 @@ async fn issue_46_a_queue_of_our_own_has_its_type_in_a_vhost_of_any_default_type
     }
 }
 
-/// Declares the queue as kombu does for oslo.messaging with `amqp_durable_queues`; prints the refusal.
+/// Declares the queue as kombu does for oslo.messaging with `amqp_durable_queues`, and prints the refusal.
 const NAMES_NO_TYPE: &str = r#"
 import sys
 import kombu
@@ -99,7 +97,7 @@ except Exception as error:
     print(error)
 "#;
 
-/// Why a queue that services declare too names no type.
+/// Shows why a queue that services declare too must name no type.
 #[tokio::test(flavor = "multi_thread")]
 async fn issue_46_a_named_type_refuses_a_program_that_names_none_where_the_default_is_another() {
     let kind = QueueKind { single_active_consumer: false, ..QueueKind::DURABLE };
@@ -128,7 +126,6 @@ async fn issue_46_a_type_that_the_broker_chose_is_seen_and_its_limit_is_said() {
         assert_eq!(open.loses.as_deref().is_some_and(|loses| loses.starts_with(said)), !is_old, "{open:?}");
         assert_eq!(open.loses.is_some(), !is_old);
     }
-    // The same queue is another one than osnl's own would be.
     let session = declare(
         &vhost,
         "",
@@ -145,7 +142,7 @@ async fn issue_46_a_type_that_the_broker_chose_is_seen_and_its_limit_is_said() {
 async fn issue_46_a_queue_of_a_service_is_not_made_otherwise_than_its_exchange_shows() {
     for durable in [false, true] {
         let vhost = Broker::shared().vhost("service");
-        // The service has published info, and nothing else yet.
+        // The service has published only info so far.
         let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions { durable });
         peer.notify(&Notice::default());
         for asked in [!durable, durable] {

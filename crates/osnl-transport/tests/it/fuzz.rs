@@ -1,4 +1,5 @@
-//! The fuzz target of a broker's frames, bounded: a recorded connection, mutated at random. `cargo xtask fuzz` looks further.
+//! The fuzz target of a broker's frames, bounded: a recorded connection, mutated at random. `cargo xtask fuzz` searches
+//! further.
 
 #[path = "../../../../fuzz/wire.rs"]
 mod wire;

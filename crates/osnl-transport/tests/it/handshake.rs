@@ -1,5 +1,3 @@
-//! The handshake with brokers that offer less, or otherwise, than RabbitMQ does by default.
-
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::amqp::protocol::{AMQPClass, connection as conn};
 use osnl_testkit::amqp::{HandshakeOffer, ScriptedServer};
@@ -22,7 +20,6 @@ async fn listen(server: &ScriptedServer, query: &str) -> Result<(), TransportErr
     transport(&url)?.listen(&to, &options).await.map(drop)
 }
 
-/// The mechanism of the login, and whether its answer is the password's.
 fn login(server: &ScriptedServer) -> Option<(String, Vec<u8>)> {
     server.agreed().into_iter().find_map(|method| match method {
         AMQPClass::Connection(conn::AMQPMethod::StartOk(ok)) => {

@@ -1,5 +1,3 @@
-//! Messages whose headers the client library cannot bear, from a scripted broker and from a real RabbitMQ.
-
 use std::time::Duration;
 
 use osnl_model::{Priority, Target, TransportUrl};
@@ -89,7 +87,7 @@ async fn a_real_broker_passes_them_on_and_consumer_and_tap_go_on() {
         let body = format!("body {at}");
         publisher.publish("neutron", b"notifications.info", &properties, body.as_bytes());
     }
-    // A routing key need not be text, and ends no connection either.
+    // A routing key need not be UTF-8, and must not end the connection either.
     publisher.publish("neutron", b"\xff\xfe", &[0, 0], b"of no topic");
     let count = hostile().len();
     let mut window = Window::new(consumer.subscription().epoch);

@@ -1,5 +1,3 @@
-//! Heartbeats: what is negotiated, and that a broker which falls silent is noticed.
-
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -12,8 +10,8 @@ use osnl_transport::{Batch, TransportError, transport};
 
 use crate::tls::{listen_options, to};
 
-/// A port that passes bytes both ways to another until told to stop; then nothing passes and nothing closes, as
-/// when a cable is pulled.
+/// A port that forwards bytes both ways until told to stop. Then nothing passes and nothing closes, as with a pulled
+/// cable.
 struct Cable {
     port: u16,
     pulled: Arc<AtomicBool>,
@@ -44,7 +42,7 @@ impl Cable {
     }
 }
 
-/// Carries bytes; those read after the cable is pulled are swallowed, so that neither side notices by its buffers.
+/// Forwards bytes. After the pull it swallows bytes, so that neither side notices by its buffers.
 fn carry(mut from: TcpStream, mut to: TcpStream, pulled: &AtomicBool) {
     let mut bytes = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut bytes) {
@@ -54,7 +52,6 @@ fn carry(mut from: TcpStream, mut to: TcpStream, pulled: &AtomicBool) {
     }
 }
 
-/// Returns the time from the pulled cable to the consumer's end, and its error.
 async fn noticed(port: u16, host: &str, vhost: &str, query: &str) -> (Duration, TransportError) {
     let cable = Cable::to(port);
     let url = format!("rabbit://guest:guest@{host}:{}/{vhost}?{query}", cable.port);
@@ -88,7 +85,6 @@ async fn a_broker_that_falls_silent_is_given_up_within_two_heartbeats() {
 #[tokio::test]
 async fn the_heartbeat_is_negotiated_and_can_be_off() {
     let broker = Broker::shared();
-    // The node itself offers 60 s.
     for (query, expected) in [
         ("", 10),
         ("?heartbeat_timeout_threshold=60", 60),

@@ -15,8 +15,8 @@ use crate::tap;
 
 const MIB: usize = 1 << 20;
 
-/// 100 messages of a MiB are there and a prefetch of 200, but only as many as are in 64 MiB come, and what one read of the client library brings. What is settled
-/// lets others in, and nothing is lost or comes twice.
+/// Of 100 messages of a MiB with a prefetch of 200, only about 64 MiB arrive, and settling lets others in. No message
+/// is lost or repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("in-hand"));
@@ -42,14 +42,13 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
         window.admit(&batch);
         unsettled.extend(batch.drain());
     }
-    // Until nothing comes for a while, though all has been sent.
     while let Ok(polled) = tokio::time::timeout(Duration::from_secs(1), consumer.poll(&mut batch)).await {
         polled.unwrap();
         window.admit(&batch);
         unsettled.extend(batch.drain());
     }
     assert!((64..=70).contains(&unsettled.len()), "{}", unsettled.len());
-    // For longer than the broker, the client library and we bear silence from each other: twice a heartbeat at most.
+    // Longer than the limit of silence of all sides, which is two heartbeats at most.
     let ended = tokio::time::timeout(Duration::from_secs(6), consumer.ended()).await;
     assert!(ended.is_err(), "a connection that is not read stays: {ended:?}");
 
@@ -71,8 +70,8 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     transport.close().await;
 }
 
-/// A tap whose messages are not dropped has no more in memory than its bound. A question asked meanwhile is answered, and
-/// what comes before the answer is cut.
+/// A tap whose messages are not dropped keeps within its bound. A question is answered meanwhile, and bodies before the
+/// answer are cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tap_reads_nothing_while_too_much_is_not_shown() {
     const COUNT: usize = 60;
@@ -105,7 +104,7 @@ async fn a_tap_reads_nothing_while_too_much_is_not_shown() {
     fill(&mut *tap, &mut taken, COUNT).await;
     assert!((8..=14).contains(&taken.len()), "{}", taken.len());
     assert!(taken.iter().all(|message| message.cut.is_none() && message.body.len() == MIB));
-    // A copy of a body is in memory as much as the body.
+    // A copy of a body occupies memory as long as the body.
     let copies: Vec<_> = taken.iter().map(|message| message.body.clone()).collect();
     let mut seen = taken.drain(..).count();
     fill(&mut *tap, &mut taken, 1).await;
@@ -129,7 +128,7 @@ async fn a_tap_reads_nothing_while_too_much_is_not_shown() {
     transport.close().await;
 }
 
-/// The most of this process's memory that was resident at once since the last call, in MiB.
+/// Returns the peak of this process's resident memory since the last call, in MiB.
 fn peak() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -137,10 +136,10 @@ fn peak() -> usize {
     peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() / 1024
 }
 
-/// A digest takes its time without optimization: with `--release` these are the bodies that RabbitMQ allows.
+/// A digest is slow without optimization: with `--release` the bodies have RabbitMQ's largest size.
 const BODY: usize = if cfg!(debug_assertions) { MIB } else { 128 * MIB };
 
-/// 200 bodies, none of which is ever in memory: the beginning of each comes, with the size and the digest of all of it.
+/// Of 200 large bodies only the beginnings arrive, with the size and the digest of the whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_are_too_large_never_reach_memory() {
     const COUNT: usize = 200;
@@ -164,6 +163,6 @@ async fn bodies_that_are_too_large_never_reach_memory() {
     assert_eq!(cut.bytes, BODY as u64);
     assert!(messages.iter().all(|m| m.body.len() == BodyBounds::HEAD && m.cut.as_ref() == Some(&cut)));
     let grown = peak().saturating_sub(before);
-    // The beginnings, the client library's buffers, and whatever other tests do meanwhile.
+    // The memory includes the beginnings, the client library's buffers, and concurrent tests.
     assert!(grown < 100, "{COUNT} bodies of {} MiB took {grown} MiB", BODY / MIB);
 }

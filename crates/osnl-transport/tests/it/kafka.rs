@@ -1,5 +1,5 @@
-//! The promises of every transport on Kafka, and its own: offsets, rebalances, topics that come and go. The broker is the mock
-//! cluster of the client library, which speaks Kafka's protocol over TCP in this process; in [`tansu`] an independent one.
+//! The promises of every transport on Kafka, and Kafka's own. The broker is the mock cluster of the client library,
+//! which speaks Kafka's protocol over TCP in this process; [`tansu`] is an independent one.
 
 mod group;
 mod member;

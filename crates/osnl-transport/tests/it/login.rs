@@ -1,5 +1,3 @@
-//! The login methods on a real RabbitMQ, right and wrong.
-
 use osnl_model::TransportUrl;
 use osnl_testkit::{Authority, Broker, ServerIdentity};
 use osnl_transport::{TransportError, transport};
@@ -40,7 +38,6 @@ async fn a_client_certificate_is_a_login() {
         let query = format!("ssl=1&ssl_ca_file={}&ssl_cert_file={file}&ssl_key_file={key}", ca.display());
         format!("rabbit://localhost:{port}/?{query}&rabbit_login_method=EXTERNAL")
     };
-    // Before the broker knows the mechanism.
     let error = attempt(&url("osnl-client")).await.unwrap_err().to_string();
     let (_, offered) = error.split_once("offers the login mechanism ").unwrap_or_default();
     let (offered, _) = offered.split_once(", and not EXTERNAL").unwrap_or_default();

@@ -1,5 +1,3 @@
-//! The answers of other versions of RabbitMQ to a subscription, and how the transport reads them.
-
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::amqp::protocol::{AMQPClass, queue};
 use osnl_testkit::amqp::{Habits, ScriptedBroker};
@@ -24,7 +22,6 @@ async fn listen(transport: &dyn Transport, queue: QueueKind) -> Result<Box<dyn C
     transport.listen(&to, &options).await
 }
 
-/// The durability asked for in each declaration that was not passive.
 fn declared(broker: &ScriptedBroker) -> Vec<bool> {
     let asked = broker.asked().into_iter();
     asked
@@ -37,14 +34,14 @@ fn declared(broker: &ScriptedBroker) -> Vec<bool> {
         .collect()
 }
 
-/// RabbitMQ 4.3 by default, with the real one in [`versions`](crate::versions).
+/// A scripted RabbitMQ 4.3; the real one is in [`versions`](crate::versions).
 #[tokio::test]
 async fn where_transient_queues_are_refused_the_second_attempt_declares_a_durable_one_and_says_so() {
     let broker = ScriptedBroker::start(Habits { refuses_transient_queues: true, ..Habits::default() });
     let transport = connects_to(&broker);
     let first = listen(&*transport, QueueKind::OSLO).await.err().expect("a refusal");
     assert!(first.to_string().contains("541"), "{first}");
-    // Nothing that anybody has to mend: the next attempt comes soon, and the start is not ended.
+    // The operator has nothing to correct: the next attempt follows soon, and the start continues.
     assert!(first.is_recoverable() && !first.is_refused_access(), "{first:?}");
     assert!(!matches!(first, TransportError::Refused { .. }));
 
@@ -52,11 +49,11 @@ async fn where_transient_queues_are_refused_the_second_attempt_declares_a_durabl
     let found = consumer.subscription();
     assert_eq!((found.durable, found.created), (Some(true), true));
     assert!(found.remarks.iter().any(|remark| remark.contains("declared durable")), "{:?}", found.remarks);
-    // The third only asks what the broker has made of the second.
+    // The third only asks for the result of the second.
     assert_eq!(declared(&broker), [false, true, true]);
 }
 
-/// The refusals of several versions: the queue is used as it is, and what it is like is read from the text.
+/// The queue is used as it is, and the refusal's text shows its properties.
 #[tokio::test]
 async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_words() {
     let in_queue = |argument: &str, rest: &str| {
@@ -67,7 +64,7 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_wo
         (QueueKind::OSLO, in_queue("durable", "received 'false' but current is 'true'"), Some(true)),
         (QueueKind::DURABLE, in_queue("durable", "received 'true' but current is 'false'"), Some(false)),
         (QueueKind::OSLO, in_queue("auto_delete", "received 'false' but current is 'true'"), None),
-        // 3.8 and later, and as 3.6 worded values without their types.
+        // The words of 3.8 and later, and of 3.6 without the types of values.
         (QueueKind::DURABLE, in_queue("x-queue-type", quorum), Some(true)),
         (QueueKind::DURABLE, in_queue("x-queue-type", "received none but current is 'quorum'"), Some(true)),
         (
@@ -78,7 +75,7 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_wo
             ),
             Some(true),
         ),
-        // A queue of another kind, where the broker compares types before arguments.
+        // The broker compares types before arguments here.
         (QueueKind::OSLO, "PRECONDITION_FAILED - queue 'p' is of another type".to_owned(), None),
     ] {
         let broker = ScriptedBroker::start(Habits { inequivalent: Some(text.clone()), ..Habits::default() });
@@ -102,7 +99,7 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_wo
     }
 }
 
-/// RabbitMQ 4.3 compares the time last, so everything else is as ours, and a policy can set the time.
+/// RabbitMQ 4.3 compares the time last, so everything else is equal, and a policy can set the time.
 #[tokio::test]
 async fn a_queue_that_changes_hands_late_is_as_ours_and_the_policy_is_named() {
     let text = "PRECONDITION_FAILED - inequivalent arg 'x-consumer-disconnected-timeout' for queue 'p' in vhost '/': \
@@ -119,7 +116,7 @@ async fn a_queue_that_changes_hands_late_is_as_ours_and_the_policy_is_named() {
     consumer.close().await;
 }
 
-/// The broker gives no reason but this one for a channel that ends in the middle of the night.
+/// The broker gives only this reason for a channel that ends by a time-out.
 #[tokio::test]
 async fn a_consumer_that_timed_out_ends_recoverably_in_the_broker_s_words() {
     let broker = ScriptedBroker::start(Habits::default());

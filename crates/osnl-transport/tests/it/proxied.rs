@@ -1,5 +1,3 @@
-//! A bad network between us and a real RabbitMQ.
-
 use std::time::{Duration, Instant};
 
 use osnl_model::{Priority, Target, TransportUrl};
@@ -8,7 +6,6 @@ use osnl_transport::{
     Batch, Consumer, Declare, ListenOptions, QueueKind, Transport, TransportError, transport,
 };
 
-/// The same virtual host by another port.
 fn through(port: u16, vhost: &Vhost, query: &str) -> Box<dyn Transport> {
     let direct = format!(":{}/", Broker::shared().port());
     let url = vhost.url().replace(&direct, &format!(":{port}/"));
@@ -33,7 +30,7 @@ async fn a_connection_over_which_nothing_comes_any_more_is_given_up() {
     let proxy = FaultyProxy::before(Broker::shared().port());
     let transport = through(proxy.port(), &vhost, "?heartbeat_timeout_threshold=1");
     let mut consumer = listen(&*transport).await.unwrap();
-    // Quiet, but not silent: heartbeats keep it open for longer than silence would.
+    // Heartbeats keep a quiet connection open for longer than the silence limit.
     let mut batch = Batch::with_limit(1);
     let poll = consumer.poll(&mut batch);
     assert!(tokio::time::timeout(Duration::from_millis(2500), poll).await.is_err(), "heartbeats pass");
@@ -68,8 +65,8 @@ async fn a_connection_cut_at_any_byte_of_its_opening_is_a_recoverable_failure() 
     listen(&*transport).await.unwrap().close().await;
 }
 
-/// A firewall that drops packets must not keep the next host from being tried. The clock is paused: it goes on when
-/// there is nothing left to wait for but the time-out.
+/// A firewall that drops packets must not keep the next host from being tried. The paused clock advances only when the
+/// time-out is all that is left to wait for.
 #[tokio::test(start_paused = true)]
 async fn a_host_that_neither_accepts_nor_refuses_costs_a_time_out_and_no_more() {
     let vhost = Broker::shared().vhost("backlog");

@@ -1,4 +1,4 @@
-//! The options of both drivers beside those that the real oslo.messaging 18.3.1 registers. Issue 46.
+//! Compares the options of both drivers with those that the real oslo.messaging 18.3.1 registers.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,6 @@ from oslo_messaging._drivers import amqp, impl_rabbit
 print(json.dumps({o.name: "" if o.default is None else str(o.default) for o in impl_rabbit.rabbit_opts + amqp.amqp_opts}))
 "#;
 
-/// Options of older releases, and osnl's own.
 const OTHERS: [&str; 8] = [
     "kombu_reconnect_timeout",
     "rabbit_max_retries",
@@ -24,7 +23,7 @@ const OTHERS: [&str; 8] = [
     "fake_rabbit",
     "tls",
 ];
-/// The real ones are of the machine and of the program.
+/// The real defaults depend on the machine and the program.
 const OF_THE_PROCESS: [&str; 2] = ["hostname", "processname"];
 
 #[test]
@@ -49,7 +48,7 @@ from oslo_messaging._drivers.kafka_driver import kafka_options
 print(json.dumps({o.dest: "" if o.default is None else str(o.default) for o in kafka_options.KAFKA_OPTS}))
 "#;
 
-/// Of older releases, and osnl's own.
+/// Options of older releases, and osnl's own.
 #[cfg(feature = "kafka")]
 const OTHERS_FOR_KAFKA: [&str; 5] = [
     "pool_size",

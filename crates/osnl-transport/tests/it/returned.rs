@@ -1,5 +1,3 @@
-//! The order of messages that come back to a quorum queue, on a real RabbitMQ.
-
 use osnl_model::Priority;
 use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, RawMessage, Vhost, wait_until};
 use osnl_transport::{Declare, IncomingMessage, QueueKind, QueueType};
@@ -18,7 +16,6 @@ async fn session(vhost: &Vhost, prefetch: u16) -> Session {
     Session::open(&*rabbit(vhost), &to, &options(Some(QUEUE), prefetch, Declare::Create, kind)).await.unwrap()
 }
 
-/// Takes so many messages and settles none.
 async fn take(session: &mut Session, count: usize) -> Vec<IncomingMessage> {
     let mut taken = Vec::new();
     while taken.len() < count {
@@ -81,7 +78,6 @@ async fn what_returned_comes_in_its_first_order_whatever_prefetch_the_daemons_be
     last.close().await;
 }
 
-/// The next consumer is there already when the active one ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_gets_what_the_active_one_held_and_then_what_follows() {
     let vhost = Broker::shared().vhost("handed-over");

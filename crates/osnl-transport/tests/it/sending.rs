@@ -1,5 +1,3 @@
-//! The promises of `Transport::send`, on the in-process broker and on a real RabbitMQ.
-
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,7 +10,6 @@ use osnl_transport::{
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Both transports, and what keeps the second's virtual host.
 fn transports() -> (Vec<Box<dyn Transport>>, Vhost) {
     let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("sending"));
     let rabbit = transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
@@ -27,7 +24,6 @@ fn outgoing(number: usize) -> OutgoingMessage {
     OutgoingMessage::json(number.to_string().into_bytes())
 }
 
-/// Takes this many from the queue that the notifier makes.
 async fn taken(transport: &dyn Transport, priority: Priority, count: usize) -> Vec<IncomingMessage> {
     let options = ListenOptions {
         bodies: Default::default(),
@@ -51,7 +47,6 @@ async fn what_is_sent_is_read_in_order_however_many_are_in_flight() {
     for transport in transports {
         assert!(transport.features().send);
         let (target, priority) = (target(), Priority::Info);
-        // Three times what may be in flight.
         let sent = join_all((0..3000).map(|n| transport.send(&target, &priority, outgoing(n)))).await;
         sent.into_iter().collect::<Result<(), _>>().unwrap();
         let messages = taken(&*transport, priority.clone(), 3000).await;
@@ -64,7 +59,6 @@ async fn what_is_sent_is_read_in_order_however_many_are_in_flight() {
         assert_eq!(first.properties.content_type.as_deref(), Some("application/json"));
         assert_eq!(first.properties.content_encoding.as_deref(), Some("utf-8"));
         transport.close().await;
-        // What was closed is opened again.
         transport.send(&target, &priority, outgoing(0)).await.unwrap();
     }
 }
@@ -98,7 +92,6 @@ async fn nothing_is_made_unless_asked_for_and_what_no_queue_takes_is_told_if_ask
             error.to_string().starts_with("publish to exchange \"neutron\": it does not exist"),
             "{error}"
         );
-        // Another priority's queue makes the exchange.
         transport.send(&target, &Priority::Error, outgoing(1)).await.unwrap();
         transport.send(&target, &priority, passive()).await.unwrap();
         let mandatory = OutgoingMessage { mandatory: true, ..passive() };

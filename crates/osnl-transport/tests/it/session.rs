@@ -1,5 +1,3 @@
-//! One subscription as the listener uses it, for tests of what it reads.
-
 use std::future::Future;
 use std::time::Duration;
 
@@ -10,7 +8,6 @@ use osnl_transport::{
     transport,
 };
 
-/// Longer than anything here takes.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) struct Session {
@@ -30,14 +27,12 @@ impl Session {
         Ok(Self { consumer, window, batch: Batch::with_limit(usize::from(options.prefetch)) })
     }
 
-    /// Takes what is ready, at least one message.
     pub(crate) async fn poll(&mut self) -> Result<Vec<IncomingMessage>, TransportError> {
         within(self.consumer.poll(&mut self.batch)).await?;
         self.window.admit(&self.batch);
         Ok(self.batch.drain().collect())
     }
 
-    /// Takes this many, acknowledging as they come.
     pub(crate) async fn read(&mut self, count: usize) -> Vec<SeenMessage> {
         let mut seen = Vec::new();
         while seen.len() < count {
@@ -59,7 +54,6 @@ impl Session {
     }
 }
 
-/// A message as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SeenMessage {
     pub(crate) queue: String,
@@ -93,7 +87,6 @@ pub(crate) fn rabbit(vhost: &Vhost) -> Box<dyn Transport> {
     transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap()
 }
 
-/// `notifications` of these exchanges with these priorities.
 pub(crate) fn targets(exchanges: &[&str], priorities: &[Priority]) -> Vec<(Target, Priority)> {
     let of = |x: &&str| Target::new(*x, "notifications");
     exchanges.iter().flat_map(|x| priorities.iter().map(move |p| (of(x), p.clone()))).collect()

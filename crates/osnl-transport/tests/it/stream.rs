@@ -1,5 +1,3 @@
-//! Streams, read with the offsets that RabbitMQ gives.
-
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use osnl_model::{Priority, TransportUrl};
@@ -70,7 +68,7 @@ async fn reading_begins_where_it_is_told_to_and_goes_on_where_it_was_left() {
     check(StreamOffset::Next, Some(Resume::At(7)), 7, 18).await;
     check(StreamOffset::First, Some(Resume::At(24)), 24, 1).await;
     check(StreamOffset::Next, Some(Resume::Since(start - 60)), 0, 25).await;
-    // The last chunk ends with the newest; each was confirmed before the next was sent.
+    // Each message was confirmed before the next was sent, so the last chunk ends with the newest.
     let mut session = open(&vhost, &reading(StreamOffset::Last, None)).await;
     let seen = session.read(1).await;
     assert_eq!(seen.last().unwrap().body, "24");
@@ -78,7 +76,6 @@ async fn reading_begins_where_it_is_told_to_and_goes_on_where_it_was_left() {
     let mut session = open(&vhost, &reading(StreamOffset::Next, None)).await;
     publish(&mut publisher, 25..27);
     assert_eq!(bodies(&session.read(2).await), ["25", "26"]);
-    // Nothing was taken from it by anybody.
     assert_eq!(offsets(&open(&vhost, &reading(StreamOffset::First, None)).await.read(27).await).len(), 27);
 }
 
@@ -143,11 +140,10 @@ async fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
         }
         session.close().await;
     }
-    // As empty as it was made.
     vhost.delete_queue(STREAM);
     let arguments = json!({"x-queue-type": "stream"});
     publisher.prepare(&BrokerObjects { queue: STREAM.into(), arguments, ..BrokerObjects::default() });
-    // Silence decides nothing: as long as it is empty it may be the one that was read, on a broker that is slow.
+    // Silence decides nothing: an empty stream may be the stream that was read, on a slow broker.
     let reading = reading(StreamOffset::Next, Some(Resume::At(5)));
     let error = Session::open(&*rabbit(&vhost), &[], &reading).await.err().unwrap();
     assert!(error.is_recoverable() && error.to_string().contains("is not known"), "{error}");
@@ -156,7 +152,7 @@ async fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
     assert_eq!(offsets(&session.read(1).await), [0]);
 }
 
-/// A broker is slow exactly when everybody reconnects; what has been read is not read again over it.
+/// A broker is slow when all clients reconnect, and a slow answer must not make osnl read messages again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_which_nothing_comes_is_not_taken_for_another() {
     let (vhost, mut publisher) = stream("silent");

@@ -1,5 +1,3 @@
-//! Looking on, on the in-process broker and a real RabbitMQ: what a tap sees, and what it leaves alone.
-
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -12,7 +10,6 @@ use osnl_transport::{
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A broker, and a publisher.
 enum Rig {
     Memory(MemoryBroker),
     Rabbit(Box<Rabbit>),
@@ -82,7 +79,6 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.unwrap()
 }
 
-/// Takes this many, and their bodies.
 async fn take(tap: &mut dyn Tap, count: usize) -> Vec<String> {
     let mut taken: Vec<TapMessage> = Vec::new();
     while taken.len() < count {
@@ -138,7 +134,7 @@ async fn what_the_bound_drops_is_counted_and_the_latest_are_kept() {
         }
         let mut dropped = 0;
         let end = Instant::now() + SOON;
-        // RabbitMQ hands one over before the bound is reached.
+        // RabbitMQ hands one message over before the bound is reached.
         while dropped < 44 {
             dropped += tap.dropped().await.unwrap().unwrap();
             assert!(Instant::now() < end, "{dropped}");
@@ -225,7 +221,7 @@ async fn a_user_who_may_do_little_is_told_what_is_refused() {
             ..RawMessage::default()
         });
     }
-    // Configure, write, read: queues of its own, and what passes through nova; not the default exchange.
+    // The permissions to configure, write and read cover own queues and `nova`, but not the default exchange.
     let own = "^amq\\.gen-.*";
     rabbit.vhost.ctl(&["set_permissions", "guest", own, own, "^(amq\\.gen-.*|nova)$"]);
     let mut tap = rabbit.transport().tap(&options(&[("nova", "#"), ("glance", "#")])).await.unwrap();

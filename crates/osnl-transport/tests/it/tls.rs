@@ -1,5 +1,3 @@
-//! TLS with a real RabbitMQ: whom osnl believes, what it says of whom it does not, and client certificates.
-
 use std::path::Path;
 
 use osnl_model::{Priority, Target, TransportUrl};
@@ -20,7 +18,6 @@ pub(crate) fn listen_options() -> ListenOptions {
     }
 }
 
-/// One attempt by the options of the query.
 pub(crate) async fn attempt(url: &str) -> Result<String, TransportError> {
     let transport = transport(&TransportUrl::parse(url).unwrap())?;
     let consumer = transport.listen(&to(), &listen_options()).await?;
@@ -29,7 +26,6 @@ pub(crate) async fn attempt(url: &str) -> Result<String, TransportError> {
     Ok(host)
 }
 
-/// The reason and the remedy.
 fn refusal(attempt: Result<String, TransportError>) -> String {
     match attempt {
         Err(error @ TransportError::Tls { .. }) => {
@@ -66,7 +62,6 @@ async fn a_broker_is_reached_by_tls_and_verified_as_the_options_say() {
         ("127.0.0.1", both, format!("ssl=True&ssl_ca_file={ca}&ssl_version=TLSv1_2")),
         ("localhost", both, format!("ssl=on&ssl_ca_file={ca}&ssl_version=TLSv1_3")),
         ("localhost", both, format!("ssl=1&ssl_ca_file={ca}&ssl_version=TLSv1")),
-        // Encrypted, and nothing is verified.
         ("localhost", both, "tls=unverified".to_owned()),
         ("localhost", named, "ssl=1&tls=unverified".to_owned()),
         ("localhost", expired, format!("tls=unverified&ssl_ca_file={wrong}")),
@@ -93,7 +88,6 @@ async fn a_broker_is_reached_by_tls_and_verified_as_the_options_say() {
         }
     }
 
-    // With several hosts the name of each is looked at.
     let two = format!(
         "rabbit://guest:guest@localhost:{named},guest:guest@127.0.0.1:{named}/{}?ssl=1&ssl_ca_file={ca}",
         vhost.name()
@@ -120,7 +114,7 @@ async fn client_certificates_are_shown_where_the_broker_wants_them() {
     };
     for version in ["TLSv1_2", "TLSv1_3"] {
         attempt(&url(&shown(&mine), version)).await.unwrap();
-        // With TLS 1.3 the broker judges after the handshake, and its alert may be lost when the connection is reset.
+        // With TLS 1.3 the broker judges after the handshake, and a reset of the connection may lose its alert.
         let ended = "the broker ended the connection right after the handshake; does it ask for a client certificate, \
             or for another one (ssl_cert_file, ssl_key_file)?";
         let check = async |more: &str, expected: &str| {
@@ -138,7 +132,6 @@ async fn client_certificates_are_shown_where_the_broker_wants_them() {
         check("", none).await;
         check(&shown(&stranger), "the server refuses the TLS handshake: UnknownCA").await;
     }
-    // Both in one file.
     let folder = tempfile::tempdir().unwrap();
     let one = folder.path().join("both.pem");
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
@@ -155,7 +148,7 @@ async fn a_port_of_the_other_kind_is_named() {
         reason,
         "what the server sends is not TLS; is this the broker's port without TLS (usually 5672; TLS is on 5671)?"
     );
-    // The reset comes before the first byte is sent, while it is, or behind it.
+    // The reset may arrive before, during or after the first write.
     for _ in 0..30 {
         let error =
             attempt(&format!("rabbit://guest:guest@127.0.0.1:{port}/")).await.unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Differences between versions of RabbitMQ, met on the real one: on 3.10, and on others with `xtask test --broker`.
+//! Differences between versions of RabbitMQ on the real broker: 3.10, and others with `xtask test --broker`.
 
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{
@@ -16,7 +16,6 @@ pub(crate) fn version(vhost: &Vhost) -> BrokerVersion {
     BrokerVersion::read(&vhost.greeting()[1]).unwrap()
 }
 
-/// Whether such queues can be refused at all.
 fn can_refuse(vhost: &Vhost) -> bool {
     version(vhost) >= BrokerVersion::read("3.13.0").unwrap()
 }
@@ -25,8 +24,7 @@ fn quorum() -> QueueKind {
     QueueKind { queue_type: QueueType::Quorum, durable: true, ..QueueKind::OSLO }
 }
 
-/// A broker that refuses queues that are neither durable nor exclusive, as RabbitMQ 4.3 does by default: what is said,
-/// what is declared, and that messages go through. 3.10 cannot refuse them.
+/// RabbitMQ 4.3 refuses queues that are neither durable nor exclusive by default. 3.10 cannot refuse such queues.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_transient_queues_are_refused_each_way_to_declare_one_ends_with_a_durable_one() {
     let broker = tokio::task::block_in_place(Broker::start_refusing_transient_queues);
@@ -65,12 +63,10 @@ async fn where_transient_queues_are_refused_each_way_to_declare_one_ends_with_a_
         session.close().await;
     }
 
-    // The publisher makes its own queue, in one send.
     let (transport, target) = (rabbit(&vhost), Target::new("cinder", "other"));
     transport.send(&target, &Priority::Info, OutgoingMessage::json(b"{}".to_vec())).await.unwrap();
     transport.close().await;
 
-    // The looks of `osnl check --connect`.
     let url = TransportUrl::parse(&vhost.url()).unwrap();
     let looks = RabbitTransport::new(url, RabbitOptions::default()).unwrap();
     let look = looks.look(&[], &["none".to_owned()], Some(&QueueKind::OSLO), SOON).await;
@@ -91,7 +87,7 @@ async fn where_transient_queues_are_refused_each_way_to_declare_one_ends_with_a_
     assert_eq!(durable("none"), None, "a proof leaves nothing");
 }
 
-/// One notification by the real oslo.messaging, to the URL on its standard input; it logs what it cannot send.
+/// Sends one notification with the real oslo.messaging to the URL on standard input, and logs failures.
 const NOTIFY: &str = "
 import sys, oslo_messaging
 from oslo_config import cfg
@@ -103,8 +99,7 @@ notifier = oslo_messaging.Notifier(
 notifier.info({}, 'port.delete.end', {})
 ";
 
-/// Compares with oslo.messaging: where transient queues are refused its defaults send nothing, and what osnl says to
-/// write mends it.
+/// With its defaults oslo.messaging sends nothing where transient queues are refused, and osnl's remedy corrects that.
 #[test]
 fn where_transient_queues_are_refused_oslo_sends_nothing_until_its_queues_are_durable() {
     let broker = Broker::start_refusing_transient_queues();
@@ -119,7 +114,7 @@ fn where_transient_queues_are_refused_oslo_sends_nothing_until_its_queues_are_du
     }
 }
 
-/// A quorum queue without a limit of its own is named with the one of the broker. A message of ours comes back more often.
+/// The remark names the broker's default limit, and osnl's own queue has no limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_delivery_limit_of_the_version_is_said_and_ours_has_none() {
     let vhost = Broker::shared().vhost("default-limit");
@@ -151,7 +146,7 @@ async fn the_default_delivery_limit_of_the_version_is_said_and_ours_has_none() {
     }
 }
 
-/// The argument of a version that an older one does not know is refused by neither.
+/// Older versions accept arguments that only newer versions know.
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_of_queues_since_4_3_are_accepted_by_every_version() {
     let vhost = Broker::shared().vhost("arguments");

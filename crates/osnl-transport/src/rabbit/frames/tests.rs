@@ -1,5 +1,3 @@
-//! Streams of frames, cut into pieces of any size.
-
 use osnl_testkit::amqp::frame::{AMQPFrame, parse_frame};
 use osnl_testkit::amqp::headers::{alone, arrays, tables, text};
 use osnl_testkit::fixture;
@@ -19,8 +17,7 @@ fn header(properties: &[u8]) -> Vec<u8> {
     frame(CONTENT_HEADER, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4][..], properties].concat())
 }
 
-/// Returns the bytes that the client library sees when the network hands over pieces of some sizes and it has room for
-/// others.
+/// Returns the bytes that the client library gets for these sizes of network pieces and read buffers.
 fn seen(bytes: &[u8], pieces: &[usize], rooms: &[usize]) -> Result<Vec<u8>, BrokenFrame> {
     seen_by(Frames::new(true), bytes, pieces, rooms)
 }
@@ -40,7 +37,7 @@ fn seen_by(
         if ready > 0 {
             continue;
         }
-        // As the socket reads, or more at once.
+        // Half of the reads are bounded as the socket's, and half are longer.
         let wanted = frames.lacking().filter(|_| from % 2 == 0).unwrap_or(room.len());
         let came = (*pieces.next().unwrap()).min(wanted).min(room.len()).min(bytes.len() - from);
         room[..came].copy_from_slice(&bytes[from..from + came]);
@@ -101,7 +98,6 @@ fn what_is_not_amqp_is_refused() {
     assert_eq!(parsed(&seen(&largest, &[10_000], &[65_536]).unwrap()).len(), 1);
 }
 
-/// Nothing is handed over before a frame is complete, and a connection that ends within one ends.
 #[test]
 fn a_part_of_a_frame_waits() {
     let whole = header(&[0, 0]);
@@ -113,7 +109,6 @@ fn a_part_of_a_frame_waits() {
     }
 }
 
-/// A message over a channel: its method, its header, and its body in frames of some size.
 fn message(channel: u8, tag: u8, body: &[u8], size: usize) -> Vec<Vec<u8>> {
     let deliver = [&[0, 60, 0, 60, 1, b'c', 0, 0, 0, 0, 0, 0, 0, tag][..], &[0, 1, b'e', 1, b'k']].concat();
     let header = [&[0, 60, 0, 0][..], &(body.len() as u64).to_be_bytes(), &[0, 0]].concat();
@@ -123,7 +118,6 @@ fn message(channel: u8, tag: u8, body: &[u8], size: usize) -> Vec<Vec<u8>> {
     frames
 }
 
-/// A body that is too large is cut, between the frames of another channel, however the bytes are split.
 #[test]
 fn of_a_body_that_is_too_large_only_the_beginning_is_handed_over() {
     let body: Vec<u8> = (0..200_000_u32).flat_map(u32::to_be_bytes).collect();

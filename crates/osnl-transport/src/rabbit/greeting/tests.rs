@@ -1,5 +1,3 @@
-//! Greetings as brokers send them, and as no broker should.
-
 use lapin::types::{AMQPValue, FieldTable};
 use proptest::prelude::*;
 
@@ -9,7 +7,6 @@ fn text(text: &str) -> Vec<u8> {
     [&[b'S'][..], &u32::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat()
 }
 
-/// `connection.start` with these server properties.
 fn start(properties: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let entry = |(name, value): &(&str, Vec<u8>)| {
         [&[u8::try_from(name.len()).unwrap()][..], name.as_bytes(), value].concat()
@@ -25,7 +22,6 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     [&METHOD[..], &size, payload, &[0xCE]].concat()
 }
 
-/// Returns the greeting read from bytes that arrive in pieces; `None` if more is waited for.
 fn heard(bytes: &[u8], piece: usize) -> Option<Greeting> {
     let told = Arc::default();
     let mut listener = GreetingReader::new(Arc::clone(&told));
@@ -69,10 +65,9 @@ fn what_is_missing_or_odd_is_left_out() {
     check(&[("product", text("")), ("version", vec![b'I', 0, 0, 0, 1])], None);
     check(&[("product", text("Rab\x1b[2Jbit\n"))], Some("Rab[2Jbit"));
     check(&[("product", text(&"é".repeat(500)))], Some(&"é".repeat(100)));
-    // What stands behind a value of unknown length cannot be found.
+    // After a value of unknown length nothing can be found.
     check(&[("product", text("A")), ("x", vec![b'?']), ("version", text("1"))], Some("A"));
     check(&[("x", vec![b'S', 0xff, 0xff, 0xff, 0xff]), ("version", text("1"))], None);
-    // All types whose length is known.
     let mut all = FieldTable::default();
     for (name, value) in [
         ("a", AMQPValue::Boolean(true)),
@@ -96,7 +91,6 @@ fn what_is_missing_or_odd_is_left_out() {
     assert_eq!(heard(&bytes, 64).unwrap().version.as_deref(), Some("9"));
 }
 
-/// As the client library writes it.
 fn written(table: &FieldTable) -> Vec<u8> {
     let (bytes, _) =
         lapin::types::generation::gen_field_table(table)(Vec::new().into()).unwrap().into_inner();
@@ -116,7 +110,7 @@ fn what_is_no_greeting_is_none_and_not_waited_for() {
             assert_eq!(heard(&bytes, piece), Some(Greeting::default()), "{:?}", &bytes[..8]);
         }
     }
-    // A table within the properties that claims to be one in one in one: it is jumped over.
+    // A deeply nested table within the properties is skipped.
     let deep = [&[b'F', 0, 0, 0x0f, 0xa0][..], &b"\x01aF\0\0\0\x07".repeat(572)[..4000]].concat();
     let greeting = heard(&start(&[("deep", deep), ("version", text("1"))]), 4096).unwrap();
     assert_eq!(greeting.version.as_deref(), Some("1"));

@@ -1,6 +1,5 @@
-//! Options that the URLs of pika, kombu, celery, and aio-pika have, with their names in oslo.messaging.
+//! Options in URLs of pika, kombu, celery, and aio-pika, with their names in oslo.messaging.
 
-/// Names, and the remedy for them.
 const FOREIGN: &[(&[&str], &str)] = &[
     (
         &["heartbeat", "heartbeat_interval", "heartbeat_timeout", "broker_heartbeat"],
@@ -54,7 +53,6 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["transport_options", "tcp_options", "backpressure_detection", "confirm_publish"], "remove it"),
 ];
 
-/// Returns the remedy for an option of another client library.
 pub(super) fn instead(name: &str) -> Option<&'static str> {
     FOREIGN.iter().find(|(names, _)| names.contains(&name)).map(|(_, instead)| *instead)
 }

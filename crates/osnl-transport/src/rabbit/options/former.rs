@@ -1,10 +1,8 @@
-//! Options that oslo.messaging had in Kilo and before, and those that replace them.
-
 use osnl_config::sections::FormerOption;
 
 const URL: &[&str] = &["transport_url"];
 
-/// The former options of oslo.messaging, by which files of that time are recognized.
+/// The former options of oslo.messaging, which identify configuration files of that time (Kilo and before).
 pub const FORMER_OPTIONS: &[FormerOption] = &[
     FormerOption::new("rpc_backend", URL),
     FormerOption::new("rabbit_host", &["transport_url", "host"]),
@@ -24,6 +22,6 @@ pub const FORMER_OPTIONS: &[FormerOption] = &[
     FormerOption::new("notification_transport_url", URL),
     FormerOption::new("notification_topics", &["topics", "topic", "watch_queue"]),
     FormerOption::new("control_exchange", &["exchange"]),
-    // How a service publishes is no matter of a listener.
+    // A listener needs no option about publishing.
     FormerOption::new("notification_driver", &[]),
 ];

@@ -1,16 +1,16 @@
-//! Every option of `[oslo_messaging_rabbit]`, with oslo.messaging's default and what it does here.
+//! Every option of `[oslo_messaging_rabbit]`, with oslo.messaging's default and its effect here.
 //!
-//! Names and defaults are those that oslo.messaging 18.3.1 registers (`tests/it/registered.rs` compares), and of what
-//! older releases had, whatever files still set. The last one, `tls`, is osnl's own.
+//! Names and defaults are those of oslo.messaging 18.3.1 (`tests/it/registered.rs` compares), and of older releases
+//! whose options files still set. The last option, `tls`, is osnl's own.
 
 use osnl_config::{Kind, OptionDef};
 
 const MAX: i64 = i32::MAX as i64;
-/// The meaning of an option that is accepted and does nothing: it is about RPC or publishing, is not needed here, or does
-/// nothing in oslo.messaging either.
+/// The meaning of an accepted option without effect: it concerns RPC or publishing, is not needed here, or has no
+/// effect in oslo.messaging either.
 pub const NO_EFFECT: &str = "Has no effect.";
 
-/// The options, in the order of oslo.messaging's reference. A default is oslo.messaging's; empty is none.
+/// The options in the order of oslo.messaging's reference. A default is oslo.messaging's; an empty one means none.
 #[rustfmt::skip]
 pub static RABBIT_OPTIONS: [OptionDef; 45] = [
     OptionDef::typed("amqp_durable_queues", Kind::Bool, "Decides whether an exchange and a queue that osnl has to create are durable; existing ones are used as they are.").or("false"),
@@ -60,7 +60,7 @@ pub static RABBIT_OPTIONS: [OptionDef; 45] = [
     OptionDef::typed("tls", Kind::Choice(&["oslo", "verify", "unverified"]), "Is osnl's own. verify: use TLS, and verify the broker's certificate and its name. unverified: use TLS, and verify neither, so that a forged broker gets the password. oslo: follow ssl and ssl_ca_file.").or("oslo"),
 ];
 
-/// The meaning of an option as the rest of a sentence that begins with its name and value.
+/// Returns the meaning of an option as the rest of a sentence that begins with its name and value.
 #[must_use]
 pub fn effect_of(option: &OptionDef) -> String {
     let mut chars = option.meaning.trim_end_matches('.').chars();

@@ -1,5 +1,3 @@
-//! One open connection for publishing, and what a lost or refused message on it means.
-
 use std::collections::HashSet;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -20,23 +18,21 @@ use crate::TransportError;
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{Declare, QueueKind};
 
-/// A send that takes longer looks whether the broker blocks publishers.
+/// The time after which a waiting send checks whether the broker blocks publishers.
 const LONG: Duration = Duration::from_secs(1);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Routes remembered as prepared; beyond them all are looked at again.
+/// The number of prepared routes that are remembered; at the limit all are forgotten.
 const MAX_ROUTES: usize = 4096;
 const ACCESS_REFUSED: u16 = 403;
 
 type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
 
-/// See the [module](self).
 pub(super) struct Link {
     connection: Connection,
     host: String,
-    /// For what is not mandatory.
     pipelined: Channel,
-    /// For what is; taken out while a message is open on it, so that a send that is given up leaves none behind
-    /// whose return the next could take for its own.
+    /// The channel for mandatory messages. A send takes it while its message is open, so that an abandoned send leaves
+    /// no return that the next send could take for its own.
     mandatory: tokio::sync::Mutex<Option<Channel>>,
     prepared: Mutex<HashSet<(String, String)>>,
     waiting: AtomicUsize,
@@ -59,12 +55,11 @@ impl Link {
         })
     }
 
-    /// Whether a message can be published on it. An error of the channel ends the link too.
+    /// Returns whether messages can be published. A channel error ends the link too.
     pub(super) fn is_open(&self) -> bool {
         self.connection.status().connected() && self.pipelined.status().connected()
     }
 
-    /// Makes, or looks for, what the message goes through; once for each exchange and key.
     pub(super) async fn prepare(
         &self,
         exchange: &str,
@@ -87,7 +82,6 @@ impl Link {
         Ok(())
     }
 
-    /// Publishes, passes the turn on, and waits for the confirm.
     pub(super) async fn publish(
         &self,
         exchange: String,
@@ -139,8 +133,8 @@ impl Link {
                 &message.body,
                 properties
             ));
-            // The first poll hands the message over. The client library counts it and queues its frames in two steps
-            // that must not interleave with another's.
+            // The first poll hands the message over. The client library counts the message and queues its frames in two
+            // steps, which another send must not interrupt.
             let begun = poll_fn(|context| Poll::Ready(publishing.as_mut().poll(context))).await;
             drop(turn);
             let confirm = match begun {
@@ -164,7 +158,7 @@ impl Link {
         }
     }
 
-    /// Waits however long it takes, and says once why it does if the broker has told.
+    /// Waits without a limit, and logs once if the broker blocks publishers.
     async fn patiently<T>(&self, future: impl Future<Output = T>) -> T {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = WaitingSend(&self.waiting);
@@ -180,7 +174,6 @@ impl Link {
         }
     }
 
-    /// Tells what the broker has said about taking messages.
     fn hear(&self) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(Some(event)) = events.next().now_or_never() {
@@ -200,7 +193,7 @@ impl Link {
                     let host = &*self.host;
                     tracing::info!(broker.host = host, "the broker takes messages again",);
                 }
-                // The client library's own; what ends the connection ends the sends too.
+                // The client library handles other events; the end of the connection ends the sends too.
                 _ => {}
             }
         }
@@ -213,7 +206,7 @@ impl fmt::Debug for Link {
     }
 }
 
-/// One that waits, also if it is given up.
+/// A waiting send, which also counts down when it is dropped.
 struct WaitingSend<'a>(&'a AtomicUsize);
 
 impl Drop for WaitingSend<'_> {
@@ -231,8 +224,8 @@ async fn confirming_channel(connection: &Connection) -> Result<Channel, Transpor
     Ok(channel)
 }
 
-/// Returns the error of one of the messages that were open on a channel that ended: one of them was the cause, and the
-/// broker's words tell which.
+/// Returns the error of a message that was open on a closed channel. One open message was the cause, and the broker's
+/// words tell which.
 fn failed(error: &lapin::Error, exchange: &str, length: usize) -> TransportError {
     let text = reason(error);
     let names_ours = text.contains(&format!("exchange '{exchange}'"));
@@ -255,7 +248,6 @@ mod tests {
 
     use super::*;
 
-    /// In RabbitMQ's words.
     #[test]
     fn only_the_message_that_was_the_cause_is_refused() {
         let check = |kind: AMQPSoftError, text: &str| {

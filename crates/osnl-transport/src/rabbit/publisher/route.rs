@@ -1,5 +1,3 @@
-//! The exchange, queue and binding of a message: looked for first, made only where they are missing.
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -15,8 +13,8 @@ use super::super::side::SideChannel;
 use crate::TransportError;
 use crate::topology::{Declare, QueueKind};
 
-/// As [`OutgoingMessage::declare`](crate::OutgoingMessage) says; `oslo` is what oslo.messaging declares. The default exchange
-/// is always there, and routes to the queue named as the key.
+/// Follows [`OutgoingMessage::declare`](crate::OutgoingMessage); `oslo` is oslo.messaging's declaration. The default
+/// exchange always exists, and routes to the queue named as the key.
 pub(super) async fn prepare(
     connection: &Connection,
     exchange: &str,
@@ -41,7 +39,7 @@ pub(super) async fn prepare(
             if !steps.queue(routing_key, None).await? {
                 match steps.queue(routing_key, Some(&queue)).await {
                     Err(failure) if refuses_transient_queues(&failure) => {
-                        // The broker has closed the connection over it; the caller asks again, for a durable one.
+                        // The broker has closed the connection; the caller asks again for a durable queue.
                         force_durable.store(true, Ordering::Relaxed);
                         return Err(lost(&failure.error));
                     }
@@ -57,13 +55,12 @@ pub(super) async fn prepare(
     Ok(())
 }
 
-/// A refused step closes its channel, so each asks for an open one.
+/// A refused step closes its channel, so each step gets an open channel from `side`.
 struct Steps<'a> {
     side: SideChannel<&'a Connection>,
 }
 
 impl Steps<'_> {
-    /// Looks for the exchange, or makes it; `false` if it is not there.
     async fn exchange(&mut self, name: &str, oslo: Option<&QueueKind>) -> Result<bool, OperationFailure> {
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
         let options = oslo.map_or(passive, exchange_options);
@@ -73,7 +70,6 @@ impl Steps<'_> {
         self.found(declared.map(drop), &format!("declare exchange \"{name}\""))
     }
 
-    /// Looks for the queue, or makes it; `false` if it is not there.
     async fn queue(&mut self, name: &str, kind: Option<&QueueKind>) -> Result<bool, OperationFailure> {
         let options = QueueDeclareOptions {
             passive: kind.is_none(),
@@ -104,7 +100,7 @@ impl Steps<'_> {
         let failure = self.side.closed_by(what, error);
         match reply_code(&failure.error) {
             Some(NOT_FOUND) => Ok(false),
-            // Somebody was quicker, with other arguments: theirs is used.
+            // Another program was faster, with other arguments, so its queue is used.
             Some(PRECONDITION_FAILED) => Ok(true),
             Some(_) | None => Err(failure),
         }

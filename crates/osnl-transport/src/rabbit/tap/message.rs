@@ -1,5 +1,3 @@
-//! From the client library's delivery to a [`TapMessage`].
-
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery;

@@ -1,9 +1,9 @@
-//! Learns the type of an exchange, and whether it outlives a restart. A passive look does not tell; a refusal does.
+//! Reads the type and durability of an exchange from a refusal, since a passive declaration does not show them.
 //!
-//! The question is a declaration that RabbitMQ must refuse: with an argument `alternate-exchange` that is no text. If
-//! the exchange is there, its properties are compared first, in a fixed order (type, durable, auto-delete, internal,
-//! arguments), and the first that differs is named with both values. If it has gone meanwhile, the argument is
-//! refused before anything is made (`rabbit_channel.erl`, `exchange.declare`). So nothing is ever created.
+//! RabbitMQ must refuse the declaration, because its argument `alternate-exchange` is no text. For an existing exchange
+//! the properties are compared first in a fixed order (type, durable, auto-delete, internal, arguments), and the first
+//! difference is named with both values. For a missing exchange the argument is refused before anything is made
+//! (`rabbit_channel.erl`, `exchange.declare`).
 
 use std::borrow::Borrow;
 
@@ -39,7 +39,7 @@ pub(in crate::rabbit) async fn describe<C: Borrow<Connection>>(
     Ok(found)
 }
 
-/// The refusal's text; empty where it tells nothing, as when the user may not ask.
+/// Returns the text of the refusal; empty if it shows nothing, as without permission.
 async fn ask<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     exchange: &str,

@@ -40,7 +40,7 @@ async fn a_new_group_begins_where_it_was_told_to() {
 }
 
 /// A second member joins while the first has open messages, and nothing is lost. With `ends`, the open messages end
-/// during the rebalance; otherwise they stay open, and no others are repeated.
+/// during the rebalance; otherwise only the open messages are repeated.
 async fn survives_a_rebalance(strategy: &str, ends: bool) {
     let mock = Mock::new();
     mock.cluster().create_topic(TOPIC, 4, 1).unwrap();

@@ -1,5 +1,3 @@
-//! One member of a group, used as the listener uses a subscription.
-
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,7 +6,6 @@ use osnl_transport::{
     Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Transport, TransportError, Window,
 };
 
-/// Longer than any step takes.
 const SOON: Duration = Duration::from_secs(25);
 
 pub(super) struct Member {
@@ -45,7 +42,6 @@ impl Member {
         Ok(Self { consumer, window, batch: Batch::with_limit(usize::from(options.prefetch)) })
     }
 
-    /// Takes what is ready, at least one message.
     pub(super) async fn poll(&mut self) -> Result<Vec<IncomingMessage>, TransportError> {
         within(self.consumer.poll(&mut self.batch)).await?;
         self.window.admit(&self.batch);

@@ -1,5 +1,3 @@
-//! Messages that a prefilter rejects: finished by the consumer, counted, and never handed over.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +11,6 @@ use super::rig::{Mock, TOPIC};
 const GROUP: &str = "osnl";
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// Rejects odd numbers, and panics at `12`.
 struct Odd {
     queue: &'static str,
     is_asked: AtomicBool,
@@ -62,11 +59,10 @@ async fn what_is_rejected_is_finished_and_counted_and_the_rest_handed_over() {
         taken.extend(texts(&messages));
         one.finish(messages).await;
     }
-    // The one that makes it panic comes as without a prefilter.
+    // A message over which the prefilter panics is handed over.
     let even: Vec<String> = (0..24).filter(|n| n % 2 == 0).map(|n: u32| n.to_string()).collect();
     assert_eq!((taken, rejected), (even, 12));
     is_committed(&mock, 24);
-    // A poll also ends for rejected messages alone.
     publish(&mock, 25..26);
     assert_eq!(texts(&one.poll().await.unwrap()), [""; 0]);
     assert_eq!((one.batch.take_rejected(), one.batch.take_rejected()), (1, 0));
@@ -75,8 +71,8 @@ async fn what_is_rejected_is_finished_and_counted_and_the_rest_handed_over() {
     assert!(prefilter.is_asked.load(Ordering::SeqCst));
 }
 
-/// The window is full of open messages: what is rejected behind them is finished once it is fetched, and only what is open comes
-/// again.
+/// The window is full of open messages. Rejected messages behind them are finished once fetched, and only open messages
+/// are redelivered.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_loss_only_what_was_open_comes_again() {
     let mock = Mock::new();
@@ -85,7 +81,7 @@ async fn after_a_loss_only_what_was_open_comes_again() {
     let mut one = Member::join(&mock.kafka("?auto_offset_reset=earliest"), GROUP, 100).await;
     one.consumer.set_prefilter(odd(GROUP));
     publish(&mock, 8..11);
-    // Some were fetched before the prefilter was set, so they may be handed over all the same.
+    // Some were fetched before the prefilter was set, so those may still be handed over.
     let mut seen = Vec::new();
     let mut rejected = 0;
     while seen.len() + rejected < 11 {

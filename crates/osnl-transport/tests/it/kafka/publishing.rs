@@ -1,5 +1,3 @@
-//! Publishing: what is confirmed is on the broker, once and in order; what is not is an error that names broker and topic.
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -33,12 +31,10 @@ async fn what_is_sent_is_confirmed_and_read_in_order_however_many_are_in_flight(
     let transport = mock.kafka("");
     assert!(transport.features().send);
     let [(target, priority)] = neutron();
-    // Three times what may be in flight.
     let sent = join_all((0..3000).map(|n| transport.send(&target, &priority, message(n)))).await;
     sent.into_iter().collect::<Result<(), _>>().unwrap();
     assert_eq!(bodies(&mock), (0..3000).map(|n| n.to_string()).collect::<Vec<_>>());
     transport.close().await;
-    // What was closed is opened again.
     send(&transport, message("last")).await.unwrap();
     let mut member = Member::join(&mock.kafka("?auto_offset_reset=earliest"), "osnl", 4000).await;
     let read = member.take(3001).await.pop().unwrap();
@@ -56,7 +52,6 @@ async fn a_message_has_a_key_and_the_headers_that_its_body_needs() {
             .unwrap();
     }
     let all = tokio::task::block_in_place(|| mock.all(TOPIC));
-    // By Java's hash, as other publishers have it.
     let of_key = |key: &str| -> Vec<i32> {
         all.iter().filter(|m| m.key.as_deref() == Some(key)).map(|m| m.partition).collect()
     };
@@ -113,7 +108,6 @@ async fn a_topic_is_made_only_if_asked_for() {
     assert!(!error.is_recoverable() && error.to_string().contains("can't be a topic of Kafka"), "{error}");
 }
 
-/// Each error of the broker for one message.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_message_is_an_error_with_its_topic_and_remedy() {
     let mock = Mock::new();
@@ -134,7 +128,7 @@ async fn a_refused_message_is_an_error_with_its_topic_and_remedy() {
         let is_final = matches!(refused, TransportError::TooLarge { .. });
         assert_eq!(refused.is_recoverable(), !is_final, "{words}");
     }
-    // One that passes is repeated by the library, and the message is there once.
+    // The library repeats transient errors, and the message is stored once.
     let passing = [
         RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
         RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
@@ -160,7 +154,7 @@ async fn a_cluster_that_goes_away_is_told_and_what_was_confirmed_is_there() {
     let words =
         format!(" s ({broker}: Connect to ipv4#{broker} failed: Connection refused); it may have arrived");
     assert!(error.to_string().contains(&words), "{error}");
-    // From now on nothing waits: the cluster is looked for first.
+    // From now on a send fails at once, because the cluster is looked for first.
     let error = send(&transport, message("2")).await.unwrap_err();
     assert!(matches!(&error, TransportError::Connect { host, .. } if *host == broker), "{error:?}");
     assert!(error.is_unreachable());
@@ -169,8 +163,8 @@ async fn a_cluster_that_goes_away_is_told_and_what_was_confirmed_is_there() {
     assert_eq!(bodies(&mock), ["0", "3"]);
 }
 
-/// Connections are lost while many are on their way: each confirmed one is there, and first in its order. The mock cluster keeps
-/// what an idempotent producer repeats, unlike Kafka; so that it is there once is not seen here.
+/// Connections are lost while many messages are on their way: each confirmed message is stored in its order. Unlike
+/// Kafka, the mock cluster stores what an idempotent producer repeats, so duplicates are not tested.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_connections_lose_nothing_that_is_confirmed() {
     let mock = Mock::new();
@@ -206,7 +200,7 @@ async fn lost_connections_lose_nothing_that_is_confirmed() {
     assert!(firsts.is_sorted(), "{numbers:?}");
 }
 
-/// More than may be in flight fail at one time, and the others are told.
+/// More messages than may be in flight fail at once, and waiting sends fail too.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_sends_end_when_a_cluster_goes_away() {
     let mock = Mock::new();

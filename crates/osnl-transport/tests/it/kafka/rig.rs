@@ -1,5 +1,3 @@
-//! A mock cluster of one broker, and tansu, with what tests do to them.
-
 use std::time::Duration;
 
 use osnl_model::TransportUrl;
@@ -10,12 +8,10 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 
-/// The topic of most tests.
 pub(super) const TOPIC: &str = "notifications.info";
 
 pub(super) struct Mock {
     kafka: MockKafka,
-    /// That of the conformance suite, as a listener keeps its own.
     transport: KafkaTransport,
 }
 
@@ -39,13 +35,13 @@ impl Mock {
     }
 }
 
-/// Short intervals, so that no test waits for long.
+/// Short intervals keep the tests fast.
 pub(super) fn transport(kafka: &KafkaClient, query: &str) -> KafkaTransport {
     let url = TransportUrl::parse(&format!("{}{query}", kafka.url())).unwrap();
     KafkaTransport::new(&url, KafkaOptions::from_query(&url).unwrap())
         .unwrap()
         .with_setting("session.timeout.ms", "3000")
-        // Half of it is the longest wait for open messages when the group shares partitions anew.
+        // Half of it is the longest wait for open messages during a rebalance.
         .with_setting("max.poll.interval.ms", "4000")
         .with_setting("heartbeat.interval.ms", "200")
         .with_setting("topic.metadata.refresh.interval.ms", "300")
@@ -64,7 +60,7 @@ impl BrokerRig for Mock {
         Box::new(self.transport.clone())
     }
 
-    /// There are no exchanges; what a service makes by publishing is its topic.
+    /// Kafka has no exchanges, so a publishing service makes its topic instead.
     async fn make_exchange(&mut self, _: &str) {
         self.create_topic(TOPIC, 1);
     }
@@ -86,7 +82,6 @@ impl BrokerRig for Mock {
     }
 }
 
-/// A broker of tansu, with its messages in memory.
 pub(super) struct OnTansu {
     tansu: Tansu,
     transport: KafkaTransport,
@@ -96,7 +91,6 @@ impl BrokerRig for OnTansu {
     async fn start() -> Self {
         let tansu = tokio::task::block_in_place(|| {
             let tansu = Tansu::start(TansuStorage::Memory);
-            // It makes no topic by itself.
             tansu.create_topic(TOPIC, 4);
             tansu
         });
@@ -131,15 +125,15 @@ impl BrokerRig for OnTansu {
     }
 }
 
-/// The behaviours that tansu cannot show.
 pub(super) const TANSU_LACKS: [&str; 6] = [
-    // It makes no topic because a client asks for it.
+    // A client's request makes no topic.
     "a_queue_of_ours_is_read_before_its_exchange_is_there",
-    // It keeps no note of a commit: what was finished above an unfinished message comes again to another member.
+    // It ignores the commit's metadata: messages finished above an unfinished message are redelivered to another
+    // member.
     "a_prefix_does_not_swallow_what_is_given_back",
     "what_is_finished_behind_a_parked_message_is_acknowledged",
     "what_is_unsettled_at_the_close_comes_again_in_order_and_marked",
-    // A message that was given back is not sent again within the minute of a behaviour; the reason is not known.
+    // It does not redeliver a requeued message within the minute of a behaviour; the reason is not known.
     "what_is_given_back_comes_again_marked",
     // Its answer to a fetch of a deleted topic names no topic, at which librdkafka 2.12 crashes.
     "the_end_is_noticed_while_nothing_is_taken",
@@ -157,17 +151,17 @@ fn publish(kafka: &KafkaClient, samples: Vec<SampleMessage>) {
                 headers = headers.insert(Header { key, value: Some(value) });
             }
         }
-        // Order is that of a partition. The mock cluster keeps 5 MB of each, so many large messages are spread.
+        // Order is per partition. The mock cluster keeps 5 MB of each partition, so large messages are spread.
         let partition = if sample.body.len() == 100_000 { fastrand::i32(0..4) } else { 0 };
         kafka.publish_to(&sample.routing_key, partition, &sample.body, headers);
     }
     tokio::task::block_in_place(|| kafka.flush());
 }
 
-/// Closes all connections of a cluster, and accepts others when the loss is seen.
 fn lose_connections(kafka: &impl KafkaCluster) {
-    // The client library tells the end only when all its connections are lost at one time. Where a broker is back at once, one may
-    // be new before the other's loss is seen, and nothing has ended: so it stays away until another client has seen it.
+    // The client library reports the end only when all its connections are lost at once. If a broker returns at once, a
+    // connection may be new before the loss of the other is noticed. So the broker stays down until another client has
+    // noticed.
     let observer = kafka.client("observer");
     observer.fetch_metadata(None, Duration::from_secs(10)).unwrap();
     kafka.stop();

@@ -1,5 +1,3 @@
-//! TLS and logins, by a front before the mock cluster: what is refused, and why.
-
 use std::path::Path;
 
 use osnl_model::TransportUrl;
@@ -26,7 +24,6 @@ fn tls(ca: &Path, more: &str) -> String {
     format!("security_protocol=SSL&ssl_cafile={}{more}", ca.display())
 }
 
-/// The error of an attempt to listen, and its remedy.
 async fn refused(transport: &KafkaTransport) -> (TransportError, String) {
     let options = options(GROUP, 10, Declare::Create);
     let error = within(transport.listen(&neutron(), &options)).await.err().unwrap();
@@ -35,7 +32,6 @@ async fn refused(transport: &KafkaTransport) -> (TransportError, String) {
     (error, remedy)
 }
 
-/// Asserts that messages are published and read by way of the front.
 async fn works(mock: &Mock, transport: &KafkaTransport, group: &str) {
     let mut member = Member::join(transport, group, 10).await;
     mock.publish(TOPIC, "first");
@@ -116,7 +112,6 @@ fn login(mechanism: &'static str) -> KafkaLogin {
     KafkaLogin { mechanism, user: "osnl", password: "hunter2" }
 }
 
-/// Each mechanism, and whether it is tried behind TLS.
 const MECHANISMS: [(&str, bool); 4] =
     [("PLAIN", true), ("SCRAM-SHA-256", false), ("SCRAM-SHA-512", false), ("SCRAM-SHA-512", true)];
 

@@ -1,5 +1,3 @@
-//! The transport on tansu, a broker that is not librdkafka's: the conformance suite, logins, and a group of two.
-
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
@@ -28,8 +26,8 @@ fn what_tansu_does_not_have_is_counted() {
     }
 }
 
-/// A broker whose SCRAM is neither ours nor librdkafka's. It has users only with its other storage, which is not to be read from by
-/// osnl: a question for the members of a group ends the connection there.
+/// This broker's SCRAM is neither osnl's nor librdkafka's. It has users only with its other storage, which osnl cannot
+/// read: a question for the members of a group ends the connection there.
 #[tokio::test(flavor = "multi_thread")]
 async fn scram_lets_in_the_right_password_and_refuses_another() {
     let logins = [("SCRAM-SHA-256", "short"), ("SCRAM-SHA-512", "long")]
@@ -60,7 +58,7 @@ async fn scram_lets_in_the_right_password_and_refuses_another() {
     assert_eq!(stored.into_iter().map(|stored| stored.body).collect::<Vec<_>>(), ["short", "long"]);
 }
 
-/// Nothing of the new topic is skipped, whether the broker keeps the offsets of the old one or not.
+/// Nothing of the new topic is skipped, whether or not the broker keeps the offsets of the old topic.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_was_created_anew_while_no_member_read_is_read_from_its_beginning() {
     let tansu = tokio::task::block_in_place(|| {
@@ -90,7 +88,6 @@ async fn a_topic_that_was_created_anew_while_no_member_read_is_read_from_its_beg
     two.leave().await;
 }
 
-/// A second member joins while the first has open messages.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_members_share_and_lose_nothing() {
     for strategy in ["range,roundrobin", "cooperative-sticky"] {

@@ -1,5 +1,3 @@
-//! Topics: late ones, deleted ones, missing offsets, codecs, and a reader that is held up.
-
 use std::time::Duration;
 
 use osnl_model::Priority;
@@ -51,8 +49,8 @@ fn lost(member: &Member) -> Vec<Option<LostPosition>> {
     member.consumer.partitions().unwrap().iter().map(|seen| seen.lost).collect()
 }
 
-/// As of a topic that was deleted and created anew while osnl was stopped, where the broker keeps the offsets, or of messages
-/// that expired unread.
+/// The position is lost when a topic was deleted and created anew while osnl was stopped, or when messages expired
+/// unread.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_position_that_does_not_exist_any_more_is_reported_and_skips_nothing() {
     let mock = Mock::new();
@@ -69,20 +67,18 @@ async fn a_position_that_does_not_exist_any_more_is_reported_and_skips_nothing()
         found.to_string(),
         "the committed offset 1000 does not exist any more; messages are read from offset 0 on"
     );
-    // The new place is the group's at once.
     assert_eq!(mock.committed(GROUP, TOPIC)[0].1, Some(0));
     let taken = member.take(1).await;
     assert_eq!((texts(&taken), taken[0].redelivered), (vec!["first".to_owned()], false));
     member.finish(taken).await;
     member.leave().await;
-    // A lost connection does not end the note, and the group reads on.
     let mut again = Member::join(&transport, GROUP, 10).await;
     assert_eq!(lost(&again), [Some(found)]);
     publish(&mock, "second");
     assert_eq!(texts(&again.take(1).await), ["second"]);
 }
 
-/// A broker deletes the offsets of a topic together with it: what is left is the memory of the group.
+/// A broker deletes the offsets of a topic together with it, and then only the group's memory is left.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_has_read_skips_nothing_of_a_topic_without_offsets() {
     let mock = Mock::new();
@@ -96,7 +92,7 @@ async fn a_group_that_has_read_skips_nothing_of_a_topic_without_offsets() {
     assert_eq!(texts(&member.take(1).await), ["first"]);
 }
 
-/// The offsets of its other topics show that the group has read.
+/// The offsets of other topics show that the group has read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_of_a_known_group_is_read_from_its_beginning() {
     let mock = Mock::new();
@@ -123,7 +119,7 @@ async fn every_codec_is_read() {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", mock.cluster().bootstrap_servers()).set("compression.type", codec);
         let producer: ThreadedProducer<DefaultProducerContext> = config.create().unwrap();
-        // The library compresses only what gets smaller by it.
+        // The library compresses only if the result is smaller.
         let body = codec.repeat(1000);
         let record = BaseRecord::<[u8], str>::to(TOPIC).partition(0).payload(&body);
         producer.send(record).map_err(|(error, _)| error).unwrap();
@@ -134,7 +130,7 @@ async fn every_codec_is_read() {
     }
 }
 
-/// Longer than the reader has patience: it pauses, stays a member, and goes on in order.
+/// The reader pauses for longer than its time-out, stays a member, and continues in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_without_room_pauses_and_goes_on() {
     let mock = Mock::new();
