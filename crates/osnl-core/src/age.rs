@@ -12,7 +12,6 @@ pub const OLD: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventAge {
-    /// The time from publication to receipt, by the clocks of both hosts.
     pub age: Duration,
     timestamp: Timestamp,
 }

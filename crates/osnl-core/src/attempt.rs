@@ -17,32 +17,28 @@ pub trait Action: Send + Sync {
     /// Returns `host:port` of an attempt, if the event names the host. `None` if the configuration names the target.
     fn host(&self, event: &Event) -> Option<Arc<str>>;
 
-    /// Returns the request as text for the record of a failed attempt, with secrets masked. `None` if there is no
-    /// request to show.
+    /// Returns the request for the record of a failed attempt, with secrets masked.
     fn request(&self, event: &Event) -> Option<String> {
         let _ = event;
         None
     }
 
-    /// Starts long-running parts before the first attempt, so that an error shows at the start and not with the first
-    /// event. A failure has no further effect: an attempt starts the part again.
+    /// Starts long-running parts, so that an error shows at the start and not with the first event. After a failure an
+    /// attempt starts the part again.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Returns how often a long-running part was restarted. `None` for an action without such a part.
     fn restarts(&self) -> Option<u64> {
         None
     }
 
-    /// Returns the last valid second, since 1970, of the certificate that the target showed last. `None` before the
-    /// first handshake, and if events name the target.
+    /// Returns the last valid second, since 1970, of the certificate that the target showed last.
     fn certificate_ends(&self) -> Option<i64> {
         None
     }
 
-    /// Returns the expiry times of the credentials that attempts use, and of the certificates of the servers that
-    /// issued them.
+    /// Returns the expiry times of the credentials in use, and of the certificates of their issuers.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
@@ -54,12 +50,9 @@ pub trait Action: Send + Sync {
     }
 }
 
-/// The result of an attempt that needs no retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completion {
-    /// The effect is done; the text is for the log.
     Delivered(String),
-    /// The event requires nothing; the text is for the log.
     NothingToDo(String),
 }
 
@@ -69,15 +62,12 @@ pub struct ActionError {
     pub class: ErrorClass,
     /// The failure in the target's words, without secrets.
     pub reason: String,
-    /// The pause that the target asked for.
     pub retry_after: Option<Duration>,
     /// The unreachable service of [`ErrorClass::Dependency`], without secrets.
     pub dependency: Option<Arc<str>>,
-    /// Whether a template of the action is the cause, and not the event.
     pub is_template: bool,
     /// A name for the kind of failure, where the name of its class misleads.
     pub own_kind: Option<&'static str>,
-    /// The remedy that the failed part knows, used instead of the remedy of the class.
     pub own_remedy: Option<&'static str>,
 }
 
@@ -99,7 +89,7 @@ impl ActionError {
         Self { is_template: true, ..Self::new(ErrorClass::Content, reason) }
     }
 
-    /// Returns the error of a file that cannot be opened or written, which counts as a target that is down.
+    /// Returns the error of a file that cannot be written, which counts as a target that is down.
     pub fn unwritable(reason: impl Into<String>) -> Self {
         Self {
             own_kind: Some("cannot write"),
@@ -119,7 +109,6 @@ impl ActionError {
         }
     }
 
-    /// Returns the error of an unreachable service that the delivery needs but that is not its target.
     pub fn dependency(name: impl Into<Arc<str>>, reason: impl Into<String>) -> Self {
         Self { dependency: Some(name.into()), ..Self::new(ErrorClass::Dependency, reason) }
     }
@@ -188,13 +177,12 @@ pub enum ErrorClass {
     /// The target is busy: a plug-in cannot reach its own target, or the configuration gives the HTTP status this
     /// meaning.
     Busy(Option<u16>),
-    /// The attempt failed without a hint whether a retry helps: a program ended with an error, or the configuration
-    /// gives the HTTP status this meaning.
+    /// A program ended with an error, or the configuration gives the HTTP status this meaning: a retry may help.
     Refused(Option<u16>),
     Rejected,
     /// The event cannot be turned into a request, so no retry helps.
     Content,
-    /// A service that the delivery needs before its attempt is unreachable. The target is not to blame.
+    /// A needed service that is not the target is unreachable.
     Dependency,
 }
 

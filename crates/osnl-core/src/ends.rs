@@ -23,7 +23,6 @@ use futures_util::FutureExt as _;
 use tokio::sync::watch;
 
 tokio::task_local! {
-    /// The reports for tasks that an action spawns, set around each delivery loop.
     static CURRENT: EndReports;
 }
 
@@ -73,7 +72,6 @@ impl EndReports {
         }
     }
 
-    /// Runs the body of a thread, and returns `None` after reporting its panic.
     pub fn thread<T>(&self, task: &str, body: impl FnOnce() -> T) -> Option<T> {
         caught(body).map_err(|message| self.report(task, message)).ok()
     }
@@ -84,7 +82,6 @@ impl EndReports {
         }
     }
 
-    /// Runs a future in which `watched` reports here.
     pub async fn within<T>(self, body: impl Future<Output = T>) -> T {
         CURRENT.scope(self, body).await
     }

@@ -16,10 +16,8 @@ use super::received::ReceivedMessage;
 pub const FAILURE: &str = "failure";
 /// The name of the value with changes for an oss_watcher plug-in. No section can have a name with a colon.
 pub const HAPPENED: &str = "oss:happened";
-/// The name of the value with the number of finished calls.
 pub const DONE: &str = "oss:done";
 
-/// The values of a delivery's enrichments, by their names.
 pub type EnrichedValues = BTreeMap<String, Value>;
 
 /// The number of finished calls of an event. Clones share the number, so it survives an attempt that fails or times
@@ -31,7 +29,6 @@ pub struct Progress(Arc<AtomicU32>);
 pub struct AskedFor {
     pub rule: String,
     pub action: String,
-    /// The index of the resource in a bulk request.
     pub resource: Option<u32>,
     pub found: EnrichedValues,
 }
@@ -49,7 +46,6 @@ pub struct Event {
     pub progress: Progress,
     /// The fence of the claim, in a journal that several daemons share.
     pub fence: Option<Fence>,
-    /// The start of the current attempt.
     pub began: Option<SystemTime>,
     /// The number of the delivery, as operators write it, for log lines.
     pub delivery: Option<Arc<str>>,
@@ -97,8 +93,7 @@ impl Event {
         (!asked.is_empty()).then_some(asked)
     }
 
-    /// Returns the names for templates: the notification, or one resource of a bulk request, and the values of
-    /// enrichments.
+    /// Returns the names for templates. In a bulk request, the notification is narrowed to one resource.
     #[must_use]
     pub fn names(&self) -> Names {
         let names = match self.resource {
@@ -162,7 +157,6 @@ impl Event {
     }
 }
 
-/// Returns [`Event::idempotency_key`], with this digest for a message without an id.
 pub fn idempotency_key(
     notification: &Notification,
     rule: &str,

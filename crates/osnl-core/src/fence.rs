@@ -24,7 +24,6 @@
 
 use std::fmt;
 
-/// The number of a fence; see the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(pub u64);
 

@@ -33,11 +33,9 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Messages received from the broker, redeliveries included.
     received,
     unmatched,
     matched,
-    /// Messages with an unreadable body, which are set aside.
     quarantined,
     /// Redelivered messages that were still in work or just finished, so no second event was made.
     deduplicated,
@@ -52,15 +50,11 @@ counters! {
     /// Deliveries of shadow rules, which are recorded without a call.
     shadow,
     guarded,
-    /// Deliveries that became dead letters at once because their event was too old.
     too_old,
-    /// Texts on which a pattern exceeded its steps.
     step_limits,
     reconnects,
-    /// Stalls, in which nothing moved although messages waited: see `Stall` of the listener.
     stalls,
     reloads,
-    /// Refused reloads, after which the configuration from before stayed in force.
     reloads_refused,
 }
 

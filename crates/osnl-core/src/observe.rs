@@ -7,7 +7,6 @@ pub type PartKeys = Vec<(Option<u32>, String)>;
 
 /// Records the meaning of each message against earlier messages, in the order of arrival.
 pub trait Observe: Send + Sync {
-    /// Returns whether an action uses the notes.
     fn serves(&self, action: &str) -> bool;
 
     /// Returns the notes to keep with a message, and the order keys of its resources. Must not block.

@@ -76,7 +76,6 @@ impl StoredBody {
         Self::head(body)
     }
 
-    /// Returns the stored form of a received body, which may have lost its end already.
     #[must_use]
     pub fn of_received(received: &ReceivedMessage) -> Self {
         match received.noted.cut {
@@ -89,10 +88,6 @@ impl StoredBody {
         Self { extent: Extent::Head, bytes: deflated(&body[..HEAD.min(body.len())]) }
     }
 
-    /// Returns the stored bytes, decompressed.
-    ///
-    /// # Errors
-    /// Fails if the bytes are damaged.
     pub fn read(self) -> std::io::Result<Bytes> {
         match self.extent {
             Extent::Whole => Ok(self.bytes.into()),
@@ -317,7 +312,6 @@ mod tests {
             br#"{"event_type": "e", "payload": {"password": "hunter2", "n": [1, true, "x\"y"]}}"#,
             r#"{"event_type":"***","payload":{"password":"***","n":[*,*,"***"]}}"#,
         );
-        // A value in the position of a name, and a text that is cut off.
         check(br#"{"hunter2\u001b": 1, "a": "hunt"#, r#"{"***":*,"a":"***""#);
         check(b"\x1f\x8b\x08\x00", "1f 8b 08 00");
         check(b"hunter2", "68 75 6e 74 65 72 32");

@@ -19,7 +19,6 @@ pub struct Origin {
 /// A message as received. All later steps read these bytes.
 #[derive(Clone, Debug)]
 pub struct ReceivedMessage {
-    /// The body as received, compressed or not.
     pub body: Bytes,
     pub properties: Properties,
     pub origin: Origin,
@@ -47,12 +46,10 @@ pub struct MessageNotes {
     pub cut: Option<Cut>,
     /// The headers that osnl set when it put the message back into its queue.
     pub marks: Option<Arc<Marks>>,
-    /// The partition, for a message of a Kafka topic.
     pub partition: Option<Arc<str>>,
 }
 
 impl ReceivedMessage {
-    /// Copies a message without releasing its place in the window.
     #[must_use]
     pub fn of(message: &IncomingMessage, listener: &Arc<str>) -> Self {
         Self {
@@ -84,8 +81,6 @@ impl ReceivedMessage {
         self.decode_within(&Budget::MOST)
     }
 
-    /// # Errors
-    /// As [`ReceivedMessage::decode`].
     pub fn decode_within(&self, budget: &Budget) -> Result<Notification, DecodeError> {
         refuse(self.noted.cut, budget)?;
         budget.decode(&budget.plain_body(&self.body, &self.properties.content_info())?)
@@ -120,10 +115,6 @@ pub fn with_head<T>(
     with_head_of(&message.view(), budget, with)
 }
 
-/// Like [`with_head`], for a body that is complete.
-///
-/// # Errors
-/// As [`with_head`].
 pub fn with_head_of<T>(
     message: &MessageView<'_>,
     budget: &Budget,

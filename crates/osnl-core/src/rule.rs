@@ -37,21 +37,17 @@ pub struct Rule {
     /// The priorities that match; `None` matches all. A message without a priority matches no set.
     pub priorities: Option<BTreeSet<Priority>>,
     pub filter: NotificationFilter,
-    /// Patterns on values inside context and payload.
     pub nested: Vec<PathPattern>,
     pub when: Option<Expression>,
-    /// Whether later rules are skipped once this rule has fired.
     pub stop: bool,
     pub actions: Vec<Arc<str>>,
     /// The own conditions of actions, by the action's name.
     pub conditions: BTreeMap<Arc<str>, Expression>,
     /// Actions that get deliveries which the rule's actions give up. The journal must have room for them too.
     pub fallbacks: Vec<Arc<str>>,
-    /// The fallbacks of the rule's actions, for deliveries that cannot start.
     pub on_failure: BTreeMap<Arc<str>, Fallback>,
     /// Actions whose deliveries are not ordered, whatever the key: a digest is one call for many events.
     pub unordered: BTreeSet<Arc<str>>,
-    /// The source of the key that orders the deliveries.
     pub key: KeySource,
     pub mode: Mode,
     /// The [age](crate::age) beyond which a matched event becomes a dead letter; `None` for no limit.
@@ -74,14 +70,10 @@ impl Rule {
         self.holds_for(head).unwrap_or(true)
     }
 
-    /// # Errors
-    /// Fails if a pattern exceeds its steps: the rule is undecided.
     pub fn holds_for(&self, head: &Head<'_>) -> Result<bool, StepLimit> {
         Ok(self.wants_priority(head.priority.as_ref()) && self.filter.holds_for(head)?)
     }
 
-    /// Decides whether the rule fires.
-    ///
     /// # Errors
     /// Returns the first predicate that failed with the value it saw, or that the rule is undecided.
     pub fn fires(&self, names: &Names) -> Result<(), RuleMismatch> {
@@ -96,7 +88,6 @@ impl Rule {
         self.when.as_ref().map_or(Ok(()), |when| holds(when, names)).map_err(RuleMismatch::When)
     }
 
-    /// Returns whether the head alone decides the rule, without context, payload or metadata.
     #[must_use]
     pub fn is_decided_by_head(&self) -> bool {
         let NotificationFilter { publisher_id: _, event_type: _, context, metadata, payload } = &self.filter;
@@ -105,8 +96,7 @@ impl Rule {
             && [context, metadata, payload].into_iter().all(BTreeMap::is_empty)
     }
 
-    /// Returns the actions that need a free place for a message of this rule, fallbacks included. In shadow no delivery
-    /// waits.
+    /// Returns the actions that need a free place, fallbacks included. In shadow no delivery waits.
     pub fn takes_places_of(&self) -> impl Iterator<Item = &Arc<str>> {
         let is_live = match self.mode {
             Mode::Live => true,
@@ -148,12 +138,10 @@ pub enum RuleMismatch {
     Priority(Option<Priority>),
     #[error("{0}")]
     Filter(Mismatch),
-    /// A pattern exceeded its steps, so the rule is undecided.
     #[error("the pattern \"{}\" cannot be decided: {} is {}", .0.pattern, .0.predicate, .0.saw)]
     GivenUp(Mismatch),
     #[error("{0}")]
     When(WhenMismatch),
-    /// An earlier rule fired with `stop`.
     #[error("rule {by} matched before it, and stops")]
     Stopped { by: Arc<str> },
 }

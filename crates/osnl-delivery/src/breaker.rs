@@ -3,10 +3,9 @@
 //! The breaker opens
 //! - at once on failures that only the target or the way to it can cause: connect, TLS, 429, and a 503 with
 //!   `Retry-After`,
-//! - on a time-out, a reset, a "not now", 408, 425, or a 5xx, when **two keys in a row that had never failed before**
-//!   got such an answer without a success between. If a key has succeeded within the last minute, [`MANY_FAILING`] or
-//!   twice the concurrency is needed, whichever is more. So an event that makes the target stumble holds only its own
-//!   key,
+//! - on a time-out, a reset, a "not now", 408, 425, or a 5xx, for **two new keys in a row**, which had never failed
+//!   before, without a success between. If a key has succeeded within the last minute, [`MANY_FAILING`] or twice the
+//!   concurrency is needed, whichever is more. So an event that makes the target stumble holds only its own key,
 //! - on the same refusal (3xx, 400, 401, 403, 404, 405, a failed program) for **five different keys** in a row, unless
 //!   a key has succeeded within the last minute. A wrong token or path is a fault of the target; a rejected name is a
 //!   fault of the event.
@@ -26,9 +25,7 @@ use super::policy::RetryPolicy;
 
 /// Keys that must fail for the first time, without a success between, before the breaker opens.
 const FAILING_KEYS: usize = 2;
-/// The number of failing keys while other keys succeed, at least; see the module.
 const MANY_FAILING: usize = 64;
-/// Keys that must get the same refusal in a row before the breaker opens.
 const REFUSED_KEYS: usize = 5;
 /// The status that a failed program counts as: no target answers 0.
 const FAILED: u16 = 0;
@@ -39,7 +36,6 @@ pub(super) const LONGEST_FRESH: Duration = Duration::from_secs(3);
 /// The time for which a success or a stumble counts.
 const LATELY: Duration = Duration::from_secs(60);
 
-/// The calls that the breaker allows, published for logs and `osnl status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
     Closed,
@@ -75,16 +71,12 @@ pub(crate) struct Breaker {
     concurrency: usize,
     /// The limit of concurrent attempts while closed, which grows after a re-opening.
     allowed: usize,
-    /// The number of openings without a success between.
     openings: u32,
     /// Keys that stumbled for the first time since the last success. Opening clears the set, which bounds it.
     failing: HashSet<String>,
-    /// The time of the latest first stumble, unless one of the oldest deliveries has succeeded since.
     stumbled: Option<Instant>,
-    /// The latest refusal and its keys, [`REFUSED_KEYS`] at most.
     refusal: Option<(u16, HashSet<String>)>,
     cause: OpeningCause,
-    /// The time at which a delivery that has never failed may probe.
     fresh_at: Option<Instant>,
     succeeded: Option<Instant>,
 }
@@ -126,7 +118,6 @@ impl Breaker {
         lately || (!self.is_closed() && self.cause != OpeningCause::Target)
     }
 
-    /// Notes that one of the oldest deliveries succeeded.
     pub(crate) fn acquit(&mut self) {
         self.stumbled = None;
     }
@@ -159,8 +150,8 @@ impl Breaker {
         }
     }
 
-    /// Returns the time at which another attempt may begin. `None` means after the end of an attempt. `fresh` stands
-    /// for a delivery that has never failed.
+    /// Returns the time at which another attempt may begin. `None` means after the end of an attempt. `fresh`: for a
+    /// delivery that has never failed.
     pub(crate) fn next_at(&self, now: Instant, under_way: usize, fresh: bool) -> Option<Instant> {
         match self.state {
             BreakerState::Closed => (under_way < self.allowed).then_some(now),
@@ -200,7 +191,6 @@ impl Breaker {
         }
     }
 
-    /// Notes a failure for which the target is not responsible, so it proves nothing.
     pub(crate) fn neutral(&mut self, now: Instant) {
         if self.state == BreakerState::Probing {
             self.state = BreakerState::Open { until: now };
@@ -416,10 +406,8 @@ mod tests {
             ("a:429", "open for 1 s"),
             ("a:429/20", "open for 20 s"),
             ("a:503/5", "open for 5 s"),
-            // While other keys succeed, many more failures are needed.
             ("ok a:500 b:500 c:t d:n e:500", "closed, 16 at once"),
             ("ok a:500 b:500 +60 c:500", "open for 1 s"),
-            // One key that makes the target stumble holds only itself.
             ("a:500 a:500 a:500", "closed, 16 at once"),
             ("a:500 ok b:500 ok a:t", "closed, 16 at once"),
             ("a:500 b:t", "open for 1 s"),
@@ -454,7 +442,6 @@ mod tests {
             // Without a success for a minute, the earlier first failures count.
             ("ok a:500 b:500 +60 B:500", "open for 1 s"),
             ("ok a:500 +60 A:500 B:500", "closed, 16 at once"),
-            // Only the target can cause this failure, so a key that failed before opens too.
             ("A:c", "open for 1 s"),
             ("A:503/5", "open for 5 s"),
             ("a:d b:d c:d", "closed, 16 at once"),
@@ -516,7 +503,6 @@ mod tests {
         assert_eq!(breaker.refusal.map(|(_, keys)| keys.len()), Some(REFUSED_KEYS));
     }
 
-    /// Pairs are the seconds until a probe, for deliveries that have never failed and for all.
     #[test]
     fn what_has_never_failed_probes_soon_where_an_event_may_be_at_fault() {
         let long = "+9 begin A:500 +9 begin A:500 +9 begin A:500 +9 begin";
@@ -541,7 +527,6 @@ mod tests {
             ("a:400 b:400 c:400 d:400 change:16 e:400", "closed, 16 at once"),
             ("a:429/20 change:16", "open for 0 s"),
             ("a:c +1 begin a:c +2 begin a:c change:16 begin a:c", "open for 1 s"),
-            // The breaker opened on refusals, so another refusal shows that nothing is corrected.
             ("a:400 b:400 c:400 d:400 e:400 change:16 begin f:400", "open for 1 s"),
             ("a:400 b:400 c:400 d:400 e:400 change:16 begin ok", "closed, 1 at once"),
         ] {
@@ -552,7 +537,6 @@ mod tests {
     #[test]
     fn probes_wait_longer_each_time_and_a_success_closes() {
         for (script, expected) in [
-            // Stragglers that began before the opening do not lengthen the pause.
             ("a:c b:c c:c", "open for 1 s"),
             ("a:c +1 begin", "probing"),
             ("a:c +1 begin a:c", "open for 2 s"),
@@ -564,7 +548,6 @@ mod tests {
             // An answer, even a refusal, shows that the target is reachable.
             ("a:c +1 begin a:400", "closed, 1 at once"),
             ("a:c +1 begin a:r", "closed, 1 at once"),
-            // After an opening on refusals, a refused probe keeps the breaker open.
             ("a:400 b:400 c:400 d:400 e:400 +1 begin f:400", "open for 2 s"),
             ("a:c +1 begin b:x", "open for 0 s"),
         ] {

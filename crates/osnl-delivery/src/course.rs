@@ -11,9 +11,8 @@
 //! | [`Wake::Draining`] | no further attempt begins |
 //! | [`Wake::Due`] | a due time has passed |
 //!
-//! The consequences of a step have a fixed order: first those of the wake, then calls that may begin, then deliveries
-//! that are given up because their target was held for too long. So after a change of settings, a held target is probed
-//! before any delivery is given up.
+//! The consequences of a step have a fixed order: those of the wake, calls that may begin, then deliveries that are
+//! given up after a long hold. So after a change of settings, a held target is probed before any delivery is given up.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,9 +25,7 @@ use tokio::time::Instant;
 use super::DeliverySettings;
 use super::schedule::{Consequence, Schedule};
 
-/// The interval between two queries for deliveries that have waited too long.
 const SWEEP: Duration = Duration::from_secs(10);
-/// The interval between two checks for due deliveries.
 const TICK: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
@@ -84,7 +81,6 @@ impl Course {
         self.writable && !self.paused
     }
 
-    /// Handles a wake, and adds the consequences to `out` in their order.
     pub(super) fn step(&mut self, wake: Wake, now: Instant, out: &mut Vec<Consequence>) {
         match wake {
             Wake::Attempted(verdicts) => {
@@ -122,7 +118,6 @@ impl Course {
         self.schedule.make_way(now, out);
     }
 
-    /// Returns whether a sweep is due, and schedules the next.
     pub(super) fn sweeps(&mut self, now: Instant) -> bool {
         let due = now >= self.sweep;
         if due {
@@ -132,7 +127,6 @@ impl Course {
         due
     }
 
-    /// Returns the time of the next wake. `next_due` is the journal's.
     pub(super) fn wake_at(&mut self, next_due: Option<Instant>, now: Instant) -> Instant {
         // A due delivery that was not claimed will be claimed soon: its commit is under way, or the journal's clock is
         // behind by less than its tick.

@@ -12,8 +12,8 @@
 //! may delay that. So a rule's `when` cannot use an enrichment, and an action's templates can. The values are
 //! journalled before the attempt begins, so that every further attempt sees the same, after a restart too.
 //!
-//! If an object is gone, its value is the first of these: the event's own description; an earlier description in the
-//! journal, by the API or an event; the configured default, null unless the operator sets one.
+//! If an object is gone, its value is the event's own description, else an earlier description in the journal, by the
+//! API or an event. Without either, the configured default applies, which is null unless the operator sets a value.
 //!
 //! If the API is unreachable, the delivery waits for this dependency ([`ErrorClass::Dependency`]). The wait costs no
 //! attempt and does not blame the target, so deliveries that do not need the API are sent. One delivery at a time asks
@@ -56,7 +56,6 @@ pub trait Lookup: Send + Sync {
         self.target()
     }
 
-    /// Returns the expiry times of the certificates and credentials in use.
     fn expiries(&self) -> Vec<Expiry> {
         Vec::new()
     }
@@ -64,7 +63,6 @@ pub trait Lookup: Send + Sync {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupAnswer {
-    /// The object without its envelope.
     There(Arc<Value>),
     /// The object does not exist, or is not visible to this login.
     Gone,
@@ -74,15 +72,12 @@ pub enum LookupAnswer {
 #[error("{reason}")]
 pub struct EnrichError {
     pub class: ErrorClass,
-    /// The failure in the words of its source, with the URL.
     pub reason: String,
     pub retry_after: Option<Duration>,
-    /// A hint for the operator, where the reason does not name the remedy.
     pub remedy: Option<&'static str>,
 }
 
 impl EnrichError {
-    /// Returns the error of a delivery that needs the answer. `name` is the section, and `target` the source.
     #[must_use]
     pub fn of_delivery(&self, name: &str, target: &str) -> ActionError {
         let reason = format!("[enrich:{name}] {}", self.reason);
@@ -93,7 +88,6 @@ impl EnrichError {
             | ErrorClass::Reset
             | ErrorClass::Busy(_)
             | ErrorClass::Dependency => ActionError::dependency(dependency(name, target), reason),
-            // The answer concerns only this object.
             ErrorClass::Status(_) | ErrorClass::Refused(_) | ErrorClass::Rejected | ErrorClass::Content => {
                 ActionError::new(self.class, reason)
             }

@@ -15,16 +15,13 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug)]
 pub struct AbandonedDelivery<'a> {
     pub action: &'a str,
-    /// The reason in the words of the dead letter.
     pub reason: &'a str,
-    /// The number of attempts, as `max_attempts` counts.
     pub attempts: u32,
     /// The target's last answer; empty if it was never called.
     pub answer: &'a str,
 }
 
 impl AbandonedDelivery<'_> {
-    /// Returns the delivery of the next action. `before` is the failure that this action had received.
     pub fn handover(self, to: &Fallback, before: Option<&Value>) -> Handover {
         Handover { action: to.action.clone(), ordered: to.ordered, told: Some(self.told(before)) }
     }

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
     pub most: usize,
-    /// The time for which the first event waits for more.
     pub wait: Duration,
     /// Whether the events of a call are one digest for the target, which fails as a whole.
     pub whole: bool,
@@ -33,7 +32,6 @@ impl CallPace {
         Self { rate, ..Self::default() }
     }
 
-    /// Sets another rate, which counts earlier calls too.
     pub(super) fn change(&mut self, rate: Option<Rate>) {
         self.rate = rate;
         if rate.is_none() {
@@ -41,7 +39,6 @@ impl CallPace {
         }
     }
 
-    /// Returns the time of the next call; `None` is now.
     pub(crate) fn next_at(&mut self, now: Instant) -> Option<Instant> {
         let rate = self.rate?;
         while self.begun.front().is_some_and(|begun| *begun + rate.within <= now) {

@@ -16,10 +16,9 @@ use super::gather::CallPace;
 use super::limits::HostLimits;
 use super::policy::RetryPolicy;
 
-/// The number of remembered hosts. It exceeds the calls under way, so that no host in use is forgotten.
+/// The number of remembered hosts. The number exceeds the calls under way, so that no host in use is forgotten.
 pub(super) const MOST_HOSTS: usize = 1024;
 const MOST_SHOWN: usize = 20;
-/// Characters of a name in a status: no host name is longer.
 const LONGEST_NAME: usize = 261;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +69,6 @@ impl Hosts {
         self.limits.concurrency.map_or(self.concurrency, |most| most.min(self.concurrency))
     }
 
-    /// Returns the time at which a call may begin. `None` means after the end of a call.
     pub(super) fn next_at(&mut self, name: &str, fresh: bool, now: Instant) -> Option<Instant> {
         let Some(host) = self.hosts.get_mut(name) else { return Some(now) };
         let paced = host.pace.next_at(now).unwrap_or(now);
@@ -159,7 +157,6 @@ impl Hosts {
         std::mem::take(&mut self.changed)
     }
 
-    /// Returns the hosts that are held longest, and the number of others.
     pub(super) fn held(&self) -> (Vec<HeldHost>, usize) {
         let mut held: Vec<_> = self
             .hosts

@@ -124,7 +124,6 @@ pub struct DeliveryLoop {
     remote: Remote,
     setups: watch::Receiver<Setup>,
     in_hand: Arc<InHand>,
-    /// The time when the hold began, and the time of its last log message.
     held: Option<(Instant, Instant)>,
     sent: BTreeMap<DeliveryId, SentRequest>,
 }
@@ -186,7 +185,6 @@ impl DeliveryLoop {
         self
     }
 
-    /// Sets the action that receives deliveries which this action gives up.
     #[must_use]
     pub fn with_fallback(mut self, fallback: Option<Fallback>) -> Self {
         self.fallback = fallback;
@@ -361,7 +359,6 @@ impl DeliveryLoop {
         self.in_hand.clone().around(keys, attempt)
     }
 
-    /// Releases all claims after the action has been removed.
     fn leave(&mut self) {
         for id in self.course.schedule.release_all() {
             self.close(id, Outcome::Returned.into());
@@ -369,7 +366,6 @@ impl DeliveryLoop {
         self.journal.retired(&self.name);
     }
 
-    /// Applies the latest setup, and returns the action before.
     fn change_setup(&mut self) -> Arc<dyn Action> {
         let Setup { action, settings, preparation, fallback } = self.setups.borrow_and_update().clone();
         *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();

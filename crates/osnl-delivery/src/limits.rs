@@ -1,6 +1,6 @@
 //! The limits at which a delivery is given up although no target has refused it, and the consequence for its key.
 //!
-//! A pause in the journal is added to the age at its beginning: the journal has no clock that stops, and a clock per
+//! A pause in the journal is added to the age at its beginning. The journal has no clock that stops, and a clock per
 //! waiting delivery would need a second list in memory.
 
 use std::time::Duration;
@@ -13,7 +13,6 @@ pub struct DeliveryLimits {
     /// The longest age of a delivery since its first attempt. Time in which its target or the delivery is held does not
     /// count.
     pub max_age: Option<Duration>,
-    /// The longest time that a held target may delay a delivery.
     pub hold_max: Option<Duration>,
     pub on_dead: OnDead,
 }
@@ -39,7 +38,6 @@ pub(super) struct PausableClock {
 }
 
 impl PausableClock {
-    /// Returns a clock at zero, which the first [`PausableClock::set`] starts.
     pub(super) fn stopped() -> Self {
         Self { passed: Duration::ZERO, since: None }
     }
@@ -56,12 +54,11 @@ impl PausableClock {
     }
 }
 
-/// The time that a held target has delayed deliveries. It stops while no attempt may begin.
+/// The time that a held target has delayed deliveries. The clock stops while no attempt may begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
     clock: PausableClock,
     since: Instant,
-    /// The time when the clock last resumed, and its reading then.
     resumed: Option<(Instant, Duration)>,
     stopped: Option<Instant>,
 }
@@ -84,7 +81,7 @@ impl Hold {
         self.clock.at(now)
     }
 
-    /// Returns the time for which the hold has delayed a delivery that arrived at this moment. Where pauses make that
+    /// Returns the time for which the hold has delayed a delivery that arrived at this moment. If pauses make that
     /// unknown, returns the least possible time.
     pub(super) fn kept_waiting(&self, arrived: Option<Instant>, now: Instant) -> Duration {
         let lasted = self.lasted(now);
@@ -98,7 +95,6 @@ impl Hold {
         }
     }
 
-    /// Returns the time at which the hold has lasted for `most`, unless the clock stops.
     pub(super) fn reaches(&self, most: Duration, now: Instant) -> Option<Instant> {
         self.clock.since?;
         now.checked_add(most.checked_sub(self.lasted(now))?)
@@ -122,7 +118,6 @@ mod tests {
         assert_eq!([kept(&hold, 5, 500), kept(&hold, 300, 500)], [10, 0]);
         assert_eq!(hold.reaches(Duration::from_secs(30), at(500)), None);
         hold.set(true, at(500));
-        // Arrivals before the hold, before the stop, during the stop, and after it.
         let found = [5, 104, 300, 505].map(|arrived| kept(&hold, arrived, 507));
         assert_eq!(found, [17, 7, 7, 2]);
         assert_eq!(hold.kept_waiting(None, at(507)).as_secs(), 17);

@@ -2,9 +2,8 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, End, Outcome};
 
 use super::DeliveryLoop;
 
-/// Observes the outcomes of deliveries without changing them. It must not block.
+/// Observes the outcomes of deliveries without changing them. An observer must not block.
 pub trait DeliveryObserver: Send + Sync {
-    /// Observes a delivery that is about to be attempted or examined again.
     fn claimed(&self, claimed: &ClaimedDelivery);
 
     fn retried(&self, delivery: DeliveryId);

@@ -1,8 +1,8 @@
 //! Dependencies that are down: services that a delivery needs before its attempt, and that are not its target. The
 //! caller passes the time; the clock is read only for times that an operator sees.
 //!
-//! An outage holds only the deliveries that need the service, until the next try is due. It ends when the service
-//! answers, or when no try fails for [`QUIET`] after the due time, since no delivery needs the service then.
+//! An outage holds only the deliveries that need the service, until the next try is due. The outage ends when the
+//! service answers, or when no try fails for [`QUIET`] after the due time, since no delivery needs the service then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +14,9 @@ use super::breaker::LONGEST_OPEN;
 use super::limits::Hold;
 use super::policy::RetryPolicy;
 
-/// The time without an answer or a failure after which the outage is forgotten. It exceeds the default time-out of an
-/// enrichment.
+/// The time without an answer or a failure after which the outage is forgotten. This time exceeds the default time-out
+/// of an enrichment.
 const QUIET: Duration = Duration::from_secs(20);
-/// More than the enrichments that an action can name.
 const MOST: usize = 64;
 const LONGEST_REASON: usize = 500;
 
@@ -68,7 +67,7 @@ impl Outages {
                 next_try: now,
             },
         });
-        // Of several failures between two tries, only the first counts.
+        // Only the first of several failures between two tries counts.
         if down.outage.next_try <= now {
             down.failures = down.failures.saturating_add(1);
             let pause = policy.pause(down.failures).min(LONGEST_OPEN);
@@ -79,13 +78,10 @@ impl Outages {
         (down.outage.next_try, begins)
     }
 
-    /// Sets whether the clock of `hold_max` runs.
     pub(super) fn set(&mut self, runs: bool, now: Instant) {
         self.down.values_mut().for_each(|down| down.hold.set(runs, now));
     }
 
-    /// Returns the time for which the outage has delayed a delivery that arrived at this moment; `None` without an
-    /// outage.
     pub(super) fn kept_waiting(
         &self,
         dependency: &str,
@@ -104,7 +100,6 @@ impl Outages {
         }
     }
 
-    /// Notes an answer, and returns whether an outage has ended.
     pub(super) fn answered(&mut self, dependency: &str) -> bool {
         let was = self.down.remove(dependency).is_some();
         self.changed |= was;
@@ -116,7 +111,6 @@ impl Outages {
         self.down.is_empty()
     }
 
-    /// Forgets outages that no delivery has met again.
     pub(super) fn look(&mut self, now: Instant) {
         let before = self.down.len();
         self.down.retain(|_, down| now < down.outage.next_try + QUIET);

@@ -10,7 +10,6 @@ use super::published::LastFailure;
 use super::schedule::{EndedDelivery, RetriedDelivery, WaitReason};
 use super::{AbandonedDelivery, BreakerState, DeliveryLoop};
 
-/// The interval at which the log repeats that a target is held.
 const REMIND: Duration = Duration::from_secs(60);
 
 impl DeliveryLoop {
@@ -56,7 +55,6 @@ impl DeliveryLoop {
                 cause = Some(error.class.to_string());
                 remedy = error.remedy();
                 self.failed(&answer, remedy);
-                // The history includes the last attempt.
                 self.journal.attempted(id, used, &answer);
                 if let Some(sent) = sent {
                     self.journal.sent(id, used.made, sent);
@@ -230,7 +228,7 @@ impl DeliveryLoop {
         tracing::info!(action.name = &*self.name, dependency = dependency, "a dependency answers again");
     }
 
-    /// Ends a delivery. A delivery that is given up goes to the fallback, with the number of attempts and the last
+    /// Ends a delivery. The fallback receives a delivery that is given up, with the number of attempts and the last
     /// answer.
     fn end(&self, id: DeliveryId, event: &Event, end: End, done: &str, (attempts, answer): (u32, &str)) {
         let reason = end.outcome.given_up().map(str::to_owned);

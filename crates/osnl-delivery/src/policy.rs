@@ -1,5 +1,3 @@
-//! The policy for failed attempts: a value, validated when it is built.
-
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -9,7 +7,6 @@ use osnl_core::attempt::{ActionError, ErrorClass};
 pub struct RetryPolicy {
     /// Attempts on *answers* that refuse (every status but 408, 425, 429 and 5xx), the first attempt included.
     pub max_attempts: NonZeroU32,
-    /// The pause after the first failure; it doubles with each further failure.
     pub initial: Duration,
     pub max: Duration,
     /// The share of a pause that may be taken off at random, 0 to 1.
@@ -49,7 +46,6 @@ impl RetryPolicy {
         }
     }
 
-    /// Returns the pause after the `failures`th failure in a row: exponential, bounded, jittered.
     #[must_use]
     pub fn pause(&self, failures: u32) -> Duration {
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1).min(30));

@@ -23,7 +23,6 @@ pub trait Prepare: fmt::Debug + Send + Sync {
     /// Fails if a service is unreachable now, and then no answer is kept; or if no attempt can ever be made.
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>>;
 
-    /// Returns the expiry times of the certificates and credentials in use.
     fn expiries(&self) -> Vec<Expiry>;
 }
 
@@ -44,7 +43,6 @@ enum PreparationStep {
     When(Expression),
 }
 
-/// The deliveries to call, and the deliveries that are decided without a call.
 pub(super) struct PreparedBatch {
     pub(super) ids: Vec<DeliveryId>,
     pub(super) events: Vec<Event>,
@@ -59,7 +57,6 @@ impl Preparation {
         self.0.push(PreparationStep::Ask(asked));
     }
 
-    /// Adds a condition for the call, which may use earlier answers.
     pub fn require(&mut self, when: Expression) {
         self.0.push(PreparationStep::When(when));
     }
@@ -130,7 +127,6 @@ impl PreparedBatch {
     }
 }
 
-/// Returns the consequence of the condition; `None` if the action is called.
 fn verdict(when: &Expression, event: &Event) -> Option<Result<Completion, ActionError>> {
     let mismatch = holds(when, &event.names()).err()?;
     let why = mismatch.to_string();

@@ -16,7 +16,6 @@ pub enum TargetState {
     Open {
         until: Instant,
     },
-    /// The target is held while a probe is under way.
     Probing,
     /// The operator has paused the action. Nothing ages.
     Paused,
@@ -106,7 +105,6 @@ impl TargetGauges {
 pub struct LastFailure {
     pub at: SystemTime,
     pub answer: String,
-    /// A hint for the operator, where the answer does not name the remedy.
     pub remedy: Option<&'static str>,
 }
 
@@ -142,7 +140,6 @@ impl TargetMonitor {
         self.status.clone()
     }
 
-    /// Returns the expiry times of the certificates and credentials that attempts and enrichments use.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
         let certificate = |ends| Expiry { what: format!("the certificate of {}", self.target()), ends };
@@ -173,7 +170,6 @@ impl TargetMonitor {
         self.gauges.max_attempts.load(Ordering::Relaxed)
     }
 
-    /// Returns how often the action's program was restarted. `None` for an action without a running program.
     #[must_use]
     pub fn restarts(&self) -> Option<u64> {
         self.setups.borrow().action.restarts()

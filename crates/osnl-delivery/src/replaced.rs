@@ -47,7 +47,6 @@ impl ReplacedActions {
         }
     }
 
-    /// Ends all replaced actions. No attempt may be left.
     pub(super) async fn end(mut self) {
         self.end_unused();
         while self.chores.next().await.is_some() {}

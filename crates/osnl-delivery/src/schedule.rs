@@ -4,11 +4,11 @@
 //! due time, and its claim has ended. So claims cover only deliveries that run or can run now, at most
 //! [`Schedule::window`]. The breaker limits the calls under way; the policy decides the consequence of a failure.
 //!
-//! | file | what it decides |
 //! | file | decides |
+//! | --- | --- |
 //! | `calls` | which deliveries make the next call, and when |
-//! | `report` | what follows from an attempt |
-//! | `hold` | what a held target keeps waiting, and for how long |
+//! | `report` | the consequences of an attempt |
+//! | `hold` | the deliveries that wait for a held target, and for how long |
 //! | `change` | the effect of other settings |
 
 mod calls;
@@ -35,7 +35,6 @@ use super::policy::RetryPolicy;
 
 /// The fewest claims, so that probes have a choice.
 const FEWEST: usize = 16;
-/// The most claims for calls of several events.
 const MOST_GATHERED: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +54,6 @@ pub(super) struct Item {
     alone: bool,
     /// The arrival of its message. `None` is earlier than every hold.
     arrived: Option<Instant>,
-    /// The reading of the aging clock at the start of the attempt.
     aging: Option<Duration>,
 }
 
@@ -70,9 +68,7 @@ struct RunningCall {
     deliveries: usize,
     left: usize,
     kind: CallKind,
-    /// Whether the call shows that a held target or host has recovered.
     probe: bool,
-    /// The number of the settings that applied at the start of the call.
     settings: u64,
     host: Option<Arc<str>>,
 }
@@ -80,7 +76,6 @@ struct RunningCall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CallKind {
     Oldest,
-    /// The newest that have never failed.
     Newest,
     Again,
 }
@@ -99,9 +94,7 @@ pub(super) struct Schedule {
     breaker: Breaker,
     hosts: Hosts,
     outages: Outages,
-    /// Ready deliveries that have never failed, in order of arrival.
     fresh: BTreeSet<DeliveryId>,
-    /// Ready deliveries that have failed.
     again: BTreeSet<DeliveryId>,
     under_way: BTreeMap<DeliveryId, u64>,
     calls: HashMap<u64, RunningCall>,
@@ -110,13 +103,9 @@ pub(super) struct Schedule {
     failed: usize,
     /// Deliveries without an attempt left. Once claimed again when due, they return to the broker.
     exhausted: HashMap<DeliveryId, Instant>,
-    /// The number of calls since the last call with failed deliveries.
     turn: usize,
-    /// Whether the next turn is the newest delivery's, not the oldest's.
     newest: bool,
-    /// Whether the latest probe took a newly arrived delivery out of turn.
     out_of_turn: bool,
-    /// The newest delivery that has been attempted.
     latest: DeliveryId,
     runs: bool,
     /// Runs while the breaker is closed. Deliveries age by this clock.
@@ -124,7 +113,6 @@ pub(super) struct Schedule {
     hold: Option<Hold>,
     /// Whether the settings changed during a hold: no delivery is given up before a probe has tested the new settings.
     probe_owed: bool,
-    /// The number of changes of the settings.
     settings: u64,
     has_hosts: bool,
 }
@@ -207,8 +195,8 @@ impl Schedule {
     /// Returns the numbers of deliveries that may be claimed now. New and failed deliveries have separate places, so
     /// neither kind can fill the other's. A failed delivery is claimed only when due.
     ///
-    /// While the target is held, a probe may use the newest delivery. Where events may be at fault, half of the calls
-    /// may use the newest, and each newer arrival has a place at once. A delivery older than all others, such as one
+    /// While the target is held, a probe may use the newest delivery. If events may be at fault, half of the calls may
+    /// use the newest, and each newer arrival has a place at once. A delivery older than all others, such as one
     /// released by an operator, has a place too.
     pub(super) fn claim_limits(&self, now: Instant) -> ClaimLimits {
         let window = self.window();
@@ -242,7 +230,6 @@ impl Schedule {
         (self.concurrency * 4).max(gathered).max(self.batch.most * 2).max(FEWEST)
     }
 
-    /// Adds claimed deliveries, and returns those that must go back to the broker.
     pub(super) fn add(
         &mut self,
         claimed: ClaimedDelivery,
@@ -275,7 +262,7 @@ impl Schedule {
         self.items.get(&id).map(|item| (id, item.claimed.event.clone()))
     }
 
-    /// Updates the clocks. `runs` tells whether an attempt may begin; otherwise time does not count.
+    /// Updates the clocks. `runs`: whether an attempt may begin; otherwise time does not count.
     pub(super) fn look_at_clock(&mut self, runs: bool, now: Instant) {
         self.runs = runs;
         let closed = self.breaker.is_closed();
@@ -308,8 +295,6 @@ impl Schedule {
         self.exhausted.retain(|_, due| now < *due + long);
     }
 
-    /// Returns the state for the status after a change: held hosts, the number of others, and dependencies that are
-    /// down.
     pub(super) fn take_shown(&mut self) -> Option<(Vec<HeldHost>, usize, Vec<Outage>)> {
         let changed = self.hosts.take_changed() | self.outages.take_changed();
         changed.then(|| {

@@ -11,7 +11,6 @@ use crate::schedule::WhenExhausted;
 pub struct DeliverySettings {
     /// Concurrent calls, each for other keys.
     pub concurrency: usize,
-    /// The longest total time of one call.
     pub timeout: Duration,
     pub policy: RetryPolicy,
     pub when_exhausted: WhenExhausted,
@@ -24,7 +23,6 @@ pub struct DeliverySettings {
 
 #[cfg(any(test, feature = "sample"))]
 impl DeliverySettings {
-    /// Returns settings with this policy, four calls at a time, and no other limit.
     pub fn sample(max_attempts: u32, initial: Duration, max: Duration) -> Self {
         let max_attempts = std::num::NonZeroU32::new(max_attempts).unwrap_or(std::num::NonZeroU32::MIN);
         Self {

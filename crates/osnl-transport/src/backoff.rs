@@ -24,7 +24,6 @@ impl Backoff {
         Self { asked, failures: 0, refusals: 0 }
     }
 
-    /// Returns the pause before the first attempt after a lost connection; `None` unless the options set one.
     #[must_use]
     pub fn before(&self) -> Option<Duration> {
         let (delay, splay) = self.asked.delay?;

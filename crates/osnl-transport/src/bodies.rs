@@ -11,7 +11,6 @@ pub struct BodyBounds {
 
 impl BodyBounds {
     pub const DEFAULT: Self = Self { in_hand: 64 << 20, whole: 16 << 20 };
-    /// The length of the beginning that a cut body keeps.
     pub const HEAD: usize = 64 << 10;
 
     /// Returns the bounds for a reader of bodies up to `max_body`. A larger body is still kept whole up to 16 MiB, so

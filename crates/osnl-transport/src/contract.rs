@@ -32,10 +32,10 @@ pub trait Transport: Send + Sync {
     /// Publishes a message, and waits until the broker has confirmed the message. Without `mandatory`, a message that
     /// no queue takes is confirmed too. A lost connection is reopened by the next send.
     ///
-    /// Any number of sends may be in flight on one connection; beyond a thousand they wait. Sends are published in the
-    /// order in which they were begun, as long as the connection holds. `mandatory` messages are in flight one at a
-    /// time. A broker that blocks publishers (memory or disk alarm) delays a send without a time limit, which is logged
-    /// once. An abandoned send may have reached the broker.
+    /// Any number of sends may be in flight; beyond a thousand they wait. Messages are published in the order of the
+    /// sends, as long as the connection holds. `mandatory` messages are in flight one at a time. A broker that blocks
+    /// publishers (memory or disk alarm) delays a send without a time limit, which is logged once. An abandoned send
+    /// may have reached the broker.
     ///
     /// # Errors
     /// See [`TransportError`]. The message may have reached the broker all the same, unless the error is
@@ -58,9 +58,6 @@ pub trait Transport: Send + Sync {
 
     /// Removes bindings of osnl's queues, then examines queues, each of which may be missing. Removing a missing
     /// binding is no error.
-    ///
-    /// # Errors
-    /// As [`Transport::listen`].
     fn tidy<'a>(
         &'a self,
         superfluous: &'a [Binding],
@@ -74,17 +71,13 @@ pub trait Transport: Send + Sync {
 
     fn features(&self) -> Features;
 
-    /// Returns the pauses between attempts to connect that its options set; the caller keeps them.
     fn reconnect(&self) -> Reconnect;
 
-    /// Returns the last valid second, since 1970, of the certificate that the broker showed last; `None` without TLS,
-    /// and before the first connection.
+    /// Returns the last valid second, since 1970, of the certificate that the broker showed last; `None` without TLS.
     fn certificate_ends(&self) -> Option<i64>;
 
-    /// Returns the hosts and the virtual host for display, without secrets.
     fn location(&self) -> String;
 
-    /// Returns the remedy for a failed attempt to listen with these arguments; `None` if the error has one already.
     fn remedy(
         &self,
         error: &TransportError,
@@ -95,9 +88,7 @@ pub trait Transport: Send + Sync {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueSeen {
-    /// Waiting messages, without those that consumers hold.
     pub messages: u32,
-    /// The number of consumers, osnl's own included.
     pub consumers: u32,
 }
 
@@ -109,18 +100,14 @@ pub struct PartitionSeen {
     pub next: i64,
     /// The offset after the last message, and the time of the broker's answer.
     pub end: Option<(i64, SystemTime)>,
-    /// The reason why the broker did not answer the latest question.
     pub unknown: Option<String>,
-    /// The committed position, if it no longer existed and the partition was read from its beginning.
     pub lost: Option<LostPosition>,
 }
 
 /// A committed position that no longer exists: the topic was deleted and created anew, or its messages expired unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostPosition {
-    /// The offset that the group had committed; `None` if that is gone too.
     pub before: Option<i64>,
-    /// The first existing offset, from which messages were read instead.
     pub start: i64,
 }
 
@@ -148,9 +135,7 @@ pub struct Features {
     /// Whether a message can return to its queue and be delivered again. A message of a stream never can.
     pub requeue: bool,
     pub send: bool,
-    /// The behaviours of the conformance suite that it lacks, under their names there.
     pub absent: &'static [&'static str],
-    /// The one framing of notifications that its readers know; `None` for any.
     pub framing: Option<Framing>,
     pub keys: bool,
     /// Whether consumers of one name share partitions, whatever the queue's options.
@@ -161,7 +146,7 @@ pub struct Features {
 pub trait Consumer: Send {
     fn subscription(&self) -> &Subscription;
 
-    /// Sets the filter for unwanted messages. A consumer may ignore it, and hand over all messages.
+    /// Sets the filter for unwanted messages, which a consumer may ignore.
     fn set_prefilter(&mut self, prefilter: Arc<dyn Prefilter>);
 
     /// Waits until at least one message is ready, or the [`Prefilter`] has rejected some, then takes all ready messages
@@ -187,33 +172,26 @@ pub trait Consumer: Send {
 
     fn late_bindings(&self) -> Box<dyn LateBindings>;
 
-    /// Asks the broker for the waiting messages of each queue, without those held here, and for its consumers. The
-    /// question costs a few round trips, so it is for idle listeners and not for each message.
+    /// Asks the broker for each queue's waiting messages and consumers. The question costs a few round trips, so it is
+    /// for idle listeners and not for each message.
     ///
     /// # Errors
     /// Fails if the broker does not answer, which does not end the subscription.
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>>;
 
-    /// Returns the partitions that it reads, with their ends at the last answer to [`Consumer::waiting`] or at the
-    /// assignment; `None` if the broker has queues instead.
+    /// Returns the partitions that it reads, with their ends at the last answer to [`Consumer::waiting`]; `None` if the
+    /// broker has queues.
     fn partitions(&self) -> Option<Vec<PartitionSeen>>;
 
     /// Asks the broker to send no more messages. Settling stays possible.
-    ///
-    /// # Errors
-    /// As [`Consumer::poll`].
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;
 
     /// Closes in good order: the broker has processed every flushed settlement when this returns.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
-/// Makes bindings whose exchange was missing, over the connection of an open subscription.
 pub trait LateBindings: Send {
     /// Looks for the exchange of each binding once, makes possible bindings, and returns the others.
-    ///
-    /// # Errors
-    /// Fails if the broker refuses, or the connection has ended.
     fn bind<'a>(&'a mut self, bindings: &'a [Binding])
     -> BoxFuture<'a, Result<Vec<Binding>, TransportError>>;
 }

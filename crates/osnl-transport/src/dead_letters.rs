@@ -1,7 +1,7 @@
 //! Dead letter queues: messages that were given up, kept by the broker with the facts about each in its headers.
 //!
-//! The dead letter queue of a queue `Q` is `Q.dead`. It has no binding: messages arrive by the default exchange, and
-//! stay until an operator retries or discards each.
+//! The dead letter queue of a queue `Q` is `Q.dead`. This queue has no binding: messages arrive by the default
+//! exchange, and stay until an operator retries or discards each.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,7 @@ use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::message::Properties;
 
-/// The header with the first exchange of a message.
 pub const EXCHANGE: &str = "osnl-exchange";
-/// The header with the first routing key of a message.
 pub const ROUTING_KEY: &str = "osnl-routing-key";
 const SUFFIX: &str = ".dead";
 
@@ -34,7 +32,6 @@ pub struct QueuedMessage {
     /// The bytes of the body; only the beginning if it is [cut](Self::cut).
     pub body: Bytes,
     pub properties: Properties,
-    /// Headers with text values, by name.
     pub headers: BTreeMap<String, String>,
     pub cut: Option<Cut>,
 }
@@ -48,7 +45,8 @@ pub trait QueueAccess: Send + Sync {
     ///
     /// # Errors
     /// None of the messages may count as kept, although any may be in the queue: [`NotTaken`](TransportError::NotTaken)
-    /// if the queue is full, [`Unroutable`](TransportError::Unroutable) if it is missing, and errors of a connection.
+    /// if the queue is full, [`Unroutable`](TransportError::Unroutable) if it is missing, or an error of the
+    /// connection.
     fn put<'a>(
         &'a self,
         queue: &'a str,
@@ -56,10 +54,8 @@ pub trait QueueAccess: Send + Sync {
         messages: &'a [QueuedMessage],
     ) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    /// Takes all messages of a queue in hand; `None` if the queue is missing.
-    ///
-    /// # Errors
-    /// Errors of a connection. [`TransportError::is_locked`] holds if another reader has the queue.
+    /// Takes all messages of a queue in hand; `None` if the queue is missing. [`TransportError::is_locked`] holds for
+    /// the error if another reader has the queue.
     fn take<'a>(
         &'a self,
         queue: &'a str,

@@ -2,7 +2,6 @@
 
 use crate::rabbit::options::OptionError;
 
-/// The drivers in this build, as written in a transport URL.
 pub const DRIVERS: &[&str] =
     if cfg!(feature = "kafka") { &["rabbit", "kombu", "kafka"] } else { &["rabbit", "kombu"] };
 
@@ -15,7 +14,6 @@ pub enum TransportError {
     Options(#[from] OptionError),
     #[error("{reason}")]
     TlsFiles { reason: String },
-    /// No host is reachable: refused, unresolved, unreachable, timed out.
     #[error("{host}: {reason}")]
     Connect { host: String, reason: String },
     #[error("{host}: TLS: {reason}")]
@@ -23,31 +21,25 @@ pub enum TransportError {
     /// The host accepts connections, but its first bytes are not AMQP, or none arrive.
     #[error("{host}: {reason}")]
     NotAmqp { host: String, reason: String },
-    /// The broker offers no usable login mechanism, or less than osnl needs.
     #[error("{host}: {reason}")]
     Handshake { host: String, reason: String, remedy: String },
     #[error("{host}: login refused for user \"{user}\": {reason}")]
     LoginRefused { host: String, user: String, reason: String },
     #[error("{host}: virtual host \"{virtual_host}\" refused: {reason}")]
     VirtualHostRefused { host: String, virtual_host: String, reason: String },
-    /// The exchange is missing, and osnl must not make it ([`Declare::Passive`](crate::Declare::Passive)).
+    /// The exchange is missing, and osnl must not make it.
     #[error(
         "exchange \"{exchange}\" does not exist yet; its service creates it when it first publishes, and what is \
          published before we are bound to it stands only in the service's own queues"
     )]
     NoExchange { exchange: String },
-    /// The queue is missing, and osnl must not make it ([`Declare::Nothing`](crate::Declare::Nothing)).
+    /// The queue is missing, and osnl must not make it.
     #[error("queue \"{queue}\" does not exist, and osnl declares nothing here: create it, or check its name")]
     NoQueue { queue: String },
     #[error("{problem}")]
     ListenOptions { problem: String },
     #[error("{what}: {reason}")]
-    Refused {
-        /// The operation and its object: `declare queue "k2hr3_osnl"`.
-        what: String,
-        reason: String,
-        code: Option<u16>,
-    },
+    Refused { what: String, reason: String, code: Option<u16> },
     #[error("connection lost: {reason}")]
     Lost { reason: String },
     /// The broker cancelled the consumer, as it does when the queue is deleted.
@@ -70,7 +62,6 @@ pub enum TransportError {
     OnlyListens { location: String },
 }
 
-/// AMQP's reply code for a queue that is exclusive to another connection.
 const RESOURCE_LOCKED: u16 = 405;
 
 impl TransportError {
@@ -180,7 +171,6 @@ impl TransportError {
         }
     }
 
-    /// Returns the error and its own remedy in one line, for callers that do not use [`remedy`](Self::remedy).
     #[must_use]
     pub fn with_own_remedy(&self) -> String {
         match self.own_remedy() {
@@ -210,7 +200,6 @@ impl TransportError {
         )
     }
 
-    /// Returns whether only an exchange or queue of another program is missing.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::NoExchange { .. } | Self::NoQueue { .. })

@@ -31,10 +31,8 @@
 //! # }
 //! ```
 //!
-//! For RabbitMQ, [`transport`] makes the transport of a [`TransportUrl`]; the rest is the same.
-//!
-//! A transport connects, declares, hands over ready messages, and sends settlements. It never sleeps, retries, or
-//! counts: the caller decides when to reconnect, by the pauses of a [`Backoff`].
+//! A transport connects, declares, hands over ready messages, and sends settlements. A transport never sleeps, retries,
+//! or counts: the caller decides when to reconnect, by the pauses of a [`Backoff`].
 //!
 //! The contract of a [`Consumer`]:
 //!
@@ -49,10 +47,8 @@
 //! | [`Consumer::quiesce`] | no further delivery; unsettled messages may still be settled |
 //! | dropped, or the connection lost | unsettled messages are delivered again, marked `redelivered` |
 //!
-//! [`Transport::send`] publishes a message and waits for the broker's confirmation.
-//!
 //! A broken connection ends the consumer with a recoverable error. The client library's own recovery is off, so that a
-//! delivery tag of one connection can never be used on the next: each [`IncomingMessage`] belongs to its connection's
+//! delivery tag of one connection can never be used on the next. Each [`IncomingMessage`] belongs to its connection's
 //! [`Epoch`], and within it to the channel of its queue.
 //!
 //! **A stream takes nothing back.** Requeuing a message of a stream ends the consumer with a recoverable error, and the
@@ -137,10 +133,6 @@ pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportErro
     Ok(transport)
 }
 
-/// Returns the transport with these options instead of the query's.
-///
-/// # Errors
-/// As [`transport`].
 pub fn transport_with(
     url: &TransportUrl,
     options: RabbitOptions,
@@ -153,7 +145,6 @@ pub fn transport_with(
     }
 }
 
-/// Returns the login at each host of a broker with these options; for Kafka with the URL's options.
 #[must_use]
 pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
     match url.driver() {

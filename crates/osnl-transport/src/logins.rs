@@ -1,6 +1,5 @@
 use osnl_model::{LoginProtection, SentLogin, TransportHost, TransportUrl};
 
-/// Returns a login in clear at each host of a URL that has a password.
 pub(crate) fn in_clear(url: &TransportUrl, remedy: &'static str) -> Vec<SentLogin> {
     let of_host = |host: &TransportHost| {
         SentLogin::new("transport_url", &host.hostname, LoginProtection::Clear, remedy)

@@ -1,7 +1,7 @@
 //! The in-process broker: oslo.messaging's `fake` driver, with queues that behave as RabbitMQ's do.
 //!
-//! It has topic exchanges, named queues, bindings with `*` and `#`, prefetch, redelivery, and one channel for each
-//! queue of a connection. There are no streams. `demo` and most tests use it; nothing survives the process.
+//! The broker has topic exchanges, named queues, bindings with `*` and `#`, prefetch, redelivery, and one channel for
+//! each queue of a connection. There are no streams. `demo` and most tests use it; nothing survives the process.
 
 mod consumer;
 mod send;
@@ -44,7 +44,6 @@ struct BrokerState {
     down: bool,
     connections: HashMap<Epoch, MemoryConnection>,
     taps: HashMap<Epoch, TapQueue>,
-    /// Consumers of deleted queues that have not been notified yet.
     cancelled: HashMap<Epoch, String>,
 }
 
@@ -69,7 +68,6 @@ struct MemoryQueue {
 
 #[derive(Clone, Debug)]
 struct MemoryMessage {
-    /// The position in the queue, to which a requeued message returns.
     position: u64,
     exchange: String,
     routing_key: String,
@@ -177,7 +175,6 @@ impl MemoryBroker {
         self.shared.changed.notify_waiters();
     }
 
-    /// Sets whether the broker is down: connections end, and attempts to listen are refused.
     pub fn set_down(&self, down: bool) {
         let mut state = self.lock();
         state.down = down;
@@ -212,7 +209,6 @@ impl BrokerState {
         if self.down { Err(refused()) } else { Ok(()) }
     }
 
-    /// Makes the bindings whose exchange exists, and returns the others.
     fn bind(&mut self, bindings: &[Binding]) -> Vec<Binding> {
         let mut unbound = Vec::new();
         for binding in bindings {

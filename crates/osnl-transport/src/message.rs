@@ -29,7 +29,6 @@ impl Epoch {
 pub struct Properties {
     pub content_type: Option<Cow<'static, str>>,
     pub content_encoding: Option<Cow<'static, str>>,
-    /// Kombu's header `compression`, if the body is compressed.
     pub compression: Option<String>,
 }
 
@@ -70,26 +69,21 @@ pub struct IncomingMessage {
     pub exchange: String,
     pub routing_key: String,
     pub redelivered: bool,
-    /// The offset in a stream; `None` from a queue.
     pub stream_offset: Option<u64>,
     pub partition: Option<Arc<AssignedPartition>>,
     pub properties: Properties,
-    /// The headers of a message that osnl itself put into its queue.
     pub marks: Option<Arc<Marks>>,
     /// The share of the bytes in hand, which ends when the message is settled or dropped; `None` without a socket.
     pub(crate) _in_hand: Option<BodyShare>,
 }
 
-/// A partition of a topic that the group has assigned to this consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssignedPartition {
     /// The topic and number, as in `notifications.info/3`.
     pub name: Arc<str>,
-    /// A number that differs at each assignment of the partition.
     pub assignment: u64,
 }
 
-/// A message in the buffer of a client library.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageView<'a> {
     pub body: &'a [u8],
@@ -140,7 +134,6 @@ impl Batch {
         self.limit - self.messages.len()
     }
 
-    /// Sets the number of messages that fit; present messages stay.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit.max(self.messages.len());
     }

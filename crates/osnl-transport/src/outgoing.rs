@@ -6,13 +6,12 @@ use crate::topology::Declare;
 /// A message that [`Transport::send`](crate::Transport::send) publishes, and its route. Clones share the bytes.
 #[derive(Clone, Debug)]
 pub struct OutgoingMessage {
-    /// The bytes to send, compressed if `properties` say so.
     pub body: Bytes,
     pub properties: Properties,
     /// The missing parts to create, with the arguments that oslo.messaging uses for the transport's options.
     /// [`Create`](Declare::Create) makes the exchange, a queue named as the routing key, and the binding, as the
-    /// Notifier does, so that nothing is lost before the first consumer connects. Without a consumer such a queue fills
-    /// up. With [`Passive`](Declare::Passive) and [`Nothing`](Declare::Nothing) a missing exchange is an error.
+    /// Notifier does. So nothing is lost before the first consumer connects. Without a consumer such a queue fills up.
+    /// With [`Passive`](Declare::Passive) and [`Nothing`](Declare::Nothing) a missing exchange is an error.
     pub declare: Declare,
     /// Whether a message that no queue takes is an error; otherwise the broker drops and confirms it.
     pub mandatory: bool,
@@ -21,7 +20,6 @@ pub struct OutgoingMessage {
 }
 
 impl OutgoingMessage {
-    /// Returns a JSON message like that of oslo.messaging's Notifier, which also makes missing parts.
     #[must_use]
     pub fn json(body: impl Into<Bytes>) -> Self {
         Self {

@@ -4,7 +4,7 @@
 //! its own (see `publisher`). The library's own recovery stays off: a broken connection ends the consumer, and the
 //! listener's loop connects anew.
 //!
-//! It declares like oslo.messaging (see [`declare`]). An existing exchange or queue is never changed.
+//! The transport declares like oslo.messaging (see [`declare`]). An existing exchange or queue is never changed.
 
 mod answer;
 mod arguments;
@@ -73,7 +73,6 @@ use crate::{
     BoxFuture, Consumer, Features, QueueAccess, QueueSeen, Tap, TapOptions, Transport, TransportError,
 };
 
-/// The longest time for declaring and consuming after the login.
 const SUBSCRIBED: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -90,10 +89,6 @@ pub struct RabbitTransport {
 }
 
 impl RabbitTransport {
-    /// Returns a transport for the URL's hosts, without connecting.
-    ///
-    /// # Errors
-    /// Fails if the options contradict each other, or a TLS file is unusable.
     pub fn new(url: TransportUrl, options: RabbitOptions) -> Result<Self, TransportError> {
         options.check()?;
         if let Some(tls) = options.tls() {
@@ -113,10 +108,6 @@ impl RabbitTransport {
         Ok(transport)
     }
 
-    /// Opens a connection of the client library, for callers that do more than listen.
-    ///
-    /// # Errors
-    /// See [`TransportError`].
     pub async fn connection(&self) -> Result<Connection, TransportError> {
         self.connect().await.map(|(connection, ..)| connection)
     }
@@ -341,7 +332,6 @@ fn address(host: &TransportHost) -> String {
     if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
 }
 
-/// Ranks errors: errors that the operator has to correct rank higher.
 fn rank(error: &TransportError) -> u8 {
     match error {
         TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,

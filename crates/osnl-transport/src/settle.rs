@@ -17,7 +17,6 @@ use crate::message::{Batch, Epoch, IncomingMessage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Acknowledges this tag and all smaller unsettled tags.
     AcknowledgeThrough(u64),
     Acknowledge(u64),
     /// Rejects this tag, so that the broker redelivers the message to any consumer.
@@ -67,18 +66,10 @@ impl Window {
         }
     }
 
-    /// Acknowledges a message after its effects are safe, so that the broker may delete it.
-    ///
-    /// # Errors
-    /// [`Stale`] if the message belongs to another connection.
     pub fn acknowledge(&mut self, message: IncomingMessage) -> Result<(), Stale> {
         self.mark(message, Slot::Acknowledged)
     }
 
-    /// Requeues a message, so that the broker redelivers it.
-    ///
-    /// # Errors
-    /// [`Stale`] if the message belongs to another connection.
     pub fn requeue(&mut self, message: IncomingMessage) -> Result<(), Stale> {
         self.mark(message, Slot::Requeued)
     }
@@ -88,7 +79,6 @@ impl Window {
         self.due
     }
 
-    /// Returns the number of messages without an answer to the broker, due settlements included.
     #[must_use]
     pub fn unsettled(&self) -> usize {
         self.channels.iter().map(|channel| channel.slots.len()).sum()
@@ -179,7 +169,6 @@ mod tests {
         window
     }
 
-    /// Plays a script: `a3` acknowledges tag 3, `r3` requeues it, `|` asks for the settlements.
     fn check(script: &str, expected: &[&[Settlement]]) {
         let epoch = Epoch::next();
         let mut window = window_of(epoch, 4);
@@ -262,7 +251,6 @@ mod tests {
                 for settlement in window.settlements(0) {
                     match settlement {
                         AcknowledgeThrough(last) => {
-                            // An unknown tag would make the broker close the channel.
                             prop_assert!(unsettled.contains(&last));
                             let covered: Vec<_> = unsettled.range(..=last).copied().collect();
                             for tag in covered {

@@ -26,13 +26,10 @@ use crate::{BodyBounds, BoxFuture, Cut, Greeting, TransportError};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapOptions {
-    /// The bindings of the queue. Routing keys may have `*` and `#` as in AMQP.
     pub bindings: Vec<TapBinding>,
     /// The number of messages in transit. Larger is faster, up to about a thousand.
     pub prefetch: u16,
-    /// The number of messages that may wait at the broker, which drops the oldest beyond.
     pub max_messages: u32,
-    /// Bytes of bodies that may wait at the broker, which drops the oldest beyond.
     pub max_bytes: u64,
     pub ttl: Duration,
     /// The bound on bodies in memory, copies of [`TapMessage::body`] included. Beyond it the rest waits at the broker.
@@ -42,7 +39,6 @@ pub struct TapOptions {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TapBinding {
-    /// The exchange, which another program must have made.
     pub exchange: String,
     pub routing_key: String,
 }
@@ -50,15 +46,12 @@ pub struct TapBinding {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TapOpening {
     pub host: String,
-    /// The virtual host, which may be the wrong place to look for a missing exchange.
     pub virtual_host: String,
     pub user: String,
     pub greeting: Greeting,
     pub queue: String,
     pub bound: Vec<String>,
-    /// Missing exchanges; [`Tap::look_for`] checks again.
     pub missing: Vec<String>,
-    /// Exchanges that this user must not examine or bind to, with the broker's words.
     pub refused: Vec<(String, String)>,
     pub counts_dropped: bool,
     /// Whether the broker has topics instead of exchanges. Then `bound` names topics, and `missing` routing keys
@@ -79,7 +72,6 @@ pub struct TopicsSeen {
 pub struct TopicSeen {
     pub name: String,
     pub partitions: usize,
-    /// The partitions whose end is unknown, with the reason.
     pub unreachable: Vec<(i32, String)>,
 }
 
@@ -98,18 +90,16 @@ pub type GroupLag = Result<Vec<(String, Option<u64>)>, String>;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExchangeFound {
-    /// `topic`, `fanout`, and so on; oslo.messaging's exchanges are `topic`.
     pub kind: Option<String>,
     pub durable: Option<bool>,
 }
 
-/// A message seen by a tap. Its body and headers are as received: nothing is masked.
+/// A message seen by a tap. Body and headers are as received: nothing is masked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TapMessage {
     pub exchange: String,
     pub routing_key: String,
     pub body: Bytes,
-    /// The facts about a body that was too large and is only the beginning.
     pub cut: Option<Cut>,
     pub properties: TapProperties,
 }
@@ -129,7 +119,6 @@ pub struct TapProperties {
     pub kind: Option<String>,
     pub user_id: Option<String>,
     pub app_id: Option<String>,
-    /// The table of headers; bytes that are not UTF-8 are replaced.
     pub headers: Map<String, Value>,
 }
 
@@ -148,9 +137,6 @@ pub trait Tap: Send {
     ) -> BoxFuture<'a, Result<(), TransportError>>;
 
     /// Acknowledges the messages taken so far.
-    ///
-    /// # Errors
-    /// As [`Tap::poll`].
     fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;
 
     /// Binds to an exchange as requested. Returns `false` if the exchange is missing.
@@ -160,23 +146,14 @@ pub trait Tap: Send {
     fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>>;
 
     /// Asks for the properties of an existing exchange, without changing it.
-    ///
-    /// # Errors
-    /// As [`Tap::poll`].
     fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>>;
 
     /// Examines the tapped topics and their groups: the given groups, and those that the broker lists. `None` if the
     /// broker has exchanges.
-    ///
-    /// # Errors
-    /// As [`Tap::poll`].
     fn topics(&mut self, groups: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>>;
 
     /// Returns the number of messages that exceeded the queue's bounds since the last call. `None` if the broker does
     /// not permit counting.
-    ///
-    /// # Errors
-    /// As [`Tap::poll`].
     fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>>;
 
     /// Closes in good order: the queue is removed when this returns, if the broker answers.

@@ -22,9 +22,7 @@ use crate::TransportError;
 use crate::bodies::BodyBounds;
 use crate::message::Epoch;
 
-/// The most bytes of a short string of AMQP, such as a queue name or a routing key.
 pub const LONGEST_NAME: usize = 255;
-/// oslo.messaging's `control_exchange` when neither target nor service names an exchange.
 pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,18 +95,13 @@ pub struct OpenQueue {
     pub queue_type: Option<QueueType>,
     /// The messages that waited at the start; 0 for a stream, which has no such number.
     pub waiting: u32,
-    /// Other consumers, which take a share of the messages.
     pub other_consumers: u32,
     /// Whether the queue was missing and was made. Also true of a stream that was deleted and made anew since the last
     /// reading.
     pub created: bool,
-    /// Whether the queue survives a restart of the broker, if known.
     pub durable: Option<bool>,
-    /// The first difference of an existing queue from the configured arguments, with both values.
     pub differs: Option<String>,
-    /// The delivery limit of an existing queue and its consequence, as far as known.
     pub drops: Option<String>,
-    /// The way in which the existing queue can lose messages that osnl's would keep.
     pub loses: Option<String>,
 }
 
@@ -128,7 +121,6 @@ pub struct Subscription {
     pub remarks: Vec<String>,
     /// The last valid second of the broker's certificate, since 1970; `None` without TLS.
     pub certificate_ends: Option<i64>,
-    /// The name that all nodes of the broker's cluster share, if known.
     pub cluster: Option<String>,
 }
 
@@ -175,12 +167,9 @@ pub(crate) fn route(to: &Target, priority: &Priority) -> (String, String) {
 pub(crate) struct TopologyPlan {
     pub(crate) bindings: Vec<Binding>,
     pub(crate) queues: Vec<String>,
-    /// The limit of unsettled messages for each queue; 0 is no limit.
     pub(crate) share: u16,
 }
 
-/// # Errors
-/// [`TransportError::ListenOptions`]: no attempt can succeed with these.
 pub(crate) fn plan(
     to: &[(Target, Priority)],
     options: &ListenOptions,

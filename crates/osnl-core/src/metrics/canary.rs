@@ -24,9 +24,7 @@ pub struct Canary {
 struct CanaryFlight {
     /// The interval between two canaries; `None` if the canary is off.
     every: Option<Duration>,
-    /// The send times of canaries under way, by id.
     open: BTreeMap<String, SystemTime>,
-    /// The time of the last return, or of the beginning.
     since: Option<SystemTime>,
 }
 
@@ -48,7 +46,6 @@ impl Canary {
     pub const ACTION: &str = "osnl:canary";
     pub const EVENT_TYPE: &str = "osnl.canary";
 
-    /// Starts the canary, or starts anew after a time without a publisher.
     pub fn begin(&self, every: Duration, now: SystemTime) {
         let mut flight = self.flight();
         (flight.every, flight.since) = (Some(every), Some(now));
@@ -60,7 +57,6 @@ impl Canary {
         self.flight().every.is_some()
     }
 
-    /// Notes that a canary is about to be sent. Canaries under way for too long count as lost.
     pub fn sends(&self, id: &str, now: SystemTime) {
         let mut flight = self.flight();
         let patience = flight.patience();
@@ -88,7 +84,6 @@ impl Canary {
         Some(took)
     }
 
-    /// Returns the ids of canaries under way, and the time of the latest send.
     #[must_use]
     pub fn under_way(&self) -> Option<(Vec<String>, SystemTime)> {
         let flight = self.flight();
@@ -96,7 +91,6 @@ impl Canary {
         Some((flight.open.keys().cloned().collect(), *latest))
     }
 
-    /// Returns the time without a returned canary, if it is too long.
     #[must_use]
     pub fn late(&self, now: SystemTime) -> Option<Duration> {
         let flight = self.flight();
@@ -148,7 +142,6 @@ mod tests {
         let counts = [&canary.returned, &canary.lost, &canary.refused].map(Counter::get);
         assert_eq!(counts, [1, 1, 1]);
         assert!(canary.comes_back("d", at(242)).is_some() && canary.late(at(243)).is_none());
-        // A time without sending does not count.
         canary.begin(Duration::from_secs(60), at(5000));
         assert_eq!(canary.late(at(5100)), None);
     }

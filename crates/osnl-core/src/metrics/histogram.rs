@@ -34,7 +34,7 @@ pub struct Exemplar {
 
 pub struct Histogram {
     bounds: &'static [u64],
-    /// One bucket more than bounds: the last bucket is unbounded.
+    /// The counts of the buckets: one more than bounds, since the last bucket is unbounded.
     buckets: Box<[AtomicU64]>,
     micros: AtomicU64,
     exemplars: Mutex<Box<[Option<Exemplar>]>>,
@@ -46,12 +46,10 @@ pub struct HistogramCounts {
     /// The count of each bucket alone, not cumulative; the last bucket is unbounded.
     pub buckets: Vec<u64>,
     pub micros: u64,
-    /// The latest observation of each bucket that names a delivery.
     pub exemplars: Vec<Option<Exemplar>>,
 }
 
 impl Histogram {
-    /// Creates a histogram with these upper bounds, in microseconds and ascending.
     #[must_use]
     pub fn new(bounds: &'static [u64]) -> Self {
         let buckets = (0..=bounds.len()).map(|_| AtomicU64::default()).collect();

@@ -15,7 +15,6 @@ pub struct OldEvents(Mutex<SeenAges>);
 #[derive(Clone, Copy, Debug, Default)]
 struct SeenAges {
     last: Option<Duration>,
-    /// The greatest age of old events that ran, and the time of the last.
     oldest: Option<(Duration, SystemTime)>,
 }
 
@@ -24,7 +23,6 @@ impl OldEvents {
         self.seen().last = age;
     }
 
-    /// Notes that actions are called for an event of this age because no limit applied.
     pub fn runs(&self, age: Duration, now: SystemTime) {
         if age > OLD {
             let before = self.running(now).unwrap_or_default();
@@ -37,7 +35,6 @@ impl OldEvents {
         self.seen().last
     }
 
-    /// Returns the age of the oldest event that ran, as long as old events run.
     #[must_use]
     pub fn running(&self, now: SystemTime) -> Option<Duration> {
         let (age, at) = self.seen().oldest?;

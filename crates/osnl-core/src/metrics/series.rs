@@ -36,14 +36,10 @@ pub struct ListenerSeries {
     pub received: Counter,
     pub matched: Counter,
     pub unmatched: Counter,
-    /// Messages that were unreadable or exceeded a limit.
     pub quarantined: Counter,
     pub duplicates: Counter,
-    /// Connections opened after the first.
     pub reconnects: Counter,
-    /// The time from publication to receipt, of messages whose head matched a rule.
     pub receipt: Histogram,
-    /// The time from publication to the append.
     pub append: Histogram,
     pub ages: OldEvents,
 }
@@ -195,7 +191,6 @@ struct SeriesByName<T>(RwLock<NamedSeries<T>>);
 
 struct NamedSeries<T> {
     all: BTreeMap<Arc<str>, Arc<T>>,
-    /// The number of names at which unused names are removed.
     full: usize,
 }
 

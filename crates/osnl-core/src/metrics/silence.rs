@@ -52,7 +52,6 @@ pub struct StreamState {
 #[derive(Debug, Default)]
 pub struct Streams {
     by_name: RwLock<StreamsByName>,
-    /// Listeners of queues that another consumer reads.
     standby: RwLock<BTreeSet<Arc<str>>>,
 }
 
@@ -70,7 +69,6 @@ struct WatchedStream {
 }
 
 impl Streams {
-    /// Sets the expectations. A stream with an unchanged expectation keeps its counts.
     pub fn expect(&self, expected: impl IntoIterator<Item = ExpectedStream>, now: SystemTime) {
         let mut streams = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *streams);
@@ -209,7 +207,6 @@ mod tests {
         streams.set_standby(&l, false, at(10_000));
         assert_eq!(silent(10_600), [false; 3]);
         assert_eq!(silent(10_601), [true, false, true]);
-        // Only the end of a standby starts the watch anew.
         streams.set_standby(&l, false, at(10_600));
         assert_eq!(silent(10_601), [true, false, true]);
     }

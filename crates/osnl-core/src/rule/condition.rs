@@ -32,7 +32,6 @@ pub struct WhenFalse {
 }
 
 impl WhenFalse {
-    /// Returns the names that the condition reads with their values, secrets masked; `None` is absent.
     #[must_use]
     pub fn saw(&self) -> Vec<(String, Option<String>)> {
         self.when.saw(&self.names)
@@ -63,10 +62,6 @@ impl fmt::Display for WhenFalse {
 }
 
 impl Rule {
-    /// Decides whether an action of the rule gets a delivery for `names`.
-    ///
-    /// # Errors
-    /// Returns the mismatch if the action's own condition does not hold.
     pub fn asks(&self, action: &str, names: &Names) -> Result<(), WhenMismatch> {
         self.conditions.get(action).map_or(Ok(()), |when| holds(when, names))
     }

@@ -22,7 +22,6 @@ pub struct RuleCounts {
 }
 
 impl RuleCounts {
-    /// Adds two counts. Conditions that are only in the earlier counts are last.
     pub(super) fn plus(mut self, before: &Self) -> Self {
         self.seen += before.seen;
         self.fired += before.fired;
@@ -40,9 +39,7 @@ impl RuleCounts {
 pub enum Condition {
     Priority,
     Filter(Predicate),
-    /// `when` was false or undecided.
     When,
-    /// An earlier rule fired with `stop`.
     Stopped,
 }
 
@@ -90,12 +87,10 @@ impl Heads {
 #[derive(Debug, Default)]
 pub(super) struct FailureCounts {
     seen: u64,
-    /// Failures per rule: priority, publisher, event type.
     heads: Vec<[u64; 3]>,
     behind: Vec<Behind>,
 }
 
-/// The counts of one rule after its head predicates held.
 #[derive(Debug, Default)]
 struct Behind {
     fired: u64,
@@ -110,7 +105,6 @@ impl FailureCounts {
         Self { seen: 0, heads: vec![[0; 3]; rules], behind }
     }
 
-    /// Adds a head with its count, and for each of its three parts the rules that match.
     pub(super) fn head(&mut self, parts: [&[u64]; 3], times: u64) {
         self.seen += times;
         for (at, counts) in self.heads.iter_mut().enumerate() {

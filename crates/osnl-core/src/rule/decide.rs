@@ -5,7 +5,6 @@ use osnl_template::Names;
 #[derive(Debug)]
 pub struct Decisions<'a> {
     pub decided: Vec<RuleDecision<'a>>,
-    /// The rules that did not fire although their head predicates hold, with the first failed condition.
     pub failed: Vec<(&'a Rule, RuleMismatch)>,
 }
 

@@ -1,6 +1,6 @@
 //! A guard holds deliveries when more different resources than expected arrive within a window.
 //!
-//! A guard counts keys by their time of arrival, not by the time of the attempt: a target that was down for a night is
+//! A guard counts keys by their time of arrival, not by the time of the attempt. A target that was down for a night is
 //! not a storm. A key that passed once passes again. A key beyond the bound is held, and so are later keys until fewer
 //! have arrived within the window.
 //!
@@ -17,7 +17,6 @@ use osnl_model::bounded_id;
 
 use crate::moment::millis;
 
-/// The pause between two log messages of a guard that holds, in milliseconds.
 const REMIND: i64 = 60_000;
 
 #[derive(Debug, Default)]
@@ -82,7 +81,6 @@ impl Guards {
         (self, fresh)
     }
 
-    /// Puts these rates in force, also in windows that were shared with the guards before.
     pub fn take_effect(&self) {
         for (rate, window) in self.rules.values().chain(self.actions.values()) {
             lock(window).rate = *rate;
@@ -259,7 +257,6 @@ mod tests {
 
     use super::*;
 
-    /// Plays keys with the second of their arrival, `a@5`, and returns the held keys.
     fn held(guards: &Guards, script: &str) -> String {
         let held = script.split_whitespace().filter(|word| {
             let (key, second) = word.split_once('@').unwrap();
@@ -292,11 +289,8 @@ mod tests {
         for (script, expected) in [
             ("a@0 b@1", ""),
             ("a@0 b@1 c@2", "c@2"),
-            // Many messages of one resource are no storm.
             ("a@0 a@1 a@2 a@3 b@4 a@5", ""),
-            // A passed key goes on passing, and a held key stays held.
             ("a@0 b@1 c@2 a@3 c@4 b@5", "c@2 c@4"),
-            // The window slides: `a` has left it.
             ("a@0 b@1 c@600", ""),
             ("a@0 b@1 c@599", "c@599"),
             // Held keys count as well, so a lasting storm is not let through bit by bit.

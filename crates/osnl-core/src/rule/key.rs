@@ -1,5 +1,3 @@
-//! The key that orders the deliveries of a rule.
-
 use std::borrow::Cow;
 use std::fmt;
 
@@ -10,7 +8,6 @@ use serde_json::Value;
 pub enum KeySource {
     #[default]
     Resource,
-    /// No delivery waits for another.
     None,
     /// A value of the payload. A delivery whose value is missing, or is no text, number or boolean, waits for no other.
     Payload(Path),
@@ -23,7 +20,6 @@ pub enum KeySource {
 pub struct Path(String);
 
 impl Path {
-    /// Returns `None` if a key in the path is empty.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         text.split('.').all(|key| !key.is_empty() && key.trim() == key).then(|| Self(text.to_owned()))

@@ -14,10 +14,6 @@ pub struct PathPattern {
 }
 
 impl PathPattern {
-    /// Checks the value at the path. A value that is absent or no text does not match.
-    ///
-    /// # Errors
-    /// Returns the value that did not match.
     pub fn matches(&self, n: &Notification) -> Result<(), Mismatch> {
         let (path, value) = match &self.predicate {
             Predicate::Context(path) => (path.as_str(), walk_object(&n.context, path)),

@@ -30,7 +30,6 @@ pub struct RuleSet {
     memo: Mutex<Memo>,
     /// The series of each rule, shared with other sets of the process.
     series: Vec<Arc<RuleSeries>>,
-    /// The final counts of rules with these names in the set before.
     before: Mutex<Vec<RuleCounts>>,
 }
 
@@ -40,7 +39,6 @@ struct Memo {
     publishers: TextMatches,
     priorities: HashMap<Option<Priority>, usize, RandomState>,
     priority_bytes: usize,
-    /// The matching rules by the numbers in `priorities`.
     of_priorities: Vec<Members>,
     heads: Heads,
     failed: FailureCounts,
@@ -55,7 +53,6 @@ struct TextMatches {
     members: Vec<Members>,
 }
 
-/// A set of rules, with one bit each.
 pub(super) type Members = Box<[u64]>;
 
 impl RuleSet {
@@ -87,7 +84,7 @@ impl RuleSet {
         memo.standing(numbers).any(|word| word != 0)
     }
 
-    /// Returns whether no rule can fire on a message with this head. It counts only rejected heads: for other heads,
+    /// Returns whether no rule can fire on a message with this head. Only rejected heads are counted: for other heads,
     /// [`wants`](Self::wants) follows.
     #[must_use]
     pub fn rejects(&self, head: &Head<'_>) -> bool {
@@ -114,8 +111,6 @@ impl RuleSet {
         self.rules.iter().enumerate().filter(|(at, _)| stands(*at)).collect()
     }
 
-    /// Counts the verdicts of rules whose head predicates held: the first failed condition, or `None` for a rule that
-    /// fired.
     pub(super) fn count(&self, verdicts: Vec<(usize, Option<Condition>)>) {
         let mut memo = self.memo();
         for (at, failed) in verdicts {
@@ -151,12 +146,10 @@ impl RuleSet {
         self.rules.iter().zip(&self.series).map(|(rule, series)| (&rule.name, series.fired()))
     }
 
-    /// Returns each rule with the moment at which a rule of its name fired last, in any set of the process.
     pub fn last_fired(&self) -> impl Iterator<Item = (&Arc<str>, Option<SystemTime>)> {
         self.rules.iter().zip(&self.series).map(|(rule, series)| (&rule.name, series.last_fired()))
     }
 
-    /// Takes over the counts of the set before, for rules with the same name.
     pub fn succeed(&self, before: &Self) {
         let mut counts = before.counts();
         let names: HashSet<&str> = self.rules.iter().map(|rule| &*rule.name).collect();

@@ -7,7 +7,6 @@ use osnl_model::{Mismatch, Saw, StepLimit};
 
 use crate::metrics::Counters;
 
-/// The patterns that one listener has logged, at most one entry for each pattern.
 pub struct StepLimits {
     counters: Arc<Counters>,
     said: Mutex<BTreeSet<String>>,
@@ -26,7 +25,6 @@ impl StepLimits {
         })
     }
 
-    /// Notes an exceeded limit, if that is the reason of a mismatch.
     pub fn look_at(&self, mismatch: &Mismatch) {
         match mismatch.saw {
             Saw::StepLimit { .. } => self.reached(&mismatch.pattern),

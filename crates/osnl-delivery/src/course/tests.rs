@@ -80,7 +80,6 @@ fn a_changed_target_is_probed_before_anything_behind_it_is_given_up() {
     assert_eq!(steps.step(Wake::Allowed { writable: true, paused: false }), ["begins [5]"]);
     assert_eq!(steps.ends(5, Ok(())), ["target closed", "5 delivered", "begins [6]"]);
 
-    // If the reload corrects nothing, the hold limit of the new settings applies.
     let mut steps = Steps::new(settings(Some(5 * SECOND)));
     steps.claims(1..=1);
     steps.ends(1, Err(ErrorClass::Connect));

@@ -16,7 +16,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{EnrichError, Kind, Lookup, LookupAnswer};
 use crate::CallPace;
 
-/// The first pause after a source was unreachable.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause, and so the longest time until a recovered source is noticed.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -26,7 +25,6 @@ pub struct Limits {
     /// The number of cached answers, oldest removed first. 0 disables the cache.
     pub cache_size: usize,
     pub cache_ttl: Duration,
-    /// The time for which an absence is cached.
     pub negative_ttl: Duration,
     /// The total time for an answer: the wait for its turn, a login, the request.
     pub timeout: Duration,
@@ -77,7 +75,6 @@ struct CachedAnswer {
     found: LookupAnswer,
     until: Instant,
     number: u64,
-    /// The time of the question, by the clock that receives events.
     asked: SystemTime,
 }
 

@@ -9,10 +9,9 @@ use super::cache::Limits;
 use super::steps::brought_by;
 use super::{Enricher, Kind};
 
-/// The checked form of `[enrich:NAME]`, see `docs/enrichment.md`. Its Debug form shows no secret.
+/// The checked form of `[enrich:NAME]`, see `docs/enrichment.md`. The Debug form shows no secret.
 #[derive(Clone, Debug)]
 pub struct EnrichConf {
-    /// The section's name, which templates use.
     pub name: Arc<str>,
     pub kind: Kind,
     /// The template of the object's id, if the event is about another object.
@@ -31,7 +30,6 @@ pub enum OnError {
 }
 
 impl EnrichConf {
-    /// Returns whether its answer has the id of an object of this kind.
     pub fn brings(&self, kind: Kind) -> bool {
         brought_by(kind).iter().any(|(by, _)| *by == self.kind)
     }
@@ -41,8 +39,6 @@ impl EnrichConf {
         Enricher::new(Arc::new(cloud), self.limits)
     }
 
-    /// # Errors
-    /// Fails if a certificate file is unreadable.
     pub fn cloud(&self, http: &HttpOptions) -> Result<Cloud, HttpError> {
         Cloud::new(self.cloud.clone(), http, self.limits.timeout)
     }

@@ -17,9 +17,7 @@ use super::{EnrichConf, EnrichedValues, Kind};
 pub struct Ask {
     pub name: Arc<str>,
     pub kind: Kind,
-    /// The object's id, or the reason why no question is asked.
     pub id: Result<String, String>,
-    /// The URL of Keystone of the cloud that is asked.
     pub cloud: String,
     pub value: AnswerForecast,
 }
@@ -27,14 +25,11 @@ pub struct Ask {
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnswerForecast {
     Unknown,
-    /// No question will be asked, and the section's `default` applies.
     Default(Value),
-    /// The answer that the delivery has already.
     Kept(Value),
 }
 
 impl Ask {
-    /// Adds the value, or its path, under its name.
     pub fn named(&self, names: Names, shown: impl Fn(&Value) -> Value) -> Names {
         match &self.value {
             AnswerForecast::Unknown => names.with_unknown(&self.name),
@@ -69,7 +64,6 @@ pub fn foresee<'a>(
     asks
 }
 
-/// As in a delivery, see [`super::Enrichments`].
 fn id_of(
     conf: &EnrichConf,
     names: &Names,

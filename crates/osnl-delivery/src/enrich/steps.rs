@@ -29,7 +29,6 @@ pub struct Enrichments {
 pub struct EnrichmentStep {
     pub name: Arc<str>,
     pub kind: Kind,
-    /// The template of the object's id, if the event is about another object.
     pub id: Option<Template>,
     pub enricher: Enricher,
     pub default: Value,
@@ -42,8 +41,6 @@ impl Enrichments {
         Self { steps, journal }
     }
 
-    /// Returns one question for each kind, about the event's object or an object that an earlier answer names. The
-    /// default is null.
     #[must_use]
     pub fn of(names: &[(&str, Kind, Enricher)], journal: Arc<dyn Journal>) -> Self {
         let step = |(name, kind, enricher): &(&str, Kind, Enricher)| EnrichmentStep {
@@ -69,7 +66,6 @@ impl Enrichments {
         let notification = names.notification().clone();
         let id = match &step.id {
             None => of_others(step.kind, before).or_else(|| subject(step.kind, &notification)),
-            // A name that the event lacks yields no id.
             Some(template) => template.render(&names).ok().map(|id| id.trim().to_owned()),
         };
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(step.default.clone()) };
@@ -122,7 +118,6 @@ impl Enrichments {
         }
     }
 
-    /// Returns the event's description of an object, completed with the earlier description.
     async fn with_earlier(&self, object: &str, own: Value) -> Value {
         match (self.earlier(object).await, own) {
             (Some(Value::Object(mut earlier)), Value::Object(own)) => {
@@ -166,7 +161,6 @@ pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
     }
 }
 
-/// Returns the id from another enrichment: the flavor of a server, the port of a floating IP.
 fn of_others(kind: Kind, found: &EnrichedValues) -> Option<String> {
     let at = || brought_by(kind).iter().map(|(_, at)| at);
     let ids = found.values().flat_map(|value| at().filter_map(|at| value.pointer(at)?.as_str()));

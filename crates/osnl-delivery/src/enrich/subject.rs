@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 
 use super::Kind;
 
-/// The paths of ids in the payload of an event about another object, in order of precedence.
 fn pointers(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Server => &[

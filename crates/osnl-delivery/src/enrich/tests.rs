@@ -20,7 +20,6 @@ use crate::Prepare as _;
 
 type Answer = Result<Option<Value>, ErrorClass>;
 
-/// A source that answers after a second. An unknown object is gone.
 #[derive(Default)]
 struct Source {
     answers: Mutex<HashMap<String, Answer>>,
@@ -241,7 +240,6 @@ async fn the_object_of_an_event_is_never_older_than_the_event() {
     let past = SystemTime::now() - Duration::from_secs(60);
     assert_eq!(name_at("port.create.end", port(), past).await, "vm-1");
     source.set("p", Ok(Some(json!({"id": "p", "name": "vm-1b"}))));
-    // An event from before the question, and an event that only names the port.
     assert_eq!(name_at("port.update.end", port(), past).await, "vm-1");
     let floating = json!({"floatingip": {"id": "f", "port_id": "p"}});
     assert_eq!(name_at("floatingip.update.end", floating, SystemTime::now()).await, "vm-1");

@@ -4,7 +4,7 @@
 //! Deliveries that have never failed have precedence, oldest first. Every fourth call is for failed deliveries, which
 //! never take the last quarter of the calls. So neither kind waits for the other.
 //!
-//! While the target is held, probes take the oldest and the newest delivery in turn. Where events may be at fault, all
+//! While the target is held, probes take the oldest and the newest delivery in turn. If events may be at fault, all
 //! calls do so, and half of the calls are kept for the newest. A long row of failing deliveries thus delays later
 //! deliveries neither by its failures nor by its calls.
 
@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use super::{CallKind, DeliveryId, RunningCall, Schedule};
 
-/// The number of calls of which one is for failed deliveries, if any are due.
 const SHARE: usize = 4;
 
 impl Schedule {
@@ -73,7 +72,6 @@ impl Schedule {
         may(false) || (may(true) && !self.fresh.is_empty())
     }
 
-    /// Selects one delivery, or one digest, for a held target.
     fn probe(&mut self, now: Instant) -> Option<(CallKind, Vec<DeliveryId>)> {
         if self.batch.whole {
             return Some((CallKind::Oldest, self.whole()));
@@ -166,7 +164,6 @@ impl Schedule {
         .copied()
     }
 
-    /// Selects all ready deliveries, new and failed, for a digest.
     fn whole(&self) -> Vec<DeliveryId> {
         let mut ids: Vec<_> = self.fresh.iter().chain(&self.again).copied().collect();
         ids.retain(|id| !self.is_alone(id));
@@ -192,7 +189,6 @@ impl Schedule {
         self.items.get(id).is_some_and(|item| item.alone)
     }
 
-    /// Returns the time at which a gathering call begins, however few its events.
     fn gathered_at(&self) -> Option<Instant> {
         let again = self.again.iter().filter(|_| self.batch.whole);
         let waiting = self.fresh.iter().chain(again).filter_map(|id| self.items.get(id));
@@ -250,6 +246,5 @@ pub(super) struct Back {
     pub(super) several: Option<u64>,
     pub(super) kind: CallKind,
     pub(super) probe: bool,
-    /// Whether the settings of the call are still in force.
     pub(super) current: bool,
 }

@@ -65,13 +65,11 @@ pub(crate) enum WaitReason {
     Failed,
     Held,
     Dependency,
-    /// Its host takes no further call now, so no attempt was made.
+    /// The host takes no further call now, so no attempt was made.
     Crowded,
 }
 
 impl Schedule {
-    /// Handles the end of an attempt. The event has the answers of its enrichments, and `host` is the host that the
-    /// event names.
     pub(crate) fn report(
         &mut self,
         id: DeliveryId,
@@ -315,7 +313,6 @@ impl Schedule {
             BreakerChange::None => {}
             BreakerChange::Closed => out.push(Consequence::Closed { host }),
             BreakerChange::Opened => {
-                // The oldest deliveries have just failed.
                 self.newest |= self.breaker.is_event_suspect(now);
                 let until = self.breaker_of(item).and_then(|breaker| breaker.opens_at(false));
                 let pause = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
@@ -337,8 +334,8 @@ impl Schedule {
     }
 
     /// Returns whether the target's hold is the cause, so that the failure costs the delivery nothing. A refused probe
-    /// still costs an attempt, so that a delivery which the target refuses alone comes to an end. An event that names
-    /// an unreachable host costs an attempt too.
+    /// still costs an attempt, so that a delivery which the target always refuses is given up. An event that names an
+    /// unreachable host costs an attempt too.
     fn is_spared(&self, item: &Item, back: Back, error: &ActionError) -> bool {
         let Some(breaker) = self.breaker_of(item) else { return false };
         let refused_probe = back.probe && breaker.is_open_over_refusals();
@@ -389,7 +386,7 @@ impl Schedule {
     }
 }
 
-/// Returns whether the event names a host that is unreachable or refuses calls, which counts as a fault of the event.
+/// Returns whether an unreachable or refusing host, which the event names, is the cause.
 fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
     item.host.is_some()
         && match error.class {

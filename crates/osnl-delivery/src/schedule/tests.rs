@@ -305,7 +305,6 @@ fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
     for class in [ErrorClass::Status(500), ErrorClass::Status(409)] {
         let mut script =
             limited(1, DeliveryLimits { max_age: Some(10 * SECOND), ..DeliveryLimits::default() });
-        // No attempt has been made yet, so this time does not count.
         script.pass(100);
         let mut age = 0;
         for pause in [1, 2, 4, 8, 16] {

@@ -1,5 +1,3 @@
-//! A journal that cannot be written, or that several daemons share.
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 

@@ -6,7 +6,6 @@ use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 
 use super::*;
 
-/// An action that fails for events whose id begins with `bad`.
 #[derive(Default)]
 pub(super) struct Judge {
     pub(super) good: AtomicU64,
@@ -206,7 +205,6 @@ async fn hosts_that_fail_hold_up_no_other_and_end_in_dead_letters() {
     for n in 0..5 {
         street.append(&format!("to well:80 {n}")).await;
     }
-    // More deliveries than there are places wait for the unreachable host.
     for _ in 0..40 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -1,5 +1,5 @@
-//! Order with a target that often times out or resets: such an attempt may have had its effect. It must be repeated
-//! before the next delivery of its lane begins, also across reloads.
+//! Order with a target that often times out or resets: such an attempt may have had its effect. The attempt must be
+//! repeated before the next delivery of its lane begins, also across reloads.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -28,7 +28,6 @@ impl Street {
     }
 }
 
-/// Returns the milliseconds until the first of 200 healthy deliveries behind the row has succeeded, and until all have.
 async fn behind(row: u64, journal: Arc<dyn Journal>) -> [u128; 2] {
     let mut street = Street::start(journal);
     for n in 0..row {
@@ -87,7 +86,6 @@ async fn calls_that_hang_do_not_keep_later_ones_waiting() {
     }
 }
 
-/// Held deliveries are sent in order of arrival, except for a few probes.
 #[tokio::test(start_paused = true)]
 async fn the_backlog_of_a_target_that_was_down_goes_out_in_order() {
     for (class, most) in [(ErrorClass::Connect, 4), (ErrorClass::Status(502), 16)] {
@@ -106,7 +104,6 @@ async fn the_backlog_of_a_target_that_was_down_goes_out_in_order() {
         }
         let order = street.action.order.lock().unwrap().clone();
         let number = |id: &String| id[5..].parse::<usize>().unwrap();
-        // No delivery is ahead by more than the number of claims at a time.
         let early = order.iter().enumerate().filter(|(at, id)| number(id) > at + 128).count();
         assert!(early <= most, "{class}: {early} ahead of their turn");
         street.stop().await;

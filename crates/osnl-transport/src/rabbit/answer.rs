@@ -10,7 +10,6 @@ use super::remedy::shell_quoted;
 pub(super) enum BrokerAnswer {
     NoVirtualHost,
     VirtualHostDown,
-    /// The user lacks every permission in the virtual host, or the needed one.
     NoPermission,
     NoTopicPermission,
     VirtualHostLimit,
@@ -31,7 +30,6 @@ const WORDS: [(&[&str], BrokerAnswer); 20] = [
     (&["connection limit"], BrokerAnswer::VirtualHostLimit),
     (&["channel limit"], BrokerAnswer::ChannelLimit),
     (&["number of channels opened"], BrokerAnswer::ChannelLimit),
-    // The client library's own error, before it asks the broker.
     (&["maximum number of channels"], BrokerAnswer::ChannelLimit),
     (&["queue limit"], BrokerAnswer::QueueLimit),
     (&["down or inaccessible"], BrokerAnswer::QueueAway),
@@ -108,7 +106,7 @@ impl BrokerAnswer {
     }
 }
 
-/// Returns the text outside single quotes. Of a name that contains a quote, a part remains.
+/// Returns the text outside single quotes. A name that contains a quote leaves a part.
 fn without_names(words: &str) -> String {
     words.split('\'').step_by(2).collect::<Vec<_>>().join("''")
 }

@@ -4,7 +4,6 @@ use lapin::types::{AMQPValue, FieldTable};
 use crate::topology::{Argument, OpenQueue, QueueArguments, QueueKind, QueueType, Resume, StreamOffset};
 
 const STREAM_OFFSET: &str = "x-stream-offset";
-/// The consumer's argument that overrides the time-out of the queue, the policy, and the broker.
 const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
 /// The time for which a consumer of a quorum queue may hold a message, in milliseconds: RabbitMQ's own default. A
 /// listener without room returns messages sooner and in order. RabbitMQ 4.3 would take only the first overdue message
@@ -30,7 +29,6 @@ fn value(argument: &Argument) -> AMQPValue {
     }
 }
 
-/// Returns the arguments of a consumer: the first position in a stream, and [`HOLDING_TIME`] in a quorum queue.
 pub(super) fn consumer_table(queue: &OpenQueue, kind: &QueueKind) -> FieldTable {
     let mut table = FieldTable::default();
     if queue.queue_type == Some(QueueType::Stream) {
@@ -65,7 +63,6 @@ pub(super) fn offset_table(offset: u64) -> FieldTable {
     table
 }
 
-/// Returns an argument that only a stream's consumer accepts, `next` or `last`.
 pub(super) fn stream_probe(from: &str) -> FieldTable {
     let mut table = FieldTable::default();
     table.insert(STREAM_OFFSET.into(), AMQPValue::LongString(from.into()));

@@ -15,8 +15,8 @@
 //! the pushed messages on the same connection, and the code that makes room waits for them. So everything is read
 //! meanwhile, and bodies beyond the bound are cut, to at most `prefetch` times [`BodyBounds::HEAD`].
 //!
-//! A share ends when its message is settled or dropped. Once no message is wanted any more, everything is read and
-//! every body is cut, since the broker's last answers follow the pushed messages.
+//! Once no message is wanted any more, everything is read and every body is cut, since the broker's last answers follow
+//! the pushed messages.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,14 +29,12 @@ use crate::bodies::{BodyBounds, Cut};
 
 #[derive(Debug)]
 pub(crate) struct BodyFlow {
-    /// Whether messages are expected: only on the connection of a consumer or a tap.
     is_counting: AtomicBool,
     is_over: AtomicBool,
     most: AtomicUsize,
     whole: AtomicUsize,
     bytes: AtomicUsize,
     messages: AtomicUsize,
-    /// The number of questions whose answers are awaited.
     answers: AtomicUsize,
     /// Whether the reader must feed a heartbeat to the client library.
     beat: AtomicBool,
@@ -45,7 +43,6 @@ pub(crate) struct BodyFlow {
     reader: AtomicWaker,
 }
 
-/// The share of one message, which ends with it.
 #[derive(Debug)]
 pub(crate) struct BodyShare {
     of: Arc<BodyFlow>,
@@ -74,14 +71,12 @@ impl Default for BodyFlow {
 }
 
 impl BodyFlow {
-    /// Starts counting within these bounds.
     pub(crate) fn begin(&self, bounds: BodyBounds) {
         self.most.store(bounds.in_hand, Ordering::SeqCst);
         self.whole.store(bounds.whole, Ordering::SeqCst);
         self.is_counting.store(true, Ordering::SeqCst);
     }
 
-    /// Marks the end: everything is read from now on, and no body is kept.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         self.whole.store(0, Ordering::SeqCst);
@@ -140,12 +135,10 @@ impl BodyFlow {
         Question(Arc::clone(self))
     }
 
-    /// Returns whether reading must pause.
     pub(crate) fn is_full(&self) -> bool {
         self.exceeds() && self.answers.load(Ordering::SeqCst) == 0
     }
 
-    /// Returns whether the bound is exceeded and a complete message could make room.
     fn exceeds(&self) -> bool {
         self.is_counting.load(Ordering::SeqCst)
             && self.messages.load(Ordering::SeqCst) > 0
@@ -219,7 +212,6 @@ mod tests {
         assert_eq!(shares.len(), 65, "one more than fits");
         shares.pop();
         assert!(has_room(&flow));
-        // A body larger than the bound waits until no other is in hand, and is then read whole.
         flow.comes(2 * MOST);
         assert!(!has_room(&flow));
         drop(shares);

@@ -24,12 +24,10 @@ use super::socket::{BrokerStream, Carrier, SilentEnd};
 use super::{address, runtime, tls};
 use crate::TransportError;
 
-/// The longest time for TCP, login and opening the virtual host.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const DEFAULT_PORT: u16 = 5672;
 
 pub(super) struct ConnectionFacts {
-    /// The end of the broker's certificate in seconds since 1970.
     pub(super) certificate_ends: Option<i64>,
     pub(super) greeting: Greeting,
     pub(super) body_flow: Arc<BodyFlow>,

@@ -1,6 +1,5 @@
-//! The open subscription: deliveries in, settlements out.
-//!
-//! Each queue has a channel and a consumer of its own on the one connection, and all are polled in turn without tasks.
+//! The open subscription. Each queue has a channel and a consumer of its own on the one connection, and all are polled
+//! in turn without tasks.
 //!
 //! A `multiple` acknowledgement must not cover messages of another queue that have not been seen, hence a channel each.
 //! Each has an equal share of `prefetch`, because quorum queues and streams have no common limit.
@@ -38,7 +37,6 @@ use crate::settle::{Settlement, Window};
 use crate::topology::{BrokerVersion, OpenQueue, QueueKind, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
 
-/// The longest time of an orderly close; then the connection is dropped.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
@@ -53,7 +51,6 @@ pub(super) struct RabbitConsumer {
     held: VecDeque<IncomingMessage>,
     /// The end of the subscription, reported after the messages before it.
     ended: Option<TransportError>,
-    /// The number of messages that lost some headers.
     shortened: u64,
     /// Completes when the broker's node has been cut off; `None` if the broker closes the connection then.
     majority: Option<BoxFuture<'static, TransportError>>,
@@ -65,12 +62,11 @@ struct QueueConsumer {
     returned: ReturnedMessages,
     name: Arc<str>,
     is_stream: bool,
-    /// The last poll in which the queue was empty. Its waker is registered then.
+    /// The last poll in which the queue was empty. The queue's waker is registered then.
     dry_in: u64,
 }
 
 impl RabbitConsumer {
-    /// Begins to consume, with at most `share` unsettled messages of each queue.
     pub(super) async fn start(
         connection: ConnectionGuard,
         body_flow: Arc<BodyFlow>,
@@ -193,7 +189,6 @@ impl RabbitConsumer {
                 Event::ConnectionUnblocked => {
                     tracing::info!(broker.host = &**host, "the broker takes messages from publishers again");
                 }
-                // The library handles other events. A lost connection ends the deliveries.
                 _ => {}
             }
         }
@@ -253,7 +248,6 @@ impl RabbitConsumer {
     }
 }
 
-/// Returns whether a queue is a quorum queue, or may be.
 fn may_be_quorum(queue: &OpenQueue) -> bool {
     !matches!(queue.queue_type, Some(QueueType::Classic | QueueType::Stream))
 }
@@ -318,7 +312,6 @@ impl Consumer for RabbitConsumer {
             if self.ended.is_none() {
                 poll_fn(|context| self.take_ready(context, out)).await;
             }
-            // Messages before the end are handed over first.
             if out.is_empty() { self.ended.take().map_or(Ok(()), Err) } else { Ok(()) }
         })
     }

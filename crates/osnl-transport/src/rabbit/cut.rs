@@ -8,7 +8,6 @@ use osnl_model::BodyHasher;
 
 use crate::bodies::{BodyBounds, Cut};
 
-/// Octets of a content header before the size of the body: class and weight.
 const BEFORE_SIZE: usize = 4;
 
 #[derive(Debug)]

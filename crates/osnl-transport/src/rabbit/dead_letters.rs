@@ -43,14 +43,12 @@ const NEXT: Duration = Duration::from_secs(3);
 /// The time in which messages of the previous reader return. Until then the broker does not count these messages.
 const RETURNING: Duration = Duration::from_millis(200);
 const PERSISTENT: u8 = 2;
-/// The number of earlier deliveries of a message in a quorum queue.
 const DELIVERED: &str = "x-delivery-count";
 
 #[derive(Default)]
 pub(super) struct QueuePublisher(Mutex<Option<Link>>);
 
 struct Link {
-    /// Closes the connection when it is dropped.
     connection: ConnectionGuard,
     channel: Channel,
     version: Option<BrokerVersion>,
@@ -131,7 +129,6 @@ impl Link {
         let channel = side.channel().await?;
         match channel.queue_declare(queue.into(), options, table(&kind.declared_arguments())).await {
             Ok(_) => side.close_channel("declared").await,
-            // Another daemon was faster, and its broker user has other defaults.
             Err(error) if reply_code(&error) == Some(PRECONDITION_FAILED) => tracing::warn!(
                 queue.name = queue,
                 reason = reason(&error),
@@ -318,7 +315,6 @@ async fn open_channel(connection: &ConnectionGuard) -> Result<Channel, Transport
     opened.map_err(|error| OperationFailure { what: "open a channel".to_owned(), error }.into())
 }
 
-/// Returns the headers with text values, except kombu's `compression`.
 pub(super) fn texts(properties: &BasicProperties) -> BTreeMap<String, String> {
     let all = properties.headers().as_ref().map(FieldTable::inner).into_iter().flatten();
     let text = |(name, value): (&ShortString, &AMQPValue)| match value {

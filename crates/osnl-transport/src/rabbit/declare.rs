@@ -14,7 +14,7 @@
 //! durability shows that the service is configured differently, so the service could not declare that queue. A broker
 //! that refuses transient queues leaves no choice.
 //!
-//! A missing exchange is no refusal. A queue of osnl is still read, because it may hold older messages: a restarting
+//! A missing exchange is no refusal. A queue of osnl is still read, because it may hold older messages. A restarting
 //! broker keeps a durable queue and loses a transient exchange until its service publishes again. The listener looks
 //! for the exchange each second without end ([`LateBindings`]): messages before the binding are only in the service's
 //! own queues. Queues of services are left to the services.
@@ -42,9 +42,7 @@ use crate::{BoxFuture, LateBindings, TransportError};
 
 #[derive(Debug)]
 pub(super) enum DeclareError {
-    /// The exchange is missing, and its service has to make it.
     NoExchange(String),
-    /// The queue is missing, and osnl must not make it.
     NoQueue(String),
     /// The exchange shows that its service declares queues with another durability than configured.
     OtherDurability {
@@ -314,7 +312,6 @@ impl Declarer<'_> {
                 open.drops = returns::drops(&mut self.side, name, &is_there, self.version, false).await;
                 open.loses = loss.or_else(|| open.drops.as_ref().map(|drops| format!("it {drops}")));
             }
-            // The queue was deleted meanwhile, and a transient queue is refused.
             Some(failure) if super::failure::refuses_transient_queues(&failure) => return Err(failure.into()),
             // Without permission to declare, reading may still be permitted.
             Some(_) => {}
@@ -347,7 +344,6 @@ impl Declarer<'_> {
         Ok(())
     }
 
-    /// Examines a queue that the broker has made, or that equals the declaration.
     async fn as_made(&mut self, mut open: OpenQueue, kind: &QueueKind) -> OpenQueue {
         let found = returns::queue_type(&mut self.side, &open.name, kind).await;
         let is_named = kind.declared_arguments().contains_key(TYPE);

@@ -10,7 +10,6 @@ use crate::TransportError;
 pub(super) const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
 const INTERNAL_ERROR: u16 = 541;
-/// The text of an error that [`refuses_transient_queues`] has found.
 pub(super) const NO_TRANSIENT_QUEUES: &str =
     "the broker refuses queues that are neither durable nor exclusive (541, transient_nonexcl_queues)";
 /// The remedy for it. oslo.messaging with its defaults declares such a queue for each notification.

@@ -18,7 +18,6 @@ use super::{headers, tune};
 pub(super) const LARGEST: u32 = 131_072;
 /// Octets of a frame before its payload: type, channel, size.
 const HEADER: usize = 7;
-/// The length of the protocol header that a broker sends if it does not speak this version.
 const PROTOCOL_HEADER: usize = 8;
 
 const METHOD: u8 = 1;
@@ -37,16 +36,13 @@ pub(super) enum BrokenFrame {
 #[derive(Debug)]
 pub(super) struct Frames {
     heartbeat: bool,
-    /// The reason why the broker's offer is insufficient, if it is.
     pub(super) insufficient: Option<NothingInCommon>,
-    /// The bytes that pass unchanged before the next frame.
     passing: usize,
     held: Vec<u8>,
     ready: Vec<u8>,
     given: usize,
     flow: Option<Arc<BodyFlow>>,
     arriving: BTreeMap<[u8; 2], ArrivingMessage>,
-    /// The channel whose body is complete when the current frame has passed.
     completes: Option<[u8; 2]>,
     /// The channel and length of the current frame, if the library must not see it.
     withheld: Option<([u8; 2], usize)>,
@@ -65,7 +61,6 @@ enum FrameVerdict {
     Withheld,
 }
 
-/// Returns the bytes that the client library gets when the broker's bytes arrive in pieces of this size, for fuzzing.
 pub fn frames_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<u8>, String> {
     let mut frames = Frames::new(true);
     let mut passed = Vec::new();
@@ -114,7 +109,6 @@ impl Frames {
     /// from [`take`](Self::take).
     pub(super) fn pass(&mut self, bytes: &mut [u8]) -> Result<usize, BrokenFrame> {
         let mut at = 0;
-        // From here on the bytes use the buffer here.
         let mut stay = None;
         if !self.held.is_empty() {
             stay = Some(0);
@@ -344,7 +338,6 @@ fn next(bytes: &[u8]) -> Result<NextFrame, BrokenFrame> {
     }
 }
 
-/// Returns the delivery tag, if the payload is `basic.deliver`: class 60, method 60, the consumer's tag.
 fn delivery_tag(method: &[u8]) -> Option<u64> {
     let rest = method.strip_prefix(&[0, 60, 0, 60])?;
     let (length, rest) = rest.split_first()?;

@@ -14,14 +14,12 @@ use crate::topology::BrokerVersion;
 pub struct Greeting {
     pub product: Option<String>,
     pub version: Option<String>,
-    /// The name that all nodes of a cluster share, such as `rabbit@mq1`.
     pub cluster: Option<String>,
     pub mechanisms: Vec<String>,
     pub locales: Vec<String>,
 }
 
 impl Greeting {
-    /// Returns `RabbitMQ 3.10.8, cluster rabbit@mq1`, or as much as is known.
     #[must_use]
     pub fn words(&self) -> Option<String> {
         let Self { product, version, cluster, .. } = self;
@@ -60,7 +58,6 @@ impl GreetingReader {
         Self { bytes: Vec::new(), told }
     }
 
-    /// Adds received bytes, and returns whether the reading has ended.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> bool {
         let room = MOST - self.bytes.len();
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -81,7 +78,6 @@ fn frame_end(bytes: &[u8]) -> Option<usize> {
     Some(HEADER.saturating_add(u32::from_be_bytes(size) as usize).min(MOST))
 }
 
-/// Reads a first frame; its end octet is not needed.
 fn read(frame: &[u8]) -> Greeting {
     let mut greeting = Greeting::default();
     let mut rest = Octets(frame.get(HEADER..).unwrap_or_default());

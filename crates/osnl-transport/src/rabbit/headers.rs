@@ -26,7 +26,6 @@ use lapin::types::{AMQPValue, FieldTable};
 pub(super) const DEEPEST: usize = 16;
 /// The limit of values in the tables of one frame. The library needs some 60 bytes for a value of one octet.
 pub(super) const MOST_VALUES: usize = 1024;
-/// The header that names the removed parts.
 pub(super) const MARK: &str = "x-osnl-removed";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +63,7 @@ use FieldForm::{Octets, Table, Text};
 
 /// A payload of this size fits any frame: the protocol's smallest `frame_max` is 4096.
 pub(super) const SMALL: usize = 4096 - 8;
-/// Octets of a content header before its flags: class, weight, size of the body.
 const BEFORE_FLAGS: usize = 12;
-/// The forms of the properties, in order of their flags from the highest.
 const PROPERTIES: [FieldForm; 14] =
     [Text, Text, Table, Octets(1), Octets(1), Text, Text, Text, Text, Octets(8), Text, Text, Text, Text];
 const HEADERS: u16 = 1 << 13;
@@ -88,7 +85,6 @@ pub(super) fn content_header(payload: &mut [u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Returns a new payload of a method frame; `None` if changes in place are enough.
 pub(super) fn method(payload: &mut [u8]) -> Option<Vec<u8>> {
     let [a, b, c, d] = *payload.first_chunk()?;
     // Other methods with a table are sent by clients only, but the library would read those too.
@@ -129,7 +125,6 @@ struct BadLength;
 
 struct FieldWalk {
     end: usize,
-    /// The range of the table to change, without its length, and the first flaw.
     flawed: Option<(Range<usize>, Flaw)>,
 }
 
@@ -174,7 +169,6 @@ fn replace_what_is_no_text(octets: &mut [u8]) {
     }
 }
 
-/// Checks whether the library can read a table with little stack and memory.
 fn judge_table(table: &[u8], depth: usize, left: &mut usize) -> Result<(), Flaw> {
     if depth > DEEPEST {
         return Err(Flaw::Deep);
@@ -208,7 +202,6 @@ fn judge_value(rest: &mut HeaderBytes<'_>, depth: usize, left: &mut usize) -> Re
     }
 }
 
-/// Returns a table without the flawed parts, and with the mark. `flaw` is the first flaw.
 fn mended(table: &[u8], flaw: Flaw) -> Vec<u8> {
     let mut kept = Vec::with_capacity(table.len());
     let (mut rest, mut left) = (HeaderBytes(table), MOST_VALUES);
@@ -245,7 +238,6 @@ fn replaced(payload: &[u8], table: &Range<usize>, by: &[u8]) -> Vec<u8> {
     [&payload[..table.start - 4], &length(by), by, &payload[table.end..]].concat()
 }
 
-/// Returns the length prefix of a table or a long string. Frames are shorter than 4 GiB.
 fn length(octets: &[u8]) -> [u8; 4] {
     u32::try_from(octets.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
@@ -274,7 +266,6 @@ impl<'a> HeaderBytes<'a> {
         self.sized_name().filter(|(_, is_text)| *is_text).map(|(name, _)| name)
     }
 
-    /// Returns the type of a value and its octets, for the types that the library knows.
     fn value(&mut self) -> Option<(u8, &'a [u8])> {
         let kind = *self.take(1)?.first()?;
         let octets = match kind {

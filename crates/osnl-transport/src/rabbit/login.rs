@@ -31,7 +31,6 @@ pub(crate) struct NothingInCommon {
 }
 
 impl BrokerLogin {
-    /// Decides on the mechanism, or reports that the broker offers none that is usable.
     pub(super) fn method(&self) -> Result<LoginMethod, NothingInCommon> {
         choose(self.configured, self.told.get().unwrap_or(&Greeting::default()))
     }
@@ -40,7 +39,6 @@ impl BrokerLogin {
         let (user, password) = (self.user.as_bytes(), self.password.as_bytes());
         match method {
             LoginMethod::Plain => [b"\0", user, b"\0", password].concat(),
-            // A table without its length.
             LoginMethod::AmqPlain => {
                 let long = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes();
                 [b"\x05LOGINS", &long(user)[..], user, b"\x08PASSWORDS", &long(password)[..], password]
@@ -92,7 +90,6 @@ fn no_password() -> String {
 
 impl AuthProvider for BrokerLogin {
     fn mechanism(&self) -> ShortString {
-        // An error has ended the connection before.
         self.method().map_or_else(|_| ShortString::default(), |method| method.to_string().into())
     }
 

@@ -29,13 +29,11 @@ use crate::{ExchangeFound, TransportError};
 
 /// No broker has this type, so no queue is made.
 pub(super) const NO_TYPE: &str = "osnl-only-asks";
-/// An exchange that every virtual host has.
 const SOURCE: &str = "amq.topic";
 
 #[derive(Debug, Default)]
 pub struct Look {
     pub hosts: Vec<HostLook>,
-    /// The exchanges as the first host that accepts the login has them; empty if none does.
     pub exchanges: Vec<(String, ExchangeLook)>,
     pub queues: Vec<(String, QueueLook)>,
 }
@@ -49,7 +47,6 @@ pub struct HostLook {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFacts {
     pub tls: bool,
-    /// The end of the broker's certificate in seconds since 1970, if it is readable.
     pub certificate_ends: Option<i64>,
     pub user: String,
     pub greeting: Greeting,
@@ -64,13 +61,7 @@ pub enum ExchangeLook {
 
 #[derive(Debug)]
 pub enum QueueLook {
-    There {
-        waiting: u32,
-        consumers: u32,
-        made: QueueMade,
-        /// The broker's treatment of a message that returns too often, if known.
-        drops: Option<String>,
-    },
+    There { waiting: u32, consumers: u32, made: QueueMade, drops: Option<String> },
     Missing,
     Refused(TransportError),
 }
@@ -87,19 +78,15 @@ pub enum QueueMade {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MayWrite {
-    /// Publishing is permitted, or the broker does not tell.
     Yes,
     No(String),
 }
 
 impl RabbitTransport {
-    /// Checks whether osnl may publish to an existing exchange, without publishing. It removes a binding that does not
-    /// exist. For that the broker requires permission to write the exchange, and then to read the other side
+    /// Checks whether osnl may publish to an existing exchange, without publishing. The check removes a binding that
+    /// does not exist. For that the broker requires permission to write the exchange, and then to read the other side
     /// (`rabbit_channel.erl`, `binding_action`). The second may be missing, so only a refusal that names the exchange
     /// counts.
-    ///
-    /// # Errors
-    /// Fails if no host accepts the login.
     pub async fn may_write(&self, exchange: &str, limit: Duration) -> Result<MayWrite, TransportError> {
         let mut last = TransportError::Connect { host: String::new(), reason: "no host".to_owned() };
         for host in self.url.hosts() {
@@ -265,7 +252,6 @@ fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
     let difference = Difference::read(refusal);
     match &difference {
         Difference::Named { argument: TYPE, found, .. } => {
-            // A queue that was declared without a type is classic.
             let found = if *found == "none" { "classic" } else { found };
             let ours = kind.queue_type.as_str();
             if found == ours {

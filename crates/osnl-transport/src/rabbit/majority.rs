@@ -6,10 +6,10 @@
 //! closes the connection.
 //!
 //! The test is to make an existing binding again: this changes nothing, and only a majority of the nodes can answer.
-//! Measured on a cluster of three (4.3.6, loopback): 3 ms and two entries in the log of the metadata; on a node that is
-//! cut off, no answer for 30 s, then 541. A passive look at the queue proves nothing, since that node answers it in 1
-//! ms. A message to the queue would wait behind other messages and needs a further permission. An alarm of the broker
-//! also stops a connection that publishes, acknowledgements included.
+//! Measured on a cluster of three (4.3.6, loopback): 3 ms and two entries in the log of the metadata. A node that is
+//! cut off does not answer for 30 s, and then with 541. A passive look at the queue proves nothing, since that node
+//! answers it in 1 ms. A published message would wait behind other messages, and an alarm of the broker stops a
+//! connection that publishes, acknowledgements included.
 //!
 //! A question every 5 s with 10 s for its answer ends the subscription at most 15 s after the cut, before the next
 //! consumer begins. A queue whose bindings are not osnl's is not watched.

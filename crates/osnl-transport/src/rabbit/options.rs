@@ -23,9 +23,7 @@ pub use self::typed::{
     TlsVersions, Trust, TrustWarning,
 };
 
-/// The default heartbeat in seconds.
 pub const HEARTBEAT: u16 = 10;
-/// The default heartbeat of oslo.messaging in seconds.
 pub const OSLO_HEARTBEAT: u16 = 60;
 pub const HEARTBEAT_OPTION: &str = "heartbeat_timeout_threshold";
 
@@ -51,17 +49,13 @@ pub enum OptionError {
     Value { name: &'static str, allowed: String },
     #[error("{name} is given more than once in the query; write it once")]
     Repeated { name: &'static str },
-    /// A value that osnl does not support.
     #[error("{name} = {value} is not supported: {reason}")]
     Refused { name: &'static str, value: &'static str, reason: &'static str },
-    /// Two options that exclude each other, or an option that needs another.
     #[error("{names}: {reason}")]
     Together { names: &'static str, reason: &'static str },
 }
 
 impl RabbitOptions {
-    /// # Errors
-    /// See [`OptionError`], including errors of [`RabbitOptions::check`].
     pub fn from_query(url: &TransportUrl) -> Result<Self, OptionError> {
         let mut options = Self::default();
         options.set_from_query(url)?;
@@ -70,7 +64,6 @@ impl RabbitOptions {
     }
 
     pub fn set_from_query(&mut self, url: &TransportUrl) -> Result<(), OptionError> {
-        // The query of another transport's URL has other options.
         if url.driver() == "kafka" {
             return Ok(());
         }
@@ -225,7 +218,6 @@ impl RabbitOptions {
         }
     }
 
-    /// Returns the pauses before and between attempts, with oslo.messaging's defaults for parts that are not set.
     #[must_use]
     pub fn reconnect(&self) -> Reconnect {
         let decimal = |name, default: f64| {

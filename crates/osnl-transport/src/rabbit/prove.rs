@@ -34,7 +34,6 @@ const UNUSED_KEY: &str = "osnl-check.nothing-publishes-this";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thorough {
     Asks,
-    /// The queue is made and bound, and removed again if it is new.
     Does,
 }
 
@@ -58,9 +57,6 @@ pub struct Proofs {
 impl RabbitTransport {
     /// Tests the permissions that a listener of this queue needs, with the arguments of `kind`; `None` for a queue that
     /// is only read.
-    ///
-    /// # Errors
-    /// Fails if no host accepts the login.
     pub async fn prove(
         &self,
         queue: &str,
@@ -227,7 +223,6 @@ impl Prover<'_> {
         proof
     }
 
-    /// Removes the queue unless it has messages or consumers, and returns the success.
     async fn remove(&mut self) -> bool {
         let Ok(channel) = self.side.channel().await else { return false };
         let options = QueueDeleteOptions { if_unused: true, if_empty: true, ..QueueDeleteOptions::default() };

@@ -1,8 +1,9 @@
 //! Publishes messages with the broker's confirms.
 //!
-//! The first send opens a connection, which is kept; after its loss the next send opens another. It has two channels
-//! with `confirm.select`. On the first any number of messages wait for confirms. The second has one `mandatory` message
-//! at a time: the broker confirms several messages with one answer, so only a single open message identifies its
+//! The first send opens a connection, which is kept; after its loss the next send opens another. The connection has two
+//! channels with `confirm.select`. On the first any number of messages wait for confirms. The second has one
+//! `mandatory` message at a time: the broker confirms several messages with one answer, so only a single open message
+//! identifies its
 //! `basic.return`.
 //!
 //! An outgoing message looks as oslo.messaging's does: persistent, priority 0, an empty table of headers (or kombu's
@@ -66,14 +67,12 @@ impl RabbitPublisher {
         let (exchange, routing_key) = topology::route(to, priority);
         check_lengths(&exchange, &routing_key, &message.properties)?;
         let mut turn = self.turn.lock().await;
-        // The semaphore is never closed.
         let _place = self.room.acquire().await.ok();
         let mut link = self.link(&mut turn, seen, transport).await?;
         let (declared, durable) = ((message.declare, &transport.oslo_queue()), &transport.durable_queues);
         let was_forced = durable.load(Ordering::Relaxed);
         let mut prepared = link.prepare(&exchange, &routing_key, declared, durable).await;
         if prepared.is_err() && was_forced != durable.load(Ordering::Relaxed) {
-            // The broker has closed the connection over a transient queue.
             turn.link = None;
             link = self.link(&mut turn, seen, transport).await?;
             prepared = link.prepare(&exchange, &routing_key, declared, durable).await;
@@ -90,7 +89,6 @@ impl RabbitPublisher {
         }
     }
 
-    /// Returns the open connection or a new one. `seen` is the number of ended attempts when the send began.
     async fn link(
         &self,
         state: &mut RabbitPublisherState,

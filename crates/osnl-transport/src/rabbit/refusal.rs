@@ -37,8 +37,6 @@ impl<'a> Difference<'a> {
         }
     }
 
-    /// Returns whether a queue differs only in the time until the next consumer takes over after the loss of a node,
-    /// which is compared last.
     pub(super) fn is_late_take_over(&self) -> bool {
         matches!(self, Self::Named { argument: CONSUMER_DISCONNECTED, .. })
     }

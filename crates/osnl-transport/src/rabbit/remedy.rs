@@ -7,7 +7,6 @@ use super::answer::BrokerAnswer;
 use crate::error::TransportError;
 use crate::topology::{CONSUMER_DISCONNECTED_TIMEOUT, Declare};
 
-/// The beginning of the standard library's message for an unresolved name.
 const UNRESOLVED: &str = "failed to lookup address information";
 
 impl TransportError {
@@ -74,7 +73,6 @@ impl TransportError {
     }
 }
 
-/// Returns the remedy for a refusal in the broker's words. `permissions` as for [`TransportError::remedy`].
 #[must_use]
 pub fn answer_remedy(
     words: &str,
@@ -110,7 +108,6 @@ pub fn listener_permissions(
     set_permissions(user, virtual_host, [&configured, &written, &readable])
 }
 
-/// Returns the user of a URL's first host.
 #[must_use]
 pub fn login_user(url: &TransportUrl) -> &str {
     url.hosts().first().map_or("guest", |host| host.credentials().0)

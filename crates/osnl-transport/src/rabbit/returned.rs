@@ -28,9 +28,7 @@ const DELIVERY_COUNT: &str = "x-delivery-count";
 /// The silence after which no more returned messages are expected.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// The first messages of a subscription; see the [module](self).
 pub(super) struct ReturnedMessages {
-    /// Returned messages; `None` after the sort.
     held: Option<Vec<Delivery>>,
     ready: VecDeque<(u64, Delivery)>,
     /// The broker's tags of unsettled messages, by the tags of the listener; empty if no tag differs.
@@ -40,7 +38,6 @@ pub(super) struct ReturnedMessages {
 }
 
 impl ReturnedMessages {
-    /// Creates the buffer. `is_sorted`: whether the queue may be a quorum queue; other queues need no hold.
     pub(super) fn new(prefetch: u16, is_sorted: bool) -> Self {
         let held = is_sorted.then(Vec::new);
         let (ready, tags) = Default::default();
@@ -69,7 +66,6 @@ impl ReturnedMessages {
         !self.ready.is_empty()
     }
 
-    /// Ends the hold when no more returned messages are expected.
     pub(super) fn wait(&mut self, context: &mut Context<'_>) {
         let waits = self.held.as_ref().is_some_and(|held| !held.is_empty());
         if waits && self.quiet.as_mut().poll(context) == Poll::Ready(()) {
@@ -93,13 +89,11 @@ impl ReturnedMessages {
         self.ready.extend(tags.into_iter().zip(held));
     }
 
-    /// Translates settlements into the broker's tags.
     pub(super) fn real(&mut self, settlements: Vec<Settlement>) -> Vec<Settlement> {
         self.tags.real(settlements)
     }
 }
 
-/// The broker's tag of each sorted unsettled message, by the listener's tag.
 #[derive(Debug, Default)]
 struct RealTags(BTreeMap<u64, u64>);
 
@@ -125,7 +119,6 @@ impl RealTags {
                     let later = self.0.split_off(&(tag + 1));
                     let settled = std::mem::replace(&mut self.0, later);
                     match self.0.is_empty() && !settled.contains_key(&tag) {
-                        // This acknowledgement covers all sorted messages too.
                         true => out.push(settlement),
                         false => out.extend(settled.into_values().map(Settlement::Acknowledge)),
                     }
@@ -136,7 +129,6 @@ impl RealTags {
     }
 }
 
-/// Returns how often the message has returned; 0 without the header.
 fn count(delivery: &Delivery) -> i64 {
     let headers = delivery.properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT)) {

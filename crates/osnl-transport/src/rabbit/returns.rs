@@ -23,14 +23,12 @@ use crate::topology::{
 const LOCATOR: &str = "x-queue-leader-locator";
 const DEAD_LETTERS: &str = "x-dead-letter-exchange";
 const NOBODY_HAS: &str = "osnl-only-asks";
-/// An unlikely value, so that the comparison fails.
 const NO_LIMIT_LIKE_IT: i64 = 2_147_480_011;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ArgumentValue {
     Value(String),
     None,
-    /// The broker names another argument first, or refuses to answer.
     Unknown,
 }
 
@@ -55,7 +53,6 @@ pub(super) async fn drops<C: Borrow<Connection>>(
     }
     let asked = (DEAD_LETTERS, Argument::Text(NOBODY_HAS.to_owned()));
     let exchange = argument(side, name, kind, asked, TYPE).await;
-    // The broker compares the exchange before the limit.
     let mut like_it = kind.clone();
     if let ArgumentValue::Value(exchange) = &exchange {
         like_it.arguments.insert(DEAD_LETTERS.to_owned(), Argument::Text(exchange.clone()));
@@ -65,7 +62,6 @@ pub(super) async fn drops<C: Borrow<Connection>>(
     say(&limit, &exchange, version)
 }
 
-/// Returns the type of a queue that otherwise equals `kind`; `None` if the broker does not name it.
 pub(super) async fn queue_type<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,

@@ -43,7 +43,6 @@ impl<C: Borrow<Connection>> SideChannel<C> {
 
     pub(super) async fn close_channel(&mut self, why: &str) {
         if let Some(channel) = self.channel.take() {
-            // A channel that cannot be closed ends with its connection.
             let _ = channel.close(200, why.into()).await;
         }
     }

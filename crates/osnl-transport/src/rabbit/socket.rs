@@ -2,10 +2,10 @@
 //!
 //! Beyond passing bytes on, the stream
 //!
-//! - fails when no byte arrives within the [`SilenceLimit`]. The client library needs about two and a half heartbeats
-//!   for that, and has no such limit before the login;
+//! - fails when no byte arrives within the [`SilenceLimit`]. The client library waits for about two and a half
+//!   heartbeats, and before the login without a limit;
 //! - reports a peer that speaks TLS unexpectedly, or no AMQP;
-//! - reads the broker's [`greeting`], which the client library keeps to itself;
+//! - reads the broker's [`greeting`], which the client library does not expose;
 //! - stops reading while too many bytes of [bodies](super::body_flow) are in hand;
 //! - changes frames that the client library cannot handle ([`frames`]): it limits the broker's offer
 //!   ([`tune`](super::tune)), and makes tables safe ([`headers`](super::headers)).
@@ -29,7 +29,6 @@ use super::frames::{self, Frames};
 use super::greeting;
 use super::login::{BrokerLogin, NothingInCommon};
 
-/// A heartbeat frame: type, channel, size, end.
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
 pub(super) type SilenceLimit = Option<Duration>;
@@ -49,7 +48,6 @@ pub(super) enum SilentEnd {
 pub(super) struct NotAmqp(String);
 
 impl NotAmqp {
-    /// Returns `None` for bytes that AMQP can begin with: a method on channel 0, or the header of another version.
     fn of(bytes: &[u8]) -> Option<Self> {
         const SHOWN: usize = 24;
         const METHOD: [u8; 3] = [1, 0, 0];
@@ -95,13 +93,12 @@ pub(super) enum Carrier {
 
 pub(super) struct BrokerStream {
     carrier: Carrier,
-    /// The time of the last received bytes, in milliseconds after `since`.
     heard: Arc<AtomicU64>,
     since: Instant,
     heard_anything: bool,
     useless: Option<FirstBytes>,
-    /// Completes when the silence has been too long. It is a task, since this stream is polled from a thread that
-    /// outlives the runtime, where a timer panics.
+    /// Completes when the silence has been too long. The alarm is a task, since this stream is polled from a thread
+    /// that outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
     frames: Frames,
     body_flow: Arc<BodyFlow>,
@@ -219,7 +216,6 @@ impl BrokerStream {
             match polled {
                 Poll::Ready(Ok(())) => {
                     let given = self.took(&mut bytes[..length])?;
-                    // Zero would mean the end, so an incomplete frame reads further.
                     if given > 0 || length == 0 {
                         return Poll::Ready(Ok(given));
                     }
@@ -230,7 +226,6 @@ impl BrokerStream {
         }
     }
 
-    /// Processes received bytes, and returns how many the caller may use at once.
     fn took(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         /// The first bytes of TLS records: content types alert and handshake, and the major version.
         const TLS: [[u8; 2]; 2] = [[21, 3], [22, 3]];
@@ -316,7 +311,6 @@ impl futures_io::AsyncWrite for BrokerStream {
     }
 }
 
-/// Waits until no byte has arrived for the limit, and returns the limit.
 async fn too_long(
     mut silence: watch::Receiver<SilenceLimit>,
     since: Instant,

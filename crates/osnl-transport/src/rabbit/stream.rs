@@ -20,19 +20,15 @@ use super::failure::OperationFailure;
 
 /// The longest wait for the last chunk of a stream, which an empty stream uses up.
 const ANSWER: Duration = Duration::from_secs(3);
-/// The further wait for the message before the position, after the last chunk has arrived.
 const BESIDE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamIdentity {
-    /// The stream has the message before the position, or only later messages because of its retention.
     Same,
-    /// The stream ends before the position.
     Another,
     Unknown,
 }
 
-/// Decides whether the stream has the messages that were read before `position`.
 pub(super) async fn identity(
     connection: &Connection,
     name: &str,
@@ -61,7 +57,6 @@ pub(super) async fn identity(
     if heard.await.is_ok() && before.is_none() {
         before = timeout(BESIDE, read_before.next()).await.ok().flatten();
     }
-    // Unsettled messages have no effect on a stream.
     let _ = channel.close(200, "seen".into()).await;
     Ok(decide(read, offset(before), offset(newest)))
 }
@@ -92,7 +87,6 @@ mod tests {
         for (before, newest, expected) in [
             (Some(9), None, StreamIdentity::Same),
             (Some(9), Some(3), StreamIdentity::Same),
-            // The retention has dropped the messages that were read.
             (Some(40), Some(40), StreamIdentity::Same),
             (None, Some(40), StreamIdentity::Same),
             (None, Some(3), StreamIdentity::Another),

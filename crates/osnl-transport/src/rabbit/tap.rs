@@ -1,9 +1,9 @@
-//! A tap on RabbitMQ. See [`crate::Tap`] for its promises.
+//! A tap on RabbitMQ; see [`crate::Tap`] for its promises.
 //!
 //! A tap is one connection with two channels. The first consumes; the second examines, binds and counts, since a look
 //! at a missing exchange closes its channel.
 //!
-//! A second queue counts the messages that the first drops when full: the broker sends dropped messages to the second
+//! A second queue counts the messages that the first drops when full. The broker sends dropped messages to the second
 //! as dead letters, and purging the second returns their number. The second queue is bounded in bytes too, so the count
 //! is too low beyond that many dropped bytes between two calls. Without permission to write to the default exchange,
 //! the tap has no count.
@@ -30,7 +30,6 @@ use super::side::SideChannel;
 use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
-/// The number of dropped messages that can be counted between two calls.
 const COUNTED: i64 = 1_000_000;
 
 pub(super) struct RabbitTap {
@@ -41,7 +40,6 @@ pub(super) struct RabbitTap {
     options: TapOptions,
     tapped: TapOpening,
     counter: Option<ShortString>,
-    /// The last delivery that is not acknowledged yet, and the number of such deliveries.
     taken: Option<u64>,
     unacknowledged: u16,
     /// The end of the tap, reported after the messages before it.
@@ -217,7 +215,6 @@ impl Drop for RabbitTap {
 }
 
 impl SideChannel<Connection> {
-    /// Declares the queue, and the counting queue if permitted.
     async fn declare(
         &mut self,
         options: &TapOptions,
@@ -287,7 +284,6 @@ impl SideChannel<Connection> {
             if let Err(error) = bound.await {
                 let what = format!("bind to exchange \"{exchange}\" with key \"{key}\"");
                 let failure = self.closed_by(&what, error);
-                // The exchange may have been deleted since the look.
                 return Self::unless_missing(failure);
             }
         }

@@ -46,7 +46,6 @@ pub(super) async fn tidy(
             }
         }
     }
-    // Dropping the connection closes it if the broker does not answer.
     let _ = side.connection().close(200, "tidied".into()).await;
     Ok(seen)
 }

@@ -1,7 +1,7 @@
 //! Changes the broker's offer for the client library.
 //!
 //! - The largest frame: at most [`LARGEST`], and never without a bound, since tables in a frame are read at once.
-//! - The heartbeat: a client that wants none answers 0 to `connection.tune`. The client library takes 0 for "the
+//! - The heartbeat: a client without heartbeat answers 0 to `connection.tune`. The client library takes 0 for "the
 //!   broker's offer", so the offer itself becomes 0.
 //! - An offer below the client library's minimum is an error: the library would answer with more, and the broker would
 //!   end the connection.
@@ -9,17 +9,11 @@
 use super::frames::LARGEST;
 use super::login::NothingInCommon;
 
-/// The class `connection` (10), method `tune` (30), and `channel_max` follows.
 const TUNE: [u8; 4] = [0, 10, 0, 30];
-/// The smallest bound of frames that the client library agrees to.
 const SMALLEST: u32 = 8192;
 /// The fewest channels: two at once, and the client library counts the connection's channel too.
 const CHANNELS: u16 = 3;
 
-/// Changes the payload of a method frame, if it is `connection.tune`.
-///
-/// # Errors
-/// Fails if the broker offers less than the client library needs.
 pub(super) fn limit(payload: &mut [u8], heartbeat: bool) -> Result<(), NothingInCommon> {
     let Some([e, f, a, b, c, d, seconds @ ..]) =
         payload.starts_with(&TUNE).then(|| payload.get_mut(TUNE.len()..)).flatten()

@@ -23,7 +23,6 @@ impl BrokerVersion {
     const V4_0: Self = Self { major: 4, minor: 0 };
     const V4_3: Self = Self { major: 4, minor: 3 };
 
-    /// Reads `4.3.6`, also with more text behind; `None` without two leading numbers.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let (major, rest) = text.split_once('.')?;
@@ -41,8 +40,6 @@ impl BrokerVersion {
         self >= Self::V4_0
     }
 
-    /// Returns whether a node that is cut off keeps its connections without notifying their consumers of the next
-    /// active consumer.
     #[must_use]
     pub fn keeps_cut_off_connections(self) -> bool {
         self >= Self::V4_3

@@ -54,7 +54,6 @@ impl Argument {
 }
 
 impl fmt::Display for Argument {
-    /// Writes a form that [`Argument::parse`] reads back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer(number) => number.fmt(f),
@@ -93,15 +92,13 @@ impl QueueType {
     }
 }
 
-/// The first position in a stream without an earlier reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamOffset {
     First,
-    /// The last chunk, with some of the newest messages.
     Last,
     #[default]
     Next,
-    /// The chunk of this time in seconds since 1970, or the next. It may hold some older messages.
+    /// The chunk of this time in seconds since 1970, or the next. The chunk may hold some older messages.
     Timestamp(u64),
 }
 
@@ -112,17 +109,14 @@ pub enum Resume {
     Since(u64),
 }
 
-/// The declaration of a missing queue, and the way to read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueKind {
     pub queue_type: QueueType,
     pub durable: bool,
-    /// Whether the broker deletes the queue after its last consumer.
     pub auto_delete: bool,
     /// Whether one consumer gets the messages and others are standbys, so that order survives a second daemon on the
     /// queue.
     pub single_active_consumer: bool,
-    /// `x-delivery-limit`: the number of returns after which the broker drops or dead-letters a message.
     pub delivery_limit: Option<u32>,
     pub max_in_memory_length: Option<u32>,
     pub max_in_memory_bytes: Option<u32>,
@@ -131,9 +125,7 @@ pub struct QueueKind {
     /// Whether oslo.messaging programs declare this queue too, such as a service's queue or the pool of k2hr3_osnl.
     /// Then only their arguments are sent.
     pub oslo_arguments: bool,
-    /// Further arguments, without those that have a field here.
     pub arguments: QueueArguments,
-    /// The first position in a stream, unless `resume` has the stream's name.
     pub stream_offset: StreamOffset,
     /// The positions to continue from, by the stream's name. A stream that had to be made is read from its beginning. For
     /// Kafka an entry means only that the group has read before: the brokers keep the positions.
@@ -216,7 +208,6 @@ impl QueueKind {
         kind
     }
 
-    /// Returns the first option that the type does not allow, by its name in the configuration, and the reason.
     #[must_use]
     pub fn refusal(&self) -> Option<(&'static str, String)> {
         let queue_type = self.queue_type.as_str();

@@ -57,7 +57,6 @@ impl BrokerRig for Memory {
 struct Rabbit(Vhost);
 
 impl Rabbit {
-    /// Opens a connection for one operation, since the tests close open connections.
     async fn channel(&self) -> (Connection, Channel) {
         let url = self.0.url().replace("rabbit:", "amqp:");
         let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();

@@ -120,7 +120,6 @@ async fn issue_46_a_type_that_the_broker_chose_is_seen_and_its_limit_is_said() {
         let open = &found.open[0];
         assert_eq!((open.created, open.queue_type), (created, Some(QueueType::Quorum)));
         assert_eq!(found.remarks, ["queue \"theirs\" is a quorum queue by the broker's default type"]);
-        // Before 4.0 a quorum queue has no limit by default.
         let said =
             "it is a quorum queue by the broker's default type, and has the broker's delivery limit, 20";
         assert_eq!(open.loses.as_deref().is_some_and(|loses| loses.starts_with(said)), !is_old, "{open:?}");
@@ -142,7 +141,6 @@ async fn issue_46_a_type_that_the_broker_chose_is_seen_and_its_limit_is_said() {
 async fn issue_46_a_queue_of_a_service_is_not_made_otherwise_than_its_exchange_shows() {
     for durable in [false, true] {
         let vhost = Broker::shared().vhost("service");
-        // The service has published only info so far.
         let mut peer = OsloPublisher::start(&vhost.url(), PublisherOptions { durable });
         peer.notify(&Notice::default());
         for asked in [!durable, durable] {

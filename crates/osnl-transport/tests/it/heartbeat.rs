@@ -10,7 +10,7 @@ use osnl_transport::{Batch, TransportError, transport};
 
 use crate::tls::{listen_options, to};
 
-/// A port that forwards bytes both ways until told to stop. Then nothing passes and nothing closes, as with a pulled
+/// A port that forwards bytes both ways until it is stopped. Then nothing passes and nothing closes, as with a pulled
 /// cable.
 struct Cable {
     port: u16,

@@ -15,8 +15,8 @@ use crate::tap;
 
 const MIB: usize = 1 << 20;
 
-/// Of 100 messages of a MiB with a prefetch of 200, only about 64 MiB arrive, and settling lets others in. No message
-/// is lost or repeated.
+/// With a prefetch of 200, only about 64 of 100 messages of a MiB arrive, and settling lets others in. No message is
+/// lost or repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("in-hand"));
@@ -104,7 +104,6 @@ async fn a_tap_reads_nothing_while_too_much_is_not_shown() {
     fill(&mut *tap, &mut taken, COUNT).await;
     assert!((8..=14).contains(&taken.len()), "{}", taken.len());
     assert!(taken.iter().all(|message| message.cut.is_none() && message.body.len() == MIB));
-    // A copy of a body occupies memory as long as the body.
     let copies: Vec<_> = taken.iter().map(|message| message.body.clone()).collect();
     let mut seen = taken.drain(..).count();
     fill(&mut *tap, &mut taken, 1).await;
@@ -128,7 +127,6 @@ async fn a_tap_reads_nothing_while_too_much_is_not_shown() {
     transport.close().await;
 }
 
-/// Returns the peak of this process's resident memory since the last call, in MiB.
 fn peak() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -139,7 +137,6 @@ fn peak() -> usize {
 /// A digest is slow without optimization: with `--release` the bodies have RabbitMQ's largest size.
 const BODY: usize = if cfg!(debug_assertions) { MIB } else { 128 * MIB };
 
-/// Of 200 large bodies only the beginnings arrive, with the size and the digest of the whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_are_too_large_never_reach_memory() {
     const COUNT: usize = 200;

@@ -1,4 +1,3 @@
-//! The promises of every transport, and RabbitMQ against a broker that cannot be had here.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod conformance;

@@ -49,11 +49,9 @@ async fn where_transient_queues_are_refused_the_second_attempt_declares_a_durabl
     let found = consumer.subscription();
     assert_eq!((found.durable, found.created), (Some(true), true));
     assert!(found.remarks.iter().any(|remark| remark.contains("declared durable")), "{:?}", found.remarks);
-    // The third only asks for the result of the second.
     assert_eq!(declared(&broker), [false, true, true]);
 }
 
-/// The queue is used as it is, and the refusal's text shows its properties.
 #[tokio::test]
 async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_words() {
     let in_queue = |argument: &str, rest: &str| {
@@ -75,7 +73,6 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_wo
             ),
             Some(true),
         ),
-        // The broker compares types before arguments here.
         (QueueKind::OSLO, "PRECONDITION_FAILED - queue 'p' is of another type".to_owned(), None),
     ] {
         let broker = ScriptedBroker::start(Habits { inequivalent: Some(text.clone()), ..Habits::default() });

@@ -48,7 +48,6 @@ from oslo_messaging._drivers.kafka_driver import kafka_options
 print(json.dumps({o.dest: "" if o.default is None else str(o.default) for o in kafka_options.KAFKA_OPTS}))
 "#;
 
-/// Options of older releases, and osnl's own.
 #[cfg(feature = "kafka")]
 const OTHERS_FOR_KAFKA: [&str; 5] = [
     "pool_size",

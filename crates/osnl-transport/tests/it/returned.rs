@@ -46,7 +46,6 @@ async fn what_returned_comes_in_its_first_order_whatever_prefetch_the_daemons_be
     for (prefetch, is_closed) in [(20, true), (5, false), (8, true), (3, false)] {
         let mut one = session(&vhost, prefetch).await;
         take(&mut one, usize::from(prefetch)).await;
-        // A closed channel and a lost connection return alike.
         if is_closed {
             one.close().await
         } else {

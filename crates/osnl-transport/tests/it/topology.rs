@@ -382,7 +382,6 @@ async fn nothing_of_a_service_is_altered() {
                 assert_eq!(topology(&vhost), before);
             }
         }
-        // A pool of osnl adds only a queue and its binding.
         let kind = QueueKind::DURABLE;
         let mut session =
             Session::open(&*rabbit(&vhost), &to, &options(Some("osnl"), 10, Declare::Create, kind))
@@ -443,7 +442,6 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
         ("own", json!({"x-delivery-limit": 3}), &limited, Some(dropped)),
         ("other", json!({"x-delivery-limit": 3}), &ours, Some(dropped)),
         ("dead", json!({"x-delivery-limit": 3, "x-dead-letter-exchange": "dlx"}), &ours, Some(handed_on)),
-        // If another argument differs first, the limit stays unknown.
         (
             "long",
             json!({"x-delivery-limit": 3, "x-max-length": 9}),

@@ -114,7 +114,6 @@ fn where_transient_queues_are_refused_oslo_sends_nothing_until_its_queues_are_du
     }
 }
 
-/// The remark names the broker's default limit, and osnl's own queue has no limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_delivery_limit_of_the_version_is_said_and_ours_has_none() {
     let vhost = Broker::shared().vhost("default-limit");
@@ -146,7 +145,6 @@ async fn the_default_delivery_limit_of_the_version_is_said_and_ours_has_none() {
     }
 }
 
-/// Older versions accept arguments that only newer versions know.
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_of_queues_since_4_3_are_accepted_by_every_version() {
     let vhost = Broker::shared().vhost("arguments");

@@ -31,7 +31,6 @@ fn head<'a>(event_type: Option<&'a str>, publisher_id: Option<&'a str>, priority
     }
 }
 
-/// Checks every combination twice: the second time the head is remembered.
 fn check(rules: Vec<Rule>) {
     let set = RuleSet::new(rules, Arc::default());
     let texts = [None, Some(""), Some("port.delete.end"), Some("port.create.end"), Some("network.h1")];

@@ -17,13 +17,11 @@ fn a_target_that_is_down_is_held_probed_and_drained_at_a_growing_pace() {
     script.pass(2);
     assert_eq!(script.begun(), [9]);
     assert_eq!(script.ok(9), ["target closed", "9 delivered"]);
-    // The pace is one, then two, then four, first with deliveries that have never failed.
     assert_eq!(script.begun(), [6]);
     script.ok(6);
     assert_eq!(script.begun(), [7, 8]);
     script.ok(7);
     script.ok(8);
-    // Failed deliveries alone get all calls but one.
     assert_eq!(script.begun(), [1, 2, 3]);
 }
 
@@ -40,7 +38,6 @@ fn a_failed_probe_waits_by_itself_and_longer_each_time() {
     assert_eq!((script.used(1).attempts, script.used(1).age, script.used(1).made), (0, Duration::ZERO, 7));
 }
 
-/// A healthy delivery behind eight that make the target stumble.
 #[test]
 fn a_healthy_delivery_behind_eight_that_fail_waits_ten_seconds_at_most() {
     let mut script = Script::new(8, WhenExhausted::DeadLetter);
@@ -161,7 +158,6 @@ fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as
         format!("{id} dead: the target was held for {seconds} s, and hold_max is over")
     };
     assert_eq!(held_too_long(&mut script), [dead(5, 60)]);
-    // The delivery that arrived later has a minute of its own.
     script.pass(49);
     assert_eq!(held_too_long(&mut script), [""; 0]);
     script.pass(1);

@@ -86,7 +86,6 @@ fn what_waits_for_one_host_does_not_fill_the_places() {
     assert_eq!(script.used(13), UsedLimits::default(), "it was not attempted");
 }
 
-/// Ten hosts that fail, with default settings.
 #[test]
 fn offenders_become_dead_letters_and_do_not_hold_up_the_others() {
     let policy = RetryPolicy { max_attempts: NonZeroU32::new(6).unwrap(), ..POLICY };

@@ -17,7 +17,6 @@ fn header(properties: &[u8]) -> Vec<u8> {
     frame(CONTENT_HEADER, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4][..], properties].concat())
 }
 
-/// Returns the bytes that the client library gets for these sizes of network pieces and read buffers.
 fn seen(bytes: &[u8], pieces: &[usize], rooms: &[usize]) -> Result<Vec<u8>, BrokenFrame> {
     seen_by(Frames::new(true), bytes, pieces, rooms)
 }
@@ -37,7 +36,6 @@ fn seen_by(
         if ready > 0 {
             continue;
         }
-        // Half of the reads are bounded as the socket's, and half are longer.
         let wanted = frames.lacking().filter(|_| from % 2 == 0).unwrap_or(room.len());
         let came = (*pieces.next().unwrap()).min(wanted).min(room.len()).min(bytes.len() - from);
         room[..came].copy_from_slice(&bytes[from..from + came]);

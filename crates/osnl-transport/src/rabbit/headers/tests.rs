@@ -113,7 +113,6 @@ fn what_the_library_cannot_bear_is_removed_and_the_rest_stays() {
     check(("evil", sized(b'F', b"\x09a")), malformed, true);
     check(("evil", sized(b'A', b"?")), malformed, true);
     check(("evil", sized(b'A', b"S\0\0\0\x09a")), malformed, true);
-    // A publisher cannot forge the mark.
     let forged = read(&alone(&[(MARK, text("everything")), ("evil", tables(99))]));
     assert_eq!(
         (removed_of(&forged).as_deref(), names(&forged)),
@@ -208,7 +207,6 @@ fn tables_of_methods_are_made_safe() {
             "what else it says stays: {read:?}"
         );
     }
-    // `basic.deliver` with a routing key that is not UTF-8.
     let mut deliver = [&[0, 60, 0, 60, 1, b'c'][..], &[0; 9], &[1, b'e', 2, 0xff, b'k']].concat();
     assert_eq!(method(&mut deliver), None);
     assert!(deliver.ends_with(&[1, b'e', 2, b'?', b'k']));

@@ -22,6 +22,5 @@ pub const FORMER_OPTIONS: &[FormerOption] = &[
     FormerOption::new("notification_transport_url", URL),
     FormerOption::new("notification_topics", &["topics", "topic", "watch_queue"]),
     FormerOption::new("control_exchange", &["exchange"]),
-    // A listener needs no option about publishing.
     FormerOption::new("notification_driver", &[]),
 ];

@@ -60,7 +60,6 @@ pub static RABBIT_OPTIONS: [OptionDef; 45] = [
     OptionDef::typed("tls", Kind::Choice(&["oslo", "verify", "unverified"]), "Is osnl's own. verify: use TLS, and verify the broker's certificate and its name. unverified: use TLS, and verify neither, so that a forged broker gets the password. oslo: follow ssl and ssl_ca_file.").or("oslo"),
 ];
 
-/// Returns the meaning of an option as the rest of a sentence that begins with its name and value.
 #[must_use]
 pub fn effect_of(option: &OptionDef) -> String {
     let mut chars = option.meaning.trim_end_matches('.').chars();

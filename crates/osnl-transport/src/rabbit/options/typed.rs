@@ -13,7 +13,6 @@ pub struct TlsOptions {
     pub versions: TlsVersions,
 }
 
-/// A missing verification, and the options that add it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustWarning {
     pub problem: &'static str,
@@ -21,7 +20,6 @@ pub struct TrustWarning {
 }
 
 impl TlsOptions {
-    /// Returns a warning unless both the broker's certificate and its name are verified.
     #[must_use]
     pub fn warning(&self) -> Option<TrustWarning> {
         let problem = match self.trust {
@@ -44,11 +42,7 @@ pub enum Trust {
     /// Trusts any broker, with `tls = unverified` only.
     Unverified,
     /// Trusts certificates of a CA in this file, or of the system's CAs without a file.
-    Ca {
-        file: Option<PathBuf>,
-        /// Whether the certificate must be for the host's name.
-        name: bool,
-    },
+    Ca { file: Option<PathBuf>, name: bool },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +81,6 @@ pub enum FailoverStrategy {
 pub struct Reconnect {
     /// The pause before the first attempt after a lost connection, and a random addition up to the second value.
     pub delay: Option<(Duration, Duration)>,
-    /// The pause after each failed attempt; `None` selects the listener's own pauses.
     pub retry: Option<RetryPauses>,
 }
 

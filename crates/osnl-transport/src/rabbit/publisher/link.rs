@@ -18,7 +18,6 @@ use crate::TransportError;
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{Declare, QueueKind};
 
-/// The time after which a waiting send checks whether the broker blocks publishers.
 const LONG: Duration = Duration::from_secs(1);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The number of prepared routes that are remembered; at the limit all are forgotten.
@@ -55,7 +54,6 @@ impl Link {
         })
     }
 
-    /// Returns whether messages can be published. A channel error ends the link too.
     pub(super) fn is_open(&self) -> bool {
         self.connection.status().connected() && self.pipelined.status().connected()
     }
@@ -193,7 +191,6 @@ impl Link {
                     let host = &*self.host;
                     tracing::info!(broker.host = host, "the broker takes messages again",);
                 }
-                // The client library handles other events; the end of the connection ends the sends too.
                 _ => {}
             }
         }
@@ -206,7 +203,6 @@ impl fmt::Debug for Link {
     }
 }
 
-/// A waiting send, which also counts down when it is dropped.
 struct WaitingSend<'a>(&'a AtomicUsize);
 
 impl Drop for WaitingSend<'_> {

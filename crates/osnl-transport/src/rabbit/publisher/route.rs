@@ -39,7 +39,6 @@ pub(super) async fn prepare(
             if !steps.queue(routing_key, None).await? {
                 match steps.queue(routing_key, Some(&queue)).await {
                     Err(failure) if refuses_transient_queues(&failure) => {
-                        // The broker has closed the connection; the caller asks again for a durable queue.
                         force_durable.store(true, Ordering::Relaxed);
                         return Err(lost(&failure.error));
                     }

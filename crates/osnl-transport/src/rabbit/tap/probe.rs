@@ -39,7 +39,6 @@ pub(in crate::rabbit) async fn describe<C: Borrow<Connection>>(
     Ok(found)
 }
 
-/// Returns the text of the refusal; empty if it shows nothing, as without permission.
 async fn ask<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     exchange: &str,

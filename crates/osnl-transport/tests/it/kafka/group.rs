@@ -191,9 +191,7 @@ async fn where_no_broker_answers_the_error_says_so() {
     assert!(error.is_recoverable() && error.is_unreachable());
 }
 
-/// Waits for an answer about all partitions but those without a leader, and returns lags and reasons.
 async fn lags(member: &Member) -> Vec<(i32, Option<u64>, Option<String>)> {
-    // A partition without a leader makes the total unknown.
     let _ = within(member.consumer.waiting()).await;
     let seen = member.consumer.partitions().unwrap();
     seen.iter().map(|seen| (seen.partition, seen.lag(), seen.unknown.clone())).collect()

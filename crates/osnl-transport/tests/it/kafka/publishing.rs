@@ -154,7 +154,6 @@ async fn a_cluster_that_goes_away_is_told_and_what_was_confirmed_is_there() {
     let words =
         format!(" s ({broker}: Connect to ipv4#{broker} failed: Connection refused); it may have arrived");
     assert!(error.to_string().contains(&words), "{error}");
-    // From now on a send fails at once, because the cluster is looked for first.
     let error = send(&transport, message("2")).await.unwrap_err();
     assert!(matches!(&error, TransportError::Connect { host, .. } if *host == broker), "{error:?}");
     assert!(error.is_unreachable());
@@ -200,7 +199,6 @@ async fn lost_connections_lose_nothing_that_is_confirmed() {
     assert!(firsts.is_sorted(), "{numbers:?}");
 }
 
-/// More messages than may be in flight fail at once, and waiting sends fail too.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_sends_end_when_a_cluster_goes_away() {
     let mock = Mock::new();

@@ -60,7 +60,6 @@ impl BrokerRig for Mock {
         Box::new(self.transport.clone())
     }
 
-    /// Kafka has no exchanges, so a publishing service makes its topic instead.
     async fn make_exchange(&mut self, _: &str) {
         self.create_topic(TOPIC, 1);
     }
@@ -126,16 +125,15 @@ impl BrokerRig for OnTansu {
 }
 
 pub(super) const TANSU_LACKS: [&str; 6] = [
-    // A client's request makes no topic.
     "a_queue_of_ours_is_read_before_its_exchange_is_there",
-    // It ignores the commit's metadata: messages finished above an unfinished message are redelivered to another
+    // Tansu keeps no metadata of a commit: messages finished above an unfinished message are redelivered to another
     // member.
     "a_prefix_does_not_swallow_what_is_given_back",
     "what_is_finished_behind_a_parked_message_is_acknowledged",
     "what_is_unsettled_at_the_close_comes_again_in_order_and_marked",
-    // It does not redeliver a requeued message within the minute of a behaviour; the reason is not known.
+    // Tansu does not redeliver a requeued message within the minute of a behaviour; the reason is not known.
     "what_is_given_back_comes_again_marked",
-    // Its answer to a fetch of a deleted topic names no topic, at which librdkafka 2.12 crashes.
+    // Tansu's answer to a fetch of a deleted topic names no topic, at which librdkafka 2.12 crashes.
     "the_end_is_noticed_while_nothing_is_taken",
 ];
 

@@ -26,8 +26,8 @@ fn what_tansu_does_not_have_is_counted() {
     }
 }
 
-/// This broker's SCRAM is neither osnl's nor librdkafka's. It has users only with its other storage, which osnl cannot
-/// read: a question for the members of a group ends the connection there.
+/// This broker's SCRAM is neither osnl's nor librdkafka's. The broker has users only with its other storage, which osnl
+/// cannot read: a question for the members of a group ends the connection there.
 #[tokio::test(flavor = "multi_thread")]
 async fn scram_lets_in_the_right_password_and_refuses_another() {
     let logins = [("SCRAM-SHA-256", "short"), ("SCRAM-SHA-512", "long")]

@@ -92,7 +92,6 @@ async fn a_group_that_has_read_skips_nothing_of_a_topic_without_offsets() {
     assert_eq!(texts(&member.take(1).await), ["first"]);
 }
 
-/// The offsets of other topics show that the group has read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_of_a_known_group_is_read_from_its_beginning() {
     let mock = Mock::new();
@@ -105,7 +104,6 @@ async fn a_topic_of_a_known_group_is_read_from_its_beginning() {
     let consumer = within(transport.listen(&to, &options(GROUP, 10, Declare::Create))).await.unwrap();
     let window = Window::new(consumer.subscription().epoch);
     let mut member = Member { consumer, window, batch: Batch::with_limit(10) };
-    // The mock cluster makes a topic of four partitions.
     let found: Vec<_> = lost(&member).into_iter().flatten().collect();
     assert_eq!(found, [LostPosition { before: None, start: 0 }; 4]);
     assert_eq!(texts(&member.take(1).await), ["first"]);
@@ -130,7 +128,6 @@ async fn every_codec_is_read() {
     }
 }
 
-/// The reader pauses for longer than its time-out, stays a member, and continues in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_without_room_pauses_and_goes_on() {
     let mock = Mock::new();
