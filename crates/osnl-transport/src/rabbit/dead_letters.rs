@@ -37,13 +37,15 @@ use crate::{BoxFuture, TransportError};
 
 const MOST: u16 = 10_000;
 const IN_FLIGHT: usize = 100;
+/// The time for an answer of the broker to what has no body.
 const ANSWER: Duration = Duration::from_secs(15);
-/// The time in which announced messages must arrive; otherwise another consumer has them.
+/// The slowest network on which bodies are published, in bytes a second: the time for an answer grows with them.
+const SLOWEST: u64 = 32 << 10;
+/// Messages that the broker has announced come within this time, else another consumer has them.
 const NEXT: Duration = Duration::from_secs(3);
 /// The time in which messages of the previous reader return. Until then the broker does not count these messages.
 const RETURNING: Duration = Duration::from_millis(200);
 const PERSISTENT: u8 = 2;
-const DELIVERED: &str = "x-delivery-count";
 
 #[derive(Default)]
 pub(super) struct QueuePublisher(Mutex<Option<Link>>);
@@ -62,7 +64,7 @@ impl std::fmt::Debug for QueuePublisher {
 }
 
 impl QueuePublisher {
-    /// Uses the open connection or a new one. A connection on which an operation failed is not used again.
+    /// Uses the open connection, or a new one, to send so many bytes. After a failure the connection is not used again.
     async fn with_link<T>(
         &self,
         transport: &RabbitTransport,
@@ -167,6 +169,19 @@ impl Link {
         }
         Ok(())
     }
+}
+
+/// Waits for an answer of the broker to so many bytes.
+async fn answered<T>(
+    queue: &str,
+    bytes: usize,
+    answer: impl Future<Output = Result<T, TransportError>>,
+) -> Result<T, TransportError> {
+    let limit = ANSWER + Duration::from_secs(bytes as u64 / SLOWEST);
+    timeout(limit, answer).await.unwrap_or_else(|_| {
+        let reason = format!("queue \"{queue}\": the broker has not answered for {} s", limit.as_secs());
+        Err(TransportError::Lost { reason })
+    })
 }
 
 fn failed(queue: &str, error: lapin::Error) -> TransportError {

@@ -129,8 +129,9 @@ impl RealTags {
     }
 }
 
-fn count(delivery: &Delivery) -> i64 {
-    let headers = delivery.properties.headers().as_ref();
+/// Returns how often the broker has delivered a message of a quorum queue before: the more often, the older it is.
+pub(super) fn delivery_count(properties: &BasicProperties) -> i64 {
+    let headers = properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT)) {
         Some(AMQPValue::LongLongInt(count)) => *count,
         Some(AMQPValue::LongInt(count)) => (*count).into(),
