@@ -387,7 +387,6 @@ impl Transaction<'_> {
     }
 }
 
-/// Decides about a row.
 fn judge(row: &ChangeRow, found: Option<&FoundDelivery>, is_claimed: bool) -> ChangeAnswer {
     let Some(found) = found else { return ChangeAnswer::Is(RowAnswer::Left, None) };
     if found.partition != row.partition {

@@ -16,7 +16,6 @@ use crate::member::Member;
 use crate::reader::{QueueReader, key};
 use crate::session::LARGE;
 
-/// A command.
 pub(crate) enum PostgresCommand {
     Append(Box<NewEntry>, oneshot::Sender<Settle>),
     SetAside(Box<NewUnreadable>, oneshot::Sender<Settle>),
@@ -39,7 +38,6 @@ pub(crate) enum PostgresCommand {
     Close(Option<oneshot::Sender<()>>),
     /// Looks for arrivals and at leases now.
     Look(oneshot::Sender<()>),
-    /// Runs between two transactions.
     Do(Box<dyn FnOnce(&mut Member) + Send>),
 }
 

@@ -30,7 +30,6 @@ pub(crate) enum TransactionJob<'a> {
     Bury(Vec<i64>),
     /// Removes these messages from the quarantine, as the owner of the first partition.
     Unload(Vec<i64>),
-    /// Makes the operator's changes.
     Change(ChangePass),
     /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, so many.
     Read(QueueReader, Option<i64>, i64),
@@ -44,9 +43,7 @@ pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), Comm
 pub(crate) enum CommitRefusal {
     Lost(Vec<PartitionNumber>),
     Fenced(Vec<QueueReader>),
-    /// The member starts anew.
     Forgotten,
-    /// The program ends.
     Closing,
     /// A group takes longer than a transaction may, and is not committed: a part of it may be.
     TooLong(String),

@@ -20,7 +20,6 @@ use crate::transaction::{CommitFailure, Transaction};
 /// Deliveries that are admitted in one transaction.
 pub(crate) const AT_ONCE: i64 = 1000;
 
-/// In no lane yet.
 pub(crate) const ARRIVED: i16 = -1;
 pub(crate) const WAITING: i16 = RowState::Waiting as i16;
 pub(crate) const READY: i16 = RowState::Ready as i16;

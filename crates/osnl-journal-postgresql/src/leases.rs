@@ -28,7 +28,6 @@ pub(crate) struct LeaseRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) epoch: i64,
-    /// By this member's clock.
     pub(crate) until: Duration,
     /// Claims that have a fence of this epoch.
     fences: u64,
@@ -47,7 +46,6 @@ impl Lease {
     }
 }
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     pub(crate) held: BTreeMap<PartitionNumber, Lease>,

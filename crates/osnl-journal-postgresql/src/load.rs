@@ -30,14 +30,12 @@ pub(crate) const BODIES: usize = 1 << 20;
 struct LoadedPiece {
     /// Each with its due time.
     claimed: Vec<(i64, ClaimedDelivery)>,
-    /// There are others.
     more: bool,
     /// The bytes of their messages.
     bytes: usize,
     unusable: UnusableDeliveries,
 }
 
-/// The messages of deliveries.
 #[derive(Debug, Default)]
 struct LoadedMessages {
     /// By arrival, each with its bytes; the error is of a body that cannot be read.

@@ -16,7 +16,6 @@ use crate::reader::QueueReader;
 /// The arrivals that a reader numbers without asking for more numbers.
 pub(crate) const BLOCK: i64 = 1 << 16;
 
-/// See the [module](self).
 pub(crate) struct Member {
     pub(crate) token: LeaseToken,
     /// Actions with a digest, of which one owner gathers all deliveries.
@@ -56,7 +55,6 @@ pub(crate) struct ReaderEpoch {
     pub(crate) numbers: Range<i64>,
 }
 
-/// A delivery in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct DeliveryInMemory {
     pub(crate) partition: PartitionNumber,

@@ -11,7 +11,6 @@ use crate::url::ConnectionUrl;
 /// The database of a journal, and the bounds of both.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The database.
     pub url: ConnectionUrl,
     /// The name of this daemon among the members, for operators.
     pub name: String,
@@ -35,11 +34,9 @@ pub struct Options {
     pub archive: Option<PathBuf>,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
-    /// Actions with a digest.
     pub digests: BTreeSet<Arc<str>>,
     /// The time for which delivered deliveries are kept.
     pub retention: Duration,
-    /// The clock of leases.
     pub clock: Arc<dyn LeaseClock>,
     /// The time of the machine at the start, which due times count from: it may be wrong, and set right later.
     pub started: SystemTime,

@@ -13,7 +13,6 @@ use crate::partition::PartitionNumber;
 use crate::session::Session;
 use crate::transaction::{CommitFailure, Transaction};
 
-/// Deliveries of one transaction.
 const BITE: i64 = 500;
 /// The states of deliveries that have had an effect.
 const EFFECTS: [i16; 2] = [RowState::Delivered as i16, RowState::NothingToDo as i16];

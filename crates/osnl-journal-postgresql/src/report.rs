@@ -14,7 +14,6 @@ const REASON: usize = 400;
 /// The two columns: sections, and targets that are held; NULL without any.
 pub(crate) type Columns = (Option<String>, Option<String>);
 
-/// See the [module](self).
 #[derive(Default)]
 pub(crate) struct MemberReport(Mutex<ReportContents>);
 

@@ -49,7 +49,6 @@ pub(crate) struct GroupResult {
 /// The result of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AppendResult {
-    /// It is kept.
     New,
     /// The same message is there.
     Copy,

@@ -28,7 +28,6 @@ use crate::url::ConnectionUrl;
 /// The part of the patience for which a host may be silent before the next one is tried beside it.
 const SHARE: u32 = 4;
 
-/// Values of a statement.
 pub(crate) type StatementValues<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// An answer to a statement.
@@ -64,7 +63,6 @@ pub enum OpenError {
     /// There is no connection, or none that takes writes: it may come.
     #[error("{0}")]
     Away(String),
-    /// PostgreSQL refuses.
     #[error("{0}")]
     Refused(String),
     /// There are no tables yet, or older ones.
@@ -85,7 +83,6 @@ pub enum OpenError {
         found: i32,
         /// The version that is needed.
         known: i32,
-        /// PostgreSQL's words.
         reason: String,
     },
     /// Texts of other languages cannot be kept.
@@ -99,7 +96,6 @@ pub enum OpenError {
         /// The newest version that is known.
         known: i32,
     },
-    /// Commits may be lost.
     #[error(
         "commits would be lost when the server fails ({0}); set it on, or set allow_volatile = true in [journal]"
     )]
@@ -145,7 +141,6 @@ pub(crate) struct Session {
     planned_for: Vec<i64>,
     /// The longest time for an answer.
     limit: Duration,
-    /// Ends with the session.
     driver: JoinSet<()>,
 }
 

@@ -25,7 +25,6 @@ pub(crate) struct MembersSeen {
     pub(crate) unowned: u64,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct SharedJournalState {
     pub(crate) claimable: Claimable,
@@ -98,7 +97,6 @@ impl SharedJournalState {
         self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner).insert(delivery);
     }
 
-    /// A claim has ended.
     pub(crate) fn end_claim(&self, delivery: DeliveryId) {
         self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&delivery);
     }
@@ -126,7 +124,6 @@ impl SharedJournalState {
         asking.0.clone()
     }
 
-    /// Ends a command.
     pub(crate) fn end_command(&self, command: &[u8]) {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).1.remove(command);
     }

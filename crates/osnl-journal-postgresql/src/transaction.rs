@@ -62,7 +62,6 @@ const OF_THE_DATABASE: [&str; 19] = [
 const OF_STATEMENTS: &str = "42";
 /// A denied permission is the user's for every row.
 const DENIED: &str = "42501";
-/// Defects of the server.
 const DEFECTS: &str = "XX";
 
 /// Whether an error of the server is about a row that a statement writes, so that other rows may be taken.
@@ -112,7 +111,6 @@ struct UnsentStatement {
 
 /// The condition on the answer to a statement; without it the transaction is not committed.
 enum AnswerCheck {
-    /// No error.
     Done,
     /// The member's number was the one before.
     Number,
@@ -140,7 +138,6 @@ pub(crate) enum TransactionProgress {
 pub(crate) struct Transaction<'a> {
     session: &'a mut Session,
     pub(crate) member: &'a Member,
-    /// Milliseconds since 1970.
     pub(crate) now: i64,
     waiting: Vec<UnsentStatement>,
     written: BTreeSet<PartitionNumber>,
@@ -241,7 +238,6 @@ impl<'a> Transaction<'a> {
         Ok(answers.collect::<Result<_, _>>()?)
     }
 
-    /// Looks at an answer.
     async fn check(
         &mut self,
         check: &AnswerCheck,

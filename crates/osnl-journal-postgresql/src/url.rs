@@ -40,14 +40,12 @@ pub(crate) struct AuthMethods {
     /// A digest of it that can be tried against many passwords, and used in its place.
     pub(crate) md5: bool,
     pub(crate) scram: bool,
-    /// None at all.
     pub(crate) none: bool,
 }
 
 /// A connection. Its text and its `Debug` form have no password.
 #[derive(Clone)]
 pub struct ConnectionUrl {
-    /// Without hosts.
     config: Config,
     hosts: Vec<(String, u16)>,
     security: Option<SessionSecurity>,
@@ -61,7 +59,6 @@ pub struct ConnectionUrl {
 /// A file that has the login. It is read for each connection, because a password may change while the program runs.
 #[derive(Clone)]
 enum LoginFile {
-    /// The password alone.
     Password(PathBuf),
     /// The whole URL, of which only user and password count.
     Url(PathBuf),
@@ -73,7 +70,6 @@ pub enum DatabaseUrlError {
     /// Another database, or no URL.
     #[error("must begin with postgresql://, as in postgresql://osnl:password@db.example.com/osnl")]
     Scheme,
-    /// A part is missing.
     #[error("{0} is required, as in postgresql://osnl:password@db.example.com/osnl")]
     Missing(&'static str),
     /// A part cannot be read.

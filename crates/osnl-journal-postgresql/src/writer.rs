@@ -33,14 +33,12 @@ use crate::session::{OpenError, Session};
 use crate::shared::SharedJournalState;
 use crate::tls::PostgresTls;
 
-/// Commands of one transaction.
 const AT_ONCE: usize = 1000;
 /// Tries of a single command that took too long, after which it counts as one that cannot be stored.
 const SLOW: u32 = 3;
 /// The interval at which it looks for arrivals of other members.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// See the [module](self).
 pub(crate) struct PostgresWriter {
     options: Options,
     tls: PostgresTls,
@@ -122,7 +120,6 @@ impl PostgresWriter {
         Ok(writer)
     }
 
-    /// Inserts the member's row.
     pub(super) async fn register(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let sql = "INSERT INTO osnl_member (token, name, program, number) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING";
@@ -352,7 +349,6 @@ impl PostgresWriter {
                 }
             }
             CommitRefusal::Unstorable(reason) => self.give_up_chore(reason),
-            // Of groups only.
             CommitRefusal::TooLong(_) => {}
             CommitRefusal::Closing => return false,
         }

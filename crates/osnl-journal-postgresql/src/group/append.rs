@@ -125,7 +125,6 @@ fn arrival_columns<'a>(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Ve
 struct PlacedDelivery<'a> {
     arrival: i64,
     id: DeliveryId,
-    /// As it is stored.
     key: Option<String>,
     new: &'a NewDelivery,
     partition: PartitionNumber,
@@ -212,7 +211,6 @@ impl<'a> NewDeliveries<'a> {
 }
 
 impl Transaction<'_> {
-    /// Appends what is new.
     pub(super) async fn append(
         &mut self,
         batch: &[PostgresCommand],

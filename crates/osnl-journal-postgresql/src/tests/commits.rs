@@ -191,7 +191,6 @@ async fn a_member_that_was_given_up_begins_anew() {
     within(a.look()).await;
     assert_eq!(stage.tally(), "1|1");
     assert_eq!(within(append(&a, entry("2", "k", false)).await).await, Settle::Resubscribe);
-    // Its former leases end.
     for _ in 0..2 {
         stage.pass(LEASE);
         within(a.look()).await;

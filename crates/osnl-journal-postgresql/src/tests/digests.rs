@@ -78,7 +78,6 @@ fn partitions_of(stage: &Stage, action: &str) -> String {
 async fn one_owner_gathers_all_deliveries_of_a_digest_and_a_take_over_gathers_them_all_again() {
     let stage = Stage::new();
     let (owner, other) = owner_and_other(&stage).await;
-    // Whichever member reads.
     for n in 10..18 {
         gather(if n % 2 == 0 { &owner } else { &other }, &n.to_string()).await;
     }

@@ -23,7 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const NAMED: usize = 20;
 /// Messages whose lengths are read at once.
 const PIECE: i64 = 500;
-/// The interval of reports.
 const REPORT: Duration = Duration::from_millis(200);
 
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";

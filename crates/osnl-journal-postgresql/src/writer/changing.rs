@@ -35,7 +35,6 @@ impl PostgresWriter {
         self.shared.claimable.thaw();
     }
 
-    /// Memory follows the tables.
     async fn tell_changed(&mut self, result: ChangePassResult) {
         let ChangePassResult { changed, under_way, promoted } = result;
         for changed in &changed {

@@ -174,7 +174,6 @@ impl PostgresWriter {
         self.publish_refused();
     }
 
-    /// Fails for a second.
     async fn repeat(&mut self, reason: &str) -> bool {
         self.failed_by_row(reason);
         self.pause().await

@@ -25,7 +25,6 @@ const MOST: usize = 100;
 /// The most records that were given up and are named.
 const MOST_GIVEN_UP: usize = 20;
 
-/// What waits.
 pub(super) enum RefusedItem {
     /// A command whose caller, or whose delivery, waits for the record.
     Command(Box<PostgresCommand>),
@@ -43,7 +42,6 @@ pub(super) struct RefusedTry {
     next: Instant,
 }
 
-/// See the [module](self).
 #[derive(Default)]
 pub(super) struct RefusedRecords {
     all: Vec<RefusedTry>,

@@ -134,7 +134,6 @@ impl PostgresWriter {
         let rows = self.session.as_mut()?.execute(CONFIRM, &[&self.member.token]).await;
         match rows {
             Ok(1) => {}
-            // The row is gone.
             Ok(_) => return Some(Err(CommitRefusal::Forgotten)),
             Err(error) => {
                 let reason = words(&error);
@@ -277,7 +276,6 @@ impl PostgresWriter {
         });
     }
 
-    /// A commit is known.
     fn works(&mut self) {
         if self.refused.is_full() {
             let reason = self.refused.shown().pop().map(|last| last.reason).unwrap_or_default();

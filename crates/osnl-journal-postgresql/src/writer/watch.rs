@@ -58,7 +58,6 @@ const PENDING: &str = "SELECT action, sum(count)::bigint FROM (SELECT action, co
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chore {
     None,
-    /// Counts what is pending.
     Pending,
     /// Removes deliveries that ended long ago.
     History,
