@@ -62,7 +62,7 @@ struct FoundDelivery {
 }
 
 impl FoundDelivery {
-    /// The lane in which it waits once it is open.
+    /// The lane in which the delivery waits once open.
     fn own_lane(&self) -> Option<i64> {
         self.lane.or_else(|| lane(&self.action, self.key.as_deref(), self.ordered))
     }
@@ -84,7 +84,7 @@ pub(crate) struct ChangePass {
     pub(crate) claimed: HashSet<DeliveryId>,
     /// The most rows that are looked at, besides those under way.
     pub(crate) at_most: i64,
-    /// PostgreSQL's words, if it has refused these changes: they are answered so, and not made.
+    /// PostgreSQL's refusal of these changes, which is the answer to their requests.
     pub(crate) refusal: Option<String>,
 }
 
@@ -208,7 +208,7 @@ impl Transaction<'_> {
         Ok(result)
     }
 
-    /// Makes the changes that wait for the end of these claims; returns those that were made, and the lanes that go on.
+    /// Makes the changes that wait for the end of these claims; returns the changes made, and the lanes that go on.
     pub(crate) async fn change_ended(
         &mut self,
         rows: &[&ChangeRow],
@@ -226,7 +226,7 @@ impl Transaction<'_> {
             .filter(|(row, ..)| answered.contains(&(row.command.clone(), row.delivery)))
             .filter_map(|(row, ..)| Some((row, found.get(&row.delivery)?)))
             .collect();
-        // None of these kinds makes a delivery claimable by itself.
+        // None of these kinds makes a delivery claimable.
         let (lanes, _) = self.carry_out(&carried).await?;
         Ok((carried.iter().map(|(row, found)| changed(row, found)).collect(), lanes))
     }
@@ -245,7 +245,7 @@ impl Transaction<'_> {
     ) -> Result<Vec<ChangeRow>, CommitFailure> {
         let mut rows = Vec::new();
         for row in self.query(PENDING, &[&own, &at_most]).await? {
-            // Of a newer program: it waits for an owner that knows it.
+            // A change of a newer program waits for an owner of that version.
             let Some(kind) = ChangeKind::of_number(row.try_get(3)?) else { continue };
             rows.push(ChangeRow {
                 command: row.try_get(0)?,
@@ -349,7 +349,7 @@ impl Transaction<'_> {
                     grouped.moves.lanes.push(lane);
                     grouped.moves.partitions.push(partition);
                     grouped.moves.ordered.push(ordered);
-                    // Its new owner counts it when it admits it.
+                    // The new owner counts the delivery when admitting it.
                     None
                 }
             };

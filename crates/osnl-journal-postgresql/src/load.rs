@@ -98,7 +98,7 @@ fn first_of(missing: &mut VecDeque<(i64, usize)>, room: usize) -> Vec<i64> {
 }
 
 impl Member {
-    /// Puts what has become claimable into memory, where there is place for it.
+    /// Puts claimable deliveries into memory, while there is place.
     pub(crate) async fn offer(
         &mut self,
         session: &mut Session,
@@ -179,7 +179,7 @@ impl Member {
         Ok(unusable)
     }
 
-    /// Loads a piece of the rows that were found: one more than it has tells that there are others.
+    /// Loads a piece of the rows that were found. One row more than a piece means that others wait.
     async fn load_piece(
         &mut self,
         session: &mut Session,
@@ -359,7 +359,7 @@ pub(crate) fn received(row: &Row) -> Result<ReceivedMessage, Error> {
     })
 }
 
-/// Returns what came with a message's body, from nine columns of a row: those of [`MESSAGES`] from `received` to `compression`.
+/// Returns a message's origin and properties, from nine columns of a row: `received` to `compression` in [`MESSAGES`].
 pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Error> {
     let text = |n: usize| row.try_get::<_, String>(first + n);
     let property = |n: usize| row.try_get::<_, Option<String>>(first + n);

@@ -82,7 +82,7 @@ async fn a_large_message_on_a_slow_network_holds_up_its_queue_alone() {
     proxy.set(NetworkFault::None);
 }
 
-/// What the database refuses of it goes into the quarantine by its beginning.
+/// Only the beginning of a refused large message is quarantined.
 #[tokio::test]
 async fn a_large_message_whose_parts_are_refused_is_set_aside_cut() {
     let stage = Stage::new();

@@ -66,7 +66,7 @@ impl PostgresWriter {
         true
     }
 
-    /// Keeps a command that was refused alone for later, or gives it up; returns what is tried in its place.
+    /// Keeps a command that was refused alone for later, or gives up on the command; returns the command to try instead.
     fn without_refused(&mut self, command: PostgresCommand, reason: String) -> Option<PostgresCommand> {
         let action =
             command.claim().and_then(|id| self.member.places.get(&id)).map(|place| place.action.clone());
@@ -86,7 +86,7 @@ impl PostgresWriter {
                 Some(PostgresCommand::SetAside(Box::new(cut(*new)), receipt))
             }
             PostgresCommand::SetAside(mut new, receipt) => {
-                // What comes meanwhile has numbers before it.
+                // Later messages get smaller numbers meanwhile.
                 new.id = 0;
                 let subject = format!("listener {}", new.received.origin.listener);
                 let record =

@@ -113,7 +113,7 @@ impl RefusedRecords {
         self.all.iter().map(|known| known.shown.clone()).collect()
     }
 
-    /// Leaves out deliveries that are not admitted now: those that were refused, and those behind them in their lanes.
+    /// Leaves out refused deliveries, and the later deliveries of their lanes.
     pub(super) fn without_refused(&self, mut arrived: Vec<ArrivedDelivery>) -> Vec<ArrivedDelivery> {
         let (mut ids, mut lanes) = (HashSet::new(), HashSet::new());
         for known in &self.all {

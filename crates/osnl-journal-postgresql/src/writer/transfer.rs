@@ -185,7 +185,7 @@ impl PostgresWriter {
         Ok(())
     }
 
-    /// Queues a command and those behind it before everything else.
+    /// Queues a command, and the commands that waited behind its body, before everything else.
     fn hand_over(&mut self, command: PostgresCommand, behind: VecDeque<PostgresCommand>) {
         behind.into_iter().rev().for_each(|command| self.backlog.push_front(command));
         self.backlog.push_front(command);

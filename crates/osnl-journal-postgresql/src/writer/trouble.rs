@@ -44,7 +44,7 @@ impl Contention {
 }
 
 impl PostgresWriter {
-    /// Repeats a transaction until it is known how it ended.
+    /// Repeats a transaction until its end is known.
     pub(super) async fn transact(&mut self, job: &TransactionJob<'_>) -> Result {
         let mut kept = None;
         let mut contention = None;

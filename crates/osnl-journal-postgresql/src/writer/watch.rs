@@ -263,7 +263,7 @@ impl PostgresWriter {
         }
         self.more_arrived = true;
         self.publish_lease();
-        // What is in them has not been fetched.
+        // The deliveries of these partitions are not fetched yet.
         self.shared.claimable.drop_all();
     }
 
@@ -288,7 +288,7 @@ impl PostgresWriter {
         }
     }
 
-    /// These partitions are another member's, or anyone's: what is in memory of them is given back.
+    /// Gives back the deliveries in memory of partitions that this member no longer owns.
     pub(super) fn lose(&mut self, partitions: &[PartitionNumber]) {
         for partition in partitions {
             self.member.leases.held.remove(partition);
@@ -308,7 +308,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Tells claims until when they may be answered; returns whether they had to wait before.
+    /// Publishes until when claims may be answered; returns whether claims had to wait before.
     fn publish_lease(&self) -> bool {
         let now = self.options.clock.now();
         self.shared.set_lease_end(self.member.leases.first_end().unwrap_or_default(), now)
