@@ -1,8 +1,8 @@
 //! The metrics of a daemon, in the text format of Prometheus and in OpenMetrics.
 //!
-//! [`FAMILIES`] is the one list: names, types, labels, and help. What is written is checked against it, the page
-//! `docs/reference/metrics.md` has it as a table, and alert rules and dashboard may name nothing else. Labels are names of the
-//! configuration and fixed words, never a resource.
+//! [`FAMILIES`] is the only list of names, types, labels, and help. The output is checked against the list,
+//! `docs/reference/metrics.md` has it as a table, and alert rules and dashboard name nothing else. Labels are
+//! names of the configuration and fixed words, never a resource.
 
 mod families;
 mod process;
@@ -16,7 +16,6 @@ pub use self::process::ProcessNumbers;
 use self::text::FamilyWriter;
 pub use self::text::MetricsFormat;
 
-/// Writes all metrics.
 #[must_use]
 pub fn render(measured: &Measurements, process: Option<&ProcessNumbers>, format: MetricsFormat) -> String {
     let mut out = FamilyWriter::new(format);

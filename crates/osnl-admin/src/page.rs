@@ -1,26 +1,27 @@
-//! The page for the operator on call: HTML that is made here, for a browser with or without JavaScript.
+//! The page for the operator on call: HTML from the daemon, for a browser with or without JavaScript.
 //!
 //! | path | page |
 //! | --- | --- |
-//! | `/` | what needs attention, actions, listeners, the journal |
+//! | `/` | problems, actions, listeners, the journal |
 //! | `/deliveries` | deliveries, newest first, by a search |
-//! | `/deliveries/{id}` | all about one |
-//! | `/deliveries/change` | what a change would do; with `POST`, the change |
-//! | `/live`, `/live/events` | the latest events; events as they come |
+//! | `/deliveries/{id}` | one delivery |
+//! | `/deliveries/change` | a preview of a change; with `POST`, the change |
+//! | `/live`, `/live/events` | the latest events; a stream of events |
 //! | `/plots` | the last hour or the last day: rates, backlog, times |
 //! | `/rules` | the rules with their counts |
 //! | `/unmatched` | messages that matched no rule |
-//! | `/explain` | an event tried against the rules; with `POST`, one that was pasted |
-//! | `/quarantine`, `/quarantine/{id}` | messages that could not be read |
-//! | `/quarantine/change` | what a change of them would do; with `POST`, the change |
+//! | `/explain` | an event tested against the rules; with `POST`, a pasted event |
+//! | `/quarantine`, `/quarantine/{id}` | unreadable messages |
+//! | `/quarantine/change` | a preview of a change of these; with `POST`, the change |
 //! | `/configuration` | each value with its origin, and the latest reload; with `POST`, a reload |
 //! | `/login`, `/logout` | a session for the token |
 //!
-//! Every text that came from outside is one line without control characters, has a bounded length, and is escaped by the
-//! templates. Nothing is loaded from elsewhere. One page has a script, which is a file of this endpoint.
+//! Every text from outside is one line without control characters, has a bounded length, and is escaped by
+//! the templates. Nothing is loaded from other sites. One page has a script, which is a file of this
+//! endpoint.
 //!
-//! A form that changes something has the session's own number in it, which no other site can know, and the browser must
-//! not say that another site sent it.
+//! A form that changes something carries the session's secret number, which no other site can know. The
+//! request is refused if the browser reports another site as its origin.
 
 mod change;
 mod configuration;
@@ -57,33 +58,26 @@ use crate::history::SharedHistory;
 
 const SCRIPT: &str = include_str!("../templates/page.js");
 const CSS: &str = include_str!("../templates/page.css");
-/// Bytes of a form.
 const LONGEST_FORM: usize = 64 * 1024;
-/// Bytes of a form with an event: a form may write each of its bytes as three, and a broker's messages have up to some
-/// hundred KiB.
+/// The form encoding may write each byte as three, and a broker's messages have up to some hundred KiB.
 const LONGEST_EVENT: usize = 1024 * 1024;
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The pages of an endpoint, and the sessions that read them.
 pub(crate) struct Pages {
     sessions: Arc<Sessions>,
     pub(crate) history: SharedHistory,
-    /// The end of streams.
     ends: CancellationToken,
 }
 
-/// The parts of an endpoint that a page needs.
 #[derive(Clone, Copy)]
 pub(crate) struct PageContext<'a> {
     pub(crate) handler: &'a ControlHandler,
     pub(crate) access: &'a Access,
-    /// Whether the connection is encrypted.
     pub(crate) is_tls: bool,
     /// The client, for the log of changes.
     pub(crate) by: &'a str,
 }
 
-/// The address of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
     Css,
@@ -107,28 +101,26 @@ pub(crate) enum Page {
     Configuration,
 }
 
-/// The parts that all pages have.
 struct Frame {
     title: String,
-    /// The path of this page's place in the navigation.
+    /// The path of the page's entry in the navigation.
     here: &'static str,
     refresh: Option<u32>,
     may_change: bool,
     has_session: bool,
     csrf: String,
-    /// The program and the time.
     made: String,
 }
 
-/// A page of a few words: a refusal, or the form for the token.
+/// A short page: a refusal, or the form for the token.
 #[derive(Template)]
 #[template(path = "message.html")]
 struct MessagePage<'a> {
     title: &'a str,
     message: String,
-    /// The path that the browser goes to by itself.
+    /// The path that the browser opens without a click.
     onward: Option<String>,
-    /// With a form for the token, and the path behind it.
+    /// The path behind the form for the token, if the page has that form.
     login: Option<String>,
     back: &'a str,
 }
@@ -139,7 +131,6 @@ struct PageCaller {
     has_session: bool,
 }
 
-/// Finds a page.
 pub(crate) fn find(path: &str) -> Option<Page> {
     Some(match path {
         "/" => Page::Overview,
@@ -168,7 +159,7 @@ pub(crate) fn find(path: &str) -> Option<Page> {
 }
 
 impl Page {
-    /// Returns the most bytes of the form that it takes; `None` of a page without a form.
+    /// Returns the bound of the page's form in bytes; `None` without a form.
     fn longest_form(&self) -> Option<usize> {
         match self {
             Self::Login
@@ -203,18 +194,17 @@ impl Pages {
         })
     }
 
-    /// Returns the most bytes of the form that a page takes from this caller; `None` of a page without a form.
+    /// Returns the bound of the page's form for this caller; unknown callers get the smaller bound.
     pub(crate) fn longest_form(&self, page: &Page, access: &Access, head: &Parts) -> Option<usize> {
         let is_known = || self.sessions.find(head).is_some() || access.token(head).is_ok();
         page.longest_form().map(|longest| if is_known() { longest } else { longest.min(LONGEST_FORM) })
     }
 
-    /// Ends all streams.
     pub(crate) fn end(&self) {
         self.ends.cancel();
     }
 
-    /// Answers a request; its body is empty unless the page takes a form.
+    /// Answers a request; `body` is empty unless the page takes a form.
     pub(crate) async fn answer(
         &self,
         page: &Page,
@@ -233,7 +223,7 @@ impl Pages {
         }
         let caller = match self.caller(place, head) {
             Ok(caller) => caller,
-            // No browser shows a page to a script.
+            // A script reads this stream, so the refusal is no page.
             Err(_) if *page == Page::LiveEvents => return answer::denied(Denial::Token),
             Err(refused) => return *refused,
         };
@@ -276,7 +266,7 @@ impl Pages {
         made.unwrap_or_else(|refusal| refusal_page(answer::status(refusal.code), answer::message(&refusal)))
     }
 
-    /// Returns the caller, or the answer to one that may not read pages.
+    /// Returns the caller, or the refusal's answer.
     fn caller(&self, place: PageContext<'_>, head: &Parts) -> Result<PageCaller, Box<AdminAnswer>> {
         if let Err(denial) = place.access.api(false) {
             return Err(denied(denial).into());
@@ -291,7 +281,7 @@ impl Pages {
         if head.method != Method::GET && head.method != Method::HEAD {
             return Err(refusal_page(StatusCode::FORBIDDEN, "The session has ended: log in again.").into());
         }
-        // The cookie does not come with a link from another site; it does with the next request, which is from here.
+        // A link from another site carries no cookie (`SameSite`); the next request, from this page, does.
         if site(head) == Some("cross-site") {
             let page = MessagePage {
                 title: "One moment",
@@ -339,7 +329,6 @@ impl Frame {
     }
 }
 
-/// Asks the daemon.
 async fn ask<T: DeserializeOwned>(
     place: PageContext<'_>,
     request: &ControlRequest,
@@ -348,7 +337,7 @@ async fn ask<T: DeserializeOwned>(
     serde_json::from_value(value).map_err(|error| bad(error.to_string()))
 }
 
-/// Returns the part of a list behind the key `after` of a query, at most so many, and the query of the part behind that.
+/// Returns up to `most` items behind the key `after` of a query, and the query of the next part.
 fn after<'a, T>(
     all: &'a [T],
     query: &str,
@@ -367,13 +356,12 @@ fn bad(message: impl Into<String>) -> RequestRefusal {
     RequestRefusal { code: Code::BadRequest, message: message.into() }
 }
 
-/// Whether a form was sent by a page of this session.
+/// Whether a page of this session sent the form.
 fn is_of_session(body: &[u8], caller: &PageCaller) -> bool {
     let csrf = text::field(body, "csrf");
     csrf.is_some_and(|given| session::digest(&given) == session::digest(&caller.csrf))
 }
 
-/// Refuses a form that a page of another site has sent.
 fn foreign_form() -> AdminAnswer {
     refusal_page(
         StatusCode::FORBIDDEN,
@@ -382,7 +370,6 @@ fn foreign_form() -> AdminAnswer {
     )
 }
 
-/// Answers a form of more bytes than its page takes.
 pub(crate) fn too_long(longest: usize) -> AdminAnswer {
     let most = text::size(longest as u64);
     let message = format!("The form is longer than {most}. Use osnl explain for a large event.");
@@ -415,7 +402,6 @@ fn with_policy(mut answer: AdminAnswer) -> AdminAnswer {
     answer
 }
 
-/// Sends the browser to another page of this endpoint.
 fn to(path: &str) -> AdminAnswer {
     let mut answer = with_policy(answer::body(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", ""));
     let path = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
@@ -423,7 +409,7 @@ fn to(path: &str) -> AdminAnswer {
     answer
 }
 
-/// Sets the session's cookie for so many seconds. One that ends also keeps the browser from showing kept pages again.
+/// Sets the session's cookie for some seconds. Its end also keeps the browser from showing cached pages.
 fn with_cookie(mut answer: AdminAnswer, value: &str, life: u64, place: PageContext<'_>) -> AdminAnswer {
     let secure = if place.is_tls { "; Secure" } else { "" };
     let cookie =
@@ -434,7 +420,6 @@ fn with_cookie(mut answer: AdminAnswer, value: &str, life: u64, place: PageConte
     answer
 }
 
-/// Answers a caller that may not read pages.
 fn denied(denial: Denial) -> AdminAnswer {
     refusal_page(StatusCode::FORBIDDEN, answer::reason(denial))
 }

@@ -1,4 +1,3 @@
-//! The admin endpoint over real connections.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "admin/client.rs"]

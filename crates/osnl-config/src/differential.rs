@@ -1,4 +1,5 @@
-//! Our reading of small files against oslo.config's, as recorded in `fixtures/config`; in `live` against the real one.
+//! Comparison of this crate with oslo.config on small files, as recorded in `fixtures/config`; `live` uses
+//! the real oslo.config.
 
 mod live;
 
@@ -14,7 +15,7 @@ const LIBS_LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error"]);
 
 const TEXT: Kind = Kind::Form("text");
 
-/// The options as k2hr3_osnl registers them and the recording did, without our additions.
+/// The options as k2hr3_osnl and the recording register them, without osnl's additions.
 static SCHEMA: Schema = Schema::oslo(
     &[
         SectionDef::new(
@@ -103,7 +104,7 @@ fn check_refusal(text: &str, refused: &Json, line: u32, problem: &str) {
     }
     let expected = match refused["message"].as_str().unwrap() {
         "Section must be started before assignment" => {
-            // oslo notices when the value has ended, we name the line of the key.
+            // oslo names the line at which the value ends, this crate the line of the key.
             assert!(line <= theirs, "{text:?}");
             assert_eq!(problem, "the option is before the first section", "{text:?}");
             return;
@@ -117,7 +118,7 @@ fn check_refusal(text: &str, refused: &Json, line: u32, problem: &str) {
         "Empty section name" => "the section has no name",
         other => panic!("a refusal nobody has thought of: {other}"),
     };
-    // `[` alone lacks both its end and a name; oslo says the former.
+    // `[` alone lacks both end and name; oslo reports the end.
     assert_eq!((line, problem), (theirs, expected), "{text:?}");
 }
 

@@ -1,8 +1,6 @@
-//! `30`, `30s`, `500ms`, `5m`, `24h`, `7d`.
-
 use std::time::Duration;
 
-/// A whole number with a unit (`ms`, `s`, `m`, `h`, `d`); without one, seconds.
+/// Parses a whole number with a unit (`ms`, `s`, `m`, `h`, `d`); without a unit, seconds.
 pub fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -19,7 +17,7 @@ pub fn parse(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
-/// As [`parse`] reads it, in the largest unit of which it is a whole number.
+/// Formats for [`parse`], in the largest unit that gives a whole number.
 pub fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if duration.subsec_millis() > 0 {

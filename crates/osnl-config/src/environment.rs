@@ -1,20 +1,19 @@
-//! The variables `OS_<GROUP>__<OPTION>`, which count above every file.
+//! The variables `OS_<GROUP>__<OPTION>`, which take precedence over every file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
-/// A process's environment as a value, sorted by name. Its Debug form shows names only.
+/// A process's environment, sorted by name. The Debug form shows only names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Variables without meaning for a configuration are kept and never looked at.
+    /// Returns all variables, also those without a meaning for a configuration.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
@@ -22,7 +21,7 @@ impl Environment {
 }
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
-    /// Names and values that are not UTF-8 are left out: no option is spelt like that.
+    /// Leaves out names and values that are not UTF-8, as no option has such a name.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         let text = |part: OsString| part.into_string().ok();
         Self(variables.into_iter().filter_map(|(n, v)| Some((text(n.into())?, text(v.into())?))).collect())
@@ -38,7 +37,7 @@ impl fmt::Debug for Environment {
 /// The prefix of every variable that is an option.
 pub const PREFIX: &str = "OS_";
 
-/// `OS_<GROUP>__<OPTION>` in capitals; what no variable's name may hold becomes `_`.
+/// Returns `OS_<GROUP>__<OPTION>` in capitals; characters that are invalid in a variable's name become `_`.
 pub fn variable_name(group: &str, option: &str) -> String {
     let spelt = |name: &str| -> String {
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()

@@ -4,35 +4,32 @@ use std::fmt;
 
 use super::option::ValueOrigin;
 
-/// One thing to say about a configuration.
+/// An error or warning about a configuration.
 ///
-/// Displayed as `FILE:LINE:COLUMN: [group] option: problem; allowed; did you mean suggestion`, with `environment NAME`
-/// in place of file and line for a value from there, leaving out the parts that are not known. No part repeats a
-/// secret: the caller that makes one passes values through [`shown`] and leaves those of secret options out.
+/// The displayed form is `FILE:LINE:COLUMN: [group] option: problem; allowed; did you mean suggestion`. A
+/// variable has `environment NAME` in place of file and line, and unknown parts are left out. No part repeats
+/// a secret: the creator passes values through [`shown`] and leaves out values of secret options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The file as it was named to us; `environment NAME` for a variable.
+    /// The file; `environment NAME` for a variable.
     pub file: String,
-    /// The line, counted from 1; `None` when no line is at fault (an option that is not set).
+    /// The line, counted from 1; `None` if no line is at fault, such as for a missing option.
     pub line: Option<u32>,
-    /// The column in it, counted from 1, where one place of a value is at fault.
+    /// The column of the faulty part, counted from 1.
     pub column: Option<u32>,
-    /// The section, in the schema's spelling if it is a known one.
+    /// The section, in the schema's spelling if known.
     pub group: Option<String>,
-    /// The option.
     pub option: Option<String>,
-    /// The problem.
     pub problem: String,
     /// The allowed values, or the remedy.
     pub allowed: Option<String>,
-    /// The known name nearest to a misspelt one.
+    /// The known name nearest to a misspelt name.
     pub suggestion: Option<String>,
-    /// The line and what points at its place, two lines without an end, where that says more than a column.
+    /// Two lines that show the place, if clearer than a column.
     pub excerpt: Option<String>,
 }
 
 impl Finding {
-    /// A finding about a line as such.
     pub fn at(file: &str, line: u32, problem: impl Into<String>) -> Self {
         Self {
             file: file.to_owned(),
@@ -47,12 +44,11 @@ impl Finding {
         }
     }
 
-    /// A finding about a file, or another source, as a whole.
     pub fn of(source: &str, problem: impl Into<String>) -> Self {
         Self { line: None, ..Self::at(source, 0, problem) }
     }
 
-    /// The same finding at the place that a value comes from; a default stays where it was.
+    /// Moves the finding to the origin of a value; a default leaves the place unchanged.
     #[must_use]
     pub fn from_origin(mut self, origin: &ValueOrigin) -> Self {
         match origin {
@@ -69,21 +65,18 @@ impl Finding {
         self
     }
 
-    /// The same, with what would be right.
     #[must_use]
     pub fn allowed(mut self, allowed: impl Into<String>) -> Self {
         self.allowed = Some(allowed.into());
         self
     }
 
-    /// The same, about this section.
     #[must_use]
     pub fn group(mut self, group: &str) -> Self {
         self.group = Some(one_line(group));
         self
     }
 
-    /// The same, about this option.
     #[must_use]
     pub fn option(mut self, option: &str) -> Self {
         self.option = Some(one_line(option));
@@ -118,12 +111,10 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Something that keeps a configuration from being used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub Finding);
 
-/// Something that is accepted and that the operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(pub Finding);
 
@@ -133,7 +124,8 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Every error of a configuration, in the order of lines; displayed one per line, some with an excerpt of two more lines that begin with a blank.
+/// All errors of a configuration, in the order of lines. Each is displayed on one line, some with an indented
+/// excerpt of two lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -154,10 +146,10 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// A value as a message may repeat it: quoted, control characters escaped, cut after 60 characters.
+/// Returns a value for a message: quoted, control characters escaped, cut after 60 characters.
 ///
-/// A value that looks as if it held a login is not repeated, whichever option it stands in: a URL that
-/// was put behind the wrong name is still a URL with a password.
+/// A value that looks like a URL with a login is never repeated, as a URL behind the wrong name still has a
+/// password.
 pub fn shown(value: &str) -> String {
     if value.contains("://") || value.contains('@') {
         return "the value (not shown, it looks like a URL)".to_owned();
@@ -174,7 +166,7 @@ pub fn unknown_value(shown: &str) -> String {
     format!("unknown value {}", shown.strip_prefix("the value ").unwrap_or(shown))
 }
 
-/// Without the operating system's number behind its own words: `Not a directory (os error 20)` is `Not a directory`.
+/// Removes the system's error number: `Not a directory (os error 20)` becomes `Not a directory`.
 #[must_use]
 pub fn in_words(text: &str) -> String {
     let mut parts = text.split(" (os error ");
@@ -185,8 +177,8 @@ pub fn in_words(text: &str) -> String {
     words
 }
 
-/// Sorts what was found by file, in their order, and line; what no line is to blame for comes after those of its file,
-/// what no file is to blame for last.
+/// Sorts findings by file and line. Findings without a line follow those of their file; findings without a
+/// file are last.
 pub fn in_order<T>(found: &mut [T], of: impl Fn(&T) -> &Finding, files: &[String]) {
     found.sort_by_key(|one| {
         let finding = of(one);
@@ -195,7 +187,7 @@ pub fn in_order<T>(found: &mut [T], of: impl Fn(&T) -> &Finding, files: &[String
     });
 }
 
-/// A name from a file, fit for one line of a log; not repeated if it looks like part of a URL.
+/// Returns a name for one line of a log; a name that looks like part of a URL is not repeated.
 fn one_line(name: &str) -> String {
     if name.contains("://") || name.contains('@') {
         return "…".to_owned();

@@ -1,51 +1,44 @@
 //! The file syntax of oslo.config.
 //!
-//! - `key = value` or `key: value`: the first of `=` and `:` separates. Blanks around both are dropped,
-//!   then one pair of the same quotes (`"` or `'`) around the value.
-//! - A line whose first character is a blank or a tab continues the value above it, joined with a
-//!   newline. A blank line or a comment ends the value. Quotes are stripped from the first line only.
-//! - `#` and `;` start a comment in column 1 and nowhere else.
-//! - `[name]` starts a section and stands alone on its line; a section that occurs again goes on.
+//! - `key = value` or `key: value`: the first of `=` and `:` separates. Blanks around both are dropped, then
+//!   one pair of the same quotes (`"` or `'`) around the value.
+//! - A line that begins with a blank or a tab continues the value above, joined with a newline. A blank line
+//!   or a comment ends the value. Quotes are stripped from the first line only.
+//! - `#` and `;` start a comment only in column 1.
+//! - `[name]` is alone on its line and starts a section; a repeated section continues.
 //! - A key may occur several times; all values are kept.
 //! - Lines end with LF, CRLF or CR. A byte order mark is refused.
 //!
-//! No crate reads this dialect: rust-ini and configparser join, quote, and comment differently, and forget the line of a
-//! value, which each message names.
+//! No crate reads this dialect: rust-ini and configparser join, quote, and comment differently, and do not
+//! keep a value's line, which each message names.
 //!
-//! No message repeats a line of the file: any of them may hold a password.
+//! No message repeats a line of the file, since any may hold a password.
 
 use super::error::{ConfigError, Finding};
 
-/// A file as it was written: what is in which section at which line.
 #[derive(Clone, Debug, Default)]
 pub struct Ini {
-    /// The file as it was named to us.
     pub file: String,
-    /// Every section heading in the order of lines, repeated ones too.
+    /// Every section heading in the order of lines, repeated headings too.
     pub sections: Vec<IniSection>,
 }
 
-/// One `[heading]` and what stands below it.
 #[derive(Clone, Debug)]
 pub struct IniSection {
-    /// The name between the brackets, unchanged.
     pub name: String,
-    /// The line of the heading, counted from 1.
     pub line: u32,
-    /// The entries in the order of lines.
     pub entries: Vec<IniEntry>,
 }
 
-/// One `key = value`. Its Debug form hides the value, which may be a secret.
+/// One `key = value`. The Debug form hides the value, which may be a secret.
 #[derive(Clone)]
 pub struct IniEntry {
-    /// The key, without the blanks around it.
     pub key: String,
     /// The value as read: no substitution, no type.
     pub value: String,
-    /// The line of the key, counted from 1; the lines of the value follow one another.
+    /// The line of the key, counted from 1; the lines of the value are consecutive.
     pub line: u32,
-    /// The columns at which the lines of the value begin in the file, in characters counted from 1.
+    /// The columns at which the lines of the value begin, in characters counted from 1.
     pub columns: Vec<u32>,
 }
 
@@ -58,8 +51,8 @@ impl std::fmt::Debug for IniEntry {
 impl Ini {
     /// Reads `text`; `file` is only a name for messages.
     ///
-    /// Returns what could be read and every syntax error, in the order of lines. With any error the
-    /// file must not be used; the readable part is there so that its values can be checked too.
+    /// Returns the readable part and every syntax error, in the order of lines. With an error the file must
+    /// not be used; the readable part is for further checks of its values.
     pub fn parse(file: &str, text: &str) -> (Self, Vec<ConfigError>) {
         let mut parser =
             IniParser { ini: Self { file: file.to_owned(), ..Self::default() }, ..IniParser::default() };
@@ -89,31 +82,25 @@ struct IniParser {
     open: ContinuationOwner,
 }
 
-/// The target of an assignment.
 #[derive(Default)]
 enum AssignmentTarget {
-    /// No section has begun.
     #[default]
     Before,
-    /// The last heading was refused: what follows is read for its errors and dropped.
+    /// The last heading was refused: its lines are read for errors and dropped.
     Refused,
-    /// The last section of the file.
     Section,
 }
 
-/// The owner of a continuation line.
 #[derive(Default)]
 enum ContinuationOwner {
     #[default]
     Nothing,
-    /// The last entry of the last section.
     Entry,
     /// A line that was refused, or dropped with its section.
     Dropped,
 }
 
 impl IniParser {
-    /// Takes one line without its trailing white space.
     fn take(&mut self, line: &str) {
         if line.is_empty() {
             self.open = ContinuationOwner::Nothing;
@@ -215,7 +202,7 @@ fn column(line: &str, at: usize) -> u32 {
     u32::try_from(before + 1).unwrap_or(u32::MAX)
 }
 
-/// Without one pair of matching quotes. A lone quote counts as such a pair, as in oslo.
+/// Strips one pair of matching quotes. A lone quote counts as such a pair, as in oslo.
 fn unquoted(value: &str) -> &str {
     for quote in ['"', '\''] {
         if let Some(rest) = value.strip_prefix(quote) {
@@ -225,7 +212,7 @@ fn unquoted(value: &str) -> &str {
     value
 }
 
-/// White space as Python's `str.strip` sees it: Unicode's, and the four separators of ASCII.
+/// White space as Python's `str.strip` defines it: Unicode's, and the four separators of ASCII.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }

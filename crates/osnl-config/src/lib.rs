@@ -1,8 +1,8 @@
-//! oslo.config's dialect: text, environment, and flags become typed values that know their position.
+//! oslo.config's dialect: text, environment, and flags become typed values with their positions.
 //!
-//! No option is known here by its name. A caller has a table of [`OptionDef`] for each section; [`sections`] lays
-//! files ([`Ini`]), the [`Environment`], and flags over the defaults, substitutes `$name`, and reads typed values. The
-//! later layer wins, and every value has its [`ValueOrigin`]. All errors are collected.
+//! This crate knows no option by name. A caller has a table of [`OptionDef`] for each section. [`sections`]
+//! lays files ([`Ini`]), the [`Environment`], and flags over the defaults, substitutes `$name`, and reads
+//! typed values. The later layer wins, every value has its [`ValueOrigin`], and all errors are collected.
 //!
 //! ```
 //! use osnl_config::sections::{Layers, Schema, SectionDef};
@@ -21,10 +21,11 @@
 //! # Ok::<(), osnl_config::typed::ValueRefusal>(())
 //! ```
 //!
-//! A [`Finding`] is one line, `FILE:LINE: [group] option: problem; remedy; did you mean …`, and never repeats a secret.
+//! A [`Finding`] is one line, `FILE:LINE: [group] option: problem; remedy; did you mean …`, and never repeats
+//! a secret.
 //!
-//! The values that several forms share have a module each: [`duration`], [`size`], [`rate`], [`typed`]. Files that hold
-//! one secret are in [`secret_file`], secrets inside of other values in [`written_secrets`].
+//! Shared value types have their own modules: [`duration`], [`size`], [`rate`], [`typed`]. Files with one
+//! secret are in [`secret_file`], secrets within other values in [`written_secrets`].
 //!
 //! The corner cases are those of oslo.config 10.7.0, recorded in `fixtures/config/ini-differential.json`.
 

@@ -1,24 +1,16 @@
-//! Options of a log: its level and its file.
-
 use std::path::PathBuf;
 
-/// The least severity that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Everything.
     Debug,
-    /// Normal operation.
     Info,
-    /// Conditions that may need attention.
     Warn,
-    /// Failures.
     Error,
-    /// No level of its own: the one above counts, which is warn.
+    /// Without its own level, the level above counts, which is warn.
     Notset,
 }
 
 impl Level {
-    /// The level a word of the file stands for.
     pub fn from_word(word: &str) -> Option<Self> {
         match word {
             "debug" => Some(Self::Debug),
@@ -30,8 +22,8 @@ impl Level {
         }
     }
 
-    /// The level that the argument of `-d` or `-l` stands for: debug, info, warn, error, and critical, which
-    /// acts as warn as it did in k2hr3_osnl.
+    /// Returns the level of an argument of `-d` or `-l`: debug, info, warn, error, and critical, which acts
+    /// as warn, as in k2hr3_osnl.
     pub fn from_flag(word: &str) -> Option<Self> {
         match word {
             "debug" => Some(Self::Debug),
@@ -42,7 +34,7 @@ impl Level {
         }
     }
 
-    /// The word as k2hr3_osnl writes it in a file.
+    /// Returns the word as k2hr3_osnl writes it in a file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -54,11 +46,9 @@ impl Level {
     }
 }
 
-/// The destination of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogFile {
-    /// The word `sys.stderr`.
     Stderr,
-    /// Anything else is a path; `sys.stdout` too is a file of that name.
+    /// Any other word is a path; `sys.stdout` too is a file of that name.
     Path(PathBuf),
 }

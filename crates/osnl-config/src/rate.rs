@@ -1,20 +1,16 @@
-//! `100 per 10m`.
-
 use std::fmt;
 use std::time::Duration;
 
 use super::duration;
 
-/// The keys of one window have to fit into memory.
+/// The keys of one window must fit into memory.
 const MOST: u32 = 1_000_000;
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
-/// `100 per 10m`: so many different keys within this time.
+/// A rate such as `100 per 10m`: a number of different keys within a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Different keys.
     pub keys: u32,
-    /// The time that they may come within.
     pub within: Duration,
 }
 
@@ -24,16 +20,13 @@ impl fmt::Display for Rate {
     }
 }
 
-/// The reason that a text is not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateError {
-    /// It is not a number, `per`, and a duration.
     Form,
-    /// A part is out of range.
     Range,
 }
 
-/// A whole number, `per`, and a duration.
+/// Parses a whole number, `per`, and a duration.
 pub fn parse(text: &str) -> Result<Rate, RateError> {
     let mut words = text.splitn(2, " per ").map(str::trim);
     let (Some(keys), Some(within)) = (words.next(), words.next()) else { return Err(RateError::Form) };

@@ -1,12 +1,12 @@
-//! Secrets that stand in a file of their own: `transport_url = file:///path`.
+//! Secrets in files of their own: `transport_url = file:///path`.
 //!
 //! | written | read |
 //! | --- | --- |
-//! | `file:///path` | that file; `$name` in it is replaced as in any value |
-//! | `file://$CREDENTIALS_DIRECTORY/NAME` | what systemd's `LoadCredential=NAME:…` has put there; `${…}` too |
+//! | `file:///path` | that file; `$name` in the path is replaced as in any value |
+//! | `file://$CREDENTIALS_DIRECTORY/NAME` | the credential of systemd's `LoadCredential=NAME:…`; `${…}` too |
 //!
-//! Only options that hold secrets are read like that. What stands in the file counts as it is, without the end of its
-//! one line: no `$` in it is replaced. It is printed nowhere: `config show` prints the name of the file.
+//! Only options that hold secrets are read so. The file's one line is the value without its line end, and no
+//! `$` in it is replaced. The content is never printed: `config show` prints the name of the file.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -15,56 +15,43 @@ use std::path::{Path, PathBuf};
 
 pub use super::sections::{open_files, read_all};
 
-/// The scheme of a value that names a file.
 pub const SCHEME: &str = "file://";
-/// More than any secret has, less than what hurts.
+/// A bound above any secret and small enough to read.
 const MOST_BYTES: u64 = 64 * 1024;
 
-/// A file that a value names. No Debug: the content is a secret.
+/// A file that a value names. No Debug, as the content is a secret.
 #[derive(Clone)]
 pub struct SecretFile {
-    /// Its path.
     pub path: PathBuf,
-    /// Its one line.
     pub content: Result<String, SecretFileError>,
 }
 
-/// The reason that a file gives no secret. No content is repeated.
+/// The reason why a file gives no secret. No content is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretFileError {
-    /// `file://name`.
     #[error("names no absolute path behind file://")]
     Relative,
-    /// `file://$CREDENTIALS_DIRECTORY/NAME` without systemd.
     #[error("CREDENTIALS_DIRECTORY is not set in the environment")]
     NoCredentials,
-    /// Its path.
     #[error("there is no file {0}")]
     Missing(String),
-    /// Its name in the folder of credentials.
     #[error("there is no credential {0}")]
     NoCredential(String),
-    /// A folder, a pipe.
     #[error("{0} is not a regular file")]
     NotRegular(String),
-    /// Its path, and the operating system's reason.
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, String),
-    /// It has nothing in its one line.
     #[error("{0} is empty")]
     Empty(String),
-    /// It is not clear which line is meant.
     #[error("{0} holds more than one line")]
     Lines(String),
-    /// More than any secret has.
     #[error("{0} holds more than 64 KiB")]
     TooLarge(String),
-    /// Its path.
     #[error("{0} is not UTF-8")]
     NotUtf8(String),
 }
 
-/// Resolves a value that may name a file: itself, or the one line of `file:///path`.
+/// Resolves a value: the value as it is, or the one line of `file:///path`.
 ///
 /// # Errors
 /// The file gives no secret.
@@ -77,7 +64,6 @@ pub fn secret_or_file(value: &str) -> Result<String, SecretFileError> {
 }
 
 impl SecretFileError {
-    /// The remedy.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
@@ -96,7 +82,7 @@ impl SecretFileError {
     }
 }
 
-/// Whether every user of this machine may read a file: by its own mode, and by those of the folders on the way to it.
+/// Whether every user of this machine may read a file, by its mode and the modes of its parent folders.
 pub fn is_readable_by_all(path: &Path) -> bool {
     let has =
         |path: &Path, bit: u32| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & bit != 0);
@@ -104,14 +90,14 @@ pub fn is_readable_by_all(path: &Path) -> bool {
     path.is_file() && has(&path, 0o004) && path.ancestors().skip(1).all(|folder| has(folder, 0o001))
 }
 
-/// The one line of a file, and whether others than its owner and group may read or write it.
+/// Reads the one line of a file, and whether others than its owner and group may read or write the file.
 pub(crate) fn read(path: &Path) -> Result<(String, bool), SecretFileError> {
     let name = || shown(path);
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => SecretFileError::Missing(name()),
         _ => SecretFileError::Unreadable(name(), error.to_string()),
     };
-    // Before it is opened: a pipe would keep us waiting.
+    // Checked before the open, since the open of a pipe would block.
     let meta = fs::metadata(path).map_err(unreadable)?;
     if !meta.is_file() {
         return Err(SecretFileError::NotRegular(name()));
@@ -133,7 +119,6 @@ pub(crate) fn read(path: &Path) -> Result<(String, bool), SecretFileError> {
     }
 }
 
-/// A path as one line.
 pub(crate) fn shown(path: &Path) -> String {
     path.display().to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -1,13 +1,13 @@
 //! The one engine of options: tables, layers, and a reader of typed values.
 //!
-//! | part | what it has |
+//! | part | contents |
 //! | --- | --- |
 //! | [`Schema`] | the sections of a form, each a table of [`OptionDef`](crate::OptionDef), and its [`Dialect`] |
 //! | [`Layers`] | the values: defaults, files, environment, flags, each with its [`ValueOrigin`](crate::ValueOrigin) |
-//! | [`SectionReader`] | the typed values of one section; what is wrong with them are [`Findings`] |
+//! | [`SectionReader`] | the typed values of one section, and problems as [`Findings`] |
 //!
-//! `osnl run`, oslo.messaging's rabbit driver, `k2hr3_osnl.conf`, and `oss.conf` are tables of it. Sections may have
-//! names, `[kind:NAME]`, and a driver with options of its own.
+//! `osnl run`, oslo.messaging's rabbit driver, `k2hr3_osnl.conf`, and `oss.conf` are such tables. Sections
+//! may have names, `[kind:NAME]`, and a driver with its own options.
 //!
 //! ```
 //! use osnl_config::{Ini, Kind, OptionDef};

@@ -1,6 +1,4 @@
-//! `65536`, `64KiB`, `500MiB`, `10GiB`, `1TiB`.
-
-/// A whole number with a unit; without one, bytes.
+/// Parses a whole number with a unit, such as `64KiB`; without a unit, bytes.
 #[must_use]
 pub fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
@@ -18,7 +16,7 @@ pub fn parse(text: &str) -> Option<u64> {
     number.checked_mul(1 << shift)
 }
 
-/// The largest unit that says it without a fraction.
+/// Formats in the largest unit that needs no fraction.
 #[must_use]
 pub fn shown(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];

@@ -1,25 +1,21 @@
-//! Files as sources: what may be read, and which files a folder holds.
+//! Files as sources: readable files, and the files of a folder.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::error::Finding;
 
-/// The reason that a file gives no text.
 #[derive(Debug)]
 pub enum ReadError {
-    /// There is nothing at that path.
     Missing,
-    /// A directory, a device, a pipe.
+    /// A directory, a device, or a pipe.
     NotRegular,
-    /// The operating system does not let us read it.
     Unreadable(io::Error),
-    /// This line is not UTF-8.
     NotUtf8(u32),
 }
 
 impl ReadError {
-    /// The same as what is said of the file, with what to do.
+    /// Returns the finding with its remedy.
     #[must_use]
     pub fn finding(&self, file: &str) -> Finding {
         match self {
@@ -32,7 +28,7 @@ impl ReadError {
                 let remedy = match error.kind() {
                     io::ErrorKind::PermissionDenied => "let this user read it",
                     io::ErrorKind::NotADirectory => "a folder of this path is a file: name another one",
-                    // Such as links that lead in a circle, or a disk that fails.
+                    // Such as links in a circle, or a failing disk.
                     _ => "correct the path, or name another file",
                 };
                 Finding::of(file, format!("cannot be read: {error}")).allowed(remedy)
@@ -44,16 +40,15 @@ impl ReadError {
     }
 }
 
-/// The finding about a folder that [`files_of`] cannot read.
 pub fn folder_finding(folder: &Path, error: &io::Error) -> Finding {
     let problem = format!("the folder cannot be read: {error}");
     Finding::of(&folder.display().to_string(), problem).allowed("name one that this user can read")
 }
 
-/// The text of a regular file, or of what a symbolic link to one leads to.
+/// Returns the text of a regular file, also through a symbolic link.
 ///
 /// # Errors
-/// See [`ReadError`].
+/// See [`ReadError`] for the reasons.
 pub fn read_text(path: &Path) -> Result<String, ReadError> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => ReadError::Missing,
@@ -69,7 +64,7 @@ pub fn read_text(path: &Path) -> Result<String, ReadError> {
     })
 }
 
-/// `*.conf` of a folder, sorted by name, hidden ones left out, as oslo.config reads a `--config-dir`.
+/// Returns `*.conf` of a folder, sorted by name, without hidden files, as oslo.config reads a `--config-dir`.
 ///
 /// # Errors
 /// The folder cannot be read.

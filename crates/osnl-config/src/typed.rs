@@ -2,27 +2,25 @@
 
 use osnl_model::PatternError;
 
-/// The reason that a value is refused, without its place. It repeats no secret.
+/// The reason of a refusal, without its place. It repeats no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {allowed}")]
 pub struct ValueRefusal {
-    /// The problem.
     pub problem: String,
     /// The allowed values, or the remedy.
     pub allowed: String,
-    /// The known name nearest to a misspelt one.
+    /// The known name nearest to a misspelt name.
     pub suggestion: Option<String>,
 }
 
 impl ValueRefusal {
-    /// A refusal without a suggestion.
     pub fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
     }
 }
 
-/// The items of a list as oslo.config's `ListOpt` reads them: separated by commas, without surrounding spaces. Commas
-/// at the end are not items.
+/// Returns the items of a list as oslo.config's `ListOpt` reads them: separated by commas, without
+/// surrounding spaces. Trailing commas are no items.
 pub fn list(text: &str) -> Vec<String> {
     match text.trim_matches(super::ini::is_space).trim_end_matches(',') {
         "" => Vec::new(),
@@ -30,11 +28,12 @@ pub fn list(text: &str) -> Vec<String> {
     }
 }
 
-/// Explains a bad regular expression without `PatternError`'s Display, which repeats the pattern and might show a secret.
+/// Explains a bad regular expression without `PatternError`'s Display, which repeats the pattern and might
+/// show a secret.
 pub fn bad_pattern(of: &str, error: &PatternError) -> ValueRefusal {
     let place = error.position.map(|position| format!(" at character {}", position + 1)).unwrap_or_default();
     let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
-    // As a shell has them.
+    // A pattern in a shell's syntax.
     let allowed = match error.pattern.starts_with('*') {
         true => "the syntax is that of Python's re, where any text is .* and a dot is \\.",
         false => "the syntax is that of Python's re",

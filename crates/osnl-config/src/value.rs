@@ -1,4 +1,4 @@
-//! From text to a typed value, as oslo.config's types read it, and `$name` substitution.
+//! Conversion of text to a typed value, as oslo.config's types read it, and `$name` substitution.
 
 use osnl_model::nearest;
 
@@ -7,31 +7,27 @@ use super::ini::is_space;
 use super::option::{Kind, listed};
 use super::typed::ValueRefusal;
 
-/// A typed value. Its Debug form is for tests: a text may be a secret.
+/// A typed value. The Debug form is for tests, as a text may be a secret.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Text, or one word of a choice.
     Text(String),
-    /// A switch.
     Bool(bool),
-    /// A whole number.
     Integer(i64),
-    /// A number of seconds.
     Seconds(f64),
-    /// `k:v,k2:v2`, in the order written.
+    /// Pairs as in `k:v,k2:v2`, in the order written.
     Dict(Vec<(String, String)>),
 }
 
 impl Value {
-    /// Reads `text` as `kind`. `secret`: the text is not repeated in an error.
+    /// Reads `text` as `kind`. With `secret`, errors do not repeat the text.
     ///
-    /// `Ok(None)` stands for an integer of blanks only, which oslo takes for "none".
+    /// `Ok(None)` is a blank integer, which oslo takes for "none".
     ///
     /// # Errors
     /// The text is not of that kind, or an integer does not fit 64 bits.
     pub fn read(kind: Kind, text: &str, secret: bool) -> Result<Option<Self>, ValueRefusal> {
         let echo = || if secret { "the value (not shown)".to_owned() } else { shown(text) };
-        // The commonest slip: what looks like a comment is part of the value.
+        // A common mistake: an intended comment that is part of the value.
         let comment = if text.contains(['#', ';']) { "; a comment needs a line of its own" } else { "" };
         let refuse = |what: &str, allowed: String| {
             Err(ValueRefusal::new(format!("{} {what}", echo()), format!("{allowed}{comment}")))
@@ -83,7 +79,7 @@ impl Value {
         }
     }
 
-    /// The value as another one that names it with `$` gets it: what Python's `str` makes of it.
+    /// Returns the text for a `$name` reference, as Python's `str` writes the value.
     pub(super) fn substituted(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.clone()),
@@ -95,7 +91,6 @@ impl Value {
         }
     }
 
-    /// The text; `None` for another type.
     #[must_use]
     pub fn into_text(self) -> Option<String> {
         match self {
@@ -104,7 +99,6 @@ impl Value {
         }
     }
 
-    /// The pairs; `None` for another type.
     #[must_use]
     pub fn into_dict(self) -> Option<Vec<(String, String)>> {
         match self {
@@ -113,7 +107,6 @@ impl Value {
         }
     }
 
-    /// The text of a reference; `None` for another type.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -122,7 +115,6 @@ impl Value {
         }
     }
 
-    /// The number of seconds; `None` for another type.
     #[must_use]
     pub fn as_seconds(&self) -> Option<f64> {
         match self {
@@ -131,7 +123,6 @@ impl Value {
         }
     }
 
-    /// The value as a file may have it.
     #[must_use]
     pub fn shown(&self) -> String {
         match self {
@@ -147,7 +138,6 @@ impl Value {
         }
     }
 
-    /// The switch; `None` for another type.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         match self {
@@ -156,7 +146,6 @@ impl Value {
         }
     }
 
-    /// The whole number; `None` for another type.
     #[must_use]
     pub fn as_integer(&self) -> Option<i64> {
         match self {
@@ -181,15 +170,15 @@ fn integer(text: &str) -> Option<i64> {
         Some(digits) => ("-", digits),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
-    // Underscores stand singly between digits, so every piece between two of them holds some.
+    // Underscores must be single and between digits, so no piece is empty.
     if !digits.split('_').all(|piece| !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit())) {
         return None;
     }
     format!("{sign}{}", digits.replace('_', "")).parse().ok()
 }
 
-/// oslo's rule for commas: a piece without `:` goes on with the next one, so a name may hold a comma and
-/// a value may not.
+/// Reads pairs by oslo's rule for commas: a piece without `:` continues in the next, so a name may hold a
+/// comma and a value may not.
 fn dict(text: &str) -> Result<Vec<(String, String)>, &'static str> {
     let text = text.trim_matches(is_space);
     let mut pairs: Vec<(String, String)> = Vec::new();
@@ -217,13 +206,13 @@ fn dict(text: &str) -> Result<Vec<(String, String)>, &'static str> {
     Ok(pairs)
 }
 
-/// Replaces `$name`, `${name}` and `${group.name}` by what `lookup` gives for the name; `$$` and `\$`
-/// stand for a dollar sign; a `$` before anything else stays.
+/// Replaces `$name`, `${name}` and `${group.name}` by the result of `lookup`. `$$` and `\$` are a dollar
+/// sign, and any other `$` stays.
 ///
-/// A name begins with a letter of ASCII or `_` and goes on with those, digits and dots.
+/// A name begins with an ASCII letter or `_`, and continues with these, digits, and dots.
 ///
 /// # Errors
-/// The first error of `lookup`.
+/// Returns the first error of `lookup`.
 pub fn substitute<E>(text: &str, mut lookup: impl FnMut(&str) -> Result<String, E>) -> Result<String, E> {
     let text = text.replace("\\$", "$$");
     let mut out = String::with_capacity(text.len());

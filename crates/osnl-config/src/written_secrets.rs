@@ -1,7 +1,7 @@
-//! Secrets that are written out where no option is made for them: a token in a header, a URL or an argument.
+//! Literal secrets in options that are not meant for secrets: a token in a header, a URL or an argument.
 //!
-//! A value with `{{ … }}` in it may hold one beside the expressions. What stands within an expression is the event's, or
-//! `secret.KEY`, and is shown as it is.
+//! A value with `{{ … }}` may have a secret beside the expressions. The contents of an expression are the
+//! event's, or `secret.KEY`, and are shown.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,10 @@ use osnl_model::{is_secret_key, mask_text};
 use super::typed;
 
 const MASK: &str = "***";
-/// Words before a credential in a header, which say what it is.
+/// Words before a credential in a header that name its scheme.
 const SCHEMES: [&str; 9] =
     ["bearer", "basic", "token", "apikey", "key", "geniekey", "splunk", "bot", "digest"];
 
-/// A piece of a template.
 enum Piece<'a> {
     Written(&'a str),
     Expression(&'a str),
@@ -41,7 +40,7 @@ fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// A template for people: what is a secret by its form or by a name before it is `***`.
+/// Returns a template for people: a secret by form or by the name before it is `***`.
 pub fn masked(template: &str) -> Cow<'_, str> {
     let mut out = String::new();
     for piece in pieces(template) {
@@ -53,8 +52,8 @@ pub fn masked(template: &str) -> Cow<'_, str> {
     if out == template { Cow::Borrowed(template) } else { Cow::Owned(out) }
 }
 
-/// A URL, or the template of one, for people: also the parameter `key` of its query, which is the secret of many APIs, and
-/// elsewhere only the name of something.
+/// Returns a URL, or its template, for people. The query parameter `key` is masked too: it is the secret of
+/// many APIs, and elsewhere only a name.
 pub fn masked_url(url: &str) -> String {
     let url = masked(url);
     let Some((place, query)) = url.split_once('?') else { return url.into_owned() };
@@ -67,13 +66,12 @@ pub fn masked_url(url: &str) -> String {
     format!("{place}?{}", query.split('&').map(hidden).collect::<Vec<_>>().join("&"))
 }
 
-/// Whether this is the parameter `key`.
 fn is_key(parameter: &str) -> bool {
     parameter.eq_ignore_ascii_case("key")
 }
 
-/// The words that are written out in the value of something that is a secret by its name; none where all of it comes from
-/// the event or from `secret.KEY`.
+/// Returns the literal words of a value that is secret by its name; none if all parts are from the event or
+/// from `secret.KEY`.
 pub fn words(template: &str) -> Vec<String> {
     let written = pieces(template).filter_map(|piece| match piece {
         Piece::Written(text) => Some(text),
@@ -84,7 +82,7 @@ pub fn words(template: &str) -> Vec<String> {
     words.filter(|word| !is_scheme(word)).map(str::to_owned).collect()
 }
 
-/// The values of parameters in a URL's query that are secrets by their names.
+/// Returns the values of a URL's query parameters whose names are those of secrets.
 pub fn parameters(url: &str) -> Vec<String> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -92,7 +90,7 @@ pub fn parameters(url: &str) -> Vec<String> {
     pairs.filter(|(name, _)| is_secret(name)).flat_map(|(_, value)| words(value)).collect()
 }
 
-/// A command for people, as it was written: `--password, ***`.
+/// Returns a command for people, with secrets masked: `--password, ***`.
 pub fn masked_command(text: &str) -> Cow<'_, str> {
     let array: Option<Vec<String>> = serde_json::from_str(text).ok();
     let words = array.clone().unwrap_or_else(|| typed::list(text));

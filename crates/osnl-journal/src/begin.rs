@@ -1,4 +1,4 @@
-//! Counts and log lines of what a store takes in, the same for every store.
+//! Counts and log lines of new entries, the same for every store.
 
 use osnl_core::metrics::Counters;
 use osnl_core::quarantine;
@@ -9,8 +9,8 @@ use crate::DeliveryId;
 use crate::entry::{Begin, Entry};
 use crate::identity::MessageIdentity;
 
-/// Counts and says what does not begin as usual; called once for an entry that is kept. `ids` are the numbers of its
-/// deliveries, of a store that keeps them.
+/// Counts and logs deliveries that do not begin as live; called once for a kept entry. `ids` returns the
+/// numbers of deliveries, if the store has any.
 pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counters: &Counters) {
     counters.series.listener(&entry.received.origin.listener).appended(&entry.notification);
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
@@ -44,25 +44,18 @@ pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counte
     }
 }
 
-/// A delivery that begins held by a guard.
 #[derive(Clone, Copy, Debug)]
 pub struct HeldByGuard<'a> {
-    /// Its number, where the store keeps it.
     pub id: Option<DeliveryId>,
-    /// The rule that fired.
     pub rule: &'a str,
-    /// Its action.
     pub action: &'a str,
-    /// Its resource, or `-`.
     pub key: &'a str,
-    /// The id of its message, or `-`.
     pub message: &'a str,
-    /// The reason that the guard gives.
     pub reason: &'a str,
 }
 
 impl HeldByGuard<'_> {
-    /// Counts it and says so. The guard itself has said why.
+    /// Counts and logs the delivery. The guard has logged its reason.
     pub fn announce(&self, counters: &Counters) {
         counters.guarded.increment();
         tracing::debug!(
@@ -77,7 +70,7 @@ impl HeldByGuard<'_> {
     }
 }
 
-/// Counts a copy of a message that is there already, and says so if the broker did not deliver it again itself.
+/// Counts a copy of a kept message, and logs any that the broker did not mark as redelivered.
 pub fn count_copy(received: &ReceivedMessage, identity: &MessageIdentity, counters: &Counters) {
     let Origin { listener, redelivered, .. } = &received.origin;
     counters.series.listener(listener).duplicates.increment();
@@ -94,14 +87,13 @@ pub fn count_copy(received: &ReceivedMessage, identity: &MessageIdentity, counte
     }
 }
 
-/// Counts a message that cannot be read, and says so.
 pub fn count_unreadable(received: &ReceivedMessage, reason: &str, counters: &Counters) {
     counters.quarantined.increment();
     counters.series.listener(&received.origin.listener).quarantined.increment();
     quarantine::say(received, reason);
 }
 
-/// Says what begins as a dead letter, where the store keeps it; what is in memory only is logged with its event.
+/// Logs dead letters of a new entry in a store that keeps such letters; `memory://` logs each with its event.
 pub fn announce_dead(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>) {
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for (n, new) in entry.deliveries.iter().enumerate() {

@@ -1,51 +1,48 @@
-//! Claimed deliveries, and the attempts and time that they use up.
+//! Claimed deliveries, and their used attempts and time.
 
 use std::time::Duration;
 
 use osnl_core::event::Event;
 use tokio::time::Instant;
 
-/// A delivery's number; a later append has a larger one. With `sqlite` it prints as `EVENT.N`, the event's
-/// number and which of its deliveries.
+/// A delivery's number; a later append has a larger number. With `sqlite` the printed form is `EVENT.N`: the
+/// event and the delivery's place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub u64);
 
-/// The number of deliveries of each kind that a claim takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClaimLimits {
-    /// Those that have never failed, in order of arrival.
+    /// The bound of deliveries that have never failed, in order of arrival.
     pub oldest: usize,
-    /// Those that have never failed, newest first; of a long backlog some are from random places between, as both its
-    /// ends may be what a target fails on. They are taken before the oldest.
+    /// The bound of those that have never failed, newest first. From a long backlog some are random, as a
+    /// target may fail on both ends. They precede the oldest.
     pub newest: usize,
-    /// The newest must be newer than this one.
+    /// The newest must be newer than this delivery.
     pub newer_than: Option<DeliveryId>,
-    /// With no place for the oldest, one of them is taken all the same if it is older than this one.
+    /// One of the oldest is taken even without a place if it is older than this delivery.
     pub older_than: Option<DeliveryId>,
-    /// Those whose retry is due, longest due first.
+    /// The bound of deliveries whose retry is due, longest due first.
     pub due: usize,
 }
 
 impl ClaimLimits {
-    /// So many in order of arrival, and as many whose retry is due.
     #[must_use]
     pub fn in_order(most: usize) -> Self {
         Self { oldest: most, due: most, ..Self::default() }
     }
 
-    /// Whether a claim takes anything.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.oldest > 0 || self.newest > 0 || self.due > 0 || self.older_than.is_some()
     }
 
-    /// Whether the oldest delivery that is left is taken too, after so many.
     pub(crate) fn takes_oldest(&self, taken: usize, id: DeliveryId) -> bool {
         taken < self.oldest || (taken == 0 && self.older_than.is_some_and(|than| id < than))
     }
 
-    /// Returns the place from which the next of the newest is looked for, given the ends of a backlog and its number: in a
-    /// long one every fourth time a random place between, else its end; `None` if there is no newer one.
+    /// Returns the place at which the search for the next newest begins, given a backlog's ends and size. In
+    /// a long backlog, a quarter of the searches begin at a random place, the others at the end; `None` if
+    /// nothing is newer.
     pub(crate) fn newest_from(
         &self,
         (first, last): (DeliveryId, DeliveryId),
@@ -61,56 +58,48 @@ impl ClaimLimits {
     }
 }
 
-/// With fewer deliveries, the newest is taken rather than one between.
+/// The size of a backlog from which some deliveries are taken at random.
 const LONG: usize = 32;
 
-/// A delivery handed to the delivery loop.
 #[derive(Clone, Debug)]
 pub struct ClaimedDelivery {
-    /// Its number.
     pub id: DeliveryId,
     /// The resource key, for order; `None` is a key of its own.
     pub key: Option<String>,
-    /// The event to deliver, with the [fence](crate::Fence) of this claim.
+    /// The event, with the [fence](crate::Fence) of this claim.
     pub event: Event,
-    /// Attempts and time used before this claim.
     pub used: UsedLimits,
-    /// Whether it was claimed as one of the newest.
+    /// Whether the claim took this delivery as one of the newest.
     pub newest: bool,
 }
 
-/// The attempts and the time that a delivery has used of its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsedLimits {
-    /// Attempts on answers.
+    /// Attempts that the target answered.
     pub attempts: u32,
-    /// Time since its first attempt, without the time in which its target was held.
+    /// The time since the first attempt, without the time in which its target was held.
     pub age: Duration,
-    /// Attempts made that failed, of any class: above none, its resource has failed before.
+    /// Failed attempts of any class; above 0, the resource has failed before.
     pub made: u32,
 }
 
 /// The record of one attempt.
 ///
-/// Only failed attempts have their request recorded, in the transaction that records the failure: a delivery that
-/// succeeds at once, which is the case that decides the throughput, writes nothing more than the milliseconds in the row
-/// that it updates anyway. A request has at most 4 KiB and is kept of the latest three attempts, so that a delivery that
-/// fails for days holds 12 KiB of them. `osnl explain --id` shows the request of a success, from its message.
+/// Only failed attempts record the request, in the transaction of the failure. A first success decides the
+/// throughput and writes only the milliseconds, in a row that is updated anyway. A request has at most 4 KiB
+/// and the latest three are kept, so a delivery that fails for days holds 12 KiB. `osnl explain --id` shows
+/// the request of a success, from its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentRequest {
-    /// The request, secrets masked.
     pub request: Option<String>,
-    /// The duration of the call.
     pub took: Duration,
 }
 
-/// An attempt that failed and will be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRetry {
-    /// When it may be attempted again.
     pub due: Instant,
-    /// Attempts and time used so far.
     pub used: UsedLimits,
-    /// The target's answer; empty if there was no attempt, or [`attempted`](crate::Journal::attempted) was told.
+    /// The target's answer; empty without an attempt, or after [`attempted`](crate::Journal::attempted)
+    /// recorded the answer.
     pub answer: String,
 }

@@ -1,6 +1,6 @@
 //! The promises of every store, as one suite that each must pass.
 //!
-//! A store brings a function that opens an empty one, a [`StoreRig`], and one line:
+//! A store provides a function that opens an empty store as a [`StoreRig`], and these lines:
 //!
 //! ```text
 //! mod suite {
@@ -8,8 +8,8 @@
 //! }
 //! ```
 //!
-//! That makes one test of each function of the modules here, named as the function is. The crate of the store has
-//! `tokio` with `macros` and `rt` among its dependencies for tests.
+//! Each function of the modules here becomes a test of the same name. The crate of the store needs `tokio`
+//! with `macros` and `rt` as a dev-dependency.
 
 pub mod claims;
 pub mod copies;
@@ -33,15 +33,13 @@ use crate::{
 /// The entries that a store of the suite has places for.
 pub const PLACES: usize = 8;
 
-/// One empty store.
 pub struct StoreRig {
     /// The store, with [`PLACES`] places.
     pub journal: Arc<dyn Journal>,
-    /// The counters that it was opened with.
     pub counters: Arc<Counters>,
-    /// Whether its receipts complete with the commit; otherwise with the last outcome.
+    /// Whether receipts complete with the commit; otherwise with the last outcome.
     pub durable: bool,
-    /// The folder or the server that has to outlive it.
+    /// The folder or the server that must outlive the store.
     pub keeps: Box<dyn Any>,
 }
 
@@ -82,12 +80,12 @@ macro_rules! conformance {
     };
 }
 
-/// Waits for a future, and panics when that takes longer than anything here does.
+/// Waits for a future, and panics after a time above any expected duration.
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.expect("in time")
 }
 
-/// A message named `id` about the resource `key`, for the action `a`.
+/// Returns a message named `id` about the resource `key`, for the action `a`.
 pub fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
     let received = ReceivedMessage::sample(body(id, key), redelivered);
     let notification = received.decode().expect("a notification");
@@ -95,30 +93,26 @@ pub fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
     Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
 }
 
-/// A body with this id, about this resource.
 pub fn body(id: &str, key: &str) -> String {
     format!(
         r#"{{"_unique_id": "{id}", "message_id": "m{id}", "event_type": "port.delete.end", "payload": {{"device_id": "{key}", "password": "hunter2"}}}}"#
     )
 }
 
-/// So many attempts used up, and no time.
 pub fn attempts(attempts: u32) -> UsedLimits {
     UsedLimits { attempts, age: Duration::ZERO, made: attempts }
 }
 
-/// An end as a dead letter.
 pub(crate) fn given_up(why: &str) -> End {
     Outcome::Dead(why.into()).into()
 }
 
-/// Reserves a place for the actions `a` and `b`, and appends.
 pub async fn append(journal: &dyn Journal, entry: Entry) -> Receipt {
     let mut permit = within(journal.reserve(&["a".into(), "b".into()], 1)).await;
     journal.append(&mut permit, entry)
 }
 
-/// Claims so many, and sees that no more are claimable.
+/// Claims `expected` deliveries, and checks that no more are claimable.
 pub async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<ClaimedDelivery> {
     let mut claimed = Vec::new();
     while claimed.len() < expected {
@@ -127,18 +121,16 @@ pub async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<
     if let Some(more) = journal.claim(action, ClaimLimits::in_order(10)).now_or_never() {
         claimed.extend(more);
     }
-    // What was asked for before has been looked for when this is done.
+    // This append completes after all earlier requests.
     within(journal.set_aside(ReceivedMessage::sample("barrier", false), "barrier".into())).await;
     claimed.extend(journal.claim(action, ClaimLimits::in_order(10)).now_or_never().unwrap_or_default());
     claimed
 }
 
-/// The ids of the messages.
 pub fn names(claimed: &[ClaimedDelivery]) -> Vec<&str> {
     claimed.iter().map(|c| c.event.notification.unique_id.as_deref().unwrap_or("-")).collect()
 }
 
-/// The delivery of the message of this id.
 pub(crate) fn number(claimed: &[ClaimedDelivery], name: &str) -> DeliveryId {
     claimed
         .iter()

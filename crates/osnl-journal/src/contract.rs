@@ -1,5 +1,3 @@
-//! The contract of every store.
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -18,63 +16,61 @@ use crate::permit::Permit;
 use crate::receipt::Receipt;
 use crate::state::{JournalState, Obstacle};
 
-/// A store of entries and their deliveries. See the [crate]. No method has a default body: a journal around
-/// another forwards each of them.
+/// A store of entries and their deliveries. See the [crate]. No method has a default body, so that a journal
+/// around another must forward each.
 pub trait Journal: Send + Sync {
-    /// Waits until the journal can keep at least one entry for these actions, and holds up to `at_most` places. An
-    /// action whose bound is reached delays only callers that name it.
+    /// Waits until the journal can keep at least one entry for these actions, and holds up to `at_most`
+    /// places. A full action delays only callers that name it.
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit>;
 
-    /// Returns the obstacle that keeps the journal from taking an entry for these actions now, or open messages from
-    /// ending; `None` if there is none.
+    /// Returns the reason why the journal cannot take an entry for these actions now, or cannot end open
+    /// messages.
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
 
     /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt;
 
-    /// Keeps a message that cannot be read, with its bytes, and says so once in the log.
+    /// Keeps an unreadable message with its bytes, and logs it once.
     fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt;
 
-    /// Claims deliveries of this action that may be attempted now, as many of each kind as are given by its [limits](ClaimLimits). Waits until
-    /// there is one. Cancel-safe: a claim that was not answered claims nothing.
+    /// Claims deliveries of this action that may be attempted now, within the [limits](ClaimLimits). Waits
+    /// until one can be claimed. Cancel-safe: a claim without an answer claims nothing.
     ///
-    /// It may answer with none once when a claim has been [withdrawn](Journal::withdrawn).
+    /// The answer may be empty once after a [withdrawal](Journal::withdrawn). The journal has no timer: the
+    /// caller claims again at [`next_due`](Journal::next_due).
     ///
-    /// The journal never sleeps: the caller asks again at [`next_due`](Journal::next_due).
-    ///
-    /// In a journal that daemons share, each delivery that is in an order has a [fence](crate::Fence), which is larger than
-    /// those of all earlier claims of its action and resource. No attempt under an earlier claim has a [term](Journal::term)
-    /// by then. A journal of one daemon gives none.
+    /// In a shared journal, each ordered delivery has a [fence](crate::Fence), larger than those of earlier
+    /// claims of its action and resource. By then no attempt under an earlier claim has a
+    /// [term](Journal::term).
     fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>>;
 
-    /// Returns when the next retry of this action becomes due, if one waits in the journal and a claim is of use then.
+    /// Returns the time of the next retry of this action, if a claim is of use then.
     fn next_due(&self, action: &str) -> Option<Instant>;
 
-    /// Takes note of an attempt that failed: what is used up by now, so that a later claim knows, and what the
-    /// target said.
+    /// Records a failed attempt: the used limits, for a later claim, and the target's answer.
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str);
 
-    /// Takes note of the request of the failed attempt that was told last by [`attempted`](Journal::attempted), and of its
-    /// duration, before the claim ends. Requests are kept of the latest few attempts of a delivery; see [`SentRequest`].
+    /// Records the request of the latest failed attempt and its duration, before the claim ends. The journal
+    /// keeps requests of the latest few attempts; see [`SentRequest`].
     fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest);
 
-    /// Ends a claim whose attempt failed and will be repeated. The delivery keeps its place in its lane, and nothing of
-    /// its lane overtakes it. A durable store keeps the moment too; after a restart the retry is due after at most the
-    /// pause that was meant.
+    /// Ends a claim whose attempt failed and will be repeated. The delivery keeps its place, and nothing
+    /// overtakes it in its lane. A durable store keeps the time too; after a restart the pause is at most the
+    /// one meant.
     fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry);
 
-    /// Makes everything of this action that waits for a retry due now: its settings have changed.
+    /// Makes all retries of this action due now, since its settings have changed.
     fn due_now(&self, action: &str);
 
-    /// Ends a claimed delivery. For a durable store, whose message is acknowledged already,
-    /// [`Outcome::Returned`](crate::Outcome::Returned) means: back into the journal, claimable again.
+    /// Ends a claimed delivery. A durable store has acknowledged the message already, so
+    /// [`Outcome::Returned`](crate::Outcome::Returned) makes the delivery claimable again.
     ///
-    /// A delivery that is given up and handed to another action ends and is made anew in one step: both are there or
-    /// neither. It is made once: none if its rule has had one of that action for this resource of the event already.
+    /// A delivery that is given up for another action ends and is made anew atomically. No second one is made
+    /// for the same rule, action, and resource of the event.
     fn end(&self, delivery: DeliveryId, end: End);
 
-    /// Keeps what was asked for a claimed delivery, for all its attempts, and what is worth knowing later; it is written
-    /// in the order of the calls, and completes when that is safe.
+    /// Keeps the enrichments of a claimed delivery for all its attempts, and learnt facts. Writes follow the
+    /// order of the calls; the future completes when the data is safe.
     fn enriched(
         &self,
         delivery: DeliveryId,
@@ -82,58 +78,56 @@ pub trait Journal: Send + Sync {
         learnt: LearntFacts,
     ) -> BoxFuture<'static, ()>;
 
-    /// Returns the JSON kept last for an object that an enrichment has asked about (`kind:id`).
+    /// Returns the latest JSON kept for an object of an enrichment (`kind:id`).
     fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>>;
 
-    /// Returns the claimed deliveries whose message the broker has waited for too long: each should end with
-    /// [`Outcome::Returned`](crate::Outcome::Returned) unless an attempt is under way. What is not claimed, the journal ends by itself. Durable
-    /// stores have none.
+    /// Returns the claimed deliveries whose message the broker has waited for too long. Each should end with
+    /// [`Outcome::Returned`](crate::Outcome::Returned) unless an attempt is under way. The journal itself
+    /// ends unclaimed deliveries. Durable stores return none.
     fn overdue(&self, action: &str) -> Vec<DeliveryId>;
 
-    /// Returns the claims that the operator has discarded, held or moved meanwhile: each should end with
-    /// [`Outcome::Returned`](crate::Outcome::Returned) before another attempt. Only then does what was asked take effect and does the lane go on.
-    /// An attempt under way ends first; if it succeeded, that is recorded.
+    /// Returns the claims that the operator has discarded, held or moved. Each should end with
+    /// [`Outcome::Returned`](crate::Outcome::Returned) before another attempt; only then does the change
+    /// apply and the lane continue. An attempt under way ends first, and its success is recorded.
     fn withdrawn(&self, action: &str) -> Vec<DeliveryId>;
 
-    /// The action has no delivery loop any more. Where the broker keeps the messages, everything of the action that is
-    /// not claimed goes back to it.
+    /// Notes that the action has no delivery loop any more. If the broker keeps the messages, all unclaimed
+    /// deliveries return to the broker.
     fn retired(&self, action: &str);
 
-    /// Whether it can be written, as it changes. While it has failed nothing is reserved or claimed, and no
-    /// attempt should begin.
+    /// Returns whether the journal can be written, as it changes. While failed, nothing is reserved or
+    /// claimed, and no attempt should begin.
     fn state(&self) -> watch::Receiver<JournalState>;
 
-    /// The actions that are paused, as that changes. No attempt of theirs begins and nothing of theirs ages; what is
-    /// appended for them waits.
+    /// Returns the paused actions, as the set changes. Their deliveries are not attempted and do not age; new
+    /// ones wait.
     fn paused(&self) -> watch::Receiver<PausedActions>;
 
-    /// Returns the term of claimed deliveries, where another daemon may take them over; an attempt looks at it before it
-    /// does anything.
+    /// Returns the term of claimed deliveries, if another daemon may take over. An attempt checks the term
+    /// before each effect.
     fn term(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>>;
 
-    /// The number of running daemons that make its deliveries, as it changes: each has its part of the rate of an action. At
-    /// least 1, and always 1 of a journal of one daemon.
+    /// Returns the number of running daemons: each has its part of an action's rate. Always 1 for a journal
+    /// of one daemon.
     fn daemons(&self) -> watch::Receiver<usize>;
 
-    /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
-    /// open then end as [`Settle::Leave`](crate::Settle::Leave).
+    /// Completes when all recorded outcomes are safe; the caller sends no more. Receipts that are still open
+    /// end as [`Settle::Leave`](crate::Settle::Leave).
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// The time for which claimed deliveries are this daemon's alone.
+/// The time for which claimed deliveries belong to this daemon alone.
 pub trait AttemptTerm: Send + Sync + fmt::Debug {
-    /// Returns the rest of it, by a clock that counts while the machine is suspended; zero when it has ended.
+    /// Returns the rest of the term, by a clock that counts during suspension; zero at the end.
     fn left(&self) -> Duration;
 }
 
-/// Facts that one delivery found and others use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LearntFacts {
-    /// Facts about objects that are useful once the objects are gone: `kind:id` and JSON.
+    /// Facts about objects that are useful after their deletion: `kind:id` and JSON.
     pub objects: Vec<(String, String)>,
-    /// Other facts about resources that were seen; a shared journal keeps none.
+    /// Other facts about resources; a shared journal keeps none.
     pub changes: Vec<RowChange>,
 }
 
-/// Paused actions, and since when each is.
 pub type PausedActions = BTreeMap<String, SystemTime>;

@@ -1,20 +1,22 @@
-//! Dead letters of `memory://` as messages of a dead letter queue: the body as received, and all facts about it in headers.
+//! Dead letters of `memory://` as messages of a dead letter queue: the body as received, and all facts in
+//! headers.
 //!
 //! | header | of | value |
 //! | --- | --- | --- |
-//! | `osnl-id` | all | the number that commands name it by; the same for each copy of one dead letter |
-//! | `osnl-kind` | all | `dead-letter`, or `unreadable` of a message that cannot be read |
-//! | `osnl-reason` | all | the reason why it was given up |
+//! | `osnl-id` | all | the number for commands; the same for each copy of one dead letter |
+//! | `osnl-kind` | all | `dead-letter` or `unreadable` |
+//! | `osnl-reason` | all | the reason of the failure |
 //! | `osnl-ended`, `osnl-received` | all | the times, RFC 3339 |
 //! | `osnl-listener`, `osnl-queue`, `osnl-exchange`, `osnl-routing-key` | all | the origin of the message |
-//! | `osnl-bytes`, `osnl-digest` | all | of the whole body, also where only its beginning is kept |
-//! | `osnl-rule`, `osnl-action` | dead letters | the rule that fired, and the action that was called |
-//! | `osnl-resource`, `osnl-key`, `osnl-resource-id`, `osnl-resource-name` | dead letters | the resource, as far as there is one |
+//! | `osnl-bytes`, `osnl-digest` | all | of the whole body, also if only its beginning is kept |
+//! | `osnl-rule`, `osnl-action` | dead letters | the rule that fired, and the action |
+//! | `osnl-resource`, `osnl-key`, `osnl-resource-id`, `osnl-resource-name` | dead letters | the resource, if any |
 //! | `osnl-attempts`, `osnl-failed-attempts` | dead letters | attempts that count, and attempts that failed |
 //! | `osnl-event-type`, `osnl-message-id`, `osnl-idempotency-key` | dead letters | of the event |
 //!
-//! A message that is put back into its queue has `osnl-retry-of` with the number of the dead letter, `osnl-exchange` and
-//! `osnl-routing-key`, and of a dead letter also `osnl-rule`, `osnl-action`, and `osnl-resource`: only that action is called.
+//! A retried message is published to its queue with the dead letter's number in `osnl-retry-of`,
+//! `osnl-exchange` and `osnl-routing-key`. A dead letter also keeps `osnl-rule`, `osnl-action`, and
+//! `osnl-resource`, so that only that action is called.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -58,34 +60,24 @@ const IDEMPOTENCY_KEY: &str = "osnl-idempotency-key";
 const DEAD_LETTER: &str = "dead-letter";
 const UNREADABLE: &str = "unreadable";
 
-/// Bytes of one header: a command may hold 10,000 messages, and all headers have to fit into one frame of 128 KiB.
+/// Bytes of one header. A command may hold 10,000 messages, and all headers of a message must fit into one
+/// frame of 128 KiB.
 const LONGEST: usize = 1024;
 
-/// A delivery that was given up, as it is about to be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct GivenUp<'a> {
-    /// The message as it was received.
     pub received: &'a ReceivedMessage,
-    /// The head of its message.
     pub head: &'a Notification,
-    /// The name of the rule that fired.
     pub rule: &'a str,
-    /// The name of the action that gave up.
     pub action: &'a str,
-    /// The resource key, if there is one.
     pub key: Option<&'a str>,
-    /// The one of the event's resources that it is about.
     pub resource: Option<u32>,
-    /// That resource, for an operator.
     pub subject: &'a Subject,
-    /// The attempts until it was given up.
     pub used: UsedLimits,
-    /// Why it was given up.
     pub reason: &'a str,
 }
 
 impl<'a> GivenUp<'a> {
-    /// A delivery that is a dead letter from the start.
     #[must_use]
     pub fn from_the_start(
         received: &'a ReceivedMessage,
@@ -106,7 +98,6 @@ impl<'a> GivenUp<'a> {
         }
     }
 
-    /// Returns the message for the dead letter queue.
     #[must_use]
     pub fn message(&self) -> QueuedMessage {
         let Self { received, head, rule, action, key, resource, subject, used, reason } = *self;
@@ -139,18 +130,18 @@ impl<'a> GivenUp<'a> {
     }
 }
 
-/// Returns the message for the dead letter queue of a message that cannot be read.
+/// Returns the dead letter queue's message for an unreadable message.
 #[must_use]
 pub fn unreadable(received: &ReceivedMessage, reason: &str) -> QueuedMessage {
     let mut headers = common(received, UNREADABLE, reason);
-    // It stays below 2^53, which every reader of JSON can hold. No two messages of a flood have one number: a command by
-    // number would change both, and an operator has seen one.
+    // Below 2^53, the exact range of JSON readers. Unreadable messages of a flood get different numbers,
+    // since a command by number would otherwise change several.
     let id = seconds(received.origin.received) << 22 | u64::from(next_unreadable() & 0x003f_ffff);
     headers.extend([header(ID, &id.to_string())]);
     QueuedMessage { body: received.body.clone(), properties: received.properties.clone(), headers, cut: None }
 }
 
-/// Counts from a number by chance, so that two daemons hardly give the same.
+/// Counts from a random number, so that two daemons rarely give the same.
 fn next_unreadable() -> u32 {
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
     NEXT.get_or_init(|| AtomicU32::new(fastrand::u32(..))).fetch_add(1, Ordering::Relaxed)
@@ -180,29 +171,26 @@ fn shown(at: SystemTime) -> String {
     Timestamp::try_from(at).map_or_else(|_| String::new(), |at| at.to_string())
 }
 
-/// Seconds since the beginning of 2020, of which 31 bits are left: numbers of dead letters have the order of their events.
+/// Returns the seconds since 2020 in 31 bits, so that numbers of dead letters follow the order of their
+/// events.
 fn seconds(at: SystemTime) -> u64 {
     let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     since_1970.saturating_sub(1_577_836_800) & 0x7fff_ffff
 }
 
-/// Returns the same number for the same text.
 fn hash(of: &str) -> u32 {
     let digest = BodyDigest::of(of.as_bytes());
     u32::from_be_bytes(digest.as_bytes().first_chunk().copied().unwrap_or_default())
 }
 
-/// A message of a dead letter queue, read.
 #[derive(Clone, Debug)]
 pub enum DeadLetterRow {
-    /// A delivery that was given up, and its message.
     Delivery(Box<(DeliveryListRow, ReceivedMessage)>),
-    /// A message that cannot be read.
     Unreadable(Box<Unreadable>),
 }
 
 impl DeadLetterRow {
-    /// Reads a message of a dead letter queue. One that osnl has not put there counts as unreadable.
+    /// Reads a message of a dead letter queue. A message of another program counts as unreadable.
     #[must_use]
     pub fn read(message: &QueuedMessage) -> Self {
         let text = |name: &str| message.headers.get(name).cloned();
@@ -261,28 +249,26 @@ impl DeadLetterRow {
     }
 }
 
-/// Returns the number of a message of a dead letter queue.
 #[must_use]
 pub fn id_of(message: &QueuedMessage) -> u64 {
     let own = message.headers.get(ID).and_then(|id| id.parse::<u64>().ok()).filter(|id| *id >> 63 == 0);
     own.unwrap_or_else(|| u64::from(hash(&format!("{:?}", message.headers))))
 }
 
-/// Returns the mark that copies of one dead letter share, and no other dead letter has; `None` of a message that is no copy,
-/// whatever its number: an unreadable message, or a message of another program.
+/// Returns the mark shared by all copies of one dead letter; `None` for an unreadable message or a message of
+/// another program.
 #[must_use]
 pub fn copy_of(message: &QueuedMessage) -> Option<(u64, &str)> {
     Some((id_of(message), message.headers.get(IDEMPOTENCY_KEY)?))
 }
 
-/// Returns the bytes of the body of a message of a dead letter queue, by its headers.
+/// Returns the size of the original body, as its headers give it.
 #[must_use]
 pub fn bytes_of(message: &QueuedMessage) -> u64 {
     let told = message.headers.get(BYTES).and_then(|bytes| bytes.parse().ok());
     told.unwrap_or(message.body.len() as u64)
 }
 
-/// The message as it came first.
 fn received_of(message: &QueuedMessage) -> ReceivedMessage {
     let text = |name: &str| message.headers.get(name).cloned().unwrap_or_default();
     let received = text(RECEIVED).parse::<Timestamp>().map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
@@ -301,7 +287,7 @@ fn received_of(message: &QueuedMessage) -> ReceivedMessage {
     }
 }
 
-/// Returns the message with which a dead letter goes back into its queue.
+/// Returns the message that a retry publishes to the original queue.
 #[must_use]
 pub fn again(message: &QueuedMessage) -> QueuedMessage {
     let kept = [EXCHANGE, ROUTING_KEY, RULE, ACTION, RESOURCE];
@@ -315,19 +301,16 @@ fn owned((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
 }
 
-/// The delivery that a message which was put back is to make: that of a dead letter.
+/// The delivery of a dead letter that a retried message is to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetriedDelivery<'a> {
-    /// The name of the rule that fired.
     pub rule: &'a str,
-    /// The action that is called.
     pub action: &'a str,
-    /// The one of the event's resources.
     pub resource: Option<u32>,
 }
 
 impl<'a> RetriedDelivery<'a> {
-    /// Reads the headers of a message; `None` if all rules have a say, as for every other message.
+    /// Reads the headers of a message; `None` for any other message, which all rules may match.
     #[must_use]
     pub fn of(marks: &'a Marks) -> Option<Self> {
         let text = |name: &str| marks.get(name).map(String::as_str);

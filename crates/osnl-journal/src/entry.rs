@@ -5,49 +5,38 @@ use std::sync::Arc;
 use osnl_core::event::EnrichedValues;
 use osnl_core::received::ReceivedMessage;
 
-/// An entry to append: a message and its deliveries.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The message.
     pub received: Arc<ReceivedMessage>,
-    /// The same, read.
     pub notification: Arc<osnl_model::Notification>,
-    /// One delivery per rule and action; empty only if a shared journal still has to note the message.
+    /// One delivery per rule and action; empty only if a shared journal must still record the message.
     pub deliveries: Vec<NewDelivery>,
 }
 
-/// One rule's wish.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
-    /// The rule that matched.
     pub rule: Arc<str>,
-    /// The action it wants.
     pub action: Arc<str>,
     /// Deliveries of one action with the same key keep their order; `None` is a key of its own.
     pub key: Option<String>,
-    /// The one of the event's resources that it is about, where a bulk request has several; `None` is the event.
+    /// The resource among several of a bulk request; `None` is the whole event.
     pub resource: Option<u32>,
-    /// Whether it waits for those of its action and key that came before it.
+    /// Whether the delivery waits for earlier ones of its action and key.
     pub ordered: bool,
-    /// Facts known from the beginning, beside the event: the reason why the action before it gave up.
+    /// Facts known at the start, such as the reason why the previous action gave up.
     pub told: Option<Arc<EnrichedValues>>,
-    /// The state in which it begins.
     pub begin: Begin,
-    /// The resource that it is about, for an operator.
     pub subject: Subject,
 }
 
-/// A resource by the words that an operator knows it by; empty where the message does not say.
+/// A resource in an operator's words; empty if the message has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
-    /// Its id.
     pub id: Option<String>,
-    /// Its name.
     pub name: Option<String>,
 }
 
 impl NewDelivery {
-    /// One about the whole event, to be delivered.
     pub fn new(rule: impl Into<Arc<str>>, action: impl Into<Arc<str>>, key: Option<String>) -> Self {
         Self {
             rule: rule.into(),
@@ -62,25 +51,22 @@ impl NewDelivery {
     }
 }
 
-/// The first state of a new delivery, kept with it: it is decided once, before the append.
+/// The first state of a new delivery, decided once before the append and stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Begin {
-    /// It is attempted in its turn.
     #[default]
     Live,
-    /// It is recorded as done, and nothing is called.
+    /// The delivery is recorded as done, and nothing is called.
     Shadow,
-    /// It waits until the operator releases it, and so do the later deliveries of its key; the reason. `memory://`,
-    /// where the operator can't release it, attempts it.
+    /// The delivery and its key's later deliveries wait for the operator's release; the text is the reason.
+    /// `memory://` attempts the delivery, as the operator cannot release it there.
     Held(String),
-    /// It is a dead letter from the start; why.
     Dead(String),
-    /// It is a dead letter from the start, because its event was too old when it was first read; the reason.
+    /// The event was too old when first read, so the delivery is a dead letter from the start.
     TooOld(String),
 }
 
 impl Begin {
-    /// Whether an outcome is still to come.
     #[must_use]
     pub fn is_open(&self) -> bool {
         match self {
@@ -89,7 +75,6 @@ impl Begin {
         }
     }
 
-    /// Returns the reason of one that is a dead letter from the start.
     #[must_use]
     pub fn dead_letter(&self) -> Option<&str> {
         match self {

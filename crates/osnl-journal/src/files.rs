@@ -1,4 +1,4 @@
-//! Files that are replaced as a whole, files beside others, and files that one process has.
+//! Files that are replaced as a whole, files beside others, and locked files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -11,18 +11,18 @@ use rustix::io::Errno;
 
 use crate::state_dir;
 
-/// The same path with more at its end: `journal.db` and `-wal`.
+/// Returns a path with a suffix: `journal.db` and `-wal`.
 pub fn beside(file: &Path, more: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(more);
     name.into()
 }
 
-/// Replaces a file, which only its owner reads: after a crash it is the old or the new one, and when this returns the
-/// new one.
+/// Replaces a file, readable only by its owner. After a crash the old or the new file exists, after the
+/// return the new.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let new = beside(path, ".new");
-    // One that was left behind by a process that was killed keeps its mode.
+    // A file left by a killed process would keep its mode.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -32,18 +32,18 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     put(&file, &new, path)
 }
 
-/// Puts a file that is written into the place of another; it is there when this returns, whatever happens then.
+/// Puts a written file into the place of another; durable at the return.
 pub fn put(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(new, path)?;
     sync_folder(path)
 }
 
-/// The same for a place in which there is no file; one that appears meanwhile is not replaced.
+/// Puts a written file into an empty place, and does not replace a file that appears meanwhile.
 pub fn put_new(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     match renameat_with(CWD, new, CWD, path, RenameFlags::NOREPLACE) {
-        // File systems such as NFS cannot do it in one step.
+        // File systems such as NFS cannot rename without replacing in one step.
         Err(Errno::INVAL | Errno::NOSYS) if path.symlink_metadata().is_err() => fs::rename(new, path)?,
         Err(Errno::INVAL | Errno::NOSYS) => return Err(io::ErrorKind::AlreadyExists.into()),
         renamed => renamed?,
@@ -58,19 +58,16 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The reason why a lock cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process has it.
     #[error("is in use by {0}")]
     Held(String),
-    /// The operating system's.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Takes the lock of a file, which is made if it is missing and names this process then. It ends with the file that is
-/// returned, at the latest with the process.
+/// Takes the lock of a file, creates it if missing, and writes this process's id. The lock ends when the
+/// returned file is dropped, or with the process.
 pub fn lock(path: &Path) -> Result<File, LockError> {
     let mut file = state_dir::private().read(true).write(true).create(true).truncate(false).open(path)?;
     match lock_patiently(&file) {
@@ -83,10 +80,10 @@ pub fn lock(path: &Path) -> Result<File, LockError> {
     Ok(file)
 }
 
-/// Returns the process that has the lock of a file, if one has. The file is not made.
+/// Returns the process that has the lock of a file; never creates the file.
 ///
 /// # Errors
-/// The error for a lock that this user may not read.
+/// The lock cannot be read by this user.
 pub fn holder(path: &Path) -> io::Result<Option<String>> {
     let held = match OpenOptions::new().read(true).open(path) {
         Ok(held) => held,
@@ -99,10 +96,10 @@ pub fn holder(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Checks whether this user may make files in a folder, which may have to be made itself. Nothing is made.
+/// Checks whether this user may create files in a folder, which may be missing. Creates nothing.
 ///
 /// # Errors
-/// The operating system's.
+/// Returns the operating system's error.
 pub fn may_write_in(folder: &Path) -> io::Result<()> {
     let folder = nearest_folder(folder).canonicalize()?;
     if !folder.is_dir() {
@@ -111,19 +108,17 @@ pub fn may_write_in(folder: &Path) -> io::Result<()> {
     may(&folder, Access::WRITE_OK | Access::EXEC_OK)
 }
 
-/// Returns the folder, or of the folders on the way to it the nearest that is there.
 pub(crate) fn nearest_folder(folder: &Path) -> &Path {
     let there = folder.ancestors().find(|folder| folder.exists());
     there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-/// Checks whether this user may access a file or a folder so.
 pub(crate) fn may(path: &Path, access: Access) -> io::Result<()> {
     Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
-/// Takes the lock. A process that only checks whether the file is locked has the lock for an instant, so this tries
-/// for up to a tenth of a second, before anything runs.
+/// Takes the lock, and retries for up to a tenth of a second, as a process that only checks the lock has it
+/// for an instant.
 fn lock_patiently(file: &File) -> rustix::io::Result<()> {
     let mut left = 20;
     loop {
@@ -137,7 +132,6 @@ fn lock_patiently(file: &File) -> rustix::io::Result<()> {
     }
 }
 
-/// Returns the process that a lock names.
 fn read_pid(mut file: &File) -> String {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text));

@@ -1,30 +1,27 @@
-//! The identity of a message: the queue, the id that the publisher gave, and the bytes.
+//! The identity of a message: the queue, the publisher's id, and the bytes.
 //!
-//! Without an id, a message is a duplicate only if the broker marks it as redelivered, and only of an entry that is
-//! open or was not settled: redelivered means handed over, not kept.
+//! Without an id, a message is a duplicate only if the broker marks it as redelivered, and only of an open or
+//! unsettled entry. The mark proves an earlier delivery and not that the message was kept.
 
 use std::sync::Arc;
 
 use osnl_core::received::ReceivedMessage;
 use osnl_model::{BodyDigest, Notification};
 
-/// The header with the number of the dead letter that a message was before it was put back into its queue.
+/// The header with the number of the dead letter from which a retried message was made.
 pub(crate) const RETRY_OF: &str = "osnl-retry-of";
 
-/// One message, however often it is delivered. Nova has sent two different bodies under one id, so the id
-/// alone decides nothing.
+/// One message over all its deliveries. Nova has sent two different bodies under one id, so an id alone
+/// decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MessageIdentity {
-    /// The queue that it came from.
     pub queue: Arc<str>,
     /// `_unique_id`, else the message id; without either the digest alone decides.
     pub id: Option<String>,
-    /// The digest of its bytes.
     pub digest: BodyDigest,
 }
 
 impl MessageIdentity {
-    /// The identity of a message.
     #[must_use]
     pub fn of(received: &ReceivedMessage, notification: &Notification) -> Self {
         Self {
@@ -34,20 +31,20 @@ impl MessageIdentity {
         }
     }
 
-    /// Returns the bytes of its texts; the name of the queue is shared.
+    /// Returns the bytes of the texts, without the shared name of the queue.
     pub(crate) fn bytes(&self) -> usize {
         self.id.as_ref().map_or(0, String::len)
     }
 
-    /// Whether a second copy may be no second event: with an id always, without one only if the broker says that it has
-    /// delivered it before, and then only of what is open or was not settled.
+    /// Whether a second copy may be a duplicate. Without an id, only a redelivered copy is one, and only of
+    /// an open or unsettled entry.
     #[must_use]
     pub fn tells(&self, redelivered: bool) -> bool {
         self.id.is_some() || redelivered
     }
 }
 
-/// A message that an operator had put back into its queue is another one than the dead letter that it was.
+/// Returns the id. A retried message has another identity than its dead letter.
 fn id(received: &ReceivedMessage, notification: &Notification) -> Option<String> {
     let again = received.noted.marks.as_deref().and_then(|marks| marks.get(RETRY_OF));
     match (notification.id(), again) {

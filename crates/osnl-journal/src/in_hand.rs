@@ -1,21 +1,22 @@
-//! The messages and deliveries that the process had in hand when it ended unexpectedly, so that one of them cannot end
-//! every start.
+//! The messages and deliveries that the process had in hand at an unexpected end, so that none can end every
+//! start.
 //!
-//! A panic ends the daemon with a message. Used-up stack, refused memory, or a watchdog ends it without one. The
-//! message or delivery that was being decoded or attempted returns with the next start, from the broker or from the
-//! journal. At the third end it is set aside unread, or held, for the operator to inspect.
+//! A panic ends the daemon with a message. Stack overflow, refused memory, or a watchdog ends it without one.
+//! The message or delivery in work returns with the next start, from the broker or the journal. At the third
+//! end a message is set aside unread and a delivery held, for the operator to inspect.
 //!
-//! The file `in-hand` in the state directory has a fixed size and is written with `pwrite` and never synced: it is to survive
-//! the process, not the machine's power.
+//! The file `in-hand` in the state directory has a fixed size, is written with `pwrite` and never synced. It
+//! must survive the process and not a loss of power.
 //!
-//! - **Normally** recording must cost next to nothing: the messages of a batch are written as *candidates* when the first of
-//!   them is wanted, deliveries when they are claimed. Nothing is cleared. To have been a candidate counts as one end, once.
-//! - **After an unexpected end** the process is *careful*: each message is written before its head is looked at, and each
-//!   attempt around every poll of it. What is there at the next end was in hand exactly, and each such end counts. Since
-//!   all of this runs on one thread, an attempt that only waits for its target is not in hand, whatever kills the process.
+//! - **Normally** a record must cost next to nothing. The messages of a batch are written as *candidates*
+//!   when the first is wanted, deliveries when claimed. Nothing is cleared. To be a candidate counts as one
+//!   end, once.
+//! - **After an unexpected end** the process is *careful*. Each message is written before its head is read,
+//!   and each attempt around every poll. At the next end the file names exactly the thing in hand, and each
+//!   such end counts. All of this runs on one thread, so an attempt that waits for its target is not in hand.
 //!
-//! An entry that was decoded or ended since is forgotten, and so is every entry an hour after its last end. The process
-//! stops being careful ten minutes after its start, unless it found an entry in hand exactly.
+//! An entry that was decoded or ended since is forgotten, and so is every entry an hour after its last end.
+//! The process stops being careful ten minutes after its start, unless it found an entry in hand exactly.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -31,21 +32,18 @@ use osnl_transport::BoxFuture;
 
 use crate::DeliveryId;
 
-/// At so many unexpected ends with it in hand, something is not tried again.
+/// The number of unexpected ends after which an entry is not tried again.
 pub const MOST_ENDS: u32 = 3;
 /// The time after its last end at which an entry is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
-/// The time for which a process stays careful that found nothing in hand exactly.
+/// The time for which a process stays careful that found no exact entry.
 const CAREFUL: Duration = Duration::from_secs(600);
-/// Keys in each list of the file.
 const LISTED: usize = 1024;
-/// Deliveries of one call that are written.
 const CALLED: usize = 63;
-/// Things whose ends are counted.
 const COUNTED: usize = 512;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"osnlhnd1");
-/// The offset of each part in the file; all numbers have eight bytes.
+/// The offsets of the parts in the file; each number has eight bytes.
 const RUNNING: u64 = 8;
 const MESSAGE: u64 = 64;
 const ATTEMPT: u64 = 512;
@@ -55,23 +53,20 @@ const ENDS: u64 = DELIVERIES + 8 * LISTED as u64;
 const ROW: usize = 4;
 const SIZE: usize = ENDS as usize + 8 * ROW * COUNTED;
 
-/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum EntryKind {
     Message,
     Delivery,
 }
 
-/// Unexpected ends with something in hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct UnexpectedEnds {
     exactly: u32,
     as_candidate: bool,
-    /// Seconds since 1970 of the latest.
+    /// The latest end in seconds since 1970.
     at: u64,
 }
 
-/// By what each thing is known.
 type EndsByKey = BTreeMap<(EntryKind, u64), UnexpectedEnds>;
 
 impl UnexpectedEnds {
@@ -80,14 +75,13 @@ impl UnexpectedEnds {
     }
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub struct InHand {
-    /// `None` where nothing names a folder, or it cannot be written: then nothing is recorded.
+    /// `None` without a state directory, or if the file cannot be written: nothing is recorded then.
     file: Option<File>,
     is_durable: bool,
     is_careful: AtomicBool,
-    /// A panic is on its way: what is in the file stays there.
+    /// Whether a panic is under way: the file must keep its entries.
     is_frozen: AtomicBool,
     started: Instant,
     state: Mutex<InHandState>,
@@ -96,16 +90,12 @@ pub struct InHand {
 #[derive(Debug, Default)]
 struct InHandState {
     ends: EndsByKey,
-    /// The messages of this batch, until they are written.
     upcoming: Vec<u64>,
-    /// The message that is being looked at.
     message: Option<u64>,
-    /// The slot of the next claimed delivery.
     next: usize,
 }
 
 impl Default for InHand {
-    /// Records nothing.
     fn default() -> Self {
         Self {
             file: None,
@@ -119,10 +109,11 @@ impl Default for InHand {
 }
 
 impl InHand {
-    /// Opens the file of a state directory, and counts what was in hand if the process before has ended unexpectedly. A
-    /// file that cannot be had is none: a daemon runs without.
+    /// Opens the file of a state directory, and counts the entries of an unexpected end. A daemon runs
+    /// without a file that cannot be opened.
     ///
-    /// Deliveries of a durable journal are known by their numbers, others by what they are about.
+    /// Deliveries of a durable journal are known by their numbers, others by message, rule, action, and
+    /// resource.
     #[must_use]
     pub fn open(folder: &Path, is_durable: bool) -> Self {
         let path = folder.join("in-hand");
@@ -160,7 +151,6 @@ impl InHand {
         }
     }
 
-    /// Reads the counts of the file, and whether the previous process ended unexpectedly.
     fn read(file: &File, now: u64) -> std::io::Result<(EndsByKey, bool)> {
         let mut bytes = vec![0; SIZE];
         let mut read = 0;
@@ -210,31 +200,31 @@ impl InHand {
             list(EntryKind::Delivery, DELIVERIES, LISTED, false);
         }
         ends.retain(|_, ends| now.saturating_sub(ends.at) < FORGOTTEN.as_secs());
-        // Those in hand exactly matter most, then the latest.
+        // Exact entries matter most, then the latest.
         let mut by_weight: Vec<_> = ends.into_iter().collect();
         by_weight.sort_by_key(|(_, ends)| std::cmp::Reverse((ends.exactly, ends.at)));
         by_weight.truncate(COUNTED);
         Ok((by_weight.into_iter().collect(), was_unexpected))
     }
 
-    /// An empty file, but for what was counted.
     fn begin(&self) {
         self.write(0, &vec![0; SIZE / 8]);
         self.write_ends(&self.lock().ends);
         self.write(0, &[MAGIC, 0]);
     }
 
-    /// The daemon runs: an end that is not [clean](Self::clean_end) counts from now on.
+    /// Marks the daemon as running: an end without [`clean_end`](Self::clean_end) counts from now on.
     pub fn running(&self) {
         self.write(RUNNING, &[1]);
     }
 
-    /// The process ends as it was told to: what is in hand now is none of its doing.
+    /// Marks the end as intended, so that it counts against no entry.
     pub fn clean_end(&self) {
         self.write(RUNNING, &[0]);
     }
 
-    /// Deliveries that were in hand at three unexpected ends, and at how many. Their ends are counted anew.
+    /// Returns the deliveries in hand at three unexpected ends, and the number of ends. Their count starts
+    /// anew.
     #[must_use]
     pub fn take_suspects(&self) -> Vec<(u64, u32)> {
         let mut state = self.lock();
@@ -253,7 +243,6 @@ impl InHand {
         suspects
     }
 
-    /// The messages that are looked at next.
     pub fn upcoming<'a>(&self, bodies: impl Iterator<Item = &'a Bytes>) {
         if self.file.is_none() || self.is_careful() {
             return;
@@ -263,7 +252,7 @@ impl InHand {
         state.upcoming.extend(bodies.take(LISTED).map(|body| key_of(body)));
     }
 
-    /// Writes the candidates, since one of them matches and will be decoded.
+    /// Writes the candidates, since one matches and will be decoded.
     pub fn wanted(&self) {
         if self.file.is_none() || self.is_careful() {
             return;
@@ -271,7 +260,7 @@ impl InHand {
         let mut state = self.lock();
         if !state.upcoming.is_empty() {
             let mut keys = std::mem::take(&mut state.upcoming);
-            // Ends the list, whatever an earlier one has left behind it.
+            // Terminates the list, as an earlier list may have been longer.
             keys.truncate(LISTED - 1);
             keys.push(0);
             self.write(MESSAGES, &keys);
@@ -280,7 +269,7 @@ impl InHand {
         }
     }
 
-    /// A message is about to be looked at; the answer is why it must not be.
+    /// Records the message that is read next; returns the reason if it must not be read.
     #[must_use]
     pub fn message(&self, body: &Bytes) -> Option<String> {
         if !self.is_careful() {
@@ -301,7 +290,6 @@ impl InHand {
         None
     }
 
-    /// All messages of a batch have been looked at.
     pub fn looked_at(&self) {
         if self.is_careful() {
             let mut state = self.lock();
@@ -310,7 +298,7 @@ impl InHand {
         }
     }
 
-    /// The message that was looked at did no harm.
+    /// Forgets the ends of the message that was read without harm.
     fn survived(&self, state: &mut InHandState) {
         if let Some(key) = state.message.take()
             && state.ends.remove(&(EntryKind::Message, key)).is_some()
@@ -319,7 +307,7 @@ impl InHand {
         }
     }
 
-    /// Deliveries have been claimed, and will be attempted.
+    /// Records claimed deliveries before their attempts.
     pub fn claimed(&self, keys: &[u64]) {
         if self.file.is_none() || self.is_careful() {
             return;
@@ -332,7 +320,7 @@ impl InHand {
         state.next = (state.next + keys.len()) % LISTED;
     }
 
-    /// By what a delivery is known after another start.
+    /// Returns the key of a delivery that is stable across restarts.
     #[must_use]
     pub fn key_of(
         &self,
@@ -348,7 +336,7 @@ impl InHand {
         }
     }
 
-    /// A delivery that was claimed, and must not be attempted; why not.
+    /// Returns the reason why a claimed delivery must not be attempted.
     #[must_use]
     pub fn is_suspect(&self, key: u64) -> Option<String> {
         if !self.is_careful() {
@@ -362,7 +350,7 @@ impl InHand {
         Some(reason(ends.sum()))
     }
 
-    /// A delivery has been attempted and did no harm.
+    /// Forgets the ends of a delivery that was attempted without harm.
     pub fn attempted(&self, key: u64) {
         if self.is_careful() {
             let mut state = self.lock();
@@ -372,7 +360,7 @@ impl InHand {
         }
     }
 
-    /// The same attempt, which is in hand whenever it is polled.
+    /// Wraps an attempt, so that it is in hand during each poll.
     #[must_use]
     pub fn around<T: 'static>(
         self: Arc<Self>,
@@ -391,7 +379,7 @@ impl InHand {
         }))
     }
 
-    /// Whether each message has to be recorded before it is looked at.
+    /// Whether each message must be recorded before it is read.
     #[must_use]
     pub fn is_careful(&self) -> bool {
         if self.file.is_none() || !self.is_careful.load(Ordering::Relaxed) {
@@ -426,7 +414,7 @@ impl InHand {
         self.write(ENDS, &rows);
     }
 
-    /// A failure to write costs what is recorded, and nothing else.
+    /// Writes numbers; a failure loses only the record.
     fn write(&self, at: u64, numbers: &[u64]) {
         let Some(file) = self.file.as_ref().filter(|_| !numbers.is_empty()) else { return };
         if self.is_frozen.load(Ordering::Relaxed) && at != RUNNING {
@@ -441,7 +429,6 @@ impl InHand {
     }
 }
 
-/// A poll that is under way.
 struct PollMark<'a>(&'a InHand);
 
 impl<'a> PollMark<'a> {
@@ -457,7 +444,7 @@ impl<'a> PollMark<'a> {
 impl Drop for PollMark<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // Others are polled while the daemon drains: what was in hand stays in the file.
+            // Other attempts are polled while the daemon drains: the file must keep its entries.
             self.0.is_frozen.store(true, Ordering::Relaxed);
         } else {
             self.0.write(ATTEMPT, &[0]);
@@ -465,7 +452,6 @@ impl Drop for PollMark<'_> {
     }
 }
 
-/// Why something is not tried again.
 #[must_use]
 pub fn reason(ends: u32) -> String {
     format!(
@@ -474,7 +460,8 @@ pub fn reason(ends: u32) -> String {
     )
 }
 
-/// Eight bytes of a digest over length, beginning, end and samples of a body: ids stand at its ends. Never 0.
+/// Returns eight bytes of a digest over length, beginning, end and samples of a body, as ids are near its
+/// ends. Never 0.
 fn key_of(body: &[u8]) -> u64 {
     const WHOLE: usize = 1024;
     const END: usize = 384;
@@ -490,7 +477,7 @@ fn key_of(body: &[u8]) -> u64 {
     key.0.max(1)
 }
 
-/// The key of a delivery that has no number which outlives the process.
+/// Returns the key of a delivery without a number that outlives the process.
 fn delivery_key(body: &[u8], rule: &str, action: &str, resource: Option<u32>) -> u64 {
     let mut key = Mix(key_of(body));
     key.add(rule.as_bytes());
@@ -504,7 +491,7 @@ struct Mix(u64);
 impl Mix {
     fn add(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
-            // A copy of a known length is no call: nearly all are whole.
+            // A copy of a known length compiles to no call, and nearly all chunks are whole.
             let eight = chunk.first_chunk().copied().unwrap_or_else(|| {
                 let mut eight = [0; 8];
                 eight[..chunk.len()].copy_from_slice(chunk);
@@ -517,7 +504,7 @@ impl Mix {
     }
 }
 
-/// `O_NOFOLLOW`: the file is ours, and no link to another.
+/// `O_NOFOLLOW`, since a link could name another user's file.
 const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
 fn now() -> u64 {

@@ -4,11 +4,12 @@
 //!
 //! 1. The listener [reserves](Journal::reserve) a place *before* it reads from the broker.
 //! 2. It [appends](Journal::append) the message with its deliveries, and gets a [`Receipt`].
-//! 3. The delivery loop [claims](Journal::claim) deliveries and [ends](Journal::end) each with an [`Outcome`].
+//! 3. The delivery loop [claims](Journal::claim) deliveries and [ends](Journal::end) each with an
+//! [`Outcome`].
 //! 4. The receipt completes when the message is safe, and the listener settles the message.
 //!
-//! *Safe* is the only difference between the stores: with [`memory`] (`memory://`) it is the last outcome, with
-//! [`sqlite`] it is the commit.
+//! A message is *safe* at the last outcome in [`memory`] (`memory://`), and at the commit in [`sqlite`]. The
+//! stores differ only in that.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -49,9 +50,9 @@
 //! # }
 //! ```
 //!
-//! **Order** is per action and resource key, by the order of the appends. Only the oldest delivery of a key can be claimed;
-//! its outcome makes the next one claimable. A delivery whose attempt failed waits in the journal with its due time
-//! ([`retry_at`](Journal::retry_at)).
+//! **Order** is per action and resource key, by the order of the appends. Only the oldest delivery of a key
+//! can be claimed; its outcome makes the next claimable. A delivery whose attempt failed waits in the journal
+//! with its due time ([`retry_at`](Journal::retry_at)).
 
 pub mod begin;
 mod claim;

@@ -1,18 +1,18 @@
-//! `memory://`: nothing outlives the process, so a message is acknowledged after its last outcome
-//! and the broker keeps what is unfinished.
+//! `memory://`: nothing outlives the process. A message is acknowledged after its last outcome, and the
+//! broker keeps unfinished ones.
 //!
-//! Because the message is still the broker's, the broker may deliver it again while its entry is open (the connection
-//! broke, or a consumer was cancelled). A redelivered message whose entry is open *adopts* that entry: a new receipt,
-//! no new event. One whose entry has just ended is acknowledged without a second event. The journal remembers the
-//! attempts of a message that it gave back, so that a message that is requeued again and again does not begin anew
-//! each time.
+//! The broker may deliver a message again while its entry is open, after a broken connection or a cancelled
+//! consumer. Such a message *adopts* the open entry: a new receipt, no new event. A message whose entry has
+//! just ended is acknowledged without a second event. The attempts of a returned message are remembered, so
+//! that a message in a requeue loop still uses up its limits.
 //!
-//! Dead letters are written to the log as one JSON line each, so that they outlive the process. Those of a listener
-//! with a [dead letter queue](MemoryJournal::keep_dead_letters_of) go into that first, and so do messages that cannot be
-//! read; their messages are acknowledged when the broker has confirmed that.
+//! Dead letters are logged as one JSON line each, and so outlive the process. For a listener with a [dead
+//! letter queue](MemoryJournal::keep_dead_letters_of), dead letters and unreadable messages first go to the
+//! queue. The message is acknowledged after the broker's confirm.
 //!
-//! This store has twice as many places as the window, so that redelivered messages can be polled and adopted while their
-//! entries are open. Without such a queue, unreadable bodies stay in memory only: nothing in them can be masked reliably.
+//! This store has twice as many places as the window, so that redelivered messages can adopt entries that are
+//! open. Without a dead letter queue, unreadable bodies stay in memory only: nothing in them can be masked
+//! reliably.
 
 mod burials;
 mod claims;
@@ -50,25 +50,23 @@ use super::{
     UsedLimits,
 };
 
-/// See the [module](self).
 #[derive(Debug)]
 pub struct MemoryJournal {
     limits: Mutex<MemoryLimits>,
     places: Arc<Semaphore>,
     state: Mutex<MemoryState>,
     claimable: Notify,
-    /// Memory does not fail.
+    /// Never changes, as memory does not fail.
     working: watch::Sender<JournalState>,
     paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
     on_return: OnReturn,
-    /// Listeners with a dead letter queue.
     with_queue: Mutex<HashSet<Arc<str>>>,
     to_bury: Notify,
     has_buried: Notify,
 }
 
-/// Is told what the journal returns to the broker by itself.
+/// The callback for deliveries that the journal itself returns to the broker.
 #[derive(Default)]
 struct OnReturn(Mutex<Option<ReturnCallback>>);
 
@@ -89,30 +87,29 @@ struct MemoryState {
     identities: HashMap<MessageIdentity, u64>,
     finished: RecentItems<MessageIdentity, ()>,
     returned: RecentItems<MessageIdentity, UsedLimits>,
-    /// The JSON seen last of objects that enrichments asked about.
+    /// The latest JSON of objects that enrichments asked about.
     objects: RecentItems<String, String>,
     burials: VecDeque<PendingBurial>,
     dead: VecDeque<DeadLetter>,
-    /// The bytes of their bodies.
+    /// The bytes of the bodies in `dead`.
     dead_bytes: usize,
-    /// Actions without a delivery loop: nothing of theirs can be kept.
+    /// Actions without a delivery loop: the journal keeps nothing for such an action.
     retired: HashSet<Arc<str>>,
     closed: bool,
-    /// The bytes of what is claimed, of all actions.
+    /// The bytes of all claimed deliveries.
     bytes: Arc<AtomicUsize>,
 }
 
-/// An entry with outcomes outstanding.
 #[derive(Debug)]
 struct OpenEntry {
     received: Arc<ReceivedMessage>,
     notification: KeptNotification,
     identity: MessageIdentity,
-    /// Rule, action and resource of what was appended, and of what was made later in place of what was given up.
+    /// The rule, action and resource of each delivery, including those made later for a given-up delivery.
     wanted: HashSet<(Arc<str>, Arc<str>, Option<u32>)>,
     outstanding: usize,
     returned: bool,
-    /// One for each time that the message arrived: all complete.
+    /// A receipt for each arrival of the message; all complete together.
     receipts: Vec<oneshot::Sender<Settle>>,
     unsettled_since: Instant,
     _place: Option<Permit>,
@@ -130,20 +127,16 @@ struct PendingDelivery {
     used: UsedLimits,
     told: Option<Arc<EnrichedValues>>,
     failed: Option<FailedAttempts>,
-    /// The bytes of its message, while it is claimed.
     claimed: Option<Weight>,
-    /// When its next attempt is due, while it waits for that.
     due: Option<Instant>,
-    /// It ends when the broker has confirmed its dead letter.
+    /// Whether the delivery is given up and ends with the broker's confirm of its dead letter.
     is_given_up: bool,
 }
 
-/// The failed attempts of a delivery.
 #[derive(Debug)]
 struct FailedAttempts {
     since: SystemTime,
     at: SystemTime,
-    /// The latest answer.
     answer: Box<str>,
 }
 
@@ -153,17 +146,15 @@ enum MemoryLane {
     Alone(DeliveryId),
 }
 
-/// The deliveries of one action.
 #[derive(Debug)]
 struct ActionLanes {
-    /// The bytes of what is claimed.
     weights: Weights,
     by_key: HashMap<MemoryLane, VecDeque<DeliveryId>>,
-    /// Heads of their lane that can be claimed and have not failed.
+    /// Heads of lanes that can be claimed and have not failed.
     claimable: BTreeSet<DeliveryId>,
-    /// Heads of their lane that wait for a retry, or whose retry is due.
+    /// Heads of lanes that wait for a retry, or whose retry is due.
     waiting: BTreeSet<(Instant, DeliveryId)>,
-    /// The number of deliveries that have had an outcome.
+    /// The number of deliveries with an outcome.
     ended: u64,
 }
 
@@ -180,7 +171,6 @@ impl ActionLanes {
 }
 
 impl MemoryJournal {
-    /// An empty journal.
     #[must_use]
     pub fn new(limits: MemoryLimits, counters: Arc<Counters>) -> Self {
         Self {
@@ -198,13 +188,12 @@ impl MemoryJournal {
         }
     }
 
-    /// Calls this with each delivery that the journal returns to the broker without a delivery loop: it waited for a
-    /// retry for too long, or too many did.
+    /// Sets the callback for each delivery that the journal returns to the broker without a delivery loop:
+    /// its retry would take too long, or too many wait.
     pub fn on_return(&self, told: Box<dyn Fn(&Event) + Send>) {
         *self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
-    /// The latest dead letters, oldest first.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.lock().dead.iter().cloned().collect()
@@ -218,7 +207,8 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     fn reserve<'a>(&'a self, _actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
         Box::pin(async move {
-            // Never closed, so acquiring cannot fail; an empty permit would only stop the intake.
+            // The semaphore is never closed, so `acquire` cannot fail; an empty permit would only stop the
+            // intake.
             let Ok(first) = self.places.acquire().await else { return Permit::default() };
             first.forget();
             let mut places = 1;
@@ -252,16 +242,16 @@ impl Journal for MemoryJournal {
             let open = state.identities.get(&identity).copied();
             if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {
                 begin::count_copy(&entry.received, &identity, &self.counters);
-                // Those that nobody waits for any more are of connections that are gone.
+                // Closed receipts belong to connections that are gone.
                 open.receipts.retain(|receipt| !receipt.is_closed());
                 open.receipts.push(sender);
                 open.unsettled_since = Instant::now();
                 return receipt;
             }
-            // A copy of its own: the open entry keeps the first one unsettled, and with it its event.
+            // This copy gets its own receipt: the open entry keeps the first message and its event unsettled.
             let is_finished = match identity.id {
                 Some(_) => state.finished.get(&identity).is_some(),
-                // It comes again once.
+                // A message without an id is redelivered once.
                 None => state.finished.take(&identity).is_some(),
             };
             if open.is_some() || is_finished {
@@ -275,7 +265,7 @@ impl Journal for MemoryJournal {
         let lost =
             entry.deliveries.iter().any(|new| new.begin.is_open() && state.retired.contains(&new.action));
         if lost {
-            // The rules that want it are going: those that follow decide when it comes again.
+            // The rules that want the message are going; the next rules decide at its redelivery.
             return Receipt::complete(Settle::Requeue);
         }
         begin::announce(&entry, |_| None, &self.counters);
@@ -331,7 +321,7 @@ impl Journal for MemoryJournal {
     fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>> {
         Box::pin(async move {
             loop {
-                // Armed before looking, so that what is appended in between is not missed.
+                // Enabled before the look, so that an append in between is not missed.
                 let claimable = self.claimable.notified();
                 let claimed = self.lock().claim(action, wanted);
                 if !claimed.is_empty() {
@@ -389,7 +379,7 @@ impl Journal for MemoryJournal {
         learnt: LearntFacts,
     ) -> BoxFuture<'static, ()> {
         let mut state = self.lock();
-        // A delivery that goes back to the broker is another one when it comes again, and may ask again.
+        // A redelivered message makes a new delivery, which may run the enrichment again.
         if let Some(pending) = state.deliveries.get_mut(&delivery) {
             pending.told = Some(Arc::new(enriched.clone()));
         }
@@ -409,12 +399,12 @@ impl Journal for MemoryJournal {
         let now = Instant::now();
         let patience = self.limits().unsettled;
         let overdue = |entry: &OpenEntry| {
-            // A message that has gone back with its connection does not wait for us.
+            // A message that was requeued with its connection does not wait for this daemon.
             let is_ours = entry.receipts.iter().any(|receipt| !receipt.is_closed());
             is_ours && now.duration_since(entry.unsettled_since) >= patience
         };
         let Some(lanes) = state.actions.get(action) else { return Vec::new() };
-        // A follower that is overdue goes back with its head.
+        // An overdue follower is returned with its head.
         let heads = lanes.by_key.values().filter(|lane| {
             let is_given_up = |id| state.deliveries.get(id).is_some_and(|first| first.is_given_up);
             !lane.front().is_some_and(is_given_up)
@@ -480,13 +470,12 @@ impl MemoryState {
         self.last
     }
 
-    /// The lanes of an action, made when there are none.
     fn lanes(&mut self, action: &Arc<str>) -> &mut ActionLanes {
         let bytes = &self.bytes;
         self.actions.entry(action.clone()).or_insert_with(|| ActionLanes::new(bytes.clone()))
     }
 
-    /// Takes a delivery out of its lane; the next of its key becomes claimable.
+    /// Removes a delivery from its lane, so that the next of its key becomes claimable.
     fn remove(&mut self, id: DeliveryId) -> Option<PendingDelivery> {
         let pending = self.deliveries.remove(&id)?;
         if let Some(lanes) = self.actions.get_mut(&pending.action) {
@@ -514,12 +503,12 @@ impl MemoryState {
         Some(pending)
     }
 
-    /// One outcome less to wait for; with the last one the receipt completes.
     fn settle(&mut self, pending: &PendingDelivery, returned: bool) {
         self.settle_one(pending.entry, returned.then_some(pending.used));
     }
 
-    /// The same for an entry; `returned` has what is used up of a delivery that goes back to the broker.
+    /// Counts an outcome of an entry, whose receipts complete with the last. `returned` has the used limits
+    /// of a returned delivery.
     fn settle_one(&mut self, entry: u64, returned: Option<UsedLimits>) {
         let Some(open) = self.entries.get_mut(&entry) else { return };
         open.outstanding -= 1;
@@ -534,12 +523,12 @@ impl MemoryState {
         let Some(mut open) = self.entries.remove(&entry) else { return };
         self.identities.remove(&open.identity);
         let settle = if open.returned { Settle::Requeue } else { Settle::Acknowledge };
-        // Where nobody waits any more, the connection is gone, and the message comes again.
+        // Without a waiting receipt the connection is gone, and the broker redelivers the message.
         let mut is_unsettled = true;
         for receipt in open.receipts.drain(..) {
             is_unsettled &= receipt.send(settle).is_err();
         }
-        // Without an id, another message may have the same bytes: only one that comes again is the same.
+        // Without an id, another message may have the same bytes; only a redelivered one is surely the same.
         if settle == Settle::Acknowledge && (is_unsettled || open.identity.id.is_some()) {
             self.has_finished(open.identity);
         }

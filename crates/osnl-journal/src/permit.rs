@@ -1,9 +1,7 @@
-//! Reserved places.
-
 use std::fmt;
 use std::sync::Arc;
 
-/// Places that were reserved; unused ones go back when it is dropped.
+/// Reserved places; unused ones are given back on drop.
 #[derive(Debug, Default)]
 pub struct Permit {
     places: usize,
@@ -12,18 +10,15 @@ pub struct Permit {
 
 /// The store that gives out a permit's places and takes them back.
 pub trait PermitStore: fmt::Debug + Send + Sync {
-    /// Takes back so many.
     fn give_back(&self, places: usize);
 }
 
 impl Permit {
-    /// So many places of a store.
     #[must_use]
     pub fn new(places: usize, from: Arc<dyn PermitStore>) -> Self {
         Self { places, from: Some(from) }
     }
 
-    /// Returns the number of entries that it has places for.
     #[must_use]
     pub fn places(&self) -> usize {
         self.places
@@ -38,7 +33,7 @@ impl Permit {
         }
     }
 
-    /// Gives back what is beyond so many.
+    /// Gives back the places beyond `at_most`.
     pub fn keep(&mut self, at_most: usize) {
         if let (surplus @ 1.., Some(from)) = (self.places.saturating_sub(at_most), &self.from) {
             self.places = at_most;
@@ -46,7 +41,6 @@ impl Permit {
         }
     }
 
-    /// Takes one place out of it; `None` if none is left.
     pub fn take_one(&mut self) -> Option<Self> {
         self.places = self.places.checked_sub(1)?;
         Some(Self { places: 1, from: self.from.clone() })

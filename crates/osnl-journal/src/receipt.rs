@@ -1,4 +1,4 @@
-//! Receipts: they tell the listener that a message may be settled.
+//! Receipts, by which the listener learns that a message may be settled.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,17 +6,15 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-/// The listener's next step for the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
-    /// Everything it asked for is safe.
+    /// Everything that the message asked for is safe.
     Acknowledge,
-    /// The broker shall deliver it again.
     Requeue,
-    /// Neither: it stays unsettled, and goes back when the connection ends.
+    /// The message stays unsettled, and the broker redelivers it after the connection ends.
     Leave,
-    /// Neither, and nothing more of this subscription is kept: the listener ends it, which gives the message back, and
-    /// subscribes again, so that the broker chooses who reads.
+    /// The subscription ends and begins anew, so that the broker chooses the reader. Nothing more of the old
+    /// subscription is kept.
     Resubscribe,
 }
 
@@ -28,30 +26,28 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// A receipt and what completes it. Dropping the sender completes it as [`Settle::Leave`].
+    /// Returns a receipt and its sender, whose drop completes it as [`Settle::Leave`].
     #[must_use]
     pub fn open() -> (oneshot::Sender<Settle>, Self) {
         let (sender, receiver) = oneshot::channel();
         (sender, Self { settled: receiver, deliveries: 0 })
     }
 
-    /// The same, of a message with so many deliveries.
     #[must_use]
     pub fn with_deliveries(self, deliveries: usize) -> Self {
         Self { deliveries, ..self }
     }
 
-    /// Returns the number of deliveries that the message has: memory that it takes until it may be settled.
+    /// Returns the number of the message's deliveries, which take memory until the message may be settled.
     #[must_use]
     pub fn deliveries(&self) -> usize {
         self.deliveries
     }
 
-    /// A receipt that is complete already.
     #[must_use]
     pub fn complete(settle: Settle) -> Self {
         let (sender, receipt) = Self::open();
-        // The receiving half is right here.
+        // The receiver exists, so the send cannot fail.
         let _ = sender.send(settle);
         receipt
     }

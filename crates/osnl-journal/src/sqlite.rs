@@ -1,21 +1,20 @@
-//! `sqlite:///path`: what is appended outlives the process and the machine's power.
+//! `sqlite:///path`: appended messages outlive the process and a loss of power.
 //!
-//! A message is acknowledged after the `fdatasync` that covers it: WAL with `synchronous = FULL`. One thread owns
-//! the connection, takes everything that is queued into one transaction, and completes the receipts after
-//! the commit; nothing here ever blocks the caller. Another thread moves what is in the WAL to the file, so
-//! that no append waits for it.
+//! A message is acknowledged after the `fdatasync` that covers it: WAL with `synchronous = FULL`. One thread
+//! owns the connection, writes all queued commands in one transaction, and completes the receipts after the
+//! commit. No caller ever blocks. Another thread copies the WAL to the file, so that no append waits for
+//! that.
 //!
-//! In memory are the claimed deliveries and a short piece of each action's claimable ones. A backlog costs
-//! neither memory nor a scan: a delivery behind another of its key is not claimable, and the end of that one
-//! makes it so, in the same transaction.
+//! Memory has the claimed deliveries and a short piece of each action's claimable ones. A backlog costs
+//! neither memory nor a scan: a delivery behind another of its key is not claimable. The end of the earlier
+//! delivery makes the later claimable in the same transaction.
 //!
-//! When the file cannot be written, [`JournalState::Failed`] says so: nothing is reserved or claimed, outcomes
-//! wait in memory, and it is tried again each second. A disk that does not answer is published in the same way: `stuck`.
-//! Tables and indexes are below.
+//! While the file cannot be written, the state is [`JournalState::Failed`]: nothing is reserved or claimed,
+//! and outcomes wait in memory. The writer retries each second. A disk that does not answer is published in
+//! the same way, as `stuck`.
 //!
-//! A message that is acknowledged cannot return to the broker: `when_exhausted = return` means back into the journal,
-//! with the same pauses.
-//!
+//! A message that is acknowledged cannot return to the broker: `when_exhausted = return` means back into the
+//! journal, with the same pauses.
 #![doc = include_str!("sqlite/tables.md")]
 
 mod about;
@@ -103,31 +102,23 @@ use super::{
     LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
 
-/// A reader's answer, or the refusal of SQLite.
 pub type ReadResult<T> = rusqlite::Result<T>;
 
-/// The path of a journal, and its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// The file. Its folder is created if missing.
     pub path: PathBuf,
-    /// The time for which delivered and discarded deliveries are kept.
     pub retention: Duration,
-    /// Bytes that the file may hold; `None` is the smaller of 10 GiB and half of what is free at the start.
+    /// The largest size of the file in bytes; `None` is 10 GiB or half of the space free at the start, the
+    /// smaller.
     pub max_size: Option<u64>,
-    /// Deliveries of one action that may be pending.
     pub max_pending: u64,
-    /// Dead letters kept, and unreadable messages; the oldest of what there is most of leave first.
     pub max_dead: u64,
-    /// Whether a place that does not outlive a restart will do.
+    /// Whether a place that does not outlive a restart is accepted.
     pub allow_volatile: bool,
-    /// Actions whose deliveries beyond `max_pending` are dead letters at once. For the others nothing more is
-    /// read from the broker.
     pub overflowing: BTreeSet<Arc<str>>,
 }
 
 impl SqliteOptions {
-    /// The defaults for a file.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -142,40 +133,27 @@ impl SqliteOptions {
     }
 }
 
-/// Why a file is no journal, or cannot be one here. What is said follows the name of the file.
+/// The reason why a file is no journal, or cannot be a journal here. The text follows the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The path ends in no file name.
     #[error("names no file; write sqlite:///path/to/journal.db")]
     NoFile,
-    /// It would be lost with a restart.
     #[error("would be lost: {0}; name another place, or set allow_volatile = true")]
     Volatile(String),
-    /// Another user could replace it.
     #[error(transparent)]
     Open(#[from] crate::state_dir::UnsafePlace),
-    /// Another daemon has it.
     #[error(
         "is in use by {0}; a journal belongs to one daemon: stop that process, or set another state_dir here"
     )]
     InUse(String),
-    /// It is another program's, or no database.
     #[error("is not a journal of osnl: {0}; name a file that does not exist yet")]
     NotAJournal(String),
-    /// A newer program has written it.
     #[error(
         "was written by a newer osnl (version {found} of its tables, this one knows {known}); run that one, or name another file"
     )]
-    Newer {
-        /// Its version.
-        found: i64,
-        /// The newest that can be read.
-        known: i64,
-    },
-    /// The operating system refuses.
+    Newer { found: i64, known: i64 },
     #[error("cannot be opened: {}; {}", .0, trouble::io_remedy(.0))]
     Io(#[from] io::Error),
-    /// SQLite refuses.
     #[error("cannot be opened: {}", trouble::reason(.0))]
     Sqlite(rusqlite::Error),
 }
@@ -191,19 +169,15 @@ impl From<rusqlite::Error> for OpenError {
     }
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub struct SqliteJournal {
     shared: Arc<SqliteState>,
     commands: mpsc::Sender<SqliteCommand>,
-    /// The file, to be looked into beside the writer.
     path: PathBuf,
-    /// Bytes that the file may hold, and dead letters.
     bounds: (u64, u64),
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Returns the parts of a notification that the journal writes in columns of their own; the rest is in its bytes.
 fn named(notification: &Notification) -> Notification {
     Notification {
         event_type: notification.event_type.clone(),
@@ -213,7 +187,6 @@ fn named(notification: &Notification) -> Notification {
     }
 }
 
-/// The state that caller and writer share.
 #[derive(Debug)]
 struct SqliteState {
     claimable: Claimable,
@@ -224,20 +197,15 @@ struct SqliteState {
     counters: Arc<Counters>,
     decoded: DecodedMessages,
     disk_wait: DiskWait,
-    /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
-    /// The place where its threads report an unexpected end.
     ends: EndReports,
-    /// Its end was asked for: what comes now comes too late.
     closing: AtomicBool,
-    /// Its thread has ended unexpectedly, which has been published.
+    /// Whether the writer has ended unexpectedly and the failure is published.
     is_gone: AtomicBool,
-    /// Is told what a guard held and is released.
     on_release: OnRelease,
 }
 
 impl SqliteState {
-    /// Nothing is written any more, for good: intake stops, no attempt begins.
     fn writer_is_gone(&self, words: &str) {
         if self.is_gone.swap(true, Ordering::Relaxed) {
             return;
@@ -255,7 +223,6 @@ impl SqliteState {
     }
 }
 
-/// The callback for releases.
 #[derive(Default)]
 struct OnRelease(Mutex<Option<ReleaseCallback>>);
 
@@ -276,10 +243,6 @@ impl std::fmt::Debug for OnRelease {
 }
 
 impl SqliteJournal {
-    /// Opens the file, or makes it, and starts the thread that writes it.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
     pub fn open(options: SqliteOptions, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let shared = Arc::new(SqliteState {
             claimable: Claimable::default(),
@@ -312,54 +275,49 @@ impl SqliteJournal {
         Ok(Self { shared, commands, path, bounds, writer: Mutex::new(Some(thread)) })
     }
 
-    /// Returns the place where its threads report an unexpected end.
     #[must_use]
     pub fn ends(&self) -> EndReports {
         self.shared.ends.clone()
     }
 
-    /// Runs a function on the thread that writes, as a test of a failing thread does.
+    /// Runs a function on the writer's thread, for tests in which that thread fails.
     #[cfg(feature = "conformance")]
     pub fn on_writer(&self, what: impl FnOnce() + Send + 'static) {
         self.send(SqliteCommand::Do(Box::new(move |_| what())));
     }
 
-    /// Returns the number of deliveries of an action that may be pending.
     #[must_use]
     pub fn max_pending(&self) -> u64 {
         self.shared.gate.max_pending()
     }
 
-    /// Returns the bytes that the file may hold.
     #[must_use]
     pub fn max_size(&self) -> u64 {
         self.bounds.0
     }
 
-    /// Returns the number of dead letters that are kept.
     #[must_use]
     pub fn max_dead(&self) -> u64 {
         self.bounds.1
     }
 
-    /// From now on, deliveries of these actions beyond `max_pending` are dead letters at once.
     pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         self.shared.gate.set_overflowing(actions);
     }
 
-    /// Calls this with each delivery that a guard held and that is released, in place of what was called before.
     pub fn on_release(&self, told: Box<dyn Fn(&RecentDelivery) + Send>) {
         *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
-    /// Returns the process that has a journal open to write, if one has: `process 4711`. Changes go through that
-    /// process; without one, the caller can open the file itself.
+    /// Returns the process that has a journal open to write, such as `process 4711`. Changes go through that
+    /// process; without a holder, the caller can open the file.
     #[must_use]
     pub fn holder(file: &Path) -> Option<String> {
         JournalLock::holder(file)
     }
 
-    /// Like [`holder`](Self::holder), and tells a journal that no process has from one that this user may not look at.
+    /// Like [`holder`](Self::holder), but distinguishes a free journal from one whose lock this user may not
+    /// read.
     ///
     /// # Errors
     /// The lock cannot be opened, such as [`io::ErrorKind::PermissionDenied`].
@@ -367,50 +325,49 @@ impl SqliteJournal {
         JournalLock::look_for_holder(file)
     }
 
-    /// Retries, discards, holds, releases or moves deliveries, pauses or resumes an action, bite by bite; completes when
-    /// all of it is committed. What a loop has claimed is changed when its attempt has ended.
+    /// Applies a change in bounded transactions, and completes when all are committed. Claimed deliveries are
+    /// changed when their attempt has ended.
     ///
     /// # Errors
-    /// See [`ChangeError`].
+    /// Returns a [`ChangeError`] with the reason.
     pub async fn change(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, false)).await
     }
 
-    /// Returns the answer that [`change`](Self::change) would give now; changes nothing.
+    /// Returns the result that [`change`](Self::change) would have now; changes nothing.
     ///
     /// # Errors
-    /// See [`ChangeError`].
+    /// Returns a [`ChangeError`] with the reason.
     pub async fn preview(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, true)).await
     }
 
-    /// Holds deliveries that the process had in hand when it ended unexpectedly, so many times each; before anything is
-    /// claimed.
+    /// Holds deliveries that were in hand at unexpected ends, with the number of ends; runs before any claim.
     pub fn hold_suspects(&self, suspects: Vec<(u64, u32)>) {
         if !suspects.is_empty() {
             self.send(SqliteCommand::HoldSuspects(suspects));
         }
     }
 
-    /// Lets messages go that were kept unread; answers how many there were.
+    /// Deletes unreadable messages; returns the number of those that existed.
     ///
     /// # Errors
-    /// The journal is closed.
+    /// The journal is closed already.
     pub async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<usize, ChangeError> {
         let (sender, receiver) = oneshot::channel();
         self.send(SqliteCommand::ForgetUnreadable(ids, sender));
         receiver.await.map_err(|_| ChangeError::Closed)
     }
 
-    /// The same a bite at a time; with `preview`, nothing is changed.
+    /// Returns a change that the caller runs one transaction at a time; with `preview`, nothing is changed.
     #[must_use]
     pub fn changing(&self, change: Change, preview: bool) -> ChangeRun<'_> {
         ChangeRun::new(self, change, if preview { Apply::Preview } else { Apply::Commit })
     }
 
     fn send(&self, command: SqliteCommand) {
-        // After close nothing that comes late can be kept, and its receipt says so. Before, the writer is gone without
-        // having been told to.
+        // After close a late command cannot be kept, and its receipt reports that. Before close, the writer
+        // has ended unexpectedly.
         if self.commands.send(command).is_err() && !self.shared.closing.load(Ordering::Relaxed) {
             self.shared.writer_is_gone("nothing takes its commands");
         }
@@ -442,9 +399,10 @@ impl Journal for SqliteJournal {
         let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
         gate.appended(open.map(|new| &new.action));
         drop(permit.take_one());
-        // Hashed and, where the bytes in the file will do, dropped here: everything waits for the one writer.
+        // The caller hashes and, if the stored bytes suffice, drops the message here, since all callers wait
+        // for one writer.
         let identity = MessageIdentity::of(&entry.received, &entry.notification);
-        // What waits for the writer is bounded in number, so that a large message is read again.
+        // The queue to the writer is bounded in number and not in bytes, so a large message is read again.
         let whole = entry.deliveries.iter().any(|new| self.shared.claimable.expects(&new.action))
             && bytes_of(&entry.received, &entry.notification) <= LIGHT;
         if !whole {
@@ -507,7 +465,6 @@ impl Journal for SqliteJournal {
         let found = serde_json::to_string(enriched).unwrap_or_default();
         self.send(SqliteCommand::Enriched(delivery, found, learnt, sender));
         Box::pin(async move {
-            // The writer has ended: so has everything else.
             let _ = receiver.await;
         })
     }
@@ -551,19 +508,17 @@ impl Journal for SqliteJournal {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.send(SqliteCommand::Close(Some(sender)));
         Box::pin(async move {
-            // Dropped unsent by a writer that has ended already: as closed as can be.
             let _ = receiver.await;
         })
     }
 }
 
 impl Drop for SqliteJournal {
-    /// Waits for what is queued to be committed, so that the file can be opened again at once.
+    /// Waits until queued commands are committed, so that the file can be opened again at once.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.send(SqliteCommand::Close(None));
         if let Some(writer) = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            // A panic has been reported within.
             let _ = writer.join();
         }
     }

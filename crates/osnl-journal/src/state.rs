@@ -1,32 +1,26 @@
-//! Whether a journal can be written, and the reasons why it takes nothing.
+//! Whether a journal can be written, and the reasons why it accepts nothing.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Whether a journal can be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalState {
-    /// It can.
     Working,
-    /// It has reached its size and nothing in it may leave: intake stops, deliveries go on.
+    /// The journal has reached its size and nothing can be pruned: intake stops, deliveries continue.
     Full {
-        /// The bound that is reached, and the remedy.
+        /// The reached bound, and the remedy.
         reason: String,
-        /// When that began.
         since: SystemTime,
     },
-    /// It cannot: intake stops, no attempt begins, outcomes wait in memory. It is tried each second.
+    /// Intake stops, no attempt begins, and outcomes wait in memory. The journal retries each second.
     Failed {
-        /// The problem, and the remedy.
         reason: String,
-        /// When that began.
         since: SystemTime,
     },
 }
 
 impl JournalState {
-    /// The word for it on every screen.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -36,7 +30,6 @@ impl JournalState {
         }
     }
 
-    /// Returns the reason that no entry can be kept; none while it works.
     #[must_use]
     pub fn obstacle(&self) -> Option<Obstacle> {
         match self {
@@ -46,7 +39,6 @@ impl JournalState {
         }
     }
 
-    /// Whether outcomes can be kept.
     #[must_use]
     pub fn takes_outcomes(&self) -> bool {
         match self {
@@ -55,7 +47,6 @@ impl JournalState {
         }
     }
 
-    /// Whether entries can be kept.
     #[must_use]
     pub fn takes_entries(&self) -> bool {
         match self {
@@ -65,33 +56,26 @@ impl JournalState {
     }
 }
 
-/// The reason that the journal can't keep an entry, or that its message can't end.
+/// The reason why the journal cannot keep an entry, or why its message cannot end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The journal has reached its size.
     Full {
-        /// As [`JournalState::Full`] has it.
         reason: String,
     },
-    /// The journal cannot be written.
     Failed {
-        /// As [`JournalState::Failed`] has it.
         reason: String,
     },
-    /// An action has as many deliveries as it may.
+    /// The action has reached its bound of deliveries.
     ActionFull {
-        /// Its name.
         action: Arc<str>,
-        /// Deliveries that are pending; further places may be promised.
+        /// Pending deliveries, without promised places.
         pending: u64,
-        /// `max_pending`.
         most: u64,
     },
-    /// Entries are in memory only, and their messages wait with the broker for their end.
+    /// Entries are in memory only, and their messages wait at the broker for their end.
     NoPlace {
-        /// The number of open messages.
         open: usize,
-        /// The number of deliveries that have ended so far: as long as it stays the same, there is no progress.
+        /// The number of deliveries ended so far; an unchanged number means no progress.
         ended: u64,
     },
 }

@@ -1,5 +1,5 @@
-//! The directory in which a daemon keeps its state, unless the configuration names one: `$STATE_DIRECTORY` (systemd's),
-//! else `/var/lib/osnl` for root, else `$XDG_STATE_HOME/osnl`, else `~/.local/state/osnl`.
+//! The default state directory of a daemon: `$STATE_DIRECTORY` (systemd's), else `/var/lib/osnl` for root,
+//! else `$XDG_STATE_HOME/osnl`, else `~/.local/state/osnl`.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -7,16 +7,16 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The default folder of this process; `None` where neither home nor anything else is named. Nothing is made.
+/// Returns the default folder, which is not created; `None` if no variable names any.
 #[must_use]
 pub fn default() -> Option<PathBuf> {
-    // Whose process it is, said without a system call of our own.
+    // The owner of `/proc/self` is the process's user.
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     of(is_root, |name| std::env::var_os(name))
 }
 
-/// For files in it: only its user may read and write them (0600), and a symbolic link in a file's place is an error, since
-/// it would lead a privileged daemon to a file of another.
+/// Returns options for private files (0600). A symbolic link is an error, as it would lead a privileged
+/// daemon to another user's file.
 pub fn private() -> OpenOptions {
     let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut options = OpenOptions::new();
@@ -24,24 +24,20 @@ pub fn private() -> OpenOptions {
     options
 }
 
-/// A place that is not safe to keep state in: another user could replace what is kept there.
+/// A place in which another user could replace the state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnsafePlace {
-    /// Others than its owner can write to it.
     #[error(
         "{who} can write to {} (mode {mode:04o}), so that any of them could replace what is kept there; remove that permission (chmod {change} {}), or name another folder", .folder.display(), .folder.display()
     )]
     Writable {
         /// The directory, or one on the way to it.
         folder: PathBuf,
-        /// Its mode.
         mode: u32,
-        /// The users that can write to it.
         who: &'static str,
-        /// The change of its mode that helps.
         change: &'static str,
     },
-    /// It belongs neither to root nor to the user of this process.
+    /// The directory belongs neither to root nor to the user of this process.
     #[error(
         "{} belongs to user {uid}, who could replace what is kept there; run osnl as that user, give it to the user that \
          osnl runs as (chown), or name another folder", .folder.display()
@@ -49,35 +45,33 @@ pub enum UnsafePlace {
     Foreign {
         /// The directory, one on the way to it, or a link there.
         folder: PathBuf,
-        /// Its owner.
         uid: u32,
     },
-    /// A link is where a file should be.
     #[error("{} is a symbolic link, which is not followed; name the file that it leads to", .0.display())]
     Link(PathBuf),
 }
 
-/// Judges a directory as sshd's `StrictModes` judges the files of a user: with each directory and each link on the way to
-/// it, it belongs to root or to the user of this process, and no other user can write to it. Two things are less
-/// strict on the way there, since what is below cannot be replaced (sticky, as in `/tmp`), or since volumes of
-/// containers have no other mode (a group that may write). What is not there, or cannot be looked at, is not judged.
+/// Judges a directory as sshd's `StrictModes` judges a user's files. The directory, and each directory and
+/// link on the way, must belong to root or this user, and no other user may write there. On the way, two
+/// exceptions apply. A sticky directory, as `/tmp`, protects its contents. Group write access is accepted, as
+/// container volumes have no other mode. Missing or unreadable parts are not judged.
 ///
 /// # Errors
-/// See [`UnsafePlace`].
+/// See [`UnsafePlace`] for the reasons.
 pub fn judge(folder: &Path) -> Result<(), UnsafePlace> {
     let own = rustix::process::geteuid().as_raw();
     judge_for(folder, |uid| uid == 0 || uid == own)
 }
 
-/// The same for a daemon that another user will run, if root asks.
+/// Judges for a daemon that another user will run, if root asks.
 pub fn judge_for_any(folder: &Path) -> Result<(), UnsafePlace> {
     if rustix::process::geteuid().is_root() { judge_for(folder, |_| true) } else { judge(folder) }
 }
 
-/// Judges what may be a symbolic link: it belongs to root or to the user of this process.
+/// Judges a possible symbolic link, which must belong to root or to the user of this process.
 ///
 /// # Errors
-/// It belongs to another user.
+/// The link belongs to another user.
 pub fn judge_link(path: &Path) -> Result<(), UnsafePlace> {
     let own = rustix::process::geteuid().as_raw();
     judge_link_for(path, |uid| uid == 0 || uid == own)
@@ -120,7 +114,6 @@ fn judge_one(folder: &Path, is_last: bool, trusted: impl Fn(u32) -> bool) -> Res
     }
 }
 
-/// An error for a link where a file should be.
 pub fn no_link(path: &Path) -> Result<(), UnsafePlace> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => Err(UnsafePlace::Link(path.to_owned())),
@@ -129,7 +122,7 @@ pub fn no_link(path: &Path) -> Result<(), UnsafePlace> {
 }
 
 fn of(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // The XDG specification has relative paths ignored; systemd gives none.
+    // The XDG specification ignores relative paths; systemd gives none.
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let first = |list: OsString| {
         let first = list.into_vec().split(|byte| *byte == b':').next().map(<[u8]>::to_vec)?;
@@ -188,7 +181,7 @@ mod tests {
         }
         assert_eq!(judge(&folder.join("none")), Ok(()));
 
-        // Of another user: the folder itself, one on the way to it, and a link to it.
+        // Foreign owners of the folder, a folder on the way, and a link to it.
         let foreign = |asked: &Path, named: &Path| {
             let of_others = |uid| uid != own;
             let judged = judge_for(asked, of_others).unwrap_err();

@@ -1,5 +1,4 @@
-//! One daemon per state directory: the files there have no names of daemons, and each daemon writes them as if they were its
-//! own.
+//! One daemon per state directory, as the names of the files there do not include a daemon's name.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -9,23 +8,23 @@ use crate::files::{self, LockError};
 
 const NAME: &str = "daemon.lock";
 
-/// The daemon's hold on its state directory: what it keeps there, no other daemon overwrites.
+/// The daemon's lock on its state directory, so that no other daemon overwrites its files.
 #[derive(Debug)]
 pub struct StateLock {
     _file: File,
 }
 
 impl StateLock {
-    /// Takes the state directory, which is made if it is missing: `daemon.lock` names the process.
+    /// Takes the state directory, created if missing: `daemon.lock` names the process.
     ///
     /// # Errors
-    /// Another daemon has it, or it cannot be written.
+    /// Another daemon has the directory, or it cannot be written.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         Ok(Self { _file: files::lock(&folder.join(NAME))? })
     }
 
-    /// Returns the daemon that has the state directory, as far as this user can see. Nothing is made.
+    /// Returns the daemon that has the state directory, if this user may see that. Creates nothing.
     #[must_use]
     pub fn holder(folder: &Path) -> Option<String> {
         files::holder(&folder.join(NAME)).ok().flatten()

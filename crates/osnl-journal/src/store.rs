@@ -1,5 +1,5 @@
-//! Parts that durable stores share: the claimable deliveries in memory, the admission of entries, the clock of due times,
-//! the numbers of lanes, and the shares of the quarantine.
+//! Parts that durable stores share: the claimable deliveries in memory, the admission of entries, the clock
+//! of due times, the numbers of lanes, and the shares of the quarantine.
 
 pub mod claimable;
 pub mod clock;
@@ -13,13 +13,12 @@ use osnl_core::metrics::Counters;
 
 use crate::Outcome;
 
-/// Counts an outcome that is recorded.
 pub fn count(outcome: &Outcome, counters: &Counters) {
     match outcome {
         Outcome::Delivered => counters.delivered.increment(),
         Outcome::NothingToDo => counters.no_action_needed.increment(),
         Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
-        // It has not left the journal.
+        // The delivery stays in the journal.
         Outcome::Returned => {}
     }
 }

@@ -1,4 +1,5 @@
-//! Dead letters that leave the journal: how much memory that takes. The peak counts for a process, so that this is one.
+//! The memory for archiving dead letters. The peak counts for a process, so this test is a program of its
+//! own.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,7 +9,6 @@ use osnl_core::received::ReceivedMessage;
 use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl_journal::{Begin, Entry, Journal as _, NewDelivery};
 
-/// Dead letters of one bite.
 const LETTERS: usize = 40;
 /// Two decoded messages and their masked copies take less; those of a bite ten times as much.
 const MOST: usize = 200 << 20;

@@ -1,8 +1,9 @@
-//! The sides of an expression's `and`s, found in its text: which of them is false, which of them says what must hold.
+//! The operands of an expression's `and`s, found in its text, for callers that ask which is false or
+//! required.
 
 use super::engine::unquoted;
 
-/// The sides of top-level `and`s; `None` if an `or` or an `if` stands among them.
+/// Returns the operands of top-level `and`s; `None` if an `or` or an `if` is among these.
 pub fn conjuncts(source: &str) -> Option<Vec<&str>> {
     let mut found = Vec::new();
     let (mut begin, mut word) = (0, None);
@@ -28,7 +29,7 @@ pub fn conjuncts(source: &str) -> Option<Vec<&str>> {
     Some(found)
 }
 
-/// Each character with its place, how many brackets it stands in, and whether it stands in quotes.
+/// Returns each character with its place, the depth of brackets, and whether it is in quotes.
 pub fn places(source: &str) -> impl Iterator<Item = (usize, usize, bool, char)> + '_ {
     let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
     source.char_indices().map(move |(at, c)| {
@@ -54,7 +55,6 @@ pub fn outside<'a>(side: &'a str, sign: &str) -> Option<(&'a str, &'a str)> {
     Some((side[..found].trim(), side[found + sign.len()..].trim()))
 }
 
-/// A name, or a path.
 pub fn name(written: &str) -> Option<String> {
     let begins = written.starts_with(|c: char| c.is_alphabetic());
     let is_name = begins && written.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
@@ -62,7 +62,6 @@ pub fn name(written: &str) -> Option<String> {
     (is_name && !is_value).then(|| written.to_owned())
 }
 
-/// A text in quotes.
 pub fn text(written: &str) -> Option<String> {
     let quote = written.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let inner = written.get(1..)?.strip_suffix(quote)?;
@@ -72,7 +71,6 @@ pub fn text(written: &str) -> Option<String> {
     places(written).all(|(.., quoted, _)| quoted).then(|| unquoted(written))?
 }
 
-/// A list of such texts.
 pub fn texts(written: &str) -> Option<Vec<String>> {
     let inner = written.strip_prefix('[')?.strip_suffix(']')?;
     let commas = places(inner).filter(|(_, depth, quoted, c)| *c == ',' && !quoted && *depth == 0);

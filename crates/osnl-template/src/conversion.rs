@@ -6,12 +6,12 @@ use serde_json::Value as Json;
 
 use super::preview_placeholder::Placeholder;
 
-/// An undefined value is an error here, whatever the engine lets pass.
+/// Refuses an undefined value, also if the engine accepts it.
 pub(super) fn there(value: &Value) -> Result<&Value, Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
 }
 
-/// The text of Python's `str`, which differs from the engine's spelling: `True`, `False`, `None`.
+/// Returns the text of Python's `str`, which differs from the engine's: `True`, `False`, `None`.
 pub(super) fn python_text(value: &Value) -> String {
     match value.kind() {
         ValueKind::Bool => if value.is_true() { "True" } else { "False" }.to_owned(),
@@ -20,7 +20,6 @@ pub(super) fn python_text(value: &Value) -> String {
     }
 }
 
-/// As JSON.
 pub(super) fn json(value: &Value, depth: u32) -> Result<Json, Error> {
     if depth > 128 {
         return Err(Error::new(ErrorKind::BadSerialization, "it is nested too deeply"));
@@ -52,7 +51,7 @@ pub(super) fn json(value: &Value, depth: u32) -> Result<Json, Error> {
     })
 }
 
-/// As Python's `json.dumps` spells it, without sorting.
+/// Writes JSON as Python's `json.dumps`, without sorting.
 pub(super) fn to_json(value: &Value) -> Result<String, Error> {
     let json = json(there(value)?, 0)?;
     osnl_model::to_python_json(&json)

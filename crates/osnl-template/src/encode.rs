@@ -10,10 +10,10 @@ use super::preview_placeholder::Placeholder;
 
 /// The characters that Python's `urllib.parse.quote` escapes with `safe=""`.
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
-/// And with its default, which Jinja's `urlencode` has for texts.
+/// The characters that `quote` escapes by default, as Jinja's `urlencode` does for texts.
 const PATH: &AsciiSet = &STRICT.remove(b'/');
 
-/// Text and attribute values of XML 1.0 and HTML. What XML cannot hold at all is U+FFFD.
+/// Escapes text and attribute values of XML 1.0 and HTML. Characters that XML cannot represent become U+FFFD.
 pub(super) fn xml(value: &Value) -> Result<String, Error> {
     let text = python_text(there(value)?);
     let mut escaped = String::with_capacity(text.len());
@@ -24,7 +24,7 @@ pub(super) fn xml(value: &Value) -> Result<String, Error> {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // As they are, readers make blanks of them in attributes, and \n of \r everywhere.
+            // Unescaped, readers make blanks of these in attributes, and \n of \r everywhere.
             '\t' | '\n' | '\r' => escaped.push_str(&format!("&#{};", u32::from(c))),
             '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
             c => escaped.push(c),
@@ -34,7 +34,7 @@ pub(super) fn xml(value: &Value) -> Result<String, Error> {
     Ok(escaped)
 }
 
-/// Jinja's `urlencode`: of a text all but `/` and what is never escaped, of an object or of pairs as [`form`].
+/// Escapes as Jinja's `urlencode`: a text except for `/`, an object or pairs as [`form`].
 pub(super) fn url(value: &Value) -> Result<String, Error> {
     match there(value)?.kind() {
         ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => form(value),
@@ -42,7 +42,7 @@ pub(super) fn url(value: &Value) -> Result<String, Error> {
     }
 }
 
-/// A value of a query or of `application/x-www-form-urlencoded`; of an object, or of a list of pairs, all of it.
+/// Escapes a value of a query or of `application/x-www-form-urlencoded`, or all pairs of an object or a list.
 pub(super) fn form(value: &Value) -> Result<String, Error> {
     let pairs: Vec<(Value, Value)> = match there(value)?.kind() {
         ValueKind::Map => {
@@ -75,20 +75,19 @@ pub(super) fn form(value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
-/// One segment of a path, or one value: nothing in it separates anything.
+/// Escapes one segment of a path, or one value, including all separators.
 pub(super) fn segment(value: &Value) -> Result<String, Error> {
     bounded(utf8_percent_encode(&python_text(there(value)?), STRICT).to_string())
 }
 
-/// One word of a routing key.
 pub(super) fn word(value: &Value) -> Result<String, Error> {
     let text = python_text(there(value)?);
-    // Of a preview: where a value will stand.
+    // A preview shows the placeholder of a value.
     let placeholder = value.downcast_object_ref::<Placeholder>().is_some();
     bounded(if placeholder { text } else { text.replace(['.', '*', '#'], "_") })
 }
 
-/// Some words of a routing key, none of which is a pattern.
+/// Returns words of a routing key, without binding patterns.
 pub(super) fn words(value: &Value) -> Result<String, Error> {
     bounded(python_text(there(value)?).replace(['*', '#'], "_"))
 }

@@ -1,7 +1,7 @@
 //! The one configured engine: its filters, its tests, and their bounds.
 //!
-//! It has the filters and tests of [`vocabulary`](super::vocabulary). Left out is what formats without a bound (`format`, `indent`, `pprint`),
-//! what escapes for HTML, and every function (`range`, `debug`).
+//! The filters and tests are those of [`vocabulary`](super::vocabulary). Unbounded formatters (`format`,
+//! `indent`, `pprint`), escapes for HTML, and all functions (`range`, `debug`) are left out.
 
 use std::io;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use super::methods::{self, bounded_join, bounded_replace};
 use super::numbers;
 use super::patterns::{MatchPosition, pattern_of};
 
-/// The value of a quoted string of the source.
+/// Returns the value of a quoted string of the source.
 pub(super) fn unquoted(quoted: &str) -> Option<String> {
     let value = ENGINE.compile_expression(quoted).ok()?.eval(()).ok()?;
     value.as_str().map(str::to_owned)
@@ -27,7 +27,7 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(engine)
 fn engine() -> Environment<'static> {
     let mut engine = Environment::empty();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
-    // Errors tell the place, and which name is missing, in this mode only.
+    // Only in this mode do errors have the place and the missing name.
     engine.set_debug(true);
     engine.set_fuel(Some(FUEL));
     engine.set_recursion_limit(50);
@@ -131,7 +131,7 @@ fn add_tests(engine: &mut Environment<'_>) {
     engine.add_test("upper", tests::is_upper);
 }
 
-/// As Ansible: a number is matched as it is written; null matches nothing.
+/// Matches as Ansible: a number as its text; null matches nothing.
 fn matches(value: &Value, pattern: &Value, place: MatchPosition) -> Result<bool, Error> {
     let wrong = |what: &str, kind: ValueKind| {
         Error::new(ErrorKind::InvalidOperation, format!("{what} is not a string but {kind}"))
@@ -152,7 +152,7 @@ fn matches(value: &Value, pattern: &Value, place: MatchPosition) -> Result<bool,
         .map_err(|_| Error::new(ErrorKind::InvalidOperation, "the pattern was given up after too many steps"))
 }
 
-/// Ansible's: the list, the text or the object has it.
+/// Tests as Ansible whether a list, text or object contains a value.
 fn contains(state: &mut State<'_, '_>, within: &Value, what: &Value) -> Result<bool, Error> {
     match there(within)?.kind() {
         kind @ (ValueKind::None | ValueKind::Bool | ValueKind::Number) => Err(Error::new(
@@ -163,7 +163,7 @@ fn contains(state: &mut State<'_, '_>, within: &Value, what: &Value) -> Result<b
     }
 }
 
-/// Ansible's: `"yes"`, `"on"`, `"1"` and `"true"` in any case, and 1.
+/// Converts as Ansible: `"yes"`, `"on"`, `"1"` and `"true"` in any case, and 1, are true.
 fn as_bool(value: &Value) -> Result<bool, Error> {
     let value = there(value)?;
     Ok(match value.kind() {
@@ -176,7 +176,6 @@ fn as_bool(value: &Value) -> Result<bool, Error> {
     })
 }
 
-/// The output of a template so far, which is bounded.
 #[derive(Default)]
 pub(super) struct BoundedOutput {
     bytes: Vec<u8>,

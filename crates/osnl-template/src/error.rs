@@ -1,4 +1,4 @@
-//! Errors of compiling and of evaluating templates.
+//! Errors of compilation and evaluation of templates.
 
 use minijinja::ErrorKind;
 
@@ -6,23 +6,20 @@ use super::foreign_syntax;
 use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG};
 use super::names::{Aliases, Names};
 
-/// The reason that a source cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}{}{}", behind("; ", .allowed.as_deref(), ""), behind("; did you mean ", .suggestion.as_deref(), "?"))]
 pub struct TemplateError {
-    /// Its offset, in bytes of the source.
+    /// The offset in bytes of the source.
     pub at: usize,
-    /// The line of that place in the source, counted from 1.
+    /// The line of that place, counted from 1.
     pub line: u32,
     /// The column in that line, in characters, counted from 1.
     pub column: u32,
-    /// The problem.
     pub problem: String,
-    /// The allowed forms.
     pub allowed: Option<String>,
-    /// The known name nearest to a misspelt one.
+    /// The known name nearest to a misspelt name.
     pub suggestion: Option<String>,
-    /// The name that there is none of, if that is what is wrong.
+    /// The unknown name, if that is the problem.
     pub unknown: Option<String>,
 }
 
@@ -36,12 +33,10 @@ impl TemplateError {
         Self { at, line: 1, column: 1, problem: problem.into(), allowed, suggestion: None, unknown: None }
     }
 
-    /// About the source as a whole.
     pub fn at_begin(problem: &str, allowed: &str) -> Self {
         Self::new(0, problem, allowed)
     }
 
-    /// With line and column of its place.
     pub(super) fn placed(self, source: &str) -> Self {
         let before = source.get(..self.at).unwrap_or_default();
         let number = |count: usize| u32::try_from(count.saturating_add(1)).unwrap_or(u32::MAX);
@@ -50,7 +45,7 @@ impl TemplateError {
         Self { line, column, ..self }
     }
 
-    /// The engine's own complaint, with a hint where another language's habit is the likely cause.
+    /// Returns the engine's own error, with a hint if another language's habit is the likely cause.
     pub(super) fn syntax(source: &str, error: &minijinja::Error) -> Self {
         let at = error.range().map_or(0, |range| range.start).min(source.len());
         let at = source.floor_char_boundary(at);
@@ -59,36 +54,27 @@ impl TemplateError {
         Self::new(at, format!("cannot be read: {what}"), hint)
     }
 
-    /// The same of the source in brackets.
+    /// Returns the engine's error for the source in brackets.
     pub(super) fn syntax_in_brackets(source: &str, error: &minijinja::Error) -> Self {
         let at = error.range().map_or(0, |range| range.start.saturating_sub(1)).min(source.len());
         Self::new(source.floor_char_boundary(at), "cannot be read from here on", "")
     }
 }
 
-/// The reason that an evaluation has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvalError {
-    /// The notification has nothing of this name.
     #[error("the event has no {name}")]
     Lacks {
-        /// As it was written: `payload.port.name`.
+        /// The name as written: `payload.port.name`.
         name: String,
     },
-    /// More than [`FUEL`] instructions.
     #[error("it took more than {} steps", FUEL)]
     Fuel,
-    /// More than [`LONGEST_OUTPUT`] bytes.
     #[error("it makes a text of more than {} bytes", LONGEST_OUTPUT)]
     TooLong,
-    /// Values of the wrong type, a division by zero and the like. Says no value of the notification.
+    /// Values of the wrong type, a division by zero and the like. Repeats no value of the notification.
     #[error("{problem}, at \"{near}\"")]
-    Failed {
-        /// The engine's words.
-        problem: String,
-        /// The part of the source.
-        near: String,
-    },
+    Failed { problem: String, near: String },
 }
 
 impl EvalError {
@@ -99,7 +85,7 @@ impl EvalError {
         }
     }
 
-    /// The missing name; if the engine does not know it, the first name of the source that is missing.
+    /// Returns the missing name; if the engine does not know it, the first missing name of the source.
     pub(super) fn lacks(name: Option<String>, aliases: &Aliases, names: &Names) -> Self {
         let known = name.filter(|name| !name.contains("(...)"));
         let name = known.or_else(|| aliases.first_missing(names));
@@ -123,8 +109,8 @@ impl EvalError {
     }
 }
 
-/// The name that the notification lacks, as it was written, if that is why the evaluation failed; with `(...)`
-/// in it if the engine does not know which.
+/// Returns the missing name as written, if that caused the failure; with `(...)` if the engine does not know
+/// which.
 fn missing(error: &minijinja::Error, aliases: &Aliases) -> Option<String> {
     let detail = error.detail().unwrap_or_default();
     let named = detail.split_once("` is undefined").map(|(before, _)| before);

@@ -1,7 +1,7 @@
 //! Escaping of values in the output of a template, for formats that a value must not break out of.
 //!
-//! One filter of each format says that its result is meant as it is; the others are escaped like any value, because what
-//! is harmless in one format is not in another.
+//! One filter of each format marks its result as escaped. Results of other filters are escaped like any
+//! value, since text that is harmless in one format may not be in another.
 
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, Output};
@@ -9,27 +9,25 @@ use minijinja::{Environment, Error, Output};
 use super::conversion::{json, python_text, to_json};
 use super::encode;
 
-/// See [`Template::escaping`](super::Template::escaping).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escape {
-    /// Nothing: what an expression gives is written.
+    /// Values are written without escapes.
     #[default]
     None,
-    /// As inside of a JSON text, between its quotes; numbers, booleans and null as JSON has them. `tojson` writes whole
-    /// values, quotes included.
+    /// Values within a JSON string, between its quotes; numbers, booleans and null in JSON's form. `tojson`
+    /// writes whole values, quotes included.
     Json,
-    /// As text and attributes of XML and HTML. `xml` does the same.
+    /// Text and attributes of XML and HTML, as `xml` escapes.
     Xml,
-    /// As one segment of a path, or one value of a query: everything but letters, digits and `-._~` percent-encoded.
-    /// `urlencode` leaves slashes alone, `form` writes blanks as `+`.
+    /// One segment of a path, or one value of a query: everything but letters, digits and `-._~` is
+    /// percent-encoded. `urlencode` keeps slashes, `form` writes blanks as `+`.
     Url,
-    /// As one word of a routing key: dots, and `*` and `#`, which are patterns in a binding, become `_`. `dotted` leaves
-    /// dots alone.
+    /// One word of a routing key: dots, and the binding patterns `*` and `#`, become `_`. `dotted` keeps
+    /// dots.
     Word,
 }
 
 impl Escape {
-    /// Sets a template's own environment up for it.
     pub(super) fn install(self, engine: &mut Environment<'static>) {
         match self {
             Self::None => {}
@@ -65,7 +63,7 @@ fn write(
     escape: impl Fn(&Value) -> Result<String, Error>,
 ) -> Result<(), Error> {
     match value.as_str() {
-        // The missing else of an `if`.
+        // The result of an `if` without `else`.
         _ if value.is_undefined() => Ok(()),
         Some(text) if value.is_safe() => out.write_str(text).map_err(Error::from),
         Some(_) | None => out.write_str(&escape(value)?).map_err(Error::from),
@@ -80,7 +78,6 @@ fn in_json(value: &Value) -> Result<String, Error> {
     }
 }
 
-/// A JSON text without its quotes.
 fn inside(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()

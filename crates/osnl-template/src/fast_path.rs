@@ -1,8 +1,9 @@
-//! Conditions that are plain comparisons of what the notification has with what stands in the rule: decided on its tree,
-//! without the engine, which takes ten times as long. With a thousand rules that is what a message costs.
+//! Conditions that only compare the notification's values with constants of the rule. They are decided on the
+//! tree without the engine, which takes ten times as long. With a thousand rules this decides a message's
+//! cost.
 //!
-//! The engine decides every other form of the source. It also decides a plain one if the comparison of a value is not
-//! obvious (a number in `match`, a list in `in`).
+//! The engine decides every other form of source. It also decides a plain condition if the comparison of a
+//! value is not obvious (a number in `match`, a list in `in`).
 
 use std::sync::Arc;
 
@@ -13,7 +14,6 @@ use super::conjuncts::{conjuncts, name, outside, text, texts};
 use super::names::{Aliases, NameValue, Names};
 use super::patterns::{MatchPosition, pattern_of};
 
-/// Sides of an `and`, in their order.
 #[derive(Debug)]
 pub(super) struct FastPath(Vec<PathCondition>);
 
@@ -43,26 +43,23 @@ enum Test {
     },
 }
 
-/// The answer of a condition about a notification.
 pub(super) enum Truth<'a> {
     Holds(bool),
-    /// The notification has nothing of this name.
     Lacks(&'a str),
-    /// The engine has to be asked.
     Engine,
 }
 
 impl FastPath {
-    /// `None` if it is more than that.
+    /// Returns `None` for a source that needs the engine.
     pub(super) fn read(source: &str, aliases: &Aliases) -> Option<Self> {
         let sides = conjuncts(source)?.into_iter().map(|side| PathCondition::read(side.trim()));
         let sides = sides.collect::<Option<Vec<_>>>()?;
-        // A path that has no alias is walked by the engine in its own way.
+        // The engine walks a path without an alias itself.
         let known = |side: &PathCondition| aliases.0.values().any(|path| **path == *side.path);
         sides.iter().all(known).then_some(Self(sides))
     }
 
-    /// Compiles its patterns, so that no message waits for it.
+    /// Compiles the patterns, so that no message waits for that.
     pub(super) fn prepare(&self) {
         for side in &self.0 {
             match &side.test {

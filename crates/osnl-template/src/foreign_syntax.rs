@@ -1,11 +1,11 @@
-//! Hints for syntax of other languages: its form here.
+//! Hints for syntax of other languages, with the equivalent of this one.
 
 use osnl_model::catalogue;
 
 use super::names::NAMES;
 use super::vocabulary::{FILTERS, METHODS, TESTS};
 
-/// A sign or a word where nothing can stand, and what is meant by it.
+/// Signs or words in wrong places, and the likely meaning.
 const SIGNS: [(&str, &str); 17] = [
     ("=~", "a pattern is tested with is match(\"...\")"),
     ("==", "a comparison needs a value on each side"),
@@ -37,7 +37,7 @@ const WORDS: [(&str, &str); 8] = [
     ("startswith", "write value.startswith(\"...\")"),
 ];
 
-/// Suggests the form here of syntax that is not allowed there.
+/// Suggests the right form of wrong syntax at the start of `rest`.
 pub(super) fn at(rest: &str) -> &'static str {
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let word = rest[..end].to_lowercase();
@@ -46,8 +46,8 @@ pub(super) fn at(rest: &str) -> &'static str {
     of_word.or_else(of_sign).map_or("", |(_, hint)| hint)
 }
 
-/// The same at a place where the engine may have taken what stands before it for something else: the `~` of `~=`, or `NOT`
-/// for a name.
+/// Suggests the right form if the engine may have misread the text before the place: the `~` of `~=`, or
+/// `NOT` as a name.
 pub(super) fn near(source: &str, place: usize) -> &'static str {
     let (before, rest) = source.split_at(place);
     if before.ends_with('~') && rest.starts_with('=') {
@@ -60,7 +60,7 @@ pub(super) fn near(source: &str, place: usize) -> &'static str {
     }
 }
 
-/// Names of other languages: for what is no filter, test, method, function or name here.
+/// Names of other languages for a filter, test, method, function or name.
 const FOREIGN: [(&str, &str); 22] = [
     ("len", "length"),
     ("size", "length"),
@@ -86,7 +86,7 @@ const FOREIGN: [(&str, &str); 22] = [
     ("ipaddr", "match"),
 ];
 
-/// Suggests the right form of a word that is not a `what`, if it is known as something else.
+/// Suggests the right form of a word that is no `what`, if known in another language.
 pub(super) fn instead(what: &str, word: &str) -> Option<String> {
     let lower = word.to_lowercase();
     let known = FOREIGN.iter().find(|(foreign, _)| *foreign == lower).map_or(word, |(_, ours)| ours);
@@ -106,8 +106,8 @@ pub(super) fn instead(what: &str, word: &str) -> Option<String> {
     })
 }
 
-/// The path that is meant by a name that stands for nothing: `event.payload.id` is `payload.id`, `port_id` is the
-/// payload's. `rest` is what follows the name.
+/// Returns the path for an unknown name: `event.payload.id` is `payload.id`, and `port_id` is the payload's.
+/// `rest` is the text after the name.
 pub(super) fn path(word: &str, rest: &str) -> Option<String> {
     let words = ["event", "notification", "message", "msg", "item", "ctxt", "body", "data"];
     if let Some(rest) = rest.strip_prefix('.').filter(|_| words.contains(&word)) {
@@ -117,7 +117,7 @@ pub(super) fn path(word: &str, rest: &str) -> Option<String> {
     if word.starts_with("nova_object") || word == "port" || word == "instance" {
         return Some(format!("payload.{word}"));
     }
-    // Of few letters a name is more likely a text without quotes.
+    // A short name is more likely a text without quotes.
     let of_payload = word.len() > 3 && catalogue::events().iter().any(|event| event.field(word).is_some());
     of_payload.then(|| format!("payload.{word}"))
 }

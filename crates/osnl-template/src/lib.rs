@@ -1,19 +1,20 @@
 //! Jinja over notifications: the expressions of `when`, and the templates of actions.
 //!
-//! [`NAMES`] are the parts of one notification. Expressions mean what they mean in Ansible, as far as minijinja goes:
-//! Python's string methods, `match`, `search`, and `regex` with Python's patterns, `is defined`, `default`. This crate
-//! reads no file, no clock, and no environment.
+//! [`NAMES`] are the parts of one notification. Expressions have Ansible's meaning, as far as minijinja
+//! supports: Python's string methods, `match`, `search`, and `regex` with Python's patterns, `is defined`,
+//! `default`. This crate reads no file, no clock, and no environment.
 //!
-//! - [`Expression::new`] and [`Template::new`] refuse an unknown name, filter, test, or method, and a pattern that does
-//!   not compile. The error has line and column.
-//! - If *this* notification lacks a name, evaluation ends with [`EvalError::Lacks`]. If `payload.a` is missing, null, or a
-//!   string, `payload.a.b` counts as missing, as in Ansible.
+//! - [`Expression::new`] and [`Template::new`] refuse an unknown name, filter, test, or method, and an
+//!   invalid pattern. The error has line and column.
+//! - If *this* notification lacks a name, evaluation ends with [`EvalError::Lacks`]. If `payload.a` is
+//!   missing, null, or a string, `payload.a.b` counts as missing, as in Ansible.
 //! - Any other failure of evaluation is [`EvalError::Failed`].
 //!
-//! Templates of actions may use further names: the caller lists them when it compiles the template, and sets them with
-//! [`Names::with`]. A template escapes nothing unless it uses a filter or [`Template::escaping`] compiled it. The filters
-//! are `tojson` (JSON as Python writes it, quotes included), `xml` (text and attributes of XML and HTML), `urlencode` (a
-//! path; `/` stays, as in Ansible), and `form` (a value, or all pairs of an object, in a query or form).
+//! Templates of actions may use further names: the caller lists them at compile time and sets their values
+//! with [`Names::with`]. Only filters escape, or a template compiled with [`Template::escaping`]. The filters
+//! are `tojson` (JSON as Python writes it, quotes included), `xml` (text and attributes of XML and HTML),
+//! `urlencode` (a path; `/` stays, as in Ansible), and `form` (a value, or all pairs of an object, in a query
+//! or form).
 //!
 //! ```
 //! use osnl_template::{Names, Template};
@@ -31,14 +32,15 @@
 //! # }
 //! ```
 //!
-//! **Bounds**: [`FUEL`] instructions, [`LONGEST_SOURCE`] bytes of source, [`LONGEST_OUTPUT`] bytes of output and of each
-//! string that `replace` or `join` makes. Text of a notification is data and is never compiled.
+//! **Bounds**: [`FUEL`] instructions, [`LONGEST_SOURCE`] bytes of source, [`LONGEST_OUTPUT`] bytes of output
+//! and of each string that `replace` or `join` makes. Text of a notification is data and is never compiled.
 //!
-//! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree; only the value
-//! at its end becomes a value of the engine. Comparisons joined by `and` need no engine.
+//! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree;
+//! only its last value becomes a value of the engine. Comparisons joined by `and` need no engine.
 //!
-//! Order, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `names`, `conversion`, `encode`, `escape`,
-//! `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`, `foreign_syntax`, `error`, `lint`.
+//! Order of the modules, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `names`,
+//! `conversion`, `encode`, `escape`, `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`,
+//! `foreign_syntax`, `error`, `lint`.
 
 pub mod conjuncts;
 mod conversion;
@@ -78,23 +80,19 @@ pub use self::names::{NAMES, Names};
 pub use self::path::{walk, walk_object};
 pub use self::preview_placeholder::{placeholder, readable};
 
-/// A compiled expression. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Expression(Arc<CompiledExpression>);
 
 struct CompiledExpression {
     source: Box<str>,
-    /// Names beyond those of the event.
     more: Vec<Box<str>>,
     aliases: Arc<Aliases>,
     engine: minijinja::Expression<'static, 'static>,
-    /// The same without the engine, if it is as plain as that.
+    /// The evaluation without the engine, if the expression is plain enough.
     fast_path: Option<FastPath>,
-    /// The sides of its `and`s, for a caller that asks which of them is false.
     conjuncts: OnceLock<Vec<Expression>>,
 }
 
-/// Whether they are written alike and know the same names: then they mean the same.
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
         self.0.source == other.0.source && self.0.more == other.0.more
@@ -107,15 +105,15 @@ impl Expression {
     /// Compiles `source`, an expression without `{{ }}`.
     ///
     /// # Errors
-    /// The first problem and its place.
+    /// Returns the first problem and its place.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         Self::compile(source, &[])
     }
 
-    /// The same with names beyond those of the event: [`Names::with`] gives them their values.
+    /// Compiles with further names: [`Names::with`] sets their values.
     ///
     /// # Errors
-    /// As [`Expression::new`].
+    /// As for [`Expression::new`], the first problem.
     pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
         Self::compiled(source, more).map_err(|error| error.placed(source))
     }
@@ -126,7 +124,7 @@ impl Expression {
             .compile_expression_owned(scanned.text.clone())
             .map_err(|error| TemplateError::syntax(source, &error))?;
         if scanned.may_be_cut {
-            // The engine takes what it cannot read at the end for the end; in brackets it is not.
+            // The engine takes unreadable text at the end for the end; brackets make it an error.
             let whole = ENGINE.compile_expression_owned(format!("({}\n)", scanned.text));
             whole.map_err(|error| TemplateError::syntax_in_brackets(source, &error))?;
         }
@@ -141,16 +139,15 @@ impl Expression {
         })))
     }
 
-    /// As it was written.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.0.source
     }
 
-    /// Whether it holds: its value is true in Python's sense.
+    /// Whether the value is true in Python's sense.
     ///
     /// # Errors
-    /// See [`EvalError`].
+    /// See [`EvalError`] for the kinds.
     pub fn holds(&self, names: &Names) -> Result<bool, EvalError> {
         match self.0.fast_path.as_ref().map_or(Truth::Engine, |fast_path| fast_path.ask(names)) {
             Truth::Holds(holds) => Ok(holds),
@@ -159,15 +156,15 @@ impl Expression {
         }
     }
 
-    /// Compiles what would else be compiled by the first notification.
+    /// Compiles now the parts that the first notification would otherwise compile.
     pub fn prepare(&self) {
         self.0.fast_path.iter().for_each(FastPath::prepare);
     }
 
-    /// Its value as JSON: a number stays a number, a list a list.
+    /// Returns the value as JSON, with numbers and lists unchanged.
     ///
     /// # Errors
-    /// See [`EvalError`].
+    /// See [`EvalError`] for the kinds.
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
         json(&self.eval(names)?, 0).map_err(|error| self.error(&error, names))
     }
@@ -184,31 +181,29 @@ impl Expression {
         EvalError::of(&self.0.source, error, &self.0.aliases, names)
     }
 
-    /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.0.aliases.0.values().map(String::as_str)
     }
 
-    /// Its value if that is the same for every event: it looks at nothing of them.
+    /// Returns the value if the expression reads no name, and so is the same for every event.
     pub fn constant(&self) -> Option<Result<bool, EvalError>> {
         let nothing = self.0.aliases.0.is_empty();
         nothing.then(|| self.holds(&Names::from(Notification::default())))
     }
 
-    /// The first side of its top-level `and`s that is false by itself, where it has several and that can be said.
     #[must_use]
     pub fn false_side(&self, names: &Names) -> Option<Self> {
         let sides = self.0.conjuncts.get_or_init(|| {
             let more: Vec<&str> = self.0.more.iter().map(|name| &**name).collect();
             let sides = conjuncts(&self.0.source).filter(|sides| sides.len() > 1).unwrap_or_default();
-            // Behind one that is none by itself nothing can be said.
+            // Behind an operand that does not compile alone, the split is not reliable.
             sides.into_iter().map_while(|side| Self::compile(side.trim(), &more).ok()).collect()
         });
         sides.iter().find(|side| matches!(side.holds(names), Ok(false))).cloned()
     }
 
-    /// The names that it looks at, as they were written, with what the notification has there: `None` is
-    /// nothing. Secrets are masked, long texts cut.
+    /// Returns each name that the expression reads with the notification's value; `None` is missing. Secrets
+    /// are masked and long texts cut.
     #[must_use]
     pub fn saw(&self, names: &Names) -> Vec<(String, Option<String>)> {
         self.0.aliases.saw(names)
@@ -221,41 +216,38 @@ impl fmt::Debug for Expression {
     }
 }
 
-/// A compiled template: text with `{{ expressions }}`, `{% if %}` and `{% for %}` in it. Cloning it is cheap.
+/// A compiled template: text with `{{ expressions }}`, `{% if %}` and `{% for %}`. A clone is cheap.
 #[derive(Clone)]
 pub struct Template {
     source: Arc<str>,
     aliases: Arc<Aliases>,
     engine: Arc<Environment<'static>>,
-    /// The expression of a template that is one expression and nothing else.
+    /// The expression of a template that is a single expression.
     only: Option<Expression>,
 }
 
-/// An environment of its own has this one template.
 const NAME: &str = "template";
 
 impl Template {
-    /// Compiles `source`, which may use the names of the event ([`NAMES`]).
-    ///
     /// # Errors
-    /// The first problem and its place.
+    /// Returns the first problem and its place.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         Self::compile(source, &[])
     }
 
-    /// The same with names beyond those of the event: [`Names::with`] gives them their values. One that has no
-    /// value then is one that the event lacks.
+    /// Compiles with further names: [`Names::with`] sets their values. A further name without a value counts
+    /// as missing.
     ///
     /// # Errors
-    /// As [`Template::new`].
+    /// As for [`Template::new`], the first problem.
     pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
         Self::escaping(source, more, Escape::None)
     }
 
-    /// The same for a format that values must not break out of: each is escaped where it is written.
+    /// Compiles for a format that values must not break out of: each value is escaped as it is written.
     ///
     /// # Errors
-    /// As [`Template::new`].
+    /// As for [`Template::new`], the first problem.
     pub fn escaping(source: &str, more: &[&str], escape: Escape) -> Result<Self, TemplateError> {
         Self::compiled(source, more, escape).map_err(|error| error.placed(source))
     }
@@ -268,7 +260,6 @@ impl Template {
         engine.add_template_owned(NAME, scanned.text.clone()).map_err(wrong)?;
         let undeclared = engine.get_template(NAME).map_err(wrong)?.undeclared_variables(false);
         scanned.check(&undeclared)?;
-        // `{{-` and `-}}` are about the blanks around it.
         let only = scanned.only.clone().and_then(|only| source.get(only)).map(|inner| {
             let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
             Expression::compiled(inner.strip_suffix(['-', '+']).unwrap_or(inner), more)
@@ -277,31 +268,31 @@ impl Template {
         Ok(Self { source: source.into(), aliases: Arc::new(scanned.aliases), engine: Arc::new(engine), only })
     }
 
-    /// As it was written.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The names that it looks at, as they were written: `event_type`, `payload.port.name`.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.aliases.0.values().map(String::as_str)
     }
 
-    /// The same without what follows them: `event_type`, `payload`.
+    /// Returns the first part of each path: `event_type`, `payload`.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.paths().map(|path| path.split('.').next().unwrap_or(path))
     }
 
-    /// The text for one notification. Of a resource without a name, user, host, or state, these are empty texts.
+    /// Renders the text for one notification. A resource's missing name, user, host, or state is an empty
+    /// text.
     ///
     /// # Errors
-    /// A name that it lacks and that has no default, an output that is too long, and the others of [`EvalError`].
+    /// A name is missing and has no default, the output is too long, or another [`EvalError`] occurs.
     pub fn render(&self, names: &Names) -> Result<String, EvalError> {
         blank_where_empty(names, |names| self.rendered(names))
     }
 
-    /// The field of the resource for which [`render`](Self::render) writes an empty text, since the event has none.
+    /// Returns the field of the resource for which [`render`](Self::render) writes an empty text, since the
+    /// event has none.
     #[must_use]
     pub fn blank(&self, names: &Names) -> Option<String> {
         match self.rendered(names) {
@@ -324,11 +315,11 @@ impl Template {
         }
     }
 
-    /// As JSON: what is nothing but `{{ one expression }}` is the value itself, a number a number; anything else
-    /// is the text.
+    /// Returns JSON: a template that is only `{{ one expression }}` keeps its value's type; any other is
+    /// text.
     ///
     /// # Errors
-    /// As [`Template::render`].
+    /// As for [`Template::render`], an [`EvalError`].
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
         match &self.only {
             Some(expression) => blank_where_empty(names, |names| expression.value(names)),
@@ -337,7 +328,7 @@ impl Template {
     }
 }
 
-/// Evaluates, and again with an empty text for a field of the resource that the event leaves empty.
+/// Evaluates, and retries with an empty text for a field of the resource that the event lacks.
 fn blank_where_empty<T>(
     names: &Names,
     evaluate: impl Fn(&Names) -> Result<T, EvalError>,
@@ -353,7 +344,8 @@ fn blank_where_empty<T>(
     result
 }
 
-/// A mistake in the engine is about one event and not about the daemon: none is known that [`lint`] lets pass.
+/// Turns a panic of the engine into an error of one event, so that the daemon continues. No panic is known
+/// that [`lint`] accepts.
 fn unbroken<T>(evaluate: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, minijinja::Error> {
     catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
         let problem = "the engine has a mistake and cannot do this; please report it";

@@ -1,8 +1,8 @@
-//! A look at a source before the engine compiles it: names, filters, tests, methods and patterns that do not
-//! exist are found with their places, which the engine would find only when it comes across them.
+//! A check of a source before the engine compiles it, which finds unknown names, filters, tests, methods and
+//! patterns. The engine would find an unknown name only at its evaluation.
 //!
-//! One thing is rewritten on the way: a path, `payload.a.b`, becomes one name ([`Aliases`]), so that it lacks as
-//! a whole. It keeps its length, and with it every place its meaning.
+//! A path, `payload.a.b`, is rewritten to one name ([`Aliases`]), so that it is missing as a whole. The
+//! length stays, and so do all positions.
 
 mod lex;
 
@@ -25,12 +25,12 @@ pub(super) struct EngineSource<'a> {
     written: &'a str,
     /// Names beyond those of the event.
     more: &'a [&'a str],
-    /// The one expression that a template consists of, without its braces.
+    /// The only expression of a template, without its braces.
     pub(super) only: Option<Range<usize>>,
     tokens: Vec<LintToken>,
     pub(super) text: String,
     pub(super) aliases: Aliases,
-    /// It has something that the engine may be unable to read.
+    /// Whether the source has characters that the engine may be unable to read.
     pub(super) may_be_cut: bool,
 }
 
@@ -139,7 +139,7 @@ impl<'a> EngineSource<'a> {
         n.checked_sub(1).map_or("", |n| self.word(n))
     }
 
-    /// Whether the word there is a name rather than a part of one, a filter, a test or an argument's name.
+    /// Whether the word is a name, and not a part of a path, a filter, a test or an argument's name.
     fn is_name(&self, n: usize) -> bool {
         let names_argument =
             self.word(n + 1) == "=" && self.word(n + 2) != "=" && ["(", ","].contains(&self.before(n));
@@ -152,7 +152,8 @@ impl<'a> EngineSource<'a> {
         before == "is" || before == "not" && n >= 2 && self.word(n - 2) == "is"
     }
 
-    /// The engine goes backwards otherwise than Python, and not at all through what is empty.
+    /// Refuses slices with a step that is not a positive number, as the engine evaluates such slices
+    /// differently from Python.
     fn slices(&self) -> Result<(), TemplateError> {
         let mut open: Vec<(&str, u32)> = Vec::new();
         for n in 0..self.tokens.len() {
@@ -178,12 +179,12 @@ impl<'a> EngineSource<'a> {
         Ok(())
     }
 
-    /// Filters, tests, methods and patterns, and signs that mean nothing.
+    /// Checks filters, tests, methods and patterns, and meaningless signs.
     fn look(&mut self) -> Result<(), TemplateError> {
         self.slices()?;
         for n in 0..self.tokens.len() {
             match self.kind(n) {
-                // No name has such letters, and behind a text the engine overlooks it.
+                // No name has such letters, and behind a text the engine ignores the word.
                 Some(TokenKind::Word)
                     if !self.word(n).is_ascii() && n > 0 && self.kind(n - 1) == Some(TokenKind::Text) =>
                 {
@@ -222,7 +223,7 @@ impl<'a> EngineSource<'a> {
         Ok(())
     }
 
-    /// The engine takes a sign that it does not know for the end of the expression.
+    /// Refuses a sign that the engine would take for the end of the expression.
     fn sign(&self, n: usize) -> Result<(), TemplateError> {
         let (sign, at) = (self.word(n), self.tokens[n].at.start);
         let follows = |sign: &str| self.word(n + 1) == sign && self.tokens[n + 1].at.start == at + 1;
@@ -251,7 +252,7 @@ impl<'a> EngineSource<'a> {
         Err(TemplateError::new(at, "cannot be read: the string has no end", "close its quote"))
     }
 
-    /// Filters that name tests or filters as texts.
+    /// Checks tests and filters that filters name as texts.
     fn arguments(&self, n: usize, filter: &str) -> Result<(), TemplateError> {
         let named = match filter {
             "select" | "reject" => n + 2,
@@ -330,7 +331,8 @@ impl<'a> EngineSource<'a> {
         Ok(())
     }
 
-    /// The last token of the path that begins at `n`, and the path with dots: `payload['port'].id` is `payload.port.id`.
+    /// Returns the last token of the path at `n`, and the path with dots: `payload['port'].id` is
+    /// `payload.port.id`.
     fn path(&self, n: usize) -> (usize, String) {
         let (mut last, mut path) = (n, self.word(n).to_owned());
         while has_fields(self.word(n)) {
@@ -364,7 +366,7 @@ impl<'a> EngineSource<'a> {
         (last, path)
     }
 
-    /// A word of the same length that the source does not contain.
+    /// Returns a word of the same length that the source does not contain.
     fn alias(&self, written: &str, path: &str, words: &BTreeSet<&str>) -> String {
         if !path.contains('.') {
             return written.to_owned();
@@ -375,7 +377,7 @@ impl<'a> EngineSource<'a> {
             Some(other) => other == path,
             None => !words.contains(alias.as_str()),
         });
-        // Eleven paths that differ only in their dots: the engine walks this one step by step.
+        // For too many paths that differ only in their dots, the engine walks this path step by step.
         free.cloned().unwrap_or_else(|| written.to_owned())
     }
 
@@ -392,7 +394,6 @@ impl<'a> EngineSource<'a> {
         }
     }
 
-    /// All names, those of the event first.
     fn names(&self) -> Vec<&'a str> {
         NAMES.iter().chain(self.more).copied().collect()
     }
@@ -401,7 +402,7 @@ impl<'a> EngineSource<'a> {
         NAMES.contains(&word) || self.more.contains(&word)
     }
 
-    /// Names that the engine would look up and that no notification has.
+    /// Refuses names that the engine would look up and that no notification has.
     pub(super) fn check(&self, undeclared: &HashSet<String>) -> Result<(), TemplateError> {
         for n in 0..self.tokens.len() {
             let word = self.word(n);
@@ -420,7 +421,7 @@ impl<'a> EngineSource<'a> {
                     return Err(TemplateError { unknown, ..TemplateError::new(at, problem, instead) });
                 }
                 let mut allowed = format!("the names are {}", self.names().join(", "));
-                // As in `state == ACTIVE`.
+                // As in `state == ACTIVE`, without quotes.
                 if ["=", ",", "[", "in"].contains(&self.before(n)) {
                     allowed.push_str("; a string is written in quotes");
                 }

@@ -1,7 +1,5 @@
-//! Python's methods.
-//!
-//! The methods are minijinja-contrib's. This module adds methods with bounded results, and
-//! `removeprefix` and `removesuffix`.
+//! Python's methods, from minijinja-contrib, with bounded variants of some, and `removeprefix` and
+//! `removesuffix`.
 
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
@@ -11,7 +9,6 @@ use super::conversion::python_text;
 use super::limits::bound;
 use super::vocabulary::METHODS;
 
-/// The engine's callback for methods.
 pub(super) fn call(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -19,7 +16,7 @@ pub(super) fn call(
     args: &[Value],
 ) -> Result<Value, Error> {
     if value.is_undefined() {
-        // The engine says which name it is.
+        // The engine's error has the name of the undefined value.
         return Err(Error::from(ErrorKind::UnknownMethod));
     }
     if args.iter().any(Value::is_undefined) {
@@ -29,7 +26,7 @@ pub(super) fn call(
         return Err(Error::from(ErrorKind::UnknownMethod));
     }
     match (value.kind(), method) {
-        // Jinja's: null has no attributes, so this is a name that is not there.
+        // As in Jinja, null has no attributes, so this counts as a missing name.
         (ValueKind::None, _) => {
             Err(Error::new(ErrorKind::UndefinedError, format!("text for {method}, the value is null")))
         }
@@ -55,7 +52,7 @@ pub(super) fn call(
     }
 }
 
-/// Python's: a word begins behind whatever is no letter.
+/// As in Python, a word begins behind any character that is no letter.
 fn title(text: &str) -> String {
     let mut inside = false;
     let mut out = String::with_capacity(text.len());
@@ -70,7 +67,6 @@ fn title(text: &str) -> String {
     out
 }
 
-/// The filter `replace`.
 pub(super) fn bounded_replace(
     text: &Value,
     old: &Value,
@@ -86,7 +82,7 @@ pub(super) fn bounded_replace(
     replace(&text, &old, &new, count)
 }
 
-/// The filter `join`; the attribute may be named.
+/// Joins as the filter `join`; the attribute may be a keyword argument.
 pub(super) fn bounded_join(values: &Value, between: Option<&Value>, kwargs: Kwargs) -> Result<String, Error> {
     if values.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));

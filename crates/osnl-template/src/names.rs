@@ -12,12 +12,11 @@ use super::preview_placeholder::{Placeholder, placeholder};
 
 /// The names, in the order in which messages list them.
 ///
-/// `payload` and `context` are as they came. `resource` is what the notification is about, the same for all
-/// services ([`osnl_model::resources`]); of a bulk request the first.
+/// `payload` and `context` are as received. `resource` is the object of the notification in one form for all
+/// services ([`osnl_model::resources`]); the first of a bulk request.
 pub const NAMES: [&str; 8] =
     ["payload", "context", "event_type", "publisher_id", "priority", "message_id", "timestamp", "resource"];
 
-/// The fields of `resource`; each may be absent.
 pub(super) const RESOURCE: [&str; 12] = [
     "kind",
     "id",
@@ -33,39 +32,33 @@ pub(super) const RESOURCE: [&str; 12] = [
     "deleted_at",
 ];
 
-/// The fields of `resource` that describe it, which services leave empty or out: nova's ports have no name, neutron's
-/// objects no user. A template writes nothing for them.
+/// The fields of `resource` that services leave empty or out: nova's ports have no name, neutron's objects no
+/// user. A template writes nothing for a missing one.
 const MAY_BE_EMPTY: [&str; 4] = ["name", "user", "host", "state"];
 
-/// One notification under the names that templates use. Cloning it is cheap, and all clones share what was
-/// worked out once.
+/// One notification under the names that templates use. A clone is cheap and shares cached results.
 #[derive(Clone, Debug)]
 pub struct Names(Arc<SharedNames>);
 
 #[derive(Clone, Debug)]
 struct SharedNames {
     notification: Arc<Notification>,
-    /// The one resource of a bulk request.
     part: Option<BulkPart>,
     resource: OnceLock<Json>,
-    /// Names beyond those of the event.
     more: Vec<(Arc<str>, AdditionalValue)>,
 }
 
-/// The payload of one resource of a bulk request. All else is the whole's, of which nothing is copied before a caller
-/// takes a notification of its own.
+/// The payload of one resource of a bulk request. Nothing else is copied until a caller takes the part's
+/// notification.
 #[derive(Clone, Debug)]
 struct BulkPart {
     payload: Json,
     notification: OnceLock<Arc<Notification>>,
 }
 
-/// The value of a name beyond those of the event.
 #[derive(Clone, Debug)]
 enum AdditionalValue {
-    /// An action's own word.
     Own(Json),
-    /// The result of an enrichment.
     Found(Json),
     /// The result of an enrichment that was not run.
     Unknown,
@@ -81,34 +74,30 @@ impl AdditionalValue {
 }
 
 impl Names {
-    /// The names of this notification.
     #[must_use]
     pub fn new(notification: Arc<Notification>) -> Self {
         Self(Arc::new(SharedNames { notification, part: None, resource: OnceLock::new(), more: Vec::new() }))
     }
 
-    /// The names of this notification, about one resource of it only, whose payload this is.
     #[must_use]
     pub fn of_part(notification: Arc<Notification>, payload: Json) -> Self {
         let part = Some(BulkPart { payload, notification: OnceLock::new() });
         Self(Arc::new(SharedNames { notification, part, resource: OnceLock::new(), more: Vec::new() }))
     }
 
-    /// These names and one more, such as `rule` or that of an enrichment; a value that was there under this name
-    /// is replaced. A name of the event itself stays the event's. What compiles against it must be
-    /// told of it: [`Template::compile`](super::Template::compile).
+    /// Adds or replaces a further name, such as `rule` or an enrichment's. A name of the event is never
+    /// replaced. Templates must list the name at [`Template::compile`](super::Template::compile).
     #[must_use]
     pub fn with(self, name: &str, value: impl Into<Json>) -> Self {
         self.and(name, AdditionalValue::Own(value.into()))
     }
 
-    /// The same of what an enrichment has found.
     #[must_use]
     pub fn with_found(self, name: &str, value: Json) -> Self {
         self.and(name, AdditionalValue::Found(value))
     }
 
-    /// The same of what an enrichment would find: `{{ server.name }}` is `<server.name>`.
+    /// Adds an enrichment that is not run: `{{ server.name }}` is `<server.name>`.
     #[must_use]
     pub fn with_unknown(self, name: &str) -> Self {
         self.and(name, AdditionalValue::Unknown)
@@ -123,8 +112,8 @@ impl Names {
         self
     }
 
-    /// The results of enrichments, by their names; `None` without enrichments. An enrichment that was not run is
-    /// `<server>`.
+    /// Returns the results of enrichments by name; `None` without enrichments. An enrichment that was not run
+    /// is `<server>`.
     #[must_use]
     pub fn found(&self) -> Option<Json> {
         let found = self.0.more.iter().filter_map(|(name, more)| match more {
@@ -136,7 +125,6 @@ impl Names {
         (!found.is_empty()).then_some(Json::Object(found))
     }
 
-    /// Returns the names of enrichments that were not asked for.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
         self.0
             .more
@@ -145,7 +133,7 @@ impl Names {
             .map(|(name, _)| &**name)
     }
 
-    /// The same further names of another form of the notification, such as one without its secrets.
+    /// Returns these further names with another form of the notification, such as one without its secrets.
     #[must_use]
     pub fn about(&self, notification: Notification) -> Self {
         let more = self.0.more.clone();
@@ -153,7 +141,6 @@ impl Names {
         Self(Arc::new(SharedNames { notification, part: None, resource: OnceLock::new(), more }))
     }
 
-    /// The notification; of a part, one of its own.
     #[must_use]
     pub fn notification(&self) -> &Arc<Notification> {
         let whole = &self.0.notification;
@@ -172,7 +159,7 @@ impl Names {
     fn resource(&self) -> &Json {
         self.0.resource.get_or_init(|| {
             let of_part = self.0.part.as_ref().map(|part| {
-                // All that is looked at.
+                // The code that finds resources reads only these fields.
                 let event_type = self.0.notification.event_type.clone();
                 Notification { event_type, payload: part.payload.clone(), ..Notification::default() }
             });
@@ -185,7 +172,7 @@ impl Names {
         })
     }
 
-    /// The same names, with an empty text for this one, if it is a field of the resource that may be empty.
+    /// Returns a copy with an empty text for this field, if a resource may leave the field empty.
     pub(super) fn with_blank(&self, written: &str) -> Option<Self> {
         let field = written.strip_prefix("resource.").filter(|field| MAY_BE_EMPTY.contains(field))?;
         let mut resource = self.resource().clone();
@@ -195,13 +182,11 @@ impl Names {
         Some(Self(Arc::new(SharedNames { notification, part, resource: OnceLock::from(resource), more })))
     }
 
-    /// The tree of this name.
     fn root(&self, name: &str) -> Option<RootName> {
         let more = || self.0.more.iter().position(|(known, _)| **known == *name).map(RootName::More);
         RootName::of(name).or_else(|| if NAMES.contains(&name) { None } else { more() })
     }
 
-    /// The tree of one of the names that have one.
     fn tree(&self, root: RootName, path: &str) -> Option<&Json> {
         match root {
             RootName::Payload if path.is_empty() => Some(self.payload()),
@@ -236,7 +221,6 @@ impl Names {
         }
     }
 
-    /// The value of a name as it is written.
     pub(super) fn look(&self, written: &str) -> Option<NameValue<'_>> {
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         match self.root(name) {
@@ -248,7 +232,6 @@ impl Names {
         }
     }
 
-    /// The same in the engine's terms.
     fn value(&self, written: &str) -> Option<Value> {
         let json = match self.look(written)? {
             NameValue::Text(text) => return Some(Value::from(text)),
@@ -271,7 +254,7 @@ impl Names {
         }))
     }
 
-    /// The same for people: a short text, secrets masked.
+    /// Returns a short text for people, with secrets masked.
     fn shown(&self, written: &str) -> Option<String> {
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         let text = match self.root(name) {
@@ -294,12 +277,11 @@ impl Names {
     }
 }
 
-/// The value of a name.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NameValue<'a> {
     Text(&'a str),
     Json(&'a Json),
-    /// All of the context, which is no tree of its own.
+    /// All of the context, which has no JSON tree.
     Context,
     /// The result of an enrichment that was not run.
     Placeholder,
@@ -310,7 +292,6 @@ enum RootName {
     Payload,
     Context,
     Resource,
-    /// One of the others, by its place.
     More(usize),
 }
 
@@ -325,13 +306,11 @@ impl RootName {
     }
 }
 
-/// Whether this name may have something below it.
 pub(super) fn has_fields(name: &str) -> bool {
     RootName::of(name).is_some() || !NAMES.contains(&name)
 }
 
-/// Names and paths as they are spelt in what the engine compiles: `payload.a.b` is one name there, of the
-/// same length.
+/// Names and paths as the engine's source spells them: `payload.a.b` is one name there, of the same length.
 #[derive(Debug, Default)]
 pub(super) struct Aliases(pub(super) BTreeMap<String, String>);
 
@@ -353,7 +332,6 @@ impl Aliases {
     }
 }
 
-/// The outermost names, for the engine.
 #[derive(Debug)]
 pub(super) struct NameScope {
     names: Names,
@@ -376,7 +354,7 @@ impl Object for NameScope {
     }
 }
 
-/// An object or an array of the notification, by the way to it.
+/// An object or an array of the notification, by its path.
 #[derive(Clone, Debug)]
 struct TemplateNode {
     names: Names,

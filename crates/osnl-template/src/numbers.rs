@@ -1,12 +1,12 @@
-//! Numbers as Jinja2 makes and tests them, where the engine does otherwise: it refuses what is no number, and calls a text
-//! neither odd nor even.
+//! Numbers as Jinja2 converts and tests them. The engine differs: it refuses text that is no number, and a
+//! text is neither odd nor even.
 
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State, filters, tests};
 
 use super::conversion::there;
 
-/// Converts a value to an integer; a value that is not a number is the default, 0 if none is given.
+/// Converts a value to an integer; a value that is not a number becomes the default, 0 if none is given.
 pub(super) fn int(
     state: &State<'_, '_>,
     value: &Value,
@@ -23,7 +23,6 @@ pub(super) fn int(
     Ok(if made.is_none() { default } else { made })
 }
 
-/// The same.
 pub(super) fn float(
     state: &State<'_, '_>,
     value: &Value,
@@ -38,7 +37,7 @@ pub(super) fn float(
     Ok(if made.is_none() { default } else { made })
 }
 
-/// As Python reads them: blanks around, and `_` between two digits.
+/// Reads digits as Python: with blanks around, and `_` between two digits.
 fn digits(text: &str) -> String {
     let text = text.trim();
     let between = |at: usize| {
@@ -60,7 +59,7 @@ pub(super) fn is_divisible(value: &Value, by: &Value) -> Result<bool, Error> {
     if number(by)?.is_true() {
         return Ok(tests::is_divisibleby(number(value)?, by));
     }
-    // The engine would divide.
+    // The engine would divide by zero.
     Err(Error::new(ErrorKind::InvalidOperation, "nothing is divisible by 0"))
 }
 

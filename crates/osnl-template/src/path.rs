@@ -1,11 +1,10 @@
 //! `a.b.c` in a tree of JSON.
 //!
-//! Keys may hold dots themselves (`nova_object.data`), so at each object the longest key that leads to a value
-//! counts: a key that is the whole rest, byte for byte, comes before everything else. A number is the place in an array.
+//! Keys may contain dots (`nova_object.data`), so at each object the longest key that leads to a value
+//! counts. A key equal to the whole rest has precedence. A number is an index of an array.
 
 use serde_json::{Map, Value};
 
-/// The value at `path`, if there is one.
 pub fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     match value {
         Value::Object(object) => walk_object(object, path),
@@ -19,7 +18,6 @@ pub fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     }
 }
 
-/// The same from an object.
 pub fn walk_object<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     if let Some(value) = object.get(path) {
         return Some(value);

@@ -1,23 +1,21 @@
-//! Compiled patterns. A pattern is a text of the source nearly always, so each is compiled once.
+//! A cache of compiled patterns: nearly every pattern is a constant of the source, so each is compiled once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use osnl_model::Pattern;
 
-/// The place at which a pattern must match.
 #[derive(Clone, Copy)]
 pub(super) enum MatchPosition {
     Start,
     Anywhere,
 }
 
-/// Returns the compiled pattern, the same for every caller.
 pub(super) fn pattern_of(pattern: &str, place: MatchPosition) -> Result<Arc<Pattern>, String> {
     compiled(pattern, matches!(place, MatchPosition::Anywhere))
 }
 
-/// The bound beyond which all are forgotten: templates can make patterns from what notifications hold.
+/// The bound at which the cache is cleared, as templates can make patterns from notifications.
 const REMEMBERED: usize = 1024;
 
 type PatternCache = HashMap<(bool, Box<str>), Arc<Pattern>>;
@@ -38,14 +36,14 @@ fn compiled(pattern: &str, anywhere: bool) -> Result<Arc<Pattern>, String> {
     Ok(compiled)
 }
 
-/// A pattern for `re.match` that finds what `re.search` would. Flags must stay in front.
+/// Returns a pattern with which `re.match` finds the same as `re.search`. Flags must stay at the start.
 fn searching(pattern: &str) -> String {
     let flags = pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')')).map(|(flags, _)| flags);
     let is_flags = |flags: &&str| !flags.is_empty() && flags.chars().all(|c| "aiLmsux".contains(c));
     match flags.filter(is_flags) {
         Some(flags) => {
             let (head, rest) = pattern.split_at(flags.len() + 3);
-            // A comment at the end of a verbose pattern would swallow the parenthesis.
+            // Without the newline, a comment at the end of a verbose pattern would include the parenthesis.
             let end = if flags.contains('x') { "\n" } else { "" };
             format!("{head}[\\s\\S]*?(?:{rest}{end})")
         }

@@ -1,5 +1,5 @@
-//! Placeholders of values that a preview does not fetch: `{{ server.name }}` is `<server.name>`, and so are the results
-//! of string filters and methods. An operation that a string does not have (a sum, a loop) is an error.
+//! Placeholders of values that a preview does not fetch: `{{ server.name }}` is `<server.name>`, and so are
+//! results of string filters and methods. An operation that a string lacks (a sum, a loop) is an error.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,6 @@ impl Placeholder {
     }
 }
 
-/// Its text.
 pub fn placeholder(path: &str) -> String {
     format!("<{path}>")
 }
@@ -47,7 +46,7 @@ impl Object for Placeholder {
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
-        // The one method that leads to another value; the others make another text of it.
+        // Only `get` leads to another value; other methods return the same placeholder.
         match (method, args.first()) {
             ("get", Some(key)) => Ok(Self::value(&format!("{}.{key}", self.0))),
             _ => Ok(Value::from_dyn_object(self.clone())),
@@ -59,14 +58,14 @@ impl Object for Placeholder {
     }
 }
 
-/// A preview of a URL, a form or XML with the placeholders of these names as people write them.
+/// Returns a preview of a URL, a form or XML with readable placeholders of these names.
 pub fn readable<'a>(text: String, names: impl Iterator<Item = &'a str>) -> String {
     names.fold(text, |text, name| {
         ENDS.iter().fold(text, |text, (open, close)| with_placeholders(&text, name, open, close))
     })
 }
 
-/// `<` and `>` as formats write them.
+/// `<` and `>` as the formats escape them.
 const ENDS: [(&str, &str); 2] = [("%3C", "%3E"), ("&lt;", "&gt;")];
 
 fn with_placeholders(text: &str, name: &str, open: &str, close: &str) -> String {

@@ -90,7 +90,6 @@ fn templates() {
     );
 }
 
-/// Text from a notification is never compiled, and nothing grows without a bound.
 #[test]
 fn bounds() {
     let long = "x".repeat(2000);
@@ -111,7 +110,6 @@ fn bounds() {
     assert!(Expression::new(&"a".repeat(LONGEST_SOURCE + 1)).unwrap_err().problem.contains("bytes long"));
 }
 
-/// The names that actions have besides the event, and the formats that they write.
 #[test]
 fn more_names_and_other_formats() {
     let more = ["rule", "owner", "idempotency_key"];

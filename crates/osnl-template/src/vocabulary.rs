@@ -1,6 +1,5 @@
-//! The names of filters, tests, and methods. What is not listed here does not exist.
+//! The names of filters, tests, and methods. Names that are not listed do not exist.
 
-/// The filters.
 pub(super) const FILTERS: &[&str] = &[
     "abs",
     "attr",
@@ -45,7 +44,6 @@ pub(super) const FILTERS: &[&str] = &[
     "xml",
 ];
 
-/// The tests.
 pub(super) const TESTS: &[&str] = &[
     "!=",
     "<",
@@ -89,7 +87,6 @@ pub(super) const TESTS: &[&str] = &[
     "upper",
 ];
 
-/// The methods.
 pub(super) const METHODS: &[&str] = &[
     "capitalize",
     "count",

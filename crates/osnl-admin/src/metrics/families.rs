@@ -1,20 +1,15 @@
-//! The list of metrics.
-
-/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Grows until the process ends. Its samples end in `_total`.
+    /// Grows until the process ends; its samples end in `_total`.
     Counter,
-    /// Goes up and down.
     Gauge,
     /// Counts by upper bounds: `_bucket`, `_sum`, `_count`.
     Histogram,
-    /// The value 1, and what is known in labels. Its samples end in `_info`.
+    /// The value 1 with facts as labels; its samples end in `_info`.
     Info,
 }
 
 impl MetricKind {
-    /// The word for it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -26,23 +21,20 @@ impl MetricKind {
     }
 }
 
-/// A metric.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Family {
     /// The name, without the ending of a counter or an info.
     pub name: &'static str,
-    /// The type.
     pub kind: MetricKind,
-    /// `seconds` or `bytes`; empty for what is counted.
+    /// `seconds` or `bytes`; empty for a count.
     pub unit: &'static str,
-    /// The names of its labels, besides `le`.
+    /// The names of the labels, besides `le`.
     pub labels: &'static [&'static str],
-    /// A sentence for the operator.
     pub help: &'static str,
 }
 
 impl Family {
-    /// The name as queries have it: a histogram's without its endings.
+    /// Returns the name for queries; of a histogram without its endings.
     #[must_use]
     pub fn sample(&self) -> String {
         match self.kind {

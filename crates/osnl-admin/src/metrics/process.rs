@@ -1,4 +1,4 @@
-//! The numbers of the process, as the client libraries of Prometheus name them.
+//! The numbers of the process, named as in the client libraries of Prometheus.
 
 use std::fs;
 use std::io;
@@ -6,32 +6,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, getrlimit};
 
-/// The numbers of this process at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ProcessNumbers {
-    /// CPU time, of the user and of the system.
+    /// The CPU time of the user and of the system.
     pub cpu_seconds: f64,
-    /// Resident memory.
     pub resident_bytes: u64,
-    /// Virtual memory.
     pub virtual_bytes: u64,
-    /// The limit of that; without one the largest number, as the client libraries have it.
+    /// The limit of virtual memory; without a limit the largest number, as in the client libraries.
     pub max_virtual_bytes: u64,
-    /// Open file descriptors.
     pub open_fds: u64,
-    /// The limit of those; `None` is none.
     pub max_fds: Option<u64>,
-    /// Threads.
     pub threads: u64,
-    /// When the process began.
     pub started: SystemTime,
 }
 
 impl ProcessNumbers {
-    /// Reads them.
-    ///
     /// # Errors
-    /// `/proc` is not there, or is another kernel's.
+    /// `/proc` is missing, or is another kernel's.
     pub fn read() -> io::Result<Self> {
         let stat = fs::read_to_string("/proc/self/stat")?;
         let boot = fs::read_to_string("/proc/stat")?;
@@ -39,7 +30,7 @@ impl ProcessNumbers {
         Self::of(&stat, &boot, open_fds).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
-    /// See `proc(5)`. The program's name may hold anything, so fields count from its end.
+    /// Parses `proc(5)`. The program's name may have any characters, so fields count from its end.
     fn of(stat: &str, boot: &str, open_fds: u64) -> Option<Self> {
         let (_, fields) = stat.rsplit_once(") ")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();

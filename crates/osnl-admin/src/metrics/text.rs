@@ -1,7 +1,8 @@
-//! The two text formats. They differ in the names of counters and infos, in units, in exemplars, and in the end mark.
+//! The two text formats. The differences are the names of counters and infos, units, exemplars, and the end
+//! mark.
 //!
-//! The official crate writes OpenMetrics alone, and keeps values of its own; these lines serve both forms from numbers
-//! that are there.
+//! The official crate writes only OpenMetrics and keeps its own values; this module writes both formats from
+//! existing numbers.
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,17 +12,15 @@ use osnl_core::metrics::{Exemplar, HistogramCounts};
 
 use super::families::{Family, MetricKind};
 
-/// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricsFormat {
     /// The text format of Prometheus, version 0.0.4.
     Prometheus,
-    /// OpenMetrics 1.0, with exemplars.
     OpenMetrics,
 }
 
 impl MetricsFormat {
-    /// Chooses by a request's `Accept`.
+    /// Chooses by the `Accept` header of a request.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
         let media = |part: &str| part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -31,7 +30,6 @@ impl MetricsFormat {
         }
     }
 
-    /// Returns the answer's `Content-Type`.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -41,13 +39,11 @@ impl MetricsFormat {
     }
 }
 
-/// Writes families, each at once.
 pub(super) struct FamilyWriter {
     format: MetricsFormat,
     out: String,
 }
 
-/// Writes the samples of one family.
 pub(super) struct SampleWriter<'a> {
     family: &'static Family,
     format: MetricsFormat,
@@ -59,10 +55,10 @@ impl FamilyWriter {
         Self { format, out: String::with_capacity(64 * 1024) }
     }
 
-    /// Begins a family; one without samples is not written.
+    /// Writes a family, unless it has no samples.
     pub(super) fn family(&mut self, family: &'static Family, samples: impl FnOnce(&mut SampleWriter<'_>)) {
         let before = self.out.len();
-        // An info is a gauge to Prometheus, and its type names what the samples are called.
+        // For Prometheus an info is a gauge, and its type line has the name of its samples.
         let (name, kind) = match (self.format, family.kind) {
             (MetricsFormat::OpenMetrics, kind) => (family.name.to_owned(), kind),
             (MetricsFormat::Prometheus, MetricKind::Info) => (family.sample(), MetricKind::Gauge),
@@ -79,7 +75,7 @@ impl FamilyWriter {
         }
     }
 
-    /// A family with one sample and no label, if it is known.
+    /// Writes a family with one sample and no label; nothing without a value.
     pub(super) fn value(&mut self, family: &'static Family, value: Option<impl Into<Number>>) {
         self.family(family, |samples| {
             if let Some(value) = value {
@@ -97,7 +93,6 @@ impl FamilyWriter {
 }
 
 impl SampleWriter<'_> {
-    /// Writes a sample with these values of the family's labels.
     pub(super) fn sample(&mut self, labels: &[&str], value: impl Into<Number>) {
         let ending = match self.family.kind {
             MetricKind::Counter => "_total",
@@ -108,7 +103,7 @@ impl SampleWriter<'_> {
         self.out.push('\n');
     }
 
-    /// Writes 1 for the state that it is in, and 0 for the others.
+    /// Writes 1 for the current state, and 0 for each other state.
     pub(super) fn state(&mut self, labels: &[&str], states: &[&str], state: &str) {
         debug_assert!(states.contains(&state), "{}: {state}", self.family.name);
         for name in states {
@@ -117,7 +112,6 @@ impl SampleWriter<'_> {
         }
     }
 
-    /// Writes the samples of a histogram in seconds.
     pub(super) fn histogram(&mut self, labels: &[&str], observed: &HistogramCounts) {
         let mut count = 0;
         for (n, bucket) in observed.buckets.iter().enumerate() {
@@ -169,12 +163,10 @@ impl SampleWriter<'_> {
     }
 }
 
-/// The value of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
     Whole(u64),
     Real(f64),
-    /// Written in seconds.
     Micros(u64),
 }
 
@@ -191,14 +183,13 @@ impl From<f64> for Number {
 }
 
 impl From<SystemTime> for Number {
-    /// Seconds since 1970.
     fn from(at: SystemTime) -> Self {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::Micros(u64::try_from(since.as_millis()).unwrap_or(u64::MAX / 1000).saturating_mul(1000))
     }
 }
 
-/// Microseconds as seconds, without zeros at the end; OpenMetrics has bounds as `1.0`.
+/// Formats microseconds as seconds, without trailing zeros; OpenMetrics requires bounds such as `1.0`.
 fn seconds(micros: u64) -> String {
     let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
     let text = format!("{whole}.{rest:06}");
@@ -218,7 +209,6 @@ fn escape(value: &str, out: &mut String) {
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing into memory cannot fail.
     let _ = out.write_fmt(text);
 }
 

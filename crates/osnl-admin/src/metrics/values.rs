@@ -1,5 +1,3 @@
-//! The values of each metric.
-
 use std::time::SystemTime;
 
 use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};

@@ -1,4 +1,4 @@
-//! Changes: what one would do, and then, by a form, the change.
+//! Changes of deliveries: a preview, and by a form the change.
 
 use askama::Template;
 use hyper::StatusCode;
@@ -9,10 +9,9 @@ use super::{Frame, PageCaller, PageContext, ask, bad, html, text, to};
 use crate::access::Denial;
 use crate::answer::{self, AdminAnswer};
 
-/// Deliveries or messages that are named.
+/// The bound of listed deliveries or messages.
 pub(super) const NAMED: usize = 100;
 
-/// The effect that a change has, or would have.
 #[derive(Template)]
 #[template(path = "change.html")]
 pub(super) struct ChangePage {
@@ -20,36 +19,30 @@ pub(super) struct ChangePage {
     pub(super) summary: String,
     pub(super) refusals: Vec<String>,
     pub(super) ids: Vec<String>,
-    /// The number of those that are not named, in words.
+    /// The number of further ones, in words.
     pub(super) more: String,
     pub(super) confirm: Option<ConfirmForm>,
     pub(super) back: String,
 }
 
-/// The form that makes the change.
 pub(super) struct ConfirmForm {
     pub(super) query: String,
     pub(super) button: String,
 }
 
-/// A change that was asked for.
 struct DeliveryChangeRequest {
     change: DeliveryVerb,
     filter: Which,
-    /// The fields of the filter.
     fields: Vec<(String, String)>,
 }
 
-/// A change of deliveries.
 enum DeliveryVerb {
     Retry,
     Release,
     Discard,
-    /// To the action of this name.
     Move(String),
 }
 
-/// Shows the effect that the change would have.
 pub(super) async fn preview(
     place: PageContext<'_>,
     caller: &PageCaller,
@@ -72,7 +65,6 @@ pub(super) async fn preview(
     Ok(wish.page(place, caller, result, confirm))
 }
 
-/// Makes the change.
 pub(super) async fn done(
     place: PageContext<'_>,
     caller: &PageCaller,
@@ -85,7 +77,6 @@ pub(super) async fn done(
     Ok(wish.page(place, caller, result, None))
 }
 
-/// Pauses, resumes, or probes an action, and shows the overview.
 pub(super) async fn action(place: PageContext<'_>, body: &[u8]) -> Result<AdminAnswer, RequestRefusal> {
     allowed(place)?;
     let (Some(action), Some(change)) = (text::field(body, "action"), text::field(body, "change")) else {
@@ -109,8 +100,8 @@ pub(super) fn allowed(place: PageContext<'_>) -> Result<(), RequestRefusal> {
     place.access.api(true).map_err(denied)
 }
 
-/// Leaves out what arrives between preview and change, if a search neither names its rows nor has an end.
-/// Returns the moment that is the end now.
+/// Excludes deliveries that arrive between preview and change, if a search has neither ids nor an end.
+/// Returns the new end.
 pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>) -> Option<String> {
     if !ids.is_empty() || until.is_some() {
         return None;
@@ -213,7 +204,7 @@ impl DeliveryChangeRequest {
     }
 }
 
-/// The fields of a search: no form of a search has the moment of a preview.
+/// Returns the fields of a search without the end that a preview has set.
 pub(super) fn without_until(fields: &[(String, String)]) -> Vec<(String, String)> {
     fields.iter().filter(|(name, _)| name != "until").cloned().collect()
 }

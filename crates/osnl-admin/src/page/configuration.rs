@@ -1,4 +1,4 @@
-//! The configuration in force: each value with its origin, and the latest reload.
+//! The current configuration: each value with its origin, and the latest reload.
 
 use askama::Template;
 use hyper::StatusCode;
@@ -8,9 +8,7 @@ use osnl::native::DocSection;
 use super::{Frame, PageCaller, PageContext, after, ask, change, html, text, to};
 use crate::answer::AdminAnswer;
 
-/// Sections of a page.
 const LISTED: usize = 100;
-/// Warnings and errors of a page.
 const MOST: usize = 50;
 
 #[derive(Template)]
@@ -21,14 +19,12 @@ struct ConfigurationPage {
     reload: Option<ReloadView>,
     warnings: Vec<String>,
     sections: Vec<SectionView>,
-    /// The query of the next page.
     next: Option<String>,
 }
 
 struct ReloadView {
     tone: &'static str,
     summary: String,
-    /// Under their headings.
     lists: Vec<(&'static str, Vec<String>)>,
 }
 
@@ -62,7 +58,7 @@ pub(super) async fn page(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Asks the daemon to read its configuration again; the page behind it shows the result.
+/// Asks the daemon to reload its configuration; the next page shows the result.
 pub(super) async fn reload(place: PageContext<'_>) -> Result<AdminAnswer, RequestRefusal> {
     change::allowed(place)?;
     ask::<ReloadResult>(place, &ControlRequest::Reload { by: place.by.to_owned() }).await?;

@@ -1,4 +1,4 @@
-//! Deliveries: a search, and all about one.
+//! Deliveries: a search, and the details of one.
 
 use askama::Template;
 use hyper::{Method, StatusCode};
@@ -10,11 +10,10 @@ use super::{Frame, PageCaller, PageContext, ask, bad, html, text};
 use crate::answer::AdminAnswer;
 use crate::api::{self, RouteLookup};
 
-/// Deliveries of a page.
 const LISTED: u32 = 50;
-/// Deliveries that a search counts at most: a million would take seconds.
+/// The most deliveries that a search counts, as a million would take seconds.
 const COUNTED: u64 = 1000;
-/// The changes that there are, by their words in an address.
+/// The changes, by their words in an address.
 pub(super) const CHANGES: [&str; 3] = ["retry", "release", "discard"];
 
 #[derive(Template)]
@@ -26,23 +25,19 @@ struct DeliveriesPage {
     orders: Vec<(&'static str, bool)>,
     totals: String,
     rows: Vec<ShownDelivery>,
-    /// The query of the next page.
     next: Option<String>,
     changes: [&'static str; 3],
-    /// The query of a change of all that match, from its first `&`.
+    /// The query of a change of all matches, from its first `&`.
     filter: String,
     moving: MoveForm,
 }
 
-/// The form that moves deliveries to another action.
 struct MoveForm {
-    /// The fields that select the deliveries.
     fields: Vec<(String, String)>,
     /// The actions to choose from: as configured, and as shown.
     actions: Vec<(String, String)>,
 }
 
-/// The fields of the form, as they were given.
 #[derive(Default)]
 struct SearchForm {
     about: String,
@@ -74,7 +69,7 @@ struct DeliveryPage {
     changes: Vec<&'static str>,
     moving: MoveForm,
     attempts: Vec<ShownAttempt>,
-    /// Older ones, of which nothing is kept.
+    /// Earlier attempts, of which nothing is kept.
     earlier_attempts: u64,
     behind: Vec<String>,
     more_behind: String,
@@ -199,7 +194,6 @@ pub(super) async fn one(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// The changes that are possible now.
 fn changes(delivery: &Delivery) -> Vec<&'static str> {
     let is = |phase: Phase| delivery.state == phase.word();
     if is(Phase::Dead) {
@@ -213,7 +207,6 @@ fn changes(delivery: &Delivery) -> Vec<&'static str> {
     }
 }
 
-/// The request of an address of the API.
 pub(super) fn request(path: &str, query: &str) -> Result<ControlRequest, RequestRefusal> {
     match api::find(&Method::GET, path) {
         RouteLookup::Route(route, members) => route.request(members, query, b"", "").map_err(bad),
@@ -221,7 +214,7 @@ pub(super) fn request(path: &str, query: &str) -> Result<ControlRequest, Request
     }
 }
 
-/// The fields of a query that have a value, decoded: a form sends those that are empty too.
+/// Returns the fields with a value, decoded; a form sends empty fields too.
 pub(super) fn fields(query: &str) -> Result<Vec<(String, String)>, RequestRefusal> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let filled = pairs.filter(|(_, value)| !value.is_empty());
@@ -232,13 +225,11 @@ pub(super) fn fields(query: &str) -> Result<Vec<(String, String)>, RequestRefusa
         .collect()
 }
 
-/// The same fields as a query.
 pub(super) fn written(fields: &[(String, String)]) -> String {
     let pairs = fields.iter().map(|(name, value)| format!("{}={}", text::query(name), text::query(value)));
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Returns the attempt that succeeded.
 fn success(show: &Show) -> Option<ShownAttempt> {
     let delivery = &show.delivery;
     let succeeded = [Phase::Delivered.word(), Phase::NoActionNeeded.word()].contains(&&*delivery.state);

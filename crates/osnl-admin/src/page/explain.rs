@@ -1,4 +1,4 @@
-//! An event tried against the rules, in the words of `osnl explain`.
+//! An event tested against the rules, in the words of `osnl explain`.
 
 use askama::Template;
 use hyper::StatusCode;
@@ -7,16 +7,14 @@ use osnl::control::{Code, RequestRefusal, RuleTrial, TrialReport, TriedEvent};
 use super::{Frame, PageCaller, PageContext, bad, html, text};
 use crate::answer::{self, AdminAnswer};
 
-/// Characters of the effects of a page.
+/// The characters of all effects on a page.
 const EFFECTS: usize = 256 * 1024;
-/// Verdicts of a page.
 const VERDICTS: usize = 2000;
 
 #[derive(Template)]
 #[template(path = "explain.html")]
 struct ExplainPage {
     frame: Frame,
-    /// The reason why a text is not an event.
     problem: String,
     events: Vec<EventView>,
 }
@@ -33,7 +31,7 @@ struct VerdictView {
     effects: Vec<String>,
 }
 
-/// Shows the form; with a message that matched no rule or a delivery, the verdicts on its event.
+/// Shows the form, and the verdicts on the event of an unmatched message or a delivery, if named.
 pub(super) async fn page(
     place: PageContext<'_>,
     caller: &PageCaller,
@@ -56,7 +54,6 @@ pub(super) async fn page(
     Ok(html(StatusCode::OK, &ExplainPage::new(place, caller, &reports, String::new())))
 }
 
-/// Tries the text of the form.
 pub(super) async fn pasted(
     place: PageContext<'_>,
     caller: &PageCaller,
@@ -84,7 +81,6 @@ impl ExplainPage {
     }
 }
 
-/// The room that is left on a page.
 struct PageRoom {
     verdicts: usize,
     effects: usize,

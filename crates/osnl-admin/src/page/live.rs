@@ -1,4 +1,4 @@
-//! Events as they come: a page of the latest ones, and a stream of those to come.
+//! Live events: a page of the latest events, and a stream of the next.
 
 use askama::Template;
 use hyper::StatusCode;
@@ -15,9 +15,7 @@ use crate::stream::EventStream;
 
 /// The policy of the one page with a script, which is a file of this endpoint.
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-/// Bytes of a condition.
 const LONGEST: usize = 200;
-/// Rows of the page.
 const SHOWN: usize = 50;
 
 const OPTIONS: [ParameterRow; 6] = [
@@ -35,14 +33,13 @@ struct LivePage {
     frame: Frame,
     filter: LiveFilter,
     outcomes: [(&'static str, bool); 3],
-    /// The filter, for a link.
     query: String,
-    /// The number of the newest event; the stream goes on behind it.
+    /// The number of the newest event, behind which the stream begins.
     newest: u64,
     rows: Vec<LiveRow>,
 }
 
-/// An event as the page and the stream show it: lines that do not act.
+/// An event for the page and the stream, as texts without control characters.
 #[derive(Serialize)]
 struct LiveRow {
     time: String,
@@ -51,12 +48,10 @@ struct LiveRow {
     resource: String,
     listener: String,
     outcome: String,
-    /// Priority, message id, size.
     about: String,
     payload: String,
 }
 
-/// A filter as it was asked for.
 struct LiveQuery {
     filter: LiveFilter,
     outcome: &'static str,
@@ -83,7 +78,6 @@ pub(super) fn page(
     Ok(answer)
 }
 
-/// Answers with events as they come.
 pub(super) fn stream(
     pages: &Pages,
     place: PageContext<'_>,
@@ -130,7 +124,6 @@ fn wish(query: &str) -> Result<LiveQuery, RequestRefusal> {
 }
 
 impl LiveQuery {
-    /// Returns the query that asks for the same.
     fn written(&self) -> String {
         let LiveFilter { event_type, publisher_id, resource, listener, is_matched: _ } = &self.filter;
         let fields = [

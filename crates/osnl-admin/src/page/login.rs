@@ -42,7 +42,7 @@ fn form(status: StatusCode, message: String, next: String) -> AdminAnswer {
     html(status, &MessagePage { title: "Log in", message, onward: None, login: Some(next), back: "/" })
 }
 
-/// Whether it is a path of this endpoint: `//host` and `/\host` are those of others.
+/// Whether a path is this endpoint's: `//host` and `/\host` lead to another host.
 fn is_path(next: &str) -> bool {
     let mut bytes = next.bytes();
     bytes.next() == Some(b'/')

@@ -1,4 +1,4 @@
-//! The overview: what needs attention, then what there is.
+//! The overview: problems first, then actions, listeners, and the journal.
 
 use askama::Template;
 use hyper::StatusCode;
@@ -20,9 +20,8 @@ struct OverviewPage {
     problems: Vec<ProblemView>,
     refused: Vec<String>,
     actions: Vec<ActionRow>,
-    /// Whether the journal has told how many deliveries there are: a 0 would read as "none".
+    /// Whether the journal has reported its counts, as a 0 would read as "none".
     is_counted: bool,
-    /// The last hour.
     plots: Vec<Plot>,
     listeners: Vec<ListenerRow>,
     journal: Vec<(&'static str, String)>,
@@ -40,9 +39,8 @@ struct ProblemView {
 
 struct ActionRow {
     name: String,
-    /// As configured, for a form.
+    /// The name as configured, for a form.
     exact: String,
-    /// The same for a query.
     query: String,
     state: String,
     tone: &'static str,
@@ -119,7 +117,7 @@ impl ProblemView {
             tone,
             severity,
             message: text::line(&problem.message),
-            // Most messages have both already.
+            // Most messages include the duration already.
             since: Some(text::age(problem.since_seconds))
                 .filter(|since| !problem.message.contains(&format!("for {since}")))
                 .unwrap_or_default(),
@@ -204,7 +202,6 @@ impl ListenerRow {
     }
 }
 
-/// The colour of a state, beside its word.
 fn tone(state: &str) -> &'static str {
     match state {
         "ok" | "listening" | "standby" => "good",

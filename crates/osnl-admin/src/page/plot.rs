@@ -1,61 +1,54 @@
-//! One plot: lines over a span of time as SVG that grows with the page, and the same in words and figures.
+//! One plot: lines over a span of time as SVG that scales with the page, and the same values in words and
+//! figures.
 //!
-//! Without script, and without text in the picture: labels keep their size at any width. A line ends at a gap.
+//! The picture has neither script nor text, so that labels keep their size at any width. A line ends at a
+//! gap.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use osnl::control::{millis, moment, span};
 
-/// The height of a picture, in its own unit.
 const HEIGHT: f64 = 200.0;
 
-/// The unit of the values of a plot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     PerSecond,
     Count,
-    /// A time, in seconds.
     Time,
 }
 
-/// The values of a line, the oldest first; none at a gap.
+/// The values of a line, oldest first; `None` at a gap.
 pub(super) struct PlotValues {
     pub(super) name: &'static str,
     pub(super) values: Vec<Option<f64>>,
-    /// One for each row of the figures.
     pub(super) figures: Vec<Option<f64>>,
 }
 
-/// The span of time that a plot shows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PlotSpan {
     pub(super) until: SystemTime,
-    /// The time of a value.
     pub(super) each: Duration,
-    /// Values of the whole span; there may be fewer, which are its end.
+    /// The number of values in the whole span; fewer values are its end.
     pub(super) most: usize,
-    /// Values of a row of the figures.
+    /// The number of values in a row of the figures.
     pub(super) grouped: usize,
 }
 
-/// A plot, as the template shows it.
 pub(super) struct Plot {
     pub(super) id: &'static str,
     pub(super) title: &'static str,
     pub(super) width: usize,
     pub(super) lines: Vec<PlotLine>,
-    /// The value at the top.
     pub(super) top: String,
     pub(super) from: String,
     pub(super) until: String,
     pub(super) rows: Vec<(String, Vec<String>)>,
 }
 
-/// A line of a plot.
 pub(super) struct PlotLine {
     pub(super) name: &'static str,
-    /// Its stroke: a colour, and dashes for the second.
+    /// The stroke: a colour, and dashes for the second line.
     pub(super) style: &'static str,
     pub(super) path: String,
     /// The last, lowest, and highest value.
@@ -96,14 +89,14 @@ impl Plot {
         }
     }
 
-    /// The height of the picture, with room for half a stroke above and below.
+    /// Returns the view box, with room for half a stroke above and below.
     pub(super) fn view(&self) -> String {
         format!("0 -4 {} {}", self.width, HEIGHT + 8.0)
     }
 }
 
 impl Unit {
-    /// Returns the value at the top of a scale: a round one that is not below the highest.
+    /// Returns the top of a scale: a round value at or above the highest.
     fn top(self, highest: f64) -> f64 {
         if let Self::Time = self {
             let round = [
@@ -122,7 +115,6 @@ impl Unit {
         }
     }
 
-    /// Returns a value in words.
     pub(super) fn words(self, value: f64) -> String {
         match self {
             Self::PerSecond if value >= 9.95 => format!("{value:.0}/s"),
@@ -149,7 +141,7 @@ fn words(values: &[Option<f64>], unit: Unit) -> String {
     format!("last {last}, lowest {}, highest {}", unit.words(lowest), unit.words(highest))
 }
 
-/// Draws a line: the last value is at the right, and each run without a gap is drawn by itself.
+/// Draws a line: the last value is at the right, and each run without a gap is a part of its own.
 fn path(values: &[Option<f64>], most: usize, top: f64) -> String {
     let values = &values[values.len().saturating_sub(most)..];
     let first = most - values.len();
@@ -160,21 +152,18 @@ fn path(values: &[Option<f64>], most: usize, top: f64) -> String {
     for (n, point) in points.iter().enumerate() {
         let Some(y) = point else { continue };
         let (before, after) = (n.checked_sub(1).and_then(at), at(n + 1));
-        // The middle of a level stretch needs no point.
         if before == Some(*y) && after == Some(*y) {
             continue;
         }
         let command = if before.is_none() { 'M' } else { 'L' };
         let _ = write!(path, "{command}{} {y}", first + n);
         if before.is_none() && after.is_none() {
-            // A dot.
             path.push_str("h0");
         }
     }
     path
 }
 
-/// `14:05`, in UTC.
 fn clock(at: SystemTime) -> String {
     moment(at).get(11..16).unwrap_or_default().to_owned()
 }
@@ -191,14 +180,14 @@ mod tests {
         let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
         check(&[], 5, 1.0, "");
         check(&some(&[0.0, 1.0]), 2, 1.0, "M0 200L1 0");
-        // Two of five: the others are before the start.
+        // The line has two of five values; the first three precede its start.
         check(&some(&[0.0, 1.0]), 5, 2.0, "M3 200L4 100");
         check(&some(&[1.0; 5]), 5, 1.0, "M0 0L4 0");
         check(&some(&[0.0, 0.0, 1.0, 0.0, 0.0]), 5, 1.0, "M0 200L1 200L2 0L3 200L4 200");
         check(&[Some(1.0), Some(1.0), None, Some(1.0), Some(1.0)], 5, 1.0, "M0 0L1 0M3 0L4 0");
         check(&[None, Some(1.0), None], 3, 1.0, "M1 0h0");
         check(&[None; 3], 3, 1.0, "");
-        // More than there is room for, and values that no scale has.
+        // More values than there is room for, and values outside of the scale.
         check(&some(&[5.0, 9.0, -1.0]), 2, 1.0, "M0 0L1 200");
     }
 

@@ -27,21 +27,19 @@ struct PlotsPage {
     more: usize,
 }
 
-/// A link to the same with another span.
+/// A link to this page with another span.
 struct Choice {
     name: &'static str,
     query: String,
     is_chosen: bool,
 }
 
-/// The figures of an action.
 struct ActionFigures {
     name: String,
     query: String,
     cells: [String; 8],
 }
 
-/// The span of time that a page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlotPeriod {
     Hour,
@@ -88,7 +86,7 @@ pub(super) fn page(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Returns the plots of a series; with those of messages if it is that of all actions.
+/// Returns the plots of a series; the series of all actions also has those of messages.
 pub(super) fn plots(
     history: &DaemonHistory,
     series: &HistorySeries,
@@ -140,7 +138,7 @@ fn per_second(counts: &Counts, count: fn(&Counts) -> u32) -> f64 {
     f64::from(count(counts)) / f64::from(counts.seconds.max(1))
 }
 
-/// Says how much of the span is known.
+/// Returns a note on how much of the span is known.
 fn note(history: &DaemonHistory, series: &HistorySeries, over: PlotPeriod) -> String {
     if history.at().is_none() {
         return "Nothing has been measured yet.".to_owned();

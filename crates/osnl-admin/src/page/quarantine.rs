@@ -1,5 +1,3 @@
-//! Messages in quarantine.
-
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{
@@ -20,9 +18,8 @@ struct QuarantinePage {
     queue: String,
     reason: String,
     rows: Vec<QuarantineRow>,
-    /// The query of the next page.
     next: Option<String>,
-    /// The query of a change of all that match, from its first `&`.
+    /// The query of a change of all matches, from its first `&`.
     filter: String,
 }
 
@@ -114,22 +111,18 @@ pub(super) async fn one(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// A change of messages that was asked for.
 struct MessageChangeRequest {
     verb: MessageVerb,
     filter: WhichMessages,
-    /// The fields of the filter.
     fields: Vec<(String, String)>,
 }
 
-/// A change of messages.
 enum MessageVerb {
-    /// Through the rules in force, once more.
+    /// Passes the messages through the current rules once more.
     Retry,
     Discard,
 }
 
-/// Shows which messages would be changed.
 pub(super) async fn preview(
     place: PageContext<'_>,
     caller: &PageCaller,
@@ -147,7 +140,6 @@ pub(super) async fn preview(
     Ok(wish.page(place, caller, result, confirm))
 }
 
-/// Changes the messages.
 pub(super) async fn done(
     place: PageContext<'_>,
     caller: &PageCaller,

@@ -1,4 +1,4 @@
-//! The rules: how often each fired, and what kept it from firing.
+//! The rules: how often each fired, and the conditions that prevented it.
 
 use std::time::SystemTime;
 
@@ -9,9 +9,7 @@ use osnl::control::{RequestRefusal, RuleReport, RuleSettings, moment};
 use super::{Frame, PageCaller, PageContext, after, html, text};
 use crate::answer::AdminAnswer;
 
-/// Rules of a page.
 const LISTED: usize = 200;
-/// Conditions that are named of one rule.
 const CONDITIONS: usize = 5;
 
 #[derive(Template)]
@@ -20,13 +18,11 @@ struct RulesPage {
     frame: Frame,
     since: String,
     rows: Vec<RuleRow>,
-    /// The query of the next page.
     next: Option<String>,
 }
 
 struct RuleRow {
     name: String,
-    /// For a query.
     query: String,
     listeners: String,
     actions: String,

@@ -1,4 +1,4 @@
-//! Sessions: a browser that gave the token once has a cookie instead of it.
+//! Sessions: a browser sends the token once and then a cookie.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,23 +8,22 @@ use hyper::http::request::Parts;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::time::Instant;
 
-/// The name of the cookie.
 pub(super) const NAME: &str = "osnl_session";
-/// The life of a session, whether it is used or not.
+/// The life of a session, used or unused.
 pub(super) const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
-/// Beyond so many the oldest session ends.
+/// The number of sessions beyond which the oldest ends.
 const MOST: usize = 64;
 
 /// The sessions of an endpoint, in memory: they end with the process.
 pub(super) struct Sessions {
     random: SystemRandom,
     live: Mutex<Vec<PageSession>>,
-    /// For callers that need no session: a client certificate, a Unix socket, a header with the token.
+    /// For callers without a session: a client certificate, a Unix socket, a header with the token.
     own_csrf: String,
 }
 
 struct PageSession {
-    /// The digest of the cookie's value: comparing it tells nothing about the value.
+    /// The digest of the cookie's value, so that the time of a comparison reveals nothing.
     digest: [u8; 32],
     csrf: String,
     ends: Instant,
@@ -52,7 +51,7 @@ impl Sessions {
         Ok(value)
     }
 
-    /// Returns what the forms of this request's session have in them.
+    /// Returns the number for the forms of this request's session.
     pub(super) fn find(&self, head: &Parts) -> Option<String> {
         let digest = digest(cookie(head)?);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +59,7 @@ impl Sessions {
         live.iter().find(|session| session.digest == digest).map(|session| session.csrf.clone())
     }
 
-    /// Returns whether the session of a request lives, at any time.
+    /// Returns a check that the session of a request is alive.
     pub(super) fn watch(self: &Arc<Self>, head: &Parts) -> Box<dyn Fn() -> bool + Send> {
         let (own, digest) = (self.clone(), cookie(head).map(digest));
         Box::new(move || {
@@ -79,7 +78,8 @@ impl Sessions {
     }
 }
 
-/// A cookie of the name given twice is none: a site of the same host may have set the other.
+/// Returns the cookie. Two cookies of this name count as none, as another site on the same host may have set
+/// one.
 fn cookie(head: &Parts) -> Option<&str> {
     let cookies = head.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     let mut values = cookies
@@ -99,7 +99,7 @@ pub(super) fn digest(text: &str) -> [u8; 32] {
     bytes
 }
 
-/// 256 random bits, in hexadecimal digits.
+/// Returns 256 random bits in hexadecimal.
 fn number(random: &SystemRandom) -> Result<String, ring::error::Unspecified> {
     let mut bytes = [0_u8; 32];
     random.fill(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Texts for pages: one line each, bounded, without characters that would act.
+//! Texts for pages: one line each, bounded, without control characters.
 
 use std::time::SystemTime;
 
@@ -7,46 +7,39 @@ use osnl_model::{one_line, one_line_json};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-/// Characters of a text in a line.
 const LINE: usize = 300;
-/// Characters of a cell of a table.
 const CELL: usize = 120;
-/// Characters of a verdict or an origin.
+/// The characters of a verdict or an origin.
 const SENTENCE: usize = 2000;
-/// Characters of a value.
 const VALUE: usize = 4 * 1024;
-/// Characters of a message or a request.
+/// The characters of a message or a request.
 const LONG: usize = 64 * 1024;
-/// Characters that are escaped in a query.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Returns a text as one line of bounded length.
 pub(super) fn line(text: &str) -> String {
     cut(text, LINE)
 }
 
-/// Returns a text for a cell of a table.
 pub(super) fn cell(text: &str) -> String {
     cut(text, CELL)
 }
 
-/// Returns a sentence as one line of bounded length.
 pub(super) fn sentence(text: &str) -> String {
     cut(text, SENTENCE)
 }
 
-/// Returns a text of many lines, each of them without control characters.
+/// Returns a text of several lines, each without control characters.
 pub(super) fn lines(text: &str) -> String {
     lines_at_most(text, LONG)
 }
 
-/// Returns a value of one line or several, each of them without control characters.
+/// Returns a value of one or several lines, each without control characters.
 pub(super) fn value(text: &str) -> String {
     lines_at_most(text, VALUE).trim_end_matches('\n').to_owned()
 }
 
 fn lines_at_most(text: &str, most: usize) -> String {
-    // The beginning is cut off before it is cleaned: a line may have megabytes.
+    // Cut before the cleaning, since a line may have megabytes.
     let end = text.char_indices().nth(most).map(|(at, _)| at);
     let mut shown = String::new();
     for line in text[..end.unwrap_or(text.len())].lines() {
@@ -62,13 +55,11 @@ fn lines_at_most(text: &str, most: usize) -> String {
     }
 }
 
-/// Returns a value as indented JSON.
 pub(super) fn json(value: &Value) -> String {
     let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
     cut_only(&one_line_json(pretty), LONG)
 }
 
-/// Returns an age in words; nothing for none.
 pub(super) fn age(seconds: Option<u64>) -> String {
     seconds.map_or(String::new(), span)
 }
@@ -77,12 +68,10 @@ pub(super) fn or_empty(text: Option<&str>) -> String {
     text.map_or(String::new(), line)
 }
 
-/// Returns a text for a query or a form.
 pub(super) fn query(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// Returns the value of a field of a form.
 pub(super) fn field(body: &[u8], name: &str) -> Option<String> {
     let body = std::str::from_utf8(body).ok()?;
     let (_, value) =
@@ -90,17 +79,15 @@ pub(super) fn field(body: &[u8], name: &str) -> Option<String> {
     crate::query::plain(value).ok()
 }
 
-/// Returns a number of bytes in words, exact below a KiB.
 pub(super) fn size(bytes: u64) -> String {
     if bytes < 1024 { format!("{bytes} bytes") } else { osnl::control::size(bytes) }
 }
 
-/// Returns the time in UTC.
 pub(super) fn now() -> String {
     osnl::control::moment(SystemTime::now())
 }
 
-/// The beginning is cut off before it is cleaned: a text may have megabytes.
+/// Cuts before the cleaning, since a text may have megabytes.
 fn cut(text: &str, most: usize) -> String {
     let end = |text: &str| text.char_indices().nth(most).map(|(at, _)| at);
     let begins = one_line(&text[..end(text).unwrap_or(text.len())]);

@@ -7,7 +7,6 @@ use osnl::control::{RequestRefusal, UnmatchedPage, UnmatchedRow};
 use super::{Frame, PageCaller, PageContext, bad, html, text};
 use crate::answer::AdminAnswer;
 
-/// Messages of a page.
 const LISTED: usize = 50;
 
 #[derive(Template)]
@@ -17,9 +16,8 @@ struct MessagesPage {
     keep: u32,
     with_bodies: bool,
     rows: Vec<UnmatchedLine>,
-    /// Whether this is not the first page.
+    /// Whether this page follows the first.
     is_behind: bool,
-    /// The query of the next page.
     next: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! An endpoint over a daemon that has nothing to do, and a client that sends what it is told.
+//! An endpoint over an idle daemon, and a client that sends given requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) struct RunningEndpoint {
     task: JoinSet<()>,
 }
 
-/// The checked section; `lines` follow `[admin]`.
+/// Returns the checked section; `lines` follow `[admin]`.
 pub(crate) fn conf(lines: &str) -> AdminConf {
     let text = format!(
         "[listener:l]\ntransport_url = rabbit://u:p@h/\nexchange = x\npool = p\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n\
@@ -70,7 +70,8 @@ impl RunningEndpoint {
         }
     }
 
-    /// Sends a request with these further lines of its head, and a body; answers the status and everything behind it.
+    /// Sends a request with these further header lines and a body; returns the status and the whole answer
+    /// behind.
     pub(crate) async fn ask(&self, method: &str, path: &str, head: &str, body: &str) -> (u16, String) {
         let stream = TcpStream::connect(self.address).await.unwrap();
         ask_on(stream, &self.address.to_string(), method, path, head, body).await
@@ -92,7 +93,7 @@ pub(crate) async fn ask_on(
     try_ask_on(stream, host, method, path, head, body).await.unwrap_or_else(|| panic!("no answer to {path}"))
 }
 
-/// `None` if the connection ends before an answer.
+/// Returns `None` if the connection ends before an answer.
 pub(crate) async fn try_ask_on(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     host: &str,
@@ -106,7 +107,7 @@ pub(crate) async fn try_ask_on(
     let request = format!(
         "{method} {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"
     );
-    // The other side may end a connection whose request it has not read whole.
+    // The endpoint may close a connection before it has read the whole request.
     let _ = stream.write_all(request.as_bytes()).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;

@@ -1,4 +1,4 @@
-//! `openapi.json` describes the addresses that there are, and no others.
+//! `openapi.json` describes exactly the existing addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,6 @@ fn the_document_has_every_address_with_its_options_and_no_other() {
     assert_eq!(described, routes);
 }
 
-/// The control socket reads a body as the document describes it.
 #[test]
 fn bodies_have_the_members_of_their_verbs() {
     let document: Value = serde_json::from_str(OPENAPI).unwrap();
@@ -70,7 +69,8 @@ fn bodies_have_the_members_of_their_verbs() {
     }
 }
 
-/// The members of answers: those of the control socket, less those that only its requests can ask for.
+/// The members of an answer are those of the control socket, without members that only its own requests can
+/// ask for.
 #[test]
 fn answers_have_the_members_that_are_described() {
     let document: Value = serde_json::from_str(OPENAPI).unwrap();
@@ -126,7 +126,6 @@ fn answers_have_the_members_that_are_described() {
     assert_eq!(known, all);
 }
 
-/// The members of a type.
 fn members<T: DeserializeOwned>() -> Vec<&'static str> {
     struct Members(Vec<&'static str>);
     impl<'de> Deserializer<'de> for &mut Members {

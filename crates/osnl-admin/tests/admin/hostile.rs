@@ -1,4 +1,4 @@
-//! Requests that no honest client sends, as bytes.
+//! Requests as bytes that no honest client sends.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -9,10 +9,10 @@ use crate::client::RunningEndpoint;
 const TOKEN: &str = "0123456789abcdef-secret";
 const HOST: &str = "Host: localhost\r\n";
 
-/// Sends bytes and answers what comes back, until the endpoint ends the connection.
+/// Sends bytes and returns the answer, until the endpoint closes the connection.
 async fn say(running: &RunningEndpoint, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(running.address).await.unwrap();
-    // The endpoint may end the connection before it has read everything.
+    // The endpoint may close the connection before it has read everything.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let read = timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
@@ -20,13 +20,12 @@ async fn say(running: &RunningEndpoint, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// The statuses of all answers on a connection.
 fn statuses(answer: &str) -> Vec<u16> {
     let lines = answer.split("HTTP/1.1 ").skip(1);
     lines.map(|line| line[..3].parse().unwrap()).collect()
 }
 
-/// The second request of each is hidden in what another reader may take for the body of the first.
+/// The second request of each is hidden in bytes that another reader may take for the body of the first.
 #[tokio::test]
 async fn where_a_request_ends_is_never_a_matter_of_opinion() {
     let running = RunningEndpoint::start("listen = 127.0.0.1:0").await;
@@ -121,14 +120,14 @@ async fn a_body_is_bounded_whatever_it_says_of_its_length() {
     let chunk = format!("{:x}\r\n{}\r\n", 1 << 20, "x".repeat(1 << 20));
     for (rest, expected) in [
         (format!("Content-Length: {}\r\n\r\n{long}", long.len()), &[413][..]),
-        // Nothing of it needs to be read to know.
+        // Refused by its length, without a read of the body.
         ("Content-Length: 99999999999\r\n\r\n".to_owned(), &[413]),
         (format!("Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(5)), &[413]),
         ("Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n".to_owned(), &[400]),
         ("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{}".to_owned(), &[400]),
         (format!("Content-Length: 200000\r\n\r\n{}{}", "[".repeat(100_000), "]".repeat(100_000)), &[400]),
         ("Content-Length: 8\r\n\r\n{\"by\":1}".to_owned(), &[400]),
-        // The only honest one: there is no such action.
+        // The only honest request: there is no such action.
         ("Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_owned(), &[404]),
     ] {
         let answer = say(&running, format!("{head}{rest}").as_bytes()).await;

@@ -1,5 +1,3 @@
-//! Addresses, hosts, tokens, certificates, sockets.
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
@@ -22,7 +20,7 @@ async fn on_loopback_health_and_metrics_are_open_and_deliveries_are_not() {
     let (status, answer) = running.get("/livez").await;
     assert_eq!(status, 200);
     assert!(answer.ends_with("\r\n\r\nok\n") && answer.contains("cache-control: no-store"), "{answer}");
-    // There is no listener.
+    // Not ready, as there is no listener.
     let (status, answer) = running.get("/readyz").await;
     assert!(status == 503 && answer.contains(r#""ready":false"#) && answer.contains("listeners"), "{answer}");
     let (status, answer) = running.get("/metrics").await;
@@ -84,12 +82,12 @@ async fn a_token_opens_what_it_guards_and_appears_nowhere() {
         assert_eq!(status, expected, "{path} {head}: {answer}");
         assert!(!answer.contains(TOKEN), "{answer}");
     }
-    // Whether it is ready can be asked without; why not needs the token.
+    // Readiness is public; the reasons need the token.
     let (_, answer) = running.get("/readyz").await;
     assert!(answer.ends_with("{\"ready\":false}\n"), "{answer}");
     let (_, answer) = running.ask("GET", "/readyz", &bearer(TOKEN), "").await;
     assert!(answer.contains("attention"), "{answer}");
-    // Read-only unless it is allowed.
+    // Changes are refused unless the option allows these.
     let (status, answer) = running.ask("POST", "/api/v1/reload", &bearer(TOKEN), "").await;
     assert!(status == 403 && answer.contains("allow_changes"), "{answer}");
     running.end().await;
@@ -124,7 +122,7 @@ async fn a_unix_socket_belongs_to_its_user_and_knows_its_callers() {
     let stream = UnixStream::connect(&path).await.unwrap();
     let (status, answer) = ask_on(stream, "anything", "GET", "/api/v1/status", "", "").await;
     assert!(status == 200 && answer.contains(r#""running":true"#), "{answer}");
-    // Another daemon does not take it away, and what is no socket is left alone.
+    // Another daemon does not take over the socket, and a file that is no socket is kept.
     let error = RunningEndpoint::try_start(&conf).await.err().unwrap().to_string();
     assert!(error.contains("name another address"), "{error}");
     running.end().await;

@@ -1,4 +1,4 @@
-//! Live events, over real connections: what a hostile publisher, a slow reader, and an ended session do.
+//! Live events over real connections: a hostile publisher, a slow reader, and an ended session.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::page::{Site, csrf, header, received};
 
 const SECTION: &str = "listen = 127.0.0.1:0\ntoken = 0123456789abcdef-secret";
 
-/// A rule engine whose events the endpoint shows: it matches those of ports.
+/// A rule engine whose events the endpoint shows; it matches events of ports.
 pub(crate) fn engine(site: &Site) -> RuleEngine {
     let counters = Arc::<Counters>::default();
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(1000), counters.clone()));
@@ -35,7 +35,7 @@ async fn notify(engine: &RuleEngine, event_type: &str, payload: Value) {
     drop(engine.notify(received(body.to_string())));
 }
 
-/// A stream of events, which is read as it came: pieces with a length in front.
+/// A stream of events in chunked encoding.
 struct Events {
     stream: BufReader<TcpStream>,
     head: String,
@@ -54,7 +54,7 @@ impl Events {
         own
     }
 
-    /// Returns the next event; `None` at the end of the stream as it should be.
+    /// Returns the next event; `None` at the regular end of the stream.
     async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
@@ -74,7 +74,7 @@ impl Events {
         }
     }
 
-    /// Returns the data of the next event that is one.
+    /// Returns the data of the next event, without comments.
     async fn data(&mut self) -> Value {
         loop {
             let event = self.next().await.unwrap();
@@ -140,7 +140,7 @@ async fn a_stream_is_filtered_goes_on_and_ends_with_its_session_and_with_the_dae
     }
     assert_eq!(ports.data().await["event_type"], "port.create.end");
     assert_eq!(all.data().await["event_type"], "image.delete");
-    // A browser that connects again has the number of the event that it had last.
+    // A browser that reconnects sends the number of its last event.
     let again = format!("{other}Last-Event-ID: 1\r\n");
     let mut again = Events::open(&site, "/live/events?after=3", &again).await;
     assert_eq!(again.data().await["event_type"], "port.create.end");
@@ -156,7 +156,7 @@ async fn a_stream_is_filtered_goes_on_and_ends_with_its_session_and_with_the_dae
         }
     }
     assert_eq!(ports.next().await, None);
-    // The others go on until the daemon ends, which does not wait for them.
+    // The other streams continue until the daemon ends, which does not wait for them.
     let read = async {
         let mut last = String::new();
         while let Some(event) = all.next().await {
@@ -182,7 +182,7 @@ async fn readers_are_bounded_and_need_a_session() {
     for _ in 0..MOST_READERS {
         streams.push(Events::open(&site, "/live/events", &session).await);
     }
-    // One more takes the place of the oldest, which is told so. Other requests are answered as ever.
+    // A further stream replaces the oldest, which is told the reason. Other requests are answered as usual.
     streams.push(Events::open(&site, "/live/events", &session).await);
     site.read("/", &session).await;
     let mut oldest = streams.remove(0);
@@ -209,7 +209,7 @@ async fn without_script_the_page_shows_the_latest_events() {
     for n in 0..60 {
         notify(&engine, &format!("image.{n}"), json!({})).await;
     }
-    // The engine has judged the last event before the page's list has it.
+    // The engine judges an event before the page lists it.
     let listed = async {
         loop {
             let page = site.read("/live", &session).await;

@@ -1,4 +1,5 @@
-//! Alert rules and dashboard name metrics that exist, each alert has its runbook, and the book has the table.
+//! Alert rules and dashboard name only existing metrics, each alert has its runbook, and the book has the
+//! table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,7 +26,6 @@ fn read(path: &str) -> String {
     fs::read_to_string(root(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The names of samples, with their labels.
 fn samples() -> Vec<(String, Vec<&'static str>)> {
     let mut all = vec![("up".to_owned(), vec!["job"])];
     for family in FAMILIES {
@@ -44,7 +44,7 @@ fn samples() -> Vec<(String, Vec<&'static str>)> {
     all
 }
 
-/// The labels whose values are words of ours, with all of them.
+/// Returns the labels with a fixed vocabulary, and all words of each.
 fn words() -> BTreeMap<&'static str, BTreeSet<String>> {
     let text = render(&measurements(2, 1), None, MetricsFormat::Prometheus);
     let label = Regex::new(r#"\b(state|result|outcome|kind)="([^"]*)""#).unwrap();
@@ -61,7 +61,7 @@ fn is_word<T: DeserializeOwned>(text: &str) -> bool {
     serde_json::from_value::<T>(Value::from(text)).is_ok()
 }
 
-/// Each metric of a query exists, and has the labels by which it is selected and grouped, and their values.
+/// Checks that each metric of a query exists with the labels and values of its selectors and groups.
 fn check_query(place: &str, query: &str) {
     let known = samples();
     let metric = Regex::new(r"\b((?:osnl|process)_[a-z_]+|up)\b(\{[^}]*\})?").unwrap();
@@ -163,7 +163,7 @@ fn every_query_of_the_dashboard_names_metrics_that_exist() {
     check_query("instance", dashboard["templating"]["list"][1]["query"].as_str().unwrap());
 }
 
-/// `OSNL_UPDATE_SNAPSHOTS=1` writes the table.
+/// `OSNL_UPDATE_SNAPSHOTS=1` writes the table to the file.
 #[test]
 fn the_book_has_the_table_of_metrics() {
     let book = read("docs/reference/metrics.md");

@@ -1,4 +1,4 @@
-//! The page, over real connections, with a journal on disk and names that would act.
+//! The page, over real connections, with a journal on disk and hostile names.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -23,7 +23,6 @@ pub(crate) struct Site {
     pub(crate) handler: Arc<ControlHandler>,
     _folder: TempDir,
     journal: Arc<SqliteJournal>,
-    /// `EVENT.N` of a delivery that is dead.
     dead: String,
 }
 
@@ -57,7 +56,6 @@ impl Site {
         Self { running, handler, _folder: folder, journal, dead: claimed[0].id.to_string() }
     }
 
-    /// Logs in; returns the lines of a head that has the session.
     pub(crate) async fn log_in(&self) -> String {
         log_in(&self.running).await
     }
@@ -69,7 +67,7 @@ impl Site {
     }
 }
 
-/// Logs in; returns the lines of a head that has the session.
+/// Logs in; returns header lines with the session's cookie.
 pub(crate) async fn log_in(running: &RunningEndpoint) -> String {
     let body = format!("next=%2F&token={TOKEN}");
     let (status, answer) = running.ask("POST", "/login", FORM, &body).await;
@@ -81,13 +79,13 @@ pub(crate) async fn log_in(running: &RunningEndpoint) -> String {
     format!("Cookie: other=1; {}\r\n{FORM}", cookie.split(';').next().unwrap())
 }
 
-/// The query in the form that confirms a change, written for a form.
+/// Returns the query of the form that confirms a change, encoded for a form.
 pub(crate) fn confirmed(page: &str) -> String {
     let (_, query) = page.split_once("name=\"query\" value=\"").unwrap_or_else(|| panic!("{page}"));
     query.split('"').next().unwrap().replace('%', "%25").replace("&#38;", "%26").replace('=', "%3D")
 }
 
-/// Asserts that a page acts on nothing and shows no secret.
+/// Asserts that a page has nothing active and shows no secret.
 pub(crate) fn is_harmless(path: &str, page: &str) {
     assert!(header(page, "content-security-policy").contains("default-src 'none'"), "{page}");
     assert_eq!(header(page, "x-frame-options"), "DENY");
@@ -123,7 +121,7 @@ pub(crate) fn header(answer: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
 
-/// Returns the content of the cells of each row whose header is this.
+/// Returns the contents of the cells of each row with this header.
 pub(crate) fn rows<'a>(page: &'a str, header: &str) -> Vec<Vec<&'a str>> {
     let header = format!("{header}</th>");
     let rows = page.split("<tr").filter_map(|row| row.split_once(&header)).map(|(_, cells)| cells);
@@ -131,7 +129,7 @@ pub(crate) fn rows<'a>(page: &'a str, header: &str) -> Vec<Vec<&'a str>> {
     rows.map(|cells| cells.split("<td").skip(1).filter_map(cell).collect()).collect()
 }
 
-/// Returns the number that the forms of a page have in them.
+/// Returns the session's number in the forms of a page.
 pub(crate) fn csrf(page: &str) -> String {
     let (_, behind) =
         page.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("no form in {page}"));
@@ -171,10 +169,10 @@ async fn the_token_is_given_once_in_a_form() {
     let session = site.log_in().await;
     let page = site.read("/", &session).await;
     assert!(page.contains("<h1>Overview</h1>") && page.contains("Nothing can be changed here"), "{page}");
-    // A link from another site comes without the cookie: the next request, from here, has it.
+    // A link from another site carries no cookie; the next request, from this page, does.
     let (status, answer) = site.running.ask("GET", "/deliveries", "Sec-Fetch-Site: cross-site\r\n", "").await;
     assert!(status == 200 && answer.contains("content=\"0; url=/deliveries\""), "{answer}");
-    // The API needs the token itself.
+    // The API requires the token and no session.
     let (status, _) = site.running.ask("GET", "/api/v1/status", &session, "").await;
     assert_eq!(status, 401);
     let (status, _) = site.running.ask("POST", "/logout", &session, "csrf=0").await;
@@ -272,7 +270,7 @@ async fn messages_leave_the_quarantine_after_a_preview() {
     assert!(none.contains("0 messages would be discarded") && !none.contains("<button>Discard"), "{none}");
     let page = site.read("/quarantine/change?change=discard&queue=osnl", &session).await;
     assert!(page.contains("Discard 1 message</button>"), "{page}");
-    // One that comes after the preview stays.
+    // A message that arrives after the preview stays.
     let query = confirmed(&page);
     site.journal.set_aside(received("later".to_owned()), "later".to_owned()).await;
     let own = csrf(&page);

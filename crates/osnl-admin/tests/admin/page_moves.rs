@@ -1,5 +1,3 @@
-//! Deliveries that are moved to another action, and the page of one.
-
 use serde_json::json;
 
 use crate::page::{HOSTILE, confirmed, csrf, log_in};
@@ -19,7 +17,7 @@ async fn deliveries_move_after_a_preview() {
         let (status, page) = site.running.ask("POST", path, &session, &format!("csrf={own}&{body}")).await;
         (status, page)
     };
-    // What is paused stays open.
+    // Deliveries of a paused action stay open.
     for action in ["first", "second"] {
         assert_eq!(post("/actions", &format!("action={action}&change=pause")).await.0, 303);
     }
@@ -35,7 +33,7 @@ async fn deliveries_move_after_a_preview() {
 
     let change = format!("change=move&id={id}&to=second");
     let preview = site.read(&format!("/deliveries/change?{change}"), &session).await;
-    // The loop of the paused action has both in hand.
+    // The loop of the paused action has claimed both.
     assert!(preview.contains("would be moved to second."), "{preview}");
     assert!(preview.contains("Move 1 delivery to second</button>"), "{preview}");
     assert!(site.read("/deliveries?action=first", &session).await.contains("2 in all"));
@@ -75,13 +73,13 @@ async fn deliveries_that_come_after_the_preview_are_not_changed() {
     assert_eq!(post("/actions", "action=first&change=pause").await.0, 303);
     site.keep(port("p1"), "first").await;
     let seen = std::time::SystemTime::now();
-    // A moment has a thousandth of a second.
+    // Times have a resolution of one millisecond.
     while seen.elapsed().unwrap().as_millis() < 2 {
         tokio::task::yield_now().await;
     }
     let preview = site.read("/deliveries/change?change=discard&action=first", &session).await;
     assert!(preview.contains("Discard 1 delivery</button>"), "{preview}");
-    // The way back is the search that led here.
+    // The link back is the search that led to this page.
     assert!(preview.contains("href=\"/deliveries?action=first\""), "{preview}");
     site.keep(port("p2"), "first").await;
     let (status, done) = post("/deliveries/change", &format!("query={}", confirmed(&preview))).await;

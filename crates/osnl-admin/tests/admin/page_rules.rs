@@ -1,4 +1,4 @@
-//! The pages of rules, unmatched messages, and events that are tried, with names that would act.
+//! The pages of rules, unmatched messages, and tested events, with hostile names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,6 @@ const RULES: &str = "[listener:l]\ntransport_url = rabbit://u:S3CRET@h/\nexchang
      [rule:off]\nactions = dump\nenabled = false\n\
      [action:dump]\ndriver = dump\n[journal]\nconnection = memory://\n";
 
-/// An endpoint over a daemon with a configuration, and its parts.
 pub(crate) struct ConfiguredSite {
     pub(crate) running: RunningEndpoint,
     pub(crate) daemon: Daemon,
@@ -69,7 +68,7 @@ impl ConfiguredSite {
         page
     }
 
-    /// Hands an event to the rules, as a listener does.
+    /// Passes an event to the rules, as a listener does.
     fn comes(&self, event: &str) {
         let message = received(event.to_owned());
         let notification = message.decode().unwrap();
@@ -118,7 +117,7 @@ async fn rules_show_how_often_they_fired_and_why_not() {
     };
     check("ports", ["4", "3", "now", "0", "event_type: 1 (25 %)"]);
     check("again", ["4", "0", "-", "3", "event_type: 1 (25 %)"]);
-    // It is asked about the fourth alone: the others were taken by a rule with stop.
+    // The rule is evaluated for the fourth event alone: a rule with stop matched the others.
     check("nets", ["4", "0", "-", "3", "when: 1 (25 %)"]);
     check("off", ["0", "0", "-", "0", "-"]);
     assert!(page.contains("in shadow: recorded"), "{page}");
@@ -226,7 +225,7 @@ async fn an_event_is_tried_as_explain_does() {
     let envelope = json!({"oslo.version": "2.0", "oslo.message": port("port.update.end")}).to_string();
     let (_, page) = ask(&envelope, &own).await;
     assert!(page.contains("port.update.end from network.h"), "{page}");
-    // As large as a form may be, and hostile.
+    // A hostile form of nearly the largest size.
     let large =
         format!(r#"{{"event_type": "port.{HOSTILE}", "payload": {{"x": "{}"}}}}"#, "x".repeat(900_000));
     let (status, page) = ask(&large, &own).await;
@@ -248,7 +247,7 @@ async fn an_event_is_tried_as_explain_does() {
     assert!(status == 403 && page.contains("another page or session"), "{page}");
     let (status, page) = ask(&"x".repeat(1 << 20), &own).await;
     assert!(status == 413 && page.contains("text/html"), "{status} {page}");
-    // Without a session a form is short.
+    // Without a session the bound of a form is small.
     let body = format!("csrf={own}&event={}", "x".repeat(100_000));
     let (status, page) = site.running.ask("POST", "/explain", crate::page::FORM, &body).await;
     assert_eq!(status, 413, "{page}");

@@ -1,4 +1,4 @@
-//! Plots, over real connections: gaps, figures, and names that would act.
+//! Plots over real connections: gaps, figures, and hostile names.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::page::{Site, TOKEN};
 async fn plots_are_pictures_with_words_and_figures() {
     let site = Site::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}")).await;
     let session = site.log_in().await;
-    // The first sample is taken at once, the next ones after ten seconds each.
+    // The first sample is taken at once, each further one after ten seconds.
     for samples in 1..=3 {
         if samples > 1 {
             pause();
@@ -32,7 +32,7 @@ async fn plots_are_pictures_with_words_and_figures() {
         "<summary>Figures of Pending deliveries</summary>",
         "<a href=\"/plots?over=hour\" aria-current=\"page\">Last hour</a>",
         "<a href=\"/plots?action=a%26b\">a&#38;b</a>",
-        // A line of three samples at the right; the first one has no rate.
+        // A line of three samples at the right; the first sample has no rate.
         "d=\"M357 200L359 200\"",
         "d=\"M358 200L359 200\"",
     ] {

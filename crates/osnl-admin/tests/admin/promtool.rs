@@ -1,4 +1,4 @@
-//! Prometheus' own tool reads the text form; and the size of the metrics of a large configuration.
+//! Prometheus' own tool reads the text format; and the size of the metrics of a large configuration.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -18,7 +18,7 @@ use osnl_core::metrics::{StreamKind, StreamState};
 use osnl_model::Notification;
 use osnl_transport::QueueSeen;
 
-/// The numbers of a daemon with so many actions and rules that has seen everything once.
+/// Returns the numbers of a daemon that has counted everything once.
 pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
     let counters = Arc::<Counters>::default();
     let timestamp = Some("2026-11-20 06:36:22.662155".to_owned());

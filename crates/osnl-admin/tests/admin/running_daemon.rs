@@ -1,4 +1,5 @@
-//! A daemon of a file that runs, with an endpoint over it. Its listener connects to a port that takes nothing.
+//! A running daemon with a configuration file and an endpoint. Its listener connects to a port without a
+//! broker.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,6 @@ use crate::page::{TOKEN, is_harmless, received};
 
 pub(crate) struct RunningDaemon {
     pub(crate) running: RunningEndpoint,
-    /// Its configuration.
     pub(crate) file: PathBuf,
     journal: Arc<dyn Journal>,
     shutdown: Shutdown,
@@ -60,7 +60,6 @@ impl RunningDaemon {
         page
     }
 
-    /// Keeps an event with a delivery of an action.
     pub(crate) async fn keep(&self, event: String, action: &str) {
         let message = received(event);
         let notification: Arc<Notification> = Arc::new(message.decode().unwrap());
@@ -69,7 +68,6 @@ impl RunningDaemon {
         self.journal.append(&mut permit, Entry { received: message.into(), notification, deliveries }).await;
     }
 
-    /// Keeps a message unread.
     pub(crate) async fn set_aside(&self, body: &str, reason: &str) {
         self.journal.set_aside(received(body.to_owned()), reason.to_owned()).await;
     }

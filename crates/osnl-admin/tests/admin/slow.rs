@@ -1,4 +1,4 @@
-//! Clients that connect and say nothing, or half of something, leave room for others and are closed.
+//! Clients that send nothing, or an incomplete request, leave room for others and are closed.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay
         assert_eq!(status, 200);
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    // The older ones have given way at once; the others are not waited for for ever.
+    // The older connections gave way at once; the others end after a bounded time.
     let mut ended = 0;
     for stream in &mut slow {
         let mut answer = Vec::new();

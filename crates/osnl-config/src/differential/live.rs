@@ -1,6 +1,6 @@
-//! Generated sets of files (several `--config-file`, a `--config-dir`) and of variables, read by us and by the real
-//! oslo.config: the same values of every type, or both refuse. The seed is fixed, so a set that differs can be looked at again;
-//! `OSNL_SETS=20000 OSNL_SEED=7` looks further.
+//! Generated sets of files (several `--config-file`, a `--config-dir`) and of variables, read by this crate
+//! and by the real oslo.config. Both must give the same typed values, or both refuse. The seed is fixed, so a
+//! difference is reproducible; `OSNL_SETS=20000 OSNL_SEED=7` tests further sets.
 
 use fastrand::Rng;
 use serde_json::{Value as Json, json};
@@ -9,9 +9,8 @@ use super::super::sections::{Layers, Schema, SectionDef, normalized};
 use super::super::typed::list;
 use super::super::{Environment, Ini, Kind, OptionDef, Value, ValueOrigin, variable_name};
 
-/// As many sets, unless `OSNL_SETS` says another number.
 const SETS: usize = 1800;
-/// `OSNL_SEED` is another one, to look further than the gate does.
+/// `OSNL_SEED` is another seed, to test more than the gate does.
 const SEED: u64 = 20_261_120;
 
 fn given<T: std::str::FromStr>(variable: &str, usual: T) -> T {
@@ -30,13 +29,12 @@ static SCHEMA: Schema = Schema::oslo(
     &[],
 );
 
-/// Every option with its group.
 fn options() -> impl Iterator<Item = (&'static str, &'static str)> {
     let of = |def: &'static SectionDef| def.options.iter().map(|option| (def.kind, option.name));
     SCHEMA.sections.iter().flat_map(of)
 }
 
-/// Reads the sets from standard input and answers, for each, the values or `{"refused": …}`.
+/// Reads the sets from standard input and returns, for each, the values or `{"refused": …}`.
 const ORACLE: &str = r#"
 import json, os, sys, tempfile
 from oslo_config import cfg
@@ -81,11 +79,11 @@ def read(case):
 print(json.dumps([read(case) for case in json.load(sys.stdin)]))
 "#;
 
-/// Files in the order they count in; those of a folder by name.
+/// Files in order of precedence; those of a folder by name.
 struct Set {
     files: Vec<String>,
     folder: Vec<(String, String)>,
-    /// By name and value; they count above all files.
+    /// Variables by name and value, which take precedence over files.
     variables: Vec<(String, String)>,
 }
 
@@ -93,7 +91,6 @@ fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
     from[rng.usize(..from.len())]
 }
 
-/// Values of booleans.
 const BOOLEANS: &[&str] = &[
     "true",
     "False",
@@ -117,7 +114,7 @@ const BOOLEANS: &[&str] = &[
     "$b",
     "none",
 ];
-/// Values of integers. Not numbers in other digits than ASCII's, which `int` of Python takes and we refuse.
+/// Integers, without digits other than ASCII's, which Python's `int` accepts and this crate refuses.
 const INTEGERS: &[&str] = &[
     "0",
     "-7",
@@ -144,8 +141,8 @@ const INTEGERS: &[&str] = &[
     "\"12\"",
     "-1_0",
 ];
-/// Values of lists and of pairs. Not `$` of a list, which is Python's form of it there and its text here: the manual
-/// says so.
+/// Lists and pairs, without `$` in lists: oslo.config substitutes Python's form of the list, this crate its
+/// text, as the manual documents.
 const LISTS: &[&str] = &[
     "a,b",
     "a, b ,c",
@@ -170,7 +167,6 @@ const LISTS: &[&str] = &[
     "\"a,b",
     ", ,",
 ];
-/// Values of strings.
 const TEXTS: &[&str] = &[
     "plain",
     "a = b",
@@ -201,7 +197,6 @@ const TEXTS: &[&str] = &[
     "{}",
     "a'",
 ];
-/// References and quotes, of any type.
 const ANY: &[&str] = &[
     "$other",
     "${other}",
@@ -337,7 +332,7 @@ fn set(rng: &mut Rng) -> Set {
     let folder = chosen.into_iter().map(|name| (name.to_owned(), file(rng))).collect();
     let mut variables = Vec::new();
     for (group, name) in options() {
-        // Of a variable for an option with many values oslo.config makes a list of its letters.
+        // oslo.config splits a variable for a multi-valued option into its letters.
         if name != "m" && rng.u8(..10) == 0 {
             variables.push((variable_name(group, name), value(rng, name)));
         }
@@ -346,7 +341,7 @@ fn set(rng: &mut Rng) -> Set {
 }
 
 impl Set {
-    /// Returns the texts that count, by our own rule for folders.
+    /// Returns the effective texts, by this crate's rule for folders.
     fn texts(&self) -> Vec<&str> {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in &self.folder {
@@ -399,7 +394,6 @@ fn one(layers: &Layers, group: &str, name: &str) -> Json {
     }
 }
 
-/// All values of all files, in their order.
 fn multi(layers: &Layers, inis: &[Ini], group: &str) -> Json {
     let sections = inis.iter().flat_map(|ini| &ini.sections);
     let ours = sections.filter(|section| normalized(&section.name) == normalized(group));
@@ -468,7 +462,8 @@ fn generated_sets_of_files_give_what_oslo_gives() {
                 }
             } else {
                 values += usize::from(!expected.is_null());
-                // Of a name whose own value names nothing oslo makes an empty text; we refuse it.
+                // oslo.config makes an empty text of a name whose own reference is unknown; this crate
+                // refuses.
                 let empty = |value: &Json| *value == "" || *value == json!([]);
                 let holds_one = expected.as_array().is_some_and(|items| items.iter().any(empty));
                 let emptied = found.get("refused").is_some() && (empty(expected) || holds_one);

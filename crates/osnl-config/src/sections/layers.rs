@@ -15,27 +15,26 @@ use super::raw::{DEFAULT, RawSection};
 use super::schema::{Dialect, Schema};
 use super::unknown;
 
-/// The remedy for a `$name` that cannot be replaced.
 const DOLLAR: &str = "write $$ where a dollar sign is meant";
 
-/// The sections of all layers. Those without a name are always present. Its Debug form shows origins, no value.
+/// The sections of all layers. Unnamed sections are always present. The Debug form shows origins and no
+/// value.
 #[derive(Clone)]
 pub struct Layers {
     pub(super) schema: &'static Schema,
-    /// In the order they first appear in.
+    /// The sections in order of their first appearance.
     pub sections: Vec<RawSection>,
     /// The files and variables that set something, weakest first.
     inputs: Vec<String>,
 }
 
-/// The value of an option with its source. Its Debug form hides a secret value.
+/// The value of an option with its source. The Debug form hides a secret value.
 #[derive(Clone)]
 pub struct LayeredValue {
-    /// The value; `None` when nothing sets it and it has no default, or for an integer left blank.
+    /// The value; `None` without a setting or default, or for an empty integer.
     pub value: Option<Value>,
-    /// The source of its text.
     pub origin: ValueOrigin,
-    /// The option is secret: do not repeat the value.
+    /// Whether the value is secret and must not be repeated.
     pub secret: bool,
 }
 
@@ -58,11 +57,10 @@ impl fmt::Debug for Layers {
     }
 }
 
-/// The index of each section, by kind and name.
 type Places = HashMap<(&'static str, String), usize>;
 
 impl Layers {
-    /// The sections of a schema that have no name, without any value.
+    /// Returns the unnamed sections of a schema, without any value.
     pub fn new(schema: &'static Schema) -> Self {
         let unnamed = schema.sections.iter().filter(|def| !def.named);
         let section =
@@ -70,15 +68,14 @@ impl Layers {
         Self { schema, sections: unnamed.map(section).collect(), inputs: Vec::new() }
     }
 
-    /// The sections and options that may be set.
     pub fn schema(&self) -> &'static Schema {
         self.schema
     }
 
-    /// Lays a file over what is there. Names that mean nothing are errors, or warnings, by the dialect.
+    /// Lays a file over the existing layers. Unknown names are errors or warnings, by the dialect.
     pub fn apply(&mut self, ini: &Ini) -> Findings {
         let mut findings = Findings::default();
-        // Looked up, not looked for: a thousand rules would be compared with each other.
+        // A map, since a search would compare each of a thousand rules with all others.
         let places = self.sections.iter().enumerate();
         let mut places: Places = places.map(|(at, s)| ((s.def.kind, s.name.clone()), at)).collect();
         for section in &ini.sections {
@@ -98,7 +95,7 @@ impl Layers {
         findings
     }
 
-    /// Finds the place of a section of a file; makes it, if the section has a name.
+    /// Finds the place of a file's section, or makes a named section.
     fn place(
         &mut self,
         ini: &Ini,
@@ -130,12 +127,12 @@ impl Layers {
         }
     }
 
-    /// The files and variables that set something, each once, weakest first.
+    /// Returns the files and variables that set something, each once, weakest first.
     pub fn inputs(&self) -> &[String] {
         &self.inputs
     }
 
-    /// Sections that no variable could tell apart.
+    /// Returns an error for sections that have the same name in the environment.
     pub fn alike(&self) -> Vec<ConfigError> {
         let mut errors = Vec::new();
         let mut first: HashMap<String, String> = HashMap::new();
@@ -156,7 +153,7 @@ impl Layers {
         errors
     }
 
-    /// Reports a variable that is spelt for a section with a name, and fits none of the files.
+    /// Reports a variable that has the form of a named section's and fits no section of the files.
     fn nowhere(&self, variable: &str, source: &str) -> Option<Warning> {
         let mut named = self.schema.sections.iter().filter(|def| def.named && !self.schema.is_oslo());
         // `OS_RULE_` of a rule's `OS_RULE_NAME__OPTION`.
@@ -178,11 +175,13 @@ impl Layers {
         })
     }
 
-    /// Lays the environment over the files, as oslo.config does: a value counts as it is, quotes and blanks included.
-    /// A variable can set any option of a section that is in a file; of options with a key, those that a file sets.
+    /// Lays the environment over the files, as oslo.config does: a value counts literally, quotes and blanks
+    /// included. A variable can set any option of a section that is in a file, but a keyed option only if a
+    /// file sets it.
     pub fn apply_environment(&mut self, environment: &Environment) -> Findings {
         let mut findings = Findings::default();
-        // Nothing else can be an option, and a thousand sections are not spelt for each variable of a shell.
+        // No other variable can be an option, and spelling a thousand sections for each variable of a shell
+        // is slow.
         let ours = environment.iter().filter(|(variable, _)| variable.starts_with(PREFIX));
         for (variable, text) in ours {
             let spelt = |section: &RawSection| variable.starts_with(&variable_name(&section.heading(), ""));
@@ -215,7 +214,7 @@ impl Layers {
                 [first, second, ..] => {
                     let [a, b] = [first, second].map(|i| self.sections[i].heading());
                     if variable_name(&a, "") == variable_name(&b, "") {
-                        // Reported for the sections.
+                        // Reported once, for the sections.
                         continue;
                     }
                     let problem = format!("[{a}] and [{b}] have the same name in the environment");
@@ -227,24 +226,22 @@ impl Layers {
         findings
     }
 
-    /// Sets an option of a section without a name, over whatever set it before. Returns whether the schema has it.
+    /// Sets an option of an unnamed section over weaker layers. Returns whether the schema has the option.
     pub fn set(&mut self, kind: &str, option: &str, text: &str, origin: ValueOrigin) -> bool {
         let unnamed = self.sections.iter_mut().find(|s| !s.def.named && s.def.kind == kind);
         let known = unnamed.filter(|section| section.def.knows(option));
         known.map(|section| section.set(option, text, origin, &[])).is_some()
     }
 
-    /// The section without a name of this kind.
     pub fn unnamed(&self, kind: &str) -> Option<&RawSection> {
         self.sections.iter().find(|section| !section.def.named && section.def.kind == kind)
     }
 
-    /// The source of the value of an option in a section without a name.
     pub fn origin(&self, kind: &str, option: &str) -> ValueOrigin {
         self.unnamed(kind).map_or(ValueOrigin::Default, |section| section.origin(option))
     }
 
-    /// The typed value of an option in a section without a name.
+    /// Returns the typed value of an option in an unnamed section.
     ///
     /// # Errors
     /// The schema lacks the option, or [`value`](Self::value) refuses it.
@@ -256,20 +253,21 @@ impl Layers {
         Ok(LayeredValue { value, origin: section.origin(option), secret: known.row.secret })
     }
 
-    /// The value of an option, substituted and typed by its row.
+    /// Returns the value of an option, substituted and typed by its row.
     ///
     /// # Errors
-    /// A `$name` in it cannot be replaced, or the text is of another type.
+    /// A `$name` in the text cannot be replaced, or the text is of another type.
     pub fn value(&self, section: &RawSection, option: &str) -> Result<Option<Value>, ValueRefusal> {
         self.value_along(section, option, &mut Vec::new())
     }
 
-    /// The text of an option, its default if nothing sets it, with each `$name` replaced.
+    /// Returns the text of an option or its default, with each `$name` replaced.
     ///
-    /// `$name` is an option of the same section, else of `[DEFAULT]`; `${group.name}` one of a section without a name.
+    /// `$name` is an option of the same section, else of `[DEFAULT]`; `${group.name}` is an option of an
+    /// unnamed section.
     ///
     /// # Errors
-    /// A `$name` in it cannot be replaced.
+    /// A `$name` in the text cannot be replaced.
     pub fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, ValueRefusal> {
         self.text_along(section, option, &mut Vec::new())
     }
@@ -287,7 +285,7 @@ impl Layers {
         Value::read(kind, &text, secret)
     }
 
-    /// `path`: the options that are being resolved, to notice a circle.
+    /// Resolves a text; `path` has the options under way, to detect a cycle.
     fn text_along(
         &self,
         section: &RawSection,
@@ -314,7 +312,7 @@ impl Layers {
         replaced.map(Some)
     }
 
-    /// Resolves `$name` in a value of `section`; `secret`: that one is a secret.
+    /// Resolves `$name` in a value of `section`; `secret` is whether the value is secret.
     fn named(
         &self,
         name: &str,
@@ -322,7 +320,7 @@ impl Layers {
         secret: bool,
         path: &mut DependencyOrder,
     ) -> Result<String, ValueRefusal> {
-        // In a secret, the text behind a dollar sign is most likely part of the password.
+        // The text behind a dollar sign in a secret is most likely part of the password.
         let dollar = if secret { "$…".to_owned() } else { format!("${name}") };
         let is_oslo = self.schema.is_oslo();
         let (from, wanted) = match name.split_once('.') {
@@ -336,7 +334,8 @@ impl Layers {
             return Err(ValueRefusal::new(format!("{dollar} names no known option"), DOLLAR));
         };
         if known.row.secret && !secret {
-            // oslo would, and the password would be the name of a queue or a word of a log line.
+            // oslo.config would replace it, and the password would become a queue's name or part of a log
+            // line.
             let problem = format!("{dollar} names a secret, which only a secret option may repeat");
             return Err(ValueRefusal::new(problem, DOLLAR));
         }
@@ -369,5 +368,5 @@ impl Layers {
     }
 }
 
-/// Options by heading and name, in the order in which they need each other.
+/// Options by heading and name, dependencies first.
 type DependencyOrder = Vec<(String, String)>;

@@ -1,57 +1,48 @@
-//! Sections and their values as they are written, before types.
+//! Sections and their values as written, without types.
 
 use super::driver_table::DriverTable;
 use super::schema::{SectionDef, SectionOption};
 use crate::secret_file::SecretFile;
 use crate::{OptionDef, ValueOrigin};
 
-/// The section whose options `$name` reaches from every other one.
+/// The section whose options `$name` reaches from every other section.
 pub(super) const DEFAULT: &str = "DEFAULT";
-/// One section, whatever files it stands in.
+/// One section, merged from all files.
 #[derive(Clone)]
 pub struct RawSection {
-    /// Its kind.
     pub def: &'static SectionDef,
-    /// The text behind the colon; empty for a section without a name.
+    /// The text behind the colon; empty for an unnamed section.
     pub name: String,
-    /// Its first heading.
     pub place: ValueOrigin,
-    /// One entry for each option that is set.
+    /// One entry for each set option.
     pub entries: Vec<RawEntry>,
 }
 
-/// The value that counts for one option.
 #[derive(Clone)]
 pub struct RawEntry {
-    /// The option's whole name.
     pub option: String,
-    /// The text as it is written.
     pub text: String,
-    /// The place of the text.
     pub origin: ValueOrigin,
-    /// The file that `text` names, where the option holds a secret.
+    /// The file that `text` names, if the option holds a secret.
     pub file: Option<SecretFile>,
-    /// The columns at which the lines of the text begin in the file; empty if it is from no file.
+    /// The columns at which the lines of the text begin; empty for a text that is from no file.
     pub columns: Vec<u32>,
 }
 
 impl RawSection {
-    /// As it is written between the brackets.
     pub fn heading(&self) -> String {
         if self.def.named { format!("{}:{}", self.def.kind, self.name) } else { self.def.kind.to_owned() }
     }
 
-    /// The entry of an option that is set.
     pub fn entry(&self, option: &str) -> Option<&RawEntry> {
         self.entries.iter().find(|entry| entry.option == option)
     }
 
-    /// The value of `driver`, as it is written.
     pub fn driver(&self) -> Option<&str> {
         self.entry("driver").map(|entry| entry.text.as_str())
     }
 
-    /// The names of the options that count here: those of its driver, set or not, then those with a key that are set.
+    /// Returns the names of all options of this section's driver, then of the set keyed options.
     pub fn option_names(&self) -> impl Iterator<Item = &str> {
         let driver = self.driver();
         let is_own = move |option: &SectionOption| option.driver.is_none_or(|of| Some(of) == driver);
@@ -60,8 +51,8 @@ impl RawSection {
         own.chain(set.filter(|name| self.def.option(name).is_none()))
     }
 
-    /// The option as it is here: its driver's own, or with its driver's default. One that only other drivers have is
-    /// theirs.
+    /// Returns the option with its driver's row or default. An option that only other drivers have is
+    /// returned as theirs.
     pub fn option(&self, name: &str) -> Option<SectionOption> {
         let mut rows = self.def.all_options().filter(|option| option.row.name == name);
         let (first, driver) = (rows.clone().next(), self.driver());
@@ -76,7 +67,6 @@ impl RawSection {
         found.or_else(|| self.keyed(name))
     }
 
-    /// An option of a driver whose name ends in a key.
     fn keyed(&self, name: &str) -> Option<SectionOption> {
         let of_driver = |table: &'static DriverTable| {
             let of = table.name;
@@ -91,7 +81,6 @@ impl RawSection {
         })
     }
 
-    /// The source of an option's value.
     pub fn origin(&self, option: &str) -> ValueOrigin {
         self.entry(option).map_or(ValueOrigin::Default, |entry| entry.origin.clone())
     }

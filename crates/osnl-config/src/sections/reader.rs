@@ -1,7 +1,7 @@
 //! A reader that turns the options of one section into typed values and collects findings.
 //!
-//! It reads every form. Where the dialect is that of oslo.config, values are typed by their rows, a blank number is the
-//! default, and a number may be written as Python writes it.
+//! In the oslo.config dialect, values are typed by their rows, a blank number is the default, and numbers
+//! have Python's syntax.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,25 +15,20 @@ use crate::secret_file::is_readable_by_all;
 use crate::typed::{self, ValueRefusal};
 use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, unknown_value};
 
-/// A reader of one section. A method that returns `None` for a value that is set has reported an error.
+/// A reader of one section. A method that returns `None` for a set value has reported an error.
 pub struct SectionReader<'a> {
     /// The file of findings without a line.
     pub file: &'a str,
-    /// All sections, for `$name`.
     pub layers: &'a Layers,
-    /// The section that is read.
     pub section: &'a RawSection,
-    /// The findings so far.
     pub findings: &'a mut Findings,
 }
 
 impl<'a> SectionReader<'a> {
-    /// The section's name: `roles` of `[action:roles]`.
     pub fn name(&self) -> &str {
         &self.section.name
     }
 
-    /// The text, or `None` if nothing sets it.
     pub fn text(&mut self, option: &str) -> Option<String> {
         let read = match self.is_oslo() {
             true => self.layers.value(self.section, option).map(|value| value.and_then(Value::into_text)),
@@ -47,7 +42,7 @@ impl<'a> SectionReader<'a> {
         text
     }
 
-    /// The value as its row types it; `Some(None)` if nothing sets it, or for a number left blank.
+    /// Returns the value as its row types it; `Some(None)` if unset or for a blank number.
     pub fn value(&mut self, option: &str) -> Option<Option<Value>> {
         let value = self.layers.value(self.section, option);
         self.readable(option, value)
@@ -64,7 +59,6 @@ impl<'a> SectionReader<'a> {
         self.layers.schema.is_oslo()
     }
 
-    /// The text of an option that must be set.
     pub fn required(&mut self, option: &str, allowed: &str) -> Option<String> {
         if self.is_set(option) {
             return self.text(option);
@@ -72,7 +66,7 @@ impl<'a> SectionReader<'a> {
         self.refuse(option, "is not set", allowed)
     }
 
-    /// Warns of a file with a secret that an option names and that every user of this machine can read.
+    /// Warns of a secret's file that every user of this machine can read.
     pub fn warn_of_open(&mut self, option: &str, path: &Path, holds: &str) {
         if is_readable_by_all(path) {
             let problem = format!("names {holds} that every user of this machine can read");
@@ -80,18 +74,16 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// Whether a layer sets the option.
     pub fn is_set(&self, option: &str) -> bool {
         self.section.entry(option).is_some()
     }
 
-    /// The whole names of the options that are set and begin with `prefix`, in the order of the files.
+    /// Returns the full names of the set options that begin with `prefix`, in the order of the files.
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         let names = self.section.entries.iter().map(|entry| &entry.option);
         names.filter(|name| name.starts_with(prefix)).cloned().collect()
     }
 
-    /// A path; `Some(None)` if nothing sets it.
     pub fn path(&mut self, option: &str, allowed: &str) -> Option<Option<PathBuf>> {
         if !self.is_set(option) {
             return Some(None);
@@ -102,7 +94,6 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// A boolean.
     pub fn boolean(&mut self, option: &str) -> Option<bool> {
         let value = if self.is_oslo() {
             self.value(option)?
@@ -113,7 +104,7 @@ impl<'a> SectionReader<'a> {
         value.and_then(|value| value.as_bool())
     }
 
-    /// A whole number as oslo.config reads it. One left blank is the default, with a warning.
+    /// Returns a whole number as oslo.config reads it. A blank number is the default, with a warning.
     pub fn integer(&mut self, option: &str) -> Option<i64> {
         let value = self.value(option)?;
         if value.is_some() {
@@ -125,7 +116,6 @@ impl<'a> SectionReader<'a> {
         default.parse().ok()
     }
 
-    /// A whole number within a range.
     pub fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
         let allowed = format!("allowed: {least} to {most}");
         let number = if self.is_oslo() {
@@ -142,14 +132,12 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// A duration of at least `least`.
     pub fn duration(&mut self, option: &str, least: Duration) -> Option<Duration> {
         /// 24 days, the longest duration that a 31-bit count of milliseconds holds.
         const MOST: Duration = Duration::from_secs(2_147_483);
         self.duration_within(option, least, MOST)
     }
 
-    /// A duration of at least `least` and at most `most`.
     pub fn duration_within(&mut self, option: &str, least: Duration, most: Duration) -> Option<Duration> {
         let text = self.text(option)?;
         match duration::parse(&text) {
@@ -165,7 +153,6 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// A size in bytes.
     pub fn size(&mut self, option: &str, least: u64, most: u64) -> Option<u64> {
         let text = self.text(option)?;
         match size::parse(&text) {
@@ -180,7 +167,6 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// One of these words, by its place among them.
     pub fn word<T: Clone>(&mut self, option: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(option)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
@@ -195,7 +181,7 @@ impl<'a> SectionReader<'a> {
         self.refused(option, refusal)
     }
 
-    /// Names separated by commas, at least one, none twice.
+    /// Returns names separated by commas: at least one, without duplicates.
     pub fn list(&mut self, option: &str) -> Option<Vec<String>> {
         let text = self.text(option)?;
         let items = typed::list(&text);
@@ -210,7 +196,6 @@ impl<'a> SectionReader<'a> {
         Some(items)
     }
 
-    /// Priorities separated by commas.
     pub fn priorities(&mut self, option: &str) -> Option<Vec<Priority>> {
         let mut priorities = Vec::new();
         for item in self.list(option)? {
@@ -228,7 +213,7 @@ impl<'a> SectionReader<'a> {
         Some(priorities)
     }
 
-    /// `Ok(None)` if nothing sets it.
+    /// Returns `Ok(None)` if nothing sets the option.
     #[expect(clippy::result_unit_err, reason = "the error is among the findings")]
     pub fn pattern(&mut self, option: &str) -> Result<Option<Pattern>, ()> {
         if !self.is_set(option) {
@@ -241,7 +226,7 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// Names that must be among `known`, the sections of that kind.
+    /// Returns names that must be among `known`, the sections of that kind.
     pub fn references(&mut self, option: &str, kind: &str, known: &[&str]) -> Option<Vec<String>> {
         let names = self.list(option)?;
         let mut all = true;
@@ -261,12 +246,10 @@ impl<'a> SectionReader<'a> {
         all.then_some(names)
     }
 
-    /// Reports an error about an option.
     pub fn refuse<T>(&mut self, option: &str, problem: &str, allowed: &str) -> Option<T> {
         self.refused(option, ValueRefusal::new(problem, allowed))
     }
 
-    /// Reports a refusal of an option's value as an error.
     pub fn refused<T>(&mut self, option: &str, refusal: ValueRefusal) -> Option<T> {
         let mut allowed = refusal.allowed;
         let commented = self.section.entry(option).is_some_and(|entry| looks_commented(&entry.text));
@@ -280,12 +263,11 @@ impl<'a> SectionReader<'a> {
         None
     }
 
-    /// Reports a warning about an option.
     pub fn warn(&mut self, option: &str, problem: &str, allowed: &str) {
         self.findings.warnings.push(Warning(self.finding(option, problem).allowed(allowed)));
     }
 
-    /// At the option's own line, else at its section's heading.
+    /// Places a finding at the option's own line, else at its section's heading.
     pub fn finding(&self, option: &str, problem: &str) -> Finding {
         let place = self.section.entry(option).map_or(&self.section.place, |entry| &entry.origin);
         let finding = Finding::of(self.file, problem).group(&self.section.heading()).from_origin(place);
@@ -293,13 +275,12 @@ impl<'a> SectionReader<'a> {
     }
 }
 
-/// Whether it holds a `#` with blanks around it, which looks like a comment.
+/// Whether the text has a `#` with blanks around it, which looks like a comment.
 fn looks_commented(text: &str) -> bool {
     let blank = |c: char| c == ' ' || c == '\t';
     text.match_indices('#').any(|(at, _)| text[..at].ends_with(blank) && text[at + 1..].starts_with(blank))
 }
 
-/// A name as a message may repeat it.
 fn one_name(name: &str) -> String {
     shown(name).trim_matches('"').to_owned()
 }

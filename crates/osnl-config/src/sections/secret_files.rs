@@ -9,12 +9,11 @@ use super::schema::Dialect;
 use crate::secret_file::{SCHEME, SecretFile, SecretFileError, is_readable_by_all, read, shown};
 use crate::{Environment, Finding, ValueOrigin, Warning};
 
-/// The problem of a secret in a file that every user of this machine can read.
 const OPEN_SECRET: &str = "every user of this machine can read this secret";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// Reads every file that a secret option names. What is wrong is said when the option is read; returned is what the
-/// operator should know.
+/// Reads every file that a secret option names. Errors are reported when the option is read; the result has
+/// only warnings.
 pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for at in 0..layers.sections.len() {
@@ -38,8 +37,8 @@ pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> 
     warnings
 }
 
-/// Warns of configuration files in which a secret is written out and which every user of this machine can read: of the
-/// first secret of each.
+/// Warns of configuration files with a literal secret that every user of this machine can read, once for each
+/// file.
 pub fn open_files(layers: &Layers) -> Vec<Warning> {
     let remedy = match layers.schema().dialect {
         Dialect::Strict { .. } => "chmod o= on the file, or write file:///path and keep the secret there",
@@ -66,7 +65,7 @@ fn secret_options(section: &RawSection) -> impl Iterator<Item = String> + '_ {
     section.entries.iter().map(|entry| entry.option.clone()).filter(move |option| secret(option))
 }
 
-/// The file that an option's value names, and whether everybody may read or write it.
+/// Returns the file that an option's value names, and whether everybody may read or write the file.
 fn of(layers: &mut Layers, at: usize, option: &str, environment: &Environment) -> Option<(SecretFile, bool)> {
     let written = layers.sections[at].entry(option)?.text.clone();
     let rest = written.strip_prefix(SCHEME).and_then(|path| {
@@ -85,7 +84,7 @@ fn of(layers: &mut Layers, at: usize, option: &str, environment: &Environment) -
         let entry = layers.sections[at].entries.iter_mut().find(|entry| entry.option == option)?;
         entry.text = text;
     }
-    // What cannot be replaced is said when the option is read.
+    // The later read of the option reports an unresolved `$name`.
     let text = layers.resolve(&layers.sections[at], option).ok()??;
     let path = PathBuf::from(text.strip_prefix(SCHEME)?);
     if !path.is_absolute() {

@@ -1,5 +1,5 @@
-//! Slips that leave a valid file of another meaning: an option that begins with a blank and so belongs to the value
-//! above it, and a section that stands in one file twice.
+//! Mistakes that leave a valid file with another meaning: an indented option that becomes part of the value
+//! above, and a repeated section.
 
 use std::collections::HashMap;
 
@@ -23,11 +23,11 @@ fn joined_in(section: &RawSection) -> Vec<Warning> {
         finding.line = finding.line.map(|line| line.saturating_add(u32::try_from(row).unwrap_or(u32::MAX)));
         Warning(finding.allowed(format!("to set {option}, begin it in column 1")))
     };
-    // A variable has no columns.
+    // Texts of variables have no columns.
     lines.filter(|(entry, ..)| matches!(entry.origin, ValueOrigin::File { .. })).map(warning).collect()
 }
 
-/// Returns the option that a line would set, if it stood in column 1.
+/// Returns the option that a line would set in column 1.
 fn option_of<'a>(section: &RawSection, line: &'a str) -> Option<&'a str> {
     let (name, value) = line.split_once('=')?;
     let name = name.trim();
@@ -39,9 +39,9 @@ fn option_of<'a>(section: &RawSection, line: &'a str) -> Option<&'a str> {
     is_own.then_some(name)
 }
 
-/// Finds sections that stand in a file twice and set the same option: two things under one name, of which the options
-/// would be mixed. Where they name different drivers it is an error. An option that one section sets to two values is a
-/// warning: the second was perhaps meant to be added.
+/// Finds sections that are repeated in a file and set the same option, so that two things would be mixed
+/// under one name. Different drivers are an error. Different values of an option are a warning, as the second
+/// was perhaps meant to be added.
 pub fn repeated(ini: &Ini) -> (Vec<ConfigError>, Vec<Warning>) {
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     for section in &ini.sections {

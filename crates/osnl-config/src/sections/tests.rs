@@ -1,5 +1,3 @@
-//! The rules of oslo.config's dialect: which layer counts, and what a secret may reach.
-
 use super::{LayeredValue, Layers, Schema, SectionDef};
 use crate::{Ini, OptionDef, Value, ValueOrigin};
 

@@ -1,11 +1,11 @@
-//! Names that a schema does not have, with the name that was likely meant.
+//! Names that a schema does not have, with the likely intended name.
 
 use super::findings::Findings;
 use super::raw::{DEFAULT, RawSection};
 use super::schema::{Dialect, FormerOption, Schema, SectionDef};
 use crate::{ConfigError, Finding, IniSection, Warning, nearest};
 
-/// Returns the definition and the name of a section of a file, or what is wrong with it.
+/// Returns the definition and the name of a section of a file, or the error.
 pub(super) fn section<'a>(
     schema: &'static Schema,
     file: &str,
@@ -49,7 +49,7 @@ struct Unknown {
     suggestion: Option<String>,
 }
 
-/// `[kind:NAME]`, where the case of letters counts.
+/// Reads `[kind:NAME]`, in which the case of letters counts.
 fn named_section<'a>(
     schema: &'static Schema,
     section: &'a IniSection,
@@ -113,7 +113,7 @@ pub(super) fn option(
     }
 }
 
-/// The nearest name of the same section, else the section that has it, or one that is near.
+/// Returns the nearest name of the same section, else a section with the name or a similar one.
 pub(super) fn suggestion(schema: &Schema, def: &SectionDef, name: &str) -> Option<String> {
     if let Some(former) = former(schema, name) {
         let (found, ours) = former.successors.iter().find_map(|ours| {
@@ -135,7 +135,7 @@ pub(super) fn suggestion(schema: &Schema, def: &SectionDef, name: &str) -> Optio
             return own.or_else(|| moved().map(|def| format!("[{}] {name}", def.kind)));
         }
     };
-    // One or many: `priority` for `priorities`.
+    // Singular and plural: `priority` for `priorities`.
     let many = name.strip_suffix('y').map_or_else(|| format!("{name}s"), |stem| format!("{stem}ies"));
     let own = || names(def);
     let synonym = || synonyms.iter().find(|(other, ours)| *other == name && own().any(|own| own == *ours));
@@ -144,7 +144,7 @@ pub(super) fn suggestion(schema: &Schema, def: &SectionDef, name: &str) -> Optio
         own().find(|own| *own == many).or_else(synonym).or_else(|| nearest(name, own())).map(str::to_owned);
     let there = || schema.sections.iter().find(|def| def.option(name).is_some()).map(|def| (def, name));
     let near = || {
-        // A short word is near to many that are of other sections.
+        // A short word is near to many options of other sections.
         let all = if name.len() < 7 || name.ends_with('.') { &[] } else { schema.sections };
         all.iter().find_map(|def| Some((def, nearest(name, names(def))?)))
     };
@@ -158,12 +158,12 @@ fn former(schema: &Schema, name: &str) -> Option<&'static FormerOption> {
     schema.former.iter().find(|former| former.is(name)).filter(|_| !is_known())
 }
 
-/// Names of oslo.config's groups have no case, but `[DEFAULT]` is only itself.
+/// Lower-cases a group, as oslo.config ignores their case except in `[DEFAULT]`.
 pub(crate) fn normalized(group: &str) -> String {
     if group == DEFAULT { group.to_owned() } else { group.to_lowercase() }
 }
 
-/// A key that could be meant as a name; anything else may be part of a value that lost its indentation.
+/// Whether a key may be meant as a name; other keys may be parts of a value that lost its indentation.
 fn looks_like_a_name(key: &str) -> bool {
     key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }

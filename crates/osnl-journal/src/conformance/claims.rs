@@ -1,5 +1,3 @@
-//! Claims, attempts, and retries.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +9,6 @@ use super::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
 use crate::store::weight::{OF_ACTION, bytes_of};
 use crate::{AttemptRetry, ClaimLimits, DeliveryId, Entry, NewDelivery, Outcome, Settle, UsedLimits};
 
-/// A claim that is dropped before its answer claims nothing.
 pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -19,12 +16,11 @@ pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> Sto
     assert!((&mut unanswered).now_or_never().is_none());
     let _receipt = append(journal, entry("1", "k", false)).await;
     within(journal.set_aside(ReceivedMessage::sample("barrier", false), "barrier".into())).await;
-    // It has been woken, and ends before it looked.
+    // The claim is woken, and dropped before it looks.
     drop(unanswered);
     assert_eq!(names(&claim(journal, "a", 1).await), ["1"]);
 }
 
-/// A claim takes at most its limit of each kind.
 pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -54,7 +50,7 @@ pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Sto
         assert_eq!(some.iter().filter(|one| one.newest).count(), limits.newest, "{some:?}");
         seen.push(names(&some).join(" "));
     }
-    // Of those that failed the longest due comes first.
+    // Among failed deliveries the longest due is first.
     assert_eq!(seen, ["1 3", "7", "6 4", "5", "2 0"], "durable {}", rig.durable);
     journal.end(claimed[0].id, Outcome::Returned.into());
     let newer_than = Some(DeliveryId(u64::MAX));
@@ -66,7 +62,7 @@ pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Sto
     }
 }
 
-/// A message that returns to the broker has its attempts when it is delivered again.
+/// A redelivered message keeps its used attempts.
 pub async fn attempts_outlive_the_way_round(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -86,7 +82,6 @@ pub async fn attempts_outlive_the_way_round(open: impl Fn() -> StoreRig) {
     assert_eq!(again[0].used.attempts, 3);
 }
 
-/// A claimed delivery has its action, its resource, and the attempts and time that it has used.
 pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -108,7 +103,7 @@ pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(op
     }
 }
 
-/// A claim that ends with a retry is no claim; its delivery keeps its place and is claimed again when it is due.
+/// After a retry the claim is over; the delivery keeps its place and is claimed again when due.
 pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(open: impl Fn() -> StoreRig) {
     let hour = Duration::from_secs(3600);
     let rig = open();
@@ -123,7 +118,7 @@ pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(o
     let used = UsedLimits { attempts: 1, age: Duration::from_secs(7), made: 3 };
     let due = Instant::now() + hour;
     journal.retry_at(first[0].id, AttemptRetry { due, used, answer: "status 409: no".into() });
-    // Known at once: the caller sleeps until then, whenever it is written down.
+    // Known at once, before any write, since the caller sleeps until then.
     let next = journal.next_due("a").expect("a retry waits");
     assert!(next <= due && due - next < Duration::from_millis(2), "{:?}", due - next);
     assert_eq!(names(&claim(journal, "a", 0).await), [""; 0], "2 is behind it");
@@ -132,14 +127,15 @@ pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(o
     let again = claim(journal, "a", 1).await;
     assert_eq!((names(&again), again[0].id, again[0].used), (vec!["1"], first[0].id, used));
     assert_eq!(journal.next_due("a"), None);
-    // One that is due already waits for a claim only.
+    // A retry that is due already only waits for a claim.
     journal.retry_at(again[0].id, AttemptRetry { due: Instant::now(), used, answer: "no".into() });
     let again = claim(journal, "a", 1).await;
     journal.end(again[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
 }
 
-/// A message of 260 kB that takes 24 MiB decoded: three of them exceed [`OF_ACTION`]. Claims go on when one has ended.
+/// Each message of 260 kB takes 24 MiB decoded, so three exceed [`OF_ACTION`]. Claims continue when one has
+/// ended.
 pub async fn what_is_claimed_is_bounded_in_bytes(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;

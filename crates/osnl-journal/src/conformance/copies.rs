@@ -1,14 +1,12 @@
-//! Messages that are delivered again.
-
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 
 use super::{StoreRig, append, claim, within};
 use crate::{Entry, NewDelivery, Outcome, Receipt, Settle};
 
-/// Copies of a message are one event; messages that only resemble it are others.
+/// Copies of a message are one event; similar messages are other events.
 pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: impl Fn() -> StoreRig) {
-    /// A message as the broker hands it over: id, body, queue, whether it was delivered before.
+    /// A message: id, body, queue, and whether the broker marks it as redelivered.
     type Message = (Option<&'static str>, &'static str, &'static str, bool);
     async fn told(message: Message, done_before: bool, rig: &StoreRig, entries: &mut Vec<Receipt>) {
         let (id, body, queue, redelivered) = message;
@@ -41,7 +39,7 @@ pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: 
             let mut receipts = Vec::new();
             told(first, done_before, &rig, &mut receipts).await;
             told(second, false, &rig, &mut receipts).await;
-            // Without an id, what is done and settled was another message.
+            // Without an id, a settled message was another message.
             let is_copy = is_copy && (first.0.is_some() || !done_before);
             let left = usize::from(!done_before) + usize::from(!is_copy);
             let claimed = claim(&*rig.journal, "a", left).await;
@@ -53,7 +51,6 @@ pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: 
             for claimed in claimed {
                 rig.journal.end(claimed.id, Outcome::Delivered.into());
             }
-            // Every receipt completes.
             for receipt in receipts {
                 assert_eq!(within(receipt).await, Settle::Acknowledge, "{story}");
             }
@@ -61,7 +58,7 @@ pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: 
     }
 }
 
-/// It was kept, and the connection was gone before it could be settled.
+/// The message was kept, and the connection ended before it was settled.
 pub async fn an_unsettled_message_without_an_id_is_one_event_when_it_returns(open: impl Fn() -> StoreRig) {
     let message = |redelivered| {
         let received = ReceivedMessage::sample(r#"{"payload": {}}"#, redelivered);
@@ -76,7 +73,7 @@ pub async fn an_unsettled_message_without_an_id_is_one_event_when_it_returns(ope
     let again = append(journal, message(true)).await;
     assert_eq!(within(again).await, Settle::Acknowledge);
     assert_eq!(claim(journal, "a", 0).await.len(), 0, "durable {}", rig.durable);
-    // It is settled now: what comes later with the same bytes is another.
+    // The message is settled now, so a later one with the same bytes is another.
     let _another = append(journal, message(true)).await;
     assert_eq!(claim(journal, "a", 1).await.len(), 1, "durable {}", rig.durable);
 }

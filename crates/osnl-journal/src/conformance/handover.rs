@@ -1,9 +1,7 @@
-//! Deliveries that another action takes over.
-
 use super::{StoreRig, append, claim, entry, given_up, names, within};
 use crate::{End, Handover, NewDelivery, Outcome, Settle, UsedLimits};
 
-/// The message is settled when the other action is done too, where receipts wait for outcomes.
+/// If receipts wait for outcomes, the message is settled after the other action's end too.
 pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl Fn() -> StoreRig) {
     let fallback = Handover::to("b");
     let rig = open();
@@ -11,7 +9,7 @@ pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl F
     let mut several = entry("1", "k", false);
     several.deliveries[0].resource = Some(0);
     several.deliveries.push(NewDelivery { resource: Some(1), ..NewDelivery::new("r", "a", None) });
-    // This one has the other action anyway.
+    // This rule has the other action already.
     several.deliveries.push(NewDelivery::new("s", "a", Some("other".into())));
     several.deliveries.push(NewDelivery::new("s", "b", Some("other".into())));
     let receipt = append(journal, several).await;
@@ -19,7 +17,7 @@ pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl F
     let claimed = claim(journal, "a", 3).await;
     for claimed in &claimed {
         journal.end(claimed.id, given_up("why").handed_to(fallback.clone()));
-        // Its outcome is taken once.
+        // A second end is ignored.
         journal.end(claimed.id, given_up("why").handed_to(fallback.clone()));
     }
     let made = claim(journal, "b", 3).await;
@@ -38,12 +36,12 @@ pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl F
     }
     assert_eq!(within(receipt).await, Settle::Acknowledge);
     assert_eq!(rig.counters.dead.get(), 3);
-    // What is done is not given up, and what has gone back is not either.
+    // A delivered or returned delivery is not handed over.
     journal.end(claimed[0].id, given_up("late").handed_to(fallback.clone()));
     assert_eq!(names(&claim(journal, "b", 0).await), [""; 0]);
 }
 
-/// The delivery waits behind all that the other action has of that key, from any rule.
+/// The delivery waits behind all of the other action's deliveries of that key, from any rule.
 pub async fn a_fallback_delivery_keeps_the_order_of_its_action(open: impl Fn() -> StoreRig) {
     let fallback = Handover::to("b");
     let rig = open();

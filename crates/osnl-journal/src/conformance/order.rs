@@ -1,9 +1,6 @@
-//! Lanes: which deliveries wait for which.
-
 use super::{StoreRig, append, claim, entry, names, number, within};
 use crate::{Begin, NewDelivery, Outcome, Settle};
 
-/// Deliveries of one key keep their order; keys do not wait for each other.
 pub async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -24,7 +21,6 @@ pub async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> StoreRi
     assert_eq!(rig.counters.dead.get(), 1);
 }
 
-/// A delivery without a key waits for no other, nor does one action for another.
 pub async fn deliveries_without_a_key_and_other_actions_do_not_wait(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -41,7 +37,6 @@ pub async fn deliveries_without_a_key_and_other_actions_do_not_wait(open: impl F
     assert_eq!(names(&claim(journal, "c", 0).await), [""; 0]);
 }
 
-/// A delivery of a shadow rule is recorded as done, and its lane goes on.
 pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -54,13 +49,13 @@ pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn()
     mixed.deliveries.push(NewDelivery { begin: Begin::Shadow, ..NewDelivery::new("s", "a", None) });
     let _mixed = append(journal, mixed).await;
     assert_eq!(names(&claim(journal, "a", 1).await), ["3"]);
-    // A copy is none of its own.
+    // A copy makes no delivery of its own.
     assert_eq!(within(append(journal, shadow).await).await, Settle::Acknowledge);
     assert_eq!((rig.counters.shadow.get(), rig.counters.duplicates.get()), (2, 1));
     assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
 }
 
-/// A rule that could not be decided, an event that is too old: nothing waits for it, and a copy is none of its own.
+/// Nothing waits for an undecided rule's or an old event's delivery, and a copy makes no second one.
 pub async fn a_delivery_that_begins_as_a_dead_letter_holds_no_lane(open: impl Fn() -> StoreRig) {
     for (begin, too_old) in [(Begin::Dead("why".into()), 0), (Begin::TooOld("why".into()), 1)] {
         let rig = open();

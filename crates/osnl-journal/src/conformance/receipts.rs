@@ -1,5 +1,3 @@
-//! Receipts and places.
-
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -29,7 +27,6 @@ pub async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> Stor
     }
 }
 
-/// An unreadable message is acknowledged once it is kept, and counted.
 pub async fn an_unreadable_message_is_acknowledged_once_it_is_kept(open: impl Fn() -> StoreRig) {
     let rig = open();
     let receipt = rig.journal.set_aside(ReceivedMessage::sample("\u{1}", false), "no JSON".into());
@@ -37,7 +34,6 @@ pub async fn an_unreadable_message_is_acknowledged_once_it_is_kept(open: impl Fn
     assert_eq!(rig.counters.quarantined.get(), 1);
 }
 
-/// There are as many places as [`PLACES`], and each comes back.
 pub async fn places_are_bounded_and_come_back(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -60,11 +56,10 @@ pub async fn places_are_bounded_and_come_back(open: impl Fn() -> StoreRig) {
     let one = within(journal.reserve(&actions, 100)).await;
     assert_eq!(one.places(), 1);
     drop(one);
-    // Unused, it can be had again.
+    // An unused place can be reserved again.
     assert_eq!(within(journal.reserve(&actions, 100)).await.places(), 1);
 }
 
-/// A closed store leaves to the broker each message that is not safe.
 pub async fn closing_leaves_unsafe_messages_to_the_broker(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -76,7 +71,7 @@ pub async fn closing_leaves_unsafe_messages_to_the_broker(open: impl Fn() -> Sto
     assert_eq!(within(after).await, Settle::Leave);
 }
 
-/// Nothing can be done about it here any more.
+/// Without a loop, nothing can be delivered here any more.
 pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -85,7 +80,7 @@ pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn(
         receipts.push(append(journal, entry(id, key, false)).await);
     }
     let claimed = within(journal.claim("a", ClaimLimits::in_order(2))).await;
-    // The last attempt ends after the loop has let go of everything else: the next of its lane has no loop.
+    // The last attempt ends after the loop returned everything else: the next of its lane has no loop.
     journal.end(claimed[0].id, Outcome::Delivered.into());
     let retry = AttemptRetry {
         due: Instant::now() + Duration::from_secs(60),
@@ -103,7 +98,7 @@ pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn(
         false => [Settle::Acknowledge, Settle::Requeue, Settle::Requeue, Settle::Requeue],
     };
     assert_eq!(settled, expected);
-    // With a loop again, it goes on.
+    // With a loop again, deliveries continue.
     if rig.durable {
         journal.due_now("a");
         assert_eq!(claim(journal, "a", 3).await.len(), 3);

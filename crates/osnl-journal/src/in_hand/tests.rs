@@ -1,4 +1,4 @@
-//! Tests the record that a process leaves at an unexpected end, as the next one finds it.
+//! Tests the record that a process leaves at an unexpected end, as read by the next process.
 
 use std::process::{Command, Stdio};
 
@@ -13,14 +13,14 @@ fn body(n: usize) -> Bytes {
     format!("{{\"message_id\": \"m{n}\", \"payload\": \"{}\"}}", "x".repeat(2000)).into()
 }
 
-/// A process that is there until this is dropped, which ends it as nothing had told it to.
+/// Starts a process whose drop is an unexpected end.
 fn process(folder: &Path) -> InHand {
     let in_hand = InHand::open(folder, true);
     in_hand.running();
     in_hand
 }
 
-/// Looks at these messages as a listener does; answers which of them must not be looked at.
+/// Reads messages as a listener does; returns those that must not be read.
 fn looks_at(in_hand: &InHand, messages: &[usize]) -> Vec<usize> {
     let bodies: Vec<Bytes> = messages.iter().map(|n| body(*n)).collect();
     in_hand.upcoming(bodies.iter());
@@ -34,7 +34,7 @@ fn looks_at(in_hand: &InHand, messages: &[usize]) -> Vec<usize> {
     found
 }
 
-/// The same, and the process ends while it decodes the last one.
+/// Reads messages in a process that ends while it decodes the last.
 fn ends_in(folder: &Path, messages: &[usize]) -> Vec<usize> {
     let in_hand = process(folder);
     let bodies: Vec<Bytes> = messages.iter().map(|n| body(*n)).collect();
@@ -53,14 +53,14 @@ fn ends_in(folder: &Path, messages: &[usize]) -> Vec<usize> {
 #[test]
 fn a_message_in_hand_at_three_unexpected_ends_is_not_looked_at_again_and_at_two_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    // Others are candidates with it the first time, and are looked at before it each time.
+    // The other messages are candidates the first time, and are read before message 7 each time.
     for _ in 0..2 {
         assert_eq!(ends_in(folder.path(), &[1, 2, 7]), NONE);
     }
     assert_eq!(ends_in(folder.path(), &[1, 2, 7]), NONE, "two ends do not");
     let in_hand = process(folder.path());
     assert_eq!(looks_at(&in_hand, &[1, 2, 7, 3]), [7]);
-    // It is counted anew: what is in quarantine may be retried.
+    // The count starts anew, as a message in quarantine may be retried.
     assert_eq!(looks_at(&in_hand, &[7]), NONE);
 }
 
@@ -81,7 +81,7 @@ fn a_start_that_is_refused_is_no_end() {
     let folder = tempfile::tempdir().unwrap();
     ends_in(folder.path(), &[7]);
     for _ in 0..5 {
-        // What was counted stays, and nothing is added.
+        // Counts stay, and nothing is added.
         drop(InHand::open(folder.path(), true));
     }
     ends_in(folder.path(), &[7]);
@@ -105,14 +105,14 @@ fn a_clean_end_counts_nothing() {
     assert_eq!(in_hand.take_suspects(), []);
 }
 
-/// Polls the first of these deliveries' attempts once, as a process does that ends within.
+/// Polls the attempt of one claimed delivery in a process that ends during the poll.
 fn attempts(folder: &Path, claimed: &[u64], polled: u64) -> Vec<(u64, u32)> {
     let in_hand = Arc::new(process(folder));
     let suspects = in_hand.take_suspects();
     in_hand.claimed(claimed);
     let (inner, key) = (in_hand.clone(), polled);
     let attempt: BoxFuture<'static, ()> = Box::pin(async move {
-        // What the file has now is what an abort would leave.
+        // The file now has the contents that an abort would leave.
         std::mem::forget(inner);
         let _ = key;
         std::future::pending().await
@@ -120,7 +120,6 @@ fn attempts(folder: &Path, claimed: &[u64], polled: u64) -> Vec<(u64, u32)> {
     let mut attempt = in_hand.clone().around(vec![polled], attempt);
     let mut context = Context::from_waker(std::task::Waker::noop());
     if in_hand.is_careful() {
-        // It never comes back from this poll.
         std::mem::forget(PollMark::begin(&in_hand, &[polled]));
     }
     assert!(in_hand.is_careful() || attempt.as_mut().poll(&mut context).is_pending());
@@ -134,7 +133,7 @@ fn a_delivery_in_hand_at_three_unexpected_ends_is_suspect_and_those_beside_it_ar
         assert_eq!(attempts(folder.path(), &[1, 2, 7], 7), []);
     }
     assert_eq!(attempts(folder.path(), &[1, 2, 7], 2), [(7, 3)]);
-    // 2 was a candidate once and in hand once.
+    // Delivery 2 was a candidate once and in hand once.
     assert_eq!(process(folder.path()).take_suspects(), []);
 }
 
@@ -207,11 +206,11 @@ fn keys_tell_bodies_apart_by_what_stands_at_their_ends() {
     assert_eq!(InHand::default().key_of(DeliveryId(7), b"b", "r", "a", None), 7);
 }
 
-/// The variable in which the program below finds its folder; the test after it starts the program.
+/// The variable with the folder for the program below; the following test starts that program.
 const FOLDER: &str = "OSNL_TEST_IN_HAND";
 
-/// A process of its own: it looks at a message whose decoding aborts it, as a stack that is used up does. Without the
-/// variable it is a test that an ordinary message is nothing of that kind.
+/// A process that aborts while it decodes a message, as stack overflow does. Without the variable, the test
+/// only checks that no message is refused.
 #[test]
 fn aborts_while_it_decodes() {
     match std::env::var_os(FOLDER) {

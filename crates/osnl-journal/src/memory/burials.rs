@@ -1,7 +1,7 @@
-//! Dead letters that wait until the broker has confirmed them in a dead letter queue.
+//! Dead letters that wait for the broker's confirm of a dead letter queue.
 //!
-//! Until then a delivery that was given up keeps its place in its lane, and its message stays unacknowledged. If the
-//! queue is full or gone, so does everything behind it; nothing is lost.
+//! Until then a given-up delivery keeps its place in its lane, and its message stays unacknowledged. A full
+//! or missing queue delays everything behind it; nothing is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -26,14 +26,11 @@ const TOGETHER_BYTES: usize = 1 << 20;
 /// The time that the end of a daemon waits for the broker to confirm the last ones.
 const LAST: Duration = Duration::from_secs(5);
 
-/// A dead letter that waits.
 #[derive(Clone, Debug)]
 pub struct Burial {
-    /// The number by which it is [buried](MemoryJournal::buried).
+    /// The number by which the dead letter is [buried](MemoryJournal::buried).
     pub ticket: u64,
-    /// The listener that its message came to.
     pub listener: Arc<str>,
-    /// The message for the dead letter queue.
     pub message: QueuedMessage,
 }
 
@@ -43,19 +40,19 @@ pub(super) struct PendingBurial {
     then: AfterBurial,
 }
 
-/// The step that waits for a burial.
+/// The step that follows a burial.
 #[derive(Debug)]
 enum AfterBurial {
-    /// This delivery ends with this end.
     Delivery(DeliveryId, End),
     /// A delivery of this entry was a dead letter from the start.
     Entry(u64),
-    /// The message could not be read, and has this digest.
+    /// The message was unreadable, and has this digest.
     Receipt(oneshot::Sender<Settle>, BodyDigest),
 }
 
 impl MemoryJournal {
-    /// Keeps the dead letters of this listener in its dead letter queue from now on: see [`burials`](Self::burials).
+    /// Keeps the dead letters of this listener in its dead letter queue from now on: see
+    /// [`burials`](Self::burials).
     pub fn keep_dead_letters_of(&self, listener: Arc<str>) {
         self.with_queue.lock().unwrap_or_else(PoisonError::into_inner).insert(listener);
     }
@@ -91,7 +88,7 @@ impl MemoryJournal {
         }
     }
 
-    /// The broker has confirmed these dead letters: their deliveries and receipts end.
+    /// Ends the deliveries and receipts of dead letters that the broker has confirmed.
     pub fn buried(&self, burials: &[Burial]) {
         let mut state = self.lock();
         for Burial { ticket, .. } in burials {
@@ -102,7 +99,7 @@ impl MemoryJournal {
             match then {
                 AfterBurial::Delivery(delivery, end) => self.finish_in(&mut state, delivery, &end, true),
                 AfterBurial::Entry(entry) => state.settle_one(entry, None),
-                // Nobody waits if the connection is gone: the message comes again, and is kept a second time.
+                // If the connection is gone, the broker redelivers the message, which is kept a second time.
                 AfterBurial::Receipt(receipt, _) => drop(receipt.send(Settle::Acknowledge)),
             }
         }
@@ -116,7 +113,6 @@ impl MemoryJournal {
         self.lock().burials.len()
     }
 
-    /// Waits a while for those that the broker has not confirmed yet.
     pub(super) async fn last_burials(&self) {
         if self.unburied() == 0 {
             return;
@@ -130,11 +126,11 @@ impl MemoryJournal {
                 another.await;
             }
         };
-        // Messages of those that are left go back to the broker.
+        // Messages of unconfirmed dead letters return to the broker.
         let _ = timeout(LAST, confirmed).await;
     }
 
-    /// Puts off the end of a delivery that is given up until it is buried; `false` if nothing has to wait for that.
+    /// Delays the end of a given-up delivery until its burial; `false` if no burial is needed.
     pub(super) fn puts_off(&self, state: &mut MemoryState, delivery: DeliveryId, end: &End) -> bool {
         let Some(pending) = state.deliveries.get(&delivery) else { return false };
         if pending.is_given_up {
@@ -166,7 +162,7 @@ impl MemoryJournal {
         true
     }
 
-    /// Keeps the deliveries of an entry that are dead letters from the start, and returns how many have to be confirmed.
+    /// Queues the dead letters of a new entry, and returns the number to be confirmed.
     pub(super) fn bury_from_the_start(&self, state: &mut MemoryState, number: u64, entry: &Entry) -> usize {
         let (received, notification) = (&entry.received, &entry.notification);
         let listener = &received.origin.listener;
@@ -185,7 +181,7 @@ impl MemoryJournal {
         waiting
     }
 
-    /// Puts a message in line that cannot be read. One that comes again meanwhile takes the place of the first.
+    /// Queues an unreadable message for burial. A redelivered copy replaces the first.
     pub(super) fn bury_unreadable(&self, received: &ReceivedMessage, reason: &str) -> Receipt {
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();

@@ -1,4 +1,4 @@
-//! Hands deliveries to claims, as far as their bytes have room, and takes them back for a retry.
+//! Gives deliveries to claims within the room for their bytes, and takes deliveries back for a retry.
 
 use osnl_core::event::Event;
 use tokio::time::Instant;
@@ -49,7 +49,8 @@ impl MemoryState {
         claimed
     }
 
-    /// The lanes of an action, while more of it may be claimed: an action of which nothing is claimed may always have one.
+    /// Returns the lanes of an action that has room for a claim; an action without claims may always have
+    /// one.
     fn with_room(&mut self, action: &str, spare: usize) -> Option<&mut ActionLanes> {
         self.actions.get_mut(action).filter(|lanes| lanes.weights.room(spare) > 0 || lanes.weights.is_empty())
     }
@@ -64,7 +65,7 @@ impl MemoryState {
         Some(ClaimedDelivery { id, key: pending.key.clone(), event, used: pending.used, newest })
     }
 
-    /// The claim is over, and another one is possible from a moment on.
+    /// Ends a claim; another is possible at the due time.
     pub(super) fn wait(&mut self, id: DeliveryId, retry: &AttemptRetry) {
         let Some(pending) = self.deliveries.get_mut(&id).filter(|pending| pending.claimed.is_some()) else {
             return;

@@ -6,16 +6,13 @@ use osnl_core::received::{Origin, ReceivedMessage};
 use osnl_model::{Notification, mask_secrets};
 use serde_json::json;
 
-/// A message given up, with its bytes.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// The message as it came.
     pub received: Arc<ReceivedMessage>,
-    /// Why it was given up.
     pub reason: String,
 }
 
-/// One JSON line, secrets masked, so that it outlives the process.
+/// Writes one JSON line, secrets masked, so that the letter outlives the process.
 pub(super) fn log_dead_letter(
     rule: &str,
     action: &str,

@@ -1,5 +1,3 @@
-//! Puts a delivery into its lane, and handles its end.
-
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +9,7 @@ use super::limits::DEAD_BYTES;
 use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
 use crate::{DeliveryId, End, Handover, NewDelivery, Outcome, UsedLimits};
 
-/// A retry further away than this may go back to the broker when too many wait.
+/// A retry later than this may return to the broker when too many wait.
 const FAR: Duration = Duration::from_secs(60);
 
 impl MemoryJournal {
@@ -24,9 +22,9 @@ impl MemoryJournal {
         self.claimable.notify_waiters();
     }
 
-    /// The message goes back to the broker, and with it what is behind it in its lane.
+    /// Returns a message to the broker, with the deliveries behind it in its lane.
     pub(super) fn give_back(&self, state: &mut MemoryState, delivery: DeliveryId) {
-        // Without a listener, a large message is not decoded.
+        // Checked first, so that a large message is decoded only for a callback.
         if let Some(told) = &*self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner)
             && let Some(pending) = state.deliveries.get(&delivery)
             && let Some(open) = state.entries.get(&pending.entry)
@@ -36,7 +34,8 @@ impl MemoryJournal {
         self.finish_in(state, delivery, &Outcome::Returned.into(), false);
     }
 
-    /// Too many of an action wait for a retry: those furthest from it, oldest first, go back to the broker.
+    /// Returns to the broker the deliveries with the most distant retries, oldest first, if too many of an
+    /// action wait.
     pub(super) fn return_far_ones(&self, state: &mut MemoryState, newest: DeliveryId) {
         let Some(lanes) = state.deliveries.get(&newest).and_then(|p| state.actions.get(&p.action)) else {
             return;
@@ -53,7 +52,7 @@ impl MemoryJournal {
         far.into_iter().for_each(|id| self.give_back(state, id));
     }
 
-    /// Ends a delivery; `is_buried`: its dead letter is in a queue.
+    /// Ends a delivery; `is_buried` is whether a queue has its dead letter.
     pub(super) fn finish_in(
         &self,
         state: &mut MemoryState,
@@ -89,7 +88,7 @@ impl MemoryJournal {
             }
             Outcome::Returned => {
                 self.counters.returned.increment();
-                // Whoever is behind it in its key must not overtake it on the way round.
+                // Followers of the same key must not overtake the returned delivery.
                 let lanes = state.lanes(&pending.action);
                 let behind: Vec<_> = lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
                 for follower in behind.into_iter().filter(|follower| *follower > delivery) {
@@ -110,7 +109,7 @@ impl MemoryJournal {
         let most = self.limits().dead;
         state.dead_bytes += received.body.len();
         state.dead.push_back(DeadLetter { received, reason });
-        // One is kept whatever its size.
+        // One dead letter is kept, whatever its size.
         while state.dead.len() > most.max(1) || (state.dead.len() > 1 && state.dead_bytes > DEAD_BYTES) {
             let Some(oldest) = state.dead.pop_front() else { break };
             state.dead_bytes -= oldest.received.body.len();
@@ -119,7 +118,7 @@ impl MemoryJournal {
 }
 
 impl MemoryState {
-    /// At the end of its lane, claimable if it is alone there.
+    /// Adds a delivery to the end of its lane, claimable if alone there.
     pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: UsedLimits) {
         let id = DeliveryId(self.next());
         let lane = new.key.clone().filter(|_| new.ordered).map_or(MemoryLane::Alone(id), MemoryLane::Key);
@@ -151,7 +150,7 @@ impl MemoryState {
         self.deliveries.insert(id, pending);
     }
 
-    /// In place of what is given up; none if there has been one. The message waits for it too.
+    /// Adds the delivery of a fallback action, unless one existed before. The message waits for that too.
     fn fall_back(&mut self, given_up: &PendingDelivery, to: &Handover) {
         let Some(open) = self.entries.get_mut(&given_up.entry) else { return };
         let (rule, resource) = (&given_up.rule, given_up.resource);

@@ -1,4 +1,4 @@
-//! The notification of an open entry: decoded while it is light, else read again when it is needed.
+//! The notification of an open entry: kept decoded if light, otherwise decoded again when needed.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -7,14 +7,13 @@ use osnl_model::Notification;
 
 use crate::store::weight::{LIGHT, bytes_of};
 
-/// A notification that waits with its message.
 #[derive(Debug)]
 pub(super) enum KeptNotification {
     Light(Arc<Notification>),
     Heavy {
-        /// Without payload and context.
+        /// The notification without payload and context.
         head: Arc<Notification>,
-        /// The notification that was decoded last, while anything has it.
+        /// The latest decoded notification, while a delivery has it.
         latest: Mutex<Weak<Notification>>,
     },
 }
@@ -38,7 +37,6 @@ impl KeptNotification {
         Self::Heavy { head: Arc::new(head), latest: Mutex::new(Arc::downgrade(&notification)) }
     }
 
-    /// The fields beside payload and context.
     pub(super) fn head(&self) -> &Notification {
         match self {
             Self::Light(notification) => notification,
@@ -46,7 +44,7 @@ impl KeptNotification {
         }
     }
 
-    /// The whole notification. The message could be decoded when it came, so it can be now.
+    /// Returns the whole notification. The message was decoded at its arrival, so a second time cannot fail.
     pub(super) fn whole(&self, received: &ReceivedMessage) -> Arc<Notification> {
         match self {
             Self::Light(notification) => notification.clone(),

@@ -1,4 +1,4 @@
-//! Lists what is in memory, for a status and a list.
+//! Lists deliveries in memory, for a status and a list.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::DeliveryId;
 use crate::sqlite::{DeliveryListRow, FailingKey, RowState, Tally};
 
 impl MemoryJournal {
-    /// The open deliveries in the order of their numbers. What is done or given up has left.
+    /// Returns the open deliveries by number; ended ones are not kept.
     #[must_use]
     pub fn rows(&self) -> Vec<DeliveryListRow> {
         let state = self.lock();
@@ -51,7 +51,7 @@ impl MemoryJournal {
         rows
     }
 
-    /// Returns open deliveries that have failed at least twice, with their action, the oldest first.
+    /// Returns open deliveries that have failed at least twice, with their action, oldest first.
     #[must_use]
     pub fn failing(&self) -> Vec<(Arc<str>, FailingKey)> {
         let state = self.lock();
@@ -74,7 +74,6 @@ impl MemoryJournal {
         failing
     }
 
-    /// Counts the deliveries of each action and state.
     #[must_use]
     pub fn tally(&self) -> Vec<Tally> {
         let state = self.lock();
@@ -85,8 +84,8 @@ impl MemoryJournal {
         counts.into_iter().map(|((action, state), count)| Tally { action, state, count }).collect()
     }
 
-    /// Pauses an action for the life of the process, or resumes it. What is paused stays unsettled, and goes back
-    /// to the broker when it has waited for too long.
+    /// Pauses an action for the life of the process, or resumes it. Its messages stay unsettled, and return
+    /// to the broker after too long a wait.
     pub fn set_paused(&self, action: &str, pause: bool) {
         self.paused.send_if_modified(|paused| match (pause, paused.contains_key(action)) {
             (true, false) => paused.insert(action.to_owned(), SystemTime::now()).is_none(),
@@ -96,7 +95,6 @@ impl MemoryJournal {
     }
 }
 
-/// The moment of the wall clock.
 fn moment_of(at: Instant) -> SystemTime {
     let now = (Instant::now(), SystemTime::now());
     now.1 + at.saturating_duration_since(now.0) - now.0.saturating_duration_since(at)

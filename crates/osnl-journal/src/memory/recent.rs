@@ -1,10 +1,8 @@
-//! A bounded memory of what has just been.
-
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// The latest things: a bounded number of them, and of their bytes.
+/// The latest items, bounded in number and bytes.
 #[derive(Debug)]
 pub(super) struct RecentItems<K, V> {
     values: HashMap<Arc<K>, LatestValue<V>>,
@@ -15,7 +13,6 @@ pub(super) struct RecentItems<K, V> {
 
 #[derive(Debug)]
 struct LatestValue<V> {
-    /// The number in the order.
     number: u64,
     value: V,
     bytes: usize,
@@ -28,12 +25,12 @@ impl<K, V> Default for RecentItems<K, V> {
 }
 
 impl<K: Eq + Hash, V> RecentItems<K, V> {
-    /// As many as a window may hold, so that what a lost connection brings back is recognised.
+    /// As many as a window may hold, so that redelivered messages after a lost connection are recognised.
     const KEPT: usize = u16::MAX as usize;
-    /// The bytes of the texts in keys and values. As many ids as are kept take less.
+    /// The bound of the bytes of texts in keys and values; the kept ids take less.
     const KEPT_BYTES: usize = 32 << 20;
 
-    /// The latest value of a key counts, and is the latest of all. `bytes` are those of the texts in both.
+    /// Inserts or replaces a value, which becomes the latest. `bytes` is the size of the texts in both.
     pub(super) fn insert(&mut self, key: K, value: V, bytes: usize) {
         self.take(&key);
         self.last += 1;

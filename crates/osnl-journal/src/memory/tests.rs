@@ -1,5 +1,3 @@
-//! The journal's promises, each by a short story.
-
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -25,7 +23,6 @@ fn journal() -> MemoryJournal {
     MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default())
 }
 
-/// A message named `id` about the resource `key`.
 fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
     let received = ReceivedMessage::sample(format!("{id} {key}"), redelivered);
     let notification = Notification { unique_id: Some(id.to_owned()), ..Notification::default() };
@@ -45,7 +42,7 @@ fn append_as(journal: &MemoryJournal, entry: Entry) -> Receipt {
     journal.append(&mut permit, entry)
 }
 
-/// Claims everything claimable now, and returns the message names.
+/// Claims all claimable deliveries, and returns the message names.
 fn claim(journal: &MemoryJournal) -> Vec<(DeliveryId, String)> {
     let claimed = journal.claim("a", ClaimLimits::in_order(10)).now_or_never().unwrap_or_default();
     claimed.into_iter().map(|c| (c.id, c.event.notification.unique_id.clone().unwrap())).collect()
@@ -55,7 +52,7 @@ fn names(claimed: &[(DeliveryId, String)]) -> Vec<&str> {
     claimed.iter().map(|(_, name)| name.as_str()).collect()
 }
 
-/// Without a file to look at, the status is the only place that has it.
+/// There is no file to inspect, so only the status lists the answer.
 #[test]
 fn a_delivery_that_fails_again_and_again_is_listed_with_its_answer() {
     let journal = journal();
@@ -181,7 +178,7 @@ async fn too_many_far_retries_go_back_oldest_first() {
     };
     let mut receipts: Vec<_> = (1..=5).map(|n| append(&journal, &n.to_string(), &n.to_string())).collect();
     for (n, (id, _)) in claim(&journal).into_iter().enumerate() {
-        // Those whose next attempt is near stay.
+        // Retries that are due soon stay.
         journal.retry_at(id, far(if n == 0 { 59 } else { 120 }));
     }
     let settled: Vec<_> = receipts.iter_mut().map(|receipt| receipt.now_or_never()).collect();
@@ -228,7 +225,7 @@ fn bodies_of_dead_letters_are_bounded_in_bytes() {
     assert_eq!(journal.dead_letters().len(), 1);
 }
 
-/// A journal whose dead letters go into a queue, and two deliveries of one resource.
+/// Returns a journal with a dead letter queue, and two deliveries of one resource.
 fn with_queue() -> (MemoryJournal, Receipt, Receipt) {
     let journal = journal();
     journal.keep_dead_letters_of(ReceivedMessage::sample("", false).origin.listener);
@@ -246,7 +243,7 @@ fn a_dead_letter_keeps_its_place_until_the_broker_has_confirmed_it() {
     let claimed = claim(&journal);
     assert_eq!(names(&claimed), ["1"]);
     journal.end(claimed[0].0, Outcome::Dead("refused".to_owned()).into());
-    // Told again, as a delivery loop does with what is overdue.
+    // A delivery loop repeats the end of an overdue delivery.
     journal.end(claimed[0].0, Outcome::Returned.into());
     assert!(claim(&journal).is_empty() && (&mut first).now_or_never().is_none());
     let waiting = unburied(&journal);
@@ -335,7 +332,7 @@ fn a_dead_letter_is_read_as_it_was_written_and_a_copy_has_its_number() {
     assert_eq!((&*row.rule, &*row.action, row.key.as_deref()), ("r", "a", Some("k")));
     assert_eq!((row.reason.as_deref(), &received.body[..]), (Some("refused"), &b"1 k"[..]));
 
-    // A daemon that died before it could acknowledge the message gives it up again.
+    // A daemon that died before the acknowledgement gives the message up again.
     let (journal, ..) = with_queue();
     let claimed = claim(&journal);
     journal.end(claimed[0].0, Outcome::Dead("refused once more".to_owned()).into());
@@ -346,12 +343,12 @@ fn a_dead_letter_is_read_as_it_was_written_and_a_copy_has_its_number() {
     let back = again(&message);
     let wanted = RetriedDelivery::of(&back.headers).unwrap();
     assert_eq!(wanted, RetriedDelivery { rule: "r", action: "a", resource: None });
-    // A foreign message is shown, and hides nothing.
+    // A foreign message is listed and hides no other.
     let DeadLetterRow::Unreadable(foreign) = DeadLetterRow::read(&Default::default()) else { panic!() };
     assert!(foreign.reason.contains("another program"), "{}", foreign.reason);
 }
 
-/// A retry or a discard by number, and one that leaves out copies, would take a message with it that nobody has seen.
+/// With equal numbers, a retry or a discard by number would also change a message that no operator has seen.
 #[test]
 fn a_flood_of_equal_unreadable_messages_has_a_number_for_each_and_no_copies() {
     use crate::dead_letters::{copy_of, id_of, unreadable};

@@ -4,10 +4,10 @@ use super::SharedJournal;
 use crate::DeliveryId;
 use crate::sqlite::{Change, ChangeOutcome};
 
-/// Deliveries of one bite.
 const AT_ONCE: usize = 500;
 
-/// A change that is being made. What is not asked for with [`next`](Self::next) is not done.
+/// A change under way, one bite for each call of [`next`](Self::next). Without further calls the rest is not
+/// changed.
 #[derive(Debug)]
 pub struct SharedChangeRun<'a> {
     journal: &'a dyn SharedJournal,
@@ -18,22 +18,21 @@ pub struct SharedChangeRun<'a> {
 }
 
 impl<'a> SharedChangeRun<'a> {
-    /// A change of the deliveries that match when it begins.
+    /// Returns a change of the deliveries that match at its first bite.
     #[must_use]
     pub fn new(journal: &'a dyn SharedJournal, change: Change, is_dry_run: bool) -> Self {
         Self { journal, change, is_dry_run, selected: None, at: 0 }
     }
 
-    /// Returns the number of deliveries that it has asked for, and of all that are selected.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         (self.at as u64, self.selected.as_ref().map_or(0, |selected| selected.len() as u64))
     }
 
-    /// The next bite; `None` when all is done. Each is committed when this returns.
+    /// Commits the next bite; `None` when all is done.
     ///
     /// # Errors
-    /// The database's.
+    /// Returns the database's error.
     pub async fn next(&mut self) -> Result<Option<ChangeOutcome>, String> {
         if self.selected.is_none() {
             self.selected = Some(self.journal.select(&self.change).await?);

@@ -1,19 +1,16 @@
-//! Deliveries by what was answered: in the reason of their end, and in the failed attempts that are kept.
+//! Deliveries by the target's answer: in the reason of their end, and in the kept failed attempts.
 
 use super::filter::BoundValues;
 use super::records::DeliveryListRow;
 
-/// The requirements of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerPolicy {
-    /// This HTTP status; an `x` is any digit.
+    /// An HTTP status; an `x` is any digit.
     Status(String),
-    /// This text, in either case.
     Text(String),
 }
 
 impl AnswerPolicy {
-    /// Reads a status: `409`, `4xx`.
     #[must_use]
     pub fn status(text: &str) -> Option<Self> {
         let text = text.trim().to_ascii_lowercase();
@@ -23,14 +20,13 @@ impl AnswerPolicy {
         (first && rest).then_some(Self::Status(text))
     }
 
-    /// A condition on a row `d`.
     pub(super) fn sql(&self, values: &mut BoundValues) -> String {
         let text = match self {
             Self::Status(_) => String::new(),
             Self::Text(text) => values.bind(&text.to_lowercase()),
         };
         let holds = |column: &str| match self {
-            // A success ends with its status, a failure has the word before it.
+            // A success ends with its status, a failure has the word before the status.
             Self::Status(status) => {
                 let status: String = status.chars().map(|c| if c == 'x' { '_' } else { c }).collect();
                 format!("({column} LIKE '%status {status}%' OR {column} LIKE '%: {status}')")
@@ -44,7 +40,7 @@ impl AnswerPolicy {
         )
     }
 
-    /// By the reason alone: a row has no more.
+    /// Compares only the reason, as a row has no attempts.
     pub(super) fn matches(&self, row: &DeliveryListRow) -> bool {
         let reason = row.reason.as_deref().unwrap_or_default();
         match self {

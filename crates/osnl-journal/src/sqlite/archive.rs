@@ -1,12 +1,13 @@
-//! The JSON-lines files for what the journal has no room for: dead letters, and messages in quarantine.
+//! The JSON-lines files for records that the journal has no room for: dead letters, and messages in
+//! quarantine.
 //!
-//! They are beside the journal; of a shared journal in the state directory of the daemon that wrote them. At 64 MiB a file
-//! gets the suffix `.1`, in place of the one that has that name. Both have mode 0600.
+//! The files are beside the journal, or for a shared journal in the state directory of the writing daemon. At
+//! 64 MiB a file is renamed to `.1`, which replaces the former. Both have mode 0600.
 //!
 //! | file | line |
 //! | --- | --- |
 //! | `journal.db.quarantine.jsonl` | a message with its bytes, secrets included, in the form of `osnl tap --save`: `osnl replay` and `osnl send` read the file |
-//! | `journal.db.dead.jsonl` | a dead letter with its payload, secrets masked; or digest and size of a message of which only the beginning was kept, since it cannot be sent again |
+//! | `journal.db.dead.jsonl` | a dead letter with its payload, secrets masked; or digest and size of a message kept only in part, which cannot be sent again |
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -24,10 +25,8 @@ use super::rows::millis;
 use crate::files::beside;
 use crate::{DeliveryId, state_dir};
 
-/// The largest size of a file before the next one begins.
 const LARGEST: u64 = 64 << 20;
 
-/// Returns the line of a dead letter.
 #[must_use]
 pub fn dead(
     id: DeliveryId,
@@ -54,14 +53,13 @@ pub fn dead(
     json!({ "dead_letter": line })
 }
 
-/// Returns the line of a message of which only the beginning was kept.
 fn trace(unreadable: &Unreadable) -> Value {
     let mut line = origin(&unreadable.received);
     describe(&mut line, unreadable);
     json!({ "unreadable": line })
 }
 
-/// Returns the line of a message that is kept whole: a saved event.
+/// Returns the line of a complete message: a saved event.
 fn saved(unreadable: &Unreadable) -> Value {
     let ReceivedMessage { body, properties, origin, noted: _ } = &unreadable.received;
     let received = Timestamp::try_from(origin.received).ok();
@@ -102,7 +100,7 @@ fn origin(received: &ReceivedMessage) -> Value {
     })
 }
 
-/// A file, open for lines. Each is written by itself: a line may take several times 20 MiB in memory, and a bite has
+/// A file, open to append lines one at a time, since a line may take several times 20 MiB and a bite has
 /// hundreds.
 #[derive(Debug)]
 pub struct Archive {
@@ -115,7 +113,7 @@ impl Archive {
     /// Opens the file of dead letters beside a journal.
     ///
     /// # Errors
-    /// The file's.
+    /// Returns the error of the file.
     pub fn of_dead(journal: &Path) -> io::Result<Self> {
         Self::open(journal, "dead")
     }
@@ -126,19 +124,17 @@ impl Archive {
         Ok(Self { path, former: beside(journal, &format!(".{name}.jsonl.1")), file: BufWriter::new(file) })
     }
 
-    /// Appends a line.
-    ///
     /// # Errors
-    /// The file's.
+    /// Returns the error of the file.
     pub fn add(&mut self, line: &Value) -> io::Result<()> {
         serde_json::to_writer(&mut self.file, line)?;
         self.file.write_all(b"\n")
     }
 
-    /// Ends the writing: the lines are on the disk when this returns.
+    /// Syncs the lines to the disk.
     ///
     /// # Errors
-    /// The file's.
+    /// Returns the error of the file.
     pub fn finish(self) -> io::Result<()> {
         let file = self.file.into_inner()?;
         file.sync_data()?;
@@ -149,10 +145,10 @@ impl Archive {
     }
 }
 
-/// Appends a message that leaves the quarantine; it is on the disk when this returns.
+/// Appends a message that is removed from the quarantine, and syncs it.
 ///
 /// # Errors
-/// A file's.
+/// Returns the error of the file.
 pub fn write_quarantined(journal: &Path, message: &Unreadable) -> io::Result<()> {
     let (name, line) = match message.extent.is_whole() {
         true => ("quarantine", saved(message)),

@@ -1,16 +1,17 @@
-//! Blocks of events, and the facts by which a search leaves most of them out.
+//! Blocks of events, with facts that let a search skip most blocks.
 //!
-//! An operator looks for one resource among a million deliveries. An index on names would write a page of a random place
-//! for each append, and most of such an index is not in memory. So the events are counted off in blocks of 512, and each
-//! block says what is in it:
+//! An operator searches for one resource among a million deliveries. An index on names would write a page of
+//! a random place for each append, and most of such an index is not in memory. So each 512 events form a
+//! block with a summary:
 //!
-//! - its **facts**, added as they come: rules, actions, event types, states, HTTP statuses. They never leave: a block may
-//!   be searched in vain, but never left out wrongly;
-//! - its **names**, written once, when the next block begins: ids and names of resources, order keys, message ids.
+//! - its **facts**, added at each append: rules, actions, event types, states, HTTP statuses. Facts are never
+//!   removed, so a search may read a block in vain but never skips one wrongly;
+//! - its **names**, written once, when the next block begins: ids and names of resources, order keys, message
+//!   ids.
 //!
-//! Both are four bytes of a digest each, sorted, in tables of their own: the facts are few. A search reads the facts,
-//! and the names only if it is for one; then only the deliveries of blocks that may have what it looks for. The block
-//! that is being filled has no names yet, and nothing is known about texts of answers: these searches read all.
+//! Both are sorted four-byte digests in tables of their own, since the facts are few. A search reads the
+//! facts, and the names only if it has one; then only the deliveries of the blocks left. The unfinished block
+//! has no names yet, and texts of answers have no facts: such searches read all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -28,24 +29,22 @@ use super::work::Work;
 
 /// Events of a block, as a power of two.
 const EVENTS: u32 = 9;
-/// Deliveries' numbers of a block, as a power of two.
+/// Delivery numbers of a block, as a power of two.
 const DELIVERIES: u32 = EVENTS + SHIFT;
 
 /// Four bytes of a digest over a kind of fact and its value.
 pub(super) type BlockMark = u32;
 
-/// A thing that a block may contain.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum BlockFact<'a> {
     Rule(&'a str),
     Action(&'a str),
     EventType(&'a str),
     State(RowState),
-    /// A failed attempt.
     Failed,
     /// An HTTP status in the answer or the reason of a delivery.
     Status(u16),
-    /// A resource by id, name, or order key, in either case; or a message by its id.
+    /// A resource by id, name, or order key, in any case; or a message by its id.
     Name(&'a str),
 }
 
@@ -67,7 +66,7 @@ impl BlockFact<'_> {
     }
 }
 
-/// Facts about blocks that a transaction has to write down.
+/// Facts about blocks that a transaction must write.
 #[derive(Debug, Default)]
 pub(super) struct BlockNotes {
     facts: BTreeMap<i64, BTreeSet<BlockMark>>,
@@ -75,28 +74,26 @@ pub(super) struct BlockNotes {
 }
 
 impl BlockNotes {
-    /// A delivery has, or has had, this.
+    /// Notes a present or past fact of a delivery.
     pub(super) fn note(&mut self, delivery: i64, fact: BlockFact<'_>) {
         self.facts.entry(delivery >> DELIVERIES).or_default().insert(fact.mark());
     }
 
-    /// The HTTP statuses in an answer or a reason of a delivery.
     pub(super) fn note_answer(&mut self, delivery: i64, answer: &str) {
         for status in statuses(answer) {
             self.note(delivery, BlockFact::Status(status));
         }
     }
 
-    /// An event took the numbers from `event` to before `next`.
+    /// Notes that an event took the numbers from `event` to before `next`.
     pub(super) fn took(&mut self, event: i64, next: i64) {
-        // The number 0 is never given.
         let begin = |number: i64| if number <= 1 { 0 } else { ((number - 1) >> EVENTS) + 1 };
         self.begun.extend(begin(event)..begin(next).max(begin(event)));
     }
 }
 
-/// The numbers that [`AnswerPolicy::Status`](super::answers::AnswerPolicy) finds: behind the word, or at the end behind
-/// a colon.
+/// Returns the numbers that [`AnswerPolicy::Status`](super::answers::AnswerPolicy) finds: behind the word, or
+/// at the end behind a colon.
 fn statuses(text: &str) -> impl Iterator<Item = u16> {
     let number = |bytes: Option<&[u8]>| -> Option<u16> {
         let digits = bytes.filter(|bytes| bytes.iter().all(u8::is_ascii_digit))?;
@@ -114,7 +111,7 @@ fn statuses(text: &str) -> impl Iterator<Item = u16> {
 }
 
 impl Work<'_> {
-    /// Writes down what the blocks got; after all deliveries of the transaction.
+    /// Writes the facts of the blocks; called after all deliveries of the transaction.
     pub(super) fn write_blocks(&self) -> Result<()> {
         for block in &self.blocks.begun {
             close(self.connection, block - 1)?;
@@ -127,7 +124,7 @@ impl Work<'_> {
         for (block, new) in &self.blocks.facts {
             let mut select = self.connection.prepare_cached("SELECT facts FROM block WHERE id = ?")?;
             let known = select.query_row([block], |row| Ok(marks(row.get_ref(0)?).collect::<BTreeSet<_>>()));
-            // One without a row had events that nothing is known of.
+            // The events of a block without a row have no recorded facts.
             let Some(mut facts) = known.optional()? else { continue };
             if !new.is_subset(&facts) {
                 facts.extend(new);
@@ -166,7 +163,7 @@ fn close(connection: &Connection, block: i64) -> Result<()> {
     Ok(())
 }
 
-/// Removes what is said of the blocks that these events were the last of.
+/// Deletes the facts of blocks whose last events these were.
 pub(super) fn forget(connection: &Connection, events: &BTreeSet<i64>) -> Result<()> {
     let blocks: BTreeSet<i64> = events.iter().map(|event| event >> EVENTS).collect();
     for block in blocks {
@@ -191,9 +188,7 @@ fn marks(value: ValueRef<'_>) -> impl Iterator<Item = BlockMark> {
 /// The marks that a block needs for a row that a filter lets through.
 #[derive(Debug, Default)]
 pub(super) struct BlockNeeds {
-    /// One of each group, among the facts.
     facts: Vec<Vec<BlockMark>>,
-    /// One of each group, among the names.
     names: Vec<Vec<BlockMark>>,
 }
 
@@ -206,15 +201,14 @@ impl BlockNeeds {
         needs
     }
 
-    /// A row is to be dead, held, or to wait for a retry.
+    /// Requires a dead or held row, or one that waits for a retry.
     pub(super) fn add_attention(&mut self) {
         let any = [BlockFact::State(RowState::Dead), BlockFact::State(RowState::Held), BlockFact::Failed];
         self.facts.push(any.map(BlockFact::mark).to_vec());
     }
 
-    /// A row is to be, or have been, in one of these states.
     fn add_states(&mut self, states: &[RowState]) {
-        // Each block has had what is open.
+        // Each block has had open deliveries.
         if !states.iter().any(|state| matches!(state, RowState::Waiting | RowState::Ready)) {
             self.facts.push(states.iter().map(|state| BlockFact::State(*state).mark()).collect());
         }
@@ -249,7 +243,7 @@ impl BlockNeeds {
                 };
                 self.names.extend(about.iter().map(name).collect::<Option<Vec<_>>>());
             }
-            // They are found by their numbers, or nothing is known of them.
+            // Conditions on numbers, or without a fact that covers the condition.
             RowCondition::After(_)
             | RowCondition::Ids(_)
             | RowCondition::Event(_)
@@ -259,7 +253,7 @@ impl BlockNeeds {
         }
     }
 
-    /// Returns the numbers of deliveries that may be what is looked for, the smallest first.
+    /// Returns the ranges of deliveries that may match, the smallest first.
     pub(super) fn ranges(&self, connection: &Connection) -> Result<Vec<Range<i64>>> {
         let mut ranges: Vec<Range<i64>> = Vec::new();
         let mut from = 0;
@@ -274,7 +268,7 @@ impl BlockNeeds {
             let block: i64 = row.get(0)?;
             let mut has = has_each(&self.facts, row.get_ref(1)?);
             if has && !self.names.is_empty() {
-                // One that is being filled has no names yet.
+                // The unfinished block has no names yet.
                 let known = names.query_row([block], |row| Ok(has_each(&self.names, row.get_ref(0)?)));
                 has = known.optional()?.unwrap_or(true);
             }
@@ -286,7 +280,7 @@ impl BlockNeeds {
                 from = left_out.end;
             }
         }
-        // What comes after the last block is not known.
+        // Nothing is known beyond the last block.
         ranges.push(from..i64::MAX);
         Ok(ranges)
     }

@@ -1,13 +1,13 @@
 //! Applies the operator's changes to deliveries: retry, discard, hold, release, move.
 //!
-//! Which deliveries are meant is looked up on a connection that only reads ([`super::selection`]); then they are changed
-//! in bites, each a transaction of the writer beside which appends go on. A bite costs what it changes, however long the
-//! history is.
+//! A connection that only reads looks the deliveries up ([`super::selection`]). Bites then change them, each
+//! a transaction of the writer, so that appends continue in between. The cost of a bite depends on its
+//! changes and not on the history.
 //!
-//! A delivery that a loop has claimed is not taken out of its hands: what is asked is written beside it, as a [`DeferredChange`],
-//! and takes effect when the claim ends, unless the effect is there by then. Until then its lane does not go on.
+//! A claimed delivery stays with its loop. A [`DeferredChange`] written beside the delivery takes effect at
+//! the end of the claim, unless obsolete then. Until then its lane does not continue.
 //!
-//! A dry run is the change itself in transactions that are rolled back, so that it cannot differ from it.
+//! A dry run makes the change in transactions that are rolled back, so that its result cannot differ.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,61 +21,55 @@ use super::work::Work;
 use super::{paused, prune};
 use crate::DeliveryId;
 
-/// The longest time that appends may wait for a bite.
+/// The longest time for which a bite may delay appends.
 const AT_MOST: Duration = Duration::from_millis(100);
 
-/// A change that the operator asks for.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Dead letters are open again, with all their attempts.
+    /// Opens dead letters again, with all their attempts.
     Retry {
-        /// The filter; only the dead ones it matches are retried.
+        /// The filter; only dead matches are retried.
         which: Filter,
-        /// Even where its resource has had a later delivery since.
+        /// Whether to retry even if the resource has had a later delivery.
         out_of_order: bool,
     },
-    /// Open and dead ones end; no attempt is made any more.
+    /// Ends open and dead deliveries without another attempt.
     Discard {
-        /// The filter; only the open and the dead ones it matches end.
+        /// The filter; only open and dead matches end.
         which: Filter,
-        /// The operator's name, for the record.
         by: String,
     },
-    /// Open ones wait, and with them those behind them, until they are released.
+    /// Holds open deliveries, and the deliveries behind them in their lanes, until the release.
     Hold {
-        /// The filter; only the open ones it matches are held.
+        /// The filter; only open matches are held.
         which: Filter,
-        /// Why, for the record.
         why: String,
     },
-    /// Held ones go on, and those under way that were to be held.
+    /// Releases held deliveries, and claimed deliveries that were to be held.
     Release {
-        /// The filter; only those of them that it matches are released.
+        /// The filter; only held matches are released.
         which: Filter,
     },
-    /// Open ones of one action become another's, such as of one that is no longer configured.
+    /// Moves open deliveries of one action to another, such as from an action that is no longer configured.
     Move {
-        /// The filter; only the open ones it matches are moved.
+        /// The filter; only open matches are moved.
         which: Filter,
-        /// The other action.
         to: String,
     },
-    /// No attempt of an action begins, however long, and across restarts.
+    /// Stops attempts of an action until its resume, across restarts.
     Pause {
-        /// The action; it need not have deliveries.
+        /// The action, with or without deliveries.
         action: String,
-        /// The operator, kept with it.
         by: String,
     },
-    /// Attempts of a paused action begin again.
     Resume {
-        /// The action.
         action: String,
     },
 }
 
 impl Change {
-    /// Which deliveries are asked for, and the states in which each can be changed; `None` of what changes none.
+    /// Returns the filter and the states in which a delivery can be changed; `None` for a change of no
+    /// delivery.
     #[must_use]
     pub fn which(&self) -> Option<(&Filter, &'static [RowState])> {
         Some(match self {
@@ -90,13 +84,11 @@ impl Change {
         })
     }
 
-    /// Whether it is a retry that may undo what came later.
     #[must_use]
     pub fn is_out_of_order(&self) -> bool {
         matches!(self, Self::Retry { out_of_order: true, .. })
     }
 
-    /// Returns the filter of the deliveries that it can change; `None` if there are none.
     #[must_use]
     pub fn selection(&self) -> Option<Filter> {
         let (which, states) = self.which()?;
@@ -108,7 +100,7 @@ impl Change {
     }
 }
 
-/// Returns the refusal of a retry: a later delivery of the resource has had an effect, or may have one soon.
+/// Returns the refusal of a retry: a later delivery of the resource had an effect, or may have one soon.
 #[must_use]
 pub fn overtaken(later: DeliveryId) -> String {
     format!(
@@ -116,29 +108,24 @@ pub fn overtaken(later: DeliveryId) -> String {
     )
 }
 
-/// The refusal of a retry of which it is not known whether a later delivery has had an effect.
+/// The refusal of a retry if the effects of later deliveries are unknown.
 pub const FORGOTTEN: &str = "deliveries that ended since it came have left the journal (retention), and whether one was of the \
      same resource is not known: a late retry could undo it; --out-of-order does it nevertheless";
 
-/// Returns the refusal of a move to the action that a delivery has.
 #[must_use]
 pub fn same_action(to: &str) -> String {
     format!("it is of {to} already")
 }
 
-/// The result of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangeOutcome {
-    /// Deliveries changed.
     pub changed: Vec<DeliveryId>,
-    /// Those that were not, and why.
     pub refused: Vec<(DeliveryId, String)>,
-    /// Those that are claimed: they are changed when their attempt has ended, unless it succeeds.
+    /// Claimed deliveries, which change at the end of their attempt unless it succeeds.
     pub under_way: Vec<DeliveryId>,
 }
 
 impl ChangeOutcome {
-    /// Adds what another part of the same change did.
     pub(super) fn add(&mut self, other: Self) {
         self.changed.extend(other.changed);
         self.refused.extend(other.refused);
@@ -146,13 +133,10 @@ impl ChangeOutcome {
     }
 }
 
-/// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// The journal was closed before.
     #[error("the journal is closed")]
     Closed,
-    /// The deliveries cannot be looked up.
     #[error("the journal cannot be read: {0}")]
     Unreadable(String),
 }
@@ -161,25 +145,24 @@ pub enum ChangeError {
 #[derive(Debug)]
 pub(super) struct Bite {
     pub(super) change: Change,
-    /// Each with the last delivery of its action and resource that has had an effect, as far as is known.
+    /// The deliveries, each with the last known effective delivery of its action and resource.
     pub(super) ids: Vec<(DeliveryId, Option<DeliveryId>)>,
-    /// Effects since this moment are not known yet.
+    /// The time since which effects are not known yet.
     pub(super) known_until: i64,
 }
 
-/// The result of a bite, with the parts that the writer reports after the commit.
 #[derive(Debug, Default)]
 pub(super) struct BiteResult {
     pub(super) changed: ChangeOutcome,
-    /// The number of its deliveries that were looked at; another bite takes the rest.
+    /// The number of deliveries handled; another bite takes the rest.
     pub(super) bitten: usize,
-    /// Effects since [`Bite::known_until`], and the moment until which they are known now.
+    /// Effects since [`Bite::known_until`], and the new such time.
     pub(super) effects: Vec<(String, String, DeliveryId)>,
     pub(super) known_until: i64,
-    /// Deliveries that guards held and that are released.
+    /// Released deliveries that guards had held.
     pub(super) released: Vec<DeliveryId>,
     pub(super) withdrawn: Vec<(String, DeliveryId)>,
-    /// Claims that shall not be given back any more.
+    /// Claims that need not be given back any more.
     pub(super) left: Vec<(String, DeliveryId)>,
     pub(super) pending: HashMap<String, i64>,
 }
@@ -221,7 +204,7 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
             break;
         }
         answer.bitten += 1;
-        // It was looked up a while ago.
+        // The lookup was a while ago, so the delivery may have left.
         let Some(found) = work.find(*id)? else { continue };
         let is_asked = which.action.as_ref().is_none_or(|action| *action == found.action);
         if is_asked && leave(work, &found, &bite.change, &mut answer)? {
@@ -255,7 +238,6 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
                 ask(work, &found, DeferredChange::Move { to: to.clone() }, &mut answer)?;
                 None
             }
-            // Answered above.
             Change::Pause { .. } | Change::Resume { .. } => None,
         };
         if let Some(why) = refused {
@@ -268,7 +250,7 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
     Ok(answer)
 }
 
-/// Done at once, or when the claim has ended.
+/// Changes a delivery at once, or at the end of its claim.
 fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: DeferredChange, answer: &mut BiteResult) -> Result<()> {
     if work.claimed.contains(&found.id) {
         work.wish(found.id, &wish)?;
@@ -282,7 +264,7 @@ fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: DeferredChange, answer: &mu
     Ok(())
 }
 
-/// Releases a claimed delivery that was to be held; answers whether it was.
+/// Releases a claimed delivery that was to be held; returns whether it was.
 fn leave(work: &mut Work<'_>, found: &LaneEntry, change: &Change, answer: &mut BiteResult) -> Result<bool> {
     let (Change::Release { .. }, Some(DeferredChange::Hold { .. })) = (change, &found.wish) else {
         return Ok(false);
@@ -296,7 +278,7 @@ fn leave(work: &mut Work<'_>, found: &LaneEntry, change: &Change, answer: &mut B
 }
 
 fn release(work: &mut Work<'_>, found: &LaneEntry, answer: &mut BiteResult) -> Result<()> {
-    // It is let through from now on, also for what a guard remembers after a restart.
+    // A guard must not hold the delivery again after a restart.
     let sql = "UPDATE delivery SET guarded = 0 WHERE id = ?1 AND guarded = 1";
     if work.connection.prepare_cached(sql)?.execute([found.id.row()])? > 0 {
         answer.released.push(found.id);
@@ -323,17 +305,15 @@ fn retry(
     Ok(None)
 }
 
-/// The knowledge of later deliveries of the same action and resource that have had an effect, or may be having one.
 #[derive(Clone, Copy, Debug)]
 enum Later {
     None,
     This(DeliveryId),
-    /// There may have been one.
     Unknown,
 }
 
-/// Looks for a later delivery. One that is held, or waits behind this one, has had no effect yet. A delivery that waits
-/// for no lane has no order that could be broken, and nothing has passed one that holds its lane.
+/// Looks for a later delivery that had an effect. A held delivery, or one behind this one, has had none yet.
+/// Without a lane there is no order, and nothing passes a delivery that holds its lane.
 fn latest(
     work: &Work<'_>,
     found: &LaneEntry,
@@ -361,7 +341,7 @@ fn latest(
     let event = event_of(work.connection, found.id)?;
     let mut select = work.connection.prepare_cached("SELECT received FROM event WHERE id = ?")?;
     let received: i64 = select.query_row([event], |row| row.get(0)).optional()?.unwrap_or_default();
-    // What came later ended later.
+    // A message received later has ended later.
     Ok(if received <= until { Later::Unknown } else { Later::None })
 }
 
@@ -371,11 +351,11 @@ fn effects_since(work: &Work<'_>, since: i64) -> Result<Vec<(String, String, Del
     rows.collect()
 }
 
-/// Answered by the index `delivery_lane` alone.
+/// The index `delivery_lane` answers this query alone.
 pub(super) const READY_BEHIND: &str =
     concat!("SELECT id FROM delivery WHERE lane = ?1 AND ", is!(Ready), " AND id > ?2 LIMIT 1");
 
-/// Found by the index `delivery_done`.
+/// The index `delivery_done` finds the rows.
 pub(super) const EFFECTS: &str = concat!(
     "SELECT action, key, id FROM delivery WHERE ",
     is!(done),

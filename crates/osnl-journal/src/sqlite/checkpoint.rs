@@ -1,8 +1,8 @@
-//! Moving what is in the WAL to the file, on a thread and a connection of their own.
+//! Copies the WAL to the file, on its own thread and connection.
 //!
-//! A passive checkpoint neither waits for the writer nor delays it. It cannot reach the end of a WAL that grows
-//! meanwhile, so above [`TOO_MANY`] pages the writer does the small rest itself, between two transactions; the next
-//! one begins the WAL anew.
+//! A passive checkpoint neither waits for the writer nor delays it. A growing WAL is never copied to its end.
+//! So above [`TOO_MANY`] pages the writer copies the small rest between two transactions, and the next
+//! transaction restarts the WAL.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -12,12 +12,12 @@ use osnl_core::ends::EndReports;
 use osnl_core::metrics::Counters;
 use rusqlite::Connection;
 
-/// With so many pages in the WAL (4 MiB) it is begun.
+/// The pages in the WAL at which a checkpoint begins (4 MiB).
 pub(super) const MANY: u32 = 1024;
-/// With so many (64 MiB) the writer helps.
+/// The pages at which the writer helps (64 MiB).
 pub(super) const TOO_MANY: u32 = 16 * 1024;
 
-/// The thread; it ends when this is dropped.
+/// The thread, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     connection: Arc<Mutex<Option<Connection>>>,
@@ -26,7 +26,6 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts a thread that makes a checkpoint whenever it is asked.
     pub(super) fn start(
         ends: &EndReports,
         counters: Arc<Counters>,
@@ -51,19 +50,18 @@ impl Checkpointer {
         Ok(Self { connection, wake: Some(wake), thread: Some(thread) })
     }
 
-    /// Asks for a checkpoint, unless one has been asked for that has not begun.
+    /// Requests a checkpoint, unless one is requested and has not begun.
     pub(super) fn ask(&self) {
         if let Some(wake) = &self.wake {
             let _ = wake.try_send(());
         }
     }
 
-    /// Another connection, or none; returns when none is at work.
+    /// Sets the connection; returns when no checkpoint is at work.
     pub(super) fn set(&self, connection: Option<Connection>) {
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
-    /// Returns when no checkpoint is at work.
     pub(super) fn wait(&self) {
         drop(self.connection.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -78,7 +76,7 @@ impl Drop for Checkpointer {
     }
 }
 
-/// Runs a passive checkpoint. A failure here fails the next append too, which reports it.
+/// Runs a passive checkpoint. Its failure also fails the next append, which reports it.
 pub(super) fn passive(connection: &Connection) {
     let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     if let Err(error) = done {

@@ -1,7 +1,7 @@
 //! A connection that writes: WAL, and a commit is on the disk when it returns.
 //!
-//! Statements are planned once (`SQLITE_DBCONFIG_ENABLE_QPSG`). Otherwise SQLite plans them again for other values,
-//! in case a partial index suits those, which was a sixth of an append.
+//! Statements are planned once (`SQLITE_DBCONFIG_ENABLE_QPSG`). Otherwise SQLite plans again for other
+//! values, in case a partial index suits, which took a sixth of an append.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,12 +9,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-/// The bytes of disk that a WAL keeps when it begins anew. Blocks that are there already are written to without a
-/// change of the file's size, which a sync would have to wait for too; a WAL may grow to this size before the writer
-/// helps.
+/// The bytes of disk that a WAL keeps when it restarts. A write to existing blocks does not change the file's
+/// size, which a sync would also have to write. The WAL may grow to this size before the writer helps.
 const WAL_BYTES: i64 = super::checkpoint::TOO_MANY as i64 * 4096;
 
-/// Opens the file, or makes it.
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     // Place::take has resolved the links on the way to the file.
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -25,14 +23,13 @@ pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
-    // Else a statement is planned anew for other values of its parameters, in case a partial index suits these.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // In KiB: a backlog is spread over the file, and its indexes should not be.
+    // In KiB; a backlog is spread over the file, and its indexes should stay in memory.
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     Ok(connection)
 }
 
-/// As SQLite says it of a file that cannot be opened.
+/// The error of SQLite for a file that cannot be opened.
 pub(super) fn closed() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), None)
 }

@@ -15,28 +15,27 @@ use super::rows::RowState;
 /// The number of deliveries in one state of the file and one phase.
 pub type PhaseCount = (RowState, Phase, u64);
 
-/// Counts, and whether there are more deliveries than were counted.
+/// Counts, and whether more deliveries match than were counted.
 pub type BoundedCount = (Vec<PhaseCount>, bool);
 
 impl SqliteReader {
-    /// Returns the number of matching deliveries in each state and phase. By action and state it is known, by phase
-    /// looked up among those that are open; else they are counted.
+    /// Returns the number of matches in each state and phase. Counts by action and state are kept, counts by
+    /// phase need only open deliveries; other filters count rows.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn count(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
         self.count_newest(filter, u64::MAX).map(|(counts, _)| counts)
     }
 
-    /// Counts as [`count`](Self::count), but no more than `most` deliveries, the newest; and returns whether there are more.
+    /// Counts up to `most` deliveries, the newest, and returns whether there are more.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn count_newest(&self, filter: &Filter, most: u64) -> Result<BoundedCount> {
         self.count_in(filter, most, &parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?)
     }
 
-    /// The same, in these parts of the file.
     pub(super) fn count_in(&self, filter: &Filter, most: u64, parts: &[Range<i64>]) -> Result<BoundedCount> {
         if filter.is_by_action_and_state() {
             return Ok((self.count_known(filter)?, false));
@@ -55,7 +54,7 @@ impl SqliteReader {
         for part in parts.iter().rev() {
             let mut all: Vec<&dyn ToSql> = vec![&part.start, &part.end];
             all.extend(values.iter().map(|value| &**value));
-            // One more than is counted shows that there are more.
+            // One row above the bound shows that there are more.
             let limit = left.saturating_add(1);
             all.push(&limit);
             let mut rows = select.query(&all[..])?;
@@ -74,7 +73,7 @@ impl SqliteReader {
         Ok((counted_phases(counts), false))
     }
 
-    /// The tally, divided by the few rows that differ from what their state says.
+    /// Returns the kept counts, corrected for the few rows whose phase differs from their state's usual one.
     fn count_known(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
         let moment = &filter.moment;
         let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();
@@ -124,7 +123,6 @@ impl SqliteReader {
     }
 }
 
-/// The number of these rows in each state and phase.
 pub(super) fn count_rows(rows: &[DeliveryListRow], moment: &Moment) -> Vec<PhaseCount> {
     let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();
     for row in rows {

@@ -1,4 +1,4 @@
-//! Messages that were read from the file, while a delivery of theirs is in memory.
+//! Messages read from the file, cached while one of their deliveries is in memory.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,15 +7,15 @@ use rusqlite::{Connection, Result, params};
 use super::rows;
 use crate::store::messages::{self, Message};
 
-/// The messages of which a delivery is in memory, as far as they were read from the file.
 #[derive(Debug, Default)]
 pub(super) struct DecodedMessages(Mutex<messages::MessageCache<DecodedKey>>);
 
-/// An event by its number; the rest tells it from one of the same number in a file that has taken this one's place.
+/// An event's number; the other parts distinguish an event of the same number in a file that replaced this
+/// one.
 type DecodedKey = (i64, i64, i64);
 
 impl DecodedMessages {
-    /// An event's message; the inner error is of a body that cannot be read.
+    /// Returns an event's message; the inner error is about an unreadable body.
     pub(super) fn of(
         &self,
         connection: &Connection,

@@ -1,7 +1,7 @@
-//! The answers to enrichments of deliveries, and the last state of objects that may be gone.
+//! The results of enrichments of deliveries, and the last state of objects that may be deleted.
 //!
-//! Objects are kept by their own id. To find the last event of a resource, the journal would need an index on texts,
-//! which each append would pay for; and an event says less than the API did.
+//! Objects are kept by their own id. To find the last event of a resource, the journal would need an index on
+//! texts, at a cost for each append. An event also has less data than the API's answer.
 
 use osnl_core::event::EnrichedValues;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
@@ -9,14 +9,14 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use super::work::Work;
 use crate::{DeliveryId, LearntFacts};
 
-/// Objects that are remembered; the oldest leave.
+/// The bound of kept objects; the oldest are removed.
 pub(super) const OBJECTS: i64 = 100_000;
 
 impl Work<'_> {
-    /// Keeps what is known of a new delivery from the beginning.
+    /// Keeps the facts that a new delivery has at its start.
     pub(super) fn told(&self, row: i64, told: Option<&EnrichedValues>) -> Result<()> {
         let Some(told) = told else { return Ok(()) };
-        // Texts as keys, and no number that JSON does not have.
+        // Serialization cannot fail: keys are texts, and each number is valid in JSON.
         let found = serde_json::to_string(told).unwrap_or_default();
         self.connection
             .prepare_cached("INSERT INTO enriched (delivery, found) VALUES (?1, ?2)")?
@@ -24,7 +24,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Keeps what was found for a delivery that is there, and what was learnt on the way.
+    /// Keeps the enrichment of an existing delivery, and learnt facts.
     pub(super) fn enriched(&self, id: DeliveryId, found: &str, learnt: &LearntFacts) -> Result<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO enriched (delivery, found) SELECT id, ?2 FROM delivery WHERE id = ?1",
@@ -41,20 +41,18 @@ impl Work<'_> {
     }
 }
 
-/// Returns the enrichment of a delivery.
 pub(super) fn of(connection: &Connection, id: DeliveryId) -> Result<Option<EnrichedValues>> {
     let mut select = connection.prepare_cached("SELECT found FROM enriched WHERE delivery = ?")?;
     let found: Option<String> = select.query_row([id.row()], |row| row.get(0)).optional()?;
     Ok(found.and_then(|found| serde_json::from_str(&found).ok()))
 }
 
-/// Returns the last known state of an object.
 pub(super) fn known(connection: &Connection, object: &str) -> Result<Option<String>> {
     let mut select = connection.prepare_cached("SELECT body FROM object WHERE name = ?")?;
     select.query_row([object], |row| row.get(0)).optional()
 }
 
-/// Removes at most so many objects that were seen last before a moment, or are beyond the bound.
+/// Removes up to `at_most` objects that were last seen before a time, or are beyond the bound.
 pub(super) fn forget(connection: &Connection, before: i64, at_most: i64) -> Result<usize> {
     let old = connection
         .prepare_cached(

@@ -1,4 +1,4 @@
-//! Deliveries that fail again and again, for a status.
+//! Deliveries that have failed several times, for a status.
 
 use std::time::SystemTime;
 
@@ -8,34 +8,29 @@ use super::reader::SqliteReader;
 use super::rows::{delivery_id, is, moment};
 use crate::DeliveryId;
 
-/// Rows that one look reads at most.
+/// The most rows that one look reads.
 const LOOKED_AT: i64 = 1000;
-/// Causes of dead letters that one look tells apart.
 const CAUSES: usize = 100;
 
-/// An open delivery that has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailingKey {
-    /// Its number.
     pub id: DeliveryId,
-    /// The resource that it is about: its name, else its id, else its key.
+    /// The resource's name, else its id, else its key.
     pub resource: Option<String>,
     /// Failed attempts of any kind.
     pub tries: u32,
-    /// The first failed attempt that is kept.
+    /// The time of the first failed attempt that is kept.
     pub since: SystemTime,
-    /// When the latest attempt failed.
     pub at: SystemTime,
-    /// The answer to it.
     pub answer: String,
 }
 
 impl SqliteReader {
-    /// Returns open deliveries of an action that have failed at least twice, the oldest first; a bounded number of them.
-    /// An index has those that wait for a retry, so that a backlog costs nothing.
+    /// Returns open deliveries of an action that have failed at least twice, oldest first, a bounded number.
+    /// An index covers deliveries that wait for a retry, so the cost does not depend on the backlog.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn failing(&self, action: &str) -> Result<Vec<FailingKey>> {
         let mut select = self.0.prepare_cached(concat!(
             "SELECT id, coalesce(resource_name, resource_id, key), tries FROM delivery WHERE action = ?1 AND ",
@@ -72,11 +67,11 @@ impl SqliteReader {
         Ok(failing)
     }
 
-    /// Returns the reason of an action's latest dead letter. It steps from cause to cause in the index, so that many dead
-    /// letters cost nothing.
+    /// Returns the reason of an action's latest dead letter. The search skips from cause to cause in the
+    /// index, so its cost does not depend on the number of dead letters.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn latest_dead(&self, action: &str) -> Result<Option<String>> {
         let mut first = self.0.prepare_cached(concat!(
             "SELECT cause FROM delivery WHERE holds_key = ?1 AND action = ?2 AND ",
@@ -109,10 +104,10 @@ impl SqliteReader {
         Ok(found.and_then(|(_, reason)| reason))
     }
 
-    /// Returns the bytes of the file that hold something.
+    /// Returns the bytes of the file's pages in use.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn used_bytes(&self) -> Result<u64> {
         let pragma = |name: &str| self.0.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let pages = pragma("page_count")? - pragma("freelist_count")?;

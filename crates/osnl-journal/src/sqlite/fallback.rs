@@ -1,4 +1,4 @@
-//! Turns a delivery that was given up into one of another action, in the transaction of its end.
+//! Makes a delivery of a fallback action for a given-up delivery, in the transaction of its end.
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
@@ -9,9 +9,9 @@ use super::work::Work;
 use crate::{DeliveryId, Handover};
 
 impl Work<'_> {
-    /// Makes a delivery of another action for rule, resource and key of `from`, behind what that action has of the
-    /// key. Returns whether it is new: the rule may have had one for this event already, from the beginning or from an
-    /// earlier end of `from`, which the operator has retried since.
+    /// Makes a delivery of another action for rule, resource and key of `from`, at the end of its lane.
+    /// Returns whether it is new. The rule may have had one for this event, from its start or from an end of
+    /// `from` before a retry.
     pub(super) fn fall_back(&mut self, from: DeliveryId, how: &Handover) -> Result<bool> {
         let to = &*how.action;
         let event = event_of(self.connection, from)?;
@@ -57,8 +57,8 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Whether an event can have so many deliveries. The numbers behind may be the next event's, where an older osnl has
-    /// reserved none, or a delivery has more fallbacks than numbers are reserved for.
+    /// Whether an event has numbers for so many deliveries. The next numbers may be another event's, if an
+    /// older osnl reserved none or a delivery has more fallbacks than reserved.
     fn has_number(&mut self, event: i64, deliveries: usize) -> Result<bool> {
         let end = event + rows::numbers(deliveries);
         if end == event + 1 {

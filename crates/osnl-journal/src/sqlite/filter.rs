@@ -1,4 +1,4 @@
-//! The deliveries that are meant: of a file by SQL, of what is in memory by looking at each.
+//! Filters of deliveries: as SQL for a file, as a predicate for rows in memory.
 
 use std::ops::Range;
 use std::time::SystemTime;
@@ -12,38 +12,28 @@ use super::records::DeliveryListRow;
 use super::rows::{RowState, SHIFT, millis};
 use crate::DeliveryId;
 
-/// The deliveries that are meant; what is empty or `None` excludes nothing.
+/// A filter of deliveries; an empty or `None` field excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Those with a larger number.
     pub after: Option<DeliveryId>,
-    /// These.
     pub ids: Vec<DeliveryId>,
-    /// All of this event's, by its number.
     pub event: Option<u64>,
-    /// The rule.
     pub rule: Option<String>,
-    /// The action.
     pub action: Option<String>,
-    /// In one of these states of the file.
     pub states: Vec<RowState>,
-    /// In one of these phases.
     pub phases: Vec<Phase>,
     /// The facts of the moment that phases depend on.
     pub moment: Moment,
-    /// With one of these: any of them.
+    /// Alternatives, any of which must match.
     pub about: Vec<About>,
-    /// About this resource: its id, its name, or its order key.
+    /// The resource's id, name, or order key.
     pub key: Option<String>,
-    /// With an answer of this HTTP status: `409`, or `4xx`.
+    /// The HTTP status of an answer: `409`, or `4xx`.
     pub status: Option<AnswerPolicy>,
-    /// With this text in an answer or a reason.
+    /// A text in an answer or a reason.
     pub text: Option<AnswerPolicy>,
-    /// The event type.
     pub event_type: Option<String>,
-    /// Received at this moment or later.
     pub since: Option<SystemTime>,
-    /// Received before this moment.
     pub until: Option<SystemTime>,
 }
 
@@ -52,14 +42,14 @@ pub struct Filter {
 pub(super) struct BoundValues(Vec<Box<dyn ToSql>>);
 
 impl BoundValues {
-    /// Adds a text, and returns its place in the SQL.
+    /// Adds a text, and returns its parameter for the SQL.
     pub(super) fn bind(&mut self, text: &str) -> String {
         self.0.push(Box::new(text.to_owned()));
         format!("?{}", self.0.len() + 2)
     }
 }
 
-/// A condition of a filter: it means the same in SQL and for a row.
+/// A condition of a filter, with the same meaning in SQL and for a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RowCondition<'a> {
     After(DeliveryId),
@@ -78,7 +68,7 @@ pub(super) enum RowCondition<'a> {
 }
 
 impl RowCondition<'_> {
-    /// Returns the condition. Texts are among the values: no text from outside is a part of the SQL.
+    /// Returns the SQL. Texts from outside are bound values and never a part of the SQL.
     fn sql(self, values: &mut BoundValues) -> String {
         let among = |column: &str, numbers: Vec<i64>| {
             let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
@@ -104,7 +94,7 @@ impl RowCondition<'_> {
         }
     }
 
-    /// An event's number means what it does in a file only.
+    /// Whether a row matches; the number of an event has a meaning only in a file.
     fn matches(self, row: &DeliveryListRow) -> bool {
         match self {
             Self::After(id) => row.id > id,
@@ -118,7 +108,7 @@ impl RowCondition<'_> {
             Self::Key(key) => About::Resource(key.to_owned()).matches(row),
             Self::Answered(answers) => answers.matches(row),
             Self::EventType(event_type) => row.event_type.as_deref() == Some(event_type),
-            // As precise as a file.
+            // Times in a file have milliseconds, so the comparison does too.
             Self::Since(at) => millis(row.received) >= millis(at),
             Self::Until(at) => millis(row.received) < millis(at),
         }
@@ -148,7 +138,7 @@ impl Filter {
         all.into_iter().flatten().collect()
     }
 
-    /// Returns the numbers of the rows that it can let through: those of one event, or all.
+    /// Returns the range of matching row numbers: of one event, or all.
     pub(super) fn span(&self, connection: &Connection) -> rusqlite::Result<Range<i64>> {
         let event = match (self.event, &self.about[..]) {
             (Some(event), _) | (None, &[About::Event(event)]) => event,
@@ -160,7 +150,7 @@ impl Filter {
         Ok(DeliveryId::of(event, 0).row()..next.map_or(i64::MAX, |next| DeliveryId::of(next, 0).row()))
     }
 
-    /// Conditions with `?3` and on, and their values.
+    /// Returns conditions with parameters from `?3` on, and their values.
     pub(super) fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut values = BoundValues::default();
         let conditions = self.conditions().into_iter();
@@ -168,13 +158,12 @@ impl Filter {
         (sql, values.0)
     }
 
-    /// Whether it lets a row through.
     #[must_use]
     pub fn matches(&self, row: &DeliveryListRow) -> bool {
         self.conditions().into_iter().all(|condition| condition.matches(row))
     }
 
-    /// Whether nothing but action, state, and phase counts.
+    /// Whether the filter has only conditions on action, state, and phase.
     pub(super) fn is_by_action_and_state(&self) -> bool {
         self.conditions().into_iter().all(|condition| match condition {
             RowCondition::Action(_) | RowCondition::States(_) | RowCondition::Phases(..) => true,
@@ -192,7 +181,7 @@ impl Filter {
     }
 }
 
-/// The states first: they have indexes, and most rows need no further look.
+/// Returns the SQL for phases, states first: states have indexes and exclude most rows.
 fn phases_sql(phases: &[Phase], moment: &Moment) -> String {
     let mut states: Vec<i64> =
         phases.iter().flat_map(|phase| phase.states()).map(|state| *state as i64).collect();

@@ -1,36 +1,30 @@
-//! A delivery as the steps of a transaction see it: its lane, and the change that waits for the end of its claim.
+//! A delivery within a transaction: its lane, and the change that waits for the end of its claim.
 
 use rusqlite::{Result, Row};
 
 use super::rows::{self, RowState};
 use crate::DeliveryId;
 
-/// The lane in which a delivery waits for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LaneKey {
-    /// With all others of this lane.
     Shared(i64),
-    /// It waits for none.
     Alone(DeliveryId),
 }
 
-/// A delivery as far as its order is concerned.
 #[derive(Clone, Debug)]
 pub(super) struct LaneEntry {
     pub(super) id: DeliveryId,
     pub(super) action: String,
     pub(super) key: Option<String>,
     pub(super) state: RowState,
-    /// Whether it waits for those of its action and key that came before it.
+    /// Whether the delivery waits for earlier ones of its action and key.
     pub(super) ordered: bool,
-    /// The lane that it stands in now.
     pub(super) lane: Option<i64>,
-    /// The change to make when its claim has ended.
     pub(super) wish: Option<DeferredChange>,
 }
 
 impl LaneEntry {
-    /// Returns the lane in which it waits once it is open.
+    /// Returns the lane in which the delivery waits once open.
     pub(super) fn own_lane(&self) -> LaneKey {
         self.shared_lane().map_or(LaneKey::Alone(self.id), LaneKey::Shared)
     }
@@ -41,19 +35,15 @@ impl LaneEntry {
     }
 }
 
-/// A change to make when a claim has ended; it is in the columns `wish` and `wish_text`.
+/// A change for the end of a claim, stored in the columns `wish` and `wish_text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeferredChange {
-    /// It ends without an effect, discarded by the operator.
     Discard { by: String },
-    /// It waits until it is released.
     Hold { why: String },
-    /// It becomes another action's.
     Move { to: String },
 }
 
 impl DeferredChange {
-    /// The number of a wish to hold.
     pub(super) const HOLD: i64 = 2;
 
     pub(super) fn number(&self) -> i64 {
@@ -70,7 +60,6 @@ impl DeferredChange {
         }
     }
 
-    /// The columns at `from` and behind it.
     pub(super) fn read(row: &Row<'_>, from: usize) -> Result<Option<Self>> {
         let text = || row.get(from + 1);
         Ok(match row.get::<_, Option<i64>>(from)? {

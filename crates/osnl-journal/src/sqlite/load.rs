@@ -1,4 +1,4 @@
-//! Reads claimable deliveries from the file, as the delivery loop takes them.
+//! Reads claimable deliveries from the file for the delivery loop.
 
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use super::enriched;
 use super::rows::{event_of, is};
 use crate::{ClaimedDelivery, DeliveryId, UsedLimits};
 
-/// A claimable delivery, its due time, and its event as the delivery loop takes it; the error is of a body that cannot
-/// be read.
+/// Returns a claimable delivery, its due time, and its event; the inner error is about an unreadable body.
 pub(super) fn load(
     connection: &Connection,
     decoded: &DecodedMessages,
@@ -39,35 +38,32 @@ pub(super) fn load(
     Ok(Some((due, Ok(ClaimedDelivery { id, key, event, used, newest: false }))))
 }
 
-/// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next five.
+/// Finds claimable deliveries that have not failed. The index `delivery_ready` alone answers this query and
+/// the next five.
 pub(super) const READY: &str = concat!(
     "SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
     " AND due = 0 ORDER BY id LIMIT ?2"
 );
 
-/// The same from the other end.
 pub(super) const READY_NEWEST: &str = concat!(
     "SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
     " AND due = 0 ORDER BY id DESC LIMIT ?2"
 );
 
-/// The same from one on.
 pub(super) const READY_FROM: &str = concat!(
     "SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
     " AND due = 0 AND id >= ?2 ORDER BY id LIMIT 1"
 );
 
-/// Those whose retry is due.
 pub(super) const DUE: &str = concat!(
     "SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
     " AND due > 0 AND due <= ?2 ORDER BY due, id LIMIT ?3"
 );
 
-/// When the next retry is due after a moment.
 pub(super) const NEXT_DUE: &str = concat!(
     "SELECT due FROM delivery WHERE action = ?1 AND ",
     is!(Ready),

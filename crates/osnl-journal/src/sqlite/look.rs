@@ -1,4 +1,4 @@
-//! Whether a journal could be had at a place, without making anything there.
+//! Checks whether a journal is possible at a place, and creates nothing there.
 
 use std::path::Path;
 
@@ -8,20 +8,17 @@ use super::place::{JournalLock, no_folder, volatile};
 use super::{OpenError, SqliteOptions};
 use crate::files::{may, may_write_in, nearest_folder};
 
-/// A place that would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceLook {
-    /// The process that has the journal now.
     pub holder: Option<String>,
-    /// Whether the file is there already.
     pub exists: bool,
 }
 
-/// Checks whether this user may write the file, or make it, and which process has it.
+/// Checks whether this user may write or create the file, and which process has it.
 ///
 /// # Errors
-/// Those that [`SqliteJournal::open`](super::SqliteJournal::open) would have over the place; not over the process that
-/// has it.
+/// Returns the errors of [`SqliteJournal::open`](super::SqliteJournal::open) about the place, but none about
+/// the process that has the file.
 pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     let file = &options.path;
     if file.file_name().is_none() {
@@ -33,7 +30,7 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     if let (false, Some(why)) = (options.allow_volatile, volatile(&folder)) {
         return Err(OpenError::Volatile(why));
     }
-    // One that is still to be made will be ours alone.
+    // A folder that is still to be created will have mode 0700.
     if file.parent().is_some_and(Path::exists) {
         crate::state_dir::judge_for_any(&folder)?;
     }

@@ -1,5 +1,3 @@
-//! The journal as a whole, for a status.
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
@@ -12,28 +10,22 @@ use super::{SqliteJournal, paused, place};
 use crate::PausedActions;
 use crate::files::beside;
 
-/// The contents of a journal, in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
-    /// Messages kept.
     pub events: u64,
-    /// The oldest of them reached us then.
+    /// The time at which the oldest message was received.
     pub oldest: Option<SystemTime>,
-    /// Messages kept that cannot be read.
     pub unreadable: u64,
-    /// Deliveries that are held since the process ended unexpectedly while they were attempted.
+    /// Deliveries held since the process ended unexpectedly during their attempts.
     pub suspects: u64,
-    /// Paused actions.
     pub paused: PausedActions,
-    /// The operators that paused them, where that is recorded.
+    /// The operators that paused the actions, if recorded.
     pub paused_by: BTreeMap<String, String>,
 }
 
 impl SqliteReader {
-    /// Counts what is kept.
-    ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn overview(&self) -> Result<Overview> {
         let count = |sql: &str| self.0.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
         let mut oldest = self.0.prepare_cached("SELECT received FROM event ORDER BY id LIMIT 1")?;
@@ -51,13 +43,12 @@ impl SqliteReader {
 }
 
 impl SqliteJournal {
-    /// Bytes that are free on a journal's disk.
     #[must_use]
     pub fn free_bytes(file: &Path) -> Option<u64> {
         place::free_bytes(file)
     }
 
-    /// Bytes that a journal takes on its disk, what is still in the WAL included.
+    /// Returns the bytes of a journal on its disk, including the WAL.
     #[must_use]
     pub fn bytes(file: &Path) -> u64 {
         let size = |more| std::fs::metadata(beside(file, more)).map_or(0, |meta| meta.len());

@@ -1,5 +1,5 @@
-//! Paused actions: a row of `meta` each, `paused NAME` with the moment, so that a restart changes nothing; and one with
-//! the operator that did it, `paused-by NAME` and a line of its own, with the same moment.
+//! Paused actions, which survive a restart: `meta` has a row `paused NAME` with the time of each. A row
+//! `paused-by NAME` has the operator on a second line, with the same time.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::PausedActions;
 const PREFIX: &str = "paused ";
 const BY: &str = "paused-by ";
 
-/// One that is paused already stays so since then.
+/// Pauses an action; a paused action keeps its time.
 pub(super) fn pause(connection: &Connection, action: &str, by: &str, now: i64) -> Result<()> {
     const INSERT: &str = "INSERT OR IGNORE INTO meta (name, value) VALUES (?1, ?2)";
     if connection.execute(INSERT, (format!("{PREFIX}{action}"), now))? > 0 {
@@ -34,7 +34,8 @@ pub(super) fn list(connection: &Connection) -> Result<PausedActions> {
     Ok(rows.into_iter().filter_map(|(name, at)| Some((name.strip_prefix(PREFIX)?.to_owned(), at))).collect())
 }
 
-/// The operator that paused each action. An older program that resumed one has left its row: another moment shows that.
+/// Returns the operator that paused each action. A row that an older program left at a resume has a different
+/// time and is ignored.
 pub(super) fn by(connection: &Connection) -> Result<BTreeMap<String, String>> {
     let mut select = connection.prepare_cached(
         "SELECT b.name FROM meta b WHERE b.name GLOB 'paused-by *' AND EXISTS (SELECT 1 FROM meta p WHERE p.value = b.value \

@@ -1,8 +1,8 @@
-//! The words for the state of a delivery: the only place that has them. Screens, JSON, filters, and the glossary use
-//! these.
+//! The words for the state of a delivery, defined only here and used by screens, JSON, filters, and the
+//! glossary.
 //!
-//! A [`RowState`] is a number of the file. A phase is that number and what else is known at the moment: whether an
-//! attempt runs, has failed before, and whether the action is still configured. SQL and [`Phase::of_row`] decide alike.
+//! A [`RowState`] is a number of the file. A phase combines that number with facts of the moment: whether an
+//! attempt runs or has failed, and whether the action is configured. SQL and [`Phase::of_row`] decide alike.
 
 use rusqlite::Connection;
 
@@ -13,11 +13,10 @@ use crate::{DeliveryId, Outcome};
 /// The state of a delivery, as an operator sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Kept, and not yet sorted into its lane. Only a journal that several daemons share has it.
+    /// Kept, and not yet in a lane. Only a shared journal has this phase.
     Arrived,
-    /// Next of its resource, without a failed attempt.
+    /// First of its resource, without a failed attempt.
     Ready,
-    /// An attempt is under way.
     Running,
     /// An attempt failed, and another follows.
     Retrying,
@@ -29,20 +28,16 @@ pub enum Phase {
     HeldAfterCrashes,
     /// Open, and its action is not configured.
     Orphaned,
-    /// Given up.
     Dead,
-    /// The effect is there.
     Delivered,
     /// The action had nothing to do.
     NoActionNeeded,
     /// Decided by a rule in shadow mode; nothing was called.
     Shadow,
-    /// Ended by an operator.
     Discarded,
 }
 
 impl Phase {
-    /// All, in the order of the glossary.
     pub const ALL: [Self; 13] = [
         Self::Arrived,
         Self::Ready,
@@ -59,7 +54,6 @@ impl Phase {
         Self::Discarded,
     ];
 
-    /// Names that mean several of them.
     pub const GROUPS: [(&'static str, &'static [Self]); 4] = [
         (
             "pending",
@@ -82,7 +76,7 @@ impl Phase {
         ("done", &[Self::Delivered, Self::NoActionNeeded, Self::Shadow]),
     ];
 
-    /// The names to write on a command line: the words with hyphens, and groups.
+    /// The names for a command line: the words with hyphens, and groups.
     pub const NAMES: [&'static str; 17] = [
         "arrived",
         "ready",
@@ -103,7 +97,6 @@ impl Phase {
         "done",
     ];
 
-    /// The word.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -123,7 +116,7 @@ impl Phase {
         }
     }
 
-    /// The phases that a name means: a word, with blanks or hyphens, or the name of a group.
+    /// Returns the phases of a name: a word, with blanks or hyphens, or a group.
     #[must_use]
     pub fn named(name: &str) -> Option<Vec<Self>> {
         let name = name.trim().to_ascii_lowercase();
@@ -134,7 +127,6 @@ impl Phase {
         Self::ALL.into_iter().find(|phase| phase.word() == name).map(|phase| vec![phase])
     }
 
-    /// The phase of a row, given the facts of the moment.
     #[must_use]
     pub fn of_row(row: &DeliveryListRow, moment: &Moment) -> Self {
         if row.state.is_open() && !moment.is_configured(&row.action) {
@@ -149,7 +141,7 @@ impl Phase {
         }
     }
 
-    /// The word for a state of which nothing else is known: `held` has both phases of this name.
+    /// Returns the word for a state alone; `held` covers both phases of this name.
     #[must_use]
     pub fn word_of(state: RowState) -> &'static str {
         match state {
@@ -171,7 +163,6 @@ impl Phase {
         }
     }
 
-    /// The phase of a delivery that has ended this way.
     #[must_use]
     pub fn after(outcome: &Outcome) -> Self {
         match outcome {
@@ -182,7 +173,7 @@ impl Phase {
         }
     }
 
-    /// The states of the file that a row of this phase may have.
+    /// Returns the states of the file that a row of this phase may have.
     pub(super) fn states(self) -> &'static [RowState] {
         match self {
             Self::Arrived => &[],
@@ -206,9 +197,8 @@ impl Phase {
 /// The facts about deliveries that only the daemon has, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// Deliveries with an attempt under way.
     pub running: Vec<DeliveryId>,
-    /// The configured actions; `None` where that is unknown.
+    /// The configured actions; `None` if unknown.
     pub configured: Option<Vec<String>>,
 }
 
@@ -217,20 +207,20 @@ impl Moment {
         self.configured.as_ref().is_none_or(|known| known.iter().any(|known| known == action))
     }
 
-    /// Whether the action of a row `d` is missing from the configuration.
+    /// SQL for whether the action of a row `d` is missing from the configuration.
     fn orphaned(&self) -> String {
         let Some(known) = &self.configured else { return "0".to_owned() };
         let known: Vec<String> = known.iter().map(|name| hex_text(name)).collect();
         format!("d.action NOT IN ({})", known.join(", "))
     }
 
-    /// Whether an attempt of a row `d` is under way.
+    /// SQL for whether an attempt of a row `d` is under way.
     pub(super) fn running_sql(&self) -> String {
         let running: Vec<String> = self.running.iter().map(|id| id.row().to_string()).collect();
         format!("d.id IN ({})", running.join(", "))
     }
 
-    /// The number of the phase of a row `d`.
+    /// SQL for the number of the phase of a row `d`.
     pub(super) fn phase_sql(&self) -> String {
         let phase = |phase: Phase| phase as i64;
         format!(
@@ -256,21 +246,21 @@ impl Moment {
         )
     }
 
-    /// Whether a row `d` needs an operator's attention, or is about to: dead, held, orphaned, retrying.
+    /// SQL for whether a row `d` needs an operator's attention, or soon will: dead, held, orphaned, retrying.
     pub(super) fn attention_sql(&self) -> String {
         format!(
-            // With the sign no index is tried for each part, of which all rows would be sorted.
+            // The sign prevents an index for each part, whose rows would all be sorted.
             "+(d.state IN (2, 3) OR d.state = 1 AND d.due > 0 AND d.tries > 0 OR d.state <= 2 AND {})",
             self.orphaned()
         )
     }
 
-    /// The same rows, found by indexes; `orphans` from [`orphan_states`](Self::orphan_states).
+    /// SQL for the same rows by indexes; `orphans` is from [`orphan_states`](Self::orphan_states).
     pub(super) fn attention_ids_sql(&self, orphans: &[RowState]) -> String {
         self.attention_parts(orphans).join(" UNION ALL ")
     }
 
-    /// The newest of these rows, before a number.
+    /// SQL for the newest of these rows before a number.
     pub(super) fn newest_attention_sql(&self, orphans: &[RowState], before: i64, limit: u32) -> String {
         let newest = |part: String| {
             format!("SELECT id FROM ({part} AND d.id < {before} ORDER BY d.id DESC LIMIT {limit})")
@@ -287,7 +277,7 @@ impl Moment {
             let index = match state {
                 RowState::Ready => "delivery_ready",
                 RowState::Waiting => "",
-                // All of them need attention anyway.
+                // All deliveries in these states need attention anyway.
                 _ => return None,
             };
             Some(part(index, &format!("d.state = {} AND {}", *state as i64, self.orphaned())))
@@ -300,7 +290,7 @@ impl Moment {
         all.into_iter().chain(orphans).collect()
     }
 
-    /// Returns the open states that deliveries of missing actions are in, as the counts say.
+    /// Returns the open states of deliveries whose actions are missing, by the counts.
     pub(super) fn orphan_states(&self, connection: &Connection) -> rusqlite::Result<Vec<RowState>> {
         if self.configured.is_none() {
             return Ok(Vec::new());
@@ -312,7 +302,7 @@ impl Moment {
         connection.prepare(&sql)?.query_map([], |row| row.get(0))?.collect()
     }
 
-    /// As [`attention_sql`](Self::attention_sql) decides.
+    /// Whether the row needs attention, by the rule of [`attention_sql`](Self::attention_sql).
     pub(super) fn needs_attention(&self, row: &DeliveryListRow) -> bool {
         match Phase::of_row(row, self) {
             Phase::Dead
@@ -362,7 +352,6 @@ mod tests {
         }
     }
 
-    /// SQL, by columns and by indexes, and the code decide the same about each kind of row.
     #[test]
     fn sql_and_code_agree_on_every_kind_of_row() {
         let mut connection = Connection::open_in_memory().unwrap();

@@ -1,10 +1,9 @@
-//! The place of the file: its folder, its modes, its lock, and whether it is still there.
+//! The place of the file: its folder, its modes, its lock, and its existence.
 //!
-//! The lock is a file of its own beside the journal. SQLite's own locks are POSIX record locks, which a
-//! process loses with the first descriptor of that file it closes; so the journal is only looked at here,
-//! never opened.
+//! The lock is a separate file beside the journal. SQLite's own locks are POSIX record locks, which a process
+//! loses when it closes any descriptor of that file. So this module never opens the journal.
 //!
-//! A removed file is written anew from the descriptors that are open; a replaced one is never written to.
+//! A removed file is rewritten from open descriptors; a replaced file is never written.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -19,10 +18,9 @@ use crate::state_dir;
 
 const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
-/// Emptied at a restart, by a timer, or private to one run of the service (systemd's `PrivateTmp`).
+/// Cleared at a restart or by a timer, or private to one run of the service (systemd's `PrivateTmp`).
 const TEMPORARY: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
 
-/// A place that is ours until this is dropped.
 #[derive(Debug)]
 pub(super) struct JournalLock {
     pub(super) file: PathBuf,
@@ -30,8 +28,8 @@ pub(super) struct JournalLock {
 }
 
 impl JournalLock {
-    /// Makes folder (0700) and file (0600) if they are not there, and takes the lock. A folder that is there keeps its
-    /// mode: other programs may use it too.
+    /// Creates a missing folder (0700) and file (0600), and takes the lock. An existing folder keeps its
+    /// mode, as other programs may use it.
     pub(super) fn take(file: &Path, allow_volatile: bool) -> Result<Self, OpenError> {
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -60,18 +58,17 @@ impl JournalLock {
         Ok(Self { file, _lock: lock })
     }
 
-    /// The process that has the journal, if one has.
     pub(super) fn holder(file: &Path) -> Option<String> {
         Self::look_for_holder(file).ok().flatten()
     }
 
-    /// The same, with the error of a lock that this user may not read.
+    /// Returns the holder, or the error of a lock that this user may not read.
     pub(super) fn look_for_holder(file: &Path) -> io::Result<Option<String>> {
         files::holder(&beside(file, ".lock"))
     }
 }
 
-/// The file that is at the path.
+/// The identity of the file at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inode(u64, u64);
 
@@ -97,7 +94,7 @@ pub(super) fn no_folder(file: &Path) -> io::Result<()> {
     }
 }
 
-/// Bytes that others than root may still write there.
+/// Returns the free bytes for users other than root.
 pub(super) fn free_bytes(file: &Path) -> Option<u64> {
     let found = statvfs(file.parent()?).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))

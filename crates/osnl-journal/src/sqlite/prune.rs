@@ -1,5 +1,5 @@
-//! Removes from the journal history that is old enough, dead letters beyond the bound, and history that takes the
-//! space of pending deliveries. It works in bites, so that no append waits long.
+//! Removes old history, dead letters beyond the bound, and history in the space of pending deliveries, in
+//! bites, so that no append waits long.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,32 +14,25 @@ use super::{SqliteOptions, archive, blocks, enriched, quarantine};
 use crate::DeliveryId;
 use crate::store::shares::QuarantineBounds;
 
-/// Deliveries of one transaction.
 const BITE: i64 = 250;
-/// The longest time that appends may wait for one bite.
+/// The longest time for which a bite may delay appends.
 const AT_MOST: Duration = Duration::from_millis(30);
 
-/// The result of a round.
 #[derive(Debug, Default)]
 pub(super) struct PruneResult {
-    /// It was not all that may leave.
     pub(super) more: bool,
-    /// The file has reached its size, and nothing else may leave; what to say about it.
+    /// The message to publish if the file is full and nothing prunable is left.
     pub(super) full: Option<String>,
-    /// Bytes of the file that hold something.
     pub(super) used: u64,
 }
 
-/// An open journal, and the bounds that it must keep.
 pub(super) struct Pruner<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) options: &'a SqliteOptions,
-    /// Bytes that the file may hold.
     pub(super) max_size: u64,
     pub(super) file: &'a Path,
-    /// Whether nothing is read because the file has reached its size.
+    /// Whether intake is stopped because the file is full.
     pub(super) is_full: bool,
-    /// The number of the next event.
     pub(super) next_event: i64,
 }
 
@@ -49,8 +42,8 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
     let cutoff = millis(SystemTime::now()).saturating_sub(retention);
     loop {
         let size = used(pruner.connection)?;
-        // Too large, the oldest history leaves before its time; once nothing was read for it, until there is room for more
-        // than the next message.
+        // A file that is too large loses its oldest history early. After a stop of intake, this continues
+        // until there is room for more than the next message.
         let wanting = size > pruner.max_size || (pruner.is_full && size > pruner.max_size / 20 * 19);
         let before = if wanting { i64::MAX } else { cutoff };
         let gone =
@@ -72,14 +65,14 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
     }
 }
 
-/// Bytes of the file that hold something.
+/// Returns the bytes of the file's pages in use.
 fn used(connection: &Connection) -> Result<u64> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let pages = pragma("page_count")? - pragma("freelist_count")?;
     Ok(pages.unsigned_abs() * pragma("page_size")?.unsigned_abs())
 }
 
-/// Ended deliveries of before a moment; answers how many left.
+/// Removes deliveries that ended before a time; returns their number.
 fn history(pruner: &mut Pruner<'_>, before: i64) -> Result<usize> {
     let connection = &mut *pruner.connection;
     let ids = oldest(connection, concat!(is!(done), " AND ended < ?1"), before)?;
@@ -93,18 +86,18 @@ fn history(pruner: &mut Pruner<'_>, before: i64) -> Result<usize> {
     Ok(ids.len())
 }
 
-/// The name of the moment in `meta`: of what ended until then, some has left.
+/// The name in `meta` of the time up to which ended deliveries are incomplete.
 const FORGOTTEN: &str = "forgotten_until";
 
-/// Returns the moment until which history is not complete; `None` if all of it is there.
+/// Returns the time until which history is not complete; `None` if nothing was removed.
 pub(super) fn forgotten_until(connection: &Connection) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
     select.query_row([FORGOTTEN], |row| row.get(0)).optional()
 }
 
-/// Dead letters beyond the bound, into the file first; answers how many left. Those that hold their key stay. The oldest
-/// leave of the action and cause that have most of them: however many events of one tenant end in the same way, those of
-/// the others stay.
+/// Archives and removes dead letters beyond the bound; returns their number. Those that hold their key stay.
+/// The oldest of the most common action and cause are removed first, so that one tenant's failures do not
+/// displace others'.
 fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
     let most = i64::try_from(pruner.options.max_dead).unwrap_or(i64::MAX);
     let connection = &mut *pruner.connection;
@@ -118,7 +111,7 @@ fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
     }
     let ids = most_common(connection, (dead - most).min(BITE))?;
     if let Err(error) = write_dead(connection, pruner.file, &ids)? {
-        // They stay where they are: more than the bound is better than none.
+        // More than the bound is better than lost dead letters.
         tracing::warn!(error = error.to_string(), "dead letters cannot be moved out of the journal");
         return Ok(0);
     }
@@ -126,7 +119,7 @@ fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
     Ok(ids.len())
 }
 
-/// The oldest dead letters of the action and cause that have most of them, one after the other.
+/// Returns the oldest dead letters of the most common action and cause, one at a time.
 fn most_common(connection: &Connection, count: i64) -> Result<Vec<DeliveryId>> {
     let mut select = connection.prepare_cached(DEAD_BY_CAUSE)?;
     let groups = select.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?, 0)))?;
@@ -147,7 +140,7 @@ fn most_common(connection: &Connection, count: i64) -> Result<Vec<DeliveryId>> {
     Ok(ids)
 }
 
-/// Answered by the index `delivery_dead` alone, as is the next.
+/// The index `delivery_dead` alone answers this query and the next.
 pub(super) const DEAD_BY_CAUSE: &str = concat!(
     "SELECT action, cause, count(*) FROM delivery WHERE ",
     is!(Dead),
@@ -166,7 +159,7 @@ fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<Deliv
     select.query_map([before, BITE], |row| row.get(0).map(delivery_id))?.collect()
 }
 
-/// Writes the lines of dead letters, one after the other: no more than one message is in memory.
+/// Writes dead letters one at a time, so that only one message is in memory.
 fn write_dead(connection: &Connection, file: &Path, ids: &[DeliveryId]) -> Result<io::Result<()>> {
     let mut archive = match archive::Archive::of_dead(file) {
         Ok(archive) => archive,
@@ -200,8 +193,8 @@ fn dead_line(connection: &Connection, id: DeliveryId) -> Result<Option<serde_jso
         .optional()
 }
 
-/// Deliveries that have ended, and the events that have no other. `until`: when the last of them had its effect, if they
-/// had any.
+/// Removes ended deliveries, and events without another delivery. `until` is the time of their latest effect,
+/// if any.
 fn remove(
     connection: &mut Connection,
     ids: &[DeliveryId],
@@ -245,7 +238,7 @@ fn remove(
             params![FORGOTTEN, until],
         )?;
     }
-    // A number that has been shown to somebody is not given to another event.
+    // A number that an operator has seen must not name another event.
     transaction.execute(
         "INSERT INTO meta (name, value) VALUES ('next_event', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         [next_event],
@@ -253,7 +246,8 @@ fn remove(
     transaction.commit()
 }
 
-/// Moves messages in quarantine beyond the bounds of count and bytes into the file, the oldest of the largest queue first.
+/// Archives messages in quarantine beyond the bounds of count and bytes, the oldest of the largest queue
+/// first.
 pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
     let bounds = QuarantineBounds::of(pruner.options.max_dead);
     let connection = &*pruner.connection;

@@ -1,7 +1,7 @@
-//! Messages that are kept unread, as they were received: put aside, looked at, let go.
+//! Messages in quarantine, stored as received: added, listed, deleted.
 //!
-//! The table is still called `unreadable`, as the first version of the file named it. Rows from before version 7 have a
-//! body as it came, and nothing of what stands in the newer columns: that is worked out of the body.
+//! The table keeps the name `unreadable` of the first version of the file. Rows from before version 7 lack
+//! the newer columns, whose values are then derived from the body.
 
 use bytes::Bytes;
 use osnl_core::quarantine::{Extent, Glimpse, StoredBody};
@@ -18,32 +18,25 @@ use crate::identity::MessageIdentity;
 use crate::store::shares::QueueShare;
 use crate::{DeliveryId, in_hand};
 
-/// The messages that are meant; what is empty or `None` excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct UnreadableFilter {
-    /// These.
     pub ids: Vec<i64>,
-    /// Taken from this queue.
     pub queue: Option<String>,
-    /// With a reason that contains this.
+    /// A part of the reason's text.
     pub reason: Option<String>,
-    /// Received at this moment or later.
     pub since: Option<std::time::SystemTime>,
-    /// Received before this moment.
     pub until: Option<std::time::SystemTime>,
 }
 
-/// Whether the bodies of messages are read. One may take 16 MiB, kept in a few bytes.
+/// Whether bodies are read. A body may take 16 MiB, stored in a few bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bodies {
-    /// With their bodies.
     Read,
-    /// Each body is empty.
     Left,
 }
 
 impl Work<'_> {
-    /// Answers whether it is kept; a copy that the broker delivers again is there already.
+    /// Keeps a message; returns `false` for a redelivered copy of a kept message.
     pub(super) fn set_aside(&mut self, received: &ReceivedMessage, reason: &str) -> Result<bool> {
         let origin = &received.origin;
         let digest = received.digest();
@@ -88,7 +81,7 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Holds deliveries that may have ended the process, until the operator has looked at them.
+    /// Holds deliveries that may have ended the process, until the operator has inspected each.
     pub(super) fn hold_suspects(&mut self, suspects: &[(u64, u32)]) -> Result<()> {
         for (id, ends) in suspects {
             let Some(found) = self.find(DeliveryId(*id))? else { continue };
@@ -113,7 +106,7 @@ impl Work<'_> {
                 "delivery is held; look at it, then release or discard it",
             );
         }
-        // What has been released, ended or has left is nobody's suspect any more.
+        // Released, ended or deleted deliveries are not suspect any more.
         self.connection.execute(
             "DELETE FROM suspect WHERE delivery NOT IN (SELECT id FROM delivery WHERE state = 2)",
             [],
@@ -121,7 +114,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Lets messages go; answers how many there were.
     pub(super) fn forget_unreadable(&mut self, ids: &[i64]) -> Result<usize> {
         let mut delete = self.connection.prepare_cached("DELETE FROM unreadable WHERE id = ?")?;
         ids.iter().map(|id| delete.execute([id])).sum()
@@ -133,7 +125,6 @@ fn columns() -> String {
     format!("{}, id, reason, size, digest, extent, message_id, publisher_id, event_type", rows::RECEIVED)
 }
 
-/// A row of [`columns`].
 fn unreadable(row: &rusqlite::Row<'_>, bodies: Bodies) -> Result<Unreadable> {
     let mut received = received(row, 0)?;
     let number: i64 = row.get(14)?;
@@ -143,7 +134,7 @@ fn unreadable(row: &rusqlite::Row<'_>, bodies: Bodies) -> Result<Unreadable> {
     if bodies == Bodies::Read || digest.is_none() {
         received.body = stored.read().map_err(|error| FromSqlError::Other(Box::new(error)))?;
     }
-    // Of a row that is older than the columns.
+    // A row older than the columns.
     let of_body = || BodyDigest::of(&received.body).to_string();
     let (digest, glimpse) = match digest {
         Some(digest) => {
@@ -166,7 +157,7 @@ fn unreadable(row: &rusqlite::Row<'_>, bodies: Bodies) -> Result<Unreadable> {
     })
 }
 
-/// Returns the oldest message of a queue, which leaves first, and the bytes of its body as they are stored.
+/// Returns the oldest message of a queue, which is removed first, and the stored bytes of its body.
 pub(super) fn oldest(connection: &Connection, share: &QueueShare) -> Result<Option<(Unreadable, i64)>> {
     let sql = format!(
         "SELECT {}, length(body) FROM unreadable WHERE listener = ?1 AND queue = ?2 ORDER BY id LIMIT 1",
@@ -177,7 +168,6 @@ pub(super) fn oldest(connection: &Connection, share: &QueueShare) -> Result<Opti
     select.query_row(params![&*share.listener, &*share.queue], found).optional()
 }
 
-/// Returns the parts of the queues.
 pub(super) fn shares(connection: &Connection) -> Result<Vec<QueueShare>> {
     let sql = "SELECT listener, queue, count(*), sum(length(body)) FROM unreadable GROUP BY listener, queue";
     let share = |row: &rusqlite::Row<'_>| {
@@ -189,18 +179,18 @@ pub(super) fn shares(connection: &Connection) -> Result<Vec<QueueShare>> {
 }
 
 impl SqliteReader {
-    /// Messages that were kept unread, oldest first.
+    /// Returns unreadable messages, oldest first.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn unreadable(&self, after: i64, limit: u32) -> Result<Vec<Unreadable>> {
         self.quarantined(&UnreadableFilter::default(), after, limit, Bodies::Read)
     }
 
-    /// Returns those that the filter matches and that have a larger number, oldest first.
+    /// Returns matches with a larger number, oldest first.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn quarantined(
         &self,
         filter: &UnreadableFilter,
@@ -216,10 +206,10 @@ impl SqliteReader {
         self.0.prepare(&sql)?.query_map(&all[..], |row| unreadable(row, bodies))?.collect()
     }
 
-    /// The numbers of all of these, oldest first.
+    /// Returns the numbers of all matches, oldest first.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn numbers_quarantined(&self, filter: &UnreadableFilter) -> Result<Vec<i64>> {
         let (conditions, values) = filter.sql();
         let sql = format!("SELECT id FROM unreadable WHERE id > ?1 AND id > ?2 {conditions} ORDER BY id");
@@ -230,7 +220,7 @@ impl SqliteReader {
 }
 
 impl UnreadableFilter {
-    /// Conditions with `?3` and on, and their values.
+    /// Returns conditions with parameters from `?3` on, and their values.
     fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut sql = String::new();
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
@@ -249,7 +239,7 @@ impl UnreadableFilter {
             }
         }
         if !self.ids.is_empty() {
-            // Numbers, so they can stand in the text.
+            // Numbers are safe as literals in the SQL.
             let ids: Vec<String> = self.ids.iter().map(ToString::to_string).collect();
             sql.push_str(&format!(" AND id IN ({})", ids.join(", ")));
         }

@@ -1,4 +1,4 @@
-//! The meaning of a row: numbers of states, moments, messages as received.
+//! The meaning of a row: numbers of states, times, messages as received.
 
 use std::sync::Arc;
 
@@ -17,26 +17,21 @@ pub(super) use crate::store::digest::{lane, message_number};
 /// The state of a delivery. The numbers are those of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowState {
-    /// Behind an older one of its key.
+    /// Behind an older delivery of its key.
     Waiting = 0,
-    /// The oldest of its key: attempted as soon as its target takes it.
+    /// The oldest of its key: attempted as soon as its target accepts.
     Ready = 1,
-    /// Held by the operator or by a guard, and with it those behind it.
+    /// Held by the operator or a guard, as are the deliveries behind it.
     Held = 2,
-    /// Given up.
     Dead = 3,
-    /// The effect is there.
     Delivered = 4,
-    /// The event asked for nothing.
     NothingToDo = 5,
-    /// Ended by the operator.
     Discarded = 6,
     /// Wanted by a shadow rule: recorded as done, and nothing was called.
     Shadow = 7,
 }
 
 impl RowState {
-    /// All, in the order of their numbers.
     pub const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Ready,
@@ -48,14 +43,13 @@ impl RowState {
         Self::Shadow,
     ];
 
-    /// Whether an outcome is still to come.
     #[must_use]
     pub fn is_open(self) -> bool {
         self <= Self::Held
     }
 }
 
-/// `state = N` in SQL, by the state's name. Written out and not bound, so that partial indexes are found.
+/// The SQL `state = N` by the state's name, as a literal and not bound, so that SQLite uses partial indexes.
 macro_rules! is {
     (Waiting) => {
         "state = 0"
@@ -94,24 +88,22 @@ impl FromSql for RowState {
     }
 }
 
-/// Deliveries of one event have numbers in a row.
+/// The bits of a delivery's place in its event, below the event's number.
 pub(super) const SHIFT: u32 = 16;
 
 impl DeliveryId {
-    /// Returns the number of the delivery at a place of an event.
     #[must_use]
     pub fn of(event: i64, n: usize) -> Self {
         Self((event.unsigned_abs() << SHIFT) + n as u64)
     }
 
     #[expect(clippy::cast_possible_wrap, reason = "numbers come from a file of signed ones")]
-    /// Returns it as databases keep it.
     #[must_use]
     pub fn row(self) -> i64 {
         self.0 as i64
     }
 
-    /// `EVENT.N`.
+    /// Parses the form `EVENT.N` of a number.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (event, n) = text.split_once('.')?;
@@ -127,33 +119,33 @@ impl std::fmt::Display for DeliveryId {
     }
 }
 
-/// Returns the number of event numbers that so many deliveries take.
+/// Returns how many event numbers these deliveries take.
 #[must_use]
 pub(super) fn numbers(deliveries: usize) -> i64 {
     1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
 }
 
-/// Returns the number of event numbers that an event with so many deliveries gets: with room for a delivery of
-/// `on_failure` for each, and for the fallbacks of that one.
+/// Returns how many event numbers an event gets. Each delivery has room for an `on_failure` delivery and its
+/// fallbacks.
 #[must_use]
 pub fn reserved_numbers(deliveries: usize) -> i64 {
     numbers(deliveries.saturating_mul(1 + FALLBACKS))
 }
 
-/// The fallbacks of one delivery, one behind the other, for which numbers are reserved.
+/// The reserved fallbacks of one delivery, each behind the other.
 const FALLBACKS: usize = 31;
 
 pub(super) fn delivery_id(row: i64) -> DeliveryId {
     DeliveryId(row.unsigned_abs())
 }
 
-/// The event of a delivery: the last one that begins at or before it.
+/// Returns the event of a delivery: the last that begins at or before the number.
 pub(super) fn event_of(connection: &Connection, id: DeliveryId) -> Result<i64> {
     let mut select = connection.prepare_cached("SELECT max(id) FROM event WHERE id <= ?1 >> 16")?;
     select.query_row([id.row()], |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
 }
 
-/// Eight bytes of a digest over what makes two messages one: enough to find the few that may be the same.
+/// Returns eight bytes of a digest over a message's identity, enough to find the few candidates.
 pub(super) fn identity_number(identity: &MessageIdentity) -> i64 {
     let mut text = Vec::with_capacity(128);
     text.extend_from_slice(identity.queue.as_bytes());
@@ -168,7 +160,6 @@ pub(super) fn identity_number(identity: &MessageIdentity) -> i64 {
 pub(super) const RECEIVED: &str = "received, redelivered, listener, queue, exchange, routing_key, content_type, \
      content_encoding, compression, body";
 
-/// A message as it came, from the columns of [`RECEIVED`] at `from`.
 pub(super) fn received(row: &Row<'_>, from: usize) -> Result<ReceivedMessage> {
     let text = |n: usize| row.get::<_, String>(from + n);
     let property = |n: usize| row.get::<_, Option<String>>(from + n);
@@ -191,7 +182,7 @@ pub(super) fn received(row: &Row<'_>, from: usize) -> Result<ReceivedMessage> {
     })
 }
 
-/// A text of the configuration within SQL, whatever its characters are.
+/// Returns a text of the configuration as an SQL literal, for any characters.
 pub(super) fn hex_text(text: &str) -> String {
     let bytes: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     format!("CAST(x'{bytes}' AS TEXT)")
@@ -201,7 +192,6 @@ pub(super) fn hex_text(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The SQL conditions match the same states as the type's methods.
     #[test]
     fn conditions_of_states_mean_what_they_say() {
         let connection = Connection::open_in_memory().unwrap();

@@ -1,24 +1,23 @@
-//! The tables, and how a file becomes a journal.
+//! The tables, and the conversion of a file to a journal.
 //!
-//! `tables.md` explains tables, states, and indexes. The version is in `PRAGMA user_version`, and `PRAGMA application_id`
-//! says that the file is a journal of osnl's. Version 1 is what osnl 0.1.0 ships; from then on a change of the tables is a
-//! conversion from each version that was shipped, with a dump of that version under `fixtures/journal/`.
+//! `tables.md` explains tables, states, and indexes. `PRAGMA user_version` has the version, and `PRAGMA
+//! application_id` marks a journal of osnl. osnl 0.1.0 ships version 1. A later change of the tables needs a
+//! conversion from each shipped version, with a dump of that version under `fixtures/journal/`.
 //!
-//! Programs before 0.1.0 called the same tables version 10: such a file is accepted, and its number corrected.
+//! Programs before 0.1.0 called the same tables version 10: such a file is accepted, and its number
+//! corrected.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::OpenError;
 
-/// `osnl` in ASCII.
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
-/// The version of the tables.
 pub(super) const VERSION: i64 = 1;
 /// The number of the same tables before osnl 0.1.0.
 const VERSION_BEFORE_RELEASE: i64 = 10;
 
-/// The table that the tables of versions 1 to 9 before osnl 0.1.0 lacked.
+/// A table that is missing in versions 1 to 9 before osnl 0.1.0.
 const NEWEST_TABLE: &str = "block";
 
 const TABLES: &str = "
@@ -125,7 +124,7 @@ CREATE INDEX delivery_dead_newest ON delivery (state) WHERE state = 3;
 CREATE INDEX delivery_retrying ON delivery (state) WHERE state = 1 AND due > 0 AND tries > 0;
 ";
 
-/// Makes the tables of an empty file.
+/// Creates the tables of an empty file.
 ///
 /// # Errors
 /// The file is another program's, of another version, or SQLite refuses.
@@ -144,10 +143,10 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Returns the version of a file that is a journal; 0 of an empty one.
+/// Returns the version of a journal's file; 0 for an empty file.
 ///
 /// # Errors
-/// As [`prepare`].
+/// As for [`prepare`], the same reasons.
 pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let version = pragma("user_version")?;
@@ -172,7 +171,7 @@ pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
 mod tests {
     use super::*;
 
-    /// Tables and indexes with their columns, in order of their names.
+    /// Returns tables and indexes with their columns, ordered by name.
     fn shape(connection: &Connection) -> Vec<String> {
         let sql = "SELECT s.type || ' ' || s.name || ' ' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || \
                    coalesce(c.dflt_value, '') || ' ' || c.pk FROM sqlite_schema s, pragma_table_info(s.name) c \

@@ -1,4 +1,4 @@
-//! Which deliveries a change is about, looked up beside the writer, and the change itself, bite by bite.
+//! Selects the deliveries of a change beside the writer, and makes the change bite by bite.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,12 +16,12 @@ use super::rows::{RowState, delivery_id};
 use super::writer::{Apply, SqliteCommand};
 use crate::DeliveryId;
 
-/// Deliveries of one bite at most.
 const AT_ONCE: usize = 1000;
-/// Effects may be written down so much later than they are dated: the moment is that of the transaction's beginning.
+/// Milliseconds by which an effect may be written after its date, which is the start of the transaction.
 const MARGIN: i64 = 1000;
 
-/// A change that is being made, a bite at a time. What is not asked for with [`next`](Self::next) is not done.
+/// A change under way, one bite for each call of [`next`](Self::next). Without further calls the rest is not
+/// changed.
 #[derive(Debug)]
 pub struct ChangeRun<'a> {
     journal: &'a SqliteJournal,
@@ -32,17 +32,16 @@ pub struct ChangeRun<'a> {
     is_over: bool,
 }
 
-/// The deliveries of a change.
 #[derive(Debug, Default)]
 struct SelectedDeliveries {
     ids: Vec<DeliveryId>,
-    /// For each id that is to be retried: its action and resource, as their place in `latest`.
+    /// For each id to retry, its action and resource as an index into `latest`.
     of: Vec<Option<usize>>,
     effects: SelectionEffects,
     known_until: i64,
 }
 
-/// The last delivery with an effect of each action and resource that is asked for.
+/// The last effective delivery of each selected action and resource.
 #[derive(Debug, Default)]
 struct SelectionEffects {
     places: HashMap<String, HashMap<String, usize>>,
@@ -78,13 +77,13 @@ impl<'a> ChangeRun<'a> {
         Self { journal, change, how, selected: None, at: 0, is_over: false }
     }
 
-    /// Returns the number of deliveries that it has looked at, and of all that it was asked for.
+    /// Returns the number of deliveries handled so far, and of all selected.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         (self.at as u64, self.selected.as_ref().map_or(0, |selected| selected.ids.len() as u64))
     }
 
-    /// The next bite; `None` when all is done. Each is committed when this returns.
+    /// Commits the next bite; `None` when all is done.
     ///
     /// # Errors
     /// The journal is closed, or cannot be read.
@@ -128,7 +127,7 @@ impl<'a> ChangeRun<'a> {
         if self.change.which().is_none() {
             return Ok(SelectedDeliveries::default());
         }
-        // What was told to the journal before is in the file then.
+        // After the barrier, all earlier commands are in the file.
         let (sender, receiver) = oneshot::channel();
         self.journal.send(SqliteCommand::Barrier(sender));
         let known_until = receiver.await.map_err(|_| ChangeError::Closed)?;
@@ -149,7 +148,7 @@ impl SqliteReader {
         let Some(which) = change.selection() else { return Ok(SelectedDeliveries::default()) };
         let mut selected = SelectedDeliveries::default();
         let in_order = matches!(change, Change::Retry { .. }) && !change.is_out_of_order();
-        // All see the journal at the same moment.
+        // One snapshot for all queries.
         let snapshot = self.0.unchecked_transaction()?;
         let mut find = |which: &Filter, more: &str| -> Result<()> {
             let (conditions, values) = which.sql();
@@ -174,7 +173,7 @@ impl SqliteReader {
         };
         find(&which, "")?;
         if let Change::Release { .. } = change {
-            // Those that are to be held when their attempt has ended.
+            // Deliveries that are to be held after their attempt.
             let to_be_held = Filter { states: vec![RowState::Ready], phases: Vec::new(), ..which };
             find(&to_be_held, &format!("AND d.wish = {}", DeferredChange::HOLD))?;
         }
@@ -191,6 +190,6 @@ impl SqliteReader {
     }
 }
 
-/// One pass over what came later than the first that is asked for: an index for it would cost each append.
+/// Scans all later deliveries in one pass, as an index for this would cost each append.
 const EFFECTS_BEHIND: &str = "SELECT id, action, key FROM delivery NOT INDEXED \
      WHERE id > ?1 AND state IN (?2, ?3) AND key IS NOT NULL";

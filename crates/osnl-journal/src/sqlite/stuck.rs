@@ -1,8 +1,9 @@
-//! A disk that does not answer. No error comes then: the thread that writes waits in the kernel, and nothing that it could
-//! publish says so. A thread of its own looks each second whether the writer has waited for too long, and publishes what
-//! a failure would: nothing is read from the broker, and no attempt begins, until the disk answers.
+//! A disk that does not answer. No error occurs then: the writer's thread waits in the kernel and can publish
+//! nothing. A separate thread checks each second whether the writer has waited for too long. It publishes the
+//! same as a failure: intake stops and no attempt begins until the disk answers.
 //!
-//! Nothing is ended. A process that waits for its disk can't be, and another one would wait for the same disk.
+//! The process is not ended. A process that waits for its disk cannot be killed, and another would wait for
+//! the same disk.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -12,12 +13,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::SqliteState;
 use crate::JournalState;
 
-/// The time that the disk may take for one batch.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The interval at which the writer is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The batch for which the writer waits for its disk.
 #[derive(Debug, Default)]
 pub(super) struct DiskWait(Mutex<Option<BatchStart>>);
 
@@ -28,17 +26,17 @@ struct BatchStart {
 }
 
 impl DiskWait {
-    /// The writer begins a batch.
     pub(super) fn begins(&self) {
         *self.lock() = Some(BatchStart { at: Instant::now(), is_late: false });
     }
 
-    /// The writer has ended its batch. Answers whether that was published as late.
+    /// Notes the end of a batch. Returns whether that was published as late.
     pub(super) fn ends(&self) -> bool {
         self.lock().take().is_some_and(|begun| begun.is_late)
     }
 
-    /// Publishes that the batch is late, once. The lock is held meanwhile: the writer's end of it comes after that.
+    /// Publishes a late batch once. The lock is held meanwhile, so that the writer's end of the batch
+    /// follows.
     fn look(&self, now: Instant, publish: impl FnOnce(Duration)) {
         let mut begun = self.lock();
         if let Some(begun) = &mut *begun
@@ -55,7 +53,7 @@ impl DiskWait {
     }
 }
 
-/// The thread that looks; it ends when this is dropped.
+/// The checking thread, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     stop: Option<mpsc::Sender<()>>,

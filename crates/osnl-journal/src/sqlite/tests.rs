@@ -49,12 +49,11 @@ fn reader(folder: &TempDir) -> SqliteReader {
     SqliteReader::open(&options(folder).path).unwrap()
 }
 
-/// Appends and waits for the commit.
 async fn keep(journal: &SqliteJournal, id: &str, key: &str) {
     assert_eq!(within(append(journal, entry(id, key, false)).await).await, Settle::Acknowledge);
 }
 
-/// Runs in the writer's thread, on its connection, between two transactions.
+/// Runs SQL in the writer's thread, on its connection, between two transactions.
 async fn tamper(journal: &SqliteJournal, sql: &'static str) {
     let (done, told) = oneshot::channel();
     journal.send(SqliteCommand::Do(Box::new(move |connection| {

@@ -4,7 +4,7 @@ use std::io;
 
 use rusqlite::{Error, ErrorCode};
 
-/// Returns the remedy where the operating system refuses.
+/// Returns the remedy for a refusal of the operating system.
 pub(super) fn io_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotADirectory => "a folder of this path is a file: name another one",
@@ -13,16 +13,15 @@ pub(super) fn io_remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Returns the problem and the remedy, in one line.
 pub(super) fn reason(error: &Error) -> String {
     let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
     let todo = match error.sqlite_error_code() {
-        // SQLite says the same of a file-size limit and of a disk that fails.
+        // SQLite reports a file-size limit and a failing disk alike.
         Some(ErrorCode::SystemIoFailure) if extended == rusqlite::ffi::SQLITE_IOERR_WRITE => {
             "raise the limit on the size of files, if there is one (LimitFSIZE=, ulimit -f); else look at the file \
              system and the kernel's log"
         }
-        // The index of the WAL is a file that is made when the journal is opened.
+        // The index of the WAL is a file that is created when the journal is opened.
         Some(ErrorCode::SystemIoFailure) if extended == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
             "make room on its file system, or raise its limit"
         }

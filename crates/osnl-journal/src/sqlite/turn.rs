@@ -1,20 +1,20 @@
-//! Whose turn a lane is: the only place that makes a delivery claimable.
+//! The turns of lanes: only this module makes a delivery claimable.
 //!
-//! A lane is the deliveries of one action and resource key, in the order of their numbers. The turn is that of its
-//! first delivery that waits, unless
-//! - one of the lane is claimable already, claimed ones included: a delivery under way keeps the turn until its attempt
-//!   has ended, also where an older one is opened again behind its back,
+//! A lane has the deliveries of one action and resource key, ordered by number. The first waiting delivery
+//! has the turn, unless
+//! - one of the lane is claimable already or claimed: a delivery under way keeps the turn until its attempt
+//!   has ended, even if an older one is reopened meanwhile,
 //! - a dead letter holds the lane,
-//! - a held one is before it.
+//! - a held delivery precedes it.
 //!
-//! A delivery without a key, or one that waits for no lane, is alone in a lane of its own.
+//! A delivery without a key, or without order, is alone in its own lane.
 //!
-//! An append needs none of this: it records the arrival, behind everything of its lane, and [`Work::on_arrival`] foretells
-//! what [`Work::lane_turn`] would find. A journal with several appenders records arrivals as waiting, and the owner of
-//! the lane calls `lane_turn`.
+//! An append need not look: a new delivery is the last of its lane, and [`Work::on_arrival`] predicts the
+//! result of [`Work::lane_turn`]. A journal with several appenders records arrivals as waiting, and the owner
+//! of the lane calls `lane_turn`.
 //!
-//! A lane is eight bytes of a digest: an index on them is a third as large as one on the texts. Two lanes that share
-//! a number are kept in one order.
+//! A lane is eight bytes of a digest, as an index on these is a third as large as on the texts. Lanes with
+//! the same number share one order.
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
@@ -24,14 +24,14 @@ use super::work::Work;
 use crate::DeliveryId;
 
 impl Work<'_> {
-    /// Makes the delivery whose turn it is claimable, if it only waited for that.
+    /// Makes the delivery with the turn claimable, if it was waiting.
     pub(super) fn lane_turn(&mut self, lane: LaneKey) -> Result<()> {
         let next = match lane {
             LaneKey::Alone(id) => Some(id),
             LaneKey::Shared(lane) => self.next_of(lane)?,
         };
         let Some(id) = next else { return Ok(()) };
-        // The action is the row's: two lanes that share a number may be of two actions.
+        // The row has the action, as two lanes with one number may be of two actions.
         let mut update = self.connection.prepare_cached(MAKE_READY)?;
         let action: Option<String> = update.query_row([id.row()], |row| row.get(0)).optional()?;
         if let Some(action) = action {
@@ -50,7 +50,7 @@ impl Work<'_> {
         Ok((!is_taken).then(|| delivery_id(first)))
     }
 
-    /// The state that a delivery arrives with at the end of a lane. Whatever is in the lane, the turn is not its own.
+    /// Returns the state of an arrival at the end of a lane: behind any other delivery it waits.
     pub(super) fn on_arrival(&self, lane: Option<i64>) -> Result<RowState> {
         let Some(lane) = lane else { return Ok(RowState::Ready) };
         let is_behind_others = self.connection.prepare_cached(IN_LANE)?.exists([lane])?;
@@ -58,7 +58,7 @@ impl Work<'_> {
     }
 }
 
-/// Answered by the index `delivery_lane` alone, as are the next two.
+/// The index `delivery_lane` alone answers this query and the next two.
 pub(super) const IN_LANE: &str = "SELECT 1 FROM delivery WHERE lane = ?1 LIMIT 1";
 
 pub(super) const FIRST_WAITING: &str =

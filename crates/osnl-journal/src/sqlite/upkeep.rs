@@ -2,15 +2,15 @@
 //!
 //! | function | while a daemon has the journal |
 //! | --- | --- |
-//! | [`backup`] | one moment of it, from a read transaction; the daemon keeps writing |
-//! | [`verify`] | the same |
+//! | [`backup`] | copies one moment, from a read transaction; the daemon keeps writing |
+//! | [`verify`] | reads one moment, as [`backup`] does |
 //! | [`compact`], [`restore`](fn@restore) | refused: the file is replaced, and the daemon has it open |
 //!
-//! A copy is made by `VACUUM INTO`, so it has neither free pages nor a WAL. It is written beside its place, synced, and
-//! renamed: after a crash the place has the old file or the new one.
+//! `VACUUM INTO` makes a copy with neither free pages nor a WAL. The copy is written beside its place,
+//! synced, and renamed: after a crash the place has the old file or the new one.
 //!
-//! A WAL beside a file that is replaced would be applied to the new file. So `settle` ends WAL mode first, which SQLite
-//! allows only while no other program has the file open.
+//! SQLite would apply a WAL beside a replaced file to the new file. So `settle` ends WAL mode first, which
+//! SQLite allows only while no other program has the file open.
 
 mod part;
 mod restore;
@@ -36,121 +36,65 @@ use super::{OpenError, SqliteJournal, schema, trouble};
 use crate::files::beside;
 use crate::state_dir::UnsafePlace;
 
-/// The version of the tables.
 pub const SCHEMA: i64 = schema::VERSION;
-/// Steps of SQLite's machine between two looks at the clock.
+/// Steps of SQLite's virtual machine between two looks at the clock.
 const STEPS: i32 = 100;
-/// The interval between two reports of progress.
 const REPORT: Duration = Duration::from_millis(50);
 
-/// The progress of a long call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpkeepProgress {
-    /// Bytes or rows that are done.
+    /// Bytes or rows done so far.
     pub done: u64,
-    /// All of them.
     pub of: u64,
 }
 
 /// The observer of a long call; `Break` stops the call, which then leaves nothing behind.
 pub type Observer = Arc<dyn Fn(UpkeepProgress) -> ControlFlow<()> + Send + Sync>;
 
-/// Why a journal is not copied, checked, restored, or shrunk.
 #[derive(Debug, thiserror::Error)]
 pub enum UpkeepError {
-    /// It cannot be opened.
     #[error("{} {error}", .file.display())]
-    Open {
-        /// The file.
-        file: PathBuf,
-        /// The reason.
-        error: OpenError,
-    },
-    /// It is another file.
+    Open { file: PathBuf, error: OpenError },
     #[error("{} is not a journal of osnl: {why}; name a journal, or a backup of one", .file.display())]
-    NotAJournal {
-        /// The file.
-        file: PathBuf,
-        /// The reason.
-        why: String,
-    },
-    /// There is no such file.
+    NotAJournal { file: PathBuf, why: String },
     #[error("{}: there is no journal; name its file", .0.display())]
     Missing(PathBuf),
-    /// There is no folder for the copy.
     #[error("{}: there is no such folder; create it, or name another file", .0.display())]
     NoFolder(PathBuf),
-    /// A daemon has it.
     #[error("{} is in use by {by}; stop it first", .file.display())]
-    InUse {
-        /// The file.
-        file: PathBuf,
-        /// Its process.
-        by: String,
-    },
-    /// Another program has it open.
+    InUse { file: PathBuf, by: String },
     #[error("{} is open in another program, such as osnl deliveries or a backup; let that finish first", .0.display())]
     Busy(PathBuf),
-    /// Another program writes the same copy.
     #[error("{}: another osnl is writing it; let that finish, or name another file", .0.display())]
     Writing(PathBuf),
-    /// Something is in the place of the copy.
+    /// A file exists at the place of the copy.
     #[error("{}: exists already; {remedy}", .file.display())]
-    Exists {
-        /// The file.
-        file: PathBuf,
-        /// The remedy.
-        remedy: &'static str,
-    },
-    /// The copy would be written to a file of the journal.
+    Exists { file: PathBuf, remedy: &'static str },
+    /// The copy would overwrite a file of the journal.
     #[error("{}: belongs to the journal itself; name another file", .0.display())]
     Itself(PathBuf),
-    /// The place is not safe to write to.
     #[error(transparent)]
     Unsafe(#[from] UnsafePlace),
-    /// It is damaged.
     #[error("{}: is damaged: {problem}; osnl journal verify shows all problems", .file.display())]
-    Damaged {
-        /// The file.
-        file: PathBuf,
-        /// The first problem.
-        problem: String,
-    },
-    /// The disk has no room for the copy.
+    Damaged { file: PathBuf, problem: String },
     #[error(
         "{}: its file system has {free} bytes free, and the copy needs {needed}; make room, or name a file on another one", .file.display()
     )]
     NoRoom {
-        /// The file.
         file: PathBuf,
-        /// Bytes free.
         free: u64,
-        /// Bytes of the copy, at most.
+        /// The largest size of the copy in bytes.
         needed: u64,
     },
-    /// SQLite refuses.
     #[error("{}: {}", .file.display(), trouble::reason(.error))]
-    Sqlite {
-        /// The file.
-        file: PathBuf,
-        /// The reason.
-        error: rusqlite::Error,
-    },
-    /// The operating system refuses.
+    Sqlite { file: PathBuf, error: rusqlite::Error },
     #[error("{}: {error}; let this user read and write it", .file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// The reason.
-        error: io::Error,
-    },
-    /// The observer stopped it.
+    Io { file: PathBuf, error: io::Error },
     #[error("interrupted; nothing was changed")]
     Interrupted,
 }
 
 impl UpkeepError {
-    /// Returns the error of an operation on a file.
     fn of(file: &Path, error: impl Into<OpenError>) -> Self {
         let file = file.to_owned();
         match error.into() {
@@ -175,30 +119,22 @@ impl UpkeepError {
     }
 }
 
-/// The contents of a journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Bytes of its file.
     pub bytes: u64,
-    /// The version of its tables.
     pub schema: i64,
-    /// Messages kept.
     pub events: u64,
-    /// Pending deliveries, those that are held included.
+    /// Pending deliveries, including held ones.
     pub open: u64,
-    /// Dead letters.
     pub dead: u64,
-    /// Messages in quarantine.
     pub quarantined: u64,
-    /// The time at which the latest message arrived.
     pub latest: Option<SystemTime>,
 }
 
-/// Copies a journal to a file of mode 0600; a file that is there is replaced only if that
-/// is asked for.
+/// Copies a journal to a file of mode 0600; replaces an existing file only if asked.
 ///
 /// # Errors
-/// See [`UpkeepError`].
+/// See [`UpkeepError`] for the reasons.
 pub fn backup(
     journal: &Path,
     to: &Path,
@@ -208,26 +144,26 @@ pub fn backup(
     let mut connection = open(journal)?;
     let part = begin(journal, to, replace)?;
     copy(&mut connection, journal, &part, observer)?;
-    // A copy that cannot be read is not put into its place.
+    // Read back, so that an unreadable copy never takes the place.
     let contents = contents(part.path())?;
     part.place()?;
     Ok(contents)
 }
 
-/// Begins a file with contents of a journal; it is none of the journal's own, nor a journal that a daemon has.
+/// Begins a file for contents of a journal, which must not be a journal's own file.
 ///
 /// # Errors
-/// See [`UpkeepError`].
+/// See [`UpkeepError`] for the reasons.
 pub fn begin(journal: &Path, to: &Path, replace: bool) -> Result<PartFile, UpkeepError> {
     is_elsewhere(journal, to)?;
     is_free(to)?;
     PartFile::begin(to, replace)
 }
 
-/// Gives the free pages of a journal back to its file system. Returns the bytes that it took before, and its contents.
+/// Returns the free pages to the file system. The result has the bytes before, and the contents.
 ///
 /// # Errors
-/// See [`UpkeepError`].
+/// See [`UpkeepError`] for the reasons.
 pub fn compact(journal: &Path, observer: &Observer) -> Result<(u64, Contents), UpkeepError> {
     drop(open(journal)?);
     let held = take(journal)?;
@@ -241,7 +177,6 @@ pub fn compact(journal: &Path, observer: &Observer) -> Result<(u64, Contents), U
     Ok((before, contents))
 }
 
-/// Opens a journal to read.
 fn open(file: &Path) -> Result<Connection, UpkeepError> {
     match std::fs::metadata(file) {
         Ok(found) if !found.is_file() => {
@@ -254,7 +189,7 @@ fn open(file: &Path) -> Result<Connection, UpkeepError> {
         }
         Err(error) => return Err(UpkeepError::io(file, error)),
     }
-    // SQLite says of it only that it cannot be opened.
+    // SQLite's own error would only be "cannot be opened".
     std::fs::File::open(file).map_err(|error| UpkeepError::io(file, error))?;
     let opened = || -> Result<Connection, OpenError> {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -267,13 +202,13 @@ fn open(file: &Path) -> Result<Connection, UpkeepError> {
     opened().map_err(|error| UpkeepError::of(file, error))
 }
 
-/// Takes the place of a journal, as a daemon does.
+/// Takes the journal's lock, as a daemon does.
 fn take(journal: &Path) -> Result<JournalLock, UpkeepError> {
-    // A volatile place is refused by the daemon, which has the option that allows it.
+    // A volatile place is no error here: the daemon has the option that allows it.
     JournalLock::take(journal, true).map_err(|error| UpkeepError::of(journal, error))
 }
 
-/// Moves what is in the WAL to the file, and ends WAL mode: no other program has the file open.
+/// Copies the WAL into the file and ends WAL mode, which fails while another program has the file open.
 fn settle(file: &Path) -> Result<Connection, UpkeepError> {
     let settled = || -> Result<Connection, OpenError> {
         let connection = connect(file)?;
@@ -294,7 +229,6 @@ fn settle(file: &Path) -> Result<Connection, UpkeepError> {
     })
 }
 
-/// Writes one moment of an open journal to a part file.
 fn copy(
     connection: &mut Connection,
     from: &Path,
@@ -311,7 +245,7 @@ fn copy(
     let copied = connection.execute("VACUUM INTO ?1", [PathText(part.path())]);
     connection.progress_handler(0, None::<fn() -> bool>).map_err(failed)?;
     copied.map(drop).map_err(|error| match error.sqlite_error_code() {
-        // It is the copy that cannot be written.
+        // These errors are about the copy and not the journal.
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly) => {
             UpkeepError::Sqlite { file: part.to().to_owned(), error }
         }
@@ -319,7 +253,7 @@ fn copy(
     })
 }
 
-/// A path as a value of SQL, whatever its bytes.
+/// A path as a value of SQL, with its bytes unchanged.
 struct PathText<'a>(&'a Path);
 
 impl ToSql for PathText<'_> {
@@ -328,14 +262,13 @@ impl ToSql for PathText<'_> {
     }
 }
 
-/// Returns the bytes of a journal's pages that are not free.
+/// Returns the bytes of the journal's pages in use.
 fn used(connection: &Connection) -> rusqlite::Result<u64> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let pages = pragma("page_count")? - pragma("freelist_count")?;
     Ok(pages.unsigned_abs() * pragma("page_size")?.unsigned_abs())
 }
 
-/// Checks that a part file has room for so many bytes.
 fn has_room(part: &PartFile, needed: u64) -> Result<(), UpkeepError> {
     match free_bytes(part.path()) {
         Some(free) if free < needed => Err(UpkeepError::NoRoom { file: part.to().to_owned(), free, needed }),
@@ -343,7 +276,6 @@ fn has_room(part: &PartFile, needed: u64) -> Result<(), UpkeepError> {
     }
 }
 
-/// Checks that a copy would be none of the journal's own files.
 fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
     let whole = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -358,7 +290,7 @@ fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
     Ok(())
 }
 
-/// Reports of progress, not too many of them.
+/// Reports of progress, limited in rate.
 struct ProgressReports {
     observer: Observer,
     latest: Option<Instant>,
@@ -369,7 +301,6 @@ impl ProgressReports {
         Self { observer: observer.clone(), latest: None }
     }
 
-    /// Reports progress, if that is due.
     fn look(&mut self, done: impl FnOnce() -> u64, of: u64) -> ControlFlow<()> {
         if self.latest.is_some_and(|latest| latest.elapsed() < REPORT) {
             return ControlFlow::Continue(());
@@ -378,7 +309,7 @@ impl ProgressReports {
         (self.observer)(UpkeepProgress { done: done(), of })
     }
 
-    /// The same in the midst of a statement's rows; an error if the observer stops the call.
+    /// Reports progress from within the rows of a statement; an error if the observer stops the call.
     fn report(&mut self, done: i64, of: i64) -> rusqlite::Result<()> {
         match self.look(|| done.unsigned_abs(), of.unsigned_abs()) {
             ControlFlow::Continue(()) => Ok(()),

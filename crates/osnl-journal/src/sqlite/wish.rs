@@ -1,4 +1,4 @@
-//! Changes to a delivery, at once or when its claim has ended: discard, hold, move.
+//! Changes to a delivery, at once or at the end of its claim: discard, hold, move.
 
 use rusqlite::{Result, params};
 
@@ -9,7 +9,7 @@ use super::work::{PendingChange, Work};
 use crate::DeliveryId;
 
 impl Work<'_> {
-    /// Keeps what is to be done when the claim has ended; the last wish counts.
+    /// Stores a change for the end of the claim, in place of an earlier one.
     pub(super) fn wish(&self, id: DeliveryId, wish: &DeferredChange) -> Result<()> {
         self.connection
             .prepare_cached("UPDATE delivery SET wish = ?2, wish_text = ?3 WHERE id = ?1")?
@@ -17,14 +17,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Nothing is to be done when the claim has ended.
     pub(super) fn unwish(&self, id: DeliveryId) -> Result<()> {
         let sql = "UPDATE delivery SET wish = NULL, wish_text = NULL WHERE id = ?1";
         self.connection.prepare_cached(sql)?.execute([id.row()])?;
         Ok(())
     }
 
-    /// Applies the wish to a delivery that is not claimed.
+    /// Applies the change to a delivery that is not claimed.
     pub(super) fn fulfil(&mut self, found: &LaneEntry, wish: &DeferredChange) -> Result<PendingChange> {
         match wish {
             DeferredChange::Discard { by } => {
@@ -65,7 +64,7 @@ impl Work<'_> {
         Ok(vec![(found.action.clone(), -1), (to.to_owned(), 1)])
     }
 
-    /// Applies the wishes from before a restart, when nothing is claimed.
+    /// Applies the changes from before a restart, when nothing is claimed.
     pub(super) fn fulfil_all(&mut self) -> Result<usize> {
         let mut ids: Vec<i64> = {
             let mut select = self.connection.prepare(WISHES)?;
@@ -83,5 +82,5 @@ impl Work<'_> {
     }
 }
 
-/// Answered by the index `delivery_wish` alone.
+/// The index `delivery_wish` alone answers this query.
 pub(super) const WISHES: &str = "SELECT id FROM delivery INDEXED BY delivery_wish WHERE wish IS NOT NULL";

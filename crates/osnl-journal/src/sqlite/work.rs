@@ -1,6 +1,6 @@
 //! The steps within one transaction of the writer: appends, attempts, ends, promotions.
 //!
-//! Nothing here is visible outside before the commit: results for afterwards are returned, or kept in
+//! Nothing is visible outside before the commit: results for later are returned, or kept in
 //! [`Work::promoted`] and [`Work::tally`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -19,31 +19,25 @@ use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, Us
 
 /// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;
-/// The bytes kept of an answer.
 const ANSWER: usize = 1000;
-/// The bytes kept of a request.
 const REQUEST: usize = 4096;
-/// The latest failed attempts of a delivery of which the request is kept.
+/// The number of latest failed attempts whose request is kept.
 const REQUESTS: u32 = 3;
 
-/// An open transaction.
 pub(super) struct Work<'a> {
     pub(super) connection: &'a Connection,
-    /// Milliseconds since 1970.
     pub(super) now: i64,
-    /// The number of the next event; the caller's after the commit.
+    /// The next event's number, which the caller takes over after the commit.
     pub(super) next_event: i64,
     /// The change in the number of deliveries, by action and state.
     pub(super) tally: HashMap<(String, RowState), i64>,
-    /// Deliveries that a delivery loop has claimed.
     pub(super) claimed: HashSet<DeliveryId>,
-    /// Deliveries that became claimable: action and delivery.
+    /// Deliveries that became claimable, with their actions.
     pub(super) promoted: Vec<(String, DeliveryId)>,
-    /// Events without an id whose message is known to come again.
+    /// Events without an id whose message the broker will redeliver.
     pub(super) unsettled: &'a BTreeSet<i64>,
-    /// Those of them that came.
+    /// Unsettled events whose message was redelivered in this transaction.
     pub(super) adopted: Vec<i64>,
-    /// Facts for searches, about the blocks of events.
     pub(super) blocks: BlockNotes,
 }
 
@@ -52,27 +46,33 @@ static NONE: BTreeSet<i64> = BTreeSet::new();
 /// The change in the number of pending deliveries, by action.
 pub(super) type PendingChange = Vec<(String, i64)>;
 
-/// The result of an append.
 #[derive(Debug)]
 pub(super) enum AppendResult {
-    /// It is kept; the first of its key among its deliveries are claimable.
-    New { event: i64, ready: Vec<usize> },
-    /// The same message is there.
+    /// The entry is kept; `ready` are the first of each key among its deliveries.
+    New {
+        event: i64,
+        ready: Vec<usize>,
+    },
     Copy,
 }
 
-/// The result of the end of a claim.
 #[derive(Debug)]
 pub(super) enum EndResult {
-    /// The delivery had ended, or is not there.
+    /// The delivery had ended before, or is missing.
     Nothing,
-    /// It is claimable again.
-    Returned { action: String },
-    /// It waits for its retry.
-    Waits { action: String, due: i64 },
-    /// It has ended; whether one of another action was made of it.
-    Over { action: String, made: bool },
-    /// The operator's wish from meanwhile is fulfilled.
+    Returned {
+        action: String,
+    },
+    Waits {
+        action: String,
+        due: i64,
+    },
+    /// The delivery has ended; `made` is whether one of another action replaces it.
+    Over {
+        action: String,
+        made: bool,
+    },
+    /// The operator's deferred change is applied.
     Fulfilled(PendingChange),
 }
 
@@ -189,8 +189,8 @@ impl<'a> Work<'a> {
         Ok(state)
     }
 
-    /// Returns whether a message without an id is the one that this event was: the event is open or was not settled.
-    /// One that was done and settled was another message with the same bytes.
+    /// Returns whether a message without an id is this event's: the event is open or unsettled. Otherwise
+    /// another message has the same bytes.
     fn comes_again(&mut self, event: i64) -> Result<bool> {
         if self.unsettled.contains(&event) {
             self.adopted.push(event);
@@ -200,7 +200,6 @@ impl<'a> Work<'a> {
         self.connection.prepare_cached(IS_OPEN)?.exists([from, to])
     }
 
-    /// Keeps the facts about resources that this message brought.
     pub(super) fn saw(&self, changes: &[RowChange]) -> Result<()> {
         for RowChange { name, row } in changes {
             match row {
@@ -224,7 +223,7 @@ impl<'a> Work<'a> {
         if found > 0 { self.answered(id, used.made, answer) } else { Ok(()) }
     }
 
-    /// Keeps what is used up, what the target said, and when the next attempt is due.
+    /// Records the used limits, the target's answer, and the time of the next attempt.
     pub(super) fn retry(
         &mut self,
         id: DeliveryId,
@@ -253,7 +252,7 @@ impl<'a> Work<'a> {
         Ok(EndResult::Waits { action, due: due.at })
     }
 
-    /// The claim has ended. What the operator asked for meanwhile is done now, unless the effect is there.
+    /// Ends a claim. A deferred change of the operator is applied now, unless already in effect.
     pub(super) fn end_claim(&mut self, id: DeliveryId, end: &End) -> Result<EndResult> {
         let Some(found) = self.find(id)? else { return Ok(EndResult::Nothing) };
         if !found.state.is_open() {
@@ -291,7 +290,7 @@ impl<'a> Work<'a> {
         Ok(EndResult::Over { action: found.action, made })
     }
 
-    /// Answers whether there are more of them.
+    /// Makes retries due, in steps. Returns whether more are left.
     pub(super) fn due_now(&self, action: &str, now: i64) -> Result<bool> {
         let mut update = self.connection.prepare_cached(DUE_NOW)?;
         Ok(update.execute(params![action, now, DUE_AT_ONCE])? == DUE_AT_ONCE as usize)
@@ -308,7 +307,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Keeps the request of a failed attempt, and lets go of that of an earlier one.
+    /// Keeps the request of a failed attempt, and deletes that of an earlier one.
     pub(super) fn sent(&self, id: DeliveryId, made: u32, sent: &SentRequest) -> Result<()> {
         let request = sent.request.as_deref().map(|text| &text[..text.floor_char_boundary(REQUEST)]);
         self.connection
@@ -322,7 +321,6 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// A delivery has left its lane, or holds it no more.
     pub(super) fn next_after(&mut self, found: &LaneEntry) -> Result<()> {
         match found.lane {
             Some(lane) => self.lane_turn(LaneKey::Shared(lane)),
@@ -347,7 +345,8 @@ impl<'a> Work<'a> {
             .optional()
     }
 
-    /// An end has its moment and its reason; what is open again has neither. Of open states, only waiting and held.
+    /// Sets a state. An end has a time and a reason, an open state has neither; only waiting and held are set
+    /// as open.
     pub(super) fn set_state(&mut self, was: &LaneEntry, state: RowState, reason: Option<&str>) -> Result<()> {
         self.set_state_over(was, state, reason, None, None)
     }
@@ -363,7 +362,7 @@ impl<'a> Work<'a> {
         debug_assert_ne!(state, RowState::Ready, "the turn decides");
         let ended = (!state.is_open()).then_some(self.now);
         let mut update = self.connection.prepare_cached(END)?;
-        // What has ended stands in nobody's way.
+        // An ended delivery must not block its lane.
         let lane = if state.is_open() { was.shared_lane() } else { None };
         update.execute(params![was.id.row(), state, ended, reason, lane, cause, took.map(whole_millis)])?;
         self.blocks.note(was.id.row(), BlockFact::State(state));
@@ -373,13 +372,13 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Opens a delivery; it is claimable when it is its turn.
+    /// Opens a delivery, which becomes claimable in its turn.
     pub(super) fn open_again(&mut self, was: &LaneEntry) -> Result<()> {
         self.set_state(was, RowState::Waiting, None)?;
         self.lane_turn(was.own_lane())
     }
 
-    /// A dead letter keeps what is behind it in its lane waiting.
+    /// Keeps the deliveries behind a dead letter in its lane waiting.
     fn hold_lane(&self, id: DeliveryId, lane: i64) -> Result<()> {
         self.connection
             .prepare_cached("UPDATE delivery SET holds_key = 1, lane = ?2 WHERE id = ?1")?
@@ -388,7 +387,7 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn count(&mut self, action: &str, state: RowState, by: i64) {
-        // Looked for first: the name is only copied once per transaction.
+        // Searched first, so that the name is copied only once per transaction.
         match self.tally.iter_mut().find(|((a, s), _)| a == action && *s == state) {
             Some((_, count)) => *count += by,
             None => {
@@ -397,7 +396,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Writes down the counts and what the blocks got; the last thing before the commit.
+    /// Writes the counts and the facts of the blocks; the last step before the commit.
     pub(super) fn finish(&self) -> Result<()> {
         self.write_blocks()?;
         self.write_tally()
@@ -415,7 +414,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The event that is the same message.
+/// Returns the event of the same message.
 pub(super) fn same(connection: &Connection, number: i64, identity: &MessageIdentity) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached(SAME)?;
     let mut rows = select.query([number])?;
@@ -432,7 +431,7 @@ pub(super) fn same(connection: &Connection, number: i64, identity: &MessageIdent
     Ok(None)
 }
 
-/// Found by the index `event_identity`.
+/// The index `event_identity` answers this query.
 pub(super) const SAME: &str = "SELECT id, queue, coalesce(nullif(unique_id, ''), nullif(message_id, '')), body FROM event WHERE identity = ?";
 
 const IS_OPEN: &str =
@@ -440,18 +439,17 @@ const IS_OPEN: &str =
 
 const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FROM delivery WHERE id = ?";
 
-/// It begins anew if it is opened again.
+/// Clears the due time and the deferred change, so that a reopened delivery begins anew.
 pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL, cause = ?6, took = ?7 \
      WHERE id = ?1";
 
-/// Some of those that wait for their retry are due now.
 pub(super) const DUE_NOW: &str = concat!(
     "UPDATE delivery SET due = ?2, pause = 0 WHERE id IN (SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
     " AND due > ?2 LIMIT ?3)"
 );
 
-/// Deliveries of one such step.
+/// The deliveries of one such step.
 const DUE_AT_ONCE: u32 = 1000;
 
 const RETRY: &str = concat!(
@@ -460,7 +458,7 @@ const RETRY: &str = concat!(
     " RETURNING action, wish IS NOT NULL"
 );
 
-/// By the index, of which only those are looked up that wait.
+/// The index names the candidates, and only waiting rows are looked up.
 pub(super) const CLAMP_DUE: &str = concat!(
     "UPDATE delivery INDEXED BY delivery_ready SET due = ?1 + pause WHERE ",
     is!(Ready),

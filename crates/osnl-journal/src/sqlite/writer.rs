@@ -1,4 +1,5 @@
-//! The thread that owns the connection: takes what is queued, commits it as one, answers the callers.
+//! The thread that owns the connection: commits all queued commands as one transaction, then answers the
+//! callers.
 
 mod failing;
 mod fetching;
@@ -28,13 +29,12 @@ use crate::store::claimable::FetchKinds;
 use crate::store::clock::Due;
 use crate::{DeliveryId, End, Entry, JournalState, LearntFacts, SentRequest, Settle, UsedLimits};
 
-/// Commands of one transaction.
 const AT_ONCE: usize = 1000;
-/// The interval at which it checks that the file is there, prunes, and tries again after a failure.
+/// The interval at which the writer checks for the file, prunes, and retries after a failure.
 const TICK: Duration = Duration::from_secs(1);
-/// The bytes of a row beside the body, about.
+/// The approximate bytes of a row beside the body.
 const ROW: u64 = 512;
-/// Bounds of what a group appends where the file has reached its size: a twentieth of it.
+/// Bounds of one group's appends at the size limit of the file, else a twentieth of that size.
 const LEAST_ROOM: u64 = 64 << 10;
 const MOST_ROOM: u64 = 1 << 20;
 /// The pause between two bites while there is more to prune.
@@ -44,26 +44,20 @@ const GIB: u64 = 1 << 30;
 pub(super) enum SqliteCommand {
     Append(NewEntry, oneshot::Sender<Settle>),
     SetAside(ReceivedMessage, String, oneshot::Sender<Settle>),
-    /// Deliveries that were in hand at so many unexpected ends.
     HoldSuspects(Vec<(u64, u32)>),
-    /// Messages that were kept unread are let go.
     ForgetUnreadable(Vec<i64>, oneshot::Sender<usize>),
     Attempted(DeliveryId, UsedLimits, String),
-    /// The request of the attempt that was told last, and its duration.
+    /// The request of the latest recorded attempt, and its duration.
     Sent(DeliveryId, u32, SentRequest),
-    /// An attempt that failed and will be repeated.
     Retry(DeliveryId, Due, UsedLimits, String),
-    /// All retries of an action are due at this moment.
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
     Change(Bite, Apply, oneshot::Sender<BiteResult>),
-    /// Answered when everything before it is committed, with the moment.
+    /// Answered with the time, after the commit of everything before.
     Barrier(oneshot::Sender<i64>),
-    /// Keeps the enrichment of a delivery, and the facts learnt of objects.
     Enriched(DeliveryId, String, LearntFacts, oneshot::Sender<()>),
-    /// Asks for the last known state of an object.
     Known(String, oneshot::Sender<Option<String>>),
-    /// From the file into memory; what is due by that moment.
+    /// Fetches from the file into memory; the number is the time up to which retries are due.
     Fetch(Arc<str>, FetchKinds, i64),
     Close(Option<oneshot::Sender<()>>),
     #[cfg(any(test, feature = "conformance"))]
@@ -71,7 +65,7 @@ pub(super) enum SqliteCommand {
 }
 
 impl SqliteCommand {
-    /// Returns the bytes that it adds to the file, about.
+    /// Returns the approximate bytes that the command adds to the file.
     fn bytes(&self) -> u64 {
         let body = match self {
             Self::Append(new, _) => &new.entry.received.body,
@@ -82,65 +76,63 @@ impl SqliteCommand {
     }
 }
 
-/// An entry on its way into the file.
 pub(super) struct NewEntry {
     pub(super) entry: Entry,
     pub(super) identity: MessageIdentity,
-    /// Whether the notification is all of it, as the delivery loop takes it; else it is what stands in columns.
+    /// Whether the notification is complete, for the delivery loop; otherwise only the parts of the columns
+    /// are set.
     pub(super) whole: bool,
 }
 
-/// Whether a change is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Apply {
     Commit,
-    /// Only what would come of it is told.
+    /// Rolls the change back and only returns its result.
     Preview,
 }
 
-/// The result of a command, to be reported after the commit.
+/// The result of a command, reported after the commit.
 enum CommandResult {
     Nothing,
     Appended(AppendResult),
     SetAside(bool),
     Forgotten(usize),
-    /// Whether there are more of them.
+    /// Whether more retries are to be made due.
     DueNow(bool),
     Ended(EndResult),
 }
 
 pub(super) struct JournalWriter {
     pub(super) options: SqliteOptions,
-    /// Bytes that the file may hold.
     pub(super) max_size: u64,
     pub(super) place: JournalLock,
     inode: Option<Inode>,
-    /// `None` after a failure, until it can be opened again.
+    /// `None` after a failure, until the file can be opened again.
     connection: Option<Connection>,
     checkpointer: Checkpointer,
     _watch: Watch,
     shared: Arc<SqliteState>,
     commands: Receiver<SqliteCommand>,
-    /// Commands that arrived while a failure lasted, or that did not fit into a group.
+    /// Commands that arrived during a failure, or that did not fit into a group.
     backlog: VecDeque<SqliteCommand>,
-    /// Bytes that may still be appended before the size of the file is looked at.
+    /// Bytes that may be appended before the next look at the file's size.
     room: u64,
-    /// Messages that were in hand when the file was full: they wait until there is room.
+    /// Messages in hand when the file became full; they wait for room.
     wait_for_room: VecDeque<SqliteCommand>,
     next_event: i64,
     next_tick: Instant,
-    /// Since when it fails, and when the log said so last.
+    /// The start of the failure, and the time of its latest log line.
     failing: Option<(SystemTime, Instant)>,
     closing: bool,
-    /// Events of messages without an id that were never settled: the broker delivers them again.
+    /// Unsettled events of messages without an id: the broker delivers them again.
     unsettled: BTreeSet<i64>,
 }
 
-/// The most events in `unsettled`; the latest are kept.
+/// The bound of `unsettled`; the latest are kept.
 const UNSETTLED: usize = u16::MAX as usize;
 
-/// Returns the largest size of a journal without `max_size`: 10 GiB, and never more than half of what it and the free space
-/// are at the start.
+/// Returns the largest size of a journal without `max_size`: 10 GiB, or half of the sum of its size and the
+/// free space at the start.
 pub(super) fn default_size(free: u64, own: u64) -> u64 {
     (free.saturating_add(own) / 2).min(10 * GIB)
 }
@@ -184,7 +176,7 @@ impl JournalWriter {
         let mut connection = connect(&self.place.file)?;
         schema::prepare(&mut connection)?;
         let shared = self.shared.clone();
-        // In place of SQLite's own, which would checkpoint within a commit.
+        // Replaces SQLite's own hook, which would checkpoint within a commit.
         connection.wal_hook(Some(move |_: &mut _, pages: i32| {
             shared.wal_pages.store(pages.unsigned_abs(), Ordering::Relaxed);
             Ok(())
@@ -197,8 +189,8 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Nothing is claimed now: what was asked for claims is done. And no retry waits for longer than its pause, whatever
-    /// the clock said when it was written.
+    /// Applies pending operator changes, as nothing is claimed at the start. No retry waits longer than its
+    /// pause, even if the clock has changed.
     fn begin(&mut self) -> Result<(), OpenError> {
         let now = self.shared.clock.now();
         let Some(connection) = &mut self.connection else { return Ok(()) };
@@ -245,7 +237,7 @@ impl JournalWriter {
                 self.next_tick = Instant::now() + pause;
             }
             if self.shared.disk_wait.ends() && !self.closing {
-                // It publishes whether there is room, now that the disk answers.
+                // The tick publishes whether there is room, as the disk answers again.
                 self.tick();
             }
         }
@@ -272,7 +264,7 @@ impl JournalWriter {
             };
             match next {
                 Ok(SqliteCommand::Close(waiting)) => {
-                    // What was sent before is before it in the queue.
+                    // Commands sent before the close precede it in the queue.
                     self.closing = true;
                     closed.extend(waiting);
                 }
@@ -296,7 +288,7 @@ impl JournalWriter {
         batch
     }
 
-    /// Until it is committed; a failure is tried again each second, and given up only at the end: `false`.
+    /// Repeats until the commit succeeds, each second; `false` if the closing writer gives up.
     fn commit(&mut self, mut batch: Vec<SqliteCommand>) -> bool {
         #[cfg(any(test, feature = "conformance"))]
         for command in batch.extract_if(.., |command| matches!(command, SqliteCommand::Do(_))) {
@@ -311,7 +303,7 @@ impl JournalWriter {
             batch.extract_if(.., |command| matches!(command, SqliteCommand::Fetch(..))).collect();
         if !batch.is_empty() {
             loop {
-                // After a failure: into the right file, or none.
+                // After a failure the file may be gone or replaced.
                 let ready = if self.failing.is_some() { self.ready_storage() } else { Ok(()) };
                 let is_change = matches!(batch[..], [SqliteCommand::Change(..)]);
                 let ended =
@@ -348,7 +340,7 @@ impl JournalWriter {
         for command in asked {
             match (command, &self.connection) {
                 (SqliteCommand::Known(object, sender), Some(connection)) => {
-                    // What cannot be read now is not known: the next commit says why.
+                    // An unreadable object counts as unknown; the next commit reports the reason.
                     let _ = sender.send(super::enriched::known(connection, &object).unwrap_or_default());
                 }
                 (SqliteCommand::Barrier(sender), _) => {
@@ -410,8 +402,7 @@ impl JournalWriter {
         }
     }
 
-    /// Each second: is the file still there, what may leave it, and is there room. Answers whether there is more
-    /// to prune.
+    /// Checks the file, prunes, and publishes whether there is room. Returns whether there is more to prune.
     fn tick(&mut self) -> bool {
         if self.failing.is_some() {
             self.recover();
@@ -424,7 +415,7 @@ impl JournalWriter {
         match self.pruner().map_or_else(|| Ok(PruneResult::default()), |mut pruner| prune::tick(&mut pruner))
         {
             Ok(pruned) => {
-                // One that was full is so until all has left that may.
+                // A full journal stays full until everything prunable is pruned.
                 if !(pruned.more && self.is_full()) {
                     self.publish(pruned.full);
                 }
@@ -446,7 +437,8 @@ impl JournalWriter {
         }
     }
 
-    /// Tells which actions are paused. What cannot be read now stays as it is known: the next failure says why.
+    /// Publishes the paused actions. After a failed read the known set stays; the next commit reports the
+    /// reason.
     fn read_paused(&self) {
         let Some(connection) = &self.connection else { return };
         if let Ok(found) = paused::list(connection) {
@@ -462,7 +454,7 @@ impl JournalWriter {
         matches!(*self.shared.state.borrow(), JournalState::Full { .. })
     }
 
-    /// The open file and its bounds; `None` while there is no file.
+    /// Returns the open file and its bounds; `None` without a file.
     pub(super) fn pruner(&mut self) -> Option<Pruner<'_>> {
         let is_full = self.is_full();
         Some(Pruner {
@@ -476,7 +468,6 @@ impl JournalWriter {
     }
 }
 
-/// Returns the number of the next event of a file.
 pub(super) fn next_event(connection: &Connection) -> rusqlite::Result<i64> {
     let last: Option<(i64, usize)> = connection
         .query_row("SELECT id, deliveries FROM event ORDER BY id DESC LIMIT 1", [], |row| {

@@ -1,15 +1,15 @@
-//! The claimable deliveries in memory: a short piece of the queue of each action, and what is claimed.
+//! The claimable deliveries in memory: a short piece of each action's queue, and the claimed deliveries.
 //!
-//! A delivery that is committed while the piece is the whole queue enters it at once, without being read back from the
-//! file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. While the
-//! newest are wanted too, a second piece has those. Deliveries that wait for a retry are in the file only, until they
-//! are due.
+//! While the piece is the whole queue, a committed delivery enters it at once and is not read back from the
+//! file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. A
+//! second piece has the newest deliveries while claims ask for them. Deliveries that wait for a retry are
+//! only in the file until they are due.
 //!
-//! The piece is bounded in [bytes](super::weight) too, with what is claimed: at the bound nothing more is fetched, and what
-//! is committed stays in the file. Of each kind an action may always have one delivery in memory.
+//! The piece and the claims are bounded in [bytes](super::weight) too: at the bound nothing more is fetched.
+//! Each kind of an action may always have one delivery in memory.
 //!
-//! Each method that takes deliveries out of memory wakes the claims that wait: of whichever action they are, there may be
-//! room for theirs.
+//! Each method that removes deliveries from memory wakes all waiting claims, since any action may have room
+//! now.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::AtomicUsize;
@@ -20,77 +20,62 @@ use tokio::sync::Notify;
 use super::weight::{OF_ACTION, Weight, Weights};
 use crate::{ClaimLimits, ClaimedDelivery, DeliveryId};
 
-/// Claimable deliveries kept in memory for an action, of each kind.
 pub const PIECE: usize = 256;
-/// The newest ones that are fetched at a time.
 pub const NEWEST: usize = 48;
-/// Those that are fetched with them from random places between.
 pub const BETWEEN: usize = 16;
-/// With fewer left, more are fetched.
 const LOW: usize = PIECE / 4;
 
-/// The claimable deliveries of all actions. See the [module](self).
 #[derive(Debug, Default)]
 pub struct Claimable {
     queues: Mutex<Queues>,
-    /// Wakes each claim that waits.
     pub changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
     by_action: HashMap<Arc<str>, ActionQueue>,
-    /// The bytes of what is in memory of all actions.
     bytes: Arc<AtomicUsize>,
-    /// While a change is being made nothing is claimed: what the change sees as claimed is all that is.
+    /// Whether a change is under way: nothing is claimed then, so that the change sees all claims.
     frozen: bool,
 }
 
-/// A delivery in memory, and the bytes of its message.
 #[derive(Debug)]
 struct InMemory {
     delivery: ClaimedDelivery,
     weight: Weight,
 }
 
-/// A claimed delivery.
 #[derive(Debug)]
 struct ClaimedWeight {
     kind: ClaimableKind,
     _weight: Weight,
 }
 
-/// The deliveries of one action that are in memory.
 #[derive(Debug)]
 struct ActionQueue {
     weights: Weights,
-    /// The oldest that have never failed, in order of arrival.
+    /// The oldest deliveries that have never failed, in order of arrival.
     fresh: BTreeMap<DeliveryId, InMemory>,
-    /// The newest of them and some between, while they are wanted and `fresh` is not all there are.
+    /// The newest deliveries and some between, while claims want them and `fresh` is not the whole queue.
     newest: BTreeMap<DeliveryId, InMemory>,
-    /// The latest claim wanted the newest too.
     wants_newest: bool,
-    /// The writer has been asked for them.
     newest_asked: bool,
-    /// Those whose retry is due, longest due first.
     due: BTreeMap<(i64, DeliveryId), InMemory>,
     taken: HashMap<DeliveryId, ClaimedWeight>,
     withdrawn: BTreeSet<DeliveryId>,
-    /// The loop has not been told of the latest of these.
+    /// Whether the loop must still learn of the latest withdrawn claims.
     calls_back: bool,
-    /// There may be claimable ones in the file that are not in `fresh`.
+    /// Whether the file may have claimable deliveries that are not in `fresh`.
     beyond: bool,
-    /// The writer has been asked for them.
     asked: bool,
-    /// Some that the writer took for known when it began to fetch have been dropped since: they are in the file only.
+    /// Whether deliveries that the writer took for known at the start of its fetch have left memory since.
     dropped: bool,
-    /// The earliest moment at which something in the file is due that is not in `due`.
+    /// The earliest due time of a delivery in the file that is not in `due`.
     next_due: Option<i64>,
-    /// The writer has been asked for what is due.
     due_asked: bool,
-    /// Claims that have ended with a retry which is not committed yet, and when each is due.
+    /// Claims that ended with an uncommitted retry, and the time at which each is due.
     uncommitted: HashMap<DeliveryId, i64>,
-    /// Nothing is claimed any more: what is fetched or appended stays in the file.
+    /// Whether the action has no delivery loop: fetched or appended deliveries stay in the file.
     retired: bool,
 }
 
@@ -125,8 +110,8 @@ impl ActionQueue {
         InMemory { delivery, weight }
     }
 
-    /// Returns the bytes that may be fetched of a kind: what retries and the newest need is kept from the oldest, which a long
-    /// backlog has without end. Large messages of one kind keep no other one out.
+    /// Returns the bytes that may be fetched of a kind. Bytes for retries and the newest are reserved, as a
+    /// long backlog would use all. Large messages of one kind do not exclude another kind.
     fn room(&self, kind: ClaimableKind) -> usize {
         let (spare, has_none) = match kind {
             ClaimableKind::Fresh => (0, self.fresh.is_empty()),
@@ -139,18 +124,17 @@ impl ActionQueue {
         }
     }
 
-    /// Moves it to those that are claimed.
     fn take(&mut self, kind: ClaimableKind, InMemory { delivery, weight }: InMemory) -> ClaimedDelivery {
         self.taken.insert(delivery.id, ClaimedWeight { kind, _weight: weight });
         delivery
     }
 
-    /// Whether it is among the oldest. `fresh` has no gap: an old one that becomes claimable again has a place in it.
+    /// Whether a delivery belongs to the oldest. `fresh` has no gap, so an old delivery that becomes
+    /// claimable again must enter it.
     fn is_among_oldest(&self, id: DeliveryId) -> bool {
         self.fresh.last_key_value().is_some_and(|(last, _)| id < *last)
     }
 
-    /// Whether what is appended has a place.
     fn has_place_at_end(&self) -> bool {
         !self.retired && if self.beyond { self.wants_newest } else { self.fresh.len() < PIECE }
     }
@@ -159,16 +143,13 @@ impl ActionQueue {
         (self.has_place_at_end() || self.is_among_oldest(id)) && self.room(ClaimableKind::Fresh) > 0
     }
 
-    /// New claimable deliveries are in the file only. Answers whether others left memory for that.
     fn is_beyond(&mut self) -> bool {
         self.beyond = true;
-        // One that is newer is not among them.
         let frees = !self.newest.is_empty();
         self.newest.clear();
         frees
     }
 
-    /// Takes in what was fetched of a kind; what is due has a time.
     fn fetched(&mut self, kind: ClaimableKind, found: Vec<(i64, ClaimedDelivery)>) {
         if self.retired {
             self.dropped = true;
@@ -187,7 +168,6 @@ impl ActionQueue {
         }
     }
 
-    /// Drops what is in memory, but for what is claimed.
     fn drop_all(&mut self) {
         self.fresh.clear();
         self.newest.clear();
@@ -197,7 +177,7 @@ impl ActionQueue {
         self.waits_until(0);
     }
 
-    /// Takes the newest one that is wanted, or one between.
+    /// Takes the newest wanted delivery, or a wanted one from between.
     fn pop_newest(&mut self, wanted: &ClaimLimits) -> Option<ClaimedDelivery> {
         let piece = if self.beyond { &mut self.newest } else { &mut self.fresh };
         let ends = (*piece.first_key_value()?.0, *piece.last_key_value()?.0);
@@ -208,7 +188,6 @@ impl ActionQueue {
         Some(self.take(ClaimableKind::Newest, InMemory { delivery, weight }))
     }
 
-    /// The writer has fetched; whether it left claimable ones in the file. Without them, one piece has all.
     fn has_fetched(&mut self, more: bool) {
         self.beyond = more || self.dropped;
         if !self.beyond {
@@ -224,7 +203,6 @@ impl ActionQueue {
         self.next_due.into_iter().chain(self.uncommitted.values().copied()).min()
     }
 
-    /// Answers whether it was claimed.
     fn forget(&mut self, id: DeliveryId) -> bool {
         if self.taken.remove(&id).is_some() {
             self.withdrawn.remove(&id);
@@ -238,30 +216,22 @@ impl ActionQueue {
     }
 }
 
-/// A kind of claimable deliveries. See [`FetchKinds`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimableKind {
-    /// The oldest that have never failed.
     Fresh,
-    /// The newest that have never failed.
     Newest,
-    /// Those whose retry is due.
     Due,
 }
 
 /// The kinds of deliveries that the writer should fetch for a claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FetchKinds {
-    /// The oldest that have never failed.
     pub fresh: bool,
-    /// The newest that have never failed.
     pub newest: bool,
-    /// Those whose retry is due.
     pub due: bool,
 }
 
 impl FetchKinds {
-    /// Whether there is anything to fetch.
     #[must_use]
     pub fn is_any(self) -> bool {
         self.fresh || self.newest || self.due
@@ -273,8 +243,8 @@ impl Claimable {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Claims as soon as anything can be claimed. `now` is the time, or `None` while nothing may be claimed; `fetch` is
-    /// called with what is to be fetched, and the time.
+    /// Claims as soon as possible. `now` returns `None` while claims are not allowed; `fetch` receives the
+    /// kinds to fetch and the time.
     pub async fn claim_when_any(
         &self,
         action: &str,
@@ -285,7 +255,7 @@ impl Claimable {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Armed before looking, so that what is committed in between is not missed.
+            // Enabled before the look, so that a commit in between is not missed.
             changed.as_mut().enable();
             if let Some(now) = now() {
                 let (claimed, ask) = self.claim(action, wanted, now);
@@ -300,7 +270,6 @@ impl Claimable {
         }
     }
 
-    /// Claims what is in memory, and answers what the writer should fetch; `None` while nothing can be claimed.
     pub fn claim(
         &self,
         action: &str,
@@ -319,7 +288,6 @@ impl Claimable {
         queue.retired = false;
         queue.wants_newest = wanted.newest > 0;
         if !queue.wants_newest && !queue.newest.is_empty() {
-            // They are in the file, and come in their turn.
             queue.newest.clear();
             queue.dropped = true;
             self.changed.notify_waiters();
@@ -360,18 +328,17 @@ impl Claimable {
         ((!claimed.is_empty()).then_some(claimed), ask)
     }
 
-    /// When something of an action becomes due that a claim would not find now.
+    /// Returns the time at which an action has a due delivery that a claim would not find now.
     #[must_use]
     pub fn next_due(&self, action: &str) -> Option<i64> {
         let queues = self.lock();
-        // What is being fetched wakes the claim, and so does room for what is due.
         let comes = |queue: &&ActionQueue| {
             !queue.due_asked && queue.due.is_empty() && queue.room(ClaimableKind::Due) > 0
         };
         queues.by_action.get(action).filter(comes)?.next_due()
     }
 
-    /// A claim ends with a retry, as soon as that is committed.
+    /// Ends a claim with a retry, once the retry is committed.
     pub fn retries(&self, id: DeliveryId, due: i64) {
         let mut queues = self.lock();
         if let Some(queue) = queues.by_action.values_mut().find(|queue| queue.taken.contains_key(&id)) {
@@ -379,26 +346,23 @@ impl Claimable {
         }
     }
 
-    /// Something of an action is due then.
     pub fn waits_until(&self, action: &str, due: i64) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.waits_until(due);
         }
     }
 
-    /// Whether what is appended now is likely to have a place in memory when it is committed.
     #[must_use]
     pub fn expects(&self, action: &str) -> bool {
         self.lock().by_action.get(action).is_some_and(ActionQueue::has_place_at_end)
     }
 
-    /// Returns the bytes of messages that may be fetched of a kind. With more than none, one message may be larger.
+    /// Returns the bytes of messages that may be fetched of a kind. Unless 0, a single message may be larger.
     #[must_use]
     pub fn room(&self, action: &str, kind: ClaimableKind) -> usize {
         self.lock().by_action.get(action).map_or(0, |queue| queue.room(kind))
     }
 
-    /// Notes that new claimable deliveries are in the file only.
     pub fn is_beyond(&self, action: &str) {
         let frees = self.lock().by_action.get_mut(action).is_some_and(ActionQueue::is_beyond);
         if frees {
@@ -406,7 +370,8 @@ impl Claimable {
         }
     }
 
-    /// Whether a claimable delivery has a place in memory; if not, it is remembered that there is more.
+    /// Whether a claimable delivery has a place in memory; if not, the action is marked as having more in the
+    /// file.
     pub fn has_place(&self, action: &str, id: DeliveryId) -> bool {
         let has_place = self.lock().by_action.get(action).is_some_and(|queue| queue.has_place(id));
         if !has_place {
@@ -415,7 +380,6 @@ impl Claimable {
         has_place
     }
 
-    /// Adds what has become claimable.
     pub fn add(&self, action: &str, claimed: ClaimedDelivery) {
         if let Some(queue) = self.lock().by_action.get_mut(action)
             && !queue.knows(claimed.id)
@@ -434,7 +398,6 @@ impl Claimable {
         }
     }
 
-    /// The writer begins to fetch: returns the deliveries that it leaves out.
     #[must_use]
     pub fn known(&self, action: &str) -> HashSet<DeliveryId> {
         let mut queues = self.lock();
@@ -444,7 +407,6 @@ impl Claimable {
         queue.fresh.keys().chain(queue.newest.keys()).chain(due).chain(queue.taken.keys()).copied().collect()
     }
 
-    /// The writer has fetched the oldest; `more` are left in the file.
     pub fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Fresh, oldest);
@@ -454,7 +416,6 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    /// The writer has fetched the newest; `more` are left in the file.
     pub fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Newest, newest);
@@ -464,7 +425,6 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    /// The writer has fetched what is due; the next in the file is due then.
     pub fn fetched_due(&self, action: &str, due: Vec<(i64, ClaimedDelivery)>, next: Option<i64>) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Due, due);
@@ -474,7 +434,6 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    /// The writer could not fetch.
     pub fn not_fetched(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.asked = false;
@@ -485,19 +444,16 @@ impl Claimable {
         }
     }
 
-    /// The end of a claim is committed; the delivery is of that action, as far as is known.
     pub fn forget(&self, action: Option<&str>, id: DeliveryId) {
         let mut queues = self.lock();
         let own = action.and_then(|action| queues.by_action.get_mut(action));
         if !own.is_some_and(|queue| queue.forget(id)) {
-            // One that has been moved is known to the queue it was claimed from.
             for queue in queues.by_action.values_mut() {
                 queue.forget(id);
             }
         }
     }
 
-    /// Returns all deliveries that are in memory, claimed ones included.
     #[must_use]
     pub fn in_memory(&self) -> HashSet<DeliveryId> {
         let queues = self.lock();
@@ -508,20 +464,19 @@ impl Claimable {
         queues.by_action.values().flat_map(of).collect()
     }
 
-    /// Nothing is claimed until [`thaw`](Self::thaw); answers what is claimed, of all actions.
     pub fn freeze(&self) -> HashSet<DeliveryId> {
         let mut queues = self.lock();
         queues.frozen = true;
         queues.by_action.values().flat_map(|queue| queue.taken.keys().copied()).collect()
     }
 
-    /// Ends what [`freeze`](Self::freeze) began.
     pub fn thaw(&self) {
         self.lock().frozen = false;
         self.changed.notify_waiters();
     }
 
-    /// It is not to be attempted as it was: a claim of it shall be given back. Returns whether there is one.
+    /// Withdraws a delivery: a claim should be given back, as it must not be attempted unchanged. Returns
+    /// whether a claim exists.
     pub fn withdraw(&self, action: &str, id: DeliveryId) -> bool {
         let mut is_claimed = false;
         if let Some(queue) = self.lock().by_action.get_mut(action) {
@@ -533,33 +488,30 @@ impl Claimable {
                 queue.calls_back |= queue.withdrawn.insert(id);
             }
         }
-        // Wakes the loop, which looks for what it shall give back.
+        // Wakes the delivery loop, which looks for withdrawn claims.
         self.changed.notify_waiters();
         is_claimed
     }
 
-    /// A claim of it need not be given back any more.
+    /// Ends a withdrawal: the claim need not be given back.
     pub fn leave(&self, action: &str, id: DeliveryId) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.withdrawn.remove(&id);
         }
     }
 
-    /// Returns the claims that are to be given back.
     #[must_use]
     pub fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
         let queues = self.lock();
         queues.by_action.get(action).map_or_else(Vec::new, |queue| queue.withdrawn.iter().copied().collect())
     }
 
-    /// Drops what is in memory of all actions, but for what is claimed: it is fetched again.
     pub fn drop_all(&self) {
         self.lock().by_action.values_mut().for_each(ActionQueue::drop_all);
         self.changed.notify_waiters();
     }
 
-    /// Nothing of an action is claimed any more: what is in memory of it is dropped, but for what is claimed, and nothing
-    /// more is brought there until the next claim.
+    /// Drops all unclaimed deliveries of an action from memory; nothing is added until the next claim.
     pub fn retire(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.drop_all();

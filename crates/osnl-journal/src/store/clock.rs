@@ -5,42 +5,37 @@ use std::time::{Duration, SystemTime};
 use osnl_core::moment::millis;
 use tokio::time::Instant;
 
-/// The wall clock's time at the start, and the time since.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     began: Instant,
     at: i64,
 }
 
-/// When a retry may be attempted, and the pause that this was meant to be.
+/// The due time of a retry, and its intended pause.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
-    /// The time of the clock.
     pub at: i64,
-    /// Milliseconds.
+    /// The pause in milliseconds, for a restart after a change of the clock.
     pub pause: i64,
 }
 
 impl Clock {
-    /// Starts a clock.
     #[must_use]
     pub fn start() -> Self {
         Self::starting_at(SystemTime::now())
     }
 
-    /// Starts a clock at a time.
     #[must_use]
     pub fn starting_at(time: SystemTime) -> Self {
         Self { began: Instant::now(), at: millis(time) }
     }
 
-    /// Returns the time now.
     #[must_use]
     pub fn now(&self) -> i64 {
         self.millis(Instant::now())
     }
 
-    /// Returns the time of a moment: never 0, which is the due time of what has not failed.
+    /// Returns the time of a moment: never 0, which is the due time of a delivery that has not failed.
     #[must_use]
     pub fn millis(&self, at: Instant) -> i64 {
         let since = whole_millis(at.saturating_duration_since(self.began));
@@ -48,14 +43,13 @@ impl Clock {
         self.at.saturating_add(since).saturating_sub(before).max(1)
     }
 
-    /// Returns the due time of a moment to come.
     #[must_use]
     pub fn due(&self, at: Instant) -> Due {
         let pause = whole_millis(at.saturating_duration_since(Instant::now()));
         Due { at: self.millis(at), pause }
     }
 
-    /// Returns the moment of a time; one from before the start is the start.
+    /// Returns the moment of a time; a time before the start is the start.
     #[must_use]
     pub fn instant(&self, millis: i64) -> Option<Instant> {
         let since = u64::try_from(millis.saturating_sub(self.at)).unwrap_or(0);
@@ -63,7 +57,6 @@ impl Clock {
     }
 }
 
-/// Returns a duration in whole milliseconds.
 #[must_use]
 pub fn whole_millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)

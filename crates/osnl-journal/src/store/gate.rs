@@ -1,7 +1,7 @@
-//! Admits entries: nothing is read from the broker that the journal could not keep.
+//! Admits entries, so that the broker sends no message that the journal could not keep.
 //!
-//! Places are shared fairly: a caller that finds a place free leaves one to each caller that waits for the same and
-//! could have it now, so that a busy listener does not keep another one waiting.
+//! Places are shared fairly. A caller that finds free places leaves one to each waiting caller that could
+//! take it now, so that a busy listener does not starve another.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -10,14 +10,14 @@ use tokio::sync::Notify;
 
 use crate::{Begin, NewDelivery, Obstacle, Permit, PermitStore};
 
-/// Entries that are promised or not yet committed: they are in memory.
+/// The bound of entries in memory: promised or not yet committed.
 pub const IN_MEMORY: usize = 16 * 1024;
 
-/// The bound of each action, and whether anything may come at all.
+/// The bound of each action, and whether any entry is admitted.
 #[derive(Debug)]
 pub struct Gate {
     max_pending: u64,
-    /// Actions that never delay a message: beyond the bound, their new deliveries are dead letters.
+    /// Actions that never delay a message: beyond the bound, their new deliveries become dead letters.
     overflowing: RwLock<BTreeSet<Arc<str>>>,
     state: Mutex<GateState>,
     room: Notify,
@@ -29,19 +29,18 @@ struct GateState {
     /// Entries promised, and those appended and not committed.
     in_memory: usize,
     actions: HashMap<Arc<str>, ActionRoom>,
-    /// The callers that wait, in the order in which they began to.
+    /// The waiting callers, in order of arrival.
     waiting: Vec<Waiter>,
     last_ticket: u64,
 }
 
-/// A caller that waits for a place.
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
     actions: Vec<Arc<str>>,
 }
 
-/// The place in the queue of a caller that waits; given up when it is dropped.
+/// The place of a waiting caller in the queue, given up on drop.
 struct Ticket<'a> {
     gate: &'a Gate,
     number: u64,
@@ -50,7 +49,7 @@ struct Ticket<'a> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.gate.lock().waiting.retain(|waiting| waiting.ticket != self.number);
-        // What was left to it is there for others.
+        // Other callers may take the places left to this caller.
         self.gate.room.notify_waiters();
     }
 }
@@ -59,11 +58,10 @@ impl Drop for Ticket<'_> {
 struct ActionRoom {
     pending: u64,
     reserved: u64,
-    /// Said in the log since it became full.
+    /// Whether the log has a line since the action became full.
     said: bool,
 }
 
-/// The places that a permit gives back.
 #[derive(Debug)]
 struct ReservedPlaces {
     gate: Arc<Gate>,
@@ -71,7 +69,6 @@ struct ReservedPlaces {
 }
 
 impl Gate {
-    /// A gate that is open.
     #[must_use]
     pub fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
         let state = GateState {
@@ -85,7 +82,6 @@ impl Gate {
         Self { max_pending, overflowing, state: Mutex::new(state), room: Notify::new() }
     }
 
-    /// Returns the number of deliveries of an action that may be pending.
     #[must_use]
     pub fn max_pending(&self) -> u64 {
         self.max_pending
@@ -99,13 +95,12 @@ impl Gate {
         self.overflowing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the actions that never delay a message.
     pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         *self.overflowing.write().unwrap_or_else(PoisonError::into_inner) = actions;
         self.room.notify_waiters();
     }
 
-    /// Makes dead letters of the open deliveries that their action has no place for and takes as such.
+    /// Makes dead letters of open deliveries whose overflowing action is full.
     pub fn refuse_overflowing(&self, deliveries: &mut [NewDelivery]) {
         for new in deliveries.iter_mut().filter(|new| new.begin.is_open()) {
             if let Some(reason) = self.overflows(&new.action) {
@@ -114,7 +109,7 @@ impl Gate {
         }
     }
 
-    /// Why one delivery more of an action is a dead letter at once, if it is.
+    /// Returns the reason why a further delivery of an action becomes a dead letter at once.
     fn overflows(&self, action: &Arc<str>) -> Option<String> {
         if !self.overflowing().contains(action) {
             return None;
@@ -124,13 +119,13 @@ impl Gate {
             .then(|| format!("{pending} deliveries are pending, max_pending (on_full = dead_letter)"))
     }
 
-    /// Waits until there is a place for an entry of these actions, and takes up to `at_most`.
+    /// Waits for a place for an entry of these actions, and takes up to `at_most`.
     pub async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
         let mut ticket: Option<Ticket<'_>> = None;
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
-            // Armed before looking, so that what is given back in between is not missed.
+            // Enabled before the look, so that a place returned in between is not missed.
             room.as_mut().enable();
             let bounded = self.bounded(actions);
             let number = ticket.as_ref().map(|ticket| ticket.number);
@@ -152,13 +147,13 @@ impl Gate {
         Ticket { gate: self, number }
     }
 
-    /// The actions whose bound keeps an entry from being kept.
+    /// The actions whose bound can exclude an entry.
     fn bounded(&self, actions: &[Arc<str>]) -> Vec<Arc<str>> {
         let overflowing = self.overflowing();
         actions.iter().filter(|action| !overflowing.contains(*action)).cloned().collect()
     }
 
-    /// Returns the obstacle to an entry for these actions now, without the journal's own state.
+    /// Returns the obstacle to an entry for these actions, apart from the journal's own state.
     pub fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let (bounded, state, most) = (self.bounded(actions), self.lock(), self.max_pending);
         let taken = |action: &Arc<str>| {
@@ -175,13 +170,12 @@ impl Gate {
         }
     }
 
-    /// Lets entries in, or not.
     pub fn set_open(&self, open: bool) {
         self.lock().open = open;
         self.room.notify_waiters();
     }
 
-    /// An entry is on its way into the file.
+    /// Counts an entry that waits for its commit.
     pub fn appended<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>>) {
         let mut state = self.lock();
         state.in_memory += 1;
@@ -190,7 +184,6 @@ impl Gate {
         }
     }
 
-    /// An entry left memory.
     pub fn committed(&self) {
         let mut state = self.lock();
         state.in_memory = state.in_memory.saturating_sub(1);
@@ -198,13 +191,13 @@ impl Gate {
         self.room.notify_waiters();
     }
 
-    /// So many deliveries of an action are pending, by another count than [`changed`](Self::changed) makes.
+    /// Sets the number of pending deliveries of an action, counted independently of
+    /// [`changed`](Self::changed).
     pub fn counted(&self, action: &str, pending: u64) {
         let known = self.lock().actions.get(action).map_or(0, |room| room.pending);
         self.changed(action, pending.cast_signed().saturating_sub(known.cast_signed()));
     }
 
-    /// Deliveries came to be pending, or ceased to be.
     pub fn changed(&self, action: &str, by: i64) {
         let mut state = self.lock();
         let room = state.actions.entry(action.into()).or_default();
@@ -253,7 +246,6 @@ impl GateState {
         places
     }
 
-    /// Deliveries of an action that may still be promised.
     fn free(&self, max_pending: u64, action: &Arc<str>) -> u64 {
         self.actions
             .get(action)
@@ -291,7 +283,7 @@ mod tests {
         let (places, mut permit) = reserve(&both, 10).unwrap();
         assert_eq!(places, 3);
         assert!(reserve(&both[..1], 1).is_none());
-        // One entry for `a` alone: its place in `b` comes back, and that of the unused ones.
+        // One entry for `a` alone: its place in `b` and the unused places return.
         drop(permit.take_one());
         gate.appended([a.clone()].iter());
         drop(permit);
@@ -323,7 +315,7 @@ mod tests {
             "action a has 0 deliveries pending and no place for another (max_pending is 2)"
         );
         drop(busy);
-        // Two are free, and one of them is for the caller that waits; another action is not its concern.
+        // Two places are free; one is left for the waiting caller, which does not want the other action.
         let greedy = gate.reserve(&actions, 10).now_or_never().unwrap();
         assert_eq!(greedy.places(), 1);
         assert_eq!(gate.reserve(&other, 10).now_or_never().unwrap().places(), 2);
@@ -331,7 +323,7 @@ mod tests {
         assert_eq!(served.places(), 1);
         assert!(gate.reserve(&actions, 1).now_or_never().is_none());
         drop(greedy);
-        // Of one that has given up nothing is left to it.
+        // A caller that gave up is left nothing.
         assert_eq!(gate.reserve(&actions, 10).now_or_never().unwrap().places(), 1);
     }
 }

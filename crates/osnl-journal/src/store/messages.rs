@@ -1,8 +1,8 @@
 //! One decoded message for all of its deliveries in memory.
 //!
-//! A bulk request of thousands of resources has thousands of deliveries, of which hundreds are in memory at a time, and each
-//! of them names the same message. It is read and decoded once, and again only after the last of them has gone: nothing is
-//! kept alive here.
+//! A bulk request of thousands of resources has thousands of deliveries of one message, hundreds of them in
+//! memory. The message is decoded once, and again only after its last delivery is dropped: the cache keeps
+//! nothing alive.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,17 +11,16 @@ use std::sync::{Arc, Weak};
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 
-/// The fewest messages among which those that have gone are looked for.
+/// The fewest messages for which dropped ones are looked for.
 const MANY: usize = 1024;
 
-/// A message and what it says.
 pub type Message = (Arc<ReceivedMessage>, Arc<Notification>);
 
-/// The messages of which a delivery is in memory.
+/// The messages with a delivery in memory.
 #[derive(Debug)]
 pub struct MessageCache<K> {
     messages: HashMap<K, (Weak<ReceivedMessage>, Weak<Notification>)>,
-    /// With so many, those that have gone are swept out.
+    /// The number of messages at which dropped ones are removed.
     sweep_at: usize,
 }
 
@@ -32,14 +31,13 @@ impl<K> Default for MessageCache<K> {
 }
 
 impl<K: Eq + Hash> MessageCache<K> {
-    /// Returns a message, while anything has it.
+    /// Returns a message while a delivery has it.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Message> {
         let (received, notification) = self.messages.get(key)?;
         Some((received.upgrade()?, notification.upgrade()?))
     }
 
-    /// Notes a message.
     pub fn insert(&mut self, key: K, (received, notification): &Message) {
         if self.messages.len() >= self.sweep_at {
             self.messages.retain(|_, (received, _)| received.strong_count() > 0);
@@ -53,7 +51,7 @@ impl<K: Eq + Hash> MessageCache<K> {
 mod tests {
     use super::*;
 
-    /// With more than the fewest in memory, each new message looked at all of them.
+    /// The doubled bound prevents a scan of all messages for each new one.
     #[test]
     fn messages_that_are_in_memory_are_looked_at_seldom() {
         let message = || (Arc::new(ReceivedMessage::sample("", false)), Arc::new(Notification::default()));

@@ -1,41 +1,38 @@
-//! The bounds of the quarantine, and the queue whose message leaves next: however many messages of one queue cannot be read,
-//! those of the others stay.
+//! The bounds of the quarantine, which removes messages of the largest queue first, so that one queue does
+//! not displace others.
 
 use std::sync::Arc;
 
-/// The bytes that messages in quarantine may take, as they are stored.
+/// The stored bytes that messages in quarantine may take.
 const BYTES: i64 = 64 << 20;
 
-/// The bounds of the quarantine.
 #[derive(Clone, Copy, Debug)]
 pub struct QuarantineBounds {
     messages: i64,
     bytes: i64,
 }
 
-/// The part of one queue in the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueShare {
-    /// The listener that received the messages: queues of several brokers may have one name.
+    /// The listener that received the messages, as queues of several brokers may have one name.
     pub listener: Arc<str>,
-    /// The queue.
     pub queue: Arc<str>,
-    /// Its messages.
     pub messages: i64,
-    /// The bytes of their bodies, as they are stored.
+    /// The bytes of their bodies as stored.
     pub bytes: i64,
 }
 
 impl QuarantineBounds {
-    /// The bounds with so many messages, as the option `max_dead` says.
+    /// Returns the bounds for the value of the option `max_dead`.
     #[must_use]
     pub fn of(max_dead: u64) -> Self {
         Self { messages: i64::try_from(max_dead).unwrap_or(i64::MAX), bytes: BYTES }
     }
 
-    /// Returns the index of the share whose oldest message leaves next; `None` within the bounds.
+    /// Returns the index of the share whose oldest message is removed next; `None` within the bounds.
     ///
-    /// Beyond the number of messages it is the queue with most of them, beyond the bytes the one with most bytes.
+    /// Beyond the number of messages, this is the queue with most messages; beyond the bytes, the queue with
+    /// most bytes.
     #[must_use]
     pub fn leaves(&self, shares: &[QueueShare]) -> Option<usize> {
         let sum = |of: fn(&QueueShare) -> i64| shares.iter().map(of).sum::<i64>();
@@ -50,7 +47,6 @@ impl QuarantineBounds {
 }
 
 impl QueueShare {
-    /// Takes away a message of so many stored bytes.
     pub fn lose(&mut self, bytes: i64) {
         self.messages -= 1;
         self.bytes -= bytes;
@@ -75,7 +71,7 @@ mod tests {
         check(&[(4, 4), (2, 90)], Some(0));
         check(&[(4, 4), (1, 97)], Some(1));
         check(&[(1, 20), (5, 90)], Some(1));
-        // A single message beyond all bounds leaves, and nothing is left to leave then.
+        // A single message beyond all bounds is removed, and nothing is left then.
         check(&[(0, 0), (1, 101)], Some(1));
         check(&[(0, 101)], None);
     }

@@ -1,7 +1,8 @@
 //! The bytes that deliveries in memory take.
 //!
-//! Numbers alone bound no memory: a compressed message of a few hundred bytes may take 20 MiB decoded. Deliveries of one
-//! message share it, so it counts once for each action. The values of its enrichments are each delivery's own.
+//! A bound on numbers does not bound memory: a compressed message of a few hundred bytes may take 20 MiB
+//! decoded. Deliveries share their message, so a message counts once for each action. Enrichment values count
+//! for each delivery.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,58 +13,54 @@ use osnl_core::received::ReceivedMessage;
 use osnl_model::{Notification, memory_of};
 use serde_json::Value;
 
-/// The bytes of an action's messages from which no further delivery that has never failed is brought into memory.
+/// The bytes of an action's messages at which no further fresh delivery is fetched.
 pub const OF_ACTION: usize = 64 << 20;
-/// The same of all actions together.
+/// The bound of all actions together.
 pub const OF_ALL: usize = 192 << 20;
-/// The bytes that each action may have all the same: large messages of actions that are held keep no other one waiting.
+/// The bytes that each action may always have, so that large messages of held actions delay no other action.
 const OF_EACH: usize = 4 << 20;
-/// A message that takes less is kept decoded while it waits for its place; a larger one is read again.
+/// The size below which a waiting message is kept decoded; a larger message is read again.
 pub const LIGHT: usize = 64 << 10;
-/// The fewest entries among which those of messages that have gone are looked for.
+/// The fewest entries for which dropped messages are looked for.
 const MANY: usize = 1024;
 
-/// Returns about how many bytes a message takes, decoded and as it came.
+/// Returns the approximate bytes of a message, decoded and as received.
 #[must_use]
 pub fn bytes_of(received: &ReceivedMessage, notification: &Notification) -> usize {
     received.body.len() + notification.memory()
 }
 
-/// Returns about how many bytes the values of a delivery's enrichments take.
 #[must_use]
 pub fn bytes_of_values(values: Option<&EnrichedValues>) -> usize {
     let of = |(name, value): (&String, &Value)| name.len() + memory_of(value);
     values.into_iter().flatten().map(of).sum()
 }
 
-/// The messages of one action that are in memory.
 #[derive(Debug)]
 pub struct Weights {
     own: Arc<AtomicUsize>,
     all: Arc<AtomicUsize>,
-    /// By the address of the message, which no other one takes while its weight is there.
+    /// Entries by the message's address, which no other message takes while the weight exists.
     messages: HashMap<usize, Weak<MessageWeight>>,
-    /// With so many entries, those of messages that have gone are swept out.
+    /// The number of entries at which those of dropped messages are removed.
     sweep_at: usize,
 }
 
-/// The bytes of one delivery, which count until it is dropped.
+/// The bytes of one delivery, counted until the drop.
 #[derive(Debug)]
 pub struct Weight {
     _message: Arc<MessageWeight>,
-    /// The bytes of the values that it does not share.
     _own: CountedBytes,
 }
 
-/// The bytes of one message, which count until the last one of its deliveries is dropped.
+/// The bytes of one message, counted until its last delivery is dropped.
 #[derive(Debug)]
 struct MessageWeight {
     _bytes: CountedBytes,
-    /// Keeps the address: a claim may end, and its message go, before the weight does.
+    /// Keeps the address: the claim may end and drop its message before the weight.
     _message: Weak<ReceivedMessage>,
 }
 
-/// Bytes that count until they are dropped.
 #[derive(Debug)]
 struct CountedBytes {
     bytes: usize,
@@ -79,13 +76,13 @@ impl Drop for CountedBytes {
 }
 
 impl Weights {
-    /// Weights of an action, beside others that count together in `all`.
+    /// Returns the weights of an action, which also count in `all`.
     #[must_use]
     pub fn new(all: Arc<AtomicUsize>) -> Self {
         Self { own: Arc::default(), all, messages: HashMap::new(), sweep_at: MANY }
     }
 
-    /// Counts a delivery: its message, unless another one of its deliveries counts, and what it has of its own.
+    /// Counts a delivery: its own values, and its message unless another delivery of it counts.
     pub fn weigh(&mut self, event: &Event) -> Weight {
         let message = self.message(&event.received, &event.notification);
         Weight { _message: message, _own: self.count(bytes_of_values(event.enriched.as_deref())) }
@@ -116,13 +113,13 @@ impl Weights {
         CountedBytes { bytes, own: self.own.clone(), all: self.all.clone() }
     }
 
-    /// Whether nothing counts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.own.load(Ordering::Relaxed) == 0
     }
 
-    /// Returns the bytes that may be added, with this share of the bound beside it; none of them is a bound for one message.
+    /// Returns the bytes that may be added, less the reserved `spare`. A single message may exceed the result
+    /// unless 0.
     #[must_use]
     pub fn room(&self, spare: usize) -> usize {
         let (own, all) = (self.own.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));
@@ -153,7 +150,6 @@ mod tests {
         assert_eq!(weights.room(0), OF_EACH);
     }
 
-    /// A claim ends before its end is committed: its message is dropped, and its weight is still there.
     #[test]
     fn a_message_does_not_take_the_weight_of_one_that_has_gone() {
         let mut weights = Weights::new(Arc::default());

@@ -1,7 +1,7 @@
 //! The tables, and the end of a transaction that changes them.
 //!
-//! A condition that a transaction states is decided when it commits. On Galera a row that changed since the transaction began
-//! makes it fail too (certification).
+//! The condition of a transaction is evaluated at its commit. On Galera, a row that changed since the start
+//! of the transaction makes it fail too (certification).
 
 use crate::setting::{Database, Setting};
 
@@ -12,7 +12,6 @@ pub(crate) struct Tables {
     pub(crate) arrivals: Vec<Arrival>,
 }
 
-/// A row that a daemon owns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Row {
     pub(crate) epoch: u8,
@@ -23,7 +22,7 @@ pub(crate) struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Arrival {
     pub(crate) message: u8,
-    /// Epoch of the reader, and number in it: the order of the queue.
+    /// The order of the queue: the reader's epoch, and the number within.
     pub(crate) place: (u8, u8),
     pub(crate) state: State,
 }
@@ -41,7 +40,7 @@ pub(crate) struct Transaction {
     pub(crate) daemon: u8,
     pub(crate) token: u8,
     pub(crate) role: Role,
-    /// The rows of lease and reader when it began, for Galera's certification.
+    /// The beats of lease and reader at the start, for Galera's certification.
     pub(crate) lease_beat: u8,
     pub(crate) reader_beat: u8,
     pub(crate) change: Change,
@@ -63,22 +62,18 @@ pub(crate) enum Change {
     Append { epoch: u8, number: u8, message: u8, state: State },
 }
 
-/// Why a transaction did not commit.
 pub(crate) enum Refusal {
-    /// Another has the epoch.
     Fenced,
-    /// Galera: another write came first.
+    /// Galera: another write precedes this one.
     Conflict,
 }
 
-/// The promise that a step breaks.
 pub(crate) type BrokenPromise = &'static str;
 
 /// The end of a transaction; an error if a promise is broken.
 pub(crate) type CommitEnd = Result<Result<(), Refusal>, BrokenPromise>;
 
 impl Setting {
-    /// Applies a transaction to the tables, or says why it does not commit.
     pub(crate) fn apply(&self, tables: &mut Tables, told: u8, work: &Transaction) -> CommitEnd {
         let fence = match work.change {
             Change::Admit { epoch, .. } | Change::End { epoch, .. } => {
@@ -92,7 +87,7 @@ impl Setting {
         }
         match &work.change {
             Change::TakePartition { from, .. } => Ok(self.take_partition(tables, *from, work)),
-            // The write that renews; there is no such transaction without it.
+            // The renewal is the write itself, so a condition that only reads does not exist here.
             Change::Renew { epoch } => {
                 let same = tables.lease.epoch == *epoch && tables.lease.token == work.token;
                 tables.lease.beat += 1;
@@ -144,7 +139,7 @@ impl Setting {
         Ok(())
     }
 
-    /// Galera refuses a transaction whose row was written since it began.
+    /// Refuses, as Galera, a transaction whose row was written since its start.
     fn certifies(&self, row: Row, beat: u8) -> Result<(), Refusal> {
         if self.database == Database::Galera && row.beat != beat { Err(Refusal::Conflict) } else { Ok(()) }
     }

@@ -1,46 +1,43 @@
-//! Visits every state that can be reached from a first one.
-
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Something that goes from state to state by steps.
 pub(crate) trait Model: Sized {
     type State: Hash;
     type Step: Copy;
 
-    /// Returns each step that is possible in a state, with the state behind it, or the promise that the step breaks.
+    /// Returns each possible step in a state, with the next state or the broken promise.
     fn steps(&self, state: &Self::State) -> Vec<Passage<Self>>;
 
-    /// Returns the promise that a state breaks.
     fn broken(&self, state: &Self::State) -> Option<&'static str>;
 
-    /// Whether all work is done.
     fn is_done(&self, state: &Self::State) -> bool;
 
-    /// Whether a step is a fault: work must end without it.
+    /// Whether a step is a fault, without which work must end.
     fn is_fault(&self, step: Self::Step) -> bool;
 }
 
-/// A step, and the state behind it.
 pub(crate) type Passage<M> = (<M as Model>::Step, Result<<M as Model>::State, &'static str>);
 
-/// The result of a visit of all states.
 #[derive(Debug)]
 pub(crate) enum Exploration<S> {
-    /// Each state keeps every promise.
-    Kept { states: usize },
-    /// One of the shortest ways to a state or step that breaks one.
-    Broken { promise: &'static str, way: Vec<S> },
+    Kept {
+        states: usize,
+    },
+    /// A shortest way to a state or step that breaks a promise.
+    Broken {
+        promise: &'static str,
+        way: Vec<S>,
+    },
 }
 
 pub(crate) const NOTHING_WAITS_FOR_EVER: &str = "from each state all work can end without another fault";
 
-/// Explores breadth first. States are told apart by 64 bits of a hash: with a million states the probability that any two are
-/// confused is one in 36 million.
+/// Explores breadth first. States are distinguished by a 64-bit hash: with a million states, the probability
+/// of any collision is one in 36 million.
 pub(crate) fn explore<M: Model>(model: &M, first: M::State) -> Exploration<M::Step> {
     let mut numbers = HashMap::from([(digest(&first), 0_usize)]);
     let mut came_from: Vec<Option<(usize, M::Step)>> = vec![None];
-    // The states from which a step that is no fault leads to a state.
+    // The predecessors of each state by steps that are no faults.
     let mut before: Vec<Vec<usize>> = vec![Vec::new()];
     let mut done = Vec::new();
     let mut next = VecDeque::from([(0, first)]);

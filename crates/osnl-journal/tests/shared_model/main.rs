@@ -1,10 +1,11 @@
-//! The rules of a journal that several daemons share, explored exhaustively: leases, epochs, appends, ends, hand-over.
+//! The rules of a shared journal, explored exhaustively: leases, epochs, appends, ends, hand-over.
 //!
-//! Two daemons, one database, one queue, and one lane take every order of small steps, with faults between. By the rules of
-//! the design each promise is kept in each state; without any one of the rules the model finds a story that breaks one.
+//! Two daemons, one database, one queue, and one lane take every order of small steps and faults. With the
+//! rules of the design every state keeps each promise. Without any one of the rules the model finds a story
+//! that breaks a promise.
 //!
-//! The gate explores one fault at a time. `OSNL_MODEL=whole cargo test --release -p osnl-journal --test shared_model`
-//! explores pairs of faults, and rows of three messages; it needs about 8 GB of memory.
+//! The gate explores one fault at a time. `OSNL_MODEL=whole cargo test --release -p osnl-journal --test
+//! shared_model` explores pairs of faults and rows of three messages, with about 8 GB of memory.
 
 #![expect(clippy::print_stdout, reason = "the story behind a broken promise, and the number of states")]
 
@@ -22,7 +23,7 @@ const CRASH: Faults = Faults { crashes: 1, ..NO_FAULT };
 const UNKNOWN_COMMIT: Faults = Faults { unknown_commits: 1, ..NO_FAULT };
 const READER_CHANGE: Faults = Faults { reader_changes: 1, ..NO_FAULT };
 
-/// Messages of the queue by whether they have an id.
+/// The messages of the queue, by whether each has an id.
 const WITH_AND_WITHOUT_ID: &[bool] = &[true, false];
 
 const BOTH: [Database; 2] = [Database::Postgres, Database::Galera];

@@ -1,22 +1,22 @@
 //! The setting of a story: its rules, its faults, its messages, and its database.
 
-/// The sentences of the design that can be taken away. With each of them the model keeps its promises.
+/// The rules of the design that a story can disable. With all of them the model keeps its promises.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// Each transaction of an owner writes the lease row, on condition of its epoch and token; else it only reads them.
+    /// Each transaction of an owner writes the lease row if epoch and token match; otherwise it only reads
+    /// the row.
     pub(crate) owners_write_the_lease: bool,
-    /// An append inserts only; else it makes a delivery ready if it sees an empty lane.
+    /// An append only inserts; otherwise an append that sees an empty lane makes its delivery ready.
     pub(crate) appends_only_insert: bool,
     /// An append writes the row of its reader's epoch.
     pub(crate) readers_write_their_epoch: bool,
-    /// A take-over is on condition of the beat that was seen for a whole lease, not of the epoch alone.
+    /// A take-over requires the beat that was seen for a whole lease, and not only the epoch.
     pub(crate) take_over_names_the_beat: bool,
-    /// An owner reads the lane when its take-over has committed, not before.
+    /// An owner reads the lane after the commit of its take-over, not before.
     pub(crate) owners_read_after_their_take_over: bool,
-    /// A transaction whose end is unknown is repeated under its number, which one of the two can insert; else its number is
-    /// looked up, and a transaction with another number is made if it is not there.
+    /// A transaction with an unknown end is repeated under its number, so that only one can insert it.
+    /// Otherwise the number is looked up, and if missing, a transaction with another number follows.
     pub(crate) unknown_ends_are_repeated_under_their_number: bool,
-    /// A commit is never undone.
     pub(crate) commits_are_durable: bool,
 }
 
@@ -38,25 +38,23 @@ pub(crate) enum Database {
     Galera,
 }
 
-/// The number of times that each fault may happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Faults {
-    /// A lease runs out, or its owner is stopped for longer than that.
+    /// A lease expires, or its owner is suspended for longer.
     pub(crate) expiries: u8,
-    /// A daemon dies and comes back with nothing.
+    /// A daemon dies and restarts without memory.
     pub(crate) crashes: u8,
     /// The connection breaks while a transaction commits.
     pub(crate) unknown_commits: u8,
-    /// The broker makes the other daemon the active consumer; the former does not notice.
+    /// The broker makes the other daemon the active consumer, unnoticed by the former.
     pub(crate) reader_changes: u8,
 }
 
-/// The setting of a story.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) rules: Rules,
     pub(crate) database: Database,
-    /// For each message of the queue, in its order: whether it has an id.
+    /// Whether each message of the queue, in order, has an id.
     pub(crate) messages: Vec<bool>,
     pub(crate) faults: Faults,
 }

@@ -1,7 +1,7 @@
 //! One queue, one lane, one partition, two daemons, and a database, in small steps.
 //!
-//! A transaction begins with what a daemon knows and commits later; everything may happen between. On Galera a reader of
-//! another node may see the state before the latest commit.
+//! A transaction begins with a daemon's knowledge and commits later; any step may happen between. On Galera a
+//! reader of another node may see the state before the latest commit.
 
 use crate::database::{Arrival, BrokenPromise, Change, CommitEnd, Refusal, Role, State, Tables, Transaction};
 use crate::explorer::{Model, Passage};
@@ -10,9 +10,9 @@ use crate::setting::{Faults, Setting};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     tables: Tables,
-    /// The state before the latest commit, where that may be read or come back.
+    /// The state before the latest commit, if stale reads or lost commits are possible.
     former: Option<Box<Tables>>,
-    /// Transactions whose connection broke: the database may still commit them.
+    /// Transactions of broken connections, which the database may still commit.
     orphans: Vec<Transaction>,
     daemons: [Daemon; 2],
     broker: Broker,
@@ -23,18 +23,15 @@ pub(crate) struct World {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Daemon {
-    /// Random for each start.
     token: u8,
     owned: Option<u8>,
-    /// By its own clock.
+    /// Whether the lease holds by the daemon's own clock.
     lease_holds: bool,
-    /// The states of the arrivals that it knows.
     lane: Vec<State>,
     attempt: Option<Attempt>,
     owner_work: Work,
     reader_epoch: Option<u8>,
     next_number: u8,
-    /// Messages received and not acknowledged.
     received: Vec<u8>,
     reader_work: Work,
 }
@@ -44,7 +41,7 @@ enum Work {
     #[default]
     None,
     Commits(Transaction),
-    /// The connection broke; whether it committed meanwhile.
+    /// The connection broke; the flag is whether the commit happened.
     Unknown(Transaction, bool),
 }
 
@@ -59,14 +56,12 @@ struct Attempt {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Broker {
     active: u8,
-    /// Messages that no consumer has.
     ready: Vec<u8>,
-    /// Messages that the active consumer has.
     unacknowledged: Vec<u8>,
     acknowledged: u8,
 }
 
-/// A target that refuses a request with a lower fence than it has seen.
+/// A target that refuses a request with a lower fence than an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Target {
     fence: u8,
@@ -98,7 +93,7 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     TakePartition,
-    /// The same with a lane read on a node that lags by one commit.
+    /// Takes the partition with a lane read from a node that lags by one commit.
     TakePartitionByStaleRead,
     Renew,
     Admit,
@@ -122,7 +117,6 @@ impl Setting {
         }
     }
 
-    /// Commits a transaction, or says why it cannot.
     fn commit(&self, world: &mut World, work: &Transaction) -> CommitEnd {
         let before = world.tables.clone();
         let done = self.apply(&mut world.tables, world.target.told, work)?;
@@ -134,8 +128,8 @@ impl Setting {
         Ok(done)
     }
 
-    /// The daemon learns how its transaction ended. A lease counts from before its transaction was sent: if the end was
-    /// unknown for a while, the lease must be renewed before it holds.
+    /// Tells a daemon the end of its transaction. A lease counts from before its transaction was sent, so
+    /// after an unknown end it must be renewed.
     fn learn(&self, world: &mut World, work: &Transaction, end: Result<(), Refusal>, at_once: bool) {
         let states =
             |known: usize| world.tables.arrivals.iter().take(known).map(|arrival| arrival.state).collect();
@@ -186,7 +180,7 @@ impl Setting {
             }
             (Change::TakePartition { .. } | Change::TakeQueue { .. }, Err(_))
             | (Change::Renew { .. } | Change::Append { .. }, Err(Refusal::Conflict)) => {}
-            // Repeated as a whole, with what is read anew.
+            // The daemon repeats the transaction with a new read.
             (Change::Admit { .. } | Change::End { .. }, Err(Refusal::Conflict)) => {
                 daemon.lane = states(daemon.lane.len());
                 let lane = &daemon.lane;
@@ -250,7 +244,7 @@ impl Setting {
         Some((role, change))
     }
 
-    /// Returns the state behind a step; `None` if it is not possible.
+    /// Returns the state after a step; `None` if the step is impossible.
     fn step(&self, world: &World, step: Step) -> Option<Result<World, BrokenPromise>> {
         let mut then = world.clone();
         let broken = match step {
@@ -335,7 +329,7 @@ impl Setting {
             self.learn(world, &work, Err(Refusal::Conflict), false);
             return Ok(());
         }
-        // Only one of the two can insert the number: the other never commits.
+        // Only one of the two can insert the number, so the other never commits.
         world.orphans.retain(|orphan| *orphan != work);
         let again = Transaction {
             lease_beat: world.tables.lease.beat,
@@ -349,7 +343,6 @@ impl Setting {
 }
 
 impl World {
-    /// Takes a step that needs neither the database nor the target.
     fn moves(&mut self, step: Step) -> Option<()> {
         match step {
             Step::Receive(daemon) => {
@@ -408,7 +401,7 @@ impl World {
         self.daemons[usize::from(self.broker.active)].received.clear();
     }
 
-    /// Writes a request whose lease was checked before: perhaps long before.
+    /// Writes a request whose lease may have been checked long before.
     fn writes_the_request(&mut self, daemon: u8) -> Option<Result<(), BrokenPromise>> {
         let at = &mut self.daemons[usize::from(daemon)];
         let attempt = at.attempt.as_mut().filter(|attempt| !attempt.written)?;

@@ -23,7 +23,7 @@ pub(super) fn lex(source: &str, range: Range<usize>, tokens: &mut Vec<LintToken>
     }
 }
 
-/// Up to `close` outside of a text; answers where it ends.
+/// Reads up to `close` outside of a text; returns the end.
 pub(super) fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec<LintToken>) -> usize {
     let mut at = from;
     while at < source.len() {
@@ -35,7 +35,7 @@ pub(super) fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec
     at
 }
 
-/// Takes the token, or the blank, that begins there; answers where it ends.
+/// Reads the token or blank at a place; returns the end.
 fn one(source: &str, at: usize, tokens: &mut Vec<LintToken>) -> usize {
     let rest = &source[at..];
     let Some(first) = rest.chars().next() else { return source.len() };

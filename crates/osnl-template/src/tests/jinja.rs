@@ -1,5 +1,6 @@
-//! Expressions and templates evaluated by us and by the real Jinja2 with Ansible's habits: the same value, or both refuse.
-//! Intended differences are listed in the manual, `docs/rules.md`, and below.
+//! Expressions and templates evaluated by osnl and by the real Jinja2 in Ansible's setup: both give the same
+//! value, or both refuse. The manual, `docs/rules.md`, lists the intended differences, as does the file
+//! below.
 
 use osnl_model::{Pattern, catalogue};
 
@@ -21,7 +22,7 @@ fn events() -> Vec<Names> {
     [names()].into_iter().chain(recorded).collect()
 }
 
-/// Differences that are meant: a pattern of sources, and what the manual says of it.
+/// Intended differences: a pattern of sources, and the manual's text.
 fn meant() -> Vec<(Pattern, String)> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/jinja-differs.txt");
     let text = std::fs::read_to_string(path).unwrap();

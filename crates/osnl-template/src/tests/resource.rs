@@ -1,4 +1,4 @@
-//! `resource` is the whole view, alike for both forms of one event.
+//! `resource` has all fields, the same for both forms of one event.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn of(event_type: &str, payload: Value) -> Names {
     Names::from(Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() })
 }
 
-/// An instance that is resized, as nova tells it in its legacy form.
+/// A resized instance in nova's legacy form.
 fn legacy() -> Names {
     let ips = json!([
         {"address": "10.0.0.7", "type": "fixed", "version": 4, "floating_ips": [
@@ -25,7 +25,6 @@ fn legacy() -> Names {
     of("compute.instance.resize.end", payload)
 }
 
-/// The same in its versioned form.
 fn versioned() -> Names {
     let ip = |version: u8, address: &str| {
         json!({"nova_object.name": "IpPayload", "nova_object.namespace": "nova", "nova_object.version": "1.0",
@@ -56,7 +55,6 @@ fn every_field_of_the_view_has_its_name_in_both_forms() {
             assert_eq!(render(&source, &legacy()), render(&source, &versioned()), "{field}");
         }
     }
-    // And the view has no other field.
     let whole: Value = serde_json::from_str(&render("{{ resource | tojson }}", &legacy())).unwrap();
     let keys = whole.as_object().unwrap().keys();
     assert!(
@@ -80,7 +78,7 @@ fn addresses_are_chosen_by_version_and_kind() {
     check("selectattr('version', 'eq', 4)", &legacy(), "10.0.0.7 198.51.100.9");
 }
 
-/// A port that nova makes has no name, and no port has a user.
+/// A port that nova creates has no name, and no port has a user.
 #[test]
 fn a_field_that_may_be_empty_is_an_empty_text_and_a_filter_sees_that_it_is_missing() {
     let names = of("port.create.end", json!({"port": {"id": "P", "name": "", "project_id": "t"}}));
@@ -94,7 +92,7 @@ fn a_field_that_may_be_empty_is_an_empty_text_and_a_filter_sees_that_it_is_missi
     check("{\"name\": {{ resource.name|tojson }}}", Ok(json!("{\"name\": \"\"}")));
     check("{{ resource.name|default('-') }}", Ok(json!("-")));
     check("{{ resource.id }} {{ resource.project }}", Ok(json!("P t")));
-    // What an effect may hang on stays an error.
+    // A missing field that an effect may depend on stays an error.
     check("{{ resource.addresses }}", Err("the event has no resource.addresses"));
     check("{{ payload.port.host }}", Err("the event has no payload.port.host"));
     let nothing = of("x.y", json!({"a": 1}));

@@ -1,4 +1,4 @@
-//! Lists of deliveries, a page at a time, and one with all that is known of it.
+//! Lists of deliveries, a page at a time, and one delivery with all details.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,52 +13,39 @@ use super::super::rows::{delivery_id, is, moment};
 use super::{AttemptRow, DeliveryDetails, DeliveryListRow, SqliteReader};
 use crate::DeliveryId;
 
-/// Deliveries behind one that are named.
 const BEHIND: u32 = 10;
-/// Other deliveries of an event that are listed.
 const OTHERS: u32 = 20;
 
-/// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RowOrder {
-    /// By number.
     #[default]
     Oldest,
-    /// By number, the largest first.
     Newest,
-    /// Those that need attention or fail, then everything else, each with the newest first.
+    /// Deliveries that need attention or fail, then all others, newest first.
     Attention,
 }
 
-/// A part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListPage {
-    /// The order.
     pub order: RowOrder,
-    /// Those behind this one only.
     pub after: Option<Cursor>,
-    /// At most so many.
     pub limit: u32,
 }
 
-/// A place in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The delivery there.
     pub id: DeliveryId,
-    /// Whether it is among those that need attention; of [`RowOrder::Attention`] only.
+    /// Whether the delivery is among those that need attention; used only by [`RowOrder::Attention`].
     pub is_attention: bool,
 }
 
 impl Default for ListPage {
-    /// The first hundred.
     fn default() -> Self {
         Self { order: RowOrder::Oldest, after: None, limit: 100 }
     }
 }
 
 impl ListPage {
-    /// Returns the place of a row in this order.
     #[must_use]
     pub fn cursor(&self, row: &DeliveryListRow, moment: &Moment) -> Cursor {
         let is_attention = match self.order {
@@ -68,7 +55,7 @@ impl ListPage {
         Cursor { id: row.id, is_attention }
     }
 
-    /// Orders rows that are in memory, and leaves those of this page.
+    /// Sorts rows in memory and keeps those of this page.
     pub fn cut(&self, rows: &mut Vec<DeliveryListRow>, moment: &Moment) {
         let place = |id: DeliveryId, is_attention: bool| match self.order {
             RowOrder::Oldest => (false, i128::from(id.0)),
@@ -85,7 +72,8 @@ impl ListPage {
 }
 
 impl Cursor {
-    /// Reads what [`Display`](std::fmt::Display) writes: `17.0`, or `!17.0` among those that need attention.
+    /// Parses the [`Display`](std::fmt::Display) form: `17.0`, or `attention:17.0` for a delivery that needs
+    /// attention.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let plain = text.strip_prefix("attention:");
@@ -101,19 +89,19 @@ impl std::fmt::Display for Cursor {
 }
 
 impl SqliteReader {
-    /// Deliveries in the order of the page.
+    /// Returns the deliveries of a page in its order.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn list(&self, filter: &Filter, page: &ListPage) -> Result<Vec<DeliveryListRow>> {
         list(&self.0, filter, page)
     }
 
-    /// The same, and counts as [`count_newest`](Self::count_newest) has them; the parts of the file that may have a match
-    /// are looked up once.
+    /// Returns a page, and counts as [`count_newest`](Self::count_newest) does. The blocks that may match are
+    /// looked up only once.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn list_and_count(
         &self,
         filter: &Filter,
@@ -130,10 +118,10 @@ impl SqliteReader {
         Ok((rows, counted))
     }
 
-    /// One delivery with its history and its message.
+    /// Returns one delivery with its history and its message.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn show(&self, id: DeliveryId) -> Result<Option<DeliveryDetails>> {
         let filter = Filter { ids: vec![id], ..Filter::default() };
         let Some(row) = self.list(&filter, &ListPage::default())?.pop() else { return Ok(None) };
@@ -183,7 +171,8 @@ fn millis(number: i64) -> Duration {
     Duration::from_millis(number.unsigned_abs())
 }
 
-/// So many rows that need attention are looked up by the indexes; if there are more, a search reads the blocks.
+/// The number of rows that need attention up to which indexes find the rows; beyond, a search reads the
+/// blocks.
 const FEW: u32 = 2000;
 
 pub(in crate::sqlite) fn list(
@@ -228,7 +217,6 @@ fn list_in(
     }
 }
 
-/// The newest of those that need attention.
 fn attention(
     connection: &Connection,
     filter: &Filter,
@@ -262,7 +250,7 @@ fn attention(
     search(&condition, &parts(connection, filter, &needs)?)
 }
 
-/// Returns the numbers among which a filter may find something, the smallest first.
+/// Returns the ranges of numbers that a filter may match, the smallest first.
 pub(in crate::sqlite) fn parts(
     connection: &Connection,
     filter: &Filter,
@@ -279,7 +267,7 @@ enum Direction {
     Down,
 }
 
-/// The rows of a filter and one condition more, behind a number in a direction.
+/// A search for rows of a filter with a further condition, from a number in one direction.
 struct RowSearch<'a> {
     filter: &'a Filter,
     condition: &'a str,
@@ -333,7 +321,7 @@ impl RowSearch<'_> {
     }
 }
 
-/// The holder of a lane: the delivery whose turn it is, one that is held, or a dead letter.
+/// The holder of a lane is its claimable delivery, a held delivery, or a dead letter.
 const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, e.received, \
      e.queue, e.event_type, e.message_id, e.copies, d.resource, d.resource_id, d.resource_name, d.due, d.guarded, \
      CASE WHEN d.state = 0 THEN coalesce( \

@@ -1,4 +1,4 @@
-//! Whole events: which there are, one with its message and all its deliveries, and which ids are known.
+//! Whole events: their numbers, one event with its message and deliveries, and known ids.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,22 +14,19 @@ use super::{DeliveryListRow, ListPage, SqliteReader, list};
 use crate::DeliveryId;
 use crate::identity::MessageIdentity;
 
-/// An event that the journal holds.
 #[derive(Clone, Debug)]
 pub struct KeptEvent {
-    /// Its number.
     pub number: u64,
-    /// The message as it came, secrets and all.
+    /// The message as received, with its secrets.
     pub received: ReceivedMessage,
-    /// All of its deliveries.
     pub deliveries: Vec<DeliveryListRow>,
 }
 
 impl SqliteReader {
-    /// The numbers of the events that have a delivery of this kind, oldest first: the first `limit`, or the last.
+    /// Returns the numbers of events with a matching delivery, oldest first: the first `limit`, or the last.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn event_numbers(&self, filter: &Filter, limit: u32, last: bool) -> Result<Vec<u64>> {
         let (conditions, values) = filter.sql();
         let order = if last { "DESC" } else { "ASC" };
@@ -48,11 +45,11 @@ impl SqliteReader {
         Ok(numbers)
     }
 
-    /// The numbers of the events behind `after` that have a delivery of this kind, oldest first, as far as `limit` deliveries
-    /// go; and the last of these, to go on behind it. An event may be the last of one part and the first of the next.
+    /// Returns the events behind `after` with a matching delivery, for up to `limit` deliveries, and the last
+    /// of these deliveries. Two consecutive parts may share an event.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn event_numbers_behind(
         &self,
         filter: &Filter,
@@ -78,10 +75,10 @@ impl SqliteReader {
         Ok((numbers, last))
     }
 
-    /// An event with its message and its deliveries; `None` if it has left.
+    /// Returns an event with its message and its deliveries; `None` if deleted.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn event(&self, number: u64) -> Result<Option<KeptEvent>> {
         let sql = format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED);
         let mut select = self.0.prepare_cached(&sql)?;
@@ -94,10 +91,10 @@ impl SqliteReader {
         Ok(Some(KeptEvent { number, received, deliveries }))
     }
 
-    /// Returns the enrichments that are kept with these deliveries, secrets and all.
+    /// Returns the enrichments kept with these deliveries; secrets are not masked.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn asked_for(&self, deliveries: &[DeliveryListRow]) -> Result<Vec<AskedFor>> {
         let mut all = Vec::new();
         for row in deliveries {
@@ -108,20 +105,20 @@ impl SqliteReader {
         Ok(all)
     }
 
-    /// Whether a message with an id is kept already: appended once more it would be no second event.
+    /// Whether a message with an id is kept already, so that another append makes no second event.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn keeps(&self, received: &ReceivedMessage, notification: &Notification) -> Result<bool> {
         let identity = MessageIdentity::of(received, notification);
         let same = || work::same(&self.0, rows::identity_number(&identity), &identity);
         Ok(identity.tells(received.origin.redelivered) && same()?.is_some())
     }
 
-    /// Returns the known ones of these message ids, each with its deliveries, in one pass over the file.
+    /// Returns the known message ids with their deliveries, in one pass over the file.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn deliveries_of(
         &self,
         message_ids: &HashSet<String>,

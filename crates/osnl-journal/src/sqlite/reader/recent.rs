@@ -1,4 +1,4 @@
-//! The latest deliveries as far as guards are concerned, one after the other.
+//! The latest deliveries with the facts that guards need.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,25 +9,21 @@ use super::super::rows::{RowState, event_of, millis, moment};
 use super::SqliteReader;
 use crate::DeliveryId;
 
-/// Messages of several listeners need not come in the order of their moments.
+/// The difference of time by which messages of several listeners may be out of order.
 const APART: Duration = Duration::from_secs(60);
 
-/// A delivery as far as a guard is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentDelivery {
-    /// The rule that matched.
     pub rule: String,
-    /// The action it wants.
     pub action: String,
-    /// Its key, or what tells its message and resource.
+    /// The key, or the substitute from message and resource.
     pub key: String,
-    /// When its message reached us.
     pub received: SystemTime,
-    /// Whether no guard held it, or it has been released. What was discarded while it was held has not passed.
+    /// Whether no guard held the delivery, or it has been released. A delivery discarded while held has not
+    /// passed.
     pub has_passed: bool,
 }
 
-/// An event as far as its deliveries need it.
 struct RecentEvent {
     id: i64,
     received: i64,
@@ -35,10 +31,10 @@ struct RecentEvent {
 }
 
 impl SqliteReader {
-    /// Visits the deliveries of what was received since a moment, oldest first. Nothing of them is kept.
+    /// Visits the deliveries received since a time, oldest first, without keeping any.
     ///
     /// # Errors
-    /// SQLite's.
+    /// Returns SQLite's error.
     pub fn recent(&self, since: SystemTime, mut visit: impl FnMut(RecentDelivery)) -> Result<()> {
         let first = self.first_since(millis(since.checked_sub(APART).unwrap_or(SystemTime::UNIX_EPOCH)))?;
         let since = millis(since);
@@ -82,7 +78,7 @@ impl SqliteReader {
         Ok(())
     }
 
-    /// The first event received at a moment or later: they are nearly in that order.
+    /// Returns the first event received since a time by binary search, as events are nearly in that order.
     fn first_since(&self, since: i64) -> Result<i64> {
         let last: Option<i64> = self.0.query_row("SELECT max(id) FROM event", [], |row| row.get(0))?;
         let mut select =
@@ -101,8 +97,8 @@ impl SqliteReader {
     }
 }
 
-/// Returns the substitute for a missing key, as the intake decides it: the id of the message, else its digest, and
-/// which resource.
+/// Returns the substitute for a missing key, as the intake decides it: the message's id or digest, and the
+/// resource's index.
 fn own_key(connection: &Connection, event: &RecentEvent, resource: Option<u32>) -> Result<String> {
     let id = match &event.message {
         Some(id) => id.clone(),
@@ -115,7 +111,6 @@ fn own_key(connection: &Connection, event: &RecentEvent, resource: Option<u32>) 
     Ok(format!("{id}#{}", resource.unwrap_or_default()))
 }
 
-/// One delivery, as [`SqliteReader::recent`] would show it.
 pub(in crate::sqlite) fn recent(connection: &Connection, id: DeliveryId) -> Result<Option<RecentDelivery>> {
     let event = event_of(connection, id)?;
     let mut select = connection.prepare_cached(

@@ -1,4 +1,4 @@
-//! A search finds the same whether or not it leaves blocks out.
+//! A search has the same result whether or not blocks are skipped.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, Subject, UsedLimits
 /// Enough for three blocks and a part of a fourth.
 const EVENTS: u64 = 1700;
 
-/// A journal in which deliveries of every kind have gone every way.
+/// Returns a journal with deliveries of every kind and history.
 async fn lived(folder: &TempDir) -> SqliteJournal {
     let journal = open(folder);
     let mut receipts = Vec::new();
@@ -82,7 +82,7 @@ async fn lived(folder: &TempDir) -> SqliteJournal {
             change(&journal, Change::Retry { which: only(&[RowState::Dead]), out_of_order: false }).await;
         }
     }
-    // What was told before is in the file now.
+    // All earlier commands are in the file now.
     claim(&journal, "a", 0).await;
     journal
 }
@@ -113,7 +113,7 @@ fn filters() -> Vec<Filter> {
     all
 }
 
-/// Returns what a filter finds, asked for a page at a time.
+/// Returns the matches of a filter, read page by page.
 fn found(reader: &SqliteReader, filter: &Filter, order: RowOrder) -> Vec<String> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
@@ -130,7 +130,7 @@ async fn a_search_finds_the_same_without_the_blocks() {
     let folder = tempfile::tempdir().unwrap();
     let journal = lived(&folder).await;
     let reader = reader(&folder);
-    // Another file without what is known of blocks.
+    // A copy of the file without facts of blocks.
     let copy = |name: &str, sql: &str| {
         let file = folder.path().join(name);
         reader.0.execute("VACUUM INTO ?1", [file.to_str().unwrap()]).unwrap();
@@ -157,7 +157,7 @@ async fn a_search_finds_the_same_without_the_blocks() {
             let (rows, counted) = reader.list_and_count(&filter, &page, most).unwrap();
             assert_eq!((rows, counted), (without.list(&filter, &page).unwrap(), (counts.clone(), has_more)));
             let counted: u64 = counts.iter().map(|(_, _, count)| count).sum();
-            // What the tally knows is not bounded.
+            // Kept counts have no bound.
             let is_known = filter.is_by_action_and_state();
             assert_eq!(
                 (counted, has_more),
@@ -174,7 +174,7 @@ async fn a_search_finds_the_same_without_the_blocks() {
             ));
         }
     }
-    // Otherwise the blocks are for nothing.
+    // Otherwise the blocks would be of no use.
     for expected in [
         "Some(\"second\")",
         "Some(\"moved\")",
@@ -208,7 +208,7 @@ async fn blocks_leave_with_their_last_event_and_go_on_after_a_restart() {
     assert_eq!(blocks(), [(0, true), (1, false)]);
     change(&journal, Change::Discard { which: Filter::default(), by: "eve".into() }).await;
     osnl_testkit::wait_until(Duration::from_secs(20), "all have left", || blocks().is_empty());
-    // Nothing is said of a block whose first events nobody knows.
+    // A block whose first events are unknown gets no row.
     keep(&journal, "513", "k").await;
     assert_eq!(blocks(), []);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The bounds of the journal: the rows that it keeps, and those that it removes.
+//! The bounds of the journal: the rows that are kept, and those that are removed.
 
 use super::*;
 use crate::End;
@@ -57,7 +57,6 @@ async fn the_oldest_dead_letters_leave_to_a_file_first() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// However many events of one tenant end in the same way, the dead letters of others stay.
 #[tokio::test]
 async fn dead_letters_of_one_cause_do_not_push_out_those_of_another() {
     let folder = tempfile::tempdir().unwrap();
@@ -67,7 +66,7 @@ async fn dead_letters_of_one_cause_do_not_push_out_those_of_another() {
     for (n, reason) in reasons.map(str::to_owned).into_iter().chain(flood).enumerate() {
         keep(&journal, &n.to_string(), &n.to_string()).await;
         let claimed = claim(&journal, "a", 1).await;
-        // The words do not matter.
+        // Only the cause counts, and not the text.
         let cause = ["status 403", "cannot connect", "status 400"][n.min(2)];
         journal.end(claimed[0].id, End::from(Outcome::Dead(reason)).caused_by(Some(cause.into())));
     }
@@ -90,7 +89,7 @@ async fn unreadable_messages_are_kept_with_their_bytes_and_bounded() {
             journal.set_aside(ReceivedMessage::sample(vec![0xff, n], false), format!("no text {n}"));
         assert_eq!(within(receipt).await, Settle::Acknowledge);
     }
-    // The broker delivers one again: it is there.
+    // The redelivered message is kept already.
     within(journal.set_aside(ReceivedMessage::sample(vec![0xff, 3], true), "no text 3".into())).await;
     let kept = reader(&folder).unreadable(0, 10).unwrap();
     let kept: Vec<_> = kept.iter().map(|one| (&one.received.body[..], one.reason.as_str())).collect();
@@ -103,7 +102,7 @@ async fn unreadable_messages_are_kept_with_their_bytes_and_bounded() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// The reasons and the bodies of messages that have left the quarantine.
+/// Returns the reasons and the bodies of messages that were removed from the quarantine.
 fn archived(folder: &TempDir) -> Vec<(String, Vec<u8>)> {
     use base64::Engine as _;
     let text = std::fs::read_to_string(folder.path().join("journal.db.quarantine.jsonl")).unwrap();
@@ -115,7 +114,6 @@ fn archived(folder: &TempDir) -> Vec<(String, Vec<u8>)> {
     text.lines().map(line).collect()
 }
 
-/// However many messages of one queue cannot be read, those of the others stay.
 #[tokio::test]
 async fn a_queue_that_floods_the_quarantine_pushes_out_its_own_messages() {
     let folder = tempfile::tempdir().unwrap();
@@ -134,7 +132,7 @@ async fn a_queue_that_floods_the_quarantine_pushes_out_its_own_messages() {
     assert_eq!(left, ["2", "3", "4", "5"]);
 }
 
-/// A message that was kept in part only cannot be sent again.
+/// A message kept only in part cannot be sent again.
 #[tokio::test]
 async fn a_message_that_was_cut_leaves_a_trace_and_no_bytes() {
     let folder = tempfile::tempdir().unwrap();
@@ -157,7 +155,7 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
     let journal = open_with(SqliteOptions { max_size: Some(1 << 20), ..options(&folder) });
     let large = |n: usize| entry(&n.to_string(), &format!("{n}{}", "x".repeat(20_000)), false);
     let mut n = 0;
-    // Bodies of 20 kB and keys of the same length: about twenty of them.
+    // Bodies of 20 kB and keys of the same length: about twenty entries fill the file.
     while journal.state().borrow().takes_entries() {
         assert!(n < 2000, "it never becomes full");
         let mut permit = match within(futures_util::future::select(
@@ -169,7 +167,7 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
             futures_util::future::Either::Left((permit, _)) => permit,
             futures_util::future::Either::Right(_) => break,
         };
-        // One that is on its way when it becomes full waits.
+        // An append under way when the file becomes full waits.
         let full = wait_for(&journal, |state| !state.takes_entries());
         within(futures_util::future::select(journal.append(&mut permit, large(n)), Box::pin(full))).await;
         n += 1;
@@ -193,7 +191,7 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
         Some("{}"),
         "what is known of objects makes no room"
     );
-    // Deliveries go on, and make room.
+    // Deliveries continue and make room.
     while !journal.state().borrow().takes_entries() {
         let claims = within(futures_util::future::select(
             journal.claim("a", ClaimLimits::in_order(10)),
@@ -206,7 +204,7 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
     within(append(&journal, large(n)).await).await;
 }
 
-/// Messages that were in hand when it became full wait, in order, and are kept when there is room.
+/// Messages in hand when the file becomes full wait in order, and are kept when there is room.
 #[tokio::test]
 async fn a_burst_does_not_grow_the_file_beyond_its_size() {
     const SIZE: u64 = 1 << 20;
@@ -279,7 +277,7 @@ async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     let rows = reader(&folder).list(&dead, &ListPage::default()).unwrap();
     let reason = "2 deliveries are pending, max_pending (on_full = dead_letter)";
     assert!(rows.iter().all(|row| row.reason.as_deref() == Some(reason)), "{rows:?}");
-    // With room there again, the next one is delivered.
+    // With room again, the next message is delivered.
     journal.end(claimed[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
     keep(&journal, "5", "5").await;
@@ -292,7 +290,7 @@ fn a_journal_takes_half_of_what_is_free_and_ten_gib_at_most() {
     for (free, own, expected) in [
         (0, 0, 0),
         (3 * GIB, 0, 3 * GIB / 2),
-        // A start on a full disk takes nothing from a journal that is there.
+        // On a full disk, an existing journal is still used.
         (0, 3 * GIB, 3 * GIB / 2),
         (20 * GIB, 0, 10 * GIB),
         (21 * GIB, 0, 10 * GIB),
@@ -302,7 +300,7 @@ fn a_journal_takes_half_of_what_is_free_and_ten_gib_at_most() {
     }
 }
 
-/// A claimed delivery that is no longer ready in the file does not hide the ready ones.
+/// A claimed delivery that is not ready in the file any more does not hide the ready ones.
 #[tokio::test]
 async fn everything_claimable_comes_though_what_is_claimed_was_changed_behind_its_back() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Dead letters: retried, discarded, and what they hold.
+//! Dead letters: retried, discarded, and the lanes that they hold.
 
 use super::hands::{change, one, only};
 use super::*;
@@ -16,7 +16,7 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
         journal.end(claimed[0].id, Outcome::Dead("why".into()).into());
     }
     let retry = |out_of_order| Change::Retry { which: Filter::default(), out_of_order };
-    // Both in one go, in their order.
+    // One change retries both in their order.
     assert_eq!(change(&journal, retry(false)).await, (vec!["1.0".to_owned(), "2.0".into()], vec![]));
     let claimed = claim(&journal, "a", 1).await;
     assert_eq!((names(&claimed), claimed[0].used.attempts), (vec!["1"], 0));
@@ -31,7 +31,7 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
 }
 
-/// It may have ended for any cause, and hold its key or not.
+/// The latest letter may have any cause, and may hold its key.
 #[tokio::test]
 async fn the_reason_of_the_latest_dead_letter_is_found() {
     let folder = tempfile::tempdir().unwrap();
@@ -52,14 +52,14 @@ async fn the_reason_of_the_latest_dead_letter_is_found() {
         journal.end(id, End::from(outcome).caused_by(cause.map(str::to_owned)));
         let dead = || states(&reader(&folder)).iter().filter(|(_, state)| *state == "dead").count();
         osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || dead() == n + 1);
-        // They may end within one millisecond.
+        // Otherwise some may end within the same millisecond.
         tamper(&journal, "UPDATE delivery SET ended = id WHERE state = 3").await;
         assert_eq!(reader(&folder).latest_dead("a").unwrap(), Some(reason));
     }
     assert_eq!(reader(&folder).latest_dead("other").unwrap(), None);
 }
 
-/// Later deliveries may have left the journal: then nothing says that the retry is in order.
+/// Later deliveries may have been pruned, so that nothing proves the order of the retry.
 #[tokio::test]
 async fn a_dead_letter_from_before_history_left_is_retried_only_out_of_order() {
     let folder = tempfile::tempdir().unwrap();
@@ -85,14 +85,14 @@ async fn a_dead_letter_from_before_history_left_is_retried_only_out_of_order() {
     journal.end(fourth[0].id, Outcome::Dead("why".into()).into());
     let retry = |out_of_order| Change::Retry { which: only(&[RowState::Dead]), out_of_order };
     let (changed, refused) = change(&journal, retry(false)).await;
-    // Nothing has passed the one that holds its lane, and nothing has left since the last one came.
+    // Nothing has passed the delivery that holds its lane, and nothing was pruned since the last arrived.
     assert_eq!(changed, ["2.0", "4.0"]);
     assert_eq!(refused.len(), 1);
     assert!(refused[0].starts_with("1.0: deliveries that ended since it came have left"), "{refused:?}");
     assert_eq!(change(&journal, retry(true)).await.0, ["1.0"]);
 }
 
-/// One message may ask for tens of thousands of deliveries, and each may be given up.
+/// One message may make tens of thousands of deliveries, and each may be given up.
 #[tokio::test]
 async fn a_fallback_delivery_has_a_number_though_its_event_has_65535() {
     let check = async |first: u32, is_last: bool, given: &[&str], next: &str| {
@@ -102,7 +102,7 @@ async fn a_fallback_delivery_has_a_number_though_its_event_has_65535() {
             |n: u32| NewDelivery { resource: Some(n), ..NewDelivery::new("r", "a", Some(n.to_string())) };
         let many = Entry { deliveries: (0..first).map(of).collect(), ..entry("1", "k", false) };
         within(append(&journal, many).await).await;
-        // As if all but these had been given up before.
+        // Simulates that all but these were given up before.
         tamper(&journal, "UPDATE event SET deliveries = 65535").await;
         if !is_last {
             keep(&journal, "2", "k").await;
@@ -125,12 +125,12 @@ async fn a_fallback_delivery_has_a_number_though_its_event_has_65535() {
         assert_eq!(found.iter().filter(|row| row.action == "b").count(), given.len());
     };
     check(2048, false, &["1.65535", "2.0"], "4.0").await;
-    // An older osnl has reserved nothing: there is room behind the last event only.
+    // An older osnl has reserved no numbers, so there is room only behind the last event.
     check(1, true, &["1.65535"], "3.0").await;
     check(1, false, &[], "3.0").await;
 }
 
-/// Two of a lane are never claimable at once, whichever is taken out of it.
+/// Two deliveries of a lane are never claimable at once, whichever is removed.
 #[tokio::test]
 async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,7 +149,7 @@ async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable(
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
 }
 
-/// An effect since the deliveries were looked up counts too.
+/// An effect after the lookup of the deliveries counts too.
 #[tokio::test]
 async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
     let folder = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
     let hold = Change::Hold { which: one(second[0].id), why: "me".into() };
     change(&journal, hold).await;
     journal.end(second[0].id, Outcome::Returned.into());
-    // Behind the others, so that it is in a later bite.
+    // Placed behind the other rows, in a later bite.
     tamper(&journal, "WITH RECURSIVE n (n) AS (SELECT -1001 UNION ALL SELECT n + 1 FROM n WHERE n < -1) \
         INSERT INTO delivery (id, rule, action, key, state, ended, reason) \
         SELECT (1 << 16) + n, 'r', 'c', 'k', 3, 1, 'why' FROM n; \
@@ -196,7 +196,7 @@ async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_dec
         journal.end(first[0].id, Outcome::DeadHoldingKey("why".into()).into());
         keep(&journal, "4", "k").await;
         assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "2 and 4 wait");
-        // So does what is behind one that somebody takes out of the middle.
+        // Deliveries behind a discarded one in the middle wait too.
         keep(&journal, "5", "k").await;
         let middle = Filter { event: Some(2), ..Filter::default() };
         change(&journal, Change::Discard { which: middle, by: "me".into() }).await;
@@ -209,7 +209,7 @@ async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_dec
         if discard {
             change(&journal, Change::Discard { which: one(first[0].id), by: "me".into() }).await;
         } else {
-            // What is behind it has had no effect, so it is not out of order.
+            // Deliveries behind it had no effect, so the retry is in order.
             let retry = Change::Retry { which: one(first[0].id), out_of_order: false };
             assert_eq!(change(&journal, retry).await, (vec!["1.0".to_owned()], vec![]));
             let again = claim(&journal, "a", 1).await;

@@ -1,10 +1,8 @@
-//! One message for all of its deliveries.
-
 use super::*;
 use crate::NewDelivery;
 
-/// More deliveries of one event than are in memory at a time share it as they come from the file, and so do those that are
-/// fetched while one of them is there. Once all are gone it is gone too.
+/// More deliveries of one event than fit in memory share its message, including later fetches. The message is
+/// dropped with the last.
 #[tokio::test]
 async fn deliveries_of_one_event_share_it_when_they_are_read_back() {
     let folder = tempfile::tempdir().unwrap();

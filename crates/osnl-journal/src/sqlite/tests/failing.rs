@@ -1,4 +1,4 @@
-//! Storage that fails: what is said, what stops, and that it goes on by itself.
+//! Storage that fails: the reports, the stop, and the recovery.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -13,7 +13,7 @@ fn reason(state: &JournalState) -> String {
     }
 }
 
-/// Fails by `breaking`, says `expected`, and after `mending` has kept what came meanwhile.
+/// Checks that `breaking` fails with `expected`, and that after `mending` the waiting appends are kept.
 async fn check(breaking: &'static str, expected: &str, mending: &'static str) {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
@@ -23,7 +23,7 @@ async fn check(breaking: &'static str, expected: &str, mending: &'static str) {
     let mut permit = within(journal.reserve(&["a".into()], 2)).await;
     tamper(&journal, breaking).await;
 
-    // What fails comes first, so that the other can only wait.
+    // The failing append precedes the other, which can only wait.
     let large = entry("3", &"x".repeat(200_000), false);
     let mut receipt;
     if breaking.contains("max_page_count") {
@@ -35,7 +35,7 @@ async fn check(breaking: &'static str, expected: &str, mending: &'static str) {
     }
     let failed = wait_for(&journal, |state| !state.takes_outcomes()).await;
     assert!(reason(&failed).contains(expected), "{breaking}: {}", reason(&failed));
-    // Intake stops, nothing is claimed, nothing is acknowledged, and of the group nothing is written.
+    // Intake stops, nothing is claimed or acknowledged, and no part of the group is written.
     assert!(journal.reserve(&["a".into()], 1).now_or_never().is_none());
     assert!(journal.claim("a", ClaimLimits::in_order(1)).now_or_never().is_none());
     assert!((&mut receipt).now_or_never().is_none());
@@ -134,12 +134,12 @@ async fn damage_is_named_at_the_start_and_later() {
     }
     drop(journal);
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    // The tables' pages are scribbled over, the first one, with header and schema, is not.
+    // All pages but the first, with header and schema, are overwritten.
     let pages = file.metadata().unwrap().len() / 4096;
     for page in 1..pages {
         file.write_all_at(&[0x5a; 4096], page * 4096).unwrap();
     }
-    // Depending on the page it is seen at once or by the first that needs it.
+    // Depending on the page, the open fails or the first command that needs the page.
     match SqliteJournal::open(options(&folder), Arc::default()) {
         Err(error) => assert!(error.to_string().contains("the file is damaged"), "{error}"),
         Ok(journal) => {
@@ -150,7 +150,6 @@ async fn damage_is_named_at_the_start_and_later() {
     }
 }
 
-/// The daemon ends with what is reported here.
 #[tokio::test]
 async fn a_thread_that_panics_is_reported_with_its_words() {
     let folder = tempfile::tempdir().unwrap();

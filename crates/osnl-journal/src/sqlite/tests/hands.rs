@@ -1,5 +1,3 @@
-//! The operator's changes to deliveries.
-
 use super::*;
 use crate::{AttemptRetry, Begin, End, Handover, UsedLimits};
 
@@ -28,11 +26,11 @@ async fn what_is_discarded_ends_and_frees_its_key() {
     let discard = |id: &str| Change::Discard { which: one(DeliveryId::parse(id).unwrap()), by: "eve".into() };
     assert_eq!(change(&journal, discard("2.0")).await.0, ["2.0"]);
     assert_eq!(journal.withdrawn("a"), []);
-    // The one in work is to be given back, and until then the next of its lane does not start.
+    // A claimed delivery is withdrawn first, and until its end the next of its lane does not start.
     let asked = within(journal.change(discard("1.0"))).await.unwrap();
     assert_eq!((asked.changed, asked.under_way), (vec![], vec![claimed[0].id]));
     assert_eq!(journal.withdrawn("a"), [claimed[0].id]);
-    // It is told at once, and once.
+    // The waiting claim is answered at once, and only once.
     assert_eq!(within(journal.claim("a", ClaimLimits::in_order(1))).await.len(), 0);
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
     journal.end(claimed[0].id, Outcome::Returned.into());
@@ -44,7 +42,7 @@ async fn what_is_discarded_ends_and_frees_its_key() {
     assert_eq!((row.state, row.reason.as_deref()), (RowState::Discarded, Some("discarded by eve")));
 }
 
-/// An attempt under way ends first: what it did is what is recorded.
+/// An attempt under way ends first, and its success is recorded.
 #[tokio::test]
 async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
     let used = UsedLimits { made: 1, ..UsedLimits::default() };
@@ -92,7 +90,7 @@ async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
     }
 }
 
-/// That a delivery waits for no lane is its own, however often it is opened again.
+/// The lack of order is a delivery's own, and stays over each reopening.
 #[tokio::test]
 async fn what_waits_for_nobody_does_so_after_a_release_a_retry_and_a_move() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +114,7 @@ async fn what_waits_for_nobody_does_so_after_a_release_a_retry_and_a_move() {
     assert_eq!(claim(&journal, "b", 3).await.len(), 3);
 }
 
-/// Lanes are numbers: two that share one are of the actions that their rows say.
+/// Lanes are numbers: two lanes with one number keep the actions of their rows.
 #[tokio::test]
 async fn lanes_of_two_actions_that_share_a_number_send_nothing_to_the_wrong_target() {
     let folder = tempfile::tempdir().unwrap();
@@ -141,7 +139,6 @@ async fn lanes_of_two_actions_that_share_a_number_send_nothing_to_the_wrong_targ
     assert_eq!(tally, [("a", "delivered", 1), ("b", "ready", 1)]);
 }
 
-/// However long the history, a change is made in bites beside which others are served.
 #[tokio::test]
 async fn a_large_change_is_made_in_bites_and_appends_go_on_beside_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -211,7 +208,7 @@ async fn what_is_moved_is_another_action_s_in_its_order() {
     assert_eq!((moved.changed.len(), moved.under_way), (1, vec![running[0].id]));
     assert_eq!(names(&claim(&journal, "b", 1).await), ["3"]);
     drop(journal);
-    // The second went before; the first follows now that nobody has it.
+    // The second was delivered before; the first follows after its claim ended.
     let journal = open(&folder);
     let mut order = Vec::new();
     for _ in 0..3 {
@@ -220,7 +217,7 @@ async fn what_is_moved_is_another_action_s_in_its_order() {
         order.push(names(&claimed)[0].to_owned());
         journal.end(claimed[0].id, Outcome::Delivered.into());
     }
-    // The one that was claimable of `b` already stays ahead.
+    // The delivery of `b` that was claimable already stays ahead.
     assert_eq!(order, ["3", "1", "2"]);
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
 }
@@ -257,11 +254,11 @@ async fn a_preview_says_what_a_change_would_do_and_does_nothing() {
     let would = journal.preview(discard()).await.unwrap();
     assert_eq!(would.changed.len(), 3);
     assert_eq!(states(&reader(&folder)), before);
-    // Neither what is in memory nor the counts have moved.
+    // Neither memory nor counts have changed.
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
     let counted = reader(&folder).count(&Filter::default()).unwrap();
     assert_eq!(counted, [(RowState::Waiting, Phase::Waiting, 2), (RowState::Ready, Phase::Ready, 1)]);
-    // One is under way by now.
+    // One delivery is claimed by now.
     let changed = journal.change(discard()).await.unwrap();
     assert_eq!(
         (changed.under_way, changed.changed),
@@ -288,7 +285,7 @@ async fn a_pause_is_kept_until_it_is_ended() {
     assert_eq!(paused.borrow().keys().collect::<Vec<_>>(), ["it's %_*"]);
 }
 
-/// After a restart a guard remembers its decision, not the later states of the delivery.
+/// After a restart a guard remembers its decision, and not later states of the delivery.
 #[tokio::test]
 async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
     let folder = tempfile::tempdir().unwrap();
@@ -300,7 +297,7 @@ async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
         let mut new = entry(id, id, false);
         new.deliveries[0].begin = begin(held);
         if id == "5" {
-            // Without a key, its message and resource stand for it.
+            // Without a key, message and resource replace it.
             new.deliveries[0].key = None;
         }
         within(append(&journal, new).await).await;

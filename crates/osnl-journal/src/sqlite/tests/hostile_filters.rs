@@ -1,4 +1,4 @@
-//! Texts of a filter are values: no text of an operator or of a caller of the admin endpoint is a part of the SQL.
+//! Texts of a filter are bound values: no text of an operator or an API caller is a part of the SQL.
 
 use super::super::about::About;
 use super::super::answers::AnswerPolicy;

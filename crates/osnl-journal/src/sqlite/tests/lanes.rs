@@ -1,5 +1,5 @@
-//! Lanes against a model: whatever is appended, attempted, asked for by the operator and restarted, in any order, each
-//! delivery stands where the rule of [`turn`](super::super::turn) puts it.
+//! Lanes against a model: after any order of appends, attempts, changes and restarts, each delivery has the
+//! state of [`turn`](super::super::turn)'s rule.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,6 @@ use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, UsedLimits};
 const ACTIONS: [&str; 2] = ["a", "b"];
 const KEYS: [Option<&str>; 3] = [Some("k"), Some("l"), None];
 
-/// A change that the operator asks for while a delivery is claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum AskedChange {
     Discard,
@@ -47,7 +46,7 @@ impl Model {
         self.deliveries.iter().position(|one| one.id == id).unwrap()
     }
 
-    /// The rule, written down naively.
+    /// A naive implementation of the rule.
     fn turn(&mut self, lane: Option<(&'static str, &'static str)>) {
         let Some(lane) = lane else { return };
         let of_lane = |one: &&mut Delivery| one.lane() == Some(lane);
@@ -217,7 +216,6 @@ impl Model {
     }
 }
 
-/// The journal stands as the model does.
 fn check(folder: &TempDir, journal: &SqliteJournal, model: &Model, story: &[String]) {
     let rows =
         reader(folder).list(&Filter::default(), &ListPage { limit: 10_000, ..ListPage::default() }).unwrap();
@@ -358,7 +356,7 @@ impl Player {
         if ids.is_empty() {
             return;
         }
-        // One, or all of an action.
+        // A filter for one delivery, or for all of an action.
         let (id, action) = (self.pick(&ids), self.pick(&ACTIONS));
         let which = if self.random.u8(..4) > 0 {
             Filter { ids: vec![id], ..Filter::default() }
@@ -417,12 +415,12 @@ impl Player {
             15..19 => self.change().await,
             _ => self.restart(),
         }
-        // Everything before is committed.
+        // This append completes after all earlier commands.
         within(self.journal().set_aside(ReceivedMessage::sample("barrier", false), "barrier".into())).await;
         check(&self.folder, self.journal(), &self.model, &self.story);
     }
 
-    /// In the end everything that is not held can be delivered, and nothing is left behind.
+    /// Checks that everything that is not held can be delivered in the end.
     async fn drain(&mut self) {
         self.restart();
         within(self.journal().change(Change::Release { which: Filter::default() })).await.unwrap();
@@ -453,7 +451,7 @@ impl Player {
 async fn whatever_happens_each_delivery_stands_where_the_rule_puts_it() {
     let seeds = std::env::var("OSNL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(24);
     for seed in 0..seeds {
-        // In memory where there is such a place: thousands of commits are made.
+        // In memory if possible, as thousands of commits are made.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let journal = Some(open(&folder));
         let random = fastrand::Rng::with_seed(seed);

@@ -1,5 +1,3 @@
-//! Messages that are kept unread, and the keys of deliveries from before.
-
 use osnl_core::quarantine::{Extent, HEAD, LONGEST_WHOLE};
 
 use super::*;

@@ -34,7 +34,7 @@ async fn everything_is_there_again_as_it_came() {
     assert_eq!(format!("{:?}", shown.received), format!("{came:?}"));
     let tries: Vec<_> = shown.tries.iter().map(|one| one.answer.as_str()).collect();
     assert_eq!(tries, ["status 409: not now"]);
-    // What was claimed and had no outcome is claimable, what had one is not.
+    // A claimed delivery without an outcome is claimable again, an ended delivery is not.
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
     let b = claim(&journal, "b", 1).await;
     assert_eq!((names(&b), &*b[0].event.rule), (vec!["1"], "s"));
@@ -72,7 +72,7 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
     keep(&journal, "4", "k").await;
     journal.end(again[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
-    // The same message, and it is known.
+    // A redelivered copy of a known message.
     within(append(&journal, entry("3", "other", true)).await).await;
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
     let rows = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
@@ -83,11 +83,11 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
     );
 }
 
-/// Names the file for the process that is going to be killed.
+/// The variable with the file for the process that is going to be killed.
 const CHILD: &str = "OSNL_TEST_JOURNAL";
 
-/// The other side of the next test: appends and ends deliveries, and writes down what it was promised. Without
-/// the variable it has nothing to do.
+/// The killed process of the next test: appends and ends deliveries, and records each promise. Without the
+/// variable the test does nothing.
 #[tokio::test]
 async fn appends_until_it_is_killed() {
     let Some(file) = std::env::var_os(CHILD) else { return };
@@ -128,7 +128,7 @@ async fn nothing_that_was_promised_is_missing_after_a_kill() {
         child.kill().unwrap();
         child.wait().unwrap();
         let said = promised();
-        // The last line may have been cut short.
+        // The last line may be incomplete.
         let promised: BTreeSet<String> =
             said.lines().take(said.matches('\n').count()).map(str::to_owned).collect();
         let journal = open(&folder);
@@ -149,7 +149,7 @@ async fn nothing_that_was_promised_is_missing_after_a_kill() {
     }
 }
 
-/// Checks that the oldest open delivery of each key is claimable and no other, and that the counts are right.
+/// Checks that exactly the oldest open delivery of each key is claimable, and that the counts are right.
 fn consistent(folder: &TempDir) {
     let connection = rusqlite::Connection::open(options(folder).path).unwrap();
     let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
@@ -224,7 +224,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
         let _ = told.send(planned_again(connection));
     })));
     assert_eq!(within(planned).await.unwrap(), [0; 6]);
-    // A connection that is not told to keep its plans does not.
+    // A connection without the option plans again.
     let other = rusqlite::Connection::open(options(&folder).path).unwrap();
     for n in 0..20 {
         for sql in [work::SAME, turn::IN_LANE, turn::FIRST_WAITING] {
@@ -237,7 +237,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
     assert_ne!(planned_again(&other), [0; 6]);
 }
 
-/// Returns how often SQLite planned each statement of the message path again.
+/// Returns the number of repeated plans of each statement on the message path.
 fn planned_again(connection: &rusqlite::Connection) -> [i32; 6] {
     let statements =
         [work::SAME, turn::IN_LANE, turn::FIRST_WAITING, turn::MAKE_READY, load::READY, work::END];

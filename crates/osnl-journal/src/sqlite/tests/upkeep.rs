@@ -1,4 +1,4 @@
-//! Issue 20: copies of a journal that is in use, a restored journal, and what is found in a damaged one.
+//! Issue 20: copies of a journal in use, a restored journal, and the problems of a damaged one.
 
 mod size;
 
@@ -15,7 +15,6 @@ use super::super::upkeep::{
 };
 use super::*;
 
-/// An observer that lets it go on.
 fn quiet() -> Observer {
     Arc::new(|_| ControlFlow::Continue(()))
 }
@@ -25,7 +24,7 @@ fn ids(report: &RestoreReport) -> Vec<String> {
     since.unwrap().ended.iter().map(ToString::to_string).collect()
 }
 
-/// A journal with a delivery that is made, one that is dead, and three that are pending, of which one is in hand.
+/// A journal with a delivered, a dead, and three pending deliveries, one of them claimed.
 async fn filled() -> (TempDir, SqliteJournal, ClaimedDelivery) {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
@@ -60,18 +59,18 @@ async fn a_backup_is_one_moment_of_a_journal_that_is_in_use() {
     assert_eq!((contents.events, contents.open, contents.dead, contents.schema), (5, 3, 1, 1));
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(files(copies.path()), ["copy.db"]);
-    // What comes later is not in it, and it is a journal that a daemon can open.
+    // The copy has no later messages, and a daemon can open it.
     keep(&journal, "6", "e").await;
     let verified = verify(&copy, &quiet()).unwrap();
     assert_eq!((verified.contents, verified.problems), (contents, Vec::new()));
     assert_eq!(verify(&file, &quiet()).unwrap().contents.events, 6);
-    // One that is there is replaced only on request, and as a whole.
+    // An existing copy is replaced only on request, and as a whole.
     let error = backup(&file, &copy, false, &quiet()).unwrap_err();
     assert!(matches!(error, UpkeepError::Exists { .. }), "{error}");
     assert_eq!(backup(&file, &copy, true, &quiet()).unwrap().events, 6);
     let opened = open_with(SqliteOptions { allow_volatile: true, ..SqliteOptions::new(&copy) });
     assert_eq!(names(&claim(&opened, "a", 3).await), ["3", "5", "6"]);
-    // A journal that a daemon has is not replaced.
+    // A journal in use by a daemon is not replaced.
     let error = backup(&file, &copy, true, &quiet()).unwrap_err();
     assert!(matches!(error, UpkeepError::InUse { .. }), "{error}");
 }
@@ -109,14 +108,13 @@ async fn nothing_is_written_where_it_would_do_harm() {
         assert!(error.contains(expected), "{to:?}: {error}");
         assert_eq!(files(copies.path()), before, "{to:?}");
     };
-    // The journal itself, by whatever way.
+    // The journal's own files, also by a link.
     let way = place("way");
     symlink(folder.path(), &way).unwrap();
     for name in ["journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock", "journal.db-journal"] {
         check(&folder.path().join(name), true, "belongs to the journal itself");
         check(&way.join(name), true, "belongs to the journal itself");
     }
-    // A link, a folder, and no folder.
     std::fs::write(place("victim"), "kept").unwrap();
     symlink(place("victim"), place("link")).unwrap();
     symlink(place("nowhere"), place("dangling")).unwrap();
@@ -127,10 +125,10 @@ async fn nothing_is_written_where_it_would_do_harm() {
     check(&place("way/.."), true, "it is not a file");
     check(copies.path(), false, "it is not a file");
     check(&place("none/copy.db"), false, "there is no such folder");
-    // A WAL of another file would be applied to the copy.
+    // SQLite would apply a WAL of another file to the copy.
     std::fs::write(place("old.db-wal"), "frames").unwrap();
     check(&place("old.db"), false, "would damage this one");
-    // A part file of another user's making is not written to, and one in use is left alone.
+    // A link in place of a part file is not followed, and a part file in use is left alone.
     symlink(place("victim"), place("x.db.part")).unwrap();
     check(&place("x.db"), false, "x.db.part");
     assert_eq!(std::fs::read_to_string(place("victim")).unwrap(), "kept");
@@ -213,7 +211,6 @@ async fn a_restored_journal_repeats_what_was_pending_and_names_what_was_made_sin
     made(&file, &copy);
     journal.end(in_hand.id, Outcome::Delivered.into());
     keep(&journal, "6", "e").await;
-    // A daemon has it.
     let error = restored(&copy, &file, Some("aside")).unwrap_err();
     assert!(matches!(error, UpkeepError::InUse { .. }), "{error}");
     drop(journal);
@@ -235,7 +232,7 @@ async fn a_restored_journal_repeats_what_was_pending_and_names_what_was_made_sin
     let journal = open(&folder);
     assert!(journal.paused().borrow().contains_key("a"));
     assert_eq!(reader(&folder).overview().unwrap().paused_by["a"], "anna");
-    // What was made since the backup is pending again, and no number is given twice.
+    // Deliveries made since the backup are pending again, and no number is given twice.
     keep(&journal, "7", "f").await;
     let kept: Vec<_> = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
     let kept: Vec<_> = kept.iter().map(|row| (row.id.to_string(), Phase::word_of(row.state))).collect();
@@ -270,7 +267,6 @@ async fn a_backup_comes_from_standard_input_and_replaces_a_damaged_journal() {
         ["aside", "aside-shm", "aside-wal", "copy.db", "journal.db", "journal.db.lock"]
     );
     assert_eq!(std::fs::read_to_string(folder.path().join("aside")).unwrap(), "no journal any more");
-    // Half of a backup is none.
     let half = &mut &bytes[..bytes.len() / 2];
     let options = RestoreOptions { aside: None, pause_by: None };
     let error =
@@ -279,7 +275,7 @@ async fn a_backup_comes_from_standard_input_and_replaces_a_damaged_journal() {
     assert!(!folder.path().join("new.db").exists() && !folder.path().join("new.db.received").exists());
 }
 
-/// The advice of other commands leads here.
+/// Errors of other commands advise `osnl journal verify`.
 #[tokio::test]
 async fn a_truncated_journal_is_a_finding_and_no_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -345,7 +341,6 @@ async fn what_is_wrong_with_a_journal_is_named() {
         tamper(&journal, sql).await;
         let found = verify(&options(&folder).path, &quiet()).unwrap().problems;
         assert_eq!(found, expected, "{sql}");
-        // It is not restored.
         let copy = folder.path().join("copy.db");
         made(&options(&folder).path, &copy);
         if !expected.is_empty() {

@@ -1,5 +1,5 @@
-//! A file that is written beside its place: `copy.db.part`. It has mode 0600 from the beginning, and is removed unless it
-//! is put into its place.
+//! A file that is written beside its place: `copy.db.part`. The mode is 0600 from the start, and the file is
+//! removed unless it is moved to its place.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,30 +13,30 @@ use super::UpkeepError;
 use crate::files::{beside, put, put_new};
 use crate::state_dir;
 
-/// A part file; it is removed when this is dropped.
+/// A part file, removed on drop.
 #[derive(Debug)]
 pub struct PartFile {
     path: PathBuf,
     to: PathBuf,
-    /// Locked, so that another program neither writes nor removes it.
+    /// Locked, so that another program neither writes nor removes the file.
     file: File,
     replaces: bool,
 }
 
 impl PartFile {
-    /// Begins a file for this place, in which a file may be only if it is to be replaced.
+    /// Begins a file for this place, which may be occupied only with `replaces`.
     pub(super) fn begin(to: &Path, replaces: bool) -> Result<Self, UpkeepError> {
         let to = std::path::absolute(to).map_err(|error| UpkeepError::io(to, error))?;
         is_vacant(&to, replaces)?;
         Self::beside(to, ".part", replaces)
     }
 
-    /// Begins a file for the place of a journal that the caller has taken, whatever is there.
+    /// Begins a file for the place of a journal whose lock the caller has; an existing file is replaced.
     pub(super) fn begin_journal(journal: &Path) -> Result<Self, UpkeepError> {
         Self::beside(journal.to_owned(), ".part", true)
     }
 
-    /// Begins a file beside this one that is never put into its place.
+    /// Begins a file beside this one that is never moved.
     pub(super) fn temporary(of: &Path, more: &str) -> Result<Self, UpkeepError> {
         let of = std::path::absolute(of).map_err(|error| UpkeepError::io(of, error))?;
         Self::beside(of, more, false)
@@ -52,7 +52,7 @@ impl PartFile {
         };
         let lock = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive);
         if path.symlink_metadata().is_ok() {
-            // Left behind by a process that was killed, or in use.
+            // The file of a killed process, or in use.
             let left = state_dir::private().write(true).open(&path).map_err(failed)?;
             lock(&left).map_err(|_| UpkeepError::Writing(to.clone()))?;
             fs::remove_file(&path).map_err(failed)?;
@@ -66,27 +66,24 @@ impl PartFile {
         &self.path
     }
 
-    /// The place that it is for.
     pub(super) fn to(&self) -> &Path {
         &self.to
     }
 
-    /// The file, to be written.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Returns the error of a write to the file.
     #[must_use]
     pub fn failed(&self, error: io::Error) -> UpkeepError {
         UpkeepError::io(&self.to, error)
     }
 
-    /// Puts the finished file into its place; it is there when this returns, whatever happens then.
+    /// Moves the finished file to its place; durable at the return.
     ///
     /// # Errors
-    /// See [`UpkeepError`].
+    /// See [`UpkeepError`] for the reasons.
     pub fn place(self) -> Result<(), UpkeepError> {
         is_vacant(&self.to, self.replaces)?;
         let is_ours = match (self.file.metadata(), self.path.symlink_metadata()) {
@@ -106,7 +103,7 @@ impl PartFile {
 
 impl Drop for PartFile {
     fn drop(&mut self) {
-        // After it has been put into its place it has another name.
+        // After the move these names do not exist.
         for more in ["", "-journal"] {
             let _ = fs::remove_file(beside(&self.path, more));
         }
@@ -118,7 +115,6 @@ fn exists(file: &Path) -> UpkeepError {
     UpkeepError::Exists { file: file.to_owned(), remedy }
 }
 
-/// Checks that a file may be put there.
 fn is_vacant(to: &Path, replaces: bool) -> Result<(), UpkeepError> {
     state_dir::no_link(to)?;
     match to.symlink_metadata() {
@@ -128,7 +124,7 @@ fn is_vacant(to: &Path, replaces: bool) -> Result<(), UpkeepError> {
         Ok(_) if !replaces => return Err(exists(to)),
         Ok(_) | Err(_) => {}
     }
-    // It would be applied to the new file.
+    // SQLite would apply such a file to the new database.
     for more in ["-wal", "-journal"] {
         let more = beside(to, more);
         if more.symlink_metadata().is_ok() {
@@ -139,7 +135,7 @@ fn is_vacant(to: &Path, replaces: bool) -> Result<(), UpkeepError> {
     Ok(())
 }
 
-/// Checks that no daemon has a file that is to be replaced.
+/// Checks that no daemon has the file that is to be replaced.
 pub(super) fn is_free(to: &Path) -> Result<(), UpkeepError> {
     match JournalLock::holder(to) {
         Some(by) => Err(UpkeepError::InUse { file: to.to_owned(), by }),

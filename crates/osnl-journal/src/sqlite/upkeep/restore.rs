@@ -1,7 +1,7 @@
 //! Makes a backup the journal.
 //!
-//! The copy is checked, not the backup, which could change meanwhile. A journal that is there stays under another name; if
-//! it can be read, it tells what the backup does not know: messages that came later, and deliveries that have ended since.
+//! The copy is checked, as the backup could change meanwhile. An existing journal is kept under another name.
+//! If readable, it shows later messages and deliveries that have ended since the backup.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,56 +19,44 @@ use super::{Contents, Observer, UpkeepError, UpkeepProgress, contents, copy, ope
 use crate::DeliveryId;
 use crate::files::beside;
 
-/// The source of a backup.
 pub enum BackupSource<'a> {
-    /// A file.
     File(&'a Path),
-    /// Its bytes.
     Stream(&'a mut dyn Read),
 }
 
-/// The options of a restore.
 #[derive(Clone, Debug)]
 pub struct RestoreOptions<'a> {
-    /// The name under which a journal that is there is kept; `None` refuses to replace one.
+    /// The name under which an existing journal is kept; `None` refuses to replace a journal.
     pub aside: Option<PathBuf>,
-    /// The operator by whom every action with open deliveries is paused.
+    /// The operator in whose name every action with open deliveries is paused.
     pub pause_by: Option<&'a str>,
 }
 
-/// A restored journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreReport {
-    /// The contents.
     pub contents: Contents,
-    /// The actions that are paused in it.
     pub paused: Vec<String>,
-    /// The journal that was replaced.
     pub replaced: Option<ReplacedJournal>,
 }
 
-/// A journal in whose place a backup is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplacedJournal {
-    /// Its file, under its new name.
     pub file: PathBuf,
-    /// The differences from the backup; `None` if it cannot be read.
+    /// The differences from the backup; `None` if the old journal is unreadable.
     pub since: Option<Since>,
 }
 
-/// The history that the backup does not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
-    /// Messages that came after the backup.
     pub events: u64,
     /// Deliveries that are open in the backup and have ended since.
     pub ended: Vec<DeliveryId>,
 }
 
-/// Makes a backup the journal, which no daemon may have. The journal that is there is kept.
+/// Makes a backup the journal, which no daemon may have in use. An existing journal is kept.
 ///
 /// # Errors
-/// See [`UpkeepError`].
+/// See [`UpkeepError`] for the reasons.
 pub fn restore(
     source: BackupSource<'_>,
     journal: &Path,
@@ -89,7 +77,7 @@ pub fn restore(
     let restored =
         restore_taken(source, file, options.aside.as_deref().filter(|_| is_there), options, observer);
     if restored.is_err() && !was_there {
-        // It was made with its lock.
+        // Taking the lock created the file.
         let _ = fs::remove_file(file);
     }
     restored
@@ -118,7 +106,7 @@ fn restore_taken(
             match open(file).map(drop).and_then(|()| settle(file)) {
                 Ok(connection) => Some(connection),
                 Err(busy @ UpkeepError::Busy(_)) => return Err(busy),
-                // One that is damaged, newer, or another file is kept as it is, its WAL included.
+                // A damaged, newer, or foreign file is kept unchanged with its WAL.
                 Err(_) => None,
             }
         }
@@ -136,7 +124,7 @@ fn restore_taken(
     }
     let since = old.as_ref().and_then(|old| since(&copied, old).ok());
     if let Some(next) = old.as_ref().and_then(|old| writer::next_event(old).ok()) {
-        // A number that has been shown is not given to another event.
+        // A number that an operator has seen must not name another event.
         copied
             .execute(
                 "INSERT INTO meta (name, value) VALUES ('next_event', ?1) \
@@ -161,7 +149,6 @@ fn restore_taken(
     Ok(RestoreReport { contents, paused, replaced })
 }
 
-/// Writes the bytes of a backup beside the journal.
 fn received(
     bytes: &mut dyn Read,
     file: &Path,
@@ -170,7 +157,7 @@ fn received(
     let part = PartFile::temporary(file, ".received")?;
     let (mut buffer, mut out) = (vec![0; 1 << 20], part.file());
     loop {
-        // How much will come is not known.
+        // The total size of a stream is unknown.
         if observer(UpkeepProgress { done: 0, of: 0 }).is_break() {
             return Err(UpkeepError::Interrupted);
         }
@@ -183,10 +170,11 @@ fn received(
     }
 }
 
-/// Gives the journal a second name, so that its own always has a file; of one that could not be read, the WAL goes with it.
+/// Gives the journal a second name, so that a file always exists at the first. The WAL of an unreadable
+/// journal is moved too.
 fn put_aside(file: &Path, aside: &Path, is_settled: bool) -> std::result::Result<(), UpkeepError> {
     let failed = |error: io::Error| UpkeepError::io(aside, error);
-    // File systems without hard links leave an instant in which there is none.
+    // On file systems without hard links, the first name is missing for an instant.
     fs::hard_link(file, aside).or_else(|_| fs::rename(file, aside)).map_err(failed)?;
     if !is_settled {
         for more in ["-wal", "-shm", "-journal"] {
@@ -199,11 +187,10 @@ fn put_aside(file: &Path, aside: &Path, is_settled: bool) -> std::result::Result
     Ok(())
 }
 
-/// Compares a copy of a backup with the journal that it replaces.
 fn since(copied: &Connection, old: &Connection) -> Result<Since> {
     let next = writer::next_event(copied)?;
     let events: i64 = old.query_row("SELECT count(*) FROM event WHERE id >= ?1", [next], |row| row.get(0))?;
-    // By its identity: a number could be that of another event, if the backup is another journal's.
+    // Compared by identity, since a number may be another event's if the backup is another journal's.
     let sql = |condition: &str| {
         format!(
             "SELECT d.id, e.identity, e.received FROM delivery d \
@@ -223,7 +210,7 @@ fn since(copied: &Connection, old: &Connection) -> Result<Since> {
         let one: (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let is_open = same.query_row([one.0], read).optional()? == Some(one);
-        // One that is not there has left after its end.
+        // A missing delivery was removed after its end.
         let is_known =
             known.query_row([one.0], read).optional()?.map_or(one.2 <= forgotten, |there| there == one);
         if !is_open && is_known {
@@ -233,7 +220,6 @@ fn since(copied: &Connection, old: &Connection) -> Result<Since> {
     Ok(Since { events: events.unsigned_abs(), ended })
 }
 
-/// Pauses the actions that have open deliveries.
 fn pause(connection: &Connection, by: &str) -> Result<Vec<String>> {
     let sql = concat!("SELECT DISTINCT action FROM tally WHERE ", is!(open), " AND count > 0");
     let mut select = connection.prepare(sql)?;

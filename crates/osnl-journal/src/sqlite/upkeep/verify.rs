@@ -1,5 +1,5 @@
-//! Finds what is wrong with a journal: damage of the file, rows that cannot be read, deliveries without their message,
-//! lanes that cannot move, and counts that are not those of the rows.
+//! Finds the problems of a journal: damaged pages, unreadable rows, deliveries without their message, blocked
+//! lanes, and counts that differ from the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,13 +11,11 @@ use super::super::rows::{self, RowState, delivery_id, is};
 use super::super::{Phase, SqliteJournal};
 use super::{Contents, Observer, ProgressReports, UpkeepError, UpkeepProgress, counted, open};
 
-/// Problems of one kind that are named.
 const NAMED: usize = 20;
 
-/// The contents of a journal, and its problems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// The contents; of a damaged file only its size.
+    /// The contents; for a damaged file only the size.
     pub contents: Contents,
     /// The problems, a line each, a bounded number.
     pub problems: Vec<String>,
@@ -26,10 +24,10 @@ pub struct VerifyReport {
 /// Reads all of a journal at one moment.
 ///
 /// # Errors
-/// See [`UpkeepError`].
+/// See [`UpkeepError`] for the reasons.
 pub fn verify(journal: &Path, observer: &Observer) -> std::result::Result<VerifyReport, UpkeepError> {
     verified(journal, observer).or_else(|error| match error {
-        // So damaged that it cannot be read at all: that is what was asked for.
+        // Damage that prevents every read is a result of the check and no error.
         UpkeepError::Damaged { problem, .. } => {
             Ok(VerifyReport { contents: only_size(journal), problems: vec![problem] })
         }
@@ -42,7 +40,7 @@ fn verified(journal: &Path, observer: &Observer) -> std::result::Result<VerifyRe
     let failed = |error: rusqlite::Error| UpkeepError::of(journal, error);
     connection.execute_batch("BEGIN").map_err(failed)?;
     let problems = problems(&mut connection, journal, observer)?;
-    // A file that is damaged cannot be counted.
+    // A damaged file cannot be counted.
     let contents = counted(&connection, journal).or_else(|error| match problems.is_empty() {
         true => Err(failed(error)),
         false => Ok(only_size(journal)),
@@ -54,14 +52,14 @@ fn only_size(journal: &Path) -> Contents {
     Contents { bytes: SqliteJournal::bytes(journal), ..Contents::default() }
 }
 
-/// The problems of an open journal; damage is one of them, and no error.
+/// Returns the problems of an open journal; damage is a problem and no error.
 pub(in crate::sqlite) fn problems(
     connection: &mut Connection,
     file: &Path,
     observer: &Observer,
 ) -> std::result::Result<Vec<String>, UpkeepError> {
     let stopped = observer.clone();
-    // The check of the pages knows no progress, and can be stopped.
+    // SQLite's page check reports no progress, but can be stopped.
     let report = move || stopped(UpkeepProgress { done: 0, of: 0 }).is_break();
     let failed = |error: rusqlite::Error| UpkeepError::of(file, error);
     connection.progress_handler(100_000, Some(report)).map_err(failed)?;
@@ -78,7 +76,6 @@ pub(in crate::sqlite) fn problems(
     })
 }
 
-/// Damage of pages and indexes.
 fn damage(connection: &Connection) -> Result<Vec<String>> {
     let mut select = connection.prepare(&format!("PRAGMA integrity_check({NAMED})"))?;
     let found = select.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>>>()?;
@@ -86,7 +83,6 @@ fn damage(connection: &Connection) -> Result<Vec<String>> {
     Ok(lines.take(NAMED).map(str::to_owned).collect())
 }
 
-/// A check of the rows of an undamaged file.
 struct FileCheck<'a> {
     connection: &'a Connection,
     observer: &'a Observer,
@@ -104,7 +100,7 @@ impl FileCheck<'_> {
         Ok(self.problems)
     }
 
-    /// Messages that cannot be read, though they could when they were appended.
+    /// Finds messages that are unreadable, although they were readable at their append.
     fn events(&mut self) -> Result<()> {
         let of = self.connection.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0))?;
         let mut select =
@@ -129,7 +125,7 @@ impl FileCheck<'_> {
             &format!("SELECT id FROM delivery WHERE state NOT BETWEEN 0 AND {} LIMIT {NAMED}", last - 1),
             |id| format!("delivery {} has an unknown state", delivery_id(id)),
         )?;
-        // A bulk request with more deliveries than a number has places takes several.
+        // A bulk request with more deliveries than one number has places takes several numbers.
         self.each(
             &format!(
                 "SELECT d.id FROM delivery d LEFT JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
@@ -139,7 +135,7 @@ impl FileCheck<'_> {
         )
     }
 
-    /// Lanes in which a delivery waits for none, and those in which two are attempted at a time.
+    /// Finds lanes that nothing blocks but that have no turn, and lanes with two turns.
     fn lanes(&mut self) -> Result<()> {
         self.each(
             &format!(
@@ -182,7 +178,6 @@ impl FileCheck<'_> {
         })
     }
 
-    /// Compares the counts that are kept with those of the rows.
     fn tally(&mut self) -> Result<()> {
         let read = |sql: &str| -> Result<BTreeMap<(String, i64), i64>> {
             let mut select = self.connection.prepare(sql)?;
@@ -207,7 +202,6 @@ impl FileCheck<'_> {
         Ok(())
     }
 
-    /// Adds a line for each number that a statement finds.
     fn each(&mut self, sql: &str, line: impl Fn(i64) -> String) -> Result<()> {
         let mut select = self.connection.prepare(sql)?;
         let found = select.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>>>()?;
@@ -225,7 +219,6 @@ impl FileCheck<'_> {
     }
 }
 
-/// Returns the reason why the message of a row cannot be read.
 fn unreadable(row: &Row<'_>) -> Option<String> {
     match rows::received(row, 0) {
         Ok(received) => received.decode().err().map(|error| error.to_string()),

@@ -1,4 +1,4 @@
-//! When the file cannot be written, is not there, or is another one: said, waited for, gone on from.
+//! Failures of a file that is unwritable, missing, or replaced: reports, waits, and recovery.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::mpsc::RecvTimeoutError;
@@ -13,11 +13,9 @@ use super::{JournalWriter, SqliteCommand, TICK};
 use crate::JournalState;
 use crate::files::{beside, put};
 
-/// The interval at which the log repeats a failure.
 const REMIND: Duration = Duration::from_secs(60);
 
 impl JournalWriter {
-    /// Whether the file at the path is still the one that is open.
     pub(super) fn look(&mut self) -> Result<(), String> {
         let file = self.place.file.display().to_string();
         match Inode::of(&self.place.file) {
@@ -33,7 +31,7 @@ impl JournalWriter {
         }
     }
 
-    /// The file was removed, and is open: all of it is written to where it was.
+    /// Restores a removed file that is open: writes all of it to its former path.
     pub(super) fn put_back(&mut self) -> Result<(), OpenError> {
         let file = self.place.file.clone();
         let copy = beside(&file, ".new");
@@ -45,7 +43,7 @@ impl JournalWriter {
         connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o600))?;
         let copied = fs::File::open(&copy)?;
-        // The old connections remove the WAL at their end, so they end before there is a new one.
+        // The old connections delete the WAL when closed, so they close before a new one opens.
         self.checkpointer.set(None);
         self.connection = None;
         put(&copied, &copy, &file)?;
@@ -93,7 +91,7 @@ impl JournalWriter {
         });
     }
 
-    /// A second, in which what comes is kept in memory. `false` at the end of the program.
+    /// Waits a second while commands queue in memory; `false` at the end of the program.
     pub(super) fn wait_for_storage(&mut self) -> bool {
         if self.closing {
             return false;
@@ -121,12 +119,11 @@ impl JournalWriter {
         true
     }
 
-    /// Sees that the right file is there, and open.
     pub(super) fn ready_storage(&mut self) -> Result<(), String> {
         self.look().and_then(|()| self.ready_connection())
     }
 
-    /// Looks whether it works again, when there is nothing else to write.
+    /// Tests for recovery when nothing else is to be written.
     pub(super) fn recover(&mut self) {
         let again = self.ready_storage();
         match again.and_then(|()| self.write_probe().map_err(|error| trouble::reason(&error))) {
@@ -135,7 +132,7 @@ impl JournalWriter {
         }
     }
 
-    /// A commit returned.
+    /// Publishes the recovery after a successful commit.
     pub(super) fn works(&mut self) {
         if let Some((since, _)) = self.failing.take() {
             let seconds = since.elapsed().unwrap_or_default().as_secs();
@@ -149,7 +146,7 @@ impl JournalWriter {
         }
     }
 
-    /// A connection without half a transaction.
+    /// Opens a new connection if the present one has a broken transaction.
     pub(super) fn ready_connection(&mut self) -> Result<(), String> {
         if self.connection.as_ref().is_none_or(|connection| !connection.is_autocommit()) {
             self.connection = None;
@@ -158,7 +155,7 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Writes something that changes nothing: only a commit shows that commits work.
+    /// Writes without an effect, as only a commit proves that commits work.
     pub(super) fn write_probe(&self) -> rusqlite::Result<()> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         connection.execute(
@@ -168,7 +165,6 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Working, or full and why.
     pub(super) fn publish(&self, full: Option<String>) {
         self.shared.gate.set_open(full.is_none());
         let changed = self.shared.state.send_if_modified(|state| match (&full, &*state) {

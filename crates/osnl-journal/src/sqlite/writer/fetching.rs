@@ -1,4 +1,4 @@
-//! From the file into the short piece of claimable deliveries that is in memory.
+//! Fetches from the file into the short piece of claimable deliveries in memory.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -14,21 +14,18 @@ use crate::store::claimable::{BETWEEN, ClaimableKind, FetchKinds, NEWEST, PIECE}
 use crate::store::weight::{bytes_of, bytes_of_values};
 use crate::{ClaimedDelivery, DeliveryId, Outcome};
 
-/// The deliveries read for an action.
 #[derive(Debug, Default)]
 struct LoadedPiece {
-    /// Each with its due time.
+    /// The deliveries, each with its due time.
     claimed: Vec<(i64, ClaimedDelivery)>,
-    /// Those whose message cannot be read, and why.
+    /// The deliveries whose message cannot be read, and the reason.
     unusable: Vec<(DeliveryId, String)>,
-    /// There may be others.
     more: bool,
-    /// The bytes of their messages.
     bytes: usize,
 }
 
 impl JournalWriter {
-    /// Puts what has become claimable into memory, where there is place for it.
+    /// Puts deliveries that became claimable into memory, if there is a place.
     pub(super) fn offer(&self, promoted: Vec<(String, DeliveryId)>) {
         let Some(connection) = &self.connection else { return };
         let claimable = &self.shared.claimable;
@@ -38,7 +35,7 @@ impl JournalWriter {
                     Ok(Some((0, Ok(claimed)))) => claimable.add(&action, claimed),
                     Ok(Some((due, Ok(_)))) => claimable.waits_until(&action, due),
                     Ok(None) => {}
-                    // Fetched later, where failures are dealt with.
+                    // The next fetch handles failures.
                     Ok(Some((_, Err(_)))) | Err(_) => claimable.not_fetched(&action),
                 }
             }
@@ -59,7 +56,7 @@ impl JournalWriter {
         }
     }
 
-    /// Answers the deliveries whose message cannot be read, and why.
+    /// Returns the deliveries whose message cannot be read, and the reason.
     fn load(&self, action: &str, ask: FetchKinds, now: i64) -> rusqlite::Result<Vec<(DeliveryId, String)>> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         let claimable = &self.shared.claimable;
@@ -95,7 +92,7 @@ impl JournalWriter {
         Ok(unusable)
     }
 
-    /// Loads a piece of the rows that a statement finds and that are not known, as far as there is room for their bytes.
+    /// Loads a piece of the unknown rows of a statement, within the room for their bytes.
     fn load_each(
         &self,
         sql: &str,
@@ -109,7 +106,7 @@ impl JournalWriter {
         let ids: Vec<DeliveryId> = ids.collect::<rusqlite::Result<_>>()?;
         let found = ids.len();
         let unknown: Vec<DeliveryId> = ids.into_iter().filter(|id| !known.contains(id)).take(piece).collect();
-        // What is known need not be among what was found.
+        // Known deliveries need not be among the found rows.
         let more = found == known.len() + piece || unknown.len() == piece;
         let loaded = self.load_these(unknown, room)?;
         Ok(LoadedPiece { more: more || loaded.more, ..loaded })
@@ -139,7 +136,7 @@ impl JournalWriter {
         self.load_these(ids, room)
     }
 
-    /// Loads deliveries until their messages take more than the room.
+    /// Loads deliveries until their messages exceed the room.
     fn load_these(
         &self,
         ids: impl IntoIterator<Item = DeliveryId>,
@@ -169,7 +166,7 @@ impl JournalWriter {
     }
 }
 
-/// Rows among which a piece of unknown ones is, if there are as many.
+/// Returns a number of rows that includes a piece of unknown ones, if there are so many.
 fn rows_for(piece: usize, known: &HashSet<DeliveryId>) -> i64 {
     i64::try_from(known.len() + piece).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! After a commit: answers the callers, and brings the newly claimable deliveries into memory.
+//! Answers the callers after a commit, and brings newly claimable deliveries into memory.
 
 use osnl_core::event::Event;
 
@@ -17,7 +17,7 @@ impl JournalWriter {
             match (command, done) {
                 (SqliteCommand::Append(appending, receipt), CommandResult::Appended(appended)) => {
                     let nameless = self.tell_appended(appending, appended);
-                    // Nobody waits any more: the connection is gone, and the message comes again.
+                    // Without a receiver the connection is gone, and the broker redelivers the message.
                     if let (Err(_), Some(event)) = (receipt.send(Settle::Acknowledge), nameless) {
                         unsettled.push(event);
                     }
@@ -54,7 +54,7 @@ impl JournalWriter {
                 (SqliteCommand::Enriched(_, _, _, sender), _) => {
                     let _ = sender.send(());
                 }
-                // Told to nobody, or about what is no more.
+                // These have no caller that waits, or no row any more.
                 (
                     SqliteCommand::Append(..)
                     | SqliteCommand::SetAside(..)
@@ -93,7 +93,7 @@ impl JournalWriter {
 }
 
 impl JournalWriter {
-    /// Brings the claimable deliveries of an entry into memory. Returns its event if no identity can be told by an id.
+    /// Brings the claimable deliveries of an entry into memory. Returns the event of a message without an id.
     fn tell_appended(&self, appending: NewEntry, appended: AppendResult) -> Option<i64> {
         let SqliteState { claimable, gate, counters, .. } = &*self.shared;
         let NewEntry { entry, whole, identity } = appending;
@@ -123,7 +123,6 @@ impl JournalWriter {
         nameless
     }
 
-    /// Applies an operator's change to what is in memory.
     fn tell_changed(&self, change: &Change, answer: &BiteResult) {
         match change {
             Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
@@ -149,7 +148,7 @@ impl JournalWriter {
     fn tell_released(&self, released: &[DeliveryId]) {
         let Some(connection) = &self.connection else { return };
         for id in released {
-            // What cannot be read now is what the guard remembers after the next start.
+            // After a failed read, the guard learns of the release at the next start.
             if let Ok(Some(released)) = recent(connection, *id) {
                 self.shared.on_release.tell(&released);
             }
@@ -169,7 +168,7 @@ impl JournalWriter {
             EndResult::Nothing => {}
             EndResult::Waits { action, due } => claimable.waits_until(&action, due),
             EndResult::Returned { action } => {
-                // It may be one that has failed, and has no place in memory: the next claim looks.
+                // A delivery that has failed has no place in memory, so the next claim looks in the file.
                 claimable.waits_until(&action, 0);
                 self.offer(vec![(action, id)]);
             }

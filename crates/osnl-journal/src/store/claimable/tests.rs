@@ -1,4 +1,4 @@
-//! Deliveries in memory, within bounds of their number and bytes.
+//! Deliveries in memory, within bounds of number and bytes.
 
 use futures_util::FutureExt as _;
 use osnl_core::event::Event;
@@ -21,8 +21,8 @@ fn large(id: u64, bytes: usize) -> ClaimedDelivery {
 const ONE_NEWEST: ClaimLimits =
     ClaimLimits { oldest: 0, newest: 1, newer_than: None, older_than: None, due: 0 };
 
-/// A target recovers while the writer reads: the deliveries that the writer left out, as they were in memory, were
-/// never attempted until the next start.
+/// The writer leaves out deliveries that were in memory when its read began. If dropped meanwhile, these must
+/// not wait for the next start.
 #[test]
 fn what_is_dropped_while_the_writer_fetches_is_fetched_again() {
     let claimable = Claimable::default();
@@ -40,7 +40,7 @@ fn what_is_dropped_while_the_writer_fetches_is_fetched_again() {
     assert_eq!((claimed.map(|claimed| claimed.len()), ask.fresh), (Some(2), false));
 }
 
-/// The same when an action leaves the configuration at that moment and comes back.
+/// An action may leave the configuration and return during a fetch.
 #[test]
 fn what_an_action_had_in_memory_is_fetched_again_when_it_comes_back() {
     let claimable = Claimable::default();
@@ -55,7 +55,7 @@ fn what_an_action_had_in_memory_is_fetched_again_when_it_comes_back() {
     assert_eq!(ask, FetchKinds { fresh: true, newest: false, due: true });
 }
 
-/// Released by an operator while a long row of failing ones is in memory: they need not wait for its end.
+/// An operator's release must not wait for the end of a long row of failing deliveries in memory.
 #[test]
 fn an_old_one_that_becomes_claimable_again_is_among_the_oldest() {
     let claimable = Claimable::default();
@@ -71,7 +71,8 @@ fn an_old_one_that_becomes_claimable_again_is_among_the_oldest() {
     assert_eq!(claimed, [5, 10]);
 }
 
-/// A target is held with large messages in hand: the probe with the newest, and those that are due, waited for it to recover.
+/// The probe with the newest and due retries must not wait until a target recovers that is held with large
+/// messages.
 #[test]
 fn large_messages_of_a_kind_keep_no_other_one_out() {
     let claimable = Claimable::default();
@@ -96,7 +97,8 @@ fn large_messages_of_a_kind_keep_no_other_one_out() {
     assert!(claimable.lock().by_action["a"].weights.is_empty());
 }
 
-/// Fetched for an action that leaves the configuration meanwhile, deliveries counted until the end of the process.
+/// Deliveries fetched for an action that leaves the configuration must not count until the end of the
+/// process.
 #[test]
 fn nothing_of_an_action_that_has_left_is_brought_into_memory() {
     let claimable = Claimable::default();
@@ -108,12 +110,12 @@ fn nothing_of_an_action_that_has_left_is_brought_into_memory() {
     claimable.fetched_due("a", vec![(1, delivery(2))], None);
     assert!(!claimable.expects("a") && !claimable.has_place("a", DeliveryId(4)));
     assert!(claimable.lock().by_action["a"].weights.is_empty());
-    // It comes back.
+    // The action is configured again.
     let (claimed, ask) = claimable.claim("a", ClaimLimits { due: 1, ..ONE_NEWEST }, 10);
     assert_eq!((claimed.is_none(), ask), (true, FetchKinds { fresh: true, newest: true, due: true }));
 }
 
-/// Another action may have waited for this room, and looked again only after the next commit.
+/// Another action may wait for this room, and must not wait until the next commit.
 #[test]
 fn what_leaves_memory_wakes_the_claims_of_all_actions() {
     let claimable = Claimable::default();

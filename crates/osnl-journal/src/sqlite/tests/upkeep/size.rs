@@ -1,14 +1,13 @@
-//! The disk that an event takes: measured here, multiplied in the book.
+//! The disk space of an event: measured here, multiplied in the book.
 
 use super::*;
 use crate::{Entry, NewDelivery};
 
-/// The size of a body in KiB, and the bytes of the file for an event with one delivery that is made.
+/// The size of a body in KiB, and the file's bytes for an event with one ended delivery.
 const BYTES: [(usize, u64); 5] = [(1, 1524), (2, 4300), (4, 4764), (16, 17_090), (64, 66_244)];
-/// Events of one measurement.
 const EVENTS: usize = 300;
 
-/// An event as a service sends it, with a body of exactly this size.
+/// Returns an event as a service sends it, with a body of exactly this size.
 fn event(n: usize, size: usize) -> Entry {
     let id = format!("00000000-0000-4000-8000-{n:012x}");
     let body = |more: usize| {
@@ -48,7 +47,6 @@ async fn measured(size: usize) -> u64 {
     (used(&folder) - empty) / EVENTS as u64
 }
 
-/// `1.5 MiB`, `12 GiB`.
 fn shown(bytes: u64) -> String {
     let mib = bytes as f64 / 1_048_576.0;
     let (value, unit) = match mib {
