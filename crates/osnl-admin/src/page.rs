@@ -74,7 +74,6 @@ pub(crate) struct PageContext<'a> {
     pub(crate) handler: &'a ControlHandler,
     pub(crate) access: &'a Access,
     pub(crate) is_tls: bool,
-    /// The client, for the log of changes.
     pub(crate) by: &'a str,
 }
 
@@ -103,7 +102,6 @@ pub(crate) enum Page {
 
 struct Frame {
     title: String,
-    /// The path of the page's entry in the navigation.
     here: &'static str,
     refresh: Option<u32>,
     may_change: bool,
@@ -112,20 +110,16 @@ struct Frame {
     made: String,
 }
 
-/// A short page: a refusal, or the form for the token.
 #[derive(Template)]
 #[template(path = "message.html")]
 struct MessagePage<'a> {
     title: &'a str,
     message: String,
-    /// The path that the browser opens without a click.
     onward: Option<String>,
-    /// The path behind the form for the token, if the page has that form.
     login: Option<String>,
     back: &'a str,
 }
 
-/// A caller that may read pages.
 struct PageCaller {
     csrf: String,
     has_session: bool,
@@ -159,7 +153,6 @@ pub(crate) fn find(path: &str) -> Option<Page> {
 }
 
 impl Page {
-    /// Returns the bound of the page's form in bytes; `None` without a form.
     fn longest_form(&self) -> Option<usize> {
         match self {
             Self::Login
@@ -204,7 +197,6 @@ impl Pages {
         self.ends.cancel();
     }
 
-    /// Answers a request; `body` is empty unless the page takes a form.
     pub(crate) async fn answer(
         &self,
         page: &Page,
@@ -266,7 +258,6 @@ impl Pages {
         made.unwrap_or_else(|refusal| refusal_page(answer::status(refusal.code), answer::message(&refusal)))
     }
 
-    /// Returns the caller, or the refusal's answer.
     fn caller(&self, place: PageContext<'_>, head: &Parts) -> Result<PageCaller, Box<AdminAnswer>> {
         if let Err(denial) = place.access.api(false) {
             return Err(denied(denial).into());
@@ -337,7 +328,6 @@ async fn ask<T: DeserializeOwned>(
     serde_json::from_value(value).map_err(|error| bad(error.to_string()))
 }
 
-/// Returns up to `most` items behind the key `after` of a query, and the query of the next part.
 fn after<'a, T>(
     all: &'a [T],
     query: &str,
@@ -356,7 +346,6 @@ fn bad(message: impl Into<String>) -> RequestRefusal {
     RequestRefusal { code: Code::BadRequest, message: message.into() }
 }
 
-/// Whether a page of this session sent the form.
 fn is_of_session(body: &[u8], caller: &PageCaller) -> bool {
     let csrf = text::field(body, "csrf");
     csrf.is_some_and(|given| session::digest(&given) == session::digest(&caller.csrf))
@@ -409,7 +398,8 @@ fn to(path: &str) -> AdminAnswer {
     answer
 }
 
-/// Sets the session's cookie for some seconds. Its end also keeps the browser from showing cached pages.
+/// Sets the session's cookie for some seconds. The end of a session also keeps the browser from showing
+/// cached pages.
 fn with_cookie(mut answer: AdminAnswer, value: &str, life: u64, place: PageContext<'_>) -> AdminAnswer {
     let secure = if place.is_tls { "; Secure" } else { "" };
     let cookie =

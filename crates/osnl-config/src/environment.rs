@@ -9,7 +9,6 @@ use std::fmt;
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Returns all variables, also those without a meaning for a configuration.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -34,7 +33,6 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// The prefix of every variable that is an option.
 pub const PREFIX: &str = "OS_";
 
 /// Returns `OS_<GROUP>__<OPTION>` in capitals; characters that are invalid in a variable's name become `_`.

@@ -17,13 +17,10 @@ pub struct Finding {
     pub line: Option<u32>,
     /// The column of the faulty part, counted from 1.
     pub column: Option<u32>,
-    /// The section, in the schema's spelling if known.
     pub group: Option<String>,
     pub option: Option<String>,
     pub problem: String,
-    /// The allowed values, or the remedy.
     pub allowed: Option<String>,
-    /// The known name nearest to a misspelt name.
     pub suggestion: Option<String>,
     /// Two lines that show the place, if clearer than a column.
     pub excerpt: Option<String>,
@@ -160,7 +157,6 @@ pub fn shown(value: &str) -> String {
     format!("\"{}{rest}\"", head.escape_debug())
 }
 
-/// Describes a value, in the form of [`shown`], that is not one of the allowed words.
 #[must_use]
 pub fn unknown_value(shown: &str) -> String {
     format!("unknown value {}", shown.strip_prefix("the value ").unwrap_or(shown))

@@ -19,7 +19,6 @@ use super::error::{ConfigError, Finding};
 #[derive(Clone, Debug, Default)]
 pub struct Ini {
     pub file: String,
-    /// Every section heading in the order of lines, repeated headings too.
     pub sections: Vec<IniSection>,
 }
 
@@ -34,7 +33,6 @@ pub struct IniSection {
 #[derive(Clone)]
 pub struct IniEntry {
     pub key: String,
-    /// The value as read: no substitution, no type.
     pub value: String,
     /// The line of the key, counted from 1; the lines of the value are consecutive.
     pub line: u32,
@@ -96,7 +94,6 @@ enum ContinuationOwner {
     #[default]
     Nothing,
     Entry,
-    /// A line that was refused, or dropped with its section.
     Dropped,
 }
 
@@ -196,7 +193,6 @@ impl IniParser {
     }
 }
 
-/// The column of a byte of a line, counted from 1.
 fn column(line: &str, at: usize) -> u32 {
     let before = line.get(..at).map_or(0, |before| before.chars().count());
     u32::try_from(before + 1).unwrap_or(u32::MAX)

@@ -34,7 +34,6 @@ impl Level {
         }
     }
 
-    /// Returns the word as k2hr3_osnl writes it in a file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",

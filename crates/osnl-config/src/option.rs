@@ -19,7 +19,6 @@ pub struct OptionDef {
     pub kind: Kind,
     /// The text if nothing sets the option; `$name` in it is replaced too.
     pub default: Option<&'static str>,
-    /// Whether messages must not repeat the value.
     pub secret: bool,
     /// Whether a key that is a secret's name makes the value secret: `header.Authorization` of `header.`.
     pub secret_by_key: bool,
@@ -37,9 +36,7 @@ pub enum Kind {
     /// A whole number as Python's `int` reads it.
     Integer,
     Range(i64, i64),
-    /// A number of seconds within these limits, with or without a fraction.
     Seconds(f64, f64),
-    /// One of these words, exactly.
     Choice(&'static [&'static str]),
     /// One of these words in any case; an empty word means none.
     Word(&'static [&'static str]),
@@ -86,21 +83,18 @@ impl OptionDef {
         Self { secret_by_login: true, ..self }
     }
 
-    /// Whether this text is a secret, whatever the option's name.
     #[must_use]
     pub fn is_secret_text(&self, text: &str) -> bool {
         let has_login = || text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
         self.secret || self.secret_by_login && (text.starts_with(SCHEME) || has_login())
     }
 
-    /// Whether this option, which may end in a key, is a secret.
     #[must_use]
     pub fn is_secret(&self, option: &str) -> bool {
         let by_key = || option.strip_prefix(self.name).is_some_and(is_secret_key);
         self.secret || (self.secret_by_key && by_key())
     }
 
-    /// Whether `option` is this row's name with a key.
     #[must_use]
     pub fn has_key(&self, option: &str) -> bool {
         option.len() > self.name.len() && option.starts_with(self.name)

@@ -7,7 +7,6 @@ use super::duration;
 const MOST: u32 = 1_000_000;
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
-/// A rate such as `100 per 10m`: a number of different keys within a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub keys: u32,
@@ -26,7 +25,6 @@ pub enum RateError {
     Range,
 }
 
-/// Parses a whole number, `per`, and a duration.
 pub fn parse(text: &str) -> Result<Rate, RateError> {
     let mut words = text.splitn(2, " per ").map(str::trim);
     let (Some(keys), Some(within)) = (words.next(), words.next()) else { return Err(RateError::Form) };

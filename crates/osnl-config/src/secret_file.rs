@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 pub use super::sections::{open_files, read_all};
 
 pub const SCHEME: &str = "file://";
-/// A bound above any secret and small enough to read.
 const MOST_BYTES: u64 = 64 * 1024;
 
 /// A file that a value names. No Debug, as the content is a secret.
@@ -51,10 +50,6 @@ pub enum SecretFileError {
     NotUtf8(String),
 }
 
-/// Resolves a value: the value as it is, or the one line of `file:///path`.
-///
-/// # Errors
-/// The file gives no secret.
 pub fn secret_or_file(value: &str) -> Result<String, SecretFileError> {
     match value.strip_prefix(SCHEME).map(Path::new) {
         None => Ok(value.to_owned()),
@@ -90,7 +85,6 @@ pub fn is_readable_by_all(path: &Path) -> bool {
     path.is_file() && has(&path, 0o004) && path.ancestors().skip(1).all(|folder| has(folder, 0o001))
 }
 
-/// Reads the one line of a file, and whether others than its owner and group may read or write the file.
 pub(crate) fn read(path: &Path) -> Result<(String, bool), SecretFileError> {
     let name = || shown(path);
     let unreadable = |error: io::Error| match error.kind() {

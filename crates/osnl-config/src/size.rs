@@ -16,7 +16,6 @@ pub fn parse(text: &str) -> Option<u64> {
     number.checked_mul(1 << shift)
 }
 
-/// Formats in the largest unit that needs no fraction.
 #[must_use]
 pub fn shown(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];

@@ -1,5 +1,3 @@
-//! Files as sources: readable files, and the files of a folder.
-
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -8,14 +6,12 @@ use super::error::Finding;
 #[derive(Debug)]
 pub enum ReadError {
     Missing,
-    /// A directory, a device, or a pipe.
     NotRegular,
     Unreadable(io::Error),
     NotUtf8(u32),
 }
 
 impl ReadError {
-    /// Returns the finding with its remedy.
     #[must_use]
     pub fn finding(&self, file: &str) -> Finding {
         match self {
@@ -45,10 +41,6 @@ pub fn folder_finding(folder: &Path, error: &io::Error) -> Finding {
     Finding::of(&folder.display().to_string(), problem).allowed("name one that this user can read")
 }
 
-/// Returns the text of a regular file, also through a symbolic link.
-///
-/// # Errors
-/// See [`ReadError`] for the reasons.
 pub fn read_text(path: &Path) -> Result<String, ReadError> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => ReadError::Missing,
@@ -65,9 +57,6 @@ pub fn read_text(path: &Path) -> Result<String, ReadError> {
 }
 
 /// Returns `*.conf` of a folder, sorted by name, without hidden files, as oslo.config reads a `--config-dir`.
-///
-/// # Errors
-/// The folder cannot be read.
 pub fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -2,14 +2,12 @@
 
 use osnl_model::PatternError;
 
-/// The reason of a refusal, without its place. It repeats no secret.
+/// The reason of a refusal, without its place and without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {allowed}")]
 pub struct ValueRefusal {
     pub problem: String,
-    /// The allowed values, or the remedy.
     pub allowed: String,
-    /// The known name nearest to a misspelt name.
     pub suggestion: Option<String>,
 }
 

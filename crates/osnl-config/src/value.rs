@@ -14,7 +14,6 @@ pub enum Value {
     Bool(bool),
     Integer(i64),
     Seconds(f64),
-    /// Pairs as in `k:v,k2:v2`, in the order written.
     Dict(Vec<(String, String)>),
 }
 

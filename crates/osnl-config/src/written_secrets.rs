@@ -10,7 +10,6 @@ use osnl_model::{is_secret_key, mask_text};
 use super::typed;
 
 const MASK: &str = "***";
-/// Words before a credential in a header that name its scheme.
 const SCHEMES: [&str; 9] =
     ["bearer", "basic", "token", "apikey", "key", "geniekey", "splunk", "bot", "digest"];
 

@@ -55,7 +55,6 @@ pub struct HeldByGuard<'a> {
 }
 
 impl HeldByGuard<'_> {
-    /// Counts and logs the delivery. The guard has logged its reason.
     pub fn announce(&self, counters: &Counters) {
         counters.guarded.increment();
         tracing::debug!(
@@ -70,7 +69,6 @@ impl HeldByGuard<'_> {
     }
 }
 
-/// Counts a copy of a kept message, and logs any that the broker did not mark as redelivered.
 pub fn count_copy(received: &ReceivedMessage, identity: &MessageIdentity, counters: &Counters) {
     let Origin { listener, redelivered, .. } = &received.origin;
     counters.series.listener(listener).duplicates.increment();

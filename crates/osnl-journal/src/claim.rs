@@ -1,5 +1,3 @@
-//! Claimed deliveries, and their used attempts and time.
-
 use std::time::Duration;
 
 use osnl_core::event::Event;
@@ -12,16 +10,13 @@ pub struct DeliveryId(pub u64);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClaimLimits {
-    /// The bound of deliveries that have never failed, in order of arrival.
     pub oldest: usize,
     /// The bound of those that have never failed, newest first. From a long backlog some are random, as a
-    /// target may fail on both ends. They precede the oldest.
+    /// target may fail on both ends. The newest precede the oldest.
     pub newest: usize,
-    /// The newest must be newer than this delivery.
     pub newer_than: Option<DeliveryId>,
     /// One of the oldest is taken even without a place if it is older than this delivery.
     pub older_than: Option<DeliveryId>,
-    /// The bound of deliveries whose retry is due, longest due first.
     pub due: usize,
 }
 
@@ -58,7 +53,6 @@ impl ClaimLimits {
     }
 }
 
-/// The size of a backlog from which some deliveries are taken at random.
 const LONG: usize = 32;
 
 #[derive(Clone, Debug)]
@@ -66,10 +60,8 @@ pub struct ClaimedDelivery {
     pub id: DeliveryId,
     /// The resource key, for order; `None` is a key of its own.
     pub key: Option<String>,
-    /// The event, with the [fence](crate::Fence) of this claim.
     pub event: Event,
     pub used: UsedLimits,
-    /// Whether the claim took this delivery as one of the newest.
     pub newest: bool,
 }
 

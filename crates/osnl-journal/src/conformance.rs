@@ -30,16 +30,13 @@ use crate::{
     ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, NewDelivery, Outcome, Receipt, UsedLimits,
 };
 
-/// The entries that a store of the suite has places for.
 pub const PLACES: usize = 8;
 
 pub struct StoreRig {
-    /// The store, with [`PLACES`] places.
     pub journal: Arc<dyn Journal>,
     pub counters: Arc<Counters>,
     /// Whether receipts complete with the commit; otherwise with the last outcome.
     pub durable: bool,
-    /// The folder or the server that must outlive the store.
     pub keeps: Box<dyn Any>,
 }
 
@@ -80,7 +77,6 @@ macro_rules! conformance {
     };
 }
 
-/// Waits for a future, and panics after a time above any expected duration.
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.expect("in time")
 }

@@ -99,12 +99,12 @@ pub trait Journal: Send + Sync {
     /// claimed, and no attempt should begin.
     fn state(&self) -> watch::Receiver<JournalState>;
 
-    /// Returns the paused actions, as the set changes. Their deliveries are not attempted and do not age; new
-    /// ones wait.
+    /// Returns the paused actions, as the set changes. No delivery of a paused action is attempted or ages;
+    /// new deliveries wait.
     fn paused(&self) -> watch::Receiver<PausedActions>;
 
     /// Returns the term of claimed deliveries, if another daemon may take over. An attempt checks the term
-    /// before each effect.
+    /// before any effect.
     fn term(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptTerm>>;
 
     /// Returns the number of running daemons: each has its part of an action's rate. Always 1 for a journal

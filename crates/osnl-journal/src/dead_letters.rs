@@ -14,8 +14,8 @@
 //! | `osnl-attempts`, `osnl-failed-attempts` | dead letters | attempts that count, and attempts that failed |
 //! | `osnl-event-type`, `osnl-message-id`, `osnl-idempotency-key` | dead letters | of the event |
 //!
-//! A retried message is published to its queue with the dead letter's number in `osnl-retry-of`,
-//! `osnl-exchange` and `osnl-routing-key`. A dead letter also keeps `osnl-rule`, `osnl-action`, and
+//! A retried message is published to its queue with `osnl-retry-of` (the dead letter's number),
+//! `osnl-exchange`, and `osnl-routing-key`. A dead letter also keeps `osnl-rule`, `osnl-action`, and
 //! `osnl-resource`, so that only that action is called.
 
 use std::collections::BTreeMap;
@@ -130,7 +130,6 @@ impl<'a> GivenUp<'a> {
     }
 }
 
-/// Returns the dead letter queue's message for an unreadable message.
 #[must_use]
 pub fn unreadable(received: &ReceivedMessage, reason: &str) -> QueuedMessage {
     let mut headers = common(received, UNREADABLE, reason);
@@ -262,7 +261,6 @@ pub fn copy_of(message: &QueuedMessage) -> Option<(u64, &str)> {
     Some((id_of(message), message.headers.get(IDEMPOTENCY_KEY)?))
 }
 
-/// Returns the size of the original body, as its headers give it.
 #[must_use]
 pub fn bytes_of(message: &QueuedMessage) -> u64 {
     let told = message.headers.get(BYTES).and_then(|bytes| bytes.parse().ok());
@@ -301,7 +299,6 @@ fn owned((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
 }
 
-/// The delivery of a dead letter that a retried message is to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetriedDelivery<'a> {
     pub rule: &'a str,

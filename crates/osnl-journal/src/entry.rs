@@ -1,5 +1,3 @@
-//! Appended entries: a message and its deliveries.
-
 use std::sync::Arc;
 
 use osnl_core::event::EnrichedValues;
@@ -23,13 +21,11 @@ pub struct NewDelivery {
     pub resource: Option<u32>,
     /// Whether the delivery waits for earlier ones of its action and key.
     pub ordered: bool,
-    /// Facts known at the start, such as the reason why the previous action gave up.
     pub told: Option<Arc<EnrichedValues>>,
     pub begin: Begin,
     pub subject: Subject,
 }
 
-/// A resource in an operator's words; empty if the message has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     pub id: Option<String>,
@@ -56,7 +52,6 @@ impl NewDelivery {
 pub enum Begin {
     #[default]
     Live,
-    /// The delivery is recorded as done, and nothing is called.
     Shadow,
     /// The delivery and its key's later deliveries wait for the operator's release; the text is the reason.
     /// `memory://` attempts the delivery, as the operator cannot release it there.

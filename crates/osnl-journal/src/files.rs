@@ -1,5 +1,3 @@
-//! Files that are replaced as a whole, files beside others, and locked files.
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -96,10 +94,6 @@ pub fn holder(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Checks whether this user may create files in a folder, which may be missing. Creates nothing.
-///
-/// # Errors
-/// Returns the operating system's error.
 pub fn may_write_in(folder: &Path) -> io::Result<()> {
     let folder = nearest_folder(folder).canonicalize()?;
     if !folder.is_dir() {
@@ -117,8 +111,8 @@ pub(crate) fn may(path: &Path, access: Access) -> io::Result<()> {
     Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
-/// Takes the lock, and retries for up to a tenth of a second, as a process that only checks the lock has it
-/// for an instant.
+/// Takes the lock, and retries for up to a tenth of a second, as a mere check of the lock takes it for an
+/// instant.
 fn lock_patiently(file: &File) -> rustix::io::Result<()> {
     let mut left = 20;
     loop {

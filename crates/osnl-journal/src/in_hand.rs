@@ -5,8 +5,8 @@
 //! The message or delivery in work returns with the next start, from the broker or the journal. At the third
 //! end a message is set aside unread and a delivery held, for the operator to inspect.
 //!
-//! The file `in-hand` in the state directory has a fixed size, is written with `pwrite` and never synced. It
-//! must survive the process and not a loss of power.
+//! The file `in-hand` in the state directory has a fixed size, is written with `pwrite` and never synced. The
+//! file must survive the process and not a loss of power.
 //!
 //! - **Normally** a record must cost next to nothing. The messages of a batch are written as *candidates*
 //!   when the first is wanted, deliveries when claimed. Nothing is cleared. To be a candidate counts as one
@@ -15,8 +15,8 @@
 //!   and each attempt around every poll. At the next end the file names exactly the thing in hand, and each
 //!   such end counts. All of this runs on one thread, so an attempt that waits for its target is not in hand.
 //!
-//! An entry that was decoded or ended since is forgotten, and so is every entry an hour after its last end.
-//! The process stops being careful ten minutes after its start, unless it found an entry in hand exactly.
+//! An entry that was decoded or ended since is forgotten, as is every entry an hour after its last end. The
+//! process stops being careful ten minutes after its start, unless it found an entry in hand exactly.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -32,11 +32,8 @@ use osnl_transport::BoxFuture;
 
 use crate::DeliveryId;
 
-/// The number of unexpected ends after which an entry is not tried again.
 pub const MOST_ENDS: u32 = 3;
-/// The time after its last end at which an entry is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
-/// The time for which a process stays careful that found no exact entry.
 const CAREFUL: Duration = Duration::from_secs(600);
 const LISTED: usize = 1024;
 const CALLED: usize = 63;
@@ -63,7 +60,6 @@ enum EntryKind {
 struct UnexpectedEnds {
     exactly: u32,
     as_candidate: bool,
-    /// The latest end in seconds since 1970.
     at: u64,
 }
 
@@ -298,7 +294,6 @@ impl InHand {
         }
     }
 
-    /// Forgets the ends of the message that was read without harm.
     fn survived(&self, state: &mut InHandState) {
         if let Some(key) = state.message.take()
             && state.ends.remove(&(EntryKind::Message, key)).is_some()
@@ -307,7 +302,6 @@ impl InHand {
         }
     }
 
-    /// Records claimed deliveries before their attempts.
     pub fn claimed(&self, keys: &[u64]) {
         if self.file.is_none() || self.is_careful() {
             return;
@@ -336,7 +330,6 @@ impl InHand {
         }
     }
 
-    /// Returns the reason why a claimed delivery must not be attempted.
     #[must_use]
     pub fn is_suspect(&self, key: u64) -> Option<String> {
         if !self.is_careful() {
@@ -350,7 +343,6 @@ impl InHand {
         Some(reason(ends.sum()))
     }
 
-    /// Forgets the ends of a delivery that was attempted without harm.
     pub fn attempted(&self, key: u64) {
         if self.is_careful() {
             let mut state = self.lock();
@@ -379,7 +371,6 @@ impl InHand {
         }))
     }
 
-    /// Whether each message must be recorded before it is read.
     #[must_use]
     pub fn is_careful(&self) -> bool {
         if self.file.is_none() || !self.is_careful.load(Ordering::Relaxed) {
@@ -477,7 +468,6 @@ fn key_of(body: &[u8]) -> u64 {
     key.0.max(1)
 }
 
-/// Returns the key of a delivery without a number that outlives the process.
 fn delivery_key(body: &[u8], rule: &str, action: &str, resource: Option<u32>) -> u64 {
     let mut key = Mix(key_of(body));
     key.add(rule.as_bytes());

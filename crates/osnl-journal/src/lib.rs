@@ -3,7 +3,7 @@
 //! An entry passes through these steps:
 //!
 //! 1. The listener [reserves](Journal::reserve) a place *before* it reads from the broker.
-//! 2. It [appends](Journal::append) the message with its deliveries, and gets a [`Receipt`].
+//! 2. The listener [appends](Journal::append) the message with its deliveries, and gets a [`Receipt`].
 //! 3. The delivery loop [claims](Journal::claim) deliveries and [ends](Journal::end) each with an
 //! [`Outcome`].
 //! 4. The receipt completes when the message is safe, and the listener settles the message.

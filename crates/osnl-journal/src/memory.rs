@@ -66,7 +66,6 @@ pub struct MemoryJournal {
     has_buried: Notify,
 }
 
-/// The callback for deliveries that the journal itself returns to the broker.
 #[derive(Default)]
 struct OnReturn(Mutex<Option<ReturnCallback>>);
 
@@ -87,16 +86,13 @@ struct MemoryState {
     identities: HashMap<MessageIdentity, u64>,
     finished: RecentItems<MessageIdentity, ()>,
     returned: RecentItems<MessageIdentity, UsedLimits>,
-    /// The latest JSON of objects that enrichments asked about.
     objects: RecentItems<String, String>,
     burials: VecDeque<PendingBurial>,
     dead: VecDeque<DeadLetter>,
-    /// The bytes of the bodies in `dead`.
     dead_bytes: usize,
     /// Actions without a delivery loop: the journal keeps nothing for such an action.
     retired: HashSet<Arc<str>>,
     closed: bool,
-    /// The bytes of all claimed deliveries.
     bytes: Arc<AtomicUsize>,
 }
 
@@ -154,7 +150,6 @@ struct ActionLanes {
     claimable: BTreeSet<DeliveryId>,
     /// Heads of lanes that wait for a retry, or whose retry is due.
     waiting: BTreeSet<(Instant, DeliveryId)>,
-    /// The number of deliveries with an outcome.
     ended: u64,
 }
 
@@ -188,8 +183,8 @@ impl MemoryJournal {
         }
     }
 
-    /// Sets the callback for each delivery that the journal returns to the broker without a delivery loop:
-    /// its retry would take too long, or too many wait.
+    /// Sets the callback for each delivery that the journal returns to the broker without a delivery loop: it
+    /// waited too long for a retry, or too many wait.
     pub fn on_return(&self, told: Box<dyn Fn(&Event) + Send>) {
         *self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
@@ -248,7 +243,8 @@ impl Journal for MemoryJournal {
                 open.unsettled_since = Instant::now();
                 return receipt;
             }
-            // This copy gets its own receipt: the open entry keeps the first message and its event unsettled.
+            // A separate copy can be acknowledged: the open entry keeps the first copy unsettled, and with
+            // that the event.
             let is_finished = match identity.id {
                 Some(_) => state.finished.get(&identity).is_some(),
                 // A message without an id is redelivered once.
@@ -265,7 +261,7 @@ impl Journal for MemoryJournal {
         let lost =
             entry.deliveries.iter().any(|new| new.begin.is_open() && state.retired.contains(&new.action));
         if lost {
-            // The rules that want the message are going; the next rules decide at its redelivery.
+            // The message's rules are being replaced; the next rules decide at its redelivery.
             return Receipt::complete(Settle::Requeue);
         }
         begin::announce(&entry, |_| None, &self.counters);

@@ -10,7 +10,6 @@ pub struct End {
     pub done: Option<String>,
     /// The kind of the failure: dead letters of one kind are bounded together.
     pub cause: Option<String>,
-    /// The action that takes over a given-up delivery.
     pub to: Option<Handover>,
     pub took: Option<Duration>,
 }
@@ -65,7 +64,6 @@ impl Outcome {
     }
 }
 
-/// The action that takes over a given-up delivery.
 #[derive(Clone, Debug)]
 pub struct Handover {
     pub action: Arc<str>,
@@ -74,7 +72,6 @@ pub struct Handover {
 }
 
 impl Handover {
-    /// Hands over to this action, in order, and without facts.
     pub fn to(action: impl Into<Arc<str>>) -> Self {
         Self { action: action.into(), ordered: true, told: None }
     }

@@ -8,7 +8,6 @@ pub struct Permit {
     from: Option<Arc<dyn PermitStore>>,
 }
 
-/// The store that gives out a permit's places and takes them back.
 pub trait PermitStore: fmt::Debug + Send + Sync {
     fn give_back(&self, places: usize);
 }
@@ -24,7 +23,6 @@ impl Permit {
         self.places
     }
 
-    /// Adds the places of another permit of the same journal, for the same actions.
     pub fn merge(&mut self, mut other: Self) {
         if self.places == 0 {
             std::mem::swap(self, &mut other);
@@ -33,7 +31,6 @@ impl Permit {
         }
     }
 
-    /// Gives back the places beyond `at_most`.
     pub fn keep(&mut self, at_most: usize) {
         if let (surplus @ 1.., Some(from)) = (self.places.saturating_sub(at_most), &self.from) {
             self.places = at_most;

@@ -18,7 +18,6 @@ pub enum Settle {
     Resubscribe,
 }
 
-/// Completes when the message may be settled.
 #[derive(Debug)]
 pub struct Receipt {
     settled: oneshot::Receiver<Settle>,
@@ -47,7 +46,6 @@ impl Receipt {
     #[must_use]
     pub fn complete(settle: Settle) -> Self {
         let (sender, receipt) = Self::open();
-        // The receiver exists, so the send cannot fail.
         let _ = sender.send(settle);
         receipt
     }

@@ -63,8 +63,6 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
         is_dry_run: bool,
     ) -> BoxFuture<'static, Result<Migration, String>>;
 
-    /// Returns the first or last `limit` kept messages that have a delivery of this kind, oldest first. No
-    /// daemon need run.
     fn events(
         &self,
         options: &SharedOptions,
@@ -73,17 +71,12 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
         last: bool,
     ) -> BoxFuture<'static, Result<Vec<KeptEvent>, String>>;
 
-    /// Returns the enrichments kept with the deliveries of each message; secrets are not masked.
     fn asked_for(
         &self,
         options: &SharedOptions,
         events: Vec<Vec<DeliveryListRow>>,
     ) -> BoxFuture<'static, Result<Vec<Vec<AskedFor>>, String>>;
 
-    /// Reads all tables at one moment, also while daemons work; `None` if the observer has ended the run.
-    ///
-    /// # Errors
-    /// Returns the database's error, or the difference of table versions.
     fn verify(
         &self,
         options: &SharedOptions,
@@ -92,7 +85,6 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
 
     fn member_names(&self, options: &SharedOptions) -> BoxFuture<'static, Result<Vec<String>, String>>;
 
-    /// Returns the message ids that the journal has, each with its deliveries.
     fn deliveries_of(
         &self,
         options: &SharedOptions,
@@ -100,7 +92,6 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'static, Result<HashMap<String, Vec<DeliveryListRow>>, String>>;
 }
 
-/// The problem of a database that answers but cannot be used, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnusableDatabase(pub String);
@@ -115,10 +106,9 @@ pub struct SharedOptions {
     pub lease: Duration,
     pub retention: Duration,
     pub max_pending: u64,
-    /// The bound of dead letters, and of messages in quarantine.
     pub max_dead: u64,
-    /// The base name of the archive files for expired deliveries; without an archive, nothing is written on
-    /// removal.
+    /// The file beside which the archives are written; without it, dead letters and messages beyond the
+    /// bounds stay.
     pub archive: Option<PathBuf>,
     /// Whether a server that may lose committed data is accepted.
     pub allow_volatile: bool,
@@ -174,17 +164,14 @@ pub struct Migration {
     /// The version of the existing tables; 0 without tables.
     pub from: i32,
     pub to: i32,
-    /// The SQL of the migration; empty if the tables are current.
     pub sql: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedMember {
-    /// The machine and the process.
     pub name: String,
     pub version: String,
     pub partitions: u64,
-    /// Whether this member is the daemon that answers.
     pub is_own: bool,
     /// The time without a sign of life, after which the daemon may be dead.
     pub silent: Option<Duration>,
@@ -218,10 +205,8 @@ pub struct SharedOverview {
     pub contents: Option<Overview>,
     /// Deliveries of each action and state; deliveries that are in no lane yet count as waiting.
     pub tally: Vec<Tally>,
-    /// The time at which the oldest pending delivery of each action was received.
     pub oldest: BTreeMap<String, SystemTime>,
     pub failing: BTreeMap<String, Vec<FailingKey>>,
-    /// The reason of the latest dead letter of each action.
     pub dead_reasons: BTreeMap<String, String>,
     pub members: Vec<SharedMember>,
     pub unowned: u64,
@@ -247,10 +232,8 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>);
 
-    /// Sets the actions with a digest; deliveries moved to such an action from now on are gathered too.
     fn set_digests(&self, actions: BTreeSet<Arc<str>>);
 
-    /// Publishes the digests of this daemon's configuration sections to the other daemons.
     fn set_sections(&self, sections: &BTreeMap<String, String>);
 
     /// Publishes the targets that this daemon holds to the other daemons, within a second of each change.
@@ -283,7 +266,6 @@ pub trait SharedJournal: Journal + fmt::Debug {
         is_dry_run: bool,
     ) -> BoxFuture<'_, Result<ChangeOutcome, String>>;
 
-    /// Returns unreadable messages that match a filter and have a larger number, oldest first.
     fn quarantined(
         &self,
         filter: UnreadableFilter,
@@ -294,12 +276,10 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     fn numbers_quarantined(&self, filter: UnreadableFilter) -> BoxFuture<'_, Result<Vec<i64>, String>>;
 
-    /// Deletes unreadable messages; returns the numbers of those that existed.
     fn forget_quarantined(&self, ids: Vec<i64>) -> BoxFuture<'_, Result<Vec<i64>, String>>;
 
     fn event(&self, number: u64) -> BoxFuture<'_, Result<Option<KeptEvent>, String>>;
 
-    /// Counts the messages whose id is kept already: another append would not make a second event.
     fn keeps(
         &self,
         messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>,

@@ -133,7 +133,6 @@ impl SqliteOptions {
     }
 }
 
-/// The reason why a file is no journal, or cannot be a journal here. The text follows the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("names no file; write sqlite:///path/to/journal.db")]
@@ -200,7 +199,6 @@ struct SqliteState {
     wal_pages: AtomicU32,
     ends: EndReports,
     closing: AtomicBool,
-    /// Whether the writer has ended unexpectedly and the failure is published.
     is_gone: AtomicBool,
     on_release: OnRelease,
 }
@@ -327,17 +325,10 @@ impl SqliteJournal {
 
     /// Applies a change in bounded transactions, and completes when all are committed. Claimed deliveries are
     /// changed when their attempt has ended.
-    ///
-    /// # Errors
-    /// Returns a [`ChangeError`] with the reason.
     pub async fn change(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, false)).await
     }
 
-    /// Returns the result that [`change`](Self::change) would have now; changes nothing.
-    ///
-    /// # Errors
-    /// Returns a [`ChangeError`] with the reason.
     pub async fn preview(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, true)).await
     }
@@ -349,10 +340,6 @@ impl SqliteJournal {
         }
     }
 
-    /// Deletes unreadable messages; returns the number of those that existed.
-    ///
-    /// # Errors
-    /// The journal is closed already.
     pub async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<usize, ChangeError> {
         let (sender, receiver) = oneshot::channel();
         self.send(SqliteCommand::ForgetUnreadable(ids, sender));

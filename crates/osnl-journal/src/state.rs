@@ -9,7 +9,6 @@ pub enum JournalState {
     Working,
     /// The journal has reached its size and nothing can be pruned: intake stops, deliveries continue.
     Full {
-        /// The reached bound, and the remedy.
         reason: String,
         since: SystemTime,
     },
@@ -65,7 +64,6 @@ pub enum Obstacle {
     Failed {
         reason: String,
     },
-    /// The action has reached its bound of deliveries.
     ActionFull {
         action: Arc<str>,
         /// Pending deliveries, without promised places.

@@ -24,29 +24,18 @@ pub fn private() -> OpenOptions {
     options
 }
 
-/// A place in which another user could replace the state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnsafePlace {
     #[error(
         "{who} can write to {} (mode {mode:04o}), so that any of them could replace what is kept there; remove that permission (chmod {change} {}), or name another folder", .folder.display(), .folder.display()
     )]
-    Writable {
-        /// The directory, or one on the way to it.
-        folder: PathBuf,
-        mode: u32,
-        who: &'static str,
-        change: &'static str,
-    },
+    Writable { folder: PathBuf, mode: u32, who: &'static str, change: &'static str },
     /// The directory belongs neither to root nor to the user of this process.
     #[error(
         "{} belongs to user {uid}, who could replace what is kept there; run osnl as that user, give it to the user that \
          osnl runs as (chown), or name another folder", .folder.display()
     )]
-    Foreign {
-        /// The directory, one on the way to it, or a link there.
-        folder: PathBuf,
-        uid: u32,
-    },
+    Foreign { folder: PathBuf, uid: u32 },
     #[error("{} is a symbolic link, which is not followed; name the file that it leads to", .0.display())]
     Link(PathBuf),
 }
@@ -55,9 +44,6 @@ pub enum UnsafePlace {
 /// link on the way, must belong to root or this user, and no other user may write there. On the way, two
 /// exceptions apply. A sticky directory, as `/tmp`, protects its contents. Group write access is accepted, as
 /// container volumes have no other mode. Missing or unreadable parts are not judged.
-///
-/// # Errors
-/// See [`UnsafePlace`] for the reasons.
 pub fn judge(folder: &Path) -> Result<(), UnsafePlace> {
     let own = rustix::process::geteuid().as_raw();
     judge_for(folder, |uid| uid == 0 || uid == own)
@@ -68,10 +54,6 @@ pub fn judge_for_any(folder: &Path) -> Result<(), UnsafePlace> {
     if rustix::process::geteuid().is_root() { judge_for(folder, |_| true) } else { judge(folder) }
 }
 
-/// Judges a possible symbolic link, which must belong to root or to the user of this process.
-///
-/// # Errors
-/// The link belongs to another user.
 pub fn judge_link(path: &Path) -> Result<(), UnsafePlace> {
     let own = rustix::process::geteuid().as_raw();
     judge_link_for(path, |uid| uid == 0 || uid == own)
@@ -181,7 +163,6 @@ mod tests {
         }
         assert_eq!(judge(&folder.join("none")), Ok(()));
 
-        // Foreign owners of the folder, a folder on the way, and a link to it.
         let foreign = |asked: &Path, named: &Path| {
             let of_others = |uid| uid != own;
             let judged = judge_for(asked, of_others).unwrap_err();

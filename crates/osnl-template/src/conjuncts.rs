@@ -47,7 +47,6 @@ pub fn places(source: &str) -> impl Iterator<Item = (usize, usize, bool, char)> 
     })
 }
 
-/// Splits a text at a sign outside of quotes and brackets.
 pub fn outside<'a>(side: &'a str, sign: &str) -> Option<(&'a str, &'a str)> {
     let mut at =
         places(side).filter(|(at, depth, quoted, _)| !quoted && *depth == 0 && side[*at..].starts_with(sign));

@@ -51,7 +51,6 @@ pub(super) fn json(value: &Value, depth: u32) -> Result<Json, Error> {
     })
 }
 
-/// Writes JSON as Python's `json.dumps`, without sorting.
 pub(super) fn to_json(value: &Value) -> Result<String, Error> {
     let json = json(there(value)?, 0)?;
     osnl_model::to_python_json(&json)

@@ -75,7 +75,6 @@ pub(super) fn form(value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Escapes one segment of a path, or one value, including all separators.
 pub(super) fn segment(value: &Value) -> Result<String, Error> {
     bounded(utf8_percent_encode(&python_text(there(value)?), STRICT).to_string())
 }
@@ -87,7 +86,6 @@ pub(super) fn word(value: &Value) -> Result<String, Error> {
     bounded(if placeholder { text } else { text.replace(['.', '*', '#'], "_") })
 }
 
-/// Returns words of a routing key, without binding patterns.
 pub(super) fn words(value: &Value) -> Result<String, Error> {
     bounded(python_text(there(value)?).replace(['*', '#'], "_"))
 }

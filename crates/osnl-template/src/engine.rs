@@ -16,7 +16,6 @@ use super::methods::{self, bounded_join, bounded_replace};
 use super::numbers;
 use super::patterns::{MatchPosition, pattern_of};
 
-/// Returns the value of a quoted string of the source.
 pub(super) fn unquoted(quoted: &str) -> Option<String> {
     let value = ENGINE.compile_expression(quoted).ok()?.eval(()).ok()?;
     value.as_str().map(str::to_owned)

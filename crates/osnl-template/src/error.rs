@@ -1,5 +1,3 @@
-//! Errors of compilation and evaluation of templates.
-
 use minijinja::ErrorKind;
 
 use super::foreign_syntax;
@@ -11,15 +9,12 @@ use super::names::{Aliases, Names};
 pub struct TemplateError {
     /// The offset in bytes of the source.
     pub at: usize,
-    /// The line of that place, counted from 1.
     pub line: u32,
     /// The column in that line, in characters, counted from 1.
     pub column: u32,
     pub problem: String,
     pub allowed: Option<String>,
-    /// The known name nearest to a misspelt name.
     pub suggestion: Option<String>,
-    /// The unknown name, if that is the problem.
     pub unknown: Option<String>,
 }
 
@@ -54,7 +49,6 @@ impl TemplateError {
         Self::new(at, format!("cannot be read: {what}"), hint)
     }
 
-    /// Returns the engine's error for the source in brackets.
     pub(super) fn syntax_in_brackets(source: &str, error: &minijinja::Error) -> Self {
         let at = error.range().map_or(0, |range| range.start.saturating_sub(1)).min(source.len());
         Self::new(source.floor_char_boundary(at), "cannot be read from here on", "")
@@ -64,10 +58,7 @@ impl TemplateError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvalError {
     #[error("the event has no {name}")]
-    Lacks {
-        /// The name as written: `payload.port.name`.
-        name: String,
-    },
+    Lacks { name: String },
     #[error("it took more than {} steps", FUEL)]
     Fuel,
     #[error("it makes a text of more than {} bytes", LONGEST_OUTPUT)]

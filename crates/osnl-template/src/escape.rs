@@ -11,7 +11,6 @@ use super::encode;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escape {
-    /// Values are written without escapes.
     #[default]
     None,
     /// Values within a JSON string, between its quotes; numbers, booleans and null in JSON's form. `tojson`

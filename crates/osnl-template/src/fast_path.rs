@@ -1,9 +1,8 @@
-//! Conditions that only compare the notification's values with constants of the rule. They are decided on the
-//! tree without the engine, which takes ten times as long. With a thousand rules this decides a message's
-//! cost.
+//! Conditions that only compare the notification's values with constants of the rule. The tree decides these
+//! without the engine, which takes ten times as long. With a thousand rules this decides a message's cost.
 //!
-//! The engine decides every other form of source. It also decides a plain condition if the comparison of a
-//! value is not obvious (a number in `match`, a list in `in`).
+//! The engine decides every other form of source. The engine also decides a plain condition if the comparison
+//! of a value is not obvious (a number in `match`, a list in `in`).
 
 use std::sync::Arc;
 
@@ -50,7 +49,6 @@ pub(super) enum Truth<'a> {
 }
 
 impl FastPath {
-    /// Returns `None` for a source that needs the engine.
     pub(super) fn read(source: &str, aliases: &Aliases) -> Option<Self> {
         let sides = conjuncts(source)?.into_iter().map(|side| PathCondition::read(side.trim()));
         let sides = sides.collect::<Option<Vec<_>>>()?;
@@ -59,7 +57,6 @@ impl FastPath {
         sides.iter().all(known).then_some(Self(sides))
     }
 
-    /// Compiles the patterns, so that no message waits for that.
     pub(super) fn prepare(&self) {
         for side in &self.0 {
             match &side.test {

@@ -37,7 +37,6 @@ const WORDS: [(&str, &str); 8] = [
     ("startswith", "write value.startswith(\"...\")"),
 ];
 
-/// Suggests the right form of wrong syntax at the start of `rest`.
 pub(super) fn at(rest: &str) -> &'static str {
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let word = rest[..end].to_lowercase();

@@ -88,7 +88,6 @@ struct CompiledExpression {
     more: Vec<Box<str>>,
     aliases: Arc<Aliases>,
     engine: minijinja::Expression<'static, 'static>,
-    /// The evaluation without the engine, if the expression is plain enough.
     fast_path: Option<FastPath>,
     conjuncts: OnceLock<Vec<Expression>>,
 }
@@ -103,17 +102,10 @@ impl Eq for Expression {}
 
 impl Expression {
     /// Compiles `source`, an expression without `{{ }}`.
-    ///
-    /// # Errors
-    /// Returns the first problem and its place.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         Self::compile(source, &[])
     }
 
-    /// Compiles with further names: [`Names::with`] sets their values.
-    ///
-    /// # Errors
-    /// As for [`Expression::new`], the first problem.
     pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
         Self::compiled(source, more).map_err(|error| error.placed(source))
     }
@@ -145,9 +137,6 @@ impl Expression {
     }
 
     /// Whether the value is true in Python's sense.
-    ///
-    /// # Errors
-    /// See [`EvalError`] for the kinds.
     pub fn holds(&self, names: &Names) -> Result<bool, EvalError> {
         match self.0.fast_path.as_ref().map_or(Truth::Engine, |fast_path| fast_path.ask(names)) {
             Truth::Holds(holds) => Ok(holds),
@@ -161,10 +150,6 @@ impl Expression {
         self.0.fast_path.iter().for_each(FastPath::prepare);
     }
 
-    /// Returns the value as JSON, with numbers and lists unchanged.
-    ///
-    /// # Errors
-    /// See [`EvalError`] for the kinds.
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
         json(&self.eval(names)?, 0).map_err(|error| self.error(&error, names))
     }
@@ -216,38 +201,28 @@ impl fmt::Debug for Expression {
     }
 }
 
-/// A compiled template: text with `{{ expressions }}`, `{% if %}` and `{% for %}`. A clone is cheap.
 #[derive(Clone)]
 pub struct Template {
     source: Arc<str>,
     aliases: Arc<Aliases>,
     engine: Arc<Environment<'static>>,
-    /// The expression of a template that is a single expression.
     only: Option<Expression>,
 }
 
 const NAME: &str = "template";
 
 impl Template {
-    /// # Errors
-    /// Returns the first problem and its place.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         Self::compile(source, &[])
     }
 
     /// Compiles with further names: [`Names::with`] sets their values. A further name without a value counts
     /// as missing.
-    ///
-    /// # Errors
-    /// As for [`Template::new`], the first problem.
     pub fn compile(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
         Self::escaping(source, more, Escape::None)
     }
 
     /// Compiles for a format that values must not break out of: each value is escaped as it is written.
-    ///
-    /// # Errors
-    /// As for [`Template::new`], the first problem.
     pub fn escaping(source: &str, more: &[&str], escape: Escape) -> Result<Self, TemplateError> {
         Self::compiled(source, more, escape).map_err(|error| error.placed(source))
     }
@@ -317,9 +292,6 @@ impl Template {
 
     /// Returns JSON: a template that is only `{{ one expression }}` keeps its value's type; any other is
     /// text.
-    ///
-    /// # Errors
-    /// As for [`Template::render`], an [`EvalError`].
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
         match &self.only {
             Some(expression) => blank_where_empty(names, |names| expression.value(names)),

@@ -1,5 +1,3 @@
-//! Bounds of sources, evaluations, and the texts that they make.
-
 use minijinja::{Error, ErrorKind};
 
 pub const FUEL: u64 = 50_000;

@@ -20,10 +20,8 @@ use super::limits::LONGEST_SOURCE;
 use super::names::{Aliases, NAMES, RESOURCE, has_fields};
 use super::vocabulary::{FILTERS, METHODS, TESTS};
 
-/// The text that the engine compiles, and its relation to the source.
 pub(super) struct EngineSource<'a> {
     written: &'a str,
-    /// Names beyond those of the event.
     more: &'a [&'a str],
     /// The only expression of a template, without its braces.
     pub(super) only: Option<Range<usize>>,
@@ -139,7 +137,6 @@ impl<'a> EngineSource<'a> {
         n.checked_sub(1).map_or("", |n| self.word(n))
     }
 
-    /// Whether the word is a name, and not a part of a path, a filter, a test or an argument's name.
     fn is_name(&self, n: usize) -> bool {
         let names_argument =
             self.word(n + 1) == "=" && self.word(n + 2) != "=" && ["(", ","].contains(&self.before(n));
@@ -179,7 +176,6 @@ impl<'a> EngineSource<'a> {
         Ok(())
     }
 
-    /// Checks filters, tests, methods and patterns, and meaningless signs.
     fn look(&mut self) -> Result<(), TemplateError> {
         self.slices()?;
         for n in 0..self.tokens.len() {
@@ -252,7 +248,6 @@ impl<'a> EngineSource<'a> {
         Err(TemplateError::new(at, "cannot be read: the string has no end", "close its quote"))
     }
 
-    /// Checks tests and filters that filters name as texts.
     fn arguments(&self, n: usize, filter: &str) -> Result<(), TemplateError> {
         let named = match filter {
             "select" | "reject" => n + 2,
@@ -402,7 +397,6 @@ impl<'a> EngineSource<'a> {
         NAMES.contains(&word) || self.more.contains(&word)
     }
 
-    /// Refuses names that the engine would look up and that no notification has.
     pub(super) fn check(&self, undeclared: &HashSet<String>) -> Result<(), TemplateError> {
         for n in 0..self.tokens.len() {
             let word = self.word(n);

@@ -60,7 +60,6 @@ struct BulkPart {
 enum AdditionalValue {
     Own(Json),
     Found(Json),
-    /// The result of an enrichment that was not run.
     Unknown,
 }
 
@@ -133,7 +132,6 @@ impl Names {
             .map(|(name, _)| &**name)
     }
 
-    /// Returns these further names with another form of the notification, such as one without its secrets.
     #[must_use]
     pub fn about(&self, notification: Notification) -> Self {
         let more = self.0.more.clone();
@@ -283,7 +281,6 @@ pub(super) enum NameValue<'a> {
     Json(&'a Json),
     /// All of the context, which has no JSON tree.
     Context,
-    /// The result of an enrichment that was not run.
     Placeholder,
 }
 
@@ -354,7 +351,6 @@ impl Object for NameScope {
     }
 }
 
-/// An object or an array of the notification, by its path.
 #[derive(Clone, Debug)]
 struct TemplateNode {
     names: Names,

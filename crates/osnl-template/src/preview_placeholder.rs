@@ -65,7 +65,6 @@ pub fn readable<'a>(text: String, names: impl Iterator<Item = &'a str>) -> Strin
     })
 }
 
-/// `<` and `>` as the formats escape them.
 const ENDS: [(&str, &str); 2] = [("%3C", "%3E"), ("&lt;", "&gt;")];
 
 fn with_placeholders(text: &str, name: &str, open: &str, close: &str) -> String {

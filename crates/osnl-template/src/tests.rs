@@ -1,5 +1,3 @@
-//! Expressions and templates over one notification, as a table.
-
 use osnl_model::Priority;
 use serde_json::json;
 

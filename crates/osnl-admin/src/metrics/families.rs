@@ -116,7 +116,6 @@ families! {
     START = "process_start_time_seconds" Gauge "seconds" [] "The time at which the process began.";
 }
 
-/// Returns the list as a table in Markdown.
 #[must_use]
 pub fn table() -> String {
     let mut table = "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n".to_owned();

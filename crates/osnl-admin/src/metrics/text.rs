@@ -20,7 +20,6 @@ pub enum MetricsFormat {
 }
 
 impl MetricsFormat {
-    /// Chooses by the `Accept` header of a request.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
         let media = |part: &str| part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -55,7 +54,6 @@ impl FamilyWriter {
         Self { format, out: String::with_capacity(64 * 1024) }
     }
 
-    /// Writes a family, unless it has no samples.
     pub(super) fn family(&mut self, family: &'static Family, samples: impl FnOnce(&mut SampleWriter<'_>)) {
         let before = self.out.len();
         // For Prometheus an info is a gauge, and its type line has the name of its samples.
@@ -75,7 +73,6 @@ impl FamilyWriter {
         }
     }
 
-    /// Writes a family with one sample and no label; nothing without a value.
     pub(super) fn value(&mut self, family: &'static Family, value: Option<impl Into<Number>>) {
         self.family(family, |samples| {
             if let Some(value) = value {

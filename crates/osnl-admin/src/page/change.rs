@@ -1,5 +1,3 @@
-//! Changes of deliveries: a preview, and by a form the change.
-
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{ChangeResult, ControlRequest, PauseResult, ProbeResult, RequestRefusal, Which};
@@ -9,7 +7,6 @@ use super::{Frame, PageCaller, PageContext, ask, bad, html, text, to};
 use crate::access::Denial;
 use crate::answer::{self, AdminAnswer};
 
-/// The bound of listed deliveries or messages.
 pub(super) const NAMED: usize = 100;
 
 #[derive(Template)]
@@ -19,7 +16,6 @@ pub(super) struct ChangePage {
     pub(super) summary: String,
     pub(super) refusals: Vec<String>,
     pub(super) ids: Vec<String>,
-    /// The number of further ones, in words.
     pub(super) more: String,
     pub(super) confirm: Option<ConfirmForm>,
     pub(super) back: String,
@@ -142,7 +138,6 @@ impl DeliveryChangeRequest {
         }
     }
 
-    /// Returns the end of a sentence about the change.
     fn goal(&self) -> String {
         match &self.change {
             DeliveryVerb::Retry | DeliveryVerb::Release | DeliveryVerb::Discard => String::new(),

@@ -1,5 +1,3 @@
-//! The current configuration: each value with its origin, and the latest reload.
-
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{ConfigurationReport, ControlRequest, LastReload, ReloadResult, RequestRefusal, moment};
@@ -58,7 +56,6 @@ pub(super) async fn page(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Asks the daemon to reload its configuration; the next page shows the result.
 pub(super) async fn reload(place: PageContext<'_>) -> Result<AdminAnswer, RequestRefusal> {
     change::allowed(place)?;
     ask::<ReloadResult>(place, &ControlRequest::Reload { by: place.by.to_owned() }).await?;

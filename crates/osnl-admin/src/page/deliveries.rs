@@ -1,5 +1,3 @@
-//! Deliveries: a search, and the details of one.
-
 use askama::Template;
 use hyper::{Method, StatusCode};
 use osnl::control::{ControlRequest, Delivery, List, MaskedMessage, RequestRefusal, Show, millis};
@@ -13,7 +11,6 @@ use crate::api::{self, RouteLookup};
 const LISTED: u32 = 50;
 /// The most deliveries that a search counts, as a million would take seconds.
 const COUNTED: u64 = 1000;
-/// The changes, by their words in an address.
 pub(super) const CHANGES: [&str; 3] = ["retry", "release", "discard"];
 
 #[derive(Template)]
@@ -27,14 +24,12 @@ struct DeliveriesPage {
     rows: Vec<ShownDelivery>,
     next: Option<String>,
     changes: [&'static str; 3],
-    /// The query of a change of all matches, from its first `&`.
     filter: String,
     moving: MoveForm,
 }
 
 struct MoveForm {
     fields: Vec<(String, String)>,
-    /// The actions to choose from: as configured, and as shown.
     actions: Vec<(String, String)>,
 }
 
@@ -69,7 +64,6 @@ struct DeliveryPage {
     changes: Vec<&'static str>,
     moving: MoveForm,
     attempts: Vec<ShownAttempt>,
-    /// Earlier attempts, of which nothing is kept.
     earlier_attempts: u64,
     behind: Vec<String>,
     more_behind: String,
@@ -243,7 +237,6 @@ fn success(show: &Show) -> Option<ShownAttempt> {
 }
 
 impl MoveForm {
-    /// A form for deliveries that are not all of this action.
     fn new(place: PageContext<'_>, fields: Vec<(String, String)>, of: Option<&str>) -> Self {
         let actions = place.handler.actions().unwrap_or_default();
         let others = actions.iter().filter(|action| Some(&***action) != of);

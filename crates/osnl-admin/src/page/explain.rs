@@ -1,5 +1,3 @@
-//! An event tested against the rules, in the words of `osnl explain`.
-
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{Code, RequestRefusal, RuleTrial, TrialReport, TriedEvent};
@@ -7,7 +5,6 @@ use osnl::control::{Code, RequestRefusal, RuleTrial, TrialReport, TriedEvent};
 use super::{Frame, PageCaller, PageContext, bad, html, text};
 use crate::answer::{self, AdminAnswer};
 
-/// The characters of all effects on a page.
 const EFFECTS: usize = 256 * 1024;
 const VERDICTS: usize = 2000;
 
@@ -31,7 +28,6 @@ struct VerdictView {
     effects: Vec<String>,
 }
 
-/// Shows the form, and the verdicts on the event of an unmatched message or a delivery, if named.
 pub(super) async fn page(
     place: PageContext<'_>,
     caller: &PageCaller,

@@ -13,7 +13,6 @@ use crate::answer::{self, AdminAnswer};
 use crate::query::{self, ParameterRow, ValueForm};
 use crate::stream::EventStream;
 
-/// The policy of the one page with a script, which is a file of this endpoint.
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const LONGEST: usize = 200;
 const SHOWN: usize = 50;
@@ -39,7 +38,6 @@ struct LivePage {
     rows: Vec<LiveRow>,
 }
 
-/// An event for the page and the stream, as texts without control characters.
 #[derive(Serialize)]
 struct LiveRow {
     time: String,

@@ -1,5 +1,3 @@
-//! The form for the token, and the session that it begins.
-
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 

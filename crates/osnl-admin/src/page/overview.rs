@@ -1,5 +1,3 @@
-//! The overview: problems first, then actions, listeners, and the journal.
-
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{
@@ -39,7 +37,6 @@ struct ProblemView {
 
 struct ActionRow {
     name: String,
-    /// The name as configured, for a form.
     exact: String,
     query: String,
     state: String,
@@ -54,7 +51,6 @@ struct ActionRow {
     dead: u64,
     done: String,
     address: String,
-    /// Failing resources and hosts, and the last failure.
     lines: Vec<String>,
 }
 

@@ -31,7 +31,6 @@ pub(super) struct PlotSpan {
     pub(super) each: Duration,
     /// The number of values in the whole span; fewer values are its end.
     pub(super) most: usize,
-    /// The number of values in a row of the figures.
     pub(super) grouped: usize,
 }
 
@@ -48,10 +47,8 @@ pub(super) struct Plot {
 
 pub(super) struct PlotLine {
     pub(super) name: &'static str,
-    /// The stroke: a colour, and dashes for the second line.
     pub(super) style: &'static str,
     pub(super) path: String,
-    /// The last, lowest, and highest value.
     pub(super) words: String,
 }
 
@@ -141,7 +138,6 @@ fn words(values: &[Option<f64>], unit: Unit) -> String {
     format!("last {last}, lowest {}, highest {}", unit.words(lowest), unit.words(highest))
 }
 
-/// Draws a line: the last value is at the right, and each run without a gap is a part of its own.
 fn path(values: &[Option<f64>], most: usize, top: f64) -> String {
     let values = &values[values.len().saturating_sub(most)..];
     let first = most - values.len();

@@ -1,5 +1,3 @@
-//! Plots of the last hour or the last day: of all actions, and of each.
-
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{Code, RequestRefusal};
@@ -27,7 +25,6 @@ struct PlotsPage {
     more: usize,
 }
 
-/// A link to this page with another span.
 struct Choice {
     name: &'static str,
     query: String,
@@ -138,7 +135,6 @@ fn per_second(counts: &Counts, count: fn(&Counts) -> u32) -> f64 {
     f64::from(count(counts)) / f64::from(counts.seconds.max(1))
 }
 
-/// Returns a note on how much of the span is known.
 fn note(history: &DaemonHistory, series: &HistorySeries, over: PlotPeriod) -> String {
     if history.at().is_none() {
         return "Nothing has been measured yet.".to_owned();

@@ -19,7 +19,6 @@ struct QuarantinePage {
     reason: String,
     rows: Vec<QuarantineRow>,
     next: Option<String>,
-    /// The query of a change of all matches, from its first `&`.
     filter: String,
 }
 

@@ -9,9 +9,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::time::Instant;
 
 pub(super) const NAME: &str = "osnl_session";
-/// The life of a session, used or unused.
 pub(super) const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
-/// The number of sessions beyond which the oldest ends.
 const MOST: usize = 64;
 
 /// The sessions of an endpoint, in memory: they end with the process.
@@ -40,7 +38,6 @@ impl Sessions {
         &self.own_csrf
     }
 
-    /// Begins a session; returns the value of its cookie.
     pub(super) fn begin(&self) -> Result<String, ring::error::Unspecified> {
         let (value, csrf) = (number(&self.random)?, number(&self.random)?);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +48,6 @@ impl Sessions {
         Ok(value)
     }
 
-    /// Returns the number for the forms of this request's session.
     pub(super) fn find(&self, head: &Parts) -> Option<String> {
         let digest = digest(cookie(head)?);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +55,6 @@ impl Sessions {
         live.iter().find(|session| session.digest == digest).map(|session| session.csrf.clone())
     }
 
-    /// Returns a check that the session of a request is alive.
     pub(super) fn watch(self: &Arc<Self>, head: &Parts) -> Box<dyn Fn() -> bool + Send> {
         let (own, digest) = (self.clone(), cookie(head).map(digest));
         Box::new(move || {
@@ -99,7 +94,6 @@ pub(super) fn digest(text: &str) -> [u8; 32] {
     bytes
 }
 
-/// Returns 256 random bits in hexadecimal.
 fn number(random: &SystemRandom) -> Result<String, ring::error::Unspecified> {
     let mut bytes = [0_u8; 32];
     random.fill(&mut bytes)?;

@@ -9,10 +9,8 @@ use serde_json::Value;
 
 const LINE: usize = 300;
 const CELL: usize = 120;
-/// The characters of a verdict or an origin.
 const SENTENCE: usize = 2000;
 const VALUE: usize = 4 * 1024;
-/// The characters of a message or a request.
 const LONG: usize = 64 * 1024;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -28,18 +26,15 @@ pub(super) fn sentence(text: &str) -> String {
     cut(text, SENTENCE)
 }
 
-/// Returns a text of several lines, each without control characters.
 pub(super) fn lines(text: &str) -> String {
     lines_at_most(text, LONG)
 }
 
-/// Returns a value of one or several lines, each without control characters.
 pub(super) fn value(text: &str) -> String {
     lines_at_most(text, VALUE).trim_end_matches('\n').to_owned()
 }
 
 fn lines_at_most(text: &str, most: usize) -> String {
-    // Cut before the cleaning, since a line may have megabytes.
     let end = text.char_indices().nth(most).map(|(at, _)| at);
     let mut shown = String::new();
     for line in text[..end.unwrap_or(text.len())].lines() {

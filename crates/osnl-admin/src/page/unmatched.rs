@@ -1,5 +1,3 @@
-//! The messages that matched no rule.
-
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{RequestRefusal, UnmatchedPage, UnmatchedRow};
@@ -16,7 +14,6 @@ struct MessagesPage {
     keep: u32,
     with_bodies: bool,
     rows: Vec<UnmatchedLine>,
-    /// Whether this page follows the first.
     is_behind: bool,
     next: Option<String>,
 }

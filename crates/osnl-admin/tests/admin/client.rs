@@ -1,5 +1,3 @@
-//! An endpoint over an idle daemon, and a client that sends given requests.
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -70,8 +68,6 @@ impl RunningEndpoint {
         }
     }
 
-    /// Sends a request with these further header lines and a body; returns the status and the whole answer
-    /// behind.
     pub(crate) async fn ask(&self, method: &str, path: &str, head: &str, body: &str) -> (u16, String) {
         let stream = TcpStream::connect(self.address).await.unwrap();
         ask_on(stream, &self.address.to_string(), method, path, head, body).await
@@ -93,7 +89,6 @@ pub(crate) async fn ask_on(
     try_ask_on(stream, host, method, path, head, body).await.unwrap_or_else(|| panic!("no answer to {path}"))
 }
 
-/// Returns `None` if the connection ends before an answer.
 pub(crate) async fn try_ask_on(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     host: &str,

@@ -1,5 +1,3 @@
-//! Requests as bytes that no honest client sends.
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
@@ -9,7 +7,6 @@ use crate::client::RunningEndpoint;
 const TOKEN: &str = "0123456789abcdef-secret";
 const HOST: &str = "Host: localhost\r\n";
 
-/// Sends bytes and returns the answer, until the endpoint closes the connection.
 async fn say(running: &RunningEndpoint, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     // The endpoint may close the connection before it has read everything.
@@ -32,7 +29,6 @@ async fn where_a_request_ends_is_never_a_matter_of_opinion() {
     let hidden = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let length = hidden.len();
     for (head, expected) in [
-        // The body of a GET is not the next request.
         (format!("Content-Length: {length}\r\n"), &[200][..]),
         (format!("Content-Length: {length}\r\nContent-Length: {length}\r\n"), &[200]),
         ("Content-Length: 0\r\nContent-Length: 5\r\n".to_owned(), &[400]),
@@ -101,7 +97,6 @@ async fn an_address_is_one_spelling_and_a_host_is_named_once() {
             format!("{start}\r\n{host}Connection: close\r\nOrigin: http://evil.example.com\r\n\r\n");
         let answer = say(&running, request.as_bytes()).await;
         assert_eq!(statuses(&answer), [expected], "{start} {host}: {answer}");
-        // No page of another origin may read an answer.
         assert!(!answer.to_ascii_lowercase().contains("access-control"), "{answer}");
     }
     running.end().await;

@@ -87,7 +87,6 @@ async fn a_token_opens_what_it_guards_and_appears_nowhere() {
     assert!(answer.ends_with("{\"ready\":false}\n"), "{answer}");
     let (_, answer) = running.ask("GET", "/readyz", &bearer(TOKEN), "").await;
     assert!(answer.contains("attention"), "{answer}");
-    // Changes are refused unless the option allows these.
     let (status, answer) = running.ask("POST", "/api/v1/reload", &bearer(TOKEN), "").await;
     assert!(status == 403 && answer.contains("allow_changes"), "{answer}");
     running.end().await;
@@ -122,7 +121,6 @@ async fn a_unix_socket_belongs_to_its_user_and_knows_its_callers() {
     let stream = UnixStream::connect(&path).await.unwrap();
     let (status, answer) = ask_on(stream, "anything", "GET", "/api/v1/status", "", "").await;
     assert!(status == 200 && answer.contains(r#""running":true"#), "{answer}");
-    // Another daemon does not take over the socket, and a file that is no socket is kept.
     let error = RunningEndpoint::try_start(&conf).await.err().unwrap().to_string();
     assert!(error.contains("name another address"), "{error}");
     running.end().await;

@@ -17,7 +17,6 @@ use crate::page::{Site, csrf, header, received};
 
 const SECTION: &str = "listen = 127.0.0.1:0\ntoken = 0123456789abcdef-secret";
 
-/// A rule engine whose events the endpoint shows; it matches events of ports.
 pub(crate) fn engine(site: &Site) -> RuleEngine {
     let counters = Arc::<Counters>::default();
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(1000), counters.clone()));
@@ -74,7 +73,6 @@ impl Events {
         }
     }
 
-    /// Returns the data of the next event, without comments.
     async fn data(&mut self) -> Value {
         loop {
             let event = self.next().await.unwrap();
@@ -156,7 +154,6 @@ async fn a_stream_is_filtered_goes_on_and_ends_with_its_session_and_with_the_dae
         }
     }
     assert_eq!(ports.next().await, None);
-    // The other streams continue until the daemon ends, which does not wait for them.
     let read = async {
         let mut last = String::new();
         while let Some(event) = all.next().await {
@@ -182,7 +179,7 @@ async fn readers_are_bounded_and_need_a_session() {
     for _ in 0..MOST_READERS {
         streams.push(Events::open(&site, "/live/events", &session).await);
     }
-    // A further stream replaces the oldest, which is told the reason. Other requests are answered as usual.
+    // A further stream replaces the oldest, which receives the reason. Other requests are answered as usual.
     streams.push(Events::open(&site, "/live/events", &session).await);
     site.read("/", &session).await;
     let mut oldest = streams.remove(0);

@@ -1,6 +1,3 @@
-//! Alert rules and dashboard name only existing metrics, each alert has its runbook, and the book has the
-//! table.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -44,7 +41,6 @@ fn samples() -> Vec<(String, Vec<&'static str>)> {
     all
 }
 
-/// Returns the labels with a fixed vocabulary, and all words of each.
 fn words() -> BTreeMap<&'static str, BTreeSet<String>> {
     let text = render(&measurements(2, 1), None, MetricsFormat::Prometheus);
     let label = Regex::new(r#"\b(state|result|outcome|kind)="([^"]*)""#).unwrap();
@@ -61,7 +57,6 @@ fn is_word<T: DeserializeOwned>(text: &str) -> bool {
     serde_json::from_value::<T>(Value::from(text)).is_ok()
 }
 
-/// Checks that each metric of a query exists with the labels and values of its selectors and groups.
 fn check_query(place: &str, query: &str) {
     let known = samples();
     let metric = Regex::new(r"\b((?:osnl|process)_[a-z_]+|up)\b(\{[^}]*\})?").unwrap();

@@ -67,7 +67,6 @@ impl Site {
     }
 }
 
-/// Logs in; returns header lines with the session's cookie.
 pub(crate) async fn log_in(running: &RunningEndpoint) -> String {
     let body = format!("next=%2F&token={TOKEN}");
     let (status, answer) = running.ask("POST", "/login", FORM, &body).await;
@@ -79,13 +78,11 @@ pub(crate) async fn log_in(running: &RunningEndpoint) -> String {
     format!("Cookie: other=1; {}\r\n{FORM}", cookie.split(';').next().unwrap())
 }
 
-/// Returns the query of the form that confirms a change, encoded for a form.
 pub(crate) fn confirmed(page: &str) -> String {
     let (_, query) = page.split_once("name=\"query\" value=\"").unwrap_or_else(|| panic!("{page}"));
     query.split('"').next().unwrap().replace('%', "%25").replace("&#38;", "%26").replace('=', "%3D")
 }
 
-/// Asserts that a page has nothing active and shows no secret.
 pub(crate) fn is_harmless(path: &str, page: &str) {
     assert!(header(page, "content-security-policy").contains("default-src 'none'"), "{page}");
     assert_eq!(header(page, "x-frame-options"), "DENY");
@@ -121,7 +118,6 @@ pub(crate) fn header(answer: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
 
-/// Returns the contents of the cells of each row with this header.
 pub(crate) fn rows<'a>(page: &'a str, header: &str) -> Vec<Vec<&'a str>> {
     let header = format!("{header}</th>");
     let rows = page.split("<tr").filter_map(|row| row.split_once(&header)).map(|(_, cells)| cells);
@@ -129,7 +125,6 @@ pub(crate) fn rows<'a>(page: &'a str, header: &str) -> Vec<Vec<&'a str>> {
     rows.map(|cells| cells.split("<td").skip(1).filter_map(cell).collect()).collect()
 }
 
-/// Returns the session's number in the forms of a page.
 pub(crate) fn csrf(page: &str) -> String {
     let (_, behind) =
         page.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("no form in {page}"));
@@ -270,7 +265,6 @@ async fn messages_leave_the_quarantine_after_a_preview() {
     assert!(none.contains("0 messages would be discarded") && !none.contains("<button>Discard"), "{none}");
     let page = site.read("/quarantine/change?change=discard&queue=osnl", &session).await;
     assert!(page.contains("Discard 1 message</button>"), "{page}");
-    // A message that arrives after the preview stays.
     let query = confirmed(&page);
     site.journal.set_aside(received("later".to_owned()), "later".to_owned()).await;
     let own = csrf(&page);

@@ -1,5 +1,3 @@
-//! The page of the configuration: values with their origins, no secret, and the latest reload.
-
 use std::fs;
 
 use osnl::native::Sources;
@@ -9,7 +7,6 @@ use crate::page::{csrf, header, log_in, rows};
 use crate::page_rules::ConfiguredSite;
 use crate::running_daemon::RunningDaemon;
 
-/// A secret in each place that may have one.
 const SECRETS: &str = "[DEFAULT]\nlog_level = warn\n\
      [listener:l]\ntransport_url = rabbit://u:S3CRET1@h1,u:S3CRET2@h2/?ssl=true\nexchange = neutron\npool = osnl\n\
      [rule:r]\nactions = a\npayload.password = ^S3CRET3$\npayload.state = ^gone$\nwhen = payload.auth_token != \"S3CRET4\"\n\
@@ -89,7 +86,6 @@ async fn the_result_of_the_last_reload_is_shown() {
     }
     let page = site.read("/configuration", &session).await;
     assert!(page.contains("<h3>Errors</h3>") && page.contains("evnt_type"), "{page}");
-    // The accepted configuration stays in force.
     assert!(page.contains("^&#60;b&#62;port"), "{page}");
     let (_, page) = site.running.ask("GET", "/explain", &session, "").await;
     assert!(page.contains("Try an event"), "{page}");

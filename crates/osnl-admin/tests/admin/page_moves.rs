@@ -17,7 +17,6 @@ async fn deliveries_move_after_a_preview() {
         let (status, page) = site.running.ask("POST", path, &session, &format!("csrf={own}&{body}")).await;
         (status, page)
     };
-    // Deliveries of a paused action stay open.
     for action in ["first", "second"] {
         assert_eq!(post("/actions", &format!("action={action}&change=pause")).await.0, 303);
     }
@@ -79,7 +78,6 @@ async fn deliveries_that_come_after_the_preview_are_not_changed() {
     }
     let preview = site.read("/deliveries/change?change=discard&action=first", &session).await;
     assert!(preview.contains("Discard 1 delivery</button>"), "{preview}");
-    // The link back is the search that led to this page.
     assert!(preview.contains("href=\"/deliveries?action=first\""), "{preview}");
     site.keep(port("p2"), "first").await;
     let (status, done) = post("/deliveries/change", &format!("query={}", confirmed(&preview))).await;

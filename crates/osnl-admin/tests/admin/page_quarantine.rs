@@ -1,5 +1,3 @@
-//! Messages of the quarantine that pass through the current rules once more.
-
 use crate::page::{HOSTILE, confirmed, csrf, log_in};
 use crate::running_daemon::RunningDaemon;
 
@@ -41,7 +39,6 @@ async fn messages_that_can_be_read_by_now_are_retried_after_a_preview() {
     while !site.read("/deliveries?about=m1&state=delivered", &session).await.contains("1 in all") {
         tokio::task::yield_now().await;
     }
-    // After the retry the message is deleted.
     let (status, none) = site.running.ask("GET", "/quarantine/change?change=retry&id=1", &session, "").await;
     assert!(status == 200 && none.contains("1: there is no message with this number"), "{none}");
 

@@ -1,5 +1,3 @@
-//! The pages of rules, unmatched messages, and tested events, with hostile names.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +66,6 @@ impl ConfiguredSite {
         page
     }
 
-    /// Passes an event to the rules, as a listener does.
     fn comes(&self, event: &str) {
         let message = received(event.to_owned());
         let notification = message.decode().unwrap();
@@ -79,7 +76,6 @@ impl ConfiguredSite {
         }
     }
 
-    /// Keeps an event with a delivery of the action, and returns its number.
     async fn kept(&self, event: &str) -> String {
         let message = received(event.to_owned());
         let notification: Arc<Notification> = Arc::new(message.decode().unwrap());
@@ -225,7 +221,6 @@ async fn an_event_is_tried_as_explain_does() {
     let envelope = json!({"oslo.version": "2.0", "oslo.message": port("port.update.end")}).to_string();
     let (_, page) = ask(&envelope, &own).await;
     assert!(page.contains("port.update.end from network.h"), "{page}");
-    // A hostile form of nearly the largest size.
     let large =
         format!(r#"{{"event_type": "port.{HOSTILE}", "payload": {{"x": "{}"}}}}"#, "x".repeat(900_000));
     let (status, page) = ask(&large, &own).await;

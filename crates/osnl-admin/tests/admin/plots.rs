@@ -1,5 +1,3 @@
-//! Plots over real connections: gaps, figures, and hostile names.
-
 use std::time::Duration;
 
 use tokio::time::{advance, pause, resume};

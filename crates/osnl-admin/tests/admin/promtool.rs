@@ -18,7 +18,6 @@ use osnl_core::metrics::{StreamKind, StreamState};
 use osnl_model::Notification;
 use osnl_transport::QueueSeen;
 
-/// Returns the numbers of a daemon that has counted everything once.
 pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
     let counters = Arc::<Counters>::default();
     let timestamp = Some("2026-11-20 06:36:22.662155".to_owned());

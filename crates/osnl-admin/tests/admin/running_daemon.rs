@@ -1,6 +1,3 @@
-//! A running daemon with a configuration file and an endpoint. Its listener connects to a port without a
-//! broker.
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -24,7 +24,6 @@ async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay
         assert_eq!(status, 200);
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    // The older connections gave way at once; the others end after a bounded time.
     let mut ended = 0;
     for stream in &mut slow {
         let mut answer = Vec::new();

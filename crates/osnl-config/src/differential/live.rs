@@ -1,6 +1,6 @@
 //! Generated sets of files (several `--config-file`, a `--config-dir`) and of variables, read by this crate
-//! and by the real oslo.config. Both must give the same typed values, or both refuse. The seed is fixed, so a
-//! difference is reproducible; `OSNL_SETS=20000 OSNL_SEED=7` tests further sets.
+//! and by the real oslo.config. The two readers must give the same typed values or both refuse. The seed is
+//! fixed, so a difference is reproducible; `OSNL_SETS=20000 OSNL_SEED=7` tests further sets.
 
 use fastrand::Rng;
 use serde_json::{Value as Json, json};
@@ -10,7 +10,6 @@ use super::super::typed::list;
 use super::super::{Environment, Ini, Kind, OptionDef, Value, ValueOrigin, variable_name};
 
 const SETS: usize = 1800;
-/// `OSNL_SEED` is another seed, to test more than the gate does.
 const SEED: u64 = 20_261_120;
 
 fn given<T: std::str::FromStr>(variable: &str, usual: T) -> T {
@@ -83,7 +82,6 @@ print(json.dumps([read(case) for case in json.load(sys.stdin)]))
 struct Set {
     files: Vec<String>,
     folder: Vec<(String, String)>,
-    /// Variables by name and value, which take precedence over files.
     variables: Vec<(String, String)>,
 }
 
@@ -341,7 +339,6 @@ fn set(rng: &mut Rng) -> Set {
 }
 
 impl Set {
-    /// Returns the effective texts, by this crate's rule for folders.
     fn texts(&self) -> Vec<&str> {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in &self.folder {

@@ -1,11 +1,8 @@
-//! A driver's options as a table, for files, the environment, `config show`, and the reference.
-
 use crate::OptionDef;
 
 #[derive(Clone, Copy, Debug)]
 pub struct DriverTable {
     pub name: &'static str,
-    /// The driver's own options, in the order of the documentation.
     pub options: &'static [OptionDef],
     /// Options that end in the user's key: `header.` is `header.KEY`.
     pub keyed: &'static [OptionDef],
@@ -22,7 +19,6 @@ impl DriverTable {
         Self { defaults, ..self }
     }
 
-    /// Returns the rows for this option, which may end in a key.
     pub fn options_named(&self, option: &str) -> impl Iterator<Item = &'static OptionDef> {
         let named = self.options.iter().filter(move |row| row.name == option);
         named.chain(self.keyed.iter().filter(move |row| row.has_key(option)))

@@ -2,9 +2,7 @@ use crate::{ConfigError, Warning};
 
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Errors, in the order of discovery.
     pub errors: Vec<ConfigError>,
-    /// Warnings, in the order of discovery.
     pub warnings: Vec<Warning>,
 }
 

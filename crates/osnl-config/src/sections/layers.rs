@@ -22,7 +22,6 @@ const DOLLAR: &str = "write $$ where a dollar sign is meant";
 #[derive(Clone)]
 pub struct Layers {
     pub(super) schema: &'static Schema,
-    /// The sections in order of their first appearance.
     pub sections: Vec<RawSection>,
     /// The files and variables that set something, weakest first.
     inputs: Vec<String>,
@@ -34,7 +33,6 @@ pub struct LayeredValue {
     /// The value; `None` without a setting or default, or for an empty integer.
     pub value: Option<Value>,
     pub origin: ValueOrigin,
-    /// Whether the value is secret and must not be repeated.
     pub secret: bool,
 }
 
@@ -60,7 +58,6 @@ impl fmt::Debug for Layers {
 type Places = HashMap<(&'static str, String), usize>;
 
 impl Layers {
-    /// Returns the unnamed sections of a schema, without any value.
     pub fn new(schema: &'static Schema) -> Self {
         let unnamed = schema.sections.iter().filter(|def| !def.named);
         let section =
@@ -72,7 +69,6 @@ impl Layers {
         self.schema
     }
 
-    /// Lays a file over the existing layers. Unknown names are errors or warnings, by the dialect.
     pub fn apply(&mut self, ini: &Ini) -> Findings {
         let mut findings = Findings::default();
         // A map, since a search would compare each of a thousand rules with all others.
@@ -95,7 +91,6 @@ impl Layers {
         findings
     }
 
-    /// Finds the place of a file's section, or makes a named section.
     fn place(
         &mut self,
         ini: &Ini,
@@ -127,12 +122,10 @@ impl Layers {
         }
     }
 
-    /// Returns the files and variables that set something, each once, weakest first.
     pub fn inputs(&self) -> &[String] {
         &self.inputs
     }
 
-    /// Returns an error for sections that have the same name in the environment.
     pub fn alike(&self) -> Vec<ConfigError> {
         let mut errors = Vec::new();
         let mut first: HashMap<String, String> = HashMap::new();
@@ -153,7 +146,6 @@ impl Layers {
         errors
     }
 
-    /// Reports a variable that has the form of a named section's and fits no section of the files.
     fn nowhere(&self, variable: &str, source: &str) -> Option<Warning> {
         let mut named = self.schema.sections.iter().filter(|def| def.named && !self.schema.is_oslo());
         // `OS_RULE_` of a rule's `OS_RULE_NAME__OPTION`.
@@ -312,7 +304,6 @@ impl Layers {
         replaced.map(Some)
     }
 
-    /// Resolves `$name` in a value of `section`; `secret` is whether the value is secret.
     fn named(
         &self,
         name: &str,

@@ -5,16 +5,13 @@ use super::schema::{SectionDef, SectionOption};
 use crate::secret_file::SecretFile;
 use crate::{OptionDef, ValueOrigin};
 
-/// The section whose options `$name` reaches from every other section.
 pub(super) const DEFAULT: &str = "DEFAULT";
-/// One section, merged from all files.
 #[derive(Clone)]
 pub struct RawSection {
     pub def: &'static SectionDef,
     /// The text behind the colon; empty for an unnamed section.
     pub name: String,
     pub place: ValueOrigin,
-    /// One entry for each set option.
     pub entries: Vec<RawEntry>,
 }
 
@@ -25,7 +22,6 @@ pub struct RawEntry {
     pub origin: ValueOrigin,
     /// The file that `text` names, if the option holds a secret.
     pub file: Option<SecretFile>,
-    /// The columns at which the lines of the text begin; empty for a text that is from no file.
     pub columns: Vec<u32>,
 }
 
@@ -42,7 +38,6 @@ impl RawSection {
         self.entry("driver").map(|entry| entry.text.as_str())
     }
 
-    /// Returns the names of all options of this section's driver, then of the set keyed options.
     pub fn option_names(&self) -> impl Iterator<Item = &str> {
         let driver = self.driver();
         let is_own = move |option: &SectionOption| option.driver.is_none_or(|of| Some(of) == driver);

@@ -17,7 +17,6 @@ use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown
 
 /// A reader of one section. A method that returns `None` for a set value has reported an error.
 pub struct SectionReader<'a> {
-    /// The file of findings without a line.
     pub file: &'a str,
     pub layers: &'a Layers,
     pub section: &'a RawSection,
@@ -66,7 +65,6 @@ impl<'a> SectionReader<'a> {
         self.refuse(option, "is not set", allowed)
     }
 
-    /// Warns of a secret's file that every user of this machine can read.
     pub fn warn_of_open(&mut self, option: &str, path: &Path, holds: &str) {
         if is_readable_by_all(path) {
             let problem = format!("names {holds} that every user of this machine can read");
@@ -78,7 +76,6 @@ impl<'a> SectionReader<'a> {
         self.section.entry(option).is_some()
     }
 
-    /// Returns the full names of the set options that begin with `prefix`, in the order of the files.
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         let names = self.section.entries.iter().map(|entry| &entry.option);
         names.filter(|name| name.starts_with(prefix)).cloned().collect()
@@ -226,7 +223,6 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// Returns names that must be among `known`, the sections of that kind.
     pub fn references(&mut self, option: &str, kind: &str, known: &[&str]) -> Option<Vec<String>> {
         let names = self.list(option)?;
         let mut all = true;
@@ -275,7 +271,6 @@ impl<'a> SectionReader<'a> {
     }
 }
 
-/// Whether the text has a `#` with blanks around it, which looks like a comment.
 fn looks_commented(text: &str) -> bool {
     let blank = |c: char| c == ' ' || c == '\t';
     text.match_indices('#').any(|(at, _)| text[..at].ends_with(blank) && text[at + 1..].starts_with(blank))

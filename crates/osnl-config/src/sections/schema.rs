@@ -6,10 +6,8 @@ use crate::typed::ValueRefusal;
 
 #[derive(Debug)]
 pub struct Schema {
-    /// The sections in the order of the documentation.
     pub sections: &'static [SectionDef],
     pub dialect: Dialect,
-    /// Names that options had in former releases of other programs.
     pub former: &'static [FormerOption],
 }
 
@@ -35,7 +33,6 @@ impl FormerOption {
 pub enum Dialect {
     /// osnl's own form: unknown names are errors, and a secret may be in a file of its own.
     Strict {
-        /// Sections of other programs' files, each with its own error.
         foreign: &'static [ForeignSection],
         /// The command that prints all options, for errors.
         reference: &'static str,
@@ -60,7 +57,6 @@ pub struct ForeignSection {
     pub remedy: &'static str,
 }
 
-/// One kind of section: `[DEFAULT]`, or `[kind:NAME]`.
 #[derive(Clone, Copy, Debug)]
 pub struct SectionDef {
     pub kind: &'static str,
@@ -71,7 +67,6 @@ pub struct SectionDef {
     pub shared: &'static [OptionDef],
     /// Options that end in the user's key: `payload.` is `payload.KEY`.
     pub keyed: &'static [OptionDef],
-    /// The drivers that a section may name, each with its own options.
     pub drivers: &'static [DriverTable],
     /// Defaults that replace those of the rows.
     pub defaults: &'static [(&'static str, &'static str)],
@@ -79,7 +74,6 @@ pub struct SectionDef {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SectionOption {
-    /// The row, with the default that counts in this section.
     pub row: OptionDef,
     /// The only driver with this option; `None` for all.
     pub driver: Option<&'static str>,
@@ -143,7 +137,6 @@ impl SectionDef {
         self.option(name).is_some() || self.all_keyed().any(|option| option.row.has_key(name))
     }
 
-    /// Returns the heading's form: `[DEFAULT]`, `[listener:NAME]`.
     pub fn form(&self) -> String {
         if self.named { format!("[{}:NAME]", self.kind) } else { format!("[{}]", self.kind) }
     }

@@ -12,8 +12,6 @@ use crate::{Environment, Finding, ValueOrigin, Warning};
 const OPEN_SECRET: &str = "every user of this machine can read this secret";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// Reads every file that a secret option names. Errors are reported when the option is read; the result has
-/// only warnings.
 pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for at in 0..layers.sections.len() {
@@ -37,8 +35,6 @@ pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> 
     warnings
 }
 
-/// Warns of configuration files with a literal secret that every user of this machine can read, once for each
-/// file.
 pub fn open_files(layers: &Layers) -> Vec<Warning> {
     let remedy = match layers.schema().dialect {
         Dialect::Strict { .. } => "chmod o= on the file, or write file:///path and keep the secret there",
@@ -65,7 +61,6 @@ fn secret_options(section: &RawSection) -> impl Iterator<Item = String> + '_ {
     section.entries.iter().map(|entry| entry.option.clone()).filter(move |option| secret(option))
 }
 
-/// Returns the file that an option's value names, and whether everybody may read or write the file.
 fn of(layers: &mut Layers, at: usize, option: &str, environment: &Environment) -> Option<(SecretFile, bool)> {
     let written = layers.sections[at].entry(option)?.text.clone();
     let rest = written.strip_prefix(SCHEME).and_then(|path| {

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use super::{Layers, RawEntry, RawSection};
 use crate::{ConfigError, Finding, Ini, IniEntry, IniSection, ValueOrigin, Warning};
 
-/// Warns of lines within values that look like options of their section.
 pub fn joined(layers: &Layers) -> Vec<Warning> {
     layers.sections.iter().flat_map(joined_in).collect()
 }
@@ -27,7 +26,6 @@ fn joined_in(section: &RawSection) -> Vec<Warning> {
     lines.filter(|(entry, ..)| matches!(entry.origin, ValueOrigin::File { .. })).map(warning).collect()
 }
 
-/// Returns the option that a line would set in column 1.
 fn option_of<'a>(section: &RawSection, line: &'a str) -> Option<&'a str> {
     let (name, value) = line.split_once('=')?;
     let name = name.trim();

@@ -5,7 +5,6 @@ use super::raw::{DEFAULT, RawSection};
 use super::schema::{Dialect, FormerOption, Schema, SectionDef};
 use crate::{ConfigError, Finding, IniSection, Warning, nearest};
 
-/// Returns the definition and the name of a section of a file, or the error.
 pub(super) fn section<'a>(
     schema: &'static Schema,
     file: &str,
@@ -80,7 +79,6 @@ fn named_section<'a>(
     }
 }
 
-/// Reports an option that its section does not have. `finding` has its place.
 pub(super) fn option(
     schema: &'static Schema,
     section: &RawSection,
@@ -113,7 +111,6 @@ pub(super) fn option(
     }
 }
 
-/// Returns the nearest name of the same section, else a section with the name or a similar one.
 pub(super) fn suggestion(schema: &Schema, def: &SectionDef, name: &str) -> Option<String> {
     if let Some(former) = former(schema, name) {
         let (found, ours) = former.successors.iter().find_map(|ours| {
@@ -152,7 +149,6 @@ pub(super) fn suggestion(schema: &Schema, def: &SectionDef, name: &str) -> Optio
     own.or_else(elsewhere)
 }
 
-/// Returns the entry of a former name that no section has now.
 fn former(schema: &Schema, name: &str) -> Option<&'static FormerOption> {
     let is_known = || schema.sections.iter().any(|def| def.option(name).is_some());
     schema.former.iter().find(|former| former.is(name)).filter(|_| !is_known())

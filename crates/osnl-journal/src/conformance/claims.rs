@@ -50,7 +50,6 @@ pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Sto
         assert_eq!(some.iter().filter(|one| one.newest).count(), limits.newest, "{some:?}");
         seen.push(names(&some).join(" "));
     }
-    // Among failed deliveries the longest due is first.
     assert_eq!(seen, ["1 3", "7", "6 4", "5", "2 0"], "durable {}", rig.durable);
     journal.end(claimed[0].id, Outcome::Returned.into());
     let newer_than = Some(DeliveryId(u64::MAX));
@@ -127,7 +126,6 @@ pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(o
     let again = claim(journal, "a", 1).await;
     assert_eq!((names(&again), again[0].id, again[0].used), (vec!["1"], first[0].id, used));
     assert_eq!(journal.next_due("a"), None);
-    // A retry that is due already only waits for a claim.
     journal.retry_at(again[0].id, AttemptRetry { due: Instant::now(), used, answer: "no".into() });
     let again = claim(journal, "a", 1).await;
     journal.end(again[0].id, Outcome::Delivered.into());

@@ -4,9 +4,7 @@ use osnl_model::Notification;
 use super::{StoreRig, append, claim, within};
 use crate::{Entry, NewDelivery, Outcome, Receipt, Settle};
 
-/// Copies of a message are one event; similar messages are other events.
 pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: impl Fn() -> StoreRig) {
-    /// A message: id, body, queue, and whether the broker marks it as redelivered.
     type Message = (Option<&'static str>, &'static str, &'static str, bool);
     async fn told(message: Message, done_before: bool, rig: &StoreRig, entries: &mut Vec<Receipt>) {
         let (id, body, queue, redelivered) = message;

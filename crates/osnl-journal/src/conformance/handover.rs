@@ -9,7 +9,6 @@ pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl F
     let mut several = entry("1", "k", false);
     several.deliveries[0].resource = Some(0);
     several.deliveries.push(NewDelivery { resource: Some(1), ..NewDelivery::new("r", "a", None) });
-    // This rule has the other action already.
     several.deliveries.push(NewDelivery::new("s", "a", Some("other".into())));
     several.deliveries.push(NewDelivery::new("s", "b", Some("other".into())));
     let receipt = append(journal, several).await;
@@ -17,7 +16,6 @@ pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl F
     let claimed = claim(journal, "a", 3).await;
     for claimed in &claimed {
         journal.end(claimed.id, given_up("why").handed_to(fallback.clone()));
-        // A second end is ignored.
         journal.end(claimed.id, given_up("why").handed_to(fallback.clone()));
     }
     let made = claim(journal, "b", 3).await;

@@ -49,7 +49,6 @@ pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn()
     mixed.deliveries.push(NewDelivery { begin: Begin::Shadow, ..NewDelivery::new("s", "a", None) });
     let _mixed = append(journal, mixed).await;
     assert_eq!(names(&claim(journal, "a", 1).await), ["3"]);
-    // A copy makes no delivery of its own.
     assert_eq!(within(append(journal, shadow).await).await, Settle::Acknowledge);
     assert_eq!((rig.counters.shadow.get(), rig.counters.duplicates.get()), (2, 1));
     assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);

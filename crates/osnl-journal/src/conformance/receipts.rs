@@ -56,7 +56,6 @@ pub async fn places_are_bounded_and_come_back(open: impl Fn() -> StoreRig) {
     let one = within(journal.reserve(&actions, 100)).await;
     assert_eq!(one.places(), 1);
     drop(one);
-    // An unused place can be reserved again.
     assert_eq!(within(journal.reserve(&actions, 100)).await.places(), 1);
 }
 
@@ -71,7 +70,6 @@ pub async fn closing_leaves_unsafe_messages_to_the_broker(open: impl Fn() -> Sto
     assert_eq!(within(after).await, Settle::Leave);
 }
 
-/// Without a loop, nothing can be delivered here any more.
 pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn() -> StoreRig) {
     let rig = open();
     let journal = &*rig.journal;
@@ -98,7 +96,6 @@ pub async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: impl Fn(
         false => [Settle::Acknowledge, Settle::Requeue, Settle::Requeue, Settle::Requeue],
     };
     assert_eq!(settled, expected);
-    // With a loop again, deliveries continue.
     if rig.durable {
         journal.due_now("a");
         assert_eq!(claim(journal, "a", 3).await.len(), 3);

@@ -1,5 +1,3 @@
-//! Tests the record that a process leaves at an unexpected end, as read by the next process.
-
 use std::process::{Command, Stdio};
 
 use tokio_util::task::TaskTracker;
@@ -34,7 +32,6 @@ fn looks_at(in_hand: &InHand, messages: &[usize]) -> Vec<usize> {
     found
 }
 
-/// Reads messages in a process that ends while it decodes the last.
 fn ends_in(folder: &Path, messages: &[usize]) -> Vec<usize> {
     let in_hand = process(folder);
     let bodies: Vec<Bytes> = messages.iter().map(|n| body(*n)).collect();
@@ -81,7 +78,6 @@ fn a_start_that_is_refused_is_no_end() {
     let folder = tempfile::tempdir().unwrap();
     ends_in(folder.path(), &[7]);
     for _ in 0..5 {
-        // Counts stay, and nothing is added.
         drop(InHand::open(folder.path(), true));
     }
     ends_in(folder.path(), &[7]);
@@ -105,14 +101,12 @@ fn a_clean_end_counts_nothing() {
     assert_eq!(in_hand.take_suspects(), []);
 }
 
-/// Polls the attempt of one claimed delivery in a process that ends during the poll.
 fn attempts(folder: &Path, claimed: &[u64], polled: u64) -> Vec<(u64, u32)> {
     let in_hand = Arc::new(process(folder));
     let suspects = in_hand.take_suspects();
     in_hand.claimed(claimed);
     let (inner, key) = (in_hand.clone(), polled);
     let attempt: BoxFuture<'static, ()> = Box::pin(async move {
-        // The file now has the contents that an abort would leave.
         std::mem::forget(inner);
         let _ = key;
         std::future::pending().await

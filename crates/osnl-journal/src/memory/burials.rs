@@ -28,7 +28,6 @@ const LAST: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub struct Burial {
-    /// The number by which the dead letter is [buried](MemoryJournal::buried).
     pub ticket: u64,
     pub listener: Arc<str>,
     pub message: QueuedMessage,
@@ -40,13 +39,11 @@ pub(super) struct PendingBurial {
     then: AfterBurial,
 }
 
-/// The step that follows a burial.
 #[derive(Debug)]
 enum AfterBurial {
     Delivery(DeliveryId, End),
     /// A delivery of this entry was a dead letter from the start.
     Entry(u64),
-    /// The message was unreadable, and has this digest.
     Receipt(oneshot::Sender<Settle>, BodyDigest),
 }
 
@@ -88,7 +85,6 @@ impl MemoryJournal {
         }
     }
 
-    /// Ends the deliveries and receipts of dead letters that the broker has confirmed.
     pub fn buried(&self, burials: &[Burial]) {
         let mut state = self.lock();
         for Burial { ticket, .. } in burials {
@@ -130,7 +126,6 @@ impl MemoryJournal {
         let _ = timeout(LAST, confirmed).await;
     }
 
-    /// Delays the end of a given-up delivery until its burial; `false` if no burial is needed.
     pub(super) fn puts_off(&self, state: &mut MemoryState, delivery: DeliveryId, end: &End) -> bool {
         let Some(pending) = state.deliveries.get(&delivery) else { return false };
         if pending.is_given_up {
@@ -162,7 +157,6 @@ impl MemoryJournal {
         true
     }
 
-    /// Queues the dead letters of a new entry, and returns the number to be confirmed.
     pub(super) fn bury_from_the_start(&self, state: &mut MemoryState, number: u64, entry: &Entry) -> usize {
         let (received, notification) = (&entry.received, &entry.notification);
         let listener = &received.origin.listener;

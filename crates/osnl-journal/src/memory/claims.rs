@@ -1,5 +1,3 @@
-//! Gives deliveries to claims within the room for their bytes, and takes deliveries back for a retry.
-
 use osnl_core::event::Event;
 use tokio::time::Instant;
 
@@ -49,8 +47,6 @@ impl MemoryState {
         claimed
     }
 
-    /// Returns the lanes of an action that has room for a claim; an action without claims may always have
-    /// one.
     fn with_room(&mut self, action: &str, spare: usize) -> Option<&mut ActionLanes> {
         self.actions.get_mut(action).filter(|lanes| lanes.weights.room(spare) > 0 || lanes.weights.is_empty())
     }

@@ -1,5 +1,3 @@
-//! Dead letters: kept in memory with their bytes, and written to the log.
-
 use std::sync::Arc;
 
 use osnl_core::received::{Origin, ReceivedMessage};

@@ -109,7 +109,7 @@ impl MemoryJournal {
         let most = self.limits().dead;
         state.dead_bytes += received.body.len();
         state.dead.push_back(DeadLetter { received, reason });
-        // One dead letter is kept, whatever its size.
+        // One dead letter is kept even if larger than the bound.
         while state.dead.len() > most.max(1) || (state.dead.len() > 1 && state.dead_bytes > DEAD_BYTES) {
             let Some(oldest) = state.dead.pop_front() else { break };
             state.dead_bytes -= oldest.received.body.len();
@@ -118,7 +118,6 @@ impl MemoryJournal {
 }
 
 impl MemoryState {
-    /// Adds a delivery to the end of its lane, claimable if alone there.
     pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: UsedLimits) {
         let id = DeliveryId(self.next());
         let lane = new.key.clone().filter(|_| new.ordered).map_or(MemoryLane::Alone(id), MemoryLane::Key);

@@ -11,7 +11,6 @@ use crate::store::weight::{LIGHT, bytes_of};
 pub(super) enum KeptNotification {
     Light(Arc<Notification>),
     Heavy {
-        /// The notification without payload and context.
         head: Arc<Notification>,
         /// The latest decoded notification, while a delivery has it.
         latest: Mutex<Weak<Notification>>,

@@ -22,7 +22,6 @@ pub struct MemoryLimits {
 }
 
 impl MemoryLimits {
-    /// Returns the limits for a window of `prefetch` unsettled messages.
     #[must_use]
     pub fn for_prefetch(prefetch: u16) -> Self {
         let prefetch = usize::from(prefetch.max(2));

@@ -1,5 +1,3 @@
-//! Lists deliveries in memory, for a status and a list.
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -51,7 +49,6 @@ impl MemoryJournal {
         rows
     }
 
-    /// Returns open deliveries that have failed at least twice, with their action, oldest first.
     #[must_use]
     pub fn failing(&self) -> Vec<(Arc<str>, FailingKey)> {
         let state = self.lock();

@@ -30,7 +30,6 @@ impl<K: Eq + Hash, V> RecentItems<K, V> {
     /// The bound of the bytes of texts in keys and values; the kept ids take less.
     const KEPT_BYTES: usize = 32 << 20;
 
-    /// Inserts or replaces a value, which becomes the latest. `bytes` is the size of the texts in both.
     pub(super) fn insert(&mut self, key: K, value: V, bytes: usize) {
         self.take(&key);
         self.last += 1;

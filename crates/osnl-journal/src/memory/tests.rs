@@ -42,7 +42,6 @@ fn append_as(journal: &MemoryJournal, entry: Entry) -> Receipt {
     journal.append(&mut permit, entry)
 }
 
-/// Claims all claimable deliveries, and returns the message names.
 fn claim(journal: &MemoryJournal) -> Vec<(DeliveryId, String)> {
     let claimed = journal.claim("a", ClaimLimits::in_order(10)).now_or_never().unwrap_or_default();
     claimed.into_iter().map(|c| (c.id, c.event.notification.unique_id.clone().unwrap())).collect()
@@ -169,7 +168,6 @@ async fn what_the_broker_has_waited_for_too_long_is_overdue_and_adopting_starts_
 
 #[tokio::test(start_paused = true)]
 async fn too_many_far_retries_go_back_oldest_first() {
-    // Two of four may wait.
     let journal = journal();
     let far = |seconds| AttemptRetry {
         due: Instant::now() + Duration::from_secs(seconds),
@@ -178,7 +176,6 @@ async fn too_many_far_retries_go_back_oldest_first() {
     };
     let mut receipts: Vec<_> = (1..=5).map(|n| append(&journal, &n.to_string(), &n.to_string())).collect();
     for (n, (id, _)) in claim(&journal).into_iter().enumerate() {
-        // Retries that are due soon stay.
         journal.retry_at(id, far(if n == 0 { 59 } else { 120 }));
     }
     let settled: Vec<_> = receipts.iter_mut().map(|receipt| receipt.now_or_never()).collect();
@@ -225,7 +222,6 @@ fn bodies_of_dead_letters_are_bounded_in_bytes() {
     assert_eq!(journal.dead_letters().len(), 1);
 }
 
-/// Returns a journal with a dead letter queue, and two deliveries of one resource.
 fn with_queue() -> (MemoryJournal, Receipt, Receipt) {
     let journal = journal();
     journal.keep_dead_letters_of(ReceivedMessage::sample("", false).origin.listener);
@@ -343,7 +339,6 @@ fn a_dead_letter_is_read_as_it_was_written_and_a_copy_has_its_number() {
     let back = again(&message);
     let wanted = RetriedDelivery::of(&back.headers).unwrap();
     assert_eq!(wanted, RetriedDelivery { rule: "r", action: "a", resource: None });
-    // A foreign message is listed and hides no other.
     let DeadLetterRow::Unreadable(foreign) = DeadLetterRow::read(&Default::default()) else { panic!() };
     assert!(foreign.reason.contains("another program"), "{}", foreign.reason);
 }

@@ -1,5 +1,3 @@
-//! A change of many deliveries of a shared journal, a bite at a time.
-
 use super::SharedJournal;
 use crate::DeliveryId;
 use crate::sqlite::{Change, ChangeOutcome};
@@ -29,10 +27,6 @@ impl<'a> SharedChangeRun<'a> {
         (self.at as u64, self.selected.as_ref().map_or(0, |selected| selected.len() as u64))
     }
 
-    /// Commits the next bite; `None` when all is done.
-    ///
-    /// # Errors
-    /// Returns the database's error.
     pub async fn next(&mut self) -> Result<Option<ChangeOutcome>, String> {
         if self.selected.is_none() {
             self.selected = Some(self.journal.select(&self.change).await?);

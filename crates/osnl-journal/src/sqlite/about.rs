@@ -13,11 +13,8 @@ use crate::DeliveryId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
     Delivery(DeliveryId),
-    /// An event by its number, with all deliveries.
     Event(u64),
-    /// A message by its id, or a resource by its id, its name, or its order key.
     Named(String),
-    /// A resource by its id, its name, or its order key.
     Resource(String),
 }
 
@@ -70,7 +67,6 @@ impl About {
 
 const OF_ROW: &str = "(SELECT max(id) FROM event WHERE id <= d.id >> 16)";
 
-/// SQL for a match of a resource; `name` is the parameter.
 fn resource_sql(name: &str) -> String {
     let same = |column: &str| format!("d.{column} = {name} COLLATE NOCASE");
     format!("({} OR {} OR {})", same("key"), same("resource_id"), same("resource_name"))

@@ -2,7 +2,7 @@
 //! quarantine.
 //!
 //! The files are beside the journal, or for a shared journal in the state directory of the writing daemon. At
-//! 64 MiB a file is renamed to `.1`, which replaces the former. Both have mode 0600.
+//! 64 MiB a file is renamed to `.1`, which replaces the former. The files have mode 0600.
 //!
 //! | file | line |
 //! | --- | --- |
@@ -59,7 +59,6 @@ fn trace(unreadable: &Unreadable) -> Value {
     json!({ "unreadable": line })
 }
 
-/// Returns the line of a complete message: a saved event.
 fn saved(unreadable: &Unreadable) -> Value {
     let ReceivedMessage { body, properties, origin, noted: _ } = &unreadable.received;
     let received = Timestamp::try_from(origin.received).ok();
@@ -110,10 +109,6 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens the file of dead letters beside a journal.
-    ///
-    /// # Errors
-    /// Returns the error of the file.
     pub fn of_dead(journal: &Path) -> io::Result<Self> {
         Self::open(journal, "dead")
     }
@@ -124,17 +119,11 @@ impl Archive {
         Ok(Self { path, former: beside(journal, &format!(".{name}.jsonl.1")), file: BufWriter::new(file) })
     }
 
-    /// # Errors
-    /// Returns the error of the file.
     pub fn add(&mut self, line: &Value) -> io::Result<()> {
         serde_json::to_writer(&mut self.file, line)?;
         self.file.write_all(b"\n")
     }
 
-    /// Syncs the lines to the disk.
-    ///
-    /// # Errors
-    /// Returns the error of the file.
     pub fn finish(self) -> io::Result<()> {
         let file = self.file.into_inner()?;
         file.sync_data()?;
@@ -145,10 +134,6 @@ impl Archive {
     }
 }
 
-/// Appends a message that is removed from the quarantine, and syncs it.
-///
-/// # Errors
-/// Returns the error of the file.
 pub fn write_quarantined(journal: &Path, message: &Unreadable) -> io::Result<()> {
     let (name, line) = match message.extent.is_whole() {
         true => ("quarantine", saved(message)),

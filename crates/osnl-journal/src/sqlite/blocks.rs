@@ -9,9 +9,9 @@
 //! - its **names**, written once, when the next block begins: ids and names of resources, order keys, message
 //!   ids.
 //!
-//! Both are sorted four-byte digests in tables of their own, since the facts are few. A search reads the
-//! facts, and the names only if it has one; then only the deliveries of the blocks left. The unfinished block
-//! has no names yet, and texts of answers have no facts: such searches read all.
+//! Facts and names are sorted four-byte digests in separate tables, since the facts are few. A search reads
+//! the facts, and the names only if it has one; then only the deliveries of the blocks left. The unfinished
+//! block has no names yet, and texts of answers have no facts: such searches read all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -42,9 +42,7 @@ pub(super) enum BlockFact<'a> {
     EventType(&'a str),
     State(RowState),
     Failed,
-    /// An HTTP status in the answer or the reason of a delivery.
     Status(u16),
-    /// A resource by id, name, or order key, in any case; or a message by its id.
     Name(&'a str),
 }
 
@@ -66,7 +64,6 @@ impl BlockFact<'_> {
     }
 }
 
-/// Facts about blocks that a transaction must write.
 #[derive(Debug, Default)]
 pub(super) struct BlockNotes {
     facts: BTreeMap<i64, BTreeSet<BlockMark>>,
@@ -74,7 +71,6 @@ pub(super) struct BlockNotes {
 }
 
 impl BlockNotes {
-    /// Notes a present or past fact of a delivery.
     pub(super) fn note(&mut self, delivery: i64, fact: BlockFact<'_>) {
         self.facts.entry(delivery >> DELIVERIES).or_default().insert(fact.mark());
     }
@@ -85,7 +81,6 @@ impl BlockNotes {
         }
     }
 
-    /// Notes that an event took the numbers from `event` to before `next`.
     pub(super) fn took(&mut self, event: i64, next: i64) {
         let begin = |number: i64| if number <= 1 { 0 } else { ((number - 1) >> EVENTS) + 1 };
         self.begun.extend(begin(event)..begin(next).max(begin(event)));
@@ -137,7 +132,6 @@ impl Work<'_> {
     }
 }
 
-/// Writes the names of a block that gets no further events.
 fn close(connection: &Connection, block: i64) -> Result<()> {
     let known = connection.prepare_cached("SELECT 1 FROM block WHERE id = ?")?.exists([block])?;
     if !known {
@@ -201,7 +195,6 @@ impl BlockNeeds {
         needs
     }
 
-    /// Requires a dead or held row, or one that waits for a retry.
     pub(super) fn add_attention(&mut self) {
         let any = [BlockFact::State(RowState::Dead), BlockFact::State(RowState::Held), BlockFact::Failed];
         self.facts.push(any.map(BlockFact::mark).to_vec());
@@ -253,7 +246,6 @@ impl BlockNeeds {
         }
     }
 
-    /// Returns the ranges of deliveries that may match, the smallest first.
     pub(super) fn ranges(&self, connection: &Connection) -> Result<Vec<Range<i64>>> {
         let mut ranges: Vec<Range<i64>> = Vec::new();
         let mut from = 0;

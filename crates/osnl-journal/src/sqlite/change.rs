@@ -28,37 +28,28 @@ const AT_MOST: Duration = Duration::from_millis(100);
 pub enum Change {
     /// Opens dead letters again, with all their attempts.
     Retry {
-        /// The filter; only dead matches are retried.
         which: Filter,
-        /// Whether to retry even if the resource has had a later delivery.
         out_of_order: bool,
     },
-    /// Ends open and dead deliveries without another attempt.
     Discard {
-        /// The filter; only open and dead matches end.
         which: Filter,
         by: String,
     },
     /// Holds open deliveries, and the deliveries behind them in their lanes, until the release.
     Hold {
-        /// The filter; only open matches are held.
         which: Filter,
         why: String,
     },
     /// Releases held deliveries, and claimed deliveries that were to be held.
     Release {
-        /// The filter; only held matches are released.
         which: Filter,
     },
-    /// Moves open deliveries of one action to another, such as from an action that is no longer configured.
     Move {
-        /// The filter; only open matches are moved.
         which: Filter,
         to: String,
     },
     /// Stops attempts of an action until its resume, across restarts.
     Pause {
-        /// The action, with or without deliveries.
         action: String,
         by: String,
     },
@@ -68,8 +59,6 @@ pub enum Change {
 }
 
 impl Change {
-    /// Returns the filter and the states in which a delivery can be changed; `None` for a change of no
-    /// delivery.
     #[must_use]
     pub fn which(&self) -> Option<(&Filter, &'static [RowState])> {
         Some(match self {
@@ -100,7 +89,6 @@ impl Change {
     }
 }
 
-/// Returns the refusal of a retry: a later delivery of the resource had an effect, or may have one soon.
 #[must_use]
 pub fn overtaken(later: DeliveryId) -> String {
     format!(
@@ -141,28 +129,22 @@ pub enum ChangeError {
     Unreadable(String),
 }
 
-/// One transaction of a change.
 #[derive(Debug)]
 pub(super) struct Bite {
     pub(super) change: Change,
     /// The deliveries, each with the last known effective delivery of its action and resource.
     pub(super) ids: Vec<(DeliveryId, Option<DeliveryId>)>,
-    /// The time since which effects are not known yet.
     pub(super) known_until: i64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct BiteResult {
     pub(super) changed: ChangeOutcome,
-    /// The number of deliveries handled; another bite takes the rest.
     pub(super) bitten: usize,
-    /// Effects since [`Bite::known_until`], and the new such time.
     pub(super) effects: Vec<(String, String, DeliveryId)>,
     pub(super) known_until: i64,
-    /// Released deliveries that guards had held.
     pub(super) released: Vec<DeliveryId>,
     pub(super) withdrawn: Vec<(String, DeliveryId)>,
-    /// Claims that need not be given back any more.
     pub(super) left: Vec<(String, DeliveryId)>,
     pub(super) pending: HashMap<String, i64>,
 }
@@ -250,7 +232,6 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
     Ok(answer)
 }
 
-/// Changes a delivery at once, or at the end of its claim.
 fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: DeferredChange, answer: &mut BiteResult) -> Result<()> {
     if work.claimed.contains(&found.id) {
         work.wish(found.id, &wish)?;

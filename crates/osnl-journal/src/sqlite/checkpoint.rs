@@ -17,7 +17,6 @@ pub(super) const MANY: u32 = 1024;
 /// The pages at which the writer helps (64 MiB).
 pub(super) const TOO_MANY: u32 = 16 * 1024;
 
-/// The thread, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     connection: Arc<Mutex<Option<Connection>>>,
@@ -50,7 +49,6 @@ impl Checkpointer {
         Ok(Self { connection, wake: Some(wake), thread: Some(thread) })
     }
 
-    /// Requests a checkpoint, unless one is requested and has not begun.
     pub(super) fn ask(&self) {
         if let Some(wake) = &self.wake {
             let _ = wake.try_send(());
@@ -76,7 +74,7 @@ impl Drop for Checkpointer {
     }
 }
 
-/// Runs a passive checkpoint. Its failure also fails the next append, which reports it.
+/// Runs a passive checkpoint. A failure also fails the next append, which reports it.
 pub(super) fn passive(connection: &Connection) {
     let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     if let Err(error) = done {

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 /// The bytes of disk that a WAL keeps when it restarts. A write to existing blocks does not change the file's
-/// size, which a sync would also have to write. The WAL may grow to this size before the writer helps.
+/// size, which a sync would also have to wait for. The WAL may grow to this size before the writer helps.
 const WAL_BYTES: i64 = super::checkpoint::TOO_MANY as i64 * 4096;
 
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
@@ -29,7 +29,6 @@ pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The error of SQLite for a file that cannot be opened.
 pub(super) fn closed() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), None)
 }

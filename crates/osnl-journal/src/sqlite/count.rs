@@ -1,5 +1,3 @@
-//! Counts the deliveries that a filter matches.
-
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -12,7 +10,6 @@ use super::reader::{SqliteReader, parts};
 use super::records::DeliveryListRow;
 use super::rows::RowState;
 
-/// The number of deliveries in one state of the file and one phase.
 pub type PhaseCount = (RowState, Phase, u64);
 
 /// Counts, and whether more deliveries match than were counted.
@@ -21,17 +18,10 @@ pub type BoundedCount = (Vec<PhaseCount>, bool);
 impl SqliteReader {
     /// Returns the number of matches in each state and phase. Counts by action and state are kept, counts by
     /// phase need only open deliveries; other filters count rows.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn count(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
         self.count_newest(filter, u64::MAX).map(|(counts, _)| counts)
     }
 
-    /// Counts up to `most` deliveries, the newest, and returns whether there are more.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn count_newest(&self, filter: &Filter, most: u64) -> Result<BoundedCount> {
         self.count_in(filter, most, &parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?)
     }
@@ -73,7 +63,6 @@ impl SqliteReader {
         Ok((counted_phases(counts), false))
     }
 
-    /// Returns the kept counts, corrected for the few rows whose phase differs from their state's usual one.
     fn count_known(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
         let moment = &filter.moment;
         let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();

@@ -1,5 +1,3 @@
-//! Messages read from the file, cached while one of their deliveries is in memory.
-
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, Result, params};

@@ -9,11 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use super::work::Work;
 use crate::{DeliveryId, LearntFacts};
 
-/// The bound of kept objects; the oldest are removed.
 pub(super) const OBJECTS: i64 = 100_000;
 
 impl Work<'_> {
-    /// Keeps the facts that a new delivery has at its start.
     pub(super) fn told(&self, row: i64, told: Option<&EnrichedValues>) -> Result<()> {
         let Some(told) = told else { return Ok(()) };
         // Serialization cannot fail: keys are texts, and each number is valid in JSON.
@@ -24,7 +22,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Keeps the enrichment of an existing delivery, and learnt facts.
     pub(super) fn enriched(&self, id: DeliveryId, found: &str, learnt: &LearntFacts) -> Result<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO enriched (delivery, found) SELECT id, ?2 FROM delivery WHERE id = ?1",
@@ -52,7 +49,6 @@ pub(super) fn known(connection: &Connection, object: &str) -> Result<Option<Stri
     select.query_row([object], |row| row.get(0)).optional()
 }
 
-/// Removes up to `at_most` objects that were last seen before a time, or are beyond the bound.
 pub(super) fn forget(connection: &Connection, before: i64, at_most: i64) -> Result<usize> {
     let old = connection
         .prepare_cached(

@@ -8,7 +8,6 @@ use super::reader::SqliteReader;
 use super::rows::{delivery_id, is, moment};
 use crate::DeliveryId;
 
-/// The most rows that one look reads.
 const LOOKED_AT: i64 = 1000;
 const CAUSES: usize = 100;
 
@@ -17,9 +16,7 @@ pub struct FailingKey {
     pub id: DeliveryId,
     /// The resource's name, else its id, else its key.
     pub resource: Option<String>,
-    /// Failed attempts of any kind.
     pub tries: u32,
-    /// The time of the first failed attempt that is kept.
     pub since: SystemTime,
     pub at: SystemTime,
     pub answer: String,
@@ -28,9 +25,6 @@ pub struct FailingKey {
 impl SqliteReader {
     /// Returns open deliveries of an action that have failed at least twice, oldest first, a bounded number.
     /// An index covers deliveries that wait for a retry, so the cost does not depend on the backlog.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn failing(&self, action: &str) -> Result<Vec<FailingKey>> {
         let mut select = self.0.prepare_cached(concat!(
             "SELECT id, coalesce(resource_name, resource_id, key), tries FROM delivery WHERE action = ?1 AND ",
@@ -69,9 +63,6 @@ impl SqliteReader {
 
     /// Returns the reason of an action's latest dead letter. The search skips from cause to cause in the
     /// index, so its cost does not depend on the number of dead letters.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn latest_dead(&self, action: &str) -> Result<Option<String>> {
         let mut first = self.0.prepare_cached(concat!(
             "SELECT cause FROM delivery WHERE holds_key = ?1 AND action = ?2 AND ",
@@ -104,10 +95,6 @@ impl SqliteReader {
         Ok(found.and_then(|(_, reason)| reason))
     }
 
-    /// Returns the bytes of the file's pages in use.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn used_bytes(&self) -> Result<u64> {
         let pragma = |name: &str| self.0.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let pages = pragma("page_count")? - pragma("freelist_count")?;

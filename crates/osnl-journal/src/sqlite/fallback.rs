@@ -9,9 +9,9 @@ use super::work::Work;
 use crate::{DeliveryId, Handover};
 
 impl Work<'_> {
-    /// Makes a delivery of another action for rule, resource and key of `from`, at the end of its lane.
-    /// Returns whether it is new. The rule may have had one for this event, from its start or from an end of
-    /// `from` before a retry.
+    /// Makes a delivery of another action for rule, resource and key of `from`, at the end of that action's
+    /// lane. Returns whether the delivery is new. The rule may have had one for this event, from its start or
+    /// from an end of `from` before a retry.
     pub(super) fn fall_back(&mut self, from: DeliveryId, how: &Handover) -> Result<bool> {
         let to = &*how.action;
         let event = event_of(self.connection, from)?;

@@ -1,5 +1,3 @@
-//! Filters of deliveries: as SQL for a file, as a predicate for rows in memory.
-
 use std::ops::Range;
 use std::time::SystemTime;
 
@@ -30,7 +28,6 @@ pub struct Filter {
     pub key: Option<String>,
     /// The HTTP status of an answer: `409`, or `4xx`.
     pub status: Option<AnswerPolicy>,
-    /// A text in an answer or a reason.
     pub text: Option<AnswerPolicy>,
     pub event_type: Option<String>,
     pub since: Option<SystemTime>,
@@ -42,14 +39,12 @@ pub struct Filter {
 pub(super) struct BoundValues(Vec<Box<dyn ToSql>>);
 
 impl BoundValues {
-    /// Adds a text, and returns its parameter for the SQL.
     pub(super) fn bind(&mut self, text: &str) -> String {
         self.0.push(Box::new(text.to_owned()));
         format!("?{}", self.0.len() + 2)
     }
 }
 
-/// A condition of a filter, with the same meaning in SQL and for a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RowCondition<'a> {
     After(DeliveryId),
@@ -138,7 +133,6 @@ impl Filter {
         all.into_iter().flatten().collect()
     }
 
-    /// Returns the range of matching row numbers: of one event, or all.
     pub(super) fn span(&self, connection: &Connection) -> rusqlite::Result<Range<i64>> {
         let event = match (self.event, &self.about[..]) {
             (Some(event), _) | (None, &[About::Event(event)]) => event,
@@ -150,7 +144,6 @@ impl Filter {
         Ok(DeliveryId::of(event, 0).row()..next.map_or(i64::MAX, |next| DeliveryId::of(next, 0).row()))
     }
 
-    /// Returns conditions with parameters from `?3` on, and their values.
     pub(super) fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut values = BoundValues::default();
         let conditions = self.conditions().into_iter();

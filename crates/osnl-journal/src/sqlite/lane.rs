@@ -1,5 +1,3 @@
-//! A delivery within a transaction: its lane, and the change that waits for the end of its claim.
-
 use rusqlite::{Result, Row};
 
 use super::rows::{self, RowState};
@@ -24,7 +22,6 @@ pub(super) struct LaneEntry {
 }
 
 impl LaneEntry {
-    /// Returns the lane in which the delivery waits once open.
     pub(super) fn own_lane(&self) -> LaneKey {
         self.shared_lane().map_or(LaneKey::Alone(self.id), LaneKey::Shared)
     }

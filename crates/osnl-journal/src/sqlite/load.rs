@@ -1,5 +1,3 @@
-//! Reads claimable deliveries from the file for the delivery loop.
-
 use std::time::Duration;
 
 use osnl_core::event::Event;
@@ -10,7 +8,6 @@ use super::enriched;
 use super::rows::{event_of, is};
 use crate::{ClaimedDelivery, DeliveryId, UsedLimits};
 
-/// Returns a claimable delivery, its due time, and its event; the inner error is about an unreadable body.
 pub(super) fn load(
     connection: &Connection,
     decoded: &DecodedMessages,

@@ -13,19 +13,14 @@ use crate::files::beside;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
     pub events: u64,
-    /// The time at which the oldest message was received.
     pub oldest: Option<SystemTime>,
     pub unreadable: u64,
-    /// Deliveries held since the process ended unexpectedly during their attempts.
     pub suspects: u64,
     pub paused: PausedActions,
-    /// The operators that paused the actions, if recorded.
     pub paused_by: BTreeMap<String, String>,
 }
 
 impl SqliteReader {
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn overview(&self) -> Result<Overview> {
         let count = |sql: &str| self.0.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
         let mut oldest = self.0.prepare_cached("SELECT received FROM event ORDER BY id LIMIT 1")?;

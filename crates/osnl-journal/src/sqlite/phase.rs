@@ -10,7 +10,6 @@ use super::records::DeliveryListRow;
 use super::rows::{RowState, hex_text};
 use crate::{DeliveryId, Outcome};
 
-/// The state of a delivery, as an operator sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     /// Kept, and not yet in a lane. Only a shared journal has this phase.
@@ -18,7 +17,6 @@ pub enum Phase {
     /// First of its resource, without a failed attempt.
     Ready,
     Running,
-    /// An attempt failed, and another follows.
     Retrying,
     /// Behind another delivery of its resource.
     Waiting,
@@ -30,7 +28,6 @@ pub enum Phase {
     Orphaned,
     Dead,
     Delivered,
-    /// The action had nothing to do.
     NoActionNeeded,
     /// Decided by a rule in shadow mode; nothing was called.
     Shadow,
@@ -76,7 +73,6 @@ impl Phase {
         ("done", &[Self::Delivered, Self::NoActionNeeded, Self::Shadow]),
     ];
 
-    /// The names for a command line: the words with hyphens, and groups.
     pub const NAMES: [&'static str; 17] = [
         "arrived",
         "ready",
@@ -173,7 +169,6 @@ impl Phase {
         }
     }
 
-    /// Returns the states of the file that a row of this phase may have.
     pub(super) fn states(self) -> &'static [RowState] {
         match self {
             Self::Arrived => &[],
@@ -198,7 +193,6 @@ impl Phase {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     pub running: Vec<DeliveryId>,
-    /// The configured actions; `None` if unknown.
     pub configured: Option<Vec<String>>,
 }
 
@@ -207,20 +201,17 @@ impl Moment {
         self.configured.as_ref().is_none_or(|known| known.iter().any(|known| known == action))
     }
 
-    /// SQL for whether the action of a row `d` is missing from the configuration.
     fn orphaned(&self) -> String {
         let Some(known) = &self.configured else { return "0".to_owned() };
         let known: Vec<String> = known.iter().map(|name| hex_text(name)).collect();
         format!("d.action NOT IN ({})", known.join(", "))
     }
 
-    /// SQL for whether an attempt of a row `d` is under way.
     pub(super) fn running_sql(&self) -> String {
         let running: Vec<String> = self.running.iter().map(|id| id.row().to_string()).collect();
         format!("d.id IN ({})", running.join(", "))
     }
 
-    /// SQL for the number of the phase of a row `d`.
     pub(super) fn phase_sql(&self) -> String {
         let phase = |phase: Phase| phase as i64;
         format!(
@@ -260,7 +251,6 @@ impl Moment {
         self.attention_parts(orphans).join(" UNION ALL ")
     }
 
-    /// SQL for the newest of these rows before a number.
     pub(super) fn newest_attention_sql(&self, orphans: &[RowState], before: i64, limit: u32) -> String {
         let newest = |part: String| {
             format!("SELECT id FROM ({part} AND d.id < {before} ORDER BY d.id DESC LIMIT {limit})")

@@ -62,13 +62,11 @@ impl JournalLock {
         Self::look_for_holder(file).ok().flatten()
     }
 
-    /// Returns the holder, or the error of a lock that this user may not read.
     pub(super) fn look_for_holder(file: &Path) -> io::Result<Option<String>> {
         files::holder(&beside(file, ".lock"))
     }
 }
 
-/// The identity of the file at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inode(u64, u64);
 
@@ -82,7 +80,6 @@ impl Inode {
     }
 }
 
-/// Refuses a folder in the place of the journal or of a file beside it.
 pub(super) fn no_folder(file: &Path) -> io::Result<()> {
     let places = ["", ".lock", "-wal", "-shm"].map(|more| beside(file, more));
     match places.iter().find(|place| place.is_dir()) {

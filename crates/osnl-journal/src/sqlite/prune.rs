@@ -31,7 +31,6 @@ pub(super) struct Pruner<'a> {
     pub(super) options: &'a SqliteOptions,
     pub(super) max_size: u64,
     pub(super) file: &'a Path,
-    /// Whether intake is stopped because the file is full.
     pub(super) is_full: bool,
     pub(super) next_event: i64,
 }
@@ -65,14 +64,12 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
     }
 }
 
-/// Returns the bytes of the file's pages in use.
 fn used(connection: &Connection) -> Result<u64> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let pages = pragma("page_count")? - pragma("freelist_count")?;
     Ok(pages.unsigned_abs() * pragma("page_size")?.unsigned_abs())
 }
 
-/// Removes deliveries that ended before a time; returns their number.
 fn history(pruner: &mut Pruner<'_>, before: i64) -> Result<usize> {
     let connection = &mut *pruner.connection;
     let ids = oldest(connection, concat!(is!(done), " AND ended < ?1"), before)?;
@@ -95,9 +92,9 @@ pub(super) fn forgotten_until(connection: &Connection) -> Result<Option<i64>> {
     select.query_row([FORGOTTEN], |row| row.get(0)).optional()
 }
 
-/// Archives and removes dead letters beyond the bound; returns their number. Those that hold their key stay.
-/// The oldest of the most common action and cause are removed first, so that one tenant's failures do not
-/// displace others'.
+/// Archives and removes dead letters beyond the bound; returns their number. Dead letters that hold their key
+/// stay. The oldest of the most common action and cause are removed first, so that one tenant's failures do
+/// not displace others'.
 fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
     let most = i64::try_from(pruner.options.max_dead).unwrap_or(i64::MAX);
     let connection = &mut *pruner.connection;
@@ -119,7 +116,6 @@ fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
     Ok(ids.len())
 }
 
-/// Returns the oldest dead letters of the most common action and cause, one at a time.
 fn most_common(connection: &Connection, count: i64) -> Result<Vec<DeliveryId>> {
     let mut select = connection.prepare_cached(DEAD_BY_CAUSE)?;
     let groups = select.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?, 0)))?;

@@ -22,7 +22,6 @@ use crate::{DeliveryId, in_hand};
 pub struct UnreadableFilter {
     pub ids: Vec<i64>,
     pub queue: Option<String>,
-    /// A part of the reason's text.
     pub reason: Option<String>,
     pub since: Option<std::time::SystemTime>,
     pub until: Option<std::time::SystemTime>,
@@ -81,7 +80,6 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Holds deliveries that may have ended the process, until the operator has inspected each.
     pub(super) fn hold_suspects(&mut self, suspects: &[(u64, u32)]) -> Result<()> {
         for (id, ends) in suspects {
             let Some(found) = self.find(DeliveryId(*id))? else { continue };
@@ -157,7 +155,6 @@ fn unreadable(row: &rusqlite::Row<'_>, bodies: Bodies) -> Result<Unreadable> {
     })
 }
 
-/// Returns the oldest message of a queue, which is removed first, and the stored bytes of its body.
 pub(super) fn oldest(connection: &Connection, share: &QueueShare) -> Result<Option<(Unreadable, i64)>> {
     let sql = format!(
         "SELECT {}, length(body) FROM unreadable WHERE listener = ?1 AND queue = ?2 ORDER BY id LIMIT 1",
@@ -179,18 +176,10 @@ pub(super) fn shares(connection: &Connection) -> Result<Vec<QueueShare>> {
 }
 
 impl SqliteReader {
-    /// Returns unreadable messages, oldest first.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn unreadable(&self, after: i64, limit: u32) -> Result<Vec<Unreadable>> {
         self.quarantined(&UnreadableFilter::default(), after, limit, Bodies::Read)
     }
 
-    /// Returns matches with a larger number, oldest first.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn quarantined(
         &self,
         filter: &UnreadableFilter,
@@ -206,10 +195,6 @@ impl SqliteReader {
         self.0.prepare(&sql)?.query_map(&all[..], |row| unreadable(row, bodies))?.collect()
     }
 
-    /// Returns the numbers of all matches, oldest first.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn numbers_quarantined(&self, filter: &UnreadableFilter) -> Result<Vec<i64>> {
         let (conditions, values) = filter.sql();
         let sql = format!("SELECT id FROM unreadable WHERE id > ?1 AND id > ?2 {conditions} ORDER BY id");
@@ -220,7 +205,6 @@ impl SqliteReader {
 }
 
 impl UnreadableFilter {
-    /// Returns conditions with parameters from `?3` on, and their values.
     fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut sql = String::new();
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();

@@ -1,6 +1,6 @@
 //! A reader of a journal on its own connection, which neither waits for the writer nor delays it.
 //!
-//! It works on the file of a running or a stopped daemon. Calls block, so an async caller uses a thread.
+//! The daemon of the file may be running or stopped. Calls block, so an async caller uses a thread.
 
 mod listing;
 mod lookup;
@@ -43,7 +43,6 @@ pub struct DeliveryDetails {
     /// The first open deliveries of the same action and resource behind this one, and the number of further
     /// ones.
     pub behind: (Vec<DeliveryId>, u64),
-    /// The other deliveries of the event, a bounded number.
     pub others: Vec<DeliveryListRow>,
 }
 
@@ -58,10 +57,6 @@ pub struct Tally {
 pub struct SqliteReader(pub(super) Connection);
 
 impl SqliteReader {
-    /// Opens a journal to read.
-    ///
-    /// # Errors
-    /// See [`OpenError`] for the reasons.
     pub fn open(file: &Path) -> std::result::Result<Self, OpenError> {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(Duration::from_secs(5))?;
@@ -71,20 +66,12 @@ impl SqliteReader {
         }
     }
 
-    /// Returns the message of a delivery as received.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn message(&self, id: DeliveryId) -> Result<Option<ReceivedMessage>> {
         let sql = format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED);
         let mut select = self.0.prepare_cached(&sql)?;
         select.query_row([event_of(&self.0, id)?], |row| received(row, 0)).optional()
     }
 
-    /// Returns the kept counts of deliveries by action and state.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn tally(&self) -> Result<Vec<Tally>> {
         let mut select = self.0.prepare_cached("SELECT action, state, count FROM tally WHERE count > 0")?;
         let rows = select.query_map([], |row| {
@@ -93,10 +80,6 @@ impl SqliteReader {
         rows.collect()
     }
 
-    /// Returns the time at which the oldest open delivery's message was received.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn oldest_ready(&self, action: &str) -> Result<Option<SystemTime>> {
         let mut select = self.0.prepare_cached(concat!(
             "SELECT min(id) FROM (SELECT min(id) AS id FROM delivery WHERE action = ?1 AND ",
@@ -112,10 +95,6 @@ impl SqliteReader {
         Ok(select.query_row([event_of(&self.0, id)?], |row| row.get(0)).optional()?.map(moment))
     }
 
-    /// Returns the last known state of resources, the latest change at the end.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn seen(&self) -> Result<Vec<(String, String)>> {
         let mut rows = self.0.prepare("SELECT name, row FROM seen ORDER BY at, name")?;
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()

@@ -30,19 +30,16 @@ pub struct DeliveryListRow {
     /// The id of the resource; missing in rows of an older version.
     pub resource_id: Option<String>,
     pub resource_name: Option<String>,
-    /// The time of the next attempt, after a failure or a delay.
     pub due: Option<SystemTime>,
     /// Whether a guard holds the delivery, or has held it.
     pub is_guarded: bool,
     pub waits_for: Option<DeliveryId>,
     pub took: Option<Duration>,
-    /// The last answer to an open delivery.
     pub last_answer: Option<String>,
     pub received: SystemTime,
     pub queue: String,
     pub event_type: Option<String>,
     pub message_id: Option<String>,
-    /// Further received copies of the message.
     pub copies: u64,
 }
 
@@ -50,12 +47,9 @@ pub struct DeliveryListRow {
 pub struct Unreadable {
     pub id: i64,
     pub reason: String,
-    /// The length of the body as received, in bytes.
     pub size: u64,
-    /// The digest of the body as received.
     pub digest: String,
     pub extent: Extent,
-    /// The facts that are visible without decoding the message.
     pub glimpse: Glimpse,
     /// The message; if only the head is kept, with the beginning of its body.
     pub received: ReceivedMessage,

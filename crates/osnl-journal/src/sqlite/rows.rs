@@ -1,5 +1,3 @@
-//! The meaning of a row: numbers of states, times, messages as received.
-
 use std::sync::Arc;
 
 pub(super) use osnl_core::moment::{millis, moment};
@@ -103,7 +101,6 @@ impl DeliveryId {
         self.0 as i64
     }
 
-    /// Parses the form `EVENT.N` of a number.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (event, n) = text.split_once('.')?;
@@ -119,7 +116,6 @@ impl std::fmt::Display for DeliveryId {
     }
 }
 
-/// Returns how many event numbers these deliveries take.
 #[must_use]
 pub(super) fn numbers(deliveries: usize) -> i64 {
     1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)

@@ -143,10 +143,6 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Returns the version of a journal's file; 0 for an empty file.
-///
-/// # Errors
-/// As for [`prepare`], the same reasons.
 pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let version = pragma("user_version")?;
@@ -171,7 +167,6 @@ pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
 mod tests {
     use super::*;
 
-    /// Returns tables and indexes with their columns, ordered by name.
     fn shape(connection: &Connection) -> Vec<String> {
         let sql = "SELECT s.type || ' ' || s.name || ' ' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || \
                    coalesce(c.dflt_value, '') || ' ' || c.pk FROM sqlite_schema s, pragma_table_info(s.name) c \

@@ -35,13 +35,11 @@ pub struct ChangeRun<'a> {
 #[derive(Debug, Default)]
 struct SelectedDeliveries {
     ids: Vec<DeliveryId>,
-    /// For each id to retry, its action and resource as an index into `latest`.
     of: Vec<Option<usize>>,
     effects: SelectionEffects,
     known_until: i64,
 }
 
-/// The last effective delivery of each selected action and resource.
 #[derive(Debug, Default)]
 struct SelectionEffects {
     places: HashMap<String, HashMap<String, usize>>,
@@ -77,16 +75,11 @@ impl<'a> ChangeRun<'a> {
         Self { journal, change, how, selected: None, at: 0, is_over: false }
     }
 
-    /// Returns the number of deliveries handled so far, and of all selected.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         (self.at as u64, self.selected.as_ref().map_or(0, |selected| selected.ids.len() as u64))
     }
 
-    /// Commits the next bite; `None` when all is done.
-    ///
-    /// # Errors
-    /// The journal is closed, or cannot be read.
     pub async fn next(&mut self) -> std::result::Result<Option<ChangeOutcome>, ChangeError> {
         if self.is_over {
             return Ok(None);
@@ -148,7 +141,6 @@ impl SqliteReader {
         let Some(which) = change.selection() else { return Ok(SelectedDeliveries::default()) };
         let mut selected = SelectedDeliveries::default();
         let in_order = matches!(change, Change::Retry { .. }) && !change.is_out_of_order();
-        // One snapshot for all queries.
         let snapshot = self.0.unchecked_transaction()?;
         let mut find = |which: &Filter, more: &str| -> Result<()> {
             let (conditions, values) = which.sql();
@@ -173,7 +165,6 @@ impl SqliteReader {
         };
         find(&which, "")?;
         if let Change::Release { .. } = change {
-            // Deliveries that are to be held after their attempt.
             let to_be_held = Filter { states: vec![RowState::Ready], phases: Vec::new(), ..which };
             find(&to_be_held, &format!("AND d.wish = {}", DeferredChange::HOLD))?;
         }

@@ -1,6 +1,6 @@
 //! A disk that does not answer. No error occurs then: the writer's thread waits in the kernel and can publish
-//! nothing. A separate thread checks each second whether the writer has waited for too long. It publishes the
-//! same as a failure: intake stops and no attempt begins until the disk answers.
+//! nothing. A separate thread checks each second whether the writer has waited for too long. That thread
+//! publishes the state of a failure: intake stops and no attempt begins until the disk answers.
 //!
 //! The process is not ended. A process that waits for its disk cannot be killed, and another would wait for
 //! the same disk.
@@ -30,7 +30,6 @@ impl DiskWait {
         *self.lock() = Some(BatchStart { at: Instant::now(), is_late: false });
     }
 
-    /// Notes the end of a batch. Returns whether that was published as late.
     pub(super) fn ends(&self) -> bool {
         self.lock().take().is_some_and(|begun| begun.is_late)
     }
@@ -53,7 +52,6 @@ impl DiskWait {
     }
 }
 
-/// The checking thread, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     stop: Option<mpsc::Sender<()>>,

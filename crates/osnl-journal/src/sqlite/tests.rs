@@ -1,5 +1,3 @@
-//! The promises of a journal on disk beyond the suite of all journals.
-
 mod blocks;
 mod bounds;
 mod dead;

@@ -1,10 +1,7 @@
-//! The meaning of a failure of storage, for the operator on call.
-
 use std::io;
 
 use rusqlite::{Error, ErrorCode};
 
-/// Returns the remedy for a refusal of the operating system.
 pub(super) fn io_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotADirectory => "a folder of this path is a file: name another one",

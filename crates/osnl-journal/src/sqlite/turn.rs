@@ -24,7 +24,6 @@ use super::work::Work;
 use crate::DeliveryId;
 
 impl Work<'_> {
-    /// Makes the delivery with the turn claimable, if it was waiting.
     pub(super) fn lane_turn(&mut self, lane: LaneKey) -> Result<()> {
         let next = match lane {
             LaneKey::Alone(id) => Some(id),
@@ -50,7 +49,6 @@ impl Work<'_> {
         Ok((!is_taken).then(|| delivery_id(first)))
     }
 
-    /// Returns the state of an arrival at the end of a lane: behind any other delivery it waits.
     pub(super) fn on_arrival(&self, lane: Option<i64>) -> Result<RowState> {
         let Some(lane) = lane else { return Ok(RowState::Ready) };
         let is_behind_others = self.connection.prepare_cached(IN_LANE)?.exists([lane])?;

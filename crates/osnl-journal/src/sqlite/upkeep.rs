@@ -37,13 +37,11 @@ use crate::files::beside;
 use crate::state_dir::UnsafePlace;
 
 pub const SCHEMA: i64 = schema::VERSION;
-/// Steps of SQLite's virtual machine between two looks at the clock.
 const STEPS: i32 = 100;
 const REPORT: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpkeepProgress {
-    /// Bytes or rows done so far.
     pub done: u64,
     pub of: u64,
 }
@@ -67,10 +65,8 @@ pub enum UpkeepError {
     Busy(PathBuf),
     #[error("{}: another osnl is writing it; let that finish, or name another file", .0.display())]
     Writing(PathBuf),
-    /// A file exists at the place of the copy.
     #[error("{}: exists already; {remedy}", .file.display())]
     Exists { file: PathBuf, remedy: &'static str },
-    /// The copy would overwrite a file of the journal.
     #[error("{}: belongs to the journal itself; name another file", .0.display())]
     Itself(PathBuf),
     #[error(transparent)]
@@ -80,12 +76,7 @@ pub enum UpkeepError {
     #[error(
         "{}: its file system has {free} bytes free, and the copy needs {needed}; make room, or name a file on another one", .file.display()
     )]
-    NoRoom {
-        file: PathBuf,
-        free: u64,
-        /// The largest size of the copy in bytes.
-        needed: u64,
-    },
+    NoRoom { file: PathBuf, free: u64, needed: u64 },
     #[error("{}: {}", .file.display(), trouble::reason(.error))]
     Sqlite { file: PathBuf, error: rusqlite::Error },
     #[error("{}: {error}; let this user read and write it", .file.display())]
@@ -124,7 +115,6 @@ pub struct Contents {
     pub bytes: u64,
     pub schema: i64,
     pub events: u64,
-    /// Pending deliveries, including held ones.
     pub open: u64,
     pub dead: u64,
     pub quarantined: u64,
@@ -132,9 +122,6 @@ pub struct Contents {
 }
 
 /// Copies a journal to a file of mode 0600; replaces an existing file only if asked.
-///
-/// # Errors
-/// See [`UpkeepError`] for the reasons.
 pub fn backup(
     journal: &Path,
     to: &Path,
@@ -150,10 +137,6 @@ pub fn backup(
     Ok(contents)
 }
 
-/// Begins a file for contents of a journal, which must not be a journal's own file.
-///
-/// # Errors
-/// See [`UpkeepError`] for the reasons.
 pub fn begin(journal: &Path, to: &Path, replace: bool) -> Result<PartFile, UpkeepError> {
     is_elsewhere(journal, to)?;
     is_free(to)?;
@@ -161,9 +144,6 @@ pub fn begin(journal: &Path, to: &Path, replace: bool) -> Result<PartFile, Upkee
 }
 
 /// Returns the free pages to the file system. The result has the bytes before, and the contents.
-///
-/// # Errors
-/// See [`UpkeepError`] for the reasons.
 pub fn compact(journal: &Path, observer: &Observer) -> Result<(u64, Contents), UpkeepError> {
     drop(open(journal)?);
     let held = take(journal)?;
@@ -202,7 +182,6 @@ fn open(file: &Path) -> Result<Connection, UpkeepError> {
     opened().map_err(|error| UpkeepError::of(file, error))
 }
 
-/// Takes the journal's lock, as a daemon does.
 fn take(journal: &Path) -> Result<JournalLock, UpkeepError> {
     // A volatile place is no error here: the daemon has the option that allows it.
     JournalLock::take(journal, true).map_err(|error| UpkeepError::of(journal, error))
@@ -262,7 +241,6 @@ impl ToSql for PathText<'_> {
     }
 }
 
-/// Returns the bytes of the journal's pages in use.
 fn used(connection: &Connection) -> rusqlite::Result<u64> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let pages = pragma("page_count")? - pragma("freelist_count")?;
@@ -290,7 +268,6 @@ fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
     Ok(())
 }
 
-/// Reports of progress, limited in rate.
 struct ProgressReports {
     observer: Observer,
     latest: Option<Instant>,
@@ -309,7 +286,6 @@ impl ProgressReports {
         (self.observer)(UpkeepProgress { done: done(), of })
     }
 
-    /// Reports progress from within the rows of a statement; an error if the observer stops the call.
     fn report(&mut self, done: i64, of: i64) -> rusqlite::Result<()> {
         match self.look(|| done.unsigned_abs(), of.unsigned_abs()) {
             ControlFlow::Continue(()) => Ok(()),

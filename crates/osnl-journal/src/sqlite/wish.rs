@@ -1,5 +1,3 @@
-//! Changes to a delivery, at once or at the end of its claim: discard, hold, move.
-
 use rusqlite::{Result, params};
 
 use super::blocks::BlockFact;
@@ -23,7 +21,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Applies the change to a delivery that is not claimed.
     pub(super) fn fulfil(&mut self, found: &LaneEntry, wish: &DeferredChange) -> Result<PendingChange> {
         match wish {
             DeferredChange::Discard { by } => {

@@ -17,7 +17,6 @@ use crate::identity::MessageIdentity;
 use crate::store::clock::{Due, whole_millis};
 use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, UsedLimits};
 
-/// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;
 const ANSWER: usize = 1000;
 const REQUEST: usize = 4096;
@@ -29,10 +28,8 @@ pub(super) struct Work<'a> {
     pub(super) now: i64,
     /// The next event's number, which the caller takes over after the commit.
     pub(super) next_event: i64,
-    /// The change in the number of deliveries, by action and state.
     pub(super) tally: HashMap<(String, RowState), i64>,
     pub(super) claimed: HashSet<DeliveryId>,
-    /// Deliveries that became claimable, with their actions.
     pub(super) promoted: Vec<(String, DeliveryId)>,
     /// Events without an id whose message the broker will redeliver.
     pub(super) unsettled: &'a BTreeSet<i64>,
@@ -43,7 +40,6 @@ pub(super) struct Work<'a> {
 
 static NONE: BTreeSet<i64> = BTreeSet::new();
 
-/// The change in the number of pending deliveries, by action.
 pub(super) type PendingChange = Vec<(String, i64)>;
 
 #[derive(Debug)]
@@ -72,7 +68,6 @@ pub(super) enum EndResult {
         action: String,
         made: bool,
     },
-    /// The operator's deferred change is applied.
     Fulfilled(PendingChange),
 }
 
@@ -223,7 +218,6 @@ impl<'a> Work<'a> {
         if found > 0 { self.answered(id, used.made, answer) } else { Ok(()) }
     }
 
-    /// Records the used limits, the target's answer, and the time of the next attempt.
     pub(super) fn retry(
         &mut self,
         id: DeliveryId,
@@ -307,7 +301,6 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Keeps the request of a failed attempt, and deletes that of an earlier one.
     pub(super) fn sent(&self, id: DeliveryId, made: u32, sent: &SentRequest) -> Result<()> {
         let request = sent.request.as_deref().map(|text| &text[..text.floor_char_boundary(REQUEST)]);
         self.connection
@@ -372,13 +365,11 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Opens a delivery, which becomes claimable in its turn.
     pub(super) fn open_again(&mut self, was: &LaneEntry) -> Result<()> {
         self.set_state(was, RowState::Waiting, None)?;
         self.lane_turn(was.own_lane())
     }
 
-    /// Keeps the deliveries behind a dead letter in its lane waiting.
     fn hold_lane(&self, id: DeliveryId, lane: i64) -> Result<()> {
         self.connection
             .prepare_cached("UPDATE delivery SET holds_key = 1, lane = ?2 WHERE id = ?1")?
@@ -414,7 +405,6 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Returns the event of the same message.
 pub(super) fn same(connection: &Connection, number: i64, identity: &MessageIdentity) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached(SAME)?;
     let mut rows = select.query([number])?;
@@ -449,7 +439,6 @@ pub(super) const DUE_NOW: &str = concat!(
     " AND due > ?2 LIMIT ?3)"
 );
 
-/// The deliveries of one such step.
 const DUE_AT_ONCE: u32 = 1000;
 
 const RETRY: &str = concat!(

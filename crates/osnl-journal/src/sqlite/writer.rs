@@ -34,10 +34,9 @@ const AT_ONCE: usize = 1000;
 const TICK: Duration = Duration::from_secs(1);
 /// The approximate bytes of a row beside the body.
 const ROW: u64 = 512;
-/// Bounds of one group's appends at the size limit of the file, else a twentieth of that size.
+/// Bounds of a group's appends once the file is full: a twentieth of its size within these two.
 const LEAST_ROOM: u64 = 64 << 10;
 const MOST_ROOM: u64 = 1 << 20;
-/// The pause between two bites while there is more to prune.
 const SOON: Duration = Duration::from_millis(100);
 const GIB: u64 = 1 << 30;
 
@@ -47,7 +46,6 @@ pub(super) enum SqliteCommand {
     HoldSuspects(Vec<(u64, u32)>),
     ForgetUnreadable(Vec<i64>, oneshot::Sender<usize>),
     Attempted(DeliveryId, UsedLimits, String),
-    /// The request of the latest recorded attempt, and its duration.
     Sent(DeliveryId, u32, SentRequest),
     Retry(DeliveryId, Due, UsedLimits, String),
     DueNow(Arc<str>, i64),
@@ -65,7 +63,6 @@ pub(super) enum SqliteCommand {
 }
 
 impl SqliteCommand {
-    /// Returns the approximate bytes that the command adds to the file.
     fn bytes(&self) -> u64 {
         let body = match self {
             Self::Append(new, _) => &new.entry.received.body,
@@ -91,13 +88,11 @@ pub(super) enum Apply {
     Preview,
 }
 
-/// The result of a command, reported after the commit.
 enum CommandResult {
     Nothing,
     Appended(AppendResult),
     SetAside(bool),
     Forgotten(usize),
-    /// Whether more retries are to be made due.
     DueNow(bool),
     Ended(EndResult),
 }
@@ -121,14 +116,12 @@ pub(super) struct JournalWriter {
     wait_for_room: VecDeque<SqliteCommand>,
     next_event: i64,
     next_tick: Instant,
-    /// The start of the failure, and the time of its latest log line.
     failing: Option<(SystemTime, Instant)>,
     closing: bool,
     /// Unsettled events of messages without an id: the broker delivers them again.
     unsettled: BTreeSet<i64>,
 }
 
-/// The bound of `unsettled`; the latest are kept.
 const UNSETTLED: usize = u16::MAX as usize;
 
 /// Returns the largest size of a journal without `max_size`: 10 GiB, or half of the sum of its size and the
@@ -264,7 +257,6 @@ impl JournalWriter {
             };
             match next {
                 Ok(SqliteCommand::Close(waiting)) => {
-                    // Commands sent before the close precede it in the queue.
                     self.closing = true;
                     closed.extend(waiting);
                 }
@@ -402,7 +394,6 @@ impl JournalWriter {
         }
     }
 
-    /// Checks the file, prunes, and publishes whether there is room. Returns whether there is more to prune.
     fn tick(&mut self) -> bool {
         if self.failing.is_some() {
             self.recover();
@@ -454,7 +445,6 @@ impl JournalWriter {
         matches!(*self.shared.state.borrow(), JournalState::Full { .. })
     }
 
-    /// Returns the open file and its bounds; `None` without a file.
     pub(super) fn pruner(&mut self) -> Option<Pruner<'_>> {
         let is_full = self.is_full();
         Some(Pruner {

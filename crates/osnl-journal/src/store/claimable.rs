@@ -54,9 +54,8 @@ struct ClaimedWeight {
 #[derive(Debug)]
 struct ActionQueue {
     weights: Weights,
-    /// The oldest deliveries that have never failed, in order of arrival.
     fresh: BTreeMap<DeliveryId, InMemory>,
-    /// The newest deliveries and some between, while claims want them and `fresh` is not the whole queue.
+    /// The newest deliveries and some between, while claims ask for them and `fresh` is not the whole queue.
     newest: BTreeMap<DeliveryId, InMemory>,
     wants_newest: bool,
     newest_asked: bool,
@@ -73,7 +72,6 @@ struct ActionQueue {
     /// The earliest due time of a delivery in the file that is not in `due`.
     next_due: Option<i64>,
     due_asked: bool,
-    /// Claims that ended with an uncommitted retry, and the time at which each is due.
     uncommitted: HashMap<DeliveryId, i64>,
     /// Whether the action has no delivery loop: fetched or appended deliveries stay in the file.
     retired: bool,
@@ -177,7 +175,6 @@ impl ActionQueue {
         self.waits_until(0);
     }
 
-    /// Takes the newest wanted delivery, or a wanted one from between.
     fn pop_newest(&mut self, wanted: &ClaimLimits) -> Option<ClaimedDelivery> {
         let piece = if self.beyond { &mut self.newest } else { &mut self.fresh };
         let ends = (*piece.first_key_value()?.0, *piece.last_key_value()?.0);
@@ -223,7 +220,6 @@ pub enum ClaimableKind {
     Due,
 }
 
-/// The kinds of deliveries that the writer should fetch for a claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FetchKinds {
     pub fresh: bool,
@@ -328,7 +324,6 @@ impl Claimable {
         ((!claimed.is_empty()).then_some(claimed), ask)
     }
 
-    /// Returns the time at which an action has a due delivery that a claim would not find now.
     #[must_use]
     pub fn next_due(&self, action: &str) -> Option<i64> {
         let queues = self.lock();
@@ -338,7 +333,6 @@ impl Claimable {
         queues.by_action.get(action).filter(comes)?.next_due()
     }
 
-    /// Ends a claim with a retry, once the retry is committed.
     pub fn retries(&self, id: DeliveryId, due: i64) {
         let mut queues = self.lock();
         if let Some(queue) = queues.by_action.values_mut().find(|queue| queue.taken.contains_key(&id)) {
@@ -493,7 +487,6 @@ impl Claimable {
         is_claimed
     }
 
-    /// Ends a withdrawal: the claim need not be given back.
     pub fn leave(&self, action: &str, id: DeliveryId) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.withdrawn.remove(&id);
@@ -511,7 +504,6 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    /// Drops all unclaimed deliveries of an action from memory; nothing is added until the next claim.
     pub fn retire(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.drop_all();

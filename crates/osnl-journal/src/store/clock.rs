@@ -11,7 +11,6 @@ pub struct Clock {
     at: i64,
 }
 
-/// The due time of a retry, and its intended pause.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
     pub at: i64,

@@ -1,7 +1,7 @@
 //! Admits entries, so that the broker sends no message that the journal could not keep.
 //!
 //! Places are shared fairly. A caller that finds free places leaves one to each waiting caller that could
-//! take it now, so that a busy listener does not starve another.
+//! take it now. So a busy listener does not starve another.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -13,7 +13,6 @@ use crate::{Begin, NewDelivery, Obstacle, Permit, PermitStore};
 /// The bound of entries in memory: promised or not yet committed.
 pub const IN_MEMORY: usize = 16 * 1024;
 
-/// The bound of each action, and whether any entry is admitted.
 #[derive(Debug)]
 pub struct Gate {
     max_pending: u64,
@@ -40,7 +39,6 @@ struct Waiter {
     actions: Vec<Arc<str>>,
 }
 
-/// The place of a waiting caller in the queue, given up on drop.
 struct Ticket<'a> {
     gate: &'a Gate,
     number: u64,
@@ -58,7 +56,6 @@ impl Drop for Ticket<'_> {
 struct ActionRoom {
     pending: u64,
     reserved: u64,
-    /// Whether the log has a line since the action became full.
     said: bool,
 }
 
@@ -119,7 +116,6 @@ impl Gate {
             .then(|| format!("{pending} deliveries are pending, max_pending (on_full = dead_letter)"))
     }
 
-    /// Waits for a place for an entry of these actions, and takes up to `at_most`.
     pub async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
         let mut ticket: Option<Ticket<'_>> = None;
         loop {
@@ -175,7 +171,6 @@ impl Gate {
         self.room.notify_waiters();
     }
 
-    /// Counts an entry that waits for its commit.
     pub fn appended<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>>) {
         let mut state = self.lock();
         state.in_memory += 1;
@@ -315,7 +310,7 @@ mod tests {
             "action a has 0 deliveries pending and no place for another (max_pending is 2)"
         );
         drop(busy);
-        // Two places are free; one is left for the waiting caller, which does not want the other action.
+        // Two places are free; one is left for the waiting caller, which does not ask for the other action.
         let greedy = gate.reserve(&actions, 10).now_or_never().unwrap();
         assert_eq!(greedy.places(), 1);
         assert_eq!(gate.reserve(&other, 10).now_or_never().unwrap().places(), 2);

@@ -11,16 +11,13 @@ use std::sync::{Arc, Weak};
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 
-/// The fewest messages for which dropped ones are looked for.
 const MANY: usize = 1024;
 
 pub type Message = (Arc<ReceivedMessage>, Arc<Notification>);
 
-/// The messages with a delivery in memory.
 #[derive(Debug)]
 pub struct MessageCache<K> {
     messages: HashMap<K, (Weak<ReceivedMessage>, Weak<Notification>)>,
-    /// The number of messages at which dropped ones are removed.
     sweep_at: usize,
 }
 
@@ -31,7 +28,6 @@ impl<K> Default for MessageCache<K> {
 }
 
 impl<K: Eq + Hash> MessageCache<K> {
-    /// Returns a message while a delivery has it.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Message> {
         let (received, notification) = self.messages.get(key)?;

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-/// The stored bytes that messages in quarantine may take.
 const BYTES: i64 = 64 << 20;
 
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +17,10 @@ pub struct QueueShare {
     pub listener: Arc<str>,
     pub queue: Arc<str>,
     pub messages: i64,
-    /// The bytes of their bodies as stored.
     pub bytes: i64,
 }
 
 impl QuarantineBounds {
-    /// Returns the bounds for the value of the option `max_dead`.
     #[must_use]
     pub fn of(max_dead: u64) -> Self {
         Self { messages: i64::try_from(max_dead).unwrap_or(i64::MAX), bytes: BYTES }

@@ -15,16 +15,13 @@ use serde_json::Value;
 
 /// The bytes of an action's messages at which no further fresh delivery is fetched.
 pub const OF_ACTION: usize = 64 << 20;
-/// The bound of all actions together.
 pub const OF_ALL: usize = 192 << 20;
 /// The bytes that each action may always have, so that large messages of held actions delay no other action.
 const OF_EACH: usize = 4 << 20;
 /// The size below which a waiting message is kept decoded; a larger message is read again.
 pub const LIGHT: usize = 64 << 10;
-/// The fewest entries for which dropped messages are looked for.
 const MANY: usize = 1024;
 
-/// Returns the approximate bytes of a message, decoded and as received.
 #[must_use]
 pub fn bytes_of(received: &ReceivedMessage, notification: &Notification) -> usize {
     received.body.len() + notification.memory()
@@ -42,18 +39,15 @@ pub struct Weights {
     all: Arc<AtomicUsize>,
     /// Entries by the message's address, which no other message takes while the weight exists.
     messages: HashMap<usize, Weak<MessageWeight>>,
-    /// The number of entries at which those of dropped messages are removed.
     sweep_at: usize,
 }
 
-/// The bytes of one delivery, counted until the drop.
 #[derive(Debug)]
 pub struct Weight {
     _message: Arc<MessageWeight>,
     _own: CountedBytes,
 }
 
-/// The bytes of one message, counted until its last delivery is dropped.
 #[derive(Debug)]
 struct MessageWeight {
     _bytes: CountedBytes,
@@ -76,13 +70,11 @@ impl Drop for CountedBytes {
 }
 
 impl Weights {
-    /// Returns the weights of an action, which also count in `all`.
     #[must_use]
     pub fn new(all: Arc<AtomicUsize>) -> Self {
         Self { own: Arc::default(), all, messages: HashMap::new(), sweep_at: MANY }
     }
 
-    /// Counts a delivery: its own values, and its message unless another delivery of it counts.
     pub fn weigh(&mut self, event: &Event) -> Weight {
         let message = self.message(&event.received, &event.notification);
         Weight { _message: message, _own: self.count(bytes_of_values(event.enriched.as_deref())) }

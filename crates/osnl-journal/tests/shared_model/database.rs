@@ -139,7 +139,6 @@ impl Setting {
         Ok(())
     }
 
-    /// Refuses, as Galera, a transaction whose row was written since its start.
     fn certifies(&self, row: Row, beat: u8) -> Result<(), Refusal> {
         if self.database == Database::Galera && row.beat != beat { Err(Refusal::Conflict) } else { Ok(()) }
     }

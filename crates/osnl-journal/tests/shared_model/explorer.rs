@@ -37,7 +37,6 @@ pub(crate) const NOTHING_WAITS_FOR_EVER: &str = "from each state all work can en
 pub(crate) fn explore<M: Model>(model: &M, first: M::State) -> Exploration<M::Step> {
     let mut numbers = HashMap::from([(digest(&first), 0_usize)]);
     let mut came_from: Vec<Option<(usize, M::Step)>> = vec![None];
-    // The predecessors of each state by steps that are no faults.
     let mut before: Vec<Vec<usize>> = vec![Vec::new()];
     let mut done = Vec::new();
     let mut next = VecDeque::from([(0, first)]);

@@ -23,7 +23,6 @@ const CRASH: Faults = Faults { crashes: 1, ..NO_FAULT };
 const UNKNOWN_COMMIT: Faults = Faults { unknown_commits: 1, ..NO_FAULT };
 const READER_CHANGE: Faults = Faults { reader_changes: 1, ..NO_FAULT };
 
-/// The messages of the queue, by whether each has an id.
 const WITH_AND_WITHOUT_ID: &[bool] = &[true, false];
 
 const BOTH: [Database; 2] = [Database::Postgres, Database::Galera];

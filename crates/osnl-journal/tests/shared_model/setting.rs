@@ -1,5 +1,3 @@
-//! The setting of a story: its rules, its faults, its messages, and its database.
-
 /// The rules of the design that a story can disable. With all of them the model keeps its promises.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {

@@ -25,7 +25,6 @@ pub(crate) struct World {
 struct Daemon {
     token: u8,
     owned: Option<u8>,
-    /// Whether the lease holds by the daemon's own clock.
     lease_holds: bool,
     lane: Vec<State>,
     attempt: Option<Attempt>,
@@ -66,9 +65,7 @@ struct Broker {
 struct Target {
     fence: u8,
     latest: u8,
-    /// Messages that had an effect, as bits.
     told: u8,
-    /// Requests that were written after the partition had another owner.
     late: u8,
 }
 
@@ -128,8 +125,8 @@ impl Setting {
         Ok(done)
     }
 
-    /// Tells a daemon the end of its transaction. A lease counts from before its transaction was sent, so
-    /// after an unknown end it must be renewed.
+    /// Informs a daemon of the end of its transaction. A lease counts from before its transaction was sent,
+    /// so after an unknown end it must be renewed.
     fn learn(&self, world: &mut World, work: &Transaction, end: Result<(), Refusal>, at_once: bool) {
         let states =
             |known: usize| world.tables.arrivals.iter().take(known).map(|arrival| arrival.state).collect();
@@ -165,7 +162,6 @@ impl Setting {
                     world.broker.acknowledged |= 1 << message;
                 }
             }
-            // The outcomes of a daemon whose epoch has passed are dropped.
             (Change::Renew { .. } | Change::Admit { .. } | Change::End { .. }, Err(Refusal::Fenced)) => {
                 daemon.owned = None;
                 daemon.lease_holds = false;
@@ -180,7 +176,6 @@ impl Setting {
             }
             (Change::TakePartition { .. } | Change::TakeQueue { .. }, Err(_))
             | (Change::Renew { .. } | Change::Append { .. }, Err(Refusal::Conflict)) => {}
-            // The daemon repeats the transaction with a new read.
             (Change::Admit { .. } | Change::End { .. }, Err(Refusal::Conflict)) => {
                 daemon.lane = states(daemon.lane.len());
                 let lane = &daemon.lane;
@@ -193,7 +188,6 @@ impl Setting {
     fn begin(&self, world: &World, daemon: u8, doing: Task) -> Option<(Role, Change)> {
         let at = &world.daemons[usize::from(daemon)];
         let arrivals = &world.tables.arrivals;
-        // The first of the lane in this state, by the order of the queue.
         let first = |state: State| {
             let of_state =
                 (0..).zip(&at.lane).filter(|(_, known)| **known == state).map(|(number, _)| number);

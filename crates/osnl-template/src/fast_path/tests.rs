@@ -1,5 +1,3 @@
-//! The fast path decides as the engine would.
-
 use osnl_model::{Notification, Priority};
 use serde_json::json;
 

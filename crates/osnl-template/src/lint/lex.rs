@@ -35,7 +35,6 @@ pub(super) fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec
     at
 }
 
-/// Reads the token or blank at a place; returns the end.
 fn one(source: &str, at: usize, tokens: &mut Vec<LintToken>) -> usize {
     let rest = &source[at..];
     let Some(first) = rest.chars().next() else { return source.len() };

@@ -22,7 +22,6 @@ fn events() -> Vec<Names> {
     [names()].into_iter().chain(recorded).collect()
 }
 
-/// Intended differences: a pattern of sources, and the manual's text.
 fn meant() -> Vec<(Pattern, String)> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/jinja-differs.txt");
     let text = std::fs::read_to_string(path).unwrap();

@@ -9,7 +9,6 @@ fn of(event_type: &str, payload: Value) -> Names {
     Names::from(Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() })
 }
 
-/// A resized instance in nova's legacy form.
 fn legacy() -> Names {
     let ips = json!([
         {"address": "10.0.0.7", "type": "fixed", "version": 4, "floating_ips": [

@@ -55,7 +55,6 @@ impl ListPage {
         Cursor { id: row.id, is_attention }
     }
 
-    /// Sorts rows in memory and keeps those of this page.
     pub fn cut(&self, rows: &mut Vec<DeliveryListRow>, moment: &Moment) {
         let place = |id: DeliveryId, is_attention: bool| match self.order {
             RowOrder::Oldest => (false, i128::from(id.0)),
@@ -89,19 +88,12 @@ impl std::fmt::Display for Cursor {
 }
 
 impl SqliteReader {
-    /// Returns the deliveries of a page in its order.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn list(&self, filter: &Filter, page: &ListPage) -> Result<Vec<DeliveryListRow>> {
         list(&self.0, filter, page)
     }
 
     /// Returns a page, and counts as [`count_newest`](Self::count_newest) does. The blocks that may match are
     /// looked up only once.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn list_and_count(
         &self,
         filter: &Filter,
@@ -118,10 +110,6 @@ impl SqliteReader {
         Ok((rows, counted))
     }
 
-    /// Returns one delivery with its history and its message.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn show(&self, id: DeliveryId) -> Result<Option<DeliveryDetails>> {
         let filter = Filter { ids: vec![id], ..Filter::default() };
         let Some(row) = self.list(&filter, &ListPage::default())?.pop() else { return Ok(None) };
@@ -250,7 +238,6 @@ fn attention(
     search(&condition, &parts(connection, filter, &needs)?)
 }
 
-/// Returns the ranges of numbers that a filter may match, the smallest first.
 pub(in crate::sqlite) fn parts(
     connection: &Connection,
     filter: &Filter,
@@ -267,7 +254,6 @@ enum Direction {
     Down,
 }
 
-/// A search for rows of a filter with a further condition, from a number in one direction.
 struct RowSearch<'a> {
     filter: &'a Filter,
     condition: &'a str,

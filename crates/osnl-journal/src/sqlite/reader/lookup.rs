@@ -1,5 +1,3 @@
-//! Whole events: their numbers, one event with its message and deliveries, and known ids.
-
 use std::collections::{HashMap, HashSet};
 
 use osnl_core::event::AskedFor;
@@ -17,16 +15,11 @@ use crate::identity::MessageIdentity;
 #[derive(Clone, Debug)]
 pub struct KeptEvent {
     pub number: u64,
-    /// The message as received, with its secrets.
     pub received: ReceivedMessage,
     pub deliveries: Vec<DeliveryListRow>,
 }
 
 impl SqliteReader {
-    /// Returns the numbers of events with a matching delivery, oldest first: the first `limit`, or the last.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn event_numbers(&self, filter: &Filter, limit: u32, last: bool) -> Result<Vec<u64>> {
         let (conditions, values) = filter.sql();
         let order = if last { "DESC" } else { "ASC" };
@@ -47,9 +40,6 @@ impl SqliteReader {
 
     /// Returns the events behind `after` with a matching delivery, for up to `limit` deliveries, and the last
     /// of these deliveries. Two consecutive parts may share an event.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn event_numbers_behind(
         &self,
         filter: &Filter,
@@ -75,10 +65,6 @@ impl SqliteReader {
         Ok((numbers, last))
     }
 
-    /// Returns an event with its message and its deliveries; `None` if deleted.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn event(&self, number: u64) -> Result<Option<KeptEvent>> {
         let sql = format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED);
         let mut select = self.0.prepare_cached(&sql)?;
@@ -92,9 +78,6 @@ impl SqliteReader {
     }
 
     /// Returns the enrichments kept with these deliveries; secrets are not masked.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn asked_for(&self, deliveries: &[DeliveryListRow]) -> Result<Vec<AskedFor>> {
         let mut all = Vec::new();
         for row in deliveries {
@@ -105,20 +88,12 @@ impl SqliteReader {
         Ok(all)
     }
 
-    /// Whether a message with an id is kept already, so that another append makes no second event.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn keeps(&self, received: &ReceivedMessage, notification: &Notification) -> Result<bool> {
         let identity = MessageIdentity::of(received, notification);
         let same = || work::same(&self.0, rows::identity_number(&identity), &identity);
         Ok(identity.tells(received.origin.redelivered) && same()?.is_some())
     }
 
-    /// Returns the known message ids with their deliveries, in one pass over the file.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn deliveries_of(
         &self,
         message_ids: &HashSet<String>,

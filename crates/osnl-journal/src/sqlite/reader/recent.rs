@@ -1,5 +1,3 @@
-//! The latest deliveries with the facts that guards need.
-
 use std::time::{Duration, SystemTime};
 
 use osnl_model::BodyDigest;
@@ -31,10 +29,6 @@ struct RecentEvent {
 }
 
 impl SqliteReader {
-    /// Visits the deliveries received since a time, oldest first, without keeping any.
-    ///
-    /// # Errors
-    /// Returns SQLite's error.
     pub fn recent(&self, since: SystemTime, mut visit: impl FnMut(RecentDelivery)) -> Result<()> {
         let first = self.first_since(millis(since.checked_sub(APART).unwrap_or(SystemTime::UNIX_EPOCH)))?;
         let since = millis(since);

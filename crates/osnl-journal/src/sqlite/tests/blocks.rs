@@ -9,10 +9,8 @@ use super::hands::{change, one, only};
 use super::*;
 use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, Subject, UsedLimits};
 
-/// Enough for three blocks and a part of a fourth.
 const EVENTS: u64 = 1700;
 
-/// Returns a journal with deliveries of every kind and history.
 async fn lived(folder: &TempDir) -> SqliteJournal {
     let journal = open(folder);
     let mut receipts = Vec::new();
@@ -82,7 +80,6 @@ async fn lived(folder: &TempDir) -> SqliteJournal {
             change(&journal, Change::Retry { which: only(&[RowState::Dead]), out_of_order: false }).await;
         }
     }
-    // All earlier commands are in the file now.
     claim(&journal, "a", 0).await;
     journal
 }
@@ -113,7 +110,6 @@ fn filters() -> Vec<Filter> {
     all
 }
 
-/// Returns the matches of a filter, read page by page.
 fn found(reader: &SqliteReader, filter: &Filter, order: RowOrder) -> Vec<String> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
@@ -130,7 +126,6 @@ async fn a_search_finds_the_same_without_the_blocks() {
     let folder = tempfile::tempdir().unwrap();
     let journal = lived(&folder).await;
     let reader = reader(&folder);
-    // A copy of the file without facts of blocks.
     let copy = |name: &str, sql: &str| {
         let file = folder.path().join(name);
         reader.0.execute("VACUUM INTO ?1", [file.to_str().unwrap()]).unwrap();
@@ -157,7 +152,6 @@ async fn a_search_finds_the_same_without_the_blocks() {
             let (rows, counted) = reader.list_and_count(&filter, &page, most).unwrap();
             assert_eq!((rows, counted), (without.list(&filter, &page).unwrap(), (counts.clone(), has_more)));
             let counted: u64 = counts.iter().map(|(_, _, count)| count).sum();
-            // Kept counts have no bound.
             let is_known = filter.is_by_action_and_state();
             assert_eq!(
                 (counted, has_more),

@@ -1,5 +1,3 @@
-//! The bounds of the journal: the rows that are kept, and those that are removed.
-
 use super::*;
 use crate::End;
 use crate::store::claimable::PIECE;
@@ -102,7 +100,6 @@ async fn unreadable_messages_are_kept_with_their_bytes_and_bounded() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// Returns the reasons and the bodies of messages that were removed from the quarantine.
 fn archived(folder: &TempDir) -> Vec<(String, Vec<u8>)> {
     use base64::Engine as _;
     let text = std::fs::read_to_string(folder.path().join("journal.db.quarantine.jsonl")).unwrap();
@@ -191,7 +188,6 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
         Some("{}"),
         "what is known of objects makes no room"
     );
-    // Deliveries continue and make room.
     while !journal.state().borrow().takes_entries() {
         let claims = within(futures_util::future::select(
             journal.claim("a", ClaimLimits::in_order(10)),
@@ -277,7 +273,6 @@ async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     let rows = reader(&folder).list(&dead, &ListPage::default()).unwrap();
     let reason = "2 deliveries are pending, max_pending (on_full = dead_letter)";
     assert!(rows.iter().all(|row| row.reason.as_deref() == Some(reason)), "{rows:?}");
-    // With room again, the next message is delivered.
     journal.end(claimed[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
     keep(&journal, "5", "5").await;

@@ -1,5 +1,3 @@
-//! Dead letters: retried, discarded, and the lanes that they hold.
-
 use super::hands::{change, one, only};
 use super::*;
 use crate::{End, Handover, NewDelivery};
@@ -16,7 +14,6 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
         journal.end(claimed[0].id, Outcome::Dead("why".into()).into());
     }
     let retry = |out_of_order| Change::Retry { which: Filter::default(), out_of_order };
-    // One change retries both in their order.
     assert_eq!(change(&journal, retry(false)).await, (vec!["1.0".to_owned(), "2.0".into()], vec![]));
     let claimed = claim(&journal, "a", 1).await;
     assert_eq!((names(&claimed), claimed[0].used.attempts), (vec!["1"], 0));
@@ -102,7 +99,6 @@ async fn a_fallback_delivery_has_a_number_though_its_event_has_65535() {
             |n: u32| NewDelivery { resource: Some(n), ..NewDelivery::new("r", "a", Some(n.to_string())) };
         let many = Entry { deliveries: (0..first).map(of).collect(), ..entry("1", "k", false) };
         within(append(&journal, many).await).await;
-        // Simulates that all but these were given up before.
         tamper(&journal, "UPDATE event SET deliveries = 65535").await;
         if !is_last {
             keep(&journal, "2", "k").await;
@@ -130,7 +126,6 @@ async fn a_fallback_delivery_has_a_number_though_its_event_has_65535() {
     check(1, false, &[], "3.0").await;
 }
 
-/// Two deliveries of a lane are never claimable at once, whichever is removed.
 #[tokio::test]
 async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable() {
     let folder = tempfile::tempdir().unwrap();
@@ -196,7 +191,6 @@ async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_dec
         journal.end(first[0].id, Outcome::DeadHoldingKey("why".into()).into());
         keep(&journal, "4", "k").await;
         assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "2 and 4 wait");
-        // Deliveries behind a discarded one in the middle wait too.
         keep(&journal, "5", "k").await;
         let middle = Filter { event: Some(2), ..Filter::default() };
         change(&journal, Change::Discard { which: middle, by: "me".into() }).await;

@@ -1,8 +1,6 @@
 use super::*;
 use crate::NewDelivery;
 
-/// More deliveries of one event than fit in memory share its message, including later fetches. The message is
-/// dropped with the last.
 #[tokio::test]
 async fn deliveries_of_one_event_share_it_when_they_are_read_back() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,3 @@
-//! Storage that fails: the reports, the stop, and the recovery.
-
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 
@@ -35,7 +33,6 @@ async fn check(breaking: &'static str, expected: &str, mending: &'static str) {
     }
     let failed = wait_for(&journal, |state| !state.takes_outcomes()).await;
     assert!(reason(&failed).contains(expected), "{breaking}: {}", reason(&failed));
-    // Intake stops, nothing is claimed or acknowledged, and no part of the group is written.
     assert!(journal.reserve(&["a".into()], 1).now_or_never().is_none());
     assert!(journal.claim("a", ClaimLimits::in_order(1)).now_or_never().is_none());
     assert!((&mut receipt).now_or_never().is_none());

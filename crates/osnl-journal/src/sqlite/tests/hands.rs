@@ -26,7 +26,6 @@ async fn what_is_discarded_ends_and_frees_its_key() {
     let discard = |id: &str| Change::Discard { which: one(DeliveryId::parse(id).unwrap()), by: "eve".into() };
     assert_eq!(change(&journal, discard("2.0")).await.0, ["2.0"]);
     assert_eq!(journal.withdrawn("a"), []);
-    // A claimed delivery is withdrawn first, and until its end the next of its lane does not start.
     let asked = within(journal.change(discard("1.0"))).await.unwrap();
     assert_eq!((asked.changed, asked.under_way), (vec![], vec![claimed[0].id]));
     assert_eq!(journal.withdrawn("a"), [claimed[0].id]);
@@ -42,7 +41,6 @@ async fn what_is_discarded_ends_and_frees_its_key() {
     assert_eq!((row.state, row.reason.as_deref()), (RowState::Discarded, Some("discarded by eve")));
 }
 
-/// An attempt under way ends first, and its success is recorded.
 #[tokio::test]
 async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
     let used = UsedLimits { made: 1, ..UsedLimits::default() };
@@ -150,7 +148,6 @@ async fn a_large_change_is_made_in_bites_and_appends_go_on_beside_it() {
         INSERT INTO delivery (id, rule, action, key, state, ended, reason) \
         SELECT id << 16, 'r', 'a', 'k' || id, 3, 1, 'why' FROM event WHERE id > 1; \
         INSERT INTO tally VALUES ('a', 3, 3500)").await;
-    // Further events get numbers behind these.
     drop(journal);
     let journal = open(&folder);
     let retry = |out_of_order| Change::Retry { which: only(&[RowState::Dead]), out_of_order };
@@ -161,7 +158,6 @@ async fn a_large_change_is_made_in_bites_and_appends_go_on_beside_it() {
     while let Some(changed) = within(changing.next()).await.unwrap() {
         bites += 1;
         assert!(changed.changed.len() <= 1000);
-        // Committed before the next bite begins.
         keep(&journal, &format!("beside {bites}"), "other").await;
     }
     assert!(bites >= 4, "{bites}");
@@ -254,11 +250,9 @@ async fn a_preview_says_what_a_change_would_do_and_does_nothing() {
     let would = journal.preview(discard()).await.unwrap();
     assert_eq!(would.changed.len(), 3);
     assert_eq!(states(&reader(&folder)), before);
-    // Neither memory nor counts have changed.
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
     let counted = reader(&folder).count(&Filter::default()).unwrap();
     assert_eq!(counted, [(RowState::Waiting, Phase::Waiting, 2), (RowState::Ready, Phase::Ready, 1)]);
-    // One delivery is claimed by now.
     let changed = journal.change(discard()).await.unwrap();
     assert_eq!(
         (changed.under_way, changed.changed),

@@ -46,7 +46,6 @@ impl Model {
         self.deliveries.iter().position(|one| one.id == id).unwrap()
     }
 
-    /// A naive implementation of the rule.
     fn turn(&mut self, lane: Option<(&'static str, &'static str)>) {
         let Some(lane) = lane else { return };
         let of_lane = |one: &&mut Delivery| one.lane() == Some(lane);
@@ -356,7 +355,6 @@ impl Player {
         if ids.is_empty() {
             return;
         }
-        // A filter for one delivery, or for all of an action.
         let (id, action) = (self.pick(&ids), self.pick(&ACTIONS));
         let which = if self.random.u8(..4) > 0 {
             Filter { ids: vec![id], ..Filter::default() }
@@ -415,7 +413,6 @@ impl Player {
             15..19 => self.change().await,
             _ => self.restart(),
         }
-        // This append completes after all earlier commands.
         within(self.journal().set_aside(ReceivedMessage::sample("barrier", false), "barrier".into())).await;
         check(&self.folder, self.journal(), &self.model, &self.story);
     }

@@ -96,7 +96,6 @@ fn about(text: &str) -> Filter {
     Filter { about: vec![About::parse(text)], ..Filter::default() }
 }
 
-/// Reads all pages of `limit` rows in this order.
 fn pages(reader: &SqliteReader, order: RowOrder, moment: &Moment, limit: u32) -> Vec<String> {
     let filter = Filter { moment: moment.clone(), ..Filter::default() };
     let mut page = ListPage { order, after: None, limit };
@@ -143,7 +142,6 @@ async fn what_needs_attention_comes_first_and_then_the_newest() {
     assert_eq!(phases, ["dead", "delivered", "retrying", "running", "waiting", "ready"]);
     assert_eq!(rows[4].waits_for, Some(claimed[3].id));
     assert!(rows[2].due.is_some());
-    // Both ways of counting, at both moments.
     for moment in [&known, &gone] {
         let mut counted = reader.count(&filter(moment)).unwrap();
         let since = Some(std::time::UNIX_EPOCH);
@@ -208,7 +206,6 @@ async fn counts_are_those_of_the_list_whatever_the_filter() {
     }
 }
 
-/// Only deliveries since the time are read, each with its own event, whatever the number of older ones.
 #[tokio::test]
 async fn the_recent_deliveries_are_those_since_a_moment() {
     let folder = tempfile::tempdir().unwrap();

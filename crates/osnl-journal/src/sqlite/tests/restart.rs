@@ -1,5 +1,3 @@
-//! The journal after the end of the process, orderly or not.
-
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
@@ -72,7 +70,6 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
     keep(&journal, "4", "k").await;
     journal.end(again[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
-    // A redelivered copy of a known message.
     within(append(&journal, entry("3", "other", true)).await).await;
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
     let rows = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
@@ -83,7 +80,6 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
     );
 }
 
-/// The variable with the file for the process that is going to be killed.
 const CHILD: &str = "OSNL_TEST_JOURNAL";
 
 /// The killed process of the next test: appends and ends deliveries, and records each promise. Without the
@@ -149,7 +145,6 @@ async fn nothing_that_was_promised_is_missing_after_a_kill() {
     }
 }
 
-/// Checks that exactly the oldest open delivery of each key is claimable, and that the counts are right.
 fn consistent(folder: &TempDir) {
     let connection = rusqlite::Connection::open(options(folder).path).unwrap();
     let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();

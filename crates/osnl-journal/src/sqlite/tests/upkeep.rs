@@ -59,18 +59,15 @@ async fn a_backup_is_one_moment_of_a_journal_that_is_in_use() {
     assert_eq!((contents.events, contents.open, contents.dead, contents.schema), (5, 3, 1, 1));
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(files(copies.path()), ["copy.db"]);
-    // The copy has no later messages, and a daemon can open it.
     keep(&journal, "6", "e").await;
     let verified = verify(&copy, &quiet()).unwrap();
     assert_eq!((verified.contents, verified.problems), (contents, Vec::new()));
     assert_eq!(verify(&file, &quiet()).unwrap().contents.events, 6);
-    // An existing copy is replaced only on request, and as a whole.
     let error = backup(&file, &copy, false, &quiet()).unwrap_err();
     assert!(matches!(error, UpkeepError::Exists { .. }), "{error}");
     assert_eq!(backup(&file, &copy, true, &quiet()).unwrap().events, 6);
     let opened = open_with(SqliteOptions { allow_volatile: true, ..SqliteOptions::new(&copy) });
     assert_eq!(names(&claim(&opened, "a", 3).await), ["3", "5", "6"]);
-    // A journal in use by a daemon is not replaced.
     let error = backup(&file, &copy, true, &quiet()).unwrap_err();
     assert!(matches!(error, UpkeepError::InUse { .. }), "{error}");
 }
@@ -108,7 +105,6 @@ async fn nothing_is_written_where_it_would_do_harm() {
         assert!(error.contains(expected), "{to:?}: {error}");
         assert_eq!(files(copies.path()), before, "{to:?}");
     };
-    // The journal's own files, also by a link.
     let way = place("way");
     symlink(folder.path(), &way).unwrap();
     for name in ["journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock", "journal.db-journal"] {
@@ -232,7 +228,6 @@ async fn a_restored_journal_repeats_what_was_pending_and_names_what_was_made_sin
     let journal = open(&folder);
     assert!(journal.paused().borrow().contains_key("a"));
     assert_eq!(reader(&folder).overview().unwrap().paused_by["a"], "anna");
-    // Deliveries made since the backup are pending again, and no number is given twice.
     keep(&journal, "7", "f").await;
     let kept: Vec<_> = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
     let kept: Vec<_> = kept.iter().map(|row| (row.id.to_string(), Phase::word_of(row.state))).collect();

@@ -13,7 +13,6 @@ use super::UpkeepError;
 use crate::files::{beside, put, put_new};
 use crate::state_dir;
 
-/// A part file, removed on drop.
 #[derive(Debug)]
 pub struct PartFile {
     path: PathBuf,
@@ -31,12 +30,10 @@ impl PartFile {
         Self::beside(to, ".part", replaces)
     }
 
-    /// Begins a file for the place of a journal whose lock the caller has; an existing file is replaced.
     pub(super) fn begin_journal(journal: &Path) -> Result<Self, UpkeepError> {
         Self::beside(journal.to_owned(), ".part", true)
     }
 
-    /// Begins a file beside this one that is never moved.
     pub(super) fn temporary(of: &Path, more: &str) -> Result<Self, UpkeepError> {
         let of = std::path::absolute(of).map_err(|error| UpkeepError::io(of, error))?;
         Self::beside(of, more, false)
@@ -81,9 +78,6 @@ impl PartFile {
     }
 
     /// Moves the finished file to its place; durable at the return.
-    ///
-    /// # Errors
-    /// See [`UpkeepError`] for the reasons.
     pub fn place(self) -> Result<(), UpkeepError> {
         is_vacant(&self.to, self.replaces)?;
         let is_ours = match (self.file.metadata(), self.path.symlink_metadata()) {
@@ -135,7 +129,6 @@ fn is_vacant(to: &Path, replaces: bool) -> Result<(), UpkeepError> {
     Ok(())
 }
 
-/// Checks that no daemon has the file that is to be replaced.
 pub(super) fn is_free(to: &Path) -> Result<(), UpkeepError> {
     match JournalLock::holder(to) {
         Some(by) => Err(UpkeepError::InUse { file: to.to_owned(), by }),

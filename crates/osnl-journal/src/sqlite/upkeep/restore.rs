@@ -28,7 +28,6 @@ pub enum BackupSource<'a> {
 pub struct RestoreOptions<'a> {
     /// The name under which an existing journal is kept; `None` refuses to replace a journal.
     pub aside: Option<PathBuf>,
-    /// The operator in whose name every action with open deliveries is paused.
     pub pause_by: Option<&'a str>,
 }
 
@@ -49,14 +48,9 @@ pub struct ReplacedJournal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
     pub events: u64,
-    /// Deliveries that are open in the backup and have ended since.
     pub ended: Vec<DeliveryId>,
 }
 
-/// Makes a backup the journal, which no daemon may have in use. An existing journal is kept.
-///
-/// # Errors
-/// See [`UpkeepError`] for the reasons.
 pub fn restore(
     source: BackupSource<'_>,
     journal: &Path,

@@ -17,14 +17,9 @@ const NAMED: usize = 20;
 pub struct VerifyReport {
     /// The contents; for a damaged file only the size.
     pub contents: Contents,
-    /// The problems, a line each, a bounded number.
     pub problems: Vec<String>,
 }
 
-/// Reads all of a journal at one moment.
-///
-/// # Errors
-/// See [`UpkeepError`] for the reasons.
 pub fn verify(journal: &Path, observer: &Observer) -> std::result::Result<VerifyReport, UpkeepError> {
     verified(journal, observer).or_else(|error| match error {
         // Damage that prevents every read is a result of the check and no error.
@@ -40,7 +35,6 @@ fn verified(journal: &Path, observer: &Observer) -> std::result::Result<VerifyRe
     let failed = |error: rusqlite::Error| UpkeepError::of(journal, error);
     connection.execute_batch("BEGIN").map_err(failed)?;
     let problems = problems(&mut connection, journal, observer)?;
-    // A damaged file cannot be counted.
     let contents = counted(&connection, journal).or_else(|error| match problems.is_empty() {
         true => Err(failed(error)),
         false => Ok(only_size(journal)),
@@ -100,7 +94,6 @@ impl FileCheck<'_> {
         Ok(self.problems)
     }
 
-    /// Finds messages that are unreadable, although they were readable at their append.
     fn events(&mut self) -> Result<()> {
         let of = self.connection.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0))?;
         let mut select =
@@ -135,7 +128,6 @@ impl FileCheck<'_> {
         )
     }
 
-    /// Finds lanes that nothing blocks but that have no turn, and lanes with two turns.
     fn lanes(&mut self) -> Result<()> {
         self.each(
             &format!(

@@ -123,7 +123,6 @@ impl JournalWriter {
         self.look().and_then(|()| self.ready_connection())
     }
 
-    /// Tests for recovery when nothing else is to be written.
     pub(super) fn recover(&mut self) {
         let again = self.ready_storage();
         match again.and_then(|()| self.write_probe().map_err(|error| trouble::reason(&error))) {
@@ -132,7 +131,6 @@ impl JournalWriter {
         }
     }
 
-    /// Publishes the recovery after a successful commit.
     pub(super) fn works(&mut self) {
         if let Some((since, _)) = self.failing.take() {
             let seconds = since.elapsed().unwrap_or_default().as_secs();

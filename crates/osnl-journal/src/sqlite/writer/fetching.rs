@@ -1,5 +1,3 @@
-//! Fetches from the file into the short piece of claimable deliveries in memory.
-
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -16,16 +14,13 @@ use crate::{ClaimedDelivery, DeliveryId, Outcome};
 
 #[derive(Debug, Default)]
 struct LoadedPiece {
-    /// The deliveries, each with its due time.
     claimed: Vec<(i64, ClaimedDelivery)>,
-    /// The deliveries whose message cannot be read, and the reason.
     unusable: Vec<(DeliveryId, String)>,
     more: bool,
     bytes: usize,
 }
 
 impl JournalWriter {
-    /// Puts deliveries that became claimable into memory, if there is a place.
     pub(super) fn offer(&self, promoted: Vec<(String, DeliveryId)>) {
         let Some(connection) = &self.connection else { return };
         let claimable = &self.shared.claimable;
@@ -56,7 +51,6 @@ impl JournalWriter {
         }
     }
 
-    /// Returns the deliveries whose message cannot be read, and the reason.
     fn load(&self, action: &str, ask: FetchKinds, now: i64) -> rusqlite::Result<Vec<(DeliveryId, String)>> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         let claimable = &self.shared.claimable;
@@ -92,7 +86,6 @@ impl JournalWriter {
         Ok(unusable)
     }
 
-    /// Loads a piece of the unknown rows of a statement, within the room for their bytes.
     fn load_each(
         &self,
         sql: &str,
@@ -112,7 +105,6 @@ impl JournalWriter {
         Ok(LoadedPiece { more: more || loaded.more, ..loaded })
     }
 
-    /// Loads a few from random places between the oldest and the newest.
     fn load_between(
         &self,
         action: &str,
@@ -136,7 +128,6 @@ impl JournalWriter {
         self.load_these(ids, room)
     }
 
-    /// Loads deliveries until their messages exceed the room.
     fn load_these(
         &self,
         ids: impl IntoIterator<Item = DeliveryId>,
@@ -166,7 +157,6 @@ impl JournalWriter {
     }
 }
 
-/// Returns a number of rows that includes a piece of unknown ones, if there are so many.
 fn rows_for(piece: usize, known: &HashSet<DeliveryId>) -> i64 {
     i64::try_from(known.len() + piece).unwrap_or(i64::MAX)
 }

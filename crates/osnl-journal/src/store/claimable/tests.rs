@@ -1,5 +1,3 @@
-//! Deliveries in memory, within bounds of number and bytes.
-
 use futures_util::FutureExt as _;
 use osnl_core::event::Event;
 use osnl_core::received::ReceivedMessage;
@@ -110,7 +108,6 @@ fn nothing_of_an_action_that_has_left_is_brought_into_memory() {
     claimable.fetched_due("a", vec![(1, delivery(2))], None);
     assert!(!claimable.expects("a") && !claimable.has_place("a", DeliveryId(4)));
     assert!(claimable.lock().by_action["a"].weights.is_empty());
-    // The action is configured again.
     let (claimed, ask) = claimable.claim("a", ClaimLimits { due: 1, ..ONE_NEWEST }, 10);
     assert_eq!((claimed.is_none(), ask), (true, FetchKinds { fresh: true, newest: true, due: true }));
 }

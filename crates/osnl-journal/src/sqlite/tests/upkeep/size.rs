@@ -7,7 +7,6 @@ use crate::{Entry, NewDelivery};
 const BYTES: [(usize, u64); 5] = [(1, 1524), (2, 4300), (4, 4764), (16, 17_090), (64, 66_244)];
 const EVENTS: usize = 300;
 
-/// Returns an event as a service sends it, with a body of exactly this size.
 fn event(n: usize, size: usize) -> Entry {
     let id = format!("00000000-0000-4000-8000-{n:012x}");
     let body = |more: usize| {
