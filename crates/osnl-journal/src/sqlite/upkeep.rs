@@ -224,7 +224,7 @@ fn copy(
     let copied = connection.execute("VACUUM INTO ?1", [PathText(part.path())]);
     connection.progress_handler(0, None::<fn() -> bool>).map_err(failed)?;
     copied.map(drop).map_err(|error| match error.sqlite_error_code() {
-        // These errors are about the copy and not the journal.
+        // Such an error is about the copy and not the journal.
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly) => {
             UpkeepError::Sqlite { file: part.to().to_owned(), error }
         }

@@ -124,8 +124,8 @@ pub(super) struct JournalWriter {
 
 const UNSETTLED: usize = u16::MAX as usize;
 
-/// Returns the largest size of a journal without `max_size`: 10 GiB, or half of the sum of its size and the
-/// free space at the start.
+/// Returns the largest size of a journal without `max_size`: the smaller of 10 GiB and half of the sum of its
+/// size and the free space at the start.
 pub(super) fn default_size(free: u64, own: u64) -> u64 {
     (free.saturating_add(own) / 2).min(10 * GIB)
 }

@@ -54,7 +54,7 @@ impl JournalWriter {
                 (SqliteCommand::Enriched(_, _, _, sender), _) => {
                     let _ = sender.send(());
                 }
-                // These have no caller that waits, or no row any more.
+                // Commands without a waiting caller, or about a row that is gone.
                 (
                     SqliteCommand::Append(..)
                     | SqliteCommand::SetAside(..)
