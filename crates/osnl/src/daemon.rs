@@ -1,5 +1,4 @@
-//! Listeners, delivery loops and the journal between them, run together and drained in order; and their
-//! replacement when the configuration changes meanwhile.
+//! Runs listeners, delivery loops and the journal together, drains them in order, and replaces them on a reload.
 
 mod reload;
 mod state;
@@ -35,54 +34,39 @@ use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
 pub use osnl_core::ended::RunEnd;
 
-/// The listeners, delivery loops, and control socket that run together.
 pub struct Daemon {
-    /// Each keeps one subscription up.
     pub listeners: Vec<Listener>,
-    /// One per action.
+    /// The delivery loops, one per action.
     pub deliveries: Vec<DeliveryLoop>,
-    /// The journal between listeners and delivery loops.
     pub journal: Arc<dyn Journal>,
-    /// Answer questions about all of it, until the end of the drain; each by its name.
+    /// Named services that answer questions until the end of the drain.
     services: Vec<(&'static str, ServiceTask)>,
-    /// Shows what runs.
     state: Arc<DaemonState>,
-    /// Reads the configuration again.
     reload: Option<(Box<dyn Reload>, Arc<Counters>)>,
-    /// The threads beside the daemon that report an unexpected end.
     watched: Vec<EndReports>,
-    /// The record of the messages and deliveries in hand.
     in_hand: Arc<InHand>,
-    /// The hold on the state directory, until the end of the run.
     state_lock: Option<StateLock>,
-    /// Adds tasks to those that it awaits.
     #[cfg(test)]
     more: Option<TestTasks>,
 }
 
-/// A test's own tasks, beside those that end listeners and the control socket's.
 #[cfg(test)]
 type TestTasks = Box<dyn FnOnce(&mut JoinSet<()>, &mut JoinSet<()>) + Send>;
 
-/// The reasons for the end of a daemon without a request to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// A listener could not go on.
     #[error(transparent)]
     Listener(#[from] TransportError),
-    /// A part of it has ended unexpectedly.
     #[error("{0}; unacknowledged messages stay with the broker")]
     Unexpected(UnexpectedEnd),
 }
 
-/// Answers questions from outside while the daemon runs, until this is cancelled.
+/// A service that runs until its token is cancelled.
 pub type ServiceTask = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
-/// A reload under way.
 type ReloadInProgress = BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)>;
 
 impl Daemon {
-    /// These, without anything that answers questions.
     #[must_use]
     pub fn new(listeners: Vec<Listener>, deliveries: Vec<DeliveryLoop>, journal: Arc<dyn Journal>) -> Self {
         let state = Arc::new(DaemonState::new(&listeners, &deliveries));
@@ -101,42 +85,38 @@ impl Daemon {
         }
     }
 
-    /// Adds a service that answers questions while the daemon runs.
     #[must_use]
     pub fn serving(mut self, name: &'static str, service: ServiceTask) -> Self {
         self.services.push((name, service));
         self
     }
 
-    /// Adds the source of [reloads](DaemonState::reload). `counters` count them.
+    /// Adds the source of [reloads](DaemonState::reload), counted by `counters`.
     #[must_use]
     pub fn with_reload(mut self, reload: Box<dyn Reload>, counters: Arc<Counters>) -> Self {
         self.reload = Some((reload, counters));
         self
     }
 
-    /// Records in `in_hand` that the daemon ended on request.
     #[must_use]
     pub fn recording(mut self, in_hand: Arc<InHand>) -> Self {
         self.in_hand = in_hand;
         self
     }
 
-    /// Holds the state directory until it has ended.
     #[must_use]
     pub(crate) fn holding(mut self, state_lock: Option<StateLock>) -> Self {
         self.state_lock = state_lock;
         self
     }
 
-    /// Ends with an error when something is reported there.
+    /// Adds reports that end the daemon with an error.
     #[must_use]
     pub fn watching(mut self, ends: EndReports) -> Self {
         self.watched.push(ends);
         self
     }
 
-    /// Reports the connections of its listeners to this one too.
     #[must_use]
     pub fn observing_connections(mut self, observer: &Arc<dyn ConnectionObserver>) -> Self {
         let listeners = self.listeners.into_iter();
@@ -144,7 +124,6 @@ impl Daemon {
         self
     }
 
-    /// Returns the daemon's live state.
     #[must_use]
     pub fn state(&self) -> Arc<DaemonState> {
         self.state.clone()
@@ -153,10 +132,11 @@ impl Daemon {
     /// Runs until `shutdown` asks to drain, or until a listener fails for good.
     ///
     /// The order of the end: listeners take no new message, running attempts finish, the journal closes, listeners
-    /// settle complete messages and disconnect. The broker delivers unsettled messages again.
+    /// settle complete messages and disconnect. The broker redelivers unsettled messages.
     ///
     /// # Errors
-    /// The first listener that failed for good, or the first part that ended unexpectedly; everything else was drained.
+    /// The first listener that failed for good, or the first part that ended unexpectedly, after everything else was
+    /// drained.
     pub async fn run(mut self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<RunEnd, DaemonError> {
         let _held = self.state_lock.take();
         let in_hand = self.in_hand.clone();
@@ -179,7 +159,7 @@ impl Daemon {
         let watched: Vec<EndReports> = self.watched.into_iter().chain([ends.clone()]).collect();
         let mut unexpected: FuturesUnordered<_> = watched.iter().map(EndReports::first).collect();
         let asked = CancellationToken::new();
-        // Also stops it when what runs the daemon is dropped.
+        // Stops the services when this future is dropped.
         let _unasked = asked.clone().drop_guard();
         let mut controls = JoinSet::new();
         for (name, service) in self.services {
@@ -198,7 +178,6 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => break,
-                // Any unexpected end ends the daemon; the other parts drain.
                 Some(end) = unexpected.next() => first_error = Some(DaemonError::Unexpected(end)),
                 Some(ended) = tasks.listeners.join_next_with_id() => first_error = tasks.listener_ended(ended).err(),
                 Some(ended) = tasks.deliveries.join_next_with_id() => first_error = tasks.delivery_ended(ended).err(),
@@ -230,7 +209,7 @@ impl Daemon {
                 break;
             }
         }
-        // Callers that wait for a reload learn that there will be none.
+        // Callers that wait for a reload learn that none will follow.
         drop((preparing, requests));
         self.state.begin_stop(first_error.is_some());
         shutdown.drain.cancel();
@@ -260,7 +239,6 @@ fn log_unexpected_end(end: &UnexpectedEnd) {
     );
 }
 
-/// Waits for the attempts under way, closes the journal, and waits for the listeners to settle what is complete.
 async fn drained(
     tasks: &mut Tasks,
     journal: &dyn Journal,
@@ -284,7 +262,7 @@ async fn drained(
     }
 }
 
-/// Takes note of what went wrong while it drained, unless that began with something else.
+/// Keeps the first error: a later one during the drain is a consequence.
 fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
     let Err(error) = ended else { return };
     if first_error.is_none() {
@@ -295,7 +273,6 @@ fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
     }
 }
 
-/// Waits while nothing is prepared.
 async fn prepared(
     preparing: &mut Option<(ReloadInProgress, ReloadRequest)>,
 ) -> (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>) {
@@ -309,7 +286,6 @@ async fn next(requests: &mut Option<tokio::sync::mpsc::Receiver<ReloadRequest>>)
     requests.as_mut()?.recv().await
 }
 
-/// Does what was prepared, or says why not.
 fn reloaded(
     state: &DaemonState,
     tasks: &mut Tasks,
@@ -350,7 +326,7 @@ fn reloaded(
         reloads.last = Some(EndedReload { at: SystemTime::now(), by, outcome: outcome.clone() });
     });
     if let Some(answer) = asked.and_then(|asked| asked.answer) {
-        // A caller that has left meanwhile finds the outcome in the log.
+        // A caller that has left finds the outcome in the log.
         let _ = answer.send(outcome);
     }
     reload

@@ -1,8 +1,7 @@
-//! The dead letter queues of `memory://`: a task of the daemon fills the queues, and commands of operators read and
-//! change dead letters by the other methods.
+//! The dead letter queues of `memory://`, which a task of the daemon fills and operators' commands read and change.
 //!
-//! A listener that reads a quorum queue of its own (`pool`, or a queue that is only read) has the queue `POOL.dead` on the same
-//! broker. One program at a time reads a queue; another one waits for a few seconds, and is then told that it is busy.
+//! A listener that reads a quorum queue of its own (`pool`, or a queue that is only read) has the queue `POOL.dead` on
+//! the same broker. One program at a time reads it; another waits a few seconds, then fails as busy.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,70 +19,51 @@ use crate::journal::dead_letters::{again, bytes_of, copy_of, id_of};
 use crate::journal::memory::{Burial, MemoryJournal};
 use crate::native::{JournalConf, ListenerConf, Native};
 
-/// The pauses between two attempts to keep dead letters.
+/// Pauses between attempts to keep dead letters.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// The broker is asked so often how many dead letters wait.
+/// The interval of asking the broker for the number of dead letters.
 const COUNTED: Duration = Duration::from_secs(10);
-/// Another reader has a queue for a second or two.
+/// The wait for another reader, which takes a second or two.
 const BUSY: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of bodies that one reading has in memory.
+/// Bytes of bodies that one reading holds in memory.
 const BODIES: u64 = 64 << 20;
 /// Dead letters that are put back with one wait for the broker.
 const TOGETHER: usize = 100;
 
-/// The dead letter queues of a configuration.
 #[derive(Default)]
 pub struct DeadLetterQueues(Mutex<BTreeMap<Arc<str>, DeadLetterQueue>>);
 
-/// The dead letter queue of a listener.
 #[derive(Clone)]
 struct DeadLetterQueue {
-    /// The name of the queue, `POOL.dead`.
     name: String,
-    /// The queue from which the messages came.
     source: String,
     transport: Arc<dyn Transport>,
-    /// The number of dead letters, as the broker said last.
+    /// The latest number of dead letters by the broker.
     count: Option<u64>,
-    /// Why dead letters cannot be kept, and since when.
     trouble: Option<(SystemTime, String)>,
 }
 
-/// The state of a dead letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterQueueState {
-    /// The name of the queue, `POOL.dead`.
     pub queue: String,
-    /// The number of its messages; `None` if the broker has not said it yet.
     pub count: Option<u64>,
-    /// The reason why dead letters cannot be kept in it, and when that began.
     pub trouble: Option<(SystemTime, String)>,
 }
 
-/// The reasons why a dead letter queue cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
-    /// Another command or daemon reads it.
     #[error("the dead letter queue \"{0}\" is busy: another command reads it; ask again in a few seconds")]
     Busy(String),
-    /// The broker does not let it be read, or cannot be reached.
+    /// The broker refuses access, or cannot be reached.
     #[error("the dead letter queue \"{queue}\" cannot be used: {error}")]
-    Transport {
-        /// The name of the queue.
-        queue: String,
-        /// The error of the connection or the broker.
-        error: TransportError,
-    },
+    Transport { queue: String, error: TransportError },
 }
 
-/// What is done with a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadLetterChange {
-    /// The message goes back into the queue of its listener.
     Retry,
-    /// The dead letter is removed for good.
     Discard,
 }
 
@@ -94,21 +74,20 @@ impl std::fmt::Debug for DeadLetterQueues {
 }
 
 impl ListenerConf {
-    /// Decides, by the journal of its daemon, whether its dead letters go into a queue.
+    /// Decides, by the kind of journal, whether dead letters are kept in a queue.
     pub(crate) fn decide_dead_letters(&mut self, journal: &JournalConf) {
         let is_quorum = self.queue.queue_type == QueueType::Quorum && !self.is_kafka();
         self.keeps_dead_letters = is_quorum && self.pool.is_some() && matches!(journal, JournalConf::Memory);
     }
 
-    /// Returns the name of its dead letter queue.
     pub(crate) fn dead_letter_queue(&self) -> Option<String> {
         self.pool.as_deref().filter(|_| self.keeps_dead_letters).map(dead_letter_queue)
     }
 }
 
 impl Native {
-    /// Returns the dead letter queues of the configuration, whose brokers are asked when they are used; empty unless the
-    /// journal is `memory://`. A listener whose broker cannot be used at all has none.
+    /// Returns the dead letter queues, without connecting; none unless the journal is `memory://`. A listener with an
+    /// unusable broker has none.
     #[must_use]
     pub fn dead_letter_queues(&self) -> DeadLetterQueues {
         let queues = DeadLetterQueues::default();
@@ -122,7 +101,7 @@ impl Native {
 }
 
 impl DeadLetterQueues {
-    /// Adds the queue of a listener, or takes its place in another configuration; `false` if it has none.
+    /// Adds or replaces the queue of a listener; returns `false` if the listener has none.
     pub(crate) fn serve(&self, listener: &ListenerConf, transport: Arc<dyn Transport>) -> bool {
         let (Some(name), Some(source)) = (listener.dead_letter_queue(), listener.pool.clone()) else {
             return false;
@@ -133,7 +112,6 @@ impl DeadLetterQueues {
         true
     }
 
-    /// Whether no listener has such a queue.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
@@ -143,7 +121,6 @@ impl DeadLetterQueues {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the state of each queue.
     #[must_use]
     pub fn states(&self) -> Vec<DeadLetterQueueState> {
         let state = |queue: DeadLetterQueue| DeadLetterQueueState {
@@ -154,14 +131,14 @@ impl DeadLetterQueues {
         self.each().into_iter().map(state).collect()
     }
 
-    /// Returns each queue once: listeners may share one.
+    /// Returns each queue once, since listeners may share a queue.
     fn each(&self) -> Vec<DeadLetterQueue> {
         let mut seen = HashSet::new();
         let queues = self.lock().values().cloned().collect::<Vec<_>>().into_iter();
         queues.filter(|queue| seen.insert((queue.transport.location(), queue.name.clone()))).collect()
     }
 
-    /// Puts the dead letters of a journal into the queues, and counts their messages, until the token is cancelled.
+    /// Moves the journal's dead letters into the queues and counts their messages, until cancelled.
     pub(crate) fn keep(self: Arc<Self>, journal: Arc<MemoryJournal>) -> ServiceTask {
         Box::new(|end: CancellationToken| {
             Box::pin(async move {
@@ -200,7 +177,7 @@ impl DeadLetterQueues {
         })
     }
 
-    /// Puts dead letters of a listener into its queue; whether the broker has confirmed all.
+    /// Returns whether the broker has confirmed all dead letters.
     async fn bury(&self, listener: &Arc<str>, burials: &[Burial]) -> bool {
         let Some(queue) = self.lock().get(listener).cloned() else { return false };
         let messages: Vec<QueuedMessage> = burials.iter().map(|burial| burial.message.clone()).collect();
@@ -232,7 +209,7 @@ impl DeadLetterQueues {
         kept.is_ok()
     }
 
-    /// Asks the brokers how many dead letters wait. Of a broker that does not answer the last number stays.
+    /// Updates the counts; without an answer the last number stays.
     pub(crate) async fn count(&self) {
         let queues: Vec<(Arc<str>, DeadLetterQueue)> =
             self.lock().iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
@@ -248,8 +225,8 @@ impl DeadLetterQueues {
         }
     }
 
-    /// Returns all dead letters, each once, oldest first, and whether more than one reading can hold wait; with the bodies of
-    /// those for which `wants_body` holds.
+    /// Returns each dead letter once, oldest first, and whether more wait than one reading can hold. Bodies are
+    /// included where `wants_body` holds.
     ///
     /// # Errors
     /// See [`DeadLetterError`].
@@ -273,11 +250,11 @@ impl DeadLetterQueues {
         Ok((found, has_more))
     }
 
-    /// Changes the dead letters for which `is_meant` holds, and returns the numbers of those that were changed. A message that
-    /// is put back is with the broker before its dead letter leaves.
+    /// Changes the dead letters for which `is_meant` holds, and returns their numbers. The broker confirms a message
+    /// that is put back before its dead letter is removed, so none is lost.
     ///
     /// # Errors
-    /// See [`DeadLetterError`]; what was changed before is in `changed`.
+    /// See [`DeadLetterError`]; `changed` has the changes made before the error.
     pub(crate) async fn change(
         &self,
         change: DeadLetterChange,
@@ -292,7 +269,7 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
-    /// Takes the queue in hand, when no other program has it.
+    /// Consumes from the queue exclusively, once no other program does.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
@@ -316,7 +293,7 @@ impl DeadLetterQueue {
         DeadLetterError::Transport { queue: self.name.clone(), error }
     }
 
-    /// Changes as many as one reading has bodies of; whether others are left.
+    /// Changes at most one reading's worth, and returns whether dead letters remain.
     async fn change(
         &self,
         change: DeadLetterChange,
@@ -338,7 +315,7 @@ impl DeadLetterQueue {
         let meant: Vec<usize> = (0..reader.messages().len())
             .filter(|at| {
                 let message = &reader.messages()[*at];
-                // A message of which only the beginning is kept is not put back.
+                // A truncated message is not put back.
                 let is_whole = message.body.len() as u64 == bytes_of(message);
                 is_meant(message) && (change == DeadLetterChange::Discard || is_whole)
             })
@@ -367,7 +344,6 @@ impl DeadLetterQueue {
     }
 }
 
-/// Returns the reason why dead letters cannot be kept, and the way out.
 fn words(queue: &str, error: &TransportError) -> String {
     match error {
         TransportError::NotTaken { .. } => format!(

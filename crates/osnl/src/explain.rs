@@ -1,8 +1,7 @@
-//! The reason why a notification fires a rule, or does not: for each rule the verdict, the first failed condition and
-//! the value it saw; for one that fires, what its actions would do. Nothing is contacted, no secret is shown.
-//!
-//! The conditions are asked in the order in which a daemon asks them: does one of the rule's listeners hear the
-//! message, is the rule enabled, was it its turn (`stop`), its priorities, its patterns, then `when`.
+//! Explains why a notification fires a rule or does not: the verdict of each rule, the first failed condition and its
+//! value, and the effects of a firing rule. Nothing is contacted, no secret is shown.
+//! The conditions are checked in the daemon's order: a listener that receives the message, `enabled`, `stop` of an
+//! earlier rule, priorities, patterns, `when`.
 
 mod compare;
 mod effects;
@@ -31,43 +30,31 @@ use crate::saved::RecordedEvent;
 use crate::unmatched::{FailedBehind, UnmatchedMessage};
 pub use osnl_core::event::AskedFor;
 
-/// An event to be explained, and what is known of where it was.
 #[derive(Clone, Debug)]
 pub struct ExplainedEvent {
-    /// The known part of the event.
     pub content: Content,
-    /// The listener that took it, if one did.
     pub listener: Option<Arc<str>>,
-    /// The exchange it was published to; `None` and the empty exchange say nothing.
+    /// The exchange of publication; `None` and the empty exchange mean unknown.
     pub exchange: Option<String>,
-    /// `<topic>.<priority>`.
     pub routing_key: Option<String>,
-    /// The time at which it was received.
     pub received: Option<SystemTime>,
-    /// The time at which it counts as first read, for `max_event_age`; `None`: its age is not judged.
+    /// The time that counts as first read for `max_event_age`; `None` skips that check.
     pub read: Option<SystemTime>,
-    /// The answers that are kept with its deliveries.
     pub asked: Vec<AskedFor>,
 }
 
-/// The known part of an event.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// All of it.
     Whole(Arc<Notification>),
-    /// Its head, and what failed behind it then.
+    /// The head, with the conditions on the payload that failed at that time.
     Head {
-        /// A notification with the fields of a head.
         head: Arc<Notification>,
-        /// Per rule.
         failed: Vec<FailedBehind>,
     },
-    /// It cannot be read.
     Unreadable(String),
 }
 
 impl ExplainedEvent {
-    /// A message as it came.
     #[must_use]
     pub fn received(received: &ReceivedMessage) -> Self {
         let origin = &received.origin;
@@ -85,13 +72,12 @@ impl ExplainedEvent {
         }
     }
 
-    /// Adds the answers that are kept with its deliveries.
     #[must_use]
     pub fn with_asked(self, asked: Vec<AskedFor>) -> Self {
         Self { asked, ..self }
     }
 
-    /// An event from a file, as a listener with this budget would read it.
+    /// Reads an event as a listener with this budget would.
     #[must_use]
     pub fn saved(saved: &RecordedEvent, budget: &Budget) -> Self {
         let plain = budget.plain_body(&saved.body, &saved.properties.content_info());
@@ -109,7 +95,6 @@ impl ExplainedEvent {
         }
     }
 
-    /// A message of the ring.
     #[must_use]
     pub fn unmatched(unmatched: &UnmatchedMessage) -> Self {
         let head = || Notification {
@@ -133,7 +118,6 @@ impl ExplainedEvent {
         }
     }
 
-    /// Returns the known part of the notification.
     #[must_use]
     pub fn notification(&self) -> Option<&Arc<Notification>> {
         match &self.content {
@@ -144,55 +128,46 @@ impl ExplainedEvent {
     }
 }
 
-/// The verdict of one rule on an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleVerdict {
-    /// The rule.
     pub rule: Arc<str>,
-    /// The decision.
     pub ruling: Ruling,
-    /// The listeners that the decision assumes to receive the event, if that is unknown: the event has no exchange, and
-    /// the rule names some listeners only, or its service publishes elsewhere.
+    /// The listeners assumed to receive the event, where unknown: it has no exchange, and the rule names only some
+    /// listeners, or its service publishes elsewhere.
     pub if_received_by: Vec<Arc<str>>,
 }
 
-/// The decision of a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ruling {
-    /// It fires. If only the event's head is known, the effects of its actions are unknown.
+    /// The rule fires; if only the head is known, the actions' effects are unknown.
     Fires(Vec<Effect>),
-    /// It would, but none of its listeners receives the event. One reason for each.
+    /// All conditions hold, but none of its listeners receives the event; a reason for each.
     NotHeard(Vec<NotHeard>),
-    /// It is not enabled.
     Disabled,
-    /// It is not asked: this rule before it fires, and stops.
+    /// An earlier rule, named here, fires and stops.
     Stopped(Arc<str>),
-    /// `when` cannot be decided, and why: each of its actions has a dead letter, or none if it is in shadow.
+    /// `when` cannot be decided, for this reason. Each action gets a dead letter, or none in shadow.
     Undecided(String),
-    /// A condition does not hold.
     Fails {
-        /// The first one.
         condition: Condition,
-        /// The allowed values: a pattern, priorities or the expression. `***` if it looks at a key that seems secret.
+        /// The allowed values; `***` if the condition reads a key that seems secret.
         allows: String,
-        /// The value of the event, in words; `***` for a secret.
+        /// The event's value, in words; `***` for a secret.
         saw: String,
     },
-    /// A condition behind the head did not hold at the time; what it saw is no longer known.
+    /// A condition on the payload failed at that time; its value is no longer known.
     Failed(FailedBehind),
-    /// The known part does not suffice: the rest of the event was not kept.
+    /// The rest of the event was not kept, so the rule cannot be judged.
     Unknown,
-    /// The event cannot be read.
     Unreadable(String),
 }
 
 impl RuleVerdict {
-    /// Returns the effects that would be dead letters at once.
     pub fn dead_letters(&self) -> impl Iterator<Item = &Effect> {
         self.ruling.effects().iter().filter(|effect| effect.dead_letter().is_some())
     }
 
-    /// Counts what would be a dead letter at once, a rule that cannot be decided as one.
+    /// Counts the immediate dead letters; a rule that cannot be decided counts as one.
     #[must_use]
     pub fn dead_letter_count(&self) -> usize {
         self.dead_letters().count() + usize::from(self.ruling.undecided().is_some())
@@ -200,13 +175,11 @@ impl RuleVerdict {
 }
 
 impl Ruling {
-    /// Whether it fires.
     #[must_use]
     pub fn fires(&self) -> bool {
         matches!(self, Self::Fires(_))
     }
 
-    /// Returns the effects of its actions; none unless it fires.
     #[must_use]
     pub fn effects(&self) -> &[Effect] {
         match self {
@@ -222,7 +195,6 @@ impl Ruling {
         }
     }
 
-    /// Returns the reason why it cannot be decided; `None` if it can.
     #[must_use]
     pub fn undecided(&self) -> Option<&str> {
         match self {
@@ -239,13 +211,13 @@ impl Ruling {
     }
 }
 
-/// Returns the verdict of each rule on an event, in their order; `listener` is the one to be considered alone.
+/// Returns the verdict of each rule in order; `listener` restricts the check to one listener.
 #[must_use]
 pub fn explain(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>) -> Vec<RuleVerdict> {
     verdicts(conf, subject, listener, true)
 }
 
-/// `previews`: whether it matters what the actions would do.
+/// `previews` selects whether effects of the actions are computed.
 fn verdicts(
     conf: &Native,
     subject: &ExplainedEvent,
@@ -253,7 +225,7 @@ fn verdicts(
     previews: bool,
 ) -> Vec<RuleVerdict> {
     let names = subject.notification().map(|notification| Names::new(notification.clone()));
-    // Each listener asks its own rules: who stops, and where.
+    // Rules stop per listener: each listener asks only its own rules.
     let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
     let mut verdicts = Vec::with_capacity(conf.rules.len());
     for rule in &conf.rules {
@@ -282,7 +254,6 @@ fn verdicts(
     verdicts
 }
 
-/// Returns the reason why the event is too old for a rule, whichever of these listeners reads it.
 fn too_old(conf: &Native, rule: &RuleConf, subject: &ExplainedEvent, by: &[Arc<str>]) -> Option<String> {
     let age = EventAge::of(subject.notification()?, subject.read?)?;
     let heard = conf.listeners.iter().filter(|listener| by.contains(&listener.name));

@@ -1,5 +1,5 @@
-//! The [`Intake`], to which the listener hands messages, and the rule engine, the only one that the daemon uses.
-//! Library users write an [endpoint](crate::notification_listener::Endpoint) instead.
+//! The [`Intake`], to which the listener hands messages, and the rule engine, the daemon's only implementation. Library
+//! users write an [endpoint](crate::notification_listener::Endpoint) instead.
 
 mod fallback;
 mod parts;
@@ -31,38 +31,35 @@ use crate::rule::{Guards, KeySource, Mode, Rule, RuleDecision, RuleMismatch, Rul
 use crate::unmatched::Ring;
 pub use osnl_core::observe::{Observe, PartKeys};
 
-/// Takes the messages of one listener.
 pub trait Intake: Send + Sync {
-    /// Waits until a message could be kept; answers how many, at most `at_most`, may be read from
-    /// the broker. Nothing is read that could not be kept.
+    /// Waits until a message could be kept, and returns how many may be read from the broker, up to `at_most`. The
+    /// listener reads no message that could not be kept.
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(std::future::ready(at_most))
     }
 
-    /// Keeps at most so many of the places that were reserved, and gives the others back: no message is there for them.
+    /// Keeps at most so many reserved places and releases the rest, for which no message is there.
     fn keep(&self, at_most: usize);
 
-    /// Returns the obstacle that prevents keeping a message now, or that keeps open messages from ending. `None` if
-    /// there is none, or if it is unknown.
+    /// Returns the obstacle to keeping a message or to ending open messages, if one is known.
     fn obstacle(&self) -> Option<Obstacle>;
 
-    /// Hears of the messages that are looked at next, in their order.
+    /// Receives the messages that are looked at next, in their order.
     fn upcoming(&self, batch: &Batch) {
         let _ = batch;
     }
 
-    /// A message is about to be looked at; the answer is why it must not be.
+    /// Notes that a message is about to be read, and returns a reason not to read it.
     fn suspected(&self, message: &IncomingMessage) -> Option<String> {
         let _ = message;
         None
     }
 
-    /// All of them have been looked at.
     fn looked_at(&self) {}
 
-    /// Whether a message matches no rule by its head, asked on a thread of the transport before the message is handed over:
-    /// then it was noted as [`unwanted`](Self::unwanted), and is forgotten. `false` also where each message has to be
-    /// handed over, or has to be read to know.
+    /// Whether a message matches no rule by its head. A transport thread asks before the message is handed over. If so,
+    /// the message is noted as [`unwanted`](Self::unwanted) and forgotten. `false` also if each message must be handed
+    /// over, or must be read to decide.
     fn rejects(&self, message: &MessageView<'_>, listener: &Arc<str>, budget: &Budget) -> bool {
         let _ = (message, listener, budget);
         false
@@ -71,46 +68,37 @@ pub trait Intake: Send + Sync {
     /// Whether a message with this head may match a rule, decided before its payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
 
-    /// Notes a message that matches no rule, before it is acknowledged; must not wait.
+    /// Notes a message that matches no rule, before its acknowledgement; must not wait.
     fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         let _ = (message, listener, head);
     }
 
-    /// Takes a message for which [`wants`](Self::wants) holds. Called in the order of arrival; must not wait, the
-    /// receipt does.
+    /// Takes a message for which [`wants`](Self::wants) holds, in order of arrival. The call must not wait; the receipt
+    /// does.
     fn notify(&self, received: ReceivedMessage) -> Receipt;
 
-    /// Takes a message whose head cannot be read.
     fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt;
 }
 
-/// The rule engine: takes the messages that match the head predicates of any rule, and appends to the journal those for
-/// which a rule fires.
+/// The rule engine: appends to the journal the messages for which a rule fires.
 pub struct RuleEngine {
     rules: Arc<RuleSet>,
-    /// The ring that records messages that match no rule.
     ring: Option<Arc<Ring>>,
-    /// Under whose name the ring has its counts.
     listener: Option<Arc<str>>,
-    /// The actions that its rules fire and call, each once.
+    /// The actions that the rules fire and call, each once.
     actions: Vec<Arc<str>>,
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     guards: Arc<Guards>,
-    /// Notes what a message means, for actions that have to know what was seen before.
+    /// The observer of messages, for actions that need earlier events.
     observer: Option<Arc<dyn Observe>>,
-    /// The record of the messages about to be read.
     in_hand: Arc<InHand>,
-    /// Places reserved for what is about to be read.
     permit: Mutex<PredecessorPlaces>,
-    /// The limits on the cost of one message.
     budget: Budget,
-    /// The readers that look on.
     live: Arc<LiveEvents>,
 }
 
 impl RuleEngine {
-    /// An engine for one listener.
     #[must_use]
     pub fn new(rules: Vec<Rule>, journal: Arc<dyn Journal>, counters: Arc<Counters>) -> Self {
         let actions: BTreeSet<_> = rules.iter().flat_map(Rule::takes_places_of).cloned().collect();
@@ -133,57 +121,52 @@ impl RuleEngine {
         }
     }
 
-    /// Sets the ring for messages that match no rule, and adds the counts of this listener's rules to it.
+    /// Sets the ring for unmatched messages, and adds the counts of this listener's rules to the ring.
     #[must_use]
     pub fn with_unmatched(self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
         ring.watch(listener, &self.rules);
         self.following(ring, listener)
     }
 
-    /// The same for an engine that is to [replace](LiveRules::replace) another: its counts are looked at from then on.
+    /// Sets the ring for an engine that will [replace](LiveRules::replace) another; the counts are added at that time.
     #[must_use]
     pub(crate) fn following(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
         (self.ring, self.listener) = (Some(ring), Some(listener.clone()));
         self
     }
 
-    /// Reads messages within this budget.
     #[must_use]
     pub fn with_budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
         self
     }
 
-    /// Holds what these guards do not let through.
+    /// Sets guards, which hold deliveries beyond their rate.
     #[must_use]
     pub fn with_guards(mut self, guards: Arc<Guards>) -> Self {
         self.guards = guards;
         self
     }
 
-    /// Has this one note what a message means that is for its actions.
     #[must_use]
     pub fn with_observer(mut self, observer: Option<Arc<dyn Observe>>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// Records there what is about to be read.
     #[must_use]
     pub fn with_in_hand(mut self, in_hand: Arc<InHand>) -> Self {
         self.in_hand = in_hand;
         self
     }
 
-    /// Shows events to the readers of these.
     #[must_use]
     pub fn with_live(mut self, live: Arc<LiveEvents>) -> Self {
         self.live = live;
         self
     }
 
-    /// One delivery for each action, and of a bulk request for each of its resources, unless the action's own
-    /// condition says no.
+    /// Returns one delivery per action, and per resource of a bulk request, unless the action's own condition is false.
     fn deliveries<'r>(
         &self,
         rule: &'r Rule,
@@ -228,7 +211,7 @@ impl RuleEngine {
                         continue;
                     }
                     (Ok(()), Mode::Shadow) => Begin::Shadow,
-                    // No fallback is called: it might repeat for an old event what the limit is to prevent.
+                    // An event that is too old calls no fallback, whose effect the limit is meant to prevent.
                     (Ok(()), Mode::Live) => match &too_old {
                         Some(why) => Begin::TooOld(why.clone()),
                         None => self.guarded(rule, action, key.as_deref(), resource, received, notification),
@@ -266,7 +249,7 @@ impl RuleEngine {
         let key = match key {
             Some(key) => key,
             None => {
-                // A copy of the message is the same.
+                // A copy of the message gets the same key.
                 let id = notification.id().map_or_else(|| received.digest().to_string(), str::to_owned);
                 own = format!("{id}#{}", resource.unwrap_or_default());
                 &own
@@ -287,25 +270,24 @@ impl RuleEngine {
         self.with_permit(|places| self.journal.append(places.next(), entry))
     }
 
-    /// The observer, if this action has to know what it notes.
     fn observer_of(&self, action: &str) -> Option<&dyn Observe> {
         self.observer.as_deref().filter(|observer| observer.serves(action))
     }
 
-    /// Takes the place of another engine of the same listener and journal: rules of a name that both have go on
-    /// counting, and what was reserved is used by what comes next.
+    /// Replaces another engine of the same listener and journal. Rules of the same name continue counting, and the
+    /// reserved places are used for the next messages.
     fn succeed(&self, before: &Self) {
         self.take_places(before);
         self.begin(Some(before));
     }
 
-    /// Takes over the places that another engine of the same listener has come to hold after it was replaced.
+    /// Takes over places that the former engine received after its replacement.
     fn take_places(&self, before: &Self) {
         let places = before.with_permit(std::mem::take);
         self.with_permit(|own| own.succeed(places));
     }
 
-    /// Its rules are what is looked at under the listener's name.
+    /// Continues the counts, and registers the rules under the listener's name.
     fn begin(&self, before: Option<&Self>) {
         before.inspect(|before| self.rules.succeed(&before.rules));
         if let (Some(ring), Some(listener)) = (&self.ring, &self.listener) {
@@ -338,7 +320,7 @@ impl Intake for RuleEngine {
             let more = if have == 0 {
                 more.await
             } else if have < at_most {
-                // What is there without waiting, so that the last few places do not make small batches.
+                // Takes only free places, without waiting, so that the last few places do not make small batches.
                 more.now_or_never().unwrap_or_default()
             } else {
                 Permit::default()
@@ -387,7 +369,7 @@ impl Intake for RuleEngine {
         self.in_hand.wanted();
         let notification = match received.decode_within(&self.budget) {
             Ok(notification) => notification,
-            // Wanted by its head, but the rest cannot be read.
+            // The head matched, but the rest is unreadable.
             Err(error) => return self.unreadable(received, error.to_string()),
         };
         let names = Names::from(notification);
@@ -457,14 +439,13 @@ impl Intake for RuleEngine {
     }
 }
 
-/// Returns the names that the conditions of a rule's actions see: in a bulk request only the one resource, as for the
-/// actions.
+/// Returns the names that the conditions of a rule's actions see. In a bulk request, only those of the one resource.
 pub(crate) fn narrowed(rule: &Rule, names: &Names, parts: &Parts<'_>, resource: Option<u32>) -> Names {
     parts.names(names, resource.filter(|_| !rule.conditions.is_empty()))
 }
 
-/// Makes dead letters with the reason for the deliveries of a rule that cannot be decided. Retrying one means that the
-/// operator decides to make it. A rule in shadow, none of whose actions may ever be called, gets none.
+/// Makes dead letters for the deliveries of a rule that cannot be decided; the operator decides by a retry. A rule in
+/// shadow gets none, since its actions may never be called.
 fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec<NewDelivery> {
     match rule.mode {
         Mode::Shadow => {

@@ -39,19 +39,19 @@
 //!                 └───────── receipt: settle ◄────────┘
 //! ```
 //!
-//! - [`listener`] owns connecting and settling; [`received`] is a message with its origin.
+//! - [`listener`] handles connection and settling; [`received`] is a message with its origin.
 //! - [`intake`] and [`rule`] decide on the deliveries of a message.
-//! - [`journal`] keeps it until it is done; its receipt tells the listener when to acknowledge.
-//! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
-//! - [`action`](osnl_actions) is one attempt at the outside world.
-//! - [`control`] answers requests from outside: status, deliveries.
+//! - [`journal`] keeps a message until it is done; its receipt triggers the acknowledgement.
+//! - [`delivery`] handles attempts, pauses, order per resource, and held targets.
+//! - [`action`](osnl_actions) performs one attempt.
+//! - [`control`] answers requests for status and deliveries.
 //! - `management` asks the broker's management API about queues.
-//! - [`live`] shows events as they come to readers that look on.
-//! - [`notification_listener`] is for programs that listen themselves: oslo.messaging's words.
-//! - [`native`] is osnl's own configuration, and [`assembly`] makes a daemon of it.
-//! - [`explain`] gives the reason why a rule fires or not; [`unmatched`] is the trace of messages that match no rule;
-//!   [`replay`] sends journalled or [`saved`] events through rules again.
-//! - `osnl_k2hr3` and `osnl_oss` are what the replacements of k2hr3_osnl and oss_watcher need; `osnl_config` reads
+//! - [`live`] shows events to readers as they arrive.
+//! - [`notification_listener`] is for programs that listen themselves, in oslo.messaging's terms.
+//! - [`native`] is osnl's own configuration, and [`assembly`] builds a daemon from it.
+//! - [`explain`] gives the reason why a rule fires or not; [`unmatched`] traces messages without a rule; [`replay`]
+//!   sends journalled or [`saved`] events through rules again.
+//! - `osnl_k2hr3` and `osnl_oss` serve the replacements of k2hr3_osnl and oss_watcher; `osnl_config` reads
 //!   oslo.config's dialect.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};

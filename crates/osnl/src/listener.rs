@@ -1,4 +1,4 @@
-//! The listener's loop, the only place that owns connecting: connect, poll, dispatch, settle, back off.
+//! The listener's loop, which alone handles the connection: connect, poll, dispatch, settle, back off.
 //!
 //! ```text
 //! Connecting { attempt } ──► Listening or Standby ──► Draining ──► Stopped
@@ -8,10 +8,10 @@
 //!        └──── there is room again ─── Blocked: after a while what was pushed goes back
 //! ```
 //!
-//! The loop reads the head of each message first. A message that matches no rule is acknowledged without a task or an
-//! allocation of its own, a quarter of the window or some milliseconds' worth at a time. A message that matches goes to
-//! the [`Intake`] and is settled as soon as its receipt completes. Up to `prefetch` receipts are open at once, and the
-//! window coalesces the acknowledgements. No message is acknowledged on an error path.
+//! The loop reads the head of each message first. An unmatched message is acknowledged without a task or an allocation,
+//! together with others: a quarter of the window, or some milliseconds' worth. A matching message goes to the
+//! [`Intake`] and is settled as soon as its receipt completes. Up to `prefetch` receipts are open at once. No message
+//! is acknowledged on an error path.
 
 mod announce;
 mod bindings;
@@ -59,25 +59,19 @@ use crate::management::ManagementConf;
 use crate::metrics::{Counters, ListenerSeries};
 use crate::shutdown::Shutdown;
 
-/// The subscription of a listener, and its options.
 pub struct ListenerConfig {
-    /// The listener's name in the configuration.
     pub name: Arc<str>,
-    /// Exchanges, topics and priorities.
     pub targets: Vec<(Target, Priority)>,
-    /// Pool, prefetch, declarations.
     pub options: ListenOptions,
-    /// The limits on the cost of one message.
     pub budget: Budget,
-    /// Whether a refused login or virtual host at the very start ends the program, as it does with
-    /// oslo.messaging, instead of being tried again.
+    /// Whether a refused login or virtual host at the start ends the program, as with oslo.messaging, instead of a
+    /// retry.
     pub refused_access_is_fatal: bool,
-    /// After this long without room for another message, what the broker has pushed goes back to it. Well below the
-    /// broker's consumer time-out (30 min in RabbitMQ).
+    /// The time without room for another message after which pushed messages return to the broker. It must be well
+    /// below the broker's consumer time-out (30 min in RabbitMQ).
     pub give_back_after: Duration,
 }
 
-/// The default of [`ListenerConfig::give_back_after`].
 pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// A subscription that reconnects by itself. See the [module](self).
@@ -92,7 +86,6 @@ pub struct Listener {
     positions: Option<PositionStore>,
     tidying: Option<BindingCleanup>,
     overseer: Option<Overseer>,
-    /// Listeners that end before this one reads.
     turns: Vec<ReadTurn>,
     stall: watch::Sender<Option<Stall>>,
     gauges: Arc<Gauges>,
@@ -100,7 +93,6 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A listener that has not begun.
     #[must_use]
     pub fn new(
         config: ListenerConfig,
@@ -127,7 +119,7 @@ impl Listener {
         }
     }
 
-    /// Keeps how far streams were read there; without, a restart begins at
+    /// Sets the store of stream positions. Without a store, a restart begins at
     /// [`stream_offset`](osnl_transport::QueueKind::stream_offset) again.
     #[must_use]
     pub fn with_positions(mut self, positions: PositionStore) -> Self {
@@ -135,15 +127,14 @@ impl Listener {
         self
     }
 
-    /// Sets the memory of the queues that it reads, from which it removes bindings that are no longer configured.
+    /// Sets the record of read queues, by which the listener removes bindings that are no longer configured.
     #[must_use]
     pub fn with_bindings(mut self, memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
         self.tidying = Some(BindingCleanup::new(memory, queues));
         self
     }
 
-    /// Sets the management API of its broker, which is RabbitMQ, for this virtual host; without one, what the API tells is
-    /// unknown.
+    /// Sets the management API of its RabbitMQ broker for this virtual host. Without an API, its facts are unknown.
     #[must_use]
     pub(crate) fn with_management(mut self, api: Option<ManagementConf>, vhost: &str) -> Self {
         let overseer = Overseer { api, vhost: vhost.to_owned() };
@@ -152,67 +143,62 @@ impl Listener {
         self
     }
 
-    /// Reads nothing before these turns come.
+    /// Delays reading until these turns are over.
     pub(crate) fn after(&mut self, turns: Vec<ReadTurn>) {
         self.turns = turns;
     }
 
-    /// Returns the turns that it waits for.
     pub(crate) fn turns(&self) -> &[ReadTurn] {
         &self.turns
     }
 
-    /// Returns the listener's live state.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ListenerState> {
         self.state.subscribe()
     }
 
-    /// Whether nothing moves although messages wait, as it changes; `None` while all is well, or while the broker is
-    /// away. [`Counters::stalls`] counts them.
+    /// Returns whether nothing moves although messages wait, as a value that changes. `None` while all is well or the
+    /// broker is away. [`Counters::stalls`] counts the stalls.
     #[must_use]
     pub fn stall(&self) -> watch::Receiver<Option<Stall>> {
         self.stall.subscribe()
     }
 
-    /// The name in the configuration.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.config.name
     }
 
-    /// Reports its connections to this one too.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn ConnectionObserver>) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// Sets the journal that other daemons share: it hears of each subscription, before the first message of it.
+    /// Sets the shared journal, which is notified of each subscription before its first message.
     #[must_use]
     pub fn with_shared(mut self, journal: Arc<dyn SharedJournal>) -> Self {
         self.shared = Some(journal);
         self
     }
 
-    /// The names of the queues that it reads, as configured.
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
         self.config.options.queues(&self.config.targets)
     }
 
-    /// The same in their virtual host; of Kafka and of a listener without a record of its queues, none.
+    /// Returns the queues with their virtual host; none for Kafka and without a record of queues.
     pub(crate) fn own_queues(&self) -> Vec<OwnQueue> {
         self.tidying.iter().flat_map(BindingCleanup::queues).cloned().collect()
     }
 
-    /// Whether its queue goes with its last consumer.
+    /// Whether the broker deletes the queue with its last consumer.
     pub(crate) fn is_auto_deleted(&self) -> bool {
         self.config.options.queue.auto_delete
     }
 
-    /// Whether another consumer of its queue takes none of its messages: one of several is active, each reads the
-    /// whole stream, or each has partitions of its own.
+    /// Whether another consumer of the queue takes none of its messages: one of several is active, each reads the whole
+    /// stream, or each has its own partitions.
     pub(crate) fn is_exclusive(&self) -> bool {
         let queue = &self.config.options.queue;
         queue.single_active_consumer
@@ -220,7 +206,6 @@ impl Listener {
             || self.transport.features().partitions
     }
 
-    /// Returns the listener's gauges, which it updates while it runs.
     #[must_use]
     pub fn gauges(&self) -> Arc<Gauges> {
         self.gauges.clone()
@@ -232,7 +217,7 @@ impl Listener {
         self.transport.location()
     }
 
-    /// Listens until `shutdown` asks to drain; then takes no new message and settles the open ones.
+    /// Listens until `shutdown` asks to drain, then settles the open messages and takes no new message.
     ///
     /// # Errors
     /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or no further attempt
@@ -318,7 +303,7 @@ impl Listener {
         result
     }
 
-    /// Reads the positions again: another listener of the name may have read on since this one was built.
+    /// Reads the positions again, since another listener of the name may have advanced since this was built.
     fn recall_positions(&mut self) {
         let Some(positions) = &mut self.positions else { return };
         positions.look_again();
@@ -327,7 +312,7 @@ impl Listener {
         }
     }
 
-    /// Keeps that consumer groups are read, whose positions the brokers keep.
+    /// Records the consumer groups that are read; the brokers keep their positions.
     async fn remember_groups(&mut self, found: &Subscription) {
         if let Some(positions) = &self.positions
             && self.transport.features().partitions
@@ -337,7 +322,6 @@ impl Listener {
         }
     }
 
-    /// It is in this state from now on.
     fn enter(&self, state: ListenerState) {
         let now = SystemTime::now();
         self.gauges.entered(now);
@@ -348,7 +332,7 @@ impl Listener {
         self.state.send_replace(state);
     }
 
-    /// It is blocked, for this reason; since when is what was said first.
+    /// Reports the blockade; its start is that of the first report.
     fn blocked(&self, at: SystemTime, reason: String) {
         let known = match &*self.state.borrow() {
             ListenerState::Blocked { since, reason } => Some((*since, reason.clone())),
@@ -372,7 +356,7 @@ impl Listener {
         }
     }
 
-    /// Tries until it is connected; `None` when told to stop.
+    /// Tries until a connection succeeds; returns `None` on shutdown.
     async fn connect(
         &self,
         shutdown: &Shutdown,
@@ -441,7 +425,7 @@ impl Listener {
             };
             self.say_failed(&trouble, error.is_missing(), pause, &mut said);
             self.gauges.failed(Some(trouble));
-            // Its reason is another by now.
+            // Wakes watchers, because the reason has changed though the state has not.
             self.state.send_modify(|_| {});
             tokio::select! {
                 biased;
@@ -452,17 +436,15 @@ impl Listener {
         Ok(None)
     }
 
-    /// Returns the remedy for a failed attempt to listen.
     fn remedy(&self, error: &TransportError) -> Option<String> {
         self.transport.remedy(error, &self.config.targets, &self.config.options)
     }
 }
 
-/// The time that an abandoned attempt may take to end in order.
 const GIVEN_UP: Duration = Duration::from_secs(1);
 
-/// Ends an attempt that is under way, and closes what it opens: the next listener of the queue would find its consumer
-/// there, or be followed by its bindings.
+/// Waits for an abandoned attempt and closes its consumer. Otherwise the next listener of the queue would find that
+/// consumer, or get its bindings later.
 async fn give_up(
     listen: impl Future<Output = Result<Box<dyn Consumer>, TransportError>>,
     shutdown: &Shutdown,
@@ -488,7 +470,6 @@ fn log_lost_connection(listener: &str, unsettled: usize, error: &TransportError)
     );
 }
 
-/// The first, with the second beside it for as long as both have something to do.
 async fn beside<T, U>(first: impl Future<Output = T>, second: impl Future<Output = U>) -> T {
     tokio::pin!(first);
     tokio::select! {
@@ -498,7 +479,7 @@ async fn beside<T, U>(first: impl Future<Output = T>, second: impl Future<Output
     }
 }
 
-/// Returns a subscription with this pool, as a broker that is empty answers it.
+/// Returns a subscription with this pool, as an empty broker answers.
 #[cfg(test)]
 async fn subscription(pool: &str) -> Subscription {
     use osnl_transport::{Declare, MemoryBroker, QueueKind, Transport as _};

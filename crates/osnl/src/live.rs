@@ -1,11 +1,10 @@
-//! Events as they come, for readers that look on: a page in a browser.
+//! Live events for readers, such as a page in a browser.
 //!
-//! While there is no reader, a message costs one load of a flag. With readers, all bounds are on their side, and a
-//! message never waits: [`MOST_READERS`] readers at once, [`ROOM`] events that wait for each, [`MOST_A_SECOND`] events a
-//! second, and 20 ms of each second for all of it. A reader learns how many events it has missed.
+//! Without readers, a message costs one load of a flag. With readers, a message never waits, and all limits are theirs:
+//! [`MOST_READERS`] readers, [`ROOM`] waiting events each, [`MOST_A_SECOND`] events and 20 ms of work per second. A
+//! reader learns how many events it has missed.
 //!
-//! A head that matches no rule is looked at as it is. Only if a reader wants it the rest is decoded, up to
-//! 64 KiB.
+//! An unmatched message is shown by its head. The rest is decoded only for a reader that needs it, up to 64 KiB.
 
 mod event;
 mod filter;
@@ -29,20 +28,17 @@ pub use self::reader::LiveReader;
 use crate::journal::NewDelivery;
 use crate::received::ReceivedMessage;
 
-/// Readers at once.
 pub const MOST_READERS: usize = 16;
-/// Events that wait for a reader.
 pub const ROOM: usize = 128;
 /// Events a second, of all readers together.
 pub const MOST_A_SECOND: u32 = 100;
 /// The time of each second that may be spent on events.
 const MOST_TIME: Duration = Duration::from_millis(20);
-/// The latest events that are kept for a reader that comes back.
+/// The latest events, kept for a reader that reconnects.
 pub const RECENT: usize = 100;
-/// Events are kept for so long after a [look](LiveEvents::look).
+/// The time for which events are kept after a [look](LiveEvents::look).
 pub const LEASE: Duration = Duration::from_secs(60);
 
-/// See the [module](self).
 #[derive(Default)]
 pub struct LiveEvents {
     is_watched: AtomicBool,
@@ -53,13 +49,11 @@ pub struct LiveEvents {
 struct LiveState {
     watchers: Vec<LiveWatcher>,
     recent: VecDeque<Arc<LiveEvent>>,
-    /// The number of the newest event.
     newest: u64,
     watchers_so_far: u64,
     second: Second,
 }
 
-/// A reader, or the lease of a look.
 struct LiveWatcher {
     id: u64,
     filter: LiveFilter,
@@ -71,7 +65,6 @@ enum WatcherKind {
     Lease { until: Instant },
 }
 
-/// The part of the running second that is used.
 #[derive(Default)]
 struct Second {
     begun: Option<Instant>,
@@ -80,8 +73,8 @@ struct Second {
 }
 
 impl LiveEvents {
-    /// Begins to read the events that a filter lets through, and those of the latest that came after number `after`. If
-    /// there are [`MOST_READERS`] readers, the oldest one gives way.
+    /// Begins to read the events that pass a filter, including recent events after number `after`. With
+    /// [`MOST_READERS`] readers, the oldest is closed.
     pub fn read(self: &Arc<Self>, filter: LiveFilter, after: Option<u64>) -> LiveReader {
         let mut state = self.lock();
         state.expire();
@@ -91,11 +84,11 @@ impl LiveEvents {
             state.watchers.remove(oldest);
         }
         let (to, events) = channel(ROOM);
-        // A number that is yet to come is one of a process before this one.
+        // A higher number than the newest belongs to an earlier process.
         let after = after.map(|after| if after > state.newest { 0 } else { after });
         for event in &state.recent {
             if after.is_some_and(|after| event.id > after) && filter.wants(event) {
-                // There is room for more than are kept.
+                // The channel has room for all recent events.
                 let _ = to.try_send(event.clone());
             }
         }
@@ -106,8 +99,8 @@ impl LiveEvents {
         LiveReader::new(id, events, missed, self.clone())
     }
 
-    /// Returns the latest events that a filter lets through, the newest first. They are kept from the first look on,
-    /// until [`LEASE`] after the last one.
+    /// Returns the latest events that pass a filter, newest first. Events are kept from the first look until [`LEASE`]
+    /// after the last.
     pub fn look(&self, filter: &LiveFilter) -> Vec<Arc<LiveEvent>> {
         let mut state = self.lock();
         state.expire();
@@ -116,12 +109,10 @@ impl LiveEvents {
         state.recent.iter().rev().filter(|event| filter.wants(event)).cloned().collect()
     }
 
-    /// Whether there are readers, or were until lately.
     pub(crate) fn is_watched(&self) -> bool {
         self.is_watched.load(Ordering::Relaxed)
     }
 
-    /// Notes a message whose head matches no rule.
     pub(crate) fn head(
         &self,
         message: &IncomingMessage,
@@ -135,7 +126,7 @@ impl LiveEvents {
         }
     }
 
-    /// Notes a message whose rest was read; without deliveries, it matched no rule.
+    /// Notes a message that was read as a whole; without deliveries, no rule matched.
     pub(crate) fn event(
         &self,
         received: &ReceivedMessage,
@@ -148,13 +139,12 @@ impl LiveEvents {
         }
     }
 
-    /// Hands an event to the readers that want it, if there is time for that.
+    /// Hands an event to its readers, if the second has time left.
     fn note(&self, seen: &SeenHead<'_>, make: impl FnOnce() -> LiveEvent) {
         let begun = std::time::Instant::now();
         let mut state = self.lock();
         state.expire();
         if state.watchers.is_empty() {
-            // The last lease is over.
             state.recent = VecDeque::new();
             self.is_watched.store(false, Ordering::Relaxed);
             return;
@@ -172,7 +162,7 @@ impl LiveEvents {
         let mut state = self.lock();
         let place = state.watchers.iter().position(|watcher| watcher.id == id);
         if let Some(place) = place {
-            // The latest events are kept for a while: it may come back.
+            // Keeps events for a while, since the reader may reconnect.
             let LiveWatcher { filter, .. } = state.watchers.remove(place);
             state.lease(filter);
         }
@@ -190,7 +180,6 @@ impl LiveState {
         self.watchers_so_far
     }
 
-    /// Keeps the events that a filter lets through for a while.
     fn lease(&mut self, filter: LiveFilter) {
         self.watchers.retain(|watcher| watcher.is_reader() || watcher.filter != filter);
         let leases = self.watchers.iter().filter(|watcher| !watcher.is_reader()).count();
@@ -202,7 +191,6 @@ impl LiveState {
         self.watch(filter, WatcherKind::Lease { until: Instant::now() + LEASE });
     }
 
-    /// Ends the leases that are over.
     fn expire(&mut self) {
         if self.watchers.iter().all(LiveWatcher::is_reader) {
             return;

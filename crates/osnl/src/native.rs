@@ -13,12 +13,12 @@
 //! [enrich:NAME]      kind, id, cloud, auth_url, ..., cache_ttl, timeout, default, on_error
 //! ```
 //!
-//! The syntax is [`osnl_config`]'s. From the weakest layer to the strongest: defaults, files in the order
-//! named, `OS_<GROUP>__<OPTION>` of the environment, the command line. Other than in a `k2hr3_osnl.conf` a name
-//! that has no effect is an error. All errors come at once; a half-right configuration gives nothing.
+//! The syntax is that of [`osnl_config`]. The layers, weakest first: defaults, files in the given order,
+//! `OS_<GROUP>__<OPTION>` of the environment, the command line. Unlike in a `k2hr3_osnl.conf`, a name without effect is
+//! an error. [`load`] reports all errors at once, and returns no value if one is wrong.
 //!
-//! [`load`] reads, checks and types; [`crate::assembly`] builds what runs; [`LoadedConf::document`] is the same
-//! configuration as text again, with where each value came from. `docs/reference/configuration.md` lists each option.
+//! [`crate::assembly`] builds the running parts. [`LoadedConf::document`] is the same configuration as text, with the
+//! source of each value. `docs/reference/configuration.md` lists each option.
 
 mod action;
 mod admin;
@@ -103,174 +103,143 @@ use crate::management::ManagementConf;
 use crate::rule::Rule;
 use crate::unmatched::KeepUnmatched;
 
-/// A checked native configuration. Printing it (Debug) shows no password.
+/// A checked native configuration, whose `Debug` output shows no password.
 #[derive(Clone, Debug)]
 pub struct Native {
-    /// The log level of the program.
     pub log_level: Level,
-    /// The log level of the libraries.
     pub libs_log_level: Level,
-    /// The destination of the log.
     pub log_file: LogFile,
-    /// The form of its lines.
     pub log_format: LogFormat,
-    /// The folder of the state; `None` is [`crate::state_dir::default`].
+    /// The folder of the state; `None` means [`crate::state_dir::default`].
     pub state_dir: Option<PathBuf>,
-    /// The age from which on a pending delivery needs attention.
+    /// The age from which a pending delivery needs attention.
     pub attention_age: Duration,
-    /// The group whose members may ask the daemon, and change nothing.
+    /// The group whose members may query the daemon but change nothing.
     pub control_group: Option<SystemGroup>,
-    /// The journal that keeps messages until they are done.
     pub journal: JournalConf,
-    /// The limit of kept messages that match no rule.
     pub keep_unmatched: KeepUnmatched,
-    /// The admin endpoint; `None` is off.
     pub admin: Option<AdminConf>,
-    /// The canary; `None` is off.
     pub canary: Option<CanaryConf>,
-    /// In the order of the files; never empty.
+    /// The listeners in the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
-    /// In the order of the files; never empty.
+    /// The rules in the order of the files; never empty.
     pub rules: Vec<RuleConf>,
-    /// In the order of the files; never empty.
+    /// The actions in the order of the files; never empty.
     pub actions: Vec<ActionConf>,
-    /// In the order of the files.
     pub enrichments: Vec<EnrichConf>,
 }
 
-/// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Text for people.
     Text,
-    /// A JSON object a line.
     Json,
 }
 
-/// `[journal]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalConf {
-    /// Nothing outlives the process: a message is acknowledged after its last outcome.
+    /// No file: nothing outlives the process, so a message is acknowledged after its last outcome.
     Memory,
-    /// A file: a message is acknowledged when it is kept.
+    /// A file: a message is acknowledged once the journal has it.
     Sqlite(SqliteOptions),
-    /// A database that several daemons share: the same.
+    /// A database that several daemons share; acknowledges as a file does.
     Shared(SharedOptions),
 }
 
 /// `[listener:NAME]`: one subscription on one connection.
 #[derive(Clone, Debug)]
 pub struct ListenerConf {
-    /// The section's name.
     pub name: Arc<str>,
-    /// The broker.
     pub transport_url: TransportUrl,
     /// The topic exchanges of the services; empty with `queue`.
     pub exchanges: Vec<String>,
-    /// Each is bound to each exchange with each priority.
+    /// The topics, each bound to each exchange with each priority.
     pub topics: Vec<String>,
-    /// The priorities bound.
     pub priorities: Vec<Priority>,
-    /// The queue's name; `None` are the services' own queues, one for each topic and priority.
+    /// The queue's name; `None` means the services' own queues, one per topic and priority.
     pub pool: Option<String>,
-    /// The reaction to a missing exchange; with [`Declare::Nothing`], `pool` is a queue that exists.
+    /// The reaction to a missing exchange; with [`Declare::Nothing`], `pool` names an existing queue.
     pub declare: Declare,
-    /// The type and the options of the queue.
     pub queue: QueueKind,
-    /// Unsettled messages that the broker may hand us.
+    /// The limit of unsettled messages that the broker pushes.
     pub prefetch: u16,
-    /// After this long without room for another message, what the broker has pushed goes back to it.
+    /// The time without room for another message after which pushed messages return to the broker.
     pub give_back_after: Duration,
-    /// The resources that one message may use.
     pub budget: Budget,
-    /// Whether it receives the canary.
     pub has_canary: bool,
-    /// Whether its dead letters go into a queue, as those of a quorum queue of its own do with `memory://`.
+    /// Whether a queue receives its dead letters, as the own quorum queue of a listener does with `memory://`.
     pub keeps_dead_letters: bool,
-    /// The least number of messages; with fewer the stream is silent.
+    /// The lowest rate of messages; below, the stream is silent.
     pub expect: Option<Rate>,
-    /// The greatest age of an event when it is first read; deliveries of older ones are dead letters.
+    /// The highest age of an event when it is first read; deliveries of an older event are dead letters.
     pub max_event_age: Option<Duration>,
     /// The options of oslo.messaging's rabbit driver from `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
-    /// The management API of its broker; `None` is not asked.
+    /// The management API of the listener's broker, if it is to be asked.
     pub management: Option<ManagementConf>,
     /// The options of oslo.messaging's Kafka driver from `[oslo_messaging_kafka]` and the URL's query.
     #[cfg(feature = "kafka")]
     pub kafka: KafkaOptions,
 }
 
-/// `[rule:NAME]`.
 #[derive(Clone, Debug)]
 pub struct RuleConf {
-    /// The conditions and actions.
     pub rule: Rule,
-    /// The listeners whose messages it sees.
     pub listeners: Vec<Arc<str>>,
-    /// A rule that is not is checked and never matches.
+    /// Whether the rule may match; a disabled rule is checked all the same.
     pub enabled: bool,
-    /// The limit beyond which deliveries of the rule are held.
+    /// The rate beyond which deliveries of the rule are held.
     pub guard: Option<Rate>,
-    /// The least number of messages on which it fires; with fewer the stream is silent.
+    /// The lowest rate of messages on which the rule fires; below, the stream is silent.
     pub expect: Option<Rate>,
 }
 
-/// `[action:NAME]`.
 #[derive(Clone, Debug)]
 pub struct ActionConf {
-    /// The section's name.
     pub name: Arc<str>,
-    /// The driver with its options.
     pub driver: ActionDriver,
-    /// At what pace its deliveries are made, when they are given up, and what follows.
     pub delivery: DeliverySettings,
-    /// The condition besides those of the rules: decided before anything is kept, or, if it looks at what `enrich`
-    /// brings, before the first attempt.
+    /// A condition besides those of the rules. It is decided before anything is kept, or before the first attempt if it
+    /// reads names that `enrich` adds.
     pub when: Option<Expression>,
-    /// The action that handles the dead letters of this one instead.
+    /// The action that handles this action's dead letters instead.
     pub on_failure: Option<Fallback>,
-    /// Beyond it, what rules want of it is held.
+    /// The rate beyond which deliveries to this action are held.
     pub guard: Option<Rate>,
-    /// The fate of deliveries beyond `max_pending`.
     pub on_full: OverflowPolicy,
-    /// The enrichments that are asked before the first attempt, in this order.
+    /// The enrichments asked before the first attempt, in this order.
     pub enrich: Vec<Arc<str>>,
 }
 
-/// The sources of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// Files, later ones over earlier ones.
+    /// The files; a later file overrides an earlier one.
     pub files: Vec<PathBuf>,
-    /// Folders whose `*.conf` follow them, sorted by name.
+    /// Folders whose `*.conf` are read after the files, sorted by name.
     pub folders: Vec<PathBuf>,
-    /// The drivers that actions may name.
     pub drivers: Drivers,
-    /// Over the files.
+    /// The environment, which overrides the files.
     pub environment: Environment,
-    /// A file whose rules stand in place of all those of the files; what else is in it lies over them. It is read last.
+    /// A file read last, whose rules replace all rules of the files; its other options override theirs.
     pub rules: Option<PathBuf>,
-    /// Options of `[DEFAULT]` given on the command line, over everything: option, value, flag.
+    /// Options of `[DEFAULT]` from the command line, which override all else: option, value, flag.
     pub flags: Vec<(&'static str, String, &'static str)>,
 }
 
-/// A configuration that can be used, and what its writer should know about it.
+/// A usable configuration with its warnings.
 #[derive(Clone)]
 pub struct LoadedConf {
-    /// The checked values.
     pub conf: Native,
-    /// In the order of files and lines.
+    /// The warnings, in the order of files and lines.
     pub warnings: Vec<Warning>,
     layers: Layers,
-    /// The files with secrets and certificates that options name, as they were read.
+    /// The named files with secrets and certificates, as read.
     named_files: Vec<change::NamedFile>,
     drivers: Drivers,
     files: Vec<String>,
 }
 
 impl LoadedConf {
-    /// Returns the warnings with those of [`never_sent`](Self::never_sent) among them, for commands that check a
-    /// configuration.
+    /// Returns the warnings, with those of [`never_sent`](Self::never_sent), for commands that check a configuration.
     #[must_use]
     pub fn all_warnings(&self) -> Vec<Warning> {
         let mut warnings = self.warnings.clone();
@@ -283,21 +252,20 @@ impl LoadedConf {
         warnings
     }
 
-    /// Adds warnings that only commands which check a configuration ask for, such as those of
-    /// [`never_sent`](Self::never_sent), in the order of files and lines.
+    /// Adds warnings, in the order of files and lines, that only the checking commands ask for.
     pub fn add_warnings(&mut self, more: Vec<Warning>) {
         self.warnings.extend(more);
         in_order(&mut self.warnings, |warning| &warning.0, &self.files);
     }
 
-    /// Makes a finding about an option of a section, at its line; about the section where nothing sets the option.
+    /// Makes a finding at an option's line, or at the section's where the option is not set.
     pub(crate) fn finding(&self, kind: &str, name: &str, option: &str, problem: &str) -> Finding {
         let mut sections = self.layers.sections.iter();
         let section = sections.find(|section| section.def.kind == kind && section.name == name);
         findings::finding_at(section, option, problem)
     }
 
-    /// Makes a finding about a file, at the line of a section that names it; about the section where none does.
+    /// Makes a finding about a file, at the line of a section that names the file, if any.
     pub(crate) fn finding_of_file(
         &self,
         kind: &str,
@@ -315,17 +283,17 @@ impl LoadedConf {
 }
 
 impl std::fmt::Debug for LoadedConf {
-    /// Without the texts as they were written, which may be secrets.
+    /// Omits the layers, whose texts may contain secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { conf, warnings, layers: _, named_files: _, drivers: _, files: _ } = self;
         f.debug_struct("LoadedConf").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
     }
 }
 
-/// Reads and checks.
+/// Reads and checks the configuration of all sources.
 ///
 /// # Errors
-/// Everything that is wrong, in the order of files and lines; no value is used if one is wrong.
+/// Everything that is wrong, in the order of files and lines.
 pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
     let mut errors = Vec::new();
     let mut files = sources.files.clone();
@@ -347,7 +315,7 @@ pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
     if errors.is_empty() { load_texts(&texts, sources) } else { Err(ConfigErrors(errors)) }
 }
 
-/// Like [`load`], for files that the caller has read: names and contents, the later ones win. Of `sources`, the
+/// Like [`load`], for names and contents that the caller has read; a later text wins. From `sources` only the
 /// environment, the flags, and `rules` count; the rules are the last text.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Listening for notifications from a Rust program, in oslo.messaging's words.
+//! Listening for notifications from a Rust program, in oslo.messaging's terms.
 //!
 //! ```no_run
 //! use osnl::notification_listener::{
@@ -29,17 +29,17 @@
 //!
 //! # What happens to a message
 //!
-//! 1. Its head is read. If no [`Endpoint`] matches it, by [`priorities`](Endpoint::priorities),
-//!    [`filter`](Endpoint::filter), and [`wants`](Endpoint::wants), it is acknowledged; its payload is not read.
-//! 2. The rest is read. A body that cannot be read is *set aside*, see below.
-//! 3. The endpoints that match are called in the order in which they were given, one after the other, up to the first
-//!    that answers [`Requeue`](NotificationResult::Requeue).
-//! 4. All handled: it is acknowledged, now and not before.
-//! 5. Requeue, or a panic, with [`allow_requeue`](Builder::allow_requeue): the message stays unacknowledged, waits
-//!    ([`RequeuePolicy`]), and all its endpoints are asked again. After the last attempt it is set aside, or, with
-//!    [`requeue_endlessly`](Builder::requeue_endlessly), given back to the broker, which delivers it again.
-//!    When the listener stops in the meantime, the broker gets it back. Without `allow_requeue` it is
-//!    acknowledged, with a warning.
+//! 1. The listener reads the head. If no [`Endpoint`] matches by [`priorities`](Endpoint::priorities),
+//! [`filter`](Endpoint::filter), and [`wants`](Endpoint::wants), the message is acknowledged and its payload is not
+//! read.
+//! 2. The listener reads the rest. An unreadable body is *set aside*, see below.
+//! 3. The listener calls the matching endpoints in the given order, up to the first that answers
+//! [`Requeue`](NotificationResult::Requeue).
+//! 4. If all endpoints handled the message, it is acknowledged, and not before.
+//! 5. After a requeue or a panic, with [`allow_requeue`](Builder::allow_requeue), the message stays unacknowledged,
+//! waits ([`RequeuePolicy`]), and all its endpoints are called again. After the last attempt the message is set aside,
+//! or, with [`requeue_endlessly`](Builder::requeue_endlessly), returned to the broker, which redelivers it. A stop of
+//! the listener also returns the message. Without `allow_requeue` the message is acknowledged, with a warning.
 //!
 //! | | oslo.messaging | here |
 //! | --- | --- | --- |
@@ -49,19 +49,19 @@
 //! | a body that cannot be read | dropped, or redelivered without end | set aside with its bytes |
 //! | connection lost | tried again with growing pauses | tried again each second; what was unacknowledged comes again, marked `redelivered`, and finds its first copy if that is still in work |
 //!
-//! Effects may therefore be repeated, never left out.
+//! Effects may therefore be repeated, never omitted.
 //!
 //! # Set aside
 //!
-//! Kept with its bytes ([`RunningListener::set_aside`], the last thousand), told to
-//! [`on_set_aside`](Builder::on_set_aside), said once in the log (queue, reason, digest; never the content), then
-//! acknowledged. What each kind of malformed body comes to is a table in the manual, `docs/reference/malformed.md`.
+//! The listener keeps the message with its bytes ([`RunningListener::set_aside`], the last thousand) and reports it to
+//! [`on_set_aside`](Builder::on_set_aside). The log has one line with queue, reason and digest, never the content. Then
+//! the message is acknowledged. `docs/reference/malformed.md` lists the result of each kind of malformed body.
 //!
 //! # Order and concurrency
 //!
-//! Up to [`concurrency`](Builder::concurrency) messages are with endpoints at a time. Messages about the same
-//! resource are handled in the order of their arrival; one that waits to come again holds those behind it, and no
-//! others. With [`Order::PerQueue`] it holds all.
+//! Up to [`concurrency`](Builder::concurrency) messages are with endpoints at a time. Messages about the same resource
+//! are handled in order of arrival; a message that waits for a retry delays only those of its resource. With
+//! [`Order::PerQueue`] it delays all.
 //!
 //! # Trying it without a broker
 //!
@@ -126,25 +126,24 @@ pub use crate::metrics::Counters;
 pub use crate::shutdown::Shutdown;
 pub use osnl_core::ended::RunEnd;
 
-/// A listener that has not begun: oslo.messaging's `get_notification_listener`. See the [module](self).
+/// A listener that is not started, as oslo.messaging's `get_notification_listener` returns. See the [module](self).
 pub struct NotificationListener {
     listener: Listener,
     dispatch: Arc<Dispatch>,
 }
 
 impl NotificationListener {
-    /// Returns the builder of a listener at the brokers of a transport URL. [`Builder::build`] reports unusable parts
-    /// of the URL.
+    /// Returns the builder for a transport URL. [`Builder::build`] reports unusable parts of the URL.
     pub fn builder(url: &TransportUrl) -> Builder {
         Builder::of_url(url)
     }
 
-    /// A listener on a transport that is there already, such as [`MemoryBroker::transport`].
+    /// Returns the builder for an existing transport, such as [`MemoryBroker::transport`].
     pub fn on(transport: Arc<dyn Transport>) -> Builder {
         Builder::of(Ok(transport))
     }
 
-    /// Listens in a task of its own; call it within a tokio runtime.
+    /// Listens in a task of its own; requires a tokio runtime.
     #[must_use = "a running listener that is dropped ends at once"]
     pub fn start(self) -> RunningListener {
         let dispatch = self.dispatch.clone();
@@ -154,19 +153,19 @@ impl NotificationListener {
         RunningListener { dispatch, state, task }
     }
 
-    /// Listens in the caller's task until its [`Shutdown`](Builder::shutdown) asks to drain; drop the future to end at
-    /// once.
+    /// Listens in the caller's task until its [`Shutdown`](Builder::shutdown) asks to drain. Dropping the future ends
+    /// it at once.
     ///
     /// # Errors
-    /// The login or the virtual host was refused at the start, or no further attempt can succeed. If the broker is
-    /// down, the listener waits.
+    /// The broker refused the login or the virtual host at the start, or no further attempt can succeed. If the broker
+    /// is down, the listener waits.
     pub async fn run(self) -> Result<RunEnd, TransportError> {
         let Self { listener, dispatch } = self;
         let shutdown = dispatch.shutdown.clone();
-        // Tasks of lanes end with this future, however it ends.
+        // Ends the lanes' tasks when this future ends, whichever way.
         let abort = shutdown.abort.clone().drop_guard();
         let ended = listener.run(shutdown.clone()).await;
-        // After an error nothing waits for the messages still in work: they go back with the connection.
+        // After an error nothing waits for messages in work, which return with the connection.
         shutdown.drain.cancel();
         dispatch.tasks.close();
         dispatch.tasks.wait().await;
@@ -176,7 +175,7 @@ impl NotificationListener {
     }
 }
 
-/// A listener at work. Dropped, it ends at once; what is unsettled goes back to the broker.
+/// A running listener. Dropping it ends it at once and returns unsettled messages to the broker.
 pub struct RunningListener {
     dispatch: Arc<Dispatch>,
     state: watch::Receiver<ListenerState>,
@@ -184,13 +183,13 @@ pub struct RunningListener {
 }
 
 impl RunningListener {
-    /// Takes nothing new and lets the calls under way finish; what waits, for its turn or to come again, goes back
-    /// to the broker.
+    /// Takes no new message and lets running calls finish. Messages that wait for their turn or a retry return to the
+    /// broker.
     pub fn stop(&self) {
         self.dispatch.shutdown.drain.cancel();
     }
 
-    /// Waits for the end, which [`stop`](Self::stop) or an error brings about.
+    /// Waits for the end, caused by [`stop`](Self::stop) or an error.
     ///
     /// # Errors
     /// As [`NotificationListener::run`].
@@ -198,7 +197,7 @@ impl RunningListener {
         self.join().await
     }
 
-    /// Stops, and gives up what is in work after `deadline`.
+    /// Stops, and after `deadline` abandons the messages in work.
     ///
     /// # Errors
     /// As [`NotificationListener::run`].
@@ -211,26 +210,24 @@ impl RunningListener {
         self.join().await.map(|_| RunEnd::DeadlinePassed)
     }
 
-    /// Waits until it listens, or has ended.
+    /// Waits until the listener is subscribed or has ended.
     pub async fn listening(&self) {
         let mut state = self.state.clone();
-        // An error: it has ended.
+        // An error means that the listener has ended.
         let _ = state.wait_for(|state| state.is_subscribed() || *state == ListenerState::Stopped).await;
     }
 
-    /// Returns the state of the listener.
     #[must_use]
     pub fn state(&self) -> ListenerState {
         self.state.borrow().clone()
     }
 
-    /// Returns the counters since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.dispatch.counters
     }
 
-    /// The last messages that were set aside, oldest first: a thousand, or 16 MiB of bodies.
+    /// Returns the last messages that were set aside, oldest first: a thousand, or 16 MiB of bodies.
     #[must_use]
     pub fn set_aside(&self) -> Vec<SetAside> {
         self.dispatch.shelf.all()

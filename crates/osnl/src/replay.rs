@@ -1,12 +1,11 @@
-//! Journalled or saved events through rules again, as they are configured now.
+//! Sends journalled or saved events through the present rules again.
 //!
-//! [`plan`] decides, for one event, what each rule asks for, and what of it was done before: this is the shadow,
-//! which changes nothing. [`live`] appends what was planned to a journal as new events, in the order of the plans,
-//! and the daemon that has or will have the journal delivers it. What is appended has a fresh `message_id` and
-//! `_unique_id`, unless told otherwise: with its own ids a copy of a message that is kept is no second event.
+//! [`plan`] decides, for one event, the deliveries of each rule and which were made before, and changes nothing.
+//! [`live`] appends planned deliveries to a journal as new events, which a daemon delivers. A new event has a fresh
+//! `message_id` and `_unique_id` by default, because a journal discards a copy under ids that it keeps.
 //!
-//! It takes any [`Journal`]: that of a stopped daemon, opened for this, or that of a running one, from within, which is
-//! asked by its [control socket](crate::control).
+//! The [`Journal`] may belong to a stopped daemon, or to a running daemon, asked by its [control
+//! socket](crate::control).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,33 +24,28 @@ use crate::rule::Mode;
 use crate::saved::RecordedEvent;
 use crate::stamp;
 
-/// Entries that may wait for their commit at the same time.
+/// Entries that wait for their commit at the same time.
 const GROUP: usize = 256;
 
-/// An event to be sent through rules again.
 #[derive(Clone, Debug)]
 pub struct ReplayEvent {
-    /// Its number in the journal, or the line of its file.
+    /// The number in the journal, or the line of the file.
     pub number: u64,
-    /// Whether it is the journal's.
     pub kept: bool,
-    /// The message as it came.
     pub received: ReceivedMessage,
-    /// The known part of the event.
     pub subject: ExplainedEvent,
-    /// The earlier deliveries, as far as a journal knows.
+    /// The event's earlier deliveries that a journal knows.
     pub before: Vec<DeliveryListRow>,
 }
 
 impl ReplayEvent {
-    /// An event of a journal.
     #[must_use]
     pub fn kept(kept: crate::journal::sqlite::KeptEvent) -> Self {
         let subject = ExplainedEvent::received(&kept.received);
         Self { number: kept.number, kept: true, received: kept.received, subject, before: kept.deliveries }
     }
 
-    /// An event from a file, as a listener with this budget would read it, and what a journal knows of its message id.
+    /// Reads an event as a listener with this budget would.
     #[must_use]
     pub fn saved(saved: RecordedEvent, budget: &Budget, before: Vec<DeliveryListRow>) -> Self {
         let subject = ExplainedEvent::saved(&saved, budget);
@@ -60,7 +54,7 @@ impl ReplayEvent {
     }
 }
 
-/// Returns the content of a file, as if a listener of this name had received it.
+/// Returns the event as if a listener of this name had received the message.
 pub(crate) fn saved(saved: RecordedEvent) -> ReceivedMessage {
     let origin = Origin {
         listener: "replay".into(),
@@ -78,35 +72,26 @@ pub(crate) fn saved(saved: RecordedEvent) -> ReceivedMessage {
     }
 }
 
-/// The plan for one event.
 #[derive(Clone, Debug)]
 pub struct EventPlan {
-    /// The event.
     pub source: ReplayEvent,
-    /// The verdict of each rule, in their order.
     pub rules: Vec<PlannedRule>,
 }
 
-/// The verdict of one rule.
 #[derive(Clone, Debug)]
 pub struct PlannedRule {
-    /// The verdict.
     pub verdict: RuleVerdict,
-    /// The deliveries that it asks for if it fires.
     pub wishes: Vec<RequestedDelivery>,
 }
 
-/// A delivery that a rule asks for.
 #[derive(Clone, Debug)]
 pub struct RequestedDelivery {
-    /// The delivery that would be appended.
     pub delivery: NewDelivery,
     /// The latest earlier delivery of this event to the same action for the same resource.
     pub before: Option<DeliveryListRow>,
 }
 
 impl RequestedDelivery {
-    /// Whether its effect is there already.
     #[must_use]
     pub fn was_delivered(&self) -> bool {
         self.before.as_ref().is_some_and(|row| row.state == RowState::Delivered)
@@ -114,14 +99,13 @@ impl RequestedDelivery {
 }
 
 impl EventPlan {
-    /// Returns the deliveries that would be appended.
     #[must_use]
     pub fn wishes(&self) -> Vec<&RequestedDelivery> {
         self.rules.iter().flat_map(|rule| &rule.wishes).collect()
     }
 }
 
-/// Plans the deliveries of these rules, or of all if none is named; `listener` is the one to be considered alone.
+/// Plans the deliveries of the named rules, or of all; `listener` restricts the plan to one listener.
 #[must_use]
 pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Option<&str>) -> EventPlan {
     let verdicts = explain(conf, &source.subject, listener);
@@ -130,11 +114,11 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
         let effects = verdict.ruling.effects();
         let own = conf.rules.iter().find(|conf| conf.rule.name == verdict.rule);
         let unordered = |action: &Arc<str>| own.is_some_and(|own| own.rule.unordered.contains(action));
-        // Of what cannot be decided, as of such a rule, nothing is made.
+        // An effect that cannot be decided, or of such a rule, creates no delivery.
         let asked =
             |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. } | Preview::Undecided { .. });
         let wishes = effects.iter().filter(asked).map(|effect| {
-            // Order is kept per action and resource, and there a repetition shows: whatever rule it was.
+            // Order is kept per action and resource, so a repetition counts whichever rule made the delivery.
             let same = |row: &&DeliveryListRow| *row.action == *effect.action && row.key == effect.key;
             let before = source.before.iter().rev().filter(same);
             RequestedDelivery {
@@ -164,59 +148,48 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
     EventPlan { source, rules }
 }
 
-/// The way in which events are appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplaySettings {
-    /// With the ids they had: what the journal keeps already is no second event then.
+    /// Whether events keep their ids; the journal then discards events that it keeps already.
     pub keep_ids: bool,
-    /// The time that the journal may take nothing before that is reported: it is full, or cannot be written.
+    /// The time without an accepted event after which the replay fails.
     pub patience: Duration,
 }
 
 impl Default for ReplaySettings {
-    /// Fresh ids, ten seconds.
     fn default() -> Self {
         Self { keep_ids: false, patience: Duration::from_secs(10) }
     }
 }
 
-/// The reason why a replay stopped early.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The journal takes nothing. Everything that was handed to it is kept.
+    /// The journal is full or cannot be written; appended events stay.
     #[error(
         "the journal takes no more after {appended} events: it is full, cannot be written, or an action has max_pending \
          deliveries; let a daemon deliver what is in it, then go on"
     )]
-    Stuck {
-        /// The number of events that were appended before.
-        appended: u64,
-    },
-    /// The journal does not answer: what was sent last may be kept, now or later.
+    Stuck { appended: u64 },
+    /// The journal does not answer; the last events may be kept, now or later.
     #[error(
         "the journal has kept {appended} events and has not answered about {sent} more: they are kept as soon as it can be \
          written, if it is not stopped before; do not replay these again before osnl deliveries list has shown that \
          they are missing, and go on behind them"
     )]
     Unknown {
-        /// The number of events that were appended before, in their order.
         appended: u64,
-        /// The number of events behind these that were handed to the journal.
+        /// The number of later events that were handed to the journal.
         sent: u64,
     },
-    /// The journal was closed.
     #[error("the journal was closed after {appended} events; what was not appended can be replayed again")]
-    Closed {
-        /// The number of events that were appended before.
-        appended: u64,
-    },
+    Closed { appended: u64 },
 }
 
-/// Appends what was planned, in this order, and waits until it is kept. Events that nothing asks for are left out.
-/// Answers how many were appended.
+/// Appends the planned deliveries in order, waits until they are kept, and returns the number of events. Events without
+/// deliveries are omitted.
 ///
 /// # Errors
-/// See [`ReplayError`]. What was appended before stays.
+/// See [`ReplayError`]; events appended before the error stay.
 pub async fn live(
     journal: &dyn Journal,
     planned: &[EventPlan],
@@ -225,7 +198,6 @@ pub async fn live(
     append(journal, planned.iter().filter_map(|planned| planned_entry(planned, how)).collect(), how).await
 }
 
-/// Appends entries in this order, and waits until they are kept.
 pub(crate) async fn append(
     journal: &dyn Journal,
     entries: Vec<Entry>,
@@ -259,7 +231,6 @@ pub(crate) async fn append(
     Ok(appended)
 }
 
-/// The entry of an event that something asks for.
 fn planned_entry(planned: &EventPlan, how: ReplaySettings) -> Option<Entry> {
     let deliveries: Vec<NewDelivery> =
         planned.wishes().into_iter().map(|wish| wish.delivery.clone()).collect();
@@ -270,14 +241,14 @@ fn planned_entry(planned: &EventPlan, how: ReplaySettings) -> Option<Entry> {
     Some(entry(planned.source.received.clone(), notification, deliveries, how))
 }
 
-/// An event that comes now, with an id of its own unless it shall keep the one it had.
+/// Makes an event that arrives now, with new ids unless `keep_ids` is set.
 pub(crate) fn entry(
     received: ReceivedMessage,
     notification: &Notification,
     mut deliveries: Vec<NewDelivery>,
     how: ReplaySettings,
 ) -> Entry {
-    // What can be read as a notification can be read to be sent, but for texts that are none: these stay as they are.
+    // A readable notification can be written again, except texts that are not JSON, which stay as they are.
     let renewed = if how.keep_ids { None } else { renewed(&received) };
     let (notification, mut received) = renewed.unwrap_or_else(|| (notification.clone(), received));
     received.origin.redelivered = false;
@@ -287,7 +258,7 @@ pub(crate) fn entry(
     Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
 }
 
-/// The same event under new ids; its time stays, since it is the event's.
+/// Returns the event under new ids, with its original time.
 fn renewed(received: &ReceivedMessage) -> Option<(Notification, ReceivedMessage)> {
     let plain = Budget::MOST.plain_body(&received.body, &received.properties.content_info()).ok()?;
     let mut emission = Emission::read(&plain).ok()?;

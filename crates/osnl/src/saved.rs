@@ -1,12 +1,13 @@
-//! Events from files: what `osnl tap --save` writes, what `osnl send` reads, and plain notifications.
+//! Events from files: the output of `osnl tap --save`, the input of `osnl send`, and plain notifications.
 //!
 //! | a JSON document with | is |
 //! | --- | --- |
-//! | `body`, `body_text` or `body_base64` | a body as it came, with its `exchange`, `routing_key`, `properties` and `received` |
+//! | `body`, `body_text` or `body_base64` | a received body, with its `exchange`, `routing_key`, `properties` and
+//! `received` |
 //! | `oslo.message` | a body in the envelope 2.0 |
 //! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
 //!
-//! Documents stand one after the other, on a line each or over several, or in one list.
+//! Documents follow each other, on one or several lines each, or are in one list.
 
 use std::time::SystemTime;
 
@@ -19,52 +20,33 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// An event from a file.
 #[derive(Clone, Debug)]
 pub struct RecordedEvent {
-    /// The line its document begins in.
+    /// The line where the document begins.
     pub line: usize,
-    /// The body as it came, secrets and all.
+    /// The received body, with its secrets.
     pub body: Vec<u8>,
-    /// The properties that tell how to read it.
     pub properties: Properties,
-    /// The exchange that it was published to, if known.
     pub exchange: Option<String>,
-    /// With which routing key.
     pub routing_key: Option<String>,
-    /// When it was received.
     pub received: Option<SystemTime>,
 }
 
-/// The reason why a file has no events. Repeats nothing of its content.
+/// The reason why a file has no events, without its content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
-    /// It is not JSON from somewhere on.
     #[error("line {line}: not JSON: {reason}; {FORM}")]
-    Json {
-        /// The line of the fault.
-        line: usize,
-        /// The parser's words.
-        reason: String,
-    },
-    /// A document in it is no event.
+    Json { line: usize, reason: String },
     #[error("line {line}: {reason}")]
-    Document {
-        /// The line at which it begins.
-        line: usize,
-        /// The fault.
-        reason: String,
-    },
-    /// There is no document.
+    Document { line: usize, reason: String },
     #[error("there is no event in it")]
     Empty,
 }
 
-/// The expected form of a file.
 const FORM: &str = "a file holds JSON documents, one after the other";
 
 impl SavedError {
-    /// Returns the error with its file: `FILE:LINE: what is wrong`.
+    /// Returns the error as `FILE:LINE: problem`.
     #[must_use]
     pub fn of_file(&self, name: &str) -> String {
         match self {
@@ -75,17 +57,15 @@ impl SavedError {
     }
 }
 
-/// Reads all events of a text.
-///
 /// # Errors
-/// See [`SavedError`]: a text is read as a whole or not at all.
+/// See [`SavedError`]; one bad document rejects the whole text.
 pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
     let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
     let mut found = Vec::new();
     while let Some(document) = documents.next() {
         let document = document.map_err(|error| SavedError::Json {
             line: error.line(),
-            // Position and kind; serde_json's own text may name what it has found.
+            // Only position and kind, because serde_json's own message may contain values.
             reason: match error.classify() {
                 Category::Eof => "it ends in the middle of a document".to_owned(),
                 Category::Syntax | Category::Data | Category::Io => {
@@ -120,7 +100,7 @@ fn event(document: &str, line: usize) -> Result<RecordedEvent, String> {
     Ok(RecordedEvent { line, body, properties, exchange, routing_key, received })
 }
 
-/// Returns the body of a document that holds one as received; `None` for another document.
+/// Returns the body of a document that holds a received message; `None` for another document.
 ///
 /// # Errors
 /// The body is not valid base64.
@@ -133,12 +113,11 @@ pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
     decoded.map_err(|_| "body_base64 is not base64".to_owned())
 }
 
-/// Returns the properties that tell how to read the body of such a document.
 #[must_use]
 pub fn properties_of(object: &Map<String, Value>) -> Properties {
     let properties = object.get("properties");
     let property = |key: &str| Some(properties?.get(key)?.as_str()?.to_owned());
-    // `osnl tap` has the headers among the properties, recordings beside them.
+    // `osnl tap` writes headers inside the properties, recordings beside them.
     let headers =
         properties.and_then(|properties| properties.get("headers")).or_else(|| object.get("headers"));
     Properties {
@@ -188,7 +167,7 @@ mod tests {
         assert_eq!(seen, expected, "{text}");
     }
 
-    /// A message for which the quarantine has no room is kept as an event that can be replayed and sent.
+    /// A message without room in the quarantine must still be usable by replay and send.
     #[tokio::test]
     async fn messages_that_left_the_quarantine_are_read_with_their_bytes() {
         use osnl_core::received::ReceivedMessage;

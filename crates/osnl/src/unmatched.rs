@@ -1,14 +1,13 @@
-//! The trace of messages that match no rule: a ring of the last heads, for [`explain`](crate::explain).
+//! The trace of unmatched messages: a ring of the last heads, for [`explain`](crate::explain).
 //!
-//! A message that matches no rule is acknowledged whether its trace is kept or not. Noting it copies a few short
-//! strings into a slot in memory that was used before. With a journal on disk, a thread appends new entries once a
-//! second to a file beside it, without `fsync`: a crash of the machine may lose the file, a crash of the process its
-//! last second. At most one ring's worth is written at a time, whatever the rate.
+//! An unmatched message is acknowledged whether its trace is kept or not. Noting it copies a few short strings into a
+//! reused slot in memory. With a journal on disk, a thread appends new entries once a second to a file beside the
+//! journal, without `fsync`. A crash of the machine may lose the file, a crash of the process its last second. At most
+//! one ring's worth is written at a time, whatever the rate.
 //!
-//! The ring does not keep which condition of which rule failed in the head: `explain` derives it from the head and the
-//! rules. It keeps the reason where a condition on the payload failed, since the payload is only kept if bodies are
-//! configured; [`REASONS`] rules at most. The [counts](crate::rule::RuleCounts) of every rule are always kept beside
-//! the ring.
+//! The ring does not store which condition failed in the head, because `explain` derives it from the head and the
+//! rules. For a condition on the payload it stores the reason, since payloads are kept only if bodies are configured;
+//! [`REASONS`] rules at most. The [counts](crate::rule::RuleCounts) of all rules are always kept beside the ring.
 
 mod file;
 mod line;
@@ -31,78 +30,66 @@ use crate::ends::EndReports;
 use crate::received::ReceivedMessage;
 use crate::rule::{Condition, Rule, RuleMismatch, RuleSet};
 
-/// Bytes of bodies that are kept, if they are asked for; each has an equal share.
+/// Bytes of bodies that are kept, if configured, in equal shares.
 const BODIES: usize = 64 << 20;
 
-/// Rules whose failed condition is kept of one message. With a thousand rules that look behind every head, what they saw
-/// would be more than all heads together.
+/// The limit of rules whose failed condition is kept per message. With a thousand rules on payloads, the reasons would
+/// exceed all heads together.
 pub const REASONS: usize = 32;
 
 /// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 500;
 
-/// The most bytes of a text of a head that are kept: one may have as many as its body.
+/// The most bytes of a text that are kept, since a head's text may be as long as its body.
 const LONGEST_TEXT: usize = 1024;
 
-/// The amount kept of messages that match no rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepUnmatched {
-    /// The last so many messages; 0 is none.
+    /// The number of last messages; 0 keeps none.
     pub heads: u32,
-    /// Whether with their bodies, secrets and all.
+    /// Whether bodies are kept too, with their secrets.
     pub bodies: bool,
 }
 
 impl Default for KeepUnmatched {
-    /// A thousand heads.
     fn default() -> Self {
         Self { heads: 1000, bodies: false }
     }
 }
 
-/// A message that matched no rule.
 #[derive(Clone, Debug, Default)]
 pub struct UnmatchedMessage {
-    /// When it reached us; `None` in an unused place.
+    /// The time of arrival; `None` in an unused place.
     pub received: Option<SystemTime>,
-    /// The listener's name.
     pub listener: Arc<str>,
-    /// The queue it was taken from.
     pub queue: Arc<str>,
-    /// The exchange it was published to.
     pub exchange: String,
-    /// `<topic>.<priority>`.
     pub routing_key: String,
-    /// The event type.
     pub event_type: Option<String>,
-    /// The publisher of the notification.
     pub publisher_id: Option<String>,
-    /// The priority that its body claims.
+    /// The priority that the message's body claims.
     pub priority: Option<String>,
-    /// Its id, if more than its head was read.
+    /// The message's id, if more than its head was read.
     pub message_id: Option<String>,
-    /// The rules whose condition behind the head failed, with what they saw; [`REASONS`] at most, those first that
-    /// look at the head too.
+    /// The rules whose condition on the payload failed, with the values seen; [`REASONS`] at most. Rules that also
+    /// match on the head are first.
     pub failed: Vec<FailedBehind>,
-    /// Its bytes and how to read them, if they are kept.
+    /// The bytes and their properties, if bodies are kept.
     pub body: Option<(Bytes, Properties)>,
 }
 
-/// A condition behind the head that failed, as it was then.
+/// A failed condition on the payload, with the values of that time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedBehind {
-    /// The rule.
     pub rule: Arc<str>,
-    /// The condition.
     pub condition: String,
-    /// The condition and what it saw, secrets masked.
+    /// The condition and the values seen, secrets masked.
     pub reason: String,
 }
 
-/// See the [module](self).
 pub struct Ring {
     shared: Arc<UnmatchedState>,
-    /// Ended, with everything written, when the ring is dropped.
+    /// The writer, which ends, with everything written, when the ring is dropped.
     _store: Option<UnmatchedStore>,
     ends: EndReports,
 }
@@ -116,21 +103,19 @@ struct UnmatchedState {
 
 #[derive(Debug, Default)]
 struct Slots {
-    /// As many as the ring holds at most; the place of number n is n modulo that.
+    /// The slots; entry number n is in slot n modulo their count.
     places: Vec<UnmatchedMessage>,
     /// The number of messages noted so far.
     noted: u64,
 }
 
 impl Ring {
-    /// A ring in memory only.
     #[must_use]
     pub fn new(keep: KeepUnmatched) -> Self {
         Self { shared: Arc::new(UnmatchedState::new(keep)), _store: None, ends: EndReports::default() }
     }
 
-    /// Creates a ring that is also written beside a journal's file. A file that cannot be written is reported in the
-    /// log and has no other effect.
+    /// Creates a ring that is also written to a file beside a journal. A failed write is only logged.
     #[must_use]
     pub fn beside(keep: KeepUnmatched, journal: &Path) -> Self {
         let shared = Arc::new(UnmatchedState::new(keep));
@@ -139,18 +124,17 @@ impl Ring {
         Self { shared, _store: store, ends }
     }
 
-    /// Returns the receiver of an unexpected end of the thread that writes the file.
     #[must_use]
     pub fn ends(&self) -> EndReports {
         self.ends.clone()
     }
 
-    /// Counts of this listener's rules belong to what is written, from now on these.
+    /// Sets the rules whose counts are written for this listener.
     pub fn watch(&self, listener: &Arc<str>, rules: &Arc<RuleSet>) {
         let mut watched = locked(&self.shared.rules);
         match watched.iter_mut().find(|(name, _)| name == listener) {
             Some((_, before)) => *before = rules.clone(),
-            // By name: listeners begin in no particular order.
+            // Sorted by name, because listeners begin in no particular order.
             None => {
                 let at = watched.partition_point(|(name, _)| name < listener);
                 watched.insert(at, (listener.clone(), rules.clone()));
@@ -158,24 +142,23 @@ impl Ring {
         }
     }
 
-    /// Returns the rules with the number of messages on which each fired, over all listeners.
+    /// Returns the number of messages on which each rule fired, over all listeners.
     #[must_use]
     pub fn fired(&self) -> BTreeMap<Arc<str>, u64> {
         let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();
         let mut fired = BTreeMap::new();
         for (rule, times) in sets.iter().flat_map(|rules| rules.fired()) {
-            // The sets of several listeners count together.
+            // Sets of several listeners share the counters of a rule's name.
             fired.insert(rule.clone(), times);
         }
         fired
     }
 
-    /// A listener that has gone has no counts any more.
     pub fn unwatch(&self, listener: &str) {
         locked(&self.shared.rules).retain(|(name, _)| **name != *listener);
     }
 
-    /// Notes a message whose head matches no rule; `body` makes its bytes, if they are kept.
+    /// Notes a message whose head matches no rule; `body` is only called if bodies are kept.
     pub(crate) fn head(
         &self,
         message: &MessageView<'_>,
@@ -193,7 +176,7 @@ impl Ring {
         });
     }
 
-    /// Notes a message whose head matches some rules, and the rest none.
+    /// Notes a message whose head matches some rules but whose rest matches none.
     pub fn event(
         &self,
         received: &ReceivedMessage,
@@ -218,7 +201,6 @@ impl Ring {
         });
     }
 
-    /// Returns the content of the ring, oldest first.
     #[must_use]
     pub fn latest(&self) -> Vec<UnmatchedMessage> {
         self.shared.since(0).1
@@ -268,7 +250,6 @@ impl UnmatchedState {
         }
     }
 
-    /// Returns the messages noted after the first `seen`, oldest first, and the number of all noted so far.
     fn since(&self, seen: u64) -> (u64, Vec<UnmatchedMessage>) {
         let slots = locked(&self.slots);
         let most = u64::from(self.keep.heads);
@@ -279,7 +260,6 @@ impl UnmatchedState {
 }
 
 impl UnmatchedMessage {
-    /// Returns the notification, where its body is kept and can be read.
     #[must_use]
     pub fn decoded(&self) -> Option<Notification> {
         let (body, properties) = self.body.as_ref()?;
@@ -301,14 +281,14 @@ impl UnmatchedMessage {
     }
 }
 
-/// Nearly always the name is the same: its counter is shared by threads, and costs more than the look.
+/// Compares first, because the name rarely changes and threads share its reference counter, which costs more.
 fn set_name(slot: &mut Arc<str>, name: &Arc<str>) {
     if !Arc::ptr_eq(slot, name) {
         slot.clone_from(name);
     }
 }
 
-/// Into the memory that is there already. A text that is too long is cut, which `…` shows.
+/// Copies into existing memory. A text that is too long is cut, marked by `…`.
 fn set(slot: &mut Option<String>, text: Option<&str>) {
     let Some(text) = text else {
         *slot = None;

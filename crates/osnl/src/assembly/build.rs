@@ -1,6 +1,6 @@
-//! From a checked configuration to what runs.
+//! Builds the running parts from a checked configuration.
 //!
-//! A listener without an enabled rule is not started: it would acknowledge messages that no rule has seen.
+//! A listener without an enabled rule is not started, because it would acknowledge messages that no rule has seen.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -34,10 +34,8 @@ use crate::rule::{Guards, GuardsInForce};
 use crate::unmatched::Ring;
 
 impl Native {
-    /// Builds the daemon. `http` has the settings of requests for actions without options of their own. Connects to
-    /// nothing; opens the files that actions write.
-    ///
-    /// A listener without an enabled rule is left out: it would acknowledge messages that no rule has seen.
+    /// Builds the daemon, with the settings of `http` for actions without their own. Connects to nothing; opens the
+    /// files that actions write.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -45,7 +43,6 @@ impl Native {
         self.daemon_with(&real, http, counters)
     }
 
-    /// Like [`daemon`](Self::daemon), with other transports.
     ///
     /// # Errors
     /// As [`Native::daemon`].
@@ -58,7 +55,6 @@ impl Native {
         self.assemble(transports, http, counters).map(|(daemon, ..)| daemon)
     }
 
-    /// The same with what is shared by its parts, and what answers requests about it.
     pub(super) fn assemble(
         &self,
         transports: Transports<'_>,
@@ -142,8 +138,8 @@ impl Native {
         Ok((daemon, parts, handler))
     }
 
-    /// Takes the state directory for this daemon. One that the configuration names is refused if another daemon has it; of
-    /// the default one, which several of the old programs may have, the first keeps its state, and the others none.
+    /// Locks the state directory. A configured directory in use is an error. The default directory may be shared by
+    /// several old programs, of which only the first keeps state.
     fn own_state_folder(&self) -> Result<(Option<PathBuf>, Option<StateLock>), BuildError> {
         let Some(folder) = self.state_folder() else { return Ok((None, None)) };
         match StateLock::take(&folder) {
@@ -159,13 +155,13 @@ impl Native {
                 );
                 Ok((None, None))
             }
-            // Each part reports what it cannot write there.
+            // Each part reports its own failed writes.
             Err(LockError::Io(_)) => Ok((Some(folder), None)),
         }
     }
 
-    /// Builds the step of each enrichment, or takes it from `before` if one exists. New steps of one cloud share a
-    /// login and its connections.
+    /// Builds the step of each enrichment, or reuses that of `before`. New steps of one cloud share a login and its
+    /// connections.
     pub(super) fn asking(
         &self,
         http: &HttpOptions,
@@ -193,11 +189,11 @@ impl Native {
         Ok(asking)
     }
 
-    /// Creates the ring for messages that match no rule: in memory, or also beside the journal's file.
+    /// Creates the ring for unmatched messages, in memory or also beside the journal's file.
     fn ring(&self, has_state: bool) -> Ring {
         match &self.journal {
             JournalConf::Memory => Ring::new(self.keep_unmatched),
-            // Each daemon keeps its own: the journal's database has no rows for messages that ask for nothing.
+            // Each daemon has its own file, because a shared database has no rows for unmatched messages.
             JournalConf::Shared(_) => match self.shared_place().filter(|_| has_state) {
                 Some(place) => Ring::beside(self.keep_unmatched, &place),
                 None => Ring::new(self.keep_unmatched),
@@ -206,7 +202,6 @@ impl Native {
         }
     }
 
-    /// Opens the file in which a listener keeps the positions of its streams, and the consumer groups that it reads.
     pub(super) fn positions(folder: Option<&Path>, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
         let Some(path) = folder else {
             return Err(BuildError::NoState { listener: listener.clone() });
@@ -218,25 +213,23 @@ impl Native {
         })
     }
 
-    /// The interests of the actions in what messages mean before they are kept.
     pub(super) fn interests(&self) -> Vec<(Arc<str>, Interest)> {
         let interest = |conf: &ActionConf| Some((conf.name.clone(), conf.driver.conf().traits().interest?));
         self.actions.iter().filter_map(interest).collect()
     }
 
-    /// Makes the observer of the actions that have an interest, serving none yet.
+    /// Makes the observer of the actions with an interest, without any action yet.
     pub(super) fn observer(&self) -> Option<Arc<dyn SharedObserver>> {
         self.interests().first().map(|(_, interest)| (interest.observer)(self.journal.seen()))
     }
 
-    /// The guards of rules and actions, knowing what the journal's latest deliveries were.
+    /// Returns the guards, primed with the journal's latest deliveries.
     fn guards(&self) -> Guards {
         let guards = self.new_guards();
         self.journal.remind(&guards);
         guards
     }
 
-    /// The guards without any memory of earlier deliveries.
     pub(super) fn new_guards(&self) -> Guards {
         let (rules, actions) = self.guard_rates();
         Guards::new(rules, actions)
@@ -244,7 +237,6 @@ impl Native {
 }
 
 impl Store {
-    /// Adds what the store needs beside listeners and delivery loops.
     fn accompany(&self, daemon: Daemon) -> Daemon {
         match self {
             Self::Sqlite(journal, _) => daemon.watching(journal.ends()),
@@ -258,7 +250,7 @@ impl Store {
 }
 
 impl JournalConf {
-    /// The store, for so many unsettled messages at once. A shared one writes what leaves it beside `place`.
+    /// Opens the store for so many unsettled messages. A shared store writes its overflow beside `place`.
     pub fn open(
         &self,
         prefetch: u16,
@@ -296,8 +288,8 @@ impl JournalConf {
 }
 
 impl ListenerConf {
-    /// Returns the settings of the listener. A refused login does not end the program: the broker may be importing its
-    /// users.
+    /// Returns the listener's settings. A refused login does not end the program, because the broker may be importing
+    /// its users.
     #[must_use]
     pub fn config(&self) -> ListenerConfig {
         ListenerConfig {
@@ -312,8 +304,7 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// Builds the action alone, without enrichments, with the settings of `http`. Connects to nothing, and opens no file
-    /// that the action writes.
+    /// Builds the action alone, without enrichments. Connects to nothing, and opens no file that the action writes.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -323,7 +314,6 @@ impl ActionConf {
         Ok(self.driver.conf().action(&context)?)
     }
 
-    /// Builds the parts that its attempts are made with.
     pub(super) fn setup(&self, parts: &AssemblyParts) -> Result<Setup, BuildError> {
         let action = self.driver.conf().action(&BuildContext {
             name: &self.name,
@@ -345,14 +335,12 @@ impl ActionConf {
         Ok(Setup { action, settings: self.delivery(), preparation, fallback: self.on_failure.clone() })
     }
 
-    /// Returns the source of data that no event contains, if the driver has one.
     fn completing(&self, parts: &AssemblyParts) -> Option<Arc<dyn Prepare>> {
         let traits = self.driver.conf().traits();
         let step = parts.asking.get(traits.asks?)?;
         parts.observer.clone()?.preparation(&traits.interest?, step)
     }
 
-    /// The loop of its deliveries, not begun.
     pub(super) fn delivery_loop(&self, parts: &AssemblyParts) -> Result<DeliveryLoop, BuildError> {
         let Setup { action, settings, preparation, fallback } = self.setup(parts)?;
         let (journal, counters) = (parts.journal.clone(), parts.counters.clone());

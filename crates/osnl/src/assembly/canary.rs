@@ -1,12 +1,11 @@
 //! Sends the canary while its listener listens.
 //!
-//! Another daemon may be the one that reads the queue: while the listener stands by, or is not connected, none is sent,
-//! and none is missed.
+//! Another daemon may read the queue: while the listener is on standby or disconnected, no canary is sent and none is
+//! missed.
 //!
-//! On a shared journal another daemon may carry out the delivery of a canary. So the sender asks the journal which of those
-//! under way have been recorded: a handful of ids, after a tenth of the time since the latest was sent, and at most ten times a second.
-//! A daemon that reads the queue sends, so that the others neither send nor miss one. What the journal does not
-//! answer is not missed either.
+//! On a shared journal, another daemon may deliver a canary. So the sender asks the journal which pending canaries are
+//! recorded: a handful of ids, after a tenth of the time since the latest was sent, at most ten times a second. Only a
+//! daemon that reads the queue sends. Without an answer of the journal, no canary is missed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -23,18 +22,16 @@ use crate::listener::ListenerState;
 use crate::metrics::{Canary, Counters};
 use crate::native::{CanaryConf, canary};
 
-/// The time for a confirm, and for closing the connection.
+/// The limit for a confirm, and for closing the connection.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// The transport of the canary's listener, which a reload may replace.
 #[derive(Clone, Default)]
 pub(super) struct Way(Arc<Mutex<Option<CanaryPlace>>>);
 
-/// A transport and an exchange.
 type CanaryPlace = (Arc<dyn Transport>, String);
 
 impl Way {
-    /// From now on it goes there: to this exchange.
     pub(super) fn set(&self, transport: Arc<dyn Transport>, exchange: &str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((transport, exchange.to_owned()));
     }
@@ -44,14 +41,13 @@ impl Way {
     }
 }
 
-/// The shortest pause between two questions to the journal, and the longest.
+/// The bounds of the pause between two questions to the journal.
 const ASK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// The journal that other daemons share, and the canaries that they carry out.
+/// The shared journal, if any, and the canaries that it records.
 pub(super) struct SharedRecords(Option<Arc<dyn SharedJournal>>);
 
 impl SharedRecords {
-    /// Those of a store; none if this daemon makes all deliveries.
     pub(super) fn of(store: &Store) -> Self {
         Self(match store {
             Store::Shared(journal, _) => Some(journal.clone()),
@@ -59,7 +55,7 @@ impl SharedRecords {
         })
     }
 
-    /// Asks the journal when it is time to; waits for ever if it has nothing to tell.
+    /// Asks the journal when due; waits for ever without a shared journal.
     async fn hear(&self, canary: &Canary) {
         match canary.under_way().filter(|_| self.0.is_some()) {
             Some((_, sent)) => {
@@ -71,7 +67,7 @@ impl SharedRecords {
         }
     }
 
-    /// Takes note of the canaries that have come back. Returns whether the journal has answered.
+    /// Notes the canaries that have returned, and returns whether the journal has answered.
     async fn ask(&self, canary: &Canary) -> bool {
         let Some((journal, (ids, _))) = self.0.as_ref().zip(canary.under_way()) else { return true };
         let Ok(returned) = journal.returned_canaries(ids).await else { return false };
@@ -82,7 +78,6 @@ impl SharedRecords {
     }
 }
 
-/// Returns the service that sends.
 pub(super) fn send(
     conf: CanaryConf,
     way: Way,
@@ -146,7 +141,7 @@ fn listens(daemon: &DaemonState, conf: &CanaryConf) -> bool {
     let own = listeners.iter().find(|listener| listener.name == conf.listener);
     own.is_some_and(|listener| {
         let topic = Target::new("", canary::TOPIC).routing_key(&Priority::Info);
-        // Another member of the group may have it.
+        // Another member of the group may have the partition.
         let is_ours = match listener.gauges.partitions() {
             Some(partitions) => partitions.iter().any(|partition| *partition.topic == *topic),
             None => true,

@@ -1,4 +1,4 @@
-//! The queues that a reload takes from listeners, and the refusal while one of them may hold messages.
+//! The queues that a reload takes from listeners, and the refusal while such a queue may hold messages.
 //!
 //! | change | left |
 //! | --- | --- |
@@ -8,12 +8,12 @@
 //! | on Kafka: the group, the hosts, topics, a removed listener | the unread part of the partitions, by the group's lag |
 //!
 //! A queue that another listener of the new configuration reads is not left. Nothing is left at a broker that the
-//! listener has never reached, unless an earlier process has read the queue. The unread part of a stream is not known, so
-//! a reload never leaves one.
+//! listener has never reached, unless an earlier process has read the queue. The unread part of a stream is unknown, so
+//! a reload never leaves a stream.
 //!
-//! A command that unbinds the former queue first would lose what is published before the reload. So the refusal names
-//! the order that loses nothing: the former queue becomes a listener of its own in the same reload, is unbound then, and
-//! is removed when it is empty.
+//! Unbinding the former queue first would lose messages published before the reload. So the refusal names the safe
+//! order: the former queue becomes a listener of its own in the same reload, is then unbound, and is removed when
+//! empty.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,23 +28,21 @@ use crate::daemon::{ListenerHandle, ReloadRefusal, ReloadRefusalReason};
 use crate::listener::{ExitObstacle, QueueExit};
 use crate::native::{ListenerConf, Native};
 
-/// Messages may be on their way at one look; so many looks see them.
+/// The looks that see a message on its way.
 const LOOKS: u32 = 5;
-/// The interval between two looks.
 const LOOK: Duration = Duration::from_millis(200);
-/// A broker that takes longer has not answered; a command waits for five seconds.
+/// The limit for an answer, below the five seconds that a command waits.
 const ANSWER: Duration = Duration::from_secs(4);
 
-/// A listener whose queues are left, with its former options.
 #[derive(Clone)]
 pub(super) struct LeavingListener {
     pub(super) conf: ListenerConf,
     pub(super) exit: QueueExit,
-    /// The topics of Kafka that it goes on to read with the same group.
+    /// Kafka topics that the listener still reads with the same group.
     topics: Vec<String>,
 }
 
-/// Returns the listeners that leave queues; `leave`: all that end or are replaced.
+/// Returns the listeners that leave queues, among those in `leave`, which end or are replaced.
 pub(super) fn leaving(
     parts: &AssemblyParts,
     (old, new): (&Native, &Native),
@@ -58,7 +56,7 @@ pub(super) fn leaving(
         let left = conf.read_queues().into_iter();
         let left: Vec<_> = left.filter(|read| !now.iter().any(|now| now.own.is_same(&read.own))).collect();
         let next = new.heard().into_iter().map(|(next, _)| next).find(|next| next.name == conf.name);
-        // What has the same name at other hosts may be the same queue, which has just been bound.
+        // The same name at other hosts may be the same queue, which has just been bound.
         let is_named =
             |queue: &str, vhost: &str| now.iter().any(|now| now.own.queue == queue && now.own.vhost == vhost);
         let unbound = left.iter().filter(|left| !is_named(&left.own.queue, &left.own.vhost));
@@ -82,10 +80,8 @@ pub(super) fn leaving(
     ends.filter_map(|(conf, _)| of(conf)).collect()
 }
 
-/// Asks whether all of it may be left.
-///
 /// # Errors
-/// The queues that may hold messages, and the ways out.
+/// The queues that may hold messages, and the remedies.
 pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), ReloadRefusal> {
     let asked = leaving.iter().map(|listener| timeout(ANSWER, listener.obstacle_that_stays()));
     let mut errors = Vec::new();
@@ -105,7 +101,7 @@ pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), R
 }
 
 impl LeavingListener {
-    /// Looks again while messages may just be on their way.
+    /// Repeats the look, because messages may be on their way.
     async fn obstacle_that_stays(&self) -> Option<Option<ExitObstacle>> {
         for _ in 1..LOOKS {
             self.obstacle().await?;
@@ -126,7 +122,7 @@ impl LeavingListener {
         self.exit.obstacle().await.map(Some)
     }
 
-    /// Describes what a group of Kafka has not read of the partitions that are left.
+    /// Describes the messages of the left partitions that a Kafka group has not read.
     fn unread(&self) -> Option<String> {
         if !self.exit.has_read() {
             return None;
@@ -150,7 +146,7 @@ impl LeavingListener {
         })
     }
 
-    /// The reason, then the ways out, a line each.
+    /// Returns the reason, then the remedies, a line each.
     fn refusal(&self, obstacle: &Option<ExitObstacle>) -> Vec<String> {
         let name = &self.conf.name;
         let Some(ExitObstacle { queue, reason }) = obstacle else {

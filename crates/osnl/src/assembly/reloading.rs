@@ -1,13 +1,15 @@
-//! Reading a configuration again while its daemon runs: read and checked as at the start, compared, built beside what
-//! runs, and only then swapped. Whatever is wrong, nothing was touched.
+//! Reads a configuration again while its daemon runs: checks it as at the start, compares, builds the new parts, and
+//! only then swaps. An error changes nothing.
 //!
 //! | change | consequence |
 //! | --- | --- |
-//! | a rule, their order, a guard | all rules are made anew and judge what comes from then on; what is in the journal keeps its verdict, names that stay keep their counts |
+//! | a rule, their order, a guard | all rules are built anew and judge later messages; journalled messages keep their
+//! verdict, kept names their counts |
 //! | an action | its next attempt is made with the new settings; a held target is probed at once |
-//! | an enrichment | the same for the actions that name it in `enrich` or `ask`; what it remembered is forgotten |
-//! | a listener, or the broker's options that it uses | another connection takes its place; refused while it would leave messages: `exits.rs` |
-//! | log options | the next line is written by them |
+//! | an enrichment | the same for the actions that name it in `enrich` or `ask`; its cache is lost |
+//! | a listener, or the broker's options that it uses | another connection replaces it; refused while messages would be
+//! left: `exits.rs` |
+//! | log options | apply to the next line |
 //! | `[journal]`, `state_dir` | refused: it needs a restart |
 //!
 //! After a refused login only the files of secrets are read again: [`super::secrets`].
@@ -38,11 +40,10 @@ use crate::native::schema::{ACTION, ENRICH, LISTENER};
 use crate::native::{LoadedConf, Native, Sources, load};
 use crate::rule::Guards;
 
-/// Prepares the log settings of a configuration. The returned function puts them into force and is called once the
-/// configuration is accepted. An error refuses the configuration.
+/// Prepares the log settings of a configuration. The returned function applies them once the configuration is accepted.
+/// An error refuses the configuration.
 pub type Logs = Arc<dyn Fn(&Native) -> Result<Box<dyn FnOnce() + Send>, String> + Send + Sync>;
 
-/// The running daemon, and its sources.
 struct RunningDaemon {
     sources: Sources,
     loaded: Arc<LoadedConf>,
@@ -53,22 +54,18 @@ struct RunningDaemon {
     next: Option<PendingReload>,
 }
 
-/// The engines that listeners use after the change, by listener name.
 type Engines = Vec<(Arc<str>, RuleEngine)>;
 
-/// The preparation that is not yet in force.
 struct PendingReload {
     loaded: Arc<LoadedConf>,
     values: ConfigurationValues,
     parts: AssemblyParts,
-    /// For listeners that go on.
     engines: Engines,
     logs: Box<dyn FnOnce() + Send>,
 }
 
 impl LoadedConf {
-    /// Builds a daemon that reads `sources` again on request, and what answers requests about it. Otherwise as
-    /// [`Native::daemon`].
+    /// Builds a daemon that reads `sources` again on request, with services. Otherwise as [`Native::daemon`].
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -111,7 +108,7 @@ impl Reload for RunningDaemon {
                     (running as Box<dyn Reload>, asked.map(|()| changes))
                 }
                 Ok((running, Err(refused))) => (running as Box<dyn Reload>, Err(refused)),
-                // It has panicked: the daemon continues, and can't reload any more.
+                // After a panic, the daemon continues but cannot reload any more.
                 Err(error) => {
                     let errors = vec![format!("the configuration could not be read: {error}")];
                     let broken: Box<dyn Reload> = Box::new(BrokenReload);
@@ -160,7 +157,6 @@ impl Reload for RunningDaemon {
     }
 }
 
-/// In the place of one that is not there any more.
 struct BrokenReload;
 
 impl Reload for BrokenReload {
@@ -215,7 +211,6 @@ impl RunningDaemon {
         Ok((changes, leaving))
     }
 
-    /// Builds what is new; nothing of it runs.
     fn build(
         &self,
         conf: &Native,
@@ -233,7 +228,7 @@ impl RunningDaemon {
             ..ReloadChanges::default()
         };
 
-        // Built rules hold what the settings of actions decide with them, so they are compared and not options.
+        // Compares built rules, not options, because settings of actions also influence rules.
         let other_guards = old.guard_rates() != conf.guard_rates();
         if other_guards {
             parts.guards = Arc::new(self.guards(conf));
@@ -296,14 +291,13 @@ impl RunningDaemon {
         Ok((changes, engines))
     }
 
-    /// Guards that go on with what was counted; what new ones let through before is looked up in the journal.
+    /// Returns guards that continue the counts; for new guards, the journal has the earlier deliveries.
     fn guards(&self, conf: &Native) -> Guards {
         let (guards, fresh) = conf.new_guards().following(&self.parts.guards);
         conf.journal.remind(&fresh);
         guards
     }
 
-    /// Describes the deliveries in the journal whose action is not configured.
     fn orphans(&self, conf: &Native) -> Vec<String> {
         match conf.orphans() {
             Ok(orphans) => orphans.iter().map(ToString::to_string).collect(),

@@ -1,5 +1,3 @@
-//! The live state of a daemon, for every status page, and the bell that requests a reload.
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,36 +11,28 @@ use crate::listener::{Gauges, Listener, ListenerState, Stall};
 use crate::management::UnknownFact;
 use crate::native::LoadedConf;
 
-/// Requests that may wait while one is worked on. One that waits covers all that come with it.
+/// Requests that may wait during a reload, which cover all later requests.
 const WAITING: usize = 16;
 
-/// The age from which on a pending delivery needs attention, unless configured.
 pub const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
 
-/// The live state of a daemon, and the bell that requests a reload.
+/// The live state of a daemon, and the channel that requests a reload.
 pub struct DaemonState {
     shown: Mutex<RunningParts>,
-    /// Grows with each change of what runs.
     version: watch::Sender<u64>,
     reloads: watch::Sender<Reloads>,
-    /// Milliseconds.
     attention_age: AtomicU64,
-    /// The certificate of the admin endpoint.
     admin_expiry: Mutex<Option<Expiry>>,
-    /// When the daemon began to stop, and why.
     stop: Mutex<Option<DaemonStop>>,
-    /// The configuration in force, where it was read from files.
     configuration: Mutex<Option<Arc<LoadedConf>>>,
     asked: mpsc::Sender<ReloadRequest>,
     inbox: Mutex<Option<mpsc::Receiver<ReloadRequest>>>,
 }
 
-/// The end of a daemon that finishes its running attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DaemonStop {
-    /// When it began.
     pub(crate) since: SystemTime,
-    /// Whether a part of the daemon failed; otherwise it was asked to stop.
+    /// Whether a part of the daemon failed, rather than a request to stop.
     pub(crate) is_failure: bool,
 }
 
@@ -52,7 +42,6 @@ struct RunningParts {
     targets: Vec<TargetMonitor>,
 }
 
-/// The live state of one listener.
 #[derive(Clone)]
 pub struct ListenerHandle {
     pub(crate) name: Arc<str>,
@@ -64,29 +53,21 @@ pub struct ListenerHandle {
     pub(crate) exclusive: bool,
 }
 
-/// The time of the configuration, the number of reloads, and the latest if it was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloads {
-    /// When the configuration in force was loaded.
     pub loaded: SystemTime,
-    /// Reloads begun since the start.
     pub begun: u64,
-    /// Those that have ended, well or not.
+    /// The ended reloads, successful or not.
     pub ended: u64,
-    /// The latest was refused: since when that is so, and why.
+    /// The start and reason of the latest refusal, if the latest reload was refused.
     pub failed: Option<(SystemTime, ReloadRefusal)>,
-    /// The latest that has ended.
     pub last: Option<EndedReload>,
 }
 
-/// A reload that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedReload {
-    /// When it ended.
     pub at: SystemTime,
-    /// The requester.
     pub by: String,
-    /// Its result.
     pub outcome: ReloadOutcome,
 }
 
@@ -102,11 +83,10 @@ impl ListenerHandle {
         }
     }
 
-    /// Whether no message of its queues waits, as far as it can know.
+    /// Whether no message of its queues waits, as far as is known.
     pub(crate) fn is_idle(&self) -> bool {
         match &*self.state.borrow() {
             ListenerState::Listening => self.gauges.is_idle(),
-            // Another daemon reads.
             ListenerState::Standby => self.gauges.depth().is_none_or(|depth| depth.messages == 0),
             ListenerState::Connecting { .. }
             | ListenerState::Blocked { .. }
@@ -121,19 +101,17 @@ impl ListenerHandle {
         &self.broker
     }
 
-    /// Returns the reason why the latest attempt to connect failed; `None` while it is connected.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.gauges.trouble().map(|trouble| trouble.reason)
     }
 
-    /// Whether the management API of its broker is configured, and does not answer.
+    /// Whether the management API is configured and does not answer.
     pub(crate) fn lacks_facts(&self) -> bool {
         let unknown = self.gauges.overseen().and_then(|seen| seen.unknown);
         unknown.is_some_and(|unknown| unknown != UnknownFact::not_asked(&self.name))
     }
 
-    /// Returns the listener's live state.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ListenerState> {
         self.state.clone()
@@ -160,88 +138,76 @@ impl DaemonState {
         state
     }
 
-    /// The listeners that run, in the order of the configuration.
     #[must_use]
     pub fn listeners(&self) -> Vec<ListenerHandle> {
         self.with(|shown| shown.listeners.clone())
     }
 
-    /// The actions, in the order of the configuration.
     #[must_use]
     pub fn targets(&self) -> Vec<TargetMonitor> {
         self.with(|shown| shown.targets.clone())
     }
 
-    /// Returns the age from which on a pending delivery needs attention.
     #[must_use]
     pub fn attention_age(&self) -> Duration {
         Duration::from_millis(self.attention_age.load(Ordering::Relaxed))
     }
 
-    /// Sets the age from which on a pending delivery needs attention.
     pub fn set_attention_age(&self, age: Duration) {
         let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         self.attention_age.store(millis, Ordering::Relaxed);
     }
 
-    /// Returns the end of the admin endpoint's certificate.
     #[must_use]
     pub fn admin_expiry(&self) -> Option<Expiry> {
         self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes the end of the admin endpoint's certificate.
     pub fn set_admin_expiry(&self, expiry: Option<Expiry>) {
         *self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry;
     }
 
-    /// Returns when the daemon began to stop, and why; `None` while it runs.
     pub(crate) fn stop(&self) -> Option<DaemonStop> {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the daemon begins to stop.
     pub(crate) fn begin_stop(&self, is_failure: bool) {
         let stop = DaemonStop { since: SystemTime::now(), is_failure };
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
     }
 
-    /// Returns the configuration in force; `None` of a daemon that was built without files.
+    /// Returns the configuration in force; `None` for a daemon built without files.
     #[must_use]
     pub fn configuration(&self) -> Option<Arc<LoadedConf>> {
         self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sets the configuration in force.
     pub fn set_configuration(&self, configuration: Arc<LoadedConf>) {
         *self.configuration.lock().unwrap_or_else(PoisonError::into_inner) = Some(configuration);
     }
 
-    /// Changes whenever other listeners or actions run.
     #[must_use]
     pub fn version(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
 
-    /// Returns the live state of the reloads.
     #[must_use]
     pub fn reloads(&self) -> watch::Receiver<Reloads> {
         self.reloads.subscribe()
     }
 
-    /// Asks for a reload and does not wait for it. If many are asked for already, one of them will do.
+    /// Requests a reload without waiting; one waiting request covers many.
     pub fn request_reload(&self, by: &str) {
         let scope = ReloadScope::Configuration;
         let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), scope, answer: None });
     }
 
-    /// Asks for the secrets of the configuration in force to be read again, and does not wait for it.
+    /// Requests that the secrets of the present configuration are read again, without waiting.
     pub(crate) fn request_secrets(&self) {
         let (by, scope) = ("a refusal".to_owned(), ReloadScope::Secrets);
         let _ = self.asked.try_send(ReloadRequest { by, scope, answer: None });
     }
 
-    /// Asks for a reload and waits for its outcome.
     pub async fn reload(&self, by: &str) -> ReloadOutcome {
         let (answer, answered) = oneshot::channel();
         let ending = || {
@@ -255,7 +221,6 @@ impl DaemonState {
         answered.await.unwrap_or_else(|_| ending())
     }
 
-    /// Other listeners and actions run; those that go on are kept as they are shown.
     pub(super) fn change(
         &self,
         begun: &[Listener],
@@ -277,7 +242,7 @@ impl DaemonState {
         self.reloads.send_modify(note);
     }
 
-    /// The requests; given to the daemon that runs, once.
+    /// Returns the receiver of requests, once.
     pub(crate) fn inbox(&self) -> Option<mpsc::Receiver<ReloadRequest>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -1,9 +1,8 @@
-//! The tasks of a daemon, which come and go as its configuration changes.
+//! The tasks of a daemon, which change with its configuration.
 //!
-//! A listener that takes the place of another on the same queue begins when that one has closed its connection: what
-//! it had been sent and not taken is in its place in the queue again, so that order survives, with a single active
-//! consumer or without. On another queue it connects at once, and reads when its turn has come: see
-//! [`QueueExit`]. If another change replaces a listener whose turn has not come, the next one waits for the same turn.
+//! A listener that replaces another on the same queue begins after the former connection has closed. Pushed messages
+//! are then back in their places, so order survives even without a single active consumer. On another queue the
+//! listener connects at once and reads at its turn: see [`QueueExit`]. A further replacement waits for the same turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,27 +19,25 @@ use crate::ends::{self, EndReports, UnexpectedEnd};
 use crate::listener::{Listener, OwnQueue, QueueExit, ReadTurn};
 use crate::shutdown::Shutdown;
 
-/// A listener that another waits for has this long to settle what is open. What is left goes back to the broker, and
-/// is recognised when it comes to the other one.
+/// The time in which a replaced listener may settle open messages. The rest returns to the broker, and the journal
+/// recognises the redelivery.
 const GIVES_WAY: Duration = Duration::from_secs(3);
-/// After an abort the tasks have this long to notice.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
 
 pub(super) struct Tasks {
     shutdown: Shutdown,
-    /// The receiver of an unexpected end of tasks that the actions keep running.
+    /// The reports of unexpected ends of the actions' own tasks.
     ends: EndReports,
     pub(super) listeners: JoinSet<Result<(), TransportError>>,
     pub(super) deliveries: JoinSet<()>,
-    /// Tasks that each end a listener whose queues are left.
+    /// The tasks that each end a listener of left queues.
     pub(super) exits: JoinSet<()>,
     seats: Vec<Seat>,
     loops: Vec<RunningLoop>,
-    /// Nothing has changed yet: a listener that cannot begin ends the daemon.
+    /// Whether nothing was reloaded yet, so that a listener that cannot begin ends the daemon.
     starting: bool,
 }
 
-/// A listener that runs, or is about to end.
 struct Seat {
     task: Id,
     name: Arc<str>,
@@ -48,13 +45,11 @@ struct Seat {
     own: Shutdown,
     ended: CancellationToken,
     leaving: bool,
-    /// The turns that it waits for.
     turns: Vec<ReadTurn>,
-    /// The turn that comes when it has ended, and nothing is unbound any more.
+    /// The turn that follows its end and the unbinding.
     exit: Option<ReadTurn>,
 }
 
-/// A delivery loop that runs, or is about to end.
 struct RunningLoop {
     task: Id,
     name: Arc<str>,
@@ -85,7 +80,7 @@ impl Tasks {
         tasks
     }
 
-    /// Aborts what is under way. A task that does not notice in time is cut off when its set is dropped.
+    /// Aborts the tasks. A task that does not end in time is dropped with its set.
     pub(super) async fn abort(&mut self) {
         self.shutdown.abort.cancel();
         let rest = async {
@@ -95,7 +90,6 @@ impl Tasks {
         let _ = timeout(ABORT_GRACE, rest).await;
     }
 
-    /// Does what follows from another configuration. Nothing here waits.
     pub(super) fn apply(&mut self, changes: ReloadChanges) {
         self.starting = false;
         for (name, setup) in changes.setups {
@@ -114,7 +108,6 @@ impl Tasks {
             seat.leaving = true;
             let waiting = seat.turns.iter().filter(|turn| !turn.over.is_cancelled()).cloned();
             turns.extend(waiting.map(|turn| (seat.name.clone(), turn)));
-            // A listener that takes its place on the same queues ends it.
             let Some(exit) = changes.exits.iter().find(|exit| exit.listener == seat.name) else { continue };
             let turn = ReadTurn { queues: exit.names(), ..ReadTurn::default() };
             seat.exit = Some(turn.clone());
@@ -128,7 +121,6 @@ impl Tasks {
             listener.after(of.map(|(_, turn)| turn).collect());
             self.listen(listener);
         }
-        // None takes their place.
         turns.into_iter().for_each(|(_, turn)| turn.bound.cancel());
         let gone = |seat: &&Seat| seat.leaving && seat.exit.is_none() && !taken.contains(&seat.name);
         for Seat { own, ended, .. } in self.seats.iter().filter(gone) {
@@ -142,12 +134,12 @@ impl Tasks {
             Shutdown { drain: self.shutdown.drain.child_token(), abort: self.shutdown.abort.child_token() };
         let (name, queues) = (listener.name().clone(), listener.own_queues());
         let shares = |seat: &Seat| seat.queues.iter().any(|was| queues.iter().any(|now| now.is_same(was)));
-        // One of the same name that leaves nothing reads the same queues.
+        // A leaving listener of the same name without an exit reads the same queues.
         let before = self.seats.iter().filter(|seat| seat.leaving);
         let before = before.filter(|seat| shares(seat) || (seat.exit.is_none() && seat.name == name));
         let before: Vec<_> =
             before.map(|seat| (seat.own.clone(), seat.ended.clone(), seat.exit.clone())).collect();
-        // An auto-delete queue must not be without a consumer; no order is promised there.
+        // An auto-delete queue must not be without a consumer, which would lose messages; its order is not promised.
         let is_auto_deleted = listener.is_auto_deleted();
         let (ended, turns) = (CancellationToken::new(), listener.turns().to_vec());
         let (theirs, over) = (own.clone(), ended.clone().drop_guard());
@@ -184,7 +176,6 @@ impl Tasks {
         self.loops.push(RunningLoop { task: task.id(), name, remote, ended, leaving: false });
     }
 
-    /// A listener ended; the error is what ends the daemon over it.
     pub(super) fn listener_ended(
         &mut self,
         ended: Result<(Id, Result<(), TransportError>), JoinError>,
@@ -196,7 +187,6 @@ impl Tasks {
         match ended {
             Err(error) => Err(panicked(name(), error)),
             Ok((_, Ok(()))) if seat.own.drain.is_cancelled() || seat.own.abort.is_cancelled() => {
-                // When the daemon ends, so does each listener.
                 if !self.shutdown.drain.is_cancelled() {
                     tracing::info!(listener.name = &*seat.name, "the listener has ended");
                 }
@@ -216,7 +206,6 @@ impl Tasks {
         }
     }
 
-    /// A delivery loop ended; the error is what ends the daemon over it.
     pub(super) fn delivery_ended(&mut self, ended: Result<(Id, ()), JoinError>) -> Result<(), DaemonError> {
         let task = ended.as_ref().map_or_else(JoinError::id, |(task, ())| *task);
         let Some(at) = self.loops.iter().position(|looping| looping.task == task) else { return Ok(()) };
@@ -231,7 +220,6 @@ impl Tasks {
     }
 }
 
-/// A task that panicked.
 pub(super) fn panicked(task: String, error: JoinError) -> DaemonError {
     let message = match error.try_into_panic() {
         Ok(panic) => ends::message(&*panic),
@@ -240,12 +228,11 @@ pub(super) fn panicked(task: String, error: JoinError) -> DaemonError {
     DaemonError::Unexpected(UnexpectedEnd { task, message })
 }
 
-/// Returns the error of a task that ended without having been told to.
 fn by_itself(task: String) -> DaemonError {
     DaemonError::Unexpected(UnexpectedEnd { task, message: "nothing told it to end".to_owned() })
 }
 
-/// Ends a listener whose queues are left, when these are empty and another listener is bound to its own.
+/// Ends a listener when its left queues are empty and its replacement is bound.
 async fn leave(
     exit: QueueExit,
     turn: ReadTurn,
@@ -261,7 +248,7 @@ async fn leave(
     };
     tokio::select! {
         () = emptied => {}
-        // Another listener reads its queues again, or the daemon ends: what is left is in the record of queues.
+        // A listener reads the queues again, or the daemon ends; the record of queues keeps the rest.
         () = own.drain.cancelled() => {}
     }
     gives_way(&own, &ended).await;

@@ -1,6 +1,6 @@
-//! Two sets of rules on the same events: what fires now and would no longer, what would fire and does not now.
+//! Compares two sets of rules on the same events: rules that stop firing, and rules that begin to fire.
 //!
-//! Memory is bounded by the number of rules: of the events, a few names are kept for each.
+//! Memory is bounded by the number of rules, since only a few event names are kept for each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +9,8 @@ use super::{Content, ExplainedEvent, Ruling, verdicts};
 use crate::native::Native;
 use crate::unmatched::FailedBehind;
 
-/// Events that are named of each change.
 const NAMED: usize = 5;
 
-/// The comparison so far.
 #[derive(Debug)]
 pub struct RuleSetComparison<'a> {
     now: &'a Native,
@@ -20,41 +18,33 @@ pub struct RuleSetComparison<'a> {
     listener: Option<&'a str>,
     rules: Vec<RuleComparison>,
     places: HashMap<Arc<str>, usize>,
-    /// Rules that stand in both with the same conditions, in the same words.
+    /// Rules with the same conditions, in the same words, in both sets.
     alike: Vec<Arc<str>>,
     events: u64,
     firing: (u64, u64),
 }
 
-/// One rule of either set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleComparison {
-    /// Its name.
     pub rule: Arc<str>,
-    /// Whether it is among the rules in force.
     pub is_now: bool,
-    /// Whether it is among the tried rules.
     pub is_tried: bool,
-    /// Events on which it fires now.
     pub fires_now: u64,
-    /// Events on which the one that is tried would fire.
     pub would_fire: u64,
-    /// Would fire, and does not now.
+    /// Events on which only the tried rule fires.
     pub more: EventSample,
-    /// Fires now, and would no longer.
+    /// Events on which only the present rule fires.
     pub no_longer: EventSample,
-    /// Events of which not enough was kept to say whether it would fire.
+    /// Events of which too little was kept to decide.
     pub unknown: u64,
-    /// Events on which its `when` could not be decided: each is a dead letter.
+    /// Events on which `when` could not be decided; each would be a dead letter.
     pub undecided: u64,
 }
 
-/// Some events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSample {
-    /// The number of events.
     pub count: u64,
-    /// The first of them: message ids, or the name of an event without one.
+    /// The first events, by message id, or by name without an id.
     pub named: Vec<String>,
 }
 
@@ -69,7 +59,7 @@ impl EventSample {
 }
 
 impl<'a> RuleSetComparison<'a> {
-    /// Returns a comparison without events. With `listener`, only this listener is considered.
+    /// Returns a comparison without events, of one listener only if `listener` is set.
     #[must_use]
     pub fn new(now: &'a Native, tried: &'a Native, listener: Option<&'a str>) -> Self {
         let mut rules: Vec<RuleComparison> = Vec::new();
@@ -92,7 +82,6 @@ impl<'a> RuleSetComparison<'a> {
         Self { now, tried, listener, rules, places, alike, events: 0, firing: (0, 0) }
     }
 
-    /// Looks at one event, which is called `name`.
     pub fn add(&mut self, name: &str, subject: &ExplainedEvent) {
         self.events += 1;
         let before = verdicts(self.now, subject, self.listener, false);
@@ -130,7 +119,7 @@ impl<'a> RuleSetComparison<'a> {
         }
     }
 
-    /// Removes earlier failures behind a head, except those of unchanged rules: they say nothing of a rewritten rule.
+    /// Removes earlier payload failures, which do not apply to a rewritten rule, except for unchanged rules.
     fn without_memories(&self, subject: &ExplainedEvent) -> ExplainedEvent {
         let mut subject = subject.clone();
         if let Content::Head { failed, .. } = &mut subject.content {
@@ -139,19 +128,18 @@ impl<'a> RuleSetComparison<'a> {
         subject
     }
 
-    /// The rules: the tried ones in their order, then those that would be removed.
+    /// Returns the tried rules in order, then the removed rules.
     #[must_use]
     pub fn rules(&self) -> &[RuleComparison] {
         &self.rules
     }
 
-    /// Events that were looked at.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Those on which any rule fires now, and on which any would.
+    /// Returns the numbers of events on which any present rule fires, and on which any tried rule would.
     #[must_use]
     pub fn firing(&self) -> (u64, u64) {
         self.firing

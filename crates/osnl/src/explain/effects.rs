@@ -1,4 +1,4 @@
-//! The questions and the effects of the actions of a rule that fires.
+//! The effects of a firing rule's actions, and their questions.
 
 use std::sync::Arc;
 
@@ -12,30 +12,25 @@ use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
 use crate::rule::{Mode, RuleMismatch, WhenMismatch, holds};
 
-/// The effect of one action of a rule that fires.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
-    /// The action.
     pub action: Arc<str>,
     /// The resource whose order is kept.
     pub key: Option<String>,
-    /// The resource of a bulk request, by its index.
+    /// The index of a bulk request's resource.
     pub resource: Option<u32>,
-    /// Whether it would be done, or only recorded.
     pub mode: Mode,
-    /// The questions before it, in this order.
     pub asks: Vec<Ask>,
-    /// The action's condition, if what is not known yet decides it; `***` if it looks at a key that seems secret.
+    /// The action's condition, if unknown data decides it; `***` if it reads a key that seems secret.
     pub provided: Option<String>,
-    /// The reason why it is a dead letter at once whose retry has this effect: its event is too old.
+    /// The reason of an immediate dead letter for an event that is too old; its retry has this effect.
     pub too_old: Option<String>,
-    /// The effect that the action would have.
     pub would: Preview,
 }
 
 impl Effect {
-    /// Returns the reason why the delivery would be a dead letter at once, if it would: no request can be made of the
-    /// event, it is too old, or the action's condition cannot be decided. A delivery in shadow is recorded, and never one.
+    /// Returns the reason of an immediate dead letter: no request can be made, the event is too old, or the condition
+    /// cannot be decided. A delivery in shadow is only recorded.
     #[must_use]
     pub fn dead_letter(&self) -> Option<&str> {
         if let Some(why) = &self.too_old {
@@ -55,7 +50,6 @@ impl Effect {
         }
     }
 
-    /// Returns the reason why the action's condition cannot be decided; `None` if it can.
     #[must_use]
     pub fn undecided(&self) -> Option<&str> {
         match &self.would {
@@ -94,17 +88,15 @@ pub(super) fn effects(
     judged.collect()
 }
 
-/// An action that is tried with an event.
 pub(super) struct ActionTrial<'a> {
     pub(super) conf: &'a Native,
     pub(super) rule: &'a RuleConf,
     pub(super) action: &'a ActionConf,
-    /// Beside what it asks for.
     pub(super) more: Vec<Ask>,
 }
 
 impl ActionTrial<'_> {
-    /// Returns the reason why no request can be made of the event, or of one of its resources.
+    /// Returns why no request can be made of the event, or of one of its resources.
     pub(super) fn unusable(&self, notification: &Notification) -> Option<String> {
         let Self { conf, rule, action, more } = self;
         let parts = Parts::of_notification(notification);
@@ -116,11 +108,10 @@ impl ActionTrial<'_> {
     }
 }
 
-/// The subjects of a notification's deliveries.
 struct DeliverySubjects<'a> {
     parts: &'a Parts<'a>,
     whole: &'a Names,
-    /// The names that conditions of actions see; `None` leaves these out.
+    /// The names for the actions' conditions; `None` skips conditions.
     names: Option<&'a Names>,
     found: &'a [AskedFor],
 }
@@ -145,7 +136,7 @@ fn effect(
     let decided = of.names.map_or(Ok(()), |names| asked(rule, action, names, of.parts, resource));
     let would = match decided {
         Err(mismatch) => {
-            // No question is asked; what was asked then is shown.
+            // A skipped action asks nothing; only earlier answers are shown.
             asks.retain(|ask| matches!(ask.value, AnswerForecast::Kept(_)));
             not_asked(mismatch)
         }
@@ -172,17 +163,16 @@ fn effect(
     }
 }
 
-/// The preview of an action whose condition does not hold.
 fn not_asked(mismatch: WhenMismatch) -> Preview {
     let is_undecided = matches!(mismatch, WhenMismatch::Undecided(_));
     let why = reason(&RuleMismatch::When(mismatch));
     if is_undecided { Preview::Undecided { why } } else { Preview::NotAsked { why } }
 }
 
-/// The condition of an action that looks at what `enrich` brings.
+/// The condition of an action that reads answers of `enrich`.
 enum Late {
     Holds,
-    /// And the preview that says why.
+    /// The condition is false, with the preview that gives the reason.
     False(Preview),
     /// The decision needs an answer that is not known yet.
     Open(String),
@@ -199,7 +189,7 @@ fn late(action: &ActionConf, notification: &Arc<Notification>, asks: &[Ask]) -> 
     let names = asks.iter().fold(names, |names, ask| ask.named(names, Clone::clone));
     match holds(when, &names) {
         Ok(()) => Late::Holds,
-        // The values of an answer are not shown here.
+        // The text omits the answer's values.
         Err(WhenMismatch::False(_)) => {
             Late::False(Preview::NotAsked { why: format!("when is false: {source}") })
         }

@@ -1,16 +1,15 @@
-//! Actions tried with examples: what each action would make of the catalogue's events that its rules can match, before
-//! a real event shows it. Nothing is contacted.
+//! Tries actions with examples: their requests for the catalogue's events that their rules can match, before a real
+//! event fails. Nothing is contacted.
 //!
-//! An example stands for many events, so that its values are not held against a rule: where a condition compares a
-//! field that the example has, some event may have the other value ([`Conditions`]). A condition that asks whether a
-//! field is there must hold, since a template may rely on it.
+//! An example stands for many events, so a condition on the value of a field counts as possible, since some event may
+//! have another value ([`Conditions`]). A condition that requires a field must hold, since a template may rely on the
+//! field.
 //!
-//! Nor is an example held against a template for what it cannot know: keys of a context, which differ from service to
-//! service; a field that such an event may have, where the example is that of another event; the answers of
-//! enrichments.
+//! Nor does a template fail for data that an example cannot have: keys of a context, which depend on the service;
+//! optional fields, where the example belongs to another event; answers of enrichments.
 //!
-//! The work is bounded: each action is tried once with an event, whichever rule fires it, and with an equal share of
-//! [`MOST`]. What was left out is counted.
+//! The work is bounded: each action is tried once per event, and with an equal share of [`MOST`]. Omitted previews are
+//! counted.
 
 mod conditions;
 mod report;
@@ -31,25 +30,21 @@ use crate::enrich::{AnswerForecast, Ask, Kind};
 use crate::native::{LoadedConf, RuleConf};
 use osnl_config::Warning;
 
-/// The most previews of one configuration.
 const MOST: usize = 4_000;
-/// The most events that rules are asked about.
+/// The most events for which rules are evaluated.
 const MOST_ASKED: usize = 40_000;
 
-/// The result of trying the actions of a configuration.
 #[derive(Debug, Default)]
 pub struct Trial {
-    /// The deliveries that would be dead letters at once.
+    /// Warnings of deliveries that would be dead letters at once.
     pub warnings: Vec<Warning>,
-    /// The actions that make nothing but dead letters of all the events they were tried with.
+    /// Actions that make only dead letters of their events.
     pub hopeless: BTreeSet<Arc<str>>,
-    /// The number of previews.
     pub tried: usize,
-    /// The number of previews that were left out to bound the work.
+    /// The number of previews omitted to bound the work.
     pub left_out: usize,
 }
 
-/// Tries the actions of a configuration.
 #[must_use]
 pub fn try_actions(loaded: &LoadedConf) -> Trial {
     let mut trying = Trial::default();
@@ -96,24 +91,24 @@ pub fn try_actions(loaded: &LoadedConf) -> Trial {
     trying
 }
 
-/// Whether an example suffices to say that an event is no good.
+/// Whether the example alone proves that the event fails.
 fn is_certain_of(why: &str, event: &CatalogueEvent) -> bool {
     let Some((_, name)) = why.split_once("the event has no ") else { return true };
     let Some(path) = name.strip_prefix("payload.") else { return !name.starts_with("context") };
     if !event.has_field(path) {
         return true;
     }
-    // It may be there: an event without it is certain only where one was recorded.
+    // The field may exist; only a recorded event proves that it is missing.
     event.recorded && event.sample().is_some_and(|sample| sample.event_type == event.event_type)
 }
 
-/// A failure as the action of `on_failure` has it.
+/// Returns a failure as the action of `on_failure` receives it.
 fn failure(to: &Arc<str>) -> Ask {
     let failure = json!({
         "action": "ACTION", "reason": "REASON", "attempts": 1, "answer": "", "at": "2026-01-01T00:00:00Z",
         "before": null,
     });
-    // Named as the journal keeps it, beside the answers of enrichments.
+    // Named as the journal names it, beside answers of enrichments.
     Ask {
         name: Arc::from(FAILURE),
         kind: Kind::Server,
@@ -123,13 +118,11 @@ fn failure(to: &Arc<str>) -> Ask {
     }
 }
 
-/// An event of the catalogue, as rules and actions see it.
 struct Example {
     notification: Arc<Notification>,
     names: Names,
 }
 
-/// Values that several rules and actions share.
 #[derive(Default)]
 struct Examples {
     by_event: HashMap<usize, Arc<Example>>,
@@ -137,8 +130,7 @@ struct Examples {
 }
 
 impl Examples {
-    /// Returns the events of a rule of which there is an example, recorded ones first, and whether these are its events
-    /// for certain.
+    /// Returns the rule's events that have an example, recorded ones first, and whether all are certain to match.
     fn of_rule(&mut self, loaded: &LoadedConf, rule: &RuleConf) -> (Arc<[&'static CatalogueEvent]>, bool) {
         if let Some(known) = self.by_rule.get(&rule.rule.name) {
             return known.clone();

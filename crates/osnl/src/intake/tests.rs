@@ -1,5 +1,3 @@
-//! Tests the rule engine's deliveries and the traces it leaves.
-
 use std::time::Duration;
 
 use super::*;
@@ -16,10 +14,10 @@ fn places_are_filled_up_before_the_last_is_used() {
     let body = |n: u32| format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\", \"payload\": {{}}}}");
     let notify = |n: u32| engine.notify(ReceivedMessage::sample(body(n), false));
     let mut receipts: Vec<_> = (0..3).map(notify).collect();
-    // One is left of four, and three are taken of the four that are free.
+    // One of four places is left, and three of the four free places are taken.
     assert_eq!(engine.reserve(4).now_or_never(), Some(4));
     receipts.extend((3..7).map(notify));
-    // Eight places, seven entries: the last is given, without waiting for more.
+    // Of eight places seven are taken, and the last is given without waiting for more.
     assert_eq!(engine.reserve(4).now_or_never(), Some(1));
     for claimed in journal.claim("a", ClaimLimits::in_order(7)).now_or_never().unwrap() {
         journal.end(claimed.id, Outcome::Delivered.into());
@@ -58,8 +56,7 @@ fn the_condition_of_an_action_is_evaluated_for_each_of_its_deliveries() {
     assert!(dead.len() == 1 && dead[0].starts_with("action unsure: when cannot be decided"), "{dead:?}");
 }
 
-/// A guard counts by the time of arrival, whatever the clock shows during reading: a night's backlog that is read at
-/// once is not a storm, and a storm is one however slowly it is read.
+/// A guard counts by arrival time: a night's backlog read at once is no storm, and a storm read slowly is.
 #[test]
 fn a_guard_counts_by_when_messages_came() {
     let rate = osnl_config::Rate { keys: 2, within: Duration::from_secs(600) };
@@ -81,7 +78,6 @@ fn a_guard_counts_by_when_messages_came() {
     }
 }
 
-/// An event that no action accepts is settled and leaves the trace of one that matches no rule.
 #[test]
 fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
     let counters = Arc::new(Counters::default());
@@ -103,7 +99,6 @@ fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
     assert_eq!((counters.matched.get(), counters.unmatched.get()), (0, 1));
 }
 
-/// Each action of an undecidable rule has a dead letter that gives the reason; a rule in shadow has none.
 #[test]
 fn what_cannot_be_decided_is_a_dead_letter_of_each_action() {
     let counters = Arc::new(Counters::default());
@@ -131,7 +126,6 @@ fn what_cannot_be_decided_is_a_dead_letter_of_each_action() {
     assert_eq!((counters.dead.get(), counters.shadow.get(), counters.matched.get()), (2, 0, 1));
 }
 
-/// Ports of a bulk request, each of them this JSON.
 fn ports(n: usize, port: &str) -> String {
     let ports = vec![port; n].join(",");
     format!(
@@ -145,8 +139,8 @@ fn engine_of(rule: Rule) -> (RuleEngine, Arc<MemoryJournal>) {
     (RuleEngine::new(vec![rule], journal.clone(), counters), journal)
 }
 
-/// Ten times the resources take ten times as long, of a rule with a condition for each as of one without. When each read all
-/// of them they took a hundred times as long, and 20,000 a minute and a half.
+/// The cost grows linearly with the resources, with or without conditions. When each condition read all resources, ten
+/// times as many took a hundred times as long, and 20,000 a minute and a half.
 #[test]
 fn many_resources_cost_as_many_times_one() {
     let when = |text: &str| osnl_template::Expression::new(text).unwrap();
@@ -168,15 +162,13 @@ fn many_resources_cost_as_many_times_one() {
     }
 }
 
-/// Returns the CPU time of this thread, whatever else the machine does.
 fn cpu_time() -> Duration {
-    // Brings it up to date.
+    // Makes the kernel update the number.
     std::thread::yield_now();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// Each part sees only its own resource, and shares everything else.
 #[test]
 fn parts_have_their_own_keys_and_payloads() {
     let (engine, journal) = engine_of(Rule {
@@ -210,7 +202,6 @@ fn parts_have_their_own_keys_and_payloads() {
     assert!(claimed.iter().all(|c| Arc::ptr_eq(&c.event.notification, &claimed[0].event.notification)));
 }
 
-/// A message over budget is set aside with the limit that it exceeds, and no rule decides on it.
 #[test]
 fn what_costs_too_much_is_set_aside() {
     let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
@@ -235,7 +226,6 @@ fn what_costs_too_much_is_set_aside() {
     );
 }
 
-/// A view of a message with this event type; its body is in `body`.
 fn view<'a>(
     body: &'a str,
     queue: &'a Arc<str>,
@@ -268,7 +258,7 @@ fn a_message_that_no_rule_wants_is_rejected_and_traced_before_it_is_handed_over(
     let other =
         r#"{"event_type": "image.create", "publisher_id": "glance.a", "message_id": "1", "payload": {}}"#;
     assert!(rejects(other));
-    // What may match, and what cannot be read, is handed over, and judged then: no trace is left here.
+    // A message that may match, or is unreadable, is handed over and leaves no trace here.
     assert!(!rejects(&other.replace("image", "port")));
     assert!(!rejects("no JSON"));
     let latest = ring.latest();
@@ -278,7 +268,7 @@ fn a_message_that_no_rule_wants_is_rejected_and_traced_before_it_is_handed_over(
     assert_eq!((of.event_type.as_deref(), body), (Some("image.create"), Some(other.as_bytes())));
     let head = |body: &str| engine.wants(&Budget::DEFAULT.read_head(body.as_bytes()).unwrap());
     assert!(head(&other.replace("image", "port")));
-    // Each head was counted once: one failed, and one was wanted.
+    // Each head is counted once: one failed, one was wanted.
     let counts = engine.rules.counts();
     assert_eq!(counts[0].seen, 2);
 }
@@ -291,7 +281,7 @@ fn nothing_is_rejected_while_each_message_is_watched() {
         r#"{"event_type": "image.create", "publisher_id": "glance.a", "message_id": "1", "payload": {}}"#;
     let folder = tempfile::tempdir().unwrap();
     InHand::open(folder.path(), true).running();
-    // The process before has ended unexpectedly: each message is recorded before it is read.
+    // After an unexpected end, each message is recorded before it is read.
     let careful = engine_for_ports().with_in_hand(Arc::new(InHand::open(folder.path(), true)));
     assert!(!careful.rejects(&view(other, &queue, &properties), &listener, &Budget::DEFAULT));
     let live = Arc::<LiveEvents>::default();
@@ -302,7 +292,7 @@ fn nothing_is_rejected_while_each_message_is_watched() {
     assert!(!rejects());
 }
 
-/// The limit of the rule counts for its deliveries, the fallback is not called, and a rule in shadow records as ever.
+/// The limit of a rule applies without calling the fallback; a rule in shadow records as usual.
 #[test]
 fn an_event_that_is_too_old_is_a_dead_letter_whose_retry_is_the_delivery() {
     let day = Duration::from_secs(86_400);
@@ -319,7 +309,6 @@ fn an_event_that_is_too_old_is_a_dead_letter_whose_retry_is_the_delivery() {
         let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone());
         let body = format!("{{\"event_type\": \"x\", \"message_id\": \"1\", \"payload\": {{}}{timestamp}}}");
         let mut received = ReceivedMessage::sample(body, false);
-        // 2026-11-25 12:00:00.
         received.origin.received = std::time::UNIX_EPOCH + Duration::from_secs(1_795_608_000);
         let listener = received.origin.listener.clone();
         let at = received.origin.received;

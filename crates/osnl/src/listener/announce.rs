@@ -1,5 +1,5 @@
-//! The log lines about a subscription when it opens, queue by queue: messages found, other consumers, and losses of a
-//! broker that was away.
+//! Logs the opening of a subscription by queue: waiting messages, other consumers, and losses of a broker that was
+//! away.
 
 use std::time::Duration;
 
@@ -8,33 +8,31 @@ use osnl_transport::{Consumer, ListenOptions, OpenQueue, QueueType, Subscription
 use super::Listener;
 use super::recount::ReturnVerdict;
 
-/// The remedy for a queue that another program has made.
+/// The remedy for a queue declared by another program.
 pub(crate) const AS_CONFIGURED: &str =
     "to have it created as configured: stop its consumers, empty it, and delete it";
-/// The remedy for a queue to which the broker gives its delivery limit.
+/// The remedy for a queue with the broker's delivery limit.
 pub(crate) const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
      or read a pool of osnl's own: without oslo_arguments";
 
-/// The knowledge about the connection or the run before.
+/// The state of the previous connection or run.
 #[derive(Clone, Copy, Debug)]
 struct Before {
-    /// The time since the previous connection of this run ended; `None` for the first.
+    /// The time since this run's previous connection ended, if any.
     away: Option<Duration>,
-    /// The record of the run before, for the first connection of this one: `None` if no run is known to have read the
-    /// queue, and `Some(None)` if that run ended without a word.
+    /// The previous run's record, for the first connection. `None` if no run has read the queue, `Some(None)` if the
+    /// run crashed.
     former: Option<Option<usize>>,
-    /// Messages that were not settled then, as far as is known.
     unsettled: usize,
 }
 
 impl Before {
-    /// Whether the queue was read before, so that it was there.
     fn was_read(&self) -> bool {
         self.away.is_some() || self.former.is_some()
     }
 }
 
-/// Says it. `is_shared`: the consumers of a name share its partitions.
+/// `is_shared`: consumers of one name share the partitions.
 fn announce(
     listener: &str,
     (options, is_shared): (&ListenOptions, bool),
@@ -89,7 +87,7 @@ fn announce(
     durability(listener, (options, found), before);
 }
 
-/// `notifications.info (classic, 3 waiting, 1 other consumer)`
+/// Describes a queue as `notifications.info (classic, 3 waiting, 1 other consumer)`.
 fn in_short(queue: &OpenQueue) -> String {
     let kind = queue.queue_type.map_or("kind unknown", QueueType::as_str);
     let others = match queue.other_consumers {
@@ -101,7 +99,7 @@ fn in_short(queue: &OpenQueue) -> String {
 }
 
 fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool), queue: &OpenQueue) {
-    // Each reader of a stream gets every message.
+    // Each reader of a stream receives every message.
     if queue.other_consumers == 0 || queue.queue_type == Some(QueueType::Stream) {
         return;
     }
@@ -129,7 +127,6 @@ fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool),
     }
 }
 
-/// The names of these queues.
 fn names(found: &Subscription, which: impl Fn(&OpenQueue) -> bool) -> String {
     let names: Vec<&str> = found.open.iter().filter(|queue| which(queue)).map(|q| &*q.name).collect();
     names.join(", ")

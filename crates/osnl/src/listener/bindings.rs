@@ -1,24 +1,22 @@
-//! The queues that osnl has read, and the bindings that it has made for its own: `<state_dir>/bindings.json`.
+//! The record of read queues and of the bindings that osnl has made: `<state_dir>/bindings.json`.
 //!
 //! ```json
 //! {"format":1,"queues":[{"hosts":["mq1:5672"],"vhost":"/","queue":"osnl","declared":true,
 //!   "bindings":[["neutron","notifications.info"]],"journal":"/var/lib/osnl/journal.db"}]}
 //! ```
 //!
-//! `"unsettled":3` is the number of messages that were unsettled when the run that read the queue ended; `null` while one
-//! reads it.
+//! `"unsettled":3` is the number of unsettled messages when the last run of a reader ended; `null` during a run.
 //!
-//! Bindings that the configuration no longer has are removed when a listener of that queue connects; bindings that
-//! others have made are left alone. A queue that no listener of the configuration reads is *left*, by a reload or by a
-//! restart with another configuration. A left queue of ours is named until it is gone; one that osnl only read, until it
-//! is empty or another consumer reads it. osnl never unbinds a left queue at a start, and never reads it: its messages may
-//! be meant for other rules.
+//! When a listener connects, it removes bindings that the configuration no longer has; bindings made by others stay. A
+//! queue that no configured listener reads is *left*, by a reload or by a restart with another configuration. A left
+//! queue of ours is reported until it is gone; another queue until it is empty or another consumer reads it. osnl never
+//! unbinds or reads a left queue at a start, since its messages may be meant for other rules.
 //!
-//! Two names of a queue are the same queue if virtual host and name are equal, and the brokers have a host in common:
-//! the hosts of a cluster change one by one.
+//! Two names mean the same queue if virtual host and name are equal and the brokers have a host in common, because the
+//! hosts of a cluster change one by one.
 //!
-//! Daemons with one state directory by mistake write one file. `"journal"` names the journal of the daemon that reads a
-//! queue: a daemon with another journal does not name the queue as left, since the other one reads it.
+//! Daemons with one state directory by mistake write one file. `"journal"` names the journal of a queue's reader; a
+//! daemon with another journal does not report that queue as left.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
@@ -34,41 +32,32 @@ use serde_json::{Value, json};
 
 const FORMAT: u64 = 1;
 
-/// A queue in a virtual host of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnQueue {
-    /// The hosts of the broker, each with its port.
     pub hosts: BTreeSet<String>,
-    /// The virtual host.
     pub vhost: String,
-    /// The queue's name.
     pub queue: String,
 }
 
 impl OwnQueue {
-    /// Whether both are one queue, as far as their names tell.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.queue == other.queue && self.is_beside(other)
     }
 
-    /// Whether both are in one virtual host of one broker.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
         self.vhost == other.vhost && !self.hosts.is_disjoint(&other.hosts)
     }
 
-    /// Returns the broker's hosts, for people.
     #[must_use]
     pub fn broker(&self) -> String {
         self.hosts.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns the command that deletes the queue and its messages.
     #[must_use]
     pub fn delete_command(&self) -> String {
         format!("rabbitmqctl delete_queue --vhost {} {}", quoted(&self.vhost), quoted(&self.queue))
     }
 
-    /// Returns the commands that remove these bindings of the queue; `None` without a binding.
     #[must_use]
     pub fn unbind_command(&self, bindings: &[Binding]) -> Option<String> {
         let command = |binding: &Binding| {
@@ -90,7 +79,6 @@ impl OwnQueue {
     }
 }
 
-/// For a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
@@ -101,25 +89,21 @@ impl std::fmt::Display for OwnQueue {
     }
 }
 
-/// A queue that a listener of the configuration reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadQueue {
-    /// The queue.
     pub own: OwnQueue,
-    /// Whether it is ours: created and bound by osnl if it is missing.
+    /// Whether the queue is ours: created and bound by osnl if missing.
     pub declared: bool,
-    /// The bindings that the listener makes for it, if it is ours.
+    /// The bindings that the listener makes, if the queue is ours.
     pub bindings: Vec<Binding>,
 }
 
-/// Exchange and routing key.
 type BindingKeys = BTreeSet<(String, String)>;
 
-/// The queues that osnl has read, kept in a file of the state directory if there is one.
+/// The record of read queues, kept in a file of the state directory, if there is one.
 #[derive(Debug)]
 pub struct Bindings {
     path: Option<PathBuf>,
-    /// The name of the daemon's journal.
     journal: String,
     state: Mutex<BindingsState>,
 }
@@ -130,7 +114,6 @@ struct BindingsState {
     wanted: Vec<ReadQueue>,
 }
 
-/// The record of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct BoundQueue {
     own: OwnQueue,
@@ -138,27 +121,23 @@ struct BoundQueue {
     bindings: BindingKeys,
     /// The journal of the daemon that reads the queue.
     journal: Option<String>,
-    /// Its content when it was last seen. Not written to the file.
+    /// The queue's last seen content and its time, which the file does not contain.
     seen: Option<(QueueSeen, SystemTime)>,
-    /// The number of messages that were unsettled when the latest run ended; `Some(None)` while one reads the queue, and
-    /// after one that ended without a word.
+    /// The number of unsettled messages when the latest run ended. `Some(None)` during a run, and after a crash.
     unsettled: Option<Option<usize>>,
 }
 
-/// A queue that osnl has read and that no listener of the configuration reads.
+/// A read queue that no configured listener reads any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadQueue {
-    /// The queue.
     pub queue: OwnQueue,
-    /// The content when it was last seen; `None` if unknown.
     pub seen: Option<(QueueSeen, SystemTime)>,
-    /// The bindings of ours that still fill it.
     pub bindings: Vec<Binding>,
     declared: bool,
 }
 
 impl UnreadQueue {
-    /// Returns the command that deletes it, if it is ours, was empty, and had no consumer when it was last seen.
+    /// Returns the command that deletes our queue, if it had neither messages nor consumers when last seen.
     #[must_use]
     pub fn delete_command(&self) -> Option<String> {
         let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
@@ -177,8 +156,8 @@ impl BindingsState {
 }
 
 impl Bindings {
-    /// Opens the record of a state directory, for the daemon with this journal; without a directory nothing outlives the
-    /// process. An unreadable file counts as empty: no binding is removed then.
+    /// Opens the record of a state directory, for the daemon with this journal. Without a directory nothing outlives
+    /// the process. An unreadable file counts as empty, so no binding is removed.
     #[must_use]
     pub fn open(state_dir: Option<&Path>, journal: impl Into<String>) -> Self {
         let path = state_dir.map(|folder| folder.join("bindings.json"));
@@ -193,18 +172,16 @@ impl Bindings {
         Self { path, journal: journal.into(), state: Mutex::new(state) }
     }
 
-    /// Sets the queues that listeners read from now on.
     pub fn want(&self, wanted: Vec<ReadQueue>) {
         self.lock().wanted = wanted;
     }
 
-    /// Whether osnl has read or bound the queue.
     #[must_use]
     pub fn knows(&self, queue: &OwnQueue) -> bool {
         self.lock().made(queue).is_some()
     }
 
-    /// Returns the queues without a listener that no daemon with another journal reads, with the known facts of each.
+    /// Returns the queues without a listener, except those that a daemon with another journal reads.
     #[must_use]
     pub fn left(&self) -> Vec<UnreadQueue> {
         let state = self.lock();
@@ -220,7 +197,7 @@ impl Bindings {
         left.map(unread).collect()
     }
 
-    /// Records the content of a queue that is left; `None` where it could not be seen.
+    /// Records the content of a left queue; `None` means that it could not be seen.
     pub(crate) fn saw(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
         let is_done = |seen: &QueueSeen| seen.messages == 0 || seen.consumers > 0;
         self.write(|made| {
@@ -232,7 +209,7 @@ impl Bindings {
         });
     }
 
-    /// Returns the bindings that were made for a queue still read, and are no longer configured.
+    /// Returns bindings of a queue still read that are no longer configured.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
@@ -244,7 +221,7 @@ impl Bindings {
         made.map(|keys| queue.binding(keys)).filter(|binding| !wanted.contains(&binding)).collect()
     }
 
-    /// Records a queue that is read, or whose bindings are about to be made; answers whether it was not known before.
+    /// Records a queue that is read or about to be bound. Returns whether the queue is new to the record.
     pub fn made(&self, queue: &ReadQueue) -> bool {
         let is_new = !self.knows(&queue.own);
         let keys = queue.bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
@@ -264,7 +241,6 @@ impl Bindings {
         is_new
     }
 
-    /// These are no more.
     pub(crate) fn removed(&self, queue: &OwnQueue, bindings: &[Binding]) {
         let is_removed = |exchange: &str, key: &str| {
             bindings.iter().any(|b| b.exchange == exchange && b.routing_key == key)
@@ -276,7 +252,7 @@ impl Bindings {
         });
     }
 
-    /// Records that the queue is read from now on. Returns the record of the run before.
+    /// Records that the queue is read from now on, and returns the count of the previous run.
     pub(super) fn begin_reading(&self, queue: &OwnQueue) -> Option<Option<usize>> {
         let mut former = None;
         self.write(|made| {
@@ -286,7 +262,6 @@ impl Bindings {
         former
     }
 
-    /// Records the number of messages that are unsettled at the end of a run.
     pub(super) fn end_reading(&self, queue: &OwnQueue, unsettled: usize) {
         self.write(|made| {
             // A queue that was never read has no record.
@@ -297,7 +272,7 @@ impl Bindings {
         });
     }
 
-    /// The queue is not there, or was not reached at all.
+    /// Forgets a queue that is missing or was never reached.
     pub(crate) fn gone(&self, queue: &OwnQueue) {
         self.write(|made| made.retain(|made| !made.own.is_same(queue)));
     }
@@ -412,7 +387,7 @@ mod tests {
         assert_eq!((memory.superfluous(&own("q")), left(&memory)), (vec![], vec![]));
 
         let again = Bindings::open(Some(folder.path()), "/a/journal.db");
-        // Two listeners of one queue: the bindings of each are wanted.
+        // With two listeners of one queue, the bindings of each are wanted.
         again.want(vec![bound("q", &["a"]), bound("q", &["c"])]);
         assert_eq!(again.superfluous(&own("q")), bindings("q", &["b"]));
         assert_eq!(again.superfluous(&own("other")), []);
@@ -429,7 +404,7 @@ mod tests {
         assert_eq!((broken.superfluous(&own("q")), left(&broken)), (vec![], vec![]));
     }
 
-    /// The messages of the other broker's queue would be forgotten.
+    /// Otherwise the messages of the other broker's queue would be forgotten.
     #[test]
     fn a_queue_of_the_same_name_at_another_broker_is_left_and_a_cluster_may_change_its_hosts() {
         for (hosts, expected) in [(&["b:1", "c:1"], 0), (&["c:1", "d:1"], 1)] {
@@ -441,7 +416,7 @@ mod tests {
         }
     }
 
-    /// Its messages would be judged by rules that are not theirs.
+    /// Otherwise this daemon's rules would judge messages meant for other rules.
     #[test]
     fn a_queue_of_a_daemon_with_another_journal_is_not_left() {
         let folder = tempfile::tempdir().unwrap();

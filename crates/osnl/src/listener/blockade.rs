@@ -1,18 +1,19 @@
-//! Decides when waiting for room becomes a state, and when pushed messages must go back to the broker. Pure.
+//! Decides when waiting for room becomes a state, and when pushed messages return to the broker. Pure.
 //!
-//! Pushed messages that cannot be kept stay unacknowledged. RabbitMQ ends the channel over them after its consumer
-//! time-out (30 min), and each such end counts against the delivery limit of a quorum queue. So the listener gives them
-//! back in time, and does not fetch them again before there is room:
+//! Pushed messages that cannot be kept stay unacknowledged. RabbitMQ closes the channel after its consumer time-out (30
+//! min), which counts against the delivery limit of a quorum queue. So the listener returns the messages earlier, and
+//! fetches none before there is room:
 //!
-//! | waits for | blocked after | goes back after |
+//! | waits for | blocked after | returns after |
 //! | --- | --- | --- |
-//! | a place in the journal | [`NOTICED`] in which nothing moves | `patience` since something was pushed that is not taken yet |
-//! | the end of a message, the window being full, where the intake names an obstacle | [`SLOW`] in which nothing moves | `patience` in which nothing moves |
+//! | a place in the journal | [`NOTICED`] without progress | `patience` since the push of the oldest untaken message |
+//! | the end of a message, the window being full, where the intake names an obstacle | [`SLOW`] without progress |
+//! `patience` without progress |
 //!
-//! A full window without an obstacle is an endpoint that takes its time: it is left alone.
+//! A full window without an obstacle means a slow endpoint, which is left alone.
 //!
-//! The next subscription has the same prefetch: with a smaller prefetch, a quorum queue would put
-//! messages that return once more behind the rest.
+//! The prefetch stays the same: with a smaller prefetch, a quorum queue would put messages that return once more behind
+//! the rest.
 
 use std::time::Duration;
 
@@ -22,38 +23,31 @@ use super::watchdog::SessionStage;
 
 /// The time without progress after which waiting for a place is a state.
 const NOTICED: Duration = Duration::from_secs(1);
-/// The same for a full window, whose messages may take their time.
+/// The same for a full window, whose messages may be slow.
 const SLOW: Duration = Duration::from_secs(10);
-/// The shortest pause after a return, and the longest; in between, each is four times the one before.
+/// The bounds of the pause after a return, which grows fourfold each time.
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// The consequence of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitVerdict {
-    /// Messages move, or are waited for.
     Free,
-    /// Nothing can be kept.
     Blocked {
-        /// When something moved last.
         since: Instant,
     },
-    /// The same, and what the broker has pushed goes back.
+    /// The blocked state, with a return of the pushed messages.
     GiveBack {
-        /// When something moved last.
         since: Instant,
     },
 }
 
-/// The blockade state of one session. See the [module](self).
 #[derive(Debug)]
 pub(super) struct Blockade {
     patience: Duration,
     prefetch: usize,
     moved_at: Instant,
-    /// Nothing that is not taken yet was pushed before.
+    /// A time before which no untaken message was pushed.
     fresh_at: Instant,
-    /// Messages taken since then.
     taken: usize,
     since: Option<Instant>,
 }
@@ -63,33 +57,28 @@ impl Blockade {
         Self { patience, prefetch, moved_at: now, fresh_at: now, taken: 0, since: None }
     }
 
-    /// Returns the interval between two looks.
     pub(super) fn every(patience: Duration) -> Duration {
         NOTICED.min(patience / 4).max(Duration::from_millis(10))
     }
 
-    /// So many messages were taken.
     pub(super) fn taken(&mut self, messages: usize, now: Instant) {
         self.moved_at = now;
         self.taken += messages;
         if self.taken >= self.prefetch {
-            // As many as can have been pushed before.
             self.fresh(now);
         }
     }
 
-    /// A message has ended.
     pub(super) fn settled(&mut self, now: Instant) {
         self.moved_at = now;
     }
 
-    /// All that was pushed is taken.
+    /// Notes that all pushed messages are taken.
     pub(super) fn fresh(&mut self, now: Instant) {
         self.fresh_at = now;
         self.taken = 0;
     }
 
-    /// Decides the consequence at this moment. `obstacle`: whether the intake names one.
     pub(super) fn look(&mut self, stage: SessionStage, obstacle: bool, now: Instant) -> WaitVerdict {
         let quiet = now - self.moved_at;
         let (blocked, give_back) = match stage {
@@ -109,7 +98,7 @@ impl Blockade {
                 (false, false)
             }
         };
-        // A trickle is no end of it: as many as were pushed by then must have been taken.
+        // A trickle does not end the blockade, until as many messages as were pushed are taken.
         let trickles =
             stage != SessionStage::Polling && self.since.is_some_and(|since| self.fresh_at <= since);
         if !(blocked || give_back || trickles) {
@@ -121,7 +110,6 @@ impl Blockade {
     }
 }
 
-/// The returns of pushed messages, over the sessions of one listener. Pure.
 #[derive(Debug, Default)]
 pub(super) struct Returns {
     count: u32,
@@ -129,13 +117,13 @@ pub(super) struct Returns {
 }
 
 impl Returns {
-    /// Records that pushed messages go back, and returns the least wait before the next fetch.
+    /// Notes a return of messages, and returns the shortest wait before the next fetch.
     pub(super) fn given_back(&mut self, patience: Duration, now: Instant) -> Duration {
         let pause = |count: u32| {
             let shortest = SHORTEST.min(patience);
             shortest.saturating_mul(4_u32.saturating_pow(count)).min(LONGEST)
         };
-        // As long as it lasted without a return, it has been forgotten.
+        // Forgets returns after as long a time without any.
         if self.last.is_some_and(|last| now - last >= LONGEST.max(patience * 4) * 2) {
             self.count = 0;
         }
@@ -193,20 +181,19 @@ mod tests {
         check("p5 t20 r1 =blocked r298 =blocked r2 =back");
         check("p5 t20 w9 =free w1 =blocked w289 =blocked w1 =back");
         check("p5 t20 w100 s t1 w250 =blocked w50 =back");
-        // An endpoint may take hours.
         check("t20 e7200 =free");
         check("r30 =blocked p1 =free");
-        // What flows is not blocked, however full it is at each look.
+        // A full window with progress is never blocked.
         let flows = "t20 r1 ".repeat(500);
         check(&format!("{flows} =blocked t20 w1 =free"));
     }
 
-    /// One message a minute: the last of those that were pushed would wait for more than the broker's patience.
+    /// At one message a minute, the last pushed message would outwait the broker's patience.
     #[test]
     fn a_trickle_does_not_keep_what_was_pushed() {
         check(&format!("t1 {} =back", "r60 t1 s ".repeat(5)));
         check(&format!("t1 {} =blocked", "r60 t1 s ".repeat(4)));
-        // Twice a second is slow too, for a large prefetch; this one is served within the patience.
+        // Twice a second is slow for a large prefetch, but this session takes all within the patience.
         check(&format!("t1 {} =blocked t1 p1 =free", "r2 t1 s ".repeat(400)));
     }
 
@@ -219,7 +206,7 @@ mod tests {
             now += PATIENCE;
         }
         assert_eq!(pauses, [5, 20, 80, 320, 1280, 3600, 3600]);
-        // Twenty of them, which is what a quorum queue allows, take most of a day.
+        // A quorum queue allows twenty returns, which take most of a day.
         assert!(20 * PATIENCE.as_secs() + pauses.iter().sum::<u64>() + 13 * 3600 > 15 * 3600);
         now += Duration::from_secs(3 * 3600);
         assert_eq!(returns.given_back(PATIENCE, now).as_secs(), 5);

@@ -1,8 +1,7 @@
-//! The wait of a listener that has given back the pushed messages: until there is room, without a subscription.
+//! The wait for room, without a subscription, of a listener that has returned its pushed messages.
 //!
-//! A closed channel puts the messages back in front, in their order. With a single active consumer another daemon takes
-//! the queue over; this one does not consume again before it has room, so two that are blocked do not pass the queue to
-//! and fro.
+//! Closing the channel puts messages back in front, in order. With a single active consumer, another daemon takes over.
+//! This daemon consumes only once it has room, so two blocked daemons do not pass the queue to and fro.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,17 +15,14 @@ use super::state::ListenerState;
 use crate::journal::Obstacle;
 use crate::shutdown::Shutdown;
 
-/// The interval between two looks at open messages and at the current reason.
 const LOOK: Duration = Duration::from_secs(1);
-/// A subscription that ends sooner may be followed by one that ends as soon.
+/// The length of a subscription below which the next may be as short.
 const SHORT: Duration = Duration::from_secs(10);
-/// The pause after such a subscription.
 const RESUBSCRIBED: Duration = Duration::from_secs(1);
-/// The time that the broker may take to report the queue's consumers.
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Listener {
-    /// Closes the channel and waits until there is room. Answers whether it is to go on; otherwise it was told to stop.
+    /// Closes the channel and waits for room. Returns `false` on shutdown.
     pub(super) async fn give_back(
         &self,
         consumer: Box<dyn Consumer>,
@@ -78,7 +74,7 @@ impl Listener {
                 while window_full && ended.is_some() && self.ended() == ended {
                     sleep(LOOK.min(self.config.give_back_after)).await;
                 }
-                // Held for the first message that comes.
+                // The place is held for the first message.
                 while self.endpoint.reserve(1).await == 0 {}
             };
             tokio::select! {
@@ -118,7 +114,7 @@ impl Listener {
         }
     }
 
-    /// Returns the number of ended deliveries, where messages wait for that; `None` if none waits.
+    /// Returns the number of ended deliveries, if messages wait for such an end.
     fn ended(&self) -> Option<u64> {
         match self.endpoint.obstacle()? {
             Obstacle::NoPlace { ended, .. } => Some(ended),
@@ -126,7 +122,6 @@ impl Listener {
         }
     }
 
-    /// Returns the number of consumers that the queues have now; `None` if the broker does not report it.
     async fn others(&self, queues: &[String]) -> Option<u32> {
         let seen = timeout(ANSWER, self.transport.tidy(&[], queues)).await.ok()?.ok()?;
         seen.into_iter().map(|seen| seen.map(|seen| seen.consumers)).sum()

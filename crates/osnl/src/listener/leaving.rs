@@ -1,21 +1,20 @@
 //! Leaves the queues that a reload takes from a listener.
 //!
-//! A reload is allowed only while such a queue is empty ([`QueueExit::obstacle`]), but a message may arrive between that
-//! look and the switch. None is left behind unseen, because each step happens where it can be counted:
+//! A reload requires such a queue to be empty ([`QueueExit::obstacle`]), but a message may arrive before the switch.
+//! These steps make each message seen or counted:
 //!
-//! 1. The listener goes on with its old queue. The one that takes its place connects and binds the new queue. It reads
-//!    nothing yet ([`ReadTurn`]): it would take the places in the journal that the messages of the old queue need.
-//! 2. The bindings of the old queue are removed. Messages published between 1 and 2 are in both queues, and are
-//!    delivered twice; none is in neither.
-//! 3. When the old queue is empty and its listener has nothing open, that listener ends, and the other one reads.
-//! 4. The broker is asked once more. The answer, also that there is none, is in the record of queues
-//!    ([`Bindings`]), and a queue that is not empty needs attention until a listener reads it.
+//! 1. The listener continues with its old queue. Its replacement connects and binds the new queue, but reads nothing
+//! yet ([`ReadTurn`]), because it would take the journal's places that messages of the old queue need.
+//! 2. The bindings of the old queue are removed. Messages published between 1 and 2 are in both queues and delivered
+//! twice; none is in neither.
+//! 3. When the old queue is empty and its listener has nothing open, the listener ends and the replacement reads.
+//! 4. The broker is asked once more, and the answer recorded ([`Bindings`]). A queue that is not empty needs attention
+//! until a listener reads it.
 //!
-//! A removed listener ends at once, and its queue stays bound: the reload does not say where else its messages should
-//! go. That needs attention for as long as the queue fills.
+//! A removed listener ends at once and its queue stays bound, because the reload names no other destination for its
+//! messages. The queue needs attention while it fills.
 //!
-//! A count of messages excludes those that the broker has pushed. So the listener has to be idle too: it waits for a
-//! message, and none is unsettled.
+//! The broker's count excludes pushed messages, so the listener must be idle too.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -33,29 +32,27 @@ use super::state::ListenerState;
 use super::watchdog::SessionStage;
 use crate::shutdown::Shutdown;
 
-/// A broker that takes longer has not answered.
+/// The limit for an answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The interval between two looks at a queue that is to be left.
+/// The interval between two looks at a queue.
 const LOOK: Duration = Duration::from_millis(500);
-/// The looks after which a listener without a connection is not waited for: its messages are with the broker.
+/// The looks after which a listener without a connection is skipped: the broker has its messages.
 const LOOKS: u32 = 3;
 
-/// The queues that a listener is to leave, and the means to ask for them.
 #[derive(Clone)]
 pub(crate) struct QueueExit {
     pub(crate) listener: Arc<str>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) memory: Arc<Bindings>,
     pub(crate) queues: Vec<OwnQueue>,
-    /// The bindings to remove, where the listener reads another queue from now on.
+    /// The bindings to remove, if the listener reads another queue from now on.
     pub(crate) bindings: Vec<Binding>,
-    /// Whether another listener takes its place; a removed one just ends.
+    /// Whether another listener takes over; a removed listener just ends.
     pub(crate) is_replaced: bool,
     pub(crate) state: watch::Receiver<ListenerState>,
     pub(crate) gauges: Arc<Gauges>,
 }
 
-/// The reason why a queue cannot be left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExitObstacle {
     pub(crate) queue: OwnQueue,
@@ -63,7 +60,7 @@ pub(crate) struct ExitObstacle {
 }
 
 impl QueueExit {
-    /// Returns the reason why its queues cannot be left now: messages, other consumers, or no answer.
+    /// Returns the obstacle to leaving now: messages, other consumers, or no answer.
     pub(crate) async fn obstacle(&self) -> Option<ExitObstacle> {
         let first = self.queues.first()?;
         if let Some(reason) = self.open_messages() {
@@ -71,7 +68,7 @@ impl QueueExit {
         }
         let seen = match self.look(&[]).await {
             Ok(seen) => seen,
-            // Nothing was ever read there, by this process or an earlier one.
+            // Neither this process nor an earlier one has read the queue.
             Err(_) if !self.has_read() => return None,
             Err(error) => {
                 let reason = format!("the broker cannot be asked what it holds: {error}");
@@ -86,12 +83,10 @@ impl QueueExit {
         held.or_else(|| Some(ExitObstacle { queue: first.clone(), reason: self.open_messages()? }))
     }
 
-    /// Returns the names of the queues.
     pub(crate) fn names(&self) -> String {
         self.queues.iter().map(|queue| &*queue.queue).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether this subscription or an earlier one has read one of the queues, or may have bound it.
     pub(crate) fn has_read(&self) -> bool {
         self.gauges.opened().host.is_some() || self.queues.iter().any(|queue| self.memory.knows(queue))
     }
@@ -100,7 +95,6 @@ impl QueueExit {
         matches!(*self.state.borrow(), ListenerState::Listening | ListenerState::Standby)
     }
 
-    /// Describes the messages that the listener holds; `None` if it holds none, as far as it can know.
     fn open_messages(&self) -> Option<String> {
         match &*self.state.borrow() {
             ListenerState::Connecting { .. } | ListenerState::Stopped => return None,
@@ -119,8 +113,7 @@ impl QueueExit {
         }
     }
 
-    /// Removes the bindings, and waits until the queues are empty and the listener has nothing open, at two looks with
-    /// nothing in between.
+    /// Removes the bindings, and waits until two successive looks find the queues empty and nothing open.
     pub(crate) async fn emptied(&self) {
         let (mut before, mut away) = (None, 0);
         while self.gauges.opened().host.is_some() {
@@ -148,7 +141,7 @@ impl QueueExit {
         }
     }
 
-    /// Records what is left, now that the listener has closed its connection.
+    /// Records the queues' content after the listener has closed its connection.
     pub(crate) async fn count(&self) {
         let seen = self.look(&[]).await.ok();
         self.record(seen.as_deref());
@@ -164,7 +157,6 @@ impl QueueExit {
         }
     }
 
-    /// `seen`: what the broker answered, if it did; a queue may be gone.
     fn record(&self, seen: Option<&[Option<QueueSeen>]>) {
         for (at, queue) in self.queues.iter().enumerate() {
             match seen.and_then(|seen| seen.get(at)) {
@@ -175,7 +167,7 @@ impl QueueExit {
     }
 
     /// # Errors
-    /// The broker's words, or that it gave no answer.
+    /// The broker's error, or the lack of an answer.
     async fn look(&self, bindings: &[Binding]) -> Result<Vec<Option<QueueSeen>>, String> {
         let queues: Vec<String> = self.queues.iter().map(|queue| queue.queue.clone()).collect();
         match timeout(ANSWER, self.transport.tidy(bindings, &queues)).await {
@@ -185,7 +177,7 @@ impl QueueExit {
     }
 }
 
-/// Describes what keeps a queue from being left; `own`: the consumers that are ours.
+/// Describes the obstacle in a queue; `own` is the number of our consumers.
 fn held(seen: QueueSeen, own: u32) -> Option<String> {
     let waiting = (seen.messages > 0).then(|| format!("{} in it", messages(seen.messages as usize)));
     let others = match seen.consumers.saturating_sub(own) {
@@ -201,22 +193,18 @@ fn messages(count: usize) -> String {
     if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }
 
-/// The wait of a listener that takes the place of another on another queue. See the [module](self).
+/// The wait of a listener that replaces another on another queue. See the [module](self).
 #[derive(Clone, Default)]
 pub(crate) struct ReadTurn {
-    /// The new queue is bound.
+    /// Cancelled when the new queue is bound.
     pub(crate) bound: CancellationToken,
-    /// The former listener has ended.
+    /// Cancelled when the former listener has ended.
     pub(crate) over: CancellationToken,
-    /// The former queues.
     pub(crate) queues: String,
 }
 
 impl ReadTurn {
-    /// Waits with an open subscription of which nothing is taken; `false` when told to stop.
-    ///
-    /// # Errors
-    /// The subscription has ended.
+    /// Waits with an open subscription without reading; returns `false` on shutdown.
     pub(super) async fn comes(
         &self,
         consumer: &mut dyn Consumer,
@@ -231,14 +219,12 @@ impl ReadTurn {
         }
     }
 
-    /// Returns the reason for the wait, for a status.
     pub(super) fn reason(&self) -> String {
         format!("what arrived last in its former queue ({}) is delivered first", self.queues)
     }
 }
 
 impl Listener {
-    /// Reads when its turn has come, until the session ends.
     pub(super) async fn read(
         &self,
         session: &mut ListenerSession<'_>,

@@ -1,67 +1,56 @@
-//! Counts the messages that come back after a connection: those that were unsettled when it ended, against those that the
-//! broker delivers again. Pure.
+//! Counts messages that return after a lost connection against those that were unsettled at its end. Pure.
 //!
-//! A number is no identity: the broker may deliver again what this program never saw, so "back" means as many as were
-//! unsettled. Missing are those that are not back when the queue is empty, twice in a row, while this is its only
-//! consumer. Where another consumer was seen meanwhile, the fate of the rest stays unknown.
+//! Messages have no identity here: the broker may redeliver messages that this program never saw, so only numbers are
+//! compared. Messages are missing if they have not returned when the queue is empty at two looks in a row with this as
+//! the only consumer. With another consumer, their fate stays unknown.
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct ReturnCount {
-    /// Messages that were unsettled when a connection ended.
     expected: usize,
-    /// Messages that were delivered again since.
     back: usize,
-    /// Messages that have not come back, of which that was said.
+    /// Missing messages that were already reported.
     missing: usize,
     /// Whether another consumer was seen since.
     was_shared: bool,
-    /// Whether the latest look found the queue empty, and nothing has come since.
+    /// Whether the latest look found the queue empty, and nothing has arrived since.
     was_empty: bool,
-    /// Whether the latest change was said.
     is_said: bool,
 }
 
-/// The result of a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReturnVerdict {
-    /// As many as were unsettled are delivered again.
+    /// As many as were unsettled were redelivered.
     Back(usize),
-    /// So many are not in the queue, and no other consumer was seen.
     Missing(usize),
-    /// So many are not in the queue; another consumer was seen.
+    /// Messages that are not in the queue, while another consumer was seen.
     Unknown(usize),
 }
 
 impl ReturnCount {
-    /// Returns the messages that are to come back.
     pub(super) fn expected(&self) -> usize {
         self.expected.saturating_sub(self.back)
     }
 
-    /// Returns the messages that have not come back.
     pub(super) fn missing(&self) -> usize {
         self.missing
     }
 
-    /// A connection has ended, with so many unsettled messages.
     pub(super) fn ended(&mut self, unsettled: usize) {
         let expected = self.expected() + unsettled;
         let was_shared = self.was_shared && self.expected() > 0;
         *self = Self { expected, missing: self.missing, was_shared, ..Self::default() };
     }
 
-    /// The queue was not there and is created: it has none of them.
+    /// Notes that the queue was created anew, so the expected messages are missing.
     pub(super) fn created(&mut self) {
         self.missing += self.expected();
         (self.expected, self.back) = (0, 0);
     }
 
-    /// So many messages were delivered again.
     pub(super) fn delivered_again(&mut self, messages: usize) -> Option<ReturnVerdict> {
         self.back += messages;
         self.was_empty = false;
-        // Those that were missed too soon.
+        // Messages that were reported missing too soon.
         let late = self.back.saturating_sub(self.expected).min(self.missing);
         self.missing -= late;
         self.expected += late;
@@ -72,8 +61,8 @@ impl ReturnCount {
         Some(ReturnVerdict::Back(self.expected))
     }
 
-    /// The broker was asked: so many wait, and so many other consumers are there. `is_idle`: nothing is at hand, and the
-    /// next message would be taken.
+    /// Judges the broker's counts of waiting messages and other consumers. `is_idle`: nothing is in work, and the
+    /// listener would take the next message.
     pub(super) fn looked(&mut self, waiting: u64, others: u64, is_idle: bool) -> Option<ReturnVerdict> {
         self.was_shared |= others > 0;
         let is_empty = waiting == 0 && is_idle;
@@ -129,7 +118,7 @@ mod tests {
         check("all are back", &[Ended(3), Again(2, None), Again(1, Some(Back(3))), Again(1, None)], 0);
         let missed = || [Look(EMPTY, None), Look(EMPTY, Some(Missing(3))), Look(EMPTY, None)];
         check("none is back", &[&[Ended(3)], &missed()[..]].concat(), 3);
-        // A delivery limit drops them at one of many cuts; those after it find nothing unsettled.
+        // A delivery limit drops messages at one of many cuts; later cuts find nothing unsettled.
         let cuts = [Ended(3), Again(3, Some(Back(3))), Ended(3), Ended(0), Ended(0)];
         check("many cuts", &[&cuts[..], &missed()[..]].concat(), 3);
         let cut = [Ended(2), Again(1, None), Ended(2), Again(2, None), Again(1, Some(Back(3)))];

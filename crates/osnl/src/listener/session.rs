@@ -1,7 +1,6 @@
-//! One connection's life: poll, dispatch, settle, flush, until it is drained, lost, or given back.
+//! One connection's life: poll, dispatch, settle, flush, until drained, lost, or given back.
 //!
-//! The loop waits for what wakes it ([`WakeCause`]) and does the input and output; what follows from it is decided by
-//! [`Core::step`], which does none.
+//! The loop waits for a wake-up ([`WakeCause`]) and does all input and output; [`Core::step`] decides.
 
 mod step;
 
@@ -21,10 +20,9 @@ use super::watchdog::SessionStage;
 use crate::intake::Intake;
 use crate::shutdown::Shutdown;
 
-/// The time that settlements wait after a flush left some: the broker accepts nothing at the moment.
+/// The pause of settlements after an incomplete flush, since the broker accepts nothing at the moment.
 const UNTAKEN: Duration = Duration::from_millis(100);
 
-/// One connection's life.
 pub(super) struct ListenerSession<'a> {
     pub(super) consumer: Box<dyn Consumer>,
     core: Core<'a>,
@@ -43,23 +41,22 @@ impl<'a> ListenerSession<'a> {
         Self { consumer, core }
     }
 
-    /// Returns the number of messages that the broker has pushed and that are unsettled, as far as is known. Of those
-    /// in the client library, it counts only arrivals while none could be taken.
+    /// Returns the number of pushed and unsettled messages, as far as known. Messages inside the client library count
+    /// only while none can be taken.
     pub(super) fn unsettled(&self) -> usize {
         self.core.window.unsettled() + self.consumer.untaken()
     }
 
-    /// The connection alone: what was open is dropped, and no receipt is waited for any more.
+    /// Returns the connection, dropping open messages and their receipts.
     pub(super) fn into_consumer(self) -> Box<dyn Consumer> {
         self.consumer
     }
 
-    /// Whether another consumer is taken for the one that gets the messages.
     pub(super) fn is_standby(&self) -> bool {
         self.core.watchdog.is_standby()
     }
 
-    /// Until drained, given back, or the connection is lost.
+    /// Runs until drained, given back, or the connection is lost.
     pub(super) async fn run(&mut self, shutdown: &Shutdown) -> Result<SessionEnd, TransportError> {
         let listener = self.core.listener;
         let every = Blockade::every(listener.config.give_back_after);
@@ -94,7 +91,7 @@ impl<'a> ListenerSession<'a> {
                 () = shutdown.abort.cancelled() => WakeCause::Aborted,
                 () = shutdown.drain.cancelled(), if !draining => WakeCause::Draining,
                 Some((message, settle)) = open.next() => WakeCause::Completed(message, settle),
-                // Before what is new, which may never end.
+                // Held messages have priority over new messages, which may never end.
                 places = endpoint.reserve(held), if again && !draining && !has_rest => WakeCause::HandOut(places),
                 polled = poll, if !draining => WakeCause::Polled(polled),
                 () = sleep_until(wake_at), if wake_at.is_some() => WakeCause::Clock,
@@ -134,12 +131,12 @@ impl<'a> ListenerSession<'a> {
     }
 }
 
-/// Waits for the time to look at the rest of a batch: at once, but after all other tasks, or when open messages have ended.
-/// Nothing is polled meanwhile. Cancel-safe.
+/// Waits to read the rest of a batch: at once but after other tasks, or until open messages have ended. Polls nothing
+/// meanwhile. Cancel-safe.
 async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) -> Result<(), TransportError> {
     if is_crowded {
         gauges.set_stage(SessionStage::WindowFull);
-        // The end of a message wakes the session; a lost connection is noticed all the same.
+        // The end of a message wakes the session; a lost connection must be noticed too.
         return Err(consumer.ended().await);
     }
     tokio::task::yield_now().await;
@@ -147,8 +144,8 @@ async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) ->
     Ok(())
 }
 
-/// Polls as many ready messages as there are places. A place is reserved first. Where no message is ready, the listener
-/// holds one place and returns the rest, so that it takes none from another listener while idle. Cancel-safe.
+/// Polls as many ready messages as there are places, reserved first. Without a ready message the listener holds only
+/// one place, so that an idle listener takes none from others. Cancel-safe.
 async fn poll(
     consumer: &mut dyn Consumer,
     endpoint: &dyn Intake,
@@ -156,7 +153,7 @@ async fn poll(
     room: usize,
     gauges: &Gauges,
 ) -> Result<(), TransportError> {
-    // Without room nothing is taken, but a lost connection is noticed all the same.
+    // Without room nothing is taken, but a lost connection must be noticed.
     if room == 0 {
         return Err(consumer.ended().await);
     }
@@ -182,7 +179,7 @@ async fn poll(
     gauges.set_stage(SessionStage::Polling);
     consumer.poll(batch).await?;
     gauges.set_stage(SessionStage::Taking);
-    // What has come with it.
+    // Takes messages that arrived together with the first.
     let more = room.saturating_sub(batch.len());
     if more > 0
         && let Some(places) = endpoint.reserve(room).now_or_never()
@@ -197,7 +194,6 @@ async fn poll(
     Ok(())
 }
 
-/// `None` is never.
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,

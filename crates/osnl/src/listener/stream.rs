@@ -1,11 +1,11 @@
-//! Reading streams: the position of each, in order, and the messages that an endpoint gave back.
+//! Reading streams: the position of each, in order, and requeued messages.
 //!
-//! A stream gives every message to every reader and forgets nothing on acknowledgement, so the reader has to know its
-//! place. The *position* of a stream is its first offset whose message has unfinished work; it only moves in order. It
-//! is kept in memory over lost connections, and by a [`PositionStore`] over restarts. The file is written at most once
-//! a second and at the end: after `kill -9` the last second is read again, and no message is left out.
+//! A stream keeps messages after acknowledgement, so the reader must store its place. The *position* is the first
+//! offset whose message has unfinished work. It survives lost connections in memory, and restarts in a
+//! [`PositionStore`]. The file is written at most once a second and at the end: after `kill -9` the last second is read
+//! again, and no message is omitted.
 //!
-//! Messages that an endpoint gives back are *held* here for a while and handed out again, oldest first.
+//! Requeued messages are *held* here for a while, then handed out again, oldest first.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,29 +15,24 @@ use tokio::time::Instant;
 
 use super::positions::PositionStore;
 
-/// The shortest time between two writes of a position.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// The time for which a message that was given back is held.
 const HOLD: Duration = Duration::from_secs(1);
 /// The seconds that the broker's clock may be behind ours.
 const CLOCKS: u64 = 5;
 
-/// The streams of one listener.
 pub(super) struct ListenerStreams {
     store: Option<PositionStore>,
-    /// The offsets to begin at, as far as known from before.
     resume: BTreeMap<String, Resume>,
     read: BTreeMap<String, LowWater>,
-    /// When what has changed is to be written.
     write_at: Option<Instant>,
-    /// Whether the last attempt to write was in vain, and said.
+    /// Whether the last write failed, which is logged once.
     unwritten: bool,
     held: Vec<IncomingMessage>,
     again_at: Option<Instant>,
 }
 
 impl ListenerStreams {
-    /// `None` for a listener that reads queues.
+    /// Returns `None` for a listener of queues.
     pub(super) fn new(options: &ListenOptions, store: Option<PositionStore>) -> Option<Self> {
         (options.queue.queue_type == QueueType::Stream).then(|| Self {
             resume: store.as_ref().map(|store| store.read_before().clone()).unwrap_or_default(),
@@ -50,14 +45,14 @@ impl ListenerStreams {
         })
     }
 
-    /// The options with where to go on.
+    /// Returns the options with the offsets to continue at.
     pub(super) fn options(&self, options: &ListenOptions) -> ListenOptions {
         let mut options = options.clone();
         options.queue.resume = self.positions();
         options
     }
 
-    /// A connection has begun, and with it its messages. What was held comes again by itself.
+    /// Begins a connection, which delivers the held messages again.
     pub(super) fn opened(
         &mut self,
         options: &ListenOptions,
@@ -71,14 +66,14 @@ impl ListenerStreams {
         }
         for queue in queues {
             if created(queue) {
-                // Whatever was known was of another stream.
+                // The known position belonged to another stream.
                 self.read.remove(*queue);
                 self.resume.insert((*queue).to_owned(), Resume::At(0));
                 self.changed();
             } else if !self.resume.contains_key(*queue)
                 && matches!(options.queue.stream_offset, StreamOffset::Next | StreamOffset::Last)
             {
-                // Until the first message comes, a reconnect must not begin later than this one.
+                // Until the first message arrives, a reconnect must not begin later than this connection.
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
                 self.resume.insert((*queue).to_owned(), Resume::Since(now.saturating_sub(CLOCKS)));
                 self.changed();
@@ -86,8 +81,8 @@ impl ListenerStreams {
         }
     }
 
-    /// Takes note of a message; one that was read before in this process is marked as redelivered. Answers whether
-    /// all that it asked for is safe already.
+    /// Registers a message, marked as redelivered if this process has read it. Returns whether all its work is safe
+    /// already.
     pub(super) fn admit(&mut self, message: &mut IncomingMessage) -> bool {
         let Some(offset) = message.stream_offset else { return false };
         let low_water = match self.read.get_mut(&*message.queue) {
@@ -102,7 +97,6 @@ impl ListenerStreams {
         is_done
     }
 
-    /// All that a message asked for is safe.
     pub(super) fn done(&mut self, message: &IncomingMessage) {
         if let (Some(offset), Some(low_water)) = (message.stream_offset, self.read.get_mut(&*message.queue)) {
             low_water.done(offset);
@@ -114,7 +108,6 @@ impl ListenerStreams {
         self.write_at.get_or_insert_with(|| Instant::now() + WRITE_EVERY);
     }
 
-    /// Keeps what would have gone back to a queue.
     pub(super) fn hold(&mut self, message: IncomingMessage) {
         self.held.push(message);
         self.again_at.get_or_insert_with(|| Instant::now() + HOLD);
@@ -124,12 +117,11 @@ impl ListenerStreams {
         self.held.len()
     }
 
-    /// Whether what is held is to be handed out again.
     pub(super) fn is_due(&self) -> bool {
         self.again_at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// The oldest that are held, at most so many.
+    /// Returns the oldest held messages, at most so many.
     pub(super) fn again(&mut self, at_most: usize) -> Vec<IncomingMessage> {
         self.held.sort_by(|a, b| (&a.queue, a.stream_offset).cmp(&(&b.queue, b.stream_offset)));
         let mut again: Vec<_> = self.held.drain(..at_most.min(self.held.len())).collect();
@@ -140,7 +132,7 @@ impl ListenerStreams {
         again
     }
 
-    /// When there is something to do; what is due already is not waited for.
+    /// Returns the next time of work, except work that is already due.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let again = self.again_at.filter(|at| *at > Instant::now());
         self.write_at.into_iter().chain(again).min()
@@ -154,7 +146,7 @@ impl ListenerStreams {
         positions
     }
 
-    /// Writes what has changed, if it is time or `now`. A failure is said once and tried again.
+    /// Writes the changes, if due or `now`. A failure is logged once and retried.
     pub(super) async fn write(&mut self, listener: &str, now: bool) {
         let Some(at) = self.write_at.filter(|at| now || *at <= Instant::now()) else { return };
         self.write_at = None;
@@ -184,21 +176,19 @@ impl ListenerStreams {
     }
 }
 
-/// The position of one stream, in order. Pure.
 #[derive(Debug, Default)]
 struct LowWater {
-    /// Handed out and not yet passed, in order, and whether done.
+    /// Offsets handed out but not passed, in order, and whether their work is done.
     open: VecDeque<(u64, bool)>,
-    /// The offset behind the highest that was ever handed out.
+    /// The offset after the highest ever handed out.
     end: Option<u64>,
-    /// The position when the connection was lost.
     left_at: Option<u64>,
-    /// The offsets behind it that were done by then; their messages come again all the same.
+    /// The later offsets that were done by then; their messages are redelivered all the same.
     done_before: BTreeSet<u64>,
 }
 
 impl LowWater {
-    /// Answers whether it was handed out before.
+    /// Returns whether the offset was done before.
     fn admit(&mut self, offset: u64) -> bool {
         self.left_at = None;
         self.open.push_back((offset, false));
@@ -216,7 +206,6 @@ impl LowWater {
         }
     }
 
-    /// The first offset that is not done, or that comes next.
     fn position(&self) -> Option<u64> {
         match self.open.front() {
             Some((offset, true)) => Some(offset + 1),
@@ -225,7 +214,7 @@ impl LowWater {
         }
     }
 
-    /// The connection is gone: everything from the position on is handed out again.
+    /// Notes a lost connection, after which everything from the position on is handed out again.
     fn forget_open(&mut self) {
         self.left_at = self.position();
         let done = self.open.drain(..).filter(|(_, done)| *done).map(|(offset, _)| offset);
@@ -239,8 +228,8 @@ mod tests {
 
     #[test]
     fn the_position_moves_in_order_only() {
-        // `+5` hands out offset 5, `*5` says that it was handed out before, `-5` is done, `!` loses the
-        // connection, `~5` expects 5 to be known as done, `=5` expects the position, `=?` none.
+        // `+5` hands out offset 5, `*5` one handed out before, `-5` is done, `!` loses the connection, `~5` expects 5
+        // to be known as done, `=5` expects the position, `=?` none.
         let check = |script: &str| {
             let mut low_water = LowWater::default();
             for word in script.split_whitespace() {

@@ -2,12 +2,13 @@
 //!
 //! | condition | after | report |
 //! | --- | --- | --- |
-//! | the window is full, or the journal has no place, and no receipt completes | [`STUCK`] | what to look at: the target |
-//! | nothing arrives, and the broker, asked twice, says that messages wait in our queue | [`SILENT`] | what to look at: other consumers, alarms, the queue's leader |
+//! | the window is full, or the journal has no place, and no receipt completes | [`STUCK`] | check the target |
+//! | nothing arrives, and two answers of the broker report waiting messages | [`SILENT`] | check other consumers,
+//! alarms, the queue's leader |
 //!
-//! The report is made once, again each [`REMIND`], and once more when progress resumes. A message costs a flag here and
-//! nothing else: at each [`LOOK`] the broker is asked what waits, for the status and for this. A standby, whose queue gives
-//! its messages to another consumer, is no stall, as long as that consumer is still there.
+//! The report is repeated each [`REMIND`], and progress is reported once. A message costs only a flag here: at each
+//! [`LOOK`] the broker is asked for its counts. A standby, whose queue serves another consumer, is no stall while that
+//! consumer exists.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,49 +21,27 @@ use crate::metrics::Counters;
 
 /// The time for which a full window may make no progress.
 const STUCK: Duration = Duration::from_secs(5 * 60);
-/// The time without a message after which the broker is asked whether the queue has any.
+/// The time without a message after which the broker's counts matter.
 const SILENT: Duration = Duration::from_secs(60);
 /// The interval between two looks for progress.
 const LOOK: Duration = Duration::from_secs(10);
-/// The interval at which the log repeats that there is no progress.
 const REMIND: Duration = Duration::from_secs(10 * 60);
-/// The time that the broker may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A time without progress although messages wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stall {
-    /// The queues concerned, separated by commas.
     pub queue: String,
-    /// The point at which it is stuck.
     pub kind: StallKind,
-    /// When something moved last, or when messages were first seen to wait.
+    /// The time of the last progress, or at which waiting messages were first seen.
     pub since: Instant,
 }
 
-/// The point at which a listener is stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StallKind {
-    /// We hold as many messages as the window takes, and none of them ends.
-    WindowFull {
-        /// The number of them.
-        unsettled: usize,
-    },
-    /// The journal has no place for another message, and none becomes free.
-    JournalFull {
-        /// Messages that we hold.
-        unsettled: usize,
-    },
-    /// The broker has messages for us, and none comes.
-    NothingArrives {
-        /// The number of them.
-        waiting: u64,
-    },
-    /// Messages wait in our partitions, and none comes.
-    NothingFetched {
-        /// The number of them.
-        waiting: u64,
-    },
+    WindowFull { unsettled: usize },
+    JournalFull { unsettled: usize },
+    NothingArrives { waiting: u64 },
+    NothingFetched { waiting: u64 },
 }
 
 impl fmt::Display for StallKind {
@@ -93,32 +72,25 @@ impl fmt::Display for StallKind {
     }
 }
 
-/// The object of a session's wait.
+/// The object that a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionStage {
-    /// Room in the window.
     WindowFull,
-    /// A place in the journal.
     Reserving,
-    /// A message: what the broker has pushed is taken.
     Polling,
-    /// Nothing: messages have just come.
+    /// No wait: messages have just arrived.
     Taking,
 }
 
-/// A change for the log and the published state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ProgressChange {
-    /// Nothing moves: told for the first time.
     Stalled(Stall),
-    /// It still does not.
     Still(Stall),
-    /// It moves again, after this long.
+    /// Progress again, after this long.
     Over(Duration),
 }
 
 impl ProgressChange {
-    /// Says it, and makes it the state of the listener of this name.
     pub(super) fn publish(self, listener: &str, state: &watch::Sender<Option<Stall>>, counters: &Counters) {
         match self {
             Self::Stalled(stall) | Self::Still(stall) => {
@@ -144,14 +116,12 @@ impl ProgressChange {
     }
 }
 
-/// Something to act upon.
 #[derive(Debug)]
 pub(super) enum SessionWake {
     Look,
     Answer(Result<QueueDepths, TransportError>),
 }
 
-/// One session's.
 pub(super) struct Watchdog {
     queue: String,
     standby: bool,
@@ -161,7 +131,6 @@ pub(super) struct Watchdog {
     asking: Option<BoxFuture<'static, Result<QueueDepths, TransportError>>>,
     moved: bool,
     quiet_since: Instant,
-    /// Since when the broker has said that messages wait, in this silence.
     waiting_since: Option<Instant>,
     told: Option<(Stall, Instant)>,
 }
@@ -186,24 +155,21 @@ impl Watchdog {
         }
     }
 
-    /// A message was settled.
     pub(super) fn settled(&mut self) {
         self.moved = true;
     }
 
-    /// Messages have come: a consumer that has been sent something is not a standby. Answers whether it was taken for
-    /// one.
+    /// Notes an arrival, which ends a standby. Returns whether the session was one.
     pub(super) fn arrived(&mut self) -> bool {
         self.moved = true;
         std::mem::take(&mut self.standby)
     }
 
-    /// Whether another consumer is taken for the one that gets the messages.
     pub(super) fn is_standby(&self) -> bool {
         self.standby
     }
 
-    /// Records that pushed messages go back: from now on there is no progress and no watch for any.
+    /// Notes that pushed messages return; progress is not watched from then on.
     pub(super) fn given_back(
         &mut self,
         stage: SessionStage,
@@ -220,7 +186,7 @@ impl Watchdog {
         self.stalled(kind, since, Instant::now()).filter(|_| !is_known)
     }
 
-    /// Waits for the next look, or for the broker's answer. Cancel-safe.
+    /// Waits for the next look or the broker's answer. Cancel-safe.
     pub(super) async fn wake(&mut self) -> SessionWake {
         let answer = async {
             match &mut self.asking {
@@ -238,7 +204,6 @@ impl Watchdog {
         }
     }
 
-    /// Acts upon a [`SessionWake`].
     pub(super) fn woken(
         &mut self,
         wake: SessionWake,
@@ -268,7 +233,7 @@ impl Watchdog {
             (SessionWake::Answer(Ok(waiting)), SessionStage::Polling) if quiet >= SILENT || self.standby => {
                 self.answered(&waiting, consumer.partitions(), now)
             }
-            // A broker that does not answer is the connection's matter: its heartbeat notices.
+            // A missing answer needs no report here: the connection's heartbeat notices.
             (SessionWake::Answer(Err(error)), _) => {
                 tracing::debug!(queue.name = self.queue, %error, "the broker does not say how many messages wait");
                 None
@@ -297,7 +262,7 @@ impl Watchdog {
             return self.over(now);
         }
         match self.waiting_since {
-            // A message may be on its way this very moment: the next answer decides.
+            // A message may be on its way at this moment, so the next answer decides.
             None => {
                 self.waiting_since = Some(now);
                 None

@@ -1,41 +1,37 @@
-//! Judges the facts of a queue: each way in which the broker loses or withholds messages that osnl would read. Pure.
+//! Judges a queue's facts for ways in which the broker loses or withholds messages that osnl would read. Pure.
 //!
-//! What the operator has written in the listener's own section is intended, and is no risk.
+//! A setting in the listener's own section is intended, and no risk.
 
 use osnl_transport::{QueueKind, shell_quoted};
 use serde_json::{Map, Value, json};
 
 use super::{BrokerFacts, QueueFacts, QueuePolicies, reading};
 
-/// The limit of a quorum queue without one, since RabbitMQ 4.0.
+/// The default delivery limit of a quorum queue since RabbitMQ 4.0.
 const DEFAULT_LIMIT: i64 = 20;
-/// A number of messages that no queue has: a policy has to have a key.
+/// A bound that no queue reaches, because a policy needs a key.
 const NO_BOUND: i64 = 2_000_000_000;
-/// A policy of this priority is before all that an operator usually has.
+/// A priority above those that operators usually set.
 const PRIORITY: u32 = 999;
 
-/// The remedy for what stands in a queue's declaration.
+/// The remedy for a setting in a queue's declaration.
 const DECLARED: &str = "it cannot be changed afterwards; to have the queue created anew: stop its consumers, empty it, and delete it";
 
-/// A way in which a queue loses messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueRisk {
-    /// The setting, where it is, and what happens if nothing is done.
+    /// The setting, its place, and the consequence.
     pub(crate) message: String,
-    /// The command that mends it.
     pub(crate) remedy: String,
 }
 
-/// The place of a setting.
 enum Setting {
     Policy,
     Argument,
-    /// The broker's default.
     Default,
 }
 
-/// Returns the risks of all queues. `wanted`: the kind that the configuration asks for. `declares`: whether osnl declares
-/// its queues, so that AMQP has compared them.
+/// Returns the risks of all queues. `wanted` is the configured kind. `declares`: osnl declares its queues, so AMQP has
+/// already compared them.
 pub(crate) fn risks(facts: &BrokerFacts, vhost: &str, wanted: &QueueKind, declares: bool) -> Vec<QueueRisk> {
     let known = facts.queues.iter().filter_map(|(name, found)| Some((name, found.as_ref().ok()?)));
     let each = known.flat_map(|(name, queue)| {
@@ -94,7 +90,7 @@ impl QueueJudge<'_> {
         QueueRisk { message, remedy }
     }
 
-    /// Returns a setting that the configuration does not ask for, the smaller one of two.
+    /// Returns a setting that the configuration does not ask for, the smaller of two.
     fn bound(&self, key: &str) -> Option<(Setting, Value)> {
         let of_policy = self.policies().and_then(|policies| policies.effective.get(key));
         let of_policy = of_policy.map(|value| (Setting::Policy, value.clone()));
@@ -107,7 +103,7 @@ impl QueueJudge<'_> {
         both.filter(|(_, value)| size(value) < NO_BOUND).min_by_key(|(_, value)| size(value))
     }
 
-    /// Returns the delivery limit in force, unless the configuration asks for it.
+    /// Returns the delivery limit in force, unless configured.
     fn limit(&self) -> Option<(Setting, Value)> {
         let reported = self.queue.delivery_limit;
         let of = |value: Option<&Value>| value.and_then(reading::number);
@@ -115,7 +111,7 @@ impl QueueJudge<'_> {
         let argument = of(self.queue.arguments.get("x-delivery-limit"));
         let lowest = [of_policy, argument].into_iter().flatten().min();
         let is_new = self.major.is_some_and(|major| major >= 4);
-        // Without the policies the limit is known only if the broker reports it.
+        // Without policies, the limit is known only if the broker reports it.
         self.policies().map(|_| ()).or(reported.map(|_| ()))?;
         let limit = reported.or(lowest).or(is_new.then_some(DEFAULT_LIMIT))?;
         if limit < 0 || self.wanted.delivery_limit.is_some_and(|own| i64::from(own) == limit) {
@@ -129,7 +125,7 @@ impl QueueJudge<'_> {
         Some((setting, json!(limit)))
     }
 
-    /// `policy "ttl"`, `operator policy "op"`, or both: the broker does not say which one has a key.
+    /// Names the policy, the operator policy, or both: the broker does not report which has a key.
     fn named(&self) -> String {
         let policies = self.policies();
         let policy = policies.and_then(|policies| policies.policy.as_ref());
@@ -181,7 +177,7 @@ impl QueueJudge<'_> {
         }
     }
 
-    /// Returns the commands that give this queue alone a policy with all keys of the present one but `key`.
+    /// Returns commands for a policy of this queue alone, with all present keys but `key`.
     fn policy_without(&self, key: &str) -> String {
         let policies = self.policies();
         let present = policies.into_iter().flat_map(|policies| &policies.effective);

@@ -1,9 +1,8 @@
-//! Rules against the catalogue of known notifications: an event type that no service sends, a field that the events of
-//! a rule never have.
+//! Checks rules against the catalogue of known notifications for event types that no service sends, and fields that
+//! matched events lack.
 //!
-//! Only services that the catalogue knows are judged, each by its exchange: what comes over another exchange may
-//! be anything. Several services share `openstack`; there a pattern counts as a known service's if it begins
-//! with a word that one of their events begins with.
+//! Only services of the catalogue are judged, each by its exchange, since other exchanges may carry anything. Several
+//! services share `openstack`; there a pattern counts as a known service's if its first word begins a known event.
 
 mod compared;
 mod fields;
@@ -29,36 +28,32 @@ use super::findings::finding_at;
 use super::schema::RULE;
 use super::{ListenerConf, LoadedConf, Native, RuleConf};
 
-/// The exchange of every service that was given none of its own.
+/// The exchange of services without one of their own.
 const SHARED: &str = "openstack";
 
-/// The results that many rules share, and that are expensive to compute.
 #[derive(Default)]
 struct LintCache<'a> {
-    /// The known events of exchanges, and whether each of these is known.
+    /// The known events per set of exchanges, and whether every exchange is known.
     services: HashMap<Vec<&'a str>, (Vec<&'static CatalogueEvent>, bool)>,
     fields: EventFields,
 }
 
-/// A configuration that is judged.
 struct Judge<'a> {
     conf: &'a Native,
-    /// The section of each rule.
     sections: HashMap<&'a str, &'a RawSection>,
 }
 
-/// Keys that a warning names.
+/// The limit of keys that a warning names.
 const NAMED: usize = 8;
 
 impl LoadedConf {
-    /// Returns the parts of the enabled rules that can never match as far as the [`catalogue`] knows: patterns of event
-    /// types that match no known event, payload keys of patterns that none of the events they match has, or has as a
-    /// text, and names in `when` that none of them has.
+    /// Returns the parts of enabled rules that can never match by the [`catalogue`]: event type patterns without a
+    /// known event, payload keys that no matched event has (or has as text), and names in `when` that none has.
     ///
-    /// It is for commands that check a configuration; the daemon does not use it.
+    /// Only commands that check a configuration use this, not the daemon.
     #[must_use]
     pub fn never_sent(&self) -> Vec<Warning> {
-        // The canary is ours, and no service's.
+        // The canary belongs to osnl, and no service sends it.
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled && *rule.rule.name != *canary::NAME);
         let sections = self.layers.sections.iter().filter(|section| section.def.kind == RULE);
         let sections = sections.map(|section| (section.name.as_str(), section)).collect();
@@ -81,7 +76,7 @@ impl<'a> Judge<'a> {
             (known, all_known)
         });
         let (known, all_known) = (&known[..], *all_known);
-        // A listener that only reads a queue does not say whose it is.
+        // A listener that only reads a queue does not name the queue's services.
         let only_queues =
             self.conf.listeners.iter().any(|l| rule.listeners.contains(&l.name) && l.exchanges.is_empty());
         if !all_known || only_queues {
@@ -143,7 +138,6 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Warns if `when` wants an event type that no service sends.
     fn no_event_in_when(
         &self,
         rule: &RuleConf,
@@ -166,8 +160,8 @@ impl<'a> Judge<'a> {
         Some(self.warning(rule, "when", &problem, "osnl events lists them", near))
     }
 
-    /// The events are known, and come to other topics or with other priorities than the listeners hear. Only where all
-    /// of it is as services do without being told otherwise.
+    /// Warns of known events that are published to other topics or priorities than the listeners read. Only for default
+    /// topics, exchanges and priorities of the services.
     fn elsewhere(&self, rule: &RuleConf, matched: &[&CatalogueEvent]) -> Option<Warning> {
         let heard = || self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let usual = |topic: &str| catalogue::events().iter().any(|event| event.topics.contains(&topic));
@@ -194,7 +188,7 @@ impl<'a> Judge<'a> {
             let mend = format!("add the topic to a listener of the rule{form}");
             return Some(self.warning(rule, "event_type", &problem, &mend, None));
         }
-        // What was never recorded may come with any priority.
+        // An event that was never recorded may have any priority.
         if heard_of.iter().any(|event| !event.recorded || event.priorities.is_empty()) {
             return None;
         }
@@ -212,7 +206,6 @@ impl<'a> Judge<'a> {
         Some(self.warning(rule, option, &problem, "name it in priorities of rule and listener", None))
     }
 
-    /// Events that the listeners read, and that the rule matches in part or twice.
     fn in_part(&self, rule: &RuleConf, matched: &[&CatalogueEvent]) -> Vec<Warning> {
         let listeners: Vec<&ListenerConf> =
             self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name)).collect();
@@ -257,7 +250,6 @@ impl<'a> Judge<'a> {
         Some(self.warning(rule, "event_type", &problem, "osnl events lists them", near))
     }
 
-    /// A name in `when` that no event has.
     fn no_field(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {
         let PathFields::Nothing(lacking) = found else { return None };
         let problem = format!("none of the known events of this rule has payload.{path}");

@@ -1,8 +1,7 @@
-//! The differences between two configurations: pure, section by section.
+//! The differences between two configurations, section by section. Pure.
 //!
-//! Compared is what counts: values with `$name` replaced and defaults filled in, of a secret in a file the secret, of
-//! the certificates that an action names their bytes, of a cloud of `clouds.yaml` what stands there, of plug-ins and
-//! programs when they were written. Reports name options, never values.
+//! Effective values are compared: `$name` replaced and defaults filled in; secrets, certificates, and entries of
+//! `clouds.yaml` by content; plug-ins and programs by modification time. Reports name options, never values.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,36 +14,29 @@ use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
 use super::{LoadedConf, programs};
 use crate::action::driver::cloud_content;
 
-/// Every value that counts, by section.
 pub(crate) struct ConfigurationValues(Vec<(String, SectionValues)>);
 
 struct SectionValues {
     values: BTreeMap<String, OptionValue>,
 }
 
-/// An option.
 #[derive(Default)]
 struct OptionValue {
     value: Option<String>,
-    /// The content of the file that it names, or when that was written.
+    /// The content of the named file, or its modification time.
     file: Option<String>,
     origin: Option<ValueOrigin>,
 }
 
-/// The way in which a section has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SectionChangeKind {
-    /// It was not there.
     Added,
-    /// It is not there any more.
     Removed,
-    /// It has other values.
     Changed,
 }
 
 impl SectionChangeKind {
-    /// Returns the printed word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,31 +47,27 @@ impl SectionChangeKind {
     }
 }
 
-/// A section that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Different {
     pub(crate) heading: String,
     pub(crate) what: SectionChangeKind,
-    /// The options whose value is another, in the order of their names.
     pub(crate) options: Vec<String>,
-    /// Whether only files have changed that its options name, and no option.
+    /// Whether only named files have changed, and no option.
     pub(crate) is_by_files: bool,
 }
 
 impl Different {
-    /// Returns the part before the colon.
     pub(crate) fn kind(&self) -> &str {
         self.heading.split_once(':').map_or(&self.heading, |(kind, _)| kind)
     }
 
-    /// Returns the part behind the colon.
     pub(crate) fn name(&self) -> &str {
         self.heading.split_once(':').map_or("", |(_, name)| name)
     }
 }
 
 impl LoadedConf {
-    /// Every value that counts. Files that actions name are read.
+    /// Returns every effective value; reads the files that actions name.
     pub(crate) fn values(&self) -> ConfigurationValues {
         ConfigurationValues::of(&self.layers)
     }
@@ -95,7 +83,7 @@ impl ConfigurationValues {
         self.0.iter().find(|(own, _)| own == heading).map(|(_, section)| section)
     }
 
-    /// Sections that are not what they were: in the order of the new ones, then those that are gone.
+    /// Returns changed sections in the order of the new configuration, then removed sections.
     pub(crate) fn different(&self, new: &Self) -> Vec<Different> {
         let different = |(heading, section): &(String, SectionValues)| {
             let (what, options, is_by_files) = match self.section(heading) {
@@ -118,7 +106,7 @@ impl ConfigurationValues {
         new.0.iter().filter_map(different).chain(gone).collect()
     }
 
-    /// Returns the changes that need a restart of the daemon, each with its place; `self` is the new configuration.
+    /// Returns the changes that need a restart, each with its place; `self` is the new configuration.
     pub(crate) fn needing_a_restart(&self, different: &[Different]) -> Vec<ConfigError> {
         let fixed = |different: &Different, option: &str| match different.kind() {
             kind if needs_a_restart(kind) => true,
@@ -165,7 +153,7 @@ impl SectionValues {
         Self { values: section.option_names().map(value).collect() }
     }
 
-    /// The options that differ, and whether all of them do only in the files that they name.
+    /// Returns the options that differ, and whether all differ only in their named files.
     fn different(&self, new: &Self) -> (Vec<String>, bool) {
         let options: std::collections::BTreeSet<&String> =
             self.values.keys().chain(new.values.keys()).collect();
@@ -181,22 +169,19 @@ impl SectionValues {
     }
 }
 
-/// Whether a change of any option of such a section needs a restart.
 pub(super) fn needs_a_restart(kind: &str) -> bool {
     [JOURNAL, ADMIN, CANARY].contains(&kind)
 }
 
-/// A file with a secret or a certificate that an action or an enrichment names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NamedFile {
     pub(super) section: String,
     pub(super) option: String,
-    /// Its path, or the name of the cloud that stands in it.
+    /// The path, or the name of a cloud in `clouds.yaml`.
     pub(super) file: String,
     pub(super) digest: String,
 }
 
-/// Returns all of these files, as they are now.
 pub(super) fn named_files(layers: &Layers) -> Vec<NamedFile> {
     let of_section = |section: &'_ RawSection| -> Vec<NamedFile> {
         section.entries.iter().filter_map(|entry| named_file(layers, section, &entry.option)).collect()
@@ -215,7 +200,7 @@ fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<Nam
             let clouds_file = resolved("clouds_file").filter(|file| !file.is_empty());
             cloud_content(&value, clouds_file.map(PathBuf::from))?
         }
-        // A change in it is one of its cloud.
+        // The value of its cloud covers a change of this file.
         "clouds_file" => return None,
         _ if names_a_file(option) => std::fs::read(&value).unwrap_or_default(),
         _ => return None,
@@ -224,7 +209,6 @@ fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<Nam
     Some(NamedFile { section: section.heading(), option: option.to_owned(), file: value, digest })
 }
 
-/// Returns a URL without user and password.
 fn without_login(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
@@ -232,7 +216,8 @@ fn without_login(url: &str) -> String {
     format!("{scheme}://{}", &rest[begin..])
 }
 
-/// Certificates and keys: read when the action is built. The listeners' are read for each connection.
+/// Whether an option names a certificate or key, read when the action is built. Listeners read theirs for each
+/// connection.
 fn names_a_file(option: &str) -> bool {
     option.ends_with("_file") || option.starts_with("client_")
 }
@@ -246,7 +231,6 @@ mod tests {
                           pool = osnl\n[rule:r]\nactions = a\nevent_type = ^one$\n\
                           [action:a]\ndriver = k2hr3\napi_url = https://k/v1/role\n";
 
-    /// The sections that differ, and their options.
     fn different(before: &str, after: &str) -> String {
         let values = |text: &str| {
             let texts = [("f".to_owned(), text.to_owned())];
@@ -334,7 +318,7 @@ mod tests {
         for (from, to, expected) in [
             ("", "", ""),
             ("exchange = x", "exchange: x", ""),
-            // A default that is written out is what it was.
+            // A written default equals the omitted option.
             ("exchange = x", "exchange = x\nprefetch = 200", ""),
             ("exchange = x", "exchange = x\nprefetch = 100", "changed listener:l prefetch"),
             ("u:secret", "u:other", "changed listener:l transport_url"),

@@ -1,4 +1,4 @@
-//! From layers to [`Native`]: every section once, in the order of the files, then what they are to each other.
+//! Checks layers and makes [`Native`]: each section in the order of the files, then their relations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -62,7 +62,6 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    /// Reads the sections of drivers; `None` if there is an error in one.
     fn driver_options(&mut self) -> Option<DriverOptions> {
         let rabbit = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
         #[cfg(feature = "kafka")]
@@ -74,7 +73,6 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// Reads the journal's section.
     fn journal(&mut self) -> Option<(JournalConf, KeepUnmatched)> {
         let database = self.drivers.database();
         let section = self.unnamed(JOURNAL)?;
@@ -84,7 +82,7 @@ impl<'a> Checker<'a> {
     }
 
     fn native(&mut self) -> Option<Native> {
-        // Each of these reports what is wrong with its own sections; only then does a None end it.
+        // Every section is read before a `None` ends the check, so that all errors are reported.
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
         let state_dir = self.unnamed(DEFAULT).and_then(|section| state_dir(&mut self.reader(section)));
         let attention_age = self
@@ -162,7 +160,6 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// Warns of rules that can never match.
     fn reachable(&mut self, listeners: &[ListenerConf], rules: &[RuleConf]) {
         for found in unreachable_rules::fire(listeners, rules) {
             if let Some(section) = self.named(RULE, found.rule) {
@@ -171,7 +168,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Every section of a kind; `None` if there is none or one is wrong.
+    /// Reads each section of a kind; `None` if there is none or one is wrong.
     fn each<T>(&mut self, kind: &str, read: impl Fn(&mut SectionReader<'_>) -> Option<T>) -> Option<Vec<T>> {
         let layers = self.layers;
         if !layers.sections.iter().any(|section| section.def.kind == kind) {
@@ -182,7 +179,7 @@ impl<'a> Checker<'a> {
         self.each_of(kind, read)
     }
 
-    /// The same, if there are any.
+    /// Like [`each`](Self::each), but a kind may have no section.
     fn each_of<T>(
         &mut self,
         kind: &str,
@@ -194,7 +191,7 @@ impl<'a> Checker<'a> {
         read.into_iter().collect()
     }
 
-    /// Two listeners on one queue would get each other's messages.
+    /// Refuses two listeners on one queue, which would compete for messages.
     fn one_queue_each(&mut self, listeners: &[ListenerConf]) {
         let place = |url: &TransportUrl| {
             let mut hosts: Vec<_> =
@@ -221,7 +218,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Warns of unused sections: each is likely a slip.
+    /// Warns of unused sections, which are likely mistakes.
     fn used(
         &mut self,
         listeners: &[ListenerConf],
@@ -258,7 +255,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Checks that the names in an `id` are known before its question, and that each answer is of use.
+    /// Checks that names in an `id` are known before its question, and that each answer is used.
     fn asked_in_order(&mut self, enrichments: &[EnrichConf], actions: &[ActionConf]) {
         for action in actions.iter().filter(|action| !action.enrich.is_empty()) {
             let Some(section) = self.named(ACTION, &action.name) else { continue };
@@ -310,9 +307,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Refuses options that only a persistent journal can serve.
     fn kept(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
-        // Read from these sections in this order.
+        // Both lists follow the order of these sections.
         let layers = self.layers;
         let sections = layers.sections.iter().filter(|section| section.def.kind == RULE);
         for (section, rule) in sections.zip(rules) {
@@ -325,7 +321,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Refuses what would be wrong over several daemons.
+    /// Refuses settings that are wrong with several daemons.
     fn of_members(&mut self, listeners: Option<&[ListenerConf]>, actions: Option<&[ActionConf]>) {
         for conf in listeners.unwrap_or_default() {
             if let Some(section) = self.named(LISTENER, &conf.name) {
@@ -339,8 +335,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A listener that waits for a message holds a place for it, of each action that its rules need a place of and whose
-    /// bound it keeps.
+    /// Checks that each waiting listener can hold a place in each bounded action of its rules.
     fn places(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
         let (Some(max_pending), Some(section)) = (journal.max_pending(), self.unnamed(JOURNAL)) else {
             return;
@@ -427,7 +422,7 @@ fn control_group(reader: &mut SectionReader<'_>) -> Option<Option<SystemGroup>> 
     }
 }
 
-/// No more than a journal on disk keeps in memory: what is pushed beyond that waits for nothing.
+/// Limits the prefetch to a disk journal's memory; messages pushed beyond that would only wait.
 fn kept_in_memory(reader: &mut SectionReader<'_>, prefetch: u16) -> u16 {
     let most = u16::try_from(IN_MEMORY).unwrap_or(u16::MAX);
     if prefetch > most {
@@ -437,7 +432,6 @@ fn kept_in_memory(reader: &mut SectionReader<'_>, prefetch: u16) -> u16 {
     prefetch.min(most)
 }
 
-/// The options of drivers, from their sections.
 #[derive(Clone, Default)]
 struct DriverOptions {
     rabbit: RabbitOptions,
@@ -550,7 +544,7 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
 
 type Patterns = BTreeMap<String, Pattern>;
 
-/// Keys with dots may lead into values; the filter of oslo.messaging looks at the top only.
+/// Moves keys with dots to nested patterns, because oslo.messaging's filter reads only the top level.
 fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, Vec<PathPattern>) {
     let take = |patterns: &mut Patterns, predicate: fn(String) -> Predicate| {
         let dotted = patterns.extract_if(.., |key, _| key.contains('.'));
@@ -561,7 +555,7 @@ fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, 
     (context, payload, nested)
 }
 
-/// The pattern of a value that every message has; an empty one, as of a variable without a value, would match all.
+/// Refuses an empty pattern, as from a variable without a value, which would match all.
 fn named(reader: &mut SectionReader<'_>, option: &str) -> Result<Option<Pattern>, ()> {
     if reader.section.entry(option).is_some_and(|entry| entry.text.is_empty()) {
         let allowed = "write a pattern, or remove the line to match all";
@@ -570,7 +564,6 @@ fn named(reader: &mut SectionReader<'_>, option: &str) -> Result<Option<Pattern>
     reader.pattern(option)
 }
 
-/// The options that begin with `prefix`, by their keys.
 fn patterns(reader: &mut SectionReader<'_>, prefix: &str) -> Option<BTreeMap<String, Pattern>> {
     let mut found = BTreeMap::new();
     let mut all = true;

@@ -1,5 +1,3 @@
-//! Values derived from a checked configuration, for the assembly and for reports.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,45 +19,41 @@ use crate::listener::{OwnQueue, ReadQueue};
 use crate::metrics::{ExpectedStream, StreamKind};
 use crate::rule::Rule;
 
-/// The rates of all guards, by name.
 pub(crate) type RatesByName = BTreeMap<Arc<str>, Rate>;
 
-/// The port of RabbitMQ without TLS.
 const RABBIT_PORT: u16 = 5672;
 
 impl Native {
-    /// Returns the folder of the state that outlives the process, and of its control socket; `None` if no folder is
-    /// configured.
+    /// Returns the folder of the persistent state and of the control socket, if configured.
     #[must_use]
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.state_dir.clone().or_else(crate::state_dir::default)
     }
 
-    /// Returns the file beside which a daemon on a shared journal writes what the database does not keep: messages that no
-    /// rule matched, dead letters that leave. `None` if no folder is configured.
+    /// Returns the path beside which a daemon on a shared journal writes data that the database lacks: unmatched
+    /// messages, dead letters that leave.
     #[must_use]
     pub fn shared_place(&self) -> Option<PathBuf> {
         Some(self.state_folder()?.join("shared-journal"))
     }
 
-    /// The listeners that some enabled rule looks at, with these rules.
+    /// Returns the listeners that an enabled rule uses, with these rules.
     pub(crate) fn heard(&self) -> Vec<(&ListenerConf, Vec<Rule>)> {
         let listeners = self.listeners.iter().map(|listener| (listener, self.rules_of(listener)));
         listeners.filter(|(_, rules)| !rules.is_empty()).collect()
     }
 
-    /// Unsettled messages of all listeners together.
+    /// Returns the sum of unsettled messages of all listeners.
     pub(crate) fn prefetch(&self) -> u16 {
         self.heard().iter().fold(0, |sum, (listener, _)| sum.saturating_add(listener.prefetch))
     }
 
-    /// The actions whose deliveries beyond the bound are dead letters.
     pub(crate) fn overflowing(&self) -> BTreeSet<Arc<str>> {
         let overflowing = self.actions.iter().filter(|action| action.on_full == OverflowPolicy::DeadLetter);
         overflowing.map(|action| action.name.clone()).collect()
     }
 
-    /// The streams that should not fall silent: of listeners, and of rules that are enabled.
+    /// Returns the streams that should not be silent: of listeners, and of enabled rules.
     pub(crate) fn expected(&self) -> Vec<ExpectedStream> {
         let heard = self.heard();
         let listeners = heard.iter().filter_map(|(conf, _)| {
@@ -73,26 +67,24 @@ impl Native {
         listeners.chain(rules).collect()
     }
 
-    /// The actions with a digest.
     pub(crate) fn digests(&self) -> BTreeSet<Arc<str>> {
         fallback::gathering(&self.actions)
     }
 
-    /// The guards of rules and of actions, by their names.
     pub(crate) fn guard_rates(&self) -> (RatesByName, RatesByName) {
         let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
         let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
         (rules.collect(), actions.collect())
     }
 
-    /// Returns the widest budget of its listeners, for a message of which no listener is known.
+    /// Returns the widest budget of the listeners, for a message without a known listener.
     #[must_use]
     pub fn budget(&self) -> Budget {
         let budgets = self.listeners.iter().map(|listener| listener.budget);
         budgets.reduce(Budget::or).unwrap_or_default()
     }
 
-    /// The enabled rules that look at a listener's messages, with its greatest age of events where they have none.
+    /// Returns the enabled rules of a listener, with its `max_event_age` as their default.
     pub(crate) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
         let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
         let of_rule =
@@ -102,17 +94,16 @@ impl Native {
 }
 
 impl RuleConf {
-    /// Returns the greatest age of events from this listener.
     pub(crate) fn max_event_age(&self, listener: &ListenerConf) -> Option<Duration> {
         self.rule.max_event_age.or(listener.max_event_age)
     }
 }
 
 impl ListenerConf {
-    /// Returns a transport for its broker; nothing is connected yet.
+    /// Returns a transport for the broker, without connecting.
     ///
     /// # Errors
-    /// Its options do not fit together, or name a file that can't be used.
+    /// The options contradict each other, or name an unusable file.
     pub fn transport(&self) -> Result<Box<dyn Transport>, TransportError> {
         #[cfg(feature = "kafka")]
         if self.transport_url.driver() == super::kafka::DRIVER {
@@ -121,7 +112,7 @@ impl ListenerConf {
         transport_with(&self.transport_url, self.rabbit.clone())
     }
 
-    /// Returns the options of its driver as a text that is equal for equal ones; it contains secrets.
+    /// Returns the driver's options as a text for comparison; contains secrets.
     pub(crate) fn driver_options(&self) -> String {
         #[cfg(feature = "kafka")]
         if self.transport_url.driver() == super::kafka::DRIVER {
@@ -130,7 +121,6 @@ impl ListenerConf {
         format!("{:?}", self.rabbit)
     }
 
-    /// Whether another listener on the same URL has the same options of its driver.
     pub(crate) fn has_driver_options_of(&self, other: &Self) -> bool {
         #[cfg(feature = "kafka")]
         if self.kafka != other.kafka {
@@ -139,7 +129,6 @@ impl ListenerConf {
         self.rabbit == other.rabbit
     }
 
-    /// Whether its broker is Kafka, which has groups with positions instead of queues.
     pub(crate) fn is_kafka(&self) -> bool {
         #[cfg(feature = "kafka")]
         return self.transport_url.driver() == super::kafka::DRIVER;
@@ -147,7 +136,7 @@ impl ListenerConf {
         false
     }
 
-    /// Whether both read with one group of one Kafka, as far as their options tell.
+    /// Whether both options name one group of one Kafka.
     pub(crate) fn is_same_group(&self, other: &Self) -> bool {
         self.hosts() == other.hosts() && self.pool == other.pool && {
             #[cfg(feature = "kafka")]
@@ -158,13 +147,11 @@ impl ListenerConf {
         }
     }
 
-    /// Returns the hosts of its broker, each with its port.
     fn hosts(&self) -> BTreeSet<String> {
         let hosts = self.transport_url.hosts().iter();
         hosts.map(|host| format!("{}:{}", host.hostname, host.port_or(RABBIT_PORT))).collect()
     }
 
-    /// Returns the queues that it reads; none of Kafka.
     pub(crate) fn read_queues(&self) -> Vec<ReadQueue> {
         if self.is_kafka() {
             return Vec::new();
@@ -179,7 +166,6 @@ impl ListenerConf {
         queues.map(|queue| ReadQueue { own: own(queue), declared, bindings: bindings.clone() }).collect()
     }
 
-    /// Its subscription, as drivers need it.
     pub(crate) fn subscription(&self) -> ListenerSubscription<'_> {
         ListenerSubscription {
             transport_url: &self.transport_url,
@@ -189,13 +175,12 @@ impl ListenerConf {
         }
     }
 
-    /// The queues it consumes.
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
         self.options().queues(&self.targets())
     }
 
-    /// Its subscriptions: each topic of each exchange with each priority.
+    /// Returns each topic of each exchange with each priority.
     pub(crate) fn targets(&self) -> Vec<(Target, Priority)> {
         let targets =
             self.exchanges.iter().flat_map(|x| self.topics.iter().map(move |topic| Target::new(x, topic)));
@@ -205,7 +190,6 @@ impl ListenerConf {
         targets.chain(canary.map(|x| (Target::new(x, canary::TOPIC), Priority::Info))).collect()
     }
 
-    /// The way in which it subscribes.
     pub(crate) fn options(&self) -> ListenOptions {
         ListenOptions {
             bodies: BodyBounds::of_max_body(self.budget.body),
@@ -218,7 +202,6 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// Returns the delivery settings.
     #[must_use]
     pub fn delivery(&self) -> DeliverySettings {
         self.delivery

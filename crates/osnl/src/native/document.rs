@@ -1,7 +1,7 @@
-//! A configuration as text: what `osnl config show` prints, and reads back as the same configuration.
+//! A configuration as text, printed by `osnl config show`, that reads back as the same configuration.
 //!
-//! The text is read back and compared before it is printed. What it cannot express, such as a comma in a topic, is
-//! refused instead of printed wrong.
+//! The text is read back and compared before it is printed. Values that it cannot express, such as a comma in a topic,
+//! are refused.
 
 use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{Kind, OptionDef, secret_file, substitute, written_secrets};
@@ -10,37 +10,31 @@ use osnl_model::TransportUrl;
 use super::schema::{ACTION, KAFKA, LISTENER, RABBIT, SECTIONS};
 use super::{Drivers, LoadedConf, journal, rabbit, topology};
 
-/// Sections with their values, and the origin of each value. The Debug form is for tests: values may be secrets.
+/// Sections with values and their origins. The `Debug` form is for tests: values may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// In the order they are printed in.
     pub sections: Vec<DocSection>,
-    /// The drivers whose options it has.
     pub drivers: Drivers,
 }
 
-/// One section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocSection {
-    /// Between the brackets.
+    /// The heading without its brackets.
     pub heading: String,
-    /// In the order they are printed in.
     pub entries: Vec<DocEntry>,
 }
 
-/// One option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocEntry {
-    /// Its name.
     pub option: String,
-    /// Its value, `$name` replaced; of a secret in a file, the file.
+    /// The value with `$name` replaced; for a secret in a file, the file.
     pub text: String,
     /// The origin of the value, for the comment above it.
     pub from: String,
 }
 
 impl LoadedConf {
-    /// Every value that counts, defaults included.
+    /// Returns every effective value, defaults included.
     #[must_use]
     pub fn document(&self) -> Document {
         let sections = self.layers.sections.iter().map(|section| document_section(&self.layers, section));
@@ -72,7 +66,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
             return None;
         }
         let origin = section.origin(option);
-        // What cannot be replaced has not passed the check.
+        // A value that cannot be resolved has not passed the check.
         let text = match section.entry(option).and_then(|entry| entry.file.as_ref()) {
             Some(file) => format!("{}{}", secret_file::SCHEME, file.path.display()),
             None => layers.resolve(section, option).ok().flatten()?,
@@ -83,7 +77,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
 }
 
 impl Document {
-    /// Returns the text. Without `secrets`, passwords of transport URLs are `***`, and the first line warns of it.
+    /// Returns the text. Without `secrets`, passwords of transport URLs are `***`, with a warning on the first line.
     #[must_use]
     pub fn text(&self, secrets: bool) -> String {
         let mut out = String::new();
@@ -110,7 +104,6 @@ impl Document {
         out
     }
 
-    /// Returns the document with secrets hidden, as in [`text`](Self::text).
     #[must_use]
     pub fn hidden(&self) -> Self {
         let hide = |section: &DocSection| DocSection {
@@ -120,8 +113,8 @@ impl Document {
         Self { sections: self.sections.iter().map(hide).collect(), drivers: self.drivers }
     }
 
-    /// Whether the text reads back as these values. It may not where a value came from the environment:
-    /// there it can have blanks and line ends that no file can hold.
+    /// Whether the text reads back as these values. Values from the environment can have blanks and line ends that no
+    /// file can hold.
     #[must_use]
     pub fn reads_back(&self) -> bool {
         let texts = [("shown".to_owned(), self.text(true))];
@@ -163,7 +156,7 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     }
 }
 
-/// Hides the password of any URL; the name of a file that holds one is shown.
+/// Hides the password of any URL, but not the name of a secret's file.
 fn without_login(url: &str) -> String {
     let login = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
     match login {
@@ -174,7 +167,7 @@ fn without_login(url: &str) -> String {
     }
 }
 
-/// A driver's option: a secret may also stand in one that is none by itself.
+/// Hides secrets in a driver's option, which may also be inside other options.
 fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
     if row.secret {
         return without_password(&entry.text);
@@ -191,7 +184,7 @@ fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
     }
 }
 
-/// Hides the password of a transport URL; the name of a file that holds one is shown.
+/// Hides the password of a transport URL, but not the name of a secret's file.
 fn without_password(url: &str) -> String {
     if url.starts_with(secret_file::SCHEME) {
         return url.to_owned();
@@ -199,12 +192,12 @@ fn without_password(url: &str) -> String {
     TransportUrl::parse(url).map_or_else(|_| "***".to_owned(), |url| url.to_string())
 }
 
-/// A comment is one line, whatever a file is called.
+/// Keeps a comment on one line, whatever the file's name.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// `option = value` such that it reads back as it is.
+/// Writes `option = value` such that it reads back unchanged.
 fn written(option: &str, value: &str) -> String {
     let replaced = substitute(value, |_| Err::<String, ()>(()));
     let value = if replaced.as_deref() == Ok(value) { value.to_owned() } else { value.replace('$', "$$") };

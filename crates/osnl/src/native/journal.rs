@@ -1,4 +1,4 @@
-//! `[journal]`: which store, where, and its bounds; the same options in every form of configuration.
+//! `[journal]`: the store and its bounds, with the same options in every form of configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::journal::shared::{CheckedConnection, SharedDatabase};
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
 
-/// The options of every journal, whichever form of configuration they are in. The first one names the store.
+/// The options of every journal in any form of configuration, the store first.
 #[rustfmt::skip]
 pub static STORE: &[OptionDef] = &[
     OptionDef::new("connection", "sqlite:///PATH, memory:// or postgresql://USER:PASSWORD@HOST/DATABASE", "Place of the journal. sqlite: a file that keeps events and deliveries. memory: nothing is kept; a message is acknowledged after its last delivery has ended. postgresql: a database that several daemons share.").or("sqlite:///$state_dir/journal.db").secret_by_login(),
@@ -25,7 +25,7 @@ pub static STORE: &[OptionDef] = &[
     OptionDef::typed("allow_volatile", Kind::Bool, "true: the journal may be in a place that a restart of the machine empties, such as tmpfs or /tmp.").or("false"),
 ];
 
-/// The options of `osnl run` besides: of messages that match no rule, and of a shared journal.
+/// Further options of `osnl run`: for unmatched messages and a shared journal.
 #[rustfmt::skip]
 pub(super) static BESIDES: &[OptionDef] = &[
     OptionDef::typed("keep_unmatched", Kind::Integer, "Number of messages without a matching rule whose heads are kept for osnl explain, 0 to 100000.").or("1000"),
@@ -33,32 +33,27 @@ pub(super) static BESIDES: &[OptionDef] = &[
     OptionDef::new("lease", "duration", "postgresql: time after which other daemons take over the work of a silent one, 2s to 10m; the same for all daemons. Without it: 15s."),
 ];
 
-/// Ten years.
 const LONGEST_RETENTION: Duration = Duration::from_secs(3650 * 86_400);
-/// Room for a handful of messages of the largest kind.
+/// Room for a handful of the largest messages.
 pub(super) const SMALLEST: u64 = 16 << 20;
 /// The remedy for an option that only a journal on disk has.
 const IDLE: &str = "remove it, or set sqlite:// in connection";
-/// The values of `connection`.
 const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
-/// The scheme of a shared journal.
 const SHARED: [&str; 2] = ["postgresql", "postgres"];
-/// The problem and the remedy where no database is built in.
 const NOT_BUILT: (&str, &str) = (
     "needs a program with PostgreSQL, as osnl is",
     "run it with osnl, or write sqlite:///path/to/journal.db",
 );
 
-/// The same where the form of configuration is an old program's.
 const NATIVE_ONLY: (&str, &str) = (
     "a shared journal needs osnl.conf and osnl run",
     "write sqlite:///path/to/journal.db; to share it, then make an osnl.conf of this file with osnl config show, and set connection there",
 );
 
-/// The largest number of kept messages for each listener: operators look no further back, and each costs memory.
+/// The limit of kept messages per listener: operators look no further back, and each costs memory.
 const MOST_UNMATCHED: u32 = 100_000;
 
-/// Whether an option that is not set has an effect by its default: a shared journal does not keep every bound.
+/// Whether an unset option has an effect by its default; a shared journal lacks some bounds.
 pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     let in_a_database = || {
         let Some(entry) = section.entry("connection") else { return false };
@@ -69,13 +64,12 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     section.def.kind != JOURNAL || members::keeps(option) || !in_a_database()
 }
 
-/// Whether a connection names a database that several daemons share.
 fn is_shared(connection: &str) -> bool {
     SHARED.contains(&connection.split(['+', ':']).next().unwrap_or_default())
 }
 
 impl JournalConf {
-    /// Returns the number of deliveries of one action that may be pending; `None` where the broker keeps them.
+    /// Returns the bound of pending deliveries per action; `None` where the broker keeps them.
     pub(super) fn max_pending(&self) -> Option<u64> {
         match self {
             Self::Memory => None,
@@ -85,32 +79,25 @@ impl JournalConf {
     }
 }
 
-/// Reads the limits of kept messages that match no rule.
 pub(super) fn keep_unmatched(reader: &mut SectionReader<'_>) -> Option<KeepUnmatched> {
     let heads = reader.number("keep_unmatched", 0, MOST_UNMATCHED);
     let bodies = reader.boolean("keep_unmatched_bodies");
     Some(KeepUnmatched { heads: heads?, bodies: bodies? })
 }
 
-/// The places of a journal.
 #[derive(Clone, Debug)]
 pub enum JournalPlace {
-    /// Nothing is kept.
     Memory,
-    /// A file.
     File(PathBuf),
-    /// A database that daemons share.
     Shared {
-        /// The connection, with its password.
         connection: Secret,
-        /// The same for display, and its logins.
+        /// The connection for display, and its logins.
         checked: CheckedConnection,
-        /// The kind of database.
         database: &'static dyn SharedDatabase,
     },
 }
 
-/// Reads [`STORE`] in a form of configuration that has no shared journal.
+/// Reads [`STORE`] in a form of configuration without a shared journal.
 pub fn journal(reader: &mut SectionReader<'_>) -> Option<JournalConf> {
     read(reader, |text| match is_shared(&text) {
         true => Err((NATIVE_ONLY.0.to_owned(), NATIVE_ONLY.1)),
@@ -202,7 +189,7 @@ pub fn written(options: &SqliteOptions) -> Vec<(&'static str, String)> {
     written
 }
 
-/// The file of `sqlite:///path`, or what is wrong with it.
+/// Returns the file of `sqlite:///path`, or the problem.
 fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
     let Some(path) = connection.strip_prefix("sqlite://") else {
         return Err("is not a journal that osnl knows");
@@ -222,7 +209,6 @@ fn retention(reader: &mut SectionReader<'_>) -> Option<Duration> {
     }
 }
 
-/// The time, or what is wrong with the text and what is allowed.
 fn retention_of(text: &str) -> Result<Duration, (String, &'static str)> {
     match duration::parse(text) {
         Some(found) if found <= LONGEST_RETENTION => Ok(found),
@@ -231,7 +217,7 @@ fn retention_of(text: &str) -> Result<Duration, (String, &'static str)> {
     }
 }
 
-/// `Some(None)` if nothing sets it.
+/// Returns `Some(None)` if nothing sets the option.
 fn max_size(reader: &mut SectionReader<'_>) -> Option<Option<u64>> {
     if !reader.is_set("max_size") {
         return Some(None);
@@ -243,7 +229,6 @@ fn max_size(reader: &mut SectionReader<'_>) -> Option<Option<u64>> {
     }
 }
 
-/// The bytes, or what is wrong with the text and what is allowed.
 fn max_size_of(text: &str) -> Result<u64, (String, &'static str)> {
     match size::parse(text) {
         Some(bytes) if bytes >= SMALLEST => Ok(bytes),

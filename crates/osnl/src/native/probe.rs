@@ -1,4 +1,5 @@
-//! `osnl check --connect`: whether what a configuration names is there and lets us in, without using any of it.
+//! `osnl check --connect` probes everything that a configuration names, and whether access is granted, without side
+//! effects.
 //!
 //! | probed | how | what is left alone |
 //! | --- | --- | --- |
@@ -6,14 +7,15 @@
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
 //! | permissions of the listener's user | as `RabbitTransport::prove` does | nothing is made, unless [`Thorough::Does`] |
 //! | the management API of a broker | as a daemon asks it | everything |
-//! | consumers of a queue | our own daemon's are those that its control socket names | the daemon |
-//! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS, and the request if it has no effect | no other request is sent |
+//! | consumers of a queue | the control socket distinguishes our own daemon's | the daemon |
+//! | needs of actions | as their drivers do: for HTTP TCP, a proxy's tunnel, TLS, and the request if it has no effect |
+//! no other request is sent |
 //! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
 //! | dates of the certificate of the admin endpoint | read from its file | the endpoint |
 //! | files | asked of the operating system | nothing is written |
 //! | the database of a shared journal | a login; its settings, tables, and this user's permissions | no table is made |
 //!
-//! All at the same time, each within the deadline.
+//! All probes run concurrently, each within the deadline.
 
 mod cloud;
 mod management;
@@ -46,15 +48,15 @@ use crate::action::http::HttpOptions;
 use crate::journal::shared::{DatabaseFact, FactKind, SharedOptions};
 
 impl Native {
-    /// Tries everything without making anything; in the order state directory, journal, listeners, actions,
+    /// Probes everything without creating anything; ordered by state directory, journal, listeners, actions,
     /// enrichments, admin endpoint.
     pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
         let daemon = OwnDaemon::Unknown("it was not asked".to_owned());
         self.probe_by(http, Thorough::Asks, &daemon, deadline).await
     }
 
-    /// Like `probe`. With `thorough`, queues may be created for a proof; `daemon` distinguishes the daemon's consumers
-    /// from others.
+    /// Like `probe`. `thorough` may allow creating queues as proof; `daemon` distinguishes the daemon's consumers from
+    /// others.
     pub async fn probe_by(
         &self,
         http: &HttpOptions,
@@ -103,7 +105,6 @@ impl Native {
     }
 }
 
-/// Looks at the server and the tables of a shared journal, and at the network to it.
 async fn shared_journal(options: &SharedOptions, largest_body: u64, deadline: Duration) -> Vec<Probe> {
     let probe = |part: &str| Probe::of("journal", format!("{part} {}", options.shown));
     let Ok(facts) = tokio::time::timeout(deadline, options.database.look(options, largest_body)).await else {
@@ -120,7 +121,6 @@ async fn shared_journal(options: &SharedOptions, largest_body: u64, deadline: Du
     facts.into_iter().map(of_fact).collect()
 }
 
-/// `limit`: for one host to let us in.
 async fn listener(
     conf: &ListenerConf,
     thorough: Thorough,
@@ -189,7 +189,6 @@ async fn listener(
     probes
 }
 
-/// Proves the permissions for the queues of a listener, if its broker lets us in.
 async fn proven(
     conf: &ListenerConf,
     transport: &RabbitTransport,
@@ -201,7 +200,7 @@ async fn proven(
     let mut probes = Vec::new();
     if look.hosts.iter().any(|host| host.reached.is_ok()) {
         for name in conf.queues() {
-            // RabbitMQ 4.3 refuses even a look at an exchange of which the user may do nothing.
+            // RabbitMQ 4.3 refuses even a look at an exchange without any permission.
             let there = look.exchanges.iter().filter(|(_, found)| *found != ExchangeLook::Missing);
             let exchanges: Vec<String> = there.map(|(name, _)| name.clone()).collect();
             let proven = transport.prove(&name, &exchanges, ours, thorough, limit).await;
@@ -215,7 +214,6 @@ async fn proven(
     probes
 }
 
-/// Looks at the dead letter queue of a listener, and proves the permissions for the queue.
 async fn dead_letters(
     conf: &ListenerConf,
     transport: &RabbitTransport,
@@ -309,7 +307,7 @@ fn queue(
             ),
             Declare::Passive | Declare::Create => probe.fine("does not exist, and will be created"),
         },
-        // As the daemon says it: the broker's words decide, and a queue whose node is down needs no permission.
+        // As in the daemon, the broker's words decide: a queue whose node is down needs no permission.
         QueueLook::Refused(error) => {
             let (user, virtual_host) = (login_user(&conf.transport_url), conf.transport_url.virtual_host());
             let needed = |virtual_host: &str| permissions::needed(user, virtual_host, conf);

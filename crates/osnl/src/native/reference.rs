@@ -1,7 +1,7 @@
-//! The reference of the native form, made from the tables that files are read by: `osnl config reference`,
+//! The reference of the native form, made from the tables of options: `osnl config reference`,
 //! `docs/reference/configuration.md` and the manual page osnl.conf(5).
 //!
-//! A row of a table has all that is printed about an option. Nothing here depends on the machine.
+//! The tables have all printed text; nothing depends on the machine.
 
 use osnl_config::sections::{SectionDef, SectionOption};
 use osnl_config::variable_name;
@@ -11,7 +11,6 @@ use super::Drivers;
 use super::schema::{ACTION, KAFKA, LISTENER, RABBIT};
 use crate::action::driver::DriverEntry;
 
-/// The text before the sections: form, paragraphs.
 const SYNTAX: [&str; 5] = [
     "The syntax is that of oslo.config: name = value or name: value; a comment begins with # or ; in column 1 and nowhere \
      else; an indented line continues the value above it; one pair of quotes around a value is removed. \
@@ -25,44 +24,32 @@ const SYNTAX: [&str; 5] = [
     "Unknown sections and options are errors; osnl reports all errors together, each with its file and line.",
 ];
 
-/// All sections and options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// In the order they are documented in.
     pub sections: Vec<ReferenceSection>,
 }
 
-/// One kind of section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceSection {
-    /// `[DEFAULT]`, `[listener:NAME]`.
     pub form: String,
-    /// The purpose of the section.
     pub about: String,
-    /// The spelling of the environment variable that sets one of its options.
     pub variable: String,
-    /// In the order they are documented in.
     pub options: Vec<ReferenceOption>,
 }
 
-/// One option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceOption {
-    /// As it is written.
     pub name: String,
-    /// The kind of the value.
     pub kind: String,
-    /// The value in force when nothing sets it.
+    /// The value in effect when nothing sets it.
     pub default: Option<&'static str>,
-    /// The meaning.
     pub meaning: String,
-    /// The one driver of actions that has it.
+    /// The only driver of actions that has the option.
     pub driver: Option<&'static str>,
-    /// Whether it is never printed, and may be in a file of its own.
+    /// Whether the value is never printed, and may be in a file of its own.
     pub secret: bool,
 }
 
-/// The reference of a program with these drivers.
 #[must_use]
 pub fn reference(drivers: Drivers) -> Reference {
     Reference { sections: drivers.schema().sections.iter().map(|def| section(def, drivers)).collect() }
@@ -85,7 +72,7 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
         secret: option.row.secret,
     };
     let keyed = |of: SectionOption| ReferenceOption { name: format!("{}KEY", of.row.name), ..option(of) };
-    // Of the rabbit driver's options a listener has a line in place of rows.
+    // A listener has one line for all options of the rabbit driver.
     let is_own =
         |of: &SectionOption| def.kind != LISTENER || def.options.iter().any(|row| row.name == of.row.name);
     let (own, of_drivers): (Vec<_>, Vec<_>) = def.all_options().partition(|of| of.driver.is_none());
@@ -129,7 +116,7 @@ fn others(option: &str, drivers: Drivers) -> String {
     others.map(|(driver, default)| format!(" With driver {driver} the default is {default}.")).collect()
 }
 
-/// A meaning that begins with `Is`, without the verb.
+/// Removes a leading `Is` from a meaning.
 fn noun(meaning: &str) -> String {
     let Some(rest) = meaning.strip_prefix("Is ") else { return meaning.to_owned() };
     let mut chars = rest.chars();
@@ -138,7 +125,6 @@ fn noun(meaning: &str) -> String {
 }
 
 impl ReferenceOption {
-    /// Kind, default and the rest, for one line.
     fn facts(&self) -> String {
         let mut facts = self.kind.clone();
         if let Some(default) = self.default {
@@ -155,7 +141,6 @@ impl ReferenceOption {
 }
 
 impl Reference {
-    /// For a terminal.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -178,7 +163,6 @@ impl Reference {
         out
     }
 
-    /// A page of the documentation.
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut out = "# Reference of the configuration\n\n\
@@ -210,7 +194,7 @@ impl Reference {
         out
     }
 
-    /// The sections of a manual page behind its heading, in the language of manual pages.
+    /// Returns the sections of a manual page after its heading, as roff.
     #[must_use]
     pub fn roff(&self) -> String {
         let mut out = ".SH SYNTAX\n".to_owned();
@@ -229,7 +213,6 @@ impl Reference {
     }
 }
 
-/// Lines of at most a hundred characters.
 fn wrapped(out: &mut String, indent: usize, text: &str) {
     const WIDTH: usize = 100;
     let mut column = WIDTH;
@@ -251,7 +234,6 @@ fn wrapped(out: &mut String, indent: usize, text: &str) {
     out.push('\n');
 }
 
-/// Escapes the characters that Markdown would take for markup.
 fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -263,7 +245,6 @@ fn markdown(text: &str) -> String {
     out
 }
 
-/// Escapes the characters that roff would take for markup.
 fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('"', "\\(dq");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }

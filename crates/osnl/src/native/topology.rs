@@ -1,10 +1,10 @@
-//! The bindings and queues of a `[listener:NAME]`: exchanges × topics × priorities into a pool or into the queues of
-//! the services, or `queue = NAME` alone.
+//! The bindings and queues of a `[listener:NAME]`: exchanges × topics × priorities into a pool or the services' queues,
+//! or `queue = NAME` alone.
 //!
-//! `pool` has no default. Any fixed one is shared by two teams on one broker, one of which then gets nothing, or half.
-//! One made of the host's name would give each daemon of a pair a queue of its own, and every effect twice; one made of
-//! the listener's name is shared by all listeners called `nova`. A file from before, which relied on `pool = osnl`, is
-//! refused with that line: an upgrade must not leave the queue, which goes on filling.
+//! `pool` has no default, because each choice fails. With a fixed name, two teams on one broker compete for messages.
+//! With the host's name, each daemon of a pair has a queue and repeats every effect. All listeners called `nova` would
+//! share the listener's name. An older file that relied on `pool = osnl` is refused with that line, since an upgrade
+//! must not leave the queue, which would fill.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ use osnl_transport::{
 use super::schema::LISTENER;
 use crate::action::driver::NativeReader;
 
-/// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
+/// A routing key is topic, dot, and priority, of which `critical` is the longest.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
 
-/// The options that have no effect beside `queue = NAME`.
+/// Options without an effect beside `queue = NAME`.
 const DECLARING: [&str; 11] = [
     "exchange",
     "topics",
@@ -38,7 +38,6 @@ const DECLARING: [&str; 11] = [
     "oslo_arguments",
 ];
 
-/// The remedy for a listener without a queue of its own.
 const NAME_YOUR_QUEUE: &str =
     "write a queue name that no other team on this broker uses, such as pool = osnl-TEAM";
 
@@ -51,7 +50,7 @@ pub(super) struct Topology {
     pub(super) queue: QueueKind,
 }
 
-/// Whether an option's default means something as the section stands.
+/// Whether an option's default has an effect in this section.
 pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     if section.def.kind != LISTENER {
         return true;
@@ -68,7 +67,7 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     }
 }
 
-/// `rabbit`: what the driver's options say of queues, where the listener does not.
+/// `rabbit` has the driver's queue options, as defaults for the listener.
 pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions>) -> Option<Topology> {
     if reader.is_set("queue") {
         return existing(reader);
@@ -111,7 +110,6 @@ pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions
     })
 }
 
-/// `queue = NAME` alone.
 fn existing(reader: &mut SectionReader<'_>) -> Option<Topology> {
     let mut alone = true;
     for option in DECLARING {
@@ -144,7 +142,7 @@ fn exchanges(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
     if text.is_empty() {
         return reader.refuse("exchange", "is empty", "write a name");
     }
-    // One name is taken as it stands, blanks and all.
+    // A single name is taken unchanged, including blanks.
     let exchanges = if text.contains(',') { reader.list("exchange")? } else { vec![text] };
     for exchange in &exchanges {
         if exchange.contains(['\'', '"', '[', ']']) || exchange.trim().contains(char::is_whitespace) {
@@ -161,7 +159,7 @@ fn queue_type(reader: &mut SectionReader<'_>) -> Option<QueueType> {
     reader.word("queue_type", &types.map(|queue_type| (queue_type.as_str(), queue_type)))
 }
 
-/// `own`: the queues are those that the services declare, so ours must not differ unless we are told so.
+/// `own`: the services declare these queues, so ours must equal theirs unless configured otherwise.
 fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Option<QueueKind> {
     let queue_type = match driver.quorum {
         Some(_) if !reader.is_set("queue_type") => Some(QueueType::Quorum),
@@ -185,7 +183,7 @@ fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Opt
         true => Some(true),
         false => reader.boolean("oslo_arguments"),
     };
-    // Limits of a quorum queue mean nothing to another kind.
+    // Limits of a quorum queue do not apply to other kinds.
     let limits = driver.quorum.filter(|_| queue_type == Some(QueueType::Quorum)).unwrap_or_default();
     let delivery_limit = match reader.is_set("delivery_limit") {
         false => Some(limits.delivery_limit),
@@ -227,7 +225,7 @@ fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Opt
     Some(queue)
 }
 
-/// Warns of what makes a queue of the services unlike the one that they declare with oslo.messaging's options.
+/// Warns of options that make a services' queue differ from oslo.messaging's declaration.
 fn as_services_do(reader: &mut SectionReader<'_>, queue: &QueueKind, oslo: &QueueKind) {
     let unlike = [
         ("arguments", queue.arguments != oslo.arguments),
@@ -244,7 +242,6 @@ fn as_services_do(reader: &mut SectionReader<'_>, queue: &QueueKind, oslo: &Queu
     }
 }
 
-/// Refuses options that the type does not allow.
 fn checked(reader: &mut SectionReader<'_>, queue: &QueueKind) -> Option<()> {
     let Some((option, why)) = queue.refusal() else { return Some(()) };
     let allowed = match option {
@@ -279,7 +276,7 @@ fn stream_offset(reader: &mut SectionReader<'_>, queue_type: Option<QueueType>) 
     }
 }
 
-/// `x-max-length=1000, x-overflow=reject-publish`; nothing is no argument.
+/// Reads `x-max-length=1000, x-overflow=reject-publish`; an empty text means no arguments.
 fn arguments(reader: &mut SectionReader<'_>, option: &str) -> Option<QueueArguments> {
     if !reader.is_set(option) {
         return Some(BTreeMap::new());
@@ -308,7 +305,6 @@ fn arguments(reader: &mut SectionReader<'_>, option: &str) -> Option<QueueArgume
     Some(arguments)
 }
 
-/// Splits at commas that stand in no double quotes.
 fn unquoted_commas(text: &str) -> Vec<&str> {
     let mut quoted = false;
     text.split(|c| {

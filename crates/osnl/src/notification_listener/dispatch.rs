@@ -1,7 +1,7 @@
-//! The dispatch between the listener and the endpoints: the recipients of a message, their order, and its end.
+//! Dispatches messages from the listener to endpoints, in order.
 //!
-//! Each message belongs to a *lane*. The messages of a lane are handled one after the other, those of different
-//! lanes beside each other; a message that waits to come again holds its lane.
+//! Each message belongs to a *lane*. A lane handles one message at a time, and lanes run concurrently; a message that
+//! waits for a retry holds its lane.
 
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -25,20 +25,17 @@ use crate::received::ReceivedMessage as Raw;
 use crate::rule::StepLimits;
 use crate::shutdown::Shutdown;
 
-/// Priorities that no endpoint has are said by name, up to this many names.
+/// The limit of unknown priorities that are logged by name.
 const NAMES_SAID: usize = 16;
 
-/// Everything that one listener's messages meet.
 pub(super) struct Dispatch {
     pub(super) endpoints: Vec<Box<dyn Endpoint>>,
     pub(super) order: Order,
-    /// `None`: a message that is to come again is acknowledged instead.
+    /// The retries; `None` acknowledges a requeued message instead.
     pub(super) requeue: Option<RequeuePolicy>,
-    /// Whether the broker gets a message back after its last attempt; else it is set aside.
+    /// Whether the broker gets a message back after its last attempt, instead of setting it aside.
     pub(super) is_endless: bool,
-    /// The number of messages that may be here.
     pub(super) places: usize,
-    /// The permits of the calls that may be under way.
     pub(super) calls: Semaphore,
     pub(super) shutdown: Shutdown,
     pub(super) counters: Arc<Counters>,
@@ -46,7 +43,6 @@ pub(super) struct Dispatch {
     pub(super) shelf: Shelf,
     pub(super) keeper: Option<Keeper>,
     pub(super) lanes: Mutex<Lanes>,
-    /// A place became free.
     pub(super) freed: Notify,
     pub(super) tasks: TaskTracker,
     pub(super) said: Mutex<BTreeSet<String>>,
@@ -62,26 +58,24 @@ pub(super) struct Lanes {
 enum Lane {
     Queue(Arc<str>),
     Resource(String),
-    /// A message about no resource we know: by its bytes, so that its redelivery finds it.
+    /// A message about no known resource, by a hash of its bytes, so that a redelivery finds the first copy.
     Bytes(u64),
 }
 
 struct DispatchJob {
     received: Arc<ReceivedNotification>,
-    /// The endpoints that want it, by index.
     endpoints: Arc<[usize]>,
-    /// One for each time the broker has delivered it.
+    /// One sender for each delivery of the message by the broker.
     receipts: Vec<oneshot::Sender<Settle>>,
 }
 
-/// The intake of a listener.
 pub(super) struct Dispatcher(pub(super) Arc<Dispatch>);
 
 impl Intake for Dispatcher {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(async move {
             loop {
-                // Armed before looking, so that a place that becomes free in between is not missed.
+                // Registered before the check, so that a place freed in between is not missed.
                 let freed = self.0.freed.notified();
                 let free = self.0.places.saturating_sub(self.0.lanes().jobs);
                 if free > 0 {
@@ -110,7 +104,7 @@ impl Intake for Dispatcher {
     fn notify(&self, received: Raw) -> Receipt {
         match received.decode_within(&Budget::DEFAULT) {
             Ok(notification) => Dispatch::take(&self.0, notification, received),
-            // Wanted by its head, but the rest cannot be read.
+            // The head matched, but the rest is unreadable.
             Err(error) => self.unreadable(received, error.to_string()),
         }
     }
@@ -126,7 +120,6 @@ impl Dispatch {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an endpoint accepts a message with this head.
     fn wants(&self, index: usize, head: &Head<'_>) -> bool {
         let endpoint = &self.endpoints[index];
         let asked = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -135,7 +128,7 @@ impl Dispatch {
                 && endpoint.wants(head)
         }));
         asked.unwrap_or_else(|_| {
-            // Nothing is lost over a question: the endpoint gets it.
+            // A panicking filter loses no message: the endpoint receives it.
             tracing::error!("an endpoint panicked in its filter; it receives the notification");
             true
         })
@@ -153,7 +146,6 @@ impl Dispatch {
             })
     }
 
-    /// Puts a notification into its lane, and begins the lane if it is the first.
     fn take(this: &Arc<Self>, notification: Notification, raw: Raw) -> Receipt {
         let endpoints: Arc<[usize]> =
             (0..this.endpoints.len()).filter(|&index| this.wants_whole(index, &notification)).collect();
@@ -174,7 +166,7 @@ impl Dispatch {
         if raw.origin.redelivered
             && let Some(job) = line.iter_mut().find(copy)
         {
-            // It came over a connection that is lost since; what is under way answers for both.
+            // The first copy arrived over a connection that is lost; the running call answers for both.
             this.counters.deduplicated.increment();
             job.receipts.push(complete);
             return receipt;
@@ -204,7 +196,6 @@ impl Dispatch {
         }
     }
 
-    /// Until the lane is empty.
     async fn run_lane(self: Arc<Self>, lane: Lane) {
         while let Some((received, endpoints)) = self.front(&lane) {
             let settle = tokio::select! {
@@ -216,7 +207,7 @@ impl Dispatch {
         }
     }
 
-    /// The lane's oldest job; an empty lane ends in the same moment.
+    /// Returns the lane's oldest job, and removes an empty lane under the same lock.
     fn front(&self, lane: &Lane) -> Option<(Arc<ReceivedNotification>, Arc<[usize]>)> {
         let mut lanes = self.lanes();
         let front = lanes.lanes.get(lane).and_then(VecDeque::front);
@@ -233,20 +224,19 @@ impl Dispatch {
         lanes.jobs -= usize::from(job.is_some());
         drop(lanes);
         for receipt in job.into_iter().flat_map(|job| job.receipts) {
-            // The session that waited for it may have ended: the broker has taken the message back.
+            // The waiting session may have ended, in which case the broker has the message back.
             let _ = receipt.send(settle);
         }
         self.freed.notify_one();
     }
 
-    /// Asks until it is handled, or given up.
     async fn handle(&self, received: &ReceivedNotification, endpoints: &[usize]) -> Settle {
         let Shutdown { drain, .. } = &self.shutdown;
         let mut attempt = 1;
         loop {
             let Ok(call) = self.calls.acquire().await else { return Settle::Leave };
             if drain.is_cancelled() {
-                // Not begun: it goes back with the connection, in its order.
+                // A call that has not begun returns with the connection, in order.
                 return Settle::Leave;
             }
             self.counters.attempts.increment();
@@ -275,7 +265,7 @@ impl Dispatch {
                         attempts = attempt,
                         "no endpoint could handle a message; returned to the broker"
                     );
-                    // At least as long as before an attempt, else the next round begins at once.
+                    // Waits as long as before an attempt, or the next round would begin at once.
                     tokio::select! {
                         biased;
                         () = drain.cancelled() => {}
@@ -305,11 +295,11 @@ impl Dispatch {
         }
     }
 
-    /// One after the other, up to the first that says no. A panic is a no.
+    /// Calls the endpoints in order, up to the first refusal; a panic is a refusal.
     async fn ask(&self, received: &ReceivedNotification, endpoints: &[usize]) -> NotificationResult {
         for &index in endpoints {
             let endpoint = &self.endpoints[index];
-            // The call itself may panic before there is a future.
+            // The call itself may panic before returning a future.
             let call = async { endpoint.notify(received).await };
             match AssertUnwindSafe(call).catch_unwind().await {
                 Ok(NotificationResult::Handled) => {}
@@ -327,7 +317,6 @@ impl Dispatch {
         NotificationResult::Handled
     }
 
-    /// Keeps a message with its bytes and says so; answers how it is to be settled.
     fn set_aside(&self, received: Raw, reason: String) -> Settle {
         let glimpse = Glimpse::of(&received.body);
         tracing::error!(
@@ -352,7 +341,7 @@ impl Dispatch {
         Settle::Acknowledge
     }
 
-    /// oslo.messaging warns of each; here once for each name.
+    /// oslo.messaging warns for each message; this listener warns once for each name.
     fn say_unknown_priority(&self, priority: Option<&Priority>) {
         let name = match priority {
             None => "none",

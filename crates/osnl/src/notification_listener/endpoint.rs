@@ -1,5 +1,3 @@
-//! The interface for programs: an endpoint, and its answer.
-
 use std::fmt;
 
 use bytes::Bytes;
@@ -8,11 +6,11 @@ use osnl_transport::{BoxFuture, Properties};
 
 use crate::received::{Origin, ReceivedMessage as Raw};
 
-/// Takes notifications: oslo.messaging's endpoint.
+/// Receives notifications, as an endpoint of oslo.messaging does.
 ///
-/// oslo.messaging's endpoint has a method for each of its priorities, and an optional `filter_rule`. Here one
-/// method gets them all; [`priorities`](Self::priorities) names them, and decides the bindings on the broker.
-/// For a closure see [`Handler`](super::Handler).
+/// oslo.messaging's endpoint has a method per priority and an optional `filter_rule`. Here one method receives all;
+/// [`priorities`](Self::priorities) selects them, and the bindings on the broker. For a closure see
+/// [`Handler`](super::Handler).
 ///
 /// ```
 /// use osnl::notification_listener::{BoxFuture, Endpoint, NotificationResult, Priority, ReceivedNotification};
@@ -34,44 +32,44 @@ use crate::received::{Origin, ReceivedMessage as Raw};
 /// }
 /// ```
 pub trait Endpoint: Send + Sync {
-    /// Returns the priorities of this endpoint; the listener binds those of all its endpoints. The priority in the
-    /// *body* decides, whatever the routing key, and in any case of letters. The default is all seven; any other
-    /// reaches only the endpoints that name it ([`Priority::Other`]).
+    /// Returns the endpoint's priorities; the listener binds those of all endpoints. The priority in the *body*
+    /// decides, in any case of letters, not the routing key. The default is all seven; any other priority needs
+    /// [`Priority::Other`].
     fn priorities(&self) -> &[Priority] {
         &Priority::ALL
     }
 
-    /// The notifications that this endpoint gets: oslo.messaging's `filter_rule`. The default is all.
+    /// Returns the filter of notifications, oslo.messaging's `filter_rule`. The default accepts all.
     fn filter(&self) -> Option<&NotificationFilter> {
         None
     }
 
-    /// Decides by the head, before the payload is read: rejecting a message costs a fraction of a microsecond. The
-    /// listener may call it more than once for the same message, and it must be quick.
+    /// Decides by the head, before the payload is read, so a rejection costs less than a microsecond. The listener may
+    /// call it repeatedly for a message, and it must be quick.
     fn wants(&self, head: &Head<'_>) -> bool {
         let _ = head;
         true
     }
 
-    /// Takes a notification. The message is acknowledged after the future has completed, never before.
+    /// Handles a notification. The message is acknowledged only after the future has completed.
     ///
-    /// Must not block its thread: what does belongs into `tokio::task::spawn_blocking`. A panic counts as
-    /// [`NotificationResult::Requeue`], as an exception does with oslo.messaging. The same notification may
-    /// come again (after a lost connection, or because it was requeued): have an effect that may be repeated.
+    /// Must not block its thread; use `tokio::task::spawn_blocking`. A panic counts as [`NotificationResult::Requeue`],
+    /// as an exception does with oslo.messaging. The same notification may be redelivered (after a lost connection or a
+    /// requeue), so the effect must be repeatable.
     fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult>;
 }
 
-/// The fate of a message, with the values of oslo.messaging's `NotificationResult`.
+/// The values of oslo.messaging's `NotificationResult`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotificationResult {
-    /// Done with; the message is acknowledged.
+    /// The message is acknowledged as done.
     Handled,
-    /// Not now; it is to come again.
+    /// The endpoint is called again later.
     Requeue,
 }
 
 impl fmt::Display for NotificationResult {
-    /// oslo.messaging's words: `handled`, `requeue`.
+    /// Writes oslo.messaging's words `handled` and `requeue`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Handled => "handled",
@@ -80,7 +78,6 @@ impl fmt::Display for NotificationResult {
     }
 }
 
-/// A received notification, with its bytes and its origin.
 #[derive(Clone, Debug)]
 pub struct ReceivedNotification {
     notification: Notification,
@@ -92,25 +89,22 @@ impl ReceivedNotification {
         Self { notification, raw }
     }
 
-    /// Event type, publisher, priority, context, payload, message id and timestamp.
     #[must_use]
     pub fn notification(&self) -> &Notification {
         &self.notification
     }
 
-    /// Queue, exchange, routing key, whether it was redelivered, when it arrived.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.raw.origin
     }
 
-    /// The body as it came, framed and perhaps compressed.
+    /// Returns the received body, framed and perhaps compressed.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.raw.body
     }
 
-    /// Content type, encoding and compression of the body, as the publisher gave them.
     #[must_use]
     pub fn properties(&self) -> &Properties {
         &self.raw.properties

@@ -20,91 +20,79 @@ use crate::listener::watchdog::{SessionStage, SessionWake, Watchdog};
 use crate::metrics::StreamKind;
 use crate::received::{ReceivedMessage, with_head};
 
-/// The time that a message that matches no rule may wait to be acknowledged with others: an acknowledgement costs as
+/// The time that an unmatched message may wait to be acknowledged together with others. One acknowledgement costs as
 /// much as several messages. A message with an outcome does not wait.
 const LINGER: Duration = Duration::from_millis(5);
 
-/// The time that the messages of one batch may take before other tasks have their turn: a bulk request of thousands of
-/// resources takes tens of milliseconds, and hundreds of them may be ready at once.
+/// The time that one batch may take before other tasks have their turn. Hundreds of bulk requests may be ready at once,
+/// and one of thousands of resources takes tens of milliseconds.
 const SLICE: Duration = Duration::from_millis(10);
 
-/// Deliveries of open messages beyond which no further message is looked at. They are in memory until their message may
-/// be settled, and a journal on disk writes them in one transaction, for whose end all others wait.
+/// The number of open deliveries from which no further message is read. Open deliveries stay in memory, and a journal
+/// on disk writes all of a message in one transaction, for which other writers wait.
 const MOST_DELIVERIES: usize = 20_000;
 
-/// A message handed over, until its receipt completes.
 type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
 
-/// The cause that woke a session.
 #[derive(Debug)]
 pub(in crate::listener) enum WakeCause {
-    /// Stop at once.
     Aborted,
-    /// Take nothing new, and settle what is open.
+    /// A request to settle the open messages and take no new message.
     Draining,
-    /// A receipt has completed; others may have too.
+    /// A completed receipt; further receipts may be complete.
     Completed(IncomingMessage, Settle),
-    /// So many places are there for what a stream has not taken back.
+    /// The number of reserved places for held messages of a stream.
     HandOut(usize),
-    /// The batch has what came, or the connection is lost.
+    /// A filled batch, or a lost connection.
     Polled(Result<(), TransportError>),
-    /// Something is due: a flush, a position.
+    /// A due flush, or a due write of a position.
     Clock,
-    /// It is time to look whether anything moves; what the intake says keeps it from it.
+    /// A periodic check for progress, with the obstacle that the intake reports.
     Look(Option<Obstacle>),
-    /// The watchdog looks.
     Watch(SessionWake),
 }
 
-/// The input or output that a step asks for.
 #[derive(Debug)]
 pub(in crate::listener) enum SessionOrder {
-    /// None.
     Nothing,
-    /// Tell the broker to push nothing more.
+    /// An order to the broker to push no further message.
     Quiesce,
-    /// Tell the broker what is settled.
+    /// An order to send the settlements to the broker.
     Flush,
-    /// The session is over.
     End(Result<SessionEnd, TransportError>),
 }
 
-/// The end of a session that was not lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::listener) enum SessionEnd {
-    /// It was told to stop, and what was open is settled; or to stop at once.
+    /// After an order to stop: open messages are settled, or the stop is immediate.
     Drained,
-    /// Nothing can be kept: what the broker has pushed goes back by closing the channel.
+    /// Nothing can be kept, so closing the channel returns the pushed messages to the broker.
     GiveBack {
-        /// When something moved last.
         since: Instant,
-        /// The part that has no room.
         reason: String,
-        /// Whether the messages that were read wait for their end, rather than new ones for a place.
+        /// Whether open messages wait for their outcome, rather than new messages for a place.
         window_full: bool,
     },
-    /// A message that was read goes back, by closing the channel: rejecting it would put it behind what follows it.
+    /// Closing the channel returns a read message; a rejection would place the message behind later messages.
     Return,
-    /// The journal keeps nothing more of this subscription: what the broker has pushed goes back by closing the channel.
+    /// The journal keeps nothing more of this subscription, so closing the channel returns the pushed messages.
     Resubscribe,
     /// A standby of a quorum queue subscribes again: the broker says only then whether another consumer is there.
     Recount,
 }
 
-/// The state of a session. See the [module](self).
 pub(super) struct Core<'a> {
     pub(super) listener: &'a Listener,
     pub(super) window: Window,
     pub(super) open: FuturesUnordered<Open>,
-    /// The messages that came and are not looked at yet.
+    /// The received messages that are not yet looked at.
     pub(super) batch: Batch,
-    /// Whether the window has the messages of the batch already: they are the rest of a longer one.
+    /// Whether the batch is the rest of a longer batch, whose messages the window already has.
     is_rest: bool,
-    /// Deliveries of the messages in `open`.
     deliveries: Arc<AtomicUsize>,
-    /// The latest time to send the settlements to the broker; `None` while there are none.
+    /// The latest time to send the settlements to the broker, if there are any.
     pub(super) flush_at: Option<Instant>,
-    /// `None` where queues are read.
+    /// The positions of streams; `None` for queues.
     pub(super) streams: Option<&'a mut ListenerStreams>,
     pub(super) watchdog: Watchdog,
     /// When a standby subscribes again, to count the other consumers.
@@ -112,14 +100,13 @@ pub(super) struct Core<'a> {
     pub(super) draining: bool,
     blockade: Blockade,
     begun: Instant,
-    /// A message is to go back with the channel.
+    /// Whether a message must return to the broker when the channel closes.
     returns: bool,
-    /// Whether a message can be rejected, and keeps its place by that: in classic queues.
+    /// Whether a rejected message keeps its place, as in classic queues.
     rejects: bool,
-    /// The journal keeps nothing more of this subscription.
     resubscribes: bool,
     prefetch: usize,
-    /// The assignment of each partition whose messages have come, as a shared journal knows it.
+    /// The latest assignment of each partition, as announced to a shared journal.
     assigned: HashMap<Arc<str>, u64>,
 }
 
@@ -166,18 +153,17 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Returns the number of messages that may be taken.
     pub(super) fn room(&self) -> usize {
         let held = self.streams.as_ref().map_or(0, |streams| streams.held());
         self.prefetch.saturating_sub(self.open.len() + held)
     }
 
-    /// Whether so many deliveries are open that nothing more is looked at until some of their messages have ended.
+    /// Whether [`MOST_DELIVERIES`] is reached, so that no message is read until some have ended.
     pub(super) fn is_crowded(&self) -> bool {
         self.deliveries.load(Ordering::Relaxed) >= MOST_DELIVERIES
     }
 
-    /// Returns the number of messages held for a stream, and whether they are due again.
+    /// Returns the number of messages held for a stream, and whether another attempt is due.
     pub(super) fn held(&self) -> (usize, bool) {
         self.streams.as_ref().map_or((0, false), |streams| (streams.held(), streams.is_due()))
     }
@@ -187,8 +173,7 @@ impl<'a> Core<'a> {
         self.flush_at.into_iter().chain(streams).min()
     }
 
-    /// Whether the broker is to be told now of what is settled: it is much, or the first of it has waited for
-    /// [`LINGER`].
+    /// Whether to send the settlements now: many are due, or the first has waited for [`LINGER`].
     pub(super) fn is_flush_due(&mut self, now: Instant) -> bool {
         let due = self.window.due();
         due > 0 && {
@@ -197,7 +182,7 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// `stage`: what it was waiting for when it was woken.
+    /// Acts on a wake-up; `stage` is the session's stage before the wake-up.
     pub(super) fn step(
         &mut self,
         woken: WakeCause,
@@ -210,8 +195,8 @@ impl<'a> Core<'a> {
             WakeCause::Draining => {
                 self.draining = true;
                 self.listener.enter(ListenerState::Draining);
-                // A cancelled consumer hands a single active one's turn over at once, while what the broker has pushed
-                // here goes back only when the channel closes: the other daemon would get the later messages first.
+                // Cancelling the consumer hands a single active consumer's turn over at once, but pushed messages
+                // return only when the channel closes. The other daemon would receive later messages first.
                 if self.listener.config.options.queue.single_active_consumer {
                     SessionOrder::Flush
                 } else {
@@ -292,7 +277,6 @@ impl<'a> Core<'a> {
         self.listener.say_returned(verdict);
     }
 
-    /// Whether it is blocked, or no longer, and what follows.
     fn look(&mut self, obstacle: Option<Obstacle>, stage: SessionStage, now: Instant) -> SessionOrder {
         let Listener { config, stall, counters, .. } = self.listener;
         let reason = || match (&obstacle, stage) {
@@ -325,17 +309,17 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Whether a message is to go back by closing the channel, and all unsettled messages have had their time.
+    /// Whether a message must return, and the unsettled messages have had `give_back_after` to end.
     fn may_return(&self, now: Instant) -> bool {
         self.returns && self.is_old(now)
     }
 
-    /// Whether the session has lasted for so long that a return of everything unsettled does not follow another.
+    /// Whether the session is old enough to return everything unsettled without repeating that too often.
     fn is_old(&self, now: Instant) -> bool {
         now - self.begun >= self.listener.config.give_back_after
     }
 
-    /// Looks at the messages of the batch, until it is empty or [`SLICE`] or [`MOST_DELIVERIES`] is reached.
+    /// Looks at messages until the batch is empty or [`SLICE`] or [`MOST_DELIVERIES`] is reached.
     fn dispatch(&mut self) {
         let rejected = self.batch.take_rejected();
         if rejected > 0 || !(self.is_rest || self.batch.is_empty()) {
@@ -350,7 +334,6 @@ impl<'a> Core<'a> {
         endpoint.upcoming(&self.batch);
         let mut is_first = true;
         let mut again = 0;
-        // A message that no rule wants takes its time too.
         while (std::mem::take(&mut is_first) || begun.elapsed() < SLICE)
             && let Some(mut message) = self.batch.take_first()
         {
@@ -368,7 +351,7 @@ impl<'a> Core<'a> {
                 continue;
             }
             let wanted = with_head(&message, &config.budget, |head| {
-                // A dead letter that was put back is for the rule engine, whatever the rules are now.
+                // A dead letter that was put back is always for the rule engine, whatever the rules are now.
                 let wanted = message.marks.is_some() || endpoint.wants(head);
                 if !wanted {
                     endpoint.unwanted(&message, &config.name, head);
@@ -381,7 +364,7 @@ impl<'a> Core<'a> {
                     if let Some(streams) = &mut self.streams {
                         streams.done(&message);
                     }
-                    // Cannot be stale: it came over the connection whose window this is.
+                    // The acknowledgement cannot be stale: this window belongs to the message's connection.
                     let _ = self.window.acknowledge(message);
                     continue;
                 }
@@ -405,7 +388,7 @@ impl<'a> Core<'a> {
         series.unmatched.add(unmatched);
     }
 
-    /// Tells a shared journal of a partition that this daemon reads from now on, before the first message of it.
+    /// Announces a newly assigned partition to a shared journal, before its first message is read.
     fn begin_partition(&mut self, message: &IncomingMessage) {
         if let (Some(journal), Some(partition)) = (&self.listener.shared, &message.partition)
             && self.assigned.insert(partition.name.clone(), partition.assignment)
@@ -415,7 +398,6 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// The batch has come, or so many messages were rejected before they could come.
     fn arrived(&mut self, rejected: usize) {
         let Listener { config, counters, gauges, series, .. } = self.listener;
         self.window.admit(&self.batch);
@@ -441,12 +423,12 @@ impl<'a> Core<'a> {
         }));
     }
 
-    /// Hands out again messages that a stream does not take back, at most `places` of them.
+    /// Hands out held messages of a stream again, at most `places` many.
     fn hand_out_again(&mut self, places: usize) {
         let Listener { config, endpoint, .. } = self.listener;
         let again: Vec<_> = self.streams.iter_mut().flat_map(|streams| streams.again(places)).collect();
         for message in again {
-            // It matched on arrival, and could be read.
+            // The message matched on arrival and was readable.
             let receipt = endpoint.notify(ReceivedMessage::of(&message, &config.name));
             self.open(message, receipt);
         }
@@ -461,21 +443,21 @@ impl<'a> Core<'a> {
                 self.window.acknowledge(message)
             }
             (Settle::Acknowledge, None) => self.window.acknowledge(message),
-            // Nothing can go back to a stream: it is handed out again from here.
+            // A message cannot return to a stream, so the listener hands the message out again.
             (Settle::Requeue, Some(streams)) => {
                 streams.hold(message);
                 Ok(())
             }
-            // The channel closes soon, and puts it in front of what follows it.
+            // The channel closes soon, which returns the message to its place in front of later messages.
             (Settle::Requeue, None) if self.draining => Ok(()),
             (Settle::Requeue, None) if self.rejects && !is_old => self.window.requeue(message),
-            // A quorum queue would put a rejected message behind later messages. So the message goes back with the channel,
-            // as do all unsettled messages, after their time.
+            // A quorum queue would put a rejected message behind later messages. Closing the channel avoids that; the
+            // other unsettled messages get time to end first.
             (Settle::Requeue, None) => {
                 self.returns = true;
                 Ok(())
             }
-            // Dropped: it stays unsettled and goes back with the connection.
+            // A dropped message stays unsettled, and returns to the broker with the connection.
             (Settle::Leave, _) => Ok(()),
             (Settle::Resubscribe, _) => {
                 self.resubscribes = true;
@@ -486,13 +468,11 @@ impl<'a> Core<'a> {
     }
 }
 
-/// A monotonic moment as people have it.
 fn moment(at: Instant, now: Instant) -> SystemTime {
     let ago = now.saturating_duration_since(at);
     SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// The deliveries of an open message, for as long as it is open.
 struct OpenWeight {
     deliveries: usize,
     of: Arc<AtomicUsize>,

@@ -1,9 +1,9 @@
-//! Random stories of a whole daemon: events, a target that goes away, reloads, pauses, lost connections.
+//! Random stories of a whole daemon: events, an unavailable target, reloads, pauses, lost connections.
 //!
-//! Whenever the status says that all is well, each event has reached the target. When everything is made well, each
-//! event does, without a restart. Issue 46: a reload left messages behind, and all was well.
+//! Whenever the status reports no problem, each event has reached the target. Once all faults are gone, each event
+//! reaches the target without a restart. In issue 46 a reload left messages behind without a problem in the status.
 //!
-//! `OSNL_SEED=7` plays one story, `OSNL_SEEDS=500` plays more than the gate does.
+//! `OSNL_SEED=7` plays one story; `OSNL_SEEDS=500` plays more than the gate.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,31 +22,23 @@ use crate::control::{ControlRequest, Status, Which};
 use crate::daemon::{DaemonState, ReloadOutcome, ReloadRefusalReason};
 use crate::shutdown::Shutdown;
 
-/// Stories of the gate.
 const STORIES: u64 = 24;
-/// Stories that are played at once.
 const AT_ONCE: usize = 8;
-/// Steps of a story.
 const STEPS: usize = 14;
-/// Everything that can happen has happened by then.
+/// The time after which everything pending has happened.
 const SOON: Duration = Duration::from_secs(30);
-/// The interval between two looks.
 const LOOK: Duration = Duration::from_millis(20);
-/// The status may be ahead of the event for so many looks.
+/// The looks for which the status may be ahead of an event.
 const LOOKS: u32 = 25;
 
-/// The configuration that a reload changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct StoryConf {
-    /// The queue of `[listener:a]`.
     pool: u32,
-    /// The former queue that `[listener:former]` reads.
     former: Option<u32>,
-    /// Whether there is `[listener:b]`.
     has_second: bool,
     prefetch: u32,
     topics: &'static str,
-    /// The rule's condition and the action's time-out.
+    /// A value for the rule's condition and the action's time-out.
     timeout: u32,
     pattern: &'static str,
 }
@@ -74,7 +66,6 @@ impl StoryConf {
     }
 }
 
-/// One daemon, its broker and its target.
 struct ReloadStory {
     seed: u64,
     random: fastrand::Rng,
@@ -84,7 +75,6 @@ struct ReloadStory {
     is_up: Arc<AtomicBool>,
     reached: Arc<Mutex<BTreeSet<String>>>,
     published: Vec<String>,
-    /// The sections that a reload cannot change.
     fixed: String,
     conf: StoryConf,
     state: Arc<DaemonState>,
@@ -93,7 +83,6 @@ struct ReloadStory {
 }
 
 impl ReloadStory {
-    /// Starts a daemon in a task of `tasks`.
     fn start(seed: u64, journal: &str, tasks: &TaskTracker, shutdown: &Shutdown) -> Self {
         let (folder, broker, sink) = (tempfile::tempdir().unwrap(), MemoryBroker::new(), Sink::start());
         let (is_up, reached) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<BTreeSet<String>>>::default());
@@ -155,7 +144,7 @@ impl ReloadStory {
         self.log.push(step.into());
     }
 
-    /// Publishes events; one that no queue takes is not one of the story.
+    /// Publishes events; an event that no queue takes is not counted.
     fn publish(&mut self, exchange: &str, events: usize) {
         for _ in 0..events {
             let id = format!("{}-{}", self.seed, self.published.len());
@@ -184,7 +173,6 @@ impl ReloadStory {
         )
     }
 
-    /// The events that have not reached the target.
     fn missing(&self) -> Vec<String> {
         let reached = self.reached.lock().unwrap();
         self.published.iter().filter(|id| !reached.contains(*id)).cloned().collect()
@@ -194,7 +182,7 @@ impl ReloadStory {
         self.handler.status().await.unwrap()
     }
 
-    /// All is well only if nothing waits.
+    /// Checks that the status reports no problem only if nothing waits.
     async fn is_true(&self) {
         for _ in 0..LOOKS {
             let status = self.status().await;
@@ -210,7 +198,7 @@ impl ReloadStory {
         self.handler.answer(&request).await.unwrap();
     }
 
-    /// Reloads; answers whether the configuration is in force.
+    /// Reloads, and returns whether the configuration was accepted.
     async fn reload(&mut self, conf: StoryConf) -> bool {
         let text = conf.text(&self.fixed, &self.sink.url(""));
         write(self.folder.path(), &text);
@@ -228,7 +216,7 @@ impl ReloadStory {
         }
     }
 
-    /// Changes the configuration, and follows the way out of a refusal now and then.
+    /// Changes the configuration, and sometimes applies a refusal's remedy.
     async fn change(&mut self) {
         let mut conf = self.conf.clone();
         match self.random.u32(..8) {
@@ -280,7 +268,7 @@ impl ReloadStory {
                 self.say("connections lost");
             }
             _ => {
-                // What is open now may end before the next step.
+                // Gives open events time to end before the next step.
                 let end = Instant::now() + Duration::from_millis(300);
                 while !self.missing().is_empty() && Instant::now() < end {
                     tokio::time::sleep(LOOK).await;
@@ -290,7 +278,6 @@ impl ReloadStory {
         }
     }
 
-    /// Makes target and action well.
     async fn well(&mut self) {
         self.is_up.store(true, Relaxed);
         let (action, by) = ("post".to_owned(), "story".to_owned());
@@ -301,7 +288,7 @@ impl ReloadStory {
         self.say("target and action are well");
     }
 
-    /// Makes everything well; each event reaches the target.
+    /// Removes all faults, after which each event must reach the target.
     async fn ends(&mut self) {
         self.well().await;
         let all = StoryConf { has_second: true, ..self.conf.clone() };
@@ -368,7 +355,7 @@ async fn each_event_is_delivered_and_all_is_well_only_if_nothing_waits() {
     futures_util::stream::iter(seeds).map(play).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
-/// The story of issue 46: one delivery may be open, so all other messages are with the broker or in the listener.
+/// The story of issue 46: only one delivery may be open, so other messages are in the broker or the listener.
 #[tokio::test]
 async fn a_pool_does_not_change_while_the_listener_is_blocked() {
     let (tasks, shutdown) = (TaskTracker::new(), Shutdown::new());
