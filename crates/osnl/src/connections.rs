@@ -1,7 +1,7 @@
-//! The bound on connections of the control socket and of the admin endpoint: when there are as many as may be, the oldest one
-//! that is not being answered gives way.
+//! The limit of connections of the control socket and the admin endpoint: the oldest idle connection ends for a new
+//! one.
 //!
-//! So clients that connect and send nothing keep no other client out.
+//! So silent clients do not exclude others.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,33 +10,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use osnl_transport::BoxFuture;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Whether a connection's request is being answered.
 #[derive(Clone, Debug, Default)]
 pub struct Busy(Arc<AtomicBool>);
 
 impl Busy {
-    /// Notes whether it is.
     pub fn set(&self, busy: bool) {
         self.0.store(busy, Ordering::Relaxed);
     }
 }
 
-/// The connections that are open.
 pub struct Connections {
     most: usize,
     tasks: JoinSet<()>,
-    /// The oldest first.
+    /// The oldest connection is first.
     open: VecDeque<(AbortHandle, Busy)>,
 }
 
 impl Connections {
-    /// None yet, and at most so many at once.
     #[must_use]
     pub fn at_most(most: usize) -> Self {
         Self { most, tasks: JoinSet::new(), open: VecDeque::new() }
     }
 
-    /// Makes room for another one: if there are too many, the oldest idle one ends. `false`: all are being answered.
+    /// Makes room for a connection by ending the oldest idle one. Returns `false` if none is idle.
     pub fn make_room(&mut self) -> bool {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|(task, _)| !task.is_finished());
@@ -50,7 +46,7 @@ impl Connections {
         true
     }
 
-    /// Serves another one; if all are being answered, the oldest ends.
+    /// Serves a connection; if none is idle, ends the oldest.
     pub fn add(&mut self, serve: impl FnOnce(Busy) -> BoxFuture<'static, ()>) {
         if !self.make_room()
             && let Some((task, _)) = self.open.pop_front()
@@ -62,14 +58,13 @@ impl Connections {
         self.open.push_back((task, busy));
     }
 
-    /// Waits until one has ended; for ever if none is open.
+    /// Waits until one has ended, or for ever if none is open.
     pub async fn ended(&mut self) {
         if self.tasks.join_next().await.is_none() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Waits until all have ended.
     pub async fn finish(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }

@@ -1,21 +1,14 @@
-//! A group of this machine.
-
 use std::fs;
 
-/// A group, as `/etc/group` has it.
+/// A group of `/etc/group`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemGroup {
-    /// As it was named.
     pub name: String,
-    /// Its number.
     pub gid: u32,
 }
 
 impl SystemGroup {
-    /// Finds a group by its name, or by its number.
-    ///
-    /// # Errors
-    /// There is none of this name, in words.
+    /// Finds a group by name or number.
     pub fn find(name: &str) -> Result<Self, String> {
         if let Ok(gid) = name.parse() {
             return Ok(Self { name: name.to_owned(), gid });

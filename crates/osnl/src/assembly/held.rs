@@ -1,4 +1,4 @@
-//! Tells the other daemons on a shared journal which targets this one holds.
+//! Reports this daemon's held targets to other daemons on a shared journal.
 
 use std::sync::Arc;
 
@@ -7,7 +7,6 @@ use crate::daemon::DaemonState;
 use crate::delivery::{TargetMonitor, TargetState};
 use crate::journal::shared::HeldTarget;
 
-/// Has the journal ask for them from now on.
 pub(super) fn tell_held(store: &Store, state: &Arc<DaemonState>) {
     let Store::Shared(journal, _) = store else { return };
     let state = Arc::downgrade(state);

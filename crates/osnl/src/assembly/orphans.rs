@@ -1,5 +1,4 @@
-//! The remains of earlier runs in a journal: deliveries of actions that are no longer configured, and the events that
-//! the guards have let through.
+//! The remains of earlier runs in a journal: deliveries of removed actions, and the history of guards.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,13 +8,11 @@ use crate::journal::sqlite::{OpenError, RecentDelivery, SqliteReader};
 use crate::native::{JournalConf, Native};
 use crate::rule::Guards;
 
-/// Open deliveries of an action that is not configured. They stay in the journal, and go on when an action has
-/// that name again, or when they are moved to another.
+/// Open deliveries of an action that is not configured. They stay in the journal until an action has that name again,
+/// or until they are moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphans {
-    /// The action that they name.
     pub action: String,
-    /// The number of deliveries.
     pub deliveries: u64,
 }
 
@@ -31,11 +28,8 @@ impl std::fmt::Display for Orphans {
 }
 
 impl Native {
-    /// Returns the orphaned deliveries of the journal's file; empty if it does not exist yet, and where there is none. Those
-    /// of a shared journal are in the status of its daemons.
-    ///
-    /// # Errors
-    /// The file cannot be read as a journal.
+    /// Returns the orphaned deliveries in the journal's file, if there is one. For a shared journal, its daemons'
+    /// status has them.
     pub fn orphans(&self) -> Result<Vec<Orphans>, OpenError> {
         let Some(reader) = self.journal.reader()? else { return Ok(Vec::new()) };
         let mut found: Vec<Orphans> = Vec::new();
@@ -67,7 +61,7 @@ impl Native {
 }
 
 impl JournalConf {
-    /// `None` if it keeps nothing, or nothing yet.
+    /// Returns `None` if the journal keeps nothing, or nothing yet.
     fn reader(&self) -> Result<Option<SqliteReader>, OpenError> {
         match self {
             Self::Sqlite(options) if options.path.exists() => SqliteReader::open(&options.path).map(Some),
@@ -75,7 +69,7 @@ impl JournalConf {
         }
     }
 
-    /// Returns the resources seen before this process began; empty where no journal is kept.
+    /// Returns the resources seen before this process; none without a persistent journal.
     pub(super) fn seen(&self) -> Vec<(String, String)> {
         let seen = self.reader().and_then(|reader| match reader {
             Some(reader) => Ok(reader.seen()?),
@@ -90,7 +84,7 @@ impl JournalConf {
         })
     }
 
-    /// Tells the guards what came before this process began.
+    /// Feeds the guards with earlier deliveries of the journal.
     pub(super) fn remind(&self, guards: &Guards) {
         let Some(longest) = guards.longest() else { return };
         let since = SystemTime::now().checked_sub(longest).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -111,14 +105,14 @@ fn remember(guards: &Guards, row: &RecentDelivery) {
     guards.remember(&row.rule, &row.action, &row.key, row.received, row.has_passed);
 }
 
-/// From now on these guards know what is released.
+/// Notifies these guards of releases from now on.
 pub(super) fn follow_releases(store: &Store, guards: &Arc<Guards>) {
     match store {
         Store::Sqlite(journal, _) => {
             let guards = guards.clone();
             journal.on_release(Box::new(move |row| remember(&guards, row)));
         }
-        // Without a journal of its own, a guard does not hear of releases.
+        // Without a journal of its own, a guard does not receive releases.
         Store::Memory(..) | Store::Shared(..) | Store::File(_) => {}
     }
 }

@@ -1,7 +1,6 @@
-//! The refusals of a start that a check can foresee: certificates, keys, and proxies that cannot be used.
+//! The refusals of a start that a check can foresee: unusable certificates, keys, and proxies.
 //!
-//! The clients of listeners, actions, and enrichments are built as for a start, and dropped. Nothing is connected, and no
-//! file is written.
+//! The clients of listeners, actions, and enrichments are built and dropped, without connections or written files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use crate::native::schema::LISTENER;
 use crate::native::{LoadedConf, Native};
 
 impl Native {
-    /// Returns the reasons why a start would refuse the clients of this configuration, all of them.
+    /// Returns every reason why a start would refuse a client of this configuration.
     #[must_use]
     pub fn refusals(&self, http: &HttpOptions) -> Vec<BuildError> {
         let (logins, counters) = (Logins::default(), Arc::default());
@@ -38,13 +37,11 @@ impl Native {
 }
 
 impl LoadedConf {
-    /// Returns the same at the lines of their options.
     #[must_use]
     pub fn refusals(&self, http: &HttpOptions) -> Vec<ConfigError> {
         self.conf.refusals(http).iter().map(|error| self.refusal(error)).collect()
     }
 
-    /// An error about an unnamed section, such as `admin`.
     #[must_use]
     pub fn refusal_of_section(&self, section: &str, problem: &str) -> ConfigError {
         ConfigError(self.finding_of_file(section, "", None, problem))
@@ -73,7 +70,6 @@ impl LoadedConf {
     }
 }
 
-/// The file that cannot be used.
 fn file_of(error: &HttpError) -> Option<&Path> {
     match error {
         HttpError::Ca { path, .. } | HttpError::Certificate { path, .. } => Some(path),

@@ -1,11 +1,8 @@
-//! The effect of each changed section, in words.
-
 use crate::daemon::SectionChange;
 use crate::native::change::Different;
 use crate::native::schema::{ACTION, ENRICH, KAFKA, LISTENER, RABBIT, RULE};
 use crate::native::{ListenerConf, Native, SectionChangeKind};
 
-/// Describes the effect of each section that has changed.
 pub(super) fn reload_summary(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
     let mut changes: Vec<SectionChange> = different
         .iter()
@@ -73,7 +70,7 @@ fn of_listener(name: &str, what: SectionChangeKind, old: &Native, new: &Native) 
     }
 }
 
-/// Describes the end of a listener. A queue that no listener reads any more fills up.
+/// Describes the end of a listener, whose unread queue fills up.
 fn leaves(gone: &ListenerConf, new: &Native) -> String {
     let drains = "running work is finished, and its connection closed";
     let now = new.read_queues();
@@ -89,7 +86,7 @@ fn leaves(gone: &ListenerConf, new: &Native) -> String {
     }
 }
 
-/// A listener whose section is the same begins or ends with the rules that look at it.
+/// Adds unchanged listeners that begin or end because of their rules.
 fn listeners_by_their_rules(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
     let is_listed = |name: &str| different.iter().any(|d| d.kind() == LISTENER && d.name() == name);
     let (was, is) = (old.heard(), new.heard());

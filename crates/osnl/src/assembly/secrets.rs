@@ -1,9 +1,8 @@
-//! Reads secrets in files again while something is refused: brokers, their management APIs, targets, and clouds alike.
-//! A journal in a database reads its own for each connection.
+//! Reads secrets in files again while a broker, its management API, a target, or a cloud refuses access. A journal in a
+//! database reads its own secret for each connection.
 //!
-//! A password is often changed first at the server and then in the file, or the other way round. So no file is read while
-//! all is well, and none is read once only: each second in which something is refused, or was lately,
-//! the files are compared with what is in force. A change is checked and put into force as a reload is
+//! A password may change first at the server or first in the file. So files are compared each second while access is
+//! refused, or was lately, and not at all otherwise. A change is applied like a reload
 //! ([`ReloadScope::Secrets`](crate::daemon::ReloadScope)), without the rest of the configuration.
 
 use std::sync::Arc;
@@ -16,12 +15,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::daemon::{DaemonState, ServiceTask};
 use crate::native::ChangedSecret;
 
-/// The interval between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// The age of a failed attempt from which on another one has told more.
+/// The time after a failed attempt for which files are compared.
 const LATELY: Duration = Duration::from_secs(15 * 60);
 
-/// Returns the service that reads secrets again.
 pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> ServiceTask {
     Box::new(move |end| {
         Box::pin(async move {
@@ -40,7 +37,7 @@ pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> Servic
                 let Ok(changed) = spawn_blocking(move || conf.changed_secrets(&environment)).await else {
                     continue;
                 };
-                // A content that was refused is not tried again; one that is as before ends the refusal.
+                // A refused content is not tried again; the former content ends the refusal.
                 let is_new =
                     changed != tried && !(changed.is_empty() && state.reloads().borrow().failed.is_none());
                 if is_new {
@@ -60,7 +57,7 @@ pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> Servic
     })
 }
 
-/// Whether a listener is not connected, its management API does not answer, or a target or what it depends on failed lately.
+/// Whether a listener is disconnected, its management API fails, or a target or its dependency failed lately.
 fn is_refused(state: &DaemonState) -> bool {
     let lately = |at: SystemTime| at.elapsed().is_ok_and(|age| age < LATELY);
     state.listeners().iter().any(|listener| listener.trouble().is_some() || listener.lacks_facts())

@@ -1,4 +1,4 @@
-//! Logs a line when a stream falls silent, and one when it speaks again.
+//! Logs when an expected stream falls silent, and when it resumes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,10 +9,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::daemon::ServiceTask;
 use crate::metrics::{Counters, StreamKind, StreamState};
 
-/// The interval between two looks; expectations are of a second and more.
+/// The interval between two looks, since expectations are of seconds and more.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Returns the service that watches the streams with an expectation.
 pub(super) fn watch(counters: Arc<Counters>) -> ServiceTask {
     Box::new(|end| {
         Box::pin(async move {
@@ -30,7 +29,6 @@ pub(super) fn watch(counters: Arc<Counters>) -> ServiceTask {
     })
 }
 
-/// The streams that the log has called silent.
 #[derive(Default)]
 struct Silent(BTreeSet<(StreamKind, Arc<str>)>);
 

@@ -1,4 +1,4 @@
-//! Each part of a daemon that ends unexpectedly ends the daemon, by name and with the words of its panic.
+//! Tests that an unexpected end of any part ends the daemon with that part's name and panic message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::listener::{GIVE_BACK_AFTER, ListenerConfig, ListenerState};
 use crate::received::ReceivedMessage;
 use crate::rule::Rule;
 
-/// Panics when it is asked for its first attempt, or has a task of its own that does.
+/// Panics at its first attempt, or in a task of its own.
 struct Odd {
     own_task: bool,
 }
@@ -46,7 +46,6 @@ impl Action for Odd {
     }
 }
 
-/// Panics on its first message.
 struct OddIntake;
 
 impl Intake for OddIntake {
@@ -89,7 +88,7 @@ fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
     Listener::new(config, Arc::new(broker.transport()), intake, Arc::default())
 }
 
-/// Runs a daemon on a message until it ends by itself: what it says, and what of the message is left.
+/// Runs a daemon on a message until it ends; returns its error and the message's state.
 async fn ended(broker: &MemoryBroker, daemon: Daemon) -> String {
     let mut state = daemon.listeners[0].state();
     let shutdown = Shutdown::new();
@@ -182,13 +181,13 @@ async fn a_journal_thread_that_panics_fails_the_journal_and_ends_the_daemon() {
         ended(&broker, daemon).await,
         "journal ended unexpectedly: an odd row; unacknowledged messages stay with the broker"
     );
-    // What comes now is not dropped silently.
+    // A later message must not be dropped silently.
     assert!(!journal.state().borrow().takes_entries() && !journal.state().borrow().takes_outcomes());
     let receipt = journal.set_aside(ReceivedMessage::sample(BODY, false), "why".to_owned());
     assert_eq!(receipt.await, Settle::Leave);
 }
 
-/// Panics over one message, as long as it is attempted at all.
+/// Panics over one message, each time it is attempted.
 struct PanickingAction {
     attempted: Arc<std::sync::Mutex<Vec<String>>>,
 }
@@ -214,8 +213,7 @@ impl Action for PanickingAction {
     }
 }
 
-/// A daemon of its own on what an earlier one has left; it is told to drain once `is_done`. Answers how it ended, and what
-/// it attempted.
+/// Runs a daemon on an earlier one's state, and drains it once `is_done`. Returns its end and its attempts.
 async fn run_on(
     broker: &MemoryBroker,
     folder: &std::path::Path,
@@ -259,7 +257,7 @@ async fn run_on(
     (ended, attempted)
 }
 
-/// 14.8: three ends over one delivery, and the daemon goes on without it; two do not.
+/// 14.8: after three ends over one delivery the daemon continues without it; after two it does not.
 #[tokio::test]
 async fn a_delivery_that_ends_the_daemon_three_times_is_held_or_given_up_and_the_others_go_on() {
     for durable in [false, true] {
@@ -268,7 +266,7 @@ async fn a_delivery_that_ends_the_daemon_three_times_is_held_or_given_up_and_the
             let body = BODY.replace("\"m\"", &format!("\"{id}\""));
             broker.publish(&Target::new("x", "t"), &Priority::Info, body)
         };
-        // The queue is made by the first to listen.
+        // The first daemon that listens creates the queue.
         let (ended, _) = run_on(&broker, folder.path(), durable, |_, _| publish("first") == 1).await;
         assert_eq!(ended, "Drained");
         publish("poison");

@@ -1,4 +1,4 @@
-//! The listeners that receive an event: the one that took it, else by exchange and routing key.
+//! Decides which listeners receive an event: the one that took the event, else by exchange and routing key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,39 +9,27 @@ use osnl_transport::Declare;
 use super::ExplainedEvent;
 use crate::native::{ListenerConf, Native, RuleConf};
 
-/// A listener of a rule that does not receive an event, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotHeard {
-    /// The listener.
     pub listener: Arc<str>,
-    /// The reason.
     pub why: WhyNot,
 }
 
-/// The reason why a listener does not receive an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhyNot {
-    /// Another listener took it, or is the one that is asked about.
+    /// Another listener took the event, or is the only one considered.
     Other(Arc<str>),
-    /// It is bound to other exchanges.
     Exchange {
-        /// The event's.
         found: String,
-        /// The listener's.
         bound: Vec<String>,
     },
-    /// No topic of its begins the routing key.
+    /// None of its topics begins the routing key.
     Topic {
-        /// The routing key.
         found: String,
-        /// The listener's topics.
         bound: Vec<String>,
     },
-    /// It is not bound with this priority.
     Priority {
-        /// The routing key.
         found: String,
-        /// The listener's priorities.
         bound: Vec<String>,
     },
 }
@@ -70,11 +58,8 @@ impl fmt::Display for NotHeard {
     }
 }
 
-/// The listeners of a rule, by whether they receive an event.
 pub(super) struct ListenersForEvent {
-    /// The listeners that receive it.
     pub(super) by: Vec<Arc<str>>,
-    /// The listeners that do not.
     pub(super) not_by: Vec<NotHeard>,
 }
 
@@ -95,7 +80,7 @@ pub(super) fn listeners_for_event(
         };
         let why = match (other, &taken) {
             (Some(other), _) => Some(WhyNot::Other(other)),
-            // It took it: that is how its queue was bound, whatever stands in the file now.
+            // The listener took the event, so its queue was bound accordingly, whatever the file says now.
             (None, Some(_)) => None,
             (None, None) => why_not(listener, subject),
         };
@@ -107,7 +92,7 @@ pub(super) fn listeners_for_event(
     heard
 }
 
-/// Returns those of the listeners of which nothing says that they receive the event.
+/// Returns the listeners that are not known to receive the event.
 pub(super) fn not_known_to_receive(
     conf: &Native,
     subject: &ExplainedEvent,
@@ -120,11 +105,11 @@ pub(super) fn not_known_to_receive(
     }
     let event_type = subject.notification().and_then(|notification| notification.event_type.as_deref());
     let known = catalogue::find(event_type.unwrap_or_default());
-    // Where its service publishes unless it is told otherwise.
+    // Bound to the exchange of the service by default.
     let bound = |listener: &ListenerConf| {
         known.iter().any(|event| listener.exchanges.iter().any(|name| name == event.exchange()))
     };
-    // An exchange that the catalogue does not know may have anything.
+    // An exchange outside the catalogue may have any event.
     let elsewhere = |listener: &ListenerConf| {
         let services = |name: &String| catalogue::events().iter().any(|event| event.exchange() == *name);
         !known.is_empty()
@@ -143,7 +128,7 @@ pub(super) fn not_known_to_receive(
 }
 
 fn why_not(listener: &ListenerConf, subject: &ExplainedEvent) -> Option<WhyNot> {
-    // A queue that is read as it is: nobody here knows how it is bound.
+    // The bindings of a queue that osnl does not declare are unknown.
     if listener.declare == Declare::Nothing {
         return None;
     }

@@ -1,13 +1,12 @@
-//! Sentences about conditions that failed: bounded, on one line, without secrets.
+//! Describes failed conditions: bounded, on one line, without secrets.
 
 use osnl_model::{Mismatch, Predicate, is_secret_key};
 
 use crate::rule::RuleMismatch;
 
-/// The longest value that is shown, in characters; what follows is counted.
+/// The longest value that is shown, in characters; the rest is counted.
 const SHOWN: usize = 200;
 
-/// An expression may stand on several lines.
 pub(super) fn one_line(source: &str) -> String {
     shortened(&source.split_whitespace().collect::<Vec<_>>().join(" "))
 }
@@ -16,7 +15,7 @@ pub(crate) fn is_secret_path(path: &str) -> bool {
     path.split('.').any(is_secret_key)
 }
 
-/// A condition that failed, what it allows and what it saw, without secrets.
+/// Describes a failed condition, its allowed values and the seen value, without secrets.
 #[must_use]
 pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
     match mismatch {
@@ -33,7 +32,7 @@ pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
     }
 }
 
-/// Returns the pattern, masked for a secret key: its pattern may be a secret too.
+/// Returns the pattern, masked for a secret key, since it may be secret too.
 pub(super) fn pattern(mismatch: &Mismatch) -> &str {
     match &mismatch.predicate {
         Predicate::Context(key) | Predicate::Payload(key) if is_secret_path(key) => "***",

@@ -1,5 +1,3 @@
-//! The verdict on each rule, in the order of the questions.
-
 use serde_json::json;
 
 use super::*;
@@ -125,7 +123,7 @@ fn who_hears_it_is_asked_first() {
             assert_eq!(seen[*at], *expected, "{place:?} {listener:?}");
         }
     };
-    // Nothing is known of where it was: everybody may have heard it.
+    // Without a place, any listener may have received the event.
     check(
         None,
         None,
@@ -145,7 +143,7 @@ fn who_hears_it_is_asked_first() {
                 0,
                 "ports: listener neutron does not receive it: the routing key is \"notifications.warn\", and its priorities are info, error",
             ),
-            // The queue is read as it is: nobody knows how it is bound.
+            // The bindings of this queue are unknown.
             (2, "payload: payload.state saw \"there\" wants ^gone$"),
         ],
     );
@@ -164,7 +162,7 @@ fn who_hears_it_is_asked_first() {
     );
 }
 
-/// A recording without an exchange: neutron's ports never reach nova's exchange.
+/// In a recording without an exchange: neutron's ports never reach nova's exchange.
 #[test]
 fn a_rule_of_a_listener_that_may_not_receive_it_fires_only_if_it_does() {
     let fires_if = |event: &serde_json::Value, place: Option<(&str, &str)>| -> Vec<(String, Vec<String>)> {
@@ -175,7 +173,6 @@ fn a_rule_of_a_listener_that_may_not_receive_it_fires_only_if_it_does() {
     };
     let only = |rule: &str, by: &[&str]| (rule.to_owned(), by.iter().map(|&name| name.to_owned()).collect());
     assert_eq!(fires_if(&port(), None), [only("ports", &[]), only("servers", &["nova"])]);
-    // An exchange decides.
     assert_eq!(fires_if(&port(), Some(("neutron", "notifications.info"))), [only("ports", &[])]);
 }
 
@@ -189,7 +186,7 @@ fn the_listener_that_took_it_counts_above_exchange_and_key() {
     };
     assert_eq!(took("neutron")[0], FIRES);
     assert_eq!(took("neutron")[4], "servers: it uses listener nova, and this event is of neutron");
-    // One that is no longer configured says nothing.
+    // A listener that is no longer configured receives nothing.
     assert!(took("gone")[0].starts_with("ports: listener neutron does not receive it"));
 }
 
@@ -215,7 +212,7 @@ fn of_a_head_alone_is_said_what_follows_from_it() {
     assert_eq!(seen[1], "errors: priority saw \"info\" wants error, critical");
     assert_eq!(seen[2], "payload: payload.state at the time: it was there");
     assert_eq!(seen[3], "secret: unknown");
-    // Where the head suffices it decides; what the actions would do stands behind it.
+    // The head may decide a condition, but the effects stay unknown.
     let head = Notification {
         event_type: Some("port.x".to_owned()),
         priority: Some(Priority::Error),
@@ -242,7 +239,7 @@ fn values_are_shortened_and_actions_say_when_there_is_nothing_to_do() {
     assert_eq!(said(&subject(&event, place), None)[1], "errors: priority saw missing wants error, critical");
 }
 
-/// Rules are asked per listener: a `stop` ends the turn of those behind it where both hear the event.
+/// `stop` ends only the evaluation of later rules whose listener receives the event too.
 #[test]
 fn stop_and_when_are_explained() {
     let text = "

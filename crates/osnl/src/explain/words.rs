@@ -1,5 +1,5 @@
-//! Verdicts, effects, and events in words, for every command and page: without the passwords of URLs, and with nothing
-//! that acts on a terminal.
+//! Verdicts, effects, and events as text for commands and pages, without passwords of URLs and terminal control
+//! characters.
 
 use std::time::SystemTime;
 
@@ -11,19 +11,17 @@ use crate::enrich::{AnswerForecast, Ask};
 use crate::native::Preview;
 use crate::rule::{Condition, Mode};
 
-/// Returns a text on one line, without the passwords of URLs.
 #[must_use]
 pub fn masked(text: &str) -> String {
     one_line(&mask_url_passwords(text)).into_owned()
 }
 
-/// Returns a moment in UTC, to the second.
 #[must_use]
 pub fn time(at: SystemTime) -> String {
     Timestamp::try_from(at).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
 }
 
-/// Describes an event in a line, and its origin in another.
+/// Describes an event on one line, and its origin on another.
 #[must_use]
 pub fn about(name: &str, subject: &ExplainedEvent) -> String {
     let mut head = match subject.notification() {
@@ -57,7 +55,6 @@ pub fn about(name: &str, subject: &ExplainedEvent) -> String {
     text
 }
 
-/// Renders the verdict of a rule, without the effects of its actions.
 #[must_use]
 pub fn verdict(verdict: &RuleVerdict) -> String {
     let text = match &verdict.ruling {
@@ -84,7 +81,7 @@ pub fn verdict(verdict: &RuleVerdict) -> String {
     masked(&format!("rule {} {text}", verdict.rule))
 }
 
-/// Returns the reason why a rule does not fire; `None` if it fires, or its event is not known well enough.
+/// Returns why a rule does not fire; `None` if it fires, or too little is known.
 #[must_use]
 pub fn reason(ruling: &Ruling) -> Option<String> {
     match ruling {
@@ -103,7 +100,7 @@ pub fn reason(ruling: &Ruling) -> Option<String> {
     }
 }
 
-/// Renders a question that an action asks first.
+/// Describes a question that an action asks first.
 fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
     let what = match id {
         Ok(id) => format!("{kind} {id}"),
@@ -117,13 +114,13 @@ fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
     format!("asks [enrich:{name}] for {what}{outcome}")
 }
 
-/// Renders the effect that an action would have; a request with headers has each and the body on lines below.
+/// Describes an action's effect; headers and body of a request are on lines below.
 #[must_use]
 pub fn would(effect: &Effect) -> String {
     described(effect, "would be called")
 }
 
-/// Renders the effect of an action that is called now, as [`would`] renders it.
+/// Describes the effect of an action that is called now, like [`would`].
 #[must_use]
 pub fn will(effect: &Effect) -> String {
     described(effect, "will be called")
@@ -131,7 +128,7 @@ pub fn will(effect: &Effect) -> String {
 
 fn described(effect: &Effect, called: &str) -> String {
     let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
-    // Lines of their own: the rest stands on the first.
+    // The first line has the rest.
     let mut below = Vec::new();
     let does = match &effect.would {
         Preview::Request { method, url, headers, body } => {

@@ -1,4 +1,4 @@
-//! Decides, together with the rule, on the `on_failure` deliveries for dead letters that could not even begin.
+//! Makes `on_failure` deliveries for dead letters that could not begin.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use crate::delivery::AbandonedDelivery;
 use crate::journal::{Handover, NewDelivery};
 use crate::rule::Rule;
 
-/// Makes the delivery for the `on_failure` action of one that cannot even begin.
 pub(super) fn fallback_delivery(
     rule: &Rule,
     action: &Arc<str>,
@@ -26,7 +25,8 @@ pub(super) fn fallback_delivery(
     Some(NewDelivery { resource, ordered, told, ..new })
 }
 
-/// An action is asked once for a rule and resource: what it has of its own stays, and else what it got first.
+/// Keeps one delivery per action and resource, because an action is called once: its own delivery, else the first
+/// fallback.
 pub(super) fn once_each(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
     if deliveries.iter().all(|new| new.told.is_none()) {
         return deliveries;

@@ -1,6 +1,5 @@
-//! The subjects of a notification's deliveries: the event, or each resource of a bulk request. They are computed once
-//! for all rules, and for each resource without looking at the others, so that a message of ten thousand costs ten
-//! thousand times one. The caller is the listener's loop, which must not block.
+//! The subjects of a notification's deliveries: the event, or each resource of a bulk request. Each is computed once
+//! and without the others, so the cost is linear. The caller is the listener's loop, which must not block.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -11,12 +10,11 @@ use osnl_template::Names;
 use crate::journal::{NewDelivery, Subject};
 use crate::rule::Rule;
 
-/// The parts of one notification.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
     notification: &'a Notification,
     bulk: Option<Bulk<'a>>,
-    /// Each resource; a single one if the notification is not a bulk request.
+    /// The resources; a single one if the notification is not a bulk request.
     resources: OnceLock<Vec<Option<Resource<'a>>>>,
 }
 
@@ -26,8 +24,8 @@ impl<'a> Parts<'a> {
         Self { notification, bulk, resources: OnceLock::new() }
     }
 
-    /// Returns the parts for each of which a rule has a delivery: the event, or each resource of a bulk request by its
-    /// index. Each has its ordering key; without one (`None`) the delivery has a lane of its own.
+    /// Returns the parts with a delivery each: the event, or each resource by index. A part without an ordering key has
+    /// a lane of its own.
     pub(crate) fn of(&self, rule: &Rule) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
         let len = self.bulk.and_then(|bulk| u32::try_from(bulk.len()).ok());
         let parts = len.map_or_else(|| 0..1, |len| 0..len).map(move |n| len.map(|_| n));
@@ -38,7 +36,6 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Returns the names of one part.
     pub(crate) fn names(&self, names: &Names, part: Option<u32>) -> Names {
         match part.and_then(|n| self.bulk?.part(n as usize)) {
             Some(payload) => Names::of_part(names.notification().clone(), payload),
@@ -46,7 +43,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Adds the id and the name of its resource to each delivery.
+    /// Adds id and name of the resource to each delivery.
     pub(crate) fn name(&self, deliveries: &mut [NewDelivery]) {
         for new in deliveries {
             new.subject = self.resource(new.resource).map(subject).unwrap_or_default();
@@ -67,7 +64,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Longer names are cut: they are for people.
+/// The limit of a name, which is only displayed.
 const NAME: usize = 255;
 
 fn subject(resource: &Resource<'_>) -> Subject {

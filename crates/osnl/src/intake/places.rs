@@ -1,9 +1,8 @@
-//! The places an engine has reserved, and those that the engine before it had: what has been read from the broker
-//! by the time the rules change still has its place.
+//! The reserved places of an engine and its predecessors, so that polled messages keep their places over a reload.
 
 use crate::journal::Permit;
 
-/// Places that a predecessor reserved for its actions are taken first; each goes back to the engine that reserved it.
+/// A predecessor's places are used first; each returns to the engine that reserved it.
 #[derive(Debug, Default)]
 pub(super) struct PredecessorPlaces {
     carried: Vec<Permit>,
@@ -15,7 +14,7 @@ impl PredecessorPlaces {
         self.carried.iter().map(Permit::places).sum::<usize>() + self.own.places()
     }
 
-    /// Gives back what is beyond so many; what was carried over is kept before our own.
+    /// Returns the excess over `at_most`, the engine's own places first.
     pub(super) fn keep(&mut self, mut at_most: usize) {
         for permit in self.carried.iter_mut().chain([&mut self.own]) {
             permit.keep(at_most);
@@ -27,13 +26,11 @@ impl PredecessorPlaces {
         self.own.merge(more);
     }
 
-    /// The permit that the next entry takes its place from.
     pub(super) fn next(&mut self) -> &mut Permit {
         self.carried.retain(|permit| permit.places() > 0);
         self.carried.first_mut().unwrap_or(&mut self.own)
     }
 
-    /// Takes over a predecessor's places, which are used first.
     pub(super) fn succeed(&mut self, mut before: Self) {
         let before = before.carried.drain(..).chain([std::mem::take(&mut before.own)]);
         self.carried.splice(0..0, before.filter(|permit| permit.places() > 0));

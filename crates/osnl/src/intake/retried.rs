@@ -1,4 +1,4 @@
-//! Dead letters that an operator has put back into their queue: only the action that gave up is called again.
+//! Dead letters put back into their queue by an operator, for which only the failed action is called.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use crate::journal::dead_letters::RetriedDelivery;
 use crate::journal::{Begin, NewDelivery};
 use crate::rule::{Mode, Rule};
 
-/// Returns the one delivery that is made again, of those that the rules make of its message now. The operator has decided
-/// that it is made, so neither a guard nor its age counts. A dead letter that no rule asks for any more is one again.
+/// Returns the delivery to repeat, among those that the rules make now. The operator's decision overrides guards and
+/// age. Without a matching delivery it becomes a dead letter again.
 pub(super) fn retried(
     wanted: &RetriedDelivery<'_>,
     rule: Option<&Rule>,

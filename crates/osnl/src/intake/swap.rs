@@ -1,8 +1,7 @@
-//! A rule engine that can be replaced while its listener runs: what comes from then on is judged by the new rules, what
-//! has been appended keeps its verdict.
+//! A rule engine that can be replaced while its listener runs. The new rules judge later messages; appended messages
+//! keep their verdict.
 //!
-//! Reserved places outlive the change: what was polled before it is appended in the places that the old rules
-//! reserved.
+//! Reserved places outlive the change, so that polled messages still have their places.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -14,20 +13,18 @@ use super::{Intake, RuleEngine};
 use crate::journal::{Obstacle, Receipt};
 use crate::received::ReceivedMessage;
 
-/// The intake of a listener whose rules may change.
 pub struct LiveRules {
     engine: RwLock<Arc<RuleEngine>>,
     replaced: Notify,
 }
 
 impl LiveRules {
-    /// Begins with this engine.
     #[must_use]
     pub fn new(engine: RuleEngine) -> Self {
         Self { engine: RwLock::new(Arc::new(engine)), replaced: Notify::new() }
     }
 
-    /// Replaces the engine. Rules whose name both engines have keep their counts, and reserved places stay reserved.
+    /// Replaces the engine. Rules of the same name keep their counts, and reserved places stay reserved.
     pub fn replace(&self, engine: RuleEngine) {
         let mut current = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         engine.succeed(&current);
@@ -36,7 +33,7 @@ impl LiveRules {
         self.replaced.notify_waiters();
     }
 
-    /// Its rules are looked at and counted from now on, going on with the counts of another listener of the name.
+    /// Starts the counts, which continue those of a former listener of the name.
     pub(crate) fn begin(&self, before: Option<&Self>) {
         let before = before.map(|before| before.engine().clone());
         self.engine().begin(before.as_deref());
@@ -53,10 +50,10 @@ impl Intake for LiveRules {
             loop {
                 let replaced = self.replaced.notified();
                 tokio::pin!(replaced);
-                // Armed before looking, so that a change in between is not missed.
+                // Registered before the check, so that a change in between is not missed.
                 replaced.as_mut().enable();
                 let engine = self.engine().clone();
-                // A full action may be none of the new rules'.
+                // An action that is full may have no role in the new rules.
                 let places = tokio::select! {
                     biased;
                     () = replaced => continue,
@@ -64,7 +61,7 @@ impl Intake for LiveRules {
                 };
                 let current = self.engine();
                 if !Arc::ptr_eq(&current, &engine) {
-                    // Replaced meanwhile: the next message takes its place from the new one.
+                    // Replaced meanwhile: the next message uses the new engine's places.
                     current.take_places(&engine);
                 }
                 return places;
@@ -146,7 +143,7 @@ mod tests {
             live.wants(&head)
         };
         assert_eq!((wants("one"), wants("two")), (false, true));
-        // What the old rules had reserved is used by what the new ones want: nothing is free beside it.
+        // The new rules use the places that the old rules had reserved.
         let receipts: Vec<_> =
             (0..4).map(|n| live.notify(ReceivedMessage::sample(body("two", n), false))).collect();
         assert!(journal.reserve(&[], 1).now_or_never().is_none());
@@ -154,7 +151,7 @@ mod tests {
             journal.claim("a", ClaimLimits::in_order(9)).now_or_never().map(|claimed| claimed.len()),
             Some(4)
         );
-        // A caller that waits for a place waits for one of the rules in force.
+        // A waiting caller needs a place of the current rules.
         let waits = live.reserve(1);
         tokio::pin!(waits);
         assert!((&mut waits).now_or_never().is_none());
@@ -163,7 +160,7 @@ mod tests {
         drop(receipts);
     }
 
-    /// The engine that is replaced has its place in the same poll in which it is replaced.
+    /// The replaced engine receives its place in the same poll in which it is replaced.
     #[test]
     fn places_that_come_while_the_rules_are_replaced_are_those_of_the_new_rules() {
         let counters = Arc::<crate::metrics::Counters>::default();

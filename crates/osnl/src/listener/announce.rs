@@ -159,7 +159,6 @@ fn durability(listener: &str, (options, found): (&ListenOptions, &Subscription),
     }
 }
 
-/// Reports what is known of an earlier run.
 fn at_start(
     listener: &str,
     (options, found): (&ListenOptions, &Subscription),

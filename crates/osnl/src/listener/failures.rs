@@ -1,4 +1,4 @@
-//! The log lines about failed attempts to listen, and about subscriptions that end.
+//! Logs failed attempts to listen, and ends of subscriptions.
 
 use std::time::Duration;
 
@@ -8,22 +8,19 @@ use super::Listener;
 use super::gauges::ConnectionTrouble;
 use super::session::SessionEnd;
 
-/// The interval between two log lines about the same failures to connect.
+/// The interval between log lines about the same failures.
 const REMIND: Duration = Duration::from_secs(600);
-/// Different reasons that are told apart: each host of a broker may have its own.
+/// The limit of distinct reasons; each host of a broker may have its own.
 const REASONS: usize = 16;
 
-/// The log lines about failed attempts.
 pub(super) struct FailureLog {
-    /// The time of the last one.
     at: Instant,
-    /// The reasons that were logged.
     reasons: Vec<String>,
 }
 
 impl Listener {
-    /// Logs a failed attempt, if it is the first or has another reason. A broker may be away for a night: the same reasons
-    /// are logged again after [`REMIND`]. A missing exchange or queue is logged once.
+    /// Logs a failed attempt if its reason is new. Known reasons are logged again after [`REMIND`], since a broker may
+    /// be away for a night. A missing exchange or queue is logged once.
     pub(super) fn say_failed(
         &self,
         trouble: &ConnectionTrouble,
@@ -69,7 +66,6 @@ impl Listener {
         }
     }
 
-    /// Logs why a subscription ends that will be followed by another one.
     pub(super) fn say_ended(&self, ended: &SessionEnd, unsettled: usize) {
         let name = &*self.config.name;
         match ended {

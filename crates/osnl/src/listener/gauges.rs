@@ -23,7 +23,7 @@ pub struct Gauges {
     trouble: Mutex<Option<ConnectionTrouble>>,
     waiting: Mutex<QueueDepths>,
     partitions: Mutex<Option<Vec<PartitionSeen>>>,
-    /// The messages that come back after a connection.
+    /// Unsettled messages of an earlier connection that have not returned yet.
     returns: Mutex<ReturnCount>,
     /// The time at which a missing queue was created again.
     created: Mutex<Option<SystemTime>>,

@@ -1,8 +1,8 @@
-//! Bindings whose exchange was not there when the queue was opened: they are made beside the messages that come.
+//! Binds queues to exchanges that were missing when the queue was opened, concurrently with reading.
 //!
-//! A broker that restarts keeps a durable queue with its messages, and loses a transient exchange (oslo.messaging's
-//! default) until its service publishes again. So our queue is read at once. Until it is bound, the listener's status
-//! and the log say which exchange is missing: what is published to it before that is not in our queue.
+//! A restarted broker keeps a durable queue, and loses a transient exchange (oslo.messaging's default) until its
+//! service publishes again. So the queue is read at once. Until it is bound, status and log name the missing exchange,
+//! because its messages are lost to the queue.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep};
 use super::Listener;
 use super::gauges::ConnectionTrouble;
 
-/// The pause between two looks: what is published in it is not in our queue.
+/// The pause between two looks, in which published messages miss the queue.
 const EACH: Duration = Duration::from_secs(1);
 
 impl Listener {
-    /// Makes the bindings that are missing, each as soon as its exchange is there; ends when there are none.
+    /// Makes the missing bindings, each as soon as its exchange exists.
     pub(super) async fn bind_late(&self, found: &Subscription, mut late: Box<dyn LateBindings>) {
         let name = &*self.config.name;
         let (mut bound, mut unbound) = (found.bindings.clone(), found.unbound.clone());
@@ -61,7 +61,7 @@ impl Listener {
                     bound.extend(new);
                     unbound = rest;
                 }
-                // A lost connection is said where it ends the subscription.
+                // A lost connection is reported where the subscription ends.
                 Err(error) => tracing::debug!(listener.name = name, %error, "the queue cannot be bound yet"),
             }
         }
@@ -69,7 +69,7 @@ impl Listener {
     }
 }
 
-/// `bound to 0 of 1 exchanges: exchange "nova" does not exist yet`
+/// Describes the gap as `bound to 0 of 1 exchanges: exchange "nova" does not exist yet`.
 fn gap(bound: &[Binding], unbound: &[Binding]) -> String {
     let missing = exchanges(unbound);
     let all = exchanges(bound).union(&missing).count();

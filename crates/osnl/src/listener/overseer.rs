@@ -1,7 +1,7 @@
-//! Asks the management API about the queues of a subscription, after it is opened and then again and again.
+//! Asks the management API about a subscription's queues, repeatedly.
 //!
-//! The broker gathers the statistics of a queue seconds after the queue is made, so missing answers are asked for again
-//! soon, and then less and less often. Each risk and each reason for a missing answer is logged once.
+//! The broker gathers a queue's statistics only seconds after its creation, so missing answers are soon requested
+//! again, then less often. Each risk and each reason is logged once.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,20 +14,17 @@ use crate::management::client::ApiQuestion;
 use crate::management::risk::risks;
 use crate::management::{ManagementConf, UnknownFact};
 
-/// The interval between two looks at known facts: a policy may be set at any time.
+/// The interval between two looks, since a policy may be set at any time.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
-/// The first pause after an answer that is missing; each further one is half as long again.
+/// The first pause after a missing answer; each further pause is half as long again.
 const SOON: Duration = Duration::from_secs(2);
 
-/// The management API of a listener's broker.
 pub(super) struct Overseer {
-    /// `None`: the API is not configured.
     pub(super) api: Option<ManagementConf>,
     pub(super) vhost: String,
 }
 
 impl Overseer {
-    /// Returns what is known before the first question.
     pub(super) fn unasked(&self, listener: &str) -> Overseen {
         let unknown = match &self.api {
             None => UnknownFact::not_asked(listener),
@@ -40,7 +37,6 @@ impl Overseer {
 }
 
 impl Listener {
-    /// Asks again and again, for as long as the subscription is open.
     pub(super) async fn oversee(&self, found: &Subscription) {
         let Some(Overseer { api: Some(api), vhost }) = &self.overseer else { return };
         let queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();

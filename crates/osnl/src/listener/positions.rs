@@ -1,13 +1,13 @@
-//! The file that keeps how far a listener has read its streams: `<state_dir>/streams/<listener>.json`.
+//! The file of a listener's positions in streams: `<state_dir>/streams/<listener>.json`.
 //!
 //! ```json
 //! {"format":1,"streams":{"audit":{"offset":4711},"quiet":{"since":1790000000}}}
 //! ```
 //!
-//! The entry of a consumer group of Kafka has only the time since which the group is read: brokers keep its offsets, and delete
-//! them together with their topic.
+//! The entry of a Kafka consumer group has only the time from which the group is read: brokers keep its offsets, and
+//! delete them with their topic.
 //!
-//! It is replaced as a whole, by a new file that is on the disk before it takes the old one's name.
+//! The file is replaced as a whole by a new file that is already on disk.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 
 const FORMAT: u64 = 1;
 
-/// The file of a listener's positions, and its content at the start.
 #[derive(Clone, Debug)]
 pub struct PositionStore {
     path: PathBuf,
@@ -30,11 +29,11 @@ pub struct PositionStore {
 }
 
 impl PositionStore {
-    /// The file of a listener in a state directory, which is created if missing (0700).
+    /// Opens the file of a listener in a state directory, which is created if missing (0700).
     ///
     /// # Errors
-    /// The folder cannot be made or written, or the file is there and cannot be read. What cannot be read is not
-    /// passed over: reading would begin anywhere.
+    /// The folder cannot be created or written, or an existing file cannot be read. An unreadable file is an error,
+    /// because reading would begin anywhere.
     pub fn open(state_dir: &Path, listener: &str) -> io::Result<Self> {
         let folder = state_dir.join("streams");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -49,25 +48,24 @@ impl PositionStore {
             Err(error) => return Err(error),
         };
         let store = Self { path, before };
-        // Whether it can be written is better known now.
+        // Fails now rather than later if the file cannot be written.
         store.write(&store.before)?;
         Ok(store)
     }
 
-    /// Reads the file again; what cannot be read leaves what was known.
+    /// Reads the file again; an unreadable file leaves the known positions.
     pub(super) fn look_again(&mut self) {
         if let Some(now) = fs::read(&self.path).ok().and_then(|text| read(&text)) {
             self.before = now;
         }
     }
 
-    /// Returns the content of the file when it was opened.
     pub(super) fn read_before(&self) -> &BTreeMap<String, Resume> {
         &self.before
     }
 
-    /// Keeps that the groups of a subscription are read, and notes it in `known`. A group whose topics are all missing has read
-    /// nothing.
+    /// Records in the file and in `known` that the subscription's groups are read. A group whose topics are all missing
+    /// has read nothing.
     pub(super) async fn remember(
         &self,
         listener: &str,
@@ -99,7 +97,6 @@ impl PositionStore {
         &self.path
     }
 
-    /// Replaces what the file says.
     pub(super) fn write(&self, positions: &BTreeMap<String, Resume>) -> io::Result<()> {
         files::replace(&self.path, text(positions).as_bytes())
     }
@@ -111,7 +108,6 @@ fn text(positions: &BTreeMap<String, Resume>) -> String {
     format!("{}\n", json!({"format": FORMAT, "streams": streams}))
 }
 
-/// Returns the entry of a stream.
 fn position(resume: Resume) -> Value {
     match resume {
         Resume::At(offset) => json!({"offset": offset}),
@@ -119,7 +115,6 @@ fn position(resume: Resume) -> Value {
     }
 }
 
-/// Returns the position that an entry names.
 fn resume(position: &Value) -> Option<Resume> {
     let at = position["offset"].as_u64().map(Resume::At);
     at.or_else(|| position["since"].as_u64().map(Resume::Since))

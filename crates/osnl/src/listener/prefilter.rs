@@ -1,4 +1,5 @@
-//! Judges messages by their heads before a transport hands them over: nearly all of them match no rule.
+//! Rejects unmatched messages by their heads before the transport hands them over, because nearly all messages match no
+//! rule.
 
 use std::sync::Arc;
 
@@ -8,7 +9,6 @@ use osnl_transport::{MessageView, Prefilter};
 use super::Listener;
 use crate::intake::Intake;
 
-/// Rejects what the intake of a listener rejects.
 pub(super) struct IntakePrefilter {
     endpoint: Arc<dyn Intake>,
     listener: Arc<str>,

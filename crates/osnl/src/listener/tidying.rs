@@ -1,5 +1,4 @@
-//! After connecting: bindings of an earlier configuration are removed, and left queues are looked at, beside the messages
-//! that come.
+//! After connecting, removes bindings of an earlier configuration and checks left queues, concurrently with reading.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +8,10 @@ use tokio::time::{sleep, timeout};
 
 use super::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 
-/// A broker that takes longer is asked again later.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The interval between two looks at queues that are left: the reported state is not older.
+/// The interval between two looks at left queues, and the highest age of their reported state.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// The memory of a listener's queues.
 #[derive(Clone)]
 pub(super) struct BindingCleanup {
     memory: Arc<Bindings>,
@@ -30,20 +27,20 @@ impl BindingCleanup {
         self.queues.iter().map(|queue| &queue.own)
     }
 
-    /// The bindings of its own queues are about to be made. An attempt that is given up may have made them all the same,
-    /// so they are remembered before it begins. Answers whether a queue was not known before.
+    /// Records bindings before the attempt that makes them, because an abandoned attempt may have made them too.
+    /// Returns whether a queue is new.
     pub(super) fn binds(&self) -> bool {
         let own = self.queues.iter().filter(|queue| queue.declared);
         own.fold(false, |is_new, queue| self.memory.made(queue) | is_new)
     }
 
-    /// The first attempt did not reach the virtual host: nothing was made there.
+    /// Forgets the queues: the first attempt did not reach the virtual host.
     pub(super) fn made_nothing(&self) {
         self.queues.iter().filter(|queue| queue.declared).for_each(|queue| self.memory.gone(&queue.own));
     }
 
-    /// Begins to read its queues. Returns what an earlier run left unsettled in them: `None` if no run has read them, and
-    /// `Some(None)` if that run ended without a word.
+    /// Begins to read the queues, and returns an earlier run's unsettled messages. `None` if no run has read them,
+    /// `Some(None)` after a crash.
     pub(super) fn begin_reading(&self) -> Option<Option<usize>> {
         let former = self.queues.iter().filter_map(|queue| {
             self.memory.made(queue);
@@ -52,14 +49,13 @@ impl BindingCleanup {
         former.reduce(|sum, one| Some(sum? + one?))
     }
 
-    /// Its queues are not read any more, and so many of their messages are unsettled.
     pub(super) fn end_reading(&self, unsettled: usize) {
         for (n, queue) in self.queues.iter().enumerate() {
             self.memory.end_reading(&queue.own, if n == 0 { unsettled } else { 0 });
         }
     }
 
-    /// Connected; then looks again and again at what is left, for as long as anything is.
+    /// Removes bindings, then looks at left queues repeatedly while there are any.
     pub(super) async fn connected(&self, listener: &str, transport: &dyn Transport) {
         for queue in &self.queues {
             self.memory.made(queue);
@@ -71,7 +67,7 @@ impl BindingCleanup {
         }
     }
 
-    /// `aloud`: queues that are left are said.
+    /// `aloud` selects whether left queues are logged.
     async fn tidied(&self, listener: &str, transport: &dyn Transport, aloud: bool) {
         let Some(ReadQueue { own: here, .. }) = self.queues.first() else { return };
         let superfluous: Vec<Binding> =

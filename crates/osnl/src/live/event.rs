@@ -1,4 +1,4 @@
-//! An event for readers: its parts cut and its secrets masked.
+//! An event for readers, with long parts cut and secrets masked.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,46 +9,38 @@ use osnl_transport::IncomingMessage;
 use crate::journal::NewDelivery;
 use crate::received::ReceivedMessage;
 
-/// Bytes of a part; longer ones are cut.
+/// The limit of a part, in bytes.
 pub(super) const LONGEST: usize = 256;
-/// Bytes of a payload; longer ones are cut.
+/// The limit of a payload, in bytes.
 const PAYLOAD: usize = 2048;
-/// A larger body is not decoded, and its payload is not masked, for a reader.
+/// The largest body that is decoded and masked for a reader.
 pub(super) const LARGE: usize = 64 * 1024;
-/// Rules and actions that are named.
 const NAMED: usize = 8;
-/// Deliveries that are looked at for their names: those of a bulk request have the same ones.
+/// Deliveries that are searched for names; a bulk request repeats the same names.
 const LOOKED_AT: usize = 256;
 
-/// An event as readers see it. Its texts are as the publisher wrote them: a reader makes them safe for its screen.
+/// An event for readers. Texts are the publisher's, so a reader must make them safe for its screen.
 #[derive(Clone, Debug)]
 pub struct LiveEvent {
-    /// Its number: each has a larger one than the event before.
+    /// A number that grows with each event.
     pub id: u64,
-    /// When it reached us.
     pub received: SystemTime,
-    /// The listener that took it.
     pub listener: Arc<str>,
-    /// Its event type.
     pub event_type: Option<String>,
-    /// Its publisher.
     pub publisher_id: Option<String>,
-    /// Its priority.
     pub priority: Option<String>,
-    /// Its message id, if more than its head was read.
+    /// The message id, if more than the head was read.
     pub message_id: Option<String>,
-    /// The kind, the name, and the id of its resource, the first one of a bulk request.
+    /// Kind, name, and id of the resource, the first of a bulk request.
     pub resource: Option<String>,
-    /// The rules that fired, each with an action; none if no rule matched.
+    /// The rules that fired, each with an action.
     pub fired: Vec<(Arc<str>, Arc<str>)>,
-    /// The beginning of its payload as JSON, secrets masked; `None` of a large one.
+    /// The beginning of the payload as JSON, secrets masked; `None` if large.
     pub payload: Option<String>,
-    /// Bytes of its body.
     pub bytes: u64,
 }
 
 impl LiveEvent {
-    /// Whether a rule matched.
     #[must_use]
     pub fn is_matched(&self) -> bool {
         !self.fired.is_empty()
@@ -128,7 +120,7 @@ impl LiveEvent {
     }
 }
 
-/// `port web-1 (7b2f)`.
+/// Describes a resource as `port web-1 (7b2f)`.
 fn resource(resource: &Resource<'_>) -> Option<String> {
     let (id, name) = (resource.id.as_deref(), resource.name);
     let text = match (name.filter(|name| !name.is_empty() && Some(*name) != id), id) {

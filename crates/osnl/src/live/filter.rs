@@ -1,5 +1,3 @@
-//! The events that a reader wants.
-
 use osnl_model::{Head, Notification};
 
 use super::LiveEvent;
@@ -8,23 +6,20 @@ use crate::received::ReceivedMessage;
 /// Bytes of a text that are searched.
 const LONGEST: usize = 1024;
 
-/// The conditions of a reader, all of which must hold; an empty one always does. A text holds if it occurs; `*` in it
-/// stands for any characters. Trying one takes time linear in the text, whatever it is.
+/// The conditions of a reader, all of which must hold; an empty condition always does. A text must occur, and `*` in it
+/// stands for any characters. The search takes linear time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveFilter {
-    /// Within the event type.
     pub event_type: String,
-    /// Within the publisher.
     pub publisher_id: String,
-    /// Within the kind, the name, and the id of the resource.
+    /// A part of the resource's kind, name, or id.
     pub resource: String,
-    /// The listener's whole name.
+    /// The listener's exact name.
     pub listener: String,
-    /// Whether a rule matched.
     pub is_matched: Option<bool>,
 }
 
-/// The parts of a message that are known before anything is decoded for a reader.
+/// The parts of a message that are known without decoding.
 pub(super) struct SeenHead<'a> {
     event_type: Option<&'a str>,
     publisher_id: Option<&'a str>,
@@ -75,7 +70,7 @@ impl LiveFilter {
     }
 }
 
-/// Whether the parts of a pattern occur in a text, one behind the other.
+/// Whether the parts of a pattern occur in the text in order.
 fn occurs(pattern: &str, text: Option<&str>) -> bool {
     if pattern.is_empty() {
         return true;
@@ -107,7 +102,7 @@ mod tests {
         check("end*port", Some("port.create.end"), false);
         check("a*a", Some("a"), false);
         check("ä*é", Some("xäyéz"), true);
-        // Not an expression: this takes no time.
+        // A regular expression might take exponential time here.
         check(&"a*".repeat(100), Some(&"a".repeat(1 << 20)), true);
         check(&format!("{}b", "a*".repeat(100)), Some(&"a".repeat(1 << 20)), false);
     }

@@ -1,5 +1,3 @@
-//! A reader of live events, for as long as it is kept.
-
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +7,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{LiveEvent, LiveEvents};
 
-/// Takes events as they come. See the [module](super).
+/// Receives live events as they arrive. See the [module](super).
 pub struct LiveReader {
     id: u64,
     events: Receiver<Arc<LiveEvent>>,
@@ -27,12 +25,12 @@ impl LiveReader {
         Self { id, events, missed, of }
     }
 
-    /// Returns the next event; `None` once another reader has taken this one's place.
+    /// Returns the next event; `None` once another reader has taken this place.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<LiveEvent>>> {
         self.events.poll_recv(context)
     }
 
-    /// Returns the number of events missed since the last call: the reader was slow, or there were too many.
+    /// Returns the number of events missed since the last call, by slowness or by the limits.
     pub fn take_missed(&self) -> u64 {
         self.missed.swap(0, Ordering::Relaxed)
     }

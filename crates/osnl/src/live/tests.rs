@@ -1,5 +1,3 @@
-//! Readers of the events that a rule engine takes.
-
 use std::task::{Context, Poll, Waker};
 
 use osnl_model::Notification;
@@ -16,7 +14,6 @@ fn body(event_type: &str, payload: &str) -> String {
     )
 }
 
-/// Shows an event of this type.
 fn show(live: &LiveEvents, event_type: &str, is_matched: bool) {
     show_payload(
         live,
@@ -34,7 +31,6 @@ fn show_payload(live: &LiveEvents, event_type: &str, payload: &str, is_matched: 
     live.event(&received, &notification, &deliveries);
 }
 
-/// Takes what is there.
 fn taken(reader: &mut LiveReader) -> Vec<Arc<LiveEvent>> {
     let mut all = Vec::new();
     let mut context = Context::from_waker(Waker::noop());
@@ -104,7 +100,7 @@ async fn a_slow_reader_loses_events_and_learns_how_many_and_others_lose_none() {
         for _ in 0..MOST_A_SECOND {
             show_payload(&live, "a", "{}", false);
         }
-        // Beyond that there is no time for any of them, until the next second.
+        // Beyond the limit, no event is shown until the next second.
         show_payload(&live, "too-many", "{}", false);
         tokio::time::advance(Duration::from_secs(1)).await;
         let events = taken(&mut quick);
@@ -112,7 +108,7 @@ async fn a_slow_reader_loses_events_and_learns_how_many_and_others_lose_none() {
         seen += events.len() as u64;
     }
     let all = u64::from(MOST_A_SECOND + 1) * 4;
-    // The runtime lets a task take so many at a time.
+    // The runtime limits how many events a task takes at a time.
     tokio::task::yield_now().await;
     assert_eq!(seen + quick.take_missed(), all);
     assert_eq!(taken(&mut slow).len(), ROOM);
@@ -130,7 +126,7 @@ async fn readers_are_bounded_and_one_that_comes_back_gets_what_it_missed() {
     let events = taken(&mut readers[0]);
     let numbers: Vec<u64> = events.iter().map(|event| event.id).collect();
     assert_eq!(numbers, [1, 2, 3]);
-    // With one more, the oldest ends, after what it has.
+    // A further reader ends the oldest, after its waiting events.
     let one_more = live.read(LiveFilter::default(), None);
     let mut context = Context::from_waker(Waker::noop());
     let ended: Vec<bool> = readers
@@ -144,9 +140,9 @@ async fn readers_are_bounded_and_one_that_comes_back_gets_what_it_missed() {
     let again = |after: u64| types(&taken(&mut live.read(LiveFilter::default(), Some(after)))).join("");
     assert_eq!(again(2), "cd");
     assert_eq!(again(4), "");
-    // A number of a process before this one.
+    // A number of an earlier process.
     assert_eq!(again(1 << 40), "abcd");
-    // When the last one has been away for a while, nothing is kept.
+    // Without a reader for a while, nothing is kept.
     tokio::time::advance(LEASE).await;
     assert!(live.is_watched.load(Ordering::Relaxed));
     show(&live, "e", false);
@@ -167,7 +163,7 @@ async fn a_look_keeps_the_latest_events_for_a_while() {
     }
     let events = live.look(&ports);
     assert_eq!((events.len(), types(&events)[0]), (RECENT, "port.104"));
-    // Looks are bounded too, whatever they ask for.
+    // Looks are limited too, whatever their filters.
     for n in 0..100 {
         live.look(&filter(|f| f.event_type = n.to_string()));
     }

@@ -1,4 +1,4 @@
-//! Asks the management API. Each answer has a bound and a time limit; nothing is asked twice.
+//! Asks the management API, with a size and time limit for each answer, and without retries.
 
 use std::time::Duration;
 
@@ -13,30 +13,25 @@ use tokio::time::timeout;
 
 use super::{BrokerFacts, ManagementConf, UnknownFact, reading};
 
-/// The time for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The most bytes of an answer: a queue with a thousand consumers has about 700 KB.
 const LONGEST: usize = 1 << 20;
-/// The characters of a name that a path has as they are.
+/// The characters of a name that a path has unescaped.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The subject of the questions.
 pub(crate) struct ApiQuestion<'a> {
-    /// The virtual host.
     pub(crate) vhost: &'a str,
-    /// The queues.
     pub(crate) queues: &'a [String],
-    /// The name of the cluster that the listener is connected to, if the broker has told it.
+    /// The name of the listener's cluster, if the broker has reported it.
     pub(crate) cluster: Option<&'a str>,
 }
 
 impl ManagementConf {
-    /// Returns the hosts as URLs, without a login.
     pub(crate) fn targets(url: &TransportUrl) -> impl Iterator<Item = Result<Url, osnl_http::UrlError>> {
         url.hosts().iter().map(|host| Url::parse(&format!("{}/", base(url, host))))
     }
 
-    /// Asks the hosts in their order until one answers.
+    /// Asks the hosts in order until one answers.
     pub(crate) async fn ask(&self, subject: &ApiQuestion<'_>) -> Result<BrokerFacts, UnknownFact> {
         let mut unknown = UnknownFact::new("management_url names no host", "write one");
         for host in self.url.hosts() {
@@ -50,7 +45,6 @@ impl ManagementConf {
     }
 }
 
-/// One host of the API.
 struct Api<'a> {
     conf: &'a ManagementConf,
     base: String,
@@ -73,7 +67,6 @@ impl<'a> Api<'a> {
         reading::overview(&self.judged(answer, "/api/overview")?.body)
     }
 
-    /// Asks about the virtual host and the queues, of the broker that has answered.
     async fn about(
         &self,
         mut facts: BrokerFacts,
@@ -91,7 +84,7 @@ impl<'a> Api<'a> {
         }
         let encoded = |name: &str| utf8_percent_encode(name, PLAIN).to_string();
         let vhost = encoded(subject.vhost);
-        // The one of this name alone is for administrators.
+        // `/api/vhosts/NAME` is for administrators only, so the whole list is read.
         if let Ok(answer) = self.get("vhosts").await
             && let Ok(answer) = self.judged(answer, "/api/vhosts")
         {
@@ -100,7 +93,7 @@ impl<'a> Api<'a> {
         for name in subject.queues {
             let found = match self.get(&format!("queues/{vhost}/{}", encoded(name))).await {
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
-                    // RabbitMQ 4.3 answers so, too, for a virtual host that the user may not see; before, it says 401.
+                    // RabbitMQ 4.3 also answers 404 for a virtual host hidden from the user; older versions answer 401.
                     let vhost = subject.vhost;
                     Err(UnknownFact::new(
                         format!(
@@ -158,7 +151,7 @@ impl<'a> Api<'a> {
         http
     }
 
-    /// The command after which the user sees the virtual host.
+    /// Returns the command that lets the user see the virtual host.
     fn let_see(&self) -> String {
         let (vhost, user) = (shell_quoted(self.vhost), shell_quoted(self.user));
         format!(
@@ -167,7 +160,6 @@ impl<'a> Api<'a> {
         )
     }
 
-    /// An answer that has what was asked for.
     fn judged(&self, answer: Answer, what: &str) -> Result<Answer, UnknownFact> {
         let (place, user) = (&self.base, shell_quoted(self.user));
         let refused =
@@ -212,7 +204,6 @@ impl<'a> Api<'a> {
     }
 }
 
-/// Returns the beginning of each URL of a host, without a login.
 fn base(url: &TransportUrl, host: &TransportHost) -> String {
     let name = &host.hostname;
     let name = if name.contains(':') { format!("[{name}]") } else { name.clone() };

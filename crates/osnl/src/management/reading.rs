@@ -1,4 +1,4 @@
-//! Reads answers of the management API. Pure. The texts are the broker's: they are cut, and lose control characters.
+//! Reads answers of the management API. Pure. The broker's texts are cut and lose control characters.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,11 @@ use serde_json::Value;
 
 use super::{BrokerFacts, ConsumerFacts, QueueFacts, QueuePolicies, UnknownFact};
 
-/// Characters of a text that are kept.
 const LONGEST: usize = 200;
-/// Consumers that are kept.
 const CONSUMERS: usize = 20;
-/// Keys of a definition or of arguments that are kept: RabbitMQ knows about forty.
+/// The limit of kept keys of a definition; RabbitMQ knows about forty.
 const KEYS: usize = 100;
 
-/// Reads `/api/overview`.
 pub(super) fn overview(body: &[u8]) -> Result<BrokerFacts, UnknownFact> {
     let found = object(body)?;
     let version = text(&found["rabbitmq_version"]).or_else(|| text(&found["product_version"]));
@@ -25,14 +22,12 @@ pub(super) fn overview(body: &[u8]) -> Result<BrokerFacts, UnknownFact> {
     Ok(BrokerFacts { version, cluster, ..BrokerFacts::default() })
 }
 
-/// Reads `default_queue_type` of a virtual host from `/api/vhosts`.
 pub(super) fn default_queue_type(vhost: &str, body: &[u8]) -> Option<String> {
     let found: Value = serde_json::from_slice(body).ok()?;
     let found = found.as_array()?.iter().find(|found| found["name"] == vhost)?;
     text(&found["default_queue_type"]).filter(|word| word != "undefined")
 }
 
-/// Reads `/api/queues/VHOST/QUEUE`.
 pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, UnknownFact> {
     let found = object(body)?;
     if found["name"].as_str() != Some(name) {
@@ -76,7 +71,6 @@ fn policies(found: &Value) -> Result<QueuePolicies, UnknownFact> {
     })
 }
 
-/// A JSON object.
 fn object(body: &[u8]) -> Result<Value, UnknownFact> {
     let found: Value = serde_json::from_slice(body).map_err(|_| not_the_api("it is not valid JSON"))?;
     if found.is_object() { Ok(found) } else { Err(not_the_api("it is not a JSON object")) }
@@ -94,7 +88,7 @@ fn entries(found: &Value) -> BTreeMap<String, Value> {
     entries.map(|(name, value)| (clean(name), scalar(value))).collect()
 }
 
-/// A number, a boolean, or a text that is cut; nothing else is looked at.
+/// Returns a number, a boolean, or a cut text; other values are dropped.
 fn scalar(value: &Value) -> Value {
     match value {
         Value::String(text) => Value::String(clean(text)),
@@ -103,7 +97,7 @@ fn scalar(value: &Value) -> Value {
     }
 }
 
-/// Returns a whole number, however it is written; one beyond all bounds is the largest.
+/// Returns a whole number in any notation, limited to the type's bounds.
 pub(super) fn number(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_u64().map(|_| i64::MAX)),

@@ -1,4 +1,4 @@
-//! Answers of the API, recorded from RabbitMQ 3.10.8 or written as 4.x sends them, and their meaning.
+//! Tests answers of the API, recorded from RabbitMQ 3.10.8 or written as 4.x sends them.
 
 use osnl_model::{Secret, TransportUrl};
 use osnl_testkit::{Reply, Sink};
@@ -25,7 +25,7 @@ fn ask(conf: &ManagementConf) -> Result<BrokerFacts, UnknownFact> {
     runtime.block_on(conf.ask(&subject))
 }
 
-/// An API that answers a path with this; other paths as a broker does.
+/// Returns an API that answers one path with `reply`.
 fn api(path: &'static str, reply: Reply) -> Sink {
     let sink = Sink::start();
     sink.reply_when(move |request| {
@@ -47,7 +47,7 @@ fn api(path: &'static str, reply: Reply) -> Sink {
     sink
 }
 
-/// A queue as 3.10.8 shows it, with other values.
+/// Returns a queue as 3.10.8 shows it, with these values.
 fn queue(other: &Value) -> Value {
     let mut found = json!({
         "name": "a/b c", "type": "classic", "durable": true, "arguments": {}, "policy": null,
@@ -73,7 +73,6 @@ fn the_answers_are_read_and_the_login_is_that_of_the_url_or_of_the_broker() {
             assert_eq!(request.header("authorization"), Some(format!("Basic {sent}").as_str()));
         }
     }
-    // The first host that answers.
     let first = osnl_testkit::closed_port();
     let several = format!("http://u:p@127.0.0.1:{first},u:p@127.0.0.1:{}/", sink.port());
     assert!(ask(&conf(&several)).is_ok());
@@ -141,7 +140,6 @@ async fn a_server_that_says_nothing_is_given_up() {
     assert!(unknown.reason.ends_with("no answer within 10 s"), "{unknown:?}");
 }
 
-/// The risks of a queue of this broker, as message and remedy.
 fn judged(version: &str, found: &Value, wanted: &QueueKind, declares: bool) -> Vec<(String, String)> {
     let queue = reading::queue("a/b c", queue(found).to_string().as_bytes());
     let facts = BrokerFacts {
@@ -207,13 +205,13 @@ fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_
             ("beyond 7 bytes the oldest message goes to exchange \"d\"", "set_policy"),
         ],
     );
-    // Of the declaration: what the listener's own section asks for is intended.
+    // A setting of the listener's own section is intended.
     let own = json!({"arguments": {"x-max-length": 9}});
     check("3.10.8", own.clone(), kind, &[("its declaration sets max-length = 9", "cannot be changed")]);
     let mut asked = QueueKind::DURABLE;
     asked.arguments.insert("x-max-length".to_owned(), osnl_transport::Argument::Integer(9));
     check("3.10.8", own, &asked, &[]);
-    // The delivery limit: none before 4.0, 20 since, or as a newer broker reports it.
+    // No delivery limit before 4.0, 20 since, or as newer brokers report.
     let of_type = |kind: &str, more: Value| {
         let mut found = more;
         found["type"] = json!(kind);
@@ -245,7 +243,7 @@ fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_
         kind,
         &[("older than 1D", "set_policy")],
     );
-    // Without statistics nothing is concluded, but for what the declaration shows.
+    // Without statistics, only the declaration is judged.
     check("4.0.5", of_type("quorum", json!({"effective_policy_definition": null})), &quorum, &[]);
     // A queue that osnl does not declare was compared with nothing.
     let found = judged("3.10.8", &json!({"durable": false}), kind, false);

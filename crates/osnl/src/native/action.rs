@@ -1,5 +1,3 @@
-//! `[action:NAME]`: which driver, its own options, and what every action has.
-
 use std::sync::Arc;
 
 use osnl_config::sections::SectionReader;
@@ -12,8 +10,8 @@ use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
 use crate::action::driver::{DriverEntry, NativeReader};
 use crate::enrich::EnrichConf;
 
-/// Reads the options that every action has, whatever its driver: the pace and bounds of its deliveries, its guard, its
-/// enrichments and its condition, and the action that takes its dead letters, one of `actions`.
+/// Reads the options that every action has: pace, bounds, guard, enrichments, condition, and `on_failure`, one of
+/// `actions`.
 pub(super) fn action(
     reader: &mut SectionReader<'_>,
     drivers: Drivers,
@@ -58,13 +56,13 @@ fn which(reader: &mut SectionReader<'_>, drivers: Drivers) -> Option<&'static Dr
         false => reader.required("driver", &format!("allowed: {}", drivers.names().join(", "))).and(None),
     }?;
     if reader.section.driver() != Some(name) {
-        // Defaults and secrets are looked up by the driver, before anything is replaced.
+        // The driver selects defaults and secrets before anything is replaced.
         return reader.refuse("driver", "cannot be the value of another option", "write the driver's name");
     }
     drivers.named(name)
 }
 
-/// Options that only other drivers have; whether there is one.
+/// Refuses options of other drivers, and returns whether there was one.
 fn refuse_foreign(reader: &mut SectionReader<'_>, drivers: Drivers, driver: &'static str) -> bool {
     let mut foreign = false;
     for option in reader.keys("") {
@@ -87,7 +85,7 @@ fn refuse_foreign(reader: &mut SectionReader<'_>, drivers: Drivers, driver: &'st
     foreign
 }
 
-/// Gives rules the conditions of the actions they fire, and the names of those behind them.
+/// Gives rules the conditions of their actions and of the fallbacks.
 pub(super) fn conditions(rules: &mut [RuleConf], actions: &mut [ActionConf]) {
     fallback::resolve(actions);
     let gathering = fallback::gathering(actions);
@@ -105,7 +103,6 @@ pub(super) fn conditions(rules: &mut [RuleConf], actions: &mut [ActionConf]) {
 }
 
 impl Native {
-    /// Returns the enrichments of an action before its first attempt, in its order.
     pub(crate) fn asked_by<'a>(&'a self, action: &'a ActionConf) -> impl Iterator<Item = &'a EnrichConf> {
         let named = |name: &'a Arc<str>| self.enrichments.iter().find(|conf| conf.name == *name);
         action.enrich.iter().filter_map(named)
@@ -113,12 +110,12 @@ impl Native {
 }
 
 impl ActionConf {
-    /// The condition, if the event alone decides it: then it is decided before anything is kept.
+    /// Returns a condition on the event alone, which is decided before anything is kept.
     pub(super) fn decided_early(&self) -> Option<&Expression> {
         self.when.as_ref().filter(|when| !self.looks_at_answers(when))
     }
 
-    /// The condition, if it looks at what `enrich` brings: it is decided once that is known, before the first attempt.
+    /// Returns a condition on answers of `enrich`, which is decided before the first attempt.
     pub(crate) fn decided_late(&self) -> Option<&Expression> {
         self.when.as_ref().filter(|when| self.looks_at_answers(when))
     }
@@ -128,7 +125,6 @@ impl ActionConf {
         when.paths().any(|path| self.enrich.iter().any(|name| **name == *first(path)))
     }
 
-    /// Returns the driver's default of an option that all actions have.
     pub(super) fn default_of(&self, option: &str) -> Option<&'static str> {
         let def = SECTIONS.iter().find(|def| def.kind == ACTION)?.option(option)?;
         self.driver.table().default_of(option).or(def.row.default)

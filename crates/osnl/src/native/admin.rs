@@ -1,7 +1,7 @@
-//! `[admin]`: the address of the admin endpoint, and its guards.
+//! `[admin]`: the address of the admin endpoint and its protection.
 //!
-//! On loopback everything but requests about deliveries is open to the users of this machine. Elsewhere there is TLS,
-//! and a token or a client certificate. A Unix socket belongs to the daemon's user alone.
+//! On loopback every local user may do everything except requests about deliveries. Elsewhere TLS and a token or a
+//! client certificate are required. A Unix socket is accessible to the daemon's user alone.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,7 +11,6 @@ use osnl_config::sections::SectionReader;
 use osnl_config::{Kind, OptionDef, shown};
 use osnl_openstack::ApiSecret;
 
-/// The options of `[admin]`.
 #[rustfmt::skip]
 pub(super) static OPTIONS: &[OptionDef] = &[
     OptionDef::new("listen", "ADDRESS:PORT or unix:/path", "Address of the endpoint, such as 127.0.0.1:9464. An address other than loopback needs TLS, and a token or client certificates."),
@@ -23,43 +22,32 @@ pub(super) static OPTIONS: &[OptionDef] = &[
     OptionDef::new("host_names", "list", "Host names of the endpoint, besides addresses and localhost. A request with another Host header is refused."),
 ];
 
-/// The remedy for an address that is not one.
 const ADDRESSES: &str = "write ADDRESS:PORT, such as 127.0.0.1:9464, or unix:/path";
-/// Shorter ones can be guessed.
+/// A shorter token could be guessed.
 const LEAST_TOKEN: usize = 16;
 
-/// A checked `[admin]` that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConf {
-    /// The address.
     pub listen: AdminAddress,
     /// The bearer token that requests must have.
     pub token: Option<ApiSecret>,
-    /// Our certificate.
     pub tls: Option<AdminTls>,
-    /// Whether requests may change something.
     pub allow_changes: bool,
-    /// Names in `Host`, beside addresses and localhost.
+    /// Accepted names in `Host`, beside addresses and localhost.
     pub host_names: Vec<String>,
 }
 
-/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
-    /// An address and a port.
     Tcp(SocketAddr),
-    /// The path of a socket.
     Unix(PathBuf),
 }
 
-/// Files for TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminTls {
-    /// Our certificate and its chain.
     pub certificate: PathBuf,
-    /// Its key.
     pub key: PathBuf,
-    /// The certificates that sign those of clients; each client must have one then.
+    /// The authorities of client certificates; if set, each client needs one.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -73,7 +61,7 @@ impl fmt::Display for AdminAddress {
 }
 
 impl AdminConf {
-    /// Whether every caller is known: by a token, by a certificate, or by being allowed to open the socket.
+    /// Whether each caller is known: by a token, a certificate, or access to the socket.
     #[must_use]
     pub fn knows_callers(&self) -> bool {
         let has_certificates = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
@@ -81,7 +69,7 @@ impl AdminConf {
     }
 }
 
-/// Reads it; `Some(None)` if it is off.
+/// Returns `Some(None)` if the endpoint is off.
 pub(super) fn admin(reader: &mut SectionReader<'_>) -> Option<Option<AdminConf>> {
     let listen = if reader.is_set("listen") { listen(reader).map(Some) } else { Some(None) };
     let token = token(reader);
@@ -109,7 +97,7 @@ pub(super) fn admin(reader: &mut SectionReader<'_>) -> Option<Option<AdminConf>>
     Some(Some(conf))
 }
 
-/// Refuses what would be open to a network, or would let any user of this machine change something.
+/// Refuses an endpoint open to a network, or changes by any local user.
 fn guarded(reader: &mut SectionReader<'_>, conf: &AdminConf) -> Option<()> {
     if let AdminAddress::Tcp(address) = conf.listen
         && !address.ip().is_loopback()
@@ -171,7 +159,7 @@ fn token(reader: &mut SectionReader<'_>) -> Option<Option<ApiSecret>> {
     Some(Some(ApiSecret::new(text)))
 }
 
-/// Names as a `Host` header has them, without its port: another spelling would never be the same.
+/// Reads names as a `Host` header has them, without a port; another spelling would never match.
 fn host_names(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
     if !reader.is_set("host_names") {
         return Some(Vec::new());

@@ -1,8 +1,7 @@
-//! `[canary]`: notifications of our own through the broker, a rule, and the journal.
+//! `[canary]`: osnl's own notifications through the broker, a rule, and the journal.
 //!
-//! The section becomes a rule in front of all others and an action, whose names no section can have, and a binding of the
-//! listener's queue with a routing key of its own. So a canary is never taken for an event of a service, and no service's
-//! event for a canary.
+//! The section becomes a rule before all others, an action, and a binding with its own routing key. Their names are
+//! impossible for sections, so canaries and events of services are never confused.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -23,16 +22,14 @@ use crate::delivery::{
 use crate::metrics::Canary;
 use crate::rule::Rule;
 
-/// The name of its rule and of its action.
+/// The name of the canary's rule and action.
 pub(crate) const NAME: &str = Canary::ACTION;
-/// The topic: the routing key is `osnl_canary.info`.
+/// The topic of the routing key `osnl_canary.info`.
 pub(crate) const TOPIC: &str = "osnl_canary";
-/// The event type.
 pub(crate) const EVENT_TYPE: &str = Canary::EVENT_TYPE;
-/// Its publisher begins with this; the host follows.
+/// The prefix of the publisher, which the host follows.
 pub(crate) const PUBLISHER: &str = "osnl.";
 
-/// The options of `[canary]`.
 #[rustfmt::skip]
 pub(super) static OPTIONS: &[OptionDef] = &[
     OptionDef::new("listener", "name of a listener", "Listener that must receive the canary. The canary is published to the listener's first exchange as osnl.canary, with the routing key osnl_canary.info. That needs write permission on the exchange; queues bound with # receive it too. The listener must have a pool."),
@@ -40,18 +37,16 @@ pub(super) static OPTIONS: &[OptionDef] = &[
     OptionDef::new("action", "name of an action", "Action that is called with each canary. Without it, no action is called."),
 ];
 
-/// A checked `[canary]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanaryConf {
-    /// The listener whose first exchange it is published to, and which must receive it.
+    /// The listener that must receive the canary, published to its first exchange.
     pub listener: Arc<str>,
-    /// The interval between two.
     pub every: Duration,
-    /// An action that gets it besides.
+    /// A further action that receives the canary.
     pub action: Option<Arc<str>>,
 }
 
-/// Reads it; `Some(None)` if there is none.
+/// Returns `Some(None)` if there is no canary.
 pub(super) fn canary(
     reader: &mut SectionReader<'_>,
     listeners: &[&str],
@@ -80,7 +75,6 @@ fn one(reader: &mut SectionReader<'_>, option: &str, kind: &str, known: &[&str])
     }
 }
 
-/// Adds the rule, the action, and the binding.
 pub(super) fn add(
     reader: &mut SectionReader<'_>,
     conf: &CanaryConf,

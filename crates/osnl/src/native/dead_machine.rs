@@ -1,4 +1,4 @@
-//! The cost of a dead machine with a configuration, and the better choice, in one sentence. Pure.
+//! Describes the cost of a dead machine with a configuration, and the better choice. Pure.
 //!
 //! The times were measured with RabbitMQ 3.10.8, 4.0.5, and 4.3.6; `docs/introduction.md` has the table.
 
@@ -9,7 +9,6 @@ use osnl_transport::{BrokerVersion, Declare, HEARTBEAT, HEARTBEAT_OPTION, QueueK
 
 use super::{JournalConf, ListenerConf, Native};
 
-/// The journal, as far as the cost depends on it.
 #[derive(Clone, Copy, Debug)]
 enum CostJournal {
     Sqlite,
@@ -18,21 +17,20 @@ enum CostJournal {
     Shared(Duration),
 }
 
-/// The reading of messages, as far as the cost depends on it.
 #[derive(Clone, Copy, Debug)]
 enum CostSource<'a> {
     Kafka,
-    /// `None`: a queue of which nothing is known.
+    /// A queue; `None` if nothing is known about it.
     Queue(Option<&'a QueueKind>),
 }
 
-/// Heartbeats that RabbitMQ lets pass before it gives up a silent client, as measured (2.6 to 2.9).
+/// The missed heartbeats after which RabbitMQ closes a silent connection, as measured (2.6 to 2.9).
 const SILENT_HEARTBEATS: f64 = 2.75;
-/// RabbitMQ's own heartbeat, in seconds: the smaller one of both counts.
+/// RabbitMQ's own heartbeat, in seconds; the smaller of both sides applies.
 const BROKER_HEARTBEAT: u16 = 60;
 
 impl Native {
-    /// Returns the cost; of listeners that differ in it, each sentence with their names.
+    /// Returns the cost, as a sentence per group of listeners with equal cost.
     pub(super) fn cost_of_a_dead_machine(&self) -> Vec<String> {
         let journal = match &self.journal {
             JournalConf::Sqlite(_) => CostJournal::Sqlite,
@@ -62,7 +60,7 @@ fn source(listener: &ListenerConf) -> CostSource<'_> {
     CostSource::Queue(is_known.then_some(&listener.queue))
 }
 
-/// `heartbeat` in seconds, 0 for none; `version`: `None` if it is not known.
+/// `heartbeat` is in seconds, 0 for none.
 fn cost(
     journal: CostJournal,
     source: CostSource<'_>,

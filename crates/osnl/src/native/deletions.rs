@@ -1,5 +1,5 @@
-//! Rules of an action `k2hr3` against the catalogue of known notifications: the action deletes hosts, so that an event
-//! which is not a deletion is either in vain or deletes a host that is there.
+//! Checks rules of an action `k2hr3` against the catalogue: the action deletes hosts, so other events are useless or
+//! delete a live host.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,12 @@ use super::schema::RULE;
 use super::{LoadedConf, RuleConf};
 use crate::action::k2hr3::{DELETIONS, K2hr3Conf, K2hr3Events};
 
-/// Events that a warning names.
 const NAMED: usize = 3;
 
 impl LoadedConf {
-    /// Returns the rules whose events an action `k2hr3` does not take for deletions, or deletes hosts for without a
-    /// deletion.
+    /// Warns of rules whose events the action `k2hr3` ignores, or deletes hosts for without a deletion.
     ///
-    /// It is for commands that check a configuration; the daemon does not use it.
+    /// Only commands that check a configuration use this, not the daemon.
     #[must_use]
     pub fn not_deletions(&self) -> Vec<Warning> {
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled);

@@ -1,4 +1,4 @@
-//! The delivery options of rules and actions: key, mode, guard, age, hold, and the reactions at the bounds.
+//! The delivery options of rules and actions: key, mode, guard, age, hold, and overflow.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::delivery::{
 };
 use crate::rule::{KeySource, Mode};
 
-/// The options of every action, whatever its driver. The options of the driver follow the first one.
+/// The options of every action. The driver's options follow the first.
 #[rustfmt::skip]
 pub(super) static ACTION_OPTIONS: &[OptionDef] = &[
     OptionDef::new("driver", "name", "Kind of the action. Must be set."),
@@ -34,17 +34,15 @@ pub(super) static ACTION_OPTIONS: &[OptionDef] = &[
     OptionDef::new("enrich", "list", "Sections [enrich:NAME] to query before the first attempt, in this order. Templates and when have the results under the sections' names."),
 ];
 
-/// The largest digest.
 const MOST_GATHERED: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The fate of deliveries beyond `max_pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverflowPolicy {
-    /// Nothing more is read from the listeners whose rules fire this action.
+    /// The listeners whose rules fire this action stop reading.
     #[default]
     StopIntake,
-    /// They are dead letters at once.
+    /// The deliveries are dead letters at once.
     DeadLetter,
 }
 
@@ -65,10 +63,8 @@ pub(super) fn mode(reader: &mut SectionReader<'_>) -> Option<Mode> {
     reader.word("mode", &[("live", Mode::Live), ("shadow", Mode::Shadow)])
 }
 
-/// The most messages that a stream remembers.
 const MOST_EXPECTED: u32 = 10_000;
 
-/// Reads the least number of messages of a stream.
 pub(super) fn expect(reader: &mut SectionReader<'_>) -> Option<Option<Rate>> {
     match rate(reader, "expect", "messages")? {
         Some(expected) if expected.keys > MOST_EXPECTED => {
@@ -78,7 +74,6 @@ pub(super) fn expect(reader: &mut SectionReader<'_>) -> Option<Option<Rate>> {
     }
 }
 
-/// Reads the greatest age of an event, if there is one.
 pub(super) fn max_event_age(reader: &mut SectionReader<'_>) -> Option<Option<Duration>> {
     const OPTION: &str = "max_event_age";
     const YEARS: Duration = Duration::from_secs(3650 * 86_400);
@@ -92,8 +87,7 @@ pub(super) fn guard(reader: &mut SectionReader<'_>) -> Option<Option<Rate>> {
     rate(reader, "guard", "different resources")
 }
 
-/// At what pace an action's deliveries are made, and when they are given up.
-/// `gathers` and `hosts` are the driver's.
+/// Reads the pace, retries and limits of an action's deliveries; `gathers` and `hosts` are the driver's.
 pub(super) fn settings(
     reader: &mut SectionReader<'_>,
     gathers: Option<Duration>,
@@ -120,7 +114,7 @@ pub(super) fn settings(
     })
 }
 
-/// `gathers` is the time for which the driver collects events; then as many as can are taken.
+/// `gathers` is the time for which the driver collects events; a batch then has the maximum.
 fn batch(reader: &mut SectionReader<'_>, gathers: Option<Duration>) -> Option<BatchLimits> {
     let most = reader.number("batch", 1, MOST_AT_ONCE);
     let most = usize::try_from(most?).ok()?;
@@ -139,7 +133,7 @@ fn limits(reader: &mut SectionReader<'_>) -> Option<DeliveryLimits> {
     Some(DeliveryLimits { max_age: max_age?, hold_max: hold_max?, on_dead: on_dead? })
 }
 
-/// By default a day, so that nothing is tried for ever unasked; `none` is without end.
+/// Reads the retry limit, by default a day, so that no delivery is retried for ever unasked; `none` means no limit.
 fn max_age(reader: &mut SectionReader<'_>) -> Option<Option<Duration>> {
     if reader.text("retry_max_age")?.trim() == "none" {
         return Some(None);
@@ -154,7 +148,6 @@ fn time(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Duration>
     reader.duration(option, Duration::from_secs(1)).map(Some)
 }
 
-/// Describes the attempts of an action: which failures are retried, and how long.
 pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     let (driver, settings) = (conf.driver.conf(), &conf.delivery);
     if let Some(refuser) = driver.traits().refuser {
@@ -186,7 +179,7 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
     }
 }
 
-/// Describes the other limits of an action's deliveries, as far as they are not the defaults.
+/// Describes the limits of an action that differ from the defaults.
 pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     let settings = &conf.delivery;
     let DeliveryLimits { max_age: _, hold_max, on_dead } = settings.limits;
@@ -234,7 +227,6 @@ pub(super) fn kept_rule(reader: &mut SectionReader<'_>, journal: &JournalConf, r
     }
 }
 
-/// The same of an action.
 pub(super) fn kept_action(reader: &mut SectionReader<'_>, journal: &JournalConf, action: &ActionConf) {
     if *journal != JournalConf::Memory {
         return;

@@ -1,7 +1,7 @@
-//! The drivers of actions that `osnl run` knows: a line for each, in the order they are documented in.
+//! The drivers of actions that `osnl run` knows, in the order of their documentation.
 //!
-//! A program adds those of its own crates with [`Drivers::with`], the database of a shared journal with
-//! [`Drivers::with_database`], and reads its files with [`Sources::drivers`].
+//! A program adds its own with [`Drivers::with`], the database of a shared journal with [`Drivers::with_database`], and
+//! reads files with [`Sources::drivers`].
 //!
 //! [`Sources::drivers`]: crate::native::Sources::drivers
 
@@ -23,7 +23,6 @@ use crate::action::publish::PublishConf;
 use crate::action::syslog::SyslogConf;
 use crate::journal::shared::SharedDatabase;
 
-/// The drivers of this library.
 static OWN: LazyLock<Drivers> = LazyLock::new(|| {
     Drivers::of(vec![
         DriverEntry::of::<K2hr3Conf>(),
@@ -38,7 +37,7 @@ static OWN: LazyLock<Drivers> = LazyLock::new(|| {
     ])
 });
 
-/// The drivers that a program has, and the form of its files with their options. By default those of this library.
+/// A program's drivers, and the form of files with their options. The default is this library's.
 #[derive(Clone, Copy)]
 pub struct Drivers {
     entries: &'static [DriverEntry],
@@ -47,8 +46,7 @@ pub struct Drivers {
 }
 
 impl Drivers {
-    /// Returns the drivers with one more, documented after the one named `behind`. The list is made once for a program
-    /// and never freed.
+    /// Adds a driver, documented after `behind`. The list is leaked, so a program should make it once.
     #[must_use]
     pub fn with(self, behind: &str, entry: DriverEntry) -> Self {
         let mut entries = self.entries.to_vec();
@@ -58,40 +56,35 @@ impl Drivers {
         Self { database: self.database, ..Self::of(entries) }
     }
 
-    /// Returns the same with a database that a journal may be in.
     #[must_use]
     pub fn with_database(self, database: &'static dyn SharedDatabase) -> Self {
         Self { database: Some(database), ..self }
     }
 
-    /// Returns the database that a journal may be in.
     #[must_use]
     pub fn database(self) -> Option<&'static dyn SharedDatabase> {
         self.database
     }
 
-    /// In the order they are documented in.
     #[must_use]
     pub fn entries(self) -> &'static [DriverEntry] {
         self.entries
     }
 
-    /// The driver of this name.
     pub(super) fn named(self, name: &str) -> Option<&'static DriverEntry> {
         self.entries.iter().find(|entry| entry.table.name == name)
     }
 
-    /// `k2hr3, http`.
     pub(super) fn names(self) -> Vec<&'static str> {
         self.entries.iter().map(|entry| entry.table.name).collect()
     }
 
-    /// The form that `osnl run` reads, with the options of these drivers.
+    /// Returns the form that `osnl run` reads, with these drivers' options.
     pub(super) fn schema(self) -> &'static Schema {
         self.schema
     }
 
-    /// Makes the form that files are read by; it lasts as long as the program.
+    /// Makes the form of files, leaked for the life of the program.
     fn of(entries: Vec<DriverEntry>) -> Self {
         let tables: Vec<DriverTable> = entries.iter().map(|entry| entry.table).collect();
         let tables: &'static [DriverTable] = tables.leak();

@@ -1,7 +1,7 @@
-//! Fields of the resource that an action's template writes and that its events leave empty. The template writes nothing
-//! there: a request goes out, with an empty name in it.
+//! Finds fields of a resource that a template writes and that its events leave empty, so that a request has an empty
+//! name.
 //!
-//! The samples of the catalogue show what a service leaves out. They do not show that nova gives its ports no name.
+//! The catalogue's samples show empty fields, but not that nova gives its ports no name.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ use super::{LoadedConf, RuleConf};
 use crate::action::driver::TEMPLATE_NAMES;
 
 impl LoadedConf {
-    /// Warns of templates whose `resource.name`, `user`, `host`, or `state` is empty in every event that the action's rules
-    /// can match, or in the ports of instances.
+    /// Warns of templates whose `resource.name`, `user`, `host`, or `state` is empty in every possible event, or in
+    /// ports of instances.
     pub(super) fn empty_names(&self) -> Vec<Warning> {
         let mut rules: HashMap<&str, Vec<&RuleConf>> = HashMap::new();
         for rule in self.conf.rules.iter().filter(|rule| rule.enabled) {
@@ -35,7 +35,6 @@ impl LoadedConf {
         sections.flat_map(of_section).collect()
     }
 
-    /// The known events that one of these rules can match by their type.
     fn events_of(&self, rules: &[&RuleConf]) -> Vec<&'static CatalogueEvent> {
         let hears = |rule: &RuleConf, event: &CatalogueEvent| {
             self.conf.listeners.iter().any(|listener| {

@@ -1,4 +1,4 @@
-//! `[enrich:NAME]`: what is asked for, whom, as whom, and how often. A `clouds.yaml` is read here, with the files.
+//! `[enrich:NAME]`, with its `clouds.yaml`, which is read here like other files.
 
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use serde_json::Value;
 use crate::action::driver::{NativeReader as _, TEMPLATE_NAMES, cloud};
 use crate::enrich::{EnrichConf, Limits, OnError};
 
-/// The options of `[enrich:NAME]`.
 #[rustfmt::skip]
 pub(super) static OPTIONS: &[OptionDef] = &[
     OptionDef::new("kind", "server, port, floatingip, flavor, image, project, user, node, network, subnet, router, volume or domain", "Kind of the object to query. Must be set."),
@@ -46,7 +45,7 @@ pub(super) static OPTIONS: &[OptionDef] = &[
     OptionDef::new("on_error", "retry or default", "Effect of an unreachable service. retry: the delivery waits. default: the value of default is used.").or("retry"),
 ];
 
-/// One section; `all` are the names of all of them.
+/// Reads one section; `all` has the names of all.
 pub(super) fn enrich(reader: &mut SectionReader<'_>, all: &[&str]) -> Option<EnrichConf> {
     let name = named(reader);
     let kinds: Vec<(&str, Kind)> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
@@ -75,7 +74,6 @@ pub(super) fn enrich(reader: &mut SectionReader<'_>, all: &[&str]) -> Option<Enr
     })
 }
 
-/// The section's name, which templates use.
 fn named(reader: &mut SectionReader<'_>) -> Option<String> {
     let name = reader.name().to_owned();
     let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

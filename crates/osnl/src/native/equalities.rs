@@ -1,19 +1,16 @@
-//! The values that a `when` requires of a name, as far as its text shows them without being evaluated.
+//! The values that a `when` requires of a name, found by its text without evaluation.
 //!
-//! `event_type == "a" and payload.x in ["b", "c"]` wants `event_type` to be a and `payload.x` to be b or c: each side
-//! of a top-level `and` must hold. Whatever is written in another way says nothing here, and so does everything beside
-//! an `or` or an `if`.
+//! `event_type == "a" and payload.x in ["b", "c"]` requires a of `event_type`, and b or c of `payload.x`, since each
+//! side of a top-level `and` must hold. Other forms, and any `or` or `if`, are ignored.
 
 use osnl_template::conjuncts::{conjuncts, name, outside, text, texts};
 
-/// A name and the texts that it may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Equality {
     pub(super) name: String,
     pub(super) texts: Vec<String>,
 }
 
-/// In the order of the expression.
 pub(super) fn of(source: &str) -> Vec<Equality> {
     conjuncts(source).unwrap_or_default().into_iter().filter_map(equality).collect()
 }

@@ -1,4 +1,4 @@
-//! The effect of a configuration, in sentences: the output of `osnl check`.
+//! Explains a configuration in sentences, for `osnl check`.
 
 use osnl_config::{duration, size};
 use osnl_model::TransportUrl;
@@ -80,7 +80,7 @@ fn enrich(out: &mut String, conf: &EnrichConf) {
 
 fn line(out: &mut String, depth: usize, text: &str) {
     out.push_str(&"  ".repeat(depth));
-    // What is configured may hold line ends; the explanation is lines.
+    // Configured values may have line ends, which would break the output's lines.
     out.push_str(&osnl_model::one_line(text));
     out.push('\n');
 }
@@ -214,7 +214,6 @@ fn queues(out: &mut String, conf: &ListenerConf) {
     }
 }
 
-/// Describes the queue's type and durability.
 fn made(kind: &QueueKind) -> String {
     let mut words = match kind.queue_type {
         QueueType::Classic if kind.durable => "durable".to_owned(),

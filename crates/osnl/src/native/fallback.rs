@@ -1,4 +1,4 @@
-//! `on_failure` of an action: another action that does instead what it gives up, and so on, but never in a circle.
+//! `on_failure` of an action: a chain of actions that handle its dead letters, never a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{ActionConf, RuleConf};
 
 const OPTION: &str = "on_failure";
 
-/// Its name; [`resolve`] adds its condition. `Some(None)` if nothing sets it.
+/// Reads the name, whose condition [`resolve`] adds; `Some(None)` if unset.
 pub(super) fn read(reader: &mut SectionReader<'_>, actions: &[&str]) -> Option<Option<Fallback>> {
     if !reader.is_set(OPTION) {
         return Some(None);
@@ -26,7 +26,7 @@ pub(super) fn read(reader: &mut SectionReader<'_>, actions: &[&str]) -> Option<O
     }
 }
 
-/// Returns the actions that take the dead letters of an action, in turn. Ends where it comes round.
+/// Returns the chain of actions that handle an action's dead letters, up to a repetition.
 pub(super) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>> {
     let mut chain: Vec<&Arc<str>> = Vec::new();
     let mut at = of;
@@ -45,7 +45,7 @@ pub(super) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>
     chain
 }
 
-/// The way from an action back to itself, if there is one: `a, b, a`.
+/// Returns the path from an action back to itself, as `a, b, a`.
 pub(super) fn circle(actions: &[ActionConf], of: &str) -> Option<String> {
     let chain = chain(actions, of);
     chain.last().is_some_and(|last| ***last == *of).then(|| {
@@ -54,7 +54,7 @@ pub(super) fn circle(actions: &[ActionConf], of: &str) -> Option<String> {
     })
 }
 
-/// Actions that enabled rules fire, and those that get what they give up.
+/// Returns the actions of enabled rules, with their fallbacks.
 pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
     let fired = rules.iter().filter(|rule| rule.enabled).flat_map(|rule| &rule.rule.actions);
     let fired: BTreeSet<Arc<str>> = fired.cloned().collect();
@@ -62,13 +62,12 @@ pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<s
     fired.into_iter().chain(behind).collect()
 }
 
-/// Returns the actions whose calls are one thing of many events: a digest. Their deliveries wait for no other.
+/// Returns the actions that gather many events into one call: their deliveries wait for no other.
 pub(super) fn gathering(actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
     let gathering = actions.iter().filter(|action| action.driver.conf().traits().gathers.is_some());
     gathering.map(|action| action.name.clone()).collect()
 }
 
-/// Gives each fallback the condition that it has as an action.
 pub(super) fn resolve(actions: &mut [ActionConf]) {
     let conditions: BTreeMap<Arc<str>, Expression> = actions
         .iter()

@@ -1,12 +1,10 @@
-//! Findings about sections that are valid by themselves.
-
 use osnl_config::Finding;
 use osnl_config::sections::RawSection;
 
-/// A finding about an option of a section at its line, else about the section at its heading.
+/// Makes a finding at an option's line, else at the section's heading.
 pub(super) fn finding_at(section: Option<&RawSection>, option: &str, problem: &str) -> Finding {
     let finding = Finding::of("configuration", problem);
-    // Names of headers are in small letters once they are read.
+    // Names of headers are lower-case once read.
     let entry = section
         .and_then(|section| section.entries.iter().find(|entry| entry.option.eq_ignore_ascii_case(option)));
     let option = entry.map_or(option, |entry| &entry.option);

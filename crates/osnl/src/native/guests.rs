@@ -1,5 +1,5 @@
-//! The warnings of commands that check a configuration about hosts of a transport URL without a user: a daemon logs them
-//! when it makes the connection.
+//! Warns, when a configuration is checked, of hosts of a transport URL without a user; a daemon logs this when
+//! connecting.
 
 use osnl_config::sections::RawSection;
 use osnl_config::{Finding, Warning};
@@ -10,7 +10,7 @@ use super::LoadedConf;
 const URL: &str = "transport_url";
 
 impl LoadedConf {
-    /// Warns of each host that osnl logs in to as guest beside hosts with a user, in listeners and actions.
+    /// Warns of each host with the login guest beside hosts with a user, in listeners and actions.
     #[must_use]
     pub fn guest_hosts(&self) -> Vec<Warning> {
         let of_section = |section: &RawSection| -> Vec<Warning> {

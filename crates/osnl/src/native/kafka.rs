@@ -1,4 +1,4 @@
-//! The options of oslo.messaging's Kafka driver: from the section, with the URL's query laid over it.
+//! The options of oslo.messaging's Kafka driver: the section, overridden by the URL's query.
 
 use osnl_config::sections::SectionReader;
 use osnl_model::{Priority, TransportUrl};
@@ -7,16 +7,14 @@ use osnl_transport::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, effect_of};
 use super::{ListenerConf, rabbit};
 use crate::transport_url;
 
-/// The driver of a transport URL.
 pub(super) const DRIVER: &str = "kafka";
 
-/// `[oslo_messaging_kafka]`.
 pub(super) fn section(reader: &mut SectionReader<'_>) -> Option<KafkaOptions> {
     let mut options = KafkaOptions::default();
     rabbit::lay(reader, &KAFKA_OPTIONS, |name, text| options.set(name, text)).then_some(options)
 }
 
-/// Those of one listener; whether they fit together shows only now.
+/// Reads a listener's options, and checks their combination.
 pub(super) fn of_listener(
     reader: &mut SectionReader<'_>,
     section: &KafkaOptions,
@@ -24,7 +22,7 @@ pub(super) fn of_listener(
 ) -> Option<KafkaOptions> {
     let mut options = section.clone();
     let Some(url) = url.filter(|url| url.driver() == DRIVER) else { return Some(options) };
-    // What is wrong with the query was said with the URL.
+    // Errors of the query were reported with the URL.
     options.set_from_query(url).ok()?;
     match options.check() {
         Ok(()) => Some(options),
@@ -32,7 +30,6 @@ pub(super) fn of_listener(
     }
 }
 
-/// Returns the sentences of `osnl check` about a listener of Kafka.
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
     let priorities: Vec<&str> = listener.priorities.iter().map(|priority| priority.as_str()).collect();
     let topics = listener.topics.iter().map(|topic| format!("{topic}.{{{}}}", priorities.join(",")));

@@ -1,5 +1,5 @@
-//! The usable parts of a configuration with errors: a daemon may run on the one before it, and a command must find its
-//! control socket.
+//! Reads the usable parts of a faulty configuration: a command must find the socket of a daemon that runs on an earlier
+//! one.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use osnl_config::{Ini, files_of, read_text};
 use super::Sources;
 use super::schema::DEFAULT;
 
-/// The state directory that these sources name, else the usual one; whatever else is wrong with them.
+/// Returns the state directory of these sources, else the default, whatever else is wrong.
 #[must_use]
 pub fn state_folder_of(sources: &Sources) -> Option<PathBuf> {
     let mut layers = Layers::new(sources.drivers.schema());

@@ -1,5 +1,3 @@
-//! `management_url` of a listener.
-
 use osnl_config::sections::SectionReader;
 use osnl_model::{Secret, TransportUrl};
 use osnl_transport::RabbitOptions;
@@ -10,7 +8,7 @@ use crate::management::ManagementConf;
 const OPTION: &str = "management_url";
 const FORM: &str = "write https://user:password@host:15671/";
 
-/// Reads it; `Some(None)` if it is not set. `rabbit`: the broker's options.
+/// Returns `Some(None)` if unset; `rabbit` has the broker's options.
 pub(super) fn of_listener(
     reader: &mut SectionReader<'_>,
     broker: Option<&TransportUrl>,
@@ -20,7 +18,7 @@ pub(super) fn of_listener(
         return Some(None);
     }
     let text = reader.text(OPTION)?;
-    // The text is not repeated: it has a password.
+    // The error omits the text, which has a password.
     let url = match TransportUrl::parse(&text) {
         Ok(url) if !["http", "https"].contains(&url.driver()) => {
             return reader.refuse(OPTION, "the scheme must be http or https", FORM);
@@ -32,7 +30,7 @@ pub(super) fn of_listener(
                 "in a password write ? as %3F; remove what follows the path",
             );
         }
-        // A bare / in a password ends the hosts.
+        // An unescaped / in a password ends the hosts.
         Ok(url) if url.virtual_host().contains('@') => {
             return reader.refuse(
                 OPTION,

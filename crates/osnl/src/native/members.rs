@@ -1,7 +1,6 @@
-//! A journal that several daemons share: its options, and the refusal of what would be wrong in it: whatever one process
-//! counts, sees, or hears alone.
+//! A journal that several daemons share: its options, and the refusal of options that rely on one process's own counts.
 //!
-//! A refusal here is better than a number that is silently another one.
+//! A refusal is better than a silently different number.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,20 +14,19 @@ use crate::journal::shared::{SharedDatabase, SharedOptions};
 use crate::journal::sqlite::SqliteOptions;
 
 const JOURNAL: &str = "or set sqlite:// in [journal] connection";
-/// The form of a connection.
 pub(super) const CONNECTION: &str = "write postgresql://USER:PASSWORD@HOST/DATABASE";
-/// A shorter one would end with any hiccup of the database.
+/// A shorter lease would end with any hiccup of the database.
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 const USUAL_LEASE: Duration = Duration::from_secs(15);
 const LONGEST_LEASE: Duration = Duration::from_secs(600);
-/// The bounds that a shared journal does not keep: option, problem, remedy.
+/// The bounds that a shared journal lacks: option, problem, remedy.
 const UNKEPT: [(&str, &str, &str); 1] = [(
     "max_size",
     "is not kept by a journal in PostgreSQL",
     "remove it: the database has no bound of its own",
 )];
 
-/// Reads the options of a shared journal; those that it cannot keep are refused.
+/// Reads the options of a shared journal, and refuses bounds that it lacks.
 pub(super) fn journal(
     reader: &mut SectionReader<'_>,
     options: SqliteOptions,
@@ -68,19 +66,17 @@ pub(super) fn journal(
     })
 }
 
-/// Whether a shared journal keeps an option of the store.
 pub(super) fn keeps(option: &str) -> bool {
     UNKEPT.iter().all(|(name, ..)| *name != option)
 }
 
-/// Warns of options that only a shared journal has.
 pub(super) fn idle(reader: &mut SectionReader<'_>) {
     if reader.is_set("lease") {
         reader.warn("lease", "has an effect for postgresql:// only", "remove it");
     }
 }
 
-/// Refuses a listener for whose messages the broker does not choose one daemon.
+/// Refuses a listener whose messages the broker does not give to one daemon each.
 pub(super) fn listener(reader: &mut SectionReader<'_>, conf: &ListenerConf) {
     let driver = conf.transport_url.driver();
     let is_kafka = driver == "kafka";
@@ -106,7 +102,7 @@ pub(super) fn listener(reader: &mut SectionReader<'_>, conf: &ListenerConf) {
     }
 }
 
-/// Refuses an action that has to know what earlier messages said.
+/// Refuses an action that needs earlier messages.
 pub(super) fn action(reader: &mut SectionReader<'_>, conf: &ActionConf) {
     if conf.driver.conf().traits().interest.is_some() {
         let problem = "depends on what earlier messages said, which each of the daemons of a shared journal has heard in part";

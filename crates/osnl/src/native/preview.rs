@@ -1,12 +1,10 @@
-//! A preview of one action's effect.
-
 use super::ActionConf;
 use crate::action::driver::{CallRequest, Preview};
 use crate::enrich::AnswerForecast;
 
 impl ActionConf {
-    /// Returns the effect that this action would have. An unknown answer is shown at its place, as `<server.name>`;
-    /// where more depends on the answers than a text, the preview names the driver's effect only.
+    /// Returns the action's effect. An unknown answer is shown as `<server.name>`; where more than a text depends on
+    /// answers, only the driver's effect is named.
     #[must_use]
     pub fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let unknown = wanted.asks.iter().filter(|ask| ask.value == AnswerForecast::Unknown);

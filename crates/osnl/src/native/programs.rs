@@ -1,19 +1,18 @@
-//! The files of plug-ins and programs that an action runs, as far as a reload has to know that they are others.
+//! The state of plug-ins and programs that an action runs, by which a reload detects changes.
 //!
-//! A file is compared by its place, its length and its time of change, never by its content.
+//! A file is compared by path, length and modification time, never by content.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Folders of plug-ins are small; of what is larger the first so many files count.
+/// The limit of compared files in a large plug-in folder.
 const MOST_FILES: usize = 2000;
 const DEEPEST: usize = 8;
-/// The extensions of a program's first argument that is a script and no program by itself.
+/// The extensions by which a program's first argument is known as a script.
 const SCRIPTS: [&str; 7] = ["py", "sh", "pl", "rb", "js", "lua", "php"];
 
-/// Returns the state of the files that an option of an action names, for comparison with an earlier one; `None` if it
-/// names no file that is run or loaded.
+/// Returns the state of the files that an option runs or loads, for comparison; `None` if there is none.
 pub(super) fn files_of(option: &str, value: &str) -> Option<String> {
     let mut seen = String::new();
     match option {
@@ -23,7 +22,7 @@ pub(super) fn files_of(option: &str, value: &str) -> Option<String> {
             for (n, word) in words(value).enumerate() {
                 let path = Path::new(word);
                 let is_script = path.extension().is_some_and(|own| SCRIPTS.iter().any(|known| own == *known));
-                // Other arguments may be what it writes.
+                // Other arguments may be files that the program writes.
                 if path.is_absolute() && (n == 0 || is_script) {
                     note(path, &mut seen);
                 }
@@ -34,13 +33,12 @@ pub(super) fn files_of(option: &str, value: &str) -> Option<String> {
     Some(seen)
 }
 
-/// As a list, or as a JSON array.
+/// Splits a list or a JSON array.
 fn words(value: &str) -> impl Iterator<Item = &str> {
     let list = value.trim().trim_start_matches('[').trim_end_matches(']');
     list.split(',').map(|word| word.trim().trim_matches('"')).filter(|word| !word.is_empty())
 }
 
-/// The modules of a folder and of those in it, in the order of their names.
 fn modules(path: &Path, depth: usize, count: &mut usize, seen: &mut String) {
     if depth > DEEPEST || *count >= MOST_FILES {
         return;
@@ -49,7 +47,7 @@ fn modules(path: &Path, depth: usize, count: &mut usize, seen: &mut String) {
     let mut entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     entries.sort();
     for entry in entries {
-        // A link to a folder may lead round.
+        // A link to a folder may be a cycle.
         if fs::symlink_metadata(&entry).is_ok_and(|found| found.is_dir()) {
             modules(&entry, depth + 1, count, seen);
         } else if entry.extension().is_some_and(|own| own == "py") {
@@ -106,7 +104,7 @@ mod tests {
         check(&|| fs::remove_file(at("plugins/new.py")).unwrap(), &[0]);
         check(&|| fs::write(at("conf"), "12").unwrap(), &[1]);
         check(&|| fs::write(at("child.py"), "12").unwrap(), &[2]);
-        // What a program writes is no other program; a program that is replaced is.
+        // A file that a program writes is no change; a replaced program is.
         check(&|| fs::write(at("data"), "12").unwrap(), &[3]);
         assert_eq!(files_of("url", "/x.py"), None);
     }

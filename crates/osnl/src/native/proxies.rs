@@ -1,11 +1,9 @@
-//! The logins at proxies, which the environment names for all requests.
-
 use osnl_http::HttpOptions;
 use osnl_model::{LoginProtection, SentLogin};
 
 const REMEDY: &str = "name a proxy on this machine, or one that asks for no login";
 
-/// Returns a warning of each proxy on another machine that gets a login: no proxy is spoken to over TLS.
+/// Warns of each remote proxy with a login, because no proxy connection uses TLS.
 #[must_use]
 pub fn proxy_warnings(http: &HttpOptions) -> Vec<String> {
     let logins = http.proxies.logins().into_iter();

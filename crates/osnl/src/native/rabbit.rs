@@ -1,5 +1,4 @@
-//! The options of oslo.messaging's rabbit driver: from the section, the URL's query and the listener, each laid over
-//! what comes before.
+//! The options of oslo.messaging's rabbit driver: the section, overridden by the URL's query, then by the listener.
 
 use std::path::Path;
 
@@ -13,20 +12,19 @@ use super::document::DocEntry;
 use crate::action::driver::NativeReader as _;
 use crate::transport_url;
 
-/// `[oslo_messaging_rabbit]`.
 pub(super) fn section(reader: &mut SectionReader<'_>) -> Option<RabbitOptions> {
     let mut options = RabbitOptions::default();
     lay(reader, &RABBIT_OPTIONS, |name, text| options.set(name, text)).then_some(options)
 }
 
-/// Those of one listener; whether they fit together shows only now.
+/// Reads a listener's options, and checks their combination.
 pub(super) fn of_listener(
     reader: &mut SectionReader<'_>,
     section: &RabbitOptions,
     url: Option<&TransportUrl>,
 ) -> Option<RabbitOptions> {
     let mut options = section.clone();
-    // What is wrong with the query was said with the URL.
+    // Errors of the query were reported with the URL.
     let query = url.map_or(Ok(()), |url| options.set_from_query(url));
     let is_good = lay(reader, &RABBIT_OPTIONS, |name, text| options.set(name, text));
     query.ok().filter(|()| is_good)?;
@@ -41,7 +39,7 @@ pub(super) fn of_listener(
     }
 }
 
-/// Sets the options of a driver that a section has; whether all of them are good.
+/// Sets a driver's options from a section, and returns whether all are valid.
 pub(super) fn lay(
     reader: &mut SectionReader<'_>,
     options: &[OptionDef],
@@ -85,13 +83,13 @@ pub(super) fn lay(
     good
 }
 
-/// The listener's own `prefetch` where it is set, else what the driver's options say, else its default.
+/// Returns the listener's own `prefetch`, else the driver's, else the default.
 pub(super) fn prefetch(reader: &SectionReader<'_>, options: Option<&RabbitOptions>, own: u32) -> Option<u16> {
     let said = options.and_then(RabbitOptions::prefetch).filter(|_| !reader.is_set("prefetch"));
     said.or_else(|| u16::try_from(own).ok())
 }
 
-/// Shows a listener's default as what it has become by the driver's options, so that it reads back as that.
+/// Shows a default as changed by the driver's options, so that it reads back unchanged.
 pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
     let (text, option) = match entry.option.as_str() {
         "durable" if listener.rabbit.queue().quorum.is_some() => {
@@ -109,7 +107,6 @@ pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
     }
 }
 
-/// Returns the sentences of `osnl check` about them.
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
     let options = &listener.rabbit;
     let mut lines = Vec::new();

@@ -1,5 +1,5 @@
-//! Whether another user can read the files that a configuration names, and write those that are written: computed from
-//! owner, group and mode of each, and of every folder on the way. Nothing is opened. Access control lists are not seen.
+//! Checks whether another user can read and write the files of a configuration, by owner, group and mode of each file
+//! and folder. Nothing is opened; access control lists are ignored.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,6 @@ use osnl_config::sections::RawSection;
 use super::{JournalConf, LoadedConf};
 use crate::action::driver::Probe;
 
-/// Options whose value is a file that is read.
 const READ: [&str; 9] = [
     "ca_file",
     "client_certificate",
@@ -23,19 +22,16 @@ const READ: [&str; 9] = [
     "token_file",
     "plugin_config",
 ];
-/// Those whose value is a file that is written.
 const WRITTEN: [&str; 2] = ["path", "log_file"];
 
-/// A user of this machine, with its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemUser {
-    /// As it was named.
     pub name: String,
     uid: u32,
     groups: Vec<u32>,
 }
 
-/// The rights that are needed, as bits of a mode.
+/// The needed rights, as bits of a mode.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
     Read = 4,
@@ -44,10 +40,10 @@ enum Need {
 }
 
 impl SystemUser {
-    /// Finds a user by name, or by number.
+    /// Finds a user by name or number.
     ///
     /// # Errors
-    /// There is none of this name, in words.
+    /// No user has this name or number.
     pub fn find(name: &str) -> Result<Self, String> {
         let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
         Self::among(name, &read("/etc/passwd")?, &read("/etc/group").unwrap_or_default())
@@ -93,7 +89,7 @@ impl SystemUser {
         self.uid == 0 || (mode >> shift) & need as u32 != 0
     }
 
-    /// Returns the first obstacle on the way to a file, and there.
+    /// Returns the first obstacle on the path or at the file.
     fn obstacle(&self, path: &Path, needs: &[Need]) -> Option<String> {
         let place = match fs::canonicalize(path) {
             Ok(place) => place,
@@ -127,13 +123,13 @@ impl SystemUser {
 }
 
 impl LoadedConf {
-    /// Tells of each file that the configuration reads or writes whether this user may.
+    /// Probes each file that the configuration reads or writes for this user.
     #[must_use]
     pub fn rights_of(&self, user: &SystemUser) -> Vec<Probe> {
         self.rights_with(user, &self.files)
     }
 
-    /// Like `rights`, for a configuration that was read from other files, such as those of an old program.
+    /// Like `rights`, for a configuration from other files, such as an old program's.
     #[must_use]
     pub fn rights_with(&self, user: &SystemUser, files: &[String]) -> Vec<Probe> {
         let mut probes = Vec::new();

@@ -1,24 +1,21 @@
-//! The events of the catalogue that a rule may be asked about: those of its listeners' exchanges and topics, whose
-//! event type its pattern matches and its `when` allows.
+//! The catalogue's events that may reach a rule: of its listeners' exchanges and topics, and allowed by its pattern and
+//! its `when`.
 //!
-//! An exchange that the catalogue does not know, and a queue that is read as it is, may have the events of any
-//! service: then only the event type selects, and the answer says so.
+//! An unknown exchange or an undeclared queue may have events of any service, so only the event type selects, and
+//! `is_certain` is false.
 
 use osnl_model::catalogue::{self, CatalogueEvent};
 
 use super::equalities;
 use super::{ListenerConf, Native, RuleConf};
 
-/// The known events of a rule.
 pub(crate) struct RuleEvents {
-    /// In the catalogue's order.
     pub(crate) events: Vec<&'static CatalogueEvent>,
-    /// Whether the catalogue knows whose events the rule's listeners hear.
+    /// Whether the catalogue knows the services that the rule's listeners read.
     pub(crate) is_certain: bool,
 }
 
 impl Native {
-    /// Returns the known events of a rule.
     pub(crate) fn events_of(&self, rule: &RuleConf) -> RuleEvents {
         let heard: Vec<&ListenerConf> =
             self.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name)).collect();
@@ -41,7 +38,7 @@ impl Native {
     }
 }
 
-/// Whether an event comes to a listener where everything is as services do without being told otherwise.
+/// Whether a listener receives an event of a service with default settings.
 pub(super) fn comes(event: &CatalogueEvent, listener: &ListenerConf) -> bool {
     let usual =
         |topic: &String| catalogue::events().iter().any(|event| event.topics.contains(&topic.as_str()));

@@ -1,8 +1,8 @@
-//! Every section of the native form.
+//! The sections and options of the native form.
 //!
-//! The table of a section is in the module that reads it: `journal.rs`, `admin.rs`, `canary.rs`, `enrich.rs`,
-//! `deliveries.rs` for all actions, a driver's `conf.rs` for its own, `osnl-transport` for the rabbit driver, and here
-//! for `[DEFAULT]`, listeners, and rules. A row is the only declaration of its option.
+//! Each table is in the module that reads its section: `journal.rs`, `admin.rs`, `canary.rs`, `enrich.rs`,
+//! `deliveries.rs` for all actions, a driver's `conf.rs`, `osnl-transport` for the rabbit driver, and here the rest. A
+//! row is the only declaration of its option.
 
 use osnl_config::sections::{Dialect, ForeignSection, Schema, SectionDef};
 use osnl_config::typed::ValueRefusal;
@@ -19,13 +19,12 @@ pub(crate) const DEFAULT: &str = "DEFAULT";
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const CANARY: &str = "canary";
-/// Options of oslo.messaging's rabbit driver, as OpenStack's own files have them; a listener may have each of its own.
+/// The section of oslo.messaging's rabbit driver, as in OpenStack's own files; a listener may override each option.
 pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
-/// Options of oslo.messaging's Kafka driver.
 pub(crate) const KAFKA: &str = "oslo_messaging_kafka";
 pub(crate) const LISTENER: &str = "listener";
 
-/// The form that `osnl run` reads, without the options of drivers; [`Drivers`](super::Drivers) add them.
+/// The form that `osnl run` reads, to which [`Drivers`](super::Drivers) add their options.
 pub(super) const SCHEMA: Schema = Schema {
     sections: &SECTIONS,
     former: FORMER_OPTIONS,
@@ -134,7 +133,6 @@ pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 10 } else 
     SectionDef::named(ENRICH, "A query to an OpenStack API for values that the event lacks, made before the first attempt of the actions that name the section in enrich. Their templates have the result under the section's name.", enrich::OPTIONS),
 ];
 
-/// The options of `[DEFAULT]`.
 #[rustfmt::skip]
 static DEFAULT_OPTIONS: &[OptionDef] = &[
     OptionDef::typed("debug", Kind::Bool, "true has the effect of log_level = debug.").or("false"),
@@ -147,7 +145,6 @@ static DEFAULT_OPTIONS: &[OptionDef] = &[
     OptionDef::new("control_group", "group of this machine", "The group whose members may ask the daemon for its status and its deliveries, and change nothing. Without it only root and the daemon's own user may ask."),
 ];
 
-/// The options of `[listener:NAME]`; those of `[oslo_messaging_rabbit]` follow.
 #[rustfmt::skip]
 static LISTENER_OPTIONS: &[OptionDef] = &[
     OptionDef::new("transport_url", "URL", "Broker: rabbit://user:password@host:port,user:password@host2:port/vhost. Must be set.").secret(),
@@ -172,7 +169,6 @@ static LISTENER_OPTIONS: &[OptionDef] = &[
     OptionDef::new("max_event_age", "duration", "Greatest age of an event when it is first read, by its timestamp, 1s to 3650d. Deliveries of an older one become dead letters (too old) that osnl deliveries retry makes; on_failure is not called. An event without a timestamp, or from the future, is not old. Without it: no limit."),
 ];
 
-/// The options of `[rule:NAME]`.
 #[rustfmt::skip]
 static RULE_OPTIONS: &[OptionDef] = &[
     OptionDef::typed("enabled", Kind::Bool, "false: the rule is checked, but never matches.").or("true"),
@@ -190,7 +186,6 @@ static RULE_OPTIONS: &[OptionDef] = &[
     OptionDef::new("max_event_age", "duration", "Greatest age of an event for this rule, in place of the listener's."),
 ];
 
-/// The options of `[rule:NAME]` that end in a key.
 #[rustfmt::skip]
 static RULE_KEYED: &[OptionDef] = &[
     OptionDef::new("context.", "regular expression", "Pattern that a string in the context must match; KEY may be a path."),
@@ -198,7 +193,7 @@ static RULE_KEYED: &[OptionDef] = &[
     OptionDef::new("payload.", "regular expression", "Pattern that a string in the payload must match; KEY may be a path, such as port.name."),
 ];
 
-/// The Kafka driver's options without their defaults: only those that are set are shown.
+/// The Kafka driver's options without defaults, so that only set options are shown.
 #[cfg(feature = "kafka")]
 static KAFKA_DEFS: [OptionDef; KAFKA_OPTIONS.len()] = {
     let mut all = KAFKA_OPTIONS;
@@ -210,7 +205,7 @@ static KAFKA_DEFS: [OptionDef; KAFKA_OPTIONS.len()] = {
     all
 };
 
-/// The rabbit driver's options without oslo.messaging's defaults: what nothing sets is osnl's own.
+/// The rabbit driver's options without oslo.messaging's defaults, because osnl has its own.
 static RABBIT_DEFS: [OptionDef; RABBIT_OPTIONS.len()] = {
     let mut all = RABBIT_OPTIONS;
     let mut n = 0;

@@ -1,4 +1,4 @@
-//! Secrets in files, read again without the configuration that names them: values, certificates, and clouds.
+//! Reads secrets in files again without the rest of the configuration: values, certificates, and clouds.
 
 use osnl_config::sections::{Layers, RawEntry, RawSection};
 use osnl_config::{ConfigErrors, Environment, secret_file};
@@ -7,12 +7,12 @@ use osnl_model::BodyDigest;
 use super::change::{NamedFile, named_files, needs_a_restart};
 use super::{LoadedConf, check};
 
-/// A secret whose file has another content by now; no content is kept.
+/// A secret whose file has changed, without any content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChangedSecret {
     pub(crate) section: String,
     pub(crate) option: String,
-    /// Its path, or the name of the cloud that stands in it.
+    /// The path, or the name of a cloud in `clouds.yaml`.
     pub(crate) file: String,
     digest: Option<String>,
 }
@@ -24,14 +24,13 @@ impl From<NamedFile> for ChangedSecret {
 }
 
 impl LoadedConf {
-    /// Whether a value that a reload can change names a file.
+    /// Whether a value that a reload can change is in a file.
     pub(crate) fn has_secret_files(&self) -> bool {
         let mut sections = self.layers.sections.iter().filter(|section| !needs_a_restart(section.def.kind));
         !self.named_files.is_empty()
             || sections.any(|section| section.entries.iter().any(|entry| entry.file.is_some()))
     }
 
-    /// Returns the secrets that have changed in their files.
     pub(crate) fn changed_secrets(&self, environment: &Environment) -> Vec<ChangedSecret> {
         let new = self.read_again(environment);
         let of_section = |(was, is): (&RawSection, &RawSection)| -> Vec<ChangedSecret> {
@@ -51,10 +50,10 @@ impl LoadedConf {
         values.chain(named.map(ChangedSecret::from)).collect()
     }
 
-    /// Reads the configuration in force with the secrets that are in their files now.
+    /// Returns the present configuration with the present secrets of its files.
     ///
     /// # Errors
-    /// A secret is not one that its option allows, or its file cannot be read.
+    /// A secret is invalid for its option, or its file cannot be read.
     pub(crate) fn with_secrets_read_again(&self, environment: &Environment) -> Result<Self, ConfigErrors> {
         let layers = self.read_again(environment);
         let file = self.files.last().map_or("configuration", String::as_str);
@@ -72,16 +71,16 @@ impl LoadedConf {
         }
     }
 
-    /// Sections that need a restart keep what they have.
+    /// Returns the layers with new secrets, except in sections that need a restart.
     fn read_again(&self, environment: &Environment) -> Layers {
         let mut layers = self.layers.clone();
-        // A content that was read counts as the option's text.
+        // The read content counts as the option's text.
         layers
             .sections
             .iter_mut()
             .flat_map(|section| &mut section.entries)
             .for_each(|entry| entry.file = None);
-        // Files that every user can read were warned of at the start.
+        // The start already warned of files that every user can read.
         let _ = secret_file::read_all(&mut layers, environment);
         for (new, old) in layers.sections.iter_mut().zip(&self.layers.sections) {
             if needs_a_restart(new.def.kind) {

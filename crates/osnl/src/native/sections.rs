@@ -1,6 +1,6 @@
-//! The sections that daemons on a shared journal must have in common, each by a digest of what counts in it.
+//! The digests of sections that daemons on a shared journal must have in common.
 //!
-//! Values of secret options and the contents of files are left out, and 32 bits of a digest tell nothing of what was hashed.
+//! A digest excludes secret options and files, and its 32 bits reveal nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,11 @@ use osnl_model::BodyDigest;
 use super::LoadedConf;
 use super::schema::{ACTION, ENRICH, JOURNAL, LISTENER, RULE};
 
-/// The kinds of sections that decide which deliveries there are, and what is done with them.
+/// The sections that decide which deliveries exist and how they are made.
 const COMMON: [&str; 5] = [JOURNAL, LISTENER, RULE, ACTION, ENRICH];
-/// Hexadecimal digits of a digest.
 const DIGITS: usize = 8;
 
 impl LoadedConf {
-    /// Returns a digest for each section that all daemons on a shared journal should have.
     #[must_use]
     pub fn section_digests(&self) -> BTreeMap<String, String> {
         let common = self.layers.sections.iter().filter(|section| COMMON.contains(&section.def.kind));
@@ -29,7 +27,7 @@ impl LoadedConf {
         for name in names {
             let Some(option) = section.option(name) else { continue };
             let is_of_driver = option.driver.is_none_or(|driver| Some(driver) == section.driver());
-            // They have one database, by whichever of its hosts and users.
+            // The database is common, whichever of its hosts and users a daemon names.
             let is_place = section.def.kind == JOURNAL && name == "connection";
             if !is_of_driver || is_place || option.row.secret || option.row.is_secret(name) {
                 continue;
@@ -77,7 +75,6 @@ mod tests {
         check("^one$", "^two$", &["rule:r"]);
         check("pool = osnl", "pool = other", &["listener:l"]);
         check("api_url", "timeout = 3s\napi_url", &["action:a"]);
-        // As it is by default.
         check("event_type = ^one$", "event_type = ^one$\nmode = live", &[]);
     }
 }

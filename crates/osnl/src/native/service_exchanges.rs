@@ -1,6 +1,6 @@
-//! Listeners that create the exchange of an OpenStack service.
+//! Warns of listeners that create the exchange of an OpenStack service.
 //!
-//! Commands that ask no broker, such as `explain`, are silent about it.
+//! Commands that ask no broker, such as `explain`, omit these warnings.
 
 use osnl_config::Warning;
 use osnl_transport::Declare;
@@ -10,7 +10,6 @@ use super::schema::LISTENER;
 use crate::action::driver::exchange_of_service;
 
 impl LoadedConf {
-    /// Warns of each listener with `declare = create` for the exchange of a service.
     #[must_use]
     pub fn service_exchanges(&self) -> Vec<Warning> {
         let creating = self.conf.listeners.iter().filter(|listener| listener.declare == Declare::Create);

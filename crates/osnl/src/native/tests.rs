@@ -1,4 +1,4 @@
-//! The exact text of every error and warning, the layers, and that no password is in any output.
+//! Tests the exact text of every error and warning, the layers, and that no output has a password.
 
 mod actions;
 mod catalogue_lint;
@@ -19,7 +19,6 @@ use super::{LoadedConf, Sources, load_texts};
 
 use osnl_config::{ConfigErrors, Environment};
 
-/// A whole configuration; tests change lines of it.
 const WHOLE: &str = "\
 [listener:neutron]
 transport_url = rabbit://u:hunter2@localhost/
@@ -39,7 +38,7 @@ fn load(text: &str) -> Result<LoadedConf, ConfigErrors> {
     load_layers(&[text], &[])
 }
 
-/// Files `a.conf`, `b.conf` and so on, later ones over earlier ones, and variables over them.
+/// Loads files `a.conf`, `b.conf` and so on, with variables over the files.
 fn load_layers(texts: &[&str], variables: &[(&str, &str)]) -> Result<LoadedConf, ConfigErrors> {
     let name = |n: usize| format!("{}.conf", ["a", "b", "c"][n]);
     let texts: Vec<(String, String)> =
@@ -59,7 +58,6 @@ fn warnings(loaded: &LoadedConf) -> Vec<String> {
     loaded.warnings.iter().map(ToString::to_string).collect()
 }
 
-/// A configuration whose one rule has these lines.
 fn with_rule(lines: &str) -> String {
     format!(
         "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = neutron\npriorities = info, warn\n\
@@ -77,7 +75,7 @@ fn all_findings(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Blocks of lines of a rule, `=>`, and what is said of them; `---` between.
+/// The file has blocks of a rule's lines, `=>`, and the expected messages, separated by `---`.
 #[test]
 fn mistakes_in_rules_are_told_with_their_place() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/native/tests/rules.txt");
@@ -114,7 +112,7 @@ fn the_examples_load_without_a_warning() {
     }
 }
 
-/// `expression` and what the page says of it, in its table.
+/// The page's table has `expression` with its meaning.
 #[test]
 fn the_expressions_of_the_page_compile() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rules.md");

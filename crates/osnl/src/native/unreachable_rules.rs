@@ -1,7 +1,7 @@
-//! Rules that can never fire: likely a slip, and nothing else would show it.
+//! Finds rules that can never fire, which are likely mistakes.
 //!
-//! Told is only what is certain. A pattern is known to be wider than another if it is the same text, matches
-//! everything, or both are plain texts with a beginning in common (`^port\.` and `^port\.delete\.end$`).
+//! Only certain cases are reported. A pattern is wider than another if both are equal, if it matches everything, or if
+//! it is a plain prefix of the other (`^port\.` and `^port\.delete\.end$`).
 
 use osnl_model::{Pattern, Priority};
 use osnl_transport::Declare;
@@ -10,7 +10,6 @@ use super::equalities::{self, Equality};
 use super::{ListenerConf, RuleConf};
 use crate::rule::Rule;
 
-/// One rule that never matches, and why.
 pub(super) struct Never<'a> {
     pub(super) rule: &'a str,
     pub(super) option: &'static str,
@@ -18,7 +17,6 @@ pub(super) struct Never<'a> {
     pub(super) mend: &'static str,
 }
 
-/// In the order of the rules.
 pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec<Never<'a>> {
     let mut stops: Vec<&RuleConf> = Vec::new();
     let mut found = Vec::new();
@@ -49,7 +47,7 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
     found
 }
 
-/// Returns the conflict if no listener has a priority of the rule's. The content of an existing queue is unknown.
+/// Returns the conflict if no listener has a priority of the rule's. An existing queue's content is unknown.
 fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
     let wanted = conf.rule.priorities.as_ref()?;
     let mut heard: Vec<&Priority> = Vec::new();
@@ -108,7 +106,7 @@ fn is_secret_path(path: &str) -> bool {
     path.split('.').any(osnl_model::is_secret_key)
 }
 
-/// The pattern that stands for a name of `when`.
+/// Returns the pattern on a name of `when`.
 fn pattern_on<'a>(rule: &'a Rule, name: &str) -> Option<&'a Pattern> {
     let filter = &rule.filter;
     match name {
@@ -140,7 +138,7 @@ fn takes_all(earlier: &RuleConf, later: &RuleConf) -> bool {
         && is_wider(first.filter.publisher_id.as_ref(), then.filter.publisher_id.as_ref())
 }
 
-/// Whether whatever `than` takes is taken by `pattern`; no if in doubt.
+/// Whether `pattern` takes everything that `than` takes; `false` in doubt.
 fn is_wider(pattern: Option<&Pattern>, than: Option<&Pattern>) -> bool {
     let (pattern, than) = match (pattern, than) {
         (None, _) => return true,
@@ -159,7 +157,7 @@ fn is_wider(pattern: Option<&Pattern>, than: Option<&Pattern>) -> bool {
     }
 }
 
-/// A pattern that is a text: all of it, or how it begins.
+/// A pattern that is a plain text or a prefix.
 struct TextPattern {
     text: String,
     whole: bool,

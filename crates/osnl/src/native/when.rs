@@ -1,4 +1,4 @@
-//! The option `when`, and findings about conditions that are always true or always false.
+//! The option `when`, and findings about constant conditions.
 
 use osnl_config::sections::SectionReader;
 use osnl_template::conjuncts::{outside, text};
@@ -6,7 +6,7 @@ use osnl_template::{Expression, TemplateError};
 
 use crate::action::driver::NativeReader;
 
-/// `when` of a rule or an action, which may name these besides. `Ok(None)` if nothing sets it.
+/// Reads `when`, with `more` names allowed; `Ok(None)` if unset.
 pub(super) fn read(reader: &mut SectionReader<'_>, more: &[&str]) -> Result<Option<Expression>, ()> {
     let compiled = reader.compiled("when", |text| {
         if text.trim_start().starts_with("- ") {
@@ -22,7 +22,7 @@ pub(super) fn read(reader: &mut SectionReader<'_>, more: &[&str]) -> Result<Opti
     Ok(compiled)
 }
 
-/// Warns of conditions that are valid by the syntax, and surely a mistake.
+/// Warns of valid conditions that are surely mistakes.
 fn look(reader: &mut SectionReader<'_>, when: &Expression) {
     match when.constant() {
         Some(Ok(true)) => {
@@ -45,7 +45,7 @@ fn look(reader: &mut SectionReader<'_>, when: &Expression) {
     }
 }
 
-/// A side of a top-level `or` that is a text, as in `priority == "info" or "warn"`.
+/// Returns a text as a side of a top-level `or`, as in `priority == "info" or "warn"`.
 fn always_true(source: &str) -> Option<&str> {
     let mut sides = Vec::new();
     let mut rest = source;

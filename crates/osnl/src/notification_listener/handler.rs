@@ -1,5 +1,3 @@
-//! An endpoint made of a closure.
-
 use std::fmt::Display;
 use std::future::Future;
 
@@ -10,10 +8,10 @@ use super::{Endpoint, NotificationResult, ReceivedNotification};
 
 type Call = Box<dyn Fn(ReceivedNotification) -> BoxFuture<'static, NotificationResult> + Send + Sync>;
 
-/// An [`Endpoint`] made of a closure, with the priorities and the filter it is given.
+/// An [`Endpoint`] made of a closure, with priorities and a filter.
 ///
-/// The closure answers a [`NotificationResult`], nothing (handled), or a `Result`: an error is logged and
-/// requeues, as an exception does with oslo.messaging.
+/// The closure returns a [`NotificationResult`], nothing (handled), or a `Result`: an error is logged and requeues, as
+/// an exception does with oslo.messaging.
 ///
 /// ```
 /// use osnl::notification_listener::{Handler, NotificationFilter, Pattern, Priority};
@@ -38,7 +36,6 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Calls `handle` for notifications of all seven priorities.
     pub fn new<F, A>(handle: F) -> Self
     where
         F: Fn(ReceivedNotification) -> A + Send + Sync + 'static,
@@ -55,14 +52,14 @@ impl Handler {
         }
     }
 
-    /// Only these priorities.
+    /// Restricts the handler to these priorities.
     #[must_use]
     pub fn priorities(mut self, priorities: impl IntoIterator<Item = Priority>) -> Self {
         self.priorities = priorities.into_iter().collect();
         self
     }
 
-    /// Only what matches.
+    /// Restricts the handler to matching notifications.
     #[must_use]
     pub fn filter(mut self, filter: NotificationFilter) -> Self {
         self.filter = Some(filter);
@@ -84,9 +81,7 @@ impl Endpoint for Handler {
     }
 }
 
-/// The answers that a [`Handler`]'s closure may give.
 pub trait HandlerAnswer {
-    /// The answer in oslo.messaging's words.
     fn into_result(self) -> NotificationResult;
 }
 

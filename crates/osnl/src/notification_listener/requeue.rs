@@ -1,27 +1,23 @@
-//! The pause of a requeued message, and the number of times that it returns.
+//! The pauses and the number of attempts of a requeued message.
 //!
-//! A requeued message stays here, unacknowledged, and holds its lane. Given back, it would overtake, or be overtaken
-//! by, what the client library has been sent already. The broker gets it back when the listener stops.
+//! A requeued message stays unacknowledged here and holds its lane, because a return would change its order with
+//! messages in the client library. The broker gets it back when the listener stops.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Half of RabbitMQ's consumer time-out (30 minutes): a message that is unacknowledged for longer would cost
-/// the connection.
+/// Half of RabbitMQ's consumer time-out (30 minutes), after which an unacknowledged message costs the connection.
 pub(super) const LONGEST_STAY: Duration = Duration::from_secs(15 * 60);
 
-/// The pauses before a message is handled again whose endpoint answered
-/// [`Requeue`](super::NotificationResult::Requeue), and their limit.
+/// The pauses before retries after [`Requeue`](super::NotificationResult::Requeue), and their limit.
 ///
-/// oslo.messaging returns such a message and receives it again at once, without end. Here it waits: the first time for
-/// `first`, then twice as long each time, up to `longest`.
+/// oslo.messaging returns such a message and receives it again at once, without end. Here the first pause is `first`,
+/// and each later one twice as long, up to `longest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequeuePolicy {
-    /// The first pause.
     pub first: Duration,
-    /// The longest pause.
     pub longest: Duration,
-    /// Calls in all, the first one included. After the last the message is set aside.
+    /// The number of calls, the first included, after which the message is set aside.
     pub attempts: NonZeroU32,
 }
 
@@ -34,7 +30,7 @@ impl Default for RequeuePolicy {
 }
 
 impl RequeuePolicy {
-    /// The pause after this attempt (1 is the first); `None` if it was the last.
+    /// Returns the pause after this attempt (1 is the first); `None` after the last.
     #[must_use]
     pub fn pause(&self, attempt: u32) -> Option<Duration> {
         let doubled = 2u32.saturating_pow(attempt.saturating_sub(1).min(30));
@@ -42,7 +38,7 @@ impl RequeuePolicy {
             .then(|| self.first.saturating_mul(doubled).min(self.longest.max(self.first)))
     }
 
-    /// All pauses together: how long a message may stay unacknowledged, its calls not counted.
+    /// Returns the sum of all pauses, the longest time unacknowledged without the calls.
     pub(super) fn stay(&self) -> Duration {
         let mut stay = Duration::ZERO;
         let mut attempt = 1;

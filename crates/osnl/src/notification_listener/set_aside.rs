@@ -1,23 +1,20 @@
-//! The sinks for messages that cannot be read, or that no endpoint could handle: kept with their bytes.
+//! The store of messages that are unreadable or that no endpoint could handle.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use crate::received::ReceivedMessage as Raw;
 
-/// A message set aside, with its bytes. It is acknowledged to the broker.
+/// A message set aside and acknowledged, with its bytes.
 #[derive(Clone, Debug)]
 pub struct SetAside {
-    /// The message as it came.
     pub received: Raw,
-    /// Why.
     pub reason: String,
 }
 
-/// Told of each message that is set aside, before it is acknowledged.
 pub(super) type Keeper = Box<dyn Fn(&SetAside) + Send + Sync>;
 
-/// The last ones, bounded by number and bytes; the oldest leave first.
+/// The last messages, bounded by number and bytes.
 #[derive(Default)]
 pub(super) struct Shelf {
     kept: Mutex<SetAsideMessages>,
@@ -38,7 +35,7 @@ impl Shelf {
         kept.bytes += message.received.body.len();
         kept.messages.push_back(message);
         let mut left = 0;
-        // The newest stays, however large.
+        // The newest message stays, however large.
         while kept.messages.len() > 1 && (kept.messages.len() > MOST_MESSAGES || kept.bytes > MOST_BYTES) {
             let oldest = kept.messages.pop_front();
             kept.bytes -= oldest.map_or(0, |oldest| oldest.received.body.len());

@@ -1,5 +1,3 @@
-//! The rows that a replay appends to a real file.
-
 use super::*;
 use crate::explain::Ruling;
 use crate::journal::ClaimLimits;
@@ -72,7 +70,6 @@ impl File {
         SqliteReader::open(&self.options().path).unwrap()
     }
 
-    /// Number, rule and action of each delivery.
     fn rows(&self) -> Vec<String> {
         let page = ListPage { limit: 10_000, ..ListPage::default() };
         let rows = self.reader().list(&Filter::default(), &page).unwrap();
@@ -96,7 +93,7 @@ async fn what_fires_is_appended_in_order_under_fresh_ids() {
         assert!(id.len() == 36 && unique.len() == 32, "{id} {unique}");
         assert!(String::from_utf8_lossy(&received.body).contains("1.50"), "numbers keep their digits");
     }
-    // Once more: new events.
+    // A repeated replay appends new events.
     assert_eq!(file.append(&planned(0..1, &[]), ReplaySettings::default()).await.unwrap(), 1);
     assert_eq!(file.rows()[600..], ["601.0 ports audit", "601.1 all audit", "601.2 all more"]);
     assert_eq!(file.counters.duplicates.get(), 0);
@@ -179,10 +176,10 @@ async fn what_cannot_be_read_or_does_not_fire_is_left_out() {
     assert_eq!(file.append(&planned, ReplaySettings::default()).await.unwrap(), 0);
 }
 
-/// A journal that answers nothing in time may keep what it was handed all the same.
+/// A journal that answers too late may keep the events all the same.
 #[tokio::test(start_paused = true)]
 async fn what_the_journal_does_not_answer_about_is_not_said_to_be_missing() {
-    // Its receipts complete with the outcomes, which nobody makes here.
+    // Receipts complete with outcomes, which this test never makes.
     let limits = crate::journal::memory::MemoryLimits::for_prefetch(10);
     let journal = crate::journal::memory::MemoryJournal::new(limits, Arc::default());
     let error = live(&journal, &planned(0..5, &["ports"]), ReplaySettings::default()).await.unwrap_err();

@@ -1,7 +1,7 @@
-//! The files beside the journal: what they are called, and reading them while a daemon writes them.
+//! The files beside the journal: their names, and reading them while a daemon writes.
 //!
-//! `journal.db.unmatched` is appended to, and becomes `journal.db.unmatched.1` when it is full: together they
-//! hold the ring and at most as much again. `journal.db.rules` is replaced as a whole.
+//! A full `journal.db.unmatched` becomes `journal.db.unmatched.1`: together they hold the ring and at most as much
+//! again. `journal.db.rules` is replaced as a whole.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,12 +26,12 @@ pub(super) fn rules(journal: &Path) -> PathBuf {
     beside(journal, ".rules")
 }
 
-/// Returns the last `most` messages that matched no rule, oldest first, of the daemon that has or had this journal.
+/// Returns the last `most` unmatched messages, oldest first, of this journal's daemon.
 ///
 /// # Errors
-/// There is nothing, or it may not be read.
+/// There is no file, or access is denied.
 pub fn read(journal: &Path, most: usize) -> io::Result<Vec<UnmatchedMessage>> {
-    // What is moved between the two readings would be missed in the other order.
+    // In the other order, entries moved between the two reads would be missed.
     let new = fs::read_to_string(current(journal));
     let old = fs::read_to_string(former(journal));
     let text = match (old, new) {
@@ -46,25 +46,20 @@ pub fn read(journal: &Path, most: usize) -> io::Result<Vec<UnmatchedMessage>> {
     Ok(found)
 }
 
-/// The counts of one rule of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleMatches {
-    /// The listener.
     pub listener: Arc<str>,
-    /// The rule.
     pub rule: Arc<str>,
-    /// Messages that it was asked about.
     pub seen: u64,
-    /// Those on which it fired.
     pub fired: u64,
     /// The number of times that each condition was the first to fail.
     pub failed: Vec<(String, u64)>,
 }
 
-/// The counts of every rule, since the daemon that has or had this journal began; at most some seconds old.
+/// Returns the counts of every rule since the start of this journal's daemon, at most some seconds old.
 ///
 /// # Errors
-/// There are none, or they may not be read.
+/// There is no file, or access is denied.
 pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<RuleMatches>)> {
     let value: Value = serde_json::from_str(&fs::read_to_string(rules(journal))?)?;
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "is damaged");
@@ -87,7 +82,6 @@ pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<RuleMatches>)> {
 }
 
 impl UnmatchedState {
-    /// The text of the file of counts.
     pub(super) fn counts(&self) -> String {
         let sets = locked(&self.rules).clone();
         let rules: Vec<Value> = sets

@@ -1,4 +1,4 @@
-//! A message of the ring one line of JSON each. One with its body has the fields of a saved event besides.
+//! Messages of the ring as lines of JSON; with a body, a line is also a saved event.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ pub(super) fn write(unmatched: &UnmatchedMessage) -> String {
     Value::Object(object).to_string()
 }
 
-/// `None` for what is no such line: the last one of a process that was killed, for instance.
+/// Returns `None` for an invalid line, such as an unfinished last line after a kill.
 pub(super) fn read(line: &str) -> Option<UnmatchedMessage> {
     let value: Value = serde_json::from_str(line).ok()?;
     let object = value.as_object()?;

@@ -1,4 +1,4 @@
-//! Looking into a ring from its own process: its messages page by page, and the counts of the rules over all listeners.
+//! Access to the ring from its own process: messages by page, and counts over all listeners.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,40 +7,33 @@ use std::time::SystemTime;
 use super::{KeepUnmatched, Ring, UnmatchedMessage, UnmatchedState, locked};
 use crate::rule::Condition;
 
-/// The counts of one rule over all its listeners, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleTotals {
-    /// Messages that it was asked about.
     pub seen: u64,
-    /// Those on which it fired.
     pub fired: u64,
-    /// The count of each condition as the first that failed.
+    /// The number of times that each condition was the first to fail.
     pub failed: HashMap<Condition, u64>,
-    /// When it fired last.
     pub last_fired: Option<SystemTime>,
 }
 
 impl Ring {
-    /// Returns the number of messages that it keeps, and whether with their bodies.
     #[must_use]
     pub fn keep(&self) -> KeepUnmatched {
         self.shared.keep
     }
 
-    /// Returns the moment at which counting began.
     #[must_use]
     pub fn started(&self) -> SystemTime {
         self.shared.started
     }
 
-    /// Returns messages with their numbers, newest first: the latest, or those before a number. A number names a message
-    /// as long as the process lives.
+    /// Returns numbered messages, newest first: the latest, or those before a number. A number is valid for the life of
+    /// the process.
     #[must_use]
     pub fn page(&self, before: Option<u64>, most: usize) -> Vec<(u64, UnmatchedMessage)> {
         self.shared.page(before, most)
     }
 
-    /// Returns the message with this number, as long as the ring keeps it.
     #[must_use]
     pub fn get(&self, number: u64) -> Option<UnmatchedMessage> {
         let before = number.checked_add(1)?;
@@ -48,7 +41,7 @@ impl Ring {
         found.filter(|(found, _)| *found == number).map(|(_, message)| message)
     }
 
-    /// Returns the counts of each rule. It may take a moment: the caller should be on a thread that may wait.
+    /// Returns the counts of each rule. The call may block for a moment.
     #[must_use]
     pub fn totals(&self) -> HashMap<Arc<str>, RuleTotals> {
         let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();
@@ -61,7 +54,7 @@ impl Ring {
                     *total.failed.entry(condition).or_default() += times;
                 }
             }
-            // The sets of several listeners count these together.
+            // Sets of several listeners share the counters of a rule's name.
             for (rule, fired) in rules.fired() {
                 totals.entry(rule.clone()).or_default().fired = fired;
             }

@@ -1,4 +1,4 @@
-//! The thread that writes ring and counts. Only dropping the ring waits for it.
+//! The thread that writes ring and counts; only dropping the ring waits for it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -12,17 +12,16 @@ use super::{BODIES, UnmatchedState, file, line};
 use crate::ends::EndReports;
 use crate::state_dir;
 
-/// The greatest age of the files' content.
 const EACH: Duration = Duration::from_secs(1);
 
-/// Ends its thread when it is dropped; everything is written then.
+/// The handle of the thread, whose drop ends the thread after writing everything.
 pub(super) struct UnmatchedStore {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl UnmatchedStore {
-    /// `None`, and a line in the log, if there can be no thread.
+    /// Returns `None`, with a log line, if no thread can be started.
     pub(super) fn start(shared: Arc<UnmatchedState>, journal: &Path, ends: &EndReports) -> Option<Self> {
         let mut writer = UnmatchedWriter {
             shared,
@@ -35,7 +34,7 @@ impl UnmatchedStore {
         Self::run(ends, move || writer.write())
     }
 
-    /// A thread that writes now and then, and once more at its end.
+    /// Starts a thread that writes periodically, and once at its end.
     fn run(ends: &EndReports, mut write: impl FnMut() + Send + 'static) -> Option<Self> {
         let (stop, stopped) = mpsc::channel();
         let ends = ends.clone();
@@ -64,7 +63,7 @@ impl Drop for UnmatchedStore {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic has been reported within.
+            // The thread has reported its own panic.
             let _ = thread.join();
         }
     }
@@ -73,15 +72,13 @@ impl Drop for UnmatchedStore {
 struct UnmatchedWriter {
     shared: Arc<UnmatchedState>,
     journal: PathBuf,
-    /// The number of noted messages that are written.
     seen: u64,
     full: Full,
     counts: String,
-    /// Whether the present failure is in the log.
+    /// Whether the present failure is already logged.
     said: bool,
 }
 
-/// The amount in the current file.
 #[derive(Default)]
 struct Full {
     /// `None` before the first line of this process.
@@ -134,7 +131,7 @@ impl UnmatchedWriter {
         Ok(())
     }
 
-    /// Measures the file that the previous process left. Completes its last line if that has no end.
+    /// Measures the former process's file, and completes an unfinished last line.
     fn look(&mut self, current: &Path) -> io::Result<u64> {
         let found = match fs::read(current) {
             Ok(found) => found,
@@ -154,7 +151,7 @@ impl UnmatchedWriter {
         if counts == self.counts {
             return Ok(());
         }
-        // Written each second, and nothing depends on it: unlike `files::replace`, it waits for no disk.
+        // Unlike `files::replace` this waits for no disk: it is written each second, and nothing depends on it.
         let (path, new) = (file::rules(&self.journal), file::beside(&self.journal, ".rules.new"));
         let mut file = state_dir::private().write(true).create(true).truncate(true).open(&new)?;
         file.write_all(counts.as_bytes())?;

@@ -1,5 +1,3 @@
-//! The ring keeps the last, as they came; the files outlive the process.
-
 use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -87,7 +85,7 @@ fn what_is_written_is_read_again_by_another_process_and_stays_bounded() {
     for process in 0..6 {
         let ring = Ring::beside(keep, &journal);
         note(&ring, process * 3..process * 3 + 3);
-        // Waits until it is written.
+        // Dropping the ring waits for the writer.
         drop(ring);
     }
     let all = read(&journal, usize::MAX).unwrap();
@@ -163,7 +161,7 @@ fn the_counts_of_each_rule_are_written() {
     assert_eq!(counted, [expected]);
 }
 
-/// A thousand rules that are decided by nothing but `when`, and two that are nearer to firing.
+/// A thousand rules with only `when`, and two with conditions on the head.
 #[test]
 fn of_many_rules_the_reasons_of_a_few_are_kept() {
     let ring = Ring::new(KeepUnmatched { heads: 2, bodies: false });
@@ -183,7 +181,7 @@ fn of_many_rules_the_reasons_of_a_few_are_kept() {
     assert!(kept.iter().all(|failed| failed.reason.chars().count() == LONGEST_REASON + 1));
 }
 
-/// Issue 19: what a metric counts never becomes less, and counts go on across listeners and reloads.
+/// Issue 19: a metric's counts never decrease, and continue over listeners and reloads.
 #[test]
 fn matches_of_a_rule_stay_when_one_of_its_listeners_is_gone() {
     let counters = Arc::<crate::metrics::Counters>::default();
@@ -205,7 +203,6 @@ fn matches_of_a_rule_stay_when_one_of_its_listeners_is_gone() {
     ring.unwatch("a");
     drop(first);
     assert_eq!(fired(), expected(7));
-    // A reload replaces the rules of the other one.
     let third = listen("b", 1);
     drop(second);
     assert_eq!(fired(), expected(8));

@@ -1,5 +1,3 @@
-//! The state directory of daemons that are built one beside the other.
-
 use osnl_transport::MemoryBroker;
 
 use super::*;
@@ -17,7 +15,7 @@ fn built(conf: &Native) -> Result<(Daemon, AssemblyParts), BuildError> {
     built.map(|(daemon, parts, _)| (daemon, parts))
 }
 
-/// Without a journal on disk too: each would write the other's bindings, positions, and record of what was in hand.
+/// Even without a journal on disk, each daemon would overwrite the other's bindings, positions, and records.
 #[test]
 fn a_second_daemon_with_the_same_state_directory_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Tests that a reload leads to the same state as a restart with the same file.
+//! Tests that a reload leads to the same state as a restart.
 
 mod stories;
 
@@ -18,7 +18,6 @@ const BEFORE: &str = "[DEFAULT]\nstate_dir = DIR\n[journal]\nconnection = memory
                       [action:post]\ndriver = mail\nserver = h\nfrom = a@b\nto = a@b\n";
 const DIGEST: &str = "digest = 10m\n";
 
-/// Builds the running state of a file in this folder with this text.
 fn running(folder: &Path, text: &str) -> RunningDaemon {
     let file = folder.join("osnl.conf");
     write(folder, text);
@@ -38,7 +37,7 @@ fn write(folder: &Path, text: &str) {
     std::fs::write(folder.join("osnl.conf"), text).unwrap();
 }
 
-/// Returns the number of two deliveries of one resource that can be attempted at once.
+/// Returns how many of two deliveries of one resource can be attempted at once.
 fn at_once(running: &RunningDaemon) -> usize {
     let live = &running.parts.rules["l"];
     live.reserve(2).now_or_never().unwrap();
@@ -56,8 +55,7 @@ fn at_once(running: &RunningDaemon) -> usize {
         .map_or(0, |claimed| claimed.len())
 }
 
-/// Finding 13: what rules know of an action's settings is compared as it was built, so a reload leaves what a restart
-/// would.
+/// Finding 13: rules are compared as built, including settings of actions, so a reload equals a restart.
 #[test]
 fn a_digest_that_comes_or_goes_with_a_reload_counts_as_after_a_restart() {
     let (single, digest) = (BEFORE.to_owned(), format!("{BEFORE}{DIGEST}"));
@@ -75,7 +73,7 @@ fn a_digest_that_comes_or_goes_with_a_reload_counts_as_after_a_restart() {
     }
 }
 
-/// A change without a change of meaning leaves the running rules alone, with their counts and places.
+/// A change without effect leaves the rules alone, with their counts and places.
 #[test]
 fn rules_are_made_anew_only_where_something_of_them_is_another() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,7 +100,7 @@ fn rules_are_made_anew_only_where_something_of_them_is_another() {
     }
 }
 
-/// The login of a management API, which a listener with a connection has too, is one of its secrets.
+/// The login of a management API is one of the secrets, even of a connected listener.
 #[test]
 fn issue_46_the_login_of_a_management_api_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +117,6 @@ fn issue_46_the_login_of_a_management_api_is_read_again() {
     assert_eq!((changes.leave.len(), changes.begin.len()), (1, 1));
 }
 
-/// Certificates, keys, and clouds are files with secrets too.
 #[test]
 fn issue_46_the_files_that_an_action_or_an_enrichment_names_are_read_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -157,7 +154,6 @@ fn issue_46_the_files_that_an_action_or_an_enrichment_names_are_read_again() {
     assert_eq!(changed(&running), Vec::<String>::new());
 }
 
-/// A secret in a file is read again without the configuration around it, and replaces what uses it.
 #[test]
 fn only_the_files_of_secrets_are_read_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -169,7 +165,6 @@ fn only_the_files_of_secrets_are_read_again() {
     let environment = running.sources.environment.clone();
     assert!(running.loaded.changed_secrets(&environment).is_empty());
 
-    // A change of the configuration is not read with it.
     write(folder.path(), &text.replace("to = a@b", "to = other@b"));
     std::fs::write(&url, "rabbit://u:new@h/\n").unwrap();
     assert_eq!(running.loaded.changed_secrets(&environment).len(), 1);
@@ -183,7 +178,7 @@ fn only_the_files_of_secrets_are_read_again() {
     assert_eq!(listener(&running), "new");
     assert!(running.loaded.changed_secrets(&environment).is_empty());
 
-    // What the option refuses is named, without its text, and changes nothing.
+    // A refused content is reported without its text, and changes nothing.
     for wrong in ["S3CRET", "rabbit://u:S3CRET@h:x/", "", "two\nlines"] {
         std::fs::write(&url, wrong).unwrap();
         let refused = running.changes(ReloadScope::Secrets).err().expect("a refusal");

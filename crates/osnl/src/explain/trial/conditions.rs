@@ -1,5 +1,5 @@
-//! Whether a rule may fire on some event like an example: values of the example count as any values, except for what
-//! the catalogue knows of every such event.
+//! Decides whether a rule may fire on some event like an example, whose values stand for any values except where the
+//! catalogue fixes them.
 
 use osnl_model::Saw;
 use osnl_template::conjuncts::{conjuncts, outside};
@@ -7,18 +7,17 @@ use osnl_template::{EvalError, Expression, Names};
 
 use crate::native::{ActionConf, RuleConf};
 
-/// The signs of a comparison with a value.
 const COMPARISONS: [&str; 9] =
     ["==", "!=", "<", ">", " not in ", " in ", " is match", " is search", " is startingwith"];
 /// The names that are the same in every event of a type.
 const FIXED: [&str; 1] = ["event_type"];
 
-/// The sides of the `and`s in the conditions of a rule and an action.
+/// The sides of `and` in the conditions of a rule and an action.
 pub(super) struct Conditions(Vec<WhenCondition>);
 
 struct WhenCondition {
     when: Expression,
-    /// Whether another event of the type may decide it otherwise.
+    /// Whether another event of the type may decide the side otherwise.
     depends_on_values: bool,
 }
 
@@ -31,20 +30,19 @@ impl Conditions {
         Self(all.into_iter().flatten().flat_map(sides).collect())
     }
 
-    /// Whether they may hold for an event like this one.
     pub(super) fn may_hold(&self, rule: &RuleConf, names: &Names) -> bool {
         self.patterns_may_match(rule, names)
             && self.0.iter().all(|side| match side.when.holds(names) {
                 Ok(true) => true,
                 Ok(false) => side.depends_on_values,
-                // An undecided condition is a dead letter of its own, and its values may be to blame.
+                // An undecided condition is a dead letter itself, and example values may cause that.
                 Err(
                     EvalError::Lacks { .. } | EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. },
                 ) => false,
             })
     }
 
-    /// Whether the patterns may match: there is a text, or nothing is known of what the event has there.
+    /// Whether the patterns may match: the event has a text there, or its value is unknown.
     fn patterns_may_match(&self, rule: &RuleConf, names: &Names) -> bool {
         let notification = names.notification();
         let nested = rule.rule.nested.iter().map(|nested| nested.matches(notification));
@@ -60,7 +58,7 @@ fn sides(when: &Expression) -> Vec<WhenCondition> {
     let split = conjuncts(when.source()).unwrap_or_default();
     let sides: Option<Vec<WhenCondition>> =
         split.into_iter().map(|source| Expression::new(source.trim()).ok().map(side)).collect();
-    // Names of enrichments: nothing is known of these.
+    // Names of enrichments, whose values are unknown.
     sides.filter(|sides| !sides.is_empty()).unwrap_or_else(|| vec![side(when.clone())])
 }
 

@@ -1,4 +1,4 @@
-//! Dead letters that a trial has found, as warnings: one for each option and cause, at the line of the option.
+//! Turns dead letters of a trial into warnings, one per option and cause, at the option's line.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,13 @@ use osnl_model::catalogue::CatalogueEvent;
 
 use crate::native::{ActionConf, LoadedConf};
 
-/// Event types that a warning names.
 const NAMED: usize = 3;
 
-/// The events that one action was tried with.
 #[derive(Default)]
 pub(super) struct Deaths {
     tried: usize,
     dead: usize,
-    /// Whether the catalogue knows, for one of them at least, that the rules hear such events.
+    /// Whether the rules are known to receive at least one of the events.
     any_is_certain: bool,
     causes: BTreeMap<DeathCause, DeathEvents>,
 }
@@ -23,7 +21,7 @@ pub(super) struct Deaths {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct DeathCause {
     option: String,
-    /// The words without the place in the text, which differs from event to event.
+    /// The message without the place in the text, which differs from event to event.
     problem: String,
 }
 
@@ -33,7 +31,6 @@ struct DeathEvents {
 }
 
 impl Deaths {
-    /// Counts an event, and the reason why it is a dead letter, if it is.
     pub(super) fn add(&mut self, event: &CatalogueEvent, why: Option<String>, is_certain: bool) {
         self.tried += 1;
         self.any_is_certain |= is_certain;
@@ -51,7 +48,7 @@ impl Deaths {
         }
     }
 
-    /// Adds the warnings; says whether there was nothing but dead letters.
+    /// Adds the warnings, and returns whether all deliveries were dead letters.
     pub(super) fn report(
         self,
         loaded: &LoadedConf,
@@ -59,7 +56,7 @@ impl Deaths {
         warnings: &mut Vec<Warning>,
     ) -> bool {
         let is_hopeless = self.dead > 0 && self.dead == self.tried;
-        // Where any service may be heard, an event that does not fit may never come.
+        // With listeners for any service, an unsuitable event may never arrive.
         if !is_hopeless && !self.any_is_certain {
             return false;
         }
@@ -78,13 +75,13 @@ impl Deaths {
     }
 }
 
-/// `body`, `header.X-Name`.
+/// Whether the text is an option such as `body` or `header.X-Name`.
 fn is_option(text: &str) -> bool {
     let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
     begins && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
-/// `expected value at line 1 column 11` without the place.
+/// Removes the place from `expected value at line 1 column 11`.
 fn without_place(problem: &str) -> String {
     problem.split(" at line ").next().unwrap_or(problem).to_owned()
 }

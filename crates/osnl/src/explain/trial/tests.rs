@@ -1,9 +1,7 @@
-//! Actions tried with examples, by what `osnl check` says of them.
-
 use crate::explain::try_actions;
 use crate::native::{Sources, load_texts};
 
-/// A listener of nova on line 1 to 5, a rule from line 6 on, an action from line 10 on.
+/// Places the listener on lines 1 to 5, the rule from 6, the action from 10.
 fn tried(rule: &str, action: &str) -> (Vec<String>, Vec<String>) {
     let text = format!(
         "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = nova\npool = p\n\
@@ -34,7 +32,6 @@ fn a_template_that_makes_no_request_is_said_before_an_event_shows_it() {
     hopeless("body = {\"text\": {{ resource.name }}}", "the rendered template is not JSON: expected");
     hopeless("body = {'text': 'x'}", "the rendered template is not JSON: key must be a string");
     hopeless("body = {\"a\": \"{{ payload.instance_uuid }}\"}", "the event has no payload.instance_uuid");
-    // An option that joined the body.
     hopeless(
         "body = {\"a\": 1}\n  max_attempts = 3",
         "the rendered template is not JSON: trailing characters",
@@ -92,19 +89,19 @@ fn what_some_events_lack_is_said_with_their_names() {
 fn an_example_is_not_held_against_what_it_cannot_know() {
     let lacks = format!("{HTTP}\nbody = {{\"a\": \"{{{{ payload.nope }}}}\"}}");
     for (rule, action) in [
-        // Another tenant's, another state's; a condition that asks for the very field.
+        // Each case has another tenant, another state, or a condition on the missing field itself.
         ("when = payload.nope is defined", lacks.as_str()),
         ("when = payload.nope == \"x\"", &lacks),
         ("payload.nope = x", &lacks),
         ("enabled = false", &lacks),
         ("when = event_type == \"not.of.nova\"", &lacks),
         (DELETED, &format!("{lacks}\nwhen = payload.nope is defined")),
-        // Keys of contexts differ.
+        // The keys of contexts depend on the service.
         (DELETED, &format!("{HTTP}\nbody = {{\"a\": \"{{{{ context.acme_id }}}}\"}}")),
     ] {
         assert_eq!(tried(rule, action), (Vec::new(), Vec::new()), "{rule} {action}");
     }
-    // A value is another one in other events, and the template is no better for it.
+    // Other events have other values, which does not help the template.
     for rule in
         ["when = payload.tenant_id == \"1\" and payload.state != \"deleted\"", "payload.tenant_id = ^1$"]
     {

@@ -1,4 +1,4 @@
-//! With a paused clock, through a listener that runs: each wait below jumps.
+//! Tests a running listener with a paused clock, so that waits end at once.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,11 +24,11 @@ use crate::metrics::Counters;
 use crate::received::ReceivedMessage;
 use crate::shutdown::Shutdown;
 
-/// Wants everything and ends nothing until told.
+/// Wants every message, and ends none until told.
 #[derive(Default)]
 struct HoldingEndpoint {
     open: Mutex<Vec<oneshot::Sender<Settle>>>,
-    /// The number of messages that may be read; `None` is any number.
+    /// The number of messages that may be read; `None` means no limit.
     places: Option<usize>,
 }
 
@@ -61,7 +61,6 @@ impl Intake for HoldingEndpoint {
     }
 }
 
-/// A broker that hands nothing over, whatever waits.
 fn mute(memory: MemoryTransport) -> impl Transport {
     ListenOnly::new(move |to, options| {
         let memory = memory.clone();
@@ -183,7 +182,7 @@ impl ListenerRig {
         }
     }
 
-    /// Returns the published stall after so many seconds: its kind, and its age by then.
+    /// Returns kind and age of the published stall after so many seconds.
     async fn after(&self, seconds: u64) -> Option<(StallKind, u64)> {
         sleep(Duration::from_secs(seconds)).await;
         self.stall.borrow().as_ref().map(|stall| {
@@ -194,7 +193,7 @@ impl ListenerRig {
 
     fn end_all(&self) {
         for sender in self.endpoint.open.lock().unwrap().drain(..) {
-            // No receiver waits for the end of messages that were given back.
+            // No receiver waits for messages that were returned.
             let _ = sender.send(Settle::Acknowledge);
         }
     }
@@ -215,11 +214,10 @@ async fn a_full_window_of_which_nothing_ends_is_a_stall_after_five_minutes_and_u
     let (kind, seconds) = running.after(30).await.unwrap();
     assert_eq!(kind, StallKind::WindowFull { unsettled: 4 });
     assert!((300..=320).contains(&seconds), "{seconds}");
-    // Reminded of, not counted again.
     assert!(running.after(3600).await.is_some_and(|(_, seconds)| seconds >= 3900));
     running.end_all();
     assert_eq!(running.after(15).await, None);
-    // The two that waited are in work, and there is room: no stall, however long they take.
+    // The two waiting messages are in work, and there is room, so slowness is no stall.
     assert_eq!(running.after(3600).await, None);
     running.stop(1).await;
 }

@@ -1,24 +1,21 @@
-//! Comparisons in a `when` that can never hold, since the two sides are of different types: a number is never equal to a
-//! text, whatever both look like. Only sides of top-level `and`s count, of a name and a constant.
+//! Finds comparisons in `when` that can never hold because the types differ, as a number never equals a text. Only a
+//! name and a constant in a side of a top-level `and` count.
 
 use osnl_template::conjuncts::{conjuncts, name, outside, text, texts};
 
 use super::fields::ValueTypes;
 
-/// The signs, longer ones first.
+/// The comparison signs, longer ones first.
 const SIGNS: [&str; 5] = ["==", "<=", ">=", "<", ">"];
 
-/// A name that is compared with a constant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NameComparison {
     pub(super) name: String,
     pub(super) sign: &'static str,
-    /// The constant as it is written.
     pub(super) written: String,
     pub(super) kind: ConstantKind,
 }
 
-/// The type of a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConstantKind {
     Text,
@@ -27,7 +24,7 @@ pub(super) enum ConstantKind {
 }
 
 impl ConstantKind {
-    /// With its article.
+    /// Returns the type with its article.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Text => "a text",
@@ -48,7 +45,7 @@ impl ConstantKind {
         text(written).map(|_| Self::Text)
     }
 
-    /// Whether one of these values may be equal to a constant of this type. True is 1, as in Python.
+    /// Whether a value may equal a constant of this type. `True` is 1, as in Python.
     pub(super) fn is_among(self, values: &ValueTypes) -> bool {
         match self {
             Self::Text => values.text,
@@ -57,7 +54,6 @@ impl ConstantKind {
     }
 }
 
-/// In the order of the expression.
 pub(super) fn of(source: &str) -> Vec<NameComparison> {
     conjuncts(source).unwrap_or_default().into_iter().filter_map(compared).collect()
 }

@@ -1,33 +1,25 @@
-//! The fields of a rule's known events at a path. Many rules look at the same events, and the search is expensive, so
-//! each answer is kept while a configuration is judged.
+//! The fields of a rule's known events at a path, cached because the search is expensive and many rules share events.
 
 use std::collections::HashMap;
 
 use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 
-/// The fields of some events at a path.
 pub(super) enum PathFields {
-    /// None of them has anything there.
     Nothing(LackingPath),
-    /// One has at least.
     Values(ValueTypes),
 }
 
-/// The types of values at a path.
 #[derive(Default)]
 pub(super) struct ValueTypes {
-    /// The first event that has some.
     pub(super) event: &'static str,
     pub(super) text: bool,
     pub(super) number: bool,
     pub(super) boolean: bool,
 }
 
-/// By the events that were asked about.
 #[derive(Default)]
 pub(super) struct EventFields(HashMap<Vec<usize>, HashMap<String, PathFields>>);
 
-/// The fields of these events, by path.
 pub(super) struct FieldsOf<'a> {
     events: &'a [&'static CatalogueEvent],
     known: &'a mut HashMap<String, PathFields>,
@@ -35,7 +27,7 @@ pub(super) struct FieldsOf<'a> {
 
 impl EventFields {
     pub(super) fn of<'a>(&'a mut self, events: &'a [&'static CatalogueEvent]) -> FieldsOf<'a> {
-        // The catalogue stays where it is.
+        // The catalogue is static, so addresses identify events.
         let numbers = events.iter().map(|event| std::ptr::from_ref(*event).addr()).collect();
         FieldsOf { events, known: self.0.entry(numbers).or_default() }
     }
@@ -62,8 +54,7 @@ fn found(events: &[&'static CatalogueEvent], path: &str) -> PathFields {
 }
 
 impl ValueTypes {
-    /// Adds the types that a field may have. A field without a description may have any, and so may one that was only
-    /// ever seen as null.
+    /// Adds the types that a field may have: any, if undocumented or only ever seen as null.
     fn add(&mut self, event: &CatalogueEvent, path: &str) {
         const TEXTS: [&str; 5] = ["text", "UUID", "date-time", "IP address", "MAC address"];
         if self.event.is_empty() {

@@ -1,5 +1,4 @@
-//! Events that a rule matches in part, or twice: one of several publishers, one of several priorities, both forms of one
-//! event.
+//! Finds events that a rule matches in part or twice: some publishers, some priorities, or both forms of one event.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +8,14 @@ use osnl_model::{Pattern, Priority};
 use crate::native::ListenerConf;
 use crate::rule::Rule;
 
-/// Problem and remedy of a `publisher_id` that matches some publishers of an event, and misses others.
+/// Returns problem and remedy of a `publisher_id` that misses some publishers of an event.
 pub(super) fn missed_publisher(rule: &Rule, heard: &[&CatalogueEvent]) -> Option<(String, String)> {
     let pattern = rule.filter.publisher_id.as_ref()?;
     let matches = |publisher: &str| pattern.is_match(&publisher.replace(['<', '>'], ""));
     let known = |event: &CatalogueEvent| -> Vec<&'static str> {
         event.publishers.iter().copied().filter(|known| *known != "null").collect()
     };
-    // Each part of nova reports an update, which a rule on other events happens to match.
+    // Each part of nova sends updates, which a rule on other events may match by accident.
     let is_meant = |event: &&&CatalogueEvent| {
         !event.event_type.ends_with(".update")
             || heard.iter().all(|event| event.event_type.ends_with(".update"))
@@ -33,7 +32,7 @@ pub(super) fn missed_publisher(rule: &Rule, heard: &[&CatalogueEvent]) -> Option
     Some((problem, format!("to match each known publisher, write {line}")))
 }
 
-/// Problem and remedy of a pattern that matches both forms of one event, of which the listeners read both.
+/// Returns problem and remedy of a pattern that matches both forms of one event, if listeners read both.
 pub(super) fn both_forms(
     rule: &Rule,
     pattern: &Pattern,
@@ -41,7 +40,7 @@ pub(super) fn both_forms(
 ) -> Option<(String, String)> {
     let filter = &rule.filter;
     let chooses = rule.when.is_some() || !rule.nested.is_empty() || !filter.payload.is_empty();
-    // A pattern that matches any name is for a record of all.
+    // A pattern that matches any name is meant to record all events.
     if chooses || pattern.is_match("osnl.unknown") {
         return None;
     }
@@ -62,7 +61,7 @@ pub(super) fn both_forms(
     ))
 }
 
-/// The value of a service's `notification_format` with which it sends these events, if that decides it.
+/// Returns the value of `notification_format` that sends these events, if that option decides it.
 pub(super) fn notification_format(events: &[&CatalogueEvent]) -> Option<&'static str> {
     if !events.iter().all(|event| event.service == "nova") {
         return None;
@@ -74,7 +73,7 @@ pub(super) fn notification_format(events: &[&CatalogueEvent]) -> Option<&'static
     }
 }
 
-/// Problem and remedy of a pattern that names errors, which no listener reads.
+/// Returns problem and remedy of a pattern on errors, which no listener reads.
 pub(super) fn unread_errors(
     rule: &Rule,
     pattern: &Pattern,
@@ -100,13 +99,12 @@ fn is_versioned(event: &CatalogueEvent) -> bool {
     matches!(event.form, PayloadForm::Versioned(_))
 }
 
-/// Whether both are forms of one event: nova's servers have a longer name in the older one.
+/// Whether both are forms of one event; nova's older form has longer names for servers.
 fn is_twin(plain: &CatalogueEvent, versioned: &CatalogueEvent) -> bool {
     let name = plain.event_type.strip_prefix("compute.").unwrap_or(plain.event_type);
     plain.service == versioned.service && [plain.event_type, name].contains(&versioned.event_type)
 }
 
-/// Whether some publisher of the event matches.
 fn may_come_from(pattern: Option<&Pattern>, event: &CatalogueEvent) -> bool {
     let matches = |pattern: &Pattern| {
         event.publishers.iter().any(|known| pattern.is_match(&known.replace(['<', '>'], "")))

@@ -1,7 +1,6 @@
-//! Publishers and kinds of resources that no known event of a rule has.
+//! Finds publishers and kinds of resources that no known event of a rule has.
 //!
-//! A publisher is a service and a host, and the host may be any. So only the letters that a pattern begins with are
-//! compared with those that publishers begin with.
+//! A publisher is a service and any host, so only the first letters of a pattern are compared.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +10,12 @@ use osnl_model::resources;
 use crate::native::equalities;
 use crate::rule::Rule;
 
-/// Publishers that a warning names.
 const NAMED: usize = 4;
 
-/// Problem and remedy of a `publisher_id` that none of these events has.
+/// Returns problem and remedy of a `publisher_id` that none of these events has.
 pub(super) fn no_publisher(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(String, String)> {
     let begin = literal_begin(rule.filter.publisher_id.as_ref()?.as_str())?;
-    // Which of its parts sends an event varies: all that send in the same form may.
+    // The sending part varies, so every publisher of the same form is accepted.
     let like = |event: &CatalogueEvent| {
         matched.iter().any(|one| one.service == event.service && is_versioned(one) == is_versioned(event))
     };
@@ -46,7 +44,7 @@ fn is_versioned(event: &CatalogueEvent) -> bool {
     matches!(event.form, PayloadForm::Versioned(_))
 }
 
-/// The letters that every text begins with which the pattern matches; `None` where that takes more than a look.
+/// Returns the prefix of every text that the pattern matches, if easy to find.
 fn literal_begin(pattern: &str) -> Option<String> {
     let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     if pattern.contains('|') || pattern.starts_with('(') {
@@ -70,13 +68,13 @@ fn literal_begin(pattern: &str) -> Option<String> {
     Some(begin).filter(|begin| !begin.is_empty())
 }
 
-/// Problem and remedy of a `when` that wants a kind of resource which none of these events has.
+/// Returns problem and remedy of a `when` with a kind of resource that none of these events has.
 pub(super) fn no_kind(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(String, String)> {
     let wanted = equalities::of(rule.when.as_ref()?.source());
     let wanted = wanted.into_iter().find(|wanted| wanted.name == "resource.kind")?;
     let mut kinds = BTreeSet::new();
     for event in matched {
-        // Without a sample its resources are not known.
+        // Without a sample the resources are unknown.
         event.sample()?;
         let example = event.example();
         kinds.extend(resources(&example).into_iter().map(|resource| resource.kind.into_owned()));

@@ -1,5 +1,5 @@
-//! Conditions that can never hold by the types of fields, and one on the project of a request where that of the resource
-//! may be meant.
+//! Finds conditions that can never hold by the types of fields, and a request's project used where the resource's may
+//! be meant.
 
 use osnl_model::catalogue::CatalogueEvent;
 use osnl_model::{is_secret_key, resource_at};
@@ -9,12 +9,11 @@ use super::fields::ValueTypes;
 use crate::native::equalities;
 use crate::rule::Rule;
 
-/// Longer constants are not repeated.
 const LONGEST_CONSTANT: usize = 80;
 /// The type of names that are texts in every event.
 pub(super) const TEXT: ValueTypes = ValueTypes { event: "", text: true, number: false, boolean: false };
 
-/// Whether a name beside the payload is a text, wherever there is one.
+/// Whether a name beside the payload is always a text.
 pub(super) fn is_text(name: &str) -> bool {
     const TEXTS: [&str; 9] = [
         "event_type",
@@ -31,7 +30,7 @@ pub(super) fn is_text(name: &str) -> bool {
     TEXTS.contains(&name) || name.strip_prefix("resource.").is_some_and(|field| of_resource.contains(&field))
 }
 
-/// A comparison with a constant of another type than that of the field.
+/// Returns problem and remedy of a comparison with a constant of another type.
 pub(super) fn other_type(compared: &NameComparison, values: &ValueTypes) -> Option<(String, String)> {
     let NameComparison { name, sign, written, kind } = compared;
     let is_scalar = values.text || values.number || values.boolean;
@@ -57,7 +56,7 @@ pub(super) fn other_type(compared: &NameComparison, values: &ValueTypes) -> Opti
     Some((problem, mend))
 }
 
-/// The project of a request where that of the resource may be meant.
+/// Returns problem and remedy of a request's project in place of the resource's.
 pub(super) fn project_of_request(
     rule: &Rule,
     matched: &[&CatalogueEvent],

@@ -1,8 +1,7 @@
-//! The probes of a cloud: the login; for each kind in use, whether the catalogue has its service, whether that is the
-//! service's API, and whether our roles may read there.
+//! Probes a cloud: the login, and for each kind in use the catalogue's service, its API, and the right to read.
 //!
-//! A list of one object shows that the API is there. Our roles may read single objects and not list them, so an object
-//! that does not exist is asked for too: the API's own 404 is the good answer.
+//! A list of one object proves the API. Roles may read objects without listing them, so a missing object is requested
+//! too: the API's own 404 is success.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,10 +18,10 @@ use crate::action::driver::probe::{
 use crate::action::http::HttpOptions;
 use crate::enrich::EnrichConf;
 
-/// The id of nothing.
+/// An id that no object has.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
-/// An `[enrich:NAME]`: the login, then a line for each kind. The token is dropped, and ends by itself.
+/// Probes an `[enrich:NAME]`: the login, then each kind. The token is dropped and expires by itself.
 pub(super) async fn enrichment(
     conf: &EnrichConf,
     kinds: &BTreeSet<Kind>,
@@ -58,7 +57,7 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
         }
     };
     let service = &place.url;
-    // A refusal to list says nothing about reading.
+    // A refused list does not mean that reading is refused.
     let listed = match cloud.list_one(kind).await {
         Err(error) if error.class() != Some(FailureClass::Status(403)) => Err(error),
         Ok(()) | Err(_) => Ok(()),
@@ -84,7 +83,7 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
     chosen(read, &place)
 }
 
-/// Whether each belongs to a project, and is hidden from others.
+/// Whether objects of the kind belong to a project and are hidden from others.
 fn is_of_projects(kind: Kind) -> bool {
     match kind {
         Kind::Server
@@ -99,8 +98,7 @@ fn is_of_projects(kind: Kind) -> bool {
 }
 
 impl Native {
-    /// Returns the kinds that are read from the cloud of an `[enrich:NAME]`: its own kind, and those of drivers that
-    /// name it.
+    /// Returns the kinds that are read from the cloud: its own, and those of drivers that name it.
     pub(super) fn kinds_asked(&self, conf: &EnrichConf) -> BTreeSet<Kind> {
         let asks = self.actions.iter().any(|action| action.driver.conf().traits().asks == Some(&conf.name));
         let named = self.actions.iter().any(|action| action.enrich.contains(&conf.name));

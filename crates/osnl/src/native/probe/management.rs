@@ -1,4 +1,4 @@
-//! The management API of a listener's broker: what it knows of the queues, or why that is unknown.
+//! Probes the management API of a listener's broker.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::management::risk::risks;
 use crate::management::{BrokerFacts, QueueFacts, UnknownFact};
 use crate::native::ListenerConf;
 
-/// Asks the API about the queues of a listener, of whose broker `look` has the answers.
+/// Asks the API about a listener's queues; `look` has the broker's own answers.
 pub(super) async fn management(conf: &ListenerConf, look: &Look, limit: Duration) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
     let probe = |what: String| Probe::of(section.clone(), what);
@@ -58,7 +58,7 @@ pub(super) async fn management(conf: &ListenerConf, look: &Look, limit: Duration
     probes
 }
 
-/// `quorum, durable, policy "a", no operator policy, 2 consumers, RabbitMQ 3.10.8`
+/// Describes a queue as `quorum, durable, policy "a", no operator policy, 2 consumers, RabbitMQ 3.10.8`.
 fn in_words(facts: &BrokerFacts, queue: &QueueFacts) -> String {
     let mut words = vec![queue.queue_type.clone().unwrap_or_else(|| "type unknown".to_owned())];
     words.extend(queue.durable.map(|durable| if durable { "durable" } else { "transient" }.to_owned()));

@@ -1,25 +1,21 @@
-//! The consumers of a queue that are our own daemon's, and those that are not.
+//! Distinguishes our own daemon's consumers of a queue from others.
 
 use std::collections::BTreeMap;
 
-/// The daemon of a configuration, as its control socket answered.
+/// The daemon of a configuration, by its control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnDaemon {
-    /// It can't be asked, and why.
+    /// The daemon cannot be asked, for this reason.
     Unknown(String),
-    /// None runs on this state directory.
     Stopped,
-    /// It runs.
     Runs {
-        /// Its process.
         pid: u32,
-        /// Its consumers, by broker and queue.
         consumers: BTreeMap<(String, String), u64>,
     },
 }
 
 impl OwnDaemon {
-    /// Returns words about the readers of a queue, and the advice if some are not ours or may not be.
+    /// Describes the readers of a queue, with advice if some are, or may be, foreign.
     pub(super) fn readers(
         &self,
         (broker, queue): (&str, &str),

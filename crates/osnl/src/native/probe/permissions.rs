@@ -1,5 +1,3 @@
-//! The permissions of a listener that were proven, and the command that gives those that are missing.
-
 use osnl_transport::dead_letters::queue_reader;
 use osnl_transport::{Declare, Proof, Proofs, listener_permissions, set_permissions};
 
@@ -53,7 +51,7 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
     )
 }
 
-/// The command that gives a user what the listener needs.
+/// Returns the command that grants the permissions of the listener.
 pub(super) fn needed(user: &str, virtual_host: &str, conf: &ListenerConf) -> String {
     let (exchanges, queues) = (&conf.exchanges, conf.queues());
     let exchanges: Vec<&str> = exchanges.iter().map(String::as_str).collect();
@@ -61,7 +59,7 @@ pub(super) fn needed(user: &str, virtual_host: &str, conf: &ListenerConf) -> Str
     let Some(dead) = conf.dead_letter_queue() else {
         return listener_permissions(user, virtual_host, (&exchanges, &queues), conf.declare);
     };
-    // The default exchange routes to queues by their names: dead letters, and messages that are put back.
+    // The default exchange routes dead letters and returned messages to queues by name.
     let (reader, publish) = (queue_reader(&dead), "amq.default");
     let own = [&queues[..], &[&dead, &reader]].concat();
     let made = if conf.declare == Declare::Create { [&own[..], &exchanges].concat() } else { own.clone() };

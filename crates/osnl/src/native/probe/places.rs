@@ -1,4 +1,4 @@
-//! The state directory and the file of the journal: whether a start could have them. Nothing is made.
+//! Probes whether a start could use the state directory and the journal's file, without creating either.
 
 use std::path::Path;
 
@@ -17,8 +17,8 @@ const OF_ANOTHER: &str =
     "expected if that is the daemon of this configuration; otherwise stop it, or choose another file";
 
 impl Native {
-    /// Looks at the journal's file, and at the state directory if something is wrong with it. Which process has them, and how
-    /// much room they have, is left to a look with connections: the daemon of this configuration may run.
+    /// Probes the journal's file, and the state directory if faulty. A look with connections checks the owning process
+    /// and the free space, because this configuration's daemon may be running.
     #[must_use]
     pub fn places(&self, daemon: Option<&OwnDaemon>) -> Vec<Probe> {
         let journal = match &self.journal {
@@ -78,10 +78,10 @@ fn file(options: &SqliteOptions, daemon: Option<&OwnDaemon>) -> Probe {
     }
 }
 
-/// Adds the room on the disk where it is less than the journal may take.
+/// Adds the free space of the disk, if less than the journal may take.
 fn with_room(probe: Probe, options: &SqliteOptions) -> Probe {
     let folder = options.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    // The folder may have to be made.
+    // The folder may not exist yet.
     let folder = folder.into_iter().flat_map(Path::ancestors).find(|folder| folder.is_dir());
     let Some(free) = folder.and_then(free) else { return probe };
     let taken = std::fs::metadata(&options.path).map_or(0, |file| file.len());

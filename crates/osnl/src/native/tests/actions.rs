@@ -1,12 +1,10 @@
-//! The drivers' tables: what they all must have, what differs between them, and what is not an option of a driver.
-
 use std::time::Duration;
 
 use super::{WHOLE, errors, load};
 use crate::delivery::{BatchLimits, DeliverySettings, WhenExhausted};
 use crate::native::{CallRequest, DocEntry, Drivers, Preview};
 
-/// The settings by which drivers deliver unless told otherwise, and those that every action can have.
+/// Each driver has its own defaults for the options of every action.
 #[test]
 fn every_action_has_the_delivery_options_with_the_defaults_of_its_driver() {
     let settings = |more: &str| {

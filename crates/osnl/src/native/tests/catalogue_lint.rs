@@ -1,13 +1,9 @@
-//! The warnings of `osnl check` about rules that can never fire.
-
 use super::load;
 
-/// A listener on `exchange`, and a rule with these lines, the first of which is line 6.
 fn never_sent(exchange: &str, rule: &str) -> Vec<String> {
     never_heard(exchange, rule, "topics = notifications, versioned_notifications")
 }
 
-/// The same with more lines of the listener.
 fn never_heard(exchange: &str, rule: &str, listener: &str) -> Vec<String> {
     let text = format!(
         "[listener:l]\ntransport_url = rabbit://u:p@localhost/\nexchange = {exchange}\n[rule:r]\nactions = a\n{rule}\n\
@@ -80,7 +76,7 @@ fn an_event_type_that_nobody_sends_is_pointed_at() {
         r"event_type = identity.user.delete$",
         &[&no_event("keystone", "identity.user.deleted")],
     );
-    // Of services that nobody knows anything may come.
+    // An unknown service may send anything.
     check("acme", r"event_type = ^thing\.made$", &[]);
     check("openstack", r"event_type = ^trove\.instance\.create$", &[]);
     check("openstack", r"event_type = ^volume\.creat\.end$", &[&no_event("openstack", "volume.create.end")]);
@@ -97,7 +93,7 @@ fn an_event_that_comes_by_another_way_is_pointed_at() {
     check("nova", versioned, "topics = notifications", &[topic]);
     check("nova", versioned, "topics = notifications, versioned_notifications", &[]);
     check("nova", "event_type = ^(compute\\.)?instance\\.delete", "topics = notifications", &[]);
-    // Who gives topics other names knows what comes to them.
+    // Other names of topics mean that the operator knows their events.
     check("nova", versioned, "topics = notifications, osnl", &[]);
     let priority = |option: &str, line: u32| {
         format!(
@@ -152,7 +148,7 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
            disk_gb, …; did you mean instance_id?",
         ],
     );
-    // The field is there, inside.
+    // The field exists only inside another value.
     check(
         "nova",
         "event_type = ^instance.delete.end$\npayload.uuid = x",
@@ -175,7 +171,6 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
             "a.conf:7: [rule:r] payload.port: none of the known events of this rule has this key; their payloads have port_id",
         ],
     );
-    // Inside of values.
     let port = "event_type = ^port\\.delete\\.end$";
     check("neutron", &format!("{port}\npayload.port.device_owner = ^compute:"), &[]);
     check("neutron", &format!("{port}\npayload.port.fixed_ips.0.ip_address = ^10"), &[]);
@@ -194,7 +189,7 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
             "a.conf:7: [rule:r] payload.port.revision_number: is never a string in the events of this rule, and only strings are compared; see osnl events port.delete.end",
         ],
     );
-    // Without a pattern, every event of the exchange.
+    // Without a pattern, every event of the exchange counts.
     check("neutron", "payload.port_id = x", &[]);
     check("openstack", "payload.whatever = x", &[]);
     check("acme", "payload.whatever = x", &[]);
@@ -224,7 +219,7 @@ fn a_name_in_when_that_its_events_never_have_is_pointed_at() {
            binding:vif_type, binding:vnic_type, created_at, …; did you mean payload.port.device_owner?",
         ],
     );
-    // nova's two forms: what one of them has is there; what neither has is not.
+    // Of nova's two forms, a field of either counts as present.
     let both = r"event_type = ^(compute\.)?instance\.delete\.end$";
     check(
         "nova",

@@ -1,5 +1,3 @@
-//! The delivery options of rules and actions: every error, the explanations, and that they are shown again.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +87,7 @@ fn what_is_given_up_goes_to_another_action_and_not_round_in_a_circle() {
     };
     let other = "[action:chat]\ndriver = dump\n";
     assert_eq!(said("on_failure = roles\n"), [""; 0]);
-    // Named by no rule, and used.
+    // An action that only `on_failure` names is used.
     let whole = format!("on_failure = chat\n{other}");
     assert_eq!(said(&whole), [""; 0]);
     assert_eq!(
@@ -162,7 +160,7 @@ on_full = dead_letter
     ] {
         assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");
     }
-    // What deletes is better guarded; what writes down need not be.
+    // Only actions that delete should have a guard.
     let plain = load(WHOLE).unwrap().conf.explain();
     assert_eq!(plain.matches("guard ").count(), 2, "{plain}");
     assert!(

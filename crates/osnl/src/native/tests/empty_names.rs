@@ -1,5 +1,3 @@
-//! The warnings of `osnl check` about names that a template writes and that events leave empty.
-
 use super::load;
 
 #[test]

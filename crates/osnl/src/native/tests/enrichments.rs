@@ -1,5 +1,4 @@
-//! The answers of enrichments in templates of all drivers: that each takes them, that a check refuses unknown names,
-//! and where a preview has them.
+//! Tests answers of enrichments in the templates of all drivers, in checks, and in previews.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::native::{CallRequest, Preview};
 
 const LOGIN: &str = "auth_url = http://keystone/v3\nusername = u\npassword = p";
 
-/// Drivers with templates, as an option for each; `TEXT` is where a text with a value stands.
+/// Drivers with templates, each with an option in which `TEXT` is replaced.
 const TEMPLATES: [(&str, &str); 17] = [
     ("http", "url = http://h/\nbody = {\"a\": \"TEXT\"}"),
     ("http", "url = http://h/TEXT"),
@@ -43,7 +42,7 @@ fn text(action: &str) -> String {
     )
 }
 
-/// A name that there is none of is said with its line, column and the nearest one, in every template of every driver.
+/// An unknown name is reported with line, column and the nearest name.
 #[test]
 fn every_template_takes_what_its_action_asks_and_nothing_else() {
     for (driver, options) in TEMPLATES {
@@ -72,7 +71,7 @@ fn every_template_takes_what_its_action_asks_and_nothing_else() {
         let slip = said("", "{{ servr.name }}");
         assert!(slip.ends_with("did you mean server?"), "{slip}");
     }
-    // A driver that has templates stands above.
+    // Each driver with templates must be in the table.
     for entry in Drivers::default().entries() {
         let has = entry.table.options.iter().any(|option| option.kind == osnl_config::Kind::Form("template"));
         assert_eq!(
@@ -110,7 +109,7 @@ fn conditions_and_ids_see_what_is_asked_before_them() {
     }
 }
 
-/// Warns of an answer that nothing uses: it is likely a slip.
+/// An unused answer is likely a mistake.
 #[test]
 fn a_driver_that_cannot_use_an_answer_is_warned_of() {
     let check = |action: &str, expected: bool| {
@@ -167,7 +166,6 @@ fn shown(preview: &Preview) -> String {
     }
 }
 
-/// Shows the path of a value that is not known yet, and a kept value itself.
 #[test]
 fn a_preview_shows_where_a_value_will_stand() {
     let kept =
@@ -240,7 +238,7 @@ fn a_preview_shows_where_a_value_will_stand() {
             "enrichments {\"server\":{\"adminPass\":\"***\"",
         );
     }
-    // What is more than a text cannot be shown yet.
+    // A value that is more than a text cannot be shown yet.
     check(
         "driver = http\nurl = http://h/\nbody = {\"a\": {{ server.ram * 2 }}}",
         "POST http://h/, when it knows server: ",
@@ -248,7 +246,6 @@ fn a_preview_shows_where_a_value_will_stand() {
     );
 }
 
-/// The default of an enrichment that will not be asked is known.
 #[test]
 fn a_default_is_a_value() {
     let default = AnswerForecast::Default(json!({"name": "nobody"}));
@@ -258,7 +255,7 @@ fn a_default_is_a_value() {
     assert!(matches!(&lacks, Preview::Unusable { why } if why.contains("server.name")), "{lacks:?}");
 }
 
-/// With the answers that a delivery had, its condition is decided as it was before its first attempt.
+/// With kept answers, the condition is decided as before the first attempt.
 #[test]
 fn a_condition_on_an_answer_that_cannot_be_decided_is_a_dead_letter() {
     let check = |when: &str, dead: Option<&str>, not_asked: Option<&str>| {
@@ -296,7 +293,6 @@ fn a_condition_on_an_answer_that_cannot_be_decided_is_a_dead_letter() {
     check("server.name + 1 > 1", Some(undecided), None);
 }
 
-/// Shows the id of each question, or the reason for none; later ids follow from kept answers.
 #[test]
 fn the_ids_that_would_be_asked_are_foreseen() {
     let check = |id: &str, payload: &Value, kept: Option<&Value>, expected: [Result<&str, &str>; 2]| {

@@ -1,5 +1,3 @@
-//! The warnings of `osnl check` about hosts without a user, which `osnl run` logs too.
-
 use osnl_model::TransportUrl;
 
 use super::load;

@@ -1,5 +1,3 @@
-//! The driver `http` in whole configurations: examples and recipes, and its secrets in every form for people.
-
 use std::os::unix::fs::PermissionsExt as _;
 
 use osnl_model::Notification;
@@ -7,7 +5,6 @@ use serde_json::json;
 
 use super::super::{CallRequest, LoadedConf, Sources, load_texts};
 
-/// A file whose one action has these lines.
 fn load(lines: &str) -> LoadedConf {
     let text = format!(
         "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = neutron\npool = osnl\n[rule:r]\nactions = a\n[action:a]\n{lines}\n"
@@ -36,7 +33,7 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let cloud = format!("cloud = mycloud\nclouds_file = {}", file.display());
     for block in blocks {
-        // Secrets are in files that only the reader has.
+        // The examples' secrets are in files that only the reader has.
         let block = block.replace("file:///etc/osnl/", "in-").replace("cloud = mycloud", &cloud);
         let names: Vec<&str> =
             block.lines().filter_map(|line| line.strip_prefix("[action:")?.strip_suffix(']')).collect();
@@ -50,7 +47,7 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     }
 }
 
-/// The texts of an action and its configuration that people see; the third is the configuration's own.
+/// Returns the displayed texts, and as the third the configuration's own.
 fn for_people(loaded: &LoadedConf, wanted: &CallRequest<'_>) -> [String; 4] {
     [
         format!("{:?}", loaded.conf.actions[0].preview(wanted)),
@@ -78,7 +75,7 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
     assert!(loaded.document().reads_back());
 }
 
-/// Wherever a URL may have a query, not in the option of the driver http alone.
+/// The query must be hidden in every option with a URL.
 #[test]
 fn the_query_of_a_url_is_in_no_form_for_people() {
     const ID: &str = "12345678-1234-5678-1234-567812345678";

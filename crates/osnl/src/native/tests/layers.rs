@@ -1,5 +1,3 @@
-//! The precedence of the sources, and the origin of each value.
-
 use std::fs;
 use std::path::Path;
 
@@ -9,7 +7,6 @@ use super::super::{Sources, load as load_files, load_texts};
 use super::{WHOLE, errors, load, load_layers, warnings};
 use crate::action::dump::DumpConf;
 
-/// `option` of `[heading]` in the document, and where it came from.
 fn shown(loaded: &super::LoadedConf, heading: &str, option: &str) -> Option<(String, String)> {
     let document = loaded.document();
     let section = document.sections.into_iter().find(|section| section.heading == heading)?;
@@ -167,12 +164,12 @@ fn what_is_shown_reads_back_as_the_same() {
 fn the_examples_load_without_a_warning() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut count = 0;
-    // The one is no native file, the other has a driver of another crate; osnl-oss loads both.
+    // `oss.conf` is no native file, and `plugins.conf` has a driver of another crate; osnl-oss loads both.
     let files = osnl_config::files_of(&folder).unwrap().into_iter();
     for file in files.filter(|file| !["oss.conf", "plugins.conf"].iter().any(|other| file.ends_with(other))) {
         let sources = Sources { files: vec![file.clone()], ..Sources::default() };
         let loaded = load_files(&sources).unwrap_or_else(|errors| panic!("{errors}"));
-        // Their passwords are no secrets, and a checkout is there for everybody.
+        // The examples' passwords are no secrets, and a checkout is readable by everyone.
         let said = warnings(&loaded);
         let said: Vec<_> = said.iter().filter(|said| !said.contains("can read this secret")).collect();
         assert_eq!(said, [""; 0], "{}", file.display());

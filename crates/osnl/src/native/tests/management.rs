@@ -1,5 +1,3 @@
-//! `management_url`: the login, the trust, and the warning of a login in clear.
-
 use super::{WHOLE, load, warnings};
 use crate::management::ManagementConf;
 use osnl_model::{Secret, TransportUrl};

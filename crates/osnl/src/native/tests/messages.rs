@@ -1,8 +1,5 @@
-//! Golden texts.
-
 use super::{WHOLE, errors, load, warnings};
 
-/// `WHOLE` with `lines` appended to a section; their first line is number 14.
 fn with(section: &str, lines: &str) -> String {
     format!("{WHOLE}[{section}]\n{lines}\n")
 }

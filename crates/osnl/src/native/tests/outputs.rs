@@ -1,9 +1,6 @@
-//! Drivers that write events down or pass them on: examples and pages load, mistakes are told, secrets are in no output.
-
 use super::{all_findings, load};
 use crate::native::{CallRequest, Preview};
 
-/// Each has an example and a page.
 const DRIVERS: [&str; 5] = ["file", "syslog", "publish", "mail", "k2hr3_register"];
 
 #[test]
@@ -28,7 +25,6 @@ fn examples_and_pages_load_without_a_warning() {
     }
 }
 
-/// Lines of an action, and what is said of them; `""` is nothing.
 #[test]
 fn mistakes_are_told_with_what_is_allowed() {
     let check = |lines: &str, expected: &str| {
@@ -72,7 +68,6 @@ fn mistakes_are_told_with_what_is_allowed() {
     );
 }
 
-/// Returns the effect of an action as `osnl explain` shows it.
 fn preview(action: &str, payload: serde_json::Value) -> Preview {
     let frame = "[listener:n]\ntransport_url = rabbit://u:p@localhost/\nexchange = n\npool = osnl\n[rule:r]\nactions = a\n";
     let loaded = load(&format!("{frame}[action:a]\n{action}\n")).unwrap_or_else(|errors| panic!("{errors}"));

@@ -1,11 +1,8 @@
-//! The options of the rabbit driver: where they come from, what wins, what is said of them.
-
 use osnl_transport::{LoginMethod, QueueType, Trust};
 
 use super::{errors, load, load_layers};
 use crate::native::{ListenerConf, LoadedConf};
 
-/// A whole configuration with this URL, lines of the listener and lines of the section.
 fn text(query: &str, listener: &str, section: &str) -> String {
     let rest = "[rule:r]\nactions = a\n[action:a]\ndriver = dump\n";
     let url = format!("transport_url = rabbit://u:hunter2@localhost/{query}");
@@ -46,7 +43,6 @@ fn queue_and_prefetch_follow_the_driver_unless_the_listener_says() {
         let loaded = load(&text("", own, section)).unwrap();
         let conf = listener(&loaded);
         assert_eq!((conf.queue.durable, conf.prefetch), (durable, prefetch), "{own} {section}");
-        // What is shown means the same.
         let shown = loaded.document().text(true);
         let again = load(&shown).unwrap_or_else(|errors| panic!("{errors}\n{shown}"));
         assert_eq!(format!("{:?}", listener(&again)), format!("{conf:?}"), "{shown}");
@@ -69,7 +65,6 @@ fn the_kind_of_a_queue_follows_the_driver_unless_the_listener_says() {
         let kind = &listener(&loaded).queue;
         let seen = (kind.queue_type, kind.auto_delete, kind.delivery_limit, kind.max_in_memory_length);
         assert_eq!(seen, expected, "{own} {section}");
-        // What is shown means the same.
         let shown = loaded.document().text(true);
         let again = load(&shown).unwrap_or_else(|errors| panic!("{errors}\n{shown}"));
         assert_eq!(&listener(&again).queue, kind, "{shown}");
@@ -139,7 +134,7 @@ fn what_is_wrong_points_at_its_line() {
         "",
         "a.conf:4: [listener:n] tls: \"yes\" is not a valid value; allowed: oslo, verify, unverified",
     );
-    // What one place lacks another may bring.
+    // Options of the query and the section are checked together.
     let external = "rabbit_login_method=EXTERNAL&ssl_cert_file=c&ssl_key_file=k";
     let loaded = load(&text(&format!("?{external}"), "", "ssl = 1")).unwrap();
     assert_eq!(listener(&loaded).rabbit.login(), Some(LoginMethod::External));

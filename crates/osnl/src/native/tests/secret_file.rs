@@ -1,5 +1,3 @@
-//! Secrets in files of their own: what is read, what is refused, and that none is printed.
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -93,7 +91,7 @@ fn a_file_that_gives_no_secret_is_refused_with_what_to_do() {
         "there is no credential url; add LoadCredential=NAME:/path to the unit, or name another one",
     );
     check("file:///$nothing/x", &[], "$… names no known option; write $$ where a dollar sign is meant");
-    // What is wrong with the content is said without it.
+    // An error about the content must not contain it.
     let found = errors(load_layers(&[&with(&here("wrong"))], &[]));
     assert!(found[0].contains("transport_url: bad transport URL"), "{found:?}");
     assert!(!found[0].contains("hunter2"), "{found:?}");
@@ -119,7 +117,6 @@ fn a_file_that_is_open_to_everybody_is_warned_of() {
     check(0o602, true);
 }
 
-/// Files that an option names, each by the option that names it.
 #[test]
 fn keys_tokens_and_clouds_that_every_user_can_read_are_warned_of() {
     let folder = tempfile::tempdir().unwrap();
@@ -158,13 +155,13 @@ fn keys_tokens_and_clouds_that_every_user_can_read_are_warned_of() {
     );
 }
 
-/// Logins of every driver and of every section that has one: to this machine in clear, to another one over TLS. A driver without
-/// a case fails the test.
+/// Every login of every driver and section: in clear only to this machine, else over TLS. A driver without a case fails
+/// the test.
 #[test]
 fn every_login_in_clear_is_named() {
     let drivers = [
         ("k2hr3_register", "api_url = HTTP/v1/role\nrole = r\ntoken_file = /none\n", "api_url"),
-        // No credential goes to K2HR3 with a deletion.
+        // A deletion sends no credential to K2HR3.
         ("k2hr3", "api_url = HTTP/v1/role\n", ""),
         ("http", "url = HTTP/a\nauth = bearer\ntoken = t\n", "url"),
         ("http", "url = HTTP/a\nheader.X-Api-Key = t\n", "url"),
@@ -182,7 +179,6 @@ fn every_login_in_clear_is_named() {
         ("mail", "server = HOST\nusername = u\npassword = p\nfrom = a@b.c\nto = a@b.c\n", ""),
         ("publish", "transport_url = rabbit://u:p@HOST/\nexchange = x\n", "transport_url"),
         ("publish", "transport_url = rabbit://u:p@HOST/?ssl=true\nexchange = x\n", ""),
-        // These log in nowhere.
         ("syslog", "server = tcp://HOST:601\n", ""),
         ("dump", "", ""),
         ("file", "path = /none\n", ""),
@@ -242,7 +238,7 @@ fn what_looks_like_a_comment_is_warned_of() {
     check("a# b", false);
 }
 
-/// Only what others can reach: by the file's mode, and by those of all folders on the way.
+/// A file counts as readable by its own mode and those of all folders on the path.
 #[test]
 fn a_configuration_with_a_secret_that_every_user_can_read_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();

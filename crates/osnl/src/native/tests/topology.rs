@@ -1,16 +1,12 @@
-//! The bindings and queues of a listener: the allowed options, their meaning, and that they read back.
-
 use osnl_transport::{Argument, Declare, QueueKind, QueueType, StreamOffset};
 
 use super::{WHOLE, errors, load};
 use crate::native::ListenerConf;
 
-/// `WHOLE` with these lines in the listener's section; their first line is number 14.
 fn with(lines: &str) -> String {
     format!("{WHOLE}[listener:neutron]\n{lines}\n")
 }
 
-/// A listener that is these lines and no more; the first of them is line 3.
 fn alone(lines: &str) -> String {
     let rest = &WHOLE[WHOLE.find("[rule").unwrap()..];
     format!("[listener:neutron]\ntransport_url = rabbit://u@localhost/\n{lines}\n{rest}")
@@ -19,7 +15,6 @@ fn alone(lines: &str) -> String {
 #[track_caller]
 fn listener(text: &str) -> ListenerConf {
     let loaded = load(text).unwrap_or_else(|errors| panic!("{errors}"));
-    // Whatever it is, it is shown such that it reads back.
     let document = loaded.document();
     assert!(document.reads_back(), "{}", document.text(true));
     let again = load(&document.text(true)).unwrap_or_else(|errors| panic!("{errors}"));
@@ -119,7 +114,7 @@ fn every_form_means_what_it_says_and_reads_back() {
     );
     assert_eq!(conf.queue, QueueKind::DURABLE);
 
-    // Without a pool: what the services declare.
+    // Without a pool, the listener reads the queues that services declare.
     let conf = listener(&with("pool =\ntopics = a, b\npriorities = info, error"));
     assert_eq!(
         (conf.pool.as_deref(), conf.queues()),
@@ -204,7 +199,6 @@ fn what_is_likely_a_slip_is_warned_of() {
     let check = |lines: &str, expected: &str| {
         let loaded = load(&with(lines)).unwrap_or_else(|errors| panic!("{errors}"));
         let mut found: Vec<String> = loaded.all_warnings().iter().map(ToString::to_string).collect();
-        // The pool stands in the frame too.
         found.retain(|warning| !warning.contains("both are one section"));
         assert_eq!(found, [format!("a.conf:14: [listener:neutron] {expected}")], "{lines}");
     };

@@ -1,4 +1,4 @@
-//! Tests a session's reaction to each wake-up; the broker runs in the process, and nothing waits.
+//! Tests a session's reaction to each wake-up, with a broker inside the process and without waiting.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -13,13 +13,11 @@ use crate::journal::Obstacle;
 use crate::listener::{GIVE_BACK_AFTER, ListenerConfig};
 use crate::metrics::Counters;
 
-/// Wants everything, and ends nothing until told.
+/// Wants every message, and ends none until told.
 #[derive(Default)]
 struct HoldingEndpoint {
     open: Mutex<Vec<oneshot::Sender<Settle>>>,
-    /// The deliveries of each message.
     deliveries: AtomicUsize,
-    /// The milliseconds that it takes over each message.
     takes: AtomicU64,
 }
 
@@ -58,7 +56,6 @@ struct Rig {
 }
 
 impl Rig {
-    /// A listener with room for four messages, of which as many wait as are said.
     async fn new(waiting: usize, queue: QueueKind) -> Self {
         let (broker, intake) = (MemoryBroker::new(), Arc::new(HoldingEndpoint::default()));
         let target = Target::new("x", "n");
@@ -92,7 +89,6 @@ impl Rig {
         self.listener.state.borrow().name()
     }
 
-    /// Polls, and dispatches the messages.
     async fn poll(&mut self, core: &mut Core<'_>) {
         core.batch.set_limit(core.room());
         self.consumer.poll(&mut core.batch).await.unwrap();
@@ -100,7 +96,7 @@ impl Rig {
         assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     }
 
-    /// It looks each second for so long; the order of the last look.
+    /// Looks each second for so long; returns the order of the last look.
     fn look(
         &mut self,
         core: &mut Core<'_>,
@@ -119,7 +115,7 @@ impl Rig {
 }
 
 fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
-    // Lives as long as the test's process: the rig is changed beside it.
+    // Leaked, so that the rig may change beside it.
     let listener: &'static Listener = Box::leak(Box::new(Listener {
         config: ListenerConfig {
             budget: Default::default(),
@@ -162,7 +158,6 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
         ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending is 1"), "{reason}"),
         other => panic!("{other:?}"),
     }
-    // There is room: it waits for messages again.
     rig.look(&mut core, SessionStage::Polling, None, 1);
     assert_eq!(rig.state(), "listening");
     let order = rig.look(&mut core, SessionStage::Reserving, full(), 300);
@@ -177,7 +172,7 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     assert_eq!(core.window.unsettled(), 1, "what it holds goes back with the channel");
 }
 
-/// A rejected message of a quorum queue would be behind what follows it; each return takes all that is unsettled along.
+/// A quorum queue would put a rejected message behind later messages, and each return takes all unsettled messages.
 #[tokio::test(start_paused = true)]
 async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     for is_classic in [true, false] {
@@ -204,7 +199,7 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     }
 }
 
-/// Left in hand, a message that the journal refuses would wait for the end of the connection, and the queue look empty.
+/// Kept in hand, a message that the journal refuses would wait for the connection's end, while the queue looks empty.
 #[tokio::test(start_paused = true)]
 async fn what_the_journal_takes_from_no_subscription_of_this_one_ends_it() {
     let mut rig = Rig::new(2, QueueKind::OSLO).await;
@@ -233,7 +228,6 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     assert_eq!(rig.state(), "listening", "an endpoint takes its time");
     rig.look(&mut core, SessionStage::WindowFull, open(7), 299);
     assert_eq!(rig.state(), "blocked");
-    // One ends: the clock begins anew.
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
     let order =
@@ -269,7 +263,7 @@ async fn a_standby_listens_from_its_first_message_on() {
     assert_eq!(rig.state(), "listening");
 }
 
-/// Cancelled first, a single active consumer would hand the turn over before what it was pushed is back in its place.
+/// Cancelled first, a single active consumer would hand over its turn before its pushed messages are back in place.
 #[tokio::test(start_paused = true)]
 async fn a_single_active_consumer_ends_by_closing() {
     let queue = QueueKind { single_active_consumer: true, ..QueueKind::OSLO };
@@ -306,7 +300,7 @@ fn go_on(rig: &Rig, core: &mut Core<'_>) -> (usize, usize) {
     (core.open.len(), core.batch.len())
 }
 
-/// F5: hundreds of messages that take long each are not looked at in one go, and none of them twice.
+/// F5: hundreds of slow messages leave other tasks their turns, and each is looked at once.
 #[tokio::test(start_paused = true)]
 async fn messages_that_take_long_leave_other_tasks_their_turns() {
     let mut rig = Rig::new(4, QueueKind::OSLO).await;
@@ -318,7 +312,6 @@ async fn messages_that_take_long_leave_other_tasks_their_turns() {
     rig.intake.takes.store(0, Ordering::Relaxed);
     assert_eq!(go_on(&rig, &mut core), (4, 0));
     assert_eq!((core.window.unsettled(), rig.listener.counters.received.get()), (4, 4));
-    // What comes next is new again.
     end_first(&rig, &mut core).await;
     rig.consumer.flush(&mut core.window).await.unwrap();
     let body = r#"{"event_type": "x", "message_id": "9"}"#.to_owned();
@@ -328,7 +321,7 @@ async fn messages_that_take_long_leave_other_tasks_their_turns() {
     assert_eq!((core.window.unsettled(), rig.listener.counters.received.get()), (4, 5));
 }
 
-/// 200 messages of 30 KB made four million deliveries at once: 660 MiB, and 22 seconds for one transaction.
+/// 200 messages of 30 KB once made four million deliveries: 660 MiB, and 22 seconds for one transaction.
 #[tokio::test(start_paused = true)]
 async fn with_many_deliveries_open_nothing_more_is_looked_at() {
     let mut rig = Rig::new(4, QueueKind::OSLO).await;
