@@ -1,7 +1,4 @@
-//! The limit of connections of the control socket and the admin endpoint: the oldest idle connection ends for a new
-//! one.
-//!
-//! So silent clients do not exclude others.
+//! The limit of connections: the oldest idle one ends for a new one, so silent clients do not exclude others.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,7 +19,6 @@ impl Busy {
 pub struct Connections {
     most: usize,
     tasks: JoinSet<()>,
-    /// The oldest connection is first.
     open: VecDeque<(AbortHandle, Busy)>,
 }
 
@@ -32,7 +28,7 @@ impl Connections {
         Self { most, tasks: JoinSet::new(), open: VecDeque::new() }
     }
 
-    /// Makes room for a connection by ending the oldest idle one. Returns `false` if none is idle.
+    /// Returns `false` if no connection is idle.
     pub fn make_room(&mut self) -> bool {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|(task, _)| !task.is_finished());
@@ -46,7 +42,7 @@ impl Connections {
         true
     }
 
-    /// Serves a connection; if none is idle, ends the oldest.
+    /// If no connection is idle, the oldest ends.
     pub fn add(&mut self, serve: impl FnOnce(Busy) -> BoxFuture<'static, ()>) {
         if !self.make_room()
             && let Some((task, _)) = self.open.pop_front()
@@ -58,7 +54,6 @@ impl Connections {
         self.open.push_back((task, busy));
     }
 
-    /// Waits until one has ended, or for ever if none is open.
     pub async fn ended(&mut self) {
         if self.tasks.join_next().await.is_none() {
             std::future::pending::<()>().await;

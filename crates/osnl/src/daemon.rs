@@ -1,4 +1,4 @@
-//! Runs listeners, delivery loops and the journal together, drains them in order, and replaces them on a reload.
+//! Runs listeners, delivery loops and the journal, drains them in order, and replaces parts on a reload.
 
 mod reload;
 mod state;
@@ -36,10 +36,9 @@ pub use osnl_core::ended::RunEnd;
 
 pub struct Daemon {
     pub listeners: Vec<Listener>,
-    /// The delivery loops, one per action.
     pub deliveries: Vec<DeliveryLoop>,
     pub journal: Arc<dyn Journal>,
-    /// Named services that answer questions until the end of the drain.
+    /// Services that answer questions until the end of the drain.
     services: Vec<(&'static str, ServiceTask)>,
     state: Arc<DaemonState>,
     reload: Option<(Box<dyn Reload>, Arc<Counters>)>,
@@ -110,7 +109,6 @@ impl Daemon {
         self
     }
 
-    /// Adds reports that end the daemon with an error.
     #[must_use]
     pub fn watching(mut self, ends: EndReports) -> Self {
         self.watched.push(ends);
@@ -131,12 +129,11 @@ impl Daemon {
 
     /// Runs until `shutdown` asks to drain, or until a listener fails for good.
     ///
-    /// The order of the end: listeners take no new message, running attempts finish, the journal closes, listeners
-    /// settle complete messages and disconnect. The broker redelivers unsettled messages.
+    /// Listeners take no new message, running attempts finish, the journal closes, listeners settle complete messages
+    /// and disconnect. The broker redelivers unsettled messages.
     ///
     /// # Errors
-    /// The first listener that failed for good, or the first part that ended unexpectedly, after everything else was
-    /// drained.
+    /// The first part that failed for good, after the rest was drained.
     pub async fn run(mut self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<RunEnd, DaemonError> {
         let _held = self.state_lock.take();
         let in_hand = self.in_hand.clone();
@@ -159,7 +156,6 @@ impl Daemon {
         let watched: Vec<EndReports> = self.watched.into_iter().chain([ends.clone()]).collect();
         let mut unexpected: FuturesUnordered<_> = watched.iter().map(EndReports::first).collect();
         let asked = CancellationToken::new();
-        // Stops the services when this future is dropped.
         let _unasked = asked.clone().drop_guard();
         let mut controls = JoinSet::new();
         for (name, service) in self.services {
@@ -262,7 +258,7 @@ async fn drained(
     }
 }
 
-/// Keeps the first error: a later one during the drain is a consequence.
+/// A later error during the drain is a consequence of the first.
 fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
     let Err(error) = ended else { return };
     if first_error.is_none() {

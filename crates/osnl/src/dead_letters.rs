@@ -1,7 +1,7 @@
-//! The dead letter queues of `memory://`, which a task of the daemon fills and operators' commands read and change.
+//! The dead letter queues of `memory://`, filled by the daemon, and read and changed by operators' commands.
 //!
 //! A listener that reads a quorum queue of its own (`pool`, or a queue that is only read) has the queue `POOL.dead` on
-//! the same broker. One program at a time reads it; another waits a few seconds, then fails as busy.
+//! the same broker. One program at a time reads that queue; another waits a few seconds, then fails as busy.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,17 +19,15 @@ use crate::journal::dead_letters::{again, bytes_of, copy_of, id_of};
 use crate::journal::memory::{Burial, MemoryJournal};
 use crate::native::{JournalConf, ListenerConf, Native};
 
-/// Pauses between attempts to keep dead letters.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// The interval of asking the broker for the number of dead letters.
 const COUNTED: Duration = Duration::from_secs(10);
-/// The wait for another reader, which takes a second or two.
+/// The wait for another reader, which usually takes a second or two.
 const BUSY: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of bodies that one reading holds in memory.
 const BODIES: u64 = 64 << 20;
-/// Dead letters that are put back with one wait for the broker.
+/// The limit of messages put back with one wait for the broker.
 const TOGETHER: usize = 100;
 
 #[derive(Default)]
@@ -40,7 +38,6 @@ struct DeadLetterQueue {
     name: String,
     source: String,
     transport: Arc<dyn Transport>,
-    /// The latest number of dead letters by the broker.
     count: Option<u64>,
     trouble: Option<(SystemTime, String)>,
 }
@@ -74,7 +71,6 @@ impl std::fmt::Debug for DeadLetterQueues {
 }
 
 impl ListenerConf {
-    /// Decides, by the kind of journal, whether dead letters are kept in a queue.
     pub(crate) fn decide_dead_letters(&mut self, journal: &JournalConf) {
         let is_quorum = self.queue.queue_type == QueueType::Quorum && !self.is_kafka();
         self.keeps_dead_letters = is_quorum && self.pool.is_some() && matches!(journal, JournalConf::Memory);
@@ -86,8 +82,7 @@ impl ListenerConf {
 }
 
 impl Native {
-    /// Returns the dead letter queues, without connecting; none unless the journal is `memory://`. A listener with an
-    /// unusable broker has none.
+    /// Returns the queues without connecting; none unless the journal is `memory://`.
     #[must_use]
     pub fn dead_letter_queues(&self) -> DeadLetterQueues {
         let queues = DeadLetterQueues::default();
@@ -101,7 +96,7 @@ impl Native {
 }
 
 impl DeadLetterQueues {
-    /// Adds or replaces the queue of a listener; returns `false` if the listener has none.
+    /// Adds or replaces the queue; returns `false` if the listener has none.
     pub(crate) fn serve(&self, listener: &ListenerConf, transport: Arc<dyn Transport>) -> bool {
         let (Some(name), Some(source)) = (listener.dead_letter_queue(), listener.pool.clone()) else {
             return false;
@@ -131,14 +126,12 @@ impl DeadLetterQueues {
         self.each().into_iter().map(state).collect()
     }
 
-    /// Returns each queue once, since listeners may share a queue.
     fn each(&self) -> Vec<DeadLetterQueue> {
         let mut seen = HashSet::new();
         let queues = self.lock().values().cloned().collect::<Vec<_>>().into_iter();
         queues.filter(|queue| seen.insert((queue.transport.location(), queue.name.clone()))).collect()
     }
 
-    /// Moves the journal's dead letters into the queues and counts their messages, until cancelled.
     pub(crate) fn keep(self: Arc<Self>, journal: Arc<MemoryJournal>) -> ServiceTask {
         Box::new(|end: CancellationToken| {
             Box::pin(async move {
@@ -177,7 +170,6 @@ impl DeadLetterQueues {
         })
     }
 
-    /// Returns whether the broker has confirmed all dead letters.
     async fn bury(&self, listener: &Arc<str>, burials: &[Burial]) -> bool {
         let Some(queue) = self.lock().get(listener).cloned() else { return false };
         let messages: Vec<QueuedMessage> = burials.iter().map(|burial| burial.message.clone()).collect();
@@ -225,8 +217,8 @@ impl DeadLetterQueues {
         }
     }
 
-    /// Returns each dead letter once, oldest first, and whether more wait than one reading can hold. Bodies are
-    /// included where `wants_body` holds.
+    /// Returns each dead letter once, oldest first, and whether more wait than fit. Bodies are included where
+    /// `wants_body` holds.
     ///
     /// # Errors
     /// See [`DeadLetterError`].
@@ -250,8 +242,8 @@ impl DeadLetterQueues {
         Ok((found, has_more))
     }
 
-    /// Changes the dead letters for which `is_meant` holds, and returns their numbers. The broker confirms a message
-    /// that is put back before its dead letter is removed, so none is lost.
+    /// Changes dead letters, and returns their numbers. The broker confirms a message put back before its dead letter
+    /// is removed, so none is lost.
     ///
     /// # Errors
     /// See [`DeadLetterError`]; `changed` has the changes made before the error.
@@ -269,7 +261,6 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
-    /// Consumes from the queue exclusively, once no other program does.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
@@ -293,7 +284,7 @@ impl DeadLetterQueue {
         DeadLetterError::Transport { queue: self.name.clone(), error }
     }
 
-    /// Changes at most one reading's worth, and returns whether dead letters remain.
+    /// Changes at most one reading's worth, and returns whether some remain.
     async fn change(
         &self,
         change: DeadLetterChange,

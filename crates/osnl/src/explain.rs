@@ -1,5 +1,6 @@
-//! Explains why a notification fires a rule or does not: the verdict of each rule, the first failed condition and its
-//! value, and the effects of a firing rule. Nothing is contacted, no secret is shown.
+//! Explains for each rule whether and why a notification fires, with the effects of its actions. Nothing is contacted,
+//! no secret is shown.
+//!
 //! The conditions are checked in the daemon's order: a listener that receives the message, `enabled`, `stop` of an
 //! earlier rule, priorities, patterns, `when`.
 
@@ -34,11 +35,10 @@ pub use osnl_core::event::AskedFor;
 pub struct ExplainedEvent {
     pub content: Content,
     pub listener: Option<Arc<str>>,
-    /// The exchange of publication; `None` and the empty exchange mean unknown.
     pub exchange: Option<String>,
     pub routing_key: Option<String>,
     pub received: Option<SystemTime>,
-    /// The time that counts as first read for `max_event_age`; `None` skips that check.
+    /// The time for `max_event_age`; `None` skips that check.
     pub read: Option<SystemTime>,
     pub asked: Vec<AskedFor>,
 }
@@ -46,7 +46,7 @@ pub struct ExplainedEvent {
 #[derive(Clone, Debug)]
 pub enum Content {
     Whole(Arc<Notification>),
-    /// The head, with the conditions on the payload that failed at that time.
+    /// The head, with the payload conditions that failed at that time.
     Head {
         head: Arc<Notification>,
         failed: Vec<FailedBehind>,
@@ -77,7 +77,6 @@ impl ExplainedEvent {
         Self { asked, ..self }
     }
 
-    /// Reads an event as a listener with this budget would.
     #[must_use]
     pub fn saved(saved: &RecordedEvent, budget: &Budget) -> Self {
         let plain = budget.plain_body(&saved.body, &saved.properties.content_info());
@@ -132,32 +131,31 @@ impl ExplainedEvent {
 pub struct RuleVerdict {
     pub rule: Arc<str>,
     pub ruling: Ruling,
-    /// The listeners assumed to receive the event, where unknown: it has no exchange, and the rule names only some
-    /// listeners, or its service publishes elsewhere.
+    /// The listeners assumed to receive the event, if unknown.
     pub if_received_by: Vec<Arc<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ruling {
-    /// The rule fires; if only the head is known, the actions' effects are unknown.
+    /// If only the head is known, the effects are unknown.
     Fires(Vec<Effect>),
-    /// All conditions hold, but none of its listeners receives the event; a reason for each.
+    /// All conditions hold, but no listener of the rule receives the event.
     NotHeard(Vec<NotHeard>),
     Disabled,
-    /// An earlier rule, named here, fires and stops.
+    /// An earlier rule fires and stops.
     Stopped(Arc<str>),
-    /// `when` cannot be decided, for this reason. Each action gets a dead letter, or none in shadow.
+    /// `when` cannot be decided. Each action gets a dead letter, or none in shadow.
     Undecided(String),
     Fails {
         condition: Condition,
-        /// The allowed values; `***` if the condition reads a key that seems secret.
+        /// `***` if the condition reads a key that seems secret.
         allows: String,
-        /// The event's value, in words; `***` for a secret.
+        /// The event's value; `***` for a secret.
         saw: String,
     },
-    /// A condition on the payload failed at that time; its value is no longer known.
+    /// A payload condition failed at that time; its value is lost.
     Failed(FailedBehind),
-    /// The rest of the event was not kept, so the rule cannot be judged.
+    /// Too little of the event was kept.
     Unknown,
     Unreadable(String),
 }
@@ -167,7 +165,7 @@ impl RuleVerdict {
         self.ruling.effects().iter().filter(|effect| effect.dead_letter().is_some())
     }
 
-    /// Counts the immediate dead letters; a rule that cannot be decided counts as one.
+    /// A rule that cannot be decided counts as one.
     #[must_use]
     pub fn dead_letter_count(&self) -> usize {
         self.dead_letters().count() + usize::from(self.ruling.undecided().is_some())
@@ -211,13 +209,12 @@ impl Ruling {
     }
 }
 
-/// Returns the verdict of each rule in order; `listener` restricts the check to one listener.
 #[must_use]
 pub fn explain(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>) -> Vec<RuleVerdict> {
     verdicts(conf, subject, listener, true)
 }
 
-/// `previews` selects whether effects of the actions are computed.
+/// `previews` selects whether effects are computed.
 fn verdicts(
     conf: &Native,
     subject: &ExplainedEvent,
@@ -225,7 +222,7 @@ fn verdicts(
     previews: bool,
 ) -> Vec<RuleVerdict> {
     let names = subject.notification().map(|notification| Names::new(notification.clone()));
-    // Rules stop per listener: each listener asks only its own rules.
+    // Each listener asks only its own rules, so `stop` counts per listener.
     let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
     let mut verdicts = Vec::with_capacity(conf.rules.len());
     for rule in &conf.rules {

@@ -1,5 +1,5 @@
-//! The [`Intake`], to which the listener hands messages, and the rule engine, the daemon's only implementation. Library
-//! users write an [endpoint](crate::notification_listener::Endpoint) instead.
+//! The [`Intake`] of a listener's messages, and the rule engine, the daemon's only implementation. Library users write
+//! an [endpoint](crate::notification_listener::Endpoint) instead.
 
 mod fallback;
 mod parts;
@@ -32,24 +32,23 @@ use crate::unmatched::Ring;
 pub use osnl_core::observe::{Observe, PartKeys};
 
 pub trait Intake: Send + Sync {
-    /// Waits until a message could be kept, and returns how many may be read from the broker, up to `at_most`. The
-    /// listener reads no message that could not be kept.
+    /// Waits for room, and returns how many messages may be read, up to `at_most`. No message is read that could not be
+    /// kept.
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(std::future::ready(at_most))
     }
 
-    /// Keeps at most so many reserved places and releases the rest, for which no message is there.
+    /// Keeps at most so many reserved places and releases the rest.
     fn keep(&self, at_most: usize);
 
-    /// Returns the obstacle to keeping a message or to ending open messages, if one is known.
+    /// Returns the obstacle to keeping or ending messages, if known.
     fn obstacle(&self) -> Option<Obstacle>;
 
-    /// Receives the messages that are looked at next, in their order.
     fn upcoming(&self, batch: &Batch) {
         let _ = batch;
     }
 
-    /// Notes that a message is about to be read, and returns a reason not to read it.
+    /// Notes that a message will be read, and returns a reason not to.
     fn suspected(&self, message: &IncomingMessage) -> Option<String> {
         let _ = message;
         None
@@ -57,24 +56,22 @@ pub trait Intake: Send + Sync {
 
     fn looked_at(&self) {}
 
-    /// Whether a message matches no rule by its head. A transport thread asks before the message is handed over. If so,
-    /// the message is noted as [`unwanted`](Self::unwanted) and forgotten. `false` also if each message must be handed
-    /// over, or must be read to decide.
+    /// Whether no rule matches by the head, asked on a transport thread. If so, the message is noted as
+    /// [`unwanted`](Self::unwanted) and forgotten. `false` also if the message must be read to decide.
     fn rejects(&self, message: &MessageView<'_>, listener: &Arc<str>, budget: &Budget) -> bool {
         let _ = (message, listener, budget);
         false
     }
 
-    /// Whether a message with this head may match a rule, decided before its payload is read.
+    /// Whether a rule may match, decided before the payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
 
-    /// Notes a message that matches no rule, before its acknowledgement; must not wait.
+    /// Notes an unmatched message before its acknowledgement; must not wait.
     fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         let _ = (message, listener, head);
     }
 
-    /// Takes a message for which [`wants`](Self::wants) holds, in order of arrival. The call must not wait; the receipt
-    /// does.
+    /// Takes a message for which [`wants`](Self::wants) holds, in order of arrival; must not wait.
     fn notify(&self, received: ReceivedMessage) -> Receipt;
 
     fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt;
@@ -85,12 +82,10 @@ pub struct RuleEngine {
     rules: Arc<RuleSet>,
     ring: Option<Arc<Ring>>,
     listener: Option<Arc<str>>,
-    /// The actions that the rules fire and call, each once.
     actions: Vec<Arc<str>>,
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     guards: Arc<Guards>,
-    /// The observer of messages, for actions that need earlier events.
     observer: Option<Arc<dyn Observe>>,
     in_hand: Arc<InHand>,
     permit: Mutex<PredecessorPlaces>,
@@ -121,14 +116,13 @@ impl RuleEngine {
         }
     }
 
-    /// Sets the ring for unmatched messages, and adds the counts of this listener's rules to the ring.
     #[must_use]
     pub fn with_unmatched(self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
         ring.watch(listener, &self.rules);
         self.following(ring, listener)
     }
 
-    /// Sets the ring for an engine that will [replace](LiveRules::replace) another; the counts are added at that time.
+    /// Sets the ring of an engine that will [replace](LiveRules::replace) another, whose counts begin then.
     #[must_use]
     pub(crate) fn following(mut self, ring: Arc<Ring>, listener: &Arc<str>) -> Self {
         (self.ring, self.listener) = (Some(ring), Some(listener.clone()));
@@ -166,7 +160,7 @@ impl RuleEngine {
         self
     }
 
-    /// Returns one delivery per action, and per resource of a bulk request, unless the action's own condition is false.
+    /// Returns a delivery per action and resource, unless the action's condition is false.
     fn deliveries<'r>(
         &self,
         rule: &'r Rule,
@@ -211,7 +205,6 @@ impl RuleEngine {
                         continue;
                     }
                     (Ok(()), Mode::Shadow) => Begin::Shadow,
-                    // An event that is too old calls no fallback, whose effect the limit is meant to prevent.
                     (Ok(()), Mode::Live) => match &too_old {
                         Some(why) => Begin::TooOld(why.clone()),
                         None => self.guarded(rule, action, key.as_deref(), resource, received, notification),
@@ -274,8 +267,7 @@ impl RuleEngine {
         self.observer.as_deref().filter(|observer| observer.serves(action))
     }
 
-    /// Replaces another engine of the same listener and journal. Rules of the same name continue counting, and the
-    /// reserved places are used for the next messages.
+    /// Replaces another engine, keeping the counts of equal names and the reserved places.
     fn succeed(&self, before: &Self) {
         self.take_places(before);
         self.begin(Some(before));
@@ -287,7 +279,7 @@ impl RuleEngine {
         self.with_permit(|own| own.succeed(places));
     }
 
-    /// Continues the counts, and registers the rules under the listener's name.
+    /// Continues the counts of a former engine.
     fn begin(&self, before: Option<&Self>) {
         before.inspect(|before| self.rules.succeed(&before.rules));
         if let (Some(ring), Some(listener)) = (&self.ring, &self.listener) {
@@ -320,7 +312,7 @@ impl Intake for RuleEngine {
             let more = if have == 0 {
                 more.await
             } else if have < at_most {
-                // Takes only free places, without waiting, so that the last few places do not make small batches.
+                // Takes only free places, so that the last few do not make small batches.
                 more.now_or_never().unwrap_or_default()
             } else {
                 Permit::default()
@@ -439,13 +431,11 @@ impl Intake for RuleEngine {
     }
 }
 
-/// Returns the names that the conditions of a rule's actions see. In a bulk request, only those of the one resource.
 pub(crate) fn narrowed(rule: &Rule, names: &Names, parts: &Parts<'_>, resource: Option<u32>) -> Names {
     parts.names(names, resource.filter(|_| !rule.conditions.is_empty()))
 }
 
-/// Makes dead letters for the deliveries of a rule that cannot be decided; the operator decides by a retry. A rule in
-/// shadow gets none, since its actions may never be called.
+/// Makes dead letters of a rule that cannot be decided. In shadow it makes none, since actions may never be called.
 fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec<NewDelivery> {
     match rule.mode {
         Mode::Shadow => {

@@ -47,12 +47,11 @@
 //! - [`control`] answers requests for status and deliveries.
 //! - `management` asks the broker's management API about queues.
 //! - [`live`] shows events to readers as they arrive.
-//! - [`notification_listener`] is for programs that listen themselves, in oslo.messaging's terms.
+//! - [`notification_listener`] is for programs that listen themselves.
 //! - [`native`] is osnl's own configuration, and [`assembly`] builds a daemon from it.
-//! - [`explain`] gives the reason why a rule fires or not; [`unmatched`] traces messages without a rule; [`replay`]
-//!   sends journalled or [`saved`] events through rules again.
-//! - `osnl_k2hr3` and `osnl_oss` serve the replacements of k2hr3_osnl and oss_watcher; `osnl_config` reads
-//!   oslo.config's dialect.
+//! - [`explain`] tells why a rule fires or not; [`unmatched`] traces messages without a rule; [`replay`] sends
+//!   journalled or [`saved`] events through rules again.
+//! - `osnl_k2hr3` and `osnl_oss` serve the replacements of k2hr3_osnl and oss_watcher.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
 pub use osnl_actions as action;

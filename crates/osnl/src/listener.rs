@@ -9,9 +9,8 @@
 //! ```
 //!
 //! The loop reads the head of each message first. An unmatched message is acknowledged without a task or an allocation,
-//! together with others: a quarter of the window, or some milliseconds' worth. A matching message goes to the
-//! [`Intake`] and is settled as soon as its receipt completes. Up to `prefetch` receipts are open at once. No message
-//! is acknowledged on an error path.
+//! together with others. A matching message goes to the [`Intake`] and is settled when its receipt completes; up to
+//! `prefetch` receipts are open at once. No message is acknowledged on an error path.
 
 mod announce;
 mod bindings;
@@ -64,17 +63,16 @@ pub struct ListenerConfig {
     pub targets: Vec<(Target, Priority)>,
     pub options: ListenOptions,
     pub budget: Budget,
-    /// Whether a refused login or virtual host at the start ends the program, as with oslo.messaging, instead of a
-    /// retry.
+    /// Whether a refused login or virtual host at the start is an error, as with oslo.messaging, instead of a retry.
     pub refused_access_is_fatal: bool,
-    /// The time without room for another message after which pushed messages return to the broker. It must be well
-    /// below the broker's consumer time-out (30 min in RabbitMQ).
+    /// The time without room after which pushed messages return to the broker. It must be well below the broker's
+    /// consumer time-out (30 min in RabbitMQ).
     pub give_back_after: Duration,
 }
 
 pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// A subscription that reconnects by itself. See the [module](self).
+/// A subscription that reconnects by itself.
 pub struct Listener {
     config: ListenerConfig,
     transport: Arc<dyn Transport>,
@@ -119,22 +117,20 @@ impl Listener {
         }
     }
 
-    /// Sets the store of stream positions. Without a store, a restart begins at
-    /// [`stream_offset`](osnl_transport::QueueKind::stream_offset) again.
+    /// Sets the store of positions, without which a restart begins at
+    /// [`stream_offset`](osnl_transport::QueueKind::stream_offset).
     #[must_use]
     pub fn with_positions(mut self, positions: PositionStore) -> Self {
         self.positions = Some(positions);
         self
     }
 
-    /// Sets the record of read queues, by which the listener removes bindings that are no longer configured.
     #[must_use]
     pub fn with_bindings(mut self, memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
         self.tidying = Some(BindingCleanup::new(memory, queues));
         self
     }
 
-    /// Sets the management API of its RabbitMQ broker for this virtual host. Without an API, its facts are unknown.
     #[must_use]
     pub(crate) fn with_management(mut self, api: Option<ManagementConf>, vhost: &str) -> Self {
         let overseer = Overseer { api, vhost: vhost.to_owned() };
@@ -143,7 +139,6 @@ impl Listener {
         self
     }
 
-    /// Delays reading until these turns are over.
     pub(crate) fn after(&mut self, turns: Vec<ReadTurn>) {
         self.turns = turns;
     }
@@ -157,8 +152,7 @@ impl Listener {
         self.state.subscribe()
     }
 
-    /// Returns whether nothing moves although messages wait, as a value that changes. `None` while all is well or the
-    /// broker is away. [`Counters::stalls`] counts the stalls.
+    /// Returns the stall, if nothing moves although messages wait. [`Counters::stalls`] counts them.
     #[must_use]
     pub fn stall(&self) -> watch::Receiver<Option<Stall>> {
         self.stall.subscribe()
@@ -175,7 +169,7 @@ impl Listener {
         self
     }
 
-    /// Sets the shared journal, which is notified of each subscription before its first message.
+    /// Sets the shared journal, notified of each subscription before its first message.
     #[must_use]
     pub fn with_shared(mut self, journal: Arc<dyn SharedJournal>) -> Self {
         self.shared = Some(journal);
@@ -187,18 +181,16 @@ impl Listener {
         self.config.options.queues(&self.config.targets)
     }
 
-    /// Returns the queues with their virtual host; none for Kafka and without a record of queues.
     pub(crate) fn own_queues(&self) -> Vec<OwnQueue> {
         self.tidying.iter().flat_map(BindingCleanup::queues).cloned().collect()
     }
 
-    /// Whether the broker deletes the queue with its last consumer.
     pub(crate) fn is_auto_deleted(&self) -> bool {
         self.config.options.queue.auto_delete
     }
 
-    /// Whether another consumer of the queue takes none of its messages: one of several is active, each reads the whole
-    /// stream, or each has its own partitions.
+    /// Whether another consumer takes none of the messages: one is active, each reads the whole stream, or each has
+    /// partitions.
     pub(crate) fn is_exclusive(&self) -> bool {
         let queue = &self.config.options.queue;
         queue.single_active_consumer
@@ -303,7 +295,7 @@ impl Listener {
         result
     }
 
-    /// Reads the positions again, since another listener of the name may have advanced since this was built.
+    /// Reads the positions again, since another listener of the name may have advanced.
     fn recall_positions(&mut self) {
         let Some(positions) = &mut self.positions else { return };
         positions.look_again();
@@ -312,7 +304,6 @@ impl Listener {
         }
     }
 
-    /// Records the consumer groups that are read; the brokers keep their positions.
     async fn remember_groups(&mut self, found: &Subscription) {
         if let Some(positions) = &self.positions
             && self.transport.features().partitions
@@ -332,7 +323,7 @@ impl Listener {
         self.state.send_replace(state);
     }
 
-    /// Reports the blockade; its start is that of the first report.
+    /// Reports the blockade, which began at the first report.
     fn blocked(&self, at: SystemTime, reason: String) {
         let known = match &*self.state.borrow() {
             ListenerState::Blocked { since, reason } => Some((*since, reason.clone())),
@@ -356,7 +347,7 @@ impl Listener {
         }
     }
 
-    /// Tries until a connection succeeds; returns `None` on shutdown.
+    /// Returns the connection, or `None` on shutdown.
     async fn connect(
         &self,
         shutdown: &Shutdown,
@@ -425,7 +416,7 @@ impl Listener {
             };
             self.say_failed(&trouble, error.is_missing(), pause, &mut said);
             self.gauges.failed(Some(trouble));
-            // Wakes watchers, because the reason has changed though the state has not.
+            // Wakes watchers, because the reason has changed, though the state has not.
             self.state.send_modify(|_| {});
             tokio::select! {
                 biased;
@@ -443,8 +434,7 @@ impl Listener {
 
 const GIVEN_UP: Duration = Duration::from_secs(1);
 
-/// Waits for an abandoned attempt and closes its consumer. Otherwise the next listener of the queue would find that
-/// consumer, or get its bindings later.
+/// Closes the consumer of an abandoned attempt, which the next listener of the queue would find, with late bindings.
 async fn give_up(
     listen: impl Future<Output = Result<Box<dyn Consumer>, TransportError>>,
     shutdown: &Shutdown,
@@ -479,7 +469,6 @@ async fn beside<T, U>(first: impl Future<Output = T>, second: impl Future<Output
     }
 }
 
-/// Returns a subscription with this pool, as an empty broker answers.
 #[cfg(test)]
 async fn subscription(pool: &str) -> Subscription {
     use osnl_transport::{Declare, MemoryBroker, QueueKind, Transport as _};

@@ -1,10 +1,8 @@
-//! Live events for readers, such as a page in a browser.
+//! Without readers, a message costs one load of a flag. With readers, a message never waits: [`MOST_READERS`] readers,
+//! [`ROOM`] waiting events each, [`MOST_A_SECOND`] events and 20 ms of work per second. A reader learns how many events
+//! it has missed.
 //!
-//! Without readers, a message costs one load of a flag. With readers, a message never waits, and all limits are theirs:
-//! [`MOST_READERS`] readers, [`ROOM`] waiting events each, [`MOST_A_SECOND`] events and 20 ms of work per second. A
-//! reader learns how many events it has missed.
-//!
-//! An unmatched message is shown by its head. The rest is decoded only for a reader that needs it, up to 64 KiB.
+//! An unmatched message is shown by its head, and decoded up to 64 KiB only for a reader that needs the rest.
 
 mod event;
 mod filter;
@@ -30,11 +28,10 @@ use crate::received::ReceivedMessage;
 
 pub const MOST_READERS: usize = 16;
 pub const ROOM: usize = 128;
-/// Events a second, of all readers together.
+/// The limit of events a second, of all readers together.
 pub const MOST_A_SECOND: u32 = 100;
-/// The time of each second that may be spent on events.
 const MOST_TIME: Duration = Duration::from_millis(20);
-/// The latest events, kept for a reader that reconnects.
+/// The number of events kept for a reader that reconnects.
 pub const RECENT: usize = 100;
 /// The time for which events are kept after a [look](LiveEvents::look).
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -73,8 +70,8 @@ struct Second {
 }
 
 impl LiveEvents {
-    /// Begins to read the events that pass a filter, including recent events after number `after`. With
-    /// [`MOST_READERS`] readers, the oldest is closed.
+    /// Reads events that pass a filter, with recent ones after number `after`. With [`MOST_READERS`] readers, the
+    /// oldest is closed.
     pub fn read(self: &Arc<Self>, filter: LiveFilter, after: Option<u64>) -> LiveReader {
         let mut state = self.lock();
         state.expire();
@@ -99,8 +96,7 @@ impl LiveEvents {
         LiveReader::new(id, events, missed, self.clone())
     }
 
-    /// Returns the latest events that pass a filter, newest first. Events are kept from the first look until [`LEASE`]
-    /// after the last.
+    /// Returns the latest events, newest first. They are kept from the first look until [`LEASE`] after the last.
     pub fn look(&self, filter: &LiveFilter) -> Vec<Arc<LiveEvent>> {
         let mut state = self.lock();
         state.expire();
@@ -126,7 +122,6 @@ impl LiveEvents {
         }
     }
 
-    /// Notes a message that was read as a whole; without deliveries, no rule matched.
     pub(crate) fn event(
         &self,
         received: &ReceivedMessage,

@@ -1,5 +1,4 @@
-//! The management API of RabbitMQ, for what AMQP does not report: policies, operator policies, the delivery limit in
-//! force, the virtual host's default queue type, and the other consumers of a queue.
+//! The management API of RabbitMQ, for facts that AMQP does not report.
 //!
 //! | question | answer |
 //! | --- | --- |
@@ -7,12 +6,12 @@
 //! | `GET /api/vhosts` | the default queue type |
 //! | `GET /api/queues/VHOST/QUEUE` | type, durability, arguments, policies with their definition, consumers |
 //!
-//! A user with the tag `monitoring` and any permissions in the virtual host, even empty, may ask all questions. An
-//! answer is a fact or [`UnknownFact`] with its reason and remedy; silence, a refusal, and statistics not yet gathered
-//! never count as well. [`client`] asks, [`reading`] parses, and [`risk`] judges; the last two are pure.
+//! A user with the tag `monitoring` and any permissions in the virtual host may ask all questions. An answer is a fact
+//! or [`UnknownFact`]; silence, a refusal, and missing statistics never count as well. [`client`] asks, [`reading`]
+//! parses, and [`risk`] judges; the last two are pure.
 //!
-//! Requests use no proxy, as connections to the broker. TLS always verifies certificate and name, by `ssl_ca_file` if
-//! set, else by the system's authorities.
+//! Requests use no proxy. TLS always verifies certificate and name, by `ssl_ca_file` if set, else by the system's
+//! authorities.
 
 pub(crate) mod client;
 mod reading;
@@ -26,12 +25,11 @@ use std::path::PathBuf;
 use osnl_model::{Secret, TransportUrl};
 use serde_json::Value;
 
-/// The `management_url` of a listener, whose `Debug` output shows no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagementConf {
     /// `http://` or `https://`, hosts, and a path before `/api`.
     pub(crate) url: TransportUrl,
-    /// The login of `transport_url`, for hosts without their own.
+    /// The login for hosts without their own.
     pub(crate) login: (String, Secret),
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -39,7 +37,6 @@ pub struct ManagementConf {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownFact {
     pub(crate) reason: String,
-    /// The line or command that fixes the cause.
     pub(crate) remedy: String,
 }
 
@@ -82,11 +79,10 @@ pub(crate) struct QueueFacts {
     pub(crate) queue_type: Option<String>,
     pub(crate) durable: Option<bool>,
     pub(crate) arguments: BTreeMap<String, Value>,
-    /// The policies; unknown until the broker has gathered the queue's statistics.
+    /// The policies; unknown until the broker has statistics.
     pub(crate) policies: Result<QueuePolicies, UnknownFact>,
     /// The delivery limit that newer brokers report; negative means none.
     pub(crate) delivery_limit: Option<i64>,
-    /// The consumers, ours among them.
     pub(crate) consumers: Vec<ConsumerFacts>,
 }
 
@@ -100,7 +96,7 @@ pub(crate) struct QueuePolicies {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumerFacts {
     pub(crate) tag: String,
-    /// The connection's name, as `10.0.0.7:51234 -> 10.0.0.2:5672`.
+    /// As `10.0.0.7:51234 -> 10.0.0.2:5672` in the broker's answer.
     pub(crate) connection: String,
     pub(crate) user: String,
 }

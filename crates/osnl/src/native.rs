@@ -5,7 +5,7 @@
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [admin]            listen, token, tls_certificate, tls_key, client_ca_file, allow_changes, host_names
 //! [canary]           listener, every, action
-//! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
+//! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may also be in a listener
 //! [oslo_messaging_kafka]   those of its Kafka driver, in a build with Kafka
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, when, actions, ...
@@ -13,12 +13,9 @@
 //! [enrich:NAME]      kind, id, cloud, auth_url, ..., cache_ttl, timeout, default, on_error
 //! ```
 //!
-//! The syntax is that of [`osnl_config`]. The layers, weakest first: defaults, files in the given order,
-//! `OS_<GROUP>__<OPTION>` of the environment, the command line. Unlike in a `k2hr3_osnl.conf`, a name without effect is
-//! an error. [`load`] reports all errors at once, and returns no value if one is wrong.
-//!
-//! [`crate::assembly`] builds the running parts. [`LoadedConf::document`] is the same configuration as text, with the
-//! source of each value. `docs/reference/configuration.md` lists each option.
+//! The layers, weakest first: defaults, files in the given order, `OS_<GROUP>__<OPTION>` of the environment, the
+//! command line. Unlike in a `k2hr3_osnl.conf`, a name without effect is an error. [`load`] reports all errors at once.
+//! [`crate::assembly`] builds the running parts. `docs/reference/configuration.md` lists each option.
 
 mod action;
 mod admin;
@@ -103,16 +100,15 @@ use crate::management::ManagementConf;
 use crate::rule::Rule;
 use crate::unmatched::KeepUnmatched;
 
-/// A checked native configuration, whose `Debug` output shows no password.
+/// A checked configuration, whose `Debug` output shows no password.
 #[derive(Clone, Debug)]
 pub struct Native {
     pub log_level: Level,
     pub libs_log_level: Level,
     pub log_file: LogFile,
     pub log_format: LogFormat,
-    /// The folder of the state; `None` means [`crate::state_dir::default`].
+    /// `None` means [`crate::state_dir::default`].
     pub state_dir: Option<PathBuf>,
-    /// The age from which a pending delivery needs attention.
     pub attention_age: Duration,
     /// The group whose members may query the daemon but change nothing.
     pub control_group: Option<SystemGroup>,
@@ -120,11 +116,8 @@ pub struct Native {
     pub keep_unmatched: KeepUnmatched,
     pub admin: Option<AdminConf>,
     pub canary: Option<CanaryConf>,
-    /// The listeners in the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
-    /// The rules in the order of the files; never empty.
     pub rules: Vec<RuleConf>,
-    /// The actions in the order of the files; never empty.
     pub actions: Vec<ActionConf>,
     pub enrichments: Vec<EnrichConf>,
 }
@@ -137,46 +130,37 @@ pub enum LogFormat {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalConf {
-    /// No file: nothing outlives the process, so a message is acknowledged after its last outcome.
+    /// Nothing outlives the process, so a message is acknowledged after its last outcome.
     Memory,
-    /// A file: a message is acknowledged once the journal has it.
+    /// A message is acknowledged once the file has it.
     Sqlite(SqliteOptions),
-    /// A database that several daemons share; acknowledges as a file does.
+    /// A database that several daemons share.
     Shared(SharedOptions),
 }
 
-/// `[listener:NAME]`: one subscription on one connection.
 #[derive(Clone, Debug)]
 pub struct ListenerConf {
     pub name: Arc<str>,
     pub transport_url: TransportUrl,
     /// The topic exchanges of the services; empty with `queue`.
     pub exchanges: Vec<String>,
-    /// The topics, each bound to each exchange with each priority.
     pub topics: Vec<String>,
     pub priorities: Vec<Priority>,
-    /// The queue's name; `None` means the services' own queues, one per topic and priority.
+    /// `None` means the services' own queues, one per topic and priority.
     pub pool: Option<String>,
-    /// The reaction to a missing exchange; with [`Declare::Nothing`], `pool` names an existing queue.
     pub declare: Declare,
     pub queue: QueueKind,
-    /// The limit of unsettled messages that the broker pushes.
     pub prefetch: u16,
-    /// The time without room for another message after which pushed messages return to the broker.
+    /// The time without room after which pushed messages return to the broker.
     pub give_back_after: Duration,
     pub budget: Budget,
     pub has_canary: bool,
-    /// Whether a queue receives its dead letters, as the own quorum queue of a listener does with `memory://`.
+    /// Whether a queue receives the dead letters, as with `memory://` and an own quorum queue.
     pub keeps_dead_letters: bool,
-    /// The lowest rate of messages; below, the stream is silent.
     pub expect: Option<Rate>,
-    /// The highest age of an event when it is first read; deliveries of an older event are dead letters.
     pub max_event_age: Option<Duration>,
-    /// The options of oslo.messaging's rabbit driver from `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
-    /// The management API of the listener's broker, if it is to be asked.
     pub management: Option<ManagementConf>,
-    /// The options of oslo.messaging's Kafka driver from `[oslo_messaging_kafka]` and the URL's query.
     #[cfg(feature = "kafka")]
     pub kafka: KafkaOptions,
 }
@@ -187,9 +171,8 @@ pub struct RuleConf {
     pub listeners: Vec<Arc<str>>,
     /// Whether the rule may match; a disabled rule is checked all the same.
     pub enabled: bool,
-    /// The rate beyond which deliveries of the rule are held.
+    /// The rate beyond which deliveries are held.
     pub guard: Option<Rate>,
-    /// The lowest rate of messages on which the rule fires; below, the stream is silent.
     pub expect: Option<Rate>,
 }
 
@@ -198,41 +181,33 @@ pub struct ActionConf {
     pub name: Arc<str>,
     pub driver: ActionDriver,
     pub delivery: DeliverySettings,
-    /// A condition besides those of the rules. It is decided before anything is kept, or before the first attempt if it
-    /// reads names that `enrich` adds.
+    /// A further condition, decided before anything is kept, or before the first attempt if it reads answers of
+    /// `enrich`.
     pub when: Option<Expression>,
-    /// The action that handles this action's dead letters instead.
     pub on_failure: Option<Fallback>,
-    /// The rate beyond which deliveries to this action are held.
     pub guard: Option<Rate>,
     pub on_full: OverflowPolicy,
-    /// The enrichments asked before the first attempt, in this order.
     pub enrich: Vec<Arc<str>>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The files; a later file overrides an earlier one.
     pub files: Vec<PathBuf>,
-    /// Folders whose `*.conf` are read after the files, sorted by name.
+    /// Folders whose `*.conf` follow the files, sorted by name.
     pub folders: Vec<PathBuf>,
     pub drivers: Drivers,
-    /// The environment, which overrides the files.
     pub environment: Environment,
-    /// A file read last, whose rules replace all rules of the files; its other options override theirs.
+    /// A file read last, whose rules replace all other rules.
     pub rules: Option<PathBuf>,
-    /// Options of `[DEFAULT]` from the command line, which override all else: option, value, flag.
+    /// Options of `[DEFAULT]` from the command line: option, value, flag.
     pub flags: Vec<(&'static str, String, &'static str)>,
 }
 
-/// A usable configuration with its warnings.
 #[derive(Clone)]
 pub struct LoadedConf {
     pub conf: Native,
-    /// The warnings, in the order of files and lines.
     pub warnings: Vec<Warning>,
     layers: Layers,
-    /// The named files with secrets and certificates, as read.
     named_files: Vec<change::NamedFile>,
     drivers: Drivers,
     files: Vec<String>,
@@ -252,20 +227,19 @@ impl LoadedConf {
         warnings
     }
 
-    /// Adds warnings, in the order of files and lines, that only the checking commands ask for.
     pub fn add_warnings(&mut self, more: Vec<Warning>) {
         self.warnings.extend(more);
         in_order(&mut self.warnings, |warning| &warning.0, &self.files);
     }
 
-    /// Makes a finding at an option's line, or at the section's where the option is not set.
+    /// Makes a finding at an option's line, or at its section.
     pub(crate) fn finding(&self, kind: &str, name: &str, option: &str, problem: &str) -> Finding {
         let mut sections = self.layers.sections.iter();
         let section = sections.find(|section| section.def.kind == kind && section.name == name);
         findings::finding_at(section, option, problem)
     }
 
-    /// Makes a finding about a file, at the line of a section that names the file, if any.
+    /// Makes a finding at the section that names the file.
     pub(crate) fn finding_of_file(
         &self,
         kind: &str,
@@ -283,15 +257,13 @@ impl LoadedConf {
 }
 
 impl std::fmt::Debug for LoadedConf {
-    /// Omits the layers, whose texts may contain secrets.
+    /// Omits the layers, which may contain secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { conf, warnings, layers: _, named_files: _, drivers: _, files: _ } = self;
         f.debug_struct("LoadedConf").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
     }
 }
 
-/// Reads and checks the configuration of all sources.
-///
 /// # Errors
 /// Everything that is wrong, in the order of files and lines.
 pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
@@ -315,8 +287,8 @@ pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
     if errors.is_empty() { load_texts(&texts, sources) } else { Err(ConfigErrors(errors)) }
 }
 
-/// Like [`load`], for names and contents that the caller has read; a later text wins. From `sources` only the
-/// environment, the flags, and `rules` count; the rules are the last text.
+/// Like [`load`], for names and contents that the caller has read. From `sources` only the environment, the flags, and
+/// `rules` count; the rules are the last text.
 ///
 /// # Errors
 /// As [`load`].

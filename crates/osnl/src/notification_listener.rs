@@ -1,5 +1,3 @@
-//! Listening for notifications from a Rust program, in oslo.messaging's terms.
-//!
 //! ```no_run
 //! use osnl::notification_listener::{
 //!     Handler, NotificationFilter, NotificationListener, Pattern, Target, TransportUrl,
@@ -29,39 +27,37 @@
 //!
 //! # What happens to a message
 //!
-//! 1. The listener reads the head. If no [`Endpoint`] matches by [`priorities`](Endpoint::priorities),
-//! [`filter`](Endpoint::filter), and [`wants`](Endpoint::wants), the message is acknowledged and its payload is not
-//! read.
+//! 1. The listener reads the head. A message that no [`Endpoint`] matches ([`priorities`](Endpoint::priorities),
+//!    [`filter`](Endpoint::filter), [`wants`](Endpoint::wants)) is acknowledged without reading its payload.
 //! 2. The listener reads the rest. An unreadable body is *set aside*, see below.
-//! 3. The listener calls the matching endpoints in the given order, up to the first that answers
-//! [`Requeue`](NotificationResult::Requeue).
-//! 4. If all endpoints handled the message, it is acknowledged, and not before.
-//! 5. After a requeue or a panic, with [`allow_requeue`](Builder::allow_requeue), the message stays unacknowledged,
-//! waits ([`RequeuePolicy`]), and all its endpoints are called again. After the last attempt the message is set aside,
-//! or, with [`requeue_endlessly`](Builder::requeue_endlessly), returned to the broker, which redelivers it. A stop of
-//! the listener also returns the message. Without `allow_requeue` the message is acknowledged, with a warning.
+//! 3. The matching endpoints are called in order, up to the first [`Requeue`](NotificationResult::Requeue).
+//! 4. A message that all endpoints handled is acknowledged, and not before.
+//! 5. After a requeue or a panic, with [`allow_requeue`](Builder::allow_requeue), the message waits
+//!    ([`RequeuePolicy`]), and all its endpoints are called again. After the last attempt the message is set aside, or
+//!    with [`requeue_endlessly`](Builder::requeue_endlessly) returned to the broker, as by a stop. Without
+//!    `allow_requeue` the message is acknowledged, with a warning.
 //!
 //! | | oslo.messaging | here |
 //! | --- | --- | --- |
-//! | an endpoint answers Requeue, or fails | given back and delivered again at once, without end | comes again after 1 s, 2 s, 4 s … 60 s; set aside after 10 attempts |
+//! | an endpoint answers Requeue, or fails | redelivered at once, without end | called again after 1 s, 2 s, 4 s … 60 s; set aside after 10 attempts |
 //! | order | none: 64 threads | per resource, or per queue ([`Order`]) |
 //! | messages not yet handled | without limit | [`prefetch`](Builder::prefetch), 100 |
 //! | a body that cannot be read | dropped, or redelivered without end | set aside with its bytes |
-//! | connection lost | tried again with growing pauses | tried again each second; what was unacknowledged comes again, marked `redelivered`, and finds its first copy if that is still in work |
+//! | connection lost | retried with growing pauses | retried each second; a redelivered message finds its first copy if still in work |
 //!
 //! Effects may therefore be repeated, never omitted.
 //!
 //! # Set aside
 //!
-//! The listener keeps the message with its bytes ([`RunningListener::set_aside`], the last thousand) and reports it to
-//! [`on_set_aside`](Builder::on_set_aside). The log has one line with queue, reason and digest, never the content. Then
-//! the message is acknowledged. `docs/reference/malformed.md` lists the result of each kind of malformed body.
+//! A message is kept with its bytes ([`RunningListener::set_aside`]), reported to
+//! [`on_set_aside`](Builder::on_set_aside) and the log, then acknowledged. `docs/reference/malformed.md` lists each
+//! kind of malformed body.
 //!
 //! # Order and concurrency
 //!
 //! Up to [`concurrency`](Builder::concurrency) messages are with endpoints at a time. Messages about the same resource
-//! are handled in order of arrival; a message that waits for a retry delays only those of its resource. With
-//! [`Order::PerQueue`] it delays all.
+//! are handled in order of arrival. A message that waits for a retry delays only those of its resource, or all with
+//! [`Order::PerQueue`].
 //!
 //! # Trying it without a broker
 //!
@@ -126,7 +122,7 @@ pub use crate::metrics::Counters;
 pub use crate::shutdown::Shutdown;
 pub use osnl_core::ended::RunEnd;
 
-/// A listener that is not started, as oslo.messaging's `get_notification_listener` returns. See the [module](self).
+/// A listener that is not started, as from oslo.messaging's `get_notification_listener`.
 pub struct NotificationListener {
     listener: Listener,
     dispatch: Arc<Dispatch>,
@@ -138,7 +134,7 @@ impl NotificationListener {
         Builder::of_url(url)
     }
 
-    /// Returns the builder for an existing transport, such as [`MemoryBroker::transport`].
+    /// Returns the builder for a transport such as [`MemoryBroker::transport`].
     pub fn on(transport: Arc<dyn Transport>) -> Builder {
         Builder::of(Ok(transport))
     }
@@ -157,12 +153,11 @@ impl NotificationListener {
     /// it at once.
     ///
     /// # Errors
-    /// The broker refused the login or the virtual host at the start, or no further attempt can succeed. If the broker
-    /// is down, the listener waits.
+    /// The broker refused access at the start, or no further attempt can succeed. If the broker is down, the listener
+    /// waits.
     pub async fn run(self) -> Result<RunEnd, TransportError> {
         let Self { listener, dispatch } = self;
         let shutdown = dispatch.shutdown.clone();
-        // Ends the lanes' tasks when this future ends, whichever way.
         let abort = shutdown.abort.clone().drop_guard();
         let ended = listener.run(shutdown.clone()).await;
         // After an error nothing waits for messages in work, which return with the connection.
@@ -175,7 +170,7 @@ impl NotificationListener {
     }
 }
 
-/// A running listener. Dropping it ends it at once and returns unsettled messages to the broker.
+/// A running listener, whose drop returns unsettled messages to the broker at once.
 pub struct RunningListener {
     dispatch: Arc<Dispatch>,
     state: watch::Receiver<ListenerState>,
@@ -183,8 +178,7 @@ pub struct RunningListener {
 }
 
 impl RunningListener {
-    /// Takes no new message and lets running calls finish. Messages that wait for their turn or a retry return to the
-    /// broker.
+    /// Takes no new message and lets running calls finish. Other messages return to the broker.
     pub fn stop(&self) {
         self.dispatch.shutdown.drain.cancel();
     }
@@ -210,10 +204,8 @@ impl RunningListener {
         self.join().await.map(|_| RunEnd::DeadlinePassed)
     }
 
-    /// Waits until the listener is subscribed or has ended.
     pub async fn listening(&self) {
         let mut state = self.state.clone();
-        // An error means that the listener has ended.
         let _ = state.wait_for(|state| state.is_subscribed() || *state == ListenerState::Stopped).await;
     }
 
@@ -227,7 +219,7 @@ impl RunningListener {
         &self.dispatch.counters
     }
 
-    /// Returns the last messages that were set aside, oldest first: a thousand, or 16 MiB of bodies.
+    /// Returns the last thousand messages set aside, up to 16 MiB, oldest first.
     #[must_use]
     pub fn set_aside(&self) -> Vec<SetAside> {
         self.dispatch.shelf.all()

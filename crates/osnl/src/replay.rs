@@ -1,11 +1,9 @@
 //! Sends journalled or saved events through the present rules again.
 //!
-//! [`plan`] decides, for one event, the deliveries of each rule and which were made before, and changes nothing.
-//! [`live`] appends planned deliveries to a journal as new events, which a daemon delivers. A new event has a fresh
-//! `message_id` and `_unique_id` by default, because a journal discards a copy under ids that it keeps.
+//! [`plan`] decides the deliveries of an event, and changes nothing. [`live`] appends them to a journal as new events.
+//! A new event has fresh ids by default, because a journal discards a copy under ids that it keeps.
 //!
-//! The [`Journal`] may belong to a stopped daemon, or to a running daemon, asked by its [control
-//! socket](crate::control).
+//! The [`Journal`] belongs to a stopped daemon, or to a running one, by its [control socket](crate::control).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,12 +22,10 @@ use crate::rule::Mode;
 use crate::saved::RecordedEvent;
 use crate::stamp;
 
-/// Entries that wait for their commit at the same time.
 const GROUP: usize = 256;
 
 #[derive(Clone, Debug)]
 pub struct ReplayEvent {
-    /// The number in the journal, or the line of the file.
     pub number: u64,
     pub kept: bool,
     pub received: ReceivedMessage,
@@ -45,7 +41,6 @@ impl ReplayEvent {
         Self { number: kept.number, kept: true, received: kept.received, subject, before: kept.deliveries }
     }
 
-    /// Reads an event as a listener with this budget would.
     #[must_use]
     pub fn saved(saved: RecordedEvent, budget: &Budget, before: Vec<DeliveryListRow>) -> Self {
         let subject = ExplainedEvent::saved(&saved, budget);
@@ -54,7 +49,6 @@ impl ReplayEvent {
     }
 }
 
-/// Returns the event as if a listener of this name had received the message.
 pub(crate) fn saved(saved: RecordedEvent) -> ReceivedMessage {
     let origin = Origin {
         listener: "replay".into(),
@@ -87,7 +81,7 @@ pub struct PlannedRule {
 #[derive(Clone, Debug)]
 pub struct RequestedDelivery {
     pub delivery: NewDelivery,
-    /// The latest earlier delivery of this event to the same action for the same resource.
+    /// The latest earlier delivery to the same action for the same resource.
     pub before: Option<DeliveryListRow>,
 }
 
@@ -105,7 +99,7 @@ impl EventPlan {
     }
 }
 
-/// Plans the deliveries of the named rules, or of all; `listener` restricts the plan to one listener.
+/// Plans the named rules, or all; `listener` restricts the plan to one.
 #[must_use]
 pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Option<&str>) -> EventPlan {
     let verdicts = explain(conf, &source.subject, listener);
@@ -114,11 +108,11 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
         let effects = verdict.ruling.effects();
         let own = conf.rules.iter().find(|conf| conf.rule.name == verdict.rule);
         let unordered = |action: &Arc<str>| own.is_some_and(|own| own.rule.unordered.contains(action));
-        // An effect that cannot be decided, or of such a rule, creates no delivery.
+        // An undecided effect creates no delivery.
         let asked =
             |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. } | Preview::Undecided { .. });
         let wishes = effects.iter().filter(asked).map(|effect| {
-            // Order is kept per action and resource, so a repetition counts whichever rule made the delivery.
+            // Order is kept per action and resource, so the rule of an earlier delivery does not matter.
             let same = |row: &&DeliveryListRow| *row.action == *effect.action && row.key == effect.key;
             let before = source.before.iter().rev().filter(same);
             RequestedDelivery {
@@ -150,7 +144,7 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplaySettings {
-    /// Whether events keep their ids; the journal then discards events that it keeps already.
+    /// Whether events keep their ids; the journal then discards known events.
     pub keep_ids: bool,
     /// The time without an accepted event after which the replay fails.
     pub patience: Duration,
@@ -185,11 +179,10 @@ pub enum ReplayError {
     Closed { appended: u64 },
 }
 
-/// Appends the planned deliveries in order, waits until they are kept, and returns the number of events. Events without
-/// deliveries are omitted.
+/// Appends the planned deliveries in order, waits until they are kept, and returns the number of events.
 ///
 /// # Errors
-/// See [`ReplayError`]; events appended before the error stay.
+/// See [`ReplayError`]; events appended before stay.
 pub async fn live(
     journal: &dyn Journal,
     planned: &[EventPlan],
@@ -241,14 +234,13 @@ fn planned_entry(planned: &EventPlan, how: ReplaySettings) -> Option<Entry> {
     Some(entry(planned.source.received.clone(), notification, deliveries, how))
 }
 
-/// Makes an event that arrives now, with new ids unless `keep_ids` is set.
 pub(crate) fn entry(
     received: ReceivedMessage,
     notification: &Notification,
     mut deliveries: Vec<NewDelivery>,
     how: ReplaySettings,
 ) -> Entry {
-    // A readable notification can be written again, except texts that are not JSON, which stay as they are.
+    // Texts that are not JSON stay as they are.
     let renewed = if how.keep_ids { None } else { renewed(&received) };
     let (notification, mut received) = renewed.unwrap_or_else(|| (notification.clone(), received));
     received.origin.redelivered = false;

@@ -1,9 +1,8 @@
-//! Events from files: the output of `osnl tap --save`, the input of `osnl send`, and plain notifications.
+//! Events from files: `osnl tap --save`, `osnl send`, and plain notifications.
 //!
 //! | a JSON document with | is |
 //! | --- | --- |
-//! | `body`, `body_text` or `body_base64` | a received body, with its `exchange`, `routing_key`, `properties` and
-//! `received` |
+//! | `body`, `body_text` or `body_base64` | a received body, with its `exchange`, `routing_key`, `properties` and `received` |
 //! | `oslo.message` | a body in the envelope 2.0 |
 //! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
 //!
@@ -22,9 +21,7 @@ use serde_json::{Map, Value};
 
 #[derive(Clone, Debug)]
 pub struct RecordedEvent {
-    /// The line where the document begins.
     pub line: usize,
-    /// The received body, with its secrets.
     pub body: Vec<u8>,
     pub properties: Properties,
     pub exchange: Option<String>,
@@ -32,7 +29,7 @@ pub struct RecordedEvent {
     pub received: Option<SystemTime>,
 }
 
-/// The reason why a file has no events, without its content.
+/// The error, which has none of the content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
     #[error("line {line}: not JSON: {reason}; {FORM}")]
@@ -58,14 +55,14 @@ impl SavedError {
 }
 
 /// # Errors
-/// See [`SavedError`]; one bad document rejects the whole text.
+/// See [`SavedError`]; one bad document rejects the text.
 pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
     let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
     let mut found = Vec::new();
     while let Some(document) = documents.next() {
         let document = document.map_err(|error| SavedError::Json {
             line: error.line(),
-            // Only position and kind, because serde_json's own message may contain values.
+            // The message of serde_json may contain values.
             reason: match error.classify() {
                 Category::Eof => "it ends in the middle of a document".to_owned(),
                 Category::Syntax | Category::Data | Category::Io => {
@@ -100,8 +97,6 @@ fn event(document: &str, line: usize) -> Result<RecordedEvent, String> {
     Ok(RecordedEvent { line, body, properties, exchange, routing_key, received })
 }
 
-/// Returns the body of a document that holds a received message; `None` for another document.
-///
 /// # Errors
 /// The body is not valid base64.
 pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {

@@ -1,13 +1,11 @@
 //! The trace of unmatched messages: a ring of the last heads, for [`explain`](crate::explain).
 //!
-//! An unmatched message is acknowledged whether its trace is kept or not. Noting it copies a few short strings into a
-//! reused slot in memory. With a journal on disk, a thread appends new entries once a second to a file beside the
-//! journal, without `fsync`. A crash of the machine may lose the file, a crash of the process its last second. At most
-//! one ring's worth is written at a time, whatever the rate.
+//! Noting a message copies a few short strings into a reused slot. With a journal on disk, a thread appends new entries
+//! once a second to a file beside the journal, without `fsync`: a crash of the machine may lose the file, a crash of
+//! the process its last second. At most one ring's worth is written at a time, whatever the rate.
 //!
-//! The ring does not store which condition failed in the head, because `explain` derives it from the head and the
-//! rules. For a condition on the payload it stores the reason, since payloads are kept only if bodies are configured;
-//! [`REASONS`] rules at most. The [counts](crate::rule::RuleCounts) of all rules are always kept beside the ring.
+//! `explain` derives failed conditions on the head. For conditions on the payload the ring stores the reason, since
+//! payloads are kept only if bodies are configured. The [counts](crate::rule::RuleCounts) of all rules are always kept.
 
 mod file;
 mod line;
@@ -30,22 +28,21 @@ use crate::ends::EndReports;
 use crate::received::ReceivedMessage;
 use crate::rule::{Condition, Rule, RuleMismatch, RuleSet};
 
-/// Bytes of bodies that are kept, if configured, in equal shares.
+/// Bytes of all kept bodies, in equal shares.
 const BODIES: usize = 64 << 20;
 
-/// The limit of rules whose failed condition is kept per message. With a thousand rules on payloads, the reasons would
-/// exceed all heads together.
+/// The limit of failed rules per message: with a thousand rules on payloads, the reasons would exceed all heads
+/// together.
 pub const REASONS: usize = 32;
 
 /// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 500;
 
-/// The most bytes of a text that are kept, since a head's text may be as long as its body.
+/// The most bytes of a text, since a head's text may be as long as its body.
 const LONGEST_TEXT: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepUnmatched {
-    /// The number of last messages; 0 keeps none.
     pub heads: u32,
     /// Whether bodies are kept too, with their secrets.
     pub bodies: bool,
@@ -59,7 +56,6 @@ impl Default for KeepUnmatched {
 
 #[derive(Clone, Debug, Default)]
 pub struct UnmatchedMessage {
-    /// The time of arrival; `None` in an unused place.
     pub received: Option<SystemTime>,
     pub listener: Arc<str>,
     pub queue: Arc<str>,
@@ -67,29 +63,23 @@ pub struct UnmatchedMessage {
     pub routing_key: String,
     pub event_type: Option<String>,
     pub publisher_id: Option<String>,
-    /// The priority that the message's body claims.
     pub priority: Option<String>,
-    /// The message's id, if more than its head was read.
     pub message_id: Option<String>,
-    /// The rules whose condition on the payload failed, with the values seen; [`REASONS`] at most. Rules that also
-    /// match on the head are first.
+    /// The rules whose condition on the payload failed, at most [`REASONS`].
     pub failed: Vec<FailedBehind>,
-    /// The bytes and their properties, if bodies are kept.
     pub body: Option<(Bytes, Properties)>,
 }
 
-/// A failed condition on the payload, with the values of that time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedBehind {
     pub rule: Arc<str>,
     pub condition: String,
-    /// The condition and the values seen, secrets masked.
     pub reason: String,
 }
 
 pub struct Ring {
     shared: Arc<UnmatchedState>,
-    /// The writer, which ends, with everything written, when the ring is dropped.
+    /// The writer, which writes everything when the ring is dropped.
     _store: Option<UnmatchedStore>,
     ends: EndReports,
 }
@@ -103,9 +93,8 @@ struct UnmatchedState {
 
 #[derive(Debug, Default)]
 struct Slots {
-    /// The slots; entry number n is in slot n modulo their count.
+    /// Entry number n is in slot n modulo their count.
     places: Vec<UnmatchedMessage>,
-    /// The number of messages noted so far.
     noted: u64,
 }
 
@@ -115,7 +104,7 @@ impl Ring {
         Self { shared: Arc::new(UnmatchedState::new(keep)), _store: None, ends: EndReports::default() }
     }
 
-    /// Creates a ring that is also written to a file beside a journal. A failed write is only logged.
+    /// Creates a ring that is also written beside a journal. A failed write is only logged.
     #[must_use]
     pub fn beside(keep: KeepUnmatched, journal: &Path) -> Self {
         let shared = Arc::new(UnmatchedState::new(keep));
@@ -129,7 +118,6 @@ impl Ring {
         self.ends.clone()
     }
 
-    /// Sets the rules whose counts are written for this listener.
     pub fn watch(&self, listener: &Arc<str>, rules: &Arc<RuleSet>) {
         let mut watched = locked(&self.shared.rules);
         match watched.iter_mut().find(|(name, _)| name == listener) {
@@ -142,7 +130,6 @@ impl Ring {
         }
     }
 
-    /// Returns the number of messages on which each rule fired, over all listeners.
     #[must_use]
     pub fn fired(&self) -> BTreeMap<Arc<str>, u64> {
         let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();
@@ -158,7 +145,7 @@ impl Ring {
         locked(&self.shared.rules).retain(|(name, _)| **name != *listener);
     }
 
-    /// Notes a message whose head matches no rule; `body` is only called if bodies are kept.
+    /// Notes a message whose head matches no rule; `body` is called only if bodies are kept.
     pub(crate) fn head(
         &self,
         message: &MessageView<'_>,
@@ -176,7 +163,7 @@ impl Ring {
         });
     }
 
-    /// Notes a message whose head matches some rules but whose rest matches none.
+    /// Notes a message that matches no rule by its rest.
     pub fn event(
         &self,
         received: &ReceivedMessage,
@@ -281,14 +268,14 @@ impl UnmatchedMessage {
     }
 }
 
-/// Compares first, because the name rarely changes and threads share its reference counter, which costs more.
+/// Compares first, because the name rarely changes and its reference counter is shared by threads.
 fn set_name(slot: &mut Arc<str>, name: &Arc<str>) {
     if !Arc::ptr_eq(slot, name) {
         slot.clone_from(name);
     }
 }
 
-/// Copies into existing memory. A text that is too long is cut, marked by `…`.
+/// Reuses existing memory; a long text is cut and marked by `…`.
 fn set(slot: &mut Option<String>, text: Option<&str>) {
     let Some(text) = text else {
         *slot = None;

@@ -1,5 +1,3 @@
-//! Builds the running parts from a checked configuration.
-//!
 //! A listener without an enabled rule is not started, because it would acknowledge messages that no rule has seen.
 
 use std::collections::{BTreeSet, HashMap};
@@ -34,8 +32,7 @@ use crate::rule::{Guards, GuardsInForce};
 use crate::unmatched::Ring;
 
 impl Native {
-    /// Builds the daemon, with the settings of `http` for actions without their own. Connects to nothing; opens the
-    /// files that actions write.
+    /// Builds the daemon without connecting; opens the files that actions write.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -43,7 +40,6 @@ impl Native {
         self.daemon_with(&real, http, counters)
     }
 
-    ///
     /// # Errors
     /// As [`Native::daemon`].
     pub fn daemon_with(
@@ -138,8 +134,8 @@ impl Native {
         Ok((daemon, parts, handler))
     }
 
-    /// Locks the state directory. A configured directory in use is an error. The default directory may be shared by
-    /// several old programs, of which only the first keeps state.
+    /// Locks the state directory. A configured directory in use is an error. Of old programs that share the default
+    /// directory, only the first keeps state.
     fn own_state_folder(&self) -> Result<(Option<PathBuf>, Option<StateLock>), BuildError> {
         let Some(folder) = self.state_folder() else { return Ok((None, None)) };
         match StateLock::take(&folder) {
@@ -155,13 +151,11 @@ impl Native {
                 );
                 Ok((None, None))
             }
-            // Each part reports its own failed writes.
             Err(LockError::Io(_)) => Ok((Some(folder), None)),
         }
     }
 
-    /// Builds the step of each enrichment, or reuses that of `before`. New steps of one cloud share a login and its
-    /// connections.
+    /// Builds new steps, or reuses those of `before`. New steps of one cloud share a login and its connections.
     pub(super) fn asking(
         &self,
         http: &HttpOptions,
@@ -189,11 +183,10 @@ impl Native {
         Ok(asking)
     }
 
-    /// Creates the ring for unmatched messages, in memory or also beside the journal's file.
     fn ring(&self, has_state: bool) -> Ring {
         match &self.journal {
             JournalConf::Memory => Ring::new(self.keep_unmatched),
-            // Each daemon has its own file, because a shared database has no rows for unmatched messages.
+            // A shared database has no rows for unmatched messages.
             JournalConf::Shared(_) => match self.shared_place().filter(|_| has_state) {
                 Some(place) => Ring::beside(self.keep_unmatched, &place),
                 None => Ring::new(self.keep_unmatched),
@@ -218,12 +211,10 @@ impl Native {
         self.actions.iter().filter_map(interest).collect()
     }
 
-    /// Makes the observer of the actions with an interest, without any action yet.
     pub(super) fn observer(&self) -> Option<Arc<dyn SharedObserver>> {
         self.interests().first().map(|(_, interest)| (interest.observer)(self.journal.seen()))
     }
 
-    /// Returns the guards, primed with the journal's latest deliveries.
     fn guards(&self) -> Guards {
         let guards = self.new_guards();
         self.journal.remind(&guards);
@@ -250,7 +241,7 @@ impl Store {
 }
 
 impl JournalConf {
-    /// Opens the store for so many unsettled messages. A shared store writes its overflow beside `place`.
+    /// Opens the store; a shared one writes its overflow beside `place`.
     pub fn open(
         &self,
         prefetch: u16,
@@ -288,8 +279,7 @@ impl JournalConf {
 }
 
 impl ListenerConf {
-    /// Returns the listener's settings. A refused login does not end the program, because the broker may be importing
-    /// its users.
+    /// A refused login does not end the program, because the broker may be importing its users.
     #[must_use]
     pub fn config(&self) -> ListenerConfig {
         ListenerConfig {
@@ -304,7 +294,7 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// Builds the action alone, without enrichments. Connects to nothing, and opens no file that the action writes.
+    /// Builds the action without enrichments. Connects to nothing, and opens no file.
     ///
     /// # Errors
     /// See [`BuildError`].

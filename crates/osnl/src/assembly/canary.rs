@@ -1,11 +1,8 @@
-//! Sends the canary while its listener listens.
-//!
-//! Another daemon may read the queue: while the listener is on standby or disconnected, no canary is sent and none is
+//! While the listener is on standby or disconnected, another daemon may read the queue: no canary is sent and none is
 //! missed.
 //!
-//! On a shared journal, another daemon may deliver a canary. So the sender asks the journal which pending canaries are
-//! recorded: a handful of ids, after a tenth of the time since the latest was sent, at most ten times a second. Only a
-//! daemon that reads the queue sends. Without an answer of the journal, no canary is missed.
+//! On a shared journal, another daemon may deliver a canary. So the sender asks the journal for recorded canaries,
+//! after a tenth of the time since the latest, at most ten times a second. Without an answer, no canary is missed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -22,7 +19,6 @@ use crate::listener::ListenerState;
 use crate::metrics::{Canary, Counters};
 use crate::native::{CanaryConf, canary};
 
-/// The limit for a confirm, and for closing the connection.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// The transport of the canary's listener, which a reload may replace.
@@ -44,7 +40,6 @@ impl Way {
 /// The bounds of the pause between two questions to the journal.
 const ASK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// The shared journal, if any, and the canaries that it records.
 pub(super) struct SharedRecords(Option<Arc<dyn SharedJournal>>);
 
 impl SharedRecords {
@@ -55,7 +50,7 @@ impl SharedRecords {
         })
     }
 
-    /// Asks the journal when due; waits for ever without a shared journal.
+    /// Waits for ever without a shared journal.
     async fn hear(&self, canary: &Canary) {
         match canary.under_way().filter(|_| self.0.is_some()) {
             Some((_, sent)) => {
@@ -67,7 +62,7 @@ impl SharedRecords {
         }
     }
 
-    /// Notes the canaries that have returned, and returns whether the journal has answered.
+    /// Returns whether the journal has answered.
     async fn ask(&self, canary: &Canary) -> bool {
         let Some((journal, (ids, _))) = self.0.as_ref().zip(canary.under_way()) else { return true };
         let Ok(returned) = journal.returned_canaries(ids).await else { return false };

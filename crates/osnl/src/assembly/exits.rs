@@ -1,4 +1,4 @@
-//! The queues that a reload takes from listeners, and the refusal while such a queue may hold messages.
+//! Queues that a reload takes from listeners, and the refusal while such a queue may hold messages.
 //!
 //! | change | left |
 //! | --- | --- |
@@ -7,13 +7,11 @@
 //! | a listener that is removed or has no enabled rule any more | its queues |
 //! | on Kafka: the group, the hosts, topics, a removed listener | the unread part of the partitions, by the group's lag |
 //!
-//! A queue that another listener of the new configuration reads is not left. Nothing is left at a broker that the
-//! listener has never reached, unless an earlier process has read the queue. The unread part of a stream is unknown, so
-//! a reload never leaves a stream.
+//! A queue that another new listener reads is not left, nor a queue that osnl has never read. The unread part of a
+//! stream is unknown, so a reload never leaves a stream.
 //!
-//! Unbinding the former queue first would lose messages published before the reload. So the refusal names the safe
-//! order: the former queue becomes a listener of its own in the same reload, is then unbound, and is removed when
-//! empty.
+//! Unbinding first would lose messages published before the reload. So the refusal names the safe order: the former
+//! queue becomes a listener of its own, is then unbound, and is removed when empty.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,21 +26,20 @@ use crate::daemon::{ListenerHandle, ReloadRefusal, ReloadRefusalReason};
 use crate::listener::{ExitObstacle, QueueExit};
 use crate::native::{ListenerConf, Native};
 
-/// The looks that see a message on its way.
+/// The looks that certainly see a message on its way.
 const LOOKS: u32 = 5;
 const LOOK: Duration = Duration::from_millis(200);
-/// The limit for an answer, below the five seconds that a command waits.
+/// Below the five seconds that a command waits.
 const ANSWER: Duration = Duration::from_secs(4);
 
 #[derive(Clone)]
 pub(super) struct LeavingListener {
     pub(super) conf: ListenerConf,
     pub(super) exit: QueueExit,
-    /// Kafka topics that the listener still reads with the same group.
     topics: Vec<String>,
 }
 
-/// Returns the listeners that leave queues, among those in `leave`, which end or are replaced.
+/// `leave` has the listeners that end or are replaced.
 pub(super) fn leaving(
     parts: &AssemblyParts,
     (old, new): (&Native, &Native),
@@ -56,7 +53,7 @@ pub(super) fn leaving(
         let left = conf.read_queues().into_iter();
         let left: Vec<_> = left.filter(|read| !now.iter().any(|now| now.own.is_same(&read.own))).collect();
         let next = new.heard().into_iter().map(|(next, _)| next).find(|next| next.name == conf.name);
-        // The same name at other hosts may be the same queue, which has just been bound.
+        // The same name at other hosts may be the same queue, just bound.
         let is_named =
             |queue: &str, vhost: &str| now.iter().any(|now| now.own.queue == queue && now.own.vhost == vhost);
         let unbound = left.iter().filter(|left| !is_named(&left.own.queue, &left.own.vhost));
@@ -101,7 +98,7 @@ pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), R
 }
 
 impl LeavingListener {
-    /// Repeats the look, because messages may be on their way.
+    /// Looks repeatedly, because messages may be on their way.
     async fn obstacle_that_stays(&self) -> Option<Option<ExitObstacle>> {
         for _ in 1..LOOKS {
             self.obstacle().await?;
@@ -122,7 +119,6 @@ impl LeavingListener {
         self.exit.obstacle().await.map(Some)
     }
 
-    /// Describes the messages of the left partitions that a Kafka group has not read.
     fn unread(&self) -> Option<String> {
         if !self.exit.has_read() {
             return None;
@@ -146,7 +142,7 @@ impl LeavingListener {
         })
     }
 
-    /// Returns the reason, then the remedies, a line each.
+    /// Returns the reason and the remedies, a line each.
     fn refusal(&self, obstacle: &Option<ExitObstacle>) -> Vec<String> {
         let name = &self.conf.name;
         let Some(ExitObstacle { queue, reason }) = obstacle else {

@@ -1,5 +1,3 @@
-//! The remains of earlier runs in a journal: deliveries of removed actions, and the history of guards.
-
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,8 +6,7 @@ use crate::journal::sqlite::{OpenError, RecentDelivery, SqliteReader};
 use crate::native::{JournalConf, Native};
 use crate::rule::Guards;
 
-/// Open deliveries of an action that is not configured. They stay in the journal until an action has that name again,
-/// or until they are moved.
+/// Open deliveries of an unconfigured action, which stay until an action has that name again, or until moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphans {
     pub action: String,
@@ -28,8 +25,10 @@ impl std::fmt::Display for Orphans {
 }
 
 impl Native {
-    /// Returns the orphaned deliveries in the journal's file, if there is one. For a shared journal, its daemons'
-    /// status has them.
+    /// For a shared journal, the status has its orphans.
+    ///
+    /// # Errors
+    /// The file cannot be read as a journal.
     pub fn orphans(&self) -> Result<Vec<Orphans>, OpenError> {
         let Some(reader) = self.journal.reader()? else { return Ok(Vec::new()) };
         let mut found: Vec<Orphans> = Vec::new();
@@ -61,7 +60,6 @@ impl Native {
 }
 
 impl JournalConf {
-    /// Returns `None` if the journal keeps nothing, or nothing yet.
     fn reader(&self) -> Result<Option<SqliteReader>, OpenError> {
         match self {
             Self::Sqlite(options) if options.path.exists() => SqliteReader::open(&options.path).map(Some),
@@ -69,7 +67,6 @@ impl JournalConf {
         }
     }
 
-    /// Returns the resources seen before this process; none without a persistent journal.
     pub(super) fn seen(&self) -> Vec<(String, String)> {
         let seen = self.reader().and_then(|reader| match reader {
             Some(reader) => Ok(reader.seen()?),
@@ -84,7 +81,6 @@ impl JournalConf {
         })
     }
 
-    /// Feeds the guards with earlier deliveries of the journal.
     pub(super) fn remind(&self, guards: &Guards) {
         let Some(longest) = guards.longest() else { return };
         let since = SystemTime::now().checked_sub(longest).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -105,7 +101,6 @@ fn remember(guards: &Guards, row: &RecentDelivery) {
     guards.remember(&row.rule, &row.action, &row.key, row.received, row.has_passed);
 }
 
-/// Notifies these guards of releases from now on.
 pub(super) fn follow_releases(store: &Store, guards: &Arc<Guards>) {
     match store {
         Store::Sqlite(journal, _) => {

@@ -24,7 +24,6 @@ use crate::native::{ListenerConf, LoadedConf, Native};
 use crate::rule::{Guards, GuardsInForce, Rule};
 use crate::unmatched::Ring;
 
-/// Makes the transport of a listener; tests use one inside the process.
 pub type Transports<'a> = &'a dyn Fn(&ListenerConf) -> Result<Arc<dyn Transport>, TransportError>;
 
 pub(super) type MakeTransport =
@@ -68,13 +67,11 @@ impl AssemblyParts {
         }
     }
 
-    /// Sets the daemon's state, and reports held targets to other daemons on the journal.
     pub(super) fn follow(&mut self, state: Arc<DaemonState>) {
         tell_held(&self.store, &state);
         self.state = Some(state);
     }
 
-    /// Reports this daemon's configuration to other daemons on the journal.
     pub(super) fn tell_members(&self, loaded: &LoadedConf) {
         if let Store::Shared(journal, _) = &self.store {
             journal.set_sections(&loaded.section_digests());
@@ -85,7 +82,6 @@ impl AssemblyParts {
         self.transports.get(&place(conf)).cloned()
     }
 
-    /// Drops the transports that no listener of this configuration uses.
     pub(super) fn forget_transports(&mut self, native: &Native) {
         let used: BTreeSet<String> = native.heard().iter().map(|(listener, _)| place(listener)).collect();
         self.transports.retain(|place, _| used.contains(place));
@@ -101,7 +97,7 @@ impl AssemblyParts {
             .following(self.ring.clone(), &conf.name)
     }
 
-    /// Builds a listener that is not started; its rules are counted from [`LiveRules::begin`] on.
+    /// The rules are counted from [`LiveRules::begin`] on.
     pub(super) fn listener(
         &mut self,
         native: &Native,
@@ -136,11 +132,10 @@ impl AssemblyParts {
             Store::Memory(..) | Store::Sqlite(..) | Store::File(_) => listener,
         };
         let listener = match is_shared {
-            // Kafka has no such API.
             true => listener,
             false => listener.with_management(conf.management.clone(), conf.transport_url.virtual_host()),
         };
-        // A stream that osnl only reads keeps its messages for other readers.
+        // A stream that osnl only reads keeps its messages for others.
         let is_stream = conf.queue.queue_type == QueueType::Stream;
         let queues = conf.read_queues().into_iter().filter(|read| read.declared || !is_stream);
         let listener = listener.with_bindings(self.bindings.clone(), queues.collect());
@@ -156,7 +151,6 @@ impl AssemblyParts {
 }
 
 impl AssemblyParts {
-    /// Whether the daemon keeps state beyond its end.
     fn outlives(&self, native: &Native) -> bool {
         match &self.store {
             Store::Memory(..) => native.state_dir.is_some(),

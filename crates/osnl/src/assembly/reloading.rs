@@ -1,14 +1,12 @@
-//! Reads a configuration again while its daemon runs: checks it as at the start, compares, builds the new parts, and
-//! only then swaps. An error changes nothing.
+//! Reads a configuration again while its daemon runs: checks, compares, builds the new parts, then swaps. An error
+//! changes nothing.
 //!
 //! | change | consequence |
 //! | --- | --- |
-//! | a rule, their order, a guard | all rules are built anew and judge later messages; journalled messages keep their
-//! verdict, kept names their counts |
-//! | an action | its next attempt is made with the new settings; a held target is probed at once |
+//! | a rule, their order, a guard | all rules are rebuilt for later messages; journalled messages keep their verdict, kept names their counts |
+//! | an action | its next attempt has the new settings; a held target is probed at once |
 //! | an enrichment | the same for the actions that name it in `enrich` or `ask`; its cache is lost |
-//! | a listener, or the broker's options that it uses | another connection replaces it; refused while messages would be
-//! left: `exits.rs` |
+//! | a listener, or its broker's options | another connection replaces it; refused while messages would be left: `exits.rs` |
 //! | log options | apply to the next line |
 //! | `[journal]`, `state_dir` | refused: it needs a restart |
 //!
@@ -40,8 +38,7 @@ use crate::native::schema::{ACTION, ENRICH, LISTENER};
 use crate::native::{LoadedConf, Native, Sources, load};
 use crate::rule::Guards;
 
-/// Prepares the log settings of a configuration. The returned function applies them once the configuration is accepted.
-/// An error refuses the configuration.
+/// Prepares log settings. The returned function applies them once the configuration is accepted; an error refuses it.
 pub type Logs = Arc<dyn Fn(&Native) -> Result<Box<dyn FnOnce() + Send>, String> + Send + Sync>;
 
 struct RunningDaemon {
@@ -65,7 +62,7 @@ struct PendingReload {
 }
 
 impl LoadedConf {
-    /// Builds a daemon that reads `sources` again on request, with services. Otherwise as [`Native::daemon`].
+    /// Builds a daemon that reads `sources` again on request.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -108,7 +105,7 @@ impl Reload for RunningDaemon {
                     (running as Box<dyn Reload>, asked.map(|()| changes))
                 }
                 Ok((running, Err(refused))) => (running as Box<dyn Reload>, Err(refused)),
-                // After a panic, the daemon continues but cannot reload any more.
+                // After a panic, the daemon cannot reload any more.
                 Err(error) => {
                     let errors = vec![format!("the configuration could not be read: {error}")];
                     let broken: Box<dyn Reload> = Box::new(BrokenReload);
@@ -228,7 +225,7 @@ impl RunningDaemon {
             ..ReloadChanges::default()
         };
 
-        // Compares built rules, not options, because settings of actions also influence rules.
+        // Compares built rules, because settings of actions also influence them.
         let other_guards = old.guard_rates() != conf.guard_rates();
         if other_guards {
             parts.guards = Arc::new(self.guards(conf));
@@ -291,7 +288,7 @@ impl RunningDaemon {
         Ok((changes, engines))
     }
 
-    /// Returns guards that continue the counts; for new guards, the journal has the earlier deliveries.
+    /// The counts continue; for new guards, the journal has earlier deliveries.
     fn guards(&self, conf: &Native) -> Guards {
         let (guards, fresh) = conf.new_guards().following(&self.parts.guards);
         conf.journal.remind(&fresh);

@@ -1,9 +1,7 @@
-//! Reads secrets in files again while a broker, its management API, a target, or a cloud refuses access. A journal in a
-//! database reads its own secret for each connection.
+//! Reads secrets in files again while access is refused. A journal in a database reads its own for each connection.
 //!
 //! A password may change first at the server or first in the file. So files are compared each second while access is
-//! refused, or was lately, and not at all otherwise. A change is applied like a reload
-//! ([`ReloadScope::Secrets`](crate::daemon::ReloadScope)), without the rest of the configuration.
+//! refused, or was lately. A change is applied as by [`ReloadScope::Secrets`](crate::daemon::ReloadScope).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +14,6 @@ use crate::daemon::{DaemonState, ServiceTask};
 use crate::native::ChangedSecret;
 
 const LOOK: Duration = Duration::from_secs(1);
-/// The time after a failed attempt for which files are compared.
 const LATELY: Duration = Duration::from_secs(15 * 60);
 
 pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> ServiceTask {
@@ -57,7 +54,6 @@ pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> Servic
     })
 }
 
-/// Whether a listener is disconnected, its management API fails, or a target or its dependency failed lately.
 fn is_refused(state: &DaemonState) -> bool {
     let lately = |at: SystemTime| at.elapsed().is_ok_and(|age| age < LATELY);
     state.listeners().iter().any(|listener| listener.trouble().is_some() || listener.lacks_facts())

@@ -1,7 +1,5 @@
-//! Changes to a running daemon.
-//!
-//! The owner of the configuration reads and checks it, and builds new parts ([`Reload::prepare`]) while the daemon
-//! continues. Only then the daemon changes, all at once and without waiting. A refused configuration changes nothing.
+//! New parts are built ([`Reload::prepare`]) while the daemon continues, then put into force at once. A refused
+//! configuration changes nothing.
 
 use std::sync::Arc;
 
@@ -16,12 +14,11 @@ use crate::native::SectionChangeKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadScope {
     Configuration,
-    /// The files of secrets that the present configuration names.
     Secrets,
 }
 
 pub trait Reload: Send {
-    /// Prepares a change without applying it. The daemon continues meanwhile, so reading files may take time.
+    /// Prepares a change without applying it. It may take time, since the daemon continues.
     fn prepare(
         self: Box<Self>,
         scope: ReloadScope,
@@ -33,16 +30,12 @@ pub trait Reload: Send {
 
 #[derive(Default)]
 pub struct ReloadChanges {
-    /// Names of listeners that end, replaced ones included.
     pub leave: Vec<Arc<str>>,
-    /// The queues that no listener reads from now on.
     pub(crate) exits: Vec<QueueExit>,
     pub begin: Vec<Listener>,
     pub retire: Vec<Arc<str>>,
-    /// Actions whose next attempt has a new setup.
     pub setups: Vec<(Arc<str>, Setup)>,
     pub deliveries: Vec<DeliveryLoop>,
-    /// The new order of all listeners and actions.
     pub order: (Vec<Arc<str>>, Vec<Arc<str>>),
     pub told: ReloadSummary,
 }
@@ -55,10 +48,9 @@ pub struct ReloadSummary {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionChange {
-    /// The heading without its brackets.
     pub section: String,
     pub what: SectionChangeKind,
-    /// The names of options with new values, never values, which may be secrets.
+    /// The names of changed options, never values, which may be secrets.
     pub options: Vec<String>,
     pub effect: String,
 }
@@ -85,11 +77,11 @@ pub struct ReloadRefusal {
 #[serde(rename_all = "kebab-case")]
 pub enum ReloadRefusalReason {
     Configuration,
-    /// The configuration is valid, but a change in it needs a restart.
+    /// A change in the valid configuration needs a restart.
     NeedsRestart,
-    /// The configuration is valid, but something that it names cannot be used at present.
+    /// The valid configuration names something unusable at present.
     Unusable,
-    /// The configuration is valid, but a left queue may hold messages.
+    /// A left queue may hold messages.
     QueueNotEmpty,
     /// The daemon is ending, or has no configuration files.
     Unsupported,
@@ -97,7 +89,6 @@ pub enum ReloadRefusalReason {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadOutcome {
-    /// The changes apply; without any, everything continued.
     Done(ReloadSummary),
     Refused(ReloadRefusal),
 }

@@ -11,12 +11,11 @@ use crate::listener::{Gauges, Listener, ListenerState, Stall};
 use crate::management::UnknownFact;
 use crate::native::LoadedConf;
 
-/// Requests that may wait during a reload, which cover all later requests.
+/// A waiting request covers all later requests.
 const WAITING: usize = 16;
 
 pub const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
 
-/// The live state of a daemon, and the channel that requests a reload.
 pub struct DaemonState {
     shown: Mutex<RunningParts>,
     version: watch::Sender<u64>,
@@ -49,7 +48,7 @@ pub struct ListenerHandle {
     pub(crate) state: watch::Receiver<ListenerState>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) stall: watch::Receiver<Option<Stall>>,
-    /// Whether other consumers of its queue take none of its messages.
+    /// Whether other consumers take none of the messages.
     pub(crate) exclusive: bool,
 }
 
@@ -57,9 +56,8 @@ pub struct ListenerHandle {
 pub struct Reloads {
     pub loaded: SystemTime,
     pub begun: u64,
-    /// The ended reloads, successful or not.
     pub ended: u64,
-    /// The start and reason of the latest refusal, if the latest reload was refused.
+    /// The start and reason, if the latest reload was refused.
     pub failed: Option<(SystemTime, ReloadRefusal)>,
     pub last: Option<EndedReload>,
 }
@@ -83,7 +81,7 @@ impl ListenerHandle {
         }
     }
 
-    /// Whether no message of its queues waits, as far as is known.
+    /// Whether no message of its queues waits, as far as known.
     pub(crate) fn is_idle(&self) -> bool {
         match &*self.state.borrow() {
             ListenerState::Listening => self.gauges.is_idle(),
@@ -106,7 +104,6 @@ impl ListenerHandle {
         self.gauges.trouble().map(|trouble| trouble.reason)
     }
 
-    /// Whether the management API is configured and does not answer.
     pub(crate) fn lacks_facts(&self) -> bool {
         let unknown = self.gauges.overseen().and_then(|seen| seen.unknown);
         unknown.is_some_and(|unknown| unknown != UnknownFact::not_asked(&self.name))
@@ -176,7 +173,7 @@ impl DaemonState {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
     }
 
-    /// Returns the configuration in force; `None` for a daemon built without files.
+    /// Returns `None` for a daemon built without files.
     #[must_use]
     pub fn configuration(&self) -> Option<Arc<LoadedConf>> {
         self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -196,13 +193,12 @@ impl DaemonState {
         self.reloads.subscribe()
     }
 
-    /// Requests a reload without waiting; one waiting request covers many.
+    /// Does not wait; one waiting request covers many.
     pub fn request_reload(&self, by: &str) {
         let scope = ReloadScope::Configuration;
         let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), scope, answer: None });
     }
 
-    /// Requests that the secrets of the present configuration are read again, without waiting.
     pub(crate) fn request_secrets(&self) {
         let (by, scope) = ("a refusal".to_owned(), ReloadScope::Secrets);
         let _ = self.asked.try_send(ReloadRequest { by, scope, answer: None });
@@ -242,7 +238,6 @@ impl DaemonState {
         self.reloads.send_modify(note);
     }
 
-    /// Returns the receiver of requests, once.
     pub(crate) fn inbox(&self) -> Option<mpsc::Receiver<ReloadRequest>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

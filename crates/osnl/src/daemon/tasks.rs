@@ -1,8 +1,6 @@
-//! The tasks of a daemon, which change with its configuration.
-//!
-//! A listener that replaces another on the same queue begins after the former connection has closed. Pushed messages
-//! are then back in their places, so order survives even without a single active consumer. On another queue the
-//! listener connects at once and reads at its turn: see [`QueueExit`]. A further replacement waits for the same turn.
+//! A replacement on the same queue begins after the former connection has closed: pushed messages are then back in
+//! their places, so order survives. On another queue the listener connects at once and reads at its turn: see
+//! [`QueueExit`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,22 +17,19 @@ use crate::ends::{self, EndReports, UnexpectedEnd};
 use crate::listener::{Listener, OwnQueue, QueueExit, ReadTurn};
 use crate::shutdown::Shutdown;
 
-/// The time in which a replaced listener may settle open messages. The rest returns to the broker, and the journal
-/// recognises the redelivery.
+/// The time in which a replaced listener may settle open messages, before the rest returns to the broker.
 const GIVES_WAY: Duration = Duration::from_secs(3);
 const ABORT_GRACE: Duration = Duration::from_secs(2);
 
 pub(super) struct Tasks {
     shutdown: Shutdown,
-    /// The reports of unexpected ends of the actions' own tasks.
     ends: EndReports,
     pub(super) listeners: JoinSet<Result<(), TransportError>>,
     pub(super) deliveries: JoinSet<()>,
-    /// The tasks that each end a listener of left queues.
     pub(super) exits: JoinSet<()>,
     seats: Vec<Seat>,
     loops: Vec<RunningLoop>,
-    /// Whether nothing was reloaded yet, so that a listener that cannot begin ends the daemon.
+    /// Whether nothing was reloaded yet, so that a failing listener ends the daemon.
     starting: bool,
 }
 
@@ -80,7 +75,7 @@ impl Tasks {
         tasks
     }
 
-    /// Aborts the tasks. A task that does not end in time is dropped with its set.
+    /// A task that does not end in time is dropped.
     pub(super) async fn abort(&mut self) {
         self.shutdown.abort.cancel();
         let rest = async {
@@ -139,7 +134,7 @@ impl Tasks {
         let before = before.filter(|seat| shares(seat) || (seat.exit.is_none() && seat.name == name));
         let before: Vec<_> =
             before.map(|seat| (seat.own.clone(), seat.ended.clone(), seat.exit.clone())).collect();
-        // An auto-delete queue must not be without a consumer, which would lose messages; its order is not promised.
+        // An auto-delete queue without a consumer would lose messages.
         let is_auto_deleted = listener.is_auto_deleted();
         let (ended, turns) = (CancellationToken::new(), listener.turns().to_vec());
         let (theirs, over) = (own.clone(), ended.clone().drop_guard());
@@ -232,7 +227,6 @@ fn by_itself(task: String) -> DaemonError {
     DaemonError::Unexpected(UnexpectedEnd { task, message: "nothing told it to end".to_owned() })
 }
 
-/// Ends a listener when its left queues are empty and its replacement is bound.
 async fn leave(
     exit: QueueExit,
     turn: ReadTurn,
@@ -248,7 +242,7 @@ async fn leave(
     };
     tokio::select! {
         () = emptied => {}
-        // A listener reads the queues again, or the daemon ends; the record of queues keeps the rest.
+        // The record of queues keeps the rest.
         () = own.drain.cancelled() => {}
     }
     gives_way(&own, &ended).await;

@@ -1,5 +1,3 @@
-//! Tests that an unexpected end of any part ends the daemon with that part's name and panic message.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +17,6 @@ use crate::listener::{GIVE_BACK_AFTER, ListenerConfig, ListenerState};
 use crate::received::ReceivedMessage;
 use crate::rule::Rule;
 
-/// Panics at its first attempt, or in a task of its own.
 struct Odd {
     own_task: bool,
 }
@@ -88,7 +85,6 @@ fn listener(broker: &MemoryBroker, intake: Arc<dyn Intake>) -> Listener {
     Listener::new(config, Arc::new(broker.transport()), intake, Arc::default())
 }
 
-/// Runs a daemon on a message until it ends; returns its error and the message's state.
 async fn ended(broker: &MemoryBroker, daemon: Daemon) -> String {
     let mut state = daemon.listeners[0].state();
     let shutdown = Shutdown::new();
@@ -181,13 +177,11 @@ async fn a_journal_thread_that_panics_fails_the_journal_and_ends_the_daemon() {
         ended(&broker, daemon).await,
         "journal ended unexpectedly: an odd row; unacknowledged messages stay with the broker"
     );
-    // A later message must not be dropped silently.
     assert!(!journal.state().borrow().takes_entries() && !journal.state().borrow().takes_outcomes());
     let receipt = journal.set_aside(ReceivedMessage::sample(BODY, false), "why".to_owned());
     assert_eq!(receipt.await, Settle::Leave);
 }
 
-/// Panics over one message, each time it is attempted.
 struct PanickingAction {
     attempted: Arc<std::sync::Mutex<Vec<String>>>,
 }
@@ -213,7 +207,6 @@ impl Action for PanickingAction {
     }
 }
 
-/// Runs a daemon on an earlier one's state, and drains it once `is_done`. Returns its end and its attempts.
 async fn run_on(
     broker: &MemoryBroker,
     folder: &std::path::Path,
@@ -257,7 +250,7 @@ async fn run_on(
     (ended, attempted)
 }
 
-/// 14.8: after three ends over one delivery the daemon continues without it; after two it does not.
+/// 14.8: after three ends over one delivery the daemon continues without that delivery.
 #[tokio::test]
 async fn a_delivery_that_ends_the_daemon_three_times_is_held_or_given_up_and_the_others_go_on() {
     for durable in [false, true] {
@@ -266,7 +259,6 @@ async fn a_delivery_that_ends_the_daemon_three_times_is_held_or_given_up_and_the
             let body = BODY.replace("\"m\"", &format!("\"{id}\""));
             broker.publish(&Target::new("x", "t"), &Priority::Info, body)
         };
-        // The first daemon that listens creates the queue.
         let (ended, _) = run_on(&broker, folder.path(), durable, |_, _| publish("first") == 1).await;
         assert_eq!(ended, "Drained");
         publish("poison");

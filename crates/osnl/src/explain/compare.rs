@@ -1,6 +1,6 @@
-//! Compares two sets of rules on the same events: rules that stop firing, and rules that begin to fire.
+//! Compares two sets of rules on the same events.
 //!
-//! Memory is bounded by the number of rules, since only a few event names are kept for each.
+//! Memory is bounded by the number of rules, since only a few event names are kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct RuleComparison {
     pub no_longer: EventSample,
     /// Events of which too little was kept to decide.
     pub unknown: u64,
-    /// Events on which `when` could not be decided; each would be a dead letter.
+    /// Events that would be dead letters, because `when` is undecided.
     pub undecided: u64,
 }
 
@@ -59,7 +59,6 @@ impl EventSample {
 }
 
 impl<'a> RuleSetComparison<'a> {
-    /// Returns a comparison without events, of one listener only if `listener` is set.
     #[must_use]
     pub fn new(now: &'a Native, tried: &'a Native, listener: Option<&'a str>) -> Self {
         let mut rules: Vec<RuleComparison> = Vec::new();
@@ -119,7 +118,7 @@ impl<'a> RuleSetComparison<'a> {
         }
     }
 
-    /// Removes earlier payload failures, which do not apply to a rewritten rule, except for unchanged rules.
+    /// A failure of an earlier rule does not apply to a rewritten rule.
     fn without_memories(&self, subject: &ExplainedEvent) -> ExplainedEvent {
         let mut subject = subject.clone();
         if let Content::Head { failed, .. } = &mut subject.content {
@@ -128,7 +127,7 @@ impl<'a> RuleSetComparison<'a> {
         subject
     }
 
-    /// Returns the tried rules in order, then the removed rules.
+    /// Tried rules in order, then removed rules.
     #[must_use]
     pub fn rules(&self) -> &[RuleComparison] {
         &self.rules
@@ -139,7 +138,7 @@ impl<'a> RuleSetComparison<'a> {
         self.events
     }
 
-    /// Returns the numbers of events on which any present rule fires, and on which any tried rule would.
+    /// Numbers of events on which any present rule fires, and any tried rule would.
     #[must_use]
     pub fn firing(&self) -> (u64, u64) {
         self.firing

@@ -1,5 +1,3 @@
-//! The effects of a firing rule's actions, and their questions.
-
 use std::sync::Arc;
 
 use osnl_core::event::AskedFor;
@@ -17,20 +15,18 @@ pub struct Effect {
     pub action: Arc<str>,
     /// The resource whose order is kept.
     pub key: Option<String>,
-    /// The index of a bulk request's resource.
     pub resource: Option<u32>,
     pub mode: Mode,
     pub asks: Vec<Ask>,
-    /// The action's condition, if unknown data decides it; `***` if it reads a key that seems secret.
+    /// The condition, if unknown data decides it; `***` for a key that seems secret.
     pub provided: Option<String>,
-    /// The reason of an immediate dead letter for an event that is too old; its retry has this effect.
+    /// The reason of a dead letter for an event that is too old, whose retry has this effect.
     pub too_old: Option<String>,
     pub would: Preview,
 }
 
 impl Effect {
-    /// Returns the reason of an immediate dead letter: no request can be made, the event is too old, or the condition
-    /// cannot be decided. A delivery in shadow is only recorded.
+    /// Returns the reason of an immediate dead letter. A delivery in shadow is only recorded.
     #[must_use]
     pub fn dead_letter(&self) -> Option<&str> {
         if let Some(why) = &self.too_old {
@@ -96,7 +92,6 @@ pub(super) struct ActionTrial<'a> {
 }
 
 impl ActionTrial<'_> {
-    /// Returns why no request can be made of the event, or of one of its resources.
     pub(super) fn unusable(&self, notification: &Notification) -> Option<String> {
         let Self { conf, rule, action, more } = self;
         let parts = Parts::of_notification(notification);
@@ -111,7 +106,7 @@ impl ActionTrial<'_> {
 struct DeliverySubjects<'a> {
     parts: &'a Parts<'a>,
     whole: &'a Names,
-    /// The names for the actions' conditions; `None` skips conditions.
+    /// `None` skips conditions of actions.
     names: Option<&'a Names>,
     found: &'a [AskedFor],
 }
@@ -169,10 +164,9 @@ fn not_asked(mismatch: WhenMismatch) -> Preview {
     if is_undecided { Preview::Undecided { why } } else { Preview::NotAsked { why } }
 }
 
-/// The condition of an action that reads answers of `enrich`.
 enum Late {
     Holds,
-    /// The condition is false, with the preview that gives the reason.
+    /// The preview gives the reason.
     False(Preview),
     /// The decision needs an answer that is not known yet.
     Open(String),
@@ -189,7 +183,6 @@ fn late(action: &ActionConf, notification: &Arc<Notification>, asks: &[Ask]) -> 
     let names = asks.iter().fold(names, |names, ask| ask.named(names, Clone::clone));
     match holds(when, &names) {
         Ok(()) => Late::Holds,
-        // The text omits the answer's values.
         Err(WhenMismatch::False(_)) => {
             Late::False(Preview::NotAsked { why: format!("when is false: {source}") })
         }

@@ -1,5 +1,3 @@
-//! Decides which listeners receive an event: the one that took the event, else by exchange and routing key.
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,21 +15,10 @@ pub struct NotHeard {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhyNot {
-    /// Another listener took the event, or is the only one considered.
     Other(Arc<str>),
-    Exchange {
-        found: String,
-        bound: Vec<String>,
-    },
-    /// None of its topics begins the routing key.
-    Topic {
-        found: String,
-        bound: Vec<String>,
-    },
-    Priority {
-        found: String,
-        bound: Vec<String>,
-    },
+    Exchange { found: String, bound: Vec<String> },
+    Topic { found: String, bound: Vec<String> },
+    Priority { found: String, bound: Vec<String> },
 }
 
 impl fmt::Display for NotHeard {
@@ -80,7 +67,7 @@ pub(super) fn listeners_for_event(
         };
         let why = match (other, &taken) {
             (Some(other), _) => Some(WhyNot::Other(other)),
-            // The listener took the event, so its queue was bound accordingly, whatever the file says now.
+            // The listener took the event, so its queue was bound accordingly.
             (None, Some(_)) => None,
             (None, None) => why_not(listener, subject),
         };
@@ -92,7 +79,6 @@ pub(super) fn listeners_for_event(
     heard
 }
 
-/// Returns the listeners that are not known to receive the event.
 pub(super) fn not_known_to_receive(
     conf: &Native,
     subject: &ExplainedEvent,
@@ -105,7 +91,6 @@ pub(super) fn not_known_to_receive(
     }
     let event_type = subject.notification().and_then(|notification| notification.event_type.as_deref());
     let known = catalogue::find(event_type.unwrap_or_default());
-    // Bound to the exchange of the service by default.
     let bound = |listener: &ListenerConf| {
         known.iter().any(|event| listener.exchanges.iter().any(|name| name == event.exchange()))
     };

@@ -1,15 +1,12 @@
-//! Tries actions with examples: their requests for the catalogue's events that their rules can match, before a real
-//! event fails. Nothing is contacted.
+//! Tries actions with examples of the catalogue's events that their rules can match. Nothing is contacted.
 //!
-//! An example stands for many events, so a condition on the value of a field counts as possible, since some event may
-//! have another value ([`Conditions`]). A condition that requires a field must hold, since a template may rely on the
-//! field.
+//! Some event may have another value than the example, so a condition on a value counts as possible ([`Conditions`]). A
+//! condition that requires a field must hold, since a template may rely on the field.
 //!
-//! Nor does a template fail for data that an example cannot have: keys of a context, which depend on the service;
-//! optional fields, where the example belongs to another event; answers of enrichments.
+//! A template does not fail for data that an example cannot have: keys of a context, optional fields of another event,
+//! answers of enrichments.
 //!
-//! The work is bounded: each action is tried once per event, and with an equal share of [`MOST`]. Omitted previews are
-//! counted.
+//! The work is bounded: each action is tried once per event, and with an equal share of [`MOST`].
 
 mod conditions;
 mod report;
@@ -31,17 +28,14 @@ use crate::native::{LoadedConf, RuleConf};
 use osnl_config::Warning;
 
 const MOST: usize = 4_000;
-/// The most events for which rules are evaluated.
 const MOST_ASKED: usize = 40_000;
 
 #[derive(Debug, Default)]
 pub struct Trial {
-    /// Warnings of deliveries that would be dead letters at once.
     pub warnings: Vec<Warning>,
     /// Actions that make only dead letters of their events.
     pub hopeless: BTreeSet<Arc<str>>,
     pub tried: usize,
-    /// The number of previews omitted to bound the work.
     pub left_out: usize,
 }
 
@@ -91,24 +85,23 @@ pub fn try_actions(loaded: &LoadedConf) -> Trial {
     trying
 }
 
-/// Whether the example alone proves that the event fails.
 fn is_certain_of(why: &str, event: &CatalogueEvent) -> bool {
     let Some((_, name)) = why.split_once("the event has no ") else { return true };
     let Some(path) = name.strip_prefix("payload.") else { return !name.starts_with("context") };
     if !event.has_field(path) {
         return true;
     }
-    // The field may exist; only a recorded event proves that it is missing.
+    // Only a recorded event proves that the field is missing.
     event.recorded && event.sample().is_some_and(|sample| sample.event_type == event.event_type)
 }
 
-/// Returns a failure as the action of `on_failure` receives it.
+/// Returns a failure as `on_failure` receives it.
 fn failure(to: &Arc<str>) -> Ask {
     let failure = json!({
         "action": "ACTION", "reason": "REASON", "attempts": 1, "answer": "", "at": "2026-01-01T00:00:00Z",
         "before": null,
     });
-    // Named as the journal names it, beside answers of enrichments.
+    // Named as in the journal.
     Ask {
         name: Arc::from(FAILURE),
         kind: Kind::Server,
@@ -130,7 +123,7 @@ struct Examples {
 }
 
 impl Examples {
-    /// Returns the rule's events that have an example, recorded ones first, and whether all are certain to match.
+    /// Returns events with an example, recorded ones first, and whether all are certain to match.
     fn of_rule(&mut self, loaded: &LoadedConf, rule: &RuleConf) -> (Arc<[&'static CatalogueEvent]>, bool) {
         if let Some(known) = self.by_rule.get(&rule.rule.name) {
             return known.clone();

@@ -21,7 +21,6 @@ pub fn time(at: SystemTime) -> String {
     Timestamp::try_from(at).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
 }
 
-/// Describes an event on one line, and its origin on another.
 #[must_use]
 pub fn about(name: &str, subject: &ExplainedEvent) -> String {
     let mut head = match subject.notification() {
@@ -81,7 +80,6 @@ pub fn verdict(verdict: &RuleVerdict) -> String {
     masked(&format!("rule {} {text}", verdict.rule))
 }
 
-/// Returns why a rule does not fire; `None` if it fires, or too little is known.
 #[must_use]
 pub fn reason(ruling: &Ruling) -> Option<String> {
     match ruling {
@@ -100,7 +98,6 @@ pub fn reason(ruling: &Ruling) -> Option<String> {
     }
 }
 
-/// Describes a question that an action asks first.
 fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
     let what = match id {
         Ok(id) => format!("{kind} {id}"),
@@ -114,13 +111,12 @@ fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
     format!("asks [enrich:{name}] for {what}{outcome}")
 }
 
-/// Describes an action's effect; headers and body of a request are on lines below.
+/// Headers and body of a request are on lines below.
 #[must_use]
 pub fn would(effect: &Effect) -> String {
     described(effect, "would be called")
 }
 
-/// Describes the effect of an action that is called now, like [`would`].
 #[must_use]
 pub fn will(effect: &Effect) -> String {
     described(effect, "will be called")
@@ -128,7 +124,6 @@ pub fn will(effect: &Effect) -> String {
 
 fn described(effect: &Effect, called: &str) -> String {
     let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
-    // The first line has the rest.
     let mut below = Vec::new();
     let does = match &effect.would {
         Preview::Request { method, url, headers, body } => {

@@ -1,5 +1,5 @@
-//! The subjects of a notification's deliveries: the event, or each resource of a bulk request. Each is computed once
-//! and without the others, so the cost is linear. The caller is the listener's loop, which must not block.
+//! The parts of a notification with a delivery each, computed once and separately, so that the cost is linear. The
+//! caller is the listener's loop, which must not block.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -14,7 +14,6 @@ use crate::rule::Rule;
 pub(crate) struct Parts<'a> {
     notification: &'a Notification,
     bulk: Option<Bulk<'a>>,
-    /// The resources; a single one if the notification is not a bulk request.
     resources: OnceLock<Vec<Option<Resource<'a>>>>,
 }
 
@@ -24,8 +23,7 @@ impl<'a> Parts<'a> {
         Self { notification, bulk, resources: OnceLock::new() }
     }
 
-    /// Returns the parts with a delivery each: the event, or each resource by index. A part without an ordering key has
-    /// a lane of its own.
+    /// A part without an ordering key has a lane of its own.
     pub(crate) fn of(&self, rule: &Rule) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
         let len = self.bulk.and_then(|bulk| u32::try_from(bulk.len()).ok());
         let parts = len.map_or_else(|| 0..1, |len| 0..len).map(move |n| len.map(|_| n));
@@ -43,7 +41,6 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Adds id and name of the resource to each delivery.
     pub(crate) fn name(&self, deliveries: &mut [NewDelivery]) {
         for new in deliveries {
             new.subject = self.resource(new.resource).map(subject).unwrap_or_default();
@@ -64,7 +61,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The limit of a name, which is only displayed.
+/// Names are only displayed.
 const NAME: usize = 255;
 
 fn subject(resource: &Resource<'_>) -> Subject {

@@ -1,7 +1,6 @@
-//! A rule engine that can be replaced while its listener runs. The new rules judge later messages; appended messages
-//! keep their verdict.
+//! A rule engine that can be replaced. Later messages have the new rules; appended messages keep their verdict.
 //!
-//! Reserved places outlive the change, so that polled messages still have their places.
+//! Reserved places outlive the change, so that polled messages still have places.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -24,7 +23,7 @@ impl LiveRules {
         Self { engine: RwLock::new(Arc::new(engine)), replaced: Notify::new() }
     }
 
-    /// Replaces the engine. Rules of the same name keep their counts, and reserved places stay reserved.
+    /// Rules of the same name keep their counts, and reserved places stay reserved.
     pub fn replace(&self, engine: RuleEngine) {
         let mut current = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         engine.succeed(&current);
@@ -33,7 +32,6 @@ impl LiveRules {
         self.replaced.notify_waiters();
     }
 
-    /// Starts the counts, which continue those of a former listener of the name.
     pub(crate) fn begin(&self, before: Option<&Self>) {
         let before = before.map(|before| before.engine().clone());
         self.engine().begin(before.as_deref());
@@ -50,10 +48,10 @@ impl Intake for LiveRules {
             loop {
                 let replaced = self.replaced.notified();
                 tokio::pin!(replaced);
-                // Registered before the check, so that a change in between is not missed.
+                // Registered before the check, so that no change is missed.
                 replaced.as_mut().enable();
                 let engine = self.engine().clone();
-                // An action that is full may have no role in the new rules.
+                // A full action may have no role in the new rules.
                 let places = tokio::select! {
                     biased;
                     () = replaced => continue,
@@ -61,7 +59,7 @@ impl Intake for LiveRules {
                 };
                 let current = self.engine();
                 if !Arc::ptr_eq(&current, &engine) {
-                    // Replaced meanwhile: the next message uses the new engine's places.
+                    // The next message uses the new engine's places.
                     current.take_places(&engine);
                 }
                 return places;
@@ -143,7 +141,6 @@ mod tests {
             live.wants(&head)
         };
         assert_eq!((wants("one"), wants("two")), (false, true));
-        // The new rules use the places that the old rules had reserved.
         let receipts: Vec<_> =
             (0..4).map(|n| live.notify(ReceivedMessage::sample(body("two", n), false))).collect();
         assert!(journal.reserve(&[], 1).now_or_never().is_none());
@@ -151,7 +148,6 @@ mod tests {
             journal.claim("a", ClaimLimits::in_order(9)).now_or_never().map(|claimed| claimed.len()),
             Some(4)
         );
-        // A waiting caller needs a place of the current rules.
         let waits = live.reserve(1);
         tokio::pin!(waits);
         assert!((&mut waits).now_or_never().is_none());
@@ -160,7 +156,7 @@ mod tests {
         drop(receipts);
     }
 
-    /// The replaced engine receives its place in the same poll in which it is replaced.
+    /// The place arrives in the same poll as the replacement.
     #[test]
     fn places_that_come_while_the_rules_are_replaced_are_those_of_the_new_rules() {
         let counters = Arc::<crate::metrics::Counters>::default();

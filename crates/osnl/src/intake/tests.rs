@@ -14,10 +14,10 @@ fn places_are_filled_up_before_the_last_is_used() {
     let body = |n: u32| format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\", \"payload\": {{}}}}");
     let notify = |n: u32| engine.notify(ReceivedMessage::sample(body(n), false));
     let mut receipts: Vec<_> = (0..3).map(notify).collect();
-    // One of four places is left, and three of the four free places are taken.
+    // Three of the four free places are taken.
     assert_eq!(engine.reserve(4).now_or_never(), Some(4));
     receipts.extend((3..7).map(notify));
-    // Of eight places seven are taken, and the last is given without waiting for more.
+    // The last of eight places is given without waiting for more.
     assert_eq!(engine.reserve(4).now_or_never(), Some(1));
     for claimed in journal.claim("a", ClaimLimits::in_order(7)).now_or_never().unwrap() {
         journal.end(claimed.id, Outcome::Delivered.into());
@@ -139,8 +139,7 @@ fn engine_of(rule: Rule) -> (RuleEngine, Arc<MemoryJournal>) {
     (RuleEngine::new(vec![rule], journal.clone(), counters), journal)
 }
 
-/// The cost grows linearly with the resources, with or without conditions. When each condition read all resources, ten
-/// times as many took a hundred times as long, and 20,000 a minute and a half.
+/// When each condition read all resources, ten times as many took a hundred times as long.
 #[test]
 fn many_resources_cost_as_many_times_one() {
     let when = |text: &str| osnl_template::Expression::new(text).unwrap();
@@ -258,7 +257,7 @@ fn a_message_that_no_rule_wants_is_rejected_and_traced_before_it_is_handed_over(
     let other =
         r#"{"event_type": "image.create", "publisher_id": "glance.a", "message_id": "1", "payload": {}}"#;
     assert!(rejects(other));
-    // A message that may match, or is unreadable, is handed over and leaves no trace here.
+    // A message that is handed over leaves no trace here.
     assert!(!rejects(&other.replace("image", "port")));
     assert!(!rejects("no JSON"));
     let latest = ring.latest();
@@ -268,7 +267,6 @@ fn a_message_that_no_rule_wants_is_rejected_and_traced_before_it_is_handed_over(
     assert_eq!((of.event_type.as_deref(), body), (Some("image.create"), Some(other.as_bytes())));
     let head = |body: &str| engine.wants(&Budget::DEFAULT.read_head(body.as_bytes()).unwrap());
     assert!(head(&other.replace("image", "port")));
-    // Each head is counted once: one failed, one was wanted.
     let counts = engine.rules.counts();
     assert_eq!(counts[0].seen, 2);
 }
@@ -281,7 +279,7 @@ fn nothing_is_rejected_while_each_message_is_watched() {
         r#"{"event_type": "image.create", "publisher_id": "glance.a", "message_id": "1", "payload": {}}"#;
     let folder = tempfile::tempdir().unwrap();
     InHand::open(folder.path(), true).running();
-    // After an unexpected end, each message is recorded before it is read.
+    // After a crash, each message is recorded before it is read.
     let careful = engine_for_ports().with_in_hand(Arc::new(InHand::open(folder.path(), true)));
     assert!(!careful.rejects(&view(other, &queue, &properties), &listener, &Budget::DEFAULT));
     let live = Arc::<LiveEvents>::default();
@@ -292,7 +290,7 @@ fn nothing_is_rejected_while_each_message_is_watched() {
     assert!(!rejects());
 }
 
-/// The limit of a rule applies without calling the fallback; a rule in shadow records as usual.
+/// The fallback is not called, and a rule in shadow records as usual.
 #[test]
 fn an_event_that_is_too_old_is_a_dead_letter_whose_retry_is_the_delivery() {
     let day = Duration::from_secs(86_400);

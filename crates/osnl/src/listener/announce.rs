@@ -1,5 +1,4 @@
-//! Logs the opening of a subscription by queue: waiting messages, other consumers, and losses of a broker that was
-//! away.
+//! Logs the opening of a subscription by queue.
 
 use std::time::Duration;
 
@@ -8,20 +7,16 @@ use osnl_transport::{Consumer, ListenOptions, OpenQueue, QueueType, Subscription
 use super::Listener;
 use super::recount::ReturnVerdict;
 
-/// The remedy for a queue declared by another program.
 pub(crate) const AS_CONFIGURED: &str =
     "to have it created as configured: stop its consumers, empty it, and delete it";
-/// The remedy for a queue with the broker's delivery limit.
 pub(crate) const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
      or read a pool of osnl's own: without oslo_arguments";
 
-/// The state of the previous connection or run.
 #[derive(Clone, Copy, Debug)]
 struct Before {
-    /// The time since this run's previous connection ended, if any.
+    /// `None` for this run's first connection.
     away: Option<Duration>,
-    /// The previous run's record, for the first connection. `None` if no run has read the queue, `Some(None)` if the
-    /// run crashed.
+    /// `None` if no run has read the queue, `Some(None)` if the run crashed.
     former: Option<Option<usize>>,
     unsettled: usize,
 }
@@ -253,13 +248,12 @@ impl Listener {
 
     /// Counts what a connection that has ended leaves to be delivered again.
     pub(super) fn count_ended(&self, found: &Subscription, unsettled: usize) {
-        // Nothing is taken from a stream or a partition.
+        // A stream or partition redelivers nothing by itself.
         let is_queue = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));
         let is_queue = is_queue && !self.transport.features().partitions;
         self.gauges.returns().ended(if is_queue { unsettled } else { 0 });
     }
 
-    /// Reports the messages that were delivered again, or were not.
     pub(super) fn say_returned(&self, verdict: Option<ReturnVerdict>) {
         let (listener, queues) = (&*self.config.name, self.gauges.opened().queues.join(", "));
         match verdict {

@@ -1,22 +1,22 @@
-//! The record of read queues and of the bindings that osnl has made: `<state_dir>/bindings.json`.
+//! The record of read queues and made bindings: `<state_dir>/bindings.json`.
 //!
 //! ```json
 //! {"format":1,"queues":[{"hosts":["mq1:5672"],"vhost":"/","queue":"osnl","declared":true,
 //!   "bindings":[["neutron","notifications.info"]],"journal":"/var/lib/osnl/journal.db"}]}
 //! ```
 //!
-//! `"unsettled":3` is the number of unsettled messages when the last run of a reader ended; `null` during a run.
+//! `"unsettled":3` is the number of unsettled messages at the end of the last run; `null` during a run.
 //!
-//! When a listener connects, it removes bindings that the configuration no longer has; bindings made by others stay. A
-//! queue that no configured listener reads is *left*, by a reload or by a restart with another configuration. A left
-//! queue of ours is reported until it is gone; another queue until it is empty or another consumer reads it. osnl never
-//! unbinds or reads a left queue at a start, since its messages may be meant for other rules.
+//! A connecting listener removes bindings that the configuration no longer has; bindings made by others stay. A queue
+//! without a configured listener is *left*. A left queue of ours is reported until it is gone, another queue until it
+//! is empty or has a consumer. osnl never unbinds or reads a left queue at a start, since its messages may be meant for
+//! other rules.
 //!
-//! Two names mean the same queue if virtual host and name are equal and the brokers have a host in common, because the
-//! hosts of a cluster change one by one.
+//! Names mean the same queue if virtual host and name are equal and the brokers share a host, because the hosts of a
+//! cluster change one by one.
 //!
-//! Daemons with one state directory by mistake write one file. `"journal"` names the journal of a queue's reader; a
-//! daemon with another journal does not report that queue as left.
+//! `"journal"` names the journal of a queue's reader: a daemon with another journal but the same directory by mistake
+//! does not report that queue as left.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
@@ -94,13 +94,11 @@ pub struct ReadQueue {
     pub own: OwnQueue,
     /// Whether the queue is ours: created and bound by osnl if missing.
     pub declared: bool,
-    /// The bindings that the listener makes, if the queue is ours.
     pub bindings: Vec<Binding>,
 }
 
 type BindingKeys = BTreeSet<(String, String)>;
 
-/// The record of read queues, kept in a file of the state directory, if there is one.
 #[derive(Debug)]
 pub struct Bindings {
     path: Option<PathBuf>,
@@ -119,15 +117,13 @@ struct BoundQueue {
     own: OwnQueue,
     declared: bool,
     bindings: BindingKeys,
-    /// The journal of the daemon that reads the queue.
     journal: Option<String>,
-    /// The queue's last seen content and its time, which the file does not contain.
+    /// The last seen content, which the file does not contain.
     seen: Option<(QueueSeen, SystemTime)>,
-    /// The number of unsettled messages when the latest run ended. `Some(None)` during a run, and after a crash.
+    /// Unsettled messages at the end of the latest run; `Some(None)` during a run and after a crash.
     unsettled: Option<Option<usize>>,
 }
 
-/// A read queue that no configured listener reads any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadQueue {
     pub queue: OwnQueue,
@@ -137,7 +133,7 @@ pub struct UnreadQueue {
 }
 
 impl UnreadQueue {
-    /// Returns the command that deletes our queue, if it had neither messages nor consumers when last seen.
+    /// Returns the command that deletes our queue, if last seen without messages and consumers.
     #[must_use]
     pub fn delete_command(&self) -> Option<String> {
         let is_empty = |seen: &QueueSeen| seen.messages == 0 && seen.consumers == 0;
@@ -156,8 +152,8 @@ impl BindingsState {
 }
 
 impl Bindings {
-    /// Opens the record of a state directory, for the daemon with this journal. Without a directory nothing outlives
-    /// the process. An unreadable file counts as empty, so no binding is removed.
+    /// Opens the record. Without a directory nothing outlives the process. An unreadable file counts as empty, so no
+    /// binding is removed.
     #[must_use]
     pub fn open(state_dir: Option<&Path>, journal: impl Into<String>) -> Self {
         let path = state_dir.map(|folder| folder.join("bindings.json"));
@@ -181,7 +177,7 @@ impl Bindings {
         self.lock().made(queue).is_some()
     }
 
-    /// Returns the queues without a listener, except those that a daemon with another journal reads.
+    /// Returns left queues, except those that a daemon with another journal reads.
     #[must_use]
     pub fn left(&self) -> Vec<UnreadQueue> {
         let state = self.lock();
@@ -197,7 +193,7 @@ impl Bindings {
         left.map(unread).collect()
     }
 
-    /// Records the content of a left queue; `None` means that it could not be seen.
+    /// Records a left queue's content; `None` if it could not be seen.
     pub(crate) fn saw(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
         let is_done = |seen: &QueueSeen| seen.messages == 0 || seen.consumers > 0;
         self.write(|made| {
@@ -209,7 +205,7 @@ impl Bindings {
         });
     }
 
-    /// Returns bindings of a queue still read that are no longer configured.
+    /// Returns bindings that are no longer configured.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
@@ -221,7 +217,6 @@ impl Bindings {
         made.map(|keys| queue.binding(keys)).filter(|binding| !wanted.contains(&binding)).collect()
     }
 
-    /// Records a queue that is read or about to be bound. Returns whether the queue is new to the record.
     pub fn made(&self, queue: &ReadQueue) -> bool {
         let is_new = !self.knows(&queue.own);
         let keys = queue.bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
@@ -252,7 +247,7 @@ impl Bindings {
         });
     }
 
-    /// Records that the queue is read from now on, and returns the count of the previous run.
+    /// Records that the queue is read, and returns the previous run's count.
     pub(super) fn begin_reading(&self, queue: &OwnQueue) -> Option<Option<usize>> {
         let mut former = None;
         self.write(|made| {
@@ -264,7 +259,6 @@ impl Bindings {
 
     pub(super) fn end_reading(&self, queue: &OwnQueue, unsettled: usize) {
         self.write(|made| {
-            // A queue that was never read has no record.
             let of = made.iter_mut().find(|made| made.own.is_same(queue));
             if let Some(record) = of.and_then(|made| made.unsettled.as_mut()) {
                 *record = Some(unsettled);
@@ -387,7 +381,6 @@ mod tests {
         assert_eq!((memory.superfluous(&own("q")), left(&memory)), (vec![], vec![]));
 
         let again = Bindings::open(Some(folder.path()), "/a/journal.db");
-        // With two listeners of one queue, the bindings of each are wanted.
         again.want(vec![bound("q", &["a"]), bound("q", &["c"])]);
         assert_eq!(again.superfluous(&own("q")), bindings("q", &["b"]));
         assert_eq!(again.superfluous(&own("other")), []);

@@ -1,19 +1,18 @@
 //! Decides when waiting for room becomes a state, and when pushed messages return to the broker. Pure.
 //!
-//! Pushed messages that cannot be kept stay unacknowledged. RabbitMQ closes the channel after its consumer time-out (30
-//! min), which counts against the delivery limit of a quorum queue. So the listener returns the messages earlier, and
-//! fetches none before there is room:
+//! RabbitMQ closes the channel of a message that is unacknowledged for its consumer time-out (30 min), which counts
+//! against the delivery limit of a quorum queue. So the listener returns pushed messages earlier, and fetches none
+//! before there is room:
 //!
 //! | waits for | blocked after | returns after |
 //! | --- | --- | --- |
 //! | a place in the journal | [`NOTICED`] without progress | `patience` since the push of the oldest untaken message |
-//! | the end of a message, the window being full, where the intake names an obstacle | [`SLOW`] without progress |
-//! `patience` without progress |
+//! | the end of a message, with a full window and an obstacle | [`SLOW`] without progress | `patience` without progress |
 //!
-//! A full window without an obstacle means a slow endpoint, which is left alone.
+//! A full window without an obstacle means a slow endpoint, which may take its time.
 //!
-//! The prefetch stays the same: with a smaller prefetch, a quorum queue would put messages that return once more behind
-//! the rest.
+//! The prefetch stays the same: with a smaller one, a quorum queue would put messages that return again behind the
+//! rest.
 
 use std::time::Duration;
 
@@ -21,24 +20,18 @@ use tokio::time::Instant;
 
 use super::watchdog::SessionStage;
 
-/// The time without progress after which waiting for a place is a state.
 const NOTICED: Duration = Duration::from_secs(1);
-/// The same for a full window, whose messages may be slow.
+/// Like [`NOTICED`], for a full window, whose messages may be slow.
 const SLOW: Duration = Duration::from_secs(10);
-/// The bounds of the pause after a return, which grows fourfold each time.
+/// The bounds of the pause after a return.
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitVerdict {
     Free,
-    Blocked {
-        since: Instant,
-    },
-    /// The blocked state, with a return of the pushed messages.
-    GiveBack {
-        since: Instant,
-    },
+    Blocked { since: Instant },
+    GiveBack { since: Instant },
 }
 
 #[derive(Debug)]
@@ -73,7 +66,6 @@ impl Blockade {
         self.moved_at = now;
     }
 
-    /// Notes that all pushed messages are taken.
     pub(super) fn fresh(&mut self, now: Instant) {
         self.fresh_at = now;
         self.taken = 0;
@@ -98,7 +90,7 @@ impl Blockade {
                 (false, false)
             }
         };
-        // A trickle does not end the blockade, until as many messages as were pushed are taken.
+        // A trickle does not end the blockade, until all messages pushed by then are taken.
         let trickles =
             stage != SessionStage::Polling && self.since.is_some_and(|since| self.fresh_at <= since);
         if !(blocked || give_back || trickles) {
@@ -117,13 +109,12 @@ pub(super) struct Returns {
 }
 
 impl Returns {
-    /// Notes a return of messages, and returns the shortest wait before the next fetch.
+    /// Returns the shortest wait before the next fetch.
     pub(super) fn given_back(&mut self, patience: Duration, now: Instant) -> Duration {
         let pause = |count: u32| {
             let shortest = SHORTEST.min(patience);
             shortest.saturating_mul(4_u32.saturating_pow(count)).min(LONGEST)
         };
-        // Forgets returns after as long a time without any.
         if self.last.is_some_and(|last| now - last >= LONGEST.max(patience * 4) * 2) {
             self.count = 0;
         }
@@ -140,8 +131,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(300);
 
-    /// `r10` waits for a place for ten seconds, `w10` with a full window behind an obstacle, `e10` behind an endpoint,
-    /// `p10` for a message; `t5` takes five messages, `s` settles one; `=` expects a state: `free`, `blocked`, `back`.
+    /// `r10` waits for a place for ten seconds, `w10` behind an obstacle, `e10` behind an endpoint, `p10` for a
+    /// message; `t5` takes five messages, `s` settles one; `=` expects `free`, `blocked`, or `back`.
     fn check(script: &str) {
         let begun = Instant::now();
         let mut now = begun;
@@ -188,12 +179,12 @@ mod tests {
         check(&format!("{flows} =blocked t20 w1 =free"));
     }
 
-    /// At one message a minute, the last pushed message would outwait the broker's patience.
+    /// The last pushed message would outwait the broker's patience.
     #[test]
     fn a_trickle_does_not_keep_what_was_pushed() {
         check(&format!("t1 {} =back", "r60 t1 s ".repeat(5)));
         check(&format!("t1 {} =blocked", "r60 t1 s ".repeat(4)));
-        // Twice a second is slow for a large prefetch, but this session takes all within the patience.
+        // A slow session that takes all within the patience.
         check(&format!("t1 {} =blocked t1 p1 =free", "r2 t1 s ".repeat(400)));
     }
 

@@ -23,30 +23,27 @@ pub struct Gauges {
     trouble: Mutex<Option<ConnectionTrouble>>,
     waiting: Mutex<QueueDepths>,
     partitions: Mutex<Option<Vec<PartitionSeen>>>,
-    /// Unsettled messages of an earlier connection that have not returned yet.
+    /// Unsettled messages of an earlier connection that have not returned.
     returns: Mutex<ReturnCount>,
-    /// The time at which a missing queue was created again.
     created: Mutex<Option<SystemTime>>,
     overseen: Mutex<Option<Overseen>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overseen {
-    /// The latest answers and their time, which stay while the API does not answer.
+    /// The latest answers, which stay while the API does not answer.
     pub(crate) facts: Option<(BrokerFacts, SystemTime)>,
     pub(crate) risks: Vec<QueueRisk>,
-    /// The reason why the latest question has no answer.
     pub(crate) unknown: Option<UnknownFact>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionTrouble {
     pub reason: String,
-    /// The commands and settings that fix the connection, if known.
     pub remedy: Option<String>,
     pub attempts: u32,
     pub next: SystemTime,
-    /// Whether the queue is read although no exchange that should fill it is bound.
+    /// Whether a queue is read without an exchange that fills it.
     pub is_unbound: bool,
 }
 
@@ -54,7 +51,7 @@ pub struct ConnectionTrouble {
 pub struct DepthGauge {
     /// Waiting messages, without those that a consumer holds.
     pub messages: u64,
-    /// Consumers of the queue that has most.
+    /// Consumers of the queue with most.
     pub consumers: u64,
     pub at: SystemTime,
     /// The time from which messages wait without becoming fewer.
@@ -72,22 +69,19 @@ impl DepthGauge {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectedQueues {
     pub queues: Vec<String>,
-    /// The `host:port` that answered; `None` before the first connection.
+    /// The `host:port` that answered.
     pub host: Option<String>,
     pub waiting: u32,
-    /// The last second, since 1970, in which the broker's certificate is valid; `None` without TLS.
+    /// The certificate's last valid second, since 1970; `None` without TLS.
     pub certificate_ends: Option<i64>,
-    /// Whether the queues are as osnl would create them.
     pub is_as_configured: bool,
-    /// The first queue that can lose messages although the configuration excludes that.
+    /// The first queue that can lose messages against the configuration.
     pub lossy: Option<LossyQueue>,
 }
 
-/// A queue that can lose messages, because of another program's declaration or of the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossyQueue {
     pub queue: String,
-    /// The requested and the actual arguments of a queue that another program has declared.
     pub differs: Option<String>,
     pub how: String,
 }
@@ -131,8 +125,7 @@ impl Gauges {
         *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 
-    /// Returns the partitions of the latest look, at most ten seconds old while connected. `None` without partitions,
-    /// and before the first connection.
+    /// Returns the partitions of the latest look, at most ten seconds old while connected.
     #[must_use]
     pub fn partitions(&self) -> Option<Vec<PartitionSeen>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -142,7 +135,6 @@ impl Gauges {
         self.returns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns how many messages were unsettled when a connection ended and have not returned.
     pub(crate) fn missing(&self) -> usize {
         self.returns().missing()
     }
@@ -152,7 +144,6 @@ impl Gauges {
         *self.created.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
     }
 
-    /// Returns the latest time at which a missing queue was created again.
     pub(crate) fn created(&self) -> Option<SystemTime> {
         *self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -161,7 +152,7 @@ impl Gauges {
         *self.overseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 
-    /// Returns the latest answers; `None` where the broker has no management API.
+    /// Returns `None` where the broker has no management API.
     pub(crate) fn overseen(&self) -> Option<Overseen> {
         self.overseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -171,7 +162,6 @@ impl Gauges {
         *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, SystemTime::now()));
     }
 
-    /// Returns the broker's latest answer, requested every ten seconds while connected.
     #[must_use]
     pub fn depth(&self) -> Option<DepthGauge> {
         self.depth.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -218,7 +208,6 @@ impl Gauges {
         self.stage() == SessionStage::Polling && self.unsettled() == 0
     }
 
-    /// Returns each queue's messages and consumers, at most ten seconds old.
     #[must_use]
     pub fn waiting(&self) -> QueueDepths {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -237,19 +226,17 @@ impl Gauges {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the reason of a missing connection; `None` before the first attempt has failed.
+    /// Returns `None` before the first attempt has failed.
     #[must_use]
     pub fn trouble(&self) -> Option<ConnectionTrouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the messages received since the start, redeliveries included.
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of connections after the first.
     #[must_use]
     pub fn reconnects(&self) -> u64 {
         self.reconnects.load(Ordering::Relaxed)

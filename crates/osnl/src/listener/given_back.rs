@@ -1,7 +1,7 @@
-//! The wait for room, without a subscription, of a listener that has returned its pushed messages.
+//! The wait for room of a listener that has returned its messages.
 //!
-//! Closing the channel puts messages back in front, in order. With a single active consumer, another daemon takes over.
-//! This daemon consumes only once it has room, so two blocked daemons do not pass the queue to and fro.
+//! A listener consumes again only once it has room, so two blocked daemons do not pass a queue with a single active
+//! consumer to and fro.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +22,7 @@ const RESUBSCRIBED: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Listener {
-    /// Closes the channel and waits for room. Returns `false` on shutdown.
+    /// Returns `false` on shutdown.
     pub(super) async fn give_back(
         &self,
         consumer: Box<dyn Consumer>,
@@ -74,7 +74,6 @@ impl Listener {
                 while window_full && ended.is_some() && self.ended() == ended {
                     sleep(LOOK.min(self.config.give_back_after)).await;
                 }
-                // The place is held for the first message.
                 while self.endpoint.reserve(1).await == 0 {}
             };
             tokio::select! {
@@ -114,7 +113,7 @@ impl Listener {
         }
     }
 
-    /// Returns the number of ended deliveries, if messages wait for such an end.
+    /// Returns ended deliveries, if messages wait for such an end.
     fn ended(&self) -> Option<u64> {
         match self.endpoint.obstacle()? {
             Obstacle::NoPlace { ended, .. } => Some(ended),

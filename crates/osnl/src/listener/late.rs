@@ -1,8 +1,6 @@
-//! Binds queues to exchanges that were missing when the queue was opened, concurrently with reading.
-//!
 //! A restarted broker keeps a durable queue, and loses a transient exchange (oslo.messaging's default) until its
-//! service publishes again. So the queue is read at once. Until it is bound, status and log name the missing exchange,
-//! because its messages are lost to the queue.
+//! service publishes again. So the queue is read at once. Status and log name the missing exchange, whose messages do
+//! not reach the queue.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -13,11 +11,10 @@ use tokio::time::{Instant, sleep};
 use super::Listener;
 use super::gauges::ConnectionTrouble;
 
-/// The pause between two looks, in which published messages miss the queue.
+/// Messages published in this pause miss the queue.
 const EACH: Duration = Duration::from_secs(1);
 
 impl Listener {
-    /// Makes the missing bindings, each as soon as its exchange exists.
     pub(super) async fn bind_late(&self, found: &Subscription, mut late: Box<dyn LateBindings>) {
         let name = &*self.config.name;
         let (mut bound, mut unbound) = (found.bindings.clone(), found.unbound.clone());
@@ -69,7 +66,7 @@ impl Listener {
     }
 }
 
-/// Describes the gap as `bound to 0 of 1 exchanges: exchange "nova" does not exist yet`.
+/// As `bound to 0 of 1 exchanges: exchange "nova" does not exist yet`.
 fn gap(bound: &[Binding], unbound: &[Binding]) -> String {
     let missing = exchanges(unbound);
     let all = exchanges(bound).union(&missing).count();

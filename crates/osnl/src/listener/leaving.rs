@@ -1,18 +1,16 @@
 //! Leaves the queues that a reload takes from a listener.
 //!
-//! A reload requires such a queue to be empty ([`QueueExit::obstacle`]), but a message may arrive before the switch.
-//! These steps make each message seen or counted:
+//! A reload requires an empty queue ([`QueueExit::obstacle`]), but a message may arrive before the switch. These steps
+//! lose none:
 //!
-//! 1. The listener continues with its old queue. Its replacement connects and binds the new queue, but reads nothing
-//! yet ([`ReadTurn`]), because it would take the journal's places that messages of the old queue need.
-//! 2. The bindings of the old queue are removed. Messages published between 1 and 2 are in both queues and delivered
-//! twice; none is in neither.
-//! 3. When the old queue is empty and its listener has nothing open, the listener ends and the replacement reads.
-//! 4. The broker is asked once more, and the answer recorded ([`Bindings`]). A queue that is not empty needs attention
-//! until a listener reads it.
+//! 1. The old listener continues. Its replacement connects and binds the new queue, but reads nothing yet
+//!    ([`ReadTurn`]), because it would take the journal's places from the old queue's messages.
+//! 2. The bindings of the old queue are removed. Messages published in between are in both queues and delivered twice.
+//! 3. When the old queue is empty and nothing is open, the old listener ends and the replacement reads.
+//! 4. The broker's count is recorded ([`Bindings`]). A queue that is not empty needs attention until it is read.
 //!
-//! A removed listener ends at once and its queue stays bound, because the reload names no other destination for its
-//! messages. The queue needs attention while it fills.
+//! A removed listener ends at once and its queue stays bound, because the reload names no other destination. The queue
+//! needs attention while it fills.
 //!
 //! The broker's count excludes pushed messages, so the listener must be idle too.
 
@@ -32,11 +30,9 @@ use super::state::ListenerState;
 use super::watchdog::SessionStage;
 use crate::shutdown::Shutdown;
 
-/// The limit for an answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The interval between two looks at a queue.
 const LOOK: Duration = Duration::from_millis(500);
-/// The looks after which a listener without a connection is skipped: the broker has its messages.
+/// The looks after which a disconnected listener is skipped, since the broker has its messages.
 const LOOKS: u32 = 3;
 
 #[derive(Clone)]
@@ -45,9 +41,8 @@ pub(crate) struct QueueExit {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) memory: Arc<Bindings>,
     pub(crate) queues: Vec<OwnQueue>,
-    /// The bindings to remove, if the listener reads another queue from now on.
     pub(crate) bindings: Vec<Binding>,
-    /// Whether another listener takes over; a removed listener just ends.
+    /// Whether another listener takes over.
     pub(crate) is_replaced: bool,
     pub(crate) state: watch::Receiver<ListenerState>,
     pub(crate) gauges: Arc<Gauges>,
@@ -60,7 +55,7 @@ pub(crate) struct ExitObstacle {
 }
 
 impl QueueExit {
-    /// Returns the obstacle to leaving now: messages, other consumers, or no answer.
+    /// Returns the obstacle: messages, other consumers, or no answer.
     pub(crate) async fn obstacle(&self) -> Option<ExitObstacle> {
         let first = self.queues.first()?;
         if let Some(reason) = self.open_messages() {
@@ -68,7 +63,6 @@ impl QueueExit {
         }
         let seen = match self.look(&[]).await {
             Ok(seen) => seen,
-            // Neither this process nor an earlier one has read the queue.
             Err(_) if !self.has_read() => return None,
             Err(error) => {
                 let reason = format!("the broker cannot be asked what it holds: {error}");
@@ -113,7 +107,7 @@ impl QueueExit {
         }
     }
 
-    /// Removes the bindings, and waits until two successive looks find the queues empty and nothing open.
+    /// Removes the bindings, and waits for two successive looks with empty queues and nothing open.
     pub(crate) async fn emptied(&self) {
         let (mut before, mut away) = (None, 0);
         while self.gauges.opened().host.is_some() {
@@ -141,7 +135,6 @@ impl QueueExit {
         }
     }
 
-    /// Records the queues' content after the listener has closed its connection.
     pub(crate) async fn count(&self) {
         let seen = self.look(&[]).await.ok();
         self.record(seen.as_deref());
@@ -166,8 +159,6 @@ impl QueueExit {
         }
     }
 
-    /// # Errors
-    /// The broker's error, or the lack of an answer.
     async fn look(&self, bindings: &[Binding]) -> Result<Vec<Option<QueueSeen>>, String> {
         let queues: Vec<String> = self.queues.iter().map(|queue| queue.queue.clone()).collect();
         match timeout(ANSWER, self.transport.tidy(bindings, &queues)).await {
@@ -177,7 +168,7 @@ impl QueueExit {
     }
 }
 
-/// Describes the obstacle in a queue; `own` is the number of our consumers.
+/// Describes the obstacle; `own` is the number of our consumers.
 fn held(seen: QueueSeen, own: u32) -> Option<String> {
     let waiting = (seen.messages > 0).then(|| format!("{} in it", messages(seen.messages as usize)));
     let others = match seen.consumers.saturating_sub(own) {
@@ -204,7 +195,7 @@ pub(crate) struct ReadTurn {
 }
 
 impl ReadTurn {
-    /// Waits with an open subscription without reading; returns `false` on shutdown.
+    /// Waits without reading; returns `false` on shutdown.
     pub(super) async fn comes(
         &self,
         consumer: &mut dyn Consumer,

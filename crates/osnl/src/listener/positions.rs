@@ -4,10 +4,10 @@
 //! {"format":1,"streams":{"audit":{"offset":4711},"quiet":{"since":1790000000}}}
 //! ```
 //!
-//! The entry of a Kafka consumer group has only the time from which the group is read: brokers keep its offsets, and
-//! delete them with their topic.
+//! A Kafka consumer group has only the time since when it is read: brokers keep its offsets, and delete them with their
+//! topic.
 //!
-//! The file is replaced as a whole by a new file that is already on disk.
+//! A new file that is already on disk replaces the old.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -29,11 +29,10 @@ pub struct PositionStore {
 }
 
 impl PositionStore {
-    /// Opens the file of a listener in a state directory, which is created if missing (0700).
+    /// Opens the listener's file, in a directory created if missing (0700).
     ///
     /// # Errors
-    /// The folder cannot be created or written, or an existing file cannot be read. An unreadable file is an error,
-    /// because reading would begin anywhere.
+    /// The folder or file cannot be written. An existing file cannot be read, so reading would begin anywhere.
     pub fn open(state_dir: &Path, listener: &str) -> io::Result<Self> {
         let folder = state_dir.join("streams");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -53,7 +52,7 @@ impl PositionStore {
         Ok(store)
     }
 
-    /// Reads the file again; an unreadable file leaves the known positions.
+    /// An unreadable file leaves the known positions.
     pub(super) fn look_again(&mut self) {
         if let Some(now) = fs::read(&self.path).ok().and_then(|text| read(&text)) {
             self.before = now;
@@ -64,8 +63,7 @@ impl PositionStore {
         &self.before
     }
 
-    /// Records in the file and in `known` that the subscription's groups are read. A group whose topics are all missing
-    /// has read nothing.
+    /// Records the groups that are read. A group whose topics are all missing has read nothing.
     pub(super) async fn remember(
         &self,
         listener: &str,

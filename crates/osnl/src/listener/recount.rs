@@ -1,28 +1,25 @@
-//! Counts messages that return after a lost connection against those that were unsettled at its end. Pure.
+//! Counts messages that return after a lost connection. Pure.
 //!
-//! Messages have no identity here: the broker may redeliver messages that this program never saw, so only numbers are
-//! compared. Messages are missing if they have not returned when the queue is empty at two looks in a row with this as
-//! the only consumer. With another consumer, their fate stays unknown.
+//! Messages have no identity here, so only numbers are compared. Messages are missing if the queue is empty at two
+//! looks in a row with this as the only consumer. With another consumer, their fate stays unknown.
 
 #[derive(Debug, Default)]
 pub(super) struct ReturnCount {
     expected: usize,
     back: usize,
-    /// Missing messages that were already reported.
     missing: usize,
     /// Whether another consumer was seen since.
     was_shared: bool,
-    /// Whether the latest look found the queue empty, and nothing has arrived since.
+    /// Whether the latest look found the queue empty, with no arrival since.
     was_empty: bool,
     is_said: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReturnVerdict {
-    /// As many as were unsettled were redelivered.
     Back(usize),
     Missing(usize),
-    /// Messages that are not in the queue, while another consumer was seen.
+    /// Messages that left the queue while another consumer was seen.
     Unknown(usize),
 }
 
@@ -41,7 +38,7 @@ impl ReturnCount {
         *self = Self { expected, missing: self.missing, was_shared, ..Self::default() };
     }
 
-    /// Notes that the queue was created anew, so the expected messages are missing.
+    /// A queue that was created anew has none of the messages.
     pub(super) fn created(&mut self) {
         self.missing += self.expected();
         (self.expected, self.back) = (0, 0);
@@ -50,7 +47,7 @@ impl ReturnCount {
     pub(super) fn delivered_again(&mut self, messages: usize) -> Option<ReturnVerdict> {
         self.back += messages;
         self.was_empty = false;
-        // Messages that were reported missing too soon.
+        // Some were reported missing too soon.
         let late = self.back.saturating_sub(self.expected).min(self.missing);
         self.missing -= late;
         self.expected += late;
@@ -61,8 +58,7 @@ impl ReturnCount {
         Some(ReturnVerdict::Back(self.expected))
     }
 
-    /// Judges the broker's counts of waiting messages and other consumers. `is_idle`: nothing is in work, and the
-    /// listener would take the next message.
+    /// `is_idle`: nothing is in work, and the listener would take the next message.
     pub(super) fn looked(&mut self, waiting: u64, others: u64, is_idle: bool) -> Option<ReturnVerdict> {
         self.was_shared |= others > 0;
         let is_empty = waiting == 0 && is_idle;
@@ -118,7 +114,7 @@ mod tests {
         check("all are back", &[Ended(3), Again(2, None), Again(1, Some(Back(3))), Again(1, None)], 0);
         let missed = || [Look(EMPTY, None), Look(EMPTY, Some(Missing(3))), Look(EMPTY, None)];
         check("none is back", &[&[Ended(3)], &missed()[..]].concat(), 3);
-        // A delivery limit drops messages at one of many cuts; later cuts find nothing unsettled.
+        // A delivery limit drops messages at one of many cuts.
         let cuts = [Ended(3), Again(3, Some(Back(3))), Ended(3), Ended(0), Ended(0)];
         check("many cuts", &[&cuts[..], &missed()[..]].concat(), 3);
         let cut = [Ended(2), Again(1, None), Ended(2), Again(2, None), Again(1, Some(Back(3)))];

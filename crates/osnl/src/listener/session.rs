@@ -1,6 +1,4 @@
-//! One connection's life: poll, dispatch, settle, flush, until drained, lost, or given back.
-//!
-//! The loop waits for a wake-up ([`WakeCause`]) and does all input and output; [`Core::step`] decides.
+//! The loop of a connection does all input and output; [`Core::step`] decides.
 
 mod step;
 
@@ -20,7 +18,7 @@ use super::watchdog::SessionStage;
 use crate::intake::Intake;
 use crate::shutdown::Shutdown;
 
-/// The pause of settlements after an incomplete flush, since the broker accepts nothing at the moment.
+/// The pause after an incomplete flush, since the broker accepts nothing at the moment.
 const UNTAKEN: Duration = Duration::from_millis(100);
 
 pub(super) struct ListenerSession<'a> {
@@ -41,13 +39,11 @@ impl<'a> ListenerSession<'a> {
         Self { consumer, core }
     }
 
-    /// Returns the number of pushed and unsettled messages, as far as known. Messages inside the client library count
-    /// only while none can be taken.
+    /// Messages inside the client library count only while none can be taken.
     pub(super) fn unsettled(&self) -> usize {
         self.core.window.unsettled() + self.consumer.untaken()
     }
 
-    /// Returns the connection, dropping open messages and their receipts.
     pub(super) fn into_consumer(self) -> Box<dyn Consumer> {
         self.consumer
     }
@@ -56,7 +52,6 @@ impl<'a> ListenerSession<'a> {
         self.core.watchdog.is_standby()
     }
 
-    /// Runs until drained, given back, or the connection is lost.
     pub(super) async fn run(&mut self, shutdown: &Shutdown) -> Result<SessionEnd, TransportError> {
         let listener = self.core.listener;
         let every = Blockade::every(listener.config.give_back_after);
@@ -131,12 +126,11 @@ impl<'a> ListenerSession<'a> {
     }
 }
 
-/// Waits to read the rest of a batch: at once but after other tasks, or until open messages have ended. Polls nothing
-/// meanwhile. Cancel-safe.
+/// Waits to read the rest of a batch, after other tasks or the end of open messages. Cancel-safe.
 async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) -> Result<(), TransportError> {
     if is_crowded {
         gauges.set_stage(SessionStage::WindowFull);
-        // The end of a message wakes the session; a lost connection must be noticed too.
+        // A lost connection must be noticed too.
         return Err(consumer.ended().await);
     }
     tokio::task::yield_now().await;
@@ -144,8 +138,8 @@ async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) ->
     Ok(())
 }
 
-/// Polls as many ready messages as there are places, reserved first. Without a ready message the listener holds only
-/// one place, so that an idle listener takes none from others. Cancel-safe.
+/// Polls as many messages as places, reserved first. An idle listener holds only one place, so that others have the
+/// rest. Cancel-safe.
 async fn poll(
     consumer: &mut dyn Consumer,
     endpoint: &dyn Intake,
@@ -153,7 +147,6 @@ async fn poll(
     room: usize,
     gauges: &Gauges,
 ) -> Result<(), TransportError> {
-    // Without room nothing is taken, but a lost connection must be noticed.
     if room == 0 {
         return Err(consumer.ended().await);
     }

@@ -1,9 +1,7 @@
-//! The state of a listener, the only source of logs, readiness, and the admin page.
-
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// An observer of a listener's connections, which must not wait.
+/// An observer of connections, which must not wait.
 pub trait ConnectionObserver: Send + Sync {
     fn attempted(&self, is_connected: bool);
 }
@@ -11,20 +9,18 @@ pub trait ConnectionObserver: Send + Sync {
 /// The states of the diagram in the [listener's module](super).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenerState {
-    /// No connection; `attempt` counts from 1 since the loss or the start.
+    /// `attempt` counts from 1 since the loss or the start.
     Connecting {
         attempt: u32,
     },
     Listening,
-    /// Another consumer of the queue receives its messages, as far as is known.
+    /// Another consumer receives the messages, as far as known.
     Standby,
-    /// Nothing more can be kept, so nothing is read. Pushed messages return to the broker after a while, and none is
-    /// fetched before there is room.
+    /// Nothing more can be kept, so nothing is read. Pushed messages return to the broker after a while.
     Blocked {
         since: SystemTime,
         reason: Arc<str>,
     },
-    /// No new message is taken, while open messages are settled.
     Draining,
     Stopped,
 }
@@ -42,7 +38,7 @@ impl ListenerState {
         }
     }
 
-    /// Whether the listener has a subscription, or has returned one until there is room.
+    /// A subscription that was returned until there is room counts too.
     #[must_use]
     pub fn is_subscribed(&self) -> bool {
         match self {

@@ -1,9 +1,8 @@
 //! Reading streams: the position of each, in order, and requeued messages.
 //!
-//! A stream keeps messages after acknowledgement, so the reader must store its place. The *position* is the first
-//! offset whose message has unfinished work. It survives lost connections in memory, and restarts in a
-//! [`PositionStore`]. The file is written at most once a second and at the end: after `kill -9` the last second is read
-//! again, and no message is omitted.
+//! A stream keeps acknowledged messages, so the reader must store its place. The *position* is the first offset with
+//! unfinished work. It survives lost connections in memory, and restarts in a [`PositionStore`]. The file is written at
+//! most once a second and at the end: after `kill -9` the last second is read again, and no message is omitted.
 //!
 //! Requeued messages are *held* here for a while, then handed out again, oldest first.
 
@@ -25,7 +24,6 @@ pub(super) struct ListenerStreams {
     resume: BTreeMap<String, Resume>,
     read: BTreeMap<String, LowWater>,
     write_at: Option<Instant>,
-    /// Whether the last write failed, which is logged once.
     unwritten: bool,
     held: Vec<IncomingMessage>,
     again_at: Option<Instant>,
@@ -45,14 +43,13 @@ impl ListenerStreams {
         })
     }
 
-    /// Returns the options with the offsets to continue at.
     pub(super) fn options(&self, options: &ListenOptions) -> ListenOptions {
         let mut options = options.clone();
         options.queue.resume = self.positions();
         options
     }
 
-    /// Begins a connection, which delivers the held messages again.
+    /// Begins a connection, which redelivers the held messages.
     pub(super) fn opened(
         &mut self,
         options: &ListenOptions,
@@ -73,7 +70,7 @@ impl ListenerStreams {
             } else if !self.resume.contains_key(*queue)
                 && matches!(options.queue.stream_offset, StreamOffset::Next | StreamOffset::Last)
             {
-                // Until the first message arrives, a reconnect must not begin later than this connection.
+                // Until the first message, a reconnect must not begin later than this connection.
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
                 self.resume.insert((*queue).to_owned(), Resume::Since(now.saturating_sub(CLOCKS)));
                 self.changed();
@@ -81,8 +78,7 @@ impl ListenerStreams {
         }
     }
 
-    /// Registers a message, marked as redelivered if this process has read it. Returns whether all its work is safe
-    /// already.
+    /// Marks a message that this process has read. Returns whether all its work is safe.
     pub(super) fn admit(&mut self, message: &mut IncomingMessage) -> bool {
         let Some(offset) = message.stream_offset else { return false };
         let low_water = match self.read.get_mut(&*message.queue) {
@@ -121,7 +117,6 @@ impl ListenerStreams {
         self.again_at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// Returns the oldest held messages, at most so many.
     pub(super) fn again(&mut self, at_most: usize) -> Vec<IncomingMessage> {
         self.held.sort_by(|a, b| (&a.queue, a.stream_offset).cmp(&(&b.queue, b.stream_offset)));
         let mut again: Vec<_> = self.held.drain(..at_most.min(self.held.len())).collect();
@@ -132,7 +127,7 @@ impl ListenerStreams {
         again
     }
 
-    /// Returns the next time of work, except work that is already due.
+    /// Returns the next time of work that is not yet due.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let again = self.again_at.filter(|at| *at > Instant::now());
         self.write_at.into_iter().chain(again).min()
@@ -146,7 +141,7 @@ impl ListenerStreams {
         positions
     }
 
-    /// Writes the changes, if due or `now`. A failure is logged once and retried.
+    /// Writes due changes. A failure is logged once and retried.
     pub(super) async fn write(&mut self, listener: &str, now: bool) {
         let Some(at) = self.write_at.filter(|at| now || *at <= Instant::now()) else { return };
         self.write_at = None;
@@ -178,17 +173,15 @@ impl ListenerStreams {
 
 #[derive(Debug, Default)]
 struct LowWater {
-    /// Offsets handed out but not passed, in order, and whether their work is done.
+    /// Offsets handed out in order, and whether their work is done.
     open: VecDeque<(u64, bool)>,
-    /// The offset after the highest ever handed out.
     end: Option<u64>,
     left_at: Option<u64>,
-    /// The later offsets that were done by then; their messages are redelivered all the same.
+    /// Later offsets that were done, but are redelivered.
     done_before: BTreeSet<u64>,
 }
 
 impl LowWater {
-    /// Returns whether the offset was done before.
     fn admit(&mut self, offset: u64) -> bool {
         self.left_at = None;
         self.open.push_back((offset, false));
@@ -214,7 +207,7 @@ impl LowWater {
         }
     }
 
-    /// Notes a lost connection, after which everything from the position on is handed out again.
+    /// After a lost connection, everything from the position on is handed out again.
     fn forget_open(&mut self) {
         self.left_at = self.position();
         let done = self.open.drain(..).filter(|(_, done)| *done).map(|(offset, _)| offset);
@@ -229,7 +222,7 @@ mod tests {
     #[test]
     fn the_position_moves_in_order_only() {
         // `+5` hands out offset 5, `*5` one handed out before, `-5` is done, `!` loses the connection, `~5` expects 5
-        // to be known as done, `=5` expects the position, `=?` none.
+        // to be done, `=5` expects the position, `=?` none.
         let check = |script: &str| {
             let mut low_water = LowWater::default();
             for word in script.split_whitespace() {

@@ -1,4 +1,4 @@
-//! After connecting, removes bindings of an earlier configuration and checks left queues, concurrently with reading.
+//! Removes bindings of an earlier configuration and checks left queues, beside reading.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::bindings::{Bindings, OwnQueue, ReadQueue, UnreadQueue};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The interval between two looks at left queues, and the highest age of their reported state.
+/// The highest age of the reported state of left queues.
 const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -27,20 +27,18 @@ impl BindingCleanup {
         self.queues.iter().map(|queue| &queue.own)
     }
 
-    /// Records bindings before the attempt that makes them, because an abandoned attempt may have made them too.
-    /// Returns whether a queue is new.
+    /// Records bindings before the attempt, which may make them even if abandoned. Returns whether a queue is new.
     pub(super) fn binds(&self) -> bool {
         let own = self.queues.iter().filter(|queue| queue.declared);
         own.fold(false, |is_new, queue| self.memory.made(queue) | is_new)
     }
 
-    /// Forgets the queues: the first attempt did not reach the virtual host.
+    /// The first attempt did not reach the virtual host.
     pub(super) fn made_nothing(&self) {
         self.queues.iter().filter(|queue| queue.declared).for_each(|queue| self.memory.gone(&queue.own));
     }
 
-    /// Begins to read the queues, and returns an earlier run's unsettled messages. `None` if no run has read them,
-    /// `Some(None)` after a crash.
+    /// Returns an earlier run's unsettled messages; `Some(None)` after a crash.
     pub(super) fn begin_reading(&self) -> Option<Option<usize>> {
         let former = self.queues.iter().filter_map(|queue| {
             self.memory.made(queue);
@@ -55,7 +53,6 @@ impl BindingCleanup {
         }
     }
 
-    /// Removes bindings, then looks at left queues repeatedly while there are any.
     pub(super) async fn connected(&self, listener: &str, transport: &dyn Transport) {
         for queue in &self.queues {
             self.memory.made(queue);
@@ -67,7 +64,6 @@ impl BindingCleanup {
         }
     }
 
-    /// `aloud` selects whether left queues are logged.
     async fn tidied(&self, listener: &str, transport: &dyn Transport, aloud: bool) {
         let Some(ReadQueue { own: here, .. }) = self.queues.first() else { return };
         let superfluous: Vec<Binding> =

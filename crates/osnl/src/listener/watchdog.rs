@@ -3,12 +3,10 @@
 //! | condition | after | report |
 //! | --- | --- | --- |
 //! | the window is full, or the journal has no place, and no receipt completes | [`STUCK`] | check the target |
-//! | nothing arrives, and two answers of the broker report waiting messages | [`SILENT`] | check other consumers,
-//! alarms, the queue's leader |
+//! | nothing arrives, and two answers of the broker report waiting messages | [`SILENT`] | check other consumers, alarms, the queue's leader |
 //!
-//! The report is repeated each [`REMIND`], and progress is reported once. A message costs only a flag here: at each
-//! [`LOOK`] the broker is asked for its counts. A standby, whose queue serves another consumer, is no stall while that
-//! consumer exists.
+//! A message costs only a flag here: at each [`LOOK`] the broker is asked for its counts. A standby is no stall while
+//! the other consumer exists.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,11 +17,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::metrics::Counters;
 
-/// The time for which a full window may make no progress.
 const STUCK: Duration = Duration::from_secs(5 * 60);
 /// The time without a message after which the broker's counts matter.
 const SILENT: Duration = Duration::from_secs(60);
-/// The interval between two looks for progress.
 const LOOK: Duration = Duration::from_secs(10);
 const REMIND: Duration = Duration::from_secs(10 * 60);
 const ANSWER: Duration = Duration::from_secs(30);
@@ -32,7 +28,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub struct Stall {
     pub queue: String,
     pub kind: StallKind,
-    /// The time of the last progress, or at which waiting messages were first seen.
+    /// The last progress, or the first sight of waiting messages.
     pub since: Instant,
 }
 
@@ -72,13 +68,11 @@ impl fmt::Display for StallKind {
     }
 }
 
-/// The object that a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionStage {
     WindowFull,
     Reserving,
     Polling,
-    /// No wait: messages have just arrived.
     Taking,
 }
 
@@ -86,7 +80,6 @@ pub(super) enum SessionStage {
 pub(super) enum ProgressChange {
     Stalled(Stall),
     Still(Stall),
-    /// Progress again, after this long.
     Over(Duration),
 }
 
@@ -159,7 +152,7 @@ impl Watchdog {
         self.moved = true;
     }
 
-    /// Notes an arrival, which ends a standby. Returns whether the session was one.
+    /// Ends a standby, and returns whether there was one.
     pub(super) fn arrived(&mut self) -> bool {
         self.moved = true;
         std::mem::take(&mut self.standby)
@@ -169,7 +162,7 @@ impl Watchdog {
         self.standby
     }
 
-    /// Notes that pushed messages return; progress is not watched from then on.
+    /// Ends the watch, because pushed messages return.
     pub(super) fn given_back(
         &mut self,
         stage: SessionStage,
@@ -186,7 +179,7 @@ impl Watchdog {
         self.stalled(kind, since, Instant::now()).filter(|_| !is_known)
     }
 
-    /// Waits for the next look or the broker's answer. Cancel-safe.
+    /// Waits for a look or an answer. Cancel-safe.
     pub(super) async fn wake(&mut self) -> SessionWake {
         let answer = async {
             match &mut self.asking {
@@ -233,7 +226,7 @@ impl Watchdog {
             (SessionWake::Answer(Ok(waiting)), SessionStage::Polling) if quiet >= SILENT || self.standby => {
                 self.answered(&waiting, consumer.partitions(), now)
             }
-            // A missing answer needs no report here: the connection's heartbeat notices.
+            // The connection's heartbeat notices a missing answer.
             (SessionWake::Answer(Err(error)), _) => {
                 tracing::debug!(queue.name = self.queue, %error, "the broker does not say how many messages wait");
                 None
@@ -262,7 +255,7 @@ impl Watchdog {
             return self.over(now);
         }
         match self.waiting_since {
-            // A message may be on its way at this moment, so the next answer decides.
+            // A message may be on its way, so the next answer decides.
             None => {
                 self.waiting_since = Some(now);
                 None

@@ -1,5 +1,3 @@
-//! An event for readers, with long parts cut and secrets masked.
-
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,17 +7,15 @@ use osnl_transport::IncomingMessage;
 use crate::journal::NewDelivery;
 use crate::received::ReceivedMessage;
 
-/// The limit of a part, in bytes.
 pub(super) const LONGEST: usize = 256;
-/// The limit of a payload, in bytes.
 const PAYLOAD: usize = 2048;
-/// The largest body that is decoded and masked for a reader.
+/// A larger body is not decoded for a reader.
 pub(super) const LARGE: usize = 64 * 1024;
 const NAMED: usize = 8;
-/// Deliveries that are searched for names; a bulk request repeats the same names.
+/// A bulk request repeats the same names.
 const LOOKED_AT: usize = 256;
 
-/// An event for readers. Texts are the publisher's, so a reader must make them safe for its screen.
+/// Texts are the publisher's, so a reader must make them safe for its screen.
 #[derive(Clone, Debug)]
 pub struct LiveEvent {
     /// A number that grows with each event.
@@ -31,11 +27,10 @@ pub struct LiveEvent {
     pub priority: Option<String>,
     /// The message id, if more than the head was read.
     pub message_id: Option<String>,
-    /// Kind, name, and id of the resource, the first of a bulk request.
+    /// The resource, the first of a bulk request.
     pub resource: Option<String>,
-    /// The rules that fired, each with an action.
     pub fired: Vec<(Arc<str>, Arc<str>)>,
-    /// The beginning of the payload as JSON, secrets masked; `None` if large.
+    /// The beginning as JSON, secrets masked; `None` if large.
     pub payload: Option<String>,
     pub bytes: u64,
 }

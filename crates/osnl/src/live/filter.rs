@@ -3,23 +3,19 @@ use osnl_model::{Head, Notification};
 use super::LiveEvent;
 use crate::received::ReceivedMessage;
 
-/// Bytes of a text that are searched.
 const LONGEST: usize = 1024;
 
-/// The conditions of a reader, all of which must hold; an empty condition always does. A text must occur, and `*` in it
-/// stands for any characters. The search takes linear time.
+/// Conditions that must all hold; an empty condition does. A text must occur, with `*` for any characters. The search
+/// takes linear time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveFilter {
     pub event_type: String,
     pub publisher_id: String,
-    /// A part of the resource's kind, name, or id.
     pub resource: String,
-    /// The listener's exact name.
     pub listener: String,
     pub is_matched: Option<bool>,
 }
 
-/// The parts of a message that are known without decoding.
 pub(super) struct SeenHead<'a> {
     event_type: Option<&'a str>,
     publisher_id: Option<&'a str>,
@@ -70,7 +66,6 @@ impl LiveFilter {
     }
 }
 
-/// Whether the parts of a pattern occur in the text in order.
 fn occurs(pattern: &str, text: Option<&str>) -> bool {
     if pattern.is_empty() {
         return true;

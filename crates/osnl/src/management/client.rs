@@ -1,5 +1,3 @@
-//! Asks the management API, with a size and time limit for each answer, and without retries.
-
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,13 +14,11 @@ use super::{BrokerFacts, ManagementConf, UnknownFact, reading};
 const ANSWER: Duration = Duration::from_secs(10);
 /// The most bytes of an answer: a queue with a thousand consumers has about 700 KB.
 const LONGEST: usize = 1 << 20;
-/// The characters of a name that a path has unescaped.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(crate) struct ApiQuestion<'a> {
     pub(crate) vhost: &'a str,
     pub(crate) queues: &'a [String],
-    /// The name of the listener's cluster, if the broker has reported it.
     pub(crate) cluster: Option<&'a str>,
 }
 
@@ -31,7 +27,6 @@ impl ManagementConf {
         url.hosts().iter().map(|host| Url::parse(&format!("{}/", base(url, host))))
     }
 
-    /// Asks the hosts in order until one answers.
     pub(crate) async fn ask(&self, subject: &ApiQuestion<'_>) -> Result<BrokerFacts, UnknownFact> {
         let mut unknown = UnknownFact::new("management_url names no host", "write one");
         for host in self.url.hosts() {
@@ -84,7 +79,7 @@ impl<'a> Api<'a> {
         }
         let encoded = |name: &str| utf8_percent_encode(name, PLAIN).to_string();
         let vhost = encoded(subject.vhost);
-        // `/api/vhosts/NAME` is for administrators only, so the whole list is read.
+        // `/api/vhosts/NAME` is for administrators only.
         if let Ok(answer) = self.get("vhosts").await
             && let Ok(answer) = self.judged(answer, "/api/vhosts")
         {
@@ -151,7 +146,6 @@ impl<'a> Api<'a> {
         http
     }
 
-    /// Returns the command that lets the user see the virtual host.
     fn let_see(&self) -> String {
         let (vhost, user) = (shell_quoted(self.vhost), shell_quoted(self.user));
         format!(

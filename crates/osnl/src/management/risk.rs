@@ -1,5 +1,4 @@
-//! Judges a queue's facts for ways in which the broker loses or withholds messages that osnl would read. Pure.
-//!
+//! Finds ways in which the broker loses or withholds a queue's messages. Pure.
 //! A setting in the listener's own section is intended, and no risk.
 
 use osnl_transport::{QueueKind, shell_quoted};
@@ -14,12 +13,10 @@ const NO_BOUND: i64 = 2_000_000_000;
 /// A priority above those that operators usually set.
 const PRIORITY: u32 = 999;
 
-/// The remedy for a setting in a queue's declaration.
 const DECLARED: &str = "it cannot be changed afterwards; to have the queue created anew: stop its consumers, empty it, and delete it";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueRisk {
-    /// The setting, its place, and the consequence.
     pub(crate) message: String,
     pub(crate) remedy: String,
 }
@@ -30,8 +27,7 @@ enum Setting {
     Default,
 }
 
-/// Returns the risks of all queues. `wanted` is the configured kind. `declares`: osnl declares its queues, so AMQP has
-/// already compared them.
+/// `declares`: osnl declares its queues, so AMQP has compared them.
 pub(crate) fn risks(facts: &BrokerFacts, vhost: &str, wanted: &QueueKind, declares: bool) -> Vec<QueueRisk> {
     let known = facts.queues.iter().filter_map(|(name, found)| Some((name, found.as_ref().ok()?)));
     let each = known.flat_map(|(name, queue)| {
@@ -90,7 +86,7 @@ impl QueueJudge<'_> {
         QueueRisk { message, remedy }
     }
 
-    /// Returns a setting that the configuration does not ask for, the smaller of two.
+    /// Returns the smaller of two settings that the configuration does not ask for.
     fn bound(&self, key: &str) -> Option<(Setting, Value)> {
         let of_policy = self.policies().and_then(|policies| policies.effective.get(key));
         let of_policy = of_policy.map(|value| (Setting::Policy, value.clone()));
@@ -103,7 +99,7 @@ impl QueueJudge<'_> {
         both.filter(|(_, value)| size(value) < NO_BOUND).min_by_key(|(_, value)| size(value))
     }
 
-    /// Returns the delivery limit in force, unless configured.
+    /// Returns the limit in force, unless configured.
     fn limit(&self) -> Option<(Setting, Value)> {
         let reported = self.queue.delivery_limit;
         let of = |value: Option<&Value>| value.and_then(reading::number);
@@ -111,7 +107,7 @@ impl QueueJudge<'_> {
         let argument = of(self.queue.arguments.get("x-delivery-limit"));
         let lowest = [of_policy, argument].into_iter().flatten().min();
         let is_new = self.major.is_some_and(|major| major >= 4);
-        // Without policies, the limit is known only if the broker reports it.
+        // Without policies, only the broker's report tells the limit.
         self.policies().map(|_| ()).or(reported.map(|_| ()))?;
         let limit = reported.or(lowest).or(is_new.then_some(DEFAULT_LIMIT))?;
         if limit < 0 || self.wanted.delivery_limit.is_some_and(|own| i64::from(own) == limit) {
@@ -125,7 +121,7 @@ impl QueueJudge<'_> {
         Some((setting, json!(limit)))
     }
 
-    /// Names the policy, the operator policy, or both: the broker does not report which has a key.
+    /// The broker does not report which policy has a key.
     fn named(&self) -> String {
         let policies = self.policies();
         let policy = policies.and_then(|policies| policies.policy.as_ref());
@@ -177,7 +173,7 @@ impl QueueJudge<'_> {
         }
     }
 
-    /// Returns commands for a policy of this queue alone, with all present keys but `key`.
+    /// Returns commands for a policy of this queue alone without `key`.
     fn policy_without(&self, key: &str) -> String {
         let policies = self.policies();
         let present = policies.into_iter().flat_map(|policies| &policies.effective);

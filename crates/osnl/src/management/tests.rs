@@ -25,7 +25,6 @@ fn ask(conf: &ManagementConf) -> Result<BrokerFacts, UnknownFact> {
     runtime.block_on(conf.ask(&subject))
 }
 
-/// Returns an API that answers one path with `reply`.
 fn api(path: &'static str, reply: Reply) -> Sink {
     let sink = Sink::start();
     sink.reply_when(move |request| {
@@ -47,7 +46,6 @@ fn api(path: &'static str, reply: Reply) -> Sink {
     sink
 }
 
-/// Returns a queue as 3.10.8 shows it, with these values.
 fn queue(other: &Value) -> Value {
     let mut found = json!({
         "name": "a/b c", "type": "classic", "durable": true, "arguments": {}, "policy": null,
@@ -205,7 +203,6 @@ fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_
             ("beyond 7 bytes the oldest message goes to exchange \"d\"", "set_policy"),
         ],
     );
-    // A setting of the listener's own section is intended.
     let own = json!({"arguments": {"x-max-length": 9}});
     check("3.10.8", own.clone(), kind, &[("its declaration sets max-length = 9", "cannot be changed")]);
     let mut asked = QueueKind::DURABLE;

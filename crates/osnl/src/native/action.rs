@@ -10,8 +10,6 @@ use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
 use crate::action::driver::{DriverEntry, NativeReader};
 use crate::enrich::EnrichConf;
 
-/// Reads the options that every action has: pace, bounds, guard, enrichments, condition, and `on_failure`, one of
-/// `actions`.
 pub(super) fn action(
     reader: &mut SectionReader<'_>,
     drivers: Drivers,
@@ -56,13 +54,12 @@ fn which(reader: &mut SectionReader<'_>, drivers: Drivers) -> Option<&'static Dr
         false => reader.required("driver", &format!("allowed: {}", drivers.names().join(", "))).and(None),
     }?;
     if reader.section.driver() != Some(name) {
-        // The driver selects defaults and secrets before anything is replaced.
+        // The driver selects defaults and secrets before values are replaced.
         return reader.refuse("driver", "cannot be the value of another option", "write the driver's name");
     }
     drivers.named(name)
 }
 
-/// Refuses options of other drivers, and returns whether there was one.
 fn refuse_foreign(reader: &mut SectionReader<'_>, drivers: Drivers, driver: &'static str) -> bool {
     let mut foreign = false;
     for option in reader.keys("") {
@@ -85,7 +82,6 @@ fn refuse_foreign(reader: &mut SectionReader<'_>, drivers: Drivers, driver: &'st
     foreign
 }
 
-/// Gives rules the conditions of their actions and of the fallbacks.
 pub(super) fn conditions(rules: &mut [RuleConf], actions: &mut [ActionConf]) {
     fallback::resolve(actions);
     let gathering = fallback::gathering(actions);

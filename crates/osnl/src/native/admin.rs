@@ -1,7 +1,7 @@
 //! `[admin]`: the address of the admin endpoint and its protection.
 //!
-//! On loopback every local user may do everything except requests about deliveries. Elsewhere TLS and a token or a
-//! client certificate are required. A Unix socket is accessible to the daemon's user alone.
+//! On loopback every local user may send all requests except those about deliveries. Elsewhere TLS and a token or a
+//! client certificate are required. A Unix socket is the daemon's user's alone.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,7 +29,6 @@ const LEAST_TOKEN: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConf {
     pub listen: AdminAddress,
-    /// The bearer token that requests must have.
     pub token: Option<ApiSecret>,
     pub tls: Option<AdminTls>,
     pub allow_changes: bool,
@@ -47,7 +46,7 @@ pub enum AdminAddress {
 pub struct AdminTls {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// The authorities of client certificates; if set, each client needs one.
+    /// The authorities of clients, which then need a certificate.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -61,7 +60,7 @@ impl fmt::Display for AdminAddress {
 }
 
 impl AdminConf {
-    /// Whether each caller is known: by a token, a certificate, or access to the socket.
+    /// A token, a certificate, or access to the socket identifies a caller.
     #[must_use]
     pub fn knows_callers(&self) -> bool {
         let has_certificates = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
@@ -159,7 +158,7 @@ fn token(reader: &mut SectionReader<'_>) -> Option<Option<ApiSecret>> {
     Some(Some(ApiSecret::new(text)))
 }
 
-/// Reads names as a `Host` header has them, without a port; another spelling would never match.
+/// Another spelling than in a `Host` header would never match.
 fn host_names(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
     if !reader.is_set("host_names") {
         return Some(Vec::new());

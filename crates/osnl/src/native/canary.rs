@@ -1,7 +1,5 @@
-//! `[canary]`: osnl's own notifications through the broker, a rule, and the journal.
-//!
-//! The section becomes a rule before all others, an action, and a binding with its own routing key. Their names are
-//! impossible for sections, so canaries and events of services are never confused.
+//! The section becomes a rule before all others, an action, and a binding with its own routing key. Sections cannot
+//! have the canary's names, so events of services are never confused with canaries.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -22,12 +20,10 @@ use crate::delivery::{
 use crate::metrics::Canary;
 use crate::rule::Rule;
 
-/// The name of the canary's rule and action.
 pub(crate) const NAME: &str = Canary::ACTION;
-/// The topic of the routing key `osnl_canary.info`.
+/// As in the routing key `osnl_canary.info`.
 pub(crate) const TOPIC: &str = "osnl_canary";
 pub(crate) const EVENT_TYPE: &str = Canary::EVENT_TYPE;
-/// The prefix of the publisher, which the host follows.
 pub(crate) const PUBLISHER: &str = "osnl.";
 
 #[rustfmt::skip]
@@ -39,14 +35,11 @@ pub(super) static OPTIONS: &[OptionDef] = &[
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanaryConf {
-    /// The listener that must receive the canary, published to its first exchange.
     pub listener: Arc<str>,
     pub every: Duration,
-    /// A further action that receives the canary.
     pub action: Option<Arc<str>>,
 }
 
-/// Returns `Some(None)` if there is no canary.
 pub(super) fn canary(
     reader: &mut SectionReader<'_>,
     listeners: &[&str],

@@ -1,8 +1,7 @@
-//! Checks rules against the catalogue of known notifications for event types that no service sends, and fields that
-//! matched events lack.
+//! Finds event types that no service of the catalogue sends, and fields that matched events lack.
 //!
-//! Only services of the catalogue are judged, each by its exchange, since other exchanges may carry anything. Several
-//! services share `openstack`; there a pattern counts as a known service's if its first word begins a known event.
+//! Other exchanges may carry anything, so only services of the catalogue are judged. Several share `openstack`; there a
+//! pattern must begin like a known event.
 
 mod compared;
 mod fields;
@@ -33,7 +32,6 @@ const SHARED: &str = "openstack";
 
 #[derive(Default)]
 struct LintCache<'a> {
-    /// The known events per set of exchanges, and whether every exchange is known.
     services: HashMap<Vec<&'a str>, (Vec<&'static CatalogueEvent>, bool)>,
     fields: EventFields,
 }
@@ -43,17 +41,13 @@ struct Judge<'a> {
     sections: HashMap<&'a str, &'a RawSection>,
 }
 
-/// The limit of keys that a warning names.
 const NAMED: usize = 8;
 
 impl LoadedConf {
-    /// Returns the parts of enabled rules that can never match by the [`catalogue`]: event type patterns without a
-    /// known event, payload keys that no matched event has (or has as text), and names in `when` that none has.
-    ///
-    /// Only commands that check a configuration use this, not the daemon.
+    /// Returns the parts of enabled rules that can never match by the [`catalogue`]: event types, payload keys, and
+    /// names in `when`. Only commands that check a configuration use this.
     #[must_use]
     pub fn never_sent(&self) -> Vec<Warning> {
-        // The canary belongs to osnl, and no service sends it.
         let enabled = self.conf.rules.iter().filter(|rule| rule.enabled && *rule.rule.name != *canary::NAME);
         let sections = self.layers.sections.iter().filter(|section| section.def.kind == RULE);
         let sections = sections.map(|section| (section.name.as_str(), section)).collect();
@@ -76,7 +70,7 @@ impl<'a> Judge<'a> {
             (known, all_known)
         });
         let (known, all_known) = (&known[..], *all_known);
-        // A listener that only reads a queue does not name the queue's services.
+        // A listener that only reads a queue does not name its services.
         let only_queues =
             self.conf.listeners.iter().any(|l| rule.listeners.contains(&l.name) && l.exchanges.is_empty());
         if !all_known || only_queues {
@@ -94,7 +88,7 @@ impl<'a> Judge<'a> {
         match (pattern, matched.is_empty()) {
             (Some(pattern), true) => self.no_event(rule, pattern, known, &exchanges).into_iter().collect(),
 
-            // Other services of a shared exchange may have the field.
+            // Other services of the exchange may have the field.
             (None, _) if exchanges.contains(&SHARED) => Vec::new(),
             (_, false) => {
                 let mut found: Vec<Warning> =
@@ -160,8 +154,7 @@ impl<'a> Judge<'a> {
         Some(self.warning(rule, "when", &problem, "osnl events lists them", near))
     }
 
-    /// Warns of known events that are published to other topics or priorities than the listeners read. Only for default
-    /// topics, exchanges and priorities of the services.
+    /// Warns of events published to other topics or priorities than the listeners read.
     fn elsewhere(&self, rule: &RuleConf, matched: &[&CatalogueEvent]) -> Option<Warning> {
         let heard = || self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let usual = |topic: &str| catalogue::events().iter().any(|event| event.topics.contains(&topic));
@@ -188,7 +181,7 @@ impl<'a> Judge<'a> {
             let mend = format!("add the topic to a listener of the rule{form}");
             return Some(self.warning(rule, "event_type", &problem, &mend, None));
         }
-        // An event that was never recorded may have any priority.
+        // An unrecorded event may have any priority.
         if heard_of.iter().any(|event| !event.recorded || event.priorities.is_empty()) {
             return None;
         }
@@ -262,7 +255,7 @@ impl<'a> Judge<'a> {
         Some(self.warning(rule, "when", &problem, &there(lacking), near.as_deref()))
     }
 
-    /// A pattern on a payload key that can never match.
+    /// Warns of a pattern on a payload key that is never a text.
     fn no_text(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {
         let option = format!("payload.{path}");
         match found {
@@ -293,13 +286,11 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Whether an event is published to a topic of the listener.
 fn comes(event: &CatalogueEvent, listener: &ListenerConf) -> bool {
     let exchange = listener.exchanges.iter().any(|name| name == event.exchange());
     exchange && listener.topics.iter().any(|topic| event.topics.contains(&topic.as_str()))
 }
 
-/// The keys of the patterns on the payload, those of its top first.
 fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
     let inside = rule.rule.nested.iter().filter_map(|nested| match &nested.predicate {
         Predicate::Payload(path) => Some(path.as_str()),
@@ -310,7 +301,6 @@ fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
     rule.rule.filter.payload.keys().map(String::as_str).chain(inside)
 }
 
-/// Describes the keys at the place where a path ends.
 fn there(lacking: &LackingPath) -> String {
     let place = match lacking.inside.as_str() {
         "" => "their payloads have".to_owned(),
@@ -327,7 +317,7 @@ fn there(lacking: &LackingPath) -> String {
     }
 }
 
-/// Returns the text of a pattern without its signs: `^port\.deleted$` is `port.deleted`.
+/// Returns the plain text of a pattern: `port.deleted` of `^port\.deleted$`.
 fn literal(pattern: &str) -> String {
     let mut out = String::new();
     let mut escaped = false;

@@ -1,7 +1,5 @@
-//! The differences between two configurations, section by section. Pure.
-//!
-//! Effective values are compared: `$name` replaced and defaults filled in; secrets, certificates, and entries of
-//! `clouds.yaml` by content; plug-ins and programs by modification time. Reports name options, never values.
+//! Effective values are compared: secrets, certificates, and entries of `clouds.yaml` by content, plug-ins and programs
+//! by modification time. Reports name options, never values.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,7 +21,7 @@ struct SectionValues {
 #[derive(Default)]
 struct OptionValue {
     value: Option<String>,
-    /// The content of the named file, or its modification time.
+    /// The content of a named file, or its modification time.
     file: Option<String>,
     origin: Option<ValueOrigin>,
 }
@@ -52,7 +50,6 @@ pub(crate) struct Different {
     pub(crate) heading: String,
     pub(crate) what: SectionChangeKind,
     pub(crate) options: Vec<String>,
-    /// Whether only named files have changed, and no option.
     pub(crate) is_by_files: bool,
 }
 
@@ -67,7 +64,7 @@ impl Different {
 }
 
 impl LoadedConf {
-    /// Returns every effective value; reads the files that actions name.
+    /// Reads the files that actions name.
     pub(crate) fn values(&self) -> ConfigurationValues {
         ConfigurationValues::of(&self.layers)
     }
@@ -83,7 +80,6 @@ impl ConfigurationValues {
         self.0.iter().find(|(own, _)| own == heading).map(|(_, section)| section)
     }
 
-    /// Returns changed sections in the order of the new configuration, then removed sections.
     pub(crate) fn different(&self, new: &Self) -> Vec<Different> {
         let different = |(heading, section): &(String, SectionValues)| {
             let (what, options, is_by_files) = match self.section(heading) {
@@ -106,7 +102,6 @@ impl ConfigurationValues {
         new.0.iter().filter_map(different).chain(gone).collect()
     }
 
-    /// Returns the changes that need a restart, each with its place; `self` is the new configuration.
     pub(crate) fn needing_a_restart(&self, different: &[Different]) -> Vec<ConfigError> {
         let fixed = |different: &Different, option: &str| match different.kind() {
             kind if needs_a_restart(kind) => true,
@@ -153,7 +148,7 @@ impl SectionValues {
         Self { values: section.option_names().map(value).collect() }
     }
 
-    /// Returns the options that differ, and whether all differ only in their named files.
+    /// Returns the options that differ, and whether only files do.
     fn different(&self, new: &Self) -> (Vec<String>, bool) {
         let options: std::collections::BTreeSet<&String> =
             self.values.keys().chain(new.values.keys()).collect();
@@ -177,7 +172,6 @@ pub(super) fn needs_a_restart(kind: &str) -> bool {
 pub(super) struct NamedFile {
     pub(super) section: String,
     pub(super) option: String,
-    /// The path, or the name of a cloud in `clouds.yaml`.
     pub(super) file: String,
     pub(super) digest: String,
 }
@@ -200,7 +194,7 @@ fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<Nam
             let clouds_file = resolved("clouds_file").filter(|file| !file.is_empty());
             cloud_content(&value, clouds_file.map(PathBuf::from))?
         }
-        // The value of its cloud covers a change of this file.
+        // The value of the cloud covers this file.
         "clouds_file" => return None,
         _ if names_a_file(option) => std::fs::read(&value).unwrap_or_default(),
         _ => return None,
@@ -216,8 +210,7 @@ fn without_login(url: &str) -> String {
     format!("{scheme}://{}", &rest[begin..])
 }
 
-/// Whether an option names a certificate or key, read when the action is built. Listeners read theirs for each
-/// connection.
+/// Whether an option names a file read when the action is built. Listeners read theirs for each connection.
 fn names_a_file(option: &str) -> bool {
     option.ends_with("_file") || option.starts_with("client_")
 }

@@ -1,5 +1,3 @@
-//! Checks layers and makes [`Native`]: each section in the order of the files, then their relations.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -168,7 +166,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Reads each section of a kind; `None` if there is none or one is wrong.
+    /// Returns `None` if there is no such section or one is wrong.
     fn each<T>(&mut self, kind: &str, read: impl Fn(&mut SectionReader<'_>) -> Option<T>) -> Option<Vec<T>> {
         let layers = self.layers;
         if !layers.sections.iter().any(|section| section.def.kind == kind) {
@@ -179,7 +177,6 @@ impl<'a> Checker<'a> {
         self.each_of(kind, read)
     }
 
-    /// Like [`each`](Self::each), but a kind may have no section.
     fn each_of<T>(
         &mut self,
         kind: &str,
@@ -255,7 +252,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Checks that names in an `id` are known before its question, and that each answer is used.
+    /// Checks that names in an `id` are known before its question, and each answer is used.
     fn asked_in_order(&mut self, enrichments: &[EnrichConf], actions: &[ActionConf]) {
         for action in actions.iter().filter(|action| !action.enrich.is_empty()) {
             let Some(section) = self.named(ACTION, &action.name) else { continue };
@@ -308,7 +305,6 @@ impl<'a> Checker<'a> {
     }
 
     fn kept(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
-        // Both lists follow the order of these sections.
         let layers = self.layers;
         let sections = layers.sections.iter().filter(|section| section.def.kind == RULE);
         for (section, rule) in sections.zip(rules) {
@@ -422,7 +418,7 @@ fn control_group(reader: &mut SectionReader<'_>) -> Option<Option<SystemGroup>> 
     }
 }
 
-/// Limits the prefetch to a disk journal's memory; messages pushed beyond that would only wait.
+/// Limits the prefetch to a disk journal's memory, beyond which messages would only wait.
 fn kept_in_memory(reader: &mut SectionReader<'_>, prefetch: u16) -> u16 {
     let most = u16::try_from(IN_MEMORY).unwrap_or(u16::MAX);
     if prefetch > most {
@@ -555,7 +551,7 @@ fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, 
     (context, payload, nested)
 }
 
-/// Refuses an empty pattern, as from a variable without a value, which would match all.
+/// Refuses an empty pattern, as from an unset variable, which would match all.
 fn named(reader: &mut SectionReader<'_>, option: &str) -> Result<Option<Pattern>, ()> {
     if reader.section.entry(option).is_some_and(|entry| entry.text.is_empty()) {
         let allowed = "write a pattern, or remove the line to match all";

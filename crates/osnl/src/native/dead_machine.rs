@@ -13,14 +13,12 @@ use super::{JournalConf, ListenerConf, Native};
 enum CostJournal {
     Sqlite,
     Memory,
-    /// PostgreSQL, with the lease of a daemon.
     Shared(Duration),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum CostSource<'a> {
     Kafka,
-    /// A queue; `None` if nothing is known about it.
     Queue(Option<&'a QueueKind>),
 }
 
@@ -30,7 +28,7 @@ const SILENT_HEARTBEATS: f64 = 2.75;
 const BROKER_HEARTBEAT: u16 = 60;
 
 impl Native {
-    /// Returns the cost, as a sentence per group of listeners with equal cost.
+    /// One sentence per group of listeners with equal cost.
     pub(super) fn cost_of_a_dead_machine(&self) -> Vec<String> {
         let journal = match &self.journal {
             JournalConf::Sqlite(_) => CostJournal::Sqlite,

@@ -1,5 +1,3 @@
-//! The delivery options of rules and actions: key, mode, guard, age, hold, and overflow.
-
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -13,7 +11,6 @@ use crate::delivery::{
 };
 use crate::rule::{KeySource, Mode};
 
-/// The options of every action. The driver's options follow the first.
 #[rustfmt::skip]
 pub(super) static ACTION_OPTIONS: &[OptionDef] = &[
     OptionDef::new("driver", "name", "Kind of the action. Must be set."),
@@ -39,7 +36,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverflowPolicy {
-    /// The listeners whose rules fire this action stop reading.
+    /// The listeners of this action stop reading.
     #[default]
     StopIntake,
     /// The deliveries are dead letters at once.
@@ -87,7 +84,7 @@ pub(super) fn guard(reader: &mut SectionReader<'_>) -> Option<Option<Rate>> {
     rate(reader, "guard", "different resources")
 }
 
-/// Reads the pace, retries and limits of an action's deliveries; `gathers` and `hosts` are the driver's.
+/// `gathers` and `hosts` are the driver's.
 pub(super) fn settings(
     reader: &mut SectionReader<'_>,
     gathers: Option<Duration>,
@@ -114,7 +111,7 @@ pub(super) fn settings(
     })
 }
 
-/// `gathers` is the time for which the driver collects events; a batch then has the maximum.
+/// `gathers` is the time for which the driver collects events.
 fn batch(reader: &mut SectionReader<'_>, gathers: Option<Duration>) -> Option<BatchLimits> {
     let most = reader.number("batch", 1, MOST_AT_ONCE);
     let most = usize::try_from(most?).ok()?;
@@ -133,7 +130,7 @@ fn limits(reader: &mut SectionReader<'_>) -> Option<DeliveryLimits> {
     Some(DeliveryLimits { max_age: max_age?, hold_max: hold_max?, on_dead: on_dead? })
 }
 
-/// Reads the retry limit, by default a day, so that no delivery is retried for ever unasked; `none` means no limit.
+/// The default is a day, so that no delivery is retried for ever unasked.
 fn max_age(reader: &mut SectionReader<'_>) -> Option<Option<Duration>> {
     if reader.text("retry_max_age")?.trim() == "none" {
         return Some(None);
@@ -179,7 +176,6 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
     }
 }
 
-/// Describes the limits of an action that differ from the defaults.
 pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     let settings = &conf.delivery;
     let DeliveryLimits { max_age: _, hold_max, on_dead } = settings.limits;

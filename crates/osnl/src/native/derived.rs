@@ -24,26 +24,23 @@ pub(crate) type RatesByName = BTreeMap<Arc<str>, Rate>;
 const RABBIT_PORT: u16 = 5672;
 
 impl Native {
-    /// Returns the folder of the persistent state and of the control socket, if configured.
     #[must_use]
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.state_dir.clone().or_else(crate::state_dir::default)
     }
 
-    /// Returns the path beside which a daemon on a shared journal writes data that the database lacks: unmatched
-    /// messages, dead letters that leave.
+    /// Returns the path beside which a daemon writes data that a shared database lacks: unmatched messages, dead
+    /// letters that leave.
     #[must_use]
     pub fn shared_place(&self) -> Option<PathBuf> {
         Some(self.state_folder()?.join("shared-journal"))
     }
 
-    /// Returns the listeners that an enabled rule uses, with these rules.
     pub(crate) fn heard(&self) -> Vec<(&ListenerConf, Vec<Rule>)> {
         let listeners = self.listeners.iter().map(|listener| (listener, self.rules_of(listener)));
         listeners.filter(|(_, rules)| !rules.is_empty()).collect()
     }
 
-    /// Returns the sum of unsettled messages of all listeners.
     pub(crate) fn prefetch(&self) -> u16 {
         self.heard().iter().fold(0, |sum, (listener, _)| sum.saturating_add(listener.prefetch))
     }
@@ -53,7 +50,6 @@ impl Native {
         overflowing.map(|action| action.name.clone()).collect()
     }
 
-    /// Returns the streams that should not be silent: of listeners, and of enabled rules.
     pub(crate) fn expected(&self) -> Vec<ExpectedStream> {
         let heard = self.heard();
         let listeners = heard.iter().filter_map(|(conf, _)| {
@@ -77,14 +73,14 @@ impl Native {
         (rules.collect(), actions.collect())
     }
 
-    /// Returns the widest budget of the listeners, for a message without a known listener.
+    /// Returns the widest budget, for a message without a known listener.
     #[must_use]
     pub fn budget(&self) -> Budget {
         let budgets = self.listeners.iter().map(|listener| listener.budget);
         budgets.reduce(Budget::or).unwrap_or_default()
     }
 
-    /// Returns the enabled rules of a listener, with its `max_event_age` as their default.
+    /// Returns the enabled rules, with the listener's `max_event_age` as default.
     pub(crate) fn rules_of(&self, listener: &ListenerConf) -> Vec<Rule> {
         let rules = self.rules.iter().filter(|r| r.enabled && r.listeners.contains(&listener.name));
         let of_rule =
@@ -112,7 +108,7 @@ impl ListenerConf {
         transport_with(&self.transport_url, self.rabbit.clone())
     }
 
-    /// Returns the driver's options as a text for comparison; contains secrets.
+    /// Returns options for comparison; contains secrets.
     pub(crate) fn driver_options(&self) -> String {
         #[cfg(feature = "kafka")]
         if self.transport_url.driver() == super::kafka::DRIVER {
@@ -158,7 +154,7 @@ impl ListenerConf {
         }
         let (options, targets, hosts) = (self.options(), self.targets(), self.hosts());
         let declared = self.pool.is_some() && self.declare != Declare::Nothing;
-        // The services bind their own queues too.
+        // The services bind their own queues.
         let bindings = if declared { options.bindings(&targets) } else { Vec::new() };
         let vhost = self.transport_url.virtual_host();
         let own = |queue| OwnQueue { hosts: hosts.clone(), vhost: vhost.to_owned(), queue };
@@ -180,7 +176,6 @@ impl ListenerConf {
         self.options().queues(&self.targets())
     }
 
-    /// Returns each topic of each exchange with each priority.
     pub(crate) fn targets(&self) -> Vec<(Target, Priority)> {
         let targets =
             self.exchanges.iter().flat_map(|x| self.topics.iter().map(move |topic| Target::new(x, topic)));

@@ -1,7 +1,6 @@
-//! A configuration as text, printed by `osnl config show`, that reads back as the same configuration.
+//! A configuration as text that reads back as the same configuration, for `osnl config show`.
 //!
-//! The text is read back and compared before it is printed. Values that it cannot express, such as a comma in a topic,
-//! are refused.
+//! Values that the text cannot express, such as a comma in a topic, are refused.
 
 use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{Kind, OptionDef, secret_file, substitute, written_secrets};
@@ -10,7 +9,7 @@ use osnl_model::TransportUrl;
 use super::schema::{ACTION, KAFKA, LISTENER, RABBIT, SECTIONS};
 use super::{Drivers, LoadedConf, journal, rabbit, topology};
 
-/// Sections with values and their origins. The `Debug` form is for tests: values may be secrets.
+/// The `Debug` form is for tests: values may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     pub sections: Vec<DocSection>,
@@ -19,7 +18,6 @@ pub struct Document {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocSection {
-    /// The heading without its brackets.
     pub heading: String,
     pub entries: Vec<DocEntry>,
 }
@@ -27,14 +25,12 @@ pub struct DocSection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocEntry {
     pub option: String,
-    /// The value with `$name` replaced; for a secret in a file, the file.
+    /// The value with `$name` replaced, or the file of a secret.
     pub text: String,
-    /// The origin of the value, for the comment above it.
     pub from: String,
 }
 
 impl LoadedConf {
-    /// Returns every effective value, defaults included.
     #[must_use]
     pub fn document(&self) -> Document {
         let sections = self.layers.sections.iter().map(|section| document_section(&self.layers, section));
@@ -66,7 +62,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
             return None;
         }
         let origin = section.origin(option);
-        // A value that cannot be resolved has not passed the check.
+        // The check has rejected values that cannot be resolved.
         let text = match section.entry(option).and_then(|entry| entry.file.as_ref()) {
             Some(file) => format!("{}{}", secret_file::SCHEME, file.path.display()),
             None => layers.resolve(section, option).ok().flatten()?,
@@ -77,7 +73,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
 }
 
 impl Document {
-    /// Returns the text. Without `secrets`, passwords of transport URLs are `***`, with a warning on the first line.
+    /// Without `secrets`, passwords of transport URLs are `***`, with a warning.
     #[must_use]
     pub fn text(&self, secrets: bool) -> String {
         let mut out = String::new();
@@ -113,8 +109,7 @@ impl Document {
         Self { sections: self.sections.iter().map(hide).collect(), drivers: self.drivers }
     }
 
-    /// Whether the text reads back as these values. Values from the environment can have blanks and line ends that no
-    /// file can hold.
+    /// Whether the text reads back. Values from the environment can have blanks and line ends that no file can hold.
     #[must_use]
     pub fn reads_back(&self) -> bool {
         let texts = [("shown".to_owned(), self.text(true))];
@@ -156,7 +151,7 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     }
 }
 
-/// Hides the password of any URL, but not the name of a secret's file.
+/// The name of a secret's file is not hidden.
 fn without_login(url: &str) -> String {
     let login = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
     match login {
@@ -167,7 +162,7 @@ fn without_login(url: &str) -> String {
     }
 }
 
-/// Hides secrets in a driver's option, which may also be inside other options.
+/// Secrets may also be inside options that are not secret themselves.
 fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
     if row.secret {
         return without_password(&entry.text);
@@ -184,7 +179,6 @@ fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
     }
 }
 
-/// Hides the password of a transport URL, but not the name of a secret's file.
 fn without_password(url: &str) -> String {
     if url.starts_with(secret_file::SCHEME) {
         return url.to_owned();

@@ -1,7 +1,5 @@
-//! The drivers of actions that `osnl run` knows, in the order of their documentation.
-//!
-//! A program adds its own with [`Drivers::with`], the database of a shared journal with [`Drivers::with_database`], and
-//! reads files with [`Sources::drivers`].
+//! A program adds drivers with [`Drivers::with`], a database with [`Drivers::with_database`], and reads files with
+//! [`Sources::drivers`].
 //!
 //! [`Sources::drivers`]: crate::native::Sources::drivers
 
@@ -37,7 +35,6 @@ static OWN: LazyLock<Drivers> = LazyLock::new(|| {
     ])
 });
 
-/// A program's drivers, and the form of files with their options. The default is this library's.
 #[derive(Clone, Copy)]
 pub struct Drivers {
     entries: &'static [DriverEntry],
@@ -46,7 +43,7 @@ pub struct Drivers {
 }
 
 impl Drivers {
-    /// Adds a driver, documented after `behind`. The list is leaked, so a program should make it once.
+    /// The list is leaked, so a program should make it once.
     #[must_use]
     pub fn with(self, behind: &str, entry: DriverEntry) -> Self {
         let mut entries = self.entries.to_vec();
@@ -79,12 +76,11 @@ impl Drivers {
         self.entries.iter().map(|entry| entry.table.name).collect()
     }
 
-    /// Returns the form that `osnl run` reads, with these drivers' options.
     pub(super) fn schema(self) -> &'static Schema {
         self.schema
     }
 
-    /// Makes the form of files, leaked for the life of the program.
+    /// Leaked for the life of the program.
     fn of(entries: Vec<DriverEntry>) -> Self {
         let tables: Vec<DriverTable> = entries.iter().map(|entry| entry.table).collect();
         let tables: &'static [DriverTable] = tables.leak();

@@ -1,5 +1,3 @@
-//! `on_failure` of an action: a chain of actions that handle its dead letters, never a circle.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,7 +10,7 @@ use super::{ActionConf, RuleConf};
 
 const OPTION: &str = "on_failure";
 
-/// Reads the name, whose condition [`resolve`] adds; `Some(None)` if unset.
+/// The condition is added by [`resolve`]; `Some(None)` if unset.
 pub(super) fn read(reader: &mut SectionReader<'_>, actions: &[&str]) -> Option<Option<Fallback>> {
     if !reader.is_set(OPTION) {
         return Some(None);
@@ -26,7 +24,6 @@ pub(super) fn read(reader: &mut SectionReader<'_>, actions: &[&str]) -> Option<O
     }
 }
 
-/// Returns the chain of actions that handle an action's dead letters, up to a repetition.
 pub(super) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>> {
     let mut chain: Vec<&Arc<str>> = Vec::new();
     let mut at = of;
@@ -45,7 +42,7 @@ pub(super) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>
     chain
 }
 
-/// Returns the path from an action back to itself, as `a, b, a`.
+/// As `a, b, a`, if an action leads back to itself.
 pub(super) fn circle(actions: &[ActionConf], of: &str) -> Option<String> {
     let chain = chain(actions, of);
     chain.last().is_some_and(|last| ***last == *of).then(|| {
@@ -54,7 +51,6 @@ pub(super) fn circle(actions: &[ActionConf], of: &str) -> Option<String> {
     })
 }
 
-/// Returns the actions of enabled rules, with their fallbacks.
 pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
     let fired = rules.iter().filter(|rule| rule.enabled).flat_map(|rule| &rule.rule.actions);
     let fired: BTreeSet<Arc<str>> = fired.cloned().collect();
@@ -62,7 +58,7 @@ pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<s
     fired.into_iter().chain(behind).collect()
 }
 
-/// Returns the actions that gather many events into one call: their deliveries wait for no other.
+/// Digests: their deliveries wait for no other.
 pub(super) fn gathering(actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
     let gathering = actions.iter().filter(|action| action.driver.conf().traits().gathers.is_some());
     gathering.map(|action| action.name.clone()).collect()

@@ -1,5 +1,3 @@
-//! `[journal]`: the store and its bounds, with the same options in every form of configuration.
-
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +12,7 @@ use crate::journal::shared::{CheckedConnection, SharedDatabase};
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
 
-/// The options of every journal in any form of configuration, the store first.
+/// The options of a journal in any form of configuration.
 #[rustfmt::skip]
 pub static STORE: &[OptionDef] = &[
     OptionDef::new("connection", "sqlite:///PATH, memory:// or postgresql://USER:PASSWORD@HOST/DATABASE", "Place of the journal. sqlite: a file that keeps events and deliveries. memory: nothing is kept; a message is acknowledged after its last delivery has ended. postgresql: a database that several daemons share.").or("sqlite:///$state_dir/journal.db").secret_by_login(),
@@ -25,7 +23,6 @@ pub static STORE: &[OptionDef] = &[
     OptionDef::typed("allow_volatile", Kind::Bool, "true: the journal may be in a place that a restart of the machine empties, such as tmpfs or /tmp.").or("false"),
 ];
 
-/// Further options of `osnl run`: for unmatched messages and a shared journal.
 #[rustfmt::skip]
 pub(super) static BESIDES: &[OptionDef] = &[
     OptionDef::typed("keep_unmatched", Kind::Integer, "Number of messages without a matching rule whose heads are kept for osnl explain, 0 to 100000.").or("1000"),
@@ -34,9 +31,7 @@ pub(super) static BESIDES: &[OptionDef] = &[
 ];
 
 const LONGEST_RETENTION: Duration = Duration::from_secs(3650 * 86_400);
-/// Room for a handful of the largest messages.
 pub(super) const SMALLEST: u64 = 16 << 20;
-/// The remedy for an option that only a journal on disk has.
 const IDLE: &str = "remove it, or set sqlite:// in connection";
 const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
 const SHARED: [&str; 2] = ["postgresql", "postgres"];
@@ -50,10 +45,10 @@ const NATIVE_ONLY: (&str, &str) = (
     "write sqlite:///path/to/journal.db; to share it, then make an osnl.conf of this file with osnl config show, and set connection there",
 );
 
-/// The limit of kept messages per listener: operators look no further back, and each costs memory.
+/// Operators look no further back, and each message costs memory.
 const MOST_UNMATCHED: u32 = 100_000;
 
-/// Whether an unset option has an effect by its default; a shared journal lacks some bounds.
+/// Whether an unset option has an effect; a shared journal lacks some bounds.
 pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     let in_a_database = || {
         let Some(entry) = section.entry("connection") else { return false };
@@ -69,7 +64,7 @@ fn is_shared(connection: &str) -> bool {
 }
 
 impl JournalConf {
-    /// Returns the bound of pending deliveries per action; `None` where the broker keeps them.
+    /// Returns `None` where the broker keeps pending deliveries.
     pub(super) fn max_pending(&self) -> Option<u64> {
         match self {
             Self::Memory => None,
@@ -89,15 +84,10 @@ pub(super) fn keep_unmatched(reader: &mut SectionReader<'_>) -> Option<KeepUnmat
 pub enum JournalPlace {
     Memory,
     File(PathBuf),
-    Shared {
-        connection: Secret,
-        /// The connection for display, and its logins.
-        checked: CheckedConnection,
-        database: &'static dyn SharedDatabase,
-    },
+    Shared { connection: Secret, checked: CheckedConnection, database: &'static dyn SharedDatabase },
 }
 
-/// Reads [`STORE`] in a form of configuration without a shared journal.
+/// Reads [`STORE`] without a shared journal.
 pub fn journal(reader: &mut SectionReader<'_>) -> Option<JournalConf> {
     read(reader, |text| match is_shared(&text) {
         true => Err((NATIVE_ONLY.0.to_owned(), NATIVE_ONLY.1)),
@@ -105,7 +95,6 @@ pub fn journal(reader: &mut SectionReader<'_>) -> Option<JournalConf> {
     })
 }
 
-/// Reads [`STORE`], and the options of a shared journal in this kind of database.
 pub(super) fn journal_with(
     reader: &mut SectionReader<'_>,
     database: Option<&'static dyn SharedDatabase>,
@@ -152,8 +141,6 @@ fn read(
     Some(JournalConf::Sqlite(SqliteOptions { path, ..options }))
 }
 
-/// Reads the URL of a journal, for a program with this kind of database.
-///
 /// # Errors
 /// The problem and the remedy, without a password.
 pub fn place(
@@ -174,7 +161,7 @@ pub fn place(
     }
 }
 
-/// Writes [`STORE`] for a journal on disk, such that it reads back as the same.
+/// Writes [`STORE`] such that it reads back as the same.
 pub fn written(options: &SqliteOptions) -> Vec<(&'static str, String)> {
     let SqliteOptions { path, retention, max_size, max_pending, max_dead, allow_volatile, overflowing: _ } =
         options;
@@ -189,7 +176,6 @@ pub fn written(options: &SqliteOptions) -> Vec<(&'static str, String)> {
     written
 }
 
-/// Returns the file of `sqlite:///path`, or the problem.
 fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
     let Some(path) = connection.strip_prefix("sqlite://") else {
         return Err("is not a journal that osnl knows");

@@ -1,5 +1,4 @@
-//! A journal that several daemons share: its options, and the refusal of options that rely on one process's own counts.
-//!
+//! Refuses options that rely on one process's own counts.
 //! A refusal is better than a silently different number.
 
 use std::collections::BTreeSet;
@@ -19,14 +18,12 @@ pub(super) const CONNECTION: &str = "write postgresql://USER:PASSWORD@HOST/DATAB
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 const USUAL_LEASE: Duration = Duration::from_secs(15);
 const LONGEST_LEASE: Duration = Duration::from_secs(600);
-/// The bounds that a shared journal lacks: option, problem, remedy.
 const UNKEPT: [(&str, &str, &str); 1] = [(
     "max_size",
     "is not kept by a journal in PostgreSQL",
     "remove it: the database has no bound of its own",
 )];
 
-/// Reads the options of a shared journal, and refuses bounds that it lacks.
 pub(super) fn journal(
     reader: &mut SectionReader<'_>,
     options: SqliteOptions,
@@ -76,7 +73,7 @@ pub(super) fn idle(reader: &mut SectionReader<'_>) {
     }
 }
 
-/// Refuses a listener whose messages the broker does not give to one daemon each.
+/// The broker must give each message to one daemon only.
 pub(super) fn listener(reader: &mut SectionReader<'_>, conf: &ListenerConf) {
     let driver = conf.transport_url.driver();
     let is_kafka = driver == "kafka";
@@ -102,7 +99,6 @@ pub(super) fn listener(reader: &mut SectionReader<'_>, conf: &ListenerConf) {
     }
 }
 
-/// Refuses an action that needs earlier messages.
 pub(super) fn action(reader: &mut SectionReader<'_>, conf: &ActionConf) {
     if conf.driver.conf().traits().interest.is_some() {
         let problem = "depends on what earlier messages said, which each of the daemons of a shared journal has heard in part";

@@ -1,5 +1,4 @@
-//! `osnl check --connect` probes everything that a configuration names, and whether access is granted, without side
-//! effects.
+//! `osnl check --connect` probes access to everything that a configuration names, without side effects.
 //!
 //! | probed | how | what is left alone |
 //! | --- | --- | --- |
@@ -8,8 +7,7 @@
 //! | permissions of the listener's user | as `RabbitTransport::prove` does | nothing is made, unless [`Thorough::Does`] |
 //! | the management API of a broker | as a daemon asks it | everything |
 //! | consumers of a queue | the control socket distinguishes our own daemon's | the daemon |
-//! | needs of actions | as their drivers do: for HTTP TCP, a proxy's tunnel, TLS, and the request if it has no effect |
-//! no other request is sent |
+//! | needs of actions | as their drivers do: for HTTP TCP, a proxy's tunnel, TLS, and the request if it has no effect | no other request is sent |
 //! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
 //! | dates of the certificate of the admin endpoint | read from its file | the endpoint |
 //! | files | asked of the operating system | nothing is written |
@@ -48,15 +46,12 @@ use crate::action::http::HttpOptions;
 use crate::journal::shared::{DatabaseFact, FactKind, SharedOptions};
 
 impl Native {
-    /// Probes everything without creating anything; ordered by state directory, journal, listeners, actions,
-    /// enrichments, admin endpoint.
     pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
         let daemon = OwnDaemon::Unknown("it was not asked".to_owned());
         self.probe_by(http, Thorough::Asks, &daemon, deadline).await
     }
 
-    /// Like `probe`. `thorough` may allow creating queues as proof; `daemon` distinguishes the daemon's consumers from
-    /// others.
+    /// `thorough` may allow creating queues as proof; `daemon` distinguishes the daemon's consumers.
     pub async fn probe_by(
         &self,
         http: &HttpOptions,
@@ -307,7 +302,7 @@ fn queue(
             ),
             Declare::Passive | Declare::Create => probe.fine("does not exist, and will be created"),
         },
-        // As in the daemon, the broker's words decide: a queue whose node is down needs no permission.
+        // A queue whose node is down needs no permission, so the broker's words decide.
         QueueLook::Refused(error) => {
             let (user, virtual_host) = (login_user(&conf.transport_url), conf.transport_url.virtual_host());
             let needed = |virtual_host: &str| permissions::needed(user, virtual_host, conf);

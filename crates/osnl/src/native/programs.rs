@@ -1,18 +1,14 @@
-//! The state of plug-ins and programs that an action runs, by which a reload detects changes.
-//!
-//! A file is compared by path, length and modification time, never by content.
+//! Files are compared by path, length and modification time, never by content.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// The limit of compared files in a large plug-in folder.
 const MOST_FILES: usize = 2000;
 const DEEPEST: usize = 8;
-/// The extensions by which a program's first argument is known as a script.
+/// The first argument with such an extension is a script.
 const SCRIPTS: [&str; 7] = ["py", "sh", "pl", "rb", "js", "lua", "php"];
 
-/// Returns the state of the files that an option runs or loads, for comparison; `None` if there is none.
 pub(super) fn files_of(option: &str, value: &str) -> Option<String> {
     let mut seen = String::new();
     match option {
@@ -33,7 +29,6 @@ pub(super) fn files_of(option: &str, value: &str) -> Option<String> {
     Some(seen)
 }
 
-/// Splits a list or a JSON array.
 fn words(value: &str) -> impl Iterator<Item = &str> {
     let list = value.trim().trim_start_matches('[').trim_end_matches(']');
     list.split(',').map(|word| word.trim().trim_matches('"')).filter(|word| !word.is_empty())

@@ -17,7 +17,6 @@ pub(super) fn section(reader: &mut SectionReader<'_>) -> Option<RabbitOptions> {
     lay(reader, &RABBIT_OPTIONS, |name, text| options.set(name, text)).then_some(options)
 }
 
-/// Reads a listener's options, and checks their combination.
 pub(super) fn of_listener(
     reader: &mut SectionReader<'_>,
     section: &RabbitOptions,
@@ -39,7 +38,6 @@ pub(super) fn of_listener(
     }
 }
 
-/// Sets a driver's options from a section, and returns whether all are valid.
 pub(super) fn lay(
     reader: &mut SectionReader<'_>,
     options: &[OptionDef],
@@ -83,13 +81,12 @@ pub(super) fn lay(
     good
 }
 
-/// Returns the listener's own `prefetch`, else the driver's, else the default.
 pub(super) fn prefetch(reader: &SectionReader<'_>, options: Option<&RabbitOptions>, own: u32) -> Option<u16> {
     let said = options.and_then(RabbitOptions::prefetch).filter(|_| !reader.is_set("prefetch"));
     said.or_else(|| u16::try_from(own).ok())
 }
 
-/// Shows a default as changed by the driver's options, so that it reads back unchanged.
+/// The shown default must read back unchanged.
 pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
     let (text, option) = match entry.option.as_str() {
         "durable" if listener.rabbit.queue().quorum.is_some() => {

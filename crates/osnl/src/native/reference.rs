@@ -1,7 +1,7 @@
 //! The reference of the native form, made from the tables of options: `osnl config reference`,
 //! `docs/reference/configuration.md` and the manual page osnl.conf(5).
 //!
-//! The tables have all printed text; nothing depends on the machine.
+//! Nothing depends on the machine.
 
 use osnl_config::sections::{SectionDef, SectionOption};
 use osnl_config::variable_name;
@@ -41,12 +41,10 @@ pub struct ReferenceSection {
 pub struct ReferenceOption {
     pub name: String,
     pub kind: String,
-    /// The value in effect when nothing sets it.
     pub default: Option<&'static str>,
     pub meaning: String,
-    /// The only driver of actions that has the option.
     pub driver: Option<&'static str>,
-    /// Whether the value is never printed, and may be in a file of its own.
+    /// Whether the value is never printed.
     pub secret: bool,
 }
 
@@ -72,7 +70,7 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
         secret: option.row.secret,
     };
     let keyed = |of: SectionOption| ReferenceOption { name: format!("{}KEY", of.row.name), ..option(of) };
-    // A listener has one line for all options of the rabbit driver.
+    // One line stands for all options of the rabbit driver.
     let is_own =
         |of: &SectionOption| def.kind != LISTENER || def.options.iter().any(|row| row.name == of.row.name);
     let (own, of_drivers): (Vec<_>, Vec<_>) = def.all_options().partition(|of| of.driver.is_none());
@@ -109,14 +107,13 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
     ReferenceSection { form: def.form(), about, variable, options }
 }
 
-/// Lists the drivers with another default for an option of all actions.
+/// Lists drivers with another default.
 fn others(option: &str, drivers: Drivers) -> String {
     let default = |entry: &DriverEntry| Some((entry.table.name, entry.table.default_of(option)?));
     let others = drivers.entries().iter().filter_map(default);
     others.map(|(driver, default)| format!(" With driver {driver} the default is {default}.")).collect()
 }
 
-/// Removes a leading `Is` from a meaning.
 fn noun(meaning: &str) -> String {
     let Some(rest) = meaning.strip_prefix("Is ") else { return meaning.to_owned() };
     let mut chars = rest.chars();
@@ -194,7 +191,6 @@ impl Reference {
         out
     }
 
-    /// Returns the sections of a manual page after its heading, as roff.
     #[must_use]
     pub fn roff(&self) -> String {
         let mut out = ".SH SYNTAX\n".to_owned();

@@ -1,5 +1,5 @@
-//! Checks whether another user can read and write the files of a configuration, by owner, group and mode of each file
-//! and folder. Nothing is opened; access control lists are ignored.
+//! Checks by owner, group and mode whether another user can read or write a configuration's files. Access control lists
+//! are ignored.
 
 use std::fs;
 use std::io;
@@ -31,7 +31,7 @@ pub struct SystemUser {
     groups: Vec<u32>,
 }
 
-/// The needed rights, as bits of a mode.
+/// Bits of a file's mode.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
     Read = 4,
@@ -40,8 +40,6 @@ enum Need {
 }
 
 impl SystemUser {
-    /// Finds a user by name or number.
-    ///
     /// # Errors
     /// No user has this name or number.
     pub fn find(name: &str) -> Result<Self, String> {
@@ -89,7 +87,6 @@ impl SystemUser {
         self.uid == 0 || (mode >> shift) & need as u32 != 0
     }
 
-    /// Returns the first obstacle on the path or at the file.
     fn obstacle(&self, path: &Path, needs: &[Need]) -> Option<String> {
         let place = match fs::canonicalize(path) {
             Ok(place) => place,
@@ -123,13 +120,12 @@ impl SystemUser {
 }
 
 impl LoadedConf {
-    /// Probes each file that the configuration reads or writes for this user.
     #[must_use]
     pub fn rights_of(&self, user: &SystemUser) -> Vec<Probe> {
         self.rights_with(user, &self.files)
     }
 
-    /// Like `rights`, for a configuration from other files, such as an old program's.
+    /// Like `rights_of`, for a configuration from other files, such as an old program's.
     #[must_use]
     pub fn rights_with(&self, user: &SystemUser, files: &[String]) -> Vec<Probe> {
         let mut probes = Vec::new();

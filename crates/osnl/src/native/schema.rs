@@ -1,8 +1,6 @@
-//! The sections and options of the native form.
-//!
 //! Each table is in the module that reads its section: `journal.rs`, `admin.rs`, `canary.rs`, `enrich.rs`,
-//! `deliveries.rs` for all actions, a driver's `conf.rs`, `osnl-transport` for the rabbit driver, and here the rest. A
-//! row is the only declaration of its option.
+//! `deliveries.rs`, a driver's `conf.rs`, `osnl-transport` for the rabbit driver, and here the rest. A row is the only
+//! declaration of its option.
 
 use osnl_config::sections::{Dialect, ForeignSection, Schema, SectionDef};
 use osnl_config::typed::ValueRefusal;
@@ -19,12 +17,12 @@ pub(crate) const DEFAULT: &str = "DEFAULT";
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const CANARY: &str = "canary";
-/// The section of oslo.messaging's rabbit driver, as in OpenStack's own files; a listener may override each option.
+/// Named as in OpenStack's own files; a listener may override each option.
 pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(crate) const KAFKA: &str = "oslo_messaging_kafka";
 pub(crate) const LISTENER: &str = "listener";
 
-/// The form that `osnl run` reads, to which [`Drivers`](super::Drivers) add their options.
+/// [`Drivers`](super::Drivers) add their options.
 pub(super) const SCHEMA: Schema = Schema {
     sections: &SECTIONS,
     former: FORMER_OPTIONS,
@@ -193,7 +191,7 @@ static RULE_KEYED: &[OptionDef] = &[
     OptionDef::new("payload.", "regular expression", "Pattern that a string in the payload must match; KEY may be a path, such as port.name."),
 ];
 
-/// The Kafka driver's options without defaults, so that only set options are shown.
+/// Without defaults, so that only set options are shown.
 #[cfg(feature = "kafka")]
 static KAFKA_DEFS: [OptionDef; KAFKA_OPTIONS.len()] = {
     let mut all = KAFKA_OPTIONS;
@@ -205,7 +203,7 @@ static KAFKA_DEFS: [OptionDef; KAFKA_OPTIONS.len()] = {
     all
 };
 
-/// The rabbit driver's options without oslo.messaging's defaults, because osnl has its own.
+/// Without oslo.messaging's defaults, because osnl has its own.
 static RABBIT_DEFS: [OptionDef; RABBIT_OPTIONS.len()] = {
     let mut all = RABBIT_OPTIONS;
     let mut n = 0;

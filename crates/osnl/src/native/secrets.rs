@@ -1,5 +1,3 @@
-//! Reads secrets in files again without the rest of the configuration: values, certificates, and clouds.
-
 use osnl_config::sections::{Layers, RawEntry, RawSection};
 use osnl_config::{ConfigErrors, Environment, secret_file};
 use osnl_model::BodyDigest;
@@ -7,12 +5,10 @@ use osnl_model::BodyDigest;
 use super::change::{NamedFile, named_files, needs_a_restart};
 use super::{LoadedConf, check};
 
-/// A secret whose file has changed, without any content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChangedSecret {
     pub(crate) section: String,
     pub(crate) option: String,
-    /// The path, or the name of a cloud in `clouds.yaml`.
     pub(crate) file: String,
     digest: Option<String>,
 }
@@ -24,7 +20,6 @@ impl From<NamedFile> for ChangedSecret {
 }
 
 impl LoadedConf {
-    /// Whether a value that a reload can change is in a file.
     pub(crate) fn has_secret_files(&self) -> bool {
         let mut sections = self.layers.sections.iter().filter(|section| !needs_a_restart(section.def.kind));
         !self.named_files.is_empty()
@@ -50,8 +45,6 @@ impl LoadedConf {
         values.chain(named.map(ChangedSecret::from)).collect()
     }
 
-    /// Returns the present configuration with the present secrets of its files.
-    ///
     /// # Errors
     /// A secret is invalid for its option, or its file cannot be read.
     pub(crate) fn with_secrets_read_again(&self, environment: &Environment) -> Result<Self, ConfigErrors> {
@@ -71,10 +64,9 @@ impl LoadedConf {
         }
     }
 
-    /// Returns the layers with new secrets, except in sections that need a restart.
+    /// Sections that need a restart keep their secrets.
     fn read_again(&self, environment: &Environment) -> Layers {
         let mut layers = self.layers.clone();
-        // The read content counts as the option's text.
         layers
             .sections
             .iter_mut()

@@ -1,10 +1,9 @@
 //! The bindings and queues of a `[listener:NAME]`: exchanges × topics × priorities into a pool or the services' queues,
 //! or `queue = NAME` alone.
 //!
-//! `pool` has no default, because each choice fails. With a fixed name, two teams on one broker compete for messages.
-//! With the host's name, each daemon of a pair has a queue and repeats every effect. All listeners called `nova` would
-//! share the listener's name. An older file that relied on `pool = osnl` is refused with that line, since an upgrade
-//! must not leave the queue, which would fill.
+//! `pool` has no default. With a fixed name, two teams on one broker would compete for messages; with the host's name,
+//! each daemon of a pair would repeat every effect. An older file that relied on `pool = osnl` is refused, since an
+//! upgrade must not leave the queue, which would fill.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +19,9 @@ use osnl_transport::{
 use super::schema::LISTENER;
 use crate::action::driver::NativeReader;
 
-/// A routing key is topic, dot, and priority, of which `critical` is the longest.
+/// A routing key is topic, dot, and priority.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
 
-/// Options without an effect beside `queue = NAME`.
 const DECLARING: [&str; 11] = [
     "exchange",
     "topics",
@@ -50,7 +48,6 @@ pub(super) struct Topology {
     pub(super) queue: QueueKind,
 }
 
-/// Whether an option's default has an effect in this section.
 pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     if section.def.kind != LISTENER {
         return true;
@@ -67,7 +64,7 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     }
 }
 
-/// `rabbit` has the driver's queue options, as defaults for the listener.
+/// `rabbit` has the driver's options, as defaults.
 pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions>) -> Option<Topology> {
     if reader.is_set("queue") {
         return existing(reader);
@@ -142,7 +139,6 @@ fn exchanges(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
     if text.is_empty() {
         return reader.refuse("exchange", "is empty", "write a name");
     }
-    // A single name is taken unchanged, including blanks.
     let exchanges = if text.contains(',') { reader.list("exchange")? } else { vec![text] };
     for exchange in &exchanges {
         if exchange.contains(['\'', '"', '[', ']']) || exchange.trim().contains(char::is_whitespace) {
@@ -159,7 +155,7 @@ fn queue_type(reader: &mut SectionReader<'_>) -> Option<QueueType> {
     reader.word("queue_type", &types.map(|queue_type| (queue_type.as_str(), queue_type)))
 }
 
-/// `own`: the services declare these queues, so ours must equal theirs unless configured otherwise.
+/// `own`: the services declare these queues, so ours must equal theirs.
 fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Option<QueueKind> {
     let queue_type = match driver.quorum {
         Some(_) if !reader.is_set("queue_type") => Some(QueueType::Quorum),
@@ -183,7 +179,6 @@ fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Opt
         true => Some(true),
         false => reader.boolean("oslo_arguments"),
     };
-    // Limits of a quorum queue do not apply to other kinds.
     let limits = driver.quorum.filter(|_| queue_type == Some(QueueType::Quorum)).unwrap_or_default();
     let delivery_limit = match reader.is_set("delivery_limit") {
         false => Some(limits.delivery_limit),
@@ -225,7 +220,7 @@ fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Opt
     Some(queue)
 }
 
-/// Warns of options that make a services' queue differ from oslo.messaging's declaration.
+/// Warns of options that make a services' queue differ from oslo.messaging's.
 fn as_services_do(reader: &mut SectionReader<'_>, queue: &QueueKind, oslo: &QueueKind) {
     let unlike = [
         ("arguments", queue.arguments != oslo.arguments),
@@ -276,7 +271,7 @@ fn stream_offset(reader: &mut SectionReader<'_>, queue_type: Option<QueueType>) 
     }
 }
 
-/// Reads `x-max-length=1000, x-overflow=reject-publish`; an empty text means no arguments.
+/// Reads `x-max-length=1000, x-overflow=reject-publish`.
 fn arguments(reader: &mut SectionReader<'_>, option: &str) -> Option<QueueArguments> {
     if !reader.is_set(option) {
         return Some(BTreeMap::new());

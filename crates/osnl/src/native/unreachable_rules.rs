@@ -1,7 +1,7 @@
 //! Finds rules that can never fire, which are likely mistakes.
 //!
-//! Only certain cases are reported. A pattern is wider than another if both are equal, if it matches everything, or if
-//! it is a plain prefix of the other (`^port\.` and `^port\.delete\.end$`).
+//! Only certain cases are reported: a pattern is wider if equal, matching everything, or a plain prefix (`^port\.` and
+//! `^port\.delete\.end$`).
 
 use osnl_model::{Pattern, Priority};
 use osnl_transport::Declare;
@@ -47,7 +47,7 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
     found
 }
 
-/// Returns the conflict if no listener has a priority of the rule's. An existing queue's content is unknown.
+/// The content of an existing queue is unknown.
 fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
     let wanted = conf.rule.priorities.as_ref()?;
     let mut heard: Vec<&Priority> = Vec::new();
@@ -64,7 +64,6 @@ fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
     Some(format!("never matches: its listeners receive only {}", heard.join(", ")))
 }
 
-/// Returns the conflict if `when` requires a value that another condition of the rule excludes.
 fn contradicted(conf: &RuleConf) -> Option<String> {
     let rule = &conf.rule;
     let wanted = equalities::of(rule.when.as_ref()?.source());
@@ -106,7 +105,6 @@ fn is_secret_path(path: &str) -> bool {
     path.split('.').any(osnl_model::is_secret_key)
 }
 
-/// Returns the pattern on a name of `when`.
 fn pattern_on<'a>(rule: &'a Rule, name: &str) -> Option<&'a Pattern> {
     let filter = &rule.filter;
     match name {
@@ -138,7 +136,7 @@ fn takes_all(earlier: &RuleConf, later: &RuleConf) -> bool {
         && is_wider(first.filter.publisher_id.as_ref(), then.filter.publisher_id.as_ref())
 }
 
-/// Whether `pattern` takes everything that `than` takes; `false` in doubt.
+/// Returns `false` in doubt.
 fn is_wider(pattern: Option<&Pattern>, than: Option<&Pattern>) -> bool {
     let (pattern, than) = match (pattern, than) {
         (None, _) => return true,
@@ -157,7 +155,6 @@ fn is_wider(pattern: Option<&Pattern>, than: Option<&Pattern>) -> bool {
     }
 }
 
-/// A pattern that is a plain text or a prefix.
 struct TextPattern {
     text: String,
     whole: bool,

@@ -1,5 +1,3 @@
-//! The builder of a listener, which rejects an unworkable setup before the first message.
-
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +23,7 @@ const PREFETCH: u16 = 100;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Messages about the same resource (an instance, a port, a node, …) are handled in order of arrival, others
-    /// concurrently. A message about no known resource waits for none.
+    /// concurrently.
     #[default]
     PerResource,
     PerQueue,
@@ -42,7 +40,6 @@ pub enum BuildError {
     NoPriority,
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The transport cannot take back a message, which `allow_requeue` requires.
     #[error("allow_requeue is not supported by {location}: leave it out, or use another transport")]
     NoRequeue { location: String },
     /// Messages would stay unacknowledged for longer than brokers allow.
@@ -103,40 +100,38 @@ impl Builder {
         }
     }
 
-    /// Adds an exchange and topic to listen to.
     pub fn target(mut self, target: Target) -> Self {
         self.targets.push(target);
         self
     }
 
-    /// Adds an endpoint, called after those given before.
     pub fn endpoint(mut self, endpoint: impl Endpoint + 'static) -> Self {
         self.endpoints.push(Box::new(endpoint));
         self
     }
 
-    /// Sets the queue's name. Each pool receives every message, and the listeners of one pool share them. Without a
-    /// pool, the listener competes with all other consumers of the services' own queues.
+    /// Sets the queue's name. Each pool receives every message, shared by its listeners. Without a pool, the listener
+    /// competes with other consumers of the services' own queues.
     pub fn pool(mut self, pool: impl Into<String>) -> Self {
         self.options.pool = Some(pool.into());
         self
     }
 
-    /// Sets the limit of unacknowledged messages, 100 by default; oslo.messaging has no limit by default.
+    /// Sets the limit of unacknowledged messages, by default 100; oslo.messaging's default is unlimited.
     pub fn prefetch(mut self, prefetch: u16) -> Self {
         self.options.prefetch = prefetch;
         self
     }
 
-    /// Sets whether a missing exchange is created, as oslo.messaging does ([`Declare::Create`], the default), or waited
+    /// Sets whether a missing exchange is created, as by oslo.messaging ([`Declare::Create`], the default), or waited
     /// for.
     pub fn declare(mut self, declare: Declare) -> Self {
         self.options.declare = declare;
         self
     }
 
-    /// Sets the kind of a queue to create. The default is oslo.messaging's for the options of the URL's query, so a
-    /// Python listener may share the pool. An existing queue is used as it is.
+    /// Sets the kind of a queue to create. The default equals oslo.messaging's, so a Python listener may share the
+    /// pool.
     pub fn queue(mut self, queue: QueueKind) -> Self {
         self.options.queue = queue;
         self
@@ -154,8 +149,8 @@ impl Builder {
         self
     }
 
-    /// Sets whether [`NotificationResult::Requeue`](super::NotificationResult::Requeue) has an effect. Without it such
-    /// a message is acknowledged, with a warning.
+    /// Sets whether [`NotificationResult::Requeue`](super::NotificationResult::Requeue) has an effect, or acknowledges
+    /// with a warning.
     pub fn allow_requeue(mut self, allow_requeue: bool) -> Self {
         self.allow_requeue = allow_requeue;
         self
@@ -167,15 +162,14 @@ impl Builder {
         self
     }
 
-    /// Returns a message to the broker after the last attempt instead of setting it aside; the attempts then begin
-    /// anew. For failures that end some day, and programs that keep nothing themselves.
+    /// Returns a message to the broker after the last attempt, instead of setting it aside; attempts then begin anew.
     pub fn requeue_endlessly(mut self) -> Self {
         self.is_endless = true;
         self
     }
 
-    /// Sets a callback for each message set aside, called before the acknowledgement. The callback should store the
-    /// message and must be quick. If it panics, the message is not acknowledged.
+    /// Sets a callback before the acknowledgement of a message set aside. It must be quick; after its panic the message
+    /// is not acknowledged.
     pub fn on_set_aside(mut self, keep: impl Fn(&SetAside) + Send + Sync + 'static) -> Self {
         self.keeper = Some(Box::new(keep));
         self
@@ -187,13 +181,12 @@ impl Builder {
         self
     }
 
-    /// Sets signals that also end the listener, which never triggers them itself.
+    /// Sets further signals that end the listener.
     pub fn shutdown(mut self, shutdown: &Shutdown) -> Self {
         self.shutdown = Shutdown { drain: shutdown.drain.child_token(), abort: shutdown.abort.child_token() };
         self
     }
 
-    /// Sets counters, which other listeners may share.
     pub fn counters(mut self, counters: Arc<Counters>) -> Self {
         self.counters = counters;
         self
@@ -233,8 +226,7 @@ impl Builder {
             order: self.order,
             requeue: self.allow_requeue.then_some(self.requeue),
             is_endless: self.is_endless,
-            // Twice the window, so that messages redelivered after a lost connection find their first copies still
-            // here.
+            // Twice the window, so that redelivered messages find their first copies still here.
             places: usize::from(self.options.prefetch) * 2,
             calls: Semaphore::new(self.concurrency.min(Semaphore::MAX_PERMITS)),
             shutdown: self.shutdown.clone(),
@@ -261,7 +253,7 @@ impl Builder {
     }
 }
 
-/// Returns each target with each priority of any endpoint, as oslo.messaging's listener binds.
+/// Returns each target with each endpoint's priorities, as oslo.messaging binds.
 fn bindings(targets: &[Target], endpoints: &[Box<dyn Endpoint>]) -> Vec<(Target, Priority)> {
     let mut priorities: Vec<Priority> = Vec::new();
     for priority in endpoints.iter().flat_map(|endpoint| endpoint.priorities()) {

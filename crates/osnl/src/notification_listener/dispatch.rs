@@ -1,7 +1,5 @@
-//! Dispatches messages from the listener to endpoints, in order.
-//!
-//! Each message belongs to a *lane*. A lane handles one message at a time, and lanes run concurrently; a message that
-//! waits for a retry holds its lane.
+//! Each message belongs to a *lane*, which handles one message at a time. A message that waits for a retry holds its
+//! lane.
 
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -25,15 +23,13 @@ use crate::received::ReceivedMessage as Raw;
 use crate::rule::StepLimits;
 use crate::shutdown::Shutdown;
 
-/// The limit of unknown priorities that are logged by name.
 const NAMES_SAID: usize = 16;
 
 pub(super) struct Dispatch {
     pub(super) endpoints: Vec<Box<dyn Endpoint>>,
     pub(super) order: Order,
-    /// The retries; `None` acknowledges a requeued message instead.
+    /// `None` acknowledges a requeued message instead.
     pub(super) requeue: Option<RequeuePolicy>,
-    /// Whether the broker gets a message back after its last attempt, instead of setting it aside.
     pub(super) is_endless: bool,
     pub(super) places: usize,
     pub(super) calls: Semaphore,
@@ -58,14 +54,14 @@ pub(super) struct Lanes {
 enum Lane {
     Queue(Arc<str>),
     Resource(String),
-    /// A message about no known resource, by a hash of its bytes, so that a redelivery finds the first copy.
+    /// A message without a known resource, by its bytes, so that a redelivery finds the first copy.
     Bytes(u64),
 }
 
 struct DispatchJob {
     received: Arc<ReceivedNotification>,
     endpoints: Arc<[usize]>,
-    /// One sender for each delivery of the message by the broker.
+    /// One sender per delivery by the broker.
     receipts: Vec<oneshot::Sender<Settle>>,
 }
 
@@ -75,7 +71,7 @@ impl Intake for Dispatcher {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(async move {
             loop {
-                // Registered before the check, so that a place freed in between is not missed.
+                // Registered before the check, so that no freed place is missed.
                 let freed = self.0.freed.notified();
                 let free = self.0.places.saturating_sub(self.0.lanes().jobs);
                 if free > 0 {
@@ -104,7 +100,6 @@ impl Intake for Dispatcher {
     fn notify(&self, received: Raw) -> Receipt {
         match received.decode_within(&Budget::DEFAULT) {
             Ok(notification) => Dispatch::take(&self.0, notification, received),
-            // The head matched, but the rest is unreadable.
             Err(error) => self.unreadable(received, error.to_string()),
         }
     }
@@ -128,7 +123,7 @@ impl Dispatch {
                 && endpoint.wants(head)
         }));
         asked.unwrap_or_else(|_| {
-            // A panicking filter loses no message: the endpoint receives it.
+            // The endpoint must receive the message: losing it would be worse.
             tracing::error!("an endpoint panicked in its filter; it receives the notification");
             true
         })
@@ -166,7 +161,7 @@ impl Dispatch {
         if raw.origin.redelivered
             && let Some(job) = line.iter_mut().find(copy)
         {
-            // The first copy arrived over a connection that is lost; the running call answers for both.
+            // The first copy's connection is lost; its call answers for both.
             this.counters.deduplicated.increment();
             job.receipts.push(complete);
             return receipt;
@@ -207,7 +202,6 @@ impl Dispatch {
         }
     }
 
-    /// Returns the lane's oldest job, and removes an empty lane under the same lock.
     fn front(&self, lane: &Lane) -> Option<(Arc<ReceivedNotification>, Arc<[usize]>)> {
         let mut lanes = self.lanes();
         let front = lanes.lanes.get(lane).and_then(VecDeque::front);
@@ -224,7 +218,6 @@ impl Dispatch {
         lanes.jobs -= usize::from(job.is_some());
         drop(lanes);
         for receipt in job.into_iter().flat_map(|job| job.receipts) {
-            // The waiting session may have ended, in which case the broker has the message back.
             let _ = receipt.send(settle);
         }
         self.freed.notify_one();
@@ -236,7 +229,7 @@ impl Dispatch {
         loop {
             let Ok(call) = self.calls.acquire().await else { return Settle::Leave };
             if drain.is_cancelled() {
-                // A call that has not begun returns with the connection, in order.
+                // A message without a call returns with the connection, in order.
                 return Settle::Leave;
             }
             self.counters.attempts.increment();
@@ -265,7 +258,7 @@ impl Dispatch {
                         attempts = attempt,
                         "no endpoint could handle a message; returned to the broker"
                     );
-                    // Waits as long as before an attempt, or the next round would begin at once.
+                    // At least the pause before an attempt, or the next round would begin at once.
                     tokio::select! {
                         biased;
                         () = drain.cancelled() => {}
@@ -295,11 +288,10 @@ impl Dispatch {
         }
     }
 
-    /// Calls the endpoints in order, up to the first refusal; a panic is a refusal.
+    /// Calls the endpoints up to the first refusal; a panic is a refusal.
     async fn ask(&self, received: &ReceivedNotification, endpoints: &[usize]) -> NotificationResult {
         for &index in endpoints {
             let endpoint = &self.endpoints[index];
-            // The call itself may panic before returning a future.
             let call = async { endpoint.notify(received).await };
             match AssertUnwindSafe(call).catch_unwind().await {
                 Ok(NotificationResult::Handled) => {}
@@ -341,7 +333,7 @@ impl Dispatch {
         Settle::Acknowledge
     }
 
-    /// oslo.messaging warns for each message; this listener warns once for each name.
+    /// oslo.messaging warns for each message; this logs each name once.
     fn say_unknown_priority(&self, priority: Option<&Priority>) {
         let name = match priority {
             None => "none",

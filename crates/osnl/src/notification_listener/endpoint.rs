@@ -8,9 +8,8 @@ use crate::received::{Origin, ReceivedMessage as Raw};
 
 /// Receives notifications, as an endpoint of oslo.messaging does.
 ///
-/// oslo.messaging's endpoint has a method per priority and an optional `filter_rule`. Here one method receives all;
-/// [`priorities`](Self::priorities) selects them, and the bindings on the broker. For a closure see
-/// [`Handler`](super::Handler).
+/// Instead of a method per priority, [`priorities`](Self::priorities) selects notifications and bindings. For a closure
+/// see [`Handler`](super::Handler).
 ///
 /// ```
 /// use osnl::notification_listener::{BoxFuture, Endpoint, NotificationResult, Priority, ReceivedNotification};
@@ -32,20 +31,18 @@ use crate::received::{Origin, ReceivedMessage as Raw};
 /// }
 /// ```
 pub trait Endpoint: Send + Sync {
-    /// Returns the endpoint's priorities; the listener binds those of all endpoints. The priority in the *body*
-    /// decides, in any case of letters, not the routing key. The default is all seven; any other priority needs
-    /// [`Priority::Other`].
+    /// Returns the priorities to bind and accept. The priority in the *body* decides, in any case of letters, not the
+    /// routing key. The default is all seven; any other needs [`Priority::Other`].
     fn priorities(&self) -> &[Priority] {
         &Priority::ALL
     }
 
-    /// Returns the filter of notifications, oslo.messaging's `filter_rule`. The default accepts all.
+    /// Returns oslo.messaging's `filter_rule`. The default accepts all.
     fn filter(&self) -> Option<&NotificationFilter> {
         None
     }
 
-    /// Decides by the head, before the payload is read, so a rejection costs less than a microsecond. The listener may
-    /// call it repeatedly for a message, and it must be quick.
+    /// Decides by the head, before the payload is read. The listener may call this repeatedly, and it must be quick.
     fn wants(&self, head: &Head<'_>) -> bool {
         let _ = head;
         true
@@ -54,22 +51,18 @@ pub trait Endpoint: Send + Sync {
     /// Handles a notification. The message is acknowledged only after the future has completed.
     ///
     /// Must not block its thread; use `tokio::task::spawn_blocking`. A panic counts as [`NotificationResult::Requeue`],
-    /// as an exception does with oslo.messaging. The same notification may be redelivered (after a lost connection or a
-    /// requeue), so the effect must be repeatable.
+    /// as an exception with oslo.messaging. A notification may be redelivered, so the effect must be repeatable.
     fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult>;
 }
 
 /// The values of oslo.messaging's `NotificationResult`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotificationResult {
-    /// The message is acknowledged as done.
     Handled,
-    /// The endpoint is called again later.
     Requeue,
 }
 
 impl fmt::Display for NotificationResult {
-    /// Writes oslo.messaging's words `handled` and `requeue`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Handled => "handled",
@@ -99,7 +92,6 @@ impl ReceivedNotification {
         &self.raw.origin
     }
 
-    /// Returns the received body, framed and perhaps compressed.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.raw.body

@@ -1,7 +1,5 @@
-//! The pauses and the number of attempts of a requeued message.
-//!
-//! A requeued message stays unacknowledged here and holds its lane, because a return would change its order with
-//! messages in the client library. The broker gets it back when the listener stops.
+//! A requeued message stays unacknowledged and holds its lane, because a return would change its order with messages in
+//! the client library.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,20 +7,18 @@ use std::time::Duration;
 /// Half of RabbitMQ's consumer time-out (30 minutes), after which an unacknowledged message costs the connection.
 pub(super) const LONGEST_STAY: Duration = Duration::from_secs(15 * 60);
 
-/// The pauses before retries after [`Requeue`](super::NotificationResult::Requeue), and their limit.
+/// The pauses before retries after [`Requeue`](super::NotificationResult::Requeue).
 ///
-/// oslo.messaging returns such a message and receives it again at once, without end. Here the first pause is `first`,
-/// and each later one twice as long, up to `longest`.
+/// oslo.messaging redelivers at once, without end. Here the pause is first `first`, then doubles up to `longest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequeuePolicy {
     pub first: Duration,
     pub longest: Duration,
-    /// The number of calls, the first included, after which the message is set aside.
+    /// The number of calls after which the message is set aside.
     pub attempts: NonZeroU32,
 }
 
 impl Default for RequeuePolicy {
-    /// Ten calls within about five minutes.
     fn default() -> Self {
         const TEN: NonZeroU32 = NonZeroU32::new(10).unwrap();
         Self { first: Duration::from_secs(1), longest: Duration::from_secs(60), attempts: TEN }
@@ -30,7 +26,7 @@ impl Default for RequeuePolicy {
 }
 
 impl RequeuePolicy {
-    /// Returns the pause after this attempt (1 is the first); `None` after the last.
+    /// `None` after the last attempt (1 is the first).
     #[must_use]
     pub fn pause(&self, attempt: u32) -> Option<Duration> {
         let doubled = 2u32.saturating_pow(attempt.saturating_sub(1).min(30));
@@ -38,7 +34,7 @@ impl RequeuePolicy {
             .then(|| self.first.saturating_mul(doubled).min(self.longest.max(self.first)))
     }
 
-    /// Returns the sum of all pauses, the longest time unacknowledged without the calls.
+    /// Returns the longest time unacknowledged, without the calls.
     pub(super) fn stay(&self) -> Duration {
         let mut stay = Duration::ZERO;
         let mut attempt = 1;

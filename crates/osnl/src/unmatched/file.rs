@@ -1,7 +1,5 @@
-//! The files beside the journal: their names, and reading them while a daemon writes.
-//!
 //! A full `journal.db.unmatched` becomes `journal.db.unmatched.1`: together they hold the ring and at most as much
-//! again. `journal.db.rules` is replaced as a whole.
+//! again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +24,7 @@ pub(super) fn rules(journal: &Path) -> PathBuf {
     beside(journal, ".rules")
 }
 
-/// Returns the last `most` unmatched messages, oldest first, of this journal's daemon.
+/// Returns the last unmatched messages of this journal's daemon, oldest first.
 ///
 /// # Errors
 /// There is no file, or access is denied.
@@ -52,11 +50,10 @@ pub struct RuleMatches {
     pub rule: Arc<str>,
     pub seen: u64,
     pub fired: u64,
-    /// The number of times that each condition was the first to fail.
     pub failed: Vec<(String, u64)>,
 }
 
-/// Returns the counts of every rule since the start of this journal's daemon, at most some seconds old.
+/// Returns counts since the daemon's start, at most some seconds old.
 ///
 /// # Errors
 /// There is no file, or access is denied.

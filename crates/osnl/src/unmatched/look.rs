@@ -1,5 +1,3 @@
-//! Access to the ring from its own process: messages by page, and counts over all listeners.
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,7 +9,6 @@ use crate::rule::Condition;
 pub struct RuleTotals {
     pub seen: u64,
     pub fired: u64,
-    /// The number of times that each condition was the first to fail.
     pub failed: HashMap<Condition, u64>,
     pub last_fired: Option<SystemTime>,
 }
@@ -27,8 +24,7 @@ impl Ring {
         self.shared.started
     }
 
-    /// Returns numbered messages, newest first: the latest, or those before a number. A number is valid for the life of
-    /// the process.
+    /// Returns messages newest first; a number is valid for the life of the process.
     #[must_use]
     pub fn page(&self, before: Option<u64>, most: usize) -> Vec<(u64, UnmatchedMessage)> {
         self.shared.page(before, most)
@@ -41,7 +37,7 @@ impl Ring {
         found.filter(|(found, _)| *found == number).map(|(_, message)| message)
     }
 
-    /// Returns the counts of each rule. The call may block for a moment.
+    /// The call may block for a moment.
     #[must_use]
     pub fn totals(&self) -> HashMap<Arc<str>, RuleTotals> {
         let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();

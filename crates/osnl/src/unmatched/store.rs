@@ -1,5 +1,3 @@
-//! The thread that writes ring and counts; only dropping the ring waits for it.
-
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,14 +12,13 @@ use crate::state_dir;
 
 const EACH: Duration = Duration::from_secs(1);
 
-/// The handle of the thread, whose drop ends the thread after writing everything.
+/// Dropping the handle writes everything and ends the thread.
 pub(super) struct UnmatchedStore {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl UnmatchedStore {
-    /// Returns `None`, with a log line, if no thread can be started.
     pub(super) fn start(shared: Arc<UnmatchedState>, journal: &Path, ends: &EndReports) -> Option<Self> {
         let mut writer = UnmatchedWriter {
             shared,
@@ -34,7 +31,6 @@ impl UnmatchedStore {
         Self::run(ends, move || writer.write())
     }
 
-    /// Starts a thread that writes periodically, and once at its end.
     fn run(ends: &EndReports, mut write: impl FnMut() + Send + 'static) -> Option<Self> {
         let (stop, stopped) = mpsc::channel();
         let ends = ends.clone();
@@ -75,13 +71,12 @@ struct UnmatchedWriter {
     seen: u64,
     full: Full,
     counts: String,
-    /// Whether the present failure is already logged.
     said: bool,
 }
 
 #[derive(Default)]
 struct Full {
-    /// `None` before the first line of this process.
+    /// `None` before the process's first line.
     lines: Option<u64>,
     bytes: u64,
 }
@@ -131,7 +126,7 @@ impl UnmatchedWriter {
         Ok(())
     }
 
-    /// Measures the former process's file, and completes an unfinished last line.
+    /// Completes an unfinished last line of the former process.
     fn look(&mut self, current: &Path) -> io::Result<u64> {
         let found = match fs::read(current) {
             Ok(found) => found,
@@ -151,7 +146,7 @@ impl UnmatchedWriter {
         if counts == self.counts {
             return Ok(());
         }
-        // Unlike `files::replace` this waits for no disk: it is written each second, and nothing depends on it.
+        // Unlike `files::replace` this waits for no disk, since nothing depends on the file.
         let (path, new) = (file::rules(&self.journal), file::beside(&self.journal, ".rules.new"));
         let mut file = state_dir::private().write(true).create(true).truncate(true).open(&new)?;
         file.write_all(counts.as_bytes())?;

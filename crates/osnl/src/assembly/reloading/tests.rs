@@ -37,7 +37,6 @@ fn write(folder: &Path, text: &str) {
     std::fs::write(folder.join("osnl.conf"), text).unwrap();
 }
 
-/// Returns how many of two deliveries of one resource can be attempted at once.
 fn at_once(running: &RunningDaemon) -> usize {
     let live = &running.parts.rules["l"];
     live.reserve(2).now_or_never().unwrap();
@@ -100,7 +99,6 @@ fn rules_are_made_anew_only_where_something_of_them_is_another() {
     }
 }
 
-/// The login of a management API is one of the secrets, even of a connected listener.
 #[test]
 fn issue_46_the_login_of_a_management_api_is_read_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! Decides whether a rule may fire on some event like an example, whose values stand for any values except where the
-//! catalogue fixes them.
+//! Decides whether a rule may fire on some event like an example, whose values stand for any values.
 
 use osnl_model::Saw;
 use osnl_template::conjuncts::{conjuncts, outside};
@@ -9,10 +8,8 @@ use crate::native::{ActionConf, RuleConf};
 
 const COMPARISONS: [&str; 9] =
     ["==", "!=", "<", ">", " not in ", " in ", " is match", " is search", " is startingwith"];
-/// The names that are the same in every event of a type.
 const FIXED: [&str; 1] = ["event_type"];
 
-/// The sides of `and` in the conditions of a rule and an action.
 pub(super) struct Conditions(Vec<WhenCondition>);
 
 struct WhenCondition {
@@ -35,14 +32,14 @@ impl Conditions {
             && self.0.iter().all(|side| match side.when.holds(names) {
                 Ok(true) => true,
                 Ok(false) => side.depends_on_values,
-                // An undecided condition is a dead letter itself, and example values may cause that.
+                // The example's values may cause an undecided condition.
                 Err(
                     EvalError::Lacks { .. } | EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. },
                 ) => false,
             })
     }
 
-    /// Whether the patterns may match: the event has a text there, or its value is unknown.
+    /// A pattern may match an unknown value.
     fn patterns_may_match(&self, rule: &RuleConf, names: &Names) -> bool {
         let notification = names.notification();
         let nested = rule.rule.nested.iter().map(|nested| nested.matches(notification));
@@ -58,7 +55,7 @@ fn sides(when: &Expression) -> Vec<WhenCondition> {
     let split = conjuncts(when.source()).unwrap_or_default();
     let sides: Option<Vec<WhenCondition>> =
         split.into_iter().map(|source| Expression::new(source.trim()).ok().map(side)).collect();
-    // Names of enrichments, whose values are unknown.
+    // The values of enrichments are unknown.
     sides.filter(|sides| !sides.is_empty()).unwrap_or_else(|| vec![side(when.clone())])
 }
 

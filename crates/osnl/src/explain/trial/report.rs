@@ -1,5 +1,3 @@
-//! Turns dead letters of a trial into warnings, one per option and cause, at the option's line.
-
 use std::collections::BTreeMap;
 
 use osnl_config::Warning;
@@ -13,7 +11,7 @@ const NAMED: usize = 3;
 pub(super) struct Deaths {
     tried: usize,
     dead: usize,
-    /// Whether the rules are known to receive at least one of the events.
+    /// Whether the rules certainly receive at least one of the events.
     any_is_certain: bool,
     causes: BTreeMap<DeathCause, DeathEvents>,
 }
@@ -21,7 +19,7 @@ pub(super) struct Deaths {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct DeathCause {
     option: String,
-    /// The message without the place in the text, which differs from event to event.
+    /// The place in the text is omitted, because it differs from event to event.
     problem: String,
 }
 
@@ -48,7 +46,6 @@ impl Deaths {
         }
     }
 
-    /// Adds the warnings, and returns whether all deliveries were dead letters.
     pub(super) fn report(
         self,
         loaded: &LoadedConf,
@@ -56,7 +53,7 @@ impl Deaths {
         warnings: &mut Vec<Warning>,
     ) -> bool {
         let is_hopeless = self.dead > 0 && self.dead == self.tried;
-        // With listeners for any service, an unsuitable event may never arrive.
+        // An unsuitable event may never arrive.
         if !is_hopeless && !self.any_is_certain {
             return false;
         }
@@ -75,13 +72,11 @@ impl Deaths {
     }
 }
 
-/// Whether the text is an option such as `body` or `header.X-Name`.
 fn is_option(text: &str) -> bool {
     let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
     begins && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
-/// Removes the place from `expected value at line 1 column 11`.
 fn without_place(problem: &str) -> String {
     problem.split(" at line ").next().unwrap_or(problem).to_owned()
 }

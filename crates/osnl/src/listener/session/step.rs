@@ -20,16 +20,14 @@ use crate::listener::watchdog::{SessionStage, SessionWake, Watchdog};
 use crate::metrics::StreamKind;
 use crate::received::{ReceivedMessage, with_head};
 
-/// The time that an unmatched message may wait to be acknowledged together with others. One acknowledgement costs as
-/// much as several messages. A message with an outcome does not wait.
+/// The time that an unmatched message waits for others: one acknowledgement costs as much as several messages.
 const LINGER: Duration = Duration::from_millis(5);
 
-/// The time that one batch may take before other tasks have their turn. Hundreds of bulk requests may be ready at once,
-/// and one of thousands of resources takes tens of milliseconds.
+/// The time of one batch before other tasks have their turn, since a bulk request may take tens of milliseconds.
 const SLICE: Duration = Duration::from_millis(10);
 
 /// The number of open deliveries from which no further message is read. Open deliveries stay in memory, and a journal
-/// on disk writes all of a message in one transaction, for which other writers wait.
+/// writes all of a message in one transaction, for which other writers wait.
 const MOST_DELIVERIES: usize = 20_000;
 
 type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
@@ -37,17 +35,13 @@ type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
 #[derive(Debug)]
 pub(in crate::listener) enum WakeCause {
     Aborted,
-    /// A request to settle the open messages and take no new message.
     Draining,
-    /// A completed receipt; further receipts may be complete.
     Completed(IncomingMessage, Settle),
-    /// The number of reserved places for held messages of a stream.
     HandOut(usize),
-    /// A filled batch, or a lost connection.
     Polled(Result<(), TransportError>),
-    /// A due flush, or a due write of a position.
+    /// A due flush or position.
     Clock,
-    /// A periodic check for progress, with the obstacle that the intake reports.
+    /// A periodic check for progress, with the intake's obstacle.
     Look(Option<Obstacle>),
     Watch(SessionWake),
 }
@@ -55,27 +49,24 @@ pub(in crate::listener) enum WakeCause {
 #[derive(Debug)]
 pub(in crate::listener) enum SessionOrder {
     Nothing,
-    /// An order to the broker to push no further message.
     Quiesce,
-    /// An order to send the settlements to the broker.
     Flush,
     End(Result<SessionEnd, TransportError>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::listener) enum SessionEnd {
-    /// After an order to stop: open messages are settled, or the stop is immediate.
     Drained,
-    /// Nothing can be kept, so closing the channel returns the pushed messages to the broker.
+    /// Nothing can be kept, so closing the channel returns the pushed messages.
     GiveBack {
         since: Instant,
         reason: String,
-        /// Whether open messages wait for their outcome, rather than new messages for a place.
+        /// Whether messages wait for their outcome, rather than for a place.
         window_full: bool,
     },
-    /// Closing the channel returns a read message; a rejection would place the message behind later messages.
+    /// Closing the channel returns a read message; a rejection would place it behind later messages.
     Return,
-    /// The journal keeps nothing more of this subscription, so closing the channel returns the pushed messages.
+    /// The journal refuses this subscription, so closing the channel returns the pushed messages.
     Resubscribe,
     /// A standby of a quorum queue subscribes again: the broker says only then whether another consumer is there.
     Recount,
@@ -85,14 +76,11 @@ pub(super) struct Core<'a> {
     pub(super) listener: &'a Listener,
     pub(super) window: Window,
     pub(super) open: FuturesUnordered<Open>,
-    /// The received messages that are not yet looked at.
     pub(super) batch: Batch,
-    /// Whether the batch is the rest of a longer batch, whose messages the window already has.
+    /// Whether the batch is a rest, whose messages the window already has.
     is_rest: bool,
     deliveries: Arc<AtomicUsize>,
-    /// The latest time to send the settlements to the broker, if there are any.
     pub(super) flush_at: Option<Instant>,
-    /// The positions of streams; `None` for queues.
     pub(super) streams: Option<&'a mut ListenerStreams>,
     pub(super) watchdog: Watchdog,
     /// When a standby subscribes again, to count the other consumers.
@@ -100,7 +88,6 @@ pub(super) struct Core<'a> {
     pub(super) draining: bool,
     blockade: Blockade,
     begun: Instant,
-    /// Whether a message must return to the broker when the channel closes.
     returns: bool,
     /// Whether a rejected message keeps its place, as in classic queues.
     rejects: bool,
@@ -158,12 +145,10 @@ impl<'a> Core<'a> {
         self.prefetch.saturating_sub(self.open.len() + held)
     }
 
-    /// Whether [`MOST_DELIVERIES`] is reached, so that no message is read until some have ended.
     pub(super) fn is_crowded(&self) -> bool {
         self.deliveries.load(Ordering::Relaxed) >= MOST_DELIVERIES
     }
 
-    /// Returns the number of messages held for a stream, and whether another attempt is due.
     pub(super) fn held(&self) -> (usize, bool) {
         self.streams.as_ref().map_or((0, false), |streams| (streams.held(), streams.is_due()))
     }
@@ -173,7 +158,7 @@ impl<'a> Core<'a> {
         self.flush_at.into_iter().chain(streams).min()
     }
 
-    /// Whether to send the settlements now: many are due, or the first has waited for [`LINGER`].
+    /// Whether to send the settlements: many are due, or the first has waited for [`LINGER`].
     pub(super) fn is_flush_due(&mut self, now: Instant) -> bool {
         let due = self.window.due();
         due > 0 && {
@@ -182,7 +167,6 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Acts on a wake-up; `stage` is the session's stage before the wake-up.
     pub(super) fn step(
         &mut self,
         woken: WakeCause,
@@ -195,8 +179,8 @@ impl<'a> Core<'a> {
             WakeCause::Draining => {
                 self.draining = true;
                 self.listener.enter(ListenerState::Draining);
-                // Cancelling the consumer hands a single active consumer's turn over at once, but pushed messages
-                // return only when the channel closes. The other daemon would receive later messages first.
+                // Cancelling hands a single active consumer's turn over at once, but pushed messages return only when
+                // the channel closes. The other daemon would receive later messages first.
                 if self.listener.config.options.queue.single_active_consumer {
                     SessionOrder::Flush
                 } else {
@@ -309,12 +293,11 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Whether a message must return, and the unsettled messages have had `give_back_after` to end.
+    /// Whether a message must return, and the others had `give_back_after` to end.
     fn may_return(&self, now: Instant) -> bool {
         self.returns && self.is_old(now)
     }
 
-    /// Whether the session is old enough to return everything unsettled without repeating that too often.
     fn is_old(&self, now: Instant) -> bool {
         now - self.begun >= self.listener.config.give_back_after
     }
@@ -351,7 +334,7 @@ impl<'a> Core<'a> {
                 continue;
             }
             let wanted = with_head(&message, &config.budget, |head| {
-                // A dead letter that was put back is always for the rule engine, whatever the rules are now.
+                // A dead letter that was put back is for the rule engine, whatever the rules are now.
                 let wanted = message.marks.is_some() || endpoint.wants(head);
                 if !wanted {
                     endpoint.unwanted(&message, &config.name, head);
@@ -364,7 +347,7 @@ impl<'a> Core<'a> {
                     if let Some(streams) = &mut self.streams {
                         streams.done(&message);
                     }
-                    // The acknowledgement cannot be stale: this window belongs to the message's connection.
+                    // The window belongs to the message's connection, so the settlement cannot be stale.
                     let _ = self.window.acknowledge(message);
                     continue;
                 }
@@ -388,7 +371,7 @@ impl<'a> Core<'a> {
         series.unmatched.add(unmatched);
     }
 
-    /// Announces a newly assigned partition to a shared journal, before its first message is read.
+    /// Announces a newly assigned partition to a shared journal before its first message.
     fn begin_partition(&mut self, message: &IncomingMessage) {
         if let (Some(journal), Some(partition)) = (&self.listener.shared, &message.partition)
             && self.assigned.insert(partition.name.clone(), partition.assignment)
@@ -428,7 +411,6 @@ impl<'a> Core<'a> {
         let Listener { config, endpoint, .. } = self.listener;
         let again: Vec<_> = self.streams.iter_mut().flat_map(|streams| streams.again(places)).collect();
         for message in again {
-            // The message matched on arrival and was readable.
             let receipt = endpoint.notify(ReceivedMessage::of(&message, &config.name));
             self.open(message, receipt);
         }
@@ -443,21 +425,21 @@ impl<'a> Core<'a> {
                 self.window.acknowledge(message)
             }
             (Settle::Acknowledge, None) => self.window.acknowledge(message),
-            // A message cannot return to a stream, so the listener hands the message out again.
+            // A message cannot return to a stream, so it is handed out again.
             (Settle::Requeue, Some(streams)) => {
                 streams.hold(message);
                 Ok(())
             }
-            // The channel closes soon, which returns the message to its place in front of later messages.
+            // The channel closes soon, which keeps the message's place.
             (Settle::Requeue, None) if self.draining => Ok(()),
             (Settle::Requeue, None) if self.rejects && !is_old => self.window.requeue(message),
-            // A quorum queue would put a rejected message behind later messages. Closing the channel avoids that; the
-            // other unsettled messages get time to end first.
+            // A quorum queue would put a rejected message behind later messages. Closing the channel avoids that, after
+            // time for the others.
             (Settle::Requeue, None) => {
                 self.returns = true;
                 Ok(())
             }
-            // A dropped message stays unsettled, and returns to the broker with the connection.
+            // A dropped message returns to the broker with the connection.
             (Settle::Leave, _) => Ok(()),
             (Settle::Resubscribe, _) => {
                 self.resubscribes = true;

@@ -24,11 +24,9 @@ use crate::metrics::Counters;
 use crate::received::ReceivedMessage;
 use crate::shutdown::Shutdown;
 
-/// Wants every message, and ends none until told.
 #[derive(Default)]
 struct HoldingEndpoint {
     open: Mutex<Vec<oneshot::Sender<Settle>>>,
-    /// The number of messages that may be read; `None` means no limit.
     places: Option<usize>,
 }
 
@@ -182,7 +180,6 @@ impl ListenerRig {
         }
     }
 
-    /// Returns kind and age of the published stall after so many seconds.
     async fn after(&self, seconds: u64) -> Option<(StallKind, u64)> {
         sleep(Duration::from_secs(seconds)).await;
         self.stall.borrow().as_ref().map(|stall| {
@@ -193,7 +190,6 @@ impl ListenerRig {
 
     fn end_all(&self) {
         for sender in self.endpoint.open.lock().unwrap().drain(..) {
-            // No receiver waits for messages that were returned.
             let _ = sender.send(Settle::Acknowledge);
         }
     }
@@ -217,7 +213,7 @@ async fn a_full_window_of_which_nothing_ends_is_a_stall_after_five_minutes_and_u
     assert!(running.after(3600).await.is_some_and(|(_, seconds)| seconds >= 3900));
     running.end_all();
     assert_eq!(running.after(15).await, None);
-    // The two waiting messages are in work, and there is room, so slowness is no stall.
+    // Two messages are in work, and slowness is no stall.
     assert_eq!(running.after(3600).await, None);
     running.stop(1).await;
 }

@@ -1,4 +1,4 @@
-//! Finds events that a rule matches in part or twice: some publishers, some priorities, or both forms of one event.
+//! Finds events that a rule matches in part or twice.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,13 @@ use osnl_model::{Pattern, Priority};
 use crate::native::ListenerConf;
 use crate::rule::Rule;
 
-/// Returns problem and remedy of a `publisher_id` that misses some publishers of an event.
 pub(super) fn missed_publisher(rule: &Rule, heard: &[&CatalogueEvent]) -> Option<(String, String)> {
     let pattern = rule.filter.publisher_id.as_ref()?;
     let matches = |publisher: &str| pattern.is_match(&publisher.replace(['<', '>'], ""));
     let known = |event: &CatalogueEvent| -> Vec<&'static str> {
         event.publishers.iter().copied().filter(|known| *known != "null").collect()
     };
-    // Each part of nova sends updates, which a rule on other events may match by accident.
+    // Each part of nova sends updates, which a rule may match by accident.
     let is_meant = |event: &&&CatalogueEvent| {
         !event.event_type.ends_with(".update")
             || heard.iter().all(|event| event.event_type.ends_with(".update"))
@@ -32,7 +31,6 @@ pub(super) fn missed_publisher(rule: &Rule, heard: &[&CatalogueEvent]) -> Option
     Some((problem, format!("to match each known publisher, write {line}")))
 }
 
-/// Returns problem and remedy of a pattern that matches both forms of one event, if listeners read both.
 pub(super) fn both_forms(
     rule: &Rule,
     pattern: &Pattern,
@@ -40,7 +38,7 @@ pub(super) fn both_forms(
 ) -> Option<(String, String)> {
     let filter = &rule.filter;
     let chooses = rule.when.is_some() || !rule.nested.is_empty() || !filter.payload.is_empty();
-    // A pattern that matches any name is meant to record all events.
+    // Such a pattern is meant to record all events.
     if chooses || pattern.is_match("osnl.unknown") {
         return None;
     }
@@ -61,7 +59,7 @@ pub(super) fn both_forms(
     ))
 }
 
-/// Returns the value of `notification_format` that sends these events, if that option decides it.
+/// Returns the value of `notification_format` that selects these events.
 pub(super) fn notification_format(events: &[&CatalogueEvent]) -> Option<&'static str> {
     if !events.iter().all(|event| event.service == "nova") {
         return None;
@@ -73,7 +71,6 @@ pub(super) fn notification_format(events: &[&CatalogueEvent]) -> Option<&'static
     }
 }
 
-/// Returns problem and remedy of a pattern on errors, which no listener reads.
 pub(super) fn unread_errors(
     rule: &Rule,
     pattern: &Pattern,
@@ -99,7 +96,7 @@ fn is_versioned(event: &CatalogueEvent) -> bool {
     matches!(event.form, PayloadForm::Versioned(_))
 }
 
-/// Whether both are forms of one event; nova's older form has longer names for servers.
+/// In nova's older form, names of servers are longer.
 fn is_twin(plain: &CatalogueEvent, versioned: &CatalogueEvent) -> bool {
     let name = plain.event_type.strip_prefix("compute.").unwrap_or(plain.event_type);
     plain.service == versioned.service && [plain.event_type, name].contains(&versioned.event_type)

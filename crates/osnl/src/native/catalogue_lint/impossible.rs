@@ -1,6 +1,4 @@
-//! Finds publishers and kinds of resources that no known event of a rule has.
-//!
-//! A publisher is a service and any host, so only the first letters of a pattern are compared.
+//! A publisher is a service and any host, so only the beginning of a pattern is compared.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +10,9 @@ use crate::rule::Rule;
 
 const NAMED: usize = 4;
 
-/// Returns problem and remedy of a `publisher_id` that none of these events has.
 pub(super) fn no_publisher(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(String, String)> {
     let begin = literal_begin(rule.filter.publisher_id.as_ref()?.as_str())?;
-    // The sending part varies, so every publisher of the same form is accepted.
+    // The sending part varies, so every publisher of the form is accepted.
     let like = |event: &CatalogueEvent| {
         matched.iter().any(|one| one.service == event.service && is_versioned(one) == is_versioned(event))
     };
@@ -44,7 +41,6 @@ fn is_versioned(event: &CatalogueEvent) -> bool {
     matches!(event.form, PayloadForm::Versioned(_))
 }
 
-/// Returns the prefix of every text that the pattern matches, if easy to find.
 fn literal_begin(pattern: &str) -> Option<String> {
     let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     if pattern.contains('|') || pattern.starts_with('(') {
@@ -68,7 +64,6 @@ fn literal_begin(pattern: &str) -> Option<String> {
     Some(begin).filter(|begin| !begin.is_empty())
 }
 
-/// Returns problem and remedy of a `when` with a kind of resource that none of these events has.
 pub(super) fn no_kind(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(String, String)> {
     let wanted = equalities::of(rule.when.as_ref()?.source());
     let wanted = wanted.into_iter().find(|wanted| wanted.name == "resource.kind")?;

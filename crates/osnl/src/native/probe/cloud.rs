@@ -1,5 +1,3 @@
-//! Probes a cloud: the login, and for each kind in use the catalogue's service, its API, and the right to read.
-//!
 //! A list of one object proves the API. Roles may read objects without listing them, so a missing object is requested
 //! too: the API's own 404 is success.
 
@@ -18,10 +16,9 @@ use crate::action::driver::probe::{
 use crate::action::http::HttpOptions;
 use crate::enrich::EnrichConf;
 
-/// An id that no object has.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
-/// Probes an `[enrich:NAME]`: the login, then each kind. The token is dropped and expires by itself.
+/// The token is dropped and expires by itself.
 pub(super) async fn enrichment(
     conf: &EnrichConf,
     kinds: &BTreeSet<Kind>,
@@ -83,7 +80,6 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
     chosen(read, &place)
 }
 
-/// Whether objects of the kind belong to a project and are hidden from others.
 fn is_of_projects(kind: Kind) -> bool {
     match kind {
         Kind::Server
@@ -98,7 +94,7 @@ fn is_of_projects(kind: Kind) -> bool {
 }
 
 impl Native {
-    /// Returns the kinds that are read from the cloud: its own, and those of drivers that name it.
+    /// Returns the kinds of this cloud: its own, and those of drivers.
     pub(super) fn kinds_asked(&self, conf: &EnrichConf) -> BTreeSet<Kind> {
         let asks = self.actions.iter().any(|action| action.driver.conf().traits().asks == Some(&conf.name));
         let named = self.actions.iter().any(|action| action.enrich.contains(&conf.name));

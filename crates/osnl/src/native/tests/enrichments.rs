@@ -1,5 +1,3 @@
-//! Tests answers of enrichments in the templates of all drivers, in checks, and in previews.
-
 use std::sync::Arc;
 
 use osnl_core::event::AskedFor;
@@ -14,7 +12,6 @@ use crate::native::{CallRequest, Preview};
 
 const LOGIN: &str = "auth_url = http://keystone/v3\nusername = u\npassword = p";
 
-/// Drivers with templates, each with an option in which `TEXT` is replaced.
 const TEMPLATES: [(&str, &str); 17] = [
     ("http", "url = http://h/\nbody = {\"a\": \"TEXT\"}"),
     ("http", "url = http://h/TEXT"),
@@ -42,7 +39,6 @@ fn text(action: &str) -> String {
     )
 }
 
-/// An unknown name is reported with line, column and the nearest name.
 #[test]
 fn every_template_takes_what_its_action_asks_and_nothing_else() {
     for (driver, options) in TEMPLATES {
@@ -255,7 +251,6 @@ fn a_default_is_a_value() {
     assert!(matches!(&lacks, Preview::Unusable { why } if why.contains("server.name")), "{lacks:?}");
 }
 
-/// With kept answers, the condition is decided as before the first attempt.
 #[test]
 fn a_condition_on_an_answer_that_cannot_be_decided_is_a_dead_letter() {
     let check = |when: &str, dead: Option<&str>, not_asked: Option<&str>| {

@@ -1,7 +1,7 @@
 //! Random stories of a whole daemon: events, an unavailable target, reloads, pauses, lost connections.
 //!
-//! Whenever the status reports no problem, each event has reached the target. Once all faults are gone, each event
-//! reaches the target without a restart. In issue 46 a reload left messages behind without a problem in the status.
+//! While the status reports no problem, each event has reached the target. Without faults, each event reaches the
+//! target without a restart. In issue 46 a reload left messages behind unnoticed.
 //!
 //! `OSNL_SEED=7` plays one story; `OSNL_SEEDS=500` plays more than the gate.
 
@@ -25,7 +25,6 @@ use crate::shutdown::Shutdown;
 const STORIES: u64 = 24;
 const AT_ONCE: usize = 8;
 const STEPS: usize = 14;
-/// The time after which everything pending has happened.
 const SOON: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 /// The looks for which the status may be ahead of an event.
@@ -38,7 +37,6 @@ struct StoryConf {
     has_second: bool,
     prefetch: u32,
     topics: &'static str,
-    /// A value for the rule's condition and the action's time-out.
     timeout: u32,
     pattern: &'static str,
 }
@@ -144,7 +142,6 @@ impl ReloadStory {
         self.log.push(step.into());
     }
 
-    /// Publishes events; an event that no queue takes is not counted.
     fn publish(&mut self, exchange: &str, events: usize) {
         for _ in 0..events {
             let id = format!("{}-{}", self.seed, self.published.len());
@@ -182,7 +179,6 @@ impl ReloadStory {
         self.handler.status().await.unwrap()
     }
 
-    /// Checks that the status reports no problem only if nothing waits.
     async fn is_true(&self) {
         for _ in 0..LOOKS {
             let status = self.status().await;
@@ -198,7 +194,6 @@ impl ReloadStory {
         self.handler.answer(&request).await.unwrap();
     }
 
-    /// Reloads, and returns whether the configuration was accepted.
     async fn reload(&mut self, conf: StoryConf) -> bool {
         let text = conf.text(&self.fixed, &self.sink.url(""));
         write(self.folder.path(), &text);
@@ -216,7 +211,6 @@ impl ReloadStory {
         }
     }
 
-    /// Changes the configuration, and sometimes applies a refusal's remedy.
     async fn change(&mut self) {
         let mut conf = self.conf.clone();
         match self.random.u32(..8) {
@@ -268,7 +262,6 @@ impl ReloadStory {
                 self.say("connections lost");
             }
             _ => {
-                // Gives open events time to end before the next step.
                 let end = Instant::now() + Duration::from_millis(300);
                 while !self.missing().is_empty() && Instant::now() < end {
                     tokio::time::sleep(LOOK).await;
@@ -288,7 +281,6 @@ impl ReloadStory {
         self.say("target and action are well");
     }
 
-    /// Removes all faults, after which each event must reach the target.
     async fn ends(&mut self) {
         self.well().await;
         let all = StoryConf { has_second: true, ..self.conf.clone() };
@@ -355,7 +347,7 @@ async fn each_event_is_delivered_and_all_is_well_only_if_nothing_waits() {
     futures_util::stream::iter(seeds).map(play).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
-/// The story of issue 46: only one delivery may be open, so other messages are in the broker or the listener.
+/// Only one delivery may be open, so other messages are in the broker or the listener.
 #[tokio::test]
 async fn a_pool_does_not_change_while_the_listener_is_blocked() {
     let (tasks, shutdown) = (TaskTracker::new(), Shutdown::new());

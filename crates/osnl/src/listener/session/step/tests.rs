@@ -1,5 +1,3 @@
-//! Tests a session's reaction to each wake-up, with a broker inside the process and without waiting.
-
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
@@ -13,7 +11,6 @@ use crate::journal::Obstacle;
 use crate::listener::{GIVE_BACK_AFTER, ListenerConfig};
 use crate::metrics::Counters;
 
-/// Wants every message, and ends none until told.
 #[derive(Default)]
 struct HoldingEndpoint {
     open: Mutex<Vec<oneshot::Sender<Settle>>>,
@@ -96,7 +93,6 @@ impl Rig {
         assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     }
 
-    /// Looks each second for so long; returns the order of the last look.
     fn look(
         &mut self,
         core: &mut Core<'_>,
@@ -172,7 +168,7 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     assert_eq!(core.window.unsettled(), 1, "what it holds goes back with the channel");
 }
 
-/// A quorum queue would put a rejected message behind later messages, and each return takes all unsettled messages.
+/// A quorum queue would put a rejected message behind later messages.
 #[tokio::test(start_paused = true)]
 async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     for is_classic in [true, false] {
@@ -199,7 +195,7 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     }
 }
 
-/// Kept in hand, a message that the journal refuses would wait for the connection's end, while the queue looks empty.
+/// In hand, the message would wait for the connection's end, and the queue look empty.
 #[tokio::test(start_paused = true)]
 async fn what_the_journal_takes_from_no_subscription_of_this_one_ends_it() {
     let mut rig = Rig::new(2, QueueKind::OSLO).await;
@@ -263,7 +259,7 @@ async fn a_standby_listens_from_its_first_message_on() {
     assert_eq!(rig.state(), "listening");
 }
 
-/// Cancelled first, a single active consumer would hand over its turn before its pushed messages are back in place.
+/// Cancelled first, a consumer would hand over its turn before its messages are back.
 #[tokio::test(start_paused = true)]
 async fn a_single_active_consumer_ends_by_closing() {
     let queue = QueueKind { single_active_consumer: true, ..QueueKind::OSLO };
@@ -300,7 +296,7 @@ fn go_on(rig: &Rig, core: &mut Core<'_>) -> (usize, usize) {
     (core.open.len(), core.batch.len())
 }
 
-/// F5: hundreds of slow messages leave other tasks their turns, and each is looked at once.
+/// F5: hundreds of slow messages leave other tasks their turns.
 #[tokio::test(start_paused = true)]
 async fn messages_that_take_long_leave_other_tasks_their_turns() {
     let mut rig = Rig::new(4, QueueKind::OSLO).await;
@@ -321,7 +317,7 @@ async fn messages_that_take_long_leave_other_tasks_their_turns() {
     assert_eq!((core.window.unsettled(), rig.listener.counters.received.get()), (4, 5));
 }
 
-/// 200 messages of 30 KB once made four million deliveries: 660 MiB, and 22 seconds for one transaction.
+/// 200 messages of 30 KB once made four million deliveries: 660 MiB, and a transaction of 22 seconds.
 #[tokio::test(start_paused = true)]
 async fn with_many_deliveries_open_nothing_more_is_looked_at() {
     let mut rig = Rig::new(4, QueueKind::OSLO).await;
