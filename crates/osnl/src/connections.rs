@@ -28,7 +28,7 @@ impl Connections {
         Self { most, tasks: JoinSet::new(), open: VecDeque::new() }
     }
 
-    /// Returns `false` if no connection is idle.
+    /// Ends the oldest idle connection if necessary; returns `false` if none is idle.
     pub fn make_room(&mut self) -> bool {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|(task, _)| !task.is_finished());
@@ -42,7 +42,7 @@ impl Connections {
         true
     }
 
-    /// If no connection is idle, the oldest ends.
+    /// Serves a connection; if no connection is idle, the oldest ends.
     pub fn add(&mut self, serve: impl FnOnce(Busy) -> BoxFuture<'static, ()>) {
         if !self.make_room()
             && let Some((task, _)) = self.open.pop_front()

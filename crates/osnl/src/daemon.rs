@@ -129,8 +129,8 @@ impl Daemon {
 
     /// Runs until `shutdown` asks to drain, or until a listener fails for good.
     ///
-    /// Listeners take no new message, running attempts finish, the journal closes, listeners settle complete messages
-    /// and disconnect. The broker redelivers unsettled messages.
+    /// At the end, listeners take no new message, running attempts finish, the journal closes, and listeners settle
+    /// complete messages and disconnect. The broker redelivers unsettled messages.
     ///
     /// # Errors
     /// The first part that failed for good, after the rest was drained.
@@ -258,7 +258,7 @@ async fn drained(
     }
 }
 
-/// A later error during the drain is a consequence of the first.
+/// Keeps the first error, because a later one is its consequence.
 fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
     let Err(error) = ended else { return };
     if first_error.is_none() {

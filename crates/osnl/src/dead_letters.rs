@@ -170,6 +170,7 @@ impl DeadLetterQueues {
         })
     }
 
+    /// Puts dead letters into the queue, and returns whether the broker has confirmed all.
     async fn bury(&self, listener: &Arc<str>, burials: &[Burial]) -> bool {
         let Some(queue) = self.lock().get(listener).cloned() else { return false };
         let messages: Vec<QueuedMessage> = burials.iter().map(|burial| burial.message.clone()).collect();
@@ -261,6 +262,7 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
+    /// Consumes from the queue exclusively, once no other program does.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),

@@ -137,7 +137,7 @@ pub struct RuleVerdict {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ruling {
-    /// If only the head is known, the effects are unknown.
+    /// The rule fires; if only the head is known, the effects are unknown.
     Fires(Vec<Effect>),
     /// All conditions hold, but no listener of the rule receives the event.
     NotHeard(Vec<NotHeard>),
@@ -165,7 +165,7 @@ impl RuleVerdict {
         self.ruling.effects().iter().filter(|effect| effect.dead_letter().is_some())
     }
 
-    /// A rule that cannot be decided counts as one.
+    /// Counts the immediate dead letters, including a rule that cannot be decided.
     #[must_use]
     pub fn dead_letter_count(&self) -> usize {
         self.dead_letters().count() + usize::from(self.ruling.undecided().is_some())
@@ -214,7 +214,7 @@ pub fn explain(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>) 
     verdicts(conf, subject, listener, true)
 }
 
-/// `previews` selects whether effects are computed.
+/// Returns the verdicts, with effects if `previews` is set.
 fn verdicts(
     conf: &Native,
     subject: &ExplainedEvent,

@@ -49,7 +49,7 @@
 //! - [`live`] shows events to readers as they arrive.
 //! - [`notification_listener`] is for programs that listen themselves.
 //! - [`native`] is osnl's own configuration, and [`assembly`] builds a daemon from it.
-//! - [`explain`] tells why a rule fires or not; [`unmatched`] traces messages without a rule; [`replay`] sends
+//! - [`explain`] reports why a rule fires or not; [`unmatched`] traces messages without a rule; [`replay`] sends
 //!   journalled or [`saved`] events through rules again.
 //! - `osnl_k2hr3` and `osnl_oss` serve the replacements of k2hr3_osnl and oss_watcher.
 

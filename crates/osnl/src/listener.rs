@@ -65,7 +65,7 @@ pub struct ListenerConfig {
     pub budget: Budget,
     /// Whether a refused login or virtual host at the start is an error, as with oslo.messaging, instead of a retry.
     pub refused_access_is_fatal: bool,
-    /// The time without room after which pushed messages return to the broker. It must be well below the broker's
+    /// The time without room after which pushed messages return to the broker. The time must be well below the broker's
     /// consumer time-out (30 min in RabbitMQ).
     pub give_back_after: Duration,
 }
@@ -434,7 +434,8 @@ impl Listener {
 
 const GIVEN_UP: Duration = Duration::from_secs(1);
 
-/// Closes the consumer of an abandoned attempt, which the next listener of the queue would find, with late bindings.
+/// Closes what an abandoned attempt opens. Otherwise the next listener of the queue would find its consumer, or get
+/// late bindings.
 async fn give_up(
     listen: impl Future<Output = Result<Box<dyn Consumer>, TransportError>>,
     shutdown: &Shutdown,

@@ -1,3 +1,5 @@
+//! Live events for readers, such as a page in a browser.
+//!
 //! Without readers, a message costs one load of a flag. With readers, a message never waits: [`MOST_READERS`] readers,
 //! [`ROOM`] waiting events each, [`MOST_A_SECOND`] events and 20 ms of work per second. A reader learns how many events
 //! it has missed.
@@ -96,7 +98,7 @@ impl LiveEvents {
         LiveReader::new(id, events, missed, self.clone())
     }
 
-    /// Returns the latest events, newest first. They are kept from the first look until [`LEASE`] after the last.
+    /// Returns the latest events, newest first. Events are kept from the first look until [`LEASE`] after the last.
     pub fn look(&self, filter: &LiveFilter) -> Vec<Arc<LiveEvent>> {
         let mut state = self.lock();
         state.expire();

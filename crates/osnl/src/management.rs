@@ -6,9 +6,9 @@
 //! | `GET /api/vhosts` | the default queue type |
 //! | `GET /api/queues/VHOST/QUEUE` | type, durability, arguments, policies with their definition, consumers |
 //!
-//! A user with the tag `monitoring` and any permissions in the virtual host may ask all questions. An answer is a fact
-//! or [`UnknownFact`]; silence, a refusal, and missing statistics never count as well. [`client`] asks, [`reading`]
-//! parses, and [`risk`] judges; the last two are pure.
+//! A user with the tag `monitoring` and any permissions in the virtual host, even empty, may ask all questions. An
+//! answer is a fact or [`UnknownFact`]; silence, a refusal, and missing statistics never count as well. [`client`]
+//! asks, [`reading`] parses, and [`risk`] judges; the last two are pure.
 //!
 //! Requests use no proxy. TLS always verifies certificate and name, by `ssl_ca_file` if set, else by the system's
 //! authorities.
@@ -96,7 +96,7 @@ pub(crate) struct QueuePolicies {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumerFacts {
     pub(crate) tag: String,
-    /// As `10.0.0.7:51234 -> 10.0.0.2:5672` in the broker's answer.
+    /// The connection's name, such as `10.0.0.7:51234 -> 10.0.0.2:5672`.
     pub(crate) connection: String,
     pub(crate) user: String,
 }

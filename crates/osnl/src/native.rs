@@ -107,7 +107,7 @@ pub struct Native {
     pub libs_log_level: Level,
     pub log_file: LogFile,
     pub log_format: LogFormat,
-    /// `None` means [`crate::state_dir::default`].
+    /// The folder of the state; `None` means [`crate::state_dir::default`].
     pub state_dir: Option<PathBuf>,
     pub attention_age: Duration,
     /// The group whose members may query the daemon but change nothing.
@@ -116,6 +116,7 @@ pub struct Native {
     pub keep_unmatched: KeepUnmatched,
     pub admin: Option<AdminConf>,
     pub canary: Option<CanaryConf>,
+    /// The listeners in the order of the files; never empty, like rules and actions.
     pub listeners: Vec<ListenerConf>,
     pub rules: Vec<RuleConf>,
     pub actions: Vec<ActionConf>,
@@ -150,6 +151,7 @@ pub struct ListenerConf {
     pub pool: Option<String>,
     pub declare: Declare,
     pub queue: QueueKind,
+    /// The limit of unsettled messages that the broker pushes.
     pub prefetch: u16,
     /// The time without room after which pushed messages return to the broker.
     pub give_back_after: Duration,
@@ -157,8 +159,11 @@ pub struct ListenerConf {
     pub has_canary: bool,
     /// Whether a queue receives the dead letters, as with `memory://` and an own quorum queue.
     pub keeps_dead_letters: bool,
+    /// The lowest rate of messages, below which the stream counts as silent.
     pub expect: Option<Rate>,
+    /// The highest age of an event at its first reading; deliveries of an older event are dead letters.
     pub max_event_age: Option<Duration>,
+    /// The options from `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
     pub management: Option<ManagementConf>,
     #[cfg(feature = "kafka")]
@@ -192,6 +197,7 @@ pub struct ActionConf {
 
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
+    /// The files, of which a later one overrides an earlier one.
     pub files: Vec<PathBuf>,
     /// Folders whose `*.conf` follow the files, sorted by name.
     pub folders: Vec<PathBuf>,
@@ -264,8 +270,10 @@ impl std::fmt::Debug for LoadedConf {
     }
 }
 
+/// Reads and checks the configuration of all sources.
+///
 /// # Errors
-/// Everything that is wrong, in the order of files and lines.
+/// All errors, in the order of files and lines.
 pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
     let mut errors = Vec::new();
     let mut files = sources.files.clone();
@@ -287,8 +295,8 @@ pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
     if errors.is_empty() { load_texts(&texts, sources) } else { Err(ConfigErrors(errors)) }
 }
 
-/// Like [`load`], for names and contents that the caller has read. From `sources` only the environment, the flags, and
-/// `rules` count; the rules are the last text.
+/// Loads like [`load`], for names and contents that the caller has read. From `sources` only the environment, the
+/// flags, and `rules` count; the rules are the last text.
 ///
 /// # Errors
 /// As [`load`].

@@ -1,3 +1,5 @@
+//! Listening for notifications from a Rust program, in oslo.messaging's terms.
+//!
 //! ```no_run
 //! use osnl::notification_listener::{
 //!     Handler, NotificationFilter, NotificationListener, Pattern, Target, TransportUrl,
@@ -50,8 +52,8 @@
 //! # Set aside
 //!
 //! A message is kept with its bytes ([`RunningListener::set_aside`]), reported to
-//! [`on_set_aside`](Builder::on_set_aside) and the log, then acknowledged. `docs/reference/malformed.md` lists each
-//! kind of malformed body.
+//! [`on_set_aside`](Builder::on_set_aside) and the log (never the content), then acknowledged.
+//! `docs/reference/malformed.md` lists each kind of malformed body.
 //!
 //! # Order and concurrency
 //!

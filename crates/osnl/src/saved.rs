@@ -54,6 +54,8 @@ impl SavedError {
     }
 }
 
+/// Reads all events of a text.
+///
 /// # Errors
 /// See [`SavedError`]; one bad document rejects the text.
 pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
@@ -97,6 +99,8 @@ fn event(document: &str, line: usize) -> Result<RecordedEvent, String> {
     Ok(RecordedEvent { line, body, properties, exchange, routing_key, received })
 }
 
+/// Returns the body of a document that holds a received message.
+///
 /// # Errors
 /// The body is not valid base64.
 pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {

@@ -1,8 +1,9 @@
 //! The trace of unmatched messages: a ring of the last heads, for [`explain`](crate::explain).
 //!
-//! Noting a message copies a few short strings into a reused slot. With a journal on disk, a thread appends new entries
-//! once a second to a file beside the journal, without `fsync`: a crash of the machine may lose the file, a crash of
-//! the process its last second. At most one ring's worth is written at a time, whatever the rate.
+//! An unmatched message is acknowledged whether its trace is kept or not. Noting copies a few short strings into a
+//! reused slot. With a journal on disk, a thread appends new entries once a second to a file beside the journal,
+//! without `fsync`: a crash of the machine may lose the file, a crash of the process its last second. At most one
+//! ring's worth is written at a time, whatever the rate.
 //!
 //! `explain` derives failed conditions on the head. For conditions on the payload the ring stores the reason, since
 //! payloads are kept only if bodies are configured. The [counts](crate::rule::RuleCounts) of all rules are always kept.

@@ -1,3 +1,5 @@
+//! Builds the running parts from a checked configuration.
+//!
 //! A listener without an enabled rule is not started, because it would acknowledge messages that no rule has seen.
 
 use std::collections::{BTreeSet, HashMap};
@@ -40,6 +42,8 @@ impl Native {
         self.daemon_with(&real, http, counters)
     }
 
+    /// Builds the daemon with other transports, for tests.
+    ///
     /// # Errors
     /// As [`Native::daemon`].
     pub fn daemon_with(
@@ -279,7 +283,8 @@ impl JournalConf {
 }
 
 impl ListenerConf {
-    /// A refused login does not end the program, because the broker may be importing its users.
+    /// Returns the listener's settings. A refused login does not end the program, because the broker may be importing
+    /// its users.
     #[must_use]
     pub fn config(&self) -> ListenerConfig {
         ListenerConfig {

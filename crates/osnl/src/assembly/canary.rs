@@ -1,3 +1,5 @@
+//! Sends the canary while its listener listens.
+//!
 //! While the listener is on standby or disconnected, another daemon may read the queue: no canary is sent and none is
 //! missed.
 //!
@@ -50,7 +52,7 @@ impl SharedRecords {
         })
     }
 
-    /// Waits for ever without a shared journal.
+    /// Asks the journal when due; waits for ever without a shared journal.
     async fn hear(&self, canary: &Canary) {
         match canary.under_way().filter(|_| self.0.is_some()) {
             Some((_, sent)) => {
@@ -62,7 +64,7 @@ impl SharedRecords {
         }
     }
 
-    /// Returns whether the journal has answered.
+    /// Notes recorded canaries, and returns whether the journal has answered.
     async fn ask(&self, canary: &Canary) -> bool {
         let Some((journal, (ids, _))) = self.0.as_ref().zip(canary.under_way()) else { return true };
         let Ok(returned) = journal.returned_canaries(ids).await else { return false };

@@ -39,7 +39,7 @@ pub(super) struct LeavingListener {
     topics: Vec<String>,
 }
 
-/// `leave` has the listeners that end or are replaced.
+/// Returns the listeners that leave queues, among the ended or replaced ones in `leave`.
 pub(super) fn leaving(
     parts: &AssemblyParts,
     (old, new): (&Native, &Native),
@@ -77,6 +77,8 @@ pub(super) fn leaving(
     ends.filter_map(|(conf, _)| of(conf)).collect()
 }
 
+/// Refuses a reload while a left queue may hold messages.
+///
 /// # Errors
 /// The queues that may hold messages, and the remedies.
 pub(super) async fn refuse_messages(leaving: &[LeavingListener]) -> Result<(), ReloadRefusal> {

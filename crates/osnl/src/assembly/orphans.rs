@@ -1,3 +1,5 @@
+//! The remains of earlier runs in a journal: deliveries of removed actions, and the history of guards.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -25,7 +27,7 @@ impl std::fmt::Display for Orphans {
 }
 
 impl Native {
-    /// For a shared journal, the status has its orphans.
+    /// Returns the orphaned deliveries in the journal's file. For a shared journal, the status has its orphans.
     ///
     /// # Errors
     /// The file cannot be read as a journal.

@@ -38,7 +38,8 @@ use crate::native::schema::{ACTION, ENRICH, LISTENER};
 use crate::native::{LoadedConf, Native, Sources, load};
 use crate::rule::Guards;
 
-/// Prepares log settings. The returned function applies them once the configuration is accepted; an error refuses it.
+/// Prepares log settings. The returned function applies the settings once the configuration is accepted; an error
+/// refuses it.
 pub type Logs = Arc<dyn Fn(&Native) -> Result<Box<dyn FnOnce() + Send>, String> + Send + Sync>;
 
 struct RunningDaemon {
@@ -288,7 +289,7 @@ impl RunningDaemon {
         Ok((changes, engines))
     }
 
-    /// The counts continue; for new guards, the journal has earlier deliveries.
+    /// Returns guards that continue the counts; for new guards, the journal has earlier deliveries.
     fn guards(&self, conf: &Native) -> Guards {
         let (guards, fresh) = conf.new_guards().following(&self.parts.guards);
         conf.journal.remind(&fresh);

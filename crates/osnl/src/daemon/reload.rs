@@ -1,3 +1,5 @@
+//! The changes that a reload makes to a running daemon.
+//!
 //! New parts are built ([`Reload::prepare`]) while the daemon continues, then put into force at once. A refused
 //! configuration changes nothing.
 
@@ -14,11 +16,12 @@ use crate::native::SectionChangeKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadScope {
     Configuration,
+    /// Only the files of secrets that the present configuration names.
     Secrets,
 }
 
 pub trait Reload: Send {
-    /// Prepares a change without applying it. It may take time, since the daemon continues.
+    /// Prepares a change without applying it. Reading files may take time, since the daemon continues.
     fn prepare(
         self: Box<Self>,
         scope: ReloadScope,
@@ -30,6 +33,7 @@ pub trait Reload: Send {
 
 #[derive(Default)]
 pub struct ReloadChanges {
+    /// The listeners that end, replaced ones included.
     pub leave: Vec<Arc<str>>,
     pub(crate) exits: Vec<QueueExit>,
     pub begin: Vec<Listener>,

@@ -173,7 +173,7 @@ impl DaemonState {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
     }
 
-    /// Returns `None` for a daemon built without files.
+    /// Returns the configuration in force; `None` for a daemon built without files.
     #[must_use]
     pub fn configuration(&self) -> Option<Arc<LoadedConf>> {
         self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -193,7 +193,7 @@ impl DaemonState {
         self.reloads.subscribe()
     }
 
-    /// Does not wait; one waiting request covers many.
+    /// Requests a reload without waiting; one waiting request covers many.
     pub fn request_reload(&self, by: &str) {
         let scope = ReloadScope::Configuration;
         let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), scope, answer: None });

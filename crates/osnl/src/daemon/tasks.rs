@@ -1,3 +1,5 @@
+//! The tasks of a daemon, which change with its configuration.
+//!
 //! A replacement on the same queue begins after the former connection has closed: pushed messages are then back in
 //! their places, so order survives. On another queue the listener connects at once and reads at its turn: see
 //! [`QueueExit`].
@@ -75,7 +77,7 @@ impl Tasks {
         tasks
     }
 
-    /// A task that does not end in time is dropped.
+    /// Aborts the tasks, and drops those that do not end in time.
     pub(super) async fn abort(&mut self) {
         self.shutdown.abort.cancel();
         let rest = async {

@@ -118,7 +118,7 @@ impl<'a> RuleSetComparison<'a> {
         }
     }
 
-    /// A failure of an earlier rule does not apply to a rewritten rule.
+    /// Removes failures of earlier rules, which do not apply to a rewritten rule.
     fn without_memories(&self, subject: &ExplainedEvent) -> ExplainedEvent {
         let mut subject = subject.clone();
         if let Content::Head { failed, .. } = &mut subject.content {
@@ -127,7 +127,7 @@ impl<'a> RuleSetComparison<'a> {
         subject
     }
 
-    /// Tried rules in order, then removed rules.
+    /// Returns the tried rules in order, then the removed rules.
     #[must_use]
     pub fn rules(&self) -> &[RuleComparison] {
         &self.rules
@@ -138,7 +138,7 @@ impl<'a> RuleSetComparison<'a> {
         self.events
     }
 
-    /// Numbers of events on which any present rule fires, and any tried rule would.
+    /// Returns the numbers of events on which any present rule fires, and any tried rule would.
     #[must_use]
     pub fn firing(&self) -> (u64, u64) {
         self.firing

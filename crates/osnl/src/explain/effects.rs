@@ -1,3 +1,5 @@
+//! The effects of a firing rule's actions, with their questions.
+
 use std::sync::Arc;
 
 use osnl_core::event::AskedFor;

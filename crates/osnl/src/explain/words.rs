@@ -111,7 +111,7 @@ fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
     format!("asks [enrich:{name}] for {what}{outcome}")
 }
 
-/// Headers and body of a request are on lines below.
+/// Describes an effect, with headers and body of a request on lines below.
 #[must_use]
 pub fn would(effect: &Effect) -> String {
     described(effect, "would be called")

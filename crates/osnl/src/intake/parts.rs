@@ -23,7 +23,7 @@ impl<'a> Parts<'a> {
         Self { notification, bulk, resources: OnceLock::new() }
     }
 
-    /// A part without an ordering key has a lane of its own.
+    /// Returns the parts with their ordering keys. A part without a key has a lane of its own.
     pub(crate) fn of(&self, rule: &Rule) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
         let len = self.bulk.and_then(|bulk| u32::try_from(bulk.len()).ok());
         let parts = len.map_or_else(|| 0..1, |len| 0..len).map(move |n| len.map(|_| n));
@@ -61,7 +61,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Names are only displayed.
+/// The limit of a name, which is only displayed.
 const NAME: usize = 255;
 
 fn subject(resource: &Resource<'_>) -> Subject {

@@ -139,7 +139,7 @@ fn engine_of(rule: Rule) -> (RuleEngine, Arc<MemoryJournal>) {
     (RuleEngine::new(vec![rule], journal.clone(), counters), journal)
 }
 
-/// When each condition read all resources, ten times as many took a hundred times as long.
+/// The cost is linear. When each condition read all resources, ten times as many took a hundred times as long.
 #[test]
 fn many_resources_cost_as_many_times_one() {
     let when = |text: &str| osnl_template::Expression::new(text).unwrap();

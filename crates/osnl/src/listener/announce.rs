@@ -27,7 +27,7 @@ impl Before {
     }
 }
 
-/// `is_shared`: consumers of one name share the partitions.
+/// Logs the subscription. `is_shared`: consumers of one name share the partitions.
 fn announce(
     listener: &str,
     (options, is_shared): (&ListenOptions, bool),
@@ -248,7 +248,7 @@ impl Listener {
 
     /// Counts what a connection that has ended leaves to be delivered again.
     pub(super) fn count_ended(&self, found: &Subscription, unsettled: usize) {
-        // A stream or partition redelivers nothing by itself.
+        // A stream or partition keeps its messages, so none has to return.
         let is_queue = found.open.iter().any(|queue| queue.queue_type != Some(QueueType::Stream));
         let is_queue = is_queue && !self.transport.features().partitions;
         self.gauges.returns().ended(if is_queue { unsettled } else { 0 });

@@ -8,12 +8,12 @@
 //! `"unsettled":3` is the number of unsettled messages at the end of the last run; `null` during a run.
 //!
 //! A connecting listener removes bindings that the configuration no longer has; bindings made by others stay. A queue
-//! without a configured listener is *left*. A left queue of ours is reported until it is gone, another queue until it
-//! is empty or has a consumer. osnl never unbinds or reads a left queue at a start, since its messages may be meant for
-//! other rules.
+//! without a configured listener is *left*. osnl reports a left queue of ours until the broker has no such queue,
+//! another queue until it is empty or has a consumer. osnl never unbinds or reads a left queue at a start, since its
+//! messages may be meant for other rules.
 //!
-//! Names mean the same queue if virtual host and name are equal and the brokers share a host, because the hosts of a
-//! cluster change one by one.
+//! Names mean the same queue if virtual host and name are equal and the brokers share a host. The hosts of a cluster
+//! change one by one.
 //!
 //! `"journal"` names the journal of a queue's reader: a daemon with another journal but the same directory by mistake
 //! does not report that queue as left.

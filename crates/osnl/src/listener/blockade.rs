@@ -1,6 +1,6 @@
 //! Decides when waiting for room becomes a state, and when pushed messages return to the broker. Pure.
 //!
-//! RabbitMQ closes the channel of a message that is unacknowledged for its consumer time-out (30 min), which counts
+//! RabbitMQ closes the channel of a message that is unacknowledged for the consumer time-out (30 min), which counts
 //! against the delivery limit of a quorum queue. So the listener returns pushed messages earlier, and fetches none
 //! before there is room:
 //!
@@ -131,8 +131,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(300);
 
-    /// `r10` waits for a place for ten seconds, `w10` behind an obstacle, `e10` behind an endpoint, `p10` for a
-    /// message; `t5` takes five messages, `s` settles one; `=` expects `free`, `blocked`, or `back`.
+    /// Runs a script: `r10` waits for a place for ten seconds, `w10` behind an obstacle, `e10` behind an endpoint,
+    /// `p10` for a message; `t5` takes five messages, `s` settles one; `=` expects `free`, `blocked`, or `back`.
     fn check(script: &str) {
         let begun = Instant::now();
         let mut now = begun;

@@ -69,7 +69,7 @@ impl DepthGauge {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectedQueues {
     pub queues: Vec<String>,
-    /// The `host:port` that answered.
+    /// The `host:port` of the latest connection.
     pub host: Option<String>,
     pub waiting: u32,
     /// The certificate's last valid second, since 1970; `None` without TLS.
@@ -152,7 +152,7 @@ impl Gauges {
         *self.overseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 
-    /// Returns `None` where the broker has no management API.
+    /// Returns the latest answers; `None` where the broker has no management API.
     pub(crate) fn overseen(&self) -> Option<Overseen> {
         self.overseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -162,6 +162,7 @@ impl Gauges {
         *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, SystemTime::now()));
     }
 
+    /// Returns the broker's latest answer, requested every ten seconds while connected.
     #[must_use]
     pub fn depth(&self) -> Option<DepthGauge> {
         self.depth.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -226,7 +227,7 @@ impl Gauges {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns `None` before the first attempt has failed.
+    /// Returns the latest failure; `None` while connected, and before the first failure.
     #[must_use]
     pub fn trouble(&self) -> Option<ConnectionTrouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()

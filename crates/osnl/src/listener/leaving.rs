@@ -41,6 +41,7 @@ pub(crate) struct QueueExit {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) memory: Arc<Bindings>,
     pub(crate) queues: Vec<OwnQueue>,
+    /// The bindings to remove, if the listener reads another queue from now on.
     pub(crate) bindings: Vec<Binding>,
     /// Whether another listener takes over.
     pub(crate) is_replaced: bool,
@@ -196,6 +197,9 @@ pub(crate) struct ReadTurn {
 
 impl ReadTurn {
     /// Waits without reading; returns `false` on shutdown.
+    ///
+    /// # Errors
+    /// The subscription has ended.
     pub(super) async fn comes(
         &self,
         consumer: &mut dyn Consumer,

@@ -4,8 +4,8 @@
 //! {"format":1,"streams":{"audit":{"offset":4711},"quiet":{"since":1790000000}}}
 //! ```
 //!
-//! A Kafka consumer group has only the time since when it is read: brokers keep its offsets, and delete them with their
-//! topic.
+//! A Kafka consumer group has only the time of its first reading: brokers keep its offsets, and delete the offsets with
+//! their topic.
 //!
 //! A new file that is already on disk replaces the old.
 
@@ -52,7 +52,7 @@ impl PositionStore {
         Ok(store)
     }
 
-    /// An unreadable file leaves the known positions.
+    /// Reads the file again; an unreadable file leaves the known positions.
     pub(super) fn look_again(&mut self) {
         if let Some(now) = fs::read(&self.path).ok().and_then(|text| read(&text)) {
             self.before = now;

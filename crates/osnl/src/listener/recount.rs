@@ -7,6 +7,7 @@
 pub(super) struct ReturnCount {
     expected: usize,
     back: usize,
+    /// Missing messages that were already reported.
     missing: usize,
     /// Whether another consumer was seen since.
     was_shared: bool,
@@ -38,7 +39,7 @@ impl ReturnCount {
         *self = Self { expected, missing: self.missing, was_shared, ..Self::default() };
     }
 
-    /// A queue that was created anew has none of the messages.
+    /// Counts the expected messages as missing, because a new queue has none of the old messages.
     pub(super) fn created(&mut self) {
         self.missing += self.expected();
         (self.expected, self.back) = (0, 0);
@@ -58,7 +59,7 @@ impl ReturnCount {
         Some(ReturnVerdict::Back(self.expected))
     }
 
-    /// `is_idle`: nothing is in work, and the listener would take the next message.
+    /// Judges the broker's counts. `is_idle`: nothing is in work, and the listener would take the next message.
     pub(super) fn looked(&mut self, waiting: u64, others: u64, is_idle: bool) -> Option<ReturnVerdict> {
         self.was_shared |= others > 0;
         let is_empty = waiting == 0 && is_idle;

@@ -1,3 +1,5 @@
+//! One connection's life: poll, dispatch, settle, flush, until drained, lost, or given back.
+//!
 //! The loop of a connection does all input and output; [`Core::step`] decides.
 
 mod step;
@@ -39,7 +41,7 @@ impl<'a> ListenerSession<'a> {
         Self { consumer, core }
     }
 
-    /// Messages inside the client library count only while none can be taken.
+    /// Returns the number of unsettled messages. Messages inside the client library count only while none can be taken.
     pub(super) fn unsettled(&self) -> usize {
         self.core.window.unsettled() + self.consumer.untaken()
     }

@@ -1,3 +1,5 @@
+//! The state of a listener, the only source of logs, readiness, and the admin page.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -38,7 +40,7 @@ impl ListenerState {
         }
     }
 
-    /// A subscription that was returned until there is room counts too.
+    /// Whether there is a subscription, or one was returned until there is room.
     #[must_use]
     pub fn is_subscribed(&self) -> bool {
         match self {

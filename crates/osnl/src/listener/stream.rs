@@ -1,8 +1,9 @@
 //! Reading streams: the position of each, in order, and requeued messages.
 //!
 //! A stream keeps acknowledged messages, so the reader must store its place. The *position* is the first offset with
-//! unfinished work. It survives lost connections in memory, and restarts in a [`PositionStore`]. The file is written at
-//! most once a second and at the end: after `kill -9` the last second is read again, and no message is omitted.
+//! unfinished work. The position survives lost connections in memory, and restarts in a [`PositionStore`]. The file is
+//! written at most once a second and at the end: after `kill -9` the last second is read again, and no message is
+//! omitted.
 //!
 //! Requeued messages are *held* here for a while, then handed out again, oldest first.
 
@@ -30,7 +31,7 @@ pub(super) struct ListenerStreams {
 }
 
 impl ListenerStreams {
-    /// Returns `None` for a listener of queues.
+    /// Returns the streams, or `None` for a listener of queues.
     pub(super) fn new(options: &ListenOptions, store: Option<PositionStore>) -> Option<Self> {
         (options.queue.queue_type == QueueType::Stream).then(|| Self {
             resume: store.as_ref().map(|store| store.read_before().clone()).unwrap_or_default(),
@@ -207,7 +208,7 @@ impl LowWater {
         }
     }
 
-    /// After a lost connection, everything from the position on is handed out again.
+    /// Forgets open messages after a lost connection, which redelivers everything from the position on.
     fn forget_open(&mut self) {
         self.left_at = self.position();
         let done = self.open.drain(..).filter(|(_, done)| *done).map(|(offset, _)| offset);

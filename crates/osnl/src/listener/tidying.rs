@@ -33,12 +33,12 @@ impl BindingCleanup {
         own.fold(false, |is_new, queue| self.memory.made(queue) | is_new)
     }
 
-    /// The first attempt did not reach the virtual host.
+    /// Forgets the queues, because the first attempt did not reach the virtual host.
     pub(super) fn made_nothing(&self) {
         self.queues.iter().filter(|queue| queue.declared).for_each(|queue| self.memory.gone(&queue.own));
     }
 
-    /// Returns an earlier run's unsettled messages; `Some(None)` after a crash.
+    /// Begins to read, and returns an earlier run's unsettled messages; `Some(None)` after a crash.
     pub(super) fn begin_reading(&self) -> Option<Option<usize>> {
         let former = self.queues.iter().filter_map(|queue| {
             self.memory.made(queue);

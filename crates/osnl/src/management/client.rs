@@ -1,3 +1,5 @@
+//! Asks the management API, with a size and time limit for each answer, and without retries.
+
 use std::time::Duration;
 
 use base64::Engine as _;

@@ -1,4 +1,5 @@
 //! Finds ways in which the broker loses or withholds a queue's messages. Pure.
+//!
 //! A setting in the listener's own section is intended, and no risk.
 
 use osnl_transport::{QueueKind, shell_quoted};
@@ -27,7 +28,7 @@ enum Setting {
     Default,
 }
 
-/// `declares`: osnl declares its queues, so AMQP has compared them.
+/// Returns the risks of all queues. `declares`: osnl declares its queues, so AMQP has compared them.
 pub(crate) fn risks(facts: &BrokerFacts, vhost: &str, wanted: &QueueKind, declares: bool) -> Vec<QueueRisk> {
     let known = facts.queues.iter().filter_map(|(name, found)| Some((name, found.as_ref().ok()?)));
     let each = known.flat_map(|(name, queue)| {
@@ -107,7 +108,7 @@ impl QueueJudge<'_> {
         let argument = of(self.queue.arguments.get("x-delivery-limit"));
         let lowest = [of_policy, argument].into_iter().flatten().min();
         let is_new = self.major.is_some_and(|major| major >= 4);
-        // Without policies, only the broker's report tells the limit.
+        // Without policies, the limit is known only from the broker's report.
         self.policies().map(|_| ()).or(reported.map(|_| ()))?;
         let limit = reported.or(lowest).or(is_new.then_some(DEFAULT_LIMIT))?;
         if limit < 0 || self.wanted.delivery_limit.is_some_and(|own| i64::from(own) == limit) {
@@ -121,7 +122,7 @@ impl QueueJudge<'_> {
         Some((setting, json!(limit)))
     }
 
-    /// The broker does not report which policy has a key.
+    /// Names every policy, because the broker does not report which has a key.
     fn named(&self) -> String {
         let policies = self.policies();
         let policy = policies.and_then(|policies| policies.policy.as_ref());

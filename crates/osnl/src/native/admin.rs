@@ -60,7 +60,7 @@ impl fmt::Display for AdminAddress {
 }
 
 impl AdminConf {
-    /// A token, a certificate, or access to the socket identifies a caller.
+    /// Whether a token, a certificate, or access to the socket identifies each caller.
     #[must_use]
     pub fn knows_callers(&self) -> bool {
         let has_certificates = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
@@ -158,7 +158,7 @@ fn token(reader: &mut SectionReader<'_>) -> Option<Option<ApiSecret>> {
     Some(Some(ApiSecret::new(text)))
 }
 
-/// Another spelling than in a `Host` header would never match.
+/// Reads names as in a `Host` header, because another spelling would never match.
 fn host_names(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
     if !reader.is_set("host_names") {
         return Some(Vec::new());

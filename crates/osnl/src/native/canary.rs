@@ -1,3 +1,5 @@
+//! `[canary]`: osnl's own notifications through the broker, a rule, and the journal.
+//!
 //! The section becomes a rule before all others, an action, and a binding with its own routing key. Sections cannot
 //! have the canary's names, so events of services are never confused with canaries.
 
@@ -21,7 +23,7 @@ use crate::metrics::Canary;
 use crate::rule::Rule;
 
 pub(crate) const NAME: &str = Canary::ACTION;
-/// As in the routing key `osnl_canary.info`.
+/// The topic of the routing key `osnl_canary.info`.
 pub(crate) const TOPIC: &str = "osnl_canary";
 pub(crate) const EVENT_TYPE: &str = Canary::EVENT_TYPE;
 pub(crate) const PUBLISHER: &str = "osnl.";

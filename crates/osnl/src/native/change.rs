@@ -1,3 +1,5 @@
+//! The differences between two configurations, section by section. Pure.
+//!
 //! Effective values are compared: secrets, certificates, and entries of `clouds.yaml` by content, plug-ins and programs
 //! by modification time. Reports name options, never values.
 
@@ -64,7 +66,7 @@ impl Different {
 }
 
 impl LoadedConf {
-    /// Reads the files that actions name.
+    /// Returns the effective values; reads the files that actions name.
     pub(crate) fn values(&self) -> ConfigurationValues {
         ConfigurationValues::of(&self.layers)
     }

@@ -1,3 +1,5 @@
+//! Checks each section in the order of the files, then their relations.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,7 +41,7 @@ const LEVELS: [(&str, Level); 4] =
 
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
-/// `conf` is `None` with at least one error.
+/// The checked configuration, which is `None` with at least one error.
 pub(super) struct ConfCheck {
     pub(super) conf: Option<Native>,
     pub(super) errors: Vec<ConfigError>,
@@ -166,7 +168,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Returns `None` if there is no such section or one is wrong.
+    /// Reads every section of a kind; `None` if there is none or one is wrong.
     fn each<T>(&mut self, kind: &str, read: impl Fn(&mut SectionReader<'_>) -> Option<T>) -> Option<Vec<T>> {
         let layers = self.layers;
         if !layers.sections.iter().any(|section| section.def.kind == kind) {

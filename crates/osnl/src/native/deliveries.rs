@@ -1,3 +1,5 @@
+//! The delivery options of rules and actions: key, mode, guard, age, hold, and overflow.
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -84,7 +86,7 @@ pub(super) fn guard(reader: &mut SectionReader<'_>) -> Option<Option<Rate>> {
     rate(reader, "guard", "different resources")
 }
 
-/// `gathers` and `hosts` are the driver's.
+/// Reads an action's settings; `gathers` and `hosts` are the driver's.
 pub(super) fn settings(
     reader: &mut SectionReader<'_>,
     gathers: Option<Duration>,
@@ -111,7 +113,7 @@ pub(super) fn settings(
     })
 }
 
-/// `gathers` is the time for which the driver collects events.
+/// Reads the batch limits; `gathers` is the time for which the driver collects events.
 fn batch(reader: &mut SectionReader<'_>, gathers: Option<Duration>) -> Option<BatchLimits> {
     let most = reader.number("batch", 1, MOST_AT_ONCE);
     let most = usize::try_from(most?).ok()?;
@@ -130,7 +132,7 @@ fn limits(reader: &mut SectionReader<'_>) -> Option<DeliveryLimits> {
     Some(DeliveryLimits { max_age: max_age?, hold_max: hold_max?, on_dead: on_dead? })
 }
 
-/// The default is a day, so that no delivery is retried for ever unasked.
+/// Reads the retry limit, by default a day, so that no delivery is retried for ever unasked.
 fn max_age(reader: &mut SectionReader<'_>) -> Option<Option<Duration>> {
     if reader.text("retry_max_age")?.trim() == "none" {
         return Some(None);

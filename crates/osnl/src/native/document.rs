@@ -9,7 +9,7 @@ use osnl_model::TransportUrl;
 use super::schema::{ACTION, KAFKA, LISTENER, RABBIT, SECTIONS};
 use super::{Drivers, LoadedConf, journal, rabbit, topology};
 
-/// The `Debug` form is for tests: values may be secrets.
+/// A configuration with secrets, whose `Debug` form is for tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     pub sections: Vec<DocSection>,
@@ -73,7 +73,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
 }
 
 impl Document {
-    /// Without `secrets`, passwords of transport URLs are `***`, with a warning.
+    /// Returns the text. Without `secrets`, passwords of transport URLs are `***`, with a warning.
     #[must_use]
     pub fn text(&self, secrets: bool) -> String {
         let mut out = String::new();
@@ -151,7 +151,7 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     }
 }
 
-/// The name of a secret's file is not hidden.
+/// Hides the password of any URL, but not the name of a secret's file.
 fn without_login(url: &str) -> String {
     let login = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
     match login {
@@ -162,7 +162,7 @@ fn without_login(url: &str) -> String {
     }
 }
 
-/// Secrets may also be inside options that are not secret themselves.
+/// Hides a secret option, and secrets inside other options.
 fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
     if row.secret {
         return without_password(&entry.text);

@@ -1,3 +1,5 @@
+//! The drivers of actions that `osnl run` knows, in the order of their documentation.
+//!
 //! A program adds drivers with [`Drivers::with`], a database with [`Drivers::with_database`], and reads files with
 //! [`Sources::drivers`].
 //!
@@ -43,7 +45,7 @@ pub struct Drivers {
 }
 
 impl Drivers {
-    /// The list is leaked, so a program should make it once.
+    /// Adds a driver. The list is leaked, so a program should call this once.
     #[must_use]
     pub fn with(self, behind: &str, entry: DriverEntry) -> Self {
         let mut entries = self.entries.to_vec();
@@ -80,7 +82,7 @@ impl Drivers {
         self.schema
     }
 
-    /// Leaked for the life of the program.
+    /// Makes the form of files, leaked for the life of the program.
     fn of(entries: Vec<DriverEntry>) -> Self {
         let tables: Vec<DriverTable> = entries.iter().map(|entry| entry.table).collect();
         let tables: &'static [DriverTable] = tables.leak();

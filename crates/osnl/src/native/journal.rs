@@ -1,3 +1,5 @@
+//! `[journal]`: the store and its bounds, in every form of configuration.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,7 +47,7 @@ const NATIVE_ONLY: (&str, &str) = (
     "write sqlite:///path/to/journal.db; to share it, then make an osnl.conf of this file with osnl config show, and set connection there",
 );
 
-/// Operators look no further back, and each message costs memory.
+/// The limit of `keep_unmatched`: operators look no further back, and each message costs memory.
 const MOST_UNMATCHED: u32 = 100_000;
 
 /// Whether an unset option has an effect; a shared journal lacks some bounds.
@@ -64,7 +66,7 @@ fn is_shared(connection: &str) -> bool {
 }
 
 impl JournalConf {
-    /// Returns `None` where the broker keeps pending deliveries.
+    /// Returns the bound per action; `None` where the broker keeps pending deliveries.
     pub(super) fn max_pending(&self) -> Option<u64> {
         match self {
             Self::Memory => None,
@@ -141,6 +143,8 @@ fn read(
     Some(JournalConf::Sqlite(SqliteOptions { path, ..options }))
 }
 
+/// Reads the URL of a journal.
+///
 /// # Errors
 /// The problem and the remedy, without a password.
 pub fn place(
@@ -203,7 +207,7 @@ fn retention_of(text: &str) -> Result<Duration, (String, &'static str)> {
     }
 }
 
-/// Returns `Some(None)` if nothing sets the option.
+/// Returns the bound; `Some(None)` if nothing sets the option.
 fn max_size(reader: &mut SectionReader<'_>) -> Option<Option<u64>> {
     if !reader.is_set("max_size") {
         return Some(None);

@@ -1,4 +1,5 @@
 //! Refuses options that rely on one process's own counts.
+//!
 //! A refusal is better than a silently different number.
 
 use std::collections::BTreeSet;
@@ -73,7 +74,7 @@ pub(super) fn idle(reader: &mut SectionReader<'_>) {
     }
 }
 
-/// The broker must give each message to one daemon only.
+/// Refuses a listener whose messages the broker does not give to one daemon each.
 pub(super) fn listener(reader: &mut SectionReader<'_>, conf: &ListenerConf) {
     let driver = conf.transport_url.driver();
     let is_kafka = driver == "kafka";

@@ -1,3 +1,5 @@
+//! The state of plug-ins and programs that an action runs, by which a reload detects changes.
+//!
 //! Files are compared by path, length and modification time, never by content.
 
 use std::fs::{self, Metadata};

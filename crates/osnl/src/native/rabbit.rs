@@ -86,7 +86,7 @@ pub(super) fn prefetch(reader: &SectionReader<'_>, options: Option<&RabbitOption
     said.or_else(|| u16::try_from(own).ok())
 }
 
-/// The shown default must read back unchanged.
+/// Shows the default that the driver's options change, so that it reads back unchanged.
 pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
     let (text, option) = match entry.option.as_str() {
         "durable" if listener.rabbit.queue().quorum.is_some() => {

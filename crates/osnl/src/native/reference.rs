@@ -70,7 +70,7 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
         secret: option.row.secret,
     };
     let keyed = |of: SectionOption| ReferenceOption { name: format!("{}KEY", of.row.name), ..option(of) };
-    // One line stands for all options of the rabbit driver.
+    // One line describes all options of the rabbit driver.
     let is_own =
         |of: &SectionOption| def.kind != LISTENER || def.options.iter().any(|row| row.name == of.row.name);
     let (own, of_drivers): (Vec<_>, Vec<_>) = def.all_options().partition(|of| of.driver.is_none());

@@ -40,6 +40,8 @@ enum Need {
 }
 
 impl SystemUser {
+    /// Finds a user by name or number.
+    ///
     /// # Errors
     /// No user has this name or number.
     pub fn find(name: &str) -> Result<Self, String> {
@@ -125,7 +127,7 @@ impl LoadedConf {
         self.rights_with(user, &self.files)
     }
 
-    /// Like `rights_of`, for a configuration from other files, such as an old program's.
+    /// Probes a configuration from other files, such as an old program's.
     #[must_use]
     pub fn rights_with(&self, user: &SystemUser, files: &[String]) -> Vec<Probe> {
         let mut probes = Vec::new();

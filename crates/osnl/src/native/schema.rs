@@ -1,3 +1,5 @@
+//! The sections and options of the native form.
+//!
 //! Each table is in the module that reads its section: `journal.rs`, `admin.rs`, `canary.rs`, `enrich.rs`,
 //! `deliveries.rs`, a driver's `conf.rs`, `osnl-transport` for the rabbit driver, and here the rest. A row is the only
 //! declaration of its option.
@@ -17,12 +19,12 @@ pub(crate) const DEFAULT: &str = "DEFAULT";
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const CANARY: &str = "canary";
-/// Named as in OpenStack's own files; a listener may override each option.
+/// The section's name in OpenStack's own files; a listener may override each option.
 pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(crate) const KAFKA: &str = "oslo_messaging_kafka";
 pub(crate) const LISTENER: &str = "listener";
 
-/// [`Drivers`](super::Drivers) add their options.
+/// The native form, to which [`Drivers`](super::Drivers) add their options.
 pub(super) const SCHEMA: Schema = Schema {
     sections: &SECTIONS,
     former: FORMER_OPTIONS,
@@ -191,7 +193,7 @@ static RULE_KEYED: &[OptionDef] = &[
     OptionDef::new("payload.", "regular expression", "Pattern that a string in the payload must match; KEY may be a path, such as port.name."),
 ];
 
-/// Without defaults, so that only set options are shown.
+/// The Kafka options without defaults, so that only set options are shown.
 #[cfg(feature = "kafka")]
 static KAFKA_DEFS: [OptionDef; KAFKA_OPTIONS.len()] = {
     let mut all = KAFKA_OPTIONS;
@@ -203,7 +205,7 @@ static KAFKA_DEFS: [OptionDef; KAFKA_OPTIONS.len()] = {
     all
 };
 
-/// Without oslo.messaging's defaults, because osnl has its own.
+/// The rabbit options without oslo.messaging's defaults, because osnl has its own.
 static RABBIT_DEFS: [OptionDef; RABBIT_OPTIONS.len()] = {
     let mut all = RABBIT_OPTIONS;
     let mut n = 0;

@@ -1,3 +1,5 @@
+//! Reads secrets in files again without the rest of the configuration.
+
 use osnl_config::sections::{Layers, RawEntry, RawSection};
 use osnl_config::{ConfigErrors, Environment, secret_file};
 use osnl_model::BodyDigest;
@@ -45,6 +47,8 @@ impl LoadedConf {
         values.chain(named.map(ChangedSecret::from)).collect()
     }
 
+    /// Returns the configuration with the present secrets of its files.
+    ///
     /// # Errors
     /// A secret is invalid for its option, or its file cannot be read.
     pub(crate) fn with_secrets_read_again(&self, environment: &Environment) -> Result<Self, ConfigErrors> {
@@ -64,7 +68,7 @@ impl LoadedConf {
         }
     }
 
-    /// Sections that need a restart keep their secrets.
+    /// Reads the secrets again, except in sections that need a restart.
     fn read_again(&self, environment: &Environment) -> Layers {
         let mut layers = self.layers.clone();
         layers

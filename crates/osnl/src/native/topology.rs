@@ -64,7 +64,7 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     }
 }
 
-/// `rabbit` has the driver's options, as defaults.
+/// Reads the section; `rabbit` has the driver's options, as defaults.
 pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions>) -> Option<Topology> {
     if reader.is_set("queue") {
         return existing(reader);
@@ -155,7 +155,7 @@ fn queue_type(reader: &mut SectionReader<'_>) -> Option<QueueType> {
     reader.word("queue_type", &types.map(|queue_type| (queue_type.as_str(), queue_type)))
 }
 
-/// `own`: the services declare these queues, so ours must equal theirs.
+/// Reads the queue's kind. `own`: the services declare these queues, so ours must equal theirs.
 fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Option<QueueKind> {
     let queue_type = match driver.quorum {
         Some(_) if !reader.is_set("queue_type") => Some(QueueType::Quorum),
@@ -271,7 +271,7 @@ fn stream_offset(reader: &mut SectionReader<'_>, queue_type: Option<QueueType>) 
     }
 }
 
-/// Reads `x-max-length=1000, x-overflow=reject-publish`.
+/// Reads arguments such as `x-max-length=1000, x-overflow=reject-publish`.
 fn arguments(reader: &mut SectionReader<'_>, option: &str) -> Option<QueueArguments> {
     if !reader.is_set(option) {
         return Some(BTreeMap::new());

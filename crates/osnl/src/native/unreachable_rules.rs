@@ -47,7 +47,7 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
     found
 }
 
-/// The content of an existing queue is unknown.
+/// Returns the conflict if no listener has the rule's priorities. The content of an existing queue is unknown.
 fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
     let wanted = conf.rule.priorities.as_ref()?;
     let mut heard: Vec<&Priority> = Vec::new();
@@ -136,7 +136,7 @@ fn takes_all(earlier: &RuleConf, later: &RuleConf) -> bool {
         && is_wider(first.filter.publisher_id.as_ref(), then.filter.publisher_id.as_ref())
 }
 
-/// Returns `false` in doubt.
+/// Whether `pattern` accepts everything that `than` accepts; `false` in doubt.
 fn is_wider(pattern: Option<&Pattern>, than: Option<&Pattern>) -> bool {
     let (pattern, than) = match (pattern, than) {
         (None, _) => return true,

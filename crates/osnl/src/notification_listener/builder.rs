@@ -1,3 +1,5 @@
+//! The builder of a listener, which rejects an unworkable setup before the first message.
+
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +25,7 @@ const PREFETCH: u16 = 100;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Messages about the same resource (an instance, a port, a node, …) are handled in order of arrival, others
-    /// concurrently.
+    /// concurrently. A message about no known resource waits for none.
     #[default]
     PerResource,
     PerQueue,
@@ -131,7 +133,7 @@ impl Builder {
     }
 
     /// Sets the kind of a queue to create. The default equals oslo.messaging's, so a Python listener may share the
-    /// pool.
+    /// pool. An existing queue is used as it is.
     pub fn queue(mut self, queue: QueueKind) -> Self {
         self.options.queue = queue;
         self
@@ -168,8 +170,8 @@ impl Builder {
         self
     }
 
-    /// Sets a callback before the acknowledgement of a message set aside. It must be quick; after its panic the message
-    /// is not acknowledged.
+    /// Sets a callback before the acknowledgement of a message set aside. The callback must be quick; after its panic
+    /// the message is not acknowledged.
     pub fn on_set_aside(mut self, keep: impl Fn(&SetAside) + Send + Sync + 'static) -> Self {
         self.keeper = Some(Box::new(keep));
         self

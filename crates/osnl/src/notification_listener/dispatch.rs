@@ -1,3 +1,5 @@
+//! Dispatches messages from the listener to endpoints, in order.
+//!
 //! Each message belongs to a *lane*, which handles one message at a time. A message that waits for a retry holds its
 //! lane.
 
@@ -28,7 +30,7 @@ const NAMES_SAID: usize = 16;
 pub(super) struct Dispatch {
     pub(super) endpoints: Vec<Box<dyn Endpoint>>,
     pub(super) order: Order,
-    /// `None` acknowledges a requeued message instead.
+    /// The retries; `None` acknowledges a requeued message instead.
     pub(super) requeue: Option<RequeuePolicy>,
     pub(super) is_endless: bool,
     pub(super) places: usize,
@@ -82,7 +84,7 @@ impl Intake for Dispatcher {
         })
     }
 
-    /// A reservation takes no place.
+    /// Does nothing, because a reservation takes no place.
     fn keep(&self, _: usize) {}
 
     fn obstacle(&self) -> Option<Obstacle> {
@@ -123,7 +125,7 @@ impl Dispatch {
                 && endpoint.wants(head)
         }));
         asked.unwrap_or_else(|_| {
-            // The endpoint must receive the message: losing it would be worse.
+            // A panicking filter must not lose the message, so the endpoint receives it.
             tracing::error!("an endpoint panicked in its filter; it receives the notification");
             true
         })
@@ -202,6 +204,7 @@ impl Dispatch {
         }
     }
 
+    /// Returns the oldest job of a lane, and removes an empty lane under the same lock.
     fn front(&self, lane: &Lane) -> Option<(Arc<ReceivedNotification>, Arc<[usize]>)> {
         let mut lanes = self.lanes();
         let front = lanes.lanes.get(lane).and_then(VecDeque::front);
@@ -333,7 +336,7 @@ impl Dispatch {
         Settle::Acknowledge
     }
 
-    /// oslo.messaging warns for each message; this logs each name once.
+    /// Warns once for each name, where oslo.messaging warns for each message.
     fn say_unknown_priority(&self, priority: Option<&Priority>) {
         let name = match priority {
             None => "none",

@@ -42,7 +42,8 @@ pub trait Endpoint: Send + Sync {
         None
     }
 
-    /// Decides by the head, before the payload is read. The listener may call this repeatedly, and it must be quick.
+    /// Whether to receive a message, decided before its payload is read. Must be quick, because the listener may ask
+    /// repeatedly.
     fn wants(&self, head: &Head<'_>) -> bool {
         let _ = head;
         true
@@ -92,6 +93,7 @@ impl ReceivedNotification {
         &self.raw.origin
     }
 
+    /// Returns the received body, framed and perhaps compressed.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.raw.body

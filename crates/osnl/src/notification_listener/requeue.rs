@@ -1,3 +1,5 @@
+//! The pauses and the number of attempts of a requeued message.
+//!
 //! A requeued message stays unacknowledged and holds its lane, because a return would change its order with messages in
 //! the client library.
 
@@ -26,7 +28,7 @@ impl Default for RequeuePolicy {
 }
 
 impl RequeuePolicy {
-    /// `None` after the last attempt (1 is the first).
+    /// Returns the pause after this attempt (1 is the first); `None` after the last.
     #[must_use]
     pub fn pause(&self, attempt: u32) -> Option<Duration> {
         let doubled = 2u32.saturating_pow(attempt.saturating_sub(1).min(30));

@@ -1,3 +1,5 @@
+//! The files beside the journal, which other processes read while a daemon writes.
+//!
 //! A full `journal.db.unmatched` becomes `journal.db.unmatched.1`: together they hold the ring and at most as much
 //! again.
 

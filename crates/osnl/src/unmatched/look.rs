@@ -1,3 +1,5 @@
+//! Access to the ring from its own process: messages by page, and counts over all listeners.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -37,7 +39,7 @@ impl Ring {
         found.filter(|(found, _)| *found == number).map(|(_, message)| message)
     }
 
-    /// The call may block for a moment.
+    /// Returns the counts of each rule; the call may block for a moment.
     #[must_use]
     pub fn totals(&self) -> HashMap<Arc<str>, RuleTotals> {
         let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();

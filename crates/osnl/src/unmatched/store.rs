@@ -1,3 +1,5 @@
+//! The thread that writes ring and counts; only dropping the ring waits for it.
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use crate::state_dir;
 
 const EACH: Duration = Duration::from_secs(1);
 
-/// Dropping the handle writes everything and ends the thread.
+/// The handle of the writing thread, whose drop writes everything and ends the thread.
 pub(super) struct UnmatchedStore {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -126,7 +128,7 @@ impl UnmatchedWriter {
         Ok(())
     }
 
-    /// Completes an unfinished last line of the former process.
+    /// Measures the former process's file, and completes an unfinished last line.
     fn look(&mut self, current: &Path) -> io::Result<u64> {
         let found = match fs::read(current) {
             Ok(found) => found,

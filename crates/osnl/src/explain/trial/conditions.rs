@@ -32,14 +32,14 @@ impl Conditions {
             && self.0.iter().all(|side| match side.when.holds(names) {
                 Ok(true) => true,
                 Ok(false) => side.depends_on_values,
-                // The example's values may cause an undecided condition.
+                // An undecided condition is a dead letter itself, and the example's values may be its cause.
                 Err(
                     EvalError::Lacks { .. } | EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. },
                 ) => false,
             })
     }
 
-    /// A pattern may match an unknown value.
+    /// Whether the patterns may match, as with an unknown value.
     fn patterns_may_match(&self, rule: &RuleConf, names: &Names) -> bool {
         let notification = names.notification();
         let nested = rule.rule.nested.iter().map(|nested| nested.matches(notification));

@@ -1,3 +1,5 @@
+//! Turns dead letters of a trial into warnings, one per option and cause.
+
 use std::collections::BTreeMap;
 
 use osnl_config::Warning;
@@ -19,7 +21,7 @@ pub(super) struct Deaths {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct DeathCause {
     option: String,
-    /// The place in the text is omitted, because it differs from event to event.
+    /// The message without its place in the text, which differs from event to event.
     problem: String,
 }
 

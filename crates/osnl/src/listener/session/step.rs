@@ -38,6 +38,7 @@ pub(in crate::listener) enum WakeCause {
     Draining,
     Completed(IncomingMessage, Settle),
     HandOut(usize),
+    /// A filled batch, or a lost connection.
     Polled(Result<(), TransportError>),
     /// A due flush or position.
     Clock,
@@ -298,6 +299,7 @@ impl<'a> Core<'a> {
         self.returns && self.is_old(now)
     }
 
+    /// Whether the session is old enough to return everything unsettled without doing so too often.
     fn is_old(&self, now: Instant) -> bool {
         now - self.begun >= self.listener.config.give_back_after
     }

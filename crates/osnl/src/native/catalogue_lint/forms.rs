@@ -96,7 +96,7 @@ fn is_versioned(event: &CatalogueEvent) -> bool {
     matches!(event.form, PayloadForm::Versioned(_))
 }
 
-/// In nova's older form, names of servers are longer.
+/// Whether both are forms of one event; nova's older form has longer names of servers.
 fn is_twin(plain: &CatalogueEvent, versioned: &CatalogueEvent) -> bool {
     let name = plain.event_type.strip_prefix("compute.").unwrap_or(plain.event_type);
     plain.service == versioned.service && [plain.event_type, name].contains(&versioned.event_type)

@@ -1,3 +1,5 @@
+//! Finds publishers and kinds of resources that no known event of a rule has.
+//!
 //! A publisher is a service and any host, so only the beginning of a pattern is compared.
 
 use std::collections::BTreeSet;

@@ -1,3 +1,5 @@
+//! Probes a cloud: the login, the services of the kinds in use, and the right to read.
+//!
 //! A list of one object proves the API. Roles may read objects without listing them, so a missing object is requested
 //! too: the API's own 404 is success.
 
@@ -18,7 +20,7 @@ use crate::enrich::EnrichConf;
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
-/// The token is dropped and expires by itself.
+/// Probes the login and each kind. The token is dropped and expires by itself.
 pub(super) async fn enrichment(
     conf: &EnrichConf,
     kinds: &BTreeSet<Kind>,

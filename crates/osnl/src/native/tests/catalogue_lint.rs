@@ -219,7 +219,7 @@ fn a_name_in_when_that_its_events_never_have_is_pointed_at() {
            binding:vif_type, binding:vnic_type, created_at, …; did you mean payload.port.device_owner?",
         ],
     );
-    // Of nova's two forms, a field of either counts as present.
+    // A field of either of nova's two forms counts as present.
     let both = r"event_type = ^(compute\.)?instance\.delete\.end$";
     check(
         "nova",
