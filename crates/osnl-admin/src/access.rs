@@ -25,7 +25,6 @@ pub(crate) enum Denial {
     Token,
     /// It asks about deliveries, and any user of this machine could have sent it.
     Anonymous,
-    /// It would change something.
     Change,
 }
 

@@ -18,7 +18,6 @@ pub(crate) fn body(status: StatusCode, content_type: &'static str, body: impl In
     whole(status, content_type, Either::Left(Full::new(body.into())))
 }
 
-/// Events as they come.
 pub(crate) fn events(stream: EventStream) -> AdminAnswer {
     whole(StatusCode::OK, "text/event-stream", Either::Right(stream))
 }

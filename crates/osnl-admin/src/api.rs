@@ -54,7 +54,6 @@ const QUARANTINE: &[ParameterRow] = &[
     ("limit", &["limit"], ValueForm::Number),
 ];
 
-/// Every address.
 pub static ROUTES: &[ApiRoute] = &[
     ApiRoute::get("/status", "status", &[]),
     ApiRoute::get("/deliveries", "list", DELIVERIES),

@@ -59,19 +59,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum AdminStartError {
     /// The address cannot be had.
     #[error("listen: {address}: {error}; name another address, or end what listens there")]
-    Listen {
-        /// As configured.
-        address: AdminAddress,
-        /// The operating system's reason.
-        error: io::Error,
-    },
+    Listen { address: AdminAddress, error: io::Error },
     /// A file that is not a socket has the name.
     #[error("listen: {}: exists and is not a socket; move it away", .0.display())]
     NotASocket(PathBuf),
-    /// The files for TLS.
     #[error("{0}; name PEM files that this user can read")]
     Tls(String),
-    /// No random numbers.
     #[error("the operating system gives no random numbers")]
     Random,
 }
@@ -82,7 +75,6 @@ pub struct BoundEndpoint {
     shared: Arc<EndpointParts>,
 }
 
-/// The admin endpoint.
 #[derive(Debug)]
 pub struct AdminEndpoint;
 
@@ -99,9 +91,7 @@ struct EndpointParts {
     tls: Option<CurrentTls>,
     /// The metrics that were made last, with their format.
     metrics: Mutex<Vec<(MetricsFormat, Instant, Bytes)>>,
-    /// The latest readiness.
     readiness: Mutex<Option<(Instant, Readiness)>>,
-    /// The pace of requests.
     pace: Pace,
 }
 

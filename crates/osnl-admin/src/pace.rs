@@ -8,12 +8,10 @@ use tokio::time::{Instant, sleep_until};
 
 /// The interval between two turns when all the time is used.
 const EACH: Duration = Duration::from_millis(5);
-/// Connections at once.
 pub(crate) const MOST: usize = 64;
 /// Turns that are saved up while there is nothing to do: that of as many connections as there may be.
 const SAVED: u32 = MOST as u32;
 
-/// See the [module](self).
 pub(crate) struct Pace {
     /// The moment of the latest turn, had they come evenly.
     latest: Mutex<Instant>,
@@ -24,7 +22,6 @@ impl Pace {
         Self { latest: Mutex::new(Instant::now()) }
     }
 
-    /// Waits for a turn.
     pub(crate) async fn turn(&self) {
         let now = Instant::now();
         let turn = {

@@ -11,7 +11,6 @@ use tokio::time::{Instant, Sleep, sleep};
 /// The time that a peer may take to accept a piece of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// See the [module](self).
 pub(crate) struct ProgressStream<S> {
     stream: S,
     /// When a write that waits is given up.

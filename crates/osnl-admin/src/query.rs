@@ -5,9 +5,7 @@ use serde_json::{Map, Value, json};
 /// The form of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueForm {
-    /// A text.
     Text,
-    /// A whole number.
     Number,
     /// May be repeated: a list of texts.
     Texts,

@@ -22,7 +22,6 @@ const QUIET: u32 = 15;
 /// The stream ends after so many intervals.
 const MOST: u32 = 9 * 60;
 
-/// See the [module](self).
 pub(crate) struct EventStream {
     reader: LiveReader,
     /// Writes an event: bytes of one line each.

@@ -1,3 +1,5 @@
+//! The contract of an action: one attempt, and the outcome that it reports.
+
 use std::sync::Arc;
 use std::time::Duration;
 

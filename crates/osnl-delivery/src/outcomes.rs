@@ -1,3 +1,5 @@
+//! The consequences of an attempt, written to the log and to the journal.
+
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 

@@ -1,3 +1,5 @@
+//! The published state of a delivery loop's target, for `osnl status`.
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,7 +5,7 @@
 //! 1. The listener [reserves](Journal::reserve) a place *before* it reads from the broker.
 //! 2. The listener [appends](Journal::append) the message with its deliveries, and gets a [`Receipt`].
 //! 3. The delivery loop [claims](Journal::claim) deliveries and [ends](Journal::end) each with an
-//! [`Outcome`].
+//!    [`Outcome`].
 //! 4. The receipt completes when the message is safe, and the listener settles the message.
 //!
 //! A message is *safe* at the last outcome in [`memory`] (`memory://`), and at the commit in [`sqlite`]. The

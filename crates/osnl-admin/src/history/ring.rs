@@ -23,7 +23,6 @@ impl<const MOST: usize> SampleRing<MOST> {
         self.0.len()
     }
 
-    /// The oldest first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &HistorySample> {
         self.0.iter()
     }

@@ -14,13 +14,11 @@ pub(crate) const BUCKETS: usize = 13;
 /// The numbers of a span of time. Without either it is a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HistorySample {
-    /// Counts in that time.
     pub(crate) counts: Option<Counts>,
     /// Found in the journal: the most in that time.
     pub(crate) backlog: Option<Backlog>,
 }
 
-/// Numbers that were counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// The time in which they were counted.
@@ -31,13 +29,11 @@ pub(crate) struct Counts {
     pub(crate) matched: u32,
     /// Deliveries whose effect is done.
     pub(crate) delivered: u32,
-    /// Attempts that failed.
     pub(crate) failed: u32,
     /// Deliveries by the time from publication to the effect.
     pub(crate) latency: [u32; BUCKETS],
 }
 
-/// Deliveries that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
     pub(crate) pending: u32,
@@ -78,7 +74,6 @@ impl HistorySeries {
         self.push(HistorySample { counts, backlog }, is_last);
     }
 
-    /// Adds a gap.
     pub(super) fn skip(&mut self, is_last: bool) {
         self.before = None;
         self.push(HistorySample::default(), is_last);

@@ -87,7 +87,6 @@ async fn a_gap_is_a_gap_and_its_counts_belong_to_no_sample() {
     of.deliver(3, 5);
     // Nothing is known of the time before the first sample.
     assert_eq!(of.delivered(), [None, Some(5), Some(5)]);
-    // The process stood still.
     of.pass(EACH * 2);
     of.deliver(2, 100);
     assert_eq!(of.delivered(), [None, Some(5), Some(5), None, None, None, Some(100)]);

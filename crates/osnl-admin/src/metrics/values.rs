@@ -1,3 +1,5 @@
+//! The value of each metric, from the counters and the status.
+
 use std::time::SystemTime;
 
 use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};

@@ -1,3 +1,5 @@
+//! Changes on the page: a form shows the effect first, then makes the change.
+
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{ChangeResult, ControlRequest, PauseResult, ProbeResult, RequestRefusal, Which};

@@ -1,3 +1,5 @@
+//! The pages of deliveries: a search, and the details of one delivery.
+
 use askama::Template;
 use hyper::{Method, StatusCode};
 use osnl::control::{ControlRequest, Delivery, List, MaskedMessage, RequestRefusal, Show, millis};

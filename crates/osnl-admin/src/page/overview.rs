@@ -1,3 +1,5 @@
+//! The overview page: conditions that need attention, then listeners and actions.
+
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{

@@ -1,3 +1,5 @@
+//! Plots of the last hour or the last day: of all actions, and of each.
+
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{Code, RequestRefusal};

@@ -1,3 +1,5 @@
+//! The pages of messages in quarantine: a search, one message, changes.
+
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{

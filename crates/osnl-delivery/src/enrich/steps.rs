@@ -1,3 +1,5 @@
+//! The questions of one action about one event, and the value where no source has an answer.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;

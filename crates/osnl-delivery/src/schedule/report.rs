@@ -1,3 +1,5 @@
+//! The consequences of an attempt: the end of a delivery, or its retry.
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! The meaning of a row: numbers of states, moments, messages as received.
+
 use std::sync::Arc;
 
 pub(super) use osnl_core::moment::{millis, moment};

@@ -1,3 +1,5 @@
+//! Turns errors of the client library into osnl's, with the operation that failed.
+
 use std::io;
 
 use lapin::ErrorKind;

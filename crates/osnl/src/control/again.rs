@@ -31,12 +31,10 @@ pub struct Again {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GivenMessage {
-    /// Its bytes, in base64.
     pub body_base64: String,
     /// The content type, as AMQP's properties give it.
     #[serde(default)]
     pub content_type: Option<String>,
-    /// The same.
     #[serde(default)]
     pub content_encoding: Option<String>,
     /// The compression, from the header that kombu sets.
@@ -50,11 +48,9 @@ pub struct GivenMessage {
     pub routing_key: String,
 }
 
-/// One rule's wish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleWish {
-    /// The rule.
     pub rule: String,
     /// The action; the daemon must have it.
     pub action: String,

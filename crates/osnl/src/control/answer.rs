@@ -27,7 +27,6 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Deliveries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {
     /// In the order that was asked for.
@@ -41,7 +40,6 @@ pub struct List {
 /// The numbers of deliveries, in all and by state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateTotals {
-    /// In all.
     pub all: u64,
     /// By state, in the words of the glossary.
     pub by_state: BTreeMap<String, u64>,
@@ -53,7 +51,6 @@ pub struct StateTotals {
 /// A delivery in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// Its number, `EVENT.N`.
     pub id: String,
     /// Its state, in the words of the glossary.
     pub state: String,
@@ -66,20 +63,15 @@ pub struct Delivery {
     /// When its next attempt is due, after one that failed.
     #[serde(default)]
     pub next_attempt: Option<String>,
-    /// Seconds until then.
     #[serde(default)]
     pub next_attempt_seconds: Option<u64>,
     /// When its message reached us.
     pub received: String,
-    /// Seconds since then.
     pub age_seconds: u64,
-    /// When it ended.
     pub ended: Option<String>,
     /// The action that makes it.
     pub action: String,
-    /// The rule that matched.
     pub rule: String,
-    /// The event type.
     pub event_type: Option<String>,
     /// Its order key: deliveries of one action and key are made one after the other.
     #[serde(default)]
@@ -108,7 +100,6 @@ pub struct Delivery {
     pub last_answer: Option<String>,
     /// The queue it was taken from.
     pub queue: String,
-    /// The message's id.
     pub message_id: Option<String>,
     /// The further copies of the message that arrived.
     pub copies: u64,
@@ -117,7 +108,6 @@ pub struct Delivery {
 /// A delivery with its attempts and its message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Show {
-    /// As in a list.
     pub delivery: Delivery,
     /// Open deliveries of the same action and resource before it.
     pub ahead: u64,
@@ -137,16 +127,13 @@ pub struct Show {
     pub target: Option<String>,
     /// The latest failed attempts, oldest first; at most 20.
     pub attempts: Vec<AttemptAnswer>,
-    /// The message.
     pub message: MaskedMessage,
 }
 
 /// A failed attempt and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptAnswer {
-    /// When it ended.
     pub at: String,
-    /// The target's answer.
     pub answer: String,
     /// The request as it was sent, secrets masked and cut to a bounded size; kept of the latest few attempts.
     #[serde(default)]
@@ -165,7 +152,6 @@ pub struct MaskedMessage {
     pub queue: String,
     /// The exchange it was published to.
     pub exchange: String,
-    /// `<topic>.<priority>`.
     pub routing_key: String,
     /// Whether the broker had delivered it before.
     pub redelivered: bool,
@@ -179,9 +165,7 @@ pub struct MaskedMessage {
     pub priority: Option<String>,
     /// When it was sent, in the sender's words.
     pub timestamp: Option<String>,
-    /// The request context, masked.
     pub context: Map<String, Value>,
-    /// The payload, masked.
     pub payload: Value,
     /// The reason if it cannot be read.
     pub unreadable: Option<String>,
@@ -193,7 +177,6 @@ pub struct MaskedMessage {
 /// The effect of a change, or of its dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeResult {
-    /// Whether nothing was changed.
     pub dry_run: bool,
     /// The number of deliveries that were, or would be, changed.
     pub changed: u64,
@@ -214,27 +197,22 @@ pub struct ChangeResult {
 /// A delivery that was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedDelivery {
-    /// Its number.
     pub id: String,
-    /// Why.
     pub why: String,
 }
 
 /// An action that was paused or resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseResult {
-    /// The action.
     pub action: String,
     /// When the pause began, RFC 3339; `None` when the action is not paused.
     pub paused_since: Option<String>,
-    /// Whether that is new.
     pub changed: bool,
 }
 
 /// The result of a probe on request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeResult {
-    /// The action.
     pub action: String,
     /// The target that it calls.
     pub target: String,
@@ -251,7 +229,6 @@ pub struct ProbeResult {
 /// The entries that a replay appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayResult {
-    /// New events.
     pub appended: u64,
     /// Events that were there already under the ids they kept.
     pub kept_already: u64,

@@ -40,7 +40,6 @@ pub enum AskError {
     /// The daemon was silent for too long.
     #[error("{0}")]
     Silent(Box<Silence>),
-    /// The connection ended.
     #[error("the daemon did not answer: {0}")]
     Io(#[from] io::Error),
     /// The answer is not valid JSON.

@@ -5,14 +5,11 @@ use std::time::SystemTime;
 use super::answer::ReloadResult;
 use crate::native::Document;
 
-/// The configuration in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigurationReport {
-    /// When it was loaded.
     pub loaded: SystemTime,
     /// Every value that counts, with its origin; secrets are masked.
     pub document: Document,
-    /// The warnings about it.
     pub warnings: Vec<String>,
     /// The latest reload that has ended since the start.
     pub last_reload: Option<LastReload>,
@@ -21,10 +18,7 @@ pub struct ConfigurationReport {
 /// A reload that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastReload {
-    /// When it ended.
     pub at: SystemTime,
-    /// The requester.
     pub by: String,
-    /// Its result.
     pub result: ReloadResult,
 }

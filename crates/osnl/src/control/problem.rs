@@ -48,7 +48,6 @@ pub enum ProblemKind {
     QueueUnread,
     /// The operator has paused an action.
     ActionPaused,
-    /// A target is held.
     TargetHeld,
     /// A service that deliveries need before their attempts is down.
     DependencyDown,
@@ -60,11 +59,9 @@ pub enum ProblemKind {
     PendingFull,
     /// Deliveries are held by a guard or the operator.
     DeliveriesHeld,
-    /// Deliveries were given up.
     DeadLetters,
     /// Deliveries of an action that is no longer configured.
     Orphaned,
-    /// Messages are in quarantine.
     Quarantined,
     /// Deliveries are held since the process ended unexpectedly while attempting them.
     Suspects,
@@ -112,9 +109,7 @@ pub enum ProblemSeverity {
 /// A problem that needs the operator's attention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Its kind.
     pub kind: ProblemKind,
-    /// Its urgency.
     pub severity: ProblemSeverity,
     /// The part that has it: `listener nova`, `action roles`, `queue osnl`, `journal`, `configuration`, `daemon`.
     pub subject: String,
@@ -124,7 +119,6 @@ pub struct Problem {
     pub reason: Option<String>,
     /// When it began, RFC 3339; `null` if that is not known.
     pub since: Option<String>,
-    /// Seconds since then.
     pub since_seconds: Option<u64>,
     /// The command or setting that repairs it.
     pub remedy: Option<String>,

@@ -18,9 +18,7 @@ use crate::replay::{self, ReplayEvent};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WhichMessages {
-    /// These.
     pub ids: Vec<i64>,
-    /// Taken from this queue.
     pub queue: Option<String>,
     /// With a reason that contains this.
     pub reason: Option<String>,
@@ -34,7 +32,6 @@ pub struct WhichMessages {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageAgain {
-    /// Its number.
     pub id: i64,
     /// The deliveries to make, never empty.
     pub deliveries: Vec<RuleWish>,
@@ -54,11 +51,8 @@ pub struct QuarantineList {
 /// A message that is kept unread. Its publisher, id, and event type are claims of its first bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantinedMessage {
-    /// Its number.
     pub id: i64,
-    /// When it reached us.
     pub received: String,
-    /// Seconds since then.
     pub age_seconds: u64,
     /// The reason, and the option that would accept it, if there is one.
     pub reason: String,
@@ -68,7 +62,6 @@ pub struct QuarantinedMessage {
     pub queue: String,
     /// The exchange it was published to.
     pub exchange: String,
-    /// `<topic>.<priority>`.
     pub routing_key: String,
     /// Whether the broker had delivered it before.
     pub redelivered: bool,
@@ -89,13 +82,11 @@ pub struct QuarantinedMessage {
 /// A quarantined message in full.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineShow {
-    /// As in a list.
     pub message: QuarantinedMessage,
     /// The beginning of its body: names and shape, values masked.
     pub preview: String,
     /// The content type that the message declares.
     pub content_type: Option<String>,
-    /// The same.
     pub content_encoding: Option<String>,
     /// The compression, from the header that kombu sets.
     pub compression: Option<String>,
@@ -107,7 +98,6 @@ pub struct QuarantineShow {
 /// The effect of a change, or of its dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineChanges {
-    /// Whether nothing was changed.
     pub dry_run: bool,
     /// The number of messages that were, or would be, changed.
     pub changed: u64,
@@ -122,9 +112,7 @@ pub struct QuarantineChanges {
 /// A message that was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotChanged {
-    /// Its number.
     pub id: i64,
-    /// Why.
     pub why: String,
 }
 
@@ -210,7 +198,6 @@ impl QuarantineChanges {
         done.refusals.into_iter().for_each(|refused| self.refuse(refused.id, refused.why));
     }
 
-    /// One was changed.
     pub fn changed(&mut self, id: i64) {
         self.changed += 1;
         if self.ids.len() < Self::NAMED {
@@ -218,7 +205,6 @@ impl QuarantineChanges {
         }
     }
 
-    /// One was not.
     pub fn refuse(&mut self, id: i64, why: impl Into<String>) {
         self.refused += 1;
         if self.refusals.len() < Self::NAMED {

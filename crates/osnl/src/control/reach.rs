@@ -23,7 +23,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The places in which to look for a daemon or its journal.
 #[derive(Clone, Debug, Default)]
 pub struct Where {
-    /// The daemon's state directory.
     pub state_dir: Option<PathBuf>,
     /// The journal's file; none of a daemon that keeps it in memory.
     pub journal: Option<PathBuf>,
@@ -61,13 +60,10 @@ pub enum ReachError {
     /// The journal is in use, and the process that holds it does not answer.
     #[error("{journal} is in use by {holder}, which does not answer at {socket}: {error}")]
     Silent {
-        /// The file.
         journal: String,
-        /// The process.
         holder: String,
         /// The path at which its socket would be.
         socket: String,
-        /// Why not.
         error: io::Error,
     },
     /// This user may not look where the daemon's socket would be.
@@ -81,12 +77,7 @@ pub enum ReachError {
     Hung(Box<Silence>),
     /// There is a socket, and it cannot be used.
     #[error("{socket}: {error}")]
-    Socket {
-        /// The socket.
-        socket: String,
-        /// Why not.
-        error: io::Error,
-    },
+    Socket { socket: String, error: io::Error },
 }
 
 /// Finds the daemon or file that answers; waits for seconds at most. A daemon may be silent for so long at a time.

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
-    /// It is not understood.
     BadRequest,
     /// It is understood, and not to be had here.
     Unsupported,
@@ -24,9 +23,7 @@ pub enum Code {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct RequestRefusal {
-    /// Why, for scripts.
     pub code: Code,
-    /// Why, for people.
     pub message: String,
 }
 

@@ -22,14 +22,11 @@ fn usual() -> u32 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ControlRequest {
-    /// Requests the status.
     Status {},
     /// Deliveries, a page at a time.
     List {
-        /// The filter.
         #[serde(default)]
         filter: Which,
-        /// The order.
         #[serde(default, skip_serializing_if = "ListOrder::is_oldest")]
         order: ListOrder,
         /// Those behind this one: `next` of the page before.
@@ -44,7 +41,6 @@ pub enum ControlRequest {
     },
     /// One delivery with its history and its message.
     Show {
-        /// Its number.
         id: String,
         /// With the message's bytes, secrets and all.
         #[serde(default)]
@@ -60,7 +56,6 @@ pub enum ControlRequest {
         /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// The requester.
         by: String,
     },
     /// Open and dead ones end.
@@ -73,62 +68,49 @@ pub enum ControlRequest {
         /// The requester, kept with the delivery.
         by: String,
     },
-    /// Held ones go on.
     Release {
         /// The selection among held deliveries.
         filter: Which,
         /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// The requester.
         by: String,
     },
     /// Open ones become another action's.
     Move {
         /// The selection among open deliveries.
         filter: Which,
-        /// The other action.
         to: String,
         /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// The requester.
         by: String,
     },
     /// No attempt of an action begins, across restarts.
     Pause {
-        /// The action.
         action: String,
-        /// The requester.
         by: String,
     },
     /// A held target is asked now, with a delivery that waits; the answer waits for the result.
     Probe {
-        /// The action.
         action: String,
-        /// The requester.
         by: String,
     },
     /// Attempts of a paused action begin again.
     Resume {
-        /// The action.
         action: String,
-        /// The requester.
         by: String,
     },
     /// Events are appended anew, with what a command has planned for them, in this order.
     Replay {
-        /// The events.
         events: Vec<Again>,
         /// With the ids they had: what the journal keeps already is no second event then.
         #[serde(default)]
         keep_ids: bool,
-        /// The requester.
         by: String,
     },
     /// Messages that are kept unread, in the order of their arrival.
     QuarantineList {
-        /// The filter.
         #[serde(default)]
         filter: WhichMessages,
         /// Those with a larger number.
@@ -138,9 +120,7 @@ pub enum ControlRequest {
         #[serde(default = "usual")]
         limit: u32,
     },
-    /// One of them.
     QuarantineShow {
-        /// Its number.
         id: i64,
         /// With the bytes that are kept, secrets and all.
         #[serde(default)]
@@ -148,24 +128,19 @@ pub enum ControlRequest {
     },
     /// Messages go through rules again, with what a command has planned for them, and leave the quarantine.
     QuarantineRetry {
-        /// The messages.
         messages: Vec<MessageAgain>,
-        /// The requester.
         by: String,
     },
     /// Messages leave the quarantine and are gone.
     QuarantineDiscard {
-        /// The filter.
         filter: WhichMessages,
         /// Only what would come of it.
         #[serde(default)]
         dry_run: bool,
-        /// The requester.
         by: String,
     },
     /// The daemon reads its configuration again.
     Reload {
-        /// The requester.
         by: String,
     },
 }
@@ -219,7 +194,6 @@ impl ControlRequest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ListOrder {
-    /// By number.
     #[default]
     Oldest,
     /// By number, the largest first.
@@ -247,7 +221,6 @@ impl ListOrder {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Which {
-    /// These, as `EVENT.N`.
     pub ids: Vec<String>,
     /// All of this event's, by its number.
     pub event: Option<u64>,

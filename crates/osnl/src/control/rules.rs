@@ -5,7 +5,6 @@ use std::time::SystemTime;
 /// The rules with their counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulesReport {
-    /// When counting began.
     pub since: SystemTime,
     /// In the order in which they are asked.
     pub rules: Vec<RuleReport>,
@@ -14,7 +13,6 @@ pub struct RulesReport {
 /// A rule with its counts over all its listeners.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleReport {
-    /// Its name.
     pub name: String,
     /// Its settings; `None` of a rule that no file configures, such as the canary's.
     pub settings: Option<RuleSettings>,
@@ -22,7 +20,6 @@ pub struct RuleReport {
     pub seen: u64,
     /// Those on which it fired.
     pub fired: u64,
-    /// When it fired last.
     pub last_fired: Option<SystemTime>,
     /// Messages whose head it matches, and that a rule before it took with `stop`.
     pub stopped: u64,
@@ -35,9 +32,7 @@ pub struct RuleReport {
 pub struct RuleSettings {
     /// The listeners whose messages it sees.
     pub listeners: Vec<String>,
-    /// Its actions.
     pub actions: Vec<String>,
-    /// Whether it is enabled.
     pub is_enabled: bool,
     /// Whether its deliveries are recorded, and not made.
     pub is_shadow: bool,
@@ -52,7 +47,6 @@ pub struct UnmatchedPage {
     pub keep: u32,
     /// Whether their bodies are kept too.
     pub with_bodies: bool,
-    /// Newest first.
     pub messages: Vec<UnmatchedRow>,
     /// The start of the next page, as `before`; `None` on the last page.
     pub next: Option<u64>,
@@ -65,15 +59,11 @@ pub struct UnmatchedRow {
     pub number: u64,
     /// Seconds since it was received.
     pub age_seconds: u64,
-    /// The listener.
     pub listener: String,
     /// The queue it was taken from.
     pub queue: String,
-    /// The event type.
     pub event_type: Option<String>,
-    /// The publisher.
     pub publisher_id: Option<String>,
-    /// The priority.
     pub priority: Option<String>,
     /// The resource that it is about, by its name and its id; known where the body is kept.
     pub resource: Option<String>,
@@ -102,7 +92,6 @@ pub struct TrialReport {
 /// The verdict of a rule on an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleTrial {
-    /// Whether it fires.
     pub fires: bool,
     /// The verdict, in a line.
     pub verdict: String,

@@ -267,7 +267,6 @@ async fn telling(
             answer = &mut answering => return Some(answer),
             read = reading.fill_buf(), if is_there => match read {
                 Ok([]) | Err(_) => return None,
-                // Another request: it waits.
                 Ok(_) => is_there = false,
             },
             _ = ticks.tick() => {

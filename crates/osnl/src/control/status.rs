@@ -12,9 +12,7 @@ use crate::daemon::ReloadRefusalReason;
 /// The status of a daemon, or of the journal file of one that is stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// Whether a daemon answers.
     pub running: bool,
-    /// Whether `attention` is empty.
     pub healthy: bool,
     /// Whether no delivery is pending or running, and no message is on its way from the broker.
     #[serde(default)]
@@ -27,13 +25,9 @@ pub struct Status {
     /// Seconds after which a pending delivery needs attention: `attention_age`.
     #[serde(default)]
     pub attention_age_seconds: u64,
-    /// The program's version.
     pub version: String,
-    /// The daemon's process.
     pub pid: Option<u32>,
-    /// When the daemon began.
     pub started: Option<String>,
-    /// Seconds since then.
     pub uptime_seconds: Option<u64>,
     /// The time of the daemon's configuration, and the latest reload if it was refused.
     #[serde(default)]
@@ -48,7 +42,6 @@ pub struct Status {
     /// The ends of certificates and credentials, as far as they are known: those that end first.
     #[serde(default)]
     pub expiries: Vec<ExpiryStatus>,
-    /// The journal.
     pub journal: JournalStatus,
     /// The counters since the start of the daemon.
     pub counters: BTreeMap<String, u64>,
@@ -59,7 +52,6 @@ pub struct Status {
 pub struct ConfigurationStatus {
     /// When it was read: at the start, or by the latest reload.
     pub loaded: String,
-    /// Seconds since then.
     pub loaded_seconds: u64,
     /// The latest reload was refused, and nothing has changed.
     pub not_reloaded: Option<NotReloaded>,
@@ -70,9 +62,7 @@ pub struct ConfigurationStatus {
 pub struct NotReloaded {
     /// When the first one since the latest success was.
     pub since: String,
-    /// Seconds since then.
     pub since_seconds: u64,
-    /// The kind of reason.
     pub reason: ReloadRefusalReason,
     /// Every error, one line each.
     pub errors: Vec<String>,
@@ -85,7 +75,6 @@ pub struct ExpiryStatus {
     pub subject: String,
     /// Its name: `the certificate of mq1:5671`, `the password of user osnl`.
     pub what: String,
-    /// When it ends.
     pub ends: String,
     /// Seconds until then; negative once it has ended.
     pub ends_seconds: i64,
@@ -97,9 +86,7 @@ pub struct LeftQueue {
     /// The hosts of the broker.
     #[serde(default)]
     pub broker: String,
-    /// The virtual host.
     pub vhost: String,
-    /// Its name.
     pub queue: String,
     /// Messages that waited in it when it was looked last; `null` if that is not known.
     #[serde(default)]
@@ -107,7 +94,6 @@ pub struct LeftQueue {
     /// Consumers that it had then.
     #[serde(default)]
     pub consumers: Option<u64>,
-    /// Seconds since then.
     #[serde(default)]
     pub seen_seconds: Option<u64>,
     /// The command that removes the bindings of osnl that still fill it; `None` if there is none.
@@ -118,10 +104,8 @@ pub struct LeftQueue {
     pub delete: Option<String>,
 }
 
-/// A listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerStatus {
-    /// Its name.
     pub name: String,
     /// `connecting`, `listening`, `standby`, `blocked`, `draining` or `stopped`.
     pub state: String,
@@ -134,7 +118,6 @@ pub struct ListenerStatus {
     /// When the state began, RFC 3339.
     #[serde(default)]
     pub since: Option<String>,
-    /// Seconds since then.
     #[serde(default)]
     pub since_seconds: Option<u64>,
     /// Failed attempts to connect, since it is connecting.
@@ -169,7 +152,6 @@ pub struct ListenerStatus {
     /// The way in which its queue, as another program or the broker has made it, can lose messages.
     #[serde(default)]
     pub queue_lossy: Option<String>,
-    /// The remedy for that.
     #[serde(default)]
     pub queue_remedy: Option<String>,
     /// The answers of the broker's management API; `None` where the broker has no such API.
@@ -181,7 +163,6 @@ pub struct ListenerStatus {
     /// When its queue, which was read before, was found missing and was created, since the start.
     #[serde(default)]
     pub queue_created: Option<String>,
-    /// Seconds since then.
     #[serde(default)]
     pub queue_created_seconds: Option<u64>,
     /// Whether no exchange that should fill its queue is there yet, so that nothing comes into it.
@@ -193,7 +174,6 @@ pub struct ListenerStatus {
     /// When messages began to wait there without becoming fewer, RFC 3339.
     #[serde(default)]
     pub queue_waiting_since: Option<String>,
-    /// Seconds since then.
     #[serde(default)]
     pub queue_waiting_seconds: Option<u64>,
     /// The lag of its group in the partitions that it reads; `None` where the broker has no partitions, and before the
@@ -206,7 +186,6 @@ pub struct ListenerStatus {
     pub reconnects: u64,
     /// When the latest message came, since the start.
     pub last_message: Option<String>,
-    /// Seconds since then.
     pub last_message_seconds: Option<u64>,
     /// The age, when it was read, of the event that was read last; `None` before the first, and without a timestamp. The
     /// payload of a message that no rule can match is not read.
@@ -231,7 +210,6 @@ pub struct ManagementStatus {
     /// Seconds since the latest answers.
     #[serde(default)]
     pub seen_seconds: Option<u64>,
-    /// The broker's version.
     #[serde(default)]
     pub version: Option<String>,
     /// The default queue type of the virtual host, if one is set.
@@ -248,9 +226,7 @@ pub struct ManagementStatus {
 /// A queue, as the management API shows it. A `null` is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueStatus {
-    /// Its name.
     pub queue: String,
-    /// `classic`, `quorum` or `stream`.
     #[serde(rename = "type")]
     pub queue_type: Option<String>,
     /// Whether it outlives a restart of the broker.
@@ -279,7 +255,6 @@ pub struct QueueRiskStatus {
 /// The lag of a consumer group in the partitions that a listener reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LagStatus {
-    /// The consumer group.
     pub group: String,
     /// The sum; `None` if the lag of a partition is not known, and without a partition.
     pub messages: Option<u64>,
@@ -290,7 +265,6 @@ pub struct LagStatus {
 /// The lag of a consumer group in a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionLag {
-    /// The topic.
     pub topic: String,
     /// The number of the partition.
     pub partition: i32,
@@ -312,7 +286,6 @@ pub struct PartitionLag {
 /// An action and its target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetReport {
-    /// The action's name.
     pub action: String,
     /// The target that it calls; unknown for a stopped daemon.
     pub target: Option<String>,
@@ -322,7 +295,6 @@ pub struct TargetReport {
     pub state: Option<String>,
     /// When the state began, RFC 3339.
     pub since: Option<String>,
-    /// Seconds since then.
     pub since_seconds: Option<u64>,
     /// Seconds until the next probe.
     pub next_probe_seconds: Option<u64>,
@@ -334,20 +306,15 @@ pub struct TargetReport {
     /// Resources whose deliveries fail again and again while the target is reachable, longest first; at most ten.
     #[serde(default)]
     pub failing: Vec<FailingResource>,
-    /// The number of others.
     #[serde(default)]
     pub more_failing: u64,
-    /// Deliveries waiting or ready.
     pub pending: u64,
     /// When the message of the oldest that is not held reached us.
     pub oldest_pending: Option<String>,
-    /// Seconds since then.
     pub oldest_pending_seconds: Option<u64>,
-    /// Attempts under way.
     pub in_flight: u64,
     /// Deliveries that a guard holds, or that are held after unexpected ends of the process.
     pub held: u64,
-    /// Dead letters.
     pub dead: u64,
     /// The reason of the latest dead letter that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -382,9 +349,7 @@ pub struct Unavailable {
     pub name: String,
     /// When that began, RFC 3339.
     pub since: String,
-    /// Seconds since then.
     pub since_seconds: u64,
-    /// The latest failure.
     pub reason: String,
     /// Seconds until it is asked again; nothing while it is.
     pub next_probe_seconds: Option<u64>,
@@ -393,7 +358,6 @@ pub struct Unavailable {
 /// A resource whose oldest open delivery fails again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailingResource {
-    /// The delivery.
     pub id: String,
     /// The resource; none of an event without one.
     pub resource: Option<String>,
@@ -401,7 +365,6 @@ pub struct FailingResource {
     pub failed_attempts: u32,
     /// When that began, RFC 3339.
     pub since: String,
-    /// Seconds since then.
     pub since_seconds: u64,
     /// When the latest attempt failed.
     pub at: String,
@@ -409,22 +372,17 @@ pub struct FailingResource {
     pub answer: String,
 }
 
-/// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptFailure {
-    /// When it ended.
     pub at: String,
-    /// The target's answer.
     pub answer: String,
     /// The first thing to look at, where the answer does not name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-/// The journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalStatus {
-    /// `sqlite`, `memory` or `postgresql`.
     pub store: String,
     /// Its file, or its database without the password.
     pub path: Option<String>,
@@ -435,7 +393,6 @@ pub struct JournalStatus {
     /// When that began, RFC 3339.
     #[serde(default)]
     pub since: Option<String>,
-    /// Seconds since then.
     #[serde(default)]
     pub since_seconds: Option<u64>,
     /// The size on its disk.
@@ -443,30 +400,23 @@ pub struct JournalStatus {
     /// The part of it that pending and dead deliveries take, about; the rest leaves when its space is needed.
     #[serde(default)]
     pub open_bytes: Option<u64>,
-    /// Its `max_size`.
     #[serde(default)]
     pub max_bytes: Option<u64>,
     /// Free bytes on its disk.
     #[serde(default)]
     pub free_bytes: Option<u64>,
-    /// Dead letters kept.
     #[serde(default)]
     pub dead: u64,
-    /// Its `max_dead`.
     #[serde(default)]
     pub max_dead: Option<u64>,
     /// Its `max_pending`, for each action.
     #[serde(default)]
     pub max_pending: Option<u64>,
-    /// Messages kept.
     pub events: Option<u64>,
-    /// Deliveries kept.
     pub deliveries: u64,
     /// When the oldest message kept reached us.
     pub oldest: Option<String>,
-    /// Seconds since then.
     pub oldest_seconds: Option<u64>,
-    /// Messages in quarantine.
     pub quarantined: Option<u64>,
     /// The daemons that share it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -488,9 +438,7 @@ pub struct RecordRefused {
     pub record: String,
     /// When it was refused first.
     pub since: String,
-    /// Seconds since then.
     pub since_seconds: u64,
-    /// The database's words.
     pub reason: String,
     /// Whether it is tried no more, and nothing waits for it.
     pub is_given_up: bool,
@@ -499,7 +447,6 @@ pub struct RecordRefused {
 /// A daemon that shares the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalMember {
-    /// Its machine and process.
     pub name: String,
     /// The version of its program.
     pub version: String,
@@ -521,11 +468,8 @@ pub struct JournalMember {
 /// A target that another daemon on the journal holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldThere {
-    /// The action.
     pub action: String,
-    /// When the hold began.
     pub since: String,
-    /// Seconds since then.
     pub since_seconds: u64,
     /// The answer that the latest attempt had.
     pub reason: String,

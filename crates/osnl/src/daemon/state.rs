@@ -1,3 +1,5 @@
+//! The live state of a daemon, for every status page, and the bell that requests a reload.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};

@@ -1,3 +1,5 @@
+//! Values derived from a checked configuration, for the assembly and for reports.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! One open connection for publishing, and the error for a lost or refused message on it.
+
 use std::collections::HashSet;
 use std::fmt;
 use std::future::{Future, poll_fn};

@@ -438,7 +438,6 @@ pub(super) fn of_left_queue(left: &LeftQueue) -> Option<Problem> {
     let LeftQueue { broker, vhost, queue, messages, consumers, unbind, .. } = left;
     let place = format!("queue {queue} of virtual host {vhost} at {broker}");
     let message = match (messages, unbind) {
-        // Another program reads it.
         (Some(_), _) if consumers.is_some_and(|consumers| consumers > 0) => return None,
         (Some(0), None) => return None,
         (Some(0), Some(_)) => format!("no listener reads {place} any more, and its bindings still fill it"),

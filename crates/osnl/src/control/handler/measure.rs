@@ -24,7 +24,6 @@ use crate::metrics::Counters;
 /// The numbers of a daemon at one moment.
 #[derive(Clone, Debug)]
 pub struct Measurements {
-    /// When the daemon began.
     pub started: SystemTime,
     /// The counters of the process.
     pub counters: Arc<Counters>,
@@ -38,7 +37,6 @@ pub struct Measurements {
     pub guards: Vec<(&'static str, Arc<str>, bool)>,
     /// The streams that should not fall silent.
     pub streams: Vec<StreamState>,
-    /// The journal.
     pub journal: MeasuredJournal,
     /// When the configuration was read that counts.
     pub loaded: SystemTime,
@@ -48,16 +46,13 @@ pub struct Measurements {
     pub problems: BTreeSet<(ProblemKind, ProblemSeverity)>,
 }
 
-/// A listener.
 #[derive(Clone, Debug)]
 pub struct MeasuredListener {
-    /// Its name.
     pub name: Arc<str>,
     /// The word for its state.
     pub state: &'static str,
     /// Whether nothing moves although messages wait.
     pub is_stalled: bool,
-    /// Its counters.
     pub series: Arc<ListenerSeries>,
     /// When the latest message came.
     pub last_message: Option<SystemTime>,
@@ -69,16 +64,12 @@ pub struct MeasuredListener {
     pub certificate_ends: Option<i64>,
 }
 
-/// An action.
 #[derive(Clone, Debug)]
 pub struct MeasuredAction {
-    /// Its name.
     pub name: Arc<str>,
     /// The word for the state of its target; `None` without a daemon's loop.
     pub state: Option<&'static str>,
-    /// Its counters.
     pub series: Arc<ActionSeries>,
-    /// Attempts under way.
     pub under_way: usize,
     /// The number of times that its program was started again; `None` for one that keeps none running.
     pub restarts: Option<u64>,
@@ -92,7 +83,6 @@ pub struct MeasuredAction {
     pub oldest_pending: Option<SystemTime>,
 }
 
-/// The journal.
 #[derive(Clone, Debug, Default)]
 pub struct MeasuredJournal {
     /// The word for its state.
@@ -105,7 +95,6 @@ pub struct MeasuredJournal {
     pub max_bytes: Option<u64>,
     /// Bytes free on that disk.
     pub free_bytes: Option<u64>,
-    /// Messages in quarantine.
     pub quarantined: Option<u64>,
     /// The dead letter queues of a journal in memory.
     pub dead_letters: Vec<DeadLetterQueueState>,

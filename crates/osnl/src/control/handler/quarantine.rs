@@ -23,7 +23,6 @@ use crate::native::LoadedConf;
 use crate::quarantine;
 use crate::replay::{self, ReplayError, ReplaySettings};
 
-/// Messages of one transaction.
 const AT_ONCE: usize = 1000;
 /// Messages that one call sends through the rules in force.
 const MOST_BY_RULES: usize = 200;

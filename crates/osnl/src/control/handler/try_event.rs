@@ -11,7 +11,6 @@ use crate::journal::sqlite::DeliveryDetails;
 use crate::native::Native;
 use crate::saved;
 
-/// Events of one text.
 const MOST_EVENTS: usize = 20;
 /// The caller waits so long for a trial.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -69,7 +68,6 @@ impl ControlHandler {
     }
 }
 
-/// The events to try.
 enum TriedEvents {
     Text(String),
     One(String, Box<ExplainedEvent>),
