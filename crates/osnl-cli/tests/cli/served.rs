@@ -22,7 +22,7 @@ const RULES: &str = "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\n\
                      actions = plain, refused, failing, away, hosts, slow, secure, paused, asking\n\
                      [rule:created]\nevent_type = ^port\\.create\\.end$\nguard = 1 per 1h\nactions = plain\n";
 
-const NOT_SERVED: [(&str, &str); 54] = [
+const NOT_SERVED: [(&str, &str); 61] = [
     ("HeldThere.action", "a journal in PostgreSQL: tests/shared_journal/takeover.rs"),
     ("HeldThere.reason", "the same"),
     ("HeldThere.since", "the same"),
@@ -36,6 +36,7 @@ const NOT_SERVED: [(&str, &str); 54] = [
     ("JournalMember.version", "the same"),
     ("JournalStatus.members", "the same"),
     ("JournalStatus.unowned_partitions", "the same"),
+    ("JournalStatus.refused", "a journal in PostgreSQL: osnl-journal-postgresql/src/tests/unstorable.rs"),
     ("JournalStatus.reason", "the journal works"),
     ("JournalStatus.since", "the journal works"),
     ("JournalStatus.since_seconds", "the journal works"),
@@ -75,6 +76,12 @@ const NOT_SERVED: [(&str, &str); 54] = [
     ("QueueStatus.policy", "management_url is not set"),
     ("QueueStatus.queue", "management_url is not set"),
     ("QueueStatus.type", "management_url is not set"),
+    ("RefusedRecord.is_given_up", "a journal in PostgreSQL: osnl-journal-postgresql/src/tests/unstorable.rs"),
+    ("RefusedRecord.reason", "the same"),
+    ("RefusedRecord.record", "the same"),
+    ("RefusedRecord.since", "the same"),
+    ("RefusedRecord.since_seconds", "the same"),
+    ("RefusedRecord.subject", "the same"),
     ("ReloadResult.warnings", "no option is doubtful"),
     ("TargetStatus.more_held_hosts", "one host is held"),
 ];
