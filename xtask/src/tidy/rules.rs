@@ -238,7 +238,11 @@ mod tests {
         assert_eq!(lines("crates/a/src/b.rs", long.as_bytes()), [MOST_LINES + 1]);
         assert_eq!(lines("a.py", long.as_bytes()), [] as [usize; 0]);
         assert_eq!(lines("crates/a/src/b.rs", b"\n//! x\n"), [] as [usize; 0]);
-        assert_eq!(lines("crates/a/src/b.rs", b"use x;\n//! x\n"), [1]);
-        assert_eq!(lines("crates/a/tests/b.rs", b"use x;\n"), [] as [usize; 0]);
+        let named = format!("use x;\n//! x\n{}", "\n".repeat(MOST_WITHOUT_DOC));
+        assert_eq!(lines("crates/a/src/b.rs", named.as_bytes()), [1]);
+        for path in ["crates/a/tests/b.rs", "crates/a/src/b/tests.rs"] {
+            assert_eq!(lines(path, named.as_bytes()), [] as [usize; 0]);
+        }
+        assert_eq!(lines("crates/a/src/b.rs", b"use x;\n"), [] as [usize; 0]);
     }
 }
