@@ -111,11 +111,19 @@ impl PostgresCommand {
     }
 
     /// The body is there, as the parts of this transfer.
-    pub(crate) fn has_sent(&mut self, transfer: Vec<u8>) {
+    pub(crate) fn set_sent(&mut self, sent: Option<SentBody>) {
         match self {
-            Self::Append(new, _) => new.sent = Some(transfer),
-            Self::SetAside(new, _) => new.sent = Some(transfer),
+            Self::Append(new, _) => new.sent = sent,
+            Self::SetAside(new, _) => new.sent = sent,
             _ => {}
+        }
+    }
+
+    pub(crate) fn has_sent(&self) -> bool {
+        match self {
+            Self::Append(new, _) => new.sent.is_some(),
+            Self::SetAside(new, _) => new.sent.is_some(),
+            _ => false,
         }
     }
 
@@ -132,6 +140,14 @@ impl PostgresCommand {
     }
 }
 
+/// A body whose parts are in the tables. The number of bytes shows parts that are lost again: a replica that takes over may lack
+/// some.
+#[derive(Clone, Debug)]
+pub(crate) struct SentBody {
+    pub(crate) transfer: Vec<u8>,
+    pub(crate) bytes: i64,
+}
+
 /// An entry on its way into the tables.
 pub(crate) struct NewEntry {
     pub(crate) entry: Entry,
@@ -141,7 +157,7 @@ pub(crate) struct NewEntry {
     /// Its number, once it has one.
     pub(crate) id: i64,
     /// The transfer whose parts are its body, if that was sent before.
-    pub(crate) sent: Option<Vec<u8>>,
+    pub(crate) sent: Option<SentBody>,
 }
 
 impl NewEntry {
@@ -190,7 +206,7 @@ pub(crate) struct NewUnreadable {
     pub(crate) reader: QueueReader,
     pub(crate) id: i64,
     /// The transfer whose parts are its stored body, if that was sent before.
-    pub(crate) sent: Option<Vec<u8>>,
+    pub(crate) sent: Option<SentBody>,
 }
 
 impl NewUnreadable {

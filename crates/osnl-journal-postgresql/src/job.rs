@@ -49,6 +49,8 @@ pub(crate) enum CommitRefusal {
     TooLong(String),
     /// PostgreSQL refuses a row of a job that the member can do without, in these words.
     Unstorable(String),
+    /// Parts of a body of the group were lost after they were sent.
+    PartsLost,
 }
 
 /// The epoch is the next one, or the time: where rows have lost their latest epochs, as those of a restored backup have, the clock

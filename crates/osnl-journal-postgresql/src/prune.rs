@@ -36,10 +36,9 @@ const FORGOTTEN: &str = "INSERT INTO osnl_forgotten (partition, action, delivery
 const OBJECTS: &str =
     "DELETE FROM osnl_object WHERE name IN (SELECT name FROM osnl_object WHERE at < $1 LIMIT $2)";
 
-/// A transfer of a body that began so long ago is over, in milliseconds: its daemon has died, or has lost its queue.
-const TRANSFER: i64 = 6 * 3600 * 1000;
-const PARTS: &str =
-    "DELETE FROM osnl_part WHERE transfer IN (SELECT transfer FROM osnl_part WHERE at < $1 LIMIT 10)";
+/// A transfer that began six hours ago, by the server's clock, is over: its daemon has died, or has lost its queue.
+const PARTS: &str = "DELETE FROM osnl_part WHERE transfer IN (SELECT transfer FROM osnl_part \
+     WHERE at < (extract(epoch FROM now())::bigint - 6 * 3600) * 1000 LIMIT 10)";
 
 /// Objects that are remembered, as in the SQLite journal.
 const MOST_OBJECTS: i64 = 100_000;
@@ -57,15 +56,15 @@ pub(crate) async fn is_due(
 }
 
 /// Removes arrivals without deliveries among the few behind a number, objects that were seen before a moment, and transfers that
-/// are over by now; returns the number to go on from.
-pub(crate) async fn sweep(session: &mut Session, (before, now): (i64, i64), from: i64) -> Result<i64, Error> {
+/// are over; returns the number to go on from.
+pub(crate) async fn sweep(session: &mut Session, before: i64, from: i64) -> Result<i64, Error> {
     let rows = session.query(NEXT_ARRIVALS, &[&from, &LOOKED_AT]).await?;
     let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, Error>>()?;
     if !ids.is_empty() {
         session.execute(ARRIVALS, &[&ids, &before]).await?;
     }
     session.execute(OBJECTS, &[&before, &BITE]).await?;
-    session.execute(PARTS, &[&(now - TRANSFER)]).await?;
+    session.execute(PARTS, &[]).await?;
     // After the last one it begins again.
     Ok(if ids.len() as i64 == LOOKED_AT { ids.last().copied().unwrap_or(0) } else { 0 })
 }

@@ -40,6 +40,8 @@ pub(crate) enum CommitFailure {
     Lost(Vec<PartitionNumber>),
     /// Other members read these queues.
     Fenced(Vec<QueueReader>),
+    /// Parts of a body that was sent before are not there any more.
+    PartsLost,
 }
 
 /// Conflicts, and locks that took too long.
@@ -118,6 +120,8 @@ enum AnswerCheck {
     Leases(BTreeSet<PartitionNumber>),
     /// The member reads this queue.
     Reader(QueueReader),
+    /// All parts of a body were there.
+    Parts,
 }
 
 /// The progress of a transaction.
@@ -201,6 +205,15 @@ impl<'a> Transaction<'a> {
         self.wait(UnsentStatement { sql, values, check: AnswerCheck::Done }).await
     }
 
+    /// Moves all parts of a body, or ends the transaction.
+    pub(crate) async fn move_all(
+        &mut self,
+        sql: &'static str,
+        values: Vec<StatementValue>,
+    ) -> Result<(), CommitFailure> {
+        self.wait(UnsentStatement { sql, values, check: AnswerCheck::Parts }).await
+    }
+
     async fn wait(&mut self, waiting: UnsentStatement) -> Result<(), CommitFailure> {
         if self.waiting.len() + ANSWERED == AT_ONCE {
             self.send(&[]).await?;
@@ -258,8 +271,9 @@ impl<'a> Transaction<'a> {
                 }
                 if lost.is_empty() { Ok(()) } else { Err(CommitFailure::Lost(lost.into_iter().collect())) }
             }
-            AnswerCheck::Reader(_) if answer.count == 1 => Ok(()),
+            AnswerCheck::Reader(_) | AnswerCheck::Parts if answer.count == 1 => Ok(()),
             AnswerCheck::Reader(reader) => Err(CommitFailure::Fenced(vec![reader.clone()])),
+            AnswerCheck::Parts => Err(CommitFailure::PartsLost),
         }
     }
 

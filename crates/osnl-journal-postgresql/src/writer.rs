@@ -292,6 +292,7 @@ impl PostgresWriter {
                     }
                     self.keep_leases().await;
                 }
+                Err(CommitRefusal::PartsLost) => self.send_again(&mut batch),
                 Err(CommitRefusal::Unstorable(reason)) => {
                     if !self.isolate(&mut batch, reason).await {
                         return false;
@@ -349,7 +350,7 @@ impl PostgresWriter {
                 }
             }
             CommitRefusal::Unstorable(reason) => self.give_up_chore(reason),
-            CommitRefusal::TooLong(_) => {}
+            CommitRefusal::TooLong(_) | CommitRefusal::PartsLost => {}
             CommitRefusal::Closing => return false,
         }
         true

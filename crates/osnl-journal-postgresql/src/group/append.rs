@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::{clean, clean_option, stored_name};
-use crate::command::{NewEntry, NewUnreadable, PostgresCommand};
+use crate::command::{NewEntry, NewUnreadable, PostgresCommand, SentBody};
 use crate::delivery::{DeliveryRow, Promotion, delivery};
 use crate::lane::{READY, WAITING, begins};
 use crate::member::Member;
@@ -41,10 +41,12 @@ const DELIVERY: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane,
        is_admitted) \
      WHERE EXISTS (SELECT 1 FROM osnl_arrival a WHERE a.id = new.arrival) \
      RETURNING id, partition, action, state";
-const MOVE_PARTS: &str = "UPDATE osnl_arrival SET body = (SELECT string_agg(bytes, '' ORDER BY part) FROM osnl_part \
-     WHERE transfer = $2) WHERE id = $1";
-const MOVE_UNREADABLE: &str = "UPDATE osnl_unreadable SET body = (SELECT string_agg(bytes, '' ORDER BY part) FROM osnl_part \
-     WHERE transfer = $2) WHERE id = $1";
+const MOVE_PARTS: &str = "UPDATE osnl_arrival SET body = sent.body \
+     FROM (SELECT string_agg(bytes, '' ORDER BY part) AS body FROM osnl_part WHERE transfer = $2) AS sent \
+     WHERE id = $1 AND octet_length(sent.body)::bigint = $3";
+const MOVE_UNREADABLE: &str = "UPDATE osnl_unreadable SET body = sent.body \
+     FROM (SELECT string_agg(bytes, '' ORDER BY part) AS body FROM osnl_part WHERE transfer = $2) AS sent \
+     WHERE id = $1 AND octet_length(sent.body)::bigint = $3";
 const FORGET_PARTS: &str = "DELETE FROM osnl_part WHERE transfer = $1";
 const TOLD: &str =
     "INSERT INTO osnl_enriched (delivery, found) SELECT * FROM unnest($1::bigint[], $2::text[])";
@@ -236,8 +238,8 @@ impl Transaction<'_> {
         let deliveries = NewDeliveries::of(self.member, &entries);
         let (new, rows) = self.insert(&entries, &deliveries).await?;
         for (_, entry) in &entries {
-            if let Some(transfer) = &entry.sent {
-                self.move_parts(new.contains(&entry.id).then_some(MOVE_PARTS), entry.id, transfer).await?;
+            if let Some(sent) = &entry.sent {
+                self.move_parts(new.contains(&entry.id).then_some(MOVE_PARTS), entry.id, sent).await?;
             }
         }
         let mut known = Vec::new();
@@ -266,12 +268,12 @@ impl Transaction<'_> {
         &mut self,
         sql: Option<&'static str>,
         id: i64,
-        transfer: &[u8],
+        SentBody { transfer, bytes }: &SentBody,
     ) -> Result<(), CommitFailure> {
         if let Some(sql) = sql {
-            self.later(sql, vec![Box::new(id), Box::new(transfer.to_vec())]).await?;
+            self.move_all(sql, vec![Box::new(id), Box::new(transfer.clone()), Box::new(*bytes)]).await?;
         }
-        self.later(FORGET_PARTS, vec![Box::new(transfer.to_vec())]).await
+        self.later(FORGET_PARTS, vec![Box::new(transfer.clone())]).await
     }
 
     /// Returns the places of messages without an id that are copies.
@@ -402,8 +404,8 @@ impl Transaction<'_> {
                 ],
             )
             .await?;
-        if let Some(transfer) = &new.sent {
-            self.move_parts((kept == 1).then_some(MOVE_UNREADABLE), new.id, transfer).await?;
+        if let Some(sent) = &new.sent {
+            self.move_parts((kept == 1).then_some(MOVE_UNREADABLE), new.id, sent).await?;
         }
         Ok(kept == 1)
     }

@@ -94,3 +94,23 @@ async fn a_large_message_whose_parts_are_refused_is_set_aside_cut() {
         "SELECT size > 2 << 20, extent, length(body) < 65536, reason LIKE '%23514%' FROM osnl_unreadable";
     assert_eq!(stage.rows(kept), "t|2|t|t");
 }
+
+/// As after a fail-over to a replica that lacks the latest commits: a body without its beginning is no message.
+#[tokio::test]
+async fn a_large_message_whose_parts_are_lost_is_sent_again_in_its_place() {
+    let stage = Stage::new();
+    let member = stage.member("a");
+    stage.rows(
+        "CREATE TABLE lost (n int); \
+         CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           IF NEW.part = 3 AND NOT EXISTS (SELECT 1 FROM lost) THEN \
+             DELETE FROM osnl_part WHERE part = 0; INSERT INTO lost VALUES (1); \
+           END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER lose BEFORE INSERT ON osnl_part FOR EACH ROW EXECUTE FUNCTION lose()",
+    );
+    let (first, second) = (append(&member, large("1")).await, append(&member, entry("2", "k", false)).await);
+    assert_eq!((within(first).await, within(second).await), (Settle::Acknowledge, Settle::Acknowledge));
+    let whole = format!("SELECT unique_id, length(body) > {BODY} FROM osnl_arrival ORDER BY id");
+    assert_eq!(stage.rows(&whole), "1|t\n2|f");
+    assert_eq!(stage.rows("SELECT n FROM lost"), "1");
+}

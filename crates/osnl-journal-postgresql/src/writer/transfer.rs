@@ -5,7 +5,7 @@
 //! action alone. A part takes longer or shorter with the network; the transaction that stores the message moves the parts into
 //! its row without sending them again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +14,8 @@ use osnl_transport::Cut;
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 
-use super::{PostgresWriter, wall};
-use crate::command::{NewUnreadable, PostgresCommand};
+use super::PostgresWriter;
+use crate::command::{NewUnreadable, PostgresCommand, SentBody};
 use crate::load;
 use crate::reader::QueueReader;
 use crate::results::AppendResult;
@@ -32,7 +32,9 @@ const MOST_READ: usize = 64;
 /// The time for parts before other commands have their turn.
 const TURN: Duration = Duration::from_millis(50);
 
-const PART: &str = "INSERT INTO osnl_part (transfer, part, at, bytes) VALUES ($1, $2, $3, $4) \
+/// The clock is the server's: those of the machines need not agree, and an old transfer is removed.
+const PART: &str = "INSERT INTO osnl_part (transfer, part, at, bytes) \
+     VALUES ($1, $2, (extract(epoch FROM now()) * 1000)::bigint, $3) \
      ON CONFLICT (transfer, part) DO UPDATE SET bytes = excluded.bytes";
 
 /// A body on its way into the tables, and the commands that stay behind it.
@@ -159,7 +161,7 @@ impl PostgresWriter {
 
     /// Sends the next part of the first body, or hands its command over if all of it is there.
     async fn send_part(&mut self) -> Result<(), tokio_postgres::Error> {
-        let (size, at) = (self.transfers.size, wall());
+        let size = self.transfers.size;
         let fenced = &self.member.fenced;
         if let Some(upload) = self.transfers.uploads.pop_front_if(|upload| fenced.contains(&upload.reader)) {
             // It is refused without its body.
@@ -171,7 +173,7 @@ impl PostgresWriter {
         };
         let part = upload.body.slice(upload.sent..upload.body.len().min(upload.sent + size));
         let (transfer, number, bytes) = (&upload.transfer, upload.parts, &part[..]);
-        let values: [&(dyn ToSql + Sync); 4] = [transfer, &number, &at, &bytes];
+        let values: [&(dyn ToSql + Sync); 3] = [transfer, &number, &bytes];
         session.execute(PART, &values).await?;
         upload.sent += part.len();
         upload.parts += 1;
@@ -179,7 +181,8 @@ impl PostgresWriter {
             // Each reader has its turn.
             self.transfers.uploads.rotate_left(1);
         } else if let Some(mut upload) = self.transfers.uploads.pop_front() {
-            upload.command.has_sent(upload.transfer);
+            let bytes = upload.body.len() as i64;
+            upload.command.set_sent(Some(SentBody { transfer: upload.transfer, bytes }));
             self.hand_over(upload.command, upload.behind);
         }
         Ok(())
@@ -189,6 +192,38 @@ impl PostgresWriter {
     fn hand_over(&mut self, command: PostgresCommand, behind: VecDeque<PostgresCommand>) {
         behind.into_iter().rev().for_each(|command| self.backlog.push_front(command));
         self.backlog.push_front(command);
+    }
+
+    /// Sends bodies again whose parts are lost. Later messages of the same queues stay behind, whether in the group, returned
+    /// from a halved group, or on their way.
+    pub(super) fn send_again(&mut self, batch: &mut Vec<PostgresCommand>) {
+        let sent = batch.iter().filter(|command| command.has_sent());
+        let readers: HashSet<QueueReader> = sent.filter_map(|command| command.reader().cloned()).collect();
+        tracing::warn!(
+            "the database has lost parts of a large message, as after a restore: it is sent again"
+        );
+        let is_of_them =
+            |command: &PostgresCommand| command.reader().is_some_and(|reader| readers.contains(reader));
+        let (mut again, rest): (Vec<_>, Vec<_>) = std::mem::take(batch).into_iter().partition(is_of_them);
+        *batch = rest;
+        let (later, rest): (Vec<_>, Vec<_>) = self.returned.drain(..).partition(is_of_them);
+        self.returned.extend(rest);
+        again.extend(later);
+        for upload in std::mem::take(&mut self.transfers.uploads) {
+            if readers.contains(&upload.reader) {
+                again.push(upload.command);
+                again.extend(upload.behind);
+            } else {
+                self.transfers.uploads.push_back(upload);
+            }
+        }
+        for mut command in again.into_iter().rev() {
+            command.set_sent(None);
+            if let Some((id, _)) = command.number() {
+                *id = 0;
+            }
+            self.backlog.push_front(command);
+        }
     }
 
     /// The database refuses a part of the first body: its beginning alone is set aside.

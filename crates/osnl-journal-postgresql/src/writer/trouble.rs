@@ -87,6 +87,7 @@ impl PostgresWriter {
                     }
                 }
                 CommitFailure::Forgotten => return self.refuse(CommitRefusal::Forgotten).await,
+                CommitFailure::PartsLost => return self.refuse(CommitRefusal::PartsLost).await,
                 CommitFailure::Lost(partitions) => return self.refuse(CommitRefusal::Lost(partitions)).await,
                 CommitFailure::Fenced(readers) => return self.refuse(CommitRefusal::Fenced(readers)).await,
                 CommitFailure::Duplicate(reason)

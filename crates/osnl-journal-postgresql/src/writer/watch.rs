@@ -344,9 +344,8 @@ impl PostgresWriter {
     /// Removes messages that no delivery belongs to, and objects that are old or too many: a bite.
     async fn sweep(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let now = wall();
-        let before = now.saturating_sub(whole_millis(self.options.retention));
-        self.swept = prune::sweep(session, (before, now), self.swept).await?;
+        let before = wall().saturating_sub(whole_millis(self.options.retention));
+        self.swept = prune::sweep(session, before, self.swept).await?;
         if self.member.leases.partitions().contains(&OF_QUARANTINE) {
             prune::bound_objects(session).await?;
         }

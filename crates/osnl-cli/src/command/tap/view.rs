@@ -1,8 +1,7 @@
 //! The view on a terminal: a moving list of events, an opened event, and rates by type.
 //!
-//! A thread receives batches, as the [writer](super::writer) does, and draws changes at most each
-//! 100 ms; keys are answered at once. The view keeps a bounded number of events, see [`kept`]; the
-//! header shows the total.
+//! A thread receives batches, as the [writer](super::writer) does. It draws after a key at once, else
+//! at most each 100 ms. [`kept`] bounds the events in memory, so the header shows the total.
 //!
 //! | file | content |
 //! | --- | --- |
