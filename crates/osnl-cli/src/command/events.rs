@@ -1,7 +1,7 @@
 //! `osnl events`: the catalogue of the notifications that OpenStack services send.
 //!
-//! Without arguments lists the services; with one its events; with an event its exchange and
-//! topics, its payload's fields, and a sample. `--format json` has the same content. `--format
+//! Without arguments the command lists the services, with a service its events. For an event it
+//! prints the exchange, the topics, the fields of the payload, and a sample. `--format json` has the same content. `--format
 //! markdown` is a table of the events.
 
 mod summary;

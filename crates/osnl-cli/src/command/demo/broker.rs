@@ -18,7 +18,7 @@ impl DemoBroker {
     /// Uses the in-process broker without a URL.
     ///
     /// # Errors
-    /// The URL is not valid or asks for an unknown feature; no broker answers; access is refused.
+    /// Fails if the URL is not valid or needs a missing feature, if no broker answers, or if access is refused.
     pub(super) async fn open(url: Option<&str>, exchanges: &[&str]) -> anyhow::Result<Self> {
         let Some(url) = url else { return Ok(Self::InProcess(MemoryBroker::new())) };
         let url = TransportUrl::parse(url).context("--transport-url")?;

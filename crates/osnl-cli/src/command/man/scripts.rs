@@ -2,7 +2,7 @@
 //! the program.
 //!
 //! bash and zsh call the program by the typed word, so the completions are that program's own.
-//! Where the program offers names, a script offers nothing else.
+//! A script calls the function of `clap_complete` only if the program offers no name.
 
 use clap_complete::Shell;
 

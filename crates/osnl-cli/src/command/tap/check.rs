@@ -1,7 +1,8 @@
 //! `osnl tap --check`: the troubleshooting of a subscriber, without rabbitmqctl.
 //!
-//! Steps: connection and user; declaration of a queue; each exchange, its type, and its binding;
-//! messages within `--for` (10 s unless set) or up to `--count`; without messages, likely causes.
+//! The check connects, declares a queue, and binds the queue to each exchange, whose type it
+//! compares. Then messages are awaited for `--for` (10 s unless set) or up to `--count`. Without
+//! messages the check prints likely causes.
 //! Each problem has the command that fixes it ([`mend`]). Ends with 0 if a message arrived, 1 if
 //! none did, 69 if the broker refused access, 130 by Ctrl-C, which shows the findings so far.
 
